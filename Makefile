@@ -1,0 +1,74 @@
+# Everything a day needs. Variables: RUNTIME=auto|docker|netns, SYSTEM=meshnode, HARNESS_CLUSTER, PYTHON (for the environment).
+.DEFAULT_GOAL := help
+.ONESHELL:
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+RUNTIME ?= auto
+SYSTEM ?= meshnode
+HARNESS_CLUSTER ?= main
+BIN := .venv/bin
+STAMP := .venv/.made-from
+export RUNTIME HARNESS_CLUSTER
+
+.PHONY: help setup demo test test-unit test-root test-docker test-browser lint check fmt coverage evidence bench-up down clean wheel constraints
+
+help:  ## Show what can be made
+	@grep -hE '^[a-zA-Z0-9_%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## Make .venv with the harness, meshnode and the test tools in it
+
+$(STAMP): pyproject.toml docker/meshnode/pyproject.toml constraints.txt
+	@scripts/setup "$(PYTHON)"
+
+cluster-%: setup  ## Start a cluster of that topology in the background (cluster-10, cluster-100, cluster-1000)
+	@$(BIN)/harness up $@ --runtime $(RUNTIME)
+	if [ "$$(command -v locust || true)" != "$(CURDIR)/$(BIN)/locust" ]; then echo "locust here is not this project's; first: source $(BIN)/activate"; fi
+
+down: setup  ## Take the cluster down
+	@$(BIN)/harness down
+
+demo: setup  ## Start 100 nodes, drive message + broadcast + DHT load for 60 s, print the verdict, leave nothing behind
+	@$(BIN)/harness run demo --cluster demo --runtime $(RUNTIME)
+
+test: setup  ## Run all tests that this machine can run (HARNESS_REQUIRE_ALL=1: what is missing is an error)
+	@$(BIN)/python -m pytest tests
+
+test-unit: setup  ## Tests that need no root: seconds
+	@$(BIN)/python -m pytest tests/unit tests/test_architecture.py
+
+test-root: setup  ## Tests on real namespaces
+	@$(BIN)/python -m pytest tests/root
+
+test-docker: setup  ## Tests on a real engine
+	@$(BIN)/python -m pytest tests/docker
+
+test-browser: setup  ## Tests in a real browser
+	@$(BIN)/python -m pytest tests/browser
+
+lint: setup  ## ruff and mypy --strict
+	@$(BIN)/ruff check . && $(BIN)/mypy
+
+check: lint test-unit  ## The one command before a commit
+
+fmt: setup  ## Sort imports and mend what ruff can mend
+	@$(BIN)/ruff check --fix .
+
+coverage: setup  ## Branch coverage of the unit and root tests
+	@$(BIN)/coverage run -m pytest tests/unit tests/root && $(BIN)/coverage combine && $(BIN)/coverage report
+
+evidence: setup  ## Long repeats: 20 kills a runtime, 1000 puts, hops over 10/100/1000 (about half an hour)
+	@$(BIN)/python -m pytest tests/evidence -o addopts="--import-mode=importlib --strict-markers" -s
+
+bench-up: setup  ## Starting times side by side: netns 100 and 1000, Docker 100 against the bare SDK
+	@$(BIN)/python scripts/bench_up.py
+
+wheel: setup  ## Build the wheels of harness and meshnode into dist/
+	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist docker/meshnode .
+
+constraints: setup  ## Pin today's versions (names and versions only)
+	@$(BIN)/pip freeze --exclude-editable | grep -vE '^(p2p-harness|meshnode)\b| @ ' > constraints.txt
+
+clean:  ## Remove environments and caches (never run folders)
+	@rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache

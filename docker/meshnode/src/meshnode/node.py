@@ -1,0 +1,360 @@
+"""One node: the composition of all parts, how ready it is, and what survives it."""
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import uvloop
+
+from meshnode import state
+from meshnode.broadcasting import Broadcasting
+from meshnode.config import Config
+from meshnode.control import Client, Control, ControlError
+from meshnode.dht import Finished
+from meshnode.identity import Identity
+from meshnode.instruments import Instruments, log
+from meshnode.link import Link
+from meshnode.links import Links
+from meshnode.messaging import Messaging
+from meshnode.notify import Notifier
+from meshnode.operations import Operations
+from meshnode.overlay import Overlay
+from meshnode.pulse import Pulse
+from meshnode.tls import Contexts
+from meshnode.wire import Drop, Dropped, Message, Type, decode
+
+SAVE_NS = 30 * 10**9
+JOIN_ANYWAY_NS = 3 * 10**9  # without all links: a dead neighbour must not keep this node out of the DHT
+NOTIFY_AGAIN_S = 0.1
+JOIN_AGAIN_S = 0.75  # ± a third: those who joined at the same time have met by then
+
+
+class Node:
+    """A node from its configuration to its end. Build it inside a running event loop."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises IdentityError."""
+        self._config = config
+        self._identity = Identity.load(config.directory)
+        self._rng = random.Random(os.urandom(16))
+        self._pulse = Pulse(asyncio.get_running_loop(), self._end_of_turn)
+        self._instruments = Instruments(self._identity.node_id)
+        self._started_ns = time.monotonic_ns()
+        self._status = "starting"
+        self._is_ready = self._was_linked = self._is_joining = self._has_joined = False
+        self._restarts = 0
+        self._saved: object = None
+        self._notifier = Notifier(config.name)
+        self._stop = asyncio.Event()
+        self._control = Control(config.directory / "control.sock", self, self._pulse.soon)
+        contexts = Contexts(config.directory)
+        self._links = Links(
+            config=config,
+            node_id=self._identity.node_id,
+            contexts=contexts,
+            pulse=self._pulse,
+            handler=self,
+            rng=self._rng,
+        )
+        self._overlay = Overlay(
+            config=config, identity=self._identity, instruments=self._instruments, pulse=self._pulse, rng=self._rng
+        )
+        self._broadcasting = Broadcasting(
+            identity=self._identity,
+            fanout=config.options.fanout,
+            links=self._links,
+            instruments=self._instruments,
+            pulse=self._pulse,
+            rng=self._rng,
+        )
+        self._operations = Operations(
+            identity=self._identity,
+            broadcasting=self._broadcasting,
+            overlay=self._overlay,
+            pulse=self._pulse,
+            max_message_bytes=config.options.max_message_bytes,
+        )
+        self._messaging = self._operations.messaging = Messaging(
+            identity=self._identity,
+            links=self._links,
+            instruments=self._instruments,
+            find=self._overlay.find,
+            finish=self._operations.finish,
+            soon=self._pulse.soon,
+        )
+        self._frames: dict[int, Callable[[Link, Message], None]] = {
+            Type.PRIVATE: self._messaging.arrived,
+            Type.BROADCAST: self._broadcasting.arrived,
+        }
+        self._payloads: dict[int, Callable[[Link, bytes], None]] = {
+            Type.HELLO: self._links.hello,
+            Type.ACKNOWLEDGE: self._messaging.acknowledged,
+            Type.I_HAVE: self._broadcasting.i_have,
+            Type.I_WANT: self._broadcasting.i_want,
+        }
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT. Raises OSError where an address or file cannot be had."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._callback_failed)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        self._load()
+        await self._overlay.listen()
+        await self._links.listen()
+        self._control.listen()
+        self._advance("listening")
+        for neighbour in self._config.links:
+            self._overlay.add_contact(neighbour.id, neighbour.address, neighbour.port)
+        self._links.dial_neighbours()
+        self._pulse.at(self._started_ns + JOIN_ANYWAY_NS, self._join)
+        self._save()
+        self._check_linked()
+        await self._stop.wait()
+        await self._shut()
+
+    async def _shut(self) -> None:
+        self._save()
+        self._end_of_turn()
+        await self._links.close()
+        self._overlay.close()
+        self._control.close()
+        try:
+            self._instruments.journal.end()
+        except OSError as error:
+            log.error("journal: %s", error.strerror)
+        log.info("stopped")
+
+    def _end_of_turn(self) -> None:
+        """The order matters: what is acknowledged has been journalled."""
+        self._overlay.flush()
+        self._instruments.flush()
+        self._messaging.flush()
+        self._links.flush()
+        self._control.flush()
+
+    def _callback_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A fault of ours in a callback: it is counted and logged, the node goes on."""
+        del loop
+        self._instruments.counters["callback_errors"] += 1
+        log.error("%s", context.get("message"), exc_info=context.get("exception"))
+
+    # How ready
+
+    def _advance(self, *statuses: str) -> None:
+        lines = [f"STATUS={status}" for status in statuses]
+        self._status = statuses[-1]
+        if not self._is_ready and self._was_linked and self._has_joined:
+            self._is_ready = True
+            lines.append("READY=1")
+        log.info("%s%s", ", ".join(statuses), ", ready" if "READY=1" in lines else "")
+        self._notify(*lines)
+
+    def _notify(self, *lines: str) -> None:
+        try:
+            is_sent = self._notifier.send(*lines)
+        except OSError as error:
+            log.warning("notify: %s", error.strerror)
+            return
+        if not is_sent:
+            self._pulse.at(time.monotonic_ns() + int(NOTIFY_AGAIN_S * self._rng.uniform(0.5, 1.5) * 1e9), self._notify)
+
+    def _check_linked(self) -> None:
+        if not self._was_linked and self._links.missing == 0:
+            self._was_linked = True
+            self._advance("linked", *(("joined",) if self._has_joined else ()))
+            self._join()
+
+    def _join(self) -> None:
+        if not self._is_joining and not self._has_joined:
+            self._is_joining = True
+            self._overlay.join(self._joined)
+
+    def _joined(self, result: Finished) -> None:
+        self._is_joining = False
+        delay_ns = int(JOIN_AGAIN_S * self._rng.uniform(0.67, 1.33) * 1e9)
+        is_alone = not self._config.links and not self.overlay_contacts()
+        if result.ok or is_alone:
+            self._has_joined = True
+            self._advance("joined")
+            self._pulse.at(time.monotonic_ns() + delay_ns, lambda: self._overlay.join(lambda _: None))
+        else:
+            self._pulse.at(time.monotonic_ns() + delay_ns, self._join)
+
+    def overlay_contacts(self) -> list[dict[str, Any]]:
+        """The contacts in the k-buckets."""
+        return [
+            {"id": contact.id, "address": contact.address, "port": contact.port}
+            for contact in self._overlay.dht.contacts
+        ]
+
+    # links.Handler
+
+    def link_up(self, link: Link) -> None:
+        """An authenticated link stands."""
+        assert link.peer_id is not None
+        if link.port:
+            self._overlay.add_contact(link.peer_id, link.address, link.port)
+        self._broadcasting.link_up(link)
+        self._messaging.link_up(link)
+        self._check_linked()
+
+    def link_down(self, link: Link, *, was_replaced: bool) -> None:
+        """A link that was up is gone."""
+        if not was_replaced:
+            self._broadcasting.link_down(link)
+        self._messaging.link_down(link)
+
+    def link_refused(self, error: Exception) -> None:
+        """A peer did not authenticate or broke the framing."""
+        self._instruments.counters["links_refused"] += 1
+        if isinstance(error, Dropped):
+            self._instruments.dropped(error.reason, time.monotonic_ns(), size=0)
+        log.warning("link refused: %s", error)
+
+    def dial_failed(self, peer_id: bytes, error: str) -> None:
+        """A dial ended without a link."""
+        self._messaging.dial_failed(peer_id, error)
+
+    def handshake_took(self, duration_ns: int) -> None:
+        """From TCP to the proven peer."""
+        self._instruments.histograms.add("handshake", duration_ns)
+
+    def frame_arrived(self, link: Link, data: bytes) -> None:
+        """A frame: act on it, or count why not."""
+        message: Message | None = None
+        try:
+            message = decode(data)
+            if not link.is_up and message.type != Type.HELLO:
+                raise Dropped(Drop.MALFORMED, "HELLO comes first")
+            act = self._frames.get(message.type)
+            if act is not None:
+                act(link, message)
+            else:
+                self._between_ends(link, message)
+        except Dropped as drop:
+            self._instruments.dropped(
+                drop.reason,
+                time.monotonic_ns(),
+                size=len(data),
+                peer=link.peer_id or b"",
+                message_id=message.id if message is not None else bytes(16),
+            )
+            self._pulse.soon()
+
+    def _between_ends(self, link: Link, message: Message) -> None:
+        """What concerns only the two ends of a link is unsigned: the link says who sent it. Raises Dropped."""
+        act = self._payloads.get(message.type)
+        if act is None:
+            raise Dropped(Drop.MALFORMED, f"type {message.type} does not belong on a link")
+        if message.source != link.peer_id:
+            raise Dropped(Drop.BAD_SIGNATURE, "not by the node at the other end")
+        if message.target != self._identity.node_id:
+            raise Dropped(Drop.NOT_FOR_US, "for another node")
+        try:
+            act(link, message.payload)
+        except ValueError as error:
+            raise Dropped(Drop.MALFORMED, str(error)) from error
+
+    # control.Handler
+
+    def operations(self, client: Client, rows: list[Any]) -> None:
+        """Do these."""
+        self._operations.start(client, rows)
+
+    def call(self, method: str, params: dict[str, Any], descriptors: list[int]) -> Any:
+        """Administration."""
+        calls: dict[str, Callable[[], Any]] = {
+            "health": self.health,
+            "begin": lambda: self._begin(descriptors),
+            "end": self._end,
+            "histograms": self._instruments.histograms.to_map,
+            "peers": self._peers,
+            "contacts": self.overlay_contacts,
+        }
+        if method not in calls:
+            raise ControlError(f"no method {method!r}; possible are {', '.join(calls)}")
+        if params:
+            raise ControlError(f"{method} takes no parameters, found {', '.join(map(str, params))}")
+        return calls[method]()
+
+    def health(self) -> dict[str, Any]:
+        """How the node is."""
+        dht = self._overlay.dht
+        return {
+            "version": 1,
+            "name": self._config.name,
+            "id": self._identity.node_id.hex(),
+            "ready": self._is_ready,
+            "status": self._status,
+            "uptime_s": (time.monotonic_ns() - self._started_ns) / 1e9,
+            "links": len(self._links.up()),
+            "links_wanted": len(self._config.links),
+            "contacts": len(dht.contacts),
+            "dht_values": dht.values,
+            "restarts": self._restarts,
+            "counters": self._instruments.counters
+            | {"dht_requests_in": self._overlay.requests_in, "dht_requests_out": self._overlay.requests_out},
+        }
+
+    def _begin(self, descriptors: list[int]) -> None:
+        if not descriptors:
+            raise ControlError("begin needs a file descriptor as SCM_RIGHTS")
+        try:
+            self._instruments.begin(descriptors.pop(0))
+        except OSError as error:
+            raise ControlError(f"the journal cannot be written: {error.strerror}") from error
+        self._overlay.begin()
+
+    def _end(self) -> None:
+        try:
+            self._instruments.journal.end()
+        except OSError as error:
+            raise ControlError(f"the journal cannot be written: {error.strerror}") from error
+
+    def _peers(self) -> list[dict[str, Any]]:
+        return [
+            {"id": link.peer_id, "name": link.name, "address": link.address, "port": link.port}
+            for link in self._links.up()
+        ]
+
+    # What survives
+
+    def _load(self) -> None:
+        try:
+            data = state.load(self._config.directory / "state")
+            if data is None:
+                return
+            self._overlay.dht.load(data["dht"])
+            self._restarts = int(data["restarts"]) + 1
+        except (state.TornState, OSError, KeyError, TypeError, ValueError) as error:
+            log.warning("state not used: %s", error)
+
+    def _save(self) -> None:
+        """Write the state if something changed, now and every 30 s."""
+        dump = self._overlay.dht.dump()
+        data = {"dht": dump, "restarts": self._restarts}
+        changed = (sorted(dump["contacts"]), dump["values"])
+        try:
+            if changed != self._saved:
+                state.save(self._config.directory / "state", data)
+                self._saved = changed
+        except OSError as error:
+            log.error("state not written: %s", error)
+        self._pulse.at(time.monotonic_ns() + SAVE_NS, self._save)
+
+
+def run(config: Config) -> None:
+    """Run a node until it is told to stop. Raises IdentityError and OSError."""
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {config.name} %(levelname)s %(message)s")
+
+    async def main() -> None:
+        await Node(config).run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

@@ -1,0 +1,260 @@
+"""The zygote: imports everything once, then forks a node a request (PROTOCOL.md §3). One thread, no event loop."""
+
+import array
+import asyncio
+import gc
+import json
+import logging
+import os
+import random
+import select
+import signal
+import socket
+import ssl
+import struct
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import uvloop
+
+from meshnode.identity import Identity
+from meshnode.sandbox import SandboxError, drop_sys_admin, enter_network_namespace
+from meshnode.wire import Datagrams
+
+MAX_PACKET_BYTES = 128 << 10
+DESCRIPTORS = 2  # of a spawn request: network namespace, log
+
+log = logging.getLogger("meshnode.zygote")
+
+
+@dataclass(slots=True)
+class _Child:
+    name: str
+    pid: int
+    pidfd: int
+    status: int | None  # the pipe on which it reports a failed start; closed at exec or when it is on its way
+
+
+class _RequestError(Exception):
+    """A request that is not PROTOCOL.md §3."""
+
+
+def connect(path: str) -> socket.socket:
+    """Connect to a unix SOCK_SEQPACKET socket. Raises OSError."""
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    stream.connect(path)
+    return stream
+
+
+def inherited(descriptor: int) -> socket.socket:
+    """The socket that whoever started this process left open. Raises OSError."""
+    return socket.socket(fileno=descriptor)
+
+
+def serve(requests: socket.socket, main: Callable[[list[str]], int]) -> None:
+    """Fork on request until the socket closes; then kill the children. `main` is what the command `meshnode` runs."""
+    requests.set_inheritable(False)
+    _rehearse()
+    gc.collect()
+    gc.freeze()
+    _Zygote(requests, main).serve()
+
+
+def _rehearse() -> None:
+    """Let the libraries set themselves up here, once, in memory that all nodes share."""
+    for protocol in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT):
+        ssl.SSLContext(protocol)
+    identity = Identity.from_seed(bytes(32))
+    datagrams = Datagrams(identity)
+    datagrams.open(datagrams.seal(1, identity.node_id, b"", 0), 0)
+    logging.Formatter("%(asctime)s %(message)s").format(logging.makeLogRecord({"msg": ""}))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.sleep(0))
+
+
+class _Zygote:
+    def __init__(self, requests: socket.socket, main: Callable[[list[str]], int]) -> None:
+        self._requests = requests
+        self._main = main
+        self._poll = select.poll()
+        self._poll.register(requests, select.POLLIN)
+        self._by_descriptor: dict[int, _Child] = {}
+        self._is_over = False
+
+    def serve(self) -> None:
+        while not self._is_over:
+            for descriptor, _ in self._poll.poll():
+                child = self._by_descriptor.get(descriptor)
+                if descriptor == self._requests.fileno():
+                    self._take()
+                elif child is None:
+                    continue  # dealt with earlier in this round
+                elif descriptor == child.status:
+                    self._started(child)
+                else:
+                    self._ended(child)
+        self._kill_all()
+
+    def _take(self) -> None:
+        try:
+            data, ancillary, _, _ = self._requests.recvmsg(
+                MAX_PACKET_BYTES, socket.CMSG_SPACE(16 * 4), socket.MSG_CMSG_CLOEXEC
+            )
+        except ConnectionError:
+            data, ancillary = b"", []
+        if not data:
+            self._is_over = True
+            return
+        descriptors: list[int] = []
+        for level, kind, payload in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                descriptors += array.array("i", payload[: len(payload) // 4 * 4])
+        name = ""
+        try:
+            request = _read(data, descriptors)
+            name = request["name"]
+            self._spawn(request, descriptors)
+        except (_RequestError, OSError) as error:
+            self._send({"op": "failed", "name": name, "error": str(error)})
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _spawn(self, request: dict[str, Any], descriptors: list[int]) -> None:
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(reading)
+            os.close(writing)
+            raise
+        if pid == 0:
+            _become(request, descriptors, writing, self._main)
+        os.close(writing)
+        child = _Child(request["name"], pid, os.pidfd_open(pid), reading)
+        for descriptor in (reading, child.pidfd):
+            self._by_descriptor[descriptor] = child
+            self._poll.register(descriptor, select.POLLIN)
+
+    def _started(self, child: _Child) -> None:
+        """The status pipe has ended: without a word the child is on its way."""
+        assert child.status is not None
+        error = os.read(child.status, 4096).decode(errors="replace")
+        self._forget(child.status)
+        child.status = None
+        if error:
+            os.waitpid(child.pid, 0)
+            self._forget(child.pidfd)
+            self._send({"op": "failed", "name": child.name, "error": error})
+        else:
+            self._send({"op": "spawned", "name": child.name, "pid": child.pid}, child.pidfd)
+
+    def _ended(self, child: _Child) -> None:
+        if child.status is not None:
+            self._started(child)  # spawned, or failed, is said before exited
+            if child.pidfd not in self._by_descriptor:
+                return
+        _, status = os.waitpid(child.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        self._forget(child.pidfd)
+        ending = {"code": code, "signal": None} if code >= 0 else {"code": None, "signal": -code}
+        self._send({"op": "exited", "name": child.name, "pid": child.pid, **ending})
+
+    def _forget(self, descriptor: int) -> None:
+        self._poll.unregister(descriptor)
+        del self._by_descriptor[descriptor]
+        os.close(descriptor)
+
+    def _send(self, answer: dict[str, Any], *descriptors: int) -> None:
+        ancillary = (
+            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(descriptors)}i", *descriptors))]
+            if descriptors
+            else []
+        )
+        try:
+            self._requests.sendmsg([json.dumps(answer).encode()], ancillary)
+        except OSError as error:
+            log.warning("nobody listens any more: %s", error)
+            self._is_over = True
+
+    def _kill_all(self) -> None:
+        children = {child.pid: child for child in self._by_descriptor.values()}
+        for child in children.values():
+            signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+        for child in children.values():
+            os.waitpid(child.pid, 0)
+
+
+def _read(data: bytes, descriptors: list[int]) -> dict[str, Any]:
+    try:
+        request = json.loads(data)
+    except ValueError as error:
+        raise _RequestError(f"not JSON: {error}") from error
+    match request:
+        case {"op": "spawn", "name": str(), "argv": [str(), *_], "environment": dict(), "directory": str()}:
+            pass
+        case _:
+            raise _RequestError("expected op spawn with name, argv, environment and directory")
+    texts = (*request["argv"], *request["environment"].values())
+    if not all(isinstance(text, str) for text in texts):
+        raise _RequestError("argv and environment hold strings")
+    if len(descriptors) != DESCRIPTORS:
+        raise _RequestError(f"expected {DESCRIPTORS} descriptors (network namespace, log), found {len(descriptors)}")
+    return dict(request)
+
+
+def _become(
+    request: dict[str, Any], descriptors: list[int], status: int, main: Callable[[list[str]], int]
+) -> NoReturn:
+    """In the child: take on the request's surroundings, run, never return."""
+    code = 1
+    try:
+        try:
+            _surround(request, descriptors, status)
+        except (SandboxError, OSError) as error:
+            os.write(status, str(error).encode())
+            os._exit(127)
+        code = _run(request["argv"], status, main)
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException:  # this process must end here, whatever happens: above it lies the zygote's loop
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def _surround(request: dict[str, Any], descriptors: list[int], status: int) -> None:
+    namespace, output = descriptors
+    os.setsid()  # a signal for the zygote's terminal is not for its nodes
+    enter_network_namespace(namespace)
+    drop_sys_admin()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(source, target)
+    os.closerange(3, status)
+    os.closerange(status + 1, 1 << 20)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) not in {signal.SIG_DFL, None}:
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(request["directory"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    random.seed()
+
+
+def _run(argv: list[str], status: int, main: Callable[[list[str]], int]) -> int:
+    if argv[0] != "meshnode":
+        try:
+            os.execvp(argv[0], argv)  # noqa: S606  the pipe closes at exec: that is the success
+        except OSError as error:
+            os.write(status, f"{argv[0]}: {error.strerror}".encode())
+            return 127
+    os.close(status)
+    logging.getLogger().handlers.clear()
+    return main(argv[1:])

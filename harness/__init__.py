@@ -1,0 +1,31 @@
+"""Load and chaos harness for peer-to-peer systems: start nodes, drive load, judge every node, prove what is said.
+
+    import harness
+    harness.up(Path("topologies/cluster-10.toml"))
+    judged = harness.run(Path("scenarios/first-budget.toml"))
+    judged.verdict.answer
+
+The names below are the public API; the command line is a thin client of them. They are loaded when first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Client", "down", "judge", "run", "up"]
+
+if TYPE_CHECKING:
+    from harness.control import Client
+    from harness.judging import judge
+    from harness.running import down, run, up
+
+_HOMES = {"Client": "control", "judge": "judging", "down": "running", "run": "running", "up": "running"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'harness' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"harness.{_HOMES[name]}"), name)

@@ -1,0 +1,81 @@
+"""Budget: rows of promises. A row names a metric, a statistic of it, a bound, its unit, and under which conditions."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from harness.errors import BadFileError
+
+# unit → (kind of quantity, factor to the kind's base: ns, bytes, bytes a second, share of one core, a plain number)
+UNITS: dict[str, tuple[str, float]] = {
+    "ns": ("time", 1), "us": ("time", 1e3), "µs": ("time", 1e3), "ms": ("time", 1e6), "s": ("time", 1e9),
+    "B": ("size", 1), "KB": ("size", 1e3), "MB": ("size", 1e6), "GB": ("size", 1e9), "MiB": ("size", 2**20),
+    "B/s": ("byte rate", 1), "KB/s": ("byte rate", 1e3), "MB/s": ("byte rate", 1e6), "GB/s": ("byte rate", 1e9),
+    "%": ("share", 0.01), "1": ("number", 1), "1/s": ("rate", 1),
+}
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What must have been true for a row to be judged; where it was not, the row is UNKNOWN."""
+
+    phase: str
+    nodes: int | None = None                  # exactly so many nodes
+    node: str | None = None                   # judged on this one node; None: on the worst of all
+    received_per_s: float | None = None       # messages a second that `node` itself had received, at least (−1 %)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One promise. `bound` None: measured, not promised (never PASS)."""
+
+    name: str
+    metric: str
+    statistic: str
+    unit: str
+    bound: float | None
+    comparison: str = "<"                     # strict, as in the source
+    source: str = ""
+    conditions: Conditions = field(default_factory=lambda: Conditions(phase=""))
+
+    def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise BadFileError(f"row {self.name}: unit: expected one of {', '.join(UNITS)}; found {self.unit!r}")
+        if self.comparison not in COMPARISONS:
+            raise BadFileError(f"row {self.name}: comparison: expected one of {' '.join(COMPARISONS)}; found {self.comparison!r}")
+
+    @property
+    def kind(self) -> str:
+        """The kind of quantity that the unit measures: time, size, byte rate, share, number, rate."""
+        return UNITS[self.unit][0]
+
+    def in_unit(self, base: float) -> float:
+        """A value in the base of its kind (ns, bytes, …) as this row prints it."""
+        return base / UNITS[self.unit][1]
+
+    def holds(self, value: float) -> bool:
+        """Whether `value`, in the row's unit, keeps the promise."""
+        if self.bound is None:
+            raise ValueError(f"row {self.name} promises nothing")
+        return COMPARISONS[self.comparison](value, self.bound)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """A named table of rows."""
+
+    name: str
+    rows: tuple[Row, ...]
+
+    def __post_init__(self) -> None:
+        if not self.rows:
+            raise BadFileError("row: expected at least 1 row, found 0: a budget that promises nothing can only be UNKNOWN")
+        names = [row.name for row in self.rows]
+        for name in names:
+            if names.count(name) > 1:
+                raise BadFileError(f"row: the name {name!r} stands twice; every row needs a name of its own")

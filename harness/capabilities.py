@@ -1,0 +1,370 @@
+"""What this machine and this user can do, found by doing it in a scratch namespace; and whether a cluster will fit.
+
+The trials run in a child process: it may have to enter a user namespace, which only a process with one thread can, and
+whatever it leaves (namespaces, rules, links) ends with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv4Network
+from pathlib import PurePosixPath
+from typing import Any
+
+from harness.errors import HarnessError, PreflightError, UsageError
+from harness.fabric import Fabric, Wire
+from harness.kernel import scratch
+from harness.kernel.namespaces import create, enter_user_namespace, read_sysctl
+from harness.kernel.proc import memory_available_bytes
+from harness.topology import Node
+
+_TRIALS_TIMEOUT_S = 60.0
+_DOCKER_TIMEOUT_S = 5.0
+_SCRATCH_BLOCK = IPv4Network("198.18.0.0/29")
+
+# name → what it is needed for; the order is that of the tables that are printed.
+_NEEDED_FOR = {
+    "user namespaces": "the netns runtime without root",
+    "network namespaces": "every runtime: a namespace holds each node",
+    "veth": "every runtime: the link between node and hub",
+    "routed hub": "every runtime: traffic between nodes",
+    "nftables": "cuts, partitions and loss",
+    "htb": "the rate of a path and of a node's download",
+    "tbf": "the rate of a node's upload",
+    "ifb": "the rate of a node's upload",
+    "netem": "delay, jitter and reordering in the kernel; duplicated and corrupted packets",
+    "nfqueue": "delay, jitter and reordering where the kernel has no netem",
+    "cgroups": "pausing and limiting nodes in containers",
+    "docker": "the docker runtime",
+    "C compiler": "building the helper that enters a prepared namespace, for the docker runtime",
+    "CAP_SYS_ADMIN": "network namespaces without a user namespace",
+    "CAP_NET_ADMIN": "links, rules and qdiscs without a user namespace",
+    "CAP_SYS_PTRACE": "counting the descriptors of other users' processes",
+    "CAP_SYS_NICE": "a delay engine that is on time on a busy host",
+    "CAP_SYS_RESOURCE": "raising the hard limit of open files",
+}
+_ON_A_HUB = ("routed hub", "nftables", "htb", "tbf", "netem", "ifb", "nfqueue")     # nfqueue last: its rule stays
+_CAPABILITY_BITS = {
+    "CAP_NET_ADMIN": 12, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_SYS_NICE": 23, "CAP_SYS_RESOURCE": 24,
+}   # linux/capability.h
+
+Found = tuple[bool, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capability:
+    """One thing this machine and user can do, or not; `detail` says how it was seen, or what forbids it."""
+
+    name: str
+    available: bool
+    detail: str
+    needed_for: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much of each thing there may be; what is in use is counted in `tasks_now` only."""
+
+    open_files: int               # hard limit of this process
+    pids: int                     # kernel.pid_max
+    threads: int                  # kernel.threads-max
+    tasks_now: int                # threads of the whole system at this moment
+    network_namespaces: int       # user.max_net_namespaces
+    cgroup_tasks: int | None      # how many more this process's cgroup may have; None: not limited
+    memory_available_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """The answer of `probe`."""
+
+    capabilities: tuple[Capability, ...]
+    limits: Limits
+
+    def named(self, name: str) -> Capability:
+        """One capability. Raises KeyError for a name that is not probed."""
+        return {capability.name: capability for capability in self.capabilities}[name]
+
+    def as_json(self) -> str:
+        """One JSON object: version 1, ``capabilities`` (a list) and ``limits``."""
+        return json.dumps({"version": 1, **dataclasses.asdict(self)}, indent=2)
+
+
+def probe() -> Capabilities:
+    """Try everything; takes about half a second. Nothing is left behind but kernel modules that a trial caused to load."""
+    found = {**_in_child(), "cgroups": _cgroups(), "docker": _docker(), "C compiler": _compiler(), **_process_capabilities()}
+    return Capabilities(
+        capabilities=tuple(
+            Capability(name=name, available=found[name][0], detail=found[name][1], needed_for=needed_for)
+            for name, needed_for in _NEEDED_FOR.items()
+        ),
+        limits=read_limits(),
+    )
+
+
+# ---- trials in a child process -----------------------------------------------------------------------------------------
+
+def _in_child() -> dict[str, Found]:
+    command = [sys.executable, "-c", "from harness.capabilities import try_kernel; try_kernel()"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TRIALS_TIMEOUT_S, check=True)
+    except subprocess.CalledProcessError as error:
+        raise HarnessError(f"the trials of this kernel ended with {error.returncode}: {error.stderr.strip()[-500:]}") from error
+    except subprocess.TimeoutExpired as error:
+        raise HarnessError(f"the trials of this kernel took more than {_TRIALS_TIMEOUT_S:.0f} s") from error
+    return {name: (available, detail) for name, (available, detail) in json.loads(done.stdout).items()}
+
+
+def try_kernel() -> None:
+    """The child's part of `probe`: prints what it found as JSON."""
+    with contextlib.closing(Fabric("capabilities", _SCRATCH_BLOCK)) as fabric:
+        print(json.dumps(dict(_kernel(fabric))))
+
+
+def _kernel(fabric: Fabric) -> Iterator[tuple[str, Found]]:
+    yield "user namespaces", _user_namespaces()
+    namespaces = _tried(_network_namespaces)
+    yield "network namespaces", namespaces
+    wires: list[Wire] = []
+
+    def wire() -> str:
+        wires.extend(fabric.wire([Node(name="a"), Node(name="b")]))
+        return "two nodes were wired to a hub"
+
+    yield "veth", _tried(wire) if namespaces[0] else (False, "needs network namespaces")
+    if not wires:
+        yield from ((name, (False, "needs veth")) for name in _ON_A_HUB)
+        return
+    a, b = wires
+    trials: dict[str, Callable[[], str]] = {
+        "routed hub": partial(scratch.forward, a.namespace, b.namespace, b.address),
+        "nftables": partial(scratch.nftables, fabric.hub),
+        **{kind: partial(scratch.qdisc, fabric.hub, a.ifindex, kind) for kind in ("htb", "tbf", "netem")},
+        "ifb": partial(scratch.ifb, fabric.hub),
+        "nfqueue": partial(scratch.nfqueue, fabric.hub, a.namespace, b.address),
+    }
+    yield from ((name, _tried(trials[name])) for name in _ON_A_HUB)
+
+
+def _network_namespaces() -> str:
+    where = "made and closed"
+    if not _process_capabilities()["CAP_SYS_ADMIN"][0]:
+        enter_user_namespace()
+        where = "made and closed in a user namespace"
+    os.close(create())
+    return where
+
+
+def _user_namespaces() -> Found:
+    """In a fork, for there is no way back out of one."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        available, detail = _tried(_user_namespace)
+        os.write(writer, json.dumps([available, detail]).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as answer:
+        text = answer.read()
+    os.waitpid(child, 0)
+    available, detail = json.loads(text)
+    return available, detail
+
+
+def _user_namespace() -> str:
+    enter_user_namespace()
+    return "entered, with its capabilities"
+
+
+def _tried(trial: Callable[[], str]) -> Found:
+    try:
+        return True, trial()
+    except (HarnessError, OSError) as error:
+        return False, str(error)
+
+
+# ---- what can be asked directly ----------------------------------------------------------------------------------------
+
+def _cgroups() -> Found:
+    root = "/sys/fs/cgroup"
+    version = 2 if os.path.exists(f"{root}/cgroup.controllers") else 1
+    folder = f"{root if version == 2 else root + '/freezer'}/harness-scratch-{os.getpid()}"
+    try:
+        os.mkdir(folder)
+        os.rmdir(folder)
+    except OSError as error:
+        return False, f"version {version}; a group could not be made: {error.strerror}"
+    return True, f"version {version}"
+
+
+def _compiler() -> Found:
+    program = next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
+    if program is None:
+        return False, "no cc, gcc or clang (Debian package gcc)"
+    command = [program, "-static", "-x", "c", "-o", "/dev/null", "-"]
+    done = subprocess.run(command, input="int main(void) { return 0; }", text=True, capture_output=True, check=False)
+    if done.returncode:
+        return False, f"{program} cannot link a static program: {(done.stderr.strip().splitlines() or ['no reason'])[-1]}"
+    return True, f"{program} linked a static program"
+
+
+def _process_capabilities() -> dict[str, Found]:
+    with open("/proc/self/status", encoding="utf-8") as status:
+        effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
+    return {
+        name: (True, "held by this process") if effective >> bit & 1 else (False, "not held by this process")
+        for name, bit in _CAPABILITY_BITS.items()
+    }
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP to a unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("docker", timeout=_DOCKER_TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _docker() -> Found:
+    """An engine that answers on a unix socket and runs on this very kernel: remote and desktop engines do not."""
+    host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    if not host.startswith("unix://"):
+        return False, f"DOCKER_HOST is {host}: only an engine on this host, on a unix socket, can be used"
+    connection = _UnixConnection(host.removeprefix("unix://"))
+    try:
+        connection.request("GET", "/info")
+        response = connection.getresponse()
+        info = json.loads(response.read())
+        if response.status != http.HTTPStatus.OK:
+            return False, f"the engine at {host} answered {response.status}: {info.get('message', '')}"
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return False, f"no engine answers at {host}: {error}"
+    finally:
+        connection.close()
+    return _same_host(info)
+
+
+def _same_host(info: dict[str, Any]) -> Found:
+    """The engine's kernel is ours if it has the same release and the same memory to the byte: a virtual machine has not."""
+    ours = os.uname().release, _meminfo_total_bytes()
+    theirs = info.get("KernelVersion"), info.get("MemTotal")
+    if theirs != ours:
+        return False, (f"the engine {info.get('Name')} is on another machine: its kernel is {theirs[0]} with {theirs[1]} bytes "
+                       f"of memory, this one is {ours[0]} with {ours[1]}")
+    if os.geteuid():
+        return False, f"engine {info.get('ServerVersion')} on this host, but entering its containers' namespaces needs root"
+    return True, f"engine {info.get('ServerVersion')} on this host, cgroup version {info.get('CgroupVersion', '1')}"
+
+
+def _meminfo_total_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+# ---- whether a cluster fits ----------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cost:
+    """What one node, and one container, take (measured, rounded up)."""
+
+    node_bytes: int
+    node_tasks: int
+    container_tasks: int = 0
+
+
+_COSTS = {
+    "netns": _Cost(node_bytes=5_000_000, node_tasks=1),
+    "docker": _Cost(node_bytes=20_000_000, node_tasks=0, container_tasks=14),          # the node is one of the 14
+    "docker, packed": _Cost(node_bytes=8_000_000, node_tasks=1, container_tasks=14),
+}
+_DESCRIPTORS_A_NODE = 8             # in the supervisor: namespace, pidfd, log, control connection, three of the sampler
+_DESCRIPTORS_BASE = 200
+_PID_MAX_LIMIT = 4_194_304          # 2^22, the largest kernel.pid_max
+
+
+def read_limits() -> Limits:
+    """The limits of this process and system as they are now."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with open("/proc/loadavg", encoding="ascii") as file:
+        tasks_now = int(file.read().split()[3].partition("/")[2])
+    with open("/proc/meminfo", "rb") as file:
+        available = memory_available_bytes(file.read())
+    memory = _cgroup_headroom("memory", ("memory.max", "memory.limit_in_bytes"), ())     # usage would count the page cache
+    return Limits(
+        open_files=int(read_sysctl("fs/nr_open")) if hard == resource.RLIM_INFINITY else hard,
+        pids=int(read_sysctl("kernel/pid_max")), threads=int(read_sysctl("kernel/threads-max")), tasks_now=tasks_now,
+        network_namespaces=int(read_sysctl("user/max_net_namespaces")),
+        cgroup_tasks=_cgroup_headroom("pids", ("pids.max",), ("pids.current",)),
+        memory_available_bytes=available if memory is None else min(available, memory),
+    )
+
+
+def preflight(nodes: int, runtime: str, limits: Limits, *, nodes_per_container: int = 1) -> None:
+    """Raise PreflightError where this host cannot hold the cluster: each limit with what was found, needed, and the cure.
+
+    Pure. Estimates, not measurements of this very cluster: 5 MB a node on netns, 20 MB a container, 8 MB a node where
+    several share one. Raises UsageError for a runtime that has no estimate.
+    """
+    packed = runtime == "docker" and nodes_per_container > 1
+    cost = _COSTS.get("docker, packed" if packed else runtime)
+    if cost is None:
+        raise UsageError(f"runtime {runtime!r}: expected netns or docker")
+    descriptors = _DESCRIPTORS_BASE + _DESCRIPTORS_A_NODE * nodes
+    tasks = cost.node_tasks * nodes + cost.container_tasks * -(-nodes // nodes_per_container)
+    system = tasks + limits.tasks_now
+    memory = cost.node_bytes * nodes
+    cgroup = tasks if limits.cgroup_tasks is None else limits.cgroup_tasks
+    checks = (
+        ("open files (hard limit)", limits.open_files, descriptors,
+         f"`ulimit -Hn {descriptors}` as root, or LimitNOFILE={descriptors} in the unit that starts the harness"),
+        ("kernel.pid_max", limits.pids, system,
+         f"`sysctl -w kernel.pid_max={system}`" if system <= _PID_MAX_LIMIT else "no kernel allows so many"),
+        ("kernel.threads-max", limits.threads, system, f"`sysctl -w kernel.threads-max={system}`"),
+        ("user.max_net_namespaces", limits.network_namespaces, nodes + 1, f"`sysctl -w user.max_net_namespaces={nodes + 1}`"),
+        ("tasks left in this cgroup (pids.max)", cgroup, tasks, "raise pids.max of the cgroup, or TasksMax= of the unit"),
+        ("memory available in MB", limits.memory_available_bytes // 1_000_000, memory // 1_000_000,
+         f"fewer nodes ({limits.memory_available_bytes // cost.node_bytes:,} fit), or more memory"),
+    )
+    short = [f"  {what}: found {found:,}, needed {needed:,}: {cure}" for what, found, needed, cure in checks if needed > found]
+    if short:
+        raise PreflightError(f"this host cannot hold {nodes:,} nodes on the {runtime} runtime:\n" + "\n".join(short))
+
+
+def _cgroup_headroom(controller: str, limit_files: tuple[str, ...], usage_files: tuple[str, ...]) -> int | None:
+    """The least (limit - usage) of this process's cgroup and those above it, of either cgroup version; None: no limit."""
+    with open("/proc/self/cgroup", encoding="utf-8") as file:
+        entries = [line.rstrip("\n").split(":", 2) for line in file]
+    least: int | None = None
+    for _, controllers, path in entries:
+        if controllers and controller not in controllers.split(","):
+            continue
+        root = f"/sys/fs/cgroup/{controllers}".rstrip("/")
+        for folder in (path, *(str(parent) for parent in PurePosixPath(path).parents)):
+            limit = _number(root + folder, limit_files)
+            if limit is not None:
+                left = limit - (_number(root + folder, usage_files) or 0)
+                least = left if least is None else min(least, left)
+    return least
+
+
+def _number(folder: str, names: tuple[str, ...]) -> int | None:
+    for name in names:
+        with contextlib.suppress(OSError, ValueError), open(f"{folder}/{name}", encoding="ascii") as file:
+            return int(file.read())       # ValueError: the file says "max"
+    return None

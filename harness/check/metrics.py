@@ -1,0 +1,242 @@
+"""The metrics that a budget's row may name: one table, from names to functions of a history. Pure.
+
+A metric gives either samples (one value an operation or a receiver; what never arrived is infinite) or one value a node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
+from harness import history as h
+from harness import stats
+from harness.history import History, PhaseWindow
+from harness.operation import Operation, Outcome
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """One value an operation, in the base unit of the metric's kind; `inf` where it never came true."""
+
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerNode:
+    """Values by node index: all samples of the phase (`series`), or one number a node (a series of one)."""
+
+    series: dict[int, Floats]
+    seconds: float = 0.0                  # what a rate was taken over
+
+
+Measured = Samples | PerNode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A row may name it: what it is, the kind of quantity, and how it is taken from a phase of a history."""
+
+    kind: str
+    take: Callable[[History, PhaseWindow], Measured]
+    sentence: str
+
+
+def in_phase(history: History, phase: PhaseWindow, operation: Operation) -> npt.NDArray[np.bool_]:
+    """Which operations of this kind were due in the phase."""
+    intended = history.column("intended_ns")
+    inside: npt.NDArray[np.bool_] = (intended >= phase.begin_ns) & (intended < phase.end_ns)
+    chosen: npt.NDArray[np.bool_] = inside & (history.column("operation") == operation)
+    return chosen
+
+
+def _latency(operation: Operation) -> Callable[[History, PhaseWindow], Samples]:
+    def take(history: History, phase: PhaseWindow) -> Samples:
+        chosen = in_phase(history, phase, operation)
+        took = (history.column("done_ns") - history.column("intended_ns"))[chosen].astype(np.float64)
+        took[history.column("outcome")[chosen] != Outcome.OK] = np.inf
+        return Samples(values=took)
+
+    return take
+
+
+def _share(operation: Operation) -> Callable[[History, PhaseWindow], Samples]:
+    def take(history: History, phase: PhaseWindow) -> Samples:
+        chosen = in_phase(history, phase, operation)
+        return Samples(values=(history.column("outcome")[chosen] == Outcome.OK).astype(np.float64))
+
+    return take
+
+
+def _hops(operation: Operation) -> Callable[[History, PhaseWindow], Samples]:
+    def take(history: History, phase: PhaseWindow) -> Samples:
+        chosen = in_phase(history, phase, operation) & (history.column("outcome") == Outcome.OK) & (history.column("hops") >= 0)
+        return Samples(values=history.column("hops")[chosen].astype(np.float64))
+
+    return take
+
+
+def identifiers(history: History, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.void]:
+    """The 16-byte ids of chosen operations, comparable with those of the journal."""
+    column = history.operations.column("id").combine_chunks()
+    if not len(column):
+        return np.empty(0, "V16")
+    data = np.frombuffer(column.buffers()[1], "V16")[column.offset : column.offset + len(column)]
+    return data[chosen]
+
+
+def arrivals(history: History, kind: int) -> tuple[npt.NDArray[np.void], h.Records]:
+    """Journal records of one kind, sorted by id (stable: by time within an id)."""
+    found = history.journal[history.journal["kind"] == kind]
+    found = found[np.argsort(found["at_ns"], kind="stable")]
+    found = found[np.argsort(sortable(found["id"]), kind="stable")]
+    return sortable(found["id"]), found
+
+
+def sortable(ids: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Ids as byte strings that numpy can sort (S16 would drop trailing zeros, so a byte is added)."""
+    raw = np.frombuffer(np.ascontiguousarray(ids).tobytes(), np.uint8).reshape(-1, 16)
+    return np.ascontiguousarray(np.concatenate([raw, np.ones((len(raw), 1), np.uint8)], axis=1)).view("S17").ravel()
+
+
+def receivers(history: History, phase: PhaseWindow) -> list[tuple[int, h.Records]]:
+    """Each broadcast that was due in the phase: (intended ns, first receptions by nodes other than its source)."""
+    chosen = in_phase(history, phase, Operation.BROADCAST)
+    wanted = sortable(identifiers(history, chosen))
+    sources = history.column("source")[chosen]
+    ids, records = arrivals(history, h.RECEIVED)
+    begin, end = np.searchsorted(ids, wanted, "left"), np.searchsorted(ids, wanted, "right")
+    found = []
+    for intended, source, low, high in zip(history.column("intended_ns")[chosen], sources, begin, end, strict=True):
+        heard = records[low:high]
+        heard = heard[heard["node"] != source]
+        _, first = np.unique(heard["node"], return_index=True)
+        found.append((int(intended), heard[first]))
+    return found
+
+
+def _propagation(history: History, phase: PhaseWindow) -> Samples:
+    others = len(history.nodes) - 1
+    values = [
+        float(heard["at_ns"].max() - intended) if len(heard) == others and others else np.inf
+        for intended, heard in receivers(history, phase)
+    ]
+    return Samples(values=np.array(values, np.float64))
+
+
+def _delivery(history: History, phase: PhaseWindow) -> Samples:
+    others = len(history.nodes) - 1
+    parts = [
+        np.concatenate([(heard["at_ns"] - intended).astype(np.float64), np.full(others - len(heard), np.inf)])
+        for intended, heard in receivers(history, phase)
+    ]
+    return Samples(values=np.concatenate(parts) if parts else np.empty(0))
+
+
+def _coverage(history: History, phase: PhaseWindow) -> Samples:
+    others = max(len(history.nodes) - 1, 1)
+    return Samples(values=np.array([len(heard) / others for _, heard in receivers(history, phase)], np.float64))
+
+
+def _lag(history: History, phase: PhaseWindow) -> Samples:
+    intended, sent = history.column("intended_ns"), history.column("sent_ns")
+    chosen = (intended >= phase.begin_ns) & (intended < phase.end_ns)
+    lag = (sent - intended)[chosen].astype(np.float64)
+    lag[sent[chosen] == 0] = np.inf
+    return Samples(values=lag)
+
+
+def _node_time(operation: str) -> Callable[[History, PhaseWindow], Samples]:
+    """Samples out of the nodes' own histograms; a value is its bucket's middle (error at most 0.4 %)."""
+
+    def take(history: History, phase: PhaseWindow) -> Samples:
+        counts = np.zeros(stats.BUCKETS, np.int64)
+        for (name, _, of), buckets in history.histograms.items():
+            if name == phase.name and of == operation:
+                for bucket, count in buckets.items():
+                    counts[bucket] += count
+        return Samples(values=np.repeat(stats.VALUES, counts))
+
+    return take
+
+
+def samples_of(history: History, phase: PhaseWindow) -> dict[int, dict[str, npt.NDArray[np.int64]]]:
+    """The sampler's rows inside a phase, by node."""
+    at = history.samples.column("at_ns")
+    table = history.samples.filter(pc.and_(pc.greater_equal(at, phase.begin_ns), pc.less(at, phase.end_ns)))
+    columns = {name: table.column(name).to_numpy() for name in table.column_names}
+    nodes = columns["node"]
+    order = np.argsort(nodes, kind="stable")
+    edges = np.searchsorted(nodes[order], np.arange(len(history.nodes) + 1))
+    return {
+        index: {name: column[order[edges[index] : edges[index + 1]]] for name, column in columns.items()}
+        for index in range(len(history.nodes)) if edges[index + 1] > edges[index]
+    }
+
+
+def _gauge(column: str) -> Callable[[History, PhaseWindow], PerNode]:
+    def take(history: History, phase: PhaseWindow) -> PerNode:
+        return PerNode(series={node: rows[column].astype(np.float64) for node, rows in samples_of(history, phase).items()})
+
+    return take
+
+
+def _rate(*columns: str) -> Callable[[History, PhaseWindow], PerNode]:
+    """Last minus first of cumulative columns, a second; needs two samples at least half the phase apart."""
+
+    def take(history: History, phase: PhaseWindow) -> PerNode:
+        found = {}
+        for node, rows in samples_of(history, phase).items():
+            seconds = (rows["at_ns"][-1] - rows["at_ns"][0]) / 1e9
+            if seconds >= phase.seconds / 2:
+                gained = sum(float(rows[column][-1] - rows[column][0]) for column in columns)
+                found[node] = np.array([gained / seconds])
+        return PerNode(series=found, seconds=phase.seconds)
+
+    return take
+
+
+def _cpu(history: History, phase: PhaseWindow) -> PerNode:
+    rates = _rate("cpu_ns")(history, phase)
+    return PerNode(series={node: value / 1e9 for node, value in rates.series.items()}, seconds=rates.seconds)
+
+
+def _received(history: History, phase: PhaseWindow) -> PerNode:
+    journal = history.journal
+    inside = (journal["kind"] == h.DELIVERED) & (journal["at_ns"] >= phase.begin_ns) & (journal["at_ns"] < phase.end_ns)
+    counts = np.bincount(journal["node"][inside], minlength=len(history.nodes))
+    return PerNode(series={node: np.array([count / phase.seconds]) for node, count in enumerate(counts)}, seconds=phase.seconds)
+
+
+METRICS: dict[str, Metric] = {
+    "private_message.end_to_end": Metric(kind="time", take=_latency(Operation.PRIVATE_MESSAGE), sentence="from the intended time until the receiver had verified and decrypted it"),
+    "private_message.delivered": Metric(kind="share", take=_share(Operation.PRIVATE_MESSAGE), sentence="share of private messages acknowledged by the receiver"),
+    "private_message.received": Metric(kind="rate", take=_received, sentence="private messages a second that a node received, from its journal"),
+    "broadcast.propagation": Metric(kind="time", take=_propagation, sentence="from the intended time until the last of all nodes had it"),
+    "broadcast.delivery": Metric(kind="time", take=_delivery, sentence="from the intended time until each receiver had it, a sample a receiver"),
+    "broadcast.coverage": Metric(kind="share", take=_coverage, sentence="share of the other nodes whose journals show the broadcast"),
+    "dht_put.response": Metric(kind="time", take=_latency(Operation.DHT_PUT), sentence="from the intended time until the value was stored elsewhere"),
+    "dht_put.stored": Metric(kind="share", take=_share(Operation.DHT_PUT), sentence="share of puts that another node acknowledged"),
+    "dht_get.response": Metric(kind="time", take=_latency(Operation.DHT_GET), sentence="from the intended time until another node's value had arrived"),
+    "dht_get.found": Metric(kind="share", take=_share(Operation.DHT_GET), sentence="share of gets answered by another node"),
+    "dht_get.hops": Metric(kind="number", take=_hops(Operation.DHT_GET), sentence="referrals that led to the value"),
+    "dht_lookup.response": Metric(kind="time", take=_latency(Operation.DHT_LOOKUP), sentence="from the intended time until the iterative lookup ended"),
+    "dht_lookup.hops": Metric(kind="number", take=_hops(Operation.DHT_LOOKUP), sentence="referrals that led to the closest node"),
+    "node.create": Metric(kind="time", take=_node_time("create"), sentence="sign + encrypt, from the nodes' own histograms"),
+    "node.verify": Metric(kind="time", take=_node_time("verify"), sentence="decrypt + verify, from the nodes' own histograms"),
+    "node.handshake": Metric(kind="time", take=_node_time("handshake"), sentence="TLS handshakes, from the nodes' own histograms"),
+    "pacer.lag": Metric(kind="time", take=_lag, sentence="how late the load generator sent, after the intended time"),
+    "rss": Metric(kind="size", take=_gauge("rss_bytes"), sentence="resident memory of a node's process"),
+    "cpu": Metric(kind="share", take=_cpu, sentence="share of one core over the phase: last − first of the process clock"),
+    "fds": Metric(kind="number", take=_gauge("fds"), sentence="open file descriptors"),
+    "threads": Metric(kind="number", take=_gauge("threads"), sentence="threads"),
+    "connections": Metric(kind="number", take=_gauge("connections"), sentence="TCP sockets in the node's namespace"),
+    "network": Metric(kind="byte rate", take=_rate("bytes_in", "bytes_out"), sentence="bytes a second in and out on the data plane, over the phase"),
+    "network.in": Metric(kind="byte rate", take=_rate("bytes_in"), sentence="bytes a second in"),
+    "network.out": Metric(kind="byte rate", take=_rate("bytes_out"), sentence="bytes a second out"),
+}

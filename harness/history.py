@@ -1,0 +1,74 @@
+"""History: what happened in one run, as columns. Raw values; statistics are derived elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Nanoseconds = npt.NDArray[np.int64]
+Records = npt.NDArray[np.void]
+
+OPERATIONS = pa.schema([
+    ("id", pa.binary(16)), ("operation", pa.uint8()), ("source", pa.uint16()), ("target", pa.int32()),
+    ("payload_bytes", pa.uint32()), ("intended_ns", pa.int64()), ("sent_ns", pa.int64()), ("done_ns", pa.int64()),
+    ("outcome", pa.uint8()), ("hops", pa.int16()), ("answered_by", pa.int32()), ("error", pa.dictionary(pa.int32(), pa.string())),
+])
+SAMPLES = pa.schema([
+    ("at_ns", pa.int64()), ("node", pa.uint16()), ("rss_bytes", pa.int64()), ("cpu_ns", pa.int64()), ("fds", pa.int32()),
+    ("threads", pa.int32()), ("connections", pa.int32()), ("bytes_in", pa.int64()), ("bytes_out", pa.int64()),
+    ("packets_in", pa.int64()), ("packets_out", pa.int64()),
+])
+# A node's journal record with the node's index in front (PROTOCOL.md of meshnode, section 4).
+JOURNAL = np.dtype([
+    ("kind", "u1"), ("outcome", "u1"), ("hops", "<u2"), ("size", "<u4"), ("id", "V16"), ("at_ns", "<i8"), ("peer", "<u8"),
+    ("node", "<u2"),
+])
+SENT, DELIVERED, STARTED, RECEIVED, DUPLICATE, FORWARDED, STORED, ANSWERED, DROPPED = range(1, 10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseWindow:
+    """When a phase was in force, as executed. CLOCK_MONOTONIC ns; the end is not in it."""
+
+    name: str
+    begin_ns: int
+    end_ns: int
+
+    @property
+    def seconds(self) -> float:
+        return (self.end_ns - self.begin_ns) / 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """One run. `operations` has the columns of OPERATIONS, `samples` of SAMPLES, `journal` the records of JOURNAL."""
+
+    nodes: tuple[str, ...]
+    wire_ids: tuple[bytes, ...]                                  # index → 32 bytes
+    phases: tuple[PhaseWindow, ...]
+    operations: pa.Table
+    samples: pa.Table
+    journal: Records
+    histograms: Mapping[tuple[str, int, str], Mapping[int, int]] = field(default_factory=dict)  # (phase, node, operation) → bucket → count
+    planned_per_s: Mapping[tuple[str, int], float] = field(default_factory=dict)                # (phase, operation) → asked rate
+    host: pa.Table | None = None
+    cores: int = 1
+    events: tuple[Mapping[str, Any], ...] = ()
+    ended: bool = True                                           # False: the run was cut short
+
+    def phase(self, name: str) -> PhaseWindow | None:
+        """The window of a phase, None where it was not played."""
+        return next((phase for phase in self.phases if phase.name == name), None)
+
+    def index(self, node: str) -> int:
+        """A node's index. Raises ValueError for a name that is not there."""
+        return self.nodes.index(node)
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """A column of the operations as an array."""
+        return np.asarray(self.operations.column(name).to_numpy())

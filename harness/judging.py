@@ -1,0 +1,62 @@
+"""Judging a run folder: a pure function of what is in it, so the same verdict comes out later and elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+
+from harness import check, reading, store
+from harness.check import budget as budget_check
+from harness.report import text
+from harness.store import translated
+from harness.verdict import Verdict
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A run and its verdict."""
+
+    run: Path
+    verdict: Verdict
+    facts: Mapping[str, Any]
+
+    @property
+    def exit_code(self) -> int:
+        """0 PASS, 1 FAIL, 2 UNKNOWN."""
+        return self.verdict.answer.exit_code
+
+    def report(self) -> Group:
+        """The one-screen report."""
+        return text.render(self.verdict, self.facts, str(self.run))
+
+    def as_json(self) -> dict[str, Any]:
+        """What verdict.json holds (docs/run-folder.md)."""
+        return {
+            "version": VERSION, "run": str(self.run), "answer": str(self.verdict.answer), "exit_code": self.exit_code,
+            "findings": [asdict(finding) for finding in self.verdict.findings],
+        }
+
+
+def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judged:
+    """Judge a run folder (or the ``latest`` in a folder of runs) by its own budget, or another one.
+
+    Writes verdict.json and summary.txt into the folder unless told not to (a judgement by another budget never does).
+    Raises BadFileError where it is no run folder, or a budget names what cannot be measured.
+    """
+    run = store.find(run)
+    rows = (reading.budget(budget) if budget else store.budget(run))
+    wanted = rows.rows if rows else ()
+    budget_check.validate(wanted)
+    judged = Judged(run=run, verdict=check.judge(store.read(run), wanted), facts=store.metadata(run))
+    if write and budget is None:
+        with translated(run):
+            (run / "verdict.json").write_text(json.dumps(judged.as_json(), indent=1) + "\n")
+            (run / "summary.txt").write_text(text.to_text(judged.report()))
+    return judged

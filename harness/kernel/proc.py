@@ -1,0 +1,42 @@
+"""What /proc says, as pure functions of its text. Imports nothing heavy: a process that will enter a user namespace may have
+one thread only, and importing pyarrow starts more.
+"""
+
+from __future__ import annotations
+
+from harness.errors import HarnessError
+
+
+def process_cpu_clock(pid: int) -> int:
+    """Clock id of all threads of a process: MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of linux/posix-timers.h."""
+    return (~pid << 3) | 2
+
+
+def established(snmp: bytes) -> int:
+    """CurrEstab of /proc/net/snmp: TCP connections in ESTABLISHED or CLOSE_WAIT, both IP versions, loopback too (RFC 4022)."""
+    start = snmp.index(b"Tcp: ")
+    names_end = snmp.index(b"\n", start)
+    column = snmp[start:names_end].split().index(b"CurrEstab")
+    return int(snmp[names_end + 1:].split(None, column + 1)[column])
+
+
+def cpu_ticks(stat: bytes) -> tuple[int, int]:
+    """(busy, stolen) of all CPUs in clock ticks, from /proc/stat. Busy: user, nice, system, irq and softirq (proc(5))."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal = (int(value) for value in stat.split(None, 9)[1:9])
+    return user + nice + system + irq + softirq, steal
+
+
+def psi_some_us(pressure: bytes) -> int | None:
+    """The cumulative `total` of the ``some`` line of a /proc/pressure file, in µs; None where there is none."""
+    for line in pressure.splitlines():
+        if line.startswith(b"some "):
+            return int(line.rpartition(b"total=")[2])
+    return None
+
+
+def memory_available_bytes(meminfo: bytes) -> int:
+    """MemAvailable of /proc/meminfo. Raises HarnessError where the kernel (before 3.14) does not say it."""
+    _, found, rest = meminfo.partition(b"MemAvailable:")
+    if not found:
+        raise HarnessError("/proc/meminfo: expected a line MemAvailable, found none")
+    return int(rest.split(None, 1)[0]) * 1024

@@ -1,0 +1,238 @@
+"""A run as Locust's master sees it: asks the supervisor for a run folder and t0, tells the workers, drains, judges."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from time import monotonic_ns
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from harness import reading
+from harness.control import Client
+from harness.errors import HarnessError, UnavailableError, UsageError
+from harness.load import options, tally
+from harness.load.plan import RunPlan, Target
+from harness.load.tally import Tally
+from harness.operation import Operation
+from harness.scenario import Phase
+
+START_IN_S = 1.0                           # from `begin` to t0: the workers have the plan by then
+START_WITH_GETS_IN_S = 3.0                 # … and have put the first keys
+STOP_IN_NS = 50_000_000                    # a stop is told before it happens, so that all workers stop at one moment
+REPORT_SLACK_S = 5.0                       # how long a worker may take to close its record
+SCENARIO = "HARNESS_SCENARIO"
+
+log = logging.getLogger(__name__)
+
+
+class Master:
+    """Leads runs, one after another."""
+
+    def __init__(
+        self, cluster: str | None, *, send: Callable[[str, Any], None], missing: Callable[[], set[str]],
+        leave: Callable[[], None],
+    ) -> None:
+        """`send` tells all workers; `missing`: of a run's workers, those that are gone; `leave` ends Locust, soon."""
+        with Client.connect(cluster) as client:
+            self.cluster = client.cluster
+            self._supervisor_pid = int(client.status()["pid"])
+        self._send, self._missing, self._leave = send, missing, leave
+        self._watchers: list[Any] = []
+        self._reports: dict[str, Mapping[str, Any]] = {}
+        self._drained: set[str] = set()
+        self._news = Event()
+        self._asked_ns, self._run_time_s = 0, 0.0
+        self.plan: RunPlan | None = None
+        self.broken: HarnessError | None = None
+
+    def start(self, given: Any, user_classes: list[Any], workers: list[str]) -> None:
+        """Begin a run with these options and classes. Raises HarnessError; then nothing runs."""
+        self._reports, self._drained, self.broken = {}, set(), None
+        self._asked_ns, self._run_time_s = monotonic_ns(), float(given.run_time or 0)
+        asked = _scenario_request(given) if os.environ.get(SCENARIO) else _plain_request(given, user_classes)
+        phases: tuple[Phase, ...] = asked.pop("phases")
+        with Client.connect(self.cluster) as client:        # a connection a call: Locust may kill a start half-way
+            status = client.status()
+        self._supervisor_pid = int(status["pid"])
+        nodes = sorted(status["nodes"], key=lambda node: int(node["index"]))
+        gets = any(stream.operation is Operation.DHT_GET for phase in phases for stream in phase.streams)
+        with Client.connect(self.cluster) as client:
+            begun = client.begin(
+                **asked, phases=[{"name": phase.name, "duration_s": phase.duration_s} for phase in phases],
+                load=_facts(phases, workers), start_in_s=START_WITH_GETS_IN_S if gets else START_IN_S,
+            )
+        self.plan = RunPlan(
+            run=begun["run"], t0_ns=begun["t0_ns"], adapter=status["adapter"], seed=asked["seed"], phases=phases,
+            nodes=tuple(
+                Target(name=node["name"], control=node["control"], wire_id=bytes.fromhex(node["wire_id"])) for node in nodes
+            ),
+            workers=tuple(workers),
+        )
+        log.info("run folder: %s", self.plan.run)
+        self._send("p2p-begin", self.plan.to_wire())
+        self._watch(self._await_supervisor)
+        self._watch(self._await_workers)
+        if self.plan.end_ns is not None:
+            self._watch(self._await_end)
+
+    def heard(self, worker: str, report: Mapping[str, Any]) -> None:
+        """A worker's numbers so far."""
+        self._reports[worker] = report
+
+    def heard_drained(self, worker: str, report: Mapping[str, Any]) -> None:
+        """A worker closed its record."""
+        self._reports[worker] = report
+        self._drained.add(worker)
+        self._news.set()
+
+    def tallies(self) -> dict[str, Tally]:
+        """What all workers counted so far, by operation."""
+        return tally.merged(self._reports.values())
+
+    def stop(self) -> None:
+        """Stop the load everywhere, wait until all records are closed, close the run at the supervisor."""
+        plan = self.plan
+        if plan is None:
+            return
+        at_ns = self._stop_ns(plan)
+        wait_s = 0.0 if isinstance(self.broken, UnavailableError) else plan.timeout_s
+        self._send("p2p-drain", {"at_ns": at_ns, "wait_s": wait_s})
+        until_ns = max(at_ns, monotonic_ns()) + round((wait_s + REPORT_SLACK_S) * 1e9)
+        while not self._undrained() <= self._missing() and monotonic_ns() < until_ns:
+            self._news.clear()
+            self._news.wait(0.2)
+        for watcher in self._watchers:
+            if watcher is not gevent.getcurrent():
+                watcher.kill()
+        self._watchers = []
+        if self._undrained() and self.broken is None:
+            self.broken = HarnessError(f"{len(self._undrained())} of {len(plan.workers)} load workers did not close their record of {plan.run}")
+        if not isinstance(self.broken, UnavailableError):
+            try:
+                with Client.connect(self.cluster) as client:
+                    client.end(at_ns=at_ns, load=self._summary())
+            except HarnessError as error:
+                self.broken = self.broken or error
+
+    def judge(self) -> int | None:
+        """Print the verdict of the run that was stopped; its exit code, None where no run was begun."""
+        plan, self.plan = self.plan, None
+        if self.broken is not None:
+            print(f"locust: {self.broken}", file=sys.stderr, flush=True)
+            return self.broken.exit_code
+        if plan is None:
+            return None
+        # The judge is a process of its own: it must see plain Python, not one that gevent has patched.
+        judged = subprocess.run(
+            [sys.executable, "-m", "harness", "judge", plan.run], stdout=subprocess.PIPE, check=False, text=True
+        )
+        print(judged.stdout, end="", flush=True)
+        return judged.returncode if judged.returncode >= 0 else HarnessError.exit_code
+
+    def _stop_ns(self, plan: RunPlan) -> int:
+        now_ns = monotonic_ns()
+        if plan.end_ns is not None:
+            return min(now_ns + STOP_IN_NS, plan.end_ns)
+        # Locust's run time began when the run was asked for; the load gets all of it, from t0.
+        if self._run_time_s and now_ns - self._asked_ns >= (self._run_time_s - 0.1) * 1e9 and self.broken is None:
+            return max(now_ns, plan.t0_ns + round(self._run_time_s * 1e9))
+        return now_ns + STOP_IN_NS
+
+    def _undrained(self) -> set[str]:
+        assert self.plan is not None
+        return set(self.plan.workers) - self._drained
+
+    def _summary(self) -> dict[str, Any]:
+        return {
+            "operations": {word: tallied.facts() for word, tallied in self.tallies().items()},
+            "workers": [
+                {key: report[key] for key in ("worker", "blocked", "late_answers", "cpu_ns")}
+                for report in self._reports.values()
+            ],
+        }
+
+    def _watch(self, function: Callable[[], None]) -> None:
+        greenlet = gevent.spawn(function)
+        greenlet.link_exception(lambda ended: self.fail(HarnessError(f"the load's master broke: {ended.exception!r}")))
+        self._watchers.append(greenlet)
+
+    def fail(self, error: HarnessError) -> None:
+        """End the run, and Locust, with this error. The first one counts."""
+        if self.broken is None:
+            self.broken = error
+            self._leave()
+
+    def _await_supervisor(self) -> None:
+        gone = UnavailableError(
+            f"the supervisor of cluster {self.cluster!r} (pid {self._supervisor_pid}) is gone; the load was stopped: "
+            f"`harness doctor` removes what it left"
+        )
+        try:
+            descriptor = os.pidfd_open(self._supervisor_pid)
+        except ProcessLookupError:
+            self.fail(gone)
+            return
+        watcher = gevent.get_hub().loop.io(descriptor, 1)
+        try:
+            gevent.get_hub().wait(watcher)
+        finally:
+            watcher.stop()
+            watcher.close()
+            os.close(descriptor)
+        self.fail(gone)
+
+    def _await_workers(self) -> None:
+        assert self.plan is not None
+        while not self._missing() & self._undrained():
+            gevent.sleep(0.5)
+        self.fail(HarnessError("a load worker of this run is gone: its share was not sent"))
+
+    def _await_end(self) -> None:
+        assert self.plan is not None
+        assert self.plan.end_ns is not None
+        while (left_ns := self.plan.end_ns - monotonic_ns()) > 0:
+            gevent.sleep(min(left_ns / 1e9, 1.0))
+        self._leave()
+
+
+def _plain_request(given: Any, user_classes: list[Any]) -> dict[str, Any]:
+    streams = tuple(stream for each in user_classes if (stream := each.stream(given)) is not None)
+    if not streams:
+        raise UsageError("every chosen stream has rate 0: nothing to send")
+    return {
+        "scenario": "load", "phases": (Phase(name="load", duration_s=None, streams=streams),), "seed": given.seed,
+        "budget": options.budget(given), "runs": str(Path(given.runs).resolve()), "files": {},
+    }
+
+
+def _scenario_request(given: Any) -> dict[str, Any]:
+    path = Path(os.environ[SCENARIO])
+    scenario = reading.scenario(path)
+    return {
+        "scenario": scenario.name, "phases": scenario.phases, "seed": scenario.seed,
+        "budget": None if scenario.budget is None else str(scenario.budget.resolve()),
+        "runs": str(Path(given.runs).resolve()), "files": {"scenario.toml": path.read_text()},
+    }
+
+
+def _facts(phases: tuple[Phase, ...], workers: list[str]) -> dict[str, Any]:
+    """What the run's metadata say of the generator."""
+    return {
+        "generator": f"locust {version('locust')}", "workers": len(workers),
+        "streams": [
+            {
+                "phase": phase.name, "operation": stream.operation.word, "rate_per_s": stream.rate_per_s,
+                "payload_bytes": stream.payload_bytes, "target": stream.target, "sources": list(stream.sources),
+                "arrivals": stream.arrivals.value, "timeout_ms": stream.timeout_ms,
+            }
+            for phase in phases for stream in phase.streams
+        ],
+    }

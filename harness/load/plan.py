@@ -1,0 +1,88 @@
+"""What the master tells its workers before a run: one frozen value, and its form on Locust's messages."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.operation import Operation
+from harness.scenario import Arrivals, Phase, Stream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A node as load sees it: its name, its control socket and its id on the wire."""
+
+    name: str
+    control: str
+    wire_id: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """One run: when it starts (`t0_ns`, CLOCK_MONOTONIC), where it is written, whom it loads, and who does which part."""
+
+    run: str
+    t0_ns: int
+    adapter: str
+    seed: int
+    nodes: tuple[Target, ...]
+    phases: tuple[Phase, ...]
+    workers: tuple[str, ...]              # Locust client ids; the position is the worker's number
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The nodes' names, in the order of their indexes."""
+        return tuple(node.name for node in self.nodes)
+
+    @property
+    def salt(self) -> bytes:
+        """8 bytes that tell this run's operations from those of every other run."""
+        return hashlib.blake2b(f"{self.t0_ns} {self.seed}".encode(), digest_size=8).digest()
+
+    @property
+    def end_ns(self) -> int | None:
+        """When the last phase ends; None where it has no end of its own."""
+        return self.bounds_ns()[-1][1]
+
+    def bounds_ns(self) -> tuple[tuple[int, int | None], ...]:
+        """Start and end of every phase (end None: until somebody stops)."""
+        found: list[tuple[int, int | None]] = []
+        start = self.t0_ns
+        for phase in self.phases:
+            end = None if phase.duration_s is None else start + round(phase.duration_s * 1e9)
+            found.append((start, end))
+            start = end if end is not None else start
+        return tuple(found)
+
+    @property
+    def timeout_s(self) -> float:
+        """The longest that an operation may take."""
+        timeouts = [stream.timeout_ms for phase in self.phases for stream in phase.streams]
+        return max(timeouts, default=0) / 1e3
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain values for msgpack."""
+        return asdict(self)
+
+    @classmethod
+    def from_wire(cls, sent: Mapping[str, Any]) -> RunPlan:
+        """What `to_wire` said."""
+        return cls(
+            run=sent["run"], t0_ns=sent["t0_ns"], adapter=sent["adapter"], seed=sent["seed"],
+            nodes=tuple(Target(**node) for node in sent["nodes"]),
+            phases=tuple(_phase(phase) for phase in sent["phases"]), workers=tuple(sent["workers"]),
+        )
+
+
+def _phase(sent: Mapping[str, Any]) -> Phase:
+    streams = (
+        Stream(**{
+            **stream, "operation": Operation(stream["operation"]), "arrivals": Arrivals(stream["arrivals"]),
+            "sources": tuple(stream["sources"]),
+        })
+        for stream in sent["streams"]
+    )
+    return Phase(name=sent["name"], duration_s=sent["duration_s"], streams=tuple(streams))

@@ -1,0 +1,161 @@
+"""One worker's share of one traffic stream: what is due, what is in flight, and when it counts as lost."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from itertools import takewhile
+
+from harness.load.flight import Flight, Keys
+from harness.load.schedule import Due
+from harness.operation import Operation, Outcome, Request, Response
+from harness.scenario import Stream
+
+NEVER_NS = (1 << 63) - 1
+IN_FLIGHT_MAX = 1 << 18
+GRACE_NS = 1_000_000_000                  # a node tells of a timeout itself; this long we wait for it to say so
+
+Ended = Callable[[Flight, Outcome, Response | None, str | None], None]
+
+
+class TrafficStream:
+    """Makes the operations of a share when they are due and follows each to its end, which `ended` hears of once."""
+
+    def __init__(
+        self, stream: Stream, due: Iterator[Due], *, prefix: bytes, wire_ids: tuple[bytes, ...], keys: Keys,
+        filler: bytes, gap_ns: int, ended: Ended,
+    ) -> None:
+        """`prefix`: the first 12 bytes of every operation's id; `filler`: what payloads are made of."""
+        self.operation = stream.operation
+        self.gap_ns = gap_ns
+        self.in_flight: dict[bytes, Flight] = {}
+        self._stream = stream
+        self._timeout_ns = stream.timeout_ms * 1_000_000
+        self._due = due
+        self._ready: Iterator[tuple[int, int, int, int]] = iter(())
+        self._next: tuple[int, int, int, int] | None = None
+        self._prefix, self._wire_ids, self._keys, self._filler = prefix, wire_ids, keys, filler
+        self._sequence = 0
+        self._stop_ns = NEVER_NS
+        self._ended = ended
+        self._advance()
+
+    @property
+    def next_due_ns(self) -> int:
+        """When the next operation is due; NEVER_NS after the last."""
+        return self._next[0] if self._next is not None else NEVER_NS
+
+    def stop(self, at_ns: int) -> None:
+        """Nothing that is due at or after `at_ns` is made any more."""
+        self._due = takewhile(lambda part: part.intended_ns[0] < at_ns, self._due)
+        rest = () if self._next is None else (self._next, *self._ready)
+        self._ready = iter([each for each in rest if each[0] < at_ns])
+        self._stop_ns = at_ns
+        self._advance()
+
+    def take(self, now_ns: int, limit: int) -> dict[int, tuple[list[Request], list[Flight]]]:
+        """Make what is due by `now_ns`, at most `limit` operations, sorted by the node that is to do them."""
+        found: dict[int, tuple[list[Request], list[Flight]]] = {}
+        while limit and self.next_due_ns <= now_ns:
+            made = self._make()
+            if made is not None:
+                requests, flights = found.setdefault(made[1].source, ([], []))
+                requests.append(made[0])
+                flights.append(made[1])
+            limit -= 1
+        return found
+
+    def abandon(self) -> None:
+        """What is still due will not be sent: the generator was late until the end."""
+        while self._next is not None:
+            intended_ns, source, target, _ = self._next
+            self._advance()
+            flight = self._flight(source, target, intended_ns)
+            self._ended(flight, Outcome.FAILED, None, "unsent: the load generator fell behind")
+
+    def answer(self, response: Response) -> bool:
+        """Take a node's answer; False where nobody waits for it any more."""
+        flight = self.in_flight.pop(response.id, None)
+        if flight is None:
+            return False
+        if flight.key is not None and response.outcome is Outcome.OK:
+            self._keys.add(flight.key, flight.source)
+        self._ended(flight, response.outcome, response, response.error)
+        return True
+
+    def drop(self, flight: Flight, why: str) -> None:
+        """It was never sent, and never will be."""
+        if self.in_flight.pop(flight.id, None) is not None:
+            self._ended(flight, Outcome.FAILED, None, why)
+
+    def lose(self, node: int, why: str) -> None:
+        """What this node was asked has no answer, and none can come."""
+        for flight in [each for each in self.in_flight.values() if each.source == node]:
+            self._lose(flight, why)
+
+    def expire(self, now_ns: int) -> None:
+        """Give up what was sent and not answered in time; what was not sent, its connection takes back."""
+        due_ns = now_ns - GRACE_NS
+        overdue = []
+        for flight in self.in_flight.values():         # in the order of deadlines: one timeout a stream
+            if flight.deadline_ns > due_ns:
+                break
+            if flight.sent_ns:
+                overdue.append(flight)
+        for flight in overdue:
+            self._lose(flight, f"no answer within {self._stream.timeout_ms:,} ms")
+
+    def _lose(self, flight: Flight, why: str) -> None:
+        del self.in_flight[flight.id]
+        if flight.sent_ns:
+            self._ended(flight, Outcome.UNKNOWN, None, why)
+        else:
+            self._ended(flight, Outcome.FAILED, None, f"unsent: {why}")
+
+    def _advance(self) -> None:
+        self._next = next(self._ready, None)
+        while self._next is None:
+            part = next(self._due, None)
+            if part is None:
+                return
+            rows = zip(
+                part.intended_ns.tolist(), part.source.tolist(), part.target.tolist(), part.draw.tolist(), strict=True
+            )
+            self._ready = iter([row for row in rows if row[0] < self._stop_ns])
+            self._next = next(self._ready, None)
+
+    def _make(self) -> tuple[Request, Flight] | None:
+        assert self._next is not None
+        intended_ns, source, target, draw = self._next
+        self._advance()
+        flight = self._flight(source, target, intended_ns)
+        if len(self.in_flight) >= IN_FLIGHT_MAX:
+            self._ended(flight, Outcome.FAILED, None, f"unsent: {IN_FLIGHT_MAX:,} operations were in flight")
+            return None
+        to, payload = self._contents(flight, draw)
+        if flight.operation is Operation.DHT_GET and to is None:
+            self._ended(flight, Outcome.FAILED, None, "unsent: no acknowledged key of another node to read yet")
+            return None
+        self.in_flight[flight.id] = flight
+        return Request(flight.id, flight.operation, to, payload, self._stream.timeout_ms), flight
+
+    def _flight(self, source: int, target: int, intended_ns: int) -> Flight:
+        id_ = self._prefix + self._sequence.to_bytes(4, "little")
+        self._sequence += 1
+        carries = self.operation in (Operation.PRIVATE_MESSAGE, Operation.BROADCAST, Operation.DHT_PUT)
+        return Flight(
+            id_, self.operation, source, target, self._stream.payload_bytes if carries else 0, intended_ns,
+            intended_ns + self._timeout_ns,
+        )
+
+    def _contents(self, flight: Flight, draw: int) -> tuple[bytes | None, bytes | None]:
+        """Target and payload on the wire."""
+        if self.operation is Operation.DHT_GET:
+            return self._keys.pick(draw, flight.source), None
+        if self.operation is Operation.DHT_LOOKUP:
+            return self._wire_ids[flight.target], None
+        payload = (flight.id + self._filler)[: flight.payload_bytes]
+        if self.operation is Operation.DHT_PUT:
+            flight.key = hashlib.sha256(flight.id).digest()
+            return flight.key, payload
+        return (None if self.operation is Operation.BROADCAST else self._wire_ids[flight.target]), payload

@@ -1,0 +1,219 @@
+"""The load of one worker process: paces its share of all streams, follows every operation, records how it ended."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from random import Random
+from time import monotonic_ns, process_time_ns
+from typing import Any
+
+import gevent
+import numpy as np
+
+from harness import adapters
+from harness.load import pacer, tally
+from harness.load.connections import Connections, Heard
+from harness.load.flight import Flight, Keys
+from harness.load.plan import RunPlan
+from harness.load.record import Record
+from harness.load.schedule import Share, schedule
+from harness.load.stream import GRACE_NS, NEVER_NS, TrafficStream
+from harness.load.tally import Tally
+from harness.operation import Operation, Outcome, Request, Response
+from harness.stats import Integers
+
+BATCH_MAX = 1_000                          # sent at one wake; then receiving has its turn
+BREATH_NS = 50_000                         # the pause between two wakes of a pacer that is behind
+GATHER_S = 0.05
+REPORT_NS = 1_000_000_000
+YIELD_S = 0.001                            # between the parts of a report: the pacer has its turn
+CATCH_UP_NS = 2_000_000_000                # a pacer that is behind at the end may still send this long
+SEEDS = 64                                 # keys that a worker puts before t0, for its gets
+SEED_STREAM = 0xFFFF
+GC_THRESHOLD = 100_000                     # objects in flight are no garbage; scanning them would stall the pacer
+
+Report = Callable[[dict[str, Any], list[tuple[Operation, Integers]], list[str]], None]
+
+
+class Worker:
+    """Runs one plan. Everything happens in gevent's loop of this process; `failed` hears of an error of ours."""
+
+    def __init__(self, plan: RunPlan, index: int, *, report: Report, failed: Callable[[BaseException], None]) -> None:
+        """`index`: this worker's number in the plan; `report` is called about once a second with what is new."""
+        self._plan, self._index, self._report, self._failed = plan, index, report, failed
+        self._adapter = adapters.named(plan.adapter)
+        self._nodes = {node.wire_id: at for at, node in enumerate(plan.nodes)}
+        self._keys = Keys()
+        self._record = Record(Path(plan.run), worker=index, workers=len(plan.workers), seed=plan.seed)
+        self._tallies: dict[Operation, Tally] = {}
+        self._news: list[Integers] = []
+        self._late = 0
+        self._seeds: dict[bytes, Flight] = {}
+        self._cpu_ns = process_time_ns()
+        self._timer = pacer.Timer()
+        self._connections = Connections(
+            [node.control for node in plan.nodes], self._adapter.codec,
+            Heard(answered=self._answered, dropped=self._dropped, lost=self._lost, failed=failed),
+        )
+        self._streams = self._make_streams()
+        self._closing = False
+        self._pacing = self._spawnable(self._pace)
+        self._keeping = self._spawnable(self._keep)
+
+    def start(self) -> None:
+        """Begin: put keys for gets to read, then wait for t0 and send what is due."""
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 50, 100)
+        if any(stream.operation is Operation.DHT_GET for stream in self._streams):
+            self._seed()
+        self._pacing.start()
+        self._keeping.start()
+
+    def finish(self, at_ns: int, wait_s: float) -> dict[str, Any]:
+        """Stop at `at_ns`, wait at most `wait_s` for answers, close the record; the final report."""
+        for stream in self._streams:
+            stream.stop(at_ns)
+        catch_up_ns = at_ns + min(round(wait_s * 1e9), CATCH_UP_NS)
+        self._wait(lambda: all(stream.next_due_ns == NEVER_NS for stream in self._streams), catch_up_ns)
+        self._pacing.kill()
+        for stream in self._streams:
+            stream.abandon()
+        self._wait(lambda: not any(stream.in_flight for stream in self._streams), at_ns + round(wait_s * 1e9) + GRACE_NS)
+        self._connections.close("the load ended before an answer came")
+        self._closing = True
+        self._keeping.join()
+        self._timer.close()
+        self._gather()
+        self._record.close()
+        facts = self._publish()
+        gc.unfreeze()
+        return facts
+
+    def _spawnable(self, function: Callable[[], None]) -> Any:
+        greenlet = gevent.Greenlet(function)
+        greenlet.link_exception(lambda ended: self._failed(ended.exception))
+        return greenlet
+
+    def _wait(self, done: Callable[[], bool], until_ns: int) -> None:
+        while not done() and monotonic_ns() < until_ns:
+            gevent.sleep(0.01)
+
+    def _make_streams(self) -> list[TrafficStream]:
+        plan = self._plan
+        wire_ids = tuple(node.wire_id for node in plan.nodes)
+        streams: list[TrafficStream] = []
+        for number, (phase, (start_ns, end_ns)) in enumerate(zip(plan.phases, plan.bounds_ns(), strict=True)):
+            gap_ns = pacer.gap_ns(sum(stream.rate_per_s for stream in phase.streams) / len(plan.workers))
+            for position, stream in enumerate(phase.streams):
+                share = Share(
+                    seed=plan.seed, phase=number, stream=position, worker=self._index, workers=len(plan.workers)
+                )
+                streams.append(TrafficStream(
+                    stream, schedule(stream, plan.names, share, start_ns, end_ns), prefix=self._prefix(len(streams)),
+                    wire_ids=wire_ids, keys=self._keys, gap_ns=gap_ns, ended=self._ended,
+                    filler=Random(plan.seed).randbytes(stream.payload_bytes),
+                ))
+        return streams
+
+    def _prefix(self, stream: int) -> bytes:
+        return self._plan.salt + self._index.to_bytes(2, "little") + stream.to_bytes(2, "little")
+
+    def _seed(self) -> None:
+        chance = Random(f"{self._plan.seed} {self._index} keys")
+        now_ns = monotonic_ns()
+        for number in range(SEEDS):
+            id_ = self._prefix(SEED_STREAM) + number.to_bytes(4, "little")
+            node = chance.randrange(len(self._plan.nodes))
+            flight = Flight(id_, Operation.DHT_PUT, node, -1, len(id_), now_ns, self._plan.t0_ns, key=id_ + id_)
+            self._seeds[id_] = flight
+            request = Request(id_, Operation.DHT_PUT, flight.key, id_, 5_000)
+            self._connections.to(node).send([request], [flight])
+
+    def _pace(self) -> None:
+        while True:
+            now_ns = monotonic_ns()
+            for stream in self._streams:
+                if stream.next_due_ns <= now_ns:
+                    for node, (requests, flights) in stream.take(now_ns, BATCH_MAX).items():
+                        self._connections.to(node).send(requests, flights)
+            following = min(self._streams, key=lambda stream: stream.next_due_ns, default=None)
+            if following is None or following.next_due_ns == NEVER_NS:
+                return
+            wake_ns = max(following.next_due_ns, now_ns + following.gap_ns)
+            self._timer.sleep_until(max(wake_ns, monotonic_ns() + BREATH_NS))
+
+    def _keep(self) -> None:
+        reported_ns = monotonic_ns()
+        while not self._closing:
+            gevent.sleep(GATHER_S)
+            now_ns = monotonic_ns()
+            self._connections.expire(now_ns)
+            for stream in self._streams:
+                stream.expire(now_ns)
+            self._gather()
+            if now_ns - reported_ns >= REPORT_NS:
+                reported_ns = now_ns
+                self._record.write()
+                gevent.sleep(YIELD_S)
+                self._publish()
+
+    def _gather(self) -> None:
+        rows = self._record.gather()
+        if len(rows):
+            self._news.append(rows)
+
+    def _publish(self) -> dict[str, Any]:
+        news: list[tuple[Operation, Integers]] = []
+        if self._news:
+            news = list(tally.split(np.concatenate(self._news)))
+            self._news = []
+        for operation, rows in news:
+            self._tallies.setdefault(operation, Tally()).add(rows)
+            gevent.sleep(YIELD_S)
+        for tallied in self._tallies.values():
+            tallied.in_flight = 0
+        for stream in self._streams:
+            self._tallies.setdefault(stream.operation, Tally()).in_flight += len(stream.in_flight)
+        facts = {
+            "worker": self._index, "blocked": self._connections.blocked, "late_answers": self._late,
+            "cpu_ns": process_time_ns() - self._cpu_ns,
+            "operations": {operation.word: tallied.to_wire() for operation, tallied in self._tallies.items()},
+        }
+        self._report(facts, news, self._record.errors)
+        return facts
+
+    def _answered(self, responses: list[Response]) -> None:
+        for response in responses:
+            stream = self._stream_of(response.id)
+            if stream is not None:
+                self._late += not stream.answer(response)
+            elif (flight := self._seeds.pop(response.id, None)) and response.outcome is Outcome.OK:
+                assert flight.key is not None
+                self._keys.add(flight.key, flight.source)
+
+    def _stream_of(self, id_: bytes) -> TrafficStream | None:
+        number = int.from_bytes(id_[10:12], "little")
+        return self._streams[number] if number < len(self._streams) else None
+
+    def _dropped(self, flights: Iterable[Flight], why: str) -> None:
+        for flight in flights:
+            stream = self._stream_of(flight.id)
+            if stream is not None:
+                stream.drop(flight, why)
+
+    def _lost(self, node: int, why: str) -> None:
+        for stream in self._streams:
+            stream.lose(node, why)
+
+    def _ended(self, flight: Flight, outcome: Outcome, response: Response | None, error: str | None) -> None:
+        if response is None:
+            self._record.add(flight, outcome, error=error)
+            return
+        by = -1 if response.answered_by is None else self._nodes.get(response.answered_by, -1)
+        self._record.add(
+            flight, outcome, done_ns=response.done_ns, hops=response.hops, answered_by=by, error=error
+        )
+

@@ -1,0 +1,136 @@
+"""The player: phases begin at their planned times, and what was executed is written down as it happens."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+
+from harness.errors import HarnessError, UnavailableError
+from harness.ports import Endpoint, NodeAdapter
+from harness.store import RunFolder
+
+SNAPSHOT_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A phase as planned: seconds from the first one's beginning; `end_s` None: until the run ends."""
+
+    name: str
+    begin_s: float
+    end_s: float | None
+
+
+def plan(phases: Sequence[tuple[str, float | None]]) -> list[Planned]:
+    """Names and durations to begin and end times."""
+    found, at = [], 0.0
+    for name, duration_s in phases:
+        found.append(Planned(name=name, begin_s=at, end_s=None if duration_s is None else at + duration_s))
+        at += duration_s or 0.0
+    return found
+
+
+class Player:
+    """Plays the phases of one run in a thread of its own, and takes every node's histograms between them."""
+
+    def __init__(
+        self, phases: Sequence[Planned], t0_ns: int, folder: RunFolder, snapshot: Callable[[str | None], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._phases = phases
+        self._t0_ns = t0_ns
+        self._folder = folder
+        self._snapshot = snapshot
+        self._failed = failed
+        self._stop = threading.Event()
+        self.phase: str | None = None
+        self._ended_ns: int | None = None
+        self._thread = threading.Thread(target=self._guarded, name="player", daemon=True)
+        self._thread.start()
+
+    def stop(self, at_ns: int | None = None) -> None:
+        """End the last phase now (or at `at_ns`, if the load stopped earlier) and wait for the thread."""
+        self._ended_ns = at_ns
+        self._stop.set()
+        self._thread.join()
+
+    def _guarded(self) -> None:
+        try:
+            self._play()
+        except BaseException as error:  # a dead player must not look like a quiet run
+            self._failed(error)
+
+    def _play(self) -> None:
+        for planned in self._phases:
+            self._wait_until(planned.begin_s)
+            if self._stop.is_set():
+                break
+            if self.phase is not None:
+                self._snapshot_later(self.phase)
+            self.phase = planned.name
+            self._folder.event("phase", phase=planned.name, planned_ns=self._t0_ns + int(planned.begin_s * 1e9))
+        if not self._stop.is_set():
+            self._wait_until(self._phases[-1].end_s)
+        self._folder.event("phases-over", at_ns=min(self._ended_ns or time.monotonic_ns(), time.monotonic_ns()))
+        if self.phase is not None:
+            self._snapshot(self.phase)
+        self.phase = None
+
+    def _snapshot_later(self, phase: str) -> None:
+        """Between two phases the clock goes on: the snapshot is taken beside the beginning phase."""
+        threading.Thread(target=self._snapshot, args=(phase,), name="snapshot", daemon=True).start()
+
+    def _wait_until(self, at_s: float | None) -> None:
+        if at_s is None:
+            self._stop.wait()
+            return
+        while (left := self._t0_ns / 1e9 + at_s - time.monotonic()) > 0:
+            if self._stop.wait(left):
+                return
+
+
+def histograms(adapter: NodeAdapter, endpoints: Sequence[tuple[int, Endpoint]], folder: RunFolder, phase: str | None) -> None:
+    """Write the cumulative histograms of all nodes; `phase` is the one that just ended. A node that is down is left out."""
+
+    def one(entry: tuple[int, Endpoint]) -> None:
+        index, endpoint = entry
+        with suppress(UnavailableError):
+            found = adapter.administer(endpoint).histograms()
+            folder.append_line("histograms.jsonl", {"phase": phase, "node": index, "histograms": found})
+
+    with ThreadPoolExecutor(SNAPSHOT_THREADS, thread_name_prefix="snapshot") as pool:
+        for done in pool.map(one, endpoints):
+            assert done is None
+
+
+def begin_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint], folder: RunFolder) -> None:
+    """Have every node journal into the run folder. Raises HarnessError naming a node that does not."""
+    def one(endpoint: Endpoint) -> None:
+        descriptor = folder.journal(endpoint.node)
+        try:
+            adapter.administer(endpoint).begin(descriptor)
+        finally:
+            os.close(descriptor)
+
+    with ThreadPoolExecutor(SNAPSHOT_THREADS, thread_name_prefix="journals") as pool:
+        for done in pool.map(one, endpoints):
+            assert done is None
+
+
+def end_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint]) -> list[str]:
+    """Close every node's journal; returns the nodes that did not answer (their journals hold what they wrote)."""
+
+    def one(endpoint: Endpoint) -> str | None:
+        try:
+            adapter.administer(endpoint).end()
+        except HarnessError:
+            return endpoint.node
+        return None
+
+    with ThreadPoolExecutor(SNAPSHOT_THREADS, thread_name_prefix="journals") as pool:
+        return [name for name in pool.map(one, endpoints) if name is not None]

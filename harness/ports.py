@@ -1,0 +1,149 @@
+"""The seams, on one page: small Protocols between what is decided and what is done.
+
+A runtime says where nodes live, an adapter says which system they run, a codec turns operations into bytes. Plugins
+are loaded when they are named (the tables are in ``runtime/__init__.py`` and ``adapters/__init__.py``), so that
+``--runtime netns`` works with no Docker SDK installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.budget import Row
+from harness.history import History
+from harness.operation import Operation, Request, Response
+from harness.topology import Node, Topology
+from harness.verdict import Finding
+
+
+class Condition(StrEnum):
+    """The state of one node now."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a node lives: its address, its folder and its network namespace. It outlives the node's process."""
+
+    node: Node
+    index: int                    # position in the topology, from 0
+    address: str                  # IPv4, dotted
+    directory: Path               # the node's own folder; the same path inside a container
+    namespace: int                # descriptor of the network namespace, wired by the fabric
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """What runs in a place."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    image: str                    # Docker repository name, made by the adapter's image recipe where no registry has it
+    zygote: tuple[str, ...]       # command of the zygote that forks such processes (meshnode PROTOCOL.md, section 3); the
+                                  # runtime appends ``--socket-fd N`` or ``--connect PATH``
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A process that runs now, as the host sees it."""
+
+    node: str
+    pid: int                      # in the supervisor's PID namespace
+    pidfd: int                    # readable when the process has ended
+    container: str | None = None  # container id
+
+
+class Runtime(Protocol):
+    """Where nodes live. One object per cluster, made by ``harness.runtime.named(name)(label=…, state=…)``.
+
+    ``start`` and ``set_condition`` block; they raise NodeStartError, UnavailableError or PermissionNeededError.
+    """
+
+    name: str
+
+    def start(self, launches: Sequence[tuple[Place, Process]], started: Callable[[Running], None]) -> None:
+        """Start all, in parallel; `started` is called once a node, from any thread, as each process exists."""
+
+    def set_condition(self, node: str, condition: Condition) -> Running | None:
+        """Bring a node into a condition; RUNNING from STOPPED starts it anew in the same place and returns it."""
+
+    def execute(self, node: str, argv: Sequence[str], stdio: tuple[int, int, int]) -> int:
+        """Run a command beside the node, in its network namespace, with these descriptors; returns its host pid.
+
+        The command is a child of the caller, who waits for it.
+        """
+
+    def facts(self) -> Mapping[str, str]:
+        """What a run's metadata must say of this runtime: versions, image id, nodes a container."""
+
+    def close(self) -> None:
+        """End every process that `start` made and remove what carries the label. May be called twice."""
+
+
+class Codec(Protocol):
+    """Operations to bytes and bytes to outcomes, sans-IO: runs under gevent and in plain processes alike."""
+
+    def encode(self, requests: Iterable[Request]) -> bytes:
+        """One buffer that carries all requests."""
+
+    def feed(self, data: bytes) -> list[Response]:
+        """Take bytes as they arrive; return the responses that are complete."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where load reaches a node: a unix socket that no fault touches, and the name the node goes by on the wire."""
+
+    node: str
+    address: str
+    control: str                  # path of the socket
+    wire_id: bytes
+
+
+class NodeAdapter(Protocol):
+    """Which system is under test."""
+
+    name: str
+    operations: frozenset[Operation]        # what it can do; asking for another is an error before anything starts
+
+    def prepare(self, topology: Topology, places: Sequence[Place], state: Path) -> list[tuple[Place, Process]]:
+        """Write what every node needs (keys, configuration) and say what to run."""
+
+    def endpoints(self, places: Sequence[Place]) -> list[Endpoint]:
+        """Where load reaches each node, after `prepare`."""
+
+    def codec(self) -> Codec:
+        """A new codec for one connection."""
+
+    def administer(self, endpoint: Endpoint) -> NodeControl:
+        """A connection for readiness, journals and histograms."""
+
+
+class NodeControl(Protocol):
+    """Administration of one node over its control plane. Blocking, with a timeout; raises UnavailableError."""
+
+    def health(self) -> dict[str, Any]: ...
+
+    def peers(self) -> list[str]:
+        """Wire ids (hex) of the authenticated links that stand now."""
+
+    def begin(self, journal: int) -> None:
+        """Journal to this descriptor from now on; histograms start from zero."""
+
+    def end(self) -> None: ...
+
+    def histograms(self) -> dict[str, dict[int, int]]:
+        """Operation → bucket index → count since `begin` (stats.py names the buckets)."""
+
+
+class Checker(Protocol):
+    """Holds a history against what was promised. Pure; one that crashes becomes UNKNOWN."""
+
+    def __call__(self, history: History, rows: Sequence[Row], /) -> list[Finding]: ...

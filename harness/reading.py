@@ -1,0 +1,301 @@
+"""TOML files to vocabulary: topologies, scenarios, budgets. Every key is known or refused, with what is possible.
+
+An error reads ``FILE: KEY: expected …, found …; possible: …``; syntax errors carry line and column.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import tomllib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from harness import shapes
+from harness.budget import Budget, Conditions, Row
+from harness.errors import BadFileError
+from harness.operation import Operation
+from harness.scenario import Arrivals, Phase, Scenario, Stream
+from harness.topology import BENCHMARK_BLOCK, NODES_MAX, Node, Option, Topology
+
+T = TypeVar("T")
+_WORDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "a table", list: "a list"}
+
+
+class Table:
+    """One TOML table while it is read: every key must be taken, and `finish` refuses what nobody asked for."""
+
+    def __init__(self, values: dict[str, object], where: str) -> None:
+        self._values = values
+        self.where = where
+        self._known: list[str] = []
+
+    def take(self, key: str, kind: type[T], default: T | None = None) -> T:
+        """The value of `key`; required where there is no default. A whole number serves as a number."""
+        value = self.take_or_none(key, kind)
+        if value is not None:
+            return value
+        if default is None:
+            raise BadFileError(f"{self._path(key)}: expected {_WORDS[kind]}, found nothing: the key is required")
+        return default
+
+    def take_or_none(self, key: str, kind: type[T]) -> T | None:
+        """The value of `key`, or None where the file does not have it."""
+        self._known.append(key)
+        if key not in self._values:
+            return None
+        value = self._values[key]
+        if kind is float and type(value) is int:
+            value = float(value)
+        if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+            raise BadFileError(f"{self._path(key)}: expected {_WORDS[kind]}, found {value!r}")
+        return value
+
+    def choice(self, key: str, options: Iterable[str], default: str | None = None) -> str:
+        """A text that must be one of `options`."""
+        value = self.take(key, str, default)
+        allowed = list(options)
+        if value not in allowed:
+            raise BadFileError(f"{self._path(key)}: expected one of {', '.join(allowed)}; found {value!r}")
+        return value
+
+    def table(self, key: str) -> Table:
+        """The table below `key`; empty where the file does not have it."""
+        return Table(self.take(key, dict, {}), self._path(key))
+
+    def tables(self, key: str) -> list[Table]:
+        """The tables of ``[[key]]``."""
+        found = []
+        for number, value in enumerate(self.take(key, list, []), 1):
+            where = f"{self._path(key)}[{number}]"
+            if not isinstance(value, dict):
+                raise BadFileError(f"{where}: expected a table, found {value!r}")
+            found.append(Table(value, where))
+        return found
+
+    def texts(self, key: str) -> list[str]:
+        """A list of texts."""
+        values = self.take(key, list, [])
+        for value in values:
+            if not isinstance(value, str):
+                raise BadFileError(f"{self._path(key)}: expected a list of texts, found {value!r} in it")
+        return values
+
+    def rest(self) -> dict[str, object]:
+        """What nobody has taken yet: for tables of free options."""
+        left = {key: value for key, value in self._values.items() if key not in self._known}
+        self._known += left
+        return left
+
+    def finish(self) -> None:
+        """Refuse unknown keys."""
+        for key in self._values:
+            if key not in self._known:
+                close = difflib.get_close_matches(key, self._known, 1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise BadFileError(f"{self._path(key)}: unknown key{hint} Possible: {', '.join(sorted(self._known))}")
+
+    def _path(self, key: str) -> str:
+        return f"{self.where}: {key}" if self.where.endswith((".toml", ">")) else f"{self.where}.{key}"
+
+
+def topology(path: Path) -> Topology:
+    """Read a topology. Raises BadFileError."""
+    return topology_from(_load(path), str(path), path.stem)
+
+
+def topology_from(values: dict[str, object], where: str, name: str) -> Topology:
+    """A topology from parsed TOML; `where` names the file in errors."""
+    table = Table(values, where)
+    seed = table.take("seed", int, 1)
+    nodes = _nodes(table)
+    built = _with_file(
+        where,
+        lambda: Topology(
+            name=table.take("name", str, name), nodes=nodes, links=_links(table, nodes, seed),
+            adapter=table.take("adapter", str, "meshnode"), addresses=_addresses(table, where), seed=seed,
+        ),
+    )
+    table.finish()
+    return built
+
+
+def _nodes(table: Table) -> tuple[Node, ...]:
+    group = table.table("nodes")
+    count = group.take("count", int, 0)
+    prefix = group.take("prefix", str, "node")
+    regions = group.texts("regions") or ["default"]
+    options = _options(group.table("options"))
+    group.finish()
+    if count < 0 or count > NODES_MAX:
+        raise BadFileError(f"{group.where}.count: expected 1 to {NODES_MAX:,} nodes, found {count:,}")
+    # Blocks, not round robin: a region's nodes stand together, as its addresses do.
+    found = [
+        _node(group.where, f"{prefix}-{index}", regions[index * len(regions) // count], options) for index in range(count)
+    ]
+    for one in table.tables("node"):
+        own = _options(one.table("options"))
+        found.append(_node(one.where, one.take("name", str), one.take("region", str, "default"), options | own))
+        one.finish()
+    return tuple(found)
+
+
+def _node(where: str, name: str, region: str, options: dict[str, Option]) -> Node:
+    return _with_file(where, lambda: Node(name=name, region=region, options=options))
+
+
+def _options(table: Table) -> dict[str, Option]:
+    found: dict[str, Option] = {}
+    for key, value in table.rest().items():
+        if not isinstance(value, (str, int, float, bool)):
+            raise BadFileError(f"{table.where}.{key}: expected text, a number, or true or false; found {value!r}")
+        found[key] = value
+    return found
+
+
+def _links(table: Table, nodes: tuple[Node, ...], seed: int) -> frozenset[tuple[str, str]]:
+    names = [node.name for node in nodes]
+    order = {name: index for index, name in enumerate(names)}
+    found: set[tuple[str, str]] = set()
+    shape = table.table("shape")
+    kind = shape.choice("kind", [*shapes.SHAPES, "none"], "none" if table.take_or_none("link", list) else "random-regular")
+    numbers: dict[str, float] = {}
+    for key, value in shape.rest().items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise BadFileError(f"{shape.where}.{key}: expected a number, found {value!r}")
+        numbers[key] = value
+    if kind != "none" and names:
+        found |= shapes.links(kind, names, numbers, seed)
+    for one in table.tables("link"):
+        ends = one.texts("between")
+        one.finish()
+        if len(ends) != 2:
+            raise BadFileError(f"{one.where}.between: expected the names of two nodes, found {ends!r}")
+        for end in ends:
+            if end not in order:
+                close = difflib.get_close_matches(end, names, 1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise BadFileError(f"{one.where}.between: there is no node {end!r}{hint}")
+        a, b = sorted(ends, key=order.__getitem__)
+        found.add((a, b))
+    return frozenset(found)
+
+
+def _addresses(table: Table, where: str) -> ipaddress.IPv4Network:
+    text = table.take("addresses", str, str(BENCHMARK_BLOCK))
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as error:
+        raise BadFileError(f"{where}: addresses: expected an IPv4 block such as 198.18.0.0/15, found {text!r} ({error})") from None
+    if isinstance(network, ipaddress.IPv6Network):
+        raise BadFileError(f"{where}: addresses: IPv6 topologies are not supported yet; expected an IPv4 block, found {text!r}")
+    return network
+
+
+def scenario(path: Path) -> Scenario:
+    """Read a scenario; its topology and budget are named relative to the file, or by a shipped name."""
+    table = Table(_load(path), str(path))
+    named = table.take("topology", str)
+    at = _beside(path, named, "topologies")
+    phases = tuple(_phase(one) for one in table.tables("phase"))
+    budget = table.take_or_none("budget", str)
+    built = _with_file(
+        str(path),
+        lambda: Scenario(
+            name=table.take("name", str, path.stem), topology=topology(at), phases=phases,
+            budget=_beside(path, budget, "budgets") if budget else None, seed=table.take("seed", int, 1),
+        ),
+    )
+    table.finish()
+    return built
+
+
+def _beside(path: Path, named: str, folder: str) -> Path:
+    """`named` beside the file, or ``../FOLDER/NAME.toml`` as in the shipped layout."""
+    candidates = [path.parent / named, path.parent.parent / folder / f"{named}.toml", path.parent / f"{named}.toml"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise BadFileError(f"{path}: {named!r} names no file; looked for {', '.join(map(str, candidates))}")
+
+
+def _phase(table: Table) -> Phase:
+    streams = tuple(_stream(one) for one in table.tables("stream"))
+    built = _with_file(
+        table.where,
+        lambda: Phase(name=table.take("name", str), duration_s=table.take("duration_s", float), streams=streams),
+    )
+    table.finish()
+    return built
+
+
+def _stream(table: Table) -> Stream:
+    word = table.choice("operation", [operation.word for operation in Operation])
+    built = _with_file(
+        table.where,
+        lambda: Stream(
+            operation=Operation[word.upper()], rate_per_s=table.take("rate_per_s", float),
+            payload_bytes=table.take("payload_bytes", int, 256), target=table.take_or_none("target", str),
+            sources=tuple(table.texts("sources")),
+            arrivals=Arrivals(table.choice("arrivals", [arrival.value for arrival in Arrivals], "uniform")),
+            timeout_ms=table.take("timeout_ms", int, 10_000),
+        ),
+    )
+    table.finish()
+    return built
+
+
+def budget(path: Path) -> Budget:
+    """Read a budget. Whether metrics and statistics exist is checked by check.budget, which has them."""
+    return budget_from(_load(path), str(path), path.stem)
+
+
+def budget_from(values: dict[str, object], where: str, name: str) -> Budget:
+    """A budget from parsed TOML; `where` names the file in errors."""
+    table = Table(values, where)
+    source = table.take("source", str, " ")
+    rows = tuple(_row(one, source.strip()) for one in table.tables("row"))
+    built = _with_file(where, lambda: Budget(name=table.take("name", str, name), rows=rows))
+    table.finish()
+    return built
+
+
+def _row(table: Table, source: str) -> Row:
+    built = _with_file(
+        table.where,
+        lambda: Row(
+            name=table.take("name", str), metric=table.take("metric", str), statistic=table.take("statistic", str),
+            unit=table.take("unit", str), bound=table.take_or_none("bound", float),
+            comparison=table.take("comparison", str, "<"), source=table.take_or_none("source", str) or source,
+            conditions=Conditions(
+                phase=table.take("phase", str), nodes=table.take_or_none("nodes", int), node=table.take_or_none("node", str),
+                received_per_s=table.take_or_none("received_per_s", float),
+            ),
+        ),
+    )
+    table.finish()
+    return built
+
+
+def _with_file(where: str, build: Callable[[], T]) -> T:
+    """Run `build`; what its values refuse is said with the file's name in front."""
+    try:
+        return build()
+    except BadFileError as error:
+        text = str(error)
+        raise BadFileError(text if text.startswith(where) or ".toml:" in text else f"{where}: {text}") from None
+
+
+def _load(path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise BadFileError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise BadFileError(f"{path}: expected a TOML file, found a folder") from None
+    except OSError as error:
+        raise BadFileError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadFileError(f"{path}: not valid TOML: {error}") from None

@@ -1,0 +1,144 @@
+"""One run while it is recorded: its folder, player and sampler thread. Owned by the supervisor, from `begin` to `end`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from harness import play
+from harness.cluster import Cluster
+from harness.errors import StorageError
+from harness.ports import Condition
+from harness.sample import Sampler
+from harness.store import VERSION, RunFolder, free_bytes
+
+FREE_BYTES_LEAST = 256 * 1024 * 1024           # below this a run would end with holes in it
+SAMPLE_EVERY_S = 1.0
+VERSIONS = ("p2p-harness", "meshnode", "locust", "pyroute2", "docker", "numpy", "pyarrow", "gevent")
+
+
+class Recording:
+    """Opens the folder, has nodes journal, samples every second, plays the phases; `close` ends it all."""
+
+    def __init__(
+        self, cluster: Cluster, *, name: str, phases: Sequence[Mapping[str, Any]], runs: Path, start_in_s: float,
+        files: Mapping[str, str], facts: Mapping[str, Any],
+    ) -> None:
+        """Raises StorageError where the disk is full, UnavailableError where a node does not journal."""
+        if free_bytes(runs) < FREE_BYTES_LEAST:
+            raise StorageError(
+                f"{runs}: {free_bytes(runs) // 2**20} MiB are free, a run wants at least {FREE_BYTES_LEAST // 2**20}; "
+                f"free some, or choose another folder for runs"
+            )
+        self._cluster = cluster
+        self._failures: list[str] = []
+        self.folder = RunFolder(runs, name)
+        for file, text in files.items():
+            self.folder.write_text(file, text)
+        self._stop = threading.Event()
+        self._sampler = Sampler([place.namespace for place in cluster.places.values()])
+        self._tracked: dict[str, int] = {}
+        play.begin_journals(cluster.adapter, self._live(), self.folder)
+        self.t0_ns = time.monotonic_ns() + int(start_in_s * 1e9)
+        self._facts = {
+            "version": VERSION, "started": datetime.now(UTC).isoformat(), "t0_ns": self.t0_ns, "name": name,
+            "plan": list(phases), "host": host_facts(), **facts,
+        }
+        self.folder.write_json("metadata.json", self._facts)
+        self.folder.event("begin")
+        planned = play.plan([(phase["name"], phase["duration_s"]) for phase in phases])
+        self._thread = threading.Thread(target=self._sample, name="sampler", daemon=True)
+        self._thread.start()
+        self._player = play.Player(planned, self.t0_ns, self.folder, self._snapshot, lambda error: self.note(f"player: {error}"))
+
+    @property
+    def phase(self) -> str | None:
+        """The phase in force now."""
+        return self._player.phase
+
+    def note(self, failure: str) -> None:
+        """Something that makes the record incomplete; it lands in the verdict."""
+        self._failures.append(failure)
+
+    def node_ended(self, name: str) -> None:
+        """A node's process ended by itself while the run is recorded."""
+        self.folder.event("node-ended", node=name)
+
+    def rejoin(self, name: str) -> None:
+        """A node was started anew: it journals into the same file again."""
+        play.begin_journals(self._cluster.adapter, [self._cluster.endpoints[name]], self.folder)
+        self.folder.event("node-started", node=name)
+
+    def close(self, load: Mapping[str, Any], at_ns: int | None) -> Path:
+        """End the phases, journals and samples; returns the folder, complete."""
+        self._player.stop(at_ns)
+        silent = play.end_journals(self._cluster.adapter, self._live())
+        for name in silent:
+            self.note(f"node {name} did not close its journal")
+        self._stop.set()
+        self._thread.join()
+        self._sampler.close()
+        for name, place in self._cluster.places.items():
+            self.folder.copy_log(name, place.directory / "log")
+        self.folder.event("end", failures=self._failures)
+        self._facts |= {"load": {**self._facts["load"], **load}, "failures": self._failures}
+        self.folder.write_json("metadata.json", self._facts)
+        self.folder.close()
+        return self.folder.path
+
+    def _live(self) -> list[Any]:
+        return [self._cluster.endpoints[name] for name, how in self._cluster.conditions.items() if how is Condition.RUNNING]
+
+    def _snapshot(self, phase: str | None) -> None:
+        order = {name: index for index, name in enumerate(self._cluster.places)}
+        live = [(order[endpoint.node], endpoint) for endpoint in self._live()]
+        play.histograms(self._cluster.adapter, live, self.folder, phase)
+
+    def _sample(self) -> None:
+        due = time.monotonic()
+        try:
+            while True:
+                self._follow()
+                self.folder.append("samples.arrow", self._sampler.take(self._cluster.fabric.counters()))
+                self.folder.append("host.arrow", self._sampler.host())
+                due = max(due + SAMPLE_EVERY_S, time.monotonic())
+                if self._stop.wait(due - time.monotonic()):
+                    return
+        except Exception as error:  # a run without samples must not look like a quiet one
+            self.note(f"sampler: {type(error).__name__}: {error}")
+
+    def _follow(self) -> None:
+        """Track the processes that run now; forget those that do not."""
+        running = {name: one.pid for name, one in self._cluster.running.items()}
+        for name, pid in list(self._tracked.items()):
+            if running.get(name) != pid:
+                self._sampler.forget(self._cluster.places[name].index)
+                del self._tracked[name]
+        for name, pid in running.items():
+            if name not in self._tracked:
+                self._sampler.track(self._cluster.places[name].index, pid)
+                self._tracked[name] = pid
+
+
+def host_facts() -> dict[str, Any]:
+    """What the run was made on. Two runs are compared only where these agree."""
+    model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
+    return {
+        "kernel": platform.release(), "machine": platform.machine(), "cpu": model, "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "python": platform.python_version(),
+        "versions": {name: _version(name) for name in VERSIONS},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except ModuleNotFoundError:
+        return "not installed"

@@ -1,0 +1,1 @@
+"""Who tells: pure functions from a judged run to text. One renderer a file."""

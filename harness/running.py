@@ -1,0 +1,177 @@
+"""One experiment from file to verdict.
+
+    1. read the scenario, its topology and its budget; refuse what cannot be before anything starts
+    2. up: start the cluster, unless one of the same topology is up under that name
+    3. load: start Locust as a child with the scenario; it opens the run folder, drives the phases, drains, and ends the run
+    4. down: take the cluster down, if step 2 started it
+    5. judge the run folder
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from harness import adapters, judging, launch, reading, resources, runtime, state
+from harness.check import budget as budget_check
+from harness.control import Client
+from harness.errors import HarnessError, InterruptedByUserError, NameTakenError, UnavailableError, UsageError
+from harness.judging import Judged
+from harness.scenario import Scenario
+from harness.supervisor import Spec
+from harness.topology import Topology
+
+Progress = Callable[[str, int, int], None]
+LOAD_GRACE_S = 120.0                # beyond the phases: Locust's start, the drain, the writing
+POLL_S = 0.25
+
+
+def nobody(stage: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""
+    del stage, done, total
+
+
+def up(
+    topology: Topology | Path, *, cluster: str | None = None, runtime_name: str = "auto", progress: Progress = nobody,
+) -> dict[str, Any]:
+    """Start a cluster in the background and wait until every node is ready; returns its status.
+
+    Raises BadFileError, NameTakenError, PreflightError, PermissionNeededError, UnavailableError, NodeStartError.
+    """
+    text = topology.read_text() if isinstance(topology, Path) and topology.is_file() else ""
+    built = reading.topology(topology) if isinstance(topology, Path) else topology
+    adapters.named(built.adapter)
+    spec = Spec(
+        cluster=state.cluster_name(cluster), topology=built, topology_text=text, runtime=runtime.choose(runtime_name),
+    )
+    return launch.start(spec, progress)
+
+
+def down(cluster: str | None = None) -> bool:
+    """Take a cluster down and wait until nothing of it is left; False where there was none."""
+    return launch.stop(state.cluster_name(cluster))
+
+
+def run(
+    scenario: Path, *, cluster: str | None = None, runtime_name: str = "auto", runs: Path = Path("runs"), workers: int = 1,
+    progress: Progress = nobody,
+) -> Judged:
+    """Play a scenario and judge it (the phases are in this file's docstring). The cluster is as before afterwards."""
+    planned = reading.scenario(scenario)
+    _check(planned)
+    name = state.cluster_name(cluster)
+    ours = not state.is_alive(name)
+    if ours:
+        up(planned.topology, cluster=name, runtime_name=runtime_name, progress=progress)
+    try:
+        if not ours:
+            _same(name, planned.topology, runtime_name)
+        folder = _load(scenario, planned, name, runs, workers, progress)
+    finally:
+        if ours:
+            down(name)
+    return judging.judge(folder)
+
+
+def _check(planned: Scenario) -> None:
+    can = adapters.named(planned.topology.adapter).operations
+    for phase in planned.phases:
+        if phase.duration_s is None:
+            raise UsageError(f"phase {phase.name}: a scenario that is run needs a duration_s in every phase")
+        for stream in phase.streams:
+            if stream.operation not in can:
+                raise UsageError(
+                    f"phase {phase.name}: {planned.topology.adapter} has no {stream.operation.word}; "
+                    f"it can do {', '.join(sorted(operation.word for operation in can))}"
+                )
+    if planned.budget is not None:
+        budget_check.validate(reading.budget(planned.budget).rows)
+
+
+def _same(cluster: str, topology: Topology, runtime_name: str) -> None:
+    with Client.connect(cluster) as client:
+        status = client.status()
+    names = [node.name for node in topology.nodes]
+    if status["topology"] != topology.name or [node["name"] for node in status["nodes"]] != names:
+        raise NameTakenError(
+            f"cluster {cluster!r} is up with topology {status['topology']!r}, the scenario wants {topology.name!r}: "
+            f"`harness down` first, or choose another name (--cluster)"
+        )
+    if runtime_name not in ("auto", status["runtime"]):
+        raise NameTakenError(f"cluster {cluster!r} is up on {status['runtime']}, {runtime_name} was asked for: `harness down` first")
+
+
+def _load(scenario: Path, planned: Scenario, cluster: str, runs: Path, workers: int, progress: Progress) -> Path:
+    """Run Locust as a child until the scenario is over; returns the run folder."""
+    seconds = sum(phase.duration_s or 0.0 for phase in planned.phases)
+    before = _recorded(cluster)
+    log = state.folder(cluster) / "load.log"
+    environment = {
+        **os.environ, "HARNESS_CLUSTER": cluster, "HARNESS_SCENARIO": str(scenario.resolve()), "HARNESS_RUNS": str(runs.resolve()),
+        "HARNESS_JUDGE": "never",                            # this process judges, when the cluster is down
+    }
+    command = [
+        sys.executable, "-m", "locust", "--headless", "--only-summary", "--processes", str(workers), "--loglevel", "WARNING",
+        "-f", str(resources.root() / "locustfiles" / "p2p.py"),
+    ]
+    with log.open("wb") as output:
+        # Its own session, so that Ctrl-C reaches this process alone, which then ends it in order.
+        child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=state.folder(cluster))
+    try:
+        code = _wait(child, cluster, seconds, progress)
+    except KeyboardInterrupt:
+        _end(child)
+        with suppress(HarnessError), Client.connect(cluster) as client:
+            client.end(load={"interrupted": True})
+        raise InterruptedByUserError("interrupted; the run folder ends where it was cut") from None
+    except BaseException:
+        _end(child)
+        raise
+    folder = _recorded(cluster)
+    if folder is None or folder == before or code not in (0, 1, 2):
+        raise UnavailableError(f"the load generator ended with code {code}. Its last lines:\n{_tail(log)}")
+    return folder
+
+
+def _wait(child: subprocess.Popen[bytes], cluster: str, seconds: float, progress: Progress) -> int:
+    deadline = time.monotonic() + seconds + LOAD_GRACE_S
+    begun: float | None = None
+    while child.poll() is None:
+        if time.monotonic() > deadline:
+            raise HarnessError(f"the load generator did not end within {LOAD_GRACE_S:.0f} s after the phases")
+        if begun is None:
+            with Client.connect(cluster) as client:
+                if client.status()["phase"] is not None:
+                    begun = time.monotonic()
+        else:
+            progress("load", min(int(time.monotonic() - begun), int(seconds)), int(seconds))
+        time.sleep(POLL_S)
+    return child.returncode
+
+
+def _recorded(cluster: str) -> Path | None:
+    with Client.connect(cluster) as client:
+        last = client.status()["last_run"]
+    return Path(last) if last else None
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End the generator and its workers: they are one session of their own."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(5)
+
+
+def _tail(log: Path) -> str:
+    with suppress(OSError):
+        return "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+    return "(no log)"

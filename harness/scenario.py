@@ -1,0 +1,92 @@
+"""Scenario: a topology, load in phases, a budget and a seed. Frozen values; reading.py reads them from TOML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from harness.errors import BadFileError
+from harness.operation import Operation
+from harness.topology import NAME, Topology
+
+RATE_PER_S_MAX = 1_000_000.0
+PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
+
+
+class Arrivals(StrEnum):
+    """How the intended times of an open model are spread."""
+
+    UNIFORM = "uniform"           # message k is due at t0 + k / rate
+    POISSON = "poisson"           # seeded exponential gaps of the same mean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """One stream of operations in an open model: due by the clock, never waiting for the previous answer.
+
+    `target` names the one node that private messages go to (None: a seeded random one, never the source);
+    `sources` names who sends (empty: every node but the target, in seeded random order).
+    """
+
+    operation: Operation
+    rate_per_s: float
+    payload_bytes: int = 256
+    target: str | None = None
+    sources: tuple[str, ...] = ()
+    arrivals: Arrivals = Arrivals.UNIFORM
+    timeout_ms: int = 10_000
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate_per_s <= RATE_PER_S_MAX:
+            raise BadFileError(f"rate_per_s: expected above 0 and at most {RATE_PER_S_MAX:,.0f}, found {self.rate_per_s}")
+        if not 0 <= self.payload_bytes <= PAYLOAD_BYTES_MAX:
+            raise BadFileError(f"payload_bytes: expected 0 to {PAYLOAD_BYTES_MAX:,}, found {self.payload_bytes}")
+        if not 1 <= self.timeout_ms <= 600_000:
+            raise BadFileError(f"timeout_ms: expected 1 to 600,000, found {self.timeout_ms}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A stretch of time that is judged by itself. `duration_s` None: until somebody stops the load."""
+
+    name: str
+    duration_s: float | None
+    streams: tuple[Stream, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise BadFileError(f"phase name {self.name!r}: expected 1 to 32 of a-z, 0-9 and '-'")
+        if self.duration_s is not None and not 0 < self.duration_s <= 7 * 86_400:
+            raise BadFileError(f"phase {self.name}: duration_s: expected above 0 and at most a week, found {self.duration_s}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What one experiment is. Raises BadFileError where a stream names a node that the topology does not have."""
+
+    name: str
+    topology: Topology
+    phases: tuple[Phase, ...]
+    budget: Path | None = None
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise BadFileError(f"scenario name {self.name!r}: expected 1 to 32 of a-z, 0-9 and '-'")
+        if not self.phases:
+            raise BadFileError("phases: expected at least 1 phase, found 0")
+        names = [phase.name for phase in self.phases]
+        for name in names:
+            if names.count(name) > 1:
+                raise BadFileError(f"phases: the name {name!r} stands twice; every phase needs a name of its own")
+        if any(phase.duration_s is None for phase in self.phases[:-1]):
+            raise BadFileError("phases: only the last phase may have no duration_s")
+        known = {node.name for node in self.topology.nodes}
+        for phase in self.phases:
+            for stream in phase.streams:
+                for name in (*stream.sources, *((stream.target,) if stream.target else ())):
+                    if name not in known:
+                        raise BadFileError(
+                            f"phase {phase.name}: there is no node {name!r} in topology {self.topology.name!r}"
+                        )

@@ -1,0 +1,265 @@
+"""The supervisor: one process a cluster, which owns everything and composes the owners. Nothing else lives here.
+
+It is started by launch.py with a channel (a socket): the Spec comes down, progress goes up as JSON lines, and a channel
+that closes before the cluster is ready means that the user gave up. Afterwards the control socket is the only way in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import resource
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import adapters, capabilities, control, reading, runtime, state
+from harness.check import budget as budget_check
+from harness.cluster import Cluster
+from harness.errors import HarnessError, InterruptedByUserError, UnavailableError, UsageError
+from harness.fabric import Fabric
+from harness.ports import Condition
+from harness.recording import Recording
+from harness.topology import Topology
+
+STATUS_VERSION = 1
+PROGRESS_EVERY_S = 0.05
+WATCH_EVERY_MS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What a supervisor is started with."""
+
+    cluster: str
+    topology: Topology
+    topology_text: str              # the file as it was, for run folders; empty where the topology came from code
+    runtime: str
+
+
+class Channel:
+    """Progress to the one who waits for the cluster, and notice of their giving up."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN | select.POLLHUP)
+        self._said_s = 0.0
+        self._lock = threading.Lock()
+
+    def say(self, **message: Any) -> None:
+        """Send one line; a client that is gone is noticed by `progress`."""
+        with suppress(OSError), self._lock:
+            self._connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Say how far it is. Raises InterruptedByUserError where nobody listens any more."""
+        if self._poll.poll(0):
+            raise InterruptedByUserError("interrupted while the cluster was starting; everything was removed")
+        now = time.monotonic()
+        if done == total or now - self._said_s > PROGRESS_EVERY_S:
+            self._said_s = now
+            self.say(stage=stage, done=done, of=total)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Supervisor:
+    """One cluster from `up` to `down`, and its runs."""
+
+    def __init__(self, spec: Spec, folder: Path) -> None:
+        self._spec = spec
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._recording: Recording | None = None
+        self._run: Path | None = None
+        self._stage = "starting"
+        topology = spec.topology
+        self._runtime = runtime.named(spec.runtime)(label=spec.cluster, state=folder)
+        self._fabric = Fabric(spec.cluster, topology.addresses)
+        self.cluster = Cluster(topology, adapters.named(topology.adapter), self._runtime, self._fabric, folder)
+        self._server = control.Server(folder / "control.sock", {
+            "status": lambda *_: self.status(),
+            "begin": lambda params, *_: self.begin(**params),
+            "end": lambda params, *_: self.end(**params),
+            "exec": self.execute,
+            "logs": lambda params, *_: self.cluster.last_lines(params["node"], params["lines"]),
+            "condition": lambda params, *_: self.set_condition(params["node"], Condition(params["condition"])),
+            "down": lambda *_: self.stop(),
+        })
+
+    def status(self) -> dict[str, Any]:
+        """What `harness status --json` prints (docs/interfaces.md)."""
+        recording = self._recording
+        return {
+            "version": STATUS_VERSION, "cluster": self._spec.cluster, "pid": os.getpid(), "stage": self._stage,
+            "runtime": self._spec.runtime, "adapter": self._spec.topology.adapter, "topology": self._spec.topology.name,
+            "run": str(recording.folder.path) if recording else None, "phase": recording.phase if recording else None,
+            "last_run": str(self._run) if self._run else None, "nodes": self.cluster.rows(),
+        }
+
+    def begin(
+        self, *, scenario: str, phases: list[Mapping[str, Any]], seed: int, budget: str | None, runs: str,
+        load: Mapping[str, Any], files: Mapping[str, str], start_in_s: float,
+    ) -> dict[str, Any]:
+        """Open a run folder below `runs`; the first phase begins at the ``t0_ns`` (CLOCK_MONOTONIC) in the answer.
+
+        `budget` is the path of a budget file, whose text is kept in the folder. Raises BadFileError before anything is made.
+        """
+        with self._lock:
+            if self._stage != "up":
+                raise UnavailableError(f"cluster {self._spec.cluster!r} is {self._stage}, not up yet")
+            if self._recording is not None:
+                raise UsageError(f"cluster {self._spec.cluster!r} is recording a run already: {self._recording.folder.path}")
+            named = {"topology.toml": self._spec.topology_text} if self._spec.topology_text else {}
+            named["topology.json"] = json.dumps(topology_json(self._spec.topology), indent=1)
+            if budget is not None:
+                budget_check.validate(reading.budget(Path(budget)).rows)
+                named["budget.toml"] = Path(budget).read_text()
+            self._recording = Recording(
+                self.cluster, name=scenario, phases=phases, runs=Path(runs), start_in_s=start_in_s, files={**named, **files},
+                facts={
+                    "cluster": self._spec.cluster, "topology": self._spec.topology.name, "adapter": self._spec.topology.adapter,
+                    "seed": seed, "load": dict(load), "runtime": {"name": self._spec.runtime, **self._runtime.facts()},
+                    "network": self._fabric.facts(), "nodes": self.cluster.rows(),
+                },
+            )
+            return {"run": str(self._recording.folder.path), "t0_ns": self._recording.t0_ns}
+
+    def end(self, *, at_ns: int | None = None, load: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Close the run folder; it is complete when this returns. `at_ns`: when the load stopped, if before now."""
+        with self._lock:
+            if self._recording is None:
+                raise UsageError(f"cluster {self._spec.cluster!r} is recording no run")
+            recording, self._recording = self._recording, None
+            self._run = recording.close(load or {}, at_ns)
+            return {"run": str(self._run)}
+
+    def execute(self, params: dict[str, Any], descriptors: list[int], connection: socket.socket) -> dict[str, Any]:
+        """Run a command beside a node with the client's stdin, stdout and stderr; it ends when the client goes."""
+        self.cluster.require(params["node"])
+        if len(descriptors) != 3:
+            raise UsageError("exec: expected three descriptors (stdin, stdout, stderr) with the request")
+        pid = self._runtime.execute(params["node"], params["argv"], (descriptors[0], descriptors[1], descriptors[2]))
+        pidfd = os.pidfd_open(pid)
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.register(connection, select.POLLIN | select.POLLHUP)
+        try:
+            while not any(descriptor == pidfd for descriptor, _ in poll.poll()):
+                with suppress(ProcessLookupError):      # the client hung up (Ctrl-C)
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                poll.unregister(connection)
+        finally:
+            os.close(pidfd)
+        _, how = os.waitpid(pid, 0)
+        return {"exit_code": os.waitstatus_to_exitcode(how)}
+
+    def set_condition(self, node: str, condition: Condition) -> dict[str, Any]:
+        """Bring a node into a condition; a node that starts anew journals into the open run again."""
+        self.cluster.set_condition(node, condition)
+        recording = self._recording
+        if recording is not None:
+            if condition is Condition.RUNNING:
+                recording.rejoin(node)
+            else:
+                recording.folder.event("node-condition", node=node, condition=str(condition))
+        return {"node": node, "condition": str(condition)}
+
+    def stop(self, *_: object) -> dict[str, Any]:
+        """Have the main thread take everything down."""
+        self._stop.set()
+        with suppress(BlockingIOError):
+            os.write(self._wake_write, b".")
+        return {"cluster": self._spec.cluster}
+
+    def up(self, channel: Channel) -> None:
+        """Start everything; raises what went wrong, and `close` then removes what was made."""
+        count, hard = len(self._spec.topology.nodes), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        capabilities.preflight(
+            count, self._spec.runtime, capabilities.read_limits(), nodes_per_container=runtime.nodes_per_container(self._spec.runtime, count),
+        )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self.cluster.up(channel.progress)
+        self._stage = "up"
+
+    def serve(self) -> None:
+        """Until `stop`: notice nodes that end by themselves."""
+        known: set[str] = set()
+        while not self._stop.is_set():
+            poll = select.poll()
+            poll.register(self._wake_read, select.POLLIN)
+            watched = {one.pidfd: name for name, one in list(self.cluster.running.items()) if name not in known}
+            for pidfd in watched:
+                poll.register(pidfd, select.POLLIN)
+            for descriptor, _ in poll.poll(WATCH_EVERY_MS):
+                name = watched.get(descriptor)
+                if name is not None and self.cluster.conditions.get(name) is Condition.RUNNING and self.cluster.has_ended(name):
+                    self.cluster.note_ended(name)
+                    if self._recording is not None:
+                        self._recording.node_ended(name)
+                    print(f"node {name} ended by itself", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """End an open run as it is, then take the cluster down."""
+        self._stage = "going down"
+        with suppress(HarnessError):
+            if self._recording is not None:
+                self.end(load={"interrupted": True})
+        self._server.close()
+        self.cluster.close()
+
+
+def topology_json(topology: Topology) -> dict[str, Any]:
+    """A topology as JSON: names, regions, options, links."""
+    return {
+        "version": 1, "name": topology.name, "adapter": topology.adapter, "addresses": str(topology.addresses), "seed": topology.seed,
+        "nodes": [{"name": node.name, "region": node.region, "options": dict(node.options)} for node in topology.nodes],
+        "links": sorted(topology.links),
+    }
+
+
+def main(descriptor: int, problem: HarnessError | None = None) -> int:
+    """Read the Spec from the channel, bring the cluster up, serve until told to stop. `problem`: what bootstrap met."""
+    connection = socket.socket(fileno=descriptor)
+    with connection.makefile("rb") as file:
+        spec: Spec = pickle.load(file)  # noqa: S301 - from our own parent, over a socketpair
+    channel = Channel(connection)
+    supervisor: Supervisor | None = None
+    lock: state.Lock | None = None
+    try:
+        if problem is not None:
+            raise problem
+        lock = state.Lock(spec.cluster)
+        supervisor = Supervisor(spec, lock.path)
+        signal.signal(signal.SIGTERM, supervisor.stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        supervisor.up(channel)
+        channel.say(ready=True)
+        channel.close()
+        supervisor.serve()
+        return 0
+    except Exception as error:
+        kind = type(error).__name__ if isinstance(error, HarnessError) else "HarnessError"
+        message = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+        print(message, file=sys.stderr, flush=True)
+        failure = {"kind": kind, "message": message}
+    finally:
+        if supervisor is not None:
+            supervisor.close()
+        if lock is not None:
+            lock.remove()
+    channel.say(error=failure)                           # last: whoever reads it finds nothing left
+    return 70

@@ -1,0 +1,78 @@
+"""Verdict: PASS, UNKNOWN or FAIL. Worst wins; nothing measured is UNKNOWN, and UNKNOWN carries its cause."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Answer(StrEnum):
+    """The three answers, and MEASURED for a row that promises nothing (it is shown and never PASS)."""
+
+    PASS = "PASS"  # noqa: S105 - an answer, not a password
+    MEASURED = "MEASURED"
+    UNKNOWN = "UNKNOWN"
+    FAIL = "FAIL"
+
+    @property
+    def exit_code(self) -> int:
+        """0 PASS (and MEASURED), 1 FAIL, 2 UNKNOWN."""
+        return {Answer.FAIL: 1, Answer.UNKNOWN: 2}.get(self, 0)
+
+
+class Cause(StrEnum):
+    """Why a finding is UNKNOWN."""
+
+    NOT_MEASURED = "not measured"
+    TOO_FEW = "too few samples"
+    CONDITIONS = "conditions not met"
+    LOAD_NOT_DELIVERED = "load not delivered"
+    FAULT_NOT_PROVEN = "fault not proven"
+    HOST_LIMITED = "host limited"
+    CHECKER_BROKE = "the checker broke"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of a verdict. `promised` and `measured` are ready to print, units included."""
+
+    name: str
+    answer: Answer
+    promised: str
+    measured: str
+    sentence: str
+    cause: Cause | None = None
+    phase: str = ""
+    value: float | None = None        # in the row's unit, as judged
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.answer is Answer.UNKNOWN) != (self.cause is not None):
+            raise ValueError(f"{self.name}: UNKNOWN and a cause go together, found {self.answer} with {self.cause}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The findings of a run; its answer is the worst of theirs, and UNKNOWN where nothing was judged."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def answer(self) -> Answer:
+        """FAIL if any is FAIL, else UNKNOWN if any is UNKNOWN or none promised anything, else PASS."""
+        answers = {finding.answer for finding in self.findings}
+        for worst in (Answer.FAIL, Answer.UNKNOWN):
+            if worst in answers:
+                return worst
+        return Answer.PASS if Answer.PASS in answers else Answer.UNKNOWN
+
+    def counts(self) -> dict[Answer, int]:
+        """How many findings have each answer."""
+        return {answer: sum(finding.answer is answer for finding in self.findings) for answer in Answer}
+
+
+def worst(answers: Sequence[Answer]) -> Answer:
+    """The worst of several verdicts' answers; UNKNOWN of none."""
+    order = [Answer.FAIL, Answer.UNKNOWN, Answer.MEASURED, Answer.PASS]
+    return min(answers, key=order.index, default=Answer.UNKNOWN)

@@ -1,0 +1,10 @@
+"""`locust` at the root of the repository runs this: the traffic streams of a peer-to-peer cluster, one class each."""
+
+from __future__ import annotations
+
+from harness.load import plugin
+from harness.load.users import BroadcastUser, DhtGetUser, DhtLookupUser, DhtPutUser, PrivateMessageUser
+
+__all__ = ["BroadcastUser", "DhtGetUser", "DhtLookupUser", "DhtPutUser", "PrivateMessageUser"]
+
+plugin.install()

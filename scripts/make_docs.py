@@ -1,0 +1,116 @@
+"""Writes docs/files.md from the tables in the code (shapes, metrics, units), so that it cannot be out of date.
+
+``python scripts/make_docs.py`` writes; a unit test compares.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.budget import COMPARISONS, UNITS
+from harness.check.budget import STATISTICS
+from harness.check.metrics import METRICS
+from harness.operation import Operation
+from harness.scenario import Arrivals
+from harness.shapes import SHAPES
+
+TARGET = Path(__file__).parent.parent / "docs" / "files.md"
+
+TOPOLOGY = """# Topology, scenario and budget files
+
+TOML. Every key is known or refused; `harness check FILE` says what is wrong without running anything. (This page is
+generated: `python scripts/make_docs.py`.)
+
+## Topology
+
+```toml
+name = "my-cluster"              # default: the file's name
+adapter = "meshnode"             # the system under test
+seed = 1                         # of random shapes
+addresses = "198.18.0.0/15"      # IPv4 block; a region gets a block of it
+
+[nodes]                          # a group: node-0 … node-99
+count = 100
+prefix = "node"
+regions = ["eu", "us"]           # in equal blocks
+options = { k = 20 }             # for the adapter; meshnode: fanout, k, alpha, max_message_bytes, max_connections
+
+[[node]]                         # and single ones
+name = "sink"
+region = "eu"
+
+[shape]                          # who is linked with whom; default random-regular, none where links are written out
+kind = "random-regular"
+degree = 8
+
+[[link]]
+between = ["sink", "node-0"]
+```
+
+| shape | numbers (default) | |
+|---|---|---|
+"""
+
+SCENARIO = """
+## Scenario
+
+```toml
+topology = "cluster-10"          # a file beside this one, or ../topologies/NAME.toml
+budget = "first-budget"          # likewise; optional
+seed = 1
+
+[[phase]]                        # judged by itself; phases follow each other
+name = "active"
+duration_s = 20
+[[phase.stream]]                 # an open model: due by the clock, never waiting for the previous answer
+operation = "private_message"    # {operations}
+rate_per_s = 1000
+payload_bytes = 256
+target = "node-0"                # private messages: the one receiver; default a random one each
+sources = ["node-1"]             # default: all but the target, in seeded random order
+arrivals = "uniform"             # {arrivals}
+timeout_ms = 10000               # no answer by then: UNKNOWN
+```
+
+## Budget
+
+```toml
+source = "where it was promised"
+
+[[row]]
+name = "end-to-end private message p99"
+metric = "private_message.end_to_end"
+statistic = "p99"                # {statistics}
+comparison = "<"                 # {comparisons}; default <, strict
+bound = 50                       # left out: measured, not promised, never PASS
+unit = "ms"                      # {units}
+phase = "active"
+nodes = 10                       # condition: exactly so many nodes
+node = "node-0"                  # judged on this node; default: the worst of all
+received_per_s = 1000            # condition: `node` itself received at least so many messages a second (−1 %)
+```
+
+A condition that was not met, a phase that was not played, too few samples for the statistic: UNKNOWN, with the cause.
+
+| metric | kind | |
+|---|---|---|
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    text = TOPOLOGY
+    for name, shape in SHAPES.items():
+        numbers = ", ".join(f"{key} ({value:g})" for key, value in shape.parameters.items()) or "–"
+        text += f"| {name} | {numbers} | {shape.sentence} |\n"
+    text += SCENARIO.format(
+        operations=", ".join(operation.word for operation in Operation), arrivals=", ".join(Arrivals), statistics=", ".join(STATISTICS),
+        comparisons=" ".join(COMPARISONS), units=", ".join(UNITS),
+    )
+    for name, metric in METRICS.items():
+        text += f"| `{name}` | {metric.kind} | {metric.sentence} |\n"
+    return text
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page())

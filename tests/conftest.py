@@ -1,0 +1,59 @@
+"""What every test may rely on: a capability that is missing is a skip with a reason, or an error where all are required."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+REQUIRE_ALL = os.environ.get("HARNESS_REQUIRE_ALL") == "1"
+
+
+def _root() -> str | None:
+    return None if os.geteuid() == 0 else "needs root (or run in a user namespace)"
+
+
+def _docker() -> str | None:
+    from harness.errors import HarnessError
+    from harness.runtime import docker
+
+    try:
+        docker.connect().close()
+    except HarnessError as error:
+        return f"needs a Docker engine: {error}"
+    return None
+
+
+def _browser() -> str | None:
+    return None if shutil.which("chromium") else "needs Chromium (Debian: apt-get install chromium)"
+
+
+NEEDS = {"root": _root, "docker": _docker, "browser": _browser}
+
+
+@pytest.fixture(scope="session")
+def missing() -> dict[str, str | None]:
+    """Marker → what is missing for it here, found by trying, once."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def _capable(request: pytest.FixtureRequest, missing: dict[str, str | None]) -> None:
+    for marker, probe in NEEDS.items():
+        if request.node.get_closest_marker(marker) is None:
+            continue
+        if marker not in missing:
+            missing[marker] = probe()
+        reason = missing[marker]
+        if reason is not None:
+            if REQUIRE_ALL:
+                pytest.fail(f"HARNESS_REQUIRE_ALL=1 and {reason}")
+            pytest.skip(reason)
+
+
+def namespaces() -> set[str]:
+    """Inodes of all network namespaces that a process or a mount holds (lsns, not our own code)."""
+    found = subprocess.run(["lsns", "-t", "net", "-n", "-o", "NS"], capture_output=True, text=True, check=True)
+    return set(found.stdout.split())

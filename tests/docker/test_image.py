@@ -1,0 +1,84 @@
+"""The image that is made without a registry, run by testcontainers."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from harness.errors import UnavailableError
+from harness.runtime import entry
+from harness.runtime import image as recipe
+
+
+@pytest.fixture
+def container(testcontainer):
+    return testcontainer(command=["python3", "-c", "import time; time.sleep(1000)"], network_mode="none")
+
+
+def test_it_runs_this_python_with_the_program_and_all_it_requires(container):
+    names = "meshnode, nacl.signing, uvloop, msgpack, google.protobuf, cryptography.x509, ssl, asyncio, ctypes"
+    code, output = container.exec(["python3", "-c", f"import sys, {names}; print(sys.version)"])
+    assert (code, output.decode().strip()) == (0, sys.version)
+
+
+def test_its_program_answers(container):
+    code, output = container.exec(["meshnode", "--help"])
+    assert code == 0, output
+    assert b"zygote" in output
+
+
+@pytest.mark.parametrize("shell", ["sh", "/bin/sh", "bash", "/usr/bin/env"])
+def test_it_has_no_shell(container, shell):
+    code, output = container.exec([shell, "-c", "true"])
+    assert code in {126, 127}
+    assert b"not found" in output or b"no such file" in output
+
+
+def test_every_module_it_loads_is_compiled(container):
+    code, output = container.exec(["python3", "-c", (
+        "import sys, os, asyncio, ssl, nacl.signing, cryptography.x509, google.protobuf.message\n"
+        "print([m.__name__ for m in list(sys.modules.values()) if getattr(m, '__cached__', None) and not os.path.exists(m.__cached__)])"
+    )])
+    assert (code, output.decode().strip()) == (0, "[]")
+
+
+def test_it_is_found_again_under_its_tag(engine, image):
+    said = []
+    facts = engine.image("meshnode", said.append)
+    assert facts["image"] == image == recipe.tag("meshnode")
+    assert facts["image_origin"] == "local"
+    assert said == []
+
+
+def test_an_image_that_nobody_has_is_named(engine):
+    with pytest.raises(UnavailableError, match="p2p-harness/nobody:0 is not on this host, and no registry"):
+        engine.image("p2p-harness/nobody:0", print)
+
+
+def test_the_dockerfile_is_built_with_the_programs_sources(engine, image, sdk, state, monkeypatch):
+    """On our own image instead of a registry's: the base is all that differs."""
+    dockerfile = state / "docker" / "meshnode" / "Dockerfile"
+    dockerfile.parent.mkdir(parents=True)
+    dockerfile.write_text(f"FROM {image}\nCOPY src/meshnode /copied\n")
+    monkeypatch.setattr(entry, "shipped", state.joinpath)
+    reference = f"p2p-harness/{state.name.lower()}:1"
+    assert engine._build("meshnode", reference, print)
+    try:
+        listing = sdk.containers.run(
+            reference, ["python3", "-c", "import os; print(sorted(os.listdir('/copied')))"], network_mode="none", remove=True,
+        )
+        assert b"'__init__.py'" in listing
+    finally:
+        sdk.images.remove(reference)
+
+
+def test_a_build_that_fails_is_said_and_gives_way_to_the_local_image(engine, state, monkeypatch):
+    dockerfile = state / "docker" / "meshnode" / "Dockerfile"
+    dockerfile.parent.mkdir(parents=True)
+    dockerfile.write_text("FROM scratch\nCOPY nothing-of-the-kind /\n")
+    monkeypatch.setattr(entry, "shipped", state.joinpath)
+    said = []
+    assert not engine._build("meshnode", "p2p-harness/never:1", said.append)
+    assert "nothing-of-the-kind" in said[-1]
+    assert said[-1].endswith("making one from this host's Python instead")

@@ -1,0 +1,187 @@
+"""The architecture as tests: who may import whom, each library's one home, sizes, docstrings, and what must not be committed.
+
+Ranks run from left to right; a module imports only modules of a lower rank, or of its own file's group.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HARNESS = ROOT / "harness"
+MESHNODE = ROOT / "docker" / "meshnode" / "src" / "meshnode"
+
+# errors ← vocabulary ← thought, ports ← kernel ← runtime, inject, adapters ← owners ← supervisor ← run ← cli
+RANKS: list[set[str]] = [
+    {"__init__", "errors"},
+    {"operation", "topology", "budget", "verdict", "plugin", "state"},
+    {"scenario", "history", "shapes", "stats"},
+    {"ports", "reading", "resources"},
+    {"kernel"},
+    {"check", "report", "runtime", "adapters", "fabric", "sample", "capabilities", "readiness", "store", "control"},
+    {"cluster", "play", "judging"},
+    {"recording"},
+    {"supervisor"},
+    {"bootstrap"},
+    {"launch"},
+    {"running"},
+    {"load"},
+    {"cli"},
+    {"__main__"},
+]
+RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
+PLUGIN_FOLDERS = {"runtime", "adapters", "check", "report", "load", "kernel"}
+
+# A library and the only places that may import it.
+HOMES = {
+    "docker": {"harness/runtime"}, "pyroute2": {"harness/kernel"}, "locust": {"harness/load", "locustfiles"}, "gevent": {"harness/load", "locustfiles"},
+    "toxiproxy": {"harness/inject"}, "meshnode": {"harness/adapters/meshnode.py"}, "msgpack": {"harness/adapters/meshnode.py"},
+    "click": {"harness/cli.py"},
+}
+FUNCTION_LINES_MAX = 50
+FILE_LINES_MAX = 400
+
+
+def sources() -> list[Path]:
+    found = [*HARNESS.rglob("*.py"), *MESHNODE.rglob("*.py"), *(ROOT / "locustfiles").rglob("*.py")]
+    return [path for path in found if not path.stem.endswith("_pb2") and "_data" not in path.parts]
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def imports(path: Path) -> list[tuple[int, str]]:
+    """(line, dotted module) of every import, ``from harness import x`` as ``harness.x``."""
+    found = []
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inside = node.module.split(".")[0] in {"harness", "meshnode"} and "." not in node.module
+            found += [(node.lineno, f"{node.module}.{alias.name}" if inside else node.module) for alias in node.names]
+    return found
+
+
+def group(path: Path) -> str:
+    return path.relative_to(HARNESS).parts[0].removesuffix(".py")
+
+
+def layer_violations(files: list[Path]) -> list[str]:
+    found = []
+    for path in files:
+        own = group(path)
+        if own not in RANK:
+            found.append(f"{path.name}: {own} has no rank; give it one in this test")
+            continue
+        lazy = {line for node in ast.walk(tree(path)) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" for line in range(node.lineno, node.end_lineno + 1)}
+        for line, module in imports(path):
+            parts = module.split(".")
+            if parts[0] != "harness" or len(parts) < 2 or line in lazy:
+                continue
+            other = parts[1]
+            if other == own or other not in RANK:
+                continue
+            sibling = RANK[other] == RANK[own] and not {other, own} & PLUGIN_FOLDERS
+            if RANK[other] > RANK[own] or (RANK[other] == RANK[own] and not sibling):
+                found.append(f"{path.relative_to(ROOT)}:{line}: {own} imports {other}, which stands to its right")
+    return found
+
+
+def test_imports_run_one_way():
+    assert layer_violations(sorted(HARNESS.rglob("*.py"))) == []
+
+
+def test_a_planted_upward_import_is_caught(tmp_path, monkeypatch):
+    planted = HARNESS / "errors.py"
+    monkeypatch.setitem(RANK, "cli", -1)
+    assert layer_violations([HARNESS / "cli.py"])
+    assert planted.exists()
+
+
+def test_every_library_has_one_home():
+    found = []
+    for path in sources():
+        place = str(path.relative_to(ROOT))
+        for line, module in imports(path):
+            homes = HOMES.get(module.split(".")[0])
+            if homes and not any(place.startswith(home) for home in homes) and not place.startswith("docker/meshnode"):
+                found.append(f"{place}:{line}: {module} belongs in {', '.join(sorted(homes))}")
+    assert found == []
+
+
+def test_meshnode_never_imports_the_harness_and_nothing_imports_load():
+    for path in MESHNODE.rglob("*.py"):
+        assert not [module for _, module in imports(path) if module.split(".")[0] == "harness"], path
+    for path in HARNESS.rglob("*.py"):
+        if group(path) != "load":
+            assert not [module for _, module in imports(path) if module.startswith("harness.load")], path
+
+
+def test_a_running_node_does_not_carry_the_certificate_library():
+    """It costs 4 MB a node; identity.py imports it inside the functions that issue."""
+    for path in MESHNODE.rglob("*.py"):
+        for node in tree(path).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.startswith("cryptography") for name in names), path
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    first = function.body[0]
+    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    begin = first.end_lineno + 1 if documented and len(function.body) > 1 else first.lineno
+    return function.end_lineno - begin + 1
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_stay_readable(path):
+    assert len(path.read_text().splitlines()) <= FILE_LINES_MAX
+    module = tree(path)
+    assert ast.get_docstring(module), "a file's header says what lives there"
+    for node in ast.walk(module):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert body_lines(node) <= FUNCTION_LINES_MAX, f"{node.name} has {body_lines(node)} lines"
+
+
+def test_public_classes_and_functions_are_documented():
+    found = []
+    for path in sources():
+        for node in tree(path).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)) and not node.name.startswith("_") and not ast.get_docstring(node):
+                if path.name in {"shapes.py", "cli.py"}:      # tables say a sentence of each
+                    continue
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.name}")
+    assert found == []
+
+
+def test_every_ignored_rule_of_the_linter_has_its_reason():
+    block = re.search(r"\nignore = \[\n(.*?)\n\]", (ROOT / "pyproject.toml").read_text(), re.DOTALL)
+    for line in block.group(1).splitlines():
+        assert "#" in line or line.strip().startswith('"FURB"'), line
+
+
+def test_every_noqa_says_why():
+    for path in sources():
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if "# noqa" in line:
+                assert re.search(r"# noqa: [A-Z0-9, ]+ - \S", line), f"{path}:{number}"
+
+
+def tracked() -> list[Path]:
+    found = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return [ROOT / name for name in found.stdout.splitlines()]
+
+
+def test_nothing_unfinished_and_no_download_address_is_committed():
+    marks = re.compile("|".join(("TO" + "DO", "FIX" + "ME", "X" * 3)))
+    for path in tracked():
+        if path.suffix in {".py", ".c", ".toml", ".md", ".txt", ".sh"} and path.exists():
+            text = path.read_text()
+            assert not marks.search(text), path
+            if path.name.startswith("constraints"):
+                assert "://" not in text, path

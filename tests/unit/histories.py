@@ -1,0 +1,56 @@
+"""Builders of literal histories for tests of checkers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from harness import history as h
+from harness.history import History, PhaseWindow
+from harness.operation import Operation, Outcome
+
+SECOND = 1_000_000_000
+MS = 1_000_000
+
+
+def identifier(number: int) -> bytes:
+    # A trailing zero byte on purpose: ids are bytes, not text.
+    return number.to_bytes(15, "big") + b"\0"
+
+
+def operation(number: int, kind: Operation = Operation.PRIVATE_MESSAGE, **changes: Any) -> dict[str, Any]:
+    """One operation, due `number` ms into the phase, done 2 ms later, from node 1 to node 0."""
+    intended = SECOND + number * MS
+    row = {
+        "id": identifier(number), "operation": int(kind), "source": 1, "target": 0, "payload_bytes": 256, "intended_ns": intended,
+        "sent_ns": intended + MS // 10, "done_ns": intended + 2 * MS, "outcome": int(Outcome.OK), "hops": 1, "answered_by": -1, "error": None,
+    }
+    return {**row, **changes}
+
+
+def record(number: int, kind: int = h.DELIVERED, node: int = 0, at_ns: int | None = None) -> tuple[Any, ...]:
+    """One journal record of operation `number` at a node."""
+    return (kind, 0, 1, 256, np.void(identifier(number)), SECOND + number * MS + 2 * MS if at_ns is None else at_ns, 0, node)
+
+
+def sample(at_s: float, node: int, **values: int) -> dict[str, Any]:
+    row = {name: 0 for name in h.SAMPLES.names}
+    return {**row, "at_ns": int(at_s * SECOND), "node": node, **values}
+
+
+def history(
+    operations: Sequence[dict[str, Any]] = (), journal: Sequence[tuple[Any, ...]] = (), samples: Sequence[dict[str, Any]] = (),
+    nodes: int = 3, seconds: float = 10, **changes: Any,
+) -> History:
+    """A run of one phase "load" from 1 s on."""
+    plain: dict[str, Any] = {
+        "nodes": tuple(f"node-{index}" for index in range(nodes)), "wire_ids": tuple(bytes([index]) * 32 for index in range(nodes)),
+        "phases": (PhaseWindow(name="load", begin_ns=SECOND, end_ns=SECOND + int(seconds * SECOND)),),
+        "operations": pa.Table.from_pylist(list(operations), h.OPERATIONS), "samples": pa.Table.from_pylist(list(samples), h.SAMPLES),
+        "journal": np.array(list(journal), h.JOURNAL) if journal else np.empty(0, h.JOURNAL),
+        "events": ({"event": "end", "at_ns": 0, "failures": []},),
+    }
+    return History(**{**plain, **changes})

@@ -1,0 +1,239 @@
+"""The DHT as a whole: networks of `Dht` nodes in virtual time. What is claimed of 10 to 1000 real nodes, tried small.
+
+Each check that could pass for the wrong reason has a twin in which the network is broken and the check fails.
+"""
+
+import functools
+import itertools
+import math
+import random
+
+import pytest
+from meshnode.dht.contact import position_of
+from meshnode.dht.table import Table
+from unit.meshnode.dht_simulation import MS, Edge, Network, S, contact_of, keys, mesh, node_id, random_regular, ring
+
+TENFOLD = math.log2(10)
+
+
+@functools.cache  # read-only for the tests but for values, which no test shares: each has keys of its own
+def joined(count: int, k: int) -> Network:
+    """A network after its joins, from an overlay as a harness lays it."""
+    network = Network(count, k=k)
+    network.link(mesh(count) if count == 10 else random_regular(count, 8 if count > 100 else 6))
+    network.join_all()
+    assert sum(node.requests_out for node in network.nodes) / count <= 80, "both joins together"
+    return network
+
+
+def found(network: Network, count: int, *, label: str) -> int:
+    """Put `count` values at random nodes, get each from another one: how many gets returned what was put."""
+    rng = random.Random(label)
+    living = [index for index in range(len(network.nodes)) if index not in network.dead]
+    hits = 0
+    for key in keys(count, label):
+        putter, getter = rng.sample(living, 2)
+        put = network.put(putter, key, b"value of " + key)
+        assert not put.ok or put.stored >= 1
+        got = network.get(getter, key)
+        assert got.value_from != node_id(getter)
+        hits += put.ok and got.ok and got.value == b"value of " + key
+    return hits
+
+
+def mean_hops(network: Network, count: int = 100) -> float:
+    rng = random.Random("hops")
+    results = [network.lookup(rng.randrange(len(network.nodes)), key) for key in keys(count, "hops")]
+    return sum(result.hops for result in results) / count
+
+
+def hops_grow_logarithmically(hops: list[float]) -> bool:
+    """Whether each tenfold of nodes adds at most log2(10) hops."""
+    return all(more - fewer <= TENFOLD for fewer, more in itertools.pairwise(hops))
+
+
+@pytest.mark.parametrize("k", [4, 20])
+def test_a_thousand_puts_on_a_hundred_nodes_are_all_found(k: int) -> None:
+    assert found(joined(100, k), 1000, label=f"thousand {k}") == 1000
+
+
+@pytest.mark.parametrize("k", [4, 20])
+def test_puts_on_a_thousand_nodes_are_all_found(k: int) -> None:
+    assert found(joined(1000, k), 50, label=f"large {k}") == 50
+
+
+@pytest.mark.parametrize(("count", "edges"), [(10, mesh(10)), (10, ring(10)), (100, ring(100)), (2, [(0, 1)])])
+def test_every_overlay_is_enough_to_join(count: int, edges: list[Edge]) -> None:
+    network = Network(count, k=4)
+    network.link(edges)
+    network.join_all()
+    assert found(network, 100, label="overlay") == 100
+
+
+def test_puts_are_not_found_across_two_halves_that_never_met() -> None:
+    network = Network(20, k=4)
+    network.link(ring(10))
+    network.link((one + 10, other + 10) for one, other in ring(10))
+    network.join_all()
+    assert 20 < found(network, 100, label="halves") < 80
+
+
+@pytest.mark.parametrize("k", [4, 20])
+def test_lookups_find_the_truly_closest_nodes(k: int) -> None:
+    network = joined(1000, k)
+    rng = random.Random("exact")
+    for key in keys(30, "exact"):
+        asker = rng.randrange(1000)
+        result = network.lookup(asker, key)
+        assert result.ok
+        assert [contact.id for contact in result.closest] == network.truly_closest(key, k, besides=asker)
+        assert result.found >= k
+
+
+@pytest.mark.parametrize("k", [4, 20])
+def test_hops_grow_with_the_logarithm_of_the_nodes(k: int) -> None:
+    hops = [mean_hops(joined(count, k)) for count in (10, 100, 1000)]
+    assert hops_grow_logarithmically(hops), hops
+    assert hops == sorted(hops), hops
+
+
+def test_hops_do_not_grow_so_where_nodes_know_only_their_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    hops = []
+    for count in (10, 100):
+        network = Network(count, k=4)
+        order = sorted(range(count), key=lambda index: position_of(node_id(index)))
+        network.link((order[at], order[(at + step) % count]) for at in range(count) for step in (1, 2))
+        with monkeypatch.context() as patch:  # nobody learns anything more
+            patch.setattr(Table, "heard", lambda *_: None)
+            patch.setattr(Table, "told", lambda *_: None)
+            hops.append(mean_hops(network))
+    assert not hops_grow_logarithmically(hops), hops
+
+
+def test_joins_among_a_thousand_are_cheap() -> None:
+    network = joined(1000, 20)
+    newcomer = network.grow()
+    network.link((newcomer, other) for other in range(8))
+    network.join_all(members=[newcomer])
+    assert network.nodes[newcomer].requests_out <= 80
+    assert found(network, 20, label="newcomer") == 20
+    assert network.lookup(500, node_id(newcomer)).closest[0] == contact_of(newcomer)
+
+
+@pytest.mark.parametrize("k", [4, 20])
+def test_a_fifth_of_datagrams_lost(k: int) -> None:
+    network = Network(100, k=k, loss=0.2)
+    network.link(random_regular(100, 6))
+    network.join_all()
+    assert found(network, 100, label="loss") == 100
+
+
+def test_a_fifth_of_nodes_dead() -> None:
+    network = Network(100, k=20)
+    network.link(random_regular(100, 6))
+    network.join_all()
+    rng = random.Random("dead")
+    stored = list(keys(100, "dead"))
+    assert all(network.put(rng.randrange(100), key, b"v").ok for key in stored)
+    network.dead = set(rng.sample(range(100), 20))
+    living = [index for index in range(100) if index not in network.dead]
+    assert all(network.get(rng.choice(living), key).ok for key in stored), "put before the nodes died"
+    assert found(network, 50, label="after") == 50, "put after the nodes died"
+
+
+def test_all_other_nodes_dead_fails_in_bounded_time_and_recovers_at_once() -> None:
+    network = Network(10, k=4)
+    network.link(mesh(10))
+    network.join_all()
+    network.dead = set(range(1, 10))
+    began_ns = network.now_ns
+    key = bytes(32)
+    put = network.put(0, key, b"v")
+    assert not put.ok
+    assert put.error == "none of the 9 nodes asked answered"
+    assert network.nodes[0].values == 0
+    assert network.now_ns - began_ns < 10 * S
+    network.dead = set()
+    assert network.put(0, key, b"v").ok
+
+
+def test_an_answer_never_comes_from_the_asker_itself() -> None:
+    network = Network(10, k=4)
+    network.link(mesh(10))
+    network.join_all()
+    mine, other = keys(2, "planted")
+    for index, key in ((0, mine), (5, other)):
+        state = network.nodes[index].dump()
+        state["values"] = [[key, b"planted", network.now_ns + S]]
+        network.nodes[index].load(state)
+        assert network.nodes[index].values == 1
+    got = network.get(0, mine)
+    assert not got.ok
+    assert got.value is None
+    assert got.error is not None
+    assert "has a value for this key" in got.error
+    holder = min(range(1, 10), key=lambda index: position_of(node_id(index)) ^ position_of(other))
+    network.nodes[holder].load({**network.nodes[holder].dump(), "values": [[other, b"planted", network.now_ns + S]]})
+    got = network.get(0, other)
+    assert (got.ok, got.value, got.value_from, got.hops) == (True, b"planted", node_id(holder), 1)
+
+
+def test_the_putter_keeps_the_value_only_if_it_is_among_the_closest() -> None:
+    network = Network(30, k=4)
+    network.link(random_regular(30, 6))
+    network.join_all()
+    kept = 0
+    for key in keys(40, "own"):
+        before = network.nodes[0].values
+        assert network.put(0, key, b"v").stored == 4
+        is_close = node_id(0) in network.truly_closest(key, 4)
+        assert network.nodes[0].values - before == is_close
+        kept += is_close
+    assert 0 < kept < 40
+
+
+def test_events_name_who_stored_and_who_asked() -> None:
+    network = Network(3, k=1)
+    network.link(mesh(3))
+    network.join_all()
+    network.events.clear()
+    key = next(keys(1, "events"))
+    network.put(0, key, b"12345")
+    network.get(0, key)
+    network.run_for(1 * S)
+    seen = [(event.kind, event.key, event.peer_id, event.size) for index, event in network.events if index != 0]
+    assert seen == [("stored", key, node_id(0), 5), ("answered", key, node_id(0), 5)]
+
+
+def test_an_idle_network_is_quiet() -> None:
+    network = Network(50, k=20)
+    network.link(random_regular(50, 6))
+    network.join_all()
+    network.run_for(10 * S)
+    before = [node.requests_out for node in network.nodes]
+    assert all((node.next_timeout_ns() or 0) - network.now_ns > 400 * S for node in network.nodes)
+    network.run_for(400 * S)
+    assert [node.requests_out for node in network.nodes] == before
+    network.run_for(3600 * S)
+    hourly = [node.requests_out - start for node, start in zip(network.nodes, before, strict=True)]
+    assert all(4 * 20 < requests < 300 for requests in hourly), hourly
+    assert not network.finished, "a refresh is nobody's operation"
+
+
+def test_datagrams_stay_below_the_mtu() -> None:
+    network = Network(40, k=30)
+    network.link(mesh(40))
+    network.join_all()
+    network.put(0, bytes(32), bytes(1000))
+    envelope = 200  # version, type, id, source, target, time, signature, and their tags
+    assert 1000 < network.largest_body <= 1400 - envelope
+
+
+def test_the_same_seed_is_the_same_network() -> None:
+    def play() -> tuple[int, int, list[float]]:
+        network = Network(30, k=4, loss=0.1)
+        network.link(ring(30))
+        network.join_all()
+        return network.datagrams, network.now_ns // MS, [mean_hops(network, 20)]
+
+    assert play() == play()
