@@ -49,14 +49,14 @@ class Master:
         self._reports: dict[str, Mapping[str, Any]] = {}
         self._drained: set[str] = set()
         self._news = Event()
-        self._asked_ns, self._run_time_s = 0, 0.0
+        self._asked_ns, self._run_time_s, self._stopped = 0, 0.0, False
         self.plan: RunPlan | None = None
         self.broken: HarnessError | None = None
 
     def start(self, given: Any, user_classes: list[Any], workers: list[str]) -> None:
         """Begin a run with these options and classes. Raises HarnessError; then nothing runs."""
         self._reports, self._drained, self.broken = {}, set(), None
-        self._asked_ns, self._run_time_s = monotonic_ns(), float(given.run_time or 0)
+        self._asked_ns, self._run_time_s, self._stopped = monotonic_ns(), float(given.run_time or 0), False
         asked = _scenario_request(given) if os.environ.get(SCENARIO) else _plain_request(given, user_classes)
         phases: tuple[Phase, ...] = asked.pop("phases")
         with Client.connect(self.cluster) as client:        # a connection a call: Locust may kill a start half-way
@@ -100,7 +100,7 @@ class Master:
     def stop(self) -> None:
         """Stop the load everywhere, wait until all records are closed, close the run at the supervisor."""
         plan = self.plan
-        if plan is None:
+        if plan is None or self._stopped:
             return
         at_ns = self._stop_ns(plan)
         wait_s = 0.0 if isinstance(self.broken, UnavailableError) else plan.timeout_s
@@ -121,19 +121,22 @@ class Master:
                     client.end(at_ns=at_ns, load=self._summary())
             except HarnessError as error:
                 self.broken = self.broken or error
+        self._stopped = True
 
     def judge(self) -> int | None:
         """Print the verdict of the run that was stopped; its exit code, None where no run was begun."""
-        plan, self.plan = self.plan, None
-        if self.broken is not None:
-            print(f"locust: {self.broken}", file=sys.stderr, flush=True)
-            return self.broken.exit_code
+        plan = self.plan
         if plan is None:
             return None
+        if self.broken is not None:
+            self.plan = None
+            print(f"locust: {self.broken}", file=sys.stderr, flush=True)
+            return self.broken.exit_code
         # The judge is a process of its own: it must see plain Python, not one that gevent has patched.
         judged = subprocess.run(
             [sys.executable, "-m", "harness", "judge", plan.run], stdout=subprocess.PIPE, check=False, text=True
         )
+        self.plan = None
         print(judged.stdout, end="", flush=True)
         return judged.returncode if judged.returncode >= 0 else HarnessError.exit_code
 

@@ -130,21 +130,30 @@ def _listen(environment: Any, runner: Any, master: Master, leave_soon: Callable[
                 leave_soon()
             raise gevent.GreenletExit from error        # the only way to keep Locust from starting users
 
-    def test_stop(**_: Any) -> None:
-        code = master.judge()
-        if code is not None:
-            _exit_code.add(code)
+    settling = BoundedSemaphore()         # Locust may stop in one greenlet while it quits in another
+
+    def test_stopping(**_: Any) -> None:
+        with settling:
+            master.stop()
+
+    def settle(**_: Any) -> None:
+        with settling:
+            master.stop()
+            code = master.judge()
+            if code is not None:
+                _exit_code.add(code)
 
     def quitting(**_: Any) -> None:
         runner.stop(**({"send_stop_to_client": False} if distributed else {}))
+        settle()
         if locust_log.unhandled_greenlet_exception:
             _exit_code.add(HarnessError.exit_code)
         environment.process_exit_code = _exit_code.value
         _exit_code.decided = True
 
     environment.events.test_start.add_listener(test_start)
-    environment.events.test_stopping.add_listener(lambda **_: master.stop())
-    environment.events.test_stop.add_listener(test_stop)
+    environment.events.test_stopping.add_listener(test_stopping)
+    environment.events.test_stop.add_listener(settle)
     environment.events.quitting.add_listener(quitting)
 
 

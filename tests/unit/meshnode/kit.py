@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
-
 from meshnode.identity import Authority
 from meshnode.journal import HEADER_BYTES, RECORD
 
@@ -48,7 +47,11 @@ class Control:
     def __init__(self, path: Path, timeout_s: float = 30.0) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(timeout_s)
-        self.socket.connect(str(path))
+        try:
+            self.socket.connect(str(path))
+        except OSError:
+            self.socket.close()
+            raise
         self._buffer = b""
         self._numbers = itertools.count(1)
         self.outcomes: dict[bytes, tuple[int, int, dict[str, Any] | None]] = {}
@@ -102,7 +105,9 @@ class Control:
         outcome, done_ns, detail = self.outcomes[identifier]
         return outcome, done_ns, detail or {}
 
-    def do(self, operation: int, target: bytes | None, payload: Any = None, timeout_ms: int = 10_000) -> tuple[int, int, dict[str, Any]]:
+    def do(
+        self, operation: int, target: bytes | None, payload: Any = None, timeout_ms: int = 10_000
+    ) -> tuple[int, int, dict[str, Any]]:
         return self.outcome(self.start(operation, target, payload, timeout_ms))
 
     def _note(self, frame: list[Any]) -> None:
@@ -161,19 +166,21 @@ class Node:
 
     def start(self, **environment: str) -> None:
         self.disconnect()
-        log = open(self.directory / "log", "ab")
-        with log:
+        with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "meshnode.cli", "run", "--config", str(self.write_config())],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | environment,
             )
 
     def health(self) -> dict[str, Any]:
         connection = http.client.HTTPConnection("node")
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.settimeout(10)
-        connection.sock.connect(str(self.directory / "control.sock"))
         with contextlib.closing(connection):
+            connection.sock.connect(str(self.directory / "control.sock"))
             connection.request("GET", "/health")
             answer = connection.getresponse()
             health = json.loads(answer.read())
@@ -224,7 +231,9 @@ def make_nodes(directory: Path, count: int, edges: Iterable[tuple[int, int]], **
     for index in range(count):
         path = directory / f"n{index}"
         identifier = authority.issue(path, f"n{index}")
-        nodes.append(Node(f"n{index}", identifier, f"127.0.0.{index + 1}", port, path, options=dict(options)))
+        nodes.append(
+            Node(f"n{index}", identifier, f"127.0.{index // 250}.{index % 250 + 1}", port, path, options=dict(options))
+        )
     for a, b in edges:
         nodes[a].links.append(nodes[b].neighbour())
         nodes[b].links.append(nodes[a].neighbour())
@@ -256,12 +265,18 @@ class Zygote:
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "meshnode.cli", "zygote", "--socket-fd", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
             )
 
-    def spawn(self, name: str, argv: list[str], directory: Path, namespace: str = "/proc/self/ns/net", **environment: str) -> None:
+    def spawn(
+        self, name: str, argv: list[str], directory: Path, namespace: str = "/proc/self/ns/net", **environment: str
+    ) -> None:
         request = {"op": "spawn", "name": name, "argv": argv, "environment": environment, "directory": str(directory)}
-        descriptors = [os.open(namespace, os.O_RDONLY), os.open(directory / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)]
+        descriptors = [
+            os.open(namespace, os.O_RDONLY),
+            os.open(directory / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+        ]
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
         self.socket.sendmsg([json.dumps(request).encode()], rights)
         for descriptor in descriptors:

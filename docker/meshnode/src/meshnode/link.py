@@ -74,16 +74,27 @@ class Link(asyncio.Protocol):
                     return
                 self.peer_id = self._channel.peer_id
                 self._owner.authenticated(self)
-            frames = self._reader.feed(plain) if plain else ()
-        except (ssl.SSLError, ValueError, Dropped) as error:
-            self._owner.refused(self, error)
-            self.close()
+        except (ssl.SSLError, ValueError) as error:
+            self._refuse(error)
             return
         self.used_ns = time.monotonic_ns()
-        for data_of_frame in frames:
-            self._owner.arrived(self, data_of_frame)
+        while frames := self._cut(plain):
+            plain = b""
+            for frame_data in frames:
+                self._owner.arrived(self, frame_data)
         if self._channel.is_closed:
             self.close()
+
+    def _cut(self, plain: bytes) -> list[bytes]:
+        try:
+            return self._reader.feed(plain)
+        except Dropped as error:
+            self._refuse(error)
+            return []
+
+    def _refuse(self, error: Exception) -> None:
+        self._owner.refused(self, error)
+        self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""

@@ -19,7 +19,7 @@ from meshnode.wire import ID_BYTES, MAX_ENVELOPE_BYTES, Message, Type, encode
 CONNECT_TIMEOUT_S = 5.0
 HANDSHAKE_TIMEOUT_NS = 15 * 10**9  # generous: a thousand nodes may shake hands on two cores at once
 FIRST_DIAL_S = 0.3  # spread, so that nodes started together do not dial together
-MIN_BACKOFF_S, MAX_BACKOFF_S = 0.1, 5.0
+MIN_BACKOFF_S, MAX_BACKOFF_S = 0.2, 5.0
 RETIRED_NS = 5 * 10**9
 IDLE_NS = 60 * 10**9
 MAX_CASUAL = 64  # links beyond the topology's, dialled to deliver a message
@@ -184,7 +184,7 @@ class Links:
         wanted = self._wanted.get(peer_id)
         if wanted is None or self._is_closing or peer_id in self._up or peer_id < self._node_id:
             return
-        backoff_s = min(MAX_BACKOFF_S, MIN_BACKOFF_S * 1.6 ** min(wanted.failures, 20))
+        backoff_s = min(MAX_BACKOFF_S, MIN_BACKOFF_S * 2 ** min(wanted.failures, 20))
         wanted.failures += 1
         self._dial_later(peer_id, time.monotonic_ns(), backoff_s * self._rng.uniform(0.5, 1.5))
 
@@ -303,7 +303,7 @@ async def _connected(loop: asyncio.AbstractEventLoop, stream: socket.socket, add
     error = stream.connect_ex(address)
     if error == errno.EINPROGRESS:
         writable = loop.create_future()
-        loop.add_writer(stream, lambda: writable.done() or writable.set_result(None))
+        loop.add_writer(stream, _resolve, writable)
         try:
             await writable
         finally:
@@ -311,3 +311,8 @@ async def _connected(loop: asyncio.AbstractEventLoop, stream: socket.socket, add
         error = stream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
         raise OSError(error, os.strerror(error))
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -87,16 +87,21 @@ class Node:
             finish=self._operations.finish,
             soon=self._pulse.soon,
         )
-        self._frames: dict[int, Callable[[Link, Message], None]] = {
+        self._frames, self._payloads = self._dispatch()
+
+    def _dispatch(self) -> tuple[dict[int, Callable[[Link, Message], None]], dict[int, Callable[[Link, bytes], None]]]:
+        """Who takes which type: signed messages whole, of those between two ends the payload."""
+        frames: dict[int, Callable[[Link, Message], None]] = {
             Type.PRIVATE: self._messaging.arrived,
             Type.BROADCAST: self._broadcasting.arrived,
         }
-        self._payloads: dict[int, Callable[[Link, bytes], None]] = {
+        payloads: dict[int, Callable[[Link, bytes], None]] = {
             Type.HELLO: self._links.hello,
             Type.ACKNOWLEDGE: self._messaging.acknowledged,
             Type.I_HAVE: self._broadcasting.i_have,
             Type.I_WANT: self._broadcasting.i_want,
         }
+        return frames, payloads
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises OSError where an address or file cannot be had."""

@@ -163,14 +163,19 @@ class FrameReader:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The frames that `data` completes. Raises Dropped where a frame is announced that is too long: the stream ends there."""
+        """The frames that `data` completes; call again with nothing until there are none.
+
+        Raises Dropped where the next frame is announced to be too long: the stream ends there, after the frames before it.
+        """
         if self._rest:
             data = self._rest + data
-        frames = []
+        frames: list[bytes] = []
         at, end = 0, len(data)
         while end - at >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(data, at)
             if length > self._max_bytes:
+                if frames:
+                    break
                 raise Dropped(Drop.OVERSIZED, f"a frame of {length} bytes; at most {self._max_bytes} are read")
             if end - at < _LENGTH.size + length:
                 break

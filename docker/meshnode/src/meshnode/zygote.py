@@ -11,9 +11,9 @@ import select
 import signal
 import socket
 import ssl
-import struct
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -82,14 +82,17 @@ class _Zygote:
         self._poll = select.poll()
         self._poll.register(requests, select.POLLIN)
         self._by_descriptor: dict[int, _Child] = {}
+        self._answers: deque[tuple[bytes, int | None]] = deque()
         self._is_over = False
 
     def serve(self) -> None:
         while not self._is_over:
-            for descriptor, _ in self._poll.poll():
+            for descriptor, event in self._poll.poll():
                 child = self._by_descriptor.get(descriptor)
                 if descriptor == self._requests.fileno():
-                    self._take()
+                    self._flush()
+                    if event & ~select.POLLOUT:
+                        self._take()
                 elif child is None:
                     continue  # dealt with earlier in this round
                 elif descriptor == child.status:
@@ -168,17 +171,29 @@ class _Zygote:
         del self._by_descriptor[descriptor]
         os.close(descriptor)
 
-    def _send(self, answer: dict[str, Any], *descriptors: int) -> None:
-        ancillary = (
-            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(descriptors)}i", *descriptors))]
-            if descriptors
-            else []
-        )
-        try:
-            self._requests.sendmsg([json.dumps(answer).encode()], ancillary)
-        except OSError as error:
-            log.warning("nobody listens any more: %s", error)
-            self._is_over = True
+    def _send(self, answer: dict[str, Any], pidfd: int | None = None) -> None:
+        """Queue an answer: whoever sends many requests before reading must not block the zygote, and so itself."""
+        self._answers.append((json.dumps(answer).encode(), os.dup(pidfd) if pidfd is not None else None))
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._answers:
+            data, descriptor = self._answers[0]
+            rights = (
+                [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+            )
+            try:
+                self._requests.sendmsg([data], rights, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if not self._is_over:
+                    log.warning("nobody listens any more: %s", error)
+                self._is_over = True
+            self._answers.popleft()
+            if descriptor is not None:
+                os.close(descriptor)
+        self._poll.modify(self._requests, select.POLLIN | (select.POLLOUT if self._answers else 0))
 
     def _kill_all(self) -> None:
         children = {child.pid: child for child in self._by_descriptor.values()}
@@ -206,9 +221,7 @@ def _read(data: bytes, descriptors: list[int]) -> dict[str, Any]:
     return dict(request)
 
 
-def _become(
-    request: dict[str, Any], descriptors: list[int], status: int, main: Callable[[list[str]], int]
-) -> NoReturn:
+def _become(request: dict[str, Any], descriptors: list[int], status: int, main: Callable[[list[str]], int]) -> NoReturn:
     """In the child: take on the request's surroundings, run, never return."""
     code = 1
     try:
