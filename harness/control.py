@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from harness import errors, state
 from harness.errors import HarnessError, UnavailableError
@@ -63,7 +63,7 @@ class Client:
         """Close the connection. The supervisor goes on."""
         self._connection.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,10 +1,10 @@
 """One experiment from file to verdict.
 
-    1. read the scenario, its topology and its budget; refuse what cannot be before anything starts
-    2. up: start the cluster, unless one of the same topology is up under that name
-    3. load: start Locust as a child with the scenario; it opens the run folder, drives the phases, drains, and ends the run
-    4. down: take the cluster down, if step 2 started it
-    5. judge the run folder
+1. read the scenario, its topology and its budget; refuse what cannot be before anything starts
+2. up: start the cluster, unless one of the same topology is up under that name
+3. load: start Locust as a child with the scenario; it opens the run folder, drives the phases, drains, and ends the run
+4. down: take the cluster down, if step 2 started it
+5. judge the run folder
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class MeshnodeCodec:
 
 def frame(message: list[Any]) -> bytes:
     """One control frame."""
-    body = msgpack.packb(message)
+    body: bytes = msgpack.packb(message)
     return struct.pack("<I", len(body)) + body
 
 

@@ -29,6 +29,7 @@ START_WITH_GETS_IN_S = 3.0                 # … and have put the first keys
 STOP_IN_NS = 50_000_000                    # a stop is told before it happens, so that all workers stop at one moment
 REPORT_SLACK_S = 5.0                       # how long a worker may take to close its record
 SCENARIO = "HARNESS_SCENARIO"
+JUDGE = "HARNESS_JUDGE"
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +133,9 @@ class Master:
             self.plan = None
             print(f"locust: {self.broken}", file=sys.stderr, flush=True)
             return self.broken.exit_code
+        if os.environ.get(JUDGE) == "never":                # `harness run` judges by itself, when the cluster is down
+            self.plan = None
+            return 0
         # The judge is a process of its own: it must see plain Python, not one that gevent has patched.
         judged = subprocess.run(
             [sys.executable, "-m", "harness", "judge", plan.run], stdout=subprocess.PIPE, check=False, text=True

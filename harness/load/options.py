@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from harness import resources
 from harness.errors import BadFileError, UsageError
 from harness.operation import Operation
 from harness.scenario import Arrivals, Stream
@@ -37,8 +37,8 @@ def add(parser: Any) -> None:
                         help="after this, an operation without an answer counts as unknown", metavar="MS")
     parser.add_argument("--seed", type=int, default=1, env_var="HARNESS_SEED",
                         help="chooses senders, receivers, keys and Poisson gaps")
-    parser.add_argument("--budget", default="", env_var="HARNESS_BUDGET",
-                        help="budget file that the run is judged by; empty: measured, not judged", metavar="FILE")
+    parser.add_argument("--budget", default="demo", env_var="HARNESS_BUDGET",
+                        help="budget that the run is judged by: a file, or the name of a shipped one; empty: not judged", metavar="BUDGET")
     parser.add_argument("--runs", default="runs", env_var="HARNESS_RUNS", help="folder of the run folders", metavar="FOLDER")
 
 
@@ -57,10 +57,5 @@ def stream(options: Any, operation: Operation) -> Stream | None:
 
 
 def budget(options: Any) -> str | None:
-    """Absolute path of the budget file; None without one. Raises UsageError where it is not there."""
-    if not options.budget:
-        return None
-    path = Path(options.budget).resolve()
-    if not path.is_file():
-        raise UsageError(f"--budget {options.budget}: there is no such file (looked for {path})")
-    return str(path)
+    """Absolute path of the budget file; None without one. Raises BadFileError where it is not there, with what there is."""
+    return str(resources.find(options.budget, "budgets").resolve()) if options.budget else None

@@ -18,11 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import docker
 import docker.errors
 import docker.types
 import requests
 
-import docker
 from harness.errors import HarnessError, PermissionNeededError, UnavailableError
 from harness.ports import Place, Process, Running
 from harness.runtime import entry, image, processes, zygote

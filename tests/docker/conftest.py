@@ -11,10 +11,10 @@ from pathlib import Path
 
 os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"     # its reaper is an image of a registry; our label cleans up
 
+import docker
 import pytest
 from testcontainers.core.container import DockerContainer
 
-import docker
 from harness.errors import HarnessError
 from harness.kernel import namespaces
 from harness.ports import Place, Process

@@ -9,9 +9,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import docker
 import pytest
 
-import docker
 from harness import runtime as runtimes
 from harness.errors import HarnessError, NodeStartError, PermissionNeededError, UnavailableError
 from harness.ports import Condition

@@ -37,7 +37,7 @@ def record(number: int, kind: int = h.DELIVERED, node: int = 0, at_ns: int | Non
 
 
 def sample(at_s: float, node: int, **values: int) -> dict[str, Any]:
-    row = {name: 0 for name in h.SAMPLES.names}
+    row = dict.fromkeys(h.SAMPLES.names, 0)
     return {**row, "at_ns": int(at_s * SECOND), "node": node, **values}
 
 

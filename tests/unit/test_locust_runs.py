@@ -119,7 +119,7 @@ rate_per_s = 20
     (["--bogus"], {}, 64, "unrecognized arguments"),
     (["NoSuchUser"], {}, 64, "Unknown User"),
     (["-t", "1s", "--payload-bytes", "-1"], {}, 64, "payload_bytes: expected 0 to"),
-    (["-t", "1s", "--budget", "nope.toml"], {}, 64, "there is no such file"),
+    (["-t", "1s", "--budget", "nope.toml"], {}, 65, "no such file, and no budgets of that name"),
     (["-t", "1s", "--private-message-rate", "0", "PrivateMessageUser"], {}, 64, "nothing to send"),
     (["-t", "1s", "PrivateMessageUser"], {"JUDGE_EXIT": "1"}, 1, "judged"),
 ])

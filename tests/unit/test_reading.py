@@ -132,7 +132,6 @@ nested = st.recursive(plain, lambda inner: st.one_of(
 def test_no_table_whatever_it_holds_breaks_the_reader(values):
     try:
         found = reading.topology_from({key: value for key, value in values.items() if value is not None}, "x.toml", "x")
-    except BadFileError as error:
-        assert str(error)
-    else:
-        assert found.nodes
+    except BadFileError:
+        return
+    assert found.nodes

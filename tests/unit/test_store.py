@@ -31,7 +31,7 @@ def folder(tmp_path):
     made.write_json("metadata.json", facts())
     made.event("phase", at_ns=100, phase="load")
     made.event("phases-over", at_ns=900)
-    made.append("samples.arrow", pa.RecordBatch.from_pylist([{name: 7 for name in history.SAMPLES.names}], history.SAMPLES))
+    made.append("samples.arrow", pa.RecordBatch.from_pylist([dict.fromkeys(history.SAMPLES.names, 7)], history.SAMPLES))
     descriptor = made.journal("node-1")
     os.write(descriptor, b"MESHJRNL" + struct.pack("<II", 1, 40) + b"\1" * 32 + bytes(16))
     os.write(descriptor, struct.pack("<BBHI16sqQ", 2, 0, 1, 256, b"i" * 16, 555, 9))
@@ -105,7 +105,7 @@ def test_a_full_disk_is_said_with_the_file(tmp_path):
     with pytest.raises(StorageError, match=r"full\.txt cannot be written: .*No space left"):
         folder.write_text("full.txt", "x" * 100_000)
     (folder.path / "samples.arrow").symlink_to("/dev/full")
-    batch = pa.RecordBatch.from_pylist([{name: 7 for name in history.SAMPLES.names}] * 1000, history.SAMPLES)
+    batch = pa.RecordBatch.from_pylist([dict.fromkeys(history.SAMPLES.names, 7)] * 1000, history.SAMPLES)
     with pytest.raises(StorageError, match="No space left"):
         folder.append("samples.arrow", batch)
     with pytest.raises(StorageError, match="No space left"):

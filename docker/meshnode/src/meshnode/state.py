@@ -11,7 +11,7 @@ FILE = "state.bin"
 _MAGIC = b"MESHSTA1"
 
 
-class TornState(Exception):  # noqa: N818  a finding about a file, never fatal
+class TornState(Exception):  # noqa: N818 - a finding about a file, never fatal
     """A state file that is not what was written; it has been set aside."""
 
 

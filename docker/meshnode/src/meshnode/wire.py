@@ -53,7 +53,7 @@ class Drop(enum.StrEnum):
     UNKNOWN_VERSION = "dropped_unknown_version"
 
 
-class Dropped(Exception):  # noqa: N818  a verdict on input, not a fault of the program
+class Dropped(Exception):  # noqa: N818 - a verdict on input, not a fault of the program
     """A frame or datagram that is not to be acted on."""
 
     def __init__(self, reason: Drop, explanation: str) -> None:

@@ -264,7 +264,7 @@ def _surround(request: dict[str, Any], descriptors: list[int], status: int) -> N
 def _run(argv: list[str], status: int, main: Callable[[list[str]], int]) -> int:
     if argv[0] != "meshnode":
         try:
-            os.execvp(argv[0], argv)  # noqa: S606  the pipe closes at exec: that is the success
+            os.execvp(argv[0], argv)  # noqa: S606 - the pipe closes at exec: that is the success
         except OSError as error:
             os.write(status, f"{argv[0]}: {error.strerror}".encode())
             return 127
