@@ -19,9 +19,23 @@ OPERATIONS = pa.schema([
     ("outcome", pa.uint8()), ("hops", pa.int16()), ("answered_by", pa.int32()), ("error", pa.dictionary(pa.int32(), pa.string())),
 ])
 SAMPLES = pa.schema([
-    ("at_ns", pa.int64()), ("node", pa.uint16()), ("rss_bytes", pa.int64()), ("cpu_ns", pa.int64()), ("fds", pa.int32()),
-    ("threads", pa.int32()), ("connections", pa.int32()), ("bytes_in", pa.int64()), ("bytes_out", pa.int64()),
-    ("packets_in", pa.int64()), ("packets_out", pa.int64()),
+    pa.field("at_ns", pa.int64(), nullable=False),            # when this node was read
+    pa.field("node", pa.uint16(), nullable=False),            # position in the topology
+    pa.field("rss_bytes", pa.int64(), nullable=False),
+    pa.field("cpu_ns", pa.int64(), nullable=False),           # cumulative since the process started, all threads
+    pa.field("fds", pa.int32(), nullable=False),
+    pa.field("threads", pa.int32(), nullable=False),
+    pa.field("connections", pa.int32(), nullable=False),      # established TCP connections of the node's namespace
+    pa.field("bytes_in", pa.int64()), pa.field("bytes_out", pa.int64()),        # cumulative, at the node's link and as the
+    pa.field("packets_in", pa.int64()), pa.field("packets_out", pa.int64()),    # node sees it; null: no such link
+])
+HOST = pa.schema([
+    pa.field("at_ns", pa.int64(), nullable=False),
+    pa.field("cpu_busy_ns", pa.int64(), nullable=False),      # cumulative, all CPUs, in steps of a clock tick (10 ms)
+    pa.field("cpu_steal_ns", pa.int64(), nullable=False),     # cumulative: the hypervisor gave our time to others
+    pa.field("psi_cpu_some_us", pa.int64()),                  # cumulative: some task waited for a CPU; null: no PSI here
+    pa.field("memory_available_bytes", pa.int64(), nullable=False),
+    pa.field("load_cpu_ns", pa.map_(pa.string(), pa.int64()), nullable=False),   # watched process → cumulative CPU
 ])
 # A node's journal record with the node's index in front (PROTOCOL.md of meshnode, section 4).
 JOURNAL = np.dtype([
@@ -54,9 +68,9 @@ class History:
     operations: pa.Table
     samples: pa.Table
     journal: Records
+    host: pa.Table                                               # columns of HOST
     histograms: Mapping[tuple[str, int, str], Mapping[int, int]] = field(default_factory=dict)  # (phase, node, operation) → bucket → count
     planned_per_s: Mapping[tuple[str, int], float] = field(default_factory=dict)                # (phase, operation) → asked rate
-    host: pa.Table | None = None
     cores: int = 1
     events: tuple[Mapping[str, Any], ...] = ()
     ended: bool = True                                           # False: the run was cut short

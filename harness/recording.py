@@ -45,6 +45,8 @@ class Recording:
         self._stop = threading.Event()
         self._sampler = Sampler([place.namespace for place in cluster.places.values()])
         self._tracked: dict[str, int] = {}
+        for pid in [os.getpid(), *facts["load"].get("pids", [])]:
+            self._sampler.watch(str(pid), pid)
         play.begin_journals(cluster.adapter, self._live(), self.folder)
         self.t0_ns = time.monotonic_ns() + int(start_in_s * 1e9)
         self._facts = {

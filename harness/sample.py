@@ -16,29 +16,10 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from harness.history import HOST, SAMPLES
 from harness.kernel.namespaces import inside
 from harness.kernel.netlink import LinkCounters
 from harness.kernel.proc import cpu_ticks, established, memory_available_bytes, process_cpu_clock, psi_some_us
-
-SAMPLES = pa.schema([
-    pa.field("at_ns", pa.int64(), nullable=False),            # CLOCK_MONOTONIC at which this node's row was read
-    pa.field("node", pa.uint16(), nullable=False),            # position in the topology
-    pa.field("rss_bytes", pa.int64(), nullable=False),
-    pa.field("cpu_ns", pa.int64(), nullable=False),           # cumulative since the process started, all threads
-    pa.field("fds", pa.int32(), nullable=False),
-    pa.field("threads", pa.int32(), nullable=False),
-    pa.field("connections", pa.int32(), nullable=False),      # established TCP connections of the node's namespace
-    pa.field("bytes_in", pa.int64()), pa.field("bytes_out", pa.int64()),        # cumulative, at the node's link and as the
-    pa.field("packets_in", pa.int64()), pa.field("packets_out", pa.int64()),    # node sees it; null: no such link
-])
-HOST = pa.schema([
-    pa.field("at_ns", pa.int64(), nullable=False),
-    pa.field("cpu_busy_ns", pa.int64(), nullable=False),      # cumulative, all CPUs, in steps of a clock tick (10 ms)
-    pa.field("cpu_steal_ns", pa.int64(), nullable=False),     # cumulative: the hypervisor gave our time to others
-    pa.field("psi_cpu_some_us", pa.int64()),                  # cumulative: some task waited for a CPU; null: no PSI here
-    pa.field("memory_available_bytes", pa.int64(), nullable=False),
-    pa.field("load_cpu_ns", pa.map_(pa.string(), pa.int64()), nullable=False),   # watched process → cumulative CPU
-])
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")

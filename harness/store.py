@@ -157,7 +157,7 @@ def read(path: Path) -> History:
         journal=_journal(path, [node["name"] for node in nodes]),
         histograms=_histograms(path),
         planned_per_s=_planned(facts["load"].get("streams", [])),
-        host=_host(path / "host.arrow"),
+        host=_table([path / "host.arrow"], history.HOST),
         cores=facts["host"]["cores"],
         events=tuple(events),
         ended=any(event["event"] == "end" for event in events),
@@ -199,7 +199,7 @@ def _table(files: list[Path], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_batches(batches, schema)
 
 
-def _batches(file: Path, schema: pa.Schema | None) -> list[pa.RecordBatch]:
+def _batches(file: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
     """The whole batches of a stream; what a crash tore off at its end is left out."""
     found: list[pa.RecordBatch] = []
     with pa.memory_map(str(file)) as source:
@@ -207,22 +207,13 @@ def _batches(file: Path, schema: pa.Schema | None) -> list[pa.RecordBatch]:
             stream = pa.ipc.open_stream(source)
         except pa.ArrowInvalid:
             return []
-        if schema is not None and stream.schema.names != schema.names:
+        if stream.schema.names != schema.names:
             raise BadFileError(f"{file}: expected the columns {', '.join(schema.names)}; found {', '.join(stream.schema.names)}")
         with suppress(pa.ArrowInvalid, OSError, StopIteration):
             while True:
                 batch = stream.read_next_batch()
-                found.append(batch if schema is None else pa.RecordBatch.from_arrays(
-                    [batch.column(field.name).cast(field.type) for field in schema], schema=schema,
-                ))
+                found.append(pa.RecordBatch.from_arrays([batch.column(field.name).cast(field.type) for field in schema], schema=schema))
     return found
-
-
-def _host(file: Path) -> pa.Table | None:
-    if not file.is_file():
-        return None
-    batches = _batches(file, None)
-    return pa.Table.from_batches(batches) if batches else None
 
 
 def _journal(path: Path, nodes: list[str]) -> history.Records:

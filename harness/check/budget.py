@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.budget import Row
-from harness.check import metrics
+from harness.check import host, metrics
 from harness.check.metrics import Floats, PerNode, Samples
 from harness.errors import BadFileError
 from harness.history import History, PhaseWindow
@@ -57,7 +57,7 @@ def _judge(history: History, row: Row) -> Finding:
         return _finding(row, Answer.MEASURED, measured, "measured, not promised", value=row.in_unit(value))
     if row.holds(row.in_unit(value)):
         return _finding(row, Answer.PASS, measured, "kept", value=row.in_unit(value))
-    limited = _generator_limited(history, row, phase)
+    limited = _host_limited(history, row, phase)
     if limited:
         return _unknown(row, Cause.HOST_LIMITED, limited, measured)
     return _finding(row, Answer.FAIL, measured, _missed(row, value), value=row.in_unit(value))
@@ -125,16 +125,18 @@ def _of(values: Floats, statistic: str) -> float:
     return float(plain[statistic])
 
 
-def _generator_limited(history: History, row: Row, phase: PhaseWindow) -> str:
-    """Why a missed latency row says nothing of the system: the generator itself was late by half the bound."""
-    if row.kind != "time" or row.metric == "pacer.lag" or row.metric.startswith("node.") or row.bound is None:
+def _host_limited(history: History, row: Row, phase: PhaseWindow) -> str:
+    """Why a missed time says nothing of the system: the generator was late by half the bound, or strangers had the host."""
+    if row.kind != "time" or row.bound is None:
         return ""
+    used = host.use(history, phase)
+    if used is not None and used.limited:
+        return f"processes that are none of this run's took {used.strangers:.0%} of the host{_busy(history, phase)}"
     lag = metrics.METRICS["pacer.lag"].take(history, phase)
     assert isinstance(lag, Samples)
-    if not len(lag.values):
+    if not len(lag.values) or row.metric == "pacer.lag" or row.metric.startswith("node."):
         return ""
-    quantile = PERCENTILES.get(row.statistic, 0.99)
-    late = row.in_unit(float(np.quantile(lag.values, quantile, method="higher")))
+    late = row.in_unit(float(np.quantile(lag.values, PERCENTILES.get(row.statistic, 0.99), method="higher")))
     if late > row.bound / 2:
         return f"the load generator itself was {_number(late)} {row.unit} late at {row.statistic}, more than half the bound{_busy(history, phase)}"
     return ""
@@ -142,14 +144,8 @@ def _generator_limited(history: History, row: Row, phase: PhaseWindow) -> str:
 
 def _busy(history: History, phase: PhaseWindow) -> str:
     """The host's own load in the phase, where it was sampled: what a reader wants to know of a run that fell short."""
-    if history.host is None or "cpu_busy_ns" not in history.host.column_names:
-        return ""
-    at, busy = history.host.column("at_ns").to_numpy(), history.host.column("cpu_busy_ns").to_numpy()
-    inside = (at >= phase.begin_ns) & (at < phase.end_ns)
-    if inside.sum() < 2:
-        return ""
-    share = (busy[inside][-1] - busy[inside][0]) / (at[inside][-1] - at[inside][0]) / history.cores
-    return f"; the host's {history.cores} cores were {share:.0%} busy"
+    used = host.use(history, phase)
+    return "" if used is None else f"; the host's {history.cores} cores were {used.busy:.0%} busy"
 
 
 def _missed(row: Row, value: float) -> str:

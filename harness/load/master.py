@@ -233,7 +233,7 @@ def _scenario_request(given: Any) -> dict[str, Any]:
 def _facts(phases: tuple[Phase, ...], workers: list[str]) -> dict[str, Any]:
     """What the run's metadata say of the generator."""
     return {
-        "generator": f"locust {version('locust')}", "workers": len(workers),
+        "generator": f"locust {version('locust')}", "workers": len(workers), "pids": _pids(),
         "streams": [
             {
                 "phase": phase.name, "operation": stream.operation.word, "rate_per_s": stream.rate_per_s,
@@ -243,3 +243,12 @@ def _facts(phases: tuple[Phase, ...], workers: list[str]) -> dict[str, Any]:
             for phase in phases for stream in phase.streams
         ],
     }
+
+
+def _pids() -> list[int]:
+    """The pids of this process and of the workers that it forked: their CPU is the generator's, not a stranger's."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+            return [os.getpid(), *map(int, file.read().split())]
+    except OSError:                                       # a kernel without that file: the generator counts as a stranger
+        return [os.getpid()]

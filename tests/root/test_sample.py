@@ -15,9 +15,10 @@ import pytest
 from leftovers import eventually, in_namespace, no_descriptor_left, output
 
 from harness.fabric import Fabric
+from harness.history import HOST, SAMPLES
 from harness.kernel.namespaces import spawn_in
 from harness.kernel.netlink import LinkCounters
-from harness.sample import HOST, SAMPLES, Sampler
+from harness.sample import Sampler
 from harness.topology import BENCHMARK_BLOCK, Node
 
 pytestmark = pytest.mark.root

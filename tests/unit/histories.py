@@ -41,6 +41,14 @@ def sample(at_s: float, node: int, **values: int) -> dict[str, Any]:
     return {**row, "at_ns": int(at_s * SECOND), "node": node, **values}
 
 
+def host(at_s: float, busy_s: float, own_s: float = 0.0) -> dict[str, Any]:
+    """One second of the host: cumulative busy CPU, and that of the load generator."""
+    return {
+        "at_ns": int(at_s * SECOND), "cpu_busy_ns": int(busy_s * SECOND), "cpu_steal_ns": 0, "psi_cpu_some_us": None,
+        "memory_available_bytes": 10**9, "load_cpu_ns": [("1", int(own_s * SECOND))],
+    }
+
+
 def history(
     operations: Sequence[dict[str, Any]] = (), journal: Sequence[tuple[Any, ...]] = (), samples: Sequence[dict[str, Any]] = (),
     nodes: int = 3, seconds: float = 10, **changes: Any,
@@ -50,6 +58,7 @@ def history(
         "nodes": tuple(f"node-{index}" for index in range(nodes)), "wire_ids": tuple(bytes([index]) * 32 for index in range(nodes)),
         "phases": (PhaseWindow(name="load", begin_ns=SECOND, end_ns=SECOND + int(seconds * SECOND)),),
         "operations": pa.Table.from_pylist(list(operations), h.OPERATIONS), "samples": pa.Table.from_pylist(list(samples), h.SAMPLES),
+        "host": pa.Table.from_pylist([], h.HOST),
         "journal": np.array(list(journal), h.JOURNAL) if journal else np.empty(0, h.JOURNAL),
         "events": ({"event": "end", "at_ns": 0, "failures": []},),
     }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
-from histories import MS, SECOND, history, operation, record, sample
+from histories import MS, SECOND, history, host, operation, record, sample
 
 from harness import check, store
 from harness import history as h
@@ -48,6 +49,17 @@ def test_latency_counts_from_the_intended_time():
     assert finding.answer is Answer.UNKNOWN
     assert finding.cause is Cause.HOST_LIMITED
     assert "load generator itself was" in finding.sentence
+
+
+@pytest.mark.parametrize(("own_share", "answer"), [(0.9, Answer.FAIL), (0.1, Answer.UNKNOWN)])
+def test_a_missed_time_on_a_host_that_strangers_took_is_unknown(own_share, answer):
+    """Two cores, 95 % busy: by the run itself it is a FAIL, by others it says nothing of the system."""
+    rows = [host(at, at * 1.9, at * 1.9 * own_share) for at in range(1, 11)]
+    found = history([operation(n) for n in range(100)], host=pa.Table.from_pylist(rows, h.HOST), cores=2)
+    finding = judged(found, bound=1.0)
+    assert finding.answer is answer
+    assert ("none of this run's" in finding.sentence) == (answer is Answer.UNKNOWN)
+    assert judged(found, bound=10.0).answer is Answer.PASS
 
 
 def test_what_never_arrived_is_infinite_and_not_left_out():
