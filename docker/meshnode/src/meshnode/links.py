@@ -19,7 +19,7 @@ from meshnode.wire import ID_BYTES, MAX_ENVELOPE_BYTES, Message, Type, encode
 CONNECT_TIMEOUT_S = 5.0
 HANDSHAKE_TIMEOUT_NS = 15 * 10**9  # generous: a thousand nodes may shake hands on two cores at once
 FIRST_DIAL_S = 0.3  # spread, so that nodes started together do not dial together
-MIN_BACKOFF_S, MAX_BACKOFF_S = 0.2, 5.0
+MIN_BACKOFF_S, MAX_BACKOFF_S = 0.5, 5.0
 RETIRED_NS = 5 * 10**9
 IDLE_NS = 60 * 10**9
 MAX_CASUAL = 64  # links beyond the topology's, dialled to deliver a message
@@ -124,6 +124,16 @@ class Links:
         for peer_id in self._wanted:
             if self._node_id < peer_id:
                 self._dial_later(peer_id, now_ns, self._rng.uniform(0, FIRST_DIAL_S))
+
+    def expected(self) -> list[Neighbour]:
+        """The topology's neighbours that are to dial this node."""
+        return [wanted.neighbour for peer_id, wanted in self._wanted.items() if peer_id < self._node_id]
+
+    def knocked(self, peer_id: bytes) -> None:
+        """A neighbour says that it listens now: if it is this node's to dial, there is nothing to wait for."""
+        wanted = self._wanted.get(peer_id)
+        if wanted is not None and self._node_id < peer_id:
+            self.dial(peer_id, wanted.neighbour.address, wanted.neighbour.port)
 
     def dial(self, peer_id: bytes, address: str, port: int) -> None:
         """Dial a node: `link_up` or `dial_failed` follows. Nothing happens if that is under way."""

@@ -29,9 +29,9 @@ from meshnode.tls import Contexts
 from meshnode.wire import Drop, Dropped, Message, Type, decode
 
 SAVE_NS = 30 * 10**9
-JOIN_ANYWAY_NS = 3 * 10**9  # without all links: a dead neighbour must not keep this node out of the DHT
+JOIN_ANYWAY_NS = 15 * 10**9  # without all links: a dead neighbour must not keep this node out of the DHT
 NOTIFY_AGAIN_S = 0.1
-JOIN_AGAIN_S = 0.75  # ± a third: those who joined at the same time have met by then
+JOIN_AGAIN_S = 4.5  # ± a third: when the cluster's start, which takes all CPUs, is mostly over
 
 
 class Node:
@@ -62,7 +62,8 @@ class Node:
             rng=self._rng,
         )
         self._overlay = Overlay(
-            config=config, identity=self._identity, instruments=self._instruments, pulse=self._pulse, rng=self._rng
+            config=config, identity=self._identity, instruments=self._instruments, pulse=self._pulse, rng=self._rng,
+            knocked=self._links.knocked,
         )
         self._broadcasting = Broadcasting(
             identity=self._identity,
@@ -117,6 +118,8 @@ class Node:
         for neighbour in self._config.links:
             self._overlay.add_contact(neighbour.id, neighbour.address, neighbour.port)
         self._links.dial_neighbours()
+        for neighbour in self._links.expected():
+            self._overlay.knock(neighbour.id, neighbour.address, neighbour.port)
         self._pulse.at(self._started_ns + JOIN_ANYWAY_NS, self._join)
         self._save()
         self._check_linked()
@@ -189,7 +192,7 @@ class Node:
             self._advance("joined")
             self._pulse.at(time.monotonic_ns() + delay_ns, lambda: self._overlay.join(lambda _: None))
         else:
-            self._pulse.at(time.monotonic_ns() + delay_ns, self._join)
+            self._pulse.at(time.monotonic_ns() + delay_ns // 6, self._join)
 
     def overlay_contacts(self) -> list[dict[str, Any]]:
         """The contacts in the k-buckets."""

@@ -19,14 +19,17 @@ from meshnode.wire import Datagrams, Drop, Dropped
 
 RECEIVE_BUFFER_BYTES = 1 << 20
 MAX_TIMED = 10_000
+KNOCK = 100  # beside the DHT's kinds: "I am listening now", to a neighbour that is to dial this node
 
 
 class Overlay(asyncio.DatagramProtocol):
     """One node's part in the DHT."""
 
     def __init__(
-        self, *, config: Config, identity: Identity, instruments: Instruments, pulse: Pulse, rng: random.Random
+        self, *, config: Config, identity: Identity, instruments: Instruments, pulse: Pulse, rng: random.Random,
+        knocked: Callable[[bytes], None],
     ) -> None:
+        self._knocked = knocked
         self._config = config
         self._identity = identity
         self._instruments = instruments
@@ -89,6 +92,11 @@ class Overlay(asyncio.DatagramProtocol):
         self.dht.add_contact(contact, time.monotonic_ns())
         self._changed()
 
+    def knock(self, node_id: bytes, address: str, port: int) -> None:
+        """Tell a neighbour that this node listens now; unanswered, and lost where the other is not up."""
+        if self._transport is not None:
+            self._transport.sendto(self._datagrams.seal(KNOCK, node_id, b"", time.time_ns()), (address, port))
+
     def join(self, finished: Callable[[Finished], None]) -> None:
         """Join, then call back."""
         self._await(self.dht.join(time.monotonic_ns()), finished)
@@ -140,6 +148,9 @@ class Overlay(asyncio.DatagramProtocol):
         now_ns = time.monotonic_ns()
         try:
             opened = self._datagrams.open(data, time.time_ns())
+            if opened.kind == KNOCK:
+                self._knocked(opened.source_id)
+                return
             self._time_answer(opened.source_id, opened.kind, now_ns)
             self.dht.receive(opened.source_id, opened.kind, opened.body, addr, now_ns)
         except Dropped as drop:
