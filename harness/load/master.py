@@ -149,7 +149,9 @@ class Master:
         if plan.end_ns is not None:
             return min(now_ns + STOP_IN_NS, plan.end_ns)
         # Locust's run time began when the run was asked for; the load gets all of it, from t0.
-        if self._run_time_s and now_ns - self._asked_ns >= (self._run_time_s - 0.1) * 1e9 and self.broken is None:
+        # On a busy host its clock may have started well before ours; Ctrl-C in the last second gets the rest as well.
+        early_s = min(1.0, self._run_time_s / 4)
+        if self._run_time_s and now_ns - self._asked_ns >= (self._run_time_s - early_s) * 1e9 and self.broken is None:
             return max(now_ns, plan.t0_ns + round(self._run_time_s * 1e9))
         return now_ns + STOP_IN_NS
 

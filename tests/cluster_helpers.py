@@ -1,0 +1,210 @@
+"""The command line as a user has it, in a state folder of the test's own, and a census of what exists because of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.adapters.meshnode import MeshnodeCodec
+from harness.operation import Operation, Request, Response
+
+ROOT = Path(__file__).parent.parent
+END_TIMEOUT_S = 60.0
+TEN = "[nodes]\ncount = 10\n[shape]\nkind = 'full-mesh'\n"
+
+
+class Desk:
+    """A place to run `harness` from: its own state folder, its own cluster, its own runs."""
+
+    def __init__(self, folder: Path, cluster: str = "desk", runtime: str = "netns") -> None:
+        self.folder = folder
+        self.cluster = cluster
+        self.state = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))       # short: unix sockets live below it
+        self.runs = folder / "runs"
+        self.environment = {
+            **os.environ, "HARNESS_STATE": str(self.state), "HARNESS_CLUSTER": cluster, "RUNTIME": runtime, "HARNESS_RUNS": str(self.runs),
+        }
+        self.census_before = self.census()
+
+    def command(self, *argv: str) -> list[str]:
+        return [sys.executable, "-m", "harness", *argv]
+
+    def harness(self, *argv: str, **changes: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(self.command(*argv), **{
+            "capture_output": True, "text": True, "timeout": 240, "check": False, "env": self.environment, "cwd": self.folder, **changes,
+        })
+
+    def ok(self, *argv: str, **changes: Any) -> str:
+        """Run a command that must succeed; its standard output."""
+        done = self.harness(*argv, **changes)
+        assert done.returncode == 0, (argv, done.returncode, done.stdout, done.stderr)
+        return done.stdout
+
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        """Run a command beside the test, in a session of its own."""
+        return subprocess.Popen(
+            self.command(*argv), env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(self.ok("status", "--json"))
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def supervisor(self) -> int | None:
+        """The pid of the living supervisor of this desk, from /proc."""
+        for pid, line in self.processes().items():
+            if "harness.bootstrap" in line:
+                return pid
+        return None
+
+    def processes(self) -> dict[int, str]:
+        """Processes that carry this desk's state folder in their environment, but commands of ours that still run: pid → command line."""
+        found = {}
+        mark = str(self.state).encode()
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+        return found
+
+    def census(self) -> dict[str, Any]:
+        """What exists now, told by tools that are not ours."""
+        def lines(*argv: str) -> list[str]:
+            if shutil.which(argv[0]) is None:
+                return []
+            return sorted(subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines())
+
+        links = [line.split(":")[1].split("@")[0].strip() for line in lines("ip", "-o", "link")]
+        return {
+            "processes": sorted(self.processes().values()),
+            "links": [name for name in links if not name.startswith(("docker", "veth"))],      # Docker's own come and go
+            "tables": lines("nft", "list", "tables"),
+            "containers": lines("docker", "ps", "-aq", "--filter", f"label=p2p-harness.cluster={self.cluster}"),
+            "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(self.state) in line],
+            "files": sorted(str(path.relative_to(self.state)) for path in self.state.rglob("*") if path.suffix != ".log"),
+            "named": lines("ip", "netns", "list"),
+        }
+
+    def assert_nothing_left(self) -> None:
+        """The census is what it was before anything was started."""
+        wait_for(lambda: self.census() == self.census_before, lambda: (self.census(), self.census_before))
+
+    def close(self) -> None:
+        """End what a failed test left, by its own label."""
+        self.harness("down")
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.state, ignore_errors=True)
+
+
+def wait_for(condition: Callable[[], Any], tell: Callable[[], Any] = lambda: None, seconds: float = END_TIMEOUT_S) -> Any:
+    """Wait until a condition is true; its value."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, tell()
+        time.sleep(0.05)
+
+
+def ask(control: str, requests: Sequence[Request], seconds: float = END_TIMEOUT_S) -> dict[bytes, Response]:
+    """Have one node do operations, over its control socket; id → what it said. Fails where an answer is missing."""
+    codec = MeshnodeCodec()
+    answers: dict[bytes, Response] = {}
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(seconds)
+        connection.connect(control)
+        connection.sendall(codec.encode(requests))
+        while len(answers) < len(requests):
+            data = connection.recv(1 << 16)
+            assert data, "the node closed its control socket"
+            answers |= {response.id: response for response in codec.feed(data)}
+    return answers
+
+
+def request(number: int, operation: Operation, target: bytes | None = None, payload: bytes | None = None) -> Request:
+    """One operation with an id of its own."""
+    return Request(id=number.to_bytes(16, "big"), operation=operation, target=target, payload=payload, timeout_ms=20_000)
+
+
+SCENARIO = """
+topology = "ten.toml"
+budget = "promises.toml"
+[[phase]]
+name = "quiet"
+duration_s = 2
+[[phase]]
+name = "load"
+duration_s = {seconds}
+[[phase.stream]]
+operation = "private_message"
+rate_per_s = 50
+[[phase.stream]]
+operation = "broadcast"
+rate_per_s = 5
+[[phase.stream]]
+operation = "dht_put"
+rate_per_s = 10
+[[phase.stream]]
+operation = "dht_get"
+rate_per_s = 10
+"""
+PROMISES = """
+[[row]]
+name = "delivered"
+metric = "private_message.delivered"
+statistic = "mean"
+comparison = ">="
+bound = 100
+unit = "%"
+phase = "load"
+[[row]]
+name = "coverage"
+metric = "broadcast.coverage"
+statistic = "min"
+comparison = ">="
+bound = 100
+unit = "%"
+phase = "load"
+[[row]]
+name = "found"
+metric = "dht_get.found"
+statistic = "mean"
+comparison = ">="
+bound = 100
+unit = "%"
+phase = "load"
+[[row]]
+name = "memory"
+metric = "rss"
+statistic = "max"
+bound = 500
+unit = "MB"
+phase = "load"
+"""
+
+
+def small_scenario(desk: Desk, seconds: int = 5) -> Path:
+    """Ten nodes, a quiet phase and one of every kind of load, with a budget that a sound system keeps anywhere."""
+    desk.write("ten.toml", TEN)
+    desk.write("promises.toml", PROMISES)
+    return desk.write("small.toml", SCENARIO.format(seconds=seconds))

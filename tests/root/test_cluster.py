@@ -1,0 +1,228 @@
+"""A cluster on real namespaces from end to end, and what `ping`, `ss` and `ip` say of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from cluster_helpers import PROMISES, TEN, Desk, ask, request, small_scenario, wait_for
+
+from harness import history as h
+from harness import store
+from harness.check import metrics
+from harness.control import Client
+from harness.history import PhaseWindow
+from harness.operation import Operation, Outcome
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    made = Desk(tmp_path_factory.mktemp("desk"))
+    made.ok("up", str(made.write("ten.toml", TEN)))
+    yield made
+    made.ok("down")
+    made.assert_nothing_left()
+    made.close()
+
+
+@pytest.fixture
+def other(tmp_path):
+    made = Desk(tmp_path, "other")
+    yield made
+    made.close()
+
+
+def test_status_has_the_documented_keys(desk):
+    status = desk.status()
+    assert status["version"] == 1
+    assert {"cluster", "pid", "stage", "runtime", "adapter", "topology", "run", "phase", "last_run", "nodes"} < set(status)
+    assert (status["cluster"], status["stage"], status["runtime"]) == ("desk", "up", "netns")
+    for index, node in enumerate(status["nodes"]):
+        assert {"name", "index", "address", "region", "pid", "condition", "control", "wire_id"} == set(node)
+        assert (node["name"], node["index"], node["condition"]) == (f"node-{index}", index, "running")
+
+
+def test_every_node_is_in_a_namespace_of_its_own(desk):
+    pids = [node["pid"] for node in desk.status()["nodes"]]
+    inodes = {os.stat(f"/proc/{pid}/ns/net").st_ino for pid in pids}
+    assert len(inodes) == 10
+    assert os.stat("/proc/self/ns/net").st_ino not in inodes
+
+
+def test_nodes_reach_each_other_and_nobody_else(desk):
+    address = desk.status()["nodes"][7]["address"]
+    assert " 0% packet loss" in desk.ok("exec", "node-2", "--", "ping", "-c", "3", "-i", "0.2", address)
+    assert desk.harness("exec", "node-2", "--", "ping", "-c", "1", "-W", "1", "192.0.2.1").returncode != 0
+
+
+def test_the_links_of_the_topology_stand_and_only_the_data_port_listens(desk):
+    addresses = {node["address"] for node in desk.status()["nodes"]}
+    own = desk.status()["nodes"][4]["address"]
+    established = desk.ok("exec", "node-4", "--", "ss", "-Htn", "state", "established")
+    peers = {line.split()[-1].rsplit(":", 1)[0] for line in established.splitlines()}
+    assert peers == addresses - {own}
+    listening = desk.ok("exec", "node-4", "--", "ss", "-Hlntu").splitlines()
+    assert {line.split()[4] for line in listening} == {f"{own}:7000"}
+
+
+def test_exec_passes_input_output_and_the_exit_code(desk):
+    assert desk.ok("exec", "node-1", "--", "cat", input="hello") == "hello"
+    assert desk.harness("exec", "node-1", "--", "sh", "-c", "echo no >&2; exit 7").returncode == 7
+    unknown = desk.harness("exec", "nobody", "--", "true")
+    assert (unknown.returncode, "there is no node 'nobody'" in unknown.stderr) == (64, True)
+
+
+def test_ctrl_c_ends_what_exec_started(desk):
+    client = desk.start("exec", "node-1", "--", "sleep", "4711")
+    wait_for(lambda: "sleep 4711" in ps())
+    client.send_signal(signal.SIGINT)
+    client.communicate(timeout=30)
+    wait_for(lambda: "sleep 4711" not in ps())
+
+
+def ps() -> str:
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+
+
+def test_logs(desk):
+    assert "ready" in desk.ok("logs", "node-3")
+    assert any("listening" in line for line in json.loads(desk.ok("logs", "node-3", "--json"))["lines"])
+
+
+def test_identity_and_values_survive_a_restart(desk):
+    before = desk.status()["nodes"][5]
+    key = b"k" * 32
+    assert ask(before["control"], [request(1, Operation.DHT_PUT, key, b"value")])[(1).to_bytes(16, "big")].outcome is Outcome.OK
+    desk.ok("condition", "node-5", "stopped")
+    assert desk.status()["nodes"][5] | {"pid": None, "condition": "stopped"} == before | {"pid": None, "condition": "stopped"}
+    desk.ok("condition", "node-5", "running")
+    after = desk.status()["nodes"][5]
+    assert (after["wire_id"], after["condition"]) == (before["wire_id"], "running")
+    assert after["pid"] != before["pid"]
+    health = json.loads(subprocess.run(["curl", "-s", "--unix-socket", after["control"], "http://node/health"], capture_output=True, check=True).stdout) if shutil.which("curl") else {"restarts": 1, "dht_values": 1}
+    assert (health["restarts"], health["dht_values"] >= 1) == (1, True)
+
+
+def test_a_paused_node_stands_still_until_it_runs_again(desk):
+    desk.ok("condition", "node-6", "paused")
+    node = desk.status()["nodes"][6]
+    assert node["condition"] == "paused"
+    assert re.search(r"State:\s+T", Path(f"/proc/{node['pid']}/status").read_text())
+    desk.ok("condition", "node-6", "running")
+    assert re.search(r"State:\s+[SR]", Path(f"/proc/{node['pid']}/status").read_text())
+
+
+def test_values_are_found_by_get_from_other_nodes(desk):
+    nodes = desk.status()["nodes"]
+    puts = [request(1000 + n, Operation.DHT_PUT, n.to_bytes(32, "big"), b"v%d" % n) for n in range(100)]
+    for index, node in enumerate(nodes):
+        assert {answer.outcome for answer in ask(node["control"], puts[index::10]).values()} == {Outcome.OK}
+    for index, node in enumerate(nodes):
+        elsewhere = (index + 3) % 10
+        gets = [request(5000 + n, Operation.DHT_GET, n.to_bytes(32, "big")) for n in range(elsewhere, 100, 10)]
+        answers = ask(node["control"], gets).values()
+        assert {answer.outcome for answer in answers} == {Outcome.OK}
+        assert not {answer.answered_by.hex() for answer in answers} & {node["wire_id"]}
+    missing = ask(nodes[0]["control"], [request(9, Operation.DHT_GET, b"nobody put this" + bytes(17))])
+    assert next(iter(missing.values())).outcome is Outcome.FAILED
+
+
+def test_a_broadcast_is_in_every_other_journal(desk, tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
+    with Client.connect("desk") as client:
+        client.begin(
+            scenario="hand", phases=[{"name": "load", "duration_s": None}], seed=1, budget=None, runs=str(tmp_path), load={}, files={}, start_in_s=0.0,
+        )
+        ask(desk.status()["nodes"][0]["control"], [request(77, Operation.BROADCAST, None, b"x")])
+        wait_for(lambda: heard(tmp_path) == set(range(1, 10)), lambda: heard(tmp_path))
+        run = Path(client.end()["run"])
+    found = store.read(run)
+    assert found.ended
+    assert found.samples.num_rows >= 10
+    assert not metrics.receivers(found, PhaseWindow(name="all", begin_ns=0, end_ns=2**62))      # no intent was recorded: nothing is invented
+
+
+def heard(runs: Path) -> set[int]:
+    journal = store.read(store.find(runs)).journal
+    return set(journal["node"][journal["kind"] == h.RECEIVED].tolist())
+
+
+def test_names_are_taken_once_and_clusters_stand_side_by_side(desk, other):
+    taken = desk.harness("up", "ten.toml")
+    assert taken.returncode == 73
+    assert "'desk' is up already" in taken.stderr
+    assert "Traceback" not in taken.stderr
+    other.ok("up", str(other.write("ten.toml", TEN)))
+    assert other.status()["nodes"][0]["pid"] != desk.status()["nodes"][0]["pid"]
+    other.ok("down")
+    other.assert_nothing_left()
+    assert desk.status()["stage"] == "up"
+
+
+def test_without_a_cluster(other):
+    for command in (("status",), ("logs", "node-1"), ("exec", "node-1", "--", "true")):
+        done = other.harness(*command)
+        assert done.returncode == 69
+        assert done.stderr.startswith("harness: no cluster 'other' is up")
+    assert "there was no cluster other" in other.ok("down")
+    assert json.loads(other.ok("doctor", "--json")) == {"version": 1, "removed": {}, "running": []}
+
+
+def test_a_scenario_from_file_to_verdict(other, tmp_path):
+    scenario = small_scenario(other)
+    run = other.harness("run", str(scenario), "--json")
+    assert run.returncode == 0, (run.stdout, run.stderr)
+    verdict = json.loads(run.stdout)
+    assert verdict["answer"] == "PASS"
+    assert {finding["name"] for finding in verdict["findings"]} >= {"delivered", "coverage", "found", "memory"}
+    other.assert_nothing_left()
+    moved = tmp_path / "moved"
+    shutil.copytree(other.runs / "latest", moved)
+    assert json.loads(other.ok("judge", str(moved), "--json"))["findings"] == verdict["findings"]
+    impossible = other.write("impossible.toml", PROMISES.replace("bound = 500", "bound = 0.5"))
+    assert other.harness("judge", str(moved), "--budget", str(impossible)).returncode == 1
+    hundred = other.write("hundred.toml", PROMISES + "nodes = 100\n")
+    assert other.harness("judge", str(moved), "--budget", str(hundred)).returncode == 2
+
+
+def test_without_root_in_a_user_namespace(tmp_path):
+    """As nobody, with Debian's Python: the same commands, in a user namespace that the supervisor enters by itself."""
+    python = Path("/usr/bin/python3")
+    site = next((Path(__file__).parent.parent.parent / ".venv/lib").glob("python3.*/site-packages"), None)
+    if not python.exists() or site is None or subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.split()[1].rsplit(".", 1)[0] not in site.parent.name:
+        pytest.skip("needs /usr/bin/python3 of the environment's version")
+    home = Path("/tmp") / f"nobody-{os.getpid()}"
+    (home / "bin").mkdir(parents=True)
+    try:
+        root = Path(__file__).parent.parent.parent
+        for source, target in ((site, "site"), (root / "harness", "site/harness"), (root / "docker/meshnode/src/meshnode", "site/meshnode")):
+            shutil.copytree(source, home / target, ignore=shutil.ignore_patterns("__pycache__", "numpy/tests", "playwright"), dirs_exist_ok=True)
+        program = home / "bin" / "meshnode"
+        program.write_text(f"#!{python}\nimport sys\nsys.path.insert(0, {str(home / 'site')!r})\nfrom meshnode.cli import main\nsys.exit(main())\n")
+        program.chmod(0o755)
+        (home / "ten.toml").write_text(TEN)
+        subprocess.run(["chown", "-R", "65534:65534", str(home)], check=True)
+        environment = {"PATH": f"{home}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": f"{home}/site", "HARNESS_STATE": f"{home}/s", "HOME": str(home), "XDG_RUNTIME_DIR": str(home)}
+
+        def run(*argv: str) -> subprocess.CompletedProcess[str]:
+            command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", python, "-m", "harness", *argv]
+            return subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=120, check=False)
+
+        up = run("up", "ten.toml", "--runtime", "netns")
+        assert up.returncode == 0, up.stderr
+        try:
+            address = json.loads(run("status", "--json").stdout)["nodes"][3]["address"]
+            assert f"{address}/32" in run("exec", "node-3", "--", "ip", "-o", "addr").stdout
+        finally:
+            assert run("down").returncode == 0
+        assert not list((home / "s").glob("main"))
+    finally:
+        shutil.rmtree(home)
