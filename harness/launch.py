@@ -71,7 +71,7 @@ class _SilentError(Exception):
 
 def _follow(channel: socket.socket, progress: Progress) -> None:
     """Pass progress on until the supervisor is ready; raise what it says went wrong, _SilentError if it says nothing."""
-    with channel.makefile("r") as lines:
+    with channel.makefile("r") as lines, suppress(ConnectionResetError):      # reset: it died with our Spec unread
         for line in lines:
             message = json.loads(line)
             if "error" in message:

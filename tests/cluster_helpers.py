@@ -35,6 +35,7 @@ class Desk:
             **os.environ, "HARNESS_STATE": str(self.state), "HARNESS_CLUSTER": cluster, "RUNTIME": runtime, "HARNESS_RUNS": str(self.runs),
         }
         self.census_before = self.census()
+        self._started: list[subprocess.Popen[str]] = []
 
     def command(self, *argv: str) -> list[str]:
         return [sys.executable, "-m", "harness", *argv]
@@ -53,10 +54,11 @@ class Desk:
 
     def start(self, *argv: str) -> subprocess.Popen[str]:
         """Run a command beside the test, in a session of its own."""
-        return subprocess.Popen(
+        self._started.append(subprocess.Popen(
             self.command(*argv), env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )
+        ))
+        return self._started[-1]
 
     def status(self) -> dict[str, Any]:
         return json.loads(self.ok("status", "--json"))
@@ -109,6 +111,10 @@ class Desk:
 
     def close(self) -> None:
         """End what a failed test left, by its own label."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
         self.harness("down")
         for pid in self.processes():
             os.kill(pid, signal.SIGKILL)

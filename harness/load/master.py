@@ -123,6 +123,8 @@ class Master:
             except HarnessError as error:
                 self.broken = self.broken or error
         self._stopped = True
+        if self.broken is not None:
+            self._leave()                 # Locust itself stops when its last worker dies, and would then wait for ever
 
     def judge(self) -> int | None:
         """Print the verdict of the run that was stopped; its exit code, None where no run was begun."""
