@@ -145,7 +145,7 @@ def _end_strays(folder: Path) -> list[int]:
 def doctor() -> dict[str, list[str]]:
     """Remove the leftovers of all dead clusters of this user; cluster → what was removed."""
     found = {cluster: sweep(cluster) for cluster in state.clusters() if not state.is_alive(cluster)}
-    for label in runtime.orphans():
+    for label in runtime.orphans(state.root()):
         if label not in found and not state.is_alive(label):
             found[label] = sweep(label)
     return found

@@ -6,6 +6,7 @@ that closes before the cluster is ready means that the user gave up. Afterwards 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -25,7 +26,7 @@ from typing import Any
 from harness import adapters, capabilities, control, reading, runtime, state
 from harness.check import budget as budget_check
 from harness.cluster import Cluster
-from harness.errors import HarnessError, InterruptedByUserError, UnavailableError, UsageError
+from harness.errors import HarnessError, InterruptedByUserError, StorageError, UnavailableError, UsageError
 from harness.fabric import Fabric
 from harness.ports import Condition
 from harness.recording import Recording
@@ -210,7 +211,7 @@ class Supervisor:
                     self.cluster.note_ended(name)
                     if self._recording is not None:
                         self._recording.node_ended(name)
-                    print(f"node {name} ended by itself", file=sys.stderr, flush=True)
+                    _log(f"node {name} ended by itself")
 
     def close(self) -> None:
         """End an open run as it is, then take the cluster down."""
@@ -220,6 +221,21 @@ class Supervisor:
                 self.end(load={"interrupted": True})
         self._server.close()
         self.cluster.close()
+
+
+def _told(error: Exception, folder: Path) -> tuple[str, str]:
+    """The kind and the words of an error for the one who waits: ours as they are, a full disk as what it is."""
+    if isinstance(error, HarnessError):
+        return type(error).__name__, str(error)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+        return StorageError.__name__, f"the state folder {folder} cannot be written: {error.strerror} (HARNESS_STATE chooses another)"
+    return HarnessError.__name__, f"{type(error).__name__}: {error}"
+
+
+def _log(line: str) -> None:
+    """Into supervisor's log file; on a full disk the channel and the events still say it."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def topology_json(topology: Topology) -> dict[str, Any]:
@@ -252,9 +268,8 @@ def main(descriptor: int, problem: HarnessError | None = None) -> int:
         supervisor.serve()
         return 0
     except Exception as error:
-        kind = type(error).__name__ if isinstance(error, HarnessError) else "HarnessError"
-        message = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-        print(message, file=sys.stderr, flush=True)
+        kind, message = _told(error, state.folder(spec.cluster))
+        _log(message)
         failure = {"kind": kind, "message": message}
     finally:
         if supervisor is not None:

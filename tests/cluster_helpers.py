@@ -42,8 +42,8 @@ class Desk:
 
     def harness(self, *argv: str, **changes: Any) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return subprocess.run(self.command(*argv), **{
-            "capture_output": True, "text": True, "timeout": 240, "check": False, "env": self.environment, "cwd": self.folder, **changes,
+        return subprocess.run(self.command(*argv), check=False, **{
+            "capture_output": True, "text": True, "timeout": 240, "env": self.environment, "cwd": self.folder, **changes,
         })
 
     def ok(self, *argv: str, **changes: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 from harness import plugin
@@ -48,10 +49,10 @@ def sweep(label: str) -> list[str]:
     return list(engine.sweep(label)) if engine else []
 
 
-def orphans() -> list[str]:
-    """Labels of all clusters that have containers on this host's engine, living or dead; none where no engine answers."""
+def orphans(root: Path) -> list[str]:
+    """Labels of clusters below the state folder `root` that have containers, living or dead; none where no engine answers."""
     engine = _engine()
-    return list(engine.orphans()) if engine else []
+    return list(engine.orphans(root)) if engine else []
 
 
 def _engine() -> ModuleType | None:

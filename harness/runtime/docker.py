@@ -29,6 +29,7 @@ from harness.runtime import entry, image, processes, zygote
 from harness.runtime.zygote import Zygote
 
 LABEL = "p2p-harness.cluster"
+STATE_LABEL = "p2p-harness.state"   # the folder of all clusters that this one stands in: its doctor may remove it, no other's
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 BASE_IMAGE = "python:3.12-slim"     # of docker/meshnode/Dockerfile
 CONNECT_TIMEOUT_S = 5
@@ -102,7 +103,8 @@ class Engine:
         return {"engine": components.get("engine", "unknown"), **{n: components[n] for n in ("containerd", "runc") if n in components}}
 
     def create(
-        self, name: str, image_id: str, argv: Sequence[str], *, label: str, environment: Mapping[str, str], mounts: Mapping[Path, bool]
+        self, name: str, image_id: str, argv: Sequence[str], *, labels: Mapping[str, str], environment: Mapping[str, str],
+        mounts: Mapping[Path, bool],
     ) -> str:
         """A container that has not started; `mounts`: path (the same inside) → whether it may be written. Returns its id."""
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -115,7 +117,7 @@ class Engine:
                 log_config=docker.types.LogConfig(type="json-file"),     # `docker logs` has the helper's and the zygote's words
             )
             made = self._client.create_container(
-                image_id, entrypoint=list(argv[:1]), command=list(argv[1:]), name=name, labels={LABEL: label},
+                image_id, entrypoint=list(argv[:1]), command=list(argv[1:]), name=name, labels=dict(labels),
                 environment=dict(environment), host_config=settings,
             )
         return str(made["Id"])
@@ -135,9 +137,8 @@ class Engine:
         with _translated("show a container's output"):
             return str(self._client.logs(container, tail=processes.LAST_LINES).decode("utf-8", "replace")).strip()
 
-    def containers(self, label: str | None) -> dict[str, tuple[str, str]]:
-        """Id → (name, cluster) of the containers of one cluster, or of all clusters, running or not."""
-        wanted = LABEL if label is None else f"{LABEL}={label}"
+    def containers(self, wanted: str) -> dict[str, tuple[str, str]]:
+        """Id → (name, cluster) of the containers with a label ("key=value"), running or not."""
         with _translated("list containers"):
             found = self._client.containers(all=True, filters={"label": wanted})
         return {one["Id"]: (one["Names"][0].lstrip("/"), one["Labels"][LABEL]) for one in found if one["Names"]}
@@ -145,7 +146,7 @@ class Engine:
     def sweep(self, label: str) -> list[str]:
         """Kill and remove the containers of one cluster, in parallel; returns their names."""
         removed: list[str] = []
-        while found := self.containers(label):            # again: a start that was under way may have added one
+        while found := self.containers(f"{LABEL}={label}"):            # again: a start that was under way may have added one
             with ThreadPoolExecutor(THREADS) as pool:
                 list(pool.map(self._remove, found))
             removed += sorted(name for name, _ in found.values())
@@ -343,7 +344,8 @@ class DockerRuntime(processes.HostProcesses):
             mounts[notify if notify.parent == self.state else notify.parent] = False
         environment = {"HARNESS_CLUSTER": self.label, **process.environment}
         return self._running_engine.create(
-            f"{self.label}-{name}", self._images[process.image]["image_id"], argv, label=self.label, environment=environment, mounts=mounts,
+            f"{self.label}-{name}", self._images[process.image]["image_id"], argv, environment=environment, mounts=mounts,
+            labels={LABEL: self.label, STATE_LABEL: str(self.state.parent)},
         )
 
     def _door(self, name: str) -> Path:
@@ -361,7 +363,7 @@ def leftovers(label: str) -> list[str]:
     """Names of the containers that carry a cluster's label. Raises UnavailableError where no engine answers."""
     engine = connect()
     try:
-        return sorted(name for name, _ in engine.containers(label).values())
+        return sorted(name for name, _ in engine.containers(f"{LABEL}={label}").values())
     finally:
         engine.close()
 
@@ -375,10 +377,10 @@ def sweep(label: str) -> list[str]:
         engine.close()
 
 
-def orphans() -> list[str]:
-    """Labels of all clusters that have a container. Raises as `leftovers`."""
+def orphans(root: Path) -> list[str]:
+    """Labels of the clusters below the state folder `root` that have a container. Raises as `leftovers`."""
     engine = connect()
     try:
-        return sorted({label for _, label in engine.containers(None).values()})
+        return sorted({label for _, label in engine.containers(f"{STATE_LABEL}={root}").values()})
     finally:
         engine.close()

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import time
+from contextlib import suppress
 
 import pytest
 from cluster_helpers import TEN, Desk, small_scenario, wait_for
@@ -93,10 +94,8 @@ def test_supervisor_killed_during_down(desk):
     pid = desk.status()["pid"]
     down = desk.start("down")
     time.sleep(0.55)
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     said(down)
     cleaned(desk)
 
