@@ -1,4 +1,4 @@
-# Everything a day needs. Variables: RUNTIME=auto|docker|netns, SYSTEM=meshnode, HARNESS_CLUSTER, PYTHON (for the environment).
+# Everything a day needs. Variables: RUNTIME=auto|docker|netns, SYSTEM (default: what the topology names), HARNESS_CLUSTER, PYTHON (for the environment).
 .DEFAULT_GOAL := help
 .ONESHELL:
 SHELL := /bin/bash
@@ -6,11 +6,10 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 RUNTIME ?= auto
-SYSTEM ?= meshnode
 HARNESS_CLUSTER ?= main
 BIN := .venv/bin
 STAMP := .venv/.made-from
-export RUNTIME HARNESS_CLUSTER
+export RUNTIME SYSTEM HARNESS_CLUSTER
 
 .PHONY: help setup demo test test-unit test-root test-docker test-browser lint check fmt coverage evidence bench-up down clean wheel constraints
 
@@ -33,7 +32,7 @@ demo: setup  ## Start 100 nodes, drive message + broadcast + DHT load for 60 s, 
 	@$(BIN)/harness run demo --cluster demo --runtime $(RUNTIME)
 
 test: setup  ## Run all tests that this machine can run (HARNESS_REQUIRE_ALL=1: what is missing is an error)
-	@$(BIN)/python -m pytest tests
+	@$(BIN)/python -m pytest tests --ignore tests/evidence
 
 test-unit: setup  ## Tests that need no root: seconds
 	@$(BIN)/python -m pytest tests/unit tests/test_architecture.py

@@ -72,11 +72,14 @@ def main() -> None:
 @click.argument("topology")
 @cluster_option
 @runtime_option
+@click.option("--system", envvar="SYSTEM", show_envvar=True, help="The system under test; default: what the topology names.")
 @json_option
-def up(topology: str, cluster: str, runtime: str, *, as_json: bool) -> None:
+def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json: bool) -> None:
     """Start a cluster: TOPOLOGY is a file, or the name of a shipped one (cluster-10, cluster-100, cluster-1000)."""
     with bars() as progress:
-        status = harness.up(resources.find(topology, "topologies"), cluster=cluster, runtime_name=runtime, progress=progress)
+        status = harness.up(
+            resources.find(topology, "topologies"), cluster=cluster, runtime_name=runtime, system=system, progress=progress,
+        )
     if as_json:
         print_json(status)
     else:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,18 @@ def nobody(stage: str, done: int, total: int) -> None:
 
 
 def up(
-    topology: Topology | Path, *, cluster: str | None = None, runtime_name: str = "auto", progress: Progress = nobody,
+    topology: Topology | Path, *, cluster: str | None = None, runtime_name: str = "auto", system: str | None = None,
+    progress: Progress = nobody,
 ) -> dict[str, Any]:
     """Start a cluster in the background and wait until every node is ready; returns its status.
+
+    `system` puts another system under test than the topology names.
 
     Raises BadFileError, NameTakenError, PreflightError, PermissionNeededError, UnavailableError, NodeStartError.
     """
     text = topology.read_text() if isinstance(topology, Path) and topology.is_file() else ""
     built = reading.topology(topology) if isinstance(topology, Path) else topology
+    built = replace(built, adapter=system or built.adapter)
     adapters.named(built.adapter)
     spec = Spec(
         cluster=state.cluster_name(cluster), topology=built, topology_text=text, runtime=runtime.choose(runtime_name),

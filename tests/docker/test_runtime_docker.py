@@ -47,7 +47,7 @@ def state_of(pid):
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
 
 
-def test_twenty_containers_stand_in_their_own_namespaces(make_runtime, places, sleeper, sdk, label):
+def test_twenty_containers_stand_in_their_own_namespaces(make_runtime, places, sleeper, sdk, label, state):
     made, where = make_runtime(), places(20)
     began = time.monotonic()
     found = start(made, [(place, sleeper()) for place in where])
@@ -62,7 +62,7 @@ def test_twenty_containers_stand_in_their_own_namespaces(make_runtime, places, s
         inspected = sdk.api.inspect_container(running.container)
         assert inspected["State"]["Pid"] == running.pid
         assert inspected["Name"] == f"/{label}-{place.node.name}"
-        assert inspected["Config"]["Labels"] == {runtime.LABEL: label}
+        assert inspected["Config"]["Labels"] == {runtime.LABEL: label, runtime.STATE_LABEL: str(state.parent)}
         assert f"HARNESS_CLUSTER={label}" in inspected["Config"]["Env"]
         assert inspected["HostConfig"]["CapAdd"] == ["SYS_ADMIN"]
         assert inspected["HostConfig"]["Privileged"] is False
