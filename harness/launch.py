@@ -103,9 +103,10 @@ def stop(cluster: str) -> bool:
             if not poll.poll(DOWN_TIMEOUT_S * 1000):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                 poll.poll()
-                sweep(cluster)
         finally:
             os.close(pidfd)
+    if state.folder(cluster).exists():                     # it was killed on its way down: its exit alone says nothing
+        sweep(cluster)
     return True
 
 

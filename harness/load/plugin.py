@@ -31,7 +31,7 @@ from harness.control import raised
 from harness.errors import HarnessError
 from harness.load import options, precision, statistics, web
 from harness.load.exits import ExitCode, end_now
-from harness.load.master import SCENARIO, Master
+from harness.load.master import JUDGE, SCENARIO, Master
 from harness.load.plan import RunPlan
 from harness.load.worker import YIELD_S, Worker
 from harness.operation import Operation
@@ -50,6 +50,8 @@ def install() -> None:
     _exit_code.install()
     _choose_port()
     os.register_at_fork(after_in_child=_die_with_parent)
+    if os.environ.get(JUDGE) == "never":                   # started by `harness run`: without it nobody wants the load
+        _signal_at_parents_death(signal.SIGTERM)
     events.init_command_line_parser.add_listener(options.add)
     events.init.add_listener(_init)
 
@@ -66,7 +68,11 @@ def _choose_port() -> None:
 
 def _die_with_parent() -> None:
     """Locust's master leaves its workers alone when it ends early; the kernel does not."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _signal_at_parents_death(signal.SIGKILL)
+
+
+def _signal_at_parents_death(number: signal.Signals) -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
 
 
 def _init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
