@@ -105,7 +105,7 @@ def stop(cluster: str) -> bool:
                 poll.poll()
         finally:
             os.close(pidfd)
-    if state.folder(cluster).exists():                     # it was killed on its way down: its exit alone says nothing
+    if state.folder(cluster).exists() and not state.is_alive(cluster):     # it was killed on its way down
         sweep(cluster)
     return True
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +77,24 @@ class Desk:
         return None
 
     def processes(self) -> dict[int, str]:
-        """Processes that carry this desk's state folder in their environment, but commands of ours that still run: pid → command line."""
+        """Processes of this desk: pid → command line. Clients and supervisors carry its state folder in their environment; a
+        node that was forked shows that of its zygote there, but works and logs in the folder."""
         found = {}
-        mark = str(self.state).encode()
         for entry in Path("/proc").iterdir():
-            try:
-                if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
+            if entry.name.isdigit() and self._is_ours(entry):
+                with suppress(OSError):
                     found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
         return found
+
+    def _is_ours(self, entry: Path) -> bool:
+        for look in (
+            (entry / "environ").read_bytes, lambda: os.readlink(entry / "cwd").encode(),
+            *(lambda number=number: os.readlink(entry / "fd" / number).encode() for number in "012"),
+        ):
+            with suppress(OSError):
+                if str(self.state).encode() in look():
+                    return True
+        return False
 
     def census(self) -> dict[str, Any]:
         """What exists now, told by tools that are not ours."""
@@ -117,7 +126,8 @@ class Desk:
             process.communicate()
         self.harness("down")
         for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):            # a zygote takes its nodes with it
+                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.state, ignore_errors=True)
 
 
