@@ -60,6 +60,7 @@ def start(spec: Spec, progress: Progress) -> dict[str, Any]:
             raise HarnessError(f"the supervisor of cluster {spec.cluster!r} ended while starting (code {process.returncode}):\n{tail}") from None
         except HarnessError:
             process.wait(DOWN_TIMEOUT_S)
+            _forget_log(spec.cluster)
             raise
     with Client.connect(spec.cluster) as client:
         return client.status()
@@ -105,9 +106,16 @@ def stop(cluster: str) -> bool:
                 poll.poll()
         finally:
             os.close(pidfd)
+    _forget_log(cluster)
     if state.folder(cluster).exists() and not state.is_alive(cluster):     # it was killed on its way down
         sweep(cluster)
     return True
+
+
+def _forget_log(cluster: str) -> None:
+    """What a supervisor wrote is worth keeping only while it lives, or after it died."""
+    with suppress(OSError):
+        (state.root() / f"{cluster}.log").unlink()
 
 
 def sweep(cluster: str) -> list[str]:
@@ -120,8 +128,7 @@ def sweep(cluster: str) -> list[str]:
     removed += [f"process {pid}" for pid in _end_strays(lock.path)]
     removed.append(f"folder {lock.path}")
     lock.remove()
-    with suppress(OSError):
-        (state.root() / f"{cluster}.log").unlink()
+    _forget_log(cluster)
     return removed
 
 
