@@ -1,49 +1,132 @@
-"""Evidence: kill -9 of the supervisor at 20 random moments of up, load and down on each runtime; nothing is left after doctor."""
+"""Evidence: kill -9 of the supervisor at 20 random moments of up, load and down on each runtime; nothing is left after doctor.
+
+Every other time the client that waits is killed with it, for a client that lives removes what it can by itself. The table
+tells what the cluster was doing when it was hit, what was left when all had come to rest, and what after doctor.
+"""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
+import subprocess
 import time
+from collections import Counter
 from contextlib import suppress
 
 import pytest
 from cluster_helpers import TEN, Desk, small_scenario, wait_for
 
+from harness.control import Client
+from harness.errors import HarnessError
+
 MOMENTS = int(os.environ.get("HARNESS_KILLS", "20"))
+SPREAD_S = {("up", "netns"): 0.6, ("up", "docker"): 2.5, ("load", "netns"): 8.0, ("load", "docker"): 8.0, ("down", "netns"): 0.06, ("down", "docker"): 0.4}
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.mark.parametrize("runtime", ["netns", pytest.param("docker", marks=pytest.mark.docker)])
-def test_twenty_kills(tmp_path, runtime):
+def test_twenty_kills(tmp_path, monkeypatch, runtime):
     desk = Desk(tmp_path, f"kills-{runtime}", runtime)
+    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
     desk.write("ten.toml", TEN)
-    scenario = small_scenario(desk, 6)
     rng = random.Random(20)
-    print(f"\n{'runtime':8} {'during':6} {'after s':>8} {'left before doctor':40} left after")
+    print(f"\n| runtime | during | after, s | it was | client | left when at rest | after doctor |\n|{'---|' * 7}")
     try:
         for number in range(MOMENTS):
             during = ("up", "load", "down")[number % 3]
-            if during == "down":
-                desk.ok("up", "ten.toml")
-                pid = desk.supervisor()
-                client = desk.start("down")
-                after_s = rng.uniform(0.3, 1.0)
-            else:
-                client = desk.start("run", str(scenario)) if during == "load" else desk.start("up", "ten.toml")
-                pid = wait_for(desk.supervisor)
-                after_s = rng.uniform(0, 12) if during == "load" else rng.uniform(0, 3 if runtime == "docker" else 0.8)
-            time.sleep(after_s)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            _, errors = client.communicate(timeout=200)
-            assert "Traceback" not in errors, errors
-            now = desk.census()
-            left = {what: len(set(map(str, now[what])) - set(map(str, desk.census_before[what]))) for what in now}
+            after_s = rng.uniform(0, SPREAD_S[during, runtime])
+            with_client = number % 2 == 1
+            was, client = killed(desk, during, after_s, with_client=with_client)
+            code, told = client
+            if not with_client:
+                assert "Traceback" not in told, told
+                assert during != "load" or (code in (69, 70) and told.startswith("harness: ")) or was == "gone", (code, was, told)
+            rest = at_rest(desk)
             desk.ok("doctor")
             desk.assert_nothing_left()
-            told = ", ".join(f"{count} {what}" for what, count in left.items() if count) or "nothing"
-            print(f"{runtime:8} {during:6} {after_s:8.2f} {told:40} nothing", flush=True)
+            after = left(desk.census(), desk.census_before)
+            print(f"| {runtime} | {during} | {after_s:.2f} | {was} | {'killed too' if with_client else code} | {words(rest)} | {words(after)} |", flush=True)
+            assert not after
+    finally:
+        desk.close()
+
+
+def killed(desk: Desk, during: str, after_s: float, *, with_client: bool) -> tuple[str, tuple[int, str]]:
+    """Begin, wait, kill; what the supervisor said it was doing just before, and the client's exit code and words."""
+    if during == "down":
+        desk.ok("up", "ten.toml")
+        pid = desk.supervisor()
+        client = desk.start("down")
+        wait_for(lambda: doing(desk) != "up")
+    else:
+        client = desk.start("run", str(small_scenario(desk, 6))) if during == "load" else desk.start("up", "ten.toml")
+        pid = wait_for(desk.supervisor)
+        if during == "load":
+            wait_for(lambda: doing(desk) in {"phase quiet", "phase load"})
+    pidfd = os.pidfd_open(pid)                             # the pid may end, and be another's, while we wait
+    time.sleep(after_s)
+    was = doing(desk)
+    with suppress(ProcessLookupError):
+        if with_client:
+            client.kill()
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    os.close(pidfd)
+    _, errors = client.communicate(timeout=200)
+    return was, (client.returncode, errors)
+
+
+def doing(desk: Desk) -> str:
+    """What the supervisor says it does: its stage, or the phase that is in force; "gone" where it does not answer."""
+    try:
+        with Client.connect(desk.cluster) as client:
+            status = client.status()
+    except HarnessError:
+        return "closing" if desk.supervisor() else "gone"
+    return f"phase {status['phase']}" if status["phase"] else str(status["stage"])
+
+
+def at_rest(desk: Desk) -> dict[str, int]:
+    """What is left once supervisor and load generator have ended and two looks half a second apart agree."""
+    def looks() -> dict[str, dict] | None:
+        first = desk.census()
+        time.sleep(0.5)
+        second = desk.census()
+        return {"now": second} if first == second and not any("locust" in line or "bootstrap" in line for line in second["processes"]) else None
+
+    return left(wait_for(looks, desk.census)["now"], desk.census_before)
+
+
+def left(now: dict[str, list[str]], before: dict[str, list[str]]) -> dict[str, int]:
+    """How many of each kind there are that were not there before."""
+    counts = {what: (Counter(now[what]) - Counter(before[what])).total() for what in now}
+    return {what: count for what, count in counts.items() if count}
+
+
+def words(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in counts.items()) or "nothing"
+
+
+def test_what_is_left_is_counted():
+    """Two processes of one command line are two; what was there before is none."""
+    assert left({"processes": ["node", "node"], "files": ["lock"]}, {"processes": [], "files": ["lock"]}) == {"processes": 2}
+    assert words({"processes": 2, "files": 1}) == "2 processes, 1 files"
+
+
+@pytest.mark.parametrize("runtime", ["netns", pytest.param("docker", marks=pytest.mark.docker)])
+def test_the_census_sees_a_cluster(tmp_path, runtime):
+    """The same counting on a cluster that is up finds its ten nodes: nothing left is not nothing seen."""
+    desk = Desk(tmp_path, f"seen-{runtime}", runtime)
+    try:
+        desk.ok("up", str(desk.write("ten.toml", TEN)))
+        found = left(desk.census(), desk.census_before)
+        nodes = {node["pid"] for node in desk.status()["nodes"]}
+        assert found["files"] > 10
+        assert found["containers" if runtime == "docker" else "processes"] >= 10
+        assert runtime == "docker" or nodes <= set(desk.processes())
+        desk.ok("down")
+        desk.assert_nothing_left()
+        gone = subprocess.run(["ps", "-o", "pid=", "-p", ",".join(map(str, nodes))], capture_output=True, text=True, check=False).stdout
+        assert not gone.split(), gone
     finally:
         desk.close()
