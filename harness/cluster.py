@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import select
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from harness import shapes
 from harness.errors import HarnessError, NodeStartError, UsageError
 from harness.fabric import Fabric
+from harness.kernel.proc import is_readable
 from harness.ports import Condition, Endpoint, NodeAdapter, Place, Process, Running, Runtime
 from harness.readiness import Readiness
 from harness.topology import Topology
@@ -65,7 +65,8 @@ class Cluster:
                 done = len(self.running)
             progress("start", done, total)
 
-        self.runtime.start(launches, started)
+        with _stages(progress) as doing:
+            self.runtime.start(launches, started, doing)
         self._wait_ready(list(self.places), progress)
         self._check_overlay()
 
@@ -104,7 +105,7 @@ class Cluster:
     def has_ended(self, name: str) -> bool:
         """Whether the node's process has ended (its pidfd is readable)."""
         running = self.running.get(name)
-        return running is not None and ended(running.pidfd)
+        return running is not None and is_readable(running.pidfd)
 
     def last_lines(self, name: str, count: int = LOG_LINES_IN_ERRORS) -> str:
         """The last lines of a node's log. Raises UsageError for a node that is not there."""
@@ -168,11 +169,22 @@ class Cluster:
             raise HarnessError(f"the cluster did not end cleanly: {'; '.join(failures)}")
 
 
-def ended(pidfd: int) -> bool:
-    """Whether the process behind a pidfd has ended."""
-    poll = select.poll()                       # not select(): descriptors go beyond 1024
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(0))
+@contextmanager
+def _stages(progress: Progress) -> Iterator[Callable[[str], None]]:
+    """What a runtime says it is doing as stages of one step each, which end when the next begins or the runtime is done."""
+    under_way: list[str] = []
+
+    def doing(what: str) -> None:
+        finish()
+        under_way.append(what)
+        progress(what, 0, 1)
+
+    def finish() -> None:
+        while under_way:
+            progress(under_way.pop(), 1, 1)
+
+    yield doing
+    finish()
 
 
 def _some(names: list[str]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import select
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any
 from harness import control, runtime, state
 from harness.control import Client
 from harness.errors import HarnessError, InterruptedByUserError, NameTakenError
+from harness.kernel.proc import is_readable
 from harness.supervisor import Spec
 
 Progress = Callable[[str, int, int], None]
@@ -99,11 +99,9 @@ def stop(cluster: str) -> bool:
         pidfd = os.pidfd_open(client.status()["pid"])
         try:
             client.call("down")
-            poll = select.poll()
-            poll.register(pidfd, select.POLLIN)
-            if not poll.poll(DOWN_TIMEOUT_S * 1000):
+            if not is_readable(pidfd, DOWN_TIMEOUT_S):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                poll.poll()
+                is_readable(pidfd, DOWN_TIMEOUT_S)
         finally:
             os.close(pidfd)
     _forget_log(cluster)

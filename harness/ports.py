@@ -68,8 +68,13 @@ class Runtime(Protocol):
 
     name: str
 
-    def start(self, launches: Sequence[tuple[Place, Process]], started: Callable[[Running], None]) -> None:
-        """Start all, in parallel; `started` is called once a node, from any thread, as each process exists."""
+    def start(
+        self, launches: Sequence[tuple[Place, Process]], started: Callable[[Running], None], doing: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Start all, in parallel; `started` is called once a node, from any thread, as each process exists.
+
+        `doing` is told, in words, what takes time before the first node starts; both may raise to give up.
+        """
 
     def set_condition(self, node: str, condition: Condition) -> Running | None:
         """Bring a node into a condition; RUNNING from STOPPED starts it anew in the same place and returns it."""

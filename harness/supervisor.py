@@ -28,6 +28,7 @@ from harness.check import budget as budget_check
 from harness.cluster import Cluster
 from harness.errors import HarnessError, InterruptedByUserError, StorageError, UnavailableError, UsageError
 from harness.fabric import Fabric
+from harness.kernel.proc import is_readable
 from harness.ports import Condition
 from harness.recording import Recording
 from harness.topology import Topology
@@ -52,8 +53,6 @@ class Channel:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._poll = select.poll()
-        self._poll.register(connection, select.POLLIN | select.POLLHUP)
         self._said_s = 0.0
         self._lock = threading.Lock()
 
@@ -64,7 +63,7 @@ class Channel:
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Say how far it is. Raises InterruptedByUserError where nobody listens any more."""
-        if self._poll.poll(0):
+        if is_readable(self._connection.fileno()):
             raise InterruptedByUserError("interrupted while the cluster was starting; everything was removed")
         now = time.monotonic()
         if done == total or now - self._said_s > PROGRESS_EVERY_S:

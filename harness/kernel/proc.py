@@ -4,7 +4,19 @@ one thread only, and importing pyarrow starts more.
 
 from __future__ import annotations
 
+import select
+
 from harness.errors import HarnessError
+
+
+def is_readable(descriptor: int, timeout_s: float = 0.0) -> bool:
+    """Whether something can be read, or the other end is gone, waiting at most so long; a pidfd is once its process has ended.
+
+    A poll object of its own each time: one that threads share raises "concurrent poll() invocation".
+    """
+    poll = select.poll()                # select.select cannot take descriptors above 1023
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
 
 
 def process_cpu_clock(pid: int) -> int:

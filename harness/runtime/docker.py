@@ -122,10 +122,11 @@ class Engine:
             )
         return str(made["Id"])
 
-    def start(self, container: str, name: str) -> entry.Container:
-        """Start a container, once the engine has noticed that it ended where it ran before."""
+    def start(self, container: str, name: str, *, again: bool = False) -> entry.Container:
+        """Start a container; `again`: once the engine has noticed that it ended."""
         with _translated(f"start the container {name}"):
-            self._client.wait(container, condition="not-running", timeout=processes.KILL_TIMEOUT_S)
+            if again:
+                self._client.wait(container, condition="not-running", timeout=processes.KILL_TIMEOUT_S)
             self._client.start(container)
         return entry.Container(id=container, name=name, is_running=partial(self._is_running, container), said=partial(self._said, container))
 
@@ -239,13 +240,11 @@ class DockerRuntime(processes.HostProcesses):
 
     def __init__(
         self, *, label: str, state: Path, packed_above: int = PACKED_ABOVE, nodes_a_container: int = NODES_A_CONTAINER,
-        progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Above `packed_above` nodes, `nodes_a_container` of them share a container."""
         super().__init__(label=label, state=state)
         self._packed_above = packed_above
         self._nodes_a_container = nodes_a_container
-        self._progress = progress
         self._engine: Engine | None = None
         self._containers: dict[str, str] = {}           # node → container, where it has one to itself
         self._zygotes: dict[str, Zygote] = {}           # node → its container's zygote, where it shares one
@@ -259,7 +258,9 @@ class DockerRuntime(processes.HostProcesses):
             raise HarnessError("the docker runtime was asked for a node before `start` or after `close`")
         return self._engine
 
-    def start(self, launches: Sequence[tuple[Place, Process]], started: Callable[[Running], None]) -> None:
+    def start(
+        self, launches: Sequence[tuple[Place, Process]], started: Callable[[Running], None], doing: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """See ports.Runtime. Where one container fails, none is left."""
         self._engine = self._engine or connect()
         try:
@@ -267,7 +268,7 @@ class DockerRuntime(processes.HostProcesses):
             self._doors.mkdir(mode=0o700, exist_ok=True)
             shutil.copy2(helper, self._doors / "enter")
             for name in {process.image for _, process in launches}:
-                self._images[name] = self._engine.image(name, self._progress)
+                self._images[name] = self._engine.image(name, doing)
             each = self._nodes_a_container if len(launches) > self._packed_above else 1
             self._facts = {
                 **self._engine.versions(), **next(iter(self._images.values()), {}), "nodes_per_container": str(each), "entry": helper.name,
@@ -356,7 +357,8 @@ class DockerRuntime(processes.HostProcesses):
         if name in self._zygotes:
             return self._zygotes[name].ask(place, process).result(zygote.ANSWER_TIMEOUT_S)
         with entry.Doorway(self._door(name)) as doorway:
-            return entry.let_in(doorway, self._running_engine.start(self._containers[name], name), place)
+            container = self._running_engine.start(self._containers[name], name, again=name in self._residents)
+            return entry.let_in(doorway, container, place)
 
 
 def leftovers(label: str) -> list[str]:

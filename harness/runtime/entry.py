@@ -21,6 +21,7 @@ from typing import Self
 
 import harness
 from harness.errors import HarnessError, NodeStartError, UnavailableError
+from harness.kernel.proc import is_readable
 from harness.ports import Place, Running
 from harness.runtime import processes
 
@@ -144,7 +145,7 @@ def let_in(doorway: Doorway, container: Container, place: Place) -> Running:
             trouble = f"it ended while it entered its namespace: {error.strerror or error}"
         finally:
             os.close(log)
-    if not trouble and processes.has_ended(pidfd):
+    if not trouble and is_readable(pidfd):
         trouble = f"it ended as soon as it had started{processes.last_lines(processes.log_of(place))}"
     if trouble:
         os.close(pidfd)

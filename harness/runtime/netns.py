@@ -42,8 +42,11 @@ class NetnsRuntime(processes.HostProcesses):
         super().__init__(label=label, state=state)
         self._zygotes: dict[tuple[str, ...], _Guarded] = {}
 
-    def start(self, launches: Sequence[tuple[Place, Process]], started: Callable[[Running], None]) -> None:
+    def start(
+        self, launches: Sequence[tuple[Place, Process]], started: Callable[[Running], None], doing: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """See ports.Runtime. Must be called from the main thread: the kernel ties the zygotes to the life of the caller's."""
+        del doing                             # nothing takes time before
         for _, process in launches:
             if process.zygote not in self._zygotes:
                 self._zygotes[process.zygote] = self._make_zygote(process.zygote)

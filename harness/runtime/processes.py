@@ -7,7 +7,6 @@ API takes 10 to 120, and cannot hit a process that took over the number.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import threading
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, NodeStartError, UnavailableError, UsageError
 from harness.kernel import namespaces
+from harness.kernel.proc import is_readable
 from harness.ports import Condition, Place, Process, Running
 
 TERMINATE_GRACE_S = 2.0         # from SIGTERM to SIGKILL: time to write state
@@ -56,13 +56,6 @@ def host_pid(pidfd: int) -> int:
         return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
 
 
-def has_ended(pidfd: int, timeout_s: float = 0.0) -> bool:
-    """Whether the process has ended, waiting for it at most so long."""
-    poll = select.poll()            # select.select cannot take descriptors above 1023
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(timeout_s * 1000))
-
-
 def send(pidfd: int, number: signal.Signals) -> None:
     """Send a signal; nothing happens to a process that has ended."""
     with suppress(ProcessLookupError):
@@ -76,9 +69,9 @@ def stop(pidfd: int) -> None:
     """
     send(pidfd, signal.SIGTERM)
     send(pidfd, signal.SIGCONT)
-    if not has_ended(pidfd, TERMINATE_GRACE_S):
+    if not is_readable(pidfd, TERMINATE_GRACE_S):
         send(pidfd, signal.SIGKILL)
-        if not has_ended(pidfd, KILL_TIMEOUT_S):
+        if not is_readable(pidfd, KILL_TIMEOUT_S):
             raise HarnessError(f"process {host_pid(pidfd)} has not ended {KILL_TIMEOUT_S:.0f} s after SIGKILL: the kernel holds it")
 
 
@@ -109,7 +102,7 @@ class HostProcesses:
         resident = self._resident(node)
         with resident.changing:
             running = resident.running
-            if running is None or has_ended(running.pidfd):
+            if running is None or is_readable(running.pidfd):
                 if condition is Condition.RUNNING:
                     return self._move_in(resident)
                 if condition is Condition.PAUSED:
@@ -161,7 +154,7 @@ class HostProcesses:
         """Kill every process, wait until all have ended, close their descriptors."""
         for pidfd in self._pidfds:
             send(pidfd, signal.SIGKILL)
-        survivors = [pidfd for pidfd in self._pidfds if not has_ended(pidfd, KILL_TIMEOUT_S)]
+        survivors = [pidfd for pidfd in self._pidfds if not is_readable(pidfd, KILL_TIMEOUT_S)]
         if survivors:
             raise HarnessError(f"{len(survivors)} processes have not ended {KILL_TIMEOUT_S:.0f} s after SIGKILL")
         while self._pidfds:

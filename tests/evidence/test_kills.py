@@ -21,7 +21,7 @@ from harness.control import Client
 from harness.errors import HarnessError
 
 MOMENTS = int(os.environ.get("HARNESS_KILLS", "20"))
-SPREAD_S = {("up", "netns"): 0.6, ("up", "docker"): 2.5, ("load", "netns"): 8.0, ("load", "docker"): 8.0, ("down", "netns"): 0.06, ("down", "docker"): 0.4}
+SPREAD_S = {("up", "netns"): 0.6, ("up", "docker"): 1.8, ("load", "netns"): 8.0, ("load", "docker"): 8.0, ("down", "netns"): 0.1, ("down", "docker"): 0.4}
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
@@ -37,8 +37,7 @@ def test_twenty_kills(tmp_path, monkeypatch, runtime):
             during = ("up", "load", "down")[number % 3]
             after_s = rng.uniform(0, SPREAD_S[during, runtime])
             with_client = number % 2 == 1
-            was, client = killed(desk, during, after_s, with_client=with_client)
-            code, told = client
+            after_s, was, code, told = killed(desk, during, after_s, with_client=with_client)
             if not with_client:
                 assert "Traceback" not in told, told
                 assert during != "load" or (code in (69, 70) and told.startswith("harness: ")) or was == "gone", (code, was, told)
@@ -52,37 +51,39 @@ def test_twenty_kills(tmp_path, monkeypatch, runtime):
         desk.close()
 
 
-def killed(desk: Desk, during: str, after_s: float, *, with_client: bool) -> tuple[str, tuple[int, str]]:
-    """Begin, wait, kill; what the supervisor said it was doing just before, and the client's exit code and words."""
+def killed(desk: Desk, during: str, after_s: float, *, with_client: bool) -> tuple[float, str, int, str]:
+    """Begin, wait, kill: after how long, what the supervisor said it was doing just before, the client's exit code and words."""
     if during == "down":
         desk.ok("up", "ten.toml")
-        pid = desk.supervisor()
-        client = desk.start("down")
+    client = desk.start(*{"up": ("up", "ten.toml"), "load": ("run", str(small_scenario(desk, 6))), "down": ("down",)}[during])
+    pidfd = os.pidfd_open(wait_for(desk.supervisor))      # a pid may end, and be another's, while we wait
+    if during == "load":
+        wait_for(lambda: doing(desk) in {"phase quiet", "phase load"})
+    elif during == "down" and with_client:
+        client.kill()                                      # asked by us: the client's start would take longer than all of down
+        with Client.connect(desk.cluster) as asking:
+            asking.call("down")
+    elif during == "down":
         wait_for(lambda: doing(desk) != "up")
-    else:
-        client = desk.start("run", str(small_scenario(desk, 6))) if during == "load" else desk.start("up", "ten.toml")
-        pid = wait_for(desk.supervisor)
-        if during == "load":
-            wait_for(lambda: doing(desk) in {"phase quiet", "phase load"})
-    pidfd = os.pidfd_open(pid)                             # the pid may end, and be another's, while we wait
+        after_s /= 10
     time.sleep(after_s)
     was = doing(desk)
+    if with_client:
+        client.kill()
     with suppress(ProcessLookupError):
-        if with_client:
-            client.kill()
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     os.close(pidfd)
     _, errors = client.communicate(timeout=200)
-    return was, (client.returncode, errors)
+    return after_s, was, client.returncode, errors
 
 
 def doing(desk: Desk) -> str:
-    """What the supervisor says it does: its stage, or the phase that is in force; "gone" where it does not answer."""
+    """What the supervisor says it does: its stage, or the phase that is in force; "silent" where it lives and does not answer."""
     try:
         with Client.connect(desk.cluster) as client:
             status = client.status()
     except HarnessError:
-        return "closing" if desk.supervisor() else "gone"
+        return "silent" if desk.supervisor() else "gone"
     return f"phase {status['phase']}" if status["phase"] else str(status["stage"])
 
 

@@ -20,6 +20,7 @@ CONNECT_TIMEOUT_S = 5.0
 HANDSHAKE_TIMEOUT_NS = 15 * 10**9  # generous: a thousand nodes may shake hands on two cores at once
 FIRST_DIAL_S = 0.3  # spread, so that nodes started together do not dial together
 MIN_BACKOFF_S, MAX_BACKOFF_S = 0.5, 5.0
+UNSEEN_FAILURES = 2  # a neighbour that was never up knocks when it is: dialling it meanwhile takes time from its start
 RETIRED_NS = 5 * 10**9
 IDLE_NS = 60 * 10**9
 MAX_CASUAL = 64  # links beyond the topology's, dialled to deliver a message
@@ -61,7 +62,7 @@ class Handler(Protocol):
 @dataclass(slots=True)
 class _Wanted:
     neighbour: Neighbour
-    failures: int = 0
+    failures: int = UNSEEN_FAILURES
 
 
 class Links:
