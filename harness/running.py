@@ -23,7 +23,14 @@ from typing import Any
 from harness import adapters, judging, launch, reading, resources, runtime, state
 from harness.check import budget as budget_check
 from harness.control import Client
-from harness.errors import HarnessError, InterruptedByUserError, NameTakenError, UnavailableError, UsageError
+from harness.errors import (
+    HarnessError,
+    InterruptedByUserError,
+    NameTakenError,
+    StorageError,
+    UnavailableError,
+    UsageError,
+)
 from harness.judging import Judged
 from harness.scenario import Scenario
 from harness.supervisor import Spec
@@ -141,7 +148,8 @@ def _load(scenario: Path, planned: Scenario, cluster: str, runs: Path, workers: 
         raise
     folder = _recorded(cluster)
     if folder is None or folder == before or code not in (0, 1, 2):
-        raise UnavailableError(f"the load generator ended with code {code}. Its last lines:\n{_tail(log)}")
+        kind = StorageError if code == StorageError.exit_code else UnavailableError
+        raise kind(f"the load generator ended with code {code}. It said:\n{_said(log)}")
     return folder
 
 
@@ -176,7 +184,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
             child.wait(5)
 
 
-def _tail(log: Path) -> str:
+def _said(log: Path) -> str:
+    """The generator's own sentences on what went wrong, without Locust's tables; its last lines where it said none."""
     with suppress(OSError):
-        return "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+        lines = log.read_text(errors="replace").splitlines()
+        return "\n".join([line for line in lines if line.startswith("locust: ")] or lines[-12:])
     return "(no log)"

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.adapters.meshnode import MeshnodeCodec
+from harness.control import Client
+from harness.errors import HarnessError
 from harness.operation import Operation, Request, Response
 
 ROOT = Path(__file__).parent.parent
@@ -95,6 +97,18 @@ class Desk:
                 if str(self.state).encode() in look():
                     return True
         return False
+
+    def doing(self) -> str:
+        """What the supervisor says it does: its stage, or the phase that is in force; "silent" where it lives and does not answer.
+
+        This process needs the desk's HARNESS_STATE too.
+        """
+        try:
+            with Client.connect(self.cluster) as client:
+                status = client.status()
+        except HarnessError:
+            return "silent" if self.supervisor() else "gone"
+        return f"phase {status['phase']}" if status["phase"] else str(status["stage"])
 
     def census(self) -> dict[str, Any]:
         """What exists now, told by tools that are not ours."""

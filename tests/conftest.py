@@ -30,7 +30,11 @@ def _browser() -> str | None:
     return None if shutil.which("chromium") else "needs Chromium (Debian: apt-get install chromium)"
 
 
-NEEDS = {"root": _root, "docker": _docker, "browser": _browser}
+def _registry() -> str | None:
+    return None if shutil.which("docker-registry") else "needs a registry server (Debian: apt-get install docker-registry)"
+
+
+NEEDS = {"root": _root, "docker": _docker, "browser": _browser, "registry": _registry}
 
 
 @pytest.fixture(scope="session")

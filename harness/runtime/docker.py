@@ -210,7 +210,9 @@ class Engine:
             with tempfile.TemporaryFile() as context, _translated("build the image"):
                 context.write(image.build_context(name))
                 context.seek(0)
-                for line in self._client.build(fileobj=context, custom_context=True, tag=reference, rm=True, forcerm=True, decode=True):
+                for line in self._client.build(
+                    fileobj=context, custom_context=True, tag=reference, rm=True, forcerm=True, decode=True, buildargs={"BASE": BASE_IMAGE},
+                ):
                     if "error" in line:
                         raise UnavailableError(f"the image could not be built: {line['error'].strip()}")
         except HarnessError as error:

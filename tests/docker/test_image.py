@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import subprocess
 import sys
+import time
+import urllib.request
 
+import docker
 import pytest
 
 from harness.errors import UnavailableError
+from harness.runtime import docker as runtime
 from harness.runtime import entry
 from harness.runtime import image as recipe
 
@@ -69,6 +76,68 @@ def test_the_dockerfile_is_built_with_the_programs_sources(engine, image, sdk, s
             reference, ["python3", "-c", "import os; print(sorted(os.listdir('/copied')))"], network_mode="none", remove=True,
         )
         assert b"'__init__.py'" in listing
+    finally:
+        sdk.images.remove(reference)
+
+
+@pytest.fixture
+def registry(tmp_path):
+    """A real registry on loopback, which the engine trusts without TLS: its address."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    settings = tmp_path / "registry.yml"
+    settings.write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/blobs}}}}\nhttp: {{addr: '{address}'}}\nlog: {{level: error}}\n"
+    )
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(["docker-registry", "serve", str(settings)], stdout=log, stderr=log)
+    try:
+        for _ in range(100):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}/v2/", timeout=5):
+                break
+            assert server.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.1)
+        yield address
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def published(registry, image, sdk):
+    """Our image in the registry, and no longer here under that name."""
+    name = f"{registry}/python"
+    assert sdk.images.get(image).tag(name, "3.12-slim")
+    said = sdk.images.push(name, "3.12-slim")
+    assert "errorDetail" not in said, said
+    sdk.images.remove(f"{name}:3.12-slim", noprune=True)
+    yield f"{name}:3.12-slim"
+    with contextlib.suppress(docker.errors.ImageNotFound):
+        sdk.images.remove(f"{name}:3.12-slim", noprune=True)
+
+
+@pytest.mark.registry
+def test_an_image_is_pulled_where_a_registry_has_it(engine, published):
+    said = []
+    facts = engine.image(published, said.append)
+    assert facts["image_origin"] == "pulled"
+    assert engine.image(published, said.append)["image_origin"] == "local"
+    assert said == [f"asking a registry for {published}, at most 3 s"]
+
+
+@pytest.mark.registry
+def test_the_base_is_built_upon_where_a_registry_has_it(engine, published, sdk, state, monkeypatch):
+    dockerfile = state / "docker" / "meshnode" / "Dockerfile"
+    dockerfile.parent.mkdir(parents=True)
+    dockerfile.write_text("ARG BASE\nFROM ${BASE}\nCOPY src/meshnode /copied\n")
+    reference = f"p2p-harness/{state.name.lower()}:1"
+    monkeypatch.setattr(entry, "shipped", state.joinpath)
+    monkeypatch.setattr(runtime, "BASE_IMAGE", published)
+    monkeypatch.setattr(recipe, "tag", lambda _: reference)
+    try:
+        facts = engine.image("meshnode", print)
+        assert (facts["image"], facts["image_origin"]) == (reference, "built")
+        assert facts["image_id"] == sdk.images.get(reference).id
     finally:
         sdk.images.remove(reference)
 

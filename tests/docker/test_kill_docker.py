@@ -46,6 +46,17 @@ def doctored(desk: Desk, foreign: str, containers: int) -> None:
     assert exists(foreign)
 
 
+def test_supervisor_killed_while_ten_nodes_share_a_container(desk, foreign):
+    desk.write("packed.toml", "[nodes]\ncount = 101\n[shape]\nkind = 'ring'\n")
+    desk.ok("up", "packed.toml")
+    assert len(desk.census()["containers"]) == 11
+    os.kill(desk.supervisor(), signal.SIGKILL)
+    wait_for(lambda: desk.supervisor() is None)
+    assert desk.ok("doctor").count(f"container {desk.cluster}-zygote-") == 11
+    desk.assert_nothing_left()
+    assert exists(foreign)
+
+
 def test_supervisor_and_client_killed_while_containers_start(desk, foreign):
     """The client would remove what its supervisor left; killed as well, it leaves that to doctor."""
     up = desk.start("up", "five.toml")

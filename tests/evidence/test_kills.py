@@ -18,7 +18,6 @@ import pytest
 from cluster_helpers import TEN, Desk, small_scenario, wait_for
 
 from harness.control import Client
-from harness.errors import HarnessError
 
 MOMENTS = int(os.environ.get("HARNESS_KILLS", "20"))
 SPREAD_S = {("up", "netns"): 0.6, ("up", "docker"): 1.8, ("load", "netns"): 8.0, ("load", "docker"): 8.0, ("down", "netns"): 0.1, ("down", "docker"): 0.4}
@@ -58,16 +57,16 @@ def killed(desk: Desk, during: str, after_s: float, *, with_client: bool) -> tup
     client = desk.start(*{"up": ("up", "ten.toml"), "load": ("run", str(small_scenario(desk, 6))), "down": ("down",)}[during])
     pidfd = os.pidfd_open(wait_for(desk.supervisor))      # a pid may end, and be another's, while we wait
     if during == "load":
-        wait_for(lambda: doing(desk) in {"phase quiet", "phase load"})
+        wait_for(lambda: desk.doing() in {"phase quiet", "phase load"})
     elif during == "down" and with_client:
         client.kill()                                      # asked by us: the client's start would take longer than all of down
         with Client.connect(desk.cluster) as asking:
             asking.call("down")
     elif during == "down":
-        wait_for(lambda: doing(desk) != "up")
+        wait_for(lambda: desk.doing() != "up")
         after_s /= 10
     time.sleep(after_s)
-    was = doing(desk)
+    was = desk.doing()
     if with_client:
         client.kill()
     with suppress(ProcessLookupError):
@@ -75,16 +74,6 @@ def killed(desk: Desk, during: str, after_s: float, *, with_client: bool) -> tup
     os.close(pidfd)
     _, errors = client.communicate(timeout=200)
     return after_s, was, client.returncode, errors
-
-
-def doing(desk: Desk) -> str:
-    """What the supervisor says it does: its stage, or the phase that is in force; "silent" where it lives and does not answer."""
-    try:
-        with Client.connect(desk.cluster) as client:
-            status = client.status()
-    except HarnessError:
-        return "silent" if desk.supervisor() else "gone"
-    return f"phase {status['phase']}" if status["phase"] else str(status["stage"])
 
 
 def at_rest(desk: Desk) -> dict[str, int]:

@@ -117,6 +117,32 @@ def test_a_full_disk_for_runs(desk, tiny):
     desk.assert_nothing_left()
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system with room enough to begin."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_during_a_run(desk, small_disk, monkeypatch):
+    """Journals and samples are lost from then on: no row passes on what is left, and nothing else is."""
+    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
+    run = desk.start("run", str(small_scenario(desk, 8)), "--runs", str(small_disk))
+    wait_for(lambda: desk.supervisor() and desk.doing() == "phase load")
+    with (small_disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space left"):
+        while True:
+            filler.write(bytes(1 << 20))
+    output, errors = run.communicate(timeout=120)
+    assert run.returncode == 74, (run.returncode, output, errors)
+    assert "No space left" in output + errors, (run.returncode, output, errors)
+    assert "Traceback" not in errors
+    desk.ok("doctor")
+    desk.assert_nothing_left()
+
+
 def test_a_full_disk_for_the_clusters_state(desk, tiny):
     done = desk.harness("up", "ten.toml", env={**desk.environment, "HARNESS_STATE": str(tiny)})
     assert done.returncode == 74, (done.returncode, done.stderr)
