@@ -28,6 +28,7 @@ class Conditions:
     nodes: int | None = None                  # exactly so many nodes
     node: str | None = None                   # judged on this one node; None: on the worst of all
     received_per_s: float | None = None       # messages a second that `node` itself had received, at least (−1 %)
+    scenario: str | None = None               # which scenario measures it; a run of another leaves the row out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Row:
     unit: str
     bound: float | None
     comparison: str = "<"                     # strict, as in the source
+    stretch: float | None = None              # a further aim, said beside the answer and never judged
     source: str = ""
     conditions: Conditions = field(default_factory=lambda: Conditions(phase=""))
 

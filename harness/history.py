@@ -71,6 +71,11 @@ class History:
     host: pa.Table                                               # columns of HOST
     histograms: Mapping[tuple[str, int, str], Mapping[int, int]] = field(default_factory=dict)  # (phase, node, operation) → bucket → count
     planned_per_s: Mapping[tuple[str, int], float] = field(default_factory=dict)                # (phase, operation) → asked rate
+    gauges: Mapping[tuple[str, int, str], float] = field(default_factory=dict)    # (phase, node, name) → at the phase's end
+    measurements: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)   # of a bench: name → values, base units
+    links: frozenset[tuple[int, int]] = frozenset()              # of the topology
+    ready_s: float | None = None                                 # from `up` until all nodes were ready
+    name: str = ""                                               # of the scenario
     cores: int = 1
     events: tuple[Mapping[str, Any], ...] = ()
     ended: bool = True                                           # False: the run was cut short

@@ -14,6 +14,8 @@ class Operation(IntEnum):
     DHT_PUT = 3
     DHT_GET = 4
     DHT_LOOKUP = 5
+    FILE_TRANSFER = 6             # payload: the size in bytes, u64 little-endian; the node makes the bytes itself
+    CONNECT = 7                   # a new authenticated connection to the target, closed again
 
     @property
     def word(self) -> str:

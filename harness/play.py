@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from harness.errors import HarnessError, UnavailableError
 from harness.ports import Endpoint, NodeAdapter
@@ -40,13 +41,14 @@ class Player:
 
     def __init__(
         self, phases: Sequence[Planned], t0_ns: int, folder: RunFolder, snapshot: Callable[[str | None], None],
-        failed: Callable[[BaseException], None],
+        failed: Callable[[BaseException], None], began: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._phases = phases
         self._t0_ns = t0_ns
         self._folder = folder
         self._snapshot = snapshot
         self._failed = failed
+        self._began = began
         self._stop = threading.Event()
         self.phase: str | None = None
         self._ended_ns: int | None = None
@@ -74,6 +76,7 @@ class Player:
                 self._snapshot_later(self.phase)
             self.phase = planned.name
             self._folder.event("phase", phase=planned.name, planned_ns=self._t0_ns + int(planned.begin_s * 1e9))
+            self._began(planned.name)
         if not self._stop.is_set():
             self._wait_until(self._phases[-1].end_s)
         self._folder.event("phases-over", at_ns=min(self._ended_ns or time.monotonic_ns(), time.monotonic_ns()))
@@ -95,17 +98,25 @@ class Player:
 
 
 def histograms(adapter: NodeAdapter, endpoints: Sequence[tuple[int, Endpoint]], folder: RunFolder, phase: str | None) -> None:
-    """Write the cumulative histograms of all nodes; `phase` is the one that just ended. A node that is down is left out."""
+    """Write the cumulative histograms and the gauges of all nodes; `phase` is the one that just ended. A node that is down is left out."""
 
     def one(entry: tuple[int, Endpoint]) -> None:
         index, endpoint = entry
         with suppress(UnavailableError):
-            found = adapter.administer(endpoint).histograms()
-            folder.append_line("histograms.jsonl", {"phase": phase, "node": index, "histograms": found})
+            control = adapter.administer(endpoint)
+            folder.append_line("histograms.jsonl", {
+                "phase": phase, "node": index, "histograms": control.histograms(), "gauges": _numbers(control.health()),
+            })
 
     with ThreadPoolExecutor(SNAPSHOT_THREADS, thread_name_prefix="snapshot") as pool:
         for done in pool.map(one, endpoints):
             assert done is None
+
+
+def _numbers(health: Mapping[str, Any]) -> dict[str, float]:
+    """What a node's health says in numbers, its counters among them."""
+    found = {**health, **health.get("counters", {})}
+    return {name: value for name, value in found.items() if isinstance(value, (int, float)) and not isinstance(value, bool)}
 
 
 def begin_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint], folder: RunFolder) -> None:

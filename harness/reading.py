@@ -16,7 +16,7 @@ from harness import shapes
 from harness.budget import Budget, Conditions, Row
 from harness.errors import BadFileError
 from harness.operation import Operation
-from harness.scenario import Arrivals, Phase, Scenario, Stream
+from harness.scenario import Arrivals, Phase, Scenario, Stream, Suite
 from harness.topology import BENCHMARK_BLOCK, NODES_MAX, Node, Option, Topology
 
 T = TypeVar("T")
@@ -211,6 +211,21 @@ def scenario(path: Path) -> Scenario:
     return built
 
 
+def suite(path: Path) -> Suite | None:
+    """Read a suite; None where the file is a scenario, which has no `parts`."""
+    values = _load(path)
+    if "parts" not in values:
+        return None
+    table = Table(values, str(path))
+    parts = tuple(_beside(path, named, "scenarios") for named in table.texts("parts"))
+    built = _with_file(
+        str(path),
+        lambda: Suite(name=table.take("name", str, path.stem), parts=parts, budget=_beside(path, table.take("budget", str), "budgets")),
+    )
+    table.finish()
+    return built
+
+
 def _beside(path: Path, named: str, folder: str) -> Path:
     """`named` beside the file, or ``../FOLDER/NAME.toml`` as in the shipped layout."""
     candidates = [path.parent / named, path.parent.parent / folder / f"{named}.toml", path.parent / f"{named}.toml"]
@@ -224,10 +239,21 @@ def _phase(table: Table) -> Phase:
     streams = tuple(_stream(one) for one in table.tables("stream"))
     built = _with_file(
         table.where,
-        lambda: Phase(name=table.take("name", str), duration_s=table.take("duration_s", float), streams=streams),
+        lambda: Phase(
+            name=table.take("name", str), duration_s=table.take("duration_s", float), streams=streams, iperf3=_pair(table, "iperf3"),
+        ),
     )
     table.finish()
     return built
+
+
+def _pair(table: Table, key: str) -> tuple[str, str] | None:
+    named = table.texts(key)
+    if not named:
+        return None
+    if len(named) != 2 or named[0] == named[1]:
+        raise BadFileError(f"{table.where}.{key}: expected the names of two nodes, found {named!r}")
+    return named[0], named[1]
 
 
 def _stream(table: Table) -> Stream:
@@ -239,7 +265,7 @@ def _stream(table: Table) -> Stream:
             payload_bytes=table.take("payload_bytes", int, 256), target=table.take_or_none("target", str),
             sources=tuple(table.texts("sources")),
             arrivals=Arrivals(table.choice("arrivals", [arrival.value for arrival in Arrivals], "uniform")),
-            timeout_ms=table.take("timeout_ms", int, 10_000),
+            timeout_ms=table.take("timeout_ms", int, 10_000), count=table.take_or_none("count", int),
         ),
     )
     table.finish()
@@ -267,10 +293,11 @@ def _row(table: Table, source: str) -> Row:
         lambda: Row(
             name=table.take("name", str), metric=table.take("metric", str), statistic=table.take("statistic", str),
             unit=table.take("unit", str), bound=table.take_or_none("bound", float),
-            comparison=table.take("comparison", str, "<"), source=table.take_or_none("source", str) or source,
+            comparison=table.take("comparison", str, "<"), stretch=table.take_or_none("stretch", float), source=table.take_or_none("source", str) or source,
             conditions=Conditions(
                 phase=table.take("phase", str), nodes=table.take_or_none("nodes", int), node=table.take_or_none("node", str),
                 received_per_s=table.take_or_none("received_per_s", float),
+                scenario=table.take_or_none("scenario", str),
             ),
         ),
     )

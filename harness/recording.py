@@ -12,15 +12,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness import play
+from harness import iperf3, play
 from harness.cluster import Cluster
-from harness.errors import StorageError
+from harness.errors import HarnessError, StorageError
 from harness.ports import Condition
 from harness.sample import Sampler
 from harness.store import VERSION, RunFolder, free_bytes
 
 FREE_BYTES_LEAST = 256 * 1024 * 1024           # below this a run would end with holes in it
 SAMPLE_EVERY_S = 1.0
+IPERF3_MARGIN_S = 2.0                          # it starts and ends within its phase
 VERSIONS = ("p2p-harness", "meshnode", "locust", "pyroute2", "docker", "numpy", "pyarrow", "gevent")
 
 
@@ -55,10 +56,13 @@ class Recording:
         }
         self.folder.write_json("metadata.json", self._facts)
         self.folder.event("begin")
+        self._measuring = {phase["name"]: (phase["iperf3"], phase["duration_s"]) for phase in phases if phase.get("iperf3")}
+        self._measured: dict[str, list[float]] = {}
+        self._measurers: list[threading.Thread] = []
         planned = play.plan([(phase["name"], phase["duration_s"]) for phase in phases])
         self._thread = threading.Thread(target=self._sample, name="sampler", daemon=True)
         self._thread.start()
-        self._player = play.Player(planned, self.t0_ns, self.folder, self._snapshot, lambda error: self.note(f"player: {error}"))
+        self._player = play.Player(planned, self.t0_ns, self.folder, self._snapshot, lambda error: self.note(f"player: {error}"), self._began)
 
     @property
     def phase(self) -> str | None:
@@ -81,6 +85,10 @@ class Recording:
     def close(self, load: Mapping[str, Any], at_ns: int | None) -> Path:
         """End the phases, journals and samples; returns the folder, complete."""
         self._player.stop(at_ns)
+        for thread in self._measurers:
+            thread.join()
+        if self._measured:
+            self.folder.write_json("measurements.json", self._measured)
         silent = play.end_journals(self._cluster.adapter, self._live())
         for name in silent:
             self.note(f"node {name} did not close its journal")
@@ -97,6 +105,19 @@ class Recording:
 
     def _live(self) -> list[Any]:
         return [self._cluster.endpoints[name] for name, how in self._cluster.conditions.items() if how is Condition.RUNNING]
+
+    def _began(self, phase: str) -> None:
+        if phase in self._measuring:
+            self._measurers.append(threading.Thread(target=self._iperf3, args=self._measuring[phase], name="iperf3", daemon=True))
+            self._measurers[-1].start()
+
+    def _iperf3(self, between: Sequence[str], seconds: float) -> None:
+        source, target = between
+        try:
+            value = iperf3.goodput(self._cluster.runtime, source, target, self._cluster.places[target].address, seconds - IPERF3_MARGIN_S)
+            self._measured.setdefault("iperf3.goodput", []).append(value)
+        except (HarnessError, OSError) as error:       # its row is UNKNOWN then, and all the others stand
+            self.folder.event("iperf3-failed", error=str(error))
 
     def _snapshot(self, phase: str | None) -> None:
         order = {name: index for index, name in enumerate(self._cluster.places)}

@@ -12,6 +12,8 @@ from harness.topology import NAME, Topology
 
 RATE_PER_S_MAX = 1_000_000.0
 PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
+FILE_BYTES_MAX = 1 << 32
+COUNT_MAX = 1_000_000_000
 
 
 class Arrivals(StrEnum):
@@ -26,7 +28,8 @@ class Stream:
     """One stream of operations in an open model: due by the clock, never waiting for the previous answer.
 
     `target` names the one node that private messages go to (None: a seeded random one, never the source);
-    `sources` names who sends (empty: every node but the target, in seeded random order).
+    `sources` names who sends (empty: every node but the target, in seeded random order). `count` ends the stream after so
+    many operations: with a high rate it is a burst.
     """
 
     operation: Operation
@@ -36,23 +39,35 @@ class Stream:
     sources: tuple[str, ...] = ()
     arrivals: Arrivals = Arrivals.UNIFORM
     timeout_ms: int = 10_000
+    count: int | None = None
+
+    def planned_per_s(self, seconds: float) -> float:
+        """Operations a second over a phase of so many seconds."""
+        return self.rate_per_s if self.count is None else min(self.rate_per_s, self.count / seconds)
 
     def __post_init__(self) -> None:
         if not 0 < self.rate_per_s <= RATE_PER_S_MAX:
             raise BadFileError(f"rate_per_s: expected above 0 and at most {RATE_PER_S_MAX:,.0f}, found {self.rate_per_s}")
-        if not 0 <= self.payload_bytes <= PAYLOAD_BYTES_MAX:
-            raise BadFileError(f"payload_bytes: expected 0 to {PAYLOAD_BYTES_MAX:,}, found {self.payload_bytes}")
+        most = FILE_BYTES_MAX - 1 if self.operation is Operation.FILE_TRANSFER else PAYLOAD_BYTES_MAX
+        if not 0 <= self.payload_bytes <= most:
+            raise BadFileError(f"payload_bytes: expected 0 to {most:,}, found {self.payload_bytes}")
+        if self.count is not None and not 1 <= self.count <= COUNT_MAX:
+            raise BadFileError(f"count: expected 1 to {COUNT_MAX:,}, found {self.count}")
         if not 1 <= self.timeout_ms <= 600_000:
             raise BadFileError(f"timeout_ms: expected 1 to 600,000, found {self.timeout_ms}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A stretch of time that is judged by itself. `duration_s` None: until somebody stops the load."""
+    """A stretch of time that is judged by itself. `duration_s` None: until somebody stops the load.
+
+    `iperf3` names two nodes: iperf3 sends from the first to the second all the while, and says what their path carries.
+    """
 
     name: str
     duration_s: float | None
     streams: tuple[Stream, ...] = ()
+    iperf3: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -84,9 +99,22 @@ class Scenario:
             raise BadFileError("phases: only the last phase may have no duration_s")
         known = {node.name for node in self.topology.nodes}
         for phase in self.phases:
-            for stream in phase.streams:
-                for name in (*stream.sources, *((stream.target,) if stream.target else ())):
-                    if name not in known:
-                        raise BadFileError(
-                            f"phase {phase.name}: there is no node {name!r} in topology {self.topology.name!r}"
-                        )
+            named = [name for stream in phase.streams for name in (*stream.sources, *((stream.target,) if stream.target else ()))]
+            for name in (*named, *(phase.iperf3 or ())):
+                if name not in known:
+                    raise BadFileError(f"phase {phase.name}: there is no node {name!r} in topology {self.topology.name!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """Scenarios that are played one after another and answer for one budget together: a row is measured by the one it names."""
+
+    name: str
+    parts: tuple[Path, ...]
+    budget: Path
+
+    def __post_init__(self) -> None:
+        names = [part.stem for part in self.parts]
+        for name in names:
+            if names.count(name) > 1:
+                raise BadFileError(f"parts: {name!r} stands twice; every scenario is played once")

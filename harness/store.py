@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from harness import history, reading
@@ -156,6 +157,11 @@ def read(path: Path) -> History:
         samples=_table([path / "samples.arrow"], history.SAMPLES),
         journal=_journal(path, [node["name"] for node in nodes]),
         histograms=_histograms(path),
+        gauges=_gauges(path),
+        links=_links(path),
+        measurements=_measurements(path),
+        ready_s=facts.get("ready_s"),
+        name=facts["name"],
         planned_per_s=_planned(facts["load"].get("streams", [])),
         host=_table([path / "host.arrow"], history.HOST),
         cores=facts["host"]["cores"],
@@ -254,6 +260,31 @@ def _histograms(path: Path) -> dict[tuple[str, int, str], dict[int, int]]:
                 found[entry["phase"], entry["node"], operation] = gained
             before[entry["node"], operation] = now
     return found
+
+
+def _gauges(path: Path) -> dict[tuple[str, int, str], float]:
+    """What each node's health said at the end of each phase."""
+    found: dict[tuple[str, int, str], float] = {}
+    for line in _lines(path / "histograms.jsonl"):
+        entry = json.loads(line)
+        found |= {(entry["phase"], entry["node"], name): value for name, value in entry.get("gauges", {}).items()}
+    return found
+
+
+def _links(path: Path) -> frozenset[tuple[int, int]]:
+    """The topology's links as pairs of node indexes."""
+    with suppress(FileNotFoundError):
+        found = json.loads((path / "topology.json").read_text())
+        order = {node["name"]: index for index, node in enumerate(found["nodes"])}
+        return frozenset((order[a], order[b]) for a, b in found["links"])
+    return frozenset()
+
+
+def _measurements(path: Path) -> dict[str, npt.NDArray[np.float64]]:
+    """What a bench measured beside any cluster: name → values in the base unit of their kind."""
+    with suppress(FileNotFoundError):
+        return {name: np.array(values, np.float64) for name, values in json.loads((path / "measurements.json").read_text()).items()}
+    return {}
 
 
 def free_bytes(path: Path) -> int:

@@ -86,6 +86,7 @@ class Supervisor:
         self._recording: Recording | None = None
         self._run: Path | None = None
         self._stage = "starting"
+        self._ready_s: float | None = None
         topology = spec.topology
         self._runtime = runtime.named(spec.runtime)(label=spec.cluster, state=folder)
         self._fabric = Fabric(spec.cluster, topology.addresses)
@@ -133,7 +134,7 @@ class Supervisor:
                 facts={
                     "cluster": self._spec.cluster, "topology": self._spec.topology.name, "adapter": self._spec.topology.adapter,
                     "seed": seed, "load": dict(load), "runtime": {"name": self._spec.runtime, **self._runtime.facts()},
-                    "network": self._fabric.facts(), "nodes": self.cluster.rows(),
+                    "network": self._fabric.facts(), "nodes": self.cluster.rows(), "ready_s": self._ready_s,
                 },
             )
             return {"run": str(self._recording.folder.path), "t0_ns": self._recording.t0_ns}
@@ -192,7 +193,9 @@ class Supervisor:
             count, self._spec.runtime, capabilities.read_limits(), nodes_per_container=runtime.nodes_per_container(self._spec.runtime, count),
         )
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        begun = time.monotonic()
         self.cluster.up(channel.progress)
+        self._ready_s = time.monotonic() - begun
         self._stage = "up"
 
     def serve(self) -> None:

@@ -23,7 +23,7 @@ RANKS: list[set[str]] = [
     {"scenario", "history", "shapes", "stats"},
     {"ports", "reading", "resources"},
     {"kernel"},
-    {"check", "report", "runtime", "adapters", "fabric", "sample", "capabilities", "readiness", "store", "control"},
+    {"check", "report", "runtime", "adapters", "fabric", "sample", "capabilities", "readiness", "store", "control", "iperf3"},
     {"cluster", "play", "judging"},
     {"recording"},
     {"supervisor"},

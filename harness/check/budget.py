@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.budget import Row
+from harness.budget import COMPARISONS, Row
 from harness.check import host, metrics
 from harness.check.metrics import Floats, PerNode, Samples
 from harness.errors import BadFileError
@@ -36,7 +36,7 @@ def validate(rows: Sequence[Row]) -> None:
 def check(history: History, rows: Sequence[Row]) -> list[Finding]:
     """One finding a row, in the rows' order."""
     validate(rows)
-    return [_judge(history, row) for row in rows]
+    return [_judge(history, row) for row in rows if row.conditions.scenario in (None, history.name)]
 
 
 def _judge(history: History, row: Row) -> Finding:
@@ -56,7 +56,7 @@ def _judge(history: History, row: Row) -> Finding:
     if row.bound is None:
         return _finding(row, Answer.MEASURED, measured, "measured, not promised", value=row.in_unit(value))
     if row.holds(row.in_unit(value)):
-        return _finding(row, Answer.PASS, measured, "kept", value=row.in_unit(value))
+        return _finding(row, Answer.PASS, measured, f"kept{_stretch(row, value)}", value=row.in_unit(value))
     limited = _host_limited(history, row, phase)
     if limited:
         return _unknown(row, Cause.HOST_LIMITED, limited, measured)
@@ -146,6 +146,14 @@ def _busy(history: History, phase: PhaseWindow) -> str:
     """The host's own load in the phase, where it was sampled: what a reader wants to know of a run that fell short."""
     used = host.use(history, phase)
     return "" if used is None else f"; the host's {history.cores} cores were {used.busy:.0%} busy"
+
+
+def _stretch(row: Row, value: float) -> str:
+    """Whether the row's further aim was reached too; nothing where it has none."""
+    if row.stretch is None:
+        return ""
+    reached = "reached" if COMPARISONS[row.comparison](row.in_unit(value), row.stretch) else "not reached"
+    return f"; stretch {row.comparison} {row.stretch:,g}: {reached}"
 
 
 def _missed(row: Row, value: float) -> str:

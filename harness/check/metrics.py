@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from harness import history as h
 from harness import stats
+from harness.check import overlay
 from harness.history import History, PhaseWindow
 from harness.operation import Operation, Outcome
 
@@ -213,10 +214,106 @@ def _received(history: History, phase: PhaseWindow) -> PerNode:
     return PerNode(series={node: np.array([count / phase.seconds]) for node, count in enumerate(counts)}, seconds=phase.seconds)
 
 
+def _answered(history: History, phase: PhaseWindow, operation: Operation) -> npt.NDArray[np.bool_]:
+    chosen: npt.NDArray[np.bool_] = in_phase(history, phase, operation) & (history.column("outcome") == Outcome.OK)
+    return chosen
+
+
+def _stretch(history: History, phase: PhaseWindow) -> Samples:
+    chosen = _answered(history, phase, Operation.PRIVATE_MESSAGE) & (history.column("hops") > 0)
+    return Samples(values=overlay.stretch(history, chosen))
+
+
+def _relayed(history: History, phase: PhaseWindow) -> Samples:
+    chosen = _answered(history, phase, Operation.PRIVATE_MESSAGE) & (history.column("hops") > 0)
+    return Samples(values=(history.column("hops")[chosen] > 1).astype(np.float64))
+
+
+def _fanout(history: History, phase: PhaseWindow) -> Samples:
+    sources = history.column("source")[in_phase(history, phase, Operation.BROADCAST)]
+    return Samples(values=overlay.first_forwards(receivers(history, phase), sources, history.wire_ids))
+
+
+def _goodput(history: History, phase: PhaseWindow) -> Samples:
+    chosen = in_phase(history, phase, Operation.FILE_TRANSFER)
+    took_s = (history.column("done_ns") - history.column("intended_ns"))[chosen] / 1e9
+    size = history.column("payload_bytes")[chosen].astype(np.float64)
+    return Samples(values=np.where(history.column("outcome")[chosen] == Outcome.OK, size / np.maximum(took_s, 1e-9), 0.0))
+
+
+def _burst_ns(history: History, phase: PhaseWindow) -> tuple[float, int]:
+    """From the first intended time to the last arrival of the phase's private messages, and their number; inf where one failed."""
+    chosen = in_phase(history, phase, Operation.PRIVATE_MESSAGE)
+    count = int(chosen.sum())
+    if not count or (history.column("outcome")[chosen] != Outcome.OK).any():
+        return np.inf, count
+    return float(history.column("done_ns")[chosen].max() - history.column("intended_ns")[chosen].min()), count
+
+
+def _burst(history: History, phase: PhaseWindow) -> Samples:
+    took, count = _burst_ns(history, phase)
+    return Samples(values=np.array([took] if count else []))
+
+
+def _burst_each(history: History, phase: PhaseWindow) -> Samples:
+    took, count = _burst_ns(history, phase)
+    return Samples(values=np.array([took / count] if count else []))
+
+
+def _linearity(history: History, phase: PhaseWindow) -> Samples:
+    """Over this phase and those named alike before the last "-": the dearest time a message ÷ the cheapest, minus 1."""
+    family = phase.name.rpartition("-")[0]
+    each = [_burst_each(history, one).values for one in history.phases if one.name.rpartition("-")[0] == family]
+    if len(each) < 2 or any(not len(values) for values in each):
+        return Samples(values=np.empty(0))
+    times = np.concatenate(each)
+    return Samples(values=np.array([times.max() / times.min() - 1 if np.isfinite(times).all() else np.inf]))
+
+
+def _gauge_at_end(name: str) -> Callable[[History, PhaseWindow], PerNode]:
+    def take(history: History, phase: PhaseWindow) -> PerNode:
+        found = {node: value for (of, node, gauge), value in history.gauges.items() if of == phase.name and gauge == name}
+        return PerNode(series={node: np.array([value]) for node, value in found.items()})
+
+    return take
+
+
+def _measurement(name: str) -> Callable[[History, PhaseWindow], Samples]:
+    def take(history: History, phase: PhaseWindow) -> Samples:
+        del phase
+        return Samples(values=history.measurements.get(name, np.empty(0)))
+
+    return take
+
+
+def _of_iperf3(history: History, phase: PhaseWindow) -> PerNode:
+    reference = history.measurements.get("iperf3.goodput", np.empty(0))
+    rates = _rate("bytes_in")(history, phase)
+    found = {node: value / reference.mean() for node, value in rates.series.items()} if len(reference) else {}
+    return PerNode(series=found, seconds=rates.seconds)
+
+
+def _ready(history: History, phase: PhaseWindow) -> Samples:
+    del phase
+    return Samples(values=np.array([] if history.ready_s is None else [history.ready_s * 1e9]))
+
+
 METRICS: dict[str, Metric] = {
     "private_message.end_to_end": Metric(kind="time", take=_latency(Operation.PRIVATE_MESSAGE), sentence="from the intended time until the receiver had verified and decrypted it"),
     "private_message.delivered": Metric(kind="share", take=_share(Operation.PRIVATE_MESSAGE), sentence="share of private messages acknowledged by the receiver"),
     "private_message.received": Metric(kind="rate", take=_received, sentence="private messages a second that a node received, from its journal"),
+    "private_message.hops": Metric(kind="number", take=_hops(Operation.PRIVATE_MESSAGE), sentence="links that a private message passed"),
+    "private_message.stretch": Metric(kind="number", take=_stretch, sentence="links passed ÷ links of the shortest path in the topology"),
+    "private_message.relayed": Metric(kind="share", take=_relayed, sentence="share of private messages that passed more than one link"),
+    "private_message.burst": Metric(kind="time", take=_burst, sentence="from the first intended time until the last of all had arrived"),
+    "private_message.burst_each": Metric(kind="time", take=_burst_each, sentence="the burst's time ÷ its messages"),
+    "private_message.linearity": Metric(kind="share", take=_linearity, sentence="time a message in bursts of different sizes: dearest ÷ cheapest − 1"),
+    "broadcast.fanout": Metric(kind="number", take=_fanout, sentence="nodes that had a broadcast first from its source"),
+    "file_transfer.response": Metric(kind="time", take=_latency(Operation.FILE_TRANSFER), sentence="from the intended time until the receiver had verified the whole file"),
+    "file_transfer.goodput": Metric(kind="byte rate", take=_goodput, sentence="file bytes a second, from the intended time; 0 where it failed"),
+    "file_transfer.delivered": Metric(kind="share", take=_share(Operation.FILE_TRANSFER), sentence="share of files that arrived whole"),
+    "connect.response": Metric(kind="time", take=_latency(Operation.CONNECT), sentence="from the intended time until a new connection was authenticated"),
+    "connect.established": Metric(kind="share", take=_share(Operation.CONNECT), sentence="share of new connections that were authenticated"),
     "broadcast.propagation": Metric(kind="time", take=_propagation, sentence="from the intended time until the last of all nodes had it"),
     "broadcast.delivery": Metric(kind="time", take=_delivery, sentence="from the intended time until each receiver had it, a sample a receiver"),
     "broadcast.coverage": Metric(kind="share", take=_coverage, sentence="share of the other nodes whose journals show the broadcast"),
@@ -230,6 +327,12 @@ METRICS: dict[str, Metric] = {
     "node.create": Metric(kind="time", take=_node_time("create"), sentence="sign + encrypt, from the nodes' own histograms"),
     "node.verify": Metric(kind="time", take=_node_time("verify"), sentence="decrypt + verify, from the nodes' own histograms"),
     "node.handshake": Metric(kind="time", take=_node_time("handshake"), sentence="TLS handshakes, from the nodes' own histograms"),
+    "node.route": Metric(kind="time", take=_node_time("route"), sentence="finding the next hop, from the nodes' own histograms"),
+    "node.routes": Metric(kind="number", take=_gauge_at_end("routes"), sentence="entries of the routing table"),
+    "node.links": Metric(kind="number", take=_gauge_at_end("links"), sentence="authenticated links that stand"),
+    "iperf3.goodput": Metric(kind="byte rate", take=_measurement("iperf3.goodput"), sentence="what iperf3 carried between the two nodes that a phase names"),
+    "network.of_iperf3": Metric(kind="share", take=_of_iperf3, sentence="bytes a second in ÷ what iperf3 carried in the same run"),
+    "cluster.ready": Metric(kind="time", take=_ready, sentence="from the start of the cluster until every node was ready"),
     "pacer.lag": Metric(kind="time", take=_lag, sentence="how late the load generator sent, after the intended time"),
     "rss": Metric(kind="size", take=_gauge("rss_bytes"), sentence="resident memory of a node's process"),
     "cpu": Metric(kind="share", take=_cpu, sentence="share of one core over the phase: last − first of the process clock"),

@@ -67,7 +67,7 @@ class Master:
         gets = any(stream.operation is Operation.DHT_GET for phase in phases for stream in phase.streams)
         with Client.connect(self.cluster) as client:
             begun = client.begin(
-                **asked, phases=[{"name": phase.name, "duration_s": phase.duration_s} for phase in phases],
+                **asked, phases=[{"name": phase.name, "duration_s": phase.duration_s, "iperf3": phase.iperf3} for phase in phases],
                 load=_facts(phases, workers), start_in_s=START_WITH_GETS_IN_S if gets else START_IN_S,
             )
         self.plan = RunPlan(
@@ -240,7 +240,7 @@ def _facts(phases: tuple[Phase, ...], workers: list[str]) -> dict[str, Any]:
         "generator": f"locust {version('locust')}", "workers": len(workers), "pids": _pids(),
         "streams": [
             {
-                "phase": phase.name, "operation": stream.operation.word, "rate_per_s": stream.rate_per_s,
+                "phase": phase.name, "operation": stream.operation.word, "rate_per_s": stream.planned_per_s(phase.duration_s or 1.0), "count": stream.count,
                 "payload_bytes": stream.payload_bytes, "target": stream.target, "sources": list(stream.sources),
                 "arrivals": stream.arrivals.value, "timeout_ms": stream.timeout_ms,
             }

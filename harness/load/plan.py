@@ -85,4 +85,6 @@ def _phase(sent: Mapping[str, Any]) -> Phase:
         })
         for stream in sent["streams"]
     )
-    return Phase(name=sent["name"], duration_s=sent["duration_s"], streams=tuple(streams))
+    return Phase(
+        name=sent["name"], duration_s=sent["duration_s"], streams=tuple(streams), iperf3=tuple(sent["iperf3"]) if sent["iperf3"] else None,
+    )

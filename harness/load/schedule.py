@@ -20,6 +20,7 @@ from harness.stats import Integers
 
 CHUNK = 4096                                          # drawn at once; part of the seeded result, so it never changes
 NOBODY = -1
+TO_A_NODE = {Operation.PRIVATE_MESSAGE, Operation.DHT_LOOKUP, Operation.FILE_TRANSFER, Operation.CONNECT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +65,13 @@ def schedule(stream: Stream, nodes: tuple[str, ...], share: Share, start_ns: int
         ours = number % share.workers == share.worker
         if end_ns is not None:
             ours &= intended < end_ns
+        if stream.count is not None:
+            ours &= number < stream.count
         if ours.any():
             yield Due(
                 number=number[ours], intended_ns=intended[ours], source=source[ours], target=to[ours], draw=draw[ours]
             )
-        if end_ns is not None and intended[-1] >= end_ns:
+        if (end_ns is not None and intended[-1] >= end_ns) or (stream.count is not None and first + CHUNK >= stream.count):
             return
 
 
@@ -118,7 +121,7 @@ def _choose(
     source = sources[choices.integers(len(sources), size=CHUNK)]
     if target != NOBODY:
         return source, np.full(CHUNK, target)
-    if operation not in (Operation.PRIVATE_MESSAGE, Operation.DHT_LOOKUP):
+    if operation not in TO_A_NODE:
         return source, np.full(CHUNK, NOBODY)
     other = choices.integers(nodes - 1, size=CHUNK)
     return source, other + (other >= source)              # skips the source: every other node is as likely

@@ -142,7 +142,7 @@ class TrafficStream:
     def _flight(self, source: int, target: int, intended_ns: int) -> Flight:
         id_ = self._prefix + self._sequence.to_bytes(4, "little")
         self._sequence += 1
-        carries = self.operation in (Operation.PRIVATE_MESSAGE, Operation.BROADCAST, Operation.DHT_PUT)
+        carries = self.operation not in (Operation.DHT_GET, Operation.DHT_LOOKUP, Operation.CONNECT)
         return Flight(
             id_, self.operation, source, target, self._stream.payload_bytes if carries else 0, intended_ns,
             intended_ns + self._timeout_ns,
@@ -152,8 +152,10 @@ class TrafficStream:
         """Target and payload on the wire."""
         if self.operation is Operation.DHT_GET:
             return self._keys.pick(draw, flight.source), None
-        if self.operation is Operation.DHT_LOOKUP:
+        if self.operation in (Operation.DHT_LOOKUP, Operation.CONNECT):
             return self._wire_ids[flight.target], None
+        if self.operation is Operation.FILE_TRANSFER:
+            return self._wire_ids[flight.target], flight.payload_bytes.to_bytes(8, "little")
         payload = (flight.id + self._filler)[: flight.payload_bytes]
         if self.operation is Operation.DHT_PUT:
             flight.key = hashlib.sha256(flight.id).digest()
