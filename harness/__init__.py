@@ -17,10 +17,10 @@ __all__ = ["Client", "down", "judge", "run", "up"]
 
 if TYPE_CHECKING:
     from harness.control import Client
-    from harness.judging import judge
-    from harness.running import down, run, up
+    from harness.running import down, up
+    from harness.suite import judge, run
 
-_HOMES = {"Client": "control", "judge": "judging", "down": "running", "run": "running", "up": "running"}
+_HOMES = {"Client": "control", "judge": "suite", "down": "running", "run": "suite", "up": "running"}
 
 
 def __getattr__(name: str) -> Any:

@@ -36,6 +36,12 @@ class Judged:
         """The one-screen report."""
         return text.render(self.verdict, self.facts, str(self.run))
 
+    def write(self) -> None:
+        """Write verdict.json and the reports into the run folder. Raises StorageError."""
+        with translated(self.run):
+            (self.run / "verdict.json").write_text(json.dumps(self.as_json(), indent=1) + "\n")
+            (self.run / "summary.txt").write_text(text.to_text(self.report()))
+
     def as_json(self) -> dict[str, Any]:
         """What verdict.json holds (docs/run-folder.md)."""
         return {
@@ -56,7 +62,5 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     budget_check.validate(wanted)
     judged = Judged(run=run, verdict=check.judge(store.read(run), wanted), facts=store.metadata(run))
     if write and budget is None:
-        with translated(run):
-            (run / "verdict.json").write_text(json.dumps(judged.as_json(), indent=1) + "\n")
-            (run / "summary.txt").write_text(text.to_text(judged.report()))
+        judged.write()
     return judged

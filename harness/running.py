@@ -77,7 +77,7 @@ def run(
 ) -> Judged:
     """Play a scenario and judge it (the phases are in this file's docstring). The cluster is as before afterwards."""
     planned = reading.scenario(scenario)
-    _check(planned)
+    check(planned)
     name = state.cluster_name(cluster)
     ours = not state.is_alive(name)
     if ours:
@@ -92,7 +92,8 @@ def run(
     return judging.judge(folder)
 
 
-def _check(planned: Scenario) -> None:
+def check(planned: Scenario) -> None:
+    """Raise UsageError for what its system cannot do, BadFileError for a budget that cannot be measured."""
     can = adapters.named(planned.topology.adapter).operations
     for phase in planned.phases:
         if phase.duration_s is None:

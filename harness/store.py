@@ -32,26 +32,37 @@ JOURNAL_HEADER_BYTES = 64
 _JOURNAL_MAGIC = b"MESHJRNL"
 
 
+def new_folder(root: Path, name: str, now: datetime | None = None) -> Path:
+    """Make ``root/name/<time>``, numbered where there is one, and point ``root/latest`` at it. Raises StorageError."""
+    moment = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H-%M-%S")
+    path, number = root / name / moment, 1
+    with translated(path):
+        while path.exists():
+            number += 1
+            path = root / name / f"{moment}-{number}"
+        path.mkdir(parents=True)
+    point_latest(root, path)
+    return path
+
+
+def point_latest(root: Path, path: Path) -> None:
+    """Have ``root/latest`` mean that folder. Raises StorageError."""
+    with translated(path):
+        fresh = root / f".latest-{os.getpid()}"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(path.relative_to(root))
+        fresh.replace(root / "latest")
+
+
 class RunFolder:
     """One run while it is recorded. Every write that fails raises StorageError: a run with holes must not look whole."""
 
     def __init__(self, root: Path, scenario: str, now: datetime | None = None) -> None:
         """Make ``root/scenario/<time>`` and point ``root/latest`` at it."""
-        moment = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H-%M-%S")
-        self.path = root / scenario / moment
+        self.path = new_folder(root, scenario, now)
         with translated(self.path):
-            number = 1
-            while self.path.exists():
-                number += 1
-                self.path = root / scenario / f"{moment}-{number}"
-            (self.path / "journal").mkdir(parents=True)
-            (self.path / "load").mkdir()
-            (self.path / "logs").mkdir()
-            latest = root / "latest"
-            fresh = root / f".latest-{os.getpid()}"
-            fresh.unlink(missing_ok=True)
-            fresh.symlink_to(self.path.relative_to(root))
-            fresh.replace(latest)
+            for name in ("journal", "load", "logs"):
+                (self.path / name).mkdir()
             self._events = (self.path / "events.jsonl").open("a", buffering=1)
         self._lock = threading.Lock()
         self._streams: dict[str, pa.RecordBatchStreamWriter] = {}

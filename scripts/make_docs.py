@@ -70,7 +70,16 @@ target = "node-0"                # private messages: the one receiver; default a
 sources = ["node-1"]             # default: all but the target, in seeded random order
 arrivals = "uniform"             # {arrivals}
 timeout_ms = 10000               # no answer by then: UNKNOWN
+count = 1000                     # the stream ends after so many; with a high rate it is a burst
+
+[[phase]]                        # what a path carries by a tool that is not ours, beside the system under test
+name = "reference"
+duration_s = 8
+iperf3 = ["node-1", "node-2"]    # from the first to the second
 ```
+
+A **suite** is a file in the same folder with `parts = ["meshara-10", …]` and `budget`: its scenarios are played one after
+another and answer for one budget together; every row names the `scenario` that measures it.
 
 ## Budget
 
@@ -88,6 +97,8 @@ phase = "active"
 nodes = 10                       # condition: exactly so many nodes
 node = "node-0"                  # judged on this node; default: the worst of all
 received_per_s = 1000            # condition: `node` itself received at least so many messages a second (−1 %)
+scenario = "meshara-10"          # measured by this scenario; a run of another leaves the row out
+stretch = 20                     # a further aim, said beside the answer, never judged
 ```
 
 A condition that was not met, a phase that was not played, too few samples for the statistic: UNKNOWN, with the cause.

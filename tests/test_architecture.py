@@ -30,6 +30,7 @@ RANKS: list[set[str]] = [
     {"bootstrap"},
     {"launch"},
     {"running"},
+    {"suite"},
     {"load"},
     {"cli"},
     {"__main__"},
