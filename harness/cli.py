@@ -246,6 +246,7 @@ def completion(shell: str) -> None:
 
 def checked(file: Path) -> tuple[str, str]:
     """What kind of file it is and a sentence about it. Raises BadFileError."""
+    from harness import suite
     from harness.check import budget as budget_check
 
     try:
@@ -254,6 +255,10 @@ def checked(file: Path) -> tuple[str, str]:
         raise BadFileError(f"{file}: cannot be read: {error}") from None
     kind = CHECK_KINDS.get(file.resolve().parent.name) or guessed(text)
     if kind == "scenario":
+        planned = reading.suite(file)
+        if planned is not None:
+            suite.check(planned)
+            return "suite", f"{len(planned.parts)} scenarios"
         scenario = reading.scenario(file)
         if scenario.budget is not None:
             budget_check.validate(reading.budget(scenario.budget).rows)
@@ -270,6 +275,8 @@ def guessed(text: str) -> str:
     """The kind of a file outside the known folders, by its own words."""
     lines = {line.split("=")[0].strip() for line in text.splitlines()}
     if "[[phase]]" in lines:
+        return "scenario"
+    if "parts" in lines:
         return "scenario"
     return "budget" if "[[row]]" in lines else "topology"
 

@@ -54,6 +54,13 @@ def install() -> None:
         _signal_at_parents_death(signal.SIGTERM)
     events.init_command_line_parser.add_listener(options.add)
     events.init.add_listener(_init)
+    events.worker_report.add_listener(_complete)           # now: before the master's own listener
+
+
+def _complete(client_id: str, data: dict[str, Any]) -> None:
+    """A worker that is told to quit while it still starts reports without this key, and the master would break on it."""
+    del client_id
+    data.setdefault("user_classes_count", {})
 
 
 def _choose_port() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from harness import runtime as runtimes
 from harness.errors import HarnessError, NodeStartError, PermissionNeededError, UnavailableError
+from harness.kernel.proc import is_readable
 from harness.ports import Condition
 from harness.runtime import docker as runtime
 from harness.runtime import processes
@@ -91,7 +92,7 @@ def test_conditions_act_on_the_process_and_a_restart_enters_the_same_namespace(m
     assert all(not mask & SYS_ADMIN for mask in capabilities_of(again.pid).values())
     until(lambda: processes.log_of(place).read_text() == "up\nup\n")
     os.kill(again.pid, signal.SIGKILL)                   # a crash that the engine has not noticed yet
-    assert processes.has_ended(again.pidfd, 5)
+    assert is_readable(again.pidfd, 5)
     assert network_of(made.set_condition("node-0", Condition.RUNNING).pid) == os.fstat(place.namespace).st_ino
     assert sdk.api.inspect_container(again.container)["State"]["Running"]
 
@@ -128,7 +129,7 @@ def test_above_the_bound_nodes_share_containers_and_keep_their_own_namespaces(ma
         assert all(not mask & SYS_ADMIN for mask in capabilities_of(running.pid).values())
         until(lambda place=place: processes.log_of(place).read_text() == "up\n")
     made.set_condition("node-3", Condition.STOPPED)
-    assert not processes.has_ended(found["node-4"].pidfd)
+    assert not is_readable(found["node-4"].pidfd)
     again = made.set_condition("node-3", Condition.RUNNING)
     assert again.container == found["node-3"].container
     assert network_of(again.pid) == os.fstat(where[3].namespace).st_ino

@@ -16,6 +16,7 @@ import pytest
 from harness import runtime
 from harness.errors import HarnessError, NodeStartError, UnavailableError, UsageError
 from harness.kernel import namespaces
+from harness.kernel.proc import is_readable
 from harness.ports import Condition, Place, Process, Running
 from harness.runtime import processes
 from harness.runtime.netns import NetnsRuntime
@@ -154,7 +155,7 @@ def test_conditions_are_true_of_the_process_and_a_restart_stays_in_the_namespace
     until(lambda: state_of(first.pid) == "S")
     netns.set_condition("node-0", Condition.PAUSED)
     netns.set_condition("node-0", Condition.STOPPED)
-    assert processes.has_ended(first.pidfd)
+    assert is_readable(first.pidfd)
     with pytest.raises(UnavailableError, match="node-0 has ended and cannot be paused"):
         netns.set_condition("node-0", Condition.PAUSED)
     again = netns.set_condition("node-0", Condition.RUNNING)
@@ -162,7 +163,7 @@ def test_conditions_are_true_of_the_process_and_a_restart_stays_in_the_namespace
     assert again.pid != first.pid
     assert inode(f"/proc/{again.pid}/ns/net") == os.fstat(place.namespace).st_ino
     os.kill(again.pid, signal.SIGKILL)                   # a crash, not a condition of ours
-    assert processes.has_ended(again.pidfd, 5)
+    assert is_readable(again.pidfd, 5)
     assert netns.set_condition("node-0", Condition.RUNNING) is not None
 
 
@@ -173,7 +174,7 @@ def test_a_node_that_ignores_sigterm_is_killed_within_its_grace(netns, places, c
     until(lambda: processes.log_of(place).read_text() == "deaf\n")
     began = time.monotonic()
     netns.set_condition("node-0", Condition.STOPPED)
-    assert processes.has_ended(running.pidfd)
+    assert is_readable(running.pidfd)
     assert processes.TERMINATE_GRACE_S <= time.monotonic() - began < processes.TERMINATE_GRACE_S + 3
 
 
@@ -196,7 +197,7 @@ def test_a_zygote_that_dies_fails_what_is_under_way_and_ends_what_it_started(net
     living = start(netns, [(made[0], process(command))])["node-0"]
     with pytest.raises(UnavailableError, match=r"(?s)node-1.*zygote has ended.*the zygote fell over"):
         start(netns, [(made[1], process(command, "die"))])
-    assert processes.has_ended(living.pidfd, 5)
+    assert is_readable(living.pidfd, 5)
     with pytest.raises(UnavailableError, match="zygote has ended"):
         netns.set_condition("node-0", Condition.RUNNING)
 
