@@ -42,7 +42,7 @@ JOURNAL = np.dtype([
     ("kind", "u1"), ("outcome", "u1"), ("hops", "<u2"), ("size", "<u4"), ("id", "V16"), ("at_ns", "<i8"), ("peer", "<u8"),
     ("node", "<u2"),
 ])
-SENT, DELIVERED, STARTED, RECEIVED, DUPLICATE, FORWARDED, STORED, ANSWERED, DROPPED = range(1, 10)
+SENT, DELIVERED, STARTED, RECEIVED, DUPLICATE, FORWARDED, STORED, ANSWERED, DROPPED, RELAYED = range(1, 11)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

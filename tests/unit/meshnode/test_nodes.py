@@ -15,8 +15,9 @@ from pathlib import Path
 import msgpack
 import pytest
 from meshnode.identity import Authority, Identity
+from meshnode.private import Private
 from meshnode.tls import Channel, Contexts
-from meshnode.wire import Message, Type, encode, frame, sign
+from meshnode.wire import Dropped, Message, Type, encode, frame, sign, verify
 from unit.meshnode.kit import (
     BROADCAST,
     FAILED,
@@ -56,17 +57,46 @@ def test_a_private_message_is_stamped_by_its_receiver_and_journalled_on_both_sid
     assert line[1].control.call("histograms")["verify"]["count"] == 1
 
 
-def test_a_node_without_a_link_is_found_and_dialled(line: list[Node]) -> None:
-    assert line[0].control.do(PRIVATE, line[3].id, b"far")[0] == OK
-    assert line[3].id in {peer["id"] for peer in line[0].control.call("peers")}
+def test_a_message_is_relayed_along_the_line_and_its_receipt_comes_back(line: list[Node]) -> None:
+    journals = [node.begin() for node in line]
+    begun_ns = time.monotonic_ns()
+    outcome, done_ns, detail = line[0].control.do(PRIVATE, line[3].id, b"far")
+    assert (outcome, detail) == (OK, {"hops": 3})
+    kinds = [[record.kind for record in read_journal(path) if record.kind in {1, 2, 10} and record.at_ns > begun_ns] for path in journals]
+    assert kinds == [[1], [10], [10], [2]]
+    delivered = [record for record in read_journal(journals[3]) if record.kind == 2][-1]
+    assert (delivered.peer, delivered.size, delivered.hops, delivered.at_ns) == (line[0].id[:8], 3, 3, done_ns)
+    assert line[0].health()["links"] == 1                      # nobody dialled
+    assert [node.health()["counters"]["messages_relayed"] for node in line] == [0, 1, 1, 0]
+    assert line[0].control.call("histograms")["route"]["count"] >= 1
+    assert line[0].control.do(PRIVATE, line[3].id, b"again")[2] == {"hops": 3}
 
 
-def test_both_ends_dialling_at_once_leaves_one_link(line: list[Node]) -> None:
-    operations = [(line[1], line[3]), (line[3], line[1])]
-    started = [(a.control, a.control.start(PRIVATE, b.id, b"x")) for a, b in operations for _ in range(5)]
-    assert [control.outcome(identifier)[0] for control, identifier in started] == [OK] * 10
-    for a, b in operations:
-        assert [peer["id"] for peer in a.control.call("peers")].count(b.id) == 1
+def test_a_relay_cannot_read_or_change_a_message(line: list[Node]) -> None:
+    """What a relay sees is sealed for the receiver; one changed byte and nobody takes it."""
+    sender, receiver, relay = (Identity.load(line[index].directory) for index in (0, 3, 1))
+    message = Private(sender, 0).seal(bytes(16), receiver.node_id, b"secret", time.time_ns())
+    assert b"secret" not in encode(message)
+    with pytest.raises(Dropped):
+        Private(relay, 0).open(message)
+    for changed in (message._replace(payload=message.payload[:-1] + b"x"), message._replace(target=relay.node_id), message._replace(source=relay.node_id)):
+        with pytest.raises(Dropped):
+            verify(changed)
+    verify(message._replace(hops=7, ttl=3))                    # what relays count is not signed
+
+
+def test_without_a_relay_both_ends_dial_at_once_and_one_link_is_left(tmp_path: Path) -> None:
+    """0 – 1 – 2, and 1 is killed: nobody knows a route, the DHT still knows the addresses."""
+    nodes = make_nodes(tmp_path, 3, [(0, 1), (1, 2)])
+    with running(nodes):
+        a, relay, b = nodes
+        assert a.control.do(PRIVATE, b.id, b"relayed")[2] == {"hops": 2}
+        relay.kill()
+        wait_until(lambda: a.health()["links"] == b.health()["links"] == 0, "the relay's links gone")
+        started = [(one.control, one.control.start(PRIVATE, other.id, b"x")) for one, other in ((a, b), (b, a)) for _ in range(5)]
+        assert [control.outcome(identifier)[::2] for control, identifier in started] == [(OK, {"hops": 1})] * 10
+        for one, other in ((a, b), (b, a)):
+            assert [peer["id"] for peer in one.control.call("peers")].count(other.id) == 1
 
 
 def test_messages_that_cannot_be_sent_have_certainly_failed(line: list[Node]) -> None:
@@ -284,7 +314,8 @@ def test_bad_frames_of_an_authenticated_peer_are_counted_by_reason(line: list[No
         encode(hello),
         b"\xff\xff",  # malformed
         encode(private),  # bad signature: none
-        encode(sign(private._replace(target=mallory.node_id), eve)),  # not for us
+        encode(sign(private._replace(target=mallory.node_id), eve)),  # no route: it may pass no further link
+        encode(Message(Type.I_HAVE, bytes(16), eve.node_id, mallory.node_id)),  # not for us
         encode(sign(private, eve)),  # bad signature: cannot be decrypted
         encode(sign(broadcast, mallory)),  # replayed: too old
         encode(sign(broadcast, eve)),  # bad signature … but too old first: replayed
@@ -292,7 +323,7 @@ def test_bad_frames_of_an_authenticated_peer_are_counted_by_reason(line: list[No
         encode(Message(99, bytes(16), eve.node_id, node.id)),  # malformed
     ]
     stranger.say(b"".join(map(frame, frames)) + b"\xff\xff\xff\xff")  # and an oversized one ends it
-    expected = {"malformed": 5, "bad_signature": 3, "not_for_us": 1, "replayed": 2, "oversized": 1}
+    expected = {"malformed": 5, "bad_signature": 3, "not_for_us": 1, "no_route": 1, "replayed": 2, "oversized": 1}
 
     def counted() -> bool:
         counters = node.health()["counters"]

@@ -31,7 +31,8 @@ class Options:
     k: int = 20
     alpha: int = 3
     max_message_bytes: int = 1 << 20
-    max_connections: int = 1000
+    max_connections: int = 2000
+    routes: int = 0  # destinations that nobody is, for a routing table of a large network's size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,7 @@ def _options(table: "_Table") -> Options:
         alpha=table.number("alpha", 1, 100, default.alpha),
         max_message_bytes=table.number("max_message_bytes", 1, 1 << 28, default.max_message_bytes),
         max_connections=table.number("max_connections", 1, 1_000_000, default.max_connections),
+        routes=table.number("routes", 0, 1_000_000, default.routes),
     )
     table.finish()
     return options

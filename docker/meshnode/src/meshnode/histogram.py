@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-OPERATIONS = ("create", "verify", "handshake", "dht_lookup", "dht_rpc", "broadcast_forward")
+OPERATIONS = ("create", "verify", "route", "handshake", "dht_lookup", "dht_rpc", "broadcast_forward")
 
 
 def bucket_index(value_ns: int) -> int:

@@ -12,6 +12,7 @@ COUNTERS = (
     *(drop.value for drop in Drop),
     "messages_in",
     "messages_out",
+    "messages_relayed",
     "broadcasts_in",
     "broadcasts_forwarded",
     "broadcasts_duplicate",

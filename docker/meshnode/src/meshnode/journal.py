@@ -22,6 +22,7 @@ class Kind(enum.IntEnum):
     DHT_STORED = 7
     DHT_ANSWERED = 8
     DROPPED = 9
+    PRIVATE_RELAYED = 10
 
 
 def header(node_id: bytes) -> bytes:

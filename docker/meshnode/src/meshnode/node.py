@@ -16,6 +16,7 @@ from meshnode.broadcasting import Broadcasting
 from meshnode.config import Config
 from meshnode.control import Client, Control, ControlError
 from meshnode.dht import Finished
+from meshnode.discovery import Discovery
 from meshnode.identity import Identity
 from meshnode.instruments import Instruments, log
 from meshnode.link import Link
@@ -80,9 +81,13 @@ class Node:
             pulse=self._pulse,
             max_message_bytes=config.options.max_message_bytes,
         )
-        self._messaging = self._operations.messaging = Messaging(
+        self._discovery = Discovery(
+            identity=self._identity, links=self._links, instruments=self._instruments, pulse=self._pulse
+        )
+        self._messaging = self._operations.messaging = self._discovery.seeker = Messaging(
             identity=self._identity,
             links=self._links,
+            discovery=self._discovery,
             instruments=self._instruments,
             find=self._overlay.find,
             finish=self._operations.finish,
@@ -95,12 +100,16 @@ class Node:
         frames: dict[int, Callable[[Link, Message], None]] = {
             Type.PRIVATE: self._messaging.arrived,
             Type.BROADCAST: self._broadcasting.arrived,
+            Type.RECEIPT: self._messaging.receipt,
+            Type.ROUTE_REQUEST: self._discovery.requested,
+            Type.ROUTE_REPLY: self._discovery.replied,
         }
         payloads: dict[int, Callable[[Link, bytes], None]] = {
             Type.HELLO: self._links.hello,
             Type.ACKNOWLEDGE: self._messaging.acknowledged,
             Type.I_HAVE: self._broadcasting.i_have,
             Type.I_WANT: self._broadcasting.i_want,
+            Type.ROUTE_ERROR: self._discovery.broken,
         }
         return frames, payloads
 
@@ -117,6 +126,7 @@ class Node:
         self._advance("listening")
         for neighbour in self._config.links:
             self._overlay.add_contact(neighbour.id, neighbour.address, neighbour.port)
+        self._discovery.routes.fill(self._config.options.routes, [link.id for link in self._config.links])
         self._links.dial_neighbours()
         for neighbour in self._links.expected():
             self._overlay.knock(neighbour.id, neighbour.address, neighbour.port)
@@ -305,6 +315,7 @@ class Node:
             "links_wanted": len(self._config.links),
             "contacts": len(dht.contacts),
             "dht_values": dht.values,
+            "routes": len(self._discovery.routes.entries),
             "restarts": self._restarts,
             "counters": self._instruments.counters
             | {"dht_requests_in": self._overlay.requests_in, "dht_requests_out": self._overlay.requests_out},

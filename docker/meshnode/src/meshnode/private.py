@@ -21,8 +21,25 @@ from meshnode.identity import Identity
 from meshnode.wire import ID_BYTES, Drop, Dropped, Message, Type, sign
 
 NONCE_BYTES = 12
+TTL = 32
 MAX_PEERS = 4096  # keys kept; more peers than this and all are derived anew
+REMEMBERED_STAMPS = 256  # of one sender: how far relays may change the order of its messages
 RESTART_TOLERANCE_NS = 30 * 10**9
+
+
+class _Stamps:
+    """The last stamps of one sender; nothing at or below `floor_ns` is news."""
+
+    def __init__(self, floor_ns: int) -> None:
+        self.floor_ns = floor_ns
+        self.recent: dict[int, None] = {}
+
+    def add(self, stamp_ns: int) -> None:
+        self.recent[stamp_ns] = None
+        if len(self.recent) > REMEMBERED_STAMPS:
+            oldest_ns = next(iter(self.recent))
+            del self.recent[oldest_ns]
+            self.floor_ns = max(self.floor_ns, oldest_ns)
 
 
 class Private:
@@ -35,7 +52,7 @@ class Private:
         self._salt = os.urandom(4)
         self._last_sent_ns = 0
         self._floor_ns = started_ns - RESTART_TOLERANCE_NS
-        self._last_received_ns: dict[bytes, int] = {}
+        self._received: dict[bytes, _Stamps] = {}
 
     def seal(self, message_id: bytes, target: bytes, payload: bytes, now_ns: int) -> Message:
         """A signed message that only `target` can read. Raises ValueError where `target` is no usable public key."""
@@ -45,17 +62,21 @@ class Private:
         sealed = crypto_aead_chacha20poly1305_ietf_encrypt(
             payload, message_id + source + target, nonce, self._key(source, target, target)
         )
-        return sign(Message(Type.PRIVATE, message_id, source, target, stamp_ns, payload=nonce + sealed), self._identity)
+        return sign(
+            Message(Type.PRIVATE, message_id, source, target, stamp_ns, ttl=TTL, hops=1, payload=nonce + sealed), self._identity
+        )
 
     def open(self, message: Message) -> bytes:
         """The payload of a verified message to this node. Raises Dropped.
 
-        A sender's stamps strictly increase and a link keeps their order, so one number a sender tells every replay. What was
-        stamped long before this process started is refused too: it may have been received before.
+        No sender uses a stamp twice, and paths of relays change their order by little: the last stamps of a sender tell every
+        replay. What was stamped long before this process started is refused too: it may have been received before.
         """
-        last_ns = self._last_received_ns.get(message.source, self._floor_ns)
-        if message.timestamp_ns <= last_ns:
-            raise Dropped(Drop.REPLAYED, "not newer than what came before it")
+        stamps = self._received.get(message.source)
+        if stamps is None:
+            stamps = self._received[message.source] = _Stamps(self._floor_ns)
+        if message.timestamp_ns <= stamps.floor_ns or message.timestamp_ns in stamps.recent:
+            raise Dropped(Drop.REPLAYED, "received before, or older than what is remembered")
         nonce, sealed = message.payload[:NONCE_BYTES], message.payload[NONCE_BYTES:]
         try:
             payload = crypto_aead_chacha20poly1305_ietf_decrypt(
@@ -66,7 +87,7 @@ class Private:
             )
         except (CryptoError, ValueError, TypeError) as error:
             raise Dropped(Drop.BAD_SIGNATURE, f"cannot be decrypted: {error}") from error
-        self._last_received_ns[message.source] = message.timestamp_ns
+        stamps.add(message.timestamp_ns)
         return payload
 
     def _key(self, sender: bytes, receiver: bytes, peer: bytes) -> bytes:

@@ -39,6 +39,10 @@ class Type(enum.IntEnum):
     BROADCAST = 4
     I_HAVE = 5
     I_WANT = 6
+    ROUTE_REQUEST = 7
+    ROUTE_REPLY = 8
+    ROUTE_ERROR = 9
+    RECEIPT = 10
     DHT = 32
 
 
@@ -51,6 +55,7 @@ class Drop(enum.StrEnum):
     BAD_SIGNATURE = "dropped_bad_signature"
     NOT_FOR_US = "dropped_not_for_us"
     UNKNOWN_VERSION = "dropped_unknown_version"
+    NO_ROUTE = "dropped_no_route"
 
 
 class Dropped(Exception):  # noqa: N818 - a verdict on input, not a fault of the program
