@@ -20,7 +20,7 @@ import msgpack
 from meshnode.identity import Authority
 from meshnode.journal import HEADER_BYTES, RECORD
 
-PRIVATE, BROADCAST, PUT, GET, LOOKUP = range(1, 6)
+PRIVATE, BROADCAST, PUT, GET, LOOKUP, FILE, CONNECT = range(1, 8)
 OK, FAILED, UNKNOWN = range(3)
 
 

@@ -20,7 +20,9 @@ from meshnode.tls import Channel, Contexts
 from meshnode.wire import Dropped, Message, Type, encode, frame, sign, verify
 from unit.meshnode.kit import (
     BROADCAST,
+    CONNECT,
     FAILED,
+    FILE,
     GET,
     LOOKUP,
     OK,
@@ -97,6 +99,47 @@ def test_without_a_relay_both_ends_dial_at_once_and_one_link_is_left(tmp_path: P
         assert [control.outcome(identifier)[::2] for control, identifier in started] == [(OK, {"hops": 1})] * 10
         for one, other in ((a, b), (b, a)):
             assert [peer["id"] for peer in one.control.call("peers")].count(other.id) == 1
+
+
+def test_a_file_arrives_whole_and_nothing_of_it_stays(line: list[Node]) -> None:
+    journal = line[2].begin()
+    size = 5_000_001
+    outcome, done_ns, detail = line[1].control.do(FILE, line[2].id, size.to_bytes(8, "little"), 60_000)
+    assert (outcome, detail) == (OK, {"hops": 1, "size": size})
+    record = next(record for record in read_journal(journal) if record.kind == 11)
+    assert (record.size, record.peer, record.at_ns) == (size, line[1].id[:8], done_ns)
+    assert list((line[2].directory / "files").iterdir()) == []
+    assert line[1].control.do(FILE, line[2].id, bytes(8))[0] == FAILED
+
+
+def test_a_file_goes_on_where_a_killed_receiver_had_it(tmp_path: Path) -> None:
+    nodes = make_nodes(tmp_path, 2, [(0, 1)])
+    with running(nodes):
+        sender, receiver = nodes
+        identifier = sender.control.start(FILE, receiver.id, (400_000_000).to_bytes(8, "little"), 120_000)
+        folder = receiver.directory / "files"
+        listed = wait_until(lambda: next(folder.glob("*.have"), None), "the list of chunks")
+        wait_until(lambda: listed.stat().st_size > 100 * 36, "a hundred chunks")
+        receiver.kill()
+        had, all_chunks = listed.stat().st_size // 36, -(-400_000_000 // (256 * 1024))
+        assert 100 < had < all_chunks
+        receiver.disconnect()
+        receiver.start()
+        assert sender.control.outcome(identifier)[0] == OK
+        assert receiver.health()["counters"]["file_chunks_in"] == all_chunks - had
+        assert list(folder.iterdir()) == []
+
+
+def test_a_fresh_connection_is_authenticated_and_leaves_no_link(line: list[Node]) -> None:
+    line[0].begin()
+    line[3].begin()
+    links = [node.health()["links"] for node in line]
+    outcome, _, detail = line[0].control.do(CONNECT, line[3].id)      # its address is the DHT's
+    assert (outcome, detail) == (OK, {"hops": 1})
+    for node in (line[0], line[3]):
+        wait_until(lambda node=node: node.control.call("histograms")["handshake"]["count"] == 1, "the handshake in both histograms")
+    assert [node.health()["links"] for node in line] == links
+    assert line[0].control.do(CONNECT, Identity.from_seed(os.urandom(32)).node_id)[0] == FAILED
 
 
 def test_messages_that_cannot_be_sent_have_certainly_failed(line: list[Node]) -> None:

@@ -13,6 +13,7 @@ COUNTERS = (
     "messages_in",
     "messages_out",
     "messages_relayed",
+    "file_chunks_in",
     "broadcasts_in",
     "broadcasts_forwarded",
     "broadcasts_duplicate",

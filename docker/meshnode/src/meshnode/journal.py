@@ -23,6 +23,7 @@ class Kind(enum.IntEnum):
     DHT_ANSWERED = 8
     DROPPED = 9
     PRIVATE_RELAYED = 10
+    FILE_DELIVERED = 11
 
 
 def header(node_id: bytes) -> bytes:

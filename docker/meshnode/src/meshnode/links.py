@@ -168,11 +168,8 @@ class Links:
         stream = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         loop = asyncio.get_running_loop()
         try:
-            stream.setblocking(False)
-            stream.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-            stream.bind((self._config.address, 0))
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await _connected(loop, stream, (address, port))
+                await connect(loop, stream, self._config.address, (address, port))
             await loop.create_connection(lambda: self._make(peer_id), sock=stream)
         except OSError as error:  # TimeoutError is one
             stream.close()
@@ -309,8 +306,11 @@ class Links:
             self._sweep_later()
 
 
-async def _connected(loop: asyncio.AbstractEventLoop, stream: socket.socket, address: tuple[str, int]) -> None:
-    """Connect; the loop's own sock_connect starts four threads to resolve what is no name. Raises OSError."""
+async def connect(loop: asyncio.AbstractEventLoop, stream: socket.socket, own_address: str, address: tuple[str, int]) -> None:
+    """Connect from `own_address`; the loop's own sock_connect starts four threads to resolve what is no name. Raises OSError."""
+    stream.setblocking(False)
+    stream.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+    stream.bind((own_address, 0))
     error = stream.connect_ex(address)
     if error == errno.EINPROGRESS:
         writable = loop.create_future()

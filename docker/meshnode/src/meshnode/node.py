@@ -13,10 +13,11 @@ import uvloop
 
 from meshnode import state
 from meshnode.broadcasting import Broadcasting
-from meshnode.config import Config
+from meshnode.config import Config, Neighbour
 from meshnode.control import Client, Control, ControlError
-from meshnode.dht import Finished
+from meshnode.dht import Contact, Finished
 from meshnode.discovery import Discovery
+from meshnode.files import Files
 from meshnode.identity import Identity
 from meshnode.instruments import Instruments, log
 from meshnode.link import Link
@@ -25,6 +26,7 @@ from meshnode.messaging import Messaging
 from meshnode.notify import Notifier
 from meshnode.operations import Operations
 from meshnode.overlay import Overlay
+from meshnode.probe import Probe
 from meshnode.pulse import Pulse
 from meshnode.tls import Contexts
 from meshnode.wire import Drop, Dropped, Message, Type, decode
@@ -53,7 +55,7 @@ class Node:
         self._notifier = Notifier(config.name)
         self._stop = asyncio.Event()
         self._control = Control(config.directory / "control.sock", self, self._pulse.soon)
-        contexts = Contexts(config.directory)
+        contexts = self._contexts = Contexts(config.directory)
         self._links = Links(
             config=config,
             node_id=self._identity.node_id,
@@ -80,6 +82,7 @@ class Node:
             overlay=self._overlay,
             pulse=self._pulse,
             max_message_bytes=config.options.max_message_bytes,
+            probe=self._probe,
         )
         self._discovery = Discovery(
             identity=self._identity, links=self._links, instruments=self._instruments, pulse=self._pulse
@@ -92,6 +95,10 @@ class Node:
             find=self._overlay.find,
             finish=self._operations.finish,
             soon=self._pulse.soon,
+        )
+        self._files = self._operations.files = Files(
+            node_id=self._identity.node_id, folder=config.directory / "files", links=self._links,
+            instruments=self._instruments, find=self._overlay.find, finish=self._operations.finish,
         )
         self._frames, self._payloads = self._dispatch()
 
@@ -110,6 +117,12 @@ class Node:
             Type.I_HAVE: self._broadcasting.i_have,
             Type.I_WANT: self._broadcasting.i_want,
             Type.ROUTE_ERROR: self._discovery.broken,
+            Type.FILE_OFFER: self._files.offered,
+            Type.FILE_WANT: self._files.wanted,
+            Type.FILE_CHUNK: self._files.chunk,
+            Type.FILE_GOT: self._files.got,
+            Type.FILE_END: self._files.ended,
+            Type.FILE_DONE: self._files.done,
         }
         return frames, payloads
 
@@ -140,6 +153,7 @@ class Node:
         self._save()
         self._end_of_turn()
         await self._links.close()
+        self._files.close()
         self._overlay.close()
         self._control.close()
         try:
@@ -220,6 +234,7 @@ class Node:
             self._overlay.add_contact(link.peer_id, link.address, link.port)
         self._broadcasting.link_up(link)
         self._messaging.link_up(link)
+        self._files.link_up(link)
         self._check_linked()
 
     def link_down(self, link: Link, *, was_replaced: bool) -> None:
@@ -227,6 +242,7 @@ class Node:
         if not was_replaced:
             self._broadcasting.link_down(link)
         self._messaging.link_down(link)
+        self._files.link_down(link)
 
     def link_refused(self, error: Exception) -> None:
         """A peer did not authenticate or broke the framing."""
@@ -238,6 +254,7 @@ class Node:
     def dial_failed(self, peer_id: bytes, error: str) -> None:
         """A dial ended without a link."""
         self._messaging.dial_failed(peer_id, error)
+        self._files.dial_failed(peer_id, error)
 
     def handshake_took(self, duration_ns: int) -> None:
         """From TCP to the proven peer."""
@@ -278,6 +295,22 @@ class Node:
             act(link, message.payload)
         except ValueError as error:
             raise Dropped(Drop.MALFORMED, str(error)) from error
+
+    def _probe(self, target: bytes, ended: Callable[[str | None], None]) -> None:
+        """Make a fresh connection to a node, by its neighbour's address or the one that the DHT knows."""
+        probe = Probe(self._contexts, target, self.handshake_took, ended)
+
+        def found(where: Neighbour | Contact | None) -> None:
+            if where is None:
+                ended("the DHT knows no node of this id")
+            else:
+                probe.start(self._config.address, where.address, where.port)
+
+        neighbour = self._links.neighbour(target)
+        if neighbour is not None:
+            found(neighbour)
+        else:
+            self._overlay.find(target, found)
 
     # control.Handler
 

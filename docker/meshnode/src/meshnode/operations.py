@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from meshnode.broadcasting import Broadcasting
 from meshnode.control import Client, ControlError
 from meshnode.dht import Finished
+from meshnode.files import MAX_FILE_BYTES, Files
 from meshnode.identity import Identity
 from meshnode.messaging import Messaging, Outcome
 from meshnode.overlay import Overlay
@@ -15,7 +16,9 @@ from meshnode.pulse import Pulse
 from meshnode.wheel import Wheel
 from meshnode.wire import ID_BYTES, NODE_ID_BYTES
 
-PRIVATE_MESSAGE, BROADCAST, DHT_PUT, DHT_GET, DHT_LOOKUP = range(1, 6)
+PRIVATE_MESSAGE, BROADCAST, DHT_PUT, DHT_GET, DHT_LOOKUP, FILE_TRANSFER, CONNECT = range(1, 8)
+TO_A_NODE = {PRIVATE_MESSAGE, FILE_TRANSFER, CONNECT}
+SIZE_BYTES = 8  # a FILE_TRANSFER's payload: the file's size, little-endian
 WITH_VALUE = "value"
 MAX_TIMEOUT_MS = 3_600_000
 _TIMEOUT_SLOT_NS = 50 * 10**6
@@ -38,13 +41,16 @@ class _Pending:
 
 
 class Operations:
-    """The operations under way. Its `messaging` is set once, right after building: the two need each other."""
+    """The operations under way. Its `messaging` and `files` are set once, right after building: they need each other."""
 
     messaging: Messaging
+    files: Files
 
     def __init__(
-        self, *, identity: Identity, broadcasting: Broadcasting, overlay: Overlay, pulse: Pulse, max_message_bytes: int
+        self, *, identity: Identity, broadcasting: Broadcasting, overlay: Overlay, pulse: Pulse, max_message_bytes: int,
+        probe: Callable[[bytes, Callable[[str | None], None]], None],
     ) -> None:
+        self._probe = probe
         self._node_id = identity.node_id
         self._broadcasting = broadcasting
         self._overlay = overlay
@@ -59,6 +65,8 @@ class Operations:
             DHT_PUT: self._dht_put,
             DHT_GET: self._dht_get,
             DHT_LOOKUP: self._dht_lookup,
+            FILE_TRANSFER: self._file_transfer,
+            CONNECT: self._connect,
         }
 
     def start(self, client: Client, rows: list[Any]) -> None:
@@ -84,8 +92,10 @@ class Operations:
     def _refusal(self, row: _Row) -> str | None:
         if row.id in self._pending:
             return "an operation of this id is under way"
-        if row.operation == PRIVATE_MESSAGE and row.target == self._node_id:
-            return "a node sends no message to itself"
+        if row.operation in TO_A_NODE and row.target == self._node_id:
+            return "a node sends nothing to itself"
+        if row.operation == FILE_TRANSFER and not 0 < int.from_bytes(row.payload, "little") <= MAX_FILE_BYTES:
+            return f"a file has 1 to {MAX_FILE_BYTES} bytes"
         if row.operation in {PRIVATE_MESSAGE, BROADCAST} and len(row.payload) > self._max_message_bytes:
             return f"a message has at most {self._max_message_bytes} bytes, this one {len(row.payload)}"
         return None
@@ -105,6 +115,8 @@ class Operations:
                 continue
             outcome = Outcome.UNKNOWN
             if pending.operation == PRIVATE_MESSAGE and self.messaging.time_out(operation_id, pending.target or b""):
+                outcome = Outcome.FAILED
+            if pending.operation == FILE_TRANSFER and self.files.time_out(operation_id):
                 outcome = Outcome.FAILED
             if pending.number is not None:
                 self._overlay.cancel(pending.number)
@@ -156,6 +168,20 @@ class Operations:
         pending.number = self._overlay.lookup(row.target or b"", finished)
 
 
+    def _file_transfer(self, row: _Row, pending: _Pending) -> None:
+        del pending
+        self.files.send(row.id, row.target or b"", int.from_bytes(row.payload, "little"))
+
+    def _connect(self, row: _Row, pending: _Pending) -> None:
+        del pending
+
+        def ended(error: str | None) -> None:
+            detail = {"hops": 1} if error is None else {"error": error}
+            self.finish(row.id, Outcome.OK if error is None else Outcome.FAILED, time.monotonic_ns(), detail)
+
+        self._probe(row.target or b"", ended)
+
+
 def _check(row: Any) -> _Row:
     """A row with fields of the right kinds. Raises ControlError."""
     match row:
@@ -165,8 +191,8 @@ def _check(row: Any) -> _Row:
             raise ControlError("an operation is [id, operation, target, payload, timeout_ms]")
     if len(checked.id) != ID_BYTES:
         raise ControlError(f"an operation's id has {ID_BYTES} bytes, this one {len(checked.id)}")
-    if not PRIVATE_MESSAGE <= checked.operation <= DHT_LOOKUP:
-        raise ControlError(f"operations are {PRIVATE_MESSAGE} to {DHT_LOOKUP}, not {checked.operation}")
+    if not PRIVATE_MESSAGE <= checked.operation <= CONNECT:
+        raise ControlError(f"operations are {PRIVATE_MESSAGE} to {CONNECT}, not {checked.operation}")
     if not 0 < checked.timeout_ms <= MAX_TIMEOUT_MS:
         raise ControlError(f"timeout_ms is 1 to {MAX_TIMEOUT_MS}, not {checked.timeout_ms}")
     if checked.operation == BROADCAST:
@@ -176,4 +202,6 @@ def _check(row: Any) -> _Row:
         raise ControlError(f"operation {checked.operation} needs a target of {NODE_ID_BYTES} bytes")
     if checked.operation <= DHT_PUT and not isinstance(checked.payload, bytes):
         raise ControlError(f"operation {checked.operation} needs a payload of bytes")
+    if checked.operation == FILE_TRANSFER and (not isinstance(checked.payload, bytes) or len(checked.payload) != SIZE_BYTES):
+        raise ControlError(f"a file transfer's payload is the size, {SIZE_BYTES} bytes")
     return checked

@@ -43,6 +43,12 @@ class Type(enum.IntEnum):
     ROUTE_REPLY = 8
     ROUTE_ERROR = 9
     RECEIPT = 10
+    FILE_OFFER = 11
+    FILE_WANT = 12
+    FILE_CHUNK = 13
+    FILE_GOT = 14
+    FILE_END = 15
+    FILE_DONE = 16
     DHT = 32
 
 
