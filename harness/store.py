@@ -29,6 +29,7 @@ from harness.operation import Operation
 
 VERSION = 1
 JOURNAL_HEADER_BYTES = 64
+LATE_NS = 250_000_000               # a player's own lateness, which is no property of the run
 _JOURNAL_MAGIC = b"MESHJRNL"
 
 
@@ -200,12 +201,18 @@ def _lines(path: Path) -> list[str]:
 
 def _phases(events: list[Mapping[str, Any]]) -> tuple[PhaseWindow, ...]:
     begun = [event for event in events if event["event"] == "phase"]
-    ends = [event["at_ns"] for event in begun[1:]]
+    begins = [_begin_ns(event) for event in begun]
     closing = [event["at_ns"] for event in events if event["event"] == "phases-over"] or [max((e["at_ns"] for e in events), default=0)]
     return tuple(
-        PhaseWindow(name=event["phase"], begin_ns=event["at_ns"], end_ns=max(end, event["at_ns"]))
-        for event, end in zip(begun, [*ends, closing[0]], strict=True)
+        PhaseWindow(name=event["phase"], begin_ns=begin, end_ns=max(end, begin))
+        for event, begin, end in zip(begun, begins, [*begins[1:], closing[0]], strict=True)
     )
+
+
+def _begin_ns(event: Mapping[str, Any]) -> int:
+    """When a phase began: as planned, for the load keeps to that by the clock; as executed where the player was really late."""
+    executed, planned = int(event["at_ns"]), int(event.get("planned_ns", event["at_ns"]))
+    return planned if 0 <= executed - planned < LATE_NS else executed
 
 
 def _table(files: list[Path], schema: pa.Schema) -> pa.Table:

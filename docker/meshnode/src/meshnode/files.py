@@ -21,13 +21,14 @@ from meshnode.journal import Kind
 from meshnode.link import Link
 from meshnode.links import Links
 from meshnode.messaging import Finish, Outcome, between_ends
+from meshnode.pulse import Pulse
 from meshnode.wire import ID_BYTES, Type
 
 CHUNK_BYTES = 256 * 1024
 WINDOW = 32  # chunks under way to one receiver
 MAX_FILE_BYTES = 1 << 32
 MAX_INCOMING = 16  # unfinished files; the oldest goes first
-HASH_BYTES = 32
+AGAIN_NS = 500_000_000  # until a receiver that is gone is dialled again
 OFFER = struct.Struct(">16sQI")  # id, size, chunk size
 CHUNK = struct.Struct(">16sI32s")  # id, index, hash; then the bytes
 GOT = struct.Struct(">16sI")
@@ -138,8 +139,9 @@ class Files:
 
     def __init__(
         self, *, node_id: bytes, folder: Path, links: Links, instruments: Instruments,
-        find: Callable[[bytes, Callable[[Contact | None], None]], None], finish: Finish,
+        pulse: Pulse, find: Callable[[bytes, Callable[[Contact | None], None]], None], finish: Finish,
     ) -> None:
+        self._pulse = pulse
         self._node_id, self._folder, self._links, self._instruments = node_id, folder, links, instruments
         self._find, self._finish = find, finish
         self._outgoing: dict[bytes, Outgoing] = {}
@@ -173,11 +175,18 @@ class Files:
             self._reach(outgoing.target)
 
     def dial_failed(self, peer_id: bytes, error: str) -> None:
-        """No link comes about."""
-        for outgoing in [one for one in self._outgoing.values() if one.target == peer_id and one.link is None]:
-            del self._outgoing[outgoing.id]
-            outcome = Outcome.UNKNOWN if outgoing.hashes else Outcome.FAILED
-            self._finish(outgoing.id, outcome, time.monotonic_ns(), {"error": error})
+        """No link comes about: what had begun is tried again until its time is over, the rest was certainly not sent."""
+        stuck = [one for one in self._outgoing.values() if one.target == peer_id and one.link is None]
+        for outgoing in stuck:
+            if not outgoing.hashes:
+                del self._outgoing[outgoing.id]
+                self._finish(outgoing.id, Outcome.FAILED, time.monotonic_ns(), {"error": error})
+        if any(outgoing.hashes for outgoing in stuck):
+            self._pulse.at(time.monotonic_ns() + AGAIN_NS, lambda: self._reach_again(peer_id))
+
+    def _reach_again(self, target: bytes) -> None:
+        if any(one.target == target and one.link is None for one in self._outgoing.values()):
+            self._reach(target)
 
     def _reach(self, target: bytes) -> None:
         neighbour = self._links.neighbour(target)

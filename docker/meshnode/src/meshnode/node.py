@@ -98,7 +98,7 @@ class Node:
         )
         self._files = self._operations.files = Files(
             node_id=self._identity.node_id, folder=config.directory / "files", links=self._links,
-            instruments=self._instruments, find=self._overlay.find, finish=self._operations.finish,
+            instruments=self._instruments, pulse=self._pulse, find=self._overlay.find, finish=self._operations.finish,
         )
         self._frames, self._payloads = self._dispatch()
 
