@@ -19,7 +19,8 @@ from rich.table import Table
 import harness
 from harness import reading, resources, state
 from harness.control import Client
-from harness.errors import BadFileError, HarnessError, InterruptedByUserError, UsageError
+from harness.errors import BadFileError, HarnessError, InterruptedByUserError, StorageError, UsageError
+from harness.report import FORMATS
 
 F = TypeVar("F", bound=Callable[..., Any])
 STAGES = {"wire": "wiring namespaces", "start": "starting nodes", "ready": "nodes ready", "load": "load, seconds"}
@@ -134,10 +135,23 @@ def run(scenario: str, cluster: str, runtime: str, runs: Path, workers: int, *, 
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path), default=Path("runs/latest"))
 @click.option("--budget", help="Judge by another budget: a file, or the name of a shipped one. Writes nothing.")
+@click.option("--format", "format_", type=click.Choice(["text", "json", *FORMATS]), default="text", show_default=True, help="How to tell it.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write there instead of to standard output.")
 @json_option
-def judge(run: Path, budget: str | None, *, as_json: bool) -> None:
+def judge(run: Path, budget: str | None, format_: str, output: Path | None, *, as_json: bool) -> None:
     """Judge a run folder (default: the latest); the same verdict comes out anywhere, later."""
-    tell(harness.judge(run, resources.find(budget, "budgets") if budget else None), as_json=as_json)
+    judged = harness.judge(run, resources.find(budget, "budgets") if budget else None)
+    if (format_, output) == ("text", None):
+        tell(judged, as_json=as_json)
+    said = judged.rendered("json" if as_json else format_)
+    if output is None:
+        click.echo(said, nl=False)
+    else:
+        try:
+            output.write_text(said)
+        except OSError as error:
+            raise StorageError(f"{output}: cannot be written: {error.strerror}") from error
+    sys.exit(judged.exit_code)
 
 
 @main.command(name="exec", context_settings={"ignore_unknown_options": True})

@@ -12,7 +12,8 @@ from rich.console import Group
 
 from harness import check, reading, store
 from harness.check import budget as budget_check
-from harness.report import text
+from harness.history import History
+from harness.report import FORMATS, render, text
 from harness.store import translated
 from harness.verdict import Verdict
 
@@ -26,6 +27,7 @@ class Judged:
     run: Path
     verdict: Verdict
     facts: Mapping[str, Any]
+    history: History | None = None      # None: of several runs (a suite)
 
     @property
     def exit_code(self) -> int:
@@ -41,6 +43,16 @@ class Judged:
         with translated(self.run):
             (self.run / "verdict.json").write_text(json.dumps(self.as_json(), indent=1) + "\n")
             (self.run / "summary.txt").write_text(text.to_text(self.report()))
+            for name, (_, file) in FORMATS.items():
+                (self.run / file).write_text(self.rendered(name))
+
+    def rendered(self, format_: str) -> str:
+        """The verdict in one of report.FORMATS, or as ``text`` or ``json``. Raises UsageError for another."""
+        if format_ == "text":
+            return text.to_text(self.report())
+        if format_ == "json":
+            return json.dumps(self.as_json(), indent=1) + "\n"
+        return render(format_, self.verdict, self.facts, str(self.run), self.history)
 
     def as_json(self) -> dict[str, Any]:
         """What verdict.json holds (docs/run-folder.md)."""
@@ -60,7 +72,8 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     rows = (reading.budget(budget) if budget else store.budget(run))
     wanted = rows.rows if rows else ()
     budget_check.validate(wanted)
-    judged = Judged(run=run, verdict=check.judge(store.read(run), wanted), facts=store.metadata(run))
+    history = store.read(run)
+    judged = Judged(run=run, verdict=check.judge(history, wanted), facts=store.metadata(run), history=history)
     if write and budget is None:
         judged.write()
     return judged

@@ -13,9 +13,9 @@ import uvloop
 
 from meshnode import state
 from meshnode.broadcasting import Broadcasting
-from meshnode.config import Config, Neighbour
+from meshnode.config import Config
 from meshnode.control import Client, Control, ControlError
-from meshnode.dht import Contact, Finished
+from meshnode.dht import Finished
 from meshnode.discovery import Discovery
 from meshnode.files import Files
 from meshnode.identity import Identity
@@ -26,7 +26,7 @@ from meshnode.messaging import Messaging
 from meshnode.notify import Notifier
 from meshnode.operations import Operations
 from meshnode.overlay import Overlay
-from meshnode.probe import Probe
+from meshnode.probe import Prober
 from meshnode.pulse import Pulse
 from meshnode.tls import Contexts
 from meshnode.wire import Drop, Dropped, Message, Type, decode
@@ -55,46 +55,31 @@ class Node:
         self._notifier = Notifier(config.name)
         self._stop = asyncio.Event()
         self._control = Control(config.directory / "control.sock", self, self._pulse.soon)
-        contexts = self._contexts = Contexts(config.directory)
+        contexts = Contexts(config.directory)
         self._links = Links(
-            config=config,
-            node_id=self._identity.node_id,
-            contexts=contexts,
-            pulse=self._pulse,
-            handler=self,
-            rng=self._rng,
+            config=config, node_id=self._identity.node_id, contexts=contexts, pulse=self._pulse, handler=self, rng=self._rng
         )
         self._overlay = Overlay(
             config=config, identity=self._identity, instruments=self._instruments, pulse=self._pulse, rng=self._rng,
             knocked=self._links.knocked,
         )
         self._broadcasting = Broadcasting(
-            identity=self._identity,
-            fanout=config.options.fanout,
-            links=self._links,
-            instruments=self._instruments,
-            pulse=self._pulse,
-            rng=self._rng,
+            identity=self._identity, fanout=config.options.fanout, links=self._links, instruments=self._instruments,
+            pulse=self._pulse, rng=self._rng,
+        )
+        prober = Prober(
+            config=config, contexts=contexts, links=self._links, find=self._overlay.find, handshake_took=self.handshake_took
         )
         self._operations = Operations(
-            identity=self._identity,
-            broadcasting=self._broadcasting,
-            overlay=self._overlay,
-            pulse=self._pulse,
-            max_message_bytes=config.options.max_message_bytes,
-            probe=self._probe,
+            identity=self._identity, broadcasting=self._broadcasting, overlay=self._overlay, pulse=self._pulse,
+            max_message_bytes=config.options.max_message_bytes, probe=prober.probe,
         )
         self._discovery = Discovery(
             identity=self._identity, links=self._links, instruments=self._instruments, pulse=self._pulse
         )
         self._messaging = self._operations.messaging = self._discovery.seeker = Messaging(
-            identity=self._identity,
-            links=self._links,
-            discovery=self._discovery,
-            instruments=self._instruments,
-            find=self._overlay.find,
-            finish=self._operations.finish,
-            soon=self._pulse.soon,
+            identity=self._identity, links=self._links, discovery=self._discovery, instruments=self._instruments,
+            find=self._overlay.find, finish=self._operations.finish, soon=self._pulse.soon,
         )
         self._files = self._operations.files = Files(
             node_id=self._identity.node_id, folder=config.directory / "files", links=self._links,
@@ -295,22 +280,6 @@ class Node:
             act(link, message.payload)
         except ValueError as error:
             raise Dropped(Drop.MALFORMED, str(error)) from error
-
-    def _probe(self, target: bytes, ended: Callable[[str | None], None]) -> None:
-        """Make a fresh connection to a node, by its neighbour's address or the one that the DHT knows."""
-        probe = Probe(self._contexts, target, self.handshake_took, ended)
-
-        def found(where: Neighbour | Contact | None) -> None:
-            if where is None:
-                ended("the DHT knows no node of this id")
-            else:
-                probe.start(self._config.address, where.address, where.port)
-
-        neighbour = self._links.neighbour(target)
-        if neighbour is not None:
-            found(neighbour)
-        else:
-            self._overlay.find(target, found)
 
     # control.Handler
 

@@ -5,8 +5,10 @@ import socket
 import time
 from collections.abc import Callable
 
+from meshnode.config import Config, Neighbour
+from meshnode.dht import Contact
 from meshnode.link import Link
-from meshnode.links import CONNECT_TIMEOUT_S, connect
+from meshnode.links import CONNECT_TIMEOUT_S, Links, connect
 from meshnode.tls import Contexts
 
 MAX_FRAME_BYTES = 4096  # a HELLO is all that comes
@@ -74,3 +76,30 @@ class Probe:
 
     def gathered(self, link: Link) -> None:
         """Nothing is sent here."""
+
+
+class Prober:
+    """Probes of one node: to a neighbour's address, or the one that the DHT knows."""
+
+    def __init__(
+        self, *, config: Config, contexts: Contexts, links: Links,
+        find: Callable[[bytes, Callable[[Contact | None], None]], None], handshake_took: Callable[[int], None],
+    ) -> None:
+        self._config, self._contexts, self._links = config, contexts, links
+        self._find, self._handshake_took = find, handshake_took
+
+    def probe(self, target: bytes, ended: Ended) -> None:
+        """Connect afresh; `ended` is called once."""
+
+        def found(where: Neighbour | Contact | None) -> None:
+            if where is None:
+                ended("the DHT knows no node of this id")
+            else:
+                probe = Probe(self._contexts, target, self._handshake_took, ended)
+                probe.start(self._config.address, where.address, where.port)
+
+        neighbour = self._links.neighbour(target)
+        if neighbour is not None:
+            found(neighbour)
+        else:
+            self._find(target, found)
