@@ -29,6 +29,7 @@ class Cause(StrEnum):
     CONDITIONS = "conditions not met"
     LOAD_NOT_DELIVERED = "load not delivered"
     FAULT_NOT_PROVEN = "fault not proven"
+    UNSTABLE = "unstable"
     HOST_LIMITED = "host limited"
     CHECKER_BROKE = "the checker broke"
 

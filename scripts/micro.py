@@ -1,84 +1,86 @@
-"""Micro benchmarks of what a meshnode does for a message; run by pyperf inside the node's image (bench_micro.py starts it).
+"""Micro benchmarks of what a meshnode does for a message; pyperf runs this inside the node's image (bench_micro.py starts it).
 
-Values are times of one operation. Everything is meshnode's own code or the library call that it makes.
+Values are times of one operation. Everything is meshnode's own code, or the library call that it makes.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import random
-import tempfile
-import time
-from pathlib import Path
+import timeit
+from collections.abc import Callable
+from typing import Any
 
 import pyperf
 from blake3 import blake3
 from meshnode.base_pb2 import BaseMessage
-from meshnode.identity import Authority, Identity
+from meshnode.identity import Identity
 from meshnode.private import Private
-from meshnode.routing import Routes
+from meshnode.routing import Candidate, Routes, select
 from meshnode.wire import Message, Type, decode, encode, validate
 from nacl.bindings import crypto_aead_chacha20poly1305_ietf_encrypt, crypto_scalarmult, crypto_sign, crypto_sign_open
 
 ROUTES = 100_000
 SIZES = (1_024, 10_240, 102_400, 1_024_000)
+A, B = Identity.from_seed(b"a" * 32), Identity.from_seed(b"b" * 32)
 
 
-def identities() -> tuple[Identity, Identity]:
-    """Two nodes of one authority."""
-    with tempfile.TemporaryDirectory() as folder:
-        authority = Authority.load_or_create(Path(folder) / "ca")
-        for name in ("a", "b"):
-            (Path(folder) / name).mkdir()
-            authority.issue(Path(folder) / name, name)
-        return Identity.load(Path(folder) / "a"), Identity.load(Path(folder) / "b")
-
-
-def crypto(runner: pyperf.Runner, a: Identity, b: Identity) -> None:
-    """The primitives, on 1 KB where a size matters."""
+def crypto(runner: pyperf.Runner) -> None:
+    """The primitives, on 1 KB where a size matters, and a whole private message of several sizes."""
     data, key, nonce = os.urandom(1024), os.urandom(32), os.urandom(12)
-    signed = crypto_sign(data, a.secret_key)
-    runner.bench_func("ed25519_sign", crypto_sign, data, a.secret_key)
-    runner.bench_func("ed25519_verify", crypto_sign_open, signed, a.node_id)
+    runner.bench_func("ed25519_sign", crypto_sign, data, A.secret_key)
+    runner.bench_func("ed25519_verify", crypto_sign_open, crypto_sign(data, A.secret_key), A.node_id)
     runner.bench_func("x25519", crypto_scalarmult, key, crypto_scalarmult(os.urandom(32), b"\x09" + bytes(31)))
     runner.bench_func("chacha20poly1305_1k", crypto_aead_chacha20poly1305_ietf_encrypt, data, b"", nonce, key)
     runner.bench_func("blake3_1k", lambda: blake3(data).digest())
-    sender = Private(a, time.time_ns())
+    sender = Private(A, 0)
     for size in SIZES:
-        payload, id_ = os.urandom(size), os.urandom(16)
-        runner.bench_func(f"encrypt_{size}", lambda payload=payload, id_=id_: encode(sender.seal(id_, b.node_id, payload, 0)))
+        runner.bench_func(f"encrypt_{size}", functools.partial(seal, sender, os.urandom(size)))
 
 
-def messages(runner: pyperf.Runner, a: Identity, b: Identity) -> None:
+def seal(sender: Private, payload: bytes) -> bytes:
+    """What a sender does for one message: encrypt, sign, serialize."""
+    return encode(sender.seal(bytes(16), B.node_id, payload, 0))
+
+
+def messages(runner: pyperf.Runner) -> None:
     """The wire format: a BaseMessage that carries 1 KB."""
-    message = Message(Type.PRIVATE, os.urandom(16), a.node_id, b.node_id, time.time_ns(), 8, 1, os.urandom(1024), os.urandom(64))
+    message = Message(Type.PRIVATE, os.urandom(16), A.node_id, B.node_id, 1, 8, 1, os.urandom(1024), os.urandom(64))
     data = encode(message)
-    wire = BaseMessage.FromString(data)
-    runner.bench_func("serialize_1k", wire.SerializeToString)
+    runner.bench_func("serialize_1k", BaseMessage.FromString(data).SerializeToString)
     runner.bench_func("deserialize_1k", BaseMessage.FromString, data)
     runner.bench_func("validate_1k", validate, decode(data))
 
 
-def routing(runner: pyperf.Runner) -> None:
-    """The routing table, with 100,000 entries."""
+@functools.cache
+def table() -> tuple[Routes, bytes, bytes]:
+    """A routing table of 100,000 entries, one of its destinations, and a next hop; made only in the process that times it."""
     chance = random.Random(1)
-    known = [chance.randbytes(32) for _ in range(ROUTES)]
-    routes = Routes(ROUTES + 1)
-    for destination in known:
-        routes.learn(destination, chance.randbytes(32), 3, 0)
-    wanted = known[ROUTES // 2]
-    runner.timeit("routing_lookup", "table[wanted]", globals={"table": routes.entries, "wanted": wanted})
-    runner.timeit("routing_lookup_as_forwarding", "find(wanted, 0)", globals={"find": routes.find, "wanted": wanted})
-    runner.timeit("routing_insert", "learn(wanted, hop, 2, 0)", globals={"learn": routes.learn, "wanted": wanted, "hop": chance.randbytes(32)})
-    hops = [chance.randbytes(32) for _ in range(10)]
-    for number, hop in enumerate(hops):
-        routes.learn(known[0], hop, 10 - number, 0)
-    runner.timeit("routing_selection", "select(candidates, up)", globals={"select": routes.select, "candidates": [(hop, n) for n, hop in enumerate(hops)], "up": set(hops)})
+    routes = Routes()
+    for _ in range(ROUTES):
+        routes.learn(chance.randbytes(32), chance.randbytes(32), 3, 0)
+    wanted = list(routes.entries)[ROUTES // 2]
+    return routes, wanted, chance.randbytes(32)
+
+
+def timed(statement: str, names: Callable[[], dict[str, Any]]) -> Callable[[int], float]:
+    """Seconds of so many executions of a statement."""
+    return lambda loops: timeit.Timer(statement, globals=names()).timeit(loops)
+
+
+def routing(runner: pyperf.Runner) -> None:
+    """The routing table: the bare get, finding a way as forwarding does it, learning one, choosing among ten."""
+    ten = [Candidate(hops, bytes([hops]) * 32, 0) for hops in range(10)]
+    up = {ten[-1].next_hop: "link"}.get                       # the last of ten: the dearest choice
+    runner.bench_time_func("routing_lookup", timed("entries[wanted]", lambda: {"entries": table()[0].entries, "wanted": table()[1]}))
+    runner.bench_time_func("routing_find", timed("find(wanted, up)", lambda: {"find": table()[0].find, "wanted": table()[1], "up": lambda _: 1}))
+    runner.bench_time_func("routing_insert", timed("learn(wanted, hop, 2, 0)", lambda: {"learn": table()[0].learn, "wanted": table()[1], "hop": table()[2]}))
+    runner.bench_time_func("routing_selection", timed("select(ten, up)", lambda: {"select": select, "ten": ten, "up": up}))
 
 
 if __name__ == "__main__":
-    made = identities()
     pyperf_runner = pyperf.Runner()
-    crypto(pyperf_runner, *made)
-    messages(pyperf_runner, *made)
+    crypto(pyperf_runner)
+    messages(pyperf_runner)
     routing(pyperf_runner)

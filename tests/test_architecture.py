@@ -30,7 +30,7 @@ RANKS: list[set[str]] = [
     {"bootstrap"},
     {"launch"},
     {"running"},
-    {"suite"},
+    {"suite", "bench"},
     {"load"},
     {"cli"},
     {"__main__"},

@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.budget import COMPARISONS, Row
 from harness.check import host, metrics
+from harness.check.measurements import SPREAD_MAX
 from harness.check.metrics import Floats, PerNode, Samples
 from harness.errors import BadFileError
 from harness.history import History, PhaseWindow
@@ -49,10 +50,13 @@ def _judge(history: History, row: Row) -> Finding:
     if unmet is not None:
         return unmet
     try:
-        value, at = _statistic(metrics.METRICS[row.metric].take(history, phase), history, row)
+        taken = metrics.METRICS[row.metric].take(history, phase)
+        value, at = _statistic(taken, history, row)
     except _TooFewError as few:
         return _unknown(row, few.cause, str(few))
     measured = f"{_number(row.in_unit(value))} {row.unit}".removesuffix(" 1") + at
+    if row.metric.startswith("micro.") and isinstance(taken, Samples) and _spread(taken.values) >= SPREAD_MAX:
+        return _unknown(row, Cause.UNSTABLE, f"its values differ by ± {_spread(taken.values):.0%}, {SPREAD_MAX:.0%} is the most that is judged", measured)
     if row.bound is None:
         return _finding(row, Answer.MEASURED, measured, "measured, not promised", value=row.in_unit(value))
     if row.holds(row.in_unit(value)):
@@ -154,6 +158,11 @@ def _stretch(row: Row, value: float) -> str:
         return ""
     reached = "reached" if COMPARISONS[row.comparison](row.in_unit(value), row.stretch) else "not reached"
     return f"; stretch {row.comparison} {row.stretch:,g}: {reached}"
+
+
+def _spread(values: Floats) -> float:
+    """Standard deviation ÷ mean; 0 of a single value."""
+    return float(values.std(ddof=1) / values.mean()) if len(values) > 1 else 0.0
 
 
 def _missed(row: Row, value: float) -> str:

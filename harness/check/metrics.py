@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from harness import history as h
 from harness import stats
 from harness.check import overlay
+from harness.check.measurements import MEASUREMENTS
 from harness.history import History, PhaseWindow
 from harness.operation import Operation, Outcome
 
@@ -330,7 +331,6 @@ METRICS: dict[str, Metric] = {
     "node.route": Metric(kind="time", take=_node_time("route"), sentence="finding the next hop, from the nodes' own histograms"),
     "node.routes": Metric(kind="number", take=_gauge_at_end("routes"), sentence="entries of the routing table"),
     "node.links": Metric(kind="number", take=_gauge_at_end("links"), sentence="authenticated links that stand"),
-    "iperf3.goodput": Metric(kind="byte rate", take=_measurement("iperf3.goodput"), sentence="what iperf3 carried between the two nodes that a phase names"),
     "network.of_iperf3": Metric(kind="share", take=_of_iperf3, sentence="bytes a second in ÷ what iperf3 carried in the same run"),
     "cluster.ready": Metric(kind="time", take=_ready, sentence="from the start of the cluster until every node was ready"),
     "pacer.lag": Metric(kind="time", take=_lag, sentence="how late the load generator sent, after the intended time"),
@@ -342,4 +342,5 @@ METRICS: dict[str, Metric] = {
     "network": Metric(kind="byte rate", take=_rate("bytes_in", "bytes_out"), sentence="bytes a second in and out on the data plane, over the phase"),
     "network.in": Metric(kind="byte rate", take=_rate("bytes_in"), sentence="bytes a second in"),
     "network.out": Metric(kind="byte rate", take=_rate("bytes_out"), sentence="bytes a second out"),
+    **{name: Metric(kind=kind, take=_measurement(name), sentence=sentence) for name, (kind, sentence) in MEASUREMENTS.items()},
 }

@@ -121,6 +121,12 @@ def decode(data: bytes) -> Message:
         wire.payload,
         wire.signature,
     )
+    validate(message)
+    return message
+
+
+def validate(message: Message) -> None:
+    """Raises Dropped unless every field has its right length."""
     if (
         len(message.id) != ID_BYTES
         or len(message.source) != NODE_ID_BYTES
@@ -128,7 +134,6 @@ def decode(data: bytes) -> Message:
         or len(message.signature) not in {0, SIGNATURE_BYTES}
     ):
         raise Dropped(Drop.MALFORMED, "a field has a wrong length")
-    return message
 
 
 def signing_input(message: Message) -> bytes:

@@ -1,0 +1,52 @@
+"""`make bench-project`: what the project promises of itself, measured in a fresh checkout: wheel, clean set-up, full tests."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from harness import bench, resources
+
+ROOT = Path(__file__).parent.parent
+
+
+def timed(argv: list[str], where: Path) -> tuple[float, int]:
+    """Nanoseconds and exit code of a command in a folder."""
+    begun_ns = time.monotonic_ns()
+    print(f"bench-project: {' '.join(argv)}", file=sys.stderr, flush=True)
+    with tempfile.TemporaryFile() as output:
+        code = subprocess.run(argv, cwd=where, stdout=output, stderr=output, check=False).returncode
+        if code:
+            output.seek(0)
+            print(output.read().decode(errors="replace")[-2000:], file=sys.stderr)
+    return float(time.monotonic_ns() - begun_ns), code
+
+
+def main() -> int:
+    """Measure, record, judge. What failed is not measured, and its row UNKNOWN."""
+    begun_ns = time.monotonic_ns()
+    found: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        checkout = Path(folder) / "checkout"
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(checkout)], check=True)
+        for name, target in (("project.setup", "setup"), ("project.tests", "test")):
+            took_ns, code = timed(["make", target], checkout)
+            if code == 0:
+                found[name] = [took_ns]
+        if timed(["make", "wheel"], checkout)[1] == 0:
+            found["project.wheel"] = [float(next(checkout.glob("dist/p2p_harness-*.whl")).stat().st_size)]
+    micro = ROOT / "runs" / "micro"
+    if micro.is_dir():
+        newest = max(micro.iterdir(), key=lambda one: one.name)
+        found["micro.variance"] = json.loads((newest / "measurements.json").read_text())["micro.variance"]
+    judged = bench.record("project", found, budget=resources.find("project", "budgets"), runs=Path("runs"), begun_ns=begun_ns, runtime={"name": "host"})
+    print(judged.rendered("text"), end="")
+    return judged.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""A planted fault in each group of rows turns them red, and a sound node keeps the same rows: the verdict sees what it is for."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from cluster_helpers import TEN, Desk
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+SABOTAGE = Path(__file__).parent.parent / "sabotage"
+STREAMS = {
+    "message": "[[phase.stream]]\noperation = 'private_message'\ntarget = 'node-0'\nrate_per_s = {rate}\n",
+    "broadcast": "[[phase.stream]]\noperation = 'broadcast'\nrate_per_s = {rate}\n",
+    "nothing": "",
+}
+ROW = "[[row]]\nname = '{name}'\nmetric = '{metric}'\nstatistic = '{statistic}'\ncomparison = '{comparison}'\nbound = {bound}\nunit = '{unit}'\nphase = 'load'\n"
+# kind → load, its rate, seconds, rows of budgets/meshara.toml (name, metric, statistic, comparison, bound, unit)
+CASES = {
+    "Sleeps": ("message", 20, 8, [
+        ("message verification p50", "node.verify", "p50", "<", 1, "ms"), ("end-to-end private message p50", "private_message.end_to_end", "p50", "<", 10, "ms"),
+    ]),
+    "Leaks": ("message", 300, 8, [("file descriptors, active", "fds", "max", "<", 1000, "1")]),
+    "Grows": ("nothing", 0, 32, [("RSS, idle", "rss", "max", "<", 50, "MB")]),
+    "Drops": ("broadcast", 30, 8, [("broadcast coverage", "broadcast.coverage", "min", ">=", 100, "%")]),
+}
+
+
+@pytest.fixture
+def desk(tmp_path):
+    made = Desk(tmp_path, "sabotage")
+    made.environment["PYTHONPATH"] = os.pathsep.join([str(SABOTAGE), str(SABOTAGE.parent.parent)])
+    yield made
+    made.close()
+
+
+def judged(desk, adapter, load, rate, seconds, rows):
+    desk.write("ten.toml", f"adapter = '{adapter}'\n{TEN}")
+    desk.write("rows.toml", "".join(ROW.format(**dict(zip(("name", "metric", "statistic", "comparison", "bound", "unit"), row, strict=True))) for row in rows))
+    desk.write("one.toml", f"topology = 'ten.toml'\nbudget = 'rows.toml'\n[[phase]]\nname = 'load'\nduration_s = {seconds}\n" + STREAMS[load].format(rate=rate))
+    done = desk.harness("run", "one.toml", "--json")
+    assert done.returncode in (0, 1, 2), done.stderr
+    found = {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
+    return done.returncode, {row[0]: found[row[0]] for row in rows}
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_a_planted_fault_turns_its_rows_red(desk, kind):
+    code, rows = judged(desk, f"saboteur:{kind}", *CASES[kind])
+    print({name: (row["answer"], row["measured"]) for name, row in rows.items()})
+    assert code == 1
+    assert {row["answer"] for row in rows.values()} == {"FAIL"}, rows
+    desk.assert_nothing_left()
+
+
+def test_the_same_rows_are_kept_by_a_sound_node(desk):
+    """Each under the load of its case: a check that is always red would prove nothing."""
+    for kind in ("Sleeps", "Leaks", "Drops"):
+        _, rows = judged(desk, "meshnode", *CASES[kind])
+        assert "FAIL" not in {row["answer"] for row in rows.values()}, rows
+
+
+def test_an_adapter_of_nobody_is_refused(desk):
+    desk.write("ten.toml", f"adapter = 'saboteur:Nobody'\n{TEN}")
+    done = desk.harness("up", "ten.toml")
+    assert (done.returncode, "is its folder on PYTHONPATH" in done.stderr) == (64, True)
