@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from harness.load import plugin
-from harness.load.users import BroadcastUser, DhtGetUser, DhtLookupUser, DhtPutUser, PrivateMessageUser
+from harness.load.users import (
+    BroadcastUser,
+    ConnectUser,
+    DhtGetUser,
+    DhtLookupUser,
+    DhtPutUser,
+    FileTransferUser,
+    PrivateMessageUser,
+)
 
-__all__ = ["BroadcastUser", "DhtGetUser", "DhtLookupUser", "DhtPutUser", "PrivateMessageUser"]
+__all__ = [
+    "BroadcastUser", "ConnectUser", "DhtGetUser", "DhtLookupUser", "DhtPutUser", "FileTransferUser", "PrivateMessageUser",
+]
 
 plugin.install()

@@ -15,6 +15,8 @@ DEFAULT_RATES_PER_S = {
     Operation.DHT_PUT: 10.0,
     Operation.DHT_GET: 10.0,
     Operation.DHT_LOOKUP: 10.0,
+    Operation.FILE_TRANSFER: 0.0,          # when asked for: a file of 10 MB is no background load
+    Operation.CONNECT: 0.0,
 }
 
 
@@ -31,6 +33,8 @@ def add(parser: Any) -> None:
         )
     parser.add_argument("--payload-bytes", type=int, default=256, env_var="HARNESS_PAYLOAD_BYTES",
                         help="size of messages and values", metavar="BYTES")
+    parser.add_argument("--file-bytes", type=int, default=10_000_000, env_var="HARNESS_FILE_BYTES",
+                        help="size of files", metavar="BYTES")
     parser.add_argument("--arrivals", choices=[each.value for each in Arrivals], default=Arrivals.UNIFORM.value,
                         env_var="HARNESS_ARRIVALS", help="how the due times are spread")
     parser.add_argument("--timeout-ms", type=int, default=10_000, env_var="HARNESS_TIMEOUT_MS",
@@ -49,7 +53,8 @@ def stream(options: Any, operation: Operation) -> Stream | None:
         return None
     try:
         return Stream(
-            operation=operation, rate_per_s=rate_per_s, payload_bytes=options.payload_bytes,
+            operation=operation, rate_per_s=rate_per_s,
+            payload_bytes=options.file_bytes if operation is Operation.FILE_TRANSFER else options.payload_bytes,
             arrivals=Arrivals(options.arrivals), timeout_ms=options.timeout_ms,
         )
     except (BadFileError, ValueError) as error:

@@ -62,3 +62,15 @@ class DhtLookupUser(StreamUser):
     """Lookups of other nodes' ids."""
 
     operation = Operation.DHT_LOOKUP
+
+
+class FileTransferUser(StreamUser):
+    """Files between random pairs of nodes; none until --file-transfer-rate asks for some."""
+
+    operation = Operation.FILE_TRANSFER
+
+
+class ConnectUser(StreamUser):
+    """Fresh authenticated connections between random pairs of nodes; none until --connect-rate asks for some."""
+
+    operation = Operation.CONNECT

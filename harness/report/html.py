@@ -43,7 +43,7 @@ def render(verdict: Verdict, facts: Mapping[str, Any], run: str, history: Histor
 
 def _what(facts: Mapping[str, Any]) -> str:
     nodes = f"{len(facts['nodes'])} {facts['adapter']} nodes ({facts['topology']})" if facts["nodes"] else f"{facts['topology']}"
-    return f"{nodes} on {facts['runtime']['name']} · {facts['started'][:16].replace('T', ' ')} UTC"
+    return f"{nodes} on {facts['runtime']['name']} · {str(facts.get('started', ''))[:16].replace('T', ' ')} UTC"
 
 
 def _counts(verdict: Verdict) -> str:
@@ -119,11 +119,11 @@ def _workers(said: object) -> str:
 def _facts(facts: Mapping[str, Any], run: str) -> str:
     host, runtime = facts["host"], facts["runtime"]
     shown = {
-        "host": f"{host['cores']} cores {host['cpu']}, {host['memory_bytes'] / 2**30:.0f} GiB", "kernel": f"{host['kernel']} ({host['machine']})",
-        "Python": host["python"], "runtime": ", ".join(f"{key} {value}" for key, value in runtime.items()),
+        "host": f"{host['cores']} cores {host['cpu']}, {host.get('memory_bytes', 0) / 2**30:.0f} GiB", "kernel": f"{host['kernel']} ({host.get('machine', '?')})",
+        "Python": host.get("python", "?"), "runtime": ", ".join(f"{key} {value}" for key, value in runtime.items()),
         "network": ", ".join(f"{key} {value}" for key, value in facts.get("network", {}).items()), "seed": facts["seed"],
         "load": f"{facts['load'].get('generator', '–')}, {_workers(facts['load'].get('workers', 0))}",
-        "versions": ", ".join(f"{key} {value}" for key, value in host["versions"].items()), "run folder": run, "again": f"harness judge {run}",
+        "versions": ", ".join(f"{key} {value}" for key, value in host.get("versions", {}).items()), "run folder": run, "again": f"harness judge {run}",
     }
     rows = "".join(f"<div><dt>{escape(key)}</dt><dd>{escape(str(value)) or '–'}</dd></div>" for key, value in shown.items())
     return f"<h2>What was run on what</h2><dl class=facts>{rows}</dl>"

@@ -19,7 +19,7 @@ def render(verdict: Verdict, facts: Mapping[str, Any], run: str, history: Histor
     counts = verdict.counts()
     numbers = {"tests": str(len(verdict.findings)), "failures": str(counts[Answer.FAIL]), "errors": str(counts[Answer.UNKNOWN]), "skipped": "0"}
     root = ET.Element("testsuites", {"name": "p2p-harness", **numbers})
-    suite = ET.SubElement(root, "testsuite", {"name": _text(str(facts["name"])), "timestamp": str(facts["started"])[:19], **numbers})
+    suite = ET.SubElement(root, "testsuite", {"name": _text(str(facts["name"])), "timestamp": str(facts.get("started", ""))[:19], **numbers})
     properties = ET.SubElement(suite, "properties")
     for name, value in (("run", run), ("answer", verdict.answer), ("topology", facts["topology"]), ("runtime", facts["runtime"]["name"])):
         ET.SubElement(properties, "property", name=name, value=_text(str(value)))
