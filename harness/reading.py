@@ -266,6 +266,7 @@ def _stream(table: Table) -> Stream:
             sources=tuple(table.texts("sources")),
             arrivals=Arrivals(table.choice("arrivals", [arrival.value for arrival in Arrivals], "uniform")),
             timeout_ms=table.take("timeout_ms", int, 10_000), count=table.take_or_none("count", int),
+            after_s=table.take("after_s", float, 0.0),
         ),
     )
     table.finish()

@@ -29,7 +29,8 @@ class Stream:
 
     `target` names the one node that private messages go to (None: a seeded random one, never the source);
     `sources` names who sends (empty: every node but the target, in seeded random order). `count` ends the stream after so
-    many operations: with a high rate it is a burst.
+    many operations: with a high rate it is a burst. `after_s` lets the phase begin without it: what ends with the phase
+    before (histograms are fetched then) is over.
     """
 
     operation: Operation
@@ -40,10 +41,12 @@ class Stream:
     arrivals: Arrivals = Arrivals.UNIFORM
     timeout_ms: int = 10_000
     count: int | None = None
+    after_s: float = 0.0
 
     def planned_per_s(self, seconds: float) -> float:
         """Operations a second over a phase of so many seconds."""
-        return self.rate_per_s if self.count is None else min(self.rate_per_s, self.count / seconds)
+        rate_per_s = self.rate_per_s * max(0.0, 1 - self.after_s / seconds)
+        return rate_per_s if self.count is None else min(rate_per_s, self.count / seconds)
 
     def __post_init__(self) -> None:
         if not 0 < self.rate_per_s <= RATE_PER_S_MAX:
@@ -53,6 +56,8 @@ class Stream:
             raise BadFileError(f"payload_bytes: expected 0 to {most:,}, found {self.payload_bytes}")
         if self.count is not None and not 1 <= self.count <= COUNT_MAX:
             raise BadFileError(f"count: expected 1 to {COUNT_MAX:,}, found {self.count}")
+        if not 0 <= self.after_s <= 86_400:
+            raise BadFileError(f"after_s: expected 0 to 86,400, found {self.after_s}")
         if not 1 <= self.timeout_ms <= 600_000:
             raise BadFileError(f"timeout_ms: expected 1 to 600,000, found {self.timeout_ms}")
 

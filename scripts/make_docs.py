@@ -70,6 +70,7 @@ target = "node-0"                # private messages: the one receiver; default a
 sources = ["node-1"]             # default: all but the target, in seeded random order
 arrivals = "uniform"             # {arrivals}
 timeout_ms = 10000               # no answer by then: UNKNOWN
+after_s = 1                      # the stream begins so long after its phase
 count = 1000                     # the stream ends after so many; with a high rate it is a burst
 
 [[phase]]                        # what a path carries by a tool that is not ours, beside the system under test

@@ -231,8 +231,8 @@ def _relayed(history: History, phase: PhaseWindow) -> Samples:
 
 
 def _fanout(history: History, phase: PhaseWindow) -> Samples:
-    sources = history.column("source")[in_phase(history, phase, Operation.BROADCAST)]
-    return Samples(values=overlay.first_forwards(receivers(history, phase), sources, history.wire_ids))
+    chosen = in_phase(history, phase, Operation.BROADCAST)
+    return Samples(values=overlay.first_forwards(history, identifiers(history, chosen), history.column("source")[chosen]))
 
 
 def _goodput(history: History, phase: PhaseWindow) -> Samples:
@@ -262,12 +262,17 @@ def _burst_each(history: History, phase: PhaseWindow) -> Samples:
 
 
 def _linearity(history: History, phase: PhaseWindow) -> Samples:
-    """Over this phase and those named alike before the last "-": the dearest time a message ÷ the cheapest, minus 1."""
-    family = phase.name.rpartition("-")[0]
-    each = [_burst_each(history, one).values for one in history.phases if one.name.rpartition("-")[0] == family]
-    if len(each) < 2 or any(not len(values) for values in each):
+    """Over the phases named alike up to the first "-": of each size the median time a message; dearest ÷ cheapest, minus 1."""
+    by_size: dict[int, list[float]] = {}
+    for one in history.phases:
+        if one.name.partition("-")[0] == phase.name.partition("-")[0]:
+            took, count = _burst_ns(history, one)
+            if not count:
+                return Samples(values=np.empty(0))
+            by_size.setdefault(count, []).append(took / count)
+    if len(by_size) < 2:
         return Samples(values=np.empty(0))
-    times = np.concatenate(each)
+    times = np.array([np.median(values) for values in by_size.values()])
     return Samples(values=np.array([times.max() / times.min() - 1 if np.isfinite(times).all() else np.inf]))
 
 
@@ -309,7 +314,7 @@ METRICS: dict[str, Metric] = {
     "private_message.burst": Metric(kind="time", take=_burst, sentence="from the first intended time until the last of all had arrived"),
     "private_message.burst_each": Metric(kind="time", take=_burst_each, sentence="the burst's time ÷ its messages"),
     "private_message.linearity": Metric(kind="share", take=_linearity, sentence="time a message in bursts of different sizes: dearest ÷ cheapest − 1"),
-    "broadcast.fanout": Metric(kind="number", take=_fanout, sentence="nodes that had a broadcast first from its source"),
+    "broadcast.fanout": Metric(kind="number", take=_fanout, sentence="nodes that a broadcast's source itself sent it to, counted at the receivers"),
     "file_transfer.response": Metric(kind="time", take=_latency(Operation.FILE_TRANSFER), sentence="from the intended time until the receiver had verified the whole file"),
     "file_transfer.goodput": Metric(kind="byte rate", take=_goodput, sentence="file bytes a second, from the intended time; 0 where it failed"),
     "file_transfer.delivered": Metric(kind="share", take=_share(Operation.FILE_TRANSFER), sentence="share of files that arrived whole"),

@@ -41,12 +41,15 @@ def stretch(history: History, chosen: npt.NDArray[np.bool_]) -> Floats:
     return np.array(values, np.float64)
 
 
-def first_forwards(received: list[tuple[int, h.Records]], sources: npt.NDArray[np.int64], wire_ids: tuple[bytes, ...]) -> Floats:
-    """For each broadcast the number of nodes that had it first from its source itself: what gossip calls the fanout.
+def first_forwards(history: History, ids: npt.NDArray[np.void], sources: npt.NDArray[np.int64]) -> Floats:
+    """For each broadcast the number of nodes that its source itself sent it to: what gossip calls the fanout.
 
-    `received` has the first reception of every node; a record's `peer` is the beginning of the id of who it came from.
+    Counted at the receivers, whether it was news to them or a duplicate; a record's `peer` begins the id of who it came from.
     """
-    beginnings = [int.from_bytes(wire_id[:8], "little") for wire_id in wire_ids]
-    return np.array([
-        np.count_nonzero(heard["peer"] == np.uint64(beginnings[source])) for (_, heard), source in zip(received, sources, strict=True)
-    ], np.float64)
+    beginnings = np.array([int.from_bytes(wire_id[:8], "little") for wire_id in history.wire_ids], np.uint64)
+    heard = history.journal[np.isin(history.journal["kind"], (h.RECEIVED, h.DUPLICATE))]
+    values = []
+    for id_, source in zip(ids, sources, strict=True):
+        mine = (heard["id"] == id_) & (heard["peer"] == beginnings[source]) & (heard["node"] != source)
+        values.append(len(np.unique(heard["node"][mine])))
+    return np.array(values, np.float64)

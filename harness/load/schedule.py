@@ -55,7 +55,7 @@ def schedule(stream: Stream, nodes: tuple[str, ...], share: Share, start_ns: int
     Raises BadFileError where the stream has nobody to send, or nobody to send to.
     """
     sources, target = _parties(stream, nodes)
-    times = _intended(stream, share, start_ns)
+    times = _intended(stream, share, start_ns + round(stream.after_s * 1e9))
     choices = np.random.default_rng([share.seed, share.phase, share.stream, 1])
     for first in _chunks():
         intended = next(times)

@@ -52,17 +52,20 @@ def test_stretch_is_links_passed_by_the_shortest_and_failed_messages_have_none()
     assert taken("private_message.relayed", direct).values.mean() == 0.5
 
 
-def test_fanout_counts_who_heard_it_first_from_its_source():
-    def heard(number, node, peer, at_ms):
-        row = list(record(number, h.RECEIVED, node, SECOND + number * MS + at_ms * MS))
+def test_fanout_counts_whom_the_source_itself_sent_it_to():
+    def heard(number, node, peer, kind=h.RECEIVED):
+        row = list(record(number, kind, node))
         row[6] = int.from_bytes(bytes([peer]) * 8, "little")
         return tuple(row)
 
     found = history(
-        [operation(1, Operation.BROADCAST, source=0, target=-1)],
-        [heard(1, 1, 0, 1), heard(1, 2, 0, 2), heard(1, 3, 1, 3), heard(1, 3, 0, 9), heard(1, 0, 2, 5)], nodes=4,
+        [operation(1, Operation.BROADCAST, source=0, target=-1), operation(2, Operation.BROADCAST, source=1, target=-1)],
+        [
+            heard(1, 1, 0), heard(1, 2, 1), heard(1, 2, 0, h.DUPLICATE), heard(1, 2, 0, h.DUPLICATE), heard(1, 3, 1), heard(1, 0, 2, h.DUPLICATE),
+            heard(2, 0, 1),
+        ], nodes=4,
     )
-    assert taken("broadcast.fanout", found).values.tolist() == [2]      # 3 had it first from 1; the source itself does not count
+    assert taken("broadcast.fanout", found).values.tolist() == [2, 1]       # 1 and 2 (a duplicate counts once); then only 0
 
 
 def bursts(*sizes_each_us):

@@ -10,6 +10,7 @@ from typing import Protocol, cast
 from meshnode.tls import Channel
 from meshnode.wire import Dropped, FrameReader, frame
 
+FLUSH_BYTES = 8 << 10  # queued: the other end has something to do while this turn goes on
 MAX_BACKLOG_BYTES = 16 << 20  # unsent, for one peer; beyond it the link takes no more
 
 
@@ -105,7 +106,7 @@ class Link(asyncio.Protocol):
     # Writing
 
     def send(self, data: bytes) -> bool:
-        """Queue a frame for the end of the turn. False, and nothing queued, where the link is gone or too much is unsent."""
+        """Queue a frame for the end of the turn, or until there is much. False, and nothing queued, where the link is gone or too much is unsent."""
         if not self.has_room:
             return False
         if not self._out:
@@ -113,6 +114,8 @@ class Link(asyncio.Protocol):
         framed = frame(data)
         self._out.append(framed)
         self._out_bytes += len(framed)
+        if self._out_bytes >= FLUSH_BYTES:
+            self.flush()
         return True
 
     @property
