@@ -33,3 +33,12 @@ def test_links_between_documents_lead_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_coverage_page_has_every_row_of_every_budget_and_no_other():
+    spec = importlib.util.spec_from_file_location("make_coverage", ROOT / "scripts" / "make_coverage.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    wanted = [line.split("|")[1:4] for line in module.page(ROOT / "no-runs").splitlines() if line.startswith("|")]
+    shown = [line.split("|")[1:4] for line in (ROOT / "docs" / "coverage.md").read_text().splitlines() if line.startswith("|")]
+    assert shown == wanted, "run: python scripts/make_coverage.py"
