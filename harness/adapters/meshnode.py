@@ -18,7 +18,7 @@ from harness.topology import Topology
 
 PORT = 7000
 FRAME_BYTES_MAX = 64 * 1024 * 1024
-OPTIONS = {"fanout": int, "k": int, "alpha": int, "max_message_bytes": int, "max_connections": int, "routes": int}
+OPTIONS = {"fanout": int, "k": int, "alpha": int, "max_message_bytes": int, "max_connections": int, "rate_per_peer": int, "routes": int}
 ANSWER_TIMEOUT_S = 30.0
 
 

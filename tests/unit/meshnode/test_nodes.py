@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import socket
 import ssl
@@ -140,6 +141,35 @@ def test_a_fresh_connection_is_authenticated_and_leaves_no_link(line: list[Node]
         wait_until(lambda node=node: node.control.call("histograms")["handshake"]["count"] == 1, "the handshake in both histograms")
     assert [node.health()["links"] for node in line] == links
     assert line[0].control.do(CONNECT, Identity.from_seed(os.urandom(32)).node_id)[0] == FAILED
+
+
+def test_metrics_are_prometheus_text_and_agree_with_health(line: list[Node]) -> None:
+    line[0].begin()
+    assert line[0].control.do(PRIVATE, line[1].id, b"x")[0] == OK
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.connect(str(line[0].directory / "control.sock"))
+        stream.sendall(b"GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n")
+        answer = b"".join(iter(lambda: stream.recv(1 << 16), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK")
+    checked = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, check=False) if shutil.which("promtool") else None
+    assert checked is None or (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
+    values = dict(row.rsplit(" ", 1) for row in body.decode().splitlines() if not row.startswith("#"))
+    health = line[0].health()
+    assert float(values["meshnode_links"]) == health["links"]
+    assert int(values["meshnode_messages_out_total"]) == health["counters"]["messages_out"] == 1
+    assert int(values['meshnode_operation_seconds_count{operation="create"}']) == 1
+    assert int(values['meshnode_operation_seconds_bucket{operation="create",le="1"}']) == 1
+
+
+def test_a_peer_that_sends_more_than_its_share_is_not_heard(tmp_path: Path) -> None:
+    nodes = make_nodes(tmp_path, 2, [(0, 1)], rate_per_peer=50)
+    with running(nodes):
+        sender, receiver = nodes
+        started = [sender.control.start(PRIVATE, receiver.id, b"x", 2_000) for _ in range(500)]
+        outcomes = [sender.control.outcome(identifier)[0] for identifier in started]
+        assert set(outcomes) == {OK, UNKNOWN}
+        assert receiver.health()["counters"]["dropped_rate"] >= 300
 
 
 def test_messages_that_cannot_be_sent_have_certainly_failed(line: list[Node]) -> None:

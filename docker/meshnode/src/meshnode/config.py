@@ -32,6 +32,7 @@ class Options:
     alpha: int = 3
     max_message_bytes: int = 1 << 20
     max_connections: int = 2000
+    rate_per_peer: int = 0  # frames a second that one peer may send; 0: as many as it likes
     routes: int = 0  # destinations that nobody is, for a routing table of a large network's size
 
 
@@ -103,6 +104,7 @@ def _options(table: "_Table") -> Options:
         alpha=table.number("alpha", 1, 100, default.alpha),
         max_message_bytes=table.number("max_message_bytes", 1, 1 << 28, default.max_message_bytes),
         max_connections=table.number("max_connections", 1, 1_000_000, default.max_connections),
+        rate_per_peer=table.number("rate_per_peer", 0, 1_000_000, default.rate_per_peer),
         routes=table.number("routes", 0, 1_000_000, default.routes),
     )
     table.finish()

@@ -1,4 +1,4 @@
-"""The control socket: msgpack frames, descriptors, and HTTP for `GET /health`; on a unix socket, off the data plane.
+"""The control socket: msgpack frames, descriptors, and HTTP for `GET /health` and `/metrics`; on a unix socket, off the data plane.
 
 Read with recvmsg on the bare socket: the event loop's transports would discard the descriptors.
 """
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgpack
+
+from meshnode.metrics import CONTENT_TYPE
 
 MAX_FRAME_BYTES = 64 << 20
 READ_BYTES = 256 << 10
@@ -39,6 +41,9 @@ class Handler(Protocol):
 
     def health(self) -> dict[str, Any]:
         """The health map."""
+
+    def metrics(self) -> str:
+        """Health and histograms as Prometheus' text."""
 
 
 class Control:
@@ -209,12 +214,15 @@ class Client:
                 self.close()
             return
         path = self._in.split(b" ", 2)[1]
+        kind = "application/json"
         if path == b"/health":
             health = self._handler.health()
             status, body = ("200 OK" if health["ready"] else "503 Service Unavailable"), json.dumps(health)
+        elif path == b"/metrics":
+            status, kind, body = "200 OK", CONTENT_TYPE, self._handler.metrics()
         else:
-            status, body = "404 Not Found", json.dumps({"error": "possible is /health"})
-        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            status, body = "404 Not Found", json.dumps({"error": "possible are /health and /metrics"})
+        head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body.encode())}\r\nConnection: close\r\n\r\n"
         self._out += (head + body).encode()
         self._end()
 

@@ -1,6 +1,7 @@
 """Log-linear histograms of nanoseconds: 128 sub-buckets an octave, so a bucket is at most 0.8 % wide."""
 
 from collections import defaultdict
+from typing import Any
 
 OPERATIONS = ("create", "verify", "route", "handshake", "dht_lookup", "dht_rpc", "broadcast_forward")
 
@@ -29,7 +30,7 @@ class Histogram:
         self._sum_ns += value_ns
         self._max_ns = max(self._max_ns, value_ns)
 
-    def to_map(self) -> dict[str, object]:
+    def to_map(self) -> dict[str, Any]:
         """The form of PROTOCOL.md §2."""
         return {
             "unit": "ns",
@@ -54,6 +55,6 @@ class Histograms:
         """Count one duration of `operation`."""
         self._histograms[operation].add(value_ns)
 
-    def to_map(self) -> dict[str, object]:
+    def to_map(self) -> dict[str, Any]:
         """Every operation's histogram."""
         return {operation: histogram.to_map() for operation, histogram in self._histograms.items()}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import Protocol, cast
 
+from meshnode.limits import Bucket
 from meshnode.tls import Channel
 from meshnode.wire import Dropped, FrameReader, frame
 
@@ -52,6 +53,7 @@ class Link(asyncio.Protocol):
         self.peer_id: bytes | None = None
         self.name, self.address, self.port = "", "", 0
         self.is_up = self.is_retired = False
+        self.bucket: Bucket | None = None  # of frames that it may send
         self.opened_ns = self.used_ns = time.monotonic_ns()
 
     # asyncio.Protocol

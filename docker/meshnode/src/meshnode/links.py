@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from meshnode.config import Config, Neighbour
+from meshnode.limits import Bucket
 from meshnode.link import Link, pack_hello, unpack_hello
 from meshnode.pulse import Pulse
 from meshnode.tls import Contexts
@@ -205,6 +206,8 @@ class Links:
     def opened(self, link: Link) -> None:
         """TCP stands."""
         self._open.add(link)
+        if self._config.options.rate_per_peer:
+            link.bucket = Bucket(self._config.options.rate_per_peer, link.opened_ns)
         if len(self._open) > self._config.options.max_connections and link.dialled_id is None:
             self._handler.link_refused(ConnectionError(f"{len(self._open)} connections are open, which is the limit"))
             link.abort()

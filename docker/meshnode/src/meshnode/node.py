@@ -23,6 +23,7 @@ from meshnode.instruments import Instruments, log
 from meshnode.link import Link
 from meshnode.links import Links
 from meshnode.messaging import Messaging
+from meshnode.metrics import exposition
 from meshnode.notify import Notifier
 from meshnode.operations import Operations
 from meshnode.overlay import Overlay
@@ -249,6 +250,8 @@ class Node:
         """A frame: act on it, or count why not."""
         message: Message | None = None
         try:
+            if link.bucket is not None and not link.bucket.take(time.monotonic_ns()):
+                raise Dropped(Drop.RATE, f"more than {self._config.options.rate_per_peer} frames a second")
             message = decode(data)
             if not link.is_up and message.type != Type.HELLO:
                 raise Dropped(Drop.MALFORMED, "HELLO comes first")
@@ -322,6 +325,10 @@ class Node:
             "counters": self._instruments.counters
             | {"dht_requests_in": self._overlay.requests_in, "dht_requests_out": self._overlay.requests_out},
         }
+
+    def metrics(self) -> str:
+        """Health and histograms as Prometheus' text."""
+        return exposition(self.health(), self._instruments.histograms.to_map())
 
     def _begin(self, descriptors: list[int]) -> None:
         if not descriptors:

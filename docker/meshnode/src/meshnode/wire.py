@@ -62,6 +62,7 @@ class Drop(enum.StrEnum):
     NOT_FOR_US = "dropped_not_for_us"
     UNKNOWN_VERSION = "dropped_unknown_version"
     NO_ROUTE = "dropped_no_route"
+    RATE = "dropped_rate"
 
 
 class Dropped(Exception):  # noqa: N818 - a verdict on input, not a fault of the program
