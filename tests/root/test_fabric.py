@@ -70,6 +70,9 @@ def test_bulk_traffic_passes_and_both_ends_count_it_as_the_node_does():
         assert report["end"]["sum_received"]["bytes"] >= 20_000_000
         assert report["end"]["sender_tcp_congestion"] == "reno"
         counted = fabric.counters()
+        while (again := fabric.counters()) != counted:         # the last acknowledgements may still be on their way
+            counted = again
+            time.sleep(0.2)
         assert counted[0].tx_bytes > 20_000_000
         assert 0 < counted[0].rx_bytes < 1_000_000
         assert counted[1].rx_bytes == counted[0].tx_bytes

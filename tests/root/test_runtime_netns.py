@@ -130,7 +130,7 @@ def state_of(pid):
 
 def test_the_table_knows_its_names():
     assert runtime.named("netns") is NetnsRuntime
-    with pytest.raises(UsageError, match=r"expected one of docker, netns; found 'podman'"):
+    with pytest.raises(UsageError, match=r"expected one of docker, netns, or module:attribute of your own; found 'podman'"):
         runtime.named("podman")
 
 
