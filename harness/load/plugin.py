@@ -42,6 +42,7 @@ LAST_ANSWERS_S = 10.0
 
 log = logging.getLogger(__name__)
 _exit_code = ExitCode()
+_forked_by = 0
 
 
 def install() -> None:
@@ -49,7 +50,7 @@ def install() -> None:
     precision.install()
     _exit_code.install()
     _choose_port()
-    os.register_at_fork(after_in_child=_die_with_parent)
+    os.register_at_fork(before=_note_parent, after_in_child=_die_with_parent)
     if os.environ.get(JUDGE) == "never":                   # started by `harness run`: without it nobody wants the load
         _signal_at_parents_death(signal.SIGTERM)
     events.init_command_line_parser.add_listener(options.add)
@@ -74,8 +75,15 @@ def _choose_port() -> None:
 
 
 def _die_with_parent() -> None:
-    """Locust's master leaves its workers alone when it ends early; the kernel does not."""
+    """Locust's master leaves its workers alone when it ends early; the kernel does not, except for one that has ended already."""
     _signal_at_parents_death(signal.SIGKILL)
+    if os.getppid() != _forked_by:
+        os._exit(HarnessError.exit_code)
+
+
+def _note_parent() -> None:
+    global _forked_by  # noqa: PLW0603 - a fork hook has no other place to say it to the child
+    _forked_by = os.getpid()
 
 
 def _signal_at_parents_death(number: signal.Signals) -> None:
