@@ -106,7 +106,7 @@ def _latencies(history: History) -> list[Chart]:
 
 def matrix(history: History, column: str, *, rate: bool = False) -> tuple[Floats, Floats]:
     """(seconds, node × second values) of a sampled column; a rate is the gain a second of a cumulative one."""
-    seconds = max(1, int(np.ceil(end_s(history))))
+    seconds = max(1, round(end_s(history)))
     table = np.full((len(history.nodes), seconds), np.nan)
     samples = history.samples
     at = (samples.column("at_ns").to_numpy() - begin_ns(history)) / 1e9
