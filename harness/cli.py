@@ -18,6 +18,7 @@ from rich.table import Table
 
 import harness
 from harness import reading, resources, state
+from harness.adapters import TABLE as SYSTEMS
 from harness.control import Client
 from harness.errors import BadFileError, HarnessError, InterruptedByUserError, StorageError, UsageError
 from harness.report import FORMATS
@@ -59,6 +60,12 @@ runtime_option = click.option(
 )
 
 
+system_option = click.option(
+    "--system", envvar="SYSTEM", show_envvar=True,
+    help=f"The system under test: {', '.join(SYSTEMS)}, a command file (.toml), or module:Class of your own; default: what the file names.",
+)
+
+
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(harness.__version__, prog_name="harness")
 def main() -> None:
@@ -73,7 +80,7 @@ def main() -> None:
 @click.argument("topology")
 @cluster_option
 @runtime_option
-@click.option("--system", envvar="SYSTEM", show_envvar=True, help="The system under test; default: what the topology names.")
+@system_option
 @json_option
 def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json: bool) -> None:
     """Start a cluster: TOPOLOGY is a file, or the name of a shipped one (cluster-10, cluster-100, cluster-1000)."""
@@ -120,14 +127,16 @@ def status(cluster: str, *, as_json: bool) -> None:
 @click.argument("scenario")
 @cluster_option
 @runtime_option
+@system_option
 @click.option("--runs", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True, help="Where run folders go.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Load workers.")
 @json_option
-def run(scenario: str, cluster: str, runtime: str, runs: Path, workers: int, *, as_json: bool) -> None:
+def run(scenario: str, cluster: str, runtime: str, system: str | None, runs: Path, workers: int, *, as_json: bool) -> None:
     """Play SCENARIO (a file, or the name of a shipped one) and judge it; starts the cluster if none is up."""
     with bars() as progress:
         judged = harness.run(
-            resources.find(scenario, "scenarios"), cluster=cluster, runtime_name=runtime, runs=runs, workers=workers, progress=progress,
+            resources.find(scenario, "scenarios"), cluster=cluster, runtime_name=runtime, runs=runs, workers=workers, system=system,
+            progress=progress,
         )
     tell(judged, as_json=as_json)
 

@@ -11,9 +11,11 @@ from typing import Any
 from harness import shapes
 from harness.errors import HarnessError, NodeStartError, UsageError
 from harness.fabric import Fabric
+from harness.gateway.process import Gateway
 from harness.kernel.proc import is_readable
-from harness.ports import Condition, Endpoint, NodeAdapter, Place, Process, Running, Runtime
+from harness.ports import Condition, DrivenAdapter, Endpoint, NodeAdapter, Place, Process, Running, Runtime
 from harness.readiness import Readiness
+from harness.runtime.processes import last_lines
 from harness.topology import Topology
 
 Progress = Callable[[str, int, int], None]     # stage, done, of how many; may raise to give up
@@ -34,6 +36,7 @@ class Cluster:
         self.running: dict[str, Running] = {}
         self.conditions: dict[str, Condition] = {}
         self._processes: dict[str, Process] = {}
+        self.gateway: Gateway | None = None           # of a system that does not speak the control protocol itself
         self._lock = threading.Lock()
         self._state = state
         self._readiness = Readiness(state / "notify" / "socket")
@@ -55,8 +58,9 @@ class Cluster:
         launches = self.adapter.prepare(self.topology, places, self._state)
         self._processes = {place.node.name: process for place, process in launches}
         self.endpoints = {endpoint.node: endpoint for endpoint in self.adapter.endpoints(places)}
-        for name in self.places:
-            self._readiness.expect(name)
+        if isinstance(self.adapter, DrivenAdapter):
+            self.gateway = Gateway(self.topology.adapter, places, self._state)
+        self._expect(list(self.places))
 
         def started(running: Running) -> None:
             with self._lock:
@@ -68,10 +72,20 @@ class Cluster:
         with _stages(progress) as doing:
             self.runtime.start(launches, started, doing)
         self._wait_ready(list(self.places), progress)
-        self._check_overlay()
+        if self.adapter.keeps_links:
+            self._check_overlay()
+
+    def _expect(self, names: list[str]) -> None:
+        """These nodes are about to start."""
+        for name in names:
+            self._readiness.expect(name)
+        if self.gateway is not None:
+            self.gateway.expect(names)
 
     def _wait_ready(self, names: list[str], progress: Progress) -> None:
         def tick(ready: int) -> None:
+            if self.gateway is not None and self.gateway.has_ended:
+                raise HarnessError(f"the gateway, which speaks to the nodes, ended{last_lines(self.gateway.log)}")
             for name in names:
                 if name not in self._readiness.ready and self.has_ended(name):
                     raise NodeStartError(f"node {name} ended while starting. Its last log lines:\n{self.last_lines(name)}")
@@ -127,7 +141,9 @@ class Cluster:
             return
         starts = condition is Condition.RUNNING and self.conditions.get(name) is not Condition.PAUSED
         if starts:
-            self._readiness.expect(name)
+            self._expect([name])
+        elif condition is Condition.STOPPED and self.gateway is not None:
+            self.gateway.gone([name])
         running = self.runtime.set_condition(name, condition)
         with self._lock:
             if running is not None:
@@ -140,6 +156,8 @@ class Cluster:
 
     def note_ended(self, name: str) -> None:
         """A node's process ended by itself."""
+        if self.gateway is not None:
+            self.gateway.gone([name])
         with self._lock:
             self.running.pop(name, None)
             self.conditions[name] = Condition.STOPPED
@@ -160,7 +178,8 @@ class Cluster:
     def close(self) -> None:
         """End everything, in the order that leaves nothing: processes, then the network."""
         failures = []
-        for step in (self.runtime.close, self.fabric.close, self._readiness.close):
+        gateway = [self.gateway.close] if self.gateway is not None else []
+        for step in (*gateway, self.runtime.close, self.fabric.close, self._readiness.close):
             try:
                 step()
             except Exception as error:  # the next step must run whatever this one says

@@ -43,6 +43,7 @@ JOURNAL = np.dtype([
     ("node", "<u2"),
 ])
 SENT, DELIVERED, STARTED, RECEIVED, DUPLICATE, FORWARDED, STORED, ANSWERED, DROPPED, RELAYED = range(1, 11)
+FILE_DELIVERED, NOTIFIED, MEMBER_JOINED, MEMBER_FAILED = range(11, 15)      # the last three: of systems that a gateway drives
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,7 @@ class History:
     ready_s: float | None = None                                 # from `up` until all nodes were ready
     name: str = ""                                               # of the scenario
     cores: int = 1
+    untold: Mapping[str, str] = field(default_factory=dict)     # what this system's nodes do not say, and why
     events: tuple[Mapping[str, Any], ...] = ()
     ended: bool = True                                           # False: the run was cut short
 

@@ -16,6 +16,7 @@ class Operation(IntEnum):
     DHT_LOOKUP = 5
     FILE_TRANSFER = 6             # payload: the size in bytes, u64 little-endian; the node makes the bytes itself
     CONNECT = 7                   # a new authenticated connection to the target, closed again
+    DHT_LISTEN = 8                # a value put where the target listens, reported by the target
 
     @property
     def word(self) -> str:
@@ -52,3 +53,4 @@ class Response:
     error: str | None = None
     hops: int = -1
     answered_by: bytes | None = None   # DHT get: wire id of the node that had the value
+    sent_ns: int = 0              # CLOCK_MONOTONIC at which a gateway passed it to the node; 0: there is no gateway

@@ -134,14 +134,14 @@ def begin_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint], folder: 
 
 
 def end_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint]) -> list[str]:
-    """Close every node's journal; returns the nodes that did not answer (their journals hold what they wrote)."""
+    """Close every node's journal; returns a sentence a node that did not, or whose journal has a gap."""
 
     def one(endpoint: Endpoint) -> str | None:
         try:
             adapter.administer(endpoint).end()
-        except HarnessError:
-            return endpoint.node
+        except HarnessError as error:
+            return f"node {endpoint.node} did not close its journal: {error}"
         return None
 
     with ThreadPoolExecutor(SNAPSHOT_THREADS, thread_name_prefix="journals") as pool:
-        return [name for name in pool.map(one, endpoints) if name is not None]
+        return [sentence for sentence in pool.map(one, endpoints) if sentence is not None]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from harness.budget import Row
 from harness.history import History
@@ -39,15 +39,32 @@ class Place:
     namespace: int                # descriptor of the network namespace, wired by the fabric
 
 
+class Recipe(StrEnum):
+    """How an image comes to be where the engine does not have it."""
+
+    REFERENCE = "reference"       # the name is a reference: pulled from its registry
+    PYTHON = "python"             # of an installed Python program: built from its Dockerfile, else from this host's Python
+    PROGRAM = "program"           # of a program of this host: its file and the libraries that it needs, nothing else
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What a container is made of."""
+
+    name: str
+    recipe: Recipe = Recipe.PYTHON
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
     """What runs in a place."""
 
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
-    image: str                    # Docker repository name, made by the adapter's image recipe where no registry has it
-    zygote: tuple[str, ...]       # command of the zygote that forks such processes (meshnode PROTOCOL.md, section 3); the
-                                  # runtime appends ``--socket-fd N`` or ``--connect PATH``
+    image: Image
+    zygote: tuple[str, ...] = ()  # command of the zygote that forks such processes (meshnode PROTOCOL.md, section 3); the
+                                  # runtime appends ``--socket-fd N`` or ``--connect PATH``. None: it is started as it is
+    pod: bool = False             # Docker: it cannot enter a namespace itself, and joins a pause container that holds it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +130,14 @@ class Endpoint:
 
 
 class NodeAdapter(Protocol):
-    """Which system is under test."""
+    """Which system is under test: one that speaks the control protocol (node_control.py) itself, or a DrivenAdapter."""
 
     name: str
     operations: frozenset[Operation]        # what it can do; asking for another is an error before anything starts
+    budget: str | None                      # what its runs are judged by where nobody says: a shipped name or a file
+    keeps_links: bool                       # whether nodes link with the topology's neighbours and nobody else; else those
+                                            # are only whom a node is told of when it starts
+    untold: Mapping[str, str]               # what its nodes do not say ("dht_get.answered_by") and why: not judged, and said
 
     def prepare(self, topology: Topology, places: Sequence[Place], state: Path) -> list[tuple[Place, Process]]:
         """Write what every node needs (keys, configuration) and say what to run."""
@@ -129,6 +150,41 @@ class NodeAdapter(Protocol):
 
     def administer(self, endpoint: Endpoint) -> NodeControl:
         """A connection for readiness, journals and histograms."""
+
+
+@runtime_checkable
+class DrivenAdapter(NodeAdapter, Protocol):
+    """A system that nobody wrote for this harness: the gateway serves its control sockets, through one driver a node."""
+
+    confirmed: frozenset[Operation]         # done when the *target's* driver saw it arrive, whatever the sender was told
+
+    def driver(self, place: Place, places: Sequence[Place]) -> Driver:
+        """How to speak to that node; a new one each time the node starts. Runs in the gateway."""
+
+
+class Saw(Protocol):
+    """Tell that a node saw something: a kind of history.py (RECEIVED, DELIVERED, …), the operation's id, when (monotonic ns)."""
+
+    def __call__(self, kind: int, id_: bytes, at_ns: int, *, peer: bytes = b"") -> None: ...
+
+
+class Driver(Protocol):
+    """One node, from start to end, in the gateway's event loop. Methods raise OSError or HarnessError: it does not answer."""
+
+    async def ready(self, living: int) -> str:
+        """What it still waits for; empty when it is ready. `living`: how many nodes should be there now."""
+
+    async def observe(self, saw: Saw, standing: Callable[[], None]) -> None:
+        """Tell all that the node sees, until it goes. `standing` is called once nothing can be missed any more."""
+
+    async def perform(self, request: Request, sent: Callable[[], None]) -> Response:
+        """Do one operation; `sent` is called when the node is asked. May be cancelled when its time is over."""
+
+    async def health(self) -> dict[str, Any]:
+        """Numbers that the node tells of itself; they are kept as gauges."""
+
+    async def close(self) -> None:
+        """Let go of every connection."""
 
 
 class NodeControl(Protocol):

@@ -9,6 +9,7 @@ import difflib
 import ipaddress
 import tomllib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -114,7 +115,7 @@ def topology_from(values: dict[str, object], where: str, name: str) -> Topology:
         where,
         lambda: Topology(
             name=table.take("name", str, name), nodes=nodes, links=_links(table, nodes, seed),
-            adapter=table.take("adapter", str, "meshnode"), addresses=_addresses(table, where), seed=seed,
+            adapter=_system(Path(where), table.take("adapter", str, "meshnode")), addresses=_addresses(table, where), seed=seed,
         ),
     )
     table.finish()
@@ -198,17 +199,27 @@ def scenario(path: Path) -> Scenario:
     table = Table(_load(path), str(path))
     named = table.take("topology", str)
     at = _beside(path, named, "topologies")
+    system = table.take_or_none("system", str)
     phases = tuple(_phase(one) for one in table.tables("phase"))
     budget = table.take_or_none("budget", str)
     built = _with_file(
         str(path),
         lambda: Scenario(
-            name=table.take("name", str, path.stem), topology=topology(at), phases=phases,
+            name=table.take("name", str, path.stem), topology=_of_system(topology(at), _system(path, system) if system else None), phases=phases,
             budget=_beside(path, budget, "budgets") if budget else None, seed=table.take("seed", int, 1),
         ),
     )
     table.finish()
     return built
+
+
+def _system(path: Path, named: str) -> str:
+    """A system under test as a file names it: an adapter, or a command file beside it."""
+    return str((path.parent / named).resolve()) if named.endswith(".toml") else named
+
+
+def _of_system(built: Topology, system: str | None) -> Topology:
+    return built if system is None else replace(built, adapter=system)
 
 
 def suite(path: Path) -> Suite | None:

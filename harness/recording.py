@@ -46,7 +46,8 @@ class Recording:
         self._stop = threading.Event()
         self._sampler = Sampler([place.namespace for place in cluster.places.values()])
         self._tracked: dict[str, int] = {}
-        for pid in [os.getpid(), *facts["load"].get("pids", [])]:
+        gateway = [cluster.gateway.pid] if cluster.gateway is not None else []
+        for pid in [os.getpid(), *gateway, *facts["load"].get("pids", [])]:
             self._sampler.watch(str(pid), pid)
         play.begin_journals(cluster.adapter, self._live(), self.folder)
         self.t0_ns = time.monotonic_ns() + int(start_in_s * 1e9)
@@ -89,9 +90,8 @@ class Recording:
             thread.join()
         if self._measured:
             self.folder.write_json("measurements.json", self._measured)
-        silent = play.end_journals(self._cluster.adapter, self._live())
-        for name in silent:
-            self.note(f"node {name} did not close its journal")
+        for sentence in play.end_journals(self._cluster.adapter, self._live()):
+            self.note(sentence)
         self._stop.set()
         self._thread.join()
         self._sampler.close()

@@ -58,7 +58,7 @@ def up(
     """
     text = topology.read_text() if isinstance(topology, Path) and topology.is_file() else ""
     built = reading.topology(topology) if isinstance(topology, Path) else topology
-    built = replace(built, adapter=system or built.adapter)
+    built = _with_system(built, system)
     adapters.named(built.adapter)
     spec = Spec(
         cluster=state.cluster_name(cluster), topology=built, topology_text=text, runtime=runtime.choose(runtime_name),
@@ -71,12 +71,23 @@ def down(cluster: str | None = None) -> bool:
     return launch.stop(state.cluster_name(cluster))
 
 
+def _with_system(topology: Topology, system: str | None) -> Topology:
+    """Another system under test; one that is a command file is named relative to where we are."""
+    if not system:
+        return topology
+    return replace(topology, adapter=str(Path(system).resolve()) if system.endswith(".toml") else system)
+
+
 def run(
     scenario: Path, *, cluster: str | None = None, runtime_name: str = "auto", runs: Path = Path("runs"), workers: int = 1,
-    progress: Progress = nobody,
+    system: str | None = None, progress: Progress = nobody,
 ) -> Judged:
-    """Play a scenario and judge it (the phases are in this file's docstring). The cluster is as before afterwards."""
+    """Play a scenario and judge it (the phases are in this file's docstring). The cluster is as before afterwards.
+
+    `system` puts another system under test than the scenario names.
+    """
     planned = reading.scenario(scenario)
+    planned = replace(planned, topology=_with_system(planned.topology, system))
     check(planned)
     name = state.cluster_name(cluster)
     ours = not state.is_alive(name)
@@ -117,6 +128,8 @@ def _same(cluster: str, topology: Topology, runtime_name: str) -> None:
             f"cluster {cluster!r} is up with topology {status['topology']!r}, the scenario wants {topology.name!r}: "
             f"`harness down` first, or choose another name (--cluster)"
         )
+    if status["adapter"] != topology.adapter:
+        raise NameTakenError(f"cluster {cluster!r} is up with {status['adapter']}, the scenario wants {topology.adapter}: `harness down` first")
     if runtime_name not in ("auto", status["runtime"]):
         raise NameTakenError(f"cluster {cluster!r} is up on {status['runtime']}, {runtime_name} was asked for: `harness down` first")
 

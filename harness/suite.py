@@ -28,13 +28,13 @@ FILE = "suite.json"
 
 def run(
     scenario: Path, *, cluster: str | None = None, runtime_name: str = "auto", runs: Path = Path("runs"), workers: int = 1,
-    progress: Progress = nobody,
+    system: str | None = None, progress: Progress = nobody,
 ) -> Judged:
     """Play a scenario, or all parts of a suite, and judge it. A part that breaks is said in the verdict, and the next is played.
 
-    Raises BadFileError before anything starts where the file or one of the parts cannot be.
+    `system` puts another system under test than the files name. Raises BadFileError before anything starts where the file or one of the parts cannot be.
     """
-    settings: dict[str, Any] = {"cluster": cluster, "runtime_name": runtime_name, "runs": runs, "workers": workers}
+    settings: dict[str, Any] = {"cluster": cluster, "runtime_name": runtime_name, "runs": runs, "workers": workers, "system": system}
     planned = reading.suite(scenario)
     if planned is None:
         return running.run(scenario, **settings, progress=progress)

@@ -134,7 +134,7 @@ class Supervisor:
                 facts={
                     "cluster": self._spec.cluster, "topology": self._spec.topology.name, "adapter": self._spec.topology.adapter,
                     "seed": seed, "load": dict(load), "runtime": {"name": self._spec.runtime, **self._runtime.facts()},
-                    "network": self._fabric.facts(), "nodes": self.cluster.rows(), "ready_s": self._ready_s,
+                    "network": self._fabric.facts(), "untold": dict(self.cluster.adapter.untold), "nodes": self.cluster.rows(), "ready_s": self._ready_s,
                 },
             )
             return {"run": str(self._recording.folder.path), "t0_ns": self._recording.t0_ns}

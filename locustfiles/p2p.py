@@ -7,6 +7,7 @@ from harness.load.users import (
     BroadcastUser,
     ConnectUser,
     DhtGetUser,
+    DhtListenUser,
     DhtLookupUser,
     DhtPutUser,
     FileTransferUser,
@@ -14,7 +15,7 @@ from harness.load.users import (
 )
 
 __all__ = [
-    "BroadcastUser", "ConnectUser", "DhtGetUser", "DhtLookupUser", "DhtPutUser", "FileTransferUser", "PrivateMessageUser",
+    "BroadcastUser", "ConnectUser", "DhtGetUser", "DhtListenUser", "DhtLookupUser", "DhtPutUser", "FileTransferUser", "PrivateMessageUser",
 ]
 
 plugin.install()

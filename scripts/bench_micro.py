@@ -18,6 +18,7 @@ import pyperf
 from harness import bench, resources, runtime
 from harness.check.measurements import SIZES
 from harness.errors import HarnessError
+from harness.ports import Image
 from harness.runtime import docker as engine
 
 SCRIPT = Path(__file__).parent / "micro.py"
@@ -30,7 +31,7 @@ def command(where: str, output: Path) -> tuple[list[str], dict[str, str]]:
         return [sys.executable, str(SCRIPT), *OPTIONS, "--output", str(output / "micro.json")], {"name": where}
     connected = engine.connect()
     try:
-        image = connected.image("meshnode", print)
+        image = connected.image(Image("meshnode"), print)
     finally:
         connected.close()
     package = Path(pyperf.__file__).parent

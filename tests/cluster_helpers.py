@@ -16,9 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness.adapters.meshnode import MeshnodeCodec
 from harness.control import Client
 from harness.errors import HarnessError
+from harness.node_control import ControlCodec
 from harness.operation import Operation, Request, Response
 
 ROOT = Path(__file__).parent.parent
@@ -158,7 +158,7 @@ def wait_for(condition: Callable[[], Any], tell: Callable[[], Any] = lambda: Non
 
 def ask(control: str, requests: Sequence[Request], seconds: float = END_TIMEOUT_S) -> dict[bytes, Response]:
     """Have one node do operations, over its control socket; id → what it said. Fails where an answer is missing."""
-    codec = MeshnodeCodec()
+    codec = ControlCodec()
     answers: dict[bytes, Response] = {}
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(seconds)

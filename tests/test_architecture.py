@@ -23,7 +23,9 @@ RANKS: list[set[str]] = [
     {"scenario", "history", "shapes", "stats"},
     {"ports", "reading", "resources"},
     {"kernel"},
+    {"drivers", "node_control"},
     {"check", "report", "runtime", "adapters", "fabric", "sample", "capabilities", "readiness", "store", "control", "iperf3"},
+    {"gateway"},
     {"cluster", "play", "judging"},
     {"recording"},
     {"supervisor"},
@@ -36,12 +38,12 @@ RANKS: list[set[str]] = [
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
-PLUGIN_FOLDERS = {"runtime", "adapters", "check", "report", "load", "kernel"}
+PLUGIN_FOLDERS = {"runtime", "adapters", "drivers", "gateway", "check", "report", "load", "kernel"}
 
 # A library and the only places that may import it.
 HOMES = {
     "docker": {"harness/runtime"}, "pyroute2": {"harness/kernel"}, "locust": {"harness/load", "locustfiles"}, "gevent": {"harness/load", "locustfiles"},
-    "toxiproxy": {"harness/inject"}, "meshnode": {"harness/adapters/meshnode.py"}, "msgpack": {"harness/adapters/meshnode.py"},
+    "toxiproxy": {"harness/inject"}, "meshnode": {"harness/adapters/meshnode.py"}, "msgpack": {"harness/node_control.py", "harness/adapters/serf.py"}, "aiohttp": {"harness/drivers/http.py"},
     "click": {"harness/cli.py"},
 }
 FUNCTION_LINES_MAX = 50

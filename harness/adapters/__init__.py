@@ -5,7 +5,11 @@ from __future__ import annotations
 from harness import plugin
 from harness.ports import NodeAdapter
 
-TABLE = {"meshnode": "harness.adapters.meshnode:Meshnode"}
+TABLE = {
+    "meshnode": "harness.adapters.meshnode:Meshnode",
+    "opendht": "harness.adapters.opendht:OpenDht",
+    "serf": "harness.adapters.serf:Serf",
+}
 
 
 def named(name: str) -> NodeAdapter:

@@ -37,8 +37,17 @@ def check(history: History, rows: Sequence[Row]) -> list[Finding]:
 
 
 def _private_messages(history: History, chosen: npt.NDArray[np.bool_]) -> Finding:
+    return _to_a_node(history, chosen, h.DELIVERED, "private messages: acknowledged and delivered")
+
+
+def _notifications(history: History, chosen: npt.NDArray[np.bool_]) -> Finding:
+    return _to_a_node(history, chosen, h.NOTIFIED, "DHT listeners: told of the values put for them")
+
+
+def _to_a_node(history: History, chosen: npt.NDArray[np.bool_], kind: int, name: str) -> Finding:
+    """What was sent to one node each, against the records of that kind: every one there, nowhere else, once."""
     wanted = metrics.sortable(metrics.identifiers(history, chosen))
-    ids, records = metrics.arrivals(history, h.DELIVERED)
+    ids, records = metrics.arrivals(history, kind)
     begin, end = np.searchsorted(ids, wanted, "left"), np.searchsorted(ids, wanted, "right")
     seen = end - begin
     lost = int((seen == 0).sum())
@@ -47,7 +56,7 @@ def _private_messages(history: History, chosen: npt.NDArray[np.bool_]) -> Findin
     astray = int(((seen > 0) & (where != history.column("target")[chosen])).sum())
     itself = int(((seen > 0) & (where == history.column("source")[chosen])).sum())
     twice = int((seen > 1).sum())
-    return _ledger("private messages: acknowledged and delivered", len(wanted), {
+    return _ledger(name, len(wanted), {
         "acknowledged but in no journal": lost, "delivered to another node": astray, "delivered to the sender itself": itself,
         "delivered more than once": twice,
     })
@@ -64,8 +73,11 @@ def _broadcasts(history: History, chosen: npt.NDArray[np.bool_]) -> Finding:
 
 
 def _gets(history: History, chosen: npt.NDArray[np.bool_]) -> Finding:
+    name = "DHT gets: answered by another node"
+    if "dht_get.answered_by" in history.untold:
+        return _finding(name, Answer.MEASURED, "–", f"{int(chosen.sum()):,} found", f"not told: {history.untold['dht_get.answered_by']}")
     answered, source = history.column("answered_by")[chosen], history.column("source")[chosen]
-    return _ledger("DHT gets: answered by another node", int(chosen.sum()), {
+    return _ledger(name, int(chosen.sum()), {
         "answered by nobody named": int((answered < 0).sum()), "answered by the asker itself": int((answered == source).sum()),
     })
 
@@ -81,4 +93,4 @@ def _finding(name: str, answer: Answer, promised: str, measured: str, sentence: 
     return Finding(name=name, answer=answer, promised=promised, measured=measured, sentence=sentence, cause=cause)
 
 
-_JUDGES = {Operation.PRIVATE_MESSAGE: _private_messages, Operation.BROADCAST: _broadcasts, Operation.DHT_GET: _gets}
+_JUDGES = {Operation.PRIVATE_MESSAGE: _private_messages, Operation.BROADCAST: _broadcasts, Operation.DHT_GET: _gets, Operation.DHT_LISTEN: _notifications}

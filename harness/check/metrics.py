@@ -5,8 +5,9 @@ A metric gives either samples (one value an operation or a receiver; what never 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -284,6 +285,26 @@ def _gauge_at_end(name: str) -> Callable[[History, PhaseWindow], PerNode]:
     return take
 
 
+def _failure_seen(history: History, phase: PhaseWindow) -> Samples:
+    """Ends of nodes in the phase × the nodes that never ended in the run; infinite where one of these never reported it."""
+    ends = {event["node"]: event["at_ns"] for event in history.events if _is_end(event)}
+    living = [index for index, name in enumerate(history.nodes) if name not in ends]
+    reports = history.journal[history.journal["kind"] == h.MEMBER_FAILED]
+    values = []
+    for name, at_ns in ends.items():
+        if phase.begin_ns <= at_ns < phase.end_ns:
+            subject = int.from_bytes(history.wire_ids[history.index(name)][:8], "little")
+            about = reports[(reports["peer"] == subject) & (reports["at_ns"] >= at_ns)]
+            for node in living:
+                seen = about["at_ns"][about["node"] == node]
+                values.append(float(seen.min() - at_ns) if len(seen) else np.inf)
+    return Samples(values=np.array(values, np.float64))
+
+
+def _is_end(event: Mapping[str, Any]) -> bool:
+    return (event["event"], event.get("condition")) in {("node-ended", None), ("node-condition", "stopped")}
+
+
 def _measurement(name: str) -> Callable[[History, PhaseWindow], Samples]:
     def take(history: History, phase: PhaseWindow) -> Samples:
         del phase
@@ -328,6 +349,8 @@ METRICS: dict[str, Metric] = {
     "dht_get.response": Metric(kind="time", take=_latency(Operation.DHT_GET), sentence="from the intended time until another node's value had arrived"),
     "dht_get.found": Metric(kind="share", take=_share(Operation.DHT_GET), sentence="share of gets answered by another node"),
     "dht_get.hops": Metric(kind="number", take=_hops(Operation.DHT_GET), sentence="referrals that led to the value"),
+    "dht_listen.response": Metric(kind="time", take=_latency(Operation.DHT_LISTEN), sentence="from the intended time until the listener reported the value"),
+    "dht_listen.notified": Metric(kind="share", take=_share(Operation.DHT_LISTEN), sentence="share of values that their listener reported"),
     "dht_lookup.response": Metric(kind="time", take=_latency(Operation.DHT_LOOKUP), sentence="from the intended time until the iterative lookup ended"),
     "dht_lookup.hops": Metric(kind="number", take=_hops(Operation.DHT_LOOKUP), sentence="referrals that led to the closest node"),
     "node.create": Metric(kind="time", take=_node_time("create"), sentence="sign + encrypt, from the nodes' own histograms"),
@@ -336,6 +359,9 @@ METRICS: dict[str, Metric] = {
     "node.route": Metric(kind="time", take=_node_time("route"), sentence="finding the next hop, from the nodes' own histograms"),
     "node.routes": Metric(kind="number", take=_gauge_at_end("routes"), sentence="entries of the routing table"),
     "node.links": Metric(kind="number", take=_gauge_at_end("links"), sentence="authenticated links that stand"),
+    "node.good": Metric(kind="number", take=_gauge_at_end("good"), sentence="nodes that an OpenDHT node knows to be good"),
+    "node.members": Metric(kind="number", take=_gauge_at_end("members"), sentence="members that a node holds to be alive"),
+    "membership.failure_seen": Metric(kind="time", take=_failure_seen, sentence="from a node's end until another node reported it failed, a sample a node that lives"),
     "network.of_iperf3": Metric(kind="share", take=_of_iperf3, sentence="bytes a second in ÷ what iperf3 carried in the same run"),
     "cluster.ready": Metric(kind="time", take=_ready, sentence="from the start of the cluster until every node was ready"),
     "pacer.lag": Metric(kind="time", take=_lag, sentence="how late the load generator sent, after the intended time"),

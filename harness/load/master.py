@@ -15,13 +15,14 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from harness import reading
+from harness import adapters, reading
 from harness.control import Client
 from harness.errors import HarnessError, UnavailableError, UsageError
 from harness.load import options, tally
 from harness.load.plan import RunPlan, Target
 from harness.load.tally import Tally
 from harness.operation import Operation
+from harness.ports import NodeAdapter
 from harness.scenario import Phase
 
 START_IN_S = 1.0                           # from `begin` to t0: the workers have the plan by then
@@ -58,10 +59,11 @@ class Master:
         """Begin a run with these options and classes. Raises HarnessError; then nothing runs."""
         self._reports, self._drained, self.broken = {}, set(), None
         self._asked_ns, self._run_time_s, self._stopped = monotonic_ns(), float(given.run_time or 0), False
-        asked = _scenario_request(given) if os.environ.get(SCENARIO) else _plain_request(given, user_classes)
-        phases: tuple[Phase, ...] = asked.pop("phases")
         with Client.connect(self.cluster) as client:        # a connection a call: Locust may kill a start half-way
             status = client.status()
+        system = adapters.named(status["adapter"])
+        asked = _scenario_request(given) if os.environ.get(SCENARIO) else _plain_request(given, user_classes, system)
+        phases: tuple[Phase, ...] = asked.pop("phases")
         self._supervisor_pid = int(status["pid"])
         nodes = sorted(status["nodes"], key=lambda node: int(node["index"]))
         gets = any(stream.operation is Operation.DHT_GET for phase in phases for stream in phase.streams)
@@ -214,13 +216,22 @@ class Master:
         self._leave()
 
 
-def _plain_request(given: Any, user_classes: list[Any]) -> dict[str, Any]:
-    streams = tuple(stream for each in user_classes if (stream := each.stream(given)) is not None)
+def _plain_request(given: Any, user_classes: list[Any], system: NodeAdapter) -> dict[str, Any]:
+    asked = [stream for each in user_classes if (stream := each.stream(given)) is not None]
+    lacking = [stream.operation for stream in asked if stream.operation not in system.operations]
+    for operation in lacking:
+        if options.is_asked_for(given, operation):
+            raise UsageError(
+                f"{system.name} has no {operation.word}; it can do {', '.join(sorted(each.word for each in system.operations))}"
+            )
+    if lacking:
+        log.info("left out, for %s has none: %s", system.name, ", ".join(operation.word for operation in lacking))
+    streams = tuple(stream for stream in asked if stream.operation not in lacking)
     if not streams:
-        raise UsageError("every chosen stream has rate 0: nothing to send")
+        raise UsageError("every chosen stream has rate 0, or is none of this system's: nothing to send")
     return {
         "scenario": "load", "phases": (Phase(name="load", duration_s=None, streams=streams),), "seed": given.seed,
-        "budget": options.budget(given), "runs": str(Path(given.runs).resolve()), "files": {},
+        "budget": options.budget(given, system.budget), "runs": str(Path(given.runs).resolve()), "files": {},
     }
 
 

@@ -17,7 +17,9 @@ DEFAULT_RATES_PER_S = {
     Operation.DHT_LOOKUP: 10.0,
     Operation.FILE_TRANSFER: 0.0,          # when asked for: a file of 10 MB is no background load
     Operation.CONNECT: 0.0,
+    Operation.DHT_LISTEN: 5.0,
 }
+AUTO = "auto"
 
 
 def add(parser: Any) -> None:
@@ -41,8 +43,8 @@ def add(parser: Any) -> None:
                         help="after this, an operation without an answer counts as unknown", metavar="MS")
     parser.add_argument("--seed", type=int, default=1, env_var="HARNESS_SEED",
                         help="chooses senders, receivers, keys and Poisson gaps")
-    parser.add_argument("--budget", default="demo", env_var="HARNESS_BUDGET",
-                        help="budget that the run is judged by: a file, or the name of a shipped one; empty: not judged", metavar="BUDGET")
+    parser.add_argument("--budget", default=AUTO, env_var="HARNESS_BUDGET",
+                        help="budget that the run is judged by: a file, or the name of a shipped one; auto: the system's own; empty: not judged", metavar="BUDGET")
     parser.add_argument("--runs", default="runs", env_var="HARNESS_RUNS", help="folder of the run folders", metavar="FOLDER")
 
 
@@ -61,6 +63,13 @@ def stream(options: Any, operation: Operation) -> Stream | None:
         raise UsageError(f"load options: {operation.word}: {error}") from error
 
 
-def budget(options: Any) -> str | None:
-    """Absolute path of the budget file; None without one. Raises BadFileError where it is not there, with what there is."""
-    return str(resources.find(options.budget, "budgets").resolve()) if options.budget else None
+def is_asked_for(options: Any, operation: Operation) -> bool:
+    """Whether somebody gave this operation's rate: it is not the default."""
+    rate: float = getattr(options, f"{operation.word}_rate")
+    return rate not in (0, DEFAULT_RATES_PER_S[operation])
+
+
+def budget(options: Any, own: str | None) -> str | None:
+    """Absolute path of the budget file; None without one. `own`: the system's. Raises BadFileError where it is not there."""
+    named = own if options.budget == AUTO else options.budget
+    return str(resources.find(named, "budgets").resolve()) if named else None

@@ -20,7 +20,7 @@ from harness.stats import Integers
 
 CHUNK = 4096                                          # drawn at once; part of the seeded result, so it never changes
 NOBODY = -1
-TO_A_NODE = {Operation.PRIVATE_MESSAGE, Operation.DHT_LOOKUP, Operation.FILE_TRANSFER, Operation.CONNECT}
+TO_A_NODE = {Operation.PRIVATE_MESSAGE, Operation.DHT_LOOKUP, Operation.FILE_TRANSFER, Operation.CONNECT, Operation.DHT_LISTEN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,7 @@ class TrafficStream:
             return False
         if flight.key is not None and response.outcome is Outcome.OK:
             self._keys.add(flight.key, flight.source)
+        flight.sent_ns = response.sent_ns or flight.sent_ns
         self._ended(flight, response.outcome, response, response.error)
         return True
 

@@ -64,6 +64,12 @@ class DhtLookupUser(StreamUser):
     operation = Operation.DHT_LOOKUP
 
 
+class DhtListenUser(StreamUser):
+    """Values put where another node listens; of systems whose nodes can listen."""
+
+    operation = Operation.DHT_LISTEN
+
+
 class FileTransferUser(StreamUser):
     """Files between random pairs of nodes; none until --file-transfer-rate asks for some."""
 

@@ -24,7 +24,7 @@ import docker.types
 import requests
 
 from harness.errors import HarnessError, PermissionNeededError, UnavailableError
-from harness.ports import Place, Process, Running
+from harness.ports import Image, Place, Process, Recipe, Running
 from harness.runtime import entry, image, processes, zygote
 from harness.runtime.zygote import Zygote
 
@@ -164,26 +164,22 @@ class Engine:
                     raise
                 self._client.wait(container, condition="removed", timeout=processes.KILL_TIMEOUT_S)
 
-    def image(self, name: str, progress: Callable[[str], None]) -> dict[str, str]:
-        """``image`` (reference), ``image_id`` and ``image_origin`` of what runs `name`, made or fetched where it is missing.
-
-        A name without ``/`` or ``:`` is an installed Python program with an image recipe of ours; others are references.
-        """
-        ours = not set(name) & {"/", ":"}
-        reference, origin = (image.tag(name) if ours else name), "local"
+    def image(self, wanted: Image, progress: Callable[[str], None]) -> dict[str, str]:
+        """``image`` (reference), ``image_id`` and ``image_origin`` of what is wanted, made or fetched where it is missing."""
+        given = wanted.recipe is Recipe.REFERENCE
+        reference, origin = (wanted.name if given else image.tag(wanted)), "local"
         if not self._has(reference):
-            answers = self._registry_has(BASE_IMAGE if ours else reference, progress)
-            if not ours:
-                if not answers:
+            if given:
+                if not self._registry_has(reference, progress):
                     raise UnavailableError(f"the image {reference} is not on this host, and no registry that has it answered in {REGISTRY_TIMEOUT_S} s")
                 origin = "pulled"
                 with _translated(f"pull {reference}"):
                     self._client.pull(reference)
-            elif answers and self._build(name, reference, progress):
+            elif wanted.recipe is Recipe.PYTHON and self._registry_has(BASE_IMAGE, progress) and self._build(wanted.name, reference, progress):
                 origin = "built"
             else:
-                origin = "made from this host's Python"
-                self._import(name, reference, progress)
+                origin = "made from this host's Python" if wanted.recipe is Recipe.PYTHON else "made from this host's program"
+                self._import(wanted, reference, progress)
         with _translated(f"look at the image {reference}"):
             return {"image": reference, "image_id": self._client.inspect_image(reference)["Id"], "image_origin": origin}
 
@@ -220,12 +216,12 @@ class Engine:
             return False
         return True
 
-    def _import(self, name: str, reference: str, progress: Callable[[str], None]) -> None:
+    def _import(self, wanted: Image, reference: str, progress: Callable[[str], None]) -> None:
         changes = [f"ENV {key}={value}" for key, value in image.ENVIRONMENT.items()]
         repository, tag = reference.split(":")
         with tempfile.TemporaryDirectory() as scratch, _translated(f"import the image {reference}"):
             root = Path(scratch) / "root.tar"
-            image.write_root(name, root, Path(scratch), progress)
+            image.write_root(wanted, root, Path(scratch), progress)
             progress(f"importing {root.stat().st_size / 1e6:.0f} MB as {reference}")
             with root.open("rb") as data:
                 # Chunks, no file: of a file requests tells the length, while the SDK promises chunks.
@@ -250,7 +246,7 @@ class DockerRuntime(processes.HostProcesses):
         self._engine: Engine | None = None
         self._containers: dict[str, str] = {}           # node → container, where it has one to itself
         self._zygotes: dict[str, Zygote] = {}           # node → its container's zygote, where it shares one
-        self._images: dict[str, dict[str, str]] = {}
+        self._images: dict[Image, dict[str, str]] = {}
         self._facts: dict[str, str] = {}
         self._doors = state / "enter"
 
@@ -269,9 +265,11 @@ class DockerRuntime(processes.HostProcesses):
             helper = entry.helper()
             self._doors.mkdir(mode=0o700, exist_ok=True)
             shutil.copy2(helper, self._doors / "enter")
-            for name in {process.image for _, process in launches}:
-                self._images[name] = self._engine.image(name, doing)
-            each = self._nodes_a_container if len(launches) > self._packed_above else 1
+            for wanted in {process.image for _, process in launches}:
+                self._images[wanted] = self._engine.image(wanted, doing)
+            # What no zygote forks has a container of its own, however many there are.
+            packed = len(launches) > self._packed_above and all(process.zygote and not process.pod for _, process in launches)
+            each = self._nodes_a_container if packed else 1
             self._facts = {
                 **self._engine.versions(), **next(iter(self._images.values()), {}), "nodes_per_container": str(each), "entry": helper.name,
             }
@@ -302,7 +300,7 @@ class DockerRuntime(processes.HostProcesses):
     ) -> list[Callable[[], None]]:
         if each == 1:
             return [partial(self._start_alone, place, process, started) for place, process in launches]
-        kinds: dict[tuple[str, tuple[str, ...]], list[tuple[Place, Process]]] = {}
+        kinds: dict[tuple[Image, tuple[str, ...]], list[tuple[Place, Process]]] = {}
         for place, process in launches:
             kinds.setdefault((process.image, process.zygote), []).append((place, process))
         packs = [kind[at : at + each] for kind in kinds.values() for at in range(0, len(kind), each)]

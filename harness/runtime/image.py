@@ -1,4 +1,4 @@
-"""An image without a registry: this host's Python, its standard library and one installed program, and no shell.
+"""An image without a registry: one installed Python program with this host's Python, or one program of this host. No shell.
 
 What goes in is decided as a table (path in the image → file on this host), which is then written as one tar stream.
 Works with Python builds of every kind (Debian's, pyenv's, uv's), because files keep their absolute paths.
@@ -13,6 +13,7 @@ import io
 import os
 import py_compile
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import UnavailableError
+from harness.ports import Image, Recipe
 from harness.runtime import entry
 
 Files = dict[str, Path]                     # path in the image → file on this host
@@ -44,18 +46,22 @@ BEGINNING = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 LIBRARY = re.compile(r"(/\S+) \(0x")        # in ldd's output
 
 
-def tag(program: str) -> str:
-    """``p2p-harness/<program>:<hash>`` of the program's sources, its dependencies' versions, this Python and this recipe.
+def tag(image: Image) -> str:
+    """``p2p-harness/<program>:<hash>`` of what goes in: the program, what it depends on, and this recipe.
 
-    Raises UnavailableError where no distribution of that name is installed.
+    Raises UnavailableError where no program, or no distribution, of that name is installed.
     """
-    digest = hashlib.sha256(sys.version.encode())
-    digest.update(Path(__file__).read_bytes())
-    for name, distribution in sorted(closure(program).items()):
-        digest.update(f"{name} {distribution.version}\n".encode())
-    for path in _package(program):
-        digest.update(path.read_bytes())
-    return f"p2p-harness/{program}:{digest.hexdigest()[:16]}"
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    if image.recipe is Recipe.PROGRAM:
+        for path in _program(image.name).values():
+            digest.update(path.read_bytes())
+    else:
+        digest.update(sys.version.encode())
+        for name, distribution in sorted(closure(image.name).items()):
+            digest.update(f"{name} {distribution.version}\n".encode())
+        for path in _package(image.name):
+            digest.update(path.read_bytes())
+    return f"p2p-harness/{Path(image.name).name.lower()}:{digest.hexdigest()[:16]}"
 
 
 def closure(program: str) -> dict[str, importlib.metadata.Distribution]:
@@ -98,33 +104,55 @@ def build_context(program: str) -> bytes:
     return output.getvalue()
 
 
-def write_root(program: str, output: Path, scratch: Path, progress: Callable[[str], None]) -> None:
-    """Write the root file system of a local image as a tar; `scratch` takes the compiled modules.
+def write_root(image: Image, output: Path, scratch: Path, progress: Callable[[str], None]) -> None:
+    """Write the root file system of a local image as a tar; `scratch` takes compiled modules.
 
-    Raises UnavailableError where ldd or a part of Python is missing.
+    Raises UnavailableError where ldd, the program, or a part of Python is missing.
     """
+    with tarfile.open(output, "w") as tar:
+        for folder in FOLDERS:
+            _add(tar, folder, kind=tarfile.DIRTYPE, mode=0o1777 if folder == "tmp" else 0o755)
+        for name, text in TEXTS.items():
+            _add(tar, name, text.encode())
+        if image.recipe is Recipe.PROGRAM:
+            files = _program(image.name)
+            _add(tar, f"/usr/local/bin/{Path(image.name).name}", kind=tarfile.SYMTYPE, mode=0o777, link=next(iter(files)))
+        else:
+            files = _python(image.name, scratch, progress)
+            interpreter = str(Path(sys._base_executable).resolve())     # type: ignore[attr-defined]
+            _add(tar, "/usr/local/bin/python3", kind=tarfile.SYMTYPE, mode=0o777, link=interpreter)
+            for point in importlib.metadata.distribution(image.name).entry_points.select(group="console_scripts"):
+                script = f"#!{interpreter}\nimport sys\nfrom {point.module} import {point.attr}\nsys.exit({point.attr}())\n"
+                _add(tar, f"/usr/local/bin/{point.name}", script.encode(), mode=0o755)
+        progress(f"packing {len(files):,} files")
+        for name, path in files.items():
+            information = tar.gettarinfo(str(path.resolve()), name.lstrip("/"))
+            information.uid = information.gid = 0
+            with path.open("rb") as content:
+                tar.addfile(information, content)
+
+
+def _python(program: str, scratch: Path, progress: Callable[[str], None]) -> Files:
+    """The Python of this host, the program's package and what it requires."""
     progress("collecting this host's Python")
     files = _standard_library() | _site(program)
     files |= _libraries(path for path in files.values() if ".so" in path.name)
     interpreter = Path(sys._base_executable).resolve()     # type: ignore[attr-defined]
     files |= {str(interpreter): interpreter} | _libraries([interpreter])
     progress("compiling its modules")
-    files |= dict(_compiled(files, scratch))
-    progress(f"packing {len(files):,} files")
-    with tarfile.open(output, "w") as tar:
-        for folder in FOLDERS:
-            _add(tar, folder, kind=tarfile.DIRTYPE, mode=0o1777 if folder == "tmp" else 0o755)
-        for name, text in TEXTS.items():
-            _add(tar, name, text.encode())
-        for name, path in files.items():
-            information = tar.gettarinfo(str(path.resolve()), name.lstrip("/"))
-            information.uid = information.gid = 0
-            with path.open("rb") as content:
-                tar.addfile(information, content)
-        _add(tar, "/usr/local/bin/python3", kind=tarfile.SYMTYPE, mode=0o777, link=str(interpreter))
-        for point in importlib.metadata.distribution(program).entry_points.select(group="console_scripts"):
-            script = f"#!{interpreter}\nimport sys\nfrom {point.module} import {point.attr}\nsys.exit({point.attr}())\n"
-            _add(tar, f"/usr/local/bin/{point.name}", script.encode(), mode=0o755)
+    return files | dict(_compiled(files, scratch))
+
+
+def _program(name: str) -> Files:
+    """A program of this host and its libraries, the program first. Raises UnavailableError."""
+    found = shutil.which(name)
+    if found is None:
+        raise UnavailableError(f"the program {name!r} is not installed here: no image can be made of it")
+    path = Path(found).resolve()
+    with path.open("rb") as file:
+        if file.read(4) != b"\x7fELF":
+            raise UnavailableError(f"{found} is a script, and an image is made of a binary and its libraries only: name an image that can run it")
+    return {str(path): path} | _libraries([path])
 
 
 def _add(

@@ -1,7 +1,8 @@
 """Nodes as bare processes, each in its network namespace: no daemon, no image, a thousand of them in seconds.
 
-One zygote a distinct command, as PID 1 of a PID namespace of its own. So nothing outlives the supervisor: its death kills
-the zygote (PR_SET_PDEATHSIG), and the kernel kills every process of a PID namespace whose first one ends.
+One zygote a distinct command, as PID 1 of a PID namespace of its own; programs without one are started by spawner.py, which
+stands in its place. So nothing outlives the supervisor: its death kills the zygote (PR_SET_PDEATHSIG), and the kernel kills
+every process of a PID namespace whose first one ends.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness.runtime.zygote import Zygote
 
 END_TIMEOUT_S = 5.0
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR")
+SPAWNER = (sys.executable, "-IS", str(Path(__file__).with_name("spawner.py")))
 
 
 @dataclass(slots=True)
@@ -79,6 +81,7 @@ class NetnsRuntime(processes.HostProcesses):
         if threading.current_thread() is not threading.main_thread():
             raise HarnessError("netns: start was called from a helper thread; PR_SET_PDEATHSIG would end the nodes with that thread")
         # setpriv ties unshare to us, unshare ties the zygote to itself: no code of ours between fork and exec.
+        command = command or SPAWNER
         argv = [
             _program("setpriv"), "--pdeathsig", "KILL", _program("unshare"), "--pid", "--fork", "--kill-child=SIGKILL",
             _program(command[0]), *command[1:],

@@ -17,7 +17,7 @@ from testcontainers.core.container import DockerContainer
 
 from harness.errors import HarnessError
 from harness.kernel import namespaces
-from harness.ports import Place, Process
+from harness.ports import Image, Place, Process
 from harness.runtime import docker as runtime
 from harness.topology import Node
 
@@ -42,7 +42,7 @@ def engine():
 
 @pytest.fixture(scope="session")
 def image(engine):
-    return engine.image("meshnode", print)["image"]
+    return engine.image(Image("meshnode"), print)["image"]
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def testcontainer(image):
 
 
 def process(code="import time; print('up', flush=True); time.sleep(1000)", **settings):
-    return Process(argv=("python3", "-c", code), image="meshnode", zygote=("meshnode", "zygote"), **settings)
+    return Process(argv=("python3", "-c", code), image=Image("meshnode"), zygote=("meshnode", "zygote"), **settings)
 
 
 @pytest.fixture

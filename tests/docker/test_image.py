@@ -13,6 +13,7 @@ import docker
 import pytest
 
 from harness.errors import UnavailableError
+from harness.ports import Image, Recipe
 from harness.runtime import docker as runtime
 from harness.runtime import entry
 from harness.runtime import image as recipe
@@ -52,7 +53,7 @@ def test_every_module_it_loads_is_compiled(container):
 
 def test_it_is_found_again_under_its_tag(engine, image):
     said = []
-    facts = engine.image("meshnode", said.append)
+    facts = engine.image(Image("meshnode"), said.append)
     assert facts["image"] == image == recipe.tag("meshnode")
     assert facts["image_origin"] == "local"
     assert said == []
@@ -60,7 +61,7 @@ def test_it_is_found_again_under_its_tag(engine, image):
 
 def test_an_image_that_nobody_has_is_named(engine):
     with pytest.raises(UnavailableError, match="p2p-harness/nobody:0 is not on this host, and no registry"):
-        engine.image("p2p-harness/nobody:0", print)
+        engine.image(Image("p2p-harness/nobody:0", Recipe.REFERENCE), print)
 
 
 def test_the_dockerfile_is_built_with_the_programs_sources(engine, image, sdk, state, monkeypatch):
@@ -119,9 +120,9 @@ def published(registry, image, sdk):
 @pytest.mark.registry
 def test_an_image_is_pulled_where_a_registry_has_it(engine, published):
     said = []
-    facts = engine.image(published, said.append)
+    facts = engine.image(Image(published, Recipe.REFERENCE), said.append)
     assert facts["image_origin"] == "pulled"
-    assert engine.image(published, said.append)["image_origin"] == "local"
+    assert engine.image(Image(published, Recipe.REFERENCE), said.append)["image_origin"] == "local"
     assert said == [f"asking a registry for {published}, at most 3 s"]
 
 
@@ -135,7 +136,7 @@ def test_the_base_is_built_upon_where_a_registry_has_it(engine, published, sdk, 
     monkeypatch.setattr(runtime, "BASE_IMAGE", published)
     monkeypatch.setattr(recipe, "tag", lambda _: reference)
     try:
-        facts = engine.image("meshnode", print)
+        facts = engine.image(Image("meshnode"), print)
         assert (facts["image"], facts["image_origin"]) == (reference, "built")
         assert facts["image_id"] == sdk.images.get(reference).id
     finally:

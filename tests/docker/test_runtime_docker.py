@@ -15,7 +15,7 @@ import pytest
 from harness import runtime as runtimes
 from harness.errors import HarnessError, NodeStartError, PermissionNeededError, UnavailableError
 from harness.kernel.proc import is_readable
-from harness.ports import Condition
+from harness.ports import Condition, Image
 from harness.runtime import docker as runtime
 from harness.runtime import processes
 
@@ -155,7 +155,7 @@ def test_an_engine_that_cannot_start_a_container_is_quoted_and_nothing_is_left(m
 
 
 def test_sweep_removes_exactly_ours_and_close_may_follow(make_runtime, places, sleeper, sdk, label, state):
-    image = runtime.image.tag("meshnode")
+    image = runtime.image.tag(Image("meshnode"))
     foreign = sdk.containers.create(image, ["python3"], labels={runtime.LABEL: f"{label}-other"}, network_mode="none")
     bystander = sdk.containers.create(image, ["python3"], network_mode="none")
     try:

@@ -17,7 +17,7 @@ from harness import runtime
 from harness.errors import HarnessError, NodeStartError, UnavailableError, UsageError
 from harness.kernel import namespaces
 from harness.kernel.proc import is_readable
-from harness.ports import Condition, Place, Process, Running
+from harness.ports import Condition, Image, Place, Process, Running
 from harness.runtime import processes
 from harness.runtime.netns import NetnsRuntime
 from harness.topology import Node
@@ -104,7 +104,7 @@ def netns(tmp_path):
 
 
 def process(command, *argv):
-    return Process(argv=argv or ("sleep", "1000"), environment={"GREETING": "hello"}, image="none", zygote=command)
+    return Process(argv=argv or ("sleep", "1000"), environment={"GREETING": "hello"}, image=Image("none"), zygote=command)
 
 
 def start(netns, launches):
@@ -272,7 +272,7 @@ import json, os, sys, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from harness.kernel import namespaces
-from harness.ports import Place, Process
+from harness.ports import Image, Place, Process
 from harness.runtime.netns import NetnsRuntime
 from harness.topology import Node
 state = Path({state!r})
@@ -280,7 +280,7 @@ places = [Place(node=Node(name=f"n{{i}}"), index=i, address="198.18.0.1", direct
           for i, d in enumerate(namespaces.create_many(3))]
 pids = []
 NetnsRuntime(label="t-kill", state=state).start(
-    [(place, Process(argv=("sleep", "1000"), image="none", zygote={zygote!r})) for place in places],
+    [(place, Process(argv=("sleep", "1000"), image=Image("none"), zygote={zygote!r})) for place in places],
     lambda running: pids.append(running.pid))
 print(json.dumps(pids), flush=True)
 time.sleep(1000)

@@ -10,13 +10,14 @@ import tarfile
 import pytest
 
 from harness.errors import UnavailableError
+from harness.ports import Image
 from harness.runtime import entry, image
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("image")
-    image.write_root("meshnode", folder / "root.tar", folder, lambda _: None)
+    image.write_root(Image("meshnode"), folder / "root.tar", folder, lambda _: None)
     with tarfile.open(folder / "root.tar") as tar:
         yield tar
 
@@ -52,22 +53,22 @@ def test_requirements_of_extras_and_of_other_systems_are_left_out(installed):
 def test_a_requirement_that_is_not_installed_is_named(installed):
     installed(["no-such-thing>=2"])
     with pytest.raises(UnavailableError, match="needs the Python distribution 'no-such-thing', which is not installed here"):
-        image.tag("tinynode")
+        image.tag(Image("tinynode"))
 
 
 def test_a_program_that_is_not_installed_is_named():
     with pytest.raises(UnavailableError, match="'nobody-wrote-this'"):
-        image.tag("nobody-wrote-this")
+        image.tag(Image("nobody-wrote-this"))
 
 
 def test_the_tag_follows_the_sources_and_nothing_else(installed):
     installed()
-    first = image.tag("tinynode")
+    first = image.tag(Image("tinynode"))
     assert first.startswith("p2p-harness/tinynode:")
     installed()
-    assert image.tag("tinynode") == first
+    assert image.tag(Image("tinynode")) == first
     installed(source="VALUE = 2\n")
-    assert image.tag("tinynode") != first
+    assert image.tag(Image("tinynode")) != first
 
 
 def test_no_shell_and_no_package_manager_is_inside(root):

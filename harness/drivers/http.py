@@ -1,0 +1,57 @@
+"""HTTP to a node, over connections that are made inside its network namespace. The only home of aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiohttp
+
+from harness.kernel.namespaces import open_socket
+
+CONNECT_TIMEOUT_S = 5.0
+LINE_BYTES_MAX = 1 << 20
+
+
+class Http:
+    """A client for one node. What goes wrong on the way is a ConnectionError; answers of every status are answers."""
+
+    def __init__(self, namespace: int) -> None:
+        def make(address: Any) -> socket.socket:
+            return open_socket(namespace, address[0], address[1], address[2])
+
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, socket_factory=make), auto_decompress=False, read_bufsize=LINE_BYTES_MAX,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+        )
+
+    async def ask(self, method: str, url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+        """One request: status and body."""
+        with _translated():
+            async with self._session.request(method, url, data=body, headers=headers) as answer:
+                return answer.status, await answer.read()
+
+    async def lines(self, method: str, url: str, *, headers: Mapping[str, str] | None = None) -> AsyncIterator[bytes]:
+        """The lines of an answer as they arrive, without their ends; first an empty one, once the node has begun to answer."""
+        with _translated():
+            async with self._session.request(method, url, headers=headers) as answer:
+                if answer.status != 200:
+                    raise ConnectionError(f"{url} answered {answer.status}: {(await answer.content.read(200)).decode('utf-8', 'replace').strip()}")
+                yield b""
+                while line := await answer.content.readline():
+                    yield line.rstrip(b"\r\n")
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+
+@contextlib.contextmanager
+def _translated() -> Any:
+    try:
+        yield
+    except (aiohttp.ClientError, asyncio.IncompleteReadError, ValueError) as error:
+        raise ConnectionError(str(error) or type(error).__name__) from error
