@@ -91,7 +91,7 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
     if as_json:
         print_json(status)
     else:
-        click.echo(f"cluster {cluster} is up: {len(status['nodes'])} {status['adapter']} nodes on {status['runtime']}. Next: locust")
+        click.echo(f"cluster {cluster} is up: {len(status['nodes'])} {status['system']} nodes on {status['runtime']}. Next: locust")
 
 
 @main.command()

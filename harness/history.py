@@ -78,7 +78,7 @@ class History:
     ready_s: float | None = None                                 # from `up` until all nodes were ready
     name: str = ""                                               # of the scenario
     cores: int = 1
-    untold: Mapping[str, str] = field(default_factory=dict)     # what this system's nodes do not say, and why
+    exempt: Mapping[str, str] = field(default_factory=dict)     # operation word → why the ledger does not hold this system to it
     events: tuple[Mapping[str, Any], ...] = ()
     ended: bool = True                                           # False: the run was cut short
 

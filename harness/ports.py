@@ -37,6 +37,7 @@ class Place:
     address: str                  # IPv4, dotted
     directory: Path               # the node's own folder; the same path inside a container
     namespace: int                # descriptor of the network namespace, wired by the fabric
+    log_from: int = 0             # bytes of its log that are of earlier lives
 
 
 class Recipe(StrEnum):
@@ -137,7 +138,7 @@ class NodeAdapter(Protocol):
     budget: str | None                      # what its runs are judged by where nobody says: a shipped name or a file
     keeps_links: bool                       # whether nodes link with the topology's neighbours and nobody else; else those
                                             # are only whom a node is told of when it starts
-    untold: Mapping[str, str]               # what its nodes do not say ("dht_get.answered_by") and why: not judged, and said
+    exempt: Mapping[str, str]               # operation word → why the delivery ledger cannot hold it to that: counted and said
 
     def prepare(self, topology: Topology, places: Sequence[Place], state: Path) -> list[tuple[Place, Process]]:
         """Write what every node needs (keys, configuration) and say what to run."""
@@ -159,7 +160,7 @@ class DrivenAdapter(NodeAdapter, Protocol):
     confirmed: frozenset[Operation]         # done when the *target's* driver saw it arrive, whatever the sender was told
 
     def driver(self, place: Place, places: Sequence[Place]) -> Driver:
-        """How to speak to that node; a new one each time the node starts. Runs in the gateway."""
+        """How to speak to that node; asked for at each start of the node. Runs in the gateway."""
 
 
 class Saw(Protocol):

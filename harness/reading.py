@@ -83,6 +83,9 @@ class Table:
                 raise BadFileError(f"{self._path(key)}: expected a list of texts, found {value!r} in it")
         return values
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
     def rest(self) -> dict[str, object]:
         """What nobody has taken yet: for tables of free options."""
         left = {key: value for key, value in self._values.items() if key not in self._known}
@@ -103,7 +106,7 @@ class Table:
 
 def topology(path: Path) -> Topology:
     """Read a topology. Raises BadFileError."""
-    return topology_from(_load(path), str(path), path.stem)
+    return topology_from(load(path), str(path), path.stem)
 
 
 def topology_from(values: dict[str, object], where: str, name: str) -> Topology:
@@ -196,7 +199,7 @@ def _addresses(table: Table, where: str) -> ipaddress.IPv4Network:
 
 def scenario(path: Path) -> Scenario:
     """Read a scenario; its topology and budget are named relative to the file, or by a shipped name."""
-    table = Table(_load(path), str(path))
+    table = Table(load(path), str(path))
     named = table.take("topology", str)
     at = _beside(path, named, "topologies")
     system = table.take_or_none("system", str)
@@ -224,7 +227,7 @@ def _of_system(built: Topology, system: str | None) -> Topology:
 
 def suite(path: Path) -> Suite | None:
     """Read a suite; None where the file is a scenario, which has no `parts`."""
-    values = _load(path)
+    values = load(path)
     if "parts" not in values:
         return None
     table = Table(values, str(path))
@@ -286,7 +289,7 @@ def _stream(table: Table) -> Stream:
 
 def budget(path: Path) -> Budget:
     """Read a budget. Whether metrics and statistics exist is checked by check.budget, which has them."""
-    return budget_from(_load(path), str(path), path.stem)
+    return budget_from(load(path), str(path), path.stem)
 
 
 def budget_from(values: dict[str, object], where: str, name: str) -> Budget:
@@ -326,7 +329,8 @@ def _with_file(where: str, build: Callable[[], T]) -> T:
         raise BadFileError(text if text.startswith(where) or ".toml:" in text else f"{where}: {text}") from None
 
 
-def _load(path: Path) -> dict[str, object]:
+def load(path: Path) -> dict[str, object]:
+    """A TOML file. Raises BadFileError with line and column."""
     try:
         with path.open("rb") as file:
             return tomllib.load(file)

@@ -31,6 +31,7 @@ from harness.fabric import Fabric
 from harness.kernel.proc import is_readable
 from harness.ports import Condition
 from harness.recording import Recording
+from harness.runtime.processes import last_lines
 from harness.topology import Topology
 
 STATUS_VERSION = 1
@@ -106,7 +107,7 @@ class Supervisor:
         recording = self._recording
         return {
             "version": STATUS_VERSION, "cluster": self._spec.cluster, "pid": os.getpid(), "stage": self._stage,
-            "runtime": self._spec.runtime, "adapter": self._spec.topology.adapter, "topology": self._spec.topology.name,
+            "runtime": self._spec.runtime, "adapter": self._spec.topology.adapter, "system": self.cluster.adapter.name, "topology": self._spec.topology.name,
             "run": str(recording.folder.path) if recording else None, "phase": recording.phase if recording else None,
             "last_run": str(self._run) if self._run else None, "nodes": self.cluster.rows(),
         }
@@ -132,9 +133,9 @@ class Supervisor:
             self._recording = Recording(
                 self.cluster, name=scenario, phases=phases, runs=Path(runs), start_in_s=start_in_s, files={**named, **files},
                 facts={
-                    "cluster": self._spec.cluster, "topology": self._spec.topology.name, "adapter": self._spec.topology.adapter,
+                    "cluster": self._spec.cluster, "topology": self._spec.topology.name, "adapter": self.cluster.adapter.name,
                     "seed": seed, "load": dict(load), "runtime": {"name": self._spec.runtime, **self._runtime.facts()},
-                    "network": self._fabric.facts(), "untold": dict(self.cluster.adapter.untold), "nodes": self.cluster.rows(), "ready_s": self._ready_s,
+                    "network": self._fabric.facts(), "exempt": dict(self.cluster.adapter.exempt), "nodes": self.cluster.rows(), "ready_s": self._ready_s,
                 },
             )
             return {"run": str(self._recording.folder.path), "t0_ns": self._recording.t0_ns}
@@ -199,9 +200,15 @@ class Supervisor:
         self._stage = "up"
 
     def serve(self) -> None:
-        """Until `stop`: notice nodes that end by themselves."""
+        """Until `stop`: notice nodes that end by themselves. A cluster whose gateway ended is blind, and goes down."""
         known: set[str] = set()
         while not self._stop.is_set():
+            gateway = self.cluster.gateway
+            if gateway is not None and gateway.has_ended:
+                _log(f"the gateway, which speaks to the nodes, ended{last_lines(gateway.log)}")
+                if self._recording is not None:
+                    self._recording.note("the gateway, which speaks to the nodes, ended: nothing is known of them from then on")
+                return
             poll = select.poll()
             poll.register(self._wake_read, select.POLLIN)
             watched = {one.pidfd: name for name, one in list(self.cluster.running.items()) if name not in known}

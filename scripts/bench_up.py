@@ -23,7 +23,7 @@ from harness.adapters.meshnode import PORT
 from harness.control import Client
 from harness.errors import HarnessError
 from harness.readiness import Readiness
-from harness.runtime.docker import NOFILE_MAX, THREADS
+from harness.runtime.engine import NOFILE_MAX, THREADS
 
 CLUSTER = "bench"
 LABEL = {"p2p-harness.cluster": "bench-bare"}

@@ -34,7 +34,12 @@ def _registry() -> str | None:
     return None if shutil.which("docker-registry") else "needs a registry server (Debian: apt-get install docker-registry)"
 
 
-NEEDS = {"root": _root, "docker": _docker, "browser": _browser, "registry": _registry}
+def _systems() -> str | None:
+    lacking = [program for program in ("dhtnode", "serf", "curl") if shutil.which(program) is None]
+    return f"needs {', '.join(lacking)} (Debian packages of those names)" if lacking else None
+
+
+NEEDS = {"root": _root, "systems": _systems, "docker": _docker, "browser": _browser, "registry": _registry}
 
 
 @pytest.fixture(scope="session")

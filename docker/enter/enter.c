@@ -1,4 +1,5 @@
 /* enter SOCKET COMMAND [ARGUMENT...]: start COMMAND in the network namespace that the supervisor hands over.
+ * enter SOCKET --hold: enter it and stay, so that a container that cannot enter by itself can join this one's network.
  *
  * The entrypoint of a node's container, mounted read-only, static: the image needs neither Python nor a shell.
  *
@@ -121,6 +122,11 @@ int main(int count, char **arguments)
     drop_sys_admin();
     if (dup2(received[1], STDOUT_FILENO) < 0 || dup2(received[1], STDERR_FILENO) < 0)
         fail_errno("take the log");
+    if (strcmp(arguments[2], "--hold") == 0) {
+        close(supervisor);
+        for (;;)
+            pause();
+    }
     execvp(arguments[2], arguments + 2);
     fail_errno(arguments[2]);
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from harness import plugin
 from harness.ports import NodeAdapter
 
@@ -13,6 +15,12 @@ TABLE = {
 
 
 def named(name: str) -> NodeAdapter:
-    """The adapter of that name. Raises UsageError with the known names."""
-    adapter: NodeAdapter = plugin.load("adapter", TABLE, name)()
+    """The adapter of that name, or the one that a command file (``PATH.toml``) describes. Raises UsageError, BadFileError."""
+    if name.endswith(".toml"):
+        from harness.adapters.command import (
+            Command,  # late: load workers of other systems need no regular expressions of it
+        )
+
+        return Command(Path(name))
+    adapter: NodeAdapter = plugin.load("adapter, or a command file (.toml)", TABLE, name)()
     return adapter

@@ -21,7 +21,7 @@ class Driven:
     budget: str | None = None
     keeps_links = False
     confirmed: frozenset[Operation] = frozenset()
-    untold: Mapping[str, str] = {}
+    exempt: Mapping[str, str] = {}
 
     def endpoints(self, places: Sequence[Place]) -> list[Endpoint]:
         """The gateway's socket for each node, and an id that only the harness knows the node by."""

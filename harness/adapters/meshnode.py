@@ -24,7 +24,7 @@ class Meshnode:
     operations = frozenset(Operation) - {Operation.DHT_LISTEN}
     budget = "demo"
     keeps_links = True
-    untold: Mapping[str, str] = {}
+    exempt: Mapping[str, str] = {}
 
     def __init__(self) -> None:
         self._ids: dict[str, bytes] = {}

@@ -1,4 +1,5 @@
-"""``python -m harness.gateway SETTINGS``: serve until standard input ends. Its lines say which node is about to start, or gone.
+"""``python -m harness.gateway SETTINGS``: serve until standard input ends. Its lines say which nodes are about to start
+(``expect node-3:1024``, the bytes of its log so far) or gone.
 
 Settings, JSON: ``{"adapter", "notify", "nodes": [{"name", "region", "options", "address", "directory", "namespace"}]}``;
 namespaces are descriptors that this process inherits.
@@ -20,6 +21,8 @@ from harness.gateway.node import GatewayNode
 from harness.ports import DrivenAdapter, Place
 from harness.topology import Node
 
+COMMAND_BYTES_MAX = 1 << 24           # a line names every node of a cluster
+
 
 async def serve(settings: dict[str, Any]) -> None:
     """Until the supervisor closes its end."""
@@ -39,12 +42,16 @@ async def serve(settings: dict[str, Any]) -> None:
         node = GatewayNode(adapter, place, places, endpoint, Path(settings["notify"]), peers)
         nodes[endpoint.node] = peers[endpoint.wire_id] = node
         sockets.listen(Path(endpoint.control), node.heard)
-    commands = asyncio.StreamReader()
+    commands = asyncio.StreamReader(limit=COMMAND_BYTES_MAX)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     while line := (await commands.readline()).decode().split():
         word, *names = line
-        for name in names:
-            (nodes[name].expect if word == "expect" else nodes[name].gone)()
+        for each in names:
+            name, _, log_from = each.partition(":")
+            if word == "expect":
+                nodes[name].expect(int(log_from))
+            else:
+                nodes[name].gone()
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,10 @@ class GatewayNode:
         """Whether the node is expected to live."""
         return self._life is not None
 
-    def expect(self) -> None:
-        """The node is about to start."""
+    def expect(self, log_from: int) -> None:
+        """The node is about to start; its log has so many bytes of earlier lives."""
         self.gone()
+        self._place = replace(self._place, log_from=log_from)
         self._life = asyncio.get_running_loop().create_task(self._live(), name=self.endpoint.node)
 
     def gone(self) -> None:
@@ -56,22 +58,26 @@ class GatewayNode:
             self._life = None
 
     async def _live(self) -> None:
-        while True:
-            driver = self._adapter.driver(self._place, self._places)
-            try:
+        driver = self._adapter.driver(self._place, self._places)
+        try:
+            while True:
                 await self._until_ready(driver)
-                await driver.observe(self._saw, lambda driver=driver: self._stands(driver))     # type: ignore[misc]
-            except GONE as error:
-                why = str(error) or type(error).__name__
-            else:
-                why = "its reports ended"
-            finally:
-                stood, self._driver = self._driver is not None, None
-                await driver.close()
-            if stood:
-                at_ns = time.monotonic_ns()
-                await asyncio.sleep(BREAK_S)             # a node that died is said to be gone by then, which ends this task
-                self._breaks.append(f"what {self.endpoint.node} saw is not known from {at_ns} ns on, for at least {BREAK_S:.0f} s: {why}")
+                await self._observe(driver)
+        finally:
+            self._driver = None
+            await driver.close()
+
+    async def _observe(self, driver: Driver) -> None:
+        try:
+            await driver.observe(self._saw, lambda: self._stands(driver))
+        except GONE as error:
+            why = str(error) or type(error).__name__
+        else:
+            why = "its reports ended"
+        if self._driver is not None:
+            self._driver, at_ns = None, time.monotonic_ns()
+            await asyncio.sleep(BREAK_S)                 # a node that died is said to be gone by then, which ends this task
+            self._breaks.append(f"what {self.endpoint.node} saw is not known from {at_ns} ns on, for at least {BREAK_S:.0f} s: {why}")
 
     async def _until_ready(self, driver: Driver) -> None:
         pause_s, said = PROBE_EVERY_S[0], ""

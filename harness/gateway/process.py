@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from harness.ports import Place
+from harness.runtime.processes import log_of
 
 END_TIMEOUT_S = 5.0
 
@@ -41,6 +42,7 @@ class Gateway:
                 env={**os.environ, "NOTIFY_SOCKET": notify},     # by which doctor knows it as ours
             )
         self.log = state / "gateway.log"
+        self._logs = {place.node.name: log_of(place) for place in places}
 
     @property
     def pid(self) -> int:
@@ -54,7 +56,7 @@ class Gateway:
 
     def expect(self, names: Iterable[str]) -> None:
         """These nodes are about to start."""
-        self._say("expect", names)
+        self._say("expect", [f"{name}:{_size(self._logs[name])}" for name in names])
 
     def gone(self, names: Iterable[str]) -> None:
         """These nodes have ended, or are about to."""
@@ -76,3 +78,7 @@ class Gateway:
         with suppress(BrokenPipeError):                  # it died: whoever asks next hears of it
             self._process.stdin.write(f"{word} {' '.join(names)}\n".encode())
             self._process.stdin.flush()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from harness.errors import HarnessError, PermissionNeededError, UsageError
 
@@ -102,7 +103,8 @@ def open_socket(namespace: int, family: int, kind: int, protocol: int = 0) -> so
 
 
 def spawn_in(
-    namespace: int, argv: Sequence[str], *, stdio: tuple[int, int, int], environment: Mapping[str, str] | None = None
+    namespace: int, argv: Sequence[str], *, stdio: tuple[int, int, int], environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a command in the network namespace; `stdio` are its descriptors 0, 1 and 2. Safe in any thread.
 
@@ -112,7 +114,7 @@ def spawn_in(
     try:
         with inside(namespace):
             return subprocess.Popen(
-                argv, stdin=stdio[0], stdout=stdio[1], stderr=stdio[2], env=environment, close_fds=True
+                argv, stdin=stdio[0], stdout=stdio[1], stderr=stdio[2], env=environment, cwd=directory, close_fds=True
             )
     except (FileNotFoundError, PermissionError) as error:
         raise UsageError(f"{argv[0]!r} cannot be run: {error.strerror}") from error

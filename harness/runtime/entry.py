@@ -69,6 +69,7 @@ class Container:
 
     id: str
     name: str
+    started_s: float                        # Unix time just before
     is_running: Callable[[], bool]
     said: Callable[[], str]                 # its own output so far
 
@@ -112,7 +113,7 @@ class Doorway:
                         f"container {container.name} started and did not call; it said: {container.said() or 'nothing'}"
                     ) from None
         pid, _, _ = PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))
-        if not _belongs(pid, container.id):
+        if not belongs(pid, container.id):
             connection.close()
             raise UnavailableError(
                 f"container {container.name} is process {pid or 'unknown'} for this host, which does not belong to it: "
@@ -121,7 +122,7 @@ class Doorway:
         return connection, pid
 
 
-def _belongs(pid: int, container: str) -> bool:
+def belongs(pid: int, container: str) -> bool:
     """Whether a process is in a container's control groups: what nobody inside can forge."""
     with suppress(OSError):
         return container in Path(f"/proc/{pid}/cgroup").read_text()

@@ -19,6 +19,7 @@ from harness.errors import HarnessError
 from harness.kernel import namespaces
 from harness.ports import Image, Place, Process
 from harness.runtime import docker as runtime
+from harness.runtime import engine as engine_module
 from harness.topology import Node
 
 
@@ -48,7 +49,7 @@ def image(engine):
 @pytest.fixture
 def sdk(engine):
     """The plain SDK: the oracle for what we claim."""
-    client = docker.DockerClient(base_url=os.environ.get("DOCKER_HOST") or runtime.DEFAULT_HOST)
+    client = docker.DockerClient(base_url=os.environ.get("DOCKER_HOST") or engine_module.DEFAULT_HOST)
     yield client
     client.close()
 

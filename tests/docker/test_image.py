@@ -14,7 +14,7 @@ import pytest
 
 from harness.errors import UnavailableError
 from harness.ports import Image, Recipe
-from harness.runtime import docker as runtime
+from harness.runtime import engine as engine_module
 from harness.runtime import entry
 from harness.runtime import image as recipe
 
@@ -133,7 +133,7 @@ def test_the_base_is_built_upon_where_a_registry_has_it(engine, published, sdk, 
     dockerfile.write_text("ARG BASE\nFROM ${BASE}\nCOPY src/meshnode /copied\n")
     reference = f"p2p-harness/{state.name.lower()}:1"
     monkeypatch.setattr(entry, "shipped", state.joinpath)
-    monkeypatch.setattr(runtime, "BASE_IMAGE", published)
+    monkeypatch.setattr(engine_module, "BASE_IMAGE", published)
     monkeypatch.setattr(recipe, "tag", lambda _: reference)
     try:
         facts = engine.image(Image("meshnode"), print)

@@ -17,6 +17,7 @@ from harness.errors import HarnessError, NodeStartError, PermissionNeededError, 
 from harness.kernel.proc import is_readable
 from harness.ports import Condition, Image
 from harness.runtime import docker as runtime
+from harness.runtime import engine as engine_module
 from harness.runtime import processes
 
 SYS_ADMIN = 1 << 21
@@ -147,7 +148,7 @@ def test_a_program_that_does_not_exist_is_an_error_that_leaves_nothing(make_runt
 
 
 def test_an_engine_that_cannot_start_a_container_is_quoted_and_nothing_is_left(make_runtime, places, sleeper, label, monkeypatch):
-    monkeypatch.setattr(runtime, "NOFILE_MAX", 2**31 - 1)         # above fs.nr_open: no kernel grants it to anybody
+    monkeypatch.setattr(engine_module, "NOFILE_MAX", 2**31 - 1)         # above fs.nr_open: no kernel grants it to anybody
     monkeypatch.setattr(resource, "getrlimit", lambda _: (2**31 - 1, 2**31 - 1))
     with pytest.raises(UnavailableError, match=r"the Docker engine could not start the container node-0: .*rlimit"):
         start(make_runtime(), [(places(1)[0], sleeper())])

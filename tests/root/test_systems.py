@@ -1,0 +1,214 @@
+"""Systems that nobody here wrote, on real namespaces: OpenDHT, Serf, and strangers' nodes by a command file, from start to verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from cluster_helpers import ROOT, Desk, ask, request, wait_for
+
+from harness import history as h
+from harness import store
+from harness.check import metrics
+from harness.operation import Operation, Outcome
+
+pytestmark = [pytest.mark.root, pytest.mark.systems]
+TINY = ROOT / "tests" / "tiny"
+NODES = 8
+TOPOLOGY = f"[nodes]\ncount = {NODES}\n[shape]\nkind = 'ring'\n"
+LOAD = """
+topology = "eight.toml"
+system = "{system}"
+[[phase]]
+name = "load"
+duration_s = {seconds}
+"""
+STREAM = """
+[[phase.stream]]
+operation = "{operation}"
+rate_per_s = 5
+payload_bytes = 64
+"""
+
+
+@pytest.fixture
+def desk(tmp_path):
+    made = Desk(tmp_path, "systems")
+    made.write("eight.toml", TOPOLOGY)
+    yield made
+    made.harness("down")
+    made.assert_nothing_left()
+    made.close()
+
+
+def played(desk: Desk, system: str, *operations: str, seconds: int = 4) -> dict[str, dict]:
+    """A verdict's findings by name, of a short run with these streams."""
+    text = LOAD.format(system=system, seconds=seconds) + "".join(STREAM.format(operation=each) for each in operations)
+    done = desk.harness("run", str(desk.write("scenario.toml", text + "[[phase]]\nname = 'settle'\nduration_s = 2\n")), "--json")
+    assert done.stdout, done.stderr
+    return {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
+
+
+def answers(found: dict[str, dict]) -> dict[str, str]:
+    return {name: finding["answer"] for name, finding in found.items()}
+
+
+def test_opendht_is_driven_with_put_get_and_listen(desk):
+    found = played(desk, "opendht", "dht_put", "dht_get", "dht_listen")
+    assert answers(found) == {
+        "DHT gets: answered by another node": "MEASURED", "DHT listeners: told of the values put for them": "PASS",
+        "load: dht_put": "PASS", "load: dht_get": "PASS", "load: dht_listen": "PASS",
+    }
+    assert "does not say which node" in found["DHT gets: answered by another node"]["sentence"]
+    history = store.read(desk.runs / "latest")
+    assert (history.column("outcome") == Outcome.OK).all()
+    listened = history.column("operation") == Operation.DHT_LISTEN
+    told = history.journal[history.journal["kind"] == h.NOTIFIED]
+    assert sorted(told["node"].tolist()) == sorted(history.column("target")[listened].tolist())    # each at its own listener, once
+    assert history.gauges["load", 0, "good"] >= 1
+
+
+def test_what_a_system_cannot_do_is_said_before_anything_starts(desk):
+    text = LOAD.format(system="opendht", seconds=5) + STREAM.format(operation="private_message")
+    done = desk.harness("run", str(desk.write("scenario.toml", text)))
+    assert done.returncode == 64
+    assert "opendht has no private_message; it can do dht_get, dht_listen, dht_put" in done.stderr
+    desk.write("odd.toml", TOPOLOGY.replace("count = 8", "count = 8\noptions = { fanout = 3 }"))
+    done = desk.harness("up", "odd.toml", "--system", "serf")
+    assert done.returncode == 65
+    assert "options.fanout: serf has no such option; possible: profile, event_bytes_max" in done.stderr
+    done = desk.harness("up", "eight.toml", "--system", "nobody")
+    assert done.returncode == 64
+    assert "expected one of meshnode, opendht, serf, or module:attribute of your own; found 'nobody'" in done.stderr
+
+
+def test_serf_events_are_counted_where_they_are_heard_and_deaths_where_they_are_seen(desk):
+    found = played(desk, "serf", "broadcast", seconds=6)
+    ledger = f"broadcasts: in the journals of all {NODES - 1} other nodes"
+    assert answers(found) == {ledger: "MEASURED", "load: broadcast": "PASS"}
+    assert "promises it to nobody" in found[ledger]["sentence"]
+    history = store.read(desk.runs / "latest")
+    heard = [len(receivers) for _, receivers in metrics.receivers(history, history.phases[0])]
+    assert len(heard) == 30
+    assert sum(heard) / len(heard) > 0.8 * (NODES - 1)          # with so few members Serf itself loses some
+    desk.ok("up", "eight.toml", "--system", "serf")
+    scenario = desk.write("quiet.toml", LOAD.format(system="serf", seconds=30))
+    running = desk.start("run", str(scenario), "--json")
+    wait_for(lambda: desk.status()["phase"] == "load")
+    desk.ok("condition", "node-3", "stopped")
+    verdict, _ = running.communicate(timeout=120)
+    run = json.loads(verdict)["run"]
+    desk.write("seen.toml", SEEN)
+    judged = json.loads(desk.harness("judge", run, "--budget", "seen.toml", "--json").stdout)
+    seen = judged["findings"][0]
+    assert (seen["answer"], seen["measured"].partition("(")[2]) == ("PASS", f"n={NODES - 1})"), seen
+    desk.ok("condition", "node-3", "running")                    # ready again: it holds all of them as members
+    assert member_count(desk, "node-3") == NODES
+
+
+SEEN = """
+[[row]]
+name = "death seen"
+metric = "membership.failure_seen"
+statistic = "p50"
+bound = 30
+unit = "s"
+phase = "load"
+"""
+
+
+def member_count(desk: Desk, name: str) -> int:
+    from harness.adapters.serf import Serf
+    from harness.ports import Endpoint
+
+    node = next(node for node in desk.status()["nodes"] if node["name"] == name)
+    endpoint = Endpoint(node=name, address=node["address"], control=node["control"], wire_id=bytes.fromhex(node["wire_id"]))
+    return Serf().administer(endpoint).health()["members"]
+
+
+def test_a_stranger_s_http_node_gets_its_first_verdict(desk):
+    for file in TINY.iterdir():
+        if file.is_file():
+            shutil.copy(file, desk.folder)
+    done = desk.harness("run", "tinynode-scenario.toml", "--json")
+    found = json.loads(done.stdout)["findings"]
+    assert {finding["name"]: finding["answer"] for finding in found} == {
+        "broadcasts heard by all": "PASS", "broadcast heard p95": "PASS", "messages delivered": "PASS", "memory": "PASS",
+        "private messages: acknowledged and delivered": "PASS", "broadcasts: in the journals of all 5 other nodes": "PASS",
+        "DHT gets: answered by another node": "MEASURED", "load: broadcast": "PASS", "load: private_message": "PASS",
+        "load: dht_put": "PASS", "load: dht_get": "PASS",
+    }, found
+    assert done.returncode == 0
+
+
+LINES = """
+[start]
+argv = ["sh", "-c", "exec python3 linenode.py 6000 {peers}"]
+files = ["linenode.py"]
+separator = " "
+[ready]
+log = "ready for lines"
+[send.broadcast]
+line = { to = "127.0.0.1:6000", say = "PUBLISH {payload}" }
+ok = "^OK$"
+[send.dht_put]
+line = { to = "127.0.0.1:6000", say = "PUT {key} {payload}" }
+[send.dht_get]
+line = { to = "127.0.0.1:6000", say = "GET {key}" }
+ok = "^VALUE "
+[received]
+line = { to = "127.0.0.1:6000", say = "SUBSCRIBE" }
+"""
+
+
+def test_a_node_that_speaks_lines(desk):
+    shutil.copy(TINY / "linenode.py", desk.folder)
+    desk.write("lines.toml", LINES)
+    found = played(desk, "lines.toml", "broadcast", "dht_put")
+    assert answers(found) == {f"broadcasts: in the journals of all {NODES - 1} other nodes": "PASS", "load: broadcast": "PASS", "load: dht_put": "PASS"}
+    desk.ok("up", "eight.toml", "--system", "lines.toml")
+    control = desk.status()["nodes"][2]["control"]
+    key, other = b"k" * 32, b"o" * 32
+    assert ask(control, [request(1, Operation.DHT_PUT, key, b"v" * 40)])[request(1, Operation.DHT_PUT).id].outcome is Outcome.OK
+    said = ask(control, [request(2, Operation.DHT_GET, key), request(3, Operation.DHT_GET, other)])
+    assert [(answer.outcome, answer.error) for answer in said.values()] == [(Outcome.OK, None), (Outcome.FAILED, "the node answered: NONE")]
+
+
+def test_a_node_that_is_asked_by_a_program_and_read_from_its_log(desk):
+    shutil.copy(TINY / "tinynode.py", desk.folder)
+    text = (TINY / "tinynode.toml").read_text()
+    text = text.replace('http = { url = "http://127.0.0.1:7000/broadcast", body = "{payload}" }', 'exec = ["curl", "-sf", "-d", "{payload}", "http://127.0.0.1:7000/broadcast"]')
+    text = text.replace('http = "http://127.0.0.1:7000/events"', 'log = "^received "').replace('http = "http://127.0.0.1:7000/health"', 'tcp = "127.0.0.1:7000"')
+    desk.write("tiny.toml", text.replace('budget = "tinynode-budget.toml"', ""))
+    found = played(desk, "tiny.toml", "broadcast", "private_message")
+    assert answers(found) == {
+        f"broadcasts: in the journals of all {NODES - 1} other nodes": "PASS", "private messages: acknowledged and delivered": "PASS",
+        "load: broadcast": "PASS", "load: private_message": "PASS",
+    }
+
+
+def test_a_node_that_never_gets_ready_is_named_with_what_it_waits_for(desk):
+    shutil.copy(TINY / "tinynode.py", desk.folder)
+    desk.write("tiny.toml", (TINY / "tinynode.toml").read_text().replace("/health", "/nothing").replace('budget = "tinynode-budget.toml"', ""))
+    done = desk.harness("up", "eight.toml", "--system", "tiny.toml")
+    assert done.returncode == 69
+    assert "8 of 8 nodes are not ready" in done.stderr
+    assert "last status: not yet: 404 no such path" in done.stderr
+
+
+def test_a_gateway_that_is_killed_ends_the_run_and_says_so(desk):
+    desk.ok("up", "eight.toml", "--system", "opendht")
+    scenario = desk.write("scenario.toml", LOAD.format(system="opendht", seconds=30) + STREAM.format(operation="dht_put"))
+    running = desk.start("run", str(scenario))
+    wait_for(lambda: desk.status()["phase"] == "load")
+    [gateway] = [pid for pid, line in desk.processes().items() if "harness.gateway" in line]
+    os.kill(gateway, signal.SIGKILL)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 69, said
+    [run] = [path for path in (desk.runs / "scenario").iterdir() if path.name != "latest"]
+    told = [json.loads(line) for line in (Path(run) / "events.jsonl").read_text().splitlines()]
+    assert any("the gateway" in failure for event in told for failure in event.get("failures", []))
