@@ -84,6 +84,7 @@ class Table:
         return values
 
     def __contains__(self, key: str) -> bool:
+        self._known.append(key)
         return key in self._values
 
     def rest(self) -> dict[str, object]:

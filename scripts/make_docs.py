@@ -25,7 +25,7 @@ generated: `python scripts/make_docs.py`.)
 
 ```toml
 name = "my-cluster"              # default: the file's name
-adapter = "meshnode"             # the system under test
+adapter = "meshnode"             # the system under test: meshnode, opendht, serf, a command file beside this one, module:Class
 seed = 1                         # of random shapes
 addresses = "198.18.0.0/15"      # IPv4 block; a region gets a block of it
 
@@ -33,7 +33,7 @@ addresses = "198.18.0.0/15"      # IPv4 block; a region gets a block of it
 count = 100
 prefix = "node"
 regions = ["eu", "us"]           # in equal blocks
-options = { k = 20 }             # for the adapter; meshnode: fanout, k, alpha, max_message_bytes, max_connections
+options = { k = 20 }             # for the adapter; meshnode: fanout, k, alpha, max_message_bytes, max_connections, …; serf: profile, event_bytes_max
 
 [[node]]                         # and single ones
 name = "sink"
@@ -57,6 +57,7 @@ SCENARIO = """
 ```toml
 topology = "cluster-10"          # a file beside this one, or ../topologies/NAME.toml
 budget = "first-budget"          # likewise; optional
+system = "opendht"               # another system than the topology names; optional
 seed = 1
 
 [[phase]]                        # judged by itself; phases follow each other

@@ -83,3 +83,18 @@ def test_operations_that_were_never_sent_are_said():
     blocked = planned(operations, 100.0)
     assert blocked.cause is Cause.LOAD_NOT_DELIVERED
     assert "20 of 1,000 operations were never sent" in blocked.sentence
+
+
+def test_listeners_are_counted_in_their_own_journals():
+    put = [operation(n, Operation.DHT_LISTEN) for n in range(3)]
+    assert ledger(history(put, [record(n, h.NOTIFIED) for n in range(3)])).answer is Answer.PASS
+    assert ledger(history(put, [record(n, h.DELIVERED) for n in range(3)])).measured == "3 acknowledged but in no journal"
+
+
+def test_a_ledger_that_a_system_cannot_be_held_to_counts_and_gives_no_answer():
+    why = {"broadcast": "it promises nothing to anybody", "dht_get": "it does not say who answered"}
+    heard = [operation(n, Operation.BROADCAST, source=0, target=-1) for n in range(2)]
+    finding = ledger(history(heard, [record(0, h.RECEIVED, 1), record(0, h.RECEIVED, 2)], exempt=why))
+    assert (finding.answer, finding.measured, finding.sentence) == (Answer.MEASURED, "1 not everywhere of 2", "not held to it: it promises nothing to anybody")
+    assert ledger(history([operation(1, Operation.DHT_GET, answered_by=-1)], exempt=why)).answer is Answer.MEASURED
+    assert ledger(history([operation(1)], [], exempt=why)).answer is Answer.FAIL                     # of this one it said nothing

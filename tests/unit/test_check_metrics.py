@@ -111,3 +111,19 @@ def test_the_share_of_iperf3_wants_iperf3():
     assert taken("network.of_iperf3", history(samples=samples)).series == {}
     found = history(samples=samples, measurements={"iperf3.goodput": np.array([1e8])})
     assert taken("network.of_iperf3", found).series[0].tolist() == [pytest.approx(0.5)]
+
+
+def test_deaths_are_seen_by_those_who_live():
+    def report(node, subject, at_ns):
+        return (h.MEMBER_FAILED, 0, 0, 0, np.void(bytes(16)), at_ns, int.from_bytes(bytes([subject]) * 8, "little"), node)
+
+    died = {"event": "node-ended", "node": "node-2", "at_ns": 3 * SECOND}
+    stopped = {"event": "node-condition", "node": "node-3", "condition": "stopped", "at_ns": 4 * SECOND}
+    paused = {"event": "node-condition", "node": "node-0", "condition": "paused", "at_ns": 4 * SECOND}
+    journal = [
+        report(0, 2, 2 * SECOND),                                       # before it died: another death, or a mistake
+        report(0, 2, 5 * SECOND), report(0, 2, 6 * SECOND), report(1, 2, 4 * SECOND), report(0, 3, 9 * SECOND), report(3, 2, 3 * SECOND),
+    ]
+    run = history(journal=journal, nodes=4, events=(died, stopped, paused))
+    found = METRICS["membership.failure_seen"].take(run, run.phases[0])
+    assert sorted(found.values / SECOND) == [1.0, 2.0, 5.0, np.inf]     # two survivors; node-1 never heard of node-3
