@@ -54,7 +54,7 @@ def test_every_module_it_loads_is_compiled(container):
 def test_it_is_found_again_under_its_tag(engine, image):
     said = []
     facts = engine.image(Image("meshnode"), said.append)
-    assert facts["image"] == image == recipe.tag("meshnode")
+    assert facts["image"] == image == recipe.tag(Image("meshnode"))
     assert facts["image_origin"] == "local"
     assert said == []
 
