@@ -13,6 +13,7 @@ from harness.errors import HarnessError, NodeStartError, UsageError
 from harness.fabric import Fabric
 from harness.gateway.process import Gateway
 from harness.kernel.proc import is_readable
+from harness.network import Network
 from harness.ports import Condition, DrivenAdapter, Endpoint, NodeAdapter, Place, Process, Running, Runtime
 from harness.readiness import Readiness
 from harness.runtime.processes import last_lines
@@ -36,6 +37,7 @@ class Cluster:
         self.running: dict[str, Running] = {}
         self.conditions: dict[str, Condition] = {}
         self._processes: dict[str, Process] = {}
+        self.network: Network | None = None           # once it is wired
         self.gateway: Gateway | None = None           # of a system that does not speak the control protocol itself
         self._lock = threading.Lock()
         self._state = state
@@ -55,6 +57,10 @@ class Cluster:
             for index, (node, wire) in enumerate(zip(self.topology.nodes, wires, strict=True))
         ]
         self.places = {place.node.name: place for place in places}
+        self.network = Network(
+            self.fabric, self.topology.nodes, {wire.node: wire.address for wire in wires}, self.topology.addresses, seed=self.topology.seed,
+            baseline=self.topology.baseline,
+        )
         launches = self.adapter.prepare(self.topology, places, self._state)
         self._processes = {place.node.name: process for place, process in launches}
         self.endpoints = {endpoint.node: endpoint for endpoint in self.adapter.endpoints(places)}
@@ -178,8 +184,8 @@ class Cluster:
     def close(self) -> None:
         """End everything, in the order that leaves nothing: processes, then the network."""
         failures = []
-        gateway = [self.gateway.close] if self.gateway is not None else []
-        for step in (*gateway, self.runtime.close, self.fabric.close, self._readiness.close):
+        owners = [owner.close for owner in (self.gateway, self.network) if owner is not None]
+        for step in (*owners, self.runtime.close, self.fabric.close, self._readiness.close):
             try:
                 step()
             except Exception as error:  # the next step must run whatever this one says

@@ -24,6 +24,11 @@ TOXICS: dict[str, tuple[str, ...]] = {          # kind → attributes, as Toxipr
 }
 
 
+def _probability(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise BadFileError(f"{name}: expected 0 % to 100 %, found {value * 100:g} %")
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Toxic:
     """A fault of streams, done by Toxiproxy: its kind, direction (``upstream`` is from who dials) and attributes."""
@@ -46,7 +51,7 @@ class Toxic:
         _probability("toxicity", self.toxicity)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Impairment:
     """Everything that is wrong with one directed path at one moment. Raises BadFileError for what no network can have."""
 
@@ -125,6 +130,13 @@ class Fault:
     down: Mapping[str, int] = field(default_factory=dict)
     words: str = ""                   # as it was asked
 
+    @property
+    def does(self) -> str:
+        """What it does, as a person says it."""
+        rates = [f"{direction} {rate / 1e6:g} Mbit/s" for direction, of in (("up", self.up), ("down", self.down)) for rate in sorted(set(of.values()))]
+        said = [] if self.impairment.is_clear else [self.impairment.words()]
+        return ", ".join([*said, *rates]) or "nothing"
+
 
 def fold_two(a: Impairment, b: Impairment) -> Impairment:
     """Both at once on one path."""
@@ -176,11 +188,6 @@ def _quantity(text: str, units: Mapping[str, float], expected: str) -> float:
     if match is None or match[2] not in units:
         raise BadFileError(f"expected {expected}, found {text!r}; units: {', '.join(unit or 'none' for unit in units)}")
     return float(match[1]) * units[match[2]]
-
-
-def _probability(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise BadFileError(f"{name}: expected 0 % to 100 %, found {value * 100:g} %")
 
 
 def _either(a: float, b: float) -> float:

@@ -79,6 +79,7 @@ class History:
     name: str = ""                                               # of the scenario
     cores: int = 1
     exempt: Mapping[str, str] = field(default_factory=dict)     # operation word → why the ledger does not hold this system to it
+    proofs: tuple[Mapping[str, Any], ...] = ()                   # what was seen of faults (proof.py)
     events: tuple[Mapping[str, Any], ...] = ()
     ended: bool = True                                           # False: the run was cut short
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from harness.errors import HarnessError, UnavailableError
@@ -95,6 +96,68 @@ class Player:
         while (left := self._t0_ns / 1e9 + at_s - time.monotonic()) > 0:
             if self._stop.wait(left):
                 return
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A fault that comes, or goes, so many seconds after the first phase began."""
+
+    at_s: float
+    words: Mapping[str, Any]
+    comes: bool
+
+
+def steps(phases: Sequence[Mapping[str, Any]]) -> list[Step]:
+    """The faults of all phases as comings and goings in order; of one moment, what goes comes first."""
+    found, begin_s = [], 0.0
+    for phase in phases:
+        end_s = begin_s + (phase["duration_s"] or 0.0)
+        for number, fault in enumerate(phase.get("faults", ())):
+            words = {"name": f"{phase['name']}-{number + 1}", **fault["words"]}
+            found.append(Step(at_s=begin_s + fault["at_s"], words=words, comes=True))
+            gone_s = end_s if fault["for_s"] is None else begin_s + fault["at_s"] + fault["for_s"]
+            found.append(Step(at_s=gone_s, words=words, comes=False))
+        begin_s = end_s
+    return sorted(found, key=lambda step: (step.at_s, step.comes))
+
+
+class Stepper:
+    """Plays the faults of a scenario by the clock. One that cannot be set is said, and the run cannot pass."""
+
+    def __init__(
+        self, planned: Sequence[Step], t0_ns: int, come: Callable[[Mapping[str, Any]], Any], go: Callable[[str], Any], failed: Callable[[str], None],
+    ) -> None:
+        self._planned, self._t0_ns, self._come, self._go, self._failed = planned, t0_ns, come, go, failed
+        self._stop = threading.Event()
+        self._in_force: set[str] = set()
+        self._thread = threading.Thread(target=self._play, name="stepper", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take back what is still in force; nothing comes any more."""
+        self._stop.set()
+        self._thread.join()
+        for name in sorted(self._in_force):
+            self._do(partial(self._go, name), f"fault {name} could not be taken back")
+
+    def _play(self) -> None:
+        for step in self._planned:
+            if self._stop.wait(max(0.0, self._t0_ns / 1e9 + step.at_s - time.monotonic())):
+                return
+            name = str(step.words["name"])
+            if step.comes and self._do(partial(self._come, step.words), f"fault {name} could not be set"):
+                self._in_force.add(name)
+            elif not step.comes and name in self._in_force:
+                self._do(partial(self._go, name), f"fault {name} could not be taken back")
+                self._in_force.discard(name)
+
+    def _do(self, act: Callable[[], Any], what: str) -> bool:
+        try:
+            act()
+        except Exception as error:  # whatever it is: a fault that was not played must not look like one
+            self._failed(f"{what}: {error}")
+            return False
+        return True
 
 
 def histograms(adapter: NodeAdapter, endpoints: Sequence[tuple[int, Endpoint]], folder: RunFolder, phase: str | None) -> None:

@@ -10,14 +10,16 @@ import ipaddress
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from harness import shapes
+from harness import asked, shapes
 from harness.budget import Budget, Conditions, Row
 from harness.errors import BadFileError
+from harness.fault import Impairment
 from harness.operation import Operation
-from harness.scenario import Arrivals, Phase, Scenario, Stream, Suite
+from harness.scenario import Arrivals, FaultStep, Phase, Scenario, Stream, Suite
 from harness.topology import BENCHMARK_BLOCK, NODES_MAX, Node, Option, Topology
 
 T = TypeVar("T")
@@ -120,6 +122,7 @@ def topology_from(values: dict[str, object], where: str, name: str) -> Topology:
         lambda: Topology(
             name=table.take("name", str, name), nodes=nodes, links=_links(table, nodes, seed),
             adapter=_system(Path(where), table.take("adapter", str, "meshnode")), addresses=_addresses(table, where), seed=seed,
+            baseline=_baseline(table),
         ),
     )
     table.finish()
@@ -185,6 +188,26 @@ def _links(table: Table, nodes: tuple[Node, ...], seed: int) -> frozenset[tuple[
         a, b = sorted(ends, key=order.__getitem__)
         found.add((a, b))
     return frozenset(found)
+
+
+def _baseline(table: Table) -> dict[tuple[str, str], Impairment]:
+    """What is always there between regions: ``[[region_link]] between = ["eu", "us"]``, both ways unless `one_way`."""
+    found: dict[tuple[str, str], Impairment] = {}
+    for one in table.tables("region_link"):
+        ends = one.texts("between")
+        if len(ends) != 2:
+            raise BadFileError(f"{one.where}.between: expected the names of two regions (one may stand twice), found {ends!r}")
+        what = _with_file(one.where, partial(asked.impairment, _fault_words(one)))
+        for pair in [(ends[0], ends[1])] if one.take("one_way", bool, False) else [(ends[0], ends[1]), (ends[1], ends[0])]:
+            if pair in found and pair[0] != pair[1]:
+                raise BadFileError(f"{one.where}.between: {pair[0]} to {pair[1]} stands twice")
+            found[pair] = what
+        one.finish()
+    return found
+
+
+def _fault_words(table: Table) -> dict[str, str]:
+    return {key: value for key in asked.WORDS if (value := table.take_or_none(key, str)) is not None}
 
 
 def _addresses(table: Table, where: str) -> ipaddress.IPv4Network:
@@ -256,10 +279,26 @@ def _phase(table: Table) -> Phase:
         table.where,
         lambda: Phase(
             name=table.take("name", str), duration_s=table.take("duration_s", float), streams=streams, iperf3=_pair(table, "iperf3"),
+            faults=tuple(_fault_step(one) for one in table.tables("fault")),
         ),
     )
     table.finish()
     return built
+
+
+def _fault_step(table: Table) -> FaultStep:
+    words: dict[str, Any] = _fault_words(table)
+    for key in ("where", "cut", "part", "name", "up", "down"):
+        if (value := table.take_or_none(key, str)) is not None:
+            words[key] = value
+    for key in ("one_way", "half_open"):
+        if table.take(key, bool, False):
+            words[key] = True
+    if of := table.texts("of"):
+        words["of"] = of
+    made = _with_file(table.where, lambda: FaultStep(at_s=table.take("at_s", float, 0.0), for_s=table.take_or_none("for_s", float), words=words))
+    table.finish()
+    return made
 
 
 def _pair(table: Table, key: str) -> tuple[str, str] | None:

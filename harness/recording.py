@@ -12,10 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness import iperf3, play
+from harness import asked, iperf3, play
 from harness.cluster import Cluster
 from harness.errors import HarnessError, StorageError
+from harness.network import Change
 from harness.ports import Condition
+from harness.proof import Prober, Prover
 from harness.sample import Sampler
 from harness.store import VERSION, RunFolder, free_bytes
 
@@ -63,6 +65,14 @@ class Recording:
         planned = play.plan([(phase["name"], phase["duration_s"]) for phase in phases])
         self._thread = threading.Thread(target=self._sample, name="sampler", daemon=True)
         self._thread.start()
+        network = cluster.network
+        assert network is not None
+        self._prover = Prover(
+            network, Prober({name: place.namespace for name, place in cluster.places.items()}, {name: place.address for name, place in cluster.places.items()}),
+            facts["seed"], lambda proof: self.folder.append_line("proofs.jsonl", proof), self.note,
+        )
+        network.changed = self._network_changed
+        self._stepper = play.Stepper(play.steps(phases), self.t0_ns, lambda words: network.set(asked.asked(words, network.nodes, facts["seed"])), network.clear, self.note)
         self._player = play.Player(planned, self.t0_ns, self.folder, self._snapshot, lambda error: self.note(f"player: {error}"), self._began)
 
     @property
@@ -83,9 +93,20 @@ class Recording:
         play.begin_journals(self._cluster.adapter, [self._cluster.endpoints[name]], self.folder)
         self.folder.event("node-started", node=name)
 
+    def _network_changed(self, change: Change) -> None:
+        self.folder.event(
+            "fault", verb=change.verb, fault=change.fault.name, words=change.fault.words, does=change.fault.does, paths=len(change.fault.paths),
+            up=dict(change.fault.up), down=dict(change.fault.down), set_ns=change.at_ns, took_ms=change.took_ns / 1e6,
+        )
+        self._prover.changed(change)
+
     def close(self, load: Mapping[str, Any], at_ns: int | None) -> Path:
         """End the phases, journals and samples; returns the folder, complete."""
         self._player.stop(at_ns)
+        self._stepper.close()
+        assert self._cluster.network is not None
+        self._cluster.network.changed = lambda _: None
+        self._prover.close()
         for thread in self._measurers:
             thread.join()
         if self._measured:

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import adapters, judging, launch, reading, resources, runtime, state
+from harness import adapters, asked, judging, launch, reading, resources, runtime, state
 from harness.check import budget as budget_check
 from harness.control import Client
 from harness.errors import (
@@ -109,6 +109,8 @@ def check(planned: Scenario) -> None:
     for phase in planned.phases:
         if phase.duration_s is None:
             raise UsageError(f"phase {phase.name}: a scenario that is run needs a duration_s in every phase")
+        for step in phase.faults:
+            asked.asked(step.words, planned.topology.nodes, planned.seed)
         for stream in phase.streams:
             if stream.operation not in can:
                 raise UsageError(

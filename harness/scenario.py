@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from harness.errors import BadFileError
 from harness.operation import Operation
@@ -63,6 +65,21 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FaultStep:
+    """A fault in a phase: its words (asked.py), when it comes after the phase began, and how long it stays (None: to its end)."""
+
+    at_s: float
+    for_s: float | None
+    words: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.at_s < 0:
+            raise BadFileError(f"at_s: expected 0 or more, found {self.at_s:g}")
+        if self.for_s is not None and self.for_s <= 0:
+            raise BadFileError(f"for_s: expected above 0, found {self.for_s:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
     """A stretch of time that is judged by itself. `duration_s` None: until somebody stops the load.
 
@@ -73,10 +90,14 @@ class Phase:
     duration_s: float | None
     streams: tuple[Stream, ...] = ()
     iperf3: tuple[str, str] | None = None
+    faults: tuple[FaultStep, ...] = ()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise BadFileError(f"phase name {self.name!r}: expected 1 to 32 of a-z, 0-9 and '-'")
+        for step in self.faults:
+            if self.duration_s is not None and step.at_s + (step.for_s or 0.0) > self.duration_s:
+                raise BadFileError(f"phase {self.name}: a fault that ends after {step.at_s + (step.for_s or 0.0):g} s does not fit into {self.duration_s:g} s")
         if self.duration_s is not None and not 0 < self.duration_s <= 7 * 86_400:
             raise BadFileError(f"phase {self.name}: duration_s: expected above 0 and at most a week, found {self.duration_s}")
 

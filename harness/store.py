@@ -174,6 +174,7 @@ def read(path: Path) -> History:
         measurements=_measurements(path),
         ready_s=facts.get("ready_s"),
         name=facts["name"],
+        proofs=tuple(json.loads(line) for line in _lines(path / "proofs.jsonl")),
         exempt=facts.get("exempt", {}),
         planned_per_s=_planned(facts["load"].get("streams", [])),
         host=_table([path / "host.arrow"], history.HOST),

@@ -23,12 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import adapters, capabilities, control, reading, runtime, state
+from harness import adapters, asked, capabilities, control, reading, runtime, state
 from harness.check import budget as budget_check
 from harness.cluster import Cluster
 from harness.errors import HarnessError, InterruptedByUserError, StorageError, UnavailableError, UsageError
 from harness.fabric import Fabric
+from harness.fault import Fault
 from harness.kernel.proc import is_readable
+from harness.network import Network
 from harness.ports import Condition
 from harness.recording import Recording
 from harness.runtime.processes import last_lines
@@ -99,6 +101,9 @@ class Supervisor:
             "exec": self.execute,
             "logs": lambda params, *_: self.cluster.last_lines(params["node"], params["lines"]),
             "condition": lambda params, *_: self.set_condition(params["node"], Condition(params["condition"])),
+            "fault-set": lambda params, *_: self.set_fault(params["words"], params.get("for_s")),
+            "fault-clear": lambda params, *_: self.clear_faults(params.get("name")),
+            "fault-list": lambda *_: self.faults(),
             "down": lambda *_: self.stop(),
         })
 
@@ -179,6 +184,40 @@ class Supervisor:
             else:
                 recording.folder.event("node-condition", node=node, condition=str(condition))
         return {"node": node, "condition": str(condition)}
+
+    @property
+    def _network(self) -> Network:
+        if self.cluster.network is None or self._stage != "up":
+            raise UnavailableError(f"cluster {self._spec.cluster!r} is {self._stage}, not up yet")
+        return self.cluster.network
+
+    def set_fault(self, words: dict[str, Any], for_s: float | None = None) -> dict[str, Any]:
+        """Bring a fault into force (asked.py has the words), for a time where one is given. Raises before anything changes."""
+        network = self._network
+        fault = asked.asked(words, network.nodes, network.seed)
+        for name in sorted(asked.named_nodes(words, network.nodes)):
+            if self.cluster.conditions.get(name) is Condition.STOPPED:
+                raise UsageError(f"node {name} is stopped; a fault there would be nobody's: `harness condition {name} running` first")
+        change = network.set(fault)
+        if for_s is not None:
+            timer = threading.Timer(for_s, self._expire, (fault,))
+            timer.daemon = True
+            timer.start()
+        return {"name": fault.name, "paths": len(fault.paths), "does": fault.does, "nodes": len({*fault.up, *fault.down}), "took_ms": change.took_ns / 1e6, "backends": network.backends}
+
+    def _expire(self, fault: Fault) -> None:
+        network = self.cluster.network
+        if network is not None and network.faults.get(fault.name) is fault:       # not one that took its name since
+            with suppress(HarnessError):
+                network.clear(fault.name)
+
+    def clear_faults(self, name: str | None = None) -> dict[str, Any]:
+        """Take one fault back, or all."""
+        return {"cleared": [change.fault.name for change in self._network.clear(name)]}
+
+    def faults(self) -> dict[str, Any]:
+        """The faults in force, and whether the kernel has what was asked."""
+        return {"version": 1, "faults": self._network.rows(), "backends": self._network.backends, "disagree": {name: why for name, why in self._network.agrees().items() if why}}
 
     def stop(self, *_: object) -> dict[str, Any]:
         """Have the main thread take everything down."""

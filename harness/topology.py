@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.errors import BadFileError
+from harness.fault import Impairment
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 NODES_MAX = 1_000_000                 # what a file may ask for; what a host can hold is preflight's business
@@ -48,8 +49,13 @@ class Topology:
     adapter: str = "meshnode"
     addresses: ipaddress.IPv4Network = BENCHMARK_BLOCK
     seed: int = 1
+    baseline: Mapping[tuple[str, str], Impairment] = field(default_factory=dict)    # (region, region), directed: always there
 
     def __post_init__(self) -> None:
+        for pair in self.baseline:
+            for region in pair:
+                if region not in self.regions:
+                    raise BadFileError(f"region_link: there is no region {region!r}; there are {', '.join(self.regions)}")
         if not NAME.fullmatch(self.name):
             raise BadFileError(f"topology name {self.name!r}: expected 1 to 32 of a-z, 0-9 and '-'")
         if not self.nodes:

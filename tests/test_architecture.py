@@ -19,13 +19,16 @@ MESHNODE = ROOT / "docker" / "meshnode" / "src" / "meshnode"
 # errors ← vocabulary ← thought, ports ← kernel ← runtime, inject, adapters ← owners ← supervisor ← run ← cli
 RANKS: list[set[str]] = [
     {"__init__", "errors"},
-    {"operation", "topology", "budget", "verdict", "plugin", "state"},
-    {"scenario", "history", "shapes", "stats"},
+    {"operation", "fault", "topology", "budget", "verdict", "plugin", "state"},
+    {"scenario", "history", "shapes", "stats", "cuts", "where"},
+    {"asked"},
     {"ports", "reading", "resources"},
     {"kernel"},
     {"drivers", "node_control"},
     {"check", "report", "runtime", "adapters", "fabric", "sample", "capabilities", "readiness", "store", "control", "iperf3"},
-    {"gateway"},
+    {"inject"},
+    {"gateway", "network"},
+    {"proof"},
     {"cluster", "play", "judging"},
     {"recording"},
     {"supervisor"},
@@ -44,7 +47,7 @@ PLUGIN_FOLDERS = {"runtime", "adapters", "drivers", "gateway", "check", "report"
 HOMES = {
     "docker": {"harness/runtime"}, "pyroute2": {"harness/kernel"}, "locust": {"harness/load", "locustfiles"}, "gevent": {"harness/load", "locustfiles"},
     "toxiproxy": {"harness/inject"}, "meshnode": {"harness/adapters/meshnode.py"}, "msgpack": {"harness/node_control.py", "harness/adapters/serf.py"}, "aiohttp": {"harness/drivers/http.py"},
-    "click": {"harness/cli.py"},
+    "click": {"harness/cli"},
 }
 FUNCTION_LINES_MAX = 50
 FILE_LINES_MAX = 400

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.budget import Row
-from harness.check import budget, delivery, load
+from harness.check import budget, delivery, faults, load
 from harness.history import History
 from harness.ports import Checker
 from harness.verdict import Answer, Cause, Finding, Verdict
 
-CHECKERS: dict[str, Checker] = {"budget": budget.check, "delivery": delivery.check, "load": load.check}
+CHECKERS: dict[str, Checker] = {"budget": budget.check, "delivery": delivery.check, "load": load.check, "faults": faults.check}
 
 
 def judge(history: History, rows: Sequence[Row]) -> Verdict:

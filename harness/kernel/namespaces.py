@@ -96,6 +96,14 @@ def inside(namespace: int) -> Iterator[None]:
         os.close(here)
 
 
+def stay_in(namespace: int) -> None:
+    """Move the calling thread into the network namespace for good. Raises as `inside`."""
+    try:
+        _check(_libc.setns(namespace, _CLONE_NEWNET), "setns")
+    except OSError as error:
+        raise _translated(f"descriptor {namespace}: the network namespace could not be entered", error) from error
+
+
 def open_socket(namespace: int, family: int, kind: int, protocol: int = 0) -> socket.socket:
     """A socket that lives in the namespace for good, wherever it is used from. Raises as `inside` does, and OSError."""
     with inside(namespace):

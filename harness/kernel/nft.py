@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import json
+from typing import Any
 
 from harness.errors import HarnessError, UnavailableError
 from harness.kernel.namespaces import inside
 
 _LIBRARY = "libnftables.so.1"
+_OUTPUT_JSON = 1 << 4              # NFT_CTX_OUTPUT_JSON of nftables/libnftables.h
 
 
 class Nft:
@@ -23,6 +26,7 @@ class Nft:
             raise UnavailableError(f"nftables: {_LIBRARY} is needed (Debian package libnftables1): {error}") from error
         library.nft_ctx_new.restype = ctypes.c_void_p
         library.nft_ctx_free.argtypes = [ctypes.c_void_p]
+        library.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
         library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
         for stream in ("output", "error"):
             getattr(library, f"nft_ctx_buffer_{stream}").argtypes = [ctypes.c_void_p]
@@ -40,6 +44,15 @@ class Nft:
             error = self._library.nft_ctx_get_error_buffer(self._context).decode(errors="replace").strip()
             raise HarnessError(f"nftables refused a transaction: {error or 'no reason given'}")
         return str(self._library.nft_ctx_get_output_buffer(self._context).decode())
+
+    def json(self, command: str) -> list[dict[str, Any]]:
+        """What a ``list …`` command tells, as libnftables-json(5) has it. Raises HarnessError."""
+        self._library.nft_ctx_output_set_flags(self._context, _OUTPUT_JSON)
+        try:
+            found: list[dict[str, Any]] = json.loads(self.run(command))["nftables"]
+        finally:
+            self._library.nft_ctx_output_set_flags(self._context, 0)
+        return found
 
     def close(self) -> None:
         """Free the context; what it set stays. May be called twice."""

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic_ns
@@ -69,7 +70,7 @@ class Master:
         gets = any(stream.operation is Operation.DHT_GET for phase in phases for stream in phase.streams)
         with Client.connect(self.cluster) as client:
             begun = client.begin(
-                **asked, phases=[{"name": phase.name, "duration_s": phase.duration_s, "iperf3": phase.iperf3} for phase in phases],
+                **asked, phases=[asdict(replace(phase, streams=())) for phase in phases],
                 load=_facts(phases, workers), start_in_s=START_WITH_GETS_IN_S if gets else START_IN_S,
             )
         self.plan = RunPlan(

@@ -87,4 +87,4 @@ def _phase(sent: Mapping[str, Any]) -> Phase:
     )
     return Phase(
         name=sent["name"], duration_s=sent["duration_s"], streams=tuple(streams), iperf3=tuple(sent["iperf3"]) if sent["iperf3"] else None,
-    )
+    )                                                     # its faults are the supervisor's

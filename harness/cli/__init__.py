@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from rich.console import Console
@@ -19,39 +18,14 @@ from rich.table import Table
 import harness
 from harness import reading, resources, state
 from harness.adapters import TABLE as SYSTEMS
+from harness.cli.faults import fault
+from harness.cli.shared import Group, cluster_option, json_option, print_json
 from harness.control import Client
-from harness.errors import BadFileError, HarnessError, InterruptedByUserError, StorageError, UsageError
+from harness.errors import BadFileError, StorageError, UsageError
 from harness.report import FORMATS
 
-F = TypeVar("F", bound=Callable[..., Any])
 STAGES = {"wire": "wiring namespaces", "start": "starting nodes", "ready": "nodes ready", "load": "load, seconds"}
 CHECK_KINDS = {"topologies": "topology", "scenarios": "scenario", "budgets": "budget"}
-
-
-class Command(click.Command):
-    """A command whose errors are one sentence on stderr and the exit code of their kind."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except HarnessError as error:
-            click.echo(f"harness: {error}", err=True)
-            ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("harness: interrupted", err=True)
-            ctx.exit(InterruptedByUserError.exit_code)
-
-
-class Group(click.Group):
-    command_class = Command
-
-
-def cluster_option(function: F) -> F:
-    return click.option("--cluster", envvar="HARNESS_CLUSTER", show_envvar=True, default="main", show_default=True, help="Which cluster.")(function)
-
-
-def json_option(function: F) -> F:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON (versioned, see docs/interfaces.md).")(function)
 
 
 runtime_option = click.option(
@@ -74,6 +48,9 @@ def main() -> None:
     Exit codes: 0 PASS, 1 FAIL, 2 UNKNOWN; 64 usage, 65 bad file, 69 unavailable, 70 the harness broke, 73 name taken,
     74 disk, 77 no permission, 130 interrupted.
     """
+
+
+main.add_command(fault)
 
 
 @main.command()
@@ -312,10 +289,6 @@ def tell(judged: Any, *, as_json: bool) -> None:
         console = Console() if sys.stdout.isatty() else Console(width=150)
         console.print(judged.report())
     sys.exit(judged.exit_code)
-
-
-def print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=1))
 
 
 @contextmanager

@@ -1,0 +1,43 @@
+"""What all commands share: errors as one sentence with the exit code of their kind, the options for the cluster and for JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from harness.errors import HarnessError, InterruptedByUserError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Command(click.Command):
+    """A command whose errors are one sentence on stderr and the exit code of their kind."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HarnessError as error:
+            click.echo(f"harness: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("harness: interrupted", err=True)
+            ctx.exit(InterruptedByUserError.exit_code)
+
+
+class Group(click.Group):
+    command_class = Command
+
+
+def cluster_option(function: F) -> F:
+    return click.option("--cluster", envvar="HARNESS_CLUSTER", show_envvar=True, default="main", show_default=True, help="Which cluster.")(function)
+
+
+def json_option(function: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON (versioned, see docs/interfaces.md).")(function)
+
+
+def print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=1))

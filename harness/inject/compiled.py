@@ -1,0 +1,90 @@
+"""A network state as injectors take it: addresses instead of names, and a number (a *class*) for each distinct impairment. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from harness.errors import HarnessError
+from harness.fault import CLEAR, Impairment, NetworkState, Toxic
+
+CLASS_FIRST, CLASS_MAX = 2, 0xFFF0     # 1 is the root's own handle; 16 bits of the mark and of HTB's minor; the last few are the tree's own
+AddressPair = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """What each injector reads its part of. Addresses are dotted IPv4; nodes of `up`, `down` and `into` are positions."""
+
+    blocked: frozenset[AddressPair] = frozenset()
+    half_open: frozenset[AddressPair] = frozenset()
+    classes: Mapping[int, Impairment] = field(default_factory=dict)        # without cuts and toxics
+    paths: Mapping[AddressPair, int] = field(default_factory=dict)
+    regions: Mapping[AddressPair, int] = field(default_factory=dict)       # prefix, prefix: where no path is named
+    into: Mapping[int, frozenset[int]] = field(default_factory=dict)       # node → classes of paths that lead to it
+    up: Mapping[int, int] = field(default_factory=dict)
+    down: Mapping[int, int] = field(default_factory=dict)
+    streams: Mapping[AddressPair, tuple[Toxic, ...]] = field(default_factory=dict)
+
+
+class Compiler:
+    """Compiles states of one network; a class keeps its number as long as something uses it, and no number returns soon."""
+
+    def __init__(self, addresses: Mapping[str, str], prefixes: Mapping[str, str], regions: Mapping[str, str]) -> None:
+        """Node name → address (in the topology's order), region → prefix, node name → region."""
+        self._addresses, self._prefixes, self._regions = addresses, prefixes, regions
+        self._index = {name: index for index, name in enumerate(addresses)}
+        self._numbers: dict[Impairment, int] = {}
+        self._last = CLASS_FIRST - 1
+
+    def compile(self, state: NetworkState, baseline: Mapping[tuple[str, str], Impairment]) -> Compiled:
+        """`baseline`: (region, region) → what is always there, already folded into `state` where a path is named."""
+        address = self._addresses
+        paths = {path: _in_class(what) for path, what in state.paths.items()}
+        regions = {pair: _in_class(what) for pair, what in baseline.items() if _in_class(what) != CLEAR}
+        used = {what for what in (*paths.values(), *regions.values()) if what != CLEAR}
+        # A path that is named and clear still needs its own class where its region has one: the region's would be taken.
+        shadowing = {path for path, what in paths.items() if what == CLEAR and self._pair(path) in regions}
+        numbers = self._number(used | ({CLEAR} if shadowing else set()))
+        into: dict[int, set[int]] = {}
+        for (_, target), what in paths.items():
+            if what != CLEAR:
+                into.setdefault(self._index[target], set()).add(numbers[what])
+        for (_, region), what in regions.items():
+            for name, of in self._regions.items():
+                if of == region:
+                    into.setdefault(self._index[name], set()).add(numbers[what])
+        return Compiled(
+            blocked=frozenset((address[a], address[b]) for (a, b), what in state.paths.items() if what.blocked),
+            half_open=frozenset((address[a], address[b]) for (a, b), what in state.paths.items() if what.half_open),
+            classes={number: what for what, number in numbers.items()},
+            paths={(address[a], address[b]): numbers[what] for (a, b), what in paths.items() if what != CLEAR or (a, b) in shadowing},
+            regions={(self._prefixes[a], self._prefixes[b]): numbers[what] for (a, b), what in regions.items()},
+            into={node: frozenset(classes) for node, classes in into.items()},
+            up={self._index[name]: rate for name, rate in state.up.items()}, down={self._index[name]: rate for name, rate in state.down.items()},
+            streams={(address[a], address[b]): what.toxics for (a, b), what in state.paths.items() if what.toxics},
+        )
+
+    def _pair(self, path: tuple[str, str]) -> tuple[str, str]:
+        return self._regions[path[0]], self._regions[path[1]]
+
+    def _number(self, used: Iterable[Impairment]) -> dict[Impairment, int]:
+        wanted = set(used)
+        kept = {what: number for what, number in self._numbers.items() if what in wanted}
+        taken = set(kept.values()) | set(self._numbers.values())
+        for what in sorted(wanted - kept.keys(), key=repr):
+            for _ in range(CLASS_MAX):
+                self._last = CLASS_FIRST if self._last >= CLASS_MAX else self._last + 1
+                if self._last not in taken:
+                    break
+            else:
+                raise HarnessError(f"more than {CLASS_MAX:,} different impairments at once")
+            kept[what] = self._last
+            taken.add(self._last)
+        self._numbers = kept
+        return kept
+
+
+def _in_class(what: Impairment) -> Impairment:
+    """The part of an impairment that packets of a class share."""
+    return replace(what, blocked=False, half_open=False, toxics=())

@@ -1,0 +1,249 @@
+"""Queueing disciplines by pyroute2, in one namespace: HTB trees, netem and bfifo leaves, TBF behind an IFB for what comes in.
+
+pyroute2's and netem's known faults are worked round here and nowhere else: attributes that are not sent would survive a
+change, so all are always sent; netem's queue holds 1000 packets unless told; its times are µs; bfifo is unknown to pyroute2.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import update_wrapper
+from types import SimpleNamespace
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.rtnl.tcmsg import plugins, sched_netem, sched_pfifo
+
+from harness.errors import HarnessError
+from harness.kernel.namespaces import stay_in
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ROOT, HANDLE, INGRESS = 0xFFFFFFFF, 0x10000, 0xFFFF0000
+NODE_CLASS, DEFAULT_CLASS = 0xFFFE, 0xFFFD
+UNLIMITED_BPS = 34_000_000_000          # of HTB's 32 bits of bytes a second
+LEAST_BPS = 8_000                       # what a leaf is guaranteed; it borrows up to its own rate
+QUANTUM_BYTES = 1514
+BURST_S, QUEUE_S = 0.004, 0.05
+BURST_BYTES_LEAST, QUEUE_BYTES_LEAST = 3_028, 15_140
+NETEM_PACKETS_MAX = 100_000
+_OWN_NETEM = sched_netem.get_parameters
+
+
+def _whole_netem(given: dict[str, Any]) -> dict[str, Any]:
+    """Netem's parameters with every attribute, also those that are zero: the kernel keeps what is not sent."""
+    made: dict[str, Any] = _OWN_NETEM(given)
+    sent = {name for name, _ in made["attrs"]}
+    for name, fields in (
+        ("TCA_NETEM_CORR", {"delay_corr": 0, "loss_corr": 0, "dup_corr": 0}), ("TCA_NETEM_REORDER", {"prob_reorder": 0, "corr_reorder": 0}),
+        ("TCA_NETEM_CORRUPT", {"prob_corrupt": 0, "corr_corrupt": 0}),
+        ("TCA_NETEM_RATE", {"rate": 0, "packet_overhead": 0, "cell_size": 0, "cell_overhead": 0}),
+    ):
+        if name not in sent:
+            made["attrs"].append([name, fields])
+    return made
+
+
+plugins["netem"] = SimpleNamespace(parent=sched_netem.parent, get_parameters=_whole_netem, options=sched_netem.options)
+plugins.setdefault("bfifo", sched_pfifo)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Netem:
+    """What a netem leaf does. Shares 0–1."""
+
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    corrupt: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """A class of an HTB tree: its rate (None: none of its own) and, where the kernel has netem, what else happens in it."""
+
+    rate_bps: int | None = None
+    netem: Netem | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What went through a class since it was made."""
+
+    bytes: int
+    packets: int
+    drops: int
+
+
+def _there(method: Callable[Concatenate[Qdiscs, P], R]) -> Callable[Concatenate[Qdiscs, P], R]:
+    """Run a method in the thread that stands in the namespace."""
+    def call(self: Qdiscs, /, *given: P.args, **named: P.kwargs) -> R:
+        return self.worker.submit(method, self, *given, **named).result()
+
+    update_wrapper(call, method)
+    return call
+
+
+class Qdiscs:
+    """The trees of one namespace's links. Raises HarnessError with the kernel's word. Safe from several threads.
+
+    All work is done by one thread that stands in the namespace for good: pyroute2 opens a socket for every thread that calls
+    it, wherever that thread is, and a caller's is in the host's network.
+    """
+
+    def __init__(self, namespace: int) -> None:
+        self.worker = ThreadPoolExecutor(1, "qdiscs", stay_in, (namespace,))
+        self._route = self.worker.submit(IPRoute).result()
+
+    def close(self) -> None:
+        """Close the socket; what was set stays."""
+        self.worker.submit(self._route.close).result()
+        self.worker.shutdown()
+
+    @_there
+    def add_tree(self, ifindex: int) -> None:
+        """HTB on a link: everything in one default class of unlimited rate; packets choose others by their priority."""
+        with self._said(f"a tree on link {ifindex}"):
+            self._route.tc("add", "htb", ifindex, HANDLE, default=DEFAULT_CLASS)
+        self._node_rate(ifindex, UNLIMITED_BPS)
+
+    @_there
+    def remove_tree(self, ifindex: int) -> None:
+        """Take a link's tree off; nothing happens where there is none."""
+        with self._said(f"the tree of link {ifindex}", absent_is_fine=True):
+            self._route.tc("del", index=ifindex, handle=0, parent=ROOT)
+
+    @_there
+    def set_node_rate(self, ifindex: int, rate_bps: int | None) -> None:
+        """What all classes of a link share; None: nothing limits them."""
+        self._node_rate(ifindex, rate_bps or UNLIMITED_BPS)
+
+    def _node_rate(self, ifindex: int, rate_bps: int) -> None:
+        with self._said(f"the rate of link {ifindex}"):
+            self._class(ifindex, NODE_CLASS, HANDLE, rate_bps, rate_bps)
+            self._class(ifindex, DEFAULT_CLASS, HANDLE | NODE_CLASS, LEAST_BPS, rate_bps)
+            self._queue(ifindex, DEFAULT_CLASS, rate_bps)
+
+    @_there
+    def set_leaf(self, ifindex: int, minor: int, leaf: Leaf) -> None:
+        """Make a class or change it in place; what is queued in it stays."""
+        rate = leaf.rate_bps or UNLIMITED_BPS
+        with self._said(f"class 1:{minor:x} of link {ifindex}"):
+            self._class(ifindex, minor, HANDLE | NODE_CLASS, LEAST_BPS, rate)
+            if leaf.netem is None:
+                self._queue(ifindex, minor, rate)
+            else:
+                self._netem(ifindex, minor, leaf.netem)
+
+    @_there
+    def remove_leaf(self, ifindex: int, minor: int) -> None:
+        """Take a class away, with what is queued in it."""
+        with self._said(f"class 1:{minor:x} of link {ifindex}", absent_is_fine=True):
+            self._route.tc("del-class", index=ifindex, handle=HANDLE | minor)
+
+    @_there
+    def add_ifb(self, ifindex: int, name: str, of: int) -> None:
+        """A device through which everything passes that link `of` receives."""
+        with self._said(f"the device {name}"):
+            self._route.link("add", index=ifindex, ifname=name, kind="ifb")
+            self._route.link("set", index=ifindex, state="up")
+            self._route.tc("add", "ingress", of, INGRESS)
+            self._route.tc(
+                "add-filter", "u32", of, 0x800, parent=INGRESS, protocol=3, prio=1, target=HANDLE, keys=["0x0/0x0+0"],
+                action={"kind": "mirred", "direction": "egress", "action": "redirect", "ifindex": ifindex},
+            )
+
+    @_there
+    def remove_ifb(self, ifindex: int, of: int) -> None:
+        """Take such a device away."""
+        with self._said(f"the ingress of link {of}", absent_is_fine=True):
+            self._route.tc("del", index=of, handle=INGRESS, parent=0xFFFFFFF1)
+        with self._said(f"device {ifindex}", absent_is_fine=True):
+            self._route.link("del", index=ifindex)
+
+    @_there
+    def set_tbf(self, ifindex: int, rate_bps: int) -> None:
+        """The one rate of a device; changed in place."""
+        with self._said(f"the rate of device {ifindex}"):
+            self._route.tc("replace", "tbf", ifindex, HANDLE, rate=rate_bps // 8, burst=_burst(rate_bps), latency="50ms")
+
+    @_there
+    def rates(self, ifindex: int) -> dict[int, int]:
+        """Read back: class → its ceiling in bits a second (HTB), or 0 → the rate of a TBF. Nothing where no tree is."""
+        with self._said(f"link {ifindex}"):
+            found = {
+                one["handle"] & 0xFFFF: 8 * int(_attribute(one, "TCA_OPTIONS", "TCA_HTB_PARMS")["ceil"])
+                for one in self._route.get_classes(ifindex) if one.get_attr("TCA_KIND") == "htb"
+            }
+            for one in self._route.get_qdiscs(ifindex):
+                if one.get_attr("TCA_KIND") == "tbf":
+                    found[0] = 8 * int(_attribute(one, "TCA_OPTIONS", "TCA_TBF_PARMS")["rate"])
+        return found
+
+    @_there
+    def netems(self, ifindex: int) -> dict[int, dict[str, int]]:
+        """Read back: class → netem's own numbers (delay in its ticks, loss and the like in 2^-32)."""
+        found = {}
+        with self._said(f"link {ifindex}"):
+            for one in self._route.get_qdiscs(ifindex):
+                if one.get_attr("TCA_KIND") == "netem":
+                    options = one.get_attr("TCA_OPTIONS")
+                    found[one["parent"] & 0xFFFF] = {name: options[name] for name in ("delay", "jitter", "loss", "duplicate", "gap", "limit")}
+        return found
+
+    @_there
+    def traffic(self, ifindex: int) -> dict[int, Traffic]:
+        """What went through each class of a link."""
+        found = {}
+        with self._said(f"link {ifindex}"):
+            for one in self._route.get_classes(ifindex):
+                basic, queue = _attribute(one, "TCA_STATS2", "TCA_STATS_BASIC"), _attribute(one, "TCA_STATS2", "TCA_STATS_QUEUE")
+                found[one["handle"] & 0xFFFF] = Traffic(bytes=basic["bytes"], packets=basic["packets"], drops=queue["drops"])
+        return found
+
+    def _class(self, ifindex: int, minor: int, parent: int, rate_bps: int, ceil_bps: int) -> None:
+        self._route.tc(
+            "replace-class", "htb", ifindex, HANDLE | minor, parent=parent, rate=rate_bps // 8, ceil=ceil_bps // 8, burst=_burst(rate_bps),
+            cburst=_burst(ceil_bps), quantum=QUANTUM_BYTES,
+        )
+
+    def _queue(self, ifindex: int, minor: int, rate_bps: int) -> None:
+        limit = max(QUEUE_BYTES_LEAST, int(rate_bps / 8 * QUEUE_S))
+        self._route.tc("replace", "bfifo", ifindex, minor << 16, parent=HANDLE | minor, limit=min(limit, 0xFFFFFFFF))
+
+    def _netem(self, ifindex: int, minor: int, wanted: Netem) -> None:
+        kind = next((one.get_attr("TCA_KIND") for one in self._route.get_qdiscs(ifindex) if one["parent"] == HANDLE | minor), None)
+        self._route.tc(
+            # `change` keeps what is queued; `replace` with the same handle would too, and with another it drops it all
+            "change" if kind == "netem" else "replace", "netem", ifindex, minor << 16, parent=HANDLE | minor,
+            delay=round(wanted.delay_ms * 1e3), jitter=round(wanted.jitter_ms * 1e3), limit=NETEM_PACKETS_MAX, loss=wanted.loss * 100,
+            duplicate=wanted.duplicate * 100, prob_corrupt=wanted.corrupt * 100, prob_reorder=wanted.reorder * 100, gap=1 if wanted.reorder else 0,
+        )
+
+    @contextmanager
+    def _said(self, what: str, *, absent_is_fine: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except NetlinkError as error:
+            absent = error.code in {errno.ENOENT, errno.ENODEV, errno.EINVAL}
+            if not (absent and absent_is_fine):
+                raise HarnessError(f"{what} could not be set: {os.strerror(error.code)}") from error
+
+
+def _burst(rate_bps: int) -> int:
+    return max(BURST_BYTES_LEAST, int(rate_bps / 8 * BURST_S))
+
+
+def _attribute(message: Any, *path: str) -> Any:
+    for name in path:
+        message = message.get_attr(name)
+    return message

@@ -1,0 +1,73 @@
+"""Netfilter queue 0 of a namespace: a socket bound to it, and the rule that sends marked packets to it (fail-open)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import struct
+import subprocess
+
+from harness.errors import HarnessError, UnavailableError
+from harness.kernel.namespaces import inside, open_socket
+
+NETLINK_NETFILTER = 12              # Python's socket module does not name it
+SUBSYSTEM = 3                       # NFNL_SUBSYS_QUEUE; a message's type is subsystem << 8 | number (nfnetlink_queue.h)
+CONFIG = 2
+BIND, COPY_META = 1, 1
+COMMAND, PARAMS, MAXLEN, MASK, FLAGS = 1, 2, 3, 4, 5
+FAIL_OPEN, GSO = 1, 4
+QUEUE_PACKETS = 200_000             # asked; the kernel caps it at 65,536
+RECEIVE_BYTES = 32 << 20
+SO_RCVBUFFORCE, SOL_NETLINK, NO_ENOBUFS = 33, 270, 5
+
+
+def bound(namespace: int) -> socket.socket:
+    """A socket that gets the numbers and marks of queued packets, and no bytes of them. Raises HarnessError."""
+    made = open_socket(namespace, socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+    try:
+        try:
+            made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BYTES)
+        except PermissionError:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+        made.setsockopt(SOL_NETLINK, NO_ENOBUFS, 1)
+        made.bind((0, 0))
+        flags = FAIL_OPEN | GSO
+        for attributes in (
+            _attribute(COMMAND, struct.pack("!BBH", BIND, 0, socket.AF_INET)), _attribute(PARAMS, struct.pack("!IB", 0, COPY_META)),
+            _attribute(MAXLEN, struct.pack("!I", QUEUE_PACKETS)),
+            _attribute(MASK, struct.pack("!I", flags)) + _attribute(FLAGS, struct.pack("!I", flags)),
+        ):
+            made.send(struct.pack("=IHHII", 20 + len(attributes), SUBSYSTEM << 8 | CONFIG, 0x5, 1, 0) + bytes(4) + attributes)
+            refused = -struct.unpack_from("=i", made.recv(4096), 16)[0]
+            if refused:
+                raise HarnessError(f"netfilter queue: {os.strerror(refused)}")
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def add_rule(namespace: int, mark: int) -> str:
+    """Queue every forwarded packet that has these bits in its mark; returns by which command. Raises UnavailableError.
+
+    iptables of either kind works where nft's own `queue` is not built in.
+    """
+    rule = ("-t", "mangle", "-A", "FORWARD", "-m", "mark", "--mark", f"{mark:#x}/{mark:#x}", "-j", "NFQUEUE", "--queue-num", "0", "--queue-bypass")
+    said = "there is no iptables command (Debian package iptables)"
+    for command in ("iptables-legacy", "iptables-nft", "iptables"):
+        program = shutil.which(command, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+        if program is None:
+            continue
+        # The lock guards the host's tables; ours are our own, and /run is not writable in a user namespace.
+        environment = {**os.environ, "XTABLES_LOCKFILE": "/dev/null"}
+        with inside(namespace):
+            done = subprocess.run([program, *rule], capture_output=True, text=True, check=False, env=environment)
+        if done.returncode == 0:
+            return command
+        said = f"{command}: {done.stderr.strip().splitlines()[0] if done.stderr.strip() else done.returncode}"
+    raise UnavailableError(f"no rule can queue packets: {said}")
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return (struct.pack("=HH", 4 + len(value), kind) + value).ljust((4 + len(value) + 3) & ~3, b"\0")

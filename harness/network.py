@@ -1,0 +1,191 @@
+"""The network of a cluster: the faults that are asked for, folded into one state, which the injectors bring about.
+
+Nothing is set in a network that nobody makes bad: rules, queue and trees are made at the first fault. A change is atomic in
+each injector (no moment of "all clear" between two states); between injectors, what tightens comes first and what loosens
+last. Everything lives in the hub's namespace, which ends with the supervisor: a dead one leaves no fault behind.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
+from typing import Any
+
+from harness.errors import HarnessError, UnavailableError, UsageError
+from harness.fabric import Fabric, plan_addresses
+from harness.fault import CLEAR, Fault, Impairment, NetworkState, fold, fold_two
+from harness.inject.compiled import Compiled, Compiler
+from harness.inject.nfqueue import Nfqueue
+from harness.inject.nftables import Nftables
+from harness.inject.qdisc import Qdisc
+from harness.kernel import scratch
+from harness.topology import Node
+
+HUB_IFINDEX_FIRST = 1000              # of fabric.py: a node's link in the hub is this + its position
+DELAYS_BY = "HARNESS_DELAYS_BY"       # "nfqueue" leaves netem alone where the kernel has it
+NETEM, NFQUEUE = "netem", "nfqueue"
+ONLY_NETEM = ("duplicate", "corrupt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change of the network, as it was made."""
+
+    at_ns: int                        # CLOCK_MONOTONIC: the last injector was done
+    took_ns: int
+    verb: str                         # set, clear, lost
+    fault: Fault
+    state: NetworkState               # in force from then on
+    compiled: Compiled
+
+
+class Network:
+    """One owner of all faults of a cluster. Methods may be called from any thread; `changed` is told of every change, in order."""
+
+    def __init__(
+        self, fabric: Fabric, nodes: Sequence[Node], addresses: Mapping[str, str], block: IPv4Network, *, seed: int,
+        baseline: Mapping[tuple[str, str], Impairment], changed: Callable[[Change], None] = lambda _: None,
+    ) -> None:
+        self.nodes, self.seed, self.baseline = nodes, seed, dict(baseline)
+        self.changed = changed
+        self.faults: dict[str, Fault] = {}
+        self._fabric = fabric
+        self._regions = {node.name: node.region for node in nodes}
+        prefixes = {region: str(prefix) for region, prefix in plan_addresses(nodes, block).regions.items()}
+        self._compiler = Compiler(addresses, prefixes, self._regions)
+        self._lock = threading.RLock()
+        self._nftables: Nftables | None = None
+        self._qdisc: Qdisc | None = None
+        self._nfqueue: Nfqueue | None = None
+        self.compiled = Compiled()
+        if self.baseline:
+            self._apply()
+
+    @property
+    def state(self) -> NetworkState:
+        """What is asked for now: all faults folded, each named path with its regions' baseline in it."""
+        folded = fold(self.faults.values())
+        paths = {path: fold_two(self.baseline_of(path), what) for path, what in folded.paths.items()}
+        return replace(folded, paths=paths)
+
+    def baseline_of(self, path: tuple[str, str]) -> Impairment:
+        """What is always there between two nodes, by their regions."""
+        return self.baseline.get((self._regions[path[0]], self._regions[path[1]]), CLEAR)
+
+    @property
+    def backends(self) -> dict[str, str]:
+        """What serves which impairment here; empty before the first fault."""
+        if self._nftables is None or self._qdisc is None:
+            return {}
+        delays = NETEM if self._qdisc.netem else NFQUEUE
+        others = NETEM if self._qdisc.netem else "none"
+        return {"cut": "nftables", "loss": "nftables", "rate": "qdisc", "delay": delays, "jitter": delays, "reorder": delays, "duplicate": others, "corrupt": others}
+
+    @property
+    def engine_pid(self) -> int | None:
+        """The process that holds packets, where there is one."""
+        return self._nfqueue.pid if self._nfqueue is not None else None
+
+    def set(self, fault: Fault) -> Change:
+        """Bring a fault into force; one of the same name is replaced. Raises UnavailableError for what no backend here can do, and nothing changed."""
+        with self._lock:
+            self._open()
+            assert self._qdisc is not None
+            lacking = [name for name in ONLY_NETEM if getattr(fault.impairment, name)]
+            if lacking and not self._qdisc.netem:
+                raise UnavailableError(f"{' and '.join(lacking)}: only netem can do that, and it is not here (`harness capabilities`); possible: delay, jitter, reorder, loss, rate, cuts")
+            if fault.impairment.toxics:
+                raise UnavailableError("toxics: no proxy serves them in this version")
+            return self._change("set", fault, {**self.faults, fault.name: fault})
+
+    def clear(self, name: str | None = None) -> list[Change]:
+        """Take one fault back, or all. Raises UsageError for a name that is not in force, with those that are."""
+        with self._lock:
+            if name is not None and name not in self.faults:
+                raise UsageError(f"there is no fault {name!r}; in force: {', '.join(self.faults) or 'none'}")
+            gone = [self.faults[each] for each in ([name] if name is not None else list(self.faults))]
+            return [self._change("clear", fault, {key: one for key, one in self.faults.items() if key != fault.name}) for fault in gone]
+
+    def agrees(self) -> dict[str, str]:
+        """Injector → why the kernel does not have what was asked; empty texts where it does."""
+        with self._lock:
+            injectors = [one for one in (self._nftables, self._qdisc, self._nfqueue) if one is not None]
+            return {one.name: one.agrees(self.compiled) for one in injectors}
+
+    def counters(self) -> dict[str, int]:
+        """Packets by counter (nftables.py), cumulative since the first fault."""
+        with self._lock:
+            return self._nftables.counters() if self._nftables is not None else {}
+
+    def traffic(self, node: int) -> dict[int, Any]:
+        """What went through each class of a node's download."""
+        with self._lock:
+            return dict(self._qdisc.traffic(node)) if self._qdisc is not None else {}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The faults in force as `harness fault list` shows them."""
+        return [
+            {"name": fault.name, "words": fault.words, "paths": len(fault.paths), "does": fault.does, "up": dict(fault.up), "down": dict(fault.down)}
+            for fault in self.faults.values()
+        ]
+
+    def close(self) -> None:
+        """Take everything away, exactly what is ours."""
+        with self._lock:
+            self.faults = {}
+            if self._nftables is not None:
+                self._nftables.close()                    # first: nothing chooses a class any more
+            for one in (self._nfqueue, self._qdisc):
+                if one is not None:
+                    one.close()
+            self._nftables = self._qdisc = self._nfqueue = None
+
+    def _open(self) -> None:
+        """Make tables, trees and queue, in the order that no packet can be lost by (nftables.py says why)."""
+        if self._nftables is not None:
+            return
+        netem = os.environ.get(DELAYS_BY) != NFQUEUE and _has_netem(self._fabric.hub)
+        self._nftables = Nftables(self._fabric.hub, holds=not netem)
+        self._qdisc = Qdisc(self._fabric.hub, lambda node: HUB_IFINDEX_FIRST + node, netem=netem)
+        if not netem:
+            self._nfqueue = Nfqueue(self._fabric.hub, self.seed)
+
+    def _change(self, verb: str, fault: Fault, faults: dict[str, Fault]) -> Change:
+        before, self.faults = self.faults, faults
+        try:
+            begun_ns = time.monotonic_ns()
+            self._apply()
+        except HarnessError:
+            self.faults = before
+            self._apply()                                 # as it was: nothing half-done
+            raise
+        at_ns = time.monotonic_ns()
+        change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault, state=self.state, compiled=self.compiled)
+        self.changed(change)
+        return change
+
+    def _apply(self) -> None:
+        self._open()
+        assert self._nftables is not None
+        assert self._qdisc is not None
+        wanted = self._compiler.compile(self.state, self.baseline)
+        if self._nfqueue is not None:
+            self._nfqueue.prepare(wanted)
+        self._qdisc.prepare(wanted)
+        self._nftables.set(wanted)
+        self._qdisc.finish(wanted)
+        if self._nfqueue is not None:
+            self._nfqueue.finish(wanted)
+        self.compiled = wanted
+
+
+def _has_netem(hub: int) -> bool:
+    try:
+        scratch.qdisc(hub, 1, "netem")                    # on the hub's loopback, which carries nothing
+    except HarnessError:
+        return False
+    return True
