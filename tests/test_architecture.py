@@ -106,7 +106,7 @@ def test_imports_run_one_way():
 def test_a_planted_upward_import_is_caught(tmp_path, monkeypatch):
     planted = HARNESS / "errors.py"
     monkeypatch.setitem(RANK, "cli", -1)
-    assert layer_violations([HARNESS / "cli.py"])
+    assert layer_violations([HARNESS / "cli" / "__init__.py"])
     assert planted.exists()
 
 

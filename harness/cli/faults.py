@@ -108,4 +108,5 @@ def _ask(given: dict[str, Any], cluster: str, for_: str | None, *, as_json: bool
     if as_json:
         print_json({"version": 1, **done})
     else:
-        click.echo(f"{done['name']}: {done['does']} on {f"{done['paths']:,} paths" if done['paths'] else f"{done['nodes']:,} nodes' links"}, in force after {done['took_ms']:.1f} ms" + (f", for {for_}" if for_ else ""))
+        where = f"{done['paths']:,} paths" if done["paths"] else f"the links of {done['nodes']:,} nodes"
+        click.echo(f"{done['name']}: {done['does']} on {where}, in force after {done['took_ms']:.1f} ms" + (f", for {for_}" if for_ else ""))

@@ -28,16 +28,21 @@ class Command(click.Command):
 
 
 class Group(click.Group):
+    """Commands whose errors are said so."""
+
     command_class = Command
 
 
 def cluster_option(function: F) -> F:
+    """``--cluster``."""
     return click.option("--cluster", envvar="HARNESS_CLUSTER", show_envvar=True, default="main", show_default=True, help="Which cluster.")(function)
 
 
 def json_option(function: F) -> F:
+    """``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON (versioned, see docs/interfaces.md).")(function)
 
 
 def print_json(value: object) -> None:
+    """A value on standard output."""
     click.echo(json.dumps(value, indent=1))

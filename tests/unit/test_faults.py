@@ -1,0 +1,236 @@
+"""Faults as values: words to faults, cuts, folding, compiling, and what the checker says of proofs. No network is touched."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+
+import pytest
+from histories import SECOND, history
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import asked, cuts, fault, where
+from harness.check import faults as checker
+from harness.errors import BadFileError
+from harness.fault import CLEAR, Fault, Impairment, NetworkState, fold, fold_two
+from harness.inject.compiled import Compiler
+from harness.topology import Node
+from harness.verdict import Answer, Cause
+
+NODES = [Node(name=f"node-{index}", region="eu" if index < 4 else "us") for index in range(9)]
+NAMES = [node.name for node in NODES]
+
+
+def reaches(pairs, a, b):
+    return (a, b) not in pairs
+
+
+# ---- cuts ------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("pattern", [name for name in cuts.PATTERNS if name not in ("isolate", "k-way")])
+def test_every_cut_goes_both_ways_and_never_from_a_node_to_itself(pattern):
+    pairs = cuts.cut(pattern, [], NODES, seed=3)
+    assert pairs
+    assert all((b, a) in pairs and a != b for a, b in pairs)
+    assert cuts.cut(pattern, [], NODES, seed=3) == pairs
+
+
+def test_halves_and_a_minority():
+    assert len(cuts.halves(NODES)) == 2 * 4 * 5
+    few = {a for a, _ in cuts.minority(NODES, 1) if sum(source == a for source, _ in cuts.minority(NODES, 1)) == 5}
+    assert len(few) == 4                               # the largest group below half of nine
+
+
+def test_a_bridge_reaches_both_halves_which_do_not_reach_each_other():
+    pairs = cuts.bridge(NODES)
+    middle = "node-4"
+    assert all(reaches(pairs, middle, name) and reaches(pairs, name, middle) for name in NAMES)
+    assert not reaches(pairs, "node-0", "node-8")
+
+
+@pytest.mark.parametrize("count", [5, 6, 9, 20])
+def test_in_a_majority_ring_each_sees_a_majority_and_no_two_the_same(count):
+    nodes = [Node(name=f"n{index}") for index in range(count)]
+    pairs = cuts.majority_ring(nodes, 1)
+    seen = [frozenset(other.name for other in nodes if other.name == one.name or reaches(pairs, one.name, other.name)) for one in nodes]
+    assert all(len(view) > count / 2 for view in seen)
+    assert len(set(seen)) == count
+
+
+@given(st.integers(2, 9), st.integers(0, 99))
+def test_k_ways_are_groups_of_nearly_equal_size(groups, seed):
+    pairs = cuts.k_way(NODES, groups, seed)
+    views = {frozenset(other for other in NAMES if other == one or reaches(pairs, one, other)) for one in NAMES}
+    assert len(views) == groups
+    assert max(map(len, views)) - min(map(len, views)) <= 1
+
+
+def test_one_way_gray_isolate_and_regions():
+    both = cuts.halves(NODES)
+    one = cuts.one_way(both, NAMES)
+    assert len(one) * 2 == len(both)
+    assert not any((b, a) in one for a, b in one)
+    assert len(cuts.gray(both, 0.25, 1)) == round(0.25 * len(both))
+    assert cuts.isolate(NODES, ["node-2"]) == {pair for name in NAMES if name != "node-2" for pair in (("node-2", name), (name, "node-2"))}
+    assert len(cuts.by_region(NODES)) == 2 * 4 * 5
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------
+
+def test_where_in_words():
+    assert where.nodes_of("region:eu", NODES) == ("node-0", "node-1", "node-2", "node-3")
+    assert where.paths_of("node-1 -> node-2", NODES) == {("node-1", "node-2")}
+    assert where.paths_of("node-1 <-> node-2, node-3", NODES) == {("node-1", "node-2"), ("node-2", "node-1"), ("node-1", "node-3"), ("node-3", "node-1")}
+    assert len(where.paths_of("node-1", NODES)) == 16
+    assert len(where.paths_of("region:eu -> region:us", NODES)) == 20
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ({"where": "node-99", "delay": "1ms"}, "there is no node 'node-99'"),
+    ({"where": "region:moon", "delay": "1ms"}, "there is no region 'moon'; there are eu, us"),
+    ({"where": "node-1 -> node-1", "delay": "1ms"}, "a path leads from one node to another"),
+    ({"where": "node-1"}, "expected at least one of delay, jitter, loss"),
+    ({"delay": "1ms"}, "expected where (a node, region:NAME, all, A -> B, A <-> B) or cut"),
+    ({"where": "all", "cut": "halves"}, "expected where or cut, found both"),
+    ({"where": "all", "delay": "50 furlongs"}, "delay: expected a time such as 80ms, found '50 furlongs'; units: us"),
+    ({"where": "all", "delay": "-5ms"}, "delay: expected a time such as 80ms, found '-5ms'"),
+    ({"where": "all", "loss": "101%"}, "loss: expected 0% to 100%, found '101%'"),
+    ({"where": "all", "rate": "10 horses"}, "rate: expected a rate such as 10mbit"),
+    ({"where": "all", "jitter": "5ms"}, "jitter: expected at most the delay"),
+    ({"where": "all", "reorder": "5%"}, "reorder: expected a delay too"),
+    ({"where": "node-1 -> node-2", "up": "1mbit"}, "up and down are of nodes"),
+    ({"where": "all", "dealy": "5ms"}, "dealy: unknown; possible: where"),
+    ({"cut": "thirds"}, "cut: expected one of halves, random-halves"),
+    ({"cut": "halves", "of": ["node-1"]}, "cut halves: expected nothing after it"),
+    ({"cut": "isolate"}, "isolate: expected the name of at least one node"),
+    ({"cut": "k-way", "of": ["x"]}, "k-way: expected a number of groups"),
+    ({"cut": "k-way", "of": ["99"]}, "k-way: expected 2 to 9 groups"),
+    ({"cut": "halves", "part": "0%"}, "gray: expected a share above 0 %"),
+])
+def test_bad_words_are_said_before_anything_changes(words, said):
+    with pytest.raises(BadFileError) as refused:
+        asked.asked(words, NODES, 1)
+    assert said in str(refused.value)
+
+
+def test_a_rate_of_a_node_is_of_its_link_and_of_a_path_of_the_path():
+    node = asked.asked({"where": "node-1", "rate": "10mbit"}, NODES, 1)
+    assert (node.up, node.down, node.paths) == ({"node-1": 10_000_000}, {"node-1": 10_000_000}, frozenset())
+    assert asked.asked({"where": "node-1", "rate": "10mbit", "up": "1mbit"}, NODES, 1).up == {"node-1": 1_000_000}
+    assert asked.asked({"where": "node-1 -> node-2", "rate": "10mbit"}, NODES, 1).impairment.rate_bps == 10_000_000
+    assert asked.asked({"cut": "halves", "loss": "30%"}, NODES, 1).impairment == Impairment(loss=0.3)
+    assert asked.named_nodes({"where": "node-1 -> region:us", "of": ["node-3"]}, NODES) == {"node-1", "node-3"}
+
+
+# ---- folding and compiling ---------------------------------------------------------------------------------------------
+
+impairments = st.builds(
+    lambda delay, share_of_jitter, loss, rate, blocked, half: Impairment(delay_ms=delay, jitter_ms=delay * share_of_jitter, loss=loss, rate_bps=rate, blocked=blocked, half_open=half),
+    st.floats(0, 500), st.floats(0, 1), st.floats(0, 1), st.none() | st.integers(8_000, 10**10), st.booleans(), st.booleans(),
+)
+
+
+@given(impairments, impairments)
+def test_folding_is_commutative_clear_is_neutral_and_nothing_gets_better(a, b):
+    both = fold_two(a, b)
+    other = fold_two(b, a)
+    assert all(math.isclose(getattr(both, name), getattr(other, name), abs_tol=1e-9) for name in ("delay_ms", "jitter_ms", "loss"))
+    assert (both.rate_bps, both.blocked, both.half_open) == (other.rate_bps, other.blocked, other.half_open)
+    assert fold_two(a, CLEAR) == a
+    assert both.loss >= max(a.loss, b.loss) - 1e-12
+    assert both.delay_ms == pytest.approx(a.delay_ms + b.delay_ms)
+    assert both.rate_bps == min((rate for rate in (a.rate_bps, b.rate_bps) if rate), default=None)
+
+
+def test_overlapping_faults_fold_on_the_paths_they_share():
+    state = fold([
+        Fault(name="a", paths=frozenset({("x", "y"), ("y", "x")}), impairment=Impairment(delay_ms=20, loss=0.1)),
+        Fault(name="b", paths=frozenset({("x", "y")}), impairment=Impairment(delay_ms=30, loss=0.2, rate_bps=10**6)),
+        Fault(name="c", up={"x": 10**7}, down={"y": 10**6}), Fault(name="d", up={"x": 10**6}),
+    ])
+    assert (state.of("x", "y").delay_ms, state.of("x", "y").rate_bps) == (50, 10**6)
+    assert state.of("x", "y").loss == pytest.approx(0.28)
+    assert state.of("y", "x") == Impairment(delay_ms=20, loss=0.1)
+    assert (state.of("y", "z"), state.up, state.down) == (CLEAR, {"x": 10**6}, {"y": 10**6})
+
+
+def compiler():
+    return Compiler({"a": "10.0.0.1", "b": "10.0.0.2", "c": "10.0.1.1"}, {"eu": "10.0.0.0/29", "us": "10.0.1.0/29"}, {"a": "eu", "b": "eu", "c": "us"})
+
+
+def test_a_class_keeps_its_number_while_it_is_used_and_no_number_returns_at_once():
+    made = compiler()
+    slow = Impairment(delay_ms=50)
+    first = made.compile(NetworkState(paths={("a", "b"): slow}), {})
+    second = made.compile(NetworkState(paths={("a", "b"): slow, ("b", "a"): Impairment(loss=0.5)}), {})
+    assert second.paths["10.0.0.1", "10.0.0.2"] == first.paths["10.0.0.1", "10.0.0.2"]
+    made.compile(NetworkState(), {})
+    third = made.compile(NetworkState(paths={("a", "b"): Impairment(delay_ms=1)}), {})
+    assert set(third.classes) & (set(first.classes) | set(second.classes)) == set()
+    assert min(third.classes) > 1                                      # 1: is the root's own handle
+
+
+def test_regions_are_prefixes_and_cuts_and_toxics_make_no_class():
+    made = compiler().compile(NetworkState(paths={("a", "b"): Impairment(blocked=True), ("a", "c"): Impairment(half_open=True)}), {("eu", "us"): Impairment(delay_ms=40)})
+    [region] = made.regions.values()
+    assert set(made.regions) == {("10.0.0.0/29", "10.0.1.0/29")}
+    assert made.classes[region] == Impairment(delay_ms=40)
+    assert made.blocked == {("10.0.0.1", "10.0.0.2")}
+    assert made.half_open == {("10.0.0.1", "10.0.1.1")}
+    assert made.paths == {("10.0.0.1", "10.0.1.1"): made.paths["10.0.0.1", "10.0.1.1"]}     # clear by name: its region's class must not be taken
+    assert made.classes[made.paths["10.0.0.1", "10.0.1.1"]] == CLEAR
+    assert made.into == {2: {region}}
+
+
+# ---- the checker -------------------------------------------------------------------------------------------------------
+
+def change(verb, at_s, paths=1, name="slow"):
+    return {"event": "fault", "verb": verb, "fault": name, "paths": paths, "set_ns": at_s * SECOND, "at_ns": at_s * SECOND}
+
+
+def proof(what, answer, at_s, name="slow", **more):
+    return {"at_ns": int(at_s * SECOND), "fault": name, "path": None, "what": what, "answer": answer, "backend": "nftables", "sentence": "", **more}
+
+
+def judged(events, proofs):
+    return checker.check(history(events=tuple(events), proofs=tuple(proofs)), [])
+
+
+PROVEN = [proof("read back", "in force", 2.1), proof("delay", "in force", 2.5), proof("read back", "in force", 5.1), proof("clear", "gone", 5.5)]
+
+
+def test_a_run_without_faults_has_no_finding():
+    assert judged([], []) == []
+
+
+def test_in_force_and_gone_is_a_pass_and_anything_less_is_not():
+    events = [change("set", 2), change("clear", 5)]
+    [finding] = judged(events, PROVEN)
+    assert (finding.answer, finding.measured) == (Answer.PASS, "1 of 1")
+    for missing, said in ((0, "it was not read back"), (1, "no probe showed it in force"), (3, "no probe showed it gone")):
+        [finding] = judged(events, [one for index, one in enumerate(PROVEN) if index != missing])
+        assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.FAULT_NOT_PROVEN)
+        assert said in finding.sentence
+
+
+def test_one_contradiction_is_enough_and_names_the_path():
+    wrong = proof("delay", "not in force", 3, path=["node-1", "node-2"], sentence="the median of 10 probes took 0.1 ms, asked are 50 ms", backend="nfqueue")
+    [finding] = judged([change("set", 2), change("clear", 5)], [*PROVEN, wrong])
+    assert finding.cause is Cause.FAULT_NOT_PROVEN
+    assert "slow: delay on node-1 -> node-2 not in force by nfqueue: the median of 10 probes took 0.1 ms" in finding.sentence
+    [finding] = judged([change("set", 2), change("clear", 5)], [*PROVEN, proof("clear", "not gone", 6)])
+    assert finding.answer is Answer.UNKNOWN
+
+
+def test_an_amount_that_could_not_be_shown_is_said():
+    [finding] = judged([change("set", 2), change("clear", 5)], [*PROVEN, proof("loss", "amount not shown", 4)])
+    assert finding.answer is Answer.PASS
+    assert "amount not shown: loss of slow" in finding.sentence
+
+
+@given(st.text(max_size=12))
+def test_no_text_breaks_the_readers_of_quantities(text):
+    for read in (fault.time_ms, fault.rate_bps, fault.share):
+        with contextlib.suppress(BadFileError):
+            assert read(text) >= 0
