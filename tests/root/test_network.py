@@ -1,0 +1,352 @@
+"""Faults on real namespaces, told by tools that are not ours (ping, iperf3, nft, tc); and what a second program does behind our back."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from ipaddress import IPv4Network
+
+import pytest
+from cluster_helpers import Desk, wait_for
+
+from harness import asked, cuts
+from harness.errors import UnavailableError, UsageError
+from harness.fabric import Fabric
+from harness.fault import Fault, Impairment
+from harness.kernel.namespaces import open_socket, spawn_in
+from harness.network import Network
+from harness.proof import Prober
+from harness.topology import Node
+
+pytestmark = pytest.mark.root
+BLOCK = IPv4Network("198.18.0.0/16")
+
+
+class Net:
+    """A fabric of some nodes and its network, without a cluster."""
+
+    def __init__(self, count: int, regions: int = 1, **settings) -> None:
+        self.nodes = [Node(name=f"n{index}", region=f"r{index * regions // count}") for index in range(count)]
+        self.fabric = Fabric("test", BLOCK)
+        self.wires = self.fabric.wire(self.nodes)
+        self.addresses = {wire.node: wire.address for wire in self.wires}
+        self.namespaces = {wire.node: wire.namespace for wire in self.wires}
+        self.before = self.kernel()
+        self.network = Network(self.fabric, self.nodes, self.addresses, BLOCK, seed=1, baseline=settings.pop("baseline", {}))
+
+    def set(self, **words) -> None:
+        self.network.set(asked.asked(words, self.nodes, 1))
+        assert not any(self.network.agrees().values())
+
+    def run(self, node: str | None, *argv: str) -> str:
+        """A program in a node's namespace (None: the hub's); its output."""
+        namespace = self.fabric.hub if node is None else self.namespaces[node]
+        reading, writing = os.pipe()
+        process = spawn_in(namespace, argv, stdio=(0, writing, writing))
+        os.close(writing)
+        with open(reading) as output:
+            text = output.read()
+        process.wait()
+        return text
+
+    def kernel(self) -> str:
+        return self.run(None, "sh", "-c", "nft list ruleset; tc qdisc; tc class; ip -o link; iptables-legacy -t mangle -S; ip rule")
+
+    def ping(self, source: str, target: str, count: int = 20, gap_s: float = 0.02) -> tuple[int, float, float]:
+        """(received, mean ms, deviation ms) as ping says."""
+        said = self.run(source, "ping", "-q", "-c", str(count), "-i", str(gap_s), "-W", "1", self.addresses[target])
+        received = int(re.search(r"(\d+) received", said)[1])
+        times = re.search(r"= [\d.]+/([\d.]+)/[\d.]+/([\d.]+)", said)
+        return received, float(times[1]) if times else 0.0, float(times[2]) if times else 0.0
+
+    def close(self) -> None:
+        self.network.close()
+        self.fabric.close()
+
+
+@pytest.fixture
+def net():
+    made: list[Net] = []
+
+    def make(count: int = 4, **settings) -> Net:
+        made.append(Net(count, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_a_delay_is_one_way_and_leaves_other_paths_alone(net):
+    it = net()
+    it.set(where="n0 -> n1", delay="60ms")
+    assert it.ping("n0", "n1")[1] == pytest.approx(60, abs=15)      # one way; the way back has none
+    assert it.ping("n1", "n0")[1] == pytest.approx(60, abs=15)
+    assert it.ping("n2", "n3")[1] < 15
+    it.network.clear()
+    assert it.ping("n0", "n1")[1] < 15
+
+
+def test_faults_fold_and_come_off_one_by_one(net):
+    it = net()
+    it.set(where="n0 <-> n1", delay="40ms", name="a")
+    it.set(where="n0 -> n1", delay="60ms", name="b")
+    assert it.ping("n0", "n1")[1] == pytest.approx(140, abs=25)
+    it.network.clear("a")
+    assert it.ping("n0", "n1")[1] == pytest.approx(60, abs=15)
+    with pytest.raises(UsageError, match="there is no fault 'a'; in force: b"):
+        it.network.clear("a")
+
+
+def test_loss_is_what_was_asked(net):
+    it = net()
+    it.set(where="n0 -> n1", loss="30%")
+    counted = it.ping("n0", "n1", count=1500, gap_s=0.002)[0]
+    assert 0.7 * 1500 - 6 * 17.8 < counted < 0.7 * 1500 + 6 * 17.8      # six deviations: never by chance
+
+
+def test_a_rate_limits_what_iperf3_carries(net):
+    it = net()
+    it.set(where="n0 -> n1", rate="10mbit", name="path")
+    it.set(where="n2", up="5mbit", name="link")
+
+    def carried(source: str, target: str) -> float:
+        server = threading.Thread(target=it.run, args=(target, "iperf3", "-s", "-1"))
+        server.start()
+        wait_for(lambda: ":5201" in it.run(target, "ss", "-ltn"))
+        said = json.loads(it.run(source, "iperf3", "-J", "-t", "3", "-O", "1", "-c", it.addresses[target]))
+        server.join()
+        return said["end"]["sum_received"]["bits_per_second"] / 1e6
+
+    assert 7.5 < carried("n0", "n1") < 10.1
+    assert 3.7 < carried("n2", "n3") < 5.1
+    assert carried("n3", "n2") > 50
+
+
+def test_nothing_crosses_a_cut_held_packets_neither_and_flows_go_on_after_it(net):
+    it = net(6)
+    it.set(where="all", delay="100ms", name="slow")
+    inside = open_socket(it.namespaces["n5"], socket.AF_INET, socket.SOCK_DGRAM)
+    outside = open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_DGRAM)
+    listener = open_socket(it.namespaces["n5"], socket.AF_INET, socket.SOCK_STREAM)
+    talker = open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_STREAM)
+    with inside, outside, listener, talker:
+        inside.bind((it.addresses["n5"], 4000))
+        inside.setblocking(False)
+        listener.bind((it.addresses["n5"], 4001))
+        listener.listen()
+        talker.connect((it.addresses["n5"], 4001))
+        peer, _ = listener.accept()
+        with peer:
+            for number in range(50):
+                outside.sendto(number.to_bytes(2, "big"), (it.addresses["n5"], 4000))     # held when the cut comes
+            it.set(cut="halves", name="cut")
+            for number in range(50, 100):
+                outside.sendto(number.to_bytes(2, "big"), (it.addresses["n5"], 4000))
+            talker.send(b"during")
+            time.sleep(0.5)
+            assert heard(inside) == []
+            assert it.ping("n0", "n5", count=5)[0] == 0
+            assert it.ping("n0", "n1", count=5)[0] == 5
+            it.network.clear("cut")
+            time.sleep(0.3)
+            assert heard(inside) == []                                                     # nothing comes late
+            peer.settimeout(20)
+            assert peer.recv(16) == b"during"
+
+
+def heard(receiver: socket.socket) -> list[bytes]:
+    found = []
+    while True:
+        try:
+            found.append(receiver.recv(16))
+        except BlockingIOError:
+            return found
+
+
+def test_half_open_lets_what_exists_go_on_and_nothing_new(net):
+    it = net()
+    listener = open_socket(it.namespaces["n1"], socket.AF_INET, socket.SOCK_STREAM)
+    old, new = (open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_STREAM) for _ in range(2))
+    with listener, old, new:
+        listener.bind((it.addresses["n1"], 4001))
+        listener.listen()
+        old.connect((it.addresses["n1"], 4001))
+        peer, _ = listener.accept()
+        it.set(where="n0 -> n1", half_open=True)
+        new.settimeout(1.5)
+        with peer, pytest.raises(TimeoutError):
+            old.send(b"still here")
+            peer.settimeout(5)
+            assert peer.recv(16) == b"still here"
+            new.connect((it.addresses["n1"], 4001))
+
+
+def test_regions_have_their_baseline_and_a_fault_adds_to_it(net):
+    it = net(6, regions=2, baseline={("r0", "r1"): Impairment(delay_ms=30), ("r1", "r0"): Impairment(delay_ms=30)})
+    assert it.ping("n0", "n5")[1] == pytest.approx(60, abs=15)
+    assert it.ping("n0", "n1")[1] < 15
+    it.set(where="n0 -> n5", delay="40ms", name="more")
+    assert it.ping("n0", "n5")[1] == pytest.approx(100, abs=20)
+    assert it.ping("n1", "n5")[1] == pytest.approx(60, abs=15)
+    it.network.clear()
+    assert it.ping("n0", "n5")[1] == pytest.approx(60, abs=15)
+
+
+def test_what_no_backend_here_can_do_is_refused_and_nothing_changes(net):
+    it = net()
+    if it.network.backends.get("duplicate") == "netem":
+        pytest.skip("this kernel has netem")
+    it.set(where="n0 -> n1", delay="20ms", name="a")
+    before = it.kernel()
+    with pytest.raises(UnavailableError, match="duplicate: only netem can do that"):
+        it.network.set(asked.asked({"where": "n0 -> n1", "duplicate": "1%"}, it.nodes, 1))
+    assert re.sub(r"packets \d+ bytes \d+", "", it.kernel()) == re.sub(r"packets \d+ bytes \d+", "", before)
+
+
+@pytest.mark.parametrize("states", [int(os.environ.get("HARNESS_STATES", "60"))])
+def test_random_states_are_read_back_as_asked_and_the_last_clear_leaves_the_kernel_as_it_was(net, states):
+    it = net(20)
+    chance = random.Random(11)
+    for number in range(states):
+        names = list(it.network.faults)
+        if names and chance.random() < 0.4:
+            it.network.clear(chance.choice(names))
+        else:
+            it.network.set(random_fault(chance, it.nodes, number))
+        assert not any(it.network.agrees().values()), (number, it.network.agrees(), it.network.rows())
+    it.network.clear()
+    assert it.network.agrees() == {"kernel": ""}
+    assert it.kernel() == it.before
+
+
+def random_fault(chance: random.Random, nodes: list[Node], number: int) -> Fault:
+    if chance.random() < 0.3:
+        pattern = chance.choice([name for name in cuts.PATTERNS if name not in ("isolate", "k-way", "by-region")])
+        return Fault(name=f"f{number % 7}", paths=cuts.cut(pattern, [], nodes, number), impairment=Impairment(blocked=True))
+    some = frozenset((a.name, b.name) for a in chance.sample(nodes, 3) for b in chance.sample(nodes, 3) if a != b)
+    delay = chance.choice([0, 10, 50, 200])
+    what = Impairment(
+        delay_ms=delay, jitter_ms=chance.choice([0, delay / 5]), loss=chance.choice([0, 0.001, 0.05]), rate_bps=chance.choice([None, 10**6, 10**9]),
+        half_open=chance.random() < 0.1,
+    )
+    rates = {chance.choice(nodes).name: chance.choice([10**6, 10**8])}
+    return Fault(name=f"f{number % 7}", paths=some, impairment=what, up=rates if chance.random() < 0.3 else {}, down=rates if chance.random() < 0.3 else {})
+
+
+def test_probes_measure_one_way(net):
+    it = net()
+    it.set(where="n0 -> n1", delay="50ms")
+    prober = Prober(it.namespaces, it.addresses)
+    found = prober.probe([("n0", "n1"), ("n1", "n0")], 10, 0.4, threading.Event())
+    prober.close()
+    assert [len(delays) for delays in found.values()] == [10, 10]
+    assert sorted(found["n0", "n1"])[5] == pytest.approx(50, abs=10)
+    assert sorted(found["n1", "n0"])[5] < 10
+
+
+# ---- a second program changes the kernel behind our back ------------------------------------------------------------------
+
+SCENARIO = """
+topology = "ten.toml"
+[[phase]]
+name = "load"
+duration_s = 11
+[[phase.stream]]
+operation = "private_message"
+rate_per_s = 100
+[[phase.fault]]
+at_s = 1
+for_s = 9
+{fault}
+"""
+DELAY = 'where = "node-1 <-> node-2"\ndelay = "50ms"'
+CUT = 'cut = "halves"'
+SABOTAGES = {
+    # what: (the fault, what is done in the hub or to the engine, what the verdict must say)
+    "the engine is killed": (DELAY, "kill engine", "nfqueue"),
+    "our table is deleted": (CUT, "nft delete table ip harness", "nftables"),
+    "the cut's map is flushed": (CUT, "nft flush map ip harness side", "cut"),
+    "a rule lets everything pass": (CUT, "nft insert rule ip harness before accept", "probes crossed"),
+    "the tree is deleted": ('where = "node-1 -> node-2"\nrate = "5mbit"', "tc qdisc del dev n2 root", "rates into node"),
+    "the upload is widened": ('where = "node-1"\nup = "5mbit"', "tc qdisc change dev u1 root tbf rate 1gbit burst 100000 latency 50ms", "the upload of node"),
+    "the queue's rule is flushed": (DELAY, "iptables-legacy -t mangle -F", "delay on"),
+    "a path's element is deleted": (DELAY, "nft delete element ip harness path '{ 198.18.0.2 . 198.18.0.3 }'", "paths"),
+    "a class loses its loss": ('where = "node-1 <-> node-2"\nloss = "40%"', "for c in $(nft list table ip harness | grep -o 'chain c[0-9]*' | cut -d' ' -f2); do nft flush chain ip harness $c; done", "loss"),
+    "the engine is stopped": (DELAY, "stop engine", "nfqueue"),
+    "a delay of their own": (DELAY, "tc qdisc add dev n2 root tbf rate 8kbit burst 3000 latency 4s", "took"),
+    "a route is taken away": (DELAY, "ip route del 198.18.0.3", "no probe arrived"),
+}
+IN_CI = ("the engine is killed", "our table is deleted", "a rule lets everything pass", "the tree is deleted")
+
+
+def hub_of(supervisor: int) -> str:
+    """The path of the hub's namespace among a supervisor's descriptors: the one with a link of node 0."""
+    for entry in os.scandir(f"/proc/{supervisor}/fd"):
+        try:
+            if not os.readlink(entry.path).startswith("net:"):
+                continue
+        except OSError:
+            continue
+        if subprocess.run(["nsenter", f"--net={entry.path}", "ip", "link", "show", "n0"], capture_output=True, check=False).returncode == 0:
+            return entry.path
+    raise AssertionError("the supervisor holds no hub")
+
+
+def engine_of(supervisor: int) -> int:
+    [pid] = [int(line.split()[0]) for line in subprocess.run(["ps", "--ppid", str(supervisor), "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout.splitlines() if "delay_engine" in line]
+    return pid
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    made = Desk(tmp_path_factory.mktemp("network"), "network")
+    made.write("ten.toml", "[nodes]\ncount = 10\n[shape]\nkind = 'full-mesh'\n")
+    made.ok("up", "ten.toml")
+    yield made
+    made.ok("down")
+    made.assert_nothing_left()
+    made.close()
+
+
+def faults_finding(desk: Desk, fault: str, act: str | None) -> dict:
+    scenario = desk.write("scenario.toml", SCENARIO.format(fault=fault))
+    running = desk.start("run", str(scenario), "--json")
+    if act is not None:
+        wait_for(lambda: json.loads(desk.ok("fault", "list", "--json"))["faults"])
+        time.sleep(2)
+        supervisor = desk.supervisor()
+        if act.endswith("engine"):
+            os.kill(engine_of(supervisor), signal.SIGKILL if act.startswith("kill") else signal.SIGSTOP)
+        else:
+            done = subprocess.run(["nsenter", f"--net={hub_of(supervisor)}", "sh", "-c", act], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+    said, error = running.communicate(timeout=90)
+    assert said, error
+    [finding] = [finding for finding in json.loads(said)["findings"] if finding["name"].startswith("faults")]
+    return finding
+
+
+def test_without_a_sabotage_the_faults_are_proven(desk):
+    for fault in (DELAY, CUT):
+        finding = faults_finding(desk, fault, None)
+        assert finding["answer"] == "PASS", finding
+
+
+@pytest.mark.parametrize("what", list(SABOTAGES) if os.environ.get("HARNESS_SABOTAGES") == "all" else IN_CI)
+def test_a_sabotage_turns_the_pass_into_unknown(desk, what):
+    fault, act, said = SABOTAGES[what]
+    finding = faults_finding(desk, fault, act)
+    print(f"{what}: {finding['answer']}: {finding['sentence']}")
+    assert (finding["answer"], finding["cause"]) == ("UNKNOWN", "fault not proven")
+    assert said in finding["sentence"]
+    desk.ok("fault", "clear")
+    listed = json.loads(desk.ok("fault", "list", "--json"))
+    assert (listed["faults"], listed["disagree"]) == ([], {})        # the next change begins anew
