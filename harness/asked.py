@@ -11,7 +11,7 @@ from typing import Any
 
 from harness import cuts, fault, where
 from harness.errors import BadFileError
-from harness.fault import Fault, Impairment
+from harness.fault import Fault, Impairment, Toxic
 from harness.topology import Node
 
 
@@ -34,7 +34,7 @@ WORDS: dict[str, Word] = {
     "corrupt": Word(read=fault.share, field="corrupt", example="0.1%", sentence="share with a flipped bit (needs netem)"),
     "rate": Word(read=fault.rate_bps, field="rate_bps", example="10mbit", sentence="at most so much: of a path, or of a node's link, up and down"),
 }
-KEYS = ("where", "cut", "of", "one_way", "half_open", "part", "name", "up", "down", *WORDS)
+KEYS = ("where", "toxic", "cut", "of", "one_way", "half_open", "part", "name", "up", "down", *WORDS)
 
 
 def asked(values: Mapping[str, Any], nodes: Sequence[Node], seed: int) -> Fault:
@@ -42,7 +42,10 @@ def asked(values: Mapping[str, Any], nodes: Sequence[Node], seed: int) -> Fault:
     for key in values:
         if key not in KEYS:
             raise BadFileError(f"fault: {key}: unknown; possible: {', '.join(KEYS)}")
-    impairments = {WORDS[key].field: _read(key, values[key]) for key in WORDS if values.get(key) is not None}
+    impairments: dict[str, Any] = {WORDS[key].field: _read(key, values[key]) for key in WORDS if values.get(key) is not None}
+    if values.get("toxic") is not None:
+        said = values["toxic"]
+        impairments["toxics"] = tuple(sorted(map(toxic, [said] if isinstance(said, str) else said)))
     words = _words(values)
     name = str(values.get("name") or words)
     if values.get("cut") is not None:
@@ -72,7 +75,7 @@ def _impaired(values: Mapping[str, Any], nodes: Sequence[Node], seed: int, name:
     ups = {key: _read("rate", values[key]) for key in ("up", "down") if values.get(key) is not None}
     half_open = bool(values.get("half_open"))
     if not impairments and not ups and not half_open:
-        raise BadFileError(f"fault at {at!r}: expected at least one of {', '.join(WORDS)}, up, down, half_open; found none")
+        raise BadFileError(f"fault at {at!r}: expected at least one of {', '.join(WORDS)}, toxic, up, down, half_open; found none")
     rates: dict[str, dict[str, int]] = {"up": {}, "down": {}}
     if where.is_node(at):
         whom = where.nodes_of(at, nodes)
@@ -96,6 +99,26 @@ def impairment(values: Mapping[str, Any]) -> Impairment:
     return Impairment(**read)
 
 
+def toxic(words: str) -> Toxic:
+    """``latency latency=100 jitter=10 stream=upstream toxicity=0.5``: a kind of Toxiproxy's and its attributes. Raises BadFileError."""
+    kind, *rest = words.split() or [""]
+    stream, toxicity, attributes = "downstream", 1.0, []
+    for word in rest:
+        key, equals, value = word.partition("=")
+        if not equals or not value:
+            raise BadFileError(f"toxic {kind}: expected NAME=VALUE, found {word!r}")
+        try:
+            if key == "stream":
+                stream = value
+            elif key == "toxicity":
+                toxicity = float(value)
+            else:
+                attributes.append((key, int(value)))
+        except ValueError:
+            raise BadFileError(f"toxic {kind}: {key}: expected a whole number, found {value!r}") from None
+    return Toxic(kind, stream, tuple(sorted(attributes)), toxicity)
+
+
 def named_nodes(values: Mapping[str, Any], nodes: Sequence[Node]) -> set[str]:
     """The nodes that the words name one by one: a fault there wants them alive."""
     names = {node.name for node in nodes}
@@ -112,6 +135,6 @@ def _read(key: str, value: Any) -> float | int:
 
 def _words(values: Mapping[str, Any]) -> str:
     said = [f"cut {values['cut']}", *(values.get("of") or ())] if values.get("cut") is not None else [str(values.get("where") or "")]
-    said += [f"{key} {values[key]}" for key in (*WORDS, "up", "down", "part") if values.get(key) is not None]
+    said += [f"{key} {values[key]}" for key in (*WORDS, "toxic", "up", "down", "part") if values.get(key) is not None]
     said += [key.replace("_", "-") for key in ("one_way", "half_open") if values.get(key)]
     return " ".join(str(each) for each in said)

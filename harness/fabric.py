@@ -169,6 +169,20 @@ class Fabric:
             with contextlib.closing(Netlink(wire.namespace)) as node:
                 node.do([*up, netlink.address(_NODE_IFINDEX, wire.address), *joined], where=f"the namespace of {wire.node}")
 
+    def attach(self, link: str, address: str, namespace: int) -> int:
+        """Join one more namespace to the hub, which is no node's: for proxies. Returns the index of its link there; `detach` undoes it."""
+        if self._netlink is None:
+            raise HarnessError(f"fabric {self._label}: not wired")
+        wire = Wire(node=link, address=address, namespace=namespace, ifindex=_HUB_IFINDEX_FIRST - 1)
+        self._netlink.do(_hub_side(wire, link), where=f"the hub of {self._label}")
+        self._finish([wire])
+        return wire.ifindex
+
+    def detach(self, link: str) -> None:
+        """Take such a link away, with the route to it."""
+        if self._netlink is not None:
+            self._netlink.do([netlink.remove_link(_HUB_IFINDEX_FIRST - 1, link)], where=f"the hub of {self._label}")
+
     @property
     def hub(self) -> int:
         """Descriptor of the hub's namespace, for injectors; the fabric closes it. Raises HarnessError before `wire`."""
@@ -199,12 +213,12 @@ class Fabric:
             os.close(self._open.pop())
 
 
-def _hub_side(wire: Wire) -> list[Message]:
+def _hub_side(wire: Wire, link: str | None = None) -> list[Message]:
     index = wire.ifindex - _HUB_IFINDEX_FIRST
-    mac = "02:01:" + ":".join(f"{byte:02x}" for byte in index.to_bytes(4, "big"))
+    mac = "02:01:" + ":".join(f"{byte:02x}" for byte in (index & 0xFFFFFFFF).to_bytes(4, "big"))
     return [
         netlink.veth(
-            ifindex=wire.ifindex, name=f"n{index}", mac=_GATEWAY_MAC,
+            ifindex=wire.ifindex, name=link or f"n{index}", mac=_GATEWAY_MAC,
             peer_name=_NODE_LINK, peer_ifindex=_NODE_IFINDEX, peer_mac=mac, peer_namespace=wire.namespace,
         ),
         netlink.route_to(wire.address, wire.ifindex),

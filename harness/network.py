@@ -11,18 +11,24 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UnavailableError, UsageError
 from harness.fabric import Fabric, plan_addresses
 from harness.fault import CLEAR, Fault, Impairment, NetworkState, fold, fold_two
+from harness.inject import toxiproxy
 from harness.inject.compiled import Compiled, Compiler
 from harness.inject.nfqueue import Nfqueue
-from harness.inject.nftables import Nftables
+from harness.inject.nftables import TABLE, Nftables
 from harness.inject.qdisc import Qdisc
+from harness.inject.toxiproxy import Toxiproxy
 from harness.kernel import scratch
+from harness.kernel.nft import Nft
+from harness.kernel.qdisc import Qdiscs
 from harness.topology import Node
 
 HUB_IFINDEX_FIRST = 1000              # of fabric.py: a node's link in the hub is this + its position
@@ -48,7 +54,7 @@ class Network:
 
     def __init__(
         self, fabric: Fabric, nodes: Sequence[Node], addresses: Mapping[str, str], block: IPv4Network, *, seed: int,
-        baseline: Mapping[tuple[str, str], Impairment], changed: Callable[[Change], None] = lambda _: None,
+        baseline: Mapping[tuple[str, str], Impairment], ports: Sequence[int] = (), folder: Path | None = None, changed: Callable[[Change], None] = lambda _: None,
     ) -> None:
         self.nodes, self.seed, self.baseline = nodes, seed, dict(baseline)
         self.changed = changed
@@ -56,11 +62,13 @@ class Network:
         self._fabric = fabric
         self._regions = {node.name: node.region for node in nodes}
         prefixes = {region: str(prefix) for region, prefix in plan_addresses(nodes, block).regions.items()}
-        self._compiler = Compiler(addresses, prefixes, self._regions)
+        self._compiler = Compiler(addresses, prefixes, self._regions, ports)
+        self._ports, self._folder = ports, folder
         self._lock = threading.RLock()
         self._nftables: Nftables | None = None
         self._qdisc: Qdisc | None = None
         self._nfqueue: Nfqueue | None = None
+        self._toxiproxy: Toxiproxy | None = None
         self.compiled = Compiled()
         if self.baseline:
             self._apply()
@@ -83,7 +91,7 @@ class Network:
             return {}
         delays = NETEM if self._qdisc.netem else NFQUEUE
         others = NETEM if self._qdisc.netem else "none"
-        return {"cut": "nftables", "loss": "nftables", "rate": "qdisc", "delay": delays, "jitter": delays, "reorder": delays, "duplicate": others, "corrupt": others}
+        return {"toxic": "toxiproxy" if self._ports else "none", "cut": "nftables", "loss": "nftables", "rate": "qdisc", "delay": delays, "jitter": delays, "reorder": delays, "duplicate": others, "corrupt": others}
 
     @property
     def engine_pid(self) -> int | None:
@@ -99,7 +107,9 @@ class Network:
             if lacking and not self._qdisc.netem:
                 raise UnavailableError(f"{' and '.join(lacking)}: only netem can do that, and it is not here (`harness capabilities`); possible: delay, jitter, reorder, loss, rate, cuts")
             if fault.impairment.toxics:
-                raise UnavailableError("toxics: no proxy serves them in this version")
+                if not self._ports:
+                    raise UnavailableError("toxics: this system's nodes are not dialled over TCP, or its adapter does not say at which ports: a proxy would see no stream")
+                toxiproxy.server()                        # raises where there is none and none can be built
             return self._change("set", fault, {**self.faults, fault.name: fault})
 
     def clear(self, name: str | None = None) -> list[Change]:
@@ -113,8 +123,8 @@ class Network:
     def agrees(self) -> dict[str, str]:
         """Injector → why the kernel does not have what was asked; empty texts where it does."""
         with self._lock:
-            injectors = [one for one in (self._nftables, self._qdisc, self._nfqueue) if one is not None]
-            return {one.name: one.agrees(self.compiled) for one in injectors}
+            injectors = [one for one in (self._nftables, self._qdisc, self._nfqueue, self._toxiproxy) if one is not None]
+            return {one.name: one.agrees(self.compiled) for one in injectors} or {"kernel": _left(self._fabric.hub)}
 
     def counters(self) -> dict[str, int]:
         """Packets by counter (nftables.py), cumulative since the first fault."""
@@ -134,15 +144,18 @@ class Network:
         ]
 
     def close(self) -> None:
-        """Take everything away, exactly what is ours."""
+        """Take everything away, exactly what is ours. What a queue holds is let go first: without its hooks it would be dropped."""
         with self._lock:
             self.faults = {}
-            if self._nftables is not None:
-                self._nftables.close()                    # first: nothing chooses a class any more
-            for one in (self._nfqueue, self._qdisc):
-                if one is not None:
+            self._shut()
+
+    def _shut(self) -> None:
+        for one in (self._nfqueue, self._nftables, self._qdisc, self._toxiproxy):
+            if one is not None:
+                with suppress(HarnessError):              # whoever took it away before us did our work
                     one.close()
-            self._nftables = self._qdisc = self._nfqueue = None
+        self._nftables = self._qdisc = self._nfqueue = self._toxiproxy = None
+        self.compiled = Compiled()
 
     def _open(self) -> None:
         """Make tables, trees and queue, in the order that no packet can be lost by (nftables.py says why)."""
@@ -156,31 +169,48 @@ class Network:
 
     def _change(self, verb: str, fault: Fault, faults: dict[str, Fault]) -> Change:
         before, self.faults = self.faults, faults
+        begun_ns = time.monotonic_ns()
         try:
-            begun_ns = time.monotonic_ns()
             self._apply()
         except HarnessError:
-            self.faults = before
-            self._apply()                                 # as it was: nothing half-done
-            raise
+            self._shut()                                  # somebody took a part of it away: begin anew, with all that is asked
+            try:
+                self._apply()
+            except HarnessError:
+                self.faults = before
+                self._shut()
+                self._apply()                             # as it was: nothing half-done
+                raise
         at_ns = time.monotonic_ns()
         change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault, state=self.state, compiled=self.compiled)
         self.changed(change)
         return change
 
     def _apply(self) -> None:
+        if not self.faults and not self.baseline:
+            self._shut()                                  # nothing is wrong: nothing is there
+            return
         self._open()
         assert self._nftables is not None
         assert self._qdisc is not None
         wanted = self._compiler.compile(self.state, self.baseline)
-        if self._nfqueue is not None:
-            self._nfqueue.prepare(wanted)
-        self._qdisc.prepare(wanted)
+        if wanted.streams and self._toxiproxy is None:
+            self._toxiproxy = Toxiproxy(self._fabric, self._folder)
+        others = [one for one in (self._nfqueue, self._qdisc, self._toxiproxy) if one is not None]
+        for one in others:
+            one.prepare(wanted)
         self._nftables.set(wanted)
-        self._qdisc.finish(wanted)
-        if self._nfqueue is not None:
-            self._nfqueue.finish(wanted)
+        for one in others:
+            one.finish(wanted)
         self.compiled = wanted
+
+
+def _left(hub: int) -> str:
+    """What of ours is in a hub's namespace although nothing should be; empty where nothing is."""
+    with closing(Nft(hub)) as nft, closing(Qdiscs(hub)) as qdiscs:
+        tables = [entry["table"]["name"] for entry in nft.json("list tables") if entry.get("table", {}).get("name") == TABLE]
+        kinds = sorted(qdiscs.kinds())
+    return f"left behind: {', '.join([*tables, *kinds])}" if tables or kinds else ""
 
 
 def _has_netem(hub: int) -> bool:

@@ -138,6 +138,7 @@ class NodeAdapter(Protocol):
     budget: str | None                      # what its runs are judged by where nobody says: a shipped name or a file
     keeps_links: bool                       # whether nodes link with the topology's neighbours and nobody else; else those
                                             # are only whom a node is told of when it starts
+    ports: tuple[int, ...]                  # TCP ports at which nodes dial each other: what a stream fault can be put on
     exempt: Mapping[str, str]               # operation word → why the delivery ledger cannot hold it to that: counted and said
 
     def prepare(self, topology: Topology, places: Sequence[Place], state: Path) -> list[tuple[Place, Process]]:

@@ -288,7 +288,7 @@ def _phase(table: Table) -> Phase:
 
 def _fault_step(table: Table) -> FaultStep:
     words: dict[str, Any] = _fault_words(table)
-    for key in ("where", "cut", "part", "name", "up", "down"):
+    for key in ("where", "cut", "part", "name", "up", "down", "toxic"):
         if (value := table.take_or_none(key, str)) is not None:
             words[key] = value
     for key in ("one_way", "half_open"):

@@ -42,6 +42,7 @@ class Command(driven.Driven):
         self.name = self._file.name
         self.operations = frozenset(self._file.send)
         self.budget = self._file.budget
+        self.ports = self._file.start.ports
         self._kinds: dict[bytes, int] = {}
 
     def prepare(self, topology: Topology, places: Sequence[Place], state: Path) -> list[tuple[Place, Process]]:

@@ -84,6 +84,7 @@ class Start:
     separator: str = ","
     image: str | None = None                     # a reference; None: made of argv[0] and its libraries
     pod: bool = False
+    ports: tuple[int, ...] = ()                  # TCP, at which nodes dial each other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +144,16 @@ def _start(table: Table, folder: Path) -> Start:
         argv=argv, files=files, image=table.take_or_none("image", str), pod=placement == "pod",
         environment={key: fields(str(value), OF_A_START, f"{environment.where}.{key}") for key, value in environment.rest().items()},
         peer=fields(table.take("peer", str, "{address}"), ("name", "index", "address"), f"{table.where}.peer"),
-        separator=table.take("separator", str, ","),
+        separator=table.take("separator", str, ","), ports=_ports(table),
     )
+
+
+def _ports(table: Table) -> tuple[int, ...]:
+    ports = table.take("ports", list, [])
+    for port in ports:
+        if type(port) is not int or not 1 <= port <= 65_535:
+            raise BadFileError(f"{table.where}.ports: expected TCP ports, found {port!r}")
+    return tuple(ports)
 
 
 def _ready(table: Table) -> HttpAsk | ExecAsk | TcpAsk | LogAsk:

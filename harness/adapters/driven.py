@@ -20,6 +20,7 @@ class Driven:
 
     budget: str | None = None
     keeps_links = False
+    ports: tuple[int, ...] = ()
     confirmed: frozenset[Operation] = frozenset()
     exempt: Mapping[str, str] = {}
 

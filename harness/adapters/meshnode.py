@@ -24,6 +24,7 @@ class Meshnode:
     operations = frozenset(Operation) - {Operation.DHT_LISTEN}
     budget = "demo"
     keeps_links = True
+    ports = (PORT,)
     exempt: Mapping[str, str] = {}
 
     def __init__(self) -> None:

@@ -48,6 +48,7 @@ class Serf(driven.Driven):
     name = "serf"
     operations = frozenset({Operation.BROADCAST})
     budget = "serf"
+    ports = (PORT,)
     exempt: Mapping[str, str] = {"broadcast": "a member passes an event on a few times to random others, and promises it to nobody"}
 
     def prepare(self, topology: Topology, places: Sequence[Place], state: Path) -> list[tuple[Place, Process]]:

@@ -43,6 +43,7 @@ def fault() -> None:
 @fault.command(name="set")
 @click.argument("where")
 @_impairments
+@click.option("--toxic", multiple=True, metavar="'latency latency=100'", help="A stream fault by Toxiproxy, with its attributes; may be repeated.")
 @click.option("--up", metavar="10mbit", help="Rate of what nodes send.")
 @click.option("--down", metavar="10mbit", help="Rate of what nodes receive.")
 @_common
@@ -98,7 +99,7 @@ def clear(name: str | None, cluster: str) -> None:
 
 
 def _ask(given: dict[str, Any], cluster: str, for_: str | None, *, as_json: bool) -> None:
-    words = {key: value for key, value in given.items() if value not in (None, False, [])}
+    words = {key: value for key, value in given.items() if value not in (None, False, [], ())}
     try:
         seconds = None if for_ is None else values.time_ms(for_) / 1e3
     except BadFileError as error:

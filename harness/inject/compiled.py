@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.errors import HarnessError
@@ -10,6 +10,7 @@ from harness.fault import CLEAR, Impairment, NetworkState, Toxic
 
 CLASS_FIRST, CLASS_MAX = 2, 0xFFF0     # 1 is the root's own handle; 16 bits of the mark and of HTB's minor; the last few are the tree's own
 AddressPair = tuple[str, str]
+Stream = tuple[str, str, int]         # who dials, who is dialled, at which port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +25,15 @@ class Compiled:
     into: Mapping[int, frozenset[int]] = field(default_factory=dict)       # node → classes of paths that lead to it
     up: Mapping[int, int] = field(default_factory=dict)
     down: Mapping[int, int] = field(default_factory=dict)
-    streams: Mapping[AddressPair, tuple[Toxic, ...]] = field(default_factory=dict)
+    streams: Mapping[Stream, tuple[Toxic, ...]] = field(default_factory=dict)
 
 
 class Compiler:
     """Compiles states of one network; a class keeps its number as long as something uses it, and no number returns soon."""
 
-    def __init__(self, addresses: Mapping[str, str], prefixes: Mapping[str, str], regions: Mapping[str, str]) -> None:
-        """Node name → address (in the topology's order), region → prefix, node name → region."""
+    def __init__(self, addresses: Mapping[str, str], prefixes: Mapping[str, str], regions: Mapping[str, str], ports: Sequence[int] = ()) -> None:
+        """Node name → address (in the topology's order), region → prefix, node name → region; TCP ports that nodes are dialled at."""
+        self._ports = ports
         self._addresses, self._prefixes, self._regions = addresses, prefixes, regions
         self._index = {name: index for index, name in enumerate(addresses)}
         self._numbers: dict[Impairment, int] = {}
@@ -62,7 +64,7 @@ class Compiler:
             regions={(self._prefixes[a], self._prefixes[b]): numbers[what] for (a, b), what in regions.items()},
             into={node: frozenset(classes) for node, classes in into.items()},
             up={self._index[name]: rate for name, rate in state.up.items()}, down={self._index[name]: rate for name, rate in state.down.items()},
-            streams={(address[a], address[b]): what.toxics for (a, b), what in state.paths.items() if what.toxics},
+            streams={(address[a], address[b], port): what.toxics for (a, b), what in state.paths.items() if what.toxics for port in self._ports},
         )
 
     def _pair(self, path: tuple[str, str]) -> tuple[str, str]:

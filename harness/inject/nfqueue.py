@@ -7,6 +7,7 @@ noticed (`agrees`), for what was asked is then not in force.
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -20,8 +21,8 @@ from harness.inject.nftables import HELD
 from harness.kernel import queue
 
 ENGINE = Path(__file__).with_name("delay_engine.py")
-ANSWER_TIMEOUT_S = 5.0
-END_TIMEOUT_S = 90.0                # what is held is let go at once; a delay may be a minute where the engine is stopped
+ANSWER_TIMEOUT_S = 2.0
+END_TIMEOUT_S = 5.0                 # what is held is let go at once
 
 
 class Nfqueue:
@@ -76,21 +77,16 @@ class Nfqueue:
         asked = _table(wanted.classes)
         return "" if has == asked else f"delays: asked {len(asked)} classes, the engine has {len(has)} and they are not the same"
 
-    def revive(self) -> None:
-        """Start a new engine with the table of the one that died."""
-        self._control.close()
-        self._process.wait()
-        self._start()
-        self._ask({"set": self._now})
-
     def close(self) -> None:
         """Let go of what is held, and end it."""
         self._control.close()
+        self._process.send_signal(signal.SIGCONT)         # somebody may have stopped it
         try:
             self._process.wait(END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        queue.remove_rule(self._hub, HELD, self.rule_by)
 
     def _ask(self, what: Mapping[str, object]) -> dict[str, dict[str, list[float]]]:
         try:

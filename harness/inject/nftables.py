@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.fault import Impairment
-from harness.inject.compiled import AddressPair, Compiled
+from harness.inject.compiled import AddressPair, Compiled, Stream
 from harness.kernel.nft import Nft
 
 TABLE = "harness"
@@ -32,7 +32,7 @@ _TABLE = f"""table ip {TABLE} {{
   set half {{ type ipv4_addr . ipv4_addr; }}
   map path {{ type ipv4_addr . ipv4_addr : verdict; }}
   map region {{ type ipv4_addr . ipv4_addr : verdict; flags interval; }}
-  set streams {{ type ipv4_addr . ipv4_addr; }}
+  set streams {{ type ipv4_addr . ipv4_addr . inet_service; }}
   set flows {{ type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic,timeout; timeout 1h; size 262144; }}
   counter cut {{ }}
   counter half {{ }}
@@ -40,7 +40,7 @@ _TABLE = f"""table ip {TABLE} {{
     iifname "{PROXY_LINK}" tcp flags & (syn|ack) == syn update @flows {{ ip daddr . tcp dport . ip saddr . tcp sport }}
     iifname "{PROXY_LINK}" accept
     tcp flags & (syn|ack) == syn delete @flows {{ ip saddr . tcp sport . ip daddr . tcp dport }}
-    tcp flags & (syn|ack) == syn ip saddr . ip daddr @streams update @flows {{ ip saddr . tcp sport . ip daddr . tcp dport }}
+    tcp flags & (syn|ack) == syn ip saddr . ip daddr . tcp dport @streams update @flows {{ ip saddr . tcp sport . ip daddr . tcp dport }}
     ip saddr . tcp sport . ip daddr . tcp dport @flows meta mark set {DIVERT}
     meta mark {DIVERT} tcp flags & psh == psh update @flows {{ ip saddr . tcp sport . ip daddr . tcp dport }}
     meta mark {DIVERT} tcp flags & (fin|rst) != 0x0 update @flows {{ ip saddr . tcp sport . ip daddr . tcp dport timeout 30s }}
@@ -83,8 +83,9 @@ class Nftables:
         for name, before, after in (("path", now.paths, wanted.paths), ("region", now.regions, wanted.regions)):
             lines += _difference(name, before, after)
         sides = self._cut(wanted.blocked, lines) if wanted.blocked != now.blocked else self._sides
-        for name, had, wants in (("half", now.half_open, wanted.half_open), ("streams", frozenset(now.streams), frozenset(wanted.streams))):
-            lines += _elements("delete", name, (_pair(pair) for pair in had - wants)) + _elements("add", name, (_pair(pair) for pair in wants - had))
+        lines += _elements("delete", "half", map(_pair, now.half_open - wanted.half_open)) + _elements("add", "half", map(_pair, wanted.half_open - now.half_open))
+        had, wants = frozenset(now.streams), frozenset(wanted.streams)
+        lines += _elements("delete", "streams", map(_stream, had - wants)) + _elements("add", "streams", map(_stream, wants - had))
         for number in now.classes.keys() - wanted.classes.keys():
             lines += [f"flush chain ip {TABLE} c{number}", f"delete chain ip {TABLE} c{number}"]
             lines += [f"delete counter ip {TABLE} {which}{number}" for which in ("in", "lost")]
@@ -133,7 +134,7 @@ class Nftables:
             blocked=frozenset((source, target) for source, chain in table.map("side").items() for target in table.set(f"far{chain[1:]}")),
             half_open=frozenset(table.pairs("half")), paths=table.classes_of("path"), regions=table.classes_of("region"),
             classes={number: Impairment(loss=table.loss(number)) for number in table.class_numbers()},
-            streams=dict.fromkeys(table.pairs("streams"), ()),
+            streams=dict.fromkeys(table.streams(), ()),
         )
 
     def agrees(self, wanted: Compiled) -> str:
@@ -189,6 +190,9 @@ class _Read:
     def pairs(self, name: str) -> list[AddressPair]:
         return [_key(element) for element in self._named[name].get("elem", [])]
 
+    def streams(self) -> list[Stream]:
+        return [(*map(_key, element["concat"]),) for element in self._named["streams"].get("elem", [])]
+
     def classes_of(self, name: str) -> dict[AddressPair, int]:
         return {pair: int(chain[1:]) for pair, chain in self.map(name).items()}
 
@@ -224,6 +228,10 @@ def _difference(name: str, before: Mapping[AddressPair, int], after: Mapping[Add
 
 def _pair(pair: AddressPair) -> str:
     return f"{pair[0]} . {pair[1]}"
+
+
+def _stream(stream: Stream) -> str:
+    return f"{stream[0]} . {stream[1]} . {stream[2]}"
 
 
 def _elements(verb: str, name: str, elements: Iterable[str]) -> list[str]:

@@ -27,6 +27,7 @@ from harness.kernel.namespaces import open_socket
 
 # What encodes each kind of request, and its number (linux/rtnetlink.h).
 _LINK, _ADDRESS, _ROUTE, _NEIGHBOUR, _STATS = (ifinfmsg, 16), (ifaddrmsg, 20), (rtmsg, 24), (ndmsg, 28), (ifstatsmsg, 94)
+_LINK_GONE = (ifinfmsg, 17)
 _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _CREATE_EXCLUSIVE = 0x600
 _ERROR, _DONE = 2, 3
@@ -91,6 +92,11 @@ def set_up(ifindex: int, *, gso_max_segs: int | None = None) -> Message:
     attributes = [] if gso_max_segs is None else [("IFLA_GSO_MAX_SEGS", gso_max_segs)]
     return _message(f"link {ifindex} up", _LINK, 0,
                     {"index": ifindex, "flags": _IFF_UP, "change": _IFF_UP}, attributes)
+
+
+def remove_link(ifindex: int, name: str) -> Message:
+    """Take a link away, and with it its peer and the routes by it."""
+    return _message(f"removal of link {name}", _LINK_GONE, 0, {"index": ifindex}, [])
 
 
 def address(ifindex: int, ip: str) -> Message:

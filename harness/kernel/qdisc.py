@@ -201,6 +201,11 @@ class Qdiscs:
         return found
 
     @_there
+    def kinds(self) -> set[str]:
+        """Every kind of discipline that is set on any link."""
+        return {str(one.get_attr("TCA_KIND")) for one in self._route.get_qdiscs()} - {"noqueue"}
+
+    @_there
     def traffic(self, ifindex: int) -> dict[int, Traffic]:
         """What went through each class of a link."""
         found = {}

@@ -19,6 +19,7 @@ COMMAND, PARAMS, MAXLEN, MASK, FLAGS = 1, 2, 3, 4, 5
 FAIL_OPEN, GSO = 1, 4
 QUEUE_PACKETS = 200_000             # asked; the kernel caps it at 65,536
 RECEIVE_BYTES = 32 << 20
+_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 SO_RCVBUFFORCE, SOL_NETLINK, NO_ENOBUFS = 33, 270, 5
 
 
@@ -53,20 +54,29 @@ def add_rule(namespace: int, mark: int) -> str:
 
     iptables of either kind works where nft's own `queue` is not built in.
     """
-    rule = ("-t", "mangle", "-A", "FORWARD", "-m", "mark", "--mark", f"{mark:#x}/{mark:#x}", "-j", "NFQUEUE", "--queue-num", "0", "--queue-bypass")
     said = "there is no iptables command (Debian package iptables)"
     for command in ("iptables-legacy", "iptables-nft", "iptables"):
-        program = shutil.which(command, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
-        if program is None:
+        if shutil.which(command, path=_PATH) is None:
             continue
-        # The lock guards the host's tables; ours are our own, and /run is not writable in a user namespace.
-        environment = {**os.environ, "XTABLES_LOCKFILE": "/dev/null"}
-        with inside(namespace):
-            done = subprocess.run([program, *rule], capture_output=True, text=True, check=False, env=environment)
-        if done.returncode == 0:
+        said = _iptables(namespace, command, "-A", mark)
+        if not said:
             return command
-        said = f"{command}: {done.stderr.strip().splitlines()[0] if done.stderr.strip() else done.returncode}"
     raise UnavailableError(f"no rule can queue packets: {said}")
+
+
+def remove_rule(namespace: int, mark: int, command: str) -> None:
+    """Take the rule away again, where it still is."""
+    _iptables(namespace, command, "-D", mark)
+
+
+def _iptables(namespace: int, command: str, verb: str, mark: int) -> str:
+    """Add or delete the rule; why it could not be done, empty where it was."""
+    rule = ("-t", "mangle", verb, "FORWARD", "-m", "mark", "--mark", f"{mark:#x}/{mark:#x}", "-j", "NFQUEUE", "--queue-num", "0", "--queue-bypass")
+    # The lock guards the host's tables; ours are our own, and /run is not writable in a user namespace.
+    environment = {**os.environ, "PATH": _PATH, "XTABLES_LOCKFILE": "/dev/null"}
+    with inside(namespace):
+        done = subprocess.run([command, *rule], capture_output=True, text=True, check=False, env=environment)
+    return f"{command}: {done.stderr.strip().splitlines()[0] if done.stderr.strip() else done.returncode}" if done.returncode else ""
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

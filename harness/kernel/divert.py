@@ -1,0 +1,46 @@
+"""Policy routing in one namespace: packets with a mark take another way."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from harness.errors import HarnessError
+from harness.kernel.namespaces import stay_in
+
+TABLE = 100
+
+
+def add(namespace: int, mark: int, gateway: str, ifindex: int) -> None:
+    """Send what has these bits in its mark to `gateway` behind a link. Raises HarnessError."""
+    def act() -> None:
+        with IPRoute() as route:
+            route.rule("add", fwmark=mark, fwmask=mark, table=TABLE, priority=TABLE)
+            # With the gateway: without it the kernel would ask for the peer itself behind that link.
+            route.route("add", dst="0.0.0.0/0", gateway=gateway, oif=ifindex, table=TABLE, flags=4)      # RTNH_F_ONLINK
+
+    _there(namespace, act)
+
+
+def remove(namespace: int, mark: int) -> None:
+    """Take the rule and its route away."""
+    def act() -> None:
+        with IPRoute() as route:
+            with suppress(NetlinkError):
+                route.rule("del", fwmark=mark, fwmask=mark, table=TABLE, priority=TABLE)
+            with suppress(NetlinkError):
+                route.flush_routes(table=TABLE)
+
+    _there(namespace, act)
+
+
+def _there(namespace: int, act: object) -> None:
+    with ThreadPoolExecutor(1, "divert", stay_in, (namespace,)) as worker:
+        try:
+            worker.submit(act).result()                    # type: ignore[arg-type]
+        except NetlinkError as error:
+            raise HarnessError(f"marked packets could not be sent another way: {os.strerror(error.code)}") from error
