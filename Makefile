@@ -11,7 +11,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from
 export RUNTIME SYSTEM HARNESS_CLUSTER
 
-.PHONY: help setup demo test test-unit test-root test-docker test-browser lint check fmt coverage evidence bench-up bench-micro bench-project down clean wheel constraints
+.PHONY: help setup demo test test-unit test-root test-docker test-vm test-browser lint check fmt coverage evidence bench-up bench-micro bench-project down clean wheel constraints
 
 help:  ## Show what can be made
 	@grep -hE '^[a-zA-Z0-9_%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -32,7 +32,8 @@ demo: setup  ## Start 100 nodes, drive message + broadcast + DHT load for 60 s, 
 	@$(BIN)/harness run demo --cluster demo --runtime $(RUNTIME)
 
 test: setup  ## Run all tests that this machine can run (HARNESS_REQUIRE_ALL=1: what is missing is an error)
-	@$(BIN)/python -m pytest tests --ignore tests/evidence
+	@$(BIN)/python -m pytest tests --ignore tests/evidence --ignore tests/vm
+	$(MAKE) --no-print-directory test-vm
 
 test-unit: setup  ## Tests that need no root: seconds
 	@$(BIN)/python -m pytest tests/unit tests/test_architecture.py
@@ -42,6 +43,9 @@ test-root: setup  ## Tests on real namespaces
 
 test-docker: setup  ## Tests on a real engine
 	@$(BIN)/python -m pytest tests/docker
+
+test-vm: setup  ## Tests of netem in a machine of its own (QEMU, a stock kernel; about a minute)
+	@$(BIN)/python -m harness.machine $(CURDIR)/$(BIN)/python -m pytest tests/vm -p no:cacheprovider
 
 test-browser: setup  ## Tests in a real browser
 	@$(BIN)/python -m pytest tests/browser

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,23 @@ def _systems() -> str | None:
     return f"needs {', '.join(lacking)} (Debian packages of those names)" if lacking else None
 
 
-NEEDS = {"root": _root, "systems": _systems, "docker": _docker, "browser": _browser, "registry": _registry}
+def _netem() -> str | None:
+    from harness.kernel import scratch
+    from harness.kernel.namespaces import create
+
+    if _root():
+        return _root()
+    namespace = create()
+    try:
+        scratch.qdisc(namespace, 1, "netem")
+    except Exception as error:  # whatever it is: there is none to be had
+        return f"needs netem in the kernel ({error}); `make test-vm` runs these in a machine that has it"
+    finally:
+        os.close(namespace)
+    return None
+
+
+NEEDS = {"vm": _netem, "root": _root, "systems": _systems, "docker": _docker, "browser": _browser, "registry": _registry}
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +83,19 @@ def namespaces() -> set[str]:
     """Inodes of all network namespaces that a process or a mount holds (lsns, not our own code)."""
     found = subprocess.run(["lsns", "-t", "net", "-n", "-o", "NS"], capture_output=True, text=True, check=True)
     return set(found.stdout.split())
+
+
+@pytest.fixture
+def net():
+    """Makes a fabric with its network (nets.Net); closed afterwards."""
+    from nets import Net
+
+    made: list[Net] = []
+
+    def make(count: int = 4, **settings: Any) -> Net:
+        made.append(Net(count, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

@@ -35,7 +35,7 @@ RANKS: list[set[str]] = [
     {"bootstrap"},
     {"launch"},
     {"running"},
-    {"suite", "bench"},
+    {"suite", "bench", "machine"},
     {"load"},
     {"cli"},
     {"__main__"},

@@ -6,6 +6,7 @@ by the priority that nftables sets, so no filter is needed). Uploads are limited
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from harness.errors import HarnessError
@@ -13,6 +14,7 @@ from harness.fault import Impairment
 from harness.inject.compiled import Compiled
 from harness.kernel.qdisc import DEFAULT_CLASS, NODE_CLASS, UNLIMITED_BPS, Leaf, Netem, Qdiscs, Traffic
 
+EMPTY_S = 0.1                         # beyond its delay, until a class that nobody chooses is empty
 IFB_FIRST = 1_000_000                 # ifindex of a node's IFB: this + its position
 
 
@@ -27,6 +29,7 @@ class Qdisc:
         self._trees: dict[int, int | None] = {}                    # node → its download rate
         self._leaves: dict[tuple[int, int], Leaf] = {}             # (node, class) → leaf
         self._ups: dict[int, int] = {}
+        self._retired: dict[tuple[int, int], float] = {}           # classes that nobody chooses any more → when they are empty
 
     def prepare(self, wanted: Compiled) -> None:
         """Before packets choose new classes: make them, and narrow what gets narrower."""
@@ -52,11 +55,16 @@ class Qdisc:
     def finish(self, wanted: Compiled) -> None:
         """Once no packet chooses them any more: take away what is not wanted."""
         leaves, trees = self._wanted(wanted)
-        for node, number in [key for key in self._leaves if key not in leaves]:
-            del self._leaves[node, number]
-            if node in trees:
+        now_s = time.monotonic()
+        for key in [key for key in self._leaves if key not in leaves]:
+            held = self._leaves.pop(key).netem or Netem()
+            self._retired[key] = now_s + (held.delay_ms + held.jitter_ms) / 1e3 + (EMPTY_S if held.delay_ms else 0.0)
+        for node, number in [key for key, empty_s in self._retired.items() if empty_s <= now_s or key in leaves]:
+            del self._retired[node, number]
+            if node in trees and (node, number) not in leaves:
                 self._qdiscs.remove_leaf(self._ifindex(node), number)
-        for node in [node for node in self._trees if node not in trees]:
+        busy = {node for node, _ in self._retired}
+        for node in [node for node in self._trees if node not in trees and node not in busy]:
             del self._trees[node]
             self._qdiscs.remove_tree(self._ifindex(node))
         for node in [node for node in self._ups if node not in wanted.up]:
@@ -70,11 +78,12 @@ class Qdisc:
             for node, rate in trees.items():
                 of = {number: leaf for (at, number), leaf in leaves.items() if at == node}
                 asked = {NODE_CLASS: rate or UNLIMITED_BPS, DEFAULT_CLASS: rate or UNLIMITED_BPS, **{number: leaf.rate_bps or UNLIMITED_BPS for number, leaf in of.items()}}
-                found = self._qdiscs.rates(self._ifindex(node))
+                retired = {number for at, number in self._retired if at == node}
+                found = {number: rate for number, rate in self._qdiscs.rates(self._ifindex(node)).items() if number not in retired}
                 if found.keys() != asked.keys() or any(abs(found[number] - rate) > 8 for number, rate in asked.items()):
                     return f"rates into node {node}: asked {asked}, the kernel has {found}"
                 netems = self._qdiscs.netems(self._ifindex(node))
-                if netems.keys() != {number for number, leaf in of.items() if leaf.netem is not None}:
+                if netems.keys() - retired != {number for number, leaf in of.items() if leaf.netem is not None}:
                     return f"netem into node {node}: asked {len(of)} classes, the kernel has {len(netems)}"
             for node, rate in wanted.up.items():
                 if abs(self._qdiscs.rates(IFB_FIRST + node).get(0, 0) - rate) > 8:
@@ -88,7 +97,9 @@ class Qdisc:
         return self._qdiscs.traffic(self._ifindex(node)) if node in self._trees else {}
 
     def close(self) -> None:
-        """Take away what was made, and let go."""
+        """Take away what was made, with what is queued in it, and let go."""
+        self.finish(Compiled())
+        self._retired.clear()
         self.finish(Compiled())
         self._qdiscs.close()
 

@@ -11,77 +11,18 @@ import socket
 import subprocess
 import threading
 import time
-from ipaddress import IPv4Network
 
 import pytest
 from cluster_helpers import Desk, wait_for
 
 from harness import asked, cuts
 from harness.errors import UnavailableError, UsageError
-from harness.fabric import Fabric
 from harness.fault import Fault, Impairment
-from harness.kernel.namespaces import open_socket, spawn_in
-from harness.network import Network
+from harness.kernel.namespaces import open_socket
 from harness.proof import Prober
 from harness.topology import Node
 
 pytestmark = pytest.mark.root
-BLOCK = IPv4Network("198.18.0.0/16")
-
-
-class Net:
-    """A fabric of some nodes and its network, without a cluster."""
-
-    def __init__(self, count: int, regions: int = 1, **settings) -> None:
-        self.nodes = [Node(name=f"n{index}", region=f"r{index * regions // count}") for index in range(count)]
-        self.fabric = Fabric("test", BLOCK)
-        self.wires = self.fabric.wire(self.nodes)
-        self.addresses = {wire.node: wire.address for wire in self.wires}
-        self.namespaces = {wire.node: wire.namespace for wire in self.wires}
-        self.before = self.kernel()
-        self.network = Network(self.fabric, self.nodes, self.addresses, BLOCK, seed=1, baseline=settings.pop("baseline", {}))
-
-    def set(self, **words) -> None:
-        self.network.set(asked.asked(words, self.nodes, 1))
-        assert not any(self.network.agrees().values())
-
-    def run(self, node: str | None, *argv: str) -> str:
-        """A program in a node's namespace (None: the hub's); its output."""
-        namespace = self.fabric.hub if node is None else self.namespaces[node]
-        reading, writing = os.pipe()
-        process = spawn_in(namespace, argv, stdio=(0, writing, writing))
-        os.close(writing)
-        with open(reading) as output:
-            text = output.read()
-        process.wait()
-        return text
-
-    def kernel(self) -> str:
-        return self.run(None, "sh", "-c", "nft list ruleset; tc qdisc; tc class; ip -o link; iptables-legacy -t mangle -S; ip rule")
-
-    def ping(self, source: str, target: str, count: int = 20, gap_s: float = 0.02) -> tuple[int, float, float]:
-        """(received, mean ms, deviation ms) as ping says."""
-        said = self.run(source, "ping", "-q", "-c", str(count), "-i", str(gap_s), "-W", "1", self.addresses[target])
-        received = int(re.search(r"(\d+) received", said)[1])
-        times = re.search(r"= [\d.]+/([\d.]+)/[\d.]+/([\d.]+)", said)
-        return received, float(times[1]) if times else 0.0, float(times[2]) if times else 0.0
-
-    def close(self) -> None:
-        self.network.close()
-        self.fabric.close()
-
-
-@pytest.fixture
-def net():
-    made: list[Net] = []
-
-    def make(count: int = 4, **settings) -> Net:
-        made.append(Net(count, **settings))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def test_a_delay_is_one_way_and_leaves_other_paths_alone(net):
@@ -289,14 +230,15 @@ IN_CI = ("the engine is killed", "our table is deleted", "a rule lets everything
 
 def hub_of(supervisor: int) -> str:
     """The path of the hub's namespace among a supervisor's descriptors: the one with a link of node 0."""
-    for entry in os.scandir(f"/proc/{supervisor}/fd"):
+    for number in os.listdir(f"/proc/{supervisor}/fd"):
+        path = f"/proc/{supervisor}/fd/{number}"
         try:
-            if not os.readlink(entry.path).startswith("net:"):
+            if not os.readlink(path).startswith("net:"):
                 continue
         except OSError:
             continue
-        if subprocess.run(["nsenter", f"--net={entry.path}", "ip", "link", "show", "n0"], capture_output=True, check=False).returncode == 0:
-            return entry.path
+        if subprocess.run(["nsenter", f"--net={path}", "ip", "link", "show", "n0"], capture_output=True, check=False).returncode == 0:
+            return path
     raise AssertionError("the supervisor holds no hub")
 
 
