@@ -11,7 +11,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from
 export RUNTIME SYSTEM HARNESS_CLUSTER
 
-.PHONY: help setup demo test test-unit test-root test-docker test-vm test-browser lint check fmt coverage evidence bench-up bench-micro bench-project down clean wheel constraints
+.PHONY: help setup demo test test-unit test-root test-docker test-vm test-browser lint check fmt coverage evidence bench-up bench-micro bench-faults bench-project down clean wheel constraints
 
 help:  ## Show what can be made
 	@grep -hE '^[a-zA-Z0-9_%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ bench-up: setup  ## Starting times side by side: netns 100 and 1000, Docker 100 
 
 bench-micro: setup  ## Micro benchmarks inside the node's image, judged by budgets/micro.toml (two minutes)
 	@$(BIN)/python scripts/bench_micro.py
+
+bench-faults: setup  ## Accuracy of every fault by tools that are not ours, into docs/accuracy.md (about ten minutes)
+	@$(BIN)/python scripts/bench_faults.py
 
 bench-project: setup  ## The project's own rows: wheel, clean set-up, full tests (about ten minutes)
 	@$(BIN)/python scripts/bench_project.py

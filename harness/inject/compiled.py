@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.errors import HarnessError
@@ -29,7 +29,7 @@ class Compiled:
 
 
 class Compiler:
-    """Compiles states of one network; a class keeps its number as long as something uses it, and no number returns soon."""
+    """Compiles states of one network; a class keeps its number as long as something uses it, or the same paths change; no number returns soon."""
 
     def __init__(self, addresses: Mapping[str, str], prefixes: Mapping[str, str], regions: Mapping[str, str], ports: Sequence[int] = ()) -> None:
         """Node name → address (in the topology's order), region → prefix, node name → region; TCP ports that nodes are dialled at."""
@@ -37,6 +37,7 @@ class Compiler:
         self._addresses, self._prefixes, self._regions = addresses, prefixes, regions
         self._index = {name: index for index, name in enumerate(addresses)}
         self._numbers: dict[Impairment, int] = {}
+        self._users: dict[int, frozenset[tuple[str, str]]] = {}        # class → the paths and regions in it
         self._last = CLASS_FIRST - 1
 
     def compile(self, state: NetworkState, baseline: Mapping[tuple[str, str], Impairment]) -> Compiled:
@@ -44,10 +45,13 @@ class Compiler:
         address = self._addresses
         paths = {path: _in_class(what) for path, what in state.paths.items()}
         regions = {pair: _in_class(what) for pair, what in baseline.items() if _in_class(what) != CLEAR}
-        used = {what for what in (*paths.values(), *regions.values()) if what != CLEAR}
         # A path that is named and clear still needs its own class where its region has one: the region's would be taken.
         shadowing = {path for path, what in paths.items() if what == CLEAR and self._pair(path) in regions}
-        numbers = self._number(used | ({CLEAR} if shadowing else set()))
+        users: dict[Impairment, set[tuple[str, str]]] = {}
+        for pair, what in (*paths.items(), *regions.items()):
+            if what != CLEAR or pair in shadowing:
+                users.setdefault(what, set()).add(pair)
+        numbers = self._number({what: frozenset(pairs) for what, pairs in users.items()})
         into: dict[int, set[int]] = {}
         for (_, target), what in paths.items():
             if what != CLEAR:
@@ -70,11 +74,15 @@ class Compiler:
     def _pair(self, path: tuple[str, str]) -> tuple[str, str]:
         return self._regions[path[0]], self._regions[path[1]]
 
-    def _number(self, used: Iterable[Impairment]) -> dict[Impairment, int]:
-        wanted = set(used)
-        kept = {what: number for what, number in self._numbers.items() if what in wanted}
-        taken = set(kept.values()) | set(self._numbers.values())
-        for what in sorted(wanted - kept.keys(), key=repr):
+    def _number(self, users: Mapping[Impairment, frozenset[tuple[str, str]]]) -> dict[Impairment, int]:
+        """A number for each: its own of before, else that of the same paths' class of before, which is changed in place, else a new one."""
+        kept = {what: number for what, number in self._numbers.items() if what in users}
+        free = {self._users[number]: number for what, number in self._numbers.items() if what not in users}
+        taken = set(self._numbers.values())
+        for what in sorted(users.keys() - kept.keys(), key=repr):
+            if users[what] in free:
+                kept[what] = free.pop(users[what])
+                continue
             for _ in range(CLASS_MAX):
                 self._last = CLASS_FIRST if self._last >= CLASS_MAX else self._last + 1
                 if self._last not in taken:
@@ -83,7 +91,7 @@ class Compiler:
                 raise HarnessError(f"more than {CLASS_MAX:,} different impairments at once")
             kept[what] = self._last
             taken.add(self._last)
-        self._numbers = kept
+        self._numbers, self._users = kept, {number: users[what] for what, number in kept.items()}
         return kept
 
 

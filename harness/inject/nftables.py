@@ -78,8 +78,11 @@ class Nftables:
         """Bring the rules into this state, in one transaction: no moment in between is clear. Raises HarnessError, and nothing changed."""
         now = self._now
         lines: list[str] = []
-        for number in wanted.classes.keys() - now.classes.keys():
-            lines += self._chain(number, wanted.classes[number])
+        for number, what in wanted.classes.items():
+            if number in now.classes and now.classes[number] != what:      # changed in place: its counters begin anew
+                lines += [f"flush chain ip {TABLE} c{number}", *(f"delete counter ip {TABLE} {which}{number}" for which in ("in", "lost"))]
+            if now.classes.get(number) != what:
+                lines += self._chain(number, what)
         for name, before, after in (("path", now.paths, wanted.paths), ("region", now.regions, wanted.regions)):
             lines += _difference(name, before, after)
         sides = self._cut(wanted.blocked, lines) if wanted.blocked != now.blocked else self._sides

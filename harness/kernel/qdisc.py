@@ -142,7 +142,12 @@ class Qdiscs:
             if leaf.netem is None:
                 self._queue(ifindex, minor, rate)
             else:
-                self._netem(ifindex, minor, leaf.netem)
+                try:
+                    self._netem(ifindex, minor, leaf.netem)
+                except NetlinkError as error:
+                    if error.code == errno.EINVAL and leaf.netem.duplicate:
+                        raise HarnessError("duplicate: this kernel lets netem duplicate packets only where it is the one netem of a link") from error
+                    raise
 
     @_there
     def remove_leaf(self, ifindex: int, minor: int) -> None:

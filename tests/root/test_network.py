@@ -222,9 +222,10 @@ SABOTAGES = {
     "a path's element is deleted": (DELAY, "nft delete element ip harness path '{ 198.18.0.2 . 198.18.0.3 }'", "paths"),
     "a class loses its loss": ('where = "node-1 <-> node-2"\nloss = "40%"', "for c in $(nft list table ip harness | grep -o 'chain c[0-9]*' | cut -d' ' -f2); do nft flush chain ip harness $c; done", "loss"),
     "the engine is stopped": (DELAY, "stop engine", "nfqueue"),
-    "a delay of their own": (DELAY, "tc qdisc add dev n2 root tbf rate 8kbit burst 3000 latency 4s", "took"),
+    "a delay of their own": (DELAY, "tc qdisc add dev n2 root tbf rate 8kbit burst 3000 latency 4s", "left behind: tbf"),
     "a route is taken away": (DELAY, "ip route del 198.18.0.3", "no probe arrived"),
 }
+UNDO = {"a delay of their own": "tc qdisc del dev n2 root", "a route is taken away": "ip route add 198.18.0.3 dev n2 scope link"}     # not ours to mend
 IN_CI = ("the engine is killed", "our table is deleted", "a rule lets everything pass", "the tree is deleted")
 
 
@@ -289,6 +290,8 @@ def test_a_sabotage_turns_the_pass_into_unknown(desk, what):
     print(f"{what}: {finding['answer']}: {finding['sentence']}")
     assert (finding["answer"], finding["cause"]) == ("UNKNOWN", "fault not proven")
     assert said in finding["sentence"]
+    if what in UNDO:
+        subprocess.run(["nsenter", f"--net={hub_of(desk.supervisor())}", "sh", "-c", UNDO[what]], check=True)
     desk.ok("fault", "clear")
     listed = json.loads(desk.ok("fault", "list", "--json"))
     assert (listed["faults"], listed["disagree"]) == ([], {})        # the next change begins anew

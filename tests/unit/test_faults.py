@@ -166,9 +166,20 @@ def test_a_class_keeps_its_number_while_it_is_used_and_no_number_returns_at_once
     second = made.compile(NetworkState(paths={("a", "b"): slow, ("b", "a"): Impairment(loss=0.5)}), {})
     assert second.paths["10.0.0.1", "10.0.0.2"] == first.paths["10.0.0.1", "10.0.0.2"]
     made.compile(NetworkState(), {})
-    third = made.compile(NetworkState(paths={("a", "b"): Impairment(delay_ms=1)}), {})
+    third = made.compile(NetworkState(paths={("a", "c"): Impairment(delay_ms=1)}), {})
     assert set(third.classes) & (set(first.classes) | set(second.classes)) == set()
     assert min(third.classes) > 1                                      # 1: is the root's own handle
+
+
+def test_the_same_paths_keep_their_class_when_what_is_wrong_with_them_changes():
+    made = compiler()
+    both = {("a", "b"), ("b", "a")}
+    first = made.compile(NetworkState(paths=dict.fromkeys(both, Impairment(delay_ms=50))), {})
+    second = made.compile(NetworkState(paths=dict.fromkeys(both, Impairment(delay_ms=90))), {})
+    assert second.paths == first.paths
+    assert [what.delay_ms for what in second.classes.values()] == [90]
+    third = made.compile(NetworkState(paths={("a", "b"): Impairment(delay_ms=10)}), {})
+    assert set(third.classes).isdisjoint(second.classes)               # other paths: a class of their own
 
 
 def test_regions_are_prefixes_and_cuts_and_toxics_make_no_class():

@@ -1,0 +1,228 @@
+"""How accurate faults are, by tools that are not ours: writes docs/accuracy.md. `make bench-faults` (about ten minutes).
+
+Here: delay and jitter by ping and by kernel timestamps of numbered datagrams, loss by datagrams counted at the receiver, rates by iperf3,
+cuts by datagrams that must not arrive. With ``--inside`` it prints its lines as JSON: that is how the machine with netem runs it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import re
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from nets import Net
+
+from harness import asked
+from harness.errors import HarnessError
+from harness.kernel.namespaces import open_socket
+
+TARGET = Path(__file__).parent.parent / "docs" / "accuracy.md"
+INSIDE = "--inside" in sys.argv
+LOSS_PACKETS = 20_000
+DELAY_PACKETS = 1_000
+Line = dict[str, str | bool]
+
+
+def datagrams(it: Net, count: int, gap_s: float) -> np.ndarray:
+    """One-way delays in ms (kernel receive stamp − send) of datagrams n0 → n1, sender in this process, in order of arrival."""
+    there = open_socket(it.namespaces["n1"], socket.AF_INET, socket.SOCK_DGRAM)
+    here = open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_DGRAM)
+    found: list[float] = []
+    with there, here:
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        there.bind((it.addresses["n1"], 4000))
+        there.setsockopt(socket.SOL_SOCKET, 35, 1)
+        there.settimeout(1.0)
+
+        def receive() -> None:
+            while True:
+                try:
+                    data, ancillary, _, _ = there.recvmsg(64, 64)
+                except TimeoutError:
+                    return
+                seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
+                found.append((seconds * 10**9 + nanoseconds - struct.unpack("=Q", data)[0]) / 1e6)
+
+        thread = threading.Thread(target=receive)
+        thread.start()
+        due = time.monotonic()
+        for _ in range(count):
+            here.sendto(struct.pack("=Q", time.time_ns()), (it.addresses["n1"], 4000))
+            due += gap_s
+            time.sleep(max(0.0, due - time.monotonic()))
+        thread.join()
+    return np.array(found)
+
+
+def line(backend: str, what: str, asked_for: str, measured: str, wanted: str, kept: bool) -> Line:
+    return {"backend": backend, "what": what, "asked": asked_for, "measured": measured, "wanted": wanted, "kept": kept}
+
+
+def delays(it: Net) -> Iterator[Line]:
+    for delay_ms in (1, 10, 50, 200):
+        it.set(where="n0 -> n1", delay=f"{delay_ms}ms", name="f")
+        backend = it.network.backends["delay"]
+        found = datagrams(it, DELAY_PACKETS, 0.002)
+        wanted = max(0.5, 0.02 * delay_ms)
+        middle = float(np.median(found))
+        yield line(backend, "delay", f"{delay_ms} ms", f"p50 {middle:.3f} ms, p99 {np.quantile(found, 0.99):.3f} ms (n={len(found)})", f"p50 ± {wanted:g} ms", abs(middle - delay_ms) <= wanted)
+    it.set(where="n0 <-> n1", delay="25ms", name="f")
+    received, mean, deviation = it.ping("n0", "n1", 100, 0.01)
+    yield line(it.network.backends["delay"], "round trip by ping", "25 + 25 ms", f"mean {mean:.3f} ms, mdev {deviation:.3f} ms ({received} of 100)", "± 1 ms", abs(mean - 50) <= 1)
+    for delay_ms, jitter_ms in ((50, 10), (100, 50)):
+        it.set(where="n0 -> n1", delay=f"{delay_ms}ms", jitter=f"{jitter_ms}ms", name="f")
+        found = datagrams(it, 2 * DELAY_PACKETS, 0.002)
+        ideal = jitter_ms / math.sqrt(3)
+        yield line(
+            it.network.backends["jitter"], "jitter", f"{delay_ms} ± {jitter_ms} ms", f"deviation {found.std():.2f} ms (uniform: {ideal:.2f})", "within 10 %", abs(found.std() - ideal) <= 0.1 * ideal,
+        )
+    it.network.clear()
+
+
+def losses(it: Net) -> Iterator[Line]:
+    for loss in ("0.1%", "1%", "5%", "25%"):
+        it.set(where="n0 -> n1", loss=loss, name="f")
+        share = float(loss.rstrip("%")) / 100
+        lost = LOSS_PACKETS - len(datagrams(it, LOSS_PACKETS, 0.0001))
+        half = 2.576 * math.sqrt(share * (1 - share) / LOSS_PACKETS)
+        yield line("nftables", "loss", loss, f"{lost / LOSS_PACKETS:.3%} of {LOSS_PACKETS:,}", f"99 % interval, ± {half:.3%}", abs(lost / LOSS_PACKETS - share) <= half)
+    it.network.clear()
+
+
+def rates(it: Net) -> Iterator[Line]:
+    for rate in ("1mbit", "10mbit", "100mbit", "1gbit"):
+        for what, words in (("path", {"where": "n0 -> n1", "rate": rate}), ("upload", {"where": "n0", "up": rate}), ("download", {"where": "n1", "down": rate})):
+            it.set(**words, name="f")
+            ideal = int(re.match(r"\d+", rate)[0]) * {"mbit": 1.0, "gbit": 1000.0}[rate.lstrip("0123456789")] * 1448 / 1514
+            carried = iperf3(it, 6)
+            yield line("qdisc", f"rate of a {what}" if what == "path" else f"{what} of a node", rate, f"{carried:,.3f} Mbit/s, {carried / ideal - 1:+.1%} of ideal goodput {ideal:,.3f}", "within 3 %", abs(carried / ideal - 1) <= 0.03)
+    it.network.clear()
+
+
+def iperf3(it: Net, seconds: int) -> float:
+    server = threading.Thread(target=it.run, args=("n1", "iperf3", "-s", "-1"))
+    server.start()
+    while ":5201" not in it.run("n1", "ss", "-ltn"):
+        time.sleep(0.05)
+    said = json.loads(it.run("n0", "iperf3", "-J", "-t", str(seconds), "-O", "2", "-C", "reno", "-c", it.addresses["n1"]))
+    server.join()
+    return float(said["end"]["sum_received"]["bits_per_second"]) / 1e6
+
+
+def cutting(count: int, wanted_ms: float) -> Iterator[Line]:
+    it = Net(count)
+    try:
+        it.set(where="n0 -> n1", delay="1ms", name="opened")           # tables are made at the first fault
+        change = it.network.set(asked.asked({"cut": "halves", "name": "c"}, it.nodes, 1))
+        took_ms = change.took_ns / 1e6
+        crossed = sum(it.ping(f"n{index}", f"n{count - 1 - index}", 3, 0.01)[0] for index in range(10))
+        yield line("nftables", f"cut of {count} nodes in halves", f"{len(change.fault.paths):,} paths", f"call {took_ms:.1f} ms, {crossed} of 30 pings crossed", f"call ≤ {wanted_ms:g} ms, 0 cross", took_ms <= wanted_ms and not crossed)
+        begun = time.monotonic()
+        it.network.clear("c")
+        while not it.ping("n0", f"n{count - 1}", 1)[0]:
+            pass
+        healed_ms = (time.monotonic() - begun) * 1e3
+        yield line("nftables", f"heal of {count} nodes", "clear", f"first packet after {healed_ms:.0f} ms", "≤ 1 s", healed_ms <= 1000)
+    finally:
+        it.close()
+
+
+def toxics() -> Iterator[Line]:
+    it = Net(2, ports=(8000,))
+    try:
+        for latency in (50, 200):
+            it.set(where="n0 -> n1", toxic=[f"latency latency={latency}"], name="t")
+            took = exchange(it)
+            yield line("toxiproxy", "toxic latency", f"{latency} ms", f"{took:.1f} ms for one exchange", "within max(2 ms, 5 %)", abs(took - latency) <= max(2.0, 0.05 * latency))
+    finally:
+        it.close()
+
+
+def exchange(it: Net) -> float:
+    """Ms of one byte to n1 and back over a fresh connection, median of 20."""
+    took = []
+    with open_socket(it.namespaces["n1"], socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((it.addresses["n1"], 8000))
+        listener.listen()
+        for _ in range(20):
+            with open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_STREAM) as here:
+                here.connect((it.addresses["n1"], 8000))
+                peer, _ = listener.accept()
+                with peer:
+                    begun = time.monotonic()
+                    here.send(b".")
+                    peer.send(peer.recv(1))
+                    here.recv(1)
+                    took.append((time.monotonic() - begun) * 1e3)
+    return float(np.median(took))
+
+
+def measure() -> Iterator[Line]:
+    it = Net(4)
+    try:
+        yield from delays(it)
+        if not INSIDE:
+            yield from losses(it)
+            yield from rates(it)
+    finally:
+        it.close()
+    if not INSIDE:
+        yield from toxics()
+        yield from cutting(100, 20)
+        yield from cutting(1000, 50)
+
+
+def inside() -> list[Line]:
+    """The same delays and jitters on a kernel with netem, in the machine."""
+    from harness.machine import run
+
+    try:
+        code, output = run([sys.executable, str(Path(__file__).resolve()), "--inside"], directory=TARGET.parent.parent, environment={"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
+    except HarnessError as error:
+        print(f"the machine: {error}", file=sys.stderr)
+        return []
+    lines = [json.loads(text) for text in output.splitlines() if text.startswith("{")]
+    if code:
+        print(output, file=sys.stderr)
+    return [{**one, "backend": f"{one['backend']}, in the machine"} for one in lines]
+
+
+def main() -> int:
+    found = []
+    for one in measure():
+        print(json.dumps(one) if INSIDE else f"{'kept  ' if one['kept'] else 'MISSED'} {one['backend']:10} {one['what']}: {one['asked']}: {one['measured']} ({one['wanted']})", flush=True)
+        found.append(one)
+    if INSIDE:
+        return 0
+    found += inside()
+    cpu = next((text.split(":", 1)[1].strip() for text in Path("/proc/cpuinfo").read_text().splitlines() if text.startswith("model name")), "?")
+    tools = " · ".join(subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines()[0] for argv in (["iperf3", "--version"], ["ping", "-V"]))
+    rows = "".join(f"| {one['backend']} | {one['what']} | {one['asked']} | {one['measured']} | {one['wanted']} | {'kept' if one['kept'] else '**missed**'} |\n" for one in found)
+    TARGET.write_text(
+        "# Accuracy of faults\n\nWritten by `make bench-faults`; misses stay. Delays and jitter by kernel timestamps of numbered datagrams, round trips by ping, loss by datagrams "
+        f"counted at the receiver, rates by iperf3 (reno), cuts by ping.\n{datetime.now(UTC).date()}, {cpu}, {os.cpu_count()} cores, kernel {platform.release()}; {tools}.\n\n"
+        f"| backend | what | asked | measured | wanted | |\n|---|---|---|---|---|---|\n{rows}"
+    )
+    missed = sum(not one["kept"] for one in found)
+    print(f"{len(found)} lines, {missed} missed: {TARGET}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
