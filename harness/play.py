@@ -114,9 +114,12 @@ def steps(phases: Sequence[Mapping[str, Any]]) -> list[Step]:
         end_s = begin_s + (phase["duration_s"] or 0.0)
         for number, fault in enumerate(phase.get("faults", ())):
             words = {"name": f"{phase['name']}-{number + 1}", **fault["words"]}
-            found.append(Step(at_s=begin_s + fault["at_s"], words=words, comes=True))
-            gone_s = end_s if fault["for_s"] is None else begin_s + fault["at_s"] + fault["for_s"]
-            found.append(Step(at_s=gone_s, words=words, comes=False))
+            at_s = begin_s + fault["at_s"]
+            gone_s = end_s if fault["for_s"] is None else at_s + fault["for_s"]
+            flap_s = fault.get("flap_s") or gone_s - at_s
+            while at_s < gone_s:
+                found += [Step(at_s=at_s, words=words, comes=True), Step(at_s=min(at_s + flap_s, gone_s), words=words, comes=False)]
+                at_s += 2 * flap_s
         begin_s = end_s
     return sorted(found, key=lambda step: (step.at_s, step.comes))
 

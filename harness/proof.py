@@ -26,6 +26,7 @@ from harness.network import Change, Network
 PORT = 61_000                       # outside the ephemeral ports
 SO_TIMESTAMPNS = 35
 PROBE = struct.Struct("=IIIQ")      # sequence, source, target, sent (CLOCK_REALTIME ns, as the kernel stamps)
+BASELINE_PATHS = 4                  # of what is always there, at each look
 PATHS_MAX = 24                      # of a big fault, a seeded sample
 PROBES = 10                         # to each path after a change
 PROBE_GAP_S = 0.05                  # 20 a second
@@ -167,6 +168,9 @@ class Prover:
         self._read_back("all")
         for fault in list(self._network.faults.values()):
             self._loss(fault.name)
+        standing = [(a.name, b.name) for a in self._network.nodes for b in self._network.nodes if a is not b and self._network.baseline_of((a.name, b.name)) != CLEAR] if self._network.baseline else []
+        if standing:
+            self._probe("baseline", self._random.sample(standing, min(len(standing), BASELINE_PATHS)), gone=False)
         chosen = [(fault.name, self._random.choice(sorted(fault.paths))) for fault in self._network.faults.values() if fault.paths]
         for name, path in chosen[:PATHS_MAX]:
             self._probe(name, [path], gone=False)
@@ -193,6 +197,8 @@ class Prover:
     def _judge(self, fault: str, path: tuple[str, str], asked: Impairment, delays: list[float], *, gone: bool) -> None:
         yes, no = ("gone", "not gone") if gone else ("in force", "not in force")
         backends = self._network.backends
+        if asked.toxics:
+            self._say(fault, path, "toxic", n=0, backend="toxiproxy", answer="amount not shown", sentence="read back from the proxy; no stream of the probes' own")
         if asked.blocked or asked.half_open:
             self._say(fault, path, "cut", n=PROBES, achieved=float(len(delays)), backend="nftables", answer="not in force" if delays else "in force", sentence=f"{len(delays)} of {PROBES} probes crossed")
             return

@@ -296,7 +296,7 @@ def _fault_step(table: Table) -> FaultStep:
             words[key] = True
     if of := table.texts("of"):
         words["of"] = of
-    made = _with_file(table.where, lambda: FaultStep(at_s=table.take("at_s", float, 0.0), for_s=table.take_or_none("for_s", float), words=words))
+    made = _with_file(table.where, lambda: FaultStep(at_s=table.take("at_s", float, 0.0), for_s=table.take_or_none("for_s", float), words=words, flap_s=table.take_or_none("flap_s", float)))
     table.finish()
     return made
 

@@ -16,6 +16,7 @@ RATE_PER_S_MAX = 1_000_000.0
 PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
 FILE_BYTES_MAX = 1 << 32
 COUNT_MAX = 1_000_000_000
+FLAP_S_LEAST = 0.5
 
 
 class Arrivals(StrEnum):
@@ -66,17 +67,23 @@ class Stream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultStep:
-    """A fault in a phase: its words (asked.py), when it comes after the phase began, and how long it stays (None: to its end)."""
+    """A fault in a phase: its words (asked.py), when it comes after the phase began, and how long it stays (None: to its end).
+
+    `flap_s`: meanwhile it comes and goes, so long each time.
+    """
 
     at_s: float
     for_s: float | None
     words: Mapping[str, Any]
+    flap_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.at_s < 0:
             raise BadFileError(f"at_s: expected 0 or more, found {self.at_s:g}")
         if self.for_s is not None and self.for_s <= 0:
             raise BadFileError(f"for_s: expected above 0, found {self.for_s:g}")
+        if self.flap_s is not None and self.flap_s < FLAP_S_LEAST:
+            raise BadFileError(f"flap_s: expected at least {FLAP_S_LEAST:g}, or nobody can see it come and go; found {self.flap_s:g}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

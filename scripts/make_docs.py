@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.asked import WORDS
 from harness.budget import COMPARISONS, UNITS
 from harness.check.budget import STATISTICS
 from harness.check.metrics import METRICS
+from harness.cuts import PATTERNS
 from harness.operation import Operation
 from harness.scenario import Arrivals
 from harness.shapes import SHAPES
@@ -45,6 +47,10 @@ degree = 8
 
 [[link]]
 between = ["sink", "node-0"]
+
+[[region_link]]                  # what is always there between two regions, both ways (one_way = true: from the first)
+between = ["eu", "us"]
+delay = "40ms"
 ```
 
 | shape | numbers (default) | |
@@ -73,6 +79,13 @@ arrivals = "uniform"             # {arrivals}
 timeout_ms = 10000               # no answer by then: UNKNOWN
 after_s = 1                      # the stream begins so long after its phase
 count = 1000                     # the stream ends after so many; with a high rate it is a burst
+
+[[phase.fault]]                  # makes the network bad in that phase (faults.md)
+where = "node-1 -> node-2"       # or cut = "{patterns}"
+delay = "50ms"                   # {words}
+at_s = 5                         # after the phase began; default 0
+for_s = 10                       # default: to the phase's end
+flap_s = 2                       # comes and goes meanwhile; default: stays
 
 [[phase]]                        # what a path carries by a tool that is not ours, beside the system under test
 name = "reference"
@@ -117,7 +130,7 @@ def page() -> str:
         numbers = ", ".join(f"{key} ({value:g})" for key, value in shape.parameters.items()) or "–"
         text += f"| {name} | {numbers} | {shape.sentence} |\n"
     text += SCENARIO.format(
-        operations=", ".join(operation.word for operation in Operation), arrivals=", ".join(Arrivals), statistics=", ".join(STATISTICS),
+        patterns=", ".join(PATTERNS), words=", ".join([*WORDS, "toxic", "up", "down", "half_open", "one_way", "part", "name"]), operations=", ".join(operation.word for operation in Operation), arrivals=", ".join(Arrivals), statistics=", ".join(STATISTICS),
         comparisons=" ".join(COMPARISONS), units=", ".join(UNITS),
     )
     for name, metric in METRICS.items():
