@@ -59,15 +59,18 @@ def asked(values: Mapping[str, Any], nodes: Sequence[Node], seed: int) -> Fault:
 
 def _cut(values: Mapping[str, Any], nodes: Sequence[Node], seed: int, name: str, words: str, impairments: Mapping[str, Any]) -> Fault:
     pattern, of = str(values["cut"]), [str(word) for word in values.get("of") or ()]
-    pairs = cuts.cut(pattern, [one for word in of for one in (where.nodes_of(word, nodes) if pattern == "isolate" else [word])], nodes, seed)
+    far = cuts.cut(pattern, [one for word in of for one in (where.nodes_of(word, nodes) if pattern == "isolate" else [word])], nodes, seed)
     if values.get("one_way"):
-        pairs = cuts.one_way(pairs, [node.name for node in nodes])
-    if values.get("part") is not None:
-        pairs = cuts.gray(pairs, fault.share(str(values["part"])), seed)
+        far = cuts.one_way(far, [node.name for node in nodes])
     half_open = bool(values.get("half_open"))
+    if not impairments and not half_open and values.get("part") is None:
+        return Fault(name=name, far=far, words=words)
+    paths = cuts.pairs(far)
+    if values.get("part") is not None:
+        paths = cuts.gray(paths, fault.share(str(values["part"])), seed)
     # With impairments the pattern only says where: "loss 30 % between the halves" is a gray failure, no cut.
-    what = Impairment(**impairments, half_open=half_open) if impairments else Impairment(blocked=not half_open, half_open=half_open)
-    return Fault(name=name, paths=pairs, impairment=what, words=words)
+    what = Impairment(**impairments, half_open=half_open) if impairments or half_open else Impairment(blocked=True)
+    return Fault(name=name, paths=paths, impairment=what, words=words)
 
 
 def _impaired(values: Mapping[str, Any], nodes: Sequence[Node], seed: int, name: str, words: str, impairments: dict[str, Any]) -> Fault:

@@ -1,6 +1,6 @@
-"""Ways to cut a network: pure functions from nodes (and a seed) to the directed pairs between which nothing passes.
+"""Ways to cut a network: pure functions from nodes (and a seed) to whom each node cannot reach.
 
-Every cut is a set of (source, target). `PATTERNS` is the table that the command line, files and documents use.
+Every cut is a map from a source to its unreachable targets, whose sets are shared where they are the same. `PATTERNS` is the table that the command line, files and documents use.
 """
 
 from __future__ import annotations
@@ -10,36 +10,48 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.errors import BadFileError
+from harness.fault import Far
 from harness.topology import Node
 
 Pairs = frozenset[tuple[str, str]]
 
 
-def between(groups: Sequence[Collection[str]]) -> Pairs:
+def between(groups: Sequence[Collection[str]]) -> Far:
     """Everybody of one group from everybody of the others."""
-    return frozenset((a, b) for x in groups for y in groups if x is not y for a in x for b in y)
+    found: dict[str, frozenset[str]] = {}
+    for group in groups:
+        others = frozenset(name for other in groups if other is not group for name in other)
+        found |= dict.fromkeys(group, others)
+    return found
 
 
-def halves(nodes: Sequence[Node]) -> Pairs:
+def pairs(far: Far) -> Pairs:
+    """A cut as directed pairs."""
+    return frozenset((source, target) for source, targets in far.items() for target in targets)
+
+
+def halves(nodes: Sequence[Node]) -> Far:
     """The first half from the second."""
     names = _names(nodes, 2)
     return between([names[: len(names) // 2], names[len(names) // 2 :]])
 
 
-def random_halves(nodes: Sequence[Node], seed: int) -> Pairs:
+def random_halves(nodes: Sequence[Node], seed: int) -> Far:
     """Two halves by lot."""
     names = _names(nodes, 2)
     random.Random(f"{seed}/halves").shuffle(names)
     return between([names[: len(names) // 2], names[len(names) // 2 :]])
 
 
-def isolate(nodes: Sequence[Node], whom: Collection[str]) -> Pairs:
+def isolate(nodes: Sequence[Node], whom: Collection[str]) -> Far:
     """Each of these from everybody, the others of them too."""
     names = _names(nodes, 2)
-    return frozenset((a, b) for one in whom for other in names if other != one for a, b in ((one, other), (other, one)))
+    alone = frozenset(whom)
+    everybody = frozenset(names)
+    return {name: everybody - {name} if name in alone else alone for name in names}
 
 
-def minority(nodes: Sequence[Node], seed: int) -> Pairs:
+def minority(nodes: Sequence[Node], seed: int) -> Far:
     """The largest group that is less than half, by lot, from the majority."""
     names = _names(nodes, 3)
     random.Random(f"{seed}/minority").shuffle(names)
@@ -47,23 +59,25 @@ def minority(nodes: Sequence[Node], seed: int) -> Pairs:
     return between([names[:few], names[few:]])
 
 
-def bridge(nodes: Sequence[Node]) -> Pairs:
+def bridge(nodes: Sequence[Node]) -> Far:
     """Two halves that only the middle node still speaks to both of (Jepsen's bridge)."""
     names = _names(nodes, 3)
     middle = len(names) // 2
     return between([names[:middle], names[middle + 1 :]])
 
 
-def majority_ring(nodes: Sequence[Node], seed: int) -> Pairs:
+def majority_ring(nodes: Sequence[Node], seed: int) -> Far:
     """Each still speaks to a majority, and no two to the same one (Jepsen's majorities-ring): nearest on a ring by lot."""
     names = _names(nodes, 5)
     random.Random(f"{seed}/ring").shuffle(names)
     count = len(names)
     reach = (count // 2 + 1) // 2                     # on each side; with itself a majority
-    return frozenset((names[a], names[b]) for a in range(count) for b in range(count) if a != b and min((a - b) % count, (b - a) % count) > reach)
+    return {
+        names[a]: frozenset(names[b] for b in range(count) if min((a - b) % count, (b - a) % count) > reach) for a in range(count)
+    }
 
 
-def k_way(nodes: Sequence[Node], groups: int, seed: int) -> Pairs:
+def k_way(nodes: Sequence[Node], groups: int, seed: int) -> Far:
     """So many groups by lot, sizes at most one apart."""
     names = _names(nodes, 2)
     if not 2 <= groups <= len(names):
@@ -72,7 +86,7 @@ def k_way(nodes: Sequence[Node], groups: int, seed: int) -> Pairs:
     return between([names[group::groups] for group in range(groups)])
 
 
-def by_region(nodes: Sequence[Node]) -> Pairs:
+def by_region(nodes: Sequence[Node]) -> Far:
     """Every region from every other."""
     regions: dict[str, list[str]] = {}
     for node in nodes:
@@ -82,15 +96,16 @@ def by_region(nodes: Sequence[Node]) -> Pairs:
     return between(list(regions.values()))
 
 
-def one_way(pairs: Iterable[tuple[str, str]], order: Sequence[str]) -> Pairs:
+def one_way(far: Far, order: Sequence[str]) -> Far:
     """Of each cut pair the direction from the node that stands first in `order`."""
     rank = {name: index for index, name in enumerate(order)}
-    return frozenset((a, b) for a, b in pairs if rank[a] < rank[b])
+    later = {source: frozenset(target for target in targets if rank[source] < rank[target]) for source, targets in far.items()}
+    return {source: targets for source, targets in later.items() if targets}
 
 
-def gray(pairs: Iterable[tuple[str, str]], part: float, seed: int) -> Pairs:
+def gray(some: Iterable[tuple[str, str]], part: float, seed: int) -> Pairs:
     """A seeded share of the pairs, at least one: for loss on some paths and none on others."""
-    ordered = sorted(pairs)
+    ordered = sorted(some)
     if not 0 < part <= 1:
         raise BadFileError(f"gray: expected a share above 0 % and at most 100 %, found {part * 100:g} %")
     return frozenset(random.Random(f"{seed}/gray").sample(ordered, max(1, round(part * len(ordered)))))
@@ -100,19 +115,19 @@ def gray(pairs: Iterable[tuple[str, str]], part: float, seed: int) -> Pairs:
 class Pattern:
     """A cut by name: what builds it from the nodes, the words after the name, and a seed; and one sentence."""
 
-    build: Callable[[Sequence[Node], Sequence[str], int], Pairs]
+    build: Callable[[Sequence[Node], Sequence[str], int], Far]
     words: str
     sentence: str
 
 
-def _isolated(nodes: Sequence[Node], words: Sequence[str], seed: int) -> Pairs:
+def _isolated(nodes: Sequence[Node], words: Sequence[str], seed: int) -> Far:
     del seed
     if not words:
         raise BadFileError("isolate: expected the name of at least one node, found none")
     return isolate(nodes, words)
 
 
-def _ways(nodes: Sequence[Node], words: Sequence[str], seed: int) -> Pairs:
+def _ways(nodes: Sequence[Node], words: Sequence[str], seed: int) -> Far:
     if len(words) != 1 or not words[0].isdigit():
         raise BadFileError(f"k-way: expected a number of groups, found {' '.join(words) or 'nothing'}")
     return k_way(nodes, int(words[0]), seed)
@@ -130,8 +145,8 @@ PATTERNS: dict[str, Pattern] = {
 }
 
 
-def cut(pattern: str, words: Sequence[str], nodes: Sequence[Node], seed: int) -> Pairs:
-    """The pairs of a named pattern. Raises BadFileError for an unknown pattern, node or number."""
+def cut(pattern: str, words: Sequence[str], nodes: Sequence[Node], seed: int) -> Far:
+    """Whom each node cannot reach in a named pattern. Raises BadFileError for an unknown pattern, node or number."""
     if pattern not in PATTERNS:
         raise BadFileError(f"cut: expected one of {', '.join(PATTERNS)}; found {pattern!r}")
     if words and not PATTERNS[pattern].words:

@@ -7,9 +7,10 @@ jitter add, losses compound, the narrower rate wins, a cut stays a cut.
 from __future__ import annotations
 
 import math
+import random
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.errors import BadFileError
 
@@ -99,6 +100,7 @@ class Impairment:
 
 CLEAR = Impairment()
 Path = tuple[str, str]                # source, target: one direction
+Far = Mapping[str, frozenset[str]]    # of a cut: source → whom it cannot reach. Sets are shared: a thousand nodes in halves are two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,17 +108,14 @@ class NetworkState:
     """All that is wrong at one moment. What is not named is clear. `up` and `down`: bits a second of a node's own link."""
 
     paths: Mapping[Path, Impairment] = field(default_factory=dict)
+    far: Far = field(default_factory=dict)
     up: Mapping[str, int] = field(default_factory=dict)
     down: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, source: str, target: str) -> Impairment:
         """What is wrong with a path."""
-        return self.paths.get((source, target), CLEAR)
-
-    @property
-    def blocked(self) -> frozenset[Path]:
-        """Paths on which nothing passes."""
-        return frozenset(path for path, what in self.paths.items() if what.blocked)
+        what = self.paths.get((source, target), CLEAR)
+        return replace(what, blocked=True) if target in self.far.get(source, ()) else what
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,15 +125,31 @@ class Fault:
     name: str
     paths: frozenset[Path] = frozenset()
     impairment: Impairment = CLEAR
+    far: Far = field(default_factory=dict)            # a cut: the paths on which nothing passes
     up: Mapping[str, int] = field(default_factory=dict)
     down: Mapping[str, int] = field(default_factory=dict)
     words: str = ""                   # as it was asked
 
     @property
+    def count(self) -> int:
+        """How many paths it is on."""
+        return len(self.paths) + sum(map(len, self.far.values()))
+
+    def some(self, chance: random.Random, most: int) -> list[Path]:
+        """A sample of its paths: all of them where they are few."""
+        if self.count <= 4 * most:
+            every = sorted({*self.paths, *((source, target) for source, targets in self.far.items() for target in targets)})
+            return chance.sample(every, min(most, len(every)))
+        if self.paths:
+            return chance.sample(sorted(self.paths), most)
+        sources = chance.choices(sorted(self.far), [len(self.far[source]) for source in sorted(self.far)], k=most)
+        return sorted({(source, chance.choice(sorted(self.far[source]))) for source in sources})
+
+    @property
     def does(self) -> str:
         """What it does, as a person says it."""
         rates = [f"{direction} {rate / 1e6:g} Mbit/s" for direction, of in (("up", self.up), ("down", self.down)) for rate in sorted(set(of.values()))]
-        said = [] if self.impairment.is_clear else [self.impairment.words()]
+        said = (["cut"] if self.far else []) + ([] if self.impairment.is_clear else [self.impairment.words()])
         return ", ".join([*said, *rates]) or "nothing"
 
 
@@ -153,16 +168,19 @@ def fold_two(a: Impairment, b: Impairment) -> Impairment:
 def fold(faults: Iterable[Fault]) -> NetworkState:
     """The state in which all of these faults are in force."""
     paths: dict[Path, Impairment] = {}
+    far: dict[str, frozenset[str]] = {}
     up: dict[str, int] = {}
     down: dict[str, int] = {}
     for fault in faults:
+        for source, targets in fault.far.items():
+            far[source] = far[source] | targets if source in far else targets
         for path in fault.paths:
             before = paths.get(path)
             paths[path] = fault.impairment if before is None else fold_two(before, fault.impairment)
         for rates, more in ((up, fault.up), (down, fault.down)):
             for node, rate_bps in more.items():
                 rates[node] = min(rates.get(node, rate_bps), rate_bps)
-    return NetworkState(paths={path: what for path, what in paths.items() if not what.is_clear}, up=up, down=down)
+    return NetworkState(paths={path: what for path, what in paths.items() if not what.is_clear}, far=far, up=up, down=down)
 
 
 def time_ms(text: str) -> float:

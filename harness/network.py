@@ -77,8 +77,9 @@ class Network:
     def state(self) -> NetworkState:
         """What is asked for now: all faults folded, each named path with its regions' baseline in it."""
         folded = fold(self.faults.values())
-        paths = {path: fold_two(self.baseline_of(path), what) for path, what in folded.paths.items()}
-        return replace(folded, paths=paths)
+        if not self.baseline:
+            return folded
+        return replace(folded, paths={path: fold_two(self.baseline_of(path), what) for path, what in folded.paths.items()})
 
     def baseline_of(self, path: tuple[str, str]) -> Impairment:
         """What is always there between two nodes, by their regions."""
@@ -139,7 +140,7 @@ class Network:
     def rows(self) -> list[dict[str, Any]]:
         """The faults in force as `harness fault list` shows them."""
         return [
-            {"name": fault.name, "words": fault.words, "paths": len(fault.paths), "does": fault.does, "up": dict(fault.up), "down": dict(fault.down)}
+            {"name": fault.name, "words": fault.words, "paths": fault.count, "does": fault.does, "up": dict(fault.up), "down": dict(fault.down)}
             for fault in self.faults.values()
         ]
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from statistics import median
 
-from harness.fault import CLEAR, Impairment
+from harness.fault import CLEAR, Impairment, fold_two
 from harness.kernel.namespaces import open_socket
 from harness.network import Change, Network
 
@@ -160,9 +160,7 @@ class Prover:
     def _prove(self, change: Change) -> None:
         """Just changed: read back, and probe paths of the fault in the state that is asked for now."""
         self._read_back(change.fault.name)
-        sample = sorted(change.fault.paths)
-        sample = self._random.sample(sample, min(len(sample), PATHS_MAX))
-        self._probe(change.fault.name, sample, gone=change.verb == "clear")
+        self._probe(change.fault.name, change.fault.some(self._random, PATHS_MAX), gone=change.verb == "clear")
 
     def _look_again(self) -> None:
         self._read_back("all")
@@ -171,7 +169,7 @@ class Prover:
         standing = [(a.name, b.name) for a in self._network.nodes for b in self._network.nodes if a is not b and self._network.baseline_of((a.name, b.name)) != CLEAR] if self._network.baseline else []
         if standing:
             self._probe("baseline", self._random.sample(standing, min(len(standing), BASELINE_PATHS)), gone=False)
-        chosen = [(fault.name, self._random.choice(sorted(fault.paths))) for fault in self._network.faults.values() if fault.paths]
+        chosen = [(fault.name, path) for fault in list(self._network.faults.values()) for path in fault.some(self._random, 1)]
         for name, path in chosen[:PATHS_MAX]:
             self._probe(name, [path], gone=False)
 
@@ -192,7 +190,9 @@ class Prover:
             self._judge(fault, path, asked[path], delays, gone=gone)
 
     def _asked(self, path: tuple[str, str]) -> Impairment:
-        return self._network.state.paths.get(path) or self._network.baseline_of(path)
+        state = self._network.state
+        what = state.of(*path)
+        return what if path in state.paths else fold_two(self._network.baseline_of(path), what)
 
     def _judge(self, fault: str, path: tuple[str, str], asked: Impairment, delays: list[float], *, gone: bool) -> None:
         yes, no = ("gone", "not gone") if gone else ("in force", "not in force")

@@ -95,7 +95,7 @@ class Recording:
 
     def _network_changed(self, change: Change) -> None:
         self.folder.event(
-            "fault", verb=change.verb, fault=change.fault.name, words=change.fault.words, does=change.fault.does, paths=len(change.fault.paths),
+            "fault", verb=change.verb, fault=change.fault.name, words=change.fault.words, does=change.fault.does, paths=change.fault.count,
             up=dict(change.fault.up), down=dict(change.fault.down), set_ns=change.at_ns, took_ms=change.took_ns / 1e6,
         )
         self._prover.changed(change)

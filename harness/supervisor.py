@@ -203,7 +203,7 @@ class Supervisor:
             timer = threading.Timer(for_s, self._expire, (fault,))
             timer.daemon = True
             timer.start()
-        return {"name": fault.name, "paths": len(fault.paths), "does": fault.does, "nodes": len({*fault.up, *fault.down}), "took_ms": change.took_ns / 1e6, "backends": network.backends}
+        return {"name": fault.name, "paths": fault.count, "does": fault.does, "nodes": len({*fault.up, *fault.down}), "took_ms": change.took_ns / 1e6, "backends": network.backends}
 
     def _expire(self, fault: Fault) -> None:
         network = self.cluster.network

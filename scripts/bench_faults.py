@@ -70,7 +70,7 @@ def datagrams(it: Net, count: int, gap_s: float) -> np.ndarray:
 
 
 def line(backend: str, what: str, asked_for: str, measured: str, wanted: str, kept: bool) -> Line:
-    return {"backend": backend, "what": what, "asked": asked_for, "measured": measured, "wanted": wanted, "kept": kept}
+    return {"backend": backend, "what": what, "asked": asked_for, "measured": measured, "wanted": wanted, "kept": bool(kept)}
 
 
 def delays(it: Net) -> Iterator[Line]:
@@ -131,7 +131,7 @@ def cutting(count: int, wanted_ms: float) -> Iterator[Line]:
         change = it.network.set(asked.asked({"cut": "halves", "name": "c"}, it.nodes, 1))
         took_ms = change.took_ns / 1e6
         crossed = sum(it.ping(f"n{index}", f"n{count - 1 - index}", 3, 0.01)[0] for index in range(10))
-        yield line("nftables", f"cut of {count} nodes in halves", f"{len(change.fault.paths):,} paths", f"call {took_ms:.1f} ms, {crossed} of 30 pings crossed", f"call ≤ {wanted_ms:g} ms, 0 cross", took_ms <= wanted_ms and not crossed)
+        yield line("nftables", f"cut of {count} nodes in halves", f"{change.fault.count:,} paths", f"call {took_ms:.1f} ms, {crossed} of 30 pings crossed", f"call ≤ {wanted_ms:g} ms, 0 cross", took_ms <= wanted_ms and not crossed)
         begun = time.monotonic()
         it.network.clear("c")
         while not it.ping("n0", f"n{count - 1}", 1)[0]:

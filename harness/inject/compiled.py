@@ -17,7 +17,7 @@ Stream = tuple[str, str, int]         # who dials, who is dialled, at which port
 class Compiled:
     """What each injector reads its part of. Addresses are dotted IPv4; nodes of `up`, `down` and `into` are positions."""
 
-    blocked: frozenset[AddressPair] = frozenset()
+    far: Mapping[str, frozenset[str]] = field(default_factory=dict)        # source → whom it cannot reach
     half_open: frozenset[AddressPair] = frozenset()
     classes: Mapping[int, Impairment] = field(default_factory=dict)        # without cuts and toxics
     paths: Mapping[AddressPair, int] = field(default_factory=dict)
@@ -43,7 +43,8 @@ class Compiler:
     def compile(self, state: NetworkState, baseline: Mapping[tuple[str, str], Impairment]) -> Compiled:
         """`baseline`: (region, region) → what is always there, already folded into `state` where a path is named."""
         address = self._addresses
-        paths = {path: _in_class(what) for path, what in state.paths.items()}
+        same = {id(what): _in_class(what) for what in state.paths.values()}        # a fault's paths share one value
+        paths = {path: same[id(what)] for path, what in state.paths.items()}
         regions = {pair: _in_class(what) for pair, what in baseline.items() if _in_class(what) != CLEAR}
         # A path that is named and clear still needs its own class where its region has one: the region's would be taken.
         shadowing = {path for path, what in paths.items() if what == CLEAR and self._pair(path) in regions}
@@ -61,7 +62,7 @@ class Compiler:
                 if of == region:
                     into.setdefault(self._index[name], set()).add(numbers[what])
         return Compiled(
-            blocked=frozenset((address[a], address[b]) for (a, b), what in state.paths.items() if what.blocked),
+            far=self._far(state),
             half_open=frozenset((address[a], address[b]) for (a, b), what in state.paths.items() if what.half_open),
             classes={number: what for what, number in numbers.items()},
             paths={(address[a], address[b]): numbers[what] for (a, b), what in paths.items() if what != CLEAR or (a, b) in shadowing},
@@ -70,6 +71,19 @@ class Compiler:
             up={self._index[name]: rate for name, rate in state.up.items()}, down={self._index[name]: rate for name, rate in state.down.items()},
             streams={(address[a], address[b], port): what.toxics for (a, b), what in state.paths.items() if what.toxics for port in self._ports},
         )
+
+    def _far(self, state: NetworkState) -> dict[str, frozenset[str]]:
+        """Cuts by address. Sets that sources share are made once."""
+        made: dict[frozenset[str], frozenset[str]] = {}
+        found: dict[str, frozenset[str]] = {}
+        for source, targets in state.far.items():
+            if targets not in made:
+                made[targets] = frozenset(self._addresses[target] for target in targets)
+            found[self._addresses[source]] = made[targets]
+        for (a, b), what in state.paths.items():
+            if what.blocked:
+                found[self._addresses[a]] = found.get(self._addresses[a], frozenset()) | {self._addresses[b]}
+        return {source: targets for source, targets in found.items() if targets}
 
     def _pair(self, path: tuple[str, str]) -> tuple[str, str]:
         return self._regions[path[0]], self._regions[path[1]]

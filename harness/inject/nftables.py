@@ -85,7 +85,7 @@ class Nftables:
                 lines += self._chain(number, what)
         for name, before, after in (("path", now.paths, wanted.paths), ("region", now.regions, wanted.regions)):
             lines += _difference(name, before, after)
-        sides = self._cut(wanted.blocked, lines) if wanted.blocked != now.blocked else self._sides
+        sides = self._cut(wanted.far, lines) if wanted.far != now.far else self._sides
         lines += _elements("delete", "half", map(_pair, now.half_open - wanted.half_open)) + _elements("add", "half", map(_pair, wanted.half_open - now.half_open))
         had, wants = frozenset(now.streams), frozenset(wanted.streams)
         lines += _elements("delete", "streams", map(_stream, had - wants)) + _elements("add", "streams", map(_stream, wants - had))
@@ -107,14 +107,11 @@ class Nftables:
         made = [f"add counter ip {TABLE} {which}{number}" for which in ("in", "lost")] + [f"add chain ip {TABLE} c{number}"]
         return made + [f"add rule ip {TABLE} c{number} {rule}" for rule in rules]
 
-    def _cut(self, blocked: frozenset[AddressPair], lines: list[str]) -> dict[frozenset[str], int]:
+    def _cut(self, far: Mapping[str, frozenset[str]], lines: list[str]) -> dict[frozenset[str], int]:
         """Sources with the same unreachable targets share a set and a chain: O(nodes) elements for any number of groups."""
-        far: dict[str, set[str]] = {}
-        for source, target in blocked:
-            far.setdefault(source, set()).add(target)
         groups: dict[frozenset[str], list[str]] = {}
         for source, unreachable in far.items():
-            groups.setdefault(frozenset(unreachable), []).append(source)
+            groups.setdefault(unreachable, []).append(source)
         sides = {targets: self._sides.get(targets) or next(self._numbers) for targets in groups}
         lines.append(f"flush map ip {TABLE} side")
         for targets, number in sides.items():
@@ -134,7 +131,7 @@ class Nftables:
         """
         table = _Read(self._nft.json(f"list table ip {TABLE}"))
         return Compiled(
-            blocked=frozenset((source, target) for source, chain in table.map("side").items() for target in table.set(f"far{chain[1:]}")),
+            far=table.far(),
             half_open=frozenset(table.pairs("half")), paths=table.classes_of("path"), regions=table.classes_of("region"),
             classes={number: Impairment(loss=table.loss(number)) for number in table.class_numbers()},
             streams=dict.fromkeys(table.streams(), ()),
@@ -147,7 +144,7 @@ class Nftables:
         except (HarnessError, KeyError, ValueError, TypeError) as error:
             return f"the rules cannot be read back: {error}"
         for what, asked, has in (
-            ("cuts", wanted.blocked, found.blocked), ("half-open paths", wanted.half_open, found.half_open), ("paths", dict(wanted.paths), dict(found.paths)),
+            ("cuts", dict(wanted.far), dict(found.far)), ("half-open paths", wanted.half_open, found.half_open), ("paths", dict(wanted.paths), dict(found.paths)),
             ("regions", dict(wanted.regions), dict(found.regions)), ("streams", frozenset(wanted.streams), frozenset(found.streams)),
             ("loss", {number: round(of.loss, 6) for number, of in wanted.classes.items()}, {number: round(of.loss, 6) for number, of in found.classes.items()}),
         ):
@@ -189,6 +186,10 @@ class _Read:
 
     def set(self, name: str) -> list[str]:
         return [_key(element) for element in self._named[name].get("elem", [])]
+
+    def far(self) -> dict[str, frozenset[str]]:
+        sets = {chain: frozenset(self.set(f"far{chain[1:]}")) for chain in set(self.map("side").values())}
+        return {source: sets[chain] for source, chain in self.map("side").items()}
 
     def pairs(self, name: str) -> list[AddressPair]:
         return [_key(element) for element in self._named[name].get("elem", [])]

@@ -171,7 +171,7 @@ def test_random_states_are_read_back_as_asked_and_the_last_clear_leaves_the_kern
 def random_fault(chance: random.Random, nodes: list[Node], number: int) -> Fault:
     if chance.random() < 0.3:
         pattern = chance.choice([name for name in cuts.PATTERNS if name not in ("isolate", "k-way", "by-region")])
-        return Fault(name=f"f{number % 7}", paths=cuts.cut(pattern, [], nodes, number), impairment=Impairment(blocked=True))
+        return Fault(name=f"f{number % 7}", far=cuts.cut(pattern, [], nodes, number))
     some = frozenset((a.name, b.name) for a in chance.sample(nodes, 3) for b in chance.sample(nodes, 3) if a != b)
     delay = chance.choice([0, 10, 50, 200])
     what = Impairment(
