@@ -65,6 +65,7 @@ class Network:
         self._compiler = Compiler(addresses, prefixes, self._regions, ports)
         self._ports, self._folder = ports, folder
         self._lock = threading.RLock()
+        self._netem: bool | None = None
         self._nftables: Nftables | None = None
         self._qdisc: Qdisc | None = None
         self._nfqueue: Nfqueue | None = None
@@ -87,12 +88,16 @@ class Network:
 
     @property
     def backends(self) -> dict[str, str]:
-        """What serves which impairment here; empty before the first fault."""
-        if self._nftables is None or self._qdisc is None:
-            return {}
-        delays = NETEM if self._qdisc.netem else NFQUEUE
-        others = NETEM if self._qdisc.netem else "none"
+        """What serves which impairment here."""
+        delays, others = (NETEM, NETEM) if self.netem else (NFQUEUE, "none")
         return {"toxic": "toxiproxy" if self._ports else "none", "cut": "nftables", "loss": "nftables", "rate": "qdisc", "delay": delays, "jitter": delays, "reorder": delays, "duplicate": others, "corrupt": others}
+
+    @property
+    def netem(self) -> bool:
+        """Whether delays are netem's here, found by trying, once."""
+        if self._netem is None:
+            self._netem = os.environ.get(DELAYS_BY) != NFQUEUE and _has_netem(self._fabric.hub)
+        return self._netem
 
     @property
     def engine_pid(self) -> int | None:
@@ -102,10 +107,8 @@ class Network:
     def set(self, fault: Fault) -> Change:
         """Bring a fault into force; one of the same name is replaced. Raises UnavailableError for what no backend here can do, and nothing changed."""
         with self._lock:
-            self._open()
-            assert self._qdisc is not None
             lacking = [name for name in ONLY_NETEM if getattr(fault.impairment, name)]
-            if lacking and not self._qdisc.netem:
+            if lacking and not self.netem:
                 raise UnavailableError(f"{' and '.join(lacking)}: only netem can do that, and it is not here (`harness capabilities`); possible: delay, jitter, reorder, loss, rate, cuts")
             if fault.impairment.toxics:
                 if not self._ports:
@@ -162,10 +165,9 @@ class Network:
         """Make tables, trees and queue, in the order that no packet can be lost by (nftables.py says why)."""
         if self._nftables is not None:
             return
-        netem = os.environ.get(DELAYS_BY) != NFQUEUE and _has_netem(self._fabric.hub)
-        self._nftables = Nftables(self._fabric.hub, holds=not netem)
-        self._qdisc = Qdisc(self._fabric.hub, lambda node: HUB_IFINDEX_FIRST + node, netem=netem)
-        if not netem:
+        self._nftables = Nftables(self._fabric.hub, holds=not self.netem)
+        self._qdisc = Qdisc(self._fabric.hub, lambda node: HUB_IFINDEX_FIRST + node, netem=self.netem)
+        if not self.netem:
             self._nfqueue = Nfqueue(self._fabric.hub, self.seed)
 
     def _change(self, verb: str, fault: Fault, faults: dict[str, Fault]) -> Change:

@@ -56,7 +56,18 @@ def _netem() -> str | None:
     return None
 
 
-NEEDS = {"vm": _netem, "root": _root, "systems": _systems, "docker": _docker, "browser": _browser, "registry": _registry}
+def _toxiproxy() -> str | None:
+    from harness.errors import HarnessError
+    from harness.inject import toxiproxy
+
+    try:
+        toxiproxy.server()
+    except HarnessError as error:
+        return str(error)
+    return None
+
+
+NEEDS = {"toxiproxy": _toxiproxy, "vm": _netem, "root": _root, "systems": _systems, "docker": _docker, "browser": _browser, "registry": _registry}
 
 
 @pytest.fixture(scope="session")

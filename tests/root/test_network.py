@@ -11,9 +11,11 @@ import socket
 import subprocess
 import threading
 import time
+from typing import Self
 
 import pytest
 from cluster_helpers import Desk, wait_for
+from nets import Net
 
 from harness import asked, cuts
 from harness.errors import UnavailableError, UsageError
@@ -150,6 +152,86 @@ def test_what_no_backend_here_can_do_is_refused_and_nothing_changes(net):
     with pytest.raises(UnavailableError, match="duplicate: only netem can do that"):
         it.network.set(asked.asked({"where": "n0 -> n1", "duplicate": "1%"}, it.nodes, 1))
     assert re.sub(r"packets \d+ bytes \d+", "", it.kernel()) == re.sub(r"packets \d+ bytes \d+", "", before)
+
+
+class Echo:
+    """A listener at n1:8000 that says who is connected, and one exchange from n0."""
+
+    def __init__(self, it: Net) -> None:
+        self.it = it
+        self.listener = open_socket(it.namespaces["n1"], socket.AF_INET, socket.SOCK_STREAM)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((it.addresses["n1"], 8000))
+        self.listener.listen()
+        self.listener.settimeout(3)
+
+    def exchange(self) -> tuple[str, float]:
+        """Whom n1 sees, and the ms of one byte to it and back; raises OSError where nobody gets through."""
+        with open_socket(self.it.namespaces["n0"], socket.AF_INET, socket.SOCK_STREAM) as here:
+            here.settimeout(3)
+            here.connect((self.it.addresses["n1"], 8000))
+            peer, address = self.listener.accept()
+            with peer:
+                begun = time.monotonic()
+                here.send(b".")
+                peer.send(peer.recv(1))
+                assert here.recv(1) == b"."
+                return address[0], (time.monotonic() - begun) * 1e3
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.listener.close()
+
+
+@pytest.mark.toxiproxy
+def test_a_stream_fault_is_between_two_ends_that_see_each_other_and_folds_with_the_others(net):
+    it = net(ports=(8000,))
+    with Echo(it) as echo:
+        assert echo.exchange()[1] < 20
+        it.set(where="n0 -> n1", toxic=["latency latency=100"], name="t")
+        who, took_ms = echo.exchange()
+        assert who == it.addresses["n0"]
+        assert took_ms == pytest.approx(100, abs=20)
+        it.set(where="n0 -> n1", delay="40ms", name="d")
+        assert echo.exchange()[1] == pytest.approx(140, abs=30)
+        it.set(where="n0 -> n1", toxic=["latency latency=200", "slicer average_size=64 size_variation=8 delay=5"], name="t")
+        assert echo.exchange()[1] == pytest.approx(240, abs=40)
+        it.network.clear()
+        assert echo.exchange()[1] < 20
+    assert it.kernel() == it.before
+
+
+@pytest.mark.toxiproxy
+@pytest.mark.parametrize("direction", ["n0 -> n1", "n1 -> n0"])
+def test_nothing_crosses_a_cut_through_a_proxy_in_either_direction(net, direction):
+    it = net(ports=(8000,))
+    with Echo(it) as echo:
+        it.set(where="n0 -> n1", toxic=["latency latency=1"], name="t")
+        it.network.set(Fault(name="c", far={direction.split()[0]: frozenset({direction.split()[2]})}))
+        with pytest.raises(OSError, match="timed out"):
+            echo.exchange()
+        it.network.clear("c")
+        assert echo.exchange()[0] == it.addresses["n0"]
+
+
+@pytest.mark.toxiproxy
+def test_a_proxy_that_dies_or_is_changed_is_noticed(net):
+    it = net(ports=(8000,))
+    it.set(where="n0 -> n1", toxic=["bandwidth rate=100"], name="t")
+    pid = int(subprocess.run(["pgrep", "-n", "-f", "toxiproxy-server -host|server -host 127.0.0.1 -port 8474"], capture_output=True, text=True, check=True).stdout)
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: "Toxiproxy did not get" in it.network.agrees()["toxiproxy"])
+    it.network.clear()
+    assert it.network.agrees() == {"kernel": ""}
+
+
+def test_a_stream_fault_of_a_system_that_speaks_no_tcp_is_refused(net):
+    it = net()
+    with pytest.raises(UnavailableError, match="toxics: this system's nodes are not dialled over TCP"):
+        it.network.set(asked.asked({"where": "n0 -> n1", "toxic": "latency latency=5"}, it.nodes, 1))
+    assert it.kernel() == it.before
 
 
 @pytest.mark.parametrize("states", [int(os.environ.get("HARNESS_STATES", "60"))])
