@@ -97,9 +97,24 @@ class Capabilities:
         """One capability. Raises KeyError for a name that is not probed."""
         return {capability.name: capability for capability in self.capabilities}[name]
 
+    @property
+    def backends(self) -> dict[str, str]:
+        """Impairment → what serves it here (docs/faults.md); "none" where nothing does."""
+        def served(by: str, *needs: str) -> str:
+            return by if all(self.named(need).available for need in needs) else "none"
+
+        delay = served("netem", "netem", "htb")
+        if delay == "none":
+            delay = served("nfqueue", "nfqueue", "nftables")
+        only_netem = delay if delay == "netem" else "none"
+        return {
+            "cut": served("nftables", "nftables"), "loss": served("nftables", "nftables"), "rate": served("qdisc", "htb", "tbf", "ifb"),
+            "delay": delay, "jitter": delay, "reorder": delay, "duplicate": only_netem, "corrupt": only_netem,
+        }
+
     def as_json(self) -> str:
-        """One JSON object: version 1, ``capabilities`` (a list) and ``limits``."""
-        return json.dumps({"version": 1, **dataclasses.asdict(self)}, indent=2)
+        """One JSON object: version 1, ``capabilities`` (a list), ``limits`` and ``backends``."""
+        return json.dumps({"version": 1, **dataclasses.asdict(self), "backends": self.backends}, indent=2)
 
 
 def probe() -> Capabilities:

@@ -194,6 +194,7 @@ def capabilities(*, as_json: bool) -> None:
     for one in found.capabilities:
         table.add_row(one.name, "[green]yes[/]" if one.available else "[yellow]no[/]", one.detail, one.needed_for)
     Console().print(table)
+    click.echo("faults here: " + ", ".join(f"{what} by {by}" if by != "none" else f"no {what}" for what, by in found.backends.items()))
 
 
 @main.command()
