@@ -100,8 +100,10 @@ class Capabilities:
     @property
     def backends(self) -> dict[str, str]:
         """Impairment → what serves it here (docs/faults.md); "none" where nothing does."""
+        here = {one.name for one in self.capabilities if one.available}
+
         def served(by: str, *needs: str) -> str:
-            return by if all(self.named(need).available for need in needs) else "none"
+            return by if here.issuperset(needs) else "none"
 
         delay = served("netem", "netem", "htb")
         if delay == "none":

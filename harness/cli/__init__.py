@@ -186,7 +186,7 @@ def capabilities(*, as_json: bool) -> None:
 
     found = probing.probe()
     if as_json:
-        print_json(found.as_json())
+        click.echo(found.as_json())
         return
     table = Table(box=None, pad_edge=False)
     for column in ("capability", "here", "detail", "needed for"):
