@@ -27,7 +27,7 @@ from harness.topology import Node
 _GATEWAY = "169.254.1.1"            # what nodes route to; nobody has this address, the neighbour entry answers for it
 _GATEWAY_MAC = "02:00:00:00:00:01"
 _NODE_LINK, _NODE_IFINDEX = "eth0", 2
-_HUB_IFINDEX_FIRST = 1000           # a node's link in the hub is this + its index
+HUB_IFINDEX_FIRST = 1000           # a node's link in the hub is this + its index
 _LOOPBACK_IFINDEX = 1
 _TOGETHER = 50                      # nodes wired in one go, between two calls of `progress`
 _HUB_SYSCTLS = (
@@ -125,7 +125,7 @@ class Fabric:
             namespaces = create_many(len(part))
             self._open += namespaces
             wires = [
-                Wire(node=node.name, address=str(plan.nodes[index]), namespace=namespace, ifindex=_HUB_IFINDEX_FIRST + index)
+                Wire(node=node.name, address=str(plan.nodes[index]), namespace=namespace, ifindex=HUB_IFINDEX_FIRST + index)
                 for index, (node, namespace) in enumerate(zip(part, namespaces, strict=True), start)
             ]
             hub.do([message for wire in wires for message in _hub_side(wire)], where=f"the hub of {self._label}")
@@ -173,7 +173,7 @@ class Fabric:
         """Join one more namespace to the hub, which is no node's: for proxies. Returns the index of its link there; `detach` undoes it."""
         if self._netlink is None:
             raise HarnessError(f"fabric {self._label}: not wired")
-        wire = Wire(node=link, address=address, namespace=namespace, ifindex=_HUB_IFINDEX_FIRST - 1)
+        wire = Wire(node=link, address=address, namespace=namespace, ifindex=HUB_IFINDEX_FIRST - 1)
         self._netlink.do(_hub_side(wire, link), where=f"the hub of {self._label}")
         self._finish([wire])
         return wire.ifindex
@@ -181,7 +181,7 @@ class Fabric:
     def detach(self, link: str) -> None:
         """Take such a link away, with the route to it."""
         if self._netlink is not None:
-            self._netlink.do([netlink.remove_link(_HUB_IFINDEX_FIRST - 1, link)], where=f"the hub of {self._label}")
+            self._netlink.do([netlink.remove_link(HUB_IFINDEX_FIRST - 1, link)], where=f"the hub of {self._label}")
 
     @property
     def hub(self) -> int:
@@ -214,7 +214,7 @@ class Fabric:
 
 
 def _hub_side(wire: Wire, link: str | None = None) -> list[Message]:
-    index = wire.ifindex - _HUB_IFINDEX_FIRST
+    index = wire.ifindex - HUB_IFINDEX_FIRST
     mac = "02:01:" + ":".join(f"{byte:02x}" for byte in (index & 0xFFFFFFFF).to_bytes(4, "big"))
     return [
         netlink.veth(

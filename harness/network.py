@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UnavailableError, UsageError
-from harness.fabric import Fabric, plan_addresses
+from harness.fabric import HUB_IFINDEX_FIRST, Fabric, plan_addresses
 from harness.fault import CLEAR, Fault, Impairment, NetworkState, fold, fold_two
 from harness.inject import toxiproxy
 from harness.inject.compiled import Compiled, Compiler
@@ -31,7 +31,6 @@ from harness.kernel.nft import Nft
 from harness.kernel.qdisc import Qdiscs
 from harness.topology import Node
 
-HUB_IFINDEX_FIRST = 1000              # of fabric.py: a node's link in the hub is this + its position
 DELAYS_BY = "HARNESS_DELAYS_BY"       # "nfqueue" leaves netem alone where the kernel has it
 NETEM, NFQUEUE = "netem", "nfqueue"
 ONLY_NETEM = ("duplicate", "corrupt")

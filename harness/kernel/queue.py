@@ -13,7 +13,7 @@ from harness.kernel.namespaces import inside, open_socket
 
 NETLINK_NETFILTER = 12              # Python's socket module does not name it
 SUBSYSTEM = 3                       # NFNL_SUBSYS_QUEUE; a message's type is subsystem << 8 | number (nfnetlink_queue.h)
-CONFIG = 2
+PACKET, CONFIG = 0, 2
 BIND, COPY_META = 1, 1
 COMMAND, PARAMS, MAXLEN, MASK, FLAGS = 1, 2, 3, 4, 5
 FAIL_OPEN, GSO = 1, 4
@@ -49,8 +49,8 @@ def bound(namespace: int) -> socket.socket:
     return made
 
 
-def add_rule(namespace: int, mark: int) -> str:
-    """Queue every forwarded packet that has these bits in its mark; returns by which command. Raises UnavailableError.
+def add_rule(namespace: int, mark: int | None = None) -> str:
+    """Queue every forwarded packet (that has these bits in its mark); returns by which command. Raises UnavailableError.
 
     iptables of either kind works where nft's own `queue` is not built in.
     """
@@ -69,9 +69,10 @@ def remove_rule(namespace: int, mark: int, command: str) -> None:
     _iptables(namespace, command, "-D", mark)
 
 
-def _iptables(namespace: int, command: str, verb: str, mark: int) -> str:
+def _iptables(namespace: int, command: str, verb: str, mark: int | None) -> str:
     """Add or delete the rule; why it could not be done, empty where it was."""
-    rule = ("-t", "mangle", verb, "FORWARD", "-m", "mark", "--mark", f"{mark:#x}/{mark:#x}", "-j", "NFQUEUE", "--queue-num", "0", "--queue-bypass")
+    marked = () if mark is None else ("-m", "mark", "--mark", f"{mark:#x}/{mark:#x}")
+    rule = ("-t", "mangle", verb, "FORWARD", *marked, "-j", "NFQUEUE", "--queue-num", "0", "--queue-bypass")
     # The lock guards the host's tables; ours are our own, and /run is not writable in a user namespace.
     environment = {**os.environ, "PATH": _PATH, "XTABLES_LOCKFILE": "/dev/null"}
     with inside(namespace):
