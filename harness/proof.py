@@ -117,8 +117,12 @@ class Prober:
 class Prover:
     """Looks at every change while a run is recorded, again every two seconds, and writes what it saw. A thread of its own."""
 
-    def __init__(self, network: Network, prober: Prober, seed: int, write: Callable[[dict[str, object]], None], failed: Callable[[str], None]) -> None:
-        self._network, self._prober, self._write, self._failed = network, prober, write, failed
+    def __init__(
+        self, network: Network, prober: Prober, seed: int, write: Callable[[dict[str, object]], None], failed: Callable[[str], None],
+        idle: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`idle`: whether nothing is sent now; then what stands is read back and not probed."""
+        self._network, self._prober, self._write, self._failed, self._idle = network, prober, write, failed, idle
         self._random = random.Random(f"{seed}/proof")
         self._changes: list[Change] = []
         self._before: dict[str, int] = network.counters()
@@ -166,6 +170,8 @@ class Prover:
         self._read_back("all")
         for fault in list(self._network.faults.values()):
             self._loss(fault.name)
+        if self._idle():
+            return
         standing = [(a.name, b.name) for a in self._network.nodes for b in self._network.nodes if a is not b and self._network.baseline_of((a.name, b.name)) != CLEAR] if self._network.baseline else []
         if standing:
             self._probe("baseline", self._random.sample(standing, min(len(standing), BASELINE_PATHS)), gone=False)

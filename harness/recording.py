@@ -65,11 +65,11 @@ class Recording:
         planned = play.plan([(phase["name"], phase["duration_s"]) for phase in phases])
         self._thread = threading.Thread(target=self._sample, name="sampler", daemon=True)
         self._thread.start()
-        network = cluster.network
+        network, idle = cluster.network, {phase["name"] for phase in phases if phase.get("idle")}
         assert network is not None
         self._prover = Prover(
             network, Prober({name: place.namespace for name, place in cluster.places.items()}, {name: place.address for name, place in cluster.places.items()}),
-            facts["seed"], lambda proof: self.folder.append_line("proofs.jsonl", proof), self.note,
+            facts["seed"], lambda proof: self.folder.append_line("proofs.jsonl", proof), self.note, lambda: self.phase in idle,
         )
         network.changed = self._network_changed
         self._stepper = play.Stepper(play.steps(phases), self.t0_ns, lambda words: network.set(asked.asked(words, network.nodes, facts["seed"])), network.clear, self.note)

@@ -24,6 +24,7 @@ from harness import adapters, asked, judging, launch, reading, resources, runtim
 from harness.check import budget as budget_check
 from harness.control import Client
 from harness.errors import (
+    BadFileError,
     HarnessError,
     InterruptedByUserError,
     NameTakenError,
@@ -109,8 +110,11 @@ def check(planned: Scenario) -> None:
     for phase in planned.phases:
         if phase.duration_s is None:
             raise UsageError(f"phase {phase.name}: a scenario that is run needs a duration_s in every phase")
-        for step in phase.faults:
-            asked.asked(step.words, planned.topology.nodes, planned.seed)
+        for number, step in enumerate(phase.faults, 1):
+            try:
+                asked.asked(step.words, planned.topology.nodes, planned.seed)
+            except BadFileError as error:
+                raise BadFileError(f"phase {phase.name}: fault {number}: {error}") from None
         for stream in phase.streams:
             if stream.operation not in can:
                 raise UsageError(

@@ -247,7 +247,7 @@ def completion(shell: str) -> None:
 
 def checked(file: Path) -> tuple[str, str]:
     """What kind of file it is and a sentence about it. Raises BadFileError."""
-    from harness import suite
+    from harness import running, suite
     from harness.check import budget as budget_check
 
     try:
@@ -261,8 +261,7 @@ def checked(file: Path) -> tuple[str, str]:
             suite.check(planned)
             return "suite", f"{len(planned.parts)} scenarios"
         scenario = reading.scenario(file)
-        if scenario.budget is not None:
-            budget_check.validate(reading.budget(scenario.budget).rows)
+        running.check(scenario)
         return kind, f"{len(scenario.phases)} phases on {len(scenario.topology.nodes)} nodes"
     if kind == "budget":
         rows = reading.budget(file).rows

@@ -70,7 +70,7 @@ class Master:
         gets = any(stream.operation is Operation.DHT_GET for phase in phases for stream in phase.streams)
         with Client.connect(self.cluster) as client:
             begun = client.begin(
-                **asked, phases=[asdict(replace(phase, streams=())) for phase in phases],
+                **asked, phases=[{**asdict(replace(phase, streams=())), "idle": not phase.streams} for phase in phases],
                 load=_facts(phases, workers), start_in_s=START_WITH_GETS_IN_S if gets else START_IN_S,
             )
         self.plan = RunPlan(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 
 import pytest
 from histories import SECOND, history
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import asked, cuts, fault, where
+from harness import asked, cuts, fault, play, reading, running, where
 from harness.check import faults as checker
 from harness.errors import BadFileError
 from harness.fault import CLEAR, Fault, Impairment, NetworkState, fold, fold_two
@@ -126,6 +127,32 @@ def test_a_rate_of_a_node_is_of_its_link_and_of_a_path_of_the_path():
     assert asked.asked({"where": "node-1 -> node-2", "rate": "10mbit"}, NODES, 1).impairment.rate_bps == 10_000_000
     assert asked.asked({"cut": "halves", "loss": "30%"}, NODES, 1).impairment == Impairment(loss=0.3)
     assert asked.named_nodes({"where": "node-1 -> region:us", "of": ["node-3"]}, NODES) == {"node-1", "node-3"}
+
+
+def test_a_scenario_s_faults_are_checked_before_it_is_run(tmp_path):
+    (tmp_path / "t.toml").write_text("[nodes]\ncount = 4\n")
+    scenario = tmp_path / "s.toml"
+    text = "topology = 't.toml'\n[[phase]]\nname = 'load'\nduration_s = 10\n[[phase.fault]]\nwhere = 'node-1 -> node-2'\ndelay = '50ms'\n"
+    scenario.write_text(text)
+    running.check(reading.scenario(scenario))
+    for old, new, said in (
+        ("node-2'", "node-7'", "phase load: fault 1: there is no node 'node-7'"), ("50ms", "50 furlongs", "phase load: fault 1: delay: expected a time"),
+        ("delay", "dealy", "unknown key; did you mean 'delay'?"), ("delay", "at_s = 8\nfor_s = 5\ndelay", "a fault that ends after 13 s does not fit into 10 s"),
+        ("delay", "flap_s = 0.1\ndelay", "flap_s: expected at least 0.5"),
+    ):
+        scenario.write_text(text.replace(old, new))
+        with pytest.raises(BadFileError, match=re.escape(said)):
+            running.check(reading.scenario(scenario))
+
+
+def test_steps_come_go_and_flap_by_the_clock():
+    phases = [
+        {"name": "a", "duration_s": 10.0, "faults": [{"at_s": 2.0, "for_s": 5.0, "flap_s": 2.0, "words": {"cut": "halves"}}]},
+        {"name": "b", "duration_s": 5.0, "faults": [{"at_s": 1.0, "for_s": None, "words": {"where": "all", "loss": "1%", "name": "rain"}}]},
+    ]
+    assert [(step.at_s, step.comes, step.words["name"]) for step in play.steps(phases)] == [
+        (2.0, True, "a-1"), (4.0, False, "a-1"), (6.0, True, "a-1"), (7.0, False, "a-1"), (11.0, True, "rain"), (15.0, False, "rain"),
+    ]
 
 
 # ---- folding and compiling ---------------------------------------------------------------------------------------------
