@@ -122,6 +122,7 @@ def topology_from(values: dict[str, object], where: str, name: str) -> Topology:
         lambda: Topology(
             name=table.take("name", str, name), nodes=nodes, links=_links(table, nodes, seed),
             adapter=_system(Path(where), table.take("adapter", str, "meshnode")), addresses=_addresses(table, where), seed=seed,
+            congestion_control=table.take_or_none("congestion_control", str), gso_max_segs=table.take_or_none("gso_max_segs", int),
             baseline=_baseline(table),
         ),
     )

@@ -92,7 +92,9 @@ class Supervisor:
         self._ready_s: float | None = None
         topology = spec.topology
         self._runtime = runtime.named(spec.runtime)(label=spec.cluster, state=folder)
-        self._fabric = Fabric(spec.cluster, topology.addresses)
+        self._fabric = Fabric(
+            spec.cluster, topology.addresses, congestion_control=topology.congestion_control, gso_max_segs=topology.gso_max_segs,
+        )
         self.cluster = Cluster(topology, adapters.named(topology.adapter), self._runtime, self._fabric, folder)
         self._server = control.Server(folder / "control.sock", {
             "status": lambda *_: self.status(),

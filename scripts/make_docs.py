@@ -29,6 +29,8 @@ generated: `python scripts/make_docs.py`.)
 name = "my-cluster"              # default: the file's name
 adapter = "meshnode"             # the system under test: meshnode, opendht, serf, a command file beside this one, module:Class
 seed = 1                         # of random shapes
+congestion_control = "reno"      # TCP's, in every node; default: the host's (bbr ignores 1 % of loss)
+gso_max_segs = 1                 # every TCP packet one segment: a lost one is 1,448 bytes; default: the kernel's, up to 64 kB
 addresses = "198.18.0.0/15"      # IPv4 block; a region gets a block of it
 
 [nodes]                          # a group: node-0 … node-99

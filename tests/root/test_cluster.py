@@ -50,6 +50,14 @@ def test_status_has_the_documented_keys(desk):
         assert (node["name"], node["index"], node["condition"]) == (f"node-{index}", index, "running")
 
 
+def test_a_topology_may_set_tcp_s_congestion_control_and_segments_and_they_are_recorded(other):
+    other.write("reno.toml", "congestion_control = 'reno'\ngso_max_segs = 1\n[nodes]\ncount = 2\n[shape]\nkind = 'line'\n")
+    other.ok("up", "reno.toml")
+    assert "reno" in other.ok("exec", "node-0", "--", "sysctl", "net.ipv4.tcp_congestion_control")
+    assert "gso_max_segs 1 " in other.ok("exec", "node-1", "--", "ip", "-d", "link", "show", "eth0")
+    other.ok("down")
+
+
 def test_every_node_is_in_a_namespace_of_its_own(desk):
     pids = [node["pid"] for node in desk.status()["nodes"]]
     inodes = {os.stat(f"/proc/{pid}/ns/net").st_ino for pid in pids}
