@@ -138,6 +138,8 @@ def _read(key: str, value: Any) -> float | int:
 
 def _words(values: Mapping[str, Any]) -> str:
     said = [f"cut {values['cut']}", *(values.get("of") or ())] if values.get("cut") is not None else [str(values.get("where") or "")]
-    said += [f"{key} {values[key]}" for key in (*WORDS, "toxic", "up", "down", "part") if values.get(key) is not None]
+    said += [f"{key} {values[key]}" for key in (*WORDS, "up", "down", "part") if values.get(key) is not None]
+    toxics = values.get("toxic") or ()
+    said += [f"toxic {words}" for words in ([toxics] if isinstance(toxics, str) else toxics)]
     said += [key.replace("_", "-") for key in ("one_way", "half_open") if values.get(key)]
     return " ".join(str(each) for each in said)
