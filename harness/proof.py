@@ -125,6 +125,7 @@ class Prover:
         self._network, self._prober, self._write, self._failed, self._idle = network, prober, write, failed, idle
         self._random = random.Random(f"{seed}/proof")
         self._changes: list[Change] = []
+        self._looked = False                              # whether there was anything to look at in this run
         self._before: dict[str, int] = network.counters()
         self._news, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._guarded, name="prover", daemon=True)
@@ -159,14 +160,17 @@ class Prover:
                 self._look_again()
         for change in self._changes:
             self._prove(change)
-        self._look_again()
+        if self._looked:
+            self._look_again()
 
     def _prove(self, change: Change) -> None:
         """Just changed: read back, and probe paths of the fault in the state that is asked for now."""
+        self._looked = True
         self._read_back(change.fault.name)
         self._probe(change.fault.name, change.fault.some(self._random, PATHS_MAX), gone=change.verb == "clear")
 
     def _look_again(self) -> None:
+        self._looked = True
         self._read_back("all")
         for fault in list(self._network.faults.values()):
             self._loss(fault.name)

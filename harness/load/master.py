@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic_ns
@@ -70,7 +70,7 @@ class Master:
         gets = any(stream.operation is Operation.DHT_GET for phase in phases for stream in phase.streams)
         with Client.connect(self.cluster) as client:
             begun = client.begin(
-                **asked, phases=[{**asdict(replace(phase, streams=())), "idle": not phase.streams} for phase in phases],
+                **asked, phases=[_told(phase) for phase in phases],
                 load=_facts(phases, workers), start_in_s=START_WITH_GETS_IN_S if gets else START_IN_S,
             )
         self.plan = RunPlan(
@@ -233,6 +233,14 @@ def _plain_request(given: Any, user_classes: list[Any], system: NodeAdapter) -> 
     return {
         "scenario": "load", "phases": (Phase(name="load", duration_s=None, streams=streams),), "seed": given.seed,
         "budget": options.budget(given, system.budget), "runs": str(Path(given.runs).resolve()), "files": {},
+    }
+
+
+def _told(phase: Phase) -> dict[str, Any]:
+    """What the supervisor has to know of a phase: the streams are the workers'."""
+    return {
+        "name": phase.name, "duration_s": phase.duration_s, "iperf3": phase.iperf3, "idle": not phase.streams,
+        "faults": [asdict(step) for step in phase.faults],
     }
 
 

@@ -57,7 +57,7 @@ def test_a_bad_topology(desk, text, words):
 
 def test_a_name_that_nothing_has(desk):
     assert "there are cluster-10, cluster-100" in refused(desk, 65, "up", "cluster-11")
-    assert "there are demo, first-budget" in refused(desk, 65, "run", "nothing")
+    assert "there are demo, faults-tour, first-budget" in refused(desk, 65, "run", "nothing")
 
 
 def test_a_hundred_thousand_nodes(desk):

@@ -26,7 +26,7 @@ def test_one_run_from_begin_to_verdict():
         gets = [row for row in table.to_pylist() if row["operation"] == Operation.DHT_GET]
         assert all(row["answered_by"] not in (-1, row["source"]) for row in gets)
         [begin], [end] = fake.calls("begin"), fake.calls("end")
-        assert begin["phases"] == [{"name": "load", "duration_s": None, "iperf3": None}]
+        assert begin["phases"] == [{"name": "load", "duration_s": None, "iperf3": None, "idle": False, "faults": []}]
         assert {stream["operation"] for stream in begin["load"]["streams"]} == {Operation(code).word for code in counts}
         assert end["load"]["operations"]["private_message"]["ok"] == 200
         assert max(table["intended_ns"].to_pylist()) < end["at_ns"]
