@@ -37,6 +37,7 @@ HOST = pa.schema([
     pa.field("memory_available_bytes", pa.int64(), nullable=False),
     pa.field("load_cpu_ns", pa.map_(pa.string(), pa.int64()), nullable=False),   # watched process → cumulative CPU
 ])
+JOURNAL_MAGIC, JOURNAL_VERSION, JOURNAL_HEADER_BYTES = b"MESHJRNL", 1, 64
 # A node's journal record with the node's index in front (PROTOCOL.md of meshnode, section 4).
 JOURNAL = np.dtype([
     ("kind", "u1"), ("outcome", "u1"), ("hops", "<u2"), ("size", "<u4"), ("id", "V16"), ("at_ns", "<i8"), ("peer", "<u8"),

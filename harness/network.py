@@ -29,6 +29,7 @@ from harness.inject.toxiproxy import Toxiproxy
 from harness.kernel import scratch
 from harness.kernel.nft import Nft
 from harness.kernel.qdisc import Qdiscs
+from harness.ports import Injector
 from harness.topology import Node
 
 DELAYS_BY = "HARNESS_DELAYS_BY"       # "nfqueue" leaves netem alone where the kernel has it
@@ -42,7 +43,7 @@ class Change:
 
     at_ns: int                        # CLOCK_MONOTONIC: the last injector was done
     took_ns: int
-    verb: str                         # set, clear, lost
+    verb: str                         # set, clear
     fault: Fault
     state: NetworkState               # in force from then on
     compiled: Compiled
@@ -66,9 +67,7 @@ class Network:
         self._lock = threading.RLock()
         self._netem: bool | None = None
         self._nftables: Nftables | None = None
-        self._qdisc: Qdisc | None = None
-        self._nfqueue: Nfqueue | None = None
-        self._toxiproxy: Toxiproxy | None = None
+        self._others: list[Injector] = []
         self.compiled = Compiled()
         if self.baseline:
             self._apply()
@@ -101,7 +100,7 @@ class Network:
     @property
     def engine_pid(self) -> int | None:
         """The process that holds packets, where there is one."""
-        return self._nfqueue.pid if self._nfqueue is not None else None
+        return next((one.pid for one in self._others if isinstance(one, Nfqueue)), None)
 
     def set(self, fault: Fault) -> Change:
         """Bring a fault into force; one of the same name is replaced. Raises UnavailableError for what no backend here can do, and nothing changed."""
@@ -126,18 +125,25 @@ class Network:
     def agrees(self) -> dict[str, str]:
         """Injector → why the kernel does not have what was asked; empty texts where it does."""
         with self._lock:
-            injectors = [one for one in (self._nftables, self._qdisc, self._nfqueue, self._toxiproxy) if one is not None]
-            return {one.name: one.agrees(self.compiled) for one in injectors} or {"kernel": _left(self._fabric.hub)}
+            if self._nftables is None:
+                return {"kernel": _left(self._fabric.hub)}
+            every: list[Nftables | Injector] = [self._nftables, *self._others]
+            return {one.name: one.agrees(self.compiled) for one in every}
 
     def counters(self) -> dict[str, int]:
         """Packets by counter (nftables.py), cumulative since the first fault."""
         with self._lock:
             return self._nftables.counters() if self._nftables is not None else {}
 
-    def traffic(self, node: int) -> dict[int, Any]:
-        """What went through each class of a node's download."""
+    def sent_bytes(self) -> dict[tuple[int, int], int]:
+        """(node, class) → bytes that the class has let through to the node, cumulative; of the classes that have a rate."""
         with self._lock:
-            return dict(self._qdisc.traffic(node)) if self._qdisc is not None else {}
+            trees = next((one for one in self._others if isinstance(one, Qdisc)), None)
+            rated = {number for number, what in self.compiled.classes.items() if what.rate_bps is not None}
+            return {
+                (node, number): traffic.bytes for node, numbers in self.compiled.into.items() if trees is not None and rated & numbers
+                for number, traffic in trees.traffic(node).items() if number in rated
+            }
 
     def rows(self) -> list[dict[str, Any]]:
         """The faults in force as `harness fault list` shows them."""
@@ -153,11 +159,11 @@ class Network:
             self._shut()
 
     def _shut(self) -> None:
-        for one in (self._nfqueue, self._nftables, self._qdisc, self._toxiproxy):
-            if one is not None:
-                with suppress(HarnessError):              # whoever took it away before us did our work
-                    one.close()
-        self._nftables = self._qdisc = self._nfqueue = self._toxiproxy = None
+        every: list[Nftables | Injector] = [*self._others, *([self._nftables] if self._nftables else [])]
+        for one in every:
+            with suppress(HarnessError):                  # whoever took it away before us did our work
+                one.close()
+        self._nftables, self._others = None, []
         self.compiled = Compiled()
 
     def _open(self) -> None:
@@ -165,9 +171,9 @@ class Network:
         if self._nftables is not None:
             return
         self._nftables = Nftables(self._fabric.hub, holds=not self.netem)
-        self._qdisc = Qdisc(self._fabric.hub, lambda node: HUB_IFINDEX_FIRST + node, netem=self.netem)
+        self._others.append(Qdisc(self._fabric.hub, lambda node: HUB_IFINDEX_FIRST + node, netem=self.netem))
         if not self.netem:
-            self._nfqueue = Nfqueue(self._fabric.hub, self.seed)
+            self._others.append(Nfqueue(self._fabric.hub, self.seed))
 
     def _change(self, verb: str, fault: Fault, faults: dict[str, Fault]) -> Change:
         before, self.faults = self.faults, faults
@@ -175,18 +181,26 @@ class Network:
         try:
             self._apply()
         except HarnessError:
-            self._shut()                                  # somebody took a part of it away: begin anew, with all that is asked
+            self._go_back(before)
+            if not any(self.agrees().values()):
+                raise                                     # it was refused, and all is as it was
+            self._shut()                                  # somebody took a part away: begin anew, with all that is asked
+            self.faults = faults
             try:
                 self._apply()
             except HarnessError:
-                self.faults = before
                 self._shut()
-                self._apply()                             # as it was: nothing half-done
+                self._go_back(before)
                 raise
         at_ns = time.monotonic_ns()
         change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault, state=self.state, compiled=self.compiled)
         self.changed(change)
         return change
+
+    def _go_back(self, faults: dict[str, Fault]) -> None:
+        self.faults = faults
+        with suppress(HarnessError):                      # where that fails too, `agrees` says what is missing
+            self._apply()
 
     def _apply(self) -> None:
         if not self.faults and not self.baseline:
@@ -194,15 +208,13 @@ class Network:
             return
         self._open()
         assert self._nftables is not None
-        assert self._qdisc is not None
         wanted = self._compiler.compile(self.state, self.baseline)
-        if wanted.streams and self._toxiproxy is None:
-            self._toxiproxy = Toxiproxy(self._fabric, self._folder)
-        others = [one for one in (self._nfqueue, self._qdisc, self._toxiproxy) if one is not None]
-        for one in others:
+        if wanted.streams and not any(isinstance(one, Toxiproxy) for one in self._others):
+            self._others.append(Toxiproxy(self._fabric, self._folder))
+        for one in self._others:
             one.prepare(wanted)
         self._nftables.set(wanted)
-        for one in others:
+        for one in self._others:
             one.finish(wanted)
         self.compiled = wanted
 

@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness.budget import Row
 from harness.history import History
 from harness.operation import Operation, Request, Response
 from harness.topology import Node, Topology
 from harness.verdict import Finding
+
+if TYPE_CHECKING:
+    from harness.inject.compiled import Compiled
 
 
 class Condition(StrEnum):
@@ -108,6 +111,24 @@ class Runtime(Protocol):
 
     def close(self) -> None:
         """End every process that `start` made and remove what carries the label. May be called twice."""
+
+
+class Injector(Protocol):
+    """How a part of a network state comes true. nftables.py chooses among what the others have made: that is the one atomic step."""
+
+    name: str
+
+    def prepare(self, wanted: Compiled) -> None:
+        """Before packets choose what is new: make it, and narrow what gets narrower. Raises HarnessError."""
+
+    def finish(self, wanted: Compiled) -> None:
+        """Once no packet chooses it any more: take away what is not wanted. Raises HarnessError."""
+
+    def agrees(self, wanted: Compiled) -> str:
+        """Why what is there, read back, is not what was asked; empty where it is. Never raises."""
+
+    def close(self) -> None:
+        """Take away what it made, and nothing else."""
 
 
 class Codec(Protocol):

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from statistics import median
 
-from harness.fault import CLEAR, Impairment, fold_two
+from harness.fault import CLEAR, Impairment, NetworkState, fold_two
 from harness.kernel.namespaces import open_socket
 from harness.network import Change, Network
 
@@ -36,6 +36,8 @@ DELAY_TOLERANCE_MS, DELAY_TOLERANCE = 5.0, 0.10
 QUEUE_MS = 120.0                    # a saturated rate adds its queue (50 ms at most, and one packet)
 SIGNIFICANCE = 1e-3                 # of a false alarm in a run, over all paths and looks together
 LOOKS_MAX = 10_000
+RATE_TOLERANCE = 0.05
+BURST_BYTES = 200_000               # at once, at a gigabit; nothing at the rates that people ask for
 PACKETS_LEAST = 30                  # expected losses below this show no amount
 
 
@@ -126,7 +128,7 @@ class Prover:
         self._random = random.Random(f"{seed}/proof")
         self._changes: list[Change] = []
         self._looked = False                              # whether there was anything to look at in this run
-        self._before: dict[str, int] = network.counters()
+        self._sent: tuple[int, dict[tuple[int, int], int]] = (time.monotonic_ns(), {})      # when rates were last looked at
         self._news, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._guarded, name="prover", daemon=True)
         self._thread.start()
@@ -172,8 +174,8 @@ class Prover:
     def _look_again(self) -> None:
         self._looked = True
         self._read_back("all")
-        for fault in list(self._network.faults.values()):
-            self._loss(fault.name)
+        self._losses()
+        self._rates()
         if self._idle():
             return
         standing = [(a.name, b.name) for a in self._network.nodes for b in self._network.nodes if a is not b and self._network.baseline_of((a.name, b.name)) != CLEAR] if self._network.baseline else []
@@ -190,7 +192,8 @@ class Prover:
     def _probe(self, fault: str, paths: list[tuple[str, str]], *, gone: bool) -> None:
         if not paths:
             return
-        asked = {path: self._asked(path) for path in paths}
+        state = self._network.state
+        asked = {path: self._asked(state, path) for path in paths}
         wait_s = SETTLE_S + max(what.delay_ms + what.jitter_ms for what in asked.values()) / 1e3
         state_then = self._network.compiled
         arrived = self._prober.probe(paths, PROBES, wait_s, self._stop)
@@ -199,8 +202,7 @@ class Prover:
         for path, delays in arrived.items():
             self._judge(fault, path, asked[path], delays, gone=gone)
 
-    def _asked(self, path: tuple[str, str]) -> Impairment:
-        state = self._network.state
+    def _asked(self, state: NetworkState, path: tuple[str, str]) -> Impairment:
         what = state.of(*path)
         return what if path in state.paths else fold_two(self._network.baseline_of(path), what)
 
@@ -226,20 +228,38 @@ class Prover:
             answer=yes if within else no, sentence="" if within else f"the median of {len(delays)} probes took {middle:.1f} ms, asked are {asked.delay_ms:g} ms",
         )
 
-    def _loss(self, fault: str) -> None:
-        """The classes' own counters over what passed since the last look."""
+    def _rates(self) -> None:
+        """No class may let more through than its rate; one that came near it shows the amount."""
+        (before_ns, before), sent = self._sent, self._network.sent_bytes()
+        now_ns = time.monotonic_ns()
+        self._sent = now_ns, sent
+        for (node, number), total in sent.items():
+            what = self._network.compiled.classes.get(number)
+            if (node, number) not in before or what is None or what.rate_bps is None or total < before[node, number]:
+                continue
+            seconds = (now_ns - before_ns) / 1e9
+            achieved = 8 * (total - before[node, number]) / seconds
+            tolerance = RATE_TOLERANCE * what.rate_bps + 8 * BURST_BYTES / seconds
+            answer = "not in force" if achieved > what.rate_bps + tolerance else "in force" if achieved > what.rate_bps / 2 else "amount not shown"
+            self._say(
+                f"rate into {self._network.nodes[node].name}", None, "rate", asked=float(what.rate_bps), achieved=achieved, n=total - before[node, number], tolerance=tolerance,
+                backend="qdisc", answer=answer, sentence=f"{achieved / 1e6:.3f} of {what.rate_bps / 1e6:g} Mbit/s passed",
+            )
+
+    def _losses(self) -> None:
+        """The classes' own counters over what passed since they were made."""
         counters = self._network.counters()
         for number, what in self._network.compiled.classes.items():
             if not what.loss:
                 continue
             seen, lost = (counters.get(f"{name}{number}", 0) for name in ("in", "lost"))
             if seen * min(what.loss, 1 - what.loss) < PACKETS_LEAST:
-                self._say(fault, None, "loss", asked=what.loss, n=seen, backend="nftables", answer="amount not shown", sentence=f"{seen} packets passed")
+                self._say(f"loss {what.loss:g}", None, "loss", asked=what.loss, n=seen, backend="nftables", answer="amount not shown", sentence=f"{seen} packets passed")
                 continue
             deviation = math.sqrt(what.loss * (1 - what.loss) / seen)
             tolerance = 6.0 * deviation                   # 2·10⁻⁹ two-sided: far below 10⁻³ over LOOKS_MAX looks
             within = abs(lost / seen - what.loss) <= tolerance
-            self._say(fault, None, "loss", asked=what.loss, achieved=lost / seen, n=seen, tolerance=tolerance, backend="nftables", answer="in force" if within else "not in force")
+            self._say(f"loss {what.loss:g}", None, "loss", asked=what.loss, achieved=lost / seen, n=seen, tolerance=tolerance, backend="nftables", answer="in force" if within else "not in force")
 
     def _say(
         self, fault: str, path: tuple[str, str] | None, what: str, *, asked: float | None = None, achieved: float | None = None, n: int = 0,

@@ -28,9 +28,7 @@ from harness.history import History, PhaseWindow
 from harness.operation import Operation
 
 VERSION = 1
-JOURNAL_HEADER_BYTES = 64
 LATE_NS = 250_000_000               # a player's own lateness, which is no property of the run
-_JOURNAL_MAGIC = b"MESHJRNL"
 
 
 def new_folder(root: Path, name: str, now: datetime | None = None) -> Path:
@@ -253,11 +251,11 @@ def _journal(path: Path, nodes: list[str]) -> history.Records:
             continue
         if not data:
             continue
-        if data[:8] != _JOURNAL_MAGIC:
-            raise BadFileError(f"{path / 'journal' / node}.bin: expected a journal that begins with {_JOURNAL_MAGIC!r}, found {data[:8]!r}")
-        count = (len(data) - JOURNAL_HEADER_BYTES) // width
+        if data[:8] != history.JOURNAL_MAGIC:
+            raise BadFileError(f"{path / 'journal' / node}.bin: expected a journal that begins with {history.JOURNAL_MAGIC!r}, found {data[:8]!r}")
+        count = (len(data) - history.JOURNAL_HEADER_BYTES) // width
         plain = np.dtype([(name, history.JOURNAL[name]) for name in history.JOURNAL.names[:-1]])  # type: ignore[index]
-        records = np.frombuffer(data, plain, count, JOURNAL_HEADER_BYTES)
+        records = np.frombuffer(data, plain, count, history.JOURNAL_HEADER_BYTES)
         part = np.empty(count, history.JOURNAL)
         for name in plain.names or ():
             part[name] = records[name]

@@ -183,7 +183,7 @@ def _http(table: Table, key: str, known: Collection[str]) -> HttpAsk:
     headers = inner.table("headers")
     made = HttpAsk(
         method=inner.take("method", str, "POST"), url=_url(inner.take("url", str), known, f"{inner.where}.url"),
-        body=fields(inner.take("body", str, " "), known, f"{inner.where}.body").strip(),
+        body=fields(inner.take("body", str, ""), known, f"{inner.where}.body"),
         headers={name: fields(str(value), known, headers.where) for name, value in headers.rest().items()},
     )
     inner.finish()

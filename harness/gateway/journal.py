@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import struct
 
-MAGIC = b"MESHJRNL"
-VERSION = 1
-HEADER_BYTES = 64
-RECORD = struct.Struct("<BBHI16sq8s")
+from harness.history import JOURNAL_HEADER_BYTES, JOURNAL_MAGIC, JOURNAL_VERSION
+
+RECORD = struct.Struct("<BBHI16sq8s")        # history.JOURNAL without the node
 
 
 class Journal:
@@ -23,7 +22,7 @@ class Journal:
         """Journal to `descriptor` from now on; it is this object's to close. Raises OSError."""
         self.end()
         if os.fstat(descriptor).st_size == 0:
-            os.write(descriptor, (MAGIC + struct.pack("<II", VERSION, RECORD.size) + self._wire_id).ljust(HEADER_BYTES, b"\0"))
+            os.write(descriptor, (JOURNAL_MAGIC + struct.pack("<II", JOURNAL_VERSION, RECORD.size) + self._wire_id).ljust(JOURNAL_HEADER_BYTES, b"\0"))
         self._descriptor = descriptor
 
     def add(self, kind: int, id_: bytes, at_ns: int, *, peer: bytes = b"") -> bool:

@@ -132,8 +132,8 @@ class Toxiproxy:
     def finish(self, wanted: Compiled) -> None:
         """Once no new flow is sent here: end the proxies that are not wanted, and the flows that they carry."""
         for stream in [stream for stream in self._slots if stream not in wanted.streams]:
-            virtual, slot = self._virtual(stream), self._slots.pop(stream)
-            del slot
+            virtual = self._virtual(stream)
+            del self._slots[stream]
             self._toxics.pop(stream, None)
             self._call("delete", f"/proxies/{_name(stream)}")
             self._nft.run("\n".join([

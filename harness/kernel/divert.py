@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -38,9 +39,9 @@ def remove(namespace: int, mark: int) -> None:
     _there(namespace, act)
 
 
-def _there(namespace: int, act: object) -> None:
+def _there(namespace: int, act: Callable[[], None]) -> None:
     with ThreadPoolExecutor(1, "divert", stay_in, (namespace,)) as worker:
         try:
-            worker.submit(act).result()                    # type: ignore[arg-type]
+            worker.submit(act).result()
         except NetlinkError as error:
             raise HarnessError(f"marked packets could not be sent another way: {os.strerror(error.code)}") from error
