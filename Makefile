@@ -33,7 +33,6 @@ demo: setup  ## Start 100 nodes, drive message + broadcast + DHT load for 60 s, 
 
 test: setup  ## Run all tests that this machine can run (HARNESS_REQUIRE_ALL=1: what is missing is an error)
 	@$(BIN)/python -m pytest tests --ignore tests/evidence --ignore tests/vm
-	$(MAKE) --no-print-directory test-vm
 
 test-unit: setup  ## Tests that need no root: seconds
 	@$(BIN)/python -m pytest tests/unit tests/test_architecture.py
@@ -45,7 +44,7 @@ test-docker: setup  ## Tests on a real engine
 	@$(BIN)/python -m pytest tests/docker
 
 test-vm: setup  ## Tests of netem in a machine of its own (QEMU, a stock kernel; about a minute)
-	@$(BIN)/python -m harness.machine $(CURDIR)/$(BIN)/python -m pytest tests/vm -p no:cacheprovider
+	@$(BIN)/harness machine -- $(CURDIR)/$(BIN)/python -m pytest tests/vm -p no:cacheprovider
 
 test-browser: setup  ## Tests in a real browser
 	@$(BIN)/python -m pytest tests/browser

@@ -12,7 +12,6 @@ import os
 import platform
 import re
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -38,37 +37,6 @@ DELAY_PACKETS = 1_000
 Line = dict[str, str | bool]
 
 
-def datagrams(it: Net, count: int, gap_s: float) -> np.ndarray:
-    """One-way delays in ms (kernel receive stamp − send) of datagrams n0 → n1, sender in this process, in order of arrival."""
-    there = open_socket(it.namespaces["n1"], socket.AF_INET, socket.SOCK_DGRAM)
-    here = open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_DGRAM)
-    found: list[float] = []
-    with there, here:
-        there.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
-        there.bind((it.addresses["n1"], 4000))
-        there.setsockopt(socket.SOL_SOCKET, 35, 1)
-        there.settimeout(1.0)
-
-        def receive() -> None:
-            while True:
-                try:
-                    data, ancillary, _, _ = there.recvmsg(64, 64)
-                except TimeoutError:
-                    return
-                seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
-                found.append((seconds * 10**9 + nanoseconds - struct.unpack("=Q", data)[0]) / 1e6)
-
-        thread = threading.Thread(target=receive)
-        thread.start()
-        due = time.monotonic()
-        for _ in range(count):
-            here.sendto(struct.pack("=Q", time.time_ns()), (it.addresses["n1"], 4000))
-            due += gap_s
-            time.sleep(max(0.0, due - time.monotonic()))
-        thread.join()
-    return np.array(found)
-
-
 def line(backend: str, what: str, asked_for: str, measured: str, wanted: str, kept: bool) -> Line:
     return {"backend": backend, "what": what, "asked": asked_for, "measured": measured, "wanted": wanted, "kept": bool(kept)}
 
@@ -77,7 +45,7 @@ def delays(it: Net) -> Iterator[Line]:
     for delay_ms in (1, 10, 50, 200):
         it.set(where="n0 -> n1", delay=f"{delay_ms}ms", name="f")
         backend = it.network.backends["delay"]
-        found = datagrams(it, DELAY_PACKETS, 0.002)
+        found = it.one_way(DELAY_PACKETS, 0.002)[:, 1]
         wanted = max(0.5, 0.02 * delay_ms)
         middle = float(np.median(found))
         yield line(backend, "delay", f"{delay_ms} ms", f"p50 {middle:.3f} ms, p99 {np.quantile(found, 0.99):.3f} ms (n={len(found)})", f"p50 ± {wanted:g} ms", abs(middle - delay_ms) <= wanted)
@@ -86,7 +54,7 @@ def delays(it: Net) -> Iterator[Line]:
     yield line(it.network.backends["delay"], "round trip by ping", "25 + 25 ms", f"mean {mean:.3f} ms, mdev {deviation:.3f} ms ({received} of 100)", "± 1 ms", abs(mean - 50) <= 1)
     for delay_ms, jitter_ms in ((50, 10), (100, 50)):
         it.set(where="n0 -> n1", delay=f"{delay_ms}ms", jitter=f"{jitter_ms}ms", name="f")
-        found = datagrams(it, 2 * DELAY_PACKETS, 0.002)
+        found = it.one_way(2 * DELAY_PACKETS, 0.002)[:, 1]
         ideal = jitter_ms / math.sqrt(3)
         yield line(
             it.network.backends["jitter"], "jitter", f"{delay_ms} ± {jitter_ms} ms", f"deviation {found.std():.2f} ms (uniform: {ideal:.2f})", "within 10 %", abs(found.std() - ideal) <= 0.1 * ideal,
@@ -98,7 +66,7 @@ def losses(it: Net) -> Iterator[Line]:
     for loss in ("0.1%", "1%", "5%", "25%"):
         it.set(where="n0 -> n1", loss=loss, name="f")
         share = float(loss.rstrip("%")) / 100
-        lost = LOSS_PACKETS - len(datagrams(it, LOSS_PACKETS, 0.0001))
+        lost = LOSS_PACKETS - len(it.one_way(LOSS_PACKETS, 0.0001))
         half = 2.576 * math.sqrt(share * (1 - share) / LOSS_PACKETS)
         yield line("nftables", "loss", loss, f"{lost / LOSS_PACKETS:.3%} of {LOSS_PACKETS:,}", f"99 % interval, ± {half:.3%}", abs(lost / LOSS_PACKETS - share) <= half)
     it.network.clear()

@@ -67,7 +67,18 @@ def _toxiproxy() -> str | None:
     return None
 
 
-NEEDS = {"toxiproxy": _toxiproxy, "vm": _netem, "root": _root, "systems": _systems, "docker": _docker, "browser": _browser, "registry": _registry}
+def _machine() -> str | None:
+    from harness.errors import HarnessError
+    from harness.machine import image
+
+    try:
+        image()
+    except HarnessError as error:
+        return str(error)
+    return None
+
+
+NEEDS = {"machine": _machine, "toxiproxy": _toxiproxy, "vm": _netem, "root": _root, "systems": _systems, "docker": _docker, "browser": _browser, "registry": _registry}
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import struct
+import threading
+import time
 from ipaddress import IPv4Network
+
+import numpy as np
 
 from harness import asked
 from harness.fabric import Fabric
-from harness.kernel.namespaces import spawn_in
+from harness.kernel.namespaces import open_socket, spawn_in
 from harness.network import Network
+from harness.proof import SO_TIMESTAMPNS
 from harness.topology import Node
 
 BLOCK = IPv4Network("198.18.0.0/16")
@@ -51,6 +58,37 @@ class Net:
         received = int(re.search(r"(\d+) received", said)[1])
         times = re.search(r"= [\d.]+/([\d.]+)/[\d.]+/([\d.]+)", said)
         return received, float(times[1]) if times else 0.0, float(times[2]) if times else 0.0
+
+    def one_way(self, count: int, gap_s: float = 0.005) -> np.ndarray:
+        """Numbered datagrams n0 → n1, sent on time: (number, delay in ms by kernel timestamps) of each that arrived, in order of arrival."""
+        there = open_socket(self.namespaces["n1"], socket.AF_INET, socket.SOCK_DGRAM)
+        here = open_socket(self.namespaces["n0"], socket.AF_INET, socket.SOCK_DGRAM)
+        found: list[tuple[int, float]] = []
+        with there, here:
+            there.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+            there.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            there.bind((self.addresses["n1"], 4000))
+            there.settimeout(1.0)
+
+            def receive() -> None:
+                while True:
+                    try:
+                        data, ancillary, _, _ = there.recvmsg(64, 64)
+                    except TimeoutError:
+                        return
+                    seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
+                    number, sent_ns = struct.unpack("=IQ", data)
+                    found.append((number, (seconds * 10**9 + nanoseconds - sent_ns) / 1e6))
+
+            thread = threading.Thread(target=receive)
+            thread.start()
+            due_s = time.monotonic()
+            for number in range(count):
+                here.sendto(struct.pack("=IQ", number, time.time_ns()), (self.addresses["n1"], 4000))
+                due_s += gap_s
+                time.sleep(max(0.0, due_s - time.monotonic()))
+            thread.join()
+        return np.array(found).reshape(-1, 2)
 
     def close(self) -> None:
         self.network.close()

@@ -197,6 +197,20 @@ def capabilities(*, as_json: bool) -> None:
     click.echo("faults here: " + ", ".join(f"{what} by {by}" if by != "none" else f"no {what}" for what, by in found.backends.items()))
 
 
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def machine(command: tuple[str, ...]) -> None:
+    """Run a command in a throw-away machine over this host's files: QEMU and a stock kernel, which has netem.
+
+    harness machine -- sh -c 'tc qdisc add dev lo root netem delay 10ms; ping -c 3 127.0.0.1'
+    """
+    from harness.machine import run as run_inside
+
+    code, output = run_inside(command, directory=Path.cwd(), progress=lambda what: click.echo(f"machine: {what}", err=True))
+    click.echo(output, nl=False)
+    sys.exit(code)
+
+
 @main.command()
 @json_option
 def doctor(*, as_json: bool) -> None:

@@ -6,9 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -19,35 +17,6 @@ from harness.proof import Prober
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 IN_MACHINE = os.environ.get("HARNESS_IN_MACHINE") == "1"
 EXACT_MS = 0.5 if IN_MACHINE else 5.0
-
-
-def one_way(it, count: int, gap_s: float = 0.005, source: str = "n0", target: str = "n1") -> tuple[np.ndarray, int]:
-    """Delays in ms of numbered datagrams by kernel timestamps, in the order of arrival, and how many were sent."""
-    there = open_socket(it.namespaces[target], socket.AF_INET, socket.SOCK_DGRAM)
-    here = open_socket(it.namespaces[source], socket.AF_INET, socket.SOCK_DGRAM)
-    delays: list[tuple[int, float]] = []
-    with there, here:
-        there.bind((it.addresses[target], 4000))
-        there.setsockopt(socket.SOL_SOCKET, 35, 1)                    # SO_TIMESTAMPNS
-        there.settimeout(1.0)
-
-        def receive() -> None:
-            while True:
-                try:
-                    data, ancillary, _, _ = there.recvmsg(64, 64)
-                except TimeoutError:
-                    return
-                seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
-                number, sent_ns = struct.unpack("=IQ", data)
-                delays.append((number, (seconds * 10**9 + nanoseconds - sent_ns) / 1e6))
-
-        thread = threading.Thread(target=receive)
-        thread.start()
-        for number in range(count):
-            here.sendto(struct.pack("=IQ", number, time.time_ns()), (it.addresses[target], 4000))
-            time.sleep(gap_s)
-        thread.join()
-    return np.array(delays), count
 
 
 def test_it_is_netem_that_serves_here(net):
@@ -62,7 +31,7 @@ def test_it_is_netem_that_serves_here(net):
 def test_delays(net, delay_ms):
     it = net()
     it.set(where="n0 -> n1", delay=f"{delay_ms}ms")
-    found, _ = one_way(it, 200)
+    found = it.one_way(200)
     assert abs(np.median(found[:, 1]) - delay_ms) <= max(EXACT_MS, 0.02 * delay_ms)
     assert it.ping("n2", "n3")[1] < delay_ms + EXACT_MS
 
@@ -70,7 +39,8 @@ def test_delays(net, delay_ms):
 def test_jitter_spreads_and_reorders(net):
     it = net()
     it.set(where="n0 -> n1", delay="50ms", jitter="10ms")
-    found, count = one_way(it, 1500, 0.002)
+    count = 1500
+    found = it.one_way(count, 0.002)
     assert len(found) == count
     assert abs(found[:, 1].std() - 10 / np.sqrt(3)) < 0.1 * 10 / np.sqrt(3)
     assert (np.diff(found[:, 0]) < 0).sum() > 100
@@ -79,22 +49,26 @@ def test_jitter_spreads_and_reorders(net):
 def test_loss_duplicates_and_corruption_are_what_was_asked(net):
     it = net()
     it.set(where="n0 -> n1", loss="10%", name="a")
-    found, count = one_way(it, 4000, 0.0005)
+    count = 4000
+    found = it.one_way(count, 0.0005)
     assert abs((count - len(found)) / count - 0.1) < 5 * np.sqrt(0.09 / count)
     it.network.clear()
     it.set(where="n0 -> n1", duplicate="10%")
-    found, count = one_way(it, 4000, 0.0005)
+    count = 4000
+    found = it.one_way(count, 0.0005)
     assert abs((len(found) - count) / count - 0.1) < 5 * np.sqrt(0.09 / count)
     it.network.clear()
     it.set(where="n0 -> n1", corrupt="10%")                           # a flipped bit is a wrong checksum: UDP drops it
-    found, count = one_way(it, 4000, 0.0005)
+    count = 4000
+    found = it.one_way(count, 0.0005)
     assert 0.05 < (count - len(found)) / count < 0.12
 
 
 def test_reordering(net):
     it = net()
     it.set(where="n0 -> n1", delay="20ms", reorder="25%")
-    found, count = one_way(it, 1500, 0.002)
+    count = 1500
+    found = it.one_way(count, 0.002)
     early = (found[:, 1] < 10).mean()
     assert abs(early - 0.25) < 5 * np.sqrt(0.25 * 0.75 / count)
 
@@ -113,7 +87,8 @@ def test_changes_keep_what_is_queued_and_what_is_not_asked_any_more_goes(net):
         assert sum(there.recv(16) == b"queued" for _ in range(20)) == 20
     it.network.clear("other")
     it.set(where="n0 -> n1", delay="10ms", name="f")
-    found, count = one_way(it, 200)
+    count = 200
+    found = it.one_way(count)
     assert len(found) == count                                         # no duplicate survived the change
     assert abs(np.median(found[:, 1]) - 10) <= EXACT_MS
 
@@ -124,11 +99,12 @@ def test_three_at_once_and_a_cut_on_top(net):
     it.set(where="n0 -> n1", delay="50ms", name="d")
     it.set(where="n0 -> n1", loss="1%", name="l")
     it.set(where="n0 -> n1", rate="10mbit", name="r")
-    found, count = one_way(it, 1000, 0.002)
+    count = 1000
+    found = it.one_way(count, 0.002)
     assert abs(np.median(found[:, 1]) - 50) <= max(1.0, EXACT_MS)
     assert 0 < count - len(found) < 40
     it.set(cut="isolate", of=["n1"], name="c")
-    assert len(one_way(it, 50)[0]) == 0
+    assert len(it.one_way(50)) == 0
     it.network.clear()
     assert it.kernel() == before
 
