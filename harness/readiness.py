@@ -65,7 +65,8 @@ class Readiness:
             said = dict(line.split("=", 1) for line in datagram.decode("utf-8", "replace").splitlines() if "=" in line)
             node = said.get("NODE", "")
             with self._changed:
-                self._last_news_s = time.monotonic()
+                if said.get("READY") == "1" or said.get("STATUS", "") not in ("", self.statuses.get(node)):
+                    self._last_news_s = time.monotonic()          # the same words again are no news
                 if "STATUS" in said:
                     self.statuses[node] = said["STATUS"]
                 if said.get("READY") == "1":

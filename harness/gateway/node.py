@@ -74,9 +74,11 @@ class GatewayNode:
             why = str(error) or type(error).__name__
         else:
             why = "its reports ended"
-        if self._driver is not None:
-            self._driver, at_ns = None, time.monotonic_ns()
-            await asyncio.sleep(BREAK_S)                 # a node that died is said to be gone by then, which ends this task
+        stood, self._driver, at_ns = self._driver is not None, None, time.monotonic_ns()
+        if not stood:
+            self._tell(f"STATUS=what it receives cannot be followed: {why}")
+        await asyncio.sleep(BREAK_S)                     # a node that died is said to be gone by then, which ends this task
+        if stood:
             self._breaks.append(f"what {self.endpoint.node} saw is not known from {at_ns} ns on, for at least {BREAK_S:.0f} s: {why}")
 
     async def _until_ready(self, driver: Driver) -> None:

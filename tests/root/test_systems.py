@@ -200,6 +200,14 @@ def test_a_node_that_never_gets_ready_is_named_with_what_it_waits_for(desk):
     assert "last status: not yet: 404 no such path" in done.stderr
 
 
+def test_reports_that_cannot_be_followed_are_named(desk):
+    shutil.copy(TINY / "tinynode.py", desk.folder)
+    desk.write("tiny.toml", (TINY / "tinynode.toml").read_text().replace("/events", "/nothing").replace('budget = "tinynode-budget.toml"', ""))
+    done = desk.harness("up", "eight.toml", "--system", "tiny.toml")
+    assert done.returncode == 69
+    assert "what it receives cannot be followed: http://127.0.0.1:7000/nothing answered 404: no such path" in done.stderr
+
+
 def test_a_gateway_that_is_killed_ends_the_run_and_says_so(desk):
     desk.ok("up", "eight.toml", "--system", "opendht")
     scenario = desk.write("scenario.toml", LOAD.format(system="opendht", seconds=30) + STREAM.format(operation="dht_put"))
