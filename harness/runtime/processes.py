@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -85,7 +86,7 @@ class Resident:
     changing: threading.Lock = field(default_factory=threading.Lock)
 
 
-class HostProcesses:
+class HostProcesses(ABC):
     """What both runtimes share: the table of nodes, their conditions, and commands in their networks.
 
     Descriptors of a Running stay open until `close`, also those of processes that ended: whoever polls them is not surprised.
@@ -132,9 +133,9 @@ class HostProcesses:
             for copy in copies:
                 os.close(copy)
 
+    @abstractmethod
     def _spawn(self, place: Place, process: Process) -> Running:
         """Start one process in its place; the runtime's own part."""
-        raise NotImplementedError
 
     def _move_in(self, resident: Resident) -> Running:
         return self._lives(resident.place, resident.process, self._spawn(resident.place, resident.process))
