@@ -86,6 +86,11 @@ class Impairment:
         """Whether nothing is wrong."""
         return self == CLEAR
 
+    @property
+    def is_held(self) -> bool:
+        """Whether packets are held or altered on their way, which takes netem or the delay engine; loss and rates need neither."""
+        return bool(self.delay_ms or self.duplicate or self.corrupt)
+
     def words(self) -> str:
         """As a person says it: ``delay 50 ms, loss 1 %``."""
         said = [f"{name} {value}" for name, value in (

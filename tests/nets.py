@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import socket
 import struct
@@ -12,8 +13,9 @@ from ipaddress import IPv4Network
 
 import numpy as np
 
-from harness import asked
+from harness import asked, cuts
 from harness.fabric import Fabric
+from harness.fault import Fault, Impairment
 from harness.kernel.namespaces import open_socket, spawn_in
 from harness.network import Network
 from harness.proof import SO_TIMESTAMPNS
@@ -37,6 +39,18 @@ class Net:
     def set(self, **words) -> None:
         self.network.set(asked.asked(words, self.nodes, 1))
         assert not any(self.network.agrees().values())
+
+    def walk(self, states: int) -> None:
+        """Random faults come and go, and at last all go; after each step the kernel has what was asked."""
+        chance = random.Random(11)
+        for number in range(states):
+            names = list(self.network.faults)
+            if names and chance.random() < 0.4:
+                self.network.clear(chance.choice(names))
+            else:
+                self.network.set(_random_fault(chance, self.nodes, number))
+            assert not any(self.network.agrees().values()), (number, self.network.agrees(), self.network.rows())
+        self.network.clear()
 
     def run(self, node: str | None, *argv: str) -> str:
         """A program in a node's namespace (None: the hub's); its output."""
@@ -93,3 +107,17 @@ class Net:
     def close(self) -> None:
         self.network.close()
         self.fabric.close()
+
+
+def _random_fault(chance: random.Random, nodes: list[Node], number: int) -> Fault:
+    if chance.random() < 0.3:
+        pattern = chance.choice([name for name in cuts.PATTERNS if name not in ("isolate", "k-way", "by-region")])
+        return Fault(name=f"f{number % 7}", far=cuts.cut(pattern, [], nodes, number))
+    some = frozenset((a.name, b.name) for a in chance.sample(nodes, 3) for b in chance.sample(nodes, 3) if a != b)
+    delay = chance.choice([0, 10, 50, 200])
+    what = Impairment(
+        delay_ms=delay, jitter_ms=chance.choice([0, delay / 5]), loss=chance.choice([0, 0.001, 0.05]), rate_bps=chance.choice([None, 10**6, 10**9]),
+        half_open=chance.random() < 0.1,
+    )
+    rates = {chance.choice(nodes).name: chance.choice([10**6, 10**8])}
+    return Fault(name=f"f{number % 7}", paths=some, impairment=what, up=rates if chance.random() < 0.3 else {}, down=rates if chance.random() < 0.3 else {})

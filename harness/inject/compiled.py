@@ -89,13 +89,16 @@ class Compiler:
         return self._regions[path[0]], self._regions[path[1]]
 
     def _number(self, users: Mapping[Impairment, frozenset[tuple[str, str]]]) -> dict[Impairment, int]:
-        """A number for each: its own of before, else that of the same paths' class of before, which is changed in place, else a new one."""
+        """A number for each: its own of before, else that of the same paths' class of before, which is changed in place, else a new one.
+
+        A class that held packets and is to hold none is not changed: its discipline is of another kind, and what it holds would be lost.
+        """
         kept = {what: number for what, number in self._numbers.items() if what in users}
-        free = {self._users[number]: number for what, number in self._numbers.items() if what not in users}
+        free = {(self._users[number], what.is_held): number for what, number in self._numbers.items() if what not in users}
         taken = set(self._numbers.values())
         for what in sorted(users.keys() - kept.keys(), key=repr):
-            if users[what] in free:
-                kept[what] = free.pop(users[what])
+            if (users[what], what.is_held) in free:
+                kept[what] = free.pop((users[what], what.is_held))
                 continue
             for _ in range(CLASS_MAX):
                 self._last = CLASS_FIRST if self._last >= CLASS_MAX else self._last + 1

@@ -59,14 +59,16 @@ class Qdisc:
         for key in [key for key in self._leaves if key not in leaves]:
             held = self._leaves.pop(key).netem or Netem()
             self._retired[key] = now_s + (held.delay_ms + held.jitter_ms) / 1e3 + (EMPTY_S if held.delay_ms else 0.0)
-        for node, number in [key for key, empty_s in self._retired.items() if empty_s <= now_s or key in leaves]:
-            del self._retired[node, number]
-            if node in trees and (node, number) not in leaves:
-                self._qdiscs.remove_leaf(self._ifindex(node), number)
+        empty = [key for key, empty_s in self._retired.items() if empty_s <= now_s or key in leaves]
+        for key in empty:
+            del self._retired[key]
         busy = {node for node, _ in self._retired}
         for node in [node for node in self._trees if node not in trees and node not in busy]:
             del self._trees[node]
             self._qdiscs.remove_tree(self._ifindex(node))
+        for node, number in empty:
+            if node in self._trees and (node, number) not in leaves:
+                self._qdiscs.remove_leaf(self._ifindex(node), number)
         for node in [node for node in self._ups if node not in wanted.up]:
             del self._ups[node]
             self._qdiscs.remove_ifb(IFB_FIRST + node, self._ifindex(node))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import signal
 import socket
@@ -17,12 +16,11 @@ import pytest
 from cluster_helpers import Desk, wait_for
 from nets import Net
 
-from harness import asked, cuts
+from harness import asked
 from harness.errors import UnavailableError, UsageError
 from harness.fault import Fault, Impairment
 from harness.kernel.namespaces import open_socket
 from harness.proof import Prober
-from harness.topology import Node
 
 pytestmark = pytest.mark.root
 
@@ -237,31 +235,9 @@ def test_a_stream_fault_of_a_system_that_speaks_no_tcp_is_refused(net):
 @pytest.mark.parametrize("states", [int(os.environ.get("HARNESS_STATES", "60"))])
 def test_random_states_are_read_back_as_asked_and_the_last_clear_leaves_the_kernel_as_it_was(net, states):
     it = net(20)
-    chance = random.Random(11)
-    for number in range(states):
-        names = list(it.network.faults)
-        if names and chance.random() < 0.4:
-            it.network.clear(chance.choice(names))
-        else:
-            it.network.set(random_fault(chance, it.nodes, number))
-        assert not any(it.network.agrees().values()), (number, it.network.agrees(), it.network.rows())
-    it.network.clear()
+    it.walk(states)
     assert it.network.agrees() == {"kernel": ""}
     assert it.kernel() == it.before
-
-
-def random_fault(chance: random.Random, nodes: list[Node], number: int) -> Fault:
-    if chance.random() < 0.3:
-        pattern = chance.choice([name for name in cuts.PATTERNS if name not in ("isolate", "k-way", "by-region")])
-        return Fault(name=f"f{number % 7}", far=cuts.cut(pattern, [], nodes, number))
-    some = frozenset((a.name, b.name) for a in chance.sample(nodes, 3) for b in chance.sample(nodes, 3) if a != b)
-    delay = chance.choice([0, 10, 50, 200])
-    what = Impairment(
-        delay_ms=delay, jitter_ms=chance.choice([0, delay / 5]), loss=chance.choice([0, 0.001, 0.05]), rate_bps=chance.choice([None, 10**6, 10**9]),
-        half_open=chance.random() < 0.1,
-    )
-    rates = {chance.choice(nodes).name: chance.choice([10**6, 10**8])}
-    return Fault(name=f"f{number % 7}", paths=some, impairment=what, up=rates if chance.random() < 0.3 else {}, down=rates if chance.random() < 0.3 else {})
 
 
 def test_probes_measure_one_way(net):
@@ -326,8 +302,10 @@ def hub_of(supervisor: int) -> str:
 
 
 def engine_of(supervisor: int) -> int:
-    [pid] = [int(line.split()[0]) for line in subprocess.run(["ps", "--ppid", str(supervisor), "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout.splitlines() if "delay_engine" in line]
-    return pid
+    told = subprocess.run(["ps", "--ppid", str(supervisor), "-o", "pid=,args="], capture_output=True, text=True, check=False).stdout
+    pids = [int(line.split()[0]) for line in told.splitlines() if "delay_engine" in line]
+    assert len(pids) == 1, told
+    return pids[0]
 
 
 @pytest.fixture(scope="module")
@@ -348,6 +326,7 @@ def faults_finding(desk: Desk, fault: str, act: str | None) -> dict:
         wait_for(lambda: json.loads(desk.ok("fault", "list", "--json"))["faults"])
         time.sleep(2)
         supervisor = desk.supervisor()
+        print(time.monotonic(), desk.processes(), desk.ok("fault", "list", "--json"), desk.ok("status", "--json"))
         if act.endswith("engine"):
             os.kill(engine_of(supervisor), signal.SIGKILL if act.startswith("kill") else signal.SIGSTOP)
         else:

@@ -212,6 +212,8 @@ def test_the_same_paths_keep_their_class_when_what_is_wrong_with_them_changes():
     assert [what.delay_ms for what in second.classes.values()] == [90]
     third = made.compile(NetworkState(paths={("a", "b"): Impairment(delay_ms=10)}), {})
     assert set(third.classes).isdisjoint(second.classes)               # other paths: a class of their own
+    fourth = made.compile(NetworkState(paths={("a", "b"): Impairment(rate_bps=10**6)}), {})
+    assert set(fourth.classes).isdisjoint(third.classes)               # it held packets and is to hold none: what it holds would be lost
 
 
 def test_regions_are_prefixes_and_cuts_and_toxics_make_no_class():

@@ -109,6 +109,12 @@ def test_three_at_once_and_a_cut_on_top(net):
     assert it.kernel() == before
 
 
+def test_random_states_are_read_back_as_asked_and_the_last_clear_leaves_the_kernel_as_it_was(net):
+    it = net(6)
+    it.walk(60)
+    assert it.kernel() == it.before
+
+
 def test_a_proof_by_probes_agrees(net):
     it = net()
     it.set(where="n0 -> n1", delay="80ms", jitter="5ms")
