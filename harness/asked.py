@@ -11,7 +11,7 @@ from typing import Any
 
 from harness import cuts, fault, where
 from harness.errors import BadFileError
-from harness.fault import Fault, Impairment, Toxic
+from harness.fault import HALF_OPEN, Fault, Impairment, Toxic
 from harness.topology import Node
 
 
@@ -46,6 +46,10 @@ def asked(values: Mapping[str, Any], nodes: Sequence[Node], seed: int) -> Fault:
     if values.get("toxic") is not None:
         said = values["toxic"]
         impairments["toxics"] = tuple(sorted(map(toxic, [said] if isinstance(said, str) else said)))
+    if values.get("half_open") is not None:
+        if values["half_open"] not in HALF_OPEN:
+            raise BadFileError(f"half_open: expected one of {', '.join(HALF_OPEN)}; found {values['half_open']!r}")
+        impairments[HALF_OPEN[values["half_open"]]] = True
     words = _words(values)
     name = str(values.get("name") or words)
     if values.get("cut") is not None:
@@ -62,22 +66,20 @@ def _cut(values: Mapping[str, Any], nodes: Sequence[Node], seed: int, name: str,
     far = cuts.cut(pattern, [one for word in of for one in (where.nodes_of(word, nodes) if pattern == "isolate" else [word])], nodes, seed)
     if values.get("one_way"):
         far = cuts.one_way(far, [node.name for node in nodes])
-    half_open = bool(values.get("half_open"))
-    if not impairments and not half_open and values.get("part") is None:
+    if not impairments and values.get("part") is None:
         return Fault(name=name, far=far, words=words)
     paths = cuts.pairs(far)
     if values.get("part") is not None:
         paths = cuts.gray(paths, fault.share(str(values["part"])), seed)
     # With impairments the pattern only says where: "loss 30 % between the halves" is a gray failure, no cut.
-    what = Impairment(**impairments, half_open=half_open) if impairments or half_open else Impairment(blocked=True)
+    what = Impairment(**impairments) if impairments else Impairment(blocked=True)
     return Fault(name=name, paths=paths, impairment=what, words=words)
 
 
 def _impaired(values: Mapping[str, Any], nodes: Sequence[Node], seed: int, name: str, words: str, impairments: dict[str, Any]) -> Fault:
     at = str(values["where"])
     ups = {key: _read("rate", values[key]) for key in ("up", "down") if values.get(key) is not None}
-    half_open = bool(values.get("half_open"))
-    if not impairments and not ups and not half_open:
+    if not impairments and not ups:
         raise BadFileError(f"fault at {at!r}: expected at least one of {', '.join(WORDS)}, toxic, up, down, half_open; found none")
     rates: dict[str, dict[str, int]] = {"up": {}, "down": {}}
     if where.is_node(at):
@@ -89,7 +91,7 @@ def _impaired(values: Mapping[str, Any], nodes: Sequence[Node], seed: int, name:
                 rates[direction] = dict.fromkeys(whom, int(rate))
     elif ups:
         raise BadFileError(f"fault at {at!r}: up and down are of nodes; of a path, say rate")
-    what = Impairment(**impairments, half_open=half_open)
+    what = Impairment(**impairments)
     paths = where.paths_of(at, nodes) if not what.is_clear else frozenset()
     if values.get("part") is not None and paths:
         paths = cuts.gray(paths, fault.share(str(values["part"])), seed)
@@ -141,5 +143,6 @@ def _words(values: Mapping[str, Any]) -> str:
     said += [f"{key} {values[key]}" for key in (*WORDS, "up", "down", "part") if values.get(key) is not None]
     toxics = values.get("toxic") or ()
     said += [f"toxic {words}" for words in ([toxics] if isinstance(toxics, str) else toxics)]
-    said += [key.replace("_", "-") for key in ("one_way", "half_open") if values.get(key)]
+    said += ["one-way"] if values.get("one_way") else []
+    said += [f"half-open {values['half_open']}"] if values.get("half_open") else []
     return " ".join(str(each) for each in said)

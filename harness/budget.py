@@ -29,6 +29,7 @@ class Conditions:
     node: str | None = None                   # judged on this one node; None: on the worst of all
     received_per_s: float | None = None       # messages a second that `node` itself had received, at least (−1 %)
     scenario: str | None = None               # which scenario measures it; a run of another leaves the row out
+    under: str | None = None                  # the name of a fault whose amount must have been shown in the phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ class Cluster:
         ]
         self.places = {place.node.name: place for place in places}
         self.network = Network(
-            self.fabric, self.topology.nodes, {wire.node: wire.address for wire in wires}, self.topology.addresses, seed=self.topology.seed,
+            self.fabric, self.topology.nodes, self.topology.addresses, seed=self.topology.seed,
             baseline=self.topology.baseline, ports=self.adapter.ports, folder=self._state,
         )
         launches = self.adapter.prepare(self.topology, places, self._state)

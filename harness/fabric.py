@@ -169,6 +169,11 @@ class Fabric:
             with contextlib.closing(Netlink(wire.namespace)) as node:
                 node.do([*up, netlink.address(_NODE_IFINDEX, wire.address), *joined], where=f"the namespace of {wire.node}")
 
+    @property
+    def wires(self) -> Sequence[Wire]:
+        """Every node's place, in the topology's order."""
+        return self._wires
+
     def attach(self, link: str, address: str, namespace: int) -> int:
         """Join one more namespace to the hub, which is no node's: for proxies. Returns the index of its link there; `detach` undoes it."""
         if self._netlink is None:

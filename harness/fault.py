@@ -64,7 +64,8 @@ class Impairment:
     corrupt: float = 0.0
     rate_bps: int | None = None
     blocked: bool = False
-    half_open: bool = False           # what exists goes on, nothing new is made
+    refuses_new: bool = False         # half-open: connections that exist go on, nothing new is made; datagrams are dropped
+    drops_established: bool = False   # half-open the other way: connections that existed when it came are cut, new ones pass
     toxics: tuple[Toxic, ...] = ()
 
     def __post_init__(self) -> None:
@@ -98,13 +99,15 @@ class Impairment:
             *((name, f"{getattr(self, name) * 100:g} %" if getattr(self, name) else "") for name in ("loss", "duplicate", "reorder", "corrupt")),
             ("rate", f"{self.rate_bps / 1e6:g} Mbit/s" if self.rate_bps else ""),
         ) if value]
-        said += [word for word, holds in (("cut", self.blocked), ("half-open", self.half_open)) if holds]
+        said += [word for word, holds in (("cut", self.blocked), ("half-open new", self.refuses_new), ("half-open established", self.drops_established)) if holds]
         said += [f"toxic {toxic.kind}" for toxic in self.toxics]
         return ", ".join(said) or "clear"
 
 
 CLEAR = Impairment()
 Path = tuple[str, str]                # source, target: one direction
+Flow = tuple[str, int, str, int]      # source and its port, target and its port: one direction of a connection
+HALF_OPEN = {"new": "refuses_new", "established": "drops_established"}
 Far = Mapping[str, frozenset[str]]    # of a cut: source → whom it cannot reach. Sets are shared: a thousand nodes in halves are two
 
 
@@ -113,6 +116,7 @@ class NetworkState:
     """All that is wrong at one moment. What is not named is clear. `up` and `down`: bits a second of a node's own link."""
 
     paths: Mapping[Path, Impairment] = field(default_factory=dict)
+    flows: frozenset[Flow] = frozenset()              # of established connections that are cut
     far: Far = field(default_factory=dict)
     up: Mapping[str, int] = field(default_factory=dict)
     down: Mapping[str, int] = field(default_factory=dict)
@@ -131,6 +135,7 @@ class Fault:
     paths: frozenset[Path] = frozenset()
     impairment: Impairment = CLEAR
     far: Far = field(default_factory=dict)            # a cut: the paths on which nothing passes
+    flows: frozenset[Flow] = frozenset()              # what `drops_established` found when it came
     up: Mapping[str, int] = field(default_factory=dict)
     down: Mapping[str, int] = field(default_factory=dict)
     words: str = ""                   # as it was asked
@@ -166,7 +171,7 @@ def fold_two(a: Impairment, b: Impairment) -> Impairment:
         delay_ms=delay_ms, jitter_ms=min(math.hypot(a.jitter_ms, b.jitter_ms), delay_ms),
         loss=_either(a.loss, b.loss), duplicate=_either(a.duplicate, b.duplicate), reorder=_either(a.reorder, b.reorder) if delay_ms else 0.0,
         corrupt=_either(a.corrupt, b.corrupt), rate_bps=min(rates) if rates else None, blocked=a.blocked or b.blocked,
-        half_open=a.half_open or b.half_open, toxics=tuple(sorted({*a.toxics, *b.toxics})),
+        refuses_new=a.refuses_new or b.refuses_new, drops_established=a.drops_established or b.drops_established, toxics=tuple(sorted({*a.toxics, *b.toxics})),
     )
 
 
@@ -176,7 +181,9 @@ def fold(faults: Iterable[Fault]) -> NetworkState:
     far: dict[str, frozenset[str]] = {}
     up: dict[str, int] = {}
     down: dict[str, int] = {}
+    flows: set[Flow] = set()
     for fault in faults:
+        flows |= fault.flows
         for source, targets in fault.far.items():
             far[source] = far[source] | targets if source in far else targets
         for path in fault.paths:
@@ -185,7 +192,7 @@ def fold(faults: Iterable[Fault]) -> NetworkState:
         for rates, more in ((up, fault.up), (down, fault.down)):
             for node, rate_bps in more.items():
                 rates[node] = min(rates.get(node, rate_bps), rate_bps)
-    return NetworkState(paths={path: what for path, what in paths.items() if not what.is_clear}, far=far, up=up, down=down)
+    return NetworkState(paths={path: what for path, what in paths.items() if not what.is_clear}, far=far, flows=frozenset(flows), up=up, down=down)
 
 
 def time_ms(text: str) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
@@ -19,7 +19,7 @@ from typing import Any
 
 from harness.errors import HarnessError, UnavailableError, UsageError
 from harness.fabric import HUB_IFINDEX_FIRST, Fabric, plan_addresses
-from harness.fault import CLEAR, Fault, Impairment, NetworkState, fold, fold_two
+from harness.fault import CLEAR, Fault, Flow, Impairment, NetworkState, fold, fold_two
 from harness.inject import toxiproxy
 from harness.inject.compiled import Compiled, Compiler
 from harness.inject.nfqueue import Nfqueue
@@ -27,9 +27,11 @@ from harness.inject.nftables import TABLE, Nftables
 from harness.inject.qdisc import Qdisc
 from harness.inject.toxiproxy import Toxiproxy
 from harness.kernel import scratch
+from harness.kernel.flows import established
 from harness.kernel.nft import Nft
 from harness.kernel.qdisc import Qdiscs
 from harness.ports import Injector
+from harness.probe.streams import PORT as STREAM_PORT
 from harness.topology import Node
 
 DELAYS_BY = "HARNESS_DELAYS_BY"       # "nfqueue" leaves netem alone where the kernel has it
@@ -53,7 +55,7 @@ class Network:
     """One owner of all faults of a cluster. Methods may be called from any thread; `changed` is told of every change, in order."""
 
     def __init__(
-        self, fabric: Fabric, nodes: Sequence[Node], addresses: Mapping[str, str], block: IPv4Network, *, seed: int,
+        self, fabric: Fabric, nodes: Sequence[Node], block: IPv4Network, *, seed: int,
         baseline: Mapping[tuple[str, str], Impairment], ports: Sequence[int] = (), folder: Path | None = None, changed: Callable[[Change], None] = lambda _: None,
     ) -> None:
         self.nodes, self.seed, self.baseline = nodes, seed, dict(baseline)
@@ -62,7 +64,8 @@ class Network:
         self._fabric = fabric
         self._regions = {node.name: node.region for node in nodes}
         prefixes = {region: str(prefix) for region, prefix in plan_addresses(nodes, block).regions.items()}
-        self._compiler = Compiler(addresses, prefixes, self._regions, ports)
+        self.wires = {wire.node: wire for wire in fabric.wires}
+        self._compiler = Compiler({name: wire.address for name, wire in self.wires.items()}, prefixes, self._regions, (*ports, STREAM_PORT) if ports else ())
         self._ports, self._folder = ports, folder
         self._lock = threading.RLock()
         self._netem: bool | None = None
@@ -79,6 +82,12 @@ class Network:
         if not self.baseline:
             return folded
         return replace(folded, paths={path: fold_two(self.baseline_of(path), what) for path, what in folded.paths.items()})
+
+    @property
+    def now(self) -> tuple[NetworkState, Compiled]:
+        """What is asked for and what is in force, of one moment: a change that is under way is waited for."""
+        with self._lock:
+            return self.state, self.compiled
 
     def baseline_of(self, path: tuple[str, str]) -> Impairment:
         """What is always there between two nodes, by their regions."""
@@ -112,6 +121,8 @@ class Network:
                 if not self._ports:
                     raise UnavailableError("toxics: this system's nodes are not dialled over TCP, or its adapter does not say at which ports: a proxy would see no stream")
                 toxiproxy.server()                        # raises where there is none and none can be built
+            if fault.impairment.drops_established:
+                fault = replace(fault, flows=self._established(fault.paths))
             return self._change("set", fault, {**self.faults, fault.name: fault})
 
     def clear(self, name: str | None = None) -> list[Change]:
@@ -145,11 +156,24 @@ class Network:
                 for number, traffic in trees.traffic(node).items() if number in rated
             }
 
+    def _established(self, paths: Collection[tuple[str, str]]) -> frozenset[Flow]:
+        """The connections that exist now on these paths, as either end lists them: a proxy between them makes two of one."""
+        names = {wire.address: name for name, wire in self.wires.items()}
+        found: set[Flow] = set()
+        for name in {end for path in paths for end in path}:
+            for _, port, peer, peer_port in established(self.wires[name].namespace):
+                if peer in names:
+                    here, there = (name, port), (names[peer], peer_port)
+                    found |= {(*a, *b) for a, b in ((here, there), (there, here)) if (a[0], b[0]) in paths}
+        return frozenset(found)
+
     def rows(self) -> list[dict[str, Any]]:
         """The faults in force as `harness fault list` shows them."""
+        with self._lock:                                  # not while one is half set
+            faults = list(self.faults.values())
         return [
             {"name": fault.name, "words": fault.words, "paths": fault.count, "does": fault.does, "up": dict(fault.up), "down": dict(fault.down)}
-            for fault in self.faults.values()
+            for fault in faults
         ]
 
     def close(self) -> None:

@@ -1,35 +1,29 @@
 """Whether faults are what they are said to be: read back from the kernel, probed from inside the nodes, counted over the run's traffic.
 
-Believes no injector. Probes are UDP datagrams between sockets that stand in the nodes' own namespaces, both ends in this process
-and on one clock, so delay and loss are one-way and the system under test never sees them. Loss is shown by the rule's
-own counters over whatever passed; where too little passed, that is said and nothing is claimed.
+Believes no injector. Probes (harness/probe) are datagrams and streams between sockets that stand in the nodes' own namespaces.
+Loss and rates are shown by the rule's own counters over whatever passed; where too little passed, that is said and nothing is claimed.
 """
 
 from __future__ import annotations
 
 import math
 import random
-import select
-import socket
-import struct
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from statistics import median
 
-from harness.fault import CLEAR, Impairment, NetworkState, fold_two
-from harness.kernel.namespaces import open_socket
+from harness.fault import CLEAR, Fault, Impairment, NetworkState, fold_two
+from harness.inject.compiled import in_class
 from harness.network import Change, Network
+from harness.probe import Prober, stream
 
-PORT = 61_000                       # outside the ephemeral ports
-SO_TIMESTAMPNS = 35
-PROBE = struct.Struct("=IIIQ")      # sequence, source, target, sent (CLOCK_REALTIME ns, as the kernel stamps)
 BASELINE_PATHS = 4                  # of what is always there, at each look
 PATHS_MAX = 24                      # of a big fault, a seeded sample
+STREAMS_MAX = 3                     # of them, paths with a stream fault, at each look
 PROBES = 10                         # to each path after a change
-PROBE_GAP_S = 0.05                  # 20 a second
 SETTLE_S = 0.25                     # for the last probe to arrive, beside the delay itself
 LOOK_EVERY_S = 2.0                  # what stands is read back and probed again this often
 DELAY_TOLERANCE_MS, DELAY_TOLERANCE = 5.0, 0.10
@@ -48,72 +42,14 @@ class Proof:
     at_ns: int
     fault: str
     path: tuple[str, str] | None
-    what: str                       # read back, cut, delay, loss, clear
-    asked: float | None             # ms, probability; None where it is no amount
+    what: str                       # read back, cut, flows, delay, loss, rate, clear, toxic KIND DIRECTION, stream
+    asked: float | None             # ms, probability, bit/s, a toxic's own unit; None where it is no amount
     achieved: float | None
     n: int
     tolerance: float | None
     backend: str
     answer: str
     sentence: str = ""
-
-
-class Prober:
-    """Sends and receives probes between nodes. Sockets are made when a node is first probed."""
-
-    def __init__(self, namespaces: Mapping[str, int], addresses: Mapping[str, str]) -> None:
-        self._namespaces, self._addresses = namespaces, addresses
-        self._names = list(addresses)
-        self._index = {name: index for index, name in enumerate(self._names)}
-        self._sockets: dict[str, socket.socket] = {}
-        self._by_descriptor: dict[int, socket.socket] = {}
-        self._epoll = select.epoll()
-        self._sequence = 0
-
-    def probe(self, paths: list[tuple[str, str]], count: int, wait_s: float, stop: threading.Event) -> dict[tuple[str, str], list[float]]:
-        """Send `count` probes on each path; the one-way delays in ms of those that arrived, within `wait_s` of the last."""
-        found: dict[tuple[str, str], list[float]] = {path: [] for path in paths}
-        first = self._sequence
-        for _ in range(count):
-            self._sequence += 1
-            for source, target in paths:
-                with suppress(OSError):
-                    self._socket(target)
-                    data = PROBE.pack(self._sequence & 0xFFFFFFFF, self._index[source], self._index[target], time.time_ns())
-                    self._socket(source).sendto(data, (self._addresses[target], PORT))
-            self._receive(time.monotonic() + PROBE_GAP_S, first, found)
-            if stop.is_set():
-                return found
-        self._receive(time.monotonic() + wait_s, first, found)
-        return found
-
-    def close(self) -> None:
-        """Close the sockets."""
-        for one in self._sockets.values():
-            one.close()
-        self._epoll.close()
-
-    def _socket(self, node: str) -> socket.socket:
-        if node not in self._sockets:
-            made = open_socket(self._namespaces[node], socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            made.bind((self._addresses[node], PORT))
-            self._sockets[node] = self._by_descriptor[made.fileno()] = made
-            self._epoll.register(made.fileno(), select.EPOLLIN)
-        return self._sockets[node]
-
-    def _receive(self, until_s: float, first: int, found: dict[tuple[str, str], list[float]]) -> None:
-        while (left_s := until_s - time.monotonic()) > 0:
-            for descriptor, _ in self._epoll.poll(left_s):
-                with suppress(BlockingIOError):
-                    while True:
-                        data, ancillary, _, _ = self._by_descriptor[descriptor].recvmsg(64, 64)
-                        if len(data) != PROBE.size or not ancillary:
-                            continue
-                        seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
-                        sequence, source, target, sent_ns = PROBE.unpack(data)
-                        if sequence > first:
-                            found[self._names[source], self._names[target]].append((seconds * 10**9 + nanoseconds - sent_ns) / 1e6)
 
 
 class Prover:
@@ -129,8 +65,10 @@ class Prover:
         self._changes: list[Change] = []
         self._looked = False                              # whether there was anything to look at in this run
         self._sent: tuple[int, dict[tuple[int, int], int]] = (time.monotonic_ns(), {})      # when rates were last looked at
+        self._aside = ThreadPoolExecutor(1, "streams")
+        self._looking: Future[None] | None = None
         self._news, self._stop = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._guarded, name="prover", daemon=True)
+        self._thread = threading.Thread(target=self._guarded, args=(self._run,), name="prover", daemon=True)
         self._thread.start()
 
     def changed(self, change: Change) -> None:
@@ -143,11 +81,12 @@ class Prover:
         self._stop.set()
         self._news.set()
         self._thread.join()
+        self._aside.shutdown()
         self._prober.close()
 
-    def _guarded(self) -> None:
+    def _guarded(self, act: Callable[[], None]) -> None:
         try:
-            self._run()
+            act()
         except Exception as error:  # a proof that breaks off must not look like one that was given
             self._failed(f"proof: {type(error).__name__}: {error}")
 
@@ -169,7 +108,7 @@ class Prover:
         """Just changed: read back, and probe paths of the fault in the state that is asked for now."""
         self._looked = True
         self._read_back(change.fault.name)
-        self._probe(change.fault.name, change.fault.some(self._random, PATHS_MAX), gone=change.verb == "clear")
+        self._probe(change.fault, change.fault.some(self._random, PATHS_MAX), gone=change.verb == "clear")
 
     def _look_again(self) -> None:
         self._looked = True
@@ -180,27 +119,60 @@ class Prover:
             return
         standing = [(a.name, b.name) for a in self._network.nodes for b in self._network.nodes if a is not b and self._network.baseline_of((a.name, b.name)) != CLEAR] if self._network.baseline else []
         if standing:
-            self._probe("baseline", self._random.sample(standing, min(len(standing), BASELINE_PATHS)), gone=False)
-        chosen = [(fault.name, path) for fault in list(self._network.faults.values()) for path in fault.some(self._random, 1)]
-        for name, path in chosen[:PATHS_MAX]:
-            self._probe(name, [path], gone=False)
+            self._probe(Fault(name="baseline"), self._random.sample(standing, min(len(standing), BASELINE_PATHS)), again=True)
+        chosen = [(fault, path) for fault in list(self._network.faults.values()) for path in fault.some(self._random, 1)]
+        for fault, path in chosen[:PATHS_MAX]:
+            self._probe(fault, [path], again=True)
 
     def _read_back(self, fault: str) -> None:
         for injector, why in self._network.agrees().items():
             self._say(fault, None, "read back", backend=injector, answer="not in force" if why else "in force", sentence=why)
 
-    def _probe(self, fault: str, paths: list[tuple[str, str]], *, gone: bool) -> None:
+    def _probe(self, fault: Fault, paths: list[tuple[str, str]], *, gone: bool = False, again: bool = False) -> None:
         if not paths:
             return
-        state = self._network.state
+        state, compiled = self._network.now
         asked = {path: self._asked(state, path) for path in paths}
         wait_s = SETTLE_S + max(what.delay_ms + what.jitter_ms for what in asked.values()) / 1e3
-        state_then = self._network.compiled
+        counted = self._network.counters()
+        dialled = [path for path in paths if (asked[path].toxics or fault.impairment.toxics) and not self._closed(state, path)][:STREAMS_MAX]
+        if dialled and (not again or self._looking is None or self._looking.done()):
+            self._looking = self._aside.submit(self._guarded, lambda: self._streams(fault.name, dialled, gone=gone))
         arrived = self._prober.probe(paths, PROBES, wait_s, self._stop)
-        if self._network.compiled is not state_then:
+        if self._network.now[1] is not compiled:
             return                                        # it changed meanwhile: the next look is about that
         for path, delays in arrived.items():
-            self._judge(fault, path, asked[path], delays, gone=gone)
+            self._judge(fault.name, path, asked[path], delays, gone=gone)
+        if fault.flows and not gone:
+            self._say_flows(fault, self._network.counters().get("old", 0) - counted.get("old", 0))
+
+    def _closed(self, state: NetworkState, path: tuple[str, str]) -> bool:
+        """Whether no new stream can be made on a path."""
+        ways = (state.of(*path), state.of(*path[::-1]))
+        return any(what.blocked or what.refuses_new for what in ways)
+
+    def _streams(self, fault: str, paths: Sequence[tuple[str, str]], *, gone: bool) -> None:
+        """Dial on these paths, one after the other, beside the probes: a stream may take seconds to end."""
+        state, compiled = self._network.now
+        for path in paths:
+            source, target = (self._network.wires[name] for name in path)
+            below = {"upstream": self._asked(state, path), "downstream": self._asked(state, path[::-1])}
+            seen = stream((source.namespace, target.namespace), target.address, below["upstream"].toxics, below)
+            if self._network.now[1] is not compiled:
+                return
+            narrow = bool(state.up or state.down) or any(what.rate_bps or what.loss for what in below.values())
+            answers = {"in force": "gone", "not in force": "not gone", "amount not shown": "amount not shown" if narrow else "not gone"}
+            healed = gone and not below["upstream"].toxics
+            for one in seen:
+                self._say(
+                    fault, path, one.what, asked=one.asked, achieved=one.achieved, tolerance=one.tolerance, n=1, backend="toxiproxy",
+                    answer=answers[one.answer] if healed else one.answer, sentence=one.sentence,
+                )
+
+    def _say_flows(self, fault: Fault, dropped: int) -> None:
+        """Connections that existed are cut: what they try to send is counted where it is dropped."""
+        answer = "in force" if dropped else "amount not shown"
+        self._say(fault.name, None, "flows", n=dropped, backend="nftables", answer=answer, sentence=f"{len(fault.flows) // 2:,} connections, {dropped:,} of their packets dropped meanwhile")
 
     def _asked(self, state: NetworkState, path: tuple[str, str]) -> Impairment:
         what = state.of(*path)
@@ -209,9 +181,7 @@ class Prover:
     def _judge(self, fault: str, path: tuple[str, str], asked: Impairment, delays: list[float], *, gone: bool) -> None:
         yes, no = ("gone", "not gone") if gone else ("in force", "not in force")
         backends = self._network.backends
-        if asked.toxics:
-            self._say(fault, path, "toxic", n=0, backend="toxiproxy", answer="amount not shown", sentence="read back from the proxy; no stream of the probes' own")
-        if asked.blocked or asked.half_open:
+        if asked.blocked or asked.refuses_new:
             self._say(fault, path, "cut", n=PROBES, achieved=float(len(delays)), backend="nftables", answer="not in force" if delays else "in force", sentence=f"{len(delays)} of {PROBES} probes crossed")
             return
         if not delays:
@@ -241,10 +211,11 @@ class Prover:
             achieved = 8 * (total - before[node, number]) / seconds
             tolerance = RATE_TOLERANCE * what.rate_bps + 8 * BURST_BYTES / seconds
             answer = "not in force" if achieved > what.rate_bps + tolerance else "in force" if achieved > what.rate_bps / 2 else "amount not shown"
-            self._say(
-                f"rate into {self._network.nodes[node].name}", None, "rate", asked=float(what.rate_bps), achieved=achieved, n=total - before[node, number], tolerance=tolerance,
-                backend="qdisc", answer=answer, sentence=f"{achieved / 1e6:.3f} of {what.rate_bps / 1e6:g} Mbit/s passed",
-            )
+            for name in self._behind(what, "rate_bps"):
+                self._say(
+                    name, None, "rate", asked=float(what.rate_bps), achieved=achieved, n=total - before[node, number], tolerance=tolerance, backend="qdisc",
+                    answer=answer, sentence=f"{achieved / 1e6:.3f} of {what.rate_bps / 1e6:g} Mbit/s passed into {self._network.nodes[node].name}",
+                )
 
     def _losses(self) -> None:
         """The classes' own counters over what passed since they were made."""
@@ -253,13 +224,23 @@ class Prover:
             if not what.loss:
                 continue
             seen, lost = (counters.get(f"{name}{number}", 0) for name in ("in", "lost"))
-            if seen * min(what.loss, 1 - what.loss) < PACKETS_LEAST:
-                self._say(f"loss {what.loss:g}", None, "loss", asked=what.loss, n=seen, backend="nftables", answer="amount not shown", sentence=f"{seen} packets passed")
-                continue
-            deviation = math.sqrt(what.loss * (1 - what.loss) / seen)
-            tolerance = 6.0 * deviation                   # 2·10⁻⁹ two-sided: far below 10⁻³ over LOOKS_MAX looks
-            within = abs(lost / seen - what.loss) <= tolerance
-            self._say(f"loss {what.loss:g}", None, "loss", asked=what.loss, achieved=lost / seen, n=seen, tolerance=tolerance, backend="nftables", answer="in force" if within else "not in force")
+            few = seen * min(what.loss, 1 - what.loss) < PACKETS_LEAST
+            achieved = lost / seen if seen else 0.0
+            tolerance = 6.0 * math.sqrt(what.loss * (1 - what.loss) / max(seen, 1))      # 2·10⁻⁹ two-sided: far below 10⁻³ over LOOKS_MAX looks
+            answer = "amount not shown" if few else "in force" if abs(achieved - what.loss) <= tolerance else "not in force"
+            for name in self._behind(what, "loss"):
+                self._say(
+                    name, None, "loss", asked=what.loss, achieved=achieved, n=seen, tolerance=tolerance, backend="nftables", answer=answer,
+                    sentence=f"{lost:,} of {seen:,} packets were lost, asked is {what.loss:.3%}",
+                )
+
+    def _behind(self, what: Impairment, word: str) -> list[str]:
+        """Names of the faults that a class has its `word` from; of the baseline where it is none's."""
+        state = self._network.state
+        return [
+            fault.name for fault in list(self._network.faults.values())
+            if getattr(fault.impairment, word) and any(in_class(state.of(*path)) == what for path in fault.some(self._random, PATHS_MAX))
+        ] or ["baseline"]
 
     def _say(
         self, fault: str, path: tuple[str, str] | None, what: str, *, asked: float | None = None, achieved: float | None = None, n: int = 0,

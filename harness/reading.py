@@ -289,12 +289,11 @@ def _phase(table: Table) -> Phase:
 
 def _fault_step(table: Table) -> FaultStep:
     words: dict[str, Any] = _fault_words(table)
-    for key in ("where", "cut", "part", "name", "up", "down", "toxic"):
+    for key in ("where", "cut", "half_open", "part", "name", "up", "down", "toxic"):
         if (value := table.take_or_none(key, str)) is not None:
             words[key] = value
-    for key in ("one_way", "half_open"):
-        if table.take(key, bool, False):
-            words[key] = True
+    if table.take("one_way", bool, False):
+        words["one_way"] = True
     if of := table.texts("of"):
         words["of"] = of
     made = _with_file(table.where, lambda: FaultStep(at_s=table.take("at_s", float, 0.0), for_s=table.take_or_none("for_s", float), words=words, flap_s=table.take_or_none("flap_s", float)))
@@ -353,7 +352,7 @@ def _row(table: Table, source: str) -> Row:
             conditions=Conditions(
                 phase=table.take("phase", str), nodes=table.take_or_none("nodes", int), node=table.take_or_none("node", str),
                 received_per_s=table.take_or_none("received_per_s", float),
-                scenario=table.take_or_none("scenario", str),
+                scenario=table.take_or_none("scenario", str), under=table.take_or_none("under", str),
             ),
         ),
     )

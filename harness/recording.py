@@ -17,7 +17,8 @@ from harness.cluster import Cluster
 from harness.errors import HarnessError, StorageError
 from harness.network import Change
 from harness.ports import Condition
-from harness.proof import Prober, Prover
+from harness.probe import Prober
+from harness.proof import Prover
 from harness.sample import Sampler
 from harness.store import VERSION, RunFolder, free_bytes
 

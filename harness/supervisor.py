@@ -202,7 +202,7 @@ class Supervisor:
                 raise UsageError(f"node {name} is stopped; a fault there would be nobody's: `harness condition {name} running` first")
         change = network.set(fault)
         if for_s is not None:
-            timer = threading.Timer(for_s, self._expire, (fault,))
+            timer = threading.Timer(for_s, self._expire, (change.fault,))
             timer.daemon = True
             timer.start()
         return {"name": fault.name, "paths": fault.count, "does": fault.does, "nodes": len({*fault.up, *fault.down}), "took_ms": change.took_ns / 1e6, "backends": network.backends}

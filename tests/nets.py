@@ -18,7 +18,7 @@ from harness.fabric import Fabric
 from harness.fault import Fault, Impairment
 from harness.kernel.namespaces import open_socket, spawn_in
 from harness.network import Network
-from harness.proof import SO_TIMESTAMPNS
+from harness.probe.datagrams import SO_TIMESTAMPNS
 from harness.topology import Node
 
 BLOCK = IPv4Network("198.18.0.0/16")
@@ -34,7 +34,7 @@ class Net:
         self.addresses = {wire.node: wire.address for wire in self.wires}
         self.namespaces = {wire.node: wire.namespace for wire in self.wires}
         self.before = self.kernel()
-        self.network = Network(self.fabric, self.nodes, self.addresses, BLOCK, seed=1, baseline=settings.get("baseline", {}), ports=settings.get("ports", ()))
+        self.network = Network(self.fabric, self.nodes, BLOCK, seed=1, baseline=settings.get("baseline", {}), ports=settings.get("ports", ()))
 
     def set(self, **words) -> None:
         self.network.set(asked.asked(words, self.nodes, 1))
@@ -117,7 +117,7 @@ def _random_fault(chance: random.Random, nodes: list[Node], number: int) -> Faul
     delay = chance.choice([0, 10, 50, 200])
     what = Impairment(
         delay_ms=delay, jitter_ms=chance.choice([0, delay / 5]), loss=chance.choice([0, 0.001, 0.05]), rate_bps=chance.choice([None, 10**6, 10**9]),
-        half_open=chance.random() < 0.1,
+        refuses_new=chance.random() < 0.1, drops_established=chance.random() < 0.1,
     )
     rates = {chance.choice(nodes).name: chance.choice([10**6, 10**8])}
     return Fault(name=f"f{number % 7}", paths=some, impairment=what, up=rates if chance.random() < 0.3 else {}, down=rates if chance.random() < 0.3 else {})

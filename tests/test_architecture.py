@@ -26,7 +26,7 @@ RANKS: list[set[str]] = [
     {"kernel"},
     {"drivers", "node_control"},
     {"check", "report", "runtime", "adapters", "fabric", "sample", "capabilities", "readiness", "store", "control", "iperf3"},
-    {"inject"},
+    {"inject", "probe"},
     {"gateway", "network"},
     {"proof"},
     {"cluster", "play", "judging"},

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.budget import COMPARISONS, Row
-from harness.check import host, metrics
+from harness.check import faults, host, metrics
 from harness.check.measurements import SPREAD_MAX
 from harness.check.metrics import Floats, PerNode, Samples
 from harness.errors import BadFileError
@@ -73,6 +73,8 @@ def _unmet(history: History, row: Row, phase: PhaseWindow) -> Finding | None:
         return _unknown(row, Cause.CONDITIONS, f"the row is about {conditions.nodes} nodes, the run had {len(history.nodes)}")
     if conditions.node is not None and conditions.node not in history.nodes:
         return _unknown(row, Cause.CONDITIONS, f"the row is about node {conditions.node}, the run had none of that name")
+    if conditions.under is not None and (lacking := faults.not_shown(history, conditions.under, phase)):
+        return _unknown(row, Cause.FAULT_NOT_PROVEN, lacking)
     if conditions.received_per_s is not None:
         rates = metrics.METRICS["private_message.received"].take(history, phase)
         assert isinstance(rates, PerNode)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.budget import Row
-from harness.history import History
+from harness.history import History, PhaseWindow
 from harness.verdict import Answer, Cause, Finding
 
 NAME = "faults: proven in force, and gone"
@@ -29,11 +29,32 @@ def check(history: History, rows: Sequence[Row]) -> list[Finding]:
             sentence="; ".join(sentences[:3]), cause=Cause.FAULT_NOT_PROVEN,
         )]
     shown = sum(proof["answer"] in ("in force", "gone") for proof in history.proofs)
-    open_amounts = sorted({f"{proof['what']} of {proof['fault']}" for proof in history.proofs if proof["answer"] == "amount not shown"} - {
-        f"{proof['what']} of {proof['fault']}" for proof in history.proofs if proof["answer"] == "in force"
-    })
+    open_amounts = [f"{what} of {fault}" for fault, what in _open_amounts(history.proofs)]
     remark = f"; in force, amount not shown: {', '.join(open_amounts)}" if open_amounts else ""
     return [Finding(name=NAME, answer=Answer.PASS, promised=f"{count} of {count}", measured=f"{count} of {count}", sentence=f"{shown:,} proofs{remark}")]
+
+
+def not_shown(history: History, fault: str, phase: PhaseWindow) -> str:
+    """Why a row that is about a fault cannot be judged: it was not there in the phase, or how bad it was is not known. Empty where it is."""
+    sets = [event for event in history.events if event["event"] == "fault" and event["fault"] == fault and event["set_ns"] < phase.end_ns]
+    if not any(event["verb"] == "set" and event["set_ns"] >= phase.begin_ns for event in sets) and (not sets or sets[-1]["verb"] == "clear"):
+        return f"the run had no fault {fault!r} in phase {phase.name}"
+    about = [proof for proof in history.proofs if proof["fault"] == fault and phase.begin_ns <= proof["at_ns"] < phase.end_ns]
+    wrong = [proof for proof in about if proof["answer"] == "not in force"]
+    if wrong:
+        return _sentence(wrong[0])
+    lacking = [what for _, what in _open_amounts(about)]
+    if lacking:
+        return f"{fault}: in force, amount not shown: {', '.join(lacking)}"
+    return "" if any(proof["answer"] == "in force" and proof["what"] != "read back" for proof in about) else f"{fault}: nothing showed its amount in phase {phase.name}"
+
+
+def _open_amounts(proofs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(fault, what) of which no look showed the amount."""
+    def answered(answer: str) -> set[tuple[str, str]]:
+        return {(proof["fault"], proof["what"]) for proof in proofs if proof["answer"] == answer}
+
+    return sorted(answered("amount not shown") - answered("in force"))
 
 
 def _unseen(event: Mapping[str, Any], events: Sequence[Mapping[str, Any]], proofs: Sequence[Mapping[str, Any]]) -> str:
@@ -48,6 +69,9 @@ def _unseen(event: Mapping[str, Any], events: Sequence[Mapping[str, Any]], proof
     # After a clear another fault may still stand on the path: then the probe shows that one, in force.
     if event["paths"] and not any(proof["what"] in probed and proof["answer"] in (wanted, "in force") for proof in about):
         return f"{event['fault']} ({event['verb']}): no probe showed it {wanted}"
+    streamed = any(proof["what"] == "cut" or proof["what"].startswith("toxic") for proof in about)
+    if event["verb"] == "set" and "toxic" in event.get("does", "") and not streamed:
+        return f"{event['fault']} (set): no stream showed it in force"
     return ""
 
 

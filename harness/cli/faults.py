@@ -15,6 +15,7 @@ from harness.cli.shared import F, Group, cluster_option, json_option, print_json
 from harness.control import Client
 from harness.cuts import PATTERNS
 from harness.errors import BadFileError, UsageError
+from harness.fault import HALF_OPEN
 
 
 def _impairments(function: F) -> F:
@@ -29,7 +30,10 @@ def _common(function: Callable[..., Any]) -> Callable[..., Any]:
         json_option, cluster_option, click.option("--name", help="What it is called, for `clear`; default: its words."),
         click.option("--for", "for_", metavar="20s", help="Take it back after so long."),
         click.option("--part", metavar="30%", help="Only on a seeded share of these paths (a gray failure)."),
-        click.option("--half-open", is_flag=True, help="What exists goes on, nothing new is made."),
+        click.option(
+            "--half-open", type=click.Choice(list(HALF_OPEN)), is_flag=False, flag_value="new",
+            help="new (also without a word): connections that exist go on, nothing new is made. established: these are cut, new ones pass.",
+        ),
     ):
         function = option(function)
     return function

@@ -10,6 +10,7 @@ from harness.fault import CLEAR, Impairment, NetworkState, Toxic
 
 CLASS_FIRST, CLASS_MAX = 2, 0xFFF0     # 1 is the root's own handle; 16 bits of the mark and of HTB's minor; the last few are the tree's own
 AddressPair = tuple[str, str]
+Flow = tuple[str, int, str, int]      # address and port, address and port
 Stream = tuple[str, str, int]         # who dials, who is dialled, at which port
 
 
@@ -18,7 +19,8 @@ class Compiled:
     """What each injector reads its part of. Addresses are dotted IPv4; nodes of `up`, `down` and `into` are positions."""
 
     far: Mapping[str, frozenset[str]] = field(default_factory=dict)        # source → whom it cannot reach
-    half_open: frozenset[AddressPair] = frozenset()
+    refusing: frozenset[AddressPair] = frozenset()                         # pairs between which nothing new is made
+    flows: frozenset[Flow] = frozenset()                                   # established connections that are cut
     classes: Mapping[int, Impairment] = field(default_factory=dict)        # without cuts and toxics
     paths: Mapping[AddressPair, int] = field(default_factory=dict)
     regions: Mapping[AddressPair, int] = field(default_factory=dict)       # prefix, prefix: where no path is named
@@ -43,9 +45,9 @@ class Compiler:
     def compile(self, state: NetworkState, baseline: Mapping[tuple[str, str], Impairment]) -> Compiled:
         """`baseline`: (region, region) → what is always there, already folded into `state` where a path is named."""
         address = self._addresses
-        same = {id(what): _in_class(what) for what in state.paths.values()}        # a fault's paths share one value
+        same = {id(what): in_class(what) for what in state.paths.values()}        # a fault's paths share one value
         paths = {path: same[id(what)] for path, what in state.paths.items()}
-        regions = {pair: _in_class(what) for pair, what in baseline.items() if _in_class(what) != CLEAR}
+        regions = {pair: in_class(what) for pair, what in baseline.items() if in_class(what) != CLEAR}
         # A path that is named and clear still needs its own class where its region has one: the region's would be taken.
         shadowing = {path for path, what in paths.items() if what == CLEAR and self._pair(path) in regions}
         users: dict[Impairment, set[tuple[str, str]]] = {}
@@ -63,7 +65,8 @@ class Compiler:
                     into.setdefault(self._index[name], set()).add(numbers[what])
         return Compiled(
             far=self._far(state),
-            half_open=frozenset((address[a], address[b]) for (a, b), what in state.paths.items() if what.half_open),
+            refusing=frozenset((address[a], address[b]) for (a, b), what in state.paths.items() if what.refuses_new),
+            flows=frozenset((address[a], a_port, address[b], b_port) for a, a_port, b, b_port in state.flows),
             classes={number: what for what, number in numbers.items()},
             paths={(address[a], address[b]): numbers[what] for (a, b), what in paths.items() if what != CLEAR or (a, b) in shadowing},
             regions={(self._prefixes[a], self._prefixes[b]): numbers[what] for (a, b), what in regions.items()},
@@ -112,6 +115,6 @@ class Compiler:
         return kept
 
 
-def _in_class(what: Impairment) -> Impairment:
+def in_class(what: Impairment) -> Impairment:
     """The part of an impairment that packets of a class share."""
-    return replace(what, blocked=False, half_open=False, toxics=())
+    return replace(what, blocked=False, refuses_new=False, drops_established=False, toxics=())

@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.fault import Impairment
-from harness.inject.compiled import AddressPair, Compiled, Stream
+from harness.inject.compiled import AddressPair, Compiled
 from harness.kernel.nft import Nft
 
 TABLE = "harness"
@@ -30,12 +30,14 @@ TOGETHER = 5_000                            # elements a line
 _TABLE = f"""table ip {TABLE} {{
   map side {{ type ipv4_addr : verdict; }}
   set half {{ type ipv4_addr . ipv4_addr; }}
+  set old {{ type ipv4_addr . inet_service . ipv4_addr . inet_service; }}
   map path {{ type ipv4_addr . ipv4_addr : verdict; }}
   map region {{ type ipv4_addr . ipv4_addr : verdict; flags interval; }}
   set streams {{ type ipv4_addr . ipv4_addr . inet_service; }}
   set flows {{ type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic,timeout; timeout 1h; size 262144; }}
   counter cut {{ }}
   counter half {{ }}
+  counter old {{ }}
   chain divert {{ type filter hook prerouting priority -150; policy accept;
     iifname "{PROXY_LINK}" tcp flags & (syn|ack) == syn update @flows {{ ip daddr . tcp dport . ip saddr . tcp sport }}
     iifname "{PROXY_LINK}" accept
@@ -49,6 +51,7 @@ _TABLE = f"""table ip {TABLE} {{
     ip saddr vmap @side
     ip saddr . ip daddr @half tcp flags & (syn|ack) == syn counter name half drop
     ip saddr . ip daddr @half meta l4proto udp counter name half drop
+    ip saddr . tcp sport . ip daddr . tcp dport @old counter name old drop
     oifname "{PROXY_LINK}" accept
     ip saddr . ip daddr vmap @path
     ip saddr . ip daddr vmap @region
@@ -56,6 +59,7 @@ _TABLE = f"""table ip {TABLE} {{
   chain after {{ type filter hook forward priority 0; policy accept;
     meta mark & {HELD} != {HELD} accept
     ip saddr vmap @side
+    ip saddr . tcp sport . ip daddr . tcp dport @old counter name old drop
   }}
 }}
 """  # noqa: S608 - nft's own language, made of constants
@@ -86,9 +90,8 @@ class Nftables:
         for name, before, after in (("path", now.paths, wanted.paths), ("region", now.regions, wanted.regions)):
             lines += _difference(name, before, after)
         sides = self._cut(wanted.far, lines) if wanted.far != now.far else self._sides
-        lines += _elements("delete", "half", map(_pair, now.half_open - wanted.half_open)) + _elements("add", "half", map(_pair, wanted.half_open - now.half_open))
-        had, wants = frozenset(now.streams), frozenset(wanted.streams)
-        lines += _elements("delete", "streams", map(_stream, had - wants)) + _elements("add", "streams", map(_stream, wants - had))
+        for name, had, wants in (("half", now.refusing, wanted.refusing), ("old", now.flows, wanted.flows), ("streams", frozenset(now.streams), frozenset(wanted.streams))):
+            lines += _elements("delete", name, map(_concatenated, had - wants)) + _elements("add", name, map(_concatenated, wants - had))
         for number in now.classes.keys() - wanted.classes.keys():
             lines += [f"flush chain ip {TABLE} c{number}", f"delete chain ip {TABLE} c{number}"]
             lines += [f"delete counter ip {TABLE} {which}{number}" for which in ("in", "lost")]
@@ -131,10 +134,9 @@ class Nftables:
         """
         table = _Read(self._nft.json(f"list table ip {TABLE}"))
         return Compiled(
-            far=table.far(),
-            half_open=frozenset(table.pairs("half")), paths=table.classes_of("path"), regions=table.classes_of("region"),
+            far=table.far(), refusing=frozenset(table.elements("half")), flows=frozenset(table.elements("old")), paths=table.classes_of("path"), regions=table.classes_of("region"),
             classes={number: Impairment(loss=table.loss(number)) for number in table.class_numbers()},
-            streams=dict.fromkeys(table.streams(), ()),
+            streams=dict.fromkeys(table.elements("streams"), ()),
         )
 
     def agrees(self, wanted: Compiled) -> str:
@@ -144,7 +146,7 @@ class Nftables:
         except (HarnessError, KeyError, ValueError, TypeError) as error:
             return f"the rules cannot be read back: {error}"
         for what, asked, has in (
-            ("cuts", dict(wanted.far), dict(found.far)), ("half-open paths", wanted.half_open, found.half_open), ("paths", dict(wanted.paths), dict(found.paths)),
+            ("cuts", dict(wanted.far), dict(found.far)), ("half-open paths", wanted.refusing, found.refusing), ("established connections", wanted.flows, found.flows), ("paths", dict(wanted.paths), dict(found.paths)),
             ("regions", dict(wanted.regions), dict(found.regions)), ("streams", frozenset(wanted.streams), frozenset(found.streams)),
             ("loss", {number: round(of.loss, 6) for number, of in wanted.classes.items()}, {number: round(of.loss, 6) for number, of in found.classes.items()}),
         ):
@@ -153,7 +155,7 @@ class Nftables:
         return ""
 
     def counters(self) -> dict[str, int]:
-        """Packets by counter: ``cut``, ``half``, ``in<class>``, ``lost<class>``."""
+        """Packets by counter: ``cut``, ``half``, ``old``, ``in<class>``, ``lost<class>``."""
         listed = self._nft.json(f"list counters table ip {TABLE}")
         return {entry["counter"]["name"]: entry["counter"]["packets"] for entry in listed if "counter" in entry}
 
@@ -184,18 +186,12 @@ class _Read:
         """Key → the chain that its verdict names."""
         return {_key(key): next(iter(verdict.values()))["target"] for key, verdict in self._named[name].get("elem", [])}
 
-    def set(self, name: str) -> list[str]:
-        return [_key(element) for element in self._named[name].get("elem", [])]
-
     def far(self) -> dict[str, frozenset[str]]:
-        sets = {chain: frozenset(self.set(f"far{chain[1:]}")) for chain in set(self.map("side").values())}
+        sets = {chain: frozenset(self.elements(f"far{chain[1:]}")) for chain in set(self.map("side").values())}
         return {source: sets[chain] for source, chain in self.map("side").items()}
 
-    def pairs(self, name: str) -> list[AddressPair]:
+    def elements(self, name: str) -> list[Any]:
         return [_key(element) for element in self._named[name].get("elem", [])]
-
-    def streams(self) -> list[Stream]:
-        return [(*map(_key, element["concat"]),) for element in self._named["streams"].get("elem", [])]
 
     def classes_of(self, name: str) -> dict[AddressPair, int]:
         return {pair: int(chain[1:]) for pair, chain in self.map(name).items()}
@@ -213,10 +209,9 @@ class _Read:
 
 
 def _key(element: Any) -> Any:
-    """An element's key: an address, or a pair of addresses or prefixes."""
+    """An element's key: an address, or a tuple of addresses, prefixes and ports."""
     if isinstance(element, dict) and "concat" in element:
-        left, right = (_key(part) for part in element["concat"])
-        return left, right
+        return tuple(map(_key, element["concat"]))
     if isinstance(element, dict) and "prefix" in element:
         return f"{element['prefix']['addr']}/{element['prefix']['len']}"
     if isinstance(element, dict) and "elem" in element:
@@ -225,17 +220,13 @@ def _key(element: Any) -> Any:
 
 
 def _difference(name: str, before: Mapping[AddressPair, int], after: Mapping[AddressPair, int]) -> list[str]:
-    gone = (_pair(pair) for pair, number in before.items() if after.get(pair) != number)
-    new = (f"{_pair(pair)} : goto c{number}" for pair, number in after.items() if before.get(pair) != number)
+    gone = (_concatenated(pair) for pair, number in before.items() if after.get(pair) != number)
+    new = (f"{_concatenated(pair)} : goto c{number}" for pair, number in after.items() if before.get(pair) != number)
     return _elements("delete", name, gone) + _elements("add", name, new)
 
 
-def _pair(pair: AddressPair) -> str:
-    return f"{pair[0]} . {pair[1]}"
-
-
-def _stream(stream: Stream) -> str:
-    return f"{stream[0]} . {stream[1]} . {stream[2]}"
+def _concatenated(element: tuple[Any, ...]) -> str:
+    return " . ".join(map(str, element))
 
 
 def _elements(verb: str, name: str, elements: Iterable[str]) -> list[str]:

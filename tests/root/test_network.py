@@ -20,7 +20,7 @@ from harness import asked
 from harness.errors import UnavailableError, UsageError
 from harness.fault import Fault, Impairment
 from harness.kernel.namespaces import open_socket
-from harness.proof import Prober
+from harness.probe import Prober, stream
 
 pytestmark = pytest.mark.root
 
@@ -121,13 +121,40 @@ def test_half_open_lets_what_exists_go_on_and_nothing_new(net):
         listener.listen()
         old.connect((it.addresses["n1"], 4001))
         peer, _ = listener.accept()
-        it.set(where="n0 -> n1", half_open=True)
+        it.set(where="n0 -> n1", half_open="new")
         new.settimeout(1.5)
         with peer, pytest.raises(TimeoutError):
             old.send(b"still here")
             peer.settimeout(5)
             assert peer.recv(16) == b"still here"
             new.connect((it.addresses["n1"], 4001))
+
+
+def test_half_open_the_other_way_cuts_what_exists_and_lets_new_pass_and_the_old_goes_on_after(net):
+    it = net()
+    listener = open_socket(it.namespaces["n1"], socket.AF_INET, socket.SOCK_STREAM)
+    old, new = (open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_STREAM) for _ in range(2))
+    with listener, old, new:
+        listener.bind((it.addresses["n1"], 4001))
+        listener.listen()
+        old.connect((it.addresses["n1"], 4001))
+        peer, _ = listener.accept()
+        it.set(where="n0 -> n1", half_open="established", name="h")
+        new.settimeout(3)
+        new.connect((it.addresses["n1"], 4001))
+        other, _ = listener.accept()
+        with peer, other:
+            new.send(b"new")
+            other.settimeout(3)
+            assert other.recv(16) == b"new"
+            old.send(b"old")
+            peer.settimeout(1)
+            with pytest.raises(TimeoutError):
+                peer.recv(16)
+            assert it.network.counters()["old"] >= 1
+            it.network.clear("h")
+            peer.settimeout(5)
+            assert peer.recv(16) == b"old"
 
 
 def test_regions_have_their_baseline_and_a_fault_adds_to_it(net):
@@ -199,6 +226,29 @@ def test_a_stream_fault_is_between_two_ends_that_see_each_other_and_folds_with_t
         it.network.clear()
         assert echo.exchange()[1] < 20
     assert it.kernel() == it.before
+
+
+@pytest.mark.toxiproxy
+@pytest.mark.parametrize("toxics", [
+    ["latency latency=100"], ["latency latency=80 stream=upstream", "bandwidth rate=100"], ["slicer average_size=100 size_variation=10 delay=100"],
+    ["timeout timeout=300"], ["reset_peer timeout=200 stream=upstream"], ["limit_data bytes=5000"], ["slow_close delay=300", "latency latency=20"],
+], ids=lambda toxics: toxics[0].split()[0])
+def test_streams_of_our_own_show_what_a_toxic_does_and_that_one_who_goes_past_the_proxy_meets_nothing(net, toxics):
+    it = net(ports=(8000,))
+    it.set(where="n0 -> n1", toxic=toxics)
+    shown = stream_n0_n1(it)
+    kinds = {words.split()[0] for words in toxics}
+    assert {what.split()[1] for what in shown if what.startswith("toxic")} == kinds
+    assert set(shown.values()) == {"in force"}, shown
+    it.run(None, "nft", "flush", "set", "ip", "harness", "streams")
+    past = stream_n0_n1(it)
+    assert {answer for what, answer in past.items() if what.startswith("toxic")} == {"not in force"}, past
+
+
+def stream_n0_n1(it: Net) -> dict[str, str]:
+    here, there = it.network.wires["n0"], it.network.wires["n1"]
+    below = {"upstream": it.network.state.of("n0", "n1"), "downstream": it.network.state.of("n1", "n0")}
+    return {seen.what: seen.answer for seen in stream((here.namespace, there.namespace), there.address, below["upstream"].toxics, below)}
 
 
 @pytest.mark.toxiproxy
@@ -281,6 +331,7 @@ SABOTAGES = {
     "a class loses its loss": ('where = "node-1 <-> node-2"\nloss = "40%"', "for c in $(nft list table ip harness | grep -o 'chain c[0-9]*' | cut -d' ' -f2); do nft flush chain ip harness $c; done", "loss"),
     "the engine is stopped": (DELAY, "stop engine", "nfqueue"),
     "a delay of their own": (DELAY, "tc qdisc add dev n2 root tbf rate 8kbit burst 3000 latency 4s", "left behind: tbf"),
+    "streams go past their proxy": ('where = "node-1 <-> node-2"\ntoxic = "latency latency=80"', "ip rule del pref 100", "toxic latency downstream"),
     "a route is taken away": (DELAY, "ip route del 198.18.0.3", "no probe arrived"),
 }
 UNDO = {"a delay of their own": "tc qdisc del dev n2 root", "a route is taken away": "ip route add 198.18.0.3 dev n2 scope link"}     # not ours to mend
@@ -319,20 +370,25 @@ def desk(tmp_path_factory):
     made.close()
 
 
+def do(act: str, supervisor: int) -> None:
+    """What the second program does: to the engine's process, or in the hub's namespace."""
+    if act.endswith("engine"):
+        os.kill(engine_of(supervisor), signal.SIGKILL if act.startswith("kill") else signal.SIGSTOP)
+        return
+    done = subprocess.run(["nsenter", f"--net={hub_of(supervisor)}", "sh", "-c", act], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def faults_finding(desk: Desk, fault: str, act: str | None) -> dict:
     scenario = desk.write("scenario.toml", SCENARIO.format(fault=fault))
     running = desk.start("run", str(scenario), "--json")
-    if act is not None:
-        wait_for(lambda: json.loads(desk.ok("fault", "list", "--json"))["faults"])
-        time.sleep(2)
-        supervisor = desk.supervisor()
-        print(time.monotonic(), desk.processes(), desk.ok("fault", "list", "--json"), desk.ok("status", "--json"))
-        if act.endswith("engine"):
-            os.kill(engine_of(supervisor), signal.SIGKILL if act.startswith("kill") else signal.SIGSTOP)
-        else:
-            done = subprocess.run(["nsenter", f"--net={hub_of(supervisor)}", "sh", "-c", act], capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-    said, error = running.communicate(timeout=90)
+    try:
+        if act is not None:
+            wait_for(lambda: json.loads(desk.ok("fault", "list", "--json"))["faults"], running.poll)
+            time.sleep(2)
+            do(act, desk.supervisor())
+    finally:                                              # the next test finds no run of this one
+        said, error = running.communicate(timeout=90)
     assert said, error
     [finding] = [finding for finding in json.loads(said)["findings"] if finding["name"].startswith("faults")]
     return finding

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+from dataclasses import replace
 
 import pytest
 from histories import SECOND, history
@@ -12,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import asked, cuts, fault, play, reading, running, where
+from harness.budget import Conditions, Row
+from harness.check import budget
 from harness.check import faults as checker
 from harness.errors import BadFileError
 from harness.fault import CLEAR, Fault, Impairment, NetworkState, fold, fold_two
@@ -158,7 +161,7 @@ def test_steps_come_go_and_flap_by_the_clock():
 # ---- folding and compiling ---------------------------------------------------------------------------------------------
 
 impairments = st.builds(
-    lambda delay, share_of_jitter, loss, rate, blocked, half: Impairment(delay_ms=delay, jitter_ms=delay * share_of_jitter, loss=loss, rate_bps=rate, blocked=blocked, half_open=half),
+    lambda delay, share_of_jitter, loss, rate, blocked, half: Impairment(delay_ms=delay, jitter_ms=delay * share_of_jitter, loss=loss, rate_bps=rate, blocked=blocked, refuses_new=half),
     st.floats(0, 500), st.floats(0, 1), st.floats(0, 1), st.none() | st.integers(8_000, 10**10), st.booleans(), st.booleans(),
 )
 
@@ -168,7 +171,7 @@ def test_folding_is_commutative_clear_is_neutral_and_nothing_gets_better(a, b):
     both = fold_two(a, b)
     other = fold_two(b, a)
     assert all(math.isclose(getattr(both, name), getattr(other, name), abs_tol=1e-9) for name in ("delay_ms", "jitter_ms", "loss"))
-    assert (both.rate_bps, both.blocked, both.half_open) == (other.rate_bps, other.blocked, other.half_open)
+    assert (both.rate_bps, both.blocked, both.refuses_new) == (other.rate_bps, other.blocked, other.refuses_new)
     assert fold_two(a, CLEAR) == a
     assert both.loss >= max(a.loss, b.loss) - 1e-12
     assert both.delay_ms == pytest.approx(a.delay_ms + b.delay_ms)
@@ -217,12 +220,12 @@ def test_the_same_paths_keep_their_class_when_what_is_wrong_with_them_changes():
 
 
 def test_regions_are_prefixes_and_cuts_and_toxics_make_no_class():
-    made = compiler().compile(NetworkState(paths={("a", "b"): Impairment(blocked=True), ("a", "c"): Impairment(half_open=True)}), {("eu", "us"): Impairment(delay_ms=40)})
+    made = compiler().compile(NetworkState(paths={("a", "b"): Impairment(blocked=True), ("a", "c"): Impairment(refuses_new=True)}), {("eu", "us"): Impairment(delay_ms=40)})
     [region] = made.regions.values()
     assert set(made.regions) == {("10.0.0.0/29", "10.0.1.0/29")}
     assert made.classes[region] == Impairment(delay_ms=40)
     assert made.far == {"10.0.0.1": {"10.0.0.2"}}
-    assert made.half_open == {("10.0.0.1", "10.0.1.1")}
+    assert made.refusing == {("10.0.0.1", "10.0.1.1")}
     assert made.paths == {("10.0.0.1", "10.0.1.1"): made.paths["10.0.0.1", "10.0.1.1"]}     # clear by name: its region's class must not be taken
     assert made.classes[made.paths["10.0.0.1", "10.0.1.1"]] == CLEAR
     assert made.into == {2: {region}}
@@ -259,6 +262,14 @@ def test_in_force_and_gone_is_a_pass_and_anything_less_is_not():
         assert said in finding.sentence
 
 
+def test_a_fault_of_streams_wants_a_stream():
+    events = [{**change("set", 2), "does": "toxic latency"}, change("clear", 5)]
+    [finding] = judged(events, PROVEN)
+    assert (finding.answer, "no stream showed it in force" in finding.sentence) == (Answer.UNKNOWN, True)
+    [finding] = judged(events, [*PROVEN, proof("toxic latency downstream", "in force", 2.6)])
+    assert finding.answer is Answer.PASS
+
+
 def test_one_contradiction_is_enough_and_names_the_path():
     wrong = proof("delay", "not in force", 3, path=["node-1", "node-2"], sentence="the median of 10 probes took 0.1 ms, asked are 50 ms", backend="nfqueue")
     [finding] = judged([change("set", 2), change("clear", 5)], [*PROVEN, wrong])
@@ -272,6 +283,19 @@ def test_an_amount_that_could_not_be_shown_is_said():
     [finding] = judged([change("set", 2), change("clear", 5)], [*PROVEN, proof("loss", "amount not shown", 4)])
     assert finding.answer is Answer.PASS
     assert "amount not shown: loss of slow" in finding.sentence
+
+
+def test_a_row_about_a_fault_wants_its_amount_and_others_do_not():
+    lossy = [proof("read back", "in force", 2.1), proof("delay", "in force", 2.5), proof("loss", "amount not shown", 4)]
+    found = history(events=(change("set", 2), change("clear", 5)), proofs=tuple(lossy))
+    load = found.phase("load")
+    assert checker.not_shown(found, "slow", load) == "slow: in force, amount not shown: loss"
+    assert checker.not_shown(replace(found, proofs=(*lossy, proof("loss", "in force", 4.5))), "slow", load) == ""
+    assert checker.not_shown(found, "other", load) == "the run had no fault 'other' in phase load"
+    assert "not in force" in checker.not_shown(replace(found, proofs=(*lossy, proof("delay", "not in force", 4.5))), "slow", load)
+    about = Row(name="r", metric="rss", statistic="max", unit="MB", bound=1e6, conditions=Conditions(phase="load", under="slow"))
+    [finding] = budget.check(found, [about])
+    assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.FAULT_NOT_PROVEN)
 
 
 @given(st.text(max_size=12))
