@@ -11,8 +11,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from harness.kernel.nft import Nft
 
 ADDRESS = "100.127.255.1"            # the proxy's own, in the block that carriers share (RFC 6598): no topology's
 FIRST_PORT, PROXIES_MAX = 20_000, 40_000
+IMAGE, IMAGE_VARIABLE = "ghcr.io/shopify/toxiproxy:2.5.0", "HARNESS_TOXIPROXY_IMAGE"
 MODULE = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
 CALL_TIMEOUT_S, START_TIMEOUT_S, END_TIMEOUT_S, BUILD_TIMEOUT_S = 5.0, 10.0, 5.0, 300.0
 # The server ends when its owner's end of this pipe closes, however that ends.
@@ -52,24 +53,46 @@ _TABLE = """table ip px {
 """
 
 
-def server(*, build: bool = True) -> str:
-    """The server's path: on PATH, in our cache, else built into it with Go (20 s). Raises UnavailableError."""
+def server(progress: Callable[[str], None] = lambda _: None) -> str:
+    """The server's path: on PATH, in our cache, else put into it: built with Go (20 s), or out of its published image. Raises UnavailableError."""
     cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "p2p-harness" / "toxiproxy-server"
     for found in (shutil.which("toxiproxy-server"), str(cached) if cached.is_file() else None):
         if found is not None:
             return found
-    go = shutil.which("go")
-    if go is None or not build:
-        raise UnavailableError(f"faults of streams need Toxiproxy's server: put toxiproxy-server on PATH, or install Go (`go install {MODULE}` builds it)")
     cached.parent.mkdir(parents=True, exist_ok=True)
+    refused = []
+    for make in (_build, _take):
+        try:
+            make(cached, progress)
+            return str(cached)
+        except UnavailableError as error:
+            refused.append(str(error))
+    raise UnavailableError(f"faults of streams need Toxiproxy's server (toxiproxy-server on PATH), and it could not be had: {'; '.join(refused)}")
+
+
+def _build(cached: Path, progress: Callable[[str], None]) -> None:
+    go = shutil.which("go")
+    if go is None:
+        raise UnavailableError(f"there is no Go to build it with (`go install {MODULE}`)")
+    progress("building Toxiproxy's server with Go, about 20 s")
     folder = cached.parent / "go-bin"
     done = subprocess.run(
         [go, "install", MODULE], env={**os.environ, "GOBIN": str(folder)}, capture_output=True, text=True, check=False, timeout=BUILD_TIMEOUT_S,
     )
     if done.returncode:
-        raise UnavailableError(f"Toxiproxy's server could not be built: {done.stderr.strip()[-300:]}")
+        raise UnavailableError(f"Go could not build it: {done.stderr.strip()[-300:]}")
     (folder / "server").replace(cached)
-    return str(cached)
+
+
+def _take(cached: Path, progress: Callable[[str], None]) -> None:
+    from harness.runtime.engine import connect  # the SDK only where it is needed
+
+    with closing(connect()) as engine:
+        program = engine.program(os.environ.get(IMAGE_VARIABLE) or IMAGE, progress)
+    made = cached.with_suffix(".new")
+    made.write_bytes(program)
+    made.chmod(0o755)
+    made.replace(cached)
 
 
 class Toxiproxy:

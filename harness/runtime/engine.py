@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import socket
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -194,6 +196,23 @@ class Engine:
                 self._import(wanted, reference, progress)
         with _translated(f"look at the image {reference}"):
             return {"image": reference, "image_id": self._client.inspect_image(reference)["Id"], "image_origin": origin}
+
+    def program(self, reference: str, progress: Callable[[str], None]) -> bytes:
+        """The file that an image starts, fetched where it is missing; no container of it ever runs."""
+        found = self.image(Image(reference, Recipe.REFERENCE), progress)
+        with _translated(f"take the program out of {reference}"):
+            entrypoint = self._client.inspect_image(found["image_id"])["Config"]["Entrypoint"]
+            if not entrypoint:
+                raise UnavailableError(f"the image {reference} names no program that it starts")
+            made = self._client.create_container(found["image_id"])
+            try:
+                chunks, _ = self._client.get_archive(made["Id"], entrypoint[0])
+                with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+                    member = archive.extractfile(archive.getmembers()[0])
+                    assert member is not None
+                    return member.read()
+            finally:
+                self._client.remove_container(made["Id"])
 
     def _has(self, reference: str) -> bool:
         with _translated(f"look for the image {reference}"):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 import urllib.request
+from pathlib import Path
 
 import docker
 import pytest
 
 from harness.errors import UnavailableError
+from harness.inject import toxiproxy
 from harness.ports import Image, Recipe
 from harness.runtime import engine as engine_module
 from harness.runtime import entry
@@ -124,6 +128,29 @@ def test_an_image_is_pulled_where_a_registry_has_it(engine, published):
     assert facts["image_origin"] == "pulled"
     assert engine.image(Image(published, Recipe.REFERENCE), said.append)["image_origin"] == "local"
     assert said == [f"asking a registry for {published}, at most 3 s"]
+
+
+@pytest.mark.registry
+@pytest.mark.toxiproxy
+def test_toxiproxys_server_comes_out_of_its_image_where_there_is_no_go(registry, sdk, tmp_path, monkeypatch):
+    program, reference = Path(toxiproxy.server()), f"{registry}/toxiproxy:2.5.0"
+    with io.BytesIO() as root:
+        with tarfile.open(fileobj=root, mode="w") as archive:
+            archive.add(program, "toxiproxy")
+        sdk.api.import_image_from_data(root.getvalue(), repository=f"{registry}/toxiproxy", tag="2.5.0", changes=['ENTRYPOINT ["/toxiproxy"]'])
+    said = sdk.images.push(f"{registry}/toxiproxy", "2.5.0")
+    assert "errorDetail" not in said, said
+    sdk.images.remove(reference)
+    monkeypatch.setenv("PATH", "/usr/sbin:/sbin")                       # no Go, no server
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("HARNESS_TOXIPROXY_IMAGE", reference)
+    try:
+        taken = Path(toxiproxy.server(print))
+        assert taken == tmp_path / "p2p-harness" / "toxiproxy-server"
+        assert taken.read_bytes() == program.read_bytes()
+        subprocess.run([taken, "-version"], check=True)
+    finally:
+        sdk.images.remove(reference)
 
 
 @pytest.mark.registry
