@@ -62,7 +62,7 @@ coverage: setup  ## Branch coverage of the unit and root tests
 
 evidence: setup  ## Long repeats: 20 kills a runtime, 1000 puts, hops over 10/100/1000, 1000 network states, every sabotage (about 45 minutes)
 	@$(BIN)/python -m pytest tests/evidence -o addopts="--import-mode=importlib --strict-markers" -s
-	HARNESS_STATES=1000 HARNESS_SABOTAGES=all $(BIN)/python -m pytest tests/root/test_network.py -o addopts="--import-mode=importlib --strict-markers" -s --timeout 600
+	HARNESS_STATES=1000 HARNESS_SABOTAGES=all $(BIN)/python -m pytest tests/root/test_network.py tests/root/test_sabotage.py -o addopts="--import-mode=importlib --strict-markers" -s --timeout 600
 
 bench-up: setup  ## Starting times side by side: netns 100 and 1000, Docker 100 against the bare SDK
 	@$(BIN)/python scripts/bench_up.py

@@ -20,7 +20,6 @@ from harness.runtime.processes import last_lines
 from harness.topology import Topology
 
 Progress = Callable[[str, int, int], None]     # stage, done, of how many; may raise to give up
-SILENCE_S = 30.0                               # nodes that say nothing new for so long have failed to start
 LOG_LINES_IN_ERRORS = 12
 
 
@@ -97,12 +96,12 @@ class Cluster:
                     raise NodeStartError(f"node {name} ended while starting. Its last log lines:\n{self.last_lines(name)}")
             progress("ready", ready, len(names))
 
-        silent = self._readiness.wait(names, SILENCE_S, tick)
+        silent = self._readiness.wait(names, self.topology.silence_s, tick)
         if silent:
             first = silent[0]
             said = self._readiness.statuses.get(first, "nothing")
             raise NodeStartError(
-                f"{len(silent)} of {len(names)} nodes are not ready and said nothing new for {SILENCE_S:.0f} s, "
+                f"{len(silent)} of {len(names)} nodes are not ready and said nothing new for {self.topology.silence_s:g} s, "
                 f"the first is {first} (last status: {said}). Its last log lines:\n{self.last_lines(first)}"
             )
 

@@ -122,7 +122,7 @@ def topology_from(values: dict[str, object], where: str, name: str) -> Topology:
         lambda: Topology(
             name=table.take("name", str, name), nodes=nodes, links=_links(table, nodes, seed),
             adapter=_system(Path(where), table.take("adapter", str, "meshnode")), addresses=_addresses(table, where), seed=seed,
-            congestion_control=table.take_or_none("congestion_control", str), gso_max_segs=table.take_or_none("gso_max_segs", int),
+            congestion_control=table.take_or_none("congestion_control", str), gso_max_segs=table.take_or_none("gso_max_segs", int), silence_s=table.take("silence_s", float, 30.0),
             baseline=_baseline(table),
         ),
     )

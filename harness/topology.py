@@ -51,11 +51,14 @@ class Topology:
     seed: int = 1
     congestion_control: str | None = None       # TCP's, in every node (reno, …); None: the host's, which the metadata say
     gso_max_segs: int | None = None             # 1: every TCP packet is one segment, so a lost one is 1,448 bytes and not up to 64 kB
+    silence_s: float = 30.0                     # nodes that say nothing new for so long while they start have failed to
     baseline: Mapping[tuple[str, str], Impairment] = field(default_factory=dict)    # (region, region), directed: always there
 
     def __post_init__(self) -> None:
         if self.gso_max_segs is not None and not 1 <= self.gso_max_segs <= 65_535:
             raise BadFileError(f"gso_max_segs: expected 1 to 65,535, found {self.gso_max_segs}")
+        if not self.silence_s > 0:
+            raise BadFileError(f"silence_s: expected more than 0 s, found {self.silence_s:g}")
         for pair in self.baseline:
             for region in pair:
                 if region not in self.regions:

@@ -307,13 +307,13 @@ SCENARIO = """
 topology = "ten.toml"
 [[phase]]
 name = "load"
-duration_s = 11
+duration_s = 8
 [[phase.stream]]
 operation = "private_message"
 rate_per_s = 100
 [[phase.fault]]
 at_s = 1
-for_s = 9
+for_s = 6
 {fault}
 """
 DELAY = 'where = "node-1 <-> node-2"\ndelay = "50ms"'
@@ -385,7 +385,7 @@ def faults_finding(desk: Desk, fault: str, act: str | None) -> dict:
     try:
         if act is not None:
             wait_for(lambda: json.loads(desk.ok("fault", "list", "--json"))["faults"], running.poll)
-            time.sleep(2)
+            time.sleep(1)
             do(act, desk.supervisor())
     finally:                                              # the next test finds no run of this one
         said, error = running.communicate(timeout=90)

@@ -95,8 +95,9 @@ def test_serf_events_are_counted_where_they_are_heard_and_deaths_where_they_are_
     heard = [len(receivers) for _, receivers in metrics.receivers(history, history.phases[0])]
     assert len(heard) == 30
     assert sum(heard) / len(heard) > 0.8 * (NODES - 1)          # with so few members Serf itself loses some
+    desk.write("eight.toml", TOPOLOGY.replace("count = 8", "count = 8\noptions = { profile = 'local' }"))    # sees a death sooner
     desk.ok("up", "eight.toml", "--system", "serf")
-    scenario = desk.write("quiet.toml", LOAD.format(system="serf", seconds=30))
+    scenario = desk.write("quiet.toml", LOAD.format(system="serf", seconds=14))
     running = desk.start("run", str(scenario), "--json")
     wait_for(lambda: desk.status()["phase"] == "load")
     desk.ok("condition", "node-3", "stopped")
@@ -115,7 +116,7 @@ SEEN = """
 name = "death seen"
 metric = "membership.failure_seen"
 statistic = "p50"
-bound = 30
+bound = 14
 unit = "s"
 phase = "load"
 """
@@ -194,7 +195,8 @@ def test_a_node_that_is_asked_by_a_program_and_read_from_its_log(desk):
 def test_a_node_that_never_gets_ready_is_named_with_what_it_waits_for(desk):
     shutil.copy(TINY / "tinynode.py", desk.folder)
     desk.write("tiny.toml", (TINY / "tinynode.toml").read_text().replace("/health", "/nothing").replace('budget = "tinynode-budget.toml"', ""))
-    done = desk.harness("up", "eight.toml", "--system", "tiny.toml")
+    desk.write("soon.toml", "silence_s = 6\n" + TOPOLOGY)
+    done = desk.harness("up", "soon.toml", "--system", "tiny.toml")
     assert done.returncode == 69
     assert "8 of 8 nodes are not ready" in done.stderr
     assert "last status: not yet: 404 no such path" in done.stderr
@@ -203,7 +205,8 @@ def test_a_node_that_never_gets_ready_is_named_with_what_it_waits_for(desk):
 def test_reports_that_cannot_be_followed_are_named(desk):
     shutil.copy(TINY / "tinynode.py", desk.folder)
     desk.write("tiny.toml", (TINY / "tinynode.toml").read_text().replace("/events", "/nothing").replace('budget = "tinynode-budget.toml"', ""))
-    done = desk.harness("up", "eight.toml", "--system", "tiny.toml")
+    desk.write("soon.toml", "silence_s = 6\n" + TOPOLOGY)
+    done = desk.harness("up", "soon.toml", "--system", "tiny.toml")
     assert done.returncode == 69
     assert "what it receives cannot be followed: http://127.0.0.1:7000/nothing answered 404: no such path" in done.stderr
 
