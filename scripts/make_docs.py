@@ -29,6 +29,7 @@ generated: `python scripts/make_docs.py`.)
 name = "my-cluster"              # default: the file's name
 adapter = "meshnode"             # the system under test: meshnode, opendht, serf, a command file beside this one, module:Class
 seed = 1                         # of random shapes
+silence_s = 30                   # nodes that say nothing new for so long while they start have failed
 congestion_control = "reno"      # TCP's, in every node; default: the host's (bbr ignores 1 % of loss)
 gso_max_segs = 1                 # every TCP packet one segment: a lost one is 1,448 bytes; default: the kernel's, up to 64 kB
 addresses = "198.18.0.0/15"      # IPv4 block; a region gets a block of it
@@ -114,6 +115,7 @@ phase = "active"
 nodes = 10                       # condition: exactly so many nodes
 node = "node-0"                  # judged on this node; default: the worst of all
 received_per_s = 1000            # condition: `node` itself received at least so many messages a second (−1 %)
+under = "wan"                    # condition: the fault of this name was in force in the phase, and its amount shown
 scenario = "meshara-10"          # measured by this scenario; a run of another leaves the row out
 stretch = 20                     # a further aim, said beside the answer, never judged
 ```
@@ -132,7 +134,7 @@ def page() -> str:
         numbers = ", ".join(f"{key} ({value:g})" for key, value in shape.parameters.items()) or "–"
         text += f"| {name} | {numbers} | {shape.sentence} |\n"
     text += SCENARIO.format(
-        patterns=", ".join(PATTERNS), words=", ".join([*WORDS, "toxic", "up", "down", "half_open", "one_way", "part", "name"]), operations=", ".join(operation.word for operation in Operation), arrivals=", ".join(Arrivals), statistics=", ".join(STATISTICS),
+        patterns=", ".join(PATTERNS), words=", ".join([*WORDS, "toxic", "up", "down", 'half_open ("new", "established")', "one_way", "part", "name"]), operations=", ".join(operation.word for operation in Operation), arrivals=", ".join(Arrivals), statistics=", ".join(STATISTICS),
         comparisons=" ".join(COMPARISONS), units=", ".join(UNITS),
     )
     for name, metric in METRICS.items():
