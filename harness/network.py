@@ -24,7 +24,7 @@ from harness.inject import toxiproxy
 from harness.inject.compiled import Compiled, Compiler
 from harness.inject.nfqueue import Nfqueue
 from harness.inject.nftables import TABLE, Nftables
-from harness.inject.qdisc import Qdisc
+from harness.inject.qdisc import Limit, Qdisc
 from harness.inject.toxiproxy import Toxiproxy
 from harness.kernel import scratch
 from harness.kernel.flows import established
@@ -146,15 +146,11 @@ class Network:
         with self._lock:
             return self._nftables.counters() if self._nftables is not None else {}
 
-    def sent_bytes(self) -> dict[tuple[int, int], int]:
-        """(node, class) → bytes that the class has let through to the node, cumulative; of the classes that have a rate."""
+    def sent(self) -> dict[Limit, int]:
+        """Bytes that each rate has let through, cumulative."""
         with self._lock:
             trees = next((one for one in self._others if isinstance(one, Qdisc)), None)
-            rated = {number for number, what in self.compiled.classes.items() if what.rate_bps is not None}
-            return {
-                (node, number): traffic.bytes for node, numbers in self.compiled.into.items() if trees is not None and rated & numbers
-                for number, traffic in trees.traffic(node).items() if number in rated
-            }
+            return trees.sent(self.compiled) if trees is not None else {}
 
     def _established(self, paths: Collection[tuple[str, str]]) -> frozenset[Flow]:
         """The connections that exist now on these paths, as either end lists them: a proxy between them makes two of one."""

@@ -17,6 +17,7 @@ from statistics import median
 
 from harness.fault import CLEAR, Fault, Impairment, NetworkState, fold_two
 from harness.inject.compiled import in_class
+from harness.inject.qdisc import Limit
 from harness.network import Change, Network
 from harness.probe import Prober, stream
 
@@ -42,7 +43,7 @@ class Proof:
     at_ns: int
     fault: str
     path: tuple[str, str] | None
-    what: str                       # read back, cut, flows, delay, loss, rate, clear, toxic KIND DIRECTION, stream
+    what: str                       # read back, cut, flows, delay, loss, rate up|down|into, clear, toxic KIND DIRECTION, stream
     asked: float | None             # ms, probability, bit/s, a toxic's own unit; None where it is no amount
     achieved: float | None
     n: int
@@ -64,7 +65,7 @@ class Prover:
         self._random = random.Random(f"{seed}/proof")
         self._changes: list[Change] = []
         self._looked = False                              # whether there was anything to look at in this run
-        self._sent: tuple[int, dict[tuple[int, int], int]] = (time.monotonic_ns(), {})      # when rates were last looked at
+        self._sent: tuple[int, dict[Limit, int]] = (time.monotonic_ns(), {})      # when rates were last looked at
         self._aside = ThreadPoolExecutor(1, "streams")
         self._looking: Future[None] | None = None
         self._news, self._stop = threading.Event(), threading.Event()
@@ -199,23 +200,29 @@ class Prover:
         )
 
     def _rates(self) -> None:
-        """No class may let more through than its rate; one that came near it shows the amount."""
-        (before_ns, before), sent = self._sent, self._network.sent_bytes()
+        """No rate may let more through than it is; one that came near it shows the amount."""
+        (before_ns, before), sent = self._sent, self._network.sent()
         now_ns = time.monotonic_ns()
         self._sent = now_ns, sent
-        for (node, number), total in sent.items():
-            what = self._network.compiled.classes.get(number)
-            if (node, number) not in before or what is None or what.rate_bps is None or total < before[node, number]:
-                continue
-            seconds = (now_ns - before_ns) / 1e9
-            achieved = 8 * (total - before[node, number]) / seconds
-            tolerance = RATE_TOLERANCE * what.rate_bps + 8 * BURST_BYTES / seconds
-            answer = "not in force" if achieved > what.rate_bps + tolerance else "in force" if achieved > what.rate_bps / 2 else "amount not shown"
-            for name in self._behind(what, "rate_bps"):
+        for limit in sent.keys() & before.keys():
+            passed, seconds = sent[limit] - before[limit], (now_ns - before_ns) / 1e9
+            if passed < 0:
+                continue                                  # it was made anew
+            achieved, tolerance = 8 * passed / seconds, RATE_TOLERANCE * limit.rate_bps + 8 * BURST_BYTES / seconds
+            answer = "not in force" if achieved > limit.rate_bps + tolerance else "in force" if achieved > limit.rate_bps / 2 else "amount not shown"
+            node = self._network.nodes[limit.node].name
+            for name in self._limiting(limit, node):
                 self._say(
-                    name, None, "rate", asked=float(what.rate_bps), achieved=achieved, n=total - before[node, number], tolerance=tolerance, backend="qdisc",
-                    answer=answer, sentence=f"{achieved / 1e6:.3f} of {what.rate_bps / 1e6:g} Mbit/s passed into {self._network.nodes[node].name}",
+                    name, None, f"rate {limit.which}", asked=float(limit.rate_bps), achieved=achieved, n=passed, tolerance=tolerance, backend="qdisc",
+                    answer=answer, sentence=f"{achieved / 1e6:.3f} of {limit.rate_bps / 1e6:g} Mbit/s passed {limit.which} at {node}",
                 )
+
+    def _limiting(self, limit: Limit, node: str) -> list[str]:
+        """Names of the faults that a rate is from."""
+        if limit.which != "into":
+            return [fault.name for fault in list(self._network.faults.values()) if node in (fault.up if limit.which == "up" else fault.down)]
+        what = self._network.compiled.classes.get(limit.number)
+        return self._behind(what, "rate_bps") if what is not None else []
 
     def _losses(self) -> None:
         """The classes' own counters over what passed since they were made."""

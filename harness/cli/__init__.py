@@ -199,15 +199,17 @@ def capabilities(*, as_json: bool) -> None:
 
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def machine(command: tuple[str, ...]) -> None:
+@click.option("--timeout", default=900.0, show_default=True, metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), help="Of this host's time: the machine's own goes slower.")
+def machine(command: tuple[str, ...], timeout: float) -> None:
     """Run a command in a throw-away machine over this host's files: QEMU and a stock kernel, which has netem.
 
     harness machine -- sh -c 'tc qdisc add dev lo root netem delay 10ms; ping -c 3 127.0.0.1'
     """
     from harness.machine import run as run_inside
 
-    code, output = run_inside(command, directory=Path.cwd(), progress=lambda what: click.echo(f"machine: {what}", err=True))
-    click.echo(output, nl=False)
+    code, _ = run_inside(
+        command, directory=Path.cwd(), timeout_s=timeout, progress=lambda what: click.echo(f"machine: {what}", err=True), heard=lambda text: click.echo(text, nl=False),
+    )
     sys.exit(code)
 
 

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from harness.errors import HarnessError
 from harness.fault import Impairment
 from harness.inject.compiled import Compiled
-from harness.kernel.qdisc import DEFAULT_CLASS, NODE_CLASS, UNLIMITED_BPS, Leaf, Netem, Qdiscs, Traffic
+from harness.kernel.qdisc import DEFAULT_CLASS, NODE_CLASS, UNLIMITED_BPS, Leaf, Netem, Qdiscs
 
 EMPTY_S = 0.1                         # beyond its delay, until a class that nobody chooses is empty
 IFB_FIRST = 1_000_000                 # ifindex of a node's IFB: this + its position
+
+
+class Limit(NamedTuple):
+    """One rate: of a node's link up or down, or of a class of paths into it."""
+
+    which: str                        # up, down, into
+    node: int
+    number: int                       # of the class
+    rate_bps: int
 
 
 class Qdisc:
@@ -94,9 +104,19 @@ class Qdisc:
             return f"the trees cannot be read back: {error}"
         return ""
 
-    def traffic(self, node: int) -> dict[int, Traffic]:
-        """What went through each class of a node's download."""
-        return self._qdiscs.traffic(self._ifindex(node)) if node in self._trees else {}
+    def sent(self, wanted: Compiled) -> dict[Limit, int]:
+        """Bytes that each rate has let through, cumulative."""
+        found = {Limit("up", node, 0, rate): self._qdiscs.sent(IFB_FIRST + node) for node, rate in wanted.up.items() if node in self._ups}
+        rated = {number: what.rate_bps for number, what in wanted.classes.items() if what.rate_bps is not None}
+        for node in self._trees:
+            numbers = [(number, rate) for number, rate in rated.items() if number in wanted.into.get(node, ())]
+            if not numbers and node not in wanted.down:
+                continue
+            traffic = self._qdiscs.traffic(self._ifindex(node))
+            found |= {Limit("into", node, number, rate): traffic[number].bytes for number, rate in numbers if number in traffic}
+            if node in wanted.down and NODE_CLASS in traffic:
+                found[Limit("down", node, NODE_CLASS, wanted.down[node])] = traffic[NODE_CLASS].bytes
+        return found
 
     def close(self) -> None:
         """Take away what was made, with what is queued in it, and let go."""

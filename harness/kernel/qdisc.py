@@ -220,6 +220,12 @@ class Qdiscs:
                 found[one["handle"] & 0xFFFF] = Traffic(bytes=basic["bytes"], packets=basic["packets"], drops=queue["drops"])
         return found
 
+    @_there
+    def sent(self, ifindex: int) -> int:
+        """Bytes that a device's TBF has let through."""
+        with self._said(f"device {ifindex}"):
+            return sum(_attribute(one, "TCA_STATS2", "TCA_STATS_BASIC")["bytes"] for one in self._route.get_qdiscs(ifindex) if one.get_attr("TCA_KIND") == "tbf")
+
     def _class(self, ifindex: int, minor: int, parent: int, rate_bps: int, ceil_bps: int) -> None:
         self._route.tc(
             "replace-class", "htb", ifindex, HANDLE | minor, parent=parent, rate=rate_bps // 8, ceil=ceil_bps // 8, burst=_burst(rate_bps),

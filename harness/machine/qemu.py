@@ -6,12 +6,14 @@ import os
 import shlex
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError, UnavailableError
 from harness.machine.image import image
 
+TIMEOUT_S = 900.0
 IN_MACHINE = "HARNESS_IN_MACHINE"            # set for what runs inside
 FIRST = """export PATH={path}
 mkdir -p /lib/modules; ln -sfn {modules} /lib/modules/{version}
@@ -24,10 +26,12 @@ echo $? >/out/rc; sync; echo o >/proc/sysrq-trigger; sleep 9
 
 
 def run(
-    command: Sequence[str], *, directory: Path, environment: Mapping[str, str] | None = None, timeout_s: float = 900.0, memory_mb: int = 3072,
-    progress: Callable[[str], None] = lambda _: None,
+    command: Sequence[str], *, directory: Path, environment: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S, memory_mb: int = 3072,
+    progress: Callable[[str], None] = lambda _: None, heard: Callable[[str], None] = lambda _: None,
 ) -> tuple[int, str]:
     """Exit code and output of a command, run as root in a fresh machine over this host's files, of which none is changed.
+
+    `heard` is told its output as it comes.
 
     Raises UnavailableError where QEMU or the kernel is missing, HarnessError where the machine did not get to the command's end.
     """
@@ -48,14 +52,38 @@ def run(
             "-fsdev", f"local,id=o,path={out},security_model=none", "-device", "virtio-9p-pci,fsdev=o,mount_tag=out",
         ]
         try:
-            done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False)
-        except subprocess.TimeoutExpired:
-            raise HarnessError(f"the machine did not end within {timeout_s:.0f} s; {_told(out)}") from None
+            with (out / "qemu").open("w") as said:
+                machine = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         except OSError as error:
             raise UnavailableError(f"the machine could not be started: {error}") from error
+        try:
+            _follow(machine, out / "log", time.monotonic() + timeout_s, heard)
+        finally:                                          # also where somebody interrupts
+            ended = machine.poll() is not None
+            machine.kill()
+            machine.wait()
+        if not ended:
+            raise HarnessError(f"the machine did not end within {timeout_s:.0f} s; {_told(out)}")
         if not (out / "rc").exists():
-            raise HarnessError(f"the machine ended before the command did: {done.stderr.strip()[-300:] or 'QEMU said nothing'}; {_told(out)}")
+            raise HarnessError(f"the machine ended before the command did: {(out / 'qemu').read_text().strip()[-300:] or 'QEMU said nothing'}; {_told(out)}")
         return int((out / "rc").read_text()), (out / "log").read_text(errors="replace")
+
+
+def _follow(machine: subprocess.Popen[bytes], log: Path, until_s: float, heard: Callable[[str], None]) -> None:
+    """Wait for the machine's end, at most until `until_s`, and pass on what its command writes."""
+    at = 0
+    while True:
+        ended = machine.poll() is not None
+        if log.exists():
+            with log.open("rb") as file:
+                file.seek(at)
+                new = file.read()
+            at += len(new)
+            if new:
+                heard(new.decode(errors="replace"))
+        if ended or time.monotonic() > until_s:
+            return
+        time.sleep(0.1)
 
 
 def _told(out: Path) -> str:

@@ -245,6 +245,19 @@ def test_streams_of_our_own_show_what_a_toxic_does_and_that_one_who_goes_past_th
     assert {answer for what, answer in past.items() if what.startswith("toxic")} == {"not in force"}, past
 
 
+def test_what_each_rate_let_through_is_counted_by_node_path_and_direction(net):
+    it = net()
+    it.set(where="n0", up="20mbit", name="up")
+    it.set(where="n1", down="10mbit", name="down")
+    it.set(where="n0 -> n1", rate="5mbit", name="path")
+    before = {(limit.which, limit.node): count for limit, count in it.network.sent().items()}
+    assert before.keys() == {("up", 0), ("down", 1), ("into", 1)}
+    assert len(it.one_way(400, 0.001)) == 400                          # 60 bytes each on their way
+    after = {(limit.which, limit.node): count for limit, count in it.network.sent().items()}
+    for which in before:
+        assert 400 * 40 <= after[which] - before[which] <= 400 * 80 + 2_000, which
+
+
 def stream_n0_n1(it: Net) -> dict[str, str]:
     here, there = it.network.wires["n0"], it.network.wires["n1"]
     below = {"upstream": it.network.state.of("n0", "n1"), "downstream": it.network.state.of("n1", "n0")}
