@@ -145,6 +145,10 @@ class Fault:
         """How many paths it is on."""
         return len(self.paths) + sum(map(len, self.far.values()))
 
+    def touches(self, source: str, target: str) -> bool:
+        """Whether it has to do with a path, by name or by the links of its ends."""
+        return (source, target) in self.paths or target in self.far.get(source, ()) or source in self.up or target in self.down
+
     def some(self, chance: random.Random, most: int) -> list[Path]:
         """A sample of its paths: all of them where they are few."""
         if self.count <= 4 * most:

@@ -84,10 +84,15 @@ class Network:
         return replace(folded, paths={path: fold_two(self.baseline_of(path), what) for path, what in folded.paths.items()})
 
     @property
-    def now(self) -> tuple[NetworkState, Compiled]:
-        """What is asked for and what is in force, of one moment: a change that is under way is waited for."""
+    def now(self) -> NetworkState:
+        """The state that is in force: a change that is under way is waited for."""
         with self._lock:
-            return self.state, self.compiled
+            return self.state
+
+    def settle(self) -> None:
+        """Wait for a change that is under way."""
+        with self._lock:
+            pass
 
     def baseline_of(self, path: tuple[str, str]) -> Impairment:
         """What is always there between two nodes, by their regions."""

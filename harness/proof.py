@@ -64,6 +64,7 @@ class Prover:
         self._network, self._prober, self._write, self._failed, self._idle = network, prober, write, failed, idle
         self._random = random.Random(f"{seed}/proof")
         self._changes: list[Change] = []
+        self._history: list[Change] = []
         self._looked = False                              # whether there was anything to look at in this run
         self._sent: tuple[int, dict[Limit, int]] = (time.monotonic_ns(), {})      # when rates were last looked at
         self._aside = ThreadPoolExecutor(1, "streams")
@@ -74,6 +75,7 @@ class Prover:
 
     def changed(self, change: Change) -> None:
         """The network changed."""
+        self._history.append(change)
         self._changes.append(change)
         self._news.set()
 
@@ -132,7 +134,7 @@ class Prover:
     def _probe(self, fault: Fault, paths: list[tuple[str, str]], *, gone: bool = False, again: bool = False) -> None:
         if not paths:
             return
-        state, compiled = self._network.now
+        begun_ns, state = time.monotonic_ns(), self._network.now
         asked = {path: self._asked(state, path) for path in paths}
         wait_s = SETTLE_S + max(what.delay_ms + what.jitter_ms for what in asked.values()) / 1e3
         counted = self._network.counters()
@@ -140,12 +142,16 @@ class Prover:
         if dialled and (not again or self._looking is None or self._looking.done()):
             self._looking = self._aside.submit(self._guarded, lambda: self._streams(fault.name, dialled, gone=gone))
         arrived = self._prober.probe(paths, PROBES, wait_s, self._stop)
-        if self._network.now[1] is not compiled:
-            return                                        # it changed meanwhile: the next look is about that
         for path, delays in arrived.items():
-            self._judge(fault.name, path, asked[path], delays, gone=gone)
+            if not self._changed_since(begun_ns, path):   # else the next look is about that
+                self._judge(fault.name, path, asked[path], delays, gone=gone)
         if fault.flows and not gone:
             self._say_flows(fault, self._network.counters().get("old", 0) - counted.get("old", 0))
+
+    def _changed_since(self, begun_ns: int, path: tuple[str, str]) -> bool:
+        """Whether a change that has to do with a path came, or may have, since then. Waits for one that is under way."""
+        self._network.settle()
+        return any(change.at_ns >= begun_ns and (change.fault.touches(*path) or change.fault.touches(*path[::-1])) for change in reversed(self._history))
 
     def _closed(self, state: NetworkState, path: tuple[str, str]) -> bool:
         """Whether no new stream can be made on a path."""
@@ -154,13 +160,13 @@ class Prover:
 
     def _streams(self, fault: str, paths: Sequence[tuple[str, str]], *, gone: bool) -> None:
         """Dial on these paths, one after the other, beside the probes: a stream may take seconds to end."""
-        state, compiled = self._network.now
         for path in paths:
+            begun_ns, state = time.monotonic_ns(), self._network.now
             source, target = (self._network.wires[name] for name in path)
             below = {"upstream": self._asked(state, path), "downstream": self._asked(state, path[::-1])}
             seen = stream((source.namespace, target.namespace), target.address, below["upstream"].toxics, below)
-            if self._network.now[1] is not compiled:
-                return
+            if self._changed_since(begun_ns, path):
+                continue
             narrow = bool(state.up or state.down) or any(what.rate_bps or what.loss for what in below.values())
             answers = {"in force": "gone", "not in force": "not gone", "amount not shown": "amount not shown" if narrow else "not gone"}
             healed = gone and not below["upstream"].toxics
@@ -247,7 +253,7 @@ class Prover:
         return [
             fault.name for fault in list(self._network.faults.values())
             if getattr(fault.impairment, word) and any(in_class(state.of(*path)) == what for path in fault.some(self._random, PATHS_MAX))
-        ] or ["baseline"]
+        ] or [fault.name for fault in list(self._network.faults.values()) if getattr(fault.impairment, word)] or ["baseline"]
 
     def _say(
         self, fault: str, path: tuple[str, str] | None, what: str, *, asked: float | None = None, achieved: float | None = None, n: int = 0,
