@@ -254,8 +254,8 @@ def test_what_each_rate_let_through_is_counted_by_node_path_and_direction(net):
     assert before.keys() == {("up", 0), ("down", 1), ("into", 1)}
     assert len(it.one_way(400, 0.001)) == 400                          # 60 bytes each on their way
     after = {(limit.which, limit.node): count for limit, count in it.network.sent().items()}
-    for which in before:
-        assert 400 * 40 <= after[which] - before[which] <= 400 * 80 + 2_000, which
+    for which, count in before.items():
+        assert 400 * 40 <= after[which] - count <= 400 * 80 + 2_000, which
 
 
 def stream_n0_n1(it: Net) -> dict[str, str]:

@@ -54,9 +54,7 @@ def test_nodes_run_in_their_namespace_and_end_with_the_zygote(zygote: Zygote, na
         pidfds += descriptors
         pids.append(answer["pid"])
     for node in nodes:
-        wait_until(
-            lambda node=node: node.health()["ready"] if (node.directory / "control.sock").exists() else False, "ready"
-        )
+        wait_until(node.is_ready, "ready")
     for pid in pids:
         assert os.readlink(f"/proc/{pid}/ns/net") == os.readlink(namespace)
         assert len(os.listdir(f"/proc/{pid}/task")) == 1
