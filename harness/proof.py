@@ -58,10 +58,11 @@ class Prover:
 
     def __init__(
         self, network: Network, prober: Prober, seed: int, write: Callable[[dict[str, object]], None], failed: Callable[[str], None],
-        idle: Callable[[], bool] = lambda: False,
+        idle: Callable[[], bool] = lambda: False, *, planned: bool = False,
     ) -> None:
-        """`idle`: whether nothing is sent now; then what stands is read back and not probed."""
+        """`idle`: whether nothing is sent now; then what stands is read back and not probed. `planned`: whether faults will come."""
         self._network, self._prober, self._write, self._failed, self._idle = network, prober, write, failed, idle
+        self._planned = planned
         self._random = random.Random(f"{seed}/proof")
         self._changes: list[Change] = []
         self._history: list[Change] = []
@@ -102,6 +103,8 @@ class Prover:
                 self._prove(change)
             if not changes and (self._network.faults or self._network.baseline):
                 self._look_again()
+            elif not changes and self._planned and not self._looked and not self._idle():
+                self._look_before()
         for change in self._changes:
             self._prove(change)
         if self._looked:
@@ -112,6 +115,13 @@ class Prover:
         self._looked = True
         self._read_back(change.fault.name)
         self._probe(change.fault, change.fault.some(self._random, PATHS_MAX), gone=change.verb == "clear")
+
+    def _look_before(self) -> None:
+        """No fault was set yet: nothing is there, and nobody else made the network bad."""
+        self._looked = True
+        self._read_back("before")
+        names = [node.name for node in self._network.nodes]
+        self._probe(Fault(name="before"), sorted({(a, b) for a, b in (self._random.sample(names, 2) for _ in range(PATHS_MAX))}) if len(names) > 1 else [])
 
     def _look_again(self) -> None:
         self._looked = True

@@ -71,6 +71,7 @@ class Recording:
         self._prover = Prover(
             network, Prober({name: place.namespace for name, place in cluster.places.items()}, {name: place.address for name, place in cluster.places.items()}),
             facts["seed"], lambda proof: self.folder.append_line("proofs.jsonl", proof), self.note, lambda: self.phase in idle,
+            planned=bool(play.steps(phases)),
         )
         network.changed = self._network_changed
         self._stepper = play.Stepper(play.steps(phases), self.t0_ns, lambda words: network.set(asked.asked(words, network.nodes, facts["seed"])), network.clear, self.note)

@@ -97,7 +97,7 @@ def test_ctrl_c_ends_what_exec_started(desk):
 
 
 def ps() -> str:
-    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout
 
 
 def test_logs(desk):

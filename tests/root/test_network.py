@@ -331,9 +331,10 @@ for_s = 6
 """
 DELAY = 'where = "node-1 <-> node-2"\ndelay = "50ms"'
 CUT = 'cut = "halves"'
+TOXIC = 'where = "node-1 <-> node-2"\ntoxic = "latency latency=80"'
 SABOTAGES = {
     # what: (the fault, what is done in the hub or to the engine, what the verdict must say)
-    "the engine is killed": (DELAY, "kill engine", "nfqueue"),
+    "the engine is killed": (DELAY, "kill delay_engine", "nfqueue"),
     "our table is deleted": (CUT, "nft delete table ip harness", "nftables"),
     "the cut's map is flushed": (CUT, "nft flush map ip harness side", "cut"),
     "a rule lets everything pass": (CUT, "nft insert rule ip harness before accept", "probes crossed"),
@@ -342,9 +343,10 @@ SABOTAGES = {
     "the queue's rule is flushed": (DELAY, "iptables-legacy -t mangle -F", "delay on"),
     "a path's element is deleted": (DELAY, "nft delete element ip harness path '{ 198.18.0.2 . 198.18.0.3 }'", "paths"),
     "a class loses its loss": ('where = "node-1 <-> node-2"\nloss = "40%"', "for c in $(nft list table ip harness | grep -o 'chain c[0-9]*' | cut -d' ' -f2); do nft flush chain ip harness $c; done", "loss"),
-    "the engine is stopped": (DELAY, "stop engine", "nfqueue"),
+    "the engine is stopped": (DELAY, "stop delay_engine", "nfqueue"),
     "a delay of their own": (DELAY, "tc qdisc add dev n2 root tbf rate 8kbit burst 3000 latency 4s", "left behind: tbf"),
-    "streams go past their proxy": ('where = "node-1 <-> node-2"\ntoxic = "latency latency=80"', "ip rule del pref 100", "toxic latency downstream"),
+    "the proxy is killed": (TOXIC, "kill toxiproxy-server", "Toxiproxy did not get"),
+    "streams go past their proxy": (TOXIC, "ip rule del pref 100", "toxic latency downstream"),
     "a route is taken away": (DELAY, "ip route del 198.18.0.3", "no probe arrived"),
 }
 UNDO = {"a delay of their own": "tc qdisc del dev n2 root", "a route is taken away": "ip route add 198.18.0.3 dev n2 scope link"}     # not ours to mend
@@ -365,11 +367,13 @@ def hub_of(supervisor: int) -> str:
     raise AssertionError("the supervisor holds no hub")
 
 
-def engine_of(supervisor: int) -> int:
-    told = subprocess.run(["ps", "--ppid", str(supervisor), "-o", "pid=,args="], capture_output=True, text=True, check=False).stdout
-    pids = [int(line.split()[0]) for line in told.splitlines() if "delay_engine" in line]
-    assert len(pids) == 1, told
-    return pids[0]
+def helper_of(supervisor: int, program: str) -> int:
+    """The pid of the one process below a supervisor that runs a program."""
+    told = subprocess.run(["ps", "-ewwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    processes = {int(line.split()[0]): (int(line.split()[1]), line.split(maxsplit=2)[2]) for line in told.splitlines()}
+    found = [pid for pid, (parent, argv) in processes.items() if program in argv and not argv.startswith("sh ") and supervisor in (parent, processes.get(parent, (0, ""))[0])]
+    assert len(found) == 1, told
+    return found[0]
 
 
 @pytest.fixture(scope="module")
@@ -385,8 +389,9 @@ def desk(tmp_path_factory):
 
 def do(act: str, supervisor: int) -> None:
     """What the second program does: to the engine's process, or in the hub's namespace."""
-    if act.endswith("engine"):
-        os.kill(engine_of(supervisor), signal.SIGKILL if act.startswith("kill") else signal.SIGSTOP)
+    verb, _, program = act.partition(" ")
+    if verb in ("kill", "stop"):
+        os.kill(helper_of(supervisor, program), signal.SIGKILL if verb == "kill" else signal.SIGSTOP)
         return
     done = subprocess.run(["nsenter", f"--net={hub_of(supervisor)}", "sh", "-c", act], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
