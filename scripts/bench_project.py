@@ -22,7 +22,7 @@ def timed(argv: list[str], where: Path) -> tuple[float, int]:
         code = subprocess.run(argv, cwd=where, stdout=output, stderr=output, check=False).returncode
         if code:
             output.seek(0)
-            print(output.read().decode(errors="replace")[-2000:], file=sys.stderr)
+            print(output.read().decode(errors="replace")[-20_000:], file=sys.stderr)
     return float(time.monotonic_ns() - begun_ns), code
 
 

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
 REQUIRE_ALL = os.environ.get("HARNESS_REQUIRE_ALL") == "1"
 
 
@@ -73,7 +66,6 @@ def _toxiproxy() -> str | None:
     return None
 
 
-@cache
 def _machine() -> str | None:
     from harness.errors import HarnessError
     from harness.machine import image
@@ -108,12 +100,6 @@ def _capable(request: pytest.FixtureRequest, missing: dict[str, str | None]) -> 
             pytest.skip(reason)
 
 
-def namespaces() -> set[str]:
-    """Inodes of all network namespaces that a process or a mount holds (lsns, not our own code)."""
-    found = subprocess.run(["lsns", "-t", "net", "-n", "-o", "NS"], capture_output=True, text=True, check=True)
-    return set(found.stdout.split())
-
-
 @pytest.fixture
 def net():
     """Makes a fabric with its network (nets.Net); closed afterwards."""
@@ -129,31 +115,3 @@ def net():
     for one in made:
         one.close()
 
-
-# ---- the tests of netem take two minutes of one core in a machine of their own, which host noise cannot reach: they run beside
-# ---- the unit tests, and what they said is asked for at the end
-
-LAST = "test_the_tests_of_netem_pass_inside"
-
-
-@cache
-def start_inside() -> Future[tuple[int, str]]:
-    """Have the tests of netem run in a machine, once a session: exit code and output."""
-    from harness.machine import run
-
-    worker = ThreadPoolExecutor(1, "machine")
-    return worker.submit(run, [sys.executable, "-m", "pytest", "tests/vm", "-p", "no:cacheprovider"], directory=ROOT)
-
-
-@pytest.fixture(scope="session")
-def netem_inside() -> Callable[[], Future[tuple[int, str]]]:
-    return start_inside
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.name == LAST)
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    if "unit" in item.path.parts and item.session.items[-1].name == LAST and _machine() is None:
-        start_inside()

@@ -22,11 +22,6 @@ def inode(namespace: int) -> int:
     return os.fstat(namespace).st_ino
 
 
-def listed_namespaces() -> set[int]:
-    """Network namespaces that some process of this host is in, as lsns says."""
-    return {int(line) for line in output("lsns", "-t", "net", "-n", "-o", "NS").split()}
-
-
 def output(*argv: str) -> str:
     """What a command prints; it must end with 0."""
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)

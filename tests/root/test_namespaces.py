@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from leftovers import eventually, in_namespace, inode, listed_namespaces, no_descriptor_left
+from leftovers import eventually, in_namespace, inode, no_descriptor_left
 
 from harness.errors import HarnessError, PermissionNeededError, UsageError
 from harness.kernel import namespaces, netlink
@@ -105,16 +105,16 @@ def test_a_command_that_is_not_there_is_the_users_fault(namespace):
         namespaces.spawn_in(namespace, ["no-such-program"], stdio=(0, 1, 2))
 
 
-def test_a_namespace_ends_with_its_last_descriptor():
+def test_a_namespace_ends_with_its_last_descriptor(namespace):
     with no_descriptor_left():
         descriptor = namespaces.create()
-        number = inode(descriptor)
+        in_namespace(descriptor, "ip", "link", "add", "here", "type", "veth", "peer", "name", "there", "netns", f"/proc/{os.getpid()}/fd/{namespace}")
         child = namespaces.spawn_in(descriptor, ["sleep", "60"], stdio=(0, 1, 2))
-        assert number in listed_namespaces()
+        os.close(descriptor)
+        assert "there" in in_namespace(namespace, "ip", "link")
         child.kill()
         child.wait()
-        os.close(descriptor)
-        eventually(lambda: number not in listed_namespaces())
+        eventually(lambda: "there" not in in_namespace(namespace, "ip", "link"))      # its numbers return at once, to whoever asks
 
 
 def test_none_is_left_where_descriptors_run_out():
