@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from harness.history import History
 from harness.report import series, svg
-from harness.report.series import Chart
+from harness.report.series import Chart, Spell
 from harness.verdict import Answer, Finding, Verdict
 
 ORDER = (Answer.FAIL, Answer.UNKNOWN, Answer.PASS, Answer.MEASURED)
@@ -31,10 +31,11 @@ def render(verdict: Verdict, facts: Mapping[str, Any], run: str, history: Histor
         f"<p class=total>{_answer(verdict.answer)} <span class=soft>{escape(_counts(verdict))}</span></p>", _rows(verdict.findings),
     ]
     if charts and history is not None:
-        end_s, begin_ns = series.end_s(history), series.begin_ns(history)
+        end_s, begin_ns, spells = series.end_s(history), series.begin_ns(history), series.spells(history)
         parts.append("<h2>Over time</h2><div class=charts>")
-        parts += [_figure(chart, svg.draw(chart, history.phases, begin_ns, end_s), end_s) for chart in charts]
+        parts += [_figure(chart, svg.draw(chart, history.phases, spells, begin_ns, end_s), end_s) for chart in charts]
         parts.append("</div>")
+        parts.append(_faults(spells))
         parts.append(_worst(history))
     parts.append(_facts(facts, run))
     parts.append(f"</main><script>{(assets / 'report.js').read_text()}</script></body></html>\n")
@@ -97,6 +98,17 @@ def _numbers(values: npt.NDArray[np.float64]) -> list[float | None]:
 def _safe(value: object) -> str:
     """JSON that cannot end the script it stands in."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _faults(spells: Sequence[Spell]) -> str:
+    if not spells:
+        return ""
+    rows = "".join(
+        f"<tr><td class=name>{escape(spell.name)}<td>{escape(spell.does)}<td class=number>{spell.from_s:.1f} – {spell.until_s:.1f} s<td class=why>{escape(spell.shown)}</tr>"
+        for spell in spells
+    )
+    head = "<tr><th>fault<th>what it does<th class=number>in force<th>what was seen of it"
+    return f"<h2>Faults</h2><p>The bars on the foot of each chart.</p><div class=scroll><table class=faults><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
 
 
 def _worst(history: History) -> str:

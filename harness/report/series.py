@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +37,45 @@ class Chart:
     at_s: Floats
     lines: tuple[Line, ...]
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spell:
+    """A fault while it was in force. Seconds; `shown`: what proofs saw of its amounts, as text."""
+
+    name: str
+    does: str
+    from_s: float
+    until_s: float
+    shown: str
+
+
+def spells(history: History) -> list[Spell]:
+    """When each fault was in force, in the order in which they came; one that was never taken back lasts to the end."""
+    found: list[Spell] = []
+    open_: dict[str, Mapping[str, Any]] = {}
+    for event in sorted((event for event in history.events if event["event"] == "fault"), key=lambda event: event["set_ns"]):
+        begun = open_.pop(event["fault"], None)
+        if begun is not None:
+            found.append(_spell(history, begun, event["set_ns"]))
+        if event["verb"] == "set":
+            open_[event["fault"]] = event
+    end_ns = history.phases[-1].end_ns if history.phases else 0
+    found += [_spell(history, begun, end_ns) for begun in open_.values()]
+    return sorted(found, key=lambda one: one.from_s)
+
+
+def _spell(history: History, event: Mapping[str, Any], until_ns: int) -> Spell:
+    about = [proof for proof in history.proofs if proof["fault"] == event["fault"] and event["set_ns"] <= proof["at_ns"] < until_ns]
+    amounts: dict[str, list[float]] = {}
+    for proof in about:
+        if proof.get("achieved") is not None and proof.get("asked") and proof["answer"] != "amount not shown":
+            amounts.setdefault(proof["what"], []).append(proof["achieved"] / proof["asked"])
+    answers = {word: sum(proof["answer"] == word for proof in about) for word in ("in force", "amount not shown", "not in force")}
+    said = [f"{count} × {word}" for word, count in answers.items() if count]
+    said += [f"{what} {float(np.median(ratios)):.0%} of what was asked" for what, ratios in amounts.items()]
+    zero = begin_ns(history)
+    return Spell(name=event["fault"], does=event.get("words") or event.get("does", ""), from_s=(event["set_ns"] - zero) / 1e9, until_s=(until_ns - zero) / 1e9, shown=", ".join(said))
 
 
 def begin_ns(history: History) -> int:

@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.history import PhaseWindow
-from harness.report.series import Chart, Line
+from harness.report.series import Chart, Line, Spell
 
 WIDTH, HEIGHT = 600, 200
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 20, 26
 
 
-def draw(chart: Chart, phases: Sequence[PhaseWindow], begin_ns: int, end_s: float) -> str:
-    """The chart, drawn for a view of WIDTH × HEIGHT that scales."""
+def draw(chart: Chart, phases: Sequence[PhaseWindow], spells: Sequence[Spell], begin_ns: int, end_s: float) -> str:
+    """The chart, drawn for a view of WIDTH × HEIGHT that scales; faults are bars on its foot."""
     top, ticks = scale(_most(chart))
     across = (WIDTH - LEFT - RIGHT) / max(end_s, 1e-9)
     up = (HEIGHT - TOP - BOTTOM) / top
@@ -27,6 +27,9 @@ def draw(chart: Chart, phases: Sequence[PhaseWindow], begin_ns: int, end_s: floa
         parts.append(f'<rect class="phase p{number % 2}" x="{x:.1f}" y="{TOP}" width="{max(width, 0):.1f}" height="{HEIGHT - TOP - BOTTOM}"/>')
         if width > 6.2 * len(phase.name):
             parts.append(f'<text class="phase" x="{x + 4:.1f}" y="{TOP - 6}">{escape(phase.name)}</text>')
+    for spell in spells:
+        x, width = LEFT + spell.from_s * across, (spell.until_s - spell.from_s) * across
+        parts.append(f'<rect class="fault" x="{x:.1f}" y="{HEIGHT - BOTTOM}" width="{max(width, 1):.1f}" height="5"><title>{escape(f"{spell.name}: {spell.does}")}</title></rect>')
     for tick in ticks:
         y = HEIGHT - BOTTOM - tick * up
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')

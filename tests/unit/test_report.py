@@ -137,6 +137,24 @@ def test_a_page_has_the_runs_numbers_and_asks_the_network_for_nothing():
     assert memory["lines"][2]["values"][0] == 30
 
 
+def test_faults_are_bars_and_a_table_with_what_was_seen_of_them():
+    def change(verb, at_s):
+        return {"event": "fault", "verb": verb, "fault": "wan <b>", "does": "delay 50 ms", "paths": 2, "set_ns": at_s * SECOND, "at_ns": at_s * SECOND}
+
+    def proof(what, at_s, **more):
+        return {"at_ns": at_s * SECOND, "fault": "wan <b>", "path": None, "what": what, "answer": "in force", "asked": None, "achieved": None, **more}
+
+    found = history([operation(number) for number in range(10)], events=(change("set", 2), change("clear", 4), change("set", 5)),
+                    proofs=(proof("read back", 2), proof("delay", 3, asked=50.0, achieved=51.0)))
+    first, last = series.spells(found)
+    assert (first.from_s, first.until_s, last.until_s) == (1.0, 3.0, series.end_s(found))
+    assert first.shown == "2 × in force, delay 102% of what was asked"
+    page = report.render("html", VERDICT, FACTS, "/runs/x", found)
+    assert page.count('class="fault"') == 2 * page.count('<svg class="chart"')
+    assert "wan <b>" not in page
+    assert "wan &lt;b&gt;" in page
+
+
 def test_worst_nodes_are_named_worst_first():
     worst = {title: nodes for title, _, nodes in series.worst_nodes(full())}
     assert [name for name, _ in worst["Resident memory"]] == ["node-2", "node-1", "node-0"]
