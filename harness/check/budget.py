@@ -18,6 +18,8 @@ from harness.verdict import Answer, Cause, Finding
 
 # A uniform open model delivers exactly its rate; one per cent is what a phase's two edges may hold back.
 RECEIVED_TOLERANCE = 0.01
+# Of all cores, and of one: a host that is full, and a node that would do more if there were more.
+HOST_FULL, NODE_FULL = 0.95, 0.9
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 STATISTICS = (*PERCENTILES, "min", "mean", "max", "count")
 
@@ -132,7 +134,11 @@ def _of(values: Floats, statistic: str) -> float:
 
 
 def _host_limited(history: History, row: Row, phase: PhaseWindow) -> str:
-    """Why a missed time says nothing of the system: the generator was late by half the bound, or strangers had the host."""
+    """Why a missed row says nothing of the system. A time: the generator was late by half the bound, or strangers had the host.
+    A rate that should have been higher: the host had nothing left, and the node was far from using one core.
+    """
+    if row.kind in ("rate", "byte rate") and row.comparison in (">", ">="):
+        return _host_full(history, row, phase)
     if row.kind != "time" or row.bound is None:
         return ""
     used = host.use(history, phase)
@@ -146,6 +152,16 @@ def _host_limited(history: History, row: Row, phase: PhaseWindow) -> str:
     if late > row.bound / 2:
         return f"the load generator itself was {_number(late)} {row.unit} late at {row.statistic}, more than half the bound{_busy(history, phase)}"
     return ""
+
+
+def _host_full(history: History, row: Row, phase: PhaseWindow) -> str:
+    used, shares = host.use(history, phase), metrics.METRICS["cpu"].take(history, phase)
+    assert isinstance(shares, PerNode)
+    wanted = [history.index(row.conditions.node)] if row.conditions.node is not None else list(shares.series)
+    busiest = max((float(shares.series[index].mean()) for index in wanted if index in shares.series), default=math.inf)
+    if used is None or used.busy < HOST_FULL or busiest > NODE_FULL:
+        return ""
+    return f"the node used {busiest:.0%} of one core, and the host had no more to give: what it can do is not known{_busy(history, phase)}"
 
 
 def _busy(history: History, phase: PhaseWindow) -> str:

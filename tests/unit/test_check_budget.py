@@ -51,6 +51,16 @@ def test_latency_counts_from_the_intended_time():
     assert "load generator itself was" in finding.sentence
 
 
+@pytest.mark.parametrize(("busy", "share", "answer"), [(1.98, 0.4, Answer.UNKNOWN), (1.98, 0.97, Answer.FAIL), (1.0, 0.4, Answer.FAIL)])
+def test_a_missed_rate_on_a_full_host_is_unknown_unless_the_node_itself_was_at_its_end(busy, share, answer):
+    hosts = [host(at, at * busy, at * busy) for at in range(1, 11)]
+    samples = [sample(at, 0, cpu_ns=int(at * share * SECOND)) for at in range(1, 11)]
+    found = history([operation(n) for n in range(100)], samples=samples, host=pa.Table.from_pylist(hosts, h.HOST), cores=2, journal=[])
+    finding = judged(found, metric="private_message.received", statistic="mean", comparison=">=", unit="1/s", bound=1e6, node="node-0")
+    assert finding.answer is answer
+    assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
+
+
 @pytest.mark.parametrize(("own_share", "answer"), [(0.9, Answer.FAIL), (0.1, Answer.UNKNOWN)])
 def test_a_missed_time_on_a_host_that_strangers_took_is_unknown(own_share, answer):
     """Two cores, 95 % busy: by the run itself it is a FAIL, by others it says nothing of the system."""
