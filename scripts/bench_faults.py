@@ -16,8 +16,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -110,35 +112,105 @@ def cutting(count: int, wanted_ms: float) -> Iterator[Line]:
         it.close()
 
 
+def together(it: Net) -> Iterator[Line]:
+    """Faults of three backends on one path at once, and a cut on top."""
+    for delay_ms, jitter_ms, loss, rate in ((50, 0, "1%", "10mbit"), (200, 50, "5%", "1mbit")):
+        words = f"{delay_ms} ± {jitter_ms} ms, {loss}, {rate}"
+        it.set(where="n0 -> n1", delay=f"{delay_ms}ms", jitter=f"{jitter_ms}ms", name="d")
+        it.set(where="n0 -> n1", loss=loss, name="l")
+        it.set(where="n0 -> n1", rate=rate, name="r")
+        found, share = it.one_way(LOSS_PACKETS, 0.0006)[:, 1], float(loss.rstrip("%")) / 100
+        middle, lost, half = float(np.median(found)), 1 - len(found) / LOSS_PACKETS, 2.576 * math.sqrt(share * (1 - share) / LOSS_PACKETS)
+        wanted = max(1.0, 0.02 * delay_ms)
+        yield line("three at once", "delay", words, f"p50 {middle:.3f} ms", f"p50 ± {wanted:g} ms", abs(middle - delay_ms) <= wanted)
+        yield line("three at once", "loss", words, f"{lost:.3%} of {LOSS_PACKETS:,}", f"99 % interval, ± {half:.3%}", abs(lost - share) <= half)
+        it.network.clear("l")
+        ideal, carried = float(rate.removesuffix("mbit")) * 1448 / 1514, iperf3(it, 10)
+        yield line("three at once", "rate, the loss taken back", words, f"{carried:,.3f} Mbit/s, {carried / ideal - 1:+.1%} of ideal goodput", "within 3 %", abs(carried / ideal - 1) <= 0.03)
+        it.set(cut="isolate", of=["n1"], name="c")
+        crossed = len(it.one_way(200, 0.002))
+        yield line("three at once", "a cut on top", words, f"{crossed} of 200 crossed", "0 cross", not crossed)
+        it.network.clear()
+        yield line("three at once", "after clear", "nothing", f"p50 {np.median(it.one_way(200)[:, 1]):.3f} ms, kernel as before: {it.kernel() == it.before}", "kernel as before", it.kernel() == it.before)
+
+
 def toxics() -> Iterator[Line]:
     it = Net(2, ports=(8000,))
     try:
-        for latency in (50, 200):
-            it.set(where="n0 -> n1", toxic=[f"latency latency={latency}"], name="t")
-            took = exchange(it)
-            yield line("toxiproxy", "toxic latency", f"{latency} ms", f"{took:.1f} ms for one exchange", "within max(2 ms, 5 %)", abs(took - latency) <= max(2.0, 0.05 * latency))
+        for words, asked_for, look, within in TOXICS:
+            it.set(where="n0 -> n1", toxic=[words], name="t")
+            took = [look(it) for _ in range(5)]
+            middle = float(np.median(took))
+            unit = "bytes" if look is until_limit else "ms"
+            yield line("toxiproxy", f"toxic {words.split()[0]}", words.partition(" ")[2], f"{middle:,.1f} {unit} (wanted {asked_for:,})", f"within {within:g} {unit}", abs(middle - asked_for) <= within)
     finally:
         it.close()
 
 
-def exchange(it: Net) -> float:
-    """Ms of one byte to n1 and back over a fresh connection, median of 20."""
-    took = []
-    with open_socket(it.namespaces["n1"], socket.AF_INET, socket.SOCK_STREAM) as listener:
+@contextmanager
+def dialled(it: Net) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A fresh connection from n0 to n1:8000, both ends."""
+    with open_socket(it.namespaces["n1"], socket.AF_INET, socket.SOCK_STREAM) as listener, open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_STREAM) as here:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((it.addresses["n1"], 8000))
         listener.listen()
-        for _ in range(20):
-            with open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_STREAM) as here:
-                here.connect((it.addresses["n1"], 8000))
-                peer, _ = listener.accept()
-                with peer:
-                    begun = time.monotonic()
-                    here.send(b".")
-                    peer.send(peer.recv(1))
-                    here.recv(1)
-                    took.append((time.monotonic() - begun) * 1e3)
-    return float(np.median(took))
+        here.connect((it.addresses["n1"], 8000))
+        peer, _ = listener.accept()
+        with peer:
+            yield here, peer
+
+
+def exchange(it: Net) -> float:
+    """Ms of one byte to n1 and back."""
+    with dialled(it) as (here, peer):
+        begun = time.monotonic()
+        here.send(b".")
+        peer.send(peer.recv(1))
+        here.recv(1)
+        return (time.monotonic() - begun) * 1e3
+
+
+def carry(it: Net, count: int) -> float:
+    """Ms of so many bytes from n1 to n0."""
+    with dialled(it) as (here, peer):
+        begun = time.monotonic()
+        sending = threading.Thread(target=peer.sendall, args=(b"." * count,))
+        sending.start()
+        while count > 0:
+            count -= len(here.recv(65_536))
+        sending.join()
+        return (time.monotonic() - begun) * 1e3
+
+
+def until_end(it: Net, *, close: bool = False) -> float:
+    """Ms until n0's end ends, since n1 sent something, or closed."""
+    with dialled(it) as (here, peer):
+        begun = time.monotonic()
+        if close:
+            peer.close()
+        else:
+            peer.send(b".")
+        with suppress(ConnectionError):
+            here.recv(1)
+        return (time.monotonic() - begun) * 1e3
+
+
+def until_limit(it: Net) -> float:
+    """Bytes that come to n0 before its end ends."""
+    count = 0
+    with dialled(it) as (here, peer), suppress(ConnectionError):
+        peer.sendall(b"." * 20_000)
+        while data := here.recv(65_536):
+            count += len(data)
+    return float(count)
+
+
+# what is asked of Toxiproxy, what should come out, how it is looked at, how far off it may be (ms, bytes); it slices by halving: 5,000 bytes into 64
+TOXICS: list[tuple[str, float, Callable[[Net], float], float]] = [
+    ("latency latency=50", 50, exchange, 2.5), ("latency latency=200", 200, exchange, 10), ("bandwidth rate=1250", 800, partial(carry, count=1_000_000), 40),
+    ("slicer average_size=100 size_variation=1 delay=1000", 64, partial(carry, count=5_000), 16), ("timeout timeout=500", 500, until_end, 10),
+    ("reset_peer timeout=500", 500, until_end, 10), ("slow_close delay=300", 300, partial(until_end, close=True), 10), ("limit_data bytes=10000", 10_000, until_limit, 0),
+]
 
 
 def measure() -> Iterator[Line]:
@@ -148,6 +220,7 @@ def measure() -> Iterator[Line]:
         if not INSIDE:
             yield from losses(it)
             yield from rates(it)
+            yield from together(it)
     finally:
         it.close()
     if not INSIDE:
