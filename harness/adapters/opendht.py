@@ -29,7 +29,7 @@ ID_BYTES = 16                     # payloads of the load begin with the operatio
 
 
 class OpenDht(driven.Driven):
-    """A hundred ``dhtnode`` processes, each told of one earlier neighbour."""
+    """``dhtnode`` processes that enter by the first of them."""
 
     name = "opendht"
     operations = frozenset({Operation.DHT_PUT, Operation.DHT_GET, Operation.DHT_LISTEN})
@@ -39,16 +39,16 @@ class OpenDht(driven.Driven):
 
     def prepare(self, topology: Topology, places: Sequence[Place], state: Path) -> list[tuple[Place, Process]]:
         """One command line a node; it has no configuration."""
-        del state
+        del state, topology
         driven.require("dhtnode", "dhtnode")
-        told = driven.entrances(topology.neighbours(), places, 1)
         launches = []
         for place in places:
             driven.options(self.name, place, {})
             place.directory.mkdir(parents=True, exist_ok=True)
-            entrance = [f"{other.address}:{PORT}" for other in told[place.node.name]]
             argv = ["dhtnode", "-s", "-p", str(PORT), "-n", str(NETWORK), "--proxyserver", PROXY.rpartition(":")[2]]
-            argv += ["-b", *entrance] if entrance else []
+            # All enter by the first: a node whose own entrance starts later than it, and whom others enter by, would never ask
+            # that entrance again, and they would be a network of their own for good.
+            argv += ["-b", f"{places[0].address}:{PORT}"] if place is not places[0] else []
             launches.append((place, Process(argv=tuple(argv), image=Image("dhtnode", Recipe.PROGRAM))))
         return launches
 
