@@ -53,6 +53,12 @@ class Proof:
     sentence: str = ""
 
 
+def _plausible(count: int, of: int, share: float) -> bool:
+    """Whether so many of so many come about by chance where each does with this probability: both tails of the binomial distribution."""
+    chances = [math.comb(of, k) * share**k * (1 - share) ** (of - k) for k in range(of + 1)]
+    return min(sum(chances[: count + 1]), sum(chances[count:])) > SIGNIFICANCE / LOOKS_MAX
+
+
 class Prover:
     """Looks at every change while a run is recorded, again every two seconds, and writes what it saw. A thread of its own."""
 
@@ -206,13 +212,19 @@ class Prover:
             if lost < SIGNIFICANCE / LOOKS_MAX:
                 self._say(fault, path, "clear" if asked == CLEAR else "delay", n=PROBES, backend="nftables", answer=no, sentence="no probe arrived on a path that is not cut")
             return
-        middle, tolerance = median(delays), max(DELAY_TOLERANCE_MS, DELAY_TOLERANCE * asked.delay_ms) + asked.jitter_ms / math.sqrt(max(len(delays), 1)) * 3
+        held = [delay for delay in delays if not asked.reorder or delay >= asked.delay_ms / 2]      # the others overtook
+        if asked.reorder and not _plausible(len(delays) - len(held), len(delays), asked.reorder):
+            self._say(fault, path, "reorder", asked=asked.reorder, achieved=1 - len(held) / len(delays), n=len(delays), backend=backends.get("reorder", ""), answer=no, sentence=f"{len(delays) - len(held)} of {len(delays)} probes overtook")
+            return
+        if not held:
+            return
+        middle, tolerance = median(held), max(DELAY_TOLERANCE_MS, DELAY_TOLERANCE * asked.delay_ms) + asked.jitter_ms / math.sqrt(len(held)) * 3
         narrow = asked.rate_bps is not None or self._network.state.up or self._network.state.down
         late = tolerance + (QUEUE_MS if narrow else 0.0)
         within = -tolerance <= middle - asked.delay_ms <= late
         self._say(
-            fault, path, "delay" if asked.delay_ms else "clear", asked=asked.delay_ms, achieved=middle, n=len(delays), tolerance=tolerance, backend=backends.get("delay", ""),
-            answer=yes if within else no, sentence="" if within else f"the median of {len(delays)} probes took {middle:.1f} ms, asked are {asked.delay_ms:g} ms",
+            fault, path, "delay" if asked.delay_ms else "clear", asked=asked.delay_ms, achieved=middle, n=len(held), tolerance=tolerance, backend=backends.get("delay", ""),
+            answer=yes if within else no, sentence="" if within else f"the median of {len(held)} probes took {middle:.1f} ms, asked are {asked.delay_ms:g} ms",
         )
 
     def _rates(self) -> None:
