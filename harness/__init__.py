@@ -1,4 +1,7 @@
-"""Load and chaos harness for peer-to-peer systems: start nodes, drive load, judge every node, prove what is said.
+"""Load and chaos harness for peer-to-peer systems.
+
+A **scenario** puts a **topology** on a **runtime**, drives **load**, plays a timeline of **faults**; the **history** is
+judged by **checks** against a budget into a verdict, and **reports** show it.
 
     import harness
     harness.up(Path("topologies/cluster-10.toml"))
@@ -16,11 +19,17 @@ __version__ = "0.1.0"
 __all__ = ["Client", "down", "judge", "run", "up"]
 
 if TYPE_CHECKING:
-    from harness.control import Client
-    from harness.running import down, up
-    from harness.suite import judge, run
+    from harness.control.client import Client
+    from harness.experiments.run import down, up
+    from harness.experiments.suite import judge, run
 
-_HOMES = {"Client": "control", "judge": "suite", "down": "running", "run": "suite", "up": "running"}
+_HOMES = {
+    "Client": "control.client",
+    "down": "experiments.run",
+    "judge": "experiments.suite",
+    "run": "experiments.suite",
+    "up": "experiments.run",
+}
 
 
 def __getattr__(name: str) -> Any:

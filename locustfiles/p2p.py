@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.load import plugin
-from harness.load.users import (
+from harness.load.locust import plugin
+from harness.load.locust.users import (
     BroadcastUser,
     ConnectUser,
     DhtGetUser,

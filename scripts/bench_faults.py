@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from nets import Net
 
-from harness import asked
 from harness.errors import HarnessError
+from harness.faults import spec
 from harness.kernel.namespaces import open_socket
 
 TARGET = Path(__file__).parent.parent / "docs" / "accuracy.md"
@@ -98,7 +98,7 @@ def cutting(count: int, wanted_ms: float) -> Iterator[Line]:
     it = Net(count)
     try:
         it.set(where="n0 -> n1", delay="1ms", name="opened")           # tables are made at the first fault
-        change = it.network.set(asked.asked({"cut": "halves", "name": "c"}, it.nodes, 1))
+        change = it.network.set(spec.asked({"cut": "halves", "name": "c"}, it.nodes, 1))
         took_ms = change.took_ns / 1e6
         crossed = sum(it.ping(f"n{index}", f"n{count - 1 - index}", 3, 0.01)[0] for index in range(10))
         yield line("nftables", f"cut of {count} nodes in halves", f"{change.fault.count:,} paths", f"call {took_ms:.1f} ms, {crossed} of 30 pings crossed", f"call ≤ {wanted_ms:g} ms, 0 cross", took_ms <= wanted_ms and not crossed)
@@ -232,7 +232,7 @@ def measure() -> Iterator[Line]:
 
 def inside() -> list[Line]:
     """The same delays and jitters on a kernel with netem, in the machine."""
-    from harness.machine import run
+    from harness.runtimes.machine import run
 
     try:
         code, output = run([sys.executable, str(Path(__file__).resolve()), "--inside"], directory=TARGET.parent.parent, environment={"PYTHONPATH": os.environ.get("PYTHONPATH", "")})

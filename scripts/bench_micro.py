@@ -15,11 +15,13 @@ from pathlib import Path
 
 import pyperf
 
-from harness import bench, resources, runtime
-from harness.check.measurements import SIZES
+from harness import runtimes
+from harness.checks.measurements import SIZES
 from harness.errors import HarnessError
-from harness.ports import Image
-from harness.runtime import docker as engine
+from harness.experiments import bench
+from harness.runtimes.docker import runtime as engine
+from harness.runtimes.runtime import Image
+from harness.scenario import shipped
 
 SCRIPT = Path(__file__).parent / "micro.py"
 OPTIONS = ["--processes", "8", "--values", "3", "--min-time", "0.05", "--quiet"]
@@ -53,7 +55,7 @@ def measurements(file: Path) -> dict[str, list[float]]:
 
 def main() -> int:
     """Run, record, judge; the verdict's exit code."""
-    where = runtime.choose(os.environ.get("RUNTIME") or "auto")
+    where = runtimes.choose(os.environ.get("RUNTIME") or "auto")
     begun_ns = time.monotonic_ns()
     with tempfile.TemporaryDirectory() as folder:
         argv, facts = command(where, Path(folder))
@@ -61,7 +63,7 @@ def main() -> int:
         if subprocess.run(argv, stdout=subprocess.DEVNULL, check=False).returncode:
             raise HarnessError("the micro benchmarks ended with an error, said above")
         found = measurements(Path(folder) / "micro.json")
-    judged = bench.record("micro", found, budget=resources.find("micro", "budgets"), runs=Path("runs"), begun_ns=begun_ns, runtime=facts)
+    judged = bench.record("micro", found, budget=shipped.find("micro", "budgets"), runs=Path("runs"), begun_ns=begun_ns, runtime=facts)
     print(judged.rendered("text"), end="")
     return judged.exit_code
 

@@ -9,7 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import bench, resources
+from harness.experiments import bench
+from harness.scenario import shipped
 
 ROOT = Path(__file__).parent.parent
 
@@ -43,7 +44,7 @@ def main() -> int:
     if micro.is_dir():
         newest = max(micro.iterdir(), key=lambda one: one.name)
         found["micro.variance"] = json.loads((newest / "measurements.json").read_text())["micro.variance"]
-    judged = bench.record("project", found, budget=resources.find("project", "budgets"), runs=Path("runs"), begun_ns=begun_ns, runtime={"name": "host"})
+    judged = bench.record("project", found, budget=shipped.find("project", "budgets"), runs=Path("runs"), begun_ns=begun_ns, runtime={"name": "host"})
     print(judged.rendered("text"), end="")
     return judged.exit_code
 

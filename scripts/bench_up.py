@@ -18,12 +18,13 @@ import docker
 from meshnode.identity import Authority
 
 import harness
-from harness import resources, runtime
-from harness.adapters.meshnode import PORT
-from harness.control import Client
+from harness import runtimes
+from harness.control.client import Client
 from harness.errors import HarnessError
-from harness.readiness import Readiness
-from harness.runtime.engine import NOFILE_MAX, THREADS
+from harness.runtimes.docker.engine import NOFILE_MAX, THREADS
+from harness.scenario import shipped
+from harness.supervisor.readiness import Readiness
+from harness.systems.adapters.meshnode import PORT
 
 CLUSTER = "bench"
 LABEL = {"p2p-harness.cluster": "bench-bare"}
@@ -33,7 +34,7 @@ IDLE_S = 10.0
 def harness_up(topology: str, where: str) -> tuple[float, list[int]]:
     """Seconds of `harness.up`, and the nodes' pids; the cluster stays up."""
     begun = time.monotonic()
-    status = harness.up(resources.find(topology, "topologies"), cluster=CLUSTER, runtime_name=where)
+    status = harness.up(shipped.find(topology, "topologies"), cluster=CLUSTER, runtime_name=where)
     return time.monotonic() - begun, [node["pid"] for node in status["nodes"]]
 
 
@@ -105,7 +106,7 @@ def main() -> None:
         cores, memory_gb = idle(pids)
         harness.down(CLUSTER)
         print(f"{'netns ' + topology:44} {seconds:8.2f}  idle {cores:.3f} cores, PSS {memory_gb:.2f} GB together", flush=True)
-    if runtime.choose("auto") != "docker":
+    if runtimes.choose("auto") != "docker":
         print("docker: no engine answers here, not measured")
         return
     harness_up("cluster-10", "docker")                      # the image exists from here on

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harness import reading
-from harness.budget import Row
-from harness.check.budget import promised
+from harness.checks.rows import promised
+from harness.scenario import files
+from harness.scenario.budget import Row
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "docs" / "coverage.md"
@@ -65,7 +65,7 @@ def page(runs: Path) -> str:
     """The whole page."""
     text, earlier = HEAD, said_before(TARGET.read_text() if TARGET.exists() else "")
     for name in BUDGETS:
-        budget = reading.budget(ROOT / "budgets" / f"{name}.toml")
+        budget = files.read_budget(ROOT / "budgets" / f"{name}.toml")
         text += f"\n## budgets/{name}.toml\n\n| row | measured in | promised | last measured |\n|---|---|---|---|\n"
         cache = {row.conditions.scenario or name: last_runs(runs, row.conditions.scenario or name) for row in budget.rows}
         for row in budget.rows:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.asked import WORDS
-from harness.budget import COMPARISONS, UNITS
-from harness.check.budget import STATISTICS
-from harness.check.metrics import METRICS
-from harness.cuts import PATTERNS
+from harness.checks.metrics import METRICS
+from harness.checks.rows import STATISTICS
+from harness.faults.partitions import PATTERNS
 from harness.operation import Operation
-from harness.scenario import Arrivals
-from harness.shapes import SHAPES
+from harness.scenario.budget import COMPARISONS, UNITS
+from harness.scenario.stream import Arrivals
+from harness.topology.impairment import WORDS
+from harness.topology.shapes import SHAPES
 
 TARGET = Path(__file__).parent.parent / "docs" / "files.md"
 

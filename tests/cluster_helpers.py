@@ -16,10 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness.control import Client
+from harness.control.client import Client
 from harness.errors import HarnessError
-from harness.node_control import ControlCodec
 from harness.operation import Operation, Request, Response
+from harness.systems.protocol import ControlCodec
 
 ROOT = Path(__file__).parent.parent
 END_TIMEOUT_S = 60.0
@@ -74,7 +74,7 @@ class Desk:
     def supervisor(self) -> int | None:
         """The pid of the living supervisor of this desk, from /proc."""
         for pid, line in self.processes().items():
-            if "harness.bootstrap" in line:
+            if "-m harness.supervisor" in line:
                 return pid
         return None
 

@@ -17,10 +17,10 @@ def _root() -> str | None:
 
 def _docker() -> str | None:
     from harness.errors import HarnessError
-    from harness.runtime import docker
+    from harness.runtimes.docker import runtime
 
     try:
-        docker.connect().close()
+        runtime.connect().close()
     except HarnessError as error:
         return f"needs a Docker engine: {error}"
     return None
@@ -40,14 +40,14 @@ def _systems() -> str | None:
 
 
 def _netem() -> str | None:
-    from harness.kernel import scratch
+    from harness.kernel import trials
     from harness.kernel.namespaces import create
 
     if _root():
         return _root()
     namespace = create()
     try:
-        scratch.qdisc(namespace, 1, "netem")
+        trials.qdisc(namespace, 1, "netem")
     except Exception as error:  # whatever it is: there is none to be had
         return f"needs netem in the kernel ({error}); `make test-vm` runs these in a machine that has it"
     finally:
@@ -57,10 +57,10 @@ def _netem() -> str | None:
 
 def _toxiproxy() -> str | None:
     from harness.errors import HarnessError
-    from harness.inject import toxiproxy
+    from harness.network.injectors import toxiproxy_server
 
     try:
-        toxiproxy.server()
+        toxiproxy_server.server()
     except HarnessError as error:
         return str(error)
     return None
@@ -68,7 +68,7 @@ def _toxiproxy() -> str | None:
 
 def _machine() -> str | None:
     from harness.errors import HarnessError
-    from harness.machine import image
+    from harness.runtimes.machine import image
 
     try:
         image()

@@ -19,7 +19,8 @@ from typing import Any
 
 import msgpack
 
-from harness import control, state
+from harness.control import state
+from harness.supervisor import server
 
 
 class Node:
@@ -119,7 +120,7 @@ async def main() -> None:
     nodes = [Node(index, given) for index in range(given.nodes)]
     servers = [await asyncio.start_unix_server(node.serve, folder / f"node-{node.index}.sock") for node in nodes]
     supervisor = Supervisor(given, folder, nodes)
-    control.Server(
+    server.Server(
         folder / "control.sock", {"status": supervisor.status, "begin": supervisor.begin, "end": supervisor.end}
     )
     sys.stdout.write("ready\n")

@@ -13,13 +13,14 @@ from ipaddress import IPv4Network
 
 import numpy as np
 
-from harness import asked, cuts
-from harness.fabric import Fabric
-from harness.fault import Fault, Impairment
+from harness.faults import partitions, spec
+from harness.faults.fault import Fault
 from harness.kernel.namespaces import open_socket, spawn_in
-from harness.network import Network
-from harness.probe.datagrams import SO_TIMESTAMPNS
-from harness.topology import Node
+from harness.network.fabric import Fabric
+from harness.network.network import Network
+from harness.network.proof.datagrams import SO_TIMESTAMPNS
+from harness.topology.impairment import Impairment
+from harness.topology.topology import Node
 
 BLOCK = IPv4Network("198.18.0.0/16")
 
@@ -37,7 +38,7 @@ class Net:
         self.network = Network(self.fabric, self.nodes, BLOCK, seed=1, baseline=settings.get("baseline", {}), ports=settings.get("ports", ()))
 
     def set(self, **words) -> None:
-        self.network.set(asked.asked(words, self.nodes, 1))
+        self.network.set(spec.asked(words, self.nodes, 1))
         assert not any(self.network.agrees().values())
 
     def walk(self, states: int) -> None:
@@ -111,8 +112,8 @@ class Net:
 
 def _random_fault(chance: random.Random, nodes: list[Node], number: int) -> Fault:
     if chance.random() < 0.3:
-        pattern = chance.choice([name for name in cuts.PATTERNS if name not in ("isolate", "k-way", "by-region")])
-        return Fault(name=f"f{number % 7}", far=cuts.cut(pattern, [], nodes, number))
+        pattern = chance.choice([name for name in partitions.PATTERNS if name not in ("isolate", "k-way", "by-region")])
+        return Fault(name=f"f{number % 7}", far=partitions.cut(pattern, [], nodes, number))
     some = frozenset((a.name, b.name) for a in chance.sample(nodes, 3) for b in chance.sample(nodes, 3) if a != b)
     delay = chance.choice([0, 10, 50, 200])
     what = Impairment(

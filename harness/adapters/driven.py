@@ -1,73 +1,7 @@
-"""What adapters with drivers share: names on the wire, the gateway's sockets, the control protocol that it speaks."""
+"""The base class of adapters with drivers, under the name that earlier versions documented."""
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from harness.systems.adapters.driven import CONTROL, Driven, entrances, options, require, wire_id
 
-from harness.errors import BadFileError
-from harness.node_control import ControlCodec, NodeSocket
-from harness.operation import Operation
-from harness.ports import Endpoint, Place
-from harness.topology import Option
-
-CONTROL = "control.sock"
-
-
-class Driven:
-    """Subclass it: name, operations, prepare, driver; `confirmed` holds operations whose word is the receiver's."""
-
-    budget: str | None = None
-    keeps_links = False
-    ports: tuple[int, ...] = ()
-    confirmed: frozenset[Operation] = frozenset()
-    exempt: Mapping[str, str] = {}
-
-    def endpoints(self, places: Sequence[Place]) -> list[Endpoint]:
-        """The gateway's socket for each node, and an id that only the harness knows the node by."""
-        return [
-            Endpoint(node=place.node.name, address=place.address, control=str(place.directory / CONTROL), wire_id=wire_id(place.node.name))
-            for place in places
-        ]
-
-    def codec(self) -> ControlCodec:
-        """What the gateway speaks."""
-        return ControlCodec()
-
-    def administer(self, endpoint: Endpoint) -> NodeSocket:
-        """The gateway's word on the node."""
-        return NodeSocket(endpoint)
-
-
-def wire_id(name: str) -> bytes:
-    """32 bytes for a node whose system has no such ids, or others."""
-    return hashlib.blake2b(name.encode(), digest_size=32).digest()
-
-
-def entrances(neighbours: Mapping[str, Sequence[str]], places: Sequence[Place], most: int) -> dict[str, list[Place]]:
-    """Whom each node is told of when it starts: up to `most` of its neighbours that stand before it, else the first node."""
-    order = {place.node.name: place for place in places}
-    found = {}
-    for place in places:
-        earlier = [order[other] for other in neighbours[place.node.name] if order[other].index < place.index]
-        found[place.node.name] = earlier[:most] or ([] if place.index == 0 else [places[0]])
-    return found
-
-
-def options(system: str, place: Place, known: Mapping[str, Callable[[Option], bool]]) -> dict[str, Option]:
-    """A node's options, each one that the system knows and of a value that it takes. Raises BadFileError."""
-    for key, value in place.node.options.items():
-        if key not in known:
-            raise BadFileError(f"node {place.node.name}: options.{key}: {system} has no such option; possible: {', '.join(known) or 'none'}")
-        if not known[key](value):
-            raise BadFileError(f"node {place.node.name}: options.{key}: {value!r} is not a value that it can have")
-    return dict(place.node.options)
-
-
-def require(program: str, package: str) -> str:
-    """The program's path. Raises BadFileError where it is not installed."""
-    found = shutil.which(program)
-    if found is None:
-        raise BadFileError(f"the system under test needs the program {program!r}, which is not installed (Debian: apt-get install {package})")
-    return found
+__all__ = ["CONTROL", "Driven", "entrances", "options", "require", "wire_id"]

@@ -16,13 +16,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 import harness
-from harness import reading, resources, state
-from harness.adapters import TABLE as SYSTEMS
 from harness.cli.faults import fault
 from harness.cli.shared import Group, cluster_option, json_option, print_json
-from harness.control import Client
+from harness.control import state
+from harness.control.client import Client
 from harness.errors import BadFileError, StorageError, UsageError
-from harness.report import FORMATS
+from harness.reports import FORMATS
+from harness.scenario import files, shipped
+from harness.systems.adapters import TABLE as SYSTEMS
 
 STAGES = {"wire": "wiring namespaces", "start": "starting nodes", "ready": "nodes ready", "load": "load, seconds"}
 CHECK_KINDS = {"topologies": "topology", "scenarios": "scenario", "budgets": "budget"}
@@ -63,7 +64,7 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
     """Start a cluster: TOPOLOGY is a file, or the name of a shipped one (cluster-10, cluster-100, cluster-1000)."""
     with bars() as progress:
         status = harness.up(
-            resources.find(topology, "topologies"), cluster=cluster, runtime_name=runtime, system=system, progress=progress,
+            shipped.find(topology, "topologies"), cluster=cluster, runtime_name=runtime, system=system, progress=progress,
         )
     if as_json:
         print_json(status)
@@ -112,7 +113,7 @@ def run(scenario: str, cluster: str, runtime: str, system: str | None, runs: Pat
     """Play SCENARIO (a file, or the name of a shipped one) and judge it; starts the cluster if none is up."""
     with bars() as progress:
         judged = harness.run(
-            resources.find(scenario, "scenarios"), cluster=cluster, runtime_name=runtime, runs=runs, workers=workers, system=system,
+            shipped.find(scenario, "scenarios"), cluster=cluster, runtime_name=runtime, runs=runs, workers=workers, system=system,
             progress=progress,
         )
     tell(judged, as_json=as_json)
@@ -126,7 +127,7 @@ def run(scenario: str, cluster: str, runtime: str, system: str | None, runs: Pat
 @json_option
 def judge(run: Path, budget: str | None, format_: str, output: Path | None, *, as_json: bool) -> None:
     """Judge a run folder (default: the latest); the same verdict comes out anywhere, later."""
-    judged = harness.judge(run, resources.find(budget, "budgets") if budget else None)
+    judged = harness.judge(run, shipped.find(budget, "budgets") if budget else None)
     if (format_, output) == ("text", None):
         tell(judged, as_json=as_json)
     said = judged.rendered("json" if as_json else format_)
@@ -182,7 +183,7 @@ def condition(node: str, wanted: str, cluster: str) -> None:
 @json_option
 def capabilities(*, as_json: bool) -> None:
     """What this kernel and user can do, found by trying."""
-    from harness import capabilities as probing
+    from harness.host import capabilities as probing
 
     found = probing.probe()
     if as_json:
@@ -205,7 +206,7 @@ def machine(command: tuple[str, ...], timeout: float) -> None:
 
     harness machine -- sh -c 'tc qdisc add dev lo root netem delay 10ms; ping -c 3 127.0.0.1'
     """
-    from harness.machine import run as run_inside
+    from harness.runtimes.machine import run as run_inside
 
     code, _ = run_inside(
         command, directory=Path.cwd(), timeout_s=timeout, progress=lambda what: click.echo(f"machine: {what}", err=True), heard=lambda text: click.echo(text, nl=False),
@@ -217,9 +218,9 @@ def machine(command: tuple[str, ...], timeout: float) -> None:
 @json_option
 def doctor(*, as_json: bool) -> None:
     """Remove what dead clusters left behind; living ones are not touched."""
-    from harness import launch
+    from harness.control import cleanup
 
-    removed = launch.doctor()
+    removed = cleanup.doctor()
     living = [name for name in state.clusters() if state.is_alive(name)]
     if as_json:
         print_json({"version": 1, "removed": removed, "running": living})
@@ -245,7 +246,7 @@ def check(file: Path, *, as_json: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
 def init(folder: Path) -> None:
     """Copy topologies, scenarios, budgets, locustfiles and locust.conf into FOLDER (default: here)."""
-    copied = resources.copy_to(folder)
+    copied = shipped.copy_to(folder)
     click.echo(f"{len(copied)} files copied into {folder.resolve()}. Next: harness up cluster-10 && locust")
 
 
@@ -263,8 +264,8 @@ def completion(shell: str) -> None:
 
 def checked(file: Path) -> tuple[str, str]:
     """What kind of file it is and a sentence about it. Raises BadFileError."""
-    from harness import running, suite
-    from harness.check import budget as budget_check
+    from harness.checks import rows as budget_check
+    from harness.experiments import run, suite
 
     try:
         text = file.read_text()
@@ -272,18 +273,18 @@ def checked(file: Path) -> tuple[str, str]:
         raise BadFileError(f"{file}: cannot be read: {error}") from None
     kind = CHECK_KINDS.get(file.resolve().parent.name) or guessed(text)
     if kind == "scenario":
-        planned = reading.suite(file)
+        planned = files.read_suite(file)
         if planned is not None:
             suite.check(planned)
             return "suite", f"{len(planned.parts)} scenarios"
-        scenario = reading.scenario(file)
-        running.check(scenario)
+        scenario = files.read_scenario(file)
+        run.check(scenario)
         return kind, f"{len(scenario.phases)} phases on {len(scenario.topology.nodes)} nodes"
     if kind == "budget":
-        rows = reading.budget(file).rows
+        rows = files.read_budget(file).rows
         budget_check.validate(rows)
         return kind, f"{len(rows)} rows"
-    topology = reading.topology(file)
+    topology = files.read_topology(file)
     return "topology", f"{len(topology.nodes)} nodes, {len(topology.links)} links, {len(topology.regions)} regions"
 
 

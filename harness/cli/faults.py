@@ -9,13 +9,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from harness import fault as values
-from harness.asked import WORDS
 from harness.cli.shared import F, Group, cluster_option, json_option, print_json
-from harness.control import Client
-from harness.cuts import PATTERNS
+from harness.control.client import Client
 from harness.errors import BadFileError, UsageError
-from harness.fault import HALF_OPEN
+from harness.faults.partitions import PATTERNS
+from harness.topology import quantities
+from harness.topology.impairment import HALF_OPEN, WORDS
 
 
 def _impairments(function: F) -> F:
@@ -105,7 +104,7 @@ def clear(name: str | None, cluster: str) -> None:
 def _ask(given: dict[str, Any], cluster: str, for_: str | None, *, as_json: bool) -> None:
     words = {key: value for key, value in given.items() if value not in (None, False, [], ())}
     try:
-        seconds = None if for_ is None else values.time_ms(for_) / 1e3
+        seconds = None if for_ is None else quantities.time_ms(for_) / 1e3
     except BadFileError as error:
         raise UsageError(f"--for: {error}") from None
     with Client.connect(cluster) as client:

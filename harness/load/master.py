@@ -16,15 +16,17 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from harness import adapters, reading
-from harness.control import Client
+from harness.control.client import Client
 from harness.errors import HarnessError, UnavailableError, UsageError
-from harness.load import options, tally
+from harness.load import tally
+from harness.load.locust import options
 from harness.load.plan import RunPlan, Target
 from harness.load.tally import Tally
 from harness.operation import Operation
-from harness.ports import NodeAdapter
-from harness.scenario import Phase
+from harness.scenario import files
+from harness.scenario.scenario import Phase
+from harness.systems import adapters
+from harness.systems.adapter import NodeAdapter
 
 START_IN_S = 1.0                           # from `begin` to t0: the workers have the plan by then
 START_WITH_GETS_IN_S = 3.0                 # … and have put the first keys
@@ -246,7 +248,7 @@ def _told(phase: Phase) -> dict[str, Any]:
 
 def _scenario_request(given: Any) -> dict[str, Any]:
     path = Path(os.environ[SCENARIO])
-    scenario = reading.scenario(path)
+    scenario = files.read_scenario(path)
     return {
         "scenario": scenario.name, "phases": scenario.phases, "seed": scenario.seed,
         "budget": None if scenario.budget is None else str(scenario.budget.resolve()),

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.operation import Operation
-from harness.scenario import Arrivals, Phase, Stream
+from harness.scenario.scenario import Phase
+from harness.scenario.stream import Arrivals, Stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

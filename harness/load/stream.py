@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from itertools import takewhile
 
 from harness.load.flight import Flight, Keys
-from harness.load.schedule import Due
 from harness.operation import Operation, Outcome, Request, Response
-from harness.scenario import Stream
+from harness.scenario.schedule import Due
+from harness.scenario.stream import Stream
 
 NEVER_NS = (1 << 63) - 1
 IN_FLIGHT_MAX = 1 << 18

@@ -12,17 +12,17 @@ from typing import Any
 import gevent
 import numpy as np
 
-from harness import adapters
 from harness.load import pacer, tally
 from harness.load.connections import Connections, Heard
 from harness.load.flight import Flight, Keys
 from harness.load.plan import RunPlan
 from harness.load.record import Record
-from harness.load.schedule import Share, schedule
 from harness.load.stream import GRACE_NS, NEVER_NS, TrafficStream
 from harness.load.tally import Tally
 from harness.operation import Operation, Outcome, Request, Response
+from harness.scenario.schedule import Share, schedule
 from harness.stats import Integers
+from harness.systems import adapters
 
 BATCH_MAX = 1_000                          # sent at one wake; then receiving has its turn
 BREATH_NS = 50_000                         # the pause between two wakes of a pacer that is behind

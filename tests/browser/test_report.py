@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 from test_report import FACTS, VERDICT, full
 
-from harness import report
+from harness import reports
 
 pytestmark = pytest.mark.browser
 SHOTS = os.environ.get("HARNESS_SCREENSHOTS")
@@ -19,7 +19,7 @@ WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 800}
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(report.render("html", VERDICT, FACTS, "/runs/x", full()))
+    path.write_text(reports.render("html", VERDICT, FACTS, "/runs/x", full()))
     return path
 
 

@@ -17,10 +17,10 @@ from testcontainers.core.container import DockerContainer
 
 from harness.errors import HarnessError
 from harness.kernel import namespaces
-from harness.ports import Image, Place, Process
-from harness.runtime import docker as runtime
-from harness.runtime import engine as engine_module
-from harness.topology import Node
+from harness.runtimes.docker import engine as engine_module
+from harness.runtimes.docker import runtime
+from harness.runtimes.runtime import Image, Place, Process
+from harness.topology.topology import Node
 
 
 def pytest_collection_modifyitems(items):

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import UnavailableError
 from harness.kernel import namespaces
-from harness.runtime import entry
+from harness.runtimes.docker import entry
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 REFUSED = 125

@@ -16,11 +16,11 @@ import docker
 import pytest
 
 from harness.errors import UnavailableError
-from harness.inject import toxiproxy
-from harness.ports import Image, Recipe
-from harness.runtime import engine as engine_module
-from harness.runtime import entry
-from harness.runtime import image as recipe
+from harness.network.injectors import toxiproxy_server
+from harness.runtimes.docker import engine as engine_module
+from harness.runtimes.docker import entry
+from harness.runtimes.docker import image as recipe
+from harness.runtimes.runtime import Image, Recipe
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_an_image_is_pulled_where_a_registry_has_it(engine, published):
 @pytest.mark.registry
 @pytest.mark.toxiproxy
 def test_toxiproxys_server_comes_out_of_its_image_where_there_is_no_go(registry, sdk, tmp_path, monkeypatch):
-    program, reference = Path(toxiproxy.server()), f"{registry}/toxiproxy:2.5.0"
+    program, reference = Path(toxiproxy_server.server()), f"{registry}/toxiproxy:2.5.0"
     with io.BytesIO() as root:
         with tarfile.open(fileobj=root, mode="w") as archive:
             archive.add(program, "toxiproxy")
@@ -145,7 +145,7 @@ def test_toxiproxys_server_comes_out_of_its_image_where_there_is_no_go(registry,
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("HARNESS_TOXIPROXY_IMAGE", reference)
     try:
-        taken = Path(toxiproxy.server(print))
+        taken = Path(toxiproxy_server.server(print))
         assert taken == tmp_path / "p2p-harness" / "toxiproxy-server"
         assert taken.read_bytes() == program.read_bytes()
         subprocess.run([taken, "-version"], check=True)

@@ -12,13 +12,14 @@ from pathlib import Path
 import docker
 import pytest
 
-from harness import runtime as runtimes
+from harness import runtimes
 from harness.errors import HarnessError, NodeStartError, PermissionNeededError, UnavailableError
+from harness.faults.fault import Condition
 from harness.kernel.proc import is_readable
-from harness.ports import Condition, Image
-from harness.runtime import docker as runtime
-from harness.runtime import engine as engine_module
-from harness.runtime import processes
+from harness.runtimes import processes
+from harness.runtimes.docker import engine as engine_module
+from harness.runtimes.docker import runtime
+from harness.runtimes.runtime import Image
 
 SYS_ADMIN = 1 << 21
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from cluster_helpers import Desk, ask, request, wait_for
 
-from harness import history as h
-from harness import store
-from harness.control import Client
+from harness.control.client import Client
+from harness.history import history as h
+from harness.history import reader
 from harness.operation import Operation, Outcome, Response
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -143,6 +143,6 @@ def test_a_broadcast_reaches_a_hundred_of_a_hundred(desk, tmp_path, monkeypatch)
 
 def heard(runs: Path, number: int) -> set[int]:
     """Positions of the nodes whose journals say that they received the broadcast of this number."""
-    journal = store.read(store.find(runs)).journal
+    journal = reader.read(reader.find(runs)).journal
     mine = journal["id"] == np.frombuffer(request(number, Operation.BROADCAST).id, "V16")[0]
     return set(journal["node"][mine & (journal["kind"] == h.RECEIVED)].tolist())

@@ -17,7 +17,7 @@ from contextlib import suppress
 import pytest
 from cluster_helpers import TEN, Desk, small_scenario, wait_for
 
-from harness.control import Client
+from harness.control.client import Client
 
 MOMENTS = int(os.environ.get("HARNESS_KILLS", "20"))
 SPREAD_S = {("up", "netns"): 0.6, ("up", "docker"): 1.8, ("load", "netns"): 8.0, ("load", "docker"): 8.0, ("down", "netns"): 0.1, ("down", "docker"): 0.4}

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from cluster_helpers import Desk, ask, request, wait_for
 
-from harness import history as h
-from harness import store
-from harness.check import metrics
+from harness.checks import metrics
+from harness.history import history as h
+from harness.history import reader
 from harness.operation import Operation, Outcome
 
 pytestmark = [pytest.mark.root, pytest.mark.systems, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -103,7 +103,7 @@ def test_serf_s_events_are_heard_by_all_and_deaths_are_seen(desk):
     for node in nodes[::5]:
         os.kill(node["pid"], signal.SIGKILL)
     said, _ = running.communicate(timeout=200)
-    history = store.read(Path(json.loads(said)["run"]))
+    history = reader.read(Path(json.loads(said)["run"]))
     events, deaths = history.phases
     heard = [len(receivers) for _, receivers in metrics.receivers(history, events)]
     print(f"serf: {sum(count == 99 for count in heard)} of {len(heard)} events heard by all 99 others and their own source; {sum(heard)} of {99 * len(heard)} receptions")

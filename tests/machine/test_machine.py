@@ -10,7 +10,7 @@ import pytest
 from cluster_helpers import ROOT
 
 from harness.errors import UnavailableError
-from harness.machine import image, run
+from harness.runtimes.machine import image, run
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(900)]
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from cluster_helpers import TEN, Desk, small_scenario, wait_for
 
-from harness import reading
-from harness.adapters.meshnode import Meshnode
-from harness.cluster import Cluster
 from harness.errors import NodeStartError
-from harness.fabric import Fabric
-from harness.runtime.netns import NetnsRuntime
+from harness.network.fabric import Fabric
+from harness.runtimes.netns.runtime import NetnsRuntime
+from harness.scenario import files
+from harness.supervisor.cluster import Cluster
+from harness.systems.adapters.meshnode import Meshnode
 
 pytestmark = pytest.mark.root
 
@@ -85,7 +85,7 @@ class Refused(Meshnode):
 
 def test_a_node_that_dies_while_starting(tmp_path):
     state = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
-    topology = reading.topology_from(tomllib.loads(TEN), "ten", "ten")
+    topology = files.topology_from(tomllib.loads(TEN), "ten", "ten")
     cluster = Cluster(topology, Refused(), NetnsRuntime(label="sick", state=state), Fabric("sick", topology.addresses), state)
     try:
         with pytest.raises(NodeStartError, match=r"(?s)node-7.*last log lines.*port"):

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from cluster_helpers import PROMISES, TEN, Desk, ask, request, small_scenario, wait_for
 
-from harness import history as h
-from harness import store
-from harness.check import metrics
-from harness.control import Client
-from harness.history import PhaseWindow
+from harness.checks import metrics
+from harness.control.client import Client
+from harness.history import history as h
+from harness.history import reader
+from harness.history.history import PhaseWindow
 from harness.operation import Operation, Outcome
 
 pytestmark = pytest.mark.root
@@ -152,14 +152,14 @@ def test_a_broadcast_is_in_every_other_journal(desk, tmp_path, monkeypatch):
         ask(desk.status()["nodes"][0]["control"], [request(77, Operation.BROADCAST, None, b"x")])
         wait_for(lambda: heard(tmp_path) == set(range(1, 10)), lambda: heard(tmp_path))
         run = Path(client.end()["run"])
-    found = store.read(run)
+    found = reader.read(run)
     assert found.ended
     assert found.samples.num_rows >= 10
     assert not metrics.receivers(found, PhaseWindow(name="all", begin_ns=0, end_ns=2**62))      # no intent was recorded: nothing is invented
 
 
 def heard(runs: Path) -> set[int]:
-    journal = store.read(store.find(runs)).journal
+    journal = reader.read(reader.find(runs)).journal
     return set(journal["node"][journal["kind"] == h.RECEIVED].tolist())
 
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from leftovers import eventually, in_namespace, no_descriptor_left, output
 
 from harness.errors import BadFileError, HarnessError, UsageError
-from harness.fabric import Fabric, plan_addresses
 from harness.kernel.namespaces import spawn_in
-from harness.topology import BENCHMARK_BLOCK, Node
+from harness.network.fabric import Fabric, plan_addresses
+from harness.topology.topology import BENCHMARK_BLOCK, Node
 
 pytestmark = pytest.mark.root
 

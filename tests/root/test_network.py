@@ -16,11 +16,13 @@ import pytest
 from cluster_helpers import Desk, wait_for
 from nets import Net
 
-from harness import asked
 from harness.errors import UnavailableError, UsageError
-from harness.fault import Fault, Impairment
+from harness.faults import spec
+from harness.faults.fault import Fault
 from harness.kernel.namespaces import open_socket
-from harness.probe import Prober, stream
+from harness.network.proof.datagrams import Prober
+from harness.network.proof.streams import stream
+from harness.topology.impairment import Impairment
 
 pytestmark = pytest.mark.root
 
@@ -175,7 +177,7 @@ def test_what_no_backend_here_can_do_is_refused_and_nothing_changes(net):
     it.set(where="n0 -> n1", delay="20ms", name="a")
     before = it.kernel()
     with pytest.raises(UnavailableError, match="duplicate: only netem can do that"):
-        it.network.set(asked.asked({"where": "n0 -> n1", "duplicate": "1%"}, it.nodes, 1))
+        it.network.set(spec.asked({"where": "n0 -> n1", "duplicate": "1%"}, it.nodes, 1))
     assert re.sub(r"packets \d+ bytes \d+", "", it.kernel()) == re.sub(r"packets \d+ bytes \d+", "", before)
 
 
@@ -291,7 +293,7 @@ def test_a_proxy_that_dies_or_is_changed_is_noticed(net):
 def test_a_stream_fault_of_a_system_that_speaks_no_tcp_is_refused(net):
     it = net()
     with pytest.raises(UnavailableError, match="toxics: this system's nodes are not dialled over TCP"):
-        it.network.set(asked.asked({"where": "n0 -> n1", "toxic": "latency latency=5"}, it.nodes, 1))
+        it.network.set(spec.asked({"where": "n0 -> n1", "toxic": "latency latency=5"}, it.nodes, 1))
     assert it.kernel() == it.before
 
 

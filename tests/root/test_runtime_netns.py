@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import runtime
+from harness import runtimes
 from harness.errors import HarnessError, NodeStartError, UnavailableError, UsageError
+from harness.faults.fault import Condition
 from harness.kernel import namespaces
 from harness.kernel.proc import is_readable
-from harness.ports import Condition, Image, Place, Process, Running
-from harness.runtime import processes
-from harness.runtime.netns import NetnsRuntime
-from harness.topology import Node
+from harness.runtimes import processes
+from harness.runtimes.netns.runtime import NetnsRuntime
+from harness.runtimes.runtime import Image, Place, Process, Running
+from harness.topology.topology import Node
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -129,9 +130,9 @@ def state_of(pid):
 
 
 def test_the_table_knows_its_names():
-    assert runtime.named("netns") is NetnsRuntime
+    assert runtimes.named("netns") is NetnsRuntime
     with pytest.raises(UsageError, match=r"expected one of docker, netns, or module:attribute of your own; found 'podman'"):
-        runtime.named("podman")
+        runtimes.named("podman")
 
 
 def test_every_node_stands_in_its_own_namespace_with_its_environment_and_log(netns, places, command):
@@ -273,7 +274,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from harness.kernel import namespaces
 from harness.ports import Image, Place, Process
-from harness.runtime.netns import NetnsRuntime
+from harness.runtimes.netns.runtime import NetnsRuntime
 from harness.topology import Node
 state = Path({state!r})
 places = [Place(node=Node(name=f"n{{i}}"), index=i, address="198.18.0.1", directory=state, namespace=d)

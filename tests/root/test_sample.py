@@ -14,12 +14,12 @@ import pyarrow as pa
 import pytest
 from leftovers import eventually, in_namespace, no_descriptor_left, output
 
-from harness.fabric import Fabric
-from harness.history import HOST, SAMPLES
+from harness.history.history import HOST, SAMPLES
 from harness.kernel.namespaces import spawn_in
 from harness.kernel.netlink import LinkCounters
-from harness.sample import Sampler
-from harness.topology import BENCHMARK_BLOCK, Node
+from harness.network.fabric import Fabric
+from harness.supervisor.sampler import Sampler
+from harness.topology.topology import BENCHMARK_BLOCK, Node
 
 pytestmark = pytest.mark.root
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from cluster_helpers import ROOT, Desk, ask, request, wait_for
 
-from harness import history as h
-from harness import store
-from harness.check import metrics
+from harness.checks import metrics
+from harness.history import history as h
+from harness.history import reader
 from harness.operation import Operation, Outcome
 
 pytestmark = [pytest.mark.root, pytest.mark.systems]
@@ -64,7 +64,7 @@ def test_opendht_is_driven_with_put_get_and_listen(desk):
         "load: dht_put": "PASS", "load: dht_get": "PASS", "load: dht_listen": "PASS",
     }
     assert "does not say which node" in found["DHT gets: answered by another node"]["sentence"]
-    history = store.read(desk.runs / "latest")
+    history = reader.read(desk.runs / "latest")
     wrong = history.column("outcome") != Outcome.OK
     assert not wrong.any(), [(Operation(kind).word, error) for kind, error in zip(history.column("operation")[wrong], history.operations.column("error").filter(wrong).to_pylist(), strict=True)]
     listened = history.column("operation") == Operation.DHT_LISTEN
@@ -92,7 +92,7 @@ def test_serf_events_are_counted_where_they_are_heard_and_deaths_where_they_are_
     ledger = f"broadcasts: in the journals of all {NODES - 1} other nodes"
     assert answers(found) == {ledger: "MEASURED", "load: broadcast": "PASS"}
     assert "promises it to nobody" in found[ledger]["sentence"]
-    history = store.read(desk.runs / "latest")
+    history = reader.read(desk.runs / "latest")
     heard = [len(receivers) for _, receivers in metrics.receivers(history, history.phases[0])]
     assert len(heard) == 30
     assert sum(heard) / len(heard) > 0.8 * (NODES - 1)          # with so few members Serf itself loses some
@@ -124,8 +124,8 @@ phase = "load"
 
 
 def member_count(desk: Desk, name: str) -> int:
-    from harness.adapters.serf import Serf
-    from harness.ports import Endpoint
+    from harness.systems.adapter import Endpoint
+    from harness.systems.adapters.serf import Serf
 
     node = next(node for node in desk.status()["nodes"] if node["name"] == name)
     endpoint = Endpoint(node=name, address=node["address"], control=node["control"], wire_id=bytes.fromhex(node["wire_id"]))
@@ -217,7 +217,7 @@ def test_a_gateway_that_is_killed_ends_the_run_and_says_so(desk):
     scenario = desk.write("scenario.toml", LOAD.format(system="opendht", seconds=30) + STREAM.format(operation="dht_put"))
     running = desk.start("run", str(scenario))
     wait_for(lambda: desk.status()["phase"] == "load")
-    [gateway] = [pid for pid, line in desk.processes().items() if "harness.gateway" in line]
+    [gateway] = [pid for pid, line in desk.processes().items() if "harness.systems.gateway" in line]
     os.kill(gateway, signal.SIGKILL)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 69, said

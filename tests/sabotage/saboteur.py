@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from harness.adapters.meshnode import Meshnode
+from harness.systems.adapters.meshnode import Meshnode
 
 KINDS = ("sleeps", "leaks", "grows", "drops")
 

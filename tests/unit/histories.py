@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from harness import history as h
-from harness.history import History, PhaseWindow
+from harness.history import history as h
+from harness.history.history import History, PhaseWindow
 from harness.operation import Operation, Outcome
 
 SECOND = 1_000_000_000

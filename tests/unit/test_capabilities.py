@@ -9,9 +9,11 @@ import threading
 
 import pytest
 
-from harness import capabilities
-from harness.capabilities import Capabilities, Capability, Limits, preflight, probe, read_limits
 from harness.errors import PreflightError, UsageError
+from harness.host import capabilities
+from harness.host import preflight as preflight_module
+from harness.host.capabilities import Capabilities, Capability, probe
+from harness.host.preflight import Limits, preflight, read_limits
 
 ROOMY = Limits(
     open_files=1_000_000, pids=4_194_304, threads=4_000_000, tasks_now=200, network_namespaces=1_000_000,
@@ -80,7 +82,7 @@ def test_cgroup_limits_are_numbers_or_none(tmp_path):
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / "pids.max").write_text(limit)
         (tmp_path / folder / "pids.current").write_text(usage)
-    left = [capabilities._number(f"{tmp_path}/{folder}", ("no-such", "pids.max")) for folder in ("", "a", "a/b")]
+    left = [preflight_module._number(f"{tmp_path}/{folder}", ("no-such", "pids.max")) for folder in ("", "a", "a/b")]
     assert left == [None, 100, 1000]
 
 

@@ -8,14 +8,15 @@ import pyarrow as pa
 import pytest
 from histories import MS, SECOND, history, host, operation, record, sample
 
-from harness import check, store
-from harness import history as h
-from harness.budget import Conditions, Row
-from harness.check import budget
-from harness.check.metrics import METRICS
+from harness import checks
+from harness.checks import rows
+from harness.checks.metrics import METRICS
+from harness.checks.verdict import Answer, Cause
 from harness.errors import BadFileError
+from harness.history import history as h
+from harness.history import reader
 from harness.operation import Operation, Outcome
-from harness.verdict import Answer, Cause
+from harness.scenario.budget import Conditions, Row
 
 
 def row(**changes):
@@ -25,7 +26,7 @@ def row(**changes):
 
 
 def judged(found, **changes):
-    (finding,) = budget.check(found, [row(**changes)])
+    (finding,) = rows.check(found, [row(**changes)])
     return finding
 
 
@@ -158,14 +159,14 @@ def test_the_origin_and_second_copies_do_not_count_as_coverage():
 def test_a_row_without_a_bound_is_never_pass():
     finding = judged(history([operation(n) for n in range(10)]), bound=None)
     assert finding.answer is Answer.MEASURED
-    verdict = check.judge(history([operation(n) for n in range(10)], [record(n) for n in range(10)]), [])
+    verdict = checks.judge(history([operation(n) for n in range(10)], [record(n) for n in range(10)]), [])
     assert {one.name for one in verdict.findings} == {"private messages: acknowledged and delivered"}
 
 
 @pytest.mark.parametrize("changes", [{"metric": "speed"}, {"statistic": "p12"}, {"unit": "MB"}])
 def test_rows_that_cannot_be_measured_are_refused_before_anything_runs(changes):
     with pytest.raises(BadFileError, match="row r"):
-        budget.validate([row(**changes)])
+        rows.validate([row(**changes)])
 
 
 def test_no_metric_breaks_on_an_empty_run_and_none_is_pass():
@@ -178,7 +179,7 @@ def test_no_metric_breaks_on_an_empty_run_and_none_is_pass():
 
 def test_a_checker_that_crashes_is_unknown():
     broken = replace(history([operation(1)]), operations=None, planned_per_s={("load", 1): 1.0})
-    verdict = check.judge(broken, [row()])
+    verdict = checks.judge(broken, [row()])
     assert verdict.answer is Answer.UNKNOWN
     assert all(finding.cause is Cause.CHECKER_BROKE for finding in verdict.findings)
 
@@ -187,4 +188,4 @@ def test_histograms_are_differences_between_phases(tmp_path):
     (tmp_path / "histograms.jsonl").write_text(
         '{"phase": "a", "node": 0, "histograms": {"create": {"5": 2}}}\n{"phase": "b", "node": 0, "histograms": {"create": {"5": 2, "9": 1}}}\n{"torn'
     )
-    assert store._histograms(tmp_path) == {("a", 0, "create"): {5: 2}, ("b", 0, "create"): {9: 1}}
+    assert reader._histograms(tmp_path) == {("a", 0, "create"): {5: 2}, ("b", 0, "create"): {9: 1}}

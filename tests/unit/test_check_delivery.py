@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from histories import history, operation, record
 
-from harness import history as h
-from harness.check import delivery, load
+from harness.checks import delivery, load
+from harness.checks.verdict import Answer, Cause
+from harness.history import history as h
 from harness.operation import Operation, Outcome
-from harness.verdict import Answer, Cause
 
 
 def ledger(found):

@@ -10,12 +10,12 @@ from histories import MS, SECOND, history, operation, record, sample
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import history as h
-from harness import shapes
-from harness.check import overlay
-from harness.check.metrics import METRICS
-from harness.history import PhaseWindow
+from harness.checks import overlay
+from harness.checks.metrics import METRICS
+from harness.history import history as h
+from harness.history.history import PhaseWindow
 from harness.operation import Operation, Outcome
+from harness.topology import shapes
 
 LINE = frozenset({(0, 1), (1, 2), (2, 3)})
 

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import adapters, reading
-from harness.adapters import command_file
-from harness.adapters.command_file import FIELD, ExecAsk, HttpAsk, LineAsk, LogAsk, TcpAsk
-from harness.drivers import logs
-from harness.drivers.lines import Lines
 from harness.errors import BadFileError, UsageError
 from harness.operation import Operation
+from harness.scenario import files
+from harness.systems import adapters
+from harness.systems.adapters import command_file
+from harness.systems.adapters.command_file import FIELD, ExecAsk, HttpAsk, LineAsk, LogAsk, TcpAsk
+from harness.systems.transports import logs
+from harness.systems.transports.lines import Lines
 
 ROOT = Path(__file__).parent.parent.parent
 GOOD = """
@@ -90,7 +91,7 @@ def test_a_system_is_a_name_a_file_or_a_class(tmp_path):
     scenario = tmp_path / "s.toml"
     scenario.write_text("topology = 't.toml'\nsystem = 'mynode.toml'\n[[phase]]\nname = 'load'\nduration_s = 1\n")
     (tmp_path / "t.toml").write_text("[nodes]\ncount = 2\n")
-    assert reading.scenario(scenario).topology.adapter == str(tmp_path / "mynode.toml")
+    assert files.read_scenario(scenario).topology.adapter == str(tmp_path / "mynode.toml")
 
 
 @given(st.text(), st.dictionaries(st.sampled_from(["id", "payload", "key"]), st.text(alphabet="0123456789abcdef")))

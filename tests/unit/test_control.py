@@ -8,9 +8,11 @@ import stat
 
 import pytest
 
-from harness import control, state
-from harness.control import Client, Server
+from harness.control import client as client_module
+from harness.control import state
+from harness.control.client import Client
 from harness.errors import HarnessError, NameTakenError, UnavailableError, UsageError
+from harness.supervisor.server import Server
 
 
 @pytest.fixture
@@ -56,8 +58,8 @@ def test_errors_cross_as_what_they_are(client):
 
 
 def test_an_unknown_kind_of_error_is_ours():
-    assert type(control.raised("SystemExit", "x")) is HarnessError
-    assert type(control.raised("HarnessError", "x")) is HarnessError
+    assert type(client_module.raised("SystemExit", "x")) is HarnessError
+    assert type(client_module.raised("HarnessError", "x")) is HarnessError
 
 
 def test_descriptors_ride_along_and_are_closed(client):

@@ -7,7 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from harness import reading
+from harness.scenario import files
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -25,8 +25,8 @@ def test_files_page_is_what_the_tables_say():
 
 def test_the_examples_on_the_page_are_good_files():
     topology, _, budget = re.findall(r"```toml\n(.*?)```", generator().page(), re.DOTALL)
-    assert len(reading.topology_from(tomllib.loads(topology), "page", "page").nodes) == 101
-    assert reading.budget_from(tomllib.loads(budget), "page", "page").rows
+    assert len(files.topology_from(tomllib.loads(topology), "page", "page").nodes) == 101
+    assert files.budget_from(tomllib.loads(budget), "page", "page").rows
 
 
 def test_links_between_documents_lead_somewhere():

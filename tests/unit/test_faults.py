@@ -12,15 +12,19 @@ from histories import SECOND, history
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import asked, cuts, fault, play, reading, running, where
-from harness.budget import Conditions, Row
-from harness.check import budget
-from harness.check import faults as checker
+from harness.checks import faults as checker
+from harness.checks import rows
+from harness.checks.verdict import Answer, Cause
 from harness.errors import BadFileError
-from harness.fault import CLEAR, Fault, Impairment, NetworkState, fold, fold_two
-from harness.inject.compiled import Compiler
-from harness.topology import Node
-from harness.verdict import Answer, Cause
+from harness.experiments import run
+from harness.faults import partitions, spec, targets
+from harness.faults.fault import Fault, NetworkState, fold
+from harness.network.injectors.compiler import Compiler
+from harness.scenario import files, timeline
+from harness.scenario.budget import Conditions, Row
+from harness.topology import quantities
+from harness.topology.impairment import CLEAR, Impairment, fold_two
+from harness.topology.topology import Node
 
 NODES = [Node(name=f"node-{index}", region="eu" if index < 4 else "us") for index in range(9)]
 NAMES = [node.name for node in NODES]
@@ -32,23 +36,23 @@ def reaches(pairs, a, b):
 
 # ---- cuts ------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("pattern", [name for name in cuts.PATTERNS if name not in ("isolate", "k-way")])
+@pytest.mark.parametrize("pattern", [name for name in partitions.PATTERNS if name not in ("isolate", "k-way")])
 def test_every_cut_goes_both_ways_and_never_from_a_node_to_itself(pattern):
-    pairs = cuts.pairs(cuts.cut(pattern, [], NODES, seed=3))
+    pairs = partitions.pairs(partitions.cut(pattern, [], NODES, seed=3))
     assert pairs
     assert all((b, a) in pairs and a != b for a, b in pairs)
-    assert cuts.pairs(cuts.cut(pattern, [], NODES, seed=3)) == pairs
+    assert partitions.pairs(partitions.cut(pattern, [], NODES, seed=3)) == pairs
 
 
 def test_halves_and_a_minority():
-    assert len(cuts.pairs(cuts.halves(NODES))) == 2 * 4 * 5
-    assert len({id(far) for far in cuts.halves(NODES).values()}) == 2
-    few = {source for source, far in cuts.minority(NODES, 1).items() if len(far) == 5}
+    assert len(partitions.pairs(partitions.halves(NODES))) == 2 * 4 * 5
+    assert len({id(far) for far in partitions.halves(NODES).values()}) == 2
+    few = {source for source, far in partitions.minority(NODES, 1).items() if len(far) == 5}
     assert len(few) == 4                               # the largest group below half of nine
 
 
 def test_a_bridge_reaches_both_halves_which_do_not_reach_each_other():
-    pairs = cuts.pairs(cuts.bridge(NODES))
+    pairs = partitions.pairs(partitions.bridge(NODES))
     middle = "node-4"
     assert all(reaches(pairs, middle, name) and reaches(pairs, name, middle) for name in NAMES)
     assert not reaches(pairs, "node-0", "node-8")
@@ -57,7 +61,7 @@ def test_a_bridge_reaches_both_halves_which_do_not_reach_each_other():
 @pytest.mark.parametrize("count", [5, 6, 9, 20])
 def test_in_a_majority_ring_each_sees_a_majority_and_no_two_the_same(count):
     nodes = [Node(name=f"n{index}") for index in range(count)]
-    pairs = cuts.pairs(cuts.majority_ring(nodes, 1))
+    pairs = partitions.pairs(partitions.majority_ring(nodes, 1))
     seen = [frozenset(other.name for other in nodes if other.name == one.name or reaches(pairs, one.name, other.name)) for one in nodes]
     assert all(len(view) > count / 2 for view in seen)
     assert len(set(seen)) == count
@@ -65,30 +69,30 @@ def test_in_a_majority_ring_each_sees_a_majority_and_no_two_the_same(count):
 
 @given(st.integers(2, 9), st.integers(0, 99))
 def test_k_ways_are_groups_of_nearly_equal_size(groups, seed):
-    pairs = cuts.pairs(cuts.k_way(NODES, groups, seed))
+    pairs = partitions.pairs(partitions.k_way(NODES, groups, seed))
     views = {frozenset(other for other in NAMES if other == one or reaches(pairs, one, other)) for one in NAMES}
     assert len(views) == groups
     assert max(map(len, views)) - min(map(len, views)) <= 1
 
 
 def test_one_way_gray_isolate_and_regions():
-    both = cuts.pairs(cuts.halves(NODES))
-    one = cuts.pairs(cuts.one_way(cuts.halves(NODES), NAMES))
+    both = partitions.pairs(partitions.halves(NODES))
+    one = partitions.pairs(partitions.one_way(partitions.halves(NODES), NAMES))
     assert len(one) * 2 == len(both)
     assert not any((b, a) in one for a, b in one)
-    assert len(cuts.gray(both, 0.25, 1)) == round(0.25 * len(both))
-    assert cuts.pairs(cuts.isolate(NODES, ["node-2"])) == {pair for name in NAMES if name != "node-2" for pair in (("node-2", name), (name, "node-2"))}
-    assert len(cuts.pairs(cuts.by_region(NODES))) == 2 * 4 * 5
+    assert len(partitions.gray(both, 0.25, 1)) == round(0.25 * len(both))
+    assert partitions.pairs(partitions.isolate(NODES, ["node-2"])) == {pair for name in NAMES if name != "node-2" for pair in (("node-2", name), (name, "node-2"))}
+    assert len(partitions.pairs(partitions.by_region(NODES))) == 2 * 4 * 5
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------
 
 def test_where_in_words():
-    assert where.nodes_of("region:eu", NODES) == ("node-0", "node-1", "node-2", "node-3")
-    assert where.paths_of("node-1 -> node-2", NODES) == {("node-1", "node-2")}
-    assert where.paths_of("node-1 <-> node-2, node-3", NODES) == {("node-1", "node-2"), ("node-2", "node-1"), ("node-1", "node-3"), ("node-3", "node-1")}
-    assert len(where.paths_of("node-1", NODES)) == 16
-    assert len(where.paths_of("region:eu -> region:us", NODES)) == 20
+    assert targets.nodes_of("region:eu", NODES) == ("node-0", "node-1", "node-2", "node-3")
+    assert targets.paths_of("node-1 -> node-2", NODES) == {("node-1", "node-2")}
+    assert targets.paths_of("node-1 <-> node-2, node-3", NODES) == {("node-1", "node-2"), ("node-2", "node-1"), ("node-1", "node-3"), ("node-3", "node-1")}
+    assert len(targets.paths_of("node-1", NODES)) == 16
+    assert len(targets.paths_of("region:eu -> region:us", NODES)) == 20
 
 
 @pytest.mark.parametrize(("words", "said"), [
@@ -119,17 +123,17 @@ def test_where_in_words():
 ])
 def test_bad_words_are_said_before_anything_changes(words, said):
     with pytest.raises(BadFileError) as refused:
-        asked.asked(words, NODES, 1)
+        spec.asked(words, NODES, 1)
     assert said in str(refused.value)
 
 
 def test_a_rate_of_a_node_is_of_its_link_and_of_a_path_of_the_path():
-    node = asked.asked({"where": "node-1", "rate": "10mbit"}, NODES, 1)
+    node = spec.asked({"where": "node-1", "rate": "10mbit"}, NODES, 1)
     assert (node.up, node.down, node.paths) == ({"node-1": 10_000_000}, {"node-1": 10_000_000}, frozenset())
-    assert asked.asked({"where": "node-1", "rate": "10mbit", "up": "1mbit"}, NODES, 1).up == {"node-1": 1_000_000}
-    assert asked.asked({"where": "node-1 -> node-2", "rate": "10mbit"}, NODES, 1).impairment.rate_bps == 10_000_000
-    assert asked.asked({"cut": "halves", "loss": "30%"}, NODES, 1).impairment == Impairment(loss=0.3)
-    assert asked.named_nodes({"where": "node-1 -> region:us", "of": ["node-3"]}, NODES) == {"node-1", "node-3"}
+    assert spec.asked({"where": "node-1", "rate": "10mbit", "up": "1mbit"}, NODES, 1).up == {"node-1": 1_000_000}
+    assert spec.asked({"where": "node-1 -> node-2", "rate": "10mbit"}, NODES, 1).impairment.rate_bps == 10_000_000
+    assert spec.asked({"cut": "halves", "loss": "30%"}, NODES, 1).impairment == Impairment(loss=0.3)
+    assert spec.named_nodes({"where": "node-1 -> region:us", "of": ["node-3"]}, NODES) == {"node-1", "node-3"}
 
 
 def test_a_scenario_s_faults_are_checked_before_it_is_run(tmp_path):
@@ -137,7 +141,7 @@ def test_a_scenario_s_faults_are_checked_before_it_is_run(tmp_path):
     scenario = tmp_path / "s.toml"
     text = "topology = 't.toml'\n[[phase]]\nname = 'load'\nduration_s = 10\n[[phase.fault]]\nwhere = 'node-1 -> node-2'\ndelay = '50ms'\n"
     scenario.write_text(text)
-    running.check(reading.scenario(scenario))
+    run.check(files.read_scenario(scenario))
     for old, new, said in (
         ("node-2'", "node-7'", "phase load: fault 1: there is no node 'node-7'"), ("50ms", "50 furlongs", "phase load: fault 1: delay: expected a time"),
         ("delay", "dealy", "unknown key; did you mean 'delay'?"), ("delay", "at_s = 8\nfor_s = 5\ndelay", "a fault that ends after 13 s does not fit into 10 s"),
@@ -145,7 +149,7 @@ def test_a_scenario_s_faults_are_checked_before_it_is_run(tmp_path):
     ):
         scenario.write_text(text.replace(old, new))
         with pytest.raises(BadFileError, match=re.escape(said)):
-            running.check(reading.scenario(scenario))
+            run.check(files.read_scenario(scenario))
 
 
 def test_steps_come_go_and_flap_by_the_clock():
@@ -153,7 +157,7 @@ def test_steps_come_go_and_flap_by_the_clock():
         {"name": "a", "duration_s": 10.0, "faults": [{"at_s": 2.0, "for_s": 5.0, "flap_s": 2.0, "words": {"cut": "halves"}}]},
         {"name": "b", "duration_s": 5.0, "faults": [{"at_s": 1.0, "for_s": None, "words": {"where": "all", "loss": "1%", "name": "rain"}}]},
     ]
-    assert [(step.at_s, step.comes, step.words["name"]) for step in play.steps(phases)] == [
+    assert [(step.at_s, step.comes, step.words["name"]) for step in timeline.steps(phases)] == [
         (2.0, True, "a-1"), (4.0, False, "a-1"), (6.0, True, "a-1"), (7.0, False, "a-1"), (11.0, True, "rain"), (15.0, False, "rain"),
     ]
 
@@ -294,12 +298,12 @@ def test_a_row_about_a_fault_wants_its_amount_and_others_do_not():
     assert checker.not_shown(found, "other", load) == "the run had no fault 'other' in phase load"
     assert "not in force" in checker.not_shown(replace(found, proofs=(*lossy, proof("delay", "not in force", 4.5))), "slow", load)
     about = Row(name="r", metric="rss", statistic="max", unit="MB", bound=1e6, conditions=Conditions(phase="load", under="slow"))
-    [finding] = budget.check(found, [about])
+    [finding] = rows.check(found, [about])
     assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.FAULT_NOT_PROVEN)
 
 
 @given(st.text(max_size=12))
 def test_no_text_breaks_the_readers_of_quantities(text):
-    for read in (fault.time_ms, fault.rate_bps, fault.share):
+    for read in (quantities.time_ms, quantities.rate_bps, quantities.share):
         with contextlib.suppress(BadFileError):
             assert read(text) >= 0

@@ -10,8 +10,8 @@ import tarfile
 import pytest
 
 from harness.errors import UnavailableError
-from harness.ports import Image
-from harness.runtime import entry, image
+from harness.runtimes.docker import entry, image
+from harness.runtimes.runtime import Image
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from harness.errors import BadFileError
 from harness.load.flight import KEYS_MAX, Keys
-from harness.load.schedule import CHUNK, Share, schedule
 from harness.operation import Operation
-from harness.scenario import Arrivals, Stream
+from harness.scenario.schedule import CHUNK, Share, schedule
+from harness.scenario.stream import Arrivals, Stream
 
 T0_NS = 10**12
 NODES = tuple(f"node-{index}" for index in range(7))

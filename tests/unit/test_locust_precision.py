@@ -13,13 +13,13 @@ import pytest
 
 SHOW = """
 import csv, io, json, sys
-from harness.load import precision
+from harness.load.locust import precision
 precision.install()
 import numpy as np
 from locust import stats as locust_stats
 from locust.env import Environment
 from locust.html import get_html_report
-from harness.load.statistics import feed
+from harness.load.locust.statistics import feed
 from harness.operation import Operation
 
 environment = Environment(user_classes=[])
@@ -92,7 +92,7 @@ def test_another_locust_is_refused():
 import locust
 locust.__version__ = "3.0.0"
 from harness.errors import HarnessError
-from harness.load import precision
+from harness.load.locust import precision
 try:
     precision.install()
 except HarnessError as error:

@@ -176,7 +176,8 @@ def test_the_master_killed_leaves_no_worker():
 @pytest.mark.parametrize("processes", ["0", "1"])
 def test_an_error_of_ours_in_the_pacer_is_70(processes):
     locustfile = """
-from harness.load import plugin, stream
+from harness.load import stream
+from harness.load.locust import plugin
 from harness.load.users import PrivateMessageUser
 def take(self, now_ns, limit): raise RuntimeError("a bug")
 stream.TrafficStream.take = take

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import reading, resources
 from harness.errors import BadFileError
+from harness.scenario import files, shipped
 
 
 def write(folder: Path, text: str, name: str = "a.toml") -> Path:
@@ -19,17 +19,17 @@ def write(folder: Path, text: str, name: str = "a.toml") -> Path:
 
 
 def test_every_shipped_file_is_good():
-    for path in (resources.root() / "topologies").glob("*.toml"):
-        assert reading.topology(path).nodes
-    for path in (resources.root() / "scenarios").glob("*.toml"):
-        planned = reading.suite(path)
-        assert planned.parts if planned else reading.scenario(path).phases
-    for path in (resources.root() / "budgets").glob("*.toml"):
-        assert reading.budget(path).rows
+    for path in (shipped.root() / "topologies").glob("*.toml"):
+        assert files.read_topology(path).nodes
+    for path in (shipped.root() / "scenarios").glob("*.toml"):
+        planned = files.read_suite(path)
+        assert planned.parts if planned else files.read_scenario(path).phases
+    for path in (shipped.root() / "budgets").glob("*.toml"):
+        assert files.read_budget(path).rows
 
 
 def test_explicit_nodes_links_regions_and_options(tmp_path):
-    found = reading.topology(write(tmp_path, """
+    found = files.read_topology(write(tmp_path, """
 [[node]]
 name = "a"
 region = "eu"
@@ -47,7 +47,7 @@ between = ["b", "a"]
 
 
 def test_regions_of_a_group_stand_in_blocks(tmp_path):
-    found = reading.topology(write(tmp_path, '[nodes]\ncount = 5\nregions = ["eu", "us"]\n[shape]\nkind = "ring"\n'))
+    found = files.read_topology(write(tmp_path, '[nodes]\ncount = 5\nregions = ["eu", "us"]\n[shape]\nkind = "ring"\n'))
     assert [node.region for node in found.nodes] == ["eu", "eu", "eu", "us", "us"]
 
 
@@ -73,7 +73,7 @@ def test_regions_of_a_group_stand_in_blocks(tmp_path):
 def test_a_bad_topology_says_where_what_was_expected_and_found(tmp_path, text, words):
     path = write(tmp_path, text)
     with pytest.raises(BadFileError) as raised:
-        reading.topology(path)
+        files.read_topology(path)
     for word in (str(path), *words):
         assert word in str(raised.value)
 
@@ -91,7 +91,7 @@ def test_a_bad_topology_says_where_what_was_expected_and_found(tmp_path, text, w
 def test_a_bad_scenario_says_what_is_wrong(tmp_path, text, words):
     write(tmp_path, "[nodes]\ncount = 3\n[shape]\nkind = 'ring'\n", "t.toml")
     with pytest.raises(BadFileError) as raised:
-        reading.scenario(write(tmp_path, text))
+        files.read_scenario(write(tmp_path, text))
     for word in words:
         assert word in str(raised.value)
 
@@ -109,16 +109,16 @@ ROW = "[[row]]\nname = 'r'\nmetric = 'rss'\nstatistic = 'max'\nphase = 'load'\n"
 ])
 def test_a_bad_budget_says_what_is_wrong(tmp_path, text, words):
     with pytest.raises(BadFileError) as raised:
-        reading.budget(write(tmp_path, text))
+        files.read_budget(write(tmp_path, text))
     for word in words:
         assert word in str(raised.value)
 
 
 def test_a_missing_file_and_a_folder_are_said_so(tmp_path):
     with pytest.raises(BadFileError, match="no such file"):
-        reading.topology(tmp_path / "none.toml")
+        files.read_topology(tmp_path / "none.toml")
     with pytest.raises(BadFileError, match="found a folder"):
-        reading.topology(tmp_path)
+        files.read_topology(tmp_path)
 
 
 plain = st.one_of(st.integers(-5, 200), st.booleans(), st.floats(allow_nan=False), st.text(max_size=8), st.none())
@@ -132,7 +132,7 @@ nested = st.recursive(plain, lambda inner: st.one_of(
 @given(st.dictionaries(st.sampled_from(["name", "nodes", "node", "link", "shape", "seed", "addresses", "adapter"]), nested, max_size=6))
 def test_no_table_whatever_it_holds_breaks_the_reader(values):
     try:
-        found = reading.topology_from({key: value for key, value in values.items() if value is not None}, "x.toml", "x")
+        found = files.topology_from({key: value for key, value in values.items() if value is not None}, "x.toml", "x")
     except BadFileError:
         return
     assert found.nodes

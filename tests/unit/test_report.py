@@ -15,11 +15,11 @@ from histories import MS, SECOND, history, host, operation, sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import report
+from harness import reports
+from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.errors import UsageError
 from harness.operation import Operation, Outcome
-from harness.report import markdown, series, svg
-from harness.verdict import Answer, Cause, Finding, Verdict
+from harness.reports import markdown, series, svg
 
 FACTS = {
     "name": "demo", "nodes": [{}, {}, {}], "adapter": "meshnode", "topology": "cluster-3", "seed": 7, "started": "2026-11-21T02:27:15.1+00:00",
@@ -45,14 +45,14 @@ def full():
     samples = [sample(1 + at, node, rss_bytes=(node + 1) * 10_000_000, cpu_ns=at * (node + 1) * 10_000_000, fds=20) for at in range(10) for node in range(3)]
     import pyarrow as pa
 
-    from harness import history as h
+    from harness.history import history as h
     return history(operations, samples=samples, host=pa.Table.from_pylist([host(1 + at, at) for at in range(10)], h.HOST))
 
 
-@pytest.mark.parametrize("format_", report.FORMATS)
+@pytest.mark.parametrize("format_", reports.FORMATS)
 @pytest.mark.parametrize("what", [full, history, lambda: None])
 def test_every_format_renders_every_run_and_names_every_row(format_, what):
-    text = report.render(format_, VERDICT, FACTS, "/runs/x", what())
+    text = reports.render(format_, VERDICT, FACTS, "/runs/x", what())
     for one in VERDICT.findings:
         assert one.name in text
     assert "UNKNOWN" in text or format_ == "junit"
@@ -60,11 +60,11 @@ def test_every_format_renders_every_run_and_names_every_row(format_, what):
 
 def test_another_format_is_refused():
     with pytest.raises(UsageError, match="expected one of html, junit, markdown, csv; found 'pdf'"):
-        report.render("pdf", VERDICT, FACTS, "/runs/x")
+        reports.render("pdf", VERDICT, FACTS, "/runs/x")
 
 
 def test_junit_has_no_skips_and_unknown_is_an_error():
-    root = ET.fromstring(report.render("junit", VERDICT, FACTS, "/runs/x"))
+    root = ET.fromstring(reports.render("junit", VERDICT, FACTS, "/runs/x"))
     suite = root.find("testsuite")
     assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {"tests": "4", "failures": "1", "errors": "1", "skipped": "0"}
     kinds = {case.get("name"): [child.tag for child in case] for case in suite.iter("testcase")}
@@ -74,18 +74,18 @@ def test_junit_has_no_skips_and_unknown_is_an_error():
 
 
 def test_csv_is_one_line_a_finding():
-    rows = list(csv.DictReader(io.StringIO(report.render("csv", VERDICT, FACTS, "/runs/x"))))
+    rows = list(csv.DictReader(io.StringIO(reports.render("csv", VERDICT, FACTS, "/runs/x"))))
     assert [(row["name"], row["answer"], row["value"]) for row in rows] == [
         ("kept", "PASS", "3.0"), ("missed", "FAIL", "3.0"), ("unknown", "UNKNOWN", ""), ("open", "MEASURED", "3.0"),
     ]
 
 
 def test_markdown_puts_what_is_not_kept_first_and_fits_a_comment():
-    text = report.render("markdown", VERDICT, FACTS, "/runs/x")
+    text = reports.render("markdown", VERDICT, FACTS, "/runs/x")
     assert text.startswith("## ❌ FAIL · demo")
     assert text.index("missed") < text.index("<details>") < text.index("| kept |")
     many = Verdict(findings=tuple(finding(f"row {number}", Answer.FAIL if number % 2 else Answer.PASS, sentence="x" * 300) for number in range(2000)))
-    long = report.render("markdown", many, FACTS, "/runs/x")
+    long = reports.render("markdown", many, FACTS, "/runs/x")
     assert len(long) <= markdown.MAX_CHARACTERS
     assert re.search(r"… and [\d]+ more", long)
 
@@ -112,19 +112,19 @@ def test_nothing_that_a_run_says_becomes_markup(name, sentence, source, topology
     verdict = Verdict(findings=(finding(name, Answer.FAIL, sentence=sentence, source=source),))
     facts = {**FACTS, "topology": topology, "name": name}
     tags = Tags()
-    tags.feed(report.render("html", verdict, facts, name, None))
+    tags.feed(reports.render("html", verdict, facts, name, None))
     assert tags.found.count("script") == 1
     assert "img" not in tags.found
     assert tags.urls == []
-    ET.fromstring(report.render("junit", verdict, facts, name))
-    rows = list(csv.DictReader(io.StringIO(report.render("csv", verdict, facts, name), newline="")))
+    ET.fromstring(reports.render("junit", verdict, facts, name))
+    rows = list(csv.DictReader(io.StringIO(reports.render("csv", verdict, facts, name), newline="")))
     assert len(rows) == 1
-    markdown_text = report.render("markdown", verdict, facts, "/runs/x")
+    markdown_text = reports.render("markdown", verdict, facts, "/runs/x")
     assert not re.search(r"(?<!\\)<(script|img)", markdown_text)
 
 
 def test_a_page_has_the_runs_numbers_and_asks_the_network_for_nothing():
-    text = report.render("html", VERDICT, FACTS, "/runs/x", full())
+    text = reports.render("html", VERDICT, FACTS, "/runs/x", full())
     tags = Tags()
     tags.feed(text)
     assert tags.urls == []
@@ -149,7 +149,7 @@ def test_faults_are_bars_and_a_table_with_what_was_seen_of_them():
     first, last = series.spells(found)
     assert (first.from_s, first.until_s, last.until_s) == (1.0, 3.0, series.end_s(found))
     assert first.shown == "2 × in force, delay 102% of what was asked"
-    page = report.render("html", VERDICT, FACTS, "/runs/x", found)
+    page = reports.render("html", VERDICT, FACTS, "/runs/x", found)
     assert page.count('class="fault"') == 2 * page.count('<svg class="chart"')
     assert "wan <b>" not in page
     assert "wan &lt;b&gt;" in page
@@ -179,5 +179,5 @@ def test_an_axis_holds_its_values_and_has_few_ticks(most):
 def test_the_page_of_a_hundred_nodes_is_small():
     samples = [sample(1 + at, node, rss_bytes=node * at, cpu_ns=at) for at in range(120) for node in range(100)]
     found = history([operation(number, source=1) for number in range(5000)], samples=samples, nodes=100, seconds=120)
-    assert len(report.render("html", VERDICT, FACTS, "/runs/x", found)) < 1_000_000
+    assert len(reports.render("html", VERDICT, FACTS, "/runs/x", found)) < 1_000_000
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import shapes
 from harness.errors import BadFileError
+from harness.topology import shapes
 
 
 def names(count: int) -> list[str]:

@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from harness import history, judging, store
 from harness.errors import BadFileError, StorageError
+from harness.experiments import judge
+from harness.history import history, reader
+from harness.history.folder import RunFolder
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -27,7 +29,7 @@ def facts(**changes):
 
 @pytest.fixture
 def folder(tmp_path):
-    made = store.RunFolder(tmp_path, "demo", MOMENT)
+    made = RunFolder(tmp_path, "demo", MOMENT)
     made.write_json("metadata.json", facts())
     made.event("phase", at_ns=100, phase="load")
     made.event("phases-over", at_ns=900)
@@ -43,7 +45,7 @@ def folder(tmp_path):
 def test_what_is_written_is_read_back(folder, tmp_path):
     folder.event("end", at_ns=1000, failures=[])
     folder.close()
-    found = store.read(store.find(tmp_path))
+    found = reader.read(reader.find(tmp_path))
     assert [(phase.name, phase.begin_ns, phase.end_ns) for phase in found.phases] == [("load", 100, 900)]
     assert found.ended
     assert found.journal[0]["at_ns"] == 555
@@ -54,7 +56,7 @@ def test_what_is_written_is_read_back(folder, tmp_path):
 
 
 def test_latest_points_at_the_newest_and_names_never_collide(folder, tmp_path):
-    second = store.RunFolder(tmp_path, "demo", MOMENT)
+    second = RunFolder(tmp_path, "demo", MOMENT)
     assert second.path != folder.path
     assert (tmp_path / "latest").resolve() == second.path.resolve()
     second.close()
@@ -68,11 +70,11 @@ def test_a_crash_leaves_a_folder_that_can_be_judged_and_is_not_pass(folder, tmp_
         file.write(b"torn")
     with (folder.path / "samples.arrow").open("ab") as file:
         file.write(b"\xff\xff\xff\xff\x10")
-    found = store.read(folder.path)
+    found = reader.read(folder.path)
     assert not found.ended
     assert len(found.journal) == 1
     assert found.samples.num_rows == 1
-    judged = judging.judge(folder.path)
+    judged = judge.judge(folder.path)
     assert judged.exit_code == 2
     assert "cut short" in (folder.path / "summary.txt").read_text()
     assert json.loads((folder.path / "verdict.json").read_text())["answer"] == "UNKNOWN"
@@ -80,27 +82,27 @@ def test_a_crash_leaves_a_folder_that_can_be_judged_and_is_not_pass(folder, tmp_
 
 def test_judging_twice_and_elsewhere_gives_the_same(folder, tmp_path):
     folder.event("end", failures=[])
-    first = judging.judge(folder.path).as_json()
+    first = judge.judge(folder.path).as_json()
     moved = tmp_path / "elsewhere"
     folder.path.rename(moved)
-    second = judging.judge(moved).as_json()
+    second = judge.judge(moved).as_json()
     assert first["findings"] == second["findings"]
 
 
 def test_foreign_folders_and_files_are_refused(folder, tmp_path):
     with pytest.raises(BadFileError, match=r"expected a run folder with metadata\.json"):
-        store.find(tmp_path / "nothing")
+        reader.find(tmp_path / "nothing")
     folder.write_json("metadata.json", facts(version=99))
     with pytest.raises(BadFileError, match="expected version 1, found 99"):
-        store.read(folder.path)
+        reader.read(folder.path)
     folder.write_json("metadata.json", facts())
     (folder.path / "journal" / "node-0.bin").write_bytes(b"not a journal at all")
     with pytest.raises(BadFileError, match="node-0"):
-        store.read(folder.path)
+        reader.read(folder.path)
 
 
 def test_a_full_disk_is_said_with_the_file(tmp_path):
-    folder = store.RunFolder(tmp_path, "demo", MOMENT)
+    folder = RunFolder(tmp_path, "demo", MOMENT)
     (folder.path / "full.txt").symlink_to("/dev/full")
     with pytest.raises(StorageError, match=r"full\.txt cannot be written: .*No space left"):
         folder.write_text("full.txt", "x" * 100_000)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import reading, suite
-from harness.budget import Conditions, Row
+from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.errors import BadFileError
-from harness.verdict import Answer, Cause, Finding, Verdict
+from harness.experiments import suite
+from harness.scenario import files
+from harness.scenario.budget import Conditions, Row
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -39,21 +40,21 @@ def test_a_suite_that_names_a_row_of_no_part_is_refused(tmp_path):
     (tmp_path / "meshara-mesh.toml").write_text((ROOT / "scenarios/meshara-mesh.toml").read_text().replace('"mesh-100"', f'"{ROOT}/topologies/mesh-100.toml"').replace('"meshara"', '"b.toml"'))
     (tmp_path / "b.toml").write_text('[[row]]\nname = "r"\nmetric = "rss"\nstatistic = "max"\nbound = 1\nunit = "MB"\nphase = "connected"\nscenario = "other"\n')
     with pytest.raises(BadFileError, match="row r: scenario: expected one of meshara-mesh; found 'other'"):
-        suite.check(reading.suite(tmp_path / "s.toml"))
+        suite.check(files.read_suite(tmp_path / "s.toml"))
     with pytest.raises(BadFileError, match="'meshara-mesh' stands twice"):
         (tmp_path / "s.toml").write_text('budget = "b.toml"\nparts = ["meshara-mesh", "meshara-mesh"]\n')
-        reading.suite(tmp_path / "s.toml")
+        files.read_suite(tmp_path / "s.toml")
 
 
 def test_a_scenario_is_no_suite():
-    assert reading.suite(ROOT / "scenarios/demo.toml") is None
+    assert files.read_suite(ROOT / "scenarios/demo.toml") is None
 
 
 def test_the_tables_rows_all_have_a_phase_that_is_played():
-    planned = reading.suite(ROOT / "scenarios/meshara.toml")
+    planned = files.read_suite(ROOT / "scenarios/meshara.toml")
     suite.check(planned)
-    played = {part.stem: {phase.name for phase in reading.scenario(part).phases} for part in planned.parts}
-    for one in reading.budget(planned.budget).rows:
+    played = {part.stem: {phase.name for phase in files.read_scenario(part).phases} for part in planned.parts}
+    for one in files.read_budget(planned.budget).rows:
         assert one.conditions.phase in played[one.conditions.scenario], one.name
 
 

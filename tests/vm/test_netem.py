@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness.kernel.namespaces import open_socket
-from harness.probe import Prober
+from harness.network.proof.datagrams import Prober
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 IN_MACHINE = os.environ.get("HARNESS_IN_MACHINE") == "1"

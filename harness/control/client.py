@@ -1,0 +1,104 @@
+"""The control socket of a supervisor: JSON lines over a unix socket that answers only the user who started it.
+
+    → {"id": 1, "method": "status", "params": {}}          descriptors (exec) ride on the line as SCM_RIGHTS
+    ← {"id": 1, "result": {…}}   or   {"id": 1, "error": {"kind": "NameTakenError", "message": "…"}}
+
+Errors cross it as what they are: a NameTakenError raised in the supervisor is a NameTakenError in the client.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from harness import errors
+from harness.control import state
+from harness.errors import HarnessError, UnavailableError
+
+
+def raised(kind: str, message: str) -> HarnessError:
+    """The exception of our tree with that name (HarnessError where there is none)."""
+    found = getattr(errors, kind, HarnessError)
+    return found(message) if isinstance(found, type) and issubclass(found, HarnessError) else HarnessError(message)
+
+
+class Client:
+    """A connection to a supervisor. Blocking; one call at a time."""
+
+    def __init__(self, connection: socket.socket, cluster: str) -> None:
+        self._connection = connection
+        self._buffer = b""
+        self._calls = 0
+        self.cluster = cluster
+
+    @classmethod
+    def connect(cls, cluster: str | None = None) -> Client:
+        """Connect to a cluster (None: $HARNESS_CLUSTER, else ``main``). Raises UnavailableError with one sentence."""
+        name = state.cluster_name(cluster)
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(state.folder(name) / "control.sock"))
+        except OSError as error:
+            connection.close()
+            if (state.folder(name)).exists() and not state.is_alive(name):
+                raise UnavailableError(
+                    f"the supervisor of cluster {name!r} is gone: `harness doctor` removes what it left, then `harness up` starts anew"
+                ) from None
+            others = [other for other in state.clusters() if state.is_alive(other)]
+            running = f"; running: {', '.join(others)} (HARNESS_CLUSTER chooses)" if others else ""
+            raise UnavailableError(f"no cluster {name!r} is up: `make cluster-10` or `harness up` starts one{running}") from error
+        return cls(connection, name)
+
+    def close(self) -> None:
+        """Close the connection. The supervisor goes on."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def call(self, method: str, params: Mapping[str, Any] | None = None, descriptors: Sequence[int] = ()) -> Any:
+        """Ask for one thing and wait for the answer. Raises what the supervisor raised, UnavailableError if it died."""
+        self._calls += 1
+        line = json.dumps({"id": self._calls, "method": method, "params": params or {}}).encode() + b"\n"
+        try:
+            if descriptors:
+                socket.send_fds(self._connection, [line[:1]], list(descriptors))
+                line = line[1:]
+            self._connection.sendall(line)
+            answer = json.loads(self._read_line())
+        except (OSError, ValueError) as error:
+            raise UnavailableError(f"the supervisor of cluster {self.cluster!r} ended while it was asked for {method}") from error
+        if "error" in answer:
+            raise raised(answer["error"]["kind"], answer["error"]["message"])
+        return answer["result"]
+
+    def _read_line(self) -> bytes:
+        while b"\n" not in self._buffer:
+            data = self._connection.recv(1 << 16)
+            if not data:
+                raise ConnectionResetError
+            self._buffer += data
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        return line
+
+    def status(self) -> dict[str, Any]:
+        """The cluster now; keys as documented in docs/interfaces.md, ``version`` 1."""
+        answer: dict[str, Any] = self.call("status")
+        return answer
+
+    def begin(self, **plan: Any) -> dict[str, Any]:
+        """Open a run folder and have every node journal into it; see Supervisor.begin."""
+        answer: dict[str, Any] = self.call("begin", plan)
+        return answer
+
+    def end(self, **facts: Any) -> dict[str, Any]:
+        """Close the run folder; see Supervisor.end."""
+        answer: dict[str, Any] = self.call("end", facts)
+        return answer
+
+

@@ -1,0 +1,113 @@
+"""Start a supervisor in the background and wait until its cluster is ready; end it; remove what a dead one left."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from harness.control import client, state
+from harness.control.cleanup import _forget_log, sweep
+from harness.control.client import Client
+from harness.control.spec import Spec
+from harness.errors import HarnessError, InterruptedByUserError, NameTakenError
+from harness.kernel.proc import is_readable
+
+Progress = Callable[[str, int, int], None]
+DOWN_TIMEOUT_S = 120.0
+
+
+def start(spec: Spec, progress: Progress) -> dict[str, Any]:
+    """Start the supervisor of `spec` and wait; returns its status. Ctrl-C takes everything back.
+
+    Raises what the supervisor raised: NameTakenError, PreflightError, NodeStartError, PermissionNeededError, …
+    """
+    if state.is_alive(spec.cluster):
+        raise NameTakenError(
+            f"a cluster named {spec.cluster!r} is up already: `harness down --cluster {spec.cluster}` ends it, "
+            f"or choose another name (HARNESS_CLUSTER, --cluster)"
+        )
+    if state.folder(spec.cluster).exists():
+        sweep(spec.cluster)
+    ours, theirs = socket.socketpair()
+    state.root().mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (state.root() / f"{spec.cluster}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harness.supervisor", str(theirs.fileno()), spec.runtime], pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            env={**os.environ, "HARNESS_CLUSTER": spec.cluster, "HARNESS_STATE": str(state.root())},
+        )
+    theirs.close()
+    with ours:
+        try:
+            ours.sendall(pickle.dumps(spec))
+            _follow(ours, progress)
+        except KeyboardInterrupt:
+            ours.close()                                   # the supervisor sees it, and takes everything back
+            process.wait(DOWN_TIMEOUT_S)
+            raise InterruptedByUserError("interrupted while the cluster was starting; everything was removed") from None
+        except _SilentError:
+            process.wait(DOWN_TIMEOUT_S)
+            tail = _tail(state.root() / f"{spec.cluster}.log")
+            sweep(spec.cluster)
+            raise HarnessError(f"the supervisor of cluster {spec.cluster!r} ended while starting (code {process.returncode}):\n{tail}") from None
+        except HarnessError:
+            process.wait(DOWN_TIMEOUT_S)
+            _forget_log(spec.cluster)
+            raise
+    with Client.connect(spec.cluster) as client:
+        return client.status()
+
+
+class _SilentError(Exception):
+    """The supervisor ended without saying why."""
+
+
+def _follow(channel: socket.socket, progress: Progress) -> None:
+    """Pass progress on until the supervisor is ready; raise what it says went wrong, _SilentError if it says nothing."""
+    with channel.makefile("r") as lines, suppress(ConnectionResetError):      # reset: it died with our Spec unread
+        for line in lines:
+            message = json.loads(line)
+            if "error" in message:
+                raise client.raised(message["error"]["kind"], message["error"]["message"])
+            if message.get("ready"):
+                return
+            progress(message["stage"], message["done"], message["of"])
+    raise _SilentError
+
+
+def _tail(log: Path) -> str:
+    with suppress(OSError):
+        return "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+    return "(no log)"
+
+
+def stop(cluster: str) -> bool:
+    """Take a cluster down and wait until nothing of it is left; False where there was none."""
+    if not state.is_alive(cluster):
+        existed = state.folder(cluster).exists()
+        sweep(cluster)
+        return existed
+    with Client.connect(cluster) as client:
+        pidfd = os.pidfd_open(client.status()["pid"])
+        try:
+            client.call("down")
+            if not is_readable(pidfd, DOWN_TIMEOUT_S):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                is_readable(pidfd, DOWN_TIMEOUT_S)
+        finally:
+            os.close(pidfd)
+    _forget_log(cluster)
+    if state.folder(cluster).exists() and not state.is_alive(cluster):     # it was killed on its way down
+        sweep(cluster)
+    return True
+
+

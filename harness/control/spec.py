@@ -1,0 +1,17 @@
+"""What a supervisor is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.topology.topology import Topology
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What a supervisor is started with."""
+
+    cluster: str
+    topology: Topology
+    topology_text: str              # the file as it was, for run folders; empty where the topology came from code
+    runtime: str

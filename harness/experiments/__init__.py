@@ -1,0 +1,1 @@
+"""Runs from file to verdict: one, a suite, a bench."""

@@ -1,0 +1,1 @@
+"""What can go wrong, as values: what, on whom, folded into one state."""

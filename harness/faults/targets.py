@@ -1,0 +1,57 @@
+"""Where a fault is, in words: ``node-7``, ``region:eu``, ``all``, and paths ``A -> B`` (one way), ``A <-> B`` (both). Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from harness.errors import BadFileError
+from harness.topology.topology import Node
+
+Pairs = frozenset[tuple[str, str]]
+
+
+def nodes_of(words: str, nodes: Sequence[Node]) -> tuple[str, ...]:
+    """The nodes that are meant: names and regions, separated by commas, or ``all``. Raises BadFileError with what there is."""
+    found: dict[str, None] = {}
+    for word in (part.strip() for part in words.split(",")):
+        if word == "all":
+            found |= {node.name: None for node in nodes}
+        elif word.startswith("region:"):
+            region = word.removeprefix("region:")
+            inside = [node.name for node in nodes if node.region == region]
+            if not inside:
+                regions = dict.fromkeys(node.region for node in nodes)
+                raise BadFileError(f"there is no region {region!r}{_hint(region, list(regions))}; there are {', '.join(regions)}")
+            found |= dict.fromkeys(inside)
+        else:
+            names = [node.name for node in nodes]
+            if word not in names:
+                raise BadFileError(f"there is no node {word!r}{_hint(word, names)}; expected a name, region:NAME or all")
+            found[word] = None
+    return tuple(found)
+
+
+def paths_of(words: str, nodes: Sequence[Node]) -> Pairs:
+    """The directed paths that are meant. One side alone means both directions with everybody. Raises BadFileError."""
+    for arrow, both in (("<->", True), ("->", False)):
+        if arrow in words:
+            left, right = (nodes_of(side, nodes) for side in words.split(arrow, 1))
+            pairs = {(a, b) for a in left for b in right if a != b}
+            if both:
+                pairs |= {(b, a) for a, b in pairs}
+            if not pairs:
+                raise BadFileError(f"{words!r}: a path leads from one node to another, this names none")
+            return frozenset(pairs)
+    some = nodes_of(words, nodes)
+    return frozenset((a, b) for one in some for other in nodes if other.name != one for a, b in ((one, other.name), (other.name, one)))
+
+
+def is_node(words: str) -> bool:
+    """Whether the words name nodes rather than paths."""
+    return "->" not in words
+
+
+def _hint(word: str, possible: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, possible, 1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,122 @@
+"""The run folder while it is written (docs/run-folder.md)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from harness.errors import StorageError
+
+VERSION = 1
+
+
+def new_folder(root: Path, name: str, now: datetime | None = None) -> Path:
+    """Make ``root/name/<time>``, numbered where there is one, and point ``root/latest`` at it. Raises StorageError."""
+    moment = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H-%M-%S")
+    path, number = root / name / moment, 1
+    with translated(path):
+        while path.exists():
+            number += 1
+            path = root / name / f"{moment}-{number}"
+        path.mkdir(parents=True)
+    point_latest(root, path)
+    return path
+
+
+def point_latest(root: Path, path: Path) -> None:
+    """Have ``root/latest`` mean that folder. Raises StorageError."""
+    with translated(path):
+        fresh = root / f".latest-{os.getpid()}"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(path.relative_to(root))
+        fresh.replace(root / "latest")
+
+
+class RunFolder:
+    """One run while it is recorded. Every write that fails raises StorageError: a run with holes must not look whole."""
+
+    def __init__(self, root: Path, scenario: str, now: datetime | None = None) -> None:
+        """Make ``root/scenario/<time>`` and point ``root/latest`` at it."""
+        self.path = new_folder(root, scenario, now)
+        with translated(self.path):
+            for name in ("journal", "load", "logs"):
+                (self.path / name).mkdir()
+            self._events = (self.path / "events.jsonl").open("a", buffering=1)
+        self._lock = threading.Lock()
+        self._streams: dict[str, pa.RecordBatchStreamWriter] = {}
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write one small file."""
+        with translated(self.path / name):
+            (self.path / name).write_text(text)
+
+    def write_json(self, name: str, value: object) -> None:
+        """Write one small JSON file."""
+        self.write_text(name, json.dumps(value, indent=1) + "\n")
+
+    def event(self, event: str, at_ns: int | None = None, **facts: Any) -> None:
+        """Append to events.jsonl, at CLOCK_MONOTONIC now unless told otherwise."""
+        line = json.dumps({"at_ns": time.monotonic_ns() if at_ns is None else at_ns, "event": event, **facts})
+        with translated(self.path / "events.jsonl"), self._lock:
+            self._events.write(line + "\n")
+
+    def append(self, name: str, batch: pa.RecordBatch) -> None:
+        """Append a batch to an Arrow IPC stream of this folder."""
+        with translated(self.path / name), self._lock:
+            writer = self._streams.get(name)
+            if writer is None:
+                writer = self._streams[name] = pa.ipc.new_stream(str(self.path / name), batch.schema)
+            writer.write_batch(batch)
+
+    def append_line(self, name: str, value: object) -> None:
+        """Append one JSON line."""
+        with translated(self.path / name), self._lock, (self.path / name).open("a") as file:
+            file.write(json.dumps(value) + "\n")
+
+    def journal(self, node: str) -> int:
+        """A descriptor that a node appends its journal to; the caller closes it."""
+        with translated(self.path / "journal"):
+            return os.open(self.path / "journal" / f"{node}.bin", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+    def copy_log(self, node: str, log: Path) -> None:
+        """Keep the end of a node's log."""
+        with translated(self.path / "logs"), suppress(FileNotFoundError):
+            data = log.read_bytes()
+            (self.path / "logs" / f"{node}.log").write_bytes(data[-65536:])
+
+    def close(self) -> None:
+        """Close all files; may be called twice."""
+        with translated(self.path), self._lock:
+            self._events.close()
+            while self._streams:
+                self._streams.popitem()[1].close()
+
+
+class translated:  # noqa: N801 - reads as a word: `with translated(path):`
+    """What the file system refuses becomes a StorageError that names the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (OSError, pa.ArrowException)):
+            raise StorageError(f"{self._path} cannot be written: {error}") from error
+
+
+def free_bytes(path: Path) -> int:
+    """Free space where `path` is or will be."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free

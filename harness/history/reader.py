@@ -1,0 +1,196 @@
+"""The run folder (docs/run-folder.md): written as it goes, readable after a crash, self-contained.
+
+``RunFolder`` writes; ``read`` gives the History back, on any machine, later.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from harness.errors import BadFileError
+from harness.history import history
+from harness.history.folder import VERSION
+from harness.history.history import History, PhaseWindow
+from harness.operation import Operation
+
+LATE_NS = 250_000_000               # a player's own lateness, which is no property of the run
+
+
+def find(path: Path) -> Path:
+    """The run folder that `path` means: itself, or ``latest`` in it. Raises BadFileError."""
+    for candidate in (path, path / "latest"):
+        if (candidate / "metadata.json").is_file():
+            return candidate.resolve()
+    raise BadFileError(f"{path}: expected a run folder with metadata.json in it, found none")
+
+
+def metadata(path: Path) -> dict[str, Any]:
+    """metadata.json of a run folder. Raises BadFileError."""
+    try:
+        found = json.loads((path / "metadata.json").read_text())
+    except (OSError, ValueError) as error:
+        raise BadFileError(f"{path / 'metadata.json'}: cannot be read: {error}") from None
+    if not isinstance(found, dict) or found.get("version") != VERSION:
+        raise BadFileError(f"{path / 'metadata.json'}: expected version {VERSION}, found {found.get('version') if isinstance(found, dict) else found!r}")
+    return found
+
+
+def read(path: Path) -> History:
+    """The history of a run folder. Raises BadFileError where it is not one, or a file in it is foreign."""
+    facts = metadata(path)
+    nodes = facts["nodes"]
+    events = [json.loads(line) for line in _lines(path / "events.jsonl")]
+    return History(
+        nodes=tuple(node["name"] for node in nodes),
+        wire_ids=tuple(bytes.fromhex(node["wire_id"]) for node in nodes),
+        phases=_phases(events),
+        operations=_table(sorted((path / "load").glob("operations-*.arrow")), history.OPERATIONS),
+        samples=_table([path / "samples.arrow"], history.SAMPLES),
+        journal=_journal(path, [node["name"] for node in nodes]),
+        histograms=_histograms(path),
+        gauges=_gauges(path),
+        links=_links(path),
+        measurements=_measurements(path),
+        ready_s=facts.get("ready_s"),
+        name=facts["name"],
+        proofs=tuple(json.loads(line) for line in _lines(path / "proofs.jsonl")),
+        exempt=facts.get("exempt", {}),
+        planned_per_s=_planned(facts["load"].get("streams", [])),
+        host=_table([path / "host.arrow"], history.HOST),
+        cores=facts["host"]["cores"],
+        events=tuple(events),
+        ended=any(event["event"] == "end" for event in events),
+    )
+
+
+def _planned(streams: list[Mapping[str, Any]]) -> dict[tuple[str, int], float]:
+    """Operations a second that each phase was to have, by operation; streams of the same kind add up."""
+    found: dict[tuple[str, int], float] = {}
+    for stream in streams:
+        key = (stream["phase"], int(Operation[stream["operation"].upper()]))
+        found[key] = found.get(key, 0.0) + stream["rate_per_s"]
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    """Whole lines: one that was torn by a crash is left out."""
+    try:
+        return [line for line in path.read_text().split("\n")[:-1] if line]
+    except FileNotFoundError:
+        return []
+
+
+def _phases(events: list[Mapping[str, Any]]) -> tuple[PhaseWindow, ...]:
+    begun = [event for event in events if event["event"] == "phase"]
+    begins = [_begin_ns(event) for event in begun]
+    closing = [event["at_ns"] for event in events if event["event"] == "phases-over"] or [max((e["at_ns"] for e in events), default=0)]
+    return tuple(
+        PhaseWindow(name=event["phase"], begin_ns=begin, end_ns=max(end, begin))
+        for event, begin, end in zip(begun, begins, [*begins[1:], closing[0]], strict=True)
+    )
+
+
+def _begin_ns(event: Mapping[str, Any]) -> int:
+    """When a phase began: as planned, for the load keeps to that by the clock; as executed where the player was really late."""
+    executed, planned = int(event["at_ns"]), int(event.get("planned_ns", event["at_ns"]))
+    return planned if 0 <= executed - planned < LATE_NS else executed
+
+
+def _table(files: list[Path], schema: pa.Schema) -> pa.Table:
+    batches: list[pa.RecordBatch] = []
+    for file in files:
+        with suppress(FileNotFoundError):
+            batches += _batches(file, schema)
+    return pa.Table.from_batches(batches, schema)
+
+
+def _batches(file: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
+    """The whole batches of a stream; what a crash tore off at its end is left out."""
+    found: list[pa.RecordBatch] = []
+    with pa.memory_map(str(file)) as source:
+        try:
+            stream = pa.ipc.open_stream(source)
+        except pa.ArrowInvalid:
+            return []
+        if stream.schema.names != schema.names:
+            raise BadFileError(f"{file}: expected the columns {', '.join(schema.names)}; found {', '.join(stream.schema.names)}")
+        with suppress(pa.ArrowInvalid, OSError, StopIteration):
+            while True:
+                batch = stream.read_next_batch()
+                found.append(pa.RecordBatch.from_arrays([batch.column(field.name).cast(field.type) for field in schema], schema=schema))
+    return found
+
+
+def _journal(path: Path, nodes: list[str]) -> history.Records:
+    """All journals as one array, the node's index in each record; a record torn by a kill is left out."""
+    parts = []
+    width = history.JOURNAL.itemsize - 2
+    for index, node in enumerate(nodes):
+        try:
+            data = (path / "journal" / f"{node}.bin").read_bytes()
+        except FileNotFoundError:
+            continue
+        if not data:
+            continue
+        if data[:8] != history.JOURNAL_MAGIC:
+            raise BadFileError(f"{path / 'journal' / node}.bin: expected a journal that begins with {history.JOURNAL_MAGIC!r}, found {data[:8]!r}")
+        count = (len(data) - history.JOURNAL_HEADER_BYTES) // width
+        plain = np.dtype([(name, history.JOURNAL[name]) for name in history.JOURNAL.names[:-1]])  # type: ignore[index]
+        records = np.frombuffer(data, plain, count, history.JOURNAL_HEADER_BYTES)
+        part = np.empty(count, history.JOURNAL)
+        for name in plain.names or ():
+            part[name] = records[name]
+        part["node"] = index
+        parts.append(part)
+    return np.concatenate(parts) if parts else np.empty(0, history.JOURNAL)
+
+
+def _histograms(path: Path) -> dict[tuple[str, int, str], dict[int, int]]:
+    """What each node's histograms gained in each phase: lines are cumulative, so neighbours are subtracted."""
+    found: dict[tuple[str, int, str], dict[int, int]] = {}
+    before: dict[tuple[int, str], dict[int, int]] = {}
+    for line in _lines(path / "histograms.jsonl"):
+        entry = json.loads(line)
+        for operation, buckets in entry["histograms"].items():
+            now = {int(bucket): count for bucket, count in buckets.items()}
+            earlier = before.get((entry["node"], operation), {})
+            gained = {bucket: count - earlier.get(bucket, 0) for bucket, count in now.items() if count != earlier.get(bucket, 0)}
+            if entry["phase"] is not None and gained and min(gained.values()) > 0:
+                found[entry["phase"], entry["node"], operation] = gained
+            before[entry["node"], operation] = now
+    return found
+
+
+def _gauges(path: Path) -> dict[tuple[str, int, str], float]:
+    """What each node's health said at the end of each phase."""
+    found: dict[tuple[str, int, str], float] = {}
+    for line in _lines(path / "histograms.jsonl"):
+        entry = json.loads(line)
+        found |= {(entry["phase"], entry["node"], name): value for name, value in entry.get("gauges", {}).items()}
+    return found
+
+
+def _links(path: Path) -> frozenset[tuple[int, int]]:
+    """The topology's links as pairs of node indexes."""
+    with suppress(FileNotFoundError):
+        found = json.loads((path / "topology.json").read_text())
+        order = {node["name"]: index for index, node in enumerate(found["nodes"])}
+        return frozenset((order[a], order[b]) for a, b in found["links"])
+    return frozenset()
+
+
+def _measurements(path: Path) -> dict[str, npt.NDArray[np.float64]]:
+    """What a bench measured beside any cluster: name → values in the base unit of their kind."""
+    with suppress(FileNotFoundError):
+        return {name: np.array(values, np.float64) for name, values in json.loads((path / "measurements.json").read_text()).items()}
+    return {}
+
+

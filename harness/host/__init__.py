@@ -1,0 +1,1 @@
+"""What this machine and user can do, found by trying; whether a cluster fits."""

@@ -1,0 +1,110 @@
+"""Trying what a kernel can do, in a namespace that is thrown away. Each trial returns a short detail or raises HarnessError.
+
+Nothing is read off version numbers or module lists: a distribution's kernel and a cloud's differ under the same number,
+and a module that is missing is loaded by the kernel at the first try where that is possible (and then stays loaded).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from harness.errors import HarnessError
+from harness.kernel.namespaces import inside, open_socket
+from harness.kernel.nfqueue import PACKET, SUBSYSTEM, add_rule, bound
+from harness.kernel.nft import Nft
+
+_QDISCS: dict[str, dict[str, Any]] = {
+    "netem": {"delay": 1_000, "limit": 1_000},                           # µs, packets
+    "htb": {"default": 1},
+    "tbf": {"rate": "1mbit", "burst": 3_000, "latency": "50ms"},
+}
+_NFTABLES = """table ip scratch {
+  map path { type ipv4_addr . ipv4_addr : verdict; }
+  chain c1 {
+    numgen random mod 1000000 < 10000 drop
+    meta mark set 1
+  }
+  chain before { type filter hook forward priority -200; policy accept;
+    ip saddr . ip daddr vmap @path
+  }
+}
+add element ip scratch path { 198.18.0.1 . 198.18.0.2 : goto c1 }
+"""
+
+
+def qdisc(namespace: int, ifindex: int, kind: str) -> str:
+    """Put a queueing discipline (netem, htb, tbf) on a link and take it off."""
+    with _iproute(namespace, kind) as route:
+        route.tc("add", kind, ifindex, 0x10000, **_QDISCS[kind])
+        route.tc("del", index=ifindex, root=True)
+    return "set on a link"
+
+
+def ifb(namespace: int) -> str:
+    """Make an intermediate functional block device, which limits what comes in."""
+    with _iproute(namespace, "ifb") as route:
+        route.link("add", ifname="scratch", kind="ifb")
+    return "link made"
+
+
+def nftables(namespace: int) -> str:
+    """One transaction with all that the injector needs: a verdict map, a random drop, a mark, a hook; read back."""
+    with closing(Nft(namespace)) as nft:
+        nft.run(_NFTABLES)
+        listed = nft.run("list table ip scratch")
+        nft.run("delete table ip scratch")
+    if "goto c1" not in listed:
+        raise HarnessError("nftables: a map element that was added is not listed")
+    return "a transaction was set and read back by libnftables"
+
+
+def forward(source: int, target: int, address: str) -> str:
+    """Send one datagram from the namespace `source` to `address`, which is in `target`. Raises HarnessError if none arrives."""
+    with open_socket(target, socket.AF_INET, socket.SOCK_DGRAM) as there, \
+            open_socket(source, socket.AF_INET, socket.SOCK_DGRAM) as here:
+        there.bind((address, 0))
+        there.settimeout(1.0)
+        here.sendto(b"scratch", there.getsockname())
+        try:
+            there.recv(64)
+        except TimeoutError as error:
+            raise HarnessError("a datagram sent through the hub did not arrive within 1 s") from error
+    return "a datagram went from one node to another"
+
+
+def nfqueue(hub: int, source: int, address: str) -> str:
+    """Have a datagram that `hub` forwards from `source` handed to this process. Last of all: the rule stays in the hub."""
+    with bound(hub) as taken:
+        rule = add_rule(hub)
+        taken.settimeout(1.0)
+        with open_socket(source, socket.AF_INET, socket.SOCK_DGRAM) as here:
+            here.sendto(b"scratch", (address, 9))
+        try:
+            kind = struct.unpack_from("=H", taken.recv(4096), 4)[0]
+        except TimeoutError as error:
+            raise HarnessError(f"a rule by {rule} stands, but no packet reached the queue within 1 s") from error
+    if kind != SUBSYSTEM << 8 | PACKET:
+        raise HarnessError(f"the queue answered with message type {kind:#x}, expected a packet")
+    return f"a packet reached this process; rule by {rule}"
+
+
+@contextmanager
+def _iproute(namespace: int, what: str) -> Iterator[IPRoute]:
+    with inside(namespace):
+        route = IPRoute()
+    try:
+        yield route
+    except NetlinkError as error:
+        absent = error.code in {errno.ENOENT, errno.EOPNOTSUPP}
+        raise HarnessError("this kernel does not have it" if absent else f"{what}: {os.strerror(error.code)}") from error
+    finally:
+        route.close()

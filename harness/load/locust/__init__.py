@@ -1,0 +1,1 @@
+"""The face of the load: Locust's options, users, statistics and pages."""

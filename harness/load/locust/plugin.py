@@ -1,0 +1,237 @@
+"""The wiring: Locust's events and messages to the master and the worker of a run. A locustfile calls `install`.
+
+    init            a cluster must be up, else one sentence and exit 69
+    test_start      master: `begin` at the supervisor, the plan goes to the workers, which send from t0 on
+    test_stopping   master: workers stop at one moment, wait for answers, close their records; `end`
+    test_stop       master: the run is judged and its verdict printed
+    quitting        the process's exit code: the worst verdict, or what broke
+
+In a process without workers (``--processes 0``) both sides live in one: Locust delivers messages to itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import Any
+
+import gevent
+from gevent.lock import BoundedSemaphore
+from locust import events
+from locust import log as locust_log
+from locust.runners import MasterRunner, WorkerRunner
+
+from harness.control.client import raised
+from harness.errors import HarnessError
+from harness.load.locust import options, precision, statistics, tabs
+from harness.load.locust.exits import ExitCode, end_now
+from harness.load.master import JUDGE, SCENARIO, Master
+from harness.load.plan import RunPlan
+from harness.load.worker import YIELD_S, Worker
+from harness.operation import Operation
+from harness.stats import Integers
+
+PR_SET_PDEATHSIG = 1
+LAST_ANSWERS_S = 10.0
+
+log = logging.getLogger(__name__)
+_exit_code = ExitCode()
+_forked_by = 0
+
+
+def install() -> None:
+    """Make this process a p2p load generator. Call it once, from a locustfile, before Locust reads its options."""
+    precision.install()
+    _exit_code.install()
+    _choose_port()
+    os.register_at_fork(before=_note_parent, after_in_child=_die_with_parent)
+    if os.environ.get(JUDGE) == "never":                   # started by `harness run`: without it nobody wants the load
+        _signal_at_parents_death(signal.SIGTERM)
+    events.init_command_line_parser.add_listener(options.add)
+    events.init.add_listener(_init)
+    events.worker_report.add_listener(_complete)           # now: before the master's own listener
+
+
+def _complete(client_id: str, data: dict[str, Any]) -> None:
+    """A worker that is told to quit while it still starts reports without this key, and the master would break on it."""
+    del client_id
+    data.setdefault("user_classes_count", {})
+
+
+def _choose_port() -> None:
+    """Master and workers of one command meet on a free port of loopback, so that two commands do not collide."""
+    if {"--master", "--worker"} & set(sys.argv) or "LOCUST_MASTER_BIND_PORT" in os.environ:
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    os.environ["LOCUST_MASTER_BIND_PORT"] = os.environ["LOCUST_MASTER_NODE_PORT"] = port
+
+
+def _die_with_parent() -> None:
+    """Locust's master leaves its workers alone when it ends early; the kernel does not, except for one that has ended already."""
+    _signal_at_parents_death(signal.SIGKILL)
+    if os.getppid() != _forked_by:
+        os._exit(HarnessError.exit_code)
+
+
+def _note_parent() -> None:
+    global _forked_by  # noqa: PLW0603 - a fork hook has no other place to say it to the child
+    _forked_by = os.getpid()
+
+
+def _signal_at_parents_death(number: signal.Signals) -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+
+
+def _init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
+    _exit_code.initialised = True
+    if not isinstance(runner, WorkerRunner):
+        try:
+            _lead(environment, runner, web_ui)
+        except HarnessError as error:
+            end_now(error)
+    if not isinstance(runner, MasterRunner):
+        _follow(environment, runner)
+
+
+def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
+    """Make this process the master of runs."""
+    distributed = isinstance(runner, MasterRunner)
+
+    def missing() -> set[str]:
+        if not distributed or master.plan is None:
+            return set()
+        present = {client.id for client in runner.clients.all if client.state != "missing"}
+        return set(master.plan.workers) - present
+
+    def leave() -> None:
+        runner.quit()
+        if web_ui:
+            web_ui.stop()
+
+    def leave_soon() -> None:
+        gevent.spawn(leave)               # the caller may be a greenlet that leaving ends
+
+    master = Master(None, send=runner.send_message, missing=missing, leave=leave_soon)
+    environment.host = environment.host or f"cluster {master.cluster}"      # what Locust's pages and reports call the target
+    if web_ui:
+        tabs.add_tab(web_ui, master.tallies)
+    runner.register_message("p2p-progress", lambda msg, **_: master.heard(msg.data["client"], msg.data))
+    runner.register_message("p2p-drained", lambda msg, **_: master.heard_drained(msg.data["client"], msg.data))
+    runner.register_message("p2p-broken", lambda msg, **_: master.fail(raised(msg.data["kind"], msg.data["error"])))
+
+    _listen(environment, runner, master, leave_soon)
+
+
+def _listen(environment: Any, runner: Any, master: Master, leave_soon: Callable[[], None]) -> None:
+    """Let Locust's start, stop and end be those of runs."""
+    distributed = isinstance(runner, MasterRunner)
+
+    def workers() -> list[str]:
+        if not distributed:
+            return [runner.client_id]
+        return sorted((client.id for client in runner.clients.ready), key=runner.get_worker_index)
+
+    def test_start(**_: Any) -> None:
+        try:
+            master.start(environment.parsed_options, environment.user_classes, workers())
+        except Exception as error:  # Locust would log it and run without load
+            if not isinstance(error, HarnessError):
+                log.exception("the load cannot start")
+            print(f"locust: {error}", file=sys.stderr, flush=True)
+            _exit_code.add(getattr(error, "exit_code", HarnessError.exit_code))
+            if environment.parsed_options.headless or SCENARIO in os.environ:
+                leave_soon()
+            raise gevent.GreenletExit from error        # the only way to keep Locust from starting users
+
+    settling = BoundedSemaphore()         # Locust may stop in one greenlet while it quits in another
+
+    def test_stopping(**_: Any) -> None:
+        with settling:
+            master.stop()
+
+    def settle(**_: Any) -> None:
+        with settling:
+            master.stop()
+            code = master.judge()
+            if code is not None:
+                _exit_code.add(code)
+
+    def quitting(**_: Any) -> None:
+        runner.stop(**({"send_stop_to_client": False} if distributed else {}))
+        settle()
+        if locust_log.unhandled_greenlet_exception:
+            _exit_code.add(HarnessError.exit_code)
+        environment.process_exit_code = _exit_code.value
+        _exit_code.decided = True
+
+    environment.events.test_start.add_listener(test_start)
+    environment.events.test_stopping.add_listener(test_stopping)
+    environment.events.test_stop.add_listener(settle)
+    environment.events.quitting.add_listener(quitting)
+
+
+def _teller(runner: Any) -> Callable[[BaseException], None]:
+    """What tells the master that this worker broke."""
+    def failed(error: BaseException) -> None:
+        if isinstance(error, HarnessError):
+            kind, sentence = type(error).__name__, str(error)
+        else:
+            log.error("the load worker broke", exc_info=error)
+            kind, sentence = HarnessError.__name__, f"the load worker broke: {type(error).__name__}: {error}"
+        runner.send_message("p2p-broken", {"kind": kind, "error": sentence})
+
+    return failed
+
+
+def _follow(environment: Any, runner: Any) -> None:
+    """Make this process a worker of runs."""
+    current: list[Worker] = []
+    draining = BoundedSemaphore()
+    failed = _teller(runner)
+
+    def report(facts: dict[str, Any], news: list[tuple[Operation, Integers]], errors: list[str]) -> None:
+        for operation, rows in news:
+            statistics.feed(environment.stats, operation, rows, errors)
+            gevent.sleep(YIELD_S)
+        runner.send_message("p2p-progress", facts | {"client": runner.client_id})
+
+    def begin(msg: Any, **_: Any) -> None:
+        plan = RunPlan.from_wire(msg.data)
+        if runner.client_id not in plan.workers:
+            return
+        try:
+            worker = Worker(plan, plan.workers.index(runner.client_id), report=report, failed=failed)
+            current[:] = [worker]
+            worker.start()
+        except Exception as error:  # Locust would log it and go on without load
+            failed(error)
+
+    def drain(at_ns: int, wait_s: float) -> None:
+        with draining:                     # a second caller, about to end the process, waits for the first
+            if not current:
+                return
+            try:
+                facts = current.pop().finish(at_ns, wait_s)
+                runner.send_message("p2p-drained", facts | {"client": runner.client_id})
+            except Exception as error:  # the master waits for an answer
+                failed(error)
+
+    def quitting(**_: Any) -> None:
+        runner.stop()
+        environment.process_exit_code = 0
+        _exit_code.decided = True
+
+    runner.register_message("p2p-begin", begin)
+    runner.register_message("p2p-drain", lambda msg, **_: drain(msg.data["at_ns"], msg.data["wait_s"]), concurrent=True)
+    if isinstance(runner, WorkerRunner):
+        # Ctrl-C reaches workers too; one that ends before the master has told it to drain does so by itself.
+        environment.events.test_stopping.add_listener(lambda **_: drain(monotonic_ns(), LAST_ANSWERS_S))
+        environment.events.quitting.add_listener(quitting)

@@ -1,0 +1,1 @@
+"""The wires between nodes, and what makes them bad."""

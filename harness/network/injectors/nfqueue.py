@@ -1,0 +1,105 @@
+"""Delay, jitter and reordering where the kernel has no netem: an engine in a process of its own holds marked packets.
+
+Paths without a delay never enter the queue. The engine fails open: when it dies, packets pass at once, and its death is
+noticed (`agrees`), for what was asked is then not in force.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.errors import HarnessError, UnavailableError
+from harness.kernel import nfqueue
+from harness.network.injectors.compiler import Compiled
+from harness.network.injectors.nftables import HELD
+from harness.topology.impairment import Impairment
+
+ENGINE = Path(__file__).with_name("delay_engine.py")
+ANSWER_TIMEOUT_S = 2.0
+END_TIMEOUT_S = 5.0                 # what is held is let go at once
+
+
+class Nfqueue:
+    """The delay engine of one hub. The queue's rule must come after the base chains of `Nftables` were made."""
+
+    name = "nfqueue"
+
+    def __init__(self, hub: int, seed: int) -> None:
+        self._hub, self._seed = hub, seed
+        self.rule_by = nfqueue.add_rule(hub, HELD)
+        self._now: dict[int, list[float]] = {}
+        self._start()
+
+    def _start(self) -> None:
+        taken = nfqueue.bound(self._hub)
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.settimeout(ANSWER_TIMEOUT_S)
+        with taken, theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-IS", str(ENGINE), str(taken.fileno()), str(theirs.fileno()), str(self._seed)],
+                pass_fds=[taken.fileno(), theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The engine's process."""
+        return self._process.pid
+
+    def prepare(self, wanted: Compiled) -> None:
+        """Before any packet gets a new class's mark: tell the engine of it. Raises UnavailableError where the engine is gone."""
+        table = _table(wanted.classes)
+        new = {number: values for number, values in table.items() if self._now.get(number) != values}
+        if new:
+            self._ask({"set": new})
+        self._now |= new
+
+    def finish(self, wanted: Compiled) -> None:
+        """Once no packet gets them any more: forget the classes that are not wanted."""
+        gone = [number for number in self._now if number not in _table(wanted.classes)]
+        if gone:
+            self._ask({"drop": gone})
+        for number in gone:
+            del self._now[number]
+
+    def agrees(self, wanted: Compiled) -> str:
+        """Why the engine does not do what was asked; empty where it does. Never raises."""
+        try:
+            found = self._ask({"read": True})
+        except HarnessError as error:
+            return str(error)
+        has = {int(number): values for number, values in found["classes"].items()}
+        asked = _table(wanted.classes)
+        return "" if has == asked else f"delays: asked {len(asked)} classes, the engine has {len(has)} and they are not the same"
+
+    def close(self) -> None:
+        """Let go of what is held, and end it."""
+        self._control.close()
+        self._process.send_signal(signal.SIGCONT)         # somebody may have stopped it
+        try:
+            self._process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        nfqueue.remove_rule(self._hub, HELD, self.rule_by)
+
+    def _ask(self, what: Mapping[str, object]) -> dict[str, dict[str, list[float]]]:
+        try:
+            self._control.send(json.dumps(what).encode())
+            answer = self._control.recv(1 << 20)
+        except OSError as error:
+            raise UnavailableError(f"the delay engine does not answer: {error.strerror or error}") from error
+        if not answer:
+            raise UnavailableError(f"the delay engine ended (code {self._process.poll()}): packets pass without delay")
+        found: dict[str, dict[str, list[float]]] = json.loads(answer)
+        return found
+
+
+def _table(classes: Mapping[int, Impairment]) -> dict[int, list[float]]:
+    return {number: [what.delay_ms / 1e3, what.jitter_ms / 1e3, what.reorder] for number, what in classes.items() if what.delay_ms}
+

@@ -1,0 +1,201 @@
+"""Faults of streams by a real Toxiproxy server that neither end knows of: nodes keep dialling their peers' own addresses.
+
+The server stands in a namespace of its own on a link of the hub. nftables marks the flows of impaired paths, a route sends them
+there, and there they are redirected to their proxy; what the proxy dials is sent on with the address of the node that dialled,
+so the peer sees who really speaks. Only paths with a stream fault have a proxy, all made by one call.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import requests
+from toxiproxy.api import APIConsumer
+from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
+
+from harness.errors import HarnessError, UnavailableError
+from harness.kernel import policy_routing
+from harness.kernel.namespaces import create, inside, spawn_in, write_sysctl
+from harness.kernel.nft import Nft
+from harness.network.fabric import Fabric
+from harness.network.injectors.compiler import Compiled, Stream
+from harness.network.injectors.nftables import DIVERT, PROXY_LINK
+from harness.network.injectors.toxiproxy_server import CALL_TIMEOUT_S, END_TIMEOUT_S, START_TIMEOUT_S, server
+from harness.topology.impairment import Toxic
+
+ADDRESS = "100.127.255.1"            # the proxy's own, in the block that carriers share (RFC 6598): no topology's
+FIRST_PORT, PROXIES_MAX = 20_000, 40_000
+# The server ends when its owner's end of this pipe closes, however that ends.
+GUARDED = '"$0" "$@" & child=$!; cat > /dev/null; kill -9 $child'
+_TABLE = """table ip px {
+  map port { type ipv4_addr . ipv4_addr . inet_service : inet_service; }
+  map real { type ipv4_addr : ipv4_addr; }
+  map orig { type ipv4_addr : ipv4_addr; }
+  chain pre { type nat hook prerouting priority -100; policy accept;
+    meta l4proto tcp redirect to :ip saddr . ip daddr . tcp dport map @port
+  }
+  chain out { type nat hook output priority -100; policy accept;
+    meta l4proto tcp dnat to ip daddr map @real
+  }
+  chain post { type nat hook postrouting priority 100; policy accept;
+    meta l4proto tcp snat to ct original ip daddr map @orig
+  }
+}
+"""
+
+
+class Toxiproxy:
+    """The proxies of one hub."""
+
+    name = "toxiproxy"
+
+    def __init__(self, fabric: Fabric, state: Path | None) -> None:
+        """`state`: the cluster's folder, by which doctor knows the server as ours."""
+        program = server()
+        self._hub, self._namespace = fabric.hub, create()
+        self._slots: dict[Stream, int] = {}
+        self._toxics: dict[Stream, tuple[Toxic, ...]] = {}
+        ifindex = fabric.attach(PROXY_LINK, ADDRESS, self._namespace)
+        self._fabric = fabric
+        with inside(self._namespace):
+            for which in ("all", "default", "eth0"):
+                write_sysctl(f"net/ipv4/conf/{which}/rp_filter", "0")
+        self._nft = Nft(self._namespace)
+        self._nft.run(_TABLE)
+        with inside(self._namespace):                     # once conntrack is there
+            write_sysctl("net/netfilter/nf_conntrack_tcp_be_liberal", "1")
+        mark = {"NOTIFY_SOCKET": str(state / "notify" / "socket")} if state is not None else {}
+        reading, self._life = os.pipe()
+        silent = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            self._process = spawn_in(
+                self._namespace, ["sh", "-c", GUARDED, program, "-host", "127.0.0.1", "-port", str(APIConsumer.port)], stdio=(reading, silent, silent),
+                environment={**os.environ, **mark},
+            )
+        finally:
+            os.close(reading)
+            os.close(silent)
+        policy_routing.add(self._hub, DIVERT, ADDRESS, ifindex)
+        self._await()
+
+    def prepare(self, wanted: Compiled) -> None:
+        """Before flows are sent here: make proxies in one call, and bring their toxics up to date."""
+        new = [stream for stream in wanted.streams if stream not in self._slots]
+        for stream in new:
+            self._slots[stream] = self._free()
+        if new:
+            self._call("post", "/populate", json=[
+                {"name": _name(stream), "listen": f"0.0.0.0:{FIRST_PORT + self._slots[stream]}", "upstream": f"{self._virtual(stream)}:{stream[2]}", "enabled": True}
+                for stream in new
+            ])
+            self._nft.run("\n".join([
+                f"add element ip px port {{ {', '.join(f'{a} . {b} . {port} : {FIRST_PORT + self._slots[a, b, port]}' for a, b, port in new)} }}",
+                f"add element ip px real {{ {', '.join(f'{self._virtual(stream)} : {stream[1]}' for stream in new)} }}",
+                f"add element ip px orig {{ {', '.join(f'{self._virtual(stream)} : {stream[0]}' for stream in new)} }}",
+            ]))
+        for stream, toxics in wanted.streams.items():
+            had = self._toxics.get(stream, ())
+            for toxic in set(had) - set(toxics):
+                self._call("delete", f"/proxies/{_name(stream)}/toxics/{_toxic_name(toxic)}")
+            for toxic in set(toxics) - set(had):
+                self._call("post", f"/proxies/{_name(stream)}/toxics", json=_toxic(toxic))
+            self._toxics[stream] = toxics
+
+    def finish(self, wanted: Compiled) -> None:
+        """Once no new flow is sent here: end the proxies that are not wanted, and the flows that they carry."""
+        for stream in [stream for stream in self._slots if stream not in wanted.streams]:
+            virtual = self._virtual(stream)
+            del self._slots[stream]
+            self._toxics.pop(stream, None)
+            self._call("delete", f"/proxies/{_name(stream)}")
+            self._nft.run("\n".join([
+                f"delete element ip px port {{ {stream[0]} . {stream[1]} . {stream[2]} }}", f"delete element ip px real {{ {virtual} }}", f"delete element ip px orig {{ {virtual} }}",
+            ]))
+
+    def agrees(self, wanted: Compiled) -> str:
+        """Why the server does not have what was asked; empty where it does. Never raises."""
+        try:
+            proxies = self._call("get", "/proxies")
+        except HarnessError as error:
+            return str(error)
+        asked = {_name(stream): {_toxic_name(toxic): _toxic(toxic) for toxic in toxics} for stream, toxics in wanted.streams.items()}
+        found = {name: {toxic["name"]: toxic for toxic in proxy["toxics"]} for name, proxy in proxies.items() if proxy["enabled"]}
+        if asked.keys() != found.keys():
+            return f"proxies: asked {len(asked)}, the server has {len(found)} that are enabled"
+        for name, toxics in asked.items():
+            if toxics.keys() != found[name].keys() or any(not _same(toxic, found[name][key]) for key, toxic in toxics.items()):
+                return f"the toxics of proxy {name}: asked {sorted(toxics)}, the server has {sorted(found[name])}"
+        return ""
+
+    def close(self) -> None:
+        """End the server and take its namespace's link away."""
+        policy_routing.remove(self._hub, DIVERT)
+        os.close(self._life)
+        try:
+            self._process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._nft.close()
+        self._fabric.detach(PROXY_LINK)
+        os.close(self._namespace)
+
+    def _free(self) -> int:
+        taken = set(self._slots.values())
+        slot = next((slot for slot in range(1, PROXIES_MAX) if slot not in taken), None)
+        if slot is None:
+            raise UnavailableError(f"more than {PROXIES_MAX:,} paths with a stream fault at once")
+        return slot
+
+    def _virtual(self, stream: Stream) -> str:
+        """The address that the proxy dials, which means nothing outside of its namespace."""
+        slot = self._slots[stream]
+        return f"100.{64 + slot // 62_500}.{slot // 250 % 250}.{slot % 250 + 1}"
+
+    def _await(self) -> None:
+        end = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                self._call("get", "/version")
+                return
+            except UnavailableError:
+                if time.monotonic() > end or self._process.poll() is not None:
+                    raise
+                time.sleep(0.01)
+
+    def _call(self, verb: str, path: str, json: Any = None) -> Any:
+        """One request by toxiproxy-python, inside the server's namespace. Raises UnavailableError for what its client is silent about."""
+        given = {"json": json} if json is not None else {}
+        try:
+            with inside(self._namespace):
+                answer = getattr(APIConsumer, verb)(path, timeout=CALL_TIMEOUT_S, **given)
+        except (requests.RequestException, ProxyExists, NotFound, InvalidToxic) as error:
+            raise UnavailableError(f"Toxiproxy did not {verb} {path}: {error}") from error
+        if answer.status_code >= 300:
+            raise UnavailableError(f"Toxiproxy answered {answer.status_code} to {verb} {path}: {answer.text.strip()[:200]}")
+        with suppress(ValueError):
+            return answer.json()
+        return answer.text
+
+
+def _name(stream: Stream) -> str:
+    return f"{stream[0]}-{stream[1]}-{stream[2]}"
+
+
+def _toxic_name(toxic: Toxic) -> str:
+    return "_".join([toxic.kind, toxic.stream, *(f"{key}{value}" for key, value in toxic.attributes)])
+
+
+def _toxic(toxic: Toxic) -> dict[str, Any]:
+    return {"name": _toxic_name(toxic), "type": toxic.kind, "stream": toxic.stream, "toxicity": toxic.toxicity, "attributes": dict(toxic.attributes)}
+
+
+def _same(asked: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Attributes that were not asked for are the server's defaults."""
+    return all(found[key] == asked[key] for key in ("type", "stream", "toxicity")) and asked["attributes"].items() <= found["attributes"].items()

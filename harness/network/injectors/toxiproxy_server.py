@@ -1,0 +1,60 @@
+"""Toxiproxy's server, found, built, or taken out of its published image."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from harness.errors import UnavailableError
+
+IMAGE, IMAGE_VARIABLE = "ghcr.io/shopify/toxiproxy:2.5.0", "HARNESS_TOXIPROXY_IMAGE"
+
+MODULE = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
+
+CALL_TIMEOUT_S, START_TIMEOUT_S, END_TIMEOUT_S, BUILD_TIMEOUT_S = 5.0, 10.0, 5.0, 300.0
+
+
+def server(progress: Callable[[str], None] = lambda _: None) -> str:
+    """The server's path: on PATH, in our cache, else put into it: built with Go (20 s), or out of its published image. Raises UnavailableError."""
+    cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "p2p-harness" / "toxiproxy-server"
+    for found in (shutil.which("toxiproxy-server"), str(cached) if cached.is_file() else None):
+        if found is not None:
+            return found
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    refused = []
+    for make in (_build, _take):
+        try:
+            make(cached, progress)
+            return str(cached)
+        except UnavailableError as error:
+            refused.append(str(error))
+    raise UnavailableError(f"faults of streams need Toxiproxy's server (toxiproxy-server on PATH), and it could not be had: {'; '.join(refused)}")
+
+
+def _build(cached: Path, progress: Callable[[str], None]) -> None:
+    go = shutil.which("go")
+    if go is None:
+        raise UnavailableError(f"there is no Go to build it with (`go install {MODULE}`)")
+    progress("building Toxiproxy's server with Go, about 20 s")
+    folder = cached.parent / "go-bin"
+    done = subprocess.run(
+        [go, "install", MODULE], env={**os.environ, "GOBIN": str(folder)}, capture_output=True, text=True, check=False, timeout=BUILD_TIMEOUT_S,
+    )
+    if done.returncode:
+        raise UnavailableError(f"Go could not build it: {done.stderr.strip()[-300:]}")
+    (folder / "server").replace(cached)
+
+
+def _take(cached: Path, progress: Callable[[str], None]) -> None:
+    from harness.runtimes.docker.engine import connect  # the SDK only where it is needed
+
+    with closing(connect()) as engine:
+        program = engine.program(os.environ.get(IMAGE_VARIABLE) or IMAGE, progress)
+    made = cached.with_suffix(".new")
+    made.write_bytes(program)
+    made.chmod(0o755)
+    made.replace(cached)

@@ -1,0 +1,61 @@
+"""The one-screen report: what ran, one line a finding, the answer, and the command that says it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from harness.checks.verdict import Answer, Finding, Verdict
+
+COLOURS = {Answer.PASS: "green", Answer.FAIL: "bold red", Answer.UNKNOWN: "yellow", Answer.MEASURED: "cyan"}
+WIDTH_COLUMNS = 150                  # where output is no terminal
+
+
+def render(verdict: Verdict, facts: Mapping[str, Any], run: str) -> Group:
+    """The report as a rich renderable."""
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
+    table.add_column("phase", no_wrap=True)
+    table.add_column("promise", overflow="fold")
+    table.add_column("promised", justify="right", no_wrap=True)
+    table.add_column("measured", justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for finding in verdict.findings:
+        table.add_row(finding.phase or "–", finding.name, finding.promised, finding.measured, _answer(finding.answer), _why(finding))
+    return Group(Text(_what(facts)), Text(), table, Text(), _total(verdict), Text(f"run {run} · again: harness judge {run}", style="dim"))
+
+
+def to_text(renderable: RenderableType) -> str:
+    """Plain text, for files and pipes."""
+    console = Console(width=WIDTH_COLUMNS, no_color=True, force_terminal=False, highlight=False)
+    with console.capture() as captured:
+        console.print(renderable)
+    return captured.get()
+
+
+def _what(facts: Mapping[str, Any]) -> str:
+    host, runtime = facts["host"], facts["runtime"]
+    packed = f", {runtime['nodes_per_container']} nodes a container" if int(runtime.get("nodes_per_container", 0)) > 1 else ""
+    return (
+        f"{facts['name']} · {len(facts['nodes'])} {facts['adapter']} nodes ({facts['topology']}) on {runtime['name']}{packed} · "
+        f"seed {facts['seed']} · {host['cores']} cores {host['cpu']}, kernel {host['kernel']}"
+    )
+
+
+def _answer(answer: Answer) -> Text:
+    return Text(str(answer), style=COLOURS[answer])
+
+
+def _why(finding: Finding) -> str:
+    if finding.answer is Answer.PASS:
+        return ""
+    return f"{finding.cause}: {finding.sentence}" if finding.cause else finding.sentence
+
+
+def _total(verdict: Verdict) -> Text:
+    counts = ", ".join(f"{number} {answer}" for answer, number in verdict.counts().items() if number)
+    return Text.assemble(_answer(verdict.answer), f"  {counts}")

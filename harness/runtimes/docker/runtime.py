@@ -1,0 +1,212 @@
+"""Nodes as containers, on prepared namespaces and without Docker's networking.
+
+A container starts in the host's network, which costs the engine nothing, and the helper in it (entry.py) enters the
+node's namespace before the node's program runs. With many nodes, ten share a container: its program is a zygote. A node
+of a pod starts in the network of a pause container, which the helper has taken into the namespace.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from harness.errors import HarnessError, NodeStartError
+from harness.kernel.proc import is_readable
+from harness.runtimes import processes, zygote
+from harness.runtimes.docker import entry, image
+from harness.runtimes.docker.engine import LABEL, STATE_LABEL, THREADS, Engine, connect
+from harness.runtimes.runtime import Image, Place, Process, Running
+from harness.runtimes.zygote import Zygote
+
+NODES_A_CONTAINER = 10
+PACKED_ABOVE = 100
+HOLD = "--hold"                     # the helper's command of a pause container: enter, and stay
+
+
+class DockerRuntime(processes.HostProcesses):
+    """One cluster's nodes in containers of this host's engine. Raises as ports.Runtime says."""
+
+    name = "docker"
+
+    def __init__(
+        self, *, label: str, state: Path, packed_above: int = PACKED_ABOVE, nodes_a_container: int = NODES_A_CONTAINER,
+    ) -> None:
+        """Above `packed_above` nodes, `nodes_a_container` of them share a container."""
+        super().__init__(label=label, state=state)
+        self._packed_above = packed_above
+        self._nodes_a_container = nodes_a_container
+        self._engine: Engine | None = None
+        self._containers: dict[str, str] = {}           # node → container, where it has one to itself
+        self._zygotes: dict[str, Zygote] = {}           # node → its container's zygote, where it shares one
+        self._images: dict[Image, dict[str, str]] = {}
+        self._facts: dict[str, str] = {}
+        self._doors = state / "enter"
+
+    @property
+    def _running_engine(self) -> Engine:
+        if self._engine is None:
+            raise HarnessError("the docker runtime was asked for a node before `start` or after `close`")
+        return self._engine
+
+    def start(
+        self, launches: Sequence[tuple[Place, Process]], started: Callable[[Running], None], doing: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """See ports.Runtime. Where one container fails, none is left."""
+        self._engine = self._engine or connect()
+        try:
+            helper = entry.helper()
+            self._doors.mkdir(mode=0o700, exist_ok=True)
+            shutil.copy2(helper, self._doors / "enter")
+            for wanted in {process.image for _, process in launches}:
+                self._images[wanted] = self._engine.image(wanted, doing)
+            # What no zygote forks has a container of its own, however many there are.
+            packed = len(launches) > self._packed_above and all(process.zygote and not process.pod for _, process in launches)
+            each = self._nodes_a_container if packed else 1
+            self._facts = {
+                **self._engine.versions(), **next(iter(self._images.values()), {}), "nodes_per_container": str(each), "entry": helper.name,
+            }
+            self._start_parallel(self._jobs(launches, each, started))
+        except BaseException:
+            self.close()
+            raise
+
+    def facts(self) -> Mapping[str, str]:
+        """See ports.Runtime: versions, image, and ``nodes_per_container``."""
+        return {"runtime": self.name, **self._facts}
+
+    def close(self) -> None:
+        """See ports.Runtime."""
+        engine, self._engine = self._engine, None
+        for one in set(self._zygotes.values()):
+            one.close()
+        if engine is not None:
+            engine.sweep(self.label)
+            engine.close()
+        self._kill_all()
+        self._zygotes.clear()
+        self._containers.clear()
+        shutil.rmtree(self._doors, ignore_errors=True)
+
+    def _jobs(
+        self, launches: Sequence[tuple[Place, Process]], each: int, started: Callable[[Running], None]
+    ) -> list[Callable[[], None]]:
+        if each == 1:
+            return [partial(self._start_alone, place, process, started) for place, process in launches]
+        kinds: dict[tuple[Image, tuple[str, ...]], list[tuple[Place, Process]]] = {}
+        for place, process in launches:
+            kinds.setdefault((process.image, process.zygote), []).append((place, process))
+        packs = [kind[at : at + each] for kind in kinds.values() for at in range(0, len(kind), each)]
+        return [partial(self._start_pack, number, pack, started) for number, pack in enumerate(packs)]
+
+    def _start_parallel(self, jobs: Sequence[Callable[[], None]]) -> None:
+        pool = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
+        try:
+            for future in as_completed([pool.submit(job) for job in jobs]):
+                future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _start_alone(self, place: Place, process: Process, started: Callable[[Running], None]) -> None:
+        name, helper = place.node.name, [str(self._doors / "enter"), str(self._door(place.node.name))]
+        if process.pod:
+            pause = self._create(f"{name}-pod", process, [*helper, HOLD], [], user="0")
+            with entry.Doorway(self._door(name)) as doorway:
+                os.close(entry.let_in(doorway, self._running_engine.start(pause, name), place).pidfd)
+            self._containers[name] = self._create(name, process, process.argv, [(place, process)], joins=pause)
+        else:
+            self._containers[name] = self._create(name, process, [*helper, *process.argv], [(place, process)])
+        started(self._lives(place, process, self._spawn(place, process)))
+
+    def _start_pack(self, number: int, pack: Sequence[tuple[Place, Process]], started: Callable[[Running], None]) -> None:
+        name = f"zygote-{number}"
+        _, first = pack[0]
+        container = self._create(name, first, [*first.zygote, "--connect", str(self._door(name))], pack)
+        with entry.Doorway(self._door(name)) as doorway:
+            running = self._running_engine.start(container, name)
+            connection, _ = doorway.call(running)
+        made = Zygote(
+            connection, environment={"HARNESS_CLUSTER": self.label, **image.ENVIRONMENT}, container=container,
+            last_words=lambda: f"; its container said: {running.said() or 'nothing'}",
+        )
+        self._zygotes |= {place.node.name: made for place, _ in pack}
+        zygote.start_all(
+            ((made, place, process) for place, process in pack),
+            lambda place, process, running: started(self._lives(place, process, running)),
+        )
+
+    def _create(
+        self, name: str, process: Process, argv: Sequence[str], residents: Sequence[tuple[Place, Process]], *, joins: str | None = None,
+        user: str | None = None,
+    ) -> str:
+        mounts = {self._doors: False} | {place.directory: True for place, _ in residents}
+        notify = Path(process.environment.get("NOTIFY_SOCKET", ""))
+        if notify.is_absolute():          # abstract sockets are reachable without a mount, in the network namespace only
+            mounts[notify if notify.parent == self.state else notify.parent] = False
+        environment = {"HARNESS_CLUSTER": self.label, **process.environment}
+        return self._running_engine.create(
+            f"{self.label}-{name}", self._images[process.image]["image_id"], argv, environment=environment, mounts=mounts,
+            labels={LABEL: self.label, STATE_LABEL: str(self.state.parent)}, joins=joins, user=user,
+            directory=residents[0][0].directory if len(residents) == 1 else None,
+        )
+
+    def _door(self, name: str) -> Path:
+        return self._doors / f"{name}.sock"
+
+    def _spawn(self, place: Place, process: Process) -> Running:
+        name = place.node.name
+        if name in self._zygotes:
+            return self._zygotes[name].ask(place, process).result(zygote.ANSWER_TIMEOUT_S)
+        if process.pod:
+            return self._in_pod(place, self._running_engine.start(self._containers[name], name, again=name in self._residents))
+        with entry.Doorway(self._door(name)) as doorway:
+            container = self._running_engine.start(self._containers[name], name, again=name in self._residents)
+            return entry.let_in(doorway, container, place)
+
+    def _in_pod(self, place: Place, container: entry.Container) -> Running:
+        """The process of a container that joined a pause container's network, if that is the node's. Raises NodeStartError."""
+        name, pid, pidfd = place.node.name, self._running_engine.pid(container.id), -1
+        with suppress(OSError):
+            pidfd = os.pidfd_open(pid)                  # 0: it ended already
+        if pidfd < 0 or is_readable(pidfd):
+            raise NodeStartError(f"node {name} ended as soon as it had started; it said: {container.said() or 'nothing'}")
+        where = os.stat(f"/proc/{pid}/ns/net")
+        if not entry.belongs(pid, container.id) or not os.path.samestat(where, os.fstat(place.namespace)):
+            os.close(pidfd)
+            raise NodeStartError(f"node {name} is not in its own network namespace: it would have run in another network, and was not let")
+        threading.Thread(
+            target=self._running_engine.copy_output, args=(container.id, processes.open_log(place), container.started_s), name=f"log-{name}", daemon=True,
+        ).start()
+        return Running(node=name, pid=pid, pidfd=pidfd, container=container.id)
+
+
+def leftovers(label: str) -> list[str]:
+    """Names of the containers that carry a cluster's label. Raises UnavailableError where no engine answers."""
+    engine = connect()
+    try:
+        return sorted(name for name, _ in engine.containers(f"{LABEL}={label}").values())
+    finally:
+        engine.close()
+
+
+def sweep(label: str) -> list[str]:
+    """Remove what carries a cluster's label, and nothing else; returns the names. Raises as `leftovers`."""
+    engine = connect()
+    try:
+        return engine.sweep(label)
+    finally:
+        engine.close()
+
+
+def orphans(root: Path) -> list[str]:
+    """Labels of the clusters below the state folder `root` that have a container. Raises as `leftovers`."""
+    engine = connect()
+    try:
+        return sorted({label for _, label in engine.containers(f"{STATE_LABEL}={root}").values()})
+    finally:
+        engine.close()

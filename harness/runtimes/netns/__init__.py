@@ -1,0 +1,1 @@
+"""Nodes as bare processes in network namespaces."""

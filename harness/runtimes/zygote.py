@@ -1,0 +1,147 @@
+"""The asking side of a zygote: requests are pipelined, a thread takes the answers (meshnode PROTOCOL.md, section 3)."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+
+from harness.errors import HarnessError, NodeStartError, UnavailableError
+from harness.runtimes import processes
+from harness.runtimes.runtime import Place, Process, Running
+
+PACKET_BYTES_MAX = 65536
+ANSWER_TIMEOUT_S = 60.0
+WINDOW = 64          # requests under way: enough to keep a zygote busy, and few descriptors in flight (RLIMIT_NOFILE bounds them)
+
+
+class Zygote:
+    """One zygote at the other end of a SOCK_SEQPACKET connection. Its end, when it comes, fails what is under way."""
+
+    def __init__(
+        self, connection: socket.socket, *, environment: dict[str, str], last_words: Callable[[], str], container: str | None = None
+    ) -> None:
+        """`environment`: what every node gets beside its own; `last_words`: what the zygote logged, for errors."""
+        self._connection = connection
+        self._environment = environment
+        self._last_words = last_words
+        self._container = container
+        self._guard = threading.Lock()
+        self._asked: dict[str, tuple[Place, Future[Running]]] = {}
+        self._ended = False
+        self._thread = threading.Thread(target=self._listen, name="zygote", daemon=True)
+        self._thread.start()
+
+    def ask(self, place: Place, process: Process) -> Future[Running]:
+        """Ask for a process; the future ends in a Running, NodeStartError or UnavailableError."""
+        name, future = place.node.name, Future[Running]()
+        request = {
+            "op": "spawn", "name": name, "argv": process.argv, "directory": str(place.directory),
+            "environment": {**self._environment, **process.environment},
+        }
+        log = processes.open_log(place)
+        try:
+            with self._guard:
+                if self._ended:
+                    raise self._gone(place)
+                if name in self._asked:
+                    raise HarnessError(f"node {name} is being started already")
+                self._asked[name] = (place, future)
+            socket.send_fds(self._connection, [json.dumps(request).encode()], [place.namespace, log])
+        except OSError as error:
+            with self._guard:
+                self._asked.pop(name, None)
+            if isinstance(error, ConnectionError):
+                raise self._gone(place) from error
+            raise UnavailableError(f"node {name} could not be asked for: {error.strerror}") from error
+        finally:
+            os.close(log)
+        return future
+
+    def close(self) -> None:
+        """Hang up: the zygote kills its children and ends."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._thread.join(ANSWER_TIMEOUT_S)
+        self._connection.close()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                packet, descriptors, _, _ = socket.recv_fds(self._connection, PACKET_BYTES_MAX, 1, socket.MSG_CMSG_CLOEXEC)
+                if not packet:
+                    break
+                self._take(json.loads(packet), descriptors)
+            except (OSError, ValueError, KeyError):      # hung up, or no zygote at all: both end what is under way
+                break
+        with self._guard:
+            self._ended = True
+            orphans, self._asked = list(self._asked.values()), {}
+        for place, future in orphans:
+            future.set_exception(self._gone(place))
+
+    def _take(self, answer: dict[str, str], descriptors: list[int]) -> None:
+        with self._guard:
+            place, future = self._asked.pop(answer["name"], (None, None)) if answer["op"] in {"spawned", "failed"} else (None, None)
+        if place is None or future is None:            # "exited": the pidfd says so too, on both runtimes alike
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return
+        name = place.node.name
+        if answer["op"] == "failed":
+            tail = processes.last_lines(processes.log_of(place))
+            future.set_exception(NodeStartError(f"node {name} could not be started: {answer['error']}{tail}"))
+        elif not descriptors:
+            future.set_exception(HarnessError(f"node {name}: the zygote's answer carried no pidfd"))
+        else:
+            pid = processes.host_pid(descriptors[0])
+            if pid <= 0:
+                os.close(descriptors[0])
+                future.set_exception(NodeStartError(
+                    f"node {name} ended as soon as it had started{processes.last_lines(processes.log_of(place))}"
+                ))
+            else:
+                future.set_result(Running(node=name, pid=pid, pidfd=descriptors[0], container=self._container))
+
+    def _gone(self, place: Place) -> UnavailableError:
+        return UnavailableError(f"node {place.node.name} could not be started: its zygote has ended{self._last_words()}")
+
+
+def start_all(asks: Iterable[tuple[Zygote, Place, Process]], started: Callable[[Place, Process, Running], None]) -> None:
+    """Start many, `WINDOW` of them under way at a time; `started` is called for each, in order, on this thread.
+
+    Raises the first error, after everything asked for was answered: nothing starts behind the caller's back.
+    """
+    window: deque[tuple[Place, Process, Future[Running]]] = deque()
+    failures: list[HarnessError] = []
+
+    def answer() -> None:
+        place, process, future = window.popleft()
+        try:
+            running = future.result(ANSWER_TIMEOUT_S)
+        except TimeoutError:
+            failures.append(UnavailableError(f"node {place.node.name}: its zygote has not answered for {ANSWER_TIMEOUT_S:.0f} s"))
+        except HarnessError as error:
+            failures.append(error)
+        else:
+            started(place, process, running)
+
+    for zygote, place, process in asks:
+        if len(window) >= WINDOW:
+            answer()
+        if failures:
+            break
+        try:
+            window.append((place, process, zygote.ask(place, process)))
+        except HarnessError as error:
+            failures.append(error)
+            break
+    while window:
+        answer()
+    if failures:
+        raise failures[0]

@@ -1,0 +1,1 @@
+"""What an experiment is: load in phases, a timeline of faults, a budget; and the files they are read from."""

@@ -1,0 +1,127 @@
+"""When each operation is due, who sends it and to whom: pure, seeded, the same for every number of workers.
+
+Operation k of a stream is due at ``start + k / rate`` (uniform) or after k seeded exponential gaps of the same mean
+(Poisson). Every worker draws the whole schedule and keeps k ≡ worker (mod workers): the union over the workers is the
+schedule that one worker would have, and no two workers send the same operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import BadFileError
+from harness.operation import Operation
+from harness.scenario.stream import Arrivals, Stream
+from harness.stats import Integers
+
+CHUNK = 4096                                          # drawn at once; part of the seeded result, so it never changes
+NOBODY = -1
+TO_A_NODE = {Operation.PRIVATE_MESSAGE, Operation.DHT_LOOKUP, Operation.FILE_TRANSFER, Operation.CONNECT, Operation.DHT_LISTEN}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A stretch of one worker's share of a stream, in order: arrays of the same length.
+
+    `number` is k, `intended_ns` CLOCK_MONOTONIC, `source` and `target` node indexes (target −1: none), `draw` a seeded
+    number (u32) for choices that only the run can make (which of the stored keys is read).
+    """
+
+    number: Integers
+    intended_ns: Integers
+    source: Integers
+    target: Integers
+    draw: NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """Which part of which stream: worker `worker` of `workers`, stream `stream` of phase `phase`."""
+
+    seed: int
+    phase: int
+    stream: int
+    worker: int = 0
+    workers: int = 1
+
+
+def schedule(stream: Stream, nodes: tuple[str, ...], share: Share, start_ns: int, end_ns: int | None) -> Iterator[Due]:
+    """The stretches of a share, from `start_ns` until before `end_ns` (None: for ever).
+
+    Raises BadFileError where the stream has nobody to send, or nobody to send to.
+    """
+    sources, target = _parties(stream, nodes)
+    times = _intended(stream, share, start_ns + round(stream.after_s * 1e9))
+    choices = np.random.default_rng([share.seed, share.phase, share.stream, 1])
+    for first in _chunks():
+        intended = next(times)
+        source, to = _choose(choices, sources, target, len(nodes), stream.operation)
+        draw = choices.integers(1 << 32, size=CHUNK, dtype=np.uint32)
+        number = np.arange(first, first + CHUNK)
+        ours = number % share.workers == share.worker
+        if end_ns is not None:
+            ours &= intended < end_ns
+        if stream.count is not None:
+            ours &= number < stream.count
+        if ours.any():
+            yield Due(
+                number=number[ours], intended_ns=intended[ours], source=source[ours], target=to[ours], draw=draw[ours]
+            )
+        if (end_ns is not None and intended[-1] >= end_ns) or (stream.count is not None and first + CHUNK >= stream.count):
+            return
+
+
+def _chunks() -> Iterator[int]:
+    first = 0
+    while True:
+        yield first
+        first += CHUNK
+
+
+def _intended(stream: Stream, share: Share, start_ns: int) -> Iterator[Integers]:
+    gap_ns = 1e9 / stream.rate_per_s
+    if stream.arrivals is Arrivals.UNIFORM:
+        for first in _chunks():
+            yield start_ns + (np.arange(first, first + CHUNK) * gap_ns).astype(np.int64)
+    else:
+        gaps = np.random.default_rng([share.seed, share.phase, share.stream, 0])
+        since = 0.0
+        while True:
+            after = since + np.cumsum(gaps.exponential(gap_ns, CHUNK))
+            yield start_ns + after.astype(np.int64)
+            since = float(after[-1])
+
+
+def _parties(stream: Stream, nodes: tuple[str, ...]) -> tuple[Integers, int]:
+    index = {name: position for position, name in enumerate(nodes)}
+    target = NOBODY
+    if stream.target is not None and stream.operation is not Operation.BROADCAST:
+        target = _known(index, stream.target)
+    sources = [_known(index, name) for name in stream.sources] or [at for at in range(len(nodes)) if at != target]
+    if target in sources:
+        raise BadFileError(f"{stream.operation.word}: node {stream.target!r} would send to itself; take it out of the sources")
+    if not sources or (len(nodes) < 2 and stream.operation is not Operation.BROADCAST):
+        raise BadFileError(f"{stream.operation.word}: expected at least 2 nodes, found {len(nodes)}")
+    return np.array(sources, np.int64), target
+
+
+def _known(index: dict[str, int], name: str) -> int:
+    if name not in index:
+        raise BadFileError(f"streams: there is no node {name!r} in this cluster; possible: {', '.join(list(index)[:5])} …")
+    return index[name]
+
+
+def _choose(
+    choices: np.random.Generator, sources: Integers, target: int, nodes: int, operation: Operation
+) -> tuple[Integers, Integers]:
+    source = sources[choices.integers(len(sources), size=CHUNK)]
+    if target != NOBODY:
+        return source, np.full(CHUNK, target)
+    if operation not in TO_A_NODE:
+        return source, np.full(CHUNK, NOBODY)
+    other = choices.integers(nodes - 1, size=CHUNK)
+    return source, other + (other >= source)              # skips the source: every other node is as likely

@@ -1,0 +1,42 @@
+"""The files that come with the harness: topologies, scenarios, budgets, locustfiles. In a wheel or in a checkout."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import harness
+from harness.errors import BadFileError, StorageError, UsageError
+
+FOLDERS = ("topologies", "scenarios", "budgets", "locustfiles")
+
+
+def root() -> Path:
+    """The folder that holds them: ``harness/_data`` in a wheel, the repository in a checkout."""
+    package = Path(harness.__file__).parent
+    return package / "_data" if (package / "_data").is_dir() else package.parent
+
+
+def find(named: str, folder: str) -> Path:
+    """A file by path, or by the name of a shipped (or local) one: ``cluster-10``. Raises BadFileError with what there is."""
+    candidates = [Path(named), Path(folder) / f"{named}.toml", root() / folder / f"{named}.toml"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    known = sorted({file.stem for place in (Path(folder), root() / folder) if place.is_dir() for file in place.glob("*.toml")})
+    raise BadFileError(f"{named}: no such file, and no {folder} of that name; there are {', '.join(known) or 'none'}")
+
+
+def copy_to(target: Path) -> list[Path]:
+    """Copy everything into a folder (`harness init`). Raises UsageError where a file would be overwritten."""
+    wanted = [Path("locust.conf"), *(file.relative_to(root()) for name in FOLDERS for file in sorted((root() / name).rglob("*")) if file.is_file() and "__pycache__" not in file.parts)]
+    for name in wanted:
+        if (target / name).exists():
+            raise UsageError(f"{target / name} exists already; expected a folder without it: nothing was copied")
+    try:
+        for name in wanted:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root() / name, target / name)
+    except OSError as error:
+        raise StorageError(f"{target}: cannot be written: {error}") from error
+    return [target / name for name in wanted]

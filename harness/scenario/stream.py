@@ -1,0 +1,63 @@
+"""Stream: operations in an open model, due by the clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.errors import BadFileError
+from harness.operation import Operation
+
+RATE_PER_S_MAX = 1_000_000.0
+
+PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
+
+FILE_BYTES_MAX = 1 << 32
+
+COUNT_MAX = 1_000_000_000
+
+
+class Arrivals(StrEnum):
+    """How the intended times of an open model are spread."""
+
+    UNIFORM = "uniform"           # message k is due at t0 + k / rate
+    POISSON = "poisson"           # seeded exponential gaps of the same mean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """One stream of operations in an open model: due by the clock, never waiting for the previous answer.
+
+    `target` names the one node that private messages go to (None: a seeded random one, never the source);
+    `sources` names who sends (empty: every node but the target, in seeded random order). `count` ends the stream after so
+    many operations: with a high rate it is a burst. `after_s` lets the phase begin without it: what ends with the phase
+    before (histograms are fetched then) is over.
+    """
+
+    operation: Operation
+    rate_per_s: float
+    payload_bytes: int = 256
+    target: str | None = None
+    sources: tuple[str, ...] = ()
+    arrivals: Arrivals = Arrivals.UNIFORM
+    timeout_ms: int = 10_000
+    count: int | None = None
+    after_s: float = 0.0
+
+    def planned_per_s(self, seconds: float) -> float:
+        """Operations a second over a phase of so many seconds."""
+        rate_per_s = self.rate_per_s * max(0.0, 1 - self.after_s / seconds)
+        return rate_per_s if self.count is None else min(rate_per_s, self.count / seconds)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate_per_s <= RATE_PER_S_MAX:
+            raise BadFileError(f"rate_per_s: expected above 0 and at most {RATE_PER_S_MAX:,.0f}, found {self.rate_per_s}")
+        most = FILE_BYTES_MAX - 1 if self.operation is Operation.FILE_TRANSFER else PAYLOAD_BYTES_MAX
+        if not 0 <= self.payload_bytes <= most:
+            raise BadFileError(f"payload_bytes: expected 0 to {most:,}, found {self.payload_bytes}")
+        if self.count is not None and not 1 <= self.count <= COUNT_MAX:
+            raise BadFileError(f"count: expected 1 to {COUNT_MAX:,}, found {self.count}")
+        if not 0 <= self.after_s <= 86_400:
+            raise BadFileError(f"after_s: expected 0 to 86,400, found {self.after_s}")
+        if not 1 <= self.timeout_ms <= 600_000:
+            raise BadFileError(f"timeout_ms: expected 1 to 600,000, found {self.timeout_ms}")

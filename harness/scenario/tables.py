@@ -1,0 +1,120 @@
+"""TOML tables while they are read: every key is taken or refused, with what is possible."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from harness.errors import BadFileError
+
+T = TypeVar("T")
+
+_WORDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "a table", list: "a list"}
+
+
+class Table:
+    """One TOML table while it is read: every key must be taken, and `finish` refuses what nobody asked for."""
+
+    def __init__(self, values: dict[str, object], where: str) -> None:
+        self._values = values
+        self.where = where
+        self._known: list[str] = []
+
+    def take(self, key: str, kind: type[T], default: T | None = None) -> T:
+        """The value of `key`; required where there is no default. A whole number serves as a number."""
+        value = self.take_or_none(key, kind)
+        if value is not None:
+            return value
+        if default is None:
+            raise BadFileError(f"{self._path(key)}: expected {_WORDS[kind]}, found nothing: the key is required")
+        return default
+
+    def take_or_none(self, key: str, kind: type[T]) -> T | None:
+        """The value of `key`, or None where the file does not have it."""
+        self._known.append(key)
+        if key not in self._values:
+            return None
+        value = self._values[key]
+        if kind is float and type(value) is int:
+            value = float(value)
+        if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+            raise BadFileError(f"{self._path(key)}: expected {_WORDS[kind]}, found {value!r}")
+        return value
+
+    def choice(self, key: str, options: Iterable[str], default: str | None = None) -> str:
+        """A text that must be one of `options`."""
+        value = self.take(key, str, default)
+        allowed = list(options)
+        if value not in allowed:
+            raise BadFileError(f"{self._path(key)}: expected one of {', '.join(allowed)}; found {value!r}")
+        return value
+
+    def table(self, key: str) -> Table:
+        """The table below `key`; empty where the file does not have it."""
+        return Table(self.take(key, dict, {}), self._path(key))
+
+    def tables(self, key: str) -> list[Table]:
+        """The tables of ``[[key]]``."""
+        found = []
+        for number, value in enumerate(self.take(key, list, []), 1):
+            where = f"{self._path(key)}[{number}]"
+            if not isinstance(value, dict):
+                raise BadFileError(f"{where}: expected a table, found {value!r}")
+            found.append(Table(value, where))
+        return found
+
+    def texts(self, key: str) -> list[str]:
+        """A list of texts."""
+        values = self.take(key, list, [])
+        for value in values:
+            if not isinstance(value, str):
+                raise BadFileError(f"{self._path(key)}: expected a list of texts, found {value!r} in it")
+        return values
+
+    def __contains__(self, key: str) -> bool:
+        self._known.append(key)
+        return key in self._values
+
+    def rest(self) -> dict[str, object]:
+        """What nobody has taken yet: for tables of free options."""
+        left = {key: value for key, value in self._values.items() if key not in self._known}
+        self._known += left
+        return left
+
+    def finish(self) -> None:
+        """Refuse unknown keys."""
+        for key in self._values:
+            if key not in self._known:
+                close = difflib.get_close_matches(key, self._known, 1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise BadFileError(f"{self._path(key)}: unknown key{hint} Possible: {', '.join(sorted(self._known))}")
+
+    def _path(self, key: str) -> str:
+        return f"{self.where}: {key}" if self.where.endswith((".toml", ">")) else f"{self.where}.{key}"
+
+
+def _with_file(where: str, build: Callable[[], T]) -> T:
+    """Run `build`; what its values refuse is said with the file's name in front."""
+    try:
+        return build()
+    except BadFileError as error:
+        text = str(error)
+        raise BadFileError(text if text.startswith(where) or ".toml:" in text else f"{where}: {text}") from None
+
+
+def load(path: Path) -> dict[str, object]:
+    """A TOML file. Raises BadFileError with line and column."""
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise BadFileError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise BadFileError(f"{path}: expected a TOML file, found a folder") from None
+    except OSError as error:
+        raise BadFileError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadFileError(f"{path}: not valid TOML: {error}") from None

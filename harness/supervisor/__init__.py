@@ -1,0 +1,1 @@
+"""The process that owns one cluster, and one run while it is played and recorded. Nothing is imported here: bootstrap needs a process of one thread."""

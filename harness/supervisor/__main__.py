@@ -1,0 +1,29 @@
+"""The first lines of a supervisor's life: without root it enters a user namespace, which only a process of one thread can.
+
+numpy and pyarrow start threads when they are imported, and the supervisor imports them: so this file imports neither.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from harness.errors import HarnessError
+from harness.kernel import namespaces
+
+
+def main(channel: int, runtime: str) -> int:
+    """Become what the runtime needs, then be the supervisor; its errors go up the channel."""
+    problem: HarnessError | None = None
+    if os.geteuid() != 0 and runtime == "netns":
+        try:
+            namespaces.enter_user_namespace()
+        except HarnessError as error:
+            problem = error
+    from harness.supervisor import supervisor
+
+    return supervisor.main(channel, problem)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), sys.argv[2]))

@@ -1,0 +1,217 @@
+"""A cluster while it is up: places, the processes in them, their conditions. One owner; the supervisor composes it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError, NodeStartError, UsageError
+from harness.faults.fault import Condition
+from harness.kernel.proc import is_readable
+from harness.network.fabric import Fabric
+from harness.network.network import Network
+from harness.runtimes.processes import last_lines
+from harness.runtimes.runtime import Place, Process, Running, Runtime
+from harness.supervisor.readiness import Readiness
+from harness.systems.adapter import DrivenAdapter, Endpoint, NodeAdapter
+from harness.systems.gateway.launcher import Gateway
+from harness.topology import shapes
+from harness.topology.topology import Topology
+
+Progress = Callable[[str, int, int], None]     # stage, done, of how many; may raise to give up
+LOG_LINES_IN_ERRORS = 12
+
+
+class Cluster:
+    """Nodes of one topology on one runtime. `up` blocks; other methods may be called from any thread."""
+
+    def __init__(self, topology: Topology, adapter: NodeAdapter, runtime: Runtime, fabric: Fabric, state: Path) -> None:
+        self.topology = topology
+        self.adapter = adapter
+        self.runtime = runtime
+        self.fabric = fabric
+        self.places: dict[str, Place] = {}
+        self.endpoints: dict[str, Endpoint] = {}
+        self.running: dict[str, Running] = {}
+        self.conditions: dict[str, Condition] = {}
+        self._processes: dict[str, Process] = {}
+        self.network: Network | None = None           # once it is wired
+        self.gateway: Gateway | None = None           # of a system that does not speak the control protocol itself
+        self._lock = threading.Lock()
+        self._state = state
+        self._readiness = Readiness(state / "notify" / "socket")
+
+    def up(self, progress: Progress) -> None:
+        """Wire, start and wait until every node is ready and the overlay is one connected component.
+
+        Raises NodeStartError with the node's last log lines where one dies or stays silent.
+        """
+        total = len(self.topology.nodes)
+        wires = self.fabric.wire(self.topology.nodes, lambda done: progress("wire", done, total))
+        places = [
+            Place(
+                node=node, index=index, address=wire.address, directory=self._state / "nodes" / node.name, namespace=wire.namespace,
+            )
+            for index, (node, wire) in enumerate(zip(self.topology.nodes, wires, strict=True))
+        ]
+        self.places = {place.node.name: place for place in places}
+        self.network = Network(
+            self.fabric, self.topology.nodes, self.topology.addresses, seed=self.topology.seed,
+            baseline=self.topology.baseline, ports=self.adapter.ports, folder=self._state,
+        )
+        launches = self.adapter.prepare(self.topology, places, self._state)
+        self._processes = {place.node.name: process for place, process in launches}
+        self.endpoints = {endpoint.node: endpoint for endpoint in self.adapter.endpoints(places)}
+        if isinstance(self.adapter, DrivenAdapter):
+            self.gateway = Gateway(self.topology.adapter, places, self._state)
+        self._expect(list(self.places))
+
+        def started(running: Running) -> None:
+            with self._lock:
+                self.running[running.node] = running
+                self.conditions[running.node] = Condition.RUNNING
+                done = len(self.running)
+            progress("start", done, total)
+
+        with _stages(progress) as doing:
+            self.runtime.start(launches, started, doing)
+        self._wait_ready(list(self.places), progress)
+        if self.adapter.keeps_links:
+            self._check_overlay()
+
+    def _expect(self, names: list[str]) -> None:
+        """These nodes are about to start."""
+        for name in names:
+            self._readiness.expect(name)
+        if self.gateway is not None:
+            self.gateway.expect(names)
+
+    def _wait_ready(self, names: list[str], progress: Progress) -> None:
+        def tick(ready: int) -> None:
+            if self.gateway is not None and self.gateway.has_ended:
+                raise HarnessError(f"the gateway, which speaks to the nodes, ended{last_lines(self.gateway.log)}")
+            for name in names:
+                if name not in self._readiness.ready and self.has_ended(name):
+                    raise NodeStartError(f"node {name} ended while starting. Its last log lines:\n{self.last_lines(name)}")
+            progress("ready", ready, len(names))
+
+        silent = self._readiness.wait(names, self.topology.silence_s, tick)
+        if silent:
+            first = silent[0]
+            said = self._readiness.statuses.get(first, "nothing")
+            raise NodeStartError(
+                f"{len(silent)} of {len(names)} nodes are not ready and said nothing new for {self.topology.silence_s:g} s, "
+                f"the first is {first} (last status: {said}). Its last log lines:\n{self.last_lines(first)}"
+            )
+
+    def _check_overlay(self) -> None:
+        """Ask every node for the links that stand; they must make one component and be those of the topology."""
+        order = {endpoint.wire_id.hex(): index for index, endpoint in enumerate(self.endpoints.values())}
+        names = list(self.endpoints)
+        pairs: set[tuple[int, int]] = set()
+        for index, endpoint in enumerate(self.endpoints.values()):
+            for peer in self.adapter.administer(endpoint).peers():
+                if peer in order:
+                    pairs.add((min(index, order[peer]), max(index, order[peer])))
+        wanted = {(names.index(a), names.index(b)) for a, b in self.topology.links}
+        missing = [f"{names[a]} – {names[b]}" for a, b in sorted(wanted - pairs)]
+        if missing:
+            raise NodeStartError(f"all nodes say they are ready, but {len(missing)} links do not stand: {', '.join(missing[:5])}")
+        if not shapes.is_connected(len(names), pairs):
+            raise NodeStartError("all nodes are ready, but the overlay is not one connected component: the topology has islands")
+
+    def has_ended(self, name: str) -> bool:
+        """Whether the node's process has ended (its pidfd is readable)."""
+        running = self.running.get(name)
+        return running is not None and is_readable(running.pidfd)
+
+    def last_lines(self, name: str, count: int = LOG_LINES_IN_ERRORS) -> str:
+        """The last lines of a node's log. Raises UsageError for a node that is not there."""
+        self.require(name)
+        with suppress(OSError):
+            data = (self.places[name].directory / "log").read_bytes()[-(256 * count + 65536) :]
+            return "\n".join(data.decode("utf-8", "replace").splitlines()[-count:]) or "(empty)"
+        return "(no log)"
+
+    def require(self, name: str) -> None:
+        """Raise UsageError where there is no such node."""
+        if name not in self.places:
+            raise UsageError(f"there is no node {name!r} in cluster topology {self.topology.name!r}: it has {_some(list(self.places))}")
+
+    def set_condition(self, name: str, condition: Condition) -> None:
+        """Bring a node into a condition; RUNNING waits until it is ready again."""
+        self.require(name)
+        if self.conditions.get(name) == condition and not self.has_ended(name):
+            return
+        starts = condition is Condition.RUNNING and self.conditions.get(name) is not Condition.PAUSED
+        if starts:
+            self._expect([name])
+        elif condition is Condition.STOPPED and self.gateway is not None:
+            self.gateway.gone([name])
+        running = self.runtime.set_condition(name, condition)
+        with self._lock:
+            if running is not None:
+                self.running[name] = running
+            elif condition is Condition.STOPPED:
+                self.running.pop(name, None)
+            self.conditions[name] = condition
+        if starts:
+            self._wait_ready([name], lambda *_: None)
+
+    def note_ended(self, name: str) -> None:
+        """A node's process ended by itself."""
+        if self.gateway is not None:
+            self.gateway.gone([name])
+        with self._lock:
+            self.running.pop(name, None)
+            self.conditions[name] = Condition.STOPPED
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The nodes as `status` shows them."""
+        return [
+            {
+                "name": name, "index": place.index, "address": place.address, "region": place.node.region,
+                "pid": self.running[name].pid if name in self.running else None,
+                "condition": str(self.conditions.get(name, "starting")),
+                "control": self.endpoints[name].control if name in self.endpoints else None,
+                "wire_id": self.endpoints[name].wire_id.hex() if name in self.endpoints else None,
+            }
+            for name, place in self.places.items()
+        ]
+
+    def close(self) -> None:
+        """End everything, in the order that leaves nothing: processes, then the network."""
+        failures = []
+        owners = [owner.close for owner in (self.gateway, self.network) if owner is not None]
+        for step in (*owners, self.runtime.close, self.fabric.close, self._readiness.close):
+            try:
+                step()
+            except Exception as error:  # the next step must run whatever this one says
+                failures.append(f"{type(error).__name__}: {error}")
+        if failures:
+            raise HarnessError(f"the cluster did not end cleanly: {'; '.join(failures)}")
+
+
+@contextmanager
+def _stages(progress: Progress) -> Iterator[Callable[[str], None]]:
+    """What a runtime says it is doing as stages of one step each, which end when the next begins or the runtime is done."""
+    under_way: list[str] = []
+
+    def doing(what: str) -> None:
+        finish()
+        under_way.append(what)
+        progress(what, 0, 1)
+
+    def finish() -> None:
+        while under_way:
+            progress(under_way.pop(), 1, 1)
+
+    yield doing
+    finish()
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 6 else f"{', '.join(names[:3])}, … {names[-1]}"

@@ -1,0 +1,65 @@
+"""Nodes' journals and histograms: begun, ended and fetched for all nodes of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from harness.errors import HarnessError, UnavailableError
+from harness.history.folder import RunFolder
+from harness.systems.adapter import Endpoint, NodeAdapter
+
+SNAPSHOT_THREADS = 8
+
+
+def histograms(adapter: NodeAdapter, endpoints: Sequence[tuple[int, Endpoint]], folder: RunFolder, phase: str | None) -> None:
+    """Write the cumulative histograms and the gauges of all nodes; `phase` is the one that just ended. A node that is down is left out."""
+
+    def one(entry: tuple[int, Endpoint]) -> None:
+        index, endpoint = entry
+        with suppress(UnavailableError):
+            control = adapter.administer(endpoint)
+            folder.append_line("histograms.jsonl", {
+                "phase": phase, "node": index, "histograms": control.histograms(), "gauges": _numbers(control.health()),
+            })
+
+    with ThreadPoolExecutor(SNAPSHOT_THREADS, thread_name_prefix="snapshot") as pool:
+        for done in pool.map(one, endpoints):
+            assert done is None
+
+
+def _numbers(health: Mapping[str, Any]) -> dict[str, float]:
+    """What a node's health says in numbers, its counters among them."""
+    found = {**health, **health.get("counters", {})}
+    return {name: value for name, value in found.items() if isinstance(value, (int, float)) and not isinstance(value, bool)}
+
+
+def begin_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint], folder: RunFolder) -> None:
+    """Have every node journal into the run folder. Raises HarnessError naming a node that does not."""
+    def one(endpoint: Endpoint) -> None:
+        descriptor = folder.journal(endpoint.node)
+        try:
+            adapter.administer(endpoint).begin(descriptor)
+        finally:
+            os.close(descriptor)
+
+    with ThreadPoolExecutor(SNAPSHOT_THREADS, thread_name_prefix="journals") as pool:
+        for done in pool.map(one, endpoints):
+            assert done is None
+
+
+def end_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint]) -> list[str]:
+    """Close every node's journal; returns a sentence a node that did not, or whose journal has a gap."""
+
+    def one(endpoint: Endpoint) -> str | None:
+        try:
+            adapter.administer(endpoint).end()
+        except HarnessError as error:
+            return f"node {endpoint.node} did not close its journal: {error}"
+        return None
+
+    with ThreadPoolExecutor(SNAPSHOT_THREADS, thread_name_prefix="journals") as pool:
+        return [sentence for sentence in pool.map(one, endpoints) if sentence is not None]

@@ -1,0 +1,95 @@
+"""The control socket, on the supervisor's side: answers only the user who started it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from harness import errors
+from harness.errors import HarnessError
+
+Handler = Callable[[dict[str, Any], list[int], socket.socket], Any]
+
+LINE_BYTES_MAX = 64 * 1024 * 1024
+
+DESCRIPTORS_MAX = 3
+
+
+class Server:
+    """Answers clients, a thread each, until closed. Only the user who started the cluster is heard."""
+
+    def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = handlers
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(path))
+        path.chmod(0o600)
+        self._listener.listen(128)
+        threading.Thread(target=self._accept, name="control", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening; calls under way end with the process."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            if peer_uid(connection) != os.getuid():
+                connection.close()
+                continue
+            threading.Thread(target=self._serve, args=(connection,), name="control client", daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        buffer, descriptors = b"", list[int]()
+        with connection:
+            while True:
+                try:
+                    data, arrived, _, _ = socket.recv_fds(connection, 1 << 16, DESCRIPTORS_MAX)
+                except OSError:
+                    return
+                if not data or len(buffer) > LINE_BYTES_MAX:
+                    return
+                descriptors += arrived
+                buffer += data
+                while b"\n" in buffer:
+                    line, buffer = buffer.split(b"\n", 1)
+                    try:
+                        connection.sendall(self._answer(line, descriptors, connection) + b"\n")
+                    except OSError:
+                        return
+                    finally:
+                        for descriptor in descriptors:
+                            os.close(descriptor)
+                        descriptors = []
+
+    def _answer(self, line: bytes, descriptors: list[int], connection: socket.socket) -> bytes:
+        number: object = None
+        try:
+            asked = json.loads(line)
+            number = asked["id"]
+            handler = self._handlers.get(asked["method"])
+            if handler is None:
+                raise errors.UsageError(f"unknown method {asked['method']!r}; possible: {', '.join(sorted(self._handlers))}")
+            return json.dumps({"id": number, "result": handler(asked["params"], descriptors, connection)}).encode()
+        except HarnessError as error:
+            kind, message = type(error).__name__, str(error)
+        except Exception as error:  # a broken request or a bug of ours must not end the supervisor
+            kind, message = "HarnessError", f"the supervisor failed on {line[:80]!r}: {type(error).__name__}: {error}"
+        return json.dumps({"id": number, "error": {"kind": kind, "message": message}}).encode()
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """The user behind a unix socket, as this process's user namespace sees it (SO_PEERCRED)."""
+    _, uid, _ = struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII")))
+    return int(uid)

@@ -1,0 +1,24 @@
+"""Which system is under test: one adapter a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness import plugin
+from harness.systems.adapter import NodeAdapter
+
+TABLE = {
+    "meshnode": "harness.systems.adapters.meshnode:Meshnode",
+    "opendht": "harness.systems.adapters.opendht:OpenDht",
+    "serf": "harness.systems.adapters.serf:Serf",
+}
+
+
+def named(name: str) -> NodeAdapter:
+    """The adapter of that name, or the one that a command file (``PATH.toml``) describes. Raises UsageError, BadFileError."""
+    if name.endswith(".toml"):
+        from harness.systems.adapters.command import Command
+
+        return Command(Path(name))
+    adapter: NodeAdapter = plugin.load("adapter, or a command file (.toml)", TABLE, name)()
+    return adapter

@@ -1,0 +1,84 @@
+"""The supervisor's side of the gateway: starts it, tells it which nodes live, ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from harness.runtimes.processes import log_of
+from harness.runtimes.runtime import Place
+
+END_TIMEOUT_S = 5.0
+
+
+class Gateway:
+    """A gateway process for these places. It ends when this process does: its standard input is ours to close."""
+
+    def __init__(self, adapter: str, places: Sequence[Place], state: Path) -> None:
+        notify = str(state / "notify" / "socket")
+        settings = {
+            "adapter": adapter, "notify": notify,
+            "nodes": [
+                {
+                    "name": place.node.name, "region": place.node.region, "options": dict(place.node.options), "address": place.address,
+                    "directory": str(place.directory), "namespace": place.namespace,
+                }
+                for place in places
+            ],
+        }
+        file = state / "gateway.json"
+        file.write_text(json.dumps(settings))
+        for place in places:
+            place.directory.mkdir(parents=True, exist_ok=True)
+        with (state / "gateway.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "harness.systems.gateway", str(file)], stdin=subprocess.PIPE, stdout=log, stderr=log,
+                pass_fds=[place.namespace for place in places], start_new_session=True,
+                env={**os.environ, "NOTIFY_SOCKET": notify},     # by which doctor knows it as ours
+            )
+        self.log = state / "gateway.log"
+        self._logs = {place.node.name: log_of(place) for place in places}
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it died: then no node answers any more."""
+        return self._process.poll() is not None
+
+    def expect(self, names: Iterable[str]) -> None:
+        """These nodes are about to start."""
+        self._say("expect", [f"{name}:{_size(self._logs[name])}" for name in names])
+
+    def gone(self, names: Iterable[str]) -> None:
+        """These nodes have ended, or are about to."""
+        self._say("gone", names)
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _say(self, word: str, names: Iterable[str]) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):                  # it died: whoever asks next hears of it
+            self._process.stdin.write(f"{word} {' '.join(names)}\n".encode())
+            self._process.stdin.flush()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

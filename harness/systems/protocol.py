@@ -1,0 +1,115 @@
+"""The control socket of a node, from outside: frames of u32 little-endian length and a msgpack array (meshnode PROTOCOL.md, section 2).
+
+meshnode speaks it by itself; for other systems the gateway does.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterable
+from typing import Any
+
+import msgpack
+
+from harness.errors import UnavailableError
+from harness.operation import Outcome, Request, Response
+from harness.systems.adapter import Endpoint
+
+FRAME_BYTES_MAX = 64 * 1024 * 1024
+ANSWER_TIMEOUT_S = 30.0
+
+
+class ControlCodec:
+    """Operations to frames and frames to outcomes: ports.Codec."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def encode(self, requests: Iterable[Request]) -> bytes:
+        """One ``op`` frame that carries all requests."""
+        return frame(["op", [[r.id, int(r.operation), r.target, r.payload, r.timeout_ms] for r in requests]])
+
+    def feed(self, data: bytes) -> list[Response]:
+        """The responses that `data` completes."""
+        self._buffer += data
+        return [
+            Response(
+                id=id_, outcome=Outcome(outcome), done_ns=done_ns, error=(detail or {}).get("error"),
+                hops=(detail or {}).get("hops", -1), answered_by=(detail or {}).get("from"), sent_ns=(detail or {}).get("sent", 0),
+            )
+            for message in frames(self._buffer)
+            if message[0] == "done"
+            for id_, outcome, done_ns, detail in message[1]
+        ]
+
+
+def frame(message: list[Any]) -> bytes:
+    """One control frame."""
+    body: bytes = msgpack.packb(message)
+    return struct.pack("<I", len(body)) + body
+
+
+def frames(buffer: bytearray) -> Iterable[list[Any]]:
+    """Complete frames at the front of `buffer`, removed from it."""
+    at = 0
+    try:
+        while len(buffer) - at >= 4:
+            (length,) = struct.unpack_from("<I", buffer, at)
+            if length > FRAME_BYTES_MAX:
+                raise UnavailableError(f"a node sent a control frame of {length:,} bytes; expected at most {FRAME_BYTES_MAX:,}")
+            if len(buffer) - at - 4 < length:
+                return
+            yield msgpack.unpackb(bytes(buffer[at + 4 : at + 4 + length]), strict_map_key=False)
+            at += 4 + length
+    finally:
+        del buffer[:at]
+
+
+class NodeSocket:
+    """Administration of one node; a connection a call, so that a thousand nodes cost no descriptors."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def health(self) -> dict[str, Any]:
+        health: dict[str, Any] = self._call("health")
+        return health
+
+    def peers(self) -> list[str]:
+        return [bytes(peer["id"]).hex() for peer in self._call("peers")]
+
+    def begin(self, journal: int) -> None:
+        self._call("begin", journal)
+
+    def end(self) -> None:
+        self._call("end")
+
+    def histograms(self) -> dict[str, dict[int, int]]:
+        return {operation: found["buckets"] for operation, found in self._call("histograms").items()}
+
+    def _call(self, method: str, descriptor: int | None = None) -> Any:
+        buffer = bytearray()
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(ANSWER_TIMEOUT_S)
+                connection.connect(self._endpoint.control)
+                request = frame(["call", 1, method, {}])
+                if descriptor is not None:
+                    socket.send_fds(connection, [request[:1]], [descriptor])
+                    request = request[1:]
+                connection.sendall(request)
+                while data := connection.recv(1 << 16):
+                    buffer += data
+                    for message in frames(buffer):
+                        if message[0] == "reply":
+                            return self._value(method, message)
+        except OSError as error:
+            raise UnavailableError(f"node {self._endpoint.node} did not answer {method}: {error}") from error
+        raise UnavailableError(f"node {self._endpoint.node} closed its control socket instead of answering {method}")
+
+    def _value(self, method: str, message: list[Any]) -> Any:
+        _, _, error, value = message
+        if error is not None:
+            raise UnavailableError(f"node {self._endpoint.node} refused {method}: {error}")
+        return value

@@ -1,0 +1,178 @@
+"""What can be wrong with one directed path: values, their checks, and the words that name them. No network is touched here.
+
+Units: ms, probabilities 0 to 1, bits a second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import BadFileError
+from harness.topology import quantities
+
+DELAY_MS_MAX = 60_000.0
+
+RATE_BPS_MIN, RATE_BPS_MAX = 8_000, 100_000_000_000
+
+
+TOXICS: dict[str, tuple[str, ...]] = {          # kind → attributes, as Toxiproxy names them (ms, kB/s, bytes)
+    "latency": ("latency", "jitter"), "bandwidth": ("rate",), "slow_close": ("delay",), "timeout": ("timeout",),
+    "reset_peer": ("timeout",), "slicer": ("average_size", "size_variation", "delay"), "limit_data": ("bytes",),
+}
+
+
+def _probability(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise BadFileError(f"{name}: expected 0 % to 100 %, found {value * 100:g} %")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Toxic:
+    """A fault of streams, done by Toxiproxy: its kind, direction (``upstream`` is from who dials) and attributes."""
+
+    kind: str
+    stream: str = "downstream"
+    attributes: tuple[tuple[str, int], ...] = ()
+    toxicity: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in TOXICS:
+            raise BadFileError(f"toxic: expected one of {', '.join(TOXICS)}; found {self.kind!r}")
+        if self.stream not in ("upstream", "downstream"):
+            raise BadFileError(f"toxic {self.kind}: stream: expected upstream or downstream, found {self.stream!r}")
+        for name, value in self.attributes:
+            if name not in TOXICS[self.kind]:
+                raise BadFileError(f"toxic {self.kind}: {name}: expected one of {', '.join(TOXICS[self.kind])}")
+            if value < 0:
+                raise BadFileError(f"toxic {self.kind}: {name}: expected 0 or more, found {value}")
+        _probability("toxicity", self.toxicity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Impairment:
+    """Everything that is wrong with one directed path at one moment. Raises BadFileError for what no network can have."""
+
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0            # uniform, ±; reorders, as netem does
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0              # share that overtakes: sent at once although others are delayed
+    corrupt: float = 0.0
+    rate_bps: int | None = None
+    blocked: bool = False
+    refuses_new: bool = False         # half-open: connections that exist go on, nothing new is made; datagrams are dropped
+    drops_established: bool = False   # half-open the other way: connections that existed when it came are cut, new ones pass
+    toxics: tuple[Toxic, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("delay_ms", "jitter_ms"):
+            value = getattr(self, name)
+            if not 0 <= value <= DELAY_MS_MAX:
+                raise BadFileError(f"{name.removesuffix('_ms')}: expected 0 to {DELAY_MS_MAX:,.0f} ms, found {value:g} ms")
+        if self.jitter_ms > self.delay_ms:
+            raise BadFileError(f"jitter: expected at most the delay, {self.delay_ms:g} ms: nothing arrives before it was sent; found {self.jitter_ms:g} ms")
+        for name in ("loss", "duplicate", "reorder", "corrupt"):
+            _probability(name, getattr(self, name))
+        if self.reorder and not self.delay_ms:
+            raise BadFileError("reorder: expected a delay too: what is not delayed cannot be overtaken")
+        if self.rate_bps is not None and not RATE_BPS_MIN <= self.rate_bps <= RATE_BPS_MAX:
+            raise BadFileError(f"rate: expected 8kbit to 100gbit, found {self.rate_bps} bit a second")
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether nothing is wrong."""
+        return self == CLEAR
+
+    @property
+    def is_held(self) -> bool:
+        """Whether packets are held or altered on their way, which takes netem or the delay engine; loss and rates need neither."""
+        return bool(self.delay_ms or self.duplicate or self.corrupt)
+
+    def words(self) -> str:
+        """As a person says it: ``delay 50 ms, loss 1 %``."""
+        said = [f"{name} {value}" for name, value in (
+            ("delay", f"{self.delay_ms:g} ms" if self.delay_ms else ""), ("jitter", f"{self.jitter_ms:g} ms" if self.jitter_ms else ""),
+            *((name, f"{getattr(self, name) * 100:g} %" if getattr(self, name) else "") for name in ("loss", "duplicate", "reorder", "corrupt")),
+            ("rate", f"{self.rate_bps / 1e6:g} Mbit/s" if self.rate_bps else ""),
+        ) if value]
+        said += [word for word, holds in (("cut", self.blocked), ("half-open new", self.refuses_new), ("half-open established", self.drops_established)) if holds]
+        said += [f"toxic {toxic.kind}" for toxic in self.toxics]
+        return ", ".join(said) or "clear"
+
+
+CLEAR = Impairment()
+
+HALF_OPEN = {"new": "refuses_new", "established": "drops_established"}
+
+
+def fold_two(a: Impairment, b: Impairment) -> Impairment:
+    """Both at once on one path."""
+    rates = [rate for rate in (a.rate_bps, b.rate_bps) if rate is not None]
+    delay_ms = a.delay_ms + b.delay_ms
+    return Impairment(
+        delay_ms=delay_ms, jitter_ms=min(math.hypot(a.jitter_ms, b.jitter_ms), delay_ms),
+        loss=_either(a.loss, b.loss), duplicate=_either(a.duplicate, b.duplicate), reorder=_either(a.reorder, b.reorder) if delay_ms else 0.0,
+        corrupt=_either(a.corrupt, b.corrupt), rate_bps=min(rates) if rates else None, blocked=a.blocked or b.blocked,
+        refuses_new=a.refuses_new or b.refuses_new, drops_established=a.drops_established or b.drops_established, toxics=tuple(sorted({*a.toxics, *b.toxics})),
+    )
+
+
+def _either(a: float, b: float) -> float:
+    return 1 - (1 - a) * (1 - b) if a and b else a or b
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """One thing that can be wrong, as it is written: what reads it, and the impairment's field."""
+
+    read: Callable[[str], float | int]
+    field: str
+    example: str
+    sentence: str
+
+
+WORDS: dict[str, Word] = {
+    "delay": Word(read=quantities.time_ms, field="delay_ms", example="80ms", sentence="each packet is later by"),
+    "jitter": Word(read=quantities.time_ms, field="jitter_ms", example="10ms", sentence="its delay differs by, uniformly, up and down"),
+    "loss": Word(read=quantities.share, field="loss", example="1%", sentence="share of packets that vanish"),
+    "duplicate": Word(read=quantities.share, field="duplicate", example="1%", sentence="share that comes twice (needs netem)"),
+    "reorder": Word(read=quantities.share, field="reorder", example="5%", sentence="share that is not delayed, and overtakes"),
+    "corrupt": Word(read=quantities.share, field="corrupt", example="0.1%", sentence="share with a flipped bit (needs netem)"),
+    "rate": Word(read=quantities.rate_bps, field="rate_bps", example="10mbit", sentence="at most so much: of a path, or of a node's link, up and down"),
+}
+
+
+def impairment(values: Mapping[str, Any]) -> Impairment:
+    """Only what is wrong, for baselines that say where in another way. Raises BadFileError."""
+    read: dict[str, Any] = {WORDS[key].field: _read(key, value) for key, value in values.items()}
+    return Impairment(**read)
+
+
+def toxic(words: str) -> Toxic:
+    """``latency latency=100 jitter=10 stream=upstream toxicity=0.5``: a kind of Toxiproxy's and its attributes. Raises BadFileError."""
+    kind, *rest = words.split() or [""]
+    stream, toxicity, attributes = "downstream", 1.0, []
+    for word in rest:
+        key, equals, value = word.partition("=")
+        if not equals or not value:
+            raise BadFileError(f"toxic {kind}: expected NAME=VALUE, found {word!r}")
+        try:
+            if key == "stream":
+                stream = value
+            elif key == "toxicity":
+                toxicity = float(value)
+            else:
+                attributes.append((key, int(value)))
+        except ValueError:
+            raise BadFileError(f"toxic {kind}: {key}: expected a whole number, found {value!r}") from None
+    return Toxic(kind, stream, tuple(sorted(attributes)), toxicity)
+
+
+def _read(key: str, value: Any) -> float | int:
+    try:
+        return WORDS[key].read(str(value))
+    except BadFileError as error:
+        raise BadFileError(f"{key}: {error}") from None

@@ -1,0 +1,96 @@
+"""Topology: which nodes there are, where they stand, and who is linked with whom. Frozen values; no files, no chance.
+
+Shapes (ring, random-regular, …) are pure functions in shapes.py; files are read in reading.py.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.errors import BadFileError
+from harness.topology.impairment import Impairment
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+NODES_MAX = 1_000_000                 # what a file may ask for; what a host can hold is preflight's business
+BENCHMARK_BLOCK = ipaddress.IPv4Network("198.18.0.0/15")   # RFC 2544: set aside for benchmarks, routed nowhere
+
+Option = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One node: a name (a DNS label of at most 32 characters), a region, and options for its adapter."""
+
+    name: str
+    region: str = "default"
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for what, value in (("node name", self.name), ("region", self.region)):
+            if not NAME.fullmatch(value):
+                raise BadFileError(
+                    f"{what} {value!r}: expected 1 to 32 of a-z, 0-9 and '-', beginning and ending with a letter or digit"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """Nodes and undirected links between them (directed impairments of paths come as network states, not here).
+
+    Raises BadFileError where a name stands twice, a link leads to nobody or to itself, or there are no nodes.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    links: frozenset[tuple[str, str]]           # each pair once, in the order of the nodes
+    adapter: str = "meshnode"
+    addresses: ipaddress.IPv4Network = BENCHMARK_BLOCK
+    seed: int = 1
+    congestion_control: str | None = None       # TCP's, in every node (reno, …); None: the host's, which the metadata say
+    gso_max_segs: int | None = None             # 1: every TCP packet is one segment, so a lost one is 1,448 bytes and not up to 64 kB
+    silence_s: float = 30.0                     # nodes that say nothing new for so long while they start have failed to
+    baseline: Mapping[tuple[str, str], Impairment] = field(default_factory=dict)    # (region, region), directed: always there
+
+    def __post_init__(self) -> None:
+        if self.gso_max_segs is not None and not 1 <= self.gso_max_segs <= 65_535:
+            raise BadFileError(f"gso_max_segs: expected 1 to 65,535, found {self.gso_max_segs}")
+        if not self.silence_s > 0:
+            raise BadFileError(f"silence_s: expected more than 0 s, found {self.silence_s:g}")
+        for pair in self.baseline:
+            for region in pair:
+                if region not in self.regions:
+                    raise BadFileError(f"region_link: there is no region {region!r}; there are {', '.join(self.regions)}")
+        if not NAME.fullmatch(self.name):
+            raise BadFileError(f"topology name {self.name!r}: expected 1 to 32 of a-z, 0-9 and '-'")
+        if not self.nodes:
+            raise BadFileError("nodes: expected at least 1 node, found 0")
+        if len(self.nodes) > NODES_MAX:
+            raise BadFileError(f"nodes: at most {NODES_MAX:,} nodes, found {len(self.nodes):,}")
+        names: set[str] = set()
+        for node in self.nodes:
+            if node.name in names:
+                raise BadFileError(f"nodes: the name {node.name!r} stands twice; every node needs a name of its own")
+            names.add(node.name)
+        for a, b in self.links:
+            for end in (a, b):
+                if end not in names:
+                    raise BadFileError(f"links: {a} – {b}: there is no node {end!r}")
+            if a == b:
+                raise BadFileError(f"links: {a} – {b}: a node cannot be linked to itself")
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions, in the order of their first node."""
+        return tuple(dict.fromkeys(node.region for node in self.nodes))
+
+    def neighbours(self) -> dict[str, list[str]]:
+        """Node name → names it is linked with, in the order of the nodes."""
+        order = {node.name: index for index, node in enumerate(self.nodes)}
+        found: dict[str, list[str]] = {node.name: [] for node in self.nodes}
+        for a, b in self.links:
+            found[a].append(b)
+            found[b].append(a)
+        return {name: sorted(others, key=order.__getitem__) for name, others in found.items()}
