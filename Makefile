@@ -55,13 +55,13 @@ test-vm: setup  ## Tests of netem in a machine of its own (QEMU, a stock kernel;
 test-browser: setup  ## Tests in a real browser
 	@$(BIN)/python -m pytest tests/browser
 
-lint: setup  ## ruff and mypy --strict
-	@$(BIN)/ruff check . && $(BIN)/mypy
+lint: setup  ## ruff (rules and format) and mypy --strict
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy
 
 check: lint test-unit  ## The one command before a commit
 
-fmt: setup  ## Sort imports and mend what ruff can mend
-	@$(BIN)/ruff check --fix .
+fmt: setup  ## Format, sort imports, mend what ruff can mend
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 coverage: setup  ## Branch coverage of the unit and root tests
 	@$(BIN)/coverage run -m pytest tests/unit tests/root && $(BIN)/coverage combine && $(BIN)/coverage report

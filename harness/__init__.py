@@ -1,14 +1,16 @@
 """Load and chaos harness for peer-to-peer systems.
 
-A **scenario** puts a **topology** on a **runtime**, drives **load**, plays a timeline of **faults**; the **history** is
-judged by **checks** against a budget into a verdict, and **reports** show it.
+A **scenario** puts a **topology** on a **runtime**, drives **load**, plays a timeline of
+**faults**; the **history** is judged by **checks** against a budget into a verdict, and **reports**
+show it.
 
     import harness
     harness.up(Path("topologies/cluster-10.toml"))
     judged = harness.run(Path("scenarios/first-budget.toml"))
     judged.verdict.answer
 
-The names below are the public API; the command line is a thin client of them. They are loaded when first used.
+The names below are the public API; the command line is a thin client of them. They are loaded when
+first used.
 """
 
 from __future__ import annotations

@@ -11,9 +11,10 @@
     ├── PermissionNeededError         77  root, or a user namespace, is missing
     └── InterruptedByUserError       130  Ctrl-C
 
-A message says whose fault it is, what was expected, what was found and what is possible. Libraries' errors are
-translated where their home module ends (kernel/, runtime/docker.py, …), with the original as ``__cause__``.
-The codes are those of sysexits(3); 0, 1 and 2 belong to verdicts (see verdict.py).
+A message says whose fault it is, what was expected, what was found and what is possible. Libraries'
+errors are translated where their home module ends (kernel/, runtime/docker.py, …), with the
+original as ``__cause__``. The codes are those of sysexits(3); 0, 1 and 2 belong to verdicts (see
+verdict.py).
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class UnavailableError(HarnessError):
 
 
 class NodeStartError(UnavailableError):
-    """A node ended or stayed silent while the cluster was starting; the message carries its last log lines."""
+    """A node ended or stayed silent while the cluster was starting; the message carries its last
+    log lines.
+    """
 
 
 class PreflightError(HarnessError):

@@ -1,4 +1,6 @@
-"""What load asks of a node, and how it ended. The numbers stand in run folders and on control sockets: they never change."""
+"""What load asks of a node, and how it ended. The numbers stand in run folders and on control
+sockets: they never change.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,11 @@ class Operation(IntEnum):
     DHT_PUT = 3
     DHT_GET = 4
     DHT_LOOKUP = 5
-    FILE_TRANSFER = 6             # payload: the size in bytes, u64 little-endian; the node makes the bytes itself
-    CONNECT = 7                   # a new authenticated connection to the target, closed again
-    DHT_LISTEN = 8                # a value put where the target listens, reported by the target
+    FILE_TRANSFER = (
+        6  # payload: the size in bytes, u64 little-endian; the node makes the bytes itself
+    )
+    CONNECT = 7  # a new authenticated connection to the target, closed again
+    DHT_LISTEN = 8  # a value put where the target listens, reported by the target
 
     @property
     def word(self) -> str:
@@ -36,9 +40,9 @@ class Outcome(IntEnum):
 class Request:
     """One operation to send. Mutable and slim on purpose: ten thousand a second are made."""
 
-    id: bytes                     # 16 bytes
+    id: bytes  # 16 bytes
     operation: Operation
-    target: bytes | None          # wire id of a node, or DHT key (32 bytes)
+    target: bytes | None  # wire id of a node, or DHT key (32 bytes)
     payload: bytes | None
     timeout_ms: int
 
@@ -49,8 +53,10 @@ class Response:
 
     id: bytes
     outcome: Outcome
-    done_ns: int                  # CLOCK_MONOTONIC at which it was done (private message: the receiver's own stamp)
+    done_ns: int  # CLOCK_MONOTONIC at which it was done (private message: the receiver's own stamp)
     error: str | None = None
     hops: int = -1
-    answered_by: bytes | None = None   # DHT get: wire id of the node that had the value
-    sent_ns: int = 0              # CLOCK_MONOTONIC at which a gateway passed it to the node; 0: there is no gateway
+    answered_by: bytes | None = None  # DHT get: wire id of the node that had the value
+    sent_ns: int = (
+        0  # CLOCK_MONOTONIC at which a gateway passed it to the node; 0: there is no gateway
+    )

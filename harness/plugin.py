@@ -1,4 +1,6 @@
-"""Plugins by name, loaded when they are named: from a written table, or anybody's as ``module:attribute``."""
+"""Plugins by name, loaded when they are named: from a written table, or anybody's as
+``module:attribute``.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,18 @@ from harness.errors import UsageError
 
 
 def load(what: str, table: Mapping[str, str], name: str) -> Any:
-    """The object that ``table[name]`` names, or `name` itself as ``module:attribute``. Raises UsageError with the known names."""
+    """The object that ``table[name]`` names, or `name` itself as ``module:attribute``. Raises
+    UsageError with the known names.
+    """
     module, colon, attribute = table.get(name, name).partition(":")
     if not colon:
-        raise UsageError(f"{what}: expected one of {', '.join(table)}, or module:attribute of your own; found {name!r}")
+        raise UsageError(
+            f"{what}: expected one of {', '.join(table)}, or module:attribute of your own; found "
+            f"{name!r}"
+        )
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise UsageError(f"{what}: {name!r} cannot be loaded: {error}; is its folder on PYTHONPATH?") from error
+        raise UsageError(
+            f"{what}: {name!r} cannot be loaded: {error}; is its folder on PYTHONPATH?"
+        ) from error

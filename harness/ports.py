@@ -1,10 +1,20 @@
-"""Names of earlier versions that adapters of users import; they live in harness.systems.adapter and harness.runtimes."""
+"""Names of earlier versions that adapters of users import; they live in harness.systems.adapter and
+harness.runtimes.
+"""
 
 from __future__ import annotations
 
 from harness.faults.fault import Condition
 from harness.runtimes.runtime import Image, Place, Process, Recipe, Running, Runtime
-from harness.systems.adapter import Codec, DrivenAdapter, Driver, Endpoint, NodeAdapter, NodeControl, Saw
+from harness.systems.adapter import (
+    Codec,
+    DrivenAdapter,
+    Driver,
+    Endpoint,
+    NodeAdapter,
+    NodeControl,
+    Saw,
+)
 
 __all__ = [
     "Codec",

@@ -1,8 +1,9 @@
 """The mathematics of latencies: log-linear buckets and nearest-rank percentiles. Pure; numpy only.
 
-The buckets are those of the reference node (docker/meshnode/PROTOCOL.md, section 4): 128 sub-buckets an octave. A
-value is told by the middle of its bucket, so it is at most 1/256 (0.4 %) away from what was measured. Counts of the
-same buckets are merged by addition, over workers, nodes and seconds, and nothing is lost by it.
+The buckets are those of the reference node (docker/meshnode/PROTOCOL.md, section 4): 128
+sub-buckets an octave. A value is told by the middle of its bucket, so it is at most 1/256 (0.4 %)
+away from what was measured. Counts of the same buckets are merged by addition, over workers, nodes
+and seconds, and nothing is lost by it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-SUB_BUCKET_BITS = 7                                   # 128 sub-buckets an octave
-EXACT_BELOW = 2 << SUB_BUCKET_BITS                    # values below 256 have a bucket of their own
-BUCKETS = (55 << SUB_BUCKET_BITS) + EXACT_BELOW       # holds every value of an int64
+SUB_BUCKET_BITS = 7  # 128 sub-buckets an octave
+EXACT_BELOW = 2 << SUB_BUCKET_BITS  # values below 256 have a bucket of their own
+BUCKETS = (55 << SUB_BUCKET_BITS) + EXACT_BELOW  # holds every value of an int64
 RELATIVE_ERROR_MAX = 1 / EXACT_BELOW
 
 Integers = NDArray[np.int64]
@@ -43,7 +44,8 @@ def counts_of(values: Integers) -> Integers:
     """How many of `values` (int64, any shape) fall into each bucket: int64 of length BUCKETS."""
     values = np.maximum(values, 0)
     exponent = np.frexp(values.astype(np.float64))[1].astype(np.int64)
-    # Above 2**53 a float may round up into the next octave; the shift then shows no leading bit, and is one too far.
+    # Above 2**53 a float may round up into the next octave; the shift then shows no leading bit,
+    # and is one too far.
     octave = np.maximum(exponent - 8, 0)
     octave -= (octave > 0) & ((values >> octave) < EXACT_BELOW >> 1)
     return np.bincount((octave << SUB_BUCKET_BITS) + (values >> octave), minlength=BUCKETS)
@@ -53,7 +55,9 @@ VALUES = np.array([value_of(bucket) for bucket in range(BUCKETS)])
 
 
 def percentile_of_counts(counts: Integers, quantile: float) -> float | None:
-    """The nearest-rank percentile of counted buckets (see `nearest_rank`); None where nothing was counted."""
+    """The nearest-rank percentile of counted buckets (see `nearest_rank`); None where nothing was
+    counted.
+    """
     cumulative = np.cumsum(counts)
     total = int(cumulative[-1])
     if not total:
@@ -70,7 +74,8 @@ def percentile_of_buckets(buckets: Mapping[int, int], quantile: float) -> float 
 
 
 def nearest_rank(values: Integers, quantile: float) -> int | None:
-    """The smallest of `values` that at least a share of `quantile` of them does not exceed; None of no values.
+    """The smallest of `values` that at least a share of `quantile` of them does not exceed; None of
+    no values.
 
     Nearest rank, no interpolation: the answer is always a value that was measured.
     """
@@ -81,7 +86,9 @@ def nearest_rank(values: Integers, quantile: float) -> int | None:
 
 
 def rank_of(count: int, quantile: float) -> int:
-    """The 1-based rank of a quantile (0 to 1) among `count` sorted values: ceil(quantile · count), at least 1."""
+    """The 1-based rank of a quantile (0 to 1) among `count` sorted values: ceil(quantile · count),
+    at least 1.
+    """
     if not 0 <= quantile <= 1:
         raise ValueError(f"quantile: expected 0 to 1, found {quantile}")
     # 0.99 · 100 is 99.00000000000001 in binary: without the margin its rank would be 100.

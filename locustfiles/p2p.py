@@ -1,4 +1,6 @@
-"""`locust` at the root of the repository runs this: the traffic streams of a peer-to-peer cluster, one class each."""
+"""`locust` at the root of the repository runs this: the traffic streams of a peer-to-peer cluster,
+one class each.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,14 @@ from harness.load.locust.users import (
 )
 
 __all__ = [
-    "BroadcastUser", "ConnectUser", "DhtGetUser", "DhtListenUser", "DhtLookupUser", "DhtPutUser", "FileTransferUser", "PrivateMessageUser",
+    "BroadcastUser",
+    "ConnectUser",
+    "DhtGetUser",
+    "DhtListenUser",
+    "DhtLookupUser",
+    "DhtPutUser",
+    "FileTransferUser",
+    "PrivateMessageUser",
 ]
 
 plugin.install()

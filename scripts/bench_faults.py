@@ -1,7 +1,9 @@
-"""How accurate faults are, by tools that are not ours: writes docs/accuracy.md. `make bench-faults` (about ten minutes).
+"""How accurate faults are, by tools that are not ours: writes docs/accuracy.md. `make bench-faults`
+(about ten minutes).
 
-Here: delay and jitter by ping and by kernel timestamps of numbered datagrams, loss by datagrams counted at the receiver, rates by iperf3,
-cuts by datagrams that must not arrive. With ``--inside`` it prints its lines as JSON: that is how the machine with netem runs it.
+Here: delay and jitter by ping and by kernel timestamps of numbered datagrams, loss by datagrams
+counted at the receiver, rates by iperf3, cuts by datagrams that must not arrive. With ``--inside``
+it prints its lines as JSON: that is how the machine with netem runs it.
 """
 
 from __future__ import annotations
@@ -40,7 +42,14 @@ Line = dict[str, str | bool]
 
 
 def line(backend: str, what: str, asked_for: str, measured: str, wanted: str, kept: bool) -> Line:
-    return {"backend": backend, "what": what, "asked": asked_for, "measured": measured, "wanted": wanted, "kept": bool(kept)}
+    return {
+        "backend": backend,
+        "what": what,
+        "asked": asked_for,
+        "measured": measured,
+        "wanted": wanted,
+        "kept": bool(kept),
+    }
 
 
 def delays(it: Net) -> Iterator[Line]:
@@ -50,16 +59,35 @@ def delays(it: Net) -> Iterator[Line]:
         found = it.one_way(DELAY_PACKETS, 0.002)[:, 1]
         wanted = max(0.5, 0.02 * delay_ms)
         middle = float(np.median(found))
-        yield line(backend, "delay", f"{delay_ms} ms", f"p50 {middle:.3f} ms, p99 {np.quantile(found, 0.99):.3f} ms (n={len(found)})", f"p50 ± {wanted:g} ms", abs(middle - delay_ms) <= wanted)
+        yield line(
+            backend,
+            "delay",
+            f"{delay_ms} ms",
+            f"p50 {middle:.3f} ms, p99 {np.quantile(found, 0.99):.3f} ms (n={len(found)})",
+            f"p50 ± {wanted:g} ms",
+            abs(middle - delay_ms) <= wanted,
+        )
     it.set(where="n0 <-> n1", delay="25ms", name="f")
     received, mean, deviation = it.ping("n0", "n1", 100, 0.01)
-    yield line(it.network.backends["delay"], "round trip by ping", "25 + 25 ms", f"mean {mean:.3f} ms, mdev {deviation:.3f} ms ({received} of 100)", "± 1 ms", abs(mean - 50) <= 1)
+    yield line(
+        it.network.backends["delay"],
+        "round trip by ping",
+        "25 + 25 ms",
+        f"mean {mean:.3f} ms, mdev {deviation:.3f} ms ({received} of 100)",
+        "± 1 ms",
+        abs(mean - 50) <= 1,
+    )
     for delay_ms, jitter_ms in ((50, 10), (100, 50)):
         it.set(where="n0 -> n1", delay=f"{delay_ms}ms", jitter=f"{jitter_ms}ms", name="f")
         found = it.one_way(2 * DELAY_PACKETS, 0.002)[:, 1]
         ideal = jitter_ms / math.sqrt(3)
         yield line(
-            it.network.backends["jitter"], "jitter", f"{delay_ms} ± {jitter_ms} ms", f"deviation {found.std():.2f} ms (uniform: {ideal:.2f})", "within 10 %", abs(found.std() - ideal) <= 0.1 * ideal,
+            it.network.backends["jitter"],
+            "jitter",
+            f"{delay_ms} ± {jitter_ms} ms",
+            f"deviation {found.std():.2f} ms (uniform: {ideal:.2f})",
+            "within 10 %",
+            abs(found.std() - ideal) <= 0.1 * ideal,
         )
     it.network.clear()
 
@@ -70,17 +98,40 @@ def losses(it: Net) -> Iterator[Line]:
         share = float(loss.rstrip("%")) / 100
         lost = LOSS_PACKETS - len(it.one_way(LOSS_PACKETS, 0.0001))
         half = 2.576 * math.sqrt(share * (1 - share) / LOSS_PACKETS)
-        yield line("nftables", "loss", loss, f"{lost / LOSS_PACKETS:.3%} of {LOSS_PACKETS:,}", f"99 % interval, ± {half:.3%}", abs(lost / LOSS_PACKETS - share) <= half)
+        yield line(
+            "nftables",
+            "loss",
+            loss,
+            f"{lost / LOSS_PACKETS:.3%} of {LOSS_PACKETS:,}",
+            f"99 % interval, ± {half:.3%}",
+            abs(lost / LOSS_PACKETS - share) <= half,
+        )
     it.network.clear()
 
 
 def rates(it: Net) -> Iterator[Line]:
     for rate in ("1mbit", "10mbit", "100mbit", "1gbit"):
-        for what, words in (("path", {"where": "n0 -> n1", "rate": rate}), ("upload", {"where": "n0", "up": rate}), ("download", {"where": "n1", "down": rate})):
+        for what, words in (
+            ("path", {"where": "n0 -> n1", "rate": rate}),
+            ("upload", {"where": "n0", "up": rate}),
+            ("download", {"where": "n1", "down": rate}),
+        ):
             it.set(**words, name="f")
-            ideal = int(re.match(r"\d+", rate)[0]) * {"mbit": 1.0, "gbit": 1000.0}[rate.lstrip("0123456789")] * 1448 / 1514
+            ideal = (
+                int(re.match(r"\d+", rate)[0])
+                * {"mbit": 1.0, "gbit": 1000.0}[rate.lstrip("0123456789")]
+                * 1448
+                / 1514
+            )
             carried = iperf3(it, 6)
-            yield line("qdisc", f"rate of a {what}" if what == "path" else f"{what} of a node", rate, f"{carried:,.3f} Mbit/s, {carried / ideal - 1:+.1%} of ideal goodput {ideal:,.3f}", "within 3 %", abs(carried / ideal - 1) <= 0.03)
+            yield line(
+                "qdisc",
+                f"rate of a {what}" if what == "path" else f"{what} of a node",
+                rate,
+                f"{carried:,.3f} Mbit/s, {carried / ideal - 1:+.1%} of ideal goodput {ideal:,.3f}",
+                "within 3 %",
+                abs(carried / ideal - 1) <= 0.03,
+            )
     it.network.clear()
 
 
@@ -89,7 +140,20 @@ def iperf3(it: Net, seconds: int, *options: str) -> float:
     server.start()
     while ":5201" not in it.run("n1", "ss", "-ltn"):
         time.sleep(0.05)
-    said = json.loads(it.run("n0", "iperf3", "-J", "-t", str(seconds), "-O", "2", *(options or ("-C", "reno")), "-c", it.addresses["n1"]))
+    said = json.loads(
+        it.run(
+            "n0",
+            "iperf3",
+            "-J",
+            "-t",
+            str(seconds),
+            "-O",
+            "2",
+            *(options or ("-C", "reno")),
+            "-c",
+            it.addresses["n1"],
+        )
+    )
     server.join()
     return float(said["end"]["sum_received"]["bits_per_second"]) / 1e6
 
@@ -97,17 +161,33 @@ def iperf3(it: Net, seconds: int, *options: str) -> float:
 def cutting(count: int, wanted_ms: float) -> Iterator[Line]:
     it = Net(count)
     try:
-        it.set(where="n0 -> n1", delay="1ms", name="opened")           # tables are made at the first fault
+        it.set(where="n0 -> n1", delay="1ms", name="opened")  # tables are made at the first fault
         change = it.network.set(spec.asked({"cut": "halves", "name": "c"}, it.nodes, 1))
         took_ms = change.took_ns / 1e6
-        crossed = sum(it.ping(f"n{index}", f"n{count - 1 - index}", 3, 0.01)[0] for index in range(10))
-        yield line("nftables", f"cut of {count} nodes in halves", f"{change.fault.count:,} paths", f"call {took_ms:.1f} ms, {crossed} of 30 pings crossed", f"call ≤ {wanted_ms:g} ms, 0 cross", took_ms <= wanted_ms and not crossed)
+        crossed = sum(
+            it.ping(f"n{index}", f"n{count - 1 - index}", 3, 0.01)[0] for index in range(10)
+        )
+        yield line(
+            "nftables",
+            f"cut of {count} nodes in halves",
+            f"{change.fault.count:,} paths",
+            f"call {took_ms:.1f} ms, {crossed} of 30 pings crossed",
+            f"call ≤ {wanted_ms:g} ms, 0 cross",
+            took_ms <= wanted_ms and not crossed,
+        )
         begun = time.monotonic()
         it.network.clear("c")
         while not it.ping("n0", f"n{count - 1}", 1)[0]:
             pass
         healed_ms = (time.monotonic() - begun) * 1e3
-        yield line("nftables", f"heal of {count} nodes", "clear", f"first packet after {healed_ms:.0f} ms", "≤ 1 s", healed_ms <= 1000)
+        yield line(
+            "nftables",
+            f"heal of {count} nodes",
+            "clear",
+            f"first packet after {healed_ms:.0f} ms",
+            "≤ 1 s",
+            healed_ms <= 1000,
+        )
     finally:
         it.close()
 
@@ -120,19 +200,62 @@ def together(it: Net) -> Iterator[Line]:
         it.set(where="n0 -> n1", loss=loss, name="l")
         it.set(where="n0 -> n1", rate=rate, name="r")
         found, share = it.one_way(LOSS_PACKETS, 0.0006)[:, 1], float(loss.rstrip("%")) / 100
-        middle, lost, half = float(np.median(found)), 1 - len(found) / LOSS_PACKETS, 2.576 * math.sqrt(share * (1 - share) / LOSS_PACKETS)
+        middle, lost, half = (
+            float(np.median(found)),
+            1 - len(found) / LOSS_PACKETS,
+            2.576 * math.sqrt(share * (1 - share) / LOSS_PACKETS),
+        )
         wanted = max(1.0, 0.02 * delay_ms)
-        yield line("three at once", "delay", words, f"p50 {middle:.3f} ms", f"p50 ± {wanted:g} ms", abs(middle - delay_ms) <= wanted)
-        yield line("three at once", "loss", words, f"{lost:.3%} of {LOSS_PACKETS:,}", f"99 % interval, ± {half:.3%}", abs(lost - share) <= half)
+        yield line(
+            "three at once",
+            "delay",
+            words,
+            f"p50 {middle:.3f} ms",
+            f"p50 ± {wanted:g} ms",
+            abs(middle - delay_ms) <= wanted,
+        )
+        yield line(
+            "three at once",
+            "loss",
+            words,
+            f"{lost:.3%} of {LOSS_PACKETS:,}",
+            f"99 % interval, ± {half:.3%}",
+            abs(lost - share) <= half,
+        )
         mbit = float(rate.removesuffix("mbit"))
         it.network.clear("l")
-        ideal, carried = mbit * 1400 / 1442, iperf3(it, 10, "-u", "-l", "1400", "-b", f"{1.5 * mbit}M")      # datagrams: TCP takes what jitter reorders for loss
-        yield line("three at once", "rate, the loss taken back", words, f"{carried:,.3f} Mbit/s of datagrams, {carried / ideal - 1:+.1%} of ideal goodput", "within 3 %", abs(carried / ideal - 1) <= 0.03)
+        ideal, carried = (
+            mbit * 1400 / 1442,
+            iperf3(it, 10, "-u", "-l", "1400", "-b", f"{1.5 * mbit}M"),
+        )  # datagrams: TCP takes what jitter reorders for loss
+        yield line(
+            "three at once",
+            "rate, the loss taken back",
+            words,
+            f"{carried:,.3f} Mbit/s of datagrams, {carried / ideal - 1:+.1%} of ideal goodput",
+            "within 3 %",
+            abs(carried / ideal - 1) <= 0.03,
+        )
         it.set(cut="isolate", of=["n1"], name="c")
         crossed = len(it.one_way(200, 0.002))
-        yield line("three at once", "a cut on top", words, f"{crossed} of 200 crossed", "0 cross", not crossed)
+        yield line(
+            "three at once",
+            "a cut on top",
+            words,
+            f"{crossed} of 200 crossed",
+            "0 cross",
+            not crossed,
+        )
         it.network.clear()
-        yield line("three at once", "after clear", "nothing", f"p50 {np.median(it.one_way(200)[:, 1]):.3f} ms, kernel as before: {it.kernel() == it.before}", "kernel as before", it.kernel() == it.before)
+        yield line(
+            "three at once",
+            "after clear",
+            "nothing",
+            f"p50 {np.median(it.one_way(200)[:, 1]):.3f} ms, kernel as before: "
+            f"{it.kernel() == it.before}",
+            "kernel as before",
+            it.kernel() == it.before,
+        )
 
 
 def toxics() -> Iterator[Line]:
@@ -143,7 +266,14 @@ def toxics() -> Iterator[Line]:
             took = [look(it) for _ in range(5)]
             middle = float(np.median(took))
             unit = "bytes" if look is until_limit else "ms"
-            yield line("toxiproxy", f"toxic {words.split()[0]}", words.partition(" ")[2], f"{middle:,.1f} {unit} (wanted {asked_for:,})", f"within {within:g} {unit}", abs(middle - asked_for) <= within)
+            yield line(
+                "toxiproxy",
+                f"toxic {words.split()[0]}",
+                words.partition(" ")[2],
+                f"{middle:,.1f} {unit} (wanted {asked_for:,})",
+                f"within {within:g} {unit}",
+                abs(middle - asked_for) <= within,
+            )
     finally:
         it.close()
 
@@ -151,7 +281,10 @@ def toxics() -> Iterator[Line]:
 @contextmanager
 def dialled(it: Net) -> Iterator[tuple[socket.socket, socket.socket]]:
     """A fresh connection from n0 to n1:8000, both ends."""
-    with open_socket(it.namespaces["n1"], socket.AF_INET, socket.SOCK_STREAM) as listener, open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_STREAM) as here:
+    with (
+        open_socket(it.namespaces["n1"], socket.AF_INET, socket.SOCK_STREAM) as listener,
+        open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_STREAM) as here,
+    ):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((it.addresses["n1"], 8000))
         listener.listen()
@@ -206,11 +339,17 @@ def until_limit(it: Net) -> float:
     return float(count)
 
 
-# what is asked of Toxiproxy, what should come out, how it is looked at, how far off it may be (ms, bytes); it slices by halving: 5,000 bytes into 64
+# what is asked of Toxiproxy, what should come out, how it is looked at, how far off it may be (ms,
+# bytes); it slices by halving: 5,000 bytes into 64
 TOXICS: list[tuple[str, float, Callable[[Net], float], float]] = [
-    ("latency latency=50", 50, exchange, 2.5), ("latency latency=200", 200, exchange, 10), ("bandwidth rate=1250", 800, partial(carry, count=1_000_000), 40),
-    ("slicer average_size=100 size_variation=1 delay=1000", 64, partial(carry, count=5_000), 16), ("timeout timeout=500", 500, until_end, 10),
-    ("reset_peer timeout=500", 500, until_end, 10), ("slow_close delay=300", 300, partial(until_end, close=True), 10), ("limit_data bytes=10000", 10_000, until_limit, 0),
+    ("latency latency=50", 50, exchange, 2.5),
+    ("latency latency=200", 200, exchange, 10),
+    ("bandwidth rate=1250", 800, partial(carry, count=1_000_000), 40),
+    ("slicer average_size=100 size_variation=1 delay=1000", 64, partial(carry, count=5_000), 16),
+    ("timeout timeout=500", 500, until_end, 10),
+    ("reset_peer timeout=500", 500, until_end, 10),
+    ("slow_close delay=300", 300, partial(until_end, close=True), 10),
+    ("limit_data bytes=10000", 10_000, until_limit, 0),
 ]
 
 
@@ -235,7 +374,11 @@ def inside() -> list[Line]:
     from harness.runtimes.machine import run
 
     try:
-        code, output = run([sys.executable, str(Path(__file__).resolve()), "--inside"], directory=TARGET.parent.parent, environment={"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
+        code, output = run(
+            [sys.executable, str(Path(__file__).resolve()), "--inside"],
+            directory=TARGET.parent.parent,
+            environment={"PYTHONPATH": os.environ.get("PYTHONPATH", "")},
+        )
     except HarnessError as error:
         print(f"the machine: {error}", file=sys.stderr)
         return []
@@ -248,17 +391,40 @@ def inside() -> list[Line]:
 def main() -> int:
     found = []
     for one in measure():
-        print(json.dumps(one) if INSIDE else f"{'kept  ' if one['kept'] else 'MISSED'} {one['backend']:10} {one['what']}: {one['asked']}: {one['measured']} ({one['wanted']})", flush=True)
+        print(
+            json.dumps(one)
+            if INSIDE
+            else f"{'kept  ' if one['kept'] else 'MISSED'} {one['backend']:10} {one['what']}: "
+            f"{one['asked']}: {one['measured']} ({one['wanted']})",
+            flush=True,
+        )
         found.append(one)
     if INSIDE:
         return 0
     found += inside()
-    cpu = next((text.split(":", 1)[1].strip() for text in Path("/proc/cpuinfo").read_text().splitlines() if text.startswith("model name")), "?")
-    tools = " · ".join(subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines()[0] for argv in (["iperf3", "--version"], ["ping", "-V"]))
-    rows = "".join(f"| {one['backend']} | {one['what']} | {one['asked']} | {one['measured']} | {one['wanted']} | {'kept' if one['kept'] else '**missed**'} |\n" for one in found)
+    cpu = next(
+        (
+            text.split(":", 1)[1].strip()
+            for text in Path("/proc/cpuinfo").read_text().splitlines()
+            if text.startswith("model name")
+        ),
+        "?",
+    )
+    tools = " · ".join(
+        subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines()[0]
+        for argv in (["iperf3", "--version"], ["ping", "-V"])
+    )
+    rows = "".join(
+        f"| {one['backend']} | {one['what']} | {one['asked']} | {one['measured']} | "
+        f"{one['wanted']} | {'kept' if one['kept'] else '**missed**'} |\n"
+        for one in found
+    )
     TARGET.write_text(
-        "# Accuracy of faults\n\nWritten by `make bench-faults`; misses stay. Delays and jitter by kernel timestamps of numbered datagrams, round trips by ping, loss by datagrams "
-        f"counted at the receiver, rates by iperf3 (reno), cuts by ping.\n{datetime.now(UTC).date()}, {cpu}, {os.cpu_count()} cores, kernel {platform.release()}; {tools}.\n\n"
+        "# Accuracy of faults\n\nWritten by `make bench-faults`; misses stay. Delays and jitter "
+        "by kernel timestamps of numbered datagrams, round trips by ping, loss by datagrams "
+        "counted at the receiver, rates by iperf3 (reno), cuts by "
+        f"ping.\n{datetime.now(UTC).date()}, {cpu}, {os.cpu_count()} cores, kernel "
+        f"{platform.release()}; {tools}.\n\n"
         f"| backend | what | asked | measured | wanted | |\n|---|---|---|---|---|---|\n{rows}"
     )
     missed = sum(not one["kept"] for one in found)

@@ -1,6 +1,7 @@
 """`make bench-micro`: the micro benchmarks inside the node's image, judged by budgets/micro.toml.
 
-RUNTIME=docker runs them in a container of the image, netns in this host's Python, which the image is made of.
+RUNTIME=docker runs them in a container of the image, netns in this host's Python, which the image
+is made of.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ OPTIONS = ["--processes", "8", "--values", "3", "--min-time", "0.05", "--quiet"]
 def command(where: str, output: Path) -> tuple[list[str], dict[str, str]]:
     """What to run, and the facts of where it runs."""
     if where != "docker":
-        return [sys.executable, str(SCRIPT), *OPTIONS, "--output", str(output / "micro.json")], {"name": where}
+        return [sys.executable, str(SCRIPT), *OPTIONS, "--output", str(output / "micro.json")], {
+            "name": where
+        }
     connected = engine.connect()
     try:
         image = connected.image(Image("meshnode"), print)
@@ -38,18 +41,44 @@ def command(where: str, output: Path) -> tuple[list[str], dict[str, str]]:
         connected.close()
     package = Path(pyperf.__file__).parent
     return [
-        "docker", "run", "--rm", "--network", "none", "--entrypoint", "python3", "--env", "PYTHONPATH=/opt/site:/opt/bench", "--env", "HOME=/tmp",
-        "--volume", f"{package}:/opt/bench/pyperf:ro", "--volume", f"{SCRIPT}:/opt/bench/micro.py:ro", "--volume", f"{output}:/out",
-        image["image_id"], "/opt/bench/micro.py", *OPTIONS, "--output", "/out/micro.json",
+        "docker",
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--entrypoint",
+        "python3",
+        "--env",
+        "PYTHONPATH=/opt/site:/opt/bench",
+        "--env",
+        "HOME=/tmp",
+        "--volume",
+        f"{package}:/opt/bench/pyperf:ro",
+        "--volume",
+        f"{SCRIPT}:/opt/bench/micro.py:ro",
+        "--volume",
+        f"{output}:/out",
+        image["image_id"],
+        "/opt/bench/micro.py",
+        *OPTIONS,
+        "--output",
+        "/out/micro.json",
     ], {"name": where, **image}
 
 
 def measurements(file: Path) -> dict[str, list[float]]:
     """Pyperf's values in ns, rates of the encryptions, and how much each differs."""
     suite = pyperf.BenchmarkSuite.load(str(file))
-    found = {f"micro.{one.get_name()}": [value * 1e9 for value in one.get_values()] for one in suite}
+    found = {
+        f"micro.{one.get_name()}": [value * 1e9 for value in one.get_values()] for one in suite
+    }
     spread = [statistics.stdev(values) / statistics.mean(values) for values in found.values()]
-    rates = {f"micro.encrypt_{size}_rate": [size * 1e9 / value for value in found[f"micro.encrypt_{size}"]] for size in SIZES}
+    rates = {
+        f"micro.encrypt_{size}_rate": [
+            size * 1e9 / value for value in found[f"micro.encrypt_{size}"]
+        ]
+        for size in SIZES
+    }
     return found | rates | {"micro.variance": spread}
 
 
@@ -63,7 +92,14 @@ def main() -> int:
         if subprocess.run(argv, stdout=subprocess.DEVNULL, check=False).returncode:
             raise HarnessError("the micro benchmarks ended with an error, said above")
         found = measurements(Path(folder) / "micro.json")
-    judged = bench.record("micro", found, budget=shipped.find("micro", "budgets"), runs=Path("runs"), begun_ns=begun_ns, runtime=facts)
+    judged = bench.record(
+        "micro",
+        found,
+        budget=shipped.find("micro", "budgets"),
+        runs=Path("runs"),
+        begun_ns=begun_ns,
+        runtime=facts,
+    )
     print(judged.rendered("text"), end="")
     return judged.exit_code
 

@@ -1,4 +1,6 @@
-"""`make bench-project`: what the project promises of itself, measured in a fresh checkout: wheel, clean set-up, full tests."""
+"""`make bench-project`: what the project promises of itself, measured in a fresh checkout: wheel,
+clean set-up, full tests.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +41,23 @@ def main() -> int:
             if code == 0:
                 found[name] = [took_ns]
         if timed(["make", "wheel"], checkout)[1] == 0:
-            found["project.wheel"] = [float(next(checkout.glob("dist/p2p_harness-*.whl")).stat().st_size)]
+            found["project.wheel"] = [
+                float(next(checkout.glob("dist/p2p_harness-*.whl")).stat().st_size)
+            ]
     micro = ROOT / "runs" / "micro"
     if micro.is_dir():
         newest = max(micro.iterdir(), key=lambda one: one.name)
-        found["micro.variance"] = json.loads((newest / "measurements.json").read_text())["micro.variance"]
-    judged = bench.record("project", found, budget=shipped.find("project", "budgets"), runs=Path("runs"), begun_ns=begun_ns, runtime={"name": "host"})
+        found["micro.variance"] = json.loads((newest / "measurements.json").read_text())[
+            "micro.variance"
+        ]
+    judged = bench.record(
+        "project",
+        found,
+        budget=shipped.find("project", "budgets"),
+        runs=Path("runs"),
+        begun_ns=begun_ns,
+        runtime={"name": "host"},
+    )
     print(judged.rendered("text"), end="")
     return judged.exit_code
 

@@ -1,4 +1,5 @@
-"""Writes docs/files.md from the tables in the code (shapes, metrics, units), so that it cannot be out of date.
+"""Writes docs/files.md from the tables in the code (shapes, metrics, units), so that it cannot be
+out of date.
 
 ``python scripts/make_docs.py`` writes; a unit test compares.
 """
@@ -135,8 +136,24 @@ def page() -> str:
         numbers = ", ".join(f"{key} ({value:g})" for key, value in shape.parameters.items()) or "–"
         text += f"| {name} | {numbers} | {shape.sentence} |\n"
     text += SCENARIO.format(
-        patterns=", ".join(PATTERNS), words=", ".join([*WORDS, "toxic", "up", "down", 'half_open ("new", "established")', "one_way", "part", "name"]), operations=", ".join(operation.word for operation in Operation), arrivals=", ".join(Arrivals), statistics=", ".join(STATISTICS),
-        comparisons=" ".join(COMPARISONS), units=", ".join(UNITS),
+        patterns=", ".join(PATTERNS),
+        words=", ".join(
+            [
+                *WORDS,
+                "toxic",
+                "up",
+                "down",
+                'half_open ("new", "established")',
+                "one_way",
+                "part",
+                "name",
+            ]
+        ),
+        operations=", ".join(operation.word for operation in Operation),
+        arrivals=", ".join(Arrivals),
+        statistics=", ".join(STATISTICS),
+        comparisons=" ".join(COMPARISONS),
+        units=", ".join(UNITS),
     )
     for name, metric in METRICS.items():
         text += f"| `{name}` | {metric.kind} | {metric.sentence} |\n"

@@ -1,4 +1,6 @@
-"""The command line as a user has it, in a state folder of the test's own, and a census of what exists because of it."""
+"""The command line as a user has it, in a state folder of the test's own, and a census of what
+exists because of it.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,16 @@ class Desk:
     def __init__(self, folder: Path, cluster: str = "desk", runtime: str = "netns") -> None:
         self.folder = folder
         self.cluster = cluster
-        self.state = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))       # short: unix sockets live below it
+        self.state = Path(
+            tempfile.mkdtemp(prefix="hs-", dir="/tmp")
+        )  # short: unix sockets live below it
         self.runs = folder / "runs"
         self.environment = {
-            **os.environ, "HARNESS_STATE": str(self.state), "HARNESS_CLUSTER": cluster, "RUNTIME": runtime, "HARNESS_RUNS": str(self.runs),
+            **os.environ,
+            "HARNESS_STATE": str(self.state),
+            "HARNESS_CLUSTER": cluster,
+            "RUNTIME": runtime,
+            "HARNESS_RUNS": str(self.runs),
         }
         self.census_before = self.census()
         self._started: list[subprocess.Popen[str]] = []
@@ -45,9 +53,18 @@ class Desk:
 
     def harness(self, *argv: str, **changes: Any) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return subprocess.run(self.command(*argv), check=False, **{
-            "capture_output": True, "text": True, "timeout": 240, "env": self.environment, "cwd": self.folder, **changes,
-        })
+        return subprocess.run(
+            self.command(*argv),
+            check=False,
+            **{
+                "capture_output": True,
+                "text": True,
+                "timeout": 240,
+                "env": self.environment,
+                "cwd": self.folder,
+                **changes,
+            },
+        )
 
     def ok(self, *argv: str, **changes: Any) -> str:
         """Run a command that must succeed; its standard output."""
@@ -57,10 +74,18 @@ class Desk:
 
     def start(self, *argv: str) -> subprocess.Popen[str]:
         """Run a command beside the test, in a session of its own."""
-        self._started.append(subprocess.Popen(
-            self.command(*argv), env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, start_new_session=True,
-        ))
+        self._started.append(
+            subprocess.Popen(
+                self.command(*argv),
+                env=self.environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        )
         return self._started[-1]
 
     def status(self) -> dict[str, Any]:
@@ -79,19 +104,26 @@ class Desk:
         return None
 
     def processes(self) -> dict[int, str]:
-        """Processes of this desk: pid → command line. Clients and supervisors carry its state folder in their environment; a
-        node that was forked shows that of its zygote there, but works and logs in the folder."""
+        """Processes of this desk: pid → command line. Clients and supervisors carry its state
+        folder in their environment; a node that was forked shows that of its zygote there, but
+        works and logs in the folder."""
         found = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and self._is_ours(entry):
                 with suppress(OSError):
-                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found[int(entry.name)] = (
+                        (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    )
         return found
 
     def _is_ours(self, entry: Path) -> bool:
         for look in (
-            (entry / "environ").read_bytes, lambda: os.readlink(entry / "cwd").encode(),
-            *(lambda number=number: os.readlink(entry / "fd" / number).encode() for number in "012"),
+            (entry / "environ").read_bytes,
+            lambda: os.readlink(entry / "cwd").encode(),
+            *(
+                lambda number=number: os.readlink(entry / "fd" / number).encode()
+                for number in "012"
+            ),
         ):
             with suppress(OSError):
                 if str(self.state).encode() in look():
@@ -99,7 +131,8 @@ class Desk:
         return False
 
     def doing(self) -> str:
-        """What the supervisor says it does: its stage, or the phase that is in force; "silent" where it lives and does not answer.
+        """What the supervisor says it does: its stage, or the phase that is in force; "silent"
+        where it lives and does not answer.
 
         This process needs the desk's HARNESS_STATE too.
         """
@@ -112,25 +145,44 @@ class Desk:
 
     def census(self) -> dict[str, Any]:
         """What exists now, told by tools that are not ours."""
+
         def lines(*argv: str) -> list[str]:
             if shutil.which(argv[0]) is None:
                 return []
-            return sorted(subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines())
+            return sorted(
+                subprocess.run(
+                    argv, capture_output=True, text=True, check=False
+                ).stdout.splitlines()
+            )
 
         links = [line.split(":")[1].split("@")[0].strip() for line in lines("ip", "-o", "link")]
         return {
             "processes": sorted(self.processes().values()),
-            "links": [name for name in links if not name.startswith(("docker", "veth"))],      # Docker's own come and go
+            "links": [
+                name for name in links if not name.startswith(("docker", "veth"))
+            ],  # Docker's own come and go
             "tables": lines("nft", "list", "tables"),
-            "containers": lines("docker", "ps", "-aq", "--filter", f"label=p2p-harness.cluster={self.cluster}"),
-            "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(self.state) in line],
-            "files": sorted(str(path.relative_to(self.state)) for path in self.state.rglob("*") if path.suffix != ".log"),
+            "containers": lines(
+                "docker", "ps", "-aq", "--filter", f"label=p2p-harness.cluster={self.cluster}"
+            ),
+            "mounts": [
+                line
+                for line in Path("/proc/self/mounts").read_text().splitlines()
+                if str(self.state) in line
+            ],
+            "files": sorted(
+                str(path.relative_to(self.state))
+                for path in self.state.rglob("*")
+                if path.suffix != ".log"
+            ),
             "named": lines("ip", "netns", "list"),
         }
 
     def assert_nothing_left(self) -> None:
         """The census is what it was before anything was started."""
-        wait_for(lambda: self.census() == self.census_before, lambda: (self.census(), self.census_before))
+        wait_for(
+            lambda: self.census() == self.census_before, lambda: (self.census(), self.census_before)
+        )
 
     def close(self) -> None:
         """End what a failed test left, by its own label."""
@@ -140,12 +192,16 @@ class Desk:
             process.communicate()
         self.harness("down")
         for pid in self.processes():
-            with suppress(ProcessLookupError):            # a zygote takes its nodes with it
+            with suppress(ProcessLookupError):  # a zygote takes its nodes with it
                 os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.state, ignore_errors=True)
 
 
-def wait_for(condition: Callable[[], Any], tell: Callable[[], Any] = lambda: None, seconds: float = END_TIMEOUT_S) -> Any:
+def wait_for(
+    condition: Callable[[], Any],
+    tell: Callable[[], Any] = lambda: None,
+    seconds: float = END_TIMEOUT_S,
+) -> Any:
     """Wait until a condition is true; its value."""
     end = time.monotonic() + seconds
     while True:
@@ -156,8 +212,12 @@ def wait_for(condition: Callable[[], Any], tell: Callable[[], Any] = lambda: Non
         time.sleep(0.05)
 
 
-def ask(control: str, requests: Sequence[Request], seconds: float = END_TIMEOUT_S) -> dict[bytes, Response]:
-    """Have one node do operations, over its control socket; id → what it said. Fails where an answer is missing."""
+def ask(
+    control: str, requests: Sequence[Request], seconds: float = END_TIMEOUT_S
+) -> dict[bytes, Response]:
+    """Have one node do operations, over its control socket; id → what it said. Fails where an
+    answer is missing.
+    """
     codec = ControlCodec()
     answers: dict[bytes, Response] = {}
     with socket.socket(socket.AF_UNIX) as connection:
@@ -171,9 +231,17 @@ def ask(control: str, requests: Sequence[Request], seconds: float = END_TIMEOUT_
     return answers
 
 
-def request(number: int, operation: Operation, target: bytes | None = None, payload: bytes | None = None) -> Request:
+def request(
+    number: int, operation: Operation, target: bytes | None = None, payload: bytes | None = None
+) -> Request:
     """One operation with an id of its own."""
-    return Request(id=number.to_bytes(16, "big"), operation=operation, target=target, payload=payload, timeout_ms=20_000)
+    return Request(
+        id=number.to_bytes(16, "big"),
+        operation=operation,
+        target=target,
+        payload=payload,
+        timeout_ms=20_000,
+    )
 
 
 SCENARIO = """
@@ -234,7 +302,9 @@ phase = "load"
 
 
 def small_scenario(desk: Desk, seconds: int = 5) -> Path:
-    """Ten nodes, a quiet phase and one of every kind of load, with a budget that a sound system keeps anywhere."""
+    """Ten nodes, a quiet phase and one of every kind of load, with a budget that a sound system
+    keeps anywhere.
+    """
     desk.write("ten.toml", TEN)
     desk.write("promises.toml", PROMISES)
     return desk.write("small.toml", SCENARIO.format(seconds=seconds))

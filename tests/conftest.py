@@ -1,4 +1,6 @@
-"""What every test may rely on: a capability that is missing is a skip with a reason, or an error where all are required."""
+"""What every test may rely on: a capability that is missing is a skip with a reason, or an error
+where all are required.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,11 @@ def _browser() -> str | None:
 
 
 def _registry() -> str | None:
-    return None if shutil.which("docker-registry") else "needs a registry server (Debian: apt-get install docker-registry)"
+    return (
+        None
+        if shutil.which("docker-registry")
+        else "needs a registry server (Debian: apt-get install docker-registry)"
+    )
 
 
 def _systems() -> str | None:
@@ -49,7 +55,10 @@ def _netem() -> str | None:
     try:
         trials.qdisc(namespace, 1, "netem")
     except Exception as error:  # whatever it is: there is none to be had
-        return f"needs netem in the kernel ({error}); `make test-vm` runs these in a machine that has it"
+        return (
+            f"needs netem in the kernel ({error}); `make test-vm` runs these in a machine "
+            "that has it"
+        )
     finally:
         os.close(namespace)
     return None
@@ -77,7 +86,16 @@ def _machine() -> str | None:
     return None
 
 
-NEEDS = {"machine": _machine, "toxiproxy": _toxiproxy, "vm": _netem, "root": _root, "systems": _systems, "docker": _docker, "browser": _browser, "registry": _registry}
+NEEDS = {
+    "machine": _machine,
+    "toxiproxy": _toxiproxy,
+    "vm": _netem,
+    "root": _root,
+    "systems": _systems,
+    "docker": _docker,
+    "browser": _browser,
+    "registry": _registry,
+}
 
 
 @pytest.fixture(scope="session")
@@ -114,4 +132,3 @@ def net():
     yield make
     for one in made:
         one.close()
-

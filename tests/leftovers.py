@@ -1,4 +1,6 @@
-"""What a test of namespaces must not leave behind, told from what other programs do on this host at the same time."""
+"""What a test of namespaces must not leave behind, told from what other programs do on this host at
+the same time.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""A cluster without nodes for tests of the load: a supervisor and nodes that only speak the control protocols.
+"""A cluster without nodes for tests of the load: a supervisor and nodes that only speak the control
+protocols.
 
-``python load_cluster.py CLUSTER NODES [--delay-us N] [--stall-ms N --stall-every-ms N] [--drop N]`` serves until killed. The
-state folder is $HARNESS_STATE. Every node answers each operation after `delay`; a stall holds every answer back for a while.
+``python load_cluster.py CLUSTER NODES [--delay-us N] [--stall-ms N --stall-every-ms N] [--drop N]``
+serves until killed. The state folder is $HARNESS_STATE. Every node answers each operation after
+`delay`; a stall holds every answer back for a while.
 """
 
 from __future__ import annotations
@@ -68,7 +70,9 @@ PUT: dict[Any, bytes] = {}
 
 
 class Supervisor:
-    """Answers status, begin and end; writes what it was told to ``calls.jsonl`` of the state folder."""
+    """Answers status, begin and end; writes what it was told to ``calls.jsonl`` of the state
+    folder.
+    """
 
     def __init__(self, given: argparse.Namespace, folder: Path, nodes: list[Node]) -> None:
         self.given, self.folder, self.nodes = given, folder, nodes
@@ -77,13 +81,23 @@ class Supervisor:
 
     def status(self, *_: Any) -> dict[str, Any]:
         return {
-            "version": 1, "cluster": self.given.cluster, "pid": os.getpid(), "runtime": "none", "adapter": "meshnode",
-            "topology": "fake", "run": self.run,
+            "version": 1,
+            "cluster": self.given.cluster,
+            "pid": os.getpid(),
+            "runtime": "none",
+            "adapter": "meshnode",
+            "topology": "fake",
+            "run": self.run,
             "nodes": [
                 {
-                    "name": f"node-{node.index}", "address": "127.0.0.1", "pid": os.getpid(), "region": "default",
-                    "condition": "running", "control": str(self.folder / f"node-{node.index}.sock"),
-                    "wire_id": node.wire_id.hex(), "index": node.index,
+                    "name": f"node-{node.index}",
+                    "address": "127.0.0.1",
+                    "pid": os.getpid(),
+                    "region": "default",
+                    "condition": "running",
+                    "control": str(self.folder / f"node-{node.index}.sock"),
+                    "wire_id": node.wire_id.hex(),
+                    "index": node.index,
                 }
                 for node in self.nodes
             ],
@@ -118,10 +132,14 @@ async def main() -> None:
     lock = state.Lock(given.cluster)
     folder = state.folder(given.cluster)
     nodes = [Node(index, given) for index in range(given.nodes)]
-    servers = [await asyncio.start_unix_server(node.serve, folder / f"node-{node.index}.sock") for node in nodes]
+    servers = [
+        await asyncio.start_unix_server(node.serve, folder / f"node-{node.index}.sock")
+        for node in nodes
+    ]
     supervisor = Supervisor(given, folder, nodes)
     server.Server(
-        folder / "control.sock", {"status": supervisor.status, "begin": supervisor.begin, "end": supervisor.end}
+        folder / "control.sock",
+        {"status": supervisor.status, "begin": supervisor.begin, "end": supervisor.end},
     )
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -1,4 +1,6 @@
-"""Starts the pretended cluster of load_cluster.py and Locust against it, as a user would: as processes, for tests."""
+"""Starts the pretended cluster of load_cluster.py and Locust against it, as a user would: as
+processes, for tests.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ import pyarrow as pa
 
 ROOT = Path(__file__).parent.parent
 LOCUST = Path(sys.executable).with_name("locust")
-# What `python -m harness judge RUN` answers here: the judge has tests of its own, and these runs have no journals.
+# What `python -m harness judge RUN` answers here: the judge has tests of its own, and these runs
+# have no journals.
 JUDGE = """
 import os, sys
 if sys.orig_argv[1:4] == ["-m", "harness", "judge"]:
@@ -32,12 +35,21 @@ class Cluster:
     def __init__(self, folder: Path, nodes: int, options: tuple[str, ...]) -> None:
         self.folder = folder
         (folder / "sitecustomize.py").write_text(JUDGE)
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(("HARNESS_", "LOCUST_"))} | {
-            "HARNESS_STATE": str(folder / "state"), "HARNESS_CLUSTER": "fake", "PYTHONPATH": str(folder), "JUDGE_EXIT": "0",
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("HARNESS_", "LOCUST_"))
+        } | {
+            "HARNESS_STATE": str(folder / "state"),
+            "HARNESS_CLUSTER": "fake",
+            "PYTHONPATH": str(folder),
+            "JUDGE_EXIT": "0",
         }
         self.process = subprocess.Popen(
             [sys.executable, ROOT / "tests" / "load_cluster.py", "fake", str(nodes), *options],
-            env=self.environment, stdout=subprocess.PIPE, text=True,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n"
@@ -51,8 +63,14 @@ class Cluster:
     def locust(self, *options: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
         """Locust in a session of its own, ended however the test ends."""
         running = subprocess.Popen(
-            [LOCUST, "--runs", self.folder / "runs", *options], cwd=ROOT, env=self.environment | environment, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            [LOCUST, "--runs", self.folder / "runs", *options],
+            cwd=ROOT,
+            env=self.environment | environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             yield running
@@ -74,7 +92,12 @@ class Cluster:
     def operations(self, run: str = "load/1") -> pa.Table:
         """What all workers recorded."""
         paths = sorted((self.folder / "runs" / run / "load").glob("operations-*.arrow"))
-        return pa.concat_tables([pa.ipc.open_stream(path.read_bytes()).read_all().unify_dictionaries() for path in paths])
+        return pa.concat_tables(
+            [
+                pa.ipc.open_stream(path.read_bytes()).read_all().unify_dictionaries()
+                for path in paths
+            ]
+        )
 
 
 @contextlib.contextmanager

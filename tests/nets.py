@@ -1,4 +1,6 @@
-"""A fabric of some nodes and its network, without a cluster: what tests of faults measure by tools that are not ours."""
+"""A fabric of some nodes and its network, without a cluster: what tests of faults measure by tools
+that are not ours.
+"""
 
 from __future__ import annotations
 
@@ -29,20 +31,31 @@ class Net:
     """A fabric of some nodes and its network, without a cluster."""
 
     def __init__(self, count: int, regions: int = 1, **settings) -> None:
-        self.nodes = [Node(name=f"n{index}", region=f"r{index * regions // count}") for index in range(count)]
+        self.nodes = [
+            Node(name=f"n{index}", region=f"r{index * regions // count}") for index in range(count)
+        ]
         self.fabric = Fabric("test", BLOCK)
         self.wires = self.fabric.wire(self.nodes)
         self.addresses = {wire.node: wire.address for wire in self.wires}
         self.namespaces = {wire.node: wire.namespace for wire in self.wires}
         self.before = self.kernel()
-        self.network = Network(self.fabric, self.nodes, BLOCK, seed=1, baseline=settings.get("baseline", {}), ports=settings.get("ports", ()))
+        self.network = Network(
+            self.fabric,
+            self.nodes,
+            BLOCK,
+            seed=1,
+            baseline=settings.get("baseline", {}),
+            ports=settings.get("ports", ()),
+        )
 
     def set(self, **words) -> None:
         self.network.set(spec.asked(words, self.nodes, 1))
         assert not any(self.network.agrees().values())
 
     def walk(self, states: int) -> None:
-        """Random faults come and go, and at last all go; after each step the kernel has what was asked."""
+        """Random faults come and go, and at last all go; after each step the kernel has what was
+        asked.
+        """
         chance = random.Random(11)
         for number in range(states):
             names = list(self.network.faults)
@@ -50,7 +63,11 @@ class Net:
                 self.network.clear(chance.choice(names))
             else:
                 self.network.set(_random_fault(chance, self.nodes, number))
-            assert not any(self.network.agrees().values()), (number, self.network.agrees(), self.network.rows())
+            assert not any(self.network.agrees().values()), (
+                number,
+                self.network.agrees(),
+                self.network.rows(),
+            )
         self.network.clear()
 
     def run(self, node: str | None, *argv: str) -> str:
@@ -65,17 +82,38 @@ class Net:
         return text
 
     def kernel(self) -> str:
-        return self.run(None, "sh", "-c", "nft list ruleset; tc qdisc; tc class; ip -o link; iptables-legacy -t mangle -S; ip rule")
+        return self.run(
+            None,
+            "sh",
+            "-c",
+            "nft list ruleset; tc qdisc; tc class; ip -o link; iptables-legacy -t mangle -S; ip "
+            "rule",
+        )
 
-    def ping(self, source: str, target: str, count: int = 20, gap_s: float = 0.02) -> tuple[int, float, float]:
+    def ping(
+        self, source: str, target: str, count: int = 20, gap_s: float = 0.02
+    ) -> tuple[int, float, float]:
         """(received, mean ms, deviation ms) as ping says."""
-        said = self.run(source, "ping", "-q", "-c", str(count), "-i", str(gap_s), "-W", "1", self.addresses[target])
+        said = self.run(
+            source,
+            "ping",
+            "-q",
+            "-c",
+            str(count),
+            "-i",
+            str(gap_s),
+            "-W",
+            "1",
+            self.addresses[target],
+        )
         received = int(re.search(r"(\d+) received", said)[1])
         times = re.search(r"= [\d.]+/([\d.]+)/[\d.]+/([\d.]+)", said)
         return received, float(times[1]) if times else 0.0, float(times[2]) if times else 0.0
 
     def one_way(self, count: int, gap_s: float = 0.005) -> np.ndarray:
-        """Numbered datagrams n0 → n1, sent on time: (number, delay in ms by kernel timestamps) of each that arrived, in order of arrival."""
+        """Numbered datagrams n0 → n1, sent on time: (number, delay in ms by kernel timestamps) of
+        each that arrived, in order of arrival.
+        """
         there = open_socket(self.namespaces["n1"], socket.AF_INET, socket.SOCK_DGRAM)
         here = open_socket(self.namespaces["n0"], socket.AF_INET, socket.SOCK_DGRAM)
         found: list[tuple[int, float]] = []
@@ -99,7 +137,9 @@ class Net:
             thread.start()
             due_s = time.monotonic()
             for number in range(count):
-                here.sendto(struct.pack("=IQ", number, time.time_ns()), (self.addresses["n1"], 4000))
+                here.sendto(
+                    struct.pack("=IQ", number, time.time_ns()), (self.addresses["n1"], 4000)
+                )
                 due_s += gap_s
                 time.sleep(max(0.0, due_s - time.monotonic()))
             thread.join()
@@ -112,13 +152,27 @@ class Net:
 
 def _random_fault(chance: random.Random, nodes: list[Node], number: int) -> Fault:
     if chance.random() < 0.3:
-        pattern = chance.choice([name for name in partitions.PATTERNS if name not in ("isolate", "k-way", "by-region")])
+        pattern = chance.choice(
+            [name for name in partitions.PATTERNS if name not in ("isolate", "k-way", "by-region")]
+        )
         return Fault(name=f"f{number % 7}", far=partitions.cut(pattern, [], nodes, number))
-    some = frozenset((a.name, b.name) for a in chance.sample(nodes, 3) for b in chance.sample(nodes, 3) if a != b)
+    some = frozenset(
+        (a.name, b.name) for a in chance.sample(nodes, 3) for b in chance.sample(nodes, 3) if a != b
+    )
     delay = chance.choice([0, 10, 50, 200])
     what = Impairment(
-        delay_ms=delay, jitter_ms=chance.choice([0, delay / 5]), loss=chance.choice([0, 0.001, 0.05]), rate_bps=chance.choice([None, 10**6, 10**9]),
-        refuses_new=chance.random() < 0.1, drops_established=chance.random() < 0.1,
+        delay_ms=delay,
+        jitter_ms=chance.choice([0, delay / 5]),
+        loss=chance.choice([0, 0.001, 0.05]),
+        rate_bps=chance.choice([None, 10**6, 10**9]),
+        refuses_new=chance.random() < 0.1,
+        drops_established=chance.random() < 0.1,
     )
     rates = {chance.choice(nodes).name: chance.choice([10**6, 10**8])}
-    return Fault(name=f"f{number % 7}", paths=some, impairment=what, up=rates if chance.random() < 0.3 else {}, down=rates if chance.random() < 0.3 else {})
+    return Fault(
+        name=f"f{number % 7}",
+        paths=some,
+        impairment=what,
+        up=rates if chance.random() < 0.3 else {},
+        down=rates if chance.random() < 0.3 else {},
+    )

@@ -1,1 +1,3 @@
-"""Names of earlier versions that adapters of users import; they live in harness.systems.adapters."""
+"""Names of earlier versions that adapters of users import; they live in
+harness.systems.adapters.
+"""

@@ -1,4 +1,6 @@
-"""Doubting the host: whether the machine itself, or strangers on it, stood in the way of what was measured. Pure."""
+"""Doubting the host: whether the machine itself, or strangers on it, stood in the way of what was
+measured. Pure.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,17 @@ import numpy as np
 from harness.checks import metrics
 from harness.history.history import History, PhaseWindow
 
-# A host is limited where it had hardly a free core and a fifth of it went to processes that are none of the run's.
+# A host is limited where it had hardly a free core and a fifth of it went to processes that are
+# none of the run's.
 BUSY_SHARE_LIMIT = 0.85
 STRANGERS_SHARE_LIMIT = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostUse:
-    """Shares of all cores over a phase: all that was busy (or stolen by the hypervisor), and what was not the run's own."""
+    """Shares of all cores over a phase: all that was busy (or stolen by the hypervisor), and what
+    was not the run's own.
+    """
 
     busy: float
     strangers: float
@@ -30,8 +35,8 @@ class HostUse:
 def use(history: History, phase: PhaseWindow) -> HostUse | None:
     """How the host was used in a phase; None where it was not sampled at least twice.
 
-    The run's own are the nodes, the supervisor and the load generator; an engine's helpers and the kernel's threads
-    count as strangers.
+    The run's own are the nodes, the supervisor and the load generator; an engine's helpers and the
+    kernel's threads count as strangers.
     """
     at = history.host.column("at_ns").to_numpy()
     inside = np.nonzero((at >= phase.begin_ns) & (at < phase.end_ns))[0]

@@ -1,4 +1,6 @@
-"""Whether the load was what the scenario asked for: as many operations as planned, sent when they were due."""
+"""Whether the load was what the scenario asked for: as many operations as planned, sent when they
+were due.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from harness.history.history import History
 from harness.operation import Operation
 from harness.scenario.budget import Row
 
-PLANNED_TOLERANCE = 0.01              # a Poisson stream's own spread is allowed on top
+PLANNED_TOLERANCE = 0.01  # a Poisson stream's own spread is allowed on top
 UNSENT_SHARE_MAX = 0.001
 
 
@@ -33,19 +35,47 @@ def check(history: History, rows: Sequence[Row]) -> list[Finding]:
         planned = rate * phase.seconds
         measured = f"{sent / phase.seconds:,.1f}/s"
         if due + 3 * np.sqrt(planned) + 1 < planned * (1 - PLANNED_TOLERANCE):
-            findings.append(_unknown(name, promised, measured, f"{due:,} operations were made, {planned:,.0f} were planned", phase_name))
+            findings.append(
+                _unknown(
+                    name,
+                    promised,
+                    measured,
+                    f"{due:,} operations were made, {planned:,.0f} were planned",
+                    phase_name,
+                )
+            )
         elif due - sent > max(due * UNSENT_SHARE_MAX, 0):
-            findings.append(_unknown(name, promised, measured, f"{due - sent:,} of {due:,} operations were never sent: the way to the nodes was blocked", phase_name))
+            findings.append(
+                _unknown(
+                    name,
+                    promised,
+                    measured,
+                    f"{due - sent:,} of {due:,} operations were never sent: the way to the nodes "
+                    "was blocked",
+                    phase_name,
+                )
+            )
         else:
-            findings.append(Finding(
-                name=name, answer=Answer.PASS, promised=promised, measured=measured, phase=phase_name,
-                sentence=f"{sent:,} operations sent",
-            ))
+            findings.append(
+                Finding(
+                    name=name,
+                    answer=Answer.PASS,
+                    promised=promised,
+                    measured=measured,
+                    phase=phase_name,
+                    sentence=f"{sent:,} operations sent",
+                )
+            )
     return findings
 
 
 def _unknown(name: str, promised: str, measured: str, sentence: str, phase: str) -> Finding:
     return Finding(
-        name=name, answer=Answer.UNKNOWN, promised=promised, measured=measured, sentence=sentence,
-        cause=Cause.LOAD_NOT_DELIVERED, phase=phase,
+        name=name,
+        answer=Answer.UNKNOWN,
+        promised=promised,
+        measured=measured,
+        sentence=sentence,
+        cause=Cause.LOAD_NOT_DELIVERED,
+        phase=phase,
     )

@@ -1,4 +1,6 @@
-"""What benches measure beside any cluster: the names that a budget's row may use, with their kind and meaning."""
+"""What benches measure beside any cluster: the names that a budget's row may use, with their kind
+and meaning.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,20 @@ MEASUREMENTS: dict[str, tuple[str, str]] = {
     "micro.x25519": ("time", "X25519 key agreement"),
     "micro.chacha20poly1305_1k": ("time", "ChaCha20-Poly1305 encryption of 1 KB"),
     "micro.blake3_1k": ("time", "BLAKE3 of 1 KB"),
-    **{f"micro.encrypt_{size}": ("time", f"a whole private message of {size:,} bytes: encrypt, sign, serialize") for size in SIZES},
-    **{f"micro.encrypt_{size}_rate": ("byte rate", f"the same, bytes of {size:,}-byte messages a second") for size in SIZES},
+    **{
+        f"micro.encrypt_{size}": (
+            "time",
+            f"a whole private message of {size:,} bytes: encrypt, sign, serialize",
+        )
+        for size in SIZES
+    },
+    **{
+        f"micro.encrypt_{size}_rate": (
+            "byte rate",
+            f"the same, bytes of {size:,}-byte messages a second",
+        )
+        for size in SIZES
+    },
     "micro.serialize_1k": ("time", "protobuf BaseMessage of 1 KB to bytes"),
     "micro.deserialize_1k": ("time", "bytes to protobuf BaseMessage of 1 KB"),
     "micro.validate_1k": ("time", "the checks of a BaseMessage's fields"),
@@ -26,4 +40,4 @@ MEASUREMENTS: dict[str, tuple[str, str]] = {
     "project.tests": ("time", "make test, all of it"),
     "iperf3.goodput": ("byte rate", "what iperf3 carried between the two nodes that a phase names"),
 }
-SPREAD_MAX = 0.05                     # standard deviation ÷ mean from which on a micro benchmark says nothing
+SPREAD_MAX = 0.05  # standard deviation ÷ mean from which on a micro benchmark says nothing

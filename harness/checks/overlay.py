@@ -1,4 +1,6 @@
-"""What the overlay did with messages: how far they went compared with the shortest way, and whom a source forwarded to. Pure."""
+"""What the overlay did with messages: how far they went compared with the shortest way, and whom a
+source forwarded to. Pure.
+"""
 
 from __future__ import annotations
 
@@ -31,25 +33,39 @@ def distances(links: frozenset[tuple[int, int]], source: int) -> Mapping[int, in
 
 
 def stretch(history: History, chosen: npt.NDArray[np.bool_]) -> Floats:
-    """Path stretch of chosen operations: links passed ÷ links of the shortest path. Needs `hops` of each."""
+    """Path stretch of chosen operations: links passed ÷ links of the shortest path. Needs `hops` of
+    each.
+    """
     sources, targets, hops = (history.column(name)[chosen] for name in ("source", "target", "hops"))
     values = []
     for source in np.unique(sources):
         shortest = distances(history.links, int(source))
         mine = sources == source
-        values += [taken / shortest[int(to)] for to, taken in zip(targets[mine], hops[mine], strict=True) if shortest.get(int(to))]
+        values += [
+            taken / shortest[int(to)]
+            for to, taken in zip(targets[mine], hops[mine], strict=True)
+            if shortest.get(int(to))
+        ]
     return np.array(values, np.float64)
 
 
-def first_forwards(history: History, ids: npt.NDArray[np.void], sources: npt.NDArray[np.int64]) -> Floats:
-    """For each broadcast the number of nodes that its source itself sent it to: what gossip calls the fanout.
+def first_forwards(
+    history: History, ids: npt.NDArray[np.void], sources: npt.NDArray[np.int64]
+) -> Floats:
+    """For each broadcast the number of nodes that its source itself sent it to: what gossip calls
+    the fanout.
 
-    Counted at the receivers, whether it was news to them or a duplicate; a record's `peer` begins the id of who it came from.
+    Counted at the receivers, whether it was news to them or a duplicate; a record's `peer` begins
+    the id of who it came from.
     """
-    beginnings = np.array([int.from_bytes(wire_id[:8], "little") for wire_id in history.wire_ids], np.uint64)
+    beginnings = np.array(
+        [int.from_bytes(wire_id[:8], "little") for wire_id in history.wire_ids], np.uint64
+    )
     heard = history.journal[np.isin(history.journal["kind"], (h.RECEIVED, h.DUPLICATE))]
     values = []
     for id_, source in zip(ids, sources, strict=True):
-        mine = (heard["id"] == id_) & (heard["peer"] == beginnings[source]) & (heard["node"] != source)
+        mine = (
+            (heard["id"] == id_) & (heard["peer"] == beginnings[source]) & (heard["node"] != source)
+        )
         values.append(len(np.unique(heard["node"][mine])))
     return np.array(values, np.float64)

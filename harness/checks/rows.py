@@ -1,4 +1,6 @@
-"""The budget checker: every row against the phase it names. A row nobody measured is UNKNOWN, never PASS."""
+"""The budget checker: every row against the phase it names. A row nobody measured is UNKNOWN, never
+PASS.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from harness.history.history import History, PhaseWindow
 from harness.scenario.budget import COMPARISONS, Row
 from harness.stats import rank_of
 
-# A uniform open model delivers exactly its rate; one per cent is what a phase's two edges may hold back.
+# A uniform open model delivers exactly its rate; one per cent is what a phase's two edges may hold
+# back.
 RECEIVED_TOLERANCE = 0.01
 # Of all cores, and of one: a host that is full, and a node that would do more if there were more.
 HOST_FULL, NODE_FULL = 0.95, 0.9
@@ -29,11 +32,20 @@ def validate(rows: Sequence[Row]) -> None:
     for row in rows:
         metric = metrics.METRICS.get(row.metric)
         if metric is None:
-            raise BadFileError(f"row {row.name}: metric: expected one of {', '.join(metrics.METRICS)}; found {row.metric!r}")
+            raise BadFileError(
+                f"row {row.name}: metric: expected one of {', '.join(metrics.METRICS)}; found "
+                f"{row.metric!r}"
+            )
         if row.statistic not in STATISTICS:
-            raise BadFileError(f"row {row.name}: statistic: expected one of {', '.join(STATISTICS)}; found {row.statistic!r}")
+            raise BadFileError(
+                f"row {row.name}: statistic: expected one of {', '.join(STATISTICS)}; found "
+                f"{row.statistic!r}"
+            )
         if row.statistic != "count" and row.kind != metric.kind:
-            raise BadFileError(f"row {row.name}: unit: {row.metric} is a {metric.kind}, {row.unit!r} measures a {row.kind}")
+            raise BadFileError(
+                f"row {row.name}: unit: {row.metric} is a {metric.kind}, {row.unit!r} measures a "
+                f"{row.kind}"
+            )
 
 
 def check(history: History, rows: Sequence[Row]) -> list[Finding]:
@@ -45,7 +57,9 @@ def check(history: History, rows: Sequence[Row]) -> list[Finding]:
 def _judge(history: History, row: Row) -> Finding:
     phase = history.phase(row.conditions.phase)
     if phase is None:
-        return _unknown(row, Cause.NOT_MEASURED, f"the run played no phase {row.conditions.phase!r}")
+        return _unknown(
+            row, Cause.NOT_MEASURED, f"the run played no phase {row.conditions.phase!r}"
+        )
     if phase.end_ns <= phase.begin_ns:
         return _unknown(row, Cause.NOT_MEASURED, f"phase {phase.name} was over at once")
     unmet = _unmet(history, row, phase)
@@ -57,12 +71,26 @@ def _judge(history: History, row: Row) -> Finding:
     except _TooFewError as few:
         return _unknown(row, few.cause, str(few))
     measured = f"{_number(row.in_unit(value))} {row.unit}".removesuffix(" 1") + at
-    if row.metric.startswith("micro.") and isinstance(taken, Samples) and _spread(taken.values) >= SPREAD_MAX:
-        return _unknown(row, Cause.UNSTABLE, f"its values differ by ± {_spread(taken.values):.0%}, {SPREAD_MAX:.0%} is the most that is judged", measured)
+    if (
+        row.metric.startswith("micro.")
+        and isinstance(taken, Samples)
+        and _spread(taken.values) >= SPREAD_MAX
+    ):
+        return _unknown(
+            row,
+            Cause.UNSTABLE,
+            f"its values differ by ± {_spread(taken.values):.0%}, {SPREAD_MAX:.0%} is the most "
+            "that is judged",
+            measured,
+        )
     if row.bound is None:
-        return _finding(row, Answer.MEASURED, measured, "measured, not promised", value=row.in_unit(value))
+        return _finding(
+            row, Answer.MEASURED, measured, "measured, not promised", value=row.in_unit(value)
+        )
     if row.holds(row.in_unit(value)):
-        return _finding(row, Answer.PASS, measured, f"kept{_stretch(row, value)}", value=row.in_unit(value))
+        return _finding(
+            row, Answer.PASS, measured, f"kept{_stretch(row, value)}", value=row.in_unit(value)
+        )
     limited = _host_limited(history, row, phase)
     if limited:
         return _unknown(row, Cause.HOST_LIMITED, limited, measured)
@@ -72,21 +100,35 @@ def _judge(history: History, row: Row) -> Finding:
 def _unmet(history: History, row: Row, phase: PhaseWindow) -> Finding | None:
     conditions = row.conditions
     if conditions.nodes is not None and conditions.nodes != len(history.nodes):
-        return _unknown(row, Cause.CONDITIONS, f"the row is about {conditions.nodes} nodes, the run had {len(history.nodes)}")
+        return _unknown(
+            row,
+            Cause.CONDITIONS,
+            f"the row is about {conditions.nodes} nodes, the run had {len(history.nodes)}",
+        )
     if conditions.node is not None and conditions.node not in history.nodes:
-        return _unknown(row, Cause.CONDITIONS, f"the row is about node {conditions.node}, the run had none of that name")
-    if conditions.under is not None and (lacking := faults.not_shown(history, conditions.under, phase)):
+        return _unknown(
+            row,
+            Cause.CONDITIONS,
+            f"the row is about node {conditions.node}, the run had none of that name",
+        )
+    if conditions.under is not None and (
+        lacking := faults.not_shown(history, conditions.under, phase)
+    ):
         return _unknown(row, Cause.FAULT_NOT_PROVEN, lacking)
     if conditions.received_per_s is not None:
         rates = metrics.METRICS["private_message.received"].take(history, phase)
         assert isinstance(rates, PerNode)
         if conditions.node is None:
-            return _unknown(row, Cause.CONDITIONS, "received_per_s needs `node`: the one that received it")
+            return _unknown(
+                row, Cause.CONDITIONS, "received_per_s needs `node`: the one that received it"
+            )
         received = float(rates.series[history.index(conditions.node)][0])
         if received < conditions.received_per_s * (1 - RECEIVED_TOLERANCE):
             return _unknown(
-                row, Cause.LOAD_NOT_DELIVERED,
-                f"{conditions.node} received {received:,.0f} messages a second, the row is about {conditions.received_per_s:,.0f}{_busy(history, phase)}",
+                row,
+                Cause.LOAD_NOT_DELIVERED,
+                f"{conditions.node} received {received:,.0f} messages a second, the row is about "
+                f"{conditions.received_per_s:,.0f}{_busy(history, phase)}",
             )
     return None
 
@@ -106,11 +148,17 @@ def _statistic(measured: Samples | PerNode, history: History, row: Row) -> tuple
     if row.conditions.node is not None:
         index = history.index(row.conditions.node)
         if index not in measured.series:
-            raise _TooFewError(Cause.NOT_MEASURED, f"nothing was sampled of {row.conditions.node} in this phase")
+            raise _TooFewError(
+                Cause.NOT_MEASURED, f"nothing was sampled of {row.conditions.node} in this phase"
+            )
         return _of(measured.series[index], row.statistic), f" at {row.conditions.node}"
     missing = [name for index, name in enumerate(history.nodes) if index not in measured.series]
     if missing:
-        raise _TooFewError(Cause.NOT_MEASURED, f"{len(missing)} of {len(history.nodes)} nodes were not sampled in this phase, {missing[0]} for one")
+        raise _TooFewError(
+            Cause.NOT_MEASURED,
+            f"{len(missing)} of {len(history.nodes)} nodes were not sampled in this phase, "
+            f"{missing[0]} for one",
+        )
     values = {index: _of(series, row.statistic) for index, series in measured.series.items()}
     wants_more = row.comparison in {">", ">="}
     worst = min(values, key=lambda index: (values[index] if wants_more else -values[index], index))
@@ -124,18 +172,27 @@ def _of(values: Floats, statistic: str) -> float:
         raise _TooFewError(Cause.NOT_MEASURED, "nothing of this was measured in the phase")
     if statistic in PERCENTILES:
         quantile = PERCENTILES[statistic]
-        # Fewer than 1 / (1 − q) values have no value beyond the percentile: it would be their maximum by another name.
+        # Fewer than 1 / (1 − q) values have no value beyond the percentile: it would be their
+        # maximum by another name.
         least = math.ceil(round(1 / (1 - quantile), 6))
         if len(values) < least:
-            raise _TooFewError(Cause.TOO_FEW, f"{statistic} wants at least {least:,} samples, there are {len(values):,}")
-        return float(np.partition(values, rank_of(len(values), quantile) - 1)[rank_of(len(values), quantile) - 1])
+            raise _TooFewError(
+                Cause.TOO_FEW,
+                f"{statistic} wants at least {least:,} samples, there are {len(values):,}",
+            )
+        return float(
+            np.partition(values, rank_of(len(values), quantile) - 1)[
+                rank_of(len(values), quantile) - 1
+            ]
+        )
     plain: dict[str, float] = {"min": values.min(), "mean": values.mean(), "max": values.max()}
     return float(plain[statistic])
 
 
 def _host_limited(history: History, row: Row, phase: PhaseWindow) -> str:
-    """Why a missed row says nothing of the system. A time: the generator was late by half the bound, or strangers had the host.
-    A rate that should have been higher: the host had nothing left, and the node was far from using one core.
+    """Why a missed row says nothing of the system. A time: the generator was late by half the
+    bound, or strangers had the host. A rate that should have been higher: the host had nothing
+    left, and the node was far from using one core.
     """
     if row.kind in ("rate", "byte rate") and row.comparison in (">", ">="):
         return _host_full(history, row, phase)
@@ -143,29 +200,49 @@ def _host_limited(history: History, row: Row, phase: PhaseWindow) -> str:
         return ""
     used = host.use(history, phase)
     if used is not None and used.limited:
-        return f"processes that are none of this run's took {used.strangers:.0%} of the host{_busy(history, phase)}"
+        return (
+            f"processes that are none of this run's took {used.strangers:.0%} of the "
+            f"host{_busy(history, phase)}"
+        )
     lag = metrics.METRICS["pacer.lag"].take(history, phase)
     assert isinstance(lag, Samples)
     if not len(lag.values) or row.metric == "pacer.lag" or row.metric.startswith("node."):
         return ""
-    late = row.in_unit(float(np.quantile(lag.values, PERCENTILES.get(row.statistic, 0.99), method="higher")))
+    late = row.in_unit(
+        float(np.quantile(lag.values, PERCENTILES.get(row.statistic, 0.99), method="higher"))
+    )
     if late > row.bound / 2:
-        return f"the load generator itself was {_number(late)} {row.unit} late at {row.statistic}, more than half the bound{_busy(history, phase)}"
+        return (
+            f"the load generator itself was {_number(late)} {row.unit} late at "
+            f"{row.statistic}, more than half the bound{_busy(history, phase)}"
+        )
     return ""
 
 
 def _host_full(history: History, row: Row, phase: PhaseWindow) -> str:
     used, shares = host.use(history, phase), metrics.METRICS["cpu"].take(history, phase)
     assert isinstance(shares, PerNode)
-    wanted = [history.index(row.conditions.node)] if row.conditions.node is not None else list(shares.series)
-    busiest = max((float(shares.series[index].mean()) for index in wanted if index in shares.series), default=math.inf)
+    wanted = (
+        [history.index(row.conditions.node)]
+        if row.conditions.node is not None
+        else list(shares.series)
+    )
+    busiest = max(
+        (float(shares.series[index].mean()) for index in wanted if index in shares.series),
+        default=math.inf,
+    )
     if used is None or used.busy < HOST_FULL or busiest > NODE_FULL:
         return ""
-    return f"the node used {busiest:.0%} of one core, and the host had no more to give: what it can do is not known{_busy(history, phase)}"
+    return (
+        f"the node used {busiest:.0%} of one core, and the host had no more to give: what it "
+        f"can do is not known{_busy(history, phase)}"
+    )
 
 
 def _busy(history: History, phase: PhaseWindow) -> str:
-    """The host's own load in the phase, where it was sampled: what a reader wants to know of a run that fell short."""
+    """The host's own load in the phase, where it was sampled: what a reader wants to know of a run
+    that fell short.
+    """
     used = host.use(history, phase)
     return "" if used is None else f"; the host's {history.cores} cores were {used.busy:.0%} busy"
 
@@ -174,7 +251,9 @@ def _stretch(row: Row, value: float) -> str:
     """Whether the row's further aim was reached too; nothing where it has none."""
     if row.stretch is None:
         return ""
-    reached = "reached" if COMPARISONS[row.comparison](row.in_unit(value), row.stretch) else "not reached"
+    reached = (
+        "reached" if COMPARISONS[row.comparison](row.in_unit(value), row.stretch) else "not reached"
+    )
     return f"; stretch {row.comparison} {row.stretch:,g}: {reached}"
 
 
@@ -187,7 +266,10 @@ def _missed(row: Row, value: float) -> str:
     if math.isinf(value):
         return "some never arrived, and they are more than this statistic leaves out"
     assert row.bound is not None
-    return f"missed: {_number(row.in_unit(value))} is not {row.comparison} {_number(row.bound)} {row.unit}".removesuffix(" 1")
+    return (
+        f"missed: {_number(row.in_unit(value))} is not {row.comparison} {_number(row.bound)} "
+        f"{row.unit}"
+    ).removesuffix(" 1")
 
 
 def _number(value: float) -> str:
@@ -198,7 +280,11 @@ def _number(value: float) -> str:
 
 def promised(row: Row) -> str:
     """The promise as a reader sees it: ``< 10 ms``."""
-    return "–" if row.bound is None else f"{row.comparison} {row.bound:,g} {row.unit}".removesuffix(" 1")
+    return (
+        "–"
+        if row.bound is None
+        else f"{row.comparison} {row.bound:,g} {row.unit}".removesuffix(" 1")
+    )
 
 
 def _unknown(row: Row, cause: Cause, sentence: str, measured: str = "–") -> Finding:
@@ -206,9 +292,22 @@ def _unknown(row: Row, cause: Cause, sentence: str, measured: str = "–") -> Fi
 
 
 def _finding(
-    row: Row, answer: Answer, measured: str, sentence: str, *, cause: Cause | None = None, value: float | None = None
+    row: Row,
+    answer: Answer,
+    measured: str,
+    sentence: str,
+    *,
+    cause: Cause | None = None,
+    value: float | None = None,
 ) -> Finding:
     return Finding(
-        name=row.name, answer=answer, promised=promised(row), measured=measured, sentence=sentence, cause=cause,
-        phase=row.conditions.phase, value=None if value is None or math.isinf(value) else value, source=row.source,
+        name=row.name,
+        answer=answer,
+        promised=promised(row),
+        measured=measured,
+        sentence=sentence,
+        cause=cause,
+        phase=row.conditions.phase,
+        value=None if value is None or math.isinf(value) else value,
+        source=row.source,
     )

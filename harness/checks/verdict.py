@@ -1,4 +1,6 @@
-"""Verdict: PASS, UNKNOWN or FAIL. Worst wins; nothing measured is UNKNOWN, and UNKNOWN carries its cause."""
+"""Verdict: PASS, UNKNOWN or FAIL. Worst wins; nothing measured is UNKNOWN, and UNKNOWN carries its
+cause.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from enum import StrEnum
 
 
 class Answer(StrEnum):
-    """The three answers, and MEASURED for a row that promises nothing (it is shown and never PASS)."""
+    """The three answers, and MEASURED for a row that promises nothing (it is shown and never
+    PASS).
+    """
 
     PASS = "PASS"  # noqa: S105 - an answer, not a password
     MEASURED = "MEASURED"
@@ -45,23 +49,30 @@ class Finding:
     sentence: str
     cause: Cause | None = None
     phase: str = ""
-    value: float | None = None        # in the row's unit, as judged
+    value: float | None = None  # in the row's unit, as judged
     source: str = ""
 
     def __post_init__(self) -> None:
         if (self.answer is Answer.UNKNOWN) != (self.cause is not None):
-            raise ValueError(f"{self.name}: UNKNOWN and a cause go together, found {self.answer} with {self.cause}")
+            raise ValueError(
+                f"{self.name}: UNKNOWN and a cause go together, found {self.answer} with "
+                f"{self.cause}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The findings of a run; its answer is the worst of theirs, and UNKNOWN where nothing was judged."""
+    """The findings of a run; its answer is the worst of theirs, and UNKNOWN where nothing was
+    judged.
+    """
 
     findings: tuple[Finding, ...]
 
     @property
     def answer(self) -> Answer:
-        """FAIL if any is FAIL, else UNKNOWN if any is UNKNOWN or none promised anything, else PASS."""
+        """FAIL if any is FAIL, else UNKNOWN if any is UNKNOWN or none promised anything, else
+        PASS.
+        """
         answers = {finding.answer for finding in self.findings}
         for worst in (Answer.FAIL, Answer.UNKNOWN):
             if worst in answers:
@@ -70,7 +81,9 @@ class Verdict:
 
     def counts(self) -> dict[Answer, int]:
         """How many findings have each answer."""
-        return {answer: sum(finding.answer is answer for finding in self.findings) for answer in Answer}
+        return {
+            answer: sum(finding.answer is answer for finding in self.findings) for answer in Answer
+        }
 
 
 def worst(answers: Sequence[Answer]) -> Answer:

@@ -1,4 +1,6 @@
-"""The command line: arguments in, exit code out. A thin client of the public API; nothing is decided here."""
+"""The command line: arguments in, exit code out. A thin client of the public API; nothing is
+decided here.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,14 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 import harness
@@ -25,19 +34,32 @@ from harness.reports import FORMATS
 from harness.scenario import files, shipped
 from harness.systems.adapters import TABLE as SYSTEMS
 
-STAGES = {"wire": "wiring namespaces", "start": "starting nodes", "ready": "nodes ready", "load": "load, seconds"}
+STAGES = {
+    "wire": "wiring namespaces",
+    "start": "starting nodes",
+    "ready": "nodes ready",
+    "load": "load, seconds",
+}
 CHECK_KINDS = {"topologies": "topology", "scenarios": "scenario", "budgets": "budget"}
 
 
 runtime_option = click.option(
-    "--runtime", envvar="RUNTIME", show_envvar=True, type=click.Choice(["auto", "docker", "netns"]), default="auto", show_default=True,
+    "--runtime",
+    envvar="RUNTIME",
+    show_envvar=True,
+    type=click.Choice(["auto", "docker", "netns"]),
+    default="auto",
+    show_default=True,
     help="Where nodes live; auto is Docker where an engine answers, else network namespaces.",
 )
 
 
 system_option = click.option(
-    "--system", envvar="SYSTEM", show_envvar=True,
-    help=f"The system under test: {', '.join(SYSTEMS)}, a command file (.toml), or module:Class of your own; default: what the file names.",
+    "--system",
+    envvar="SYSTEM",
+    show_envvar=True,
+    help=f"The system under test: {', '.join(SYSTEMS)}, a command file (.toml), or "
+    "module:Class of your own; default: what the file names.",
 )
 
 
@@ -46,8 +68,8 @@ system_option = click.option(
 def main() -> None:
     """Load and chaos harness for peer-to-peer systems.
 
-    Exit codes: 0 PASS, 1 FAIL, 2 UNKNOWN; 64 usage, 65 bad file, 69 unavailable, 70 the harness broke, 73 name taken,
-    74 disk, 77 no permission, 130 interrupted.
+    Exit codes: 0 PASS, 1 FAIL, 2 UNKNOWN; 64 usage, 65 bad file, 69 unavailable, 70 the harness
+    broke, 73 name taken, 74 disk, 77 no permission, 130 interrupted.
     """
 
 
@@ -61,15 +83,24 @@ main.add_command(fault)
 @system_option
 @json_option
 def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json: bool) -> None:
-    """Start a cluster: TOPOLOGY is a file, or the name of a shipped one (cluster-10, cluster-100, cluster-1000)."""
+    """Start a cluster: TOPOLOGY is a file, or the name of a shipped one (cluster-10, cluster-100,
+    cluster-1000).
+    """
     with bars() as progress:
         status = harness.up(
-            shipped.find(topology, "topologies"), cluster=cluster, runtime_name=runtime, system=system, progress=progress,
+            shipped.find(topology, "topologies"),
+            cluster=cluster,
+            runtime_name=runtime,
+            system=system,
+            progress=progress,
         )
     if as_json:
         print_json(status)
     else:
-        click.echo(f"cluster {cluster} is up: {len(status['nodes'])} {status['system']} nodes on {status['runtime']}. Next: locust")
+        click.echo(
+            f"cluster {cluster} is up: {len(status['nodes'])} {status['system']} nodes on "
+            f"{status['runtime']}. Next: locust"
+        )
 
 
 @main.command()
@@ -95,10 +126,19 @@ def status(cluster: str, *, as_json: bool) -> None:
     for column in ("name", "address", "region", "condition", "pid"):
         table.add_column(column)
     for node in found["nodes"]:
-        table.add_row(node["name"], node["address"], node["region"], node["condition"], str(node["pid"] or "–"))
+        table.add_row(
+            node["name"],
+            node["address"],
+            node["region"],
+            node["condition"],
+            str(node["pid"] or "–"),
+        )
     Console().print(table)
     run = f"; recording {found['run']} ({found['phase']})" if found["run"] else ""
-    click.echo(f"{found['cluster']}: {found['stage']}, {len(found['nodes'])} nodes on {found['runtime']}, supervisor {found['pid']}{run}")
+    click.echo(
+        f"{found['cluster']}: {found['stage']}, {len(found['nodes'])} nodes on "
+        f"{found['runtime']}, supervisor {found['pid']}{run}"
+    )
 
 
 @main.command()
@@ -106,14 +146,38 @@ def status(cluster: str, *, as_json: bool) -> None:
 @cluster_option
 @runtime_option
 @system_option
-@click.option("--runs", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True, help="Where run folders go.")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Load workers.")
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Where run folders go.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Load workers."
+)
 @json_option
-def run(scenario: str, cluster: str, runtime: str, system: str | None, runs: Path, workers: int, *, as_json: bool) -> None:
-    """Play SCENARIO (a file, or the name of a shipped one) and judge it; starts the cluster if none is up."""
+def run(
+    scenario: str,
+    cluster: str,
+    runtime: str,
+    system: str | None,
+    runs: Path,
+    workers: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Play SCENARIO (a file, or the name of a shipped one) and judge it; starts the cluster if none
+    is up.
+    """
     with bars() as progress:
         judged = harness.run(
-            shipped.find(scenario, "scenarios"), cluster=cluster, runtime_name=runtime, runs=runs, workers=workers, system=system,
+            shipped.find(scenario, "scenarios"),
+            cluster=cluster,
+            runtime_name=runtime,
+            runs=runs,
+            workers=workers,
+            system=system,
             progress=progress,
         )
     tell(judged, as_json=as_json)
@@ -121,11 +185,27 @@ def run(scenario: str, cluster: str, runtime: str, system: str | None, runs: Pat
 
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path), default=Path("runs/latest"))
-@click.option("--budget", help="Judge by another budget: a file, or the name of a shipped one. Writes nothing.")
-@click.option("--format", "format_", type=click.Choice(["text", "json", *FORMATS]), default="text", show_default=True, help="How to tell it.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write there instead of to standard output.")
+@click.option(
+    "--budget",
+    help="Judge by another budget: a file, or the name of a shipped one. Writes nothing.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", *FORMATS]),
+    default="text",
+    show_default=True,
+    help="How to tell it.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write there instead of to standard output.",
+)
 @json_option
-def judge(run: Path, budget: str | None, format_: str, output: Path | None, *, as_json: bool) -> None:
+def judge(
+    run: Path, budget: str | None, format_: str, output: Path | None, *, as_json: bool
+) -> None:
     """Judge a run folder (default: the latest); the same verdict comes out anywhere, later."""
     judged = harness.judge(run, shipped.find(budget, "budgets") if budget else None)
     if (format_, output) == ("text", None):
@@ -148,14 +228,25 @@ def judge(run: Path, budget: str | None, format_: str, output: Path | None, *, a
 def execute(node: str, command: tuple[str, ...], cluster: str) -> None:
     """Run a command in a node's network namespace: harness exec node-3 -- ss -tn."""
     with Client.connect(cluster) as client:
-        found = client.call("exec", {"node": node, "argv": list(command)}, [sys.stdin.fileno(), sys.stdout.fileno(), sys.stderr.fileno()])
+        found = client.call(
+            "exec",
+            {"node": node, "argv": list(command)},
+            [sys.stdin.fileno(), sys.stdout.fileno(), sys.stderr.fileno()],
+        )
     code = int(found["exit_code"])
     sys.exit(code if code >= 0 else 128 - code)
 
 
 @main.command()
 @click.argument("node")
-@click.option("-n", "--lines", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many of the last lines.")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(1, 100_000),
+    default=50,
+    show_default=True,
+    help="How many of the last lines.",
+)
 @cluster_option
 @json_option
 def logs(node: str, lines: int, cluster: str, *, as_json: bool) -> None:
@@ -173,7 +264,9 @@ def logs(node: str, lines: int, cluster: str, *, as_json: bool) -> None:
 @click.argument("wanted", type=click.Choice(["running", "paused", "stopped"]))
 @cluster_option
 def condition(node: str, wanted: str, cluster: str) -> None:
-    """Bring a node into a condition: paused (SIGSTOP), stopped, or running again with its identity and state."""
+    """Bring a node into a condition: paused (SIGSTOP), stopped, or running again with its identity
+    and state.
+    """
     with Client.connect(cluster) as client:
         client.call("condition", {"node": node, "condition": wanted})
     click.echo(f"{node} is {wanted}")
@@ -193,23 +286,46 @@ def capabilities(*, as_json: bool) -> None:
     for column in ("capability", "here", "detail", "needed for"):
         table.add_column(column, overflow="fold")
     for one in found.capabilities:
-        table.add_row(one.name, "[green]yes[/]" if one.available else "[yellow]no[/]", one.detail, one.needed_for)
+        table.add_row(
+            one.name,
+            "[green]yes[/]" if one.available else "[yellow]no[/]",
+            one.detail,
+            one.needed_for,
+        )
     Console().print(table)
-    click.echo("faults here: " + ", ".join(f"{what} by {by}" if by != "none" else f"no {what}" for what, by in found.backends.items()))
+    click.echo(
+        "faults here: "
+        + ", ".join(
+            f"{what} by {by}" if by != "none" else f"no {what}"
+            for what, by in found.backends.items()
+        )
+    )
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-@click.option("--timeout", default=900.0, show_default=True, metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), help="Of this host's time: the machine's own goes slower.")
+@click.option(
+    "--timeout",
+    default=900.0,
+    show_default=True,
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Of this host's time: the machine's own goes slower.",
+)
 def machine(command: tuple[str, ...], timeout: float) -> None:
-    """Run a command in a throw-away machine over this host's files: QEMU and a stock kernel, which has netem.
+    """Run a command in a throw-away machine over this host's files: QEMU and a stock kernel, which
+    has netem.
 
     harness machine -- sh -c 'tc qdisc add dev lo root netem delay 10ms; ping -c 3 127.0.0.1'
     """
     from harness.runtimes.machine import run as run_inside
 
     code, _ = run_inside(
-        command, directory=Path.cwd(), timeout_s=timeout, progress=lambda what: click.echo(f"machine: {what}", err=True), heard=lambda text: click.echo(text, nl=False),
+        command,
+        directory=Path.cwd(),
+        timeout_s=timeout,
+        progress=lambda what: click.echo(f"machine: {what}", err=True),
+        heard=lambda text: click.echo(text, nl=False),
     )
     sys.exit(code)
 
@@ -245,9 +361,13 @@ def check(file: Path, *, as_json: bool) -> None:
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
 def init(folder: Path) -> None:
-    """Copy topologies, scenarios, budgets, locustfiles and locust.conf into FOLDER (default: here)."""
+    """Copy topologies, scenarios, budgets, locustfiles and locust.conf into FOLDER (default:
+    here).
+    """
     copied = shipped.copy_to(folder)
-    click.echo(f"{len(copied)} files copied into {folder.resolve()}. Next: harness up cluster-10 && locust")
+    click.echo(
+        f"{len(copied)} files copied into {folder.resolve()}. Next: harness up cluster-10 && locust"
+    )
 
 
 @main.command()
@@ -285,7 +405,13 @@ def checked(file: Path) -> tuple[str, str]:
         budget_check.validate(rows)
         return kind, f"{len(rows)} rows"
     topology = files.read_topology(file)
-    return "topology", f"{len(topology.nodes)} nodes, {len(topology.links)} links, {len(topology.regions)} regions"
+    return (
+        "topology",
+        (
+            f"{len(topology.nodes)} nodes, {len(topology.links)} links, {len(topology.regions)} "
+            "regions"
+        ),
+    )
 
 
 def guessed(text: str) -> str:
@@ -311,7 +437,13 @@ def tell(judged: Any, *, as_json: bool) -> None:
 @contextmanager
 def bars() -> Iterator[Callable[[str, int, int], None]]:
     """Progress bars on stderr, one a stage; silent where stderr is no terminal."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     console = Console(stderr=True)
     # SIGTERM ends like Ctrl-C: what was started is taken back.
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))

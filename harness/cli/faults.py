@@ -20,18 +20,28 @@ from harness.topology.impairment import HALF_OPEN, WORDS
 def _impairments(function: F) -> F:
     """An option for each word of asked.py."""
     for word, what in reversed(WORDS.items()):
-        function = click.option(f"--{word}", metavar=what.example, help=f"{what.sentence} ({what.example}).")(function)
+        function = click.option(
+            f"--{word}", metavar=what.example, help=f"{what.sentence} ({what.example})."
+        )(function)
     return function
 
 
 def _common(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        json_option, cluster_option, click.option("--name", help="What it is called, for `clear`; default: its words."),
+        json_option,
+        cluster_option,
+        click.option("--name", help="What it is called, for `clear`; default: its words."),
         click.option("--for", "for_", metavar="20s", help="Take it back after so long."),
-        click.option("--part", metavar="30%", help="Only on a seeded share of these paths (a gray failure)."),
         click.option(
-            "--half-open", type=click.Choice(list(HALF_OPEN)), is_flag=False, flag_value="new",
-            help="new (also without a word): connections that exist go on, nothing new is made. established: these are cut, new ones pass.",
+            "--part", metavar="30%", help="Only on a seeded share of these paths (a gray failure)."
+        ),
+        click.option(
+            "--half-open",
+            type=click.Choice(list(HALF_OPEN)),
+            is_flag=False,
+            flag_value="new",
+            help="new (also without a word): connections that exist go on, nothing new is "
+            "made. established: these are cut, new ones pass.",
         ),
     ):
         function = option(function)
@@ -40,13 +50,20 @@ def _common(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group(cls=Group)
 def fault() -> None:
-    """Make the network of a running cluster bad, while load runs. Faults fold: delays add, losses compound, the narrower rate wins."""
+    """Make the network of a running cluster bad, while load runs. Faults fold: delays add, losses
+    compound, the narrower rate wins.
+    """
 
 
 @fault.command(name="set")
 @click.argument("where")
 @_impairments
-@click.option("--toxic", multiple=True, metavar="'latency latency=100'", help="A stream fault by Toxiproxy, with its attributes; may be repeated.")
+@click.option(
+    "--toxic",
+    multiple=True,
+    metavar="'latency latency=100'",
+    help="A stream fault by Toxiproxy, with its attributes; may be repeated.",
+)
 @click.option("--up", metavar="10mbit", help="Rate of what nodes send.")
 @click.option("--down", metavar="10mbit", help="Rate of what nodes receive.")
 @_common
@@ -58,14 +75,30 @@ def set_(where: str, cluster: str, *, as_json: bool, for_: str | None, **given: 
     _ask({"where": where, **given}, cluster, for_, as_json=as_json)
 
 
-@fault.command(epilog="Patterns: " + "; ".join(f"{name} {what.words}: {what.sentence}".replace(" :", ":") for name, what in PATTERNS.items()))
+@fault.command(
+    epilog="Patterns: "
+    + "; ".join(
+        f"{name} {what.words}: {what.sentence}".replace(" :", ":")
+        for name, what in PATTERNS.items()
+    )
+)
 @click.argument("pattern", type=click.Choice(list(PATTERNS)))
 @click.argument("of", nargs=-1)
 @click.option("--one-way", is_flag=True, help="Only what the earlier node of each pair sends.")
 @_impairments
 @_common
-def cut(pattern: str, of: tuple[str, ...], cluster: str, *, as_json: bool, for_: str | None, **given: Any) -> None:
-    """Cut the network by PATTERN; with impairments (--loss 30%) its paths are impaired instead of cut."""
+def cut(
+    pattern: str,
+    of: tuple[str, ...],
+    cluster: str,
+    *,
+    as_json: bool,
+    for_: str | None,
+    **given: Any,
+) -> None:
+    """Cut the network by PATTERN; with impairments (--loss 30%) its paths are impaired instead of
+    cut.
+    """
     _ask({"cut": pattern, "of": list(of), **given}, cluster, for_, as_json=as_json)
 
 
@@ -83,12 +116,21 @@ def list_(cluster: str, *, as_json: bool) -> None:
     for column in ("name", "does", "paths", "up", "down"):
         table.add_column(column, overflow="fold")
     for row in found["faults"]:
-        rates = [", ".join(sorted({f"{rate / 1e6:g} Mbit/s" for rate in row[direction].values()})) for direction in ("up", "down")]
+        rates = [
+            ", ".join(sorted({f"{rate / 1e6:g} Mbit/s" for rate in row[direction].values()}))
+            for direction in ("up", "down")
+        ]
         table.add_row(row["name"], row["does"], f"{row['paths']:,}", *rates)
     Console().print(table)
     for injector, why in found["disagree"].items():
         click.echo(f"{injector} is not what was asked: {why}", err=True)
-    click.echo(f"{len(found['faults'])} faults in force; " + (", ".join(f"{what} by {by}" for what, by in found["backends"].items()) or "nothing was ever set"))
+    click.echo(
+        f"{len(found['faults'])} faults in force; "
+        + (
+            ", ".join(f"{what} by {by}" for what, by in found["backends"].items())
+            or "nothing was ever set"
+        )
+    )
 
 
 @fault.command()
@@ -112,5 +154,10 @@ def _ask(given: dict[str, Any], cluster: str, for_: str | None, *, as_json: bool
     if as_json:
         print_json({"version": 1, **done})
     else:
-        where = f"{done['paths']:,} paths" if done["paths"] else f"the links of {done['nodes']:,} nodes"
-        click.echo(f"{done['name']}: {done['does']} on {where}, in force after {done['took_ms']:.1f} ms" + (f", for {for_}" if for_ else ""))
+        where = (
+            f"{done['paths']:,} paths" if done["paths"] else f"the links of {done['nodes']:,} nodes"
+        )
+        click.echo(
+            f"{done['name']}: {done['does']} on {where}, in force after {done['took_ms']:.1f} ms"
+            + (f", for {for_}" if for_ else "")
+        )

@@ -1,4 +1,6 @@
-"""What all commands share: errors as one sentence with the exit code of their kind, the options for the cluster and for JSON."""
+"""What all commands share: errors as one sentence with the exit code of their kind, the options for
+the cluster and for JSON.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +37,21 @@ class Group(click.Group):
 
 def cluster_option(function: F) -> F:
     """``--cluster``."""
-    return click.option("--cluster", envvar="HARNESS_CLUSTER", show_envvar=True, default="main", show_default=True, help="Which cluster.")(function)
+    return click.option(
+        "--cluster",
+        envvar="HARNESS_CLUSTER",
+        show_envvar=True,
+        default="main",
+        show_default=True,
+        help="Which cluster.",
+    )(function)
 
 
 def json_option(function: F) -> F:
     """``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON (versioned, see docs/interfaces.md).")(function)
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print JSON (versioned, see docs/interfaces.md)."
+    )(function)
 
 
 def print_json(value: object) -> None:

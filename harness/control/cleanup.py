@@ -32,7 +32,9 @@ def sweep(cluster: str) -> list[str]:
 
 
 def _end_strays(folder: Path) -> list[int]:
-    """End node processes of this state folder: those whose NOTIFY_SOCKET lies in it. None outlives a supervisor by design."""
+    """End node processes of this state folder: those whose NOTIFY_SOCKET lies in it. None outlives
+    a supervisor by design.
+    """
     mark = f"NOTIFY_SOCKET={folder}/".encode()
     ended = []
     for entry in Path("/proc").iterdir():
@@ -41,7 +43,10 @@ def _end_strays(folder: Path) -> list[int]:
         with suppress(OSError):
             pidfd = os.pidfd_open(int(entry.name))
             try:
-                if any(variable.startswith(mark) for variable in (entry / "environ").read_bytes().split(b"\0")):
+                if any(
+                    variable.startswith(mark)
+                    for variable in (entry / "environ").read_bytes().split(b"\0")
+                ):
                     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                     ended.append(int(entry.name))
             finally:

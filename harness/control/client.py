@@ -1,9 +1,11 @@
-"""The control socket of a supervisor: JSON lines over a unix socket that answers only the user who started it.
+"""The control socket of a supervisor: JSON lines over a unix socket that answers only the user who
+started it.
 
-    → {"id": 1, "method": "status", "params": {}}          descriptors (exec) ride on the line as SCM_RIGHTS
+    → {"id": 1, "method": "status", "params": {}}  exec: descriptors by SCM_RIGHTS
     ← {"id": 1, "result": {…}}   or   {"id": 1, "error": {"kind": "NameTakenError", "message": "…"}}
 
-Errors cross it as what they are: a NameTakenError raised in the supervisor is a NameTakenError in the client.
+Errors cross it as what they are: a NameTakenError raised in the supervisor is a NameTakenError in
+the client.
 """
 
 from __future__ import annotations
@@ -21,7 +23,11 @@ from harness.errors import HarnessError, UnavailableError
 def raised(kind: str, message: str) -> HarnessError:
     """The exception of our tree with that name (HarnessError where there is none)."""
     found = getattr(errors, kind, HarnessError)
-    return found(message) if isinstance(found, type) and issubclass(found, HarnessError) else HarnessError(message)
+    return (
+        found(message)
+        if isinstance(found, type) and issubclass(found, HarnessError)
+        else HarnessError(message)
+    )
 
 
 class Client:
@@ -35,7 +41,9 @@ class Client:
 
     @classmethod
     def connect(cls, cluster: str | None = None) -> Client:
-        """Connect to a cluster (None: $HARNESS_CLUSTER, else ``main``). Raises UnavailableError with one sentence."""
+        """Connect to a cluster (None: $HARNESS_CLUSTER, else ``main``). Raises UnavailableError
+        with one sentence.
+        """
         name = state.cluster_name(cluster)
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -44,11 +52,14 @@ class Client:
             connection.close()
             if (state.folder(name)).exists() and not state.is_alive(name):
                 raise UnavailableError(
-                    f"the supervisor of cluster {name!r} is gone: `harness doctor` removes what it left, then `harness up` starts anew"
+                    f"the supervisor of cluster {name!r} is gone: `harness doctor` removes what "
+                    "it left, then `harness up` starts anew"
                 ) from None
             others = [other for other in state.clusters() if state.is_alive(other)]
             running = f"; running: {', '.join(others)} (HARNESS_CLUSTER chooses)" if others else ""
-            raise UnavailableError(f"no cluster {name!r} is up: `make cluster-10` or `harness up` starts one{running}") from error
+            raise UnavailableError(
+                f"no cluster {name!r} is up: `make cluster-10` or `harness up` starts one{running}"
+            ) from error
         return cls(connection, name)
 
     def close(self) -> None:
@@ -61,10 +72,17 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def call(self, method: str, params: Mapping[str, Any] | None = None, descriptors: Sequence[int] = ()) -> Any:
-        """Ask for one thing and wait for the answer. Raises what the supervisor raised, UnavailableError if it died."""
+    def call(
+        self, method: str, params: Mapping[str, Any] | None = None, descriptors: Sequence[int] = ()
+    ) -> Any:
+        """Ask for one thing and wait for the answer. Raises what the supervisor raised,
+        UnavailableError if it died.
+        """
         self._calls += 1
-        line = json.dumps({"id": self._calls, "method": method, "params": params or {}}).encode() + b"\n"
+        line = (
+            json.dumps({"id": self._calls, "method": method, "params": params or {}}).encode()
+            + b"\n"
+        )
         try:
             if descriptors:
                 socket.send_fds(self._connection, [line[:1]], list(descriptors))
@@ -72,7 +90,9 @@ class Client:
             self._connection.sendall(line)
             answer = json.loads(self._read_line())
         except (OSError, ValueError) as error:
-            raise UnavailableError(f"the supervisor of cluster {self.cluster!r} ended while it was asked for {method}") from error
+            raise UnavailableError(
+                f"the supervisor of cluster {self.cluster!r} ended while it was asked for {method}"
+            ) from error
         if "error" in answer:
             raise raised(answer["error"]["kind"], answer["error"]["message"])
         return answer["result"]
@@ -100,5 +120,3 @@ class Client:
         """Close the run folder; see Supervisor.end."""
         answer: dict[str, Any] = self.call("end", facts)
         return answer
-
-

@@ -1,4 +1,6 @@
-"""Start a supervisor in the background and wait until its cluster is ready; end it; remove what a dead one left."""
+"""Start a supervisor in the background and wait until its cluster is ready; end it; remove what a
+dead one left.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,13 @@ DOWN_TIMEOUT_S = 120.0
 def start(spec: Spec, progress: Progress) -> dict[str, Any]:
     """Start the supervisor of `spec` and wait; returns its status. Ctrl-C takes everything back.
 
-    Raises what the supervisor raised: NameTakenError, PreflightError, NodeStartError, PermissionNeededError, …
+    Raises what the supervisor raised: NameTakenError, PreflightError, NodeStartError,
+    PermissionNeededError, …
     """
     if state.is_alive(spec.cluster):
         raise NameTakenError(
-            f"a cluster named {spec.cluster!r} is up already: `harness down --cluster {spec.cluster}` ends it, "
+            f"a cluster named {spec.cluster!r} is up already: `harness down --cluster "
+            f"{spec.cluster}` ends it, "
             f"or choose another name (HARNESS_CLUSTER, --cluster)"
         )
     if state.folder(spec.cluster).exists():
@@ -41,8 +45,12 @@ def start(spec: Spec, progress: Progress) -> dict[str, Any]:
     state.root().mkdir(mode=0o700, parents=True, exist_ok=True)
     with (state.root() / f"{spec.cluster}.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness.supervisor", str(theirs.fileno()), spec.runtime], pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            [sys.executable, "-m", "harness.supervisor", str(theirs.fileno()), spec.runtime],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
             env={**os.environ, "HARNESS_CLUSTER": spec.cluster, "HARNESS_STATE": str(state.root())},
         )
     theirs.close()
@@ -51,14 +59,19 @@ def start(spec: Spec, progress: Progress) -> dict[str, Any]:
             ours.sendall(pickle.dumps(spec))
             _follow(ours, progress)
         except KeyboardInterrupt:
-            ours.close()                                   # the supervisor sees it, and takes everything back
+            ours.close()  # the supervisor sees it, and takes everything back
             process.wait(DOWN_TIMEOUT_S)
-            raise InterruptedByUserError("interrupted while the cluster was starting; everything was removed") from None
+            raise InterruptedByUserError(
+                "interrupted while the cluster was starting; everything was removed"
+            ) from None
         except _SilentError:
             process.wait(DOWN_TIMEOUT_S)
             tail = _tail(state.root() / f"{spec.cluster}.log")
             sweep(spec.cluster)
-            raise HarnessError(f"the supervisor of cluster {spec.cluster!r} ended while starting (code {process.returncode}):\n{tail}") from None
+            raise HarnessError(
+                f"the supervisor of cluster {spec.cluster!r} ended while starting (code "
+                f"{process.returncode}):\n{tail}"
+            ) from None
         except HarnessError:
             process.wait(DOWN_TIMEOUT_S)
             _forget_log(spec.cluster)
@@ -72,8 +85,13 @@ class _SilentError(Exception):
 
 
 def _follow(channel: socket.socket, progress: Progress) -> None:
-    """Pass progress on until the supervisor is ready; raise what it says went wrong, _SilentError if it says nothing."""
-    with channel.makefile("r") as lines, suppress(ConnectionResetError):      # reset: it died with our Spec unread
+    """Pass progress on until the supervisor is ready; raise what it says went wrong, _SilentError
+    if it says nothing.
+    """
+    with (
+        channel.makefile("r") as lines,
+        suppress(ConnectionResetError),
+    ):  # reset: it died with our Spec unread
         for line in lines:
             message = json.loads(line)
             if "error" in message:
@@ -106,8 +124,8 @@ def stop(cluster: str) -> bool:
         finally:
             os.close(pidfd)
     _forget_log(cluster)
-    if state.folder(cluster).exists() and not state.is_alive(cluster):     # it was killed on its way down
+    if state.folder(cluster).exists() and not state.is_alive(
+        cluster
+    ):  # it was killed on its way down
         sweep(cluster)
     return True
-
-

@@ -13,5 +13,7 @@ class Spec:
 
     cluster: str
     topology: Topology
-    topology_text: str              # the file as it was, for run folders; empty where the topology came from code
+    topology_text: (
+        str  # the file as it was, for run folders; empty where the topology came from code
+    )
     runtime: str

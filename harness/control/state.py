@@ -1,6 +1,8 @@
-"""Where a running cluster keeps what outlives a process: one folder a cluster, short enough for unix sockets.
+"""Where a running cluster keeps what outlives a process: one folder a cluster, short enough for
+unix sockets.
 
-The lock in it is held by the supervisor as long as it lives; a folder whose lock is free belongs to a dead one.
+The lock in it is held by the supervisor as long as it lives; a folder whose lock is free belongs to
+a dead one.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ from pathlib import Path
 from harness.errors import NameTakenError, StorageError, UsageError
 
 CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?")
-SOCKET_PATH_BYTES_MAX = 107                # sun_path of unix(7), less the final zero
+SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7), less the final zero
 
 
 def root() -> Path:
-    """The folder of all clusters of this user: /run/harness for root, else below $XDG_RUNTIME_DIR or /tmp.
+    """The folder of all clusters of this user: /run/harness for root, else below $XDG_RUNTIME_DIR
+    or /tmp.
 
-    The outer user decides, not the one that a user namespace shows: HARNESS_STATE carries the answer inside.
+    The outer user decides, not the one that a user namespace shows: HARNESS_STATE carries the
+    answer inside.
     """
     if named := os.environ.get("HARNESS_STATE"):
         return Path(named)
@@ -34,10 +38,15 @@ def root() -> Path:
 
 
 def cluster_name(given: str | None) -> str:
-    """The cluster that is meant: the argument, else $HARNESS_CLUSTER, else ``main``. Raises UsageError."""
+    """The cluster that is meant: the argument, else $HARNESS_CLUSTER, else ``main``. Raises
+    UsageError.
+    """
     name = given or os.environ.get("HARNESS_CLUSTER") or "main"
     if not CLUSTER_NAME.fullmatch(name):
-        raise UsageError(f"cluster name {name!r}: expected 1 to 24 of a-z, 0-9 and '-', beginning with a letter or digit")
+        raise UsageError(
+            f"cluster name {name!r}: expected 1 to 24 of a-z, 0-9 and '-', beginning with a "
+            "letter or digit"
+        )
     return name
 
 
@@ -47,25 +56,37 @@ def folder(cluster: str) -> Path:
 
 
 class Lock:
-    """The right to be the supervisor of a cluster; the kernel gives it back when the process ends, however it ends."""
+    """The right to be the supervisor of a cluster; the kernel gives it back when the process ends,
+    however it ends.
+    """
 
     def __init__(self, cluster: str) -> None:
-        """Take it; raises NameTakenError where a supervisor lives, StorageError where the folder cannot be made."""
+        """Take it; raises NameTakenError where a supervisor lives, StorageError where the folder
+        cannot be made.
+        """
         self.path = folder(cluster)
         try:
             root().mkdir(mode=0o700, parents=True, exist_ok=True)
             if root().stat().st_uid != os.getuid():
-                raise StorageError(f"{root()} belongs to another user; expected a folder of ours (set HARNESS_STATE)")
+                raise StorageError(
+                    f"{root()} belongs to another user; expected a folder of ours (set "
+                    "HARNESS_STATE)"
+                )
             self.path.mkdir(mode=0o700, exist_ok=True)
-            self._descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = os.open(
+                self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
         except OSError as error:
-            raise StorageError(f"the state folder {self.path} cannot be made: {error.strerror}") from error
+            raise StorageError(
+                f"the state folder {self.path} cannot be made: {error.strerror}"
+            ) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._descriptor)
             raise NameTakenError(
-                f"a cluster named {cluster!r} is up already: `harness down --cluster {cluster}` ends it, "
+                f"a cluster named {cluster!r} is up already: `harness down --cluster {cluster}` "
+                "ends it, "
                 f"or choose another name (HARNESS_CLUSTER, --cluster)"
             ) from None
 
@@ -94,4 +115,8 @@ def is_alive(cluster: str) -> bool:
 def clusters() -> Iterator[str]:
     """Names of all clusters of this user that have a folder, living or dead."""
     with suppress(OSError):
-        yield from sorted(entry.name for entry in root().iterdir() if entry.is_dir() and CLUSTER_NAME.fullmatch(entry.name))
+        yield from sorted(
+            entry.name
+            for entry in root().iterdir()
+            if entry.is_dir() and CLUSTER_NAME.fullmatch(entry.name)
+        )

@@ -1,4 +1,6 @@
-"""A bench as a run folder, so that its numbers are judged, kept and told like those of every run."""
+"""A bench as a run folder, so that its numbers are judged, kept and told like those of every
+run.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +17,42 @@ PHASE = "bench"
 
 
 def record(
-    name: str, measurements: Mapping[str, Sequence[float]], *, budget: Path, runs: Path, begun_ns: int, runtime: Mapping[str, str],
+    name: str,
+    measurements: Mapping[str, Sequence[float]],
+    *,
+    budget: Path,
+    runs: Path,
+    begun_ns: int,
+    runtime: Mapping[str, str],
 ) -> Judged:
-    """Write what was measured (names of check/measurements.py, base units) since `begun_ns` (CLOCK_MONOTONIC), and judge it."""
+    """Write what was measured (names of check/measurements.py, base units) since `begun_ns`
+    (CLOCK_MONOTONIC), and judge it.
+    """
     folder = RunFolder(runs, name)
     folder.write_text("budget.toml", budget.read_text())
-    folder.write_json("metadata.json", {
-        "version": VERSION, "started": datetime.now(UTC).isoformat(), "t0_ns": begun_ns, "name": name, "plan": [], "host": host_facts(),
-        "cluster": None, "topology": "no cluster", "adapter": "meshnode", "seed": 0, "load": {}, "runtime": dict(runtime), "network": {}, "nodes": [],
-        "failures": [],
-    })
-    folder.write_json("measurements.json", {key: list(values) for key, values in measurements.items()})
+    folder.write_json(
+        "metadata.json",
+        {
+            "version": VERSION,
+            "started": datetime.now(UTC).isoformat(),
+            "t0_ns": begun_ns,
+            "name": name,
+            "plan": [],
+            "host": host_facts(),
+            "cluster": None,
+            "topology": "no cluster",
+            "adapter": "meshnode",
+            "seed": 0,
+            "load": {},
+            "runtime": dict(runtime),
+            "network": {},
+            "nodes": [],
+            "failures": [],
+        },
+    )
+    folder.write_json(
+        "measurements.json", {key: list(values) for key, values in measurements.items()}
+    )
     folder.event("begin", at_ns=begun_ns)
     folder.event("phase", phase=PHASE, planned_ns=begun_ns, at_ns=begun_ns)
     folder.event("phases-over", at_ns=time.monotonic_ns())

@@ -1,4 +1,6 @@
-"""Judging a run folder: a pure function of what is in it, so the same verdict comes out later and elsewhere."""
+"""Judging a run folder: a pure function of what is in it, so the same verdict comes out later and
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ class Judged:
     run: Path
     verdict: Verdict
     facts: Mapping[str, Any]
-    history: History | None = None      # None: of several runs (a suite)
+    history: History | None = None  # None: of several runs (a suite)
 
     @property
     def exit_code(self) -> int:
@@ -51,7 +53,9 @@ class Judged:
                 (self.run / file).write_text(self.rendered(name))
 
     def rendered(self, format_: str) -> str:
-        """The verdict in one of report.FORMATS, or as ``text`` or ``json``. Raises UsageError for another."""
+        """The verdict in one of report.FORMATS, or as ``text`` or ``json``. Raises UsageError for
+        another.
+        """
         if format_ == "text":
             return text.to_text(self.report())
         if format_ == "json":
@@ -61,7 +65,10 @@ class Judged:
     def as_json(self) -> dict[str, Any]:
         """What verdict.json holds (docs/run-folder.md)."""
         return {
-            "version": VERSION, "run": str(self.run), "answer": str(self.verdict.answer), "exit_code": self.exit_code,
+            "version": VERSION,
+            "run": str(self.run),
+            "answer": str(self.verdict.answer),
+            "exit_code": self.exit_code,
             "findings": [asdict(finding) for finding in self.verdict.findings],
         }
 
@@ -69,15 +76,18 @@ class Judged:
 def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judged:
     """Judge a run folder (or the ``latest`` in a folder of runs) by its own budget, or another one.
 
-    Writes verdict.json and summary.txt into the folder unless told not to (a judgement by another budget never does).
-    Raises BadFileError where it is no run folder, or a budget names what cannot be measured.
+    Writes verdict.json and summary.txt into the folder unless told not to (a judgement by another
+    budget never does). Raises BadFileError where it is no run folder, or a budget names what cannot
+    be measured.
     """
     run = reader.find(run)
-    rows = (files.read_budget(budget) if budget else budget_of(run))
+    rows = files.read_budget(budget) if budget else budget_of(run)
     wanted = rows.rows if rows else ()
     budget_check.validate(wanted)
     history = reader.read(run)
-    judged = Judged(run=run, verdict=checks.judge(history, wanted), facts=reader.metadata(run), history=history)
+    judged = Judged(
+        run=run, verdict=checks.judge(history, wanted), facts=reader.metadata(run), history=history
+    )
     if write and budget is None:
         judged.write()
     return judged

@@ -1,10 +1,9 @@
 """One experiment from file to verdict.
 
-1. read the scenario, its topology and its budget; refuse what cannot be before anything starts
-2. up: start the cluster, unless one of the same topology is up under that name
-3. load: start Locust as a child with the scenario; it opens the run folder, drives the phases, drains, and ends the run
-4. down: take the cluster down, if step 2 started it
-5. judge the run folder
+1. read the scenario, its topology and its budget; refuse what cannot be before anything starts 2.
+up: start the cluster, unless one of the same topology is up under that name 3. load: start Locust
+as a child with the scenario; it opens the run folder, drives the phases, drains, and ends the run
+4. down: take the cluster down, if step 2 started it 5. judge the run folder
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ from harness.systems import adapters
 from harness.topology.topology import Topology
 
 Progress = Callable[[str, int, int], None]
-LOAD_GRACE_S = 120.0                # beyond the phases: Locust's start, the drain, the writing
+LOAD_GRACE_S = 120.0  # beyond the phases: Locust's start, the drain, the writing
 POLL_S = 0.25
 
 
@@ -53,21 +52,29 @@ def nobody(stage: str, done: int, total: int) -> None:
 
 
 def up(
-    topology: Topology | Path, *, cluster: str | None = None, runtime_name: str = "auto", system: str | None = None,
+    topology: Topology | Path,
+    *,
+    cluster: str | None = None,
+    runtime_name: str = "auto",
+    system: str | None = None,
     progress: Progress = nobody,
 ) -> dict[str, Any]:
     """Start a cluster in the background and wait until every node is ready; returns its status.
 
     `system` puts another system under test than the topology names.
 
-    Raises BadFileError, NameTakenError, PreflightError, PermissionNeededError, UnavailableError, NodeStartError.
+    Raises BadFileError, NameTakenError, PreflightError, PermissionNeededError, UnavailableError,
+    NodeStartError.
     """
     text = topology.read_text() if isinstance(topology, Path) and topology.is_file() else ""
     built = files.read_topology(topology) if isinstance(topology, Path) else topology
     built = _with_system(built, system)
     adapters.named(built.adapter)
     spec = Spec(
-        cluster=state.cluster_name(cluster), topology=built, topology_text=text, runtime=runtimes.choose(runtime_name),
+        cluster=state.cluster_name(cluster),
+        topology=built,
+        topology_text=text,
+        runtime=runtimes.choose(runtime_name),
     )
     return launcher.start(spec, progress)
 
@@ -81,14 +88,23 @@ def _with_system(topology: Topology, system: str | None) -> Topology:
     """Another system under test; one that is a command file is named relative to where we are."""
     if not system:
         return topology
-    return replace(topology, adapter=str(Path(system).resolve()) if system.endswith(".toml") else system)
+    return replace(
+        topology, adapter=str(Path(system).resolve()) if system.endswith(".toml") else system
+    )
 
 
 def run(
-    scenario: Path, *, cluster: str | None = None, runtime_name: str = "auto", runs: Path = Path("runs"), workers: int = 1,
-    system: str | None = None, progress: Progress = nobody,
+    scenario: Path,
+    *,
+    cluster: str | None = None,
+    runtime_name: str = "auto",
+    runs: Path = Path("runs"),
+    workers: int = 1,
+    system: str | None = None,
+    progress: Progress = nobody,
 ) -> Judged:
-    """Play a scenario and judge it (the phases are in this file's docstring). The cluster is as before afterwards.
+    """Play a scenario and judge it (the phases are in this file's docstring). The cluster is as
+    before afterwards.
 
     `system` puts another system under test than the scenario names.
     """
@@ -110,11 +126,15 @@ def run(
 
 
 def check(planned: Scenario) -> None:
-    """Raise UsageError for what its system cannot do, BadFileError for a budget that cannot be measured."""
+    """Raise UsageError for what its system cannot do, BadFileError for a budget that cannot be
+    measured.
+    """
     can = adapters.named(planned.topology.adapter).operations
     for phase in planned.phases:
         if phase.duration_s is None:
-            raise UsageError(f"phase {phase.name}: a scenario that is run needs a duration_s in every phase")
+            raise UsageError(
+                f"phase {phase.name}: a scenario that is run needs a duration_s in every phase"
+            )
         for number, step in enumerate(phase.faults, 1):
             try:
                 spec.asked(step.words, planned.topology.nodes, planned.seed)
@@ -123,7 +143,8 @@ def check(planned: Scenario) -> None:
         for stream in phase.streams:
             if stream.operation not in can:
                 raise UsageError(
-                    f"phase {phase.name}: {planned.topology.adapter} has no {stream.operation.word}; "
+                    f"phase {phase.name}: {planned.topology.adapter} has no "
+                    f"{stream.operation.word}; "
                     f"it can do {', '.join(sorted(operation.word for operation in can))}"
                 )
     if planned.budget is not None:
@@ -136,31 +157,60 @@ def _same(cluster: str, topology: Topology, runtime_name: str) -> None:
     names = [node.name for node in topology.nodes]
     if status["topology"] != topology.name or [node["name"] for node in status["nodes"]] != names:
         raise NameTakenError(
-            f"cluster {cluster!r} is up with topology {status['topology']!r}, the scenario wants {topology.name!r}: "
+            f"cluster {cluster!r} is up with topology {status['topology']!r}, the scenario wants "
+            f"{topology.name!r}: "
             f"`harness down` first, or choose another name (--cluster)"
         )
     if status["adapter"] != topology.adapter:
-        raise NameTakenError(f"cluster {cluster!r} is up with {status['adapter']}, the scenario wants {topology.adapter}: `harness down` first")
+        raise NameTakenError(
+            f"cluster {cluster!r} is up with {status['adapter']}, the scenario wants "
+            f"{topology.adapter}: `harness down` first"
+        )
     if runtime_name not in ("auto", status["runtime"]):
-        raise NameTakenError(f"cluster {cluster!r} is up on {status['runtime']}, {runtime_name} was asked for: `harness down` first")
+        raise NameTakenError(
+            f"cluster {cluster!r} is up on {status['runtime']}, {runtime_name} was asked for: "
+            "`harness down` first"
+        )
 
 
-def _load(scenario: Path, planned: Scenario, cluster: str, runs: Path, workers: int, progress: Progress) -> Path:
+def _load(
+    scenario: Path, planned: Scenario, cluster: str, runs: Path, workers: int, progress: Progress
+) -> Path:
     """Run Locust as a child until the scenario is over; returns the run folder."""
     seconds = sum(phase.duration_s or 0.0 for phase in planned.phases)
     before = _recorded(cluster)
     log = state.folder(cluster) / "load.log"
     environment = {
-        **os.environ, "HARNESS_CLUSTER": cluster, "HARNESS_SCENARIO": str(scenario.resolve()), "HARNESS_RUNS": str(runs.resolve()),
-        "HARNESS_JUDGE": "never",                            # this process judges, when the cluster is down
+        **os.environ,
+        "HARNESS_CLUSTER": cluster,
+        "HARNESS_SCENARIO": str(scenario.resolve()),
+        "HARNESS_RUNS": str(runs.resolve()),
+        "HARNESS_JUDGE": "never",  # this process judges, when the cluster is down
     }
     command = [
-        sys.executable, "-m", "locust", "--headless", "--only-summary", "--processes", str(workers), "--loglevel", "WARNING",
-        "-f", str(shipped.root() / "locustfiles" / "p2p.py"),
+        sys.executable,
+        "-m",
+        "locust",
+        "--headless",
+        "--only-summary",
+        "--processes",
+        str(workers),
+        "--loglevel",
+        "WARNING",
+        "-f",
+        str(shipped.root() / "locustfiles" / "p2p.py"),
     ]
     with log.open("wb") as output:
         # Its own session, so that Ctrl-C reaches this process alone, which then ends it in order.
-        child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=state.folder(cluster))
+        child = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd=state.folder(cluster),
+        )
     try:
         code = _wait(child, cluster, seconds, progress)
     except KeyboardInterrupt:
@@ -183,7 +233,9 @@ def _wait(child: subprocess.Popen[bytes], cluster: str, seconds: float, progress
     begun: float | None = None
     while child.poll() is None:
         if time.monotonic() > deadline:
-            raise HarnessError(f"the load generator did not end within {LOAD_GRACE_S:.0f} s after the phases")
+            raise HarnessError(
+                f"the load generator did not end within {LOAD_GRACE_S:.0f} s after the phases"
+            )
         if begun is None:
             with Client.connect(cluster) as client:
                 if client.status()["phase"] is not None:
@@ -210,7 +262,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _said(log: Path) -> str:
-    """The generator's own sentences on what went wrong, without Locust's tables; its last lines where it said none."""
+    """The generator's own sentences on what went wrong, without Locust's tables; its last lines
+    where it said none.
+    """
     with suppress(OSError):
         lines = log.read_text(errors="replace").splitlines()
         return "\n".join([line for line in lines if line.startswith("locust: ")] or lines[-12:])

@@ -1,7 +1,8 @@
 """A suite: scenarios played one after another, and one verdict of them all by one budget.
 
-Its folder, ``runs/<suite>/<time>/``, has ``suite.json``: the run folder of each part, relative to it, written as parts end.
-``run`` and ``judge`` here are the public ones: they take a scenario or its run folder as well.
+Its folder, ``runs/<suite>/<time>/``, has ``suite.json``: the run folder of each part, relative to
+it, written as parts end. ``run`` and ``judge`` here are the public ones: they take a scenario or
+its run folder as well.
 """
 
 from __future__ import annotations
@@ -30,14 +31,28 @@ FILE = "suite.json"
 
 
 def run(
-    scenario: Path, *, cluster: str | None = None, runtime_name: str = "auto", runs: Path = Path("runs"), workers: int = 1,
-    system: str | None = None, progress: Progress = nobody,
+    scenario: Path,
+    *,
+    cluster: str | None = None,
+    runtime_name: str = "auto",
+    runs: Path = Path("runs"),
+    workers: int = 1,
+    system: str | None = None,
+    progress: Progress = nobody,
 ) -> Judged:
-    """Play a scenario, or all parts of a suite, and judge it. A part that breaks is said in the verdict, and the next is played.
+    """Play a scenario, or all parts of a suite, and judge it. A part that breaks is said in the
+    verdict, and the next is played.
 
-    `system` puts another system under test than the files name. Raises BadFileError before anything starts where the file or one of the parts cannot be.
+    `system` puts another system under test than the files name. Raises BadFileError before anything
+    starts where the file or one of the parts cannot be.
     """
-    settings: dict[str, Any] = {"cluster": cluster, "runtime_name": runtime_name, "runs": runs, "workers": workers, "system": system}
+    settings: dict[str, Any] = {
+        "cluster": cluster,
+        "runtime_name": runtime_name,
+        "runs": runs,
+        "workers": workers,
+        "system": system,
+    }
     planned = files.read_suite(scenario)
     if planned is None:
         return running.run(scenario, **settings, progress=progress)
@@ -54,13 +69,26 @@ def run(
         except HarnessError as error:
             failures[part.stem] = f"{type(error).__name__}: {error}"
         with translated(folder):
-            (folder / FILE).write_text(json.dumps({"version": VERSION, "name": planned.name, "parts": played, "failures": failures}, indent=1) + "\n")
-    point_latest(runs, folder)                    # each part has pointed it at itself
+            (folder / FILE).write_text(
+                json.dumps(
+                    {
+                        "version": VERSION,
+                        "name": planned.name,
+                        "parts": played,
+                        "failures": failures,
+                    },
+                    indent=1,
+                )
+                + "\n"
+            )
+    point_latest(runs, folder)  # each part has pointed it at itself
     return judge(folder)
 
 
 def check(planned: Suite) -> None:
-    """Read all that a suite names. Raises BadFileError, or UsageError where a part asks for what its system cannot do."""
+    """Read all that a suite names. Raises BadFileError, or UsageError where a part asks for what
+    its system cannot do.
+    """
     scenarios = [files.read_scenario(part) for part in planned.parts]
     for scenario in scenarios:
         running.check(scenario)
@@ -69,36 +97,64 @@ def check(planned: Suite) -> None:
     names = [scenario.name for scenario in scenarios]
     for row in rows:
         if row.conditions.scenario not in names:
-            raise BadFileError(f"{planned.budget}: row {row.name}: scenario: expected one of {', '.join(names)}; found {row.conditions.scenario!r}")
+            raise BadFileError(
+                f"{planned.budget}: row {row.name}: scenario: expected one of "
+                f"{', '.join(names)}; found {row.conditions.scenario!r}"
+            )
 
 
 def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judged:
-    """Judge a run folder, or a suite's by its parts' (each by the suite's own budget only). Raises BadFileError where it is neither."""
+    """Judge a run folder, or a suite's by its parts' (each by the suite's own budget only). Raises
+    BadFileError where it is neither.
+    """
     folder = next((found for found in (run, run / "latest") if (found / FILE).is_file()), None)
     if folder is None:
         return judging.judge(run, budget, write=write)
     if budget is not None:
-        raise BadFileError(f"{run}: a suite is judged by its own budget; judge one of its parts by {budget}")
+        raise BadFileError(
+            f"{run}: a suite is judged by its own budget; judge one of its parts by {budget}"
+        )
     try:
         found = json.loads((folder / FILE).read_text())
     except (OSError, ValueError) as error:
         raise BadFileError(f"{folder / FILE}: cannot be read: {error}") from None
-    judged = {name: judging.judge(folder / part, write=False) for name, part in found["parts"].items()}
+    judged = {
+        name: judging.judge(folder / part, write=False) for name, part in found["parts"].items()
+    }
     rows = budget_of(folder)
-    verdict = Verdict(findings=tuple(findings(rows.rows if rows else (), {name: one.verdict for name, one in judged.items()}, found["failures"])))
+    verdict = Verdict(
+        findings=tuple(
+            findings(
+                rows.rows if rows else (),
+                {name: one.verdict for name, one in judged.items()},
+                found["failures"],
+            )
+        )
+    )
     result = Judged(run=folder.resolve(), verdict=verdict, facts=_facts(found["name"], judged))
     if write:
         result.write()
     return result
 
 
-def findings(rows: tuple[Row, ...], parts: Mapping[str, Verdict], failures: Mapping[str, str]) -> list[Finding]:
-    """Every row once, from the part that measures it, then what else the parts' checkers found. A row of no part is UNKNOWN."""
+def findings(
+    rows: tuple[Row, ...], parts: Mapping[str, Verdict], failures: Mapping[str, str]
+) -> list[Finding]:
+    """Every row once, from the part that measures it, then what else the parts' checkers found. A
+    row of no part is UNKNOWN.
+    """
     left = {name: list(verdict.findings) for name, verdict in parts.items()}
     found = []
     for row in rows:
         of = row.conditions.scenario or ""
-        mine = next((finding for finding in left.get(of, []) if (finding.name, finding.phase) == (row.name, row.conditions.phase)), None)
+        mine = next(
+            (
+                finding
+                for finding in left.get(of, [])
+                if (finding.name, finding.phase) == (row.name, row.conditions.phase)
+            ),
+            None,
+        )
         if mine is None:
             found.append(_not_measured(row, failures.get(of, f"scenario {of!r} was not played")))
         else:
@@ -113,8 +169,14 @@ def _of_part(finding: Finding, part: str) -> Finding:
 
 def _not_measured(row: Row, why: str) -> Finding:
     return Finding(
-        name=row.name, answer=Answer.UNKNOWN, promised=budget_check.promised(row), measured="–", sentence=why, cause=Cause.NOT_MEASURED,
-        phase=f"{row.conditions.scenario}/{row.conditions.phase}", source=row.source,
+        name=row.name,
+        answer=Answer.UNKNOWN,
+        promised=budget_check.promised(row),
+        measured="–",
+        sentence=why,
+        cause=Cause.NOT_MEASURED,
+        phase=f"{row.conditions.scenario}/{row.conditions.phase}",
+        source=row.source,
     )
 
 

@@ -1,6 +1,7 @@
 """Ways to cut a network: pure functions from nodes (and a seed) to whom each node cannot reach.
 
-Every cut is a map from a source to its unreachable targets, whose sets are shared where they are the same. `PATTERNS` is the table that the command line, files and documents use.
+Every cut is a map from a source to its unreachable targets, whose sets are shared where they are
+the same. `PATTERNS` is the table that the command line, files and documents use.
 """
 
 from __future__ import annotations
@@ -67,13 +68,18 @@ def bridge(nodes: Sequence[Node]) -> Far:
 
 
 def majority_ring(nodes: Sequence[Node], seed: int) -> Far:
-    """Each still speaks to a majority, and no two to the same one (Jepsen's majorities-ring): nearest on a ring by lot."""
+    """Each still speaks to a majority, and no two to the same one (Jepsen's majorities-ring):
+    nearest on a ring by lot.
+    """
     names = _names(nodes, 5)
     random.Random(f"{seed}/ring").shuffle(names)
     count = len(names)
-    reach = (count // 2 + 1) // 2                     # on each side; with itself a majority
+    reach = (count // 2 + 1) // 2  # on each side; with itself a majority
     return {
-        names[a]: frozenset(names[b] for b in range(count) if min((a - b) % count, (b - a) % count) > reach) for a in range(count)
+        names[a]: frozenset(
+            names[b] for b in range(count) if min((a - b) % count, (b - a) % count) > reach
+        )
+        for a in range(count)
     }
 
 
@@ -81,7 +87,9 @@ def k_way(nodes: Sequence[Node], groups: int, seed: int) -> Far:
     """So many groups by lot, sizes at most one apart."""
     names = _names(nodes, 2)
     if not 2 <= groups <= len(names):
-        raise BadFileError(f"k-way: expected 2 to {len(names)} groups of {len(names)} nodes, found {groups}")
+        raise BadFileError(
+            f"k-way: expected 2 to {len(names)} groups of {len(names)} nodes, found {groups}"
+        )
     random.Random(f"{seed}/{groups}-way").shuffle(names)
     return between([names[group::groups] for group in range(groups)])
 
@@ -92,14 +100,20 @@ def by_region(nodes: Sequence[Node]) -> Far:
     for node in nodes:
         regions.setdefault(node.region, []).append(node.name)
     if len(regions) < 2:
-        raise BadFileError(f"by-region: expected at least 2 regions, this topology has 1 ({next(iter(regions), 'none')})")
+        raise BadFileError(
+            "by-region: expected at least 2 regions, this topology has 1 "
+            f"({next(iter(regions), 'none')})"
+        )
     return between(list(regions.values()))
 
 
 def one_way(far: Far, order: Sequence[str]) -> Far:
     """Of each cut pair the direction from the node that stands first in `order`."""
     rank = {name: index for index, name in enumerate(order)}
-    later = {source: frozenset(target for target in targets if rank[source] < rank[target]) for source, targets in far.items()}
+    later = {
+        source: frozenset(target for target in targets if rank[source] < rank[target])
+        for source, targets in far.items()
+    }
     return {source: targets for source, targets in later.items() if targets}
 
 
@@ -107,13 +121,19 @@ def gray(some: Iterable[tuple[str, str]], part: float, seed: int) -> Pairs:
     """A seeded share of the pairs, at least one: for loss on some paths and none on others."""
     ordered = sorted(some)
     if not 0 < part <= 1:
-        raise BadFileError(f"gray: expected a share above 0 % and at most 100 %, found {part * 100:g} %")
-    return frozenset(random.Random(f"{seed}/gray").sample(ordered, max(1, round(part * len(ordered)))))
+        raise BadFileError(
+            f"gray: expected a share above 0 % and at most 100 %, found {part * 100:g} %"
+        )
+    return frozenset(
+        random.Random(f"{seed}/gray").sample(ordered, max(1, round(part * len(ordered))))
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
-    """A cut by name: what builds it from the nodes, the words after the name, and a seed; and one sentence."""
+    """A cut by name: what builds it from the nodes, the words after the name, and a seed; and one
+    sentence.
+    """
 
     build: Callable[[Sequence[Node], Sequence[str], int], Far]
     words: str
@@ -129,24 +149,52 @@ def _isolated(nodes: Sequence[Node], words: Sequence[str], seed: int) -> Far:
 
 def _ways(nodes: Sequence[Node], words: Sequence[str], seed: int) -> Far:
     if len(words) != 1 or not words[0].isdigit():
-        raise BadFileError(f"k-way: expected a number of groups, found {' '.join(words) or 'nothing'}")
+        raise BadFileError(
+            f"k-way: expected a number of groups, found {' '.join(words) or 'nothing'}"
+        )
     return k_way(nodes, int(words[0]), seed)
 
 
 PATTERNS: dict[str, Pattern] = {
-    "halves": Pattern(build=lambda nodes, _, __: halves(nodes), words="", sentence="the first half from the second"),
-    "random-halves": Pattern(build=lambda nodes, _, seed: random_halves(nodes, seed), words="", sentence="two halves by lot"),
+    "halves": Pattern(
+        build=lambda nodes, _, __: halves(nodes),
+        words="",
+        sentence="the first half from the second",
+    ),
+    "random-halves": Pattern(
+        build=lambda nodes, _, seed: random_halves(nodes, seed),
+        words="",
+        sentence="two halves by lot",
+    ),
     "isolate": Pattern(build=_isolated, words="NODE…", sentence="these nodes from everybody"),
-    "minority": Pattern(build=lambda nodes, _, seed: minority(nodes, seed), words="", sentence="the largest group below half, by lot, from the others"),
-    "bridge": Pattern(build=lambda nodes, _, __: bridge(nodes), words="", sentence="two halves that one node still joins"),
-    "majority-ring": Pattern(build=lambda nodes, _, seed: majority_ring(nodes, seed), words="", sentence="each still reaches a majority, no two the same"),
+    "minority": Pattern(
+        build=lambda nodes, _, seed: minority(nodes, seed),
+        words="",
+        sentence="the largest group below half, by lot, from the others",
+    ),
+    "bridge": Pattern(
+        build=lambda nodes, _, __: bridge(nodes),
+        words="",
+        sentence="two halves that one node still joins",
+    ),
+    "majority-ring": Pattern(
+        build=lambda nodes, _, seed: majority_ring(nodes, seed),
+        words="",
+        sentence="each still reaches a majority, no two the same",
+    ),
     "k-way": Pattern(build=_ways, words="N", sentence="N groups by lot"),
-    "by-region": Pattern(build=lambda nodes, _, __: by_region(nodes), words="", sentence="every region from every other"),
+    "by-region": Pattern(
+        build=lambda nodes, _, __: by_region(nodes),
+        words="",
+        sentence="every region from every other",
+    ),
 }
 
 
 def cut(pattern: str, words: Sequence[str], nodes: Sequence[Node], seed: int) -> Far:
-    """Whom each node cannot reach in a named pattern. Raises BadFileError for an unknown pattern, node or number."""
+    """Whom each node cannot reach in a named pattern. Raises BadFileError for an unknown pattern,
+    node or number.
+    """
     if pattern not in PATTERNS:
         raise BadFileError(f"cut: expected one of {', '.join(PATTERNS)}; found {pattern!r}")
     if words and not PATTERNS[pattern].words:

@@ -1,4 +1,6 @@
-"""Where a fault is, in words: ``node-7``, ``region:eu``, ``all``, and paths ``A -> B`` (one way), ``A <-> B`` (both). Pure."""
+"""Where a fault is, in words: ``node-7``, ``region:eu``, ``all``, and paths ``A -> B`` (one way),
+``A <-> B`` (both). Pure.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ Pairs = frozenset[tuple[str, str]]
 
 
 def nodes_of(words: str, nodes: Sequence[Node]) -> tuple[str, ...]:
-    """The nodes that are meant: names and regions, separated by commas, or ``all``. Raises BadFileError with what there is."""
+    """The nodes that are meant: names and regions, separated by commas, or ``all``. Raises
+    BadFileError with what there is.
+    """
     found: dict[str, None] = {}
     for word in (part.strip() for part in words.split(",")):
         if word == "all":
@@ -22,18 +26,26 @@ def nodes_of(words: str, nodes: Sequence[Node]) -> tuple[str, ...]:
             inside = [node.name for node in nodes if node.region == region]
             if not inside:
                 regions = dict.fromkeys(node.region for node in nodes)
-                raise BadFileError(f"there is no region {region!r}{_hint(region, list(regions))}; there are {', '.join(regions)}")
+                raise BadFileError(
+                    f"there is no region {region!r}{_hint(region, list(regions))}; there are "
+                    f"{', '.join(regions)}"
+                )
             found |= dict.fromkeys(inside)
         else:
             names = [node.name for node in nodes]
             if word not in names:
-                raise BadFileError(f"there is no node {word!r}{_hint(word, names)}; expected a name, region:NAME or all")
+                raise BadFileError(
+                    f"there is no node {word!r}{_hint(word, names)}; expected a name, "
+                    "region:NAME or all"
+                )
             found[word] = None
     return tuple(found)
 
 
 def paths_of(words: str, nodes: Sequence[Node]) -> Pairs:
-    """The directed paths that are meant. One side alone means both directions with everybody. Raises BadFileError."""
+    """The directed paths that are meant. One side alone means both directions with everybody.
+    Raises BadFileError.
+    """
     for arrow, both in (("<->", True), ("->", False)):
         if arrow in words:
             left, right = (nodes_of(side, nodes) for side in words.split(arrow, 1))
@@ -41,10 +53,18 @@ def paths_of(words: str, nodes: Sequence[Node]) -> Pairs:
             if both:
                 pairs |= {(b, a) for a, b in pairs}
             if not pairs:
-                raise BadFileError(f"{words!r}: a path leads from one node to another, this names none")
+                raise BadFileError(
+                    f"{words!r}: a path leads from one node to another, this names none"
+                )
             return frozenset(pairs)
     some = nodes_of(words, nodes)
-    return frozenset((a, b) for one in some for other in nodes if other.name != one for a, b in ((one, other.name), (other.name, one)))
+    return frozenset(
+        (a, b)
+        for one in some
+        for other in nodes
+        if other.name != one
+        for a, b in ((one, other.name), (other.name, one))
+    )
 
 
 def is_node(words: str) -> bool:

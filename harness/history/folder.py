@@ -20,7 +20,9 @@ VERSION = 1
 
 
 def new_folder(root: Path, name: str, now: datetime | None = None) -> Path:
-    """Make ``root/name/<time>``, numbered where there is one, and point ``root/latest`` at it. Raises StorageError."""
+    """Make ``root/name/<time>``, numbered where there is one, and point ``root/latest`` at it.
+    Raises StorageError.
+    """
     moment = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H-%M-%S")
     path, number = root / name / moment, 1
     with translated(path):
@@ -42,7 +44,9 @@ def point_latest(root: Path, path: Path) -> None:
 
 
 class RunFolder:
-    """One run while it is recorded. Every write that fails raises StorageError: a run with holes must not look whole."""
+    """One run while it is recorded. Every write that fails raises StorageError: a run with holes
+    must not look whole.
+    """
 
     def __init__(self, root: Path, scenario: str, now: datetime | None = None) -> None:
         """Make ``root/scenario/<time>`` and point ``root/latest`` at it."""
@@ -65,7 +69,9 @@ class RunFolder:
 
     def event(self, event: str, at_ns: int | None = None, **facts: Any) -> None:
         """Append to events.jsonl, at CLOCK_MONOTONIC now unless told otherwise."""
-        line = json.dumps({"at_ns": time.monotonic_ns() if at_ns is None else at_ns, "event": event, **facts})
+        line = json.dumps(
+            {"at_ns": time.monotonic_ns() if at_ns is None else at_ns, "event": event, **facts}
+        )
         with translated(self.path / "events.jsonl"), self._lock:
             self._events.write(line + "\n")
 
@@ -74,7 +80,9 @@ class RunFolder:
         with translated(self.path / name), self._lock:
             writer = self._streams.get(name)
             if writer is None:
-                writer = self._streams[name] = pa.ipc.new_stream(str(self.path / name), batch.schema)
+                writer = self._streams[name] = pa.ipc.new_stream(
+                    str(self.path / name), batch.schema
+                )
             writer.write_batch(batch)
 
     def append_line(self, name: str, value: object) -> None:
@@ -85,7 +93,11 @@ class RunFolder:
     def journal(self, node: str) -> int:
         """A descriptor that a node appends its journal to; the caller closes it."""
         with translated(self.path / "journal"):
-            return os.open(self.path / "journal" / f"{node}.bin", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            return os.open(
+                self.path / "journal" / f"{node}.bin",
+                os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
+                0o644,
+            )
 
     def copy_log(self, node: str, log: Path) -> None:
         """Keep the end of a node's log."""

@@ -13,38 +13,79 @@ import pyarrow as pa
 Nanoseconds = npt.NDArray[np.int64]
 Records = npt.NDArray[np.void]
 
-OPERATIONS = pa.schema([
-    ("id", pa.binary(16)), ("operation", pa.uint8()), ("source", pa.uint16()), ("target", pa.int32()),
-    ("payload_bytes", pa.uint32()), ("intended_ns", pa.int64()), ("sent_ns", pa.int64()), ("done_ns", pa.int64()),
-    ("outcome", pa.uint8()), ("hops", pa.int16()), ("answered_by", pa.int32()), ("error", pa.dictionary(pa.int32(), pa.string())),
-])
-SAMPLES = pa.schema([
-    pa.field("at_ns", pa.int64(), nullable=False),            # when this node was read
-    pa.field("node", pa.uint16(), nullable=False),            # position in the topology
-    pa.field("rss_bytes", pa.int64(), nullable=False),
-    pa.field("cpu_ns", pa.int64(), nullable=False),           # cumulative since the process started, all threads
-    pa.field("fds", pa.int32(), nullable=False),
-    pa.field("threads", pa.int32(), nullable=False),
-    pa.field("connections", pa.int32(), nullable=False),      # established TCP connections of the node's namespace
-    pa.field("bytes_in", pa.int64()), pa.field("bytes_out", pa.int64()),        # cumulative, at the node's link and as the
-    pa.field("packets_in", pa.int64()), pa.field("packets_out", pa.int64()),    # node sees it; null: no such link
-])
-HOST = pa.schema([
-    pa.field("at_ns", pa.int64(), nullable=False),
-    pa.field("cpu_busy_ns", pa.int64(), nullable=False),      # cumulative, all CPUs, in steps of a clock tick (10 ms)
-    pa.field("cpu_steal_ns", pa.int64(), nullable=False),     # cumulative: the hypervisor gave our time to others
-    pa.field("psi_cpu_some_us", pa.int64()),                  # cumulative: some task waited for a CPU; null: no PSI here
-    pa.field("memory_available_bytes", pa.int64(), nullable=False),
-    pa.field("load_cpu_ns", pa.map_(pa.string(), pa.int64()), nullable=False),   # watched process → cumulative CPU
-])
+OPERATIONS = pa.schema(
+    [
+        ("id", pa.binary(16)),
+        ("operation", pa.uint8()),
+        ("source", pa.uint16()),
+        ("target", pa.int32()),
+        ("payload_bytes", pa.uint32()),
+        ("intended_ns", pa.int64()),
+        ("sent_ns", pa.int64()),
+        ("done_ns", pa.int64()),
+        ("outcome", pa.uint8()),
+        ("hops", pa.int16()),
+        ("answered_by", pa.int32()),
+        ("error", pa.dictionary(pa.int32(), pa.string())),
+    ]
+)
+SAMPLES = pa.schema(
+    [
+        pa.field("at_ns", pa.int64(), nullable=False),  # when this node was read
+        pa.field("node", pa.uint16(), nullable=False),  # position in the topology
+        pa.field("rss_bytes", pa.int64(), nullable=False),
+        pa.field(
+            "cpu_ns", pa.int64(), nullable=False
+        ),  # cumulative since the process started, all threads
+        pa.field("fds", pa.int32(), nullable=False),
+        pa.field("threads", pa.int32(), nullable=False),
+        pa.field(
+            "connections", pa.int32(), nullable=False
+        ),  # established TCP connections of the node's namespace
+        pa.field("bytes_in", pa.int64()),
+        pa.field("bytes_out", pa.int64()),  # cumulative, at the node's link and as the
+        pa.field("packets_in", pa.int64()),
+        pa.field("packets_out", pa.int64()),  # node sees it; null: no such link
+    ]
+)
+HOST = pa.schema(
+    [
+        pa.field("at_ns", pa.int64(), nullable=False),
+        pa.field(
+            "cpu_busy_ns", pa.int64(), nullable=False
+        ),  # cumulative, all CPUs, in steps of a clock tick (10 ms)
+        pa.field(
+            "cpu_steal_ns", pa.int64(), nullable=False
+        ),  # cumulative: the hypervisor gave our time to others
+        pa.field(
+            "psi_cpu_some_us", pa.int64()
+        ),  # cumulative: some task waited for a CPU; null: no PSI here
+        pa.field("memory_available_bytes", pa.int64(), nullable=False),
+        pa.field(
+            "load_cpu_ns", pa.map_(pa.string(), pa.int64()), nullable=False
+        ),  # watched process → cumulative CPU
+    ]
+)
 JOURNAL_MAGIC, JOURNAL_VERSION, JOURNAL_HEADER_BYTES = b"MESHJRNL", 1, 64
 # A node's journal record with the node's index in front (PROTOCOL.md of meshnode, section 4).
-JOURNAL = np.dtype([
-    ("kind", "u1"), ("outcome", "u1"), ("hops", "<u2"), ("size", "<u4"), ("id", "V16"), ("at_ns", "<i8"), ("peer", "<u8"),
-    ("node", "<u2"),
-])
-SENT, DELIVERED, STARTED, RECEIVED, DUPLICATE, FORWARDED, STORED, ANSWERED, DROPPED, RELAYED = range(1, 11)
-FILE_DELIVERED, NOTIFIED, MEMBER_JOINED, MEMBER_FAILED = range(11, 15)      # the last three: of systems that a gateway drives
+JOURNAL = np.dtype(
+    [
+        ("kind", "u1"),
+        ("outcome", "u1"),
+        ("hops", "<u2"),
+        ("size", "<u4"),
+        ("id", "V16"),
+        ("at_ns", "<i8"),
+        ("peer", "<u8"),
+        ("node", "<u2"),
+    ]
+)
+SENT, DELIVERED, STARTED, RECEIVED, DUPLICATE, FORWARDED, STORED, ANSWERED, DROPPED, RELAYED = (
+    range(1, 11)
+)
+FILE_DELIVERED, NOTIFIED, MEMBER_JOINED, MEMBER_FAILED = range(
+    11, 15
+)  # the last three: of systems that a gateway drives
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,27 +103,39 @@ class PhaseWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """One run. `operations` has the columns of OPERATIONS, `samples` of SAMPLES, `journal` the records of JOURNAL."""
+    """One run. `operations` has the columns of OPERATIONS, `samples` of SAMPLES, `journal` the
+    records of JOURNAL.
+    """
 
     nodes: tuple[str, ...]
-    wire_ids: tuple[bytes, ...]                                  # index → 32 bytes
+    wire_ids: tuple[bytes, ...]  # index → 32 bytes
     phases: tuple[PhaseWindow, ...]
     operations: pa.Table
     samples: pa.Table
     journal: Records
-    host: pa.Table                                               # columns of HOST
-    histograms: Mapping[tuple[str, int, str], Mapping[int, int]] = field(default_factory=dict)  # (phase, node, operation) → bucket → count
-    planned_per_s: Mapping[tuple[str, int], float] = field(default_factory=dict)                # (phase, operation) → asked rate
-    gauges: Mapping[tuple[str, int, str], float] = field(default_factory=dict)    # (phase, node, name) → at the phase's end
-    measurements: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)   # of a bench: name → values, base units
-    links: frozenset[tuple[int, int]] = frozenset()              # of the topology
-    ready_s: float | None = None                                 # from `up` until all nodes were ready
-    name: str = ""                                               # of the scenario
+    host: pa.Table  # columns of HOST
+    histograms: Mapping[tuple[str, int, str], Mapping[int, int]] = field(
+        default_factory=dict
+    )  # (phase, node, operation) → bucket → count
+    planned_per_s: Mapping[tuple[str, int], float] = field(
+        default_factory=dict
+    )  # (phase, operation) → asked rate
+    gauges: Mapping[tuple[str, int, str], float] = field(
+        default_factory=dict
+    )  # (phase, node, name) → at the phase's end
+    measurements: Mapping[str, npt.NDArray[np.float64]] = field(
+        default_factory=dict
+    )  # of a bench: name → values, base units
+    links: frozenset[tuple[int, int]] = frozenset()  # of the topology
+    ready_s: float | None = None  # from `up` until all nodes were ready
+    name: str = ""  # of the scenario
     cores: int = 1
-    exempt: Mapping[str, str] = field(default_factory=dict)     # operation word → why the ledger does not hold this system to it
-    proofs: tuple[Mapping[str, Any], ...] = ()                   # what was seen of faults (proof.py)
+    exempt: Mapping[str, str] = field(
+        default_factory=dict
+    )  # operation word → why the ledger does not hold this system to it
+    proofs: tuple[Mapping[str, Any], ...] = ()  # what was seen of faults (proof.py)
     events: tuple[Mapping[str, Any], ...] = ()
-    ended: bool = True                                           # False: the run was cut short
+    ended: bool = True  # False: the run was cut short
 
     def phase(self, name: str) -> PhaseWindow | None:
         """The window of a phase, None where it was not played."""

@@ -21,7 +21,7 @@ from harness.history.folder import VERSION
 from harness.history.history import History, PhaseWindow
 from harness.operation import Operation
 
-LATE_NS = 250_000_000               # a player's own lateness, which is no property of the run
+LATE_NS = 250_000_000  # a player's own lateness, which is no property of the run
 
 
 def find(path: Path) -> Path:
@@ -39,12 +39,17 @@ def metadata(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BadFileError(f"{path / 'metadata.json'}: cannot be read: {error}") from None
     if not isinstance(found, dict) or found.get("version") != VERSION:
-        raise BadFileError(f"{path / 'metadata.json'}: expected version {VERSION}, found {found.get('version') if isinstance(found, dict) else found!r}")
+        raise BadFileError(
+            f"{path / 'metadata.json'}: expected version {VERSION}, found "
+            f"{found.get('version') if isinstance(found, dict) else found!r}"
+        )
     return found
 
 
 def read(path: Path) -> History:
-    """The history of a run folder. Raises BadFileError where it is not one, or a file in it is foreign."""
+    """The history of a run folder. Raises BadFileError where it is not one, or a file in it is
+    foreign.
+    """
     facts = metadata(path)
     nodes = facts["nodes"]
     events = [json.loads(line) for line in _lines(path / "events.jsonl")]
@@ -72,7 +77,9 @@ def read(path: Path) -> History:
 
 
 def _planned(streams: list[Mapping[str, Any]]) -> dict[tuple[str, int], float]:
-    """Operations a second that each phase was to have, by operation; streams of the same kind add up."""
+    """Operations a second that each phase was to have, by operation; streams of the same kind add
+    up.
+    """
     found: dict[tuple[str, int], float] = {}
     for stream in streams:
         key = (stream["phase"], int(Operation[stream["operation"].upper()]))
@@ -91,7 +98,9 @@ def _lines(path: Path) -> list[str]:
 def _phases(events: list[Mapping[str, Any]]) -> tuple[PhaseWindow, ...]:
     begun = [event for event in events if event["event"] == "phase"]
     begins = [_begin_ns(event) for event in begun]
-    closing = [event["at_ns"] for event in events if event["event"] == "phases-over"] or [max((e["at_ns"] for e in events), default=0)]
+    closing = [event["at_ns"] for event in events if event["event"] == "phases-over"] or [
+        max((e["at_ns"] for e in events), default=0)
+    ]
     return tuple(
         PhaseWindow(name=event["phase"], begin_ns=begin, end_ns=max(end, begin))
         for event, begin, end in zip(begun, begins, [*begins[1:], closing[0]], strict=True)
@@ -99,7 +108,9 @@ def _phases(events: list[Mapping[str, Any]]) -> tuple[PhaseWindow, ...]:
 
 
 def _begin_ns(event: Mapping[str, Any]) -> int:
-    """When a phase began: as planned, for the load keeps to that by the clock; as executed where the player was really late."""
+    """When a phase began: as planned, for the load keeps to that by the clock; as executed where
+    the player was really late.
+    """
     executed, planned = int(event["at_ns"]), int(event.get("planned_ns", event["at_ns"]))
     return planned if 0 <= executed - planned < LATE_NS else executed
 
@@ -121,16 +132,26 @@ def _batches(file: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
         except pa.ArrowInvalid:
             return []
         if stream.schema.names != schema.names:
-            raise BadFileError(f"{file}: expected the columns {', '.join(schema.names)}; found {', '.join(stream.schema.names)}")
+            raise BadFileError(
+                f"{file}: expected the columns {', '.join(schema.names)}; found "
+                f"{', '.join(stream.schema.names)}"
+            )
         with suppress(pa.ArrowInvalid, OSError, StopIteration):
             while True:
                 batch = stream.read_next_batch()
-                found.append(pa.RecordBatch.from_arrays([batch.column(field.name).cast(field.type) for field in schema], schema=schema))
+                found.append(
+                    pa.RecordBatch.from_arrays(
+                        [batch.column(field.name).cast(field.type) for field in schema],
+                        schema=schema,
+                    )
+                )
     return found
 
 
 def _journal(path: Path, nodes: list[str]) -> history.Records:
-    """All journals as one array, the node's index in each record; a record torn by a kill is left out."""
+    """All journals as one array, the node's index in each record; a record torn by a kill is left
+    out.
+    """
     parts = []
     width = history.JOURNAL.itemsize - 2
     for index, node in enumerate(nodes):
@@ -141,7 +162,10 @@ def _journal(path: Path, nodes: list[str]) -> history.Records:
         if not data:
             continue
         if data[:8] != history.JOURNAL_MAGIC:
-            raise BadFileError(f"{path / 'journal' / node}.bin: expected a journal that begins with {history.JOURNAL_MAGIC!r}, found {data[:8]!r}")
+            raise BadFileError(
+                f"{path / 'journal' / node}.bin: expected a journal that begins with "
+                f"{history.JOURNAL_MAGIC!r}, found {data[:8]!r}"
+            )
         count = (len(data) - history.JOURNAL_HEADER_BYTES) // width
         plain = np.dtype([(name, history.JOURNAL[name]) for name in history.JOURNAL.names[:-1]])  # type: ignore[index]
         records = np.frombuffer(data, plain, count, history.JOURNAL_HEADER_BYTES)
@@ -154,7 +178,9 @@ def _journal(path: Path, nodes: list[str]) -> history.Records:
 
 
 def _histograms(path: Path) -> dict[tuple[str, int, str], dict[int, int]]:
-    """What each node's histograms gained in each phase: lines are cumulative, so neighbours are subtracted."""
+    """What each node's histograms gained in each phase: lines are cumulative, so neighbours are
+    subtracted.
+    """
     found: dict[tuple[str, int, str], dict[int, int]] = {}
     before: dict[tuple[int, str], dict[int, int]] = {}
     for line in _lines(path / "histograms.jsonl"):
@@ -162,7 +188,11 @@ def _histograms(path: Path) -> dict[tuple[str, int, str], dict[int, int]]:
         for operation, buckets in entry["histograms"].items():
             now = {int(bucket): count for bucket, count in buckets.items()}
             earlier = before.get((entry["node"], operation), {})
-            gained = {bucket: count - earlier.get(bucket, 0) for bucket, count in now.items() if count != earlier.get(bucket, 0)}
+            gained = {
+                bucket: count - earlier.get(bucket, 0)
+                for bucket, count in now.items()
+                if count != earlier.get(bucket, 0)
+            }
             if entry["phase"] is not None and gained and min(gained.values()) > 0:
                 found[entry["phase"], entry["node"], operation] = gained
             before[entry["node"], operation] = now
@@ -174,7 +204,10 @@ def _gauges(path: Path) -> dict[tuple[str, int, str], float]:
     found: dict[tuple[str, int, str], float] = {}
     for line in _lines(path / "histograms.jsonl"):
         entry = json.loads(line)
-        found |= {(entry["phase"], entry["node"], name): value for name, value in entry.get("gauges", {}).items()}
+        found |= {
+            (entry["phase"], entry["node"], name): value
+            for name, value in entry.get("gauges", {}).items()
+        }
     return found
 
 
@@ -190,7 +223,8 @@ def _links(path: Path) -> frozenset[tuple[int, int]]:
 def _measurements(path: Path) -> dict[str, npt.NDArray[np.float64]]:
     """What a bench measured beside any cluster: name → values in the base unit of their kind."""
     with suppress(FileNotFoundError):
-        return {name: np.array(values, np.float64) for name, values in json.loads((path / "measurements.json").read_text()).items()}
+        return {
+            name: np.array(values, np.float64)
+            for name, values in json.loads((path / "measurements.json").read_text()).items()
+        }
     return {}
-
-

@@ -1,7 +1,8 @@
-"""What this machine and this user can do, found by doing it in a scratch namespace; and whether a cluster will fit.
+"""What this machine and this user can do, found by doing it in a scratch namespace; and whether a
+cluster will fit.
 
-The trials run in a child process: it may have to enter a user namespace, which only a process with one thread can, and
-whatever it leaves (namespaces, rules, links) ends with it.
+The trials run in a child process: it may have to enter a user namespace, which only a process with
+one thread can, and whatever it leaves (namespaces, rules, links) ends with it.
 """
 
 from __future__ import annotations
@@ -53,17 +54,31 @@ _NEEDED_FOR = {
     "CAP_SYS_NICE": "a delay engine that is on time on a busy host",
     "CAP_SYS_RESOURCE": "raising the hard limit of open files",
 }
-_ON_A_HUB = ("routed hub", "nftables", "htb", "tbf", "netem", "ifb", "nfqueue")     # nfqueue last: its rule stays
+_ON_A_HUB = (
+    "routed hub",
+    "nftables",
+    "htb",
+    "tbf",
+    "netem",
+    "ifb",
+    "nfqueue",
+)  # nfqueue last: its rule stays
 _CAPABILITY_BITS = {
-    "CAP_NET_ADMIN": 12, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_SYS_NICE": 23, "CAP_SYS_RESOURCE": 24,
-}   # linux/capability.h
+    "CAP_NET_ADMIN": 12,
+    "CAP_SYS_PTRACE": 19,
+    "CAP_SYS_ADMIN": 21,
+    "CAP_SYS_NICE": 23,
+    "CAP_SYS_RESOURCE": 24,
+}  # linux/capability.h
 
 Found = tuple[bool, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capability:
-    """One thing this machine and user can do, or not; `detail` says how it was seen, or what forbids it."""
+    """One thing this machine and user can do, or not; `detail` says how it was seen, or what
+    forbids it.
+    """
 
     name: str
     available: bool
@@ -95,38 +110,70 @@ class Capabilities:
             delay = served("nfqueue", "nfqueue", "nftables")
         only_netem = delay if delay == "netem" else "none"
         return {
-            "cut": served("nftables", "nftables"), "loss": served("nftables", "nftables"), "rate": served("qdisc", "htb", "tbf", "ifb"),
-            "delay": delay, "jitter": delay, "reorder": delay, "duplicate": only_netem, "corrupt": only_netem,
+            "cut": served("nftables", "nftables"),
+            "loss": served("nftables", "nftables"),
+            "rate": served("qdisc", "htb", "tbf", "ifb"),
+            "delay": delay,
+            "jitter": delay,
+            "reorder": delay,
+            "duplicate": only_netem,
+            "corrupt": only_netem,
         }
 
     def as_json(self) -> str:
         """One JSON object: version 1, ``capabilities`` (a list), ``limits`` and ``backends``."""
-        return json.dumps({"version": 1, **dataclasses.asdict(self), "backends": self.backends}, indent=2)
+        return json.dumps(
+            {"version": 1, **dataclasses.asdict(self), "backends": self.backends}, indent=2
+        )
 
 
 def probe() -> Capabilities:
-    """Try everything; takes about half a second. Nothing is left behind but kernel modules that a trial caused to load."""
-    found = {**_in_child(), "cgroups": _cgroups(), "docker": _docker(), "C compiler": _compiler(), **_process_capabilities()}
+    """Try everything; takes about half a second. Nothing is left behind but kernel modules that a
+    trial caused to load.
+    """
+    found = {
+        **_in_child(),
+        "cgroups": _cgroups(),
+        "docker": _docker(),
+        "C compiler": _compiler(),
+        **_process_capabilities(),
+    }
     return Capabilities(
         capabilities=tuple(
-            Capability(name=name, available=found[name][0], detail=found[name][1], needed_for=needed_for)
+            Capability(
+                name=name, available=found[name][0], detail=found[name][1], needed_for=needed_for
+            )
             for name, needed_for in _NEEDED_FOR.items()
         ),
         limits=read_limits(),
     )
 
 
-# ---- trials in a child process -----------------------------------------------------------------------------------------
+# ---- trials in a child process -------------------------------------------------------------------
+
 
 def _in_child() -> dict[str, Found]:
-    command = [sys.executable, "-c", "from harness.host.capabilities import try_kernel; try_kernel()"]
+    command = [
+        sys.executable,
+        "-c",
+        "from harness.host.capabilities import try_kernel; try_kernel()",
+    ]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TRIALS_TIMEOUT_S, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_TRIALS_TIMEOUT_S, check=True
+        )
     except subprocess.CalledProcessError as error:
-        raise HarnessError(f"the trials of this kernel ended with {error.returncode}: {error.stderr.strip()[-500:]}") from error
+        raise HarnessError(
+            f"the trials of this kernel ended with {error.returncode}: "
+            f"{error.stderr.strip()[-500:]}"
+        ) from error
     except subprocess.TimeoutExpired as error:
-        raise HarnessError(f"the trials of this kernel took more than {_TRIALS_TIMEOUT_S:.0f} s") from error
-    return {name: (available, detail) for name, (available, detail) in json.loads(done.stdout).items()}
+        raise HarnessError(
+            f"the trials of this kernel took more than {_TRIALS_TIMEOUT_S:.0f} s"
+        ) from error
+    return {
+        name: (available, detail) for name, (available, detail) in json.loads(done.stdout).items()
+    }
 
 
 def try_kernel() -> None:
@@ -153,7 +200,10 @@ def _kernel(fabric: Fabric) -> Iterator[tuple[str, Found]]:
     tries: dict[str, Callable[[], str]] = {
         "routed hub": partial(trials.forward, a.namespace, b.namespace, b.address),
         "nftables": partial(trials.nftables, fabric.hub),
-        **{kind: partial(trials.qdisc, fabric.hub, a.ifindex, kind) for kind in ("htb", "tbf", "netem")},
+        **{
+            kind: partial(trials.qdisc, fabric.hub, a.ifindex, kind)
+            for kind in ("htb", "tbf", "netem")
+        },
         "ifb": partial(trials.ifb, fabric.hub),
         "nfqueue": partial(trials.nfqueue, fabric.hub, a.namespace, b.address),
     }
@@ -197,7 +247,8 @@ def _tried(trial: Callable[[], str]) -> Found:
         return False, str(error)
 
 
-# ---- what can be asked directly ----------------------------------------------------------------------------------------
+# ---- what can be asked directly ------------------------------------------------------------------
+
 
 def _cgroups() -> Found:
     root = "/sys/fs/cgroup"
@@ -216,9 +267,17 @@ def _compiler() -> Found:
     if program is None:
         return False, "no cc, gcc or clang (Debian package gcc)"
     command = [program, "-static", "-x", "c", "-o", "/dev/null", "-"]
-    done = subprocess.run(command, input="int main(void) { return 0; }", text=True, capture_output=True, check=False)
+    done = subprocess.run(
+        command, input="int main(void) { return 0; }", text=True, capture_output=True, check=False
+    )
     if done.returncode:
-        return False, f"{program} cannot link a static program: {(done.stderr.strip().splitlines() or ['no reason'])[-1]}"
+        return (
+            False,
+            (
+                f"{program} cannot link a static program: "
+                f"{(done.stderr.strip().splitlines() or ['no reason'])[-1]}"
+            ),
+        )
     return True, f"{program} linked a static program"
 
 
@@ -226,7 +285,9 @@ def _process_capabilities() -> dict[str, Found]:
     with open("/proc/self/status", encoding="utf-8") as status:
         effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
     return {
-        name: (True, "held by this process") if effective >> bit & 1 else (False, "not held by this process")
+        name: (True, "held by this process")
+        if effective >> bit & 1
+        else (False, "not held by this process")
         for name, bit in _CAPABILITY_BITS.items()
     }
 
@@ -245,17 +306,25 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def _docker() -> Found:
-    """An engine that answers on a unix socket and runs on this very kernel: remote and desktop engines do not."""
+    """An engine that answers on a unix socket and runs on this very kernel: remote and desktop
+    engines do not.
+    """
     host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     if not host.startswith("unix://"):
-        return False, f"DOCKER_HOST is {host}: only an engine on this host, on a unix socket, can be used"
+        return (
+            False,
+            f"DOCKER_HOST is {host}: only an engine on this host, on a unix socket, can be used",
+        )
     connection = _UnixConnection(host.removeprefix("unix://"))
     try:
         connection.request("GET", "/info")
         response = connection.getresponse()
         info = json.loads(response.read())
         if response.status != http.HTTPStatus.OK:
-            return False, f"the engine at {host} answered {response.status}: {info.get('message', '')}"
+            return (
+                False,
+                f"the engine at {host} answered {response.status}: {info.get('message', '')}",
+            )
     except (OSError, http.client.HTTPException, ValueError) as error:
         return False, f"no engine answers at {host}: {error}"
     finally:
@@ -264,21 +333,36 @@ def _docker() -> Found:
 
 
 def _same_host(info: dict[str, Any]) -> Found:
-    """The engine's kernel is ours if it has the same release and the same memory to the byte: a virtual machine has not."""
+    """The engine's kernel is ours if it has the same release and the same memory to the byte: a
+    virtual machine has not.
+    """
     ours = os.uname().release, _meminfo_total_bytes()
     theirs = info.get("KernelVersion"), info.get("MemTotal")
     if theirs != ours:
-        return False, (f"the engine {info.get('Name')} is on another machine: its kernel is {theirs[0]} with {theirs[1]} bytes "
-                       f"of memory, this one is {ours[0]} with {ours[1]}")
+        return False, (
+            f"the engine {info.get('Name')} is on another machine: its kernel is {theirs[0]} "
+            f"with {theirs[1]} bytes "
+            f"of memory, this one is {ours[0]} with {ours[1]}"
+        )
     if os.geteuid():
-        return False, f"engine {info.get('ServerVersion')} on this host, but entering its containers' namespaces needs root"
-    return True, f"engine {info.get('ServerVersion')} on this host, cgroup version {info.get('CgroupVersion', '1')}"
+        return (
+            False,
+            (
+                f"engine {info.get('ServerVersion')} on this host, but entering its containers' "
+                "namespaces needs root"
+            ),
+        )
+    return (
+        True,
+        (
+            f"engine {info.get('ServerVersion')} on this host, cgroup version "
+            f"{info.get('CgroupVersion', '1')}"
+        ),
+    )
 
 
 def _meminfo_total_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-# ---- whether a cluster fits ----------------------------------------------------------------------------------------------
-
-
+# ---- whether a cluster fits ----------------------------------------------------------------------

@@ -13,10 +13,21 @@ VERSIONS = ("p2p-harness", "meshnode", "locust", "pyroute2", "docker", "numpy", 
 
 def host_facts() -> dict[str, Any]:
     """What the run was made on. Two runs are compared only where these agree."""
-    model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "?",
+    )
     return {
-        "kernel": platform.release(), "machine": platform.machine(), "cpu": model, "cores": len(os.sched_getaffinity(0)),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "python": platform.python_version(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "cpu": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "python": platform.python_version(),
         "versions": {name: _version(name) for name in VERSIONS},
     }
 

@@ -10,7 +10,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from harness.errors import HarnessError
 from harness.kernel.namespaces import inside
 
-Flow = tuple[str, int, str, int]          # own address and port, the peer's: dotted IPv4
+Flow = tuple[str, int, str, int]  # own address and port, the peer's: dotted IPv4
 ESTABLISHED = 1 << 1
 
 
@@ -21,5 +21,10 @@ def established(namespace: int) -> list[Flow]:
             diag.bind()
             found = diag.get_sock_stats(family=socket.AF_INET, states=ESTABLISHED)
     except (OSError, NetlinkError) as error:
-        raise HarnessError(f"the connections of a namespace could not be listed: {error}") from error
-    return [(one["idiag_src"], one["idiag_sport"], one["idiag_dst"], one["idiag_dport"]) for one in found]
+        raise HarnessError(
+            f"the connections of a namespace could not be listed: {error}"
+        ) from error
+    return [
+        (one["idiag_src"], one["idiag_sport"], one["idiag_dst"], one["idiag_dport"])
+        for one in found
+    ]

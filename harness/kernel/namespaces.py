@@ -1,7 +1,9 @@
-"""Network namespaces that are held by a descriptor and have no name: they end with the last descriptor and process in them.
+"""Network namespaces that are held by a descriptor and have no name: they end with the last
+descriptor and process in them.
 
-A namespace belongs to a *thread*. `inside` moves only the calling thread, which is what makes everything here safe in
-a program with threads: sockets, files below /proc/sys/net and children are made by a thread that stands inside.
+A namespace belongs to a *thread*. `inside` moves only the calling thread, which is what makes
+everything here safe in a program with threads: sockets, files below /proc/sys/net and children are
+made by a thread that stands inside.
 """
 
 from __future__ import annotations
@@ -27,10 +29,15 @@ _OWN_NAMESPACE = "/proc/thread-self/ns/net"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-# What forbids user namespaces where: (file, value that forbids, what to do). Read only to explain a refusal.
+# What forbids user namespaces where: (file, value that forbids, what to do). Read only to explain a
+# refusal.
 _USER_NAMESPACE_SWITCHES = (
     ("kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
-    ("kernel/apparmor_restrict_unprivileged_userns", "1", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"),
+    (
+        "kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
     ("user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=10000"),
 )
 
@@ -41,10 +48,12 @@ def create() -> int:
 
 
 def create_many(count: int) -> list[int]:
-    """Make network namespaces; returns a descriptor of each, which is all that holds it. IPv6 is off in them.
+    """Make network namespaces; returns a descriptor of each, which is all that holds it. IPv6 is
+    off in them.
 
-    A helper thread makes them, so the caller never leaves its own namespace. Raises PermissionNeededError without
-    CAP_SYS_ADMIN, HarnessError where a limit (descriptors, user.max_net_namespaces) is reached; then none are left.
+    A helper thread makes them, so the caller never leaves its own namespace. Raises
+    PermissionNeededError without CAP_SYS_ADMIN, HarnessError where a limit (descriptors,
+    user.max_net_namespaces) is reached; then none are left.
     """
     made: list[int] = []
     failed: list[OSError] = []
@@ -54,7 +63,8 @@ def create_many(count: int) -> list[int]:
             for _ in range(count):
                 _check(_libc.unshare(_CLONE_NEWNET), "unshare")
                 made.append(os.open(_OWN_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC))
-                # Before any link exists: a link that comes up with IPv6 on sends router solicitations and MLD reports.
+                # Before any link exists: a link that comes up with IPv6 on sends router
+                # solicitations and MLD reports.
                 for which in ("default", "all"):
                     _without_ipv6(which)
         except OSError as error:
@@ -66,32 +76,44 @@ def create_many(count: int) -> list[int]:
     if failed:
         for namespace in made:
             os.close(namespace)
-        raise _translated(f"network namespace {len(made) + 1} of {count} could not be made", failed[0]) from failed[0]
+        raise _translated(
+            f"network namespace {len(made) + 1} of {count} could not be made", failed[0]
+        ) from failed[0]
     return made
 
 
 @contextlib.contextmanager
 def inside(namespace: int) -> Iterator[None]:
-    """The calling thread is in the network namespace while the body runs. No fork; other threads do not move.
+    """The calling thread is in the network namespace while the body runs. No fork; other threads do
+    not move.
 
-    Threads and processes that the body starts begin in the namespace, and stay there.
-    Raises PermissionNeededError without CAP_SYS_ADMIN over the namespace, HarnessError for a descriptor of another kind.
+    Threads and processes that the body starts begin in the namespace, and stay there. Raises
+    PermissionNeededError without CAP_SYS_ADMIN over the namespace, HarnessError for a descriptor of
+    another kind.
     """
     try:
         here = os.open(_OWN_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise _translated("the thread's own network namespace could not be opened", error) from error
+        raise _translated(
+            "the thread's own network namespace could not be opened", error
+        ) from error
     try:
         try:
             _check(_libc.setns(namespace, _CLONE_NEWNET), "setns")
         except OSError as error:
-            raise _translated(f"descriptor {namespace}: the network namespace could not be entered", error) from error
+            raise _translated(
+                f"descriptor {namespace}: the network namespace could not be entered", error
+            ) from error
         try:
             yield
         finally:
-            # A thread that cannot go back would do everything that follows in the wrong network: nothing may catch that.
+            # A thread that cannot go back would do everything that follows in the wrong network:
+            # nothing may catch that.
             if _libc.setns(here, _CLONE_NEWNET):
-                raise SystemExit(f"harness: a thread could not leave a namespace: {os.strerror(ctypes.get_errno())}")
+                raise SystemExit(
+                    "harness: a thread could not leave a namespace: "
+                    f"{os.strerror(ctypes.get_errno())}"
+                )
     finally:
         os.close(here)
 
@@ -101,64 +123,92 @@ def stay_in(namespace: int) -> None:
     try:
         _check(_libc.setns(namespace, _CLONE_NEWNET), "setns")
     except OSError as error:
-        raise _translated(f"descriptor {namespace}: the network namespace could not be entered", error) from error
+        raise _translated(
+            f"descriptor {namespace}: the network namespace could not be entered", error
+        ) from error
 
 
 def open_socket(namespace: int, family: int, kind: int, protocol: int = 0) -> socket.socket:
-    """A socket that lives in the namespace for good, wherever it is used from. Raises as `inside` does, and OSError."""
+    """A socket that lives in the namespace for good, wherever it is used from. Raises as `inside`
+    does, and OSError.
+    """
     with inside(namespace):
         return socket.socket(family, kind, protocol)
 
 
 def spawn_in(
-    namespace: int, argv: Sequence[str], *, stdio: tuple[int, int, int], environment: Mapping[str, str] | None = None,
+    namespace: int,
+    argv: Sequence[str],
+    *,
+    stdio: tuple[int, int, int],
+    environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a command in the network namespace; `stdio` are its descriptors 0, 1 and 2. Safe in any thread.
+    """Start a command in the network namespace; `stdio` are its descriptors 0, 1 and 2. Safe in any
+    thread.
 
-    The child is made by a thread that stands inside, so no code of ours runs between fork and exec. It belongs to the
-    caller, who waits for it. Raises UsageError where there is no such program, otherwise as `inside`.
+    The child is made by a thread that stands inside, so no code of ours runs between fork and exec.
+    It belongs to the caller, who waits for it. Raises UsageError where there is no such program,
+    otherwise as `inside`.
     """
     try:
         with inside(namespace):
             return subprocess.Popen(
-                argv, stdin=stdio[0], stdout=stdio[1], stderr=stdio[2], env=environment, cwd=directory, close_fds=True
+                argv,
+                stdin=stdio[0],
+                stdout=stdio[1],
+                stderr=stdio[2],
+                env=environment,
+                cwd=directory,
+                close_fds=True,
             )
     except (FileNotFoundError, PermissionError) as error:
         raise UsageError(f"{argv[0]!r} cannot be run: {error.strerror}") from error
 
 
 def read_sysctl(name: str) -> str:
-    """Value of a sysctl by its path below /proc/sys; ``net/…`` is that of the calling thread's namespace. Raises OSError."""
+    """Value of a sysctl by its path below /proc/sys; ``net/…`` is that of the calling thread's
+    namespace. Raises OSError.
+    """
     with open(f"/proc/sys/{name}", encoding="ascii") as file:
         return file.read().strip()
 
 
 def write_sysctl(name: str, value: str) -> None:
-    """Set a sysctl by its path below /proc/sys; ``net/…`` is that of the calling thread's namespace. Raises OSError."""
+    """Set a sysctl by its path below /proc/sys; ``net/…`` is that of the calling thread's
+    namespace. Raises OSError.
+    """
     with open(f"/proc/sys/{name}", "w", encoding="ascii") as file:
         file.write(value)
 
 
 def enter_user_namespace() -> None:
-    """Become root of a new user namespace with a network and a mount namespace of its own, for the rest of this process.
+    """Become root of a new user namespace with a network and a mount namespace of its own, for the
+    rest of this process.
 
-    Only the caller's uid and gid are mapped, to 0: files and sockets still belong to the caller outside. Must be called
-    while the process has one thread. Raises PermissionNeededError with one sentence that says what forbids it.
+    Only the caller's uid and gid are mapped, to 0: files and sockets still belong to the caller
+    outside. Must be called while the process has one thread. Raises PermissionNeededError with one
+    sentence that says what forbids it.
     """
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:
         raise HarnessError(
-            f"a user namespace can only be entered by a process with one thread, this one has {threads} "
+            "a user namespace can only be entered by a process with one thread, this one has "
+            f"{threads} "
             "(importing numpy or pyarrow starts some: enter first)"
         )
     uid, gid = os.geteuid(), os.getegid()
     try:
         _check(_libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWNS), "unshare")
-        for file, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        for file, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"0 {uid} 1"),
+            ("gid_map", f"0 {gid} 1"),
+        ):
             with open(f"/proc/self/{file}", "w", encoding="ascii") as handle:
                 handle.write(text)
-        # Also the proof that the new root has its capabilities: AppArmor lets unshare pass and takes them away.
+        # Also the proof that the new root has its capabilities: AppArmor lets unshare pass and
+        # takes them away.
         _check(_libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "mount")
     except OSError as error:
         raise PermissionNeededError(_why_no_user_namespace(error)) from error
@@ -168,9 +218,15 @@ def _why_no_user_namespace(error: OSError) -> str:
     for name, forbids, cure in _USER_NAMESPACE_SWITCHES:
         with contextlib.suppress(OSError):
             if read_sysctl(name) == forbids:
-                return f"Root is needed, or a user namespace, which {name.replace('/', '.')} = {forbids} forbids: `{cure}`."
+                return (
+                    f"Root is needed, or a user namespace, which {name.replace('/', '.')} = "
+                    f"{forbids} forbids: `{cure}`."
+                )
     if error.errno in {errno.ENOSPC, errno.EUSERS}:
-        return "Root is needed, or a user namespace, of which there are too many now: raise user.max_user_namespaces."
+        return (
+            "Root is needed, or a user namespace, of which there are too many now: raise "
+            "user.max_user_namespaces."
+        )
     return (
         f"Root is needed, or a user namespace, which this system refuses ({error.strerror}): "
         "a container's seccomp profile or a security module forbids it."
@@ -178,7 +234,7 @@ def _why_no_user_namespace(error: OSError) -> str:
 
 
 def _without_ipv6(which: str) -> None:
-    with contextlib.suppress(FileNotFoundError):       # a kernel without IPv6 has nothing to switch off
+    with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6 has nothing to switch off
         write_sysctl(f"net/ipv6/conf/{which}/disable_ipv6", "1")
 
 
@@ -190,7 +246,9 @@ def _check(result: int, call: str) -> None:
 
 def _translated(what: str, error: OSError) -> HarnessError:
     if error.errno in {errno.EPERM, errno.EACCES}:
-        return PermissionNeededError(f"{what}: {error.strerror}; expected CAP_SYS_ADMIN: root, or a user namespace")
+        return PermissionNeededError(
+            f"{what}: {error.strerror}; expected CAP_SYS_ADMIN: root, or a user namespace"
+        )
     if error.errno == errno.EMFILE:
         return HarnessError(f"{what}: this process may have no more open files (ulimit -n)")
     if error.errno == errno.ENOSPC:

@@ -1,8 +1,9 @@
-"""Links, addresses, routes and neighbours by rtnetlink, many in one system call; and the counters of all links at once.
+"""Links, addresses, routes and neighbours by rtnetlink, many in one system call; and the counters
+of all links at once.
 
-Messages are encoded by pyroute2's message classes and sent over a plain socket: IPRoute waits for every answer (0.3 to
-0.8 ms a call), opens four descriptors and forks to reach a namespace. Interface indexes are chosen by the caller, so
-nothing is ever looked up.
+Messages are encoded by pyroute2's message classes and sent over a plain socket: IPRoute waits for
+every answer (0.3 to 0.8 ms a call), opens four descriptors and forks to reach a namespace.
+Interface indexes are chosen by the caller, so nothing is ever looked up.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ from harness.errors import HarnessError, PermissionNeededError
 from harness.kernel.namespaces import open_socket
 
 # What encodes each kind of request, and its number (linux/rtnetlink.h).
-_LINK, _ADDRESS, _ROUTE, _NEIGHBOUR, _STATS = (ifinfmsg, 16), (ifaddrmsg, 20), (rtmsg, 24), (ndmsg, 28), (ifstatsmsg, 94)
+_LINK, _ADDRESS, _ROUTE, _NEIGHBOUR, _STATS = (
+    (ifinfmsg, 16),
+    (ifaddrmsg, 20),
+    (rtmsg, 24),
+    (ndmsg, 28),
+    (ifstatsmsg, 94),
+)
 _LINK_GONE = (ifinfmsg, 17)
 _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _CREATE_EXCLUSIVE = 0x600
@@ -39,8 +46,10 @@ _TABLE_MAIN, _PROTOCOL_STATIC, _SCOPE_LINK = 254, 4, 253
 _ROUTE_UNICAST, _ROUTE_BLACKHOLE, _ROUTE_ONLINK = 1, 6, 4
 _STATS_LINK_64 = 1
 
-_BATCH_MESSAGES = 100        # the answers to a batch wait in the receive buffer (208 kB by default, about 0.8 kB each)
-_ANSWER_TIMEOUT_S = 30.0     # the kernel answers within the send; longer means that it never will
+_BATCH_MESSAGES = (
+    100  # the answers to a batch wait in the receive buffer (208 kB by default, about 0.8 kB each)
+)
+_ANSWER_TIMEOUT_S = 30.0  # the kernel answers within the send; longer means that it never will
 _DUMP_TRIES = 5
 
 _HEADER = struct.Struct("=IHHII")
@@ -59,9 +68,14 @@ class LinkCounters:
     tx_bytes: int
 
     def of_other_end(self) -> LinkCounters:
-        """The same as the other end of the pair sees it: what one end receives, the other has sent."""
+        """The same as the other end of the pair sees it: what one end receives, the other has
+        sent.
+        """
         return LinkCounters(
-            rx_packets=self.tx_packets, tx_packets=self.rx_packets, rx_bytes=self.tx_bytes, tx_bytes=self.rx_bytes
+            rx_packets=self.tx_packets,
+            tx_packets=self.rx_packets,
+            rx_bytes=self.tx_bytes,
+            tx_bytes=self.rx_bytes,
         )
 
 
@@ -73,25 +87,56 @@ class Message:
     data: bytes
 
 
-def veth(*, ifindex: int, name: str, mac: str, peer_name: str, peer_ifindex: int, peer_mac: str, peer_namespace: int) -> Message:
+def veth(
+    *,
+    ifindex: int,
+    name: str,
+    mac: str,
+    peer_name: str,
+    peer_ifindex: int,
+    peer_mac: str,
+    peer_namespace: int,
+) -> Message:
     """A new pair: this end here and up, the other end in `peer_namespace` (a descriptor) and down.
 
-    The kernel refuses a peer that is up from the start (ENOTCONN): it comes up before the pair is joined.
+    The kernel refuses a peer that is up from the start (ENOTCONN): it comes up before the pair is
+    joined.
     """
-    peer = {"index": peer_ifindex, "attrs": [
-        ("IFLA_IFNAME", peer_name), ("IFLA_NET_NS_FD", peer_namespace), ("IFLA_ADDRESS", peer_mac)]}
-    info = {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", {"attrs": [("VETH_INFO_PEER", peer)]})]}
+    peer = {
+        "index": peer_ifindex,
+        "attrs": [
+            ("IFLA_IFNAME", peer_name),
+            ("IFLA_NET_NS_FD", peer_namespace),
+            ("IFLA_ADDRESS", peer_mac),
+        ],
+    }
+    info = {
+        "attrs": [
+            ("IFLA_INFO_KIND", "veth"),
+            ("IFLA_INFO_DATA", {"attrs": [("VETH_INFO_PEER", peer)]}),
+        ]
+    }
     return _message(
-        f"link {name}", _LINK, _CREATE_EXCLUSIVE, {"index": ifindex, "flags": _IFF_UP, "change": _IFF_UP},
+        f"link {name}",
+        _LINK,
+        _CREATE_EXCLUSIVE,
+        {"index": ifindex, "flags": _IFF_UP, "change": _IFF_UP},
         [("IFLA_IFNAME", name), ("IFLA_ADDRESS", mac), ("IFLA_LINKINFO", info)],
     )
 
 
 def set_up(ifindex: int, *, gso_max_segs: int | None = None) -> Message:
-    """Bring a link up; `gso_max_segs` 1 makes every packet one segment (else up to 64 kB travel and are lost as one)."""
+    """Bring a link up; `gso_max_segs` 1 makes every packet one segment (else up to 64 kB travel and
+    are lost as one).
+    """
     attributes = [] if gso_max_segs is None else [("IFLA_GSO_MAX_SEGS", gso_max_segs)]
-    return _message(f"link {ifindex} up", _LINK, 0,
-                    {"index": ifindex, "flags": _IFF_UP, "change": _IFF_UP}, attributes)
+    return _message(
+        f"link {ifindex} up",
+        _LINK,
+        0,
+        {"index": ifindex, "flags": _IFF_UP, "change": _IFF_UP},
+        attributes,
+    )
 
 
 def remove_link(ifindex: int, name: str) -> Message:
@@ -101,31 +146,50 @@ def remove_link(ifindex: int, name: str) -> Message:
 
 def address(ifindex: int, ip: str) -> Message:
     """An IPv4 address of its own, a /32, on a link."""
-    return _message(f"address {ip} on link {ifindex}", _ADDRESS, _CREATE_EXCLUSIVE,
-                    {"family": socket.AF_INET, "prefixlen": 32, "index": ifindex},
-                    [("IFA_LOCAL", ip), ("IFA_ADDRESS", ip)])
+    return _message(
+        f"address {ip} on link {ifindex}",
+        _ADDRESS,
+        _CREATE_EXCLUSIVE,
+        {"family": socket.AF_INET, "prefixlen": 32, "index": ifindex},
+        [("IFA_LOCAL", ip), ("IFA_ADDRESS", ip)],
+    )
 
 
 def neighbour(ifindex: int, ip: str, mac: str) -> Message:
-    """A permanent neighbour: never asked for by ARP, never expired, and exempt from the kernel's global gc_thresh3."""
-    return _message(f"neighbour {ip} on link {ifindex}", _NEIGHBOUR, _CREATE_EXCLUSIVE,
-                    {"family": socket.AF_INET, "ifindex": ifindex, "state": _NUD_PERMANENT},
-                    [("NDA_DST", ip), ("NDA_LLADDR", mac)])
+    """A permanent neighbour: never asked for by ARP, never expired, and exempt from the kernel's
+    global gc_thresh3.
+    """
+    return _message(
+        f"neighbour {ip} on link {ifindex}",
+        _NEIGHBOUR,
+        _CREATE_EXCLUSIVE,
+        {"family": socket.AF_INET, "ifindex": ifindex, "state": _NUD_PERMANENT},
+        [("NDA_DST", ip), ("NDA_LLADDR", mac)],
+    )
 
 
 def route_to(ip: str, ifindex: int) -> Message:
     """A route to one host, directly behind a link."""
-    return _route(f"route to {ip} by link {ifindex}", {"dst_len": 32, "scope": _SCOPE_LINK},
-                  [("RTA_DST", ip), ("RTA_OIF", ifindex)])
+    return _route(
+        f"route to {ip} by link {ifindex}",
+        {"dst_len": 32, "scope": _SCOPE_LINK},
+        [("RTA_DST", ip), ("RTA_OIF", ifindex)],
+    )
 
 
 def default_route(gateway: str, ifindex: int) -> Message:
     """The default route by a gateway that need not be in any network of the link (onlink)."""
-    return _route(f"default route by {gateway}", {"flags": _ROUTE_ONLINK}, [("RTA_GATEWAY", gateway), ("RTA_OIF", ifindex)])
+    return _route(
+        f"default route by {gateway}",
+        {"flags": _ROUTE_ONLINK},
+        [("RTA_GATEWAY", gateway), ("RTA_OIF", ifindex)],
+    )
 
 
 def blackhole() -> Message:
-    """A default route that drops in silence what no other route takes, instead of answering with ICMP."""
+    """A default route that drops in silence what no other route takes, instead of answering with
+    ICMP.
+    """
     return _route("blackhole route", {"type": _ROUTE_BLACKHOLE}, [])
 
 
@@ -133,25 +197,34 @@ class Netlink:
     """A netlink socket of one namespace; one descriptor. Any thread may use it, one at a time."""
 
     def __init__(self, namespace: int) -> None:
-        self._socket = open_socket(namespace, socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        self._socket = open_socket(
+            namespace,
+            socket.AF_NETLINK,
+            socket.SOCK_RAW | socket.SOCK_CLOEXEC,
+            socket.NETLINK_ROUTE,
+        )
         self._socket.settimeout(_ANSWER_TIMEOUT_S)
         for option in (_CAP_ACK, _EXT_ACK):
             self._socket.setsockopt(_SOL_NETLINK, option, 1)
         self._lock = threading.Lock()
 
     def do(self, messages: Sequence[Message], *, where: str) -> None:
-        """Send requests in order and read the answer to each. Those after a refused one are carried out all the same.
+        """Send requests in order and read the answer to each. Those after a refused one are carried
+        out all the same.
 
-        Raises HarnessError (PermissionNeededError for EPERM) that names the first object refused and `where` it is.
+        Raises HarnessError (PermissionNeededError for EPERM) that names the first object refused
+        and `where` it is.
         """
         refused: list[tuple[Message, int, str]] = []
         with self._lock:
             for start in range(0, len(messages), _BATCH_MESSAGES):
-                refused += self._batch(messages[start:start + _BATCH_MESSAGES])
+                refused += self._batch(messages[start : start + _BATCH_MESSAGES])
         if refused:
             message, number, detail = refused[0]
             kind = PermissionNeededError if number == errno.EPERM else HarnessError
-            more = f" ({len(refused):,} of {len(messages):,} were refused)" if len(refused) > 1 else ""
+            more = (
+                f" ({len(refused):,} of {len(messages):,} were refused)" if len(refused) > 1 else ""
+            )
             raise kind(f"{where}: {message.what}: {detail or os.strerror(number)}{more}")
 
     def _batch(self, messages: Sequence[Message]) -> list[tuple[Message, int, str]]:
@@ -175,9 +248,11 @@ class Netlink:
         return refused
 
     def counters(self) -> dict[int, LinkCounters]:
-        """64-bit counters of every link of the namespace, by interface index, from one dump (2 µs a link).
+        """64-bit counters of every link of the namespace, by interface index, from one dump (2 µs a
+        link).
 
-        A dump that a new or removed link interrupted is made anew; after five such the last one counts as it is.
+        A dump that a new or removed link interrupted is made anew; after five such the last one
+        counts as it is.
         """
         found: dict[int, LinkCounters] = {}
         with self._lock:
@@ -190,7 +265,9 @@ class Netlink:
     def _dump_counters(self) -> tuple[dict[int, LinkCounters], bool]:
         found: dict[int, LinkCounters] = {}
         whole = True
-        self._socket.send(_message("counters", _STATS, _DUMP, {"filter_mask": 1 << (_STATS_LINK_64 - 1)}, []).data)
+        self._socket.send(
+            _message("counters", _STATS, _DUMP, {"filter_mask": 1 << (_STATS_LINK_64 - 1)}, []).data
+        )
         while True:
             data = self._receive()
             for kind, flags, _, start, _ in _split(data):
@@ -198,19 +275,29 @@ class Netlink:
                 if kind == _DONE:
                     return found, whole
                 if kind == _ERROR:
-                    raise HarnessError(f"link counters: {os.strerror(-struct.unpack_from('=i', data, start)[0])}")
-                # struct if_stats_msg is 12 bytes, its ifindex at 4; one attribute follows: struct rtnl_link_stats64.
+                    raise HarnessError(
+                        f"link counters: {os.strerror(-struct.unpack_from('=i', data, start)[0])}"
+                    )
+                # struct if_stats_msg is 12 bytes, its ifindex at 4; one attribute follows: struct
+                # rtnl_link_stats64.
                 ifindex = struct.unpack_from("=I", data, start + 4)[0]
-                rx_packets, tx_packets, rx_bytes, tx_bytes = _LINK_COUNTERS.unpack_from(data, start + 16)
+                rx_packets, tx_packets, rx_bytes, tx_bytes = _LINK_COUNTERS.unpack_from(
+                    data, start + 16
+                )
                 found[ifindex] = LinkCounters(
-                    rx_packets=rx_packets, tx_packets=tx_packets, rx_bytes=rx_bytes, tx_bytes=tx_bytes
+                    rx_packets=rx_packets,
+                    tx_packets=tx_packets,
+                    rx_bytes=rx_bytes,
+                    tx_bytes=tx_bytes,
                 )
 
     def _receive(self) -> bytes:
         try:
             return self._socket.recv(1 << 17)
         except TimeoutError as error:
-            raise HarnessError(f"netlink: the kernel gave no answer within {_ANSWER_TIMEOUT_S:.0f} s") from error
+            raise HarnessError(
+                f"netlink: the kernel gave no answer within {_ANSWER_TIMEOUT_S:.0f} s"
+            ) from error
 
     def close(self) -> None:
         """Close the socket. May be called twice."""
@@ -218,12 +305,21 @@ class Netlink:
 
 
 def _route(what: str, fields: Mapping[str, int], attributes: Sequence[tuple[str, Any]]) -> Message:
-    common = {"family": socket.AF_INET, "table": _TABLE_MAIN, "proto": _PROTOCOL_STATIC, "type": _ROUTE_UNICAST}
+    common = {
+        "family": socket.AF_INET,
+        "table": _TABLE_MAIN,
+        "proto": _PROTOCOL_STATIC,
+        "type": _ROUTE_UNICAST,
+    }
     return _message(what, _ROUTE, _CREATE_EXCLUSIVE, {**common, **fields}, attributes)
 
 
 def _message(
-    what: str, kind: tuple[Any, int], flags: int, fields: Mapping[str, int], attributes: Sequence[tuple[str, Any]]
+    what: str,
+    kind: tuple[Any, int],
+    flags: int,
+    fields: Mapping[str, int],
+    attributes: Sequence[tuple[str, Any]],
 ) -> Message:
     encoder, number = kind
     message = encoder()
@@ -247,12 +343,16 @@ def _split(data: bytes) -> list[tuple[int, int, int, int, int]]:
 
 
 def _detail(body: bytes, flags: int) -> str:
-    """The kernel's own sentence in an error's body (struct nlmsgerr, then attributes), where it sent one."""
+    """The kernel's own sentence in an error's body (struct nlmsgerr, then attributes), where it
+    sent one.
+    """
     if flags & _HAS_DETAIL and flags & _CAPPED:
         at = 4 + _HEADER.size
         while at + _ATTRIBUTE.size <= len(body):
             length, kind = _ATTRIBUTE.unpack_from(body, at)
             if kind == 1:
-                return body[at + _ATTRIBUTE.size:at + length].rstrip(b"\0").decode(errors="replace")
+                return (
+                    body[at + _ATTRIBUTE.size : at + length].rstrip(b"\0").decode(errors="replace")
+                )
             at += max((length + 3) & ~3, _ATTRIBUTE.size)
     return ""

@@ -1,4 +1,6 @@
-"""Netfilter queue 0 of a namespace: a socket bound to it, and the rule that sends marked packets to it (fail-open)."""
+"""Netfilter queue 0 of a namespace: a socket bound to it, and the rule that sends marked packets to
+it (fail-open).
+"""
 
 from __future__ import annotations
 
@@ -11,20 +13,22 @@ import subprocess
 from harness.errors import HarnessError, UnavailableError
 from harness.kernel.namespaces import inside, open_socket
 
-NETLINK_NETFILTER = 12              # Python's socket module does not name it
-SUBSYSTEM = 3                       # NFNL_SUBSYS_QUEUE; a message's type is subsystem << 8 | number (nfnetlink_queue.h)
+NETLINK_NETFILTER = 12  # Python's socket module does not name it
+SUBSYSTEM = 3  # NFNL_SUBSYS_QUEUE; a message's type is subsystem << 8 | number (nfnetlink_queue.h)
 PACKET, CONFIG = 0, 2
 BIND, COPY_META = 1, 1
 COMMAND, PARAMS, MAXLEN, MASK, FLAGS = 1, 2, 3, 4, 5
 FAIL_OPEN, GSO = 1, 4
-QUEUE_PACKETS = 200_000             # asked; the kernel caps it at 65,536
+QUEUE_PACKETS = 200_000  # asked; the kernel caps it at 65,536
 RECEIVE_BYTES = 32 << 20
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 SO_RCVBUFFORCE, SOL_NETLINK, NO_ENOBUFS = 33, 270, 5
 
 
 def bound(namespace: int) -> socket.socket:
-    """A socket that gets the numbers and marks of queued packets, and no bytes of them. Raises HarnessError."""
+    """A socket that gets the numbers and marks of queued packets, and no bytes of them. Raises
+    HarnessError.
+    """
     made = open_socket(namespace, socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
     try:
         try:
@@ -35,11 +39,17 @@ def bound(namespace: int) -> socket.socket:
         made.bind((0, 0))
         flags = FAIL_OPEN | GSO
         for attributes in (
-            _attribute(COMMAND, struct.pack("!BBH", BIND, 0, socket.AF_INET)), _attribute(PARAMS, struct.pack("!IB", 0, COPY_META)),
+            _attribute(COMMAND, struct.pack("!BBH", BIND, 0, socket.AF_INET)),
+            _attribute(PARAMS, struct.pack("!IB", 0, COPY_META)),
             _attribute(MAXLEN, struct.pack("!I", QUEUE_PACKETS)),
-            _attribute(MASK, struct.pack("!I", flags)) + _attribute(FLAGS, struct.pack("!I", flags)),
+            _attribute(MASK, struct.pack("!I", flags))
+            + _attribute(FLAGS, struct.pack("!I", flags)),
         ):
-            made.send(struct.pack("=IHHII", 20 + len(attributes), SUBSYSTEM << 8 | CONFIG, 0x5, 1, 0) + bytes(4) + attributes)
+            made.send(
+                struct.pack("=IHHII", 20 + len(attributes), SUBSYSTEM << 8 | CONFIG, 0x5, 1, 0)
+                + bytes(4)
+                + attributes
+            )
             refused = -struct.unpack_from("=i", made.recv(4096), 16)[0]
             if refused:
                 raise HarnessError(f"netfilter queue: {os.strerror(refused)}")
@@ -50,7 +60,8 @@ def bound(namespace: int) -> socket.socket:
 
 
 def add_rule(namespace: int, mark: int | None = None) -> str:
-    """Queue every forwarded packet (that has these bits in its mark); returns by which command. Raises UnavailableError.
+    """Queue every forwarded packet (that has these bits in its mark); returns by which command.
+    Raises UnavailableError.
 
     iptables of either kind works where nft's own `queue` is not built in.
     """
@@ -72,13 +83,34 @@ def remove_rule(namespace: int, mark: int, command: str) -> None:
 def _iptables(namespace: int, command: str, verb: str, mark: int | None) -> str:
     """Add or delete the rule; why it could not be done, empty where it was."""
     marked = () if mark is None else ("-m", "mark", "--mark", f"{mark:#x}/{mark:#x}")
-    rule = ("-t", "mangle", verb, "FORWARD", *marked, "-j", "NFQUEUE", "--queue-num", "0", "--queue-bypass")
-    # The lock guards the host's tables; ours are our own, and /run is not writable in a user namespace.
+    rule = (
+        "-t",
+        "mangle",
+        verb,
+        "FORWARD",
+        *marked,
+        "-j",
+        "NFQUEUE",
+        "--queue-num",
+        "0",
+        "--queue-bypass",
+    )
+    # The lock guards the host's tables; ours are our own, and /run is not writable in a user
+    # namespace.
     environment = {**os.environ, "PATH": _PATH, "XTABLES_LOCKFILE": "/dev/null"}
     with inside(namespace):
-        done = subprocess.run([command, *rule], capture_output=True, text=True, check=False, env=environment)
-    return f"{command}: {done.stderr.strip().splitlines()[0] if done.stderr.strip() else done.returncode}" if done.returncode else ""
+        done = subprocess.run(
+            [command, *rule], capture_output=True, text=True, check=False, env=environment
+        )
+    return (
+        f"{command}: "
+        f"{done.stderr.strip().splitlines()[0] if done.stderr.strip() else done.returncode}"
+        if done.returncode
+        else ""
+    )
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
-    return (struct.pack("=HH", 4 + len(value), kind) + value).ljust((4 + len(value) + 3) & ~3, b"\0")
+    return (struct.pack("=HH", 4 + len(value), kind) + value).ljust(
+        (4 + len(value) + 3) & ~3, b"\0"
+    )

@@ -1,4 +1,6 @@
-"""nftables by libnftables in this process: one call, one transaction, 0.4 ms where the `nft` command takes 5."""
+"""nftables by libnftables in this process: one call, one transaction, 0.4 ms where the `nft`
+command takes 5.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,12 @@ from harness.errors import HarnessError, UnavailableError
 from harness.kernel.namespaces import inside
 
 _LIBRARY = "libnftables.so.1"
-_OUTPUT_JSON = 1 << 4              # NFT_CTX_OUTPUT_JSON of nftables/libnftables.h
+_OUTPUT_JSON = 1 << 4  # NFT_CTX_OUTPUT_JSON of nftables/libnftables.h
 
 
 class Nft:
-    """A libnftables context of one namespace: libnftables binds it to where it was made, not to where it is used.
+    """A libnftables context of one namespace: libnftables binds it to where it was made, not to
+    where it is used.
 
     Raises UnavailableError where the library is missing.
     """
@@ -23,7 +26,9 @@ class Nft:
         try:
             library = ctypes.CDLL(_LIBRARY)
         except OSError as error:
-            raise UnavailableError(f"nftables: {_LIBRARY} is needed (Debian package libnftables1): {error}") from error
+            raise UnavailableError(
+                f"nftables: {_LIBRARY} is needed (Debian package libnftables1): {error}"
+            ) from error
         library.nft_ctx_new.restype = ctypes.c_void_p
         library.nft_ctx_free.argtypes = [ctypes.c_void_p]
         library.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
@@ -39,9 +44,15 @@ class Nft:
         library.nft_ctx_buffer_error(self._context)
 
     def run(self, commands: str) -> str:
-        """Carry out commands in nft(8)'s syntax, all or none; returns what they print. Raises HarnessError with nft's words."""
+        """Carry out commands in nft(8)'s syntax, all or none; returns what they print. Raises
+        HarnessError with nft's words.
+        """
         if self._library.nft_run_cmd_from_buffer(self._context, commands.encode()):
-            error = self._library.nft_ctx_get_error_buffer(self._context).decode(errors="replace").strip()
+            error = (
+                self._library.nft_ctx_get_error_buffer(self._context)
+                .decode(errors="replace")
+                .strip()
+            )
             raise HarnessError(f"nftables refused a transaction: {error or 'no reason given'}")
         return str(self._library.nft_ctx_get_output_buffer(self._context).decode())
 

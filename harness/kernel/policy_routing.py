@@ -18,17 +18,22 @@ TABLE = 100
 
 def add(namespace: int, mark: int, gateway: str, ifindex: int) -> None:
     """Send what has these bits in its mark to `gateway` behind a link. Raises HarnessError."""
+
     def act() -> None:
         with IPRoute() as route:
             route.rule("add", fwmark=mark, fwmask=mark, table=TABLE, priority=TABLE)
-            # With the gateway: without it the kernel would ask for the peer itself behind that link.
-            route.route("add", dst="0.0.0.0/0", gateway=gateway, oif=ifindex, table=TABLE, flags=4)      # RTNH_F_ONLINK
+            # With the gateway: without it the kernel would ask for the peer itself behind that
+            # link.
+            route.route(
+                "add", dst="0.0.0.0/0", gateway=gateway, oif=ifindex, table=TABLE, flags=4
+            )  # RTNH_F_ONLINK
 
     _there(namespace, act)
 
 
 def remove(namespace: int, mark: int) -> None:
     """Take the rule and its route away."""
+
     def act() -> None:
         with IPRoute() as route:
             with suppress(NetlinkError):
@@ -44,4 +49,6 @@ def _there(namespace: int, act: Callable[[], None]) -> None:
         try:
             worker.submit(act).result()
         except NetlinkError as error:
-            raise HarnessError(f"marked packets could not be sent another way: {os.strerror(error.code)}") from error
+            raise HarnessError(
+                f"marked packets could not be sent another way: {os.strerror(error.code)}"
+            ) from error

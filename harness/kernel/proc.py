@@ -1,5 +1,5 @@
-"""What /proc says, as pure functions of its text. Imports nothing heavy: a process that will enter a user namespace may have
-one thread only, and importing pyarrow starts more.
+"""What /proc says, as pure functions of its text. Imports nothing heavy: a process that will enter
+a user namespace may have one thread only, and importing pyarrow starts more.
 """
 
 from __future__ import annotations
@@ -10,36 +10,48 @@ from harness.errors import HarnessError
 
 
 def is_readable(descriptor: int, timeout_s: float = 0.0) -> bool:
-    """Whether something can be read, or the other end is gone, waiting at most so long; a pidfd is once its process has ended.
+    """Whether something can be read, or the other end is gone, waiting at most so long; a pidfd is
+    once its process has ended.
 
-    A poll object of its own each time: one that threads share raises "concurrent poll() invocation".
+    A poll object of its own each time: one that threads share raises "concurrent poll()
+    invocation".
     """
-    poll = select.poll()                # select.select cannot take descriptors above 1023
+    poll = select.poll()  # select.select cannot take descriptors above 1023
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(timeout_s * 1000))
 
 
 def process_cpu_clock(pid: int) -> int:
-    """Clock id of all threads of a process: MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of linux/posix-timers.h."""
+    """Clock id of all threads of a process: MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of
+    linux/posix-timers.h.
+    """
     return (~pid << 3) | 2
 
 
 def established(snmp: bytes) -> int:
-    """CurrEstab of /proc/net/snmp: TCP connections in ESTABLISHED or CLOSE_WAIT, both IP versions, loopback too (RFC 4022)."""
+    """CurrEstab of /proc/net/snmp: TCP connections in ESTABLISHED or CLOSE_WAIT, both IP versions,
+    loopback too (RFC 4022).
+    """
     start = snmp.index(b"Tcp: ")
     names_end = snmp.index(b"\n", start)
     column = snmp[start:names_end].split().index(b"CurrEstab")
-    return int(snmp[names_end + 1:].split(None, column + 1)[column])
+    return int(snmp[names_end + 1 :].split(None, column + 1)[column])
 
 
 def cpu_ticks(stat: bytes) -> tuple[int, int]:
-    """(busy, stolen) of all CPUs in clock ticks, from /proc/stat. Busy: user, nice, system, irq and softirq (proc(5))."""
-    user, nice, system, _idle, _iowait, irq, softirq, steal = (int(value) for value in stat.split(None, 9)[1:9])
+    """(busy, stolen) of all CPUs in clock ticks, from /proc/stat. Busy: user, nice, system, irq and
+    softirq (proc(5)).
+    """
+    user, nice, system, _idle, _iowait, irq, softirq, steal = (
+        int(value) for value in stat.split(None, 9)[1:9]
+    )
     return user + nice + system + irq + softirq, steal
 
 
 def psi_some_us(pressure: bytes) -> int | None:
-    """The cumulative `total` of the ``some`` line of a /proc/pressure file, in µs; None where there is none."""
+    """The cumulative `total` of the ``some`` line of a /proc/pressure file, in µs; None where there
+    is none.
+    """
     for line in pressure.splitlines():
         if line.startswith(b"some "):
             return int(line.rpartition(b"total=")[2])
@@ -47,7 +59,9 @@ def psi_some_us(pressure: bytes) -> int | None:
 
 
 def memory_available_bytes(meminfo: bytes) -> int:
-    """MemAvailable of /proc/meminfo. Raises HarnessError where the kernel (before 3.14) does not say it."""
+    """MemAvailable of /proc/meminfo. Raises HarnessError where the kernel (before 3.14) does not
+    say it.
+    """
     _, found, rest = meminfo.partition(b"MemAvailable:")
     if not found:
         raise HarnessError("/proc/meminfo: expected a line MemAvailable, found none")

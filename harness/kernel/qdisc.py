@@ -1,7 +1,9 @@
-"""Queueing disciplines by pyroute2, in one namespace: HTB trees, netem and bfifo leaves, TBF behind an IFB for what comes in.
+"""Queueing disciplines by pyroute2, in one namespace: HTB trees, netem and bfifo leaves, TBF behind
+an IFB for what comes in.
 
-pyroute2's and netem's known faults are worked round here and nowhere else: attributes that are not sent would survive a
-change, so all are always sent; netem's queue holds 1000 packets unless told; its times are µs; bfifo is unknown to pyroute2.
+pyroute2's and netem's known faults are worked round here and nowhere else: attributes that are not
+sent would survive a change, so all are always sent; netem's queue holds 1000 packets unless told;
+its times are µs; bfifo is unknown to pyroute2.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ R = TypeVar("R")
 
 ROOT, HANDLE, INGRESS = 0xFFFFFFFF, 0x10000, 0xFFFF0000
 NODE_CLASS, DEFAULT_CLASS = 0xFFFE, 0xFFFD
-UNLIMITED_BPS = 34_000_000_000          # of HTB's 32 bits of bytes a second
-LEAST_BPS = 8_000                       # what a leaf is guaranteed; it borrows up to its own rate
+UNLIMITED_BPS = 34_000_000_000  # of HTB's 32 bits of bytes a second
+LEAST_BPS = 8_000  # what a leaf is guaranteed; it borrows up to its own rate
 QUANTUM_BYTES = 1514
 BURST_S, QUEUE_S = 0.004, 0.05
 BURST_BYTES_LEAST, QUEUE_BYTES_LEAST = 3_028, 15_140
@@ -38,11 +40,14 @@ _OWN_NETEM = sched_netem.get_parameters
 
 
 def _whole_netem(given: dict[str, Any]) -> dict[str, Any]:
-    """Netem's parameters with every attribute, also those that are zero: the kernel keeps what is not sent."""
+    """Netem's parameters with every attribute, also those that are zero: the kernel keeps what is
+    not sent.
+    """
     made: dict[str, Any] = _OWN_NETEM(given)
     sent = {name for name, _ in made["attrs"]}
     for name, fields in (
-        ("TCA_NETEM_CORR", {"delay_corr": 0, "loss_corr": 0, "dup_corr": 0}), ("TCA_NETEM_REORDER", {"prob_reorder": 0, "corr_reorder": 0}),
+        ("TCA_NETEM_CORR", {"delay_corr": 0, "loss_corr": 0, "dup_corr": 0}),
+        ("TCA_NETEM_REORDER", {"prob_reorder": 0, "corr_reorder": 0}),
         ("TCA_NETEM_CORRUPT", {"prob_corrupt": 0, "corr_corrupt": 0}),
         ("TCA_NETEM_RATE", {"rate": 0, "packet_overhead": 0, "cell_size": 0, "cell_overhead": 0}),
     ):
@@ -51,7 +56,9 @@ def _whole_netem(given: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-plugins["netem"] = SimpleNamespace(parent=sched_netem.parent, get_parameters=_whole_netem, options=sched_netem.options)
+plugins["netem"] = SimpleNamespace(
+    parent=sched_netem.parent, get_parameters=_whole_netem, options=sched_netem.options
+)
 plugins.setdefault("bfifo", sched_pfifo)
 
 
@@ -69,7 +76,9 @@ class Netem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """A class of an HTB tree: its rate (None: none of its own) and, where the kernel has netem, what else happens in it."""
+    """A class of an HTB tree: its rate (None: none of its own) and, where the kernel has netem,
+    what else happens in it.
+    """
 
     rate_bps: int | None = None
     netem: Netem | None = None
@@ -86,6 +95,7 @@ class Traffic:
 
 def _there(method: Callable[Concatenate[Qdiscs, P], R]) -> Callable[Concatenate[Qdiscs, P], R]:
     """Run a method in the thread that stands in the namespace."""
+
     def call(self: Qdiscs, /, *given: P.args, **named: P.kwargs) -> R:
         return self.worker.submit(method, self, *given, **named).result()
 
@@ -94,10 +104,12 @@ def _there(method: Callable[Concatenate[Qdiscs, P], R]) -> Callable[Concatenate[
 
 
 class Qdiscs:
-    """The trees of one namespace's links. Raises HarnessError with the kernel's word. Safe from several threads.
+    """The trees of one namespace's links. Raises HarnessError with the kernel's word. Safe from
+    several threads.
 
-    All work is done by one thread that stands in the namespace for good: pyroute2 opens a socket for every thread that calls
-    it, wherever that thread is, and a caller's is in the host's network.
+    All work is done by one thread that stands in the namespace for good: pyroute2 opens a socket
+    for every thread that calls it, wherever that thread is, and a caller's is in the host's
+    network.
     """
 
     def __init__(self, namespace: int) -> None:
@@ -111,7 +123,9 @@ class Qdiscs:
 
     @_there
     def add_tree(self, ifindex: int) -> None:
-        """HTB on a link: everything in one default class of unlimited rate; packets choose others by their priority."""
+        """HTB on a link: everything in one default class of unlimited rate; packets choose others
+        by their priority.
+        """
         with self._said(f"a tree on link {ifindex}"):
             self._route.tc("add", "htb", ifindex, HANDLE, default=DEFAULT_CLASS)
         self._node_rate(ifindex, UNLIMITED_BPS)
@@ -146,7 +160,10 @@ class Qdiscs:
                     self._netem(ifindex, minor, leaf.netem)
                 except NetlinkError as error:
                     if error.code == errno.EINVAL and leaf.netem.duplicate:
-                        raise HarnessError("duplicate: this kernel lets netem duplicate packets only where it is the one netem of a link") from error
+                        raise HarnessError(
+                            "duplicate: this kernel lets netem duplicate packets only where it "
+                            "is the one netem of a link"
+                        ) from error
                     raise
 
     @_there
@@ -163,8 +180,21 @@ class Qdiscs:
             self._route.link("set", index=ifindex, state="up")
             self._route.tc("add", "ingress", of, INGRESS)
             self._route.tc(
-                "add-filter", "u32", of, 0x800, parent=INGRESS, protocol=3, prio=1, target=HANDLE, keys=["0x0/0x0+0"],
-                action={"kind": "mirred", "direction": "egress", "action": "redirect", "ifindex": ifindex},
+                "add-filter",
+                "u32",
+                of,
+                0x800,
+                parent=INGRESS,
+                protocol=3,
+                prio=1,
+                target=HANDLE,
+                keys=["0x0/0x0+0"],
+                action={
+                    "kind": "mirred",
+                    "direction": "egress",
+                    "action": "redirect",
+                    "ifindex": ifindex,
+                },
             )
 
     @_there
@@ -179,15 +209,27 @@ class Qdiscs:
     def set_tbf(self, ifindex: int, rate_bps: int) -> None:
         """The one rate of a device; changed in place."""
         with self._said(f"the rate of device {ifindex}"):
-            self._route.tc("replace", "tbf", ifindex, HANDLE, rate=rate_bps // 8, burst=_burst(rate_bps), latency="50ms")
+            self._route.tc(
+                "replace",
+                "tbf",
+                ifindex,
+                HANDLE,
+                rate=rate_bps // 8,
+                burst=_burst(rate_bps),
+                latency="50ms",
+            )
 
     @_there
     def rates(self, ifindex: int) -> dict[int, int]:
-        """Read back: class → its ceiling in bits a second (HTB), or 0 → the rate of a TBF. Nothing where no tree is."""
+        """Read back: class → its ceiling in bits a second (HTB), or 0 → the rate of a TBF. Nothing
+        where no tree is.
+        """
         with self._said(f"link {ifindex}"):
             found = {
-                one["handle"] & 0xFFFF: 8 * int(_attribute(one, "TCA_OPTIONS", "TCA_HTB_PARMS")["ceil"])
-                for one in self._route.get_classes(ifindex) if one.get_attr("TCA_KIND") == "htb"
+                one["handle"] & 0xFFFF: 8
+                * int(_attribute(one, "TCA_OPTIONS", "TCA_HTB_PARMS")["ceil"])
+                for one in self._route.get_classes(ifindex)
+                if one.get_attr("TCA_KIND") == "htb"
             }
             for one in self._route.get_qdiscs(ifindex):
                 if one.get_attr("TCA_KIND") == "tbf":
@@ -196,13 +238,18 @@ class Qdiscs:
 
     @_there
     def netems(self, ifindex: int) -> dict[int, dict[str, int]]:
-        """Read back: class → netem's own numbers (delay in its ticks, loss and the like in 2^-32)."""
+        """Read back: class → netem's own numbers (delay in its ticks, loss and the like in
+        2^-32).
+        """
         found = {}
         with self._said(f"link {ifindex}"):
             for one in self._route.get_qdiscs(ifindex):
                 if one.get_attr("TCA_KIND") == "netem":
                     options = one.get_attr("TCA_OPTIONS")
-                    found[one["parent"] & 0xFFFF] = {name: options[name] for name in ("delay", "jitter", "loss", "duplicate", "gap", "limit")}
+                    found[one["parent"] & 0xFFFF] = {
+                        name: options[name]
+                        for name in ("delay", "jitter", "loss", "duplicate", "gap", "limit")
+                    }
         return found
 
     @_there
@@ -216,33 +263,75 @@ class Qdiscs:
         found = {}
         with self._said(f"link {ifindex}"):
             for one in self._route.get_classes(ifindex):
-                basic, queue = _attribute(one, "TCA_STATS2", "TCA_STATS_BASIC"), _attribute(one, "TCA_STATS2", "TCA_STATS_QUEUE")
-                found[one["handle"] & 0xFFFF] = Traffic(bytes=basic["bytes"], packets=basic["packets"], drops=queue["drops"])
+                basic, queue = (
+                    _attribute(one, "TCA_STATS2", "TCA_STATS_BASIC"),
+                    _attribute(one, "TCA_STATS2", "TCA_STATS_QUEUE"),
+                )
+                found[one["handle"] & 0xFFFF] = Traffic(
+                    bytes=basic["bytes"], packets=basic["packets"], drops=queue["drops"]
+                )
         return found
 
     @_there
     def sent(self, ifindex: int) -> int:
         """Bytes that a device's TBF has let through."""
         with self._said(f"device {ifindex}"):
-            return sum(_attribute(one, "TCA_STATS2", "TCA_STATS_BASIC")["bytes"] for one in self._route.get_qdiscs(ifindex) if one.get_attr("TCA_KIND") == "tbf")
+            return sum(
+                _attribute(one, "TCA_STATS2", "TCA_STATS_BASIC")["bytes"]
+                for one in self._route.get_qdiscs(ifindex)
+                if one.get_attr("TCA_KIND") == "tbf"
+            )
 
     def _class(self, ifindex: int, minor: int, parent: int, rate_bps: int, ceil_bps: int) -> None:
         self._route.tc(
-            "replace-class", "htb", ifindex, HANDLE | minor, parent=parent, rate=rate_bps // 8, ceil=ceil_bps // 8, burst=_burst(rate_bps),
-            cburst=_burst(ceil_bps), quantum=QUANTUM_BYTES,
+            "replace-class",
+            "htb",
+            ifindex,
+            HANDLE | minor,
+            parent=parent,
+            rate=rate_bps // 8,
+            ceil=ceil_bps // 8,
+            burst=_burst(rate_bps),
+            cburst=_burst(ceil_bps),
+            quantum=QUANTUM_BYTES,
         )
 
     def _queue(self, ifindex: int, minor: int, rate_bps: int) -> None:
         limit = max(QUEUE_BYTES_LEAST, int(rate_bps / 8 * QUEUE_S))
-        self._route.tc("replace", "bfifo", ifindex, minor << 16, parent=HANDLE | minor, limit=min(limit, 0xFFFFFFFF))
+        self._route.tc(
+            "replace",
+            "bfifo",
+            ifindex,
+            minor << 16,
+            parent=HANDLE | minor,
+            limit=min(limit, 0xFFFFFFFF),
+        )
 
     def _netem(self, ifindex: int, minor: int, wanted: Netem) -> None:
-        kind = next((one.get_attr("TCA_KIND") for one in self._route.get_qdiscs(ifindex) if one["parent"] == HANDLE | minor), None)
+        kind = next(
+            (
+                one.get_attr("TCA_KIND")
+                for one in self._route.get_qdiscs(ifindex)
+                if one["parent"] == HANDLE | minor
+            ),
+            None,
+        )
         self._route.tc(
-            # `change` keeps what is queued; `replace` with the same handle would too, and with another it drops it all
-            "change" if kind == "netem" else "replace", "netem", ifindex, minor << 16, parent=HANDLE | minor,
-            delay=round(wanted.delay_ms * 1e3), jitter=round(wanted.jitter_ms * 1e3), limit=NETEM_PACKETS_MAX, loss=wanted.loss * 100,
-            duplicate=wanted.duplicate * 100, prob_corrupt=wanted.corrupt * 100, prob_reorder=wanted.reorder * 100, gap=1 if wanted.reorder else 0,
+            # `change` keeps what is queued; `replace` with the same handle would too, and with
+            # another it drops it all
+            "change" if kind == "netem" else "replace",
+            "netem",
+            ifindex,
+            minor << 16,
+            parent=HANDLE | minor,
+            delay=round(wanted.delay_ms * 1e3),
+            jitter=round(wanted.jitter_ms * 1e3),
+            limit=NETEM_PACKETS_MAX,
+            loss=wanted.loss * 100,
+            duplicate=wanted.duplicate * 100,
+            prob_corrupt=wanted.corrupt * 100,
+            prob_reorder=wanted.reorder * 100,
+            gap=1 if wanted.reorder else 0,
         )
 
     @contextmanager

@@ -1,7 +1,9 @@
-"""Trying what a kernel can do, in a namespace that is thrown away. Each trial returns a short detail or raises HarnessError.
+"""Trying what a kernel can do, in a namespace that is thrown away. Each trial returns a short
+detail or raises HarnessError.
 
-Nothing is read off version numbers or module lists: a distribution's kernel and a cloud's differ under the same number,
-and a module that is missing is loaded by the kernel at the first try where that is possible (and then stays loaded).
+Nothing is read off version numbers or module lists: a distribution's kernel and a cloud's differ
+under the same number, and a module that is missing is loaded by the kernel at the first try where
+that is possible (and then stays loaded).
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from harness.kernel.nfqueue import PACKET, SUBSYSTEM, add_rule, bound
 from harness.kernel.nft import Nft
 
 _QDISCS: dict[str, dict[str, Any]] = {
-    "netem": {"delay": 1_000, "limit": 1_000},                           # µs, packets
+    "netem": {"delay": 1_000, "limit": 1_000},  # µs, packets
     "htb": {"default": 1},
     "tbf": {"rate": "1mbit", "burst": 3_000, "latency": "50ms"},
 }
@@ -57,7 +59,9 @@ def ifb(namespace: int) -> str:
 
 
 def nftables(namespace: int) -> str:
-    """One transaction with all that the injector needs: a verdict map, a random drop, a mark, a hook; read back."""
+    """One transaction with all that the injector needs: a verdict map, a random drop, a mark, a
+    hook; read back.
+    """
     with closing(Nft(namespace)) as nft:
         nft.run(_NFTABLES)
         listed = nft.run("list table ip scratch")
@@ -68,21 +72,29 @@ def nftables(namespace: int) -> str:
 
 
 def forward(source: int, target: int, address: str) -> str:
-    """Send one datagram from the namespace `source` to `address`, which is in `target`. Raises HarnessError if none arrives."""
-    with open_socket(target, socket.AF_INET, socket.SOCK_DGRAM) as there, \
-            open_socket(source, socket.AF_INET, socket.SOCK_DGRAM) as here:
+    """Send one datagram from the namespace `source` to `address`, which is in `target`. Raises
+    HarnessError if none arrives.
+    """
+    with (
+        open_socket(target, socket.AF_INET, socket.SOCK_DGRAM) as there,
+        open_socket(source, socket.AF_INET, socket.SOCK_DGRAM) as here,
+    ):
         there.bind((address, 0))
         there.settimeout(1.0)
         here.sendto(b"scratch", there.getsockname())
         try:
             there.recv(64)
         except TimeoutError as error:
-            raise HarnessError("a datagram sent through the hub did not arrive within 1 s") from error
+            raise HarnessError(
+                "a datagram sent through the hub did not arrive within 1 s"
+            ) from error
     return "a datagram went from one node to another"
 
 
 def nfqueue(hub: int, source: int, address: str) -> str:
-    """Have a datagram that `hub` forwards from `source` handed to this process. Last of all: the rule stays in the hub."""
+    """Have a datagram that `hub` forwards from `source` handed to this process. Last of all: the
+    rule stays in the hub.
+    """
     with bound(hub) as taken:
         rule = add_rule(hub)
         taken.settimeout(1.0)
@@ -91,7 +103,9 @@ def nfqueue(hub: int, source: int, address: str) -> str:
         try:
             kind = struct.unpack_from("=H", taken.recv(4096), 4)[0]
         except TimeoutError as error:
-            raise HarnessError(f"a rule by {rule} stands, but no packet reached the queue within 1 s") from error
+            raise HarnessError(
+                f"a rule by {rule} stands, but no packet reached the queue within 1 s"
+            ) from error
     if kind != SUBSYSTEM << 8 | PACKET:
         raise HarnessError(f"the queue answered with message type {kind:#x}, expected a packet")
     return f"a packet reached this process; rule by {rule}"
@@ -105,6 +119,8 @@ def _iproute(namespace: int, what: str) -> Iterator[IPRoute]:
         yield route
     except NetlinkError as error:
         absent = error.code in {errno.ENOENT, errno.EOPNOTSUPP}
-        raise HarnessError("this kernel does not have it" if absent else f"{what}: {os.strerror(error.code)}") from error
+        raise HarnessError(
+            "this kernel does not have it" if absent else f"{what}: {os.strerror(error.code)}"
+        ) from error
     finally:
         route.close()

@@ -1,1 +1,3 @@
-"""Load: an open model driven by Locust. Only this package and locustfiles/ import locust and gevent."""
+"""Load: an open model driven by Locust. Only this package and locustfiles/ import locust and
+gevent.
+"""

@@ -1,7 +1,9 @@
-"""Control connections to nodes inside gevent's loop: non-blocking unix sockets, opened when first needed.
+"""Control connections to nodes inside gevent's loop: non-blocking unix sockets, opened when first
+needed.
 
-A send that the kernel does not take at once is queued and counted as blocked; an operation's `sent_ns` is the moment
-at which the last byte of its frame went to the kernel. Receiving is a callback of the loop: it only parses.
+A send that the kernel does not take at once is queued and counted as blocked; an operation's
+`sent_ns` is the moment at which the last byte of its frame went to the kernel. Receiving is a
+callback of the loop: it only parses.
 """
 
 from __future__ import annotations
@@ -22,16 +24,18 @@ from harness.load.flight import Flight
 from harness.operation import Request, Response
 from harness.systems.adapter import Codec
 
-PlainSocket = monkey.get_original("socket", "socket")   # gevent's own would wait where we must not
+PlainSocket = monkey.get_original("socket", "socket")  # gevent's own would wait where we must not
 READABLE, WRITABLE = 1, 2
 RECEIVE_BYTES = 1 << 18
-QUEUE_BYTES_MAX = 8 << 20                 # a node that reads nothing must not fill our memory
-RETRY_NS = 100_000_000                    # a node that is down is asked again at most ten times a second
+QUEUE_BYTES_MAX = 8 << 20  # a node that reads nothing must not fill our memory
+RETRY_NS = 100_000_000  # a node that is down is asked again at most ten times a second
 
 Answered = Callable[[list[Response]], None]
-Dropped = Callable[[Iterable[Flight], str], None]     # these were never sent, and why
-Lost = Callable[[int, str], None]                     # what was sent to this node is without an answer, and why
-Failed = Callable[[BaseException], None]              # an error of ours, in a callback that has no greenlet to end
+Dropped = Callable[[Iterable[Flight], str], None]  # these were never sent, and why
+Lost = Callable[[int, str], None]  # what was sent to this node is without an answer, and why
+Failed = Callable[
+    [BaseException], None
+]  # an error of ours, in a callback that has no greenlet to end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +62,14 @@ class Connection:
         self._watchers: tuple[Any, Any] | None = None
         self._queue: deque[tuple[memoryview, Sequence[Flight]]] = deque()
         self._queued_bytes = 0
-        self._offset = 0                  # bytes of the first queued frame that the kernel has taken
+        self._offset = 0  # bytes of the first queued frame that the kernel has taken
         self._retry_ns = 0
         self._refusal = ""
 
     def send(self, requests: Sequence[Request], flights: Sequence[Flight]) -> None:
-        """Send one frame with these requests now, or as soon as the node reads again; never waits."""
+        """Send one frame with these requests now, or as soon as the node reads again; never
+        waits.
+        """
         if self._socket is None and not self._open():
             self._heard.dropped(flights, f"unsent: {self._refusal}")
             return
@@ -80,7 +86,9 @@ class Connection:
             self.blocked += len(flights)
 
     def expire(self, now_ns: int) -> None:
-        """Take back queued frames whose time is over. One that the node has a part of stays: it may yet be done."""
+        """Take back queued frames whose time is over. One that the node has a part of stays: it may
+        yet be done.
+        """
         if not self._queue:
             return
         queued, self._queue = self._queue, deque()
@@ -89,7 +97,9 @@ class Connection:
                 self._queue.append(frame)
             else:
                 self._queued_bytes -= len(frame[0])
-                self._heard.dropped(frame[1], "unsent: the node did not read its control socket in time")
+                self._heard.dropped(
+                    frame[1], "unsent: the node did not read its control socket in time"
+                )
 
     def close(self, why: str) -> None:
         """Close. Frames not wholly sent were not done: a node acts on whole frames."""
@@ -177,6 +187,7 @@ class Connection:
                 callback()
             except Exception as error:  # of any kind: the loop would print it and go on
                 self._heard.failed(error)
+
         return call
 
 
@@ -191,7 +202,9 @@ class Connections:
         """The connection to that node, made (not yet opened) when first asked for."""
         connection = self._made.get(node)
         if connection is None:
-            connection = self._made[node] = Connection(node, self._paths[node], self._codec, self._heard)
+            connection = self._made[node] = Connection(
+                node, self._paths[node], self._codec, self._heard
+            )
         return connection
 
     @property

@@ -13,19 +13,21 @@ KEYS_MAX = 1 << 16
 class Flight:
     """An operation under way. Mutable and slim on purpose: ten thousand a second are made."""
 
-    id: bytes                     # 16 bytes
+    id: bytes  # 16 bytes
     operation: Operation
-    source: int                   # node index
-    target: int                   # node index, −1 none
+    source: int  # node index
+    target: int  # node index, −1 none
     payload_bytes: int
     intended_ns: int
-    deadline_ns: int              # after this it counts as not sent, or not answered
-    key: bytes | None = None      # of a DHT put: may be read once the put is acknowledged
-    sent_ns: int = 0              # 0: not sent
+    deadline_ns: int  # after this it counts as not sent, or not answered
+    key: bytes | None = None  # of a DHT put: may be read once the put is acknowledged
+    sent_ns: int = 0  # 0: not sent
 
 
 class Keys:
-    """Keys whose put was acknowledged, with the node that put them. The newest KEYS_MAX are kept."""
+    """Keys whose put was acknowledged, with the node that put them. The newest KEYS_MAX are
+    kept.
+    """
 
     def __init__(self) -> None:
         self._keys: list[tuple[bytes, int]] = []
@@ -43,7 +45,9 @@ class Keys:
         self._added += 1
 
     def pick(self, draw: int, asker: int) -> bytes | None:
-        """A key by a drawn number that another node than the asker put; None where there is none among a few."""
+        """A key by a drawn number that another node than the asker put; None where there is none
+        among a few.
+        """
         for step in range(min(len(self._keys), 16)):
             key, putter = self._keys[(draw + step) % len(self._keys)]
             if putter != asker:

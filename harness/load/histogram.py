@@ -1,4 +1,6 @@
-"""A mergeable histogram of nanoseconds over the buckets of harness/stats.py, and its sparse form for messages."""
+"""A mergeable histogram of nanoseconds over the buckets of harness/stats.py, and its sparse form
+for messages.
+"""
 
 from __future__ import annotations
 
@@ -43,11 +45,16 @@ class Histogram:
     def to_wire(self) -> dict[str, bytes]:
         """The occupied buckets, small enough to send every second."""
         occupied = np.nonzero(self.counts)[0]
-        return {"buckets": occupied.astype("<u2").tobytes(), "counts": self.counts[occupied].astype("<u8").tobytes()}
+        return {
+            "buckets": occupied.astype("<u2").tobytes(),
+            "counts": self.counts[occupied].astype("<u8").tobytes(),
+        }
 
     @classmethod
     def from_wire(cls, sent: dict[str, Any]) -> Histogram:
         """What `to_wire` said."""
         histogram = cls()
-        histogram.counts[np.frombuffer(sent["buckets"], "<u2")] = np.frombuffer(sent["counts"], "<u8").astype(np.int64)
+        histogram.counts[np.frombuffer(sent["buckets"], "<u2")] = np.frombuffer(
+            sent["counts"], "<u8"
+        ).astype(np.int64)
         return histogram

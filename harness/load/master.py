@@ -1,4 +1,6 @@
-"""A run as Locust's master sees it: asks the supervisor for a run folder and t0, tells the workers, drains, judges."""
+"""A run as Locust's master sees it: asks the supervisor for a run folder and t0, tells the workers,
+drains, judges.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,10 @@ from harness.scenario.scenario import Phase
 from harness.systems import adapters
 from harness.systems.adapter import NodeAdapter
 
-START_IN_S = 1.0                           # from `begin` to t0: the workers have the plan by then
-START_WITH_GETS_IN_S = 3.0                 # … and have put the first keys
-STOP_IN_NS = 50_000_000                    # a stop is told before it happens, so that all workers stop at one moment
-REPORT_SLACK_S = 5.0                       # how long a worker may take to close its record
+START_IN_S = 1.0  # from `begin` to t0: the workers have the plan by then
+START_WITH_GETS_IN_S = 3.0  # … and have put the first keys
+STOP_IN_NS = 50_000_000  # a stop is told before it happens, so that all workers stop at one moment
+REPORT_SLACK_S = 5.0  # how long a worker may take to close its record
 SCENARIO = "HARNESS_SCENARIO"
 JUDGE = "HARNESS_JUDGE"
 
@@ -42,10 +44,16 @@ class Master:
     """Leads runs, one after another."""
 
     def __init__(
-        self, cluster: str | None, *, send: Callable[[str, Any], None], missing: Callable[[], set[str]],
+        self,
+        cluster: str | None,
+        *,
+        send: Callable[[str, Any], None],
+        missing: Callable[[], set[str]],
         leave: Callable[[], None],
     ) -> None:
-        """`send` tells all workers; `missing`: of a run's workers, those that are gone; `leave` ends Locust, soon."""
+        """`send` tells all workers; `missing`: of a run's workers, those that are gone; `leave`
+        ends Locust, soon.
+        """
         with Client.connect(cluster) as client:
             self.cluster = client.cluster
             self._supervisor_pid = int(client.status()["pid"])
@@ -61,24 +69,47 @@ class Master:
     def start(self, given: Any, user_classes: list[Any], workers: list[str]) -> None:
         """Begin a run with these options and classes. Raises HarnessError; then nothing runs."""
         self._reports, self._drained, self.broken = {}, set(), None
-        self._asked_ns, self._run_time_s, self._stopped = monotonic_ns(), float(given.run_time or 0), False
-        with Client.connect(self.cluster) as client:        # a connection a call: Locust may kill a start half-way
+        self._asked_ns, self._run_time_s, self._stopped = (
+            monotonic_ns(),
+            float(given.run_time or 0),
+            False,
+        )
+        with Client.connect(
+            self.cluster
+        ) as client:  # a connection a call: Locust may kill a start half-way
             status = client.status()
         system = adapters.named(status["adapter"])
-        asked = _scenario_request(given) if os.environ.get(SCENARIO) else _plain_request(given, user_classes, system)
+        asked = (
+            _scenario_request(given)
+            if os.environ.get(SCENARIO)
+            else _plain_request(given, user_classes, system)
+        )
         phases: tuple[Phase, ...] = asked.pop("phases")
         self._supervisor_pid = int(status["pid"])
         nodes = sorted(status["nodes"], key=lambda node: int(node["index"]))
-        gets = any(stream.operation is Operation.DHT_GET for phase in phases for stream in phase.streams)
+        gets = any(
+            stream.operation is Operation.DHT_GET for phase in phases for stream in phase.streams
+        )
         with Client.connect(self.cluster) as client:
             begun = client.begin(
-                **asked, phases=[_told(phase) for phase in phases],
-                load=_facts(phases, workers), start_in_s=START_WITH_GETS_IN_S if gets else START_IN_S,
+                **asked,
+                phases=[_told(phase) for phase in phases],
+                load=_facts(phases, workers),
+                start_in_s=START_WITH_GETS_IN_S if gets else START_IN_S,
             )
         self.plan = RunPlan(
-            run=begun["run"], t0_ns=begun["t0_ns"], adapter=status["adapter"], seed=asked["seed"], phases=phases,
+            run=begun["run"],
+            t0_ns=begun["t0_ns"],
+            adapter=status["adapter"],
+            seed=asked["seed"],
+            phases=phases,
             nodes=tuple(
-                Target(name=node["name"], control=node["control"], wire_id=bytes.fromhex(node["wire_id"])) for node in nodes
+                Target(
+                    name=node["name"],
+                    control=node["control"],
+                    wire_id=bytes.fromhex(node["wire_id"]),
+                )
+                for node in nodes
             ),
             workers=tuple(workers),
         )
@@ -104,7 +135,9 @@ class Master:
         return tally.merged(self._reports.values())
 
     def stop(self) -> None:
-        """Stop the load everywhere, wait until all records are closed, close the run at the supervisor."""
+        """Stop the load everywhere, wait until all records are closed, close the run at the
+        supervisor.
+        """
         plan = self.plan
         if plan is None or self._stopped:
             return
@@ -120,7 +153,10 @@ class Master:
                 watcher.kill()
         self._watchers = []
         if self._undrained() and self.broken is None:
-            self.broken = HarnessError(f"{len(self._undrained())} of {len(plan.workers)} load workers did not close their record of {plan.run}")
+            self.broken = HarnessError(
+                f"{len(self._undrained())} of {len(plan.workers)} load workers did not close "
+                f"their record of {plan.run}"
+            )
         if not isinstance(self.broken, UnavailableError):
             try:
                 with Client.connect(self.cluster) as client:
@@ -129,10 +165,13 @@ class Master:
                 self.broken = self.broken or error
         self._stopped = True
         if self.broken is not None:
-            self._leave()                 # Locust itself stops when its last worker dies, and would then wait for ever
+            # Locust itself stops when its last worker dies, and would then wait for ever
+            self._leave()
 
     def judge(self) -> int | None:
-        """Print the verdict of the run that was stopped; its exit code, None where no run was begun."""
+        """Print the verdict of the run that was stopped; its exit code, None where no run was
+        begun.
+        """
         plan = self.plan
         if plan is None:
             return None
@@ -140,12 +179,18 @@ class Master:
             self.plan = None
             print(f"locust: {self.broken}", file=sys.stderr, flush=True)
             return self.broken.exit_code
-        if os.environ.get(JUDGE) == "never":                # `harness run` judges by itself, when the cluster is down
+        if (
+            os.environ.get(JUDGE) == "never"
+        ):  # `harness run` judges by itself, when the cluster is down
             self.plan = None
             return 0
-        # The judge is a process of its own: it must see plain Python, not one that gevent has patched.
+        # The judge is a process of its own: it must see plain Python, not one that gevent has
+        # patched.
         judged = subprocess.run(
-            [sys.executable, "-m", "harness", "judge", plan.run], stdout=subprocess.PIPE, check=False, text=True
+            [sys.executable, "-m", "harness", "judge", plan.run],
+            stdout=subprocess.PIPE,
+            check=False,
+            text=True,
         )
         self.plan = None
         print(judged.stdout, end="", flush=True)
@@ -155,10 +200,15 @@ class Master:
         now_ns = monotonic_ns()
         if plan.end_ns is not None:
             return min(now_ns + STOP_IN_NS, plan.end_ns)
-        # Locust's run time began when the run was asked for; the load gets all of it, from t0.
-        # On a busy host its clock may have started well before ours; Ctrl-C in the last second gets the rest as well.
+        # Locust's run time began when the run was asked for; the load gets all of it, from t0. On a
+        # busy host its clock may have started well before ours; Ctrl-C in the last second gets the
+        # rest as well.
         early_s = min(1.0, self._run_time_s / 4)
-        if self._run_time_s and now_ns - self._asked_ns >= (self._run_time_s - early_s) * 1e9 and self.broken is None:
+        if (
+            self._run_time_s
+            and now_ns - self._asked_ns >= (self._run_time_s - early_s) * 1e9
+            and self.broken is None
+        ):
             return max(now_ns, plan.t0_ns + round(self._run_time_s * 1e9))
         return now_ns + STOP_IN_NS
 
@@ -177,7 +227,9 @@ class Master:
 
     def _watch(self, function: Callable[[], None]) -> None:
         greenlet = gevent.spawn(function)
-        greenlet.link_exception(lambda ended: self.fail(HarnessError(f"the load's master broke: {ended.exception!r}")))
+        greenlet.link_exception(
+            lambda ended: self.fail(HarnessError(f"the load's master broke: {ended.exception!r}"))
+        )
         self._watchers.append(greenlet)
 
     def fail(self, error: HarnessError) -> None:
@@ -188,7 +240,8 @@ class Master:
 
     def _await_supervisor(self) -> None:
         gone = UnavailableError(
-            f"the supervisor of cluster {self.cluster!r} (pid {self._supervisor_pid}) is gone; the load was stopped: "
+            f"the supervisor of cluster {self.cluster!r} (pid {self._supervisor_pid}) is gone; "
+            "the load was stopped: "
             f"`harness doctor` removes what it left"
         )
         try:
@@ -225,23 +278,37 @@ def _plain_request(given: Any, user_classes: list[Any], system: NodeAdapter) -> 
     for operation in lacking:
         if options.is_asked_for(given, operation):
             raise UsageError(
-                f"{system.name} has no {operation.word}; it can do {', '.join(sorted(each.word for each in system.operations))}"
+                f"{system.name} has no {operation.word}; it can do "
+                f"{', '.join(sorted(each.word for each in system.operations))}"
             )
     if lacking:
-        log.info("left out, for %s has none: %s", system.name, ", ".join(operation.word for operation in lacking))
+        log.info(
+            "left out, for %s has none: %s",
+            system.name,
+            ", ".join(operation.word for operation in lacking),
+        )
     streams = tuple(stream for stream in asked if stream.operation not in lacking)
     if not streams:
-        raise UsageError("every chosen stream has rate 0, or is none of this system's: nothing to send")
+        raise UsageError(
+            "every chosen stream has rate 0, or is none of this system's: nothing to send"
+        )
     return {
-        "scenario": "load", "phases": (Phase(name="load", duration_s=None, streams=streams),), "seed": given.seed,
-        "budget": options.budget(given, system.budget), "runs": str(Path(given.runs).resolve()), "files": {},
+        "scenario": "load",
+        "phases": (Phase(name="load", duration_s=None, streams=streams),),
+        "seed": given.seed,
+        "budget": options.budget(given, system.budget),
+        "runs": str(Path(given.runs).resolve()),
+        "files": {},
     }
 
 
 def _told(phase: Phase) -> dict[str, Any]:
     """What the supervisor has to know of a phase: the streams are the workers'."""
     return {
-        "name": phase.name, "duration_s": phase.duration_s, "iperf3": phase.iperf3, "idle": not phase.streams,
+        "name": phase.name,
+        "duration_s": phase.duration_s,
+        "iperf3": phase.iperf3,
+        "idle": not phase.streams,
         "faults": [asdict(step) for step in phase.faults],
     }
 
@@ -250,31 +317,45 @@ def _scenario_request(given: Any) -> dict[str, Any]:
     path = Path(os.environ[SCENARIO])
     scenario = files.read_scenario(path)
     return {
-        "scenario": scenario.name, "phases": scenario.phases, "seed": scenario.seed,
+        "scenario": scenario.name,
+        "phases": scenario.phases,
+        "seed": scenario.seed,
         "budget": None if scenario.budget is None else str(scenario.budget.resolve()),
-        "runs": str(Path(given.runs).resolve()), "files": {"scenario.toml": path.read_text()},
+        "runs": str(Path(given.runs).resolve()),
+        "files": {"scenario.toml": path.read_text()},
     }
 
 
 def _facts(phases: tuple[Phase, ...], workers: list[str]) -> dict[str, Any]:
     """What the run's metadata say of the generator."""
     return {
-        "generator": f"locust {version('locust')}", "workers": len(workers), "pids": _pids(),
+        "generator": f"locust {version('locust')}",
+        "workers": len(workers),
+        "pids": _pids(),
         "streams": [
             {
-                "phase": phase.name, "operation": stream.operation.word, "rate_per_s": stream.planned_per_s(phase.duration_s or 1.0), "count": stream.count,
-                "payload_bytes": stream.payload_bytes, "target": stream.target, "sources": list(stream.sources),
-                "arrivals": stream.arrivals.value, "timeout_ms": stream.timeout_ms,
+                "phase": phase.name,
+                "operation": stream.operation.word,
+                "rate_per_s": stream.planned_per_s(phase.duration_s or 1.0),
+                "count": stream.count,
+                "payload_bytes": stream.payload_bytes,
+                "target": stream.target,
+                "sources": list(stream.sources),
+                "arrivals": stream.arrivals.value,
+                "timeout_ms": stream.timeout_ms,
             }
-            for phase in phases for stream in phase.streams
+            for phase in phases
+            for stream in phase.streams
         ],
     }
 
 
 def _pids() -> list[int]:
-    """The pids of this process and of the workers that it forked: their CPU is the generator's, not a stranger's."""
+    """The pids of this process and of the workers that it forked: their CPU is the generator's, not
+    a stranger's.
+    """
     try:
         with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
             return [os.getpid(), *map(int, file.read().split())]
-    except OSError:                                       # a kernel without that file: the generator counts as a stranger
+    except OSError:  # a kernel without that file: the generator counts as a stranger
         return [os.getpid()]

@@ -1,4 +1,6 @@
-"""A timer of the kernel's resolution inside gevent's loop (``gevent.sleep`` has a floor of one millisecond)."""
+"""A timer of the kernel's resolution inside gevent's loop (``gevent.sleep`` has a floor of one
+millisecond).
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ TFD_NONBLOCK = 0o4000
 TFD_CLOEXEC = 0o2000000
 TFD_TIMER_ABSTIME = 1
 READABLE = 1
-DIRECT_RATE_PER_S = 2_000.0               # up to this rate every operation gets a wake of its own
-TICK_NS = 500_000                         # above it, wakes are at least this far apart and send all that is due
+DIRECT_RATE_PER_S = 2_000.0  # up to this rate every operation gets a wake of its own
+TICK_NS = 500_000  # above it, wakes are at least this far apart and send all that is due
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -29,7 +31,9 @@ class _Itimerspec(ctypes.Structure):
 
 
 def gap_ns(rate_per_s: float) -> int:
-    """The least time between two wakes at this total rate: 0 (each operation by itself) or a tick."""
+    """The least time between two wakes at this total rate: 0 (each operation by itself) or a
+    tick.
+    """
     return 0 if rate_per_s <= DIRECT_RATE_PER_S else TICK_NS
 
 
@@ -44,7 +48,9 @@ class Timer:
         self._watcher = gevent.get_hub().loop.io(self._descriptor, READABLE)
 
     def sleep_until(self, at_ns: int) -> None:
-        """Return at `at_ns` or just after; other greenlets run meanwhile. A moment that has passed returns at once."""
+        """Return at `at_ns` or just after; other greenlets run meanwhile. A moment that has passed
+        returns at once.
+        """
         if at_ns <= monotonic_ns():
             return
         when = _Itimerspec(_Timespec(0, 0), _Timespec(*divmod(at_ns, 1_000_000_000)))

@@ -1,4 +1,6 @@
-"""What the master tells its workers before a run: one frozen value, and its form on Locust's messages."""
+"""What the master tells its workers before a run: one frozen value, and its form on Locust's
+messages.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
-    """One run: when it starts (`t0_ns`, CLOCK_MONOTONIC), where it is written, whom it loads, and who does which part."""
+    """One run: when it starts (`t0_ns`, CLOCK_MONOTONIC), where it is written, whom it loads, and
+    who does which part.
+    """
 
     run: str
     t0_ns: int
@@ -31,7 +35,7 @@ class RunPlan:
     seed: int
     nodes: tuple[Target, ...]
     phases: tuple[Phase, ...]
-    workers: tuple[str, ...]              # Locust client ids; the position is the worker's number
+    workers: tuple[str, ...]  # Locust client ids; the position is the worker's number
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,20 +76,31 @@ class RunPlan:
     def from_wire(cls, sent: Mapping[str, Any]) -> RunPlan:
         """What `to_wire` said."""
         return cls(
-            run=sent["run"], t0_ns=sent["t0_ns"], adapter=sent["adapter"], seed=sent["seed"],
+            run=sent["run"],
+            t0_ns=sent["t0_ns"],
+            adapter=sent["adapter"],
+            seed=sent["seed"],
             nodes=tuple(Target(**node) for node in sent["nodes"]),
-            phases=tuple(_phase(phase) for phase in sent["phases"]), workers=tuple(sent["workers"]),
+            phases=tuple(_phase(phase) for phase in sent["phases"]),
+            workers=tuple(sent["workers"]),
         )
 
 
 def _phase(sent: Mapping[str, Any]) -> Phase:
     streams = (
-        Stream(**{
-            **stream, "operation": Operation(stream["operation"]), "arrivals": Arrivals(stream["arrivals"]),
-            "sources": tuple(stream["sources"]),
-        })
+        Stream(
+            **{
+                **stream,
+                "operation": Operation(stream["operation"]),
+                "arrivals": Arrivals(stream["arrivals"]),
+                "sources": tuple(stream["sources"]),
+            }
+        )
         for stream in sent["streams"]
     )
     return Phase(
-        name=sent["name"], duration_s=sent["duration_s"], streams=tuple(streams), iperf3=tuple(sent["iperf3"]) if sent["iperf3"] else None,
-    )                                                     # its faults are the supervisor's
+        name=sent["name"],
+        duration_s=sent["duration_s"],
+        streams=tuple(streams),
+        iperf3=tuple(sent["iperf3"]) if sent["iperf3"] else None,
+    )  # its faults are the supervisor's

@@ -1,7 +1,8 @@
-"""The raw record of one worker: ``load/operations-<worker>.arrow``, an Arrow IPC stream, one batch about each second.
+"""The raw record of one worker: ``load/operations-<worker>.arrow``, an Arrow IPC stream, one batch
+about each second.
 
-Rows are gathered as tuples and turned into columns a few hundred at a time, because a second's worth at once would
-stall the pacer that shares this process.
+Rows are gathered as tuples and turned into columns a few hundred at a time, because a second's
+worth at once would stall the pacer that shares this process.
 """
 
 from __future__ import annotations
@@ -17,14 +18,29 @@ from harness.load.flight import Flight
 from harness.operation import Outcome
 from harness.stats import Integers
 
-ERRORS_MAX = 1000                          # distinct texts; more would be ids inside texts
+ERRORS_MAX = 1000  # distinct texts; more would be ids inside texts
 NO_ERROR = -1
 COLUMNS = (
-    ("operation", pa.uint8()), ("source", pa.uint16()), ("target", pa.int32()), ("payload_bytes", pa.uint32()),
-    ("intended_ns", pa.int64()), ("sent_ns", pa.int64()), ("done_ns", pa.int64()), ("outcome", pa.uint8()),
-    ("hops", pa.int16()), ("answered_by", pa.int32()),
+    ("operation", pa.uint8()),
+    ("source", pa.uint16()),
+    ("target", pa.int32()),
+    ("payload_bytes", pa.uint32()),
+    ("intended_ns", pa.int64()),
+    ("sent_ns", pa.int64()),
+    ("done_ns", pa.int64()),
+    ("outcome", pa.uint8()),
+    ("hops", pa.int16()),
+    ("answered_by", pa.int32()),
 )
-OPERATION, PAYLOAD_BYTES, INTENDED_NS, SENT_NS, DONE_NS, OUTCOME, ERROR = 0, 3, 4, 5, 6, 7, 10   # columns of a gathered array
+OPERATION, PAYLOAD_BYTES, INTENDED_NS, SENT_NS, DONE_NS, OUTCOME, ERROR = (
+    0,
+    3,
+    4,
+    5,
+    6,
+    7,
+    10,
+)  # columns of a gathered array
 
 
 class Record:
@@ -35,34 +51,62 @@ class Record:
         error = pa.dictionary(pa.int32(), pa.string())
         self._schema = pa.schema(
             [("id", pa.binary(16)), *COLUMNS, ("error", error)],
-            metadata={"version": "1", "worker": str(worker), "workers": str(workers), "seed": str(seed)},
+            metadata={
+                "version": "1",
+                "worker": str(worker),
+                "workers": str(workers),
+                "seed": str(seed),
+            },
         )
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = (folder / f"operations-{worker}.arrow").open("wb")
         except OSError as error:
-            raise StorageError(f"{folder}: the load's record cannot be written: {error.strerror}") from error
+            raise StorageError(
+                f"{folder}: the load's record cannot be written: {error.strerror}"
+            ) from error
         self._writer = pa.ipc.new_stream(self._file, self._schema)
         self._ids: list[bytes] = []
         self._rows: list[tuple[int, ...]] = []
         self._chunks: list[tuple[bytes, Integers]] = []
         self._error_codes: dict[str, int] = {}
         self.errors: list[str] = []
-        self._write(b"", np.zeros((0, len(COLUMNS) + 1), np.int64))   # Arrow's first use takes 30 ms: not during the load
+        self._write(
+            b"", np.zeros((0, len(COLUMNS) + 1), np.int64)
+        )  # Arrow's first use takes 30 ms: not during the load
 
     def add(
-        self, flight: Flight, outcome: Outcome, *, done_ns: int = 0, hops: int = -1, answered_by: int = -1,
+        self,
+        flight: Flight,
+        outcome: Outcome,
+        *,
+        done_ns: int = 0,
+        hops: int = -1,
+        answered_by: int = -1,
         error: str | None = None,
     ) -> None:
         """Note the end of one operation."""
         self._ids.append(flight.id)
-        self._rows.append((
-            flight.operation, flight.source, flight.target, flight.payload_bytes, flight.intended_ns, flight.sent_ns,
-            done_ns, outcome, hops, answered_by, NO_ERROR if error is None else self._code(error),
-        ))
+        self._rows.append(
+            (
+                flight.operation,
+                flight.source,
+                flight.target,
+                flight.payload_bytes,
+                flight.intended_ns,
+                flight.sent_ns,
+                done_ns,
+                outcome,
+                hops,
+                answered_by,
+                NO_ERROR if error is None else self._code(error),
+            )
+        )
 
     def gather(self) -> Integers:
-        """Turn the rows since the last call into an int64 array (rows × columns, see COLUMNS) and return it."""
+        """Turn the rows since the last call into an int64 array (rows × columns, see COLUMNS) and
+        return it.
+        """
         rows = np.array(self._rows, np.int64).reshape(-1, len(COLUMNS) + 1)
         if len(rows):
             self._chunks.append((b"".join(self._ids), rows))
@@ -80,9 +124,14 @@ class Record:
         self._write(ids, rows)
 
     def _write(self, ids: bytes, rows: Integers) -> None:
-        columns: list[Any] = [pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(rows), [None, pa.py_buffer(ids)])]
+        columns: list[Any] = [
+            pa.FixedSizeBinaryArray.from_buffers(
+                pa.binary(16), len(rows), [None, pa.py_buffer(ids)]
+            )
+        ]
         columns += [
-            pa.array(rows[:, at].astype(kind.to_pandas_dtype()), kind) for at, (_, kind) in enumerate(COLUMNS)
+            pa.array(rows[:, at].astype(kind.to_pandas_dtype()), kind)
+            for at, (_, kind) in enumerate(COLUMNS)
         ]
         codes = pa.array(rows[:, ERROR].astype(np.int32), mask=rows[:, ERROR] == NO_ERROR)
         columns.append(pa.DictionaryArray.from_arrays(codes, pa.array(self.errors, pa.string())))
@@ -90,7 +139,9 @@ class Record:
             self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
             self._file.flush()
         except OSError as error:
-            raise StorageError(f"{self._file.name}: the load's record cannot be written: {error.strerror}") from error
+            raise StorageError(
+                f"{self._file.name}: the load's record cannot be written: {error.strerror}"
+            ) from error
 
     def close(self) -> None:
         """Write the rest and end the stream."""
@@ -107,5 +158,3 @@ class Record:
             if code == len(self.errors):
                 self.errors.append(error)
         return code
-
-

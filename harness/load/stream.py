@@ -1,4 +1,6 @@
-"""One worker's share of one traffic stream: what is due, what is in flight, and when it counts as lost."""
+"""One worker's share of one traffic stream: what is due, what is in flight, and when it counts as
+lost.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,31 @@ from harness.scenario.stream import Stream
 
 NEVER_NS = (1 << 63) - 1
 IN_FLIGHT_MAX = 1 << 18
-GRACE_NS = 1_000_000_000                  # a node tells of a timeout itself; this long we wait for it to say so
+GRACE_NS = 1_000_000_000  # a node tells of a timeout itself; this long we wait for it to say so
 
 Ended = Callable[[Flight, Outcome, Response | None, str | None], None]
 
 
 class TrafficStream:
-    """Makes the operations of a share when they are due and follows each to its end, which `ended` hears of once."""
+    """Makes the operations of a share when they are due and follows each to its end, which `ended`
+    hears of once.
+    """
 
     def __init__(
-        self, stream: Stream, due: Iterator[Due], *, prefix: bytes, wire_ids: tuple[bytes, ...], keys: Keys,
-        filler: bytes, gap_ns: int, ended: Ended,
+        self,
+        stream: Stream,
+        due: Iterator[Due],
+        *,
+        prefix: bytes,
+        wire_ids: tuple[bytes, ...],
+        keys: Keys,
+        filler: bytes,
+        gap_ns: int,
+        ended: Ended,
     ) -> None:
-        """`prefix`: the first 12 bytes of every operation's id; `filler`: what payloads are made of."""
+        """`prefix`: the first 12 bytes of every operation's id; `filler`: what payloads are made
+        of.
+        """
         self.operation = stream.operation
         self.gap_ns = gap_ns
         self.in_flight: dict[bytes, Flight] = {}
@@ -54,7 +68,9 @@ class TrafficStream:
         self._advance()
 
     def take(self, now_ns: int, limit: int) -> dict[int, tuple[list[Request], list[Flight]]]:
-        """Make what is due by `now_ns`, at most `limit` operations, sorted by the node that is to do them."""
+        """Make what is due by `now_ns`, at most `limit` operations, sorted by the node that is to
+        do them.
+        """
         found: dict[int, tuple[list[Request], list[Flight]]] = {}
         while limit and self.next_due_ns <= now_ns:
             made = self._make()
@@ -95,10 +111,12 @@ class TrafficStream:
             self._lose(flight, why)
 
     def expire(self, now_ns: int) -> None:
-        """Give up what was sent and not answered in time; what was not sent, its connection takes back."""
+        """Give up what was sent and not answered in time; what was not sent, its connection takes
+        back.
+        """
         due_ns = now_ns - GRACE_NS
         overdue = []
-        for flight in self.in_flight.values():         # in the order of deadlines: one timeout a stream
+        for flight in self.in_flight.values():  # in the order of deadlines: one timeout a stream
             if flight.deadline_ns > due_ns:
                 break
             if flight.sent_ns:
@@ -120,7 +138,11 @@ class TrafficStream:
             if part is None:
                 return
             rows = zip(
-                part.intended_ns.tolist(), part.source.tolist(), part.target.tolist(), part.draw.tolist(), strict=True
+                part.intended_ns.tolist(),
+                part.source.tolist(),
+                part.target.tolist(),
+                part.draw.tolist(),
+                strict=True,
             )
             self._ready = iter([row for row in rows if row[0] < self._stop_ns])
             self._next = next(self._ready, None)
@@ -131,11 +153,18 @@ class TrafficStream:
         self._advance()
         flight = self._flight(source, target, intended_ns)
         if len(self.in_flight) >= IN_FLIGHT_MAX:
-            self._ended(flight, Outcome.FAILED, None, f"unsent: {IN_FLIGHT_MAX:,} operations were in flight")
+            self._ended(
+                flight, Outcome.FAILED, None, f"unsent: {IN_FLIGHT_MAX:,} operations were in flight"
+            )
             return None
         to, payload = self._contents(flight, draw)
         if flight.operation is Operation.DHT_GET and to is None:
-            self._ended(flight, Outcome.FAILED, None, "unsent: no acknowledged key of another node to read yet")
+            self._ended(
+                flight,
+                Outcome.FAILED,
+                None,
+                "unsent: no acknowledged key of another node to read yet",
+            )
             return None
         self.in_flight[flight.id] = flight
         return Request(flight.id, flight.operation, to, payload, self._stream.timeout_ms), flight
@@ -145,7 +174,12 @@ class TrafficStream:
         self._sequence += 1
         carries = self.operation not in (Operation.DHT_GET, Operation.DHT_LOOKUP, Operation.CONNECT)
         return Flight(
-            id_, self.operation, source, target, self._stream.payload_bytes if carries else 0, intended_ns,
+            id_,
+            self.operation,
+            source,
+            target,
+            self._stream.payload_bytes if carries else 0,
+            intended_ns,
             intended_ns + self._timeout_ns,
         )
 
@@ -161,4 +195,6 @@ class TrafficStream:
         if self.operation is Operation.DHT_PUT:
             flight.key = hashlib.sha256(flight.id).digest()
             return flight.key, payload
-        return (None if self.operation is Operation.BROADCAST else self._wire_ids[flight.target]), payload
+        return (
+            None if self.operation is Operation.BROADCAST else self._wire_ids[flight.target]
+        ), payload

@@ -1,4 +1,6 @@
-"""What one worker counted so far, by operation: for the master's "Delivery" tab and the run's metadata."""
+"""What one worker counted so far, by operation: for the master's "Delivery" tab and the run's
+metadata.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one operation. `response` = done − intended of what ended OK, `lag` = sent − intended of what was sent."""
+    """Counts of one operation. `response` = done − intended of what ended OK, `lag` = sent −
+    intended of what was sent.
+    """
 
     response: Histogram = field(default_factory=Histogram)
     lag: Histogram = field(default_factory=Histogram)
@@ -43,7 +47,9 @@ class Tally:
     def to_wire(self) -> dict[str, Any]:
         """Plain values for msgpack."""
         return {
-            "response": self.response.to_wire(), "lag": self.lag.to_wire(), "in_flight": self.in_flight,
+            "response": self.response.to_wire(),
+            "lag": self.lag.to_wire(),
+            "in_flight": self.in_flight,
             "outcomes": [self.outcomes[outcome] for outcome in Outcome],
         }
 
@@ -51,19 +57,25 @@ class Tally:
     def from_wire(cls, sent: Mapping[str, Any]) -> Tally:
         """What `to_wire` said."""
         return cls(
-            Histogram.from_wire(sent["response"]), Histogram.from_wire(sent["lag"]),
-            dict(zip(Outcome, sent["outcomes"], strict=True)), sent["in_flight"],
+            Histogram.from_wire(sent["response"]),
+            Histogram.from_wire(sent["lag"]),
+            dict(zip(Outcome, sent["outcomes"], strict=True)),
+            sent["in_flight"],
         )
 
     def facts(self) -> dict[str, Any]:
         """Numbers for tables and metadata: microseconds, None where nothing was measured."""
         found: dict[str, Any] = {
-            f"{name}_us": self.response.percentile_us(quantile) for name, quantile in QUANTILES.items()
+            f"{name}_us": self.response.percentile_us(quantile)
+            for name, quantile in QUANTILES.items()
         }
         return found | {
-            "lag_p50_us": self.lag.percentile_us(0.5), "lag_p99_us": self.lag.percentile_us(0.99),
-            "ok": self.outcomes[Outcome.OK], "failed": self.outcomes[Outcome.FAILED],
-            "unknown": self.outcomes[Outcome.UNKNOWN], "in_flight": self.in_flight,
+            "lag_p50_us": self.lag.percentile_us(0.5),
+            "lag_p99_us": self.lag.percentile_us(0.99),
+            "ok": self.outcomes[Outcome.OK],
+            "failed": self.outcomes[Outcome.FAILED],
+            "unknown": self.outcomes[Outcome.UNKNOWN],
+            "in_flight": self.in_flight,
         }
 
 

@@ -1,4 +1,6 @@
-"""Kept for locustfiles that an earlier `harness init` copied; it lives in harness/load/locust/users.py."""
+"""Kept for locustfiles that an earlier `harness init` copied; it lives in
+harness/load/locust/users.py.
+"""
 
 from __future__ import annotations
 

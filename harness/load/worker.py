@@ -1,4 +1,6 @@
-"""The load of one worker process: paces its share of all streams, follows every operation, records how it ended."""
+"""The load of one worker process: paces its share of all streams, follows every operation, records
+how it ended.
+"""
 
 from __future__ import annotations
 
@@ -24,29 +26,37 @@ from harness.scenario.schedule import Share, schedule
 from harness.stats import Integers
 from harness.systems import adapters
 
-BATCH_MAX = 1_000                          # sent at one wake; then receiving has its turn
-BREATH_NS = 50_000                         # the pause between two wakes of a pacer that is behind
+BATCH_MAX = 1_000  # sent at one wake; then receiving has its turn
+BREATH_NS = 50_000  # the pause between two wakes of a pacer that is behind
 GATHER_S = 0.05
 REPORT_NS = 1_000_000_000
-YIELD_S = 0.001                            # between the parts of a report: the pacer has its turn
-CATCH_UP_NS = 2_000_000_000                # a pacer that is behind at the end may still send this long
-SEEDS = 64                                 # keys that a worker puts before t0, for its gets
+YIELD_S = 0.001  # between the parts of a report: the pacer has its turn
+CATCH_UP_NS = 2_000_000_000  # a pacer that is behind at the end may still send this long
+SEEDS = 64  # keys that a worker puts before t0, for its gets
 SEED_STREAM = 0xFFFF
-GC_THRESHOLD = 100_000                     # objects in flight are no garbage; scanning them would stall the pacer
+GC_THRESHOLD = 100_000  # objects in flight are no garbage; scanning them would stall the pacer
 
 Report = Callable[[dict[str, Any], list[tuple[Operation, Integers]], list[str]], None]
 
 
 class Worker:
-    """Runs one plan. Everything happens in gevent's loop of this process; `failed` hears of an error of ours."""
+    """Runs one plan. Everything happens in gevent's loop of this process; `failed` hears of an
+    error of ours.
+    """
 
-    def __init__(self, plan: RunPlan, index: int, *, report: Report, failed: Callable[[BaseException], None]) -> None:
-        """`index`: this worker's number in the plan; `report` is called about once a second with what is new."""
+    def __init__(
+        self, plan: RunPlan, index: int, *, report: Report, failed: Callable[[BaseException], None]
+    ) -> None:
+        """`index`: this worker's number in the plan; `report` is called about once a second with
+        what is new.
+        """
         self._plan, self._index, self._report, self._failed = plan, index, report, failed
         self._adapter = adapters.named(plan.adapter)
         self._nodes = {node.wire_id: at for at, node in enumerate(plan.nodes)}
         self._keys = Keys()
-        self._record = Record(Path(plan.run), worker=index, workers=len(plan.workers), seed=plan.seed)
+        self._record = Record(
+            Path(plan.run), worker=index, workers=len(plan.workers), seed=plan.seed
+        )
         self._tallies: dict[Operation, Tally] = {}
         self._news: list[Integers] = []
         self._late = 0
@@ -54,7 +64,8 @@ class Worker:
         self._cpu_ns = process_time_ns()
         self._timer = pacer.Timer()
         self._connections = Connections(
-            [node.control for node in plan.nodes], self._adapter.codec,
+            [node.control for node in plan.nodes],
+            self._adapter.codec,
             Heard(answered=self._answered, dropped=self._dropped, lost=self._lost, failed=failed),
         )
         self._streams = self._make_streams()
@@ -73,15 +84,22 @@ class Worker:
         self._keeping.start()
 
     def finish(self, at_ns: int, wait_s: float) -> dict[str, Any]:
-        """Stop at `at_ns`, wait at most `wait_s` for answers, close the record; the final report."""
+        """Stop at `at_ns`, wait at most `wait_s` for answers, close the record; the final
+        report.
+        """
         for stream in self._streams:
             stream.stop(at_ns)
         catch_up_ns = at_ns + min(round(wait_s * 1e9), CATCH_UP_NS)
-        self._wait(lambda: all(stream.next_due_ns == NEVER_NS for stream in self._streams), catch_up_ns)
+        self._wait(
+            lambda: all(stream.next_due_ns == NEVER_NS for stream in self._streams), catch_up_ns
+        )
         self._pacing.kill()
         for stream in self._streams:
             stream.abandon()
-        self._wait(lambda: not any(stream.in_flight for stream in self._streams), at_ns + round(wait_s * 1e9) + GRACE_NS)
+        self._wait(
+            lambda: not any(stream.in_flight for stream in self._streams),
+            at_ns + round(wait_s * 1e9) + GRACE_NS,
+        )
         self._connections.close("the load ended before an answer came")
         self._closing = True
         self._keeping.join()
@@ -105,17 +123,32 @@ class Worker:
         plan = self._plan
         wire_ids = tuple(node.wire_id for node in plan.nodes)
         streams: list[TrafficStream] = []
-        for number, (phase, (start_ns, end_ns)) in enumerate(zip(plan.phases, plan.bounds_ns(), strict=True)):
-            gap_ns = pacer.gap_ns(sum(stream.rate_per_s for stream in phase.streams) / len(plan.workers))
+        for number, (phase, (start_ns, end_ns)) in enumerate(
+            zip(plan.phases, plan.bounds_ns(), strict=True)
+        ):
+            gap_ns = pacer.gap_ns(
+                sum(stream.rate_per_s for stream in phase.streams) / len(plan.workers)
+            )
             for position, stream in enumerate(phase.streams):
                 share = Share(
-                    seed=plan.seed, phase=number, stream=position, worker=self._index, workers=len(plan.workers)
+                    seed=plan.seed,
+                    phase=number,
+                    stream=position,
+                    worker=self._index,
+                    workers=len(plan.workers),
                 )
-                streams.append(TrafficStream(
-                    stream, schedule(stream, plan.names, share, start_ns, end_ns), prefix=self._prefix(len(streams)),
-                    wire_ids=wire_ids, keys=self._keys, gap_ns=gap_ns, ended=self._ended,
-                    filler=Random(plan.seed).randbytes(stream.payload_bytes),
-                ))
+                streams.append(
+                    TrafficStream(
+                        stream,
+                        schedule(stream, plan.names, share, start_ns, end_ns),
+                        prefix=self._prefix(len(streams)),
+                        wire_ids=wire_ids,
+                        keys=self._keys,
+                        gap_ns=gap_ns,
+                        ended=self._ended,
+                        filler=Random(plan.seed).randbytes(stream.payload_bytes),
+                    )
+                )
         return streams
 
     def _prefix(self, stream: int) -> bytes:
@@ -127,7 +160,9 @@ class Worker:
         for number in range(SEEDS):
             id_ = self._prefix(SEED_STREAM) + number.to_bytes(4, "little")
             node = chance.randrange(len(self._plan.nodes))
-            flight = Flight(id_, Operation.DHT_PUT, node, -1, len(id_), now_ns, self._plan.t0_ns, key=id_ + id_)
+            flight = Flight(
+                id_, Operation.DHT_PUT, node, -1, len(id_), now_ns, self._plan.t0_ns, key=id_ + id_
+            )
             self._seeds[id_] = flight
             request = Request(id_, Operation.DHT_PUT, flight.key, id_, 5_000)
             self._connections.to(node).send([request], [flight])
@@ -178,9 +213,13 @@ class Worker:
         for stream in self._streams:
             self._tallies.setdefault(stream.operation, Tally()).in_flight += len(stream.in_flight)
         facts = {
-            "worker": self._index, "blocked": self._connections.blocked, "late_answers": self._late,
+            "worker": self._index,
+            "blocked": self._connections.blocked,
+            "late_answers": self._late,
             "cpu_ns": process_time_ns() - self._cpu_ns,
-            "operations": {operation.word: tallied.to_wire() for operation, tallied in self._tallies.items()},
+            "operations": {
+                operation.word: tallied.to_wire() for operation, tallied in self._tallies.items()
+            },
         }
         self._report(facts, news, self._record.errors)
         return facts
@@ -208,12 +247,18 @@ class Worker:
         for stream in self._streams:
             stream.lose(node, why)
 
-    def _ended(self, flight: Flight, outcome: Outcome, response: Response | None, error: str | None) -> None:
+    def _ended(
+        self, flight: Flight, outcome: Outcome, response: Response | None, error: str | None
+    ) -> None:
         if response is None:
             self._record.add(flight, outcome, error=error)
             return
         by = -1 if response.answered_by is None else self._nodes.get(response.answered_by, -1)
         self._record.add(
-            flight, outcome, done_ns=response.done_ns, hops=response.hops, answered_by=by, error=error
+            flight,
+            outcome,
+            done_ns=response.done_ns,
+            hops=response.hops,
+            answered_by=by,
+            error=error,
         )
-

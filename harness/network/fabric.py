@@ -1,12 +1,14 @@
-"""The network between nodes, the same for every runtime: one hub namespace that routes, one veth and one /32 per node.
+"""The network between nodes, the same for every runtime: one hub namespace that routes, one veth
+and one /32 per node.
 
     node-0  eth0 198.18.0.1/32 ─── veth ─── n0 ┐
-                                               hub: ip_forward, no conntrack, default route blackhole
+                                               hub: forwards, no conntrack, default route blackhole
     node-1  eth0 198.18.0.2/32 ─── veth ─── n1 ┘
 
-Nothing has a name on the host: the namespaces are held by descriptors and end with them, and the links with the
-namespaces. No ARP anywhere: neighbour entries are permanent on both ends, because the kernel's neighbour table is one
-for all namespaces and holds 1,024 entries. The hub has no way out: what is sent to anyone else is dropped in silence.
+Nothing has a name on the host: the namespaces are held by descriptors and end with them, and the
+links with the namespaces. No ARP anywhere: neighbour entries are permanent on both ends, because
+the kernel's neighbour table is one for all namespaces and holds 1,024 entries. The hub has no way
+out: what is sent to anyone else is dropped in silence.
 """
 
 from __future__ import annotations
@@ -24,16 +26,19 @@ from harness.kernel.namespaces import create, create_many, inside, read_sysctl, 
 from harness.kernel.netlink import LinkCounters, Message, Netlink
 from harness.topology.topology import Node
 
-_GATEWAY = "169.254.1.1"            # what nodes route to; nobody has this address, the neighbour entry answers for it
+# what nodes route to; nobody has this address, the neighbour entry answers for it
+_GATEWAY = "169.254.1.1"
 _GATEWAY_MAC = "02:00:00:00:00:01"
 _NODE_LINK, _NODE_IFINDEX = "eth0", 2
-HUB_IFINDEX_FIRST = 1000           # a node's link in the hub is this + its index
+HUB_IFINDEX_FIRST = 1000  # a node's link in the hub is this + its index
 _LOOPBACK_IFINDEX = 1
-_TOGETHER = 50                      # nodes wired in one go, between two calls of `progress`
+_TOGETHER = 50  # nodes wired in one go, between two calls of `progress`
 _HUB_SYSCTLS = (
     ("net/ipv4/ip_forward", "1"),
-    ("net/ipv4/conf/all/rp_filter", "0"), ("net/ipv4/conf/default/rp_filter", "0"),
-    ("net/ipv4/conf/all/send_redirects", "0"), ("net/ipv4/conf/default/send_redirects", "0"),
+    ("net/ipv4/conf/all/rp_filter", "0"),
+    ("net/ipv4/conf/default/rp_filter", "0"),
+    ("net/ipv4/conf/all/send_redirects", "0"),
+    ("net/ipv4/conf/default/send_redirects", "0"),
 )
 _CONGESTION_CONTROL = "net/ipv4/tcp_congestion_control"
 
@@ -43,24 +48,28 @@ class Wire:
     """A node's place in the network."""
 
     node: str
-    address: str                  # IPv4, dotted
-    namespace: int                # descriptor; the fabric closes it
-    ifindex: int                  # of the node's link, in the hub
+    address: str  # IPv4, dotted
+    namespace: int  # descriptor; the fabric closes it
+    ifindex: int  # of the node's link, in the hub
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressPlan:
-    """Who has which address: `nodes` in the order given, `regions` with the aligned block of each."""
+    """Who has which address: `nodes` in the order given, `regions` with the aligned block of
+    each.
+    """
 
     nodes: tuple[IPv4Address, ...]
     regions: Mapping[str, IPv4Network]
 
 
 def plan_addresses(nodes: Sequence[Node], block: IPv4Network) -> AddressPlan:
-    """Give each region, in the order of its first node, the next aligned block that holds it; nodes follow in order.
+    """Give each region, in the order of its first node, the next aligned block that holds it; nodes
+    follow in order.
 
-    A region of n nodes gets the smallest power of two ≥ n + 2, for the first and last address of a block are left out
-    (every node has a /32, but other tools read them as network and broadcast). Raises BadFileError where `block` is too small.
+    A region of n nodes gets the smallest power of two ≥ n + 2, for the first and last address of a
+    block are left out (every node has a /32, but other tools read them as network and broadcast).
+    Raises BadFileError where `block` is too small.
     """
     sizes: dict[str, int] = {}
     for node in nodes:
@@ -75,7 +84,8 @@ def plan_addresses(nodes: Sequence[Node], block: IPv4Network) -> AddressPlan:
     if end > block.num_addresses:
         found = ", ".join(f"{region} ({size:,} nodes)" for region, size in sizes.items())
         raise BadFileError(
-            f"addresses: expected a block of at least /{32 - (end - 1).bit_length()} for the regions {found}; "
+            f"addresses: expected a block of at least /{32 - (end - 1).bit_length()} for the "
+            f"regions {found}; "
             f"found {block} with {block.num_addresses:,} addresses"
         )
     base = int(block.network_address)
@@ -84,22 +94,31 @@ def plan_addresses(nodes: Sequence[Node], block: IPv4Network) -> AddressPlan:
     for node in nodes:
         addresses.append(IPv4Address(following[node.region]))
         following[node.region] += 1
-    return AddressPlan(nodes=tuple(addresses), regions={
-        region: IPv4Network((base + start, 33 - room.bit_length())) for region, (start, room) in offsets.items()
-    })
+    return AddressPlan(
+        nodes=tuple(addresses),
+        regions={
+            region: IPv4Network((base + start, 33 - room.bit_length()))
+            for region, (start, room) in offsets.items()
+        },
+    )
 
 
 class Fabric:
     """The routed hub of one cluster, and the namespaces of its nodes.
 
-    `label` names the cluster in errors. `congestion_control` is TCP's in every node (None: the host's default, which may
-    be one that ignores loss, like bbr); `gso_max_segs` 1 makes every TCP packet one segment, so that a lost packet is
-    1,448 bytes and not up to 64 kB, at a tenth of the throughput (None: the kernel's default). `facts` says what is in force.
+    `label` names the cluster in errors. `congestion_control` is TCP's in every node (None: the
+    host's default, which may be one that ignores loss, like bbr); `gso_max_segs` 1 makes every TCP
+    packet one segment, so that a lost packet is 1,448 bytes and not up to 64 kB, at a tenth of the
+    throughput (None: the kernel's default). `facts` says what is in force.
     """
 
     def __init__(
-        self, label: str, addresses: IPv4Network, *,
-        congestion_control: str | None = None, gso_max_segs: int | None = None,
+        self,
+        label: str,
+        addresses: IPv4Network,
+        *,
+        congestion_control: str | None = None,
+        gso_max_segs: int | None = None,
     ) -> None:
         self._label = label
         self._addresses = addresses
@@ -110,31 +129,43 @@ class Fabric:
         self._netlink: Netlink | None = None
         self._facts: dict[str, str] = {}
 
-    def wire(self, nodes: Sequence[Node], progress: Callable[[int], None] = lambda _: None) -> list[Wire]:
-        """Make and join the namespaces of all nodes; `progress` is told how many are done. Once per fabric.
+    def wire(
+        self, nodes: Sequence[Node], progress: Callable[[int], None] = lambda _: None
+    ) -> list[Wire]:
+        """Make and join the namespaces of all nodes; `progress` is told how many are done. Once per
+        fabric.
 
-        Raises BadFileError (too few addresses), PermissionNeededError, UsageError (congestion control), HarnessError; the
-        caller then closes the fabric, as always.
+        Raises BadFileError (too few addresses), PermissionNeededError, UsageError (congestion
+        control), HarnessError; the caller then closes the fabric, as always.
         """
         if self._open:
             raise HarnessError(f"fabric {self._label}: wired already")
         plan = plan_addresses(nodes, self._addresses)
         hub = self._make_hub()
         for start in range(0, len(nodes), _TOGETHER):
-            part = nodes[start:start + _TOGETHER]
+            part = nodes[start : start + _TOGETHER]
             namespaces = create_many(len(part))
             self._open += namespaces
             wires = [
-                Wire(node=node.name, address=str(plan.nodes[index]), namespace=namespace, ifindex=HUB_IFINDEX_FIRST + index)
+                Wire(
+                    node=node.name,
+                    address=str(plan.nodes[index]),
+                    namespace=namespace,
+                    ifindex=HUB_IFINDEX_FIRST + index,
+                )
                 for index, (node, namespace) in enumerate(zip(part, namespaces, strict=True), start)
             ]
-            hub.do([message for wire in wires for message in _hub_side(wire)], where=f"the hub of {self._label}")
+            hub.do(
+                [message for wire in wires for message in _hub_side(wire)],
+                where=f"the hub of {self._label}",
+            )
             self._finish(wires)
             self._wires += wires
             progress(len(self._wires))
         with inside(self._wires[0].namespace):
             self._facts = {
-                "fabric": "routed hub", "tcp_congestion_control": read_sysctl(_CONGESTION_CONTROL),
+                "fabric": "routed hub",
+                "tcp_congestion_control": read_sysctl(_CONGESTION_CONTROL),
                 "gso_max_segs": str(self._gso_max_segs or "default"),
             }
         return list(self._wires)
@@ -148,11 +179,15 @@ class Fabric:
                     write_sysctl(name, value)
                 except OSError as error:
                     raise HarnessError(
-                        f"the hub of {self._label}: sysctl {name} could not be set: {error.strerror} "
+                        f"the hub of {self._label}: sysctl {name} could not be set: "
+                        f"{error.strerror} "
                         "(in a container /proc/sys must be writable)"
                     ) from error
         self._netlink = Netlink(namespace)
-        self._netlink.do([netlink.set_up(_LOOPBACK_IFINDEX), netlink.blackhole()], where=f"the hub of {self._label}")
+        self._netlink.do(
+            [netlink.set_up(_LOOPBACK_IFINDEX), netlink.blackhole()],
+            where=f"the hub of {self._label}",
+        )
         return self._netlink
 
     def _finish(self, wires: Iterable[Wire]) -> None:
@@ -167,7 +202,10 @@ class Fabric:
                 with inside(wire.namespace):
                     _set_congestion_control(self._congestion_control)
             with contextlib.closing(Netlink(wire.namespace)) as node:
-                node.do([*up, netlink.address(_NODE_IFINDEX, wire.address), *joined], where=f"the namespace of {wire.node}")
+                node.do(
+                    [*up, netlink.address(_NODE_IFINDEX, wire.address), *joined],
+                    where=f"the namespace of {wire.node}",
+                )
 
     @property
     def wires(self) -> Sequence[Wire]:
@@ -175,7 +213,9 @@ class Fabric:
         return self._wires
 
     def attach(self, link: str, address: str, namespace: int) -> int:
-        """Join one more namespace to the hub, which is no node's: for proxies. Returns the index of its link there; `detach` undoes it."""
+        """Join one more namespace to the hub, which is no node's: for proxies. Returns the index of
+        its link there; `detach` undoes it.
+        """
         if self._netlink is None:
             raise HarnessError(f"fabric {self._label}: not wired")
         wire = Wire(node=link, address=address, namespace=namespace, ifindex=HUB_IFINDEX_FIRST - 1)
@@ -186,22 +226,31 @@ class Fabric:
     def detach(self, link: str) -> None:
         """Take such a link away, with the route to it."""
         if self._netlink is not None:
-            self._netlink.do([netlink.remove_link(HUB_IFINDEX_FIRST - 1, link)], where=f"the hub of {self._label}")
+            self._netlink.do(
+                [netlink.remove_link(HUB_IFINDEX_FIRST - 1, link)],
+                where=f"the hub of {self._label}",
+            )
 
     @property
     def hub(self) -> int:
-        """Descriptor of the hub's namespace, for injectors; the fabric closes it. Raises HarnessError before `wire`."""
+        """Descriptor of the hub's namespace, for injectors; the fabric closes it. Raises
+        HarnessError before `wire`.
+        """
         if not self._open:
             raise HarnessError(f"fabric {self._label}: not wired")
         return self._open[0]
 
     def counters(self) -> dict[int, LinkCounters]:
-        """Traffic of each node as the node sees it (rx: received by the node), by position in the topology."""
+        """Traffic of each node as the node sees it (rx: received by the node), by position in the
+        topology.
+        """
         if self._netlink is None:
             raise HarnessError(f"fabric {self._label}: not wired")
         found = self._netlink.counters()
         return {
-            index: found[wire.ifindex].of_other_end() for index, wire in enumerate(self._wires) if wire.ifindex in found
+            index: found[wire.ifindex].of_other_end()
+            for index, wire in enumerate(self._wires)
+            if wire.ifindex in found
         }
 
     def facts(self) -> Mapping[str, str]:
@@ -209,7 +258,9 @@ class Fabric:
         return dict(self._facts)
 
     def close(self) -> None:
-        """Let go of every namespace; the kernel takes them down once no process is left in them. May be called twice."""
+        """Let go of every namespace; the kernel takes them down once no process is left in them.
+        May be called twice.
+        """
         if self._netlink is not None:
             self._netlink.close()
             self._netlink = None
@@ -223,8 +274,13 @@ def _hub_side(wire: Wire, link: str | None = None) -> list[Message]:
     mac = "02:01:" + ":".join(f"{byte:02x}" for byte in (index & 0xFFFFFFFF).to_bytes(4, "big"))
     return [
         netlink.veth(
-            ifindex=wire.ifindex, name=link or f"n{index}", mac=_GATEWAY_MAC,
-            peer_name=_NODE_LINK, peer_ifindex=_NODE_IFINDEX, peer_mac=mac, peer_namespace=wire.namespace,
+            ifindex=wire.ifindex,
+            name=link or f"n{index}",
+            mac=_GATEWAY_MAC,
+            peer_name=_NODE_LINK,
+            peer_ifindex=_NODE_IFINDEX,
+            peer_mac=mac,
+            peer_namespace=wire.namespace,
         ),
         netlink.route_to(wire.address, wire.ifindex),
         netlink.neighbour(wire.ifindex, wire.address, mac),
@@ -238,7 +294,9 @@ def _set_congestion_control(name: str) -> None:
         available = read_sysctl("net/ipv4/tcp_available_congestion_control")
         if error.errno == errno.EPERM:
             raise UsageError(
-                f"congestion control {name!r}: this kernel permits it in no namespace but the host's own; "
-                "`sysctl -w net.ipv4.tcp_allowed_congestion_control=…` on the host can add it (reno always works)"
+                f"congestion control {name!r}: this kernel permits it in no namespace but the "
+                "host's own; "
+                "`sysctl -w net.ipv4.tcp_allowed_congestion_control=…` on the host can add it "
+                "(reno always works)"
             ) from error
         raise UsageError(f"congestion control {name!r}: expected one of {available}") from error

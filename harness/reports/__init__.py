@@ -1,4 +1,6 @@
-"""Who tells: pure functions from a judged run to text. One renderer a file, loaded when it is named."""
+"""Who tells: pure functions from a judged run to text. One renderer a file, loaded when it is
+named.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,23 @@ from harness.history.history import History
 
 # format → (module with a `render`, the file that `judge` writes into the run folder)
 FORMATS: dict[str, tuple[str, str]] = {
-    "html": ("harness.reports.html", "report.html"), "junit": ("harness.reports.junit", "junit.xml"),
-    "markdown": ("harness.reports.markdown", "summary.md"), "csv": ("harness.reports.csv", "findings.csv"),
+    "html": ("harness.reports.html", "report.html"),
+    "junit": ("harness.reports.junit", "junit.xml"),
+    "markdown": ("harness.reports.markdown", "summary.md"),
+    "csv": ("harness.reports.csv", "findings.csv"),
 }
 
 
-def render(format_: str, verdict: Verdict, facts: Mapping[str, Any], run: str, history: History | None = None) -> str:
-    """A verdict in one of FORMATS. `history` None: a report without charts. Raises UsageError for another format."""
+def render(
+    format_: str,
+    verdict: Verdict,
+    facts: Mapping[str, Any],
+    run: str,
+    history: History | None = None,
+) -> str:
+    """A verdict in one of FORMATS. `history` None: a report without charts. Raises UsageError for
+    another format.
+    """
     if format_ not in FORMATS:
         raise UsageError(f"format: expected one of {', '.join(FORMATS)}; found {format_!r}")
     text: str = importlib.import_module(FORMATS[format_][0]).render(verdict, facts, run, history)

@@ -10,18 +10,43 @@ from typing import Any
 from harness.checks.verdict import Verdict
 from harness.history.history import History
 
-COLUMNS = ("run", "scenario", "phase", "name", "answer", "promised", "measured", "value", "cause", "sentence", "source")
+COLUMNS = (
+    "run",
+    "scenario",
+    "phase",
+    "name",
+    "answer",
+    "promised",
+    "measured",
+    "value",
+    "cause",
+    "sentence",
+    "source",
+)
 
 
-def render(verdict: Verdict, facts: Mapping[str, Any], run: str, history: History | None = None) -> str:
+def render(
+    verdict: Verdict, facts: Mapping[str, Any], run: str, history: History | None = None
+) -> str:
     """The file's text; `value` is a number in the row's unit, empty where there is none."""
     del history
     output = io.StringIO()
     writer = csv.writer(output, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(COLUMNS)
     for one in verdict.findings:
-        writer.writerow([
-            run, facts["name"], one.phase or "", one.name, one.answer, one.promised, one.measured, "" if one.value is None else repr(float(one.value)),
-            one.cause or "", one.sentence, one.source,
-        ])
+        writer.writerow(
+            [
+                run,
+                facts["name"],
+                one.phase or "",
+                one.name,
+                one.answer,
+                one.promised,
+                one.measured,
+                "" if one.value is None else repr(float(one.value)),
+                one.cause or "",
+                one.sentence,
+                one.source,
+            ]
+        )
     return output.getvalue()

@@ -1,4 +1,6 @@
-"""One HTML file that opens anywhere, offline: the verdict first, then what happened over time, and what was run on what."""
+"""One HTML file that opens anywhere, offline: the verdict first, then what happened over time, and
+what was run on what.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +27,34 @@ def render(verdict: Verdict, facts: Mapping[str, Any], run: str, history: Histor
     title = f"{facts['name']} · {verdict.answer}"
     charts = series.charts(history) if history is not None else []
     parts = [
-        "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content='width=device-width, initial-scale=1'>",
-        f"<title>{escape(title)}</title><style>{(assets / 'report.css').read_text()}</style></head><body><main>",
-        f"<header><h1>{escape(str(facts['name']))}</h1><span class=soft>{escape(_what(facts))}</span><button id=theme type=button>light / dark</button></header>",
-        f"<p class=total>{_answer(verdict.answer)} <span class=soft>{escape(_counts(verdict))}</span></p>", _rows(verdict.findings),
+        (
+            "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport "
+            "content='width=device-width, initial-scale=1'>"
+        ),
+        f"<title>{escape(title)}</title><style>{(assets / 'report.css').read_text()}</style>",
+        "</head><body><main>",
+        (
+            f"<header><h1>{escape(str(facts['name']))}</h1><span "
+            f"class=soft>{escape(_what(facts))}</span><button id=theme type=button>light / "
+            "dark</button></header>"
+        ),
+        (
+            f"<p class=total>{_answer(verdict.answer)} <span "
+            f"class=soft>{escape(_counts(verdict))}</span></p>"
+        ),
+        _rows(verdict.findings),
     ]
     if charts and history is not None:
-        end_s, begin_ns, spells = series.end_s(history), series.begin_ns(history), series.spells(history)
+        end_s, begin_ns, spells = (
+            series.end_s(history),
+            series.begin_ns(history),
+            series.spells(history),
+        )
         parts.append("<h2>Over time</h2><div class=charts>")
-        parts += [_figure(chart, svg.draw(chart, history.phases, spells, begin_ns, end_s), end_s) for chart in charts]
+        parts += [
+            _figure(chart, svg.draw(chart, history.phases, spells, begin_ns, end_s), end_s)
+            for chart in charts
+        ]
         parts.append("</div>")
         parts.append(_faults(spells))
         parts.append(_worst(history))
@@ -43,8 +64,15 @@ def render(verdict: Verdict, facts: Mapping[str, Any], run: str, history: Histor
 
 
 def _what(facts: Mapping[str, Any]) -> str:
-    nodes = f"{len(facts['nodes'])} {facts['adapter']} nodes ({facts['topology']})" if facts["nodes"] else f"{facts['topology']}"
-    return f"{nodes} on {facts['runtime']['name']} · {str(facts.get('started', ''))[:16].replace('T', ' ')} UTC"
+    nodes = (
+        f"{len(facts['nodes'])} {facts['adapter']} nodes ({facts['topology']})"
+        if facts["nodes"]
+        else f"{facts['topology']}"
+    )
+    return (
+        f"{nodes} on {facts['runtime']['name']} · "
+        f"{str(facts.get('started', ''))[:16].replace('T', ' ')} UTC"
+    )
 
 
 def _counts(verdict: Verdict) -> str:
@@ -56,16 +84,31 @@ def _answer(answer: Answer) -> str:
 
 
 def _rows(findings: Sequence[Finding]) -> str:
-    head = "<div class=scroll><table class=rows><thead><tr><th>verdict<th>promise<th>phase<th class=number>promised<th class=number>measured<th>why</thead><tbody>"
-    return head + "".join(_row(finding) for finding in sorted(findings, key=lambda one: ORDER.index(one.answer))) + "</tbody></table></div>"
+    head = (
+        "<div class=scroll><table class=rows><thead><tr><th>verdict<th>promise<th>phase<th "
+        "class=number>promised<th class=number>measured<th>why</thead><tbody>"
+    )
+    return (
+        head
+        + "".join(
+            _row(finding) for finding in sorted(findings, key=lambda one: ORDER.index(one.answer))
+        )
+        + "</tbody></table></div>"
+    )
 
 
 def _row(finding: Finding) -> str:
     why = f"{finding.cause}: {finding.sentence}" if finding.cause else finding.sentence
-    name = escape(finding.name) + (f" <span class=soft title='{escape(finding.source, quote=True)}'>§</span>" if finding.source else "")
+    name = escape(finding.name) + (
+        f" <span class=soft title='{escape(finding.source, quote=True)}'>§</span>"
+        if finding.source
+        else ""
+    )
     return (
-        f"<tr><td class=verdict>{_answer(finding.answer)}<td class=name>{name}<td class=phase>{escape(finding.phase or '–')}"
-        f"<td class=number data-label=promised>{escape(finding.promised)}<td class=number data-label=measured>{escape(finding.measured)}<td class=why>{escape(why)}</tr>"
+        f"<tr><td class=verdict>{_answer(finding.answer)}<td class=name>{name}<td "
+        f"class=phase>{escape(finding.phase or '–')}"
+        f"<td class=number data-label=promised>{escape(finding.promised)}<td class=number "
+        f"data-label=measured>{escape(finding.measured)}<td class=why>{escape(why)}</tr>"
     )
 
 
@@ -78,15 +121,26 @@ def _figure(chart: Chart, drawing: str, end_s: float) -> str:
             keys.append(f'<span class="key c{colour}">{escape(line.name)}</span>')
             colour += 1
     data = {
-        "at": _numbers(chart.at_s), "unit": chart.unit, "end": end_s, "width": svg.WIDTH, "left": svg.LEFT, "right": svg.RIGHT,
+        "at": _numbers(chart.at_s),
+        "unit": chart.unit,
+        "end": end_s,
+        "width": svg.WIDTH,
+        "left": svg.LEFT,
+        "right": svg.RIGHT,
         "lines": [
-            {"name": line.name, "values": _numbers(line.values), "upper": None if line.upper is None else _numbers(line.upper)} for line in chart.lines
+            {
+                "name": line.name,
+                "values": _numbers(line.values),
+                "upper": None if line.upper is None else _numbers(line.upper),
+            }
+            for line in chart.lines
         ],
     }
     unit = f" <span class=soft>{escape(chart.unit)}</span>" if chart.unit else ""
     note = f"<span class=note>{escape(chart.note)}</span>" if chart.note else ""
     return (
-        f"<figure data-chart><figcaption><h3>{escape(chart.title)}{unit}</h3>{''.join(keys)}{note}</figcaption>{drawing}"
+        "<figure "
+        f"data-chart><figcaption><h3>{escape(chart.title)}{unit}</h3>{''.join(keys)}{note}</figcaption>{drawing}"
         f"<script type='application/json'>{_safe(data)}</script></figure>"
     )
 
@@ -104,11 +158,16 @@ def _faults(spells: Sequence[Spell]) -> str:
     if not spells:
         return ""
     rows = "".join(
-        f"<tr><td class=name>{escape(spell.name)}<td>{escape(spell.does)}<td class=number>{spell.from_s:.1f} – {spell.until_s:.1f} s<td class=why>{escape(spell.shown)}</tr>"
+        f"<tr><td class=name>{escape(spell.name)}<td>{escape(spell.does)}<td "
+        f"class=number>{spell.from_s:.1f} – {spell.until_s:.1f} s<td "
+        f"class=why>{escape(spell.shown)}</tr>"
         for spell in spells
     )
     head = "<tr><th>fault<th>what it does<th class=number>in force<th>what was seen of it"
-    return f"<h2>Faults</h2><p>The bars on the foot of each chart.</p><div class=scroll><table class=faults><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
+    return (
+        "<h2>Faults</h2><p>The bars on the foot of each chart.</p><div class=scroll><table "
+        f"class=faults><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
+    )
 
 
 def _worst(history: History) -> str:
@@ -117,7 +176,9 @@ def _worst(history: History) -> str:
         return ""
     blocks = []
     for title, unit, nodes in found:
-        listed = ", ".join(f"<b>{escape(name)}</b> {value:,.3g} {escape(unit)}".rstrip() for name, value in nodes)
+        listed = ", ".join(
+            f"<b>{escape(name)}</b> {value:,.3g} {escape(unit)}".rstrip() for name, value in nodes
+        )
         blocks.append(f"<div><dt>{escape(title)}</dt><dd>{listed}</dd></div>")
     return f"<h2>Worst nodes</h2><dl class=facts>{''.join(blocks)}</dl>"
 
@@ -131,11 +192,21 @@ def _workers(said: object) -> str:
 def _facts(facts: Mapping[str, Any], run: str) -> str:
     host, runtime = facts["host"], facts["runtime"]
     shown = {
-        "host": f"{host['cores']} cores {host['cpu']}, {host.get('memory_bytes', 0) / 2**30:.0f} GiB", "kernel": f"{host['kernel']} ({host.get('machine', '?')})",
-        "Python": host.get("python", "?"), "runtime": ", ".join(f"{key} {value}" for key, value in runtime.items()),
-        "network": ", ".join(f"{key} {value}" for key, value in facts.get("network", {}).items()), "seed": facts["seed"],
-        "load": f"{facts['load'].get('generator', '–')}, {_workers(facts['load'].get('workers', 0))}",
-        "versions": ", ".join(f"{key} {value}" for key, value in host.get("versions", {}).items()), "run folder": run, "again": f"harness judge {run}",
+        "host": f"{host['cores']} cores {host['cpu']}, {host.get('memory_bytes', 0) / 2**30:.0f} "
+        "GiB",
+        "kernel": f"{host['kernel']} ({host.get('machine', '?')})",
+        "Python": host.get("python", "?"),
+        "runtime": ", ".join(f"{key} {value}" for key, value in runtime.items()),
+        "network": ", ".join(f"{key} {value}" for key, value in facts.get("network", {}).items()),
+        "seed": facts["seed"],
+        "load": f"{facts['load'].get('generator', '–')}, "
+        f"{_workers(facts['load'].get('workers', 0))}",
+        "versions": ", ".join(f"{key} {value}" for key, value in host.get("versions", {}).items()),
+        "run folder": run,
+        "again": f"harness judge {run}",
     }
-    rows = "".join(f"<div><dt>{escape(key)}</dt><dd>{escape(str(value)) or '–'}</dd></div>" for key, value in shown.items())
+    rows = "".join(
+        f"<div><dt>{escape(key)}</dt><dd>{escape(str(value)) or '–'}</dd></div>"
+        for key, value in shown.items()
+    )
     return f"<h2>What was run on what</h2><dl class=facts>{rows}</dl>"

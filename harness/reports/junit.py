@@ -1,4 +1,6 @@
-"""JUnit XML: a row a test case. FAIL is a failure; UNKNOWN is an error, never a skip; a row that promises nothing says so."""
+"""JUnit XML: a row a test case. FAIL is a failure; UNKNOWN is an error, never a skip; a row that
+promises nothing says so.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +12,38 @@ from xml.etree import ElementTree as ET
 from harness.checks.verdict import Answer, Finding, Verdict
 from harness.history.history import History
 
-FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")      # XML 1.0 §2.2
+FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 §2.2
 
 
-def render(verdict: Verdict, facts: Mapping[str, Any], run: str, history: History | None = None) -> str:
+def render(
+    verdict: Verdict, facts: Mapping[str, Any], run: str, history: History | None = None
+) -> str:
     """The file's text."""
     del history
     counts = verdict.counts()
-    numbers = {"tests": str(len(verdict.findings)), "failures": str(counts[Answer.FAIL]), "errors": str(counts[Answer.UNKNOWN]), "skipped": "0"}
+    numbers = {
+        "tests": str(len(verdict.findings)),
+        "failures": str(counts[Answer.FAIL]),
+        "errors": str(counts[Answer.UNKNOWN]),
+        "skipped": "0",
+    }
     root = ET.Element("testsuites", {"name": "p2p-harness", **numbers})
-    suite = ET.SubElement(root, "testsuite", {"name": _text(str(facts["name"])), "timestamp": str(facts.get("started", ""))[:19], **numbers})
+    suite = ET.SubElement(
+        root,
+        "testsuite",
+        {
+            "name": _text(str(facts["name"])),
+            "timestamp": str(facts.get("started", ""))[:19],
+            **numbers,
+        },
+    )
     properties = ET.SubElement(suite, "properties")
-    for name, value in (("run", run), ("answer", verdict.answer), ("topology", facts["topology"]), ("runtime", facts["runtime"]["name"])):
+    for name, value in (
+        ("run", run),
+        ("answer", verdict.answer),
+        ("topology", facts["topology"]),
+        ("runtime", facts["runtime"]["name"]),
+    ):
         ET.SubElement(properties, "property", name=name, value=_text(str(value)))
     for finding in verdict.findings:
         _case(suite, str(facts["name"]), finding)
@@ -30,7 +52,13 @@ def render(verdict: Verdict, facts: Mapping[str, Any], run: str, history: Histor
 
 
 def _case(suite: ET.Element, name: str, finding: Finding) -> None:
-    case = ET.SubElement(suite, "testcase", classname=_text(f"{name}.{finding.phase or 'run'}"), name=_text(finding.name), time="0")
+    case = ET.SubElement(
+        suite,
+        "testcase",
+        classname=_text(f"{name}.{finding.phase or 'run'}"),
+        name=_text(finding.name),
+        time="0",
+    )
     said = _text(f"promised {finding.promised}, measured {finding.measured}: {finding.sentence}")
     if finding.answer is Answer.FAIL:
         ET.SubElement(case, "failure", type="FAIL", message=said)

@@ -1,4 +1,6 @@
-"""Markdown for a pull request comment: the answer, what is not kept, and all rows folded away. At most MAX_CHARACTERS."""
+"""Markdown for a pull request comment: the answer, what is not kept, and all rows folded away. At
+most MAX_CHARACTERS.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +10,43 @@ from typing import Any
 from harness.checks.verdict import Answer, Finding, Verdict
 from harness.history.history import History
 
-MAX_CHARACTERS = 60_000               # a comment has at most 65,536
+MAX_CHARACTERS = 60_000  # a comment has at most 65,536
 MARKS = {Answer.PASS: "✅", Answer.FAIL: "❌", Answer.UNKNOWN: "❔", Answer.MEASURED: "▫️"}
-SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>#|~"} | {"\n": " ", "\r": " "})
+SPECIAL = str.maketrans(
+    {character: f"\\{character}" for character in "\\`*_{}[]<>#|~"} | {"\n": " ", "\r": " "}
+)
 HEAD = "| | promise | phase | promised | measured | why |\n|---|---|---|--:|--:|---|\n"
 
 
-def render(verdict: Verdict, facts: Mapping[str, Any], run: str, history: History | None = None) -> str:
+def render(
+    verdict: Verdict, facts: Mapping[str, Any], run: str, history: History | None = None
+) -> str:
     """The comment."""
     del history
-    counts = ", ".join(f"{number} {answer}" for answer, number in verdict.counts().items() if number)
+    counts = ", ".join(
+        f"{number} {answer}" for answer, number in verdict.counts().items() if number
+    )
     nodes = f"{len(facts['nodes'])} {facts['adapter']} nodes on " if facts["nodes"] else ""
-    text = f"## {MARKS[verdict.answer]} {verdict.answer} · {_escaped(str(facts['name']))}\n\n{counts} · {nodes}{facts['runtime']['name']} · seed {facts['seed']} · `{run.replace('`', '')}`\n"
-    bad = [finding for finding in verdict.findings if finding.answer in (Answer.FAIL, Answer.UNKNOWN)]
-    good = [finding for finding in verdict.findings if finding.answer not in (Answer.FAIL, Answer.UNKNOWN)]
+    text = (
+        f"## {MARKS[verdict.answer]} {verdict.answer} · "
+        f"{_escaped(str(facts['name']))}\n\n{counts} · {nodes}{facts['runtime']['name']} · "
+        f"seed {facts['seed']} · `{run.replace('`', '')}`\n"
+    )
+    bad = [
+        finding for finding in verdict.findings if finding.answer in (Answer.FAIL, Answer.UNKNOWN)
+    ]
+    good = [
+        finding
+        for finding in verdict.findings
+        if finding.answer not in (Answer.FAIL, Answer.UNKNOWN)
+    ]
     if bad:
         text += f"\n{HEAD}{_rows(bad, MAX_CHARACTERS // 2)}"
     if good:
-        text += f"\n<details><summary>{len(good)} kept or measured</summary>\n\n{HEAD}{_rows(good, MAX_CHARACTERS // 2 - 1000)}\n</details>\n"
+        text += (
+            f"\n<details><summary>{len(good)} kept or "
+            f"measured</summary>\n\n{HEAD}{_rows(good, MAX_CHARACTERS // 2 - 1000)}\n</details>\n"
+        )
     return text
 
 
@@ -33,7 +54,9 @@ def _rows(findings: Sequence[Finding], room: int) -> str:
     """As many rows as there is room for; the number of the others is said."""
     text = ""
     for number, finding in enumerate(findings):
-        row = f"| {MARKS[finding.answer]} | {' | '.join(_escaped(part) for part in (finding.name, finding.phase or '–', finding.promised, finding.measured, finding.sentence))} |\n"
+        phase = finding.phase or "–"
+        cells = (finding.name, phase, finding.promised, finding.measured, finding.sentence)
+        row = f"| {MARKS[finding.answer]} | {' | '.join(map(_escaped, cells))} |\n"
         if len(text) + len(row) > room:
             return text + f"| | … and {len(findings) - number} more | | | | |\n"
         text += row

@@ -1,4 +1,6 @@
-"""What a report draws, as numbers: percentiles, rates and node bands over time. Pure; times are seconds after the first phase began."""
+"""What a report draws, as numbers: percentiles, rates and node bands over time. Pure; times are
+seconds after the first phase began.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,17 @@ from harness.history.history import History
 from harness.operation import Operation, Outcome
 
 Floats = npt.NDArray[np.float64]
-BUCKETS = 120                         # points a line: more cannot be told apart on a page
+BUCKETS = 120  # points a line: more cannot be told apart on a page
 UNTIL = {Operation.BROADCAST: " until its source had passed it on (how it spread is in the table)"}
 PERCENTILES = (50, 95, 99)
-BAND = (10, 90)                       # percentiles of the nodes between which the band lies
+BAND = (10, 90)  # percentiles of the nodes between which the band lies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line: nan where nothing was measured. `upper` makes it a band from `values` to `upper`."""
+    """One line: nan where nothing was measured. `upper` makes it a band from `values` to
+    `upper`.
+    """
 
     name: str
     values: Floats
@@ -51,10 +55,15 @@ class Spell:
 
 
 def spells(history: History) -> list[Spell]:
-    """When each fault was in force, in the order in which they came; one that was never taken back lasts to the end."""
+    """When each fault was in force, in the order in which they came; one that was never taken back
+    lasts to the end.
+    """
     found: list[Spell] = []
     open_: dict[str, Mapping[str, Any]] = {}
-    for event in sorted((event for event in history.events if event["event"] == "fault"), key=lambda event: event["set_ns"]):
+    for event in sorted(
+        (event for event in history.events if event["event"] == "fault"),
+        key=lambda event: event["set_ns"],
+    ):
         begun = open_.pop(event["fault"], None)
         if begun is not None:
             found.append(_spell(history, begun, event["set_ns"]))
@@ -66,16 +75,36 @@ def spells(history: History) -> list[Spell]:
 
 
 def _spell(history: History, event: Mapping[str, Any], until_ns: int) -> Spell:
-    about = [proof for proof in history.proofs if proof["fault"] == event["fault"] and event["set_ns"] <= proof["at_ns"] < until_ns]
+    about = [
+        proof
+        for proof in history.proofs
+        if proof["fault"] == event["fault"] and event["set_ns"] <= proof["at_ns"] < until_ns
+    ]
     amounts: dict[str, list[float]] = {}
     for proof in about:
-        if proof.get("achieved") is not None and proof.get("asked") and proof["answer"] != "amount not shown":
+        if (
+            proof.get("achieved") is not None
+            and proof.get("asked")
+            and proof["answer"] != "amount not shown"
+        ):
             amounts.setdefault(proof["what"], []).append(proof["achieved"] / proof["asked"])
-    answers = {word: sum(proof["answer"] == word for proof in about) for word in ("in force", "amount not shown", "not in force")}
+    answers = {
+        word: sum(proof["answer"] == word for proof in about)
+        for word in ("in force", "amount not shown", "not in force")
+    }
     said = [f"{count} × {word}" for word, count in answers.items() if count]
-    said += [f"{what} {float(np.median(ratios)):.0%} of what was asked" for what, ratios in amounts.items()]
+    said += [
+        f"{what} {float(np.median(ratios)):.0%} of what was asked"
+        for what, ratios in amounts.items()
+    ]
     zero = begin_ns(history)
-    return Spell(name=event["fault"], does=event.get("words") or event.get("does", ""), from_s=(event["set_ns"] - zero) / 1e9, until_s=(until_ns - zero) / 1e9, shown=", ".join(said))
+    return Spell(
+        name=event["fault"],
+        does=event.get("words") or event.get("does", ""),
+        from_s=(event["set_ns"] - zero) / 1e9,
+        until_s=(until_ns - zero) / 1e9,
+        shown=", ".join(said),
+    )
 
 
 def begin_ns(history: History) -> int:
@@ -106,7 +135,11 @@ def _of(history: History, operation: Operation) -> tuple[Floats, Floats, npt.NDA
     chosen = history.column("operation") == operation
     intended = history.column("intended_ns")[chosen]
     took = (history.column("done_ns")[chosen] - intended) / 1e6
-    return (intended - begin_ns(history)) / 1e9, took, history.column("outcome")[chosen] == Outcome.OK
+    return (
+        (intended - begin_ns(history)) / 1e9,
+        took,
+        history.column("outcome")[chosen] == Outcome.OK,
+    )
 
 
 def _throughput(history: History) -> Chart:
@@ -117,7 +150,13 @@ def _throughput(history: History) -> Chart:
         at, _, _ = _of(history, operation)
         if len(at):
             lines.append(Line(name=operation.word, values=np.histogram(at, edges)[0] / width))
-    return Chart(title="Operations asked for", unit="/s", at_s=edges[:-1] + width / 2, lines=tuple(lines), note="by their intended time")
+    return Chart(
+        title="Operations asked for",
+        unit="/s",
+        at_s=edges[:-1] + width / 2,
+        lines=tuple(lines),
+        note="by their intended time",
+    )
 
 
 def _latencies(history: History) -> list[Chart]:
@@ -133,25 +172,42 @@ def _latencies(history: History) -> list[Chart]:
         values = np.full((len(PERCENTILES), len(edges) - 1), np.nan)
         sorted_took, sorted_good = took[order], good[order]
         for bucket in range(len(edges) - 1):
-            part = sorted_took[bounds[bucket] : bounds[bucket + 1]][sorted_good[bounds[bucket] : bounds[bucket + 1]]]
+            part = sorted_took[bounds[bucket] : bounds[bucket + 1]][
+                sorted_good[bounds[bucket] : bounds[bucket + 1]]
+            ]
             if len(part):
                 values[:, bucket] = np.percentile(part, PERCENTILES)
         lost = int((~good).sum())
-        made.append(Chart(
-            title=f"Latency of {operation.word}", unit="ms", at_s=(edges[:-1] + edges[1:]) / 2,
-            lines=tuple(Line(name=f"p{which}", values=row) for which, row in zip(PERCENTILES, values, strict=True)),
-            note=f"from the intended time{UNTIL.get(operation, '')}; {lost:,} of {len(at):,} did not come true" if lost else f"from the intended time{UNTIL.get(operation, '')}; all {len(at):,} came true",
-        ))
+        made.append(
+            Chart(
+                title=f"Latency of {operation.word}",
+                unit="ms",
+                at_s=(edges[:-1] + edges[1:]) / 2,
+                lines=tuple(
+                    Line(name=f"p{which}", values=row)
+                    for which, row in zip(PERCENTILES, values, strict=True)
+                ),
+                note=f"from the intended time{UNTIL.get(operation, '')}; {lost:,} of "
+                f"{len(at):,} did not come true"
+                if lost
+                else f"from the intended time{UNTIL.get(operation, '')}; all {len(at):,} came true",
+            )
+        )
     return made
 
 
 def matrix(history: History, column: str, *, rate: bool = False) -> tuple[Floats, Floats]:
-    """(seconds, node × second values) of a sampled column; a rate is the gain a second of a cumulative one."""
+    """(seconds, node × second values) of a sampled column; a rate is the gain a second of a
+    cumulative one.
+    """
     seconds = max(1, round(end_s(history)))
     table = np.full((len(history.nodes), seconds), np.nan)
     samples = history.samples
     at = (samples.column("at_ns").to_numpy() - begin_ns(history)) / 1e9
-    node, value = samples.column("node").to_numpy(), samples.column(column).to_numpy(zero_copy_only=False).astype(np.float64)
+    node, value = (
+        samples.column("node").to_numpy(),
+        samples.column(column).to_numpy(zero_copy_only=False).astype(np.float64),
+    )
     if rate:
         order = np.lexsort((at, node))
         at, node, value = at[order], node[order], value[order]
@@ -164,8 +220,11 @@ def matrix(history: History, column: str, *, rate: bool = False) -> tuple[Floats
 
 
 RESOURCES = (
-    ("Resident memory", "MB", "rss_bytes", 1e-6, False), ("CPU of one core", "%", "cpu_ns", 1e-7, True),
-    ("File descriptors", "", "fds", 1.0, False), ("Network in", "MB/s", "bytes_in", 1e-6, True), ("Network out", "MB/s", "bytes_out", 1e-6, True),
+    ("Resident memory", "MB", "rss_bytes", 1e-6, False),
+    ("CPU of one core", "%", "cpu_ns", 1e-7, True),
+    ("File descriptors", "", "fds", 1.0, False),
+    ("Network in", "MB/s", "bytes_in", 1e-6, True),
+    ("Network out", "MB/s", "bytes_out", 1e-6, True),
 )
 
 
@@ -178,12 +237,18 @@ def _resources(history: History) -> list[Chart]:
             continue
         at, table = at[used], table[:, used] * factor
         low, middle, high = np.nanpercentile(table, (BAND[0], 50, BAND[1]), axis=0)
-        made.append(Chart(
-            title=f"{title}, by node", unit=unit, at_s=at, lines=(
-                Line(name=f"{BAND[0]} to {BAND[1]} % of the nodes", values=low, upper=high), Line(name="median", values=middle),
-                Line(name="worst", values=np.nanmax(table, axis=0)),
-            ),
-        ))
+        made.append(
+            Chart(
+                title=f"{title}, by node",
+                unit=unit,
+                at_s=at,
+                lines=(
+                    Line(name=f"{BAND[0]} to {BAND[1]} % of the nodes", values=low, upper=high),
+                    Line(name="median", values=middle),
+                    Line(name="worst", values=np.nanmax(table, axis=0)),
+                ),
+            )
+        )
     return made
 
 
@@ -197,16 +262,22 @@ def _host(history: History) -> Chart:
 
     inside = (at[1:] >= 0) & (at[1:] <= end_s(history) + 1)
     return Chart(
-        title="The host: busy, stolen, waiting for a CPU", unit="%", at_s=at[1:][inside], lines=(
+        title="The host: busy, stolen, waiting for a CPU",
+        unit="%",
+        at_s=at[1:][inside],
+        lines=(
             Line(name="busy", values=share("cpu_busy_ns", 1e-9, history.cores)[inside]),
             Line(name="stolen", values=share("cpu_steal_ns", 1e-9, history.cores)[inside]),
             Line(name="pressure", values=share("psi_cpu_some_us", 1e-6, 1)[inside]),
-        ), note="pressure: the share of time in which some task waited for a CPU (PSI)",
+        ),
+        note="pressure: the share of time in which some task waited for a CPU (PSI)",
     )
 
 
 def worst_nodes(history: History, count: int = 5) -> list[tuple[str, str, list[tuple[str, float]]]]:
-    """For each resource: title, unit, and the nodes with the highest value of the run (of a rate: its mean), worst first."""
+    """For each resource: title, unit, and the nodes with the highest value of the run (of a rate:
+    its mean), worst first.
+    """
     made = []
     for title, unit, column, factor, rate in RESOURCES:
         _, table = matrix(history, column, rate=rate)
@@ -216,5 +287,7 @@ def worst_nodes(history: History, count: int = 5) -> list[tuple[str, str, list[t
         values = np.full(len(history.nodes), -np.inf)
         values[known] = (np.nanmean if rate else np.nanmax)(table[known], axis=1) * factor
         order = np.argsort(-values, kind="stable")[: min(count, int(known.sum()))]
-        made.append((title, unit, [(history.nodes[index], float(values[index])) for index in order]))
+        made.append(
+            (title, unit, [(history.nodes[index], float(values[index])) for index in order])
+        )
     return made

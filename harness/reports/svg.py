@@ -1,4 +1,6 @@
-"""A chart as SVG text: lines and bands over time, phases behind them. Colours are classes of the page's style sheet."""
+"""A chart as SVG text: lines and bands over time, phases behind them. Colours are classes of the
+page's style sheet.
+"""
 
 from __future__ import annotations
 
@@ -16,27 +18,53 @@ WIDTH, HEIGHT = 600, 200
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 20, 26
 
 
-def draw(chart: Chart, phases: Sequence[PhaseWindow], spells: Sequence[Spell], begin_ns: int, end_s: float) -> str:
+def draw(
+    chart: Chart,
+    phases: Sequence[PhaseWindow],
+    spells: Sequence[Spell],
+    begin_ns: int,
+    end_s: float,
+) -> str:
     """The chart, drawn for a view of WIDTH × HEIGHT that scales; faults are bars on its foot."""
     top, ticks = scale(_most(chart))
     across = (WIDTH - LEFT - RIGHT) / max(end_s, 1e-9)
     up = (HEIGHT - TOP - BOTTOM) / top
-    parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(chart.title, quote=True)}">']
+    parts = [
+        (
+            f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+            f'aria-label="{escape(chart.title, quote=True)}">'
+        )
+    ]
     for number, phase in enumerate(phases):
         x, width = LEFT + (phase.begin_ns - begin_ns) / 1e9 * across, phase.seconds * across
-        parts.append(f'<rect class="phase p{number % 2}" x="{x:.1f}" y="{TOP}" width="{max(width, 0):.1f}" height="{HEIGHT - TOP - BOTTOM}"/>')
+        parts.append(
+            f'<rect class="phase p{number % 2}" x="{x:.1f}" y="{TOP}" '
+            f'width="{max(width, 0):.1f}" height="{HEIGHT - TOP - BOTTOM}"/>'
+        )
         if width > 6.2 * len(phase.name):
-            parts.append(f'<text class="phase" x="{x + 4:.1f}" y="{TOP - 6}">{escape(phase.name)}</text>')
+            parts.append(
+                f'<text class="phase" x="{x + 4:.1f}" y="{TOP - 6}">{escape(phase.name)}</text>'
+            )
     for spell in spells:
         x, width = LEFT + spell.from_s * across, (spell.until_s - spell.from_s) * across
-        parts.append(f'<rect class="fault" x="{x:.1f}" y="{HEIGHT - BOTTOM}" width="{max(width, 1):.1f}" height="5"><title>{escape(f"{spell.name}: {spell.does}")}</title></rect>')
+        parts.append(
+            f'<rect class="fault" x="{x:.1f}" y="{HEIGHT - BOTTOM}" width="{max(width, 1):.1f}" '
+            f'height="5"><title>{escape(f"{spell.name}: {spell.does}")}</title></rect>'
+        )
     for tick in ticks:
         y = HEIGHT - BOTTOM - tick * up
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{tick:,.10g}</text>')
+        parts.append(
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
+        parts.append(
+            f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" '
+            f'text-anchor="end">{tick:,.10g}</text>'
+        )
     parts += [
-        f'<text class="tick" x="{LEFT + tick * across:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{tick:,.10g} s</text>'
-        for tick in scale(end_s)[1] if tick <= end_s
+        f'<text class="tick" x="{LEFT + tick * across:.1f}" y="{HEIGHT - 8}" '
+        f'text-anchor="middle">{tick:,.10g} s</text>'
+        for tick in scale(end_s)[1]
+        if tick <= end_s
     ]
     at = LEFT + chart.at_s * across
     colour = 0
@@ -44,14 +72,19 @@ def draw(chart: Chart, phases: Sequence[PhaseWindow], spells: Sequence[Spell], b
         if line.upper is not None:
             parts.append(_band(line, at, up))
         else:
-            parts.append(f'<path class="line c{colour}" d="{_path(at, HEIGHT - BOTTOM - line.values * up)}"/>')
+            parts.append(
+                f'<path class="line c{colour}" '
+                f'd="{_path(at, HEIGHT - BOTTOM - line.values * up)}"/>'
+            )
             colour += 1
     parts.append(f'<line class="cross" y1="{TOP}" y2="{HEIGHT - BOTTOM}" hidden=""/></svg>')
     return "".join(parts)
 
 
 def scale(most: float) -> tuple[float, list[float]]:
-    """The top of an axis that holds `most`, and its ticks: steps of 1, 2 or 5 times a power of ten."""
+    """The top of an axis that holds `most`, and its ticks: steps of 1, 2 or 5 times a power of
+    ten.
+    """
     most = most if math.isfinite(most) and most > 0 else 1.0
     rough = most / 4
     power = 10.0 ** math.floor(math.log10(rough))
@@ -85,6 +118,12 @@ def _band(line: Line, x: npt.NDArray[np.float64], up: float) -> str:
     assert line.upper is not None
     floor = HEIGHT - BOTTOM
     there = np.isfinite(line.values) & np.isfinite(line.upper)
-    points = [f"{at:.1f},{floor - value * up:.1f}" for at, value in zip(x[there], line.upper[there], strict=True)]
-    points += [f"{at:.1f},{floor - value * up:.1f}" for at, value in zip(x[there][::-1], line.values[there][::-1], strict=True)]
+    points = [
+        f"{at:.1f},{floor - value * up:.1f}"
+        for at, value in zip(x[there], line.upper[there], strict=True)
+    ]
+    points += [
+        f"{at:.1f},{floor - value * up:.1f}"
+        for at, value in zip(x[there][::-1], line.values[there][::-1], strict=True)
+    ]
     return f'<polygon class="band" points="{" ".join(points)}"/>'

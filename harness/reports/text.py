@@ -1,4 +1,6 @@
-"""The one-screen report: what ran, one line a finding, the answer, and the command that says it again."""
+"""The one-screen report: what ran, one line a finding, the answer, and the command that says it
+again.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,13 @@ from rich.text import Text
 
 from harness.checks.verdict import Answer, Finding, Verdict
 
-COLOURS = {Answer.PASS: "green", Answer.FAIL: "bold red", Answer.UNKNOWN: "yellow", Answer.MEASURED: "cyan"}
-WIDTH_COLUMNS = 150                  # where output is no terminal
+COLOURS = {
+    Answer.PASS: "green",
+    Answer.FAIL: "bold red",
+    Answer.UNKNOWN: "yellow",
+    Answer.MEASURED: "cyan",
+}
+WIDTH_COLUMNS = 150  # where output is no terminal
 
 
 def render(verdict: Verdict, facts: Mapping[str, Any], run: str) -> Group:
@@ -25,8 +32,22 @@ def render(verdict: Verdict, facts: Mapping[str, Any], run: str) -> Group:
     table.add_column("verdict", no_wrap=True)
     table.add_column("why", overflow="fold")
     for finding in verdict.findings:
-        table.add_row(finding.phase or "–", finding.name, finding.promised, finding.measured, _answer(finding.answer), _why(finding))
-    return Group(Text(_what(facts)), Text(), table, Text(), _total(verdict), Text(f"run {run} · again: harness judge {run}", style="dim"))
+        table.add_row(
+            finding.phase or "–",
+            finding.name,
+            finding.promised,
+            finding.measured,
+            _answer(finding.answer),
+            _why(finding),
+        )
+    return Group(
+        Text(_what(facts)),
+        Text(),
+        table,
+        Text(),
+        _total(verdict),
+        Text(f"run {run} · again: harness judge {run}", style="dim"),
+    )
 
 
 def to_text(renderable: RenderableType) -> str:
@@ -39,9 +60,14 @@ def to_text(renderable: RenderableType) -> str:
 
 def _what(facts: Mapping[str, Any]) -> str:
     host, runtime = facts["host"], facts["runtime"]
-    packed = f", {runtime['nodes_per_container']} nodes a container" if int(runtime.get("nodes_per_container", 0)) > 1 else ""
+    packed = (
+        f", {runtime['nodes_per_container']} nodes a container"
+        if int(runtime.get("nodes_per_container", 0)) > 1
+        else ""
+    )
     return (
-        f"{facts['name']} · {len(facts['nodes'])} {facts['adapter']} nodes ({facts['topology']}) on {runtime['name']}{packed} · "
+        f"{facts['name']} · {len(facts['nodes'])} {facts['adapter']} nodes ({facts['topology']}) "
+        f"on {runtime['name']}{packed} · "
         f"seed {facts['seed']} · {host['cores']} cores {host['cpu']}, kernel {host['kernel']}"
     )
 
@@ -57,5 +83,7 @@ def _why(finding: Finding) -> str:
 
 
 def _total(verdict: Verdict) -> Text:
-    counts = ", ".join(f"{number} {answer}" for answer, number in verdict.counts().items() if number)
+    counts = ", ".join(
+        f"{number} {answer}" for answer, number in verdict.counts().items() if number
+    )
     return Text.assemble(_answer(verdict.answer), f"  {counts}")

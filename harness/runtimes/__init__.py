@@ -19,13 +19,17 @@ TABLE = {
 
 
 def named(name: str) -> Callable[..., Runtime]:
-    """The runtime of that name, to be called with ``label=…, state=…``. Raises UsageError with the known names."""
+    """The runtime of that name, to be called with ``label=…, state=…``. Raises UsageError with the
+    known names.
+    """
     runtime: Callable[..., Runtime] = plugin.load("runtime", TABLE, name)
     return runtime
 
 
 def choose(name: str) -> str:
-    """The runtime that is meant: ``auto`` is docker where a local engine answers, else netns. Raises UsageError."""
+    """The runtime that is meant: ``auto`` is docker where a local engine answers, else netns.
+    Raises UsageError.
+    """
     if name == AUTO:
         return "docker" if _engine() else "netns"
     named(name)
@@ -33,7 +37,9 @@ def choose(name: str) -> str:
 
 
 def nodes_per_container(name: str, nodes: int) -> int:
-    """How many nodes share a container on this runtime; 1 where there are no containers, or each node has its own."""
+    """How many nodes share a container on this runtime; 1 where there are no containers, or each
+    node has its own.
+    """
     if name != "docker":
         return 1
     module = importlib.import_module("harness.runtimes.docker.runtime")
@@ -41,7 +47,8 @@ def nodes_per_container(name: str, nodes: int) -> int:
 
 
 def sweep(label: str) -> list[str]:
-    """Remove the containers of a cluster whose supervisor is gone; returns their names, none where no engine answers.
+    """Remove the containers of a cluster whose supervisor is gone; returns their names, none where
+    no engine answers.
 
     netns leaves nothing to remove: its processes die with the supervisor.
     """
@@ -50,7 +57,9 @@ def sweep(label: str) -> list[str]:
 
 
 def orphans(root: Path) -> list[str]:
-    """Labels of clusters below the state folder `root` that have containers, living or dead; none where no engine answers."""
+    """Labels of clusters below the state folder `root` that have containers, living or dead; none
+    where no engine answers.
+    """
     engine = _engine()
     return list(engine.orphans(root)) if engine else []
 
@@ -60,6 +69,6 @@ def _engine() -> ModuleType | None:
     try:
         module = importlib.import_module("harness.runtimes.docker.runtime")
         module.connect().close()
-    except (HarnessError, ImportError):                # ImportError: installed without the Docker SDK
+    except (HarnessError, ImportError):  # ImportError: installed without the Docker SDK
         return None
     return module

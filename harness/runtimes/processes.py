@@ -1,7 +1,8 @@
-"""Nodes as processes of this host: their conditions by signals, and commands beside them. Shared by both runtimes.
+"""Nodes as processes of this host: their conditions by signals, and commands beside them. Shared by
+both runtimes.
 
-A container's process is a process of the host like any other: signals through a pidfd cost 0.02 ms where the engine's
-API takes 10 to 120, and cannot hit a process that took over the number.
+A container's process is a process of the host like any other: signals through a pidfd cost 0.02 ms
+where the engine's API takes 10 to 120, and cannot hit a process that took over the number.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from harness.kernel import namespaces
 from harness.kernel.proc import is_readable
 from harness.runtimes.runtime import Place, Process, Running
 
-TERMINATE_GRACE_S = 2.0         # from SIGTERM to SIGKILL: time to write state
-KILL_TIMEOUT_S = 10.0           # after SIGKILL; the kernel needs milliseconds, a thrashing host longer
+TERMINATE_GRACE_S = 2.0  # from SIGTERM to SIGKILL: time to write state
+KILL_TIMEOUT_S = 10.0  # after SIGKILL; the kernel needs milliseconds, a thrashing host longer
 LAST_LINES = 10
 LAST_BYTES = 8192
 
@@ -38,22 +39,32 @@ def open_log(place: Place) -> int:
     try:
         return os.open(log_of(place), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise NodeStartError(f"node {place.node.name}: its log {log_of(place)} cannot be written: {error.strerror}") from error
+        raise NodeStartError(
+            f"node {place.node.name}: its log {log_of(place)} cannot be written: {error.strerror}"
+        ) from error
 
 
 def last_lines(path: Path) -> str:
-    """`` Its last log lines:`` and up to ten lines, or a remark that there are none: the tail of an error message."""
+    """`` Its last log lines:`` and up to ten lines, or a remark that there are none: the tail of an
+    error message.
+    """
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - LAST_BYTES))
             lines = file.read().decode("utf-8", "replace").splitlines()[-LAST_LINES:]
     except OSError:
         lines = []
-    return "".join(["; its last log lines:", *(f"\n    {line}" for line in lines)]) if lines else "; it logged nothing"
+    return (
+        "".join(["; its last log lines:", *(f"\n    {line}" for line in lines)])
+        if lines
+        else "; it logged nothing"
+    )
 
 
 def host_pid(pidfd: int) -> int:
-    """The process behind a pidfd, as this process's PID namespace sees it; -1 when it has ended, 0 when it is not visible."""
+    """The process behind a pidfd, as this process's PID namespace sees it; -1 when it has ended, 0
+    when it is not visible.
+    """
     with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
 
@@ -65,7 +76,8 @@ def send(pidfd: int, number: signal.Signals) -> None:
 
 
 def stop(pidfd: int) -> None:
-    """SIGTERM, and SIGKILL two seconds later. A paused process is continued, or it would never see the first.
+    """SIGTERM, and SIGKILL two seconds later. A paused process is continued, or it would never see
+    the first.
 
     Raises HarnessError where the process outlives SIGKILL.
     """
@@ -74,7 +86,10 @@ def stop(pidfd: int) -> None:
     if not is_readable(pidfd, TERMINATE_GRACE_S):
         send(pidfd, signal.SIGKILL)
         if not is_readable(pidfd, KILL_TIMEOUT_S):
-            raise HarnessError(f"process {host_pid(pidfd)} has not ended {KILL_TIMEOUT_S:.0f} s after SIGKILL: the kernel holds it")
+            raise HarnessError(
+                f"process {host_pid(pidfd)} has not ended {KILL_TIMEOUT_S:.0f} s after SIGKILL: "
+                "the kernel holds it"
+            )
 
 
 @dataclass(slots=True)
@@ -88,9 +103,11 @@ class Resident:
 
 
 class HostProcesses(ABC):
-    """What both runtimes share: the table of nodes, their conditions, and commands in their networks.
+    """What both runtimes share: the table of nodes, their conditions, and commands in their
+    networks.
 
-    Descriptors of a Running stay open until `close`, also those of processes that ended: whoever polls them is not surprised.
+    Descriptors of a Running stay open until `close`, also those of processes that ended: whoever
+    polls them is not surprised.
     """
 
     def __init__(self, *, label: str, state: Path) -> None:
@@ -108,28 +125,44 @@ class HostProcesses(ABC):
                 if condition is Condition.RUNNING:
                     return self._move_in(resident)
                 if condition is Condition.PAUSED:
-                    raise UnavailableError(f"node {node} has ended and cannot be paused{last_lines(log_of(resident.place))}")
+                    raise UnavailableError(
+                        f"node {node} has ended and cannot be "
+                        f"paused{last_lines(log_of(resident.place))}"
+                    )
             elif condition is Condition.STOPPED:
                 stop(running.pidfd)
             else:
-                send(running.pidfd, signal.SIGSTOP if condition is Condition.PAUSED else signal.SIGCONT)
+                send(
+                    running.pidfd,
+                    signal.SIGSTOP if condition is Condition.PAUSED else signal.SIGCONT,
+                )
         return None
 
     def execute(self, node: str, argv: Sequence[str], stdio: tuple[int, int, int]) -> int:
-        """See ports.Runtime. The program is one of the host's. Raises UsageError where there is none of that name."""
+        """See ports.Runtime. The program is one of the host's. Raises UsageError where there is
+        none of that name.
+        """
         place = self._resident(node).place
-        # Copies above the targets: with stdio (1, 0, 2) the first dup2 would overwrite the source of the second.
+        # Copies above the targets: with stdio (1, 0, 2) the first dup2 would overwrite the source
+        # of the second.
         copies = [fcntl(descriptor, F_DUPFD_CLOEXEC, 3) for descriptor in stdio]
         try:
-            # The thread stands inside while it spawns, and a child inherits its network namespace; no code of ours
-            # runs between fork and exec. Not Popen, which would reap the child when its object goes.
+            # The thread stands inside while it spawns, and a child inherits its network namespace;
+            # no code of ours runs between fork and exec. Not Popen, which would reap the child when
+            # its object goes.
             with namespaces.inside(place.namespace):
                 return os.posix_spawnp(
-                    argv[0], list(argv), {**os.environ, "HARNESS_CLUSTER": self.label},
-                    file_actions=[(os.POSIX_SPAWN_DUP2, copy, target) for target, copy in enumerate(copies)],
+                    argv[0],
+                    list(argv),
+                    {**os.environ, "HARNESS_CLUSTER": self.label},
+                    file_actions=[
+                        (os.POSIX_SPAWN_DUP2, copy, target) for target, copy in enumerate(copies)
+                    ],
                 )
         except OSError as error:
-            raise UsageError(f"{argv[0]!r} cannot be run beside node {node}: {error.strerror}") from error
+            raise UsageError(
+                f"{argv[0]!r} cannot be run beside node {node}: {error.strerror}"
+            ) from error
         finally:
             for copy in copies:
                 os.close(copy)
@@ -139,7 +172,9 @@ class HostProcesses(ABC):
         """Start one process in its place; the runtime's own part."""
 
     def _move_in(self, resident: Resident) -> Running:
-        return self._lives(resident.place, resident.process, self._spawn(resident.place, resident.process))
+        return self._lives(
+            resident.place, resident.process, self._spawn(resident.place, resident.process)
+        )
 
     def _lives(self, place: Place, process: Process, running: Running) -> Running:
         """Enter a process that has started into the table."""
@@ -149,7 +184,10 @@ class HostProcesses(ABC):
 
     def _resident(self, node: str) -> Resident:
         if node not in self._residents:
-            raise UsageError(f"there is no node {node!r} here; there are {len(self._residents)}: {', '.join(list(self._residents)[:5])} …")
+            raise UsageError(
+                f"there is no node {node!r} here; there are {len(self._residents)}: "
+                f"{', '.join(list(self._residents)[:5])} …"
+            )
         return self._residents[node]
 
     def _kill_all(self) -> None:
@@ -158,7 +196,9 @@ class HostProcesses(ABC):
             send(pidfd, signal.SIGKILL)
         survivors = [pidfd for pidfd in self._pidfds if not is_readable(pidfd, KILL_TIMEOUT_S)]
         if survivors:
-            raise HarnessError(f"{len(survivors)} processes have not ended {KILL_TIMEOUT_S:.0f} s after SIGKILL")
+            raise HarnessError(
+                f"{len(survivors)} processes have not ended {KILL_TIMEOUT_S:.0f} s after SIGKILL"
+            )
         while self._pidfds:
             os.close(self._pidfds.pop())
         self._residents.clear()

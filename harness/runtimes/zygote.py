@@ -1,4 +1,6 @@
-"""The asking side of a zygote: requests are pipelined, a thread takes the answers (meshnode PROTOCOL.md, section 3)."""
+"""The asking side of a zygote: requests are pipelined, a thread takes the answers (meshnode
+PROTOCOL.md, section 3).
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,27 @@ from harness.runtimes.runtime import Place, Process, Running
 
 PACKET_BYTES_MAX = 65536
 ANSWER_TIMEOUT_S = 60.0
-WINDOW = 64          # requests under way: enough to keep a zygote busy, and few descriptors in flight (RLIMIT_NOFILE bounds them)
+# requests under way: enough to keep a zygote busy, and few descriptors in flight (RLIMIT_NOFILE
+# bounds them)
+WINDOW = 64
 
 
 class Zygote:
-    """One zygote at the other end of a SOCK_SEQPACKET connection. Its end, when it comes, fails what is under way."""
+    """One zygote at the other end of a SOCK_SEQPACKET connection. Its end, when it comes, fails
+    what is under way.
+    """
 
     def __init__(
-        self, connection: socket.socket, *, environment: dict[str, str], last_words: Callable[[], str], container: str | None = None
+        self,
+        connection: socket.socket,
+        *,
+        environment: dict[str, str],
+        last_words: Callable[[], str],
+        container: str | None = None,
     ) -> None:
-        """`environment`: what every node gets beside its own; `last_words`: what the zygote logged, for errors."""
+        """`environment`: what every node gets beside its own; `last_words`: what the zygote logged,
+        for errors.
+        """
         self._connection = connection
         self._environment = environment
         self._last_words = last_words
@@ -41,7 +54,10 @@ class Zygote:
         """Ask for a process; the future ends in a Running, NodeStartError or UnavailableError."""
         name, future = place.node.name, Future[Running]()
         request = {
-            "op": "spawn", "name": name, "argv": process.argv, "directory": str(place.directory),
+            "op": "spawn",
+            "name": name,
+            "argv": process.argv,
+            "directory": str(place.directory),
             "environment": {**self._environment, **process.environment},
         }
         log = processes.open_log(place)
@@ -52,13 +68,17 @@ class Zygote:
                 if name in self._asked:
                     raise HarnessError(f"node {name} is being started already")
                 self._asked[name] = (place, future)
-            socket.send_fds(self._connection, [json.dumps(request).encode()], [place.namespace, log])
+            socket.send_fds(
+                self._connection, [json.dumps(request).encode()], [place.namespace, log]
+            )
         except OSError as error:
             with self._guard:
                 self._asked.pop(name, None)
             if isinstance(error, ConnectionError):
                 raise self._gone(place) from error
-            raise UnavailableError(f"node {name} could not be asked for: {error.strerror}") from error
+            raise UnavailableError(
+                f"node {name} could not be asked for: {error.strerror}"
+            ) from error
         finally:
             os.close(log)
         return future
@@ -73,11 +93,17 @@ class Zygote:
     def _listen(self) -> None:
         while True:
             try:
-                packet, descriptors, _, _ = socket.recv_fds(self._connection, PACKET_BYTES_MAX, 1, socket.MSG_CMSG_CLOEXEC)
+                packet, descriptors, _, _ = socket.recv_fds(
+                    self._connection, PACKET_BYTES_MAX, 1, socket.MSG_CMSG_CLOEXEC
+                )
                 if not packet:
                     break
                 self._take(json.loads(packet), descriptors)
-            except (OSError, ValueError, KeyError):      # hung up, or no zygote at all: both end what is under way
+            except (
+                OSError,
+                ValueError,
+                KeyError,
+            ):  # hung up, or no zygote at all: both end what is under way
                 break
         with self._guard:
             self._ended = True
@@ -87,35 +113,55 @@ class Zygote:
 
     def _take(self, answer: dict[str, str], descriptors: list[int]) -> None:
         with self._guard:
-            place, future = self._asked.pop(answer["name"], (None, None)) if answer["op"] in {"spawned", "failed"} else (None, None)
-        if place is None or future is None:            # "exited": the pidfd says so too, on both runtimes alike
+            place, future = (
+                self._asked.pop(answer["name"], (None, None))
+                if answer["op"] in {"spawned", "failed"}
+                else (None, None)
+            )
+        if (
+            place is None or future is None
+        ):  # "exited": the pidfd says so too, on both runtimes alike
             for descriptor in descriptors:
                 os.close(descriptor)
             return
         name = place.node.name
         if answer["op"] == "failed":
             tail = processes.last_lines(processes.log_of(place))
-            future.set_exception(NodeStartError(f"node {name} could not be started: {answer['error']}{tail}"))
+            future.set_exception(
+                NodeStartError(f"node {name} could not be started: {answer['error']}{tail}")
+            )
         elif not descriptors:
             future.set_exception(HarnessError(f"node {name}: the zygote's answer carried no pidfd"))
         else:
             pid = processes.host_pid(descriptors[0])
             if pid <= 0:
                 os.close(descriptors[0])
-                future.set_exception(NodeStartError(
-                    f"node {name} ended as soon as it had started{processes.last_lines(processes.log_of(place))}"
-                ))
+                future.set_exception(
+                    NodeStartError(
+                        f"node {name} ended as soon as it had "
+                        f"started{processes.last_lines(processes.log_of(place))}"
+                    )
+                )
             else:
-                future.set_result(Running(node=name, pid=pid, pidfd=descriptors[0], container=self._container))
+                future.set_result(
+                    Running(node=name, pid=pid, pidfd=descriptors[0], container=self._container)
+                )
 
     def _gone(self, place: Place) -> UnavailableError:
-        return UnavailableError(f"node {place.node.name} could not be started: its zygote has ended{self._last_words()}")
+        return UnavailableError(
+            f"node {place.node.name} could not be started: its zygote has ended{self._last_words()}"
+        )
 
 
-def start_all(asks: Iterable[tuple[Zygote, Place, Process]], started: Callable[[Place, Process, Running], None]) -> None:
-    """Start many, `WINDOW` of them under way at a time; `started` is called for each, in order, on this thread.
+def start_all(
+    asks: Iterable[tuple[Zygote, Place, Process]],
+    started: Callable[[Place, Process, Running], None],
+) -> None:
+    """Start many, `WINDOW` of them under way at a time; `started` is called for each, in order, on
+    this thread.
 
-    Raises the first error, after everything asked for was answered: nothing starts behind the caller's back.
+    Raises the first error, after everything asked for was answered: nothing starts behind the
+    caller's back.
     """
     window: deque[tuple[Place, Process, Future[Running]]] = deque()
     failures: list[HarnessError] = []
@@ -125,7 +171,12 @@ def start_all(asks: Iterable[tuple[Zygote, Place, Process]], started: Callable[[
         try:
             running = future.result(ANSWER_TIMEOUT_S)
         except TimeoutError:
-            failures.append(UnavailableError(f"node {place.node.name}: its zygote has not answered for {ANSWER_TIMEOUT_S:.0f} s"))
+            failures.append(
+                UnavailableError(
+                    f"node {place.node.name}: its zygote has not answered for "
+                    f"{ANSWER_TIMEOUT_S:.0f} s"
+                )
+            )
         except HarnessError as error:
             failures.append(error)
         else:

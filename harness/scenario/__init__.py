@@ -1,1 +1,3 @@
-"""What an experiment is: load in phases, a timeline of faults, a budget; and the files they are read from."""
+"""What an experiment is: load in phases, a timeline of faults, a budget; and the files they are
+read from.
+"""

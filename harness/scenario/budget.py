@@ -1,4 +1,6 @@
-"""Budget: rows of promises. A row names a metric, a statistic of it, a bound, its unit, and under which conditions."""
+"""Budget: rows of promises. A row names a metric, a statistic of it, a bound, its unit, and under
+which conditions.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,33 @@ from dataclasses import dataclass, field
 
 from harness.errors import BadFileError
 
-# unit → (kind of quantity, factor to the kind's base: ns, bytes, bytes a second, share of one core, a plain number)
+# unit → (kind of quantity, factor to the kind's base: ns, bytes, bytes a second, share of one core,
+# a plain number)
 UNITS: dict[str, tuple[str, float]] = {
-    "ns": ("time", 1), "us": ("time", 1e3), "µs": ("time", 1e3), "ms": ("time", 1e6), "s": ("time", 1e9),
-    "B": ("size", 1), "KB": ("size", 1e3), "MB": ("size", 1e6), "GB": ("size", 1e9), "MiB": ("size", 2**20),
-    "B/s": ("byte rate", 1), "KB/s": ("byte rate", 1e3), "MB/s": ("byte rate", 1e6), "GB/s": ("byte rate", 1e9),
-    "%": ("share", 0.01), "1": ("number", 1), "1/s": ("rate", 1),
+    "ns": ("time", 1),
+    "us": ("time", 1e3),
+    "µs": ("time", 1e3),
+    "ms": ("time", 1e6),
+    "s": ("time", 1e9),
+    "B": ("size", 1),
+    "KB": ("size", 1e3),
+    "MB": ("size", 1e6),
+    "GB": ("size", 1e9),
+    "MiB": ("size", 2**20),
+    "B/s": ("byte rate", 1),
+    "KB/s": ("byte rate", 1e3),
+    "MB/s": ("byte rate", 1e6),
+    "GB/s": ("byte rate", 1e9),
+    "%": ("share", 0.01),
+    "1": ("number", 1),
+    "1/s": ("rate", 1),
 }
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
 }
 
 
@@ -25,11 +45,13 @@ class Conditions:
     """What must have been true for a row to be judged; where it was not, the row is UNKNOWN."""
 
     phase: str
-    nodes: int | None = None                  # exactly so many nodes
-    node: str | None = None                   # judged on this one node; None: on the worst of all
-    received_per_s: float | None = None       # messages a second that `node` itself had received, at least (−1 %)
-    scenario: str | None = None               # which scenario measures it; a run of another leaves the row out
-    under: str | None = None                  # the name of a fault whose amount must have been shown in the phase
+    nodes: int | None = None  # exactly so many nodes
+    node: str | None = None  # judged on this one node; None: on the worst of all
+    received_per_s: float | None = (
+        None  # messages a second that `node` itself had received, at least (−1 %)
+    )
+    scenario: str | None = None  # which scenario measures it; a run of another leaves the row out
+    under: str | None = None  # the name of a fault whose amount must have been shown in the phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,20 +63,27 @@ class Row:
     statistic: str
     unit: str
     bound: float | None
-    comparison: str = "<"                     # strict, as in the source
-    stretch: float | None = None              # a further aim, said beside the answer and never judged
+    comparison: str = "<"  # strict, as in the source
+    stretch: float | None = None  # a further aim, said beside the answer and never judged
     source: str = ""
     conditions: Conditions = field(default_factory=lambda: Conditions(phase=""))
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
-            raise BadFileError(f"row {self.name}: unit: expected one of {', '.join(UNITS)}; found {self.unit!r}")
+            raise BadFileError(
+                f"row {self.name}: unit: expected one of {', '.join(UNITS)}; found {self.unit!r}"
+            )
         if self.comparison not in COMPARISONS:
-            raise BadFileError(f"row {self.name}: comparison: expected one of {' '.join(COMPARISONS)}; found {self.comparison!r}")
+            raise BadFileError(
+                f"row {self.name}: comparison: expected one of {' '.join(COMPARISONS)}; found "
+                f"{self.comparison!r}"
+            )
 
     @property
     def kind(self) -> str:
-        """The kind of quantity that the unit measures: time, size, byte rate, share, number, rate."""
+        """The kind of quantity that the unit measures: time, size, byte rate, share, number,
+        rate.
+        """
         return UNITS[self.unit][0]
 
     def in_unit(self, base: float) -> float:
@@ -77,8 +106,13 @@ class Budget:
 
     def __post_init__(self) -> None:
         if not self.rows:
-            raise BadFileError("row: expected at least 1 row, found 0: a budget that promises nothing can only be UNKNOWN")
+            raise BadFileError(
+                "row: expected at least 1 row, found 0: a budget that promises nothing can only "
+                "be UNKNOWN"
+            )
         names = [row.name for row in self.rows]
         for name in names:
             if names.count(name) > 1:
-                raise BadFileError(f"row: the name {name!r} stands twice; every row needs a name of its own")
+                raise BadFileError(
+                    f"row: the name {name!r} stands twice; every row needs a name of its own"
+                )

@@ -1,4 +1,5 @@
-"""TOML files to vocabulary: topologies, scenarios, budgets. Every key is known or refused, with what is possible.
+"""TOML files to vocabulary: topologies, scenarios, budgets. Every key is known or refused, with
+what is possible.
 
 An error reads ``FILE: KEY: expected …, found …; possible: …``; syntax errors carry line and column.
 """
@@ -36,9 +37,15 @@ def topology_from(values: dict[str, object], where: str, name: str) -> Topology:
     built = _with_file(
         where,
         lambda: Topology(
-            name=table.take("name", str, name), nodes=nodes, links=_links(table, nodes, seed),
-            adapter=_system(Path(where), table.take("adapter", str, "meshnode")), addresses=_addresses(table, where), seed=seed,
-            congestion_control=table.take_or_none("congestion_control", str), gso_max_segs=table.take_or_none("gso_max_segs", int), silence_s=table.take("silence_s", float, 30.0),
+            name=table.take("name", str, name),
+            nodes=nodes,
+            links=_links(table, nodes, seed),
+            adapter=_system(Path(where), table.take("adapter", str, "meshnode")),
+            addresses=_addresses(table, where),
+            seed=seed,
+            congestion_control=table.take_or_none("congestion_control", str),
+            gso_max_segs=table.take_or_none("gso_max_segs", int),
+            silence_s=table.take("silence_s", float, 30.0),
             baseline=_baseline(table),
         ),
     )
@@ -54,14 +61,21 @@ def _nodes(table: Table) -> tuple[Node, ...]:
     options = _options(group.table("options"))
     group.finish()
     if count < 0 or count > NODES_MAX:
-        raise BadFileError(f"{group.where}.count: expected 1 to {NODES_MAX:,} nodes, found {count:,}")
+        raise BadFileError(
+            f"{group.where}.count: expected 1 to {NODES_MAX:,} nodes, found {count:,}"
+        )
     # Blocks, not round robin: a region's nodes stand together, as its addresses do.
     found = [
-        _node(group.where, f"{prefix}-{index}", regions[index * len(regions) // count], options) for index in range(count)
+        _node(group.where, f"{prefix}-{index}", regions[index * len(regions) // count], options)
+        for index in range(count)
     ]
     for one in table.tables("node"):
         own = _options(one.table("options"))
-        found.append(_node(one.where, one.take("name", str), one.take("region", str, "default"), options | own))
+        found.append(
+            _node(
+                one.where, one.take("name", str), one.take("region", str, "default"), options | own
+            )
+        )
         one.finish()
     return tuple(found)
 
@@ -74,7 +88,9 @@ def _options(table: Table) -> dict[str, Option]:
     found: dict[str, Option] = {}
     for key, value in table.rest().items():
         if not isinstance(value, (str, int, float, bool)):
-            raise BadFileError(f"{table.where}.{key}: expected text, a number, or true or false; found {value!r}")
+            raise BadFileError(
+                f"{table.where}.{key}: expected text, a number, or true or false; found {value!r}"
+            )
         found[key] = value
     return found
 
@@ -84,7 +100,11 @@ def _links(table: Table, nodes: tuple[Node, ...], seed: int) -> frozenset[tuple[
     order = {name: index for index, name in enumerate(names)}
     found: set[tuple[str, str]] = set()
     shape = table.table("shape")
-    kind = shape.choice("kind", [*shapes.SHAPES, "none"], "none" if table.take_or_none("link", list) else "random-regular")
+    kind = shape.choice(
+        "kind",
+        [*shapes.SHAPES, "none"],
+        "none" if table.take_or_none("link", list) else "random-regular",
+    )
     numbers: dict[str, float] = {}
     for key, value in shape.rest().items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -96,7 +116,9 @@ def _links(table: Table, nodes: tuple[Node, ...], seed: int) -> frozenset[tuple[
         ends = one.texts("between")
         one.finish()
         if len(ends) != 2:
-            raise BadFileError(f"{one.where}.between: expected the names of two nodes, found {ends!r}")
+            raise BadFileError(
+                f"{one.where}.between: expected the names of two nodes, found {ends!r}"
+            )
         for end in ends:
             if end not in order:
                 close = difflib.get_close_matches(end, names, 1)
@@ -108,14 +130,23 @@ def _links(table: Table, nodes: tuple[Node, ...], seed: int) -> frozenset[tuple[
 
 
 def _baseline(table: Table) -> dict[tuple[str, str], Impairment]:
-    """What is always there between regions: ``[[region_link]] between = ["eu", "us"]``, both ways unless `one_way`."""
+    """What is always there between regions: ``[[region_link]] between = ["eu", "us"]``, both ways
+    unless `one_way`.
+    """
     found: dict[tuple[str, str], Impairment] = {}
     for one in table.tables("region_link"):
         ends = one.texts("between")
         if len(ends) != 2:
-            raise BadFileError(f"{one.where}.between: expected the names of two regions (one may stand twice), found {ends!r}")
+            raise BadFileError(
+                f"{one.where}.between: expected the names of two regions (one may stand twice), "
+                f"found {ends!r}"
+            )
         what = _with_file(one.where, partial(impairment.impairment, _fault_words(one)))
-        for pair in [(ends[0], ends[1])] if one.take("one_way", bool, False) else [(ends[0], ends[1]), (ends[1], ends[0])]:
+        for pair in (
+            [(ends[0], ends[1])]
+            if one.take("one_way", bool, False)
+            else [(ends[0], ends[1]), (ends[1], ends[0])]
+        ):
             if pair in found and pair[0] != pair[1]:
                 raise BadFileError(f"{one.where}.between: {pair[0]} to {pair[1]} stands twice")
             found[pair] = what
@@ -124,7 +155,11 @@ def _baseline(table: Table) -> dict[tuple[str, str], Impairment]:
 
 
 def _fault_words(table: Table) -> dict[str, str]:
-    return {key: value for key in impairment.WORDS if (value := table.take_or_none(key, str)) is not None}
+    return {
+        key: value
+        for key in impairment.WORDS
+        if (value := table.take_or_none(key, str)) is not None
+    }
 
 
 def _addresses(table: Table, where: str) -> ipaddress.IPv4Network:
@@ -132,14 +167,22 @@ def _addresses(table: Table, where: str) -> ipaddress.IPv4Network:
     try:
         network = ipaddress.ip_network(text)
     except ValueError as error:
-        raise BadFileError(f"{where}: addresses: expected an IPv4 block such as 198.18.0.0/15, found {text!r} ({error})") from None
+        raise BadFileError(
+            f"{where}: addresses: expected an IPv4 block such as 198.18.0.0/15, found {text!r} "
+            f"({error})"
+        ) from None
     if isinstance(network, ipaddress.IPv6Network):
-        raise BadFileError(f"{where}: addresses: IPv6 topologies are not supported yet; expected an IPv4 block, found {text!r}")
+        raise BadFileError(
+            f"{where}: addresses: IPv6 topologies are not supported yet; expected an IPv4 block, "
+            f"found {text!r}"
+        )
     return network
 
 
 def read_scenario(path: Path) -> Scenario:
-    """Read a scenario; its topology and budget are named relative to the file, or by a shipped name."""
+    """Read a scenario; its topology and budget are named relative to the file, or by a shipped
+    name.
+    """
     table = Table(load(path), str(path))
     named = table.take("topology", str)
     at = _beside(path, named, "topologies")
@@ -149,8 +192,11 @@ def read_scenario(path: Path) -> Scenario:
     built = _with_file(
         str(path),
         lambda: Scenario(
-            name=table.take("name", str, path.stem), topology=_of_system(read_topology(at), _system(path, system) if system else None), phases=phases,
-            budget=_beside(path, budget, "budgets") if budget else None, seed=table.take("seed", int, 1),
+            name=table.take("name", str, path.stem),
+            topology=_of_system(read_topology(at), _system(path, system) if system else None),
+            phases=phases,
+            budget=_beside(path, budget, "budgets") if budget else None,
+            seed=table.take("seed", int, 1),
         ),
     )
     table.finish()
@@ -175,7 +221,11 @@ def read_suite(path: Path) -> Suite | None:
     parts = tuple(_beside(path, named, "scenarios") for named in table.texts("parts"))
     built = _with_file(
         str(path),
-        lambda: Suite(name=table.take("name", str, path.stem), parts=parts, budget=_beside(path, table.take("budget", str), "budgets")),
+        lambda: Suite(
+            name=table.take("name", str, path.stem),
+            parts=parts,
+            budget=_beside(path, table.take("budget", str), "budgets"),
+        ),
     )
     table.finish()
     return built
@@ -183,11 +233,17 @@ def read_suite(path: Path) -> Suite | None:
 
 def _beside(path: Path, named: str, folder: str) -> Path:
     """`named` beside the file, or ``../FOLDER/NAME.toml`` as in the shipped layout."""
-    candidates = [path.parent / named, path.parent.parent / folder / f"{named}.toml", path.parent / f"{named}.toml"]
+    candidates = [
+        path.parent / named,
+        path.parent.parent / folder / f"{named}.toml",
+        path.parent / f"{named}.toml",
+    ]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise BadFileError(f"{path}: {named!r} names no file; looked for {', '.join(map(str, candidates))}")
+    raise BadFileError(
+        f"{path}: {named!r} names no file; looked for {', '.join(map(str, candidates))}"
+    )
 
 
 def _phase(table: Table) -> Phase:
@@ -195,7 +251,10 @@ def _phase(table: Table) -> Phase:
     built = _with_file(
         table.where,
         lambda: Phase(
-            name=table.take("name", str), duration_s=table.take("duration_s", float), streams=streams, iperf3=_pair(table, "iperf3"),
+            name=table.take("name", str),
+            duration_s=table.take("duration_s", float),
+            streams=streams,
+            iperf3=_pair(table, "iperf3"),
             faults=tuple(_fault_step(one) for one in table.tables("fault")),
         ),
     )
@@ -212,7 +271,15 @@ def _fault_step(table: Table) -> FaultStep:
         words["one_way"] = True
     if of := table.texts("of"):
         words["of"] = of
-    made = _with_file(table.where, lambda: FaultStep(at_s=table.take("at_s", float, 0.0), for_s=table.take_or_none("for_s", float), words=words, flap_s=table.take_or_none("flap_s", float)))
+    made = _with_file(
+        table.where,
+        lambda: FaultStep(
+            at_s=table.take("at_s", float, 0.0),
+            for_s=table.take_or_none("for_s", float),
+            words=words,
+            flap_s=table.take_or_none("flap_s", float),
+        ),
+    )
     table.finish()
     return made
 
@@ -231,11 +298,16 @@ def _stream(table: Table) -> Stream:
     built = _with_file(
         table.where,
         lambda: Stream(
-            operation=Operation[word.upper()], rate_per_s=table.take("rate_per_s", float),
-            payload_bytes=table.take("payload_bytes", int, 256), target=table.take_or_none("target", str),
+            operation=Operation[word.upper()],
+            rate_per_s=table.take("rate_per_s", float),
+            payload_bytes=table.take("payload_bytes", int, 256),
+            target=table.take_or_none("target", str),
             sources=tuple(table.texts("sources")),
-            arrivals=Arrivals(table.choice("arrivals", [arrival.value for arrival in Arrivals], "uniform")),
-            timeout_ms=table.take("timeout_ms", int, 10_000), count=table.take_or_none("count", int),
+            arrivals=Arrivals(
+                table.choice("arrivals", [arrival.value for arrival in Arrivals], "uniform")
+            ),
+            timeout_ms=table.take("timeout_ms", int, 10_000),
+            count=table.take_or_none("count", int),
             after_s=table.take("after_s", float, 0.0),
         ),
     )
@@ -244,7 +316,9 @@ def _stream(table: Table) -> Stream:
 
 
 def read_budget(path: Path) -> Budget:
-    """Read a budget. Whether metrics and statistics exist is checked by check.budget, which has them."""
+    """Read a budget. Whether metrics and statistics exist is checked by check.budget, which has
+    them.
+    """
     return budget_from(load(path), str(path), path.stem)
 
 
@@ -262,17 +336,23 @@ def _row(table: Table, source: str) -> Row:
     built = _with_file(
         table.where,
         lambda: Row(
-            name=table.take("name", str), metric=table.take("metric", str), statistic=table.take("statistic", str),
-            unit=table.take("unit", str), bound=table.take_or_none("bound", float),
-            comparison=table.take("comparison", str, "<"), stretch=table.take_or_none("stretch", float), source=table.take_or_none("source", str) or source,
+            name=table.take("name", str),
+            metric=table.take("metric", str),
+            statistic=table.take("statistic", str),
+            unit=table.take("unit", str),
+            bound=table.take_or_none("bound", float),
+            comparison=table.take("comparison", str, "<"),
+            stretch=table.take_or_none("stretch", float),
+            source=table.take_or_none("source", str) or source,
             conditions=Conditions(
-                phase=table.take("phase", str), nodes=table.take_or_none("nodes", int), node=table.take_or_none("node", str),
+                phase=table.take("phase", str),
+                nodes=table.take_or_none("nodes", int),
+                node=table.take_or_none("node", str),
                 received_per_s=table.take_or_none("received_per_s", float),
-                scenario=table.take_or_none("scenario", str), under=table.take_or_none("under", str),
+                scenario=table.take_or_none("scenario", str),
+                under=table.take_or_none("under", str),
             ),
         ),
     )
     table.finish()
     return built
-
-

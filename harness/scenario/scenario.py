@@ -1,4 +1,6 @@
-"""Scenario: a topology, load in phases, a budget and a seed. Frozen values; reading.py reads them from TOML."""
+"""Scenario: a topology, load in phases, a budget and a seed. Frozen values; reading.py reads them
+from TOML.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ FLAP_S_LEAST = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultStep:
-    """A fault in a phase: its words (asked.py), when it comes after the phase began, and how long it stays (None: to its end).
+    """A fault in a phase: its words (asked.py), when it comes after the phase began, and how long
+    it stays (None: to its end).
 
     `flap_s`: meanwhile it comes and goes, so long each time.
     """
@@ -32,14 +35,18 @@ class FaultStep:
         if self.for_s is not None and self.for_s <= 0:
             raise BadFileError(f"for_s: expected above 0, found {self.for_s:g}")
         if self.flap_s is not None and self.flap_s < FLAP_S_LEAST:
-            raise BadFileError(f"flap_s: expected at least {FLAP_S_LEAST:g}, or nobody can see it come and go; found {self.flap_s:g}")
+            raise BadFileError(
+                f"flap_s: expected at least {FLAP_S_LEAST:g}, or nobody can see it come and go; "
+                f"found {self.flap_s:g}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
     """A stretch of time that is judged by itself. `duration_s` None: until somebody stops the load.
 
-    `iperf3` names two nodes: iperf3 sends from the first to the second all the while, and says what their path carries.
+    `iperf3` names two nodes: iperf3 sends from the first to the second all the while, and says what
+    their path carries.
     """
 
     name: str
@@ -53,14 +60,23 @@ class Phase:
             raise BadFileError(f"phase name {self.name!r}: expected 1 to 32 of a-z, 0-9 and '-'")
         for step in self.faults:
             if self.duration_s is not None and step.at_s + (step.for_s or 0.0) > self.duration_s:
-                raise BadFileError(f"phase {self.name}: a fault that ends after {step.at_s + (step.for_s or 0.0):g} s does not fit into {self.duration_s:g} s")
+                raise BadFileError(
+                    f"phase {self.name}: a fault that ends after "
+                    f"{step.at_s + (step.for_s or 0.0):g} s does not fit into "
+                    f"{self.duration_s:g} s"
+                )
         if self.duration_s is not None and not 0 < self.duration_s <= 7 * 86_400:
-            raise BadFileError(f"phase {self.name}: duration_s: expected above 0 and at most a week, found {self.duration_s}")
+            raise BadFileError(
+                f"phase {self.name}: duration_s: expected above 0 and at most a week, found "
+                f"{self.duration_s}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """What one experiment is. Raises BadFileError where a stream names a node that the topology does not have."""
+    """What one experiment is. Raises BadFileError where a stream names a node that the topology
+    does not have.
+    """
 
     name: str
     topology: Topology
@@ -76,20 +92,31 @@ class Scenario:
         names = [phase.name for phase in self.phases]
         for name in names:
             if names.count(name) > 1:
-                raise BadFileError(f"phases: the name {name!r} stands twice; every phase needs a name of its own")
+                raise BadFileError(
+                    f"phases: the name {name!r} stands twice; every phase needs a name of its own"
+                )
         if any(phase.duration_s is None for phase in self.phases[:-1]):
             raise BadFileError("phases: only the last phase may have no duration_s")
         known = {node.name for node in self.topology.nodes}
         for phase in self.phases:
-            named = [name for stream in phase.streams for name in (*stream.sources, *((stream.target,) if stream.target else ()))]
+            named = [
+                name
+                for stream in phase.streams
+                for name in (*stream.sources, *((stream.target,) if stream.target else ()))
+            ]
             for name in (*named, *(phase.iperf3 or ())):
                 if name not in known:
-                    raise BadFileError(f"phase {phase.name}: there is no node {name!r} in topology {self.topology.name!r}")
+                    raise BadFileError(
+                        f"phase {phase.name}: there is no node {name!r} in topology "
+                        f"{self.topology.name!r}"
+                    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """Scenarios that are played one after another and answer for one budget together: a row is measured by the one it names."""
+    """Scenarios that are played one after another and answer for one budget together: a row is
+    measured by the one it names.
+    """
 
     name: str
     parts: tuple[Path, ...]

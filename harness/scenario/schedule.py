@@ -1,8 +1,10 @@
-"""When each operation is due, who sends it and to whom: pure, seeded, the same for every number of workers.
+"""When each operation is due, who sends it and to whom: pure, seeded, the same for every number of
+workers.
 
-Operation k of a stream is due at ``start + k / rate`` (uniform) or after k seeded exponential gaps of the same mean
-(Poisson). Every worker draws the whole schedule and keeps k ≡ worker (mod workers): the union over the workers is the
-schedule that one worker would have, and no two workers send the same operation.
+Operation k of a stream is due at ``start + k / rate`` (uniform) or after k seeded exponential gaps
+of the same mean (Poisson). Every worker draws the whole schedule and keeps k ≡ worker (mod
+workers): the union over the workers is the schedule that one worker would have, and no two workers
+send the same operation.
 """
 
 from __future__ import annotations
@@ -18,17 +20,24 @@ from harness.operation import Operation
 from harness.scenario.stream import Arrivals, Stream
 from harness.stats import Integers
 
-CHUNK = 4096                                          # drawn at once; part of the seeded result, so it never changes
+CHUNK = 4096  # drawn at once; part of the seeded result, so it never changes
 NOBODY = -1
-TO_A_NODE = {Operation.PRIVATE_MESSAGE, Operation.DHT_LOOKUP, Operation.FILE_TRANSFER, Operation.CONNECT, Operation.DHT_LISTEN}
+TO_A_NODE = {
+    Operation.PRIVATE_MESSAGE,
+    Operation.DHT_LOOKUP,
+    Operation.FILE_TRANSFER,
+    Operation.CONNECT,
+    Operation.DHT_LISTEN,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
     """A stretch of one worker's share of a stream, in order: arrays of the same length.
 
-    `number` is k, `intended_ns` CLOCK_MONOTONIC, `source` and `target` node indexes (target −1: none), `draw` a seeded
-    number (u32) for choices that only the run can make (which of the stored keys is read).
+    `number` is k, `intended_ns` CLOCK_MONOTONIC, `source` and `target` node indexes (target −1:
+    none), `draw` a seeded number (u32) for choices that only the run can make (which of the stored
+    keys is read).
     """
 
     number: Integers
@@ -40,7 +49,9 @@ class Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """Which part of which stream: worker `worker` of `workers`, stream `stream` of phase `phase`."""
+    """Which part of which stream: worker `worker` of `workers`, stream `stream` of phase
+    `phase`.
+    """
 
     seed: int
     phase: int
@@ -49,7 +60,9 @@ class Share:
     workers: int = 1
 
 
-def schedule(stream: Stream, nodes: tuple[str, ...], share: Share, start_ns: int, end_ns: int | None) -> Iterator[Due]:
+def schedule(
+    stream: Stream, nodes: tuple[str, ...], share: Share, start_ns: int, end_ns: int | None
+) -> Iterator[Due]:
     """The stretches of a share, from `start_ns` until before `end_ns` (None: for ever).
 
     Raises BadFileError where the stream has nobody to send, or nobody to send to.
@@ -69,9 +82,15 @@ def schedule(stream: Stream, nodes: tuple[str, ...], share: Share, start_ns: int
             ours &= number < stream.count
         if ours.any():
             yield Due(
-                number=number[ours], intended_ns=intended[ours], source=source[ours], target=to[ours], draw=draw[ours]
+                number=number[ours],
+                intended_ns=intended[ours],
+                source=source[ours],
+                target=to[ours],
+                draw=draw[ours],
             )
-        if (end_ns is not None and intended[-1] >= end_ns) or (stream.count is not None and first + CHUNK >= stream.count):
+        if (end_ns is not None and intended[-1] >= end_ns) or (
+            stream.count is not None and first + CHUNK >= stream.count
+        ):
             return
 
 
@@ -101,17 +120,27 @@ def _parties(stream: Stream, nodes: tuple[str, ...]) -> tuple[Integers, int]:
     target = NOBODY
     if stream.target is not None and stream.operation is not Operation.BROADCAST:
         target = _known(index, stream.target)
-    sources = [_known(index, name) for name in stream.sources] or [at for at in range(len(nodes)) if at != target]
+    sources = [_known(index, name) for name in stream.sources] or [
+        at for at in range(len(nodes)) if at != target
+    ]
     if target in sources:
-        raise BadFileError(f"{stream.operation.word}: node {stream.target!r} would send to itself; take it out of the sources")
+        raise BadFileError(
+            f"{stream.operation.word}: node {stream.target!r} would send to itself; take it out "
+            "of the sources"
+        )
     if not sources or (len(nodes) < 2 and stream.operation is not Operation.BROADCAST):
-        raise BadFileError(f"{stream.operation.word}: expected at least 2 nodes, found {len(nodes)}")
+        raise BadFileError(
+            f"{stream.operation.word}: expected at least 2 nodes, found {len(nodes)}"
+        )
     return np.array(sources, np.int64), target
 
 
 def _known(index: dict[str, int], name: str) -> int:
     if name not in index:
-        raise BadFileError(f"streams: there is no node {name!r} in this cluster; possible: {', '.join(list(index)[:5])} …")
+        raise BadFileError(
+            f"streams: there is no node {name!r} in this cluster; possible: "
+            f"{', '.join(list(index)[:5])} …"
+        )
     return index[name]
 
 
@@ -124,4 +153,4 @@ def _choose(
     if operation not in TO_A_NODE:
         return source, np.full(CHUNK, NOBODY)
     other = choices.integers(nodes - 1, size=CHUNK)
-    return source, other + (other >= source)              # skips the source: every other node is as likely
+    return source, other + (other >= source)  # skips the source: every other node is as likely

@@ -1,4 +1,6 @@
-"""The files that come with the harness: topologies, scenarios, budgets, locustfiles. In a wheel or in a checkout."""
+"""The files that come with the harness: topologies, scenarios, budgets, locustfiles. In a wheel or
+in a checkout.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +20,45 @@ def root() -> Path:
 
 
 def find(named: str, folder: str) -> Path:
-    """A file by path, or by the name of a shipped (or local) one: ``cluster-10``. Raises BadFileError with what there is."""
+    """A file by path, or by the name of a shipped (or local) one: ``cluster-10``. Raises
+    BadFileError with what there is.
+    """
     candidates = [Path(named), Path(folder) / f"{named}.toml", root() / folder / f"{named}.toml"]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    known = sorted({file.stem for place in (Path(folder), root() / folder) if place.is_dir() for file in place.glob("*.toml")})
-    raise BadFileError(f"{named}: no such file, and no {folder} of that name; there are {', '.join(known) or 'none'}")
+    known = sorted(
+        {
+            file.stem
+            for place in (Path(folder), root() / folder)
+            if place.is_dir()
+            for file in place.glob("*.toml")
+        }
+    )
+    raise BadFileError(
+        f"{named}: no such file, and no {folder} of that name; there are "
+        f"{', '.join(known) or 'none'}"
+    )
 
 
 def copy_to(target: Path) -> list[Path]:
-    """Copy everything into a folder (`harness init`). Raises UsageError where a file would be overwritten."""
-    wanted = [Path("locust.conf"), *(file.relative_to(root()) for name in FOLDERS for file in sorted((root() / name).rglob("*")) if file.is_file() and "__pycache__" not in file.parts)]
+    """Copy everything into a folder (`harness init`). Raises UsageError where a file would be
+    overwritten.
+    """
+    wanted = [
+        Path("locust.conf"),
+        *(
+            file.relative_to(root())
+            for name in FOLDERS
+            for file in sorted((root() / name).rglob("*"))
+            if file.is_file() and "__pycache__" not in file.parts
+        ),
+    ]
     for name in wanted:
         if (target / name).exists():
-            raise UsageError(f"{target / name} exists already; expected a folder without it: nothing was copied")
+            raise UsageError(
+                f"{target / name} exists already; expected a folder without it: nothing was copied"
+            )
     try:
         for name in wanted:
             (target / name).parent.mkdir(parents=True, exist_ok=True)

@@ -20,18 +20,20 @@ COUNT_MAX = 1_000_000_000
 class Arrivals(StrEnum):
     """How the intended times of an open model are spread."""
 
-    UNIFORM = "uniform"           # message k is due at t0 + k / rate
-    POISSON = "poisson"           # seeded exponential gaps of the same mean
+    UNIFORM = "uniform"  # message k is due at t0 + k / rate
+    POISSON = "poisson"  # seeded exponential gaps of the same mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """One stream of operations in an open model: due by the clock, never waiting for the previous answer.
+    """One stream of operations in an open model: due by the clock, never waiting for the previous
+    answer.
 
-    `target` names the one node that private messages go to (None: a seeded random one, never the source);
-    `sources` names who sends (empty: every node but the target, in seeded random order). `count` ends the stream after so
-    many operations: with a high rate it is a burst. `after_s` lets the phase begin without it: what ends with the phase
-    before (histograms are fetched then) is over.
+    `target` names the one node that private messages go to (None: a seeded random one, never the
+    source); `sources` names who sends (empty: every node but the target, in seeded random order).
+    `count` ends the stream after so many operations: with a high rate it is a burst. `after_s` lets
+    the phase begin without it: what ends with the phase before (histograms are fetched then) is
+    over.
     """
 
     operation: Operation
@@ -51,8 +53,13 @@ class Stream:
 
     def __post_init__(self) -> None:
         if not 0 < self.rate_per_s <= RATE_PER_S_MAX:
-            raise BadFileError(f"rate_per_s: expected above 0 and at most {RATE_PER_S_MAX:,.0f}, found {self.rate_per_s}")
-        most = FILE_BYTES_MAX - 1 if self.operation is Operation.FILE_TRANSFER else PAYLOAD_BYTES_MAX
+            raise BadFileError(
+                f"rate_per_s: expected above 0 and at most {RATE_PER_S_MAX:,.0f}, found "
+                f"{self.rate_per_s}"
+            )
+        most = (
+            FILE_BYTES_MAX - 1 if self.operation is Operation.FILE_TRANSFER else PAYLOAD_BYTES_MAX
+        )
         if not 0 <= self.payload_bytes <= most:
             raise BadFileError(f"payload_bytes: expected 0 to {most:,}, found {self.payload_bytes}")
         if self.count is not None and not 1 <= self.count <= COUNT_MAX:

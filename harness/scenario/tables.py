@@ -12,11 +12,20 @@ from harness.errors import BadFileError
 
 T = TypeVar("T")
 
-_WORDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "a table", list: "a list"}
+_WORDS: dict[type, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: "a table",
+    list: "a list",
+}
 
 
 class Table:
-    """One TOML table while it is read: every key must be taken, and `finish` refuses what nobody asked for."""
+    """One TOML table while it is read: every key must be taken, and `finish` refuses what nobody
+    asked for.
+    """
 
     def __init__(self, values: dict[str, object], where: str) -> None:
         self._values = values
@@ -24,12 +33,16 @@ class Table:
         self._known: list[str] = []
 
     def take(self, key: str, kind: type[T], default: T | None = None) -> T:
-        """The value of `key`; required where there is no default. A whole number serves as a number."""
+        """The value of `key`; required where there is no default. A whole number serves as a
+        number.
+        """
         value = self.take_or_none(key, kind)
         if value is not None:
             return value
         if default is None:
-            raise BadFileError(f"{self._path(key)}: expected {_WORDS[kind]}, found nothing: the key is required")
+            raise BadFileError(
+                f"{self._path(key)}: expected {_WORDS[kind]}, found nothing: the key is required"
+            )
         return default
 
     def take_or_none(self, key: str, kind: type[T]) -> T | None:
@@ -49,7 +62,9 @@ class Table:
         value = self.take(key, str, default)
         allowed = list(options)
         if value not in allowed:
-            raise BadFileError(f"{self._path(key)}: expected one of {', '.join(allowed)}; found {value!r}")
+            raise BadFileError(
+                f"{self._path(key)}: expected one of {', '.join(allowed)}; found {value!r}"
+            )
         return value
 
     def table(self, key: str) -> Table:
@@ -71,7 +86,9 @@ class Table:
         values = self.take(key, list, [])
         for value in values:
             if not isinstance(value, str):
-                raise BadFileError(f"{self._path(key)}: expected a list of texts, found {value!r} in it")
+                raise BadFileError(
+                    f"{self._path(key)}: expected a list of texts, found {value!r} in it"
+                )
         return values
 
     def __contains__(self, key: str) -> bool:
@@ -90,10 +107,15 @@ class Table:
             if key not in self._known:
                 close = difflib.get_close_matches(key, self._known, 1)
                 hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise BadFileError(f"{self._path(key)}: unknown key{hint} Possible: {', '.join(sorted(self._known))}")
+                raise BadFileError(
+                    f"{self._path(key)}: unknown key{hint} Possible: "
+                    f"{', '.join(sorted(self._known))}"
+                )
 
     def _path(self, key: str) -> str:
-        return f"{self.where}: {key}" if self.where.endswith((".toml", ">")) else f"{self.where}.{key}"
+        return (
+            f"{self.where}: {key}" if self.where.endswith((".toml", ">")) else f"{self.where}.{key}"
+        )
 
 
 def _with_file(where: str, build: Callable[[], T]) -> T:
@@ -102,7 +124,9 @@ def _with_file(where: str, build: Callable[[], T]) -> T:
         return build()
     except BadFileError as error:
         text = str(error)
-        raise BadFileError(text if text.startswith(where) or ".toml:" in text else f"{where}: {text}") from None
+        raise BadFileError(
+            text if text.startswith(where) or ".toml:" in text else f"{where}: {text}"
+        ) from None
 
 
 def load(path: Path) -> dict[str, object]:

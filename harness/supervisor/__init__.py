@@ -1,1 +1,3 @@
-"""The process that owns one cluster, and one run while it is played and recorded. Nothing is imported here: bootstrap needs a process of one thread."""
+"""The process that owns one cluster, and one run while it is played and recorded. Nothing is
+imported here: bootstrap needs a process of one thread.
+"""

@@ -1,6 +1,8 @@
-"""The first lines of a supervisor's life: without root it enters a user namespace, which only a process of one thread can.
+"""The first lines of a supervisor's life: without root it enters a user namespace, which only a
+process of one thread can.
 
-numpy and pyarrow start threads when they are imported, and the supervisor imports them: so this file imports neither.
+numpy and pyarrow start threads when they are imported, and the supervisor imports them: so this
+file imports neither.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A cluster while it is up: places, the processes in them, their conditions. One owner; the supervisor composes it."""
+"""A cluster while it is up: places, the processes in them, their conditions. One owner; the
+supervisor composes it.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,23 @@ from harness.systems.gateway.launcher import Gateway
 from harness.topology import shapes
 from harness.topology.topology import Topology
 
-Progress = Callable[[str, int, int], None]     # stage, done, of how many; may raise to give up
+Progress = Callable[[str, int, int], None]  # stage, done, of how many; may raise to give up
 LOG_LINES_IN_ERRORS = 12
 
 
 class Cluster:
-    """Nodes of one topology on one runtime. `up` blocks; other methods may be called from any thread."""
+    """Nodes of one topology on one runtime. `up` blocks; other methods may be called from any
+    thread.
+    """
 
-    def __init__(self, topology: Topology, adapter: NodeAdapter, runtime: Runtime, fabric: Fabric, state: Path) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        adapter: NodeAdapter,
+        runtime: Runtime,
+        fabric: Fabric,
+        state: Path,
+    ) -> None:
         self.topology = topology
         self.adapter = adapter
         self.runtime = runtime
@@ -38,14 +49,17 @@ class Cluster:
         self.running: dict[str, Running] = {}
         self.conditions: dict[str, Condition] = {}
         self._processes: dict[str, Process] = {}
-        self.network: Network | None = None           # once it is wired
-        self.gateway: Gateway | None = None           # of a system that does not speak the control protocol itself
+        self.network: Network | None = None  # once it is wired
+        self.gateway: Gateway | None = (
+            None  # of a system that does not speak the control protocol itself
+        )
         self._lock = threading.Lock()
         self._state = state
         self._readiness = Readiness(state / "notify" / "socket")
 
     def up(self, progress: Progress) -> None:
-        """Wire, start and wait until every node is ready and the overlay is one connected component.
+        """Wire, start and wait until every node is ready and the overlay is one connected
+        component.
 
         Raises NodeStartError with the node's last log lines where one dies or stays silent.
         """
@@ -53,14 +67,23 @@ class Cluster:
         wires = self.fabric.wire(self.topology.nodes, lambda done: progress("wire", done, total))
         places = [
             Place(
-                node=node, index=index, address=wire.address, directory=self._state / "nodes" / node.name, namespace=wire.namespace,
+                node=node,
+                index=index,
+                address=wire.address,
+                directory=self._state / "nodes" / node.name,
+                namespace=wire.namespace,
             )
             for index, (node, wire) in enumerate(zip(self.topology.nodes, wires, strict=True))
         ]
         self.places = {place.node.name: place for place in places}
         self.network = Network(
-            self.fabric, self.topology.nodes, self.topology.addresses, seed=self.topology.seed,
-            baseline=self.topology.baseline, ports=self.adapter.ports, folder=self._state,
+            self.fabric,
+            self.topology.nodes,
+            self.topology.addresses,
+            seed=self.topology.seed,
+            baseline=self.topology.baseline,
+            ports=self.adapter.ports,
+            folder=self._state,
         )
         launches = self.adapter.prepare(self.topology, places, self._state)
         self._processes = {place.node.name: process for place, process in launches}
@@ -92,10 +115,15 @@ class Cluster:
     def _wait_ready(self, names: list[str], progress: Progress) -> None:
         def tick(ready: int) -> None:
             if self.gateway is not None and self.gateway.has_ended:
-                raise HarnessError(f"the gateway, which speaks to the nodes, ended{last_lines(self.gateway.log)}")
+                raise HarnessError(
+                    f"the gateway, which speaks to the nodes, ended{last_lines(self.gateway.log)}"
+                )
             for name in names:
                 if name not in self._readiness.ready and self.has_ended(name):
-                    raise NodeStartError(f"node {name} ended while starting. Its last log lines:\n{self.last_lines(name)}")
+                    raise NodeStartError(
+                        f"node {name} ended while starting. Its last log "
+                        f"lines:\n{self.last_lines(name)}"
+                    )
             progress("ready", ready, len(names))
 
         silent = self._readiness.wait(names, self.topology.silence_s, tick)
@@ -103,13 +131,19 @@ class Cluster:
             first = silent[0]
             said = self._readiness.statuses.get(first, "nothing")
             raise NodeStartError(
-                f"{len(silent)} of {len(names)} nodes are not ready and said nothing new for {self.topology.silence_s:g} s, "
-                f"the first is {first} (last status: {said}). Its last log lines:\n{self.last_lines(first)}"
+                f"{len(silent)} of {len(names)} nodes are not ready and said nothing new for "
+                f"{self.topology.silence_s:g} s, "
+                f"the first is {first} (last status: {said}). Its last log "
+                f"lines:\n{self.last_lines(first)}"
             )
 
     def _check_overlay(self) -> None:
-        """Ask every node for the links that stand; they must make one component and be those of the topology."""
-        order = {endpoint.wire_id.hex(): index for index, endpoint in enumerate(self.endpoints.values())}
+        """Ask every node for the links that stand; they must make one component and be those of the
+        topology.
+        """
+        order = {
+            endpoint.wire_id.hex(): index for index, endpoint in enumerate(self.endpoints.values())
+        }
         names = list(self.endpoints)
         pairs: set[tuple[int, int]] = set()
         for index, endpoint in enumerate(self.endpoints.values()):
@@ -119,9 +153,15 @@ class Cluster:
         wanted = {(names.index(a), names.index(b)) for a, b in self.topology.links}
         missing = [f"{names[a]} – {names[b]}" for a, b in sorted(wanted - pairs)]
         if missing:
-            raise NodeStartError(f"all nodes say they are ready, but {len(missing)} links do not stand: {', '.join(missing[:5])}")
+            raise NodeStartError(
+                f"all nodes say they are ready, but {len(missing)} links do not stand: "
+                f"{', '.join(missing[:5])}"
+            )
         if not shapes.is_connected(len(names), pairs):
-            raise NodeStartError("all nodes are ready, but the overlay is not one connected component: the topology has islands")
+            raise NodeStartError(
+                "all nodes are ready, but the overlay is not one connected component: the "
+                "topology has islands"
+            )
 
     def has_ended(self, name: str) -> bool:
         """Whether the node's process has ended (its pidfd is readable)."""
@@ -139,14 +179,19 @@ class Cluster:
     def require(self, name: str) -> None:
         """Raise UsageError where there is no such node."""
         if name not in self.places:
-            raise UsageError(f"there is no node {name!r} in cluster topology {self.topology.name!r}: it has {_some(list(self.places))}")
+            raise UsageError(
+                f"there is no node {name!r} in cluster topology {self.topology.name!r}: it has "
+                f"{_some(list(self.places))}"
+            )
 
     def set_condition(self, name: str, condition: Condition) -> None:
         """Bring a node into a condition; RUNNING waits until it is ready again."""
         self.require(name)
         if self.conditions.get(name) == condition and not self.has_ended(name):
             return
-        starts = condition is Condition.RUNNING and self.conditions.get(name) is not Condition.PAUSED
+        starts = (
+            condition is Condition.RUNNING and self.conditions.get(name) is not Condition.PAUSED
+        )
         if starts:
             self._expect([name])
         elif condition is Condition.STOPPED and self.gateway is not None:
@@ -173,7 +218,10 @@ class Cluster:
         """The nodes as `status` shows them."""
         return [
             {
-                "name": name, "index": place.index, "address": place.address, "region": place.node.region,
+                "name": name,
+                "index": place.index,
+                "address": place.address,
+                "region": place.node.region,
                 "pid": self.running[name].pid if name in self.running else None,
                 "condition": str(self.conditions.get(name, "starting")),
                 "control": self.endpoints[name].control if name in self.endpoints else None,
@@ -197,7 +245,9 @@ class Cluster:
 
 @contextmanager
 def _stages(progress: Progress) -> Iterator[Callable[[str], None]]:
-    """What a runtime says it is doing as stages of one step each, which end when the next begins or the runtime is done."""
+    """What a runtime says it is doing as stages of one step each, which end when the next begins or
+    the runtime is done.
+    """
     under_way: list[str] = []
 
     def doing(what: str) -> None:

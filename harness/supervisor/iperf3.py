@@ -1,4 +1,6 @@
-"""What a path carries, by a tool that is not ours: iperf3 between two nodes' namespaces, beside the system under test."""
+"""What a path carries, by a tool that is not ours: iperf3 between two nodes' namespaces, beside the
+system under test.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,28 @@ def goodput(runtime: Runtime, source: str, target: str, address: str, seconds: f
     Raises UsageError where iperf3 is not installed, UnavailableError with its words where it fails.
     """
     with tempfile.TemporaryFile() as said, open(os.devnull, "r+b") as nothing:
-        server = _run(runtime, target, ["iperf3", "--server", "--one-off", "--port", str(PORT)], nothing)
+        server = _run(
+            runtime, target, ["iperf3", "--server", "--one-off", "--port", str(PORT)], nothing
+        )
         try:
             time.sleep(SERVER_START_S)
-            client = _run(runtime, source, [
-                "timeout", str(round(seconds + GRACE_S)), "iperf3", "--json", "--client", address, "--port", str(PORT),
-                "--time", str(max(1, round(seconds))),
-            ], said)
+            client = _run(
+                runtime,
+                source,
+                [
+                    "timeout",
+                    str(round(seconds + GRACE_S)),
+                    "iperf3",
+                    "--json",
+                    "--client",
+                    address,
+                    "--port",
+                    str(PORT),
+                    "--time",
+                    str(max(1, round(seconds))),
+                ],
+                said,
+            )
             os.waitpid(client, 0)
         finally:
             with suppress(ProcessLookupError):
@@ -46,7 +63,11 @@ def parse(said: bytes) -> float:
         found = json.loads(said)
         return float(found["end"]["sum_received"]["bits_per_second"]) / 8
     except (ValueError, KeyError, TypeError) as error:
-        problem = found.get("error", "no result") if isinstance(found := _or_none(said), dict) else "no JSON"
+        problem = (
+            found.get("error", "no result")
+            if isinstance(found := _or_none(said), dict)
+            else "no JSON"
+        )
         raise UnavailableError(f"iperf3 said {problem}") from error
 
 

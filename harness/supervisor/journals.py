@@ -15,16 +15,29 @@ from harness.systems.adapter import Endpoint, NodeAdapter
 SNAPSHOT_THREADS = 8
 
 
-def histograms(adapter: NodeAdapter, endpoints: Sequence[tuple[int, Endpoint]], folder: RunFolder, phase: str | None) -> None:
-    """Write the cumulative histograms and the gauges of all nodes; `phase` is the one that just ended. A node that is down is left out."""
+def histograms(
+    adapter: NodeAdapter,
+    endpoints: Sequence[tuple[int, Endpoint]],
+    folder: RunFolder,
+    phase: str | None,
+) -> None:
+    """Write the cumulative histograms and the gauges of all nodes; `phase` is the one that just
+    ended. A node that is down is left out.
+    """
 
     def one(entry: tuple[int, Endpoint]) -> None:
         index, endpoint = entry
         with suppress(UnavailableError):
             control = adapter.administer(endpoint)
-            folder.append_line("histograms.jsonl", {
-                "phase": phase, "node": index, "histograms": control.histograms(), "gauges": _numbers(control.health()),
-            })
+            folder.append_line(
+                "histograms.jsonl",
+                {
+                    "phase": phase,
+                    "node": index,
+                    "histograms": control.histograms(),
+                    "gauges": _numbers(control.health()),
+                },
+            )
 
     with ThreadPoolExecutor(SNAPSHOT_THREADS, thread_name_prefix="snapshot") as pool:
         for done in pool.map(one, endpoints):
@@ -34,11 +47,18 @@ def histograms(adapter: NodeAdapter, endpoints: Sequence[tuple[int, Endpoint]], 
 def _numbers(health: Mapping[str, Any]) -> dict[str, float]:
     """What a node's health says in numbers, its counters among them."""
     found = {**health, **health.get("counters", {})}
-    return {name: value for name, value in found.items() if isinstance(value, (int, float)) and not isinstance(value, bool)}
+    return {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
 
 
 def begin_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint], folder: RunFolder) -> None:
-    """Have every node journal into the run folder. Raises HarnessError naming a node that does not."""
+    """Have every node journal into the run folder. Raises HarnessError naming a node that does
+    not.
+    """
+
     def one(endpoint: Endpoint) -> None:
         descriptor = folder.journal(endpoint.node)
         try:
@@ -52,7 +72,9 @@ def begin_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint], folder: 
 
 
 def end_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint]) -> list[str]:
-    """Close every node's journal; returns a sentence a node that did not, or whose journal has a gap."""
+    """Close every node's journal; returns a sentence a node that did not, or whose journal has a
+    gap.
+    """
 
     def one(endpoint: Endpoint) -> str | None:
         try:

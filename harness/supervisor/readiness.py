@@ -1,4 +1,5 @@
-"""Who is ready: nodes say so by sd_notify(3) datagrams on one unix socket; a thread listens, so no node ever waits.
+"""Who is ready: nodes say so by sd_notify(3) datagrams on one unix socket; a thread listens, so no
+node ever waits.
 
 A datagram is ``NODE=<name>`` and then ``STATUS=…`` or ``READY=1``, a line each.
 """
@@ -41,10 +42,14 @@ class Readiness:
             self.statuses[node] = "starting"
             self._last_news_s = time.monotonic()
 
-    def wait(self, nodes: Collection[str], silence_s: float, tick: Callable[[int], None]) -> list[str]:
-        """Wait until all `nodes` are ready, or none of them said anything new for `silence_s` seconds.
+    def wait(
+        self, nodes: Collection[str], silence_s: float, tick: Callable[[int], None]
+    ) -> list[str]:
+        """Wait until all `nodes` are ready, or none of them said anything new for `silence_s`
+        seconds.
 
-        `tick` is called at least twice a second with the number ready, and may raise to give up. Returns who is not ready.
+        `tick` is called at least twice a second with the number ready, and may raise to give up.
+        Returns who is not ready.
         """
         wanted = set(nodes)
         while True:
@@ -62,11 +67,18 @@ class Readiness:
                 datagram = self._socket.recv(DATAGRAM_BYTES_MAX)
             except OSError:
                 return
-            said = dict(line.split("=", 1) for line in datagram.decode("utf-8", "replace").splitlines() if "=" in line)
+            said = dict(
+                line.split("=", 1)
+                for line in datagram.decode("utf-8", "replace").splitlines()
+                if "=" in line
+            )
             node = said.get("NODE", "")
             with self._changed:
-                if said.get("READY") == "1" or said.get("STATUS", "") not in ("", self.statuses.get(node)):
-                    self._last_news_s = time.monotonic()          # the same words again are no news
+                if said.get("READY") == "1" or said.get("STATUS", "") not in (
+                    "",
+                    self.statuses.get(node),
+                ):
+                    self._last_news_s = time.monotonic()  # the same words again are no news
                 if "STATUS" in said:
                     self.statuses[node] = said["STATUS"]
                 if said.get("READY") == "1":

@@ -1,4 +1,6 @@
-"""One run while it is recorded: its folder, player and sampler thread. Owned by the supervisor, from `begin` to `end`."""
+"""One run while it is recorded: its folder, player and sampler thread. Owned by the supervisor,
+from `begin` to `end`.
+"""
 
 from __future__ import annotations
 
@@ -23,22 +25,34 @@ from harness.supervisor import iperf3, journals, player
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.sampler import Sampler
 
-FREE_BYTES_LEAST = 256 * 1024 * 1024           # below this a run would end with holes in it
+FREE_BYTES_LEAST = 256 * 1024 * 1024  # below this a run would end with holes in it
 SAMPLE_EVERY_S = 1.0
-IPERF3_MARGIN_S = 2.0                          # it starts and ends within its phase
+IPERF3_MARGIN_S = 2.0  # it starts and ends within its phase
 
 
 class Recording:
-    """Opens the folder, has nodes journal, samples every second, plays the phases; `close` ends it all."""
+    """Opens the folder, has nodes journal, samples every second, plays the phases; `close` ends it
+    all.
+    """
 
     def __init__(
-        self, cluster: Cluster, *, name: str, phases: Sequence[Mapping[str, Any]], runs: Path, start_in_s: float,
-        files: Mapping[str, str], facts: Mapping[str, Any],
+        self,
+        cluster: Cluster,
+        *,
+        name: str,
+        phases: Sequence[Mapping[str, Any]],
+        runs: Path,
+        start_in_s: float,
+        files: Mapping[str, str],
+        facts: Mapping[str, Any],
     ) -> None:
-        """Raises StorageError where the disk is full, UnavailableError where a node does not journal."""
+        """Raises StorageError where the disk is full, UnavailableError where a node does not
+        journal.
+        """
         if free_bytes(runs) < FREE_BYTES_LEAST:
             raise StorageError(
-                f"{runs}: {free_bytes(runs) // 2**20} MiB are free, a run wants at least {FREE_BYTES_LEAST // 2**20}; "
+                f"{runs}: {free_bytes(runs) // 2**20} MiB are free, a run wants at least "
+                f"{FREE_BYTES_LEAST // 2**20}; "
                 f"free some, or choose another folder for runs"
             )
         self._cluster = cluster
@@ -55,12 +69,21 @@ class Recording:
         journals.begin_journals(cluster.adapter, self._live(), self.folder)
         self.t0_ns = time.monotonic_ns() + int(start_in_s * 1e9)
         self._facts = {
-            "version": VERSION, "started": datetime.now(UTC).isoformat(), "t0_ns": self.t0_ns, "name": name,
-            "plan": list(phases), "host": host_facts(), **facts,
+            "version": VERSION,
+            "started": datetime.now(UTC).isoformat(),
+            "t0_ns": self.t0_ns,
+            "name": name,
+            "plan": list(phases),
+            "host": host_facts(),
+            **facts,
         }
         self.folder.write_json("metadata.json", self._facts)
         self.folder.event("begin")
-        self._measuring = {phase["name"]: (phase["iperf3"], phase["duration_s"]) for phase in phases if phase.get("iperf3")}
+        self._measuring = {
+            phase["name"]: (phase["iperf3"], phase["duration_s"])
+            for phase in phases
+            if phase.get("iperf3")
+        }
         self._measured: dict[str, list[float]] = {}
         self._measurers: list[threading.Thread] = []
         planned = timeline.plan([(phase["name"], phase["duration_s"]) for phase in phases])
@@ -69,13 +92,33 @@ class Recording:
         network, idle = cluster.network, {phase["name"] for phase in phases if phase.get("idle")}
         assert network is not None
         self._prover = Prover(
-            network, Prober({name: place.namespace for name, place in cluster.places.items()}, {name: place.address for name, place in cluster.places.items()}),
-            facts["seed"], lambda proof: self.folder.append_line("proofs.jsonl", proof), self.note, lambda: self.phase in idle,
+            network,
+            Prober(
+                {name: place.namespace for name, place in cluster.places.items()},
+                {name: place.address for name, place in cluster.places.items()},
+            ),
+            facts["seed"],
+            lambda proof: self.folder.append_line("proofs.jsonl", proof),
+            self.note,
+            lambda: self.phase in idle,
             planned=bool(timeline.steps(phases)),
         )
         network.changed = self._network_changed
-        self._stepper = player.Stepper(timeline.steps(phases), self.t0_ns, lambda words: network.set(spec.asked(words, network.nodes, facts["seed"])), network.clear, self.note)
-        self._player = player.Player(planned, self.t0_ns, self.folder, self._snapshot, lambda error: self.note(f"player: {error}"), self._began)
+        self._stepper = player.Stepper(
+            timeline.steps(phases),
+            self.t0_ns,
+            lambda words: network.set(spec.asked(words, network.nodes, facts["seed"])),
+            network.clear,
+            self.note,
+        )
+        self._player = player.Player(
+            planned,
+            self.t0_ns,
+            self.folder,
+            self._snapshot,
+            lambda error: self.note(f"player: {error}"),
+            self._began,
+        )
 
     @property
     def phase(self) -> str | None:
@@ -97,8 +140,16 @@ class Recording:
 
     def _network_changed(self, change: Change) -> None:
         self.folder.event(
-            "fault", verb=change.verb, fault=change.fault.name, words=change.fault.words, does=change.fault.does, paths=change.fault.count,
-            up=dict(change.fault.up), down=dict(change.fault.down), set_ns=change.at_ns, took_ms=change.took_ns / 1e6,
+            "fault",
+            verb=change.verb,
+            fault=change.fault.name,
+            words=change.fault.words,
+            does=change.fault.does,
+            paths=change.fault.count,
+            up=dict(change.fault.up),
+            down=dict(change.fault.down),
+            set_ns=change.at_ns,
+            took_ms=change.took_ns / 1e6,
         )
         self._prover.changed(change)
 
@@ -127,19 +178,36 @@ class Recording:
         return self.folder.path
 
     def _live(self) -> list[Any]:
-        return [self._cluster.endpoints[name] for name, how in self._cluster.conditions.items() if how is Condition.RUNNING]
+        return [
+            self._cluster.endpoints[name]
+            for name, how in self._cluster.conditions.items()
+            if how is Condition.RUNNING
+        ]
 
     def _began(self, phase: str) -> None:
         if phase in self._measuring:
-            self._measurers.append(threading.Thread(target=self._iperf3, args=self._measuring[phase], name="iperf3", daemon=True))
+            self._measurers.append(
+                threading.Thread(
+                    target=self._iperf3, args=self._measuring[phase], name="iperf3", daemon=True
+                )
+            )
             self._measurers[-1].start()
 
     def _iperf3(self, between: Sequence[str], seconds: float) -> None:
         source, target = between
         try:
-            value = iperf3.goodput(self._cluster.runtime, source, target, self._cluster.places[target].address, seconds - IPERF3_MARGIN_S)
+            value = iperf3.goodput(
+                self._cluster.runtime,
+                source,
+                target,
+                self._cluster.places[target].address,
+                seconds - IPERF3_MARGIN_S,
+            )
             self._measured.setdefault("iperf3.goodput", []).append(value)
-        except (HarnessError, OSError) as error:       # its row is UNKNOWN then, and all the others stand
+        except (
+            HarnessError,
+            OSError,
+        ) as error:  # its row is UNKNOWN then, and all the others stand
             self.folder.event("iperf3-failed", error=str(error))
 
     def _snapshot(self, phase: str | None) -> None:
@@ -152,7 +220,9 @@ class Recording:
         try:
             while True:
                 self._follow()
-                self.folder.append("samples.arrow", self._sampler.take(self._cluster.fabric.counters()))
+                self.folder.append(
+                    "samples.arrow", self._sampler.take(self._cluster.fabric.counters())
+                )
                 self.folder.append("host.arrow", self._sampler.host())
                 due = max(due + SAMPLE_EVERY_S, time.monotonic())
                 if self._stop.wait(due - time.monotonic()):
@@ -171,5 +241,3 @@ class Recording:
             if name not in self._tracked:
                 self._sampler.track(self._cluster.places[name].index, pid)
                 self._tracked[name] = pid
-
-

@@ -1,8 +1,10 @@
-"""What each node and the host use, once a second: resident memory, CPU, descriptors, threads, connections, traffic.
+"""What each node and the host use, once a second: resident memory, CPU, descriptors, threads,
+connections, traffic.
 
-Everything is read from descriptors that are kept open (three a node), so a pass over 1000 nodes takes some 20 ms. A
-node without a live process is absent from a batch, never zero. One process a node: what a node's children use is not
-counted. Pids are those of the sampler's own PID namespace, for containers and bare processes alike.
+Everything is read from descriptors that are kept open (three a node), so a pass over 1000 nodes
+takes some 20 ms. A node without a live process is absent from a batch, never zero. One process a
+node: what a node's children use is not counted. Pids are those of the sampler's own PID namespace,
+for containers and bare processes alike.
 """
 
 from __future__ import annotations
@@ -19,7 +21,13 @@ import pyarrow as pa
 from harness.history.history import HOST, SAMPLES
 from harness.kernel.namespaces import inside
 from harness.kernel.netlink import LinkCounters
-from harness.kernel.proc import cpu_ticks, established, memory_available_bytes, process_cpu_clock, psi_some_us
+from harness.kernel.proc import (
+    cpu_ticks,
+    established,
+    memory_available_bytes,
+    process_cpu_clock,
+    psi_some_us,
+)
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -30,10 +38,10 @@ _NO_TRAFFIC = (None, None, None, None)
 class _Source:
     """The kept descriptors of one process."""
 
-    clock: int                    # id of the process's CPU clock
+    clock: int  # id of the process's CPU clock
     stat: int
-    descriptors: int              # of the folder /proc/PID/fd
-    snmp: int                     # TCP statistics of the node's namespace
+    descriptors: int  # of the folder /proc/PID/fd
+    snmp: int  # TCP statistics of the node's namespace
 
     def close(self) -> None:
         for descriptor in (self.stat, self.descriptors, self.snmp):
@@ -48,22 +56,31 @@ class _Usage(NamedTuple):
 
 
 class Sampler:
-    """Reads nodes and host. `namespaces` are the descriptors of the nodes' network namespaces, in the topology's order.
+    """Reads nodes and host. `namespaces` are the descriptors of the nodes' network namespaces, in
+    the topology's order.
 
-    The namespace, not the process, says which TCP statistics are a node's: a process that has just started may not have
-    entered it yet. Every method may be called from any thread.
+    The namespace, not the process, says which TCP statistics are a node's: a process that has just
+    started may not have entered it yet. Every method may be called from any thread.
     """
 
     def __init__(self, namespaces: Sequence[int]) -> None:
         self._namespaces = tuple(namespaces)
         self._nodes: dict[int, _Source] = {}
-        self._watched: dict[str, tuple[int, int]] = {}        # name → CPU clock id, descriptor of /proc/PID/stat
-        self._host = {name: _open_if_there(f"/proc/{name}") for name in ("stat", "meminfo", "pressure/cpu")}
-        self._counts_by_size = os.stat("/proc/self/fd").st_size > 0       # since Linux 6.2; else the folder is listed
-        self._lock = threading.Lock()                         # a descriptor must not be closed, and reused, under a pass
+        self._watched: dict[
+            str, tuple[int, int]
+        ] = {}  # name → CPU clock id, descriptor of /proc/PID/stat
+        self._host = {
+            name: _open_if_there(f"/proc/{name}") for name in ("stat", "meminfo", "pressure/cpu")
+        }
+        self._counts_by_size = (
+            os.stat("/proc/self/fd").st_size > 0
+        )  # since Linux 6.2; else the folder is listed
+        self._lock = threading.Lock()  # a descriptor must not be closed, and reused, under a pass
 
     def track(self, node_index: int, pid: int) -> None:
-        """Sample this process as the node from now on, instead of an earlier one. A process that is gone is no error."""
+        """Sample this process as the node from now on, instead of an earlier one. A process that is
+        gone is no error.
+        """
         source = _open_source(pid, self._namespaces[node_index])
         with self._lock:
             earlier = self._nodes.pop(node_index, None)
@@ -80,7 +97,9 @@ class Sampler:
                 source.close()
 
     def watch(self, name: str, pid: int) -> None:
-        """Add a process that is no node, such as a load generator, to the host's rows; it leaves them when it ends."""
+        """Add a process that is no node, such as a load generator, to the host's rows; it leaves
+        them when it ends.
+        """
         stat = _open_if_there(f"/proc/{pid}/stat")
         with self._lock:
             if name in self._watched:
@@ -89,7 +108,9 @@ class Sampler:
                 self._watched[name] = (process_cpu_clock(pid), stat)
 
     def take(self, counters: Mapping[int, LinkCounters]) -> pa.RecordBatch:
-        """One row for each live node, schema SAMPLES; `counters` is what the fabric counted just now."""
+        """One row for each live node, schema SAMPLES; `counters` is what the fabric counted just
+        now.
+        """
         columns: list[list[int | None]] = [[] for _ in SAMPLES]
         with self._lock:
             for node_index, source in sorted(self._nodes.items()):
@@ -98,8 +119,21 @@ class Sampler:
                     continue
                 usage, descriptors, connections = row
                 link = counters.get(node_index)
-                traffic = _NO_TRAFFIC if link is None else (link.rx_bytes, link.tx_bytes, link.rx_packets, link.tx_packets)
-                values = (usage.at_ns, node_index, usage.rss_bytes, usage.cpu_ns, descriptors, usage.threads, connections, *traffic)
+                traffic = (
+                    _NO_TRAFFIC
+                    if link is None
+                    else (link.rx_bytes, link.tx_bytes, link.rx_packets, link.tx_packets)
+                )
+                values = (
+                    usage.at_ns,
+                    node_index,
+                    usage.rss_bytes,
+                    usage.cpu_ns,
+                    descriptors,
+                    usage.threads,
+                    connections,
+                    *traffic,
+                )
                 for column, value in zip(columns, values, strict=True):
                     column.append(value)
         return pa.record_batch(columns, schema=SAMPLES)
@@ -109,8 +143,12 @@ class Sampler:
         if usage is None:
             return None
         try:
-            descriptors = os.fstat(source.descriptors).st_size if self._counts_by_size else len(os.listdir(source.descriptors))
-        except OSError:           # it ended between the two readings
+            descriptors = (
+                os.fstat(source.descriptors).st_size
+                if self._counts_by_size
+                else len(os.listdir(source.descriptors))
+            )
+        except OSError:  # it ended between the two readings
             return None
         return usage, descriptors, established(os.pread(source.snmp, 8192, 0))
 
@@ -126,7 +164,9 @@ class Sampler:
                 else:
                     load_cpu_ns.append((name, usage.cpu_ns))
             row = {
-                "at_ns": time.monotonic_ns(), "cpu_busy_ns": busy * _TICK_NS, "cpu_steal_ns": steal * _TICK_NS,
+                "at_ns": time.monotonic_ns(),
+                "cpu_busy_ns": busy * _TICK_NS,
+                "cpu_steal_ns": steal * _TICK_NS,
                 "psi_cpu_some_us": psi_some_us(self._read("pressure/cpu")),
                 "memory_available_bytes": memory_available_bytes(self._read("meminfo")),
                 "load_cpu_ns": load_cpu_ns,
@@ -137,7 +177,9 @@ class Sampler:
         descriptor = self._host[name]
         try:
             return b"" if descriptor is None else os.pread(descriptor, 1 << 16, 0)
-        except OSError:           # PSI that was built in but is switched off opens and then refuses to be read
+        except (
+            OSError
+        ):  # PSI that was built in but is switched off opens and then refuses to be read
             return b""
 
     def close(self) -> None:
@@ -156,8 +198,8 @@ class Sampler:
 def _usage(clock: int, stat: int) -> _Usage | None:
     """One reading of a process, or None for one that has ended.
 
-    The clock goes by pid, which the kernel may have given to another process; but while `stat`, opened for the same
-    pid, can still be read *afterwards*, the pid was not free before.
+    The clock goes by pid, which the kernel may have given to another process; but while `stat`,
+    opened for the same pid, can still be read *afterwards*, the pid was not free before.
     """
     try:
         at_ns = time.monotonic_ns()
@@ -165,11 +207,14 @@ def _usage(clock: int, stat: int) -> _Usage | None:
         text = os.pread(stat, 1024, 0)
     except OSError:
         return None
-    # proc(5): the name in parentheses may hold anything; after it state (3rd field) … num_threads (20th) … rss (24th).
-    fields = text[text.rindex(b")") + 2:].split(None, 22)
+    # proc(5): the name in parentheses may hold anything; after it state (3rd field) … num_threads
+    # (20th) … rss (24th).
+    fields = text[text.rindex(b")") + 2 :].split(None, 22)
     if fields[0] in {b"Z", b"X"}:
         return None
-    return _Usage(at_ns=at_ns, cpu_ns=cpu_ns, threads=int(fields[17]), rss_bytes=int(fields[21]) * _PAGE_BYTES)
+    return _Usage(
+        at_ns=at_ns, cpu_ns=cpu_ns, threads=int(fields[17]), rss_bytes=int(fields[21]) * _PAGE_BYTES
+    )
 
 
 def _open_source(pid: int, namespace: int) -> _Source | None:

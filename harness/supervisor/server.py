@@ -23,7 +23,9 @@ DESCRIPTORS_MAX = 3
 
 
 class Server:
-    """Answers clients, a thread each, until closed. Only the user who started the cluster is heard."""
+    """Answers clients, a thread each, until closed. Only the user who started the cluster is
+    heard.
+    """
 
     def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
         self._handlers = handlers
@@ -48,7 +50,9 @@ class Server:
             if peer_uid(connection) != os.getuid():
                 connection.close()
                 continue
-            threading.Thread(target=self._serve, args=(connection,), name="control client", daemon=True).start()
+            threading.Thread(
+                target=self._serve, args=(connection,), name="control client", daemon=True
+            ).start()
 
     def _serve(self, connection: socket.socket) -> None:
         buffer, descriptors = b"", list[int]()
@@ -80,16 +84,26 @@ class Server:
             number = asked["id"]
             handler = self._handlers.get(asked["method"])
             if handler is None:
-                raise errors.UsageError(f"unknown method {asked['method']!r}; possible: {', '.join(sorted(self._handlers))}")
-            return json.dumps({"id": number, "result": handler(asked["params"], descriptors, connection)}).encode()
+                raise errors.UsageError(
+                    f"unknown method {asked['method']!r}; possible: "
+                    f"{', '.join(sorted(self._handlers))}"
+                )
+            return json.dumps(
+                {"id": number, "result": handler(asked["params"], descriptors, connection)}
+            ).encode()
         except HarnessError as error:
             kind, message = type(error).__name__, str(error)
         except Exception as error:  # a broken request or a bug of ours must not end the supervisor
-            kind, message = "HarnessError", f"the supervisor failed on {line[:80]!r}: {type(error).__name__}: {error}"
+            kind, message = (
+                "HarnessError",
+                f"the supervisor failed on {line[:80]!r}: {type(error).__name__}: {error}",
+            )
         return json.dumps({"id": number, "error": {"kind": kind, "message": message}}).encode()
 
 
 def peer_uid(connection: socket.socket) -> int:
     """The user behind a unix socket, as this process's user namespace sees it (SO_PEERCRED)."""
-    _, uid, _ = struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII")))
+    _, uid, _ = struct.unpack(
+        "iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
+    )
     return int(uid)

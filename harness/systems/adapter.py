@@ -13,7 +13,9 @@ from harness.topology.topology import Topology
 
 
 class Codec(Protocol):
-    """Operations to bytes and bytes to outcomes, sans-IO: runs under gevent and in plain processes alike."""
+    """Operations to bytes and bytes to outcomes, sans-IO: runs under gevent and in plain processes
+    alike.
+    """
 
     def encode(self, requests: Iterable[Request]) -> bytes:
         """One buffer that carries all requests."""
@@ -24,26 +26,40 @@ class Codec(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where load reaches a node: a unix socket that no fault touches, and the name the node goes by on the wire."""
+    """Where load reaches a node: a unix socket that no fault touches, and the name the node goes by
+    on the wire.
+    """
 
     node: str
     address: str
-    control: str                  # path of the socket
+    control: str  # path of the socket
     wire_id: bytes
 
 
 class NodeAdapter(Protocol):
-    """Which system is under test: one that speaks the control protocol (node_control.py) itself, or a DrivenAdapter."""
+    """Which system is under test: one that speaks the control protocol (node_control.py) itself, or
+    a DrivenAdapter.
+    """
 
     name: str
-    operations: frozenset[Operation]        # what it can do; asking for another is an error before anything starts
-    budget: str | None                      # what its runs are judged by where nobody says: a shipped name or a file
-    keeps_links: bool                       # whether nodes link with the topology's neighbours and nobody else; else those
-                                            # are only whom a node is told of when it starts
-    ports: tuple[int, ...]                  # TCP ports at which nodes dial each other: what a stream fault can be put on
-    exempt: Mapping[str, str]               # operation word → why the delivery ledger cannot hold it to that: counted and said
+    operations: frozenset[
+        Operation
+    ]  # what it can do; asking for another is an error before anything starts
+    budget: str | None  # what its runs are judged by where nobody says: a shipped name or a file
+    keeps_links: (
+        bool  # whether nodes link with the topology's neighbours and nobody else; else those
+    )
+    # are only whom a node is told of when it starts
+    ports: tuple[
+        int, ...
+    ]  # TCP ports at which nodes dial each other: what a stream fault can be put on
+    exempt: Mapping[
+        str, str
+    ]  # operation word → why the delivery ledger cannot hold it to that: counted and said
 
-    def prepare(self, topology: Topology, places: Sequence[Place], state: Path) -> list[tuple[Place, Process]]:
+    def prepare(
+        self, topology: Topology, places: Sequence[Place], state: Path
+    ) -> list[tuple[Place, Process]]:
         """Write what every node needs (keys, configuration) and say what to run."""
 
     def endpoints(self, places: Sequence[Place]) -> list[Endpoint]:
@@ -58,31 +74,45 @@ class NodeAdapter(Protocol):
 
 @runtime_checkable
 class DrivenAdapter(NodeAdapter, Protocol):
-    """A system that nobody wrote for this harness: the gateway serves its control sockets, through one driver a node."""
+    """A system that nobody wrote for this harness: the gateway serves its control sockets, through
+    one driver a node.
+    """
 
-    confirmed: frozenset[Operation]         # done when the *target's* driver saw it arrive, whatever the sender was told
+    confirmed: frozenset[
+        Operation
+    ]  # done when the *target's* driver saw it arrive, whatever the sender was told
 
     def driver(self, place: Place, places: Sequence[Place]) -> Driver:
         """How to speak to that node; asked for at each start of the node. Runs in the gateway."""
 
 
 class Saw(Protocol):
-    """Tell that a node saw something: a kind of history.py (RECEIVED, DELIVERED, …), the operation's id, when (monotonic ns)."""
+    """Tell that a node saw something: a kind of history.py (RECEIVED, DELIVERED, …), the
+    operation's id, when (monotonic ns).
+    """
 
     def __call__(self, kind: int, id_: bytes, at_ns: int, *, peer: bytes = b"") -> None: ...
 
 
 class Driver(Protocol):
-    """One node, from start to end, in the gateway's event loop. Methods raise OSError or HarnessError: it does not answer."""
+    """One node, from start to end, in the gateway's event loop. Methods raise OSError or
+    HarnessError: it does not answer.
+    """
 
     async def ready(self, living: int) -> str:
-        """What it still waits for; empty when it is ready. `living`: how many nodes should be there now."""
+        """What it still waits for; empty when it is ready. `living`: how many nodes should be there
+        now.
+        """
 
     async def observe(self, saw: Saw, standing: Callable[[], None]) -> None:
-        """Tell all that the node sees, until it goes. `standing` is called once nothing can be missed any more."""
+        """Tell all that the node sees, until it goes. `standing` is called once nothing can be
+        missed any more.
+        """
 
     async def perform(self, request: Request, sent: Callable[[], None]) -> Response:
-        """Do one operation; `sent` is called when the node is asked. May be cancelled when its time is over."""
+        """Do one operation; `sent` is called when the node is asked. May be cancelled when its time
+        is over.
+        """
 
     async def health(self) -> dict[str, Any]:
         """Numbers that the node tells of itself; they are kept as gauges."""
@@ -92,7 +122,9 @@ class Driver(Protocol):
 
 
 class NodeControl(Protocol):
-    """Administration of one node over its control plane. Blocking, with a timeout; raises UnavailableError."""
+    """Administration of one node over its control plane. Blocking, with a timeout; raises
+    UnavailableError.
+    """
 
     def health(self) -> dict[str, Any]: ...
 

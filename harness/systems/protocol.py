@@ -1,4 +1,5 @@
-"""The control socket of a node, from outside: frames of u32 little-endian length and a msgpack array (meshnode PROTOCOL.md, section 2).
+"""The control socket of a node, from outside: frames of u32 little-endian length and a msgpack
+array (meshnode PROTOCOL.md, section 2).
 
 meshnode speaks it by itself; for other systems the gateway does.
 """
@@ -28,15 +29,22 @@ class ControlCodec:
 
     def encode(self, requests: Iterable[Request]) -> bytes:
         """One ``op`` frame that carries all requests."""
-        return frame(["op", [[r.id, int(r.operation), r.target, r.payload, r.timeout_ms] for r in requests]])
+        return frame(
+            ["op", [[r.id, int(r.operation), r.target, r.payload, r.timeout_ms] for r in requests]]
+        )
 
     def feed(self, data: bytes) -> list[Response]:
         """The responses that `data` completes."""
         self._buffer += data
         return [
             Response(
-                id=id_, outcome=Outcome(outcome), done_ns=done_ns, error=(detail or {}).get("error"),
-                hops=(detail or {}).get("hops", -1), answered_by=(detail or {}).get("from"), sent_ns=(detail or {}).get("sent", 0),
+                id=id_,
+                outcome=Outcome(outcome),
+                done_ns=done_ns,
+                error=(detail or {}).get("error"),
+                hops=(detail or {}).get("hops", -1),
+                answered_by=(detail or {}).get("from"),
+                sent_ns=(detail or {}).get("sent", 0),
             )
             for message in frames(self._buffer)
             if message[0] == "done"
@@ -57,7 +65,10 @@ def frames(buffer: bytearray) -> Iterable[list[Any]]:
         while len(buffer) - at >= 4:
             (length,) = struct.unpack_from("<I", buffer, at)
             if length > FRAME_BYTES_MAX:
-                raise UnavailableError(f"a node sent a control frame of {length:,} bytes; expected at most {FRAME_BYTES_MAX:,}")
+                raise UnavailableError(
+                    f"a node sent a control frame of {length:,} bytes; expected at most "
+                    f"{FRAME_BYTES_MAX:,}"
+                )
             if len(buffer) - at - 4 < length:
                 return
             yield msgpack.unpackb(bytes(buffer[at + 4 : at + 4 + length]), strict_map_key=False)
@@ -67,7 +78,9 @@ def frames(buffer: bytearray) -> Iterable[list[Any]]:
 
 
 class NodeSocket:
-    """Administration of one node; a connection a call, so that a thousand nodes cost no descriptors."""
+    """Administration of one node; a connection a call, so that a thousand nodes cost no
+    descriptors.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -86,7 +99,9 @@ class NodeSocket:
         self._call("end")
 
     def histograms(self) -> dict[str, dict[int, int]]:
-        return {operation: found["buckets"] for operation, found in self._call("histograms").items()}
+        return {
+            operation: found["buckets"] for operation, found in self._call("histograms").items()
+        }
 
     def _call(self, method: str, descriptor: int | None = None) -> Any:
         buffer = bytearray()
@@ -105,8 +120,12 @@ class NodeSocket:
                         if message[0] == "reply":
                             return self._value(method, message)
         except OSError as error:
-            raise UnavailableError(f"node {self._endpoint.node} did not answer {method}: {error}") from error
-        raise UnavailableError(f"node {self._endpoint.node} closed its control socket instead of answering {method}")
+            raise UnavailableError(
+                f"node {self._endpoint.node} did not answer {method}: {error}"
+            ) from error
+        raise UnavailableError(
+            f"node {self._endpoint.node} closed its control socket instead of answering {method}"
+        )
 
     def _value(self, method: str, message: list[Any]) -> Any:
         _, _, error, value = message

@@ -1,4 +1,5 @@
-"""What can be wrong with one directed path: values, their checks, and the words that name them. No network is touched here.
+"""What can be wrong with one directed path: values, their checks, and the words that name them. No
+network is touched here.
 
 Units: ms, probabilities 0 to 1, bits a second.
 """
@@ -18,9 +19,16 @@ DELAY_MS_MAX = 60_000.0
 RATE_BPS_MIN, RATE_BPS_MAX = 8_000, 100_000_000_000
 
 
-TOXICS: dict[str, tuple[str, ...]] = {          # kind → attributes, as Toxiproxy names them (ms, kB/s, bytes)
-    "latency": ("latency", "jitter"), "bandwidth": ("rate",), "slow_close": ("delay",), "timeout": ("timeout",),
-    "reset_peer": ("timeout",), "slicer": ("average_size", "size_variation", "delay"), "limit_data": ("bytes",),
+TOXICS: dict[
+    str, tuple[str, ...]
+] = {  # kind → attributes, as Toxiproxy names them (ms, kB/s, bytes)
+    "latency": ("latency", "jitter"),
+    "bandwidth": ("rate",),
+    "slow_close": ("delay",),
+    "timeout": ("timeout",),
+    "reset_peer": ("timeout",),
+    "slicer": ("average_size", "size_variation", "delay"),
+    "limit_data": ("bytes",),
 }
 
 
@@ -31,7 +39,9 @@ def _probability(name: str, value: float) -> None:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Toxic:
-    """A fault of streams, done by Toxiproxy: its kind, direction (``upstream`` is from who dials) and attributes."""
+    """A fault of streams, done by Toxiproxy: its kind, direction (``upstream`` is from who dials)
+    and attributes.
+    """
 
     kind: str
     stream: str = "downstream"
@@ -42,10 +52,14 @@ class Toxic:
         if self.kind not in TOXICS:
             raise BadFileError(f"toxic: expected one of {', '.join(TOXICS)}; found {self.kind!r}")
         if self.stream not in ("upstream", "downstream"):
-            raise BadFileError(f"toxic {self.kind}: stream: expected upstream or downstream, found {self.stream!r}")
+            raise BadFileError(
+                f"toxic {self.kind}: stream: expected upstream or downstream, found {self.stream!r}"
+            )
         for name, value in self.attributes:
             if name not in TOXICS[self.kind]:
-                raise BadFileError(f"toxic {self.kind}: {name}: expected one of {', '.join(TOXICS[self.kind])}")
+                raise BadFileError(
+                    f"toxic {self.kind}: {name}: expected one of {', '.join(TOXICS[self.kind])}"
+                )
             if value < 0:
                 raise BadFileError(f"toxic {self.kind}: {name}: expected 0 or more, found {value}")
         _probability("toxicity", self.toxicity)
@@ -53,33 +67,48 @@ class Toxic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Impairment:
-    """Everything that is wrong with one directed path at one moment. Raises BadFileError for what no network can have."""
+    """Everything that is wrong with one directed path at one moment. Raises BadFileError for what
+    no network can have.
+    """
 
     delay_ms: float = 0.0
-    jitter_ms: float = 0.0            # uniform, ±; reorders, as netem does
+    jitter_ms: float = 0.0  # uniform, ±; reorders, as netem does
     loss: float = 0.0
     duplicate: float = 0.0
-    reorder: float = 0.0              # share that overtakes: sent at once although others are delayed
+    reorder: float = 0.0  # share that overtakes: sent at once although others are delayed
     corrupt: float = 0.0
     rate_bps: int | None = None
     blocked: bool = False
-    refuses_new: bool = False         # half-open: connections that exist go on, nothing new is made; datagrams are dropped
-    drops_established: bool = False   # half-open the other way: connections that existed when it came are cut, new ones pass
+    refuses_new: bool = (
+        False  # half-open: connections that exist go on, nothing new is made; datagrams are dropped
+    )
+    # half-open the other way: connections that existed when it came are cut, new ones pass
+    drops_established: bool = False
     toxics: tuple[Toxic, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("delay_ms", "jitter_ms"):
             value = getattr(self, name)
             if not 0 <= value <= DELAY_MS_MAX:
-                raise BadFileError(f"{name.removesuffix('_ms')}: expected 0 to {DELAY_MS_MAX:,.0f} ms, found {value:g} ms")
+                raise BadFileError(
+                    f"{name.removesuffix('_ms')}: expected 0 to {DELAY_MS_MAX:,.0f} ms, found "
+                    f"{value:g} ms"
+                )
         if self.jitter_ms > self.delay_ms:
-            raise BadFileError(f"jitter: expected at most the delay, {self.delay_ms:g} ms: nothing arrives before it was sent; found {self.jitter_ms:g} ms")
+            raise BadFileError(
+                f"jitter: expected at most the delay, {self.delay_ms:g} ms: nothing arrives "
+                f"before it was sent; found {self.jitter_ms:g} ms"
+            )
         for name in ("loss", "duplicate", "reorder", "corrupt"):
             _probability(name, getattr(self, name))
         if self.reorder and not self.delay_ms:
-            raise BadFileError("reorder: expected a delay too: what is not delayed cannot be overtaken")
+            raise BadFileError(
+                "reorder: expected a delay too: what is not delayed cannot be overtaken"
+            )
         if self.rate_bps is not None and not RATE_BPS_MIN <= self.rate_bps <= RATE_BPS_MAX:
-            raise BadFileError(f"rate: expected 8kbit to 100gbit, found {self.rate_bps} bit a second")
+            raise BadFileError(
+                f"rate: expected 8kbit to 100gbit, found {self.rate_bps} bit a second"
+            )
 
     @property
     def is_clear(self) -> bool:
@@ -88,17 +117,35 @@ class Impairment:
 
     @property
     def is_held(self) -> bool:
-        """Whether packets are held or altered on their way, which takes netem or the delay engine; loss and rates need neither."""
+        """Whether packets are held or altered on their way, which takes netem or the delay engine;
+        loss and rates need neither.
+        """
         return bool(self.delay_ms or self.duplicate or self.corrupt)
 
     def words(self) -> str:
         """As a person says it: ``delay 50 ms, loss 1 %``."""
-        said = [f"{name} {value}" for name, value in (
-            ("delay", f"{self.delay_ms:g} ms" if self.delay_ms else ""), ("jitter", f"{self.jitter_ms:g} ms" if self.jitter_ms else ""),
-            *((name, f"{getattr(self, name) * 100:g} %" if getattr(self, name) else "") for name in ("loss", "duplicate", "reorder", "corrupt")),
-            ("rate", f"{self.rate_bps / 1e6:g} Mbit/s" if self.rate_bps else ""),
-        ) if value]
-        said += [word for word, holds in (("cut", self.blocked), ("half-open new", self.refuses_new), ("half-open established", self.drops_established)) if holds]
+        said = [
+            f"{name} {value}"
+            for name, value in (
+                ("delay", f"{self.delay_ms:g} ms" if self.delay_ms else ""),
+                ("jitter", f"{self.jitter_ms:g} ms" if self.jitter_ms else ""),
+                *(
+                    (name, f"{getattr(self, name) * 100:g} %" if getattr(self, name) else "")
+                    for name in ("loss", "duplicate", "reorder", "corrupt")
+                ),
+                ("rate", f"{self.rate_bps / 1e6:g} Mbit/s" if self.rate_bps else ""),
+            )
+            if value
+        ]
+        said += [
+            word
+            for word, holds in (
+                ("cut", self.blocked),
+                ("half-open new", self.refuses_new),
+                ("half-open established", self.drops_established),
+            )
+            if holds
+        ]
         said += [f"toxic {toxic.kind}" for toxic in self.toxics]
         return ", ".join(said) or "clear"
 
@@ -113,10 +160,17 @@ def fold_two(a: Impairment, b: Impairment) -> Impairment:
     rates = [rate for rate in (a.rate_bps, b.rate_bps) if rate is not None]
     delay_ms = a.delay_ms + b.delay_ms
     return Impairment(
-        delay_ms=delay_ms, jitter_ms=min(math.hypot(a.jitter_ms, b.jitter_ms), delay_ms),
-        loss=_either(a.loss, b.loss), duplicate=_either(a.duplicate, b.duplicate), reorder=_either(a.reorder, b.reorder) if delay_ms else 0.0,
-        corrupt=_either(a.corrupt, b.corrupt), rate_bps=min(rates) if rates else None, blocked=a.blocked or b.blocked,
-        refuses_new=a.refuses_new or b.refuses_new, drops_established=a.drops_established or b.drops_established, toxics=tuple(sorted({*a.toxics, *b.toxics})),
+        delay_ms=delay_ms,
+        jitter_ms=min(math.hypot(a.jitter_ms, b.jitter_ms), delay_ms),
+        loss=_either(a.loss, b.loss),
+        duplicate=_either(a.duplicate, b.duplicate),
+        reorder=_either(a.reorder, b.reorder) if delay_ms else 0.0,
+        corrupt=_either(a.corrupt, b.corrupt),
+        rate_bps=min(rates) if rates else None,
+        blocked=a.blocked or b.blocked,
+        refuses_new=a.refuses_new or b.refuses_new,
+        drops_established=a.drops_established or b.drops_established,
+        toxics=tuple(sorted({*a.toxics, *b.toxics})),
     )
 
 
@@ -135,13 +189,45 @@ class Word:
 
 
 WORDS: dict[str, Word] = {
-    "delay": Word(read=quantities.time_ms, field="delay_ms", example="80ms", sentence="each packet is later by"),
-    "jitter": Word(read=quantities.time_ms, field="jitter_ms", example="10ms", sentence="its delay differs by, uniformly, up and down"),
-    "loss": Word(read=quantities.share, field="loss", example="1%", sentence="share of packets that vanish"),
-    "duplicate": Word(read=quantities.share, field="duplicate", example="1%", sentence="share that comes twice (needs netem)"),
-    "reorder": Word(read=quantities.share, field="reorder", example="5%", sentence="share that is not delayed, and overtakes"),
-    "corrupt": Word(read=quantities.share, field="corrupt", example="0.1%", sentence="share with a flipped bit (needs netem)"),
-    "rate": Word(read=quantities.rate_bps, field="rate_bps", example="10mbit", sentence="at most so much: of a path, or of a node's link, up and down"),
+    "delay": Word(
+        read=quantities.time_ms,
+        field="delay_ms",
+        example="80ms",
+        sentence="each packet is later by",
+    ),
+    "jitter": Word(
+        read=quantities.time_ms,
+        field="jitter_ms",
+        example="10ms",
+        sentence="its delay differs by, uniformly, up and down",
+    ),
+    "loss": Word(
+        read=quantities.share, field="loss", example="1%", sentence="share of packets that vanish"
+    ),
+    "duplicate": Word(
+        read=quantities.share,
+        field="duplicate",
+        example="1%",
+        sentence="share that comes twice (needs netem)",
+    ),
+    "reorder": Word(
+        read=quantities.share,
+        field="reorder",
+        example="5%",
+        sentence="share that is not delayed, and overtakes",
+    ),
+    "corrupt": Word(
+        read=quantities.share,
+        field="corrupt",
+        example="0.1%",
+        sentence="share with a flipped bit (needs netem)",
+    ),
+    "rate": Word(
+        read=quantities.rate_bps,
+        field="rate_bps",
+        example="10mbit",
+        sentence="at most so much: of a path, or of a node's link, up and down",
+    ),
 }
 
 
@@ -152,7 +238,9 @@ def impairment(values: Mapping[str, Any]) -> Impairment:
 
 
 def toxic(words: str) -> Toxic:
-    """``latency latency=100 jitter=10 stream=upstream toxicity=0.5``: a kind of Toxiproxy's and its attributes. Raises BadFileError."""
+    """``latency latency=100 jitter=10 stream=upstream toxicity=0.5``: a kind of Toxiproxy's and its
+    attributes. Raises BadFileError.
+    """
     kind, *rest = words.split() or [""]
     stream, toxicity, attributes = "downstream", 1.0, []
     for word in rest:
@@ -167,7 +255,9 @@ def toxic(words: str) -> Toxic:
             else:
                 attributes.append((key, int(value)))
         except ValueError:
-            raise BadFileError(f"toxic {kind}: {key}: expected a whole number, found {value!r}") from None
+            raise BadFileError(
+                f"toxic {kind}: {key}: expected a whole number, found {value!r}"
+            ) from None
     return Toxic(kind, stream, tuple(sorted(attributes)), toxicity)
 
 

@@ -9,7 +9,15 @@ from harness.errors import BadFileError
 
 TIMES_MS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
 
-RATES_BPS = {"bit": 1, "kbit": 1_000, "mbit": 1_000_000, "gbit": 1_000_000_000, "Bps": 8, "kBps": 8_000, "MBps": 8_000_000}
+RATES_BPS = {
+    "bit": 1,
+    "kbit": 1_000,
+    "mbit": 1_000_000,
+    "gbit": 1_000_000_000,
+    "Bps": 8,
+    "kBps": 8_000,
+    "MBps": 8_000_000,
+}
 
 QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµ%]*)")
 
@@ -20,7 +28,9 @@ def time_ms(text: str) -> float:
 
 
 def rate_bps(text: str) -> int:
-    """``10mbit``, ``1gbit``, ``500kbit`` (a second). Raises BadFileError with the units that there are."""
+    """``10mbit``, ``1gbit``, ``500kbit`` (a second). Raises BadFileError with the units that there
+    are.
+    """
     return round(_quantity(text, RATES_BPS, "a rate such as 10mbit"))
 
 
@@ -35,5 +45,8 @@ def share(text: str) -> float:
 def _quantity(text: str, units: Mapping[str, float], expected: str) -> float:
     match = QUANTITY.fullmatch(text.strip())
     if match is None or match[2] not in units:
-        raise BadFileError(f"expected {expected}, found {text!r}; units: {', '.join(unit or 'none' for unit in units)}")
+        raise BadFileError(
+            f"expected {expected}, found {text!r}; units: "
+            f"{', '.join(unit or 'none' for unit in units)}"
+        )
     return float(match[1]) * units[match[2]]

@@ -1,4 +1,6 @@
-"""Shapes of overlays: pure functions from node names (and a seed) to links. One table, from which docs and errors come."""
+"""Shapes of overlays: pure functions from node names (and a seed) to links. One table, from which
+docs and errors come.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ class Shape:
     """A way to link nodes: its function, its number (if it takes one) and one sentence."""
 
     build: Callable[[Sequence[str], dict[str, float], random.Random], set[tuple[int, int]]]
-    parameters: dict[str, float]          # name → default
+    parameters: dict[str, float]  # name → default
     sentence: str
 
 
@@ -33,7 +35,9 @@ def links(kind: str, names: Sequence[str], parameters: dict[str, float], seed: i
     for name in parameters:
         if name not in shape.parameters:
             possible = ", ".join(shape.parameters) or "none"
-            raise BadFileError(f"shape.{name}: the shape {kind} has no such number; possible: {possible}")
+            raise BadFileError(
+                f"shape.{name}: the shape {kind} has no such number; possible: {possible}"
+            )
     built = shape.build(names, shape.parameters | parameters, random.Random(f"{seed}/{kind}"))
     return frozenset((names[min(a, b)], names[max(a, b)]) for a, b in built)
 
@@ -41,13 +45,17 @@ def links(kind: str, names: Sequence[str], parameters: dict[str, float], seed: i
 def _whole(values: dict[str, float], name: str, least: int, most: float) -> int:
     value = values[name]
     if value != int(value) or not least <= value <= most:
-        raise BadFileError(f"shape.{name}: expected a whole number from {least} to {most:g}, found {value:g}")
+        raise BadFileError(
+            f"shape.{name}: expected a whole number from {least} to {most:g}, found {value:g}"
+        )
     return int(value)
 
 
 def _share(values: dict[str, float], name: str) -> float:
     if not 0 <= values[name] <= 1:
-        raise BadFileError(f"shape.{name}: expected a probability from 0 to 1, found {values[name]:g}")
+        raise BadFileError(
+            f"shape.{name}: expected a probability from 0 to 1, found {values[name]:g}"
+        )
     return values[name]
 
 
@@ -59,7 +67,9 @@ def line(names: Sequence[str], _: dict[str, float], __: random.Random) -> set[tu
     return {(a, a + 1) for a in range(len(names) - 1)}
 
 
-def ring(names: Sequence[str], values: dict[str, float], rng: random.Random) -> set[tuple[int, int]]:
+def ring(
+    names: Sequence[str], values: dict[str, float], rng: random.Random
+) -> set[tuple[int, int]]:
     closed = {(0, len(names) - 1)} if len(names) > 2 else set()
     return line(names, values, rng) | closed
 
@@ -84,8 +94,12 @@ def grid(names: Sequence[str], _: dict[str, float], __: random.Random) -> set[tu
     return found
 
 
-def random_regular(names: Sequence[str], values: dict[str, float], rng: random.Random) -> set[tuple[int, int]]:
-    """Every node has `degree` links: the pairing model with repair by switches (Steger & Wormald 1999)."""
+def random_regular(
+    names: Sequence[str], values: dict[str, float], rng: random.Random
+) -> set[tuple[int, int]]:
+    """Every node has `degree` links: the pairing model with repair by switches (Steger & Wormald
+    1999).
+    """
     count = len(names)
     degree = _whole(values, "degree", 1, 1000)
     if degree >= count:
@@ -93,12 +107,18 @@ def random_regular(names: Sequence[str], values: dict[str, float], rng: random.R
     if degree == 1 and count > 2:
         raise BadFileError("shape.degree: 1 cannot connect more than two nodes; expected 2 or more")
     if degree * count % 2:
-        raise BadFileError(f"shape.degree: {count} nodes × degree {degree} is odd, and a link has two ends; change one")
+        raise BadFileError(
+            f"shape.degree: {count} nodes × degree {degree} is odd, and a link has two ends; "
+            "change one"
+        )
     for _ in range(_REWIRE_ATTEMPTS):
         found = _pairing(count, degree, rng)
         if found is not None and is_connected(count, found):
             return found
-    raise BadFileError(f"shape: no connected {degree}-regular graph of {count} nodes was found; expected a larger degree")
+    raise BadFileError(
+        f"shape: no connected {degree}-regular graph of {count} nodes was found; expected a "
+        "larger degree"
+    )
 
 
 def _pairing(count: int, degree: int, rng: random.Random) -> set[tuple[int, int]] | None:
@@ -121,8 +141,12 @@ def _pairing(count: int, degree: int, rng: random.Random) -> set[tuple[int, int]
     return found
 
 
-def small_world(names: Sequence[str], values: dict[str, float], rng: random.Random) -> set[tuple[int, int]]:
-    """Watts & Strogatz 1998: a ring lattice of even `degree`, each link's far end moved with probability `rewire`."""
+def small_world(
+    names: Sequence[str], values: dict[str, float], rng: random.Random
+) -> set[tuple[int, int]]:
+    """Watts & Strogatz 1998: a ring lattice of even `degree`, each link's far end moved with
+    probability `rewire`.
+    """
     count = len(names)
     degree = _whole(values, "degree", 2, 1000)
     rewire = _share(values, "rewire")
@@ -141,11 +165,17 @@ def small_world(names: Sequence[str], values: dict[str, float], rng: random.Rand
                     found.add(pair)
         if is_connected(count, found):
             return found
-    raise BadFileError(f"shape: no connected small world of {count} nodes was found; expected a larger degree")
+    raise BadFileError(
+        f"shape: no connected small world of {count} nodes was found; expected a larger degree"
+    )
 
 
-def scale_free(names: Sequence[str], values: dict[str, float], rng: random.Random) -> set[tuple[int, int]]:
-    """Barabási & Albert 1999: each new node links to `attach` earlier ones, chosen in proportion to their degree."""
+def scale_free(
+    names: Sequence[str], values: dict[str, float], rng: random.Random
+) -> set[tuple[int, int]]:
+    """Barabási & Albert 1999: each new node links to `attach` earlier ones, chosen in proportion to
+    their degree.
+    """
     attach = _whole(values, "attach", 1, 100)
     seeds = min(attach + 1, len(names))
     found = full_mesh(names[:seeds], values, rng)
@@ -181,12 +211,24 @@ def is_connected(count: int, pairs: set[tuple[int, int]]) -> bool:
 
 SHAPES: dict[str, Shape] = {
     "full-mesh": Shape(build=full_mesh, parameters={}, sentence="everybody with everybody"),
-    "ring": Shape(build=ring, parameters={}, sentence="each with the next, the last with the first"),
+    "ring": Shape(
+        build=ring, parameters={}, sentence="each with the next, the last with the first"
+    ),
     "line": Shape(build=line, parameters={}, sentence="each with the next"),
     "star": Shape(build=star, parameters={}, sentence="the first with all others"),
     "tree": Shape(build=tree, parameters={"children": 2}, sentence="each with `children` below it"),
     "grid": Shape(build=grid, parameters={}, sentence="a square grid, four neighbours"),
-    "random-regular": Shape(build=random_regular, parameters={"degree": 8}, sentence="each with `degree` random others"),
-    "small-world": Shape(build=small_world, parameters={"degree": 8, "rewire": 0.1}, sentence="a ring lattice, partly rewired"),
-    "scale-free": Shape(build=scale_free, parameters={"attach": 4}, sentence="hubs: new nodes prefer the well linked"),
+    "random-regular": Shape(
+        build=random_regular, parameters={"degree": 8}, sentence="each with `degree` random others"
+    ),
+    "small-world": Shape(
+        build=small_world,
+        parameters={"degree": 8, "rewire": 0.1},
+        sentence="a ring lattice, partly rewired",
+    ),
+    "scale-free": Shape(
+        build=scale_free,
+        parameters={"attach": 4},
+        sentence="hubs: new nodes prefer the well linked",
+    ),
 }

@@ -1,4 +1,5 @@
-"""Topology: which nodes there are, where they stand, and who is linked with whom. Frozen values; no files, no chance.
+"""Topology: which nodes there are, where they stand, and who is linked with whom. Frozen values; no
+files, no chance.
 
 Shapes (ring, random-regular, …) are pure functions in shapes.py; files are read in reading.py.
 """
@@ -14,15 +15,19 @@ from harness.errors import BadFileError
 from harness.topology.impairment import Impairment
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
-NODES_MAX = 1_000_000                 # what a file may ask for; what a host can hold is preflight's business
-BENCHMARK_BLOCK = ipaddress.IPv4Network("198.18.0.0/15")   # RFC 2544: set aside for benchmarks, routed nowhere
+NODES_MAX = 1_000_000  # what a file may ask for; what a host can hold is preflight's business
+BENCHMARK_BLOCK = ipaddress.IPv4Network(
+    "198.18.0.0/15"
+)  # RFC 2544: set aside for benchmarks, routed nowhere
 
 Option = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One node: a name (a DNS label of at most 32 characters), a region, and options for its adapter."""
+    """One node: a name (a DNS label of at most 32 characters), a region, and options for its
+    adapter.
+    """
 
     name: str
     region: str = "default"
@@ -32,27 +37,38 @@ class Node:
         for what, value in (("node name", self.name), ("region", self.region)):
             if not NAME.fullmatch(value):
                 raise BadFileError(
-                    f"{what} {value!r}: expected 1 to 32 of a-z, 0-9 and '-', beginning and ending with a letter or digit"
+                    f"{what} {value!r}: expected 1 to 32 of a-z, 0-9 and '-', beginning and "
+                    "ending with a letter or digit"
                 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """Nodes and undirected links between them (directed impairments of paths come as network states, not here).
+    """Nodes and undirected links between them (directed impairments of paths come as network
+    states, not here).
 
-    Raises BadFileError where a name stands twice, a link leads to nobody or to itself, or there are no nodes.
+    Raises BadFileError where a name stands twice, a link leads to nobody or to itself, or there are
+    no nodes.
     """
 
     name: str
     nodes: tuple[Node, ...]
-    links: frozenset[tuple[str, str]]           # each pair once, in the order of the nodes
+    links: frozenset[tuple[str, str]]  # each pair once, in the order of the nodes
     adapter: str = "meshnode"
     addresses: ipaddress.IPv4Network = BENCHMARK_BLOCK
     seed: int = 1
-    congestion_control: str | None = None       # TCP's, in every node (reno, …); None: the host's, which the metadata say
-    gso_max_segs: int | None = None             # 1: every TCP packet is one segment, so a lost one is 1,448 bytes and not up to 64 kB
-    silence_s: float = 30.0                     # nodes that say nothing new for so long while they start have failed to
-    baseline: Mapping[tuple[str, str], Impairment] = field(default_factory=dict)    # (region, region), directed: always there
+    congestion_control: str | None = (
+        None  # TCP's, in every node (reno, …); None: the host's, which the metadata say
+    )
+    gso_max_segs: int | None = (
+        None  # 1: every TCP packet is one segment, so a lost one is 1,448 bytes and not up to 64 kB
+    )
+    silence_s: float = (
+        30.0  # nodes that say nothing new for so long while they start have failed to
+    )
+    baseline: Mapping[tuple[str, str], Impairment] = field(
+        default_factory=dict
+    )  # (region, region), directed: always there
 
     def __post_init__(self) -> None:
         if self.gso_max_segs is not None and not 1 <= self.gso_max_segs <= 65_535:
@@ -62,7 +78,10 @@ class Topology:
         for pair in self.baseline:
             for region in pair:
                 if region not in self.regions:
-                    raise BadFileError(f"region_link: there is no region {region!r}; there are {', '.join(self.regions)}")
+                    raise BadFileError(
+                        f"region_link: there is no region {region!r}; there are "
+                        f"{', '.join(self.regions)}"
+                    )
         if not NAME.fullmatch(self.name):
             raise BadFileError(f"topology name {self.name!r}: expected 1 to 32 of a-z, 0-9 and '-'")
         if not self.nodes:
@@ -72,7 +91,10 @@ class Topology:
         names: set[str] = set()
         for node in self.nodes:
             if node.name in names:
-                raise BadFileError(f"nodes: the name {node.name!r} stands twice; every node needs a name of its own")
+                raise BadFileError(
+                    f"nodes: the name {node.name!r} stands twice; every node needs a name of its "
+                    "own"
+                )
             names.add(node.name)
         for a, b in self.links:
             for end in (a, b):

@@ -1,4 +1,6 @@
-"""Locust's web UI as a person sees it, in Chromium: the form, the table with values below a millisecond, the tab."""
+"""Locust's web UI as a person sees it, in Chromium: the form, the table with values below a
+millisecond, the tab.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,11 @@ from playwright.sync_api import expect, sync_playwright
 
 pytestmark = pytest.mark.browser
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
     "--disable-sync",
 ]
 SHOTS = os.environ.get("HARNESS_SCREENSHOTS")
@@ -54,7 +60,16 @@ def test_from_the_form_to_the_delivery_tab_and_a_second_run(page):
         page.get_by_text("Custom parameters").click()
         rate = page.locator("input[name=privateMessageRate]")
         expect(rate).to_have_value("100")
-        for name in ("broadcastRate", "dhtPutRate", "dhtGetRate", "dhtLookupRate", "payloadBytes", "seed", "budget", "runs"):
+        for name in (
+            "broadcastRate",
+            "dhtPutRate",
+            "dhtGetRate",
+            "dhtLookupRate",
+            "payloadBytes",
+            "seed",
+            "budget",
+            "runs",
+        ):
             expect(page.locator(f"input[name={name}]")).to_be_visible()
         expect(page.locator("select[name=arrivals]")).to_have_value("uniform")
         rate.fill("300")

@@ -1,4 +1,6 @@
-"""The report as a person opens it: from a file, offline, light and dark, on a phone, with the pointer on a chart."""
+"""The report as a person opens it: from a file, offline, light and dark, on a phone, with the
+pointer on a chart.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,13 @@ def file(tmp_path_factory):
 
 @pytest.fixture
 def opened(file):
-    """Open it with settings of the browser; every request but its own and every complaint fails the test."""
+    """Open it with settings of the browser; every request but its own and every complaint fails the
+    test.
+    """
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
         asked, said = [], []
 
         def open_with(**settings):
@@ -49,7 +55,10 @@ def background(page):
 
 
 def test_it_follows_the_systems_theme_and_can_be_told_otherwise(opened):
-    light, dark = opened(color_scheme="light", viewport=WIDE), opened(color_scheme="dark", viewport=WIDE)
+    light, dark = (
+        opened(color_scheme="light", viewport=WIDE),
+        opened(color_scheme="dark", viewport=WIDE),
+    )
     colours = background(light), background(dark)
     assert colours[0] != colours[1]
     for page in (light, dark):
@@ -60,8 +69,16 @@ def test_it_follows_the_systems_theme_and_can_be_told_otherwise(opened):
 def test_the_verdict_comes_first_and_is_words_too(opened):
     page = opened(viewport=WIDE)
     assert page.locator(".total .answer").inner_text() == "FAIL"
-    assert page.locator("table.rows tbody .answer").all_inner_texts() == ["FAIL", "UNKNOWN", "PASS", "MEASURED"]
-    assert page.locator("table.rows").bounding_box()["y"] < page.locator("svg.chart").first.bounding_box()["y"]
+    assert page.locator("table.rows tbody .answer").all_inner_texts() == [
+        "FAIL",
+        "UNKNOWN",
+        "PASS",
+        "MEASURED",
+    ]
+    assert (
+        page.locator("table.rows").bounding_box()["y"]
+        < page.locator("svg.chart").first.bounding_box()["y"]
+    )
 
 
 def test_the_pointer_shows_the_values_under_it(opened):

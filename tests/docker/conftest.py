@@ -1,4 +1,6 @@
-"""What every Docker test needs: an engine, the image, namespaces, a cluster that is removed whatever happens."""
+"""What every Docker test needs: an engine, the image, namespaces, a cluster that is removed
+whatever happens.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ import tempfile
 import uuid
 from pathlib import Path
 
-os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"     # its reaper is an image of a registry; our label cleans up
+os.environ["TESTCONTAINERS_RYUK_DISABLED"] = (
+    "true"  # its reaper is an image of a registry; our label cleans up
+)
 
 import docker
 import pytest
@@ -49,7 +53,9 @@ def image(engine):
 @pytest.fixture
 def sdk(engine):
     """The plain SDK: the oracle for what we claim."""
-    client = docker.DockerClient(base_url=os.environ.get("DOCKER_HOST") or engine_module.DEFAULT_HOST)
+    client = docker.DockerClient(
+        base_url=os.environ.get("DOCKER_HOST") or engine_module.DEFAULT_HOST
+    )
     yield client
     client.close()
 
@@ -63,7 +69,7 @@ def label(engine):
 
 @pytest.fixture
 def state():
-    folder = Path(tempfile.mkdtemp(prefix="p2p-harness-"))     # short: unix sockets lie in it
+    folder = Path(tempfile.mkdtemp(prefix="p2p-harness-"))  # short: unix sockets lie in it
     yield folder
     shutil.rmtree(folder)
 
@@ -76,10 +82,15 @@ def places(state):
         for index, descriptor in enumerate(namespaces.create_many(count)):
             directory = state / "nodes" / f"node-{index}"
             directory.mkdir(parents=True)
-            made.append(Place(
-                node=Node(name=f"node-{index}"), index=index, address=f"198.18.0.{index + 1}", directory=directory,
-                namespace=descriptor,
-            ))
+            made.append(
+                Place(
+                    node=Node(name=f"node-{index}"),
+                    index=index,
+                    address=f"198.18.0.{index + 1}",
+                    directory=directory,
+                    namespace=descriptor,
+                )
+            )
         return list(made)
 
     yield make
@@ -102,7 +113,9 @@ def make_runtime(label, state, image):
 
 @pytest.fixture
 def testcontainer(image):
-    """Make a container of the image by testcontainers, which forgets to close its connections to the engine."""
+    """Make a container of the image by testcontainers, which forgets to close its connections to
+    the engine.
+    """
     with contextlib.ExitStack() as stack:
 
         def make(**settings):
@@ -114,7 +127,12 @@ def testcontainer(image):
 
 
 def process(code="import time; print('up', flush=True); time.sleep(1000)", **settings):
-    return Process(argv=("python3", "-c", code), image=Image("meshnode"), zygote=("meshnode", "zygote"), **settings)
+    return Process(
+        argv=("python3", "-c", code),
+        image=Image("meshnode"),
+        zygote=("meshnode", "zygote"),
+        **settings,
+    )
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
-"""A cluster of containers from end to end: the same commands, the same rows, and nothing left after kill -9."""
+"""A cluster of containers from end to end: the same commands, the same rows, and nothing left after
+kill -9.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,17 @@ def desk(tmp_path):
 
 
 def inspected(desk: Desk) -> list[dict]:
-    ids = subprocess.run(["docker", "ps", "-q", "--filter", "label=p2p-harness.cluster=dockerdesk"], capture_output=True, text=True, check=True).stdout.split()
-    return json.loads(subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, check=True).stdout)
+    ids = subprocess.run(
+        ["docker", "ps", "-q", "--filter", "label=p2p-harness.cluster=dockerdesk"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    return json.loads(
+        subprocess.run(
+            ["docker", "inspect", *ids], capture_output=True, text=True, check=True
+        ).stdout
+    )
 
 
 def test_containers_are_nodes_with_namespaces_of_their_own(desk):
@@ -31,11 +42,19 @@ def test_containers_are_nodes_with_namespaces_of_their_own(desk):
     nodes = desk.status()["nodes"]
     assert desk.status()["runtime"] == "docker"
     containers = inspected(desk)
-    assert {container["State"]["Pid"] for container in containers} == {node["pid"] for node in nodes}
-    assert {container["Name"] for container in containers} == {f"/dockerdesk-{node['name']}" for node in nodes}
-    inodes = {os.stat(f"/proc/{node['pid']}/ns/net").st_ino for node in nodes} | {os.stat("/proc/self/ns/net").st_ino}
+    assert {container["State"]["Pid"] for container in containers} == {
+        node["pid"] for node in nodes
+    }
+    assert {container["Name"] for container in containers} == {
+        f"/dockerdesk-{node['name']}" for node in nodes
+    }
+    inodes = {os.stat(f"/proc/{node['pid']}/ns/net").st_ino for node in nodes} | {
+        os.stat("/proc/self/ns/net").st_ino
+    }
     assert len(inodes) == 11
-    assert " 0% packet loss" in desk.ok("exec", "node-2", "--", "ping", "-c", "2", "-i", "0.2", nodes[8]["address"])
+    assert " 0% packet loss" in desk.ok(
+        "exec", "node-2", "--", "ping", "-c", "2", "-i", "0.2", nodes[8]["address"]
+    )
     desk.ok("condition", "node-3", "stopped")
     desk.ok("condition", "node-3", "running")
     assert desk.status()["nodes"][3]["wire_id"] == nodes[3]["wire_id"]
@@ -49,21 +68,41 @@ def test_the_same_scenario_gives_the_same_rows_on_both_runtimes(desk):
     for runtime in ("docker", "netns"):
         done = desk.harness("run", str(small_scenario(desk)), "--runtime", runtime, "--json")
         assert done.returncode == 0, (runtime, done.stdout, done.stderr)
-        rows[runtime] = [(finding["name"], finding["phase"], finding["promised"], finding["answer"]) for finding in json.loads(done.stdout)["findings"]]
+        rows[runtime] = [
+            (finding["name"], finding["phase"], finding["promised"], finding["answer"])
+            for finding in json.loads(done.stdout)["findings"]
+        ]
         desk.assert_nothing_left()
     assert rows["docker"] == rows["netns"]
 
 
 def test_kill_leaves_containers_that_doctor_removes_and_no_others(desk):
-    foreign = subprocess.run(["docker", "create", "--label", "p2p-harness.cluster=somebody-else", image(desk), "meshnode"], capture_output=True, text=True, check=True).stdout.strip()
+    foreign = subprocess.run(
+        [
+            "docker",
+            "create",
+            "--label",
+            "p2p-harness.cluster=somebody-else",
+            image(desk),
+            "meshnode",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
     try:
         desk.ok("up", "ten.toml")
         os.kill(desk.status()["pid"], signal.SIGKILL)
         wait_for(lambda: desk.harness("status").returncode == 69)
         assert len(desk.census()["containers"]) == 10
-        desk.ok("down")                                     # of a dead cluster: removes what it left, by label
+        desk.ok("down")  # of a dead cluster: removes what it left, by label
         desk.assert_nothing_left()
-        assert subprocess.run(["docker", "inspect", foreign], capture_output=True, check=False).returncode == 0
+        assert (
+            subprocess.run(
+                ["docker", "inspect", foreign], capture_output=True, check=False
+            ).returncode
+            == 0
+        )
     finally:
         subprocess.run(["docker", "rm", foreign], capture_output=True, check=True)
 

@@ -1,4 +1,6 @@
-"""The entry helper fails closed: whatever is wrong, the command does not run, and the exit code is 125."""
+"""The entry helper fails closed: whatever is wrong, the command does not run, and the exit code is
+125.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def namespace():
 
 
 def run(state, listener, descriptors, prefix=()):
-    """Run the helper on this host, hand it `descriptors`, return its exit code, stderr, and what it said on the socket."""
+    """Run the helper on this host, hand it `descriptors`, return its exit code, stderr, and what it
+    said on the socket.
+    """
     argv = [*prefix, str(entry.helper()), str(state / "door"), "touch", str(state / "ran")]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as helper:
         connection, _ = listener.accept()
@@ -62,11 +66,16 @@ def test_a_namespace_that_is_the_callers_own_is_refused(state, listener):
     assert not (state / "ran").exists()
 
 
-@pytest.mark.parametrize("kind", ["none", "one", "three", "no namespace", "another kind of namespace"])
+@pytest.mark.parametrize(
+    "kind", ["none", "one", "three", "no namespace", "another kind of namespace"]
+)
 def test_other_descriptors_are_refused(state, listener, namespace, kind):
     with open("/dev/null") as null, open("/proc/self/ns/uts") as uts:
         descriptors = {
-            "none": [], "one": [namespace], "three": [namespace, 2, 2], "no namespace": [null.fileno(), 2],
+            "none": [],
+            "one": [namespace],
+            "three": [namespace, 2, 2],
+            "no namespace": [null.fileno(), 2],
             "another kind of namespace": [uts.fileno(), 2],
         }[kind]
         code, stderr, said = run(state, listener, descriptors)
@@ -77,13 +86,17 @@ def test_other_descriptors_are_refused(state, listener, namespace, kind):
 
 
 def test_without_sys_admin_it_is_refused(state, listener, namespace):
-    code, stderr, _ = run(state, listener, [namespace, 2], ["setpriv", "--bounding-set", "-sys_admin"])
+    code, stderr, _ = run(
+        state, listener, [namespace, 2], ["setpriv", "--bounding-set", "-sys_admin"]
+    )
     assert (code, stderr) == (REFUSED, "enter: setns: Operation not permitted\n")
     assert not (state / "ran").exists()
 
 
 def test_without_setpcap_it_cannot_drop_and_is_refused(state, listener, namespace):
-    code, stderr, _ = run(state, listener, [namespace, 2], ["setpriv", "--bounding-set", "-setpcap"])
+    code, stderr, _ = run(
+        state, listener, [namespace, 2], ["setpriv", "--bounding-set", "-setpcap"]
+    )
     assert code == REFUSED
     assert "bounding set" in stderr
     assert not (state / "ran").exists()
@@ -91,15 +104,22 @@ def test_without_setpcap_it_cannot_drop_and_is_refused(state, listener, namespac
 
 def test_without_a_supervisor_it_is_refused(state):
     result = subprocess.run(
-        [entry.helper(), state / "nobody", "touch", state / "ran"], capture_output=True, text=True, check=False,
+        [entry.helper(), state / "nobody", "touch", state / "ran"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == REFUSED
-    assert result.stderr == "enter: no supervisor answers on the socket: No such file or directory\n"
+    assert (
+        result.stderr == "enter: no supervisor answers on the socket: No such file or directory\n"
+    )
     assert not (state / "ran").exists()
 
 
 def test_a_command_that_does_not_exist_is_said_on_the_socket(state, listener, namespace):
-    with subprocess.Popen([entry.helper(), state / "door", "no-such-command"], stderr=subprocess.DEVNULL) as helper:
+    with subprocess.Popen(
+        [entry.helper(), state / "door", "no-such-command"], stderr=subprocess.DEVNULL
+    ) as helper:
         connection, _ = listener.accept()
         with connection:
             socket.send_fds(connection, [b"e"], [namespace, 2])
@@ -110,7 +130,9 @@ def test_a_command_that_does_not_exist_is_said_on_the_socket(state, listener, na
 def test_a_container_without_sys_admin_fails_closed(testcontainer, state, listener, namespace):
     """Docker's default capabilities, as with an engine that ignores cap_add."""
     container = testcontainer(
-        command=[str(state / "door"), "python3", "-c", f"open('{state}/ran', 'w')"], entrypoint=["/enter"], network_mode="host",
+        command=[str(state / "door"), "python3", "-c", f"open('{state}/ran', 'w')"],
+        entrypoint=["/enter"],
+        network_mode="host",
         volumes=[(str(entry.helper()), "/enter", "ro"), (str(state), str(state), "rw")],
     )
     connection, _ = listener.accept()

@@ -25,11 +25,16 @@ from harness.runtimes.runtime import Image, Recipe
 
 @pytest.fixture
 def container(testcontainer):
-    return testcontainer(command=["python3", "-c", "import time; time.sleep(1000)"], network_mode="none")
+    return testcontainer(
+        command=["python3", "-c", "import time; time.sleep(1000)"], network_mode="none"
+    )
 
 
 def test_it_runs_this_python_with_the_program_and_all_it_requires(container):
-    names = "meshnode, nacl.signing, uvloop, msgpack, google.protobuf, cryptography.x509, ssl, asyncio, ctypes"
+    names = (
+        "meshnode, nacl.signing, uvloop, msgpack, google.protobuf, cryptography.x509, ssl, "
+        "asyncio, ctypes"
+    )
     code, output = container.exec(["python3", "-c", f"import sys, {names}; print(sys.version)"])
     assert (code, output.decode().strip()) == (0, sys.version)
 
@@ -48,10 +53,18 @@ def test_it_has_no_shell(container, shell):
 
 
 def test_every_module_it_loads_is_compiled(container):
-    code, output = container.exec(["python3", "-c", (
-        "import sys, os, asyncio, ssl, nacl.signing, cryptography.x509, google.protobuf.message\n"
-        "print([m.__name__ for m in list(sys.modules.values()) if getattr(m, '__cached__', None) and not os.path.exists(m.__cached__)])"
-    )])
+    code, output = container.exec(
+        [
+            "python3",
+            "-c",
+            (
+                "import sys, os, asyncio, ssl, nacl.signing, cryptography.x509, "
+                "google.protobuf.message\n"
+                "print([m.__name__ for m in list(sys.modules.values()) if getattr(m, "
+                "'__cached__', None) and not os.path.exists(m.__cached__)])"
+            ),
+        ]
+    )
     assert (code, output.decode().strip()) == (0, "[]")
 
 
@@ -64,7 +77,9 @@ def test_it_is_found_again_under_its_tag(engine, image):
 
 
 def test_an_image_that_nobody_has_is_named(engine):
-    with pytest.raises(UnavailableError, match="p2p-harness/nobody:0 is not on this host, and no registry"):
+    with pytest.raises(
+        UnavailableError, match="p2p-harness/nobody:0 is not on this host, and no registry"
+    ):
         engine.image(Image("p2p-harness/nobody:0", Recipe.REFERENCE), print)
 
 
@@ -78,7 +93,10 @@ def test_the_dockerfile_is_built_with_the_programs_sources(engine, image, sdk, s
     assert engine._build("meshnode", reference, print)
     try:
         listing = sdk.containers.run(
-            reference, ["python3", "-c", "import os; print(sorted(os.listdir('/copied')))"], network_mode="none", remove=True,
+            reference,
+            ["python3", "-c", "import os; print(sorted(os.listdir('/copied')))"],
+            network_mode="none",
+            remove=True,
         )
         assert b"'__init__.py'" in listing
     finally:
@@ -92,13 +110,19 @@ def registry(tmp_path):
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     settings = tmp_path / "registry.yml"
     settings.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/blobs}}}}\nhttp: {{addr: '{address}'}}\nlog: {{level: error}}\n"
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/blobs}}}}\nhttp: "
+        f"{{addr: '{address}'}}\nlog: {{level: error}}\n"
     )
     with (tmp_path / "log").open("wb") as log:
-        server = subprocess.Popen(["docker-registry", "serve", str(settings)], stdout=log, stderr=log)
+        server = subprocess.Popen(
+            ["docker-registry", "serve", str(settings)], stdout=log, stderr=log
+        )
     try:
         for _ in range(100):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}/v2/", timeout=5):
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"http://{address}/v2/", timeout=5),
+            ):
                 break
             assert server.poll() is None, (tmp_path / "log").read_text()
             time.sleep(0.1)
@@ -132,16 +156,23 @@ def test_an_image_is_pulled_where_a_registry_has_it(engine, published):
 
 @pytest.mark.registry
 @pytest.mark.toxiproxy
-def test_toxiproxys_server_comes_out_of_its_image_where_there_is_no_go(registry, sdk, tmp_path, monkeypatch):
+def test_toxiproxys_server_comes_out_of_its_image_where_there_is_no_go(
+    registry, sdk, tmp_path, monkeypatch
+):
     program, reference = Path(toxiproxy_server.server()), f"{registry}/toxiproxy:2.5.0"
     with io.BytesIO() as root:
         with tarfile.open(fileobj=root, mode="w") as archive:
             archive.add(program, "toxiproxy")
-        sdk.api.import_image_from_data(root.getvalue(), repository=f"{registry}/toxiproxy", tag="2.5.0", changes=['ENTRYPOINT ["/toxiproxy"]'])
+        sdk.api.import_image_from_data(
+            root.getvalue(),
+            repository=f"{registry}/toxiproxy",
+            tag="2.5.0",
+            changes=['ENTRYPOINT ["/toxiproxy"]'],
+        )
     said = sdk.images.push(f"{registry}/toxiproxy", "2.5.0")
     assert "errorDetail" not in said, said
     sdk.images.remove(reference)
-    monkeypatch.setenv("PATH", "/usr/sbin:/sbin")                       # no Go, no server
+    monkeypatch.setenv("PATH", "/usr/sbin:/sbin")  # no Go, no server
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("HARNESS_TOXIPROXY_IMAGE", reference)
     try:

@@ -1,4 +1,6 @@
-"""kill -9 of the supervisor while containers start and while load runs: what remains is removed, and nobody else's container."""
+"""kill -9 of the supervisor while containers start and while load runs: what remains is removed,
+and nobody else's container.
+"""
 
 from __future__ import annotations
 
@@ -27,21 +29,31 @@ def desk(tmp_path):
 def foreign(image):
     """A container of somebody else's cluster: same image, another label."""
     made = subprocess.run(
-        ["docker", "create", "--label", "p2p-harness.cluster=somebody-else", image, "meshnode"], capture_output=True, text=True, check=True,
+        ["docker", "create", "--label", "p2p-harness.cluster=somebody-else", image, "meshnode"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.strip()
     yield made
     subprocess.run(["docker", "rm", made], capture_output=True, check=True)
 
 
 def exists(container: str) -> bool:
-    return subprocess.run(["docker", "inspect", container], capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run(
+            ["docker", "inspect", container], capture_output=True, check=False
+        ).returncode
+        == 0
+    )
 
 
 def doctored(desk: Desk, foreign: str, containers: int) -> None:
     """Doctor names and removes exactly these containers and the folder; the foreign one stays."""
     said = desk.ok("doctor")
     assert said.startswith(f"{desk.cluster}: removed "), said
-    assert said.count("container ") == said.count(f"container {desk.cluster}-node-") == containers, said
+    assert (
+        said.count("container ") == said.count(f"container {desk.cluster}-node-") == containers
+    ), said
     desk.assert_nothing_left()
     assert exists(foreign)
 
@@ -58,14 +70,18 @@ def test_supervisor_killed_while_ten_nodes_share_a_container(desk, foreign):
 
 
 def test_supervisor_and_client_killed_while_containers_start(desk, foreign):
-    """The client would remove what its supervisor left; killed as well, it leaves that to doctor."""
+    """The client would remove what its supervisor left; killed as well, it leaves that to
+    doctor.
+    """
     up = desk.start("up", "five.toml")
     wait_for(lambda: desk.census()["containers"])
     up.kill()
     os.kill(desk.supervisor(), signal.SIGKILL)
     up.communicate(timeout=60)
     wait_for(lambda: desk.supervisor() is None)
-    settled = wait_for(lambda: settled_count(desk))        # the engine may still be making one that was asked for
+    settled = wait_for(
+        lambda: settled_count(desk)
+    )  # the engine may still be making one that was asked for
     doctored(desk, foreign, settled)
 
 
@@ -99,7 +115,9 @@ def test_supervisor_and_client_killed_during_load(desk, foreign):
     run.kill()
     os.kill(pid, signal.SIGKILL)
     run.communicate(timeout=60)
-    wait_for(lambda: not [line for line in desk.processes().values() if "locust" in line], desk.processes)
+    wait_for(
+        lambda: not [line for line in desk.processes().values() if "locust" in line], desk.processes
+    )
     assert len(desk.census()["containers"]) == 10
     doctored(desk, foreign, 10)
     assert desk.harness("judge", str(desk.runs / "latest")).returncode == 2

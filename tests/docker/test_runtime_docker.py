@@ -43,14 +43,18 @@ def network_of(pid):
 
 def capabilities_of(pid):
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {line.split(":")[0]: int(line.split()[1], 16) for line in lines if line.startswith("Cap")}
+    return {
+        line.split(":")[0]: int(line.split()[1], 16) for line in lines if line.startswith("Cap")
+    }
 
 
 def state_of(pid):
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
 
 
-def test_twenty_containers_stand_in_their_own_namespaces(make_runtime, places, sleeper, sdk, label, state):
+def test_twenty_containers_stand_in_their_own_namespaces(
+    make_runtime, places, sleeper, sdk, label, state
+):
     made, where = make_runtime(), places(20)
     began = time.monotonic()
     found = start(made, [(place, sleeper()) for place in where])
@@ -65,7 +69,10 @@ def test_twenty_containers_stand_in_their_own_namespaces(make_runtime, places, s
         inspected = sdk.api.inspect_container(running.container)
         assert inspected["State"]["Pid"] == running.pid
         assert inspected["Name"] == f"/{label}-{place.node.name}"
-        assert inspected["Config"]["Labels"] == {runtime.LABEL: label, runtime.STATE_LABEL: str(state.parent)}
+        assert inspected["Config"]["Labels"] == {
+            runtime.LABEL: label,
+            runtime.STATE_LABEL: str(state.parent),
+        }
         assert f"HARNESS_CLUSTER={label}" in inspected["Config"]["Env"]
         assert inspected["HostConfig"]["CapAdd"] == ["SYS_ADMIN"]
         assert inspected["HostConfig"]["Privileged"] is False
@@ -75,9 +82,14 @@ def test_twenty_containers_stand_in_their_own_namespaces(make_runtime, places, s
     assert facts["image_id"] == sdk.images.get(facts["image"]).id
 
 
-def test_conditions_act_on_the_process_and_a_restart_enters_the_same_namespace(make_runtime, places, sleeper, sdk):
+def test_conditions_act_on_the_process_and_a_restart_enters_the_same_namespace(
+    make_runtime, places, sleeper, sdk
+):
     made, (place,) = make_runtime(), places(1)
-    polite = sleeper("import signal, time, sys; signal.signal(15, lambda *_: sys.exit(0)); print('up', flush=True); time.sleep(1000)")
+    polite = sleeper(
+        "import signal, time, sys; signal.signal(15, lambda *_: sys.exit(0)); print('up', "
+        "flush=True); time.sleep(1000)"
+    )
     first = start(made, [(place, polite)])["node-0"]
     until(lambda: processes.log_of(place).read_text() == "up\n")
     made.set_condition("node-0", Condition.PAUSED)
@@ -93,20 +105,39 @@ def test_conditions_act_on_the_process_and_a_restart_enters_the_same_namespace(m
     assert network_of(again.pid) == os.fstat(place.namespace).st_ino
     assert all(not mask & SYS_ADMIN for mask in capabilities_of(again.pid).values())
     until(lambda: processes.log_of(place).read_text() == "up\nup\n")
-    os.kill(again.pid, signal.SIGKILL)                   # a crash that the engine has not noticed yet
+    os.kill(again.pid, signal.SIGKILL)  # a crash that the engine has not noticed yet
     assert is_readable(again.pidfd, 5)
-    assert network_of(made.set_condition("node-0", Condition.RUNNING).pid) == os.fstat(place.namespace).st_ino
+    assert (
+        network_of(made.set_condition("node-0", Condition.RUNNING).pid)
+        == os.fstat(place.namespace).st_ino
+    )
     assert sdk.api.inspect_container(again.container)["State"]["Running"]
 
 
-def test_only_the_nodes_own_parts_of_the_state_folder_are_inside(make_runtime, places, sleeper, state):
+def test_only_the_nodes_own_parts_of_the_state_folder_are_inside(
+    make_runtime, places, sleeper, state
+):
     (state / "secret").write_text("of the supervisor")
     (state / "notify").mkdir()
     where = places(2)
-    code = f"import os, time; print(sorted(os.listdir('{state}')), sorted(os.listdir('{state}/nodes')), flush=True); time.sleep(1000)"
-    start(make_runtime(), [(place, sleeper(code, environment={"NOTIFY_SOCKET": f"{state}/notify/socket"})) for place in where])
+    code = (
+        f"import os, time; print(sorted(os.listdir('{state}')), "
+        f"sorted(os.listdir('{state}/nodes')), flush=True); time.sleep(1000)"
+    )
+    start(
+        make_runtime(),
+        [
+            (place, sleeper(code, environment={"NOTIFY_SOCKET": f"{state}/notify/socket"}))
+            for place in where
+        ],
+    )
     for place in where:
-        until(lambda place=place: processes.log_of(place).read_text() == f"['enter', 'nodes', 'notify'] ['{place.node.name}']\n")
+        until(
+            lambda place=place: (
+                processes.log_of(place).read_text()
+                == f"['enter', 'nodes', 'notify'] ['{place.node.name}']\n"
+            )
+        )
 
 
 def test_execute_runs_a_program_of_the_host_in_the_nodes_network(make_runtime, places, sleeper):
@@ -120,7 +151,9 @@ def test_execute_runs_a_program_of_the_host_in_the_nodes_network(make_runtime, p
         assert output.read() == f"net:[{os.fstat(place.namespace).st_ino}]\n"
 
 
-def test_above_the_bound_nodes_share_containers_and_keep_their_own_namespaces(make_runtime, places, sleeper):
+def test_above_the_bound_nodes_share_containers_and_keep_their_own_namespaces(
+    make_runtime, places, sleeper
+):
     made, where = make_runtime(packed_above=4, nodes_a_container=3), places(7)
     found = start(made, [(place, sleeper()) for place in where])
     assert len({running.container for running in found.values()}) == 3
@@ -139,32 +172,51 @@ def test_above_the_bound_nodes_share_containers_and_keep_their_own_namespaces(ma
     assert not any(Path(f"/proc/{running.pid}").exists() for running in found.values())
 
 
-def test_a_program_that_does_not_exist_is_an_error_that_leaves_nothing(make_runtime, places, sleeper, label, state):
+def test_a_program_that_does_not_exist_is_an_error_that_leaves_nothing(
+    make_runtime, places, sleeper, label, state
+):
     wrong = replace(sleeper(), argv=("no-such-program",))
     where = places(3)
-    with pytest.raises(NodeStartError, match="node-1 could not be started: enter: no-such-program: No such file or directory"):
-        make_runtime().start([(where[0], sleeper()), (where[1], wrong), (where[2], sleeper())], lambda _: None)
+    with pytest.raises(
+        NodeStartError,
+        match="node-1 could not be started: enter: no-such-program: No such file or directory",
+    ):
+        make_runtime().start(
+            [(where[0], sleeper()), (where[1], wrong), (where[2], sleeper())], lambda _: None
+        )
     assert runtime.leftovers(label) == []
     assert not (state / "enter").exists()
 
 
-def test_an_engine_that_cannot_start_a_container_is_quoted_and_nothing_is_left(make_runtime, places, sleeper, label, monkeypatch):
-    monkeypatch.setattr(engine_module, "NOFILE_MAX", 2**31 - 1)         # above fs.nr_open: no kernel grants it to anybody
+def test_an_engine_that_cannot_start_a_container_is_quoted_and_nothing_is_left(
+    make_runtime, places, sleeper, label, monkeypatch
+):
+    monkeypatch.setattr(
+        engine_module, "NOFILE_MAX", 2**31 - 1
+    )  # above fs.nr_open: no kernel grants it to anybody
     monkeypatch.setattr(resource, "getrlimit", lambda _: (2**31 - 1, 2**31 - 1))
-    with pytest.raises(UnavailableError, match=r"the Docker engine could not start the container node-0: .*rlimit"):
+    with pytest.raises(
+        UnavailableError, match=r"the Docker engine could not start the container node-0: .*rlimit"
+    ):
         start(make_runtime(), [(places(1)[0], sleeper())])
     assert runtime.leftovers(label) == []
 
 
-def test_sweep_removes_exactly_ours_and_close_may_follow(make_runtime, places, sleeper, sdk, label, state):
+def test_sweep_removes_exactly_ours_and_close_may_follow(
+    make_runtime, places, sleeper, sdk, label, state
+):
     image = runtime.image.tag(Image("meshnode"))
-    foreign = sdk.containers.create(image, ["python3"], labels={runtime.LABEL: f"{label}-other"}, network_mode="none")
+    foreign = sdk.containers.create(
+        image, ["python3"], labels={runtime.LABEL: f"{label}-other"}, network_mode="none"
+    )
     bystander = sdk.containers.create(image, ["python3"], network_mode="none")
     try:
         made = make_runtime()
         found = start(made, [(place, sleeper()) for place in places(3)])
         assert runtime.leftovers(label) == [f"{label}-node-{index}" for index in range(3)]
-        assert runtimes.orphans(state.parent) == [label]              # the foreign one stands in no state folder of ours
+        assert runtimes.orphans(state.parent) == [
+            label
+        ]  # the foreign one stands in no state folder of ours
         assert runtimes.sweep(label) == [f"{label}-node-{index}" for index in range(3)]
         assert not any(Path(f"/proc/{running.pid}").exists() for running in found.values())
         assert runtime.leftovers(label) == []
@@ -193,20 +245,32 @@ def test_close_removes_all_and_closes_every_descriptor(make_runtime, places, sle
 @pytest.mark.parametrize("host", ["tcp://127.0.0.1:2375", "ssh://somewhere"])
 def test_a_remote_engine_is_refused(monkeypatch, host):
     monkeypatch.setenv("DOCKER_HOST", host)
-    with pytest.raises(UnavailableError, match=f"DOCKER_HOST is {host}: expected an engine on this host"):
+    with pytest.raises(
+        UnavailableError, match=f"DOCKER_HOST is {host}: expected an engine on this host"
+    ):
         runtime.connect()
 
 
 def test_an_engine_on_another_machine_is_refused_although_its_socket_is_here(engine, monkeypatch):
     told = docker.APIClient.info
-    monkeypatch.setattr(docker.APIClient, "info", lambda self: {**told(self), "Name": "docker-desktop", "OperatingSystem": "Docker Desktop"})
-    with pytest.raises(UnavailableError, match=r"runs on docker-desktop \(Docker Desktop, .*expected one of root on this very host"):
+    monkeypatch.setattr(
+        docker.APIClient,
+        "info",
+        lambda self: {**told(self), "Name": "docker-desktop", "OperatingSystem": "Docker Desktop"},
+    )
+    with pytest.raises(
+        UnavailableError,
+        match=r"runs on docker-desktop \(Docker Desktop, .*expected one of root on this very host",
+    ):
         runtime.connect()
 
 
 def test_no_engine_is_one_sentence_and_auto_is_netns(monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
-    with pytest.raises(UnavailableError, match=r"no Docker engine answers at unix://.*nobody\.sock: No such file or directory"):
+    with pytest.raises(
+        UnavailableError,
+        match=r"no Docker engine answers at unix://.*nobody\.sock: No such file or directory",
+    ):
         runtime.connect()
     assert runtimes.choose("auto") == "netns"
     assert runtimes.sweep("any") == []

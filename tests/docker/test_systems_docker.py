@@ -1,4 +1,6 @@
-"""Systems that nobody here wrote, in containers: an image of the host's program, a given image, and a pod."""
+"""Systems that nobody here wrote, in containers: an image of the host's program, a given image, and
+a pod.
+"""
 
 from __future__ import annotations
 
@@ -40,32 +42,52 @@ def desk(tmp_path):
 
 
 def played(desk: Desk, system: str, operation: str) -> dict[str, str]:
-    done = desk.harness("run", str(desk.write("scenario.toml", LOAD.format(system=system, operation=operation))), "--json")
+    done = desk.harness(
+        "run",
+        str(desk.write("scenario.toml", LOAD.format(system=system, operation=operation))),
+        "--json",
+    )
     assert done.stdout, done.stderr
     return {finding["name"]: finding["answer"] for finding in json.loads(done.stdout)["findings"]}
 
 
-@pytest.mark.parametrize(("system", "operation", "ledger", "answer"), [
-    ("opendht", "dht_listen", "DHT listeners: told of the values put for them", "PASS"),
-    ("serf", "broadcast", "broadcasts: in the journals of all 2 other nodes", "MEASURED"),
-])
-def test_a_program_of_this_host_runs_in_an_image_of_itself_and_its_libraries(desk, system, operation, ledger, answer):
+@pytest.mark.parametrize(
+    ("system", "operation", "ledger", "answer"),
+    [
+        ("opendht", "dht_listen", "DHT listeners: told of the values put for them", "PASS"),
+        ("serf", "broadcast", "broadcasts: in the journals of all 2 other nodes", "MEASURED"),
+    ],
+)
+def test_a_program_of_this_host_runs_in_an_image_of_itself_and_its_libraries(
+    desk, system, operation, ledger, answer
+):
     assert played(desk, system, operation) == {ledger: answer, f"load: {operation}": "PASS"}
 
 
 def command_file(desk: Desk, image: str, placement: str) -> None:
     shutil.copy(TINY / "tinynode.py", desk.folder)
     text = (TINY / "tinynode.toml").read_text().replace('budget = "tinynode-budget.toml"', "")
-    desk.write("tiny.toml", text.replace('files = ["tinynode.py"]', f'files = ["tinynode.py"]\nimage = "{image}"\nplacement = "{placement}"'))
+    desk.write(
+        "tiny.toml",
+        text.replace(
+            'files = ["tinynode.py"]',
+            f'files = ["tinynode.py"]\nimage = "{image}"\nplacement = "{placement}"',
+        ),
+    )
 
 
 @pytest.mark.parametrize("placement", ["entered", "pod"])
 def test_a_stranger_s_image_is_entered_or_stands_in_a_pod(desk, image, placement):
     command_file(desk, image, placement)
-    assert played(desk, "tiny.toml", "broadcast") == {"broadcasts: in the journals of all 2 other nodes": "PASS", "load: broadcast": "PASS"}
+    assert played(desk, "tiny.toml", "broadcast") == {
+        "broadcasts: in the journals of all 2 other nodes": "PASS",
+        "load: broadcast": "PASS",
+    }
 
 
-def test_a_node_of_a_pod_is_in_its_wired_namespace_without_rights_over_it_and_starts_again_in_it(desk, image):
+def test_a_node_of_a_pod_is_in_its_wired_namespace_without_rights_over_it_and_starts_again_in_it(
+    desk, image
+):
     command_file(desk, image, "pod")
     desk.ok("up", "three.toml", "--system", "tiny.toml")
     node = desk.status()["nodes"][1]
@@ -73,10 +95,28 @@ def test_a_node_of_a_pod_is_in_its_wired_namespace_without_rights_over_it_and_st
     assert node["address"] in said
     inode = os.stat(f"/proc/{node['pid']}/ns/net").st_ino
     assert f"[{inode}]" in os.readlink(f"/proc/{node['pid']}/ns/net")
-    [effective] = [line.split()[1] for line in Path(f"/proc/{node['pid']}/status").read_text().splitlines() if line.startswith("CapEff")]
-    assert not int(effective, 16) >> 21 & 1                                       # CAP_SYS_ADMIN
-    names = subprocess.run(["docker", "ps", "--format", "{{.Names}}", "--filter", "label=p2p-harness.cluster=systemsd"], capture_output=True, text=True, check=True).stdout.split()
-    assert sorted(names) == sorted(f"systemsd-node-{index}{suffix}" for index in range(3) for suffix in ("", "-pod"))
+    [effective] = [
+        line.split()[1]
+        for line in Path(f"/proc/{node['pid']}/status").read_text().splitlines()
+        if line.startswith("CapEff")
+    ]
+    assert not int(effective, 16) >> 21 & 1  # CAP_SYS_ADMIN
+    names = subprocess.run(
+        [
+            "docker",
+            "ps",
+            "--format",
+            "{{.Names}}",
+            "--filter",
+            "label=p2p-harness.cluster=systemsd",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert sorted(names) == sorted(
+        f"systemsd-node-{index}{suffix}" for index in range(3) for suffix in ("", "-pod")
+    )
     assert "tinynode listens" in desk.ok("logs", "node-1")
     desk.ok("condition", "node-1", "stopped")
     desk.ok("condition", "node-1", "running")
@@ -96,8 +136,16 @@ def test_a_script_is_no_program_that_an_image_can_be_made_of(desk):
     command_file(desk, "x", "entered")
     script = desk.write("script", "#!/bin/sh\nexec python3 tinynode.py 0.0.0.0 ''\n")
     script.chmod(0o755)
-    text = (desk.folder / "tiny.toml").read_text().replace('image = "x"\n', "").replace('argv = ["python3",', 'argv = ["./script",')
+    text = (
+        (desk.folder / "tiny.toml")
+        .read_text()
+        .replace('image = "x"\n', "")
+        .replace('argv = ["python3",', 'argv = ["./script",')
+    )
     desk.write("tiny.toml", text)
     done = desk.harness("up", "three.toml", "--system", "tiny.toml")
     assert done.returncode == 69
-    assert "is a script, and an image is made of a binary and its libraries only: name an image" in done.stderr
+    assert (
+        "is a script, and an image is made of a binary and its libraries only: name an image"
+        in done.stderr
+    )

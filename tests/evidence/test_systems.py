@@ -1,4 +1,6 @@
-"""Evidence for systems that nobody here wrote, at 100 nodes: ready in time, values found, events heard, deaths that show."""
+"""Evidence for systems that nobody here wrote, at 100 nodes: ready in time, values found, events
+heard, deaths that show.
+"""
 
 from __future__ import annotations
 
@@ -44,10 +46,14 @@ def get(nodes: list[dict], wanted: dict[int, list[tuple[int, bytes]]]) -> list[f
     """Have each node read keys: seconds that each took, inf where it was not found."""
     took = []
     for node, keys in wanted.items():
-        for number, key in keys:                       # one at a time: a response time, no throughput
+        for number, key in keys:  # one at a time: a response time, no throughput
             begun_ns = time.monotonic_ns()
-            [answer] = ask(nodes[node]["control"], [request(number, Operation.DHT_GET, key)]).values()
-            took.append((answer.done_ns - begun_ns) / 1e9 if answer.outcome is Outcome.OK else np.inf)
+            [answer] = ask(
+                nodes[node]["control"], [request(number, Operation.DHT_GET, key)]
+            ).values()
+            took.append(
+                (answer.done_ns - begun_ns) / 1e9 if answer.outcome is Outcome.OK else np.inf
+            )
     return took
 
 
@@ -55,24 +61,40 @@ def test_opendht_finds_a_thousand_values_and_a_fifth_of_the_nodes_dead_shows_in_
     nodes = up(desk, "opendht")
     rng = random.Random(7)
     keys = [rng.randbytes(32) for _ in range(1000)]
-    by_putter = {node: [number for number in range(1000) if number % 100 == node] for node in range(100)}
+    by_putter = {
+        node: [number for number in range(1000) if number % 100 == node] for node in range(100)
+    }
     for node, numbers in by_putter.items():
-        puts = [request(number, Operation.DHT_PUT, keys[number], b"v%031d" % number) for number in numbers]
-        assert all(answer.outcome is Outcome.OK for answer in ask(nodes[node]["control"], puts).values())
+        puts = [
+            request(number, Operation.DHT_PUT, keys[number], b"v%031d" % number)
+            for number in numbers
+        ]
+        assert all(
+            answer.outcome is Outcome.OK for answer in ask(nodes[node]["control"], puts).values()
+        )
     getters: dict[int, list[tuple[int, bytes]]] = {}
     for number, key in enumerate(keys):
         getters.setdefault((number + rng.randrange(1, 100)) % 100, []).append((1000 + number, key))
     before = get(nodes, getters)
-    print(f"opendht: {sum(np.isfinite(before))} of 1000 found by others; p50 {np.median(before) * 1e3:.1f} ms, p95 {np.quantile(before, .95) * 1e3:.1f} ms")
+    print(
+        f"opendht: {sum(np.isfinite(before))} of 1000 found by others; p50 "
+        f"{np.median(before) * 1e3:.1f} ms, p95 {np.quantile(before, 0.95) * 1e3:.1f} ms"
+    )
     assert np.isfinite(before).all()
     dead = set(rng.sample(range(100), 20))
     for node in dead:
         os.kill(nodes[node]["pid"], signal.SIGKILL)
     wait_for(lambda: sum(node["condition"] == "stopped" for node in desk.status()["nodes"]) == 20)
     living = [node for node in range(100) if node not in dead]
-    asked = {node: [(3000 + node, keys[rng.randrange(1000)]), (4000 + node, keys[rng.randrange(1000)])] for node in living}
+    asked = {
+        node: [(3000 + node, keys[rng.randrange(1000)]), (4000 + node, keys[rng.randrange(1000)])]
+        for node in living
+    }
     after = get(nodes, asked)
-    print(f"opendht, 20 dead: {sum(np.isfinite(after))} of {len(after)} found; p50 {np.median(after) * 1e3:.1f} ms, p95 {np.quantile(after, .95) * 1e3:.1f} ms")
+    print(
+        f"opendht, 20 dead: {sum(np.isfinite(after))} of {len(after)} found; p50 "
+        f"{np.median(after) * 1e3:.1f} ms, p95 {np.quantile(after, 0.95) * 1e3:.1f} ms"
+    )
     assert np.isfinite(after).mean() > 0.95
     assert np.quantile(after, 0.95) > 3 * np.quantile(before, 0.95)
 
@@ -98,7 +120,9 @@ def test_serf_s_events_are_heard_by_all_and_deaths_are_seen(desk):
     (desk.folder / "topologies").mkdir()
     desk.write("topologies/cluster-100.toml", CLUSTER)
     (desk.folder / "scenarios").mkdir()
-    running = desk.start("run", str(desk.write("scenarios/serf-deaths.toml", SERF.format(seconds=70))), "--json")
+    running = desk.start(
+        "run", str(desk.write("scenarios/serf-deaths.toml", SERF.format(seconds=70))), "--json"
+    )
     wait_for(lambda: desk.status()["phase"] == "deaths", seconds=90)
     for node in nodes[::5]:
         os.kill(node["pid"], signal.SIGKILL)
@@ -106,14 +130,22 @@ def test_serf_s_events_are_heard_by_all_and_deaths_are_seen(desk):
     history = reader.read(Path(json.loads(said)["run"]))
     events, deaths = history.phases
     heard = [len(receivers) for _, receivers in metrics.receivers(history, events)]
-    print(f"serf: {sum(count == 99 for count in heard)} of {len(heard)} events heard by all 99 others and their own source; {sum(heard)} of {99 * len(heard)} receptions")
+    print(
+        f"serf: {sum(count == 99 for count in heard)} of {len(heard)} events heard by all 99 "
+        f"others and their own source; {sum(heard)} of {99 * len(heard)} receptions"
+    )
     assert len(heard) == 20
     assert sum(heard) / (99 * len(heard)) > 0.999
     seen = metrics.METRICS["membership.failure_seen"].take(history, deaths).values / 1e9
-    print(f"serf: 20 deaths × 80 survivors: {np.isfinite(seen).sum()} of {len(seen)} seen; p50 {np.median(seen):.1f} s, max {seen.max():.1f} s")
+    print(
+        f"serf: 20 deaths × 80 survivors: {np.isfinite(seen).sum()} of {len(seen)} seen; p50 "
+        f"{np.median(seen):.1f} s, max {seen.max():.1f} s"
+    )
     assert len(seen) == 1600
     assert np.isfinite(seen).mean() > 0.99
     assert (history.journal["kind"] == h.MEMBER_FAILED).sum() >= 1584
 
 
-CLUSTER = 'name = "cluster-100"\n[nodes]\ncount = 100\n[shape]\nkind = "random-regular"\ndegree = 8\n'
+CLUSTER = (
+    'name = "cluster-100"\n[nodes]\ncount = 100\n[shape]\nkind = "random-regular"\ndegree = 8\n'
+)

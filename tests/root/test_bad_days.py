@@ -33,7 +33,9 @@ def desk(tmp_path):
 
 
 def refused(desk: Desk, code: int, *argv: str, **changes: object) -> str:
-    """The command fails with this code, one sentence that begins with our name, no traceback, and nothing is left."""
+    """The command fails with this code, one sentence that begins with our name, no traceback, and
+    nothing is left.
+    """
     done = desk.harness(*argv, **changes)
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     assert done.stderr.startswith("harness: "), done.stderr
@@ -42,14 +44,23 @@ def refused(desk: Desk, code: int, *argv: str, **changes: object) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("[nodes]\ncuont = 10\n", "did you mean 'count'"),
-    ("[[node]]\nname = 'a'\n[[node]]\nname = 'a'\n", "stands twice"),
-    ("[[node]]\nname = 'a'\n[[link]]\nbetween = ['a', 'b']\n", "there is no node 'b'"),
-    ("[nodes]\ncount = 0\n", "at least 1 node"),
-    ("[nodes]\ncount = 3\noptions = { colour = 'red' }\n[shape]\nkind = 'ring'\n", "meshnode has no such option; possible: fanout"),
-    ("adapter = 'carrier-pigeon'\n[nodes]\ncount = 3\n[shape]\nkind = 'ring'\n", "expected one of meshnode"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[nodes]\ncuont = 10\n", "did you mean 'count'"),
+        ("[[node]]\nname = 'a'\n[[node]]\nname = 'a'\n", "stands twice"),
+        ("[[node]]\nname = 'a'\n[[link]]\nbetween = ['a', 'b']\n", "there is no node 'b'"),
+        ("[nodes]\ncount = 0\n", "at least 1 node"),
+        (
+            "[nodes]\ncount = 3\noptions = { colour = 'red' }\n[shape]\nkind = 'ring'\n",
+            "meshnode has no such option; possible: fanout",
+        ),
+        (
+            "adapter = 'carrier-pigeon'\n[nodes]\ncount = 3\n[shape]\nkind = 'ring'\n",
+            "expected one of meshnode",
+        ),
+    ],
+)
 def test_a_bad_topology(desk, text, words):
     code = 64 if "pigeon" in text else 65
     assert words in refused(desk, code, "up", str(desk.write("bad.toml", text)))
@@ -62,15 +73,25 @@ def test_a_name_that_nothing_has(desk):
 
 def test_a_hundred_thousand_nodes(desk):
     """Preflight says which limits, what was found and needed, and the cure."""
-    text = refused(desk, 69, "up", str(desk.write("huge.toml", "[nodes]\ncount = 100000\n[shape]\nkind = 'ring'\n")))
+    text = refused(
+        desk,
+        69,
+        "up",
+        str(desk.write("huge.toml", "[nodes]\ncount = 100000\n[shape]\nkind = 'ring'\n")),
+    )
     assert "this host cannot hold 100,000 nodes on the netns runtime" in text
     assert "open files" in text
     assert "needed" in text
 
 
 def test_islands(desk):
-    text = "[nodes]\ncount = 4\n[[link]]\nbetween = ['node-0', 'node-1']\n[[link]]\nbetween = ['node-2', 'node-3']\n"
-    assert "not one connected component" in refused(desk, 69, "up", str(desk.write("islands.toml", text)))
+    text = (
+        "[nodes]\ncount = 4\n[[link]]\nbetween = ['node-0', 'node-1']\n[[link]]\nbetween = "
+        "['node-2', 'node-3']\n"
+    )
+    assert "not one connected component" in refused(
+        desk, 69, "up", str(desk.write("islands.toml", text))
+    )
 
 
 class Refused(Meshnode):
@@ -86,7 +107,13 @@ class Refused(Meshnode):
 def test_a_node_that_dies_while_starting(tmp_path):
     state = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
     topology = files.topology_from(tomllib.loads(TEN), "ten", "ten")
-    cluster = Cluster(topology, Refused(), NetnsRuntime(label="sick", state=state), Fabric("sick", topology.addresses), state)
+    cluster = Cluster(
+        topology,
+        Refused(),
+        NetnsRuntime(label="sick", state=state),
+        Fabric("sick", topology.addresses),
+        state,
+    )
     try:
         with pytest.raises(NodeStartError, match=r"(?s)node-7.*last log lines.*port"):
             cluster.up(lambda *_: None)
@@ -128,11 +155,16 @@ def small_disk(tmp_path):
 
 
 def test_a_disk_that_fills_during_a_run(desk, small_disk, monkeypatch):
-    """Journals and samples are lost from then on: no row passes on what is left, and nothing else is."""
+    """Journals and samples are lost from then on: no row passes on what is left, and nothing else
+    is.
+    """
     monkeypatch.setenv("HARNESS_STATE", str(desk.state))
     run = desk.start("run", str(small_scenario(desk, 8)), "--runs", str(small_disk))
     wait_for(lambda: desk.supervisor() and desk.doing() == "phase load")
-    with (small_disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space left"):
+    with (
+        (small_disk / "filler").open("wb", buffering=0) as filler,
+        pytest.raises(OSError, match="No space left"),
+    ):
         while True:
             filler.write(bytes(1 << 20))
     output, errors = run.communicate(timeout=120)
@@ -162,14 +194,26 @@ def test_a_cluster_whose_supervisor_is_gone(desk):
 
 
 def test_without_root_and_without_user_namespaces(tmp_path):
-    """Without a capability, inside a user namespace that allows no further ones: one sentence says what is missing."""
+    """Without a capability, inside a user namespace that allows no further ones: one sentence says
+    what is missing.
+    """
     root = Path(__file__).parent.parent.parent
     script = tmp_path / "enter.py"
     script.write_text(
-        f"import sys\nsys.path.insert(0, {str(root)!r})\nfrom harness.kernel import namespaces\nfrom harness.errors import PermissionNeededError\n"
-        "try:\n    namespaces.enter_user_namespace()\nexcept PermissionNeededError as error:\n    print(error)\n    sys.exit(error.exit_code)\n"
+        f"import sys\nsys.path.insert(0, {str(root)!r})\nfrom harness.kernel import "
+        "namespaces\nfrom harness.errors import PermissionNeededError\n"
+        "try:\n    namespaces.enter_user_namespace()\nexcept PermissionNeededError as error:\n   "
+        " print(error)\n    sys.exit(error.exit_code)\n"
     )
-    shell = f"echo 0 > /proc/sys/user/max_user_namespaces; exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs {sys.executable} {script}"
-    done = subprocess.run(["unshare", "--user", "--map-root-user", "sh", "-c", shell], capture_output=True, text=True, check=False)
+    shell = (
+        "echo 0 > /proc/sys/user/max_user_namespaces; exec setpriv --bounding-set=-all "
+        f"--inh-caps=-all --no-new-privs {sys.executable} {script}"
+    )
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "sh", "-c", shell],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 77, (done.stdout, done.stderr)
     assert "user namespace" in done.stdout

@@ -43,15 +43,43 @@ def other(tmp_path):
 def test_status_has_the_documented_keys(desk):
     status = desk.status()
     assert status["version"] == 1
-    assert {"cluster", "pid", "stage", "runtime", "adapter", "topology", "run", "phase", "last_run", "nodes"} < set(status)
+    assert {
+        "cluster",
+        "pid",
+        "stage",
+        "runtime",
+        "adapter",
+        "topology",
+        "run",
+        "phase",
+        "last_run",
+        "nodes",
+    } < set(status)
     assert (status["cluster"], status["stage"], status["runtime"]) == ("desk", "up", "netns")
     for index, node in enumerate(status["nodes"]):
-        assert {"name", "index", "address", "region", "pid", "condition", "control", "wire_id"} == set(node)
-        assert (node["name"], node["index"], node["condition"]) == (f"node-{index}", index, "running")
+        assert {
+            "name",
+            "index",
+            "address",
+            "region",
+            "pid",
+            "condition",
+            "control",
+            "wire_id",
+        } == set(node)
+        assert (node["name"], node["index"], node["condition"]) == (
+            f"node-{index}",
+            index,
+            "running",
+        )
 
 
 def test_a_topology_may_set_tcp_s_congestion_control_and_segments_and_they_are_recorded(other):
-    other.write("reno.toml", "congestion_control = 'reno'\ngso_max_segs = 1\n[nodes]\ncount = 2\n[shape]\nkind = 'line'\n")
+    other.write(
+        "reno.toml",
+        "congestion_control = 'reno'\ngso_max_segs = 1\n[nodes]\ncount = 2\n[shape]\nkind = "
+        "'line'\n",
+    )
     other.ok("up", "reno.toml")
     assert "reno" in other.ok("exec", "node-0", "--", "sysctl", "net.ipv4.tcp_congestion_control")
     assert "gso_max_segs 1 " in other.ok("exec", "node-1", "--", "ip", "-d", "link", "show", "eth0")
@@ -67,8 +95,13 @@ def test_every_node_is_in_a_namespace_of_its_own(desk):
 
 def test_nodes_reach_each_other_and_nobody_else(desk):
     address = desk.status()["nodes"][7]["address"]
-    assert " 0% packet loss" in desk.ok("exec", "node-2", "--", "ping", "-c", "3", "-i", "0.2", address)
-    assert desk.harness("exec", "node-2", "--", "ping", "-c", "1", "-W", "1", "192.0.2.1").returncode != 0
+    assert " 0% packet loss" in desk.ok(
+        "exec", "node-2", "--", "ping", "-c", "3", "-i", "0.2", address
+    )
+    assert (
+        desk.harness("exec", "node-2", "--", "ping", "-c", "1", "-W", "1", "192.0.2.1").returncode
+        != 0
+    )
 
 
 def test_the_links_of_the_topology_stand_and_only_the_data_port_listens(desk):
@@ -97,25 +130,47 @@ def test_ctrl_c_ends_what_exec_started(desk):
 
 
 def ps() -> str:
-    return subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["ps", "-ewwo", "args"], capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_logs(desk):
     assert "ready" in desk.ok("logs", "node-3")
-    assert any("listening" in line for line in json.loads(desk.ok("logs", "node-3", "--json"))["lines"])
+    assert any(
+        "listening" in line for line in json.loads(desk.ok("logs", "node-3", "--json"))["lines"]
+    )
 
 
 def test_identity_and_values_survive_a_restart(desk):
     before = desk.status()["nodes"][5]
     key = b"k" * 32
-    assert ask(before["control"], [request(1, Operation.DHT_PUT, key, b"value")])[(1).to_bytes(16, "big")].outcome is Outcome.OK
+    assert (
+        ask(before["control"], [request(1, Operation.DHT_PUT, key, b"value")])[
+            (1).to_bytes(16, "big")
+        ].outcome
+        is Outcome.OK
+    )
     desk.ok("condition", "node-5", "stopped")
-    assert desk.status()["nodes"][5] | {"pid": None, "condition": "stopped"} == before | {"pid": None, "condition": "stopped"}
+    assert desk.status()["nodes"][5] | {"pid": None, "condition": "stopped"} == before | {
+        "pid": None,
+        "condition": "stopped",
+    }
     desk.ok("condition", "node-5", "running")
     after = desk.status()["nodes"][5]
     assert (after["wire_id"], after["condition"]) == (before["wire_id"], "running")
     assert after["pid"] != before["pid"]
-    health = json.loads(subprocess.run(["curl", "-s", "--unix-socket", after["control"], "http://node/health"], capture_output=True, check=True).stdout) if shutil.which("curl") else {"restarts": 1, "dht_values": 1}
+    health = (
+        json.loads(
+            subprocess.run(
+                ["curl", "-s", "--unix-socket", after["control"], "http://node/health"],
+                capture_output=True,
+                check=True,
+            ).stdout
+        )
+        if shutil.which("curl")
+        else {"restarts": 1, "dht_values": 1}
+    )
     assert (health["restarts"], health["dht_values"] >= 1) == (1, True)
 
 
@@ -130,16 +185,25 @@ def test_a_paused_node_stands_still_until_it_runs_again(desk):
 
 def test_values_are_found_by_get_from_other_nodes(desk):
     nodes = desk.status()["nodes"]
-    puts = [request(1000 + n, Operation.DHT_PUT, n.to_bytes(32, "big"), b"v%d" % n) for n in range(100)]
+    puts = [
+        request(1000 + n, Operation.DHT_PUT, n.to_bytes(32, "big"), b"v%d" % n) for n in range(100)
+    ]
     for index, node in enumerate(nodes):
-        assert {answer.outcome for answer in ask(node["control"], puts[index::10]).values()} == {Outcome.OK}
+        assert {answer.outcome for answer in ask(node["control"], puts[index::10]).values()} == {
+            Outcome.OK
+        }
     for index, node in enumerate(nodes):
         elsewhere = (index + 3) % 10
-        gets = [request(5000 + n, Operation.DHT_GET, n.to_bytes(32, "big")) for n in range(elsewhere, 100, 10)]
+        gets = [
+            request(5000 + n, Operation.DHT_GET, n.to_bytes(32, "big"))
+            for n in range(elsewhere, 100, 10)
+        ]
         answers = ask(node["control"], gets).values()
         assert {answer.outcome for answer in answers} == {Outcome.OK}
         assert not {answer.answered_by.hex() for answer in answers} & {node["wire_id"]}
-    missing = ask(nodes[0]["control"], [request(9, Operation.DHT_GET, b"nobody put this" + bytes(17))])
+    missing = ask(
+        nodes[0]["control"], [request(9, Operation.DHT_GET, b"nobody put this" + bytes(17))]
+    )
     assert next(iter(missing.values())).outcome is Outcome.FAILED
 
 
@@ -147,7 +211,14 @@ def test_a_broadcast_is_in_every_other_journal(desk, tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_STATE", str(desk.state))
     with Client.connect("desk") as client:
         client.begin(
-            scenario="hand", phases=[{"name": "load", "duration_s": None}], seed=1, budget=None, runs=str(tmp_path), load={}, files={}, start_in_s=0.0,
+            scenario="hand",
+            phases=[{"name": "load", "duration_s": None}],
+            seed=1,
+            budget=None,
+            runs=str(tmp_path),
+            load={},
+            files={},
+            start_in_s=0.0,
         )
         ask(desk.status()["nodes"][0]["control"], [request(77, Operation.BROADCAST, None, b"x")])
         wait_for(lambda: heard(tmp_path) == set(range(1, 10)), lambda: heard(tmp_path))
@@ -155,7 +226,9 @@ def test_a_broadcast_is_in_every_other_journal(desk, tmp_path, monkeypatch):
     found = reader.read(run)
     assert found.ended
     assert found.samples.num_rows >= 10
-    assert not metrics.receivers(found, PhaseWindow(name="all", begin_ns=0, end_ns=2**62))      # no intent was recorded: nothing is invented
+    assert not metrics.receivers(
+        found, PhaseWindow(name="all", begin_ns=0, end_ns=2**62)
+    )  # no intent was recorded: nothing is invented
 
 
 def heard(runs: Path) -> set[int]:
@@ -190,7 +263,12 @@ def test_a_scenario_from_file_to_verdict(other, tmp_path):
     assert run.returncode == 0, (run.stdout, run.stderr)
     verdict = json.loads(run.stdout)
     assert verdict["answer"] == "PASS"
-    assert {finding["name"] for finding in verdict["findings"]} >= {"delivered", "coverage", "found", "memory"}
+    assert {finding["name"] for finding in verdict["findings"]} >= {
+        "delivered",
+        "coverage",
+        "found",
+        "memory",
+    }
     other.assert_nothing_left()
     moved = tmp_path / "moved"
     shutil.copytree(other.runs / "latest", moved)
@@ -202,27 +280,74 @@ def test_a_scenario_from_file_to_verdict(other, tmp_path):
 
 
 def test_without_root_in_a_user_namespace(tmp_path):
-    """As nobody, with Debian's Python: the same commands, in a user namespace that the supervisor enters by itself."""
+    """As nobody, with Debian's Python: the same commands, in a user namespace that the supervisor
+    enters by itself.
+    """
     python = Path("/usr/bin/python3")
-    site = next((Path(__file__).parent.parent.parent / ".venv/lib").glob("python3.*/site-packages"), None)
-    if not python.exists() or site is None or subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.split()[1].rsplit(".", 1)[0] not in site.parent.name:
+    site = next(
+        (Path(__file__).parent.parent.parent / ".venv/lib").glob("python3.*/site-packages"), None
+    )
+    if (
+        not python.exists()
+        or site is None
+        or subprocess.run([python, "-V"], capture_output=True, text=True, check=True)
+        .stdout.split()[1]
+        .rsplit(".", 1)[0]
+        not in site.parent.name
+    ):
         pytest.skip("needs /usr/bin/python3 of the environment's version")
     home = Path("/tmp") / f"nobody-{os.getpid()}"
     (home / "bin").mkdir(parents=True)
     try:
         root = Path(__file__).parent.parent.parent
-        for source, target in ((site, "site"), (root / "harness", "site/harness"), (root / "docker/meshnode/src/meshnode", "site/meshnode")):
-            shutil.copytree(source, home / target, ignore=shutil.ignore_patterns("__pycache__", "numpy/tests", "playwright"), dirs_exist_ok=True)
+        for source, target in (
+            (site, "site"),
+            (root / "harness", "site/harness"),
+            (root / "docker/meshnode/src/meshnode", "site/meshnode"),
+        ):
+            shutil.copytree(
+                source,
+                home / target,
+                ignore=shutil.ignore_patterns("__pycache__", "numpy/tests", "playwright"),
+                dirs_exist_ok=True,
+            )
         program = home / "bin" / "meshnode"
-        program.write_text(f"#!{python}\nimport sys\nsys.path.insert(0, {str(home / 'site')!r})\nfrom meshnode.cli import main\nsys.exit(main())\n")
+        program.write_text(
+            f"#!{python}\nimport sys\nsys.path.insert(0, {str(home / 'site')!r})\nfrom "
+            "meshnode.cli import main\nsys.exit(main())\n"
+        )
         program.chmod(0o755)
         (home / "ten.toml").write_text(TEN)
         subprocess.run(["chown", "-R", "65534:65534", str(home)], check=True)
-        environment = {"PATH": f"{home}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": f"{home}/site", "HARNESS_STATE": f"{home}/s", "HOME": str(home), "XDG_RUNTIME_DIR": str(home)}
+        environment = {
+            "PATH": f"{home}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PYTHONPATH": f"{home}/site",
+            "HARNESS_STATE": f"{home}/s",
+            "HOME": str(home),
+            "XDG_RUNTIME_DIR": str(home),
+        }
 
         def run(*argv: str) -> subprocess.CompletedProcess[str]:
-            command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", python, "-m", "harness", *argv]
-            return subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=120, check=False)
+            command = [
+                "setpriv",
+                "--reuid=65534",
+                "--regid=65534",
+                "--clear-groups",
+                "--inh-caps=-all",
+                python,
+                "-m",
+                "harness",
+                *argv,
+            ]
+            return subprocess.run(
+                command,
+                env=environment,
+                cwd=home,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
 
         up = run("up", "ten.toml", "--runtime", "netns")
         assert up.returncode == 0, up.stderr

@@ -1,4 +1,6 @@
-"""The routed hub, seen by others: ping, iperf3, ip and ss inside the nodes' namespaces, entered by nsenter."""
+"""The routed hub, seen by others: ping, iperf3, ip and ss inside the nodes' namespaces, entered by
+nsenter.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,10 @@ def nodes(count: int, region: str = "default") -> list[Node]:
 
 @contextlib.contextmanager
 def wired(count: int, **settings):
-    with no_descriptor_left(), contextlib.closing(Fabric("test", BENCHMARK_BLOCK, **settings)) as fabric:
+    with (
+        no_descriptor_left(),
+        contextlib.closing(Fabric("test", BENCHMARK_BLOCK, **settings)) as fabric,
+    ):
         yield fabric, fabric.wire(nodes(count))
 
 
@@ -41,7 +46,9 @@ def wired(count: int, **settings):
 def iperf3_server(namespace: int, address: str):
     with open(os.devnull, "r+") as nothing:
         stdio = (nothing.fileno(),) * 3
-        server = spawn_in(namespace, ["iperf3", "--server", "--one-off", "--bind", address], stdio=stdio)
+        server = spawn_in(
+            namespace, ["iperf3", "--server", "--one-off", "--bind", address], stdio=stdio
+        )
     try:
         eventually(lambda: ":5201" in in_namespace(namespace, "ss", "-Htln"))
         yield
@@ -54,10 +61,21 @@ def test_every_node_reaches_every_other_and_nobody_else():
     with wired(4) as (_, wires):
         for source in wires:
             for target in wires:
-                assert " 0% packet loss" in in_namespace(source.namespace, "ping", "-c1", "-W2", target.address)
+                assert " 0% packet loss" in in_namespace(
+                    source.namespace, "ping", "-c1", "-W2", target.address
+                )
         stray = subprocess.run(
-            ["nsenter", f"--net=/proc/{os.getpid()}/fd/{wires[0].namespace}", "ping", "-c1", "-W1", "192.0.2.1"],
-            capture_output=True, text=True, check=False,
+            [
+                "nsenter",
+                f"--net=/proc/{os.getpid()}/fd/{wires[0].namespace}",
+                "ping",
+                "-c1",
+                "-W1",
+                "192.0.2.1",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert "100% packet loss" in stray.stdout
         assert "nreachable" not in stray.stdout + stray.stderr, "the hub must drop in silence"
@@ -66,18 +84,26 @@ def test_every_node_reaches_every_other_and_nobody_else():
 def test_bulk_traffic_passes_and_both_ends_count_it_as_the_node_does():
     with wired(2, congestion_control="reno") as (fabric, (a, b)):
         with iperf3_server(b.namespace, b.address):
-            report = json.loads(in_namespace(a.namespace, "iperf3", "-J", "-c", b.address, "-n", "20M"))
-        assert report["end"]["sum_sent"]["bytes"] >= 20_000_000       # iperf3 ends its receiver a little early
+            report = json.loads(
+                in_namespace(a.namespace, "iperf3", "-J", "-c", b.address, "-n", "20M")
+            )
+        assert (
+            report["end"]["sum_sent"]["bytes"] >= 20_000_000
+        )  # iperf3 ends its receiver a little early
         assert report["end"]["sender_tcp_congestion"] == "reno"
         counted = fabric.counters()
-        while (again := fabric.counters()) != counted:         # the last acknowledgements may still be on their way
+        while (
+            again := fabric.counters()
+        ) != counted:  # the last acknowledgements may still be on their way
             counted = again
             time.sleep(0.2)
         assert counted[0].tx_bytes > 20_000_000
         assert 0 < counted[0].rx_bytes < 1_000_000
         assert counted[1].rx_bytes == counted[0].tx_bytes
         for index, wire in enumerate((a, b)):
-            link = json.loads(in_namespace(wire.namespace, "ip", "-j", "-s", "link", "show", "eth0"))[0]["stats64"]
+            link = json.loads(
+                in_namespace(wire.namespace, "ip", "-j", "-s", "link", "show", "eth0")
+            )[0]["stats64"]
             seen = counted[index]
             assert (link["rx"]["bytes"], link["rx"]["packets"]) == (seen.rx_bytes, seen.rx_packets)
             assert (link["tx"]["bytes"], link["tx"]["packets"]) == (seen.tx_bytes, seen.tx_packets)
@@ -87,33 +113,69 @@ def test_what_a_node_finds_in_its_namespace():
     with wired(3, congestion_control="reno", gso_max_segs=1) as (fabric, wires):
         space = wires[2].namespace
         link = json.loads(in_namespace(space, "ip", "-d", "-j", "link", "show", "eth0"))[0]
-        assert (link["linkinfo"]["info_kind"], link["operstate"], link["gso_max_segs"]) == ("veth", "UP", 1)
+        assert (link["linkinfo"]["info_kind"], link["operstate"], link["gso_max_segs"]) == (
+            "veth",
+            "UP",
+            1,
+        )
         addresses = json.loads(in_namespace(space, "ip", "-j", "address"))
-        assert [a["local"] for x in addresses for a in x["addr_info"]] == ["127.0.0.1", "198.18.0.3"]
-        assert [n["state"] for n in json.loads(in_namespace(space, "ip", "-j", "neighbour"))] == [["PERMANENT"]]
-        assert in_namespace(space, "sysctl", "-n", "net.ipv4.tcp_congestion_control").strip() == "reno"
-        assert fabric.facts() == {"fabric": "routed hub", "tcp_congestion_control": "reno", "gso_max_segs": "1"}
+        assert [a["local"] for x in addresses for a in x["addr_info"]] == [
+            "127.0.0.1",
+            "198.18.0.3",
+        ]
+        assert [n["state"] for n in json.loads(in_namespace(space, "ip", "-j", "neighbour"))] == [
+            ["PERMANENT"]
+        ]
+        assert (
+            in_namespace(space, "sysctl", "-n", "net.ipv4.tcp_congestion_control").strip() == "reno"
+        )
+        assert fabric.facts() == {
+            "fabric": "routed hub",
+            "tcp_congestion_control": "reno",
+            "gso_max_segs": "1",
+        }
 
 
 def test_the_hub_routes_without_conntrack_or_arp():
     with wired(3) as (fabric, wires):
         in_namespace(wires[0].namespace, "ping", "-c2", "-i0.1", wires[1].address)
-        assert in_namespace(fabric.hub, "ip", "route", "show", "default").strip() == "blackhole default proto static"
-        assert {tuple(n["state"]) for n in json.loads(in_namespace(fabric.hub, "ip", "-j", "neighbour"))} == {("PERMANENT",)}
-        for name in ("conf.all.rp_filter", "conf.default.rp_filter", "conf.all.send_redirects", "conf.n0.send_redirects"):
+        assert (
+            in_namespace(fabric.hub, "ip", "route", "show", "default").strip()
+            == "blackhole default proto static"
+        )
+        assert {
+            tuple(n["state"]) for n in json.loads(in_namespace(fabric.hub, "ip", "-j", "neighbour"))
+        } == {("PERMANENT",)}
+        for name in (
+            "conf.all.rp_filter",
+            "conf.default.rp_filter",
+            "conf.all.send_redirects",
+            "conf.n0.send_redirects",
+        ):
             assert in_namespace(fabric.hub, "sysctl", "-n", f"net.ipv4.{name}").strip() == "0"
         tracked = subprocess.run(
-            ["nsenter", f"--net=/proc/{os.getpid()}/fd/{fabric.hub}", "cat", "/proc/sys/net/netfilter/nf_conntrack_count"],
-            capture_output=True, text=True, check=False,
+            [
+                "nsenter",
+                f"--net=/proc/{os.getpid()}/fd/{fabric.hub}",
+                "cat",
+                "/proc/sys/net/netfilter/nf_conntrack_count",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        assert tracked.stdout.strip() in {"0", ""}      # empty: a kernel without conntrack
+        assert tracked.stdout.strip() in {"0", ""}  # empty: a kernel without conntrack
 
 
 def test_nothing_has_a_name_on_the_host():
     names = set(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else set()
     with wired(2):
-        assert not {"n0", "n1", "eth0@n0"} & {link["ifname"] for link in json.loads(output("ip", "-j", "link"))}
-        assert (set(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else set()) - names == set()
+        assert not {"n0", "n1", "eth0@n0"} & {
+            link["ifname"] for link in json.loads(output("ip", "-j", "link"))
+        }
+        assert (
+            set(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else set()
+        ) - names == set()
 
 
 def test_closing_takes_the_links_down_though_a_node_lives_on():
@@ -150,7 +212,9 @@ def test_a_thousand_nodes_are_wired_and_progress_is_told():
         assert told == sorted(told)
         assert len(fabric.counters()) == 1000
         for source, target in ((0, 999), (999, 0), (500, 501)):
-            said = in_namespace(wires[source].namespace, "ping", "-c1", "-W2", wires[target].address)
+            said = in_namespace(
+                wires[source].namespace, "ping", "-c1", "-W2", wires[target].address
+            )
             assert " 0% packet loss" in said
 
 
@@ -167,7 +231,8 @@ wires = fabric.wire([Node(name=f"node-{i}") for i in range(20)])
 for i in range(20):
     forward(wires[i].namespace, wires[(i + 7) % 20].namespace, wires[(i + 7) % 20].address)
 assert fabric.counters()[3].rx_packets == 1, fabric.counters()[3]
-code = spawn_in(wires[1].namespace, ["ip", "-o", "-4", "address", "show", "eth0"], stdio=(0, 1, 2)).wait()
+argv = ["ip", "-o", "-4", "address", "show", "eth0"]
+code = spawn_in(wires[1].namespace, argv, stdio=(0, 1, 2)).wait()
 fabric.close()
 print(code, os.geteuid(), sorted(os.listdir("/proc/self/fd"))[3:])
 """
@@ -178,12 +243,34 @@ def as_nobody(code: str) -> subprocess.CompletedProcess[str]:
     path = f"{sysconfig.get_paths()['purelib']}:{REPOSITORY}"
     said = ""
     for interpreter in (sys.executable, "/usr/bin/python3"):
-        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", interpreter, "-B", "-c"]
+        command = [
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            interpreter,
+            "-B",
+            "-c",
+        ]
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": path}
         tried = subprocess.run(
-            [*command, "import pyroute2, harness"], capture_output=True, text=True, check=False, env=environment, cwd="/")
+            [*command, "import pyroute2, harness"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+            cwd="/",
+        )
         if tried.returncode == 0:
-            return subprocess.run([*command, code], capture_output=True, text=True, check=False, env=environment, cwd="/", timeout=60)
+            return subprocess.run(
+                [*command, code],
+                capture_output=True,
+                text=True,
+                check=False,
+                env=environment,
+                cwd="/",
+                timeout=60,
+            )
         said = tried.stderr.strip()[-200:]
     pytest.skip(f"no interpreter with the packages can be read by another user: {said}")
 
@@ -198,10 +285,13 @@ def test_without_root_in_a_user_namespace():
     assert last.startswith("0 0 ")
 
 
-# ---- addresses: pure -----------------------------------------------------------------------------------------------------
+# ---- addresses: pure -----------------------------------------------------------------------------
+
 
 def test_a_region_is_one_aligned_block_in_the_order_of_the_nodes():
-    plan = plan_addresses([*nodes(2, "eu"), *nodes(10, "us"), Node(name="late", region="eu")], BENCHMARK_BLOCK)
+    plan = plan_addresses(
+        [*nodes(2, "eu"), *nodes(10, "us"), Node(name="late", region="eu")], BENCHMARK_BLOCK
+    )
     assert plan.regions == {"eu": IPv4Network("198.18.0.0/29"), "us": IPv4Network("198.18.0.16/28")}
     assert [str(a) for a in plan.nodes[:3]] == ["198.18.0.1", "198.18.0.2", "198.18.0.17"]
     assert plan.nodes[-1] == IPv4Address("198.18.0.3")
@@ -215,13 +305,19 @@ def test_regions_never_overlap_and_hold_their_nodes(sizes):
     for node, address in zip(everyone, plan.nodes, strict=True):
         home = plan.regions[node.region]
         assert home.network_address < address < home.broadcast_address
-        assert [region for region, network in plan.regions.items() if address in network] == [node.region]
+        assert [region for region, network in plan.regions.items() if address in network] == [
+            node.region
+        ]
     for index, size in enumerate(sizes):
         assert size + 2 <= plan.regions[f"r{index}"].num_addresses < 2 * (size + 2)
 
 
 def test_a_block_that_is_too_small_says_which_is_not():
     wanted = [*nodes(100, "eu"), *nodes(3, "us")]
-    with pytest.raises(BadFileError, match=r"expected a block of at least /24 for the regions eu \(100 nodes\), us \(3 nodes\); found 10.0.0.0/25"):
+    with pytest.raises(
+        BadFileError,
+        match=r"expected a block of at least /24 for the regions eu \(100 nodes\), us \(3 "
+        r"nodes\); found 10.0.0.0/25",
+    ):
         plan_addresses(wanted, IPv4Network("10.0.0.0/25"))
     assert len(plan_addresses(wanted, IPv4Network("10.0.0.0/24")).nodes) == 103

@@ -1,4 +1,6 @@
-"""kill -9 at any moment: one clear sentence, nothing left after `harness doctor`, and never a PASS."""
+"""kill -9 at any moment: one clear sentence, nothing left after `harness doctor`, and never a
+PASS.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,7 @@ def test_supervisor_killed_during_up(desk, seed):
     time.sleep(random.Random(seed).uniform(0, 0.6))
     os.kill(pid, signal.SIGKILL)
     code, errors = said(up)
-    if code:                                              # 0: it was ready before the blow
+    if code:  # 0: it was ready before the blow
         assert code in (69, 70)
         assert errors.startswith("harness: ")
     else:
@@ -107,7 +109,9 @@ def test_supervisor_killed_during_load(desk, seed):
 def in_load(desk: Desk) -> int:
     """Wait until the scenario's load is under way; the supervisor's pid."""
     wait_for(lambda: desk.harness("status", "--json").returncode == 0)
-    wait_for(lambda: json.loads(desk.harness("status", "--json").stdout or "{}").get("phase") == "load")
+    wait_for(
+        lambda: json.loads(desk.harness("status", "--json").stdout or "{}").get("phase") == "load"
+    )
     return desk.status()["pid"]
 
 
@@ -115,13 +119,18 @@ def judged(desk: Desk) -> str:
     """The verdict of the last run folder; exit code and words agree."""
     done = desk.harness("judge", str(desk.runs / "latest"), "--json")
     answer = json.loads(done.stdout)["answer"]
-    assert done.returncode == {"PASS": 0, "FAIL": 1, "UNKNOWN": 2}[answer], (done.returncode, done.stdout)
+    assert done.returncode == {"PASS": 0, "FAIL": 1, "UNKNOWN": 2}[answer], (
+        done.returncode,
+        done.stdout,
+    )
     return answer
 
 
 @pytest.mark.parametrize("seed", [6, 7])
 def test_supervisor_killed_during_down(desk, seed):
-    """`down` waits for the supervisor's end, however it ends, and removes what is left: it never says it is done when it is not."""
+    """`down` waits for the supervisor's end, however it ends, and removes what is left: it never
+    says it is done when it is not.
+    """
     desk.ok("up", "ten.toml")
     pid = desk.status()["pid"]
     down = desk.start("down")
@@ -131,7 +140,7 @@ def test_supervisor_killed_during_down(desk, seed):
     code, errors = said(down)
     if code == 0:
         desk.assert_nothing_left()
-    else:                                                 # killed before `down` had asked
+    else:  # killed before `down` had asked
         assert code == 69, errors
         cleaned(desk)
 
@@ -143,7 +152,7 @@ def test_the_waiting_client_killed_during_up(desk):
     up.kill()
     up.communicate(timeout=60)
     wait_for(lambda: not desk.processes() or desk.harness("status").returncode == 0)
-    desk.harness("down")                                  # it may have been ready before the blow
+    desk.harness("down")  # it may have been ready before the blow
     desk.assert_nothing_left()
 
 
@@ -184,19 +193,25 @@ def test_a_load_generator_that_was_killed_is_never_pass(desk, worker):
 
 
 def test_the_run_client_killed_during_load(desk):
-    """Its load ends with it, long before the phases are over; the cluster stays up until somebody takes it down."""
+    """Its load ends with it, long before the phases are over; the cluster stays up until somebody
+    takes it down.
+    """
     run = desk.start("run", str(loaded(desk, 600)))
     in_load(desk)
     run.kill()
     run.communicate(timeout=60)
-    wait_for(lambda: not [line for line in desk.processes().values() if "locust" in line], desk.processes)
+    wait_for(
+        lambda: not [line for line in desk.processes().values() if "locust" in line], desk.processes
+    )
     desk.ok("down")
     desk.assert_nothing_left()
     assert judged(desk) == "UNKNOWN"
 
 
 def test_the_census_sees_what_is_left(desk):
-    """The counting itself: a cluster that is up, and a stranger's file, link and table, are not nothing."""
+    """The counting itself: a cluster that is up, and a stranger's file, link and table, are not
+    nothing.
+    """
     desk.ok("up", "ten.toml")
     now = desk.census()
     assert {what for what in now if now[what] != desk.census_before[what]} >= {"processes", "files"}

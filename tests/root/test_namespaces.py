@@ -1,4 +1,6 @@
-"""Namespaces without names, threads that enter them, user namespaces, and netlink's errors. Oracles: ip, lsns, sysctl by nsenter."""
+"""Namespaces without names, threads that enter them, user namespaces, and netlink's errors.
+Oracles: ip, lsns, sysctl by nsenter.
+"""
 
 from __future__ import annotations
 
@@ -41,13 +43,16 @@ def test_a_namespace_is_new_and_has_no_name_and_no_ipv6(namespace):
     names = os.listdir("/run/netns") if os.path.isdir("/run/netns") else []
     assert inode(namespace) not in {os.stat(f"/run/netns/{name}").st_ino for name in names}
     for which in ("all", "default"):
-        assert in_namespace(namespace, "sysctl", "-n", f"net.ipv6.conf.{which}.disable_ipv6").strip() == "1"
+        assert (
+            in_namespace(namespace, "sysctl", "-n", f"net.ipv6.conf.{which}.disable_ipv6").strip()
+            == "1"
+        )
 
 
 def test_only_the_calling_thread_is_inside(namespace):
     outside = own()
     with ThreadPoolExecutor(1) as other:
-        assert other.submit(own).result() == outside      # the thread exists from here on
+        assert other.submit(own).result() == outside  # the thread exists from here on
         with namespaces.inside(namespace):
             assert own() == inode(namespace)
             assert other.submit(own).result() == outside
@@ -76,7 +81,12 @@ def test_a_socket_stays_in_its_namespace(namespace):
         server.listen()
         port = server.getsockname()[1]
         assert f"127.0.0.1:{port}" in in_namespace(namespace, "ss", "-Htln")
-        assert f"127.0.0.1:{port} " not in subprocess.run(["ss", "-Htln"], capture_output=True, text=True, check=True).stdout
+        assert (
+            f"127.0.0.1:{port} "
+            not in subprocess.run(
+                ["ss", "-Htln"], capture_output=True, text=True, check=True
+            ).stdout
+        )
 
 
 def test_commands_from_many_threads_run_in_the_namespace(namespace, tmp_path):
@@ -85,7 +95,12 @@ def test_commands_from_many_threads_run_in_the_namespace(namespace, tmp_path):
     def run(index: int) -> None:
         with open(os.devnull) as nothing, open(tmp_path / str(index), "w+") as answer:
             stdio = (nothing.fileno(), answer.fileno(), answer.fileno())
-            child = namespaces.spawn_in(namespace, ["readlink", "/proc/self/ns/net"], stdio=stdio, environment={"PATH": os.environ["PATH"]})
+            child = namespaces.spawn_in(
+                namespace,
+                ["readlink", "/proc/self/ns/net"],
+                stdio=stdio,
+                environment={"PATH": os.environ["PATH"]},
+            )
             child.wait()
             answer.seek(0)
             text = answer.read().strip()
@@ -108,13 +123,28 @@ def test_a_command_that_is_not_there_is_the_users_fault(namespace):
 def test_a_namespace_ends_with_its_last_descriptor(namespace):
     with no_descriptor_left():
         descriptor = namespaces.create()
-        in_namespace(descriptor, "ip", "link", "add", "here", "type", "veth", "peer", "name", "there", "netns", f"/proc/{os.getpid()}/fd/{namespace}")
+        in_namespace(
+            descriptor,
+            "ip",
+            "link",
+            "add",
+            "here",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "there",
+            "netns",
+            f"/proc/{os.getpid()}/fd/{namespace}",
+        )
         child = namespaces.spawn_in(descriptor, ["sleep", "60"], stdio=(0, 1, 2))
         os.close(descriptor)
         assert "there" in in_namespace(namespace, "ip", "link")
         child.kill()
         child.wait()
-        eventually(lambda: "there" not in in_namespace(namespace, "ip", "link"))      # its numbers return at once, to whoever asks
+        eventually(
+            lambda: "there" not in in_namespace(namespace, "ip", "link")
+        )  # its numbers return at once, to whoever asks
 
 
 def test_none_is_left_where_descriptors_run_out():
@@ -133,15 +163,26 @@ def test_none_is_left_where_descriptors_run_out():
 
 def test_netlink_names_what_was_refused_and_where(namespace):
     with contextlib.closing(netlink.Netlink(namespace)) as kernel:
-        messages = [netlink.address(1, "198.18.0.1"), netlink.address(1, "198.18.0.1"), netlink.address(77, "198.18.0.2")]
-        with pytest.raises(HarnessError, match=r"the namespace of node-7: address 198\.18\.0\.1 on link 1: .*2 of 3 were refused"):
+        messages = [
+            netlink.address(1, "198.18.0.1"),
+            netlink.address(1, "198.18.0.1"),
+            netlink.address(77, "198.18.0.2"),
+        ]
+        with pytest.raises(
+            HarnessError,
+            match=r"the namespace of node-7: address 198\.18\.0\.1 on link 1: .*2 of 3 were "
+            r"refused",
+        ):
             kernel.do(messages, where="the namespace of node-7")
     assert "198.18.0.1/32" in in_namespace(namespace, "ip", "-o", "address")
 
 
 def test_more_messages_than_one_batch(namespace):
     with contextlib.closing(netlink.Netlink(namespace)) as kernel:
-        kernel.do([netlink.address(1, f"198.18.{i // 250}.{i % 250 + 1}") for i in range(1500)], where="scratch")
+        kernel.do(
+            [netlink.address(1, f"198.18.{i // 250}.{i % 250 + 1}") for i in range(1500)],
+            where="scratch",
+        )
     assert in_namespace(namespace, "ip", "-o", "-4", "address").count("198.18.") == 1500
 
 
@@ -176,15 +217,27 @@ def test_a_refusal_says_which_sysctl(monkeypatch):
 
     monkeypatch.setattr(namespaces, "read_sysctl", read)
     said = namespaces._why_no_user_namespace(OSError(errno.ENOSPC, "No space left on device"))
-    assert said == "Root is needed, or a user namespace, which user.max_user_namespaces = 0 forbids: `sysctl -w user.max_user_namespaces=10000`."
+    assert (
+        said == "Root is needed, or a user namespace, which user.max_user_namespaces = 0 "
+        "forbids: `sysctl -w user.max_user_namespaces=10000`."
+    )
 
 
 def test_without_privileges_a_namespace_is_refused_with_a_sentence():
     """In a child that has dropped every capability."""
-    code = "from harness.kernel.namespaces import create\ntry: create()\nexcept Exception as e: print(type(e).__name__, e)"
+    code = (
+        "from harness.kernel.namespaces import create\ntry: create()\nexcept Exception as e: "
+        "print(type(e).__name__, e)"
+    )
     done = subprocess.run(
         ["setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-c", code],
-        capture_output=True, text=True, check=True, timeout=60, cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=REPOSITORY,
     )
-    assert done.stdout.startswith(f"{PermissionNeededError.__name__} network namespace 1 of 1 could not be made")
+    assert done.stdout.startswith(
+        f"{PermissionNeededError.__name__} network namespace 1 of 1 could not be made"
+    )
     assert "CAP_SYS_ADMIN" in done.stdout

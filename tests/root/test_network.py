@@ -1,4 +1,6 @@
-"""Faults on real namespaces, told by tools that are not ours (ping, iperf3, nft, tc); and what a second program does behind our back."""
+"""Faults on real namespaces, told by tools that are not ours (ping, iperf3, nft, tc); and what a
+second program does behind our back.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ pytestmark = pytest.mark.root
 def test_a_delay_is_one_way_and_leaves_other_paths_alone(net):
     it = net()
     it.set(where="n0 -> n1", delay="60ms")
-    assert it.ping("n0", "n1")[1] == pytest.approx(60, abs=15)      # one way; the way back has none
+    assert it.ping("n0", "n1")[1] == pytest.approx(60, abs=15)  # one way; the way back has none
     assert it.ping("n1", "n0")[1] == pytest.approx(60, abs=15)
     assert it.ping("n2", "n3")[1] < 15
     it.network.clear()
@@ -52,7 +54,9 @@ def test_loss_is_what_was_asked(net):
     it = net()
     it.set(where="n0 -> n1", loss="30%")
     counted = it.ping("n0", "n1", count=1500, gap_s=0.002)[0]
-    assert 0.7 * 1500 - 6 * 17.8 < counted < 0.7 * 1500 + 6 * 17.8      # six deviations: never by chance
+    assert (
+        0.7 * 1500 - 6 * 17.8 < counted < 0.7 * 1500 + 6 * 17.8
+    )  # six deviations: never by chance
 
 
 def test_a_rate_limits_what_iperf3_carries(net):
@@ -64,7 +68,9 @@ def test_a_rate_limits_what_iperf3_carries(net):
         server = threading.Thread(target=it.run, args=(target, "iperf3", "-s", "-1"))
         server.start()
         wait_for(lambda: ":5201" in it.run(target, "ss", "-ltn"))
-        said = json.loads(it.run(source, "iperf3", "-J", "-t", "3", "-O", "1", "-c", it.addresses[target]))
+        said = json.loads(
+            it.run(source, "iperf3", "-J", "-t", "3", "-O", "1", "-c", it.addresses[target])
+        )
         server.join()
         return said["end"]["sum_received"]["bits_per_second"] / 1e6
 
@@ -89,7 +95,9 @@ def test_nothing_crosses_a_cut_held_packets_neither_and_flows_go_on_after_it(net
         peer, _ = listener.accept()
         with peer:
             for number in range(50):
-                outside.sendto(number.to_bytes(2, "big"), (it.addresses["n5"], 4000))     # held when the cut comes
+                outside.sendto(
+                    number.to_bytes(2, "big"), (it.addresses["n5"], 4000)
+                )  # held when the cut comes
             it.set(cut="halves", name="cut")
             for number in range(50, 100):
                 outside.sendto(number.to_bytes(2, "big"), (it.addresses["n5"], 4000))
@@ -100,7 +108,7 @@ def test_nothing_crosses_a_cut_held_packets_neither_and_flows_go_on_after_it(net
             assert it.ping("n0", "n1", count=5)[0] == 5
             it.network.clear("cut")
             time.sleep(0.3)
-            assert heard(inside) == []                                                     # nothing comes late
+            assert heard(inside) == []  # nothing comes late
             peer.settimeout(20)
             assert peer.recv(16) == b"during"
 
@@ -117,7 +125,9 @@ def heard(receiver: socket.socket) -> list[bytes]:
 def test_half_open_lets_what_exists_go_on_and_nothing_new(net):
     it = net()
     listener = open_socket(it.namespaces["n1"], socket.AF_INET, socket.SOCK_STREAM)
-    old, new = (open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_STREAM) for _ in range(2))
+    old, new = (
+        open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_STREAM) for _ in range(2)
+    )
     with listener, old, new:
         listener.bind((it.addresses["n1"], 4001))
         listener.listen()
@@ -135,7 +145,9 @@ def test_half_open_lets_what_exists_go_on_and_nothing_new(net):
 def test_half_open_the_other_way_cuts_what_exists_and_lets_new_pass_and_the_old_goes_on_after(net):
     it = net()
     listener = open_socket(it.namespaces["n1"], socket.AF_INET, socket.SOCK_STREAM)
-    old, new = (open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_STREAM) for _ in range(2))
+    old, new = (
+        open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_STREAM) for _ in range(2)
+    )
     with listener, old, new:
         listener.bind((it.addresses["n1"], 4001))
         listener.listen()
@@ -160,7 +172,11 @@ def test_half_open_the_other_way_cuts_what_exists_and_lets_new_pass_and_the_old_
 
 
 def test_regions_have_their_baseline_and_a_fault_adds_to_it(net):
-    it = net(6, regions=2, baseline={("r0", "r1"): Impairment(delay_ms=30), ("r1", "r0"): Impairment(delay_ms=30)})
+    it = net(
+        6,
+        regions=2,
+        baseline={("r0", "r1"): Impairment(delay_ms=30), ("r1", "r0"): Impairment(delay_ms=30)},
+    )
     assert it.ping("n0", "n5")[1] == pytest.approx(60, abs=15)
     assert it.ping("n0", "n1")[1] < 15
     it.set(where="n0 -> n5", delay="40ms", name="more")
@@ -178,7 +194,9 @@ def test_what_no_backend_here_can_do_is_refused_and_nothing_changes(net):
     before = it.kernel()
     with pytest.raises(UnavailableError, match="duplicate: only netem can do that"):
         it.network.set(spec.asked({"where": "n0 -> n1", "duplicate": "1%"}, it.nodes, 1))
-    assert re.sub(r"packets \d+ bytes \d+", "", it.kernel()) == re.sub(r"packets \d+ bytes \d+", "", before)
+    assert re.sub(r"packets \d+ bytes \d+", "", it.kernel()) == re.sub(
+        r"packets \d+ bytes \d+", "", before
+    )
 
 
 class Echo:
@@ -193,7 +211,9 @@ class Echo:
         self.listener.settimeout(3)
 
     def exchange(self) -> tuple[str, float]:
-        """Whom n1 sees, and the ms of one byte to it and back; raises OSError where nobody gets through."""
+        """Whom n1 sees, and the ms of one byte to it and back; raises OSError where nobody gets
+        through.
+        """
         with open_socket(self.it.namespaces["n0"], socket.AF_INET, socket.SOCK_STREAM) as here:
             here.settimeout(3)
             here.connect((self.it.addresses["n1"], 8000))
@@ -223,7 +243,11 @@ def test_a_stream_fault_is_between_two_ends_that_see_each_other_and_folds_with_t
         assert took_ms == pytest.approx(100, abs=20)
         it.set(where="n0 -> n1", delay="40ms", name="d")
         assert echo.exchange()[1] == pytest.approx(140, abs=30)
-        it.set(where="n0 -> n1", toxic=["latency latency=200", "slicer average_size=64 size_variation=8 delay=5"], name="t")
+        it.set(
+            where="n0 -> n1",
+            toxic=["latency latency=200", "slicer average_size=64 size_variation=8 delay=5"],
+            name="t",
+        )
         assert echo.exchange()[1] == pytest.approx(240, abs=40)
         it.network.clear()
         assert echo.exchange()[1] < 20
@@ -231,11 +255,20 @@ def test_a_stream_fault_is_between_two_ends_that_see_each_other_and_folds_with_t
 
 
 @pytest.mark.toxiproxy
-@pytest.mark.parametrize("toxics", [
-    ["latency latency=100"], ["latency latency=80 stream=upstream", "bandwidth rate=100"], ["slicer average_size=100 size_variation=10 delay=100"],
-    ["timeout timeout=300"], ["reset_peer timeout=200 stream=upstream"], ["limit_data bytes=5000"], ["slow_close delay=300", "latency latency=20"],
-], ids=lambda toxics: toxics[0].split()[0])
-def test_streams_of_our_own_show_what_a_toxic_does_and_that_one_who_goes_past_the_proxy_meets_nothing(net, toxics):
+@pytest.mark.parametrize(
+    "toxics",
+    [
+        ["latency latency=100"],
+        ["latency latency=80 stream=upstream", "bandwidth rate=100"],
+        ["slicer average_size=100 size_variation=10 delay=100"],
+        ["timeout timeout=300"],
+        ["reset_peer timeout=200 stream=upstream"],
+        ["limit_data bytes=5000"],
+        ["slow_close delay=300", "latency latency=20"],
+    ],
+    ids=lambda toxics: toxics[0].split()[0],
+)
+def test_streams_of_our_own_show_what_a_toxic_does(net, toxics):
     it = net(ports=(8000,))
     it.set(where="n0 -> n1", toxic=toxics)
     shown = stream_n0_n1(it)
@@ -244,7 +277,9 @@ def test_streams_of_our_own_show_what_a_toxic_does_and_that_one_who_goes_past_th
     assert set(shown.values()) == {"in force"}, shown
     it.run(None, "nft", "flush", "set", "ip", "harness", "streams")
     past = stream_n0_n1(it)
-    assert {answer for what, answer in past.items() if what.startswith("toxic")} == {"not in force"}, past
+    assert {answer for what, answer in past.items() if what.startswith("toxic")} == {
+        "not in force"
+    }, past
 
 
 def test_what_each_rate_let_through_is_counted_by_node_path_and_direction(net):
@@ -254,7 +289,7 @@ def test_what_each_rate_let_through_is_counted_by_node_path_and_direction(net):
     it.set(where="n0 -> n1", rate="5mbit", name="path")
     before = {(limit.which, limit.node): count for limit, count in it.network.sent().items()}
     assert before.keys() == {("up", 0), ("down", 1), ("into", 1)}
-    assert len(it.one_way(400, 0.001)) == 400                          # 60 bytes each on their way
+    assert len(it.one_way(400, 0.001)) == 400  # 60 bytes each on their way
     after = {(limit.which, limit.node): count for limit, count in it.network.sent().items()}
     for which, count in before.items():
         assert 400 * 40 <= after[which] - count <= 400 * 80 + 2_000, which
@@ -262,8 +297,16 @@ def test_what_each_rate_let_through_is_counted_by_node_path_and_direction(net):
 
 def stream_n0_n1(it: Net) -> dict[str, str]:
     here, there = it.network.wires["n0"], it.network.wires["n1"]
-    below = {"upstream": it.network.state.of("n0", "n1"), "downstream": it.network.state.of("n1", "n0")}
-    return {seen.what: seen.answer for seen in stream((here.namespace, there.namespace), there.address, below["upstream"].toxics, below)}
+    below = {
+        "upstream": it.network.state.of("n0", "n1"),
+        "downstream": it.network.state.of("n1", "n0"),
+    }
+    return {
+        seen.what: seen.answer
+        for seen in stream(
+            (here.namespace, there.namespace), there.address, below["upstream"].toxics, below
+        )
+    }
 
 
 @pytest.mark.toxiproxy
@@ -272,7 +315,9 @@ def test_nothing_crosses_a_cut_through_a_proxy_in_either_direction(net, directio
     it = net(ports=(8000,))
     with Echo(it) as echo:
         it.set(where="n0 -> n1", toxic=["latency latency=1"], name="t")
-        it.network.set(Fault(name="c", far={direction.split()[0]: frozenset({direction.split()[2]})}))
+        it.network.set(
+            Fault(name="c", far={direction.split()[0]: frozenset({direction.split()[2]})})
+        )
         with pytest.raises(OSError, match="timed out"):
             echo.exchange()
         it.network.clear("c")
@@ -283,7 +328,14 @@ def test_nothing_crosses_a_cut_through_a_proxy_in_either_direction(net, directio
 def test_a_proxy_that_dies_or_is_changed_is_noticed(net):
     it = net(ports=(8000,))
     it.set(where="n0 -> n1", toxic=["bandwidth rate=100"], name="t")
-    pid = int(subprocess.run(["pgrep", "-n", "-f", "toxiproxy-server -host|server -host 127.0.0.1 -port 8474"], capture_output=True, text=True, check=True).stdout)
+    pid = int(
+        subprocess.run(
+            ["pgrep", "-n", "-f", "toxiproxy-server -host|server -host 127.0.0.1 -port 8474"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    )
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: "Toxiproxy did not get" in it.network.agrees()["toxiproxy"])
     it.network.clear()
@@ -292,13 +344,17 @@ def test_a_proxy_that_dies_or_is_changed_is_noticed(net):
 
 def test_a_stream_fault_of_a_system_that_speaks_no_tcp_is_refused(net):
     it = net()
-    with pytest.raises(UnavailableError, match="toxics: this system's nodes are not dialled over TCP"):
+    with pytest.raises(
+        UnavailableError, match="toxics: this system's nodes are not dialled over TCP"
+    ):
         it.network.set(spec.asked({"where": "n0 -> n1", "toxic": "latency latency=5"}, it.nodes, 1))
     assert it.kernel() == it.before
 
 
 @pytest.mark.parametrize("states", [int(os.environ.get("HARNESS_STATES", "60"))])
-def test_random_states_are_read_back_as_asked_and_the_last_clear_leaves_the_kernel_as_it_was(net, states):
+def test_random_states_are_read_back_as_asked_and_the_last_clear_leaves_the_kernel_as_it_was(
+    net, states
+):
     it = net(20)
     it.walk(states)
     assert it.network.agrees() == {"kernel": ""}
@@ -316,7 +372,7 @@ def test_probes_measure_one_way(net):
     assert sorted(found["n1", "n0"])[5] < 10
 
 
-# ---- a second program changes the kernel behind our back ------------------------------------------------------------------
+# ---- a second program changes the kernel behind our back -----------------------------------------
 
 SCENARIO = """
 topology = "ten.toml"
@@ -339,24 +395,61 @@ SABOTAGES = {
     "the engine is killed": (DELAY, "kill delay_engine", "nfqueue"),
     "our table is deleted": (CUT, "nft delete table ip harness", "nftables"),
     "the cut's map is flushed": (CUT, "nft flush map ip harness side", "cut"),
-    "a rule lets everything pass": (CUT, "nft insert rule ip harness before accept", "probes crossed"),
-    "the tree is deleted": ('where = "node-1 -> node-2"\nrate = "5mbit"', "tc qdisc del dev n2 root", "rates into node"),
-    "the upload is widened": ('where = "node-1"\nup = "5mbit"', "tc qdisc change dev u1 root tbf rate 1gbit burst 100000 latency 50ms", "the upload of node"),
+    "a rule lets everything pass": (
+        CUT,
+        "nft insert rule ip harness before accept",
+        "probes crossed",
+    ),
+    "the tree is deleted": (
+        'where = "node-1 -> node-2"\nrate = "5mbit"',
+        "tc qdisc del dev n2 root",
+        "rates into node",
+    ),
+    "the upload is widened": (
+        'where = "node-1"\nup = "5mbit"',
+        "tc qdisc change dev u1 root tbf rate 1gbit burst 100000 latency 50ms",
+        "the upload of node",
+    ),
     "the queue's rule is flushed": (DELAY, "iptables-legacy -t mangle -F", "delay on"),
-    "a path's element is deleted": (DELAY, "nft delete element ip harness path '{ 198.18.0.2 . 198.18.0.3 }'", "paths"),
-    "a class loses its loss": ('where = "node-1 <-> node-2"\nloss = "40%"', "for c in $(nft list table ip harness | grep -o 'chain c[0-9]*' | cut -d' ' -f2); do nft flush chain ip harness $c; done", "loss"),
+    "a path's element is deleted": (
+        DELAY,
+        "nft delete element ip harness path '{ 198.18.0.2 . 198.18.0.3 }'",
+        "paths",
+    ),
+    "a class loses its loss": (
+        'where = "node-1 <-> node-2"\nloss = "40%"',
+        (
+            "for c in $(nft list table ip harness | grep -o 'chain c[0-9]*' | cut -d' ' -f2); do "
+            "nft flush chain ip harness $c; done"
+        ),
+        "loss",
+    ),
     "the engine is stopped": (DELAY, "stop delay_engine", "nfqueue"),
-    "a delay of their own": (DELAY, "tc qdisc add dev n2 root tbf rate 8kbit burst 3000 latency 4s", "left behind: tbf"),
+    "a delay of their own": (
+        DELAY,
+        "tc qdisc add dev n2 root tbf rate 8kbit burst 3000 latency 4s",
+        "left behind: tbf",
+    ),
     "the proxy is killed": (TOXIC, "kill toxiproxy-server", "Toxiproxy did not get"),
     "streams go past their proxy": (TOXIC, "ip rule del pref 100", "toxic latency downstream"),
     "a route is taken away": (DELAY, "ip route del 198.18.0.3", "no probe arrived"),
 }
-UNDO = {"a delay of their own": "tc qdisc del dev n2 root", "a route is taken away": "ip route add 198.18.0.3 dev n2 scope link"}     # not ours to mend
-IN_CI = ("the engine is killed", "our table is deleted", "a rule lets everything pass", "the tree is deleted")
+UNDO = {
+    "a delay of their own": "tc qdisc del dev n2 root",
+    "a route is taken away": "ip route add 198.18.0.3 dev n2 scope link",
+}  # not ours to mend
+IN_CI = (
+    "the engine is killed",
+    "our table is deleted",
+    "a rule lets everything pass",
+    "the tree is deleted",
+)
 
 
 def hub_of(supervisor: int) -> str:
-    """The path of the hub's namespace among a supervisor's descriptors: the one with a link of node 0."""
+    """The path of the hub's namespace among a supervisor's descriptors: the one with a link of node
+    0.
+    """
     for number in os.listdir(f"/proc/{supervisor}/fd"):
         path = f"/proc/{supervisor}/fd/{number}"
         try:
@@ -364,16 +457,34 @@ def hub_of(supervisor: int) -> str:
                 continue
         except OSError:
             continue
-        if subprocess.run(["nsenter", f"--net={path}", "ip", "link", "show", "n0"], capture_output=True, check=False).returncode == 0:
+        if (
+            subprocess.run(
+                ["nsenter", f"--net={path}", "ip", "link", "show", "n0"],
+                capture_output=True,
+                check=False,
+            ).returncode
+            == 0
+        ):
             return path
     raise AssertionError("the supervisor holds no hub")
 
 
 def helper_of(supervisor: int, program: str) -> int:
     """The pid of the one process below a supervisor that runs a program."""
-    told = subprocess.run(["ps", "-ewwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    processes = {int(line.split()[0]): (int(line.split()[1]), line.split(maxsplit=2)[2]) for line in told.splitlines()}
-    found = [pid for pid, (parent, argv) in processes.items() if program in argv and not argv.startswith("sh ") and supervisor in (parent, processes.get(parent, (0, ""))[0])]
+    told = subprocess.run(
+        ["ps", "-ewwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    ).stdout
+    processes = {
+        int(line.split()[0]): (int(line.split()[1]), line.split(maxsplit=2)[2])
+        for line in told.splitlines()
+    }
+    found = [
+        pid
+        for pid, (parent, argv) in processes.items()
+        if program in argv
+        and not argv.startswith("sh ")
+        and supervisor in (parent, processes.get(parent, (0, ""))[0])
+    ]
     assert len(found) == 1, told
     return found[0]
 
@@ -393,9 +504,16 @@ def do(act: str, supervisor: int) -> None:
     """What the second program does: to the engine's process, or in the hub's namespace."""
     verb, _, program = act.partition(" ")
     if verb in ("kill", "stop"):
-        os.kill(helper_of(supervisor, program), signal.SIGKILL if verb == "kill" else signal.SIGSTOP)
+        os.kill(
+            helper_of(supervisor, program), signal.SIGKILL if verb == "kill" else signal.SIGSTOP
+        )
         return
-    done = subprocess.run(["nsenter", f"--net={hub_of(supervisor)}", "sh", "-c", act], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["nsenter", f"--net={hub_of(supervisor)}", "sh", "-c", act],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -407,10 +525,12 @@ def faults_finding(desk: Desk, fault: str, act: str | None) -> dict:
             wait_for(lambda: json.loads(desk.ok("fault", "list", "--json"))["faults"], running.poll)
             time.sleep(1)
             do(act, desk.supervisor())
-    finally:                                              # the next test finds no run of this one
+    finally:  # the next test finds no run of this one
         said, error = running.communicate(timeout=90)
     assert said, error
-    [finding] = [finding for finding in json.loads(said)["findings"] if finding["name"].startswith("faults")]
+    [finding] = [
+        finding for finding in json.loads(said)["findings"] if finding["name"].startswith("faults")
+    ]
     return finding
 
 
@@ -420,7 +540,9 @@ def test_without_a_sabotage_the_faults_are_proven(desk):
         assert finding["answer"] == "PASS", finding
 
 
-@pytest.mark.parametrize("what", list(SABOTAGES) if os.environ.get("HARNESS_SABOTAGES") == "all" else IN_CI)
+@pytest.mark.parametrize(
+    "what", list(SABOTAGES) if os.environ.get("HARNESS_SABOTAGES") == "all" else IN_CI
+)
 def test_a_sabotage_turns_the_pass_into_unknown(desk, what):
     fault, act, said = SABOTAGES[what]
     finding = faults_finding(desk, fault, act)
@@ -428,7 +550,9 @@ def test_a_sabotage_turns_the_pass_into_unknown(desk, what):
     assert (finding["answer"], finding["cause"]) == ("UNKNOWN", "fault not proven")
     assert said in finding["sentence"]
     if what in UNDO:
-        subprocess.run(["nsenter", f"--net={hub_of(desk.supervisor())}", "sh", "-c", UNDO[what]], check=True)
+        subprocess.run(
+            ["nsenter", f"--net={hub_of(desk.supervisor())}", "sh", "-c", UNDO[what]], check=True
+        )
     desk.ok("fault", "clear")
     listed = json.loads(desk.ok("fault", "list", "--json"))
-    assert (listed["faults"], listed["disagree"]) == ([], {})        # the next change begins anew
+    assert (listed["faults"], listed["disagree"]) == ([], {})  # the next change begins anew

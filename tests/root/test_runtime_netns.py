@@ -1,4 +1,6 @@
-"""The netns runtime against a zygote of ours that speaks meshnode PROTOCOL.md §3, in real namespaces."""
+"""The netns runtime against a zygote of ours that speaks meshnode PROTOCOL.md §3, in real
+namespaces.
+"""
 
 from __future__ import annotations
 
@@ -85,10 +87,15 @@ def places(tmp_path):
         for index, descriptor in enumerate(namespaces.create_many(count)):
             directory = tmp_path / "nodes" / f"node-{index}"
             directory.mkdir(parents=True)
-            made.append(Place(
-                node=Node(name=f"node-{index}"), index=index, address=f"198.18.0.{index % 250 + 1}", directory=directory,
-                namespace=descriptor,
-            ))
+            made.append(
+                Place(
+                    node=Node(name=f"node-{index}"),
+                    index=index,
+                    address=f"198.18.0.{index % 250 + 1}",
+                    directory=directory,
+                    namespace=descriptor,
+                )
+            )
         return list(made)
 
     yield make
@@ -105,7 +112,12 @@ def netns(tmp_path):
 
 
 def process(command, *argv):
-    return Process(argv=argv or ("sleep", "1000"), environment={"GREETING": "hello"}, image=Image("none"), zygote=command)
+    return Process(
+        argv=argv or ("sleep", "1000"),
+        environment={"GREETING": "hello"},
+        image=Image("none"),
+        zygote=command,
+    )
 
 
 def start(netns, launches):
@@ -131,23 +143,34 @@ def state_of(pid):
 
 def test_the_table_knows_its_names():
     assert runtimes.named("netns") is NetnsRuntime
-    with pytest.raises(UsageError, match=r"expected one of docker, netns, or module:attribute of your own; found 'podman'"):
+    with pytest.raises(
+        UsageError,
+        match=r"expected one of docker, netns, or module:attribute of your own; found 'podman'",
+    ):
         runtimes.named("podman")
 
 
-def test_every_node_stands_in_its_own_namespace_with_its_environment_and_log(netns, places, command):
+def test_every_node_stands_in_its_own_namespace_with_its_environment_and_log(
+    netns, places, command
+):
     shell = process(command, "sh", "-c", 'echo "$GREETING from $HARNESS_CLUSTER"; exec sleep 1000')
     made = places(3)
     found = start(netns, [(place, shell) for place in made])
     assert sorted(found) == ["node-0", "node-1", "node-2"]
     for place in made:
         running = found[place.node.name]
-        assert inode(f"/proc/{running.pid}/ns/net") == os.fstat(place.namespace).st_ino != inode("/proc/self/ns/net")
+        assert (
+            inode(f"/proc/{running.pid}/ns/net")
+            == os.fstat(place.namespace).st_ino
+            != inode("/proc/self/ns/net")
+        )
         assert inode(f"/proc/{running.pid}/ns/pid") != inode("/proc/self/ns/pid")
         until(lambda place=place: processes.log_of(place).read_text() == "hello from t-netns\n")
 
 
-def test_conditions_are_true_of_the_process_and_a_restart_stays_in_the_namespace(netns, places, command):
+def test_conditions_are_true_of_the_process_and_a_restart_stays_in_the_namespace(
+    netns, places, command
+):
     (place,) = places(1)
     first = start(netns, [(place, process(command))])["node-0"]
     assert netns.set_condition("node-0", Condition.PAUSED) is None
@@ -163,7 +186,7 @@ def test_conditions_are_true_of_the_process_and_a_restart_stays_in_the_namespace
     assert again is not None
     assert again.pid != first.pid
     assert inode(f"/proc/{again.pid}/ns/net") == os.fstat(place.namespace).st_ino
-    os.kill(again.pid, signal.SIGKILL)                   # a crash, not a condition of ours
+    os.kill(again.pid, signal.SIGKILL)  # a crash, not a condition of ours
     assert is_readable(again.pidfd, 5)
     assert netns.set_condition("node-0", Condition.RUNNING) is not None
 
@@ -181,7 +204,9 @@ def test_a_node_that_ignores_sigterm_is_killed_within_its_grace(netns, places, c
 
 def test_a_node_that_exits_at_sigterm_is_not_kept_waiting(netns, places, command):
     (place,) = places(1)
-    polite = process(command, "sh", "-c", "trap 'echo saved; exit 0' TERM; echo up; while :; do sleep 0.01; done")
+    polite = process(
+        command, "sh", "-c", "trap 'echo saved; exit 0' TERM; echo up; while :; do sleep 0.01; done"
+    )
     start(netns, [(place, polite)])
     until(lambda: "up" in processes.log_of(place).read_text())
     netns.set_condition("node-0", Condition.STOPPED)
@@ -189,14 +214,21 @@ def test_a_node_that_exits_at_sigterm_is_not_kept_waiting(netns, places, command
 
 
 def test_a_refusal_carries_the_last_log_lines_of_the_node(netns, places, command):
-    with pytest.raises(NodeStartError, match=r"(?s)node-0 could not be started: refused; its last log lines:\n    no such luck"):
+    with pytest.raises(
+        NodeStartError,
+        match=r"(?s)node-0 could not be started: refused; its last log lines:\n    no such luck",
+    ):
         start(netns, [(places(1)[0], process(command, "refuse"))])
 
 
-def test_a_zygote_that_dies_fails_what_is_under_way_and_ends_what_it_started(netns, places, command):
+def test_a_zygote_that_dies_fails_what_is_under_way_and_ends_what_it_started(
+    netns, places, command
+):
     made = places(2)
     living = start(netns, [(made[0], process(command))])["node-0"]
-    with pytest.raises(UnavailableError, match=r"(?s)node-1.*zygote has ended.*the zygote fell over"):
+    with pytest.raises(
+        UnavailableError, match=r"(?s)node-1.*zygote has ended.*the zygote fell over"
+    ):
         start(netns, [(made[1], process(command, "die"))])
     assert is_readable(living.pidfd, 5)
     with pytest.raises(UnavailableError, match="zygote has ended"):
@@ -251,13 +283,22 @@ def test_close_ends_every_process_and_closes_every_descriptor(tmp_path, places, 
 
 def test_the_zygote_of_meshnode_does_the_same(netns, places):
     made = places(3)
-    shell = process(("meshnode", "zygote"), "sh", "-c", 'echo "$GREETING from $HARNESS_CLUSTER"; exec sleep 1000')
+    shell = process(
+        ("meshnode", "zygote"),
+        "sh",
+        "-c",
+        'echo "$GREETING from $HARNESS_CLUSTER"; exec sleep 1000',
+    )
     found = start(netns, [(place, shell) for place in made])
     for place in made:
         running = found[place.node.name]
         assert inode(f"/proc/{running.pid}/ns/net") == os.fstat(place.namespace).st_ino
         until(lambda place=place: processes.log_of(place).read_text() == "hello from t-netns\n")
-        masks = [line.split()[1] for line in Path(f"/proc/{running.pid}/status").read_text().splitlines() if line.startswith("Cap")]
+        masks = [
+            line.split()[1]
+            for line in Path(f"/proc/{running.pid}/status").read_text().splitlines()
+            if line.startswith("Cap")
+        ]
         assert len(masks) == 5
         assert not any(int(mask, 16) & SYS_ADMIN for mask in masks)
     netns.set_condition("node-1", Condition.STOPPED)
@@ -273,15 +314,17 @@ import json, os, sys, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from harness.kernel import namespaces
-from harness.ports import Image, Place, Process
+from harness.runtimes.runtime import Image, Place, Process
 from harness.runtimes.netns.runtime import NetnsRuntime
-from harness.topology import Node
+from harness.topology.topology import Node
 state = Path({state!r})
-places = [Place(node=Node(name=f"n{{i}}"), index=i, address="198.18.0.1", directory=state, namespace=d)
+places = [Place(node=Node(name=f"n{{i}}"), index=i, address="198.18.0.1", directory=state,
+                namespace=d)
           for i, d in enumerate(namespaces.create_many(3))]
 pids = []
 NetnsRuntime(label="t-kill", state=state).start(
-    [(place, Process(argv=("sleep", "1000"), image=Image("none"), zygote={zygote!r})) for place in places],
+    [(place, Process(argv=("sleep", "1000"), image=Image("none"), zygote={zygote!r}))
+     for place in places],
     lambda running: pids.append(running.pid))
 print(json.dumps(pids), flush=True)
 time.sleep(1000)
@@ -289,7 +332,9 @@ time.sleep(1000)
 
 
 def test_kill_9_of_the_supervisor_leaves_no_process(tmp_path, command):
-    script = SUPERVISOR.format(tests=str(Path(__file__).parent), state=str(tmp_path), zygote=command)
+    script = SUPERVISOR.format(
+        tests=str(Path(__file__).parent), state=str(tmp_path), zygote=command
+    )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as supervisor:
         pids = json.loads(supervisor.stdout.readline())
         assert len(pids) == 3
@@ -302,4 +347,9 @@ def test_kill_9_of_the_supervisor_leaves_no_process(tmp_path, command):
 def test_a_thousand_nodes_are_started_and_each_is_told_of_once(netns, places):
     found: list[Running] = []
     netns.start([(place, process(("meshnode", "zygote"))) for place in places(1000)], found.append)
-    assert len({running.pid for running in found}) == len({running.node for running in found}) == len(found) == 1000
+    assert (
+        len({running.pid for running in found})
+        == len({running.node for running in found})
+        == len(found)
+        == 1000
+    )

@@ -1,4 +1,6 @@
-"""A planted fault in each group of rows turns them red, and a sound node keeps the same rows: the verdict sees what it is for."""
+"""A planted fault in each group of rows turns them red, and a sound node keeps the same rows: the
+verdict sees what it is for.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,35 @@ pytestmark = [pytest.mark.root, pytest.mark.slow]
 SABOTAGE = Path(__file__).parent.parent / "sabotage"
 IN_CI = ("Sleeps", "Leaks", "Drops")
 STREAMS = {
-    "message": "[[phase.stream]]\noperation = 'private_message'\ntarget = 'node-0'\nrate_per_s = {rate}\n",
+    "message": "[[phase.stream]]\noperation = 'private_message'\ntarget = 'node-0'\nrate_per_s = "
+    "{rate}\n",
     "broadcast": "[[phase.stream]]\noperation = 'broadcast'\nrate_per_s = {rate}\n",
     "nothing": "",
 }
-ROW = "[[row]]\nname = '{name}'\nmetric = '{metric}'\nstatistic = '{statistic}'\ncomparison = '{comparison}'\nbound = {bound}\nunit = '{unit}'\nphase = 'load'\n"
-# kind → load, its rate, seconds, rows of budgets/meshara.toml (name, metric, statistic, comparison, bound, unit)
+ROW = (
+    "[[row]]\nname = '{name}'\nmetric = '{metric}'\nstatistic = '{statistic}'\ncomparison = "
+    "'{comparison}'\nbound = {bound}\nunit = '{unit}'\nphase = 'load'\n"
+)
+# kind → load, its rate, seconds, rows of budgets/meshara.toml (name, metric, statistic, comparison,
+# bound, unit)
 CASES = {
-    "Sleeps": ("message", 20, 8, [
-        ("message verification p50", "node.verify", "p50", "<", 1, "ms"), ("end-to-end private message p50", "private_message.end_to_end", "p50", "<", 10, "ms"),
-    ]),
+    "Sleeps": (
+        "message",
+        20,
+        8,
+        [
+            ("message verification p50", "node.verify", "p50", "<", 1, "ms"),
+            ("end-to-end private message p50", "private_message.end_to_end", "p50", "<", 10, "ms"),
+        ],
+    ),
     "Leaks": ("message", 300, 8, [("file descriptors, active", "fds", "max", "<", 1000, "1")]),
     "Grows": ("nothing", 0, 32, [("RSS, idle", "rss", "max", "<", 50, "MB")]),
-    "Drops": ("broadcast", 30, 8, [("broadcast coverage", "broadcast.coverage", "min", ">=", 100, "%")]),
+    "Drops": (
+        "broadcast",
+        30,
+        8,
+        [("broadcast coverage", "broadcast.coverage", "min", ">=", 100, "%")],
+    ),
 }
 
 
@@ -39,8 +57,26 @@ def desk(tmp_path):
 
 def judged(desk, adapter, load, seconds, rows):
     desk.write("ten.toml", f"adapter = '{adapter}'\n{TEN}")
-    desk.write("rows.toml", "".join(ROW.format(**dict(zip(("name", "metric", "statistic", "comparison", "bound", "unit"), row, strict=True))) for row in rows))
-    desk.write("one.toml", f"topology = 'ten.toml'\nbudget = 'rows.toml'\n[[phase]]\nname = 'load'\nduration_s = {seconds}\n{load}")
+    desk.write(
+        "rows.toml",
+        "".join(
+            ROW.format(
+                **dict(
+                    zip(
+                        ("name", "metric", "statistic", "comparison", "bound", "unit"),
+                        row,
+                        strict=True,
+                    )
+                )
+            )
+            for row in rows
+        ),
+    )
+    desk.write(
+        "one.toml",
+        "topology = 'ten.toml'\nbudget = 'rows.toml'\n[[phase]]\nname = 'load'\nduration_s = "
+        f"{seconds}\n{load}",
+    )
     done = desk.harness("run", "one.toml", "--json")
     assert done.returncode in (0, 1, 2), done.stderr
     found = {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
@@ -59,7 +95,10 @@ def test_a_planted_fault_turns_its_rows_red(desk, kind):
 
 def test_the_same_rows_are_kept_by_a_sound_node(desk):
     """Under the load of all cases: a check that is always red would prove nothing."""
-    load = "".join(STREAMS[load].format(rate=rate) for load, rate, _, _ in (CASES[kind] for kind in ("Leaks", "Drops")))
+    load = "".join(
+        STREAMS[load].format(rate=rate)
+        for load, rate, _, _ in (CASES[kind] for kind in ("Leaks", "Drops"))
+    )
     _, rows = judged(desk, "meshnode", load, 8, [row for kind in IN_CI for row in CASES[kind][3]])
     assert "FAIL" not in {row["answer"] for row in rows.values()}, rows
 

@@ -1,4 +1,6 @@
-"""What the sampler says of real processes, against ps, ss, ip, /proc read afresh, and the processes' own words."""
+"""What the sampler says of real processes, against ps, ss, ip, /proc read afresh, and the
+processes' own words.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ for line in sys.stdin:
     order, _, value = line.strip().partition(" ")
     if order == "files": held += [open("/dev/null") for _ in range(int(value))]
     if order == "memory": held.append(bytearray(b"x" * int(value)))
-    if order == "threads": [threading.Thread(target=time.sleep, args=(600,), daemon=True).start() for _ in range(int(value))]
+    if order == "threads":
+        for _ in range(int(value)):
+            threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
     if order == "listen": server = socket.create_server((value, 7000))
     if order == "connect": held.append(socket.create_connection((value, 7000)))
     if order == "accept": held.append(server.accept())
@@ -40,7 +44,9 @@ for line in sys.stdin:
         left = int(value)
         while left: left -= len(held[-1][0].recv(left))
     if order == "burn":
-        worker = threading.Thread(target=lambda: [None for _ in iter(lambda: time.thread_time() < float(value), False)])
+        def burn():
+            while time.thread_time() < float(value): pass
+        worker = threading.Thread(target=burn)
         worker.start(); worker.join()
     print(time.process_time_ns(), flush=True)
 """
@@ -82,8 +88,12 @@ class Bench:
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self.fabric = stack.enter_context(contextlib.closing(Fabric("test", BENCHMARK_BLOCK)))
         self.wires = self.fabric.wire([Node(name=f"node-{index}") for index in range(3)])
-        self.nodes = [stack.enter_context(contextlib.closing(Child(wire.namespace))) for wire in self.wires]
-        self.sampler = stack.enter_context(contextlib.closing(Sampler([wire.namespace for wire in self.wires])))
+        self.nodes = [
+            stack.enter_context(contextlib.closing(Child(wire.namespace))) for wire in self.wires
+        ]
+        self.sampler = stack.enter_context(
+            contextlib.closing(Sampler([wire.namespace for wire in self.wires]))
+        )
         for index, child in enumerate(self.nodes):
             self.sampler.track(index, child.pid)
 
@@ -125,7 +135,9 @@ def test_resident_memory_is_what_the_kernel_adds_up_page_by_page(bench):
     with open(f"/proc/{bench.nodes[2].pid}/smaps_rollup") as file:
         exact = next(int(line.split()[1]) * 1024 for line in file if line.startswith("Rss:"))
     row = bench.rows()[2]
-    assert abs(row["rss_bytes"] - exact) < 2_000_000      # the kernel's quick counter lags by some pages a CPU
+    assert (
+        abs(row["rss_bytes"] - exact) < 2_000_000
+    )  # the kernel's quick counter lags by some pages a CPU
     assert row["rss_bytes"] > 50_000_000
 
 
@@ -135,7 +147,9 @@ def test_cpu_is_exact_and_counts_threads_that_have_ended(bench):
     said = bench.nodes[0].tell("burn 0.2")
     after = bench.rows()[0]["cpu_ns"]
     assert before <= said_before + 1_000_000
-    assert said <= after < said + 5_000_000      # its own clock, then a few µs to print the answer and wait
+    assert (
+        said <= after < said + 5_000_000
+    )  # its own clock, then a few µs to print the answer and wait
     assert after - before > 200_000_000
 
 
@@ -146,18 +160,25 @@ def test_connections_and_traffic_as_the_node_sees_them(bench):
     for _ in range(7):
         a.tell(f"connect {bench.wires[1].address}")
         b.tell("accept")
-    a.order("send 1000000")              # more than the buffers hold: it ends only as the other side reads
+    a.order("send 1000000")  # more than the buffers hold: it ends only as the other side reads
     b.tell("receive 1000000")
     a.answers.readline()
     rows = bench.rows()
     for index in range(3):
-        established = in_namespace(bench.wires[index].namespace, "ss", "-Htn", "state", "established").splitlines()
+        established = in_namespace(
+            bench.wires[index].namespace, "ss", "-Htn", "state", "established"
+        ).splitlines()
         assert rows[index]["connections"] == len(established) == (0 if index == 2 else 7)
     assert rows[0]["bytes_out"] > 1_000_000 > rows[0]["bytes_in"] > 0
     assert rows[1]["bytes_in"] > 1_000_000 > rows[1]["bytes_out"] > 0
     assert rows[2]["bytes_in"] == rows[2]["packets_out"] == 0
-    link = json.loads(in_namespace(bench.wires[1].namespace, "ip", "-j", "-s", "link", "show", "eth0"))[0]["stats64"]
-    assert (rows[1]["bytes_in"], rows[1]["packets_in"]) == (link["rx"]["bytes"], link["rx"]["packets"])
+    link = json.loads(
+        in_namespace(bench.wires[1].namespace, "ip", "-j", "-s", "link", "show", "eth0")
+    )[0]["stats64"]
+    assert (rows[1]["bytes_in"], rows[1]["packets_in"]) == (
+        link["rx"]["bytes"],
+        link["rx"]["packets"],
+    )
 
 
 def test_a_dead_node_is_absent_and_a_stopped_one_is_not(bench):
@@ -187,13 +208,16 @@ def test_a_restarted_node_is_sampled_as_its_new_process(bench):
             assert row["threads"] == int(file.read().rpartition(")")[2].split()[17])
     finally:
         new.close()
-    bench.sampler.track(1, new.pid)      # gone already: no error
+    bench.sampler.track(1, new.pid)  # gone already: no error
     assert set(bench.rows()) == {0, 2}
 
 
 def test_a_process_with_a_hostile_name_is_read_right(bench):
     name = ") Z 1 (("
-    code = f"import ctypes, time; ctypes.CDLL(None).prctl(15, {name.encode()!r}); print(flush=True); time.sleep(60)"
+    code = (
+        f"import ctypes, time; ctypes.CDLL(None).prctl(15, {name.encode()!r}); "
+        "print(flush=True); time.sleep(60)"
+    )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
@@ -205,13 +229,18 @@ def test_a_process_with_a_hostile_name_is_read_right(bench):
 
 
 def test_a_node_whose_link_nobody_counted_has_no_traffic_rather_than_none_moved(bench):
-    batch = bench.sampler.take({0: LinkCounters(rx_packets=1, tx_packets=2, rx_bytes=3, tx_bytes=4)})
+    batch = bench.sampler.take(
+        {0: LinkCounters(rx_packets=1, tx_packets=2, rx_bytes=3, tx_bytes=4)}
+    )
     assert batch.column("bytes_in").to_pylist() == [3, None, None]
     assert batch.column("packets_out").to_pylist() == [2, None, None]
 
 
 def test_batches_stream_to_arrow_and_back(bench, tmp_path):
-    with pa.OSFile(str(tmp_path / "samples.arrow"), "wb") as sink, pa.ipc.new_stream(sink, SAMPLES) as stream:
+    with (
+        pa.OSFile(str(tmp_path / "samples.arrow"), "wb") as sink,
+        pa.ipc.new_stream(sink, SAMPLES) as stream,
+    ):
         for _ in range(3):
             stream.write_batch(bench.sampler.take(bench.fabric.counters()))
     with pa.OSFile(str(tmp_path / "samples.arrow")) as source:
@@ -232,26 +261,36 @@ def test_the_host_and_a_watched_process(bench):
     busy_ns = (sum(fresh) - fresh[3] - fresh[4] - fresh[7]) * tick_ns
     assert busy_ns <= first["cpu_busy_ns"] < busy_ns + 2_000_000_000
     assert abs(first["at_ns"] - time.monotonic_ns()) < 1_000_000_000
-    assert 0 < first["memory_available_bytes"] < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert (
+        0
+        < first["memory_available_bytes"]
+        < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    )
     bench.nodes[0].tell("burn 0.2")
     second = bench.sampler.host().to_pylist()[0]
     used_ns = dict(second["load_cpu_ns"])["load-0"] - dict(first["load_cpu_ns"])["load-0"]
     assert used_ns > 200_000_000
-    assert second["cpu_busy_ns"] - first["cpu_busy_ns"] > 100_000_000      # ticks are 10 ms and are sampled
+    assert (
+        second["cpu_busy_ns"] - first["cpu_busy_ns"] > 100_000_000
+    )  # ticks are 10 ms and are sampled
     bench.nodes[0].close()
     assert bench.sampler.host().to_pylist()[0]["load_cpu_ns"] == []
 
 
 @pytest.mark.slow
 def test_a_thousand_nodes_cost_a_small_part_of_a_core():
-    """One idle child in every namespace; the pass is measured in CPU time of this thread, which noise does not stretch."""
+    """One idle child in every namespace; the pass is measured in CPU time of this thread, which
+    noise does not stretch.
+    """
     with no_descriptor_left(), contextlib.ExitStack() as stack:
         fabric = stack.enter_context(contextlib.closing(Fabric("test", BENCHMARK_BLOCK)))
         wires = fabric.wire([Node(name=f"node-{index}") for index in range(1000)])
         children = []
         stack.callback(lambda: [(child.kill(), child.wait()) for child in children])
         children += [spawn_in(wire.namespace, ["sleep", "600"], stdio=(0, 1, 2)) for wire in wires]
-        sampler = stack.enter_context(contextlib.closing(Sampler([wire.namespace for wire in wires])))
+        sampler = stack.enter_context(
+            contextlib.closing(Sampler([wire.namespace for wire in wires]))
+        )
         for index, child in enumerate(children):
             sampler.track(index, child.pid)
         took_ms = []

@@ -1,4 +1,6 @@
-"""Systems that nobody here wrote, on real namespaces: OpenDHT, Serf, and strangers' nodes by a command file, from start to verdict."""
+"""Systems that nobody here wrote, on real namespaces: OpenDHT, Serf, and strangers' nodes by a
+command file, from start to verdict.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +49,14 @@ def desk(tmp_path):
 
 def played(desk: Desk, system: str, *operations: str, seconds: int = 4) -> dict[str, dict]:
     """A verdict's findings by name, of a short run with these streams."""
-    text = LOAD.format(system=system, seconds=seconds) + "".join(STREAM.format(operation=each) for each in operations)
-    done = desk.harness("run", str(desk.write("scenario.toml", text + "[[phase]]\nname = 'settle'\nduration_s = 2\n")), "--json")
+    text = LOAD.format(system=system, seconds=seconds) + "".join(
+        STREAM.format(operation=each) for each in operations
+    )
+    done = desk.harness(
+        "run",
+        str(desk.write("scenario.toml", text + "[[phase]]\nname = 'settle'\nduration_s = 2\n")),
+        "--json",
+    )
     assert done.stdout, done.stderr
     return {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
 
@@ -60,16 +68,28 @@ def answers(found: dict[str, dict]) -> dict[str, str]:
 def test_opendht_is_driven_with_put_get_and_listen(desk):
     found = played(desk, "opendht", "dht_put", "dht_get", "dht_listen")
     assert answers(found) == {
-        "DHT gets: answered by another node": "MEASURED", "DHT listeners: told of the values put for them": "PASS",
-        "load: dht_put": "PASS", "load: dht_get": "PASS", "load: dht_listen": "PASS",
+        "DHT gets: answered by another node": "MEASURED",
+        "DHT listeners: told of the values put for them": "PASS",
+        "load: dht_put": "PASS",
+        "load: dht_get": "PASS",
+        "load: dht_listen": "PASS",
     }
     assert "does not say which node" in found["DHT gets: answered by another node"]["sentence"]
     history = reader.read(desk.runs / "latest")
     wrong = history.column("outcome") != Outcome.OK
-    assert not wrong.any(), [(Operation(kind).word, error) for kind, error in zip(history.column("operation")[wrong], history.operations.column("error").filter(wrong).to_pylist(), strict=True)]
+    assert not wrong.any(), [
+        (Operation(kind).word, error)
+        for kind, error in zip(
+            history.column("operation")[wrong],
+            history.operations.column("error").filter(wrong).to_pylist(),
+            strict=True,
+        )
+    ]
     listened = history.column("operation") == Operation.DHT_LISTEN
     told = history.journal[history.journal["kind"] == h.NOTIFIED]
-    assert sorted(told["node"].tolist()) == sorted(history.column("target")[listened].tolist())    # each at its own listener, once
+    assert sorted(told["node"].tolist()) == sorted(
+        history.column("target")[listened].tolist()
+    )  # each at its own listener, once
     assert history.gauges["load", 0, "good"] >= 1
 
 
@@ -81,10 +101,15 @@ def test_what_a_system_cannot_do_is_said_before_anything_starts(desk):
     desk.write("odd.toml", TOPOLOGY.replace("count = 8", "count = 8\noptions = { fanout = 3 }"))
     done = desk.harness("up", "odd.toml", "--system", "serf")
     assert done.returncode == 65
-    assert "options.fanout: serf has no such option; possible: profile, event_bytes_max" in done.stderr
+    assert (
+        "options.fanout: serf has no such option; possible: profile, event_bytes_max" in done.stderr
+    )
     done = desk.harness("up", "eight.toml", "--system", "nobody")
     assert done.returncode == 64
-    assert "expected one of meshnode, opendht, serf, or module:attribute of your own; found 'nobody'" in done.stderr
+    assert (
+        "expected one of meshnode, opendht, serf, or module:attribute of your own; found 'nobody'"
+        in done.stderr
+    )
 
 
 def test_serf_events_are_counted_where_they_are_heard_and_deaths_where_they_are_seen(desk):
@@ -95,8 +120,10 @@ def test_serf_events_are_counted_where_they_are_heard_and_deaths_where_they_are_
     history = reader.read(desk.runs / "latest")
     heard = [len(receivers) for _, receivers in metrics.receivers(history, history.phases[0])]
     assert len(heard) == 30
-    assert sum(heard) / len(heard) > 0.8 * (NODES - 1)          # with so few members Serf itself loses some
-    desk.write("eight.toml", TOPOLOGY.replace("count = 8", "count = 8\noptions = { profile = 'local' }"))    # sees a death sooner
+    assert sum(heard) / len(heard) > 0.8 * (NODES - 1)  # with so few members Serf itself loses some
+    desk.write(
+        "eight.toml", TOPOLOGY.replace("count = 8", "count = 8\noptions = { profile = 'local' }")
+    )  # sees a death sooner
     desk.ok("up", "eight.toml", "--system", "serf")
     scenario = desk.write("quiet.toml", LOAD.format(system="serf", seconds=14))
     running = desk.start("run", str(scenario), "--json")
@@ -108,7 +135,7 @@ def test_serf_events_are_counted_where_they_are_heard_and_deaths_where_they_are_
     judged = json.loads(desk.harness("judge", run, "--budget", "seen.toml", "--json").stdout)
     seen = judged["findings"][0]
     assert (seen["answer"], seen["measured"].partition("(")[2]) == ("PASS", f"n={NODES - 1})"), seen
-    desk.ok("condition", "node-3", "running")                    # ready again: it holds all of them as members
+    desk.ok("condition", "node-3", "running")  # ready again: it holds all of them as members
     assert member_count(desk, "node-3") == NODES
 
 
@@ -128,7 +155,12 @@ def member_count(desk: Desk, name: str) -> int:
     from harness.systems.adapters.serf import Serf
 
     node = next(node for node in desk.status()["nodes"] if node["name"] == name)
-    endpoint = Endpoint(node=name, address=node["address"], control=node["control"], wire_id=bytes.fromhex(node["wire_id"]))
+    endpoint = Endpoint(
+        node=name,
+        address=node["address"],
+        control=node["control"],
+        wire_id=bytes.fromhex(node["wire_id"]),
+    )
     return Serf().administer(endpoint).health()["members"]
 
 
@@ -139,10 +171,17 @@ def test_a_stranger_s_http_node_gets_its_first_verdict(desk):
     done = desk.harness("run", "tinynode-scenario.toml", "--json")
     found = json.loads(done.stdout)["findings"]
     assert {finding["name"]: finding["answer"] for finding in found} == {
-        "broadcasts heard by all": "PASS", "broadcast heard p95": "PASS", "messages delivered": "PASS", "memory": "PASS",
-        "private messages: acknowledged and delivered": "PASS", "broadcasts: in the journals of all 5 other nodes": "PASS",
-        "DHT gets: answered by another node": "MEASURED", "load: broadcast": "PASS", "load: private_message": "PASS",
-        "load: dht_put": "PASS", "load: dht_get": "PASS",
+        "broadcasts heard by all": "PASS",
+        "broadcast heard p95": "PASS",
+        "messages delivered": "PASS",
+        "memory": "PASS",
+        "private messages: acknowledged and delivered": "PASS",
+        "broadcasts: in the journals of all 5 other nodes": "PASS",
+        "DHT gets: answered by another node": "MEASURED",
+        "load: broadcast": "PASS",
+        "load: private_message": "PASS",
+        "load: dht_put": "PASS",
+        "load: dht_get": "PASS",
     }, found
     assert done.returncode == 0
 
@@ -171,31 +210,56 @@ def test_a_node_that_speaks_lines(desk):
     shutil.copy(TINY / "linenode.py", desk.folder)
     desk.write("lines.toml", LINES)
     found = played(desk, "lines.toml", "broadcast", "dht_put")
-    assert answers(found) == {f"broadcasts: in the journals of all {NODES - 1} other nodes": "PASS", "load: broadcast": "PASS", "load: dht_put": "PASS"}
+    assert answers(found) == {
+        f"broadcasts: in the journals of all {NODES - 1} other nodes": "PASS",
+        "load: broadcast": "PASS",
+        "load: dht_put": "PASS",
+    }
     desk.ok("up", "eight.toml", "--system", "lines.toml")
     control = desk.status()["nodes"][2]["control"]
     key, other = b"k" * 32, b"o" * 32
-    assert ask(control, [request(1, Operation.DHT_PUT, key, b"v" * 40)])[request(1, Operation.DHT_PUT).id].outcome is Outcome.OK
+    assert (
+        ask(control, [request(1, Operation.DHT_PUT, key, b"v" * 40)])[
+            request(1, Operation.DHT_PUT).id
+        ].outcome
+        is Outcome.OK
+    )
     said = ask(control, [request(2, Operation.DHT_GET, key), request(3, Operation.DHT_GET, other)])
-    assert [(answer.outcome, answer.error) for answer in said.values()] == [(Outcome.OK, None), (Outcome.FAILED, "the node answered: NONE")]
+    assert [(answer.outcome, answer.error) for answer in said.values()] == [
+        (Outcome.OK, None),
+        (Outcome.FAILED, "the node answered: NONE"),
+    ]
 
 
 def test_a_node_that_is_asked_by_a_program_and_read_from_its_log(desk):
     shutil.copy(TINY / "tinynode.py", desk.folder)
     text = (TINY / "tinynode.toml").read_text()
-    text = text.replace('http = { url = "http://127.0.0.1:7000/broadcast", body = "{payload}" }', 'exec = ["curl", "-sf", "-d", "{payload}", "http://127.0.0.1:7000/broadcast"]')
-    text = text.replace('http = "http://127.0.0.1:7000/events"', 'log = "^received "').replace('http = "http://127.0.0.1:7000/health"', 'tcp = "127.0.0.1:7000"')
+    text = text.replace(
+        'http = { url = "http://127.0.0.1:7000/broadcast", body = "{payload}" }',
+        'exec = ["curl", "-sf", "-d", "{payload}", "http://127.0.0.1:7000/broadcast"]',
+    )
+    text = text.replace('http = "http://127.0.0.1:7000/events"', 'log = "^received "').replace(
+        'http = "http://127.0.0.1:7000/health"', 'tcp = "127.0.0.1:7000"'
+    )
     desk.write("tiny.toml", text.replace('budget = "tinynode-budget.toml"', ""))
     found = played(desk, "tiny.toml", "broadcast", "private_message")
     assert answers(found) == {
-        f"broadcasts: in the journals of all {NODES - 1} other nodes": "PASS", "private messages: acknowledged and delivered": "PASS",
-        "load: broadcast": "PASS", "load: private_message": "PASS",
+        f"broadcasts: in the journals of all {NODES - 1} other nodes": "PASS",
+        "private messages: acknowledged and delivered": "PASS",
+        "load: broadcast": "PASS",
+        "load: private_message": "PASS",
     }
 
 
 def test_a_node_that_never_gets_ready_is_named_with_what_it_waits_for(desk):
     shutil.copy(TINY / "tinynode.py", desk.folder)
-    desk.write("tiny.toml", (TINY / "tinynode.toml").read_text().replace("/health", "/nothing").replace('budget = "tinynode-budget.toml"', ""))
+    desk.write(
+        "tiny.toml",
+        (TINY / "tinynode.toml")
+        .read_text()
+        .replace("/health", "/nothing")
+        .replace('budget = "tinynode-budget.toml"', ""),
+    )
     desk.write("soon.toml", "silence_s = 6\n" + TOPOLOGY)
     done = desk.harness("up", "soon.toml", "--system", "tiny.toml")
     assert done.returncode == 69
@@ -205,16 +269,28 @@ def test_a_node_that_never_gets_ready_is_named_with_what_it_waits_for(desk):
 
 def test_reports_that_cannot_be_followed_are_named(desk):
     shutil.copy(TINY / "tinynode.py", desk.folder)
-    desk.write("tiny.toml", (TINY / "tinynode.toml").read_text().replace("/events", "/nothing").replace('budget = "tinynode-budget.toml"', ""))
+    desk.write(
+        "tiny.toml",
+        (TINY / "tinynode.toml")
+        .read_text()
+        .replace("/events", "/nothing")
+        .replace('budget = "tinynode-budget.toml"', ""),
+    )
     desk.write("soon.toml", "silence_s = 6\n" + TOPOLOGY)
     done = desk.harness("up", "soon.toml", "--system", "tiny.toml")
     assert done.returncode == 69
-    assert "what it receives cannot be followed: http://127.0.0.1:7000/nothing answered 404: no such path" in done.stderr
+    assert (
+        "what it receives cannot be followed: http://127.0.0.1:7000/nothing answered 404: no "
+        "such path" in done.stderr
+    )
 
 
 def test_a_gateway_that_is_killed_ends_the_run_and_says_so(desk):
     desk.ok("up", "eight.toml", "--system", "opendht")
-    scenario = desk.write("scenario.toml", LOAD.format(system="opendht", seconds=30) + STREAM.format(operation="dht_put"))
+    scenario = desk.write(
+        "scenario.toml",
+        LOAD.format(system="opendht", seconds=30) + STREAM.format(operation="dht_put"),
+    )
     running = desk.start("run", str(scenario))
     wait_for(lambda: desk.status()["phase"] == "load")
     [gateway] = [pid for pid, line in desk.processes().items() if "harness.systems.gateway" in line]

@@ -1,6 +1,8 @@
-"""meshnode with one fault planted in it: `python saboteur.py KIND zygote …`, and the adapters that run it. For tests of verdicts.
+"""meshnode with one fault planted in it: `python saboteur.py KIND zygote …`, and the adapters that
+run it. For tests of verdicts.
 
-A fault is in every node alike. The harness is told nothing: it runs `saboteur:Sleeps` as any system of a stranger.
+A fault is in every node alike. The harness is told nothing: it runs `saboteur:Sleeps` as any system
+of a stranger.
 """
 
 import os
@@ -20,7 +22,9 @@ class Saboteur(Meshnode):
     def _process(self, place, state):
         from dataclasses import replace
 
-        return replace(super()._process(place, state), zygote=(sys.executable, __file__, self.kind, "zygote"))
+        return replace(
+            super()._process(place, state), zygote=(sys.executable, __file__, self.kind, "zygote")
+        )
 
 
 class Sleeps(Saboteur):

@@ -1,6 +1,7 @@
-"""A publish-subscribe node that speaks lines, and knows nothing of the harness: SUBSCRIBE, PUBLISH TEXT, PUT KEY TEXT, GET KEY.
+"""A publish-subscribe node that speaks lines, and knows nothing of the harness: SUBSCRIBE, PUBLISH
+TEXT, PUT KEY TEXT, GET KEY.
 
-    linenode.py PORT PEER-ADDRESS…
+linenode.py PORT PEER-ADDRESS…
 """
 
 import socket

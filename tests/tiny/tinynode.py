@@ -1,9 +1,10 @@
-"""A peer-to-peer node in a hundred lines that knows nothing of the harness: HTTP, flooding, a value on every node that hears of it.
+"""A peer-to-peer node in a hundred lines that knows nothing of the harness: HTTP, flooding, a value
+on every node that hears of it.
 
     tinynode.py LISTEN-ADDRESS PEER,PEER,…
 
-It is a stranger's binary in the tests of command files: broadcasts flood, messages go straight to the address named, values
-are kept where they are put and asked of the peers.
+It is a stranger's binary in the tests of command files: broadcasts flood, messages go straight to
+the address named, values are kept where they are put and asked of the peers.
 """
 
 import http.client
@@ -19,7 +20,13 @@ PORT = 7000
 
 class Node:
     def __init__(self, peers):
-        self.peers, self.seen, self.values, self.listeners, self.guard = peers, set(), {}, [], threading.Lock()
+        self.peers, self.seen, self.values, self.listeners, self.guard = (
+            peers,
+            set(),
+            {},
+            [],
+            threading.Lock(),
+        )
 
     def hear(self, kind, text):
         """A message arrived, or was made here: report it, and pass a broadcast on."""
@@ -32,7 +39,9 @@ class Node:
                 listener.put(f"{kind} {text}\n".encode())
         if kind == "broadcast":
             for peer in self.peers:
-                threading.Thread(target=ask, args=(peer, "POST", "/broadcast", text.encode()), daemon=True).start()
+                threading.Thread(
+                    target=ask, args=(peer, "POST", "/broadcast", text.encode()), daemon=True
+                ).start()
 
 
 def ask(address, method, path, body=None):
@@ -84,9 +93,15 @@ class Handler(BaseHTTPRequestHandler):
         if word == "health":
             self.answer(200, json.dumps({"peers": len(self.node.peers)}))
         elif word == "value":
-            self.answer(200, self.node.values[rest]) if rest in self.node.values else self.answer(404, "not here")
+            self.answer(200, self.node.values[rest]) if rest in self.node.values else self.answer(
+                404, "not here"
+            )
         elif word == "get":
-            found = [text for status, text in (ask(peer, "GET", f"/value/{rest}") for peer in self.node.peers) if status == 200]
+            found = [
+                text
+                for status, text in (ask(peer, "GET", f"/value/{rest}") for peer in self.node.peers)
+                if status == 200
+            ]
             self.answer(200, found[0]) if found else self.answer(404, "not found")
         elif word == "events":
             self.send_response(200)

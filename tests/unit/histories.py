@@ -21,19 +21,42 @@ def identifier(number: int) -> bytes:
     return number.to_bytes(15, "big") + b"\0"
 
 
-def operation(number: int, kind: Operation = Operation.PRIVATE_MESSAGE, **changes: Any) -> dict[str, Any]:
+def operation(
+    number: int, kind: Operation = Operation.PRIVATE_MESSAGE, **changes: Any
+) -> dict[str, Any]:
     """One operation, due `number` ms into the phase, done 2 ms later, from node 1 to node 0."""
     intended = SECOND + number * MS
     row = {
-        "id": identifier(number), "operation": int(kind), "source": 1, "target": 0, "payload_bytes": 256, "intended_ns": intended,
-        "sent_ns": intended + MS // 10, "done_ns": intended + 2 * MS, "outcome": int(Outcome.OK), "hops": 1, "answered_by": -1, "error": None,
+        "id": identifier(number),
+        "operation": int(kind),
+        "source": 1,
+        "target": 0,
+        "payload_bytes": 256,
+        "intended_ns": intended,
+        "sent_ns": intended + MS // 10,
+        "done_ns": intended + 2 * MS,
+        "outcome": int(Outcome.OK),
+        "hops": 1,
+        "answered_by": -1,
+        "error": None,
     }
     return {**row, **changes}
 
 
-def record(number: int, kind: int = h.DELIVERED, node: int = 0, at_ns: int | None = None) -> tuple[Any, ...]:
+def record(
+    number: int, kind: int = h.DELIVERED, node: int = 0, at_ns: int | None = None
+) -> tuple[Any, ...]:
     """One journal record of operation `number` at a node."""
-    return (kind, 0, 1, 256, np.void(identifier(number)), SECOND + number * MS + 2 * MS if at_ns is None else at_ns, 0, node)
+    return (
+        kind,
+        0,
+        1,
+        256,
+        np.void(identifier(number)),
+        SECOND + number * MS + 2 * MS if at_ns is None else at_ns,
+        0,
+        node,
+    )
 
 
 def sample(at_s: float, node: int, **values: int) -> dict[str, Any]:
@@ -44,20 +67,32 @@ def sample(at_s: float, node: int, **values: int) -> dict[str, Any]:
 def host(at_s: float, busy_s: float, own_s: float = 0.0) -> dict[str, Any]:
     """One second of the host: cumulative busy CPU, and that of the load generator."""
     return {
-        "at_ns": int(at_s * SECOND), "cpu_busy_ns": int(busy_s * SECOND), "cpu_steal_ns": 0, "psi_cpu_some_us": None,
-        "memory_available_bytes": 10**9, "load_cpu_ns": [("1", int(own_s * SECOND))],
+        "at_ns": int(at_s * SECOND),
+        "cpu_busy_ns": int(busy_s * SECOND),
+        "cpu_steal_ns": 0,
+        "psi_cpu_some_us": None,
+        "memory_available_bytes": 10**9,
+        "load_cpu_ns": [("1", int(own_s * SECOND))],
     }
 
 
 def history(
-    operations: Sequence[dict[str, Any]] = (), journal: Sequence[tuple[Any, ...]] = (), samples: Sequence[dict[str, Any]] = (),
-    nodes: int = 3, seconds: float = 10, **changes: Any,
+    operations: Sequence[dict[str, Any]] = (),
+    journal: Sequence[tuple[Any, ...]] = (),
+    samples: Sequence[dict[str, Any]] = (),
+    nodes: int = 3,
+    seconds: float = 10,
+    **changes: Any,
 ) -> History:
     """A run of one phase "load" from 1 s on."""
     plain: dict[str, Any] = {
-        "nodes": tuple(f"node-{index}" for index in range(nodes)), "wire_ids": tuple(bytes([index]) * 32 for index in range(nodes)),
-        "phases": (PhaseWindow(name="load", begin_ns=SECOND, end_ns=SECOND + int(seconds * SECOND)),),
-        "operations": pa.Table.from_pylist(list(operations), h.OPERATIONS), "samples": pa.Table.from_pylist(list(samples), h.SAMPLES),
+        "nodes": tuple(f"node-{index}" for index in range(nodes)),
+        "wire_ids": tuple(bytes([index]) * 32 for index in range(nodes)),
+        "phases": (
+            PhaseWindow(name="load", begin_ns=SECOND, end_ns=SECOND + int(seconds * SECOND)),
+        ),
+        "operations": pa.Table.from_pylist(list(operations), h.OPERATIONS),
+        "samples": pa.Table.from_pylist(list(samples), h.SAMPLES),
         "host": pa.Table.from_pylist([], h.HOST),
         "journal": np.array(list(journal), h.JOURNAL) if journal else np.empty(0, h.JOURNAL),
         "events": ({"event": "end", "at_ns": 0, "failures": []},),

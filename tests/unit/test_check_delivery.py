@@ -1,4 +1,6 @@
-"""The ledger and the load checker: each way in which a sender's word and the receivers' journals can differ."""
+"""The ledger and the load checker: each way in which a sender's word and the receivers' journals
+can differ.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,14 @@ def test_delivered_twice():
 
 
 def test_delivered_to_the_wrong_node_or_to_the_sender_itself():
-    assert "1 delivered to another node" in ledger(history([operation(1)], [record(1, node=2)])).measured
-    assert "1 delivered to the sender itself" in ledger(history([operation(1)], [record(1, node=1)])).measured
+    assert (
+        "1 delivered to another node"
+        in ledger(history([operation(1)], [record(1, node=2)])).measured
+    )
+    assert (
+        "1 delivered to the sender itself"
+        in ledger(history([operation(1)], [record(1, node=1)])).measured
+    )
 
 
 def test_what_was_not_acknowledged_is_not_the_ledgers_business():
@@ -42,15 +50,30 @@ def test_what_was_not_acknowledged_is_not_the_ledgers_business():
 
 def test_a_broadcast_must_be_in_every_other_journal():
     sent = [operation(1, Operation.BROADCAST, source=0, target=-1)]
-    assert ledger(history(sent, [record(1, h.RECEIVED, 1), record(1, h.RECEIVED, 2)])).answer is Answer.PASS
+    assert (
+        ledger(history(sent, [record(1, h.RECEIVED, 1), record(1, h.RECEIVED, 2)])).answer
+        is Answer.PASS
+    )
     assert ledger(history(sent, [record(1, h.RECEIVED, 1)])).measured == "1 not everywhere"
-    assert ledger(history(sent, [record(1, h.RECEIVED, 1), record(1, h.RECEIVED, 0)])).answer is Answer.FAIL
+    assert (
+        ledger(history(sent, [record(1, h.RECEIVED, 1), record(1, h.RECEIVED, 0)])).answer
+        is Answer.FAIL
+    )
 
 
 def test_an_answer_from_the_askers_own_store_does_not_count():
-    assert ledger(history([operation(1, Operation.DHT_GET, source=1, answered_by=2)])).answer is Answer.PASS
-    assert "asker itself" in ledger(history([operation(1, Operation.DHT_GET, source=1, answered_by=1)])).measured
-    assert "nobody named" in ledger(history([operation(1, Operation.DHT_GET, source=1, answered_by=-1)])).measured
+    assert (
+        ledger(history([operation(1, Operation.DHT_GET, source=1, answered_by=2)])).answer
+        is Answer.PASS
+    )
+    assert (
+        "asker itself"
+        in ledger(history([operation(1, Operation.DHT_GET, source=1, answered_by=1)])).measured
+    )
+    assert (
+        "nobody named"
+        in ledger(history([operation(1, Operation.DHT_GET, source=1, answered_by=-1)])).measured
+    )
 
 
 def test_a_run_that_was_cut_short_is_unknown():
@@ -59,7 +82,9 @@ def test_a_run_that_was_cut_short_is_unknown():
 
 
 def test_gaps_in_the_record_are_unknown():
-    gaps = ({"event": "end", "at_ns": 0, "failures": ["sampler: OSError: No space left on device"]},)
+    gaps = (
+        {"event": "end", "at_ns": 0, "failures": ["sampler: OSError: No space left on device"]},
+    )
     found = delivery.check(history([operation(1)], [record(1)], events=gaps), [])
     assert found[0].answer is Answer.UNKNOWN
     assert "No space left" in found[0].sentence
@@ -79,7 +104,9 @@ def test_load_as_planned_and_load_that_fell_short():
 
 
 def test_operations_that_were_never_sent_are_said():
-    operations = [operation(n, sent_ns=0 if n < 20 else 1, outcome=1 if n < 20 else 0) for n in range(1000)]
+    operations = [
+        operation(n, sent_ns=0 if n < 20 else 1, outcome=1 if n < 20 else 0) for n in range(1000)
+    ]
     blocked = planned(operations, 100.0)
     assert blocked.cause is Cause.LOAD_NOT_DELIVERED
     assert "20 of 1,000 operations were never sent" in blocked.sentence
@@ -88,13 +115,27 @@ def test_operations_that_were_never_sent_are_said():
 def test_listeners_are_counted_in_their_own_journals():
     put = [operation(n, Operation.DHT_LISTEN) for n in range(3)]
     assert ledger(history(put, [record(n, h.NOTIFIED) for n in range(3)])).answer is Answer.PASS
-    assert ledger(history(put, [record(n, h.DELIVERED) for n in range(3)])).measured == "3 acknowledged but in no journal"
+    assert (
+        ledger(history(put, [record(n, h.DELIVERED) for n in range(3)])).measured
+        == "3 acknowledged but in no journal"
+    )
 
 
 def test_a_ledger_that_a_system_cannot_be_held_to_counts_and_gives_no_answer():
     why = {"broadcast": "it promises nothing to anybody", "dht_get": "it does not say who answered"}
     heard = [operation(n, Operation.BROADCAST, source=0, target=-1) for n in range(2)]
-    finding = ledger(history(heard, [record(0, h.RECEIVED, 1), record(0, h.RECEIVED, 2)], exempt=why))
-    assert (finding.answer, finding.measured, finding.sentence) == (Answer.MEASURED, "1 not everywhere of 2", "not held to it: it promises nothing to anybody")
-    assert ledger(history([operation(1, Operation.DHT_GET, answered_by=-1)], exempt=why)).answer is Answer.MEASURED
-    assert ledger(history([operation(1)], [], exempt=why)).answer is Answer.FAIL                     # of this one it said nothing
+    finding = ledger(
+        history(heard, [record(0, h.RECEIVED, 1), record(0, h.RECEIVED, 2)], exempt=why)
+    )
+    assert (finding.answer, finding.measured, finding.sentence) == (
+        Answer.MEASURED,
+        "1 not everywhere of 2",
+        "not held to it: it promises nothing to anybody",
+    )
+    assert (
+        ledger(history([operation(1, Operation.DHT_GET, answered_by=-1)], exempt=why)).answer
+        is Answer.MEASURED
+    )
+    assert (
+        ledger(history([operation(1)], [], exempt=why)).answer is Answer.FAIL
+    )  # of this one it said nothing

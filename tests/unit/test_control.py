@@ -33,9 +33,15 @@ def write_through(params, descriptors, connection):
 
 @pytest.fixture
 def client(folder):
-    server = Server(folder / "control.sock", {
-        "echo": lambda params, *_: params, "refuse": refuse, "crash": lambda *_: 1 / 0, "write": write_through,
-    })
+    server = Server(
+        folder / "control.sock",
+        {
+            "echo": lambda params, *_: params,
+            "refuse": refuse,
+            "crash": lambda *_: 1 / 0,
+            "write": write_through,
+        },
+    )
     with Client.connect("main") as connected:
         yield connected
     server.close()
@@ -94,7 +100,7 @@ def test_another_user_is_not_answered(client, folder, monkeypatch):
                 try:
                     other.connect(str(folder / "control.sock"))
                 except PermissionError:
-                    os._exit(0)                       # a parent folder above tmp_path already kept it out
+                    os._exit(0)  # a parent folder above tmp_path already kept it out
                 other.sendall(b'{"id": 1, "method": "echo", "params": {}}\n')
                 try:
                     os._exit(0 if other.recv(100) == b"" else 1)
@@ -106,12 +112,17 @@ def test_another_user_is_not_answered(client, folder, monkeypatch):
 
 
 def test_no_cluster_is_one_sentence(folder):
-    with pytest.raises(UnavailableError, match=r"no cluster 'other' is up: `make cluster-10` or `harness up` starts one"):
+    with pytest.raises(
+        UnavailableError,
+        match=r"no cluster 'other' is up: `make cluster-10` or `harness up` starts one",
+    ):
         Client.connect("other")
 
 
 def test_a_dead_supervisor_is_said_so(folder):
-    with pytest.raises(UnavailableError, match="the supervisor of cluster 'main' is gone: `harness doctor`"):
+    with pytest.raises(
+        UnavailableError, match="the supervisor of cluster 'main' is gone: `harness doctor`"
+    ):
         Client.connect("main")
 
 

@@ -20,7 +20,9 @@ def generator():
 
 
 def test_files_page_is_what_the_tables_say():
-    assert generator().page() == (ROOT / "docs" / "files.md").read_text(), "run: python scripts/make_docs.py"
+    assert generator().page() == (ROOT / "docs" / "files.md").read_text(), (
+        "run: python scripts/make_docs.py"
+    )
 
 
 def test_the_examples_on_the_page_are_good_files():
@@ -36,9 +38,19 @@ def test_links_between_documents_lead_somewhere():
 
 
 def test_the_coverage_page_has_every_row_of_every_budget_and_no_other():
-    spec = importlib.util.spec_from_file_location("make_coverage", ROOT / "scripts" / "make_coverage.py")
+    spec = importlib.util.spec_from_file_location(
+        "make_coverage", ROOT / "scripts" / "make_coverage.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    wanted = [line.split("|")[1:4] for line in module.page(ROOT / "no-runs").splitlines() if line.startswith("|")]
-    shown = [line.split("|")[1:4] for line in (ROOT / "docs" / "coverage.md").read_text().splitlines() if line.startswith("|")]
+    wanted = [
+        line.split("|")[1:4]
+        for line in module.page(ROOT / "no-runs").splitlines()
+        if line.startswith("|")
+    ]
+    shown = [
+        line.split("|")[1:4]
+        for line in (ROOT / "docs" / "coverage.md").read_text().splitlines()
+        if line.startswith("|")
+    ]
     assert shown == wanted, "run: python scripts/make_coverage.py"

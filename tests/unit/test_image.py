@@ -31,9 +31,16 @@ def installed(tmp_path, monkeypatch):
         package.mkdir(exist_ok=True)
         metadata.mkdir(exist_ok=True)
         (package / "__init__.py").write_text(source)
-        lines = ["Metadata-Version: 2.1", "Name: tinynode", "Version: 1.0", *(f"Requires-Dist: {one}" for one in requires)]
+        lines = [
+            "Metadata-Version: 2.1",
+            "Name: tinynode",
+            "Version: 1.0",
+            *(f"Requires-Dist: {one}" for one in requires),
+        ]
         (metadata / "METADATA").write_text("\n".join(lines) + "\n")
-        (metadata / "RECORD").write_text("tinynode/__init__.py,,\ntinynode-1.0.dist-info/METADATA,,\n")
+        (metadata / "RECORD").write_text(
+            "tinynode/__init__.py,,\ntinynode-1.0.dist-info/METADATA,,\n"
+        )
         monkeypatch.syspath_prepend(tmp_path)
 
     return install
@@ -41,18 +48,25 @@ def installed(tmp_path, monkeypatch):
 
 def test_the_closure_has_what_is_required_by_what_is_required():
     found = image.closure("meshnode")
-    assert {"meshnode", "pynacl", "cffi", "cryptography", "msgpack", "protobuf", "uvloop"} <= set(found)
+    assert {"meshnode", "pynacl", "cffi", "cryptography", "msgpack", "protobuf", "uvloop"} <= set(
+        found
+    )
     assert "pytest" not in found
 
 
 def test_requirements_of_extras_and_of_other_systems_are_left_out(installed):
-    installed(['msgpack>=1; extra == "fast"', 'no-such-thing; sys_platform == "win32"', "PyNaCl (>=1.5)"])
+    installed(
+        ['msgpack>=1; extra == "fast"', 'no-such-thing; sys_platform == "win32"', "PyNaCl (>=1.5)"]
+    )
     assert sorted(image.closure("tinynode")) == ["cffi", "pycparser", "pynacl", "tinynode"]
 
 
 def test_a_requirement_that_is_not_installed_is_named(installed):
     installed(["no-such-thing>=2"])
-    with pytest.raises(UnavailableError, match="needs the Python distribution 'no-such-thing', which is not installed here"):
+    with pytest.raises(
+        UnavailableError,
+        match="needs the Python distribution 'no-such-thing', which is not installed here",
+    ):
         image.tag(Image("tinynode"))
 
 
@@ -85,18 +99,26 @@ def test_the_program_is_executable_and_everything_belongs_to_root(root):
 
 def test_every_shared_library_that_an_extension_needs_is_inside(root):
     names = set(root.getnames())
-    libraries = [name for name in names if "/libc.so" in name or "libcrypto.so" in name or "ld-linux" in name]
+    libraries = [
+        name for name in names if "/libc.so" in name or "libcrypto.so" in name or "ld-linux" in name
+    ]
     assert len(libraries) >= 3
     assert any(name.startswith("opt/site/nacl/_sodium") for name in names)
 
 
 def test_every_module_has_a_current_compiled_form(root):
     members = {member.name: member for member in root.getmembers()}
-    sources = [name for name in members if name.endswith(".py") and name.startswith("opt/site/meshnode/")]
+    sources = [
+        name for name in members if name.endswith(".py") and name.startswith("opt/site/meshnode/")
+    ]
     assert sources
     for name in sources:
         folder, file = os.path.split(name)
-        compiled = next(m for n, m in members.items() if n.startswith(f"{folder}/__pycache__/{file[:-3]}.cpython-"))
+        compiled = next(
+            m
+            for n, m in members.items()
+            if n.startswith(f"{folder}/__pycache__/{file[:-3]}.cpython-")
+        )
         header = root.extractfile(compiled).read(16)
         assert int.from_bytes(header[8:12], "little") == int(members[name].mtime)
 
@@ -116,5 +138,7 @@ def test_the_build_context_has_the_dockerfile_and_the_sources(tmp_path, monkeypa
 
 def test_a_distribution_that_lists_no_files_is_named(monkeypatch):
     monkeypatch.setattr(importlib.metadata.Distribution, "files", None)
-    with pytest.raises(UnavailableError, match="does not say which files it has; install it with pip or uv"):
+    with pytest.raises(
+        UnavailableError, match="does not say which files it has; install it with pip or uv"
+    ):
         image._site("meshnode")

@@ -35,10 +35,21 @@ def test_counting_an_array_agrees_with_counting_one_by_one(values):
 
 
 def test_the_formula_of_the_protocol():
-    assert [stats.bucket_of(value) for value in (0, 255, 256, 257, 258, 511, 512)] == [0, 255, 256, 256, 257, 383, 384]
+    assert [stats.bucket_of(value) for value in (0, 255, 256, 257, 258, 511, 512)] == [
+        0,
+        255,
+        256,
+        256,
+        257,
+        383,
+        384,
+    ]
 
 
-@given(st.lists(st.integers(0, 10**11), min_size=1, max_size=200), st.sampled_from([0.5, 0.95, 0.99, 0.999, 1.0]))
+@given(
+    st.lists(st.integers(0, 10**11), min_size=1, max_size=200),
+    st.sampled_from([0.5, 0.95, 0.99, 0.999, 1.0]),
+)
 def test_a_percentile_of_buckets_is_near_the_percentile_of_the_values(values, quantile):
     array = np.array(values, np.int64)
     exact = stats.nearest_rank(array, quantile)
@@ -46,7 +57,9 @@ def test_a_percentile_of_buckets_is_near_the_percentile_of_the_values(values, qu
     assert abs(told - exact) <= exact * stats.RELATIVE_ERROR_MAX
 
 
-@given(st.lists(st.integers(-5, 10**11), max_size=100), st.lists(st.integers(0, 10**11), max_size=100))
+@given(
+    st.lists(st.integers(-5, 10**11), max_size=100), st.lists(st.integers(0, 10**11), max_size=100)
+)
 def test_merging_over_the_wire_loses_nothing(one, other):
     whole, left, right = Histogram(), Histogram(), Histogram()
     whole.add(np.array(one + other, np.int64))
@@ -59,7 +72,9 @@ def test_merging_over_the_wire_loses_nothing(one, other):
 
 def test_nearest_rank_is_a_measured_value():
     values = np.arange(1, 101)
-    assert [stats.nearest_rank(values, quantile) for quantile in (0, 0.01, 0.5, 0.99, 0.999, 1)] == [1, 1, 50, 99, 100, 100]
+    assert [
+        stats.nearest_rank(values, quantile) for quantile in (0, 0.01, 0.5, 0.99, 0.999, 1)
+    ] == [1, 1, 50, 99, 100, 100]
 
 
 def test_nothing_measured_has_no_percentile():

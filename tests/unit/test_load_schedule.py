@@ -1,4 +1,6 @@
-"""The schedule: the workers' shares make one whole, seeded, and nobody is asked to send to itself."""
+"""The schedule: the workers' shares make one whole, seeded, and nobody is asked to send to
+itself.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +24,34 @@ NODES = tuple(f"node-{index}" for index in range(7))
 def rows(stream, share, *, seconds, nodes=NODES):
     parts = list(schedule(stream, nodes, share, T0_NS, T0_NS + round(seconds * 1e9)))
     return [
-        row for part in parts
-        for row in zip(part.number.tolist(), part.intended_ns.tolist(), part.source.tolist(), part.target.tolist(), part.draw.tolist(), strict=True)
+        row
+        for part in parts
+        for row in zip(
+            part.number.tolist(),
+            part.intended_ns.tolist(),
+            part.source.tolist(),
+            part.target.tolist(),
+            part.draw.tolist(),
+            strict=True,
+        )
     ]
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    workers=st.integers(1, 5), rate=st.floats(0.5, 9_000), seed=st.integers(0, 1 << 30),
-    arrivals=st.sampled_from(Arrivals), operation=st.sampled_from(Operation),
+    workers=st.integers(1, 5),
+    rate=st.floats(0.5, 9_000),
+    seed=st.integers(0, 1 << 30),
+    arrivals=st.sampled_from(Arrivals),
+    operation=st.sampled_from(Operation),
 )
 def test_the_union_over_workers_is_the_whole_schedule(workers, rate, seed, arrivals, operation):
     stream = Stream(operation=operation, rate_per_s=rate, arrivals=arrivals)
     whole = rows(stream, Share(seed=seed, phase=1, stream=2), seconds=1)
-    shares = [rows(stream, Share(seed=seed, phase=1, stream=2, worker=w, workers=workers), seconds=1) for w in range(workers)]
+    shares = [
+        rows(stream, Share(seed=seed, phase=1, stream=2, worker=w, workers=workers), seconds=1)
+        for w in range(workers)
+    ]
     assert sorted(row for share in shares for row in share) == whole
     if arrivals is Arrivals.UNIFORM:
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
@@ -44,7 +60,9 @@ def test_the_union_over_workers_is_the_whole_schedule(workers, rate, seed, arriv
 
 @pytest.mark.parametrize("operation", [Operation.PRIVATE_MESSAGE, Operation.DHT_LOOKUP])
 def test_nobody_sends_to_itself_and_every_pair_occurs(operation):
-    found = rows(Stream(operation=operation, rate_per_s=4_000), Share(seed=3, phase=0, stream=0), seconds=1)
+    found = rows(
+        Stream(operation=operation, rate_per_s=4_000), Share(seed=3, phase=0, stream=0), seconds=1
+    )
     pairs = {(source, target) for _, _, source, target, _ in found}
     assert pairs == {(a, b) for a in range(7) for b in range(7) if a != b}
 
@@ -80,9 +98,22 @@ def test_what_cannot_be_sent_is_refused_in_words():
     with pytest.raises(BadFileError, match="at least 2 nodes, found 1"):
         rows(message, share, seconds=1, nodes=("alone",))
     with pytest.raises(BadFileError, match="no node 'nobody'"):
-        rows(Stream(operation=Operation.PRIVATE_MESSAGE, rate_per_s=1, target="nobody"), share, seconds=1)
+        rows(
+            Stream(operation=Operation.PRIVATE_MESSAGE, rate_per_s=1, target="nobody"),
+            share,
+            seconds=1,
+        )
     with pytest.raises(BadFileError, match="would send to itself"):
-        rows(Stream(operation=Operation.PRIVATE_MESSAGE, rate_per_s=1, target="node-1", sources=("node-1",)), share, seconds=1)
+        rows(
+            Stream(
+                operation=Operation.PRIVATE_MESSAGE,
+                rate_per_s=1,
+                target="node-1",
+                sources=("node-1",),
+            ),
+            share,
+            seconds=1,
+        )
 
 
 @given(st.lists(st.integers(0, 3), max_size=30), st.integers(0, (1 << 32) - 1), st.integers(0, 3))

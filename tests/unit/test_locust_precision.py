@@ -1,4 +1,6 @@
-"""47 µs is 0.047 ms wherever Locust shows it. In a subprocess: importing locust patches the interpreter."""
+"""47 µs is 0.047 ms wherever Locust shows it. In a subprocess: importing locust patches the
+interpreter.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def shown():
-    done = subprocess.run([sys.executable, "-c", SHOW], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -55,7 +59,15 @@ def test_csv(shown):
     for row in csv.DictReader(io.StringIO(shown["csv"])):
         assert row["Request Count"] == "1000"
         assert row["Failure Count"] == "10"
-        for column in ("Median Response Time", "Min Response Time", "Max Response Time", "50%", "95%", "99.9%", "100%"):
+        for column in (
+            "Median Response Time",
+            "Min Response Time",
+            "Max Response Time",
+            "50%",
+            "95%",
+            "99.9%",
+            "100%",
+        ):
             assert float(row[column]) == 0.047, column
         assert float(row["Average Response Time"]) == pytest.approx(0.047)
 
@@ -75,7 +87,11 @@ def test_console(shown):
 
 
 def test_html(shown):
-    arguments = json.loads(re.search(r"window\.templateArgs = (\{.*?\})\s*(?:;|window|</script>)", shown["html"], re.DOTALL)[1])
+    arguments = json.loads(
+        re.search(
+            r"window\.templateArgs = (\{.*?\})\s*(?:;|window|</script>)", shown["html"], re.DOTALL
+        )[1]
+    )
     told = arguments["response_time_statistics"][0]
     assert {told[key] for key in ("0.5", "0.99", "1.0")} == {0.047}
     assert arguments["requests_statistics"][0]["max_response_time"] == 0.047
@@ -104,5 +120,11 @@ try:
 except HarnessError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert re.fullmatch(r".*expected version 2\.47\.x.*found 3\.0\.0\n.*StatsEntry\.percentile.*found \['self', 'extra'\]\n", done.stdout)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert re.fullmatch(
+        r".*expected version 2\.47\.x.*found 3\.0\.0\n.*StatsEntry\.percentile.*found \['self', "
+        r"'extra'\]\n",
+        done.stdout,
+    )

@@ -1,4 +1,6 @@
-"""`locust` as a user runs it, against nodes that only speak the control protocol: counts, merging, codes, bad days."""
+"""`locust` as a user runs it, against nodes that only speak the control protocol: counts, merging,
+codes, bad days.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,12 @@ def test_one_run_from_begin_to_verdict():
         gets = [row for row in table.to_pylist() if row["operation"] == Operation.DHT_GET]
         assert all(row["answered_by"] not in (-1, row["source"]) for row in gets)
         [begin], [end] = fake.calls("begin"), fake.calls("end")
-        assert begin["phases"] == [{"name": "load", "duration_s": None, "iperf3": None, "idle": False, "faults": []}]
-        assert {stream["operation"] for stream in begin["load"]["streams"]} == {Operation(code).word for code in counts}
+        assert begin["phases"] == [
+            {"name": "load", "duration_s": None, "iperf3": None, "idle": False, "faults": []}
+        ]
+        assert {stream["operation"] for stream in begin["load"]["streams"]} == {
+            Operation(code).word for code in counts
+        }
         assert end["load"]["operations"]["private_message"]["ok"] == 200
         assert max(table["intended_ns"].to_pylist()) < end["at_ns"]
 
@@ -35,8 +41,17 @@ def test_one_run_from_begin_to_verdict():
 @pytest.mark.parametrize("processes", ["0", "2"])
 def test_workers_split_the_rate_exactly(processes):
     with cluster() as fake:
-        code, output = fake.run("-t", "2s", "--processes", processes, "--private-message-rate", "1500", "--csv",
-                                str(fake.folder / "out"), "PrivateMessageUser")
+        code, output = fake.run(
+            "-t",
+            "2s",
+            "--processes",
+            processes,
+            "--private-message-rate",
+            "1500",
+            "--csv",
+            str(fake.folder / "out"),
+            "PrivateMessageUser",
+        )
         assert code == 0, output
         table = fake.operations()
         intended = np.sort(table["intended_ns"].to_numpy())
@@ -60,7 +75,9 @@ def test_a_stalling_node_shows_in_the_response_time():
 
 def test_lost_answers_are_unknown_not_failed():
     with cluster(4, "--drop", "10") as fake:
-        code, output = fake.run("-t", "1s", "--private-message-rate", "200", "--timeout-ms", "300", "PrivateMessageUser")
+        code, output = fake.run(
+            "-t", "1s", "--private-message-rate", "200", "--timeout-ms", "300", "PrivateMessageUser"
+        )
         assert code == 0, output
         table = fake.operations()
         outcomes = Counter(table["outcome"].to_pylist())
@@ -114,15 +131,28 @@ rate_per_s = 20
         assert {row["target"] for row in rows if row["operation"] == 1} == {1}
 
 
-@pytest.mark.parametrize(("options", "environment", "code", "sentence"), [
-    (["-t", "1s"], {"HARNESS_CLUSTER": "nope"}, 69, "locust: no cluster 'nope' is up"),
-    (["--bogus"], {}, 64, "unrecognized arguments"),
-    (["NoSuchUser"], {}, 64, "Unknown User"),
-    (["-t", "1s", "--payload-bytes", "-1"], {}, 64, "payload_bytes: expected 0 to"),
-    (["-t", "1s", "--budget", "nope.toml"], {}, 65, "no such file, and no budgets of that name"),
-    (["-t", "1s", "--private-message-rate", "0", "PrivateMessageUser"], {}, 64, "nothing to send"),
-    (["-t", "1s", "PrivateMessageUser"], {"JUDGE_EXIT": "1"}, 1, "judged"),
-])
+@pytest.mark.parametrize(
+    ("options", "environment", "code", "sentence"),
+    [
+        (["-t", "1s"], {"HARNESS_CLUSTER": "nope"}, 69, "locust: no cluster 'nope' is up"),
+        (["--bogus"], {}, 64, "unrecognized arguments"),
+        (["NoSuchUser"], {}, 64, "Unknown User"),
+        (["-t", "1s", "--payload-bytes", "-1"], {}, 64, "payload_bytes: expected 0 to"),
+        (
+            ["-t", "1s", "--budget", "nope.toml"],
+            {},
+            65,
+            "no such file, and no budgets of that name",
+        ),
+        (
+            ["-t", "1s", "--private-message-rate", "0", "PrivateMessageUser"],
+            {},
+            64,
+            "nothing to send",
+        ),
+        (["-t", "1s", "PrivateMessageUser"], {"JUDGE_EXIT": "1"}, 1, "judged"),
+    ],
+)
 def test_exit_codes(options, environment, code, sentence):
     with cluster(2) as fake:
         found, output = fake.run(*options, **environment)
@@ -131,7 +161,10 @@ def test_exit_codes(options, environment, code, sentence):
 
 
 def test_a_supervisor_that_dies_ends_the_load():
-    with cluster() as fake, fake.locust("--headless", "--processes", "2", "PrivateMessageUser") as running:
+    with (
+        cluster() as fake,
+        fake.locust("--headless", "--processes", "2", "PrivateMessageUser") as running,
+    ):
         record = fake.folder / "runs" / "load" / "1" / "load" / "operations-1.arrow"
         wait_until(lambda: record.exists() and record.stat().st_size > 10_000)
         fake.process.send_signal(signal.SIGKILL)
@@ -143,7 +176,10 @@ def test_a_supervisor_that_dies_ends_the_load():
 
 
 def test_a_worker_that_dies_ends_the_run_as_broken():
-    with cluster() as fake, fake.locust("--headless", "--processes", "2", "PrivateMessageUser") as running:
+    with (
+        cluster() as fake,
+        fake.locust("--headless", "--processes", "2", "PrivateMessageUser") as running,
+    ):
         record = fake.folder / "runs" / "load" / "1" / "load" / "operations-1.arrow"
         wait_until(lambda: record.exists() and record.stat().st_size > 10_000)
         victim = next(pid for pid in session_members(running.pid) if pid != running.pid)
@@ -155,7 +191,10 @@ def test_a_worker_that_dies_ends_the_run_as_broken():
 
 
 def test_ctrl_c_ends_a_run_with_its_verdict():
-    with cluster() as fake, fake.locust("--headless", "PrivateMessageUser", JUDGE_EXIT="2") as running:
+    with (
+        cluster() as fake,
+        fake.locust("--headless", "PrivateMessageUser", JUDGE_EXIT="2") as running,
+    ):
         record = fake.folder / "runs" / "load" / "1" / "load" / "operations-0.arrow"
         wait_until(lambda: record.exists() and record.stat().st_size > 10_000)
         os.killpg(running.pid, signal.SIGINT)
@@ -166,7 +205,10 @@ def test_ctrl_c_ends_a_run_with_its_verdict():
 
 
 def test_the_master_killed_leaves_no_worker():
-    with cluster() as fake, fake.locust("--headless", "--processes", "2", "PrivateMessageUser") as running:
+    with (
+        cluster() as fake,
+        fake.locust("--headless", "--processes", "2", "PrivateMessageUser") as running,
+    ):
         wait_until(lambda: len(session_members(running.pid)) == 3)
         os.kill(running.pid, signal.SIGKILL)
         running.communicate(timeout=10)

@@ -1,4 +1,6 @@
-"""Files: what is right is read, and what is wrong is refused with the place, what was expected, found and possible."""
+"""Files: what is right is read, and what is wrong is refused with the place, what was expected,
+found and possible.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ def test_every_shipped_file_is_good():
 
 
 def test_explicit_nodes_links_regions_and_options(tmp_path):
-    found = files.read_topology(write(tmp_path, """
+    found = files.read_topology(
+        write(
+            tmp_path,
+            """
 [[node]]
 name = "a"
 region = "eu"
@@ -39,7 +44,9 @@ name = "b"
 region = "us"
 [[link]]
 between = ["b", "a"]
-"""))
+""",
+        )
+    )
     assert [node.name for node in found.nodes] == ["a", "b"]
     assert found.links == frozenset({("a", "b")})
     assert found.regions == ("eu", "us")
@@ -47,29 +54,43 @@ between = ["b", "a"]
 
 
 def test_regions_of_a_group_stand_in_blocks(tmp_path):
-    found = files.read_topology(write(tmp_path, '[nodes]\ncount = 5\nregions = ["eu", "us"]\n[shape]\nkind = "ring"\n'))
+    found = files.read_topology(
+        write(tmp_path, '[nodes]\ncount = 5\nregions = ["eu", "us"]\n[shape]\nkind = "ring"\n')
+    )
     assert [node.region for node in found.nodes] == ["eu", "eu", "eu", "us", "us"]
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("[nodes]\ncuont = 10\n", ["nodes.cuont", "unknown key", "did you mean 'count'", "regions"]),
-    ("[nodes]\ncount = 'ten'\n", ["nodes.count", "whole number", "'ten'"]),
-    ("[nodes]\ncount = true\n", ["nodes.count", "whole number"]),
-    ("[nodes]\ncount = 0\n", ["at least 1 node", "found 0"]),
-    ("[nodes]\ncount = 10000000\n", ["1 to 1,000,000", "10,000,000"]),
-    ("[nodes]\ncount = 4\n[shape]\nkind = 'blob'\n", ["shape.kind", "ring", "'blob'"]),
-    ("[nodes]\ncount = 4\n[shape]\nkind = 'ring'\ndegree = 3\n", ["shape.degree", "no such number", "none"]),
-    ("[nodes]\ncount = 5\n[shape]\nkind = 'random-regular'\ndegree = 3\n", ["odd"]),
-    ("[[node]]\nname = 'a'\n[[node]]\nname = 'a'\n", ["'a'", "stands twice"]),
-    ("[[node]]\nname = 'A b'\n", ["node[1]", "a-z"]),
-    ("[[node]]\nname = 'alpha'\n[[link]]\nbetween = ['alpha', 'alhpa']\n", ["link[1].between", "no node 'alhpa'", "did you mean 'alpha'"]),
-    ("[[node]]\nname = 'a'\n[[link]]\nbetween = ['a']\n", ["link[1].between", "two nodes"]),
-    ("[[node]]\nname = 'a'\n[[link]]\nbetween = ['a', 'a']\n", ["linked to itself"]),
-    ("addresses = 'fd00::/64'\n[nodes]\ncount = 2\n", ["IPv6", "not supported yet"]),
-    ("addresses = '10.0.0.0/99'\n[nodes]\ncount = 2\n", ["addresses", "10.0.0.0/99"]),
-    ("nodes = 5\n", ["nodes", "a table", "5"]),
-    ("[nodes\n", ["not valid TOML", "line 1"]),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "[nodes]\ncuont = 10\n",
+            ["nodes.cuont", "unknown key", "did you mean 'count'", "regions"],
+        ),
+        ("[nodes]\ncount = 'ten'\n", ["nodes.count", "whole number", "'ten'"]),
+        ("[nodes]\ncount = true\n", ["nodes.count", "whole number"]),
+        ("[nodes]\ncount = 0\n", ["at least 1 node", "found 0"]),
+        ("[nodes]\ncount = 10000000\n", ["1 to 1,000,000", "10,000,000"]),
+        ("[nodes]\ncount = 4\n[shape]\nkind = 'blob'\n", ["shape.kind", "ring", "'blob'"]),
+        (
+            "[nodes]\ncount = 4\n[shape]\nkind = 'ring'\ndegree = 3\n",
+            ["shape.degree", "no such number", "none"],
+        ),
+        ("[nodes]\ncount = 5\n[shape]\nkind = 'random-regular'\ndegree = 3\n", ["odd"]),
+        ("[[node]]\nname = 'a'\n[[node]]\nname = 'a'\n", ["'a'", "stands twice"]),
+        ("[[node]]\nname = 'A b'\n", ["node[1]", "a-z"]),
+        (
+            "[[node]]\nname = 'alpha'\n[[link]]\nbetween = ['alpha', 'alhpa']\n",
+            ["link[1].between", "no node 'alhpa'", "did you mean 'alpha'"],
+        ),
+        ("[[node]]\nname = 'a'\n[[link]]\nbetween = ['a']\n", ["link[1].between", "two nodes"]),
+        ("[[node]]\nname = 'a'\n[[link]]\nbetween = ['a', 'a']\n", ["linked to itself"]),
+        ("addresses = 'fd00::/64'\n[nodes]\ncount = 2\n", ["IPv6", "not supported yet"]),
+        ("addresses = '10.0.0.0/99'\n[nodes]\ncount = 2\n", ["addresses", "10.0.0.0/99"]),
+        ("nodes = 5\n", ["nodes", "a table", "5"]),
+        ("[nodes\n", ["not valid TOML", "line 1"]),
+    ],
+)
 def test_a_bad_topology_says_where_what_was_expected_and_found(tmp_path, text, words):
     path = write(tmp_path, text)
     with pytest.raises(BadFileError) as raised:
@@ -78,16 +99,44 @@ def test_a_bad_topology_says_where_what_was_expected_and_found(tmp_path, text, w
         assert word in str(raised.value)
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("topology = 'nowhere'\n", ["'nowhere' names no file"]),
-    ("topology = 't.toml'\n", ["at least 1 phase"]),
-    ("topology = 't.toml'\n[[phase]]\nname = 'a'\n", ["phase[1].duration_s", "required"]),
-    ("topology = 't.toml'\n[[phase]]\nname = 'a'\nduration_s = -1\n", ["above 0", "-1"]),
-    ("topology = 't.toml'\n[[phase]]\nname = 'a'\nduration_s = 1\n[[phase.stream]]\noperation = 'fly'\nrate_per_s = 1\n", ["phase[1].stream[1].operation", "broadcast", "'fly'"]),
-    ("topology = 't.toml'\n[[phase]]\nname = 'a'\nduration_s = 1\n[[phase.stream]]\noperation = 'broadcast'\nrate_per_s = 0\n", ["rate_per_s", "above 0"]),
-    ("topology = 't.toml'\n[[phase]]\nname = 'a'\nduration_s = 1\n[[phase.stream]]\noperation = 'private_message'\nrate_per_s = 1\ntarget = 'zoe'\n", ["no node 'zoe'"]),
-    ("topology = 't.toml'\n[[phase]]\nname = 'a'\nduration_s = 1\n[[phase]]\nname = 'a'\nduration_s = 1\n", ["'a' stands twice"]),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("topology = 'nowhere'\n", ["'nowhere' names no file"]),
+        ("topology = 't.toml'\n", ["at least 1 phase"]),
+        ("topology = 't.toml'\n[[phase]]\nname = 'a'\n", ["phase[1].duration_s", "required"]),
+        ("topology = 't.toml'\n[[phase]]\nname = 'a'\nduration_s = -1\n", ["above 0", "-1"]),
+        (
+            (
+                "topology = 't.toml'\n[[phase]]\nname = 'a'\nduration_s = "
+                "1\n[[phase.stream]]\noperation = 'fly'\nrate_per_s = 1\n"
+            ),
+            ["phase[1].stream[1].operation", "broadcast", "'fly'"],
+        ),
+        (
+            (
+                "topology = 't.toml'\n[[phase]]\nname = 'a'\nduration_s = "
+                "1\n[[phase.stream]]\noperation = 'broadcast'\nrate_per_s = 0\n"
+            ),
+            ["rate_per_s", "above 0"],
+        ),
+        (
+            (
+                "topology = 't.toml'\n[[phase]]\nname = 'a'\nduration_s = "
+                "1\n[[phase.stream]]\noperation = 'private_message'\nrate_per_s = 1\n"
+                "target = 'zoe'\n"
+            ),
+            ["no node 'zoe'"],
+        ),
+        (
+            (
+                "topology = 't.toml'\n[[phase]]\nname = 'a'\nduration_s = 1\n[[phase]]\nname = "
+                "'a'\nduration_s = 1\n"
+            ),
+            ["'a' stands twice"],
+        ),
+    ],
+)
 def test_a_bad_scenario_says_what_is_wrong(tmp_path, text, words):
     write(tmp_path, "[nodes]\ncount = 3\n[shape]\nkind = 'ring'\n", "t.toml")
     with pytest.raises(BadFileError) as raised:
@@ -99,14 +148,17 @@ def test_a_bad_scenario_says_what_is_wrong(tmp_path, text, words):
 ROW = "[[row]]\nname = 'r'\nmetric = 'rss'\nstatistic = 'max'\nphase = 'load'\n"
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("", ["at least 1 row"]),
-    (ROW, ["row[1].unit", "required"]),
-    (ROW + "unit = 'furlongs'\n", ["unit", "MB", "'furlongs'"]),
-    (ROW + "unit = 'MB'\nbuond = 3\n", ["row[1].buond", "did you mean 'bound'"]),
-    (ROW + "unit = 'MB'\ncomparison = '~'\n", ["comparison", ">="]),
-    ((ROW + "unit = 'MB'\n") * 2, ["stands twice"]),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["at least 1 row"]),
+        (ROW, ["row[1].unit", "required"]),
+        (ROW + "unit = 'furlongs'\n", ["unit", "MB", "'furlongs'"]),
+        (ROW + "unit = 'MB'\nbuond = 3\n", ["row[1].buond", "did you mean 'bound'"]),
+        (ROW + "unit = 'MB'\ncomparison = '~'\n", ["comparison", ">="]),
+        ((ROW + "unit = 'MB'\n") * 2, ["stands twice"]),
+    ],
+)
 def test_a_bad_budget_says_what_is_wrong(tmp_path, text, words):
     with pytest.raises(BadFileError) as raised:
         files.read_budget(write(tmp_path, text))
@@ -121,18 +173,50 @@ def test_a_missing_file_and_a_folder_are_said_so(tmp_path):
         files.read_topology(tmp_path)
 
 
-plain = st.one_of(st.integers(-5, 200), st.booleans(), st.floats(allow_nan=False), st.text(max_size=8), st.none())
-nested = st.recursive(plain, lambda inner: st.one_of(
-    st.lists(inner, max_size=3),
-    st.dictionaries(st.sampled_from(["name", "nodes", "node", "link", "between", "count", "shape", "kind", "degree", "options", "seed"]), inner, max_size=4),
-), max_leaves=12)
+plain = st.one_of(
+    st.integers(-5, 200), st.booleans(), st.floats(allow_nan=False), st.text(max_size=8), st.none()
+)
+nested = st.recursive(
+    plain,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(
+                [
+                    "name",
+                    "nodes",
+                    "node",
+                    "link",
+                    "between",
+                    "count",
+                    "shape",
+                    "kind",
+                    "degree",
+                    "options",
+                    "seed",
+                ]
+            ),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=12,
+)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.dictionaries(st.sampled_from(["name", "nodes", "node", "link", "shape", "seed", "addresses", "adapter"]), nested, max_size=6))
+@given(
+    st.dictionaries(
+        st.sampled_from(["name", "nodes", "node", "link", "shape", "seed", "addresses", "adapter"]),
+        nested,
+        max_size=6,
+    )
+)
 def test_no_table_whatever_it_holds_breaks_the_reader(values):
     try:
-        found = files.topology_from({key: value for key, value in values.items() if value is not None}, "x.toml", "x")
+        found = files.topology_from(
+            {key: value for key, value in values.items() if value is not None}, "x.toml", "x"
+        )
     except BadFileError:
         return
     assert found.nodes

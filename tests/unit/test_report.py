@@ -1,4 +1,6 @@
-"""The renderers: what they say is what the verdict says, whatever names a run brings, and a run cut short renders too."""
+"""The renderers: what they say is what the verdict says, whatever names a run brings, and a run cut
+short renders too.
+"""
 
 from __future__ import annotations
 
@@ -22,31 +24,81 @@ from harness.operation import Operation, Outcome
 from harness.reports import markdown, series, svg
 
 FACTS = {
-    "name": "demo", "nodes": [{}, {}, {}], "adapter": "meshnode", "topology": "cluster-3", "seed": 7, "started": "2026-11-21T02:27:15.1+00:00",
-    "host": {"cores": 2, "cpu": "a CPU", "memory_bytes": 2**34, "kernel": "6.18", "machine": "x86_64", "python": "3.11", "versions": {"locust": "2.47"}},
-    "runtime": {"name": "netns"}, "network": {"tcp_congestion_control": "bbr"}, "load": {"generator": "locust 2.47", "workers": [{}]},
+    "name": "demo",
+    "nodes": [{}, {}, {}],
+    "adapter": "meshnode",
+    "topology": "cluster-3",
+    "seed": 7,
+    "started": "2026-11-21T02:27:15.1+00:00",
+    "host": {
+        "cores": 2,
+        "cpu": "a CPU",
+        "memory_bytes": 2**34,
+        "kernel": "6.18",
+        "machine": "x86_64",
+        "python": "3.11",
+        "versions": {"locust": "2.47"},
+    },
+    "runtime": {"name": "netns"},
+    "network": {"tcp_congestion_control": "bbr"},
+    "load": {"generator": "locust 2.47", "workers": [{}]},
 }
 
 
 def finding(name="a row", answer=Answer.PASS, **changes):
-    plain = {"promised": "< 10 ms", "measured": "3 ms (n=5)", "sentence": "kept", "phase": "load", "value": 3.0, "source": "the table"}
+    plain = {
+        "promised": "< 10 ms",
+        "measured": "3 ms (n=5)",
+        "sentence": "kept",
+        "phase": "load",
+        "value": 3.0,
+        "source": "the table",
+    }
     return Finding(name=name, answer=answer, **{**plain, **changes})
 
 
-VERDICT = Verdict(findings=(
-    finding("kept"), finding("missed", Answer.FAIL, sentence="missed: 12 is not < 10 ms"),
-    finding("unknown", Answer.UNKNOWN, measured="–", sentence="nothing was measured", cause=Cause.NOT_MEASURED, value=None),
-    finding("open", Answer.MEASURED, promised="–", sentence="measured, not promised"),
-))
+VERDICT = Verdict(
+    findings=(
+        finding("kept"),
+        finding("missed", Answer.FAIL, sentence="missed: 12 is not < 10 ms"),
+        finding(
+            "unknown",
+            Answer.UNKNOWN,
+            measured="–",
+            sentence="nothing was measured",
+            cause=Cause.NOT_MEASURED,
+            value=None,
+        ),
+        finding("open", Answer.MEASURED, promised="–", sentence="measured, not promised"),
+    )
+)
 
 
 def full():
-    operations = [operation(number, source=1) for number in range(100)] + [operation(number, Operation.BROADCAST, outcome=int(Outcome.FAILED)) for number in range(200, 210)]
-    samples = [sample(1 + at, node, rss_bytes=(node + 1) * 10_000_000, cpu_ns=at * (node + 1) * 10_000_000, fds=20) for at in range(10) for node in range(3)]
+    operations = [operation(number, source=1) for number in range(100)] + [
+        operation(number, Operation.BROADCAST, outcome=int(Outcome.FAILED))
+        for number in range(200, 210)
+    ]
+    samples = [
+        sample(
+            1 + at,
+            node,
+            rss_bytes=(node + 1) * 10_000_000,
+            cpu_ns=at * (node + 1) * 10_000_000,
+            fds=20,
+        )
+        for at in range(10)
+        for node in range(3)
+    ]
     import pyarrow as pa
 
     from harness.history import history as h
-    return history(operations, samples=samples, host=pa.Table.from_pylist([host(1 + at, at) for at in range(10)], h.HOST))
+
+    return history(
+        operations,
+        samples=samples,
+        host=pa.Table.from_pylist([host(1 + at, at) for at in range(10)], h.HOST),
+    )
 
 
 @pytest.mark.parametrize("format_", reports.FORMATS)
@@ -66,9 +118,19 @@ def test_another_format_is_refused():
 def test_junit_has_no_skips_and_unknown_is_an_error():
     root = ET.fromstring(reports.render("junit", VERDICT, FACTS, "/runs/x"))
     suite = root.find("testsuite")
-    assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {"tests": "4", "failures": "1", "errors": "1", "skipped": "0"}
+    assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "4",
+        "failures": "1",
+        "errors": "1",
+        "skipped": "0",
+    }
     kinds = {case.get("name"): [child.tag for child in case] for case in suite.iter("testcase")}
-    assert kinds == {"kept": ["system-out"], "missed": ["failure"], "unknown": ["error"], "open": ["system-out"]}
+    assert kinds == {
+        "kept": ["system-out"],
+        "missed": ["failure"],
+        "unknown": ["error"],
+        "open": ["system-out"],
+    }
     assert suite.find("testcase[@name='unknown']/error").get("type") == "not measured"
     assert "not promised" in suite.find("testcase[@name='open']/system-out").text
 
@@ -76,7 +138,10 @@ def test_junit_has_no_skips_and_unknown_is_an_error():
 def test_csv_is_one_line_a_finding():
     rows = list(csv.DictReader(io.StringIO(reports.render("csv", VERDICT, FACTS, "/runs/x"))))
     assert [(row["name"], row["answer"], row["value"]) for row in rows] == [
-        ("kept", "PASS", "3.0"), ("missed", "FAIL", "3.0"), ("unknown", "UNKNOWN", ""), ("open", "MEASURED", "3.0"),
+        ("kept", "PASS", "3.0"),
+        ("missed", "FAIL", "3.0"),
+        ("unknown", "UNKNOWN", ""),
+        ("open", "MEASURED", "3.0"),
     ]
 
 
@@ -84,7 +149,12 @@ def test_markdown_puts_what_is_not_kept_first_and_fits_a_comment():
     text = reports.render("markdown", VERDICT, FACTS, "/runs/x")
     assert text.startswith("## ❌ FAIL · demo")
     assert text.index("missed") < text.index("<details>") < text.index("| kept |")
-    many = Verdict(findings=tuple(finding(f"row {number}", Answer.FAIL if number % 2 else Answer.PASS, sentence="x" * 300) for number in range(2000)))
+    many = Verdict(
+        findings=tuple(
+            finding(f"row {number}", Answer.FAIL if number % 2 else Answer.PASS, sentence="x" * 300)
+            for number in range(2000)
+        )
+    )
     long = reports.render("markdown", many, FACTS, "/runs/x")
     assert len(long) <= markdown.MAX_CHARACTERS
     assert re.search(r"… and [\d]+ more", long)
@@ -100,10 +170,20 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.found.append(tag)
-        self.urls += [value for key, value in attributes if key in {"src", "href", "action", "srcset"}]
+        self.urls += [
+            value for key, value in attributes if key in {"src", "href", "action", "srcset"}
+        ]
 
 
-NASTY = st.text(max_size=40) | st.sampled_from(["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "a|b`*_[x](http://e)", "' onclick='x", "]]>"])
+NASTY = st.text(max_size=40) | st.sampled_from(
+    [
+        "</script><script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "a|b`*_[x](http://e)",
+        "' onclick='x",
+        "]]>",
+    ]
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -117,7 +197,9 @@ def test_nothing_that_a_run_says_becomes_markup(name, sentence, source, topology
     assert "img" not in tags.found
     assert tags.urls == []
     ET.fromstring(reports.render("junit", verdict, facts, name))
-    rows = list(csv.DictReader(io.StringIO(reports.render("csv", verdict, facts, name), newline="")))
+    rows = list(
+        csv.DictReader(io.StringIO(reports.render("csv", verdict, facts, name), newline=""))
+    )
     assert len(rows) == 1
     markdown_text = reports.render("markdown", verdict, facts, "/runs/x")
     assert not re.search(r"(?<!\\)<(script|img)", markdown_text)
@@ -129,8 +211,15 @@ def test_a_page_has_the_runs_numbers_and_asks_the_network_for_nothing():
     tags.feed(text)
     assert tags.urls == []
     assert not re.search(r"url\(|@import|fetch\(|XMLHttp", text)
-    charts = [json.loads(one) for one in re.findall(r"<script type='application/json'>(.*?)</script>", text)]
-    latency = next(chart for chart in charts if [line["name"] for line in chart["lines"]] == ["p50", "p95", "p99"])
+    charts = [
+        json.loads(one)
+        for one in re.findall(r"<script type='application/json'>(.*?)</script>", text)
+    ]
+    latency = next(
+        chart
+        for chart in charts
+        if [line["name"] for line in chart["lines"]] == ["p50", "p95", "p99"]
+    )
     assert {value for value in latency["lines"][0]["values"] if value is not None} == {2.0}
     memory = next(chart for chart in charts if chart["unit"] == "MB" and len(chart["lines"]) == 3)
     assert memory["lines"][1]["values"][0] == 20
@@ -139,13 +228,33 @@ def test_a_page_has_the_runs_numbers_and_asks_the_network_for_nothing():
 
 def test_faults_are_bars_and_a_table_with_what_was_seen_of_them():
     def change(verb, at_s):
-        return {"event": "fault", "verb": verb, "fault": "wan <b>", "does": "delay 50 ms", "paths": 2, "set_ns": at_s * SECOND, "at_ns": at_s * SECOND}
+        return {
+            "event": "fault",
+            "verb": verb,
+            "fault": "wan <b>",
+            "does": "delay 50 ms",
+            "paths": 2,
+            "set_ns": at_s * SECOND,
+            "at_ns": at_s * SECOND,
+        }
 
     def proof(what, at_s, **more):
-        return {"at_ns": at_s * SECOND, "fault": "wan <b>", "path": None, "what": what, "answer": "in force", "asked": None, "achieved": None, **more}
+        return {
+            "at_ns": at_s * SECOND,
+            "fault": "wan <b>",
+            "path": None,
+            "what": what,
+            "answer": "in force",
+            "asked": None,
+            "achieved": None,
+            **more,
+        }
 
-    found = history([operation(number) for number in range(10)], events=(change("set", 2), change("clear", 4), change("set", 5)),
-                    proofs=(proof("read back", 2), proof("delay", 3, asked=50.0, achieved=51.0)))
+    found = history(
+        [operation(number) for number in range(10)],
+        events=(change("set", 2), change("clear", 4), change("set", 5)),
+        proofs=(proof("read back", 2), proof("delay", 3, asked=50.0, achieved=51.0)),
+    )
     first, last = series.spells(found)
     assert (first.from_s, first.until_s, last.until_s) == (1.0, 3.0, series.end_s(found))
     assert first.shown == "2 × in force, delay 102% of what was asked"
@@ -162,8 +271,12 @@ def test_worst_nodes_are_named_worst_first():
 
 
 def test_what_failed_is_counted_and_not_drawn_as_quick():
-    assert "Latency of broadcast" not in [chart.title for chart in series.charts(full())]      # all failed: no latency to draw
-    mixed = history([operation(1), operation(2, outcome=int(Outcome.FAILED), done_ns=SECOND + 2 * MS)])
+    assert "Latency of broadcast" not in [
+        chart.title for chart in series.charts(full())
+    ]  # all failed: no latency to draw
+    mixed = history(
+        [operation(1), operation(2, outcome=int(Outcome.FAILED), done_ns=SECOND + 2 * MS)]
+    )
     assert "1 of 2 did not come true" in series.charts(mixed)[1].note
 
 
@@ -177,7 +290,15 @@ def test_an_axis_holds_its_values_and_has_few_ticks(most):
 
 
 def test_the_page_of_a_hundred_nodes_is_small():
-    samples = [sample(1 + at, node, rss_bytes=node * at, cpu_ns=at) for at in range(120) for node in range(100)]
-    found = history([operation(number, source=1) for number in range(5000)], samples=samples, nodes=100, seconds=120)
+    samples = [
+        sample(1 + at, node, rss_bytes=node * at, cpu_ns=at)
+        for at in range(120)
+        for node in range(100)
+    ]
+    found = history(
+        [operation(number, source=1) for number in range(5000)],
+        samples=samples,
+        nodes=100,
+        seconds=120,
+    )
     assert len(reports.render("html", VERDICT, FACTS, "/runs/x", found)) < 1_000_000
-

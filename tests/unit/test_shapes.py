@@ -42,11 +42,15 @@ def test_counts_of_the_plain_shapes():
 
 @pytest.mark.parametrize("count", [20, 100, 1000])
 def test_random_regular_gives_every_node_its_degree(count):
-    assert set(degrees(shapes.links("random-regular", names(count), {"degree": 6.0}, 7), count)) == {6}
+    assert set(
+        degrees(shapes.links("random-regular", names(count), {"degree": 6.0}, 7), count)
+    ) == {6}
 
 
 def test_seeds_differ():
-    assert shapes.links("random-regular", names(50), {}, 1) != shapes.links("random-regular", names(50), {}, 2)
+    assert shapes.links("random-regular", names(50), {}, 1) != shapes.links(
+        "random-regular", names(50), {}, 2
+    )
 
 
 def test_scale_free_has_hubs_and_small_world_keeps_its_number_of_links():
@@ -59,9 +63,15 @@ def test_islands_are_noticed():
     assert shapes.is_connected(4, {(0, 1), (2, 3), (1, 2)})
 
 
-@pytest.mark.parametrize(("kind", "numbers"), [
-    ("random-regular", {"degree": 1.0}), ("random-regular", {"degree": 2.5}), ("small-world", {"rewire": 1.5}), ("tree", {"children": 0.0}),
-])
+@pytest.mark.parametrize(
+    ("kind", "numbers"),
+    [
+        ("random-regular", {"degree": 1.0}),
+        ("random-regular", {"degree": 2.5}),
+        ("small-world", {"rewire": 1.5}),
+        ("tree", {"children": 0.0}),
+    ],
+)
 def test_numbers_that_a_shape_cannot_have_are_refused(kind, numbers):
     with pytest.raises(BadFileError, match="shape"):
         shapes.links(kind, names(10), numbers, 1)

@@ -20,10 +20,21 @@ MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 def facts(**changes):
     return {
-        "version": 1, "name": "demo", "adapter": "meshnode", "topology": "t", "seed": 1, "runtime": {"name": "netns"},
-        "nodes": [{"name": "node-0", "wire_id": "00" * 32}, {"name": "node-1", "wire_id": "11" * 32}],
-        "load": {"streams": [{"phase": "load", "operation": "private_message", "rate_per_s": 10.0}]},
-        "host": {"cores": 2, "cpu": "c", "kernel": "k"}, **changes,
+        "version": 1,
+        "name": "demo",
+        "adapter": "meshnode",
+        "topology": "t",
+        "seed": 1,
+        "runtime": {"name": "netns"},
+        "nodes": [
+            {"name": "node-0", "wire_id": "00" * 32},
+            {"name": "node-1", "wire_id": "11" * 32},
+        ],
+        "load": {
+            "streams": [{"phase": "load", "operation": "private_message", "rate_per_s": 10.0}]
+        },
+        "host": {"cores": 2, "cpu": "c", "kernel": "k"},
+        **changes,
     }
 
 
@@ -33,7 +44,10 @@ def folder(tmp_path):
     made.write_json("metadata.json", facts())
     made.event("phase", at_ns=100, phase="load")
     made.event("phases-over", at_ns=900)
-    made.append("samples.arrow", pa.RecordBatch.from_pylist([dict.fromkeys(history.SAMPLES.names, 7)], history.SAMPLES))
+    made.append(
+        "samples.arrow",
+        pa.RecordBatch.from_pylist([dict.fromkeys(history.SAMPLES.names, 7)], history.SAMPLES),
+    )
     descriptor = made.journal("node-1")
     os.write(descriptor, b"MESHJRNL" + struct.pack("<II", 1, 40) + b"\1" * 32 + bytes(16))
     os.write(descriptor, struct.pack("<BBHI16sqQ", 2, 0, 1, 256, b"i" * 16, 555, 9))
@@ -46,7 +60,9 @@ def test_what_is_written_is_read_back(folder, tmp_path):
     folder.event("end", at_ns=1000, failures=[])
     folder.close()
     found = reader.read(reader.find(tmp_path))
-    assert [(phase.name, phase.begin_ns, phase.end_ns) for phase in found.phases] == [("load", 100, 900)]
+    assert [(phase.name, phase.begin_ns, phase.end_ns) for phase in found.phases] == [
+        ("load", 100, 900)
+    ]
     assert found.ended
     assert found.journal[0]["at_ns"] == 555
     assert found.journal[0]["node"] == 1
@@ -107,7 +123,9 @@ def test_a_full_disk_is_said_with_the_file(tmp_path):
     with pytest.raises(StorageError, match=r"full\.txt cannot be written: .*No space left"):
         folder.write_text("full.txt", "x" * 100_000)
     (folder.path / "samples.arrow").symlink_to("/dev/full")
-    batch = pa.RecordBatch.from_pylist([dict.fromkeys(history.SAMPLES.names, 7)] * 1000, history.SAMPLES)
+    batch = pa.RecordBatch.from_pylist(
+        [dict.fromkeys(history.SAMPLES.names, 7)] * 1000, history.SAMPLES
+    )
     with pytest.raises(StorageError, match="No space left"):
         folder.append("samples.arrow", batch)
     with pytest.raises(StorageError, match="No space left"):

@@ -1,5 +1,5 @@
-"""netem itself, through the same network owner as everywhere, on a kernel that has it. In the machine one instruction is a
-nanosecond, so tolerances are the mechanism's and not the host's.
+"""netem itself, through the same network owner as everywhere, on a kernel that has it. In the
+machine one instruction is a nanosecond, so tolerances are the mechanism's and not the host's.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def test_loss_duplicates_and_corruption_are_what_was_asked(net):
     found = it.one_way(count, 0.0005)
     assert abs((len(found) - count) / count - 0.1) < 5 * np.sqrt(0.09 / count)
     it.network.clear()
-    it.set(where="n0 -> n1", corrupt="10%")                           # a flipped bit is a wrong checksum: UDP drops it
+    it.set(where="n0 -> n1", corrupt="10%")  # a flipped bit is a wrong checksum: UDP drops it
     count = 4000
     found = it.one_way(count, 0.0005)
     assert 0.05 < (count - len(found)) / count < 0.12
@@ -83,13 +83,15 @@ def test_changes_keep_what_is_queued_and_what_is_not_asked_any_more_goes(net):
         there.settimeout(2)
         for _ in range(20):
             here.sendto(b"queued", (it.addresses["n1"], 4000))
-        it.set(where="n0 -> n1", delay="100ms", name="other")          # a class of its own: 300 ms from now on
+        it.set(
+            where="n0 -> n1", delay="100ms", name="other"
+        )  # a class of its own: 300 ms from now on
         assert sum(there.recv(16) == b"queued" for _ in range(20)) == 20
     it.network.clear("other")
     it.set(where="n0 -> n1", delay="10ms", name="f")
     count = 200
     found = it.one_way(count)
-    assert len(found) == count                                         # no duplicate survived the change
+    assert len(found) == count  # no duplicate survived the change
     assert abs(np.median(found[:, 1]) - 10) <= EXACT_MS
 
 

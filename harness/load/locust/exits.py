@@ -1,7 +1,9 @@
-"""Exit codes of a Locust process: a verdict's 0, 1, 2 must come from a verdict and from nothing else.
+"""Exit codes of a Locust process: a verdict's 0, 1, 2 must come from a verdict and from nothing
+else.
 
-Locust ends with 1 or 2 for its own reasons (an unknown user class, a bad option, a listener that raised), which would
-read as FAIL or UNKNOWN. Those become 64 (asked for what cannot be) or 70 (broke) of sysexits(3).
+Locust ends with 1 or 2 for its own reasons (an unknown user class, a bad option, a listener that
+raised), which would read as FAIL or UNKNOWN. Those become 64 (asked for what cannot be) or 70
+(broke) of sysexits(3).
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ class ExitCode:
 
     def __init__(self) -> None:
         self.value = PASS
-        self.initialised = False           # before that, only the command line can be wrong
-        self.decided = False               # the `quitting` event has set Locust's code to ours
+        self.initialised = False  # before that, only the command line can be wrong
+        self.decided = False  # the `quitting` event has set Locust's code to ours
 
     def add(self, code: int) -> None:
         """A run ended with this code (0, 1, 2 or one of sysexits)."""
@@ -30,7 +32,9 @@ class ExitCode:
         self.value = max(self.value, code, key=lambda each: order.get(each, each))
 
     def install(self) -> None:
-        """Map the codes that Locust and argparse end with, in this process and those forked from it."""
+        """Map the codes that Locust and argparse end with, in this process and those forked from
+        it.
+        """
         sys.exit = self._mapped
 
     def _mapped(self, code: Any = None, /) -> NoReturn:
@@ -40,7 +44,9 @@ class ExitCode:
 
 
 def end_now(error: HarnessError) -> NoReturn:
-    """End this process with the error's sentence and code, and nothing else: no listener, no report, no wait."""
+    """End this process with the error's sentence and code, and nothing else: no listener, no
+    report, no wait.
+    """
     sys.stdout.flush()
     print(f"locust: {error}", file=sys.stderr, flush=True)
     os._exit(error.exit_code)

@@ -1,12 +1,14 @@
-"""The wiring: Locust's events and messages to the master and the worker of a run. A locustfile calls `install`.
+"""The wiring: Locust's events and messages to the master and the worker of a run. A locustfile
+calls `install`.
 
     init            a cluster must be up, else one sentence and exit 69
-    test_start      master: `begin` at the supervisor, the plan goes to the workers, which send from t0 on
+    test_start      master: `begin` at the supervisor, the plan goes to the workers
     test_stopping   master: workers stop at one moment, wait for answers, close their records; `end`
     test_stop       master: the run is judged and its verdict printed
     quitting        the process's exit code: the worst verdict, or what broke
 
-In a process without workers (``--processes 0``) both sides live in one: Locust delivers messages to itself.
+In a process without workers (``--processes 0``) both sides live in one: Locust delivers messages to
+itself.
 """
 
 from __future__ import annotations
@@ -46,26 +48,34 @@ _forked_by = 0
 
 
 def install() -> None:
-    """Make this process a p2p load generator. Call it once, from a locustfile, before Locust reads its options."""
+    """Make this process a p2p load generator. Call it once, from a locustfile, before Locust reads
+    its options.
+    """
     precision.install()
     _exit_code.install()
     _choose_port()
     os.register_at_fork(before=_note_parent, after_in_child=_die_with_parent)
-    if os.environ.get(JUDGE) == "never":                   # started by `harness run`: without it nobody wants the load
+    if (
+        os.environ.get(JUDGE) == "never"
+    ):  # started by `harness run`: without it nobody wants the load
         _signal_at_parents_death(signal.SIGTERM)
     events.init_command_line_parser.add_listener(options.add)
     events.init.add_listener(_init)
-    events.worker_report.add_listener(_complete)           # now: before the master's own listener
+    events.worker_report.add_listener(_complete)  # now: before the master's own listener
 
 
 def _complete(client_id: str, data: dict[str, Any]) -> None:
-    """A worker that is told to quit while it still starts reports without this key, and the master would break on it."""
+    """A worker that is told to quit while it still starts reports without this key, and the master
+    would break on it.
+    """
     del client_id
     data.setdefault("user_classes_count", {})
 
 
 def _choose_port() -> None:
-    """Master and workers of one command meet on a free port of loopback, so that two commands do not collide."""
+    """Master and workers of one command meet on a free port of loopback, so that two commands do
+    not collide.
+    """
     if {"--master", "--worker"} & set(sys.argv) or "LOCUST_MASTER_BIND_PORT" in os.environ:
         return
     with socket.socket() as probe:
@@ -75,7 +85,9 @@ def _choose_port() -> None:
 
 
 def _die_with_parent() -> None:
-    """Locust's master leaves its workers alone when it ends early; the kernel does not, except for one that has ended already."""
+    """Locust's master leaves its workers alone when it ends early; the kernel does not, except for
+    one that has ended already.
+    """
     _signal_at_parents_death(signal.SIGKILL)
     if os.getppid() != _forked_by:
         os._exit(HarnessError.exit_code)
@@ -117,15 +129,23 @@ def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
             web_ui.stop()
 
     def leave_soon() -> None:
-        gevent.spawn(leave)               # the caller may be a greenlet that leaving ends
+        gevent.spawn(leave)  # the caller may be a greenlet that leaving ends
 
     master = Master(None, send=runner.send_message, missing=missing, leave=leave_soon)
-    environment.host = environment.host or f"cluster {master.cluster}"      # what Locust's pages and reports call the target
+    environment.host = (
+        environment.host or f"cluster {master.cluster}"
+    )  # what Locust's pages and reports call the target
     if web_ui:
         tabs.add_tab(web_ui, master.tallies)
-    runner.register_message("p2p-progress", lambda msg, **_: master.heard(msg.data["client"], msg.data))
-    runner.register_message("p2p-drained", lambda msg, **_: master.heard_drained(msg.data["client"], msg.data))
-    runner.register_message("p2p-broken", lambda msg, **_: master.fail(raised(msg.data["kind"], msg.data["error"])))
+    runner.register_message(
+        "p2p-progress", lambda msg, **_: master.heard(msg.data["client"], msg.data)
+    )
+    runner.register_message(
+        "p2p-drained", lambda msg, **_: master.heard_drained(msg.data["client"], msg.data)
+    )
+    runner.register_message(
+        "p2p-broken", lambda msg, **_: master.fail(raised(msg.data["kind"], msg.data["error"]))
+    )
 
     _listen(environment, runner, master, leave_soon)
 
@@ -149,9 +169,9 @@ def _listen(environment: Any, runner: Any, master: Master, leave_soon: Callable[
             _exit_code.add(getattr(error, "exit_code", HarnessError.exit_code))
             if environment.parsed_options.headless or SCENARIO in os.environ:
                 leave_soon()
-            raise gevent.GreenletExit from error        # the only way to keep Locust from starting users
+            raise gevent.GreenletExit from error  # the only way to keep Locust from starting users
 
-    settling = BoundedSemaphore()         # Locust may stop in one greenlet while it quits in another
+    settling = BoundedSemaphore()  # Locust may stop in one greenlet while it quits in another
 
     def test_stopping(**_: Any) -> None:
         with settling:
@@ -180,12 +200,16 @@ def _listen(environment: Any, runner: Any, master: Master, leave_soon: Callable[
 
 def _teller(runner: Any) -> Callable[[BaseException], None]:
     """What tells the master that this worker broke."""
+
     def failed(error: BaseException) -> None:
         if isinstance(error, HarnessError):
             kind, sentence = type(error).__name__, str(error)
         else:
             log.error("the load worker broke", exc_info=error)
-            kind, sentence = HarnessError.__name__, f"the load worker broke: {type(error).__name__}: {error}"
+            kind, sentence = (
+                HarnessError.__name__,
+                f"the load worker broke: {type(error).__name__}: {error}",
+            )
         runner.send_message("p2p-broken", {"kind": kind, "error": sentence})
 
     return failed
@@ -197,7 +221,9 @@ def _follow(environment: Any, runner: Any) -> None:
     draining = BoundedSemaphore()
     failed = _teller(runner)
 
-    def report(facts: dict[str, Any], news: list[tuple[Operation, Integers]], errors: list[str]) -> None:
+    def report(
+        facts: dict[str, Any], news: list[tuple[Operation, Integers]], errors: list[str]
+    ) -> None:
         for operation, rows in news:
             statistics.feed(environment.stats, operation, rows, errors)
             gevent.sleep(YIELD_S)
@@ -208,14 +234,16 @@ def _follow(environment: Any, runner: Any) -> None:
         if runner.client_id not in plan.workers:
             return
         try:
-            worker = Worker(plan, plan.workers.index(runner.client_id), report=report, failed=failed)
+            worker = Worker(
+                plan, plan.workers.index(runner.client_id), report=report, failed=failed
+            )
             current[:] = [worker]
             worker.start()
         except Exception as error:  # Locust would log it and go on without load
             failed(error)
 
     def drain(at_ns: int, wait_s: float) -> None:
-        with draining:                     # a second caller, about to end the process, waits for the first
+        with draining:  # a second caller, about to end the process, waits for the first
             if not current:
                 return
             try:
@@ -230,8 +258,13 @@ def _follow(environment: Any, runner: Any) -> None:
         _exit_code.decided = True
 
     runner.register_message("p2p-begin", begin)
-    runner.register_message("p2p-drain", lambda msg, **_: drain(msg.data["at_ns"], msg.data["wait_s"]), concurrent=True)
+    runner.register_message(
+        "p2p-drain", lambda msg, **_: drain(msg.data["at_ns"], msg.data["wait_s"]), concurrent=True
+    )
     if isinstance(runner, WorkerRunner):
-        # Ctrl-C reaches workers too; one that ends before the master has told it to drain does so by itself.
-        environment.events.test_stopping.add_listener(lambda **_: drain(monotonic_ns(), LAST_ANSWERS_S))
+        # Ctrl-C reaches workers too; one that ends before the master has told it to drain does so
+        # by itself.
+        environment.events.test_stopping.add_listener(
+            lambda **_: drain(monotonic_ns(), LAST_ANSWERS_S)
+        )
         environment.events.quitting.add_listener(quitting)

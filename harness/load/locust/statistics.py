@@ -1,4 +1,6 @@
-"""Feeds Locust's own statistics in bulk, once a second, so that its UI, CSV, HTML and console show this load."""
+"""Feeds Locust's own statistics in bulk, once a second, so that its UI, CSV, HTML and console show
+this load.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ _KEYS_MS = [bucket(value / 1e6) for value in stats.VALUES]
 def feed(statistics: Any, operation: Operation, rows: Integers, errors: list[str]) -> None:
     """Add ended operations (rows as gathered by Record) to a Locust RequestStats.
 
-    Response times are done − intended, in ms, of what ended OK; what failed counts as a request without a time.
+    Response times are done − intended, in ms, of what ended OK; what failed counts as a request
+    without a time.
     """
     now_s = time.time()
     response_ns = (rows[:, DONE_NS] - rows[:, INTENDED_NS])[rows[:, OUTCOME] == Outcome.OK]
@@ -48,14 +51,20 @@ def feed(statistics: Any, operation: Operation, rows: Integers, errors: list[str
     statistics.total.extend(entry)
 
 
-def _feed_errors(statistics: Any, operation: Operation, rows: Integers, errors: list[str], now_s: float) -> None:
+def _feed_errors(
+    statistics: Any, operation: Operation, rows: Integers, errors: list[str], now_s: float
+) -> None:
     failed = rows[rows[:, OUTCOME] != Outcome.OK]
     for outcome in (Outcome.FAILED, Outcome.UNKNOWN):
-        codes, counts = np.unique(failed[failed[:, OUTCOME] == outcome][:, ERROR], return_counts=True)
+        codes, counts = np.unique(
+            failed[failed[:, OUTCOME] == outcome][:, ERROR], return_counts=True
+        )
         for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
             text = f"{outcome.name}: {'no reason given' if code == NO_ERROR else errors[code]}"
             key = locust_stats.StatsError.create_key(TYPE, operation.word, text)
-            error = statistics.errors.setdefault(key, locust_stats.StatsError(TYPE, operation.word, text))
+            error = statistics.errors.setdefault(
+                key, locust_stats.StatsError(TYPE, operation.word, text)
+            )
             error.occurrences += count
             error.first_seen = error.first_seen or now_s
             error.last_seen = now_s

@@ -1,7 +1,8 @@
 """Locust users: one class is one traffic stream. The class picker chooses which streams run.
 
-Locust's number of users is no knob here: a stream's rate is. The users only stand for the streams in Locust's tables;
-the load itself is made by load/worker.py, evenly by all workers, for every class that was chosen.
+Locust's number of users is no knob here: a stream's rate is. The users only stand for the streams
+in Locust's tables; the load itself is made by load/worker.py, evenly by all workers, for every
+class that was chosen.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from harness.scenario.stream import Stream
 
 
 class StreamUser(User):
-    """A traffic stream. Subclass it with an `operation`; override `stream` for other rates, targets or sizes."""
+    """A traffic stream. Subclass it with an `operation`; override `stream` for other rates, targets
+    or sizes.
+    """
 
     abstract = True
     fixed_count = 1
@@ -25,7 +28,9 @@ class StreamUser(User):
 
     @classmethod
     def stream(cls, given: Any) -> Stream | None:
-        """The stream of this class under these options (Locust's parsed options); None: none now."""
+        """The stream of this class under these options (Locust's parsed options); None: none
+        now.
+        """
         return options.stream(given, cls.operation)
 
     @task
@@ -77,6 +82,8 @@ class FileTransferUser(StreamUser):
 
 
 class ConnectUser(StreamUser):
-    """Fresh authenticated connections between random pairs of nodes; none until --connect-rate asks for some."""
+    """Fresh authenticated connections between random pairs of nodes; none until --connect-rate asks
+    for some.
+    """
 
     operation = Operation.CONNECT

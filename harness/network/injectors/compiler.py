@@ -1,4 +1,6 @@
-"""A network state as injectors take it: addresses instead of names, and a number (a *class*) for each distinct impairment. Pure."""
+"""A network state as injectors take it: addresses instead of names, and a number (a *class*) for
+each distinct impairment. Pure.
+"""
 
 from __future__ import annotations
 
@@ -9,48 +11,82 @@ from harness.errors import HarnessError
 from harness.faults.fault import NetworkState
 from harness.topology.impairment import CLEAR, Impairment, Toxic
 
-CLASS_FIRST, CLASS_MAX = 2, 0xFFF0     # 1 is the root's own handle; 16 bits of the mark and of HTB's minor; the last few are the tree's own
+CLASS_FIRST, CLASS_MAX = (
+    2,
+    0xFFF0,
+    # 1 is the root's own handle; 16 bits of the mark and of HTB's minor; the last few are the
+    # tree's own
+)
 AddressPair = tuple[str, str]
-Flow = tuple[str, int, str, int]      # address and port, address and port
-Stream = tuple[str, str, int]         # who dials, who is dialled, at which port
+Flow = tuple[str, int, str, int]  # address and port, address and port
+Stream = tuple[str, str, int]  # who dials, who is dialled, at which port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """What each injector reads its part of. Addresses are dotted IPv4; nodes of `up`, `down` and `into` are positions."""
+    """What each injector reads its part of. Addresses are dotted IPv4; nodes of `up`, `down` and
+    `into` are positions.
+    """
 
-    far: Mapping[str, frozenset[str]] = field(default_factory=dict)        # source → whom it cannot reach
-    refusing: frozenset[AddressPair] = frozenset()                         # pairs between which nothing new is made
-    flows: frozenset[Flow] = frozenset()                                   # established connections that are cut
-    classes: Mapping[int, Impairment] = field(default_factory=dict)        # without cuts and toxics
+    far: Mapping[str, frozenset[str]] = field(default_factory=dict)  # source → whom it cannot reach
+    refusing: frozenset[AddressPair] = frozenset()  # pairs between which nothing new is made
+    flows: frozenset[Flow] = frozenset()  # established connections that are cut
+    classes: Mapping[int, Impairment] = field(default_factory=dict)  # without cuts and toxics
     paths: Mapping[AddressPair, int] = field(default_factory=dict)
-    regions: Mapping[AddressPair, int] = field(default_factory=dict)       # prefix, prefix: where no path is named
-    into: Mapping[int, frozenset[int]] = field(default_factory=dict)       # node → classes of paths that lead to it
+    regions: Mapping[AddressPair, int] = field(
+        default_factory=dict
+    )  # prefix, prefix: where no path is named
+    into: Mapping[int, frozenset[int]] = field(
+        default_factory=dict
+    )  # node → classes of paths that lead to it
     up: Mapping[int, int] = field(default_factory=dict)
     down: Mapping[int, int] = field(default_factory=dict)
     streams: Mapping[Stream, tuple[Toxic, ...]] = field(default_factory=dict)
 
 
 class Compiler:
-    """Compiles states of one network; a class keeps its number as long as something uses it, or the same paths change; no number returns soon."""
+    """Compiles states of one network; a class keeps its number as long as something uses it, or the
+    same paths change; no number returns soon.
+    """
 
-    def __init__(self, addresses: Mapping[str, str], prefixes: Mapping[str, str], regions: Mapping[str, str], ports: Sequence[int] = ()) -> None:
-        """Node name → address (in the topology's order), region → prefix, node name → region; TCP ports that nodes are dialled at."""
+    def __init__(
+        self,
+        addresses: Mapping[str, str],
+        prefixes: Mapping[str, str],
+        regions: Mapping[str, str],
+        ports: Sequence[int] = (),
+    ) -> None:
+        """Node name → address (in the topology's order), region → prefix, node name → region; TCP
+        ports that nodes are dialled at.
+        """
         self._ports = ports
         self._addresses, self._prefixes, self._regions = addresses, prefixes, regions
         self._index = {name: index for index, name in enumerate(addresses)}
         self._numbers: dict[Impairment, int] = {}
-        self._users: dict[int, frozenset[tuple[str, str]]] = {}        # class → the paths and regions in it
+        self._users: dict[
+            int, frozenset[tuple[str, str]]
+        ] = {}  # class → the paths and regions in it
         self._last = CLASS_FIRST - 1
 
-    def compile(self, state: NetworkState, baseline: Mapping[tuple[str, str], Impairment]) -> Compiled:
-        """`baseline`: (region, region) → what is always there, already folded into `state` where a path is named."""
+    def compile(
+        self, state: NetworkState, baseline: Mapping[tuple[str, str], Impairment]
+    ) -> Compiled:
+        """`baseline`: (region, region) → what is always there, already folded into `state` where a
+        path is named.
+        """
         address = self._addresses
-        same = {id(what): in_class(what) for what in state.paths.values()}        # a fault's paths share one value
+        same = {
+            id(what): in_class(what) for what in state.paths.values()
+        }  # a fault's paths share one value
         paths = {path: same[id(what)] for path, what in state.paths.items()}
-        regions = {pair: in_class(what) for pair, what in baseline.items() if in_class(what) != CLEAR}
-        # A path that is named and clear still needs its own class where its region has one: the region's would be taken.
-        shadowing = {path for path, what in paths.items() if what == CLEAR and self._pair(path) in regions}
+        regions = {
+            pair: in_class(what) for pair, what in baseline.items() if in_class(what) != CLEAR
+        }
+        # A path that is named and clear still needs its own class where its region has one: the
+        # region's would be taken.
+        shadowing = {
+            path for path, what in paths.items() if what == CLEAR and self._pair(path) in regions
+        }
         users: dict[Impairment, set[tuple[str, str]]] = {}
         for pair, what in (*paths.items(), *regions.items()):
             if what != CLEAR or pair in shadowing:
@@ -66,14 +102,31 @@ class Compiler:
                     into.setdefault(self._index[name], set()).add(numbers[what])
         return Compiled(
             far=self._far(state),
-            refusing=frozenset((address[a], address[b]) for (a, b), what in state.paths.items() if what.refuses_new),
-            flows=frozenset((address[a], a_port, address[b], b_port) for a, a_port, b, b_port in state.flows),
+            refusing=frozenset(
+                (address[a], address[b]) for (a, b), what in state.paths.items() if what.refuses_new
+            ),
+            flows=frozenset(
+                (address[a], a_port, address[b], b_port) for a, a_port, b, b_port in state.flows
+            ),
             classes={number: what for what, number in numbers.items()},
-            paths={(address[a], address[b]): numbers[what] for (a, b), what in paths.items() if what != CLEAR or (a, b) in shadowing},
-            regions={(self._prefixes[a], self._prefixes[b]): numbers[what] for (a, b), what in regions.items()},
+            paths={
+                (address[a], address[b]): numbers[what]
+                for (a, b), what in paths.items()
+                if what != CLEAR or (a, b) in shadowing
+            },
+            regions={
+                (self._prefixes[a], self._prefixes[b]): numbers[what]
+                for (a, b), what in regions.items()
+            },
             into={node: frozenset(classes) for node, classes in into.items()},
-            up={self._index[name]: rate for name, rate in state.up.items()}, down={self._index[name]: rate for name, rate in state.down.items()},
-            streams={(address[a], address[b], port): what.toxics for (a, b), what in state.paths.items() if what.toxics for port in self._ports},
+            up={self._index[name]: rate for name, rate in state.up.items()},
+            down={self._index[name]: rate for name, rate in state.down.items()},
+            streams={
+                (address[a], address[b], port): what.toxics
+                for (a, b), what in state.paths.items()
+                if what.toxics
+                for port in self._ports
+            },
         )
 
     def _far(self, state: NetworkState) -> dict[str, frozenset[str]]:
@@ -86,19 +139,29 @@ class Compiler:
             found[self._addresses[source]] = made[targets]
         for (a, b), what in state.paths.items():
             if what.blocked:
-                found[self._addresses[a]] = found.get(self._addresses[a], frozenset()) | {self._addresses[b]}
+                found[self._addresses[a]] = found.get(self._addresses[a], frozenset()) | {
+                    self._addresses[b]
+                }
         return {source: targets for source, targets in found.items() if targets}
 
     def _pair(self, path: tuple[str, str]) -> tuple[str, str]:
         return self._regions[path[0]], self._regions[path[1]]
 
-    def _number(self, users: Mapping[Impairment, frozenset[tuple[str, str]]]) -> dict[Impairment, int]:
-        """A number for each: its own of before, else that of the same paths' class of before, which is changed in place, else a new one.
+    def _number(
+        self, users: Mapping[Impairment, frozenset[tuple[str, str]]]
+    ) -> dict[Impairment, int]:
+        """A number for each: its own of before, else that of the same paths' class of before, which
+        is changed in place, else a new one.
 
-        A class that held packets and is to hold none is not changed: its discipline is of another kind, and what it holds would be lost.
+        A class that held packets and is to hold none is not changed: its discipline is of another
+        kind, and what it holds would be lost.
         """
         kept = {what: number for what, number in self._numbers.items() if what in users}
-        free = {(self._users[number], what.is_held): number for what, number in self._numbers.items() if what not in users}
+        free = {
+            (self._users[number], what.is_held): number
+            for what, number in self._numbers.items()
+            if what not in users
+        }
         taken = set(self._numbers.values())
         for what in sorted(users.keys() - kept.keys(), key=repr):
             if (users[what], what.is_held) in free:

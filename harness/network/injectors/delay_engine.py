@@ -1,10 +1,12 @@
-"""Holds the packets of netfilter queue 0 until they are due. A process of its own, which imports the standard library alone.
+"""Holds the packets of netfilter queue 0 until they are due. A process of its own, which imports
+the standard library alone.
 
     python -IS delay_engine.py QUEUE-DESCRIPTOR CONTROL-DESCRIPTOR SEED
 
-Control, JSON datagrams: ``{"set": {class: [delay_s, jitter_s, reorder]}}``, ``{"drop": [class]}``, ``{"read": true}``; each is answered by the
-table and the number of packets held and seen. When control closes, what is held is let go and the process ends; if it is
-killed, the kernel drops what is held and passes all that follows (queue-bypass).
+Control, JSON datagrams: ``{"set": {class: [delay_s, jitter_s, reorder]}}``, ``{"drop": [class]}``,
+``{"read": true}``; each is answered by the table and the number of packets held and seen. When
+control closes, what is held is let go and the process ends; if it is killed, the kernel drops what
+is held and passes all that follows (queue-bypass).
 """
 
 from __future__ import annotations
@@ -22,12 +24,14 @@ import struct
 import sys
 import time
 
-PACKET = struct.pack("=H", 3 << 8)          # NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET; an error must not be taken for one
+PACKET = struct.pack(
+    "=H", 3 << 8
+)  # NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET; an error must not be taken for one
 ATTRIBUTES_AT, ID_AT, MARK_ATTRIBUTE = 32, 24, 3
 ACCEPT = socket.htonl(1)
-EARLY_S = 3e-5                              # a packet due so soon is let go now: sleeping takes longer
-BURST = 128                                 # packets taken between two looks at what is due
-TOGETHER = 256                              # verdicts a system call
+EARLY_S = 3e-5  # a packet due so soon is let go now: sleeping takes longer
+BURST = 128  # packets taken between two looks at what is due
+TOGETHER = 256  # verdicts a system call
 IDLE_S = 0.2
 
 
@@ -35,7 +39,12 @@ class Engine:
     """The loop. One thread, no garbage collection, real-time priority where that is allowed."""
 
     def __init__(self, queue: socket.socket, control: socket.socket, seed: int) -> None:
-        self._queue, self._control, self._uniform, self._chance = queue, control, random.Random(seed).uniform, random.Random(seed + 1).random
+        self._queue, self._control, self._uniform, self._chance = (
+            queue,
+            control,
+            random.Random(seed).uniform,
+            random.Random(seed + 1).random,
+        )
         self._held: list[tuple[float, int, int]] = []
         self._classes: dict[int, tuple[float, float, float]] = {}
         self._seen = 0
@@ -48,8 +57,16 @@ class Engine:
         gc.disable()
         over = False
         while not over or self._held:
-            wait_s = 0.0 if over else min(max(self._held[0][0] - time.monotonic(), 0.0), IDLE_S) if self._held else IDLE_S
-            ready = select.select([self._queue] if over else [self._queue, self._control], [], [], wait_s)[0]
+            wait_s = (
+                0.0
+                if over
+                else min(max(self._held[0][0] - time.monotonic(), 0.0), IDLE_S)
+                if self._held
+                else IDLE_S
+            )
+            ready = select.select(
+                [self._queue] if over else [self._queue, self._control], [], [], wait_s
+            )[0]
             if self._control in ready:
                 over = not self._obey()
             if self._queue in ready:
@@ -61,10 +78,16 @@ class Engine:
         if not data:
             return False
         asked = json.loads(data)
-        self._classes |= {int(number): tuple(values) for number, values in asked.get("set", {}).items()}
+        self._classes |= {
+            int(number): tuple(values) for number, values in asked.get("set", {}).items()
+        }
         for number in asked.get("drop", []):
             self._classes.pop(number, None)
-        self._control.send(json.dumps({"classes": self._classes, "held": len(self._held), "seen": self._seen}).encode())
+        self._control.send(
+            json.dumps(
+                {"classes": self._classes, "held": len(self._held), "seen": self._seen}
+            ).encode()
+        )
         return True
 
     def _take(self) -> None:
@@ -74,7 +97,7 @@ class Engine:
             except BlockingIOError:
                 return
             if data[4:6] != PACKET:
-                continue                    # an answer to a verdict on a packet that the kernel had flushed
+                continue  # an answer to a verdict on a packet that the kernel had flushed
             at, mark = ATTRIBUTES_AT, 0
             while at < len(data):
                 length, kind = struct.unpack_from("=HH", data, at)
@@ -85,22 +108,42 @@ class Engine:
             delay_s, jitter_s, reorder = self._classes.get(mark & 0xFFFF, (0.0, 0.0, 0.0))
             if reorder and self._chance() < reorder:
                 delay_s = jitter_s = 0.0
-            due_s = time.monotonic() + delay_s + (self._uniform(-jitter_s, jitter_s) if jitter_s else 0.0)
-            heapq.heappush(self._held, (due_s, self._seen, struct.unpack_from("!I", data, ID_AT)[0]))
+            due_s = (
+                time.monotonic()
+                + delay_s
+                + (self._uniform(-jitter_s, jitter_s) if jitter_s else 0.0)
+            )
+            heapq.heappush(
+                self._held, (due_s, self._seen, struct.unpack_from("!I", data, ID_AT)[0])
+            )
             self._seen += 1
 
     def _let_go(self, until_s: float) -> None:
         verdicts = []
         while self._held and self._held[0][0] <= until_s:
             _, _, packet = heapq.heappop(self._held)
-            verdicts.append(struct.pack("=IHHII4sHHII", 32, 0x301, 1, 0, 0, bytes(4), 12, 2, ACCEPT, socket.htonl(packet)))
+            verdicts.append(
+                struct.pack(
+                    "=IHHII4sHHII",
+                    32,
+                    0x301,
+                    1,
+                    0,
+                    0,
+                    bytes(4),
+                    12,
+                    2,
+                    ACCEPT,
+                    socket.htonl(packet),
+                )
+            )
         for at in range(0, len(verdicts), TOGETHER):
             self._queue.send(b"".join(verdicts[at : at + TOGETHER]))
 
 
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)           # its owner's going is what ends it
+        signal.signal(number, signal.SIG_IGN)  # its owner's going is what ends it
     of_kernel, of_owner = (socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:3])
     of_kernel.setblocking(False)
     Engine(of_kernel, of_owner, int(sys.argv[3])).run()

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from harness.network.injectors.compiler import Compiled
 
+
 class Injector(Protocol):
-    """How a part of a network state comes true. nftables.py chooses among what the others have made: that is the one atomic step."""
+    """How a part of a network state comes true. nftables.py chooses among what the others have
+    made: that is the one atomic step.
+    """
 
     name: str
 
     def prepare(self, wanted: Compiled) -> None:
-        """Before packets choose what is new: make it, and narrow what gets narrower. Raises HarnessError."""
+        """Before packets choose what is new: make it, and narrow what gets narrower. Raises
+        HarnessError.
+        """
 
     def finish(self, wanted: Compiled) -> None:
         """Once no packet chooses it any more: take away what is not wanted. Raises HarnessError."""

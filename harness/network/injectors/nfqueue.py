@@ -1,7 +1,8 @@
-"""Delay, jitter and reordering where the kernel has no netem: an engine in a process of its own holds marked packets.
+"""Delay, jitter and reordering where the kernel has no netem: an engine in a process of its own
+holds marked packets.
 
-Paths without a delay never enter the queue. The engine fails open: when it dies, packets pass at once, and its death is
-noticed (`agrees`), for what was asked is then not in force.
+Paths without a delay never enter the queue. The engine fails open: when it dies, packets pass at
+once, and its death is noticed (`agrees`), for what was asked is then not in force.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from harness.topology.impairment import Impairment
 
 ENGINE = Path(__file__).with_name("delay_engine.py")
 ANSWER_TIMEOUT_S = 2.0
-END_TIMEOUT_S = 5.0                 # what is held is let go at once
+END_TIMEOUT_S = 5.0  # what is held is let go at once
 
 
 class Nfqueue:
-    """The delay engine of one hub. The queue's rule must come after the base chains of `Nftables` were made."""
+    """The delay engine of one hub. The queue's rule must come after the base chains of `Nftables`
+    were made.
+    """
 
     name = "nfqueue"
 
@@ -42,8 +45,17 @@ class Nfqueue:
         self._control.settimeout(ANSWER_TIMEOUT_S)
         with taken, theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-IS", str(ENGINE), str(taken.fileno()), str(theirs.fileno()), str(self._seed)],
-                pass_fds=[taken.fileno(), theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True,
+                [
+                    sys.executable,
+                    "-IS",
+                    str(ENGINE),
+                    str(taken.fileno()),
+                    str(theirs.fileno()),
+                    str(self._seed),
+                ],
+                pass_fds=[taken.fileno(), theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
 
     @property
@@ -52,9 +64,13 @@ class Nfqueue:
         return self._process.pid
 
     def prepare(self, wanted: Compiled) -> None:
-        """Before any packet gets a new class's mark: tell the engine of it. Raises UnavailableError where the engine is gone."""
+        """Before any packet gets a new class's mark: tell the engine of it. Raises UnavailableError
+        where the engine is gone.
+        """
         table = _table(wanted.classes)
-        new = {number: values for number, values in table.items() if self._now.get(number) != values}
+        new = {
+            number: values for number, values in table.items() if self._now.get(number) != values
+        }
         if new:
             self._ask({"set": new})
         self._now |= new
@@ -75,12 +91,17 @@ class Nfqueue:
             return str(error)
         has = {int(number): values for number, values in found["classes"].items()}
         asked = _table(wanted.classes)
-        return "" if has == asked else f"delays: asked {len(asked)} classes, the engine has {len(has)} and they are not the same"
+        return (
+            ""
+            if has == asked
+            else f"delays: asked {len(asked)} classes, the engine has {len(has)} and they are "
+            "not the same"
+        )
 
     def close(self) -> None:
         """Let go of what is held, and end it."""
         self._control.close()
-        self._process.send_signal(signal.SIGCONT)         # somebody may have stopped it
+        self._process.send_signal(signal.SIGCONT)  # somebody may have stopped it
         try:
             self._process.wait(END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -93,13 +114,20 @@ class Nfqueue:
             self._control.send(json.dumps(what).encode())
             answer = self._control.recv(1 << 20)
         except OSError as error:
-            raise UnavailableError(f"the delay engine does not answer: {error.strerror or error}") from error
+            raise UnavailableError(
+                f"the delay engine does not answer: {error.strerror or error}"
+            ) from error
         if not answer:
-            raise UnavailableError(f"the delay engine ended (code {self._process.poll()}): packets pass without delay")
+            raise UnavailableError(
+                f"the delay engine ended (code {self._process.poll()}): packets pass without delay"
+            )
         found: dict[str, dict[str, list[float]]] = json.loads(answer)
         return found
 
 
 def _table(classes: Mapping[int, Impairment]) -> dict[int, list[float]]:
-    return {number: [what.delay_ms / 1e3, what.jitter_ms / 1e3, what.reorder] for number, what in classes.items() if what.delay_ms}
-
+    return {
+        number: [what.delay_ms / 1e3, what.jitter_ms / 1e3, what.reorder]
+        for number, what in classes.items()
+        if what.delay_ms
+    }

@@ -1,10 +1,11 @@
-"""Cuts, half-open paths and loss; and the class of each packet, by which delay and rate find it. One transaction a change.
+"""Cuts, half-open paths and loss; and the class of each packet, by which delay and rate find it.
+One transaction a change.
 
-The order in the hub (every number is a hook priority; all chains are made once, before the first packet can be held: the
-kernel drops what a queue holds when a hook of the namespace goes away):
+The order in the hub (every number is a hook priority; all chains are made once, before the first
+packet can be held: the kernel drops what a queue holds when a hook of the namespace goes away):
 
-    prerouting -150   `divert`   TCP flows with a stream fault get a mark, by which they are routed to the proxy
-    forward    -200   `before`   cut; then loss, class mark (delay) and priority (rate) of the path, or of its regions
+    prerouting -150   `divert`   TCP flows with a stream fault get the mark that routes to the proxy
+    forward    -200   `before`   cut; then loss, mark (delay), priority (rate) of path or region
     forward    -150   a queue    for marked packets only (nfqueue.py)
     forward       0   `after`    cut once more: packets that were held when it came
 """
@@ -22,10 +23,10 @@ from harness.network.injectors.compiler import AddressPair, Compiled
 from harness.topology.impairment import Impairment
 
 TABLE = "harness"
-HELD, DIVERT = 0x40000000, 0x20000000       # bits of the mark; its low 16 bits are the class
+HELD, DIVERT = 0x40000000, 0x20000000  # bits of the mark; its low 16 bits are the class
 PROXY_LINK = "px"
 MILLION = 1_000_000
-TOGETHER = 5_000                            # elements a line
+TOGETHER = 5_000  # elements a line
 
 _TABLE = f"""table ip {TABLE} {{
   map side {{ type ipv4_addr : verdict; }}
@@ -34,18 +35,23 @@ _TABLE = f"""table ip {TABLE} {{
   map path {{ type ipv4_addr . ipv4_addr : verdict; }}
   map region {{ type ipv4_addr . ipv4_addr : verdict; flags interval; }}
   set streams {{ type ipv4_addr . ipv4_addr . inet_service; }}
-  set flows {{ type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic,timeout; timeout 1h; size 262144; }}
+  set flows {{ type ipv4_addr . inet_service . ipv4_addr . inet_service; \
+    flags dynamic,timeout; timeout 1h; size 262144; }}
   counter cut {{ }}
   counter half {{ }}
   counter old {{ }}
   chain divert {{ type filter hook prerouting priority -150; policy accept;
-    iifname "{PROXY_LINK}" tcp flags & (syn|ack) == syn update @flows {{ ip daddr . tcp dport . ip saddr . tcp sport }}
+    iifname "{PROXY_LINK}" tcp flags & (syn|ack) == syn \
+      update @flows {{ ip daddr . tcp dport . ip saddr . tcp sport }}
     iifname "{PROXY_LINK}" accept
     tcp flags & (syn|ack) == syn delete @flows {{ ip saddr . tcp sport . ip daddr . tcp dport }}
-    tcp flags & (syn|ack) == syn ip saddr . ip daddr . tcp dport @streams update @flows {{ ip saddr . tcp sport . ip daddr . tcp dport }}
+    tcp flags & (syn|ack) == syn ip saddr . ip daddr . tcp dport @streams \
+      update @flows {{ ip saddr . tcp sport . ip daddr . tcp dport }}
     ip saddr . tcp sport . ip daddr . tcp dport @flows meta mark set {DIVERT}
-    meta mark {DIVERT} tcp flags & psh == psh update @flows {{ ip saddr . tcp sport . ip daddr . tcp dport }}
-    meta mark {DIVERT} tcp flags & (fin|rst) != 0x0 update @flows {{ ip saddr . tcp sport . ip daddr . tcp dport timeout 30s }}
+    meta mark {DIVERT} tcp flags & psh == psh \
+      update @flows {{ ip saddr . tcp sport . ip daddr . tcp dport }}
+    meta mark {DIVERT} tcp flags & (fin|rst) != 0x0 \
+      update @flows {{ ip saddr . tcp sport . ip daddr . tcp dport timeout 30s }}
   }}
   chain before {{ type filter hook forward priority -200; policy accept;
     ip saddr vmap @side
@@ -66,7 +72,9 @@ _TABLE = f"""table ip {TABLE} {{
 
 
 class Nftables:
-    """The rules of one hub. `holds`: whether delay is done by holding marked packets (nfqueue) instead of by netem."""
+    """The rules of one hub. `holds`: whether delay is done by holding marked packets (nfqueue)
+    instead of by netem.
+    """
 
     name = "nftables"
 
@@ -79,19 +87,35 @@ class Nftables:
         self._nft.run(_TABLE)
 
     def set(self, wanted: Compiled) -> None:
-        """Bring the rules into this state, in one transaction: no moment in between is clear. Raises HarnessError, and nothing changed."""
+        """Bring the rules into this state, in one transaction: no moment in between is clear.
+        Raises HarnessError, and nothing changed.
+        """
         now = self._now
         lines: list[str] = []
         for number, what in wanted.classes.items():
-            if number in now.classes and now.classes[number] != what:      # changed in place: its counters begin anew
-                lines += [f"flush chain ip {TABLE} c{number}", *(f"delete counter ip {TABLE} {which}{number}" for which in ("in", "lost"))]
+            if (
+                number in now.classes and now.classes[number] != what
+            ):  # changed in place: its counters begin anew
+                lines += [
+                    f"flush chain ip {TABLE} c{number}",
+                    *(f"delete counter ip {TABLE} {which}{number}" for which in ("in", "lost")),
+                ]
             if now.classes.get(number) != what:
                 lines += self._chain(number, what)
-        for name, before, after in (("path", now.paths, wanted.paths), ("region", now.regions, wanted.regions)):
+        for name, before, after in (
+            ("path", now.paths, wanted.paths),
+            ("region", now.regions, wanted.regions),
+        ):
             lines += _difference(name, before, after)
         sides = self._cut(wanted.far, lines) if wanted.far != now.far else self._sides
-        for name, had, wants in (("half", now.refusing, wanted.refusing), ("old", now.flows, wanted.flows), ("streams", frozenset(now.streams), frozenset(wanted.streams))):
-            lines += _elements("delete", name, map(_concatenated, had - wants)) + _elements("add", name, map(_concatenated, wants - had))
+        for name, had, wants in (
+            ("half", now.refusing, wanted.refusing),
+            ("old", now.flows, wanted.flows),
+            ("streams", frozenset(now.streams), frozenset(wanted.streams)),
+        ):
+            lines += _elements("delete", name, map(_concatenated, had - wants)) + _elements(
+                "add", name, map(_concatenated, wants - had)
+            )
         for number in now.classes.keys() - wanted.classes.keys():
             lines += [f"flush chain ip {TABLE} c{number}", f"delete chain ip {TABLE} c{number}"]
             lines += [f"delete counter ip {TABLE} {which}{number}" for which in ("in", "lost")]
@@ -102,16 +126,25 @@ class Nftables:
     def _chain(self, number: int, what: Impairment) -> list[str]:
         rules = [f"counter name in{number}"]
         if what.loss:
-            rules.append(f"numgen random mod {MILLION} < {round(what.loss * MILLION)} counter name lost{number} drop")
+            rules.append(
+                f"numgen random mod {MILLION} < {round(what.loss * MILLION)} counter name "
+                f"lost{number} drop"
+            )
         if what.rate_bps or not self._holds:
             rules.append(f"meta priority set 1:{number:x}")
         if self._holds and what.delay_ms:
             rules.append(f"meta mark set {HELD | number}")
-        made = [f"add counter ip {TABLE} {which}{number}" for which in ("in", "lost")] + [f"add chain ip {TABLE} c{number}"]
+        made = [f"add counter ip {TABLE} {which}{number}" for which in ("in", "lost")] + [
+            f"add chain ip {TABLE} c{number}"
+        ]
         return made + [f"add rule ip {TABLE} c{number} {rule}" for rule in rules]
 
-    def _cut(self, far: Mapping[str, frozenset[str]], lines: list[str]) -> dict[frozenset[str], int]:
-        """Sources with the same unreachable targets share a set and a chain: O(nodes) elements for any number of groups."""
+    def _cut(
+        self, far: Mapping[str, frozenset[str]], lines: list[str]
+    ) -> dict[frozenset[str], int]:
+        """Sources with the same unreachable targets share a set and a chain: O(nodes) elements for
+        any number of groups.
+        """
         groups: dict[frozenset[str], list[str]] = {}
         for source, unreachable in far.items():
             groups.setdefault(unreachable, []).append(source)
@@ -119,23 +152,42 @@ class Nftables:
         lines.append(f"flush map ip {TABLE} side")
         for targets, number in sides.items():
             if targets not in self._sides:
-                lines += [f"add set ip {TABLE} far{number} {{ type ipv4_addr; }}", *_elements("add", f"far{number}", targets), f"add chain ip {TABLE} s{number}"]
-                lines.append(f"add rule ip {TABLE} s{number} ip daddr @far{number} counter name cut drop")
-            lines += _elements("add", "side", (f"{source} : jump s{number}" for source in groups[targets]))
+                lines += [
+                    f"add set ip {TABLE} far{number} {{ type ipv4_addr; }}",
+                    *_elements("add", f"far{number}", targets),
+                    f"add chain ip {TABLE} s{number}",
+                ]
+                lines.append(
+                    f"add rule ip {TABLE} s{number} ip daddr @far{number} counter name cut drop"
+                )
+            lines += _elements(
+                "add", "side", (f"{source} : jump s{number}" for source in groups[targets])
+            )
         for gone, number in self._sides.items():
             if gone not in sides:
-                lines += [f"flush chain ip {TABLE} s{number}", f"delete chain ip {TABLE} s{number}", f"delete set ip {TABLE} far{number}"]
+                lines += [
+                    f"flush chain ip {TABLE} s{number}",
+                    f"delete chain ip {TABLE} s{number}",
+                    f"delete set ip {TABLE} far{number}",
+                ]
         return sides
 
     def read(self) -> Compiled:
-        """What the kernel has, of what `set` is responsible for: cuts, half-open paths, paths and regions by class, loss of each class.
+        """What the kernel has, of what `set` is responsible for: cuts, half-open paths, paths and
+        regions by class, loss of each class.
 
         Raises HarnessError where the table is gone or has what we did not put there.
         """
         table = _Read(self._nft.json(f"list table ip {TABLE}"))
         return Compiled(
-            far=table.far(), refusing=frozenset(table.elements("half")), flows=frozenset(table.elements("old")), paths=table.classes_of("path"), regions=table.classes_of("region"),
-            classes={number: Impairment(loss=table.loss(number)) for number in table.class_numbers()},
+            far=table.far(),
+            refusing=frozenset(table.elements("half")),
+            flows=frozenset(table.elements("old")),
+            paths=table.classes_of("path"),
+            regions=table.classes_of("region"),
+            classes={
+                number: Impairment(loss=table.loss(number)) for number in table.class_numbers()
+            },
             streams=dict.fromkeys(table.elements("streams"), ()),
         )
 
@@ -146,21 +198,38 @@ class Nftables:
         except (HarnessError, KeyError, ValueError, TypeError) as error:
             return f"the rules cannot be read back: {error}"
         for what, asked, has in (
-            ("cuts", dict(wanted.far), dict(found.far)), ("half-open paths", wanted.refusing, found.refusing), ("established connections", wanted.flows, found.flows), ("paths", dict(wanted.paths), dict(found.paths)),
-            ("regions", dict(wanted.regions), dict(found.regions)), ("streams", frozenset(wanted.streams), frozenset(found.streams)),
-            ("loss", {number: round(of.loss, 6) for number, of in wanted.classes.items()}, {number: round(of.loss, 6) for number, of in found.classes.items()}),
+            ("cuts", dict(wanted.far), dict(found.far)),
+            ("half-open paths", wanted.refusing, found.refusing),
+            ("established connections", wanted.flows, found.flows),
+            ("paths", dict(wanted.paths), dict(found.paths)),
+            ("regions", dict(wanted.regions), dict(found.regions)),
+            ("streams", frozenset(wanted.streams), frozenset(found.streams)),
+            (
+                "loss",
+                {number: round(of.loss, 6) for number, of in wanted.classes.items()},
+                {number: round(of.loss, 6) for number, of in found.classes.items()},
+            ),
         ):
             if asked != has:
-                return f"{what}: asked {len(asked)}, the kernel has {len(has)} and they are not the same"
+                return (
+                    f"{what}: asked {len(asked)}, the kernel has {len(has)} and they are not "
+                    "the same"
+                )
         return ""
 
     def counters(self) -> dict[str, int]:
         """Packets by counter: ``cut``, ``half``, ``old``, ``in<class>``, ``lost<class>``."""
         listed = self._nft.json(f"list counters table ip {TABLE}")
-        return {entry["counter"]["name"]: entry["counter"]["packets"] for entry in listed if "counter" in entry}
+        return {
+            entry["counter"]["name"]: entry["counter"]["packets"]
+            for entry in listed
+            if "counter" in entry
+        }
 
     def clear(self) -> None:
-        """Take the table away, and nothing else. May be called twice, and by whoever finds it gone."""
+        """Take the table away, and nothing else. May be called twice, and by whoever finds it
+        gone.
+        """
         with suppress(HarnessError):
             self._nft.run(f"delete table ip {TABLE}")
         self._now, self._sides = Compiled(), {}
@@ -175,7 +244,12 @@ class _Read:
     """A table as libnftables lists it in JSON."""
 
     def __init__(self, listed: list[dict[str, Any]]) -> None:
-        self._named = {value["name"]: value for entry in listed for kind, value in entry.items() if kind in ("set", "map")}
+        self._named = {
+            value["name"]: value
+            for entry in listed
+            for kind, value in entry.items()
+            if kind in ("set", "map")
+        }
         self._rules: dict[str, list[Any]] = {}
         self._chains = {entry["chain"]["name"] for entry in listed if "chain" in entry}
         for entry in listed:
@@ -184,10 +258,16 @@ class _Read:
 
     def map(self, name: str) -> dict[Any, str]:
         """Key → the chain that its verdict names."""
-        return {_key(key): next(iter(verdict.values()))["target"] for key, verdict in self._named[name].get("elem", [])}
+        return {
+            _key(key): next(iter(verdict.values()))["target"]
+            for key, verdict in self._named[name].get("elem", [])
+        }
 
     def far(self) -> dict[str, frozenset[str]]:
-        sets = {chain: frozenset(self.elements(f"far{chain[1:]}")) for chain in set(self.map("side").values())}
+        sets = {
+            chain: frozenset(self.elements(f"far{chain[1:]}"))
+            for chain in set(self.map("side").values())
+        }
         return {source: sets[chain] for source, chain in self.map("side").items()}
 
     def elements(self, name: str) -> list[Any]:
@@ -219,9 +299,15 @@ def _key(element: Any) -> Any:
     return element
 
 
-def _difference(name: str, before: Mapping[AddressPair, int], after: Mapping[AddressPair, int]) -> list[str]:
+def _difference(
+    name: str, before: Mapping[AddressPair, int], after: Mapping[AddressPair, int]
+) -> list[str]:
     gone = (_concatenated(pair) for pair, number in before.items() if after.get(pair) != number)
-    new = (f"{_concatenated(pair)} : goto c{number}" for pair, number in after.items() if before.get(pair) != number)
+    new = (
+        f"{_concatenated(pair)} : goto c{number}"
+        for pair, number in after.items()
+        if before.get(pair) != number
+    )
     return _elements("delete", name, gone) + _elements("add", name, new)
 
 
@@ -232,5 +318,6 @@ def _concatenated(element: tuple[Any, ...]) -> str:
 def _elements(verb: str, name: str, elements: Iterable[str]) -> list[str]:
     all_of_them = list(elements)
     return [
-        f"{verb} element ip {TABLE} {name} {{ {', '.join(all_of_them[at : at + TOGETHER])} }}" for at in range(0, len(all_of_them), TOGETHER)
+        f"{verb} element ip {TABLE} {name} {{ {', '.join(all_of_them[at : at + TOGETHER])} }}"
+        for at in range(0, len(all_of_them), TOGETHER)
     ]

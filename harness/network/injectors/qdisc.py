@@ -1,7 +1,9 @@
-"""Rates of nodes and of paths by HTB, TBF and IFB; with netem also delay, jitter, duplicates, reordering and corruption.
+"""Rates of nodes and of paths by HTB, TBF and IFB; with netem also delay, jitter, duplicates,
+reordering and corruption.
 
-One tree a node's link in the hub: the node's download shared by a class for each impairment of paths that lead to it (chosen
-by the priority that nftables sets, so no filter is needed). Uploads are limited where they enter the hub, behind an IFB.
+One tree a node's link in the hub: the node's download shared by a class for each impairment of
+paths that lead to it (chosen by the priority that nftables sets, so no filter is needed). Uploads
+are limited where they enter the hub, behind an IFB.
 """
 
 from __future__ import annotations
@@ -15,16 +17,16 @@ from harness.kernel.qdisc import DEFAULT_CLASS, NODE_CLASS, UNLIMITED_BPS, Leaf,
 from harness.network.injectors.compiler import Compiled
 from harness.topology.impairment import Impairment
 
-EMPTY_S = 0.1                         # beyond its delay, until a class that nobody chooses is empty
-IFB_FIRST = 1_000_000                 # ifindex of a node's IFB: this + its position
+EMPTY_S = 0.1  # beyond its delay, until a class that nobody chooses is empty
+IFB_FIRST = 1_000_000  # ifindex of a node's IFB: this + its position
 
 
 class Limit(NamedTuple):
     """One rate: of a node's link up or down, or of a class of paths into it."""
 
-    which: str                        # up, down, into
+    which: str  # up, down, into
     node: int
-    number: int                       # of the class
+    number: int  # of the class
     rate_bps: int
 
 
@@ -36,10 +38,12 @@ class Qdisc:
     def __init__(self, hub: int, ifindex: Callable[[int], int], *, netem: bool) -> None:
         self._qdiscs = Qdiscs(hub)
         self._ifindex, self.netem = ifindex, netem
-        self._trees: dict[int, int | None] = {}                    # node → its download rate
-        self._leaves: dict[tuple[int, int], Leaf] = {}             # (node, class) → leaf
+        self._trees: dict[int, int | None] = {}  # node → its download rate
+        self._leaves: dict[tuple[int, int], Leaf] = {}  # (node, class) → leaf
         self._ups: dict[int, int] = {}
-        self._retired: dict[tuple[int, int], float] = {}           # classes that nobody chooses any more → when they are empty
+        self._retired: dict[
+            tuple[int, int], float
+        ] = {}  # classes that nobody chooses any more → when they are empty
 
     def prepare(self, wanted: Compiled) -> None:
         """Before packets choose new classes: make them, and narrow what gets narrower."""
@@ -68,7 +72,9 @@ class Qdisc:
         now_s = time.monotonic()
         for key in [key for key in self._leaves if key not in leaves]:
             held = self._leaves.pop(key).netem or Netem()
-            self._retired[key] = now_s + (held.delay_ms + held.jitter_ms) / 1e3 + (EMPTY_S if held.delay_ms else 0.0)
+            self._retired[key] = (
+                now_s + (held.delay_ms + held.jitter_ms) / 1e3 + (EMPTY_S if held.delay_ms else 0.0)
+            )
         empty = [key for key, empty_s in self._retired.items() if empty_s <= now_s or key in leaves]
         for key in empty:
             del self._retired[key]
@@ -89,33 +95,69 @@ class Qdisc:
         try:
             for node, rate in trees.items():
                 of = {number: leaf for (at, number), leaf in leaves.items() if at == node}
-                asked = {NODE_CLASS: rate or UNLIMITED_BPS, DEFAULT_CLASS: rate or UNLIMITED_BPS, **{number: leaf.rate_bps or UNLIMITED_BPS for number, leaf in of.items()}}
+                asked = {
+                    NODE_CLASS: rate or UNLIMITED_BPS,
+                    DEFAULT_CLASS: rate or UNLIMITED_BPS,
+                    **{number: leaf.rate_bps or UNLIMITED_BPS for number, leaf in of.items()},
+                }
                 retired = {number for at, number in self._retired if at == node}
-                found = {number: rate for number, rate in self._qdiscs.rates(self._ifindex(node)).items() if number not in retired}
-                if found.keys() != asked.keys() or any(abs(found[number] - rate) > 8 for number, rate in asked.items()):
+                found = {
+                    number: rate
+                    for number, rate in self._qdiscs.rates(self._ifindex(node)).items()
+                    if number not in retired
+                }
+                if found.keys() != asked.keys() or any(
+                    abs(found[number] - rate) > 8 for number, rate in asked.items()
+                ):
                     return f"rates into node {node}: asked {asked}, the kernel has {found}"
                 netems = self._qdiscs.netems(self._ifindex(node))
-                if netems.keys() - retired != {number for number, leaf in of.items() if leaf.netem is not None}:
-                    return f"netem into node {node}: asked {len(of)} classes, the kernel has {len(netems)}"
+                if netems.keys() - retired != {
+                    number for number, leaf in of.items() if leaf.netem is not None
+                }:
+                    return (
+                        f"netem into node {node}: asked {len(of)} classes, the kernel has "
+                        f"{len(netems)}"
+                    )
             for node, rate in wanted.up.items():
                 if abs(self._qdiscs.rates(IFB_FIRST + node).get(0, 0) - rate) > 8:
-                    return f"the upload of node {node}: asked {rate} bit/s, the kernel has {self._qdiscs.rates(IFB_FIRST + node)}"
+                    return (
+                        f"the upload of node {node}: asked {rate} bit/s, the kernel has "
+                        f"{self._qdiscs.rates(IFB_FIRST + node)}"
+                    )
         except HarnessError as error:
             return f"the trees cannot be read back: {error}"
         return ""
 
     def sent(self, wanted: Compiled) -> dict[Limit, int]:
         """Bytes that each rate has let through, cumulative."""
-        found = {Limit("up", node, 0, rate): self._qdiscs.sent(IFB_FIRST + node) for node, rate in wanted.up.items() if node in self._ups}
-        rated = {number: what.rate_bps for number, what in wanted.classes.items() if what.rate_bps is not None}
+        found = {
+            Limit("up", node, 0, rate): self._qdiscs.sent(IFB_FIRST + node)
+            for node, rate in wanted.up.items()
+            if node in self._ups
+        }
+        rated = {
+            number: what.rate_bps
+            for number, what in wanted.classes.items()
+            if what.rate_bps is not None
+        }
         for node in self._trees:
-            numbers = [(number, rate) for number, rate in rated.items() if number in wanted.into.get(node, ())]
+            numbers = [
+                (number, rate)
+                for number, rate in rated.items()
+                if number in wanted.into.get(node, ())
+            ]
             if not numbers and node not in wanted.down:
                 continue
             traffic = self._qdiscs.traffic(self._ifindex(node))
-            found |= {Limit("into", node, number, rate): traffic[number].bytes for number, rate in numbers if number in traffic}
+            found |= {
+                Limit("into", node, number, rate): traffic[number].bytes
+                for number, rate in numbers
+                if number in traffic
+            }
             if node in wanted.down and NODE_CLASS in traffic:
-                found[Limit("down", node, NODE_CLASS, wanted.down[node])] = traffic[NODE_CLASS].bytes
+                found[Limit("down", node, NODE_CLASS, wanted.down[node])] = traffic[
+                    NODE_CLASS
+                ].bytes
         return found
 
     def close(self) -> None:
@@ -125,18 +167,30 @@ class Qdisc:
         self.finish(Compiled())
         self._qdiscs.close()
 
-    def _wanted(self, wanted: Compiled) -> tuple[dict[tuple[int, int], Leaf], dict[int, int | None]]:
+    def _wanted(
+        self, wanted: Compiled
+    ) -> tuple[dict[tuple[int, int], Leaf], dict[int, int | None]]:
         leaves = {
-            (node, number): leaf for node, numbers in wanted.into.items() for number in numbers
+            (node, number): leaf
+            for node, numbers in wanted.into.items()
+            for number in numbers
             if (leaf := self._leaf(wanted.classes[number])) is not None
         }
         trees: dict[int, int | None] = {node: wanted.down.get(node) for node, _ in leaves}
         return leaves, trees | dict(wanted.down)
 
     def _leaf(self, what: Impairment) -> Leaf | None:
-        delays = Netem(
-            delay_ms=what.delay_ms, jitter_ms=what.jitter_ms, duplicate=what.duplicate, reorder=what.reorder, corrupt=what.corrupt,
-        ) if self.netem else Netem()
+        delays = (
+            Netem(
+                delay_ms=what.delay_ms,
+                jitter_ms=what.jitter_ms,
+                duplicate=what.duplicate,
+                reorder=what.reorder,
+                corrupt=what.corrupt,
+            )
+            if self.netem
+            else Netem()
+        )
         if what.rate_bps is None and delays == Netem():
             return None
         return Leaf(rate_bps=what.rate_bps, netem=delays if delays != Netem() else None)

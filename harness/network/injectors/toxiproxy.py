@@ -1,8 +1,10 @@
-"""Faults of streams by a real Toxiproxy server that neither end knows of: nodes keep dialling their peers' own addresses.
+"""Faults of streams by a real Toxiproxy server that neither end knows of: nodes keep dialling their
+peers' own addresses.
 
-The server stands in a namespace of its own on a link of the hub. nftables marks the flows of impaired paths, a route sends them
-there, and there they are redirected to their proxy; what the proxy dials is sent on with the address of the node that dialled,
-so the peer sees who really speaks. Only paths with a stream fault have a proxy, all made by one call.
+The server stands in a namespace of its own on a link of the hub. nftables marks the flows of
+impaired paths, a route sends them there, and there they are redirected to their proxy; what the
+proxy dials is sent on with the address of the node that dialled, so the peer sees who really
+speaks. Only paths with a stream fault have a proxy, all made by one call.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,17 @@ from harness.kernel.nft import Nft
 from harness.network.fabric import Fabric
 from harness.network.injectors.compiler import Compiled, Stream
 from harness.network.injectors.nftables import DIVERT, PROXY_LINK
-from harness.network.injectors.toxiproxy_server import CALL_TIMEOUT_S, END_TIMEOUT_S, START_TIMEOUT_S, server
+from harness.network.injectors.toxiproxy_server import (
+    CALL_TIMEOUT_S,
+    END_TIMEOUT_S,
+    START_TIMEOUT_S,
+    server,
+)
 from harness.topology.impairment import Toxic
 
-ADDRESS = "100.127.255.1"            # the proxy's own, in the block that carriers share (RFC 6598): no topology's
+ADDRESS = (
+    "100.127.255.1"  # the proxy's own, in the block that carriers share (RFC 6598): no topology's
+)
 FIRST_PORT, PROXIES_MAX = 20_000, 40_000
 # The server ends when its owner's end of this pipe closes, however that ends.
 GUARDED = '"$0" "$@" & child=$!; cat > /dev/null; kill -9 $child'
@@ -68,14 +77,25 @@ class Toxiproxy:
                 write_sysctl(f"net/ipv4/conf/{which}/rp_filter", "0")
         self._nft = Nft(self._namespace)
         self._nft.run(_TABLE)
-        with inside(self._namespace):                     # once conntrack is there
+        with inside(self._namespace):  # once conntrack is there
             write_sysctl("net/netfilter/nf_conntrack_tcp_be_liberal", "1")
         mark = {"NOTIFY_SOCKET": str(state / "notify" / "socket")} if state is not None else {}
         reading, self._life = os.pipe()
         silent = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         try:
             self._process = spawn_in(
-                self._namespace, ["sh", "-c", GUARDED, program, "-host", "127.0.0.1", "-port", str(APIConsumer.port)], stdio=(reading, silent, silent),
+                self._namespace,
+                [
+                    "sh",
+                    "-c",
+                    GUARDED,
+                    program,
+                    "-host",
+                    "127.0.0.1",
+                    "-port",
+                    str(APIConsumer.port),
+                ],
+                stdio=(reading, silent, silent),
                 environment={**os.environ, **mark},
             )
         finally:
@@ -85,20 +105,45 @@ class Toxiproxy:
         self._await()
 
     def prepare(self, wanted: Compiled) -> None:
-        """Before flows are sent here: make proxies in one call, and bring their toxics up to date."""
+        """Before flows are sent here: make proxies in one call, and bring their toxics up to
+        date.
+        """
         new = [stream for stream in wanted.streams if stream not in self._slots]
         for stream in new:
             self._slots[stream] = self._free()
         if new:
-            self._call("post", "/populate", json=[
-                {"name": _name(stream), "listen": f"0.0.0.0:{FIRST_PORT + self._slots[stream]}", "upstream": f"{self._virtual(stream)}:{stream[2]}", "enabled": True}
-                for stream in new
-            ])
-            self._nft.run("\n".join([
-                f"add element ip px port {{ {', '.join(f'{a} . {b} . {port} : {FIRST_PORT + self._slots[a, b, port]}' for a, b, port in new)} }}",
-                f"add element ip px real {{ {', '.join(f'{self._virtual(stream)} : {stream[1]}' for stream in new)} }}",
-                f"add element ip px orig {{ {', '.join(f'{self._virtual(stream)} : {stream[0]}' for stream in new)} }}",
-            ]))
+            self._call(
+                "post",
+                "/populate",
+                json=[
+                    {
+                        "name": _name(stream),
+                        "listen": f"0.0.0.0:{self._port(stream)}",
+                        "upstream": f"{self._virtual(stream)}:{stream[2]}",
+                        "enabled": True,
+                    }
+                    for stream in new
+                ],
+            )
+            self._nft.run(
+                "\n".join(
+                    [
+                        _added(
+                            "port",
+                            (
+                                f"{a} . {b} . {port} : {self._port((a, b, port))}"
+                                for a, b, port in new
+                            ),
+                        ),
+                        _added(
+                            "real", (f"{self._virtual(stream)} : {stream[1]}" for stream in new)
+                        ),
+                        _added(
+                            "orig", (f"{self._virtual(stream)} : {stream[0]}" for stream in new)
+                        ),
+                    ]
+                )
+            )
         for stream, toxics in wanted.streams.items():
             had = self._toxics.get(stream, ())
             for toxic in set(had) - set(toxics):
@@ -108,15 +153,23 @@ class Toxiproxy:
             self._toxics[stream] = toxics
 
     def finish(self, wanted: Compiled) -> None:
-        """Once no new flow is sent here: end the proxies that are not wanted, and the flows that they carry."""
+        """Once no new flow is sent here: end the proxies that are not wanted, and the flows that
+        they carry.
+        """
         for stream in [stream for stream in self._slots if stream not in wanted.streams]:
             virtual = self._virtual(stream)
             del self._slots[stream]
             self._toxics.pop(stream, None)
             self._call("delete", f"/proxies/{_name(stream)}")
-            self._nft.run("\n".join([
-                f"delete element ip px port {{ {stream[0]} . {stream[1]} . {stream[2]} }}", f"delete element ip px real {{ {virtual} }}", f"delete element ip px orig {{ {virtual} }}",
-            ]))
+            self._nft.run(
+                "\n".join(
+                    [
+                        f"delete element ip px port {{ {stream[0]} . {stream[1]} . {stream[2]} }}",
+                        f"delete element ip px real {{ {virtual} }}",
+                        f"delete element ip px orig {{ {virtual} }}",
+                    ]
+                )
+            )
 
     def agrees(self, wanted: Compiled) -> str:
         """Why the server does not have what was asked; empty where it does. Never raises."""
@@ -124,13 +177,25 @@ class Toxiproxy:
             proxies = self._call("get", "/proxies")
         except HarnessError as error:
             return str(error)
-        asked = {_name(stream): {_toxic_name(toxic): _toxic(toxic) for toxic in toxics} for stream, toxics in wanted.streams.items()}
-        found = {name: {toxic["name"]: toxic for toxic in proxy["toxics"]} for name, proxy in proxies.items() if proxy["enabled"]}
+        asked = {
+            _name(stream): {_toxic_name(toxic): _toxic(toxic) for toxic in toxics}
+            for stream, toxics in wanted.streams.items()
+        }
+        found = {
+            name: {toxic["name"]: toxic for toxic in proxy["toxics"]}
+            for name, proxy in proxies.items()
+            if proxy["enabled"]
+        }
         if asked.keys() != found.keys():
             return f"proxies: asked {len(asked)}, the server has {len(found)} that are enabled"
         for name, toxics in asked.items():
-            if toxics.keys() != found[name].keys() or any(not _same(toxic, found[name][key]) for key, toxic in toxics.items()):
-                return f"the toxics of proxy {name}: asked {sorted(toxics)}, the server has {sorted(found[name])}"
+            if toxics.keys() != found[name].keys() or any(
+                not _same(toxic, found[name][key]) for key, toxic in toxics.items()
+            ):
+                return (
+                    f"the toxics of proxy {name}: asked {sorted(toxics)}, the server has "
+                    f"{sorted(found[name])}"
+                )
         return ""
 
     def close(self) -> None:
@@ -153,6 +218,10 @@ class Toxiproxy:
             raise UnavailableError(f"more than {PROXIES_MAX:,} paths with a stream fault at once")
         return slot
 
+    def _port(self, stream: Stream) -> int:
+        """Where its proxy listens."""
+        return FIRST_PORT + self._slots[stream]
+
     def _virtual(self, stream: Stream) -> str:
         """The address that the proxy dials, which means nothing outside of its namespace."""
         slot = self._slots[stream]
@@ -170,7 +239,9 @@ class Toxiproxy:
                 time.sleep(0.01)
 
     def _call(self, verb: str, path: str, json: Any = None) -> Any:
-        """One request by toxiproxy-python, inside the server's namespace. Raises UnavailableError for what its client is silent about."""
+        """One request by toxiproxy-python, inside the server's namespace. Raises UnavailableError
+        for what its client is silent about.
+        """
         given = {"json": json} if json is not None else {}
         try:
             with inside(self._namespace):
@@ -178,10 +249,17 @@ class Toxiproxy:
         except (requests.RequestException, ProxyExists, NotFound, InvalidToxic) as error:
             raise UnavailableError(f"Toxiproxy did not {verb} {path}: {error}") from error
         if answer.status_code >= 300:
-            raise UnavailableError(f"Toxiproxy answered {answer.status_code} to {verb} {path}: {answer.text.strip()[:200]}")
+            raise UnavailableError(
+                f"Toxiproxy answered {answer.status_code} to {verb} {path}: "
+                f"{answer.text.strip()[:200]}"
+            )
         with suppress(ValueError):
             return answer.json()
         return answer.text
+
+
+def _added(name: str, elements: Iterable[str]) -> str:
+    return f"add element ip px {name} {{ {', '.join(elements)} }}"
 
 
 def _name(stream: Stream) -> str:
@@ -189,13 +267,24 @@ def _name(stream: Stream) -> str:
 
 
 def _toxic_name(toxic: Toxic) -> str:
-    return "_".join([toxic.kind, toxic.stream, *(f"{key}{value}" for key, value in toxic.attributes)])
+    return "_".join(
+        [toxic.kind, toxic.stream, *(f"{key}{value}" for key, value in toxic.attributes)]
+    )
 
 
 def _toxic(toxic: Toxic) -> dict[str, Any]:
-    return {"name": _toxic_name(toxic), "type": toxic.kind, "stream": toxic.stream, "toxicity": toxic.toxicity, "attributes": dict(toxic.attributes)}
+    return {
+        "name": _toxic_name(toxic),
+        "type": toxic.kind,
+        "stream": toxic.stream,
+        "toxicity": toxic.toxicity,
+        "attributes": dict(toxic.attributes),
+    }
 
 
 def _same(asked: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     """Attributes that were not asked for are the server's defaults."""
-    return all(found[key] == asked[key] for key in ("type", "stream", "toxicity")) and asked["attributes"].items() <= found["attributes"].items()
+    return (
+        all(found[key] == asked[key] for key in ("type", "stream", "toxicity"))
+        and asked["attributes"].items() <= found["attributes"].items()
+    )

@@ -19,8 +19,14 @@ CALL_TIMEOUT_S, START_TIMEOUT_S, END_TIMEOUT_S, BUILD_TIMEOUT_S = 5.0, 10.0, 5.0
 
 
 def server(progress: Callable[[str], None] = lambda _: None) -> str:
-    """The server's path: on PATH, in our cache, else put into it: built with Go (20 s), or out of its published image. Raises UnavailableError."""
-    cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "p2p-harness" / "toxiproxy-server"
+    """The server's path: on PATH, in our cache, else put into it: built with Go (20 s), or out of
+    its published image. Raises UnavailableError.
+    """
+    cached = (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        / "p2p-harness"
+        / "toxiproxy-server"
+    )
     for found in (shutil.which("toxiproxy-server"), str(cached) if cached.is_file() else None):
         if found is not None:
             return found
@@ -32,7 +38,10 @@ def server(progress: Callable[[str], None] = lambda _: None) -> str:
             return str(cached)
         except UnavailableError as error:
             refused.append(str(error))
-    raise UnavailableError(f"faults of streams need Toxiproxy's server (toxiproxy-server on PATH), and it could not be had: {'; '.join(refused)}")
+    raise UnavailableError(
+        "faults of streams need Toxiproxy's server (toxiproxy-server on PATH), and it could not "
+        f"be had: {'; '.join(refused)}"
+    )
 
 
 def _build(cached: Path, progress: Callable[[str], None]) -> None:
@@ -42,7 +51,12 @@ def _build(cached: Path, progress: Callable[[str], None]) -> None:
     progress("building Toxiproxy's server with Go, about 20 s")
     folder = cached.parent / "go-bin"
     done = subprocess.run(
-        [go, "install", MODULE], env={**os.environ, "GOBIN": str(folder)}, capture_output=True, text=True, check=False, timeout=BUILD_TIMEOUT_S,
+        [go, "install", MODULE],
+        env={**os.environ, "GOBIN": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=BUILD_TIMEOUT_S,
     )
     if done.returncode:
         raise UnavailableError(f"Go could not build it: {done.stderr.strip()[-300:]}")

@@ -1,4 +1,6 @@
-"""Datagrams between nodes: whether they arrive, and how late, one way, by the kernel's own time stamps."""
+"""Datagrams between nodes: whether they arrive, and how late, one way, by the kernel's own time
+stamps.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,12 @@ from contextlib import suppress
 
 from harness.kernel.namespaces import open_socket
 
-PORT = 61_000                       # outside the ephemeral ports
-GAP_S = 0.05                        # 20 a second
+PORT = 61_000  # outside the ephemeral ports
+GAP_S = 0.05  # 20 a second
 SO_TIMESTAMPNS = 35
-PROBE = struct.Struct("=IIIQ")      # sequence, source, target, sent (CLOCK_REALTIME ns, as the kernel stamps)
+PROBE = struct.Struct(
+    "=IIIQ"
+)  # sequence, source, target, sent (CLOCK_REALTIME ns, as the kernel stamps)
 
 
 class Prober:
@@ -30,8 +34,12 @@ class Prober:
         self._epoll = select.epoll()
         self._sequence = 0
 
-    def probe(self, paths: list[tuple[str, str]], count: int, wait_s: float, stop: threading.Event) -> dict[tuple[str, str], list[float]]:
-        """Send `count` probes on each path; the one-way delays in ms of those that arrived, within `wait_s` of the last."""
+    def probe(
+        self, paths: list[tuple[str, str]], count: int, wait_s: float, stop: threading.Event
+    ) -> dict[tuple[str, str], list[float]]:
+        """Send `count` probes on each path; the one-way delays in ms of those that arrived, within
+        `wait_s` of the last.
+        """
         found: dict[tuple[str, str], list[float]] = {path: [] for path in paths}
         first = self._sequence
         for _ in range(count):
@@ -39,7 +47,12 @@ class Prober:
             for source, target in paths:
                 with suppress(OSError):
                     self._socket(target)
-                    data = PROBE.pack(self._sequence & 0xFFFFFFFF, self._index[source], self._index[target], time.time_ns())
+                    data = PROBE.pack(
+                        self._sequence & 0xFFFFFFFF,
+                        self._index[source],
+                        self._index[target],
+                        time.time_ns(),
+                    )
                     self._socket(source).sendto(data, (self._addresses[target], PORT))
             self._receive(time.monotonic() + GAP_S, first, found)
             if stop.is_set():
@@ -55,14 +68,18 @@ class Prober:
 
     def _socket(self, node: str) -> socket.socket:
         if node not in self._sockets:
-            made = open_socket(self._namespaces[node], socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            made = open_socket(
+                self._namespaces[node], socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+            )
             made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
             made.bind((self._addresses[node], PORT))
             self._sockets[node] = self._by_descriptor[made.fileno()] = made
             self._epoll.register(made.fileno(), select.EPOLLIN)
         return self._sockets[node]
 
-    def _receive(self, until_s: float, first: int, found: dict[tuple[str, str], list[float]]) -> None:
+    def _receive(
+        self, until_s: float, first: int, found: dict[tuple[str, str], list[float]]
+    ) -> None:
         while (left_s := until_s - time.monotonic()) > 0:
             for descriptor, _ in self._epoll.poll(left_s):
                 with suppress(BlockingIOError):
@@ -73,4 +90,6 @@ class Prober:
                         seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
                         sequence, source, target, sent_ns = PROBE.unpack(data)
                         if sequence > first:
-                            found[self._names[source], self._names[target]].append((seconds * 10**9 + nanoseconds - sent_ns) / 1e6)
+                            found[self._names[source], self._names[target]].append(
+                                (seconds * 10**9 + nanoseconds - sent_ns) / 1e6
+                            )

@@ -27,47 +27,69 @@ from harness.runtimes.docker import entry, image
 from harness.runtimes.runtime import Image, Recipe
 
 LABEL = "p2p-harness.cluster"
-STATE_LABEL = "p2p-harness.state"   # the folder of all clusters that this one stands in: its doctor may remove it, no other's
+# the folder of all clusters that this one stands in: its doctor may remove it, no other's
+STATE_LABEL = "p2p-harness.state"
 DEFAULT_HOST = "unix:///var/run/docker.sock"
-BASE_IMAGE = "python:3.12-slim"     # of docker/meshnode/Dockerfile
+BASE_IMAGE = "python:3.12-slim"  # of docker/meshnode/Dockerfile
 CONNECT_TIMEOUT_S = 5
 REGISTRY_TIMEOUT_S = 3
 ENGINE_TIMEOUT_S = 300
-THREADS = 4                         # on two cores more only wait for each other
+THREADS = 4  # on two cores more only wait for each other
 NOFILE_MAX = 20_000
 
 
 def connect() -> Engine:
-    """The engine of this host. Raises PermissionNeededError without root, UnavailableError where there is none, or it is elsewhere."""
+    """The engine of this host. Raises PermissionNeededError without root, UnavailableError where
+    there is none, or it is elsewhere.
+    """
     host = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
     if not host.startswith("unix://"):
-        raise UnavailableError(f"DOCKER_HOST is {host}: expected an engine on this host (unix://…), whose network can be wired from here")
+        raise UnavailableError(
+            f"DOCKER_HOST is {host}: expected an engine on this host (unix://…), whose network "
+            "can be wired from here"
+        )
     if os.geteuid() != 0:
-        raise PermissionNeededError("the docker runtime needs root: it wires the containers' network itself; `--runtime netns` does not")
+        raise PermissionNeededError(
+            "the docker runtime needs root: it wires the containers' network itself; `--runtime "
+            "netns` does not"
+        )
     _knock(host)
     with (
         _translated(f"be reached at {host}"),
-        closing(docker.APIClient(base_url=host, version="auto", timeout=CONNECT_TIMEOUT_S)) as asking,
+        closing(
+            docker.APIClient(base_url=host, version="auto", timeout=CONNECT_TIMEOUT_S)
+        ) as asking,
     ):
         facts = asking.info()
     here = os.uname()
     elsewhere = (facts.get("KernelVersion"), facts.get("Name")) != (here.release, here.nodename)
     if elsewhere or any("rootless" in option for option in facts.get("SecurityOptions") or ()):
         raise UnavailableError(
-            f"the engine at {host} runs on {facts.get('Name')} ({facts.get('OperatingSystem')}, kernel {facts.get('KernelVersion')}); "
+            f"the engine at {host} runs on {facts.get('Name')} ({facts.get('OperatingSystem')}, "
+            f"kernel {facts.get('KernelVersion')}); "
             f"expected one of root on this very host, {here.nodename} (kernel {here.release})"
         )
     with _translated(f"be reached at {host}"):
-        return Engine(docker.APIClient(base_url=host, version="auto", timeout=ENGINE_TIMEOUT_S, num_pools=THREADS), host)
+        return Engine(
+            docker.APIClient(
+                base_url=host, version="auto", timeout=ENGINE_TIMEOUT_S, num_pools=THREADS
+            ),
+            host,
+        )
 
 
 def _knock(host: str) -> None:
-    """See that somebody listens, before the SDK tries: where nobody does, it leaks its socket and names no cause."""
+    """See that somebody listens, before the SDK tries: where nobody does, it leaks its socket and
+    names no cause.
+    """
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(host.removeprefix("unix://"))
         except OSError as error:
-            raise UnavailableError(f"no Docker engine answers at {host}: {error.strerror or error}; is dockerd running?") from error
+            raise UnavailableError(
+                f"no Docker engine answers at {host}: {error.strerror or error}; is dockerd "
+                "running?"
+            ) from error
 
 
 @contextmanager
@@ -76,7 +98,9 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except docker.errors.APIError as error:
-        raise UnavailableError(f"the Docker engine could not {what}: {error.explanation or error}") from error
+        raise UnavailableError(
+            f"the Docker engine could not {what}: {error.explanation or error}"
+        ) from error
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise UnavailableError(f"the Docker engine could not {what}: {error}") from error
 
@@ -95,29 +119,59 @@ class Engine:
     def versions(self) -> dict[str, str]:
         """Of the engine and its parts, by name: ``engine``, ``containerd``, ``runc``."""
         with _translated("say its version"):
-            components = {part["Name"].lower(): part["Version"] for part in self._client.version().get("Components", ())}
-        return {"engine": components.get("engine", "unknown"), **{n: components[n] for n in ("containerd", "runc") if n in components}}
+            components = {
+                part["Name"].lower(): part["Version"]
+                for part in self._client.version().get("Components", ())
+            }
+        return {
+            "engine": components.get("engine", "unknown"),
+            **{n: components[n] for n in ("containerd", "runc") if n in components},
+        }
 
     def create(
-        self, name: str, image_id: str, argv: Sequence[str], *, labels: Mapping[str, str], environment: Mapping[str, str],
-        mounts: Mapping[Path, bool], directory: Path | None = None, joins: str | None = None, user: str | None = None,
+        self,
+        name: str,
+        image_id: str,
+        argv: Sequence[str],
+        *,
+        labels: Mapping[str, str],
+        environment: Mapping[str, str],
+        mounts: Mapping[Path, bool],
+        directory: Path | None = None,
+        joins: str | None = None,
+        user: str | None = None,
     ) -> str:
-        """A container that has not started; `mounts`: path (the same inside) → whether it may be written. Returns its id.
+        """A container that has not started; `mounts`: path (the same inside) → whether it may be
+        written. Returns its id.
 
-        `joins`: another container, whose network it starts in; else it starts in the host's, with the right to leave it.
+        `joins`: another container, whose network it starts in; else it starts in the host's, with
+        the right to leave it.
         """
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         limit = NOFILE_MAX if hard == resource.RLIM_INFINITY else min(NOFILE_MAX, hard)
         with _translated(f"make the container {name}"):
             settings = self._client.create_host_config(
-                network_mode=f"container:{joins}" if joins else "host", cap_add=None if joins else ["SYS_ADMIN"],
-                mounts=[docker.types.Mount(str(path), str(path), "bind", read_only=not write) for path, write in mounts.items()],
+                network_mode=f"container:{joins}" if joins else "host",
+                cap_add=None if joins else ["SYS_ADMIN"],
+                mounts=[
+                    docker.types.Mount(str(path), str(path), "bind", read_only=not write)
+                    for path, write in mounts.items()
+                ],
                 ulimits=[docker.types.Ulimit(name="nofile", soft=limit, hard=limit)],
-                log_config=docker.types.LogConfig(type="json-file"),     # `docker logs` has the helper's and the zygote's words
+                log_config=docker.types.LogConfig(
+                    type="json-file"
+                ),  # `docker logs` has the helper's and the zygote's words
             )
             made = self._client.create_container(
-                image_id, entrypoint=list(argv[:1]), command=list(argv[1:]), name=name, labels=dict(labels),
-                environment=dict(environment), host_config=settings, working_dir=str(directory) if directory else None, user=user,
+                image_id,
+                entrypoint=list(argv[:1]),
+                command=list(argv[1:]),
+                name=name,
+                labels=dict(labels),
+                environment=dict(environment),
+                host_config=settings,
+                working_dir=str(directory) if directory else None,
+                user=user,
             )
         return str(made["Id"])
 
@@ -125,10 +179,18 @@ class Engine:
         """Start a container; `again`: once the engine has noticed that it ended."""
         with _translated(f"start the container {name}"):
             if again:
-                self._client.wait(container, condition="not-running", timeout=processes.KILL_TIMEOUT_S)
+                self._client.wait(
+                    container, condition="not-running", timeout=processes.KILL_TIMEOUT_S
+                )
             started_s = time.time()
             self._client.start(container)
-        return entry.Container(id=container, name=name, started_s=started_s, is_running=partial(self._is_running, container), said=partial(self._said, container))
+        return entry.Container(
+            id=container,
+            name=name,
+            started_s=started_s,
+            is_running=partial(self._is_running, container),
+            said=partial(self._said, container),
+        )
 
     def pid(self, container: str) -> int:
         """The first process of a container as this host sees it; 0 where it has ended."""
@@ -136,9 +198,14 @@ class Engine:
             return int(self._client.inspect_container(container)["State"]["Pid"])
 
     def copy_output(self, container: str, descriptor: int, since_s: float) -> None:
-        """Copy what a container writes from now on, until it ends; the descriptor is closed then."""
+        """Copy what a container writes from now on, until it ends; the descriptor is closed
+        then.
+        """
         try:
-            with _translated("follow a container's output"), open(descriptor, "wb", buffering=0) as log:
+            with (
+                _translated("follow a container's output"),
+                open(descriptor, "wb", buffering=0) as log,
+            ):
                 for chunk in self._client.logs(container, stream=True, follow=True, since=since_s):
                     log.write(chunk)
         except HarnessError as error:
@@ -151,18 +218,26 @@ class Engine:
 
     def _said(self, container: str) -> str:
         with _translated("show a container's output"):
-            return str(self._client.logs(container, tail=processes.LAST_LINES).decode("utf-8", "replace")).strip()
+            return str(
+                self._client.logs(container, tail=processes.LAST_LINES).decode("utf-8", "replace")
+            ).strip()
 
     def containers(self, wanted: str) -> dict[str, tuple[str, str]]:
         """Id → (name, cluster) of the containers with a label ("key=value"), running or not."""
         with _translated("list containers"):
             found = self._client.containers(all=True, filters={"label": wanted})
-        return {one["Id"]: (one["Names"][0].lstrip("/"), one["Labels"][LABEL]) for one in found if one["Names"]}
+        return {
+            one["Id"]: (one["Names"][0].lstrip("/"), one["Labels"][LABEL])
+            for one in found
+            if one["Names"]
+        }
 
     def sweep(self, label: str) -> list[str]:
         """Kill and remove the containers of one cluster, in parallel; returns their names."""
         removed: list[str] = []
-        while found := self.containers(f"{LABEL}={label}"):            # again: a start that was under way may have added one
+        while found := self.containers(
+            f"{LABEL}={label}"
+        ):  # again: a start that was under way may have added one
             with ThreadPoolExecutor(THREADS) as pool:
                 list(pool.map(self._remove, found))
             removed += sorted(name for name, _ in found.values())
@@ -175,31 +250,52 @@ class Engine:
             except docker.errors.NotFound:
                 pass
             except docker.errors.APIError as error:
-                if error.status_code != 409:              # "removal … is already in progress": by another hand, and as good
+                if (
+                    error.status_code != 409
+                ):  # "removal … is already in progress": by another hand, and as good
                     raise
                 self._client.wait(container, condition="removed", timeout=processes.KILL_TIMEOUT_S)
 
     def image(self, wanted: Image, progress: Callable[[str], None]) -> dict[str, str]:
-        """``image`` (reference), ``image_id`` and ``image_origin`` of what is wanted, made or fetched where it is missing."""
+        """``image`` (reference), ``image_id`` and ``image_origin`` of what is wanted, made or
+        fetched where it is missing.
+        """
         given = wanted.recipe is Recipe.REFERENCE
         reference, origin = (wanted.name if given else image.tag(wanted)), "local"
         if not self._has(reference):
             if given:
                 if not self._registry_has(reference, progress):
-                    raise UnavailableError(f"the image {reference} is not on this host, and no registry that has it answered in {REGISTRY_TIMEOUT_S} s")
+                    raise UnavailableError(
+                        f"the image {reference} is not on this host, and no registry that has it "
+                        f"answered in {REGISTRY_TIMEOUT_S} s"
+                    )
                 origin = "pulled"
                 with _translated(f"pull {reference}"):
                     self._client.pull(reference)
-            elif wanted.recipe is Recipe.PYTHON and self._registry_has(BASE_IMAGE, progress) and self._build(wanted.name, reference, progress):
+            elif (
+                wanted.recipe is Recipe.PYTHON
+                and self._registry_has(BASE_IMAGE, progress)
+                and self._build(wanted.name, reference, progress)
+            ):
                 origin = "built"
             else:
-                origin = "made from this host's Python" if wanted.recipe is Recipe.PYTHON else "made from this host's program"
+                origin = (
+                    "made from this host's Python"
+                    if wanted.recipe is Recipe.PYTHON
+                    else "made from this host's program"
+                )
                 self._import(wanted, reference, progress)
         with _translated(f"look at the image {reference}"):
-            return {"image": reference, "image_id": self._client.inspect_image(reference)["Id"], "image_origin": origin}
+            return {
+                "image": reference,
+                "image_id": self._client.inspect_image(reference)["Id"],
+                "image_origin": origin,
+            }
 
     def program(self, reference: str, progress: Callable[[str], None]) -> bytes:
-        """The file that an image starts, fetched where it is missing; no container of it ever runs."""
+        """The file that an image starts, fetched where it is missing; no container of it ever
+        runs.
+        """
         found = self.image(Image(reference, Recipe.REFERENCE), progress)
         with _translated(f"take the program out of {reference}"):
             entrypoint = self._client.inspect_image(found["image_id"])["Config"]["Entrypoint"]
@@ -226,7 +322,9 @@ class Engine:
     def _registry_has(self, reference: str, progress: Callable[[str], None]) -> bool:
         progress(f"asking a registry for {reference}, at most {REGISTRY_TIMEOUT_S} s")
         try:
-            with closing(docker.APIClient(base_url=self._host, version="auto", timeout=REGISTRY_TIMEOUT_S)) as asking:
+            with closing(
+                docker.APIClient(base_url=self._host, version="auto", timeout=REGISTRY_TIMEOUT_S)
+            ) as asking:
                 asking.inspect_distribution(reference)
         except (docker.errors.DockerException, requests.RequestException):
             return False
@@ -239,10 +337,18 @@ class Engine:
                 context.write(image.build_context(name))
                 context.seek(0)
                 for line in self._client.build(
-                    fileobj=context, custom_context=True, tag=reference, rm=True, forcerm=True, decode=True, buildargs={"BASE": BASE_IMAGE},
+                    fileobj=context,
+                    custom_context=True,
+                    tag=reference,
+                    rm=True,
+                    forcerm=True,
+                    decode=True,
+                    buildargs={"BASE": BASE_IMAGE},
                 ):
                     if "error" in line:
-                        raise UnavailableError(f"the image could not be built: {line['error'].strip()}")
+                        raise UnavailableError(
+                            f"the image could not be built: {line['error'].strip()}"
+                        )
         except HarnessError as error:
             progress(f"{error}; making one from this host's Python instead")
             return False
@@ -256,8 +362,13 @@ class Engine:
             image.write_root(wanted, root, Path(scratch), progress)
             progress(f"importing {root.stat().st_size / 1e6:.0f} MB as {reference}")
             with root.open("rb") as data:
-                # Chunks, no file: of a file requests tells the length, while the SDK promises chunks.
+                # Chunks, no file: of a file requests tells the length, while the SDK promises
+                # chunks.
                 chunks = iter(partial(data.read, 1 << 20), b"")
-                said = self._client.import_image_from_stream(chunks, repository=repository, tag=tag, changes=changes)
+                said = self._client.import_image_from_stream(
+                    chunks, repository=repository, tag=tag, changes=changes
+                )
         if '"error"' in str(said):
-            raise UnavailableError(f"the Docker engine could not import the image {reference}: {said}")
+            raise UnavailableError(
+                f"the Docker engine could not import the image {reference}: {said}"
+            )

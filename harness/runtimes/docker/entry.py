@@ -1,6 +1,8 @@
-"""How a container enters its prepared namespace: the static helper, and the socket on which it asks for its descriptors.
+"""How a container enters its prepared namespace: the static helper, and the socket on which it asks
+for its descriptors.
 
-Nothing is mounted that outlives a process: namespace and log travel as SCM_RIGHTS (docker/enter/enter.c says the rest).
+Nothing is mounted that outlives a process: namespace and log travel as SCM_RIGHTS
+(docker/enter/enter.c says the rest).
 """
 
 from __future__ import annotations
@@ -25,22 +27,31 @@ from harness.kernel.proc import is_readable
 from harness.runtimes import processes
 from harness.runtimes.runtime import Place, Running
 
-CALL_TIMEOUT_S = 60.0           # from the engine's "started" to the helper's call: milliseconds, seconds on a full host
-LOOK_EVERY_S = 0.5              # how often a silent container is asked whether it lives
-PEER = struct.Struct("iII")     # struct ucred: pid, uid, gid
+CALL_TIMEOUT_S = (
+    60.0  # from the engine's "started" to the helper's call: milliseconds, seconds on a full host
+)
+LOOK_EVERY_S = 0.5  # how often a silent container is asked whether it lives
+PEER = struct.Struct("iII")  # struct ucred: pid, uid, gid
 
 
 def shipped(name: str) -> Path:
-    """A file that comes with the harness: in a checkout at ``name``, in a wheel below ``harness/_data``."""
+    """A file that comes with the harness: in a checkout at ``name``, in a wheel below
+    ``harness/_data``.
+    """
     package = Path(harness.__file__).parent
     for base in (package / "_data", package.parent):
         if (base / name).exists():
             return base / name
-    raise HarnessError(f"{name} is missing from this installation; looked in {package / '_data'} and {package.parent}")
+    raise HarnessError(
+        f"{name} is missing from this installation; looked in {package / '_data'} and "
+        f"{package.parent}"
+    )
 
 
 def helper() -> Path:
-    """The compiled helper, made on first need. Raises UnavailableError where there is no C compiler."""
+    """The compiled helper, made on first need. Raises UnavailableError where there is no C
+    compiler.
+    """
     source = shipped("docker/enter/enter.c")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "p2p-harness"
     wanted = cache / f"enter-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"
@@ -48,16 +59,23 @@ def helper() -> Path:
         return wanted
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        raise UnavailableError("the docker runtime needs a C compiler once, for its entry helper: install gcc and libc6-dev")
+        raise UnavailableError(
+            "the docker runtime needs a C compiler once, for its entry helper: install gcc and "
+            "libc6-dev"
+        )
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         made = Path(folder) / "enter"
         result = subprocess.run(
-            [compiler, "-static", "-Os", "-s", "-o", str(made), str(source)], capture_output=True, text=True, check=False,
+            [compiler, "-static", "-Os", "-s", "-o", str(made), str(source)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if result.returncode:
             raise UnavailableError(
-                f"the entry helper {source} could not be compiled: install gcc and libc6-dev; {compiler} said: {result.stderr.strip()}"
+                f"the entry helper {source} could not be compiled: install gcc and libc6-dev; "
+                f"{compiler} said: {result.stderr.strip()}"
             )
         made.replace(wanted)
     return wanted
@@ -69,13 +87,15 @@ class Container:
 
     id: str
     name: str
-    started_s: float                        # Unix time just before
+    started_s: float  # Unix time just before
     is_running: Callable[[], bool]
-    said: Callable[[], str]                 # its own output so far
+    said: Callable[[], str]  # its own output so far
 
 
 class Doorway:
-    """The socket at which one container calls. Made before the container starts, gone after it called."""
+    """The socket at which one container calls. Made before the container starts, gone after it
+    called.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -88,7 +108,9 @@ class Doorway:
             self._listener.settimeout(LOOK_EVERY_S)
         except OSError as error:
             self._listener.close()
-            raise UnavailableError(f"the socket {path} cannot be made: {error.strerror or error}") from error
+            raise UnavailableError(
+                f"the socket {path} cannot be made: {error.strerror or error}"
+            ) from error
 
     def __enter__(self) -> Self:
         return self
@@ -98,9 +120,11 @@ class Doorway:
         self.path.unlink(missing_ok=True)
 
     def call(self, container: Container) -> tuple[socket.socket, int]:
-        """Wait for the container's call: the connection, and the pid behind it as this host sees it.
+        """Wait for the container's call: the connection, and the pid behind it as this host sees
+        it.
 
-        Raises NodeStartError where the container ends first, UnavailableError where it does not live on this host.
+        Raises NodeStartError where the container ends first, UnavailableError where it does not
+        live on this host.
         """
         end = time.monotonic() + CALL_TIMEOUT_S
         while True:
@@ -110,13 +134,17 @@ class Doorway:
             except TimeoutError:
                 if not container.is_running() or time.monotonic() > end:
                     raise NodeStartError(
-                        f"container {container.name} started and did not call; it said: {container.said() or 'nothing'}"
+                        f"container {container.name} started and did not call; it said: "
+                        f"{container.said() or 'nothing'}"
                     ) from None
-        pid, _, _ = PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))
+        pid, _, _ = PEER.unpack(
+            connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size)
+        )
         if not belongs(pid, container.id):
             connection.close()
             raise UnavailableError(
-                f"container {container.name} is process {pid or 'unknown'} for this host, which does not belong to it: "
+                f"container {container.name} is process {pid or 'unknown'} for this host, which "
+                "does not belong to it: "
                 f"the engine must run on this host, in its PID namespace"
             )
         return connection, pid
@@ -130,24 +158,29 @@ def belongs(pid: int, container: str) -> bool:
 
 
 def let_in(doorway: Doorway, container: Container, place: Place) -> Running:
-    """Hand a calling container its namespace and its log; returns when it has executed the node's program.
+    """Hand a calling container its namespace and its log; returns when it has executed the node's
+    program.
 
     Raises NodeStartError with the helper's sentence, as `Doorway.call` besides.
     """
     connection, pid = doorway.call(container)
     with connection:
         connection.settimeout(CALL_TIMEOUT_S)
-        pidfd = os.pidfd_open(pid)                      # it waits for our answer: the number is still its own
+        pidfd = os.pidfd_open(pid)  # it waits for our answer: the number is still its own
         log = processes.open_log(place)
         try:
             socket.send_fds(connection, [b"e"], [place.namespace, log])
-            trouble = connection.recv(512).decode("utf-8", "replace")       # end of file: the exec closed it
+            trouble = connection.recv(512).decode(
+                "utf-8", "replace"
+            )  # end of file: the exec closed it
         except OSError as error:
             trouble = f"it ended while it entered its namespace: {error.strerror or error}"
         finally:
             os.close(log)
     if not trouble and is_readable(pidfd):
-        trouble = f"it ended as soon as it had started{processes.last_lines(processes.log_of(place))}"
+        trouble = (
+            f"it ended as soon as it had started{processes.last_lines(processes.log_of(place))}"
+        )
     if trouble:
         os.close(pidfd)
         raise NodeStartError(f"node {place.node.name} could not be started: {trouble}")

@@ -1,7 +1,9 @@
-"""An image without a registry: one installed Python program with this host's Python, or one program of this host. No shell.
+"""An image without a registry: one installed Python program with this host's Python, or one program
+of this host. No shell.
 
-What goes in is decided as a table (path in the image → file on this host), which is then written as one tar stream.
-Works with Python builds of every kind (Debian's, pyenv's, uv's), because files keep their absolute paths.
+What goes in is decided as a table (path in the image → file on this host), which is then written as
+one tar stream. Works with Python builds of every kind (Debian's, pyenv's, uv's), because files keep
+their absolute paths.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from harness.errors import UnavailableError
 from harness.runtimes.docker import entry
 from harness.runtimes.runtime import Image, Recipe
 
-Files = dict[str, Path]                     # path in the image → file on this host
+Files = dict[str, Path]  # path in the image → file on this host
 
 SITE = "/opt/site"
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": SITE, "LANG": "C.UTF-8"}
@@ -38,16 +40,39 @@ TEXTS = {
     "/etc/nsswitch.conf": "hosts: files dns\n",
 }
 LEFT_OUT = {
-    "test", "tests", "idlelib", "lib2to3", "tkinter", "turtledemo", "ensurepip", "pydoc_data", "venv", "__pycache__",
-    "site-packages", "dist-packages", "config",
+    "test",
+    "tests",
+    "idlelib",
+    "lib2to3",
+    "tkinter",
+    "turtledemo",
+    "ensurepip",
+    "pydoc_data",
+    "venv",
+    "__pycache__",
+    "site-packages",
+    "dist-packages",
+    "config",
 }
-LEFT_OUT_EXTENSIONS = ("_tkinter", "_test", "_xx", "xx", "_curses", "_dbm", "_gdbm", "nis", "ossaudiodev", "readline")
+LEFT_OUT_EXTENSIONS = (
+    "_tkinter",
+    "_test",
+    "_xx",
+    "xx",
+    "_curses",
+    "_dbm",
+    "_gdbm",
+    "nis",
+    "ossaudiodev",
+    "readline",
+)
 BEGINNING = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-LIBRARY = re.compile(r"(/\S+) \(0x")        # in ldd's output
+LIBRARY = re.compile(r"(/\S+) \(0x")  # in ldd's output
 
 
 def tag(image: Image) -> str:
-    """``p2p-harness/<program>:<hash>`` of what goes in: the program, what it depends on, and this recipe.
+    """``p2p-harness/<program>:<hash>`` of what goes in: the program, what it depends on, and this
+    recipe.
 
     Raises UnavailableError where no program, or no distribution, of that name is installed.
     """
@@ -76,9 +101,11 @@ def closure(program: str) -> dict[str, importlib.metadata.Distribution]:
         try:
             found[key] = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
-            if marker:                      # needed elsewhere only, or it would be installed here
+            if marker:  # needed elsewhere only, or it would be installed here
                 continue
-            raise UnavailableError(f"the image needs the Python distribution {name!r}, which is not installed here") from None
+            raise UnavailableError(
+                f"the image needs the Python distribution {name!r}, which is not installed here"
+            ) from None
         for requirement in found[key].requires or []:
             match, (_, _, condition) = BEGINNING.match(requirement), requirement.partition(";")
             assert match
@@ -87,7 +114,8 @@ def closure(program: str) -> dict[str, importlib.metadata.Distribution]:
 
 
 def build_context(program: str) -> bytes:
-    """A tar for ``docker build``: the shipped Dockerfile and what lies beside it, with the program's installed sources.
+    """A tar for ``docker build``: the shipped Dockerfile and what lies beside it, with the
+    program's installed sources.
 
     Raises UnavailableError where no Dockerfile is shipped for it.
     """
@@ -116,13 +144,24 @@ def write_root(image: Image, output: Path, scratch: Path, progress: Callable[[st
             _add(tar, name, text.encode())
         if image.recipe is Recipe.PROGRAM:
             files = _program(image.name)
-            _add(tar, f"/usr/local/bin/{Path(image.name).name}", kind=tarfile.SYMTYPE, mode=0o777, link=next(iter(files)))
+            _add(
+                tar,
+                f"/usr/local/bin/{Path(image.name).name}",
+                kind=tarfile.SYMTYPE,
+                mode=0o777,
+                link=next(iter(files)),
+            )
         else:
             files = _python(image.name, scratch, progress)
-            interpreter = str(Path(sys._base_executable).resolve())     # type: ignore[attr-defined]
+            interpreter = str(Path(sys._base_executable).resolve())  # type: ignore[attr-defined]
             _add(tar, "/usr/local/bin/python3", kind=tarfile.SYMTYPE, mode=0o777, link=interpreter)
-            for point in importlib.metadata.distribution(image.name).entry_points.select(group="console_scripts"):
-                script = f"#!{interpreter}\nimport sys\nfrom {point.module} import {point.attr}\nsys.exit({point.attr}())\n"
+            for point in importlib.metadata.distribution(image.name).entry_points.select(
+                group="console_scripts"
+            ):
+                script = (
+                    f"#!{interpreter}\nimport sys\nfrom {point.module} import "
+                    f"{point.attr}\nsys.exit({point.attr}())\n"
+                )
                 _add(tar, f"/usr/local/bin/{point.name}", script.encode(), mode=0o755)
         progress(f"packing {len(files):,} files")
         for name, path in files.items():
@@ -137,7 +176,7 @@ def _python(program: str, scratch: Path, progress: Callable[[str], None]) -> Fil
     progress("collecting this host's Python")
     files = _standard_library() | _site(program)
     files |= _libraries(path for path in files.values() if ".so" in path.name)
-    interpreter = Path(sys._base_executable).resolve()     # type: ignore[attr-defined]
+    interpreter = Path(sys._base_executable).resolve()  # type: ignore[attr-defined]
     files |= {str(interpreter): interpreter} | _libraries([interpreter])
     progress("compiling its modules")
     return files | dict(_compiled(files, scratch))
@@ -147,46 +186,72 @@ def _program(name: str) -> Files:
     """A program of this host and its libraries, the program first. Raises UnavailableError."""
     found = shutil.which(name)
     if found is None:
-        raise UnavailableError(f"the program {name!r} is not installed here: no image can be made of it")
+        raise UnavailableError(
+            f"the program {name!r} is not installed here: no image can be made of it"
+        )
     path = Path(found).resolve()
     with path.open("rb") as file:
         if file.read(4) != b"\x7fELF":
-            raise UnavailableError(f"{found} is a script, and an image is made of a binary and its libraries only: name an image that can run it")
+            raise UnavailableError(
+                f"{found} is a script, and an image is made of a binary and its libraries only: "
+                "name an image that can run it"
+            )
     return {str(path): path} | _libraries([path])
 
 
 def _add(
-    tar: tarfile.TarFile, name: str, data: bytes = b"", *, kind: bytes = tarfile.REGTYPE, mode: int = 0o644, link: str = ""
+    tar: tarfile.TarFile,
+    name: str,
+    data: bytes = b"",
+    *,
+    kind: bytes = tarfile.REGTYPE,
+    mode: int = 0o644,
+    link: str = "",
 ) -> None:
     information = tarfile.TarInfo(name.lstrip("/"))
-    information.type, information.mode, information.size, information.linkname = kind, mode, len(data), link
+    information.type, information.mode, information.size, information.linkname = (
+        kind,
+        mode,
+        len(data),
+        link,
+    )
     tar.addfile(information, io.BytesIO(data))
 
 
 def _walk(base: Path, left_out: set[str]) -> Iterator[Path]:
     for folder, folders, names in os.walk(base):
-        folders[:] = sorted(name for name in folders if name not in left_out and not name.startswith("config-"))
+        folders[:] = sorted(
+            name for name in folders if name not in left_out and not name.startswith("config-")
+        )
         yield from (Path(folder) / name for name in sorted(names))
 
 
 def _standard_library() -> Files:
-    base = Path(sysconfig.get_path("stdlib"))              # the base installation's, also in a virtual environment
+    base = Path(
+        sysconfig.get_path("stdlib")
+    )  # the base installation's, also in a virtual environment
     return {
         str(path): path
         for path in _walk(base, LEFT_OUT)
-        if path.is_file() and path.suffix != ".a" and not (path.suffix == ".so" and path.name.startswith(LEFT_OUT_EXTENSIONS))
+        if path.is_file()
+        and path.suffix != ".a"
+        and not (path.suffix == ".so" and path.name.startswith(LEFT_OUT_EXTENSIONS))
     }
 
 
 def _base(program: str) -> Path:
     found = importlib.util.find_spec(program)
     if found is None or not found.submodule_search_locations:
-        raise UnavailableError(f"the image needs the Python package {program!r}, which cannot be imported here")
+        raise UnavailableError(
+            f"the image needs the Python package {program!r}, which cannot be imported here"
+        )
     return Path(found.submodule_search_locations[0])
 
 
 def _package(program: str) -> list[Path]:
-    """The files of the program's own package, where it is imported from: an editable install has them nowhere else."""
+    """The files of the program's own package, where it is imported from: an editable install has
+    them nowhere else.
+    """
     return list(_walk(_base(program), {"__pycache__"}))
 
 
@@ -195,31 +260,56 @@ def _site(program: str) -> Files:
     files = {f"{SITE}/{program}/{path.relative_to(base)}": path for path in _package(program)}
     for name, distribution in closure(program).items():
         if distribution.files is None:
-            raise UnavailableError(f"the distribution {name!r} does not say which files it has; install it with pip or uv")
+            raise UnavailableError(
+                f"the distribution {name!r} does not say which files it has; install it with pip "
+                "or uv"
+            )
         for file in distribution.files:
             path = Path(str(file.locate()))
-            if ".." not in file.parts and path.suffix not in {".pyc", ".pth"} and not LEFT_OUT & set(file.parts) and path.is_file():
+            if (
+                ".." not in file.parts
+                and path.suffix not in {".pyc", ".pth"}
+                and not LEFT_OUT & set(file.parts)
+                and path.is_file()
+            ):
                 files.setdefault(f"{SITE}/{file}", path)
     return files
 
 
 def _libraries(binaries: Iterable[Path]) -> Files:
-    """Every shared library that the binaries need, by ldd; those that wheels bundle are found beside them."""
+    """Every shared library that the binaries need, by ldd; those that wheels bundle are found
+    beside them.
+    """
     bundled = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     try:
-        said = subprocess.run(["ldd", *map(str, binaries)], capture_output=True, text=True, check=False).stdout
+        said = subprocess.run(
+            ["ldd", *map(str, binaries)], capture_output=True, text=True, check=False
+        ).stdout
     except FileNotFoundError as error:
-        raise UnavailableError("the local image needs ldd, which finds a program's libraries: install libc-bin") from error
+        raise UnavailableError(
+            "the local image needs ldd, which finds a program's libraries: install libc-bin"
+        ) from error
     found = {Path(match[1]) for match in LIBRARY.finditer(said)}
     libc_folder = {path.parent for path in found if path.name.startswith("libc.so")}
-    # Loaded by name when a thread ends or a host name is looked up, so that no binary mentions them.
-    found |= {folder / name for folder in libc_folder for name in ("libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2")}
+    # Loaded by name when a thread ends or a host name is looked up, so that no binary mentions
+    # them.
+    found |= {
+        folder / name
+        for folder in libc_folder
+        for name in ("libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2")
+    }
     found.add(Path("/etc/ld.so.cache"))
-    return {str(path): path for path in found if path.is_file() and not any(path.is_relative_to(folder) for folder in bundled)}
+    return {
+        str(path): path
+        for path in found
+        if path.is_file() and not any(path.is_relative_to(folder) for folder in bundled)
+    }
 
 
 def _compiled(files: Files, scratch: Path) -> Iterator[tuple[str, Path]]:
-    """Compiled modules: those that the host has and that are current, others made anew in `scratch`."""
+    """Compiled modules: those that the host has and that are current, others made anew in
+    `scratch`.
+    """
     for number, (name, source) in enumerate(files.items()):
         if source.suffix != ".py":
             continue
@@ -227,7 +317,9 @@ def _compiled(files: Files, scratch: Path) -> Iterator[tuple[str, Path]]:
         made = Path(importlib.util.cache_from_source(str(source)))
         if not _is_current(made, source):
             made = scratch / f"{number}.pyc"
-            with suppress(py_compile.PyCompileError):      # a template with the suffix .py: no module, and not imported
+            with suppress(
+                py_compile.PyCompileError
+            ):  # a template with the suffix .py: no module, and not imported
                 py_compile.compile(str(source), str(made), dfile=name, doraise=True)
         if made.exists():
             yield wanted, made
@@ -236,7 +328,13 @@ def _compiled(files: Files, scratch: Path) -> Iterator[tuple[str, Path]]:
 def _is_current(compiled: Path, source: Path) -> bool:
     with suppress(OSError):
         status = source.stat()
-        expected = struct.pack("<4sIII", importlib.util.MAGIC_NUMBER, 0, int(status.st_mtime), status.st_size & 0xFFFFFFFF)
+        expected = struct.pack(
+            "<4sIII",
+            importlib.util.MAGIC_NUMBER,
+            0,
+            int(status.st_mtime),
+            status.st_size & 0xFFFFFFFF,
+        )
         with compiled.open("rb") as file:
             return file.read(16) == expected
     return False

@@ -1,8 +1,9 @@
 """Nodes as containers, on prepared namespaces and without Docker's networking.
 
-A container starts in the host's network, which costs the engine nothing, and the helper in it (entry.py) enters the
-node's namespace before the node's program runs. With many nodes, ten share a container: its program is a zygote. A node
-of a pod starts in the network of a pause container, which the helper has taken into the namespace.
+A container starts in the host's network, which costs the engine nothing, and the helper in it
+(entry.py) enters the node's namespace before the node's program runs. With many nodes, ten share a
+container: its program is a zygote. A node of a pod starts in the network of a pause container,
+which the helper has taken into the namespace.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from harness.runtimes.zygote import Zygote
 
 NODES_A_CONTAINER = 10
 PACKED_ABOVE = 100
-HOLD = "--hold"                     # the helper's command of a pause container: enter, and stay
+HOLD = "--hold"  # the helper's command of a pause container: enter, and stay
 
 
 class DockerRuntime(processes.HostProcesses):
@@ -35,15 +36,20 @@ class DockerRuntime(processes.HostProcesses):
     name = "docker"
 
     def __init__(
-        self, *, label: str, state: Path, packed_above: int = PACKED_ABOVE, nodes_a_container: int = NODES_A_CONTAINER,
+        self,
+        *,
+        label: str,
+        state: Path,
+        packed_above: int = PACKED_ABOVE,
+        nodes_a_container: int = NODES_A_CONTAINER,
     ) -> None:
         """Above `packed_above` nodes, `nodes_a_container` of them share a container."""
         super().__init__(label=label, state=state)
         self._packed_above = packed_above
         self._nodes_a_container = nodes_a_container
         self._engine: Engine | None = None
-        self._containers: dict[str, str] = {}           # node → container, where it has one to itself
-        self._zygotes: dict[str, Zygote] = {}           # node → its container's zygote, where it shares one
+        self._containers: dict[str, str] = {}  # node → container, where it has one to itself
+        self._zygotes: dict[str, Zygote] = {}  # node → its container's zygote, where it shares one
         self._images: dict[Image, dict[str, str]] = {}
         self._facts: dict[str, str] = {}
         self._doors = state / "enter"
@@ -51,11 +57,16 @@ class DockerRuntime(processes.HostProcesses):
     @property
     def _running_engine(self) -> Engine:
         if self._engine is None:
-            raise HarnessError("the docker runtime was asked for a node before `start` or after `close`")
+            raise HarnessError(
+                "the docker runtime was asked for a node before `start` or after `close`"
+            )
         return self._engine
 
     def start(
-        self, launches: Sequence[tuple[Place, Process]], started: Callable[[Running], None], doing: Callable[[str], None] = lambda _: None,
+        self,
+        launches: Sequence[tuple[Place, Process]],
+        started: Callable[[Running], None],
+        doing: Callable[[str], None] = lambda _: None,
     ) -> None:
         """See ports.Runtime. Where one container fails, none is left."""
         self._engine = self._engine or connect()
@@ -66,10 +77,15 @@ class DockerRuntime(processes.HostProcesses):
             for wanted in {process.image for _, process in launches}:
                 self._images[wanted] = self._engine.image(wanted, doing)
             # What no zygote forks has a container of its own, however many there are.
-            packed = len(launches) > self._packed_above and all(process.zygote and not process.pod for _, process in launches)
+            packed = len(launches) > self._packed_above and all(
+                process.zygote and not process.pod for _, process in launches
+            )
             each = self._nodes_a_container if packed else 1
             self._facts = {
-                **self._engine.versions(), **next(iter(self._images.values()), {}), "nodes_per_container": str(each), "entry": helper.name,
+                **self._engine.versions(),
+                **next(iter(self._images.values()), {}),
+                "nodes_per_container": str(each),
+                "entry": helper.name,
             }
             self._start_parallel(self._jobs(launches, each, started))
         except BaseException:
@@ -94,15 +110,24 @@ class DockerRuntime(processes.HostProcesses):
         shutil.rmtree(self._doors, ignore_errors=True)
 
     def _jobs(
-        self, launches: Sequence[tuple[Place, Process]], each: int, started: Callable[[Running], None]
+        self,
+        launches: Sequence[tuple[Place, Process]],
+        each: int,
+        started: Callable[[Running], None],
     ) -> list[Callable[[], None]]:
         if each == 1:
-            return [partial(self._start_alone, place, process, started) for place, process in launches]
+            return [
+                partial(self._start_alone, place, process, started) for place, process in launches
+            ]
         kinds: dict[tuple[Image, tuple[str, ...]], list[tuple[Place, Process]]] = {}
         for place, process in launches:
             kinds.setdefault((process.image, process.zygote), []).append((place, process))
-        packs = [kind[at : at + each] for kind in kinds.values() for at in range(0, len(kind), each)]
-        return [partial(self._start_pack, number, pack, started) for number, pack in enumerate(packs)]
+        packs = [
+            kind[at : at + each] for kind in kinds.values() for at in range(0, len(kind), each)
+        ]
+        return [
+            partial(self._start_pack, number, pack, started) for number, pack in enumerate(packs)
+        ]
 
     def _start_parallel(self, jobs: Sequence[Callable[[], None]]) -> None:
         pool = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
@@ -112,26 +137,43 @@ class DockerRuntime(processes.HostProcesses):
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _start_alone(self, place: Place, process: Process, started: Callable[[Running], None]) -> None:
-        name, helper = place.node.name, [str(self._doors / "enter"), str(self._door(place.node.name))]
+    def _start_alone(
+        self, place: Place, process: Process, started: Callable[[Running], None]
+    ) -> None:
+        name, helper = (
+            place.node.name,
+            [str(self._doors / "enter"), str(self._door(place.node.name))],
+        )
         if process.pod:
             pause = self._create(f"{name}-pod", process, [*helper, HOLD], [], user="0")
             with entry.Doorway(self._door(name)) as doorway:
-                os.close(entry.let_in(doorway, self._running_engine.start(pause, name), place).pidfd)
-            self._containers[name] = self._create(name, process, process.argv, [(place, process)], joins=pause)
+                os.close(
+                    entry.let_in(doorway, self._running_engine.start(pause, name), place).pidfd
+                )
+            self._containers[name] = self._create(
+                name, process, process.argv, [(place, process)], joins=pause
+            )
         else:
-            self._containers[name] = self._create(name, process, [*helper, *process.argv], [(place, process)])
+            self._containers[name] = self._create(
+                name, process, [*helper, *process.argv], [(place, process)]
+            )
         started(self._lives(place, process, self._spawn(place, process)))
 
-    def _start_pack(self, number: int, pack: Sequence[tuple[Place, Process]], started: Callable[[Running], None]) -> None:
+    def _start_pack(
+        self, number: int, pack: Sequence[tuple[Place, Process]], started: Callable[[Running], None]
+    ) -> None:
         name = f"zygote-{number}"
         _, first = pack[0]
-        container = self._create(name, first, [*first.zygote, "--connect", str(self._door(name))], pack)
+        container = self._create(
+            name, first, [*first.zygote, "--connect", str(self._door(name))], pack
+        )
         with entry.Doorway(self._door(name)) as doorway:
             running = self._running_engine.start(container, name)
             connection, _ = doorway.call(running)
         made = Zygote(
-            connection, environment={"HARNESS_CLUSTER": self.label, **image.ENVIRONMENT}, container=container,
+            connection,
+            environment={"HARNESS_CLUSTER": self.label, **image.ENVIRONMENT},
+            container=container,
             last_words=lambda: f"; its container said: {running.said() or 'nothing'}",
         )
         self._zygotes |= {place.node.name: made for place, _ in pack}
@@ -141,17 +183,31 @@ class DockerRuntime(processes.HostProcesses):
         )
 
     def _create(
-        self, name: str, process: Process, argv: Sequence[str], residents: Sequence[tuple[Place, Process]], *, joins: str | None = None,
+        self,
+        name: str,
+        process: Process,
+        argv: Sequence[str],
+        residents: Sequence[tuple[Place, Process]],
+        *,
+        joins: str | None = None,
         user: str | None = None,
     ) -> str:
         mounts = {self._doors: False} | {place.directory: True for place, _ in residents}
         notify = Path(process.environment.get("NOTIFY_SOCKET", ""))
-        if notify.is_absolute():          # abstract sockets are reachable without a mount, in the network namespace only
+        if (
+            notify.is_absolute()
+        ):  # abstract sockets are reachable without a mount, in the network namespace only
             mounts[notify if notify.parent == self.state else notify.parent] = False
         environment = {"HARNESS_CLUSTER": self.label, **process.environment}
         return self._running_engine.create(
-            f"{self.label}-{name}", self._images[process.image]["image_id"], argv, environment=environment, mounts=mounts,
-            labels={LABEL: self.label, STATE_LABEL: str(self.state.parent)}, joins=joins, user=user,
+            f"{self.label}-{name}",
+            self._images[process.image]["image_id"],
+            argv,
+            environment=environment,
+            mounts=mounts,
+            labels={LABEL: self.label, STATE_LABEL: str(self.state.parent)},
+            joins=joins,
+            user=user,
             directory=residents[0][0].directory if len(residents) == 1 else None,
         )
 
@@ -163,30 +219,52 @@ class DockerRuntime(processes.HostProcesses):
         if name in self._zygotes:
             return self._zygotes[name].ask(place, process).result(zygote.ANSWER_TIMEOUT_S)
         if process.pod:
-            return self._in_pod(place, self._running_engine.start(self._containers[name], name, again=name in self._residents))
+            return self._in_pod(
+                place,
+                self._running_engine.start(
+                    self._containers[name], name, again=name in self._residents
+                ),
+            )
         with entry.Doorway(self._door(name)) as doorway:
-            container = self._running_engine.start(self._containers[name], name, again=name in self._residents)
+            container = self._running_engine.start(
+                self._containers[name], name, again=name in self._residents
+            )
             return entry.let_in(doorway, container, place)
 
     def _in_pod(self, place: Place, container: entry.Container) -> Running:
-        """The process of a container that joined a pause container's network, if that is the node's. Raises NodeStartError."""
+        """The process of a container that joined a pause container's network, if that is the
+        node's. Raises NodeStartError.
+        """
         name, pid, pidfd = place.node.name, self._running_engine.pid(container.id), -1
         with suppress(OSError):
-            pidfd = os.pidfd_open(pid)                  # 0: it ended already
+            pidfd = os.pidfd_open(pid)  # 0: it ended already
         if pidfd < 0 or is_readable(pidfd):
-            raise NodeStartError(f"node {name} ended as soon as it had started; it said: {container.said() or 'nothing'}")
+            raise NodeStartError(
+                f"node {name} ended as soon as it had started; it said: "
+                f"{container.said() or 'nothing'}"
+            )
         where = os.stat(f"/proc/{pid}/ns/net")
-        if not entry.belongs(pid, container.id) or not os.path.samestat(where, os.fstat(place.namespace)):
+        if not entry.belongs(pid, container.id) or not os.path.samestat(
+            where, os.fstat(place.namespace)
+        ):
             os.close(pidfd)
-            raise NodeStartError(f"node {name} is not in its own network namespace: it would have run in another network, and was not let")
+            raise NodeStartError(
+                f"node {name} is not in its own network namespace: it would have run in another "
+                "network, and was not let"
+            )
         threading.Thread(
-            target=self._running_engine.copy_output, args=(container.id, processes.open_log(place), container.started_s), name=f"log-{name}", daemon=True,
+            target=self._running_engine.copy_output,
+            args=(container.id, processes.open_log(place), container.started_s),
+            name=f"log-{name}",
+            daemon=True,
         ).start()
         return Running(node=name, pid=pid, pidfd=pidfd, container=container.id)
 
 
 def leftovers(label: str) -> list[str]:
-    """Names of the containers that carry a cluster's label. Raises UnavailableError where no engine answers."""
+    """Names of the containers that carry a cluster's label. Raises UnavailableError where no engine
+    answers.
+    """
     engine = connect()
     try:
         return sorted(name for name, _ in engine.containers(f"{LABEL}={label}").values())
@@ -195,7 +273,9 @@ def leftovers(label: str) -> list[str]:
 
 
 def sweep(label: str) -> list[str]:
-    """Remove what carries a cluster's label, and nothing else; returns the names. Raises as `leftovers`."""
+    """Remove what carries a cluster's label, and nothing else; returns the names. Raises as
+    `leftovers`.
+    """
     engine = connect()
     try:
         return engine.sweep(label)
@@ -204,7 +284,9 @@ def sweep(label: str) -> list[str]:
 
 
 def orphans(root: Path) -> list[str]:
-    """Labels of the clusters below the state folder `root` that have a container. Raises as `leftovers`."""
+    """Labels of the clusters below the state folder `root` that have a container. Raises as
+    `leftovers`.
+    """
     engine = connect()
     try:
         return sorted({label for _, label in engine.containers(f"{STATE_LABEL}={root}").values()})

@@ -14,10 +14,11 @@ from harness.errors import HarnessError, UnavailableError
 from harness.runtimes.machine.image import image
 
 TIMEOUT_S = 900.0
-IN_MACHINE = "HARNESS_IN_MACHINE"            # set for what runs inside
+IN_MACHINE = "HARNESS_IN_MACHINE"  # set for what runs inside
 FIRST = """export PATH={path}
 mkdir -p /lib/modules; ln -sfn {modules} /lib/modules/{version}
-mount -t tmpfs t /run; mkdir -p /dev/shm /dev/pts; mount -t tmpfs t /dev/shm; mount -t devpts d /dev/pts
+mount -t tmpfs t /run; mkdir -p /dev/shm /dev/pts
+mount -t tmpfs t /dev/shm; mount -t devpts d /dev/pts
 ip link set lo up
 cd {directory}
 {environment} {command} >/out/log 2>&1 </dev/null
@@ -26,30 +27,77 @@ echo $? >/out/rc; sync; echo o >/proc/sysrq-trigger; sleep 9
 
 
 def run(
-    command: Sequence[str], *, directory: Path, environment: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S, memory_mb: int = 3072,
-    progress: Callable[[str], None] = lambda _: None, heard: Callable[[str], None] = lambda _: None,
+    command: Sequence[str],
+    *,
+    directory: Path,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float = TIMEOUT_S,
+    memory_mb: int = 3072,
+    progress: Callable[[str], None] = lambda _: None,
+    heard: Callable[[str], None] = lambda _: None,
 ) -> tuple[int, str]:
-    """Exit code and output of a command, run as root in a fresh machine over this host's files, of which none is changed.
+    """Exit code and output of a command, run as root in a fresh machine over this host's files, of
+    which none is changed.
 
     `heard` is told its output as it comes.
 
-    Raises UnavailableError where QEMU or the kernel is missing, HarnessError where the machine did not get to the command's end.
+    Raises UnavailableError where QEMU or the kernel is missing, HarnessError where the machine did
+    not get to the command's end.
     """
     booted = image(progress)
     progress("booting")
     with tempfile.TemporaryDirectory(prefix="machine-") as scratch:
         out = Path(scratch)
-        given = {**(environment or {}), IN_MACHINE: "1", "HOME": os.environ.get("HOME", "/root"), "LANG": "C.UTF-8"}
-        (out / "first").write_text(FIRST.format(
-            path=shlex.quote(f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"), modules=shlex.quote(str(booted.root / "lib" / "modules" / booted.version)), version=booted.version,
-            directory=shlex.quote(str(directory)), environment=" ".join(f"{key}={shlex.quote(value)}" for key, value in given.items()), command=shlex.join(command),
-        ))
+        given = {
+            **(environment or {}),
+            IN_MACHINE: "1",
+            "HOME": os.environ.get("HOME", "/root"),
+            "LANG": "C.UTF-8",
+        }
+        (out / "first").write_text(
+            FIRST.format(
+                path=shlex.quote(f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"),
+                modules=shlex.quote(str(booted.root / "lib" / "modules" / booted.version)),
+                version=booted.version,
+                directory=shlex.quote(str(directory)),
+                environment=" ".join(f"{key}={shlex.quote(value)}" for key, value in given.items()),
+                command=shlex.join(command),
+            )
+        )
         argv = [
-            "qemu-system-x86_64", "-accel", "tcg,thread=single,tb-size=512", "-icount", "shift=0,sleep=off", "-cpu", "max", "-smp", "1", "-m", str(memory_mb),
-            "-nodefaults", "-no-user-config", "-nographic", "-no-reboot", "-serial", f"file:{out}/console", "-kernel", str(booted.kernel),
-            "-initrd", str(booted.initrd), "-append", "console=ttyS0 quiet panic=-1 mitigations=off", "-device", "virtio-rng-pci",
-            "-fsdev", "local,id=h,path=/,security_model=none,readonly=on,multidevs=remap", "-device", "virtio-9p-pci,fsdev=h,mount_tag=host",
-            "-fsdev", f"local,id=o,path={out},security_model=none", "-device", "virtio-9p-pci,fsdev=o,mount_tag=out",
+            "qemu-system-x86_64",
+            "-accel",
+            "tcg,thread=single,tb-size=512",
+            "-icount",
+            "shift=0,sleep=off",
+            "-cpu",
+            "max",
+            "-smp",
+            "1",
+            "-m",
+            str(memory_mb),
+            "-nodefaults",
+            "-no-user-config",
+            "-nographic",
+            "-no-reboot",
+            "-serial",
+            f"file:{out}/console",
+            "-kernel",
+            str(booted.kernel),
+            "-initrd",
+            str(booted.initrd),
+            "-append",
+            "console=ttyS0 quiet panic=-1 mitigations=off",
+            "-device",
+            "virtio-rng-pci",
+            "-fsdev",
+            "local,id=h,path=/,security_model=none,readonly=on,multidevs=remap",
+            "-device",
+            "virtio-9p-pci,fsdev=h,mount_tag=host",
+            "-fsdev",
+            f"local,id=o,path={out},security_model=none",
+            "-device",
+            "virtio-9p-pci,fsdev=o,mount_tag=out",
         ]
         try:
             with (out / "qemu").open("w") as said:
@@ -58,18 +106,24 @@ def run(
             raise UnavailableError(f"the machine could not be started: {error}") from error
         try:
             _follow(machine, out / "log", time.monotonic() + timeout_s, heard)
-        finally:                                          # also where somebody interrupts
+        finally:  # also where somebody interrupts
             ended = machine.poll() is not None
             machine.kill()
             machine.wait()
         if not ended:
             raise HarnessError(f"the machine did not end within {timeout_s:.0f} s; {_told(out)}")
         if not (out / "rc").exists():
-            raise HarnessError(f"the machine ended before the command did: {(out / 'qemu').read_text().strip()[-300:] or 'QEMU said nothing'}; {_told(out)}")
+            raise HarnessError(
+                "the machine ended before the command did: "
+                f"{(out / 'qemu').read_text().strip()[-300:] or 'QEMU said nothing'}; "
+                f"{_told(out)}"
+            )
         return int((out / "rc").read_text()), (out / "log").read_text(errors="replace")
 
 
-def _follow(machine: subprocess.Popen[bytes], log: Path, until_s: float, heard: Callable[[str], None]) -> None:
+def _follow(
+    machine: subprocess.Popen[bytes], log: Path, until_s: float, heard: Callable[[str], None]
+) -> None:
     """Wait for the machine's end, at most until `until_s`, and pass on what its command writes."""
     at = 0
     while True:

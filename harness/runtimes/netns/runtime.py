@@ -1,8 +1,10 @@
-"""Nodes as bare processes, each in its network namespace: no daemon, no image, a thousand of them in seconds.
+"""Nodes as bare processes, each in its network namespace: no daemon, no image, a thousand of them
+in seconds.
 
-One zygote a distinct command, as PID 1 of a PID namespace of its own; programs without one are started by spawner.py, which
-stands in its place. So nothing outlives the supervisor: its death kills the zygote (PR_SET_PDEATHSIG), and the kernel kills
-every process of a PID namespace whose first one ends.
+One zygote a distinct command, as PID 1 of a PID namespace of its own; programs without one are
+started by spawner.py, which stands in its place. So nothing outlives the supervisor: its death
+kills the zygote (PR_SET_PDEATHSIG), and the kernel kills every process of a PID namespace whose
+first one ends.
 """
 
 from __future__ import annotations
@@ -45,10 +47,15 @@ class NetnsRuntime(processes.HostProcesses):
         self._zygotes: dict[tuple[str, ...], _Guarded] = {}
 
     def start(
-        self, launches: Sequence[tuple[Place, Process]], started: Callable[[Running], None], doing: Callable[[str], None] = lambda _: None,
+        self,
+        launches: Sequence[tuple[Place, Process]],
+        started: Callable[[Running], None],
+        doing: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """See ports.Runtime. Must be called from the main thread: the kernel ties the zygotes to the life of the caller's."""
-        del doing                             # nothing takes time before
+        """See ports.Runtime. Must be called from the main thread: the kernel ties the zygotes to
+        the life of the caller's.
+        """
+        del doing  # nothing takes time before
         for _, process in launches:
             if process.zygote not in self._zygotes:
                 self._zygotes[process.zygote] = self._make_zygote(process.zygote)
@@ -64,48 +71,78 @@ class NetnsRuntime(processes.HostProcesses):
     def close(self) -> None:
         """See ports.Runtime."""
         for guarded in self._zygotes.values():
-            guarded.zygote.close()        # it kills and reaps its children, and ends
+            guarded.zygote.close()  # it kills and reaps its children, and ends
         for guarded in self._zygotes.values():
             try:
                 guarded.guard.wait(END_TIMEOUT_S)
             except subprocess.TimeoutExpired:
-                guarded.guard.kill()      # its PDEATHSIG kills PID 1, and that all the others
+                guarded.guard.kill()  # its PDEATHSIG kills PID 1, and that all the others
                 guarded.guard.wait()
         self._kill_all()
         self._zygotes.clear()
 
     def _spawn(self, place: Place, process: Process) -> Running:
-        return self._zygotes[process.zygote].zygote.ask(place, process).result(zygote.ANSWER_TIMEOUT_S)
+        return (
+            self._zygotes[process.zygote].zygote.ask(place, process).result(zygote.ANSWER_TIMEOUT_S)
+        )
 
     def _make_zygote(self, command: tuple[str, ...]) -> _Guarded:
         if threading.current_thread() is not threading.main_thread():
-            raise HarnessError("netns: start was called from a helper thread; PR_SET_PDEATHSIG would end the nodes with that thread")
-        # setpriv ties unshare to us, unshare ties the zygote to itself: no code of ours between fork and exec.
+            raise HarnessError(
+                "netns: start was called from a helper thread; PR_SET_PDEATHSIG would end the "
+                "nodes with that thread"
+            )
+        # setpriv ties unshare to us, unshare ties the zygote to itself: no code of ours between
+        # fork and exec.
         command = command or SPAWNER
         argv = [
-            _program("setpriv"), "--pdeathsig", "KILL", _program("unshare"), "--pid", "--fork", "--kill-child=SIGKILL",
-            _program(command[0]), *command[1:],
+            _program("setpriv"),
+            "--pdeathsig",
+            "KILL",
+            _program("unshare"),
+            "--pid",
+            "--fork",
+            "--kill-child=SIGKILL",
+            _program(command[0]),
+            *command[1:],
         ]
         log = self.state / f"zygote-{len(self._zygotes)}.log"
-        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {"HARNESS_CLUSTER": self.label}
+        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {
+            "HARNESS_CLUSTER": self.label
+        }
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            # A session of its own: Ctrl-C at the terminal is for the supervisor, which then ends the nodes in order.
+            # A session of its own: Ctrl-C at the terminal is for the supervisor, which then ends
+            # the nodes in order.
             with theirs, log.open("ab") as output:
                 guard = subprocess.Popen(
-                    [*argv, "--socket-fd", str(theirs.fileno())], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                    env=environment, pass_fds=[theirs.fileno()], start_new_session=True,
+                    [*argv, "--socket-fd", str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env=environment,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
                 )
         except OSError as error:
             ours.close()
-            raise UnavailableError(f"the zygote {' '.join(command)!r} could not be started: {error.strerror}") from error
-        return _Guarded(Zygote(ours, environment=environment, last_words=lambda: processes.last_lines(log)), guard)
+            raise UnavailableError(
+                f"the zygote {' '.join(command)!r} could not be started: {error.strerror}"
+            ) from error
+        return _Guarded(
+            Zygote(ours, environment=environment, last_words=lambda: processes.last_lines(log)),
+            guard,
+        )
 
 
 def _program(name: str) -> str:
-    """Full path of a program: beside this Python (a virtual environment need not be activated), else on PATH."""
+    """Full path of a program: beside this Python (a virtual environment need not be activated),
+    else on PATH.
+    """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     found = shutil.which(name, path=path)
     if found is None:
-        raise UnavailableError(f"the program {name!r} is needed and not installed; looked in {path}")
+        raise UnavailableError(
+            f"the program {name!r} is needed and not installed; looked in {path}"
+        )
     return found

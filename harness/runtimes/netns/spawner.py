@@ -1,7 +1,8 @@
-"""Starts plain programs on request, as PID 1 of a PID namespace: a zygote with nothing to inherit (meshnode PROTOCOL.md, section 3).
+"""Starts plain programs on request, as PID 1 of a PID namespace: a zygote with nothing to inherit
+(meshnode PROTOCOL.md, section 3).
 
-It runs by its path in an isolated interpreter, so it imports the standard library alone and is up in 20 ms. When its socket
-closes it ends, and the kernel kills every program that it started.
+It runs by its path in an isolated interpreter, so it imports the standard library alone and is up
+in 20 ms. When its socket closes it ends, and the kernel kills every program that it started.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ CLONE_NEWNET = 0x40000000
 PR_CAPBSET_DROP = 24
 CAP_SYS_ADMIN = 21
 PACKET_BYTES_MAX = 128 << 10
-DESCRIPTORS = 2                # of a request: network namespace, log
+DESCRIPTORS = 2  # of a request: network namespace, log
 CANNOT_START = 127
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -26,7 +27,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def serve(requests: socket.socket) -> None:
     """Start a program a request until the socket closes."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)      # the kernel reaps: who waits has a pidfd
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps: who waits has a pidfd
     while True:
         try:
             packet, descriptors, _, _ = socket.recv_fds(requests, PACKET_BYTES_MAX, DESCRIPTORS)
@@ -37,7 +38,11 @@ def serve(requests: socket.socket) -> None:
         request = json.loads(packet)
         try:
             error, pidfd = _spawn(request, descriptors)
-            answer = {"op": "failed", "name": request["name"], "error": error} if error else {"op": "spawned", "name": request["name"]}
+            answer = (
+                {"op": "failed", "name": request["name"], "error": error}
+                if error
+                else {"op": "spawned", "name": request["name"]}
+            )
             socket.send_fds(requests, [json.dumps(answer).encode()], [] if error else [pidfd])
             os.close(pidfd)
         except ConnectionError:
@@ -55,19 +60,27 @@ def _spawn(request: dict[str, Any], descriptors: list[int]) -> tuple[str, int]:
         _become(request, descriptors, writing)
     os.close(writing)
     pidfd = os.pidfd_open(pid)
-    with open(reading, "rb") as status:                # ends without a word at the exec
+    with open(reading, "rb") as status:  # ends without a word at the exec
         return status.read().decode("utf-8", "replace"), pidfd
 
 
 def _become(request: dict[str, Any], descriptors: list[int], status: int) -> NoReturn:
-    """In the child: enter the namespace, take on the request's surroundings, execute. Fails closed."""
+    """In the child: enter the namespace, take on the request's surroundings, execute. Fails
+    closed.
+    """
     try:
         namespace, output = descriptors
-        os.setsid()                                    # a signal for the terminal is not for nodes
-        for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):            # ignored: by `serve`, and by every Python
+        os.setsid()  # a signal for the terminal is not for nodes
+        for number in (
+            signal.SIGCHLD,
+            signal.SIGPIPE,
+            signal.SIGXFSZ,
+        ):  # ignored: by `serve`, and by every Python
             signal.signal(number, signal.SIG_DFL)
         _check(_libc.setns(namespace, CLONE_NEWNET), "setns")
-        _check(_libc.prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0), "prctl")      # the exec takes it from all sets: no way out
+        _check(
+            _libc.prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0), "prctl"
+        )  # the exec takes it from all sets: no way out
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(source, target)

@@ -15,7 +15,9 @@ TABLE = {
 
 
 def named(name: str) -> NodeAdapter:
-    """The adapter of that name, or the one that a command file (``PATH.toml``) describes. Raises UsageError, BadFileError."""
+    """The adapter of that name, or the one that a command file (``PATH.toml``) describes. Raises
+    UsageError, BadFileError.
+    """
     if name.endswith(".toml"):
         from harness.systems.adapters.command import Command
 

@@ -17,7 +17,15 @@ from harness.operation import Operation, Outcome, Request, Response
 from harness.runtimes.runtime import Image, Place, Process, Recipe
 from harness.systems.adapter import Saw
 from harness.systems.adapters import command_file, driven
-from harness.systems.adapters.command_file import CommandFile, ExecAsk, HttpAsk, LineAsk, LogAsk, TcpAsk, filled
+from harness.systems.adapters.command_file import (
+    CommandFile,
+    ExecAsk,
+    HttpAsk,
+    LineAsk,
+    LogAsk,
+    TcpAsk,
+    filled,
+)
 from harness.systems.transports import logs, programs
 from harness.systems.transports.http import Http
 from harness.systems.transports.lines import Lines
@@ -27,14 +35,16 @@ ENTRANCES = 3
 ID = re.compile(r"[0-9a-f]{32}")
 ID_CHARACTERS = 32
 KINDS = {Operation.PRIVATE_MESSAGE: history.DELIVERED, Operation.BROADCAST: history.RECEIVED}
-KINDS_MAX = 1 << 18               # operations whose kind is remembered
+KINDS_MAX = 1 << 18  # operations whose kind is remembered
 
 
 class Command(driven.Driven):
     """What a command file describes."""
 
     confirmed = frozenset({Operation.PRIVATE_MESSAGE})
-    exempt: Mapping[str, str] = {"dht_get": "a command file's node does not say which node had the value"}
+    exempt: Mapping[str, str] = {
+        "dht_get": "a command file's node does not say which node had the value"
+    }
 
     def __init__(self, path: Path) -> None:
         """Raises BadFileError."""
@@ -45,7 +55,9 @@ class Command(driven.Driven):
         self.ports = self._file.start.ports
         self._kinds: dict[bytes, int] = {}
 
-    def prepare(self, topology: Topology, places: Sequence[Place], state: Path) -> list[tuple[Place, Process]]:
+    def prepare(
+        self, topology: Topology, places: Sequence[Place], state: Path
+    ) -> list[tuple[Place, Process]]:
         """Copy the files, fill in each node's command line."""
         del state
         folder, given = self._file.folder, self._file.start
@@ -59,13 +71,25 @@ class Command(driven.Driven):
             for name in given.files:
                 shutil.copy2(folder / name, place.directory / Path(name).name)
             values = _values(place) | {
-                "peers": self._peers([order[name] for name in neighbours[place.node.name]]), "entrances": self._peers(told[place.node.name]),
+                "peers": self._peers([order[name] for name in neighbours[place.node.name]]),
+                "entrances": self._peers(told[place.node.name]),
             }
             _, *arguments = (filled(each, values) for each in given.argv)
-            launches.append((place, Process(
-                argv=(self._path(place, program), *arguments), environment={key: filled(text, values) for key, text in given.environment.items()},
-                image=Image(given.image, Recipe.REFERENCE) if given.image else Image(program, Recipe.PROGRAM), pod=given.pod,
-            )))
+            launches.append(
+                (
+                    place,
+                    Process(
+                        argv=(self._path(place, program), *arguments),
+                        environment={
+                            key: filled(text, values) for key, text in given.environment.items()
+                        },
+                        image=Image(given.image, Recipe.REFERENCE)
+                        if given.image
+                        else Image(program, Recipe.PROGRAM),
+                        pod=given.pod,
+                    ),
+                )
+            )
         return launches
 
     def _program(self) -> str:
@@ -78,25 +102,47 @@ class Command(driven.Driven):
                 return named if given.image else str(path.resolve())
         elif given.image or shutil.which(named):
             return named
-        raise BadFileError(f"{folder / named if '/' in named else named}: start.argv: there is no such program here, and no image is named that has it")
+        raise BadFileError(
+            f"{folder / named if '/' in named else named}: start.argv: there is no such program "
+            "here, and no image is named that has it"
+        )
 
     def _path(self, place: Place, program: str) -> str:
-        """Where the node's program is: its own copy where the file is copied, else the one of the host or the image."""
+        """Where the node's program is: its own copy where the file is copied, else the one of the
+        host or the image.
+        """
         copies = {Path(name).name for name in self._file.start.files}
-        return str(place.directory / Path(program).name) if "/" in self._file.start.argv[0] and Path(program).name in copies else program
+        return (
+            str(place.directory / Path(program).name)
+            if "/" in self._file.start.argv[0] and Path(program).name in copies
+            else program
+        )
 
     def _peers(self, places: Sequence[Place]) -> str:
-        return self._file.start.separator.join(filled(self._file.start.peer, _values(place)) for place in places)
+        return self._file.start.separator.join(
+            filled(self._file.start.peer, _values(place)) for place in places
+        )
 
     def driver(self, place: Place, places: Sequence[Place]) -> Driver:
         """See ports.DrivenAdapter."""
-        return Driver(self._file, place, {driven.wire_id(other.node.name): other for other in places}, self._kinds)
+        return Driver(
+            self._file,
+            place,
+            {driven.wire_id(other.node.name): other for other in places},
+            self._kinds,
+        )
 
 
 class Driver:
     """One node, spoken to as the file says."""
 
-    def __init__(self, given: CommandFile, place: Place, peers: Mapping[bytes, Place], kinds: dict[bytes, int]) -> None:
+    def __init__(
+        self,
+        given: CommandFile,
+        place: Place,
+        peers: Mapping[bytes, Place],
+        kinds: dict[bytes, int],
+    ) -> None:
         self._file, self._place, self._peers, self._kinds = given, place, peers, kinds
         self._http = Http(place.namespace)
         self._standing: dict[str, Lines] = {}
@@ -110,14 +156,16 @@ class Driver:
                 await self._found(pattern)
                 return ""
             case TcpAsk(to=to):
-                (await Lines.connect(self._place.namespace, filled(to, _values(self._place)))).close()
+                (
+                    await Lines.connect(self._place.namespace, filled(to, _values(self._place)))
+                ).close()
                 return ""
             case ask:
                 succeeded, said = await self._ask(ask, _values(self._place))
                 return "" if succeeded else f"not yet: {said[:80].strip()}"
 
     async def _found(self, pattern: re.Pattern[str]) -> None:
-        if not self._said_ready:                         # a log says it once a life
+        if not self._said_ready:  # a log says it once a life
             async for line in logs.follow(self._place.directory / "log", self._place.log_from):
                 if pattern.search(line):
                     self._said_ready = True
@@ -151,7 +199,9 @@ class Driver:
                     yield data.decode("utf-8", "replace") if begun else None
                     begun = True
             case LineAsk(to=to, say=say):
-                connection = await Lines.connect(self._place.namespace, filled(to, _values(self._place)))
+                connection = await Lines.connect(
+                    self._place.namespace, filled(to, _values(self._place))
+                )
                 try:
                     connection.say(filled(say, _values(self._place)))
                     yield None
@@ -169,7 +219,12 @@ class Driver:
         """As ``[send.OPERATION]`` says."""
         payload = (request.payload or b"").hex()[: len(request.payload or b"")]
         if request.operation in KINDS and len(payload) < ID_CHARACTERS:
-            return Response(request.id, Outcome.FAILED, time.monotonic_ns(), f"unsent: payload_bytes: expected at least {ID_CHARACTERS}, the id as text")
+            return Response(
+                request.id,
+                Outcome.FAILED,
+                time.monotonic_ns(),
+                f"unsent: payload_bytes: expected at least {ID_CHARACTERS}, the id as text",
+            )
         values = _values(self._place) | {"id": request.id.hex(), "payload": payload}
         if request.operation in KINDS:
             self._kinds[request.id] = KINDS[request.operation]
@@ -185,19 +240,36 @@ class Driver:
         succeeded, said = await self._ask(send.ask, values)
         at_ns = time.monotonic_ns()
         if succeeded and send.ok is not None:
-            succeeded = re.search(filled(send.ok, {name: re.escape(value) for name, value in values.items()}), said) is not None
-        return Response(request.id, Outcome.OK if succeeded else Outcome.FAILED, at_ns, None if succeeded else f"the node answered: {said[:100].strip() or 'nothing'}")
+            succeeded = (
+                re.search(
+                    filled(send.ok, {name: re.escape(value) for name, value in values.items()}),
+                    said,
+                )
+                is not None
+            )
+        return Response(
+            request.id,
+            Outcome.OK if succeeded else Outcome.FAILED,
+            at_ns,
+            None if succeeded else f"the node answered: {said[:100].strip() or 'nothing'}",
+        )
 
-    async def _ask(self, ask: HttpAsk | ExecAsk | LineAsk, values: Mapping[str, str]) -> tuple[bool, str]:
+    async def _ask(
+        self, ask: HttpAsk | ExecAsk | LineAsk, values: Mapping[str, str]
+    ) -> tuple[bool, str]:
         """Whether the node agreed, and its words. Raises OSError, HarnessError."""
         fill = partial(filled, values=values)
         match ask:
             case HttpAsk():
                 headers = {name: fill(text) for name, text in ask.headers.items()}
-                status, body = await self._http.ask(ask.method, fill(ask.url), body=fill(ask.body).encode() or None, headers=headers)
+                status, body = await self._http.ask(
+                    ask.method, fill(ask.url), body=fill(ask.body).encode() or None, headers=headers
+                )
                 return 200 <= status < 300, f"{status} {body.decode('utf-8', 'replace')}"
             case ExecAsk():
-                code, output = await programs.run(self._place.namespace, [fill(each) for each in ask.argv], self._place.directory)
+                code, output = await programs.run(
+                    self._place.namespace, [fill(each) for each in ask.argv], self._place.directory
+                )
                 return code == 0, output if code == 0 else f"exit code {code}: {output}"
             case LineAsk():
                 to = fill(ask.to)
@@ -213,4 +285,9 @@ class Driver:
 
 
 def _values(place: Place) -> dict[str, str]:
-    return {"name": place.node.name, "index": str(place.index), "address": place.address, "directory": str(place.directory)}
+    return {
+        "name": place.node.name,
+        "index": str(place.index),
+        "address": place.address,
+        "directory": str(place.directory),
+    }

@@ -1,6 +1,8 @@
-"""A command file: how to start a node, when it is ready, how to ask it, and how it tells what it received. Read from TOML.
+"""A command file: how to start a node, when it is ready, how to ask it, and how it tells what it
+received. Read from TOML.
 
-Texts may hold fields in braces, which are filled in for each node or each operation; docs/your-own-node.md has the tables.
+Texts may hold fields in braces, which are filled in for each node or each operation;
+docs/your-own-node.md has the tables.
 """
 
 from __future__ import annotations
@@ -38,14 +40,18 @@ class HttpAsk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecAsk:
-    """One run of a program of the host in the node's network and folder; exit code 0 is a success."""
+    """One run of a program of the host in the node's network and folder; exit code 0 is a
+    success.
+    """
 
     argv: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineAsk:
-    """One line on a standing connection (``host:port``, or ``unix:PATH``); the next line that comes back is its answer."""
+    """One line on a standing connection (``host:port``, or ``unix:PATH``); the next line that comes
+    back is its answer.
+    """
 
     to: str
     say: str
@@ -78,13 +84,13 @@ class Start:
     """How a node is started."""
 
     argv: tuple[str, ...]
-    files: tuple[str, ...] = ()                  # copied into each node's folder, which the node is run in
+    files: tuple[str, ...] = ()  # copied into each node's folder, which the node is run in
     environment: Mapping[str, str] = field(default_factory=dict)
-    peer: str = "{address}"                      # how one is written in {peers}
+    peer: str = "{address}"  # how one is written in {peers}
     separator: str = ","
-    image: str | None = None                     # a reference; None: made of argv[0] and its libraries
+    image: str | None = None  # a reference; None: made of argv[0] and its libraries
     pod: bool = False
-    ports: tuple[int, ...] = ()                  # TCP, at which nodes dial each other
+    ports: tuple[int, ...] = ()  # TCP, at which nodes dial each other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +98,7 @@ class CommandFile:
     """What a command file says."""
 
     name: str
-    folder: Path                                 # that the file lies in
+    folder: Path  # that the file lies in
     start: Start
     ready: HttpAsk | ExecAsk | TcpAsk | LogAsk
     send: Mapping[Operation, Send]
@@ -103,22 +109,46 @@ class CommandFile:
 def read(path: Path) -> CommandFile:
     """Read a command file. Raises BadFileError with what was expected, found, and possible."""
     table = Table(load(path), str(path))
-    start, ready, send, received = table.table("start"), table.table("ready"), table.table("send"), table.table("received")
+    start, ready, send, received = (
+        table.table("start"),
+        table.table("ready"),
+        table.table("send"),
+        table.table("received"),
+    )
     budget = table.take_or_none("budget", str)
     made = CommandFile(
-        name=_name(table, path), folder=path.parent, start=_start(start, path.parent), ready=_ready(ready),
-        send={operation: _send(send.table(operation.word)) for operation in OPERATIONS if operation.word in send},
-        received=_one(received, {"http": _http_stream, "line": _line, "log": _log}) if "received" in table else None,
-        budget=str((path.parent / budget).resolve()) if budget and budget.endswith(".toml") else budget,
+        name=_name(table, path),
+        folder=path.parent,
+        start=_start(start, path.parent),
+        ready=_ready(ready),
+        send={
+            operation: _send(send.table(operation.word))
+            for operation in OPERATIONS
+            if operation.word in send
+        },
+        received=_one(received, {"http": _http_stream, "line": _line, "log": _log})
+        if "received" in table
+        else None,
+        budget=str((path.parent / budget).resolve())
+        if budget and budget.endswith(".toml")
+        else budget,
     )
     for one in (start, ready, send, received, table):
         one.finish()
     if not made.send:
-        raise BadFileError(f"{path}: send: expected at least one of {', '.join(operation.word for operation in OPERATIONS)}; found none")
-    silent = [operation.word for operation in made.send if operation in TOLD_BY_RECEIVERS and made.received is None]
+        raise BadFileError(
+            f"{path}: send: expected at least one of "
+            f"{', '.join(operation.word for operation in OPERATIONS)}; found none"
+        )
+    silent = [
+        operation.word
+        for operation in made.send
+        if operation in TOLD_BY_RECEIVERS and made.received is None
+    ]
     if silent:
         raise BadFileError(
-            f"{path}: received: expected http, line or log, found nothing: that a node took a {silent[0]} says nothing of who received it"
+            f"{path}: received: expected http, line or log, found nothing: that a node took a "
+            f"{silent[0]} says nothing of who received it"
         )
     return made
 
@@ -133,7 +163,9 @@ def _name(table: Table, path: Path) -> str:
 def _start(table: Table, folder: Path) -> Start:
     argv = tuple(fields(each, OF_A_START, f"{table.where}.argv") for each in table.texts("argv"))
     if not argv:
-        raise BadFileError(f"{table.where}.argv: expected the program and its arguments, found nothing")
+        raise BadFileError(
+            f"{table.where}.argv: expected the program and its arguments, found nothing"
+        )
     files = tuple(table.texts("files"))
     for name in files:
         if not (folder / name).is_file():
@@ -141,10 +173,21 @@ def _start(table: Table, folder: Path) -> Start:
     environment = table.table("environment")
     placement = table.choice("placement", PLACEMENTS, "entered")
     return Start(
-        argv=argv, files=files, image=table.take_or_none("image", str), pod=placement == "pod",
-        environment={key: fields(str(value), OF_A_START, f"{environment.where}.{key}") for key, value in environment.rest().items()},
-        peer=fields(table.take("peer", str, "{address}"), ("name", "index", "address"), f"{table.where}.peer"),
-        separator=table.take("separator", str, ","), ports=_ports(table),
+        argv=argv,
+        files=files,
+        image=table.take_or_none("image", str),
+        pod=placement == "pod",
+        environment={
+            key: fields(str(value), OF_A_START, f"{environment.where}.{key}")
+            for key, value in environment.rest().items()
+        },
+        peer=fields(
+            table.take("peer", str, "{address}"),
+            ("name", "index", "address"),
+            f"{table.where}.peer",
+        ),
+        separator=table.take("separator", str, ","),
+        ports=_ports(table),
     )
 
 
@@ -157,24 +200,37 @@ def _ports(table: Table) -> tuple[int, ...]:
 
 
 def _ready(table: Table) -> HttpAsk | ExecAsk | TcpAsk | LogAsk:
-    found: HttpAsk | ExecAsk | TcpAsk | LogAsk = _one(table, {"http": _http_stream, "tcp": _tcp, "exec": _exec, "log": _log})
+    found: HttpAsk | ExecAsk | TcpAsk | LogAsk = _one(
+        table, {"http": _http_stream, "tcp": _tcp, "exec": _exec, "log": _log}
+    )
     return found
 
 
 def _send(table: Table) -> Send:
     ok = table.take_or_none("ok", str)
     if ok is not None:
-        _pattern(FIELD.sub("x", fields(ok, OF_AN_OPERATION, f"{table.where}.ok")), f"{table.where}.ok")
-    made = Send(ask=_one(table, {"http": _http, "exec": _exec, "line": _line}, OF_AN_OPERATION), ok=ok)
+        _pattern(
+            FIELD.sub("x", fields(ok, OF_AN_OPERATION, f"{table.where}.ok")), f"{table.where}.ok"
+        )
+    made = Send(
+        ask=_one(table, {"http": _http, "exec": _exec, "line": _line}, OF_AN_OPERATION), ok=ok
+    )
     table.finish()
     return made
 
 
-def _one(table: Table, ways: Mapping[str, Callable[[Table, str, Collection[str]], Any]], known: Collection[str] = OF_A_NODE) -> Any:
+def _one(
+    table: Table,
+    ways: Mapping[str, Callable[[Table, str, Collection[str]], Any]],
+    known: Collection[str] = OF_A_NODE,
+) -> Any:
     """The one way that the table names."""
     named = [key for key in ways if key in table]
     if len(named) != 1:
-        raise BadFileError(f"{table.where}: expected exactly one of {', '.join(ways)}; found {', '.join(named) or 'none'}")
+        raise BadFileError(
+            f"{table.where}: expected exactly one of {', '.join(ways)}; found "
+            f"{', '.join(named) or 'none'}"
+        )
     return ways[named[0]](table, named[0], known)
 
 
@@ -182,9 +238,12 @@ def _http(table: Table, key: str, known: Collection[str]) -> HttpAsk:
     inner = table.table(key)
     headers = inner.table("headers")
     made = HttpAsk(
-        method=inner.take("method", str, "POST"), url=_url(inner.take("url", str), known, f"{inner.where}.url"),
+        method=inner.take("method", str, "POST"),
+        url=_url(inner.take("url", str), known, f"{inner.where}.url"),
         body=fields(inner.take("body", str, ""), known, f"{inner.where}.body"),
-        headers={name: fields(str(value), known, headers.where) for name, value in headers.rest().items()},
+        headers={
+            name: fields(str(value), known, headers.where) for name, value in headers.rest().items()
+        },
     )
     inner.finish()
     return made
@@ -196,7 +255,10 @@ def _http_stream(table: Table, key: str, known: Collection[str]) -> HttpAsk:
 
 def _url(text: str, known: Collection[str], where: str) -> str:
     if not text.startswith("http://"):
-        raise BadFileError(f"{where}: expected a URL that begins with http:// (the node's own network, nobody listens in); found {text!r}")
+        raise BadFileError(
+            f"{where}: expected a URL that begins with http:// (the node's own network, nobody "
+            f"listens in); found {text!r}"
+        )
     return fields(text, known, where)
 
 
@@ -207,7 +269,9 @@ def _tcp(table: Table, key: str, known: Collection[str]) -> TcpAsk:
 def _exec(table: Table, key: str, known: Collection[str]) -> ExecAsk:
     argv = tuple(fields(each, known, f"{table.where}.{key}") for each in table.texts(key))
     if not argv:
-        raise BadFileError(f"{table.where}.{key}: expected the program and its arguments, found nothing")
+        raise BadFileError(
+            f"{table.where}.{key}: expected the program and its arguments, found nothing"
+        )
     return ExecAsk(argv=argv)
 
 
@@ -230,7 +294,9 @@ def _pattern(text: str, where: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        raise BadFileError(f"{where}: expected a regular expression, found {text!r}: {error}") from None
+        raise BadFileError(
+            f"{where}: expected a regular expression, found {text!r}: {error}"
+        ) from None
 
 
 def fields(text: str, known: Collection[str], where: str) -> str:
@@ -239,7 +305,10 @@ def fields(text: str, known: Collection[str], where: str) -> str:
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {{{close[0]}}}?" if close else ""
-            raise BadFileError(f"{where}: there is no field {{{name}}}{hint} Possible: {', '.join(f'{{{each}}}' for each in known)}")
+            raise BadFileError(
+                f"{where}: there is no field {{{name}}}{hint} Possible: "
+                f"{', '.join(f'{{{each}}}' for each in known)}"
+            )
     return text
 
 

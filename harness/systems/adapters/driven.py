@@ -1,4 +1,6 @@
-"""What adapters with drivers share: names on the wire, the gateway's sockets, the control protocol that it speaks."""
+"""What adapters with drivers share: names on the wire, the gateway's sockets, the control protocol
+that it speaks.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ CONTROL = "control.sock"
 
 
 class Driven:
-    """Subclass it: name, operations, prepare, driver; `confirmed` holds operations whose word is the receiver's."""
+    """Subclass it: name, operations, prepare, driver; `confirmed` holds operations whose word is
+    the receiver's.
+    """
 
     budget: str | None = None
     keeps_links = False
@@ -28,7 +32,12 @@ class Driven:
     def endpoints(self, places: Sequence[Place]) -> list[Endpoint]:
         """The gateway's socket for each node, and an id that only the harness knows the node by."""
         return [
-            Endpoint(node=place.node.name, address=place.address, control=str(place.directory / CONTROL), wire_id=wire_id(place.node.name))
+            Endpoint(
+                node=place.node.name,
+                address=place.address,
+                control=str(place.directory / CONTROL),
+                wire_id=wire_id(place.node.name),
+            )
             for place in places
         ]
 
@@ -46,23 +55,40 @@ def wire_id(name: str) -> bytes:
     return hashlib.blake2b(name.encode(), digest_size=32).digest()
 
 
-def entrances(neighbours: Mapping[str, Sequence[str]], places: Sequence[Place], most: int) -> dict[str, list[Place]]:
-    """Whom each node is told of when it starts: up to `most` of its neighbours that stand before it, else the first node."""
+def entrances(
+    neighbours: Mapping[str, Sequence[str]], places: Sequence[Place], most: int
+) -> dict[str, list[Place]]:
+    """Whom each node is told of when it starts: up to `most` of its neighbours that stand before
+    it, else the first node.
+    """
     order = {place.node.name: place for place in places}
     found = {}
     for place in places:
-        earlier = [order[other] for other in neighbours[place.node.name] if order[other].index < place.index]
+        earlier = [
+            order[other]
+            for other in neighbours[place.node.name]
+            if order[other].index < place.index
+        ]
         found[place.node.name] = earlier[:most] or ([] if place.index == 0 else [places[0]])
     return found
 
 
-def options(system: str, place: Place, known: Mapping[str, Callable[[Option], bool]]) -> dict[str, Option]:
-    """A node's options, each one that the system knows and of a value that it takes. Raises BadFileError."""
+def options(
+    system: str, place: Place, known: Mapping[str, Callable[[Option], bool]]
+) -> dict[str, Option]:
+    """A node's options, each one that the system knows and of a value that it takes. Raises
+    BadFileError.
+    """
     for key, value in place.node.options.items():
         if key not in known:
-            raise BadFileError(f"node {place.node.name}: options.{key}: {system} has no such option; possible: {', '.join(known) or 'none'}")
+            raise BadFileError(
+                f"node {place.node.name}: options.{key}: {system} has no such option; possible: "
+                f"{', '.join(known) or 'none'}"
+            )
         if not known[key](value):
-            raise BadFileError(f"node {place.node.name}: options.{key}: {value!r} is not a value that it can have")
+            raise BadFileError(
+                f"node {place.node.name}: options.{key}: {value!r} is not a value that it can have"
+            )
     return dict(place.node.options)
 
 
@@ -70,5 +96,8 @@ def require(program: str, package: str) -> str:
     """The program's path. Raises BadFileError where it is not installed."""
     found = shutil.which(program)
     if found is None:
-        raise BadFileError(f"the system under test needs the program {program!r}, which is not installed (Debian: apt-get install {package})")
+        raise BadFileError(
+            f"the system under test needs the program {program!r}, which is not installed "
+            f"(Debian: apt-get install {package})"
+        )
     return found

@@ -1,4 +1,6 @@
-"""The reference node as a system under test (docker/meshnode/PROTOCOL.md): the only importer of meshnode."""
+"""The reference node as a system under test (docker/meshnode/PROTOCOL.md): the only importer of
+meshnode.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,15 @@ from harness.systems.protocol import ControlCodec, NodeSocket
 from harness.topology.topology import Topology
 
 PORT = 7000
-OPTIONS = {"fanout": int, "k": int, "alpha": int, "max_message_bytes": int, "max_connections": int, "rate_per_peer": int, "routes": int}
+OPTIONS = {
+    "fanout": int,
+    "k": int,
+    "alpha": int,
+    "max_message_bytes": int,
+    "max_connections": int,
+    "rate_per_peer": int,
+    "routes": int,
+}
 
 
 class Meshnode:
@@ -31,7 +41,9 @@ class Meshnode:
     def __init__(self) -> None:
         self._ids: dict[str, bytes] = {}
 
-    def prepare(self, topology: Topology, places: Sequence[Place], state: Path) -> list[tuple[Place, Process]]:
+    def prepare(
+        self, topology: Topology, places: Sequence[Place], state: Path
+    ) -> list[tuple[Place, Process]]:
         """Issue one identity a node by the cluster's own CA and write each node's configuration."""
         from meshnode.identity import Authority  # late: load workers need no X.509
 
@@ -40,13 +52,19 @@ class Meshnode:
             place.directory.mkdir(parents=True, exist_ok=True)
             self._ids[place.node.name] = authority.issue(place.directory, place.node.name)
         peers = {
-            place.node.name: {"name": place.node.name, "id": self._ids[place.node.name].hex(), "address": place.address, "port": PORT}
+            place.node.name: {
+                "name": place.node.name,
+                "id": self._ids[place.node.name].hex(),
+                "address": place.address,
+                "port": PORT,
+            }
             for place in places
         }
         neighbours = topology.neighbours()
         for place in places:
             config = peers[place.node.name] | {
-                "version": 1, "directory": str(place.directory),
+                "version": 1,
+                "directory": str(place.directory),
                 "links": [peers[other] for other in neighbours[place.node.name]],
                 "options": _options(place),
             }
@@ -66,7 +84,9 @@ class Meshnode:
         """Control socket and id of each node, after `prepare`."""
         return [
             Endpoint(
-                node=place.node.name, address=place.address, control=str(place.directory / "control.sock"),
+                node=place.node.name,
+                address=place.address,
+                control=str(place.directory / "control.sock"),
                 wire_id=self._ids[place.node.name],
             )
             for place in places
@@ -84,8 +104,14 @@ def _options(place: Place) -> dict[str, Any]:
     for key, value in place.node.options.items():
         expected = OPTIONS.get(key)
         if expected is None:
-            raise BadFileError(f"node {place.node.name}: options.{key}: meshnode has no such option; possible: {', '.join(OPTIONS)}")
+            raise BadFileError(
+                f"node {place.node.name}: options.{key}: meshnode has no such option; possible: "
+                f"{', '.join(OPTIONS)}"
+            )
         if type(value) is not expected or value < 1:
-            raise BadFileError(f"node {place.node.name}: options.{key}: expected a whole number above 0, found {value!r}")
+            raise BadFileError(
+                f"node {place.node.name}: options.{key}: expected a whole number above 0, found "
+                f"{value!r}"
+            )
         found[key] = value
     return found

@@ -1,7 +1,7 @@
 """OpenDHT's ``dhtnode`` as a system under test: put, get and listen over its REST proxy.
 
-What it cannot do: it has no private messages and no broadcast, and its proxy says neither which node answered a get nor
-over how many hops.
+What it cannot do: it has no private messages and no broadcast, and its proxy says neither which
+node answered a get nor over how many hops.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from harness.topology.topology import Topology
 
 PORT = 4222
 PROXY = "http://127.0.0.1:8000"
-NETWORK = 7                       # an id of ours: nodes of other networks are not talked to
-ID_BYTES = 16                     # payloads of the load begin with the operation's id
+NETWORK = 7  # an id of ours: nodes of other networks are not talked to
+ID_BYTES = 16  # payloads of the load begin with the operation's id
 
 
 class OpenDht(driven.Driven):
@@ -38,7 +38,9 @@ class OpenDht(driven.Driven):
     budget = "opendht"
     exempt: Mapping[str, str] = {"dht_get": "its proxy does not say which node had the value"}
 
-    def prepare(self, topology: Topology, places: Sequence[Place], state: Path) -> list[tuple[Place, Process]]:
+    def prepare(
+        self, topology: Topology, places: Sequence[Place], state: Path
+    ) -> list[tuple[Place, Process]]:
         """One command line a node; it has no configuration."""
         del state, topology
         driven.require("dhtnode", "dhtnode")
@@ -46,16 +48,32 @@ class OpenDht(driven.Driven):
         for place in places:
             driven.options(self.name, place, {})
             place.directory.mkdir(parents=True, exist_ok=True)
-            argv = ["dhtnode", "-s", "-p", str(PORT), "-n", str(NETWORK), "--proxyserver", PROXY.rpartition(":")[2]]
-            # All enter by the first: a node whose own entrance starts later than it, and whom others enter by, would never ask
-            # that entrance again, and they would be a network of their own for good.
+            argv = [
+                "dhtnode",
+                "-s",
+                "-p",
+                str(PORT),
+                "-n",
+                str(NETWORK),
+                "--proxyserver",
+                PROXY.rpartition(":")[2],
+            ]
+            # All enter by the first: a node whose own entrance starts later than it, and whom
+            # others enter by, would never ask that entrance again, and they would be a network of
+            # their own for good.
             argv += ["-b", f"{places[0].address}:{PORT}"] if place is not places[0] else []
-            launches.append((place, Process(argv=tuple(argv), image=Image("dhtnode", Recipe.PROGRAM))))
+            launches.append(
+                (place, Process(argv=tuple(argv), image=Image("dhtnode", Recipe.PROGRAM)))
+            )
         return launches
 
     def driver(self, place: Place, places: Sequence[Place]) -> Driver:
         """See ports.DrivenAdapter."""
-        return Driver(place, {driven.wire_id(other.node.name): other.node.name for other in places}, alone=len(places) == 1)
+        return Driver(
+            place,
+            {driven.wire_id(other.node.name): other.node.name for other in places},
+            alone=len(places) == 1,
+        )
 
 
 class Driver:
@@ -78,7 +96,12 @@ class Driver:
             raise HarnessError(f"its proxy answered {status}")
         told = json.loads(body)
         nodes = told["nodeInfo"]["ipv4"]
-        return {"good": nodes["good"], "dubious": nodes["dubious"], "incoming": nodes["incoming"], "listeners": told["listenCount"]}
+        return {
+            "good": nodes["good"],
+            "dubious": nodes["dubious"],
+            "incoming": nodes["incoming"],
+            "listeners": told["listenCount"],
+        }
 
     async def observe(self, saw: Saw, standing: Callable[[], None]) -> None:
         """Listen at the node's own key: what is put there was sent to it."""
@@ -98,22 +121,37 @@ class Driver:
         if request.operation is Operation.DHT_GET:
             return await self._get(request)
         assert request.target is not None
-        key = _inbox(self._names[request.target]) if request.operation is Operation.DHT_LISTEN else _key(request.target)
+        key = (
+            _inbox(self._names[request.target])
+            if request.operation is Operation.DHT_LISTEN
+            else _key(request.target)
+        )
         body = json.dumps({"data": base64.b64encode(request.payload or b"").decode()}).encode()
         status, said = await self._http.ask("POST", f"{PROXY}/key/{key}", body=body)
         at_ns = time.monotonic_ns()
         if status != 200:
-            return Response(request.id, Outcome.FAILED, at_ns, f"its proxy answered {status}: {said[:100].decode('utf-8', 'replace').strip()}")
+            return Response(
+                request.id,
+                Outcome.FAILED,
+                at_ns,
+                f"its proxy answered {status}: {said[:100].decode('utf-8', 'replace').strip()}",
+            )
         return Response(request.id, Outcome.OK, at_ns)
 
     async def _get(self, request: Request) -> Response:
-        """The answer ends when the search is over: every node that should have the value was asked, or has not answered."""
+        """The answer ends when the search is over: every node that should have the value was asked,
+        or has not answered.
+        """
         assert request.target is not None
         found = 0
         async for line in self._http.lines("GET", f"{PROXY}/key/{_key(request.target)}"):
             found += bool(line and json.loads(line).get("data"))
         at_ns = time.monotonic_ns()
-        return Response(request.id, Outcome.OK, at_ns) if found else Response(request.id, Outcome.FAILED, at_ns, "no node had the value")
+        return (
+            Response(request.id, Outcome.OK, at_ns)
+            if found
+            else Response(request.id, Outcome.FAILED, at_ns, "no node had the value")
+        )
 
     async def close(self) -> None:
         """See ports.Driver."""

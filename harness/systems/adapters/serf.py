@@ -1,7 +1,8 @@
-"""HashiCorp's Serf as a system under test: user events are broadcasts, and its members' comings and goings are observed.
+"""HashiCorp's Serf as a system under test: user events are broadcasts, and its members' comings and
+goings are observed.
 
-It is spoken to over the agent's RPC (msgpack over TCP: a header, and for some commands a body). What it cannot do: it has
-no private messages and no DHT.
+It is spoken to over the agent's RPC (msgpack over TCP: a header, and for some commands a body).
+What it cannot do: it has no private messages and no DHT.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ RPC = ("127.0.0.1", 7373)
 ENTRANCES = 3
 JOIN_AGAIN_S = 2.0
 EVENT = "load"
-ID_BYTES = 16                     # payloads of the load begin with the operation's id
-EVENT_BYTES_MAX = 9 * 1024        # what Serf itself allows `user_event_size_limit` to be
+ID_BYTES = 16  # payloads of the load begin with the operation's id
+EVENT_BYTES_MAX = 9 * 1024  # what Serf itself allows `user_event_size_limit` to be
 OPTIONS: dict[str, Callable[[Any], bool]] = {
     "profile": lambda value: value in ("lan", "wan", "local"),
     "event_bytes_max": lambda value: type(value) is int and 1 <= value <= EVENT_BYTES_MAX,
@@ -50,9 +51,14 @@ class Serf(driven.Driven):
     operations = frozenset({Operation.BROADCAST})
     budget = "serf"
     ports = (PORT,)
-    exempt: Mapping[str, str] = {"broadcast": "a member passes an event on a few times to random others, and promises it to nobody"}
+    exempt: Mapping[str, str] = {
+        "broadcast": "a member passes an event on a few times to random others, and promises it to "
+        "nobody"
+    }
 
-    def prepare(self, topology: Topology, places: Sequence[Place], state: Path) -> list[tuple[Place, Process]]:
+    def prepare(
+        self, topology: Topology, places: Sequence[Place], state: Path
+    ) -> list[tuple[Place, Process]]:
         """A configuration file and a command line a node."""
         del state
         driven.require("serf", "serf")
@@ -62,16 +68,27 @@ class Serf(driven.Driven):
             chosen = driven.options(self.name, place, OPTIONS)
             place.directory.mkdir(parents=True, exist_ok=True)
             config = {
-                "node_name": place.node.name, "bind": f"{place.address}:{PORT}", "rpc_addr": f"{RPC[0]}:{RPC[1]}",
-                "profile": chosen.get("profile", "lan"), "log_level": "warn", "retry_interval": "1s",
-                "user_event_size_limit": chosen.get("event_bytes_max", 1024), "leave_on_terminate": False,
+                "node_name": place.node.name,
+                "bind": f"{place.address}:{PORT}",
+                "rpc_addr": f"{RPC[0]}:{RPC[1]}",
+                "profile": chosen.get("profile", "lan"),
+                "log_level": "warn",
+                "retry_interval": "1s",
+                "user_event_size_limit": chosen.get("event_bytes_max", 1024),
+                "leave_on_terminate": False,
                 "retry_join": [f"{other.address}:{PORT}" for other in told[place.node.name]],
             }
             (place.directory / "serf.json").write_text(json.dumps(config, indent=1))
-            launches.append((place, Process(
-                argv=("serf", "agent", "-config-file", str(place.directory / "serf.json")),
-                environment={"GOMAXPROCS": "1", "PATH": "/usr/local/bin:/usr/bin:/bin"}, image=Image("serf", Recipe.PROGRAM),
-            )))
+            launches.append(
+                (
+                    place,
+                    Process(
+                        argv=("serf", "agent", "-config-file", str(place.directory / "serf.json")),
+                        environment={"GOMAXPROCS": "1", "PATH": "/usr/local/bin:/usr/bin:/bin"},
+                        image=Image("serf", Recipe.PROGRAM),
+                    ),
+                )
+            )
         return launches
 
     def driver(self, place: Place, places: Sequence[Place]) -> Driver:
@@ -88,8 +105,9 @@ class Driver:
         self._joined_s = time.monotonic()
 
     async def ready(self, living: int) -> str:
-        """It is once it holds as many members alive as there should be. News of a join can be lost, and come half a minute later;
-        so a member that waits joins once more, with one that it does not know.
+        """It is once it holds as many members alive as there should be. News of a join can be lost,
+        and come half a minute later; so a member that waits joins once more, with one that it does
+        not know.
         """
         alive = [name.decode() for name, status in await self._members() if status == b"alive"]
         if len(alive) >= living:
@@ -97,23 +115,40 @@ class Driver:
         if time.monotonic() - self._joined_s > JOIN_AGAIN_S and self._rpc is not None:
             self._joined_s = time.monotonic()
             unknown = sorted(set(self._addresses) - set(alive))
-            with contextlib.suppress(HarnessError):           # that one does not run
-                await self._rpc.call("join", {"Existing": [f"{self._addresses[random.choice(unknown)]}:{PORT}"], "Replay": False})
+            with contextlib.suppress(HarnessError):  # that one does not run
+                await self._rpc.call(
+                    "join",
+                    {
+                        "Existing": [f"{self._addresses[random.choice(unknown)]}:{PORT}"],
+                        "Replay": False,
+                    },
+                )
         return f"{len(alive)} of {living} members"
 
     async def _members(self) -> list[tuple[bytes, bytes]]:
         """Names and status."""
         if self._rpc is None or self._rpc.closed:
             self._rpc = await Rpc.connect(self._namespace)
-        return [(member[b"Name"], member[b"Status"]) for member in (await self._rpc.call("members"))[b"Members"]]
+        return [
+            (member[b"Name"], member[b"Status"])
+            for member in (await self._rpc.call("members"))[b"Members"]
+        ]
 
     async def health(self) -> dict[str, Any]:
         """Members by their status, and the agent's queues."""
         by_status = [status for _, status in await self._members()]
         assert self._rpc is not None
         stats = await self._rpc.call("stats")
-        queues = {f"queue_{name.decode()}": int(value) for name, value in stats[b"serf"].items() if name.endswith(b"_queue")}
-        return {"members": by_status.count(b"alive"), "members_failed": by_status.count(b"failed"), **queues}
+        queues = {
+            f"queue_{name.decode()}": int(value)
+            for name, value in stats[b"serf"].items()
+            if name.endswith(b"_queue")
+        }
+        return {
+            "members": by_status.count(b"alive"),
+            "members_failed": by_status.count(b"failed"),
+            **queues,
+        }
 
     async def observe(self, saw: Saw, standing: Callable[[], None]) -> None:
         """Every user event and every change of membership that this agent reports."""
@@ -124,19 +159,30 @@ class Driver:
                 if event is None:
                     standing()
                 elif event[b"Event"] == b"user":
-                    saw(history.RECEIVED, event[b"Payload"][:ID_BYTES].ljust(ID_BYTES, b"\0"), at_ns)
+                    saw(
+                        history.RECEIVED, event[b"Payload"][:ID_BYTES].ljust(ID_BYTES, b"\0"), at_ns
+                    )
                 elif event[b"Event"] in KINDS:
                     for member in event[b"Members"]:
-                        saw(KINDS[event[b"Event"]], bytes(ID_BYTES), at_ns, peer=driven.wire_id(member[b"Name"].decode()))
+                        saw(
+                            KINDS[event[b"Event"]],
+                            bytes(ID_BYTES),
+                            at_ns,
+                            peer=driven.wire_id(member[b"Name"].decode()),
+                        )
         finally:
             rpc.close()
 
     async def perform(self, request: Request, sent: Callable[[], None]) -> Response:
-        """Fire a user event. That it was taken says nothing of who heard it: the others' journals do."""
+        """Fire a user event. That it was taken says nothing of who heard it: the others' journals
+        do.
+        """
         assert self._rpc is not None
         sent()
         try:
-            await self._rpc.call("event", {"Name": EVENT, "Payload": request.payload or b"", "Coalesce": False})
+            await self._rpc.call(
+                "event", {"Name": EVENT, "Payload": request.payload or b"", "Coalesce": False}
+            )
         except HarnessError as error:
             return Response(request.id, Outcome.FAILED, time.monotonic_ns(), str(error))
         return Response(request.id, Outcome.OK, time.monotonic_ns())
@@ -148,7 +194,9 @@ class Driver:
 
 
 class Rpc:
-    """One connection to an agent. Calls may be under way together; answers are told apart by their number."""
+    """One connection to an agent. Calls may be under way together; answers are told apart by their
+    number.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -181,14 +229,22 @@ class Rpc:
         return self._task.done()
 
     async def call(self, command: str, body: dict[str, Any] | None = None) -> Any:
-        """One command: its answer's body, None where it has none. Raises HarnessError with the agent's own words."""
+        """One command: its answer's body, None where it has none. Raises HarnessError with the
+        agent's own words.
+        """
         if self.closed:
             raise ConnectionError("the agent closed its RPC connection")
         number = next(self._numbers)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._asked[number] = command, answer
         # The agent reads msgpack of before 2013: bytes and text alike are "raw".
-        self._writer.write(b"".join(msgpack.packb(part, use_bin_type=False) for part in ({"Command": command, "Seq": number}, body) if part))
+        self._writer.write(
+            b"".join(
+                msgpack.packb(part, use_bin_type=False)
+                for part in ({"Command": command, "Seq": number}, body)
+                if part
+            )
+        )
         return await answer
 
     async def stream(self) -> Any:
@@ -215,7 +271,9 @@ class Rpc:
                         self._answer(header, part, streaming)
                         header = None
                         continue
-                    command = self._asked[part[b"Seq"]][0] if part[b"Seq"] in self._asked else "stream"
+                    command = (
+                        self._asked[part[b"Seq"]][0] if part[b"Seq"] in self._asked else "stream"
+                    )
                     if command == "stream" and streaming is None:
                         streaming = part[b"Seq"]
                         self._answer(part, None, None)
@@ -231,7 +289,7 @@ class Rpc:
                 if not answer.done():
                     answer.set_exception(ConnectionError("the agent closed its RPC connection"))
                     with contextlib.suppress(ConnectionError):
-                        answer.exception()                # nobody may be waiting any more
+                        answer.exception()  # nobody may be waiting any more
 
     def _answer(self, header: dict[bytes, Any], body: Any, streaming: int | None) -> None:
         number = header[b"Seq"]

@@ -1,8 +1,8 @@
-"""``python -m harness.systems.gateway SETTINGS``: serve until standard input ends. Its lines say which nodes are about to start
-(``expect node-3:1024``, the bytes of its log so far) or gone.
+"""``python -m harness.systems.gateway SETTINGS``: serve until standard input ends. Its lines say
+which nodes are about to start (``expect node-3:1024``, the bytes of its log so far) or gone.
 
-Settings, JSON: ``{"adapter", "notify", "nodes": [{"name", "region", "options", "address", "directory", "namespace"}]}``;
-namespaces are descriptors that this process inherits.
+Settings, JSON: ``{"adapter", "notify", "nodes": [{"name", "region", "options", "address",
+"directory", "namespace"}]}``; namespaces are descriptors that this process inherits.
 """
 
 from __future__ import annotations
@@ -22,18 +22,23 @@ from harness.systems.gateway import sockets
 from harness.systems.gateway.node import GatewayNode
 from harness.topology.topology import Node
 
-COMMAND_BYTES_MAX = 1 << 24           # a line names every node of a cluster
+COMMAND_BYTES_MAX = 1 << 24  # a line names every node of a cluster
 
 
 async def serve(settings: dict[str, Any]) -> None:
     """Until the supervisor closes its end."""
     adapter = adapters.named(settings["adapter"])
     if not isinstance(adapter, DrivenAdapter):
-        raise HarnessError(f"{settings['adapter']} has no driver: it serves its control sockets itself")
+        raise HarnessError(
+            f"{settings['adapter']} has no driver: it serves its control sockets itself"
+        )
     places = [
         Place(
-            node=Node(name=each["name"], region=each["region"], options=each["options"]), index=index, address=each["address"],
-            directory=Path(each["directory"]), namespace=each["namespace"],
+            node=Node(name=each["name"], region=each["region"], options=each["options"]),
+            index=index,
+            address=each["address"],
+            directory=Path(each["directory"]),
+            namespace=each["namespace"],
         )
         for index, each in enumerate(settings["nodes"])
     ]
@@ -44,7 +49,9 @@ async def serve(settings: dict[str, Any]) -> None:
         nodes[endpoint.node] = peers[endpoint.wire_id] = node
         sockets.listen(Path(endpoint.control), node.heard)
     commands = asyncio.StreamReader(limit=COMMAND_BYTES_MAX)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(commands), sys.stdin
+    )
     while line := (await commands.readline()).decode().split():
         word, *names = line
         for each in names:

@@ -1,4 +1,6 @@
-"""A node's journal, kept for it (meshnode PROTOCOL.md, section 4): records of what it saw, written once a loop turn."""
+"""A node's journal, kept for it (meshnode PROTOCOL.md, section 4): records of what it saw, written
+once a loop turn.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import struct
 
 from harness.history.history import JOURNAL_HEADER_BYTES, JOURNAL_MAGIC, JOURNAL_VERSION
 
-RECORD = struct.Struct("<BBHI16sq8s")        # history.JOURNAL without the node
+RECORD = struct.Struct("<BBHI16sq8s")  # history.JOURNAL without the node
 
 
 class Journal:
@@ -22,7 +24,12 @@ class Journal:
         """Journal to `descriptor` from now on; it is this object's to close. Raises OSError."""
         self.end()
         if os.fstat(descriptor).st_size == 0:
-            os.write(descriptor, (JOURNAL_MAGIC + struct.pack("<II", JOURNAL_VERSION, RECORD.size) + self._wire_id).ljust(JOURNAL_HEADER_BYTES, b"\0"))
+            os.write(
+                descriptor,
+                (
+                    JOURNAL_MAGIC + struct.pack("<II", JOURNAL_VERSION, RECORD.size) + self._wire_id
+                ).ljust(JOURNAL_HEADER_BYTES, b"\0"),
+            )
         self._descriptor = descriptor
 
     def add(self, kind: int, id_: bytes, at_ns: int, *, peer: bytes = b"") -> bool:
@@ -40,7 +47,9 @@ class Journal:
             data = data[os.write(self._descriptor, data) :]
 
     def end(self) -> None:
-        """Write what is left and close. Raises OSError where that fails; it is closed all the same."""
+        """Write what is left and close. Raises OSError where that fails; it is closed all the
+        same.
+        """
         try:
             self.flush()
         finally:

@@ -17,16 +17,23 @@ END_TIMEOUT_S = 5.0
 
 
 class Gateway:
-    """A gateway process for these places. It ends when this process does: its standard input is ours to close."""
+    """A gateway process for these places. It ends when this process does: its standard input is
+    ours to close.
+    """
 
     def __init__(self, adapter: str, places: Sequence[Place], state: Path) -> None:
         notify = str(state / "notify" / "socket")
         settings = {
-            "adapter": adapter, "notify": notify,
+            "adapter": adapter,
+            "notify": notify,
             "nodes": [
                 {
-                    "name": place.node.name, "region": place.node.region, "options": dict(place.node.options), "address": place.address,
-                    "directory": str(place.directory), "namespace": place.namespace,
+                    "name": place.node.name,
+                    "region": place.node.region,
+                    "options": dict(place.node.options),
+                    "address": place.address,
+                    "directory": str(place.directory),
+                    "namespace": place.namespace,
                 }
                 for place in places
             ],
@@ -37,9 +44,13 @@ class Gateway:
             place.directory.mkdir(parents=True, exist_ok=True)
         with (state / "gateway.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.systems.gateway", str(file)], stdin=subprocess.PIPE, stdout=log, stderr=log,
-                pass_fds=[place.namespace for place in places], start_new_session=True,
-                env={**os.environ, "NOTIFY_SOCKET": notify},     # by which doctor knows it as ours
+                [sys.executable, "-m", "harness.systems.gateway", str(file)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=[place.namespace for place in places],
+                start_new_session=True,
+                env={**os.environ, "NOTIFY_SOCKET": notify},  # by which doctor knows it as ours
             )
         self.log = state / "gateway.log"
         self._logs = {place.node.name: log_of(place) for place in places}
@@ -75,7 +86,7 @@ class Gateway:
 
     def _say(self, word: str, names: Iterable[str]) -> None:
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):                  # it died: whoever asks next hears of it
+        with suppress(BrokenPipeError):  # it died: whoever asks next hears of it
             self._process.stdin.write(f"{word} {' '.join(names)}\n".encode())
             self._process.stdin.flush()
 

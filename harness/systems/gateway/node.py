@@ -1,4 +1,6 @@
-"""One node as the gateway keeps it: its driver from start to end, its journal, and the operations that it is asked for."""
+"""One node as the gateway keeps it: its driver from start to end, its journal, and the operations
+that it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +21,41 @@ from harness.systems.adapter import DrivenAdapter, Driver, Endpoint
 from harness.systems.gateway.journal import Journal
 from harness.systems.gateway.sockets import Connection
 
-PROBE_EVERY_S = (0.05, 0.4)           # the first pause between two probes of a node that starts, and the longest
+PROBE_EVERY_S = (
+    0.05,
+    0.4,
+)  # the first pause between two probes of a node that starts, and the longest
 PROBE_TIMEOUT_S = 5.0
-BREAK_S = 1.0                         # an observation that broke off this long before its node was said to end missed nothing
+BREAK_S = (
+    1.0  # an observation that broke off this long before its node was said to end missed nothing
+)
 GONE = (OSError, HarnessError, EOFError, asyncio.TimeoutError)
 
-Arrived = Callable[[int, bytes, int], None]      # node index, operation id, monotonic ns
+Arrived = Callable[[int, bytes, int], None]  # node index, operation id, monotonic ns
 
 
 class GatewayNode:
     """Keeps a driver alive while the node is expected to live; answers its control connections."""
 
-    def __init__(self, adapter: DrivenAdapter, place: Place, places: Sequence[Place], endpoint: Endpoint, notify: Path, peers: dict[bytes, GatewayNode]) -> None:
+    def __init__(
+        self,
+        adapter: DrivenAdapter,
+        place: Place,
+        places: Sequence[Place],
+        endpoint: Endpoint,
+        notify: Path,
+        peers: dict[bytes, GatewayNode],
+    ) -> None:
         self.index = place.index
         self.endpoint = endpoint
-        self.waiting: dict[bytes, asyncio.Future[int]] = {}       # operation id → when it arrived here
-        self._adapter, self._place, self._places, self._notify, self._peers = adapter, place, places, notify, peers
+        self.waiting: dict[bytes, asyncio.Future[int]] = {}  # operation id → when it arrived here
+        self._adapter, self._place, self._places, self._notify, self._peers = (
+            adapter,
+            place,
+            places,
+            notify,
+            peers,
+        )
         self._journal = Journal(endpoint.wire_id)
         self._driver: Driver | None = None
         self._life: asyncio.Task[None] | None = None
@@ -78,9 +99,14 @@ class GatewayNode:
         stood, self._driver, at_ns = self._driver is not None, None, time.monotonic_ns()
         if not stood:
             self._tell(f"STATUS=what it receives cannot be followed: {why}")
-        await asyncio.sleep(BREAK_S)                     # a node that died is said to be gone by then, which ends this task
+        await asyncio.sleep(
+            BREAK_S
+        )  # a node that died is said to be gone by then, which ends this task
         if stood:
-            self._breaks.append(f"what {self.endpoint.node} saw is not known from {at_ns} ns on, for at least {BREAK_S:.0f} s: {why}")
+            self._breaks.append(
+                f"what {self.endpoint.node} saw is not known from {at_ns} ns on, for at least "
+                f"{BREAK_S:.0f} s: {why}"
+            )
 
     async def _until_ready(self, driver: Driver) -> None:
         pause_s, said = PROBE_EVERY_S[0], ""
@@ -103,7 +129,10 @@ class GatewayNode:
         self._tell("READY=1")
 
     def _tell(self, news: str) -> None:
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+        ):
             sender.sendto(f"NODE={self.endpoint.node}\n{news}".encode(), str(self._notify))
 
     def _saw(self, kind: int, id_: bytes, at_ns: int, *, peer: bytes = b"") -> None:
@@ -117,16 +146,23 @@ class GatewayNode:
         try:
             self._journal.flush()
         except OSError as error:
-            self._breaks.append(f"the journal of {self.endpoint.node} could not be written: {error.strerror}")
+            self._breaks.append(
+                f"the journal of {self.endpoint.node} could not be written: {error.strerror}"
+            )
 
-    # ---- what clients ask ------------------------------------------------------------------------------------------------
+    # ---- what clients ask ------------------------------------------------------------------------
 
     def heard(self, connection: Connection, message: list[Any], descriptors: list[int]) -> None:
         """One frame of a client."""
         match message:
             case ["op", list() as asked]:
                 for id_, operation, target, payload, timeout_ms in asked:
-                    self._spawn(self._perform(connection, Request(id_, Operation(operation), target, payload, timeout_ms)))
+                    self._spawn(
+                        self._perform(
+                            connection,
+                            Request(id_, Operation(operation), target, payload, timeout_ms),
+                        )
+                    )
             case ["call", seq, str() as method, dict()]:
                 self._spawn(self._call(connection, seq, method, descriptors))
             case _:
@@ -134,10 +170,12 @@ class GatewayNode:
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)                            # the loop itself keeps only a weak reference
+        self._tasks.add(task)  # the loop itself keeps only a weak reference
         task.add_done_callback(self._tasks.discard)
 
-    async def _call(self, connection: Connection, seq: int, method: str, descriptors: list[int]) -> None:
+    async def _call(
+        self, connection: Connection, seq: int, method: str, descriptors: list[int]
+    ) -> None:
         try:
             connection.say(["reply", seq, None, await self._answer(method, descriptors)])
         except GONE as error:
@@ -159,7 +197,10 @@ class GatewayNode:
             if self._breaks:
                 raise HarnessError("; ".join(self._breaks[:3]))
             return None
-        if method in ("histograms", "peers"):            # of what is inside such a node, only its driver's health is known
+        if method in (
+            "histograms",
+            "peers",
+        ):  # of what is inside such a node, only its driver's health is known
             return {} if method == "histograms" else []
         raise HarnessError(f"expected health, begin, end, histograms or peers; found {method!r}")
 
@@ -178,18 +219,29 @@ class GatewayNode:
                     raise ConnectionError("the node is not up")
                 if request.operation in self._adapter.confirmed:
                     target = self._peers[request.target or b""]
-                    arrival = target.waiting[request.id] = asyncio.get_running_loop().create_future()
+                    arrival = target.waiting[request.id] = (
+                        asyncio.get_running_loop().create_future()
+                    )
                 answer = await self._driver.perform(request, sent)
                 if arrival is not None and answer.outcome is Outcome.OK:
                     answer.done_ns = await arrival
         except TimeoutError:
             what = "the target has not told of it" if arrival is not None else "no answer"
-            answer = Response(request.id, Outcome.UNKNOWN, time.monotonic_ns(), f"{what} within {request.timeout_ms:,} ms")
+            answer = Response(
+                request.id,
+                Outcome.UNKNOWN,
+                time.monotonic_ns(),
+                f"{what} within {request.timeout_ms:,} ms",
+            )
         except (*GONE, KeyError) as error:
             known = Outcome.UNKNOWN if sent_ns else Outcome.FAILED
-            answer = Response(request.id, known, time.monotonic_ns(), f"{'' if sent_ns else 'unsent: '}{error}")
+            answer = Response(
+                request.id, known, time.monotonic_ns(), f"{'' if sent_ns else 'unsent: '}{error}"
+            )
         finally:
             if target is not None:
                 target.waiting.pop(request.id, None)
-        detail = {"hops": answer.hops, "sent": sent_ns or 0} | ({"error": answer.error} if answer.error else {})
+        detail = {"hops": answer.hops, "sent": sent_ns or 0} | (
+            {"error": answer.error} if answer.error else {}
+        )
         connection.done([answer.id, int(answer.outcome), answer.done_ns, detail])

@@ -1,4 +1,6 @@
-"""The serving side of control sockets: unix sockets in an asyncio loop, which take descriptors too."""
+"""The serving side of control sockets: unix sockets in an asyncio loop, which take descriptors
+too.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,15 @@ from harness.systems.protocol import frame, frames
 RECEIVE_BYTES = 1 << 18
 DESCRIPTORS_MAX = 1
 
-Heard = Callable[["Connection", list[Any], list[int]], None]     # a frame, and the descriptors that came with it
+Heard = Callable[
+    ["Connection", list[Any], list[int]], None
+]  # a frame, and the descriptors that came with it
 
 
 class Connection:
-    """One client. What it says goes to `heard`; what is said to it waits where the kernel does not take it at once."""
+    """One client. What it says goes to `heard`; what is said to it waits where the kernel does not
+    take it at once.
+    """
 
     def __init__(self, connection: socket.socket, heard: Heard) -> None:
         self._socket, self._heard = connection, heard
@@ -75,7 +81,9 @@ class Connection:
 
     def _receive(self) -> None:
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(RECEIVE_BYTES, socket.CMSG_SPACE(4 * DESCRIPTORS_MAX), socket.MSG_CMSG_CLOEXEC)
+            data, ancillary, _, _ = self._socket.recvmsg(
+                RECEIVE_BYTES, socket.CMSG_SPACE(4 * DESCRIPTORS_MAX), socket.MSG_CMSG_CLOEXEC
+            )
         except BlockingIOError:
             return
         except OSError:

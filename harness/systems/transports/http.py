@@ -1,4 +1,6 @@
-"""HTTP to a node, over connections that are made inside its network namespace. The only home of aiohttp."""
+"""HTTP to a node, over connections that are made inside its network namespace. The only home of
+aiohttp.
+"""
 
 from __future__ import annotations
 
@@ -17,29 +19,47 @@ LINE_BYTES_MAX = 1 << 20
 
 
 class Http:
-    """A client for one node. What goes wrong on the way is a ConnectionError; answers of every status are answers."""
+    """A client for one node. What goes wrong on the way is a ConnectionError; answers of every
+    status are answers.
+    """
 
     def __init__(self, namespace: int) -> None:
         def make(address: Any) -> socket.socket:
             return open_socket(namespace, address[0], address[1], address[2])
 
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, socket_factory=make), auto_decompress=False, read_bufsize=LINE_BYTES_MAX,
+            connector=aiohttp.TCPConnector(limit=0, socket_factory=make),
+            auto_decompress=False,
+            read_bufsize=LINE_BYTES_MAX,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         )
 
-    async def ask(self, method: str, url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+    async def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
         """One request: status and body."""
         with _translated():
             async with self._session.request(method, url, data=body, headers=headers) as answer:
                 return answer.status, await answer.read()
 
-    async def lines(self, method: str, url: str, *, headers: Mapping[str, str] | None = None) -> AsyncIterator[bytes]:
-        """The lines of an answer as they arrive, without their ends; first an empty one, once the node has begun to answer."""
+    async def lines(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[bytes]:
+        """The lines of an answer as they arrive, without their ends; first an empty one, once the
+        node has begun to answer.
+        """
         with _translated():
             async with self._session.request(method, url, headers=headers) as answer:
                 if answer.status != 200:
-                    raise ConnectionError(f"{url} answered {answer.status}: {(await answer.content.read(200)).decode('utf-8', 'replace').strip()}")
+                    raise ConnectionError(
+                        f"{url} answered {answer.status}: "
+                        f"{(await answer.content.read(200)).decode('utf-8', 'replace').strip()}"
+                    )
                 yield b""
                 while line := await answer.content.readline():
                     yield line.rstrip(b"\r\n")

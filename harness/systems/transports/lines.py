@@ -1,4 +1,6 @@
-"""A line protocol: one connection to a node, over TCP inside its network namespace or over a unix socket."""
+"""A line protocol: one connection to a node, over TCP inside its network namespace or over a unix
+socket.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class Lines:
     async def connect(cls, namespace: int, to: str) -> Lines:
         """Connect to ``host:port`` or ``unix:PATH``. Raises OSError."""
         if to.startswith("unix:"):
-            return cls(*await asyncio.open_unix_connection(to.removeprefix("unix:"), limit=LINE_BYTES_MAX))
+            return cls(
+                *await asyncio.open_unix_connection(to.removeprefix("unix:"), limit=LINE_BYTES_MAX)
+            )
         host, _, port = to.rpartition(":")
         opened = open_socket(namespace, socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
@@ -38,7 +42,11 @@ class Lines:
     @property
     def closed(self) -> bool:
         """Whether the node hung up."""
-        return self._writer.is_closing() or self._reader.at_eof() or (self._answering is not None and self._answering.done())
+        return (
+            self._writer.is_closing()
+            or self._reader.at_eof()
+            or (self._answering is not None and self._answering.done())
+        )
 
     def say(self, line: str) -> None:
         """Send one line."""
@@ -72,7 +80,9 @@ class Lines:
         try:
             async for line in self.read():
                 answer = self._asked.popleft() if self._asked else None
-                if answer is not None and not answer.done():          # else it was given up: its answer is let go
+                if (
+                    answer is not None and not answer.done()
+                ):  # else it was given up: its answer is let go
                     answer.set_result(line)
         except OSError:
             pass

@@ -1,4 +1,6 @@
-"""Following files as they grow, told by the kernel: one inotify(7) instance a process, however many files."""
+"""Following files as they grow, told by the kernel: one inotify(7) instance a process, however many
+files.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from pathlib import Path
 IN_MODIFY = 0x2
 IN_NONBLOCK = os.O_NONBLOCK
 IN_CLOEXEC = os.O_CLOEXEC
-EVENT = struct.Struct("iIII")          # struct inotify_event: watch, mask, cookie, length of the name
+EVENT = struct.Struct("iIII")  # struct inotify_event: watch, mask, cookie, length of the name
 READ_BYTES = 1 << 16
 LINE_BYTES_MAX = 1 << 20
 
@@ -29,7 +31,9 @@ class Watcher:
         asyncio.get_running_loop().add_reader(self._descriptor, self._read)
 
     def watch(self, path: Path) -> asyncio.Event:
-        """An event that is set at each write to the file, the same for whoever asks. Raises OSError."""
+        """An event that is set at each write to the file, the same for whoever asks. Raises
+        OSError.
+        """
         number = _checked(_libc.inotify_add_watch(self._descriptor, os.fsencode(path), IN_MODIFY))
         return self._events.setdefault(number, asyncio.Event())
 
@@ -44,7 +48,9 @@ class Watcher:
 
 
 async def follow(path: Path, begin: int) -> AsyncIterator[str]:
-    """The lines of a file from byte `begin` on, as they are written, for ever. Made where it is not there. Raises OSError."""
+    """The lines of a file from byte `begin` on, as they are written, for ever. Made where it is not
+    there. Raises OSError.
+    """
     loop = asyncio.get_running_loop()
     watcher = _watchers.get(loop) or _watchers.setdefault(loop, Watcher())
     descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)

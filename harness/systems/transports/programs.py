@@ -14,7 +14,9 @@ OUTPUT_BYTES_MAX = 1 << 20
 
 
 async def run(namespace: int, argv: Sequence[str], directory: Path) -> tuple[int, str]:
-    """Exit code and output (stdout and stderr together). Raises UsageError where there is no such program; kills it when cancelled."""
+    """Exit code and output (stdout and stderr together). Raises UsageError where there is no such
+    program; kills it when cancelled.
+    """
     output = os.memfd_create("output", os.MFD_CLOEXEC)
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:

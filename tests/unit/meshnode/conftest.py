@@ -8,7 +8,9 @@ from unit.meshnode.kit import Node, make_nodes, running
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
-    """Four nodes in a line 0 – 1 – 2 – 3; tests of a module share them and must leave them running."""
+    """Four nodes in a line 0 – 1 – 2 – 3; tests of a module share them and must leave them
+    running.
+    """
     nodes = make_nodes(tmp_path_factory.mktemp("line"), 4, [(0, 1), (1, 2), (2, 3)])
     with running(nodes):
         yield nodes

@@ -1,4 +1,6 @@
-"""A network of `Dht` nodes in memory with virtual time: seeded latencies, loss, dead nodes. No clock, no socket."""
+"""A network of `Dht` nodes in memory with virtual time: seeded latencies, loss, dead nodes. No
+clock, no socket.
+"""
 
 import functools
 import heapq
@@ -44,7 +46,13 @@ def make_dht(index: int, *, k: int = 20, alpha: int = 3, max_values: int = 100_0
     own = node_id(index)
     rng = random.Random(f"chance of {index}")
     return Dht(
-        node_id=own, address=address_of(index), k=k, alpha=alpha, seal=seal_as(own), rng=rng, max_values=max_values
+        node_id=own,
+        address=address_of(index),
+        k=k,
+        alpha=alpha,
+        seal=seal_as(own),
+        rng=rng,
+        max_values=max_values,
     )
 
 
@@ -57,7 +65,9 @@ def mesh(count: int) -> list[Edge]:
 
 
 def random_regular(count: int, degree: int) -> list[Edge]:
-    """The union of degree/2 random rings: connected, every degree `degree` but for rare double edges."""
+    """The union of degree/2 random rings: connected, every degree `degree` but for rare double
+    edges.
+    """
     rng = random.Random(f"overlay of {count}")
     edges: list[Edge] = []
     for _ in range(degree // 2):
@@ -69,7 +79,9 @@ def random_regular(count: int, degree: int) -> list[Edge]:
 class Network:
     """Nodes, the datagrams under way between them, and the virtual time `now_ns`."""
 
-    def __init__(self, count: int, *, k: int = 20, alpha: int = 3, loss: float = 0.0, seed: int = 1) -> None:
+    def __init__(
+        self, count: int, *, k: int = 20, alpha: int = 3, loss: float = 0.0, seed: int = 1
+    ) -> None:
         self.rng = random.Random(seed)
         self.loss = loss
         self.now_ns = 5 * S
@@ -131,15 +143,24 @@ class Network:
     def run_for(self, duration_ns: int) -> None:
         """Let time pass."""
         until_ns = self.now_ns + duration_ns
-        while min((queue[0][0] for queue in (self._queue, self._timers) if queue), default=until_ns) < until_ns:
+        while (
+            min((queue[0][0] for queue in (self._queue, self._timers) if queue), default=until_ns)
+            < until_ns
+        ):
             self._step()
         self.now_ns = until_ns
 
-    def truly_closest(self, target: bytes, count: int, *, besides: int | None = None) -> list[bytes]:
+    def truly_closest(
+        self, target: bytes, count: int, *, besides: int | None = None
+    ) -> list[bytes]:
         """By looking at all nodes: ids of the `count` closest living nodes."""
-        living = (index for index in range(len(self.nodes)) if index not in self.dead and index != besides)
+        living = (
+            index for index in range(len(self.nodes)) if index not in self.dead and index != besides
+        )
         position = position_of(target)
-        return heapq.nsmallest(count, map(node_id, living), key=lambda name: position_of(name) ^ position)
+        return heapq.nsmallest(
+            count, map(node_id, living), key=lambda name: position_of(name) ^ position
+        )
 
     def flush(self, index: int) -> None:
         """Send what a node has to send, note what it says, and set its timer."""
@@ -153,7 +174,14 @@ class Network:
                 continue
             at_ns = self.now_ns + self.rng.randrange(1 * MS, 20 * MS)
             heapq.heappush(
-                self._queue, (at_ns, next(self._order), self._index.get(address, -1), datagram, address_of(index))
+                self._queue,
+                (
+                    at_ns,
+                    next(self._order),
+                    self._index.get(address, -1),
+                    datagram,
+                    address_of(index),
+                ),
             )
         timeout_ns = node.next_timeout_ns()
         if timeout_ns is not None and timeout_ns < self._armed.get(index, timeout_ns + 1):

@@ -1,4 +1,6 @@
-"""Small tools of meshnode's tests: a client of the control socket, and real nodes on loopback addresses."""
+"""Small tools of meshnode's tests: a client of the control socket, and real nodes on loopback
+addresses.
+"""
 
 import array
 import contextlib
@@ -91,7 +93,9 @@ class Control:
             self._note(frame)
         raise AssertionError("the node closed the connection")
 
-    def start(self, operation: int, target: bytes | None, payload: Any = None, timeout_ms: int = 10_000) -> bytes:
+    def start(
+        self, operation: int, target: bytes | None, payload: Any = None, timeout_ms: int = 10_000
+    ) -> bytes:
         identifier = os.urandom(16)
         self.send(["op", [[identifier, operation, target, payload, timeout_ms]]])
         return identifier
@@ -188,7 +192,9 @@ class Node:
             return health
 
     def is_ready(self) -> bool:
-        assert self.process is None or self.process.poll() is None, (self.directory / "log").read_text()
+        assert self.process is None or self.process.poll() is None, (
+            self.directory / "log"
+        ).read_text()
         try:
             return bool(self.health()["ready"])
         except OSError:
@@ -223,7 +229,9 @@ class Node:
         self.process.wait()
 
 
-def make_nodes(directory: Path, count: int, edges: Iterable[tuple[int, int]], **options: int) -> list[Node]:
+def make_nodes(
+    directory: Path, count: int, edges: Iterable[tuple[int, int]], **options: int
+) -> list[Node]:
     """Nodes with identities of one authority on 127.0.0.1, 127.0.0.2, …; nothing is started."""
     authority, port = Authority.load_or_create(directory / "ca"), free_port()
     nodes = []
@@ -231,7 +239,14 @@ def make_nodes(directory: Path, count: int, edges: Iterable[tuple[int, int]], **
         path = directory / f"n{index}"
         identifier = authority.issue(path, f"n{index}")
         nodes.append(
-            Node(f"n{index}", identifier, f"127.0.{index // 250}.{index % 250 + 1}", port, path, options=dict(options))
+            Node(
+                f"n{index}",
+                identifier,
+                f"127.0.{index // 250}.{index % 250 + 1}",
+                port,
+                path,
+                options=dict(options),
+            )
         )
     for a, b in edges:
         nodes[a].links.append(nodes[b].neighbour())
@@ -263,15 +278,33 @@ class Zygote:
         self.socket.settimeout(20)
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "meshnode.cli", "zygote", "--socket-fd", str(theirs.fileno())],
+                [
+                    sys.executable,
+                    "-m",
+                    "meshnode.cli",
+                    "zygote",
+                    "--socket-fd",
+                    str(theirs.fileno()),
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
 
     def spawn(
-        self, name: str, argv: list[str], directory: Path, namespace: str = "/proc/self/ns/net", **environment: str
+        self,
+        name: str,
+        argv: list[str],
+        directory: Path,
+        namespace: str = "/proc/self/ns/net",
+        **environment: str,
     ) -> None:
-        request = {"op": "spawn", "name": name, "argv": argv, "environment": environment, "directory": str(directory)}
+        request = {
+            "op": "spawn",
+            "name": name,
+            "argv": argv,
+            "environment": environment,
+            "directory": str(directory),
+        }
         descriptors = [
             os.open(namespace, os.O_RDONLY),
             os.open(directory / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),

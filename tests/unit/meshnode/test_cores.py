@@ -1,4 +1,6 @@
-"""Small cores: histogram, timer wheel, replay cache, configuration, state, journal, notification."""
+"""Small cores: histogram, timer wheel, replay cache, configuration, state, journal,
+notification.
+"""
 
 import contextlib
 import json
@@ -45,7 +47,9 @@ def test_a_histogram_sums_up() -> None:
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=50), st.lists(st.integers(0, 12_000), max_size=20))
-def test_the_wheel_gives_each_item_once_never_early_at_most_a_slot_late(deadlines: list[int], times: list[int]) -> None:
+def test_the_wheel_gives_each_item_once_never_early_at_most_a_slot_late(
+    deadlines: list[int], times: list[int]
+) -> None:
     wheel: Wheel[int] = Wheel(slot_ns=100)
     for deadline in deadlines:
         wheel.add(deadline, deadline)
@@ -82,14 +86,19 @@ def test_the_replay_cache_remembers_long_enough_and_is_bounded() -> None:
         ({"port": 0}, "port: expected 1 to 65535, found 0"),
         ({"port": "7"}, "port: expected a whole number, found '7'"),
         ({"address": "::1"}, "address: expected an IPv4 address, found '::1'"),
-        ({"links": [{**LINK, "id": "ab"}]}, r"links\[0\].id: expected 64 hexadecimal digits, found 'ab'"),
+        (
+            {"links": [{**LINK, "id": "ab"}]},
+            r"links\[0\].id: expected 64 hexadecimal digits, found 'ab'",
+        ),
         ({"links": [LINK, LINK]}, "links: a node id occurs twice"),
         ({"links": [7]}, r"links\[0\]: expected an object, found int"),
         ({"options": {"k": 0}}, "options.k: expected 1 to 30, found 0"),
         ({"options": {"kk": 1}}, "unknown key options.kk"),
     ],
 )
-def test_a_wrong_configuration_is_named(tmp_path: Path, change: dict[str, object], words: str) -> None:
+def test_a_wrong_configuration_is_named(
+    tmp_path: Path, change: dict[str, object], words: str
+) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(BASE | change))
     with pytest.raises(ConfigError, match=words):
@@ -139,9 +148,9 @@ def test_the_journal_has_one_header_and_forty_bytes_a_record(tmp_path: Path) -> 
         journal.end()
     assert path.stat().st_size == HEADER_BYTES + 2 * 40
     assert path.read_bytes()[16:48] == node_id
-    assert [(record.at_ns, record.size, record.hops, record.peer) for record in read_journal(path)] == [
-        (number, 2**32 - 1, 2**16 - 1, b"\x01" * 8) for number in range(2)
-    ]
+    assert [
+        (record.at_ns, record.size, record.hops, record.peer) for record in read_journal(path)
+    ] == [(number, 2**32 - 1, 2**16 - 1, b"\x01" * 8) for number in range(2)]
 
 
 def test_notifications_wait_for_room(tmp_path: Path) -> None:
@@ -178,7 +187,9 @@ def test_identities_are_checked_when_loaded(tmp_path: Path) -> None:
     (tmp_path / "a" / "cert.pem").write_bytes((tmp_path / "b" / "cert.pem").read_bytes())
     with pytest.raises(IdentityError, match="certifies another key"):
         Identity.load(tmp_path / "a")
-    (tmp_path / "b" / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----")
+    (tmp_path / "b" / "key.pem").write_text(
+        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"
+    )
     with pytest.raises(IdentityError, match="Ed25519 key as PKCS#8"):
         Identity.load(tmp_path / "b")
     with pytest.raises(IdentityError, match=r"key.pem: No such file"):

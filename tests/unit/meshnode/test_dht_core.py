@@ -15,7 +15,17 @@ from meshnode.dht.core import MAX_OPERATIONS
 from meshnode.dht.messages import Answer, Request, read, write_answer, write_request
 from meshnode.dht.requests import MAX_TIMEOUT_NS, MIN_TIMEOUT_NS, RoundTrip
 from meshnode.dht.store import VALUE_TTL_NS
-from unit.meshnode.dht_simulation import MS, Network, S, address_of, contact_of, make_dht, mesh, node_id, opened
+from unit.meshnode.dht_simulation import (
+    MS,
+    Network,
+    S,
+    address_of,
+    contact_of,
+    make_dht,
+    mesh,
+    node_id,
+    opened,
+)
 
 KEY = bytes(range(32))
 
@@ -63,14 +73,18 @@ class Peer:
 def test_it_answers_what_it_is_asked() -> None:
     peer = Peer(known=6)
     ask = {"number": 77, "target": KEY}
-    assert peer.answer(1, Request(kind=Kind.PING, number=2**64 - 1)) == Answer(kind=Kind.PONG, number=2**64 - 1)
+    assert peer.answer(1, Request(kind=Kind.PING, number=2**64 - 1)) == Answer(
+        kind=Kind.PONG, number=2**64 - 1
+    )
     nodes = peer.answer(1, Request(kind=Kind.FIND_NODE, **ask))
     assert nodes.kind is Kind.NODES
     assert len(nodes.contacts) == 4
     assert contact_of(1) not in nodes.contacts, "the asker knows itself"
     assert peer.answer(1, Request(kind=Kind.FIND_VALUE, **ask)).kind is Kind.NODES
     assert peer.answer(2, Request(kind=Kind.STORE, **ask, value=b"")).kind is Kind.STORED
-    assert peer.answer(3, Request(kind=Kind.FIND_VALUE, **ask)) == Answer(kind=Kind.VALUE, number=77, value=b"")
+    assert peer.answer(3, Request(kind=Kind.FIND_VALUE, **ask)) == Answer(
+        kind=Kind.VALUE, number=77, value=b""
+    )
     assert peer.dht.events() == [
         Event(kind="stored", key=KEY, peer_id=node_id(2), size=0),
         Event(kind="answered", key=KEY, peer_id=node_id(3), size=0),
@@ -86,14 +100,21 @@ def test_an_answer_counts_only_from_the_node_asked_and_for_what_it_was_asked() -
     right = Answer(kind=Kind.VALUE, number=request.number, value=b"right")
     peer.say(2, Answer(kind=Kind.VALUE, number=request.number, value=b"from another node"))
     peer.say(1, Answer(kind=Kind.VALUE, number=request.number ^ 4, value=b"another request"))
-    peer.say(1, Answer(kind=Kind.VALUE, number=request.number ^ 3, value=b"an attempt not made yet"))
+    peer.say(
+        1, Answer(kind=Kind.VALUE, number=request.number ^ 3, value=b"an attempt not made yet")
+    )
     peer.say(1, Answer(kind=Kind.STORED, number=request.number))
     assert peer.dht.dropped_unsolicited == 4
     assert peer.dht.finished() == []
     assert peer.dht.contacts == [contact_of(1)], "no unsolicited answer makes a contact"
     peer.say(1, right)
     result = peer.finished()
-    assert (result.operation, result.value, result.value_from, result.hops) == (number, b"right", node_id(1), 1)
+    assert (result.operation, result.value, result.value_from, result.hops) == (
+        number,
+        b"right",
+        node_id(1),
+        1,
+    )
     peer.say(1, right)
     assert peer.dht.dropped_unsolicited == 5, "an answer counts once"
 
@@ -115,12 +136,18 @@ def test_contacts_in_answers_are_not_trusted() -> None:
     impossible = good.compact[:-2] + b"\0\0"
     body = write_answer(Answer(kind=Kind.NODES, number=request.number))
     packed = pack_contacts([own, good]) + impossible
-    peer.dht.receive(node_id(1), Kind.NODES, body + bytes([0x12, len(packed)]) + packed, address_of(1), peer.now_ns)
+    peer.dht.receive(
+        node_id(1),
+        Kind.NODES,
+        body + bytes([0x12, len(packed)]) + packed,
+        address_of(1),
+        peer.now_ns,
+    )
     assert [to for to, _ in peer.sent()] == [good], "neither itself nor port 0 is asked"
     assert set(peer.dht.contacts) == {contact_of(1), good}
-    assert peer.answer(3, Request(kind=Kind.FIND_NODE, number=1, target=KEY)).contacts == (contact_of(1),), (
-        "not passed on"
-    )
+    assert peer.answer(3, Request(kind=Kind.FIND_NODE, number=1, target=KEY)).contacts == (
+        contact_of(1),
+    ), "not passed on"
 
 
 def test_silence_is_asked_again_and_then_a_failure() -> None:
@@ -136,7 +163,11 @@ def test_silence_is_asked_again_and_then_a_failure() -> None:
         assert peer.sent() == []
         peer.pass_time(1)
     result = peer.finished()
-    assert (result.ok, result.error, result.closest) == (False, "none of the 1 nodes asked answered", ())
+    assert (result.ok, result.error, result.closest) == (
+        False,
+        "none of the 1 nodes asked answered",
+        (),
+    )
     assert len(set(numbers)) == 3
     assert peer.dht.requests_out == 3
     peer.say(1, Answer(kind=Kind.NODES, number=numbers[0]))
@@ -189,7 +220,9 @@ def ask_short_put(dht: Dht, now_ns: int) -> int:
         (ask_short_put, "a key has 32 bytes, this one 31"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_with_a_sentence(ask: Callable[[Dht, int], int], error: str) -> None:
+def test_what_cannot_be_asked_is_refused_with_a_sentence(
+    ask: Callable[[Dht, int], int], error: str
+) -> None:
     peer = Peer()
     number = ask(peer.dht, peer.now_ns)
     assert peer.finished() == Finished(operation=number, ok=False, error=error)
@@ -201,7 +234,9 @@ def test_without_contacts_every_operation_ends_at_once() -> None:
     numbers = [dht.join(S), dht.put(KEY, b"", S), dht.get(KEY, S), dht.lookup(KEY, S)]
     results = dht.finished()
     assert [result.operation for result in results] == numbers
-    assert {(result.ok, result.error) for result in results} == {(False, "no contact is known to start from")}
+    assert {(result.ok, result.error) for result in results} == {
+        (False, "no contact is known to start from")
+    }
 
 
 def test_operations_are_limited_and_cancelled_ones_make_room() -> None:
@@ -220,7 +255,9 @@ def test_operations_are_limited_and_cancelled_ones_make_room() -> None:
     peer.dht.cancel(numbers[1])
     before = peer.dht.requests_out
     peer.pass_time(S)
-    assert peer.dht.requests_out - before == MAX_OPERATIONS - 1, "for a cancelled operation nothing is asked again"
+    assert peer.dht.requests_out - before == MAX_OPERATIONS - 1, (
+        "for a cancelled operation nothing is asked again"
+    )
 
 
 def test_values_are_limited_and_expire() -> None:
@@ -230,7 +267,10 @@ def test_values_are_limited_and_expire() -> None:
         peer.answer(1, Request(kind=Kind.STORE, number=1, target=key, value=b"v"))
         peer.now_ns += S
         assert peer.dht.values == held
-    kinds = [peer.answer(1, Request(kind=Kind.FIND_VALUE, number=1, target=key)).kind for key in (first, second, third)]
+    kinds = [
+        peer.answer(1, Request(kind=Kind.FIND_VALUE, number=1, target=key)).kind
+        for key in (first, second, third)
+    ]
     assert kinds == [Kind.VALUE, Kind.NODES, Kind.VALUE], "second was the first to expire"
     peer.now_ns += VALUE_TTL_NS - 2 * S
     assert peer.answer(1, Request(kind=Kind.FIND_VALUE, number=1, target=first)).kind is Kind.NODES
@@ -257,7 +297,9 @@ def test_the_oldest_contact_of_a_full_bucket_is_pinged_for_a_newcomer() -> None:
         assert all(again != to for again, _ in peer.sent())
     contacts = peer.dht.contacts
     assert to in contacts, "it answered"
-    assert not any(silent in contacts for silent, _ in pings[1:]), "these did not, and newcomers have their places"
+    assert not any(silent in contacts for silent, _ in pings[1:]), (
+        "these did not, and newcomers have their places"
+    )
 
 
 @pytest.mark.parametrize("sender", [("::1", 7000), ("198.18.0.1", 0), ("224.0.0.1", 1), ("?", 1)])
@@ -274,12 +316,22 @@ def busy_dht() -> tuple[Dht, list[tuple[int, bytes]]]:
     peer = Peer(known=3)
     peer.dht.get(KEY, peer.now_ns)
     peer.dht.put(KEY, b"v", peer.now_ns)
-    bodies = [(int(request.kind), write_request(request)) for _, request in peer.sent() if isinstance(request, Request)]
+    bodies = [
+        (int(request.kind), write_request(request))
+        for _, request in peer.sent()
+        if isinstance(request, Request)
+    ]
     for kind, body in list(bodies):
         number = read(kind, body).number
         nodes = Answer(kind=Kind.NODES, number=number, contacts=(contact_of(8), contact_of(9)))
-        bodies += [(4, write_answer(nodes)), (6, write_answer(Answer(kind=Kind.VALUE, number=number, value=b"v")))]
-    return peer.dht, [*bodies, (7, write_request(Request(kind=Kind.STORE, number=1, target=KEY, value=b"v")))]
+        bodies += [
+            (4, write_answer(nodes)),
+            (6, write_answer(Answer(kind=Kind.VALUE, number=number, value=b"v"))),
+        ]
+    return peer.dht, [
+        *bodies,
+        (7, write_request(Request(kind=Kind.STORE, number=1, target=KEY, value=b"v"))),
+    ]
 
 
 @settings(max_examples=300, deadline=None)
@@ -289,14 +341,18 @@ def test_whatever_arrives_it_never_crashes(data: st.DataObject) -> None:
     now_ns = 10 * S
     for _ in range(data.draw(st.integers(1, 6))):
         kind, body = data.draw(
-            st.one_of(st.sampled_from(bodies), st.tuples(st.integers(0, 9), st.binary(max_size=300)))
+            st.one_of(
+                st.sampled_from(bodies), st.tuples(st.integers(0, 9), st.binary(max_size=300))
+            )
         )
         mutated = bytearray(body)
         for _ in range(data.draw(st.integers(0, 3)) if mutated else 0):
             mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(st.integers(0, 255))
         now_ns += data.draw(st.sampled_from([0, S]))
         with contextlib.suppress(MalformedBody):
-            dht.receive(node_id(data.draw(st.integers(0, 4))), kind, bytes(mutated), address_of(1), now_ns)
+            dht.receive(
+                node_id(data.draw(st.integers(0, 4))), kind, bytes(mutated), address_of(1), now_ns
+            )
         dht.tick(now_ns)
     for datagram, _ in dht.outgoing():
         kind, _, _, body = opened(datagram)
@@ -322,7 +378,9 @@ def test_contacts_and_values_survive_a_restart() -> None:
     network.dead = set(range(10)) - {3, keeper}
     assert network.get(3, KEY).value == b"kept"
     network.dead = set()
-    assert network.get(keeper, KEY).value == b"kept", "it finds others again by the contacts it kept"
+    assert network.get(keeper, KEY).value == b"kept", (
+        "it finds others again by the contacts it kept"
+    )
 
 
 def test_a_value_of_another_boots_clock_expires_no_later_than_a_new_one() -> None:
@@ -358,7 +416,14 @@ def test_foreign_or_damaged_state_is_refused_and_changes_nothing(change: dict[st
     peer = Peer()
     peer.answer(1, Request(kind=Kind.STORE, number=1, target=KEY, value=b"v"))
     before = copy.deepcopy(peer.dht.dump())
-    for foreign in ({**before, **change}, {}, [], None, "state", {key: before[key] for key in ("format", "node_id")}):
+    for foreign in (
+        {**before, **change},
+        {},
+        [],
+        None,
+        "state",
+        {key: before[key] for key in ("format", "node_id")},
+    ):
         with pytest.raises(ValueError, match="DHT state"):
             peer.dht.load(foreign)
     assert peer.dht.dump() == before

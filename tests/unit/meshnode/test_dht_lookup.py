@@ -26,7 +26,9 @@ def test_it_ends_when_the_closest_seen_have_answered() -> None:
     assert lookup.done
     assert lookup.due() == []
     assert lookup.closest(2) == BY_DISTANCE[:2]
-    assert lookup.closest(9) == [BY_DISTANCE[0], BY_DISTANCE[1], BY_DISTANCE[5]], "only those that answered"
+    assert lookup.closest(9) == [BY_DISTANCE[0], BY_DISTANCE[1], BY_DISTANCE[5]], (
+        "only those that answered"
+    )
     assert [lookup.hops_to(BY_DISTANCE[at]) for at in (7, 5, 1, 0)] == [1, 1, 2, 3]
 
 
@@ -34,7 +36,9 @@ def test_the_failed_make_room_and_the_late_are_waited_for() -> None:
     lookup = Lookup(TARGET, width=2, alpha=2, start=BY_DISTANCE[:4])
     assert lookup.due() == BY_DISTANCE[:2]
     lookup.late(BY_DISTANCE[0])
-    assert lookup.due() == [BY_DISTANCE[2]], "a substitute is asked while the late one is waited for"
+    assert lookup.due() == [BY_DISTANCE[2]], (
+        "a substitute is asked while the late one is waited for"
+    )
     lookup.answered(BY_DISTANCE[1])
     lookup.answered(BY_DISTANCE[2])
     assert not lookup.done, "the late one may still answer"
@@ -68,7 +72,12 @@ def test_any_order_of_answers_silence_and_failure_ends_with_the_closest_that_ans
     data: st.DataObject, width: int, alpha: int
 ) -> None:
     world = BY_DISTANCE[:60]
-    lookup = Lookup(TARGET, width=width, alpha=alpha, start=data.draw(st.lists(st.sampled_from(world), max_size=5)))
+    lookup = Lookup(
+        TARGET,
+        width=width,
+        alpha=alpha,
+        start=data.draw(st.lists(st.sampled_from(world), max_size=5)),
+    )
     under_way: list[Contact] = []
     late: list[Contact] = []
     answered: list[Contact] = []

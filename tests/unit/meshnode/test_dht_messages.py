@@ -1,4 +1,6 @@
-"""Bodies of datagrams and contacts: what is written is read, what is not well formed is refused and nothing else happens."""
+"""Bodies of datagrams and contacts: what is written is read, what is not well formed is refused and
+nothing else happens.
+"""
 
 import dataclasses
 
@@ -7,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from meshnode.dht import Contact, Kind, MalformedBody
 from meshnode.dht.contact import pack_contacts, position_of, unpack_contacts
-from meshnode.dht.messages import ANSWERS_TO, MAX_CONTACTS, Answer, Request, read, write_answer, write_request
+from meshnode.dht.messages import (
+    ANSWERS_TO,
+    MAX_CONTACTS,
+    Answer,
+    Request,
+    read,
+    write_answer,
+    write_request,
+)
 from unit.meshnode.dht_simulation import contact_of
 
 NUMBERS = st.integers(0, 2**64 - 1)
@@ -16,7 +26,12 @@ VALUES = st.binary(max_size=1000)
 CONTACTS = st.lists(st.integers(0, 5000).map(contact_of), max_size=MAX_CONTACTS).map(tuple)
 REQUESTS = st.one_of(
     st.builds(Request, kind=st.just(Kind.PING), number=NUMBERS),
-    st.builds(Request, kind=st.sampled_from([Kind.FIND_NODE, Kind.FIND_VALUE]), number=NUMBERS, target=KEYS),
+    st.builds(
+        Request,
+        kind=st.sampled_from([Kind.FIND_NODE, Kind.FIND_VALUE]),
+        number=NUMBERS,
+        target=KEYS,
+    ),
     st.builds(Request, kind=st.just(Kind.STORE), number=NUMBERS, target=KEYS, value=VALUES),
 )
 ANSWERS = st.one_of(
@@ -49,18 +64,44 @@ def test_any_bytes_are_a_message_or_malformed(kind: int, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("kind", "message", "complaint"),
     [
-        (Kind.PING, Request(kind=Kind.PING, number=1, target=bytes(32)), "target has 0 bytes, this one 32"),
-        (Kind.FIND_NODE, Request(kind=Kind.FIND_NODE, number=1, target=bytes(31)), "target has 32 bytes, this one 31"),
-        (Kind.FIND_VALUE, Request(kind=Kind.FIND_VALUE, number=1, target=bytes(32), value=b""), "where none belongs"),
+        (
+            Kind.PING,
+            Request(kind=Kind.PING, number=1, target=bytes(32)),
+            "target has 0 bytes, this one 32",
+        ),
+        (
+            Kind.FIND_NODE,
+            Request(kind=Kind.FIND_NODE, number=1, target=bytes(31)),
+            "target has 32 bytes, this one 31",
+        ),
+        (
+            Kind.FIND_VALUE,
+            Request(kind=Kind.FIND_VALUE, number=1, target=bytes(32), value=b""),
+            "where none belongs",
+        ),
         (Kind.STORE, Request(kind=Kind.STORE, number=1, target=bytes(32)), "a value is missing"),
-        (Kind.STORE, Request(kind=Kind.STORE, number=1, target=bytes(32), value=bytes(1001)), "at most 1000 bytes"),
+        (
+            Kind.STORE,
+            Request(kind=Kind.STORE, number=1, target=bytes(32), value=bytes(1001)),
+            "at most 1000 bytes",
+        ),
         (Kind.VALUE, Answer(kind=Kind.VALUE, number=1), "a value is missing"),
-        (Kind.VALUE, Answer(kind=Kind.VALUE, number=1, value=b"", contacts=(contact_of(1),)), "contacts has 0 bytes"),
+        (
+            Kind.VALUE,
+            Answer(kind=Kind.VALUE, number=1, value=b"", contacts=(contact_of(1),)),
+            "contacts has 0 bytes",
+        ),
         (Kind.NODES, Answer(kind=Kind.NODES, number=1, value=b""), "where none belongs"),
-        (Kind.NODES, Answer(kind=Kind.NODES, number=1, contacts=(contact_of(1),) * 31), "at most 30 contacts"),
+        (
+            Kind.NODES,
+            Answer(kind=Kind.NODES, number=1, contacts=(contact_of(1),) * 31),
+            "at most 30 contacts",
+        ),
     ],
 )
-def test_what_a_kind_does_not_allow_is_malformed(kind: Kind, message: Request | Answer, complaint: str) -> None:
+def test_what_a_kind_does_not_allow_is_malformed(
+    kind: Kind, message: Request | Answer, complaint: str
+) -> None:
     body = write_request(message) if isinstance(message, Request) else write_answer(message)
     with pytest.raises(MalformedBody, match=complaint):
         read(kind, body)
@@ -86,7 +127,9 @@ def test_unknown_kinds_and_broken_protobuf_are_malformed() -> None:
         ({"address": "255.255.255.255"}, "single node"),
     ],
 )
-def test_a_contact_that_cannot_be_is_refused_and_left_out_of_answers(change: dict[str, object], complaint: str) -> None:
+def test_a_contact_that_cannot_be_is_refused_and_left_out_of_answers(
+    change: dict[str, object], complaint: str
+) -> None:
     good = contact_of(1)
     with pytest.raises(ValueError, match=complaint):
         dataclasses.replace(good, **change)
@@ -103,6 +146,10 @@ def test_impossible_contacts_in_an_answer_are_left_out() -> None:
 
 def test_a_contact_packs_into_38_bytes_and_has_one_position() -> None:
     contact = Contact(bytes(range(32)), "198.18.1.2", 7000)
-    assert pack_contacts([contact]) == bytes(range(32)) + bytes([198, 18, 1, 2]) + (7000).to_bytes(2, "big")
+    assert pack_contacts([contact]) == bytes(range(32)) + bytes([198, 18, 1, 2]) + (7000).to_bytes(
+        2, "big"
+    )
     assert contact.position == position_of(bytes(range(32)))
-    assert contact.position.to_bytes(32, "big").hex().startswith("630dcd2966c43366")  # sha256sum of these 32 bytes
+    assert (
+        contact.position.to_bytes(32, "big").hex().startswith("630dcd2966c43366")
+    )  # sha256sum of these 32 bytes

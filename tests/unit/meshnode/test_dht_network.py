@@ -1,6 +1,8 @@
-"""The DHT as a whole: networks of `Dht` nodes in virtual time. What is claimed of 10 to 1000 real nodes, tried small.
+"""The DHT as a whole: networks of `Dht` nodes in virtual time. What is claimed of 10 to 1000 real
+nodes, tried small.
 
-Each check that could pass for the wrong reason has a twin in which the network is broken and the check fails.
+Each check that could pass for the wrong reason has a twin in which the network is broken and the
+check fails.
 """
 
 import functools
@@ -11,12 +13,24 @@ import random
 import pytest
 from meshnode.dht.contact import position_of
 from meshnode.dht.table import Table
-from unit.meshnode.dht_simulation import MS, Edge, Network, S, contact_of, keys, mesh, node_id, random_regular, ring
+from unit.meshnode.dht_simulation import (
+    MS,
+    Edge,
+    Network,
+    S,
+    contact_of,
+    keys,
+    mesh,
+    node_id,
+    random_regular,
+    ring,
+)
 
 TENFOLD = math.log2(10)
 
 
-@functools.cache  # read-only for the tests but for values, which no test shares: each has keys of its own
+# read-only for the tests but for values, which no test shares: each has keys of its own
+@functools.cache
 def joined(count: int, k: int) -> Network:
     """A network after its joins, from an overlay as a harness lays it."""
     network = Network(count, k=k)
@@ -27,7 +41,9 @@ def joined(count: int, k: int) -> Network:
 
 
 def found(network: Network, count: int, *, label: str) -> int:
-    """Put `count` values at random nodes, get each from another one: how many gets returned what was put."""
+    """Put `count` values at random nodes, get each from another one: how many gets returned what
+    was put.
+    """
     rng = random.Random(label)
     living = [index for index in range(len(network.nodes)) if index not in network.dead]
     hits = 0
@@ -43,7 +59,9 @@ def found(network: Network, count: int, *, label: str) -> int:
 
 def mean_hops(network: Network, count: int = 100) -> float:
     rng = random.Random("hops")
-    results = [network.lookup(rng.randrange(len(network.nodes)), key) for key in keys(count, "hops")]
+    results = [
+        network.lookup(rng.randrange(len(network.nodes)), key) for key in keys(count, "hops")
+    ]
     return sum(result.hops for result in results) / count
 
 
@@ -62,7 +80,9 @@ def test_puts_on_a_thousand_nodes_are_all_found(k: int) -> None:
     assert found(joined(1000, k), 50, label=f"large {k}") == 50
 
 
-@pytest.mark.parametrize(("count", "edges"), [(10, mesh(10)), (10, ring(10)), (100, ring(100)), (2, [(0, 1)])])
+@pytest.mark.parametrize(
+    ("count", "edges"), [(10, mesh(10)), (10, ring(10)), (100, ring(100)), (2, [(0, 1)])]
+)
 def test_every_overlay_is_enough_to_join(count: int, edges: list[Edge]) -> None:
     network = Network(count, k=4)
     network.link(edges)
@@ -86,7 +106,9 @@ def test_lookups_find_the_truly_closest_nodes(k: int) -> None:
         asker = rng.randrange(1000)
         result = network.lookup(asker, key)
         assert result.ok
-        assert [contact.id for contact in result.closest] == network.truly_closest(key, k, besides=asker)
+        assert [contact.id for contact in result.closest] == network.truly_closest(
+            key, k, besides=asker
+        )
         assert result.found >= k
 
 
@@ -97,12 +119,16 @@ def test_hops_grow_with_the_logarithm_of_the_nodes(k: int) -> None:
     assert hops == sorted(hops), hops
 
 
-def test_hops_do_not_grow_so_where_nodes_know_only_their_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hops_do_not_grow_so_where_nodes_know_only_their_next_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     hops = []
     for count in (10, 100):
         network = Network(count, k=4)
         order = sorted(range(count), key=lambda index: position_of(node_id(index)))
-        network.link((order[at], order[(at + step) % count]) for at in range(count) for step in (1, 2))
+        network.link(
+            (order[at], order[(at + step) % count]) for at in range(count) for step in (1, 2)
+        )
         with monkeypatch.context() as patch:  # nobody learns anything more
             patch.setattr(Table, "heard", lambda *_: None)
             patch.setattr(Table, "told", lambda *_: None)
@@ -137,7 +163,9 @@ def test_a_fifth_of_nodes_dead() -> None:
     assert all(network.put(rng.randrange(100), key, b"v").ok for key in stored)
     network.dead = set(rng.sample(range(100), 20))
     living = [index for index in range(100) if index not in network.dead]
-    assert all(network.get(rng.choice(living), key).ok for key in stored), "put before the nodes died"
+    assert all(network.get(rng.choice(living), key).ok for key in stored), (
+        "put before the nodes died"
+    )
     assert found(network, 50, label="after") == 50, "put after the nodes died"
 
 
@@ -173,7 +201,9 @@ def test_an_answer_never_comes_from_the_asker_itself() -> None:
     assert got.error is not None
     assert "has a value for this key" in got.error
     holder = min(range(1, 10), key=lambda index: position_of(node_id(index)) ^ position_of(other))
-    network.nodes[holder].load({**network.nodes[holder].dump(), "values": [[other, b"planted", network.now_ns + S]]})
+    network.nodes[holder].load(
+        {**network.nodes[holder].dump(), "values": [[other, b"planted", network.now_ns + S]]}
+    )
     got = network.get(0, other)
     assert (got.ok, got.value, got.value_from, got.hops) == (True, b"planted", node_id(holder), 1)
 
@@ -201,7 +231,11 @@ def test_events_name_who_stored_and_who_asked() -> None:
     network.put(0, key, b"12345")
     network.get(0, key)
     network.run_for(1 * S)
-    seen = [(event.kind, event.key, event.peer_id, event.size) for index, event in network.events if index != 0]
+    seen = [
+        (event.kind, event.key, event.peer_id, event.size)
+        for index, event in network.events
+        if index != 0
+    ]
     assert seen == [("stored", key, node_id(0), 5), ("answered", key, node_id(0), 5)]
 
 

@@ -7,7 +7,15 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from meshnode.dht import Contact
-from meshnode.dht.table import MAX_FAILURES, MAX_REST_NS, NEIGHBOURHOOD, REPLACEMENTS, REST_NS, SILENT_NS, Table
+from meshnode.dht.table import (
+    MAX_FAILURES,
+    MAX_REST_NS,
+    NEIGHBOURHOOD,
+    REPLACEMENTS,
+    REST_NS,
+    SILENT_NS,
+    Table,
+)
 from unit.meshnode.dht_simulation import S, contact_of
 
 OWN = contact_of(0)
@@ -16,7 +24,9 @@ OWN = contact_of(0)
 @functools.cache
 def at_depth(depth: int, count: int) -> list[Contact]:
     """Contacts whose distance from OWN has this many bits."""
-    fitting = (contact for index in itertools.count(1) if depth_of(contact := contact_of(index)) == depth)
+    fitting = (
+        contact for index in itertools.count(1) if depth_of(contact := contact_of(index)) == depth
+    )
     return list(itertools.islice(fitting, count))
 
 
@@ -29,7 +39,9 @@ def distance(contact: Contact) -> int:
 
 
 def full_table(k: int = 4) -> tuple[Table, list[Contact], int]:
-    """A table whose neighbourhood and whose farthest bucket are full, the contacts in that bucket, and the time."""
+    """A table whose neighbourhood and whose farthest bucket are full, the contacts in that bucket,
+    and the time.
+    """
     table = Table(OWN, k)
     now_ns = S
     for depth in range(255, 249, -1):
@@ -77,7 +89,9 @@ def test_a_contact_without_a_replacement_rests_and_is_forgotten_at_last() -> Non
     assert table.closest(one.position, 2, S) == [other]
     assert table.worth_asking([one, other, OWN], S) == (other,)
     assert table.closest(one.position, 2, S + REST_NS) == [one, other], "rested"
-    assert table.closest_heard(one.position, 2, b"") == [other], "but not handed on before it was heard again"
+    assert table.closest_heard(one.position, 2, b"") == [other], (
+        "but not handed on before it was heard again"
+    )
     table.failed(other, S)
     assert table.closest(one.position, 1, S) == [one], "where all rest, any will do"
     for _ in range(MAX_FAILURES - 2):
@@ -145,8 +159,15 @@ def test_a_new_address_of_a_known_node_counts() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 1000), count=st.integers(0, 200), wanted=st.integers(1, 40), k=st.integers(1, 20))
-def test_closest_is_what_sorting_all_contacts_gives(seed: int, count: int, wanted: int, k: int) -> None:
+@given(
+    seed=st.integers(0, 1000),
+    count=st.integers(0, 200),
+    wanted=st.integers(1, 40),
+    k=st.integers(1, 20),
+)
+def test_closest_is_what_sorting_all_contacts_gives(
+    seed: int, count: int, wanted: int, k: int
+) -> None:
     rng = random.Random(seed)
     table = Table(OWN, k)
     for index in rng.sample(range(1, 1000), count):
@@ -163,4 +184,6 @@ def test_sparse_buckets_reach_from_the_farthest_to_the_nearest_contact() -> None
     assert table.sparse_depths() == []
     for contact in [*at_depth(256, 4), *at_depth(253, 1)]:
         table.heard(contact, S)
-    assert table.sparse_depths() == [255, 254, 253], "256 is full, nothing nearer than 253 is known to exist"
+    assert table.sparse_depths() == [255, 254, 253], (
+        "256 is full, nothing nearer than 253 is known to exist"
+    )

@@ -1,4 +1,6 @@
-"""Files without sockets: only genuine chunks are taken, what was taken is found again, and a torn list harms nothing."""
+"""Files without sockets: only genuine chunks are taken, what was taken is found again, and a torn
+list harms nothing.
+"""
 
 import os
 from pathlib import Path
@@ -49,7 +51,12 @@ def test_a_chunk_that_is_not_what_it_says_is_refused(tmp_path: Path) -> None:
     incoming = Incoming(tmp_path, ID, SIZE, CHUNK_BYTES)
     data = content(ID, SIZE, 1)
     claimed = blake3(data).digest()
-    for spoilt in ((1, claimed, data[:-1]), (1, bytes(32), data), (10, claimed, data), (3, claimed, data)):
+    for spoilt in (
+        (1, claimed, data[:-1]),
+        (1, bytes(32), data),
+        (10, claimed, data),
+        (3, claimed, data),
+    ):
         assert not incoming.add(*spoilt)
     assert incoming.bitmap() == b"\0"
     incoming.close(keep=False)

@@ -1,4 +1,6 @@
-"""Broadcast without sockets: coverage of connected overlays although pushes are lost, and bounded memory."""
+"""Broadcast without sockets: coverage of connected overlays although pushes are lost, and bounded
+memory.
+"""
 
 import random
 from collections import Counter, defaultdict
@@ -9,9 +11,13 @@ from meshnode.wire import Type
 
 
 class Overlay:
-    """Gossip cores joined by queues; `push_loss` of the pushes vanish, and nothing of what repairs."""
+    """Gossip cores joined by queues; `push_loss` of the pushes vanish, and nothing of what
+    repairs.
+    """
 
-    def __init__(self, edges: set[tuple[int, int]], *, fanout: int, push_loss: float, seed: int) -> None:
+    def __init__(
+        self, edges: set[tuple[int, int]], *, fanout: int, push_loss: float, seed: int
+    ) -> None:
         self.rng = random.Random(seed)
         self.push_loss = push_loss
         self.edges: set[tuple[int, int]] = set()
@@ -38,7 +44,9 @@ class Overlay:
         self._spread(origin, key, self.nodes[origin].accept(key, key, None, self.now_ns))
 
     def _spread(self, source: int, key: bytes, peers: list[bytes]) -> None:
-        queue = [(source, number(peer), key) for peer in peers if self.rng.random() >= self.push_loss]
+        queue = [
+            (source, number(peer), key) for peer in peers if self.rng.random() >= self.push_loss
+        ]
         for a, b, sent in queue:
             self._deliver(a, b, sent)
 

@@ -1,4 +1,6 @@
-"""What clients and peers send that no sound one would: it is answered or counted, and harms nobody else."""
+"""What clients and peers send that no sound one would: it is answered or counted, and harms nobody
+else.
+"""
 
 import os
 import random
@@ -43,7 +45,9 @@ from unit.meshnode.kit import (
         ),
     ],
 )
-def test_a_bad_control_frame_is_answered_and_ends_that_client_only(line: list[Node], data: bytes) -> None:
+def test_a_bad_control_frame_is_answered_and_ends_that_client_only(
+    line: list[Node], data: bytes
+) -> None:
     client = Control(line[2].directory / "control.sock")
     client.socket.sendall(data)
     answer = client.receive()
@@ -84,7 +88,9 @@ def test_garbage_datagrams_are_counted_and_change_nothing(line: list[Node]) -> N
     chance = random.Random(5)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for _ in range(50):
-            sender.sendto(chance.randbytes(chance.randrange(1, 300)), (line[0].address, line[0].port))
+            sender.sendto(
+                chance.randbytes(chance.randrange(1, 300)), (line[0].address, line[0].port)
+            )
         sender.sendto(bytes(2000), (line[0].address, line[0].port))
 
     def counted() -> bool:
@@ -133,7 +139,9 @@ class Stranger:
 
 
 @pytest.mark.parametrize("kind", ["no certificate", "another authority"])
-def test_a_peer_without_the_clusters_certificate_is_refused(line: list[Node], tmp_path: Path, kind: str) -> None:
+def test_a_peer_without_the_clusters_certificate_is_refused(
+    line: list[Node], tmp_path: Path, kind: str
+) -> None:
     line[0].begin()
     Authority.load_or_create(tmp_path / "ca").issue(tmp_path / "eve", "eve")
     links = line[0].health()["links"]
@@ -147,14 +155,20 @@ def test_a_peer_without_the_clusters_certificate_is_refused(line: list[Node], tm
     assert stranger.plain == b""
 
 
-def test_bad_frames_of_an_authenticated_peer_are_counted_by_reason(line: list[Node], tmp_path: Path) -> None:
+def test_bad_frames_of_an_authenticated_peer_are_counted_by_reason(
+    line: list[Node], tmp_path: Path
+) -> None:
     node, path = line[0], tmp_path / "eve"
     node.begin()
     Authority.load_or_create(node.directory.parent / "ca").issue(path, "eve")
     eve, mallory = Identity.load(path), Identity.from_seed(bytes(32))
     stranger = Stranger(node, path)
-    hello = Message(Type.HELLO, bytes(16), eve.node_id, node.id, payload=b"\x00\x50\x7f\x00\x00\x09eve")
-    private = Message(Type.PRIVATE, bytes(16), eve.node_id, node.id, time.time_ns(), payload=bytes(40))
+    hello = Message(
+        Type.HELLO, bytes(16), eve.node_id, node.id, payload=b"\x00\x50\x7f\x00\x00\x09eve"
+    )
+    private = Message(
+        Type.PRIVATE, bytes(16), eve.node_id, node.id, time.time_ns(), payload=bytes(40)
+    )
     broadcast = Message(Type.BROADCAST, bytes(16), mallory.node_id, b"", 1, payload=b"old")
     frames = [
         encode(private),  # before HELLO: malformed
@@ -163,7 +177,9 @@ def test_bad_frames_of_an_authenticated_peer_are_counted_by_reason(line: list[No
         encode(hello),
         b"\xff\xff",  # malformed
         encode(private),  # bad signature: none
-        encode(sign(private._replace(target=mallory.node_id), eve)),  # no route: it may pass no further link
+        encode(
+            sign(private._replace(target=mallory.node_id), eve)
+        ),  # no route: it may pass no further link
         encode(Message(Type.I_HAVE, bytes(16), eve.node_id, mallory.node_id)),  # not for us
         encode(sign(private, eve)),  # bad signature: cannot be decrypted
         encode(sign(broadcast, mallory)),  # replayed: too old
@@ -172,7 +188,14 @@ def test_bad_frames_of_an_authenticated_peer_are_counted_by_reason(line: list[No
         encode(Message(99, bytes(16), eve.node_id, node.id)),  # malformed
     ]
     stranger.say(b"".join(map(frame, frames)) + b"\xff\xff\xff\xff")  # and an oversized one ends it
-    expected = {"malformed": 5, "bad_signature": 3, "not_for_us": 1, "no_route": 1, "replayed": 2, "oversized": 1}
+    expected = {
+        "malformed": 5,
+        "bad_signature": 3,
+        "not_for_us": 1,
+        "no_route": 1,
+        "replayed": 2,
+        "oversized": 1,
+    }
 
     def counted() -> bool:
         counters = node.health()["counters"]

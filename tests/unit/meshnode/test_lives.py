@@ -31,12 +31,20 @@ def test_identity_values_and_contacts_survive_restarts(tmp_path: Path) -> None:
         nodes[2].start()
         wait_until(nodes[2].is_ready, "ready after SIGTERM")
         after = nodes[2].health()
-        assert (after["id"], after["dht_values"], after["restarts"]) == (before["id"], 5, before["restarts"] + 1)
+        assert (after["id"], after["dht_values"], after["restarts"]) == (
+            before["id"],
+            5,
+            before["restarts"] + 1,
+        )
         nodes[2].kill()
         nodes[2].start()
         wait_until(nodes[2].is_ready, "ready after SIGKILL")
         again = nodes[2].health()
-        assert (again["id"], again["dht_values"], again["restarts"]) == (before["id"], 5, before["restarts"] + 2)
+        assert (again["id"], again["dht_values"], again["restarts"]) == (
+            before["id"],
+            5,
+            before["restarts"] + 2,
+        )
         assert nodes[0].control.do(PRIVATE, nodes[2].id, b"back")[0] == OK
         nodes[2].kill()
         (nodes[2].directory / "state" / "state.bin").write_bytes(b"torn")
@@ -59,7 +67,10 @@ def test_an_acknowledged_message_is_in_the_journal_of_a_killed_receiver(tmp_path
         acknowledged = {identifier for identifier, outcome in outcomes.items() if outcome == OK}
         assert acknowledged
         assert acknowledged <= recorded
-        assert not {identifier for identifier, outcome in outcomes.items() if outcome == FAILED} & recorded
+        assert (
+            not {identifier for identifier, outcome in outcomes.items() if outcome == FAILED}
+            & recorded
+        )
 
 
 def read_journal_prefix(path: Path) -> list[object]:
@@ -87,13 +98,21 @@ def test_progress_is_notified_and_signals_end_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("break_it", "words"),
-    [("config", "unknown key"), ("key", "key.pem: No such file"), ("address", "Cannot assign requested address")],
+    [
+        ("config", "unknown key"),
+        ("key", "key.pem: No such file"),
+        ("address", "Cannot assign requested address"),
+    ],
 )
 def test_a_fatal_start_is_one_sentence(tmp_path: Path, break_it: str, words: str) -> None:
     (node,) = make_nodes(tmp_path, 1, [])
     path = node.write_config()
     if break_it == "config":
-        path.write_text(path.read_text().replace('"port"', '"prot"').replace('{"version"', '{"port": 1, "version"'))
+        path.write_text(
+            path.read_text()
+            .replace('"port"', '"prot"')
+            .replace('{"version"', '{"port": 1, "version"')
+        )
     elif break_it == "key":
         (node.directory / "key.pem").unlink()
     else:

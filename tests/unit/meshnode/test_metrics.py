@@ -22,7 +22,11 @@ def test_counts_rise_to_the_total_and_none_is_told_too_quick(values: list[int]) 
     histograms = Histograms()
     for value in values:
         histograms.add("create", value)
-    rows = dict(line.rsplit(" ", 1) for line in exposition(HEALTH, histograms.to_map()).splitlines() if 'operation="create",le=' in line)
+    rows = dict(
+        line.rsplit(" ", 1)
+        for line in exposition(HEALTH, histograms.to_map()).splitlines()
+        if 'operation="create",le=' in line
+    )
     counts = [int(count) for count in rows.values()]
     assert counts == sorted(counts)
     assert counts[-1] == len(values)

@@ -1,4 +1,6 @@
-"""Real nodes on loopback addresses, each its own process, driven over their control sockets: messages, files, values."""
+"""Real nodes on loopback addresses, each its own process, driven over their control sockets:
+messages, files, values.
+"""
 
 import os
 import shutil
@@ -31,15 +33,24 @@ from unit.meshnode.kit import (
 )
 
 
-def test_a_private_message_is_stamped_by_its_receiver_and_journalled_on_both_sides(line: list[Node]) -> None:
+def test_a_private_message_is_stamped_by_its_receiver_and_journalled_on_both_sides(
+    line: list[Node],
+) -> None:
     journals = [node.begin() for node in line[:2]]
     before_ns = time.monotonic_ns()
     outcome, done_ns, detail = line[0].control.do(PRIVATE, line[1].id, b"hello")
     assert (outcome, detail) == (OK, {"hops": 1})
     assert before_ns < done_ns < time.monotonic_ns()
-    sent, delivered = ([record for record in read_journal(path) if record.kind < 3][-1] for path in journals)
+    sent, delivered = (
+        [record for record in read_journal(path) if record.kind < 3][-1] for path in journals
+    )
     assert (sent.kind, sent.peer, sent.size) == (1, line[1].id[:8], 5)
-    assert (delivered.kind, delivered.peer, delivered.size, delivered.at_ns) == (2, line[0].id[:8], 5, done_ns)
+    assert (delivered.kind, delivered.peer, delivered.size, delivered.at_ns) == (
+        2,
+        line[0].id[:8],
+        5,
+        done_ns,
+    )
     assert line[1].health()["counters"]["messages_in"] == 1
     assert line[1].control.call("histograms")["verify"]["count"] == 1
 
@@ -49,11 +60,23 @@ def test_a_message_is_relayed_along_the_line_and_its_receipt_comes_back(line: li
     begun_ns = time.monotonic_ns()
     outcome, done_ns, detail = line[0].control.do(PRIVATE, line[3].id, b"far")
     assert (outcome, detail) == (OK, {"hops": 3})
-    kinds = [[record.kind for record in read_journal(path) if record.kind in {1, 2, 10} and record.at_ns > begun_ns] for path in journals]
+    kinds = [
+        [
+            record.kind
+            for record in read_journal(path)
+            if record.kind in {1, 2, 10} and record.at_ns > begun_ns
+        ]
+        for path in journals
+    ]
     assert kinds == [[1], [10], [10], [2]]
     delivered = [record for record in read_journal(journals[3]) if record.kind == 2][-1]
-    assert (delivered.peer, delivered.size, delivered.hops, delivered.at_ns) == (line[0].id[:8], 3, 3, done_ns)
-    assert line[0].health()["links"] == 1                      # nobody dialled
+    assert (delivered.peer, delivered.size, delivered.hops, delivered.at_ns) == (
+        line[0].id[:8],
+        3,
+        3,
+        done_ns,
+    )
+    assert line[0].health()["links"] == 1  # nobody dialled
     assert [node.health()["counters"]["messages_relayed"] for node in line] == [0, 1, 1, 0]
     assert line[0].control.call("histograms")["route"]["count"] >= 1
     assert line[0].control.do(PRIVATE, line[3].id, b"again")[2] == {"hops": 3}
@@ -66,10 +89,14 @@ def test_a_relay_cannot_read_or_change_a_message(line: list[Node]) -> None:
     assert b"secret" not in encode(message)
     with pytest.raises(Dropped):
         Private(relay, 0).open(message)
-    for changed in (message._replace(payload=message.payload[:-1] + b"x"), message._replace(target=relay.node_id), message._replace(source=relay.node_id)):
+    for changed in (
+        message._replace(payload=message.payload[:-1] + b"x"),
+        message._replace(target=relay.node_id),
+        message._replace(source=relay.node_id),
+    ):
         with pytest.raises(Dropped):
             verify(changed)
-    verify(message._replace(hops=7, ttl=3))                    # what relays count is not signed
+    verify(message._replace(hops=7, ttl=3))  # what relays count is not signed
 
 
 def test_without_a_relay_both_ends_dial_at_once_and_one_link_is_left(tmp_path: Path) -> None:
@@ -79,9 +106,17 @@ def test_without_a_relay_both_ends_dial_at_once_and_one_link_is_left(tmp_path: P
         a, relay, b = nodes
         assert a.control.do(PRIVATE, b.id, b"relayed")[2] == {"hops": 2}
         relay.kill()
-        wait_until(lambda: a.health()["links"] == b.health()["links"] == 0, "the relay's links gone")
-        started = [(one.control, one.control.start(PRIVATE, other.id, b"x")) for one, other in ((a, b), (b, a)) for _ in range(5)]
-        assert [control.outcome(identifier)[::2] for control, identifier in started] == [(OK, {"hops": 1})] * 10
+        wait_until(
+            lambda: a.health()["links"] == b.health()["links"] == 0, "the relay's links gone"
+        )
+        started = [
+            (one.control, one.control.start(PRIVATE, other.id, b"x"))
+            for one, other in ((a, b), (b, a))
+            for _ in range(5)
+        ]
+        assert [control.outcome(identifier)[::2] for control, identifier in started] == [
+            (OK, {"hops": 1})
+        ] * 10
         for one, other in ((a, b), (b, a)):
             assert [peer["id"] for peer in one.control.call("peers")].count(other.id) == 1
 
@@ -89,7 +124,9 @@ def test_without_a_relay_both_ends_dial_at_once_and_one_link_is_left(tmp_path: P
 def test_a_file_arrives_whole_and_nothing_of_it_stays(line: list[Node]) -> None:
     journal = line[2].begin()
     size = 5_000_001
-    outcome, done_ns, detail = line[1].control.do(FILE, line[2].id, size.to_bytes(8, "little"), 60_000)
+    outcome, done_ns, detail = line[1].control.do(
+        FILE, line[2].id, size.to_bytes(8, "little"), 60_000
+    )
     assert (outcome, detail) == (OK, {"hops": 1, "size": size})
     record = next(record for record in read_journal(journal) if record.kind == 11)
     assert (record.size, record.peer, record.at_ns) == (size, line[1].id[:8], done_ns)
@@ -101,7 +138,9 @@ def test_a_file_goes_on_where_a_killed_receiver_had_it(tmp_path: Path) -> None:
     nodes = make_nodes(tmp_path, 2, [(0, 1)])
     with running(nodes):
         sender, receiver = nodes
-        identifier = sender.control.start(FILE, receiver.id, (400_000_000).to_bytes(8, "little"), 120_000)
+        identifier = sender.control.start(
+            FILE, receiver.id, (400_000_000).to_bytes(8, "little"), 120_000
+        )
         folder = receiver.directory / "files"
         listed = wait_until(lambda: next(folder.glob("*.have"), None), "the list of chunks")
         wait_until(lambda: listed.stat().st_size > 100 * 36, "a hundred chunks")
@@ -119,10 +158,13 @@ def test_a_fresh_connection_is_authenticated_and_leaves_no_link(line: list[Node]
     line[0].begin()
     line[3].begin()
     links = [node.health()["links"] for node in line]
-    outcome, _, detail = line[0].control.do(CONNECT, line[3].id)      # its address is the DHT's
+    outcome, _, detail = line[0].control.do(CONNECT, line[3].id)  # its address is the DHT's
     assert (outcome, detail) == (OK, {"hops": 1})
     for node in (line[0], line[3]):
-        wait_until(lambda node=node: node.control.call("histograms")["handshake"]["count"] == 1, "the handshake in both histograms")
+        wait_until(
+            lambda node=node: node.control.call("histograms")["handshake"]["count"] == 1,
+            "the handshake in both histograms",
+        )
     assert [node.health()["links"] for node in line] == links
     assert line[0].control.do(CONNECT, Identity.from_seed(os.urandom(32)).node_id)[0] == FAILED
 
@@ -136,9 +178,17 @@ def test_metrics_are_prometheus_text_and_agree_with_health(line: list[Node]) -> 
         answer = b"".join(iter(lambda: stream.recv(1 << 16), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK")
-    checked = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, check=False) if shutil.which("promtool") else None
+    checked = (
+        subprocess.run(
+            ["promtool", "check", "metrics"], input=body, capture_output=True, check=False
+        )
+        if shutil.which("promtool")
+        else None
+    )
     assert checked is None or (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
-    values = dict(row.rsplit(" ", 1) for row in body.decode().splitlines() if not row.startswith("#"))
+    values = dict(
+        row.rsplit(" ", 1) for row in body.decode().splitlines() if not row.startswith("#")
+    )
     health = line[0].health()
     assert float(values["meshnode_links"]) == health["links"]
     assert int(values["meshnode_messages_out_total"]) == health["counters"]["messages_out"] == 1
@@ -172,17 +222,22 @@ def test_messages_that_cannot_be_sent_have_certainly_failed(line: list[Node]) ->
 
 def test_a_broadcast_reaches_every_node_once(line: list[Node]) -> None:
     journals = [node.begin() for node in line]
-    identifiers = [line[1].control.start(BROADCAST, None, b"news %d" % number) for number in range(20)]
+    identifiers = [
+        line[1].control.start(BROADCAST, None, b"news %d" % number) for number in range(20)
+    ]
     assert all(line[1].control.outcome(identifier)[0] == OK for identifier in identifiers)
 
     def reached() -> bool:
         return all(
-            sum(record.kind == 4 for record in read_journal(path)) >= 20 for path in (journals[0], *journals[2:])
+            sum(record.kind == 4 for record in read_journal(path)) >= 20
+            for path in (journals[0], *journals[2:])
         )
 
     wait_until(reached, "20 broadcasts in each journal", 5)
     for index, path in enumerate(journals):
-        ids = [record.id for record in read_journal(path) if record.kind == (3 if index == 1 else 4)]
+        ids = [
+            record.id for record in read_journal(path) if record.kind == (3 if index == 1 else 4)
+        ]
         assert sorted(ids) == sorted(identifiers)
 
 
@@ -194,7 +249,11 @@ def test_values_are_put_got_and_looked_up(line: list[Node]) -> None:
         assert detail["stored"] == 3
     for number, key in enumerate(keys):
         outcome, _, detail = line[(number + 1) % 4].control.do(GET, key, "value")
-        assert (outcome, detail["value"], detail["size"]) == (OK, b"value %d" % number, len(b"value %d" % number))
+        assert (outcome, detail["value"], detail["size"]) == (
+            OK,
+            b"value %d" % number,
+            len(b"value %d" % number),
+        )
         assert detail["from"] != line[(number + 1) % 4].id
         assert "value" not in line[(number + 1) % 4].control.do(GET, key)[2]
     assert line[0].control.do(GET, os.urandom(32))[0] == FAILED
@@ -210,7 +269,10 @@ def test_many_private_messages_a_second(line: list[Node]) -> None:
         control.send(
             [
                 "op",
-                [[identifier, PRIVATE, line[1].id, bytes(1024), 20_000] for identifier in identifiers[at : at + 100]],
+                [
+                    [identifier, PRIVATE, line[1].id, bytes(1024), 20_000]
+                    for identifier in identifiers[at : at + 100]
+                ],
             ]
         )
     assert {control.outcome(identifier)[0] for identifier in identifiers} == {OK}

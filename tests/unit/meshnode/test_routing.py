@@ -37,8 +37,20 @@ def test_a_way_that_broke_is_forgotten() -> None:
     assert D not in routes.entries
 
 
-@given(st.lists(st.tuples(st.binary(min_size=32, max_size=32), st.sampled_from([A, B, C, D]), st.integers(1, 9), st.integers(0, 5)), max_size=60))
-def test_whatever_is_learned_the_table_is_bounded_and_its_candidates_sorted(news: list[tuple[bytes, bytes, int, int]]) -> None:
+@given(
+    st.lists(
+        st.tuples(
+            st.binary(min_size=32, max_size=32),
+            st.sampled_from([A, B, C, D]),
+            st.integers(1, 9),
+            st.integers(0, 5),
+        ),
+        max_size=60,
+    )
+)
+def test_whatever_is_learned_the_table_is_bounded_and_its_candidates_sorted(
+    news: list[tuple[bytes, bytes, int, int]],
+) -> None:
     routes = Routes(max_entries=10)
     for destination, next_hop, hops, stamp_ns in news:
         routes.learn(destination, next_hop, hops, stamp_ns)

@@ -1,4 +1,6 @@
-"""Whatever the bytes are, the parsers of the wire answer with a message or a named reason; forgeries never pass."""
+"""Whatever the bytes are, the parsers of the wire answer with a message or a named reason;
+forgeries never pass.
+"""
 
 import contextlib
 import random
@@ -52,10 +54,18 @@ def test_a_mutated_datagram_never_says_anything_else(payload: bytes, at: int, fl
         opened = Datagrams(BOB).open(bytes(sealed), NOW_NS)
     except Dropped:
         return
-    assert opened == (ALICE.node_id, 3, payload)  # only `ttl` and `hops` are not signed, and a datagram has neither
+    assert opened == (
+        ALICE.node_id,
+        3,
+        payload,
+    )  # only `ttl` and `hops` are not signed, and a datagram has neither
 
 
-@given(data=st.binary(max_size=200), cuts=st.lists(st.integers(0, 400), max_size=6), count=st.integers(1, 4))
+@given(
+    data=st.binary(max_size=200),
+    cuts=st.lists(st.integers(0, 400), max_size=6),
+    count=st.integers(1, 4),
+)
 def test_frames_survive_any_cutting(data: bytes, cuts: list[int], count: int) -> None:
     stream, reader, frames = frame(data) * count, FrameReader(200), []
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(stream)], strict=True):
@@ -113,7 +123,10 @@ def test_every_other_field_is_signed(message: Message, name: str) -> None:
         "timestamp_ns": message.timestamp_ns ^ 1,
         "payload": message.payload + b"x",
     }[name]
-    assert reason_of(lambda: verify(sign(message, ALICE)._replace(**{name: other}))) is Drop.BAD_SIGNATURE
+    assert (
+        reason_of(lambda: verify(sign(message, ALICE)._replace(**{name: other})))
+        is Drop.BAD_SIGNATURE
+    )
 
 
 def test_datagrams_are_refused_for_the_right_reason() -> None:
@@ -121,14 +134,22 @@ def test_datagrams_are_refused_for_the_right_reason() -> None:
     sealed = Datagrams(ALICE).seal(1, BOB.node_id, b"x", NOW_NS)
     assert here.open(sealed, NOW_NS).body == b"x"
     assert reason_of(lambda: here.open(sealed, NOW_NS)) is Drop.REPLAYED
-    early, late = (Datagrams(ALICE).seal(1, BOB.node_id, b"", NOW_NS + by) for by in (WINDOW_NS + 1, -WINDOW_NS - 1))
+    early, late = (
+        Datagrams(ALICE).seal(1, BOB.node_id, b"", NOW_NS + by)
+        for by in (WINDOW_NS + 1, -WINDOW_NS - 1)
+    )
     assert reason_of(lambda: here.open(early, NOW_NS)) is Drop.REPLAYED
     assert reason_of(lambda: here.open(late, NOW_NS)) is Drop.REPLAYED
-    assert reason_of(lambda: here.open(Datagrams(ALICE).seal(1, EVE.node_id, b"", NOW_NS), NOW_NS)) is Drop.NOT_FOR_US
+    assert (
+        reason_of(lambda: here.open(Datagrams(ALICE).seal(1, EVE.node_id, b"", NOW_NS), NOW_NS))
+        is Drop.NOT_FOR_US
+    )
     assert reason_of(lambda: here.open(b"x" * 1401, NOW_NS)) is Drop.OVERSIZED
     forged = encode(decode(sealed)._replace(id=bytes(16)))
     assert reason_of(lambda: here.open(forged, NOW_NS)) is Drop.BAD_SIGNATURE
-    on_link = encode(sign(Message(Type.PRIVATE, bytes(16), ALICE.node_id, BOB.node_id, NOW_NS), ALICE))
+    on_link = encode(
+        sign(Message(Type.PRIVATE, bytes(16), ALICE.node_id, BOB.node_id, NOW_NS), ALICE)
+    )
     assert reason_of(lambda: here.open(on_link, NOW_NS)) is Drop.MALFORMED
 
 
@@ -138,16 +159,23 @@ def test_private_messages_open_unchanged_or_not_at_all(payload: bytes, at: int, 
     message = alice.seal(bytes(16), BOB.node_id, payload, NOW_NS)
     sealed = bytearray(message.payload)
     sealed[at % len(sealed)] ^= flip
-    assert reason_of(lambda: bob.open(message._replace(payload=bytes(sealed)))) is Drop.BAD_SIGNATURE
+    assert (
+        reason_of(lambda: bob.open(message._replace(payload=bytes(sealed)))) is Drop.BAD_SIGNATURE
+    )
     assert reason_of(lambda: bob.open(message._replace(payload=b""))) is Drop.BAD_SIGNATURE
     assert bob.open(message) == payload
     assert reason_of(lambda: bob.open(message)) is Drop.REPLAYED
-    assert bob.open(alice.seal(bytes(16), BOB.node_id, b"2", NOW_NS - 10)) == b"2"  # a clock set back does no harm
+    assert (
+        bob.open(alice.seal(bytes(16), BOB.node_id, b"2", NOW_NS - 10)) == b"2"
+    )  # a clock set back does no harm
 
 
 def test_no_two_private_messages_are_alike() -> None:
     alice = Private(ALICE, NOW_NS)
-    assert len({alice.seal(bytes(16), BOB.node_id, b"same", NOW_NS).payload for _ in range(100)}) == 100
+    assert (
+        len({alice.seal(bytes(16), BOB.node_id, b"same", NOW_NS).payload for _ in range(100)})
+        == 100
+    )
 
 
 @given(st.binary(max_size=300))
@@ -162,7 +190,9 @@ def test_other_parsers_raise_nothing_but_value_error(data: bytes) -> None:
 
 @settings(max_examples=300)
 @given(at=st.integers(0), flip=st.integers(1, 255))
-def test_mutated_certificates_never_crash_the_key_reader(certificate: bytes, at: int, flip: int) -> None:
+def test_mutated_certificates_never_crash_the_key_reader(
+    certificate: bytes, at: int, flip: int
+) -> None:
     mutated = bytearray(certificate)
     mutated[at % len(mutated)] ^= flip
     with contextlib.suppress(ValueError):

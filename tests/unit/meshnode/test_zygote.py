@@ -1,4 +1,6 @@
-"""The zygote for real: forked nodes in fresh network namespaces, without CAP_SYS_ADMIN, and its errors."""
+"""The zygote for real: forked nodes in fresh network namespaces, without CAP_SYS_ADMIN, and its
+errors.
+"""
 
 import json
 import os
@@ -17,8 +19,10 @@ pytestmark = [
 ]
 SHOW = (
     "import os, json, sys; status = open('/proc/self/status').read(); "
-    "caps = {line.split(':')[0]: int(line.split()[1], 16) >> 21 & 1 for line in status.splitlines() if line.startswith('Cap')}; "
-    "print(json.dumps({'caps': caps, 'net': os.readlink('/proc/self/ns/net'), 'fds': sorted(map(int, os.listdir('/proc/self/fd')))[:-1], "
+    "caps = {line.split(':')[0]: int(line.split()[1], 16) >> 21 & 1 for line in "
+    "status.splitlines() if line.startswith('Cap')}; "
+    "print(json.dumps({'caps': caps, 'net': os.readlink('/proc/self/ns/net'), 'fds': "
+    "sorted(map(int, os.listdir('/proc/self/fd')))[:-1], "
     "'cwd': os.getcwd(), 'env': os.environ.get('WHO'), 'vars': len(os.environ)}))"
 )
 
@@ -44,11 +48,18 @@ def namespace() -> Iterator[str]:
     holder.communicate()
 
 
-def test_nodes_run_in_their_namespace_and_end_with_the_zygote(zygote: Zygote, namespace: str, tmp_path: Path) -> None:
+def test_nodes_run_in_their_namespace_and_end_with_the_zygote(
+    zygote: Zygote, namespace: str, tmp_path: Path
+) -> None:
     nodes = make_nodes(tmp_path, 3, [(0, 1), (1, 2)])
     pidfds, pids = [], []
     for node in nodes:
-        zygote.spawn(node.name, ["meshnode", "run", "--config", str(node.write_config())], node.directory, namespace)
+        zygote.spawn(
+            node.name,
+            ["meshnode", "run", "--config", str(node.write_config())],
+            node.directory,
+            namespace,
+        )
         answer, descriptors = zygote.receive()
         assert (answer["op"], answer["name"]) == ("spawned", node.name)
         pidfds += descriptors
@@ -64,7 +75,13 @@ def test_nodes_run_in_their_namespace_and_end_with_the_zygote(zygote: Zygote, na
     answer, _ = zygote.receive()
     assert answer == {"op": "exited", "name": "n0", "pid": pids[0], "code": None, "signal": 9}
     os.kill(pids[1], 15)
-    assert zygote.receive()[0] == {"op": "exited", "name": "n1", "pid": pids[1], "code": 0, "signal": None}
+    assert zygote.receive()[0] == {
+        "op": "exited",
+        "name": "n1",
+        "pid": pids[1],
+        "code": 0,
+        "signal": None,
+    }
     assert zygote.close() == 0
     poll = select.poll()
     for descriptor in pidfds:
@@ -87,7 +104,9 @@ def test_many_requests_may_come_before_an_answer_is_read(zygote: Zygote, tmp_pat
     assert events == {str(number): ["spawned", "exited"] for number in range(count)}
 
 
-def test_a_foreign_program_gets_a_clean_process(zygote: Zygote, namespace: str, tmp_path: Path) -> None:
+def test_a_foreign_program_gets_a_clean_process(
+    zygote: Zygote, namespace: str, tmp_path: Path
+) -> None:
     zygote.spawn("show", [sys.executable, "-c", SHOW], tmp_path, namespace, WHO="me")
     answer, descriptors = zygote.receive()
     assert answer["op"] == "spawned"
@@ -122,4 +141,10 @@ def test_what_cannot_start_has_failed_and_the_next_one_starts(
     answer, descriptors = zygote.receive()
     assert answer["op"] == "spawned"
     os.close(descriptors[0])
-    assert zygote.receive()[0] == {"op": "exited", "name": "good", "pid": answer["pid"], "code": 0, "signal": None}
+    assert zygote.receive()[0] == {
+        "op": "exited",
+        "name": "good",
+        "pid": answer["pid"],
+        "code": 0,
+        "signal": None,
+    }

@@ -46,7 +46,9 @@ class Broadcasting:
         self._gossip.remove_peer(link.peer_id)
 
     def start(self, message_id: bytes, payload: bytes) -> int:
-        """Broadcast `payload`. Returns how many links it was sent to, 0 where none stands: then nothing was done."""
+        """Broadcast `payload`. Returns how many links it was sent to, 0 where none stands: then
+        nothing was done.
+        """
         if not self._links.up():
             return 0
         message = sign(
@@ -78,7 +80,12 @@ class Broadcasting:
         if self._gossip.is_seen(key, link.peer_id) or message.source == self._identity.node_id:
             instruments.counters["broadcasts_duplicate"] += 1
             instruments.journal.add(
-                Kind.BROADCAST_DUPLICATE, message.id, now_ns, peer=link.peer_id, size=size, hops=message.hops
+                Kind.BROADCAST_DUPLICATE,
+                message.id,
+                now_ns,
+                peer=link.peer_id,
+                size=size,
+                hops=message.hops,
             )
             return
         if message.target:
@@ -89,11 +96,18 @@ class Broadcasting:
         now_ns = time.monotonic_ns()
         data = b""
         if message.ttl > 0:
-            data = encode(message._replace(ttl=message.ttl - 1, hops=min(message.hops + 1, MAX_TTL)))
+            data = encode(
+                message._replace(ttl=message.ttl - 1, hops=min(message.hops + 1, MAX_TTL))
+            )
         peers = self._gossip.accept(key, data, link.peer_id, now_ns)
         instruments.counters["broadcasts_in"] += 1
         instruments.journal.add(
-            Kind.BROADCAST_DELIVERED, message.id, now_ns, peer=link.peer_id, size=size, hops=message.hops
+            Kind.BROADCAST_DELIVERED,
+            message.id,
+            now_ns,
+            peer=link.peer_id,
+            size=size,
+            hops=message.hops,
         )
         self._push(peers, data, message, now_ns)
         instruments.histograms.add("broadcast_forward", time.perf_counter_ns() - start_ns)
@@ -111,7 +125,9 @@ class Broadcasting:
             self._instruments.counters["broadcasts_forwarded"] += link.send(data)
 
     def _push(self, peers: list[bytes], data: bytes, message: Message, now_ns: int) -> int:
-        """Send to `peers`; a congested one is skipped, the repair reaches it. Returns to how many it went."""
+        """Send to `peers`; a congested one is skipped, the repair reaches it. Returns to how many
+        it went.
+        """
         sent = 0
         for peer in peers:
             link = self._links.get(peer)

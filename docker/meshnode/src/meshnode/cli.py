@@ -18,7 +18,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "run":
             node.run(Config.load(options.config))
         elif options.command == "zygote":
-            requests = zygote.connect(options.connect) if options.connect else zygote.inherited(options.socket_fd)
+            requests = (
+                zygote.connect(options.connect)
+                if options.connect
+                else zygote.inherited(options.socket_fd)
+            )
             zygote.serve(requests, main)
         else:
             print(Authority.load_or_create(options.ca_dir).issue(options.out, options.name).hex())
@@ -26,22 +30,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"meshnode: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"meshnode: {error.filename or options.command}: {error.strerror or error}", file=sys.stderr)
+        print(
+            f"meshnode: {error.filename or options.command}: {error.strerror or error}",
+            file=sys.stderr,
+        )
         return 1
     return 0
 
 
 @functools.cache  # a node forked by the zygote finds it made: half its start would go into it
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="meshnode", description="A small real peer-to-peer node (PROTOCOL.md).")
+    parser = argparse.ArgumentParser(
+        prog="meshnode", description="A small real peer-to-peer node (PROTOCOL.md)."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run one node until SIGTERM")
     run.add_argument("--config", type=Path, required=True, metavar="FILE")
     fork = commands.add_parser("zygote", help="fork nodes on demand")
     where = fork.add_mutually_exclusive_group(required=True)
-    where.add_argument("--socket-fd", type=int, metavar="N", help="an inherited SOCK_SEQPACKET socket")
-    where.add_argument("--connect", metavar="PATH", help="a unix SOCK_SEQPACKET socket to connect to")
-    identity = commands.add_parser("identity", help="sign a new identity, with a new authority where there is none")
+    where.add_argument(
+        "--socket-fd", type=int, metavar="N", help="an inherited SOCK_SEQPACKET socket"
+    )
+    where.add_argument(
+        "--connect", metavar="PATH", help="a unix SOCK_SEQPACKET socket to connect to"
+    )
+    identity = commands.add_parser(
+        "identity", help="sign a new identity, with a new authority where there is none"
+    )
     identity.add_argument("--ca-dir", type=Path, required=True, metavar="DIR")
     identity.add_argument("--out", type=Path, required=True, metavar="DIR")
     identity.add_argument("--name", required=True)

@@ -10,7 +10,9 @@ VERSION = 1
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used; the sentence names file, key, what was expected and found."""
+    """A configuration that cannot be used; the sentence names file, key, what was expected and
+    found.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,8 @@ class Config:
         if version != VERSION:
             raise ConfigError(f"version: expected {VERSION}, found {version}")
         links = tuple(
-            _neighbour(_Table(f"links[{index}].", link)) for index, link in enumerate(table.take("links", list, []))
+            _neighbour(_Table(f"links[{index}].", link))
+            for index, link in enumerate(table.take("links", list, []))
         )
         config = cls(
             name=table.name("name"),
@@ -120,7 +123,8 @@ class _Table:
     def __init__(self, prefix: str, document: object) -> None:
         if not isinstance(document, dict):
             raise ConfigError(
-                f"{prefix.rstrip('.') or 'the file'}: expected an object, found {type(document).__name__}"
+                f"{prefix.rstrip('.') or 'the file'}: expected an object, found "
+                f"{type(document).__name__}"
             )
         self._prefix = prefix
         self._left: dict[str, object] = dict(document)
@@ -152,7 +156,9 @@ class _Table:
         try:
             return str(ipaddress.IPv4Address(value))
         except ValueError as error:
-            raise ConfigError(f"{self._prefix}{key}: expected an IPv4 address, found {value!r}") from error
+            raise ConfigError(
+                f"{self._prefix}{key}: expected an IPv4 address, found {value!r}"
+            ) from error
 
     def node_id(self, key: str) -> bytes:
         value: str = self.take(key, str)
@@ -161,7 +167,9 @@ class _Table:
         except ValueError:
             decoded = b""
         if len(decoded) != 32 or len(value) != 64:
-            raise ConfigError(f"{self._prefix}{key}: expected 64 hexadecimal digits, found {value!r}")
+            raise ConfigError(
+                f"{self._prefix}{key}: expected 64 hexadecimal digits, found {value!r}"
+            )
         return decoded
 
     def finish(self) -> None:

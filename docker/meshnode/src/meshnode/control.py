@@ -1,4 +1,5 @@
-"""The control socket: msgpack frames, descriptors, and HTTP for `GET /health` and `/metrics`; on a unix socket, off the data plane.
+"""The control socket: msgpack frames, descriptors, and HTTP for `GET /health` and `/metrics`; on a
+unix socket, off the data plane.
 
 Read with recvmsg on the bare socket: the event loop's transports would discard the descriptors.
 """
@@ -27,7 +28,9 @@ _MAX_HTTP_BYTES = 8192
 
 
 class ControlError(Exception):
-    """A frame that is not PROTOCOL.md §2: the client is told and cut off. Or a method that cannot do what is asked."""
+    """A frame that is not PROTOCOL.md §2: the client is told and cut off. Or a method that cannot
+    do what is asked.
+    """
 
 
 class Handler(Protocol):
@@ -37,7 +40,9 @@ class Handler(Protocol):
         """Do these. Raises ControlError, with nothing begun, for a malformed row."""
 
     def call(self, method: str, params: dict[str, Any], descriptors: list[int]) -> Any:
-        """Answer an administrative call. Raises ControlError. Descriptors it takes are removed from the list."""
+        """Answer an administrative call. Raises ControlError. Descriptors it takes are removed from
+        the list.
+        """
 
     def health(self) -> dict[str, Any]:
         """The health map."""
@@ -88,7 +93,9 @@ class Control:
         assert self._listener is not None
         try:
             connection, _ = self._listener.accept()
-        except OSError:  # the client is gone already, or descriptors ran out: the next one may succeed
+        except (
+            OSError
+        ):  # the client is gone already, or descriptors ran out: the next one may succeed
             return
         connection.setblocking(False)
         self._clients.add(Client(connection, self._handler, self._soon, self._clients.discard))
@@ -98,7 +105,11 @@ class Client:
     """One connection. Answers are gathered and written by `flush`."""
 
     def __init__(
-        self, connection: socket.socket, handler: Handler, soon: Callable[[], None], gone: Callable[["Client"], None]
+        self,
+        connection: socket.socket,
+        handler: Handler,
+        soon: Callable[[], None],
+        gone: Callable[["Client"], None],
     ) -> None:
         self._socket = connection
         self._handler = handler
@@ -153,7 +164,9 @@ class Client:
         del flags
         for level, kind, payload in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                self._descriptors += struct.unpack(f"{len(payload) // 4}i", payload[: len(payload) // 4 * 4])
+                self._descriptors += struct.unpack(
+                    f"{len(payload) // 4}i", payload[: len(payload) // 4 * 4]
+                )
         if not data:
             self.close()
             return
@@ -217,12 +230,21 @@ class Client:
         kind = "application/json"
         if path == b"/health":
             health = self._handler.health()
-            status, body = ("200 OK" if health["ready"] else "503 Service Unavailable"), json.dumps(health)
+            status, body = (
+                ("200 OK" if health["ready"] else "503 Service Unavailable"),
+                json.dumps(health),
+            )
         elif path == b"/metrics":
             status, kind, body = "200 OK", CONTENT_TYPE, self._handler.metrics()
         else:
-            status, body = "404 Not Found", json.dumps({"error": "possible are /health and /metrics"})
-        head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body.encode())}\r\nConnection: close\r\n\r\n"
+            status, body = (
+                "404 Not Found",
+                json.dumps({"error": "possible are /health and /metrics"}),
+            )
+        head = (
+            f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: "
+            f"{len(body.encode())}\r\nConnection: close\r\n\r\n"
+        )
         self._out += (head + body).encode()
         self._end()
 

@@ -1,5 +1,6 @@
-"""Finding routes on demand, as AODV does (RFC 3561): a signed request goes over all links once, the destination's signed reply
-comes back, and whoever either passes learns the way to its origin. A thin shell around `routing.Routes`.
+"""Finding routes on demand, as AODV does (RFC 3561): a signed request goes over all links once, the
+destination's signed reply comes back, and whoever either passes learns the way to its origin. A
+thin shell around `routing.Routes`.
 
 `hops` is not signed: a node of this cluster can lie about distance, never about identity.
 """
@@ -35,7 +36,9 @@ class Seeker(Protocol):
 class Discovery:
     """The routes of one node and the requests under way."""
 
-    def __init__(self, *, identity: Identity, links: Links, instruments: Instruments, pulse: Pulse) -> None:
+    def __init__(
+        self, *, identity: Identity, links: Links, instruments: Instruments, pulse: Pulse
+    ) -> None:
         self.routes = Routes()
         self.seeker: Seeker | None = None  # set once, right after building: the two need each other
         self._identity = identity
@@ -46,12 +49,17 @@ class Discovery:
         self._seeking: dict[bytes, int] = {}  # target → attempt
 
     def next_link(self, target: bytes, *, but: Link | None = None) -> Link | None:
-        """The link that leads to `target`: its own, else that of the best candidate which is up; never `but`."""
+        """The link that leads to `target`: its own, else that of the best candidate which is up;
+        never `but`.
+        """
         start_ns = time.perf_counter_ns()
         get: Callable[[bytes], Link | None] = self._links.get
         link = get(target)
         if link is None:
-            hop = self.routes.find(target, get if but is None else lambda peer: None if peer == but.peer_id else get(peer))
+            hop = self.routes.find(
+                target,
+                get if but is None else lambda peer: None if peer == but.peer_id else get(peer),
+            )
             link = None if hop is None else get(hop)
         self._instruments.histograms.add("route", time.perf_counter_ns() - start_ns)
         return link
@@ -92,7 +100,9 @@ class Discovery:
                 onward.send(encode(message._replace(ttl=message.ttl - 1, hops=message.hops + 1)))
 
     def broken(self, link: Link, payload: bytes) -> None:
-        """A ROUTE_ERROR: this peer is no way to that destination. Raises ValueError for a malformed payload."""
+        """A ROUTE_ERROR: this peer is no way to that destination. Raises ValueError for a malformed
+        payload.
+        """
         if len(payload) != 32:
             raise ValueError("a ROUTE_ERROR names one node id")
         self.routes.forget(payload, link.peer_id or b"")
@@ -104,7 +114,9 @@ class Discovery:
         data = encode(message)
         for link in self._links.up():
             link.send(data)
-        self._pulse.at(time.monotonic_ns() + ATTEMPT_NS[attempt], lambda: self._silent(target, attempt))
+        self._pulse.at(
+            time.monotonic_ns() + ATTEMPT_NS[attempt], lambda: self._silent(target, attempt)
+        )
 
     def _silent(self, target: bytes, attempt: int) -> None:
         if self._seeking.get(target) != attempt:
@@ -117,14 +129,24 @@ class Discovery:
         self.seeker.route_failed(target)
 
     def _signed(self, kind: Type, target: bytes) -> Message:
-        message = Message(kind, os.urandom(ID_BYTES), self._identity.node_id, target, time.time_ns(), ttl=TTL, hops=1)
+        message = Message(
+            kind,
+            os.urandom(ID_BYTES),
+            self._identity.node_id,
+            target,
+            time.time_ns(),
+            ttl=TTL,
+            hops=1,
+        )
         return sign(message, self._identity)
 
     def _check(self, message: Message, now_ns: int) -> None:
         if not 1 <= message.hops <= TTL or message.ttl > TTL:
             raise Dropped(Drop.MALFORMED, f"{message.hops} hops, ttl {message.ttl}")
         if abs(now_ns - message.timestamp_ns) > WINDOW_NS:
-            raise Dropped(Drop.REPLAYED, f"stamped {(now_ns - message.timestamp_ns) / 1e9:.1f} s ago")
+            raise Dropped(
+                Drop.REPLAYED, f"stamped {(now_ns - message.timestamp_ns) / 1e9:.1f} s ago"
+            )
         verify(message)
 
     def _learned(self, message: Message, link: Link) -> None:

@@ -1,7 +1,9 @@
-"""Files in verified chunks, with resume: what was received survives a broken link and a restart of either end.
+"""Files in verified chunks, with resume: what was received survives a broken link and a restart of
+either end.
 
-The sender offers, the receiver says which chunks it has, the others follow with their hashes (BLAKE3) inside a window; the
-end carries the hash of all hashes. Content is made on the fly from the transfer's id: it need not lie on the sender's disk.
+The sender offers, the receiver says which chunks it has, the others follow with their hashes
+(BLAKE3) inside a window; the end carries the hash of all hashes. Content is made on the fly from
+the transfer's id: it need not lie on the sender's disk.
 """
 
 import os
@@ -43,7 +45,9 @@ def chunks(size: int, chunk_bytes: int = CHUNK_BYTES) -> int:
 
 
 def content(transfer_id: bytes, size: int, index: int) -> bytes:
-    """Chunk `index` of the file that a transfer sends: its number, then bytes that follow from the id."""
+    """Chunk `index` of the file that a transfer sends: its number, then bytes that follow from the
+    id.
+    """
     length = min(CHUNK_BYTES, size - index * CHUNK_BYTES)
     return (index.to_bytes(8, "big") + _block(transfer_id))[:length]
 
@@ -72,19 +76,26 @@ class Outgoing:
 
     def root(self) -> bytes:
         """The hash of all chunks' hashes."""
-        for index in range(chunks(self.size)):  # those that the receiver had before were not hashed in this life
+        for index in range(
+            chunks(self.size)
+        ):  # those that the receiver had before were not hashed in this life
             if index not in self.hashes:
                 self.hashes[index] = blake3(content(self.id, self.size, index)).digest()
         return blake3(b"".join(self.hashes[index] for index in range(chunks(self.size)))).digest()
 
 
 class Incoming:
-    """A file that this node receives, on disk: ``<id>.part`` and the list ``<id>.have`` of (index, hash). Raises OSError."""
+    """A file that this node receives, on disk: ``<id>.part`` and the list ``<id>.have`` of (index,
+    hash). Raises OSError.
+    """
 
     def __init__(self, folder: Path, transfer_id: bytes, size: int, chunk_bytes: int) -> None:
         folder.mkdir(exist_ok=True)
         self.size, self.chunk_bytes = size, chunk_bytes
-        self._part, self._list = folder / f"{transfer_id.hex()}.part", folder / f"{transfer_id.hex()}.have"
+        self._part, self._list = (
+            folder / f"{transfer_id.hex()}.part",
+            folder / f"{transfer_id.hex()}.have",
+        )
         self._data = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._have = os.open(self._list, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.hashes: dict[int, bytes] = dict(self._genuine())
@@ -100,8 +111,14 @@ class Incoming:
         return bits.to_bytes((chunks(self.size, self.chunk_bytes) + 7) // 8, "little")
 
     def add(self, index: int, claimed: bytes, data: bytes) -> bool:
-        """Write a chunk whose hash is the claimed one and whose length is right; False for any other."""
-        if index >= chunks(self.size, self.chunk_bytes) or len(data) != self._length(index) or blake3(data).digest() != claimed:
+        """Write a chunk whose hash is the claimed one and whose length is right; False for any
+        other.
+        """
+        if (
+            index >= chunks(self.size, self.chunk_bytes)
+            or len(data) != self._length(index)
+            or blake3(data).digest() != claimed
+        ):
             return False
         if index not in self.hashes:
             os.pwrite(self._data, data, index * self.chunk_bytes)
@@ -135,14 +152,28 @@ class Incoming:
 
 
 class Files:
-    """The transfers of one node. `find(node id, found)` looks an address up and calls back with it or None."""
+    """The transfers of one node. `find(node id, found)` looks an address up and calls back with it
+    or None.
+    """
 
     def __init__(
-        self, *, node_id: bytes, folder: Path, links: Links, instruments: Instruments,
-        pulse: Pulse, find: Callable[[bytes, Callable[[Contact | None], None]], None], finish: Finish,
+        self,
+        *,
+        node_id: bytes,
+        folder: Path,
+        links: Links,
+        instruments: Instruments,
+        pulse: Pulse,
+        find: Callable[[bytes, Callable[[Contact | None], None]], None],
+        finish: Finish,
     ) -> None:
         self._pulse = pulse
-        self._node_id, self._folder, self._links, self._instruments = node_id, folder, links, instruments
+        self._node_id, self._folder, self._links, self._instruments = (
+            node_id,
+            folder,
+            links,
+            instruments,
+        )
         self._find, self._finish = find, finish
         self._outgoing: dict[bytes, Outgoing] = {}
         self._incoming: dict[tuple[bytes, bytes], Incoming] = {}  # (from whom, id)
@@ -175,8 +206,12 @@ class Files:
             self._reach(outgoing.target)
 
     def dial_failed(self, peer_id: bytes, error: str) -> None:
-        """No link comes about: what had begun is tried again until its time is over, the rest was certainly not sent."""
-        stuck = [one for one in self._outgoing.values() if one.target == peer_id and one.link is None]
+        """No link comes about: what had begun is tried again until its time is over, the rest was
+        certainly not sent.
+        """
+        stuck = [
+            one for one in self._outgoing.values() if one.target == peer_id and one.link is None
+        ]
         for outgoing in stuck:
             if not outgoing.hashes:
                 del self._outgoing[outgoing.id]
@@ -212,7 +247,9 @@ class Files:
         if outgoing is None:
             return
         has = int.from_bytes(payload[ID_BYTES:], "little")
-        outgoing.left = deque(index for index in range(chunks(outgoing.size)) if not has >> index & 1)
+        outgoing.left = deque(
+            index for index in range(chunks(outgoing.size)) if not has >> index & 1
+        )
         outgoing.under_way.clear()
         self._feed(link, outgoing)
 
@@ -237,7 +274,12 @@ class Files:
         if is_good:
             self._finish(outgoing.id, Outcome.OK, done_ns, {"hops": 1, "size": outgoing.size})
         else:
-            self._finish(outgoing.id, Outcome.FAILED, done_ns, {"error": "the receiver's hash of the file is another"})
+            self._finish(
+                outgoing.id,
+                Outcome.FAILED,
+                done_ns,
+                {"error": "the receiver's hash of the file is another"},
+            )
 
     def _feed(self, link: Link, outgoing: Outgoing) -> None:
         while outgoing.left and len(outgoing.under_way) < WINDOW and link.has_room:
@@ -266,7 +308,10 @@ class Files:
             raise ValueError(f"FILE_OFFER takes {OFFER.size} bytes")
         transfer_id, size, chunk_bytes = OFFER.unpack(payload)
         if not 0 < size <= MAX_FILE_BYTES or not 1024 <= chunk_bytes <= 4 * CHUNK_BYTES:
-            raise ValueError(f"a file has 1 to {MAX_FILE_BYTES} bytes in chunks of 1 KiB to 1 MiB; offered {size} in {chunk_bytes}")
+            raise ValueError(
+                f"a file has 1 to {MAX_FILE_BYTES} bytes in chunks of 1 KiB to 1 MiB; offered "
+                f"{size} in {chunk_bytes}"
+            )
         assert link.peer_id is not None
         key = (link.peer_id, transfer_id)
         incoming = self._incoming.get(key)
@@ -274,7 +319,9 @@ class Files:
             if len(self._incoming) >= MAX_INCOMING:
                 self._incoming.pop(next(iter(self._incoming))).close(keep=False)
             try:
-                incoming = self._incoming[key] = Incoming(self._folder, transfer_id, size, chunk_bytes)
+                incoming = self._incoming[key] = Incoming(
+                    self._folder, transfer_id, size, chunk_bytes
+                )
             except OSError:
                 self._say(link, Type.FILE_DONE, DONE.pack(transfer_id, 0, time.monotonic_ns()))
                 return
@@ -314,7 +361,14 @@ class Files:
             incoming.close(keep=False)
         now_ns = time.monotonic_ns()
         if is_good:
-            self._instruments.journal.add(Kind.FILE_DELIVERED, transfer_id, now_ns, peer=link.peer_id, size=incoming.size, hops=1)
+            self._instruments.journal.add(
+                Kind.FILE_DELIVERED,
+                transfer_id,
+                now_ns,
+                peer=link.peer_id,
+                size=incoming.size,
+                hops=1,
+            )
         self._say(link, Type.FILE_DONE, DONE.pack(transfer_id, is_good, now_ns))
 
     def close(self) -> None:

@@ -1,9 +1,11 @@
-"""Broadcast: pushed at once to some links, advertised to the others, pulled by whoever missed it. Sans-IO.
+"""Broadcast: pushed at once to some links, advertised to the others, pulled by whoever missed it.
+Sans-IO.
 
-Every message a node has is advertised (I_HAVE) to every link that is not known to have it, in each of the next
-`ROUNDS` repair intervals, and to every link that comes up within `KEPT_NS`. Who lacks it asks (I_WANT), and asks the
-next advertiser when nothing came within an interval. So a message crosses every link of a connected overlay unless
-both ends have it, however many pushes were lost; links are reliable streams, so a round is lost only with its link.
+Every message a node has is advertised (I_HAVE) to every link that is not known to have it, in each
+of the next `ROUNDS` repair intervals, and to every link that comes up within `KEPT_NS`. Who lacks
+it asks (I_WANT), and asks the next advertiser when nothing came within an interval. So a message
+crosses every link of a connected overlay unless both ends have it, however many pushes were lost;
+links are reliable streams, so a round is lost only with its link.
 """
 
 import hashlib
@@ -18,7 +20,9 @@ from meshnode.wire import Message, Type
 REPAIR_NS = 500 * 10**6
 ROUNDS = 3
 KEPT_NS = 120 * 10**9
-MAX_AGE_NS = 600 * 10**9  # of a broadcast by its origin's stamp; what was seen is remembered as long
+MAX_AGE_NS = (
+    600 * 10**9
+)  # of a broadcast by its origin's stamp; what was seen is remembered as long
 MAX_KEPT_BYTES = 8 << 20
 MAX_SEEN = 131_072
 MAX_MISSING = 16_384
@@ -51,7 +55,9 @@ class _Missing:
 
 
 class Gossip:
-    """The broadcasts of one node. Peers are node ids with a link that stands; every `now_ns` is monotonic."""
+    """The broadcasts of one node. Peers are node ids with a link that stands; every `now_ns` is
+    monotonic.
+    """
 
     def __init__(self, *, fanout: int, rng: random.Random) -> None:
         self._fanout = fanout
@@ -90,7 +96,8 @@ class Gossip:
         return True
 
     def accept(self, key: bytes, data: bytes, sender: bytes | None, now_ns: int) -> list[bytes]:
-        """Take in a verified broadcast that was not seen before; `data` is what to hand on (empty: nothing, its ttl is used up).
+        """Take in a verified broadcast that was not seen before; `data` is what to hand on (empty:
+        nothing, its ttl is used up).
 
         Returns the peers to push it to.
         """
@@ -104,10 +111,16 @@ class Gossip:
         self._shed(now_ns)
         self._wake(now_ns)
         candidates = [peer for peer in self._peers if peer != sender]
-        return candidates if len(candidates) <= self._fanout else self._rng.sample(candidates, self._fanout)
+        return (
+            candidates
+            if len(candidates) <= self._fanout
+            else self._rng.sample(candidates, self._fanout)
+        )
 
     def i_have(self, peer: bytes, payload: bytes, now_ns: int) -> Frames:
-        """A peer advertises what it has. Returns the request for what is missing here. Raises ValueError for a malformed payload."""
+        """A peer advertises what it has. Returns the request for what is missing here. Raises
+        ValueError for a malformed payload.
+        """
         wanted = []
         for key in _keys(payload):
             if self.is_seen(key, peer):
@@ -124,7 +137,9 @@ class Gossip:
         return [(peer, Type.I_WANT, b"".join(wanted))] if wanted else []
 
     def i_want(self, payload: bytes) -> list[bytes]:
-        """A peer asks. Returns the broadcasts to send it. Raises ValueError for a malformed payload."""
+        """A peer asks. Returns the broadcasts to send it. Raises ValueError for a malformed
+        payload.
+        """
         return [self._kept[key].data for key in _keys(payload) if key in self._kept]
 
     def next_ns(self) -> int | None:
@@ -139,7 +154,9 @@ class Gossip:
         newcomers, self._newcomers = self._newcomers, {}
         for peer in self._peers:
             source = self._kept if peer in newcomers else self._advertised
-            frames += _batches(peer, (key for key, kept in source.items() if peer not in kept.known_by))
+            frames += _batches(
+                peer, (key for key, kept in source.items() if peer not in kept.known_by)
+            )
         for key, kept in list(self._advertised.items()):
             kept.rounds -= 1
             if kept.rounds <= 0:
@@ -183,7 +200,9 @@ class Gossip:
 
 def _keys(payload: bytes) -> Iterator[bytes]:
     if not payload or len(payload) % KEY_BYTES or len(payload) > KEY_BYTES * MAX_KEYS:
-        raise ValueError(f"expected 1 to {MAX_KEYS} keys of {KEY_BYTES} bytes, found {len(payload)} bytes")
+        raise ValueError(
+            f"expected 1 to {MAX_KEYS} keys of {KEY_BYTES} bytes, found {len(payload)} bytes"
+        )
     return (payload[at : at + KEY_BYTES] for at in range(0, len(payload), KEY_BYTES))
 
 

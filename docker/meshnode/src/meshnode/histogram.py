@@ -1,13 +1,25 @@
-"""Log-linear histograms of nanoseconds: 128 sub-buckets an octave, so a bucket is at most 0.8 % wide."""
+"""Log-linear histograms of nanoseconds: 128 sub-buckets an octave, so a bucket is at most 0.8 %
+wide.
+"""
 
 from collections import defaultdict
 from typing import Any
 
-OPERATIONS = ("create", "verify", "route", "handshake", "dht_lookup", "dht_rpc", "broadcast_forward")
+OPERATIONS = (
+    "create",
+    "verify",
+    "route",
+    "handshake",
+    "dht_lookup",
+    "dht_rpc",
+    "broadcast_forward",
+)
 
 
 def bucket_index(value_ns: int) -> int:
-    """The bucket of a value: itself below 256, else `b = bit_length − 8`, `(b << 7) + (value >> b)`."""
+    """The bucket of a value: itself below 256, else `b = bit_length − 8`, `(b << 7) + (value >>
+    b)`.
+    """
     if value_ns < 256:
         return max(value_ns, 0)
     shift = value_ns.bit_length() - 8

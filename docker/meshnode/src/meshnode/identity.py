@@ -1,7 +1,7 @@
 """Who a node is: its Ed25519 key, its certificate, and the cluster's authority that signs it.
 
-A running node reads its key and the peers' certificates with the few lines of DER here. The library `cryptography`
-(4 MB of memory) is imported only to issue certificates.
+A running node reads its key and the peers' certificates with the few lines of DER here. The library
+`cryptography` (4 MB of memory) is imported only to issue certificates.
 """
 
 import base64
@@ -22,8 +22,12 @@ KEY_FILE, CERTIFICATE_FILE, AUTHORITY_FILE = "key.pem", "cert.pem", "ca.pem"
 AUTHORITY_KEY_FILE = "ca.key.pem"
 VALID_DAYS = 3650
 
-_PKCS8_ED25519 = bytes.fromhex("302e020100300506032b657004220420")  # RFC 8410 §7, without the 32 bytes of the seed
-_SPKI_ED25519 = bytes.fromhex("302a300506032b6570032100")  # RFC 8410 §4, without the 32 bytes of the key
+_PKCS8_ED25519 = bytes.fromhex(
+    "302e020100300506032b657004220420"
+)  # RFC 8410 §7, without the 32 bytes of the seed
+_SPKI_ED25519 = bytes.fromhex(
+    "302a300506032b6570032100"
+)  # RFC 8410 §4, without the 32 bytes of the key
 _SEQUENCE, _INTEGER, _VERSION_TAG = 0x30, 0x02, 0xA0
 
 
@@ -33,7 +37,9 @@ class IdentityError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A node's key pair. `secret_key` is libsodium's 64-byte form, `node_id` the public key, 32 bytes."""
+    """A node's key pair. `secret_key` is libsodium's 64-byte form, `node_id` the public key, 32
+    bytes.
+    """
 
     node_id: bytes
     secret_key: bytes = field(repr=False)
@@ -49,7 +55,9 @@ class Identity:
         """Read key and certificate; they must belong together. Raises IdentityError."""
         key = _pem_body(directory / KEY_FILE, "PRIVATE KEY")
         if not key.startswith(_PKCS8_ED25519) or len(key) != len(_PKCS8_ED25519) + 32:
-            raise IdentityError(f"{directory / KEY_FILE}: expected an unencrypted Ed25519 key as PKCS#8")
+            raise IdentityError(
+                f"{directory / KEY_FILE}: expected an unencrypted Ed25519 key as PKCS#8"
+            )
         identity = cls.from_seed(key[len(_PKCS8_ED25519) :])
         certificate = directory / CERTIFICATE_FILE
         try:
@@ -73,9 +81,11 @@ def _pem_body(path: Path, label: str) -> bytes:
 
 
 def key_of_certificate(der: bytes) -> bytes:
-    """The Ed25519 public key (32 bytes) that an X.509 certificate certifies. Raises ValueError for anything else.
+    """The Ed25519 public key (32 bytes) that an X.509 certificate certifies. Raises ValueError for
+    anything else.
 
-    Walks Certificate → TBSCertificate → past version, serial number, algorithm, issuer, validity and subject → key (RFC 5280 §4.1).
+    Walks Certificate → TBSCertificate → past version, serial number, algorithm, issuer, validity
+    and subject → key (RFC 5280 §4.1).
     """
     certificate, _ = _enter(der, 0, len(der))
     at, end = _enter(der, certificate, len(der))
@@ -120,14 +130,18 @@ def _contents(der: bytes, at: int, end: int) -> tuple[int, int]:
 class Authority:
     """The cluster's certificate authority. Issuing needs `cryptography`; about 0.3 ms a node."""
 
-    def __init__(self, key: "Ed25519PrivateKey", certificate: "x509.Certificate", pem: bytes) -> None:
+    def __init__(
+        self, key: "Ed25519PrivateKey", certificate: "x509.Certificate", pem: bytes
+    ) -> None:
         self._key = key
         self._certificate = certificate
         self._pem = pem
 
     @classmethod
     def load_or_create(cls, directory: Path) -> Self:
-        """The authority kept in `directory`; a new one where there is none. Raises IdentityError for unusable files."""
+        """The authority kept in `directory`; a new one where there is none. Raises IdentityError
+        for unusable files.
+        """
         from cryptography import x509
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -152,7 +166,9 @@ class Authority:
         return cls(loaded, certificate, pem)
 
     def issue(self, directory: Path, name: str) -> bytes:
-        """Write a new key, its certificate and the authority's into `directory`. Returns the node id."""
+        """Write a new key, its certificate and the authority's into `directory`. Returns the node
+        id.
+        """
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -160,13 +176,18 @@ class Authority:
         key = Ed25519PrivateKey.generate()
         certificate = _certificate(key, name, self._key, self._certificate)
         _write_private(directory / KEY_FILE, _private_pem(key))
-        (directory / CERTIFICATE_FILE).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        (directory / CERTIFICATE_FILE).write_bytes(
+            certificate.public_bytes(serialization.Encoding.PEM)
+        )
         (directory / AUTHORITY_FILE).write_bytes(self._pem)
         return key.public_key().public_bytes_raw()
 
 
 def _certificate(
-    key: "Ed25519PrivateKey", name: str, signer: "Ed25519PrivateKey", issuer: "x509.Certificate | None"
+    key: "Ed25519PrivateKey",
+    name: str,
+    signer: "Ed25519PrivateKey",
+    issuer: "x509.Certificate | None",
 ) -> "x509.Certificate":
     """A certificate for `key` signed by `signer`; without an issuer it is the authority's own."""
     from cryptography import x509
@@ -183,10 +204,13 @@ def _certificate(
         .not_valid_before(start)
         .not_valid_after(start + dt.timedelta(days=VALID_DAYS))
         .add_extension(
-            x509.BasicConstraints(ca=issuer is None, path_length=0 if issuer is None else None), critical=True
+            x509.BasicConstraints(ca=issuer is None, path_length=0 if issuer is None else None),
+            critical=True,
         )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
     )
     return builder.sign(signer, None)
 

@@ -39,16 +39,24 @@ class Instruments:
         self.histograms.reset()
         self.counters.update(dict.fromkeys(COUNTERS, 0))
 
-    def dropped(self, reason: Drop, now_ns: int, *, size: int, peer: bytes = b"", message_id: bytes = _NO_ID) -> None:
+    def dropped(
+        self, reason: Drop, now_ns: int, *, size: int, peer: bytes = b"", message_id: bytes = _NO_ID
+    ) -> None:
         """Count a frame or datagram that was not acted on, and journal it."""
         self.counters[reason.value] += 1
-        self.journal.add(Kind.DROPPED, message_id, now_ns, peer=peer, size=size, outcome=_OUTCOME_OF[reason])
+        self.journal.add(
+            Kind.DROPPED, message_id, now_ns, peer=peer, size=size, outcome=_OUTCOME_OF[reason]
+        )
 
     def flush(self) -> None:
-        """Write the journal. A full disk costs records, never the node: it is counted and logged once in a while."""
+        """Write the journal. A full disk costs records, never the node: it is counted and logged
+        once in a while.
+        """
         try:
             self.journal.flush()
         except OSError as error:
             self.counters["journal_errors"] += 1
-            if self.counters["journal_errors"] & (self.counters["journal_errors"] - 1) == 0:  # the 1st, 2nd, 4th, 8th …
+            if (
+                self.counters["journal_errors"] & (self.counters["journal_errors"] - 1) == 0
+            ):  # the 1st, 2nd, 4th, 8th …
                 log.error("journal: %s (%d times)", error.strerror, self.counters["journal_errors"])

@@ -47,7 +47,9 @@ class Journal:
         self._descriptor = descriptor
 
     def end(self) -> None:
-        """Write what is left and close. Raises OSError where that fails; the journal is closed all the same."""
+        """Write what is left and close. Raises OSError where that fails; the journal is closed all
+        the same.
+        """
         try:
             self.flush()
         finally:
@@ -73,7 +75,9 @@ class Journal:
     ) -> None:
         """One record; `peer` is a node id, `message_id` is cut to 16 bytes (a DHT key has 32)."""
         if self._descriptor is not None:
-            record = RECORD.pack(kind, outcome, min(hops, 0xFFFF), min(size, 0xFFFFFFFF), message_id, at_ns, peer[:8])
+            record = RECORD.pack(
+                kind, outcome, min(hops, 0xFFFF), min(size, 0xFFFFFFFF), message_id, at_ns, peer[:8]
+            )
             self._records.append(record)
 
     def flush(self) -> None:

@@ -13,7 +13,9 @@ class Bucket:
 
     def take(self, now_ns: int) -> bool:
         """Take a token; False where there is none."""
-        self._tokens = min(self._rate_per_s, self._tokens + (now_ns - self._at_ns) / 1e9 * self._rate_per_s)
+        self._tokens = min(
+            self._rate_per_s, self._tokens + (now_ns - self._at_ns) / 1e9 * self._rate_per_s
+        )
         self._at_ns = now_ns
         if self._tokens < 1:
             return False

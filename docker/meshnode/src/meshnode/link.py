@@ -1,4 +1,6 @@
-"""One link: a TCP connection under TLS 1.3 between two nodes that proved who they are, cut into frames."""
+"""One link: a TCP connection under TLS 1.3 between two nodes that proved who they are, cut into
+frames.
+"""
 
 import asyncio
 import ipaddress
@@ -38,10 +40,17 @@ class Owner(Protocol):
 
 
 class Link(asyncio.Protocol):
-    """`peer_id` is None until the handshake; `is_up` once the peer said HELLO; a `is_retired` link is only read."""
+    """`peer_id` is None until the handshake; `is_up` once the peer said HELLO; a `is_retired` link
+    is only read.
+    """
 
     def __init__(
-        self, owner: Owner, context: ssl.SSLContext, *, dialled_id: bytes | None, max_frame_bytes: int
+        self,
+        owner: Owner,
+        context: ssl.SSLContext,
+        *,
+        dialled_id: bytes | None,
+        max_frame_bytes: int,
     ) -> None:
         self._owner = owner
         self._channel = Channel(context, server_side=dialled_id is None)
@@ -108,7 +117,9 @@ class Link(asyncio.Protocol):
     # Writing
 
     def send(self, data: bytes) -> bool:
-        """Queue a frame for the end of the turn, or until there is much. False, and nothing queued, where the link is gone or too much is unsent."""
+        """Queue a frame for the end of the turn, or until there is much. False, and nothing queued,
+        where the link is gone or too much is unsent.
+        """
         if not self.has_room:
             return False
         if not self._out:
@@ -139,7 +150,9 @@ class Link(asyncio.Protocol):
         self._push()
 
     def close(self) -> None:
-        """Write what is left, say goodbye, close. A link that is not up is cut at once after its last alert."""
+        """Write what is left, say goodbye, close. A link that is not up is cut at once after its
+        last alert.
+        """
         if self._transport is None or self._transport.is_closing():
             return
         if self.peer_id is not None:
@@ -175,4 +188,8 @@ def unpack_hello(payload: bytes) -> tuple[str, str, int]:
     """Name, address and port. Raises ValueError."""
     if not 6 < len(payload) <= 300:
         raise ValueError("a HELLO holds a port, an address and a name")
-    return payload[6:].decode(), str(ipaddress.IPv4Address(payload[2:6])), int.from_bytes(payload[:2], "big")
+    return (
+        payload[6:].decode(),
+        str(ipaddress.IPv4Address(payload[2:6])),
+        int.from_bytes(payload[:2], "big"),
+    )

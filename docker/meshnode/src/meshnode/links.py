@@ -21,7 +21,8 @@ CONNECT_TIMEOUT_S = 5.0
 HANDSHAKE_TIMEOUT_NS = 15 * 10**9  # generous: a thousand nodes may shake hands on two cores at once
 FIRST_DIAL_S = 0.3  # spread, so that nodes started together do not dial together
 MIN_BACKOFF_S, MAX_BACKOFF_S = 0.5, 5.0
-UNSEEN_FAILURES = 2  # a neighbour that was never up knocks when it is: dialling it meanwhile takes time from its start
+# a neighbour that was never up knocks when it is: dialling it meanwhile takes time from its start
+UNSEEN_FAILURES = 2
 RETIRED_NS = 5 * 10**9
 IDLE_NS = 60 * 10**9
 MAX_CASUAL = 64  # links beyond the topology's, dialled to deliver a message
@@ -70,7 +71,14 @@ class Links:
     """All links of one node. Peers are known by their node id."""
 
     def __init__(
-        self, *, config: Config, node_id: bytes, contexts: Contexts, pulse: Pulse, handler: Handler, rng: random.Random
+        self,
+        *,
+        config: Config,
+        node_id: bytes,
+        contexts: Contexts,
+        pulse: Pulse,
+        handler: Handler,
+        rng: random.Random,
     ) -> None:
         self._config = config
         self._node_id = node_id
@@ -78,7 +86,9 @@ class Links:
         self._pulse = pulse
         self._handler = handler
         self._rng = rng
-        self._max_frame_bytes = config.options.max_message_bytes + MAX_ENVELOPE_BYTES + MAX_SEALING_BYTES
+        self._max_frame_bytes = (
+            config.options.max_message_bytes + MAX_ENVELOPE_BYTES + MAX_SEALING_BYTES
+        )
         self._up: dict[bytes, Link] = {}
         self._open: set[Link] = set()
         self._gathered: list[Link] = []
@@ -118,7 +128,9 @@ class Links:
             raise
         listener.setblocking(False)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: self._make(None), sock=listener, backlog=BACKLOG)
+        self._server = await loop.create_server(
+            lambda: self._make(None), sock=listener, backlog=BACKLOG
+        )
 
     def dial_neighbours(self) -> None:
         """Start dialling those of the topology's neighbours that are this node's to dial."""
@@ -129,10 +141,14 @@ class Links:
 
     def expected(self) -> list[Neighbour]:
         """The topology's neighbours that are to dial this node."""
-        return [wanted.neighbour for peer_id, wanted in self._wanted.items() if peer_id < self._node_id]
+        return [
+            wanted.neighbour for peer_id, wanted in self._wanted.items() if peer_id < self._node_id
+        ]
 
     def knocked(self, peer_id: bytes) -> None:
-        """A neighbour says that it listens now: if it is this node's to dial, there is nothing to wait for."""
+        """A neighbour says that it listens now: if it is this node's to dial, there is nothing to
+        wait for.
+        """
         wanted = self._wanted.get(peer_id)
         if wanted is not None and self._node_id < peer_id:
             self.dial(peer_id, wanted.neighbour.address, wanted.neighbour.port)
@@ -141,7 +157,9 @@ class Links:
         """Dial a node: `link_up` or `dial_failed` follows. Nothing happens if that is under way."""
         if peer_id in self._dialling or peer_id in self._up or self._is_closing:
             return
-        self._dialling[peer_id] = asyncio.get_running_loop().create_task(self._connect(peer_id, address, port))
+        self._dialling[peer_id] = asyncio.get_running_loop().create_task(
+            self._connect(peer_id, address, port)
+        )
 
     def flush(self) -> None:
         """Write what the links gathered during this turn."""
@@ -174,7 +192,10 @@ class Links:
             await loop.create_connection(lambda: self._make(peer_id), sock=stream)
         except OSError as error:  # TimeoutError is one
             stream.close()
-            self._give_up(peer_id, f"{address}:{port} cannot be reached: {error.strerror or 'no answer in time'}")
+            self._give_up(
+                peer_id,
+                f"{address}:{port} cannot be reached: {error.strerror or 'no answer in time'}",
+            )
         except asyncio.CancelledError:
             stream.close()
             raise
@@ -187,7 +208,10 @@ class Links:
 
     def _dial_later(self, peer_id: bytes, now_ns: int, delay_s: float) -> None:
         neighbour = self._wanted[peer_id].neighbour
-        self._pulse.at(now_ns + int(delay_s * 1e9), lambda: self.dial(peer_id, neighbour.address, neighbour.port))
+        self._pulse.at(
+            now_ns + int(delay_s * 1e9),
+            lambda: self.dial(peer_id, neighbour.address, neighbour.port),
+        )
 
     def _retry(self, peer_id: bytes) -> None:
         wanted = self._wanted.get(peer_id)
@@ -209,11 +233,15 @@ class Links:
         if self._config.options.rate_per_peer:
             link.bucket = Bucket(self._config.options.rate_per_peer, link.opened_ns)
         if len(self._open) > self._config.options.max_connections and link.dialled_id is None:
-            self._handler.link_refused(ConnectionError(f"{len(self._open)} connections are open, which is the limit"))
+            self._handler.link_refused(
+                ConnectionError(f"{len(self._open)} connections are open, which is the limit")
+            )
             link.abort()
             return
         link.set_socket_options(_KEEPALIVE)
-        self._pulse.at(link.opened_ns + HANDSHAKE_TIMEOUT_NS, lambda: None if link.is_up else link.abort())
+        self._pulse.at(
+            link.opened_ns + HANDSHAKE_TIMEOUT_NS, lambda: None if link.is_up else link.abort()
+        )
 
     def authenticated(self, link: Link) -> None:
         """The peer is proven: it must be who was dialled, and not this node itself."""
@@ -222,7 +250,13 @@ class Links:
             raise ValueError(f"{link.peer_id.hex()[:16]} is not who was to be at the other end")
         self._handler.handshake_took(time.monotonic_ns() - link.opened_ns)
         hello = pack_hello(self._config.name, self._config.address, self._config.port)
-        link.send(encode(Message(Type.HELLO, os.urandom(ID_BYTES), self._node_id, link.peer_id, payload=hello)))
+        link.send(
+            encode(
+                Message(
+                    Type.HELLO, os.urandom(ID_BYTES), self._node_id, link.peer_id, payload=hello
+                )
+            )
+        )
 
     def arrived(self, link: Link, data: bytes) -> None:
         """A frame came."""
@@ -245,7 +279,9 @@ class Links:
             self._all_closed.set()
         if not link.is_up:
             if link.dialled_id is not None:
-                self._give_up(link.dialled_id, "the other end closed the connection during the handshake")
+                self._give_up(
+                    link.dialled_id, "the other end closed the connection during the handshake"
+                )
             return
         assert link.peer_id is not None
         is_current = self._up.get(link.peer_id) is link
@@ -279,7 +315,9 @@ class Links:
             self._sweep_later()
 
     def _replaces(self, link: Link, other: Link) -> bool:
-        """Both ends decide alike: a link redialled from the same side is the newer truth, else the smaller id's stays."""
+        """Both ends decide alike: a link redialled from the same side is the newer truth, else the
+        smaller id's stays.
+        """
         if (link.dialled_id is None) == (other.dialled_id is None):
             return True
         assert link.peer_id is not None
@@ -301,7 +339,10 @@ class Links:
         """Close the casual links that are idle, and the longest unused of too many."""
         self._is_sweeping = False
         now_ns = time.monotonic_ns()
-        casual = sorted((link for link in self._up.values() if self._is_casual(link)), key=lambda link: link.used_ns)
+        casual = sorted(
+            (link for link in self._up.values() if self._is_casual(link)),
+            key=lambda link: link.used_ns,
+        )
         for index, link in enumerate(casual):
             if len(casual) - index > MAX_CASUAL or now_ns - link.used_ns > IDLE_NS:
                 link.close()
@@ -309,8 +350,15 @@ class Links:
             self._sweep_later()
 
 
-async def connect(loop: asyncio.AbstractEventLoop, stream: socket.socket, own_address: str, address: tuple[str, int]) -> None:
-    """Connect from `own_address`; the loop's own sock_connect starts four threads to resolve what is no name. Raises OSError."""
+async def connect(
+    loop: asyncio.AbstractEventLoop,
+    stream: socket.socket,
+    own_address: str,
+    address: tuple[str, int],
+) -> None:
+    """Connect from `own_address`; the loop's own sock_connect starts four threads to resolve what
+    is no name. Raises OSError.
+    """
     stream.setblocking(False)
     stream.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
     stream.bind((own_address, 0))

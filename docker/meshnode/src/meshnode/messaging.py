@@ -1,4 +1,6 @@
-"""Private messages: sending, relaying, receiving, receipts. A thin shell around `private.Private` and `discovery.Discovery`."""
+"""Private messages: sending, relaying, receiving, receipts. A thin shell around `private.Private`
+and `discovery.Discovery`.
+"""
 
 import os
 import struct
@@ -34,7 +36,9 @@ class Outcome(IntEnum):
 class Finish(Protocol):
     """Takes the end of an operation."""
 
-    def __call__(self, operation_id: bytes, outcome: Outcome, done_ns: int, detail: dict[str, Any]) -> None:
+    def __call__(
+        self, operation_id: bytes, outcome: Outcome, done_ns: int, detail: dict[str, Any]
+    ) -> None:
         """`done_ns` is CLOCK_MONOTONIC."""
 
 
@@ -46,9 +50,11 @@ class _Way(NamedTuple):
 
 
 class Messaging:
-    """The private messages of one node. `find(node id, found)` looks an address up and calls back with it or None.
+    """The private messages of one node. `find(node id, found)` looks an address up and calls back
+    with it or None.
 
-    The way to a node without a link is, in this order: a known route, a route asked for, a link dialled for it.
+    The way to a node without a link is, in this order: a known route, a route asked for, a link
+    dialled for it.
     """
 
     def __init__(
@@ -73,7 +79,9 @@ class Messaging:
         self._unacknowledged: dict[bytes, _Way] = {}
         self._waiting: dict[bytes, dict[bytes, bytes]] = {}  # target → id → payload, of our own
         self._held: dict[bytes, list[tuple[Link | None, Message]]] = {}  # target → where from, what
-        self._receipts: dict[tuple[bytes, Link | None], list[bytes]] = {}  # (to whom, over which link: None by routes)
+        self._receipts: dict[
+            tuple[bytes, Link | None], list[bytes]
+        ] = {}  # (to whom, over which link: None by routes)
 
     # Sending
 
@@ -85,7 +93,10 @@ class Messaging:
             return
         waiting = self._waiting.setdefault(target, {})
         if len(waiting) >= MAX_WAITING:
-            self._fail(operation_id, f"{MAX_WAITING} messages wait for a way to that node already, which is the limit")
+            self._fail(
+                operation_id,
+                f"{MAX_WAITING} messages wait for a way to that node already, which is the limit",
+            )
             return
         waiting[operation_id] = payload
         if len(waiting) == 1:
@@ -112,7 +123,12 @@ class Messaging:
         now_ns = time.monotonic_ns()
         for operation_id in [id_ for id_, way in self._unacknowledged.items() if way.link is link]:
             del self._unacknowledged[operation_id]
-            self._finish(operation_id, Outcome.UNKNOWN, now_ns, {"error": "the link broke before the receipt came"})
+            self._finish(
+                operation_id,
+                Outcome.UNKNOWN,
+                now_ns,
+                {"error": "the link broke before the receipt came"},
+            )
 
     def dial_failed(self, peer_id: bytes, error: str) -> None:
         """No link comes about: what waited for it was certainly not sent."""
@@ -134,11 +150,17 @@ class Messaging:
             self._pass_on(came_by, message)
 
     def route_failed(self, target: bytes) -> None:
-        """No relay knows a way: dial the node itself for our own messages; those of others end here."""
+        """No relay knows a way: dial the node itself for our own messages; those of others end
+        here.
+        """
         for came_by, message in self._held.pop(target, ()):
-            self._instruments.dropped(Drop.NO_ROUTE, time.monotonic_ns(), size=len(message.payload), message_id=message.id)
+            self._instruments.dropped(
+                Drop.NO_ROUTE, time.monotonic_ns(), size=len(message.payload), message_id=message.id
+            )
             if came_by is not None:
-                came_by.send(between_ends(Type.ROUTE_ERROR, self._identity.node_id, came_by, target))
+                came_by.send(
+                    between_ends(Type.ROUTE_ERROR, self._identity.node_id, came_by, target)
+                )
         if target not in self._waiting:
             return
         neighbour = self._links.neighbour(target)
@@ -170,7 +192,9 @@ class Messaging:
         instruments = self._instruments
         instruments.histograms.add("create", time.perf_counter_ns() - start_ns)
         instruments.counters["messages_out"] += 1
-        instruments.journal.add(Kind.PRIVATE_SENT, operation_id, time.monotonic_ns(), peer=target, size=len(payload))
+        instruments.journal.add(
+            Kind.PRIVATE_SENT, operation_id, time.monotonic_ns(), peer=target, size=len(payload)
+        )
 
     def _fail(self, operation_id: bytes, error: str) -> None:
         self._finish(operation_id, Outcome.FAILED, time.monotonic_ns(), {"error": error})
@@ -178,21 +202,35 @@ class Messaging:
     # Relaying
 
     def _pass_on(self, came_by: Link | None, message: Message) -> None:
-        """Send a message of another node towards its target, or hold it while a way is looked for."""
+        """Send a message of another node towards its target, or hold it while a way is looked
+        for.
+        """
         link = self._discovery.next_link(message.target, but=came_by)
         if link is None:
             held = self._held.setdefault(message.target, [])
             if len(held) >= MAX_HELD:
-                self._instruments.dropped(Drop.NO_ROUTE, time.monotonic_ns(), size=len(message.payload), message_id=message.id)
+                self._instruments.dropped(
+                    Drop.NO_ROUTE,
+                    time.monotonic_ns(),
+                    size=len(message.payload),
+                    message_id=message.id,
+                )
                 return
             held.append((came_by, message))
             self._discovery.seek(message.target)
         elif not link.send(encode(message)):
-            self._instruments.dropped(Drop.NO_ROUTE, time.monotonic_ns(), size=len(message.payload), message_id=message.id)
+            self._instruments.dropped(
+                Drop.NO_ROUTE, time.monotonic_ns(), size=len(message.payload), message_id=message.id
+            )
         elif message.type == Type.PRIVATE and came_by is not None:
             self._instruments.counters["messages_relayed"] += 1
             self._instruments.journal.add(
-                Kind.PRIVATE_RELAYED, message.id, time.monotonic_ns(), peer=link.peer_id or b"", size=len(message.payload), hops=message.hops
+                Kind.PRIVATE_RELAYED,
+                message.id,
+                time.monotonic_ns(),
+                peer=link.peer_id or b"",
+                size=len(message.payload),
+                hops=message.hops,
             )
 
     def _relay(self, link: Link, message: Message) -> None:
@@ -203,7 +241,9 @@ class Messaging:
     # Receiving
 
     def arrived(self, link: Link, message: Message) -> None:
-        """A private message: relay it, or verify, decrypt, journal and give a receipt at the end of the turn. Raises Dropped."""
+        """A private message: relay it, or verify, decrypt, journal and give a receipt at the end of
+        the turn. Raises Dropped.
+        """
         if message.target != self._identity.node_id:
             self._relay(link, message)
             return
@@ -216,10 +256,17 @@ class Messaging:
         instruments.counters["messages_in"] += 1
         hops = message.hops
         instruments.journal.add(
-            Kind.PRIVATE_DELIVERED, message.id, now_ns, peer=message.source, size=len(payload), hops=hops
+            Kind.PRIVATE_DELIVERED,
+            message.id,
+            now_ns,
+            peer=message.source,
+            size=len(payload),
+            hops=hops,
         )
         by = link if message.source == link.peer_id else None
-        self._receipts.setdefault((message.source, by), []).append(RECEIPT.pack(message.id, now_ns, min(hops, 0xFFFF)))
+        self._receipts.setdefault((message.source, by), []).append(
+            RECEIPT.pack(message.id, now_ns, min(hops, 0xFFFF))
+        )
         self._soon()
 
     def acknowledged(self, link: Link, payload: bytes) -> None:
@@ -227,7 +274,9 @@ class Messaging:
         self._receipt(link.peer_id or b"", payload)
 
     def receipt(self, link: Link, message: Message) -> None:
-        """A signed receipt that came by relays: for this node, or to be passed on. Raises Dropped."""
+        """A signed receipt that came by relays: for this node, or to be passed on. Raises
+        Dropped.
+        """
         if message.target != self._identity.node_id:
             self._relay(link, message)
             return
@@ -247,7 +296,9 @@ class Messaging:
                 self._finish(operation_id, Outcome.OK, delivered_ns, {"hops": hops})
 
     def flush(self) -> None:
-        """Queue the receipts of this turn: after the journal is written, an acknowledged message is a recorded one."""
+        """Queue the receipts of this turn: after the journal is written, an acknowledged message is
+        a recorded one.
+        """
         if not self._receipts:
             return
         gathered, self._receipts = self._receipts, {}
@@ -258,10 +309,21 @@ class Messaging:
                 if link is not None:
                     link.send(between_ends(Type.ACKNOWLEDGE, own, link, payload))
                 else:
-                    made = Message(Type.RECEIPT, os.urandom(ID_BYTES), own, source, time.time_ns(), TTL, 1, payload)
+                    made = Message(
+                        Type.RECEIPT,
+                        os.urandom(ID_BYTES),
+                        own,
+                        source,
+                        time.time_ns(),
+                        TTL,
+                        1,
+                        payload,
+                    )
                     self._pass_on(None, sign(made, self._identity))
 
 
 def between_ends(kind: Type, source: bytes, link: Link, payload: bytes) -> bytes:
-    """A message that concerns only the two ends of a link, which has authenticated them: not signed."""
+    """A message that concerns only the two ends of a link, which has authenticated them: not
+    signed.
+    """
     return encode(Message(kind, os.urandom(ID_BYTES), source, link.peer_id or b"", payload=payload))

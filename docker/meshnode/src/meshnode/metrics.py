@@ -21,15 +21,33 @@ def exposition(health: Mapping[str, Any], histograms: Mapping[str, Mapping[str, 
     lines: list[str] = []
     for name, sentence in GAUGES.items():
         metric = "uptime_seconds" if name == "uptime_s" else name
-        lines += [f"# HELP meshnode_{metric} {sentence}", f"# TYPE meshnode_{metric} gauge", f"meshnode_{metric} {float(health[name]):g}"]
+        lines += [
+            f"# HELP meshnode_{metric} {sentence}",
+            f"# TYPE meshnode_{metric} gauge",
+            f"meshnode_{metric} {float(health[name]):g}",
+        ]
     counters: Mapping[str, int] = health["counters"]
-    lines += ["# HELP meshnode_dropped_total Frames and datagrams that were not acted on.", "# TYPE meshnode_dropped_total counter"]
-    lines += [f'meshnode_dropped_total{{reason="{name[8:]}"}} {count}' for name, count in counters.items() if name.startswith("dropped_")]
+    lines += [
+        "# HELP meshnode_dropped_total Frames and datagrams that were not acted on.",
+        "# TYPE meshnode_dropped_total counter",
+    ]
+    lines += [
+        f'meshnode_dropped_total{{reason="{name[8:]}"}} {count}'
+        for name, count in counters.items()
+        if name.startswith("dropped_")
+    ]
     for name, count in counters.items():
         if not name.startswith("dropped_"):
             sentence = name.replace("_", " ").capitalize()
-            lines += [f"# HELP meshnode_{name}_total {sentence}.", f"# TYPE meshnode_{name}_total counter", f"meshnode_{name}_total {count}"]
-    lines += ["# HELP meshnode_operation_seconds How long operations took.", "# TYPE meshnode_operation_seconds histogram"]
+            lines += [
+                f"# HELP meshnode_{name}_total {sentence}.",
+                f"# TYPE meshnode_{name}_total counter",
+                f"meshnode_{name}_total {count}",
+            ]
+    lines += [
+        "# HELP meshnode_operation_seconds How long operations took.",
+        "# TYPE meshnode_operation_seconds histogram",
+    ]
     for operation, found in histograms.items():
         lines += _histogram(operation, found)
     return "\n".join(lines) + "\n"
@@ -43,9 +61,16 @@ def _histogram(operation: str, found: Mapping[str, Any]) -> list[str]:
         while at < len(ends) and ends[at][0] <= bound_ns:
             total += ends[at][1]
             at += 1
-        lines.append(f'meshnode_operation_seconds_bucket{{operation="{operation}",le="{bound_ns / 1e9:g}"}} {total}')
-    lines.append(f'meshnode_operation_seconds_bucket{{operation="{operation}",le="+Inf"}} {found["count"]}')
-    lines.append(f'meshnode_operation_seconds_sum{{operation="{operation}"}} {found["sum"] / 1e9:.9g}')
+        lines.append(
+            f'meshnode_operation_seconds_bucket{{operation="{operation}",le="{bound_ns / 1e9:g}"}} '
+            f"{total}"
+        )
+    lines.append(
+        f'meshnode_operation_seconds_bucket{{operation="{operation}",le="+Inf"}} {found["count"]}'
+    )
+    lines.append(
+        f'meshnode_operation_seconds_sum{{operation="{operation}"}} {found["sum"] / 1e9:.9g}'
+    )
     lines.append(f'meshnode_operation_seconds_count{{operation="{operation}"}} {found["count"]}')
     return lines
 
@@ -55,4 +80,4 @@ def _bucket_end_ns(index: int) -> int:
     if index < 256:
         return index
     shift = (index >> 7) - 1
-    return ((((index - (shift << 7)) + 1) << shift) - 1)
+    return (((index - (shift << 7)) + 1) << shift) - 1

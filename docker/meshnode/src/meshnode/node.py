@@ -33,7 +33,9 @@ from meshnode.tls import Contexts
 from meshnode.wire import Drop, Dropped, Message, Type, decode
 
 SAVE_NS = 30 * 10**9
-JOIN_ANYWAY_NS = 15 * 10**9  # without all links: a dead neighbour must not keep this node out of the DHT
+JOIN_ANYWAY_NS = (
+    15 * 10**9
+)  # without all links: a dead neighbour must not keep this node out of the DHT
 NOTIFY_AGAIN_S = 0.1
 JOIN_AGAIN_S = 4.5  # ± a third: when the cluster's start, which takes all CPUs, is mostly over
 
@@ -58,37 +60,75 @@ class Node:
         self._control = Control(config.directory / "control.sock", self, self._pulse.soon)
         contexts = Contexts(config.directory)
         self._links = Links(
-            config=config, node_id=self._identity.node_id, contexts=contexts, pulse=self._pulse, handler=self, rng=self._rng
+            config=config,
+            node_id=self._identity.node_id,
+            contexts=contexts,
+            pulse=self._pulse,
+            handler=self,
+            rng=self._rng,
         )
         self._overlay = Overlay(
-            config=config, identity=self._identity, instruments=self._instruments, pulse=self._pulse, rng=self._rng,
+            config=config,
+            identity=self._identity,
+            instruments=self._instruments,
+            pulse=self._pulse,
+            rng=self._rng,
             knocked=self._links.knocked,
         )
         self._broadcasting = Broadcasting(
-            identity=self._identity, fanout=config.options.fanout, links=self._links, instruments=self._instruments,
-            pulse=self._pulse, rng=self._rng,
+            identity=self._identity,
+            fanout=config.options.fanout,
+            links=self._links,
+            instruments=self._instruments,
+            pulse=self._pulse,
+            rng=self._rng,
         )
         prober = Prober(
-            config=config, contexts=contexts, links=self._links, find=self._overlay.find, handshake_took=self.handshake_took
+            config=config,
+            contexts=contexts,
+            links=self._links,
+            find=self._overlay.find,
+            handshake_took=self.handshake_took,
         )
         self._operations = Operations(
-            identity=self._identity, broadcasting=self._broadcasting, overlay=self._overlay, pulse=self._pulse,
-            max_message_bytes=config.options.max_message_bytes, probe=prober.probe,
+            identity=self._identity,
+            broadcasting=self._broadcasting,
+            overlay=self._overlay,
+            pulse=self._pulse,
+            max_message_bytes=config.options.max_message_bytes,
+            probe=prober.probe,
         )
         self._discovery = Discovery(
-            identity=self._identity, links=self._links, instruments=self._instruments, pulse=self._pulse
+            identity=self._identity,
+            links=self._links,
+            instruments=self._instruments,
+            pulse=self._pulse,
         )
         self._messaging = self._operations.messaging = self._discovery.seeker = Messaging(
-            identity=self._identity, links=self._links, discovery=self._discovery, instruments=self._instruments,
-            find=self._overlay.find, finish=self._operations.finish, soon=self._pulse.soon,
+            identity=self._identity,
+            links=self._links,
+            discovery=self._discovery,
+            instruments=self._instruments,
+            find=self._overlay.find,
+            finish=self._operations.finish,
+            soon=self._pulse.soon,
         )
         self._files = self._operations.files = Files(
-            node_id=self._identity.node_id, folder=config.directory / "files", links=self._links,
-            instruments=self._instruments, pulse=self._pulse, find=self._overlay.find, finish=self._operations.finish,
+            node_id=self._identity.node_id,
+            folder=config.directory / "files",
+            links=self._links,
+            instruments=self._instruments,
+            pulse=self._pulse,
+            find=self._overlay.find,
+            finish=self._operations.finish,
         )
         self._frames, self._payloads = self._dispatch()
 
-    def _dispatch(self) -> tuple[dict[int, Callable[[Link, Message], None]], dict[int, Callable[[Link, bytes], None]]]:
+    def _dispatch(
+        self,
+    ) -> tuple[
+        dict[int, Callable[[Link, Message], None]], dict[int, Callable[[Link, bytes], None]]
+    ]:
         """Who takes which type: signed messages whole, of those between two ends the payload."""
         frames: dict[int, Callable[[Link, Message], None]] = {
             Type.PRIVATE: self._messaging.arrived,
@@ -125,7 +165,9 @@ class Node:
         self._advance("listening")
         for neighbour in self._config.links:
             self._overlay.add_contact(neighbour.id, neighbour.address, neighbour.port)
-        self._discovery.routes.fill(self._config.options.routes, [link.id for link in self._config.links])
+        self._discovery.routes.fill(
+            self._config.options.routes, [link.id for link in self._config.links]
+        )
         self._links.dial_neighbours()
         for neighbour in self._links.expected():
             self._overlay.knock(neighbour.id, neighbour.address, neighbour.port)
@@ -180,7 +222,10 @@ class Node:
             log.warning("notify: %s", error.strerror)
             return
         if not is_sent:
-            self._pulse.at(time.monotonic_ns() + int(NOTIFY_AGAIN_S * self._rng.uniform(0.5, 1.5) * 1e9), self._notify)
+            self._pulse.at(
+                time.monotonic_ns() + int(NOTIFY_AGAIN_S * self._rng.uniform(0.5, 1.5) * 1e9),
+                self._notify,
+            )
 
     def _check_linked(self) -> None:
         if not self._was_linked and self._links.missing == 0:
@@ -200,7 +245,9 @@ class Node:
         if result.ok or is_alone:
             self._has_joined = True
             self._advance("joined")
-            self._pulse.at(time.monotonic_ns() + delay_ns, lambda: self._overlay.join(lambda _: None))
+            self._pulse.at(
+                time.monotonic_ns() + delay_ns, lambda: self._overlay.join(lambda _: None)
+            )
         else:
             self._pulse.at(time.monotonic_ns() + delay_ns // 6, self._join)
 
@@ -251,7 +298,9 @@ class Node:
         message: Message | None = None
         try:
             if link.bucket is not None and not link.bucket.take(time.monotonic_ns()):
-                raise Dropped(Drop.RATE, f"more than {self._config.options.rate_per_peer} frames a second")
+                raise Dropped(
+                    Drop.RATE, f"more than {self._config.options.rate_per_peer} frames a second"
+                )
             message = decode(data)
             if not link.is_up and message.type != Type.HELLO:
                 raise Dropped(Drop.MALFORMED, "HELLO comes first")
@@ -271,7 +320,9 @@ class Node:
             self._pulse.soon()
 
     def _between_ends(self, link: Link, message: Message) -> None:
-        """What concerns only the two ends of a link is unsigned: the link says who sent it. Raises Dropped."""
+        """What concerns only the two ends of a link is unsigned: the link says who sent it. Raises
+        Dropped.
+        """
         act = self._payloads.get(message.type)
         if act is None:
             raise Dropped(Drop.MALFORMED, f"type {message.type} does not belong on a link")
@@ -323,7 +374,10 @@ class Node:
             "routes": len(self._discovery.routes.entries),
             "restarts": self._restarts,
             "counters": self._instruments.counters
-            | {"dht_requests_in": self._overlay.requests_in, "dht_requests_out": self._overlay.requests_out},
+            | {
+                "dht_requests_in": self._overlay.requests_in,
+                "dht_requests_out": self._overlay.requests_out,
+            },
         }
 
     def metrics(self) -> str:
@@ -379,7 +433,9 @@ class Node:
 
 def run(config: Config) -> None:
     """Run a node until it is told to stop. Raises IdentityError and OSError."""
-    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {config.name} %(levelname)s %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, format=f"%(asctime)s {config.name} %(levelname)s %(message)s"
+    )
 
     async def main() -> None:
         await Node(config).run()

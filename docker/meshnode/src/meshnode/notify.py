@@ -14,16 +14,20 @@ class Notifier:
         self._unsent: list[str] = []
 
     def send(self, *assignments: str) -> bool:
-        """One datagram: the node's name, then each assignment on a line, with those that could not be sent before.
+        """One datagram: the node's name, then each assignment on a line, with those that could not
+        be sent before.
 
-        False where the receiver's queue is full (the kernel keeps 10 datagrams by default): call again, with or without
-        news. Raises OSError where there is no receiver; what was to be sent is forgotten then.
+        False where the receiver's queue is full (the kernel keeps 10 datagrams by default): call
+        again, with or without news. Raises OSError where there is no receiver; what was to be sent
+        is forgotten then.
         """
         self._unsent += assignments
         if not self._address or not self._unsent:
             return True
         data = "\n".join((f"NODE={self._name}", *self._unsent)).encode()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sender:
+        with socket.socket(
+            socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        ) as sender:
             try:
                 sender.sendto(data, self._address)
             except BlockingIOError:

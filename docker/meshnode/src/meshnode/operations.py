@@ -41,13 +41,21 @@ class _Pending:
 
 
 class Operations:
-    """The operations under way. Its `messaging` and `files` are set once, right after building: they need each other."""
+    """The operations under way. Its `messaging` and `files` are set once, right after building:
+    they need each other.
+    """
 
     messaging: Messaging
     files: Files
 
     def __init__(
-        self, *, identity: Identity, broadcasting: Broadcasting, overlay: Overlay, pulse: Pulse, max_message_bytes: int,
+        self,
+        *,
+        identity: Identity,
+        broadcasting: Broadcasting,
+        overlay: Overlay,
+        pulse: Pulse,
+        max_message_bytes: int,
         probe: Callable[[bytes, Callable[[str | None], None]], None],
     ) -> None:
         self._probe = probe
@@ -83,7 +91,9 @@ class Operations:
             self._begin[row.operation](row, pending)
         self._arm()
 
-    def finish(self, operation_id: bytes, outcome: Outcome, done_ns: int, detail: dict[str, Any]) -> None:
+    def finish(
+        self, operation_id: bytes, outcome: Outcome, done_ns: int, detail: dict[str, Any]
+    ) -> None:
         """An operation ended; unknown ids are ignored (it had timed out before)."""
         pending = self._pending.pop(operation_id, None)
         if pending is not None:
@@ -94,10 +104,19 @@ class Operations:
             return "an operation of this id is under way"
         if row.operation in TO_A_NODE and row.target == self._node_id:
             return "a node sends nothing to itself"
-        if row.operation == FILE_TRANSFER and not 0 < int.from_bytes(row.payload, "little") <= MAX_FILE_BYTES:
+        if (
+            row.operation == FILE_TRANSFER
+            and not 0 < int.from_bytes(row.payload, "little") <= MAX_FILE_BYTES
+        ):
             return f"a file has 1 to {MAX_FILE_BYTES} bytes"
-        if row.operation in {PRIVATE_MESSAGE, BROADCAST} and len(row.payload) > self._max_message_bytes:
-            return f"a message has at most {self._max_message_bytes} bytes, this one {len(row.payload)}"
+        if (
+            row.operation in {PRIVATE_MESSAGE, BROADCAST}
+            and len(row.payload) > self._max_message_bytes
+        ):
+            return (
+                f"a message has at most {self._max_message_bytes} bytes, this one "
+                f"{len(row.payload)}"
+            )
         return None
 
     def _arm(self) -> None:
@@ -114,13 +133,19 @@ class Operations:
             if pending is None:
                 continue
             outcome = Outcome.UNKNOWN
-            if pending.operation == PRIVATE_MESSAGE and self.messaging.time_out(operation_id, pending.target or b""):
+            if pending.operation == PRIVATE_MESSAGE and self.messaging.time_out(
+                operation_id, pending.target or b""
+            ):
                 outcome = Outcome.FAILED
             if pending.operation == FILE_TRANSFER and self.files.time_out(operation_id):
                 outcome = Outcome.FAILED
             if pending.number is not None:
                 self._overlay.cancel(pending.number)
-            error = "no link in time, it was not sent" if outcome is Outcome.FAILED else "no answer in time"
+            error = (
+                "no link in time, it was not sent"
+                if outcome is Outcome.FAILED
+                else "no answer in time"
+            )
             self.finish(operation_id, outcome, now_ns, {"error": error})
         self._arm()
 
@@ -139,9 +164,16 @@ class Operations:
 
     def _dht_put(self, row: _Row, pending: _Pending) -> None:
         def finished(result: Finished) -> None:
-            # nobody was asked to store: certainly not done; asked but silent: it may be stored all the same
-            outcome = Outcome.OK if result.ok else (Outcome.UNKNOWN if result.found else Outcome.FAILED)
-            detail = {"stored": result.stored, "hops": result.hops} if result.ok else {"error": result.error}
+            # nobody was asked to store: certainly not done; asked but silent: it may be stored all
+            # the same
+            outcome = (
+                Outcome.OK if result.ok else (Outcome.UNKNOWN if result.found else Outcome.FAILED)
+            )
+            detail = (
+                {"stored": result.stored, "hops": result.hops}
+                if result.ok
+                else {"error": result.error}
+            )
             self.finish(row.id, outcome, time.monotonic_ns(), detail)
 
         pending.number = self._overlay.put(row.target or b"", row.payload, finished)
@@ -150,10 +182,16 @@ class Operations:
         def finished(result: Finished) -> None:
             detail: dict[str, Any] = {"error": result.error}
             if result.ok:
-                detail = {"hops": result.hops, "from": result.value_from, "size": len(result.value or b"")}
+                detail = {
+                    "hops": result.hops,
+                    "from": result.value_from,
+                    "size": len(result.value or b""),
+                }
                 if row.payload == WITH_VALUE:
                     detail["value"] = result.value
-            self.finish(row.id, Outcome.OK if result.ok else Outcome.FAILED, time.monotonic_ns(), detail)
+            self.finish(
+                row.id, Outcome.OK if result.ok else Outcome.FAILED, time.monotonic_ns(), detail
+            )
 
         pending.number = self._overlay.get(row.target or b"", finished)
 
@@ -163,10 +201,11 @@ class Operations:
             if result.ok:
                 closest = [contact.id for contact in result.closest]
                 detail = {"hops": result.hops, "found": result.found, "closest": closest}
-            self.finish(row.id, Outcome.OK if result.ok else Outcome.FAILED, time.monotonic_ns(), detail)
+            self.finish(
+                row.id, Outcome.OK if result.ok else Outcome.FAILED, time.monotonic_ns(), detail
+            )
 
         pending.number = self._overlay.lookup(row.target or b"", finished)
-
 
     def _file_transfer(self, row: _Row, pending: _Pending) -> None:
         del pending
@@ -177,7 +216,9 @@ class Operations:
 
         def ended(error: str | None) -> None:
             detail = {"hops": 1} if error is None else {"error": error}
-            self.finish(row.id, Outcome.OK if error is None else Outcome.FAILED, time.monotonic_ns(), detail)
+            self.finish(
+                row.id, Outcome.OK if error is None else Outcome.FAILED, time.monotonic_ns(), detail
+            )
 
         self._probe(row.target or b"", ended)
 
@@ -192,7 +233,9 @@ def _check(row: Any) -> _Row:
     if len(checked.id) != ID_BYTES:
         raise ControlError(f"an operation's id has {ID_BYTES} bytes, this one {len(checked.id)}")
     if not PRIVATE_MESSAGE <= checked.operation <= CONNECT:
-        raise ControlError(f"operations are {PRIVATE_MESSAGE} to {CONNECT}, not {checked.operation}")
+        raise ControlError(
+            f"operations are {PRIVATE_MESSAGE} to {CONNECT}, not {checked.operation}"
+        )
     if not 0 < checked.timeout_ms <= MAX_TIMEOUT_MS:
         raise ControlError(f"timeout_ms is 1 to {MAX_TIMEOUT_MS}, not {checked.timeout_ms}")
     if checked.operation == BROADCAST:
@@ -202,6 +245,8 @@ def _check(row: Any) -> _Row:
         raise ControlError(f"operation {checked.operation} needs a target of {NODE_ID_BYTES} bytes")
     if checked.operation <= DHT_PUT and not isinstance(checked.payload, bytes):
         raise ControlError(f"operation {checked.operation} needs a payload of bytes")
-    if checked.operation == FILE_TRANSFER and (not isinstance(checked.payload, bytes) or len(checked.payload) != SIZE_BYTES):
+    if checked.operation == FILE_TRANSFER and (
+        not isinstance(checked.payload, bytes) or len(checked.payload) != SIZE_BYTES
+    ):
         raise ControlError(f"a file transfer's payload is the size, {SIZE_BYTES} bytes")
     return checked

@@ -19,14 +19,22 @@ from meshnode.wire import Datagrams, Drop, Dropped
 
 RECEIVE_BUFFER_BYTES = 1 << 20
 MAX_TIMED = 10_000
-KNOCK = 100  # beside the DHT's kinds: "I am listening now", to a neighbour that is to dial this node
+KNOCK = (
+    100  # beside the DHT's kinds: "I am listening now", to a neighbour that is to dial this node
+)
 
 
 class Overlay(asyncio.DatagramProtocol):
     """One node's part in the DHT."""
 
     def __init__(
-        self, *, config: Config, identity: Identity, instruments: Instruments, pulse: Pulse, rng: random.Random,
+        self,
+        *,
+        config: Config,
+        identity: Identity,
+        instruments: Instruments,
+        pulse: Pulse,
+        rng: random.Random,
         knocked: Callable[[bytes], None],
     ) -> None:
         self._knocked = knocked
@@ -93,9 +101,13 @@ class Overlay(asyncio.DatagramProtocol):
         self._changed()
 
     def knock(self, node_id: bytes, address: str, port: int) -> None:
-        """Tell a neighbour that this node listens now; unanswered, and lost where the other is not up."""
+        """Tell a neighbour that this node listens now; unanswered, and lost where the other is not
+        up.
+        """
         if self._transport is not None:
-            self._transport.sendto(self._datagrams.seal(KNOCK, node_id, b"", time.time_ns()), (address, port))
+            self._transport.sendto(
+                self._datagrams.seal(KNOCK, node_id, b"", time.time_ns()), (address, port)
+            )
 
     def join(self, finished: Callable[[Finished], None]) -> None:
         """Join, then call back."""
@@ -171,7 +183,9 @@ class Overlay(asyncio.DatagramProtocol):
         while True:
             for event in self.dht.events():
                 kind = Kind.DHT_STORED if event.kind == "stored" else Kind.DHT_ANSWERED
-                self._instruments.journal.add(kind, event.key, time.monotonic_ns(), peer=event.peer_id, size=event.size)
+                self._instruments.journal.add(
+                    kind, event.key, time.monotonic_ns(), peer=event.peer_id, size=event.size
+                )
             finished = self.dht.finished()
             for result in finished:
                 call = self._awaited.pop(result.operation, None)
@@ -209,7 +223,9 @@ class Overlay(asyncio.DatagramProtocol):
     def _time_answer(self, source_id: bytes, kind: int, now_ns: int) -> None:
         """From the latest request of this kind to this node until an answer of its kind."""
         try:
-            requests = [request for request, answers in ANSWERS_TO.items() if DhtKind(kind) in answers]
+            requests = [
+                request for request, answers in ANSWERS_TO.items() if DhtKind(kind) in answers
+            ]
         except ValueError:
             return
         for request in requests:

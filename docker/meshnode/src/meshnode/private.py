@@ -1,8 +1,10 @@
-"""Private messages: ChaCha20-Poly1305 (RFC 8439) under a key of the two ends, derived once a peer and direction.
+"""Private messages: ChaCha20-Poly1305 (RFC 8439) under a key of the two ends, derived once a peer
+and direction.
 
-key = BLAKE2b-256(key = X25519(own, peer), person = "meshnode.private", sender id ‖ receiver id), the X25519 keys being
-the birational images of the Ed25519 keys (RFC 7748 §4.1). A nonce is four random bytes of this process and a counter
-that is also the message's timestamp: it never comes twice, not even after a restart with a clock set back.
+key = BLAKE2b-256(key = X25519(own, peer), person = "meshnode.private", sender id ‖ receiver id),
+the X25519 keys being the birational images of the Ed25519 keys (RFC 7748 §4.1). A nonce is four
+random bytes of this process and a counter that is also the message's timestamp: it never comes
+twice, not even after a restart with a clock set back.
 """
 
 import hashlib
@@ -43,7 +45,9 @@ class _Stamps:
 
 
 class Private:
-    """Seals and opens the private messages of one node. `started_ns` is the wall clock at its start."""
+    """Seals and opens the private messages of one node. `started_ns` is the wall clock at its
+    start.
+    """
 
     def __init__(self, identity: Identity, started_ns: int) -> None:
         self._identity = identity
@@ -55,7 +59,9 @@ class Private:
         self._received: dict[bytes, _Stamps] = {}
 
     def seal(self, message_id: bytes, target: bytes, payload: bytes, now_ns: int) -> Message:
-        """A signed message that only `target` can read. Raises ValueError where `target` is no usable public key."""
+        """A signed message that only `target` can read. Raises ValueError where `target` is no
+        usable public key.
+        """
         stamp_ns = self._last_sent_ns = max(self._last_sent_ns + 1, now_ns)
         nonce = self._salt + stamp_ns.to_bytes(8, "big")
         source = self._identity.node_id
@@ -63,14 +69,25 @@ class Private:
             payload, message_id + source + target, nonce, self._key(source, target, target)
         )
         return sign(
-            Message(Type.PRIVATE, message_id, source, target, stamp_ns, ttl=TTL, hops=1, payload=nonce + sealed), self._identity
+            Message(
+                Type.PRIVATE,
+                message_id,
+                source,
+                target,
+                stamp_ns,
+                ttl=TTL,
+                hops=1,
+                payload=nonce + sealed,
+            ),
+            self._identity,
         )
 
     def open(self, message: Message) -> bytes:
         """The payload of a verified message to this node. Raises Dropped.
 
-        No sender uses a stamp twice, and paths of relays change their order by little: the last stamps of a sender tell every
-        replay. What was stamped long before this process started is refused too: it may have been received before.
+        No sender uses a stamp twice, and paths of relays change their order by little: the last
+        stamps of a sender tell every replay. What was stamped long before this process started is
+        refused too: it may have been received before.
         """
         stamps = self._received.get(message.source)
         if stamps is None:
@@ -98,7 +115,9 @@ class Private:
             shared = crypto_scalarmult(self._secret, crypto_sign_ed25519_pk_to_curve25519(peer))
         except (CryptoError, RuntimeError) as error:
             raise ValueError(f"{peer.hex()[:16]} is no usable Ed25519 public key") from error
-        key = hashlib.blake2b(sender + receiver, key=shared, person=b"meshnode.private", digest_size=32).digest()
+        key = hashlib.blake2b(
+            sender + receiver, key=shared, person=b"meshnode.private", digest_size=32
+        ).digest()
         if len(self._keys) >= 2 * MAX_PEERS:
             self._keys.clear()
         self._keys[sender + receiver] = key

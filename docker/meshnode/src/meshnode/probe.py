@@ -1,4 +1,6 @@
-"""A fresh authenticated connection to a node, beside the standing link, closed again: what a TLS handshake costs right now."""
+"""A fresh authenticated connection to a node, beside the standing link, closed again: what a TLS
+handshake costs right now.
+"""
 
 import asyncio
 import socket
@@ -19,7 +21,9 @@ Ended = Callable[[str | None], None]  # with what went wrong
 class Probe:
     """One such connection. The other end has authenticated this node too when its HELLO comes."""
 
-    def __init__(self, contexts: Contexts, target: bytes, handshake_took: Callable[[int], None], ended: Ended) -> None:
+    def __init__(
+        self, contexts: Contexts, target: bytes, handshake_took: Callable[[int], None], ended: Ended
+    ) -> None:
         self._contexts, self._target, self._handshake_took = contexts, target, handshake_took
         self._ended: Ended | None = ended
         self._task: asyncio.Task[None] | None = None
@@ -36,11 +40,16 @@ class Probe:
                 await connect(loop, stream, own_address, (address, port))
             context = self._contexts.client
             await loop.create_connection(
-                lambda: Link(self, context, dialled_id=self._target, max_frame_bytes=MAX_FRAME_BYTES), sock=stream
+                lambda: Link(
+                    self, context, dialled_id=self._target, max_frame_bytes=MAX_FRAME_BYTES
+                ),
+                sock=stream,
             )
         except OSError as error:  # TimeoutError is one
             stream.close()
-            self._end(f"{address}:{port} cannot be reached: {error.strerror or 'no answer in time'}")
+            self._end(
+                f"{address}:{port} cannot be reached: {error.strerror or 'no answer in time'}"
+            )
 
     def _end(self, error: str | None) -> None:
         ended, self._ended = self._ended, None
@@ -82,8 +91,13 @@ class Prober:
     """Probes of one node: to a neighbour's address, or the one that the DHT knows."""
 
     def __init__(
-        self, *, config: Config, contexts: Contexts, links: Links,
-        find: Callable[[bytes, Callable[[Contact | None], None]], None], handshake_took: Callable[[int], None],
+        self,
+        *,
+        config: Config,
+        contexts: Contexts,
+        links: Links,
+        find: Callable[[bytes, Callable[[Contact | None], None]], None],
+        handshake_took: Callable[[int], None],
     ) -> None:
         self._config, self._contexts, self._links = config, contexts, links
         self._find, self._handshake_took = find, handshake_took

@@ -1,4 +1,6 @@
-"""The node's heartbeat: one timer of the loop for all deadlines, and one callback at the end of each busy loop turn."""
+"""The node's heartbeat: one timer of the loop for all deadlines, and one callback at the end of
+each busy loop turn.
+"""
 
 import asyncio
 import time
@@ -8,7 +10,9 @@ from meshnode.wheel import Wheel
 
 
 class Pulse:
-    """Deadlines by `at`, and `soon` for what is gathered during a loop turn and done once at its end."""
+    """Deadlines by `at`, and `soon` for what is gathered during a loop turn and done once at its
+    end.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, end_of_turn: Callable[[], None]) -> None:
         self._loop = loop
@@ -24,7 +28,9 @@ class Pulse:
         self._arm()
 
     def soon(self) -> None:
-        """Something was gathered: `end_of_turn` runs when the callbacks of this loop turn are through."""
+        """Something was gathered: `end_of_turn` runs when the callbacks of this loop turn are
+        through.
+        """
         if not self._is_turning:
             self._is_turning = True
             self._loop.call_soon(self._turn)

@@ -1,4 +1,6 @@
-"""Remembering what was seen, bounded in number: two generations of a set, the older one forgotten whole."""
+"""Remembering what was seen, bounded in number: two generations of a set, the older one forgotten
+whole.
+"""
 
 MAX_SEEN = 131_072
 GENERATION_NS = 60 * 10**9  # the whole window of timestamps that are accepted, past and future
@@ -7,7 +9,8 @@ GENERATION_NS = 60 * 10**9  # the whole window of timestamps that are accepted, 
 class ReplayCache:
     """Keys seen during at least the last `generation_ns`, at most `max_seen` of them.
 
-    Beyond `max_seen` / 2 keys in one generation the oldest are forgotten early: memory is bounded before anything else.
+    Beyond `max_seen` / 2 keys in one generation the oldest are forgotten early: memory is bounded
+    before anything else.
     """
 
     def __init__(self, *, max_seen: int = MAX_SEEN, generation_ns: int = GENERATION_NS) -> None:

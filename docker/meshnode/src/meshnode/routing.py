@@ -1,7 +1,9 @@
-"""The routing table: destination → next hops, learned on demand and kept, apart from the k-buckets. Sans-IO.
+"""The routing table: destination → next hops, learned on demand and kept, apart from the k-buckets.
+Sans-IO.
 
-An entry has few candidates, the best first: fewest links, then newest. What a request or reply taught with a newer stamp
-replaces what was known before, as in AODV (RFC 3561 §6.2), so that routes do not loop on old news.
+An entry has few candidates, the best first: fewest links, then newest. What a request or reply
+taught with a newer stamp replaces what was known before, as in AODV (RFC 3561 §6.2), so that routes
+do not loop on old news.
 """
 
 import random
@@ -28,7 +30,9 @@ class Routes:
         self._max_entries = max_entries
 
     def learn(self, destination: bytes, next_hop: bytes, hops: int, stamp_ns: int) -> None:
-        """Know that `destination` is `hops` links away by `next_hop`, from a message stamped `stamp_ns` by that destination."""
+        """Know that `destination` is `hops` links away by `next_hop`, from a message stamped
+        `stamp_ns` by that destination.
+        """
         known = self.entries.get(destination, ())
         if known and stamp_ns < known[0].stamp_ns:
             return
@@ -55,7 +59,9 @@ class Routes:
             self.entries.pop(destination, None)
 
     def fill(self, count: int, next_hops: Iterable[bytes], seed: int = 1) -> None:
-        """Add `count` destinations that nobody is, so that the table has the size of a large network's."""
+        """Add `count` destinations that nobody is, so that the table has the size of a large
+        network's.
+        """
         chance = random.Random(seed)
         ways = [Candidate(hops, next_hop, 0) for hops in range(2, 8) for next_hop in next_hops]
         for _ in range(count if ways else 0):

@@ -1,4 +1,6 @@
-"""Entering a network namespace and giving up CAP_SYS_ADMIN, by the system calls that Python has no names for."""
+"""Entering a network namespace and giving up CAP_SYS_ADMIN, by the system calls that Python has no
+names for.
+"""
 
 import ctypes
 import os
@@ -21,11 +23,17 @@ class _Header(ctypes.Structure):
 
 
 class _Data(ctypes.Structure):
-    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+    _fields_ = (
+        ("effective", ctypes.c_uint32),
+        ("permitted", ctypes.c_uint32),
+        ("inheritable", ctypes.c_uint32),
+    )
 
 
 def enter_network_namespace(descriptor: int) -> None:
-    """setns(2) with CLONE_NEWNET: anything but a network namespace is refused. Raises SandboxError."""
+    """setns(2) with CLONE_NEWNET: anything but a network namespace is refused. Raises
+    SandboxError.
+    """
     _check("setns", _libc.setns(descriptor, CLONE_NEWNET))
 
 
@@ -33,12 +41,19 @@ def drop_sys_admin() -> None:
     """Take CAP_SYS_ADMIN out of every set of this process, for good. Raises SandboxError."""
     if _libc.prctl(_PR_CAPBSET_READ, CAP_SYS_ADMIN, 0, 0, 0) == 1:
         _check("prctl(PR_CAPBSET_DROP)", _libc.prctl(_PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0))
-    _check("prctl(PR_CAP_AMBIENT)", _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_LOWER, CAP_SYS_ADMIN, 0, 0))
+    _check(
+        "prctl(PR_CAP_AMBIENT)",
+        _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_LOWER, CAP_SYS_ADMIN, 0, 0),
+    )
     header, data = _Header(_CAPABILITY_VERSION_3, 0), (_Data * 2)()
     _check("capget", _libc.capget(ctypes.byref(header), data))
     keep = ~(1 << CAP_SYS_ADMIN) & 0xFFFFFFFF
     low = data[0]
-    low.effective, low.permitted, low.inheritable = low.effective & keep, low.permitted & keep, low.inheritable & keep
+    low.effective, low.permitted, low.inheritable = (
+        low.effective & keep,
+        low.permitted & keep,
+        low.inheritable & keep,
+    )
     _check("capset", _libc.capset(ctypes.byref(header), data))
 
 

@@ -1,4 +1,6 @@
-"""What survives a restart: DHT values and contacts, in one file that is either whole or set aside."""
+"""What survives a restart: DHT values and contacts, in one file that is either whole or set
+aside.
+"""
 
 import os
 import zlib
@@ -18,7 +20,8 @@ class TornState(Exception):  # noqa: N818 - a finding about a file, never fatal
 def save(directory: Path, data: dict[str, Any]) -> None:
     """Write `data` atomically (a kill leaves the old file or the new one). Raises OSError.
 
-    Not synced to the disk: it must survive the death of a process, and after that of the machine the checksum tells.
+    Not synced to the disk: it must survive the death of a process, and after that of the machine
+    the checksum tells.
     """
     body: bytes = msgpack.packb(data)
     directory.mkdir(parents=True, exist_ok=True)
@@ -28,7 +31,9 @@ def save(directory: Path, data: dict[str, Any]) -> None:
 
 
 def load(directory: Path) -> dict[str, Any] | None:
-    """What was saved, None where nothing was. Raises TornState for a torn or foreign file, which is renamed; OSError."""
+    """What was saved, None where nothing was. Raises TornState for a torn or foreign file, which is
+    renamed; OSError.
+    """
     path = directory / FILE
     try:
         raw = path.read_bytes()

@@ -1,13 +1,19 @@
 """TLS 1.3 between nodes, sans-IO: an OpenSSL session over two memory buffers.
 
-Driven by hand rather than by the event loop's own TLS: a turn's frames leave as one record, a link costs no timer, and
-the loop's read buffers (256 KiB a connection in asyncio) are not needed.
+Driven by hand rather than by the event loop's own TLS: a turn's frames leave as one record, a link
+costs no timer, and the loop's read buffers (256 KiB a connection in asyncio) are not needed.
 """
 
 import ssl
 from pathlib import Path
 
-from meshnode.identity import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, IdentityError, key_of_certificate
+from meshnode.identity import (
+    AUTHORITY_FILE,
+    CERTIFICATE_FILE,
+    KEY_FILE,
+    IdentityError,
+    key_of_certificate,
+)
 
 _RECORD_BYTES = 16384
 
@@ -31,12 +37,16 @@ def _context(protocol: int, directory: Path) -> ssl.SSLContext:
         context.load_cert_chain(directory / CERTIFICATE_FILE, directory / KEY_FILE)
         context.load_verify_locations(directory / AUTHORITY_FILE)
     except (OSError, ssl.SSLError) as error:
-        raise IdentityError(f"{directory}: the certificate files cannot be used: {error}") from error
+        raise IdentityError(
+            f"{directory}: the certificate files cannot be used: {error}"
+        ) from error
     return context
 
 
 class Channel:
-    """One end of a TLS connection: bytes from and to the network on one side, plain bytes on the other."""
+    """One end of a TLS connection: bytes from and to the network on one side, plain bytes on the
+    other.
+    """
 
     def __init__(self, context: ssl.SSLContext, *, server_side: bool) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -46,9 +56,11 @@ class Channel:
         self.is_closed = False
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes of the network (none: start the handshake); returns the plain ones, `peer_id` is set once the handshake is done.
+        """Take bytes of the network (none: start the handshake); returns the plain ones, `peer_id`
+        is set once the handshake is done.
 
-        Raises ssl.SSLError where the peer does not authenticate or does not speak TLS, ValueError for a certificate without Ed25519 key.
+        Raises ssl.SSLError where the peer does not authenticate or does not speak TLS, ValueError
+        for a certificate without Ed25519 key.
         """
         self._incoming.write(data)
         try:

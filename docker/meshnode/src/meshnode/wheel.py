@@ -1,4 +1,6 @@
-"""One timer for everything: deadlines in coarse slots, one wake-up a slot that is in use, none when idle."""
+"""One timer for everything: deadlines in coarse slots, one wake-up a slot that is in use, none when
+idle.
+"""
 
 import heapq
 from typing import Generic, TypeVar
@@ -8,7 +10,9 @@ SLOT_NS = 20 * 10**6
 
 
 class Wheel(Generic[T]):
-    """Items with deadlines. Nothing is ever taken out early: whoever is late finds out that the item is settled."""
+    """Items with deadlines. Nothing is ever taken out early: whoever is late finds out that the
+    item is settled.
+    """
 
     def __init__(self, slot_ns: int = SLOT_NS) -> None:
         self._slot_ns = slot_ns

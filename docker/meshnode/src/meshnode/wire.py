@@ -1,6 +1,8 @@
-"""The wire: BaseMessage to bytes and back with every check, signatures, frames on links, sealed datagrams.
+"""The wire: BaseMessage to bytes and back with every check, signatures, frames on links, sealed
+datagrams.
 
-Sans-IO: bytes and times in, bytes and messages out. Whatever the bytes are, reading raises nothing but `Dropped`.
+Sans-IO: bytes and times in, bytes and messages out. Whatever the bytes are, reading raises nothing
+but `Dropped`.
 """
 
 import enum
@@ -53,7 +55,9 @@ class Type(enum.IntEnum):
 
 
 class Drop(enum.StrEnum):
-    """Why a frame or datagram was dropped: the names of the counters in `health`, numbered in the journal's `outcome`."""
+    """Why a frame or datagram was dropped: the names of the counters in `health`, numbered in the
+    journal's `outcome`.
+    """
 
     MALFORMED = "dropped_malformed"
     OVERSIZED = "dropped_oversized"
@@ -74,7 +78,9 @@ class Dropped(Exception):  # noqa: N818 - a verdict on input, not a fault of the
 
 
 class Message(NamedTuple):
-    """A BaseMessage whose fields have their right lengths. `timestamp_ns` is the origin's wall clock."""
+    """A BaseMessage whose fields have their right lengths. `timestamp_ns` is the origin's wall
+    clock.
+    """
 
     type: int
     id: bytes
@@ -138,14 +144,22 @@ def validate(message: Message) -> None:
 
 
 def signing_input(message: Message) -> bytes:
-    """What the signature covers: a domain string and every field but `ttl`, `hops` and the signature.
+    """What the signature covers: a domain string and every field but `ttl`, `hops` and the
+    signature.
 
     A layout of fixed lengths rather than protobuf's, which may encode one message in several ways.
     """
     return b"".join(
         (
             _DOMAIN,
-            _FIXED.pack(VERSION, message.type, message.timestamp_ns, message.id, message.source, len(message.target)),
+            _FIXED.pack(
+                VERSION,
+                message.type,
+                message.timestamp_ns,
+                message.id,
+                message.source,
+                len(message.target),
+            ),
             message.target,
             message.payload,
         )
@@ -154,7 +168,9 @@ def signing_input(message: Message) -> bytes:
 
 def sign(message: Message, identity: Identity) -> Message:
     """The message with its origin's signature."""
-    return message._replace(signature=crypto_sign(signing_input(message), identity.secret_key)[:SIGNATURE_BYTES])
+    return message._replace(
+        signature=crypto_sign(signing_input(message), identity.secret_key)[:SIGNATURE_BYTES]
+    )
 
 
 def verify(message: Message) -> None:
@@ -182,7 +198,8 @@ class FrameReader:
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that `data` completes; call again with nothing until there are none.
 
-        Raises Dropped where the next frame is announced to be too long: the stream ends there, after the frames before it.
+        Raises Dropped where the next frame is announced to be too long: the stream ends there,
+        after the frames before it.
         """
         if self._rest:
             data = self._rest + data
@@ -193,7 +210,9 @@ class FrameReader:
             if length > self._max_bytes:
                 if frames:
                     break
-                raise Dropped(Drop.OVERSIZED, f"a frame of {length} bytes; at most {self._max_bytes} are read")
+                raise Dropped(
+                    Drop.OVERSIZED, f"a frame of {length} bytes; at most {self._max_bytes} are read"
+                )
             if end - at < _LENGTH.size + length:
                 break
             at += _LENGTH.size
@@ -212,7 +231,9 @@ class Opened(NamedTuple):
 
 
 class Datagrams:
-    """Signs and checks the datagrams of one node. Each names its receiver and carries a nonce (`id`) and a timestamp."""
+    """Signs and checks the datagrams of one node. Each names its receiver and carries a nonce
+    (`id`) and a timestamp.
+    """
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
@@ -221,24 +242,35 @@ class Datagrams:
     def seal(self, kind: int, target_id: bytes, body: bytes, now_ns: int) -> bytes:
         """A signed datagram for `target_id`; `now_ns` is the wall clock."""
         message = Message(
-            Type.DHT + kind, os.urandom(ID_BYTES), self._identity.node_id, target_id, now_ns, payload=body
+            Type.DHT + kind,
+            os.urandom(ID_BYTES),
+            self._identity.node_id,
+            target_id,
+            now_ns,
+            payload=body,
         )
         return encode(sign(message, self._identity))
 
     def open(self, datagram: bytes, now_ns: int) -> Opened:
         """What an authentic datagram says. `now_ns` is the wall clock. Raises Dropped.
 
-        The signature comes last, it costs most; only what passed it is remembered, so nobody can fill the cache with forgeries.
+        The signature comes last, it costs most; only what passed it is remembered, so nobody can
+        fill the cache with forgeries.
         """
         if len(datagram) > MAX_DATAGRAM_BYTES:
-            raise Dropped(Drop.OVERSIZED, f"a datagram of {len(datagram)} bytes; at most {MAX_DATAGRAM_BYTES} are read")
+            raise Dropped(
+                Drop.OVERSIZED,
+                f"a datagram of {len(datagram)} bytes; at most {MAX_DATAGRAM_BYTES} are read",
+            )
         message = decode(datagram)
         if message.type <= Type.DHT:
             raise Dropped(Drop.MALFORMED, f"type {message.type} is no datagram")
         if message.target != self._identity.node_id:
             raise Dropped(Drop.NOT_FOR_US, "for another node")
         if abs(now_ns - message.timestamp_ns) > WINDOW_NS:
-            raise Dropped(Drop.REPLAYED, f"stamped {(now_ns - message.timestamp_ns) / 1e9:.1f} s ago")
+            raise Dropped(
+                Drop.REPLAYED, f"stamped {(now_ns - message.timestamp_ns) / 1e9:.1f} s ago"
+            )
         key = message.source[:8] + message.id
         if key in self._replays:
             raise Dropped(Drop.REPLAYED, "seen before")

@@ -1,4 +1,6 @@
-"""The zygote: imports everything once, then forks a node a request (PROTOCOL.md §3). One thread, no event loop."""
+"""The zygote: imports everything once, then forks a node a request (PROTOCOL.md §3). One thread, no
+event loop.
+"""
 
 import array
 import asyncio
@@ -35,7 +37,9 @@ class _Child:
     name: str
     pid: int
     pidfd: int
-    status: int | None  # the pipe on which it reports a failed start; closed at exec or when it is on its way
+    status: (
+        int | None
+    )  # the pipe on which it reports a failed start; closed at exec or when it is on its way
 
 
 class _RequestError(Exception):
@@ -55,7 +59,9 @@ def inherited(descriptor: int) -> socket.socket:
 
 
 def serve(requests: socket.socket, main: Callable[[list[str]], int]) -> None:
-    """Fork on request until the socket closes; then kill the children. `main` is what the command `meshnode` runs."""
+    """Fork on request until the socket closes; then kill the children. `main` is what the command
+    `meshnode` runs.
+    """
     requests.set_inheritable(False)
     _rehearse()
     gc.collect()
@@ -172,15 +178,21 @@ class _Zygote:
         os.close(descriptor)
 
     def _send(self, answer: dict[str, Any], pidfd: int | None = None) -> None:
-        """Queue an answer: whoever sends many requests before reading must not block the zygote, and so itself."""
-        self._answers.append((json.dumps(answer).encode(), os.dup(pidfd) if pidfd is not None else None))
+        """Queue an answer: whoever sends many requests before reading must not block the zygote,
+        and so itself.
+        """
+        self._answers.append(
+            (json.dumps(answer).encode(), os.dup(pidfd) if pidfd is not None else None)
+        )
         self._flush()
 
     def _flush(self) -> None:
         while self._answers:
             data, descriptor = self._answers[0]
             rights = (
-                [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+                []
+                if descriptor is None
+                else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
             )
             try:
                 self._requests.sendmsg([data], rights, socket.MSG_DONTWAIT)
@@ -209,7 +221,13 @@ def _read(data: bytes, descriptors: list[int]) -> dict[str, Any]:
     except ValueError as error:
         raise _RequestError(f"not JSON: {error}") from error
     match request:
-        case {"op": "spawn", "name": str(), "argv": [str(), *_], "environment": dict(), "directory": str()}:
+        case {
+            "op": "spawn",
+            "name": str(),
+            "argv": [str(), *_],
+            "environment": dict(),
+            "directory": str(),
+        }:
             pass
         case _:
             raise _RequestError("expected op spawn with name, argv, environment and directory")
@@ -217,11 +235,15 @@ def _read(data: bytes, descriptors: list[int]) -> dict[str, Any]:
     if not all(isinstance(text, str) for text in texts):
         raise _RequestError("argv and environment hold strings")
     if len(descriptors) != DESCRIPTORS:
-        raise _RequestError(f"expected {DESCRIPTORS} descriptors (network namespace, log), found {len(descriptors)}")
+        raise _RequestError(
+            f"expected {DESCRIPTORS} descriptors (network namespace, log), found {len(descriptors)}"
+        )
     return dict(request)
 
 
-def _become(request: dict[str, Any], descriptors: list[int], status: int, main: Callable[[list[str]], int]) -> NoReturn:
+def _become(
+    request: dict[str, Any], descriptors: list[int], status: int, main: Callable[[list[str]], int]
+) -> NoReturn:
     """In the child: take on the request's surroundings, run, never return."""
     code = 1
     try:
@@ -233,7 +255,9 @@ def _become(request: dict[str, Any], descriptors: list[int], status: int, main: 
         code = _run(request["argv"], status, main)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except BaseException:  # this process must end here, whatever happens: above it lies the zygote's loop
+    except (
+        BaseException
+    ):  # this process must end here, whatever happens: above it lies the zygote's loop
         traceback.print_exc()
     finally:
         sys.stderr.flush()

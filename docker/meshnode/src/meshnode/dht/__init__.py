@@ -1,4 +1,5 @@
-"""Kademlia (Maymounkov & Mazières, 2002) without sockets, clock or chance of its own: bytes and `now_ns` in, datagrams out.
+"""Kademlia (Maymounkov & Mazières, 2002) without sockets, clock or chance of its own: bytes and
+`now_ns` in, datagrams out.
 
 contact.py    who a node is and where; positions and the XOR metric
 table.py      k-buckets, replacement caches, the neighbourhood

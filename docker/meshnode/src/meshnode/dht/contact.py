@@ -1,4 +1,6 @@
-"""Who a node is and where: contacts, positions in the key space, and their compact form in datagrams."""
+"""Who a node is and where: contacts, positions in the key space, and their compact form in
+datagrams.
+"""
 
 import functools
 import hashlib
@@ -11,7 +13,9 @@ COMPACT_BYTES = ID_BYTES + 4 + 2
 
 
 def position_of(name: bytes) -> int:
-    """The place of a node id or a key in the 256-bit space: SHA-256 as an integer. The distance of two is their XOR."""
+    """The place of a node id or a key in the 256-bit space: SHA-256 as an integer. The distance of
+    two is their XOR.
+    """
     return int.from_bytes(hashlib.sha256(name).digest(), "big")
 
 
@@ -33,7 +37,9 @@ class Contact:
             raise ValueError(f"a node id has {ID_BYTES} bytes, this one {len(self.id)}")
         if not 0 < self.port < 65536:
             raise ValueError(f"a contact's port is 1 to 65535, not {self.port}")
-        address = ipaddress.IPv4Address(self.address)  # raises a ValueError that names the address; takes numbers too
+        address = ipaddress.IPv4Address(
+            self.address
+        )  # raises a ValueError that names the address; takes numbers too
         if str(address) != self.address:
             raise ValueError(f"a contact's address is written as {address}, not {self.address!r}")
         if address.is_unspecified or address.is_multicast or address.packed == b"\xff\xff\xff\xff":
@@ -44,7 +50,9 @@ class Contact:
 
 
 def pack_contacts(contacts: Iterable[Contact]) -> bytes:
-    """Contacts as 38 bytes each: id, IPv4 address, port in network order (the "compact node info" of BEP 5, longer ids)."""
+    """Contacts as 38 bytes each: id, IPv4 address, port in network order (the "compact node info"
+    of BEP 5, longer ids).
+    """
     return b"".join(contact.compact for contact in contacts)
 
 
@@ -55,11 +63,15 @@ def unpack_contacts(packed: bytes) -> list[Contact]:
     """
     if len(packed) % COMPACT_BYTES:
         raise ValueError(f"contacts take {COMPACT_BYTES} bytes each, these take {len(packed)}")
-    contacts = (_unpack(packed[at : at + COMPACT_BYTES]) for at in range(0, len(packed), COMPACT_BYTES))
+    contacts = (
+        _unpack(packed[at : at + COMPACT_BYTES]) for at in range(0, len(packed), COMPACT_BYTES)
+    )
     return [contact for contact in contacts if contact is not None]
 
 
-@functools.lru_cache(maxsize=1024)  # the same neighbours are named again and again: hash and check them once
+@functools.lru_cache(
+    maxsize=1024
+)  # the same neighbours are named again and again: hash and check them once
 def _unpack(compact: bytes) -> Contact | None:
     address = str(ipaddress.IPv4Address(compact[ID_BYTES:-2]))
     try:

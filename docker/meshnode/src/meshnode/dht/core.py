@@ -1,7 +1,8 @@
-"""`Dht`: one node's part in the DHT, sans-IO. Verified messages, calls and the time go in; sealed datagrams come out.
+"""`Dht`: one node's part in the DHT, sans-IO. Verified messages, calls and the time go in; sealed
+datagrams come out.
 
-The caller owns socket, clock and signatures: it hands every verified message to `receive`, calls `tick` when
-`next_timeout_ns` has come, and after either sends what `outgoing` returns.
+The caller owns socket, clock and signatures: it hands every verified message to `receive`, calls
+`tick` when `next_timeout_ns` has come, and after either sends what `outgoing` returns.
 """
 
 import itertools
@@ -30,13 +31,16 @@ from meshnode.dht.table import Table
 
 REFRESH_NS = 600 * 10**9  # ± a quarter, so that nodes started together do not refresh together
 MAX_OPERATIONS = 1000
-JOIN_WIDTH = 16  # at least, else k: a young network answers with few contacts, a narrow lookup would end too early
+# at least, else k: a young network answers with few contacts, a narrow lookup would end too early
+JOIN_WIDTH = 16
 FORMAT = "meshnode-dht-1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something done for another node: a value "stored" here (by itself: peer_id is its own), or "answered" from here."""
+    """Something done for another node: a value "stored" here (by itself: peer_id is its own), or
+    "answered" from here.
+    """
 
     kind: str
     key: bytes
@@ -45,10 +49,12 @@ class Event:
 
 
 class Dht:
-    """A Kademlia node. Every `now_ns` is of one monotonic clock and never smaller than the one before.
+    """A Kademlia node. Every `now_ns` is of one monotonic clock and never smaller than the one
+    before.
 
-    `seal(kind, target_id, body, now_ns)` makes a signed datagram. Limits (number of operations, size of a value, length
-    of a key) are refused as a `Finished` with its error, never by an exception.
+    `seal(kind, target_id, body, now_ns)` makes a signed datagram. Limits (number of operations,
+    size of a value, length of a key) are refused as a `Finished` with its error, never by an
+    exception.
     """
 
     def __init__(
@@ -104,38 +110,54 @@ class Dht:
         self._heard(contact, now_ns)
 
     def join(self, now_ns: int) -> int:
-        """Look this node itself up and fill the buckets that have room. Returns the operation's number."""
+        """Look this node itself up and fill the buckets that have room. Returns the operation's
+        number.
+        """
         number = next(self._numbers)
         self._refresh_ns = None
         self._schedule_refresh(now_ns)
         position = self._own.position
         lookup = self._lookup(position, max(self._k, JOIN_WIDTH), now_ns)
         return self._start(
-            Join(number, lookup, _wire(position), self._k, refresh=lambda: self._sparse_buckets(now_ns)), now_ns
+            Join(
+                number,
+                lookup,
+                _wire(position),
+                self._k,
+                refresh=lambda: self._sparse_buckets(now_ns),
+            ),
+            now_ns,
         )
 
     def put(self, key: bytes, value: bytes, now_ns: int) -> int:
-        """Store `value` (≤ 1000 bytes) at the k closest nodes found; ok when another node acknowledged it.
+        """Store `value` (≤ 1000 bytes) at the k closest nodes found; ok when another node
+        acknowledged it.
 
         It is kept here too if this node is itself among the k closest.
         """
         number = next(self._numbers)
         if len(value) > MAX_VALUE_BYTES:
             return self._refuse(
-                number, f"a value has at most {MAX_VALUE_BYTES} bytes (one datagram), this one {len(value)}"
+                number,
+                f"a value has at most {MAX_VALUE_BYTES} bytes (one datagram), this one "
+                f"{len(value)}",
             )
         if len(key) != ID_BYTES:
             return self._refuse(number, f"a key has {ID_BYTES} bytes, this one {len(key)}")
         position = position_of(key)
         lookup = self._lookup(position, self._k, now_ns)
-        return self._start(Put(number, lookup, _wire(position), self._k, key=key, value=value), now_ns)
+        return self._start(
+            Put(number, lookup, _wire(position), self._k, key=key, value=value), now_ns
+        )
 
     def get(self, key: bytes, now_ns: int) -> int:
         """Ask other nodes for the value of `key`; what is kept here is not looked at."""
         number = next(self._numbers)
         if len(key) != ID_BYTES:
             return self._refuse(number, f"a key has {ID_BYTES} bytes, this one {len(key)}")
-        return self._start(Get(number, self._lookup(position_of(key), self._k, now_ns), key, self._k), now_ns)
+        return self._start(
+            Get(number, self._lookup(position_of(key), self._k, now_ns), key, self._k), now_ns
+        )
 
     def lookup(self, target: bytes, now_ns: int) -> int:
         """Find the k nodes closest to a node id or key."""
@@ -144,16 +166,20 @@ class Dht:
         return self._start(Operation(next(self._numbers), lookup, _wire(position), self._k), now_ns)
 
     def cancel(self, operation: int) -> None:
-        """Forget an operation: it asks no more and does not appear in `finished`. Unknown numbers are ignored."""
+        """Forget an operation: it asks no more and does not appear in `finished`. Unknown numbers
+        are ignored.
+        """
         self._operations.pop(operation, None)
 
     # What the network and the clock bring
 
-    def receive(self, source_id: bytes, kind: int, body: bytes, sender: tuple[str, int], now_ns: int) -> None:
+    def receive(
+        self, source_id: bytes, kind: int, body: bytes, sender: tuple[str, int], now_ns: int
+    ) -> None:
         """A message that was verified to come from `source_id`.
 
-        Raises MalformedBody, with nothing changed, for the caller to count. Answers that were not asked for, and this
-        node's own messages, are dropped and counted in `dropped_unsolicited`.
+        Raises MalformedBody, with nothing changed, for the caller to count. Answers that were not
+        asked for, and this node's own messages, are dropped and counted in `dropped_unsolicited`.
         """
         message = read(kind, body)
         try:
@@ -173,7 +199,9 @@ class Dht:
             self.dropped_unsolicited += 1
 
     def tick(self, now_ns: int) -> None:
-        """Repeat or give up overdue requests, forget expired values, refresh the buckets when due."""
+        """Repeat or give up overdue requests, forget expired values, refresh the buckets when
+        due.
+        """
         self._schedule_refresh(now_ns)
         self._store.expire(now_ns)
         for pending in self._requests.overdue(now_ns):
@@ -205,7 +233,9 @@ class Dht:
         return events
 
     def dump(self) -> dict[str, Any]:
-        """What survives a restart, of str, int, bytes and lists: contacts as [id, address, port], values as [key, value, expires_ns]."""
+        """What survives a restart, of str, int, bytes and lists: contacts as [id, address, port],
+        values as [key, value, expires_ns].
+        """
         return {
             "format": FORMAT,
             "node_id": self._own.id,
@@ -214,14 +244,17 @@ class Dht:
         }
 
     def load(self, data: object) -> None:
-        """Take in what `dump` gave: values replace those here, contacts count as told by others until they are heard.
+        """Take in what `dump` gave: values replace those here, contacts count as told by others
+        until they are heard.
 
         Raises ValueError, with nothing changed, for anything that is no dump of this node.
         """
         contacts, values = _read_dump(data, self._own.id)
         self._table.told(contacts)
         self._store.replace(values)
-        self._refresh_ns = None  # the next call brings the time, and bounds expiries of another boot's clock by it
+        self._refresh_ns = (
+            None  # the next call brings the time, and bounds expiries of another boot's clock by it
+        )
 
     # Inside
 
@@ -238,7 +271,8 @@ class Dht:
     def _start(self, operation: Operation, now_ns: int) -> int:
         if len(self._operations) >= MAX_OPERATIONS:
             return self._refuse(
-                operation.number, f"{MAX_OPERATIONS} operations are under way already, which is the limit"
+                operation.number,
+                f"{MAX_OPERATIONS} operations are under way already, which is the limit",
             )
         self._operations[operation.number] = operation
         self._run(operation, now_ns)
@@ -265,7 +299,10 @@ class Dht:
     def _is_among_closest(self, put: Put, result: Finished) -> bool:
         target = position_of(put.key)
         farthest = result.closest[-1]
-        return len(result.closest) < self._k or self._own.position ^ target < farthest.position ^ target
+        return (
+            len(result.closest) < self._k
+            or self._own.position ^ target < farthest.position ^ target
+        )
 
     def _send_request(self, pending: Pending, now_ns: int) -> None:
         ask = pending.ask
@@ -279,7 +316,9 @@ class Dht:
     def _heard(self, source: Contact, now_ns: int) -> None:
         silent = self._table.heard(source, now_ns)
         if silent is not None:
-            self._send_request(self._requests.open(Ask(silent, Kind.PING, b""), None, now_ns), now_ns)
+            self._send_request(
+                self._requests.open(Ask(silent, Kind.PING, b""), None, now_ns), now_ns
+            )
 
     def _serve(self, source: Contact, request: Request, now_ns: int) -> None:
         self.requests_in += 1
@@ -288,13 +327,20 @@ class Dht:
         if request.kind is Kind.STORE:
             kind = Kind.STORED
             self._keep(request.target, request.value or b"", source.id, now_ns)
-        elif request.kind is Kind.FIND_VALUE and (value := self._store.get(request.target, now_ns)) is not None:
+        elif (
+            request.kind is Kind.FIND_VALUE
+            and (value := self._store.get(request.target, now_ns)) is not None
+        ):
             kind = Kind.VALUE
-            self._events.append(Event(kind="answered", key=request.target, peer_id=source.id, size=len(value)))
+            self._events.append(
+                Event(kind="answered", key=request.target, peer_id=source.id, size=len(value))
+            )
         elif request.kind is not Kind.PING:
             kind = Kind.NODES
             by_key = request.kind is Kind.FIND_VALUE
-            position = position_of(request.target) if by_key else int.from_bytes(request.target, "big")
+            position = (
+                position_of(request.target) if by_key else int.from_bytes(request.target, "big")
+            )
             contacts = tuple(self._table.closest_heard(position, self._k, source.id))
         answer = Answer(kind=kind, number=request.number, contacts=contacts, value=value)
         self._send(source, kind, write_answer(answer), now_ns)
@@ -318,7 +364,8 @@ class Dht:
         """An awaited answer has not come."""
         operation = pending.operation
         if operation is not None and operation.number not in self._operations:
-            return  # it ended or was cancelled: nobody wants the answer, and one silence proves no failure
+            # it ended or was cancelled: nobody wants the answer, and one silence proves no failure
+            return
         if len(pending.sent_ns) < ATTEMPTS:
             self._requests.await_again(pending, now_ns)
             self._send_request(pending, now_ns)
@@ -337,7 +384,9 @@ class Dht:
         for depth in self._table.sparse_depths():
             distance = 1 << (depth - 1) | self._rng.getrandbits(depth) >> 1
             position = self._own.position ^ distance
-            asks += [(contact, _wire(position)) for contact in self._table.closest(position, 1, now_ns)]
+            asks += [
+                (contact, _wire(position)) for contact in self._table.closest(position, 1, now_ns)
+            ]
         return asks
 
 

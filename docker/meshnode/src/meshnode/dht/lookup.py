@@ -1,4 +1,6 @@
-"""One iterative lookup (§2.3 of the paper) as a state machine: who to ask next, who answered, when it is over."""
+"""One iterative lookup (§2.3 of the paper) as a state machine: who to ask next, who answered, when
+it is over.
+"""
 
 import bisect
 import enum
@@ -26,8 +28,8 @@ class _Candidate:
 class Lookup:
     """Finds the nodes nearest to `target` (a position), at most `alpha` waited for at a time.
 
-    It is over when the `width` nearest of all seen, the failed ones left out, have answered. Whatever the answers say,
-    it asks at most `max_requests` nodes.
+    It is over when the `width` nearest of all seen, the failed ones left out, have answered.
+    Whatever the answers say, it asks at most `max_requests` nodes.
     """
 
     def __init__(self, target: int, *, width: int, alpha: int, start: Iterable[Contact]) -> None:
@@ -87,11 +89,15 @@ class Lookup:
         return len(self._answered())
 
     def hops_to(self, contact: Contact) -> int:
-        """Length of the chain of referrals that led to `contact`; 1 for those known at the start."""
+        """Length of the chain of referrals that led to `contact`; 1 for those known at the
+        start.
+        """
         return self._candidates[contact.id].hop
 
     def _window(self) -> list[_Candidate]:
-        """The `width` nearest, and one more for each late one, so that substitutes are asked meanwhile."""
+        """The `width` nearest, and one more for each late one, so that substitutes are asked
+        meanwhile.
+        """
         return [self._candidates[node_id] for _, node_id in self._order[: self._width + self._late]]
 
     def _answered(self) -> list[_Candidate]:

@@ -9,7 +9,8 @@ from meshnode.dht.contact import COMPACT_BYTES, ID_BYTES, Contact, pack_contacts
 from meshnode.dht.dht_pb2 import Answer as WireAnswer
 from meshnode.dht.dht_pb2 import Request as WireRequest
 
-MAX_VALUE_BYTES = 1000  # with key, envelope and signature a datagram stays below 1400 bytes, so below every usual MTU
+# with key, envelope and signature a datagram stays below 1400 bytes, so below every usual MTU
+MAX_VALUE_BYTES = 1000
 MAX_CONTACTS = 30  # in one answer; the same limit of one datagram
 
 
@@ -40,7 +41,9 @@ class MalformedBody(ValueError):  # noqa: N818 - says what was found, as the cou
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What another node asks: `target` is a position (FIND_NODE), a key (FIND_VALUE, STORE) or empty (PING)."""
+    """What another node asks: `target` is a position (FIND_NODE), a key (FIND_VALUE, STORE) or
+    empty (PING).
+    """
 
     kind: Kind
     number: int
@@ -60,17 +63,23 @@ class Answer:
 
 def write_request(request: Request) -> bytes:
     """The body of a request."""
-    return WireRequest(number=request.number, target=request.target, value=request.value).SerializeToString()
+    return WireRequest(
+        number=request.number, target=request.target, value=request.value
+    ).SerializeToString()
 
 
 def write_answer(answer: Answer) -> bytes:
     """The body of an answer."""
     contacts = pack_contacts(answer.contacts)
-    return WireAnswer(number=answer.number, contacts=contacts, value=answer.value).SerializeToString()
+    return WireAnswer(
+        number=answer.number, contacts=contacts, value=answer.value
+    ).SerializeToString()
 
 
 def read(kind: int, body: bytes) -> Request | Answer:
-    """The request or answer in a body. Raises MalformedBody for anything else, whatever the bytes are."""
+    """The request or answer in a body. Raises MalformedBody for anything else, whatever the bytes
+    are.
+    """
     try:
         known = Kind(kind)
     except ValueError as error:
@@ -93,9 +102,13 @@ def _read_answer(kind: Kind, body: bytes) -> Answer:
     if kind is not Kind.NODES:
         _expect_bytes("contacts", wire.contacts, 0)
     if len(wire.contacts) > MAX_CONTACTS * COMPACT_BYTES:
-        raise ValueError(f"an answer has at most {MAX_CONTACTS} contacts, these take {len(wire.contacts)} bytes")
+        raise ValueError(
+            f"an answer has at most {MAX_CONTACTS} contacts, these take {len(wire.contacts)} bytes"
+        )
     value = _value(wire, expected=kind is Kind.VALUE)
-    return Answer(kind=kind, number=wire.number, contacts=tuple(unpack_contacts(wire.contacts)), value=value)
+    return Answer(
+        kind=kind, number=wire.number, contacts=tuple(unpack_contacts(wire.contacts)), value=value
+    )
 
 
 def _value(wire: WireRequest | WireAnswer, *, expected: bool) -> bytes | None:

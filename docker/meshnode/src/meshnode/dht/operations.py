@@ -1,4 +1,6 @@
-"""What a caller can ask of the DHT: each operation is one lookup and what follows it, as a state machine."""
+"""What a caller can ask of the DHT: each operation is one lookup and what follows it, as a state
+machine.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +14,11 @@ from meshnode.dht.messages import Answer, Kind
 class Finished:
     """How an operation ended.
 
-    `error`: one sentence where not `ok`. `hops`: length of the chain of referrals (contacts known at the start are hop
-    1) to the node that returned the value, else to the closest node found; 0 where none answered. `found`: nodes that
-    answered. `closest`: the k nearest of them, nearest first, never this node itself. `stored`: other nodes that
-    acknowledged a put. `value_from`: id of the node that returned `value`.
+    `error`: one sentence where not `ok`. `hops`: length of the chain of referrals (contacts known
+    at the start are hop 1) to the node that returned the value, else to the closest node found; 0
+    where none answered. `found`: nodes that answered. `closest`: the k nearest of them, nearest
+    first, never this node itself. `stored`: other nodes that acknowledged a put. `value_from`: id
+    of the node that returned `value`.
     """
 
     operation: int
@@ -31,7 +34,9 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A request that an operation wants sent. `follow_up`: it belongs to what follows the lookup."""
+    """A request that an operation wants sent. `follow_up`: it belongs to what follows the
+    lookup.
+    """
 
     contact: Contact
     kind: Kind
@@ -41,7 +46,9 @@ class Ask:
 
 
 class Operation:
-    """A plain lookup, and the frame of the others: ask what `asks` says, tell what came of it, read `result`."""
+    """A plain lookup, and the frame of the others: ask what `asks` says, tell what came of it, read
+    `result`.
+    """
 
     question = Kind.FIND_NODE
 
@@ -56,7 +63,9 @@ class Operation:
         self._acknowledged = 0
 
     def asks(self) -> list[Ask]:
-        """The requests to send now. Sets `result` when there is nothing left to send or to wait for."""
+        """The requests to send now. Sets `result` when there is nothing left to send or to wait
+        for.
+        """
         if self._pending is None:
             asks = [Ask(contact, self.question, self._target) for contact in self.lookup.due()]
             if not self.lookup.done:
@@ -103,7 +112,11 @@ class Operation:
 
     def _nobody(self) -> str:
         asked = self.lookup.requests
-        return f"none of the {asked} nodes asked answered" if asked else "no contact is known to start from"
+        return (
+            f"none of the {asked} nodes asked answered"
+            if asked
+            else "no contact is known to start from"
+        )
 
     def _finish(self, error: str | None, *, stored: int = 0) -> Finished:
         closest = self.lookup.closest(self.k)
@@ -141,39 +154,59 @@ class Get(Operation):
         del acknowledged
         found = self.lookup.found
         return self._finish(
-            f"none of the {found} nodes that answered has a value for this key" if found else self._nobody()
+            f"none of the {found} nodes that answered has a value for this key"
+            if found
+            else self._nobody()
         )
 
 
 class Put(Operation):
     """A lookup, then STORE at the k closest found."""
 
-    def __init__(self, number: int, lookup: Lookup, target: bytes, k: int, *, key: bytes, value: bytes) -> None:
+    def __init__(
+        self, number: int, lookup: Lookup, target: bytes, k: int, *, key: bytes, value: bytes
+    ) -> None:
         super().__init__(number, lookup, target, k)
         self.key = key
         self.value = value
 
     def _follow_up(self) -> list[Ask]:
         return [
-            Ask(contact, Kind.STORE, self.key, self.value, follow_up=True) for contact in self.lookup.closest(self.k)
+            Ask(contact, Kind.STORE, self.key, self.value, follow_up=True)
+            for contact in self.lookup.closest(self.k)
         ]
 
     def _conclude(self, acknowledged: int) -> Finished:
         if not self.lookup.found:
             return self._finish(self._nobody())
         asked = len(self.lookup.closest(self.k))
-        error = None if acknowledged else f"none of the {asked} nodes asked to store the value acknowledged it"
+        error = (
+            None
+            if acknowledged
+            else f"none of the {asked} nodes asked to store the value acknowledged it"
+        )
         return self._finish(error, stored=acknowledged)
 
 
 class Join(Operation):
-    """A lookup of this node itself, then one question for each bucket that has room (§2.3, "refreshes all k-buckets")."""
+    """A lookup of this node itself, then one question for each bucket that has room (§2.3,
+    "refreshes all k-buckets").
+    """
 
     def __init__(
-        self, number: int, lookup: Lookup, target: bytes, k: int, *, refresh: Callable[[], list[tuple[Contact, bytes]]]
+        self,
+        number: int,
+        lookup: Lookup,
+        target: bytes,
+        k: int,
+        *,
+        refresh: Callable[[], list[tuple[Contact, bytes]]],
     ) -> None:
         super().__init__(number, lookup, target, k)
         self._refresh = refresh
 
     def _follow_up(self) -> list[Ask]:
-        return [Ask(contact, Kind.FIND_NODE, position, follow_up=True) for contact, position in self._refresh()]
+        return [
+            Ask(contact, Kind.FIND_NODE, position, follow_up=True)
+            for contact, position in self._refresh()
+        ]

@@ -7,15 +7,20 @@ from dataclasses import dataclass, field
 from meshnode.dht.messages import ANSWERS_TO, Answer
 from meshnode.dht.operations import Ask, Operation
 
-MIN_TIMEOUT_NS = 200 * 10**6  # above the pauses of a busy host: a needless repetition costs two signatures
+MIN_TIMEOUT_NS = (
+    200 * 10**6
+)  # above the pauses of a busy host: a needless repetition costs two signatures
 MAX_TIMEOUT_NS = 10**9
 ATTEMPTS = 3
-_ATTEMPT_BITS = 2  # a number's lowest bits on the wire say which attempt it is: each answer gives a true time
+_ATTEMPT_BITS = (
+    2  # a number's lowest bits on the wire say which attempt it is: each answer gives a true time
+)
 _ATTEMPT_MASK = (1 << _ATTEMPT_BITS) - 1
 
 
 class RoundTrip:
-    """How long to wait for an answer, from the times answers took (RFC 6298: smoothed mean + 4 smoothed deviations).
+    """How long to wait for an answer, from the times answers took (RFC 6298: smoothed mean + 4
+    smoothed deviations).
 
     One for all nodes, since most are asked once; 1 s before the first answer, 0.2 to 1 s after.
     """
@@ -33,7 +38,9 @@ class RoundTrip:
         self._mean_ns += (took_ns - self._mean_ns) / 8
 
     def timeout_ns(self, attempt: int) -> int:
-        """How long to wait for the answer to attempt 1, 2, …: doubled each time, never above `MAX_TIMEOUT_NS`."""
+        """How long to wait for the answer to attempt 1, 2, …: doubled each time, never above
+        `MAX_TIMEOUT_NS`.
+        """
         if self._mean_ns is None:
             return MAX_TIMEOUT_NS
         first_ns = max(MIN_TIMEOUT_NS, int(self._mean_ns + 4 * self._deviation_ns))
@@ -42,7 +49,9 @@ class RoundTrip:
 
 @dataclass(slots=True)
 class Pending:
-    """A request without an answer yet. `operation` is None for a ping that tests a bucket's oldest contact."""
+    """A request without an answer yet. `operation` is None for a ping that tests a bucket's oldest
+    contact.
+    """
 
     base: int
     ask: Ask
@@ -62,11 +71,15 @@ class Requests:
         self._rng = rng
         self._round_trip = RoundTrip()
         self._pending: dict[int, Pending] = {}
-        self._deadlines: list[tuple[int, int]] = []  # a heap of (deadline_ns, base); answered ones leave when on top
+        self._deadlines: list[
+            tuple[int, int]
+        ] = []  # a heap of (deadline_ns, base); answered ones leave when on top
 
     def open(self, ask: Ask, operation: Operation | None, now_ns: int) -> Pending:
         """Begin to wait for an answer."""
-        pending = Pending(self._rng.getrandbits(64 - _ATTEMPT_BITS) << _ATTEMPT_BITS, ask, operation)
+        pending = Pending(
+            self._rng.getrandbits(64 - _ATTEMPT_BITS) << _ATTEMPT_BITS, ask, operation
+        )
         self.await_again(pending, now_ns)
         return pending
 
@@ -78,10 +91,16 @@ class Requests:
         heapq.heappush(self._deadlines, (deadline_ns, pending.base))
 
     def match(self, source_id: bytes, answer: Answer, now_ns: int) -> Pending | None:
-        """The request that this answers, which is then settled; None where this node was not asked that."""
+        """The request that this answers, which is then settled; None where this node was not asked
+        that.
+        """
         attempt = answer.number & _ATTEMPT_MASK
         pending = self._pending.get(answer.number - attempt)
-        if pending is None or pending.ask.contact.id != source_id or answer.kind not in ANSWERS_TO[pending.ask.kind]:
+        if (
+            pending is None
+            or pending.ask.contact.id != source_id
+            or answer.kind not in ANSWERS_TO[pending.ask.kind]
+        ):
             return None
         if not 1 <= attempt <= len(pending.sent_ns):
             return None

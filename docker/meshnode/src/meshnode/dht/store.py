@@ -8,7 +8,8 @@ VALUE_TTL_NS = 24 * 3600 * 10**9
 class ValueStore:
     """Keys to values, at most `max_values` of them; the one that expires first makes room.
 
-    Every value lives equally long, so the dict's order (a renewed value moves to its end) is the order of expiry.
+    Every value lives equally long, so the dict's order (a renewed value moves to its end) is the
+    order of expiry.
     """
 
     def __init__(self, max_values: int) -> None:
@@ -51,6 +52,11 @@ class ValueStore:
         self._values = {key: (value, expires_ns) for key, value, expires_ns in kept}
 
     def limit_expiry(self, now_ns: int) -> None:
-        """No value expires later than one stored now: expiries read from a file may be another boot's clock."""
+        """No value expires later than one stored now: expiries read from a file may be another
+        boot's clock.
+        """
         latest_ns = now_ns + VALUE_TTL_NS
-        self._values = {key: (value, min(expires_ns, latest_ns)) for key, (value, expires_ns) in self._values.items()}
+        self._values = {
+            key: (value, min(expires_ns, latest_ns))
+            for key, (value, expires_ns) in self._values.items()
+        }

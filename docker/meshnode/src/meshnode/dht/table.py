@@ -1,11 +1,14 @@
-"""The routing table: k-buckets, their replacement caches, and the neighbourhood around this node's own position.
+"""The routing table: k-buckets, their replacement caches, and the neighbourhood around this node's
+own position.
 
-Rules of the paper: a bucket is kept from least to most recently seen; a contact leaves it only after it failed to
-answer (§2.2); a contact that failed and has no replacement is kept, and rested for a while (§4.1); the nodes nearest to
-this one are known however they fall into buckets (§2.4: the k closest must be complete, or values are not found).
+Rules of the paper: a bucket is kept from least to most recently seen; a contact leaves it only
+after it failed to answer (§2.2); a contact that failed and has no replacement is kept, and rested
+for a while (§4.1); the nodes nearest to this one are known however they fall into buckets (§2.4:
+the k closest must be complete, or values are not found).
 
-Contacts that others only told about fill free room, so that a young table is useful. They are never handed on, count
-for nothing, and give way to any node that was heard itself: made-up contacts spread no further than one table.
+Contacts that others only told about fill free room, so that a young table is useful. They are never
+handed on, count for nothing, and give way to any node that was heard itself: made-up contacts
+spread no further than one table.
 """
 
 import itertools
@@ -38,7 +41,9 @@ class _Bucket:
 
 
 class Table:
-    """Contacts by the length of their distance: bucket `depth` holds those with 2^(depth-1) <= distance < 2^depth."""
+    """Contacts by the length of their distance: bucket `depth` holds those with 2^(depth-1) <=
+    distance < 2^depth.
+    """
 
     def __init__(self, own: Contact, k: int) -> None:
         self._own = own
@@ -51,24 +56,37 @@ class Table:
         return len(self._entries)
 
     def __iter__(self) -> Iterator[Contact]:
-        return (entry.contact for _, bucket in sorted(self._buckets.items()) for entry in bucket.entries.values())
+        return (
+            entry.contact
+            for _, bucket in sorted(self._buckets.items())
+            for entry in bucket.entries.values()
+        )
 
     def contact(self, node_id: bytes, address: str, port: int) -> Contact:
-        """The node as a contact, the known one where nothing changed. Raises ValueError for an impossible address."""
+        """The node as a contact, the known one where nothing changed. Raises ValueError for an
+        impossible address.
+        """
         known = self._entries.get(node_id)
         if known is not None and (known.contact.address, known.contact.port) == (address, port):
             return known.contact
         return Contact(node_id, address, port)
 
     def heard(self, contact: Contact, now_ns: int) -> Contact | None:
-        """An authentic message came from this node. Returns a contact to ping, if the newcomer needs its place."""
+        """An authentic message came from this node. Returns a contact to ping, if the newcomer
+        needs its place.
+        """
         if contact.id == self._own.id:
             return None
         known = self._entries.get(contact.id)
         depth = self._depth(contact)
         bucket = self._buckets.setdefault(depth, _Bucket())
         if known is not None:
-            known.contact, known.seen_ns, known.failures, known.rest_until_ns = contact, now_ns, 0, 0
+            known.contact, known.seen_ns, known.failures, known.rest_until_ns = (
+                contact,
+                now_ns,
+                0,
+                0,
+            )
             bucket.entries[contact.id] = bucket.entries.pop(contact.id)
             return None
         bucket.replacements.pop(contact.id, None)
@@ -113,7 +131,9 @@ class Table:
             bucket.ping_under_way = False
 
     def worth_asking(self, told: Iterable[Contact], now_ns: int) -> tuple[Contact, ...]:
-        """Of contacts that another node told about: without this node and those that rest, known ones as they are known."""
+        """Of contacts that another node told about: without this node and those that rest, known
+        ones as they are known.
+        """
         asked = []
         for contact in told:
             entry = self._entries.get(contact.id)
@@ -129,12 +149,16 @@ class Table:
 
         Where all are resting, any: a node cut off finds out at once that it is back.
         """
-        rested = (entry.contact for entry in self._nearest_first(target) if entry.rest_until_ns <= now_ns)
+        rested = (
+            entry.contact for entry in self._nearest_first(target) if entry.rest_until_ns <= now_ns
+        )
         everyone = (entry.contact for entry in self._nearest_first(target))
         return list(itertools.islice(rested, count)) or list(itertools.islice(everyone, count))
 
     def closest_heard(self, target: int, count: int, asker: bytes) -> list[Contact]:
-        """The `count` nearest to `target` fit to be handed to `asker`: heard themselves, not failing, not the asker."""
+        """The `count` nearest to `target` fit to be handed to `asker`: heard themselves, not
+        failing, not the asker.
+        """
         fit = (
             entry.contact
             for entry in self._nearest_first(target)
@@ -157,7 +181,8 @@ class Table:
     def _nearest_first(self, target: int) -> Iterator[_Entry]:
         """All entries by distance from `target`; sorts no more buckets than are read."""
         depth = (target ^ self._own.position).bit_length()
-        # these share with this node the first bit in which it differs from the target: no order among them
+        # these share with this node the first bit in which it differs from the target: no order
+        # among them
         nearer = [bucket for other, bucket in self._buckets.items() if other < depth]
         farther = [[self._buckets[other]] for other in sorted(self._buckets) if other > depth]
         for group in ([self._buckets[depth]] if depth in self._buckets else [], nearer, *farther):
@@ -177,17 +202,24 @@ class Table:
         return True
 
     def _trim(self, depth: int, bucket: _Bucket) -> None:
-        """A bucket above k holds neighbours only: the farthest leaves once nearer ones fill the neighbourhood."""
-        farthest = max(bucket.entries.values(), key=lambda entry: entry.contact.position ^ self._own.position)
+        """A bucket above k holds neighbours only: the farthest leaves once nearer ones fill the
+        neighbourhood.
+        """
+        farthest = max(
+            bucket.entries.values(), key=lambda entry: entry.contact.position ^ self._own.position
+        )
         if self._heard_nearer(depth, farthest.contact) >= self._neighbourhood:
             self._remove(bucket, farthest)
             self._keep_as_replacement(bucket, farthest)
 
     def _heard_nearer(self, depth: int, contact: Contact) -> int:
-        """How many contacts heard themselves are nearer to this node than `contact`, which is in bucket `depth`."""
+        """How many contacts heard themselves are nearer to this node than `contact`, which is in
+        bucket `depth`.
+        """
         distance = contact.position ^ self._own.position
         return sum(
-            entry.seen_ns is not None and (other < depth or entry.contact.position ^ self._own.position < distance)
+            entry.seen_ns is not None
+            and (other < depth or entry.contact.position ^ self._own.position < distance)
             for other, bucket in self._buckets.items()
             if other <= depth
             for entry in bucket.entries.values()
@@ -207,7 +239,9 @@ class Table:
 
     @staticmethod
     def _to_ping(bucket: _Bucket, now_ns: int) -> Contact | None:
-        """The bucket's oldest contact, if it was silent for long and no other ping decides about this bucket already."""
+        """The bucket's oldest contact, if it was silent for long and no other ping decides about
+        this bucket already.
+        """
         oldest = next(iter(bucket.entries.values()))
         if bucket.ping_under_way or oldest.seen_ns is None or now_ns - oldest.seen_ns < SILENT_NS:
             return None
