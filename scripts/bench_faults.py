@@ -162,7 +162,7 @@ def cutting(count: int, wanted_ms: float) -> Iterator[Line]:
     it = Net(count)
     try:
         it.set(where="n0 -> n1", delay="1ms", name="opened")  # tables are made at the first fault
-        change = it.network.set(spec.asked({"cut": "halves", "name": "c"}, it.nodes, 1))
+        change = it.network.set(spec.parse({"cut": "halves", "name": "c"}).resolve(it.nodes, 1))
         took_ms = change.took_ns / 1e6
         crossed = sum(
             it.ping(f"n{index}", f"n{count - 1 - index}", 3, 0.01)[0] for index in range(10)

@@ -108,9 +108,13 @@ class Supervisor:
         folder = Path(plan["runs"]) / plan["scenario"] / str(self.runs)
         folder.mkdir(parents=True)
         self.run = str(folder)
-        t0_ns = time.monotonic_ns() + round(plan["start_in_s"] * 1e9)
-        self._note({"begin": plan, "t0_ns": t0_ns})
-        return {"run": self.run, "t0_ns": t0_ns}
+        self._note({"begin": plan})
+        return {"run": self.run}
+
+    def start(self, facts: dict[str, Any], *_: Any) -> dict[str, Any]:
+        t0_ns = time.monotonic_ns() + round(facts["start_in_s"] * 1e9)
+        self._note({"start": facts, "t0_ns": t0_ns})
+        return {"t0_ns": t0_ns}
 
     def end(self, facts: dict[str, Any], *_: Any) -> dict[str, Any]:
         self._note({"end": facts})
@@ -139,7 +143,12 @@ async def main() -> None:
     supervisor = Supervisor(given, folder, nodes)
     server.Server(
         folder / "control.sock",
-        {"status": supervisor.status, "begin": supervisor.begin, "end": supervisor.end},
+        {
+            "status": supervisor.status,
+            "begin": supervisor.begin,
+            "start": supervisor.start,
+            "end": supervisor.end,
+        },
     )
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -49,8 +49,8 @@ class Net:
         )
 
     def set(self, **words) -> None:
-        self.network.set(spec.asked(words, self.nodes, 1))
-        assert not any(self.network.agrees().values())
+        self.network.set(spec.parse(words).resolve(self.nodes, 1))
+        assert not any(self.network.drift().values())
 
     def walk(self, states: int) -> None:
         """Random faults come and go, and at last all go; after each step the kernel has what was
@@ -63,9 +63,9 @@ class Net:
                 self.network.clear(chance.choice(names))
             else:
                 self.network.set(_random_fault(chance, self.nodes, number))
-            assert not any(self.network.agrees().values()), (
+            assert not any(self.network.drift().values()), (
                 number,
-                self.network.agrees(),
+                self.network.drift(),
                 self.network.rows(),
             )
         self.network.clear()

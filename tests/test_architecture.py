@@ -60,13 +60,8 @@ TOO_LONG = {
     "harness/host/preflight.py",
     "harness/load/locust/options.py",
     "harness/load/locust/plugin.py",
-    "harness/load/master.py",
-    "harness/network/injectors/compiler.py",
-    "harness/network/proof/prover.py",
     "harness/reports/svg.py",
     "harness/runtimes/machine/qemu.py",
-    "harness/supervisor/recording.py",
-    "harness/supervisor/supervisor.py",
 }
 
 

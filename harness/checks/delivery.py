@@ -17,6 +17,7 @@ import numpy.typing as npt
 from harness.checks import metrics
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history import history as h
+from harness.history.events import RunEnded
 from harness.history.history import History, PhaseWindow
 from harness.operation import Operation, Outcome
 from harness.scenario.budget import Row
@@ -41,8 +42,8 @@ def check(history: History, rows: Sequence[Row]) -> list[Finding]:
     failures = [
         failure
         for event in history.events
-        if event["event"] == "end"
-        for failure in event.get("failures", [])
+        if isinstance(event, RunEnded)
+        for failure in event.failures
     ]
     if failures:
         findings.append(

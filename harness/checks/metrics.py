@@ -6,9 +6,8 @@ or one value a node.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ from harness import stats
 from harness.checks import overlay
 from harness.checks.measurements import MEASUREMENTS
 from harness.history import history as h
+from harness.history.events import Event, NodeChanged, NodeEnded
 from harness.history.history import History, PhaseWindow
 from harness.operation import Operation, Outcome
 
@@ -361,7 +361,7 @@ def _failure_seen(history: History, phase: PhaseWindow) -> Samples:
     """Ends of nodes in the phase × the nodes that never ended in the run; infinite where one of
     these never reported it.
     """
-    ends = {event["node"]: event["at_ns"] for event in history.events if _is_end(event)}
+    ends = _ends(history.events)
     living = [index for index, name in enumerate(history.nodes) if name not in ends]
     reports = history.journal[history.journal["kind"] == h.MEMBER_FAILED]
     values = []
@@ -375,11 +375,15 @@ def _failure_seen(history: History, phase: PhaseWindow) -> Samples:
     return Samples(values=np.array(values, np.float64))
 
 
-def _is_end(event: Mapping[str, Any]) -> bool:
-    return (event["event"], event.get("condition")) in {
-        ("node-ended", None),
-        ("node-condition", "stopped"),
-    }
+def _ends(events: Sequence[Event]) -> dict[str, int]:
+    """When each node that ended did so: by itself, or stopped by the harness."""
+    found = {}
+    for event in events:
+        if isinstance(event, NodeEnded) or (
+            isinstance(event, NodeChanged) and event.condition == "stopped"
+        ):
+            found[event.node] = event.at_ns
+    return found
 
 
 def _measurement(name: str) -> Callable[[History, PhaseWindow], Samples]:

@@ -13,39 +13,49 @@ from harness.cli.shared import F, Group, cluster_option, json_option, print_json
 from harness.control.client import Client
 from harness.errors import BadFileError, UsageError
 from harness.faults.partitions import PATTERNS
+from harness.faults.spec import CONDITIONS, WORDS, Word
 from harness.topology import quantities
-from harness.topology.impairment import HALF_OPEN, WORDS
+from harness.topology.impairment import HALF_OPEN
+
+# Words that are arguments of a command, or mean nothing by hand: a fault is set now.
+NO_OPTIONS = ("where", "cut", "of", "at_s")
+TIMES = {"for_s": "--for", "flap_s": "--flap"}  # by hand with a unit: 20s
+OF_CUTS, OF_SETS = ("one_way",), ("up", "down", "toxic", "condition")
 
 
-def _impairments(function: F) -> F:
-    """An option for each word of asked.py."""
-    for word, what in reversed(WORDS.items()):
-        function = click.option(
-            f"--{word}", metavar=what.example, help=f"{what.sentence} ({what.example})."
-        )(function)
-    return function
-
-
-def _common(function: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        json_option,
-        cluster_option,
-        click.option("--name", help="What it is called, for `clear`; default: its words."),
-        click.option("--for", "for_", metavar="20s", help="Take it back after so long."),
-        click.option(
-            "--part", metavar="30%", help="Only on a seeded share of these paths (a gray failure)."
-        ),
-        click.option(
-            "--half-open",
+def _option(name: str, word: Word) -> Callable[[F], F]:
+    """The option of a word: its values are read where they are resolved, by the supervisor."""
+    flag, text = f"--{name.replace('_', '-')}", f"{word.sentence}."
+    text = text[0].upper() + text[1:]
+    if name in TIMES:
+        return click.option(TIMES[name], name, metavar=f"{word.example}s", help=text)
+    if name == "one_way":
+        return click.option(flag, is_flag=True, help=text)
+    if name == "toxic":
+        return click.option(flag, multiple=True, metavar=f"'{word.example}'", help=text)
+    if name == "half_open":
+        return click.option(
+            flag,
             type=click.Choice(list(HALF_OPEN)),
             is_flag=False,
             flag_value="new",
-            help="new (also without a word): connections that exist go on, nothing new is "
-            "made. established: these are cut, new ones pass.",
-        ),
-    ):
-        function = option(function)
-    return function
+            help=f"{text} Without a word: new.",
+        )
+    if name == "condition":
+        return click.option(flag, type=click.Choice(CONDITIONS), help=text)
+    return click.option(flag, metavar=word.example, help=f"{text} ({word.example})")
+
+
+def _words_but(*left_out: str) -> Callable[[F], F]:
+    """An option for each word of faults/spec.py that a command takes."""
+
+    def decorate(function: F) -> F:
+        for name, word in reversed(WORDS.items()):
+            if name not in (*NO_OPTIONS, *left_out):
+                function = _option(name, word)(function)
+        return function
+
+    return decorate
 
 
 @click.group(cls=Group)
@@ -57,22 +67,17 @@ def fault() -> None:
 
 @fault.command(name="set")
 @click.argument("where")
-@_impairments
-@click.option(
-    "--toxic",
-    multiple=True,
-    metavar="'latency latency=100'",
-    help="A stream fault by Toxiproxy, with its attributes; may be repeated.",
-)
-@click.option("--up", metavar="10mbit", help="Rate of what nodes send.")
-@click.option("--down", metavar="10mbit", help="Rate of what nodes receive.")
-@_common
-def set_(where: str, cluster: str, *, as_json: bool, for_: str | None, **given: Any) -> None:
+@_words_but(*OF_CUTS)
+@cluster_option
+@json_option
+def set_(where: str, cluster: str, *, as_json: bool, **given: Any) -> None:
     """Impair WHERE: a node, region:NAME, all, or paths 'A -> B' (one way) and 'A <-> B'.
 
     harness fault set 'region:eu -> region:us' --delay 80ms --jitter 10ms --loss 1%
+
+    harness fault set node-3 --condition paused --for 5s
     """
-    _ask({"where": where, **given}, cluster, for_, as_json=as_json)
+    _ask({"where": where, **given}, cluster, as_json=as_json)
 
 
 @fault.command(
@@ -84,22 +89,14 @@ def set_(where: str, cluster: str, *, as_json: bool, for_: str | None, **given: 
 )
 @click.argument("pattern", type=click.Choice(list(PATTERNS)))
 @click.argument("of", nargs=-1)
-@click.option("--one-way", is_flag=True, help="Only what the earlier node of each pair sends.")
-@_impairments
-@_common
-def cut(
-    pattern: str,
-    of: tuple[str, ...],
-    cluster: str,
-    *,
-    as_json: bool,
-    for_: str | None,
-    **given: Any,
-) -> None:
+@_words_but(*OF_SETS)
+@cluster_option
+@json_option
+def cut(pattern: str, of: tuple[str, ...], cluster: str, *, as_json: bool, **given: Any) -> None:
     """Cut the network by PATTERN; with impairments (--loss 30%) its paths are impaired instead of
     cut.
     """
-    _ask({"cut": pattern, "of": list(of), **given}, cluster, for_, as_json=as_json)
+    _ask({"cut": pattern, "of": list(of), **given}, cluster, as_json=as_json)
 
 
 @fault.command(name="list")
@@ -113,14 +110,15 @@ def list_(cluster: str, *, as_json: bool) -> None:
         print_json(found)
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("name", "does", "paths", "up", "down"):
+    for column in ("name", "does", "paths", "nodes", "up", "down"):
         table.add_column(column, overflow="fold")
     for row in found["faults"]:
         rates = [
             ", ".join(sorted({f"{rate / 1e6:g} Mbit/s" for rate in row[direction].values()}))
             for direction in ("up", "down")
         ]
-        table.add_row(row["name"], row["does"], f"{row['paths']:,}", *rates)
+        nodes = ", ".join(row["nodes"])
+        table.add_row(row["name"], row["does"], f"{row['paths']:,}", nodes, *rates)
     Console().print(table)
     for injector, why in found["disagree"].items():
         click.echo(f"{injector} is not what was asked: {why}", err=True)
@@ -143,21 +141,21 @@ def clear(name: str | None, cluster: str) -> None:
     click.echo(f"cleared: {', '.join(cleared) or 'there was no fault'}")
 
 
-def _ask(given: dict[str, Any], cluster: str, for_: str | None, *, as_json: bool) -> None:
+def _ask(given: dict[str, Any], cluster: str, *, as_json: bool) -> None:
     words = {key: value for key, value in given.items() if value not in (None, False, [], ())}
-    try:
-        seconds = None if for_ is None else quantities.time_ms(for_) / 1e3
-    except BadFileError as error:
-        raise UsageError(f"--for: {error}") from None
+    for word, option in TIMES.items():
+        if word in words:
+            try:
+                words[word] = quantities.time_ms(words[word]) / 1e3
+            except BadFileError as error:
+                raise UsageError(f"{option}: {error}") from None
     with Client.connect(cluster) as client:
-        done = client.call("fault-set", {"words": words, "for_s": seconds})
+        done = client.call("fault-set", {"words": words})
     if as_json:
         print_json({"version": 1, **done})
-    else:
-        where = (
-            f"{done['paths']:,} paths" if done["paths"] else f"the links of {done['nodes']:,} nodes"
-        )
-        click.echo(
-            f"{done['name']}: {done['does']} on {where}, in force after {done['took_ms']:.1f} ms"
-            + (f", for {for_}" if for_ else "")
-        )
+        return
+    count, what = (done["paths"], "path") if done["paths"] else (done["nodes"], "node")
+    on = f"{count:,} {what}{'' if count == 1 else 's'}"
+    lasting = f", for {words['for_s']:g} s" if "for_s" in words else ""
+    took = f"in force after {done['took_ms']:.1f} ms"
+    click.echo(f"{done['name']}: {done['does']} on {on}, {took}{lasting}")

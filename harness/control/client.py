@@ -112,8 +112,13 @@ class Client:
         return answer
 
     def begin(self, **plan: Any) -> dict[str, Any]:
-        """Open a run folder and have every node journal into it; see Supervisor.begin."""
+        """Open a run folder for a timeline; see Supervisor.begin."""
         answer: dict[str, Any] = self.call("begin", plan)
+        return answer
+
+    def start(self, **facts: Any) -> dict[str, Any]:
+        """Start the clock of the run that was begun; see Supervisor.start."""
+        answer: dict[str, Any] = self.call("start", facts)
         return answer
 
     def end(self, **facts: Any) -> dict[str, Any]:

@@ -4,12 +4,12 @@ run.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.experiments.judge import Judged, judge
+from harness.history.events import PhaseBegan, PhasesOver, RunBegan, RunEnded
 from harness.history.folder import VERSION, RunFolder
 from harness.host.facts import host_facts
 
@@ -53,9 +53,9 @@ def record(
     folder.write_json(
         "measurements.json", {key: list(values) for key, values in measurements.items()}
     )
-    folder.event("begin", at_ns=begun_ns)
-    folder.event("phase", phase=PHASE, planned_ns=begun_ns, at_ns=begun_ns)
-    folder.event("phases-over", at_ns=time.monotonic_ns())
-    folder.event("end", failures=[])
+    folder.event(RunBegan(at_ns=begun_ns))
+    folder.event(PhaseBegan(phase=PHASE, planned_ns=begun_ns, at_ns=begun_ns))
+    folder.event(PhasesOver())
+    folder.event(RunEnded())
     folder.close()
     return judge(folder.path)

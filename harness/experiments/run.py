@@ -1,9 +1,11 @@
 """One experiment from file to verdict.
 
-1. read the scenario, its topology and its budget; refuse what cannot be before anything starts 2.
-up: start the cluster, unless one of the same topology is up under that name 3. load: start Locust
-as a child with the scenario; it opens the run folder, drives the phases, drains, and ends the run
-4. down: take the cluster down, if step 2 started it 5. judge the run folder
+1. read: the scenario, its topology and its budget; refuse what cannot be before anything starts
+2. up: start the cluster, unless one of the same topology is up under that name
+3. begin: hand the compiled timeline to the supervisor, which opens the run folder
+4. load: start Locust as a child; it starts the clock, drives the phases, drains, and ends the run
+5. down: take the cluster down, if step 2 started it
+6. judge the run folder
 """
 
 from __future__ import annotations
@@ -25,7 +27,6 @@ from harness.control import launcher, state
 from harness.control.client import Client
 from harness.control.spec import Spec
 from harness.errors import (
-    BadFileError,
     HarnessError,
     InterruptedByUserError,
     NameTakenError,
@@ -35,9 +36,9 @@ from harness.errors import (
 )
 from harness.experiments import judge
 from harness.experiments.judge import Judged
-from harness.faults import spec
-from harness.scenario import files, shipped
+from harness.scenario import files, shipped, timeline
 from harness.scenario.scenario import Scenario
+from harness.scenario.timeline import Timeline
 from harness.systems import adapters
 from harness.topology.topology import Topology
 
@@ -110,7 +111,7 @@ def run(
     """
     planned = files.read_scenario(scenario)
     planned = replace(planned, topology=_with_system(planned.topology, system))
-    check(planned)
+    played = check(planned)
     name = state.cluster_name(cluster)
     ours = not state.is_alive(name)
     if ours:
@@ -118,16 +119,17 @@ def run(
     try:
         if not ours:
             _same(name, planned.topology, runtime_name)
-        folder = _load(scenario, planned, name, runs, workers, progress)
+        folder = _begin(scenario, planned, played, name, runs)
+        _load(scenario, played, folder, name, workers, progress)
     finally:
         if ours:
             down(name)
     return judge.judge(folder)
 
 
-def check(planned: Scenario) -> None:
-    """Raise UsageError for what its system cannot do, BadFileError for a budget that cannot be
-    measured.
+def check(planned: Scenario) -> Timeline:
+    """The timeline of a scenario that can be run. Raises UsageError for what its system cannot do,
+    BadFileError for faults that name what is not there and a budget that cannot be measured.
     """
     can = adapters.named(planned.topology.adapter).operations
     for phase in planned.phases:
@@ -135,11 +137,6 @@ def check(planned: Scenario) -> None:
             raise UsageError(
                 f"phase {phase.name}: a scenario that is run needs a duration_s in every phase"
             )
-        for number, step in enumerate(phase.faults, 1):
-            try:
-                spec.asked(step.words, planned.topology.nodes, planned.seed)
-            except BadFileError as error:
-                raise BadFileError(f"phase {phase.name}: fault {number}: {error}") from None
         for stream in phase.streams:
             if stream.operation not in can:
                 raise UsageError(
@@ -149,6 +146,7 @@ def check(planned: Scenario) -> None:
                 )
     if planned.budget is not None:
         budget_check.validate(files.read_budget(planned.budget).rows)
+    return timeline.compile(planned)
 
 
 def _same(cluster: str, topology: Topology, runtime_name: str) -> None:
@@ -173,36 +171,59 @@ def _same(cluster: str, topology: Topology, runtime_name: str) -> None:
         )
 
 
+def _begin(scenario: Path, planned: Scenario, played: Timeline, cluster: str, runs: Path) -> Path:
+    """Have the supervisor open a run folder for this timeline; the load starts its clock."""
+    with Client.connect(cluster) as client:
+        begun = client.begin(
+            scenario=planned.name,
+            timeline=played.as_json(),
+            budget=None if planned.budget is None else str(planned.budget.resolve()),
+            runs=str(runs.resolve()),
+            files={"scenario.toml": scenario.read_text()},
+        )
+    return Path(begun["run"])
+
+
 def _load(
-    scenario: Path, planned: Scenario, cluster: str, runs: Path, workers: int, progress: Progress
-) -> Path:
-    """Run Locust as a child until the scenario is over; returns the run folder."""
-    seconds = sum(phase.duration_s or 0.0 for phase in planned.phases)
-    before = _recorded(cluster)
+    scenario: Path, played: Timeline, folder: Path, cluster: str, workers: int, progress: Progress
+) -> None:
+    """Run Locust as a child until the scenario is over and the run is closed."""
+    seconds = max((phase.end_s or 0.0 for phase in played.phases), default=0.0)
     log = state.folder(cluster) / "load.log"
+    child = _locust(scenario, folder, cluster, workers, log)
+    try:
+        code = _wait(child, cluster, seconds, progress)
+    except KeyboardInterrupt:
+        _end(child)
+        _end_run(cluster)
+        raise InterruptedByUserError("interrupted; the run folder ends where it was cut") from None
+    except BaseException:
+        _end(child)
+        _end_run(cluster)
+        raise
+    if _end_run(cluster) or code not in (0, 1, 2):
+        kind = StorageError if code == StorageError.exit_code else UnavailableError
+        raise kind(f"the load generator ended with code {code}. It said:\n{_said(log)}")
+
+
+def _locust(
+    scenario: Path, folder: Path, cluster: str, workers: int, log: Path
+) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         "HARNESS_CLUSTER": cluster,
         "HARNESS_SCENARIO": str(scenario.resolve()),
-        "HARNESS_RUNS": str(runs.resolve()),
+        "HARNESS_RUN": str(folder),
         "HARNESS_JUDGE": "never",  # this process judges, when the cluster is down
     }
     command = [
-        sys.executable,
-        "-m",
-        "locust",
-        "--headless",
-        "--only-summary",
-        "--processes",
-        str(workers),
-        "--loglevel",
-        "WARNING",
-        "-f",
-        str(shipped.root() / "locustfiles" / "p2p.py"),
+        *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
+        *("--processes", str(workers), "--loglevel", "WARNING"),
+        *("-f", str(shipped.root() / "locustfiles" / "p2p.py")),
     ]
     with log.open("wb") as output:
         # Its own session, so that Ctrl-C reaches this process alone, which then ends it in order.
-        child = subprocess.Popen(
+        return subprocess.Popen(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -211,21 +232,6 @@ def _load(
             start_new_session=True,
             cwd=state.folder(cluster),
         )
-    try:
-        code = _wait(child, cluster, seconds, progress)
-    except KeyboardInterrupt:
-        _end(child)
-        with suppress(HarnessError), Client.connect(cluster) as client:
-            client.end(load={"interrupted": True})
-        raise InterruptedByUserError("interrupted; the run folder ends where it was cut") from None
-    except BaseException:
-        _end(child)
-        raise
-    folder = _recorded(cluster)
-    if folder is None or folder == before or code not in (0, 1, 2):
-        kind = StorageError if code == StorageError.exit_code else UnavailableError
-        raise kind(f"the load generator ended with code {code}. It said:\n{_said(log)}")
-    return folder
 
 
 def _wait(child: subprocess.Popen[bytes], cluster: str, seconds: float, progress: Progress) -> int:
@@ -246,10 +252,13 @@ def _wait(child: subprocess.Popen[bytes], cluster: str, seconds: float, progress
     return child.returncode
 
 
-def _recorded(cluster: str) -> Path | None:
-    with Client.connect(cluster) as client:
-        last = client.status()["last_run"]
-    return Path(last) if last else None
+def _end_run(cluster: str) -> bool:
+    """Close a run that the load did not close; whether there was one."""
+    with suppress(HarnessError), Client.connect(cluster) as client:
+        if client.status()["run"] is None:
+            return False
+        client.end(load={"interrupted": True})
+    return True
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -1,8 +1,9 @@
-"""What can be wrong with a network: impairments of directed paths and of nodes' links, as values.
-No network is touched here.
+"""What can be wrong, as values: a fault with its nodes and paths resolved, and the state that all
+faults of one moment make together. No network is touched here.
 
 Units: ms, probabilities 0–1, bits a second. Faults that overlap on one path are folded by `fold`:
-delays add, variances of jitter add, losses compound, the narrower rate wins, a cut stays a cut.
+delays add, variances of jitter add, losses compound, the narrower rate wins, a cut stays a cut. Of
+two conditions of one node the worse wins.
 """
 
 from __future__ import annotations
@@ -11,16 +12,15 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from harness.topology.impairment import CLEAR, Impairment, fold_two
 
-DirectedPath = tuple[str, str]  # source, target: one direction
-Flow = tuple[
-    str, int, str, int
-]  # source and its port, target and its port: one direction of a connection
-Far = Mapping[
-    str, frozenset[str]
-]  # of a cut: source → whom it cannot reach. Sets are shared: a thousand nodes in halves are two
+DirectedPath = tuple[str, str]  # source, target
+# Source and its port, target and its port: one direction of a connection.
+Flow = tuple[str, int, str, int]
+# Of a cut: source → whom it cannot reach. Sets are shared: a thousand nodes in halves are two.
+Far = Mapping[str, frozenset[str]]
 
 
 class Condition(StrEnum):
@@ -31,10 +31,18 @@ class Condition(StrEnum):
     STOPPED = "stopped"
 
 
+class Verb(StrEnum):
+    """What happens to a fault."""
+
+    SET = "set"
+    CLEAR = "clear"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkState:
-    """All that is wrong at one moment. What is not named is clear. `up` and `down`: bits a second
-    of a node's own link.
+    """All that is wrong with the network at one moment. What is not named is clear.
+
+    `up` and `down` are the rates of nodes' own links, in bits a second.
     """
 
     paths: Mapping[DirectedPath, Impairment] = field(default_factory=dict)
@@ -51,8 +59,10 @@ class NetworkState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that somebody asked for, its words resolved to nodes. `name` tells it from others
-    and is how it is taken back.
+    """One thing that somebody asked for, its words resolved to nodes and paths.
+
+    The name tells it from others and takes it back. A fault is of the network (paths, a cut, rates)
+    or of nodes (a condition), never of both.
     """
 
     name: str
@@ -62,6 +72,8 @@ class Fault:
     flows: frozenset[Flow] = frozenset()  # what `drops_established` found when it came
     up: Mapping[str, int] = field(default_factory=dict)
     down: Mapping[str, int] = field(default_factory=dict)
+    nodes: tuple[str, ...] = ()  # whose condition it is
+    condition: Condition | None = None
     words: str = ""  # as it was asked
 
     @property
@@ -70,33 +82,25 @@ class Fault:
         return len(self.paths) + sum(map(len, self.far.values()))
 
     def touches(self, source: str, target: str) -> bool:
-        """Whether it has to do with a path, by name or by the links of its ends."""
+        """Whether it has to do with a path, by name or by the links or conditions of its ends."""
         return (
             (source, target) in self.paths
             or target in self.far.get(source, ())
             or source in self.up
             or target in self.down
+            or not {source, target}.isdisjoint(self.nodes)
         )
 
     def some(self, chance: random.Random, most: int) -> list[DirectedPath]:
         """A sample of its paths: all of them where they are few."""
         if self.count <= 4 * most:
-            every = sorted(
-                {
-                    *self.paths,
-                    *(
-                        (source, target)
-                        for source, targets in self.far.items()
-                        for target in targets
-                    ),
-                }
-            )
+            cut = ((source, target) for source, far in self.far.items() for target in far)
+            every = sorted({*self.paths, *cut})
             return chance.sample(every, min(most, len(every)))
         if self.paths:
             return chance.sample(sorted(self.paths), most)
-        sources = chance.choices(
-            sorted(self.far), [len(self.far[source]) for source in sorted(self.far)], k=most
-        )
+        ordered = sorted(self.far)
+        sources = chance.choices(ordered, [len(self.far[source]) for source in ordered], k=most)
         return sorted({(source, chance.choice(sorted(self.far[source]))) for source in sources})
 
     @property
@@ -107,14 +111,85 @@ class Fault:
             for direction, of in (("up", self.up), ("down", self.down))
             for rate in sorted(set(of.values()))
         ]
-        said = (["cut"] if self.far else []) + (
-            [] if self.impairment.is_clear else [self.impairment.words()]
-        )
+        said = ["cut"] if self.far else []
+        said += [] if self.impairment.is_clear else [self.impairment.words()]
+        said += [str(self.condition)] if self.condition is not None else []
         return ", ".join([*said, *rates]) or "nothing"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; paths that share their targets stand together, so that a cut of a thousand
+        nodes is two lists and not a million pairs.
+        """
+        by_source: dict[str, set[str]] = {}
+        for source, target in self.paths:
+            by_source.setdefault(source, set()).add(target)
+        return {
+            "name": self.name,
+            "words": self.words,
+            "paths": _grouped(by_source),
+            "impairment": self.impairment.as_json(),
+            "far": _grouped(self.far),
+            "up": dict(self.up),
+            "down": dict(self.down),
+            "nodes": list(self.nodes),
+            "condition": None if self.condition is None else str(self.condition),
+        }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Fault:
+        """What `as_json` said. Raises KeyError, ValueError, BadFileError for what no fault is."""
+        return cls(
+            name=said["name"],
+            words=said["words"],
+            paths=frozenset(
+                (source, target)
+                for source, targets in _apart(said["paths"]).items()
+                for target in targets
+            ),
+            impairment=Impairment.from_json(said["impairment"]),
+            far=_apart(said["far"]),
+            up=said["up"],
+            down=said["down"],
+            nodes=tuple(said["nodes"]),
+            condition=None if said["condition"] is None else Condition(said["condition"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A fault that was set or cleared, as executed."""
+
+    at_ns: int  # CLOCK_MONOTONIC: the last part of it was done
+    took_ns: int
+    verb: Verb
+    fault: Fault
+
+
+def _grouped(far: Mapping[str, Iterable[str]]) -> list[list[list[str]]]:
+    """``[[sources, targets], …]``; a source that stands among its targets does not reach itself
+    there, so that "everybody to everybody" is one group.
+    """
+    alike: dict[frozenset[str], list[str]] = {}
+    for source, targets in far.items():
+        alike.setdefault(frozenset(targets), []).append(source)
+    groups: dict[frozenset[str], list[str]] = {}
+    for same, sources in alike.items():
+        groups.setdefault(same | {sources[0]} if len(sources) == 1 else same, []).extend(sources)
+    return [[sorted(sources), sorted(targets)] for targets, sources in groups.items()]
+
+
+def _apart(groups: Iterable[Any]) -> dict[str, frozenset[str]]:
+    """The reverse of `_grouped`; sources of one group share a set where they have the same."""
+    found: dict[str, frozenset[str]] = {}
+    for sources, targets in groups:
+        every = frozenset(targets)
+        for source in sources:
+            found[source] = every - {source} if source in every else every
+    return found
 
 
 def fold(faults: Iterable[Fault]) -> NetworkState:
-    """The state in which all of these faults are in force."""
+    """The state of the network in which all of these faults are in force."""
     paths: dict[DirectedPath, Impairment] = {}
     far: dict[str, frozenset[str]] = {}
     up: dict[str, int] = {}
@@ -137,3 +212,13 @@ def fold(faults: Iterable[Fault]) -> NetworkState:
         up=up,
         down=down,
     )
+
+
+def fold_conditions(faults: Iterable[Fault]) -> dict[str, Condition]:
+    """The condition of each node that a fault names: stopped is worse than paused."""
+    found: dict[str, Condition] = {}
+    for fault in faults:
+        for node in fault.nodes:
+            if fault.condition is not None and found.get(node) is not Condition.STOPPED:
+                found[node] = fault.condition
+    return found

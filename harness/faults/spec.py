@@ -1,149 +1,290 @@
-"""A fault as people ask for it, on the command line, in scenarios and in topologies: the same words
-everywhere, made into values.
+"""FaultSpec: a fault as people ask for it, the same words on the command line and in scenarios.
 
-One table of words (`WORDS`); everything is checked before anything changes.
+`WORDS` is the one list of words: files are parsed by it, the command line's options and the
+documentation are made from it. Everything is checked before anything changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.errors import BadFileError
 from harness.faults import partitions, targets
-from harness.faults.fault import Fault
+from harness.faults.fault import Condition, Fault
+from harness.topology import impairment as impairments
 from harness.topology import quantities
-from harness.topology.impairment import HALF_OPEN, WORDS, Impairment, _read, toxic
+from harness.topology.impairment import CLEAR, HALF_OPEN, Impairment
 from harness.topology.topology import Node
 
-KEYS = ("where", "toxic", "cut", "of", "one_way", "half_open", "part", "name", "up", "down", *WORDS)
+FLAP_S_LEAST = 0.5
 
 
-def asked(values: Mapping[str, Any], nodes: Sequence[Node], seed: int) -> Fault:
-    """A fault from its words: ``{"where": "region:eu -> region:us", "delay": "80ms"}`` or ``{"cut":
-    "halves"}``. Raises BadFileError.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """One word of a fault: what reads its value, an example, and a sentence about it."""
+
+    read: Callable[[object], Any]
+    example: str
+    sentence: str
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise BadFileError(f"expected text, found {value!r}")
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """One text, or a list of them."""
+    many = value if isinstance(value, (list, tuple)) else [value]
+    return tuple(_text(one) for one in many)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise BadFileError(f"expected true or false, found {value!r}")
+    return value
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise BadFileError(f"expected a number of seconds, found {value!r}")
+    return float(value)
+
+
+def _one_of(*choices: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value not in choices:
+            raise BadFileError(f"expected one of {', '.join(choices)}; found {value!r}")
+        return str(value)
+
+    return read
+
+
+def _quantity(read: Callable[[str], Any]) -> Callable[[object], Any]:
+    return lambda value: read(str(value))
+
+
+CONDITIONS = (str(Condition.PAUSED), str(Condition.STOPPED))
+WORDS: dict[str, Word] = {
+    "where": Word(
+        read=_text,
+        example="node-1 -> node-2",
+        sentence="a node, region:NAME, all, or paths A -> B (one way) and A <-> B",
+    ),
+    "cut": Word(read=_text, example="halves", sentence="the pattern of a cut, instead of where"),
+    "of": Word(read=_texts, example="node-9", sentence="what the pattern takes: nodes, a number"),
+    "one_way": Word(
+        read=_flag, example="true", sentence="of a cut, only what the earlier node of a pair sends"
+    ),
+    "part": Word(
+        read=_quantity(quantities.share),
+        example="30%",
+        sentence="only on a seeded share of these paths (a gray failure)",
+    ),
+    "half_open": Word(
+        read=_one_of(*HALF_OPEN),
+        example="new",
+        sentence="new: connections that exist go on, nothing new is made; established: these are "
+        "cut, new ones pass",
+    ),
+    **{
+        name: Word(read=_quantity(word.read), example=word.example, sentence=word.sentence)
+        for name, word in impairments.WORDS.items()
+    },
+    "up": Word(
+        read=_quantity(quantities.rate_bps), example="10mbit", sentence="rate of what nodes send"
+    ),
+    "down": Word(
+        read=_quantity(quantities.rate_bps), example="10mbit", sentence="rate of what nodes receive"
+    ),
+    "toxic": Word(
+        read=_texts,
+        example="latency latency=100",
+        sentence="a stream fault by Toxiproxy, with its attributes; several in a list",
+    ),
+    "condition": Word(
+        read=_one_of(*CONDITIONS),
+        example="stopped",
+        sentence="of nodes: paused (SIGSTOP) or stopped; they run again afterwards",
+    ),
+    "name": Word(read=_text, example="wan", sentence="what it is called, to clear it"),
+    "at_s": Word(read=_seconds, example="5", sentence="seconds after its phase began"),
+    "for_s": Word(read=_seconds, example="20", sentence="it is taken back after so many seconds"),
+    "flap_s": Word(
+        read=_seconds, example="2", sentence="meanwhile it comes and goes, so long each time"
+    ),
+}
+# Words of a fault that stand for what is wrong with the network.
+AMOUNTS = (*impairments.WORDS, "toxic", "up", "down", "half_open")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultSpec:
+    """A fault in words that were read and not yet resolved to nodes. Raises BadFileError.
+
+    It is of paths or nodes (`where`) or a pattern (`cut`, `of`). `for_s` None: until its phase, or
+    the cluster, ends. `flap_s`: meanwhile it comes and goes, so long each time.
     """
-    for key in values:
-        if key not in KEYS:
-            raise BadFileError(f"fault: {key}: unknown; possible: {', '.join(KEYS)}")
-    impairments: dict[str, Any] = {
-        WORDS[key].field: _read(key, values[key]) for key in WORDS if values.get(key) is not None
-    }
-    if values.get("toxic") is not None:
-        said = values["toxic"]
-        impairments["toxics"] = tuple(sorted(map(toxic, [said] if isinstance(said, str) else said)))
-    if values.get("half_open") is not None:
-        if values["half_open"] not in HALF_OPEN:
-            raise BadFileError(
-                f"half_open: expected one of {', '.join(HALF_OPEN)}; found {values['half_open']!r}"
-            )
-        impairments[HALF_OPEN[values["half_open"]]] = True
-    words = _words(values)
-    name = str(values.get("name") or words)
-    if values.get("cut") is not None:
-        if values.get("where") is not None:
+
+    where: str | None = None
+    cut: str | None = None
+    of: tuple[str, ...] = ()
+    one_way: bool = False
+    part: float | None = None
+    impairment: Impairment = CLEAR  # of paths; a rate of nodes is their own links'
+    up: int | None = None
+    down: int | None = None
+    condition: Condition | None = None
+    name: str = ""  # empty: its words
+    at_s: float = 0.0
+    for_s: float | None = None
+    flap_s: float | None = None
+    words: str = ""  # as it was asked
+
+    def __post_init__(self) -> None:
+        if self.cut is not None and self.where is not None:
             raise BadFileError("fault: expected where or cut, found both")
-        return _cut(values, nodes, seed, name, words, impairments)
-    if values.get("where") is None:
-        raise BadFileError(
-            "fault: expected where (a node, region:NAME, all, A -> B, A <-> B) or cut (one of "
-            f"{', '.join(partitions.PATTERNS)}), found neither"
+        if self.cut is None and self.where is None:
+            raise BadFileError(
+                "fault: expected where (a node, region:NAME, all, A -> B, A <-> B) or cut (one of "
+                f"{', '.join(partitions.PATTERNS)}), found neither"
+            )
+        for name, value in (("at_s", self.at_s), ("for_s", self.for_s)):
+            if value is not None and value < 0:
+                raise BadFileError(f"{name}: expected 0 or more, found {value:g}")
+        if self.for_s == 0:
+            raise BadFileError("for_s: expected above 0, found 0")
+        if self.flap_s is not None and self.flap_s < FLAP_S_LEAST:
+            raise BadFileError(
+                f"flap_s: expected at least {FLAP_S_LEAST:g}, or nobody can see it come and go; "
+                f"found {self.flap_s:g}"
+            )
+        if self.condition is not None and self._has_amount:
+            raise BadFileError(
+                "condition: it is of nodes and stands alone; what is wrong with the network is "
+                "another fault"
+            )
+
+    @property
+    def _has_amount(self) -> bool:
+        rates = (self.up, self.down, self.part)
+        return self.cut is not None or not self.impairment.is_clear or any(rates)
+
+    def resolve(self, nodes: Sequence[Node], seed: int) -> Fault:
+        """The fault on these nodes, in the topology's order. Raises BadFileError for what is not
+        there, or cannot be at that place.
+        """
+        if self.condition is not None:
+            return self._of_nodes(nodes)
+        made = self._cut(nodes, seed) if self.cut is not None else self._impaired(nodes, seed)
+        return replace(made, name=self.name or self.words, words=self.words)
+
+    def named_nodes(self, nodes: Sequence[Node]) -> set[str]:
+        """The nodes that the words name one by one: a fault there wants them alive."""
+        names = {node.name for node in nodes}
+        said = [self.where or "", *self.of]
+        sides = [side for text in said for side in text.replace("<->", "->").split("->")]
+        return {part.strip() for side in sides for part in side.split(",")} & names
+
+    def _of_nodes(self, nodes: Sequence[Node]) -> Fault:
+        at = self.where or ""
+        if not targets.is_node(at):
+            raise BadFileError(f"condition: it is of nodes, found the path {at!r}")
+        return Fault(
+            name=self.name or self.words,
+            nodes=targets.nodes_of(at, nodes),
+            condition=self.condition,
+            words=self.words,
         )
-    return _impaired(values, nodes, seed, name, words, impairments)
 
+    def _cut(self, nodes: Sequence[Node], seed: int) -> Fault:
+        assert self.cut is not None
+        of = self.of
+        if self.cut == "isolate":
+            of = tuple(one for word in of for one in targets.nodes_of(word, nodes))
+        far = partitions.cut(self.cut, of, nodes, seed)
+        if self.one_way:
+            far = partitions.one_way(far, [node.name for node in nodes])
+        if self.impairment.is_clear and self.part is None:
+            return Fault(name=self.name, far=far)
+        # With impairments the pattern only says where: "loss 30 % between the halves" is a gray
+        # failure, no cut.
+        what = Impairment(blocked=True) if self.impairment.is_clear else self.impairment
+        paths = self._gray(partitions.pairs(far), seed)
+        return Fault(name=self.name, paths=paths, impairment=what)
 
-def _cut(
-    values: Mapping[str, Any],
-    nodes: Sequence[Node],
-    seed: int,
-    name: str,
-    words: str,
-    impairments: Mapping[str, Any],
-) -> Fault:
-    pattern, of = str(values["cut"]), [str(word) for word in values.get("of") or ()]
-    far = partitions.cut(
-        pattern,
-        [
-            one
-            for word in of
-            for one in (targets.nodes_of(word, nodes) if pattern == "isolate" else [word])
-        ],
-        nodes,
-        seed,
-    )
-    if values.get("one_way"):
-        far = partitions.one_way(far, [node.name for node in nodes])
-    if not impairments and values.get("part") is None:
-        return Fault(name=name, far=far, words=words)
-    paths = partitions.pairs(far)
-    if values.get("part") is not None:
-        paths = partitions.gray(paths, quantities.share(str(values["part"])), seed)
-    # With impairments the pattern only says where: "loss 30 % between the halves" is a gray
-    # failure, no cut.
-    what = Impairment(**impairments) if impairments else Impairment(blocked=True)
-    return Fault(name=name, paths=paths, impairment=what, words=words)
-
-
-def _impaired(
-    values: Mapping[str, Any],
-    nodes: Sequence[Node],
-    seed: int,
-    name: str,
-    words: str,
-    impairments: dict[str, Any],
-) -> Fault:
-    at = str(values["where"])
-    ups = {key: _read("rate", values[key]) for key in ("up", "down") if values.get(key) is not None}
-    if not impairments and not ups:
-        raise BadFileError(
-            f"fault at {at!r}: expected at least one of {', '.join(WORDS)}, toxic, up, down, "
-            "half_open; found none"
-        )
-    rates: dict[str, dict[str, int]] = {"up": {}, "down": {}}
-    if targets.is_node(at):
+    def _impaired(self, nodes: Sequence[Node], seed: int) -> Fault:
+        at = self.where or ""
+        if self.impairment.is_clear and self.up is None and self.down is None:
+            raise BadFileError(
+                f"fault at {at!r}: expected at least one of {', '.join(impairments.WORDS)}, toxic, "
+                "up, down, half_open, condition; found none"
+            )
+        if not targets.is_node(at):
+            if self.up is not None or self.down is not None:
+                raise BadFileError(
+                    f"fault at {at!r}: up and down are of nodes; of a path, say rate"
+                )
+            paths = self._gray(targets.paths_of(at, nodes), seed)
+            return Fault(name=self.name, paths=paths, impairment=self.impairment)
+        both = self.impairment.rate_bps  # of a node: its own link, not each of its paths
+        up, down = (both if rate is None else rate for rate in (self.up, self.down))
         whom = targets.nodes_of(at, nodes)
-        both = impairments.pop("rate_bps", None)  # of a node: its own link, not each of its paths
-        for direction in ("up", "down"):
-            rate = ups.get(direction, both)
-            if rate is not None:
-                rates[direction] = dict.fromkeys(whom, int(rate))
-    elif ups:
-        raise BadFileError(f"fault at {at!r}: up and down are of nodes; of a path, say rate")
-    what = Impairment(**impairments)
-    paths = targets.paths_of(at, nodes) if not what.is_clear else frozenset()
-    if values.get("part") is not None and paths:
-        paths = partitions.gray(paths, quantities.share(str(values["part"])), seed)
-    return Fault(
-        name=name, paths=paths, impairment=what, up=rates["up"], down=rates["down"], words=words
-    )
+        what = replace(self.impairment, rate_bps=None)
+        return Fault(
+            name=self.name,
+            paths=frozenset() if what.is_clear else self._gray(targets.paths_of(at, nodes), seed),
+            impairment=what,
+            up={} if up is None else dict.fromkeys(whom, up),
+            down={} if down is None else dict.fromkeys(whom, down),
+        )
+
+    def _gray(self, paths: partitions.Pairs, seed: int) -> partitions.Pairs:
+        return paths if self.part is None else partitions.gray(paths, self.part, seed)
 
 
-def named_nodes(values: Mapping[str, Any], nodes: Sequence[Node]) -> set[str]:
-    """The nodes that the words name one by one: a fault there wants them alive."""
-    names = {node.name for node in nodes}
-    said = [str(values.get("where") or ""), *(str(word) for word in values.get("of") or ())]
-    return {
-        part.strip()
-        for text in said
-        for side in text.replace("<->", "->").split("->")
-        for part in side.split(",")
-        if part.strip() in names
+def parse(table: Mapping[str, object]) -> FaultSpec:
+    """A fault from its words: ``{"where": "region:eu -> region:us", "delay": "80ms"}`` or
+    ``{"cut": "halves", "for_s": 20}``. Raises BadFileError with the words that there are.
+    """
+    read: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in WORDS:
+            close = difflib.get_close_matches(key, WORDS, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise BadFileError(f"{key}: unknown key{hint} Possible: {', '.join(WORDS)}")
+        if value is not None:
+            try:
+                read[key] = WORDS[key].read(value)
+            except BadFileError as error:
+                raise BadFileError(f"{key}: {error}") from None
+    wrong = {
+        word.field: read.pop(name)
+        for name, word in impairments.WORDS.items()
+        if read.get(name) is not None
     }
-
-
-def _words(values: Mapping[str, Any]) -> str:
-    said = (
-        [f"cut {values['cut']}", *(values.get("of") or ())]
-        if values.get("cut") is not None
-        else [str(values.get("where") or "")]
+    toxics = tuple(sorted(map(impairments.toxic, read.pop("toxic", ()))))
+    half_open = {HALF_OPEN[read.pop("half_open")]: True} if "half_open" in read else {}
+    if "condition" in read:
+        read["condition"] = Condition(read["condition"])
+    return FaultSpec(
+        **read, impairment=Impairment(**wrong, toxics=toxics, **half_open), words=_said(table)
     )
-    said += [
-        f"{key} {values[key]}"
-        for key in (*WORDS, "up", "down", "part")
-        if values.get(key) is not None
-    ]
-    toxics = values.get("toxic") or ()
-    said += [f"toxic {words}" for words in ([toxics] if isinstance(toxics, str) else toxics)]
-    said += ["one-way"] if values.get("one_way") else []
-    said += [f"half-open {values['half_open']}"] if values.get("half_open") else []
-    return " ".join(str(each) for each in said)
+
+
+def _said(table: Mapping[str, object]) -> str:
+    """The words as one line, which is also the name of a fault that has none."""
+    cut = table.get("cut")
+    said = [str(table.get("where") or "")] if cut is None else [f"cut {cut}"]
+    said += list(_texts(table.get("of") or ()))
+    for key in (*impairments.WORDS, "up", "down", "part", "condition"):
+        if table.get(key) is not None:
+            said.append(f"{key} {table[key]}")
+    said += [f"toxic {words}" for words in _texts(table.get("toxic") or ())]
+    said += ["one-way"] if table.get("one_way") else []
+    said += [f"half-open {table['half_open']}"] if table.get("half_open") else []
+    return " ".join(said)

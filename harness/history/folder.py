@@ -8,13 +8,14 @@ import shutil
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from harness.errors import StorageError
+from harness.history.events import Event
 
 VERSION = 1
 
@@ -50,6 +51,7 @@ class RunFolder:
 
     def __init__(self, root: Path, scenario: str, now: datetime | None = None) -> None:
         """Make ``root/scenario/<time>`` and point ``root/latest`` at it."""
+        self._root, self._earlier = root, (root / "latest").resolve()
         self.path = new_folder(root, scenario, now)
         with translated(self.path):
             for name in ("journal", "load", "logs"):
@@ -67,11 +69,10 @@ class RunFolder:
         """Write one small JSON file."""
         self.write_text(name, json.dumps(value, indent=1) + "\n")
 
-    def event(self, event: str, at_ns: int | None = None, **facts: Any) -> None:
-        """Append to events.jsonl, at CLOCK_MONOTONIC now unless told otherwise."""
-        line = json.dumps(
-            {"at_ns": time.monotonic_ns() if at_ns is None else at_ns, "event": event, **facts}
-        )
+    def event(self, event: Event) -> None:
+        """Append to events.jsonl; an event without a time happens now."""
+        timed = event if event.at_ns else replace(event, at_ns=time.monotonic_ns())
+        line = json.dumps(timed.as_json())
         with translated(self.path / "events.jsonl"), self._lock:
             self._events.write(line + "\n")
 
@@ -104,6 +105,16 @@ class RunFolder:
         with translated(self.path / "logs"), suppress(FileNotFoundError):
             data = log.read_bytes()
             (self.path / "logs" / f"{node}.log").write_bytes(data[-65536:])
+
+    def discard(self) -> None:
+        """Remove the folder of a run that never began; ``latest`` means the one before again."""
+        self.close()
+        with translated(self.path):
+            shutil.rmtree(self.path)
+            if self._earlier.is_dir() and self._earlier.is_relative_to(self._root.resolve()):
+                point_latest(self._root.resolve(), self._earlier)
+            elif (self._root / "latest").is_symlink():
+                (self._root / "latest").unlink()
 
     def close(self) -> None:
         """Close all files; may be called twice."""

@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from harness.history.events import Event
+from harness.history.proof import Proof
+
 Nanoseconds = npt.NDArray[np.int64]
 Records = npt.NDArray[np.void]
 
@@ -133,8 +136,8 @@ class History:
     exempt: Mapping[str, str] = field(
         default_factory=dict
     )  # operation word → why the ledger does not hold this system to it
-    proofs: tuple[Mapping[str, Any], ...] = ()  # what was seen of faults (proof.py)
-    events: tuple[Mapping[str, Any], ...] = ()
+    proofs: tuple[Proof, ...] = ()
+    events: tuple[Event, ...] = ()
     ended: bool = True  # False: the run was cut short
 
     def phase(self, name: str) -> PhaseWindow | None:

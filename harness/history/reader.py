@@ -1,12 +1,9 @@
-"""The run folder (docs/run-folder.md): written as it goes, readable after a crash, self-contained.
-
-``RunFolder`` writes; ``read`` gives the History back, on any machine, later.
-"""
+"""The run folder, read back into a History: on any machine, later, and after a crash."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,9 +13,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from harness.errors import BadFileError
-from harness.history import history
+from harness.history import events, history
+from harness.history.events import Event, PhaseBegan, PhasesOver, RunEnded
 from harness.history.folder import VERSION
 from harness.history.history import History, PhaseWindow
+from harness.history.proof import Proof
 from harness.operation import Operation
 
 LATE_NS = 250_000_000  # a player's own lateness, which is no property of the run
@@ -52,11 +51,11 @@ def read(path: Path) -> History:
     """
     facts = metadata(path)
     nodes = facts["nodes"]
-    events = [json.loads(line) for line in _lines(path / "events.jsonl")]
+    happened = [events.read(json.loads(line)) for line in _lines(path / "events.jsonl")]
     return History(
         nodes=tuple(node["name"] for node in nodes),
         wire_ids=tuple(bytes.fromhex(node["wire_id"]) for node in nodes),
-        phases=_phases(events),
+        phases=_phases(happened),
         operations=_table(sorted((path / "load").glob("operations-*.arrow")), history.OPERATIONS),
         samples=_table([path / "samples.arrow"], history.SAMPLES),
         journal=_journal(path, [node["name"] for node in nodes]),
@@ -66,13 +65,13 @@ def read(path: Path) -> History:
         measurements=_measurements(path),
         ready_s=facts.get("ready_s"),
         name=facts["name"],
-        proofs=tuple(json.loads(line) for line in _lines(path / "proofs.jsonl")),
+        proofs=tuple(Proof.from_json(json.loads(line)) for line in _lines(path / "proofs.jsonl")),
         exempt=facts.get("exempt", {}),
         planned_per_s=_planned(facts["load"].get("streams", [])),
         host=_table([path / "host.arrow"], history.HOST),
         cores=facts["host"]["cores"],
-        events=tuple(events),
-        ended=any(event["event"] == "end" for event in events),
+        events=tuple(happened),
+        ended=any(isinstance(event, RunEnded) for event in happened),
     )
 
 
@@ -95,24 +94,23 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def _phases(events: list[Mapping[str, Any]]) -> tuple[PhaseWindow, ...]:
-    begun = [event for event in events if event["event"] == "phase"]
+def _phases(happened: Sequence[Event]) -> tuple[PhaseWindow, ...]:
+    begun = [event for event in happened if isinstance(event, PhaseBegan)]
     begins = [_begin_ns(event) for event in begun]
-    closing = [event["at_ns"] for event in events if event["event"] == "phases-over"] or [
-        max((e["at_ns"] for e in events), default=0)
-    ]
+    over = [event.at_ns for event in happened if isinstance(event, PhasesOver)]
+    last_ns = over[0] if over else max((event.at_ns for event in happened), default=0)
     return tuple(
-        PhaseWindow(name=event["phase"], begin_ns=begin, end_ns=max(end, begin))
-        for event, begin, end in zip(begun, begins, [*begins[1:], closing[0]], strict=True)
+        PhaseWindow(name=event.phase, begin_ns=begin, end_ns=max(end, begin))
+        for event, begin, end in zip(begun, begins, [*begins[1:], last_ns], strict=True)
     )
 
 
-def _begin_ns(event: Mapping[str, Any]) -> int:
+def _begin_ns(event: PhaseBegan) -> int:
     """When a phase began: as planned, for the load keeps to that by the clock; as executed where
     the player was really late.
     """
-    executed, planned = int(event["at_ns"]), int(event.get("planned_ns", event["at_ns"]))
-    return planned if 0 <= executed - planned < LATE_NS else executed
+    planned_ns = event.at_ns if event.planned_ns is None else event.planned_ns
+    return planned_ns if 0 <= event.at_ns - planned_ns < LATE_NS else event.at_ns
 
 
 def _table(files: list[Path], schema: pa.Schema) -> pa.Table:

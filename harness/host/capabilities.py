@@ -26,7 +26,9 @@ from harness.errors import HarnessError
 from harness.host.preflight import Limits, read_limits
 from harness.kernel import trials
 from harness.kernel.namespaces import create, enter_user_namespace
+from harness.network import injectors
 from harness.network.fabric import Fabric, Wire
+from harness.network.injectors import BACKENDS, NONE
 from harness.topology.topology import Node
 
 _TRIALS_TIMEOUT_S = 60.0
@@ -101,23 +103,15 @@ class Capabilities:
     def backends(self) -> dict[str, str]:
         """Impairment → what serves it here (docs/faults.md); "none" where nothing does."""
         here = {one.name for one in self.capabilities if one.available}
-
-        def served(by: str, *needs: str) -> str:
-            return by if here.issuperset(needs) else "none"
-
-        delay = served("netem", "netem", "htb")
-        if delay == "none":
-            delay = served("nfqueue", "nfqueue", "nftables")
-        only_netem = delay if delay == "netem" else "none"
+        can = [name for name, row in BACKENDS.items() if row.needs and here.issuperset(row.needs)]
+        tried = [
+            what
+            for what in injectors.impairments()
+            if any(BACKENDS[name].needs for name in injectors.candidates(what))
+        ]
         return {
-            "cut": served("nftables", "nftables"),
-            "loss": served("nftables", "nftables"),
-            "rate": served("qdisc", "htb", "tbf", "ifb"),
-            "delay": delay,
-            "jitter": delay,
-            "reorder": delay,
-            "duplicate": only_netem,
-            "corrupt": only_netem,
+            what: next((name for name in injectors.candidates(what) if name in can), NONE)
+            for what in tried
         }
 
     def as_json(self) -> str:

@@ -21,6 +21,19 @@ def is_readable(descriptor: int, timeout_s: float = 0.0) -> bool:
     return bool(poll.poll(timeout_s * 1000))
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal (state T of /proc/PID/stat); False where it is
+    gone.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return False
+    # The name in parentheses may hold anything; the state is the field after it.
+    return text[text.rindex(b")") + 2 :].split(None, 1)[0] in (b"T", b"t")
+
+
 def process_cpu_clock(pid: int) -> int:
     """Clock id of all threads of a process: MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of
     linux/posix-timers.h.

@@ -9,9 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from importlib.metadata import version
-from pathlib import Path
+from contextlib import suppress
 from time import monotonic_ns
 from typing import Any
 
@@ -19,22 +17,17 @@ import gevent
 from gevent.event import Event
 
 from harness.control.client import Client
-from harness.errors import HarnessError, UnavailableError, UsageError
-from harness.load import tally
-from harness.load.locust import options
+from harness.errors import HarnessError, UnavailableError
+from harness.load import request, tally
 from harness.load.plan import RunPlan, Target
+from harness.load.request import RunRequest
 from harness.load.tally import Tally
-from harness.operation import Operation
-from harness.scenario import files
-from harness.scenario.scenario import Phase
 from harness.systems import adapters
-from harness.systems.adapter import NodeAdapter
 
 START_IN_S = 1.0  # from `begin` to t0: the workers have the plan by then
 START_WITH_GETS_IN_S = 3.0  # … and have put the first keys
 STOP_IN_NS = 50_000_000  # a stop is told before it happens, so that all workers stop at one moment
 REPORT_SLACK_S = 5.0  # how long a worker may take to close its record
-SCENARIO = "HARNESS_SCENARIO"
 JUDGE = "HARNESS_JUDGE"
 
 log = logging.getLogger(__name__)
@@ -69,40 +62,21 @@ class Master:
     def start(self, given: Any, user_classes: list[Any], workers: list[str]) -> None:
         """Begin a run with these options and classes. Raises HarnessError; then nothing runs."""
         self._reports, self._drained, self.broken = {}, set(), None
-        self._asked_ns, self._run_time_s, self._stopped = (
-            monotonic_ns(),
-            float(given.run_time or 0),
-            False,
-        )
-        with Client.connect(
-            self.cluster
-        ) as client:  # a connection a call: Locust may kill a start half-way
-            status = client.status()
-        system = adapters.named(status["adapter"])
-        asked = (
-            _scenario_request(given)
-            if os.environ.get(SCENARIO)
-            else _plain_request(given, user_classes, system)
-        )
-        phases: tuple[Phase, ...] = asked.pop("phases")
-        self._supervisor_pid = int(status["pid"])
-        nodes = sorted(status["nodes"], key=lambda node: int(node["index"]))
-        gets = any(
-            stream.operation is Operation.DHT_GET for phase in phases for stream in phase.streams
-        )
+        self._asked_ns, self._stopped = monotonic_ns(), False
+        self._run_time_s = float(given.run_time or 0)
+        # A connection a call: Locust may kill a start half-way.
         with Client.connect(self.cluster) as client:
-            begun = client.begin(
-                **asked,
-                phases=[_told(phase) for phase in phases],
-                load=_facts(phases, workers),
-                start_in_s=START_WITH_GETS_IN_S if gets else START_IN_S,
-            )
+            status = client.status()
+        self._supervisor_pid = int(status["pid"])
+        asked = request.made(given, user_classes, adapters.named(status["adapter"]))
+        run, t0_ns = self._begin(asked, workers)
+        nodes = sorted(status["nodes"], key=lambda node: int(node["index"]))
         self.plan = RunPlan(
-            run=begun["run"],
-            t0_ns=begun["t0_ns"],
+            run=run,
+            t0_ns=t0_ns,
             adapter=status["adapter"],
-            seed=asked["seed"],
-            phases=phases,
+            seed=asked.seed,
+            phases=asked.phases,
             nodes=tuple(
                 Target(
                     name=node["name"],
@@ -119,6 +93,19 @@ class Master:
         self._watch(self._await_workers)
         if self.plan.end_ns is not None:
             self._watch(self._await_end)
+
+    def _begin(self, asked: RunRequest, workers: list[str]) -> tuple[str, int]:
+        """Begin the run, if nobody has, and start its clock: its folder and t0."""
+        start_in_s = START_WITH_GETS_IN_S if asked.has_gets else START_IN_S
+        with Client.connect(self.cluster) as client:
+            run = asked.run or client.begin(**asked.begin)["run"]
+            try:
+                started = client.start(load=asked.facts(workers), start_in_s=start_in_s)
+            except HarnessError:
+                with suppress(HarnessError):
+                    client.end()
+                raise
+        return run, started["t0_ns"]
 
     def heard(self, worker: str, report: Mapping[str, Any]) -> None:
         """A worker's numbers so far."""
@@ -270,92 +257,3 @@ class Master:
         while (left_ns := self.plan.end_ns - monotonic_ns()) > 0:
             gevent.sleep(min(left_ns / 1e9, 1.0))
         self._leave()
-
-
-def _plain_request(given: Any, user_classes: list[Any], system: NodeAdapter) -> dict[str, Any]:
-    asked = [stream for each in user_classes if (stream := each.stream(given)) is not None]
-    lacking = [stream.operation for stream in asked if stream.operation not in system.operations]
-    for operation in lacking:
-        if options.is_asked_for(given, operation):
-            raise UsageError(
-                f"{system.name} has no {operation.word}; it can do "
-                f"{', '.join(sorted(each.word for each in system.operations))}"
-            )
-    if lacking:
-        log.info(
-            "left out, for %s has none: %s",
-            system.name,
-            ", ".join(operation.word for operation in lacking),
-        )
-    streams = tuple(stream for stream in asked if stream.operation not in lacking)
-    if not streams:
-        raise UsageError(
-            "every chosen stream has rate 0, or is none of this system's: nothing to send"
-        )
-    return {
-        "scenario": "load",
-        "phases": (Phase(name="load", duration_s=None, streams=streams),),
-        "seed": given.seed,
-        "budget": options.budget(given, system.budget),
-        "runs": str(Path(given.runs).resolve()),
-        "files": {},
-    }
-
-
-def _told(phase: Phase) -> dict[str, Any]:
-    """What the supervisor has to know of a phase: the streams are the workers'."""
-    return {
-        "name": phase.name,
-        "duration_s": phase.duration_s,
-        "iperf3": phase.iperf3,
-        "idle": not phase.streams,
-        "faults": [asdict(step) for step in phase.faults],
-    }
-
-
-def _scenario_request(given: Any) -> dict[str, Any]:
-    path = Path(os.environ[SCENARIO])
-    scenario = files.read_scenario(path)
-    return {
-        "scenario": scenario.name,
-        "phases": scenario.phases,
-        "seed": scenario.seed,
-        "budget": None if scenario.budget is None else str(scenario.budget.resolve()),
-        "runs": str(Path(given.runs).resolve()),
-        "files": {"scenario.toml": path.read_text()},
-    }
-
-
-def _facts(phases: tuple[Phase, ...], workers: list[str]) -> dict[str, Any]:
-    """What the run's metadata say of the generator."""
-    return {
-        "generator": f"locust {version('locust')}",
-        "workers": len(workers),
-        "pids": _pids(),
-        "streams": [
-            {
-                "phase": phase.name,
-                "operation": stream.operation.word,
-                "rate_per_s": stream.planned_per_s(phase.duration_s or 1.0),
-                "count": stream.count,
-                "payload_bytes": stream.payload_bytes,
-                "target": stream.target,
-                "sources": list(stream.sources),
-                "arrivals": stream.arrivals.value,
-                "timeout_ms": stream.timeout_ms,
-            }
-            for phase in phases
-            for stream in phase.streams
-        ],
-    }
-
-
-def _pids() -> list[int]:
-    """The pids of this process and of the workers that it forked: their CPU is the generator's, not
-    a stranger's.
-    """
-    try:
-        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
-            return [os.getpid(), *map(int, file.read().split())]
-    except OSError:  # a kernel without that file: the generator counts as a stranger
-        return [os.getpid()]

@@ -9,49 +9,37 @@ which ends with the supervisor: a dead one leaves no fault behind.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from harness.errors import HarnessError, UnavailableError, UsageError
-from harness.faults.fault import Fault, Flow, NetworkState, fold
-from harness.kernel import trials
+from harness.faults.fault import Change, Fault, Flow, NetworkState, Verb, fold
 from harness.kernel.inet_diag import established
 from harness.kernel.nft import Nft
 from harness.kernel.qdisc import Qdiscs
-from harness.network.fabric import HUB_IFINDEX_FIRST, Fabric, plan_addresses
-from harness.network.injectors import toxiproxy_server
+from harness.network import injectors
+from harness.network.fabric import Fabric, plan_addresses
+from harness.network.injectors import BACKENDS, NONE
 from harness.network.injectors.compiler import Compiled, Compiler
-from harness.network.injectors.injector import Injector
-from harness.network.injectors.nfqueue import Nfqueue
+from harness.network.injectors.injector import (
+    Injector,
+    Limit,
+    RateCounter,
+    Site,
+)
 from harness.network.injectors.nftables import TABLE, Nftables
-from harness.network.injectors.qdisc import Limit, Qdisc
-from harness.network.injectors.toxiproxy import Toxiproxy
 from harness.network.proof.streams import PORT as STREAM_PORT
 from harness.topology.impairment import CLEAR, Impairment, fold_two
 from harness.topology.topology import Node
 
-DELAYS_BY = "HARNESS_DELAYS_BY"  # "nfqueue" leaves netem alone where the kernel has it
-NETEM, NFQUEUE = "netem", "nfqueue"
-ONLY_NETEM = ("duplicate", "corrupt")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """One change of the network, as it was made."""
-
-    at_ns: int  # CLOCK_MONOTONIC: the last injector was done
-    took_ns: int
-    verb: str  # set, clear
-    fault: Fault
-    state: NetworkState  # in force from then on
-    compiled: Compiled
+CHOOSER = "nftables"  # the injector that chooses among what the others have made
 
 
 class Network:
@@ -86,11 +74,9 @@ class Network:
             self._regions,
             (*ports, STREAM_PORT) if ports else (),
         )
-        self._ports, self._folder = ports, folder
+        self._site = Site(fabric=fabric, seed=seed, ports=ports, folder=folder)
         self._lock = threading.RLock()
-        self._netem: bool | None = None
-        self._nftables: Nftables | None = None
-        self._others: list[Injector] = []
+        self._standing: dict[str, Injector] = {}  # by their name, in the order of BACKENDS
         self.compiled = Compiled()
         if self.baseline:
             self._apply()
@@ -125,56 +111,45 @@ class Network:
         """What is always there between two nodes, by their regions."""
         return self.baseline.get((self._regions[path[0]], self._regions[path[1]]), CLEAR)
 
-    @property
+    @cached_property
     def backends(self) -> dict[str, str]:
-        """What serves which impairment here."""
-        delays, others = (NETEM, NETEM) if self.netem else (NFQUEUE, "none")
+        """Impairment → the backend that serves it here, found by trying, once; else NONE."""
+        here = {
+            name: row.trial is None or bool(injectors.load(row.trial)(self._site))
+            for name, row in BACKENDS.items()
+        }
         return {
-            "toxic": "toxiproxy" if self._ports else "none",
-            "cut": "nftables",
-            "loss": "nftables",
-            "rate": "qdisc",
-            "delay": delays,
-            "jitter": delays,
-            "reorder": delays,
-            "duplicate": others,
-            "corrupt": others,
+            impairment: next(
+                (name for name in injectors.candidates(impairment) if here[name]), NONE
+            )
+            for impairment in injectors.impairments()
         }
 
-    @property
-    def netem(self) -> bool:
-        """Whether delays are netem's here, found by trying, once."""
-        if self._netem is None:
-            self._netem = os.environ.get(DELAYS_BY) != NFQUEUE and _has_netem(self._fabric.hub)
-        return self._netem
-
-    @property
-    def engine_pid(self) -> int | None:
-        """The process that holds packets, where there is one."""
-        return next((one.pid for one in self._others if isinstance(one, Nfqueue)), None)
+    def _serving(self, impairment: str) -> Injector | None:
+        """The injector that serves an impairment, if it stands."""
+        row = BACKENDS.get(self.backends[impairment])
+        kind = injectors.load(row.injector) if row is not None else None
+        return next((one for one in self._standing.values() if type(one) is kind), None)
 
     def set(self, fault: Fault) -> Change:
         """Bring a fault into force; one of the same name is replaced. Raises UnavailableError for
         what no backend here can do, and nothing changed.
         """
         with self._lock:
-            lacking = [name for name in ONLY_NETEM if getattr(fault.impairment, name)]
-            if lacking and not self.netem:
-                raise UnavailableError(
-                    f"{' and '.join(lacking)}: only netem can do that, and it is not here "
-                    "(`harness capabilities`); possible: delay, jitter, reorder, loss, rate, "
-                    "cuts"
-                )
-            if fault.impairment.toxics:
-                if not self._ports:
-                    raise UnavailableError(
-                        "toxics: this system's nodes are not dialled over TCP, or its adapter "
-                        "does not say at which ports: a proxy would see no stream"
-                    )
-                toxiproxy_server.server()  # raises where there is none and none can be built
+            self._require(fault)
             if fault.impairment.drops_established:
                 fault = replace(fault, flows=self._established(fault.paths))
-            return self._change("set", fault, {**self.faults, fault.name: fault})
+            return self._change(Verb.SET, fault, {**self.faults, fault.name: fault})
+
+    def _require(self, fault: Fault) -> None:
+        """Raise UnavailableError where nothing here can do what a fault wants."""
+        for impairment in fault.impairment.kinds:
+            name = self.backends[impairment]
+            if name == NONE:
+                why = BACKENDS[injectors.candidates(impairment)[0]].absent
+                can = ", ".join(what for what, by in self.backends.items() if by != NONE)
+                raise UnavailableError(f"{impairment}: {why}; possible: {can}")
+            injectors.load(BACKENDS[name].injector).require()
 
     def clear(self, name: str | None = None) -> list[Change]:
         """Take one fault back, or all. Raises UsageError for a name that is not in force, with
@@ -190,31 +165,34 @@ class Network:
             ]
             return [
                 self._change(
-                    "clear",
+                    Verb.CLEAR,
                     fault,
                     {key: one for key, one in self.faults.items() if key != fault.name},
                 )
                 for fault in gone
             ]
 
-    def agrees(self) -> dict[str, str]:
-        """Injector → why the kernel does not have what was asked; empty texts where it does."""
+    def drift(self) -> dict[str, str | None]:
+        """Injector → why the kernel does not have what was asked; None where it does."""
         with self._lock:
-            if self._nftables is None:
-                return {"kernel": _left(self._fabric.hub)}
-            every: list[Nftables | Injector] = [self._nftables, *self._others]
-            return {one.name: one.agrees(self.compiled) for one in every}
+            if not self._standing:
+                return {"kernel": _left_behind(self._fabric.hub)}
+            return {name: one.drift(self.compiled) for name, one in self._standing.items()}
+
+    @property
+    def _chooser(self) -> Nftables:
+        return cast("Nftables", self._standing[CHOOSER])
 
     def counters(self) -> dict[str, int]:
         """Packets by counter (nftables.py), cumulative since the first fault."""
         with self._lock:
-            return self._nftables.counters() if self._nftables is not None else {}
+            return self._chooser.counters() if self._standing else {}
 
     def sent(self) -> dict[Limit, int]:
         """Bytes that each rate has let through, cumulative."""
         with self._lock:
-            trees = next((one for one in self._others if isinstance(one, Qdisc)), None)
-            return trees.sent(self.compiled) if trees is not None else {}
+            counter = self._serving("rate")
+            return cast("RateCounter", counter).sent(self.compiled) if counter is not None else {}
 
     def _established(self, paths: Collection[tuple[str, str]]) -> frozenset[Flow]:
         """The connections that exist now on these paths, as either end lists them: a proxy between
@@ -243,6 +221,7 @@ class Network:
                 "does": fault.does,
                 "up": dict(fault.up),
                 "down": dict(fault.down),
+                "nodes": [],
             }
             for fault in faults
         ]
@@ -256,37 +235,33 @@ class Network:
             self._shut()
 
     def _shut(self) -> None:
-        every: list[Nftables | Injector] = [
-            *self._others,
-            *([self._nftables] if self._nftables else []),
-        ]
-        for one in every:
+        others = [one for name, one in self._standing.items() if name != CHOOSER]
+        for one in (*others, *([self._chooser] if self._standing else [])):
             with suppress(HarnessError):  # whoever took it away before us did our work
                 one.close()
-        self._nftables, self._others = None, []
+        self._standing = {}
         self.compiled = Compiled()
 
-    def _open(self) -> None:
-        """Make tables, trees and queue, in the order that no packet can be lost by (nftables.py
-        says why).
+    def _open(self, wanted: Compiled) -> None:
+        """Make the injectors that are needed and do not stand, in the order of BACKENDS: no packet
+        can be lost by it (nftables.py says why).
         """
-        if self._nftables is not None:
-            return
-        self._nftables = Nftables(self._fabric.hub, holds=not self.netem)
-        self._others.append(
-            Qdisc(self._fabric.hub, lambda node: HUB_IFINDEX_FIRST + node, netem=self.netem)
-        )
-        if not self.netem:
-            self._others.append(Nfqueue(self._fabric.hub, self.seed))
+        site = replace(self._site, backends=self.backends)
+        serving = set(self.backends.values())
+        for name, row in BACKENDS.items():
+            kind = injectors.load(row.injector)
+            stands = any(type(one) is kind for one in self._standing.values())
+            if name in serving and not stands and kind.is_needed(wanted):
+                self._standing[kind.name] = kind(site)
 
-    def _change(self, verb: str, fault: Fault, faults: dict[str, Fault]) -> Change:
+    def _change(self, verb: Verb, fault: Fault, faults: dict[str, Fault]) -> Change:
         before, self.faults = self.faults, faults
         begun_ns = time.monotonic_ns()
         try:
             self._apply()
         except HarnessError:
             self._go_back(before)
-            if not any(self.agrees().values()):
+            if not any(self.drift().values()):
                 raise  # it was refused, and all is as it was
             self._shut()  # somebody took a part away: begin anew, with all that is asked
             self.faults = faults
@@ -297,41 +272,31 @@ class Network:
                 self._go_back(before)
                 raise
         at_ns = time.monotonic_ns()
-        change = Change(
-            at_ns=at_ns,
-            took_ns=at_ns - begun_ns,
-            verb=verb,
-            fault=fault,
-            state=self.state,
-            compiled=self.compiled,
-        )
+        change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault)
         self.changed(change)
         return change
 
     def _go_back(self, faults: dict[str, Fault]) -> None:
         self.faults = faults
-        with suppress(HarnessError):  # where that fails too, `agrees` says what is missing
+        with suppress(HarnessError):  # where that fails too, `drift` says what is missing
             self._apply()
 
     def _apply(self) -> None:
         if not self.faults and not self.baseline:
             self._shut()  # nothing is wrong: nothing is there
             return
-        self._open()
-        assert self._nftables is not None
         wanted = self._compiler.compile(self.state, self.baseline)
-        if wanted.streams and not any(isinstance(one, Toxiproxy) for one in self._others):
-            self._others.append(Toxiproxy(self._fabric, self._folder))
-        for one in self._others:
+        self._open(wanted)
+        for one in self._standing.values():
             one.prepare(wanted)
-        self._nftables.set(wanted)
-        for one in self._others:
+        self._chooser.choose(wanted)
+        for one in self._standing.values():
             one.finish(wanted)
         self.compiled = wanted
 
 
-def _left(hub: int) -> str:
-    """What of ours is in a hub's namespace although nothing should be; empty where nothing is."""
+def _left_behind(hub: int) -> str | None:
+    """What of ours is in a hub's namespace although nothing should be; None where nothing is."""
     with closing(Nft(hub)) as nft, closing(Qdiscs(hub)) as qdiscs:
         tables = [
             entry["table"]["name"]
@@ -339,12 +304,4 @@ def _left(hub: int) -> str:
             if entry.get("table", {}).get("name") == TABLE
         ]
         kinds = sorted(qdiscs.kinds())
-    return f"left behind: {', '.join([*tables, *kinds])}" if tables or kinds else ""
-
-
-def _has_netem(hub: int) -> bool:
-    try:
-        trials.qdisc(hub, 1, "netem")  # on the hub's loopback, which carries nothing
-    except HarnessError:
-        return False
-    return True
+    return f"left behind: {', '.join([*tables, *kinds])}" if tables or kinds else None

@@ -4,14 +4,14 @@ seconds after the first phase began.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.history.events import FaultChanged
 from harness.history.history import History
+from harness.history.proof import ProofAnswer
 from harness.operation import Operation, Outcome
 
 Floats = npt.NDArray[np.float64]
@@ -59,49 +59,44 @@ def spells(history: History) -> list[Spell]:
     lasts to the end.
     """
     found: list[Spell] = []
-    open_: dict[str, Mapping[str, Any]] = {}
-    for event in sorted(
-        (event for event in history.events if event["event"] == "fault"),
-        key=lambda event: event["set_ns"],
-    ):
-        begun = open_.pop(event["fault"], None)
+    open_: dict[str, FaultChanged] = {}
+    changes = [event for event in history.events if isinstance(event, FaultChanged)]
+    for change in sorted(changes, key=lambda change: change.set_ns):
+        begun = open_.pop(change.fault, None)
         if begun is not None:
-            found.append(_spell(history, begun, event["set_ns"]))
-        if event["verb"] == "set":
-            open_[event["fault"]] = event
+            found.append(_spell(history, begun, change.set_ns))
+        if change.is_set:
+            open_[change.fault] = change
     end_ns = history.phases[-1].end_ns if history.phases else 0
     found += [_spell(history, begun, end_ns) for begun in open_.values()]
     return sorted(found, key=lambda one: one.from_s)
 
 
-def _spell(history: History, event: Mapping[str, Any], until_ns: int) -> Spell:
+def _spell(history: History, change: FaultChanged, until_ns: int) -> Spell:
     about = [
         proof
         for proof in history.proofs
-        if proof["fault"] == event["fault"] and event["set_ns"] <= proof["at_ns"] < until_ns
+        if proof.fault == change.fault and change.set_ns <= proof.at_ns < until_ns
     ]
     amounts: dict[str, list[float]] = {}
     for proof in about:
-        if (
-            proof.get("achieved") is not None
-            and proof.get("asked")
-            and proof["answer"] != "amount not shown"
-        ):
-            amounts.setdefault(proof["what"], []).append(proof["achieved"] / proof["asked"])
-    answers = {
-        word: sum(proof["answer"] == word for proof in about)
-        for word in ("in force", "amount not shown", "not in force")
-    }
-    said = [f"{count} × {word}" for word, count in answers.items() if count]
+        is_amount = proof.achieved is not None and proof.asked
+        if is_amount and proof.answer is not ProofAnswer.AMOUNT_NOT_SHOWN:
+            assert proof.achieved is not None
+            assert proof.asked is not None
+            amounts.setdefault(proof.what, []).append(proof.achieved / proof.asked)
+    told = (ProofAnswer.IN_FORCE, ProofAnswer.AMOUNT_NOT_SHOWN, ProofAnswer.NOT_IN_FORCE)
+    counts = {answer: sum(proof.answer is answer for proof in about) for answer in told}
+    said = [f"{count} × {answer}" for answer, count in counts.items() if count]
     said += [
         f"{what} {float(np.median(ratios)):.0%} of what was asked"
         for what, ratios in amounts.items()
     ]
     zero = begin_ns(history)
     return Spell(
-        name=event["fault"],
-        does=event.get("words") or event.get("does", ""),
-        from_s=(event["set_ns"] - zero) / 1e9,
+        name=change.fault,
+        does=change.words or change.does,
+        from_s=(change.set_ns - zero) / 1e9,
         until_s=(until_ns - zero) / 1e9,
         shown=", ".join(said),
     )

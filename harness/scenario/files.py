@@ -11,14 +11,14 @@ import ipaddress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from harness.errors import BadFileError
+from harness.faults.spec import FaultSpec, parse
 from harness.operation import Operation
 from harness.scenario.budget import Budget, Conditions, Row
-from harness.scenario.scenario import FaultStep, Phase, Scenario, Suite
+from harness.scenario.scenario import Phase, Scenario, Suite
 from harness.scenario.stream import Arrivals, Stream
-from harness.scenario.tables import Table, _with_file, load
+from harness.scenario.tables import Table, load, with_file
 from harness.topology import impairment, shapes
 from harness.topology.impairment import Impairment
 from harness.topology.topology import BENCHMARK_BLOCK, NODES_MAX, Node, Option, Topology
@@ -34,7 +34,7 @@ def topology_from(values: dict[str, object], where: str, name: str) -> Topology:
     table = Table(values, where)
     seed = table.take("seed", int, 1)
     nodes = _nodes(table)
-    built = _with_file(
+    built = with_file(
         where,
         lambda: Topology(
             name=table.take("name", str, name),
@@ -81,7 +81,7 @@ def _nodes(table: Table) -> tuple[Node, ...]:
 
 
 def _node(where: str, name: str, region: str, options: dict[str, Option]) -> Node:
-    return _with_file(where, lambda: Node(name=name, region=region, options=options))
+    return with_file(where, lambda: Node(name=name, region=region, options=options))
 
 
 def _options(table: Table) -> dict[str, Option]:
@@ -141,7 +141,7 @@ def _baseline(table: Table) -> dict[tuple[str, str], Impairment]:
                 f"{one.where}.between: expected the names of two regions (one may stand twice), "
                 f"found {ends!r}"
             )
-        what = _with_file(one.where, partial(impairment.impairment, _fault_words(one)))
+        what = with_file(one.where, partial(impairment.impairment, _fault_words(one)))
         for pair in (
             [(ends[0], ends[1])]
             if one.take("one_way", bool, False)
@@ -189,7 +189,7 @@ def read_scenario(path: Path) -> Scenario:
     system = table.take_or_none("system", str)
     phases = tuple(_phase(one) for one in table.tables("phase"))
     budget = table.take_or_none("budget", str)
-    built = _with_file(
+    built = with_file(
         str(path),
         lambda: Scenario(
             name=table.take("name", str, path.stem),
@@ -219,7 +219,7 @@ def read_suite(path: Path) -> Suite | None:
         return None
     table = Table(values, str(path))
     parts = tuple(_beside(path, named, "scenarios") for named in table.texts("parts"))
-    built = _with_file(
+    built = with_file(
         str(path),
         lambda: Suite(
             name=table.take("name", str, path.stem),
@@ -248,40 +248,22 @@ def _beside(path: Path, named: str, folder: str) -> Path:
 
 def _phase(table: Table) -> Phase:
     streams = tuple(_stream(one) for one in table.tables("stream"))
-    built = _with_file(
+    built = with_file(
         table.where,
         lambda: Phase(
             name=table.take("name", str),
             duration_s=table.take("duration_s", float),
             streams=streams,
             iperf3=_pair(table, "iperf3"),
-            faults=tuple(_fault_step(one) for one in table.tables("fault")),
+            faults=tuple(_fault(one) for one in table.tables("fault")),
         ),
     )
     table.finish()
     return built
 
 
-def _fault_step(table: Table) -> FaultStep:
-    words: dict[str, Any] = _fault_words(table)
-    for key in ("where", "cut", "half_open", "part", "name", "up", "down", "toxic"):
-        if (value := table.take_or_none(key, str)) is not None:
-            words[key] = value
-    if table.take("one_way", bool, False):
-        words["one_way"] = True
-    if of := table.texts("of"):
-        words["of"] = of
-    made = _with_file(
-        table.where,
-        lambda: FaultStep(
-            at_s=table.take("at_s", float, 0.0),
-            for_s=table.take_or_none("for_s", float),
-            words=words,
-            flap_s=table.take_or_none("flap_s", float),
-        ),
-    )
-    table.finish()
-    return made
+def _fault(table: Table) -> FaultSpec:
+    return with_file(table.where, partial(parse, table.rest()))
 
 
 def _pair(table: Table, key: str) -> tuple[str, str] | None:
@@ -295,7 +277,7 @@ def _pair(table: Table, key: str) -> tuple[str, str] | None:
 
 def _stream(table: Table) -> Stream:
     word = table.choice("operation", [operation.word for operation in Operation])
-    built = _with_file(
+    built = with_file(
         table.where,
         lambda: Stream(
             operation=Operation[word.upper()],
@@ -327,13 +309,13 @@ def budget_from(values: dict[str, object], where: str, name: str) -> Budget:
     table = Table(values, where)
     source = table.take("source", str, " ")
     rows = tuple(_row(one, source.strip()) for one in table.tables("row"))
-    built = _with_file(where, lambda: Budget(name=table.take("name", str, name), rows=rows))
+    built = with_file(where, lambda: Budget(name=table.take("name", str, name), rows=rows))
     table.finish()
     return built
 
 
 def _row(table: Table, source: str) -> Row:
-    built = _with_file(
+    built = with_file(
         table.where,
         lambda: Row(
             name=table.take("name", str),

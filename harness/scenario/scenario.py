@@ -1,44 +1,14 @@
-"""Scenario: a topology, load in phases, a budget and a seed. Frozen values; reading.py reads them
-from TOML.
-"""
+"""Scenario: a topology, load and faults in phases, a budget and a seed. Frozen values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.errors import BadFileError
+from harness.faults.spec import FaultSpec
 from harness.scenario.stream import Stream
 from harness.topology.topology import NAME, Topology
-
-FLAP_S_LEAST = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultStep:
-    """A fault in a phase: its words (asked.py), when it comes after the phase began, and how long
-    it stays (None: to its end).
-
-    `flap_s`: meanwhile it comes and goes, so long each time.
-    """
-
-    at_s: float
-    for_s: float | None
-    words: Mapping[str, Any]
-    flap_s: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.at_s < 0:
-            raise BadFileError(f"at_s: expected 0 or more, found {self.at_s:g}")
-        if self.for_s is not None and self.for_s <= 0:
-            raise BadFileError(f"for_s: expected above 0, found {self.for_s:g}")
-        if self.flap_s is not None and self.flap_s < FLAP_S_LEAST:
-            raise BadFileError(
-                f"flap_s: expected at least {FLAP_S_LEAST:g}, or nobody can see it come and go; "
-                f"found {self.flap_s:g}"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +23,16 @@ class Phase:
     duration_s: float | None
     streams: tuple[Stream, ...] = ()
     iperf3: tuple[str, str] | None = None
-    faults: tuple[FaultStep, ...] = ()
+    faults: tuple[FaultSpec, ...] = ()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise BadFileError(f"phase name {self.name!r}: expected 1 to 32 of a-z, 0-9 and '-'")
-        for step in self.faults:
-            if self.duration_s is not None and step.at_s + (step.for_s or 0.0) > self.duration_s:
+        for fault in self.faults:
+            end_s = fault.at_s + (fault.for_s or 0.0)
+            if self.duration_s is not None and end_s > self.duration_s:
                 raise BadFileError(
-                    f"phase {self.name}: a fault that ends after "
-                    f"{step.at_s + (step.for_s or 0.0):g} s does not fit into "
+                    f"phase {self.name}: a fault that ends after {end_s:g} s does not fit into "
                     f"{self.duration_s:g} s"
                 )
         if self.duration_s is not None and not 0 < self.duration_s <= 7 * 86_400:

@@ -118,7 +118,7 @@ class Table:
         )
 
 
-def _with_file(where: str, build: Callable[[], T]) -> T:
+def with_file(where: str, build: Callable[[], T]) -> T:
     """Run `build`; what its values refuse is said with the file's name in front."""
     try:
         return build()

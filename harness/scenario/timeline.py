@@ -1,60 +1,162 @@
-"""Timeline: when phases begin and end, and when faults come and go."""
+"""Timeline: when phases begin and end, and when which fault comes and goes. Compiled once.
+
+`compile` resolves the words of all faults to nodes and paths and uses the seed up: what follows
+(supervisor, replay, shrink) reads the timeline and never the words. It is kept as timeline.json in
+the run folder.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+
+from harness.errors import BadFileError, HarnessError
+from harness.faults.fault import Fault, Verb
+from harness.faults.spec import FaultSpec
+from harness.scenario.scenario import Phase, Scenario
+
+VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """A phase as planned: seconds from the first one's beginning; `end_s` None: until the run
-    ends.
+class PlannedPhase:
+    """A phase as planned: seconds from the first one's beginning; `end_s` None: until the run ends.
+
+    `idle`: no load is sent in it. `iperf3` names two nodes between which iperf3 sends meanwhile.
     """
 
     name: str
     begin_s: float
     end_s: float | None
-
-
-def plan(phases: Sequence[tuple[str, float | None]]) -> list[Planned]:
-    """Names and durations to begin and end times."""
-    found, at = [], 0.0
-    for name, duration_s in phases:
-        found.append(
-            Planned(name=name, begin_s=at, end_s=None if duration_s is None else at + duration_s)
-        )
-        at += duration_s or 0.0
-    return found
+    idle: bool = False
+    iperf3: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """A fault that comes, or goes, so many seconds after the first phase began."""
+class PlannedChange:
+    """A fault that is set or cleared, so many seconds after the first phase began."""
 
     at_s: float
-    words: Mapping[str, Any]
-    comes: bool
+    verb: Verb
+    fault: Fault
 
 
-def steps(phases: Sequence[Mapping[str, Any]]) -> list[Step]:
-    """The faults of all phases as comings and goings in order; of one moment, what goes comes
-    first.
-    """
-    found, begin_s = [], 0.0
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """The phases and the changes of one run, each in order. Every fault that is set is cleared."""
+
+    seed: int
+    phases: tuple[PlannedPhase, ...]
+    changes: tuple[PlannedChange, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of timeline.json: each fault once, changes refer to it by its position."""
+        faults = list(dict.fromkeys(id(change.fault) for change in self.changes))
+        by_id = {id(change.fault): change.fault for change in self.changes}
+        return {
+            "version": VERSION,
+            "seed": self.seed,
+            "phases": [
+                {
+                    "name": phase.name,
+                    "begin_s": phase.begin_s,
+                    "end_s": phase.end_s,
+                    "idle": phase.idle,
+                    "iperf3": phase.iperf3,
+                }
+                for phase in self.phases
+            ],
+            "faults": [by_id[one].as_json() for one in faults],
+            "changes": [
+                {
+                    "at_s": change.at_s,
+                    "verb": str(change.verb),
+                    "fault": faults.index(id(change.fault)),
+                }
+                for change in self.changes
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Timeline:
+        """What `as_json` said. Raises HarnessError for another version, or what is no timeline."""
+        if said.get("version") != VERSION:
+            raise HarnessError(f"timeline: expected version {VERSION}, found {said.get('version')}")
+        try:
+            faults = [Fault.from_json(one) for one in said["faults"]]
+            return cls(
+                seed=said["seed"],
+                phases=tuple(
+                    PlannedPhase(
+                        **{**phase, "iperf3": tuple(phase["iperf3"]) if phase["iperf3"] else None}
+                    )
+                    for phase in said["phases"]
+                ),
+                changes=tuple(
+                    PlannedChange(
+                        at_s=change["at_s"],
+                        verb=Verb(change["verb"]),
+                        fault=faults[change["fault"]],
+                    )
+                    for change in said["changes"]
+                ),
+            )
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise HarnessError(f"timeline: {type(error).__name__}: {error}") from error
+
+
+def compile(scenario: Scenario) -> Timeline:  # noqa: A001 - the vocabulary's own word
+    """The timeline of a scenario. Raises BadFileError where a fault names what is not there."""
+    changes: list[PlannedChange] = []
+    for phase, planned in zip(scenario.phases, plan(scenario.phases), strict=True):
+        for number, spec in enumerate(phase.faults, 1):
+            named = replace(spec, name=spec.name or f"{phase.name}-{number}")
+            try:
+                fault = named.resolve(scenario.topology.nodes, scenario.seed)
+            except BadFileError as error:
+                raise BadFileError(f"phase {phase.name}: fault {number}: {error}") from None
+            changes += changes_of(named, fault, planned.begin_s, planned.end_s)
+    return Timeline(seed=scenario.seed, phases=plan(scenario.phases), changes=in_order(changes))
+
+
+def plan(phases: tuple[Phase, ...]) -> tuple[PlannedPhase, ...]:
+    """Phases with their begin and end times."""
+    found, at_s = [], 0.0
     for phase in phases:
-        end_s = begin_s + (phase["duration_s"] or 0.0)
-        for number, fault in enumerate(phase.get("faults", ())):
-            words = {"name": f"{phase['name']}-{number + 1}", **fault["words"]}
-            at_s = begin_s + fault["at_s"]
-            gone_s = end_s if fault["for_s"] is None else at_s + fault["for_s"]
-            flap_s = fault.get("flap_s") or gone_s - at_s
-            while at_s < gone_s:
-                found += [
-                    Step(at_s=at_s, words=words, comes=True),
-                    Step(at_s=min(at_s + flap_s, gone_s), words=words, comes=False),
-                ]
-                at_s += 2 * flap_s
-        begin_s = end_s
-    return sorted(found, key=lambda step: (step.at_s, step.comes))
+        end_s = None if phase.duration_s is None else at_s + phase.duration_s
+        found.append(
+            PlannedPhase(
+                name=phase.name,
+                begin_s=at_s,
+                end_s=end_s,
+                idle=not phase.streams,
+                iperf3=phase.iperf3,
+            )
+        )
+        at_s += phase.duration_s or 0.0
+    return tuple(found)
+
+
+def changes_of(
+    spec: FaultSpec, fault: Fault, begin_s: float, end_s: float | None
+) -> Iterator[PlannedChange]:
+    """When a fault comes and goes that is counted from `begin_s` and lasts to `end_s` at most.
+
+    Without an end and without `for_s` it is set and never cleared.
+    """
+    at_s = begin_s + spec.at_s
+    gone_s = end_s if spec.for_s is None else at_s + spec.for_s
+    if gone_s is None:
+        yield PlannedChange(at_s=at_s, verb=Verb.SET, fault=fault)
+        return
+    flap_s = spec.flap_s or gone_s - at_s
+    while at_s < gone_s:
+        yield PlannedChange(at_s=at_s, verb=Verb.SET, fault=fault)
+        yield PlannedChange(at_s=min(at_s + flap_s, gone_s), verb=Verb.CLEAR, fault=fault)
+        at_s += 2 * flap_s
+
+
+def in_order(changes: list[PlannedChange]) -> tuple[PlannedChange, ...]:
+    """Changes by their time; of one moment, what goes comes first."""
+    return tuple(sorted(changes, key=lambda one: (one.at_s, one.verb is Verb.SET)))

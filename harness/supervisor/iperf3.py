@@ -8,16 +8,61 @@ import json
 import os
 import signal
 import tempfile
+import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO
 
-from harness.errors import UnavailableError
+from harness.errors import HarnessError, UnavailableError
+from harness.history.events import Iperf3Failed
+from harness.history.folder import RunFolder
 from harness.runtimes.runtime import Runtime
+from harness.scenario.timeline import PlannedPhase
+from harness.supervisor.cluster import Cluster
 
 PORT = 5201
 SERVER_START_S = 0.5
 GRACE_S = 10
+MARGIN_S = 2.0  # it starts and ends within its phase
+
+
+class Iperf3:
+    """iperf3 beside the load, in the phases that ask for it, each in a thread of its own."""
+
+    def __init__(self, cluster: Cluster, folder: RunFolder, phases: Sequence[PlannedPhase]) -> None:
+        self._cluster, self._folder = cluster, folder
+        self._asked = {phase.name: phase for phase in phases if phase.iperf3 is not None}
+        self._threads: list[threading.Thread] = []
+        self._measured: list[float] = []
+
+    def began(self, phase: str) -> None:
+        """A phase began."""
+        if phase in self._asked:
+            thread = threading.Thread(
+                target=self._measure, args=(self._asked[phase],), name="iperf3", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def close(self) -> None:
+        """Wait for what is under way, and write what was measured."""
+        for thread in self._threads:
+            thread.join()
+        if self._measured:
+            self._folder.write_json("measurements.json", {"iperf3.goodput": self._measured})
+
+    def _measure(self, phase: PlannedPhase) -> None:
+        assert phase.iperf3 is not None
+        assert phase.end_s is not None
+        source, target = phase.iperf3
+        address = self._cluster.places[target].address
+        seconds = phase.end_s - phase.begin_s - MARGIN_S
+        try:
+            value = goodput(self._cluster.runtime, source, target, address, seconds)
+            self._measured.append(value)
+        except (HarnessError, OSError) as error:  # its row is UNKNOWN then; all others stand
+            self._folder.event(Iperf3Failed(error=str(error)))
 
 
 def goodput(runtime: Runtime, source: str, target: str, address: str, seconds: float) -> float:

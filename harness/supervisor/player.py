@@ -1,17 +1,22 @@
-"""The player: phases begin at their planned times, and what was executed is written down as it
-happens.
+"""The players: phases begin, and faults come and go, at their planned times; what was executed is
+written down as it happens.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
+from harness.faults.fault import Change, Fault, Verb
+from harness.history.events import PhaseBegan, PhasesOver
 from harness.history.folder import RunFolder
-from harness.scenario.timeline import Planned, Step
+from harness.scenario.timeline import PlannedChange, PlannedPhase
+from harness.supervisor.faults import Faults
 
 
 class Player:
@@ -21,7 +26,7 @@ class Player:
 
     def __init__(
         self,
-        phases: Sequence[Planned],
+        phases: Sequence[PlannedPhase],
         t0_ns: int,
         folder: RunFolder,
         snapshot: Callable[[str | None], None],
@@ -62,15 +67,13 @@ class Player:
             if self.phase is not None:
                 self._snapshot_later(self.phase)
             self.phase = planned.name
-            self._folder.event(
-                "phase", phase=planned.name, planned_ns=self._t0_ns + int(planned.begin_s * 1e9)
-            )
+            planned_ns = self._t0_ns + int(planned.begin_s * 1e9)
+            self._folder.event(PhaseBegan(phase=planned.name, planned_ns=planned_ns))
             self._began(planned.name)
         if not self._stop.is_set():
             self._wait_until(self._phases[-1].end_s)
-        self._folder.event(
-            "phases-over", at_ns=min(self._ended_ns or time.monotonic_ns(), time.monotonic_ns())
-        )
+        now_ns = time.monotonic_ns()
+        self._folder.event(PhasesOver(at_ns=min(self._ended_ns or now_ns, now_ns)))
         if self.phase is not None:
             self._snapshot(self.phase)
         self.phase = None
@@ -90,57 +93,145 @@ class Player:
                 return
 
 
-class Stepper:
-    """Plays the faults of a scenario by the clock. One that cannot be set is said, and the run
-    cannot pass.
+@dataclass(order=True, slots=True)
+class _Due:
+    """A change that is due, and to whom its failure is told."""
+
+    at_ns: int
+    number: int  # of one moment, in the order of the timeline
+    change: PlannedChange = field(compare=False)
+    failed: Callable[[str], None] = field(compare=False)
+    by_hand: bool = field(compare=False)
+
+
+class FaultPlayer:
+    """Sets and clears faults when they are due: those of a run's timeline, and those that somebody
+    set by hand for a time. One clock for both, in a thread of its own.
+
+    Conditions of nodes are changed beside it, one after the other: a node that starts takes its
+    time, and what the network is due must not wait for it.
     """
 
-    def __init__(
-        self,
-        planned: Sequence[Step],
-        t0_ns: int,
-        come: Callable[[Mapping[str, Any]], Any],
-        go: Callable[[str], Any],
-        failed: Callable[[str], None],
-    ) -> None:
-        self._planned, self._t0_ns, self._come, self._go, self._failed = (
-            planned,
-            t0_ns,
-            come,
-            go,
-            failed,
-        )
-        self._stop = threading.Event()
-        self._in_force: set[str] = set()
-        self._thread = threading.Thread(target=self._play, name="stepper", daemon=True)
+    def __init__(self, faults: Faults, failed: Callable[[str], None]) -> None:
+        """`failed` is told what could not be done of faults that were set by hand for a time."""
+        self._faults, self._failed = faults, failed
+        self._due: list[_Due] = []
+        self._numbers = itertools.count()
+        self._news, self._over = threading.Condition(), False
+        self._acting = threading.Lock()  # held while a change that was due is made
+        # Identity of a fault as planned → it, and the fault as it stands.
+        self._in_force: dict[int, tuple[Fault, Fault]] = {}
+        self._played: list[Fault] = []  # of the timeline, as planned
+        self._nodes = ThreadPoolExecutor(1, "conditions")
+        self._thread = threading.Thread(target=self._run, name="fault player", daemon=True)
         self._thread.start()
 
+    def play(
+        self, changes: Sequence[PlannedChange], t0_ns: int, failed: Callable[[str], None]
+    ) -> None:
+        """Play a timeline's changes; `failed` is told what could not be done: a fault that was not
+        played must not look like one that was.
+        """
+        self._played += [change.fault for change in changes]
+        self._add(changes, t0_ns, failed, by_hand=False)
+
+    def set_for(self, fault: Fault, changes: Sequence[PlannedChange]) -> Change:
+        """Set a fault by hand, now; `changes` (from now on) without the first are played later.
+        Raises HarnessError where it cannot be set.
+        """
+        with self._news:
+            self._due = [
+                due
+                for due in self._due
+                if not (due.by_hand and due.change.fault.name == fault.name)
+            ]
+            heapq.heapify(self._due)
+        change = self._faults.set(fault)
+        if later := changes[1:]:
+            self._in_force[id(fault)] = fault, change.fault
+            self._add(later, time.monotonic_ns(), self._failed, by_hand=True)
+        return change
+
+    def clear(self, name: str | None) -> list[Change]:
+        """Take one fault back by hand, or all; what was set by hand does not come again. Raises
+        UsageError for a name that is not in force.
+        """
+        done = self._faults.clear(name)
+        gone = {change.fault.name for change in done}
+        with self._news:
+            self._due = [
+                due for due in self._due if not (due.by_hand and due.change.fault.name in gone)
+            ]
+            heapq.heapify(self._due)
+        return done
+
+    def end(self, failed: Callable[[str], None]) -> None:
+        """Take back what the timeline left in force; nothing of it comes any more."""
+        with self._news:
+            self._due = [due for due in self._due if due.by_hand]
+            heapq.heapify(self._due)
+        with self._acting:  # what is under way has been done
+            self._nodes.submit(lambda: None).result()
+        for planned in self._played:
+            if id(planned) in self._in_force:
+                change = PlannedChange(at_s=0.0, verb=Verb.CLEAR, fault=planned)
+                self._do(change, failed)
+        self._played = []
+
     def close(self) -> None:
-        """Take back what is still in force; nothing comes any more."""
-        self._stop.set()
+        """Stop the clock."""
+        with self._news:
+            self._over = True
+            self._news.notify_all()
         self._thread.join()
-        for name in sorted(self._in_force):
-            self._do(partial(self._go, name), f"fault {name} could not be taken back")
+        self._nodes.shutdown()
 
-    def _play(self) -> None:
-        for step in self._planned:
-            if self._stop.wait(max(0.0, self._t0_ns / 1e9 + step.at_s - time.monotonic())):
+    def _add(
+        self,
+        changes: Sequence[PlannedChange],
+        t0_ns: int,
+        failed: Callable[[str], None],
+        *,
+        by_hand: bool,
+    ) -> None:
+        with self._news:
+            for change in changes:
+                at_ns = t0_ns + round(change.at_s * 1e9)
+                heapq.heappush(self._due, _Due(at_ns, next(self._numbers), change, failed, by_hand))
+            self._news.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._news:
+                while not self._over and not self._is_due():
+                    wait_s = (self._due[0].at_ns - time.monotonic_ns()) / 1e9 if self._due else None
+                    self._news.wait(wait_s)
+                if self._over:
+                    return
+            with self._acting:
+                self._act()
+
+    def _act(self) -> None:
+        """Make the change that is due, unless it was called off in this moment."""
+        with self._news:
+            if not self._is_due():
                 return
-            name = str(step.words["name"])
-            if step.comes and self._do(
-                partial(self._come, step.words), f"fault {name} could not be set"
-            ):
-                self._in_force.add(name)
-            elif not step.comes and name in self._in_force:
-                self._do(partial(self._go, name), f"fault {name} could not be taken back")
-                self._in_force.discard(name)
+            due = heapq.heappop(self._due)
+        if due.change.fault.condition is None:
+            self._do(due.change, due.failed)
+        else:
+            self._nodes.submit(self._do, due.change, due.failed)
 
-    def _do(self, act: Callable[[], Any], what: str) -> bool:
+    def _is_due(self) -> bool:
+        return bool(self._due) and self._due[0].at_ns <= time.monotonic_ns()
+
+    def _do(self, change: PlannedChange, failed: Callable[[str], None]) -> None:
+        fault = change.fault
         try:
-            act()
-        except (
-            Exception
-        ) as error:  # whatever it is: a fault that was not played must not look like one
-            self._failed(f"{what}: {error}")
-            return False
-        return True
+            if change.verb is Verb.SET:
+                self._in_force[id(fault)] = fault, self._faults.set(fault).fault
+            elif (pair := self._in_force.pop(id(fault), None)) is not None:
+                self._faults.clear_this(pair[1])
+        except Exception as error:  # whatever it is: a fault not played must not look like one
+            done = "set" if change.verb is Verb.SET else "taken back"
+            failed(f"fault {fault.name} could not be {done}: {error}")

@@ -8,7 +8,6 @@ the control socket is the only way in.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import pickle
@@ -28,58 +27,24 @@ from harness import runtimes
 from harness.checks import rows as budget_check
 from harness.control import state
 from harness.control.spec import Spec
-from harness.errors import (
-    HarnessError,
-    InterruptedByUserError,
-    StorageError,
-    UnavailableError,
-    UsageError,
-)
-from harness.faults import spec
-from harness.faults.fault import Condition, Fault
+from harness.errors import HarnessError, UnavailableError, UsageError
+from harness.faults.fault import Condition
+from harness.faults.spec import FaultSpec, parse
 from harness.host import preflight
-from harness.kernel.proc import is_readable
 from harness.network.fabric import Fabric
-from harness.network.network import Network
 from harness.runtimes.processes import last_lines
 from harness.scenario.files import read_budget
-from harness.supervisor import server
+from harness.scenario.timeline import Timeline, changes_of
+from harness.supervisor import execution, server
+from harness.supervisor.channel import Channel, failure
 from harness.supervisor.cluster import Cluster
+from harness.supervisor.faults import Faults
+from harness.supervisor.player import FaultPlayer
 from harness.supervisor.recording import Recording
 from harness.systems import adapters
-from harness.topology.topology import Topology
 
 STATUS_VERSION = 1
-PROGRESS_EVERY_S = 0.05
 WATCH_EVERY_MS = 500
-
-
-class Channel:
-    """Progress to the one who waits for the cluster, and notice of their giving up."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._said_s = 0.0
-        self._lock = threading.Lock()
-
-    def say(self, **message: Any) -> None:
-        """Send one line; a client that is gone is noticed by `progress`."""
-        with suppress(OSError), self._lock:
-            self._connection.sendall(json.dumps(message).encode() + b"\n")
-
-    def progress(self, stage: str, done: int, total: int) -> None:
-        """Say how far it is. Raises InterruptedByUserError where nobody listens any more."""
-        if is_readable(self._connection.fileno()):
-            raise InterruptedByUserError(
-                "interrupted while the cluster was starting; everything was removed"
-            )
-        now = time.monotonic()
-        if done == total or now - self._said_s > PROGRESS_EVERY_S:
-            self._said_s = now
-            self.say(stage=stage, done=done, of=total)
-
-    def close(self) -> None:
-        self._connection.close()
 
 
 class Supervisor:
@@ -92,6 +57,8 @@ class Supervisor:
         self._stop = threading.Event()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._recording: Recording | None = None
+        self._faults: Faults | None = None  # once the cluster is up
+        self._fault_player: FaultPlayer | None = None
         self._run: Path | None = None
         self._stage = "starting"
         self._ready_s: float | None = None
@@ -111,15 +78,14 @@ class Supervisor:
             {
                 "status": lambda *_: self.status(),
                 "begin": lambda params, *_: self.begin(**params),
+                "start": lambda params, *_: self.start(**params),
                 "end": lambda params, *_: self.end(**params),
                 "exec": self.execute,
                 "logs": lambda params, *_: self.cluster.last_lines(params["node"], params["lines"]),
                 "condition": lambda params, *_: self.set_condition(
                     params["node"], Condition(params["condition"])
                 ),
-                "fault-set": lambda params, *_: self.set_fault(
-                    params["words"], params.get("for_s")
-                ),
+                "fault-set": lambda params, *_: self.set_fault(params["words"]),
                 "fault-clear": lambda params, *_: self.clear_faults(params.get("name")),
                 "fault-list": lambda *_: self.faults(),
                 "down": lambda *_: self.stop(),
@@ -148,22 +114,18 @@ class Supervisor:
         self,
         *,
         scenario: str,
-        phases: list[Mapping[str, Any]],
-        seed: int,
+        timeline: Mapping[str, Any],
         budget: str | None,
         runs: str,
-        load: Mapping[str, Any],
         files: Mapping[str, str],
-        start_in_s: float,
     ) -> dict[str, Any]:
-        """Open a run folder below `runs`; the first phase begins at the ``t0_ns`` (CLOCK_MONOTONIC)
-        in the answer.
+        """Open a run folder below `runs` for a timeline, which is played from `start` on.
 
         `budget` is the path of a budget file, whose text is kept in the folder. Raises BadFileError
         before anything is made.
         """
         with self._lock:
-            if self._stage != "up":
+            if self._stage != "up" or self._faults is None or self._fault_player is None:
                 raise UnavailableError(
                     f"cluster {self._spec.cluster!r} is {self._stage}, not up yet"
                 )
@@ -172,24 +134,25 @@ class Supervisor:
                     f"cluster {self._spec.cluster!r} is recording a run already: "
                     f"{self._recording.folder.path}"
                 )
+            played, topology = Timeline.from_json(timeline), self._spec.topology
             named = {"topology.toml": self._spec.topology_text} if self._spec.topology_text else {}
-            named["topology.json"] = json.dumps(topology_json(self._spec.topology), indent=1)
+            named["topology.json"] = json.dumps(topology.as_json(), indent=1)
             if budget is not None:
                 budget_check.validate(read_budget(Path(budget)).rows)
                 named["budget.toml"] = Path(budget).read_text()
             self._recording = Recording(
                 self.cluster,
+                self._faults,
+                self._fault_player,
                 name=scenario,
-                phases=phases,
+                timeline=played,
                 runs=Path(runs),
-                start_in_s=start_in_s,
                 files={**named, **files},
                 facts={
                     "cluster": self._spec.cluster,
-                    "topology": self._spec.topology.name,
+                    "topology": topology.name,
                     "adapter": self.cluster.adapter.name,
-                    "seed": seed,
-                    "load": dict(load),
+                    "seed": played.seed,
                     "runtime": {"name": self._spec.runtime, **self._runtime.facts()},
                     "network": self._fabric.facts(),
                     "exempt": dict(self.cluster.adapter.exempt),
@@ -197,7 +160,16 @@ class Supervisor:
                     "ready_s": self._ready_s,
                 },
             )
-            return {"run": str(self._recording.folder.path), "t0_ns": self._recording.t0_ns}
+            return {"run": str(self._recording.folder.path)}
+
+    def start(self, *, load: Mapping[str, Any], start_in_s: float) -> dict[str, Any]:
+        """Start the clock of the run that was begun: its first phase begins at ``t0_ns``
+        (CLOCK_MONOTONIC) of the answer. `load` is what the metadata say of the generator.
+        """
+        with self._lock:
+            if self._recording is None or self._recording.is_started:
+                raise UsageError(f"cluster {self._spec.cluster!r} has no run that could start")
+            return {"t0_ns": self._recording.start(load, start_in_s)}
 
     def end(
         self, *, at_ns: int | None = None, load: Mapping[str, Any] | None = None
@@ -209,101 +181,96 @@ class Supervisor:
             if self._recording is None:
                 raise UsageError(f"cluster {self._spec.cluster!r} is recording no run")
             recording, self._recording = self._recording, None
-            self._run = recording.close(load or {}, at_ns)
-            return {"run": str(self._run)}
+            path = recording.close(load or {}, at_ns)
+            self._run = path if recording.is_started else self._run
+            return {"run": str(path)}
 
     def execute(
         self, params: dict[str, Any], descriptors: list[int], connection: socket.socket
     ) -> dict[str, Any]:
-        """Run a command beside a node with the client's stdin, stdout and stderr; it ends when the
-        client goes.
-        """
+        """Run a command beside a node (execution.py); its exit code."""
         self.cluster.require(params["node"])
-        if len(descriptors) != 3:
-            raise UsageError(
-                "exec: expected three descriptors (stdin, stdout, stderr) with the request"
-            )
-        pid = self._runtime.execute(
-            params["node"], params["argv"], (descriptors[0], descriptors[1], descriptors[2])
-        )
-        pidfd = os.pidfd_open(pid)
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        poll.register(connection, select.POLLIN | select.POLLHUP)
-        try:
-            while not any(descriptor == pidfd for descriptor, _ in poll.poll()):
-                with suppress(ProcessLookupError):  # the client hung up (Ctrl-C)
-                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                poll.unregister(connection)
-        finally:
-            os.close(pidfd)
-        _, how = os.waitpid(pid, 0)
-        return {"exit_code": os.waitstatus_to_exitcode(how)}
-
-    def set_condition(self, node: str, condition: Condition) -> dict[str, Any]:
-        """Bring a node into a condition; a node that starts anew journals into the open run
-        again.
-        """
-        self.cluster.set_condition(node, condition)
-        recording = self._recording
-        if recording is not None:
-            if condition is Condition.RUNNING:
-                recording.rejoin(node)
-            else:
-                recording.folder.event("node-condition", node=node, condition=str(condition))
-        return {"node": node, "condition": str(condition)}
+        argv = params["argv"]
+        return {
+            "exit_code": execution.run(self._runtime, params["node"], argv, descriptors, connection)
+        }
 
     @property
-    def _network(self) -> Network:
-        if self.cluster.network is None or self._stage != "up":
+    def _standing(self) -> tuple[Faults, FaultPlayer]:
+        if self._faults is None or self._fault_player is None or self._stage != "up":
             raise UnavailableError(f"cluster {self._spec.cluster!r} is {self._stage}, not up yet")
-        return self.cluster.network
+        return self._faults, self._fault_player
 
-    def set_fault(self, words: dict[str, Any], for_s: float | None = None) -> dict[str, Any]:
-        """Bring a fault into force (asked.py has the words), for a time where one is given. Raises
-        before anything changes.
-        """
-        network = self._network
-        fault = spec.asked(words, network.nodes, network.seed)
-        for name in sorted(spec.named_nodes(words, network.nodes)):
-            if self.cluster.conditions.get(name) is Condition.STOPPED:
-                raise UsageError(
-                    f"node {name} is stopped; a fault there would be nobody's: `harness "
-                    f"condition {name} running` first"
-                )
-        change = network.set(fault)
-        if for_s is not None:
-            timer = threading.Timer(for_s, self._expire, (change.fault,))
-            timer.daemon = True
-            timer.start()
+    def set_condition(self, node: str, condition: Condition) -> dict[str, Any]:
+        """Bring a node into a condition, as a fault of its own name; RUNNING takes it back."""
+        self.cluster.require(node)
+        faults, player = self._standing
+        name = f"condition {node}"
+        if condition is not Condition.RUNNING:
+            self.set_fault({"where": node, "condition": str(condition), "name": name})
+        elif name in faults.standing:
+            player.clear(name)
+        elif (holding := faults.holding(node)) is not None:
+            raise UsageError(
+                f"node {node} is {holding.condition} by the fault {holding.name!r}: "
+                f"`harness fault clear {holding.name!r}` first"
+            )
+        else:
+            self._revive(node)
+        return {"node": node, "condition": str(condition)}
+
+    def _revive(self, node: str) -> None:
+        """Start a node that ended by itself; one that runs is left alone."""
+        self.cluster.set_condition(node, Condition.RUNNING)
+        if self._recording is not None and self._recording.is_started:
+            self._recording.node_changed(node, Condition.RUNNING)
+
+    def set_fault(self, words: dict[str, Any]) -> dict[str, Any]:
+        """Bring a fault into force, in the words of faults/spec.py. Raises before it changes."""
+        faults, player = self._standing
+        network, spec = faults.network, parse(words)
+        if spec.at_s:
+            raise UsageError("at_s: a fault that is set by hand is set now")
+        if spec.flap_s is not None and spec.for_s is None:
+            raise UsageError("flap: expected how long too (--for 20s)")
+        seed = network.seed if self._recording is None else self._recording.seed
+        fault = spec.resolve(network.nodes, seed)
+        self._refuse_stopped(spec, faults)
+        change = player.set_for(fault, list(changes_of(spec, fault, 0.0, None)))
         return {
             "name": fault.name,
             "paths": fault.count,
             "does": fault.does,
-            "nodes": len({*fault.up, *fault.down}),
+            "nodes": len({*fault.up, *fault.down, *fault.nodes}),
             "took_ms": change.took_ns / 1e6,
             "backends": network.backends,
         }
 
-    def _expire(self, fault: Fault) -> None:
-        network = self.cluster.network
-        if (
-            network is not None and network.faults.get(fault.name) is fault
-        ):  # not one that took its name since
-            with suppress(HarnessError):
-                network.clear(fault.name)
+    def _refuse_stopped(self, spec: FaultSpec, faults: Faults) -> None:
+        """A fault of the network on a node that is stopped would be nobody's."""
+        if spec.condition is not None:
+            return
+        for name in sorted(spec.named_nodes(faults.network.nodes)):
+            if self.cluster.conditions.get(name) is Condition.STOPPED:
+                raise UsageError(
+                    f"node {name} is stopped; a fault there would be nobody's: `harness condition "
+                    f"{name} running` first"
+                )
 
     def clear_faults(self, name: str | None = None) -> dict[str, Any]:
         """Take one fault back, or all."""
-        return {"cleared": [change.fault.name for change in self._network.clear(name)]}
+        _, player = self._standing
+        return {"cleared": [change.fault.name for change in player.clear(name)]}
 
     def faults(self) -> dict[str, Any]:
         """The faults in force, and whether the kernel has what was asked."""
+        faults, _ = self._standing
+        drift = faults.network.drift()
         return {
             "version": 1,
-            "faults": self._network.rows(),
-            "backends": self._network.backends,
-            "disagree": {name: why for name, why in self._network.agrees().items() if why},
+            "faults": faults.rows(),
+            "backends": faults.network.backends,
+            "disagree": {name: why for name, why in drift.items() if why is not None},
         }
 
     def stop(self, *_: object) -> dict[str, Any]:
@@ -326,6 +293,9 @@ class Supervisor:
         begun = time.monotonic()
         self.cluster.up(channel.progress)
         self._ready_s = time.monotonic() - begun
+        assert self.cluster.network is not None
+        self._faults = Faults(self.cluster, self.cluster.network)
+        self._fault_player = FaultPlayer(self._faults, self._note)
         self._stage = "up"
 
     def serve(self) -> None:
@@ -364,53 +334,28 @@ class Supervisor:
                         self._recording.node_ended(name)
                     _log(f"node {name} ended by itself")
 
+    def _note(self, sentence: str) -> None:
+        """Something that went wrong beside what anybody asked: into the log, and the open run."""
+        _log(sentence)
+        if self._recording is not None:
+            self._recording.note(sentence)
+
     def close(self) -> None:
         """End an open run as it is, then take the cluster down."""
         self._stage = "going down"
         with suppress(HarnessError):
             if self._recording is not None:
                 self.end(load={"interrupted": True})
+        if self._fault_player is not None:
+            self._fault_player.close()
         self._server.close()
         self.cluster.close()
-
-
-def _told(error: Exception, folder: Path) -> tuple[str, str]:
-    """The kind and the words of an error for the one who waits: ours as they are, a full disk as
-    what it is.
-    """
-    if isinstance(error, HarnessError):
-        return type(error).__name__, str(error)
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
-        return (
-            StorageError.__name__,
-            (
-                f"the state folder {folder} cannot be written: {error.strerror} (HARNESS_STATE "
-                "chooses another)"
-            ),
-        )
-    return HarnessError.__name__, f"{type(error).__name__}: {error}"
 
 
 def _log(line: str) -> None:
     """Into supervisor's log file; on a full disk the channel and the events still say it."""
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
-
-
-def topology_json(topology: Topology) -> dict[str, Any]:
-    """A topology as JSON: names, regions, options, links."""
-    return {
-        "version": 1,
-        "name": topology.name,
-        "adapter": topology.adapter,
-        "addresses": str(topology.addresses),
-        "seed": topology.seed,
-        "nodes": [
-            {"name": node.name, "region": node.region, "options": dict(node.options)}
-            for node in topology.nodes
-        ],
-        "links": sorted(topology.links),
-    }
 
 
 def main(descriptor: int, problem: HarnessError | None = None) -> int:
@@ -436,13 +381,13 @@ def main(descriptor: int, problem: HarnessError | None = None) -> int:
         supervisor.serve()
         return 0
     except Exception as error:
-        kind, message = _told(error, state.folder(spec.cluster))
+        kind, message = failure(error, state.folder(spec.cluster))
         _log(message)
-        failure = {"kind": kind, "message": message}
+        told = {"kind": kind, "message": message}
     finally:
         if supervisor is not None:
             supervisor.close()
         if lock is not None:
             lock.remove()
-    channel.say(error=failure)  # last: whoever reads it finds nothing left
+    channel.say(error=told)  # last: whoever reads it finds nothing left
     return 70

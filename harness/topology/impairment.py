@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from harness.errors import BadFileError
@@ -116,6 +116,12 @@ class Impairment:
         return self == CLEAR
 
     @property
+    def kinds(self) -> list[str]:
+        """What is wrong, by the words that name it; cuts and half-open paths are not counted."""
+        found = [name for name, word in WORDS.items() if getattr(self, word.field)]
+        return found + (["toxic"] if self.toxics else [])
+
+    @property
     def is_held(self) -> bool:
         """Whether packets are held or altered on their way, which takes netem or the delay engine;
         loss and rates need neither.
@@ -148,6 +154,29 @@ class Impairment:
         ]
         said += [f"toxic {toxic.kind}" for toxic in self.toxics]
         return ", ".join(said) or "clear"
+
+    def as_json(self) -> dict[str, Any]:
+        """What is not clear, as plain values."""
+        found = {
+            one.name: getattr(self, one.name)
+            for one in fields(self)
+            if one.name != "toxics" and getattr(self, one.name) != one.default
+        }
+        return {**found, "toxics": [asdict(toxic) for toxic in self.toxics]}
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Impairment:
+        """What `as_json` said. Raises BadFileError, TypeError for what no impairment is."""
+        toxics = tuple(
+            Toxic(
+                one["kind"],
+                one["stream"],
+                tuple((name, value) for name, value in one["attributes"]),
+                one["toxicity"],
+            )
+            for one in said.get("toxics", ())
+        )
+        return cls(**{**said, "toxics": toxics})
 
 
 CLEAR = Impairment()

@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.errors import BadFileError
 from harness.topology.impairment import Impairment
@@ -116,3 +117,18 @@ class Topology:
             found[a].append(b)
             found[b].append(a)
         return {name: sorted(others, key=order.__getitem__) for name, others in found.items()}
+
+    def as_json(self) -> dict[str, Any]:
+        """Names, regions, options and links: the content of topology.json."""
+        return {
+            "version": 1,
+            "name": self.name,
+            "adapter": self.adapter,
+            "addresses": str(self.addresses),
+            "seed": self.seed,
+            "nodes": [
+                {"name": node.name, "region": node.region, "options": dict(node.options)}
+                for node in self.nodes
+            ],
+            "links": sorted(self.links),
+        }

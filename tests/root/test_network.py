@@ -193,7 +193,7 @@ def test_what_no_backend_here_can_do_is_refused_and_nothing_changes(net):
     it.set(where="n0 -> n1", delay="20ms", name="a")
     before = it.kernel()
     with pytest.raises(UnavailableError, match="duplicate: only netem can do that"):
-        it.network.set(spec.asked({"where": "n0 -> n1", "duplicate": "1%"}, it.nodes, 1))
+        it.network.set(spec.parse({"where": "n0 -> n1", "duplicate": "1%"}).resolve(it.nodes, 1))
     assert re.sub(r"packets \d+ bytes \d+", "", it.kernel()) == re.sub(
         r"packets \d+ bytes \d+", "", before
     )
@@ -337,17 +337,19 @@ def test_a_proxy_that_dies_or_is_changed_is_noticed(net):
         ).stdout
     )
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: "Toxiproxy did not get" in it.network.agrees()["toxiproxy"])
+    wait_for(lambda: "Toxiproxy did not get" in it.network.drift()["toxiproxy"])
     it.network.clear()
-    assert it.network.agrees() == {"kernel": ""}
+    assert it.network.drift() == {"kernel": None}
 
 
 def test_a_stream_fault_of_a_system_that_speaks_no_tcp_is_refused(net):
     it = net()
     with pytest.raises(
-        UnavailableError, match="toxics: this system's nodes are not dialled over TCP"
+        UnavailableError, match="toxic: this system's nodes are not dialled over TCP"
     ):
-        it.network.set(spec.asked({"where": "n0 -> n1", "toxic": "latency latency=5"}, it.nodes, 1))
+        it.network.set(
+            spec.parse({"where": "n0 -> n1", "toxic": "latency latency=5"}).resolve(it.nodes, 1)
+        )
     assert it.kernel() == it.before
 
 
@@ -357,7 +359,7 @@ def test_random_states_are_read_back_as_asked_and_the_last_clear_leaves_the_kern
 ):
     it = net(20)
     it.walk(states)
-    assert it.network.agrees() == {"kernel": ""}
+    assert it.network.drift() == {"kernel": None}
     assert it.kernel() == it.before
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from harness.history import history as h
+from harness.history.events import RunEnded
 from harness.history.history import History, PhaseWindow
 from harness.operation import Operation, Outcome
 
@@ -95,6 +96,6 @@ def history(
         "samples": pa.Table.from_pylist(list(samples), h.SAMPLES),
         "host": pa.Table.from_pylist([], h.HOST),
         "journal": np.array(list(journal), h.JOURNAL) if journal else np.empty(0, h.JOURNAL),
-        "events": ({"event": "end", "at_ns": 0, "failures": []},),
+        "events": (RunEnded(),),
     }
     return History(**{**plain, **changes})

@@ -9,6 +9,7 @@ from histories import history, operation, record
 from harness.checks import delivery, load
 from harness.checks.verdict import Answer, Cause
 from harness.history import history as h
+from harness.history.events import RunEnded
 from harness.operation import Operation, Outcome
 
 
@@ -82,9 +83,7 @@ def test_a_run_that_was_cut_short_is_unknown():
 
 
 def test_gaps_in_the_record_are_unknown():
-    gaps = (
-        {"event": "end", "at_ns": 0, "failures": ["sampler: OSError: No space left on device"]},
-    )
+    gaps = (RunEnded(failures=("sampler: OSError: No space left on device",)),)
     found = delivery.check(history([operation(1)], [record(1)], events=gaps), [])
     assert found[0].answer is Answer.UNKNOWN
     assert "No space left" in found[0].sentence

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from harness.checks import overlay
 from harness.checks.metrics import METRICS
 from harness.history import history as h
+from harness.history.events import NodeChanged, NodeEnded
 from harness.history.history import PhaseWindow
 from harness.operation import Operation, Outcome
 from harness.topology import shapes
@@ -165,19 +166,9 @@ def test_deaths_are_seen_by_those_who_live():
             node,
         )
 
-    died = {"event": "node-ended", "node": "node-2", "at_ns": 3 * SECOND}
-    stopped = {
-        "event": "node-condition",
-        "node": "node-3",
-        "condition": "stopped",
-        "at_ns": 4 * SECOND,
-    }
-    paused = {
-        "event": "node-condition",
-        "node": "node-0",
-        "condition": "paused",
-        "at_ns": 4 * SECOND,
-    }
+    died = NodeEnded(node="node-2", at_ns=3 * SECOND)
+    stopped = NodeChanged(node="node-3", condition="stopped", at_ns=4 * SECOND)
+    paused = NodeChanged(node="node-0", condition="paused", at_ns=4 * SECOND)
     journal = [
         report(0, 2, 2 * SECOND),  # before it died: another death, or a mistake
         report(0, 2, 5 * SECOND),

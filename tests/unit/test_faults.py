@@ -5,6 +5,7 @@ No network is touched.
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import re
 from dataclasses import replace
@@ -17,16 +18,19 @@ from hypothesis import strategies as st
 from harness.checks import faults as checker
 from harness.checks import rows
 from harness.checks.verdict import Answer, Cause
-from harness.errors import BadFileError
+from harness.errors import BadFileError, HarnessError
 from harness.experiments import run
 from harness.faults import partitions, spec, targets
-from harness.faults.fault import Fault, NetworkState, fold
+from harness.faults.fault import Condition, Fault, NetworkState, fold, fold_conditions
+from harness.history.events import FaultChanged
+from harness.history.proof import Proof, ProofAnswer
 from harness.network.injectors.compiler import Compiler
 from harness.scenario import files, timeline
 from harness.scenario.budget import Conditions, Row
+from harness.scenario.scenario import Phase, Scenario
 from harness.topology import quantities
 from harness.topology.impairment import CLEAR, Impairment, fold_two
-from harness.topology.topology import Node
+from harness.topology.topology import Node, Topology
 
 NODES = [Node(name=f"node-{index}", region="eu" if index < 4 else "us") for index in range(9)]
 NAMES = [node.name for node in NODES]
@@ -137,7 +141,28 @@ def test_where_in_words():
         ({"where": "all", "jitter": "5ms"}, "jitter: expected at most the delay"),
         ({"where": "all", "reorder": "5%"}, "reorder: expected a delay too"),
         ({"where": "node-1 -> node-2", "up": "1mbit"}, "up and down are of nodes"),
-        ({"where": "all", "dealy": "5ms"}, "dealy: unknown; possible: where"),
+        ({"where": "all", "dealy": "5ms"}, "dealy: unknown key; did you mean 'delay'?"),
+        ({"where": 5}, "where: expected text, found 5"),
+        ({"where": "all", "toxic": [5]}, "toxic: expected text, found 5"),
+        ({"where": "all", "for_s": "5"}, "for_s: expected a number of seconds, found '5'"),
+        ({"where": "all", "delay": "1ms", "for_s": 0}, "for_s: expected above 0, found 0"),
+        ({"where": "all", "delay": "1ms", "at_s": -1}, "at_s: expected 0 or more, found -1"),
+        ({"where": "all", "one_way": "yes"}, "one_way: expected true or false, found 'yes'"),
+        (
+            {"where": "all", "half_open": "old"},
+            "half_open: expected one of new, established; found 'old'",
+        ),
+        (
+            {"where": "node-1", "condition": "asleep"},
+            "condition: expected one of paused, stopped; found 'asleep'",
+        ),
+        (
+            {"where": "node-1", "condition": "running"},
+            "condition: expected one of paused, stopped; found 'running'",
+        ),
+        ({"where": "node-1 -> node-2", "condition": "paused"}, "condition: it is of nodes"),
+        ({"cut": "halves", "condition": "paused"}, "condition: it is of nodes and stands alone"),
+        ({"where": "node-1", "condition": "paused", "loss": "1%"}, "stands alone"),
         (
             {"where": "node-1 -> node-2", "toxic": "warp speed=9"},
             "toxic: expected one of latency, bandwidth",
@@ -164,26 +189,30 @@ def test_where_in_words():
 )
 def test_bad_words_are_said_before_anything_changes(words, said):
     with pytest.raises(BadFileError) as refused:
-        spec.asked(words, NODES, 1)
+        spec.parse(words).resolve(NODES, 1)
     assert said in str(refused.value)
 
 
 def test_a_rate_of_a_node_is_of_its_link_and_of_a_path_of_the_path():
-    node = spec.asked({"where": "node-1", "rate": "10mbit"}, NODES, 1)
+    node = spec.parse({"where": "node-1", "rate": "10mbit"}).resolve(NODES, 1)
     assert (node.up, node.down, node.paths) == (
         {"node-1": 10_000_000},
         {"node-1": 10_000_000},
         frozenset(),
     )
-    assert spec.asked({"where": "node-1", "rate": "10mbit", "up": "1mbit"}, NODES, 1).up == {
-        "node-1": 1_000_000
-    }
+    assert spec.parse({"where": "node-1", "rate": "10mbit", "up": "1mbit"}).resolve(
+        NODES, 1
+    ).up == {"node-1": 1_000_000}
     assert (
-        spec.asked({"where": "node-1 -> node-2", "rate": "10mbit"}, NODES, 1).impairment.rate_bps
+        spec.parse({"where": "node-1 -> node-2", "rate": "10mbit"})
+        .resolve(NODES, 1)
+        .impairment.rate_bps
         == 10_000_000
     )
-    assert spec.asked({"cut": "halves", "loss": "30%"}, NODES, 1).impairment == Impairment(loss=0.3)
-    assert spec.named_nodes({"where": "node-1 -> region:us", "of": ["node-3"]}, NODES) == {
+    assert spec.parse({"cut": "halves", "loss": "30%"}).resolve(NODES, 1).impairment == Impairment(
+        loss=0.3
+    )
+    assert spec.parse({"where": "node-1 -> region:us", "of": ["node-3"]}).named_nodes(NODES) == {
         "node-1",
         "node-3",
     }
@@ -200,7 +229,7 @@ def test_a_scenario_s_faults_are_checked_before_it_is_run(tmp_path):
     run.check(files.read_scenario(scenario))
     for old, new, said in (
         ("node-2'", "node-7'", "phase load: fault 1: there is no node 'node-7'"),
-        ("50ms", "50 furlongs", "phase load: fault 1: delay: expected a time"),
+        ("50ms", "50 furlongs", "phase[1].fault[1]: delay: expected a time"),
         ("delay", "dealy", "unknown key; did you mean 'delay'?"),
         (
             "delay",
@@ -214,33 +243,69 @@ def test_a_scenario_s_faults_are_checked_before_it_is_run(tmp_path):
             run.check(files.read_scenario(scenario))
 
 
-def test_steps_come_go_and_flap_by_the_clock():
-    phases = [
-        {
-            "name": "a",
-            "duration_s": 10.0,
-            "faults": [{"at_s": 2.0, "for_s": 5.0, "flap_s": 2.0, "words": {"cut": "halves"}}],
-        },
-        {
-            "name": "b",
-            "duration_s": 5.0,
-            "faults": [
-                {
-                    "at_s": 1.0,
-                    "for_s": None,
-                    "words": {"where": "all", "loss": "1%", "name": "rain"},
-                }
-            ],
-        },
+def scenario(*phases):
+    return Scenario(
+        name="s", topology=Topology(name="t", nodes=tuple(NODES), links=frozenset()), phases=phases
+    )
+
+
+def phase(name, duration_s, *faults):
+    return Phase(name=name, duration_s=duration_s, faults=tuple(map(spec.parse, faults)))
+
+
+FLAPPING = {"cut": "halves", "at_s": 2, "for_s": 5, "flap_s": 2}
+RAIN = {"where": "all", "loss": "1%", "name": "rain", "at_s": 1}
+STOPPED = {"where": "region:us", "condition": "stopped", "for_s": 3}
+
+
+def test_faults_come_go_and_flap_by_the_clock():
+    played = timeline.compile(scenario(phase("a", 10.0, FLAPPING), phase("b", 5.0, RAIN, STOPPED)))
+    assert [(one.at_s, one.verb, one.fault.name) for one in played.changes] == [
+        (2.0, "set", "a-1"),
+        (4.0, "clear", "a-1"),
+        (6.0, "set", "a-1"),
+        (7.0, "clear", "a-1"),
+        (10.0, "set", "b-2"),
+        (11.0, "set", "rain"),
+        (13.0, "clear", "b-2"),
+        (15.0, "clear", "rain"),
     ]
-    assert [(step.at_s, step.comes, step.words["name"]) for step in timeline.steps(phases)] == [
-        (2.0, True, "a-1"),
-        (4.0, False, "a-1"),
-        (6.0, True, "a-1"),
-        (7.0, False, "a-1"),
-        (11.0, True, "rain"),
-        (15.0, False, "rain"),
+    assert played.changes[4].fault.nodes == tuple(NAMES[4:])
+    assert played.changes[4].fault.condition is Condition.STOPPED
+
+
+def test_a_timeline_is_the_same_after_json():
+    many = ("isolate", "majority-ring", "minority", "halves", "by-region")
+    cuts = [{"cut": name, "of": ["node-2"] if name == "isolate" else []} for name in many]
+    toxic = {"where": "node-1 -> node-2", "toxic": ["latency latency=5", "slicer"], "up": None}
+    node = {"where": "node-1", "rate": "10mbit", "delay": "5ms", "jitter": "1ms"}
+    played = timeline.compile(
+        scenario(phase("a", 10.0, *cuts, toxic, node, FLAPPING), phase("b", None, RAIN, STOPPED))
+    )
+    again = timeline.Timeline.from_json(json.loads(json.dumps(played.as_json())))
+    assert again == played
+    assert [change.fault.name for change in again.changes] == [
+        change.fault.name for change in played.changes
     ]
+
+
+def test_everybody_to_everybody_is_one_group():
+    fault = spec.parse({"where": "all", "loss": "1%"}).resolve(NODES, 1)
+    assert [len(group[0]) for group in fault.as_json()["paths"]] == [len(NODES)]
+    assert len(spec.parse({"cut": "halves"}).resolve(NODES, 1).as_json()["far"]) == 2
+
+
+@pytest.mark.parametrize("broken", [{}, {"version": 2}, {"version": 1, "seed": 1, "phases": [{}]}])
+def test_what_is_no_timeline_is_refused(broken):
+    with pytest.raises(HarnessError, match="timeline"):
+        timeline.Timeline.from_json(broken)
+
+
+def test_of_two_conditions_the_worse_wins():
+    paused = Fault(name="p", nodes=("a", "b"), condition=Condition.PAUSED)
+    stopped = Fault(name="s", nodes=("b",), condition=Condition.STOPPED)
+    for order in ([paused, stopped], [stopped, paused]):
+        assert fold_conditions(order) == {"a": Condition.PAUSED, "b": Condition.STOPPED}
 
 
 # ---- folding and compiling -----------------------------------------------------------------------
@@ -364,28 +429,19 @@ def test_regions_are_prefixes_and_cuts_and_toxics_make_no_class():
 # ---- the checker ---------------------------------------------------------------------------------
 
 
-def change(verb, at_s, paths=1, name="slow"):
-    return {
-        "event": "fault",
-        "verb": verb,
-        "fault": name,
-        "paths": paths,
-        "set_ns": at_s * SECOND,
-        "at_ns": at_s * SECOND,
-    }
+def change(verb, at_s, paths=1, name="slow", **more):
+    at_ns = at_s * SECOND
+    return FaultChanged(verb=verb, fault=name, paths=paths, set_ns=at_ns, at_ns=at_ns, **more)
 
 
 def proof(what, answer, at_s, name="slow", **more):
-    return {
-        "at_ns": int(at_s * SECOND),
-        "fault": name,
-        "path": None,
-        "what": what,
-        "answer": answer,
-        "backend": "nftables",
-        "sentence": "",
-        **more,
-    }
+    return Proof(
+        at_ns=int(at_s * SECOND),
+        fault=name,
+        what=what,
+        answer=ProofAnswer(answer),
+        **{"backend": "nftables", **more},
+    )
 
 
 def judged(events, proofs):
@@ -419,7 +475,7 @@ def test_in_force_and_gone_is_a_pass_and_anything_less_is_not():
 
 
 def test_a_fault_of_streams_wants_a_stream():
-    events = [{**change("set", 2), "does": "toxic latency"}, change("clear", 5)]
+    events = [change("set", 2, does="toxic latency"), change("clear", 5)]
     [finding] = judged(events, PROVEN)
     assert (finding.answer, "no stream showed it in force" in finding.sentence) == (
         Answer.UNKNOWN,
@@ -429,12 +485,23 @@ def test_a_fault_of_streams_wants_a_stream():
     assert finding.answer is Answer.PASS
 
 
+def test_a_condition_wants_a_look_at_its_nodes():
+    events = [change("set", 2, 0, nodes=("node-1",)), change("clear", 5, 0, nodes=("node-1",))]
+    shown = [proof("condition", "in force", 2.1), proof("condition", "gone", 5.1)]
+    [finding] = judged(events, shown)
+    assert finding.answer is Answer.PASS
+    for missing, said in ((0, "(set): no look at its nodes"), (1, "(clear): no look at its")):
+        [finding] = judged(events, [one for index, one in enumerate(shown) if index != missing])
+        assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.FAULT_NOT_PROVEN)
+        assert said in finding.sentence
+
+
 def test_one_contradiction_is_enough_and_names_the_path():
     wrong = proof(
         "delay",
         "not in force",
         3,
-        path=["node-1", "node-2"],
+        path=("node-1", "node-2"),
         sentence="the median of 10 probes took 0.1 ms, asked are 50 ms",
         backend="nfqueue",
     )
@@ -471,7 +538,7 @@ def test_a_row_about_a_fault_wants_its_amount_and_others_do_not():
         checker.not_shown(
             replace(found, proofs=(*lossy, proof("loss", "in force", 4.5))), "slow", load
         )
-        == ""
+        is None
     )
     assert checker.not_shown(found, "other", load) == "the run had no fault 'other' in phase load"
     assert "not in force" in checker.not_shown(

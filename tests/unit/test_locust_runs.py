@@ -27,11 +27,12 @@ def test_one_run_from_begin_to_verdict():
         assert len(set(table["id"].to_pylist())) == len(table)
         gets = [row for row in table.to_pylist() if row["operation"] == Operation.DHT_GET]
         assert all(row["answered_by"] not in (-1, row["source"]) for row in gets)
-        [begin], [end] = fake.calls("begin"), fake.calls("end")
-        assert begin["phases"] == [
-            {"name": "load", "duration_s": None, "iperf3": None, "idle": False, "faults": []}
+        [begin], [start], [end] = (fake.calls(what) for what in ("begin", "start", "end"))
+        assert begin["timeline"]["phases"] == [
+            {"name": "load", "begin_s": 0.0, "end_s": None, "idle": False, "iperf3": None}
         ]
-        assert {stream["operation"] for stream in begin["load"]["streams"]} == {
+        assert begin["timeline"]["changes"] == []
+        assert {stream["operation"] for stream in start["load"]["streams"]} == {
             Operation(code).word for code in counts
         }
         assert end["load"]["operations"]["private_message"]["ok"] == 200
@@ -124,7 +125,7 @@ rate_per_s = 20
         code, output = fake.run(HARNESS_SCENARIO=str(fake.folder / "s.toml"))
         assert code == 0, output
         [begin] = fake.calls("begin")
-        assert [phase["name"] for phase in begin["phases"]] == ["one", "two"]
+        assert [phase["name"] for phase in begin["timeline"]["phases"]] == ["one", "two"]
         assert begin["files"]["scenario.toml"] == scenario
         rows = fake.operations("two-phases/1").to_pylist()
         assert Counter(row["operation"] for row in rows) == {1: 50, 2: 20}

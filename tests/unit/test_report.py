@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from harness import reports
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.errors import UsageError
+from harness.history.events import FaultChanged
+from harness.history.proof import Proof, ProofAnswer
 from harness.operation import Operation, Outcome
 from harness.reports import markdown, series, svg
 
@@ -228,27 +230,24 @@ def test_a_page_has_the_runs_numbers_and_asks_the_network_for_nothing():
 
 def test_faults_are_bars_and_a_table_with_what_was_seen_of_them():
     def change(verb, at_s):
-        return {
-            "event": "fault",
-            "verb": verb,
-            "fault": "wan <b>",
-            "does": "delay 50 ms",
-            "paths": 2,
-            "set_ns": at_s * SECOND,
-            "at_ns": at_s * SECOND,
-        }
+        return FaultChanged(
+            verb=verb,
+            fault="wan <b>",
+            does="delay 50 ms",
+            paths=2,
+            set_ns=at_s * SECOND,
+            at_ns=at_s * SECOND,
+        )
 
     def proof(what, at_s, **more):
-        return {
-            "at_ns": at_s * SECOND,
-            "fault": "wan <b>",
-            "path": None,
-            "what": what,
-            "answer": "in force",
-            "asked": None,
-            "achieved": None,
+        return Proof(
+            at_ns=at_s * SECOND,
+            fault="wan <b>",
+            what=what,
+            answer=ProofAnswer.IN_FORCE,
+            backend="netem",
             **more,
-        }
+        )
 
     found = history(
         [operation(number) for number in range(10)],

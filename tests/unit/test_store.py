@@ -13,6 +13,7 @@ import pytest
 from harness.errors import BadFileError, StorageError
 from harness.experiments import judge
 from harness.history import history, reader
+from harness.history.events import PhaseBegan, PhasesOver, RunEnded
 from harness.history.folder import RunFolder
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -42,8 +43,8 @@ def facts(**changes):
 def folder(tmp_path):
     made = RunFolder(tmp_path, "demo", MOMENT)
     made.write_json("metadata.json", facts())
-    made.event("phase", at_ns=100, phase="load")
-    made.event("phases-over", at_ns=900)
+    made.event(PhaseBegan(at_ns=100, phase="load"))
+    made.event(PhasesOver(at_ns=900))
     made.append(
         "samples.arrow",
         pa.RecordBatch.from_pylist([dict.fromkeys(history.SAMPLES.names, 7)], history.SAMPLES),
@@ -57,7 +58,7 @@ def folder(tmp_path):
 
 
 def test_what_is_written_is_read_back(folder, tmp_path):
-    folder.event("end", at_ns=1000, failures=[])
+    folder.event(RunEnded(at_ns=1000))
     folder.close()
     found = reader.read(reader.find(tmp_path))
     assert [(phase.name, phase.begin_ns, phase.end_ns) for phase in found.phases] == [
@@ -97,7 +98,7 @@ def test_a_crash_leaves_a_folder_that_can_be_judged_and_is_not_pass(folder, tmp_
 
 
 def test_judging_twice_and_elsewhere_gives_the_same(folder, tmp_path):
-    folder.event("end", failures=[])
+    folder.event(RunEnded())
     first = judge.judge(folder.path).as_json()
     moved = tmp_path / "elsewhere"
     folder.path.rename(moved)

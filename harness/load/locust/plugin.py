@@ -33,8 +33,9 @@ from harness.control.client import raised
 from harness.errors import HarnessError
 from harness.load.locust import options, precision, statistics, tabs
 from harness.load.locust.exits import ExitCode, end_now
-from harness.load.master import JUDGE, SCENARIO, Master
+from harness.load.master import JUDGE, Master
 from harness.load.plan import RunPlan
+from harness.load.request import SCENARIO
 from harness.load.worker import YIELD_S, Worker
 from harness.operation import Operation
 from harness.stats import Integers

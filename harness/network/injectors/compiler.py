@@ -33,12 +33,10 @@ class Compiled:
     flows: frozenset[Flow] = frozenset()  # established connections that are cut
     classes: Mapping[int, Impairment] = field(default_factory=dict)  # without cuts and toxics
     paths: Mapping[AddressPair, int] = field(default_factory=dict)
-    regions: Mapping[AddressPair, int] = field(
-        default_factory=dict
-    )  # prefix, prefix: where no path is named
-    into: Mapping[int, frozenset[int]] = field(
-        default_factory=dict
-    )  # node → classes of paths that lead to it
+    # Prefix, prefix: where no path is named.
+    regions: Mapping[AddressPair, int] = field(default_factory=dict)
+    # Node → classes of paths that lead to it.
+    into: Mapping[int, frozenset[int]] = field(default_factory=dict)
     up: Mapping[int, int] = field(default_factory=dict)
     down: Mapping[int, int] = field(default_factory=dict)
     streams: Mapping[Stream, tuple[Toxic, ...]] = field(default_factory=dict)
@@ -63,9 +61,8 @@ class Compiler:
         self._addresses, self._prefixes, self._regions = addresses, prefixes, regions
         self._index = {name: index for index, name in enumerate(addresses)}
         self._numbers: dict[Impairment, int] = {}
-        self._users: dict[
-            int, frozenset[tuple[str, str]]
-        ] = {}  # class → the paths and regions in it
+        # Class → the paths and regions in it.
+        self._users: dict[int, frozenset[tuple[str, str]]] = {}
         self._last = CLASS_FIRST - 1
 
     def compile(
@@ -75,9 +72,8 @@ class Compiler:
         path is named.
         """
         address = self._addresses
-        same = {
-            id(what): in_class(what) for what in state.paths.values()
-        }  # a fault's paths share one value
+        # A fault's paths share one value.
+        same = {id(what): in_class(what) for what in state.paths.values()}
         paths = {path: same[id(what)] for path, what in state.paths.items()}
         regions = {
             pair: in_class(what) for pair, what in baseline.items() if in_class(what) != CLEAR
@@ -92,14 +88,6 @@ class Compiler:
             if what != CLEAR or pair in shadowing:
                 users.setdefault(what, set()).add(pair)
         numbers = self._number({what: frozenset(pairs) for what, pairs in users.items()})
-        into: dict[int, set[int]] = {}
-        for (_, target), what in paths.items():
-            if what != CLEAR:
-                into.setdefault(self._index[target], set()).add(numbers[what])
-        for (_, region), what in regions.items():
-            for name, of in self._regions.items():
-                if of == region:
-                    into.setdefault(self._index[name], set()).add(numbers[what])
         return Compiled(
             far=self._far(state),
             refusing=frozenset(
@@ -118,7 +106,7 @@ class Compiler:
                 (self._prefixes[a], self._prefixes[b]): numbers[what]
                 for (a, b), what in regions.items()
             },
-            into={node: frozenset(classes) for node, classes in into.items()},
+            into=self._into(paths, regions, numbers),
             up={self._index[name]: rate for name, rate in state.up.items()},
             down={self._index[name]: rate for name, rate in state.down.items()},
             streams={
@@ -128,6 +116,23 @@ class Compiler:
                 for port in self._ports
             },
         )
+
+    def _into(
+        self,
+        paths: Mapping[tuple[str, str], Impairment],
+        regions: Mapping[tuple[str, str], Impairment],
+        numbers: Mapping[Impairment, int],
+    ) -> dict[int, frozenset[int]]:
+        """Node → the classes of paths and regions that lead to it."""
+        into: dict[int, set[int]] = {}
+        for (_, target), what in paths.items():
+            if what != CLEAR:
+                into.setdefault(self._index[target], set()).add(numbers[what])
+        for (_, region), what in regions.items():
+            for name, of in self._regions.items():
+                if of == region:
+                    into.setdefault(self._index[name], set()).add(numbers[what])
+        return {node: frozenset(classes) for node, classes in into.items()}
 
     def _far(self, state: NetworkState) -> dict[str, frozenset[str]]:
         """Cuts by address. Sets that sources share are made once."""

@@ -1,19 +1,47 @@
-"""The port of all injectors."""
+"""The port of all injectors: how a part of a network state comes true."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from harness.network.injectors.compiler import Compiled
+from harness.network.fabric import Fabric
+from harness.network.injectors.compiler import Compiled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where the injectors of one cluster work."""
+
+    fabric: Fabric  # wired
+    seed: int
+    ports: Sequence[int] = ()  # TCP, at which nodes dial each other; empty: nobody says so
+    folder: Path | None = None  # of the cluster; by it, doctor knows processes as ours
+    # impairment → backend that serves it here, or NONE
+    backends: Mapping[str, str] = field(default_factory=dict)
 
 
 class Injector(Protocol):
-    """How a part of a network state comes true. nftables.py chooses among what the others have
-    made: that is the one atomic step.
+    """How a part of a network state comes true; made by its class with the Site.
+
+    `nftables` chooses among what the others have made: that is the one atomic step of a change.
     """
 
     name: str
+
+    @staticmethod
+    def is_needed(wanted: Compiled) -> bool:
+        """Whether it must stand while this state is in force; one that stands stays until no fault
+        is left.
+        """
+
+    @staticmethod
+    def require() -> None:
+        """Raise UnavailableError where a program that it needs is not here; before anything
+        changes.
+        """
 
     def prepare(self, wanted: Compiled) -> None:
         """Before packets choose what is new: make it, and narrow what gets narrower. Raises
@@ -23,8 +51,24 @@ class Injector(Protocol):
     def finish(self, wanted: Compiled) -> None:
         """Once no packet chooses it any more: take away what is not wanted. Raises HarnessError."""
 
-    def agrees(self, wanted: Compiled) -> str:
-        """Why what is there, read back, is not what was asked; empty where it is. Never raises."""
+    def drift(self, wanted: Compiled) -> str | None:
+        """Why what is there, read back, is not what was asked; None where it is. Never raises."""
 
     def close(self) -> None:
         """Take away what it made, and nothing else."""
+
+
+class Limit(NamedTuple):
+    """One rate: of a node's link up or down, or of a class of paths into it."""
+
+    which: str  # up, down, into
+    node: int
+    number: int  # of the class
+    rate_bps: int
+
+
+class RateCounter(Protocol):
+    """What an injector that serves rates also does: count what each lets through."""
+
+    def sent(self, wanted: Compiled) -> dict[Limit, int]:
+        """Bytes that each rate has let through, cumulative."""

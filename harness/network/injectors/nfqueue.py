@@ -2,7 +2,7 @@
 holds marked packets.
 
 Paths without a delay never enter the queue. The engine fails open: when it dies, packets pass at
-once, and its death is noticed (`agrees`), for what was asked is then not in force.
+once, and its death is noticed (`drift`), for what was asked is then not in force.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from harness.errors import HarnessError, UnavailableError
 from harness.kernel import nfqueue
 from harness.network.injectors.compiler import Compiled
+from harness.network.injectors.injector import Site
 from harness.network.injectors.nftables import HELD
 from harness.topology.impairment import Impairment
 
@@ -33,9 +34,9 @@ class Nfqueue:
 
     name = "nfqueue"
 
-    def __init__(self, hub: int, seed: int) -> None:
-        self._hub, self._seed = hub, seed
-        self.rule_by = nfqueue.add_rule(hub, HELD)
+    def __init__(self, site: Site) -> None:
+        self._hub, self._seed = site.fabric.hub, site.seed
+        self.rule_by = nfqueue.add_rule(self._hub, HELD)
         self._now: dict[int, list[float]] = {}
         self._start()
 
@@ -63,6 +64,16 @@ class Nfqueue:
         """The engine's process."""
         return self._process.pid
 
+    @staticmethod
+    def is_needed(wanted: Compiled) -> bool:
+        """At every fault."""
+        del wanted
+        return True
+
+    @staticmethod
+    def require() -> None:
+        """It needs no program beside the kernel's."""
+
     def prepare(self, wanted: Compiled) -> None:
         """Before any packet gets a new class's mark: tell the engine of it. Raises UnavailableError
         where the engine is gone.
@@ -83,19 +94,19 @@ class Nfqueue:
         for number in gone:
             del self._now[number]
 
-    def agrees(self, wanted: Compiled) -> str:
-        """Why the engine does not do what was asked; empty where it does. Never raises."""
+    def drift(self, wanted: Compiled) -> str | None:
+        """Why the engine does not do what was asked; None where it does. Never raises."""
         try:
             found = self._ask({"read": True})
         except HarnessError as error:
             return str(error)
         has = {int(number): values for number, values in found["classes"].items()}
         asked = _table(wanted.classes)
+        if has == asked:
+            return None
         return (
-            ""
-            if has == asked
-            else f"delays: asked {len(asked)} classes, the engine has {len(has)} and they are "
-            "not the same"
+            f"delays: asked {len(asked)} classes, the engine has {len(has)} and they are not the "
+            "same"
         )
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.kernel.nft import Nft
 from harness.network.injectors.compiler import AddressPair, Compiled
+from harness.network.injectors.injector import Site
 from harness.topology.impairment import Impairment
 
 TABLE = "harness"
@@ -78,15 +79,32 @@ class Nftables:
 
     name = "nftables"
 
-    def __init__(self, hub: int, *, holds: bool) -> None:
-        self._nft = Nft(hub)
-        self._holds = holds
+    def __init__(self, site: Site) -> None:
+        self._nft = Nft(site.fabric.hub)
+        # Whether delay is done by holding marked packets instead of by netem.
+        self._holds = site.backends["delay"] != "netem"
         self._now = Compiled()
         self._sides: dict[frozenset[str], int] = {}
         self._numbers = itertools.count(1)
         self._nft.run(_TABLE)
 
-    def set(self, wanted: Compiled) -> None:
+    @staticmethod
+    def is_needed(wanted: Compiled) -> bool:
+        """At every fault."""
+        del wanted
+        return True
+
+    @staticmethod
+    def require() -> None:
+        """It needs no program beside the kernel's."""
+
+    def prepare(self, wanted: Compiled) -> None:
+        """Nothing: what packets choose is made by the others."""
+
+    def finish(self, wanted: Compiled) -> None:
+        """Nothing: `choose` has taken away what nobody chooses."""
+
+    def choose(self, wanted: Compiled) -> None:
         """Bring the rules into this state, in one transaction: no moment in between is clear.
         Raises HarnessError, and nothing changed.
         """
@@ -191,8 +209,8 @@ class Nftables:
             streams=dict.fromkeys(table.elements("streams"), ()),
         )
 
-    def agrees(self, wanted: Compiled) -> str:
-        """Why what the kernel has is not what was asked; empty where it is. Never raises."""
+    def drift(self, wanted: Compiled) -> str | None:
+        """Why what the kernel has is not what was asked; None where it is. Never raises."""
         try:
             found = self.read()
         except (HarnessError, KeyError, ValueError, TypeError) as error:
@@ -215,7 +233,7 @@ class Nftables:
                     f"{what}: asked {len(asked)}, the kernel has {len(has)} and they are not "
                     "the same"
                 )
-        return ""
+        return None
 
     def counters(self) -> dict[str, int]:
         """Packets by counter: ``cut``, ``half``, ``old``, ``in<class>``, ``lost<class>``."""

@@ -8,60 +8,76 @@ are limited where they enter the hub, behind an IFB.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
-from typing import NamedTuple
 
 from harness.errors import HarnessError
+from harness.kernel import trials
 from harness.kernel.qdisc import DEFAULT_CLASS, NODE_CLASS, UNLIMITED_BPS, Leaf, Netem, Qdiscs
+from harness.network.fabric import HUB_IFINDEX_FIRST
 from harness.network.injectors.compiler import Compiled
+from harness.network.injectors.injector import Limit, Site
 from harness.topology.impairment import Impairment
 
+DELAYS_BY = "HARNESS_DELAYS_BY"  # "nfqueue" leaves netem alone where the kernel has it
 EMPTY_S = 0.1  # beyond its delay, until a class that nobody chooses is empty
 IFB_FIRST = 1_000_000  # ifindex of a node's IFB: this + its position
 
 
-class Limit(NamedTuple):
-    """One rate: of a node's link up or down, or of a class of paths into it."""
-
-    which: str  # up, down, into
-    node: int
-    number: int  # of the class
-    rate_bps: int
+def has_netem(site: Site) -> bool:
+    """Whether delays are netem's here, found by trying on the hub's loopback, which carries
+    nothing.
+    """
+    if os.environ.get(DELAYS_BY) == "nfqueue":
+        return False
+    try:
+        trials.qdisc(site.fabric.hub, 1, "netem")
+    except HarnessError:
+        return False
+    return True
 
 
 class Qdisc:
-    """The trees of one hub. `ifindex`: position of a node → its link's index in the hub."""
+    """The trees of one hub."""
 
     name = "qdisc"
 
-    def __init__(self, hub: int, ifindex: Callable[[int], int], *, netem: bool) -> None:
-        self._qdiscs = Qdiscs(hub)
-        self._ifindex, self.netem = ifindex, netem
+    def __init__(self, site: Site) -> None:
+        self._qdiscs = Qdiscs(site.fabric.hub)
+        self._netem = site.backends["delay"] == "netem"
         self._trees: dict[int, int | None] = {}  # node → its download rate
         self._leaves: dict[tuple[int, int], Leaf] = {}  # (node, class) → leaf
         self._ups: dict[int, int] = {}
-        self._retired: dict[
-            tuple[int, int], float
-        ] = {}  # classes that nobody chooses any more → when they are empty
+        # Classes that nobody chooses any more → when they are empty.
+        self._retired: dict[tuple[int, int], float] = {}
+
+    @staticmethod
+    def is_needed(wanted: Compiled) -> bool:
+        """At every fault."""
+        del wanted
+        return True
+
+    @staticmethod
+    def require() -> None:
+        """It needs no program beside the kernel's."""
 
     def prepare(self, wanted: Compiled) -> None:
         """Before packets choose new classes: make them, and narrow what gets narrower."""
         leaves, trees = self._wanted(wanted)
         for node, rate in trees.items():
             if node not in self._trees:
-                self._qdiscs.add_tree(self._ifindex(node))
+                self._qdiscs.add_tree(_ifindex(node))
                 self._trees[node] = None
             if rate != self._trees[node]:
-                self._qdiscs.set_node_rate(self._ifindex(node), rate)
+                self._qdiscs.set_node_rate(_ifindex(node), rate)
                 self._trees[node] = rate
         for (node, number), leaf in leaves.items():
             if self._leaves.get((node, number)) != leaf:
-                self._qdiscs.set_leaf(self._ifindex(node), number, leaf)
+                self._qdiscs.set_leaf(_ifindex(node), number, leaf)
                 self._leaves[node, number] = leaf
         for node, rate in wanted.up.items():
             if node not in self._ups:
-                self._qdiscs.add_ifb(IFB_FIRST + node, f"u{node}", self._ifindex(node))
+                self._qdiscs.add_ifb(IFB_FIRST + node, f"u{node}", _ifindex(node))
             if self._ups.get(node) != rate:
                 self._qdiscs.set_tbf(IFB_FIRST + node, rate)
                 self._ups[node] = rate
@@ -81,16 +97,16 @@ class Qdisc:
         busy = {node for node, _ in self._retired}
         for node in [node for node in self._trees if node not in trees and node not in busy]:
             del self._trees[node]
-            self._qdiscs.remove_tree(self._ifindex(node))
+            self._qdiscs.remove_tree(_ifindex(node))
         for node, number in empty:
             if node in self._trees and (node, number) not in leaves:
-                self._qdiscs.remove_leaf(self._ifindex(node), number)
+                self._qdiscs.remove_leaf(_ifindex(node), number)
         for node in [node for node in self._ups if node not in wanted.up]:
             del self._ups[node]
-            self._qdiscs.remove_ifb(IFB_FIRST + node, self._ifindex(node))
+            self._qdiscs.remove_ifb(IFB_FIRST + node, _ifindex(node))
 
-    def agrees(self, wanted: Compiled) -> str:
-        """Why what the kernel has is not what was asked; empty where it is. Never raises."""
+    def drift(self, wanted: Compiled) -> str | None:
+        """Why what the kernel has is not what was asked; None where it is. Never raises."""
         leaves, trees = self._wanted(wanted)
         try:
             for node, rate in trees.items():
@@ -103,14 +119,14 @@ class Qdisc:
                 retired = {number for at, number in self._retired if at == node}
                 found = {
                     number: rate
-                    for number, rate in self._qdiscs.rates(self._ifindex(node)).items()
+                    for number, rate in self._qdiscs.rates(_ifindex(node)).items()
                     if number not in retired
                 }
                 if found.keys() != asked.keys() or any(
                     abs(found[number] - rate) > 8 for number, rate in asked.items()
                 ):
                     return f"rates into node {node}: asked {asked}, the kernel has {found}"
-                netems = self._qdiscs.netems(self._ifindex(node))
+                netems = self._qdiscs.netems(_ifindex(node))
                 if netems.keys() - retired != {
                     number for number, leaf in of.items() if leaf.netem is not None
                 }:
@@ -126,7 +142,7 @@ class Qdisc:
                     )
         except HarnessError as error:
             return f"the trees cannot be read back: {error}"
-        return ""
+        return None
 
     def sent(self, wanted: Compiled) -> dict[Limit, int]:
         """Bytes that each rate has let through, cumulative."""
@@ -148,7 +164,7 @@ class Qdisc:
             ]
             if not numbers and node not in wanted.down:
                 continue
-            traffic = self._qdiscs.traffic(self._ifindex(node))
+            traffic = self._qdiscs.traffic(_ifindex(node))
             found |= {
                 Limit("into", node, number, rate): traffic[number].bytes
                 for number, rate in numbers
@@ -188,9 +204,14 @@ class Qdisc:
                 reorder=what.reorder,
                 corrupt=what.corrupt,
             )
-            if self.netem
+            if self._netem
             else Netem()
         )
         if what.rate_bps is None and delays == Netem():
             return None
         return Leaf(rate_bps=what.rate_bps, netem=delays if delays != Netem() else None)
+
+
+def _ifindex(node: int) -> int:
+    """The index, in the hub, of the link of the node at that position."""
+    return HUB_IFINDEX_FIRST + node

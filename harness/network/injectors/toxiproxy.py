@@ -14,7 +14,6 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -25,8 +24,8 @@ from harness.errors import HarnessError, UnavailableError
 from harness.kernel import policy_routing
 from harness.kernel.namespaces import create, inside, spawn_in, write_sysctl
 from harness.kernel.nft import Nft
-from harness.network.fabric import Fabric
 from harness.network.injectors.compiler import Compiled, Stream
+from harness.network.injectors.injector import Site
 from harness.network.injectors.nftables import DIVERT, PROXY_LINK
 from harness.network.injectors.toxiproxy_server import (
     CALL_TIMEOUT_S,
@@ -59,14 +58,18 @@ _TABLE = """table ip px {
 """
 
 
+def has_ports(site: Site) -> bool:
+    """Whether anybody says at which ports nodes dial each other: else a proxy would see nothing."""
+    return bool(site.ports)
+
+
 class Toxiproxy:
     """The proxies of one hub."""
 
     name = "toxiproxy"
 
-    def __init__(self, fabric: Fabric, state: Path | None) -> None:
-        """`state`: the cluster's folder, by which doctor knows the server as ours."""
-        program = server()
+    def __init__(self, site: Site) -> None:
+        program, fabric, state = server(), site.fabric, site.folder
         self._hub, self._namespace = fabric.hub, create()
         self._slots: dict[Stream, int] = {}
         self._toxics: dict[Stream, tuple[Toxic, ...]] = {}
@@ -103,6 +106,16 @@ class Toxiproxy:
             os.close(silent)
         policy_routing.add(self._hub, DIVERT, ADDRESS, ifindex)
         self._await()
+
+    @staticmethod
+    def is_needed(wanted: Compiled) -> bool:
+        """Once a stream has a fault."""
+        return bool(wanted.streams)
+
+    @staticmethod
+    def require() -> None:
+        """Raise UnavailableError where there is no server, and none can be built."""
+        server()
 
     def prepare(self, wanted: Compiled) -> None:
         """Before flows are sent here: make proxies in one call, and bring their toxics up to
@@ -171,8 +184,8 @@ class Toxiproxy:
                 )
             )
 
-    def agrees(self, wanted: Compiled) -> str:
-        """Why the server does not have what was asked; empty where it does. Never raises."""
+    def drift(self, wanted: Compiled) -> str | None:
+        """Why the server does not have what was asked; None where it does. Never raises."""
         try:
             proxies = self._call("get", "/proxies")
         except HarnessError as error:
@@ -196,7 +209,7 @@ class Toxiproxy:
                     f"the toxics of proxy {name}: asked {sorted(toxics)}, the server has "
                     f"{sorted(found[name])}"
                 )
-        return ""
+        return None
 
     def close(self) -> None:
         """End the server and take its namespace's link away."""

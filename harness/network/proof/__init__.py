@@ -3,10 +3,3 @@ system under test never sees it.
 
 Both ends are in this process and on one clock, so what is measured is one-way.
 """
-
-from __future__ import annotations
-
-from harness.network.proof.datagrams import Prober
-from harness.network.proof.streams import Seen, stream
-
-__all__ = ["Prober", "Seen", "stream"]

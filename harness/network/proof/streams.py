@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import median
 
+from harness.history.proof import ProofAnswer
 from harness.kernel.namespaces import open_socket
 from harness.topology.impairment import Impairment, Toxic
 
@@ -26,7 +27,8 @@ CONNECT_S = 4.0  # one SYN may be lost
 TOLERANCE_MS, TOLERANCE = 5.0, 0.10
 NOISE_MS = 25.0  # a user's program is late on a busy host: later than asked by more shows no amount
 LEAST_MS = 10.0  # a burst that takes less shows no rate
-IN_FORCE, NOT_IN_FORCE, NOT_SHOWN = "in force", "not in force", "amount not shown"
+IN_FORCE, NOT_IN_FORCE = ProofAnswer.IN_FORCE, ProofAnswer.NOT_IN_FORCE
+NOT_SHOWN = ProofAnswer.AMOUNT_NOT_SHOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class Seen:
     asked: float | None = None
     achieved: float | None = None
     tolerance: float | None = None
-    answer: str
+    answer: ProofAnswer
     sentence: str = ""
 
 

@@ -1,0 +1,149 @@
+"""Events: what happened while a run was recorded, a line of events.jsonl each.
+
+Every class is one word of the file; `read` gives the line's class back. Times are CLOCK_MONOTONIC
+ns; a time of 0 becomes the moment of writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+from harness.errors import BadFileError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened, or a word of a later version of which nothing is known."""
+
+    word: ClassVar[str] = ""
+
+    at_ns: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The values of a line in events.jsonl."""
+        values = asdict(self)
+        return {"at_ns": values.pop("at_ns"), "event": self.word, **values}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBegan(Event):
+    """The clock of a run was started."""
+
+    word: ClassVar[str] = "begin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseBegan(Event):
+    """A phase began, as executed; `planned_ns` is when it was due."""
+
+    word: ClassVar[str] = "phase"
+
+    phase: str
+    planned_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhasesOver(Event):
+    """The last phase ended."""
+
+    word: ClassVar[str] = "phases-over"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeEnded(Event):
+    """A node's process ended by itself."""
+
+    word: ClassVar[str] = "node-ended"
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStarted(Event):
+    """The harness let a node run again."""
+
+    word: ClassVar[str] = "node-started"
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeChanged(Event):
+    """The harness brought a node into a condition (paused, stopped)."""
+
+    word: ClassVar[str] = "node-condition"
+
+    node: str
+    condition: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultChanged(Event):
+    """A fault was set or cleared; `set_ns` is when the last part of it was done."""
+
+    word: ClassVar[str] = "fault"
+
+    verb: str  # set, clear
+    fault: str
+    words: str = ""
+    does: str = ""
+    paths: int = 0
+    up: Mapping[str, int] = field(default_factory=dict)
+    down: Mapping[str, int] = field(default_factory=dict)
+    nodes: tuple[str, ...] = ()  # whose condition it is
+    set_ns: int
+    took_ms: float = 0.0
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the fault came, and did not go."""
+        return self.verb == "set"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Iperf3Failed(Event):
+    """iperf3 beside the load failed: its row is UNKNOWN."""
+
+    word: ClassVar[str] = "iperf3-failed"
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded(Event):
+    """The run was closed; `failures` are the sentences that make its record incomplete."""
+
+    word: ClassVar[str] = "end"
+
+    failures: tuple[str, ...] = ()
+
+
+WORDS: dict[str, type[Event]] = {
+    one.word: one
+    for one in (
+        RunBegan,
+        PhaseBegan,
+        PhasesOver,
+        NodeEnded,
+        NodeStarted,
+        NodeChanged,
+        FaultChanged,
+        Iperf3Failed,
+        RunEnded,
+    )
+}
+
+
+def read(said: Mapping[str, Any]) -> Event:
+    """The event of a line. Raises BadFileError where a known word lacks its values."""
+    values = dict(said)
+    known = WORDS.get(values.pop("event", ""))
+    try:
+        if known is None:
+            return Event(at_ns=int(values["at_ns"]))
+        lists = {name: tuple(one) for name, one in values.items() if isinstance(one, list)}
+        return known(**{**values, **lists})
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadFileError(f"events.jsonl: {said.get('event')}: {error}") from None

@@ -1,0 +1,66 @@
+"""Proof: what was seen of a fault, in plain names and numbers (a line of proofs.jsonl)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from harness.errors import BadFileError
+
+
+class ProofAnswer(StrEnum):
+    """What a look at a fault showed."""
+
+    IN_FORCE = "in force"
+    NOT_IN_FORCE = "not in force"
+    GONE = "gone"
+    NOT_GONE = "not gone"
+    AMOUNT_NOT_SHOWN = "amount not shown"
+
+    @property
+    def is_contradiction(self) -> bool:
+        """Whether it contradicts what was asked."""
+        return self in (ProofAnswer.NOT_IN_FORCE, ProofAnswer.NOT_GONE)
+
+
+READ_BACK = "read back"  # what `what` says of a comparison with the kernel's own state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """One thing that was looked at. Times are CLOCK_MONOTONIC ns."""
+
+    at_ns: int
+    fault: str
+    path: tuple[str, str] | None = None
+    # read back, condition, cut, flows, delay, reorder, loss, rate up|down|into, clear, stream,
+    # toxic KIND DIRECTION
+    what: str
+    # ms, probability, bit/s, a toxic's own unit; None where it is no amount
+    asked: float | None = None
+    achieved: float | None = None
+    n: int = 0
+    tolerance: float | None = None
+    backend: str
+    answer: ProofAnswer
+    sentence: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The values of a line in proofs.jsonl."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Proof:
+        """What `as_json` said. Raises BadFileError for what is no proof."""
+        try:
+            path = tuple(said["path"]) if said.get("path") else None
+            return cls(**{**said, "path": path, "answer": ProofAnswer(said["answer"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadFileError(f"proofs.jsonl: {type(error).__name__}: {error}") from None
+
+    def __str__(self) -> str:
+        on = f" on {self.path[0]} -> {self.path[1]}" if self.path else ""
+        because = f": {self.sentence}" if self.sentence else ""
+        return f"{self.fault}: {self.what}{on} {self.answer} by {self.backend}{because}"

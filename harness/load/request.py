@@ -1,0 +1,136 @@
+"""What a run is asked for: by a scenario, or by Locust's own options and classes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.load.locust import options
+from harness.operation import Operation
+from harness.scenario import files, timeline
+from harness.scenario.scenario import Phase
+from harness.scenario.timeline import Timeline
+from harness.systems.adapter import NodeAdapter
+
+SCENARIO = "HARNESS_SCENARIO"  # the file whose streams are sent
+RUN = "HARNESS_RUN"  # the run folder that somebody has begun at the supervisor for it
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """A run before it starts: the streams of its phases, which are ours, and what the supervisor is
+    told, which we pass on (its timeline of faults is not our business).
+    """
+
+    phases: tuple[Phase, ...]
+    seed: int
+    run: str | None  # None: it has not begun
+    begin: Mapping[str, Any]  # parameters of Supervisor.begin
+
+    @property
+    def has_gets(self) -> bool:
+        """Whether values are read, which somebody must have put."""
+        streams = (stream for phase in self.phases for stream in phase.streams)
+        return any(stream.operation is Operation.DHT_GET for stream in streams)
+
+    def facts(self, workers: list[str]) -> dict[str, Any]:
+        """What the run's metadata say of the generator."""
+        return {
+            "generator": f"locust {version('locust')}",
+            "workers": len(workers),
+            "pids": _pids(),
+            "streams": [
+                {
+                    "phase": phase.name,
+                    "operation": stream.operation.word,
+                    "rate_per_s": stream.planned_per_s(phase.duration_s or 1.0),
+                    "count": stream.count,
+                    "payload_bytes": stream.payload_bytes,
+                    "target": stream.target,
+                    "sources": list(stream.sources),
+                    "arrivals": stream.arrivals.value,
+                    "timeout_ms": stream.timeout_ms,
+                }
+                for phase in self.phases
+                for stream in phase.streams
+            ],
+        }
+
+
+def made(given: Any, user_classes: list[Any], system: NodeAdapter) -> RunRequest:
+    """The request of the scenario in the environment, else of these options and classes. Raises
+    UsageError, BadFileError.
+    """
+    return _of_scenario(given) if os.environ.get(SCENARIO) else _plain(given, user_classes, system)
+
+
+def _of_scenario(given: Any) -> RunRequest:
+    path, run = Path(os.environ[SCENARIO]), os.environ.get(RUN)
+    scenario = files.read_scenario(path)
+    begin: dict[str, Any] = {}
+    if run is None:
+        begin = _begin(
+            given,
+            scenario.name,
+            timeline.compile(scenario),
+            None if scenario.budget is None else str(scenario.budget.resolve()),
+            {"scenario.toml": path.read_text()},
+        )
+    phases = tuple(replace(phase, faults=()) for phase in scenario.phases)
+    return RunRequest(phases=phases, seed=scenario.seed, run=run, begin=begin)
+
+
+def _plain(given: Any, user_classes: list[Any], system: NodeAdapter) -> RunRequest:
+    asked = [stream for each in user_classes if (stream := each.stream(given)) is not None]
+    lacking = [stream.operation for stream in asked if stream.operation not in system.operations]
+    for operation in lacking:
+        if options.is_asked_for(given, operation):
+            raise UsageError(
+                f"{system.name} has no {operation.word}; it can do "
+                f"{', '.join(sorted(each.word for each in system.operations))}"
+            )
+    if lacking:
+        words = ", ".join(operation.word for operation in lacking)
+        log.info("left out, for %s has none: %s", system.name, words)
+    streams = tuple(stream for stream in asked if stream.operation not in lacking)
+    if not streams:
+        raise UsageError(
+            "every chosen stream has rate 0, or is none of this system's: nothing to send"
+        )
+    phases = (Phase(name="load", duration_s=None, streams=streams),)
+    played = Timeline(seed=given.seed, phases=timeline.plan(phases))
+    budget = options.budget(given, system.budget)
+    return RunRequest(
+        phases=phases, seed=given.seed, run=None, begin=_begin(given, "load", played, budget, {})
+    )
+
+
+def _begin(
+    given: Any, name: str, played: Timeline, budget: str | None, texts: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "scenario": name,
+        "timeline": played.as_json(),
+        "budget": budget,
+        "runs": str(Path(given.runs).resolve()),
+        "files": dict(texts),
+    }
+
+
+def _pids() -> list[int]:
+    """The pids of this process and of the workers that it forked: their CPU is the generator's, and
+    not other processes'.
+    """
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+            return [os.getpid(), *map(int, file.read().split())]
+    except OSError:  # a kernel without that file: the workers count as other processes
+        return [os.getpid()]

@@ -1,0 +1,62 @@
+"""The channel between a supervisor that starts and the client that waits for it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import socket
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError, InterruptedByUserError, StorageError
+from harness.kernel.proc import is_readable
+
+PROGRESS_EVERY_S = 0.05
+
+
+class Channel:
+    """Progress to the one who waits for the cluster, and notice of their giving up."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._said_s = 0.0
+        self._lock = threading.Lock()
+
+    def say(self, **message: Any) -> None:
+        """Send one line; a client that is gone is noticed by `progress`."""
+        with suppress(OSError), self._lock:
+            self._connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Say how far it is. Raises InterruptedByUserError where nobody listens any more."""
+        if is_readable(self._connection.fileno()):
+            raise InterruptedByUserError(
+                "interrupted while the cluster was starting; everything was removed"
+            )
+        now = time.monotonic()
+        if done == total or now - self._said_s > PROGRESS_EVERY_S:
+            self._said_s = now
+            self.say(stage=stage, done=done, of=total)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def failure(error: Exception, folder: Path) -> tuple[str, str]:
+    """The kind and the words of an error for the one who waits: ours as they are, a full disk as
+    what it is.
+    """
+    if isinstance(error, HarnessError):
+        return type(error).__name__, str(error)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+        return (
+            StorageError.__name__,
+            (
+                f"the state folder {folder} cannot be written: {error.strerror} (HARNESS_STATE "
+                "chooses another)"
+            ),
+        )
+    return HarnessError.__name__, f"{type(error).__name__}: {error}"

@@ -1,0 +1,45 @@
+"""`harness exec`: a command of the host beside a node, in its network namespace."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+
+from harness.errors import UsageError
+from harness.runtimes.runtime import Runtime
+
+
+def run(
+    runtime: Runtime,
+    node: str,
+    argv: Sequence[str],
+    descriptors: Sequence[int],
+    connection: socket.socket,
+) -> int:
+    """Run a command with the client's stdin, stdout and stderr; it ends when the client goes.
+
+    Returns its exit code, negative where a signal ended it. Raises UsageError where there are not
+    three descriptors, or no such program.
+    """
+    if len(descriptors) != 3:
+        raise UsageError(
+            "exec: expected three descriptors (stdin, stdout, stderr) with the request"
+        )
+    pid = runtime.execute(node, argv, (descriptors[0], descriptors[1], descriptors[2]))
+    pidfd = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.register(connection, select.POLLIN | select.POLLHUP)
+    try:
+        while not any(descriptor == pidfd for descriptor, _ in poll.poll()):
+            with suppress(ProcessLookupError):  # the client hung up (Ctrl-C)
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            poll.unregister(connection)
+    finally:
+        os.close(pidfd)
+    _, how = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(how)

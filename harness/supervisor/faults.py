@@ -1,0 +1,194 @@
+"""All faults of a cluster: those of the network are the network's, conditions of nodes are brought
+about here. One owner, so that a name means one fault.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import HarnessError, UsageError
+from harness.faults.fault import Change, Condition, Fault, Verb, fold_conditions
+from harness.history.proof import Proof
+from harness.kernel.proc import is_stopped
+from harness.network.network import Network
+from harness.network.proof.verdicts import Look, judge_condition
+from harness.supervisor.cluster import Cluster
+
+NODES_TOGETHER = 8  # nodes that are stopped or started side by side
+NODES_LOOKED_AT = 24  # of a fault, at each look
+SIGNAL_S = 1.0  # until a signal has had its effect, on a busy host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """Who is told of every change, in order: of a fault, of a node's condition, and what a look at
+    the nodes showed just after.
+    """
+
+    changed: Callable[[Change], None]
+    node_changed: Callable[[str, Condition], None]
+    proven: Callable[[Proof], None]
+
+
+NOBODY = Listener(changed=lambda _: None, node_changed=lambda *_: None, proven=lambda _: None)
+
+
+class Faults:
+    """Sets, clears and lists faults. Methods may be called from any thread."""
+
+    def __init__(self, cluster: Cluster, network: Network) -> None:
+        self._cluster, self.network = cluster, network
+        self._lock = threading.RLock()  # of conditions; the network has its own
+        self._of_nodes: dict[str, Fault] = {}
+        self._listener = NOBODY
+        self._chance = random.Random(f"{network.seed}/conditions")
+        network.changed = self._network_changed
+
+    def _network_changed(self, change: Change) -> None:
+        self._listener.changed(change)
+
+    def listen(self, listener: Listener = NOBODY) -> None:
+        """Have this listener told from now on, and no other."""
+        self._listener = listener
+
+    @property
+    def standing(self) -> dict[str, Fault]:
+        """The faults in force, by name."""
+        return {**self.network.faults, **self._of_nodes}
+
+    def set(self, fault: Fault) -> Change:
+        """Bring a fault into force; one of the same name is replaced. Raises UnavailableError for
+        what cannot be done here, NodeStartError; then nothing has changed.
+        """
+        if fault.condition is None:
+            if fault.name in self._of_nodes:
+                self._clear_condition(self._of_nodes[fault.name])
+            return self.network.set(fault)
+        if fault.name in self.network.faults:
+            self.network.clear(fault.name)
+        with self._lock:
+            return self._change(Verb.SET, fault, {**self._of_nodes, fault.name: fault})
+
+    def clear(self, name: str | None = None) -> list[Change]:
+        """Take one fault back, or all. Raises UsageError for a name that is not in force."""
+        standing = self.standing
+        if name is not None and name not in standing:
+            raise UsageError(
+                f"there is no fault {name!r}; in force: {', '.join(standing) or 'none'}"
+            )
+        gone = list(standing.values()) if name is None else [standing[name]]
+        done = []
+        for fault in gone:
+            if fault.condition is not None:
+                done.append(self._clear_condition(fault))
+            else:
+                done += self.network.clear(fault.name)
+        return done
+
+    def clear_this(self, fault: Fault) -> None:
+        """Take a fault back if it is this one that stands, and not one that took its name since."""
+        if self.standing.get(fault.name) is fault:
+            self.clear(fault.name)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The faults in force as `harness fault list` shows them."""
+        with self._lock:
+            of_nodes = list(self._of_nodes.values())
+        return self.network.rows() + [
+            {
+                "name": fault.name,
+                "words": fault.words,
+                "paths": 0,
+                "does": fault.does,
+                "up": {},
+                "down": {},
+                "nodes": list(fault.nodes),
+            }
+            for fault in of_nodes
+        ]
+
+    def holding(self, node: str) -> Fault | None:
+        """A fault that keeps a node from running, if there is one."""
+        return next((fault for fault in self._of_nodes.values() if node in fault.nodes), None)
+
+    def looks(self) -> list[Proof]:
+        """Proofs of the conditions that stand, of a seeded sample of each fault's nodes."""
+        with self._lock:
+            return [
+                proof
+                for fault in self._of_nodes.values()
+                for proof in self._look(fault, gone=False)
+            ]
+
+    def _look(self, fault: Fault, *, gone: bool, wait_s: float = 0.0) -> list[Proof]:
+        asked = fold_conditions(self._of_nodes.values())
+        nodes = fault.nodes
+        if len(nodes) > NODES_LOOKED_AT:
+            nodes = tuple(self._chance.sample(nodes, NODES_LOOKED_AT))
+        until_s, proofs = time.monotonic() + wait_s, []
+        for node in nodes:
+            wanted = asked.get(node, Condition.RUNNING)
+            while (found := self._found(node)) is not wanted and time.monotonic() < until_s:
+                time.sleep(0.002)
+            look = Look(at_ns=time.monotonic_ns(), fault=fault.name, gone=gone)
+            proofs.append(judge_condition(look, node, wanted, found))
+        return proofs
+
+    def _found(self, node: str) -> Condition:
+        """The condition of a node's process, as the kernel tells it."""
+        running = self._cluster.running.get(node)
+        if running is None or self._cluster.has_ended(node):
+            return Condition.STOPPED
+        return Condition.PAUSED if is_stopped(running.pid) else Condition.RUNNING
+
+    def _clear_condition(self, fault: Fault) -> Change:
+        with self._lock:
+            left = {name: one for name, one in self._of_nodes.items() if one is not fault}
+            return self._change(Verb.CLEAR, fault, left)
+
+    def _change(self, verb: Verb, fault: Fault, faults: dict[str, Fault]) -> Change:
+        begun_ns, before = time.monotonic_ns(), self._of_nodes
+        self._of_nodes = faults
+        try:
+            self._bring_about(before.values(), faults.values())
+        except HarnessError:
+            if verb is Verb.SET:  # else it is gone from the list, and the error says what is left
+                self._of_nodes = before
+                with suppress(HarnessError):
+                    self._bring_about(faults.values(), before.values())
+            raise
+        at_ns = time.monotonic_ns()
+        change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault)
+        self._listener.changed(change)
+        for proof in self._look(fault, gone=verb is Verb.CLEAR, wait_s=SIGNAL_S):
+            self._listener.proven(proof)
+        return change
+
+    def _bring_about(self, before: Iterable[Fault], after: Iterable[Fault]) -> None:
+        """Bring every node whose folded condition changes into the new one."""
+        had, wanted = fold_conditions(before), fold_conditions(after)
+        changing = [
+            (node, had.get(node, Condition.RUNNING), wanted.get(node, Condition.RUNNING))
+            for node in dict.fromkeys((*had, *wanted))
+            if had.get(node) is not wanted.get(node)
+        ]
+
+        def one(change: tuple[str, Condition, Condition]) -> None:
+            node, from_, to = change
+            if to is Condition.RUNNING and from_ is Condition.PAUSED and self._is_gone(node):
+                return  # it ended by itself meanwhile: whoever paused it does not start it
+            self._cluster.set_condition(node, to)
+            self._listener.node_changed(node, to)
+
+        with ThreadPoolExecutor(NODES_TOGETHER, thread_name_prefix="conditions") as pool:
+            list(pool.map(one, changing))
+
+    def _is_gone(self, node: str) -> bool:
+        return node not in self._cluster.running or self._cluster.has_ended(node)

@@ -1,0 +1,66 @@
+"""Samples of a run: once a second, of every node that runs and of the host, into the run folder."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from harness.history.folder import RunFolder
+from harness.supervisor.cluster import Cluster
+from harness.supervisor.sampler import Sampler
+
+SAMPLE_EVERY_S = 1.0
+
+
+class Samples:
+    """Takes samples in a thread of its own, from its making until `close`."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        folder: RunFolder,
+        watched: Iterable[int],
+        failed: Callable[[str], None],
+    ) -> None:
+        """`watched`: pids of the run's own processes that are no nodes."""
+        self._cluster, self._folder, self._failed = cluster, folder, failed
+        self._sampler = Sampler([place.namespace for place in cluster.places.values()])
+        self._tracked: dict[str, int] = {}  # node → pid
+        for pid in watched:
+            self._sampler.watch(str(pid), pid)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._take, name="sampler", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop, and let go of every descriptor."""
+        self._stop.set()
+        self._thread.join()
+        self._sampler.close()
+
+    def _take(self) -> None:
+        due_s = time.monotonic()
+        try:
+            while True:
+                self._follow()
+                counters = self._cluster.fabric.counters()
+                self._folder.append("samples.arrow", self._sampler.take(counters))
+                self._folder.append("host.arrow", self._sampler.host())
+                due_s = max(due_s + SAMPLE_EVERY_S, time.monotonic())
+                if self._stop.wait(due_s - time.monotonic()):
+                    return
+        except Exception as error:  # a run without samples must not look like a quiet one
+            self._failed(f"sampler: {type(error).__name__}: {error}")
+
+    def _follow(self) -> None:
+        """Track the processes that run now; forget those that do not."""
+        running = {name: one.pid for name, one in self._cluster.running.items()}
+        for name, pid in list(self._tracked.items()):
+            if running.get(name) != pid:
+                self._sampler.forget(self._cluster.places[name].index)
+                del self._tracked[name]
+        for name, pid in running.items():
+            if name not in self._tracked:
+                self._sampler.track(self._cluster.places[name].index, pid)
+                self._tracked[name] = pid
