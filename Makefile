@@ -33,7 +33,7 @@ demo: setup  ## Start 100 nodes, drive message + broadcast + DHT load for 60 s, 
 
 test: setup  ## Run all tests that this machine can run, in two lanes (HARNESS_REQUIRE_ALL=1: what is missing is an error)
 	@beside=$$(mktemp); code=0; set -m
-	$(BIN)/python -m pytest tests/unit tests/test_architecture.py tests/machine tests/browser tests/docker </dev/null >$$beside 2>&1 & other=$$!
+	$(BIN)/python -m pytest tests/unit tests/test_architecture.py tests/processes tests/machine tests/browser tests/docker </dev/null >$$beside 2>&1 & other=$$!
 	trap 'kill -INT $$other 2>/dev/null && wait $$other; rm -f $$beside' EXIT
 	echo "tests/root is shown here, all others beside it: tail -f $$beside"
 	$(BIN)/python -m pytest tests/root || code=$$?

@@ -28,7 +28,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from nets import Net
+from kit.network import Net
 
 from harness.errors import HarnessError
 from harness.faults import spec

@@ -120,8 +120,8 @@ def _capable(request: pytest.FixtureRequest, missing: dict[str, str | None]) -> 
 
 @pytest.fixture
 def net():
-    """Makes a fabric with its network (nets.Net); closed afterwards."""
-    from nets import Net
+    """Makes a fabric with its network (kit.network.Net); closed afterwards."""
+    from kit.network import Net
 
     made: list[Net] = []
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 
 import pytest
-from cluster_helpers import TEN, Desk, small_scenario, wait_for
+from kit.desk import TEN, Desk, small_scenario, wait_for
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 

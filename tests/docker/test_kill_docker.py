@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import pytest
-from cluster_helpers import Desk, small_scenario, wait_for
+from kit.desk import Desk, small_scenario, wait_for
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 FIVE = "[nodes]\ncount = 5\n[shape]\nkind = 'full-mesh'\n"

@@ -11,10 +11,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cluster_helpers import ROOT, Desk
+from kit.desk import ROOT, Desk
 
 pytestmark = [pytest.mark.docker, pytest.mark.systems]
-TINY = ROOT / "tests" / "tiny"
+TINY = ROOT / "tests" / "systems" / "tiny"
 LOAD = """
 topology = "three.toml"
 system = "{system}"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cluster_helpers import Desk, ask, request, wait_for
+from kit.desk import Desk, ask, request, wait_for
 
 from harness.control.client import Client
 from harness.history import history as h

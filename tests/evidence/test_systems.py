@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cluster_helpers import Desk, ask, request, wait_for
+from kit.desk import Desk, ask, request, wait_for
 
 from harness.checks import metrics
 from harness.history import history as h

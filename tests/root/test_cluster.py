@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cluster_helpers import PROMISES, TEN, Desk, ask, request, small_scenario, wait_for
+from kit.desk import PROMISES, TEN, Desk, ask, request, small_scenario, wait_for
 
 from harness.checks import metrics
 from harness.control.client import Client

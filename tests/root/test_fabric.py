@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from leftovers import eventually, in_namespace, no_descriptor_left, output
+from kit.leftovers import eventually, in_namespace, no_descriptor_left, output
 
 from harness.errors import BadFileError, HarnessError, UsageError
 from harness.kernel.namespaces import spawn_in

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from cluster_helpers import PROMISES, TEN, Desk, wait_for
+from kit.desk import PROMISES, TEN, Desk, wait_for
 
 pytestmark = pytest.mark.root
 LOADED = """

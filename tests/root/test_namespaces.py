@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from leftovers import eventually, in_namespace, inode, no_descriptor_left
+from kit.leftovers import eventually, in_namespace, inode, no_descriptor_left
 
 from harness.errors import HarnessError, PermissionNeededError, UsageError
 from harness.kernel import namespaces, netlink

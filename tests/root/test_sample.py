@@ -14,7 +14,7 @@ import time
 
 import pyarrow as pa
 import pytest
-from leftovers import eventually, in_namespace, no_descriptor_left, output
+from kit.leftovers import eventually, in_namespace, no_descriptor_left, output
 
 from harness.history.history import HOST, SAMPLES
 from harness.kernel.namespaces import spawn_in

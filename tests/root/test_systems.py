@@ -11,7 +11,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from cluster_helpers import ROOT, Desk, ask, request, wait_for
+from kit.desk import ROOT, Desk, ask, request, wait_for
 
 from harness.checks import metrics
 from harness.history import history as h
@@ -19,7 +19,7 @@ from harness.history import reader
 from harness.operation import Operation, Outcome
 
 pytestmark = [pytest.mark.root, pytest.mark.systems]
-TINY = ROOT / "tests" / "tiny"
+TINY = ROOT / "tests" / "systems" / "tiny"
 NODES = 8
 TOPOLOGY = f"[nodes]\ncount = {NODES}\n[shape]\nkind = 'ring'\n"
 LOAD = """

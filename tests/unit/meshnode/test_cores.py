@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.nodes import read_journal
 from meshnode import state
 from meshnode.config import Config, ConfigError
 from meshnode.histogram import Histogram, bucket_index
@@ -19,7 +20,6 @@ from meshnode.journal import HEADER_BYTES, Journal, Kind
 from meshnode.notify import Notifier
 from meshnode.replay import ReplayCache
 from meshnode.wheel import Wheel
-from unit.meshnode.kit import read_journal
 
 BASE = {"version": 1, "name": "n", "address": "127.0.0.1", "port": 7000, "directory": "/d"}
 LINK = {"name": "m", "id": "ab" * 32, "address": "127.0.0.2", "port": 7000}

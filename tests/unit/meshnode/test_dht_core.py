@@ -9,13 +9,7 @@ import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from meshnode.dht import Contact, Dht, Event, Finished, Kind, MalformedBody
-from meshnode.dht.contact import pack_contacts
-from meshnode.dht.core import MAX_OPERATIONS
-from meshnode.dht.messages import Answer, Request, read, write_answer, write_request
-from meshnode.dht.requests import MAX_TIMEOUT_NS, MIN_TIMEOUT_NS, RoundTrip
-from meshnode.dht.store import VALUE_TTL_NS
-from unit.meshnode.dht_simulation import (
+from kit.dht_simulation import (
     MS,
     Network,
     S,
@@ -26,6 +20,12 @@ from unit.meshnode.dht_simulation import (
     node_id,
     opened,
 )
+from meshnode.dht import Contact, Dht, Event, Finished, Kind, MalformedBody
+from meshnode.dht.contact import pack_contacts
+from meshnode.dht.core import MAX_OPERATIONS
+from meshnode.dht.messages import Answer, Request, read, write_answer, write_request
+from meshnode.dht.requests import MAX_TIMEOUT_NS, MIN_TIMEOUT_NS, RoundTrip
+from meshnode.dht.store import VALUE_TTL_NS
 
 KEY = bytes(range(32))
 

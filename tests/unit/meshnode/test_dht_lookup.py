@@ -4,9 +4,9 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit.dht_simulation import contact_of
 from meshnode.dht import Contact
 from meshnode.dht.lookup import Lookup
-from unit.meshnode.dht_simulation import contact_of
 
 TARGET = random.Random("target").getrandbits(256)
 BY_DISTANCE = sorted(map(contact_of, range(1, 400)), key=lambda contact: contact.position ^ TARGET)

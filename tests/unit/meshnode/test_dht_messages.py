@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.dht_simulation import contact_of
 from meshnode.dht import Contact, Kind, MalformedBody
 from meshnode.dht.contact import pack_contacts, position_of, unpack_contacts
 from meshnode.dht.messages import (
@@ -18,7 +19,6 @@ from meshnode.dht.messages import (
     write_answer,
     write_request,
 )
-from unit.meshnode.dht_simulation import contact_of
 
 NUMBERS = st.integers(0, 2**64 - 1)
 KEYS = st.binary(min_size=32, max_size=32)

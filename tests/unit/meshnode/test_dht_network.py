@@ -11,9 +11,7 @@ import math
 import random
 
 import pytest
-from meshnode.dht.contact import position_of
-from meshnode.dht.table import Table
-from unit.meshnode.dht_simulation import (
+from kit.dht_simulation import (
     MS,
     Edge,
     Network,
@@ -25,6 +23,8 @@ from unit.meshnode.dht_simulation import (
     random_regular,
     ring,
 )
+from meshnode.dht.contact import position_of
+from meshnode.dht.table import Table
 
 TENFOLD = math.log2(10)
 

@@ -6,6 +6,7 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit.dht_simulation import S, contact_of
 from meshnode.dht import Contact
 from meshnode.dht.table import (
     MAX_FAILURES,
@@ -16,7 +17,6 @@ from meshnode.dht.table import (
     SILENT_NS,
     Table,
 )
-from unit.meshnode.dht_simulation import S, contact_of
 
 OWN = contact_of(0)
 

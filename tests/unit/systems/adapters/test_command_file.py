@@ -22,7 +22,7 @@ from harness.systems.adapters.command_file import FIELD, ExecAsk, HttpAsk, LineA
 from harness.systems.transports import logs
 from harness.systems.transports.lines import Lines
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[4]
 GOOD = """
 [start]
 argv = ["sh", "-c", "exec node {peers}"]
@@ -184,7 +184,7 @@ def test_filling_in_touches_fields_only(text, values):
 def test_the_guides_example_is_the_file_that_the_tests_run():
     page = (ROOT / "docs" / "your-own-node.md").read_text()
     example = tomllib.loads(re.findall(r"```toml\n(name = \"tinynode\".*?)```", page, re.DOTALL)[0])
-    run = tomllib.loads((ROOT / "tests" / "tiny" / "tinynode.toml").read_text())
+    run = tomllib.loads((ROOT / "tests" / "systems" / "tiny" / "tinynode.toml").read_text())
     run.pop("budget")
     for operation in ("dht_put", "dht_get"):
         run["send"].pop(operation)

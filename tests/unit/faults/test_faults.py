@@ -10,9 +10,9 @@ import re
 from dataclasses import replace
 
 import pytest
-from histories import SECOND, history
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.histories import SECOND, history
 
 from harness.checks import faults as checker
 from harness.checks import rows

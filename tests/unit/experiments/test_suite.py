@@ -15,7 +15,7 @@ from harness.experiments import suite
 from harness.scenario import files
 from harness.scenario.budget import Conditions, Row
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 def row(name, scenario, phase="load"):

@@ -1,4 +1,4 @@
-"""Starts the pretended cluster of load_cluster.py and Locust against it, as a user would: as
+"""Starts the pretended cluster of fake_cluster.py and Locust against it, as a user would: as
 processes, for tests.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 LOCUST = Path(sys.executable).with_name("locust")
 # What `python -m harness judge RUN` answers here: the judge has tests of its own, and these runs
 # have no journals.
@@ -46,7 +46,13 @@ class Cluster:
             "JUDGE_EXIT": "0",
         }
         self.process = subprocess.Popen(
-            [sys.executable, ROOT / "tests" / "load_cluster.py", "fake", str(nodes), *options],
+            [
+                sys.executable,
+                ROOT / "tests" / "kit" / "fake_cluster.py",
+                "fake",
+                str(nodes),
+                *options,
+            ],
             env=self.environment,
             stdout=subprocess.PIPE,
             text=True,

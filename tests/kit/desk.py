@@ -23,7 +23,7 @@ from harness.errors import HarnessError
 from harness.operation import Operation, Request, Response
 from harness.systems.protocol import ControlCodec
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 END_TIMEOUT_S = 60.0
 TEN = "[nodes]\ncount = 10\n[shape]\nkind = 'full-mesh'\n"
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from unit.meshnode.kit import (
+from kit.nodes import (
     FAILED,
     OK,
     PRIVATE,

@@ -4,7 +4,7 @@ can differ.
 
 from __future__ import annotations
 
-from histories import history, operation, record
+from kit.histories import history, operation, record
 
 from harness.checks import delivery, load
 from harness.checks.verdict import Answer, Cause

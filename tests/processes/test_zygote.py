@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from unit.meshnode.kit import OK, PRIVATE, Zygote, make_nodes, wait_until
+from kit.nodes import OK, PRIVATE, Zygote, make_nodes, wait_until
 
 pytestmark = [
     pytest.mark.root,

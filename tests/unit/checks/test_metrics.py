@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from histories import MS, SECOND, history, operation, record, sample
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.histories import MS, SECOND, history, operation, record, sample
 
 from harness.checks import overlay
 from harness.checks.metrics import METRICS

@@ -10,7 +10,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from load_runs import cluster, session_members, wait_until
+from kit.load import cluster, session_members, wait_until
 
 from harness.operation import Operation, Outcome
 

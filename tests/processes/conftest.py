@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from unit.meshnode.kit import Node, make_nodes, running
+from kit.nodes import Node, make_nodes, running
 
 
 @pytest.fixture(scope="module")

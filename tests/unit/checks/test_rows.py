@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pytest
-from histories import MS, SECOND, history, host, operation, record, sample
+from kit.histories import MS, SECOND, history, host, operation, record, sample
 
 from harness import checks
 from harness.checks import rows

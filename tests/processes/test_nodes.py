@@ -11,10 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from meshnode.identity import Identity
-from meshnode.private import Private
-from meshnode.wire import Dropped, encode, verify
-from unit.meshnode.kit import (
+from kit.nodes import (
     BROADCAST,
     CONNECT,
     FAILED,
@@ -31,6 +28,9 @@ from unit.meshnode.kit import (
     running,
     wait_until,
 )
+from meshnode.identity import Identity
+from meshnode.private import Private
+from meshnode.wire import Dropped, encode, verify
 
 
 def test_a_private_message_is_stamped_by_its_receiver_and_journalled_on_both_sides(

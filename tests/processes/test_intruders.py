@@ -12,14 +12,14 @@ from pathlib import Path
 
 import msgpack
 import pytest
-from meshnode.identity import Authority, Identity
-from meshnode.tls import Channel, Contexts
-from meshnode.wire import Message, Type, encode, frame, sign
-from unit.meshnode.kit import (
+from kit.nodes import (
     Control,
     Node,
     wait_until,
 )
+from meshnode.identity import Authority, Identity
+from meshnode.tls import Channel, Contexts
+from meshnode.wire import Message, Type, encode, frame, sign
 
 
 @pytest.mark.parametrize(

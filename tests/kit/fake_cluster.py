@@ -1,7 +1,7 @@
 """A cluster without nodes for tests of the load: a supervisor and nodes that only speak the control
 protocols.
 
-``python load_cluster.py CLUSTER NODES [--delay-us N] [--stall-ms N --stall-every-ms N] [--drop N]``
+``python fake_cluster.py CLUSTER NODES [--delay-us N] [--stall-ms N --stall-every-ms N] [--drop N]``
 serves until killed. The state folder is $HARNESS_STATE. Every node answers each operation after
 `delay`; a stall holds every answer back for a while.
 """
