@@ -6,9 +6,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from typing import Any
 
 import pytest
+
+# A shell has SIGINT ignored in what it runs by `&`, and so would everything that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_ALL = os.environ.get("HARNESS_REQUIRE_ALL") == "1"
 

@@ -5,6 +5,7 @@ what must not be committed.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import shutil
 import subprocess
@@ -75,8 +76,13 @@ def sources() -> list[Path]:
     return [path for path in found if not path.stem.endswith("_pb2") and "_data" not in path.parts]
 
 
+@functools.cache
+def parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
 def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), str(path))
+    return parsed(path.read_text())
 
 
 def imports(path: Path) -> list[tuple[int, str]]:

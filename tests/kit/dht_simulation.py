@@ -5,6 +5,7 @@ clock, no socket.
 import functools
 import heapq
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator
 
@@ -15,6 +16,7 @@ MS = 10**6
 S = 10**9
 Address = tuple[str, int]
 Edge = tuple[int, int]
+TENFOLD = math.log2(10)
 
 
 def seal_as(node_id: bytes) -> Callable[[int, bytes, bytes, int], bytes]:
@@ -215,3 +217,33 @@ class Network:
 def keys(count: int, label: str) -> Iterator[bytes]:
     rng = random.Random(label)
     return (rng.randbytes(32) for _ in range(count))
+
+
+def found(network: Network, count: int, *, label: str) -> int:
+    """Put `count` values at random nodes, get each from another one: how many gets returned what
+    was put.
+    """
+    rng = random.Random(label)
+    living = [index for index in range(len(network.nodes)) if index not in network.dead]
+    hits = 0
+    for key in keys(count, label):
+        putter, getter = rng.sample(living, 2)
+        put = network.put(putter, key, b"value of " + key)
+        assert not put.ok or put.stored >= 1
+        got = network.get(getter, key)
+        assert got.value_from != node_id(getter)
+        hits += put.ok and got.ok and got.value == b"value of " + key
+    return hits
+
+
+def mean_hops(network: Network, count: int = 100) -> float:
+    rng = random.Random("hops")
+    results = [
+        network.lookup(rng.randrange(len(network.nodes)), key) for key in keys(count, "hops")
+    ]
+    return sum(result.hops for result in results) / count
+
+
+def hops_grow_logarithmically(hops: list[float]) -> bool:
+    """Whether each tenfold of nodes adds at most log2(10) hops."""
+    return all(more - fewer <= TENFOLD for fewer, more in itertools.pairwise(hops))
