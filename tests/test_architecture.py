@@ -165,7 +165,8 @@ def test_every_library_has_one_home():
     assert found == []
 
 
-def test_meshnode_never_imports_the_harness_and_nothing_imports_load():
+def test_meshnode_and_load_stand_apart():
+    """meshnode never imports the harness, and nothing of the harness imports its load."""
     for path in MESHNODE.rglob("*.py"):
         assert not [module for _, module in imports(path) if module.split(".")[0] == "harness"], (
             path

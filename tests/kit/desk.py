@@ -4,7 +4,6 @@ exists because of it.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -13,10 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from harness.control.client import Client
 from harness.errors import HarnessError
@@ -29,11 +30,15 @@ TEN = "[nodes]\ncount = 10\n[shape]\nkind = 'full-mesh'\n"
 
 
 class Desk:
-    """A place to run `harness` from: its own state folder, its own cluster, its own runs."""
+    """A place to run `harness` from: its own state folder, its own runs, its own cluster.
+
+    No other desk of this host has the cluster's name, because containers are found by it.
+    """
 
     def __init__(self, folder: Path, cluster: str = "desk", runtime: str = "netns") -> None:
         self.folder = folder
-        self.cluster = cluster
+        self.token = uuid.uuid4().hex[:6]
+        self.cluster = f"{cluster}-{self.token}"
         self.state = Path(
             tempfile.mkdtemp(prefix="hs-", dir="/tmp")
         )  # short: unix sockets live below it
@@ -41,7 +46,7 @@ class Desk:
         self.environment = {
             **os.environ,
             "HARNESS_STATE": str(self.state),
-            "HARNESS_CLUSTER": cluster,
+            "HARNESS_CLUSTER": self.cluster,
             "RUNTIME": runtime,
             "HARNESS_RUNS": str(self.runs),
         }
@@ -89,7 +94,14 @@ class Desk:
         return self._started[-1]
 
     def status(self) -> dict[str, Any]:
-        return json.loads(self.ok("status", "--json"))
+        """What `harness status --json` prints, asked of the supervisor without starting a program.
+
+        Raises HarnessError where it does not answer.
+        """
+        with patch.dict(os.environ, {"HARNESS_STATE": str(self.state)}):
+            client = Client.connect(self.cluster)
+        with client:
+            return client.status()
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name
@@ -133,18 +145,20 @@ class Desk:
     def doing(self) -> str:
         """What the supervisor says it does: its stage, or the phase that is in force; "silent"
         where it lives and does not answer.
-
-        This process needs the desk's HARNESS_STATE too.
         """
         try:
-            with Client.connect(self.cluster) as client:
-                status = client.status()
+            status = self.status()
         except HarnessError:
             return "silent" if self.supervisor() else "gone"
         return f"phase {status['phase']}" if status["phase"] else str(status["stage"])
 
     def census(self) -> dict[str, Any]:
-        """What exists now, told by tools that are not ours."""
+        """What exists now because of this desk, told by tools that are not ours.
+
+        Links and tables of the host bear nobody's mark, so all of them count but those that other
+        programs make and remove meanwhile: Docker's, the kernel's as it loads `ifb`, and what
+        another desk has planted.
+        """
 
         def lines(*argv: str) -> list[str]:
             if shutil.which(argv[0]) is None:
@@ -159,9 +173,11 @@ class Desk:
         return {
             "processes": sorted(self.processes().values()),
             "links": [
-                name for name in links if not name.startswith(("docker", "veth"))
-            ],  # Docker's own come and go
-            "tables": lines("nft", "list", "tables"),
+                name
+                for name in links
+                if not name.startswith(("docker", "br-", "veth", "ifb")) and self._counts(name)
+            ],
+            "tables": [table for table in lines("nft", "list", "tables") if self._counts(table)],
             "containers": lines(
                 "docker", "ps", "-aq", "--filter", f"label=p2p-harness.cluster={self.cluster}"
             ),
@@ -177,6 +193,9 @@ class Desk:
             ),
             "named": lines("ip", "netns", "list"),
         }
+
+    def _counts(self, name: str) -> bool:
+        return "stray_" not in name or self.token in name
 
     def assert_nothing_left(self) -> None:
         """The census is what it was before anything was started."""

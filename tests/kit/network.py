@@ -12,6 +12,7 @@ import struct
 import threading
 import time
 from ipaddress import IPv4Network
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,16 @@ from harness.topology.impairment import Impairment
 from harness.topology.topology import Node
 
 BLOCK = IPv4Network("198.18.0.0/16")
+
+
+class Pings(NamedTuple):
+    """Round trips of one ping: times are 0 where nothing came back. A host that is busy delays some
+    packets, which the median does not see."""
+
+    received: int
+    median_ms: float
+    mean_ms: float
+    deviation_ms: float
 
 
 class Net:
@@ -90,25 +101,16 @@ class Net:
             "rule",
         )
 
-    def ping(
-        self, source: str, target: str, count: int = 20, gap_s: float = 0.02
-    ) -> tuple[int, float, float]:
-        """(received, mean ms, deviation ms) as ping says."""
-        said = self.run(
-            source,
-            "ping",
-            "-q",
-            "-c",
-            str(count),
-            "-i",
-            str(gap_s),
-            "-W",
-            "1",
-            self.addresses[target],
-        )
+    def ping(self, source: str, target: str, count: int = 20, gap_s: float = 0.02) -> Pings:
+        """What ping says of its round trips."""
+        argv = ["ping", "-c", str(count), "-i", str(gap_s), "-W", "1", self.addresses[target]]
+        said = self.run(source, *argv)
         received = int(re.search(r"(\d+) received", said)[1])
-        times = re.search(r"= [\d.]+/([\d.]+)/[\d.]+/([\d.]+)", said)
-        return received, float(times[1]) if times else 0.0, float(times[2]) if times else 0.0
+        times = [float(time_ms) for time_ms in re.findall(r"time=([\d.]+) ms", said)]
+        summary = re.search(r"= [\d.]+/([\d.]+)/[\d.]+/([\d.]+)", said)
+        if summary is None:
+            return Pings(received, 0.0, 0.0, 0.0)
+        return Pings(received, float(np.median(times)), float(summary[1]), float(summary[2]))
 
     def one_way(self, count: int, gap_s: float = 0.005) -> np.ndarray:
         """Numbered datagrams n0 → n1, sent on time: (number, delay in ms by kernel timestamps) of

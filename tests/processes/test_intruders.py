@@ -45,9 +45,8 @@ from meshnode.wire import Message, Type, encode, frame, sign
         ),
     ],
 )
-def test_a_bad_control_frame_is_answered_and_ends_that_client_only(
-    line: list[Node], data: bytes
-) -> None:
+def test_a_bad_control_frame_ends_its_client_only(line: list[Node], data: bytes) -> None:
+    """It is answered first."""
     client = Control(line[2].directory / "control.sock")
     client.socket.sendall(data)
     answer = client.receive()
@@ -155,9 +154,8 @@ def test_a_peer_without_the_clusters_certificate_is_refused(
     assert stranger.plain == b""
 
 
-def test_bad_frames_of_an_authenticated_peer_are_counted_by_reason(
-    line: list[Node], tmp_path: Path
-) -> None:
+def test_bad_frames_of_a_peer_are_counted_by_reason(line: list[Node], tmp_path: Path) -> None:
+    """The peer is authenticated."""
     node, path = line[0], tmp_path / "eve"
     node.begin()
     Authority.load_or_create(node.directory.parent / "ca").issue(path, "eve")

@@ -54,7 +54,7 @@ def test_identity_values_and_contacts_survive_restarts(tmp_path: Path) -> None:
         assert "kept as state.bin.torn" in (nodes[2].directory / "log").read_text()
 
 
-def test_an_acknowledged_message_is_in_the_journal_of_a_killed_receiver(tmp_path: Path) -> None:
+def test_a_killed_receiver_journalled_what_it_acknowledged(tmp_path: Path) -> None:
     nodes = make_nodes(tmp_path, 2, [(0, 1)])
     with running(nodes):
         path = nodes[1].begin()

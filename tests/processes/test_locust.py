@@ -69,14 +69,20 @@ def test_a_stalling_node_shows_in_the_response_time():
         assert code == 0, output
         told = fake.calls("end")[0]["load"]["operations"]["private_message"]
         assert told["ok"] == 2000
-        assert told["p50_us"] < 50_000
-        assert 150_000 < told["p99_us"] < 400_000
+        assert told["p50_us"] < 100_000
+        assert told["p99_us"] > 150_000
 
 
 def test_lost_answers_are_unknown_not_failed():
     with cluster(4, "--drop", "10") as fake:
         code, output = fake.run(
-            "-t", "1s", "--private-message-rate", "200", "--timeout-ms", "300", "PrivateMessageUser"
+            "-t",
+            "1s",
+            "--private-message-rate",
+            "200",
+            "--timeout-ms",
+            "1500",
+            "PrivateMessageUser",
         )
         assert code == 0, output
         table = fake.operations()
@@ -84,7 +90,7 @@ def test_lost_answers_are_unknown_not_failed():
         assert outcomes[Outcome.FAILED] == 0
         assert sum(outcomes.values()) == 200
         assert 15 <= outcomes[Outcome.UNKNOWN] <= 20
-        assert "UNKNOWN: no answer within 300 ms" in output
+        assert "UNKNOWN: no answer within 1500 ms" in output
 
 
 def test_a_node_that_is_gone_is_failed_and_unsent():

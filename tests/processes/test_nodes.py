@@ -33,9 +33,10 @@ from meshnode.private import Private
 from meshnode.wire import Dropped, encode, verify
 
 
-def test_a_private_message_is_stamped_by_its_receiver_and_journalled_on_both_sides(
+def test_both_ends_journal_a_private_message(
     line: list[Node],
 ) -> None:
+    """Its receiver stamps it, and that stamp is the time of delivery."""
     journals = [node.begin() for node in line[:2]]
     before_ns = time.monotonic_ns()
     outcome, done_ns, detail = line[0].control.do(PRIVATE, line[1].id, b"hello")
@@ -55,7 +56,8 @@ def test_a_private_message_is_stamped_by_its_receiver_and_journalled_on_both_sid
     assert line[1].control.call("histograms")["verify"]["count"] == 1
 
 
-def test_a_message_is_relayed_along_the_line_and_its_receipt_comes_back(line: list[Node]) -> None:
+def test_a_message_is_relayed_along_the_line(line: list[Node]) -> None:
+    """Its receipt comes back the same way, and nobody dials."""
     journals = [node.begin() for node in line]
     begun_ns = time.monotonic_ns()
     outcome, done_ns, detail = line[0].control.do(PRIVATE, line[3].id, b"far")
@@ -99,7 +101,7 @@ def test_a_relay_cannot_read_or_change_a_message(line: list[Node]) -> None:
     verify(message._replace(hops=7, ttl=3))  # what relays count is not signed
 
 
-def test_without_a_relay_both_ends_dial_at_once_and_one_link_is_left(tmp_path: Path) -> None:
+def test_without_a_relay_both_ends_dial_and_keep_one_link(tmp_path: Path) -> None:
     """0 – 1 – 2, and 1 is killed: nobody knows a route, the DHT still knows the addresses."""
     nodes = make_nodes(tmp_path, 3, [(0, 1), (1, 2)])
     with running(nodes):

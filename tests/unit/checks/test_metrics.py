@@ -45,7 +45,8 @@ def test_distances_are_least(count, seed):
         assert [found.get(to, np.inf) for to in range(count)] == least[source].tolist()
 
 
-def test_stretch_is_links_passed_by_the_shortest_and_failed_messages_have_none():
+def test_stretch_is_links_passed_by_the_shortest_way():
+    """A message that failed has no stretch."""
     operations = [
         operation(1, source=0, target=3, hops=3),
         operation(2, source=0, target=1, hops=3),

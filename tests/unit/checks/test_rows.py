@@ -73,9 +73,8 @@ def test_latency_counts_from_the_intended_time():
     ("busy", "share", "answer"),
     [(1.98, 0.4, Answer.UNKNOWN), (1.98, 0.97, Answer.FAIL), (1.0, 0.4, Answer.FAIL)],
 )
-def test_a_missed_rate_on_a_full_host_is_unknown_unless_the_node_itself_was_at_its_end(
-    busy, share, answer
-):
+def test_a_missed_rate_on_a_full_host_is_unknown(busy, share, answer):
+    """Where the node itself was at its end, it is a FAIL."""
     hosts = [host(at, at * busy, at * busy) for at in range(1, 11)]
     samples = [sample(at, 0, cpu_ns=int(at * share * SECOND)) for at in range(1, 11)]
     found = history(
@@ -262,7 +261,8 @@ def test_a_row_without_a_bound_is_never_pass():
 
 
 @pytest.mark.parametrize("changes", [{"metric": "speed"}, {"statistic": "p12"}, {"unit": "MB"}])
-def test_rows_that_cannot_be_measured_are_refused_before_anything_runs(changes):
+def test_a_row_that_cannot_be_measured_is_refused(changes):
+    """Before anything runs."""
     with pytest.raises(BadFileError, match="row r"):
         rows.validate([row(**changes)])
 

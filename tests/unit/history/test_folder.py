@@ -78,8 +78,8 @@ def test_latest_points_at_the_newest_and_names_never_collide(folder, tmp_path):
     second.close()
 
 
-def test_a_crash_leaves_a_folder_that_can_be_judged_and_is_not_pass(folder, tmp_path):
-    """No end, no closed streams, a torn line, a torn journal record, a torn batch."""
+def test_the_folder_of_a_crash_can_be_judged(folder, tmp_path):
+    """No end, no closed streams, a torn line, a torn journal record, a torn batch: never PASS."""
     with (folder.path / "events.jsonl").open("a") as file:
         file.write('{"at_ns": 5, "ev')
     with (folder.path / "journal" / "node-1.bin").open("ab") as file:

@@ -98,7 +98,8 @@ def test_containers_cost_more_and_packing_saves(per_container, tasks, memory_byt
 
 
 @pytest.mark.parametrize("runtime", ["netns", "docker"])
-def test_a_hundred_thousand_nodes_are_refused_with_every_reason_on_a_common_machine(runtime):
+def test_a_hundred_thousand_nodes_are_refused(runtime):
+    """On a common machine, with every reason."""
     common = limits(
         open_files=524_288,
         pids=32_768,

@@ -50,7 +50,7 @@ def test_the_formula_of_the_protocol():
     st.lists(st.integers(0, 10**11), min_size=1, max_size=200),
     st.sampled_from([0.5, 0.95, 0.99, 0.999, 1.0]),
 )
-def test_a_percentile_of_buckets_is_near_the_percentile_of_the_values(values, quantile):
+def test_a_percentile_of_buckets_is_near_that_of_the_values(values, quantile):
     array = np.array(values, np.int64)
     exact = stats.nearest_rank(array, quantile)
     told = stats.percentile_of_counts(stats.counts_of(array), quantile)

@@ -68,9 +68,10 @@ def test_endless_lies_about_ever_closer_nodes_come_to_an_end() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), width=st.integers(1, 8), alpha=st.integers(1, 4))
-def test_any_order_of_answers_silence_and_failure_ends_with_the_closest_that_answered(
+def test_a_lookup_ends_with_the_closest_that_answered(
     data: st.DataObject, width: int, alpha: int
 ) -> None:
+    """In whatever order answers, silence and failures come."""
     world = BY_DISTANCE[:60]
     lookup = Lookup(
         TARGET,

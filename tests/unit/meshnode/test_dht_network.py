@@ -42,7 +42,7 @@ def test_puts_are_not_found_across_two_halves_that_never_met() -> None:
     assert 20 < found(network, 100, label="halves") < 80
 
 
-def test_hops_do_not_grow_so_where_nodes_know_only_their_next_ones(
+def test_hops_grow_faster_where_nodes_know_only_neighbours(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hops = []
@@ -59,7 +59,8 @@ def test_hops_do_not_grow_so_where_nodes_know_only_their_next_ones(
     assert not hops_grow_logarithmically(hops), hops
 
 
-def test_all_other_nodes_dead_fails_in_bounded_time_and_recovers_at_once() -> None:
+def test_with_all_others_dead_a_put_fails_in_time() -> None:
+    """It succeeds as soon as they live again."""
     network = Network(10, k=4)
     network.link(mesh(10))
     network.join_all()
@@ -98,7 +99,7 @@ def test_an_answer_never_comes_from_the_asker_itself() -> None:
     assert (got.ok, got.value, got.value_from, got.hops) == (True, b"planted", node_id(holder), 1)
 
 
-def test_the_putter_keeps_the_value_only_if_it_is_among_the_closest() -> None:
+def test_the_putter_keeps_a_value_only_where_it_is_close() -> None:
     network = Network(30, k=4)
     network.link(random_regular(30, 6))
     network.join_all()

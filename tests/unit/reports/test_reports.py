@@ -129,7 +129,8 @@ def test_nothing_that_a_run_says_becomes_markup(name, sentence, source, topology
     assert not re.search(r"(?<!\\)<(script|img)", markdown_text)
 
 
-def test_a_page_has_the_runs_numbers_and_asks_the_network_for_nothing():
+def test_a_page_has_the_numbers_of_its_run():
+    """It asks the network for nothing."""
     text = reports.render("html", VERDICT, FACTS, "/runs/x", full())
     tags = Tags()
     tags.feed(text)

@@ -74,7 +74,8 @@ def test_one_named_target_is_loaded_by_all_others():
     assert {source for _, _, source, _, _ in found} == {0, 1, 3, 4, 5, 6}
 
 
-def test_seeds_phases_and_streams_differ_and_the_same_seed_repeats():
+def test_the_same_seed_repeats_a_schedule():
+    """Other seeds, phases and streams have other ones."""
     stream = Stream(operation=Operation.PRIVATE_MESSAGE, rate_per_s=100, arrivals=Arrivals.POISSON)
     shares = [Share(seed=s, phase=p, stream=n) for s in (1, 2) for p in (0, 1) for n in (0, 1)]
     found = [tuple(rows(stream, share, seconds=1)) for share in shares]

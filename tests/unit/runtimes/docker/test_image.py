@@ -54,7 +54,8 @@ def test_the_closure_has_what_is_required_by_what_is_required():
     assert "pytest" not in found
 
 
-def test_requirements_of_extras_and_of_other_systems_are_left_out(installed):
+def test_requirements_of_other_systems_are_left_out(installed):
+    """And those of extras."""
     installed(
         ['msgpack>=1; extra == "fast"', 'no-such-thing; sys_platform == "win32"', "PyNaCl (>=1.5)"]
     )
@@ -91,7 +92,8 @@ def test_no_shell_and_no_package_manager_is_inside(root):
     assert not any("/pip/" in name or "/test/" in name for name in names)
 
 
-def test_the_program_is_executable_and_everything_belongs_to_root(root):
+def test_the_program_is_executable(root):
+    """Everything belongs to root."""
     assert root.getmember("usr/local/bin/meshnode").mode == 0o755
     assert root.getmember("tmp").mode == 0o1777
     assert {(member.uid, member.gid) for member in root.getmembers()} == {(0, 0)}
