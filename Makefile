@@ -1,9 +1,5 @@
 # Everything a day needs. Variables: RUNTIME=auto|docker|netns, SYSTEM (default: what the topology names), HARNESS_CLUSTER, PYTHON (for the environment).
 .DEFAULT_GOAL := help
-.ONESHELL:
-SHELL := /bin/bash
-.SHELLFLAGS := -eu -o pipefail -c
-
 PYTHON ?= python3
 RUNTIME ?= auto
 HARNESS_CLUSTER ?= main
@@ -11,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from
 export RUNTIME SYSTEM HARNESS_CLUSTER
 
-.PHONY: help setup demo test test-unit test-root test-docker test-vm test-browser lint check fmt coverage evidence bench-up bench-micro bench-faults bench-project down clean wheel constraints
+.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence bench-up bench-micro bench-faults bench-project down clean wheel constraints
 
 help:  ## Show what can be made
 	@grep -hE '^[a-zA-Z0-9_%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -22,8 +18,7 @@ $(STAMP): pyproject.toml docker/meshnode/pyproject.toml constraints.txt
 	@scripts/setup "$(PYTHON)"
 
 cluster-%: setup  ## Start a cluster of that topology in the background (cluster-10, cluster-100, cluster-1000)
-	@$(BIN)/harness up $@ --runtime $(RUNTIME)
-	if [ "$$(command -v locust || true)" != "$(CURDIR)/$(BIN)/locust" ]; then echo "locust here is not this project's; first: source $(BIN)/activate"; fi
+	@scripts/cluster $@
 
 down: setup  ## Take the cluster down
 	@$(BIN)/harness down
@@ -31,17 +26,14 @@ down: setup  ## Take the cluster down
 demo: setup  ## Start 100 nodes, drive message + broadcast + DHT load for 60 s, print the verdict, leave nothing behind
 	@$(BIN)/harness run demo --cluster demo --runtime $(RUNTIME)
 
-test: setup  ## Run all tests that this machine can run, in two lanes (HARNESS_REQUIRE_ALL=1: what is missing is an error)
-	@beside=$$(mktemp); code=0; set -m
-	$(BIN)/python -m pytest tests/unit tests/test_architecture.py tests/machine tests/browser tests/docker </dev/null >$$beside 2>&1 & other=$$!
-	trap 'kill -INT $$other 2>/dev/null && wait $$other; rm -f $$beside' EXIT
-	echo "tests/root is shown here, all others beside it: tail -f $$beside"
-	$(BIN)/python -m pytest tests/root || code=$$?
-	wait $$other || code=$$?
-	cat $$beside; exit $$code
+test: setup  ## Run all tests that this machine can run, in lanes (HARNESS_REQUIRE_ALL=1: what is missing is an error)
+	@$(BIN)/python scripts/test.py all
 
 test-unit: setup  ## Tests that need no root: seconds
 	@$(BIN)/python -m pytest tests/unit tests/test_architecture.py
+
+test-processes: setup  ## Tests of real processes that need no root: a minute
+	@$(BIN)/python -m pytest tests/processes
 
 test-root: setup  ## Tests on real namespaces
 	@$(BIN)/python -m pytest tests/root
@@ -56,19 +48,19 @@ test-browser: setup  ## Tests in a real browser
 	@$(BIN)/python -m pytest tests/browser
 
 lint: setup  ## ruff (rules and format) and mypy --strict
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy
+	@scripts/lint
 
-check: lint test-unit  ## The one command before a commit
+check: setup  ## The one command before a commit: lint, types, unit tests, architecture
+	@$(BIN)/python scripts/test.py check
 
 fmt: setup  ## Format, sort imports, mend what ruff can mend
-	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+	@scripts/fmt
 
-coverage: setup  ## Branch coverage of the unit and root tests
-	@$(BIN)/coverage run -m pytest tests/unit tests/root && $(BIN)/coverage combine && $(BIN)/coverage report
+coverage: setup  ## Branch coverage of the tests without an engine, a browser and a machine
+	@scripts/coverage
 
 evidence: setup  ## Long repeats: 20 kills a runtime, 1000 puts, hops over 10/100/1000, 1000 network states, every sabotage (about 45 minutes)
-	@$(BIN)/python -m pytest tests/evidence -o addopts="--import-mode=importlib --strict-markers" -s
-	HARNESS_STATES=1000 HARNESS_SABOTAGES=all $(BIN)/python -m pytest tests/root/test_network.py tests/root/test_sabotage.py -o addopts="--import-mode=importlib --strict-markers" -s --timeout 600
+	@scripts/evidence
 
 bench-up: setup  ## Starting times side by side: netns 100 and 1000, Docker 100 against the bare SDK
 	@$(BIN)/python scripts/bench_up.py
@@ -86,7 +78,7 @@ wheel: setup  ## Build the wheels of harness and meshnode into dist/
 	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist docker/meshnode .
 
 constraints: setup  ## Pin today's versions (names and versions only)
-	@$(BIN)/pip freeze --exclude-editable | grep -vE '^(p2p-harness|meshnode)\b| @ ' > constraints.txt
+	@scripts/constraints
 
 clean:  ## Remove environments and caches (never run folders)
 	@rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache

@@ -28,7 +28,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from nets import Net
+from kit.network import Net
 
 from harness.errors import HarnessError
 from harness.faults import spec
@@ -68,7 +68,7 @@ def delays(it: Net) -> Iterator[Line]:
             abs(middle - delay_ms) <= wanted,
         )
     it.set(where="n0 <-> n1", delay="25ms", name="f")
-    received, mean, deviation = it.ping("n0", "n1", 100, 0.01)
+    received, _, mean, deviation = it.ping("n0", "n1", 100, 0.01)
     yield line(
         it.network.backends["delay"],
         "round trip by ping",

@@ -6,9 +6,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from typing import Any
 
 import pytest
+
+# A shell has SIGINT ignored in what it runs by `&`, and so would everything that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_ALL = os.environ.get("HARNESS_REQUIRE_ALL") == "1"
 
@@ -120,8 +124,8 @@ def _capable(request: pytest.FixtureRequest, missing: dict[str, str | None]) -> 
 
 @pytest.fixture
 def net():
-    """Makes a fabric with its network (nets.Net); closed afterwards."""
-    from nets import Net
+    """Makes a fabric with its network (kit.network.Net); closed afterwards."""
+    from kit.network import Net
 
     made: list[Net] = []
 

@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from load_runs import cluster, wait_until
+from kit.load import cluster, wait_until
 from playwright.sync_api import expect, sync_playwright
 
 pytestmark = pytest.mark.browser

@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 
 import pytest
+from kit.verdicts import FACTS, VERDICT, full
 from playwright.sync_api import expect, sync_playwright
-from test_report import FACTS, VERDICT, full
 
 from harness import reports
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 
 import pytest
-from cluster_helpers import TEN, Desk, small_scenario, wait_for
+from kit.desk import TEN, Desk, small_scenario, wait_for
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
@@ -25,7 +25,7 @@ def desk(tmp_path):
 
 def inspected(desk: Desk) -> list[dict]:
     ids = subprocess.run(
-        ["docker", "ps", "-q", "--filter", "label=p2p-harness.cluster=dockerdesk"],
+        ["docker", "ps", "-q", "--filter", f"label=p2p-harness.cluster={desk.cluster}"],
         capture_output=True,
         text=True,
         check=True,
@@ -46,7 +46,7 @@ def test_containers_are_nodes_with_namespaces_of_their_own(desk):
         node["pid"] for node in nodes
     }
     assert {container["Name"] for container in containers} == {
-        f"/dockerdesk-{node['name']}" for node in nodes
+        f"/{desk.cluster}-{node['name']}" for node in nodes
     }
     inodes = {os.stat(f"/proc/{node['pid']}/ns/net").st_ino for node in nodes} | {
         os.stat("/proc/self/ns/net").st_ino
@@ -76,7 +76,8 @@ def test_the_same_scenario_gives_the_same_rows_on_both_runtimes(desk):
     assert rows["docker"] == rows["netns"]
 
 
-def test_kill_leaves_containers_that_doctor_removes_and_no_others(desk):
+def test_down_after_a_kill_removes_own_containers_only(desk):
+    """Containers of a killed supervisor go by their label; those of another cluster stay."""
     foreign = subprocess.run(
         [
             "docker",
@@ -93,7 +94,8 @@ def test_kill_leaves_containers_that_doctor_removes_and_no_others(desk):
     try:
         desk.ok("up", "ten.toml")
         os.kill(desk.status()["pid"], signal.SIGKILL)
-        wait_for(lambda: desk.harness("status").returncode == 69)
+        wait_for(lambda: desk.doing() == "gone", desk.doing)
+        assert desk.harness("status").returncode == 69
         assert len(desk.census()["containers"]) == 10
         desk.ok("down")  # of a dead cluster: removes what it left, by label
         desk.assert_nothing_left()

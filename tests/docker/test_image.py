@@ -30,7 +30,8 @@ def container(testcontainer):
     )
 
 
-def test_it_runs_this_python_with_the_program_and_all_it_requires(container):
+def test_the_image_runs_this_python_and_the_program(container):
+    """All that the program requires is inside."""
     names = (
         "meshnode, nacl.signing, uvloop, msgpack, google.protobuf, cryptography.x509, ssl, "
         "asyncio, ctypes"
@@ -156,9 +157,8 @@ def test_an_image_is_pulled_where_a_registry_has_it(engine, published):
 
 @pytest.mark.registry
 @pytest.mark.toxiproxy
-def test_toxiproxys_server_comes_out_of_its_image_where_there_is_no_go(
-    registry, sdk, tmp_path, monkeypatch
-):
+def test_toxiproxys_server_comes_out_of_its_image(registry, sdk, tmp_path, monkeypatch):
+    """So it is had where there is no Go to build it."""
     program, reference = Path(toxiproxy_server.server()), f"{registry}/toxiproxy:2.5.0"
     with io.BytesIO() as root:
         with tarfile.open(fileobj=root, mode="w") as archive:
@@ -201,7 +201,8 @@ def test_the_base_is_built_upon_where_a_registry_has_it(engine, published, sdk, 
         sdk.images.remove(reference)
 
 
-def test_a_build_that_fails_is_said_and_gives_way_to_the_local_image(engine, state, monkeypatch):
+def test_a_failed_build_gives_way_to_the_local_image(engine, state, monkeypatch):
+    """And it is said."""
     dockerfile = state / "docker" / "meshnode" / "Dockerfile"
     dockerfile.parent.mkdir(parents=True)
     dockerfile.write_text("FROM scratch\nCOPY nothing-of-the-kind /\n")

@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import pytest
-from cluster_helpers import Desk, small_scenario, wait_for
+from kit.desk import Desk, small_scenario, wait_for
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 FIVE = "[nodes]\ncount = 5\n[shape]\nkind = 'full-mesh'\n"
@@ -108,8 +108,7 @@ def test_supervisor_killed_while_containers_start(desk, foreign):
 
 def test_supervisor_and_client_killed_during_load(desk, foreign):
     run = desk.start("run", str(small_scenario(desk, 30)))
-    wait_for(lambda: desk.harness("status").returncode == 0)
-    wait_for(lambda: desk.status()["phase"] == "load", seconds=120)
+    wait_for(lambda: run.poll() is not None or desk.doing() == "phase load", desk.doing, 120)
     time.sleep(random.Random(1).uniform(0, 2))
     pid = desk.status()["pid"]
     run.kill()

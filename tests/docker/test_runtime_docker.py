@@ -82,9 +82,8 @@ def test_twenty_containers_stand_in_their_own_namespaces(
     assert facts["image_id"] == sdk.images.get(facts["image"]).id
 
 
-def test_conditions_act_on_the_process_and_a_restart_enters_the_same_namespace(
-    make_runtime, places, sleeper, sdk
-):
+def test_conditions_act_on_the_process(make_runtime, places, sleeper, sdk):
+    """A restart enters the same namespace."""
     made, (place,) = make_runtime(), places(1)
     polite = sleeper(
         "import signal, time, sys; signal.signal(15, lambda *_: sys.exit(0)); print('up', "
@@ -151,9 +150,8 @@ def test_execute_runs_a_program_of_the_host_in_the_nodes_network(make_runtime, p
         assert output.read() == f"net:[{os.fstat(place.namespace).st_ino}]\n"
 
 
-def test_above_the_bound_nodes_share_containers_and_keep_their_own_namespaces(
-    make_runtime, places, sleeper
-):
+def test_above_the_bound_nodes_share_containers(make_runtime, places, sleeper):
+    """Each keeps a namespace of its own."""
     made, where = make_runtime(packed_above=4, nodes_a_container=3), places(7)
     found = start(made, [(place, sleeper()) for place in where])
     assert len({running.container for running in found.values()}) == 3
@@ -172,9 +170,8 @@ def test_above_the_bound_nodes_share_containers_and_keep_their_own_namespaces(
     assert not any(Path(f"/proc/{running.pid}").exists() for running in found.values())
 
 
-def test_a_program_that_does_not_exist_is_an_error_that_leaves_nothing(
-    make_runtime, places, sleeper, label, state
-):
+def test_a_program_that_does_not_exist_is_an_error(make_runtime, places, sleeper, label, state):
+    """Nothing is left of it."""
     wrong = replace(sleeper(), argv=("no-such-program",))
     where = places(3)
     with pytest.raises(
@@ -188,9 +185,10 @@ def test_a_program_that_does_not_exist_is_an_error_that_leaves_nothing(
     assert not (state / "enter").exists()
 
 
-def test_an_engine_that_cannot_start_a_container_is_quoted_and_nothing_is_left(
+def test_an_engine_that_starts_no_container_is_quoted(
     make_runtime, places, sleeper, label, monkeypatch
 ):
+    """Nothing is left of the container."""
     monkeypatch.setattr(
         engine_module, "NOFILE_MAX", 2**31 - 1
     )  # above fs.nr_open: no kernel grants it to anybody
@@ -251,7 +249,8 @@ def test_a_remote_engine_is_refused(monkeypatch, host):
         runtime.connect()
 
 
-def test_an_engine_on_another_machine_is_refused_although_its_socket_is_here(engine, monkeypatch):
+def test_an_engine_on_another_machine_is_refused(engine, monkeypatch):
+    """Its socket may be on this one."""
     told = docker.APIClient.info
     monkeypatch.setattr(
         docker.APIClient,

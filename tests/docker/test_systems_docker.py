@@ -11,10 +11,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cluster_helpers import ROOT, Desk
+from kit.desk import ROOT, Desk
 
 pytestmark = [pytest.mark.docker, pytest.mark.systems]
-TINY = ROOT / "tests" / "tiny"
+TINY = ROOT / "tests" / "systems" / "tiny"
 LOAD = """
 topology = "three.toml"
 system = "{system}"
@@ -58,9 +58,8 @@ def played(desk: Desk, system: str, operation: str) -> dict[str, str]:
         ("serf", "broadcast", "broadcasts: in the journals of all 2 other nodes", "MEASURED"),
     ],
 )
-def test_a_program_of_this_host_runs_in_an_image_of_itself_and_its_libraries(
-    desk, system, operation, ledger, answer
-):
+def test_a_program_of_this_host_becomes_an_image(desk, system, operation, ledger, answer):
+    """The image has the program and its libraries."""
     assert played(desk, system, operation) == {ledger: answer, f"load: {operation}": "PASS"}
 
 
@@ -85,9 +84,8 @@ def test_a_stranger_s_image_is_entered_or_stands_in_a_pod(desk, image, placement
     }
 
 
-def test_a_node_of_a_pod_is_in_its_wired_namespace_without_rights_over_it_and_starts_again_in_it(
-    desk, image
-):
+def test_a_node_of_a_pod_is_in_its_wired_namespace(desk, image):
+    """It has no rights over the namespace, and starts again in the same."""
     command_file(desk, image, "pod")
     desk.ok("up", "three.toml", "--system", "tiny.toml")
     node = desk.status()["nodes"][1]
@@ -108,14 +106,14 @@ def test_a_node_of_a_pod_is_in_its_wired_namespace_without_rights_over_it_and_st
             "--format",
             "{{.Names}}",
             "--filter",
-            "label=p2p-harness.cluster=systemsd",
+            f"label=p2p-harness.cluster={desk.cluster}",
         ],
         capture_output=True,
         text=True,
         check=True,
     ).stdout.split()
     assert sorted(names) == sorted(
-        f"systemsd-node-{index}{suffix}" for index in range(3) for suffix in ("", "-pod")
+        f"{desk.cluster}-node-{index}{suffix}" for index in range(3) for suffix in ("", "-pod")
     )
     assert "tinynode listens" in desk.ok("logs", "node-1")
     desk.ok("condition", "node-1", "stopped")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cluster_helpers import Desk, ask, request, wait_for
+from kit.desk import Desk, ask, request, wait_for
 
 from harness.control.client import Client
 from harness.history import history as h
@@ -160,7 +160,7 @@ def test_a_broadcast_reaches_a_hundred_of_a_hundred(desk, tmp_path, monkeypatch)
     inodes = {os.stat(f"/proc/{node['pid']}/ns/net").st_ino for node in nodes}
     monkeypatch.setenv("HARNESS_STATE", str(desk.state))
     runs = tmp_path / "hand"
-    with Client.connect("evidence") as client:
+    with Client.connect(desk.cluster) as client:
         client.begin(
             scenario="hand",
             phases=[{"name": "load", "duration_s": None}],

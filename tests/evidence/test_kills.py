@@ -17,7 +17,7 @@ from collections import Counter
 from contextlib import suppress
 
 import pytest
-from cluster_helpers import TEN, Desk, small_scenario, wait_for
+from kit.desk import TEN, Desk, small_scenario, wait_for
 
 from harness.control.client import Client
 

@@ -9,7 +9,7 @@ import shutil
 import sys
 
 import pytest
-from cluster_helpers import ROOT
+from kit.desk import ROOT
 
 from harness.errors import UnavailableError
 from harness.runtimes.machine import image, run

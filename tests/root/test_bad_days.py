@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from cluster_helpers import TEN, Desk, small_scenario, wait_for
+from kit.desk import TEN, Desk, small_scenario, wait_for
 
 from harness.errors import NodeStartError
 from harness.network.fabric import Fabric

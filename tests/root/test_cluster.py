@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cluster_helpers import PROMISES, TEN, Desk, ask, request, small_scenario, wait_for
+from kit.desk import PROMISES, TEN, Desk, ask, request, small_scenario, wait_for
 
 from harness.checks import metrics
 from harness.control.client import Client
@@ -27,10 +27,12 @@ pytestmark = pytest.mark.root
 def desk(tmp_path_factory):
     made = Desk(tmp_path_factory.mktemp("desk"))
     made.ok("up", str(made.write("ten.toml", TEN)))
-    yield made
-    made.ok("down")
-    made.assert_nothing_left()
-    made.close()
+    try:
+        yield made
+        made.ok("down")
+        made.assert_nothing_left()
+    finally:
+        made.close()
 
 
 @pytest.fixture
@@ -41,8 +43,9 @@ def other(tmp_path):
 
 
 def test_status_has_the_documented_keys(desk):
-    status = desk.status()
+    status = json.loads(desk.ok("status", "--json"))
     assert status["version"] == 1
+    assert status == desk.status()
     assert {
         "cluster",
         "pid",
@@ -55,7 +58,11 @@ def test_status_has_the_documented_keys(desk):
         "last_run",
         "nodes",
     } < set(status)
-    assert (status["cluster"], status["stage"], status["runtime"]) == ("desk", "up", "netns")
+    assert (status["cluster"], status["stage"], status["runtime"]) == (
+        desk.cluster,
+        "up",
+        "netns",
+    )
     for index, node in enumerate(status["nodes"]):
         assert {
             "name",
@@ -74,7 +81,8 @@ def test_status_has_the_documented_keys(desk):
         )
 
 
-def test_a_topology_may_set_tcp_s_congestion_control_and_segments_and_they_are_recorded(other):
+def test_a_topology_sets_tcps_congestion_control(other):
+    """And the most segments of an offloaded packet; both are in force in the namespaces."""
     other.write(
         "reno.toml",
         "congestion_control = 'reno'\ngso_max_segs = 1\n[nodes]\ncount = 2\n[shape]\nkind = "
@@ -104,7 +112,8 @@ def test_nodes_reach_each_other_and_nobody_else(desk):
     )
 
 
-def test_the_links_of_the_topology_stand_and_only_the_data_port_listens(desk):
+def test_the_links_of_the_topology_stand(desk):
+    """Only the data port listens."""
     addresses = {node["address"] for node in desk.status()["nodes"]}
     own = desk.status()["nodes"][4]["address"]
     established = desk.ok("exec", "node-4", "--", "ss", "-Htn", "state", "established")
@@ -209,7 +218,7 @@ def test_values_are_found_by_get_from_other_nodes(desk):
 
 def test_a_broadcast_is_in_every_other_journal(desk, tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_STATE", str(desk.state))
-    with Client.connect("desk") as client:
+    with Client.connect(desk.cluster) as client:
         client.begin(
             scenario="hand",
             phases=[{"name": "load", "duration_s": None}],
@@ -239,7 +248,7 @@ def heard(runs: Path) -> set[int]:
 def test_names_are_taken_once_and_clusters_stand_side_by_side(desk, other):
     taken = desk.harness("up", "ten.toml")
     assert taken.returncode == 73
-    assert "'desk' is up already" in taken.stderr
+    assert f"'{desk.cluster}' is up already" in taken.stderr
     assert "Traceback" not in taken.stderr
     other.ok("up", str(other.write("ten.toml", TEN)))
     assert other.status()["nodes"][0]["pid"] != desk.status()["nodes"][0]["pid"]
@@ -252,8 +261,8 @@ def test_without_a_cluster(other):
     for command in (("status",), ("logs", "node-1"), ("exec", "node-1", "--", "true")):
         done = other.harness(*command)
         assert done.returncode == 69
-        assert done.stderr.startswith("harness: no cluster 'other' is up")
-    assert "there was no cluster other" in other.ok("down")
+        assert done.stderr.startswith(f"harness: no cluster '{other.cluster}' is up")
+    assert f"there was no cluster {other.cluster}" in other.ok("down")
     assert json.loads(other.ok("doctor", "--json")) == {"version": 1, "removed": {}, "running": []}
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from leftovers import eventually, in_namespace, no_descriptor_left, output
+from kit.leftovers import eventually, in_namespace, no_descriptor_left, output
 
 from harness.errors import BadFileError, HarnessError, UsageError
 from harness.kernel.namespaces import spawn_in
@@ -81,7 +81,8 @@ def test_every_node_reaches_every_other_and_nobody_else():
         assert "nreachable" not in stray.stdout + stray.stderr, "the hub must drop in silence"
 
 
-def test_bulk_traffic_passes_and_both_ends_count_it_as_the_node_does():
+def test_bulk_traffic_is_counted_as_the_node_counts_it():
+    """At both ends."""
     with wired(2, congestion_control="reno") as (fabric, (a, b)):
         with iperf3_server(b.namespace, b.address):
             report = json.loads(

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from cluster_helpers import PROMISES, TEN, Desk, wait_for
+from kit.desk import PROMISES, TEN, Desk, wait_for
 
 pytestmark = pytest.mark.root
 LOADED = """
@@ -80,7 +80,7 @@ def test_supervisor_killed_while_up_takes_every_node_with_it(desk):
     wait_for(lambda: not desk.processes(), desk.processes)
     done = desk.harness("status")
     assert (done.returncode, "is gone: `harness doctor`" in done.stderr) == (69, True)
-    assert "desk: removed folder" in desk.ok("doctor")
+    assert f"{desk.cluster}: removed folder" in desk.ok("doctor")
     desk.assert_nothing_left()
 
 
@@ -96,7 +96,7 @@ def test_the_next_up_of_the_name_needs_no_doctor(desk):
 @pytest.mark.parametrize("seed", [5])
 def test_supervisor_killed_during_load(desk, seed):
     run = desk.start("run", str(loaded(desk, 20)))
-    pid = in_load(desk)
+    pid = in_load(desk, run)
     time.sleep(random.Random(seed).uniform(0, 3))
     os.kill(pid, signal.SIGKILL)
     code, errors = said(run)
@@ -106,12 +106,10 @@ def test_supervisor_killed_during_load(desk, seed):
     assert judged(desk) == "UNKNOWN"
 
 
-def in_load(desk: Desk) -> int:
-    """Wait until the scenario's load is under way; the supervisor's pid."""
-    wait_for(lambda: desk.harness("status", "--json").returncode == 0)
-    wait_for(
-        lambda: json.loads(desk.harness("status", "--json").stdout or "{}").get("phase") == "load"
-    )
+def in_load(desk: Desk, run: subprocess.Popen[str]) -> int:
+    """Wait until the load of this run is under way; the supervisor's pid."""
+    wait_for(lambda: run.poll() is not None or desk.doing() == "phase load", desk.doing)
+    assert run.poll() is None, run.communicate()
     return desk.status()["pid"]
 
 
@@ -151,7 +149,7 @@ def test_the_waiting_client_killed_during_up(desk):
     wait_for(desk.supervisor)
     up.kill()
     up.communicate(timeout=60)
-    wait_for(lambda: not desk.processes() or desk.harness("status").returncode == 0)
+    wait_for(lambda: not desk.processes() or desk.doing() == "up", desk.doing)
     desk.harness("down")  # it may have been ready before the blow
     desk.assert_nothing_left()
 
@@ -171,7 +169,7 @@ def test_ctrl_c_during_up(desk, seed):
 
 def test_ctrl_c_during_load(desk):
     run = desk.start("run", str(loaded(desk, 20)))
-    in_load(desk)
+    in_load(desk, run)
     run.send_signal(signal.SIGINT)
     code, errors = said(run)
     assert code == 130, errors
@@ -182,7 +180,7 @@ def test_ctrl_c_during_load(desk):
 @pytest.mark.parametrize("worker", [False, True])
 def test_a_load_generator_that_was_killed_is_never_pass(desk, worker):
     run = desk.start("run", str(loaded(desk, 20)))
-    in_load(desk)
+    in_load(desk, run)
     pids = sorted(pid for pid, line in desk.processes().items() if "locust" in line)
     assert len(pids) >= 2
     os.kill(pids[1 if worker else 0], signal.SIGKILL)
@@ -197,7 +195,7 @@ def test_the_run_client_killed_during_load(desk):
     takes it down.
     """
     run = desk.start("run", str(loaded(desk, 600)))
-    in_load(desk)
+    in_load(desk, run)
     run.kill()
     run.communicate(timeout=60)
     wait_for(
@@ -218,15 +216,16 @@ def test_the_census_sees_what_is_left(desk):
     assert len(now["processes"]) >= 11
     desk.ok("down")
     (desk.state / "stray").touch()
-    subprocess.run(["ip", "link", "add", "stray-hk", "type", "bridge"], check=True)
-    subprocess.run(["nft", "add", "table", "inet", "stray_hk"], check=True)
+    stray = f"stray_{desk.token}"
+    subprocess.run(["ip", "link", "add", stray, "type", "bridge"], check=True)
+    subprocess.run(["nft", "add", "table", "inet", stray], check=True)
     try:
         now = desk.census()
     finally:
-        subprocess.run(["ip", "link", "del", "stray-hk"], check=True)
-        subprocess.run(["nft", "delete", "table", "inet", "stray_hk"], check=True)
+        subprocess.run(["ip", "link", "del", stray], check=True)
+        subprocess.run(["nft", "delete", "table", "inet", stray], check=True)
         (desk.state / "stray").unlink()
     assert "stray" in now["files"]
-    assert "stray-hk" in now["links"]
-    assert "table inet stray_hk" in now["tables"]
+    assert stray in now["links"]
+    assert f"table inet {stray}" in now["tables"]
     desk.assert_nothing_left()

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from leftovers import eventually, in_namespace, inode, no_descriptor_left
+from kit.leftovers import eventually, in_namespace, inode, no_descriptor_left
 
 from harness.errors import HarnessError, PermissionNeededError, UsageError
 from harness.kernel import namespaces, netlink
@@ -223,7 +223,7 @@ def test_a_refusal_says_which_sysctl(monkeypatch):
     )
 
 
-def test_without_privileges_a_namespace_is_refused_with_a_sentence():
+def test_without_privileges_there_is_no_namespace():
     """In a child that has dropped every capability."""
     code = (
         "from harness.kernel.namespaces import create\ntry: create()\nexcept Exception as e: "

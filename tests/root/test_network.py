@@ -15,8 +15,8 @@ import time
 from typing import Self
 
 import pytest
-from cluster_helpers import Desk, wait_for
-from nets import Net
+from kit.desk import Desk, wait_for
+from kit.network import Net
 
 from harness.errors import UnavailableError, UsageError
 from harness.faults import spec

@@ -150,9 +150,8 @@ def test_the_table_knows_its_names():
         runtimes.named("podman")
 
 
-def test_every_node_stands_in_its_own_namespace_with_its_environment_and_log(
-    netns, places, command
-):
+def test_every_node_stands_in_its_own_namespace(netns, places, command):
+    """It has an environment and a log of its own."""
     shell = process(command, "sh", "-c", 'echo "$GREETING from $HARNESS_CLUSTER"; exec sleep 1000')
     made = places(3)
     found = start(netns, [(place, shell) for place in made])
@@ -168,9 +167,8 @@ def test_every_node_stands_in_its_own_namespace_with_its_environment_and_log(
         until(lambda place=place: processes.log_of(place).read_text() == "hello from t-netns\n")
 
 
-def test_conditions_are_true_of_the_process_and_a_restart_stays_in_the_namespace(
-    netns, places, command
-):
+def test_conditions_are_true_of_the_process(netns, places, command):
+    """A restart stays in the namespace."""
     (place,) = places(1)
     first = start(netns, [(place, process(command))])["node-0"]
     assert netns.set_condition("node-0", Condition.PAUSED) is None
@@ -221,9 +219,8 @@ def test_a_refusal_carries_the_last_log_lines_of_the_node(netns, places, command
         start(netns, [(places(1)[0], process(command, "refuse"))])
 
 
-def test_a_zygote_that_dies_fails_what_is_under_way_and_ends_what_it_started(
-    netns, places, command
-):
+def test_a_zygote_that_dies_takes_its_nodes_along(netns, places, command):
+    """What is under way fails."""
     made = places(2)
     living = start(netns, [(made[0], process(command))])["node-0"]
     with pytest.raises(

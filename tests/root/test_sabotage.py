@@ -9,10 +9,10 @@ import os
 from pathlib import Path
 
 import pytest
-from cluster_helpers import TEN, Desk
+from kit.desk import TEN, Desk
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
-SABOTAGE = Path(__file__).parent.parent / "sabotage"
+SABOTAGE = Path(__file__).parent.parent / "systems"
 IN_CI = ("Sleeps", "Leaks", "Drops")
 STREAMS = {
     "message": "[[phase.stream]]\noperation = 'private_message'\ntarget = 'node-0'\nrate_per_s = "

@@ -14,7 +14,7 @@ import time
 
 import pyarrow as pa
 import pytest
-from leftovers import eventually, in_namespace, no_descriptor_left, output
+from kit.leftovers import eventually, in_namespace, no_descriptor_left, output
 
 from harness.history.history import HOST, SAMPLES
 from harness.kernel.namespaces import spawn_in
@@ -228,7 +228,8 @@ def test_a_process_with_a_hostile_name_is_read_right(bench):
             process.kill()
 
 
-def test_a_node_whose_link_nobody_counted_has_no_traffic_rather_than_none_moved(bench):
+def test_traffic_that_nobody_counted_is_null(bench):
+    """It is not 0: that would say that nothing moved."""
     batch = bench.sampler.take(
         {0: LinkCounters(rx_packets=1, tx_packets=2, rx_bytes=3, tx_bytes=4)}
     )

@@ -11,7 +11,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from cluster_helpers import ROOT, Desk, ask, request, wait_for
+from kit.desk import ROOT, Desk, ask, request, wait_for
 
 from harness.checks import metrics
 from harness.history import history as h
@@ -19,7 +19,7 @@ from harness.history import reader
 from harness.operation import Operation, Outcome
 
 pytestmark = [pytest.mark.root, pytest.mark.systems]
-TINY = ROOT / "tests" / "tiny"
+TINY = ROOT / "tests" / "systems" / "tiny"
 NODES = 8
 TOPOLOGY = f"[nodes]\ncount = {NODES}\n[shape]\nkind = 'ring'\n"
 LOAD = """
@@ -112,7 +112,8 @@ def test_what_a_system_cannot_do_is_said_before_anything_starts(desk):
     )
 
 
-def test_serf_events_are_counted_where_they_are_heard_and_deaths_where_they_are_seen(desk):
+def test_serf_hears_events_and_sees_deaths(desk):
+    """Events are counted where they are heard, deaths where they are seen."""
     found = played(desk, "serf", "broadcast", seconds=6)
     ledger = f"broadcasts: in the journals of all {NODES - 1} other nodes"
     assert answers(found) == {ledger: "MEASURED", "load: broadcast": "PASS"}
@@ -251,7 +252,8 @@ def test_a_node_that_is_asked_by_a_program_and_read_from_its_log(desk):
     }
 
 
-def test_a_node_that_never_gets_ready_is_named_with_what_it_waits_for(desk):
+def test_a_node_that_never_gets_ready_is_named(desk):
+    """And what it waits for."""
     shutil.copy(TINY / "tinynode.py", desk.folder)
     desk.write(
         "tiny.toml",

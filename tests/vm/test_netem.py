@@ -72,7 +72,8 @@ def test_reordering(net):
     assert abs(early - 0.25) < 5 * np.sqrt(0.25 * 0.75 / count)
 
 
-def test_changes_keep_what_is_queued_and_what_is_not_asked_any_more_goes(net):
+def test_changes_keep_what_is_queued(net):
+    """What is not asked any more goes."""
     it = net()
     it.set(where="n0 -> n1", delay="200ms", duplicate="50%", name="f")
     here = open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_DGRAM)
@@ -110,7 +111,8 @@ def test_three_at_once_and_a_cut_on_top(net):
     assert it.kernel() == before
 
 
-def test_random_states_are_read_back_as_asked_and_the_last_clear_leaves_the_kernel_as_it_was(net):
+def test_random_states_are_read_back_as_asked(net):
+    """The last clear leaves the kernel as it was."""
     it = net(6)
     it.walk(60)
     assert it.kernel() == it.before

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.nodes import read_journal
 from meshnode import state
 from meshnode.config import Config, ConfigError
 from meshnode.histogram import Histogram, bucket_index
@@ -19,7 +20,6 @@ from meshnode.journal import HEADER_BYTES, Journal, Kind
 from meshnode.notify import Notifier
 from meshnode.replay import ReplayCache
 from meshnode.wheel import Wheel
-from unit.meshnode.kit import read_journal
 
 BASE = {"version": 1, "name": "n", "address": "127.0.0.1", "port": 7000, "directory": "/d"}
 LINK = {"name": "m", "id": "ab" * 32, "address": "127.0.0.2", "port": 7000}
@@ -47,9 +47,8 @@ def test_a_histogram_sums_up() -> None:
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=50), st.lists(st.integers(0, 12_000), max_size=20))
-def test_the_wheel_gives_each_item_once_never_early_at_most_a_slot_late(
-    deadlines: list[int], times: list[int]
-) -> None:
+def test_the_wheel_gives_each_item_once(deadlines: list[int], times: list[int]) -> None:
+    """Never early, and at most a slot late."""
     wheel: Wheel[int] = Wheel(slot_ns=100)
     for deadline in deadlines:
         wheel.add(deadline, deadline)

@@ -9,13 +9,7 @@ import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from meshnode.dht import Contact, Dht, Event, Finished, Kind, MalformedBody
-from meshnode.dht.contact import pack_contacts
-from meshnode.dht.core import MAX_OPERATIONS
-from meshnode.dht.messages import Answer, Request, read, write_answer, write_request
-from meshnode.dht.requests import MAX_TIMEOUT_NS, MIN_TIMEOUT_NS, RoundTrip
-from meshnode.dht.store import VALUE_TTL_NS
-from unit.meshnode.dht_simulation import (
+from kit.dht_simulation import (
     MS,
     Network,
     S,
@@ -26,6 +20,12 @@ from unit.meshnode.dht_simulation import (
     node_id,
     opened,
 )
+from meshnode.dht import Contact, Dht, Event, Finished, Kind, MalformedBody
+from meshnode.dht.contact import pack_contacts
+from meshnode.dht.core import MAX_OPERATIONS
+from meshnode.dht.messages import Answer, Request, read, write_answer, write_request
+from meshnode.dht.requests import MAX_TIMEOUT_NS, MIN_TIMEOUT_NS, RoundTrip
+from meshnode.dht.store import VALUE_TTL_NS
 
 KEY = bytes(range(32))
 
@@ -92,7 +92,8 @@ def test_it_answers_what_it_is_asked() -> None:
     assert (peer.dht.requests_in, peer.dht.requests_out, peer.dht.values) == (5, 0, 1)
 
 
-def test_an_answer_counts_only_from_the_node_asked_and_for_what_it_was_asked() -> None:
+def test_an_answer_counts_only_from_the_node_asked() -> None:
+    """And only for what it was asked."""
     peer = Peer()
     number = peer.dht.get(KEY, peer.now_ns)
     [(to, request)] = peer.sent()
@@ -281,7 +282,8 @@ def test_values_are_limited_and_expire() -> None:
     assert peer.dht.values == 0
 
 
-def test_the_oldest_contact_of_a_full_bucket_is_pinged_for_a_newcomer() -> None:
+def test_a_newcomer_has_the_oldest_contact_pinged() -> None:
+    """Where the bucket is full."""
     peer = Peer(known=200)
     peer.pass_time(100 * S)
     for index in range(201, 230):
@@ -383,7 +385,8 @@ def test_contacts_and_values_survive_a_restart() -> None:
     )
 
 
-def test_a_value_of_another_boots_clock_expires_no_later_than_a_new_one() -> None:
+def test_a_value_of_another_boot_expires_in_time() -> None:
+    """Its clock is another; it expires no later than a new value."""
     state = {**make_dht(0).dump(), "values": [[KEY, b"v", 10**18]]}
     dht = make_dht(0)
     dht.load(state)

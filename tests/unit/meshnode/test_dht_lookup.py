@@ -4,9 +4,9 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit.dht_simulation import contact_of
 from meshnode.dht import Contact
 from meshnode.dht.lookup import Lookup
-from unit.meshnode.dht_simulation import contact_of
 
 TARGET = random.Random("target").getrandbits(256)
 BY_DISTANCE = sorted(map(contact_of, range(1, 400)), key=lambda contact: contact.position ^ TARGET)
@@ -68,9 +68,10 @@ def test_endless_lies_about_ever_closer_nodes_come_to_an_end() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), width=st.integers(1, 8), alpha=st.integers(1, 4))
-def test_any_order_of_answers_silence_and_failure_ends_with_the_closest_that_answered(
+def test_a_lookup_ends_with_the_closest_that_answered(
     data: st.DataObject, width: int, alpha: int
 ) -> None:
+    """In whatever order answers, silence and failures come."""
     world = BY_DISTANCE[:60]
     lookup = Lookup(
         TARGET,

@@ -6,6 +6,7 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit.dht_simulation import S, contact_of
 from meshnode.dht import Contact
 from meshnode.dht.table import (
     MAX_FAILURES,
@@ -16,7 +17,6 @@ from meshnode.dht.table import (
     SILENT_NS,
     Table,
 )
-from unit.meshnode.dht_simulation import S, contact_of
 
 OWN = contact_of(0)
 
@@ -68,7 +68,8 @@ def test_a_full_bucket_keeps_its_oldest_contact_while_it_answers() -> None:
     assert table.heard(far[6], later_ns) == far[1], "far[0] has become the most recently seen"
 
 
-def test_a_full_bucket_replaces_its_oldest_contact_when_the_ping_fails() -> None:
+def test_a_full_bucket_replaces_a_contact_that_is_silent() -> None:
+    """The oldest is pinged, and replaced when that fails."""
     table, far, now_ns = full_table()
     later_ns = now_ns + SILENT_NS
     assert table.heard(far[4], later_ns) == far[0]
@@ -79,7 +80,8 @@ def test_a_full_bucket_replaces_its_oldest_contact_when_the_ping_fails() -> None
     assert far[4] not in list(table)
 
 
-def test_a_contact_without_a_replacement_rests_and_is_forgotten_at_last() -> None:
+def test_a_silent_contact_without_replacement_rests() -> None:
+    """It is forgotten at last."""
     table = Table(OWN, 4)
     one, other = contact_of(1), contact_of(2)
     table.heard(one, S)
@@ -103,7 +105,8 @@ def test_a_contact_without_a_replacement_rests_and_is_forgotten_at_last() -> Non
     assert table.closest_heard(one.position, 2, b"") == [other], "heard again: as good as new"
 
 
-def test_contacts_told_about_fill_room_but_push_nobody_out_and_are_not_handed_on() -> None:
+def test_contacts_told_about_push_nobody_out() -> None:
+    """They fill room, and are not handed on."""
     table, far, _ = full_table()
     before = list(table)
     table.told([far[4], OWN, *far[:3]])
@@ -179,7 +182,8 @@ def test_closest_is_what_sorting_all_contacts_gives(
         assert table.closest_heard(target, wanted, asker) == expected[1 : wanted + 1]
 
 
-def test_sparse_buckets_reach_from_the_farthest_to_the_nearest_contact() -> None:
+def test_sparse_buckets_reach_to_the_nearest_contact() -> None:
+    """From the farthest on."""
     table = Table(OWN, 4)
     assert table.sparse_depths() == []
     for contact in [*at_depth(256, 4), *at_depth(253, 1)]:

@@ -113,13 +113,15 @@ def test_every_node_of_a_connected_overlay_gets_it_once(push_loss: float, fanout
         assert deliveries == Counter(dict.fromkeys(range(60), 1))
 
 
-def test_without_loss_and_with_enough_fanout_the_push_alone_reaches_all() -> None:
+def test_without_loss_the_push_alone_reaches_all() -> None:
+    """Where the fanout is large enough."""
     overlay = Overlay(ring(50), fanout=2, push_loss=0.0, seed=1)
     overlay.start(0, key_of("a"))
     assert len(overlay.delivered[key_of("a")]) == 50
 
 
-def test_a_push_that_never_arrives_is_not_delivered_before_the_repair() -> None:
+def test_a_lost_push_is_delivered_by_the_repair() -> None:
+    """Not before."""
     overlay = Overlay(ring(5), fanout=2, push_loss=1.0, seed=1)
     overlay.start(0, key_of("a"))
     assert set(overlay.delivered[key_of("a")]) == {0}

@@ -8,7 +8,8 @@ A, B, C, D = (bytes([value]) * 32 for value in range(4))
 UP = {A: "link", B: "link", C: "link", D: "link"}.get
 
 
-def test_the_shortest_way_of_the_same_news_is_taken_and_the_next_where_it_is_down() -> None:
+def test_the_shortest_way_of_the_same_news_is_taken() -> None:
+    """Where it is down, the next."""
     routes = Routes()
     routes.learn(D, A, 3, 100)
     routes.learn(D, B, 2, 100)
@@ -48,9 +49,10 @@ def test_a_way_that_broke_is_forgotten() -> None:
         max_size=60,
     )
 )
-def test_whatever_is_learned_the_table_is_bounded_and_its_candidates_sorted(
+def test_whatever_is_learned_the_table_is_bounded(
     news: list[tuple[bytes, bytes, int, int]],
 ) -> None:
+    """Its candidates are sorted."""
     routes = Routes(max_entries=10)
     for destination, next_hop, hops, stamp_ns in news:
         routes.learn(destination, next_hop, hops, stamp_ns)

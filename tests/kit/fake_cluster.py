@@ -1,0 +1,162 @@
+"""A cluster without nodes for tests of the load: a supervisor and nodes that only speak the control
+protocols.
+
+``python fake_cluster.py CLUSTER NODES [--delay-us N] [--stall-ms N --stall-every-ms N] [--drop N]``
+serves until killed. The state folder is $HARNESS_STATE. Every node answers each operation after
+`delay`; a stall holds every answer back for a while.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from harness.control import state
+from harness.supervisor import server
+
+
+class Node:
+    """One node's control socket."""
+
+    def __init__(self, index: int, given: argparse.Namespace) -> None:
+        self.index, self.given = index, given
+        self.wire_id = bytes([index % 256]) * 32
+        self.values: dict[bytes, bytes] = {}
+        self.seen = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                (length,) = struct.unpack("<I", await reader.readexactly(4))
+                kind, operations = msgpack.unpackb(await reader.readexactly(length))[:2]
+                assert kind == "op"
+                await self._stall()
+                done = [self._do(*operation) for operation in operations]
+                body = msgpack.packb(["done", [each for each in done if each is not None]])
+                writer.write(struct.pack("<I", len(body)) + body)
+        writer.close()
+
+    async def _stall(self) -> None:
+        if self.given.stall_ms:
+            into_ms = time.monotonic() * 1e3 % self.given.stall_every_ms
+            if into_ms < self.given.stall_ms:
+                await asyncio.sleep((self.given.stall_ms - into_ms) / 1e3)
+
+    def _do(self, id_: bytes, operation: int, target: bytes | None, *_: Any) -> Any:
+        self.seen += 1
+        if self.given.drop and self.seen % self.given.drop == 0:
+            return None
+        detail: dict[str, Any] = {"hops": 1}
+        if operation == 3:
+            PUT[target] = self.wire_id
+        if operation == 4:
+            if target not in PUT or PUT[target] == self.wire_id:
+                return [id_, 1, time.monotonic_ns(), {"error": "no such value at another node"}]
+            detail["from"] = PUT[target]
+        return [id_, 0, time.monotonic_ns() + self.given.delay_us * 1000, detail]
+
+
+PUT: dict[Any, bytes] = {}
+
+
+class Supervisor:
+    """Answers status, begin and end; writes what it was told to ``calls.jsonl`` of the state
+    folder.
+    """
+
+    def __init__(self, given: argparse.Namespace, folder: Path, nodes: list[Node]) -> None:
+        self.given, self.folder, self.nodes = given, folder, nodes
+        self.run: str | None = None
+        self.runs = 0
+
+    def status(self, *_: Any) -> dict[str, Any]:
+        return {
+            "version": 1,
+            "cluster": self.given.cluster,
+            "pid": os.getpid(),
+            "runtime": "none",
+            "adapter": "meshnode",
+            "topology": "fake",
+            "run": self.run,
+            "nodes": [
+                {
+                    "name": f"node-{node.index}",
+                    "address": "127.0.0.1",
+                    "pid": os.getpid(),
+                    "region": "default",
+                    "condition": "running",
+                    "control": str(self.folder / f"node-{node.index}.sock"),
+                    "wire_id": node.wire_id.hex(),
+                    "index": node.index,
+                }
+                for node in self.nodes
+            ],
+        }
+
+    def begin(self, plan: dict[str, Any], *_: Any) -> dict[str, Any]:
+        self.runs += 1
+        folder = Path(plan["runs"]) / plan["scenario"] / str(self.runs)
+        folder.mkdir(parents=True)
+        self.run = str(folder)
+        self._note({"begin": plan})
+        return {"run": self.run}
+
+    def start(self, facts: dict[str, Any], *_: Any) -> dict[str, Any]:
+        t0_ns = time.monotonic_ns() + round(facts["start_in_s"] * 1e9)
+        self._note({"start": facts, "t0_ns": t0_ns})
+        return {"t0_ns": t0_ns}
+
+    def end(self, facts: dict[str, Any], *_: Any) -> dict[str, Any]:
+        self._note({"end": facts})
+        run, self.run = self.run, None
+        return {"run": run}
+
+    def _note(self, call: dict[str, Any]) -> None:
+        with (self.folder / "calls.jsonl").open("a") as file:
+            file.write(json.dumps(call) + "\n")
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("cluster")
+    parser.add_argument("nodes", type=int)
+    for option in ("--delay-us", "--stall-ms", "--stall-every-ms", "--drop"):
+        parser.add_argument(option, type=int, default=0)
+    given = parser.parse_args()
+    lock = state.Lock(given.cluster)
+    folder = state.folder(given.cluster)
+    nodes = [Node(index, given) for index in range(given.nodes)]
+    servers = [
+        await asyncio.start_unix_server(node.serve, folder / f"node-{node.index}.sock")
+        for node in nodes
+    ]
+    supervisor = Supervisor(given, folder, nodes)
+    server.Server(
+        folder / "control.sock",
+        {
+            "status": supervisor.status,
+            "begin": supervisor.begin,
+            "start": supervisor.start,
+            "end": supervisor.end,
+        },
+    )
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    try:
+        await asyncio.gather(*(server.serve_forever() for server in servers))
+    finally:
+        lock.remove()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,85 @@
+"""A verdict of one row of every answer, the facts and the history of its run: what tests of
+reports show.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from harness.checks.verdict import Answer, Cause, Finding, Verdict
+from harness.history import history as h
+from harness.operation import Operation, Outcome
+from kit.histories import history, host, operation, sample
+
+FACTS = {
+    "name": "demo",
+    "nodes": [{}, {}, {}],
+    "adapter": "meshnode",
+    "topology": "cluster-3",
+    "seed": 7,
+    "started": "2026-11-21T02:27:15.1+00:00",
+    "host": {
+        "cores": 2,
+        "cpu": "a CPU",
+        "memory_bytes": 2**34,
+        "kernel": "6.18",
+        "machine": "x86_64",
+        "python": "3.11",
+        "versions": {"locust": "2.47"},
+    },
+    "runtime": {"name": "netns"},
+    "network": {"tcp_congestion_control": "bbr"},
+    "load": {"generator": "locust 2.47", "workers": [{}]},
+}
+
+
+def finding(name="a row", answer=Answer.PASS, **changes):
+    plain = {
+        "promised": "< 10 ms",
+        "measured": "3 ms (n=5)",
+        "sentence": "kept",
+        "phase": "load",
+        "value": 3.0,
+        "source": "the table",
+    }
+    return Finding(name=name, answer=answer, **{**plain, **changes})
+
+
+VERDICT = Verdict(
+    findings=(
+        finding("kept"),
+        finding("missed", Answer.FAIL, sentence="missed: 12 is not < 10 ms"),
+        finding(
+            "unknown",
+            Answer.UNKNOWN,
+            measured="–",
+            sentence="nothing was measured",
+            cause=Cause.NOT_MEASURED,
+            value=None,
+        ),
+        finding("open", Answer.MEASURED, promised="–", sentence="measured, not promised"),
+    )
+)
+
+
+def full():
+    operations = [operation(number, source=1) for number in range(100)] + [
+        operation(number, Operation.BROADCAST, outcome=int(Outcome.FAILED))
+        for number in range(200, 210)
+    ]
+    samples = [
+        sample(
+            1 + at,
+            node,
+            rss_bytes=(node + 1) * 10_000_000,
+            cpu_ns=at * (node + 1) * 10_000_000,
+            fds=20,
+        )
+        for at in range(10)
+        for node in range(3)
+    ]
+    return history(
+        operations,
+        samples=samples,
+        host=pa.Table.from_pylist([host(1 + at, at) for at in range(10)], h.HOST),
+    )

@@ -1,0 +1,239 @@
+"""`locust` as a user runs it, against nodes that only speak the control protocol: counts, merging,
+codes, bad days.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+
+import numpy as np
+import pytest
+from kit.load import cluster, session_members, wait_until
+
+from harness.operation import Operation, Outcome
+
+
+def test_one_run_from_begin_to_verdict():
+    with cluster() as fake:
+        code, output = fake.run("-t", "2s", JUDGE_EXIT="2")
+        assert code == 2, output
+        assert "judged " + str(fake.folder / "runs" / "load" / "1") in output
+        table = fake.operations()
+        counts = Counter(table["operation"].to_pylist())
+        assert counts == {1: 200, 2: 4, 3: 20, 4: 20, 5: 20}
+        assert set(table["outcome"].to_pylist()) == {Outcome.OK}, set(table["error"].to_pylist())
+        assert len(set(table["id"].to_pylist())) == len(table)
+        gets = [row for row in table.to_pylist() if row["operation"] == Operation.DHT_GET]
+        assert all(row["answered_by"] not in (-1, row["source"]) for row in gets)
+        [begin], [start], [end] = (fake.calls(what) for what in ("begin", "start", "end"))
+        assert begin["timeline"]["phases"] == [
+            {"name": "load", "begin_s": 0.0, "end_s": None, "idle": False, "iperf3": None}
+        ]
+        assert begin["timeline"]["changes"] == []
+        assert {stream["operation"] for stream in start["load"]["streams"]} == {
+            Operation(code).word for code in counts
+        }
+        assert end["load"]["operations"]["private_message"]["ok"] == 200
+        assert max(table["intended_ns"].to_pylist()) < end["at_ns"]
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_workers_split_the_rate_exactly(processes):
+    with cluster() as fake:
+        code, output = fake.run(
+            "-t",
+            "2s",
+            "--processes",
+            processes,
+            "--private-message-rate",
+            "1500",
+            "--csv",
+            str(fake.folder / "out"),
+            "PrivateMessageUser",
+        )
+        assert code == 0, output
+        table = fake.operations()
+        intended = np.sort(table["intended_ns"].to_numpy())
+        assert len(table) == 3000
+        assert np.abs(np.diff(intended) - 1e9 / 1500).max() <= 2
+        assert fake.calls("end")[0]["load"]["operations"]["private_message"]["ok"] == 3000
+        summary = next(line for line in reversed(output.splitlines()) if line.startswith("P2P"))
+        assert summary.split()[-1] == "3000"
+
+
+def test_a_stalling_node_shows_in_the_response_time():
+    """A closed loop would send nothing during the stall and report a p99 of a millisecond."""
+    with cluster(6, "--stall-ms", "200", "--stall-every-ms", "2000") as fake:
+        code, output = fake.run("-t", "4s", "--private-message-rate", "500", "PrivateMessageUser")
+        assert code == 0, output
+        told = fake.calls("end")[0]["load"]["operations"]["private_message"]
+        assert told["ok"] == 2000
+        assert told["p50_us"] < 100_000
+        assert told["p99_us"] > 150_000
+
+
+def test_lost_answers_are_unknown_not_failed():
+    with cluster(4, "--drop", "10") as fake:
+        code, output = fake.run(
+            "-t",
+            "1s",
+            "--private-message-rate",
+            "200",
+            "--timeout-ms",
+            "1500",
+            "PrivateMessageUser",
+        )
+        assert code == 0, output
+        table = fake.operations()
+        outcomes = Counter(table["outcome"].to_pylist())
+        assert outcomes[Outcome.FAILED] == 0
+        assert sum(outcomes.values()) == 200
+        assert 15 <= outcomes[Outcome.UNKNOWN] <= 20
+        assert "UNKNOWN: no answer within 1500 ms" in output
+
+
+def test_a_node_that_is_gone_is_failed_and_unsent():
+    with cluster(2) as fake:
+        (fake.folder / "state" / "fake" / "node-0.sock").unlink()
+        code, output = fake.run("-t", "1s", "PrivateMessageUser")
+        assert code == 0, output
+        for row in fake.operations().to_pylist():
+            if row["source"] == 0:
+                assert (row["outcome"], row["sent_ns"]) == (Outcome.FAILED, 0)
+                assert row["error"].startswith("unsent: the node cannot be reached")
+            else:
+                assert row["outcome"] == Outcome.OK
+
+
+def test_a_scenario_ends_by_itself():
+    scenario = """
+name = "two-phases"
+topology = "t.toml"
+[[phase]]
+name = "one"
+duration_s = 1
+[[phase.stream]]
+operation = "private_message"
+rate_per_s = 50
+target = "node-1"
+[[phase]]
+name = "two"
+duration_s = 1
+[[phase.stream]]
+operation = "broadcast"
+rate_per_s = 20
+"""
+    with cluster(4) as fake:
+        (fake.folder / "t.toml").write_text('name = "t"\n[nodes]\ncount = 4\n')
+        (fake.folder / "s.toml").write_text(scenario)
+        code, output = fake.run(HARNESS_SCENARIO=str(fake.folder / "s.toml"))
+        assert code == 0, output
+        [begin] = fake.calls("begin")
+        assert [phase["name"] for phase in begin["timeline"]["phases"]] == ["one", "two"]
+        assert begin["files"]["scenario.toml"] == scenario
+        rows = fake.operations("two-phases/1").to_pylist()
+        assert Counter(row["operation"] for row in rows) == {1: 50, 2: 20}
+        assert {row["target"] for row in rows if row["operation"] == 1} == {1}
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "code", "sentence"),
+    [
+        (["-t", "1s"], {"HARNESS_CLUSTER": "nope"}, 69, "locust: no cluster 'nope' is up"),
+        (["--bogus"], {}, 64, "unrecognized arguments"),
+        (["NoSuchUser"], {}, 64, "Unknown User"),
+        (["-t", "1s", "--payload-bytes", "-1"], {}, 64, "payload_bytes: expected 0 to"),
+        (
+            ["-t", "1s", "--budget", "nope.toml"],
+            {},
+            65,
+            "no such file, and no budgets of that name",
+        ),
+        (
+            ["-t", "1s", "--private-message-rate", "0", "PrivateMessageUser"],
+            {},
+            64,
+            "nothing to send",
+        ),
+        (["-t", "1s", "PrivateMessageUser"], {"JUDGE_EXIT": "1"}, 1, "judged"),
+    ],
+)
+def test_exit_codes(options, environment, code, sentence):
+    with cluster(2) as fake:
+        found, output = fake.run(*options, **environment)
+        assert (found, "Traceback" in output) == (code, False), output
+        assert sentence in output
+
+
+def test_a_supervisor_that_dies_ends_the_load():
+    with (
+        cluster() as fake,
+        fake.locust("--headless", "--processes", "2", "PrivateMessageUser") as running,
+    ):
+        record = fake.folder / "runs" / "load" / "1" / "load" / "operations-1.arrow"
+        wait_until(lambda: record.exists() and record.stat().st_size > 10_000)
+        fake.process.send_signal(signal.SIGKILL)
+        output, _ = running.communicate(timeout=20)
+        assert running.returncode == 69, output
+        assert output.count("locust: the supervisor of cluster 'fake'") == 1
+        assert "judged" not in output
+        wait_until(lambda: not session_members(running.pid))
+
+
+def test_a_worker_that_dies_ends_the_run_as_broken():
+    with (
+        cluster() as fake,
+        fake.locust("--headless", "--processes", "2", "PrivateMessageUser") as running,
+    ):
+        record = fake.folder / "runs" / "load" / "1" / "load" / "operations-1.arrow"
+        wait_until(lambda: record.exists() and record.stat().st_size > 10_000)
+        victim = next(pid for pid in session_members(running.pid) if pid != running.pid)
+        os.kill(victim, signal.SIGKILL)
+        output, _ = running.communicate(timeout=40)
+        assert running.returncode == 70, output
+        assert "a load worker of this run is gone" in output
+        wait_until(lambda: not session_members(running.pid))
+
+
+def test_ctrl_c_ends_a_run_with_its_verdict():
+    with (
+        cluster() as fake,
+        fake.locust("--headless", "PrivateMessageUser", JUDGE_EXIT="2") as running,
+    ):
+        record = fake.folder / "runs" / "load" / "1" / "load" / "operations-0.arrow"
+        wait_until(lambda: record.exists() and record.stat().st_size > 10_000)
+        os.killpg(running.pid, signal.SIGINT)
+        output, _ = running.communicate(timeout=20)
+        assert running.returncode == 2, output
+        assert "judged" in output
+        assert set(fake.operations()["outcome"].to_pylist()) == {Outcome.OK}
+
+
+def test_the_master_killed_leaves_no_worker():
+    with (
+        cluster() as fake,
+        fake.locust("--headless", "--processes", "2", "PrivateMessageUser") as running,
+    ):
+        wait_until(lambda: len(session_members(running.pid)) == 3)
+        os.kill(running.pid, signal.SIGKILL)
+        running.communicate(timeout=10)
+        wait_until(lambda: not session_members(running.pid))
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_an_error_of_ours_in_the_pacer_is_70(processes):
+    locustfile = """
+from harness.load import stream
+from harness.load.locust import plugin
+from harness.load.users import PrivateMessageUser
+def take(self, now_ns, limit): raise RuntimeError("a bug")
+stream.TrafficStream.take = take
+plugin.install()
+"""
+    with cluster(2) as fake:
+        (fake.folder / "broken.py").write_text(locustfile)
+        code, output = fake.run("-f", str(fake.folder / "broken.py"), "--processes", processes)
+        assert code == 70, output
+        assert "locust: the load worker broke: RuntimeError: a bug" in output

@@ -1,0 +1,299 @@
+"""The budget checker on literal histories: what is kept, what is missed, and every way of not
+knowing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+from kit.histories import MS, SECOND, history, host, operation, record, sample
+
+from harness import checks
+from harness.checks import rows
+from harness.checks.metrics import METRICS
+from harness.checks.verdict import Answer, Cause
+from harness.errors import BadFileError
+from harness.history import history as h
+from harness.history import reader
+from harness.operation import Operation, Outcome
+from harness.scenario.budget import Conditions, Row
+
+
+def row(**changes):
+    conditions = {
+        key: changes.pop(key)
+        for key in ("phase", "nodes", "node", "received_per_s")
+        if key in changes
+    }
+    plain = {
+        "name": "r",
+        "metric": "private_message.end_to_end",
+        "statistic": "p50",
+        "unit": "ms",
+        "bound": 10.0,
+    }
+    return Row(**{**plain, **changes}, conditions=Conditions(**{"phase": "load", **conditions}))
+
+
+def judged(found, **changes):
+    (finding,) = rows.check(found, [row(**changes)])
+    return finding
+
+
+def test_a_kept_and_a_missed_promise():
+    found = history([operation(number) for number in range(100)])
+    assert judged(found).answer is Answer.PASS
+    missed = judged(found, bound=1.0)
+    assert (missed.answer, missed.value) == (Answer.FAIL, 2.0)
+    assert "2 is not < 1 ms" in missed.sentence
+
+
+def test_bounds_are_strict():
+    found = history([operation(number) for number in range(100)])
+    assert judged(found, bound=2.0).answer is Answer.FAIL
+    assert judged(found, bound=2.0, comparison="<=").answer is Answer.PASS
+
+
+def test_latency_counts_from_the_intended_time():
+    late = history(
+        [
+            operation(n, sent_ns=SECOND + n * MS + 9 * MS, done_ns=SECOND + n * MS + 12 * MS)
+            for n in range(100)
+        ]
+    )
+    finding = judged(late, bound=11.0)
+    assert finding.answer is Answer.UNKNOWN
+    assert finding.cause is Cause.HOST_LIMITED
+    assert "load generator itself was" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("busy", "share", "answer"),
+    [(1.98, 0.4, Answer.UNKNOWN), (1.98, 0.97, Answer.FAIL), (1.0, 0.4, Answer.FAIL)],
+)
+def test_a_missed_rate_on_a_full_host_is_unknown(busy, share, answer):
+    """Where the node itself was at its end, it is a FAIL."""
+    hosts = [host(at, at * busy, at * busy) for at in range(1, 11)]
+    samples = [sample(at, 0, cpu_ns=int(at * share * SECOND)) for at in range(1, 11)]
+    found = history(
+        [operation(n) for n in range(100)],
+        samples=samples,
+        host=pa.Table.from_pylist(hosts, h.HOST),
+        cores=2,
+        journal=[],
+    )
+    finding = judged(
+        found,
+        metric="private_message.received",
+        statistic="mean",
+        comparison=">=",
+        unit="1/s",
+        bound=1e6,
+        node="node-0",
+    )
+    assert finding.answer is answer
+    assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
+
+
+@pytest.mark.parametrize(("own_share", "answer"), [(0.9, Answer.FAIL), (0.1, Answer.UNKNOWN)])
+def test_a_missed_time_on_a_host_that_strangers_took_is_unknown(own_share, answer):
+    """Two cores, 95 % busy: by the run itself it is a FAIL, by others it says nothing of the
+    system.
+    """
+    rows = [host(at, at * 1.9, at * 1.9 * own_share) for at in range(1, 11)]
+    found = history(
+        [operation(n) for n in range(100)], host=pa.Table.from_pylist(rows, h.HOST), cores=2
+    )
+    finding = judged(found, bound=1.0)
+    assert finding.answer is answer
+    assert ("none of this run's" in finding.sentence) == (answer is Answer.UNKNOWN)
+    assert judged(found, bound=10.0).answer is Answer.PASS
+
+
+def test_what_never_arrived_is_infinite_and_not_left_out():
+    lost = [
+        operation(n, outcome=int(Outcome.UNKNOWN if n < 30 else Outcome.OK)) for n in range(100)
+    ]
+    assert judged(history(lost), statistic="p50").answer is Answer.PASS
+    finding = judged(history(lost), statistic="p95")
+    assert finding.answer is Answer.FAIL
+    assert "never arrived" in finding.sentence
+    assert finding.measured.startswith("∞")
+
+
+def test_nothing_measured_is_unknown():
+    assert judged(history()).cause is Cause.NOT_MEASURED
+    assert judged(history([operation(1)]), phase="peak").cause is Cause.NOT_MEASURED
+    assert judged(history(), metric="rss", statistic="max", unit="MB").cause is Cause.NOT_MEASURED
+    assert judged(history(), metric="broadcast.propagation").cause is Cause.NOT_MEASURED
+
+
+@pytest.mark.parametrize(
+    ("statistic", "least"), [("p50", 2), ("p95", 20), ("p99", 100), ("p99.9", 1000)]
+)
+def test_a_percentile_wants_enough_samples(statistic, least):
+    few = judged(history([operation(n) for n in range(least - 1)]), statistic=statistic)
+    assert few.cause is Cause.TOO_FEW
+    assert (
+        judged(history([operation(n) for n in range(least)]), statistic=statistic).answer
+        is Answer.PASS
+    )
+
+
+def test_conditions_that_were_not_met_are_unknown():
+    found = history([operation(number) for number in range(100)])
+    assert judged(found, nodes=10).cause is Cause.CONDITIONS
+    assert judged(found, nodes=3).answer is Answer.PASS
+    assert judged(found, node="zoe").cause is Cause.CONDITIONS
+
+
+def test_the_rate_received_is_counted_from_the_receivers_journal():
+    operations = [operation(n) for n in range(1000)]
+    rss = {
+        "metric": "rss",
+        "statistic": "max",
+        "unit": "MB",
+        "bound": 200.0,
+        "node": "node-0",
+        "received_per_s": 100.0,
+    }
+    samples = [sample(at, 0, rss_bytes=10**8) for at in range(1, 11)]
+    assert (
+        judged(history(operations, [record(n) for n in range(1000)], samples), **rss).answer
+        is Answer.PASS
+    )
+    fell_short = judged(history(operations, [record(n) for n in range(900)], samples), **rss)
+    assert fell_short.cause is Cause.LOAD_NOT_DELIVERED
+    assert "received 90 messages a second" in fell_short.sentence
+    elsewhere = judged(
+        history(operations, [record(n, node=1) for n in range(1000)], samples), **rss
+    )
+    assert elsewhere.cause is Cause.LOAD_NOT_DELIVERED
+
+
+def test_the_worst_node_is_judged_and_named():
+    samples = [
+        sample(at, node, fds=10 + 100 * (node == 2)) for at in range(1, 11) for node in range(3)
+    ]
+    finding = judged(history(samples=samples), metric="fds", statistic="max", unit="1", bound=100.0)
+    assert finding.answer is Answer.FAIL
+    assert finding.measured == "110 at node-2"
+
+
+def test_a_node_that_was_not_sampled_is_not_passed_over():
+    samples = [sample(at, node, fds=10) for at in range(1, 11) for node in range(2)]
+    finding = judged(history(samples=samples), metric="fds", statistic="max", unit="1", bound=100.0)
+    assert finding.cause is Cause.NOT_MEASURED
+    assert "node-2" in finding.sentence
+
+
+def test_cpu_is_last_minus_first():
+    samples = [
+        sample(at, node, cpu_ns=5 * SECOND + at * SECOND // 4)
+        for at in range(1, 11)
+        for node in range(3)
+    ]
+    assert judged(
+        history(samples=samples), metric="cpu", statistic="mean", unit="%", bound=30.0
+    ).value == pytest.approx(25)
+
+
+def test_a_rate_wants_samples_over_half_the_phase():
+    samples = [sample(at, node, bytes_in=at) for at in (1, 2) for node in range(3)]
+    assert (
+        judged(history(samples=samples), metric="network", statistic="mean", unit="KB/s").cause
+        is Cause.NOT_MEASURED
+    )
+
+
+def test_propagation_is_until_the_last_node_has_it():
+    sent = [operation(n, Operation.BROADCAST, source=0, target=-1) for n in range(4)]
+    heard = [
+        record(n, h.RECEIVED, node, SECOND + n * MS + node * 10 * MS)
+        for n in range(4)
+        for node in (1, 2)
+    ]
+    found = history(sent, heard)
+    assert judged(found, metric="broadcast.propagation", bound=50.0).value == 20.0
+    one_short = history(sent, heard[:-1])
+    assert (
+        judged(one_short, metric="broadcast.propagation", statistic="max", bound=50.0).answer
+        is Answer.FAIL
+    )
+    assert (
+        judged(
+            one_short,
+            metric="broadcast.coverage",
+            statistic="min",
+            unit="%",
+            bound=100.0,
+            comparison=">=",
+        ).value
+        == 50.0
+    )
+
+
+def test_the_origin_and_second_copies_do_not_count_as_coverage():
+    sent = [operation(1, Operation.BROADCAST, source=0, target=-1)]
+    heard = [record(1, h.RECEIVED, 0), record(1, h.RECEIVED, 1), record(1, h.RECEIVED, 1)]
+    finding = judged(
+        history(sent, heard),
+        metric="broadcast.coverage",
+        statistic="min",
+        unit="%",
+        bound=100.0,
+        comparison=">=",
+    )
+    assert (finding.answer, finding.value) == (Answer.FAIL, 50.0)
+
+
+def test_a_row_without_a_bound_is_never_pass():
+    finding = judged(history([operation(n) for n in range(10)]), bound=None)
+    assert finding.answer is Answer.MEASURED
+    verdict = checks.judge(
+        history([operation(n) for n in range(10)], [record(n) for n in range(10)]), []
+    )
+    assert {one.name for one in verdict.findings} == {
+        "private messages: acknowledged and delivered"
+    }
+
+
+@pytest.mark.parametrize("changes", [{"metric": "speed"}, {"statistic": "p12"}, {"unit": "MB"}])
+def test_a_row_that_cannot_be_measured_is_refused(changes):
+    """Before anything runs."""
+    with pytest.raises(BadFileError, match="row r"):
+        rows.validate([row(**changes)])
+
+
+def test_no_metric_breaks_on_an_empty_run_and_none_is_pass():
+    for name, metric in METRICS.items():
+        unit = {
+            "time": "ms",
+            "share": "%",
+            "rate": "1/s",
+            "number": "1",
+            "size": "MB",
+            "byte rate": "MB/s",
+        }[metric.kind]
+        finding = judged(history(), metric=name, statistic="max", unit=unit, bound=1e9)
+        expected = (
+            Answer.PASS if name == "private_message.received" else Answer.UNKNOWN
+        )  # nothing received is a true zero
+        assert finding.answer is expected, name
+
+
+def test_a_checker_that_crashes_is_unknown():
+    broken = replace(history([operation(1)]), operations=None, planned_per_s={("load", 1): 1.0})
+    verdict = checks.judge(broken, [row()])
+    assert verdict.answer is Answer.UNKNOWN
+    assert all(finding.cause is Cause.CHECKER_BROKE for finding in verdict.findings)
+
+
+def test_histograms_are_differences_between_phases(tmp_path):
+    (tmp_path / "histograms.jsonl").write_text(
+        '{"phase": "a", "node": 0, "histograms": {"create": {"5": 2}}}\n{"phase": "b", "node": '
+        '0, "histograms": {"create": {"5": 2, "9": 1}}}\n{"torn'
+    )
+    assert reader._histograms(tmp_path) == {("a", 0, "create"): {5: 2}, ("b", 0, "create"): {9: 1}}

@@ -1,0 +1,133 @@
+"""The run folder: written as it goes, whole after a crash, refused when it is foreign."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+
+from harness.errors import BadFileError, StorageError
+from harness.experiments import judge
+from harness.history import history, reader
+from harness.history.events import PhaseBegan, PhasesOver, RunEnded
+from harness.history.folder import RunFolder
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def facts(**changes):
+    return {
+        "version": 1,
+        "name": "demo",
+        "adapter": "meshnode",
+        "topology": "t",
+        "seed": 1,
+        "runtime": {"name": "netns"},
+        "nodes": [
+            {"name": "node-0", "wire_id": "00" * 32},
+            {"name": "node-1", "wire_id": "11" * 32},
+        ],
+        "load": {
+            "streams": [{"phase": "load", "operation": "private_message", "rate_per_s": 10.0}]
+        },
+        "host": {"cores": 2, "cpu": "c", "kernel": "k"},
+        **changes,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = RunFolder(tmp_path, "demo", MOMENT)
+    made.write_json("metadata.json", facts())
+    made.event(PhaseBegan(at_ns=100, phase="load"))
+    made.event(PhasesOver(at_ns=900))
+    made.append(
+        "samples.arrow",
+        pa.RecordBatch.from_pylist([dict.fromkeys(history.SAMPLES.names, 7)], history.SAMPLES),
+    )
+    descriptor = made.journal("node-1")
+    os.write(descriptor, b"MESHJRNL" + struct.pack("<II", 1, 40) + b"\1" * 32 + bytes(16))
+    os.write(descriptor, struct.pack("<BBHI16sqQ", 2, 0, 1, 256, b"i" * 16, 555, 9))
+    os.close(descriptor)
+    yield made
+    made.close()
+
+
+def test_what_is_written_is_read_back(folder, tmp_path):
+    folder.event(RunEnded(at_ns=1000))
+    folder.close()
+    found = reader.read(reader.find(tmp_path))
+    assert [(phase.name, phase.begin_ns, phase.end_ns) for phase in found.phases] == [
+        ("load", 100, 900)
+    ]
+    assert found.ended
+    assert found.journal[0]["at_ns"] == 555
+    assert found.journal[0]["node"] == 1
+    assert bytes(found.journal[0]["id"]) == b"i" * 16
+    assert found.samples.num_rows == 1
+    assert found.planned_per_s == {("load", 1): 10.0}
+
+
+def test_latest_points_at_the_newest_and_names_never_collide(folder, tmp_path):
+    second = RunFolder(tmp_path, "demo", MOMENT)
+    assert second.path != folder.path
+    assert (tmp_path / "latest").resolve() == second.path.resolve()
+    second.close()
+
+
+def test_the_folder_of_a_crash_can_be_judged(folder, tmp_path):
+    """No end, no closed streams, a torn line, a torn journal record, a torn batch: never PASS."""
+    with (folder.path / "events.jsonl").open("a") as file:
+        file.write('{"at_ns": 5, "ev')
+    with (folder.path / "journal" / "node-1.bin").open("ab") as file:
+        file.write(b"torn")
+    with (folder.path / "samples.arrow").open("ab") as file:
+        file.write(b"\xff\xff\xff\xff\x10")
+    found = reader.read(folder.path)
+    assert not found.ended
+    assert len(found.journal) == 1
+    assert found.samples.num_rows == 1
+    judged = judge.judge(folder.path)
+    assert judged.exit_code == 2
+    assert "cut short" in (folder.path / "summary.txt").read_text()
+    assert json.loads((folder.path / "verdict.json").read_text())["answer"] == "UNKNOWN"
+
+
+def test_judging_twice_and_elsewhere_gives_the_same(folder, tmp_path):
+    folder.event(RunEnded())
+    first = judge.judge(folder.path).as_json()
+    moved = tmp_path / "elsewhere"
+    folder.path.rename(moved)
+    second = judge.judge(moved).as_json()
+    assert first["findings"] == second["findings"]
+
+
+def test_foreign_folders_and_files_are_refused(folder, tmp_path):
+    with pytest.raises(BadFileError, match=r"expected a run folder with metadata\.json"):
+        reader.find(tmp_path / "nothing")
+    folder.write_json("metadata.json", facts(version=99))
+    with pytest.raises(BadFileError, match="expected version 1, found 99"):
+        reader.read(folder.path)
+    folder.write_json("metadata.json", facts())
+    (folder.path / "journal" / "node-0.bin").write_bytes(b"not a journal at all")
+    with pytest.raises(BadFileError, match="node-0"):
+        reader.read(folder.path)
+
+
+def test_a_full_disk_is_said_with_the_file(tmp_path):
+    folder = RunFolder(tmp_path, "demo", MOMENT)
+    (folder.path / "full.txt").symlink_to("/dev/full")
+    with pytest.raises(StorageError, match=r"full\.txt cannot be written: .*No space left"):
+        folder.write_text("full.txt", "x" * 100_000)
+    (folder.path / "samples.arrow").symlink_to("/dev/full")
+    batch = pa.RecordBatch.from_pylist(
+        [dict.fromkeys(history.SAMPLES.names, 7)] * 1000, history.SAMPLES
+    )
+    with pytest.raises(StorageError, match="No space left"):
+        folder.append("samples.arrow", batch)
+    with pytest.raises(StorageError, match="No space left"):
+        folder.close()
