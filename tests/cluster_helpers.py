@@ -20,7 +20,7 @@ from typing import Any
 
 from harness.control.client import Client
 from harness.errors import HarnessError
-from harness.operation import Operation, Request, Response
+from harness.operations import Operation, Request, Response
 from harness.systems.protocol import ControlCodec
 
 ROOT = Path(__file__).parent.parent

@@ -20,7 +20,7 @@ MESHNODE = ROOT / "docker" / "meshnode" / "src" / "meshnode"
 # row.
 RANKS: list[set[str]] = [
     {"errors"},
-    {"operation", "stats", "plugin", "kernel", "topology"},
+    {"operations", "stats", "plugin", "kernel", "topology"},
     {"faults", "history"},
     {"runtimes", "scenario"},
     {"network", "systems", "control", "checks"},
@@ -58,7 +58,6 @@ TOO_LONG = {
     "harness/checks/metrics.py",
     "harness/cli/__init__.py",
     "harness/host/preflight.py",
-    "harness/load/locust/options.py",
     "harness/load/locust/plugin.py",
     "harness/load/master.py",
     "harness/network/injectors/compiler.py",

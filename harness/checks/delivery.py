@@ -18,7 +18,7 @@ from harness.checks import metrics
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history import history as h
 from harness.history.history import History, PhaseWindow
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
 from harness.scenario.budget import Row
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from harness.checks import metrics
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.history import History
-from harness.operation import Operation
+from harness.operations import Operation
 from harness.scenario.budget import Row
 
 PLANNED_TOLERANCE = 0.01  # a Poisson stream's own spread is allowed on top

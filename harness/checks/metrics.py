@@ -19,7 +19,7 @@ from harness.checks import overlay
 from harness.checks.measurements import MEASUREMENTS
 from harness.history import history as h
 from harness.history.history import History, PhaseWindow
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
 
 Floats = npt.NDArray[np.float64]
 

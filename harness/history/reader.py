@@ -19,7 +19,7 @@ from harness.errors import BadFileError
 from harness.history import history
 from harness.history.folder import VERSION
 from harness.history.history import History, PhaseWindow
-from harness.operation import Operation
+from harness.operations import Operation
 
 LATE_NS = 250_000_000  # a player's own lateness, which is no property of the run
 

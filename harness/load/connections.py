@@ -21,7 +21,7 @@ from gevent import monkey
 
 from harness.errors import HarnessError
 from harness.load.flight import Flight
-from harness.operation import Request, Response
+from harness.operations import Request, Response
 from harness.systems.adapter import Codec
 
 PlainSocket = monkey.get_original("socket", "socket")  # gevent's own would wait where we must not

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.operation import Operation
+from harness.operations import Operation
 
 KEYS_MAX = 1 << 16
 

@@ -24,7 +24,7 @@ from harness.load import tally
 from harness.load.locust import options
 from harness.load.plan import RunPlan, Target
 from harness.load.tally import Tally
-from harness.operation import Operation
+from harness.operations import Operation
 from harness.scenario import files
 from harness.scenario.scenario import Phase
 from harness.systems import adapters

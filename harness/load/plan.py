@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.operation import Operation
+from harness.operations import Operation
 from harness.scenario.scenario import Phase
 from harness.scenario.stream import Arrivals, Stream
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from harness.errors import StorageError
 from harness.load.flight import Flight
-from harness.operation import Outcome
+from harness.operations import Outcome
 from harness.stats import Integers
 
 ERRORS_MAX = 1000  # distinct texts; more would be ids inside texts

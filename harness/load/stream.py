@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from itertools import takewhile
 
 from harness.load.flight import Flight, Keys
-from harness.operation import Operation, Outcome, Request, Response
+from harness.operations import Outcome, Request, Response
+from harness.operations.operation import Address
 from harness.scenario.schedule import Due
 from harness.scenario.stream import Stream
 
@@ -40,7 +41,7 @@ class TrafficStream:
         """`prefix`: the first 12 bytes of every operation's id; `filler`: what payloads are made
         of.
         """
-        self.operation = stream.operation
+        self.operation, self._spec = stream.operation, stream.operation.spec
         self.gap_ns = gap_ns
         self.in_flight: dict[bytes, Flight] = {}
         self._stream = stream
@@ -158,7 +159,7 @@ class TrafficStream:
             )
             return None
         to, payload = self._contents(flight, draw)
-        if flight.operation is Operation.DHT_GET and to is None:
+        if self._spec.to is Address.STORED_KEY and to is None:
             self._ended(
                 flight,
                 Outcome.FAILED,
@@ -172,29 +173,35 @@ class TrafficStream:
     def _flight(self, source: int, target: int, intended_ns: int) -> Flight:
         id_ = self._prefix + self._sequence.to_bytes(4, "little")
         self._sequence += 1
-        carries = self.operation not in (Operation.DHT_GET, Operation.DHT_LOOKUP, Operation.CONNECT)
         return Flight(
             id_,
             self.operation,
             source,
             target,
-            self._stream.payload_bytes if carries else 0,
+            self._stream.payload_bytes if self._spec.payload is not None else 0,
             intended_ns,
             intended_ns + self._timeout_ns,
         )
 
     def _contents(self, flight: Flight, draw: int) -> tuple[bytes | None, bytes | None]:
         """Target and payload on the wire."""
-        if self.operation is Operation.DHT_GET:
-            return self._keys.pick(draw, flight.source), None
-        if self.operation in (Operation.DHT_LOOKUP, Operation.CONNECT):
-            return self._wire_ids[flight.target], None
-        if self.operation is Operation.FILE_TRANSFER:
-            return self._wire_ids[flight.target], flight.payload_bytes.to_bytes(8, "little")
-        payload = (flight.id + self._filler)[: flight.payload_bytes]
-        if self.operation is Operation.DHT_PUT:
-            flight.key = hashlib.sha256(flight.id).digest()
-            return flight.key, payload
-        return (
-            None if self.operation is Operation.BROADCAST else self._wire_ids[flight.target]
-        ), payload
+        return self._target(flight, draw), self._payload(flight)
+
+    def _target(self, flight: Flight, draw: int) -> bytes | None:
+        match self._spec.to:
+            case Address.NODE:
+                return self._wire_ids[flight.target]
+            case Address.STORED_KEY:
+                return self._keys.pick(draw, flight.source)
+            case Address.NEW_KEY:
+                flight.key = hashlib.sha256(flight.id).digest()
+                return flight.key
+            case Address.NOBODY:
+                return None
+
+    def _payload(self, flight: Flight) -> bytes | None:
+        if self._spec.payload is None:
+            return None
+        if self._spec.payload.by_size:
+            return flight.payload_bytes.to_bytes(8, "little")
+        return (flight.id + self._filler)[: flight.payload_bytes]

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.load.histogram import Histogram
 from harness.load.record import DONE_NS, INTENDED_NS, OPERATION, OUTCOME, SENT_NS
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
 from harness.stats import Integers
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}

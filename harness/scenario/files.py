@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadFileError
-from harness.operation import Operation
+from harness.operations import Operation
 from harness.scenario.budget import Budget, Conditions, Row
 from harness.scenario.scenario import FaultStep, Phase, Scenario, Suite
 from harness.scenario.stream import Arrivals, Stream

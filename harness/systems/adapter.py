@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from harness.operation import Operation, Request, Response
+from harness.operations import Operation, Request, Response
 from harness.runtimes.runtime import Place, Process
 from harness.topology.topology import Topology
 

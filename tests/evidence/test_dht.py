@@ -18,7 +18,7 @@ from cluster_helpers import Desk, ask, request, wait_for
 from harness.control.client import Client
 from harness.history import history as h
 from harness.history import reader
-from harness.operation import Operation, Outcome, Response
+from harness.operations import Operation, Outcome, Response
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
 HOPS_A_TENFOLD_MAX = math.log2(10)

@@ -18,7 +18,7 @@ from cluster_helpers import Desk, ask, request, wait_for
 from harness.checks import metrics
 from harness.history import history as h
 from harness.history import reader
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
 
 pytestmark = [pytest.mark.root, pytest.mark.systems, pytest.mark.slow, pytest.mark.timeout(900)]
 READY_S = 10.0

@@ -18,7 +18,7 @@ from harness.control.client import Client
 from harness.history import history as h
 from harness.history import reader
 from harness.history.history import PhaseWindow
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
 
 pytestmark = pytest.mark.root
 

@@ -16,7 +16,7 @@ from cluster_helpers import ROOT, Desk, ask, request, wait_for
 from harness.checks import metrics
 from harness.history import history as h
 from harness.history import reader
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
 
 pytestmark = [pytest.mark.root, pytest.mark.systems]
 TINY = ROOT / "tests" / "tiny"

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from harness.history import history as h
 from harness.history.history import History, PhaseWindow
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
 
 SECOND = 1_000_000_000
 MS = 1_000_000

@@ -17,7 +17,7 @@ from harness.checks.verdict import Answer, Cause
 from harness.errors import BadFileError
 from harness.history import history as h
 from harness.history import reader
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
 from harness.scenario.budget import Conditions, Row
 
 

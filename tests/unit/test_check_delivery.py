@@ -9,7 +9,7 @@ from histories import history, operation, record
 from harness.checks import delivery, load
 from harness.checks.verdict import Answer, Cause
 from harness.history import history as h
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
 
 
 def ledger(found):

@@ -16,7 +16,7 @@ from harness.checks import overlay
 from harness.checks.metrics import METRICS
 from harness.history import history as h
 from harness.history.history import PhaseWindow
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
 from harness.topology import shapes
 
 LINE = frozenset({(0, 1), (1, 2), (2, 3)})

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from harness import reports
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.errors import UsageError
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
 from harness.reports import markdown, series, svg
 
 FACTS = {

@@ -36,7 +36,7 @@ from harness.load.locust.exits import ExitCode, end_now
 from harness.load.master import JUDGE, SCENARIO, Master
 from harness.load.plan import RunPlan
 from harness.load.worker import YIELD_S, Worker
-from harness.operation import Operation
+from harness.operations import Operation
 from harness.stats import Integers
 
 PR_SET_PDEATHSIG = 1

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.history import history
-from harness.operation import Operation, Outcome, Request, Response
+from harness.operations import Operation, Outcome, Request, Response
 from harness.runtimes.runtime import Image, Place, Process, Recipe
 from harness.systems.adapter import Saw
 from harness.systems.adapters import driven

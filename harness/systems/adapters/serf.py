@@ -23,7 +23,7 @@ import msgpack
 from harness.errors import HarnessError
 from harness.history import history
 from harness.kernel.namespaces import open_socket
-from harness.operation import Operation, Outcome, Request, Response
+from harness.operations import Operation, Outcome, Request, Response
 from harness.runtimes.runtime import Image, Place, Process, Recipe
 from harness.systems.adapter import Saw
 from harness.systems.adapters import driven
