@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from harness.checks import metrics
 from harness.checks.verdict import Answer, Cause, Finding
-from harness.history import history as h
 from harness.history.history import History, PhaseWindow
 from harness.operations import Operation, Outcome
+from harness.operations.records import RecordKind
 from harness.scenario.budget import Row
 
 
@@ -83,11 +83,15 @@ def _exempted(finding: Finding, why: str | None) -> Finding:
 
 
 def _private_messages(history: History, chosen: npt.NDArray[np.bool_]) -> Finding:
-    return _to_a_node(history, chosen, h.DELIVERED, "private messages: acknowledged and delivered")
+    return _to_a_node(
+        history, chosen, RecordKind.DELIVERED, "private messages: acknowledged and delivered"
+    )
 
 
 def _notifications(history: History, chosen: npt.NDArray[np.bool_]) -> Finding:
-    return _to_a_node(history, chosen, h.NOTIFIED, "DHT listeners: told of the values put for them")
+    return _to_a_node(
+        history, chosen, RecordKind.NOTIFIED, "DHT listeners: told of the values put for them"
+    )
 
 
 def _to_a_node(history: History, chosen: npt.NDArray[np.bool_], kind: int, name: str) -> Finding:

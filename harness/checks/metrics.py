@@ -20,6 +20,7 @@ from harness.checks.measurements import MEASUREMENTS
 from harness.history import history as h
 from harness.history.history import History, PhaseWindow
 from harness.operations import Operation, Outcome
+from harness.operations.records import RecordKind
 
 Floats = npt.NDArray[np.float64]
 
@@ -133,7 +134,7 @@ def receivers(history: History, phase: PhaseWindow) -> list[tuple[int, h.Records
     chosen = in_phase(history, phase, Operation.BROADCAST)
     wanted = sortable(identifiers(history, chosen))
     sources = history.column("source")[chosen]
-    ids, records = arrivals(history, h.RECEIVED)
+    ids, records = arrivals(history, RecordKind.RECEIVED)
     begin, end = np.searchsorted(ids, wanted, "left"), np.searchsorted(ids, wanted, "right")
     found = []
     for intended, source, low, high in zip(
@@ -255,7 +256,7 @@ def _cpu(history: History, phase: PhaseWindow) -> PerNode:
 def _received(history: History, phase: PhaseWindow) -> PerNode:
     journal = history.journal
     inside = (
-        (journal["kind"] == h.DELIVERED)
+        (journal["kind"] == RecordKind.DELIVERED)
         & (journal["at_ns"] >= phase.begin_ns)
         & (journal["at_ns"] < phase.end_ns)
     )
@@ -363,7 +364,7 @@ def _failure_seen(history: History, phase: PhaseWindow) -> Samples:
     """
     ends = {event["node"]: event["at_ns"] for event in history.events if _is_end(event)}
     living = [index for index, name in enumerate(history.nodes) if name not in ends]
-    reports = history.journal[history.journal["kind"] == h.MEMBER_FAILED]
+    reports = history.journal[history.journal["kind"] == RecordKind.MEMBER_FAILED]
     values = []
     for name, at_ns in ends.items():
         if phase.begin_ns <= at_ns < phase.end_ns:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from harness.history import history as h
 from harness.history.history import History
+from harness.operations.records import RecordKind
 
 Floats = npt.NDArray[np.float64]
 
@@ -61,7 +61,9 @@ def first_forwards(
     beginnings = np.array(
         [int.from_bytes(wire_id[:8], "little") for wire_id in history.wire_ids], np.uint64
     )
-    heard = history.journal[np.isin(history.journal["kind"], (h.RECEIVED, h.DUPLICATE))]
+    heard = history.journal[
+        np.isin(history.journal["kind"], (RecordKind.RECEIVED, RecordKind.DUPLICATE))
+    ]
     values = []
     for id_, source in zip(ids, sources, strict=True):
         mine = (

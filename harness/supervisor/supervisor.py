@@ -41,6 +41,7 @@ from harness.host import preflight
 from harness.kernel.proc import is_readable
 from harness.network.fabric import Fabric
 from harness.network.network import Network
+from harness.operations import Operation
 from harness.runtimes.processes import last_lines
 from harness.scenario.files import read_budget
 from harness.supervisor import server
@@ -192,6 +193,7 @@ class Supervisor:
                     "load": dict(load),
                     "runtime": {"name": self._spec.runtime, **self._runtime.facts()},
                     "network": self._fabric.facts(),
+                    "operations": {each.word: int(each) for each in Operation},
                     "exempt": dict(self.cluster.adapter.exempt),
                     "nodes": self.cluster.rows(),
                     "ready_s": self._ready_s,

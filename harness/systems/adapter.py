@@ -87,7 +87,7 @@ class DrivenAdapter(NodeAdapter, Protocol):
 
 
 class Saw(Protocol):
-    """Tell that a node saw something: a kind of history.py (RECEIVED, DELIVERED, …), the
+    """Tell that a node saw something: a RecordKind (RECEIVED, DELIVERED, …), the
     operation's id, when (monotonic ns).
     """
 

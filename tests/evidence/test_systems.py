@@ -16,9 +16,9 @@ import pytest
 from cluster_helpers import Desk, ask, request, wait_for
 
 from harness.checks import metrics
-from harness.history import history as h
 from harness.history import reader
 from harness.operations import Operation, Outcome
+from harness.operations.records import RecordKind
 
 pytestmark = [pytest.mark.root, pytest.mark.systems, pytest.mark.slow, pytest.mark.timeout(900)]
 READY_S = 10.0
@@ -143,7 +143,7 @@ def test_serf_s_events_are_heard_by_all_and_deaths_are_seen(desk):
     )
     assert len(seen) == 1600
     assert np.isfinite(seen).mean() > 0.99
-    assert (history.journal["kind"] == h.MEMBER_FAILED).sum() >= 1584
+    assert (history.journal["kind"] == RecordKind.MEMBER_FAILED).sum() >= 1584
 
 
 CLUSTER = (

@@ -15,10 +15,10 @@ from cluster_helpers import PROMISES, TEN, Desk, ask, request, small_scenario, w
 
 from harness.checks import metrics
 from harness.control.client import Client
-from harness.history import history as h
 from harness.history import reader
 from harness.history.history import PhaseWindow
 from harness.operations import Operation, Outcome
+from harness.operations.records import RecordKind
 
 pytestmark = pytest.mark.root
 
@@ -233,7 +233,7 @@ def test_a_broadcast_is_in_every_other_journal(desk, tmp_path, monkeypatch):
 
 def heard(runs: Path) -> set[int]:
     journal = reader.read(reader.find(runs)).journal
-    return set(journal["node"][journal["kind"] == h.RECEIVED].tolist())
+    return set(journal["node"][journal["kind"] == RecordKind.RECEIVED].tolist())
 
 
 def test_names_are_taken_once_and_clusters_stand_side_by_side(desk, other):

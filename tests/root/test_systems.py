@@ -14,9 +14,9 @@ import pytest
 from cluster_helpers import ROOT, Desk, ask, request, wait_for
 
 from harness.checks import metrics
-from harness.history import history as h
 from harness.history import reader
 from harness.operations import Operation, Outcome
+from harness.operations.records import RecordKind
 
 pytestmark = [pytest.mark.root, pytest.mark.systems]
 TINY = ROOT / "tests" / "tiny"
@@ -86,7 +86,7 @@ def test_opendht_is_driven_with_put_get_and_listen(desk):
         )
     ]
     listened = history.column("operation") == Operation.DHT_LISTEN
-    told = history.journal[history.journal["kind"] == h.NOTIFIED]
+    told = history.journal[history.journal["kind"] == RecordKind.NOTIFIED]
     assert sorted(told["node"].tolist()) == sorted(
         history.column("target")[listened].tolist()
     )  # each at its own listener, once

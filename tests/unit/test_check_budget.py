@@ -18,6 +18,7 @@ from harness.errors import BadFileError
 from harness.history import history as h
 from harness.history import reader
 from harness.operations import Operation, Outcome
+from harness.operations.records import RecordKind
 from harness.scenario.budget import Conditions, Row
 
 
@@ -212,7 +213,7 @@ def test_a_rate_wants_samples_over_half_the_phase():
 def test_propagation_is_until_the_last_node_has_it():
     sent = [operation(n, Operation.BROADCAST, source=0, target=-1) for n in range(4)]
     heard = [
-        record(n, h.RECEIVED, node, SECOND + n * MS + node * 10 * MS)
+        record(n, RecordKind.RECEIVED, node, SECOND + n * MS + node * 10 * MS)
         for n in range(4)
         for node in (1, 2)
     ]
@@ -238,7 +239,7 @@ def test_propagation_is_until_the_last_node_has_it():
 
 def test_the_origin_and_second_copies_do_not_count_as_coverage():
     sent = [operation(1, Operation.BROADCAST, source=0, target=-1)]
-    heard = [record(1, h.RECEIVED, 0), record(1, h.RECEIVED, 1), record(1, h.RECEIVED, 1)]
+    heard = [record(1, RecordKind.RECEIVED, node) for node in (0, 1, 1)]
     finding = judged(
         history(sent, heard),
         metric="broadcast.coverage",

@@ -8,8 +8,8 @@ from histories import history, operation, record
 
 from harness.checks import delivery, load
 from harness.checks.verdict import Answer, Cause
-from harness.history import history as h
 from harness.operations import Operation, Outcome
+from harness.operations.records import RecordKind
 
 
 def ledger(found):
@@ -50,15 +50,13 @@ def test_what_was_not_acknowledged_is_not_the_ledgers_business():
 
 def test_a_broadcast_must_be_in_every_other_journal():
     sent = [operation(1, Operation.BROADCAST, source=0, target=-1)]
-    assert (
-        ledger(history(sent, [record(1, h.RECEIVED, 1), record(1, h.RECEIVED, 2)])).answer
-        is Answer.PASS
-    )
-    assert ledger(history(sent, [record(1, h.RECEIVED, 1)])).measured == "1 not everywhere"
-    assert (
-        ledger(history(sent, [record(1, h.RECEIVED, 1), record(1, h.RECEIVED, 0)])).answer
-        is Answer.FAIL
-    )
+
+    def heard(*nodes):
+        return ledger(history(sent, [record(1, RecordKind.RECEIVED, node) for node in nodes]))
+
+    assert heard(1, 2).answer is Answer.PASS
+    assert heard(1).measured == "1 not everywhere"
+    assert heard(1, 0).answer is Answer.FAIL
 
 
 def test_an_answer_from_the_askers_own_store_does_not_count():
@@ -114,19 +112,19 @@ def test_operations_that_were_never_sent_are_said():
 
 def test_listeners_are_counted_in_their_own_journals():
     put = [operation(n, Operation.DHT_LISTEN) for n in range(3)]
-    assert ledger(history(put, [record(n, h.NOTIFIED) for n in range(3)])).answer is Answer.PASS
-    assert (
-        ledger(history(put, [record(n, h.DELIVERED) for n in range(3)])).measured
-        == "3 acknowledged but in no journal"
-    )
+
+    def reported(kind):
+        return ledger(history(put, [record(n, kind) for n in range(3)]))
+
+    assert reported(RecordKind.NOTIFIED).answer is Answer.PASS
+    assert reported(RecordKind.DELIVERED).measured == "3 acknowledged but in no journal"
 
 
 def test_a_ledger_that_a_system_cannot_be_held_to_counts_and_gives_no_answer():
     why = {"broadcast": "it promises nothing to anybody", "dht_get": "it does not say who answered"}
-    heard = [operation(n, Operation.BROADCAST, source=0, target=-1) for n in range(2)]
-    finding = ledger(
-        history(heard, [record(0, h.RECEIVED, 1), record(0, h.RECEIVED, 2)], exempt=why)
-    )
+    sent = [operation(n, Operation.BROADCAST, source=0, target=-1) for n in range(2)]
+    heard = [record(0, RecordKind.RECEIVED, node) for node in (1, 2)]
+    finding = ledger(history(sent, heard, exempt=why))
     assert (finding.answer, finding.measured, finding.sentence) == (
         Answer.MEASURED,
         "1 not everywhere of 2",

@@ -5,11 +5,8 @@ once a loop turn.
 from __future__ import annotations
 
 import os
-import struct
 
-from harness.history.history import JOURNAL_HEADER_BYTES, JOURNAL_MAGIC, JOURNAL_VERSION
-
-RECORD = struct.Struct("<BBHI16sq8s")  # history.JOURNAL without the node
+from harness.history import journal
 
 
 class Journal:
@@ -24,19 +21,14 @@ class Journal:
         """Journal to `descriptor` from now on; it is this object's to close. Raises OSError."""
         self.end()
         if os.fstat(descriptor).st_size == 0:
-            os.write(
-                descriptor,
-                (
-                    JOURNAL_MAGIC + struct.pack("<II", JOURNAL_VERSION, RECORD.size) + self._wire_id
-                ).ljust(JOURNAL_HEADER_BYTES, b"\0"),
-            )
+            os.write(descriptor, journal.header(self._wire_id))
         self._descriptor = descriptor
 
     def add(self, kind: int, id_: bytes, at_ns: int, *, peer: bytes = b"") -> bool:
         """One record; whether it is the first since the last `flush`, which is then wanted."""
         if self._descriptor is None:
             return False
-        self._records.append(RECORD.pack(kind, 0, 0, 0, id_, at_ns, peer[:8]))
+        self._records.append(journal.record(kind, id_, at_ns, peer))
         return len(self._records) == 1
 
     def flush(self) -> None:
