@@ -9,15 +9,13 @@ from typing import Any
 
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.history import History, PhaseWindow
-from harness.scenario.budget import Row
 
 NAME = "faults: proven in force, and gone"
 WRONG = {"not in force", "not gone"}
 
 
-def check(history: History, rows: Sequence[Row]) -> list[Finding]:
+def check(history: History) -> list[Finding]:
     """One finding for all faults of a run; none where it had none."""
-    del rows
     events = [event for event in history.events if event["event"] == "fault"]
     if not events and not history.proofs:
         return []

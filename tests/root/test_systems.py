@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from cluster_helpers import ROOT, Desk, ask, request, wait_for
 
-from harness.checks import metrics
+from harness.checks import records
 from harness.history import reader
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
@@ -118,7 +118,10 @@ def test_serf_events_are_counted_where_they_are_heard_and_deaths_where_they_are_
     assert answers(found) == {ledger: "MEASURED", "load: broadcast": "PASS"}
     assert "promises it to nobody" in found[ledger]["sentence"]
     history = reader.read(desk.runs / "latest")
-    heard = [len(receivers) for _, receivers in metrics.receivers(history, history.phases[0])]
+    received = records.receivers(
+        history, history.phases[0], Operation.BROADCAST, RecordKind.RECEIVED
+    )
+    heard = [len(receivers) for _, receivers in received]
     assert len(heard) == 30
     assert sum(heard) / len(heard) > 0.8 * (NODES - 1)  # with so few members Serf itself loses some
     desk.write(

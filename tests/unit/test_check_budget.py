@@ -100,7 +100,7 @@ def test_a_missed_rate_on_a_full_host_is_unknown_unless_the_node_itself_was_at_i
 
 
 @pytest.mark.parametrize(("own_share", "answer"), [(0.9, Answer.FAIL), (0.1, Answer.UNKNOWN)])
-def test_a_missed_time_on_a_host_that_strangers_took_is_unknown(own_share, answer):
+def test_a_missed_time_on_a_host_that_other_processes_took_is_unknown(own_share, answer):
     """Two cores, 95 % busy: by the run itself it is a FAIL, by others it says nothing of the
     system.
     """

@@ -13,7 +13,7 @@ from harness.operations.records import RecordKind
 
 
 def ledger(found):
-    (finding,) = delivery.check(found, [])
+    (finding,) = delivery.check(found)
     return finding
 
 
@@ -75,7 +75,7 @@ def test_an_answer_from_the_askers_own_store_does_not_count():
 
 
 def test_a_run_that_was_cut_short_is_unknown():
-    (finding,) = delivery.check(history([operation(1)], [record(1)], ended=False), [])
+    (finding,) = delivery.check(history([operation(1)], [record(1)], ended=False))
     assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
 
 
@@ -83,13 +83,13 @@ def test_gaps_in_the_record_are_unknown():
     gaps = (
         {"event": "end", "at_ns": 0, "failures": ["sampler: OSError: No space left on device"]},
     )
-    found = delivery.check(history([operation(1)], [record(1)], events=gaps), [])
+    found = delivery.check(history([operation(1)], [record(1)], events=gaps))
     assert found[0].answer is Answer.UNKNOWN
     assert "No space left" in found[0].sentence
 
 
 def planned(operations, rate):
-    (finding,) = load.check(history(operations, planned_per_s={("load", 1): rate}), [])
+    (finding,) = load.check(history(operations, planned_per_s={("load", 1): rate}))
     return finding
 
 
