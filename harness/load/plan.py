@@ -74,7 +74,7 @@ class RunPlan:
 
     @classmethod
     def from_wire(cls, sent: Mapping[str, Any]) -> RunPlan:
-        """What `to_wire` said."""
+        """The plan that `to_wire` made these values of."""
         return cls(
             run=sent["run"],
             t0_ns=sent["t0_ns"],

@@ -16,14 +16,14 @@ from harness.scenario.stream import Stream
 
 NEVER_NS = (1 << 63) - 1
 IN_FLIGHT_MAX = 1 << 18
-GRACE_NS = 1_000_000_000  # a node tells of a timeout itself; this long we wait for it to say so
+GRACE_NS = 1_000_000_000  # a node reports a timeout itself; so long we wait for its report
 
 Ended = Callable[[Flight, Outcome, Response | None, str | None], None]
 
 
 class TrafficStream:
-    """Makes the operations of a share when they are due and follows each to its end, which `ended`
-    hears of once.
+    """Makes the operations of a share when they are due, and follows each until it ends; `ended` is
+    called once for each.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class TrafficStream:
         return self._next[0] if self._next is not None else NEVER_NS
 
     def stop(self, at_ns: int) -> None:
-        """Nothing that is due at or after `at_ns` is made any more."""
+        """Make nothing more that is due at or after `at_ns`."""
         self._due = takewhile(lambda part: part.intended_ns[0] < at_ns, self._due)
         rest = () if self._next is None else (self._next, *self._ready)
         self._ready = iter([each for each in rest if each[0] < at_ns])
@@ -83,7 +83,7 @@ class TrafficStream:
         return found
 
     def abandon(self) -> None:
-        """What is still due will not be sent: the generator was late until the end."""
+        """End what is still due as FAILED: the load generator was late until the end."""
         while self._next is not None:
             intended_ns, source, target, _ = self._next
             self._advance()
@@ -102,18 +102,18 @@ class TrafficStream:
         return True
 
     def drop(self, flight: Flight, why: str) -> None:
-        """It was never sent, and never will be."""
+        """End an operation that was never sent, and will not be, as FAILED."""
         if self.in_flight.pop(flight.id, None) is not None:
             self._ended(flight, Outcome.FAILED, None, why)
 
     def lose(self, node: int, why: str) -> None:
-        """What this node was asked has no answer, and none can come."""
+        """End every operation that this node was asked to do: no answer can come any more."""
         for flight in [each for each in self.in_flight.values() if each.source == node]:
             self._lose(flight, why)
 
     def expire(self, now_ns: int) -> None:
-        """Give up what was sent and not answered in time; what was not sent, its connection takes
-        back.
+        """End what was sent and not answered in time as UNKNOWN. What was not sent yet is left to
+        its connection.
         """
         due_ns = now_ns - GRACE_NS
         overdue = []

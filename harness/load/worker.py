@@ -41,8 +41,8 @@ Report = Callable[[dict[str, Any], list[tuple[Operation, Integers]], list[str]],
 
 
 class Worker:
-    """Runs one plan. Everything happens in gevent's loop of this process; `failed` hears of an
-    error of ours.
+    """Runs one worker's share of a plan, in gevent's loop of this process; `failed` is called
+    with an error of the harness itself.
     """
 
     def __init__(

@@ -56,7 +56,7 @@ class Share:
 def schedule(
     stream: Stream, nodes: tuple[str, ...], share: Share, start_ns: int, end_ns: int | None
 ) -> Iterator[Due]:
-    """The stretches of a share, from `start_ns` until before `end_ns` (None: for ever).
+    """The stretches of a share that are due from `start_ns` until before `end_ns` (None: for ever).
 
     Raises BadFileError where the stream has nobody to send, or nobody to send to.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 
 import pytest
@@ -10,9 +11,13 @@ from harness.checks.metrics import METRICS
 from harness.history import journal
 from harness.history.history import OPERATIONS
 from harness.load import record
-from harness.operations import TABLE, Operation
+from harness.load.flight import Keys
+from harness.load.stream import TrafficStream
+from harness.operations import TABLE, Operation, Outcome
 from harness.operations.operation import Ledger, Witness
 from harness.operations.records import RecordKind
+from harness.scenario.schedule import Share, schedule
+from harness.scenario.stream import Stream
 
 NUMBERS = {
     "private_message": 1,
@@ -36,6 +41,70 @@ def test_every_row_is_a_member_and_numbers_and_words_are_used_once():
     assert [each.spec for each in Operation] == list(TABLE)
     assert len({spec.number for spec in TABLE}) == len({spec.word for spec in TABLE}) == len(TABLE)
     assert all(1 <= spec.number <= 255 for spec in TABLE)
+
+
+SENT = {  # what a request carries: target, payload
+    "private_message": ("node", "bytes"),
+    "broadcast": (None, "bytes"),
+    "dht_put": ("new key", "bytes"),
+    "dht_get": ("stored key", None),
+    "dht_lookup": ("node", None),
+    "file_transfer": ("node", "size"),
+    "connect": ("node", None),
+    "dht_listen": ("node", "bytes"),
+}
+
+
+@pytest.mark.parametrize("word", NUMBERS)
+def test_each_operation_is_sent_to_its_address_with_its_payload(word):
+    stored, wire_ids, keys = b"K" * 32, (b"A" * 32, b"B" * 32), Keys()
+    keys.add(stored, 2)
+    stream = Stream(operation=Operation[word.upper()], rate_per_s=1, payload_bytes=300)
+    made = TrafficStream(
+        stream,
+        schedule(stream, ("a", "b"), Share(seed=1, phase=0, stream=0), 0, 10**9),
+        prefix=b"salt and so on"[:12],
+        wire_ids=wire_ids,
+        keys=keys,
+        filler=b"x" * 300,
+        gap_ns=1,
+        ended=lambda *_: None,
+    )
+    [([request], [flight])] = made.take(1, 1).values()
+    targets = {
+        None: None,
+        "node": wire_ids[1 - flight.source],
+        "new key": hashlib.sha256(flight.id).digest(),
+        "stored key": stored,
+    }
+    payloads = {
+        None: None,
+        "bytes": flight.id + b"x" * 284,
+        "size": (300).to_bytes(8, "little"),
+    }
+    target, payload = SENT[word]
+    assert (request.target, request.payload) == (targets[target], payloads[payload])
+    assert flight.payload_bytes == (0 if payload is None else 300)
+    assert flight.key == (request.target if target == "new key" else None)
+
+
+def test_a_get_without_a_stored_key_is_not_sent():
+    ended = []
+    stream = Stream(operation=Operation.DHT_GET, rate_per_s=1)
+    made = TrafficStream(
+        stream,
+        schedule(stream, ("a", "b"), Share(seed=1, phase=0, stream=0), 0, 10**9),
+        prefix=bytes(12),
+        wire_ids=(b"A" * 32, b"B" * 32),
+        keys=Keys(),
+        filler=b"",
+        gap_ns=1,
+        ended=lambda *told: ended.append(told),
+    )
+    assert made.take(1, 1) == {}
+    [(_, outcome, response, why)] = ended
+    assert (outcome, response) == (Outcome.FAILED, None)
+    assert why == "unsent: no acknowledged key of another node to read yet"
 
 
 def test_members_are_found_by_name_word_and_number():
