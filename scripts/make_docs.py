@@ -122,7 +122,7 @@ stretch = 20                     # a further aim, said beside the answer, never 
 ```
 
 A condition that was not met, a phase that was not played, too few samples for the statistic: UNKNOWN, with the cause.
-A missed time while other processes had the host or the generator was late, a missed rate while the host was full and the node far from using one core: UNKNOWN too (host limited).
+A missed time while strangers had the host or the generator was late, a missed rate while the host was full and the node far from using one core: UNKNOWN too (host limited).
 
 | metric | kind | |
 |---|---|---|

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from cluster_helpers import Desk, ask, request, wait_for
 
-from harness.checks import metrics
+from harness.checks import metrics, records
 from harness.history import reader
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
@@ -129,7 +129,8 @@ def test_serf_s_events_are_heard_by_all_and_deaths_are_seen(desk):
     said, _ = running.communicate(timeout=200)
     history = reader.read(Path(json.loads(said)["run"]))
     events, deaths = history.phases
-    heard = [len(receivers) for _, receivers in metrics.receivers(history, events)]
+    received = records.receivers(history, events, Operation.BROADCAST, RecordKind.RECEIVED)
+    heard = [len(receivers) for _, receivers in received]
     print(
         f"serf: {sum(count == 99 for count in heard)} of {len(heard)} events heard by all 99 "
         f"others and their own source; {sum(heard)} of {99 * len(heard)} receptions"
