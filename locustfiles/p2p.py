@@ -5,26 +5,8 @@ one class each.
 from __future__ import annotations
 
 from harness.load.locust import plugin
-from harness.load.locust.users import (
-    BroadcastUser,
-    ConnectUser,
-    DhtGetUser,
-    DhtListenUser,
-    DhtLookupUser,
-    DhtPutUser,
-    FileTransferUser,
-    PrivateMessageUser,
-)
+from harness.load.locust.users import USERS
 
-__all__ = [
-    "BroadcastUser",
-    "ConnectUser",
-    "DhtGetUser",
-    "DhtListenUser",
-    "DhtLookupUser",
-    "DhtPutUser",
-    "FileTransferUser",
-    "PrivateMessageUser",
-]
+globals().update(USERS)  # PrivateMessageUser, BroadcastUser, …: Locust takes them from here
 
 plugin.install()

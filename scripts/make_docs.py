@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.checks.metrics import METRICS
 from harness.checks.rows import STATISTICS
 from harness.faults.partitions import PATTERNS
-from harness.operation import Operation
+from harness.operations import Operation
 from harness.scenario.budget import COMPARISONS, UNITS
 from harness.scenario.stream import Arrivals
 from harness.topology.impairment import WORDS

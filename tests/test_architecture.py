@@ -21,7 +21,7 @@ MESHNODE = ROOT / "docker" / "meshnode" / "src" / "meshnode"
 # row.
 RANKS: list[set[str]] = [
     {"errors"},
-    {"operation", "stats", "plugin", "kernel", "topology"},
+    {"operations", "stats", "plugin", "kernel", "topology"},
     {"faults", "history"},
     {"runtimes", "scenario"},
     {"network", "systems", "control", "checks"},
@@ -56,10 +56,8 @@ FILE_LINES_MAX = 400
 TOO_LONG = {
     "docker/meshnode/src/meshnode/dht/core.py",
     "docker/meshnode/src/meshnode/node.py",
-    "harness/checks/metrics.py",
     "harness/cli/__init__.py",
     "harness/host/preflight.py",
-    "harness/load/locust/options.py",
     "harness/load/locust/plugin.py",
     "harness/reports/svg.py",
     "harness/runtimes/machine/qemu.py",

@@ -1,17 +1,20 @@
-"""Who judges: pure functions from a history and a budget's rows to findings. One checker a file."""
+"""Who judges: pure functions from a history, and the rows of a budget, to findings. One check a
+file, one row in CHECKS.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.checks import delivery, faults, load, rows
-from harness.checks.check import Checker
+from harness.checks import delivery, faults, load
+from harness.checks import rows as budget
+from harness.checks.check import Check
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.history.history import History
 from harness.scenario.budget import Row
 
-CHECKERS: dict[str, Checker] = {
-    "budget": rows.check,
+# What every run is held to, whatever its budget; findings come in this order, after the budget's.
+CHECKS: dict[str, Check] = {
     "delivery": delivery.check,
     "load": load.check,
     "faults": faults.check,
@@ -19,13 +22,14 @@ CHECKERS: dict[str, Checker] = {
 
 
 def judge(history: History, rows: Sequence[Row]) -> Verdict:
-    """Hold a history against all checkers. A checker that crashes is an UNKNOWN finding, never a
-    pass.
+    """Hold a history against the rows of its budget and against all checks. A check that crashes is
+    an UNKNOWN finding, never a pass.
     """
+    checks: dict[str, Check] = {"budget": lambda run: budget.check(run, rows), **CHECKS}
     findings: list[Finding] = []
-    for name, checker in CHECKERS.items():
+    for name, check in checks.items():
         try:
-            findings += checker(history, rows)
+            findings += check(history)
         except Exception as error:  # whatever broke, the run was not judged by it, and says so
             findings.append(
                 Finding(

@@ -1,72 +1,68 @@
-"""The delivery ledger: what was acknowledged against what receivers' journals show. Nothing here is
-the sender's word.
+"""The delivery ledger: what senders were told, against the journals of the witnesses. Nothing here
+is the sender's word.
 
-Findings: private messages acknowledged but not in the named receiver's journal, delivered twice, or
-"delivered" to their own sender; broadcasts that the origin accepted and a node's journal does not
-show; DHT gets answered by the asker itself.
+Which record of whom an operation needs stands in its file in operations/. Findings: what was
+acknowledged and is not in the target's journal, is there twice, or is in another one's; what is not
+in the journal of every other node; what was answered by the asker itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
-from harness.checks import metrics
+from harness.checks import records
+from harness.checks.metric import Chosen
 from harness.checks.verdict import Answer, Cause, Finding
-from harness.history import history as h
 from harness.history.events import RunEnded
-from harness.history.history import History, PhaseWindow
-from harness.operation import Operation, Outcome
-from harness.scenario.budget import Row
+from harness.history.history import History
+from harness.operations import Operation
+from harness.operations.operation import Ledger, Witness
 
 
-def check(history: History, rows: Sequence[Row]) -> list[Finding]:
-    """Findings of the whole run, for the kinds of operation that it had."""
-    del rows
+def check(history: History) -> list[Finding]:
+    """Findings of the whole run: gaps of the record, and the ledger of each operation that was
+    acknowledged at least once.
+    """
     if not history.ended:
         return [
-            _finding(
+            _unknown(
                 "run complete",
-                Answer.UNKNOWN,
                 "the run to end",
                 "cut short",
                 "the run was cut short: what came after is not known",
-                Cause.NOT_MEASURED,
             )
         ]
-    window = PhaseWindow(name="all", begin_ns=0, end_ns=2**63 - 1)
     findings = []
-    failures = [
+    if failures := _failures(history):
+        findings.append(
+            _unknown("record complete", "no gap", f"{len(failures)} gaps", "; ".join(failures[:3]))
+        )
+    for operation in Operation:
+        ledger = operation.spec.ledger
+        acknowledged = records.ended_ok(history, records.WHOLE_RUN, operation)
+        if ledger is not None and acknowledged.any():
+            wrong = _WRONG[ledger.witness](history, operation, ledger, acknowledged)
+            name = ledger.finding.format(others=len(history.nodes) - 1)
+            finding = _finding(name, int(acknowledged.sum()), wrong)
+            findings.append(_exempted(finding, history.exempt.get(operation.word)))
+    return findings
+
+
+def _failures(history: History) -> list[str]:
+    """What made the record incomplete, as the end of the run tells."""
+    return [
         failure
         for event in history.events
         if isinstance(event, RunEnded)
         for failure in event.failures
     ]
-    if failures:
-        findings.append(
-            _finding(
-                "record complete",
-                Answer.UNKNOWN,
-                "no gap",
-                f"{len(failures)} gaps",
-                "; ".join(failures[:3]),
-                Cause.NOT_MEASURED,
-            )
-        )
-    for operation, judge in _JUDGES.items():
-        chosen = metrics.in_phase(history, window, operation) & (
-            history.column("outcome") == Outcome.OK
-        )
-        if chosen.any():
-            findings.append(_exempted(judge(history, chosen), history.exempt.get(operation.word)))
-    return findings
 
 
 def _exempted(finding: Finding, why: str | None) -> Finding:
-    """A finding that the system cannot be held to is no answer, and says so."""
+    """The finding; where the system cannot be held to it, as no answer that says why."""
     if why is None:
         return finding
     measured = (
@@ -83,106 +79,78 @@ def _exempted(finding: Finding, why: str | None) -> Finding:
     )
 
 
-def _private_messages(history: History, chosen: npt.NDArray[np.bool_]) -> Finding:
-    return _to_a_node(history, chosen, h.DELIVERED, "private messages: acknowledged and delivered")
+# What is wrong with the acknowledged operations, by the witness that their ledger needs:
+# description → how many of them.
+Wrong = dict[str, int]
 
 
-def _notifications(history: History, chosen: npt.NDArray[np.bool_]) -> Finding:
-    return _to_a_node(history, chosen, h.NOTIFIED, "DHT listeners: told of the values put for them")
-
-
-def _to_a_node(history: History, chosen: npt.NDArray[np.bool_], kind: int, name: str) -> Finding:
-    """What was sent to one node each, against the records of that kind: every one there, nowhere
-    else, once.
-    """
-    wanted = metrics.sortable(metrics.identifiers(history, chosen))
-    ids, records = metrics.arrivals(history, kind)
+def _at_target(history: History, _: Operation, ledger: Ledger, acknowledged: Chosen) -> Wrong:
+    """Each operation must have one record, and that at its target."""
+    assert ledger.record is not None
+    wanted = records.sortable(records.identifiers(history, acknowledged))
+    ids, found = records.arrivals(history, ledger.record)
     begin, end = np.searchsorted(ids, wanted, "left"), np.searchsorted(ids, wanted, "right")
     seen = end - begin
-    lost = int((seen == 0).sum())
-    at = np.minimum(begin, max(len(records) - 1, 0))
-    where = records["node"][at].astype(np.int64) if len(records) else np.full(len(wanted), -1)
-    astray = int(((seen > 0) & (where != history.column("target")[chosen])).sum())
-    itself = int(((seen > 0) & (where == history.column("source")[chosen])).sum())
-    twice = int((seen > 1).sum())
-    return _ledger(
-        name,
-        len(wanted),
-        {
-            "acknowledged but in no journal": lost,
-            "delivered to another node": astray,
-            "delivered to the sender itself": itself,
-            "delivered more than once": twice,
-        },
-    )
+    at = np.minimum(begin, max(len(found) - 1, 0))
+    where = found["node"][at].astype(np.int64) if len(found) else np.full(len(wanted), -1)
+    target, source = history.column("target")[acknowledged], history.column("source")[acknowledged]
+    return {
+        "acknowledged but in no journal": int((seen == 0).sum()),
+        "delivered to another node": int(((seen > 0) & (where != target)).sum()),
+        "delivered to the sender itself": int(((seen > 0) & (where == source)).sum()),
+        "delivered more than once": int((seen > 1).sum()),
+    }
 
 
-def _broadcasts(history: History, chosen: npt.NDArray[np.bool_]) -> Finding:
-    window = PhaseWindow(name="all", begin_ns=0, end_ns=2**63 - 1)
-    every = metrics.in_phase(history, window, Operation.BROADCAST)
+def _at_every_other_node(
+    history: History, operation: Operation, ledger: Ledger, acknowledged: Chosen
+) -> Wrong:
+    """Each operation must have a record at every node but its source."""
+    assert ledger.record is not None
     others = len(history.nodes) - 1
-    heard = [len(found) for _, found in metrics.receivers(history, window)]
-    accepted = chosen[every]
-    short = sum(1 for count, ok in zip(heard, accepted, strict=True) if ok and count < others)
-    return _ledger(
-        f"broadcasts: in the journals of all {others} other nodes",
-        int(accepted.sum()),
-        {"not everywhere": short},
-    )
+    heard = records.receivers(history, records.WHOLE_RUN, operation, ledger.record)
+    accepted = acknowledged[records.in_phase(history, records.WHOLE_RUN, operation)]
+    short = sum(len(found) < others for (_, found), ok in zip(heard, accepted, strict=True) if ok)
+    return {"not everywhere": short}
 
 
-def _gets(history: History, chosen: npt.NDArray[np.bool_]) -> Finding:
-    answered, source = history.column("answered_by")[chosen], history.column("source")[chosen]
-    return _ledger(
-        "DHT gets: answered by another node",
-        int(chosen.sum()),
-        {
-            "answered by nobody named": int((answered < 0).sum()),
-            "answered by the asker itself": int((answered == source).sum()),
-        },
-    )
+def _answered(history: History, _: Operation, __: Ledger, acknowledged: Chosen) -> Wrong:
+    """Each answer must name the node that it came from, and that must not be the asker."""
+    answered = history.column("answered_by")[acknowledged]
+    source = history.column("source")[acknowledged]
+    return {
+        "answered by nobody named": int((answered < 0).sum()),
+        "answered by the asker itself": int((answered == source).sum()),
+    }
 
 
-def _ledger(name: str, count: int, wrong: dict[str, int]) -> Finding:
-    found = {what: number for what, number in wrong.items() if number}
-    if found:
-        return _finding(
-            name,
-            Answer.FAIL,
-            f"{count:,} of {count:,}",
-            ", ".join(f"{number:,} {what}" for what, number in found.items()),
-            "what the sender was told is not what happened",
-        )
-    return _finding(
-        name,
-        Answer.PASS,
-        f"{count:,} of {count:,}",
-        f"{count:,} of {count:,}",
-        "counted from the receivers' journals",
-    )
+_WRONG: dict[Witness, Callable[[History, Operation, Ledger, Chosen], Wrong]] = {
+    Witness.TARGET: _at_target,
+    Witness.EVERY_OTHER_NODE: _at_every_other_node,
+    Witness.ANSWERER: _answered,
+}
 
 
-def _finding(
-    name: str,
-    answer: Answer,
-    promised: str,
-    measured: str,
-    sentence: str,
-    cause: Cause | None = None,
-) -> Finding:
+def _finding(name: str, count: int, wrong: Wrong) -> Finding:
+    all_of_them = f"{count:,} of {count:,}"
+    found = [f"{number:,} {what}" for what, number in wrong.items() if number]
     return Finding(
         name=name,
-        answer=answer,
+        answer=Answer.FAIL if found else Answer.PASS,
+        promised=all_of_them,
+        measured=", ".join(found) if found else all_of_them,
+        sentence="what the sender was told is not what happened"
+        if found
+        else "counted from the receivers' journals",
+    )
+
+
+def _unknown(name: str, promised: str, measured: str, sentence: str) -> Finding:
+    return Finding(
+        name=name,
+        answer=Answer.UNKNOWN,
         promised=promised,
         measured=measured,
         sentence=sentence,
-        cause=cause,
+        cause=Cause.NOT_MEASURED,
     )
-
-
-_JUDGES = {
-    Operation.PRIVATE_MESSAGE: _private_messages,
-    Operation.BROADCAST: _broadcasts,
-    Operation.DHT_GET: _gets,
-    Operation.DHT_LISTEN: _notifications,
-}

@@ -10,15 +10,13 @@ from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.events import FaultChanged
 from harness.history.history import History, PhaseWindow
 from harness.history.proof import READ_BACK, Proof, ProofAnswer
-from harness.scenario.budget import Row
 
 NAME = "faults: proven in force, and gone"
 PROBED = ("cut", "delay", "clear")  # what a probe of a path says of it
 
 
-def check(history: History, rows: Sequence[Row]) -> list[Finding]:
+def check(history: History) -> list[Finding]:
     """One finding for all faults of a run; none where it had none."""
-    del rows
     changes = changes_of(history)
     if not changes and not history.proofs:
         return []

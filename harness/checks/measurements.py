@@ -1,8 +1,15 @@
-"""What benches measure beside any cluster: the names that a budget's row may use, with their kind
-and meaning.
+"""Metrics of what is measured beside the nodes, by benches and by iperf3: their names in
+measurements.json, with kind and sentence. Pure.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from harness.checks.metric import Metric, Samples
+from harness.history.history import History, PhaseWindow
 
 SIZES = (1_024, 10_240, 102_400, 1_024_000)
 
@@ -40,4 +47,17 @@ MEASUREMENTS: dict[str, tuple[str, str]] = {
     "project.tests": ("time", "make test, all of it"),
     "iperf3.goodput": ("byte rate", "what iperf3 carried between the two nodes that a phase names"),
 }
-SPREAD_MAX = 0.05  # standard deviation ÷ mean from which on a micro benchmark says nothing
+SPREAD_MAX = 0.05  # standard deviation ÷ mean; from here on a micro benchmark is unstable
+
+
+def _measured(name: str) -> Callable[[History, PhaseWindow], Samples]:
+    def take(history: History, _: PhaseWindow) -> Samples:
+        return Samples(values=history.measurements.get(name, np.empty(0)))
+
+    return take
+
+
+MEASURED_METRICS: dict[str, Metric] = {
+    name: Metric(kind=kind, take=_measured(name), sentence=sentence)
+    for name, (kind, sentence) in MEASUREMENTS.items()
+}

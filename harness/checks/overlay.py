@@ -1,5 +1,5 @@
-"""What the overlay did with messages: how far they went compared with the shortest way, and whom a
-source forwarded to. Pure.
+"""What the overlay did with messages: how many links they passed compared with the shortest path,
+and to how many nodes a source sent them itself. Pure.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from harness.history import history as h
+from harness.checks.metric import Chosen, Floats
 from harness.history.history import History
-
-Floats = npt.NDArray[np.float64]
+from harness.operations.records import RecordKind
 
 
 def distances(links: frozenset[tuple[int, int]], source: int) -> Mapping[int, int]:
@@ -32,7 +31,7 @@ def distances(links: frozenset[tuple[int, int]], source: int) -> Mapping[int, in
     return found
 
 
-def stretch(history: History, chosen: npt.NDArray[np.bool_]) -> Floats:
+def stretch(history: History, chosen: Chosen) -> Floats:
     """Path stretch of chosen operations: links passed ÷ links of the shortest path. Needs `hops` of
     each.
     """
@@ -55,13 +54,15 @@ def first_forwards(
     """For each broadcast the number of nodes that its source itself sent it to: what gossip calls
     the fanout.
 
-    Counted at the receivers, whether it was news to them or a duplicate; a record's `peer` begins
-    the id of who it came from.
+    Counted at the receivers, whether it was news to them or a duplicate; a record's `peer` is the
+    beginning of the wire id that it came from.
     """
     beginnings = np.array(
         [int.from_bytes(wire_id[:8], "little") for wire_id in history.wire_ids], np.uint64
     )
-    heard = history.journal[np.isin(history.journal["kind"], (h.RECEIVED, h.DUPLICATE))]
+    heard = history.journal[
+        np.isin(history.journal["kind"], (RecordKind.RECEIVED, RecordKind.DUPLICATE))
+    ]
     values = []
     for id_, source in zip(ids, sources, strict=True):
         mine = (

@@ -1,5 +1,5 @@
-"""The budget checker: every row against the phase it names. A row nobody measured is UNKNOWN, never
-PASS.
+"""The budget's rows, each against the phase that it names. A row that was not measured is UNKNOWN,
+never PASS.
 """
 
 from __future__ import annotations
@@ -9,31 +9,36 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.checks import faults, host, metrics
+from harness.checks import faults, host
 from harness.checks.measurements import SPREAD_MAX
-from harness.checks.metrics import Floats, PerNode, Samples
+from harness.checks.metric import Floats, PerNode, Samples
+from harness.checks.metrics import METRICS
+from harness.checks.operation_metrics import received
+from harness.checks.resource_metrics import cpu, pacer_lag
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.errors import BadFileError
 from harness.history.history import History, PhaseWindow
 from harness.scenario.budget import COMPARISONS, Row
 from harness.stats import rank_of
 
-# A uniform open model delivers exactly its rate; one per cent is what a phase's two edges may hold
-# back.
+# A uniform open model delivers exactly its rate; what is under way at the two edges of a phase may
+# be one per cent of it.
 RECEIVED_TOLERANCE = 0.01
-# Of all cores, and of one: a host that is full, and a node that would do more if there were more.
-HOST_FULL, NODE_FULL = 0.95, 0.9
+HOST_FULL = 0.95  # share of all cores from which on the host has no more to give
+NODE_FULL = 0.9  # share of one core from which on a node is at its own limit
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 STATISTICS = (*PERCENTILES, "min", "mean", "max", "count")
 
 
 def validate(rows: Sequence[Row]) -> None:
-    """Raise BadFileError for a row that names a metric, statistic or unit that cannot be."""
+    """Raise BadFileError for a row whose metric or statistic there is not, or whose unit is none of
+    the metric's.
+    """
     for row in rows:
-        metric = metrics.METRICS.get(row.metric)
+        metric = METRICS.get(row.metric)
         if metric is None:
             raise BadFileError(
-                f"row {row.name}: metric: expected one of {', '.join(metrics.METRICS)}; found "
+                f"row {row.name}: metric: expected one of {', '.join(METRICS)}; found "
                 f"{row.metric!r}"
             )
         if row.statistic not in STATISTICS:
@@ -49,7 +54,9 @@ def validate(rows: Sequence[Row]) -> None:
 
 
 def check(history: History, rows: Sequence[Row]) -> list[Finding]:
-    """One finding a row, in the rows' order."""
+    """One finding a row, in the order of the rows; rows of another scenario are left out. Raises
+    BadFileError as `validate` does.
+    """
     validate(rows)
     return [_judge(history, row) for row in rows if row.conditions.scenario in (None, history.name)]
 
@@ -66,10 +73,10 @@ def _judge(history: History, row: Row) -> Finding:
     if unmet is not None:
         return unmet
     try:
-        taken = metrics.METRICS[row.metric].take(history, phase)
+        taken = METRICS[row.metric].take(history, phase)
         value, at = _statistic(taken, history, row)
-    except _TooFewError as few:
-        return _unknown(row, few.cause, str(few))
+    except _NoValueError as lacking:
+        return _unknown(row, lacking.cause, str(lacking))
     measured = f"{_number(row.in_unit(value))} {row.unit}".removesuffix(" 1") + at
     if (
         row.metric.startswith("micro.")
@@ -92,12 +99,13 @@ def _judge(history: History, row: Row) -> Finding:
             row, Answer.PASS, measured, f"kept{_stretch(row, value)}", value=row.in_unit(value)
         )
     limited = _host_limited(history, row, phase)
-    if limited:
+    if limited is not None:
         return _unknown(row, Cause.HOST_LIMITED, limited, measured)
     return _finding(row, Answer.FAIL, measured, _missed(row, value), value=row.in_unit(value))
 
 
 def _unmet(history: History, row: Row, phase: PhaseWindow) -> Finding | None:
+    """The finding of a row one of whose conditions was not met; None where all were."""
     conditions = row.conditions
     if conditions.nodes is not None and conditions.nodes != len(history.nodes):
         return _unknown(
@@ -116,25 +124,24 @@ def _unmet(history: History, row: Row, phase: PhaseWindow) -> Finding | None:
     ):
         return _unknown(row, Cause.FAULT_NOT_PROVEN, lacking)
     if conditions.received_per_s is not None:
-        rates = metrics.METRICS["private_message.received"].take(history, phase)
-        assert isinstance(rates, PerNode)
         if conditions.node is None:
             return _unknown(
                 row, Cause.CONDITIONS, "received_per_s needs `node`: the one that received it"
             )
-        received = float(rates.series[history.index(conditions.node)][0])
-        if received < conditions.received_per_s * (1 - RECEIVED_TOLERANCE):
+        rates = received(history, phase)
+        rate_per_s = float(rates.series[history.index(conditions.node)][0])
+        if rate_per_s < conditions.received_per_s * (1 - RECEIVED_TOLERANCE):
             return _unknown(
                 row,
                 Cause.LOAD_NOT_DELIVERED,
-                f"{conditions.node} received {received:,.0f} messages a second, the row is about "
+                f"{conditions.node} received {rate_per_s:,.0f} messages a second, the row is about "
                 f"{conditions.received_per_s:,.0f}{_busy(history, phase)}",
             )
     return None
 
 
-class _TooFewError(Exception):
-    """There is too little to take the statistic of."""
+class _NoValueError(Exception):
+    """The statistic cannot be taken: nothing was measured, or too little."""
 
     def __init__(self, cause: Cause, sentence: str) -> None:
         super().__init__(sentence)
@@ -148,13 +155,13 @@ def _statistic(measured: Samples | PerNode, history: History, row: Row) -> tuple
     if row.conditions.node is not None:
         index = history.index(row.conditions.node)
         if index not in measured.series:
-            raise _TooFewError(
+            raise _NoValueError(
                 Cause.NOT_MEASURED, f"nothing was sampled of {row.conditions.node} in this phase"
             )
         return _of(measured.series[index], row.statistic), f" at {row.conditions.node}"
     missing = [name for index, name in enumerate(history.nodes) if index not in measured.series]
     if missing:
-        raise _TooFewError(
+        raise _NoValueError(
             Cause.NOT_MEASURED,
             f"{len(missing)} of {len(history.nodes)} nodes were not sampled in this phase, "
             f"{missing[0]} for one",
@@ -166,62 +173,67 @@ def _statistic(measured: Samples | PerNode, history: History, row: Row) -> tuple
 
 
 def _of(values: Floats, statistic: str) -> float:
+    """A statistic of values; a percentile by nearest rank. Raises _NoValueError."""
     if statistic == "count":
         return float(len(values))
     if not len(values):
-        raise _TooFewError(Cause.NOT_MEASURED, "nothing of this was measured in the phase")
+        raise _NoValueError(Cause.NOT_MEASURED, "nothing of this was measured in the phase")
     if statistic in PERCENTILES:
         quantile = PERCENTILES[statistic]
-        # Fewer than 1 / (1 − q) values have no value beyond the percentile: it would be their
+        # Of fewer than 1 / (1 − q) values none lies beyond the percentile: it would be their
         # maximum by another name.
         least = math.ceil(round(1 / (1 - quantile), 6))
         if len(values) < least:
-            raise _TooFewError(
+            raise _NoValueError(
                 Cause.TOO_FEW,
                 f"{statistic} wants at least {least:,} samples, there are {len(values):,}",
             )
-        return float(
-            np.partition(values, rank_of(len(values), quantile) - 1)[
-                rank_of(len(values), quantile) - 1
-            ]
-        )
+        at = rank_of(len(values), quantile) - 1
+        return float(np.partition(values, at)[at])
     plain: dict[str, float] = {"min": values.min(), "mean": values.mean(), "max": values.max()}
     return float(plain[statistic])
 
 
-def _host_limited(history: History, row: Row, phase: PhaseWindow) -> str:
-    """Why a missed row says nothing of the system. A time: the generator was late by half the
-    bound, or strangers had the host. A rate that should have been higher: the host had nothing
-    left, and the node was far from using one core.
+def _host_limited(history: History, row: Row, phase: PhaseWindow) -> str | None:
+    """Why a missed row says nothing of the system; None where it does.
+
+    Of a time: other processes had the host, or the generator was late by more than half the bound.
+    Of a rate that should have been higher: the host was full, and the node far from using one core.
     """
     if row.kind in ("rate", "byte rate") and row.comparison in (">", ">="):
         return _host_full(history, row, phase)
     if row.kind != "time" or row.bound is None:
-        return ""
+        return None
     used = host.use(history, phase)
     if used is not None and used.limited:
         return (
-            f"processes that are none of this run's took {used.strangers:.0%} of the "
+            f"processes that are none of this run's took {used.other_processes:.0%} of the "
             f"host{_busy(history, phase)}"
         )
-    lag = metrics.METRICS["pacer.lag"].take(history, phase)
-    assert isinstance(lag, Samples)
-    if not len(lag.values) or row.metric == "pacer.lag" or row.metric.startswith("node."):
-        return ""
-    late = row.in_unit(
-        float(np.quantile(lag.values, PERCENTILES.get(row.statistic, 0.99), method="higher"))
+    if row.metric == "pacer.lag" or row.metric.startswith("node."):
+        return None  # the generator's own lateness, and what nodes time by themselves
+    return _generator_late(history, row, phase)
+
+
+def _generator_late(history: History, row: Row, phase: PhaseWindow) -> str | None:
+    """Why the load generator's own lateness decided a missed time; None where it did not."""
+    assert row.bound is not None
+    lag = pacer_lag(history, phase)
+    if not len(lag.values):
+        return None
+    quantile = PERCENTILES.get(row.statistic, 0.99)
+    late = row.in_unit(float(np.quantile(lag.values, quantile, method="higher")))
+    if late <= row.bound / 2:
+        return None
+    return (
+        f"the load generator itself was {_number(late)} {row.unit} late at {row.statistic}, more "
+        f"than half the bound{_busy(history, phase)}"
     )
-    if late > row.bound / 2:
-        return (
-            f"the load generator itself was {_number(late)} {row.unit} late at "
-            f"{row.statistic}, more than half the bound{_busy(history, phase)}"
-        )
-    return ""
 
 
-def _host_full(history: History, row: Row, phase: PhaseWindow) -> str:
-    used, shares = host.use(history, phase), metrics.METRICS["cpu"].take(history, phase)
-    assert isinstance(shares, PerNode)
+def _host_full(history: History, row: Row, phase: PhaseWindow) -> str | None:
+    """Why a rate that was too low says nothing of the node; None where it does."""
+    used, shares = host.use(history, phase), cpu(history, phase)
     wanted = (
         [history.index(row.conditions.node)]
         if row.conditions.node is not None
@@ -232,7 +244,7 @@ def _host_full(history: History, row: Row, phase: PhaseWindow) -> str:
         default=math.inf,
     )
     if used is None or used.busy < HOST_FULL or busiest > NODE_FULL:
-        return ""
+        return None
     return (
         f"the node used {busiest:.0%} of one core, and the host had no more to give: what it "
         f"can do is not known{_busy(history, phase)}"
@@ -240,15 +252,13 @@ def _host_full(history: History, row: Row, phase: PhaseWindow) -> str:
 
 
 def _busy(history: History, phase: PhaseWindow) -> str:
-    """The host's own load in the phase, where it was sampled: what a reader wants to know of a run
-    that fell short.
-    """
+    """How busy the host was, as the end of a sentence; empty where it was not sampled."""
     used = host.use(history, phase)
     return "" if used is None else f"; the host's {history.cores} cores were {used.busy:.0%} busy"
 
 
 def _stretch(row: Row, value: float) -> str:
-    """Whether the row's further aim was reached too; nothing where it has none."""
+    """Whether the row's further aim was reached, as the end of a sentence; empty without one."""
     if row.stretch is None:
         return ""
     reached = (

@@ -69,26 +69,6 @@ HOST = pa.schema(
         ),  # watched process → cumulative CPU
     ]
 )
-JOURNAL_MAGIC, JOURNAL_VERSION, JOURNAL_HEADER_BYTES = b"MESHJRNL", 1, 64
-# A node's journal record with the node's index in front (PROTOCOL.md of meshnode, section 4).
-JOURNAL = np.dtype(
-    [
-        ("kind", "u1"),
-        ("outcome", "u1"),
-        ("hops", "<u2"),
-        ("size", "<u4"),
-        ("id", "V16"),
-        ("at_ns", "<i8"),
-        ("peer", "<u8"),
-        ("node", "<u2"),
-    ]
-)
-SENT, DELIVERED, STARTED, RECEIVED, DUPLICATE, FORWARDED, STORED, ANSWERED, DROPPED, RELAYED = (
-    range(1, 11)
-)
-FILE_DELIVERED, NOTIFIED, MEMBER_JOINED, MEMBER_FAILED = range(
-    11, 15
-)  # the last three: of systems that a gateway drives
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +87,7 @@ class PhaseWindow:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """One run. `operations` has the columns of OPERATIONS, `samples` of SAMPLES, `journal` the
-    records of JOURNAL.
+    records of journal.JOURNAL.
     """
 
     nodes: tuple[str, ...]

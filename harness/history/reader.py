@@ -13,12 +13,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from harness.errors import BadFileError
-from harness.history import events, history
+from harness.history import events, history, journal
 from harness.history.events import Event, PhaseBegan, PhasesOver, RunEnded
 from harness.history.folder import VERSION
 from harness.history.history import History, PhaseWindow
 from harness.history.proof import Proof
-from harness.operation import Operation
+from harness.operations import Operation
 
 LATE_NS = 250_000_000  # a player's own lateness, which is no property of the run
 
@@ -67,7 +67,7 @@ def read(path: Path) -> History:
         name=facts["name"],
         proofs=tuple(Proof.from_json(json.loads(line)) for line in _lines(path / "proofs.jsonl")),
         exempt=facts.get("exempt", {}),
-        planned_per_s=_planned(facts["load"].get("streams", [])),
+        planned_per_s=_planned(facts["load"].get("streams", []), _numbers(facts)),
         host=_table([path / "host.arrow"], history.HOST),
         cores=facts["host"]["cores"],
         events=tuple(happened),
@@ -75,13 +75,21 @@ def read(path: Path) -> History:
     )
 
 
-def _planned(streams: list[Mapping[str, Any]]) -> dict[tuple[str, int], float]:
-    """Operations a second that each phase was to have, by operation; streams of the same kind add
-    up.
+def _numbers(facts: Mapping[str, Any]) -> dict[str, int]:
+    """Word → number of the operations, as the run had them; of an older folder, as they are now."""
+    own = {operation.word: int(operation) for operation in Operation}
+    return {**own, **facts.get("operations", {})}
+
+
+def _planned(
+    streams: list[Mapping[str, Any]], numbers: Mapping[str, int]
+) -> dict[tuple[str, int], float]:
+    """Operations a second that each phase was to have, by the operation's number; streams of the
+    same operation add up.
     """
     found: dict[tuple[str, int], float] = {}
     for stream in streams:
-        key = (stream["phase"], int(Operation[stream["operation"].upper()]))
+        key = (stream["phase"], numbers[stream["operation"]])
         found[key] = found.get(key, 0.0) + stream["rate_per_s"]
     return found
 
@@ -151,7 +159,6 @@ def _journal(path: Path, nodes: list[str]) -> history.Records:
     out.
     """
     parts = []
-    width = history.JOURNAL.itemsize - 2
     for index, node in enumerate(nodes):
         try:
             data = (path / "journal" / f"{node}.bin").read_bytes()
@@ -159,20 +166,19 @@ def _journal(path: Path, nodes: list[str]) -> history.Records:
             continue
         if not data:
             continue
-        if data[:8] != history.JOURNAL_MAGIC:
+        if data[:8] != journal.MAGIC:
             raise BadFileError(
                 f"{path / 'journal' / node}.bin: expected a journal that begins with "
-                f"{history.JOURNAL_MAGIC!r}, found {data[:8]!r}"
+                f"{journal.MAGIC!r}, found {data[:8]!r}"
             )
-        count = (len(data) - history.JOURNAL_HEADER_BYTES) // width
-        plain = np.dtype([(name, history.JOURNAL[name]) for name in history.JOURNAL.names[:-1]])  # type: ignore[index]
-        records = np.frombuffer(data, plain, count, history.JOURNAL_HEADER_BYTES)
-        part = np.empty(count, history.JOURNAL)
-        for name in plain.names or ():
+        count = (len(data) - journal.HEADER_BYTES) // journal.RECORD.itemsize
+        records = np.frombuffer(data, journal.RECORD, count, journal.HEADER_BYTES)
+        part = np.empty(count, journal.JOURNAL)
+        for name in journal.RECORD.names or ():
             part[name] = records[name]
         part["node"] = index
         parts.append(part)
-    return np.concatenate(parts) if parts else np.empty(0, history.JOURNAL)
+    return np.concatenate(parts) if parts else np.empty(0, journal.JOURNAL)
 
 
 def _histograms(path: Path) -> dict[tuple[str, int, str], dict[int, int]]:

@@ -86,7 +86,7 @@ def forward(source: int, target: int, address: str) -> str:
             there.recv(64)
         except TimeoutError as error:
             raise HarnessError(
-                "a datagram sent through the hub did not arrive within 1 s"
+                "a datagram sent through the hub did not arrive within {_ARRIVAL_S:.0f} s"
             ) from error
     return "a datagram went from one node to another"
 

@@ -21,7 +21,7 @@ from gevent import monkey
 
 from harness.errors import HarnessError
 from harness.load.flight import Flight
-from harness.operation import Request, Response
+from harness.operations import Request, Response
 from harness.systems.adapter import Codec
 
 PlainSocket = monkey.get_original("socket", "socket")  # gevent's own would wait where we must not
@@ -33,14 +33,12 @@ RETRY_NS = 100_000_000  # a node that is down is asked again at most ten times a
 Answered = Callable[[list[Response]], None]
 Dropped = Callable[[Iterable[Flight], str], None]  # these were never sent, and why
 Lost = Callable[[int, str], None]  # what was sent to this node is without an answer, and why
-Failed = Callable[
-    [BaseException], None
-]  # an error of ours, in a callback that has no greenlet to end
+Failed = Callable[[BaseException], None]  # an error of ours, in a callback without a greenlet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """Who hears of what happens on connections."""
+    """What a connection calls when something happens on it."""
 
     answered: Answered
     dropped: Dropped
@@ -86,8 +84,8 @@ class Connection:
             self.blocked += len(flights)
 
     def expire(self, now_ns: int) -> None:
-        """Take back queued frames whose time is over. One that the node has a part of stays: it may
-        yet be done.
+        """Take back queued frames whose deadline is over, except one of which the node has a part:
+        it may yet be done.
         """
         if not self._queue:
             return
@@ -102,7 +100,9 @@ class Connection:
                 )
 
     def close(self, why: str) -> None:
-        """Close. Frames not wholly sent were not done: a node acts on whole frames."""
+        """Close the socket. Frames that were not sent whole count as not sent: a node acts on whole
+        frames only.
+        """
         if self._socket is None:
             return
         assert self._watchers is not None
@@ -199,7 +199,7 @@ class Connections:
         self._paths, self._codec, self._heard = paths, codec, heard
 
     def to(self, node: int) -> Connection:
-        """The connection to that node, made (not yet opened) when first asked for."""
+        """The connection to a node: made when first asked for, opened by its first send."""
         connection = self._made.get(node)
         if connection is None:
             connection = self._made[node] = Connection(
@@ -213,12 +213,12 @@ class Connections:
         return sum(connection.blocked for connection in self._made.values())
 
     def expire(self, now_ns: int) -> None:
-        """See Connection.expire."""
+        """Take back the overdue frames of every connection, as Connection.expire does."""
         for connection in self._made.values():
             connection.expire(now_ns)
 
     def close(self, why: str) -> None:
-        """Close them all."""
+        """Close every connection."""
         for connection in self._made.values():
             with suppress(OSError):
                 connection.close(why)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.operation import Operation
+from harness.operations import Operation
 
 KEYS_MAX = 1 << 16
 
@@ -45,8 +45,8 @@ class Keys:
         self._added += 1
 
     def pick(self, draw: int, asker: int) -> bytes | None:
-        """A key by a drawn number that another node than the asker put; None where there is none
-        among a few.
+        """The key at a drawn place, or the next that another node than the asker put; None where
+        there is none among 16.
         """
         for step in range(min(len(self._keys), 16)):
             key, putter = self._keys[(draw + step) % len(self._keys)]

@@ -25,7 +25,7 @@ class Histogram:
             self.counts += stats.counts_of(values_ns)
 
     def merge(self, other: Histogram) -> None:
-        """Add what another one counted."""
+        """Add the counts of another histogram."""
         self.counts += other.counts
 
     def clear(self) -> None:
@@ -52,7 +52,7 @@ class Histogram:
 
     @classmethod
     def from_wire(cls, sent: dict[str, Any]) -> Histogram:
-        """What `to_wire` said."""
+        """The histogram that `to_wire` made these values of."""
         histogram = cls()
         histogram.counts[np.frombuffer(sent["buckets"], "<u2")] = np.frombuffer(
             sent["counts"], "<u8"

@@ -38,7 +38,7 @@ def gap_ns(rate_per_s: float) -> int:
 
 
 class Timer:
-    """Sleeps until a moment of CLOCK_MONOTONIC, by timerfd. One sleeper."""
+    """Sleeps until a moment of CLOCK_MONOTONIC, by timerfd; for one greenlet at a time."""
 
     def __init__(self) -> None:
         self._descriptor = _libc.timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)
@@ -62,7 +62,7 @@ class Timer:
             os.read(self._descriptor, 8)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         self._watcher.stop()
         self._watcher.close()
         os.close(self._descriptor)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.operation import Operation
+from harness.operations import Operation
 from harness.scenario.scenario import Phase
 from harness.scenario.stream import Arrivals, Stream
 
@@ -74,7 +74,7 @@ class RunPlan:
 
     @classmethod
     def from_wire(cls, sent: Mapping[str, Any]) -> RunPlan:
-        """What `to_wire` said."""
+        """The plan that `to_wire` made these values of."""
         return cls(
             run=sent["run"],
             t0_ns=sent["t0_ns"],

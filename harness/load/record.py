@@ -14,49 +14,30 @@ import numpy as np
 import pyarrow as pa
 
 from harness.errors import StorageError
+from harness.history.history import OPERATIONS
 from harness.load.flight import Flight
-from harness.operation import Outcome
+from harness.operations import Outcome
 from harness.stats import Integers
 
-ERRORS_MAX = 1000  # distinct texts; more would be ids inside texts
+ERRORS_MAX = 1000  # different texts; more of them would be texts with ids inside
 NO_ERROR = -1
-COLUMNS = (
-    ("operation", pa.uint8()),
-    ("source", pa.uint16()),
-    ("target", pa.int32()),
-    ("payload_bytes", pa.uint32()),
-    ("intended_ns", pa.int64()),
-    ("sent_ns", pa.int64()),
-    ("done_ns", pa.int64()),
-    ("outcome", pa.uint8()),
-    ("hops", pa.int16()),
-    ("answered_by", pa.int32()),
-)
-OPERATION, PAYLOAD_BYTES, INTENDED_NS, SENT_NS, DONE_NS, OUTCOME, ERROR = (
-    0,
-    3,
-    4,
-    5,
-    6,
-    7,
-    10,
-)  # columns of a gathered array
+# A gathered array has the columns of an operation in their order, all as integers: without its id,
+# and with the error's code at the end.
+COLUMNS = tuple(field for field in OPERATIONS if field.name not in ("id", "error"))
+_NAMES = [field.name for field in COLUMNS]
+OPERATION, OUTCOME = _NAMES.index("operation"), _NAMES.index("outcome")
+PAYLOAD_BYTES = _NAMES.index("payload_bytes")
+INTENDED_NS, SENT_NS, DONE_NS = map(_NAMES.index, ("intended_ns", "sent_ns", "done_ns"))
+ERROR = len(COLUMNS)
 
 
 class Record:
-    """Writes the operations of one worker. Raises StorageError where that cannot be."""
+    """Writes the operations of one worker. Raises StorageError where the disk takes none."""
 
     def __init__(self, run: Path, *, worker: int, workers: int, seed: int) -> None:
         folder = run / "load"
-        error = pa.dictionary(pa.int32(), pa.string())
-        self._schema = pa.schema(
-            [("id", pa.binary(16)), *COLUMNS, ("error", error)],
-            metadata={
-                "version": "1",
-                "worker": str(worker),
-                "workers": str(workers),
-                "seed": str(seed),
-            },
+        self._schema = OPERATIONS.with_metadata(
+            {"version": "1", "worker": str(worker), "workers": str(workers), "seed": str(seed)}
         )
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -71,9 +52,8 @@ class Record:
         self._chunks: list[tuple[bytes, Integers]] = []
         self._error_codes: dict[str, int] = {}
         self.errors: list[str] = []
-        self._write(
-            b"", np.zeros((0, len(COLUMNS) + 1), np.int64)
-        )  # Arrow's first use takes 30 ms: not during the load
+        # Arrow's first use takes 30 ms, which must not fall into the load.
+        self._write(b"", np.zeros((0, len(COLUMNS) + 1), np.int64))
 
     def add(
         self,
@@ -104,8 +84,8 @@ class Record:
         )
 
     def gather(self) -> Integers:
-        """Turn the rows since the last call into an int64 array (rows × columns, see COLUMNS) and
-        return it.
+        """Turn the rows since the last call into an int64 array (rows × columns, see COLUMNS, the
+        error's code last) and return it.
         """
         rows = np.array(self._rows, np.int64).reshape(-1, len(COLUMNS) + 1)
         if len(rows):
@@ -130,8 +110,8 @@ class Record:
             )
         ]
         columns += [
-            pa.array(rows[:, at].astype(kind.to_pandas_dtype()), kind)
-            for at, (_, kind) in enumerate(COLUMNS)
+            pa.array(rows[:, at].astype(field.type.to_pandas_dtype()), field.type)
+            for at, field in enumerate(COLUMNS)
         ]
         codes = pa.array(rows[:, ERROR].astype(np.int32), mask=rows[:, ERROR] == NO_ERROR)
         columns.append(pa.DictionaryArray.from_arrays(codes, pa.array(self.errors, pa.string())))

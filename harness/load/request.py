@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.load.locust import options
-from harness.operation import Operation
+from harness.operations import Operation
 from harness.scenario import files, timeline
 from harness.scenario.scenario import Phase
 from harness.scenario.timeline import Timeline

@@ -9,20 +9,21 @@ from collections.abc import Callable, Iterator
 from itertools import takewhile
 
 from harness.load.flight import Flight, Keys
-from harness.operation import Operation, Outcome, Request, Response
+from harness.operations import Outcome, Request, Response
+from harness.operations.operation import Address
 from harness.scenario.schedule import Due
 from harness.scenario.stream import Stream
 
 NEVER_NS = (1 << 63) - 1
 IN_FLIGHT_MAX = 1 << 18
-GRACE_NS = 1_000_000_000  # a node tells of a timeout itself; this long we wait for it to say so
+GRACE_NS = 1_000_000_000  # a node reports a timeout itself; so long we wait for its report
 
 Ended = Callable[[Flight, Outcome, Response | None, str | None], None]
 
 
 class TrafficStream:
-    """Makes the operations of a share when they are due and follows each to its end, which `ended`
-    hears of once.
+    """Makes the operations of a share when they are due, and follows each until it ends; `ended` is
+    called once for each.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class TrafficStream:
         """`prefix`: the first 12 bytes of every operation's id; `filler`: what payloads are made
         of.
         """
-        self.operation = stream.operation
+        self.operation, self._spec = stream.operation, stream.operation.spec
         self.gap_ns = gap_ns
         self.in_flight: dict[bytes, Flight] = {}
         self._stream = stream
@@ -60,7 +61,7 @@ class TrafficStream:
         return self._next[0] if self._next is not None else NEVER_NS
 
     def stop(self, at_ns: int) -> None:
-        """Nothing that is due at or after `at_ns` is made any more."""
+        """Make nothing more that is due at or after `at_ns`."""
         self._due = takewhile(lambda part: part.intended_ns[0] < at_ns, self._due)
         rest = () if self._next is None else (self._next, *self._ready)
         self._ready = iter([each for each in rest if each[0] < at_ns])
@@ -82,7 +83,7 @@ class TrafficStream:
         return found
 
     def abandon(self) -> None:
-        """What is still due will not be sent: the generator was late until the end."""
+        """End what is still due as FAILED: the load generator was late until the end."""
         while self._next is not None:
             intended_ns, source, target, _ = self._next
             self._advance()
@@ -101,18 +102,18 @@ class TrafficStream:
         return True
 
     def drop(self, flight: Flight, why: str) -> None:
-        """It was never sent, and never will be."""
+        """End an operation that was never sent, and will not be, as FAILED."""
         if self.in_flight.pop(flight.id, None) is not None:
             self._ended(flight, Outcome.FAILED, None, why)
 
     def lose(self, node: int, why: str) -> None:
-        """What this node was asked has no answer, and none can come."""
+        """End every operation that this node was asked to do: no answer can come any more."""
         for flight in [each for each in self.in_flight.values() if each.source == node]:
             self._lose(flight, why)
 
     def expire(self, now_ns: int) -> None:
-        """Give up what was sent and not answered in time; what was not sent, its connection takes
-        back.
+        """End what was sent and not answered in time as UNKNOWN. What was not sent yet is left to
+        its connection.
         """
         due_ns = now_ns - GRACE_NS
         overdue = []
@@ -158,7 +159,7 @@ class TrafficStream:
             )
             return None
         to, payload = self._contents(flight, draw)
-        if flight.operation is Operation.DHT_GET and to is None:
+        if self._spec.to is Address.STORED_KEY and to is None:
             self._ended(
                 flight,
                 Outcome.FAILED,
@@ -172,29 +173,35 @@ class TrafficStream:
     def _flight(self, source: int, target: int, intended_ns: int) -> Flight:
         id_ = self._prefix + self._sequence.to_bytes(4, "little")
         self._sequence += 1
-        carries = self.operation not in (Operation.DHT_GET, Operation.DHT_LOOKUP, Operation.CONNECT)
         return Flight(
             id_,
             self.operation,
             source,
             target,
-            self._stream.payload_bytes if carries else 0,
+            self._stream.payload_bytes if self._spec.payload is not None else 0,
             intended_ns,
             intended_ns + self._timeout_ns,
         )
 
     def _contents(self, flight: Flight, draw: int) -> tuple[bytes | None, bytes | None]:
         """Target and payload on the wire."""
-        if self.operation is Operation.DHT_GET:
-            return self._keys.pick(draw, flight.source), None
-        if self.operation in (Operation.DHT_LOOKUP, Operation.CONNECT):
-            return self._wire_ids[flight.target], None
-        if self.operation is Operation.FILE_TRANSFER:
-            return self._wire_ids[flight.target], flight.payload_bytes.to_bytes(8, "little")
-        payload = (flight.id + self._filler)[: flight.payload_bytes]
-        if self.operation is Operation.DHT_PUT:
-            flight.key = hashlib.sha256(flight.id).digest()
-            return flight.key, payload
-        return (
-            None if self.operation is Operation.BROADCAST else self._wire_ids[flight.target]
-        ), payload
+        return self._target(flight, draw), self._payload(flight)
+
+    def _target(self, flight: Flight, draw: int) -> bytes | None:
+        match self._spec.to:
+            case Address.NODE:
+                return self._wire_ids[flight.target]
+            case Address.STORED_KEY:
+                return self._keys.pick(draw, flight.source)
+            case Address.NEW_KEY:
+                flight.key = hashlib.sha256(flight.id).digest()
+                return flight.key
+            case Address.NOBODY:
+                return None
+
+    def _payload(self, flight: Flight) -> bytes | None:
+        if self._spec.payload is None:
+            return None
+        if self._spec.payload.by_size:
+            return flight.payload_bytes.to_bytes(8, "little")
+        return (flight.id + self._filler)[: flight.payload_bytes]

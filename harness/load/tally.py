@@ -1,4 +1,4 @@
-"""What one worker counted so far, by operation: for the master's "Delivery" tab and the run's
+"""The counts of one worker so far, by operation: for the master's "Delivery" tab and the run's
 metadata.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.load.histogram import Histogram
 from harness.load.record import DONE_NS, INTENDED_NS, OPERATION, OUTCOME, SENT_NS
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
 from harness.stats import Integers
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
@@ -37,7 +37,7 @@ class Tally:
             self.outcomes[outcome] += int((rows[:, OUTCOME] == outcome).sum())
 
     def merge(self, other: Tally) -> None:
-        """Add what another worker counted."""
+        """Add the counts of another worker."""
         self.response.merge(other.response)
         self.lag.merge(other.lag)
         self.in_flight += other.in_flight
@@ -55,7 +55,7 @@ class Tally:
 
     @classmethod
     def from_wire(cls, sent: Mapping[str, Any]) -> Tally:
-        """What `to_wire` said."""
+        """The tally that `to_wire` made these values of."""
         return cls(
             Histogram.from_wire(sent["response"]),
             Histogram.from_wire(sent["lag"]),
@@ -80,7 +80,7 @@ class Tally:
 
 
 def split(rows: Integers) -> Iterable[tuple[Operation, Integers]]:
-    """Gathered rows by their operation."""
+    """The gathered rows of each operation that has any."""
     for operation in Operation:
         chosen = rows[rows[:, OPERATION] == operation]
         if len(chosen):

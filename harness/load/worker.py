@@ -21,7 +21,8 @@ from harness.load.plan import RunPlan
 from harness.load.record import Record
 from harness.load.stream import GRACE_NS, NEVER_NS, TrafficStream
 from harness.load.tally import Tally
-from harness.operation import Operation, Outcome, Request, Response
+from harness.operations import Operation, Outcome, Request, Response
+from harness.operations.operation import Address
 from harness.scenario.schedule import Share, schedule
 from harness.stats import Integers
 from harness.systems import adapters
@@ -40,8 +41,8 @@ Report = Callable[[dict[str, Any], list[tuple[Operation, Integers]], list[str]],
 
 
 class Worker:
-    """Runs one plan. Everything happens in gevent's loop of this process; `failed` hears of an
-    error of ours.
+    """Runs one worker's share of a plan, in gevent's loop of this process; `failed` is called
+    with an error of the harness itself.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Worker:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 50, 100)
-        if any(stream.operation is Operation.DHT_GET for stream in self._streams):
+        if any(stream.operation.spec.to is Address.STORED_KEY for stream in self._streams):
             self._seed()
         self._pacing.start()
         self._keeping.start()

@@ -12,11 +12,10 @@ import numpy.typing as npt
 from harness.history.events import FaultChanged
 from harness.history.history import History
 from harness.history.proof import ProofAnswer
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
 
 Floats = npt.NDArray[np.float64]
 BUCKETS = 120  # points a line: more cannot be told apart on a page
-UNTIL = {Operation.BROADCAST: " until its source had passed it on (how it spread is in the table)"}
 PERCENTILES = (50, 95, 99)
 BAND = (10, 90)  # percentiles of the nodes between which the band lies
 
@@ -182,13 +181,17 @@ def _latencies(history: History) -> list[Chart]:
                     Line(name=f"p{which}", values=row)
                     for which, row in zip(PERCENTILES, values, strict=True)
                 ),
-                note=f"from the intended time{UNTIL.get(operation, '')}; {lost:,} of "
-                f"{len(at):,} did not come true"
+                note=f"{_taken(operation)}; {lost:,} of {len(at):,} did not come true"
                 if lost
-                else f"from the intended time{UNTIL.get(operation, '')}; all {len(at):,} came true",
+                else f"{_taken(operation)}; all {len(at):,} came true",
             )
         )
     return made
+
+
+def _taken(operation: Operation) -> str:
+    """From when until when a latency was taken."""
+    return f"from the intended time {operation.spec.until}".rstrip()
 
 
 def matrix(history: History, column: str, *, rate: bool = False) -> tuple[Floats, Floats]:

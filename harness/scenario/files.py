@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.errors import BadFileError
 from harness.faults.spec import FaultSpec, parse
-from harness.operation import Operation
+from harness.operations import Operation
 from harness.scenario.budget import Budget, Conditions, Row
 from harness.scenario.scenario import Phase, Scenario, Suite
 from harness.scenario.stream import Arrivals, Stream

@@ -16,19 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import BadFileError
-from harness.operation import Operation
+from harness.operations.operation import Address
 from harness.scenario.stream import Arrivals, Stream
 from harness.stats import Integers
 
 CHUNK = 4096  # drawn at once; part of the seeded result, so it never changes
 NOBODY = -1
-TO_A_NODE = {
-    Operation.PRIVATE_MESSAGE,
-    Operation.DHT_LOOKUP,
-    Operation.FILE_TRANSFER,
-    Operation.CONNECT,
-    Operation.DHT_LISTEN,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +56,7 @@ class Share:
 def schedule(
     stream: Stream, nodes: tuple[str, ...], share: Share, start_ns: int, end_ns: int | None
 ) -> Iterator[Due]:
-    """The stretches of a share, from `start_ns` until before `end_ns` (None: for ever).
+    """The stretches of a share that are due from `start_ns` until before `end_ns` (None: for ever).
 
     Raises BadFileError where the stream has nobody to send, or nobody to send to.
     """
@@ -72,7 +65,7 @@ def schedule(
     choices = np.random.default_rng([share.seed, share.phase, share.stream, 1])
     for first in _chunks():
         intended = next(times)
-        source, to = _choose(choices, sources, target, len(nodes), stream.operation)
+        source, to = _choose(choices, sources, target, len(nodes), stream.operation.spec.to)
         draw = choices.integers(1 << 32, size=CHUNK, dtype=np.uint32)
         number = np.arange(first, first + CHUNK)
         ours = number % share.workers == share.worker
@@ -118,7 +111,8 @@ def _intended(stream: Stream, share: Share, start_ns: int) -> Iterator[Integers]
 def _parties(stream: Stream, nodes: tuple[str, ...]) -> tuple[Integers, int]:
     index = {name: position for position, name in enumerate(nodes)}
     target = NOBODY
-    if stream.target is not None and stream.operation is not Operation.BROADCAST:
+    to_nobody = stream.operation.spec.to is Address.NOBODY
+    if stream.target is not None and not to_nobody:
         target = _known(index, stream.target)
     sources = [_known(index, name) for name in stream.sources] or [
         at for at in range(len(nodes)) if at != target
@@ -128,7 +122,7 @@ def _parties(stream: Stream, nodes: tuple[str, ...]) -> tuple[Integers, int]:
             f"{stream.operation.word}: node {stream.target!r} would send to itself; take it out "
             "of the sources"
         )
-    if not sources or (len(nodes) < 2 and stream.operation is not Operation.BROADCAST):
+    if not sources or (len(nodes) < 2 and not to_nobody):
         raise BadFileError(
             f"{stream.operation.word}: expected at least 2 nodes, found {len(nodes)}"
         )
@@ -145,12 +139,12 @@ def _known(index: dict[str, int], name: str) -> int:
 
 
 def _choose(
-    choices: np.random.Generator, sources: Integers, target: int, nodes: int, operation: Operation
+    choices: np.random.Generator, sources: Integers, target: int, nodes: int, to: Address
 ) -> tuple[Integers, Integers]:
     source = sources[choices.integers(len(sources), size=CHUNK)]
     if target != NOBODY:
         return source, np.full(CHUNK, target)
-    if operation not in TO_A_NODE:
+    if to is not Address.NODE:
         return source, np.full(CHUNK, NOBODY)
     other = choices.integers(nodes - 1, size=CHUNK)
     return source, other + (other >= source)  # skips the source: every other node is as likely

@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.errors import BadFileError
-from harness.operation import Operation
+from harness.operations import Operation
+from harness.operations.operation import MESSAGE
 
 RATE_PER_S_MAX = 1_000_000.0
-
-PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
-
-FILE_BYTES_MAX = 1 << 32
-
 COUNT_MAX = 1_000_000_000
 
 
@@ -29,16 +25,16 @@ class Stream:
     """One stream of operations in an open model: due by the clock, never waiting for the previous
     answer.
 
-    `target` names the one node that private messages go to (None: a seeded random one, never the
-    source); `sources` names who sends (empty: every node but the target, in seeded random order).
-    `count` ends the stream after so many operations: with a high rate it is a burst. `after_s` lets
-    the phase begin without it: what ends with the phase before (histograms are fetched then) is
-    over.
+    `target` names the one node that they go to (None: a seeded random one, never the source);
+    `sources` names who sends (empty: every node but the target, in seeded random order). `count`
+    ends the stream after so many operations: with a high rate it is a burst. The stream begins
+    `after_s` into its phase, when the work at the end of the phase before (histograms are fetched
+    then) is over. Raises BadFileError for a number out of its range.
     """
 
     operation: Operation
     rate_per_s: float
-    payload_bytes: int = 256
+    payload_bytes: int = MESSAGE.default_bytes
     target: str | None = None
     sources: tuple[str, ...] = ()
     arrivals: Arrivals = Arrivals.UNIFORM
@@ -57,9 +53,7 @@ class Stream:
                 f"rate_per_s: expected above 0 and at most {RATE_PER_S_MAX:,.0f}, found "
                 f"{self.rate_per_s}"
             )
-        most = (
-            FILE_BYTES_MAX - 1 if self.operation is Operation.FILE_TRANSFER else PAYLOAD_BYTES_MAX
-        )
+        most = (self.operation.spec.payload or MESSAGE).most_bytes
         if not 0 <= self.payload_bytes <= most:
             raise BadFileError(f"payload_bytes: expected 0 to {most:,}, found {self.payload_bytes}")
         if self.count is not None and not 1 <= self.count <= COUNT_MAX:

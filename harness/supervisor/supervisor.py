@@ -32,6 +32,7 @@ from harness.faults.fault import Condition
 from harness.faults.spec import FaultSpec, parse
 from harness.host import preflight
 from harness.network.fabric import Fabric
+from harness.operations import Operation
 from harness.runtimes.processes import last_lines
 from harness.scenario.files import read_budget
 from harness.scenario.timeline import Timeline, changes_of
@@ -155,6 +156,7 @@ class Supervisor:
                     "seed": played.seed,
                     "runtime": {"name": self._spec.runtime, **self._runtime.facts()},
                     "network": self._fabric.facts(),
+                    "operations": {each.word: int(each) for each in Operation},
                     "exempt": dict(self.cluster.adapter.exempt),
                     "nodes": self.cluster.rows(),
                     "ready_s": self._ready_s,

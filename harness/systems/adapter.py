@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from harness.operation import Operation, Request, Response
+from harness.operations import Operation, Request, Response
 from harness.runtimes.runtime import Place, Process
 from harness.topology.topology import Topology
 
@@ -87,7 +87,7 @@ class DrivenAdapter(NodeAdapter, Protocol):
 
 
 class Saw(Protocol):
-    """Tell that a node saw something: a kind of history.py (RECEIVED, DELIVERED, …), the
+    """Tell that a node saw something: a RecordKind (RECEIVED, DELIVERED, …), the
     operation's id, when (monotonic ns).
     """
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgpack
 
 from harness.errors import UnavailableError
-from harness.operation import Outcome, Request, Response
+from harness.operations import Outcome, Request, Response
 from harness.systems.adapter import Endpoint
 
 FRAME_BYTES_MAX = 64 * 1024 * 1024

@@ -16,9 +16,9 @@ import pytest
 from kit.desk import Desk, ask, request, wait_for
 
 from harness.control.client import Client
-from harness.history import history as h
 from harness.history import reader
-from harness.operation import Operation, Outcome, Response
+from harness.operations import Operation, Outcome, Response
+from harness.operations.records import RecordKind
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
 HOPS_A_TENFOLD_MAX = math.log2(10)
@@ -195,4 +195,4 @@ def heard(runs: Path, number: int) -> set[int]:
     """Positions of the nodes whose journals say that they received the broadcast of this number."""
     journal = reader.read(reader.find(runs)).journal
     mine = journal["id"] == np.frombuffer(request(number, Operation.BROADCAST).id, "V16")[0]
-    return set(journal["node"][mine & (journal["kind"] == h.RECEIVED)].tolist())
+    return set(journal["node"][mine & (journal["kind"] == RecordKind.RECEIVED)].tolist())

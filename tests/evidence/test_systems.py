@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from kit.desk import Desk, ask, request, wait_for
 
-from harness.checks import metrics
-from harness.history import history as h
+from harness.checks import metrics, records
 from harness.history import reader
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
+from harness.operations.records import RecordKind
 
 pytestmark = [pytest.mark.root, pytest.mark.systems, pytest.mark.slow, pytest.mark.timeout(900)]
 READY_S = 10.0
@@ -130,7 +130,8 @@ def test_serf_s_events_are_heard_by_all_and_deaths_are_seen(desk):
     said, _ = running.communicate(timeout=200)
     history = reader.read(Path(json.loads(said)["run"]))
     events, deaths = history.phases
-    heard = [len(receivers) for _, receivers in metrics.receivers(history, events)]
+    received = records.receivers(history, events, Operation.BROADCAST, RecordKind.RECEIVED)
+    heard = [len(receivers) for _, receivers in received]
     print(
         f"serf: {sum(count == 99 for count in heard)} of {len(heard)} events heard by all 99 "
         f"others and their own source; {sum(heard)} of {99 * len(heard)} receptions"
@@ -144,7 +145,7 @@ def test_serf_s_events_are_heard_by_all_and_deaths_are_seen(desk):
     )
     assert len(seen) == 1600
     assert np.isfinite(seen).mean() > 0.99
-    assert (history.journal["kind"] == h.MEMBER_FAILED).sum() >= 1584
+    assert (history.journal["kind"] == RecordKind.MEMBER_FAILED).sum() >= 1584
 
 
 CLUSTER = (

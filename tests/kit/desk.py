@@ -21,7 +21,7 @@ from unittest.mock import patch
 
 from harness.control.client import Client
 from harness.errors import HarnessError
-from harness.operation import Operation, Request, Response
+from harness.operations import Operation, Request, Response
 from harness.systems.protocol import ControlCodec
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,9 @@ import pyarrow as pa
 from harness.history import history as h
 from harness.history.events import RunEnded
 from harness.history.history import History, PhaseWindow
-from harness.operation import Operation, Outcome
+from harness.history.journal import JOURNAL
+from harness.operations import Operation, Outcome
+from harness.operations.records import RecordKind
 
 SECOND = 1_000_000_000
 MS = 1_000_000
@@ -45,7 +47,7 @@ def operation(
 
 
 def record(
-    number: int, kind: int = h.DELIVERED, node: int = 0, at_ns: int | None = None
+    number: int, kind: int = RecordKind.DELIVERED, node: int = 0, at_ns: int | None = None
 ) -> tuple[Any, ...]:
     """One journal record of operation `number` at a node."""
     return (
@@ -95,7 +97,7 @@ def history(
         "operations": pa.Table.from_pylist(list(operations), h.OPERATIONS),
         "samples": pa.Table.from_pylist(list(samples), h.SAMPLES),
         "host": pa.Table.from_pylist([], h.HOST),
-        "journal": np.array(list(journal), h.JOURNAL) if journal else np.empty(0, h.JOURNAL),
+        "journal": np.array(list(journal), JOURNAL) if journal else np.empty(0, JOURNAL),
         "events": (RunEnded(),),
     }
     return History(**{**plain, **changes})

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.history import history as h
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
 from kit.histories import history, host, operation, sample
 
 FACTS = {

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from kit.load import cluster, session_members, wait_until
 
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
 
 
 def test_one_run_from_begin_to_verdict():

@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 from kit.desk import PROMISES, TEN, Desk, ask, request, small_scenario, wait_for
 
-from harness.checks import metrics
+from harness.checks import records
 from harness.control.client import Client
-from harness.history import history as h
 from harness.history import reader
-from harness.history.history import PhaseWindow
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
+from harness.operations.records import RecordKind
 
 pytestmark = pytest.mark.root
 
@@ -235,14 +234,13 @@ def test_a_broadcast_is_in_every_other_journal(desk, tmp_path, monkeypatch):
     found = reader.read(run)
     assert found.ended
     assert found.samples.num_rows >= 10
-    assert not metrics.receivers(
-        found, PhaseWindow(name="all", begin_ns=0, end_ns=2**62)
-    )  # no intent was recorded: nothing is invented
+    # No intent was recorded: nothing is invented.
+    assert not records.receivers(found, records.WHOLE_RUN, Operation.BROADCAST, RecordKind.RECEIVED)
 
 
 def heard(runs: Path) -> set[int]:
     journal = reader.read(reader.find(runs)).journal
-    return set(journal["node"][journal["kind"] == h.RECEIVED].tolist())
+    return set(journal["node"][journal["kind"] == RecordKind.RECEIVED].tolist())
 
 
 def test_names_are_taken_once_and_clusters_stand_side_by_side(desk, other):

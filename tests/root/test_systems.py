@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from kit.desk import ROOT, Desk, ask, request, wait_for
 
-from harness.checks import metrics
-from harness.history import history as h
+from harness.checks import records
 from harness.history import reader
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
+from harness.operations.records import RecordKind
 
 pytestmark = [pytest.mark.root, pytest.mark.systems]
 TINY = ROOT / "tests" / "systems" / "tiny"
@@ -86,7 +86,7 @@ def test_opendht_is_driven_with_put_get_and_listen(desk):
         )
     ]
     listened = history.column("operation") == Operation.DHT_LISTEN
-    told = history.journal[history.journal["kind"] == h.NOTIFIED]
+    told = history.journal[history.journal["kind"] == RecordKind.NOTIFIED]
     assert sorted(told["node"].tolist()) == sorted(
         history.column("target")[listened].tolist()
     )  # each at its own listener, once
@@ -119,7 +119,10 @@ def test_serf_hears_events_and_sees_deaths(desk):
     assert answers(found) == {ledger: "MEASURED", "load: broadcast": "PASS"}
     assert "promises it to nobody" in found[ledger]["sentence"]
     history = reader.read(desk.runs / "latest")
-    heard = [len(receivers) for _, receivers in metrics.receivers(history, history.phases[0])]
+    received = records.receivers(
+        history, history.phases[0], Operation.BROADCAST, RecordKind.RECEIVED
+    )
+    heard = [len(receivers) for _, receivers in received]
     assert len(heard) == 30
     assert sum(heard) / len(heard) > 0.8 * (NODES - 1)  # with so few members Serf itself loses some
     desk.write(

@@ -7,55 +7,53 @@ from __future__ import annotations
 from typing import Any
 
 from harness.errors import BadFileError, UsageError
-from harness.operation import Operation
+from harness.operations import TABLE, Operation
+from harness.operations.operation import MESSAGE
 from harness.scenario import shipped
 from harness.scenario.stream import Arrivals, Stream
 
-DEFAULT_RATES_PER_S = {
-    Operation.PRIVATE_MESSAGE: 100.0,
-    Operation.BROADCAST: 2.0,
-    Operation.DHT_PUT: 10.0,
-    Operation.DHT_GET: 10.0,
-    Operation.DHT_LOOKUP: 10.0,
-    Operation.FILE_TRANSFER: 0.0,  # when asked for: a file of 10 MB is no background load
-    Operation.CONNECT: 0.0,
-    Operation.DHT_LISTEN: 5.0,
-}
 AUTO = "auto"
 
 
 def add(parser: Any) -> None:
-    """Add them to Locust's parser. The type of a default is the type that the form gives back.
+    """Add the options to Locust's parser. The type of a default is the type that the form gives
+    back.
 
     Not in an argument group: Locust's form shows only what its own parser's ``add_argument`` has
     marked.
     """
-    for operation, rate_per_s in DEFAULT_RATES_PER_S.items():
-        word = operation.word
+    _add_rates(parser)
+    _add_sizes(parser)
+    _add_pace(parser)
+    _add_run(parser)
+
+
+def _add_rates(parser: Any) -> None:
+    for spec in TABLE:
         parser.add_argument(
-            f"--{word.replace('_', '-')}-rate",
+            f"--{_dashed(spec.word)}-rate",
             type=float,
-            default=rate_per_s,
-            env_var=f"HARNESS_{word.upper()}_RATE",
+            default=float(spec.rate_per_s),
+            env_var=f"HARNESS_{spec.word.upper()}_RATE",
             help="operations per second, all workers together; 0: none",
             metavar="PER_S",
         )
-    parser.add_argument(
-        "--payload-bytes",
-        type=int,
-        default=256,
-        env_var="HARNESS_PAYLOAD_BYTES",
-        help="size of messages and values",
-        metavar="BYTES",
-    )
-    parser.add_argument(
-        "--file-bytes",
-        type=int,
-        default=10_000_000,
-        env_var="HARNESS_FILE_BYTES",
-        help="size of files",
-        metavar="BYTES",
-    )
+
+
+def _add_sizes(parser: Any) -> None:
+    """One option a kind of payload: operations share those of messages and values."""
+    for payload in dict.fromkeys(spec.payload for spec in TABLE if spec.payload is not None):
+        parser.add_argument(
+            f"--{_dashed(payload.option)}",
+            type=int,
+            default=payload.default_bytes,
+            env_var=f"HARNESS_{payload.option.upper()}",
+            help=payload.sentence,
+            metavar="BYTES",
+        )
+
+
+def _add_pace(parser: Any) -> None:
     parser.add_argument(
         "--arrivals",
         choices=[each.value for each in Arrivals],
@@ -78,6 +76,9 @@ def add(parser: Any) -> None:
         env_var="HARNESS_SEED",
         help="chooses senders, receivers, keys and Poisson gaps",
     )
+
+
+def _add_run(parser: Any) -> None:
     parser.add_argument(
         "--budget",
         default=AUTO,
@@ -95,9 +96,13 @@ def add(parser: Any) -> None:
     )
 
 
+def _dashed(word: str) -> str:
+    return word.replace("_", "-")
+
+
 def stream(options: Any, operation: Operation) -> Stream | None:
-    """The stream that the options ask for; None at rate 0. Raises UsageError with the option's
-    name.
+    """The stream of an operation that the options (Locust's, parsed) ask for; None at rate 0.
+    Raises UsageError with the operation's word.
     """
     rate_per_s = getattr(options, f"{operation.word}_rate")
     if rate_per_s == 0:
@@ -106,9 +111,7 @@ def stream(options: Any, operation: Operation) -> Stream | None:
         return Stream(
             operation=operation,
             rate_per_s=rate_per_s,
-            payload_bytes=options.file_bytes
-            if operation is Operation.FILE_TRANSFER
-            else options.payload_bytes,
+            payload_bytes=getattr(options, (operation.spec.payload or MESSAGE).option),
             arrivals=Arrivals(options.arrivals),
             timeout_ms=options.timeout_ms,
         )
@@ -119,12 +122,12 @@ def stream(options: Any, operation: Operation) -> Stream | None:
 def is_asked_for(options: Any, operation: Operation) -> bool:
     """Whether somebody gave this operation's rate: it is not the default."""
     rate: float = getattr(options, f"{operation.word}_rate")
-    return rate not in (0, DEFAULT_RATES_PER_S[operation])
+    return rate not in (0, operation.spec.rate_per_s)
 
 
 def budget(options: Any, own: str | None) -> str | None:
-    """Absolute path of the budget file; None without one. `own`: the system's. Raises BadFileError
-    where it is not there.
+    """Absolute path of the budget file; None without one. `own` is the system's budget. Raises
+    BadFileError where the file is not there.
     """
     named = own if options.budget == AUTO else options.budget
     return str(shipped.find(named, "budgets").resolve()) if named else None

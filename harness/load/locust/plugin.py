@@ -37,7 +37,7 @@ from harness.load.master import JUDGE, Master
 from harness.load.plan import RunPlan
 from harness.load.request import SCENARIO
 from harness.load.worker import YIELD_S, Worker
-from harness.operation import Operation
+from harness.operations import Operation
 from harness.stats import Integers
 
 PR_SET_PDEATHSIG = 1

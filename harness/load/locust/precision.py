@@ -35,8 +35,8 @@ _to_dict = stats.StatsEntry.to_dict
 
 
 def install() -> None:
-    """Replace them in this process. Raises HarnessError where Locust is not the version that this
-    was written for.
+    """Replace Locust's rounding functions in this process. Raises HarnessError for a version of
+    Locust that this was not written for.
     """
     if not locust.__version__.startswith(VERSION):
         raise HarnessError(

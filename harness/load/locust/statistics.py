@@ -13,7 +13,7 @@ from locust import stats as locust_stats
 from harness import stats
 from harness.load.locust.precision import bucket
 from harness.load.record import DONE_NS, ERROR, INTENDED_NS, NO_ERROR, OUTCOME, PAYLOAD_BYTES
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
 from harness.stats import Integers
 
 TYPE = "P2P"

@@ -1,7 +1,8 @@
-"""Locust users: one class is one traffic stream. The class picker chooses which streams run.
+"""Locust users: one class is one traffic stream, and the class picker chooses which streams run.
 
-Locust's number of users is no knob here: a stream's rate is. The users only stand for the streams
-in Locust's tables; the load itself is made by load/worker.py, evenly by all workers, for every
+The classes come from the table of operations: PrivateMessageUser, BroadcastUser and so on.
+The number of Locust users sets nothing here; a stream's rate does. A user only stands for its
+stream in Locust's tables: load/worker.py makes the load itself, evenly by all workers, for every
 class that was chosen.
 """
 
@@ -13,7 +14,7 @@ from gevent.event import Event
 from locust import User, task
 
 from harness.load.locust import options
-from harness.operation import Operation
+from harness.operations import Operation
 from harness.scenario.stream import Stream
 
 
@@ -28,9 +29,7 @@ class StreamUser(User):
 
     @classmethod
     def stream(cls, given: Any) -> Stream | None:
-        """The stream of this class under these options (Locust's parsed options); None: none
-        now.
-        """
+        """The stream of this class under these options (Locust's, parsed); None: none now."""
         return options.stream(given, cls.operation)
 
     @task
@@ -39,51 +38,24 @@ class StreamUser(User):
         Event().wait()
 
 
-class PrivateMessageUser(StreamUser):
-    """Sealed messages between random pairs of nodes."""
-
-    operation = Operation.PRIVATE_MESSAGE
-
-
-class BroadcastUser(StreamUser):
-    """Broadcasts by random nodes."""
-
-    operation = Operation.BROADCAST
+def _user(operation: Operation) -> type[StreamUser]:
+    name = "".join(part.capitalize() for part in operation.word.split("_")) + "User"
+    body = {
+        "__doc__": operation.spec.sentence,
+        "__module__": __name__,
+        "operation": operation,
+    }
+    return type(name, (StreamUser,), body)
 
 
-class DhtPutUser(StreamUser):
-    """Values stored in the DHT by random nodes."""
-
-    operation = Operation.DHT_PUT
-
-
-class DhtGetUser(StreamUser):
-    """Values read from the DHT that another node stored."""
-
-    operation = Operation.DHT_GET
+# By name, in the order of the names: Locust runs the classes in the order in which it finds them,
+# and a stream's position is part of what its seed chooses.
+USERS: dict[str, type[StreamUser]] = {
+    each.__name__: each for each in sorted(map(_user, Operation), key=lambda each: each.__name__)
+}
 
 
-class DhtLookupUser(StreamUser):
-    """Lookups of other nodes' ids."""
-
-    operation = Operation.DHT_LOOKUP
-
-
-class DhtListenUser(StreamUser):
-    """Values put where another node listens; of systems whose nodes can listen."""
-
-    operation = Operation.DHT_LISTEN
-
-
-class FileTransferUser(StreamUser):
-    """Files between random pairs of nodes; none until --file-transfer-rate asks for some."""
-
-    operation = Operation.FILE_TRANSFER
-
-
-class ConnectUser(StreamUser):
-    """Fresh authenticated connections between random pairs of nodes; none until --connect-rate asks
-    for some.
-    """
-
-    operation = Operation.CONNECT
+def __getattr__(name: str) -> type[StreamUser]:
+    if name not in USERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return USERS[name]

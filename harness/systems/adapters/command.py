@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadFileError
-from harness.history import history
-from harness.operation import Operation, Outcome, Request, Response
+from harness.operations import Operation, Outcome, Request, Response
+from harness.operations.records import RecordKind
 from harness.runtimes.runtime import Image, Place, Process, Recipe
 from harness.systems.adapter import Saw
 from harness.systems.adapters import command_file, driven
@@ -34,7 +34,7 @@ from harness.topology.topology import Topology
 ENTRANCES = 3
 ID = re.compile(r"[0-9a-f]{32}")
 ID_CHARACTERS = 32
-KINDS = {Operation.PRIVATE_MESSAGE: history.DELIVERED, Operation.BROADCAST: history.RECEIVED}
+KINDS = {Operation.PRIVATE_MESSAGE: RecordKind.DELIVERED, Operation.BROADCAST: RecordKind.RECEIVED}
 KINDS_MAX = 1 << 18  # operations whose kind is remembered
 
 

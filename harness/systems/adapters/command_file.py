@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadFileError
-from harness.operation import Operation
+from harness.operations import Operation
 from harness.scenario.tables import Table, load
 from harness.topology.topology import NAME
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 
 from harness.errors import BadFileError
-from harness.operation import Operation
+from harness.operations import Operation
 from harness.runtimes.runtime import Place
 from harness.systems.adapter import Endpoint
 from harness.systems.protocol import ControlCodec, NodeSocket

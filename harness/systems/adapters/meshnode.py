@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadFileError
-from harness.operation import Operation
+from harness.operations import Operation
 from harness.runtimes.runtime import Image, Place, Process
 from harness.systems.adapter import Endpoint
 from harness.systems.protocol import ControlCodec, NodeSocket

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.history import history
-from harness.operation import Operation, Outcome, Request, Response
+from harness.operations import Operation, Outcome, Request, Response
+from harness.operations.records import RecordKind
 from harness.runtimes.runtime import Image, Place, Process, Recipe
 from harness.systems.adapter import Saw
 from harness.systems.adapters import driven
@@ -113,7 +113,7 @@ class Driver:
             value = json.loads(line)
             data = base64.b64decode(value.get("data", ""))
             if not value.get("expired") and len(data) >= ID_BYTES:
-                saw(history.NOTIFIED, data[:ID_BYTES], at_ns)
+                saw(RecordKind.NOTIFIED, data[:ID_BYTES], at_ns)
 
     async def perform(self, request: Request, sent: Callable[[], None]) -> Response:
         """Put, get, or put where the target listens."""

@@ -21,9 +21,9 @@ from typing import Any
 import msgpack
 
 from harness.errors import HarnessError
-from harness.history import history
 from harness.kernel.namespaces import open_socket
-from harness.operation import Operation, Outcome, Request, Response
+from harness.operations import Operation, Outcome, Request, Response
+from harness.operations.records import RecordKind
 from harness.runtimes.runtime import Image, Place, Process, Recipe
 from harness.systems.adapter import Saw
 from harness.systems.adapters import driven
@@ -41,7 +41,7 @@ OPTIONS: dict[str, Callable[[Any], bool]] = {
     "event_bytes_max": lambda value: type(value) is int and 1 <= value <= EVENT_BYTES_MAX,
 }
 WITH_BODY = {"members", "stats", "stream", "join"}
-KINDS = {b"member-join": history.MEMBER_JOINED, b"member-failed": history.MEMBER_FAILED}
+KINDS = {b"member-join": RecordKind.MEMBER_JOINED, b"member-failed": RecordKind.MEMBER_FAILED}
 
 
 class Serf(driven.Driven):
@@ -159,9 +159,8 @@ class Driver:
                 if event is None:
                     standing()
                 elif event[b"Event"] == b"user":
-                    saw(
-                        history.RECEIVED, event[b"Payload"][:ID_BYTES].ljust(ID_BYTES, b"\0"), at_ns
-                    )
+                    id_ = event[b"Payload"][:ID_BYTES].ljust(ID_BYTES, b"\0")
+                    saw(RecordKind.RECEIVED, id_, at_ns)
                 elif event[b"Event"] in KINDS:
                     for member in event[b"Members"]:
                         saw(

@@ -1,19 +1,16 @@
-"""A node's journal, kept for it (meshnode PROTOCOL.md, section 4): records of what it saw, written
-once a loop turn.
+"""The journal that the gateway keeps for a node (PROTOCOL.md of meshnode, section 4): records of
+what the node saw, written once a turn of the loop.
 """
 
 from __future__ import annotations
 
 import os
-import struct
 
-from harness.history.history import JOURNAL_HEADER_BYTES, JOURNAL_MAGIC, JOURNAL_VERSION
-
-RECORD = struct.Struct("<BBHI16sq8s")  # history.JOURNAL without the node
+from harness.history import journal
 
 
 class Journal:
-    """Appends to a descriptor that `begin` was given; without one, records are let go."""
+    """Appends records to the descriptor that `begin` was given; drops them while there is none."""
 
     def __init__(self, wire_id: bytes) -> None:
         self._wire_id = wire_id
@@ -24,31 +21,26 @@ class Journal:
         """Journal to `descriptor` from now on; it is this object's to close. Raises OSError."""
         self.end()
         if os.fstat(descriptor).st_size == 0:
-            os.write(
-                descriptor,
-                (
-                    JOURNAL_MAGIC + struct.pack("<II", JOURNAL_VERSION, RECORD.size) + self._wire_id
-                ).ljust(JOURNAL_HEADER_BYTES, b"\0"),
-            )
+            os.write(descriptor, journal.header(self._wire_id))
         self._descriptor = descriptor
 
     def add(self, kind: int, id_: bytes, at_ns: int, *, peer: bytes = b"") -> bool:
-        """One record; whether it is the first since the last `flush`, which is then wanted."""
+        """Add one record; True where it is the first since the last `flush`, which is then due."""
         if self._descriptor is None:
             return False
-        self._records.append(RECORD.pack(kind, 0, 0, 0, id_, at_ns, peer[:8]))
+        self._records.append(journal.record(kind, id_, at_ns, peer))
         return len(self._records) == 1
 
     def flush(self) -> None:
-        """Write what was added. Raises OSError (a full disk); it is given up then."""
+        """Write what was added. Raises OSError (a full disk), and what was added is lost then."""
         data = memoryview(b"".join(self._records))
         self._records.clear()
         while data and self._descriptor is not None:
             data = data[os.write(self._descriptor, data) :]
 
     def end(self) -> None:
-        """Write what is left and close. Raises OSError where that fails; it is closed all the
-        same.
+        """Write what is left and close the descriptor; also where writing fails, which raises
+        OSError.
         """
         try:
             self.flush()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.operation import Operation, Outcome, Request, Response
+from harness.operations import Operation, Outcome, Request, Response
 from harness.runtimes.runtime import Place
 from harness.systems.adapter import DrivenAdapter, Driver, Endpoint
 from harness.systems.gateway.journal import Journal

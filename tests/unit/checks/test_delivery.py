@@ -8,13 +8,13 @@ from kit.histories import history, operation, record
 
 from harness.checks import delivery, load
 from harness.checks.verdict import Answer, Cause
-from harness.history import history as h
 from harness.history.events import RunEnded
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
+from harness.operations.records import RecordKind
 
 
 def ledger(found):
-    (finding,) = delivery.check(found, [])
+    (finding,) = delivery.check(found)
     return finding
 
 
@@ -51,15 +51,13 @@ def test_what_was_not_acknowledged_is_not_the_ledgers_business():
 
 def test_a_broadcast_must_be_in_every_other_journal():
     sent = [operation(1, Operation.BROADCAST, source=0, target=-1)]
-    assert (
-        ledger(history(sent, [record(1, h.RECEIVED, 1), record(1, h.RECEIVED, 2)])).answer
-        is Answer.PASS
-    )
-    assert ledger(history(sent, [record(1, h.RECEIVED, 1)])).measured == "1 not everywhere"
-    assert (
-        ledger(history(sent, [record(1, h.RECEIVED, 1), record(1, h.RECEIVED, 0)])).answer
-        is Answer.FAIL
-    )
+
+    def heard(*nodes):
+        return ledger(history(sent, [record(1, RecordKind.RECEIVED, node) for node in nodes]))
+
+    assert heard(1, 2).answer is Answer.PASS
+    assert heard(1).measured == "1 not everywhere"
+    assert heard(1, 0).answer is Answer.FAIL
 
 
 def test_an_answer_from_the_askers_own_store_does_not_count():
@@ -78,19 +76,19 @@ def test_an_answer_from_the_askers_own_store_does_not_count():
 
 
 def test_a_run_that_was_cut_short_is_unknown():
-    (finding,) = delivery.check(history([operation(1)], [record(1)], ended=False), [])
+    (finding,) = delivery.check(history([operation(1)], [record(1)], ended=False))
     assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
 
 
 def test_gaps_in_the_record_are_unknown():
     gaps = (RunEnded(failures=("sampler: OSError: No space left on device",)),)
-    found = delivery.check(history([operation(1)], [record(1)], events=gaps), [])
+    found = delivery.check(history([operation(1)], [record(1)], events=gaps))
     assert found[0].answer is Answer.UNKNOWN
     assert "No space left" in found[0].sentence
 
 
 def planned(operations, rate):
-    (finding,) = load.check(history(operations, planned_per_s={("load", 1): rate}), [])
+    (finding,) = load.check(history(operations, planned_per_s={("load", 1): rate}))
     return finding
 
 
@@ -113,20 +111,20 @@ def test_operations_that_were_never_sent_are_said():
 
 def test_listeners_are_counted_in_their_own_journals():
     put = [operation(n, Operation.DHT_LISTEN) for n in range(3)]
-    assert ledger(history(put, [record(n, h.NOTIFIED) for n in range(3)])).answer is Answer.PASS
-    assert (
-        ledger(history(put, [record(n, h.DELIVERED) for n in range(3)])).measured
-        == "3 acknowledged but in no journal"
-    )
+
+    def reported(kind):
+        return ledger(history(put, [record(n, kind) for n in range(3)]))
+
+    assert reported(RecordKind.NOTIFIED).answer is Answer.PASS
+    assert reported(RecordKind.DELIVERED).measured == "3 acknowledged but in no journal"
 
 
 def test_a_ledger_without_a_promise_is_measured():
     """A system that promises nothing is counted, and neither passes nor fails."""
     why = {"broadcast": "it promises nothing to anybody", "dht_get": "it does not say who answered"}
-    heard = [operation(n, Operation.BROADCAST, source=0, target=-1) for n in range(2)]
-    finding = ledger(
-        history(heard, [record(0, h.RECEIVED, 1), record(0, h.RECEIVED, 2)], exempt=why)
-    )
+    sent = [operation(n, Operation.BROADCAST, source=0, target=-1) for n in range(2)]
+    heard = [record(0, RecordKind.RECEIVED, node) for node in (1, 2)]
+    finding = ledger(history(sent, heard, exempt=why))
     assert (finding.answer, finding.measured, finding.sentence) == (
         Answer.MEASURED,
         "1 not everywhere of 2",

@@ -17,7 +17,8 @@ from harness.checks.metrics import METRICS
 from harness.history import history as h
 from harness.history.events import NodeChanged, NodeEnded
 from harness.history.history import PhaseWindow
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
+from harness.operations.records import RecordKind
 from harness.topology import shapes
 
 LINE = frozenset({(0, 1), (1, 2), (2, 3)})
@@ -67,7 +68,7 @@ def test_stretch_is_links_passed_by_the_shortest_way():
 
 
 def test_fanout_counts_whom_the_source_itself_sent_it_to():
-    def heard(number, node, peer, kind=h.RECEIVED):
+    def heard(number, node, peer, kind=RecordKind.RECEIVED):
         row = list(record(number, kind, node))
         row[6] = int.from_bytes(bytes([peer]) * 8, "little")
         return tuple(row)
@@ -80,10 +81,10 @@ def test_fanout_counts_whom_the_source_itself_sent_it_to():
         [
             heard(1, 1, 0),
             heard(1, 2, 1),
-            heard(1, 2, 0, h.DUPLICATE),
-            heard(1, 2, 0, h.DUPLICATE),
+            heard(1, 2, 0, RecordKind.DUPLICATE),
+            heard(1, 2, 0, RecordKind.DUPLICATE),
             heard(1, 3, 1),
-            heard(1, 0, 2, h.DUPLICATE),
+            heard(1, 0, 2, RecordKind.DUPLICATE),
             heard(2, 0, 1),
         ],
         nodes=4,
@@ -157,7 +158,7 @@ def test_the_share_of_iperf3_wants_iperf3():
 def test_deaths_are_seen_by_those_who_live():
     def report(node, subject, at_ns):
         return (
-            h.MEMBER_FAILED,
+            RecordKind.MEMBER_FAILED,
             0,
             0,
             0,

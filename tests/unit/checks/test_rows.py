@@ -17,7 +17,8 @@ from harness.checks.verdict import Answer, Cause
 from harness.errors import BadFileError
 from harness.history import history as h
 from harness.history import reader
-from harness.operation import Operation, Outcome
+from harness.operations import Operation, Outcome
+from harness.operations.records import RecordKind
 from harness.scenario.budget import Conditions, Row
 
 
@@ -98,7 +99,7 @@ def test_a_missed_rate_on_a_full_host_is_unknown(busy, share, answer):
 
 
 @pytest.mark.parametrize(("own_share", "answer"), [(0.9, Answer.FAIL), (0.1, Answer.UNKNOWN)])
-def test_a_missed_time_on_a_host_that_strangers_took_is_unknown(own_share, answer):
+def test_a_missed_time_on_a_host_that_other_processes_took_is_unknown(own_share, answer):
     """Two cores, 95 % busy: by the run itself it is a FAIL, by others it says nothing of the
     system.
     """
@@ -211,7 +212,7 @@ def test_a_rate_wants_samples_over_half_the_phase():
 def test_propagation_is_until_the_last_node_has_it():
     sent = [operation(n, Operation.BROADCAST, source=0, target=-1) for n in range(4)]
     heard = [
-        record(n, h.RECEIVED, node, SECOND + n * MS + node * 10 * MS)
+        record(n, RecordKind.RECEIVED, node, SECOND + n * MS + node * 10 * MS)
         for n in range(4)
         for node in (1, 2)
     ]
@@ -237,7 +238,7 @@ def test_propagation_is_until_the_last_node_has_it():
 
 def test_the_origin_and_second_copies_do_not_count_as_coverage():
     sent = [operation(1, Operation.BROADCAST, source=0, target=-1)]
-    heard = [record(1, h.RECEIVED, 0), record(1, h.RECEIVED, 1), record(1, h.RECEIVED, 1)]
+    heard = [record(1, RecordKind.RECEIVED, node) for node in (0, 1, 1)]
     finding = judged(
         history(sent, heard),
         metric="broadcast.coverage",

@@ -445,7 +445,7 @@ def proof(what, answer, at_s, name="slow", **more):
 
 
 def judged(events, proofs):
-    return checker.check(history(events=tuple(events), proofs=tuple(proofs)), [])
+    return checker.check(history(events=tuple(events), proofs=tuple(proofs)))
 
 
 PROVEN = [

@@ -57,6 +57,16 @@ def folder(tmp_path):
     made.close()
 
 
+def test_the_numbers_of_operations_are_the_runs_own(folder):
+    """A later harness, or one that lacks an operation of a command file, reads the folder all the
+    same.
+    """
+    assert reader.read(folder.path).planned_per_s == {("load", 1): 10.0}
+    load = {"streams": [{"phase": "load", "operation": "trade", "rate_per_s": 5.0}]}
+    folder.write_json("metadata.json", facts(load=load, operations={"trade": 77}))
+    assert reader.read(folder.path).planned_per_s == {("load", 77): 5.0}
+
+
 def test_what_is_written_is_read_back(folder, tmp_path):
     folder.event(RunEnded(at_ns=1000))
     folder.close()

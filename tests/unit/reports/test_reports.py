@@ -23,7 +23,7 @@ from harness.checks.verdict import Answer, Verdict
 from harness.errors import UsageError
 from harness.history.events import FaultChanged
 from harness.history.proof import Proof, ProofAnswer
-from harness.operation import Outcome
+from harness.operations import Outcome
 from harness.reports import markdown, series, svg
 
 

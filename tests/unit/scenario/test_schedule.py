@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from harness.errors import BadFileError
 from harness.load.flight import KEYS_MAX, Keys
-from harness.operation import Operation
+from harness.operations import Operation
 from harness.scenario.schedule import CHUNK, Share, schedule
 from harness.scenario.stream import Arrivals, Stream
 

@@ -22,7 +22,7 @@ from locust import stats as locust_stats
 from locust.env import Environment
 from locust.html import get_html_report
 from harness.load.locust.statistics import feed
-from harness.operation import Operation
+from harness.operations import Operation
 
 environment = Environment(user_classes=[])
 environment.create_local_runner()

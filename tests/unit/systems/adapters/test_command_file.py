@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import BadFileError, UsageError
-from harness.operation import Operation
+from harness.operations import Operation
 from harness.scenario import files
 from harness.systems import adapters
 from harness.systems.adapters import command_file

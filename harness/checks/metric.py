@@ -1,0 +1,50 @@
+"""The port of all metrics: what a budget's row may name, and what it gives.
+
+A metric gives either samples (one value an operation or a receiver; what never arrived is infinite)
+or values by node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.history.history import History, PhaseWindow
+
+Floats = npt.NDArray[np.float64]
+Chosen = npt.NDArray[np.bool_]  # which rows of a table, one value a row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """One value an operation, in the base unit of the metric's kind; `inf` where it never came
+    true.
+    """
+
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerNode:
+    """Values by node index: all samples of the phase (`series`), or one number a node (a series of
+    one).
+    """
+
+    series: dict[int, Floats]
+
+
+Measured = Samples | PerNode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A row may name it: the kind of quantity, how it is taken from a phase of a history, and a
+    sentence for people.
+    """
+
+    kind: str
+    take: Callable[[History, PhaseWindow], Measured]
+    sentence: str

@@ -1,0 +1,125 @@
+"""Metrics that nodes tell of themselves and of each other: their own histograms and gauges, the
+failures that they report, and when all were ready. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from harness import stats
+from harness.checks.metric import Metric, PerNode, Samples
+from harness.history.events import Event, NodeChanged, NodeEnded
+from harness.history.history import History, PhaseWindow
+from harness.operations.records import RecordKind
+
+
+def _histogram(operation: str) -> Callable[[History, PhaseWindow], Samples]:
+    """Samples out of the nodes' own histograms; a value is its bucket's middle (error at most
+    0.4 %).
+    """
+
+    def take(history: History, phase: PhaseWindow) -> Samples:
+        counts = np.zeros(stats.BUCKETS, np.int64)
+        for (name, _, of), buckets in history.histograms.items():
+            if name == phase.name and of == operation:
+                for bucket, count in buckets.items():
+                    counts[bucket] += count
+        return Samples(values=np.repeat(stats.VALUES, counts))
+
+    return take
+
+
+def _gauge(name: str) -> Callable[[History, PhaseWindow], PerNode]:
+    """What each node's health said at the end of the phase."""
+
+    def take(history: History, phase: PhaseWindow) -> PerNode:
+        found = {
+            node: value
+            for (of, node, gauge), value in history.gauges.items()
+            if of == phase.name and gauge == name
+        }
+        return PerNode(series={node: np.array([value]) for node, value in found.items()})
+
+    return take
+
+
+def _failure_seen(history: History, phase: PhaseWindow) -> Samples:
+    """Ends of nodes in the phase × the nodes that never ended in the run; infinite where one of
+    these never reported it.
+    """
+    ends = _ends(history.events)
+    living = [index for index, name in enumerate(history.nodes) if name not in ends]
+    reports = history.journal[history.journal["kind"] == RecordKind.MEMBER_FAILED]
+    values = []
+    for name, at_ns in ends.items():
+        if phase.begin_ns <= at_ns < phase.end_ns:
+            subject = int.from_bytes(history.wire_ids[history.index(name)][:8], "little")
+            about = reports[(reports["peer"] == subject) & (reports["at_ns"] >= at_ns)]
+            for node in living:
+                seen = about["at_ns"][about["node"] == node]
+                values.append(float(seen.min() - at_ns) if len(seen) else np.inf)
+    return Samples(values=np.array(values, np.float64))
+
+
+def _ends(events: Sequence[Event]) -> dict[str, int]:
+    """When each node that ended did so: by itself, or stopped by the harness."""
+    found = {}
+    for event in events:
+        if isinstance(event, NodeEnded) or (
+            isinstance(event, NodeChanged) and event.condition == "stopped"
+        ):
+            found[event.node] = event.at_ns
+    return found
+
+
+def _ready(history: History, _: PhaseWindow) -> Samples:
+    return Samples(values=np.array([] if history.ready_s is None else [history.ready_s * 1e9]))
+
+
+NODE_METRICS: dict[str, Metric] = {
+    "node.create": Metric(
+        kind="time",
+        take=_histogram("create"),
+        sentence="sign + encrypt, from the nodes' own histograms",
+    ),
+    "node.verify": Metric(
+        kind="time",
+        take=_histogram("verify"),
+        sentence="decrypt + verify, from the nodes' own histograms",
+    ),
+    "node.handshake": Metric(
+        kind="time",
+        take=_histogram("handshake"),
+        sentence="TLS handshakes, from the nodes' own histograms",
+    ),
+    "node.route": Metric(
+        kind="time",
+        take=_histogram("route"),
+        sentence="finding the next hop, from the nodes' own histograms",
+    ),
+    "node.routes": Metric(
+        kind="number", take=_gauge("routes"), sentence="entries of the routing table"
+    ),
+    "node.links": Metric(
+        kind="number", take=_gauge("links"), sentence="authenticated links that stand"
+    ),
+    "node.good": Metric(
+        kind="number", take=_gauge("good"), sentence="nodes that an OpenDHT node knows to be good"
+    ),
+    "node.members": Metric(
+        kind="number", take=_gauge("members"), sentence="members that a node holds to be alive"
+    ),
+    "membership.failure_seen": Metric(
+        kind="time",
+        take=_failure_seen,
+        sentence="from a node's end until another node reported it failed, a sample a node that "
+        "lives",
+    ),
+    "cluster.ready": Metric(
+        kind="time",
+        take=_ready,
+        sentence="from the start of the cluster until every node was ready",
+    ),
+}

@@ -1,0 +1,241 @@
+"""Metrics of operations: the generic ones, which the table of operations names, and those that one
+operation alone has. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from harness.checks import overlay, records
+from harness.checks.metric import Chosen, Metric, PerNode, Samples
+from harness.history.history import History, PhaseWindow, Records
+from harness.operations import TABLE, Operation, Outcome
+from harness.operations.operation import Taken
+from harness.operations.records import RecordKind
+
+Take = Callable[[History, PhaseWindow], Samples]
+
+
+def _latency(operation: Operation) -> Take:
+    def take(history: History, phase: PhaseWindow) -> Samples:
+        chosen = records.in_phase(history, phase, operation)
+        took = (history.column("done_ns") - history.column("intended_ns"))[chosen].astype(
+            np.float64
+        )
+        took[history.column("outcome")[chosen] != Outcome.OK] = np.inf
+        return Samples(values=took)
+
+    return take
+
+
+def _share(operation: Operation) -> Take:
+    def take(history: History, phase: PhaseWindow) -> Samples:
+        chosen = records.in_phase(history, phase, operation)
+        return Samples(values=(history.column("outcome")[chosen] == Outcome.OK).astype(np.float64))
+
+    return take
+
+
+def _hops(operation: Operation) -> Take:
+    def take(history: History, phase: PhaseWindow) -> Samples:
+        chosen = records.ended_ok(history, phase, operation) & (history.column("hops") >= 0)
+        return Samples(values=history.column("hops")[chosen].astype(np.float64))
+
+    return take
+
+
+GENERIC: dict[Taken, Callable[[Operation], Take]] = {
+    Taken.LATENCY: _latency,
+    Taken.SHARE: _share,
+    Taken.HOPS: _hops,
+}
+
+
+def received(history: History, phase: PhaseWindow) -> PerNode:
+    """Private messages a second that each node received, from its journal."""
+    journal = history.journal
+    inside = (
+        (journal["kind"] == RecordKind.DELIVERED)
+        & (journal["at_ns"] >= phase.begin_ns)
+        & (journal["at_ns"] < phase.end_ns)
+    )
+    counts = np.bincount(journal["node"][inside], minlength=len(history.nodes))
+    return PerNode(
+        series={node: np.array([count / phase.seconds]) for node, count in enumerate(counts)}
+    )
+
+
+def _routed(history: History, phase: PhaseWindow) -> Chosen:
+    """Private messages that arrived and whose hops are known."""
+    arrived = records.ended_ok(history, phase, Operation.PRIVATE_MESSAGE)
+    return arrived & (history.column("hops") > 0)
+
+
+def _stretch(history: History, phase: PhaseWindow) -> Samples:
+    return Samples(values=overlay.stretch(history, _routed(history, phase)))
+
+
+def _relayed(history: History, phase: PhaseWindow) -> Samples:
+    hops = history.column("hops")[_routed(history, phase)]
+    return Samples(values=(hops > 1).astype(np.float64))
+
+
+def _burst_ns(history: History, phase: PhaseWindow) -> tuple[float, int]:
+    """From the first intended time to the last arrival of the phase's private messages, and their
+    number; inf where one failed.
+    """
+    chosen = records.in_phase(history, phase, Operation.PRIVATE_MESSAGE)
+    count = int(chosen.sum())
+    if not count or (history.column("outcome")[chosen] != Outcome.OK).any():
+        return np.inf, count
+    last_ns, first_ns = history.column("done_ns")[chosen], history.column("intended_ns")[chosen]
+    return float(last_ns.max() - first_ns.min()), count
+
+
+def _burst(history: History, phase: PhaseWindow) -> Samples:
+    took, count = _burst_ns(history, phase)
+    return Samples(values=np.array([took] if count else []))
+
+
+def _burst_each(history: History, phase: PhaseWindow) -> Samples:
+    took, count = _burst_ns(history, phase)
+    return Samples(values=np.array([took / count] if count else []))
+
+
+def _linearity(history: History, phase: PhaseWindow) -> Samples:
+    """Over the phases named alike up to the first "-": of each size the median time a message;
+    dearest ÷ cheapest, minus 1.
+    """
+    by_size: dict[int, list[float]] = {}
+    for one in history.phases:
+        if one.name.partition("-")[0] == phase.name.partition("-")[0]:
+            took, count = _burst_ns(history, one)
+            if not count:
+                return Samples(values=np.empty(0))
+            by_size.setdefault(count, []).append(took / count)
+    if len(by_size) < 2:
+        return Samples(values=np.empty(0))
+    times = np.array([np.median(values) for values in by_size.values()])
+    return Samples(
+        values=np.array([times.max() / times.min() - 1 if np.isfinite(times).all() else np.inf])
+    )
+
+
+def _heard(history: History, phase: PhaseWindow) -> list[tuple[int, Records]]:
+    return records.receivers(history, phase, Operation.BROADCAST, RecordKind.RECEIVED)
+
+
+def _fanout(history: History, phase: PhaseWindow) -> Samples:
+    chosen = records.in_phase(history, phase, Operation.BROADCAST)
+    ids, sources = records.identifiers(history, chosen), history.column("source")[chosen]
+    return Samples(values=overlay.first_forwards(history, ids, sources))
+
+
+def _propagation(history: History, phase: PhaseWindow) -> Samples:
+    others = len(history.nodes) - 1
+    values = [
+        float(heard["at_ns"].max() - intended) if len(heard) == others and others else np.inf
+        for intended, heard in _heard(history, phase)
+    ]
+    return Samples(values=np.array(values, np.float64))
+
+
+def _delivery(history: History, phase: PhaseWindow) -> Samples:
+    others = len(history.nodes) - 1
+    parts = [
+        np.concatenate(
+            [(heard["at_ns"] - intended).astype(np.float64), np.full(others - len(heard), np.inf)]
+        )
+        for intended, heard in _heard(history, phase)
+    ]
+    return Samples(values=np.concatenate(parts) if parts else np.empty(0))
+
+
+def _coverage(history: History, phase: PhaseWindow) -> Samples:
+    others = max(len(history.nodes) - 1, 1)
+    shares = [len(heard) / others for _, heard in _heard(history, phase)]
+    return Samples(values=np.array(shares, np.float64))
+
+
+def _goodput(history: History, phase: PhaseWindow) -> Samples:
+    chosen = records.in_phase(history, phase, Operation.FILE_TRANSFER)
+    took_s = (history.column("done_ns") - history.column("intended_ns"))[chosen] / 1e9
+    size = history.column("payload_bytes")[chosen].astype(np.float64)
+    whole = history.column("outcome")[chosen] == Outcome.OK
+    return Samples(values=np.where(whole, size / np.maximum(took_s, 1e-9), 0.0))
+
+
+OWN: dict[str, Metric] = {
+    "private_message.received": Metric(
+        kind="rate",
+        take=received,
+        sentence="private messages a second that a node received, from its journal",
+    ),
+    "private_message.stretch": Metric(
+        kind="number",
+        take=_stretch,
+        sentence="links passed ÷ links of the shortest path in the topology",
+    ),
+    "private_message.relayed": Metric(
+        kind="share",
+        take=_relayed,
+        sentence="share of private messages that passed more than one link",
+    ),
+    "private_message.burst": Metric(
+        kind="time",
+        take=_burst,
+        sentence="from the first intended time until the last of all had arrived",
+    ),
+    "private_message.burst_each": Metric(
+        kind="time", take=_burst_each, sentence="the burst's time ÷ its messages"
+    ),
+    "private_message.linearity": Metric(
+        kind="share",
+        take=_linearity,
+        sentence="time a message in bursts of different sizes: dearest ÷ cheapest − 1",
+    ),
+    "broadcast.fanout": Metric(
+        kind="number",
+        take=_fanout,
+        sentence="nodes that a broadcast's source itself sent it to, counted at the receivers",
+    ),
+    "broadcast.propagation": Metric(
+        kind="time",
+        take=_propagation,
+        sentence="from the intended time until the last of all nodes had it",
+    ),
+    "broadcast.delivery": Metric(
+        kind="time",
+        take=_delivery,
+        sentence="from the intended time until each receiver had it, a sample a receiver",
+    ),
+    "broadcast.coverage": Metric(
+        kind="share",
+        take=_coverage,
+        sentence="share of the other nodes whose journals show the broadcast",
+    ),
+    "file_transfer.goodput": Metric(
+        kind="byte rate",
+        take=_goodput,
+        sentence="file bytes a second, from the intended time; 0 where it failed",
+    ),
+}
+
+
+def _of(operation: Operation) -> dict[str, Metric]:
+    """All metrics of an operation, the generic ones first."""
+    generic = {
+        f"{operation.word}.{each.suffix}": Metric(
+            kind=each.taken.value, take=GENERIC[each.taken](operation), sentence=each.sentence
+        )
+        for each in operation.spec.metrics
+    }
+    own = {name: each for name, each in OWN.items() if name.startswith(f"{operation.word}.")}
+    return generic | own
+
+
+OPERATION_METRICS: dict[str, Metric] = {
+    name: metric for spec in TABLE for name, metric in _of(Operation(spec.number)).items()
+}

@@ -1,0 +1,34 @@
+"""A value read from the DHT that another node stored."""
+
+from __future__ import annotations
+
+from harness.operations.operation import (
+    Address,
+    Ledger,
+    OperationMetric,
+    OperationSpec,
+    Taken,
+    Witness,
+)
+
+SPEC = OperationSpec(
+    number=4,
+    word="dht_get",
+    sentence="Values read from the DHT that another node stored.",
+    to=Address.STORED_KEY,
+    rate_per_s=10,
+    ledger=Ledger(finding="DHT gets: answered by another node", witness=Witness.ANSWERER),
+    metrics=(
+        OperationMetric(
+            suffix="response",
+            taken=Taken.LATENCY,
+            sentence="from the intended time until another node's value had arrived",
+        ),
+        OperationMetric(
+            suffix="found", taken=Taken.SHARE, sentence="share of gets answered by another node"
+        ),
+        OperationMetric(
+            suffix="hops", taken=Taken.HOPS, sentence="referrals that led to the value"
+        ),
+    ),
+)

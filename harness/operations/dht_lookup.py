@@ -1,0 +1,23 @@
+"""An iterative lookup of another node's id."""
+
+from __future__ import annotations
+
+from harness.operations.operation import Address, OperationMetric, OperationSpec, Taken
+
+SPEC = OperationSpec(
+    number=5,
+    word="dht_lookup",
+    sentence="Lookups of other nodes' ids.",
+    to=Address.NODE,
+    rate_per_s=10,
+    metrics=(
+        OperationMetric(
+            suffix="response",
+            taken=Taken.LATENCY,
+            sentence="from the intended time until the iterative lookup ended",
+        ),
+        OperationMetric(
+            suffix="hops", taken=Taken.HOPS, sentence="referrals that led to the closest node"
+        ),
+    ),
+)

@@ -1,0 +1,98 @@
+"""The port of all operations: what the harness has to know of one to drive it, to judge it and to
+tell of it.
+
+One file an operation holds one `OperationSpec`; Locust's options and users, the schedule, the
+generic metrics, the ledger, the reports and the docs come from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from harness.operations.records import RecordKind
+
+PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
+
+
+class Address(Enum):
+    """Whom an operation is addressed to."""
+
+    NODE = "node"  # its wire id: the one that the stream names, else a random other one
+    STORED_KEY = "stored key"  # a key that another node put and that was acknowledged
+    NEW_KEY = "new key"  # a key of its own; once acknowledged, it is a stored key
+    NOBODY = "nobody"  # or everybody: the node itself knows whom
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What an operation carries, and the option of Locust's command line that gives its size.
+
+    With `by_size` only the size travels to the node (u64, little-endian): the node makes the bytes.
+    """
+
+    option: str  # payload_bytes is --payload-bytes and HARNESS_PAYLOAD_BYTES
+    sentence: str
+    default_bytes: int
+    most_bytes: int = PAYLOAD_BYTES_MAX
+    by_size: bool = False
+
+
+MESSAGE = Payload(option="payload_bytes", sentence="size of messages and values", default_bytes=256)
+
+
+class Witness(Enum):
+    """Who must have seen an operation that its sender calls done."""
+
+    TARGET = "target"  # a journal record of the target, once, and of no other node
+    EVERY_OTHER_NODE = "every other node"  # a journal record of each node but the source
+    ANSWERER = "answerer"  # the answer names the node that had the value, and it is not the asker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What the delivery ledger holds an operation to. `finding` names its finding; ``{others}`` in
+    it stands for the number of other nodes.
+    """
+
+    finding: str
+    witness: Witness
+    record: RecordKind | None = None  # of the witness's journal; None for ANSWERER
+
+    def __post_init__(self) -> None:
+        if (self.witness is Witness.ANSWERER) != (self.record is None):
+            raise ValueError(f"{self.finding}: a journal's witness and a record go together")
+
+
+class Taken(StrEnum):
+    """How a generic metric is taken from an operation's columns; the value is its kind."""
+
+    LATENCY = "time"  # done − intended; infinite where it did not end OK
+    SHARE = "share"  # 1 where it ended OK, else 0
+    HOPS = "number"  # hops of what ended OK and said them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationMetric:
+    """A generic metric: ``<word of the operation>.<suffix>`` in a budget's row."""
+
+    suffix: str
+    taken: Taken
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationSpec:
+    """One operation. Number and word stand in run folders, the number on control sockets too: they
+    never change.
+    """
+
+    number: int  # 1 to 255: the column has eight bits
+    word: str  # in files, tables, options and user classes: private_message
+    sentence: str  # of the traffic, for people: the docstring of its Locust user
+    to: Address
+    rate_per_s: float  # in a plain `locust` run; 0: only when asked for
+    payload: Payload | None = None
+    ledger: Ledger | None = None
+    metrics: tuple[OperationMetric, ...] = ()
+    until: str = ""  # what a report adds to "from the intended time", where it needs saying

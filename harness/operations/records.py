@@ -1,0 +1,27 @@
+"""The kinds of journal records: what a node may have seen of an operation (PROTOCOL.md of meshnode,
+section 4). The numbers stand in journals: they never change.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class RecordKind(IntEnum):
+    """What one record of a node's journal says."""
+
+    SENT = 1
+    DELIVERED = 2
+    STARTED = 3
+    RECEIVED = 4
+    DUPLICATE = 5
+    FORWARDED = 6
+    STORED = 7
+    ANSWERED = 8
+    DROPPED = 9
+    RELAYED = 10
+    FILE_DELIVERED = 11
+    # The following are of systems that a gateway drives.
+    NOTIFIED = 12
+    MEMBER_JOINED = 13
+    MEMBER_FAILED = 14
