@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,11 @@ from typing import Any
 from harness.control import client, state
 from harness.control.cleanup import _forget_log, sweep
 from harness.control.client import Client
+from harness.control.progress import Progress
 from harness.control.spec import Spec
 from harness.errors import HarnessError, InterruptedByUserError, NameTakenError
 from harness.kernel.proc import is_readable
 
-Progress = Callable[[str, int, int], None]
 DOWN_TIMEOUT_S = 120.0
 
 
