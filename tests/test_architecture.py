@@ -56,7 +56,6 @@ TOO_LONG = {
     "docker/meshnode/src/meshnode/dht/core.py",
     "docker/meshnode/src/meshnode/node.py",
     "harness/checks/metrics.py",
-    "harness/host/preflight.py",
     "harness/load/locust/options.py",
     "harness/load/locust/plugin.py",
     "harness/load/master.py",

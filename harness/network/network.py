@@ -16,7 +16,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
-from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UnavailableError, UsageError
@@ -68,7 +67,6 @@ class Network:
         seed: int,
         baseline: Mapping[tuple[str, str], Impairment],
         ports: Sequence[int] = (),
-        folder: Path | None = None,
         changed: Callable[[Change], None] = lambda _: None,
     ) -> None:
         self.nodes, self.seed, self.baseline = nodes, seed, dict(baseline)
@@ -86,7 +84,7 @@ class Network:
             self._regions,
             (*ports, STREAM_PORT) if ports else (),
         )
-        self._ports, self._folder = ports, folder
+        self._ports = ports
         self._lock = threading.RLock()
         self._netem: bool | None = None
         self._nftables: Nftables | None = None
@@ -321,7 +319,7 @@ class Network:
         assert self._nftables is not None
         wanted = self._compiler.compile(self.state, self.baseline)
         if wanted.streams and not any(isinstance(one, Toxiproxy) for one in self._others):
-            self._others.append(Toxiproxy(self._fabric, self._folder))
+            self._others.append(Toxiproxy(self._fabric))
         for one in self._others:
             one.prepare(wanted)
         self._nftables.set(wanted)

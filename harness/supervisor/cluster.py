@@ -83,7 +83,6 @@ class Cluster:
             seed=self.topology.seed,
             baseline=self.topology.baseline,
             ports=self.adapter.ports,
-            folder=self._state,
         )
         launches = self.adapter.prepare(self.topology, places, self._state)
         self._processes = {place.node.name: process for place, process in launches}

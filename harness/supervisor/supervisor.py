@@ -41,6 +41,7 @@ from harness.host import preflight
 from harness.kernel.proc import is_readable
 from harness.network.fabric import Fabric
 from harness.network.network import Network
+from harness.runtimes import owner
 from harness.runtimes.processes import last_lines
 from harness.scenario.files import read_budget
 from harness.supervisor import server
@@ -319,8 +320,8 @@ class Supervisor:
         preflight.preflight(
             count,
             self._spec.runtime,
+            self._runtime.cost(count),
             preflight.read_limits(),
-            nodes_per_container=runtimes.nodes_per_container(self._spec.runtime, count),
         )
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         begun = time.monotonic()
@@ -427,6 +428,7 @@ def main(descriptor: int, problem: HarnessError | None = None) -> int:
         if problem is not None:
             raise problem
         lock = state.Lock(spec.cluster)
+        os.environ |= owner.mark(lock.path)
         supervisor = Supervisor(spec, lock.path)
         signal.signal(signal.SIGTERM, supervisor.stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)

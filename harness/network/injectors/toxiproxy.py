@@ -14,7 +14,6 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -64,8 +63,7 @@ class Toxiproxy:
 
     name = "toxiproxy"
 
-    def __init__(self, fabric: Fabric, state: Path | None) -> None:
-        """`state`: the cluster's folder, by which doctor knows the server as ours."""
+    def __init__(self, fabric: Fabric) -> None:
         program = server()
         self._hub, self._namespace = fabric.hub, create()
         self._slots: dict[Stream, int] = {}
@@ -79,7 +77,6 @@ class Toxiproxy:
         self._nft.run(_TABLE)
         with inside(self._namespace):  # once conntrack is there
             write_sysctl("net/netfilter/nf_conntrack_tcp_be_liberal", "1")
-        mark = {"NOTIFY_SOCKET": str(state / "notify" / "socket")} if state is not None else {}
         reading, self._life = os.pipe()
         silent = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -96,7 +93,6 @@ class Toxiproxy:
                     str(APIConsumer.port),
                 ],
                 stdio=(reading, silent, silent),
-                environment={**os.environ, **mark},
             )
         finally:
             os.close(reading)
