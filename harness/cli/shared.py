@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
+from harness import runtimes
 from harness.errors import HarnessError, InterruptedByUserError
+from harness.systems import adapters
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -57,3 +59,22 @@ def json_option(function: F) -> F:
 def print_json(value: object) -> None:
     """A value on standard output."""
     click.echo(json.dumps(value, indent=1))
+
+
+runtime_option = click.option(
+    "--runtime",
+    envvar="RUNTIME",
+    show_envvar=True,
+    type=click.Choice([runtimes.AUTO, *runtimes.TABLE]),
+    default=runtimes.AUTO,
+    show_default=True,
+    help="Where nodes live; auto is Docker where an engine answers, else network namespaces.",
+)
+
+system_option = click.option(
+    "--system",
+    envvar="SYSTEM",
+    show_envvar=True,
+    help=f"The system under test: {', '.join(adapters.TABLE)}, a command file (.toml), or "
+    "module:Class of your own; default: what the file names.",
+)

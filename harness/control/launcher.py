@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,12 @@ from typing import Any
 from harness.control import client, state
 from harness.control.cleanup import _forget_log, sweep
 from harness.control.client import Client
+from harness.control.progress import Progress
 from harness.control.spec import Spec
 from harness.errors import HarnessError, InterruptedByUserError, NameTakenError
 from harness.kernel.proc import is_readable
+from harness.runtimes import owner
 
-Progress = Callable[[str, int, int], None]
 DOWN_TIMEOUT_S = 120.0
 
 
@@ -51,7 +51,7 @@ def start(spec: Spec, progress: Progress) -> dict[str, Any]:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env={**os.environ, "HARNESS_CLUSTER": spec.cluster, "HARNESS_STATE": str(state.root())},
+            env=_environment(spec.cluster),
         )
     theirs.close()
     with ours:
@@ -78,6 +78,14 @@ def start(spec: Spec, progress: Progress) -> dict[str, Any]:
             raise
     with Client.connect(spec.cluster) as client:
         return client.status()
+
+
+def _environment(cluster: str) -> dict[str, str]:
+    """The supervisor's: it belongs to no other cluster, also where somebody starts it beside a node
+    of one (`harness exec`).
+    """
+    ours = {name: value for name, value in os.environ.items() if name != owner.OWNER}
+    return {**ours, "HARNESS_CLUSTER": cluster, "HARNESS_STATE": str(state.root())}
 
 
 class _SilentError(Exception):

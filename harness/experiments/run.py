@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from harness import runtimes
 from harness.checks import rows as budget_check
 from harness.control import launcher, state
 from harness.control.client import Client
+from harness.control.progress import Progress, nobody
 from harness.control.spec import Spec
 from harness.errors import (
     HarnessError,
@@ -42,14 +42,8 @@ from harness.scenario.timeline import Timeline
 from harness.systems import adapters
 from harness.topology.topology import Topology
 
-Progress = Callable[[str, int, int], None]
 LOAD_GRACE_S = 120.0  # beyond the phases: Locust's start, the drain, the writing
 POLL_S = 0.25
-
-
-def nobody(stage: str, done: int, total: int) -> None:
-    """Progress that nobody looks at."""
-    del stage, done, total
 
 
 def up(

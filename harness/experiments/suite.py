@@ -16,11 +16,11 @@ from typing import Any
 
 from harness.checks import rows as budget_check
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
+from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError
 from harness.experiments import judge as judging
 from harness.experiments import run as running
 from harness.experiments.judge import Judged, budget_of
-from harness.experiments.run import Progress, nobody
 from harness.history.folder import new_folder, point_latest, translated
 from harness.scenario import files
 from harness.scenario.budget import Row

@@ -7,9 +7,10 @@ import resource
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from harness.errors import PreflightError, UsageError
+from harness.errors import PreflightError
 from harness.kernel.namespaces import read_sysctl
 from harness.kernel.proc import memory_available_bytes
+from harness.runtimes.runtime import Cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,30 +26,19 @@ class Limits:
     memory_available_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Cost:
-    """What one node, and one container, take (measured, rounded up)."""
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """How much of one thing there is, how much a cluster needs, and what mends a lack."""
 
-    node_bytes: int
-    node_tasks: int
-    container_tasks: int = 0
-
-
-_COSTS = {
-    "netns": _Cost(node_bytes=5_000_000, node_tasks=1),
-    "docker": _Cost(
-        node_bytes=20_000_000, node_tasks=0, container_tasks=14
-    ),  # the node is one of the 14
-    "docker, packed": _Cost(node_bytes=8_000_000, node_tasks=1, container_tasks=14),
-}
+    what: str
+    found: int
+    needed: int
+    cure: str
 
 
-_DESCRIPTORS_A_NODE = (
-    8  # in the supervisor: namespace, pidfd, log, control connection, three of the sampler
-)
-
+# In the supervisor: namespace, pidfd, log, control connection, three of the sampler.
+_DESCRIPTORS_A_NODE = 8
 _DESCRIPTORS_BASE = 200
-
 _PID_MAX_LIMIT = 4_194_304  # 2^22, the largest kernel.pid_max
 
 
@@ -73,33 +63,38 @@ def read_limits() -> Limits:
     )
 
 
-def preflight(nodes: int, runtime: str, limits: Limits, *, nodes_per_container: int = 1) -> None:
+def preflight(nodes: int, runtime: str, cost: Cost, limits: Limits) -> None:
     """Raise PreflightError where this host cannot hold the cluster: each limit with what was found,
     needed, and the cure.
 
-    Pure. Estimates, not measurements of this very cluster: 5 MB a node on netns, 20 MB a container,
-    8 MB a node where several share one. Raises UsageError for a runtime that has no estimate.
+    Pure. `cost` is the runtime's estimate, not a measurement of this very cluster.
     """
-    packed = runtime == "docker" and nodes_per_container > 1
-    cost = _COSTS.get("docker, packed" if packed else runtime)
-    if cost is None:
-        raise UsageError(f"runtime {runtime!r}: expected netns or docker")
+    short = [
+        f"  {need.what}: found {need.found:,}, needed {need.needed:,}: {need.cure}"
+        for need in _needs(nodes, cost, limits)
+        if need.needed > need.found
+    ]
+    if short:
+        raise PreflightError(
+            f"this host cannot hold {nodes:,} nodes on the {runtime} runtime:\n" + "\n".join(short)
+        )
+
+
+def _needs(nodes: int, cost: Cost, limits: Limits) -> tuple[_Need, ...]:
     descriptors = _DESCRIPTORS_BASE + _DESCRIPTORS_A_NODE * nodes
-    tasks = cost.node_tasks * nodes + cost.container_tasks * -(-nodes // nodes_per_container)
+    containers = -(-nodes // cost.nodes_per_container)
+    tasks = cost.node_tasks * nodes + cost.container_tasks * containers
     system = tasks + limits.tasks_now
-    memory = cost.node_bytes * nodes
-    cgroup = tasks if limits.cgroup_tasks is None else limits.cgroup_tasks
-    checks = (
-        (
+    fit = limits.memory_available_bytes // cost.node_bytes
+    return (
+        _Need(
             "open files (hard limit)",
             limits.open_files,
             descriptors,
-            (
-                f"`ulimit -Hn {descriptors}` as root, or LimitNOFILE={descriptors} in the unit "
-                "that starts the harness"
-            ),
+            f"`ulimit -Hn {descriptors}` as root, or LimitNOFILE={descriptors} in the unit that "
+            "starts the harness",
         ),
-        (
+        _Need(
             "kernel.pid_max",
             limits.pids,
             system,
@@ -107,38 +102,31 @@ def preflight(nodes: int, runtime: str, limits: Limits, *, nodes_per_container: 
             if system <= _PID_MAX_LIMIT
             else "no kernel allows so many",
         ),
-        ("kernel.threads-max", limits.threads, system, f"`sysctl -w kernel.threads-max={system}`"),
-        (
+        _Need(
+            "kernel.threads-max",
+            limits.threads,
+            system,
+            f"`sysctl -w kernel.threads-max={system}`",
+        ),
+        _Need(
             "user.max_net_namespaces",
             limits.network_namespaces,
             nodes + 1,
             f"`sysctl -w user.max_net_namespaces={nodes + 1}`",
         ),
-        (
+        _Need(
             "tasks left in this cgroup (pids.max)",
-            cgroup,
+            tasks if limits.cgroup_tasks is None else limits.cgroup_tasks,
             tasks,
             "raise pids.max of the cgroup, or TasksMax= of the unit",
         ),
-        (
+        _Need(
             "memory available in MB",
             limits.memory_available_bytes // 1_000_000,
-            memory // 1_000_000,
-            (
-                f"fewer nodes ({limits.memory_available_bytes // cost.node_bytes:,} fit), or more "
-                "memory"
-            ),
+            cost.node_bytes * nodes // 1_000_000,
+            f"fewer nodes ({fit:,} fit), or more memory",
         ),
     )
-    short = [
-        f"  {what}: found {found:,}, needed {needed:,}: {cure}"
-        for what, found, needed, cure in checks
-        if needed > found
-    ]
-    if short:
-        raise PreflightError(
-            f"this host cannot hold {nodes:,} nodes on the {runtime} runtime:\n" + "\n".join(short)
-        )
 
 
 def _cgroup_headroom(

@@ -24,6 +24,7 @@ from harness.kernel.namespaces import inside, open_socket
 from harness.kernel.nfqueue import PACKET, SUBSYSTEM, add_rule, bound
 from harness.kernel.nft import Nft
 
+_ARRIVAL_S = 5.0  # of one datagram, on a busy host
 _QDISCS: dict[str, dict[str, Any]] = {
     "netem": {"delay": 1_000, "limit": 1_000},  # µs, packets
     "htb": {"default": 1},
@@ -80,13 +81,13 @@ def forward(source: int, target: int, address: str) -> str:
         open_socket(source, socket.AF_INET, socket.SOCK_DGRAM) as here,
     ):
         there.bind((address, 0))
-        there.settimeout(1.0)
+        there.settimeout(_ARRIVAL_S)
         here.sendto(b"scratch", there.getsockname())
         try:
             there.recv(64)
         except TimeoutError as error:
             raise HarnessError(
-                "a datagram sent through the hub did not arrive within {_ARRIVAL_S:.0f} s"
+                f"a datagram sent through the hub did not arrive within {_ARRIVAL_S:.0f} s"
             ) from error
     return "a datagram went from one node to another"
 
@@ -97,14 +98,15 @@ def nfqueue(hub: int, source: int, address: str) -> str:
     """
     with bound(hub) as taken:
         rule = add_rule(hub)
-        taken.settimeout(1.0)
+        taken.settimeout(_ARRIVAL_S)
         with open_socket(source, socket.AF_INET, socket.SOCK_DGRAM) as here:
             here.sendto(b"scratch", (address, 9))
         try:
             kind = struct.unpack_from("=H", taken.recv(4096), 4)[0]
         except TimeoutError as error:
             raise HarnessError(
-                f"a rule by {rule} stands, but no packet reached the queue within 1 s"
+                f"a rule by {rule} stands, but no packet reached the queue within "
+                f"{_ARRIVAL_S:.0f} s"
             ) from error
     if kind != SUBSYSTEM << 8 | PACKET:
         raise HarnessError(f"the queue answered with message type {kind:#x}, expected a packet")

@@ -16,7 +16,6 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from functools import cached_property
 from ipaddress import IPv4Network
-from pathlib import Path
 from typing import Any, cast
 
 from harness.errors import HarnessError, UnavailableError, UsageError
@@ -56,7 +55,6 @@ class Network:
         seed: int,
         baseline: Mapping[tuple[str, str], Impairment],
         ports: Sequence[int] = (),
-        folder: Path | None = None,
         changed: Callable[[Change], None] = lambda _: None,
     ) -> None:
         self.nodes, self.seed, self.baseline = nodes, seed, dict(baseline)
@@ -74,7 +72,7 @@ class Network:
             self._regions,
             (*ports, STREAM_PORT) if ports else (),
         )
-        self._site = Site(fabric=fabric, seed=seed, ports=ports, folder=folder)
+        self._site = Site(fabric=fabric, seed=seed, ports=ports)
         self._lock = threading.RLock()
         self._standing: dict[str, Injector] = {}  # by their name, in the order of BACKENDS
         self.compiled = Compiled()

@@ -5,7 +5,8 @@ page's style sheet.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
@@ -16,6 +17,22 @@ from harness.reports.series import Chart, Line, Spell
 
 WIDTH, HEIGHT = 600, 200
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 20, 26
+FLOOR = HEIGHT - BOTTOM
+CHARACTER_WIDTH = 6.2  # of a phase's name
+
+
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    """Where seconds and values lie in the view."""
+
+    across: float  # units of the view a second
+    up: float  # units of the view a unit of the value
+
+    def x(self, at_s: float) -> float:
+        return LEFT + at_s * self.across
+
+    def y(self, value: float) -> float:
+        return FLOOR - value * self.up
 
 
 def draw(
@@ -27,58 +44,69 @@ def draw(
 ) -> str:
     """The chart, drawn for a view of WIDTH × HEIGHT that scales; faults are bars on its foot."""
     top, ticks = scale(_most(chart))
-    across = (WIDTH - LEFT - RIGHT) / max(end_s, 1e-9)
-    up = (HEIGHT - TOP - BOTTOM) / top
+    axes = _Axes((WIDTH - LEFT - RIGHT) / max(end_s, 1e-9), (FLOOR - TOP) / top)
     parts = [
         (
             f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
             f'aria-label="{escape(chart.title, quote=True)}">'
-        )
+        ),
+        *_phases(phases, begin_ns, axes),
+        *(_spell(spell, axes) for spell in spells),
+        *(_tick(tick, axes) for tick in ticks),
+        *(_second(tick, axes) for tick in scale(end_s)[1] if tick <= end_s),
+        *_lines(chart, axes),
+        f'<line class="cross" y1="{TOP}" y2="{FLOOR}" hidden=""/></svg>',
     ]
+    return "".join(parts)
+
+
+def _phases(phases: Sequence[PhaseWindow], begin_ns: int, axes: _Axes) -> Iterator[str]:
+    """Each phase as a ground, in two shades by turns; named where there is room for the name."""
     for number, phase in enumerate(phases):
-        x, width = LEFT + (phase.begin_ns - begin_ns) / 1e9 * across, phase.seconds * across
-        parts.append(
+        x, width = axes.x((phase.begin_ns - begin_ns) / 1e9), phase.seconds * axes.across
+        yield (
             f'<rect class="phase p{number % 2}" x="{x:.1f}" y="{TOP}" '
-            f'width="{max(width, 0):.1f}" height="{HEIGHT - TOP - BOTTOM}"/>'
+            f'width="{max(width, 0):.1f}" height="{FLOOR - TOP}"/>'
         )
-        if width > 6.2 * len(phase.name):
-            parts.append(
-                f'<text class="phase" x="{x + 4:.1f}" y="{TOP - 6}">{escape(phase.name)}</text>'
-            )
-    for spell in spells:
-        x, width = LEFT + spell.from_s * across, (spell.until_s - spell.from_s) * across
-        parts.append(
-            f'<rect class="fault" x="{x:.1f}" y="{HEIGHT - BOTTOM}" width="{max(width, 1):.1f}" '
-            f'height="5"><title>{escape(f"{spell.name}: {spell.does}")}</title></rect>'
-        )
-    for tick in ticks:
-        y = HEIGHT - BOTTOM - tick * up
-        parts.append(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        )
-        parts.append(
-            f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" '
-            f'text-anchor="end">{tick:,.10g}</text>'
-        )
-    parts += [
-        f'<text class="tick" x="{LEFT + tick * across:.1f}" y="{HEIGHT - 8}" '
-        f'text-anchor="middle">{tick:,.10g} s</text>'
-        for tick in scale(end_s)[1]
-        if tick <= end_s
-    ]
-    at = LEFT + chart.at_s * across
+        if width > CHARACTER_WIDTH * len(phase.name):
+            yield f'<text class="phase" x="{x + 4:.1f}" y="{TOP - 6}">{escape(phase.name)}</text>'
+
+
+def _spell(spell: Spell, axes: _Axes) -> str:
+    width = (spell.until_s - spell.from_s) * axes.across
+    return (
+        f'<rect class="fault" x="{axes.x(spell.from_s):.1f}" y="{FLOOR}" '
+        f'width="{max(width, 1):.1f}" height="5">'
+        f"<title>{escape(f'{spell.name}: {spell.does}')}</title></rect>"
+    )
+
+
+def _tick(value: float, axes: _Axes) -> str:
+    y = axes.y(value)
+    return (
+        f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" '
+        f'text-anchor="end">{value:,.10g}</text>'
+    )
+
+
+def _second(at_s: float, axes: _Axes) -> str:
+    return (
+        f'<text class="tick" x="{axes.x(at_s):.1f}" y="{HEIGHT - 8}" '
+        f'text-anchor="middle">{at_s:,.10g} s</text>'
+    )
+
+
+def _lines(chart: Chart, axes: _Axes) -> Iterator[str]:
+    """Each line of the chart, a band where it has an upper bound; a band takes no colour."""
+    at = LEFT + chart.at_s * axes.across
     colour = 0
     for line in chart.lines:
         if line.upper is not None:
-            parts.append(_band(line, at, up))
+            yield _band(line, at, axes.up)
         else:
-            parts.append(
-                f'<path class="line c{colour}" '
-                f'd="{_path(at, HEIGHT - BOTTOM - line.values * up)}"/>'
-            )
+            yield f'<path class="line c{colour}" d="{_path(at, FLOOR - line.values * axes.up)}"/>'
             colour += 1
-    parts.append(f'<line class="cross" y1="{TOP}" y2="{HEIGHT - BOTTOM}" hidden=""/></svg>')
-    return "".join(parts)
 
 
 def scale(most: float) -> tuple[float, list[float]]:
@@ -116,14 +144,13 @@ def _path(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> str:
 
 def _band(line: Line, x: npt.NDArray[np.float64], up: float) -> str:
     assert line.upper is not None
-    floor = HEIGHT - BOTTOM
     there = np.isfinite(line.values) & np.isfinite(line.upper)
     points = [
-        f"{at:.1f},{floor - value * up:.1f}"
+        f"{at:.1f},{FLOOR - value * up:.1f}"
         for at, value in zip(x[there], line.upper[there], strict=True)
     ]
     points += [
-        f"{at:.1f},{floor - value * up:.1f}"
+        f"{at:.1f},{FLOOR - value * up:.1f}"
         for at, value in zip(x[there][::-1], line.values[there][::-1], strict=True)
     ]
     return f'<polygon class="band" points="{" ".join(points)}"/>'

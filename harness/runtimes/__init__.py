@@ -2,73 +2,56 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 from harness import plugin
-from harness.errors import HarnessError
+from harness.errors import UsageError
 from harness.runtimes.runtime import Runtime
 
 AUTO = "auto"
+# Name → class. `auto` takes the first that is available, so the one that always is stands last.
 TABLE = {
     "docker": "harness.runtimes.docker.runtime:DockerRuntime",
     "netns": "harness.runtimes.netns.runtime:NetnsRuntime",
 }
 
 
-def named(name: str) -> Callable[..., Runtime]:
-    """The runtime of that name, to be called with ``label=…, state=…``. Raises UsageError with the
-    known names.
-    """
-    runtime: Callable[..., Runtime] = plugin.load("runtime", TABLE, name)
+def named(name: str) -> type[Runtime]:
+    """The runtime of that name. Raises UsageError with the known names."""
+    runtime: type[Runtime] = plugin.load("runtime", TABLE, name)
     return runtime
 
 
 def choose(name: str) -> str:
-    """The runtime that is meant: ``auto`` is docker where a local engine answers, else netns.
-    Raises UsageError.
+    """The runtime that is meant: ``auto`` is the first of the table that is available. Raises
+    UsageError.
     """
     if name == AUTO:
-        return "docker" if _engine() else "netns"
+        return next(_available()).name
     named(name)
     return name
 
 
-def nodes_per_container(name: str, nodes: int) -> int:
-    """How many nodes share a container on this runtime; 1 where there are no containers, or each
-    node has its own.
-    """
-    if name != "docker":
-        return 1
-    module = importlib.import_module("harness.runtimes.docker.runtime")
-    return int(module.NODES_A_CONTAINER) if nodes > module.PACKED_ABOVE else 1
-
-
 def sweep(label: str) -> list[str]:
-    """Remove the containers of a cluster whose supervisor is gone; returns their names, none where
-    no engine answers.
-
-    netns leaves nothing to remove: its processes die with the supervisor.
+    """Remove what a cluster whose supervisor is gone left in any available runtime; returns what
+    was removed, a line each.
     """
-    engine = _engine()
-    return list(engine.sweep(label)) if engine else []
+    return [removed for runtime in _available() for removed in runtime.sweep(label)]
 
 
 def orphans(root: Path) -> list[str]:
-    """Labels of clusters below the state folder `root` that have containers, living or dead; none
-    where no engine answers.
+    """Labels of the clusters below the state folder `root` that have something to sweep, living or
+    dead, in any available runtime.
     """
-    engine = _engine()
-    return list(engine.orphans(root)) if engine else []
+    return [label for runtime in _available() for label in runtime.orphans(root)]
 
 
-def _engine() -> ModuleType | None:
-    """The docker runtime's module where an engine of this host answers."""
-    try:
-        module = importlib.import_module("harness.runtimes.docker.runtime")
-        module.connect().close()
-    except (HarnessError, ImportError):  # ImportError: installed without the Docker SDK
-        return None
-    return module
+def _available() -> Iterator[type[Runtime]]:
+    for name in TABLE:
+        try:
+            runtime = named(name)
+        except UsageError:  # installed without what it needs, such as the Docker SDK
+            continue
+        if runtime.is_available():
+            yield runtime

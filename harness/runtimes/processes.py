@@ -1,5 +1,5 @@
 """Nodes as processes of this host: their conditions by signals, and commands beside them. Shared by
-both runtimes.
+all runtimes.
 
 A container's process is a process of the host like any other: signals through a pidfd cost 0.02 ms
 where the engine's API takes 10 to 120, and cannot hit a process that took over the number.
@@ -16,11 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from pathlib import Path
+from typing import ClassVar
 
 from harness.errors import HarnessError, NodeStartError, UnavailableError, UsageError
 from harness.faults.fault import Condition
 from harness.kernel import namespaces
 from harness.kernel.proc import is_readable
+from harness.runtimes import owner
 from harness.runtimes.runtime import Place, Process, Running
 
 TERMINATE_GRACE_S = 2.0  # from SIGTERM to SIGKILL: time to write state
@@ -103,21 +105,42 @@ class Resident:
 
 
 class HostProcesses(ABC):
-    """What both runtimes share: the table of nodes, their conditions, and commands in their
+    """What all runtimes share: the table of nodes, their conditions, and commands in their
     networks.
 
     Descriptors of a Running stay open until `close`, also those of processes that ended: whoever
     polls them is not surprised.
     """
 
+    in_user_namespace: ClassVar[bool] = False
+
     def __init__(self, *, label: str, state: Path) -> None:
         self.label = label
         self.state = state
+        # What every process of the cluster gets, beside its own.
+        self.environment = {"HARNESS_CLUSTER": label, **owner.mark(state)}
         self._residents: dict[str, Resident] = {}
         self._pidfds: list[int] = []
 
+    @classmethod
+    def is_available(cls) -> bool:
+        """See Runtime. Always, where nothing but Linux is needed."""
+        return True
+
+    @classmethod
+    def sweep(cls, label: str) -> list[str]:
+        """See Runtime. Nothing, where all that there is of a cluster is its processes."""
+        del label
+        return []
+
+    @classmethod
+    def orphans(cls, root: Path) -> list[str]:
+        """See Runtime; as `sweep`."""
+        del root
+        return []
+
     def set_condition(self, node: str, condition: Condition) -> Running | None:
-        """See ports.Runtime. PAUSED raises UnavailableError for a node that has ended."""
+        """See Runtime. PAUSED raises UnavailableError for a node that has ended."""
         resident = self._resident(node)
         with resident.changing:
             running = resident.running
@@ -139,7 +162,7 @@ class HostProcesses(ABC):
         return None
 
     def execute(self, node: str, argv: Sequence[str], stdio: tuple[int, int, int]) -> int:
-        """See ports.Runtime. The program is one of the host's. Raises UsageError where there is
+        """See Runtime. The program is one of the host's. Raises UsageError where there is
         none of that name.
         """
         place = self._resident(node).place
@@ -154,7 +177,7 @@ class HostProcesses(ABC):
                 return os.posix_spawnp(
                     argv[0],
                     list(argv),
-                    {**os.environ, "HARNESS_CLUSTER": self.label},
+                    {**os.environ, **self.environment},
                     file_actions=[
                         (os.POSIX_SPAWN_DUP2, copy, target) for target, copy in enumerate(copies)
                     ],

@@ -1,8 +1,5 @@
-"""The seams, on one page: small Protocols between what is decided and what is done.
-
-A runtime says where nodes live, an adapter says which system they run, a codec turns operations
-into bytes. Plugins are loaded when they are named (the tables are in ``runtime/__init__.py`` and
-``adapters/__init__.py``), so that ``--runtime netns`` works with no Docker SDK installed.
+"""The port of all runtimes: what a runtime is given (Place, Process), what it gives back (Running),
+what it must do (Runtime), and what it takes of the host (Cost).
 """
 
 from __future__ import annotations
@@ -11,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from harness.faults.fault import Condition
 from harness.topology.topology import Node
@@ -74,15 +71,51 @@ class Running:
     container: str | None = None  # container id
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a cluster takes of the host: measured, and rounded up."""
+
+    node_bytes: int  # of memory
+    node_tasks: int  # processes and threads of a node, beside those of its container
+    nodes_per_container: int = 1
+    container_tasks: int = 0  # 0: this runtime has no containers
+
+
 class Runtime(Protocol):
     """Where nodes live. One object per cluster, made by ``harness.runtimes.named(name)(label=…,
-    state=…)``.
+    state=…)``; `label` is the cluster's name, `state` its folder.
 
     ``start`` and ``set_condition`` block; they raise NodeStartError, UnavailableError or
-    PermissionNeededError.
+    PermissionNeededError. `HostProcesses` (processes.py) has all of it but ``start``, ``cost``,
+    ``facts``, ``close`` and the making of one process.
     """
 
-    name: str
+    name: ClassVar[str]
+    # Whether the supervisor enters a user namespace where it is not root. If not, the runtime needs
+    # root and says so itself.
+    in_user_namespace: ClassVar[bool]
+
+    def __init__(self, *, label: str, state: Path) -> None: ...
+
+    @classmethod
+    def is_available(cls) -> bool:
+        """Whether nodes can be started here and now; ``auto`` takes the first that says so."""
+
+    @classmethod
+    def sweep(cls, label: str) -> list[str]:
+        """Remove what a dead cluster left in this runtime, a line each ("container NAME").
+
+        Its marked processes (owner.py) are no business of the runtime's.
+        """
+
+    @classmethod
+    def orphans(cls, root: Path) -> list[str]:
+        """Labels of the clusters below the state folder `root` that have something to sweep, living
+        or dead.
+        """
+
+    def cost(self, nodes: int) -> Cost:
+        """What so many nodes take; whether they fit is decided by it (host/preflight.py)."""
 
     def start(
         self,

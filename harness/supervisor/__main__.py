@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
+from harness import runtimes
 from harness.errors import HarnessError
 from harness.kernel import namespaces
 
@@ -17,11 +18,11 @@ from harness.kernel import namespaces
 def main(channel: int, runtime: str) -> int:
     """Become what the runtime needs, then be the supervisor; its errors go up the channel."""
     problem: HarnessError | None = None
-    if os.geteuid() != 0 and runtime == "netns":
-        try:
+    try:
+        if os.geteuid() != 0 and runtimes.named(runtime).in_user_namespace:
             namespaces.enter_user_namespace()
-        except HarnessError as error:
-            problem = error
+    except HarnessError as error:
+        problem = error
     from harness.supervisor import supervisor
 
     return supervisor.main(channel, problem)

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from harness.control.progress import Progress
 from harness.errors import HarnessError, NodeStartError, UsageError
 from harness.faults.fault import Condition
 from harness.kernel.proc import is_readable
@@ -23,7 +24,6 @@ from harness.systems.gateway.launcher import Gateway
 from harness.topology import shapes
 from harness.topology.topology import Topology
 
-Progress = Callable[[str, int, int], None]  # stage, done, of how many; may raise to give up
 LOG_LINES_IN_ERRORS = 12
 
 
@@ -83,7 +83,6 @@ class Cluster:
             seed=self.topology.seed,
             baseline=self.topology.baseline,
             ports=self.adapter.ports,
-            folder=self._state,
         )
         launches = self.adapter.prepare(self.topology, places, self._state)
         self._processes = {place.node.name: process for place, process in launches}

@@ -33,6 +33,7 @@ from harness.faults.spec import FaultSpec, parse
 from harness.host import preflight
 from harness.network.fabric import Fabric
 from harness.operations import Operation
+from harness.runtimes import owner
 from harness.runtimes.processes import last_lines
 from harness.scenario.files import read_budget
 from harness.scenario.timeline import Timeline, changes_of
@@ -288,8 +289,8 @@ class Supervisor:
         preflight.preflight(
             count,
             self._spec.runtime,
+            self._runtime.cost(count),
             preflight.read_limits(),
-            nodes_per_container=runtimes.nodes_per_container(self._spec.runtime, count),
         )
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         begun = time.monotonic()
@@ -374,6 +375,7 @@ def main(descriptor: int, problem: HarnessError | None = None) -> int:
         if problem is not None:
             raise problem
         lock = state.Lock(spec.cluster)
+        os.environ |= owner.mark(lock.path)
         supervisor = Supervisor(spec, lock.path)
         signal.signal(signal.SIGTERM, supervisor.stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -215,7 +215,7 @@ def test_sweep_removes_exactly_ours_and_close_may_follow(
         assert runtimes.orphans(state.parent) == [
             label
         ]  # the foreign one stands in no state folder of ours
-        assert runtimes.sweep(label) == [f"{label}-node-{index}" for index in range(3)]
+        assert runtimes.sweep(label) == [f"container {label}-node-{index}" for index in range(3)]
         assert not any(Path(f"/proc/{running.pid}").exists() for running in found.values())
         assert runtime.leftovers(label) == []
         assert runtimes.sweep(label) == []

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -14,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from kit.desk import PROMISES, TEN, Desk, wait_for
+from kit.desk import PROMISES, ROOT, TEN, Desk, wait_for
 
 pytestmark = pytest.mark.root
 LOADED = """
@@ -90,6 +91,68 @@ def test_the_next_up_of_the_name_needs_no_doctor(desk):
     wait_for(lambda: not desk.processes(), desk.processes)
     desk.ok("up", "ten.toml")
     desk.ok("down")
+    desk.assert_nothing_left()
+
+
+def plain(desk: Desk) -> subprocess.Popen[str]:
+    """Bring up three plain programs, with a delay and a toxic between them; a running
+    `harness exec`.
+    """
+    for name in ("tinynode.py", "tinynode-budget.toml"):
+        shutil.copy(ROOT / "tests" / "tiny" / name, desk.folder)
+    text = (ROOT / "tests" / "tiny" / "tinynode.toml").read_text()
+    desk.write("tinynode.toml", text.replace("[start]\n", "[start]\nports = [7000]\n"))
+    desk.write("three.toml", "[nodes]\ncount = 3\n[shape]\nkind = 'full-mesh'\n")
+    desk.ok("up", "three.toml", "--system", "tinynode.toml")
+    desk.ok("fault", "set", "node-0 -> node-1", "--delay", "5ms")
+    desk.ok("fault", "set", "node-1 -> node-2", "--toxic", "latency latency=5")
+    beside = desk.start("exec", "node-0", "--", "sleep", "1000")
+    wait_for(lambda: [line for line in desk.processes().values() if line == "sleep 1000 "])
+    return beside
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Everything below a process: pid → command line."""
+    found = {}
+    for child in Path(f"/proc/{pid}/task").glob("*/children"):
+        for below in map(int, child.read_text().split()):
+            line = Path(f"/proc/{below}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            found |= {below: line} | descendants(below)
+    return found
+
+
+@pytest.mark.toxiproxy
+def test_every_process_of_a_cluster_carries_its_mark(desk):
+    """Nodes of a plain program, their spawner, the gateway, Toxiproxy's server, the delay engine
+    where the kernel has no netem, and a command of `harness exec`.
+    """
+    plain(desk)
+    mark = f"HARNESS_OWNER={desk.state / desk.cluster}".encode()
+    found = descendants(desk.status()["pid"])
+    for what in ("tinynode.py", "spawner.py", "systems.gateway", "toxiproxy-server", "sleep 1000"):
+        assert [line for line in found.values() if what in line], (what, found)
+    assert [
+        line
+        for pid, line in found.items()
+        if mark not in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    ] == []
+    desk.ok("down")
+
+
+@pytest.mark.toxiproxy
+def test_doctor_ends_what_outlives_a_killed_supervisor(desk):
+    """A command of `harness exec` knows nothing of the cluster, and what was stopped sees no pipe
+    close.
+    """
+    beside = plain(desk)
+    pid = desk.status()["pid"]
+    for below, line in descendants(pid).items():
+        if "delay_engine" in line or "toxiproxy-server" in line:
+            os.kill(below, signal.SIGSTOP)
+    os.kill(pid, signal.SIGKILL)
+    assert beside.wait(60) == 69  # its output stays open: the command lives
+    assert [line for line in desk.processes().values() if line == "sleep 1000 "]
+    assert "removed process" in desk.ok("doctor")
     desk.assert_nothing_left()
 
 

@@ -143,9 +143,10 @@ def state_of(pid):
 
 def test_the_table_knows_its_names():
     assert runtimes.named("netns") is NetnsRuntime
+    known = ", ".join(runtimes.TABLE)
     with pytest.raises(
         UsageError,
-        match=r"expected one of docker, netns, or module:attribute of your own; found 'podman'",
+        match=f"expected one of {known}, or module:attribute of your own; found 'podman'",
     ):
         runtimes.named("podman")
 

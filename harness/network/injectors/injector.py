@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from harness.network.fabric import Fabric
@@ -18,7 +17,6 @@ class Site:
     fabric: Fabric  # wired
     seed: int
     ports: Sequence[int] = ()  # TCP, at which nodes dial each other; empty: nobody says so
-    folder: Path | None = None  # of the cluster; by it, doctor knows processes as ours
     # impairment → backend that serves it here, or NONE
     backends: Mapping[str, str] = field(default_factory=dict)
 

@@ -69,7 +69,7 @@ class Toxiproxy:
     name = "toxiproxy"
 
     def __init__(self, site: Site) -> None:
-        program, fabric, state = server(), site.fabric, site.folder
+        program, fabric = server(), site.fabric
         self._hub, self._namespace = fabric.hub, create()
         self._slots: dict[Stream, int] = {}
         self._toxics: dict[Stream, tuple[Toxic, ...]] = {}
@@ -82,7 +82,6 @@ class Toxiproxy:
         self._nft.run(_TABLE)
         with inside(self._namespace):  # once conntrack is there
             write_sysctl("net/netfilter/nf_conntrack_tcp_be_liberal", "1")
-        mark = {"NOTIFY_SOCKET": str(state / "notify" / "socket")} if state is not None else {}
         reading, self._life = os.pipe()
         silent = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -99,7 +98,6 @@ class Toxiproxy:
                     str(APIConsumer.port),
                 ],
                 stdio=(reading, silent, silent),
-                environment={**os.environ, **mark},
             )
         finally:
             os.close(reading)

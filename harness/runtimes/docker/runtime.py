@@ -13,7 +13,7 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from harness.kernel.proc import is_readable
 from harness.runtimes import processes, zygote
 from harness.runtimes.docker import entry, image
 from harness.runtimes.docker.engine import LABEL, STATE_LABEL, THREADS, Engine, connect
-from harness.runtimes.runtime import Image, Place, Process, Running
+from harness.runtimes.runtime import Cost, Image, Place, Process, Running
 from harness.runtimes.zygote import Zygote
 
 NODES_A_CONTAINER = 10
@@ -31,7 +31,7 @@ HOLD = "--hold"  # the helper's command of a pause container: enter, and stay
 
 
 class DockerRuntime(processes.HostProcesses):
-    """One cluster's nodes in containers of this host's engine. Raises as ports.Runtime says."""
+    """One cluster's nodes in containers of this host's engine. Raises as Runtime says."""
 
     name = "docker"
 
@@ -54,6 +54,41 @@ class DockerRuntime(processes.HostProcesses):
         self._facts: dict[str, str] = {}
         self._doors = state / "enter"
 
+    @classmethod
+    def is_available(cls) -> bool:
+        """See Runtime: where an engine of this host answers."""
+        try:
+            connect().close()
+        except HarnessError:
+            return False
+        return True
+
+    @classmethod
+    def sweep(cls, label: str) -> list[str]:
+        """See Runtime: the containers that carry the label. Raises UnavailableError where no engine
+        answers.
+        """
+        with closing(connect()) as engine:
+            return [f"container {name}" for name in engine.sweep(label)]
+
+    @classmethod
+    def orphans(cls, root: Path) -> list[str]:
+        """See Runtime: those that have a container. Raises as `sweep`."""
+        with closing(connect()) as engine:
+            found = engine.containers(f"{STATE_LABEL}={root}")
+            return sorted({label for _, label in found.values()})
+
+    def cost(self, nodes: int) -> Cost:
+        """See Runtime. A node that has a container to itself is one of the container's 14 tasks."""
+        if nodes > self._packed_above:
+            return Cost(
+                node_bytes=8_000_000,
+                node_tasks=1,
+                nodes_per_container=self._nodes_a_container,
+                container_tasks=14,
+            )
+        return Cost(node_bytes=20_000_000, node_tasks=0, container_tasks=14)
+
     @property
     def _running_engine(self) -> Engine:
         if self._engine is None:
@@ -68,7 +103,7 @@ class DockerRuntime(processes.HostProcesses):
         started: Callable[[Running], None],
         doing: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """See ports.Runtime. Where one container fails, none is left."""
+        """See Runtime. Where one container fails, none is left."""
         self._engine = self._engine or connect()
         try:
             helper = entry.helper()
@@ -93,11 +128,11 @@ class DockerRuntime(processes.HostProcesses):
             raise
 
     def facts(self) -> Mapping[str, str]:
-        """See ports.Runtime: versions, image, and ``nodes_per_container``."""
+        """See Runtime: versions, image, and ``nodes_per_container``."""
         return {"runtime": self.name, **self._facts}
 
     def close(self) -> None:
-        """See ports.Runtime."""
+        """See Runtime."""
         engine, self._engine = self._engine, None
         for one in set(self._zygotes.values()):
             one.close()
@@ -172,7 +207,7 @@ class DockerRuntime(processes.HostProcesses):
             connection, _ = doorway.call(running)
         made = Zygote(
             connection,
-            environment={"HARNESS_CLUSTER": self.label, **image.ENVIRONMENT},
+            environment={**self.environment, **image.ENVIRONMENT},
             container=container,
             last_words=lambda: f"; its container said: {running.said() or 'nothing'}",
         )
@@ -198,7 +233,7 @@ class DockerRuntime(processes.HostProcesses):
             notify.is_absolute()
         ):  # abstract sockets are reachable without a mount, in the network namespace only
             mounts[notify if notify.parent == self.state else notify.parent] = False
-        environment = {"HARNESS_CLUSTER": self.label, **process.environment}
+        environment = {**self.environment, **process.environment}
         return self._running_engine.create(
             f"{self.label}-{name}",
             self._images[process.image]["image_id"],
@@ -265,30 +300,5 @@ def leftovers(label: str) -> list[str]:
     """Names of the containers that carry a cluster's label. Raises UnavailableError where no engine
     answers.
     """
-    engine = connect()
-    try:
+    with closing(connect()) as engine:
         return sorted(name for name, _ in engine.containers(f"{LABEL}={label}").values())
-    finally:
-        engine.close()
-
-
-def sweep(label: str) -> list[str]:
-    """Remove what carries a cluster's label, and nothing else; returns the names. Raises as
-    `leftovers`.
-    """
-    engine = connect()
-    try:
-        return engine.sweep(label)
-    finally:
-        engine.close()
-
-
-def orphans(root: Path) -> list[str]:
-    """Labels of the clusters below the state folder `root` that have a container. Raises as
-    `leftovers`.
-    """
-    engine = connect()
-    try:
-        return sorted({label for _, label in engine.containers(f"{STATE_LABEL}={root}").values()})
-    finally:
-        engine.close()

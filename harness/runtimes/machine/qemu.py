@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError, UnavailableError
-from harness.runtimes.machine.image import image
+from harness.runtimes.machine.image import Image, image
 
 TIMEOUT_S = 900.0
 IN_MACHINE = "HARNESS_IN_MACHINE"  # set for what runs inside
@@ -48,60 +48,15 @@ def run(
     progress("booting")
     with tempfile.TemporaryDirectory(prefix="machine-") as scratch:
         out = Path(scratch)
-        given = {
-            **(environment or {}),
-            IN_MACHINE: "1",
-            "HOME": os.environ.get("HOME", "/root"),
-            "LANG": "C.UTF-8",
-        }
-        (out / "first").write_text(
-            FIRST.format(
-                path=shlex.quote(f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"),
-                modules=shlex.quote(str(booted.root / "lib" / "modules" / booted.version)),
-                version=booted.version,
-                directory=shlex.quote(str(directory)),
-                environment=" ".join(f"{key}={shlex.quote(value)}" for key, value in given.items()),
-                command=shlex.join(command),
-            )
-        )
-        argv = [
-            "qemu-system-x86_64",
-            "-accel",
-            "tcg,thread=single,tb-size=512",
-            "-icount",
-            "shift=0,sleep=off",
-            "-cpu",
-            "max",
-            "-smp",
-            "1",
-            "-m",
-            str(memory_mb),
-            "-nodefaults",
-            "-no-user-config",
-            "-nographic",
-            "-no-reboot",
-            "-serial",
-            f"file:{out}/console",
-            "-kernel",
-            str(booted.kernel),
-            "-initrd",
-            str(booted.initrd),
-            "-append",
-            "console=ttyS0 quiet panic=-1 mitigations=off",
-            "-device",
-            "virtio-rng-pci",
-            "-fsdev",
-            "local,id=h,path=/,security_model=none,readonly=on,multidevs=remap",
-            "-device",
-            "virtio-9p-pci,fsdev=h,mount_tag=host",
-            "-fsdev",
-            f"local,id=o,path={out},security_model=none",
-            "-device",
-            "virtio-9p-pci,fsdev=o,mount_tag=out",
-        ]
+        (out / "first").write_text(_script(booted, command, directory, environment or {}))
         try:
             with (out / "qemu").open("w") as said:
-                machine = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+                machine = subprocess.Popen(
+                    _argv(booted, out, memory_mb),
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=said,
+                )
         except OSError as error:
             raise UnavailableError(f"the machine could not be started: {error}") from error
         try:
@@ -119,6 +74,55 @@ def run(
                 f"{_told(out)}"
             )
         return int((out / "rc").read_text()), (out / "log").read_text(errors="replace")
+
+
+def _script(
+    booted: Image, command: Sequence[str], directory: Path, environment: Mapping[str, str]
+) -> str:
+    """What the machine runs first: mounts, then the command, then off."""
+    given = {
+        **environment,
+        IN_MACHINE: "1",
+        "HOME": os.environ.get("HOME", "/root"),
+        "LANG": "C.UTF-8",
+    }
+    return FIRST.format(
+        path=shlex.quote(f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"),
+        modules=shlex.quote(str(booted.root / "lib" / "modules" / booted.version)),
+        version=booted.version,
+        directory=shlex.quote(str(directory)),
+        environment=" ".join(f"{key}={shlex.quote(value)}" for key, value in given.items()),
+        command=shlex.join(command),
+    )
+
+
+def _argv(booted: Image, out: Path, memory_mb: int) -> list[str]:
+    """QEMU's command line, an option and its value a line; `out` is the folder that is shared with
+    the machine for what it writes.
+    """
+    options = {
+        "-accel": "tcg,thread=single,tb-size=512",
+        "-icount": "shift=0,sleep=off",  # an instruction is a nanosecond, idle time is skipped
+        "-cpu": "max",
+        "-smp": "1",
+        "-m": str(memory_mb),
+        "-serial": f"file:{out}/console",
+        "-kernel": str(booted.kernel),
+        "-initrd": str(booted.initrd),
+        "-append": "console=ttyS0 quiet panic=-1 mitigations=off",
+    }
+    devices = (
+        ("-device", "virtio-rng-pci"),
+        ("-fsdev", "local,id=h,path=/,security_model=none,readonly=on,multidevs=remap"),
+        ("-device", "virtio-9p-pci,fsdev=h,mount_tag=host"),
+        ("-fsdev", f"local,id=o,path={out},security_model=none"),
+        ("-device", "virtio-9p-pci,fsdev=o,mount_tag=out"),
+    )
+    return [
+        "qemu-system-x86_64",
+        *("-nodefaults", "-no-user-config", "-nographic", "-no-reboot"),
+        *(word for option in (*options.items(), *devices) for word in option),
+    ]
 
 
 def _follow(

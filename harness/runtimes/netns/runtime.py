@@ -21,7 +21,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, UnavailableError
 from harness.runtimes import processes, zygote
-from harness.runtimes.runtime import Place, Process, Running
+from harness.runtimes.runtime import Cost, Place, Process, Running
 from harness.runtimes.zygote import Zygote
 
 END_TIMEOUT_S = 5.0
@@ -38,9 +38,10 @@ class _Guarded:
 
 
 class NetnsRuntime(processes.HostProcesses):
-    """One cluster's nodes as processes of this host. Raises as ports.Runtime says."""
+    """One cluster's nodes as processes of this host. Raises as Runtime says."""
 
     name = "netns"
+    in_user_namespace = True
 
     def __init__(self, *, label: str, state: Path) -> None:
         super().__init__(label=label, state=state)
@@ -52,7 +53,7 @@ class NetnsRuntime(processes.HostProcesses):
         started: Callable[[Running], None],
         doing: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """See ports.Runtime. Must be called from the main thread: the kernel ties the zygotes to
+        """See Runtime. Must be called from the main thread: the kernel ties the zygotes to
         the life of the caller's.
         """
         del doing  # nothing takes time before
@@ -64,12 +65,17 @@ class NetnsRuntime(processes.HostProcesses):
             lambda place, process, running: started(self._lives(place, process, running)),
         )
 
+    def cost(self, nodes: int) -> Cost:
+        """See Runtime: the same for each node, however many there are."""
+        del nodes
+        return Cost(node_bytes=5_000_000, node_tasks=1)
+
     def facts(self) -> Mapping[str, str]:
-        """See ports.Runtime."""
+        """See Runtime."""
         return {"runtime": self.name, "python": sys.version.split()[0]}
 
     def close(self) -> None:
-        """See ports.Runtime."""
+        """See Runtime."""
         for guarded in self._zygotes.values():
             guarded.zygote.close()  # it kills and reaps its children, and ends
         for guarded in self._zygotes.values():
@@ -107,8 +113,9 @@ class NetnsRuntime(processes.HostProcesses):
             *command[1:],
         ]
         log = self.state / f"zygote-{len(self._zygotes)}.log"
-        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {
-            "HARNESS_CLUSTER": self.label
+        environment = {
+            **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+            **self.environment,
         }
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:

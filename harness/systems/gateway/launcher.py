@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -22,10 +21,9 @@ class Gateway:
     """
 
     def __init__(self, adapter: str, places: Sequence[Place], state: Path) -> None:
-        notify = str(state / "notify" / "socket")
         settings = {
             "adapter": adapter,
-            "notify": notify,
+            "notify": str(state / "notify" / "socket"),
             "nodes": [
                 {
                     "name": place.node.name,
@@ -50,7 +48,6 @@ class Gateway:
                 stderr=log,
                 pass_fds=[place.namespace for place in places],
                 start_new_session=True,
-                env={**os.environ, "NOTIFY_SOCKET": notify},  # by which doctor knows it as ours
             )
         self.log = state / "gateway.log"
         self._logs = {place.node.name: log_of(place) for place in places}

@@ -8,14 +8,17 @@ import json
 import os
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
+from harness import runtimes
 from harness.errors import PreflightError, UsageError
 from harness.host import capabilities
 from harness.host import preflight as preflight_module
 from harness.host.capabilities import Capabilities, Capability, probe
 from harness.host.preflight import Limits, preflight, read_limits
+from harness.runtimes.runtime import Cost
 
 ROOMY = Limits(
     open_files=1_000_000,
@@ -26,6 +29,11 @@ ROOMY = Limits(
     cgroup_tasks=None,
     memory_available_bytes=10**12,
 )
+
+
+def cost(name: str, nodes: int, **settings: int) -> Cost:
+    """What a runtime says that so many nodes take."""
+    return runtimes.named(name)(label="t", state=Path("t"), **settings).cost(nodes)
 
 
 def limits(**changed: int | None) -> Limits:
@@ -75,26 +83,27 @@ def limits(**changed: int | None) -> Limits:
     ],
 )
 def test_a_thousand_nodes_fit_to_the_last_one(name, enough, says):
-    preflight(1000, "netns", limits(**{name: enough}))
+    preflight(1000, "netns", cost("netns", 1000), limits(**{name: enough}))
     with pytest.raises(PreflightError, match=says) as error:
-        preflight(1000, "netns", limits(**{name: enough - 1}))
+        preflight(1000, "netns", cost("netns", 1000), limits(**{name: enough - 1}))
     assert str(error.value).count("found") == 1
 
 
 @pytest.mark.parametrize(
-    ("per_container", "tasks", "memory_bytes"),
-    [(1, 14 * 1000, 20 * 10**9), (10, 14 * 100 + 1000, 8 * 10**9), (300, 14 * 4 + 1000, 8 * 10**9)],
+    ("settings", "tasks", "memory_bytes"),
+    [
+        ({"packed_above": 1000}, 14 * 1000, 20 * 10**9),
+        ({}, 14 * 100 + 1000, 8 * 10**9),
+        ({"nodes_a_container": 300}, 14 * 4 + 1000, 8 * 10**9),
+    ],
 )
-def test_containers_cost_more_and_packing_saves(per_container, tasks, memory_bytes):
-    preflight(
-        1000,
-        "docker",
-        limits(cgroup_tasks=tasks, memory_available_bytes=memory_bytes),
-        nodes_per_container=per_container,
-    )
+def test_containers_cost_more_and_packing_saves(settings, tasks, memory_bytes):
+    takes = cost("docker", 1000, **settings)
+    enough = limits(cgroup_tasks=tasks, memory_available_bytes=memory_bytes)
+    preflight(1000, "docker", takes, enough)
     for short in ({"cgroup_tasks": tasks - 1}, {"memory_available_bytes": memory_bytes - 10**6}):
         with pytest.raises(PreflightError):
-            preflight(1000, "docker", limits(**short), nodes_per_container=per_container)
+            preflight(1000, "docker", takes, limits(**short))
 
 
 @pytest.mark.parametrize("runtime", ["netns", "docker"])
@@ -107,19 +116,20 @@ def test_a_hundred_thousand_nodes_are_refused(runtime):
         memory_available_bytes=24 * 10**9,
     )
     with pytest.raises(PreflightError, match="this host cannot hold 100,000 nodes") as error:
-        preflight(100_000, runtime, common)
+        preflight(100_000, runtime, cost(runtime, 100_000), common)
     for what in ("open files", "kernel.pid_max", "user.max_net_namespaces", "memory"):
         assert what in str(error.value)
 
 
 def test_what_no_sysctl_can_give_is_said():
     with pytest.raises(PreflightError, match="no kernel allows so many"):
-        preflight(1_000_000, "docker", ROOMY)
+        preflight(1_000_000, "docker", cost("docker", 1_000_000, packed_above=10**6), ROOMY)
 
 
 def test_an_unknown_runtime_is_the_callers_fault():
-    with pytest.raises(UsageError, match="'vm': expected netns or docker"):
-        preflight(1, "vm", ROOMY)
+    known = ", ".join(runtimes.TABLE)
+    with pytest.raises(UsageError, match=f"expected one of {known}.*found 'vm'"):
+        runtimes.choose("vm")
 
 
 def test_the_limits_of_this_host_are_read():
@@ -130,7 +140,7 @@ def test_the_limits_of_this_host_are_read():
     )
     with open("/proc/sys/kernel/pid_max") as file:
         assert found.pids == int(file.read())
-    preflight(1, "netns", found)
+    preflight(1, "netns", cost("netns", 1), found)
 
 
 def test_cgroup_limits_are_numbers_or_none(tmp_path):

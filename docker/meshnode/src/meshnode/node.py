@@ -11,33 +11,25 @@ from typing import Any
 
 import uvloop
 
-from meshnode import state
 from meshnode.broadcasting import Broadcasting
 from meshnode.config import Config
 from meshnode.control import Client, Control, ControlError
-from meshnode.dht import Finished
 from meshnode.discovery import Discovery
 from meshnode.files import Files
 from meshnode.identity import Identity
 from meshnode.instruments import Instruments, log
 from meshnode.link import Link
 from meshnode.links import Links
+from meshnode.memory import Memory
 from meshnode.messaging import Messaging
 from meshnode.metrics import exposition
-from meshnode.notify import Notifier
 from meshnode.operations import Operations
 from meshnode.overlay import Overlay
 from meshnode.probe import Prober
 from meshnode.pulse import Pulse
+from meshnode.readiness import JOIN_ANYWAY_NS, Readiness
 from meshnode.tls import Contexts
 from meshnode.wire import Drop, Dropped, Message, Type, decode
-
-SAVE_NS = 30 * 10**9
-JOIN_ANYWAY_NS = (
-    15 * 10**9
-)  # without all links: a dead neighbour must not keep this node out of the DHT
-NOTIFY_AGAIN_S = 0.1
-JOIN_AGAIN_S = 4.5  # ± a third: when the cluster's start, which takes all CPUs, is mostly over
 
 
 class Node:
@@ -51,14 +43,23 @@ class Node:
         self._pulse = Pulse(asyncio.get_running_loop(), self._end_of_turn)
         self._instruments = Instruments(self._identity.node_id)
         self._started_ns = time.monotonic_ns()
-        self._status = "starting"
-        self._is_ready = self._was_linked = self._is_joining = self._has_joined = False
-        self._restarts = 0
-        self._saved: object = None
-        self._notifier = Notifier(config.name)
         self._stop = asyncio.Event()
         self._control = Control(config.directory / "control.sock", self, self._pulse.soon)
-        contexts = Contexts(config.directory)
+        self._build_ways(Contexts(config.directory))
+        self._build_operations()
+        self._readiness = Readiness(
+            config=config,
+            links=self._links,
+            overlay=self._overlay,
+            pulse=self._pulse,
+            rng=self._rng,
+        )
+        self._memory = Memory(config.directory / "state", self._overlay.dht, self._pulse)
+        self._frames, self._payloads = self._dispatch()
+
+    def _build_ways(self, contexts: Contexts) -> None:
+        """Links and DHT, the two ways to other nodes, and what needs no more than these."""
+        config = self._config
         self._links = Links(
             config=config,
             node_id=self._identity.node_id,
@@ -83,20 +84,24 @@ class Node:
             pulse=self._pulse,
             rng=self._rng,
         )
-        prober = Prober(
+        self._prober = Prober(
             config=config,
             contexts=contexts,
             links=self._links,
             find=self._overlay.find,
             handshake_took=self.handshake_took,
         )
+
+    def _build_operations(self) -> None:
+        """What a user asks for, by the ways that stand."""
+        config = self._config
         self._operations = Operations(
             identity=self._identity,
             broadcasting=self._broadcasting,
             overlay=self._overlay,
             pulse=self._pulse,
             max_message_bytes=config.options.max_message_bytes,
-            probe=prober.probe,
+            probe=self._prober.probe,
         )
         self._discovery = Discovery(
             identity=self._identity,
@@ -122,7 +127,6 @@ class Node:
             find=self._overlay.find,
             finish=self._operations.finish,
         )
-        self._frames, self._payloads = self._dispatch()
 
     def _dispatch(
         self,
@@ -158,11 +162,11 @@ class Node:
         loop.set_exception_handler(self._callback_failed)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        self._load()
+        self._memory.load()
         await self._overlay.listen()
         await self._links.listen()
         self._control.listen()
-        self._advance("listening")
+        self._readiness.advance("listening")
         for neighbour in self._config.links:
             self._overlay.add_contact(neighbour.id, neighbour.address, neighbour.port)
         self._discovery.routes.fill(
@@ -171,14 +175,14 @@ class Node:
         self._links.dial_neighbours()
         for neighbour in self._links.expected():
             self._overlay.knock(neighbour.id, neighbour.address, neighbour.port)
-        self._pulse.at(self._started_ns + JOIN_ANYWAY_NS, self._join)
-        self._save()
-        self._check_linked()
+        self._pulse.at(self._started_ns + JOIN_ANYWAY_NS, self._readiness.join)
+        self._memory.keep()
+        self._readiness.check_linked()
         await self._stop.wait()
         await self._shut()
 
     async def _shut(self) -> None:
-        self._save()
+        self._memory.save()
         self._end_of_turn()
         await self._links.close()
         self._files.close()
@@ -204,60 +208,6 @@ class Node:
         self._instruments.counters["callback_errors"] += 1
         log.error("%s", context.get("message"), exc_info=context.get("exception"))
 
-    # How ready
-
-    def _advance(self, *statuses: str) -> None:
-        lines = [f"STATUS={status}" for status in statuses]
-        self._status = statuses[-1]
-        if not self._is_ready and self._was_linked and self._has_joined:
-            self._is_ready = True
-            lines.append("READY=1")
-        log.info("%s%s", ", ".join(statuses), ", ready" if "READY=1" in lines else "")
-        self._notify(*lines)
-
-    def _notify(self, *lines: str) -> None:
-        try:
-            is_sent = self._notifier.send(*lines)
-        except OSError as error:
-            log.warning("notify: %s", error.strerror)
-            return
-        if not is_sent:
-            self._pulse.at(
-                time.monotonic_ns() + int(NOTIFY_AGAIN_S * self._rng.uniform(0.5, 1.5) * 1e9),
-                self._notify,
-            )
-
-    def _check_linked(self) -> None:
-        if not self._was_linked and self._links.missing == 0:
-            self._was_linked = True
-            self._advance("linked", *(("joined",) if self._has_joined else ()))
-            self._join()
-
-    def _join(self) -> None:
-        if not self._is_joining and not self._has_joined:
-            self._is_joining = True
-            self._overlay.join(self._joined)
-
-    def _joined(self, result: Finished) -> None:
-        self._is_joining = False
-        delay_ns = int(JOIN_AGAIN_S * self._rng.uniform(0.67, 1.33) * 1e9)
-        is_alone = not self._config.links and not self.overlay_contacts()
-        if result.ok or is_alone:
-            self._has_joined = True
-            self._advance("joined")
-            self._pulse.at(
-                time.monotonic_ns() + delay_ns, lambda: self._overlay.join(lambda _: None)
-            )
-        else:
-            self._pulse.at(time.monotonic_ns() + delay_ns // 6, self._join)
-
-    def overlay_contacts(self) -> list[dict[str, Any]]:
-        """The contacts in the k-buckets."""
-        return [
-            {"id": contact.id, "address": contact.address, "port": contact.port}
-            for contact in self._overlay.dht.contacts
-        ]
-
     # links.Handler
 
     def link_up(self, link: Link) -> None:
@@ -268,7 +218,7 @@ class Node:
         self._broadcasting.link_up(link)
         self._messaging.link_up(link)
         self._files.link_up(link)
-        self._check_linked()
+        self._readiness.check_linked()
 
     def link_down(self, link: Link, *, was_replaced: bool) -> None:
         """A link that was up is gone."""
@@ -349,7 +299,7 @@ class Node:
             "end": self._end,
             "histograms": self._instruments.histograms.to_map,
             "peers": self._peers,
-            "contacts": self.overlay_contacts,
+            "contacts": self._contacts,
         }
         if method not in calls:
             raise ControlError(f"no method {method!r}; possible are {', '.join(calls)}")
@@ -364,15 +314,15 @@ class Node:
             "version": 1,
             "name": self._config.name,
             "id": self._identity.node_id.hex(),
-            "ready": self._is_ready,
-            "status": self._status,
+            "ready": self._readiness.is_ready,
+            "status": self._readiness.status,
             "uptime_s": (time.monotonic_ns() - self._started_ns) / 1e9,
             "links": len(self._links.up()),
             "links_wanted": len(self._config.links),
             "contacts": len(dht.contacts),
             "dht_values": dht.values,
             "routes": len(self._discovery.routes.entries),
-            "restarts": self._restarts,
+            "restarts": self._memory.restarts,
             "counters": self._instruments.counters
             | {
                 "dht_requests_in": self._overlay.requests_in,
@@ -405,30 +355,12 @@ class Node:
             for link in self._links.up()
         ]
 
-    # What survives
-
-    def _load(self) -> None:
-        try:
-            data = state.load(self._config.directory / "state")
-            if data is None:
-                return
-            self._overlay.dht.load(data["dht"])
-            self._restarts = int(data["restarts"]) + 1
-        except (state.TornState, OSError, KeyError, TypeError, ValueError) as error:
-            log.warning("state not used: %s", error)
-
-    def _save(self) -> None:
-        """Write the state if something changed, now and every 30 s."""
-        dump = self._overlay.dht.dump()
-        data = {"dht": dump, "restarts": self._restarts}
-        changed = (sorted(dump["contacts"]), dump["values"])
-        try:
-            if changed != self._saved:
-                state.save(self._config.directory / "state", data)
-                self._saved = changed
-        except OSError as error:
-            log.error("state not written: %s", error)
-        self._pulse.at(time.monotonic_ns() + SAVE_NS, self._save)
+    def _contacts(self) -> list[dict[str, Any]]:
+        """The contacts in the k-buckets."""
+        return [
+            {"id": contact.id, "address": contact.address, "port": contact.port}
+            for contact in self._overlay.dht.contacts
+        ]
 
 
 def run(config: Config) -> None:

@@ -7,10 +7,11 @@ The caller owns socket, clock and signatures: it hands every verified message to
 
 import itertools
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from meshnode.dht import dump
 from meshnode.dht.contact import ID_BYTES, Contact, position_of
 from meshnode.dht.lookup import Lookup
 from meshnode.dht.messages import (
@@ -33,7 +34,6 @@ REFRESH_NS = 600 * 10**9  # ± a quarter, so that nodes started together do not 
 MAX_OPERATIONS = 1000
 # at least, else k: a young network answers with few contacts, a narrow lookup would end too early
 JOIN_WIDTH = 16
-FORMAT = "meshnode-dht-1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,12 +236,7 @@ class Dht:
         """What survives a restart, of str, int, bytes and lists: contacts as [id, address, port],
         values as [key, value, expires_ns].
         """
-        return {
-            "format": FORMAT,
-            "node_id": self._own.id,
-            "contacts": [[contact.id, contact.address, contact.port] for contact in self._table],
-            "values": [[key, value, expires_ns] for key, value, expires_ns in self._store.items()],
-        }
+        return dump.write(self._own.id, self._table, self._store.items())
 
     def load(self, data: object) -> None:
         """Take in what `dump` gave: values replace those here, contacts count as told by others
@@ -249,7 +244,7 @@ class Dht:
 
         Raises ValueError, with nothing changed, for anything that is no dump of this node.
         """
-        contacts, values = _read_dump(data, self._own.id)
+        contacts, values = dump.read(data, self._own.id)
         self._table.told(contacts)
         self._store.replace(values)
         self._refresh_ns = (
@@ -392,20 +387,3 @@ class Dht:
 
 def _wire(position: int) -> bytes:
     return position.to_bytes(ID_BYTES, "big")
-
-
-def _read_dump(data: object, own_id: bytes) -> tuple[list[Contact], list[tuple[bytes, bytes, int]]]:
-    if not isinstance(data, Mapping) or data.get("format") != FORMAT:
-        raise ValueError(f"this is no DHT state of the format {FORMAT}")
-    if data.get("node_id") != own_id:
-        raise ValueError("this DHT state is of another node")
-    try:
-        contacts = [Contact(*row) for row in data["contacts"]]
-        values = [(key, value, expires_ns) for key, value, expires_ns in data["values"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"this DHT state is damaged: {error!r}") from error
-    for key, value, expires_ns in values:
-        sound = isinstance(key, bytes) and isinstance(value, bytes) and isinstance(expires_ns, int)
-        if not sound or len(key) != ID_BYTES or len(value) > MAX_VALUE_BYTES:
-            raise ValueError("this DHT state is damaged: a value's key, size or expiry cannot be")
-    return contacts, values

@@ -1,0 +1,138 @@
+"""``up``, ``down``, ``status``, ``condition``, ``exec``, ``logs``: one cluster and its nodes."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+import harness
+from harness.cli.progress import bars
+from harness.cli.shared import (
+    Command,
+    cluster_option,
+    json_option,
+    print_json,
+    runtime_option,
+    system_option,
+)
+from harness.control.client import Client
+from harness.scenario import shipped
+
+
+@click.command(cls=Command)
+@click.argument("topology")
+@cluster_option
+@runtime_option
+@system_option
+@json_option
+def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json: bool) -> None:
+    """Start a cluster: TOPOLOGY is a file, or the name of a shipped one (cluster-10, cluster-100,
+    cluster-1000).
+    """
+    with bars() as progress:
+        status = harness.up(
+            shipped.find(topology, "topologies"),
+            cluster=cluster,
+            runtime_name=runtime,
+            system=system,
+            progress=progress,
+        )
+    if as_json:
+        print_json(status)
+    else:
+        click.echo(
+            f"cluster {cluster} is up: {len(status['nodes'])} {status['system']} nodes on "
+            f"{status['runtime']}. Next: locust"
+        )
+
+
+@click.command(cls=Command)
+@cluster_option
+def down(cluster: str) -> None:
+    """Take a cluster down and wait until nothing of it is left."""
+    with Console(stderr=True).status(f"taking {cluster} down"):
+        existed = harness.down(cluster)
+    click.echo(f"cluster {cluster} is down" if existed else f"there was no cluster {cluster}")
+
+
+@click.command(cls=Command)
+@cluster_option
+@json_option
+def status(cluster: str, *, as_json: bool) -> None:
+    """Show a cluster: its nodes, addresses, pids and conditions."""
+    with Client.connect(cluster) as client:
+        found = client.status()
+    if as_json:
+        print_json(found)
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "address", "region", "condition", "pid"):
+        table.add_column(column)
+    for node in found["nodes"]:
+        table.add_row(
+            node["name"],
+            node["address"],
+            node["region"],
+            node["condition"],
+            str(node["pid"] or "–"),
+        )
+    Console().print(table)
+    run = f"; recording {found['run']} ({found['phase']})" if found["run"] else ""
+    click.echo(
+        f"{found['cluster']}: {found['stage']}, {len(found['nodes'])} nodes on "
+        f"{found['runtime']}, supervisor {found['pid']}{run}"
+    )
+
+
+@click.command(cls=Command)
+@click.argument("node")
+@click.argument("wanted", type=click.Choice(["running", "paused", "stopped"]))
+@cluster_option
+def condition(node: str, wanted: str, cluster: str) -> None:
+    """Bring a node into a condition: paused (SIGSTOP), stopped, or running again with its identity
+    and state.
+    """
+    with Client.connect(cluster) as client:
+        client.call("condition", {"node": node, "condition": wanted})
+    click.echo(f"{node} is {wanted}")
+
+
+@click.command(cls=Command, name="exec", context_settings={"ignore_unknown_options": True})
+@click.argument("node")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@cluster_option
+def execute(node: str, command: tuple[str, ...], cluster: str) -> None:
+    """Run a command in a node's network namespace: harness exec node-3 -- ss -tn."""
+    with Client.connect(cluster) as client:
+        found = client.call(
+            "exec",
+            {"node": node, "argv": list(command)},
+            [sys.stdin.fileno(), sys.stdout.fileno(), sys.stderr.fileno()],
+        )
+    code = int(found["exit_code"])
+    sys.exit(code if code >= 0 else 128 - code)
+
+
+@click.command(cls=Command)
+@click.argument("node")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(1, 100_000),
+    default=50,
+    show_default=True,
+    help="How many of the last lines.",
+)
+@cluster_option
+@json_option
+def logs(node: str, lines: int, cluster: str, *, as_json: bool) -> None:
+    """Print the last lines of a node's log."""
+    with Client.connect(cluster) as client:
+        found = client.call("logs", {"node": node, "lines": lines})
+    if as_json:
+        print_json({"version": 1, "node": node, "lines": found.splitlines()})
+    else:
+        click.echo(found)

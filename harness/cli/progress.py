@@ -1,0 +1,53 @@
+"""How far a long command is, as bars on stderr."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.progress import Progress as Bars
+
+from harness.control.progress import Progress
+
+# Stage → its words; a stage that is not here is shown as it is called.
+STAGES = {
+    "wire": "wiring namespaces",
+    "start": "starting nodes",
+    "ready": "nodes ready",
+    "load": "load, seconds",
+}
+
+
+@contextmanager
+def bars() -> Iterator[Progress]:
+    """Progress bars on stderr, one a stage; silent where stderr is no terminal."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    # SIGTERM ends like Ctrl-C: what was started is taken back.
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    with Bars(*columns, console=console, disable=not console.is_terminal) as shown:
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = shown.add_task(STAGES.get(stage, stage), total=total)
+            shown.update(tasks[stage], completed=done, total=total)
+
+        yield progress

@@ -1,0 +1,114 @@
+"""``run`` and ``judge``: play a scenario, and tell the verdict of a run folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+import harness
+from harness.cli.progress import bars
+from harness.cli.shared import (
+    Command,
+    cluster_option,
+    json_option,
+    print_json,
+    runtime_option,
+    system_option,
+)
+from harness.errors import StorageError
+from harness.reports import FORMATS
+from harness.scenario import shipped
+
+
+@click.command(cls=Command)
+@click.argument("scenario")
+@cluster_option
+@runtime_option
+@system_option
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Where run folders go.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Load workers."
+)
+@json_option
+def run(
+    scenario: str,
+    cluster: str,
+    runtime: str,
+    system: str | None,
+    runs: Path,
+    workers: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Play SCENARIO (a file, or the name of a shipped one) and judge it; starts the cluster if none
+    is up.
+    """
+    with bars() as progress:
+        judged = harness.run(
+            shipped.find(scenario, "scenarios"),
+            cluster=cluster,
+            runtime_name=runtime,
+            runs=runs,
+            workers=workers,
+            system=system,
+            progress=progress,
+        )
+    tell(judged, as_json=as_json)
+
+
+@click.command(cls=Command)
+@click.argument("run", type=click.Path(path_type=Path), default=Path("runs/latest"))
+@click.option(
+    "--budget",
+    help="Judge by another budget: a file, or the name of a shipped one. Writes nothing.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", *FORMATS]),
+    default="text",
+    show_default=True,
+    help="How to tell it.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write there instead of to standard output.",
+)
+@json_option
+def judge(
+    run: Path, budget: str | None, format_: str, output: Path | None, *, as_json: bool
+) -> None:
+    """Judge a run folder (default: the latest); the same verdict comes out anywhere, later."""
+    judged = harness.judge(run, shipped.find(budget, "budgets") if budget else None)
+    if (format_, output) == ("text", None):
+        tell(judged, as_json=as_json)
+    said = judged.rendered("json" if as_json else format_)
+    if output is None:
+        click.echo(said, nl=False)
+    else:
+        try:
+            output.write_text(said)
+        except OSError as error:
+            raise StorageError(f"{output}: cannot be written: {error.strerror}") from error
+    sys.exit(judged.exit_code)
+
+
+def tell(judged: Any, *, as_json: bool) -> None:
+    """Print a verdict and exit with its code."""
+    if as_json:
+        print_json(judged.as_json())
+    else:
+        console = Console() if sys.stdout.isatty() else Console(width=150)
+        console.print(judged.report())
+    sys.exit(judged.exit_code)

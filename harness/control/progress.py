@@ -1,0 +1,13 @@
+"""How far something long is, told to whoever waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+# Stage, how much of it is done, of how much. It may raise to give up.
+Progress = Callable[[str, int, int], None]
+
+
+def nobody(stage: str, done: int, total: int) -> None:
+    """Nobody waits: the progress is not shown."""
+    del stage, done, total
