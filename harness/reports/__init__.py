@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.checks.verdict import Verdict
 from harness.errors import UsageError
-from harness.history.history import History
+
+if TYPE_CHECKING:  # numpy and Arrow: a command that renders nothing must not wait for them
+    from harness.checks.verdict import Verdict
+    from harness.history.history import History
 
 # format → (module with a `render`, the file that `judge` writes into the run folder)
 FORMATS: dict[str, tuple[str, str]] = {

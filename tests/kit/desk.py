@@ -209,7 +209,8 @@ class Desk:
             if process.poll() is None:
                 process.kill()
             process.communicate()
-        self.harness("down")
+        if (self.state / self.cluster).exists() or self.environment["RUNTIME"] == "docker":
+            self.harness("down")
         for pid in self.processes():
             with suppress(ProcessLookupError):  # a zygote takes its nodes with it
                 os.kill(pid, signal.SIGKILL)

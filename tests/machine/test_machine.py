@@ -19,7 +19,18 @@ pytestmark = [pytest.mark.machine, pytest.mark.timeout(900)]
 
 def test_the_tests_of_netem_pass_inside():
     code, output = run(
-        [sys.executable, "-m", "pytest", "tests/vm", "-p", "no:cacheprovider"], directory=ROOT
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "tests/vm",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "pytest_timeout",
+        ],
+        directory=ROOT,
+        environment={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # an import takes seconds in there
     )
     print(output[-3000:])
     assert code == 0
