@@ -48,7 +48,7 @@ options = {{ k = 20 }}             # of the system under test
 name = "sink"
 region = "eu"
 
-[shape]                          # who is linked with whom; default: random-regular, or only the links
+[shape]                          # who is linked with whom; default, without links: random-regular
 kind = "random-regular"
 degree = 8
 
