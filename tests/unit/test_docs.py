@@ -7,14 +7,17 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
 from harness.cli import main
 from harness.scenario import files
+from harness.systems import adapter
 
 ROOT = Path(__file__).parent.parent.parent
+ADDING = ROOT / "docs" / "adding.md"
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 FENCE = re.compile(r"^```\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -168,3 +171,20 @@ def test_the_coverage_page_has_every_row_of_every_budget_and_no_other():
         if line.startswith("|")
     ]
     assert shown == wanted, "run: python scripts/make_coverage.py"
+
+
+def test_the_no_ops_of_adding_have_what_their_ports_want():
+    """The examples in adding.md are whole: they run, and lack no member of a port."""
+    known: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", ADDING.read_text(), re.DOTALL):
+        exec(block, known)
+    for part, port in (("Idle", adapter.DrivenAdapter), ("Driver", adapter.Driver)):
+        assert members(port) <= set(dir(known[part])), part
+    assert known["check"](None, ()) == []
+
+
+def members(port: type) -> set[str]:
+    """What a Protocol, and those that it extends, want."""
+    kinds = [kind for kind in port.__mro__ if kind.__module__.startswith("harness.")]
+    names = {name for kind in kinds for name in [*vars(kind), *kind.__annotations__]}
+    return {name for name in names if not name.startswith("_")}
