@@ -420,11 +420,12 @@ def main() -> int:
         for one in found
     )
     TARGET.write_text(
-        "# Accuracy of faults\n\nWritten by `make bench-faults`; misses stay. Delays and jitter "
-        "by kernel timestamps of numbered datagrams, round trips by ping, loss by datagrams "
-        "counted at the receiver, rates by iperf3 (reno), cuts by "
-        f"ping.\n{datetime.now(UTC).date()}, {cpu}, {os.cpu_count()} cores, kernel "
-        f"{platform.release()}; {tools}.\n\n"
+        "# Accuracy of faults\n\n"
+        "Written by `make bench-faults`; misses stay. Delays and jitter are measured by kernel "
+        "timestamps\nof numbered datagrams, round trips by ping, loss by counting datagrams at the "
+        "receiver, rates by\niperf3 (reno), cuts by ping.\n\n"
+        f"{datetime.now(UTC).date()}, {cpu}, {os.cpu_count()} cores, kernel {platform.release()};\n"
+        f"{tools}.\n\n"
         f"| backend | what | asked | measured | wanted | |\n|---|---|---|---|---|---|\n{rows}"
     )
     missed = sum(not one["kept"] for one in found)
