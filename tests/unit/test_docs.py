@@ -13,6 +13,7 @@ import click
 import pytest
 
 from harness.cli import main
+from harness.network.injectors import injector
 from harness.scenario import files
 from harness.systems import adapter
 
@@ -178,9 +179,13 @@ def test_the_no_ops_of_adding_have_what_their_ports_want():
     known: dict[str, Any] = {}
     for block in re.findall(r"```python\n(.*?)```", ADDING.read_text(), re.DOTALL):
         exec(block, known)
-    for part, port in (("Idle", adapter.DrivenAdapter), ("Driver", adapter.Driver)):
+    for part, port in (
+        ("Idle", adapter.DrivenAdapter),
+        ("Driver", adapter.Driver),
+        ("Nothing", injector.Injector),
+    ):
         assert members(port) <= set(dir(known[part])), part
-    assert known["check"](None, ()) == []
+    assert known["check"](None) == []
 
 
 def members(port: type) -> set[str]:
