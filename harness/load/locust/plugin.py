@@ -20,7 +20,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from time import monotonic_ns
 from typing import Any
 
 import gevent
@@ -31,17 +30,13 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from harness.control.client import raised
 from harness.errors import HarnessError
-from harness.load.locust import options, precision, statistics, tabs
+from harness.load.locust import options, precision, tabs
 from harness.load.locust.exits import ExitCode, end_now
+from harness.load.locust.follower import Follower
 from harness.load.master import JUDGE, Master
-from harness.load.plan import RunPlan
 from harness.load.request import SCENARIO
-from harness.load.worker import YIELD_S, Worker
-from harness.operations import Operation
-from harness.stats import Integers
 
 PR_SET_PDEATHSIG = 1
-LAST_ANSWERS_S = 10.0
 
 log = logging.getLogger(__name__)
 _exit_code = ExitCode()
@@ -111,7 +106,7 @@ def _init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
         except HarnessError as error:
             end_now(error)
     if not isinstance(runner, MasterRunner):
-        _follow(environment, runner)
+        Follower(environment, runner, _exit_code).listen()
 
 
 def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
@@ -197,75 +192,3 @@ def _listen(environment: Any, runner: Any, master: Master, leave_soon: Callable[
     environment.events.test_stopping.add_listener(test_stopping)
     environment.events.test_stop.add_listener(settle)
     environment.events.quitting.add_listener(quitting)
-
-
-def _teller(runner: Any) -> Callable[[BaseException], None]:
-    """What tells the master that this worker broke."""
-
-    def failed(error: BaseException) -> None:
-        if isinstance(error, HarnessError):
-            kind, sentence = type(error).__name__, str(error)
-        else:
-            log.error("the load worker broke", exc_info=error)
-            kind, sentence = (
-                HarnessError.__name__,
-                f"the load worker broke: {type(error).__name__}: {error}",
-            )
-        runner.send_message("p2p-broken", {"kind": kind, "error": sentence})
-
-    return failed
-
-
-def _follow(environment: Any, runner: Any) -> None:
-    """Make this process a worker of runs."""
-    current: list[Worker] = []
-    draining = BoundedSemaphore()
-    failed = _teller(runner)
-
-    def report(
-        facts: dict[str, Any], news: list[tuple[Operation, Integers]], errors: list[str]
-    ) -> None:
-        for operation, rows in news:
-            statistics.feed(environment.stats, operation, rows, errors)
-            gevent.sleep(YIELD_S)
-        runner.send_message("p2p-progress", facts | {"client": runner.client_id})
-
-    def begin(msg: Any, **_: Any) -> None:
-        plan = RunPlan.from_wire(msg.data)
-        if runner.client_id not in plan.workers:
-            return
-        try:
-            worker = Worker(
-                plan, plan.workers.index(runner.client_id), report=report, failed=failed
-            )
-            current[:] = [worker]
-            worker.start()
-        except Exception as error:  # Locust would log it and go on without load
-            failed(error)
-
-    def drain(at_ns: int, wait_s: float) -> None:
-        with draining:  # a second caller, about to end the process, waits for the first
-            if not current:
-                return
-            try:
-                facts = current.pop().finish(at_ns, wait_s)
-                runner.send_message("p2p-drained", facts | {"client": runner.client_id})
-            except Exception as error:  # the master waits for an answer
-                failed(error)
-
-    def quitting(**_: Any) -> None:
-        runner.stop()
-        environment.process_exit_code = 0
-        _exit_code.decided = True
-
-    runner.register_message("p2p-begin", begin)
-    runner.register_message(
-        "p2p-drain", lambda msg, **_: drain(msg.data["at_ns"], msg.data["wait_s"]), concurrent=True
-    )
-    if isinstance(runner, WorkerRunner):
-        # Ctrl-C reaches workers too; one that ends before the master has told it to drain does so
-        # by itself.
-        environment.events.test_stopping.add_listener(
-            lambda **_: drain(monotonic_ns(), LAST_ANSWERS_S)
-        )
-        environment.events.quitting.add_listener(quitting)
