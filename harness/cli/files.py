@@ -19,7 +19,7 @@ CHECK_KINDS = {"topologies": "topology", "scenarios": "scenario", "budgets": "bu
 @json_option
 def check(file: Path, *, as_json: bool) -> None:
     """Validate a topology, scenario or budget without running it."""
-    kind, sentence = checked(file)
+    kind, sentence = validate(file)
     if as_json:
         print_json({"version": 1, "file": str(file), "kind": kind, "says": sentence})
     else:
@@ -38,8 +38,8 @@ def init(folder: Path) -> None:
     )
 
 
-def checked(file: Path) -> tuple[str, str]:
-    """What kind of file it is and a sentence about it. Raises BadFileError."""
+def validate(file: Path) -> tuple[str, str]:
+    """Validate a file; returns its kind and a sentence about it. Raises BadFileError."""
     from harness.checks import rows as budget_check
     from harness.experiments import run, suite
 
@@ -47,7 +47,7 @@ def checked(file: Path) -> tuple[str, str]:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise BadFileError(f"{file}: cannot be read: {error}") from None
-    kind = CHECK_KINDS.get(file.resolve().parent.name) or guessed(text)
+    kind = CHECK_KINDS.get(file.resolve().parent.name) or guess_kind(text)
     if kind == "scenario":
         planned = files.read_suite(file)
         if planned is not None:
@@ -70,8 +70,8 @@ def checked(file: Path) -> tuple[str, str]:
     )
 
 
-def guessed(text: str) -> str:
-    """The kind of a file outside the known folders, by its own words."""
+def guess_kind(text: str) -> str:
+    """Guess the kind of a file outside the known folders by its words."""
     lines = {line.split("=")[0].strip() for line in text.splitlines()}
     if "[[phase]]" in lines:
         return "scenario"

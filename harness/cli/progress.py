@@ -31,7 +31,7 @@ STAGES = {
 
 @contextmanager
 def bars() -> Iterator[Progress]:
-    """Progress bars on stderr, one a stage; silent where stderr is no terminal."""
+    """Show progress as bars on stderr, one a stage; nothing where stderr is no terminal."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),

@@ -1,5 +1,5 @@
-"""What all commands share: errors as one sentence with the exit code of their kind, the options for
-the cluster and for JSON.
+"""What all commands share: errors as one sentence with the exit code of their kind, and common
+options.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """Commands whose errors are said so."""
+    """A group of such commands."""
 
     command_class = Command
 
 
 def cluster_option(function: F) -> F:
-    """``--cluster``."""
+    """Add ``--cluster``."""
     return click.option(
         "--cluster",
         envvar="HARNESS_CLUSTER",
@@ -50,14 +50,14 @@ def cluster_option(function: F) -> F:
 
 
 def json_option(function: F) -> F:
-    """``--json``."""
+    """Add ``--json``."""
     return click.option(
         "--json", "as_json", is_flag=True, help="Print JSON (versioned, see docs/interfaces.md)."
     )(function)
 
 
 def print_json(value: object) -> None:
-    """A value on standard output."""
+    """Print a value as JSON on standard output."""
     click.echo(json.dumps(value, indent=1))
 
 

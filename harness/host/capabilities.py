@@ -1,5 +1,4 @@
-"""What this machine and this user can do, found by doing it in a scratch namespace; and whether a
-cluster will fit.
+"""What this machine and this user can do, found by doing it in a scratch namespace.
 
 The trials run in a child process: it may have to enter a user namespace, which only a process with
 one thread can, and whatever it leaves (namespaces, rules, links) ends with it.
@@ -78,7 +77,7 @@ Found = tuple[bool, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capability:
-    """One thing this machine and user can do, or not; `detail` says how it was seen, or what
+    """One thing that this machine and user can do, or not; `detail` says how it was seen, or what
     forbids it.
     """
 
@@ -90,18 +89,18 @@ class Capability:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """The answer of `probe`."""
+    """What `probe` found."""
 
     capabilities: tuple[Capability, ...]
     limits: Limits
 
     def named(self, name: str) -> Capability:
-        """One capability. Raises KeyError for a name that is not probed."""
+        """Pick one capability. Raises KeyError for a name that is not probed."""
         return {capability.name: capability for capability in self.capabilities}[name]
 
     @property
     def backends(self) -> dict[str, str]:
-        """Impairment → what serves it here (docs/faults.md); "none" where nothing does."""
+        """Name what serves each impairment here (docs/faults.md); "none" where nothing does."""
         here = {one.name for one in self.capabilities if one.available}
         can = [name for name, row in BACKENDS.items() if row.needs and here.issuperset(row.needs)]
         tried = [
@@ -115,14 +114,16 @@ class Capabilities:
         }
 
     def as_json(self) -> str:
-        """One JSON object: version 1, ``capabilities`` (a list), ``limits`` and ``backends``."""
+        """Write one JSON object: version 1, ``capabilities`` (list), ``limits`` and
+        ``backends``.
+        """
         return json.dumps(
             {"version": 1, **dataclasses.asdict(self), "backends": self.backends}, indent=2
         )
 
 
 def probe() -> Capabilities:
-    """Try everything; takes about half a second. Nothing is left behind but kernel modules that a
+    """Try everything; takes about half a second. Leaves nothing behind but kernel modules that a
     trial caused to load.
     """
     found = {
@@ -171,7 +172,7 @@ def _in_child() -> dict[str, Found]:
 
 
 def try_kernel() -> None:
-    """The child's part of `probe`: prints what it found as JSON."""
+    """Run the trials and print what they found as JSON: the child's part of `probe`."""
     with contextlib.closing(Fabric("capabilities", _SCRATCH_BLOCK)) as fabric:
         print(json.dumps(dict(_kernel(fabric))))
 
@@ -214,7 +215,7 @@ def _network_namespaces() -> str:
 
 
 def _user_namespaces() -> Found:
-    """In a fork, for there is no way back out of one."""
+    """Enter a user namespace in a fork, for there is no way back out of one."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
@@ -300,8 +301,8 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def _docker() -> Found:
-    """An engine that answers on a unix socket and runs on this very kernel: remote and desktop
-    engines do not.
+    """Ask for an engine on a unix socket that runs on this very kernel: remote and desktop engines
+    do not.
     """
     host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     if not host.startswith("unix://"):
@@ -327,8 +328,8 @@ def _docker() -> Found:
 
 
 def _same_host(info: dict[str, Any]) -> Found:
-    """The engine's kernel is ours if it has the same release and the same memory to the byte: a
-    virtual machine has not.
+    """Compare kernels: the engine's is ours where release and memory are the same, the memory to
+    the byte. A virtual machine's differ.
     """
     ours = os.uname().release, _meminfo_total_bytes()
     theirs = info.get("KernelVersion"), info.get("MemTotal")
@@ -357,6 +358,3 @@ def _same_host(info: dict[str, Any]) -> Found:
 
 def _meminfo_total_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-# ---- whether a cluster fits ----------------------------------------------------------------------

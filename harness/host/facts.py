@@ -1,4 +1,4 @@
-"""What a run was made on."""
+"""What this host is, for a run's metadata."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ VERSIONS = ("p2p-harness", "meshnode", "locust", "pyroute2", "docker", "numpy", 
 
 
 def host_facts() -> dict[str, Any]:
-    """What the run was made on. Two runs are compared only where these agree."""
+    """Describe this host: kernel, CPU, memory, versions. Two runs are compared only where these
+    agree.
+    """
     model = next(
         (
             line.split(":", 1)[1].strip()

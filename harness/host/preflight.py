@@ -1,4 +1,4 @@
-"""Whether a cluster fits into this host: limits, estimates, and what to change."""
+"""Whether a cluster fits into this host: its limits, the runtime's estimate, and what to change."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _PID_MAX_LIMIT = 4_194_304  # 2^22, the largest kernel.pid_max
 
 
 def read_limits() -> Limits:
-    """The limits of this process and system as they are now."""
+    """Read the limits of this process and system as they are now."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with open("/proc/loadavg", encoding="ascii") as file:
         tasks_now = int(file.read().split()[3].partition("/")[2])
@@ -132,8 +132,8 @@ def _needs(nodes: int, cost: Cost, limits: Limits) -> tuple[_Need, ...]:
 def _cgroup_headroom(
     controller: str, limit_files: tuple[str, ...], usage_files: tuple[str, ...]
 ) -> int | None:
-    """The least (limit - usage) of this process's cgroup and those above it, of either cgroup
-    version; None: no limit.
+    """Find the least (limit - usage) of this process's cgroup and those above it, of either cgroup
+    version; None where nothing is limited.
     """
     with open("/proc/self/cgroup", encoding="utf-8") as file:
         entries = [line.rstrip("\n").split(":", 2) for line in file]

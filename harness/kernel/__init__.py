@@ -1,6 +1,6 @@
-"""What the kernel can do for us, as plain functions: namespaces, netlink, nftables. Mechanism only;
-policy is in fabric.py and inject/.
+"""Linux as plain functions: namespaces, netlink, nftables, queueing disciplines. Mechanism only;
+what is done with it is decided in network/ and runtimes/.
 
-The only home of pyroute2 and libnftables: their errors end here, as HarnessError or
+The only home of pyroute2 and libnftables: their errors leave it as HarnessError or
 PermissionNeededError.
 """

@@ -15,7 +15,9 @@ ESTABLISHED = 1 << 1
 
 
 def established(namespace: int) -> list[Flow]:
-    """All connections that are established there now, seen from its end. Raises HarnessError."""
+    """List the connections that are established in a namespace now, seen from its end. Raises
+    HarnessError.
+    """
     try:
         with inside(namespace), DiagSocket() as diag:
             diag.bind()

@@ -1,9 +1,9 @@
-"""Network namespaces that are held by a descriptor and have no name: they end with the last
-descriptor and process in them.
+"""Network namespaces that have no name and are held by a descriptor: a namespace ends with its last
+descriptor and the last process in it.
 
-A namespace belongs to a *thread*. `inside` moves only the calling thread, which is what makes
-everything here safe in a program with threads: sockets, files below /proc/sys/net and children are
-made by a thread that stands inside.
+A namespace belongs to a *thread*. `inside` moves the calling thread only, so everything here is
+safe in a program with threads: a thread that stands inside makes the sockets and the children, and
+opens the files below /proc/sys/net.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ _USER_NAMESPACE_SWITCHES = (
 
 
 def create() -> int:
-    """One network namespace; see create_many."""
+    """Make one network namespace, as `create_many` does."""
     return create_many(1)[0]
 
 
 def create_many(count: int) -> list[int]:
-    """Make network namespaces; returns a descriptor of each, which is all that holds it. IPv6 is
-    off in them.
+    """Make network namespaces without IPv6; returns a descriptor of each, which is all that holds
+    it.
 
     A helper thread makes them, so the caller never leaves its own namespace. Raises
     PermissionNeededError without CAP_SYS_ADMIN, HarnessError where a limit (descriptors,
-    user.max_net_namespaces) is reached; then none are left.
+    user.max_net_namespaces) is reached; then none of them is left.
     """
     made: list[int] = []
     failed: list[OSError] = []
@@ -84,12 +84,12 @@ def create_many(count: int) -> list[int]:
 
 @contextlib.contextmanager
 def inside(namespace: int) -> Iterator[None]:
-    """The calling thread is in the network namespace while the body runs. No fork; other threads do
-    not move.
+    """Keep the calling thread in the network namespace while the body runs. Nothing forks, and no
+    other thread moves.
 
-    Threads and processes that the body starts begin in the namespace, and stay there. Raises
-    PermissionNeededError without CAP_SYS_ADMIN over the namespace, HarnessError for a descriptor of
-    another kind.
+    Threads and processes that the body starts begin in the namespace and stay there. Raises
+    PermissionNeededError without CAP_SYS_ADMIN over the namespace, HarnessError where the
+    descriptor is not of a network namespace.
     """
     try:
         here = os.open(_OWN_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
@@ -129,8 +129,8 @@ def stay_in(namespace: int) -> None:
 
 
 def open_socket(namespace: int, family: int, kind: int, protocol: int = 0) -> socket.socket:
-    """A socket that lives in the namespace for good, wherever it is used from. Raises as `inside`
-    does, and OSError.
+    """Open a socket that stays in the namespace, wherever it is used from. Raises as `inside` does,
+    and OSError.
     """
     with inside(namespace):
         return socket.socket(family, kind, protocol)
@@ -147,8 +147,8 @@ def spawn_in(
     """Start a command in the network namespace; `stdio` are its descriptors 0, 1 and 2. Safe in any
     thread.
 
-    The child is made by a thread that stands inside, so no code of ours runs between fork and exec.
-    It belongs to the caller, who waits for it. Raises UsageError where there is no such program,
+    A thread that stands inside makes the child, so no code of ours runs between fork and exec. The
+    child belongs to the caller, who waits for it. Raises UsageError where there is no such program,
     otherwise as `inside`.
     """
     try:
@@ -167,7 +167,7 @@ def spawn_in(
 
 
 def read_sysctl(name: str) -> str:
-    """Value of a sysctl by its path below /proc/sys; ``net/…`` is that of the calling thread's
+    """Read a sysctl by its path below /proc/sys; ``net/…`` is that of the calling thread's
     namespace. Raises OSError.
     """
     with open(f"/proc/sys/{name}", encoding="ascii") as file:

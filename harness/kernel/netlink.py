@@ -60,7 +60,7 @@ _LINK_COUNTERS = struct.Struct("=4Q")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkCounters:
-    """What went through one link since it was made, cumulative."""
+    """What went through one link since it was made."""
 
     rx_packets: int
     tx_packets: int
@@ -68,8 +68,8 @@ class LinkCounters:
     tx_bytes: int
 
     def of_other_end(self) -> LinkCounters:
-        """The same as the other end of the pair sees it: what one end receives, the other has
-        sent.
+        """Turn the counters round, as the other end of the pair sees them: what one end receives,
+        the other has sent.
         """
         return LinkCounters(
             rx_packets=self.tx_packets,
@@ -81,7 +81,7 @@ class LinkCounters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One request: its bytes, and what it is about in words for an error."""
+    """One request: its bytes, and the words by which an error names its object."""
 
     what: str
     data: bytes
@@ -97,10 +97,11 @@ def veth(
     peer_mac: str,
     peer_namespace: int,
 ) -> Message:
-    """A new pair: this end here and up, the other end in `peer_namespace` (a descriptor) and down.
+    """Make a pair of links: this end here and up, the other end in `peer_namespace` (a descriptor)
+    and down.
 
-    The kernel refuses a peer that is up from the start (ENOTCONN): it comes up before the pair is
-    joined.
+    The kernel refuses a peer that is up from the start (ENOTCONN), since it would come up before
+    the pair is joined.
     """
     peer = {
         "index": peer_ifindex,
@@ -126,8 +127,8 @@ def veth(
 
 
 def set_up(ifindex: int, *, gso_max_segs: int | None = None) -> Message:
-    """Bring a link up; `gso_max_segs` 1 makes every packet one segment (else up to 64 kB travel and
-    are lost as one).
+    """Bring a link up. With `gso_max_segs` 1 every packet is one segment; else segments of up to 64
+    kB travel, and are lost, as one.
     """
     attributes = [] if gso_max_segs is None else [("IFLA_GSO_MAX_SEGS", gso_max_segs)]
     return _message(
@@ -140,12 +141,12 @@ def set_up(ifindex: int, *, gso_max_segs: int | None = None) -> Message:
 
 
 def remove_link(ifindex: int, name: str) -> Message:
-    """Take a link away, and with it its peer and the routes by it."""
+    """Remove a link, and with it its peer and the routes by it."""
     return _message(f"removal of link {name}", _LINK_GONE, 0, {"index": ifindex}, [])
 
 
 def address(ifindex: int, ip: str) -> Message:
-    """An IPv4 address of its own, a /32, on a link."""
+    """Give a link an IPv4 address of its own, a /32."""
     return _message(
         f"address {ip} on link {ifindex}",
         _ADDRESS,
@@ -156,8 +157,8 @@ def address(ifindex: int, ip: str) -> Message:
 
 
 def neighbour(ifindex: int, ip: str, mac: str) -> Message:
-    """A permanent neighbour: never asked for by ARP, never expired, and exempt from the kernel's
-    global gc_thresh3.
+    """Set a permanent neighbour: the kernel never asks for it by ARP, never expires it, and does
+    not count it against the global gc_thresh3.
     """
     return _message(
         f"neighbour {ip} on link {ifindex}",
@@ -169,7 +170,7 @@ def neighbour(ifindex: int, ip: str, mac: str) -> Message:
 
 
 def route_to(ip: str, ifindex: int) -> Message:
-    """A route to one host, directly behind a link."""
+    """Route to one host, directly behind a link."""
     return _route(
         f"route to {ip} by link {ifindex}",
         {"dst_len": 32, "scope": _SCOPE_LINK},
@@ -178,7 +179,7 @@ def route_to(ip: str, ifindex: int) -> Message:
 
 
 def default_route(gateway: str, ifindex: int) -> Message:
-    """The default route by a gateway that need not be in any network of the link (onlink)."""
+    """Route everything by a gateway that need not be in any network of the link (onlink)."""
     return _route(
         f"default route by {gateway}",
         {"flags": _ROUTE_ONLINK},
@@ -187,14 +188,12 @@ def default_route(gateway: str, ifindex: int) -> Message:
 
 
 def blackhole() -> Message:
-    """A default route that drops in silence what no other route takes, instead of answering with
-    ICMP.
-    """
+    """Drop in silence what no other route takes, instead of answering with ICMP."""
     return _route("blackhole route", {"type": _ROUTE_BLACKHOLE}, [])
 
 
 class Netlink:
-    """A netlink socket of one namespace; one descriptor. Any thread may use it, one at a time."""
+    """A netlink socket of one namespace: one descriptor, for any thread, one at a time."""
 
     def __init__(self, namespace: int) -> None:
         self._socket = open_socket(
@@ -209,11 +208,10 @@ class Netlink:
         self._lock = threading.Lock()
 
     def do(self, messages: Sequence[Message], *, where: str) -> None:
-        """Send requests in order and read the answer to each. Those after a refused one are carried
-        out all the same.
+        """Send requests in order and read the answer to each.
 
-        Raises HarnessError (PermissionNeededError for EPERM) that names the first object refused
-        and `where` it is.
+        Requests after a refused one are carried out all the same. Raises HarnessError
+        (PermissionNeededError for EPERM) that names the first object refused and `where` it is.
         """
         refused: list[tuple[Message, int, str]] = []
         with self._lock:
@@ -248,11 +246,10 @@ class Netlink:
         return refused
 
     def counters(self) -> dict[int, LinkCounters]:
-        """64-bit counters of every link of the namespace, by interface index, from one dump (2 µs a
-        link).
+        """Read the 64-bit counters of every link of the namespace, by interface index, from one
+        dump (2 µs a link).
 
-        A dump that a new or removed link interrupted is made anew; after five such the last one
-        counts as it is.
+        A dump that a new or removed link interrupted is made again; the fifth counts as it is.
         """
         found: dict[int, LinkCounters] = {}
         with self._lock:
@@ -333,7 +330,7 @@ def _message(
 
 
 def _split(data: bytes) -> list[tuple[int, int, int, int, int]]:
-    """The messages in a datagram: (type, flags, sequence, start of the body, end)."""
+    """Split a datagram into its messages: (type, flags, sequence, start of the body, end)."""
     found, at = [], 0
     while at + _HEADER.size <= len(data):
         length, kind, flags, sequence, _ = _HEADER.unpack_from(data, at)
@@ -343,8 +340,8 @@ def _split(data: bytes) -> list[tuple[int, int, int, int, int]]:
 
 
 def _detail(body: bytes, flags: int) -> str:
-    """The kernel's own sentence in an error's body (struct nlmsgerr, then attributes), where it
-    sent one.
+    """Take the kernel's own sentence out of an error's body (struct nlmsgerr, then attributes),
+    where it sent one.
     """
     if flags & _HAS_DETAIL and flags & _CAPPED:
         at = 4 + _HEADER.size

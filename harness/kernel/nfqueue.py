@@ -26,8 +26,8 @@ SO_RCVBUFFORCE, SOL_NETLINK, NO_ENOBUFS = 33, 270, 5
 
 
 def bound(namespace: int) -> socket.socket:
-    """A socket that gets the numbers and marks of queued packets, and no bytes of them. Raises
-    HarnessError.
+    """Bind a socket to the queue; it gets the numbers and marks of queued packets, and none of
+    their bytes. Raises HarnessError.
     """
     made = open_socket(namespace, socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
     try:
@@ -60,10 +60,10 @@ def bound(namespace: int) -> socket.socket:
 
 
 def add_rule(namespace: int, mark: int | None = None) -> str:
-    """Queue every forwarded packet (that has these bits in its mark); returns by which command.
-    Raises UnavailableError.
+    """Queue every forwarded packet, or every one that has the bits of `mark`; returns the command
+    that did it.
 
-    iptables of either kind works where nft's own `queue` is not built in.
+    iptables of either kind works where nft's own `queue` is not built in. Raises UnavailableError.
     """
     said = "there is no iptables command (Debian package iptables)"
     for command in ("iptables-legacy", "iptables-nft", "iptables"):
@@ -76,12 +76,12 @@ def add_rule(namespace: int, mark: int | None = None) -> str:
 
 
 def remove_rule(namespace: int, mark: int, command: str) -> None:
-    """Take the rule away again, where it still is."""
+    """Remove the rule, where it still is."""
     _iptables(namespace, command, "-D", mark)
 
 
 def _iptables(namespace: int, command: str, verb: str, mark: int | None) -> str:
-    """Add or delete the rule; why it could not be done, empty where it was."""
+    """Add or delete the rule; returns why it could not be done, or nothing where it was."""
     marked = () if mark is None else ("-m", "mark", "--mark", f"{mark:#x}/{mark:#x}")
     rule = (
         "-t",

@@ -16,8 +16,7 @@ _OUTPUT_JSON = 1 << 4  # NFT_CTX_OUTPUT_JSON of nftables/libnftables.h
 
 
 class Nft:
-    """A libnftables context of one namespace: libnftables binds it to where it was made, not to
-    where it is used.
+    """A libnftables context of one namespace: the one that it was made in, wherever it is used.
 
     Raises UnavailableError where the library is missing.
     """
@@ -57,7 +56,9 @@ class Nft:
         return str(self._library.nft_ctx_get_output_buffer(self._context).decode())
 
     def json(self, command: str) -> list[dict[str, Any]]:
-        """What a ``list …`` command tells, as libnftables-json(5) has it. Raises HarnessError."""
+        """Parse what a ``list …`` command prints, in the form of libnftables-json(5). Raises
+        HarnessError.
+        """
         self._library.nft_ctx_output_set_flags(self._context, _OUTPUT_JSON)
         try:
             found: list[dict[str, Any]] = json.loads(self.run(command))["nftables"]

@@ -1,4 +1,4 @@
-"""Policy routing in one namespace: packets with a mark take another way."""
+"""Policy routing in one namespace: a route of its own for packets with a mark."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ TABLE = 100
 
 
 def add(namespace: int, mark: int, gateway: str, ifindex: int) -> None:
-    """Send what has these bits in its mark to `gateway` behind a link. Raises HarnessError."""
+    """Send packets that have these bits in their mark to `gateway` behind a link. Raises
+    HarnessError.
+    """
 
     def act() -> None:
         with IPRoute() as route:
@@ -32,7 +34,7 @@ def add(namespace: int, mark: int, gateway: str, ifindex: int) -> None:
 
 
 def remove(namespace: int, mark: int) -> None:
-    """Take the rule and its route away."""
+    """Remove the rule and its route."""
 
     def act() -> None:
         with IPRoute() as route:

@@ -1,5 +1,7 @@
-"""What /proc says, as pure functions of its text. Imports nothing heavy: a process that will enter
-a user namespace may have one thread only, and importing pyarrow starts more.
+"""What /proc says, mostly as pure functions of its text.
+
+Imports nothing heavy: a process that will enter a user namespace may have one thread only, and
+importing pyarrow starts more.
 """
 
 from __future__ import annotations
@@ -10,10 +12,10 @@ from harness.errors import HarnessError
 
 
 def is_readable(descriptor: int, timeout_s: float = 0.0) -> bool:
-    """Whether something can be read, or the other end is gone, waiting at most so long; a pidfd is
-    once its process has ended.
+    """Wait, at most so long, until a descriptor can be read or its other end is gone; whether that
+    happened. A pidfd can be read once its process has ended.
 
-    A poll object of its own each time: one that threads share raises "concurrent poll()
+    Each call has a poll object of its own: one that threads share raises "concurrent poll()
     invocation".
     """
     poll = select.poll()  # select.select cannot take descriptors above 1023
@@ -35,15 +37,15 @@ def is_stopped(pid: int) -> bool:
 
 
 def process_cpu_clock(pid: int) -> int:
-    """Clock id of all threads of a process: MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of
-    linux/posix-timers.h.
+    """Compute the clock id of a process's CPU time over all threads: MAKE_PROCESS_CPUCLOCK(pid,
+    CPUCLOCK_SCHED) of linux/posix-timers.h.
     """
     return (~pid << 3) | 2
 
 
 def established(snmp: bytes) -> int:
-    """CurrEstab of /proc/net/snmp: TCP connections in ESTABLISHED or CLOSE_WAIT, both IP versions,
-    loopback too (RFC 4022).
+    """Read CurrEstab of /proc/net/snmp: TCP connections in ESTABLISHED or CLOSE_WAIT, both IP
+    versions, loopback too (RFC 4022).
     """
     start = snmp.index(b"Tcp: ")
     names_end = snmp.index(b"\n", start)
@@ -52,8 +54,8 @@ def established(snmp: bytes) -> int:
 
 
 def cpu_ticks(stat: bytes) -> tuple[int, int]:
-    """(busy, stolen) of all CPUs in clock ticks, from /proc/stat. Busy: user, nice, system, irq and
-    softirq (proc(5)).
+    """Read how long all CPUs were (busy, stolen), in clock ticks, from /proc/stat. Busy is user,
+    nice, system, irq and softirq (proc(5)).
     """
     user, nice, system, _idle, _iowait, irq, softirq, steal = (
         int(value) for value in stat.split(None, 9)[1:9]
@@ -62,8 +64,8 @@ def cpu_ticks(stat: bytes) -> tuple[int, int]:
 
 
 def psi_some_us(pressure: bytes) -> int | None:
-    """The cumulative `total` of the ``some`` line of a /proc/pressure file, in µs; None where there
-    is none.
+    """Read the cumulative `total` of the ``some`` line of a /proc/pressure file, in µs; None where
+    there is no such line.
     """
     for line in pressure.splitlines():
         if line.startswith(b"some "):
@@ -72,8 +74,8 @@ def psi_some_us(pressure: bytes) -> int | None:
 
 
 def memory_available_bytes(meminfo: bytes) -> int:
-    """MemAvailable of /proc/meminfo. Raises HarnessError where the kernel (before 3.14) does not
-    say it.
+    """Read MemAvailable of /proc/meminfo. Raises HarnessError where the kernel (before 3.14) does
+    not say it.
     """
     _, found, rest = meminfo.partition(b"MemAvailable:")
     if not found:

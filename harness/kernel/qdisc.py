@@ -1,9 +1,9 @@
-"""Queueing disciplines by pyroute2, in one namespace: HTB trees, netem and bfifo leaves, TBF behind
-an IFB for what comes in.
+"""Queueing disciplines by pyroute2, in one namespace: HTB trees with netem and bfifo leaves, and
+TBF behind an IFB for what a link receives.
 
-pyroute2's and netem's known faults are worked round here and nowhere else: attributes that are not
-sent would survive a change, so all are always sent; netem's queue holds 1000 packets unless told;
-its times are µs; bfifo is unknown to pyroute2.
+Known faults of pyroute2 and netem are worked round here and nowhere else: an attribute that is not
+sent would survive a change, so all are always sent; netem's queue holds 1000 packets unless told
+otherwise; its times are µs; pyroute2 does not know bfifo.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _OWN_NETEM = sched_netem.get_parameters
 
 
 def _whole_netem(given: dict[str, Any]) -> dict[str, Any]:
-    """Netem's parameters with every attribute, also those that are zero: the kernel keeps what is
-    not sent.
+    """Encode netem's parameters with every attribute, also those that are zero: the kernel keeps
+    what is not sent.
     """
     made: dict[str, Any] = _OWN_NETEM(given)
     sent = {name for name, _ in made["attrs"]}
@@ -64,7 +64,7 @@ plugins.setdefault("bfifo", sched_pfifo)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Netem:
-    """What a netem leaf does. Shares 0–1."""
+    """What a netem leaf does to packets. Shares are 0 to 1."""
 
     delay_ms: float = 0.0
     jitter_ms: float = 0.0
@@ -76,8 +76,8 @@ class Netem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """A class of an HTB tree: its rate (None: none of its own) and, where the kernel has netem,
-    what else happens in it.
+    """A class of an HTB tree: its own rate (None: no limit), and what netem does in it where the
+    kernel has netem.
     """
 
     rate_bps: int | None = None
@@ -107,9 +107,8 @@ class Qdiscs:
     """The trees of one namespace's links. Raises HarnessError with the kernel's word. Safe from
     several threads.
 
-    All work is done by one thread that stands in the namespace for good: pyroute2 opens a socket
-    for every thread that calls it, wherever that thread is, and a caller's is in the host's
-    network.
+    One thread, which stands in the namespace for good, does all work: pyroute2 opens a socket for
+    every thread that calls it, in that thread's namespace, and a caller stands in the host's.
     """
 
     def __init__(self, namespace: int) -> None:
@@ -123,8 +122,8 @@ class Qdiscs:
 
     @_there
     def add_tree(self, ifindex: int) -> None:
-        """HTB on a link: everything in one default class of unlimited rate; packets choose others
-        by their priority.
+        """Put an HTB tree on a link. All packets go to one default class of unlimited rate, unless
+        their priority chooses another.
         """
         with self._said(f"a tree on link {ifindex}"):
             self._route.tc("add", "htb", ifindex, HANDLE, default=DEFAULT_CLASS)
@@ -132,13 +131,13 @@ class Qdiscs:
 
     @_there
     def remove_tree(self, ifindex: int) -> None:
-        """Take a link's tree off; nothing happens where there is none."""
+        """Remove a link's tree; nothing happens where there is none."""
         with self._said(f"the tree of link {ifindex}", absent_is_fine=True):
             self._route.tc("del", index=ifindex, handle=0, parent=ROOT)
 
     @_there
     def set_node_rate(self, ifindex: int, rate_bps: int | None) -> None:
-        """What all classes of a link share; None: nothing limits them."""
+        """Limit what all classes of a link send together; None takes the limit off."""
         self._node_rate(ifindex, rate_bps or UNLIMITED_BPS)
 
     def _node_rate(self, ifindex: int, rate_bps: int) -> None:
@@ -168,13 +167,13 @@ class Qdiscs:
 
     @_there
     def remove_leaf(self, ifindex: int, minor: int) -> None:
-        """Take a class away, with what is queued in it."""
+        """Remove a class, with what is queued in it."""
         with self._said(f"class 1:{minor:x} of link {ifindex}", absent_is_fine=True):
             self._route.tc("del-class", index=ifindex, handle=HANDLE | minor)
 
     @_there
     def add_ifb(self, ifindex: int, name: str, of: int) -> None:
-        """A device through which everything passes that link `of` receives."""
+        """Make a device through which everything passes that link `of` receives."""
         with self._said(f"the device {name}"):
             self._route.link("add", index=ifindex, ifname=name, kind="ifb")
             self._route.link("set", index=ifindex, state="up")
@@ -199,7 +198,7 @@ class Qdiscs:
 
     @_there
     def remove_ifb(self, ifindex: int, of: int) -> None:
-        """Take such a device away."""
+        """Remove such a device."""
         with self._said(f"the ingress of link {of}", absent_is_fine=True):
             self._route.tc("del", index=of, handle=INGRESS, parent=0xFFFFFFF1)
         with self._said(f"device {ifindex}", absent_is_fine=True):
@@ -207,7 +206,7 @@ class Qdiscs:
 
     @_there
     def set_tbf(self, ifindex: int, rate_bps: int) -> None:
-        """The one rate of a device; changed in place."""
+        """Limit what a device sends; a limit that it has is changed in place."""
         with self._said(f"the rate of device {ifindex}"):
             self._route.tc(
                 "replace",
@@ -221,8 +220,8 @@ class Qdiscs:
 
     @_there
     def rates(self, ifindex: int) -> dict[int, int]:
-        """Read back: class → its ceiling in bits a second (HTB), or 0 → the rate of a TBF. Nothing
-        where no tree is.
+        """Read back class → its ceiling in bits a second (HTB), or 0 → the rate of a TBF; empty
+        where the link has no tree.
         """
         with self._said(f"link {ifindex}"):
             found = {
@@ -238,9 +237,7 @@ class Qdiscs:
 
     @_there
     def netems(self, ifindex: int) -> dict[int, dict[str, int]]:
-        """Read back: class → netem's own numbers (delay in its ticks, loss and the like in
-        2^-32).
-        """
+        """Read back class → netem's own numbers: delay in its ticks, loss and the like in 2^-32."""
         found = {}
         with self._said(f"link {ifindex}"):
             for one in self._route.get_qdiscs(ifindex):
@@ -254,12 +251,12 @@ class Qdiscs:
 
     @_there
     def kinds(self) -> set[str]:
-        """Every kind of discipline that is set on any link."""
+        """List every kind of discipline that is set on any link."""
         return {str(one.get_attr("TCA_KIND")) for one in self._route.get_qdiscs()} - {"noqueue"}
 
     @_there
     def traffic(self, ifindex: int) -> dict[int, Traffic]:
-        """What went through each class of a link."""
+        """Read what went through each class of a link."""
         found = {}
         with self._said(f"link {ifindex}"):
             for one in self._route.get_classes(ifindex):
@@ -274,7 +271,7 @@ class Qdiscs:
 
     @_there
     def sent(self, ifindex: int) -> int:
-        """Bytes that a device's TBF has let through."""
+        """Count the bytes that a device's TBF has let through."""
         with self._said(f"device {ifindex}"):
             return sum(
                 _attribute(one, "TCA_STATS2", "TCA_STATS_BASIC")["bytes"]

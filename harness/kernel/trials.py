@@ -1,9 +1,9 @@
-"""Trying what a kernel can do, in a namespace that is thrown away. Each trial returns a short
-detail or raises HarnessError.
+"""Trials of what a kernel can do, in a namespace that is thrown away. Each returns a short detail
+or raises HarnessError.
 
 Nothing is read off version numbers or module lists: a distribution's kernel and a cloud's differ
-under the same number, and a module that is missing is loaded by the kernel at the first try where
-that is possible (and then stays loaded).
+under the same number, and the kernel loads a missing module at the first try where it can (it then
+stays loaded).
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ def qdisc(namespace: int, ifindex: int, kind: str) -> str:
 
 
 def ifb(namespace: int) -> str:
-    """Make an intermediate functional block device, which limits what comes in."""
+    """Make an intermediate functional block device, by which what comes in is limited."""
     with _iproute(namespace, "ifb") as route:
         route.link("add", ifname="scratch", kind="ifb")
     return "link made"
 
 
 def nftables(namespace: int) -> str:
-    """One transaction with all that the injector needs: a verdict map, a random drop, a mark, a
-    hook; read back.
+    """Set and read back, in one transaction, all that the injector needs: a verdict map, a random
+    drop, a mark, a hook.
     """
     with closing(Nft(namespace)) as nft:
         nft.run(_NFTABLES)
@@ -93,8 +93,8 @@ def forward(source: int, target: int, address: str) -> str:
 
 
 def nfqueue(hub: int, source: int, address: str) -> str:
-    """Have a datagram that `hub` forwards from `source` handed to this process. Last of all: the
-    rule stays in the hub.
+    """Have a datagram that `hub` forwards from `source` handed to this process. Must be the last
+    trial: its rule stays in the hub.
     """
     with bound(hub) as taken:
         rule = add_rule(hub)

@@ -1,5 +1,5 @@
-"""Who tells: pure functions from a judged run to text. One renderer a file, loaded when it is
-named.
+"""Pure functions from a judged run to text. Each renderer is a file and a row of FORMATS, loaded
+when it is named.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def render(
     run: str,
     history: History | None = None,
 ) -> str:
-    """A verdict in one of FORMATS. `history` None: a report without charts. Raises UsageError for
-    another format.
+    """Render a verdict in one of FORMATS. Without `history` a report has no charts. Raises
+    UsageError for another format.
     """
     if format_ not in FORMATS:
         raise UsageError(f"format: expected one of {', '.join(FORMATS)}; found {format_!r}")

@@ -28,7 +28,7 @@ COLUMNS = (
 def render(
     verdict: Verdict, facts: Mapping[str, Any], run: str, history: History | None = None
 ) -> str:
-    """The file's text; `value` is a number in the row's unit, empty where there is none."""
+    """Write the file's text; `value` is a number in the row's unit, empty where there is none."""
     del history
     output = io.StringIO()
     writer = csv.writer(output, lineterminator="\n", quoting=csv.QUOTE_ALL)

@@ -22,7 +22,9 @@ ORDER = (Answer.FAIL, Answer.UNKNOWN, Answer.PASS, Answer.MEASURED)
 
 
 def render(verdict: Verdict, facts: Mapping[str, Any], run: str, history: History | None) -> str:
-    """The page. Without a history (a suite) it has no charts. Everything of the run is escaped."""
+    """Write the page. Without a history (a suite) it has no charts. Everything of the run is
+    escaped.
+    """
     assets = resources.files("harness.reports")
     title = f"{facts['name']} · {verdict.answer}"
     charts = series.charts(history) if history is not None else []
@@ -150,7 +152,7 @@ def _numbers(values: npt.NDArray[np.float64]) -> list[float | None]:
 
 
 def _safe(value: object) -> str:
-    """JSON that cannot end the script it stands in."""
+    """Write JSON that cannot end the script element it stands in."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -184,7 +186,7 @@ def _worst(history: History) -> str:
 
 
 def _workers(said: object) -> str:
-    """How many load workers; a run that ended says what each did."""
+    """Say how many load workers there were; a run that ended lists what each did."""
     count = len(said) if isinstance(said, list) else said
     return f"{count} workers" if count != 1 else "1 worker"
 

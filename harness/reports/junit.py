@@ -1,5 +1,5 @@
-"""JUnit XML: a row a test case. FAIL is a failure; UNKNOWN is an error, never a skip; a row that
-promises nothing says so.
+"""JUnit XML: each row is a test case. FAIL is a failure, UNKNOWN an error and never a skip; a row
+that promises nothing says so.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  #
 def render(
     verdict: Verdict, facts: Mapping[str, Any], run: str, history: History | None = None
 ) -> str:
-    """The file's text."""
+    """Write the file's text."""
     del history
     counts = verdict.counts()
     numbers = {

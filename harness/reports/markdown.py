@@ -1,5 +1,5 @@
-"""Markdown for a pull request comment: the answer, what is not kept, and all rows folded away. At
-most MAX_CHARACTERS.
+"""Markdown for a comment on a pull request: the answer, the rows that are not kept, and the others
+folded away. At most MAX_CHARACTERS.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HEAD = "| | promise | phase | promised | measured | why |\n|---|---|---|--:|--:|
 def render(
     verdict: Verdict, facts: Mapping[str, Any], run: str, history: History | None = None
 ) -> str:
-    """The comment."""
+    """Write the comment."""
     del history
     counts = ", ".join(
         f"{number} {answer}" for answer, number in verdict.counts().items() if number
@@ -51,7 +51,7 @@ def render(
 
 
 def _rows(findings: Sequence[Finding], room: int) -> str:
-    """As many rows as there is room for; the number of the others is said."""
+    """Write as many rows as there is room for, and the number of the others."""
     text = ""
     for number, finding in enumerate(findings):
         phase = finding.phase or "–"

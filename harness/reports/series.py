@@ -22,7 +22,7 @@ BAND = (10, 90)  # percentiles of the nodes between which the band lies
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line: nan where nothing was measured. `upper` makes it a band from `values` to
+    """One line of a chart: nan where nothing was measured. `upper` makes it a band from `values` to
     `upper`.
     """
 
@@ -33,7 +33,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """Lines over common times."""
+    """Lines over the same times."""
 
     title: str
     unit: str
@@ -54,8 +54,8 @@ class Spell:
 
 
 def spells(history: History) -> list[Spell]:
-    """When each fault was in force, in the order in which they came; one that was never taken back
-    lasts to the end.
+    """Find when each fault was in force, in the order in which they came; one that was never taken
+    back lasts to the end.
     """
     found: list[Spell] = []
     open_: dict[str, FaultChanged] = {}
@@ -102,17 +102,17 @@ def _spell(history: History, change: FaultChanged, until_ns: int) -> Spell:
 
 
 def begin_ns(history: History) -> int:
-    """Time zero of all charts."""
+    """Find time zero of all charts: the begin of the first phase."""
     return history.phases[0].begin_ns if history.phases else 0
 
 
 def end_s(history: History) -> float:
-    """The end of the last phase."""
+    """Find the end of the last phase, in seconds after time zero."""
     return (history.phases[-1].end_ns - begin_ns(history)) / 1e9 if history.phases else 0.0
 
 
 def charts(history: History) -> list[Chart]:
-    """Everything that can be drawn of a run; charts without any value are left out."""
+    """Compute every chart of a run; charts without any value are left out."""
     if not history.phases or end_s(history) <= 0:
         return []
     made = [_throughput(history), *_latencies(history), *_resources(history), _host(history)]
@@ -125,7 +125,7 @@ def _edges(history: History) -> Floats:
 
 
 def _of(history: History, operation: Operation) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
-    """Intended time (s), latency (ms), and whether it came true, of every operation of a kind."""
+    """Pick the operations of one kind: intended time (s), latency (ms), and which came true."""
     chosen = history.column("operation") == operation
     intended = history.column("intended_ns")[chosen]
     took = (history.column("done_ns")[chosen] - intended) / 1e6
@@ -195,8 +195,8 @@ def _taken(operation: Operation) -> str:
 
 
 def matrix(history: History, column: str, *, rate: bool = False) -> tuple[Floats, Floats]:
-    """(seconds, node × second values) of a sampled column; a rate is the gain a second of a
-    cumulative one.
+    """Compute (seconds, node × second values) of a sampled column; a rate is the gain a second of a
+    cumulative column.
     """
     seconds = max(1, round(end_s(history)))
     table = np.full((len(history.nodes), seconds), np.nan)
@@ -273,8 +273,8 @@ def _host(history: History) -> Chart:
 
 
 def worst_nodes(history: History, count: int = 5) -> list[tuple[str, str, list[tuple[str, float]]]]:
-    """For each resource: title, unit, and the nodes with the highest value of the run (of a rate:
-    its mean), worst first.
+    """Find, for each resource, title, unit, and the nodes with the highest value of the run (of a
+    rate: the highest mean), worst first.
     """
     made = []
     for title, unit, column, factor, rate in RESOURCES:

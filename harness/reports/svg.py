@@ -42,7 +42,9 @@ def draw(
     begin_ns: int,
     end_s: float,
 ) -> str:
-    """The chart, drawn for a view of WIDTH × HEIGHT that scales; faults are bars on its foot."""
+    """Draw the chart for a view of WIDTH × HEIGHT that scales. Faults are bars on its foot; times
+    are seconds after `begin_ns`.
+    """
     top, ticks = scale(_most(chart))
     axes = _Axes((WIDTH - LEFT - RIGHT) / max(end_s, 1e-9), (FLOOR - TOP) / top)
     parts = [
@@ -61,7 +63,7 @@ def draw(
 
 
 def _phases(phases: Sequence[PhaseWindow], begin_ns: int, axes: _Axes) -> Iterator[str]:
-    """Each phase as a ground, in two shades by turns; named where there is room for the name."""
+    """Draw each phase as a ground, in two shades by turns, with its name where there is room."""
     for number, phase in enumerate(phases):
         x, width = axes.x((phase.begin_ns - begin_ns) / 1e9), phase.seconds * axes.across
         yield (
@@ -98,7 +100,7 @@ def _second(at_s: float, axes: _Axes) -> str:
 
 
 def _lines(chart: Chart, axes: _Axes) -> Iterator[str]:
-    """Each line of the chart, a band where it has an upper bound; a band takes no colour."""
+    """Draw each line of the chart, as a band where it has an upper bound; bands take no colour."""
     at = LEFT + chart.at_s * axes.across
     colour = 0
     for line in chart.lines:
@@ -110,8 +112,8 @@ def _lines(chart: Chart, axes: _Axes) -> Iterator[str]:
 
 
 def scale(most: float) -> tuple[float, list[float]]:
-    """The top of an axis that holds `most`, and its ticks: steps of 1, 2 or 5 times a power of
-    ten.
+    """Choose the top of an axis that holds `most`, and its ticks: steps of 1, 2 or 5 times a power
+    of ten.
     """
     most = most if math.isfinite(most) and most > 0 else 1.0
     rough = most / 4
@@ -128,7 +130,7 @@ def _most(chart: Chart) -> float:
 
 
 def _path(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> str:
-    """A path with a gap where a value is missing; a lone value is a short dash."""
+    """Write a path with a gap where a value is missing; a lone value is a short dash."""
     parts, is_drawing = [], False
     for number, (at, value) in enumerate(zip(x, y, strict=True)):
         if not np.isfinite(value):

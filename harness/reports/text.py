@@ -23,7 +23,7 @@ WIDTH_COLUMNS = 150  # where output is no terminal
 
 
 def render(verdict: Verdict, facts: Mapping[str, Any], run: str) -> Group:
-    """The report as a rich renderable."""
+    """Lay the report out as a rich renderable."""
     table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
     table.add_column("phase", no_wrap=True)
     table.add_column("promise", overflow="fold")
@@ -51,7 +51,7 @@ def render(verdict: Verdict, facts: Mapping[str, Any], run: str) -> Group:
 
 
 def to_text(renderable: RenderableType) -> str:
-    """Plain text, for files and pipes."""
+    """Render as plain text, for files and pipes."""
     console = Console(width=WIDTH_COLUMNS, no_color=True, force_terminal=False, highlight=False)
     with console.capture() as captured:
         console.print(renderable)

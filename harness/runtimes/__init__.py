@@ -18,14 +18,14 @@ TABLE = {
 
 
 def named(name: str) -> type[Runtime]:
-    """The runtime of that name. Raises UsageError with the known names."""
+    """Load the runtime of that name. Raises UsageError with the known names."""
     runtime: type[Runtime] = plugin.load("runtime", TABLE, name)
     return runtime
 
 
 def choose(name: str) -> str:
-    """The runtime that is meant: ``auto`` is the first of the table that is available. Raises
-    UsageError.
+    """Resolve ``auto`` to the first runtime of the table that is available; another name stays.
+    Raises UsageError.
     """
     if name == AUTO:
         return next(_available()).name
@@ -34,15 +34,13 @@ def choose(name: str) -> str:
 
 
 def sweep(label: str) -> list[str]:
-    """Remove what a cluster whose supervisor is gone left in any available runtime; returns what
-    was removed, a line each.
-    """
+    """Remove what a dead cluster left in any available runtime; returns it, a line each."""
     return [removed for runtime in _available() for removed in runtime.sweep(label)]
 
 
 def orphans(root: Path) -> list[str]:
-    """Labels of the clusters below the state folder `root` that have something to sweep, living or
-    dead, in any available runtime.
+    """List the clusters below the state folder `root`, living or dead, of which `sweep` would
+    remove something.
     """
     return [label for runtime in _available() for label in runtime.orphans(root)]
 

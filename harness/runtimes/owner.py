@@ -1,9 +1,11 @@
-"""The mark of a cluster: an environment variable in every process of it, which names its folder.
+"""The mark of a cluster: an environment variable of all its processes, which names the cluster's
+folder.
 
 The runtime marks what it starts. The supervisor takes the mark into its own environment, so that
-whatever else it starts inherits it (gateway, Toxiproxy's server, delay engine, commands). Linux
-shows the environment that a process was executed with: a node that was forked shows its zygote's,
-and the supervisor, which was executed before it owned the folder, shows no mark.
+everything else that it starts inherits it: gateway, Toxiproxy's server, delay engine.
+
+Linux shows the environment with which a process was executed. So a node that was forked shows its
+zygote's, and the supervisor, which was executed before it owned the folder, shows no mark.
 """
 
 from __future__ import annotations
@@ -17,14 +19,15 @@ OWNER = "HARNESS_OWNER"
 
 
 def mark(folder: Path) -> dict[str, str]:
-    """The environment of a process that belongs to the cluster with this state folder."""
+    """Return the environment variable that marks a process of the cluster with this folder."""
     return {OWNER: str(folder.resolve())}
 
 
 def end_processes(folder: Path) -> list[int]:
-    """Kill every process with the mark of this folder but the calling one; returns their pids.
+    """Kill every process that carries the mark of this folder, except the calling one; returns
+    their pids.
 
-    A process of another user, which cannot be looked at, is not ours.
+    The environment of another user's process cannot be read: it is not ours, and stays.
     """
     [(name, value)] = mark(folder).items()
     wanted = f"{name}={value}".encode()

@@ -1,8 +1,8 @@
-"""Nodes as processes of this host: their conditions by signals, and commands beside them. Shared by
-all runtimes.
+"""Nodes as processes of this host: conditions by signals, and commands beside them. Shared by all
+runtimes.
 
-A container's process is a process of the host like any other: signals through a pidfd cost 0.02 ms
-where the engine's API takes 10 to 120, and cannot hit a process that took over the number.
+A container's process is a process of the host like any other. A signal through its pidfd costs 0.02
+ms, where the engine's API takes 10 to 120, and cannot hit a process that took over the number.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def log_of(place: Place) -> Path:
 
 
 def open_log(place: Place) -> int:
-    """A descriptor for it. Raises NodeStartError."""
+    """Open a node's log for appending; returns the descriptor. Raises NodeStartError."""
     try:
         return os.open(log_of(place), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -47,8 +47,8 @@ def open_log(place: Place) -> int:
 
 
 def last_lines(path: Path) -> str:
-    """`` Its last log lines:`` and up to ten lines, or a remark that there are none: the tail of an
-    error message.
+    """Return the tail of an error message: ``; its last log lines:`` and up to ten of them, or ``;
+    it logged nothing``.
     """
     try:
         with path.open("rb") as file:
@@ -64,8 +64,8 @@ def last_lines(path: Path) -> str:
 
 
 def host_pid(pidfd: int) -> int:
-    """The process behind a pidfd, as this process's PID namespace sees it; -1 when it has ended, 0
-    when it is not visible.
+    """Look up the pid behind a pidfd, as this process's PID namespace sees it; -1 when the process
+    has ended, 0 when it is not visible.
     """
     with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
@@ -78,8 +78,8 @@ def send(pidfd: int, number: signal.Signals) -> None:
 
 
 def stop(pidfd: int) -> None:
-    """SIGTERM, and SIGKILL two seconds later. A paused process is continued, or it would never see
-    the first.
+    """End a process by SIGTERM, and by SIGKILL two seconds later. A paused process is continued, or
+    it would never see the first.
 
     Raises HarnessError where the process outlives SIGKILL.
     """
@@ -105,11 +105,10 @@ class Resident:
 
 
 class HostProcesses(ABC):
-    """What all runtimes share: the table of nodes, their conditions, and commands in their
-    networks.
+    """The table of a cluster's nodes, with their conditions and the commands beside them.
 
-    Descriptors of a Running stay open until `close`, also those of processes that ended: whoever
-    polls them is not surprised.
+    The descriptors of a Running stay open until `close`, also where its process has ended, so that
+    whoever polls one meets no descriptor of something else.
     """
 
     in_user_namespace: ClassVar[bool] = False
@@ -124,18 +123,18 @@ class HostProcesses(ABC):
 
     @classmethod
     def is_available(cls) -> bool:
-        """See Runtime. Always, where nothing but Linux is needed."""
+        """See Runtime. Always, where a runtime needs nothing but Linux."""
         return True
 
     @classmethod
     def sweep(cls, label: str) -> list[str]:
-        """See Runtime. Nothing, where all that there is of a cluster is its processes."""
+        """See Runtime. Nothing, where a cluster consists of its processes alone."""
         del label
         return []
 
     @classmethod
     def orphans(cls, root: Path) -> list[str]:
-        """See Runtime; as `sweep`."""
+        """See Runtime. None, where a cluster consists of its processes alone."""
         del root
         return []
 
@@ -162,8 +161,8 @@ class HostProcesses(ABC):
         return None
 
     def execute(self, node: str, argv: Sequence[str], stdio: tuple[int, int, int]) -> int:
-        """See Runtime. The program is one of the host's. Raises UsageError where there is
-        none of that name.
+        """See Runtime. The program is one of the host's. Raises UsageError where there is none of
+        that name.
         """
         place = self._resident(node).place
         # Copies above the targets: with stdio (1, 0, 2) the first dup2 would overwrite the source
@@ -192,14 +191,14 @@ class HostProcesses(ABC):
 
     @abstractmethod
     def _spawn(self, place: Place, process: Process) -> Running:
-        """Start one process in its place; the runtime's own part."""
+        """Start one process in its place, as only this runtime can."""
 
     def _move_in(self, resident: Resident) -> Running:
-        return self._lives(
+        return self._register(
             resident.place, resident.process, self._spawn(resident.place, resident.process)
         )
 
-    def _lives(self, place: Place, process: Process, running: Running) -> Running:
+    def _register(self, place: Place, process: Process, running: Running) -> Running:
         """Enter a process that has started into the table."""
         self._pidfds.append(running.pidfd)
         self._residents.setdefault(place.node.name, Resident(place, process)).running = running

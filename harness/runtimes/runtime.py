@@ -1,5 +1,5 @@
-"""The port of all runtimes: what a runtime is given (Place, Process), what it gives back (Running),
-what it must do (Runtime), and what it takes of the host (Cost).
+"""The port of all runtimes: what one is given (Place, Process), gives back (Running), must do
+(Runtime), and takes of the host (Cost).
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ class Place:
 class Recipe(StrEnum):
     """How an image comes to be where the engine does not have it."""
 
-    REFERENCE = "reference"  # the name is a reference: pulled from its registry
-    # of an installed Python program: built from its Dockerfile, else from this host's Python
+    # The name is a reference: the image is pulled from its registry.
+    REFERENCE = "reference"
+    # The name is an installed Python program's: built from its Dockerfile, else from this host's
+    # Python.
     PYTHON = "python"
-    # of a program of this host: its file and the libraries that it needs, nothing else
+    # The name is a program of this host: its file and the libraries that it needs, nothing else.
     PROGRAM = "program"
 
 
@@ -53,11 +55,10 @@ class Process:
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     image: Image
-    zygote: tuple[
-        str, ...
-    ] = ()  # command of the zygote that forks such processes (meshnode PROTOCOL.md, section 3); the
-    # runtime appends ``--socket-fd N`` or ``--connect PATH``. None: it is started as it is
-    # Docker: it cannot enter a namespace itself, and joins a pause container that holds it
+    # Command of the zygote that forks such processes (meshnode PROTOCOL.md, section 3); the runtime
+    # appends ``--socket-fd N`` or ``--connect PATH``. Empty: the program is executed.
+    zygote: tuple[str, ...] = ()
+    # Docker: its container cannot enter a namespace, and joins a pause container that stands in it.
     pod: bool = False
 
 
@@ -73,7 +74,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a cluster takes of the host: measured, and rounded up."""
+    """What a cluster takes of the host, measured and rounded up."""
 
     node_bytes: int  # of memory
     node_tasks: int  # processes and threads of a node, beside those of its container
@@ -82,12 +83,12 @@ class Cost:
 
 
 class Runtime(Protocol):
-    """Where nodes live. One object per cluster, made by ``harness.runtimes.named(name)(label=…,
-    state=…)``; `label` is the cluster's name, `state` its folder.
+    """Where nodes live. ``harness.runtimes.named(name)(label=…, state=…)`` makes one for each
+    cluster; `label` is the cluster's name, `state` its folder.
 
     ``start`` and ``set_condition`` block; they raise NodeStartError, UnavailableError or
-    PermissionNeededError. `HostProcesses` (processes.py) has all of it but ``start``, ``cost``,
-    ``facts``, ``close`` and the making of one process.
+    PermissionNeededError. `HostProcesses` (processes.py) has everything but ``name``, ``start``,
+    ``cost``, ``facts``, ``close`` and ``_spawn``, by which it starts one process.
     """
 
     name: ClassVar[str]
@@ -103,19 +104,20 @@ class Runtime(Protocol):
 
     @classmethod
     def sweep(cls, label: str) -> list[str]:
-        """Remove what a dead cluster left in this runtime, a line each ("container NAME").
+        """Remove what a dead cluster left in this runtime; returns it, a line each ("container
+        NAME").
 
-        Its marked processes (owner.py) are no business of the runtime's.
+        Processes need no sweep of the runtime's own: they carry the cluster's mark (owner.py).
         """
 
     @classmethod
     def orphans(cls, root: Path) -> list[str]:
-        """Labels of the clusters below the state folder `root` that have something to sweep, living
-        or dead.
+        """List the clusters below the state folder `root`, living or dead, of which `sweep` would
+        remove something.
         """
 
     def cost(self, nodes: int) -> Cost:
-        """What so many nodes take; whether they fit is decided by it (host/preflight.py)."""
+        """Estimate what so many nodes take; host/preflight.py decides by it whether they fit."""
 
     def start(
         self,
@@ -123,27 +125,29 @@ class Runtime(Protocol):
         started: Callable[[Running], None],
         doing: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Start all, in parallel; `started` is called once a node, from any thread, as each process
-        exists.
+        """Start all, in parallel. `started` is called once for each node as its process exists,
+        from any thread.
 
-        `doing` is told, in words, what takes time before the first node starts; both may raise to
+        `doing` is told, in words, what takes time before the first node starts. Both may raise to
         give up.
         """
 
     def set_condition(self, node: str, condition: Condition) -> Running | None:
-        """Bring a node into a condition; RUNNING from STOPPED starts it anew in the same place and
-        returns it.
+        """Bring a node into a condition. RUNNING starts a stopped node anew in the same place, and
+        returns its process.
         """
 
     def execute(self, node: str, argv: Sequence[str], stdio: tuple[int, int, int]) -> int:
         """Run a command beside the node, in its network namespace, with these descriptors; returns
-        its host pid.
+        its pid on the host.
 
         The command is a child of the caller, who waits for it.
         """
 
     def facts(self) -> Mapping[str, str]:
-        """What a run's metadata must say of this runtime: versions, image id, nodes a container."""
+        """Tell what a run's metadata says of this runtime: versions, image id, nodes a
+        container.
+        """
 
     def close(self) -> None:
         """End every process that `start` made and remove what carries the label. May be called

@@ -1,4 +1,4 @@
-"""The asking side of a zygote: requests are pipelined, a thread takes the answers (meshnode
+"""The asking side of a zygote: it pipelines requests, and a thread takes the answers (meshnode
 PROTOCOL.md, section 3).
 """
 
@@ -25,8 +25,8 @@ WINDOW = 64
 
 
 class Zygote:
-    """One zygote at the other end of a SOCK_SEQPACKET connection. Its end, when it comes, fails
-    what is under way.
+    """One zygote at the other end of a SOCK_SEQPACKET connection. When it ends, every request under
+    way fails.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Zygote:
             )
         if (
             place is None or future is None
-        ):  # "exited": the pidfd says so too, on both runtimes alike
+        ):  # "exited": the pidfd says so too, on all runtimes alike
             for descriptor in descriptors:
                 os.close(descriptor)
             return
@@ -160,8 +160,8 @@ def start_all(
     """Start many, `WINDOW` of them under way at a time; `started` is called for each, in order, on
     this thread.
 
-    Raises the first error, after everything asked for was answered: nothing starts behind the
-    caller's back.
+    Raises the first error, once every request was answered: nothing starts after the caller has
+    heard of it.
     """
     window: deque[tuple[Place, Process, Future[Running]]] = deque()
     failures: list[HarnessError] = []

@@ -1,4 +1,6 @@
-"""A Docker engine of this host, as the docker runtime uses it. The only home of the Docker SDK."""
+"""A Docker engine of this host, as far as the docker runtime uses it. The only home of the Docker
+SDK.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,10 @@ NOFILE_MAX = 20_000
 
 
 def connect() -> Engine:
-    """The engine of this host. Raises PermissionNeededError without root, UnavailableError where
-    there is none, or it is elsewhere.
+    """Connect to the engine of this host.
+
+    Raises PermissionNeededError without root, UnavailableError where there is no engine, or it runs
+    elsewhere.
     """
     host = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
     if not host.startswith("unix://"):
@@ -79,8 +83,8 @@ def connect() -> Engine:
 
 
 def _knock(host: str) -> None:
-    """See that somebody listens, before the SDK tries: where nobody does, it leaks its socket and
-    names no cause.
+    """Check that the engine's socket is open before the SDK tries: where it is not, the SDK leaks
+    its own and names no cause.
     """
     with socket.socket(socket.AF_UNIX) as probe:
         try:
@@ -94,7 +98,7 @@ def _knock(host: str) -> None:
 
 @contextmanager
 def _translated(what: str) -> Iterator[None]:
-    """The SDK's errors as ours, with the engine's own words."""
+    """Turn the SDK's errors into UnavailableError, with the engine's own words."""
     try:
         yield
     except docker.errors.APIError as error:
@@ -106,7 +110,7 @@ def _translated(what: str) -> Iterator[None]:
 
 
 class Engine:
-    """What we ask of a Docker engine, with its errors translated to UnavailableError."""
+    """A Docker engine, with its errors as UnavailableError."""
 
     def __init__(self, client: Any, host: str) -> None:
         self._client = client
@@ -117,7 +121,9 @@ class Engine:
         self._client.close()
 
     def versions(self) -> dict[str, str]:
-        """Of the engine and its parts, by name: ``engine``, ``containerd``, ``runc``."""
+        """Ask for the versions of the engine and its parts: ``engine``, ``containerd``,
+        ``runc``.
+        """
         with _translated("say its version"):
             components = {
                 part["Name"].lower(): part["Version"]
@@ -141,11 +147,11 @@ class Engine:
         joins: str | None = None,
         user: str | None = None,
     ) -> str:
-        """A container that has not started; `mounts`: path (the same inside) → whether it may be
-        written. Returns its id.
+        """Make a container without starting it; returns its id.
 
-        `joins`: another container, whose network it starts in; else it starts in the host's, with
-        the right to leave it.
+        `mounts`: path (the same inside) → whether the container may write it. `joins`: another
+        container, in whose network it starts; otherwise it starts in the host's, with the right to
+        leave it.
         """
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         limit = NOFILE_MAX if hard == resource.RLIM_INFINITY else min(NOFILE_MAX, hard)
@@ -176,7 +182,7 @@ class Engine:
         return str(made["Id"])
 
     def start(self, container: str, name: str, *, again: bool = False) -> entry.Container:
-        """Start a container; `again`: once the engine has noticed that it ended."""
+        """Start a container; `again` waits first until the engine has noticed that it ended."""
         with _translated(f"start the container {name}"):
             if again:
                 self._client.wait(
@@ -193,13 +199,13 @@ class Engine:
         )
 
     def pid(self, container: str) -> int:
-        """The first process of a container as this host sees it; 0 where it has ended."""
+        """Look up the first process of a container as this host sees it; 0 where it has ended."""
         with _translated("look at a container"):
             return int(self._client.inspect_container(container)["State"]["Pid"])
 
     def copy_output(self, container: str, descriptor: int, since_s: float) -> None:
-        """Copy what a container writes from now on, until it ends; the descriptor is closed
-        then.
+        """Copy what a container writes from `since_s` (Unix time) on, until it ends; then close the
+        descriptor.
         """
         try:
             with (
@@ -223,7 +229,7 @@ class Engine:
             ).strip()
 
     def containers(self, wanted: str) -> dict[str, tuple[str, str]]:
-        """Id → (name, cluster) of the containers with a label ("key=value"), running or not."""
+        """List the containers with a label ("key=value"), running or not: id → (name, cluster)."""
         with _translated("list containers"):
             found = self._client.containers(all=True, filters={"label": wanted})
         return {
@@ -257,8 +263,8 @@ class Engine:
                 self._client.wait(container, condition="removed", timeout=processes.KILL_TIMEOUT_S)
 
     def image(self, wanted: Image, progress: Callable[[str], None]) -> dict[str, str]:
-        """``image`` (reference), ``image_id`` and ``image_origin`` of what is wanted, made or
-        fetched where it is missing.
+        """Make or fetch an image where it is missing; returns ``image`` (reference), ``image_id``
+        and ``image_origin``.
         """
         given = wanted.recipe is Recipe.REFERENCE
         reference, origin = (wanted.name if given else image.tag(wanted)), "local"
@@ -293,7 +299,7 @@ class Engine:
             }
 
     def program(self, reference: str, progress: Callable[[str], None]) -> bytes:
-        """The file that an image starts, fetched where it is missing; no container of it ever
+        """Read the file that an image starts, fetched where it is missing; no container of it ever
         runs.
         """
         found = self.image(Image(reference, Recipe.REFERENCE), progress)

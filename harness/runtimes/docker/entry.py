@@ -1,8 +1,8 @@
-"""How a container enters its prepared namespace: the static helper, and the socket on which it asks
-for its descriptors.
+"""How a container enters its prepared namespace: a static helper in it asks for descriptors over a
+socket.
 
 Nothing is mounted that outlives a process: namespace and log travel as SCM_RIGHTS
-(docker/enter/enter.c says the rest).
+(docker/enter/enter.c is the helper).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PEER = struct.Struct("iII")  # struct ucred: pid, uid, gid
 
 
 def shipped(name: str) -> Path:
-    """A file that comes with the harness: in a checkout at ``name``, in a wheel below
+    """Find a file that comes with the harness: in a checkout at ``name``, in a wheel below
     ``harness/_data``.
     """
     package = Path(harness.__file__).parent
@@ -49,7 +49,7 @@ def shipped(name: str) -> Path:
 
 
 def helper() -> Path:
-    """The compiled helper, made on first need. Raises UnavailableError where there is no C
+    """Find the compiled helper, or compile it. Raises UnavailableError where there is no C
     compiler.
     """
     source = shipped("docker/enter/enter.c")
@@ -93,8 +93,8 @@ class Container:
 
 
 class Doorway:
-    """The socket at which one container calls. Made before the container starts, gone after it
-    called.
+    """The socket at which one container calls. It is made before the container starts, and removed
+    after the call.
     """
 
     def __init__(self, path: Path) -> None:
@@ -120,8 +120,8 @@ class Doorway:
         self.path.unlink(missing_ok=True)
 
     def call(self, container: Container) -> tuple[socket.socket, int]:
-        """Wait for the container's call: the connection, and the pid behind it as this host sees
-        it.
+        """Wait for the container's call; returns the connection, and the pid behind it as this host
+        sees it.
 
         Raises NodeStartError where the container ends first, UnavailableError where it does not
         live on this host.
@@ -151,17 +151,17 @@ class Doorway:
 
 
 def belongs(pid: int, container: str) -> bool:
-    """Whether a process is in a container's control groups: what nobody inside can forge."""
+    """Whether a process is in a container's control groups, which nothing inside can forge."""
     with suppress(OSError):
         return container in Path(f"/proc/{pid}/cgroup").read_text()
     return False
 
 
 def let_in(doorway: Doorway, container: Container, place: Place) -> Running:
-    """Hand a calling container its namespace and its log; returns when it has executed the node's
+    """Hand a calling container its namespace and its log; returns once it has executed the node's
     program.
 
-    Raises NodeStartError with the helper's sentence, as `Doorway.call` besides.
+    Raises NodeStartError with the helper's sentence, otherwise as `Doorway.call`.
     """
     connection, pid = doorway.call(container)
     with connection:

@@ -1,9 +1,8 @@
 """An image without a registry: one installed Python program with this host's Python, or one program
-of this host. No shell.
+of this host. It has no shell.
 
-What goes in is decided as a table (path in the image → file on this host), which is then written as
-one tar stream. Works with Python builds of every kind (Debian's, pyenv's, uv's), because files keep
-their absolute paths.
+A table (path in the image → file on this host) says what goes in; it is written as one tar stream.
+Files keep their absolute paths, so every build of Python works (Debian's, pyenv's, uv's).
 """
 
 from __future__ import annotations
@@ -90,7 +89,9 @@ def tag(image: Image) -> str:
 
 
 def closure(program: str) -> dict[str, importlib.metadata.Distribution]:
-    """The distribution and all it requires, by normalised name, as this environment has them."""
+    """Collect a distribution and all that it requires, by normalised name, as this environment has
+    them.
+    """
     found: dict[str, importlib.metadata.Distribution] = {}
     wanted = [(program, "")]
     while wanted:
@@ -114,7 +115,7 @@ def closure(program: str) -> dict[str, importlib.metadata.Distribution]:
 
 
 def build_context(program: str) -> bytes:
-    """A tar for ``docker build``: the shipped Dockerfile and what lies beside it, with the
+    """Make a tar for ``docker build``: the shipped Dockerfile and what lies beside it, with the
     program's installed sources.
 
     Raises UnavailableError where no Dockerfile is shipped for it.
@@ -172,7 +173,7 @@ def write_root(image: Image, output: Path, scratch: Path, progress: Callable[[st
 
 
 def _python(program: str, scratch: Path, progress: Callable[[str], None]) -> Files:
-    """The Python of this host, the program's package and what it requires."""
+    """List the files of this host's Python, of the program's package and of what it requires."""
     progress("collecting this host's Python")
     files = _standard_library() | _site(program)
     files |= _libraries(path for path in files.values() if ".so" in path.name)
@@ -183,7 +184,7 @@ def _python(program: str, scratch: Path, progress: Callable[[str], None]) -> Fil
 
 
 def _program(name: str) -> Files:
-    """A program of this host and its libraries, the program first. Raises UnavailableError."""
+    """List a program of this host and its libraries, the program first. Raises UnavailableError."""
     found = shutil.which(name)
     if found is None:
         raise UnavailableError(
@@ -249,8 +250,8 @@ def _base(program: str) -> Path:
 
 
 def _package(program: str) -> list[Path]:
-    """The files of the program's own package, where it is imported from: an editable install has
-    them nowhere else.
+    """List the files of the program's own package, where it is imported from: an editable install
+    has them nowhere else.
     """
     return list(_walk(_base(program), {"__pycache__"}))
 
@@ -277,8 +278,8 @@ def _site(program: str) -> Files:
 
 
 def _libraries(binaries: Iterable[Path]) -> Files:
-    """Every shared library that the binaries need, by ldd; those that wheels bundle are found
-    beside them.
+    """Collect every shared library that the binaries need, by ldd; it finds those that wheels
+    bundle beside the binaries.
     """
     bundled = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     try:
@@ -307,9 +308,7 @@ def _libraries(binaries: Iterable[Path]) -> Files:
 
 
 def _compiled(files: Files, scratch: Path) -> Iterator[tuple[str, Path]]:
-    """Compiled modules: those that the host has and that are current, others made anew in
-    `scratch`.
-    """
+    """List the compiled modules: the host's where they are current, else made anew in `scratch`."""
     for number, (name, source) in enumerate(files.items()):
         if source.suffix != ".py":
             continue

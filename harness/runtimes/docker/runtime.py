@@ -1,9 +1,9 @@
-"""Nodes as containers, on prepared namespaces and without Docker's networking.
+"""Nodes as containers, in prepared namespaces and without Docker's networking.
 
-A container starts in the host's network, which costs the engine nothing, and the helper in it
-(entry.py) enters the node's namespace before the node's program runs. With many nodes, ten share a
-container: its program is a zygote. A node of a pod starts in the network of a pause container,
-which the helper has taken into the namespace.
+A container starts in the host's network, which costs the engine nothing; the helper in it
+(entry.py) enters the node's namespace before the node's program runs. In a large cluster ten nodes
+share a container, whose program is a zygote. A node of a pod joins the network of a pause
+container, whose helper has entered the namespace.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class DockerRuntime(processes.HostProcesses):
         packed_above: int = PACKED_ABOVE,
         nodes_a_container: int = NODES_A_CONTAINER,
     ) -> None:
-        """Above `packed_above` nodes, `nodes_a_container` of them share a container."""
+        """Let `nodes_a_container` nodes share a container in clusters of more than
+        `packed_above`.
+        """
         super().__init__(label=label, state=state)
         self._packed_above = packed_above
         self._nodes_a_container = nodes_a_container
@@ -56,7 +58,7 @@ class DockerRuntime(processes.HostProcesses):
 
     @classmethod
     def is_available(cls) -> bool:
-        """See Runtime: where an engine of this host answers."""
+        """See Runtime. An engine of this host must answer."""
         try:
             connect().close()
         except HarnessError:
@@ -65,15 +67,15 @@ class DockerRuntime(processes.HostProcesses):
 
     @classmethod
     def sweep(cls, label: str) -> list[str]:
-        """See Runtime: the containers that carry the label. Raises UnavailableError where no engine
-        answers.
+        """See Runtime. Removes the containers that carry the label; raises UnavailableError where
+        no engine answers.
         """
         with closing(connect()) as engine:
             return [f"container {name}" for name in engine.sweep(label)]
 
     @classmethod
     def orphans(cls, root: Path) -> list[str]:
-        """See Runtime: those that have a container. Raises as `sweep`."""
+        """See Runtime. Lists clusters that have a container; raises as `sweep`."""
         with closing(connect()) as engine:
             found = engine.containers(f"{STATE_LABEL}={root}")
             return sorted({label for _, label in found.values()})
@@ -192,7 +194,7 @@ class DockerRuntime(processes.HostProcesses):
             self._containers[name] = self._create(
                 name, process, [*helper, *process.argv], [(place, process)]
             )
-        started(self._lives(place, process, self._spawn(place, process)))
+        started(self._register(place, process, self._spawn(place, process)))
 
     def _start_pack(
         self, number: int, pack: Sequence[tuple[Place, Process]], started: Callable[[Running], None]
@@ -214,7 +216,7 @@ class DockerRuntime(processes.HostProcesses):
         self._zygotes |= {place.node.name: made for place, _ in pack}
         zygote.start_all(
             ((made, place, process) for place, process in pack),
-            lambda place, process, running: started(self._lives(place, process, running)),
+            lambda place, process, running: started(self._register(place, process, running)),
         )
 
     def _create(
@@ -267,8 +269,8 @@ class DockerRuntime(processes.HostProcesses):
             return entry.let_in(doorway, container, place)
 
     def _in_pod(self, place: Place, container: entry.Container) -> Running:
-        """The process of a container that joined a pause container's network, if that is the
-        node's. Raises NodeStartError.
+        """Check that the process of a container that joined a pause container's network stands in
+        the node's namespace. Raises NodeStartError where it does not.
         """
         name, pid, pidfd = place.node.name, self._running_engine.pid(container.id), -1
         with suppress(OSError):
@@ -297,8 +299,8 @@ class DockerRuntime(processes.HostProcesses):
 
 
 def leftovers(label: str) -> list[str]:
-    """Names of the containers that carry a cluster's label. Raises UnavailableError where no engine
-    answers.
+    """List the names of the containers that carry a cluster's label. Raises UnavailableError where
+    no engine answers.
     """
     with closing(connect()) as engine:
         return sorted(name for name, _ in engine.containers(f"{LABEL}={label}").values())

@@ -50,14 +50,12 @@ class Image:
 
     @property
     def kernel(self) -> Path:
-        """The kernel itself."""
+        """The kernel's file."""
         return self.root / "boot" / f"vmlinuz-{self.version}"
 
 
 def image(progress: Callable[[str], None] = lambda _: None) -> Image:
-    """The image, made in the cache where it is not there yet. Raises UnavailableError with what to
-    install.
-    """
+    """Find the image in the cache, or make it. Raises UnavailableError with what to install."""
     lacking = sorted(
         {
             package
@@ -87,7 +85,7 @@ def image(progress: Callable[[str], None] = lambda _: None) -> Image:
 
 
 def _kernel(cache: Path, progress: Callable[[str], None]) -> Path:
-    """The unpacked package: the newest in the cache, else fetched by apt."""
+    """Find the newest unpacked package in the cache; where there is none, fetch one by apt."""
     known = sorted(
         path for path in cache.glob("linux-image-*") if (path / "lib" / "modules").is_dir()
     )
@@ -121,8 +119,8 @@ def _kernel(cache: Path, progress: Callable[[str], None]) -> Path:
 
 
 def _initrd(root: Path, version: str) -> bytes:
-    """A cpio archive ("newc") of busybox, the modules in the order of their needs, and the init
-    script.
+    """Pack busybox, the modules in the order of their needs, and the init script into a cpio
+    archive ("newc").
     """
     order: list[Path] = []
     for module in MODULES:

@@ -1,4 +1,4 @@
-"""Runs one command in a throw-away machine and returns how it ended."""
+"""One command in a throw-away machine."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def run(
     progress: Callable[[str], None] = lambda _: None,
     heard: Callable[[str], None] = lambda _: None,
 ) -> tuple[int, str]:
-    """Exit code and output of a command, run as root in a fresh machine over this host's files, of
-    which none is changed.
+    """Run a command as root in a fresh machine over this host's files, and change none of them;
+    returns its exit code and output.
 
-    `heard` is told its output as it comes.
+    `heard` is told the output as it comes.
 
-    Raises UnavailableError where QEMU or the kernel is missing, HarnessError where the machine did
-    not get to the command's end.
+    Raises UnavailableError where QEMU or the kernel is missing, HarnessError where the machine
+    ended, or the time was over, before the command did.
     """
     booted = image(progress)
     progress("booting")
@@ -79,7 +79,7 @@ def run(
 def _script(
     booted: Image, command: Sequence[str], directory: Path, environment: Mapping[str, str]
 ) -> str:
-    """What the machine runs first: mounts, then the command, then off."""
+    """Write the machine's first script: it mounts, runs the command, and switches off."""
     given = {
         **environment,
         IN_MACHINE: "1",
@@ -97,9 +97,7 @@ def _script(
 
 
 def _argv(booted: Image, out: Path, memory_mb: int) -> list[str]:
-    """QEMU's command line, an option and its value a line; `out` is the folder that is shared with
-    the machine for what it writes.
-    """
+    """Write QEMU's command line. `out` is the folder into which the machine writes."""
     options = {
         "-accel": "tcg,thread=single,tb-size=512",
         "-icount": "shift=0,sleep=off",  # an instruction is a nanosecond, idle time is skipped

@@ -1,10 +1,9 @@
 """Nodes as bare processes, each in its network namespace: no daemon, no image, a thousand of them
 in seconds.
 
-One zygote a distinct command, as PID 1 of a PID namespace of its own; programs without one are
-started by spawner.py, which stands in its place. So nothing outlives the supervisor: its death
-kills the zygote (PR_SET_PDEATHSIG), and the kernel kills every process of a PID namespace whose
-first one ends.
+Each distinct zygote command runs once, as PID 1 of a PID namespace; spawner.py takes that part for
+programs without a zygote. So no node outlives the supervisor: its death kills the zygote
+(PR_SET_PDEATHSIG), and the kernel kills every process of a PID namespace whose PID 1 ends.
 """
 
 from __future__ import annotations
@@ -53,8 +52,8 @@ class NetnsRuntime(processes.HostProcesses):
         started: Callable[[Running], None],
         doing: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """See Runtime. Must be called from the main thread: the kernel ties the zygotes to
-        the life of the caller's.
+        """See Runtime. Must be called from the main thread: the kernel ends the zygotes with the
+        thread that started them.
         """
         del doing  # nothing takes time before
         for _, process in launches:
@@ -62,11 +61,11 @@ class NetnsRuntime(processes.HostProcesses):
                 self._zygotes[process.zygote] = self._make_zygote(process.zygote)
         zygote.start_all(
             ((self._zygotes[process.zygote].zygote, place, process) for place, process in launches),
-            lambda place, process, running: started(self._lives(place, process, running)),
+            lambda place, process, running: started(self._register(place, process, running)),
         )
 
     def cost(self, nodes: int) -> Cost:
-        """See Runtime: the same for each node, however many there are."""
+        """See Runtime. A node takes the same, however many there are."""
         del nodes
         return Cost(node_bytes=5_000_000, node_tasks=1)
 
@@ -143,7 +142,7 @@ class NetnsRuntime(processes.HostProcesses):
 
 
 def _program(name: str) -> str:
-    """Full path of a program: beside this Python (a virtual environment need not be activated),
+    """Find a program's full path: beside this Python (a virtual environment need not be activated),
     else on PATH.
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

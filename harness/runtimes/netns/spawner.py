@@ -1,5 +1,5 @@
-"""Starts plain programs on request, as PID 1 of a PID namespace: a zygote with nothing to inherit
-(meshnode PROTOCOL.md, section 3).
+"""A zygote with nothing to inherit: it starts plain programs on request, as PID 1 of a PID
+namespace (meshnode PROTOCOL.md, section 3).
 
 It runs by its path in an isolated interpreter, so it imports the standard library alone and is up
 in 20 ms. When its socket closes it ends, and the kernel kills every program that it started.
@@ -26,7 +26,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def serve(requests: socket.socket) -> None:
-    """Start a program a request until the socket closes."""
+    """Start one program for each request, until the socket closes."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps: who waits has a pidfd
     while True:
         try:
@@ -53,7 +53,7 @@ def serve(requests: socket.socket) -> None:
 
 
 def _spawn(request: dict[str, Any], descriptors: list[int]) -> tuple[str, int]:
-    """Why it could not be started (empty: it runs) and its pidfd."""
+    """Start a program; returns why it could not be started (empty: it runs), and its pidfd."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
@@ -65,8 +65,8 @@ def _spawn(request: dict[str, Any], descriptors: list[int]) -> tuple[str, int]:
 
 
 def _become(request: dict[str, Any], descriptors: list[int], status: int) -> NoReturn:
-    """In the child: enter the namespace, take on the request's surroundings, execute. Fails
-    closed.
+    """Enter the namespace, take on the request's surroundings, execute; in the child. Ends the
+    child where any of it fails.
     """
     try:
         namespace, output = descriptors
