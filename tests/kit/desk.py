@@ -94,14 +94,19 @@ class Desk:
         return self._started[-1]
 
     def status(self) -> dict[str, Any]:
-        """What `harness status --json` prints, asked of the supervisor without starting a program.
+        """What `harness status --json` prints; see `ask`."""
+        return self.ask("status")
+
+    def ask(self, method: str) -> dict[str, Any]:
+        """Ask the supervisor without starting a program, which takes seconds on a busy host.
 
         Raises HarnessError where it does not answer.
         """
         with patch.dict(os.environ, {"HARNESS_STATE": str(self.state)}):
             client = Client.connect(self.cluster)
         with client:
-            return client.status()
+            answer: dict[str, Any] = client.call(method, {})
+            return answer
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name

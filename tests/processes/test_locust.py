@@ -91,7 +91,7 @@ def test_lost_answers_are_unknown_not_failed():
         assert outcomes[Outcome.FAILED] == 0
         assert sum(outcomes.values()) == 200
         assert 15 <= outcomes[Outcome.UNKNOWN] <= 20
-        assert "UNKNOWN: no answer within 1500 ms" in output
+        assert "UNKNOWN: no answer within 1,500 ms" in output
 
 
 def test_a_node_that_is_gone_is_failed_and_unsent():

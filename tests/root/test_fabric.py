@@ -222,11 +222,11 @@ def test_a_thousand_nodes_are_wired_and_progress_is_told():
 UNPRIVILEGED = """
 import os
 from harness.kernel.namespaces import enter_user_namespace, inside, spawn_in
-from harness.kernel.scratch import forward
+from harness.kernel.trials import forward
 assert os.geteuid() == 65534
 enter_user_namespace()
-from harness.fabric import Fabric
-from harness.topology import BENCHMARK_BLOCK, Node
+from harness.network.fabric import Fabric
+from harness.topology.topology import BENCHMARK_BLOCK, Node
 fabric = Fabric("test", BENCHMARK_BLOCK, congestion_control="reno", gso_max_segs=1)
 wires = fabric.wire([Node(name=f"node-{i}") for i in range(20)])
 for i in range(20):

@@ -524,7 +524,7 @@ def faults_finding(desk: Desk, fault: str, act: str | None) -> dict:
     running = desk.start("run", str(scenario), "--json")
     try:
         if act is not None:
-            wait_for(lambda: json.loads(desk.ok("fault", "list", "--json"))["faults"], running.poll)
+            wait_for(lambda: desk.ask("fault-list")["faults"], running.poll)
             time.sleep(1)
             do(act, desk.supervisor())
     finally:  # the next test finds no run of this one

@@ -14,7 +14,8 @@ import pytest
 from harness.kernel.namespaces import open_socket
 from harness.network.proof.datagrams import Prober
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+# No timeout: the machine's clock leaps while it waits for its disk, and further on a busy host.
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(0)]
 IN_MACHINE = os.environ.get("HARNESS_IN_MACHINE") == "1"
 EXACT_MS = 0.5 if IN_MACHINE else 5.0
 
