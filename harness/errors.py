@@ -12,7 +12,7 @@
     └── InterruptedByUserError       130  Ctrl-C
 
 A message says whose fault it is, what was expected, what was found and what is possible. Libraries'
-errors are translated where their home module ends (kernel/, runtime/docker.py, …), with the
+errors are translated where their home module ends (kernel/, runtimes/docker/engine.py, …), with the
 original as ``__cause__``. The codes are those of sysexits(3); 0, 1 and 2 belong to verdicts (see
 verdict.py).
 """

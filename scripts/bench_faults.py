@@ -224,10 +224,11 @@ def together(it: Net) -> Iterator[Line]:
         )
         mbit = float(rate.removesuffix("mbit"))
         it.network.clear("l")
+        # Datagrams: TCP takes what jitter reorders for loss.
         ideal, carried = (
             mbit * 1400 / 1442,
             iperf3(it, 10, "-u", "-l", "1400", "-b", f"{1.5 * mbit}M"),
-        )  # datagrams: TCP takes what jitter reorders for loss
+        )
         yield line(
             "three at once",
             "rate, the loss taken back",

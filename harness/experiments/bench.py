@@ -25,7 +25,7 @@ def record(
     begun_ns: int,
     runtime: Mapping[str, str],
 ) -> Judged:
-    """Write what was measured (names of check/measurements.py, base units) since `begun_ns`
+    """Write what was measured (names of checks/measurements.py, base units) since `begun_ns`
     (CLOCK_MONOTONIC), and judge it.
     """
     folder = RunFolder(runs, name)

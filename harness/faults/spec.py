@@ -92,7 +92,7 @@ WORDS: dict[str, Word] = {
         "cut, new ones pass",
     ),
     **{
-        name: Word(read=_quantity(word.read), example=word.example, sentence=word.sentence)
+        name: Word(read=_quantity(word.kind.read), example=word.example, sentence=word.sentence)
         for name, word in impairments.WORDS.items()
     },
     "up": Word(

@@ -97,25 +97,20 @@ class History:
     samples: pa.Table
     journal: Records
     host: pa.Table  # columns of HOST
-    histograms: Mapping[tuple[str, int, str], Mapping[int, int]] = field(
-        default_factory=dict
-    )  # (phase, node, operation) → bucket → count
-    planned_per_s: Mapping[tuple[str, int], float] = field(
-        default_factory=dict
-    )  # (phase, operation) → asked rate
-    gauges: Mapping[tuple[str, int, str], float] = field(
-        default_factory=dict
-    )  # (phase, node, name) → at the phase's end
-    measurements: Mapping[str, npt.NDArray[np.float64]] = field(
-        default_factory=dict
-    )  # of a bench: name → values, base units
+    # (phase, node, operation) → bucket → count.
+    histograms: Mapping[tuple[str, int, str], Mapping[int, int]] = field(default_factory=dict)
+    # (phase, operation) → asked rate.
+    planned_per_s: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    # (phase, node, name) → at the phase's end.
+    gauges: Mapping[tuple[str, int, str], float] = field(default_factory=dict)
+    # Of a bench: name → values, base units.
+    measurements: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     links: frozenset[tuple[int, int]] = frozenset()  # of the topology
     ready_s: float | None = None  # from `up` until all nodes were ready
     name: str = ""  # of the scenario
     cores: int = 1
-    exempt: Mapping[str, str] = field(
-        default_factory=dict
-    )  # operation word → why the ledger does not hold this system to it
+    # Operation word → why the ledger does not hold this system to it.
+    exempt: Mapping[str, str] = field(default_factory=dict)
     proofs: tuple[Proof, ...] = ()
     events: tuple[Event, ...] = ()
     ended: bool = True  # False: the run was cut short

@@ -55,6 +55,7 @@ _NEEDED_FOR = {
     "CAP_SYS_NICE": "a delay engine that is on time on a busy host",
     "CAP_SYS_RESOURCE": "raising the hard limit of open files",
 }
+# Nfqueue last: its rule stays.
 _ON_A_HUB = (
     "routed hub",
     "nftables",
@@ -63,14 +64,15 @@ _ON_A_HUB = (
     "netem",
     "ifb",
     "nfqueue",
-)  # nfqueue last: its rule stays
+)
+# Linux/capability.h.
 _CAPABILITY_BITS = {
     "CAP_NET_ADMIN": 12,
     "CAP_SYS_PTRACE": 19,
     "CAP_SYS_ADMIN": 21,
     "CAP_SYS_NICE": 23,
     "CAP_SYS_RESOURCE": 24,
-}  # linux/capability.h
+}
 
 Found = tuple[bool, str]
 

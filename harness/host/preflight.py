@@ -49,9 +49,8 @@ def read_limits() -> Limits:
         tasks_now = int(file.read().split()[3].partition("/")[2])
     with open("/proc/meminfo", "rb") as file:
         available = memory_available_bytes(file.read())
-    memory = _cgroup_headroom(
-        "memory", ("memory.max", "memory.limit_in_bytes"), ()
-    )  # usage would count the page cache
+    # Usage would count the page cache.
+    memory = _cgroup_headroom("memory", ("memory.max", "memory.limit_in_bytes"), ())
     return Limits(
         open_files=int(read_sysctl("fs/nr_open")) if hard == resource.RLIM_INFINITY else hard,
         pids=int(read_sysctl("kernel/pid_max")),

@@ -26,9 +26,8 @@ def add(namespace: int, mark: int, gateway: str, ifindex: int) -> None:
             route.rule("add", fwmark=mark, fwmask=mark, table=TABLE, priority=TABLE)
             # With the gateway: without it the kernel would ask for the peer itself behind that
             # link.
-            route.route(
-                "add", dst="0.0.0.0/0", gateway=gateway, oif=ifindex, table=TABLE, flags=4
-            )  # RTNH_F_ONLINK
+            # RTNH_F_ONLINK.
+            route.route("add", dst="0.0.0.0/0", gateway=gateway, oif=ifindex, table=TABLE, flags=4)
 
     _there(namespace, act)
 

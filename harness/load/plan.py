@@ -98,9 +98,10 @@ def _phase(sent: Mapping[str, Any]) -> Phase:
         )
         for stream in sent["streams"]
     )
+    # Its faults are the supervisor's.
     return Phase(
         name=sent["name"],
         duration_s=sent["duration_s"],
         streams=tuple(streams),
         iperf3=tuple(sent["iperf3"]) if sent["iperf3"] else None,
-    )  # its faults are the supervisor's
+    )

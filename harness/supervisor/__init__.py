@@ -1,3 +1,3 @@
 """The process that owns one cluster, and one run while it is played and recorded. Nothing is
-imported here: bootstrap needs a process of one thread.
+imported here: __main__ needs a process of one thread.
 """

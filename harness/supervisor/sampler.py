@@ -66,15 +66,13 @@ class Sampler:
     def __init__(self, namespaces: Sequence[int]) -> None:
         self._namespaces = tuple(namespaces)
         self._nodes: dict[int, _Source] = {}
-        self._watched: dict[
-            str, tuple[int, int]
-        ] = {}  # name → CPU clock id, descriptor of /proc/PID/stat
+        # Name → CPU clock id, descriptor of /proc/PID/stat.
+        self._watched: dict[str, tuple[int, int]] = {}
         self._host = {
             name: _open_if_there(f"/proc/{name}") for name in ("stat", "meminfo", "pressure/cpu")
         }
-        self._counts_by_size = (
-            os.stat("/proc/self/fd").st_size > 0
-        )  # since Linux 6.2; else the folder is listed
+        # Since Linux 6.2; else the folder is listed.
+        self._counts_by_size = os.stat("/proc/self/fd").st_size > 0
         self._lock = threading.Lock()  # a descriptor must not be closed, and reused, under a pass
 
     def track(self, node_index: int, pid: int) -> None:

@@ -1,7 +1,7 @@
 """The supervisor: one process a cluster, which owns everything and composes the owners. Nothing
 else lives here.
 
-It is started by launch.py with a channel (a socket): the Spec comes down, progress goes up as JSON
+control/launcher starts it with a channel (a socket): the Spec comes down, progress goes up as JSON
 lines, and a channel that closes before the cluster is ready means that the user gave up. Afterwards
 the control socket is the only way in.
 """
@@ -363,7 +363,7 @@ def _log(line: str) -> None:
 
 def main(descriptor: int, problem: HarnessError | None = None) -> int:
     """Read the Spec from the channel, bring the cluster up, serve until told to stop. `problem`:
-    what bootstrap met.
+    what __main__ met.
     """
     connection = socket.socket(fileno=descriptor)
     with connection.makefile("rb") as file:

@@ -37,25 +37,22 @@ class Endpoint:
 
 
 class NodeAdapter(Protocol):
-    """Which system is under test: one that speaks the control protocol (node_control.py) itself, or
+    """Which system is under test: one that speaks the control protocol (protocol.py) itself, or
     a DrivenAdapter.
     """
 
     name: str
-    operations: frozenset[
-        Operation
-    ]  # what it can do; asking for another is an error before anything starts
+    # What it can do; asking for another is an error before anything starts.
+    operations: frozenset[Operation]
     budget: str | None  # what its runs are judged by where nobody says: a shipped name or a file
     keeps_links: (
         bool  # whether nodes link with the topology's neighbours and nobody else; else those
     )
     # are only whom a node is told of when it starts
-    ports: tuple[
-        int, ...
-    ]  # TCP ports at which nodes dial each other: what a stream fault can be put on
-    exempt: Mapping[
-        str, str
-    ]  # operation word → why the delivery ledger cannot hold it to that: counted and said
+    # TCP ports at which nodes dial each other: what a stream fault can be put on.
+    ports: tuple[int, ...]
+    # Operation word → why the delivery ledger cannot hold it to that: counted and said.
+    exempt: Mapping[str, str]
 
     def prepare(
         self, topology: Topology, places: Sequence[Place], state: Path
@@ -78,9 +75,8 @@ class DrivenAdapter(NodeAdapter, Protocol):
     one driver a node.
     """
 
-    confirmed: frozenset[
-        Operation
-    ]  # done when the *target's* driver saw it arrive, whatever the sender was told
+    # Done when the *target's* driver saw it arrive, whatever the sender was told.
+    confirmed: frozenset[Operation]
 
     def driver(self, place: Place, places: Sequence[Place]) -> Driver:
         """How to speak to that node; asked for at each start of the node. Runs in the gateway."""

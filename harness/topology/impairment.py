@@ -7,8 +7,9 @@ Units: ms, probabilities 0 to 1, bits a second.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from harness.errors import BadFileError
@@ -87,27 +88,18 @@ class Impairment:
     toxics: tuple[Toxic, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("delay_ms", "jitter_ms"):
-            value = getattr(self, name)
-            if not 0 <= value <= DELAY_MS_MAX:
-                raise BadFileError(
-                    f"{name.removesuffix('_ms')}: expected 0 to {DELAY_MS_MAX:,.0f} ms, found "
-                    f"{value:g} ms"
-                )
+        for name, word in WORDS.items():
+            value = getattr(self, word.field)
+            if value is not None:
+                word.kind.check(name, value)
         if self.jitter_ms > self.delay_ms:
             raise BadFileError(
                 f"jitter: expected at most the delay, {self.delay_ms:g} ms: nothing arrives "
                 f"before it was sent; found {self.jitter_ms:g} ms"
             )
-        for name in ("loss", "duplicate", "reorder", "corrupt"):
-            _probability(name, getattr(self, name))
         if self.reorder and not self.delay_ms:
             raise BadFileError(
                 "reorder: expected a delay too: what is not delayed cannot be overtaken"
-            )
-        if self.rate_bps is not None and not RATE_BPS_MIN <= self.rate_bps <= RATE_BPS_MAX:
-            raise BadFileError(
-                f"rate: expected 8kbit to 100gbit, found {self.rate_bps} bit a second"
             )
 
     @property
@@ -131,27 +123,16 @@ class Impairment:
     def words(self) -> str:
         """As a person says it: ``delay 50 ms, loss 1 %``."""
         said = [
-            f"{name} {value}"
-            for name, value in (
-                ("delay", f"{self.delay_ms:g} ms" if self.delay_ms else ""),
-                ("jitter", f"{self.jitter_ms:g} ms" if self.jitter_ms else ""),
-                *(
-                    (name, f"{getattr(self, name) * 100:g} %" if getattr(self, name) else "")
-                    for name in ("loss", "duplicate", "reorder", "corrupt")
-                ),
-                ("rate", f"{self.rate_bps / 1e6:g} Mbit/s" if self.rate_bps else ""),
-            )
-            if value
+            f"{name} {word.kind.show(value)}"
+            for name, word in WORDS.items()
+            if (value := getattr(self, word.field))
         ]
-        said += [
-            word
-            for word, holds in (
-                ("cut", self.blocked),
-                ("half-open new", self.refuses_new),
-                ("half-open established", self.drops_established),
-            )
-            if holds
-        ]
+        flags = {
+            "cut": self.blocked,
+            "half-open new": self.refuses_new,
+            "half-open established": self.drops_established,
+        }
+        said += [word for word, holds in flags.items() if holds]
         said += [f"toxic {toxic.kind}" for toxic in self.toxics]
         return ", ".join(said) or "clear"
 
@@ -179,85 +160,117 @@ class Impairment:
         return cls(**{**said, "toxics": toxics})
 
 
-CLEAR = Impairment()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of quantity: how it is read and shown, what it can be, and what two of them on one
+    path are together.
+    """
 
-HALF_OPEN = {"new": "refuses_new", "established": "drops_established"}
+    read: Callable[[str], float | int]
+    show: Callable[[Any], str]
+    check: Callable[[str, Any], None]
+    fold: Callable[[Any, Any], Any]
 
 
-def fold_two(a: Impairment, b: Impairment) -> Impairment:
-    """Both at once on one path."""
-    rates = [rate for rate in (a.rate_bps, b.rate_bps) if rate is not None]
-    delay_ms = a.delay_ms + b.delay_ms
-    return Impairment(
-        delay_ms=delay_ms,
-        jitter_ms=min(math.hypot(a.jitter_ms, b.jitter_ms), delay_ms),
-        loss=_either(a.loss, b.loss),
-        duplicate=_either(a.duplicate, b.duplicate),
-        reorder=_either(a.reorder, b.reorder) if delay_ms else 0.0,
-        corrupt=_either(a.corrupt, b.corrupt),
-        rate_bps=min(rates) if rates else None,
-        blocked=a.blocked or b.blocked,
-        refuses_new=a.refuses_new or b.refuses_new,
-        drops_established=a.drops_established or b.drops_established,
-        toxics=tuple(sorted({*a.toxics, *b.toxics})),
-    )
+def _time(name: str, value: float) -> None:
+    if not 0 <= value <= DELAY_MS_MAX:
+        raise BadFileError(f"{name}: expected 0 to {DELAY_MS_MAX:,.0f} ms, found {value:g} ms")
+
+
+def _rate(name: str, value: int) -> None:
+    if not RATE_BPS_MIN <= value <= RATE_BPS_MAX:
+        raise BadFileError(f"{name}: expected 8kbit to 100gbit, found {value} bit a second")
 
 
 def _either(a: float, b: float) -> float:
+    """The probability of one or the other, or both."""
     return 1 - (1 - a) * (1 - b) if a and b else a or b
+
+
+def _narrower(a: int | None, b: int | None) -> int | None:
+    return min((rate for rate in (a, b) if rate is not None), default=None)
+
+
+TIME = Kind(
+    read=quantities.time_ms, show=lambda value: f"{value:g} ms", check=_time, fold=operator.add
+)
+SPREAD = replace(TIME, fold=math.hypot)  # as standard deviations add
+SHARE = Kind(
+    read=quantities.share,
+    show=lambda value: f"{value * 100:g} %",
+    check=_probability,
+    fold=_either,
+)
+RATE = Kind(
+    read=quantities.rate_bps,
+    show=lambda value: f"{value / 1e6:g} Mbit/s",
+    check=_rate,
+    fold=_narrower,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """One thing that can be wrong, as it is written: what reads it, and the impairment's field."""
+    """One thing that can be wrong, as it is written: its kind, and the impairment's field."""
 
-    read: Callable[[str], float | int]
+    kind: Kind
     field: str
     example: str
     sentence: str
 
 
 WORDS: dict[str, Word] = {
-    "delay": Word(
-        read=quantities.time_ms,
-        field="delay_ms",
-        example="80ms",
-        sentence="each packet is later by",
-    ),
+    "delay": Word(kind=TIME, field="delay_ms", example="80ms", sentence="each packet is later by"),
     "jitter": Word(
-        read=quantities.time_ms,
+        kind=SPREAD,
         field="jitter_ms",
         example="10ms",
         sentence="its delay differs by, uniformly, up and down",
     ),
-    "loss": Word(
-        read=quantities.share, field="loss", example="1%", sentence="share of packets that vanish"
-    ),
+    "loss": Word(kind=SHARE, field="loss", example="1%", sentence="share of packets that vanish"),
     "duplicate": Word(
-        read=quantities.share,
+        kind=SHARE,
         field="duplicate",
         example="1%",
         sentence="share that comes twice (needs netem)",
     ),
     "reorder": Word(
-        read=quantities.share,
+        kind=SHARE,
         field="reorder",
         example="5%",
         sentence="share that is not delayed, and overtakes",
     ),
     "corrupt": Word(
-        read=quantities.share,
+        kind=SHARE,
         field="corrupt",
         example="0.1%",
         sentence="share with a flipped bit (needs netem)",
     ),
     "rate": Word(
-        read=quantities.rate_bps,
+        kind=RATE,
         field="rate_bps",
         example="10mbit",
         sentence="at most so much: of a path, or of a node's link, up and down",
     ),
 }
+HALF_OPEN = {"new": "refuses_new", "established": "drops_established"}
+CLEAR = Impairment()
+
+
+def fold_two(a: Impairment, b: Impairment) -> Impairment:
+    """Both at once on one path, each quantity by its kind."""
+    folded = {
+        word.field: word.kind.fold(getattr(a, word.field), getattr(b, word.field))
+        for word in WORDS.values()
+    }
+    folded["jitter_ms"] = min(folded["jitter_ms"], folded["delay_ms"])
+    return Impairment(
+        **folded,
+        blocked=a.blocked or b.blocked,
+        refuses_new=a.refuses_new or b.refuses_new,
+        drops_established=a.drops_established or b.drops_established,
+        toxics=tuple(sorted({*a.toxics, *b.toxics})),
+    )
 
 
 def impairment(values: Mapping[str, Any]) -> Impairment:
@@ -292,6 +305,6 @@ def toxic(words: str) -> Toxic:
 
 def _read(key: str, value: Any) -> float | int:
     try:
-        return WORDS[key].read(str(value))
+        return WORDS[key].kind.read(str(value))
     except BadFileError as error:
         raise BadFileError(f"{key}: {error}") from None

@@ -1,7 +1,7 @@
 """Topology: which nodes there are, where they stand, and who is linked with whom. Frozen values; no
 files, no chance.
 
-Shapes (ring, random-regular, …) are pure functions in shapes.py; files are read in reading.py.
+Shapes (ring, random-regular, …) are pure functions in shapes.py; scenario/files.py reads them from files.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from harness.topology.impairment import Impairment
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 NODES_MAX = 1_000_000  # what a file may ask for; what a host can hold is preflight's business
-BENCHMARK_BLOCK = ipaddress.IPv4Network(
-    "198.18.0.0/15"
-)  # RFC 2544: set aside for benchmarks, routed nowhere
+# RFC 2544: set aside for benchmarks, routed nowhere.
+BENCHMARK_BLOCK = ipaddress.IPv4Network("198.18.0.0/15")
 
 Option = str | int | float | bool
 
@@ -67,9 +66,8 @@ class Topology:
     silence_s: float = (
         30.0  # nodes that say nothing new for so long while they start have failed to
     )
-    baseline: Mapping[tuple[str, str], Impairment] = field(
-        default_factory=dict
-    )  # (region, region), directed: always there
+    # (region, region), directed: always there.
+    baseline: Mapping[tuple[str, str], Impairment] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.gso_max_segs is not None and not 1 <= self.gso_max_segs <= 65_535:

@@ -79,9 +79,8 @@ def test_supervisor_and_client_killed_while_containers_start(desk, foreign):
     os.kill(desk.supervisor(), signal.SIGKILL)
     up.communicate(timeout=60)
     wait_for(lambda: desk.supervisor() is None)
-    settled = wait_for(
-        lambda: settled_count(desk)
-    )  # the engine may still be making one that was asked for
+    # The engine may still be making one that was asked for.
+    settled = wait_for(lambda: settled_count(desk))
     doctored(desk, foreign, settled)
 
 

@@ -189,9 +189,8 @@ def test_an_engine_that_starts_no_container_is_quoted(
     make_runtime, places, sleeper, label, monkeypatch
 ):
     """Nothing is left of the container."""
-    monkeypatch.setattr(
-        engine_module, "NOFILE_MAX", 2**31 - 1
-    )  # above fs.nr_open: no kernel grants it to anybody
+    # Above fs.nr_open: no kernel grants it to anybody.
+    monkeypatch.setattr(engine_module, "NOFILE_MAX", 2**31 - 1)
     monkeypatch.setattr(resource, "getrlimit", lambda _: (2**31 - 1, 2**31 - 1))
     with pytest.raises(
         UnavailableError, match=r"the Docker engine could not start the container node-0: .*rlimit"
@@ -212,9 +211,8 @@ def test_sweep_removes_exactly_ours_and_close_may_follow(
         made = make_runtime()
         found = start(made, [(place, sleeper()) for place in places(3)])
         assert runtime.leftovers(label) == [f"{label}-node-{index}" for index in range(3)]
-        assert runtimes.orphans(state.parent) == [
-            label
-        ]  # the foreign one stands in no state folder of ours
+        # The foreign one stands in no state folder of ours.
+        assert runtimes.orphans(state.parent) == [label]
         assert runtimes.sweep(label) == [f"container {label}-node-{index}" for index in range(3)]
         assert not any(Path(f"/proc/{running.pid}").exists() for running in found.values())
         assert runtime.leftovers(label) == []

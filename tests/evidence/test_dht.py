@@ -182,9 +182,8 @@ def test_a_broadcast_reaches_a_hundred_of_a_hundred(desk, tmp_path, monkeypatch)
         f"namespaces; with one stopped {len(heard(runs, 2))}"
     )
     assert heard(runs, 1) == set(range(1, 100))
-    assert heard(runs, 2) == set(range(1, 100)) - {
-        50
-    }  # the counting sees a node that has not heard it
+    # The counting sees a node that has not heard it.
+    assert heard(runs, 2) == set(range(1, 100)) - {50}
     assert heard(runs, 3) == set()
     assert len(inodes) == 100
     desk.ok("down")

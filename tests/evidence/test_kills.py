@@ -85,9 +85,8 @@ def killed(
             "down": ("down",),
         }[during]
     )
-    pidfd = os.pidfd_open(
-        wait_for(desk.supervisor)
-    )  # a pid may end, and be another's, while we wait
+    # A pid may end, and be another's, while we wait.
+    pidfd = os.pidfd_open(wait_for(desk.supervisor))
     if during == "load":
         wait_for(lambda: desk.doing() in {"phase quiet", "phase load"})
     elif during == "down" and with_client:
@@ -120,7 +119,7 @@ def at_rest(desk: Desk) -> dict[str, int]:
         return (
             {"now": second}
             if first == second
-            and not any("locust" in line or "bootstrap" in line for line in second["processes"])
+            and not any("locust" in line or "harness.supervisor" in line for line in second["processes"])
             else None
         )
 

@@ -39,9 +39,8 @@ class Desk:
         self.folder = folder
         self.token = uuid.uuid4().hex[:6]
         self.cluster = f"{cluster}-{self.token}"
-        self.state = Path(
-            tempfile.mkdtemp(prefix="hs-", dir="/tmp")
-        )  # short: unix sockets live below it
+        # Short: unix sockets live below it.
+        self.state = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
         self.runs = folder / "runs"
         self.environment = {
             **os.environ,

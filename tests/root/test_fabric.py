@@ -88,9 +88,8 @@ def test_bulk_traffic_is_counted_as_the_node_counts_it():
             report = json.loads(
                 in_namespace(a.namespace, "iperf3", "-J", "-c", b.address, "-n", "20M")
             )
-        assert (
-            report["end"]["sum_sent"]["bytes"] >= 20_000_000
-        )  # iperf3 ends its receiver a little early
+        # Iperf3 ends its receiver a little early.
+        assert report["end"]["sum_sent"]["bytes"] >= 20_000_000
         assert report["end"]["sender_tcp_congestion"] == "reno"
         counted = fabric.counters()
         while (

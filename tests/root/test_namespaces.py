@@ -142,9 +142,8 @@ def test_a_namespace_ends_with_its_last_descriptor(namespace):
         assert "there" in in_namespace(namespace, "ip", "link")
         child.kill()
         child.wait()
-        eventually(
-            lambda: "there" not in in_namespace(namespace, "ip", "link")
-        )  # its numbers return at once, to whoever asks
+        # Its numbers return at once, to whoever asks.
+        eventually(lambda: "there" not in in_namespace(namespace, "ip", "link"))
 
 
 def test_none_is_left_where_descriptors_run_out():

@@ -54,9 +54,8 @@ def test_loss_is_what_was_asked(net):
     it = net()
     it.set(where="n0 -> n1", loss="30%")
     counted = it.ping("n0", "n1", count=1500, gap_s=0.002)[0]
-    assert (
-        0.7 * 1500 - 6 * 17.8 < counted < 0.7 * 1500 + 6 * 17.8
-    )  # six deviations: never by chance
+    # Six deviations: never by chance.
+    assert 0.7 * 1500 - 6 * 17.8 < counted < 0.7 * 1500 + 6 * 17.8
 
 
 def test_a_rate_limits_what_iperf3_carries(net):
@@ -95,9 +94,8 @@ def test_nothing_crosses_a_cut_held_packets_neither_and_flows_go_on_after_it(net
         peer, _ = listener.accept()
         with peer:
             for number in range(50):
-                outside.sendto(
-                    number.to_bytes(2, "big"), (it.addresses["n5"], 4000)
-                )  # held when the cut comes
+                # Held when the cut comes.
+                outside.sendto(number.to_bytes(2, "big"), (it.addresses["n5"], 4000))
             it.set(cut="halves", name="cut")
             for number in range(50, 100):
                 outside.sendto(number.to_bytes(2, "big"), (it.addresses["n5"], 4000))
@@ -436,10 +434,11 @@ SABOTAGES = {
     "streams go past their proxy": (TOXIC, "ip rule del pref 100", "toxic latency downstream"),
     "a route is taken away": (DELAY, "ip route del 198.18.0.3", "no probe arrived"),
 }
+# Not ours to mend.
 UNDO = {
     "a delay of their own": "tc qdisc del dev n2 root",
     "a route is taken away": "ip route add 198.18.0.3 dev n2 scope link",
-}  # not ours to mend
+}
 IN_CI = (
     "the engine is killed",
     "our table is deleted",

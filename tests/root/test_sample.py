@@ -135,9 +135,8 @@ def test_resident_memory_is_what_the_kernel_adds_up_page_by_page(bench):
     with open(f"/proc/{bench.nodes[2].pid}/smaps_rollup") as file:
         exact = next(int(line.split()[1]) * 1024 for line in file if line.startswith("Rss:"))
     row = bench.rows()[2]
-    assert (
-        abs(row["rss_bytes"] - exact) < 2_000_000
-    )  # the kernel's quick counter lags by some pages a CPU
+    # The kernel's quick counter lags by some pages a CPU.
+    assert abs(row["rss_bytes"] - exact) < 2_000_000
     assert row["rss_bytes"] > 50_000_000
 
 
@@ -147,9 +146,8 @@ def test_cpu_is_exact_and_counts_threads_that_have_ended(bench):
     said = bench.nodes[0].tell("burn 0.2")
     after = bench.rows()[0]["cpu_ns"]
     assert before <= said_before + 1_000_000
-    assert (
-        said <= after < said + 5_000_000
-    )  # its own clock, then a few µs to print the answer and wait
+    # Its own clock, then a few µs to print the answer and wait.
+    assert said <= after < said + 5_000_000
     assert after - before > 200_000_000
 
 
@@ -271,9 +269,8 @@ def test_the_host_and_a_watched_process(bench):
     second = bench.sampler.host().to_pylist()[0]
     used_ns = dict(second["load_cpu_ns"])["load-0"] - dict(first["load_cpu_ns"])["load-0"]
     assert used_ns > 200_000_000
-    assert (
-        second["cpu_busy_ns"] - first["cpu_busy_ns"] > 100_000_000
-    )  # ticks are 10 ms and are sampled
+    # Ticks are 10 ms and are sampled.
+    assert second["cpu_busy_ns"] - first["cpu_busy_ns"] > 100_000_000
     bench.nodes[0].close()
     assert bench.sampler.host().to_pylist()[0]["load_cpu_ns"] == []
 

@@ -87,9 +87,8 @@ def test_opendht_is_driven_with_put_get_and_listen(desk):
     ]
     listened = history.column("operation") == Operation.DHT_LISTEN
     told = history.journal[history.journal["kind"] == RecordKind.NOTIFIED]
-    assert sorted(told["node"].tolist()) == sorted(
-        history.column("target")[listened].tolist()
-    )  # each at its own listener, once
+    # Each at its own listener, once.
+    assert sorted(told["node"].tolist()) == sorted(history.column("target")[listened].tolist())
     assert history.gauges["load", 0, "good"] >= 1
 
 
@@ -125,9 +124,10 @@ def test_serf_hears_events_and_sees_deaths(desk):
     heard = [len(receivers) for _, receivers in received]
     assert len(heard) == 30
     assert sum(heard) / len(heard) > 0.8 * (NODES - 1)  # with so few members Serf itself loses some
+    # Sees a death sooner.
     desk.write(
         "eight.toml", TOPOLOGY.replace("count = 8", "count = 8\noptions = { profile = 'local' }")
-    )  # sees a death sooner
+    )
     desk.ok("up", "eight.toml", "--system", "serf")
     scenario = desk.write("quiet.toml", LOAD.format(system="serf", seconds=14))
     running = desk.start("run", str(scenario), "--json")

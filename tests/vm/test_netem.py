@@ -84,9 +84,8 @@ def test_changes_keep_what_is_queued(net):
         there.settimeout(2)
         for _ in range(20):
             here.sendto(b"queued", (it.addresses["n1"], 4000))
-        it.set(
-            where="n0 -> n1", delay="100ms", name="other"
-        )  # a class of its own: 300 ms from now on
+        # A class of its own: 300 ms from now on.
+        it.set(where="n0 -> n1", delay="100ms", name="other")
         assert sum(there.recv(16) == b"queued" for _ in range(20)) == 20
     it.network.clear("other")
     it.set(where="n0 -> n1", delay="10ms", name="f")

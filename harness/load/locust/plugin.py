@@ -128,9 +128,8 @@ def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
         gevent.spawn(leave)  # the caller may be a greenlet that leaving ends
 
     master = Master(None, send=runner.send_message, missing=missing, leave=leave_soon)
-    environment.host = (
-        environment.host or f"cluster {master.cluster}"
-    )  # what Locust's pages and reports call the target
+    # What Locust's pages and reports call the target.
+    environment.host = environment.host or f"cluster {master.cluster}"
     if web_ui:
         tabs.add_tab(web_ui, master.tallies)
     runner.register_message(

@@ -24,9 +24,8 @@ import struct
 import sys
 import time
 
-PACKET = struct.pack(
-    "=H", 3 << 8
-)  # NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET; an error must not be taken for one
+# NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET; an error must not be taken for one.
+PACKET = struct.pack("=H", 3 << 8)
 ATTRIBUTES_AT, ID_AT, MARK_ATTRIBUTE = 32, 24, 3
 ACCEPT = socket.htonl(1)
 EARLY_S = 3e-5  # a packet due so soon is let go now: sleeping takes longer

@@ -17,9 +17,8 @@ from harness.kernel.namespaces import open_socket
 PORT = 61_000  # outside the ephemeral ports
 GAP_S = 0.05  # 20 a second
 SO_TIMESTAMPNS = 35
-PROBE = struct.Struct(
-    "=IIIQ"
-)  # sequence, source, target, sent (CLOCK_REALTIME ns, as the kernel stamps)
+# Sequence, source, target, sent (CLOCK_REALTIME ns, as the kernel stamps).
+PROBE = struct.Struct("=IIIQ")
 
 
 class Prober:

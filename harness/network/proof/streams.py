@@ -227,9 +227,8 @@ def _slices(sender: socket.socket, receiver: socket.socket, toxic: Toxic) -> See
             answer=NOT_SHOWN,
             sentence="4,000 bytes make too few slices",
         )
-    pieces = max(
-        _carried(sender, receiver, 4_000)[1] for _ in range(3)
-    )  # those that arrive together are read as one
+    # Those that arrive together are read as one.
+    pieces = max(_carried(sender, receiver, 4_000)[1] for _ in range(3))
     answer = IN_FORCE if pieces >= wanted / 2 else NOT_IN_FORCE if pieces == 1 else NOT_SHOWN
     return Seen(
         what=_name(toxic),

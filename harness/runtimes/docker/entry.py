@@ -170,9 +170,8 @@ def let_in(doorway: Doorway, container: Container, place: Place) -> Running:
         log = processes.open_log(place)
         try:
             socket.send_fds(connection, [b"e"], [place.namespace, log])
-            trouble = connection.recv(512).decode(
-                "utf-8", "replace"
-            )  # end of file: the exec closed it
+            # End of file: the exec closed it.
+            trouble = connection.recv(512).decode("utf-8", "replace")
         except OSError as error:
             trouble = f"it ended while it entered its namespace: {error.strerror or error}"
         finally:

@@ -228,9 +228,8 @@ def _walk(base: Path, left_out: set[str]) -> Iterator[Path]:
 
 
 def _standard_library() -> Files:
-    base = Path(
-        sysconfig.get_path("stdlib")
-    )  # the base installation's, also in a virtual environment
+    # The base installation's, also in a virtual environment.
+    base = Path(sysconfig.get_path("stdlib"))
     return {
         str(path): path
         for path in _walk(base, LEFT_OUT)

@@ -78,9 +78,8 @@ def _become(request: dict[str, Any], descriptors: list[int], status: int) -> NoR
         ):  # ignored: by `serve`, and by every Python
             signal.signal(number, signal.SIG_DFL)
         _check(_libc.setns(namespace, CLONE_NEWNET), "setns")
-        _check(
-            _libc.prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0), "prctl"
-        )  # the exec takes it from all sets: no way out
+        # The exec takes it from all sets: no way out.
+        _check(_libc.prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0), "prctl")
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(source, target)

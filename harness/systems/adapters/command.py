@@ -124,7 +124,7 @@ class Command(driven.Driven):
         )
 
     def driver(self, place: Place, places: Sequence[Place]) -> Driver:
-        """See ports.DrivenAdapter."""
+        """See adapter.DrivenAdapter."""
         return Driver(
             self._file,
             place,
@@ -278,7 +278,7 @@ class Driver:
                 return True, await self._standing[to].ask(fill(ask.say))
 
     async def close(self) -> None:
-        """See ports.Driver."""
+        """See adapter.Driver."""
         for connection in self._standing.values():
             connection.close()
         await self._http.close()

@@ -68,7 +68,7 @@ class OpenDht(driven.Driven):
         return launches
 
     def driver(self, place: Place, places: Sequence[Place]) -> Driver:
-        """See ports.DrivenAdapter."""
+        """See adapter.DrivenAdapter."""
         return Driver(
             place,
             {driven.wire_id(other.node.name): other.node.name for other in places},
@@ -154,7 +154,7 @@ class Driver:
         )
 
     async def close(self) -> None:
-        """See ports.Driver."""
+        """See adapter.Driver."""
         await self._http.close()
 
 

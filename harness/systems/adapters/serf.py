@@ -92,7 +92,7 @@ class Serf(driven.Driven):
         return launches
 
     def driver(self, place: Place, places: Sequence[Place]) -> Driver:
-        """See ports.DrivenAdapter."""
+        """See adapter.DrivenAdapter."""
         return Driver(place, {other.node.name: other.address for other in places})
 
 
@@ -187,7 +187,7 @@ class Driver:
         return Response(request.id, Outcome.OK, time.monotonic_ns())
 
     async def close(self) -> None:
-        """See ports.Driver."""
+        """See adapter.Driver."""
         if self._rpc is not None:
             self._rpc.close()
 

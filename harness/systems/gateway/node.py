@@ -21,10 +21,11 @@ from harness.systems.adapter import DrivenAdapter, Driver, Endpoint
 from harness.systems.gateway.journal import Journal
 from harness.systems.gateway.sockets import Connection
 
+# The first pause between two probes of a node that starts, and the longest.
 PROBE_EVERY_S = (
     0.05,
     0.4,
-)  # the first pause between two probes of a node that starts, and the longest
+)
 PROBE_TIMEOUT_S = 5.0
 BREAK_S = (
     1.0  # an observation that broke off this long before its node was said to end missed nothing
@@ -99,9 +100,8 @@ class GatewayNode:
         stood, self._driver, at_ns = self._driver is not None, None, time.monotonic_ns()
         if not stood:
             self._tell(f"STATUS=what it receives cannot be followed: {why}")
-        await asyncio.sleep(
-            BREAK_S
-        )  # a node that died is said to be gone by then, which ends this task
+        # A node that died is said to be gone by then, which ends this task.
+        await asyncio.sleep(BREAK_S)
         if stood:
             self._breaks.append(
                 f"what {self.endpoint.node} saw is not known from {at_ns} ns on, for at least "

@@ -18,9 +18,8 @@ from harness.systems.protocol import frame, frames
 RECEIVE_BYTES = 1 << 18
 DESCRIPTORS_MAX = 1
 
-Heard = Callable[
-    ["Connection", list[Any], list[int]], None
-]  # a frame, and the descriptors that came with it
+# A frame, and the descriptors that came with it.
+Heard = Callable[["Connection", list[Any], list[int]], None]
 
 
 class Connection:

@@ -134,6 +134,5 @@ def test_a_ledger_without_a_promise_is_measured():
         ledger(history([operation(1, Operation.DHT_GET, answered_by=-1)], exempt=why)).answer
         is Answer.MEASURED
     )
-    assert (
-        ledger(history([operation(1)], [], exempt=why)).answer is Answer.FAIL
-    )  # of this one it said nothing
+    # Of this one it said nothing.
+    assert ledger(history([operation(1)], [], exempt=why)).answer is Answer.FAIL

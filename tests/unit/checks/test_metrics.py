@@ -89,10 +89,11 @@ def test_fanout_counts_whom_the_source_itself_sent_it_to():
         ],
         nodes=4,
     )
+    # 1 and 2 (a duplicate counts once); then only 0.
     assert taken("broadcast.fanout", found).values.tolist() == [
         2,
         1,
-    ]  # 1 and 2 (a duplicate counts once); then only 0
+    ]
 
 
 def bursts(*sizes_each_us):
@@ -125,9 +126,8 @@ def test_a_burst_that_grows_faster_than_its_number_is_not_linear():
     assert taken(
         "private_message.linearity", bursts((10, 200), (100, 260)), "pair-100"
     ).values.tolist() == [pytest.approx(0.3)]
-    assert not len(
-        taken("private_message.linearity", bursts((10, 200)), "pair-10").values
-    )  # one size says nothing
+    # One size says nothing.
+    assert not len(taken("private_message.linearity", bursts((10, 200)), "pair-10").values)
 
 
 def test_a_burst_with_a_lost_message_never_ended():
@@ -181,9 +181,10 @@ def test_deaths_are_seen_by_those_who_live():
     ]
     run = history(journal=journal, nodes=4, events=(died, stopped, paused))
     found = METRICS["membership.failure_seen"].take(run, run.phases[0])
+    # Two survivors; node-1 never heard of node-3.
     assert sorted(found.values / SECOND) == [
         1.0,
         2.0,
         5.0,
         np.inf,
-    ]  # two survivors; node-1 never heard of node-3
+    ]

@@ -279,9 +279,8 @@ def test_no_metric_breaks_on_an_empty_run_and_none_is_pass():
             "byte rate": "MB/s",
         }[metric.kind]
         finding = judged(history(), metric=name, statistic="max", unit=unit, bound=1e9)
-        expected = (
-            Answer.PASS if name == "private_message.received" else Answer.UNKNOWN
-        )  # nothing received is a true zero
+        # Nothing received is a true zero.
+        expected = Answer.PASS if name == "private_message.received" else Answer.UNKNOWN
         assert finding.answer is expected, name
 
 

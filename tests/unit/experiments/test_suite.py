@@ -52,10 +52,11 @@ def test_every_row_is_answered_once_by_the_part_that_it_names():
         ("x", "b/idle", Answer.UNKNOWN),
         ("z", "c/load", Answer.UNKNOWN),
     ]
+    # Nothing a part found is lost.
     assert answers[4:] == [
         ("load: dht_get", "a/load", Answer.PASS),
         ("x", "b/load", Answer.FAIL),
-    ]  # nothing a part found is lost
+    ]
     assert (found[3].cause, found[3].sentence) == (Cause.NOT_MEASURED, "NodeStartError: no")
 
 

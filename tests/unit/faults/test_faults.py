@@ -402,9 +402,8 @@ def test_the_same_paths_keep_their_class_when_what_is_wrong_with_them_changes():
     third = made.compile(NetworkState(paths={("a", "b"): Impairment(delay_ms=10)}), {})
     assert set(third.classes).isdisjoint(second.classes)  # other paths: a class of their own
     fourth = made.compile(NetworkState(paths={("a", "b"): Impairment(rate_bps=10**6)}), {})
-    assert set(fourth.classes).isdisjoint(
-        third.classes
-    )  # it held packets and is to hold none: what it holds would be lost
+    # It held packets and is to hold none: what it holds would be lost.
+    assert set(fourth.classes).isdisjoint(third.classes)
 
 
 def test_regions_are_prefixes_and_cuts_and_toxics_make_no_class():
@@ -419,9 +418,8 @@ def test_regions_are_prefixes_and_cuts_and_toxics_make_no_class():
     assert made.classes[region] == Impairment(delay_ms=40)
     assert made.far == {"10.0.0.1": {"10.0.0.2"}}
     assert made.refusing == {("10.0.0.1", "10.0.1.1")}
-    assert made.paths == {
-        ("10.0.0.1", "10.0.1.1"): made.paths["10.0.0.1", "10.0.1.1"]
-    }  # clear by name: its region's class must not be taken
+    # Clear by name: its region's class must not be taken.
+    assert made.paths == {("10.0.0.1", "10.0.1.1"): made.paths["10.0.0.1", "10.0.1.1"]}
     assert made.classes[made.paths["10.0.0.1", "10.0.1.1"]] == CLEAR
     assert made.into == {2: {region}}
 

@@ -149,6 +149,5 @@ def test_a_contact_packs_into_38_bytes_and_has_one_position() -> None:
         2, "big"
     )
     assert contact.position == position_of(bytes(range(32)))
-    assert (
-        contact.position.to_bytes(32, "big").hex().startswith("630dcd2966c43366")
-    )  # sha256sum of these 32 bytes
+    # Sha256sum of these 32 bytes.
+    assert contact.position.to_bytes(32, "big").hex().startswith("630dcd2966c43366")

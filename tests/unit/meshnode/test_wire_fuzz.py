@@ -54,11 +54,12 @@ def test_a_mutated_datagram_never_says_anything_else(payload: bytes, at: int, fl
         opened = Datagrams(BOB).open(bytes(sealed), NOW_NS)
     except Dropped:
         return
+    # Only `ttl` and `hops` are not signed, and a datagram has neither.
     assert opened == (
         ALICE.node_id,
         3,
         payload,
-    )  # only `ttl` and `hops` are not signed, and a datagram has neither
+    )
 
 
 @given(
@@ -165,9 +166,8 @@ def test_private_messages_open_unchanged_or_not_at_all(payload: bytes, at: int, 
     assert reason_of(lambda: bob.open(message._replace(payload=b""))) is Drop.BAD_SIGNATURE
     assert bob.open(message) == payload
     assert reason_of(lambda: bob.open(message)) is Drop.REPLAYED
-    assert (
-        bob.open(alice.seal(bytes(16), BOB.node_id, b"2", NOW_NS - 10)) == b"2"
-    )  # a clock set back does no harm
+    # A clock set back does no harm.
+    assert bob.open(alice.seal(bytes(16), BOB.node_id, b"2", NOW_NS - 10)) == b"2"
 
 
 def test_no_two_private_messages_are_alike() -> None:

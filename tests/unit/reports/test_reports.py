@@ -196,9 +196,8 @@ def test_worst_nodes_are_named_worst_first():
 
 
 def test_what_failed_is_counted_and_not_drawn_as_quick():
-    assert "Latency of broadcast" not in [
-        chart.title for chart in series.charts(full())
-    ]  # all failed: no latency to draw
+    # All failed: no latency to draw.
+    assert "Latency of broadcast" not in [chart.title for chart in series.charts(full())]
     mixed = history(
         [operation(1), operation(2, outcome=int(Outcome.FAILED), done_ns=SECOND + 2 * MS)]
     )

@@ -20,9 +20,8 @@ from meshnode.wire import Message, Type
 REPAIR_NS = 500 * 10**6
 ROUNDS = 3
 KEPT_NS = 120 * 10**9
-MAX_AGE_NS = (
-    600 * 10**9
-)  # of a broadcast by its origin's stamp; what was seen is remembered as long
+# Of a broadcast by its origin's stamp; what was seen is remembered as long.
+MAX_AGE_NS = 600 * 10**9
 MAX_KEPT_BYTES = 8 << 20
 MAX_SEEN = 131_072
 MAX_MISSING = 16_384

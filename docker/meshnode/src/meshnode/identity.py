@@ -22,12 +22,10 @@ KEY_FILE, CERTIFICATE_FILE, AUTHORITY_FILE = "key.pem", "cert.pem", "ca.pem"
 AUTHORITY_KEY_FILE = "ca.key.pem"
 VALID_DAYS = 3650
 
-_PKCS8_ED25519 = bytes.fromhex(
-    "302e020100300506032b657004220420"
-)  # RFC 8410 §7, without the 32 bytes of the seed
-_SPKI_ED25519 = bytes.fromhex(
-    "302a300506032b6570032100"
-)  # RFC 8410 §4, without the 32 bytes of the key
+# RFC 8410 §7, without the 32 bytes of the seed.
+_PKCS8_ED25519 = bytes.fromhex("302e020100300506032b657004220420")
+# RFC 8410 §4, without the 32 bytes of the key.
+_SPKI_ED25519 = bytes.fromhex("302a300506032b6570032100")
 _SEQUENCE, _INTEGER, _VERSION_TAG = 0x30, 0x02, 0xA0
 
 

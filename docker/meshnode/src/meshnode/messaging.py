@@ -79,9 +79,8 @@ class Messaging:
         self._unacknowledged: dict[bytes, _Way] = {}
         self._waiting: dict[bytes, dict[bytes, bytes]] = {}  # target → id → payload, of our own
         self._held: dict[bytes, list[tuple[Link | None, Message]]] = {}  # target → where from, what
-        self._receipts: dict[
-            tuple[bytes, Link | None], list[bytes]
-        ] = {}  # (to whom, over which link: None by routes)
+        # (to whom, over which link: None by routes).
+        self._receipts: dict[tuple[bytes, Link | None], list[bytes]] = {}
 
     # Sending
 

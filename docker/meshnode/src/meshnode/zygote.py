@@ -37,9 +37,8 @@ class _Child:
     name: str
     pid: int
     pidfd: int
-    status: (
-        int | None
-    )  # the pipe on which it reports a failed start; closed at exec or when it is on its way
+    # The pipe on which it reports a failed start; closed at exec or when it is on its way.
+    status: int | None
 
 
 class _RequestError(Exception):

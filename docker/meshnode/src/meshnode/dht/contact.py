@@ -37,9 +37,8 @@ class Contact:
             raise ValueError(f"a node id has {ID_BYTES} bytes, this one {len(self.id)}")
         if not 0 < self.port < 65536:
             raise ValueError(f"a contact's port is 1 to 65535, not {self.port}")
-        address = ipaddress.IPv4Address(
-            self.address
-        )  # raises a ValueError that names the address; takes numbers too
+        # Raises a ValueError that names the address; takes numbers too.
+        address = ipaddress.IPv4Address(self.address)
         if str(address) != self.address:
             raise ValueError(f"a contact's address is written as {address}, not {self.address!r}")
         if address.is_unspecified or address.is_multicast or address.packed == b"\xff\xff\xff\xff":

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from meshnode.dht.messages import ANSWERS_TO, Answer
 from meshnode.dht.operations import Ask, Operation
 
-MIN_TIMEOUT_NS = (
-    200 * 10**6
-)  # above the pauses of a busy host: a needless repetition costs two signatures
+# Above the pauses of a busy host: a needless repetition costs two signatures.
+MIN_TIMEOUT_NS = 200 * 10**6
 MAX_TIMEOUT_NS = 10**9
 ATTEMPTS = 3
 _ATTEMPT_BITS = (
@@ -71,9 +70,8 @@ class Requests:
         self._rng = rng
         self._round_trip = RoundTrip()
         self._pending: dict[int, Pending] = {}
-        self._deadlines: list[
-            tuple[int, int]
-        ] = []  # a heap of (deadline_ns, base); answered ones leave when on top
+        # A heap of (deadline_ns, base); answered ones leave when on top.
+        self._deadlines: list[tuple[int, int]] = []
 
     def open(self, ask: Ask, operation: Operation | None, now_ns: int) -> Pending:
         """Begin to wait for an answer."""
