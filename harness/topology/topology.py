@@ -1,7 +1,8 @@
 """Topology: which nodes there are, where they stand, and who is linked with whom. Frozen values; no
 files, no chance.
 
-Shapes (ring, random-regular, …) are pure functions in shapes.py; scenario/files.py reads them from files.
+Shapes (ring, random-regular, …) are pure functions in shapes.py; scenario/files.py
+reads them all.
 """
 
 from __future__ import annotations

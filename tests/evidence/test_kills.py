@@ -119,7 +119,11 @@ def at_rest(desk: Desk) -> dict[str, int]:
         return (
             {"now": second}
             if first == second
-            and not any("locust" in line or "harness.supervisor" in line for line in second["processes"])
+            and not any(
+                word in line
+                for line in second["processes"]
+                for word in ("locust", "harness.supervisor")
+            )
             else None
         )
 
