@@ -56,6 +56,20 @@ class Injector(Protocol):
         """Take away what it made, and nothing else."""
 
 
+class OfTheKernel:
+    """What injectors share that need nothing but the kernel: they stand from the first fault on."""
+
+    @staticmethod
+    def is_needed(wanted: Compiled) -> bool:
+        """At every fault."""
+        del wanted
+        return True
+
+    @staticmethod
+    def require() -> None:
+        """It needs no program."""
+
+
 class Limit(NamedTuple):
     """One rate: of a node's link up or down, or of a class of paths into it."""
 

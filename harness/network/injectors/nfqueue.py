@@ -18,7 +18,7 @@ from pathlib import Path
 from harness.errors import HarnessError, UnavailableError
 from harness.kernel import nfqueue
 from harness.network.injectors.compiler import Compiled
-from harness.network.injectors.injector import Site
+from harness.network.injectors.injector import OfTheKernel, Site
 from harness.network.injectors.nftables import HELD
 from harness.topology.impairment import Impairment
 
@@ -27,7 +27,7 @@ ANSWER_TIMEOUT_S = 2.0
 END_TIMEOUT_S = 5.0  # what is held is let go at once
 
 
-class Nfqueue:
+class Nfqueue(OfTheKernel):
     """The delay engine of one hub. The queue's rule must come after the base chains of `Nftables`
     were made.
     """
@@ -63,16 +63,6 @@ class Nfqueue:
     def pid(self) -> int:
         """The engine's process."""
         return self._process.pid
-
-    @staticmethod
-    def is_needed(wanted: Compiled) -> bool:
-        """At every fault."""
-        del wanted
-        return True
-
-    @staticmethod
-    def require() -> None:
-        """It needs no program beside the kernel's."""
 
     def prepare(self, wanted: Compiled) -> None:
         """Before any packet gets a new class's mark: tell the engine of it. Raises UnavailableError

@@ -20,7 +20,7 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.kernel.nft import Nft
 from harness.network.injectors.compiler import AddressPair, Compiled
-from harness.network.injectors.injector import Site
+from harness.network.injectors.injector import OfTheKernel, Site
 from harness.topology.impairment import Impairment
 
 TABLE = "harness"
@@ -72,7 +72,7 @@ _TABLE = f"""table ip {TABLE} {{
 """  # noqa: S608 - nft's own language, made of constants
 
 
-class Nftables:
+class Nftables(OfTheKernel):
     """The rules of one hub. `holds`: whether delay is done by holding marked packets (nfqueue)
     instead of by netem.
     """
@@ -87,16 +87,6 @@ class Nftables:
         self._sides: dict[frozenset[str], int] = {}
         self._numbers = itertools.count(1)
         self._nft.run(_TABLE)
-
-    @staticmethod
-    def is_needed(wanted: Compiled) -> bool:
-        """At every fault."""
-        del wanted
-        return True
-
-    @staticmethod
-    def require() -> None:
-        """It needs no program beside the kernel's."""
 
     def prepare(self, wanted: Compiled) -> None:
         """Nothing: what packets choose is made by the others."""

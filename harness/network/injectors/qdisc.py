@@ -16,7 +16,7 @@ from harness.kernel import trials
 from harness.kernel.qdisc import DEFAULT_CLASS, NODE_CLASS, UNLIMITED_BPS, Leaf, Netem, Qdiscs
 from harness.network.fabric import HUB_IFINDEX_FIRST
 from harness.network.injectors.compiler import Compiled
-from harness.network.injectors.injector import Limit, Site
+from harness.network.injectors.injector import Limit, OfTheKernel, Site
 from harness.topology.impairment import Impairment
 
 DELAYS_BY = "HARNESS_DELAYS_BY"  # "nfqueue" leaves netem alone where the kernel has it
@@ -37,7 +37,7 @@ def has_netem(site: Site) -> bool:
     return True
 
 
-class Qdisc:
+class Qdisc(OfTheKernel):
     """The trees of one hub."""
 
     name = "qdisc"
@@ -50,16 +50,6 @@ class Qdisc:
         self._ups: dict[int, int] = {}
         # Classes that nobody chooses any more → when they are empty.
         self._retired: dict[tuple[int, int], float] = {}
-
-    @staticmethod
-    def is_needed(wanted: Compiled) -> bool:
-        """At every fault."""
-        del wanted
-        return True
-
-    @staticmethod
-    def require() -> None:
-        """It needs no program beside the kernel's."""
 
     def prepare(self, wanted: Compiled) -> None:
         """Before packets choose new classes: make them, and narrow what gets narrower."""

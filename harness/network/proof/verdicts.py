@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from harness.faults.fault import Condition
 from harness.history.proof import READ_BACK, Proof, ProofAnswer
@@ -45,12 +46,14 @@ class Look:
         """What to say where all is as asked, and where it is not."""
         return (GONE, NOT_GONE) if self.gone else (IN_FORCE, NOT_IN_FORCE)
 
+    def proof(self, **seen: Any) -> Proof:
+        """What this look showed."""
+        return Proof(at_ns=self.at_ns, fault=self.fault, path=self.path, **seen)
+
 
 def judge_read_back(look: Look, injector: str, drift: str | None) -> Proof:
     """`drift`: why what the injector's kernel objects are is not what was asked."""
-    return Proof(
-        at_ns=look.at_ns,
-        fault=look.fault,
+    return look.proof(
         what=READ_BACK,
         backend=injector,
         answer=IN_FORCE if drift is None else NOT_IN_FORCE,
@@ -60,9 +63,7 @@ def judge_read_back(look: Look, injector: str, drift: str | None) -> Proof:
 
 def judge_condition(look: Look, node: str, asked: Condition, found: Condition) -> Proof:
     """`found`: the condition that the node's process has."""
-    return Proof(
-        at_ns=look.at_ns,
-        fault=look.fault,
+    return look.proof(
         what="condition",
         backend="proc",
         answer=look.answers[0 if asked is found else 1],
@@ -72,10 +73,7 @@ def judge_condition(look: Look, node: str, asked: Condition, found: Condition) -
 
 def judge_cut(look: Look, delays: Sequence[float]) -> Proof:
     """`delays`: of the probes that crossed a path that is cut, or on which nothing new is made."""
-    return Proof(
-        at_ns=look.at_ns,
-        fault=look.fault,
-        path=look.path,
+    return look.proof(
         what="cut",
         n=PROBES,
         achieved=float(len(delays)),
@@ -102,10 +100,7 @@ def judge_probe(
     overtook = len(delays) - len(held)
     yes, no = look.answers
     if asked.reorder and not is_plausible(overtook, len(delays), asked.reorder):
-        return Proof(
-            at_ns=look.at_ns,
-            fault=look.fault,
-            path=look.path,
+        return look.proof(
             what="reorder",
             asked=asked.reorder,
             achieved=overtook / len(delays),
@@ -121,10 +116,7 @@ def judge_probe(
     tolerance += asked.jitter_ms / math.sqrt(len(held)) * 3
     within = -tolerance <= middle - asked.delay_ms <= tolerance + (QUEUE_MS if narrow else 0.0)
     said = f"the median of {len(held)} probes took {middle:.1f} ms, asked are {asked.delay_ms:g} ms"
-    return Proof(
-        at_ns=look.at_ns,
-        fault=look.fault,
-        path=look.path,
+    return look.proof(
         what="delay" if asked.delay_ms else "clear",
         asked=asked.delay_ms,
         achieved=middle,
@@ -140,10 +132,7 @@ def _judge_silence(look: Look, asked: Impairment) -> Proof | None:
     """No probe arrived on a path that is not cut: by its loss, or it is cut all the same."""
     if asked.loss**PROBES >= SIGNIFICANCE / LOOKS_MAX:
         return None
-    return Proof(
-        at_ns=look.at_ns,
-        fault=look.fault,
-        path=look.path,
+    return look.proof(
         what="clear" if asked == CLEAR else "delay",
         n=PROBES,
         backend="nftables",
@@ -154,9 +143,7 @@ def _judge_silence(look: Look, asked: Impairment) -> Proof | None:
 
 def judge_flows(look: Look, connections: int, dropped: int) -> Proof:
     """Connections that are cut: what they try to send is counted where it is dropped."""
-    return Proof(
-        at_ns=look.at_ns,
-        fault=look.fault,
+    return look.proof(
         what="flows",
         n=dropped,
         backend="nftables",
@@ -174,10 +161,7 @@ def judge_stream(look: Look, seen: Seen, *, healed: bool, narrow: bool) -> Proof
     if healed:
         late = NOT_SHOWN if narrow else NOT_GONE
         answer = {IN_FORCE: GONE, NOT_IN_FORCE: NOT_GONE, NOT_SHOWN: late}[answer]
-    return Proof(
-        at_ns=look.at_ns,
-        fault=look.fault,
-        path=look.path,
+    return look.proof(
         what=seen.what,
         asked=seen.asked,
         achieved=seen.achieved,
@@ -203,9 +187,7 @@ def judge_rate(
     else:
         answer = IN_FORCE if achieved > rate_bps / 2 else NOT_SHOWN
     said = f"{achieved / 1e6:.3f} of {rate_bps / 1e6:g} Mbit/s passed {which} at {node}"
-    return Proof(
-        at_ns=look.at_ns,
-        fault=look.fault,
+    return look.proof(
         what=f"rate {which}",
         asked=float(rate_bps),
         achieved=achieved,
@@ -225,9 +207,7 @@ def judge_loss(look: Look, asked: float, seen: int, lost: int) -> Proof:
         answer = NOT_SHOWN
     else:
         answer = IN_FORCE if abs(achieved - asked) <= tolerance else NOT_IN_FORCE
-    return Proof(
-        at_ns=look.at_ns,
-        fault=look.fault,
+    return look.proof(
         what="loss",
         asked=asked,
         achieved=achieved,

@@ -23,7 +23,8 @@ def probed(asked, delays, look=LOOK, *, narrow=False):
 
 
 def test_a_read_back_is_in_force_where_nothing_drifted():
-    assert verdicts.judge_read_back(LOOK, "qdisc", None) == Proof(
+    whole = Look(at_ns=7, fault="f")
+    assert verdicts.judge_read_back(whole, "qdisc", None) == Proof(
         at_ns=7, fault="f", what="read back", backend="qdisc", answer=IN_FORCE
     )
     found = verdicts.judge_read_back(AFTER, "qdisc", "rates: asked 1, the kernel has 0")
