@@ -10,6 +10,7 @@ for.
 from __future__ import annotations
 
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -21,14 +22,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PYTEST = [f"{ROOT}/.venv/bin/python", "-m", "pytest", "--durations=15"]
+UNIT = ["tests/unit", "tests/test_architecture.py"]
 # What only computes lets those pass whose verdict a full host makes UNKNOWN.
 YIELDING = ["nice", "-n", "19"]
-UNIT = ["tests/unit", "tests/test_architecture.py"]
-# Tests on namespaces wait for most of their time, so several lanes of them share two cores. What
-# has no lane of its own runs in the lane "root".
-KILLS = [f"tests/root/test_{name}.py" for name in ("kill", "bad_days", "cluster")]
-LOADS = [f"tests/root/test_{name}.py" for name in ("systems", "sabotage")]
-OTHERS = ["tests/root", *(f"--ignore={path}" for path in [*KILLS, *LOADS])]
+# Tests on namespaces wait for half of their time, so two lanes of them share two cores; a third
+# makes the host so full that verdicts say UNKNOWN.
+LOADED = [f"tests/root/test_{name}.py" for name in ("kill", "bad_days", "cluster", "systems")]
+OTHERS = ["tests/root", *(f"--ignore={path}" for path in LOADED)]
 LANES = {
     "check": {
         "lint": [f"{ROOT}/scripts/lint"],
@@ -36,11 +36,9 @@ LANES = {
         "unit": [*PYTEST, *UNIT, "--ignore=tests/unit/meshnode"],
     },
     "all": {
-        "unit": [*YIELDING, *PYTEST, *UNIT, "tests/simulations"],
-        "machine": [*YIELDING, *PYTEST, "tests/machine"],
+        "computing": [*YIELDING, *PYTEST, *UNIT, "tests/simulations", "tests/machine"],
         "docker": [*PYTEST, "tests/docker", "tests/browser"],
-        "kills": [*PYTEST, *KILLS],
-        "loads": [*PYTEST, *LOADS],
+        "loaded": [*PYTEST, *LOADED],
         "root": [*PYTEST, *OTHERS, "tests/processes"],
     },
 }
@@ -84,17 +82,30 @@ def start(name: str, command: list[str], folder: Path) -> Lane:
 
 def wait(lanes: list[Lane], began_s: float) -> None:
     """Wait for all lanes and tell of each when it ends; Ctrl-C interrupts all that still run."""
-    waiting = list(lanes)
+    waiting, spent_s = list(lanes), computed_s()
     while waiting:
         try:
-            for lane in [lane for lane in waiting if lane.process.poll() is not None]:
+            for lane in list(waiting):
+                if lane.process.poll() is None:
+                    continue
                 waiting.remove(lane)
                 code, seconds = lane.process.returncode, time.monotonic() - began_s
-                print(f"{lane.name}: {code or 'ok'} after {seconds:.0f} s", flush=True)
+                spent_s, before_s = computed_s(), spent_s
+                print(
+                    f"{lane.name}: {code or 'ok'} after {seconds:.0f} s, of them "
+                    f"{spent_s - before_s:.0f} s of a core",
+                    flush=True,
+                )
             time.sleep(0.1)
         except KeyboardInterrupt:
             for lane in waiting:
                 lane.process.send_signal(signal.SIGINT)
+
+
+def computed_s() -> float:
+    """Seconds of a core that all lanes took which have ended, with their descendants."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def last_line(counts: Counter[str], seconds: float) -> str:
