@@ -263,7 +263,7 @@ class Supervisor:
     def clear_faults(self, name: str | None = None) -> dict[str, Any]:
         """Take one fault back, or all."""
         _, player = self._standing
-        return {"cleared": [change.fault.name for change in player.clear(name)]}
+        return {"cleared": player.clear(name)}
 
     def faults(self) -> dict[str, Any]:
         """The faults in force, and whether the kernel has what was asked."""
