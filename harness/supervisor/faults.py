@@ -184,11 +184,16 @@ class Faults:
             node, from_, to = change
             if to is Condition.RUNNING and from_ is Condition.PAUSED and self._is_gone(node):
                 return  # it ended by itself meanwhile: whoever paused it does not start it
-            self._cluster.set_condition(node, to)
-            self._listener.node_changed(node, to)
+            if to is Condition.PAUSED and from_ is Condition.STOPPED:
+                self._bring(node, Condition.RUNNING)  # only what runs can be paused
+            self._bring(node, to)
 
         with ThreadPoolExecutor(NODES_TOGETHER, thread_name_prefix="conditions") as pool:
             list(pool.map(one, changing))
+
+    def _bring(self, node: str, condition: Condition) -> None:
+        self._cluster.set_condition(node, condition)
+        self._listener.node_changed(node, condition)
 
     def _is_gone(self, node: str) -> bool:
         return node not in self._cluster.running or self._cluster.has_ended(node)

@@ -305,7 +305,6 @@ class Supervisor:
         """Until `stop`: notice nodes that end by themselves. A cluster whose gateway ended is
         blind, and goes down.
         """
-        known: set[str] = set()
         while not self._stop.is_set():
             gateway = self.cluster.gateway
             if gateway is not None and gateway.has_ended:
@@ -321,7 +320,7 @@ class Supervisor:
             watched = {
                 one.pidfd: name
                 for name, one in list(self.cluster.running.items())
-                if name not in known
+                if self.cluster.conditions.get(name) is not Condition.STOPPED
             }
             for pidfd in watched:
                 poll.register(pidfd, select.POLLIN)
@@ -329,7 +328,7 @@ class Supervisor:
                 name = watched.get(descriptor)
                 if (
                     name is not None
-                    and self.cluster.conditions.get(name) is Condition.RUNNING
+                    and self.cluster.conditions.get(name) is not Condition.STOPPED
                     and self.cluster.has_ended(name)
                 ):
                     self.cluster.note_ended(name)

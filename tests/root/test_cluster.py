@@ -190,6 +190,31 @@ def test_a_paused_node_stands_still_until_it_runs_again(desk):
     assert re.search(r"State:\s+[SR]", Path(f"/proc/{node['pid']}/status").read_text())
 
 
+def test_stopped_while_paused(desk):
+    """A node that was stopped while another fault pauses it is started and paused again."""
+    desk.ok("fault", "set", "node-7", "--condition", "paused", "--name", "pause")
+    before = desk.status()["nodes"][7]
+    desk.ok("fault", "set", "node-7", "--condition", "stopped", "--name", "stop")
+    assert desk.status()["nodes"][7]["condition"] == "stopped"
+    desk.ok("fault", "clear", "stop")
+    paused = desk.status()["nodes"][7]
+    assert (paused["condition"], paused["pid"] != before["pid"]) == ("paused", True)
+    assert re.search(r"State:\s+T", Path(f"/proc/{paused['pid']}/status").read_text())
+    desk.ok("fault", "clear", "pause")
+    assert desk.status()["nodes"][7]["condition"] == "running"
+
+
+def test_killed_while_paused(desk):
+    """A paused node that is killed is seen to have ended, and its fault does not start it."""
+    desk.ok("fault", "set", "node-8", "--condition", "paused", "--name", "pause")
+    os.kill(desk.status()["nodes"][8]["pid"], signal.SIGKILL)
+    wait_for(lambda: desk.status()["nodes"][8]["condition"] == "stopped")
+    desk.ok("fault", "clear", "pause")
+    assert desk.status()["nodes"][8]["condition"] == "stopped"
+    desk.ok("condition", "node-8", "running")
+    assert desk.status()["nodes"][8]["condition"] == "running"
+
+
 def test_values_are_found_by_get_from_other_nodes(desk):
     nodes = desk.status()["nodes"]
     puts = [
