@@ -184,18 +184,22 @@ def _load(
     """Run Locust as a child until the scenario is over and the run is closed."""
     seconds = max((phase.end_s or 0.0 for phase in played.phases), default=0.0)
     log = state.folder(cluster) / "load.log"
-    child = _locust(scenario, folder, cluster, workers, log)
+    try:
+        child = _locust(scenario, folder, cluster, workers, log)
+    except BaseException:
+        _end_run(cluster, folder)
+        raise
     try:
         code = _wait(child, cluster, seconds, progress)
     except KeyboardInterrupt:
         _end(child)
-        _end_run(cluster)
+        _end_run(cluster, folder)
         raise InterruptedByUserError("interrupted; the run folder ends where it was cut") from None
     except BaseException:
         _end(child)
-        _end_run(cluster)
+        _end_run(cluster, folder)
         raise
-    if _end_run(cluster) or code not in (0, 1, 2):
+    if _end_run(cluster, folder) or code not in (0, 1, 2):
         kind = StorageError if code == StorageError.exit_code else UnavailableError
         raise kind(f"the load generator ended with code {code}. It said:\n{_said(log)}")
 
@@ -246,12 +250,12 @@ def _wait(child: subprocess.Popen[bytes], cluster: str, seconds: float, progress
     return child.returncode
 
 
-def _end_run(cluster: str) -> bool:
-    """Close a run that the load did not close; whether there was one."""
+def _end_run(cluster: str, folder: Path) -> bool:
+    """Close a run that the load did not close; False where it did."""
     with suppress(HarnessError), Client.connect(cluster) as client:
-        if client.status()["run"] is None:
+        if client.status()["run"] != str(folder):
             return False
-        client.end(load={"interrupted": True})
+        client.end(run=str(folder), load={"interrupted": True})
     return True
 
 

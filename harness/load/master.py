@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from time import monotonic_ns
 from typing import Any
 
@@ -99,12 +98,7 @@ class Master:
         start_in_s = START_WITH_GETS_IN_S if asked.has_gets else START_IN_S
         with Client.connect(self.cluster) as client:
             run = asked.run or client.begin(**asked.begin)["run"]
-            try:
-                started = client.start(load=asked.facts(workers), start_in_s=start_in_s)
-            except HarnessError:
-                with suppress(HarnessError):
-                    client.end()
-                raise
+            started = client.start(run=run, load=asked.facts(workers), start_in_s=start_in_s)
         return run, started["t0_ns"]
 
     def heard(self, worker: str, report: Mapping[str, Any]) -> None:
@@ -147,7 +141,7 @@ class Master:
         if not isinstance(self.broken, UnavailableError):
             try:
                 with Client.connect(self.cluster) as client:
-                    client.end(at_ns=at_ns, load=self._summary())
+                    client.end(run=plan.run, at_ns=at_ns, load=self._summary())
             except HarnessError as error:
                 self.broken = self.broken or error
         self._stopped = True

@@ -195,7 +195,14 @@ class Cluster:
             self._expect([name])
         elif condition is Condition.STOPPED and self.gateway is not None:
             self.gateway.gone([name])
-        running = self.runtime.set_condition(name, condition)
+        before = self.conditions.get(name, Condition.RUNNING)
+        if condition is Condition.STOPPED:  # before it ends: it does not end by itself
+            self.conditions[name] = condition
+        try:
+            running = self.runtime.set_condition(name, condition)
+        except HarnessError:
+            self.conditions[name] = before
+            raise
         with self._lock:
             if running is not None:
                 self.running[name] = running

@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.errors import HarnessError, UsageError
 from harness.faults.fault import Change, Condition, Fault, Verb, fold_conditions
+from harness.faults.spec import FaultSpec
 from harness.history.proof import Proof
 from harness.kernel.proc import is_stopped
 from harness.network.network import Network
@@ -96,6 +97,19 @@ class Faults:
         """Take a fault back if it is this one that stands, and not one that took its name since."""
         if self.standing.get(fault.name) is fault:
             self.clear(fault.name)
+
+    def refuse_stopped(self, spec: FaultSpec) -> None:
+        """Raise UsageError for a fault of the network at a node that is stopped: it would be
+        nobody's.
+        """
+        if spec.condition is not None:
+            return
+        for name in sorted(spec.named_nodes(self.network.nodes)):
+            if self._cluster.conditions.get(name) is Condition.STOPPED:
+                raise UsageError(
+                    f"node {name} is stopped; a fault there would be nobody's: `harness condition "
+                    f"{name} running` first"
+                )
 
     def rows(self) -> list[dict[str, Any]]:
         """The faults in force as `harness fault list` shows them."""
@@ -184,11 +198,16 @@ class Faults:
             node, from_, to = change
             if to is Condition.RUNNING and from_ is Condition.PAUSED and self._is_gone(node):
                 return  # it ended by itself meanwhile: whoever paused it does not start it
-            self._cluster.set_condition(node, to)
-            self._listener.node_changed(node, to)
+            if to is Condition.PAUSED and from_ is Condition.STOPPED:
+                self._bring(node, Condition.RUNNING)  # only what runs can be paused
+            self._bring(node, to)
 
         with ThreadPoolExecutor(NODES_TOGETHER, thread_name_prefix="conditions") as pool:
             list(pool.map(one, changing))
+
+    def _bring(self, node: str, condition: Condition) -> None:
+        self._cluster.set_condition(node, condition)
+        self._listener.node_changed(node, condition)
 
     def _is_gone(self, node: str) -> bool:
         return node not in self._cluster.running or self._cluster.has_ended(node)

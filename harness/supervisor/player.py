@@ -8,7 +8,7 @@ import heapq
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -137,40 +137,37 @@ class FaultPlayer:
 
     def set_for(self, fault: Fault, changes: Sequence[PlannedChange]) -> Change:
         """Set a fault by hand, now; `changes` (from now on) without the first are played later.
-        Raises HarnessError where it cannot be set.
+        Raises HarnessError where it cannot be set; one of the same name then ends as it would have.
         """
-        with self._news:
-            self._due = [
-                due
-                for due in self._due
-                if not (due.by_hand and due.change.fault.name == fault.name)
-            ]
-            heapq.heapify(self._due)
-        change = self._faults.set(fault)
+        called_off = self._call_off(lambda due: due.by_hand and due.change.fault.name == fault.name)
+        try:
+            change = self._faults.set(fault)
+        except BaseException:
+            self._put(called_off)
+            raise
         if later := changes[1:]:
             self._in_force[id(fault)] = fault, change.fault
             self._add(later, time.monotonic_ns(), self._failed, by_hand=True)
         return change
 
-    def clear(self, name: str | None) -> list[Change]:
-        """Take one fault back by hand, or all; what was set by hand does not come again. Raises
-        UsageError for a name that is not in force.
+    def clear(self, name: str | None) -> list[str]:
+        """Take one fault back by hand, or all; what was set by hand does not come again. Returns
+        the names. Raises UsageError for a name that is not in force and does not come again.
         """
-        done = self._faults.clear(name)
-        gone = {change.fault.name for change in done}
-        with self._news:
-            self._due = [
-                due for due in self._due if not (due.by_hand and due.change.fault.name in gone)
-            ]
-            heapq.heapify(self._due)
-        return done
+        called_off = self._call_off(
+            lambda due: due.by_hand and name in (None, due.change.fault.name)
+        )
+        flapping = {due.change.fault.name for due in called_off}
+        standing = self._faults.standing
+        if name is not None and name in flapping and name not in standing:
+            return [name]  # it was away just now
+        cleared = [change.fault.name for change in self._faults.clear(name)]
+        return cleared + sorted(flapping - standing.keys())
 
     def end(self, failed: Callable[[str], None]) -> None:
         """Take back what the timeline left in force; nothing of it comes any more."""
-        with self._news:
-            self._due = [due for due in self._due if due.by_hand]
-            heapq.heapify(self._due)
-        with self._acting:  # what is under way has been done
+        self._call_off(lambda due: not due.by_hand)
+        with self._acting:  # conditions that are under way have been brought about
             self._nodes.submit(lambda: None).result()
         for planned in self._played:
             if id(planned) in self._in_force:
@@ -194,11 +191,30 @@ class FaultPlayer:
         *,
         by_hand: bool,
     ) -> None:
+        self._put(
+            _Due(t0_ns + round(change.at_s * 1e9), next(self._numbers), change, failed, by_hand)
+            for change in changes
+        )
+
+    def _put(self, more: Iterable[_Due]) -> None:
         with self._news:
-            for change in changes:
-                at_ns = t0_ns + round(change.at_s * 1e9)
-                heapq.heappush(self._due, _Due(at_ns, next(self._numbers), change, failed, by_hand))
+            for due in more:
+                heapq.heappush(self._due, due)
             self._news.notify_all()
+
+    def _call_off(self, matches: Callable[[_Due], bool]) -> list[_Due]:
+        """What is due of these is not made any more, and is returned; what is under way has been
+        made.
+        """
+        with self._news:
+            gone = [due for due in self._due if matches(due)]
+            self._due = [due for due in self._due if not matches(due)]
+            heapq.heapify(self._due)
+        with self._acting:
+            pass
+        if any(due.change.fault.condition is not None for due in gone):
+            self._nodes.submit(lambda: None).result()
+        return gone
 
     def _run(self) -> None:
         while True:

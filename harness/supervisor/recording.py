@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.errors import StorageError
+from harness.errors import StorageError, UsageError
 from harness.faults.fault import Change, Condition
 from harness.history.events import (
     FaultChanged,
@@ -52,8 +52,10 @@ class Recording:
         runs: Path,
         files: Mapping[str, str],
         facts: Mapping[str, Any],
+        begun_by: int,
     ) -> None:
-        """`files`: inputs as they were, by name; `facts`: what metadata.json says of the cluster.
+        """`files`: inputs as they were, by name; `facts`: what metadata.json says of the cluster;
+        `begun_by`: the pid of who asked for it.
 
         Raises StorageError where the disk is full.
         """
@@ -65,18 +67,32 @@ class Recording:
         self._cluster, self._faults, self._fault_player = cluster, faults, fault_player
         self._timeline, self._name, self._facts = timeline, name, dict(facts)
         self._failures: list[str] = []
+        self._begun_by = begun_by
         self._player: Player | None = None  # None: it has not started
         self.folder = RunFolder(runs, name)
-        for file, text in files.items():
-            self.folder.write_text(file, text)
-        self.folder.write_json("timeline.json", timeline.as_json())
+        try:
+            for file, text in files.items():
+                self.folder.write_text(file, text)
+            self.folder.write_json("timeline.json", timeline.as_json())
+        except BaseException:
+            self.folder.discard()
+            raise
 
     def start(self, load: Mapping[str, Any], start_in_s: float) -> int:
         """Start the clock; returns t0, when the first phase begins (CLOCK_MONOTONIC ns).
 
-        `load`: what metadata.json says of the load generator. Raises UnavailableError where a node
-        does not journal.
+        `load`: what metadata.json says of the load generator. Raises UsageError where it has
+        started, UnavailableError where a node does not journal; such a run leaves no folder.
         """
+        if self.is_started:
+            raise UsageError(f"{self.folder.path} has started already")
+        try:
+            return self._start(load, start_in_s)
+        except BaseException:
+            self.folder.discard()
+            raise
+
+    def _start(self, load: Mapping[str, Any], start_in_s: float) -> int:
         cluster = self._cluster
         journals.begin_journals(cluster.adapter, self._live(), self.folder)
         t0_ns = time.monotonic_ns() + int(start_in_s * 1e9)
@@ -105,6 +121,11 @@ class Recording:
     def is_started(self) -> bool:
         """Whether its clock runs."""
         return self._player is not None
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether it has not started, and whoever began it has ended and will not start it."""
+        return not self.is_started and not Path(f"/proc/{self._begun_by}").exists()
 
     @property
     def phase(self) -> str | None:

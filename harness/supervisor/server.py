@@ -103,7 +103,16 @@ class Server:
 
 def peer_uid(connection: socket.socket) -> int:
     """The user behind a unix socket, as this process's user namespace sees it (SO_PEERCRED)."""
-    _, uid, _ = struct.unpack(
+    return _peer(connection)[1]
+
+
+def peer_pid(connection: socket.socket) -> int:
+    """The process behind a unix socket, as this process's PID namespace sees it; 0: another's."""
+    return _peer(connection)[0]
+
+
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    pid, uid, _ = struct.unpack(
         "iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
     )
-    return int(uid)
+    return int(pid), int(uid)

@@ -29,7 +29,7 @@ from harness.control import state
 from harness.control.spec import Spec
 from harness.errors import HarnessError, UnavailableError, UsageError
 from harness.faults.fault import Condition
-from harness.faults.spec import FaultSpec, parse
+from harness.faults.spec import parse
 from harness.host import preflight
 from harness.network.fabric import Fabric
 from harness.operations import Operation
@@ -79,7 +79,7 @@ class Supervisor:
             folder / "control.sock",
             {
                 "status": lambda *_: self.status(),
-                "begin": lambda params, *_: self.begin(**params),
+                "begin": lambda params, _, peer: self.begin(by=server.peer_pid(peer), **params),
                 "start": lambda params, *_: self.start(**params),
                 "end": lambda params, *_: self.end(**params),
                 "exec": self.execute,
@@ -120,17 +120,18 @@ class Supervisor:
         budget: str | None,
         runs: str,
         files: Mapping[str, str],
+        by: int,
     ) -> dict[str, Any]:
         """Open a run folder below `runs` for a timeline, which is played from `start` on.
 
-        `budget` is the path of a budget file, whose text is kept in the folder. Raises BadFileError
-        before anything is made.
+        `budget` is the path of a budget file, whose text is kept in the folder. `by`: the pid of
+        who asks. Raises BadFileError before anything is made.
         """
         with self._lock:
-            if self._stage != "up" or self._faults is None or self._fault_player is None:
-                raise UnavailableError(
-                    f"cluster {self._spec.cluster!r} is {self._stage}, not up yet"
-                )
+            faults, player = self._standing
+            if self._recording is not None and self._recording.is_abandoned:
+                self._recording.close({}, None)
+                self._recording = None
             if self._recording is not None:
                 raise UsageError(
                     f"cluster {self._spec.cluster!r} is recording a run already: "
@@ -144,11 +145,12 @@ class Supervisor:
                 named["budget.toml"] = Path(budget).read_text()
             self._recording = Recording(
                 self.cluster,
-                self._faults,
-                self._fault_player,
+                faults,
+                player,
                 name=scenario,
                 timeline=played,
                 runs=Path(runs),
+                begun_by=by,
                 files={**named, **files},
                 facts={
                     "cluster": self._spec.cluster,
@@ -165,25 +167,38 @@ class Supervisor:
             )
             return {"run": str(self._recording.folder.path)}
 
-    def start(self, *, load: Mapping[str, Any], start_in_s: float) -> dict[str, Any]:
+    def start(self, *, run: str, load: Mapping[str, Any], start_in_s: float) -> dict[str, Any]:
         """Start the clock of the run that was begun: its first phase begins at ``t0_ns``
-        (CLOCK_MONOTONIC) of the answer. `load` is what the metadata say of the generator.
+        (CLOCK_MONOTONIC) of the answer. `load` is what the metadata say of the generator. A run
+        that cannot start is gone afterwards.
         """
         with self._lock:
-            if self._recording is None or self._recording.is_started:
-                raise UsageError(f"cluster {self._spec.cluster!r} has no run that could start")
-            return {"t0_ns": self._recording.start(load, start_in_s)}
+            recording = self._recorded(run)
+            try:
+                return {"t0_ns": recording.start(load, start_in_s)}
+            finally:
+                self._recording = recording if recording.is_started else None
+
+    def _recorded(self, run: str | None) -> Recording:
+        """The open run; raises UsageError where there is none, or `run` names another."""
+        found = self._recording
+        if found is None or run not in (None, str(found.folder.path)):
+            what = "no run" if found is None else f"{found.folder.path}, not {run}"
+            raise UsageError(f"cluster {self._spec.cluster!r} is recording {what}")
+        return found
 
     def end(
-        self, *, at_ns: int | None = None, load: Mapping[str, Any] | None = None
+        self,
+        *,
+        run: str | None = None,
+        at_ns: int | None = None,
+        load: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Close the run folder; it is complete when this returns. `at_ns`: when the load stopped,
-        if before now.
+        """Close the run folder; it is complete when this returns. `run`: only if it is this one.
+        `at_ns`: when the load stopped, if before now.
         """
         with self._lock:
-            if self._recording is None:
-                raise UsageError(f"cluster {self._spec.cluster!r} is recording no run")
-            recording, self._recording = self._recording, None
+            recording, self._recording = self._recorded(run), None
             path = recording.close(load or {}, at_ns)
             self._run = path if recording.is_started else self._run
             return {"run": str(path)}
@@ -238,7 +253,7 @@ class Supervisor:
             raise UsageError("flap: expected how long too (--for 20s)")
         seed = network.seed if self._recording is None else self._recording.seed
         fault = spec.resolve(network.nodes, seed)
-        self._refuse_stopped(spec, faults)
+        faults.refuse_stopped(spec)
         change = player.set_for(fault, list(changes_of(spec, fault, 0.0, None)))
         return {
             "name": fault.name,
@@ -249,21 +264,10 @@ class Supervisor:
             "backends": network.backends,
         }
 
-    def _refuse_stopped(self, spec: FaultSpec, faults: Faults) -> None:
-        """A fault of the network on a node that is stopped would be nobody's."""
-        if spec.condition is not None:
-            return
-        for name in sorted(spec.named_nodes(faults.network.nodes)):
-            if self.cluster.conditions.get(name) is Condition.STOPPED:
-                raise UsageError(
-                    f"node {name} is stopped; a fault there would be nobody's: `harness condition "
-                    f"{name} running` first"
-                )
-
     def clear_faults(self, name: str | None = None) -> dict[str, Any]:
         """Take one fault back, or all."""
         _, player = self._standing
-        return {"cleared": [change.fault.name for change in player.clear(name)]}
+        return {"cleared": player.clear(name)}
 
     def faults(self) -> dict[str, Any]:
         """The faults in force, and whether the kernel has what was asked."""
@@ -305,7 +309,6 @@ class Supervisor:
         """Until `stop`: notice nodes that end by themselves. A cluster whose gateway ended is
         blind, and goes down.
         """
-        known: set[str] = set()
         while not self._stop.is_set():
             gateway = self.cluster.gateway
             if gateway is not None and gateway.has_ended:
@@ -321,7 +324,7 @@ class Supervisor:
             watched = {
                 one.pidfd: name
                 for name, one in list(self.cluster.running.items())
-                if name not in known
+                if self.cluster.conditions.get(name) is not Condition.STOPPED
             }
             for pidfd in watched:
                 poll.register(pidfd, select.POLLIN)
@@ -329,7 +332,7 @@ class Supervisor:
                 name = watched.get(descriptor)
                 if (
                     name is not None
-                    and self.cluster.conditions.get(name) is Condition.RUNNING
+                    and self.cluster.conditions.get(name) is not Condition.STOPPED
                     and self.cluster.has_ended(name)
                 ):
                     self.cluster.note_ended(name)

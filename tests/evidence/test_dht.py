@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kit.desk import Desk, ask, request, wait_for
+from kit.desk import Desk, ask, begin_by_hand, request, wait_for
 
 from harness.control.client import Client
 from harness.history import reader
@@ -161,16 +161,7 @@ def test_a_broadcast_reaches_a_hundred_of_a_hundred(desk, tmp_path, monkeypatch)
     monkeypatch.setenv("HARNESS_STATE", str(desk.state))
     runs = tmp_path / "hand"
     with Client.connect(desk.cluster) as client:
-        client.begin(
-            scenario="hand",
-            phases=[{"name": "load", "duration_s": None}],
-            seed=1,
-            budget=None,
-            runs=str(runs),
-            load={},
-            files={},
-            start_in_s=0.0,
-        )
+        begin_by_hand(client, runs)
         ask(nodes[0]["control"], [request(1, Operation.BROADCAST, None, b"to all")])
         wait_for(lambda: len(heard(runs, 1)) == 99, lambda: len(heard(runs, 1)))
         client.call("condition", {"node": "node-50", "condition": "stopped"})

@@ -22,6 +22,7 @@ from unittest.mock import patch
 from harness.control.client import Client
 from harness.errors import HarnessError
 from harness.operations import Operation, Request, Response
+from harness.scenario.timeline import PlannedPhase, Timeline
 from harness.systems.protocol import ControlCodec
 
 ROOT = Path(__file__).parents[2]
@@ -219,6 +220,20 @@ class Desk:
             with suppress(ProcessLookupError):  # a zygote takes its nodes with it
                 os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.state, ignore_errors=True)
+
+
+def begin_by_hand(client: Client, runs: Path) -> str:
+    """Begin and start a run of one phase without load or end; its folder."""
+    phase = PlannedPhase(name="load", begin_s=0.0, end_s=None)
+    run: str = client.begin(
+        scenario="hand",
+        timeline=Timeline(seed=1, phases=(phase,)).as_json(),
+        budget=None,
+        runs=str(runs),
+        files={},
+    )["run"]
+    client.start(run=run, load={}, start_in_s=0.0)
+    return run
 
 
 def wait_for(

@@ -8,18 +8,23 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
-from kit.desk import PROMISES, TEN, Desk, ask, request, small_scenario, wait_for
+from kit.desk import PROMISES, TEN, Desk, ask, begin_by_hand, request, small_scenario, wait_for
 
 from harness.checks import records
 from harness.control.client import Client
+from harness.errors import UsageError
 from harness.history import reader
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
+from harness.scenario.timeline import PlannedPhase, Timeline
 
 pytestmark = pytest.mark.root
+ONE_PHASE = Timeline(seed=1, phases=(PlannedPhase(name="a", begin_s=0.0, end_s=None),)).as_json()
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +195,31 @@ def test_a_paused_node_stands_still_until_it_runs_again(desk):
     assert re.search(r"State:\s+[SR]", Path(f"/proc/{node['pid']}/status").read_text())
 
 
+def test_stopped_while_paused(desk):
+    """A node that was stopped while another fault pauses it is started and paused again."""
+    desk.ok("fault", "set", "node-7", "--condition", "paused", "--name", "pause")
+    before = desk.status()["nodes"][7]
+    desk.ok("fault", "set", "node-7", "--condition", "stopped", "--name", "stop")
+    assert desk.status()["nodes"][7]["condition"] == "stopped"
+    desk.ok("fault", "clear", "stop")
+    paused = desk.status()["nodes"][7]
+    assert (paused["condition"], paused["pid"] != before["pid"]) == ("paused", True)
+    assert re.search(r"State:\s+T", Path(f"/proc/{paused['pid']}/status").read_text())
+    desk.ok("fault", "clear", "pause")
+    assert desk.status()["nodes"][7]["condition"] == "running"
+
+
+def test_killed_while_paused(desk):
+    """A paused node that is killed is seen to have ended, and its fault does not start it."""
+    desk.ok("fault", "set", "node-8", "--condition", "paused", "--name", "pause")
+    os.kill(desk.status()["nodes"][8]["pid"], signal.SIGKILL)
+    wait_for(lambda: desk.status()["nodes"][8]["condition"] == "stopped")
+    desk.ok("fault", "clear", "pause")
+    assert desk.status()["nodes"][8]["condition"] == "stopped"
+    desk.ok("condition", "node-8", "running")
+    assert desk.status()["nodes"][8]["condition"] == "running"
+
+
 def test_values_are_found_by_get_from_other_nodes(desk):
     nodes = desk.status()["nodes"]
     puts = [
@@ -217,16 +247,7 @@ def test_values_are_found_by_get_from_other_nodes(desk):
 def test_a_broadcast_is_in_every_other_journal(desk, tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_STATE", str(desk.state))
     with Client.connect(desk.cluster) as client:
-        client.begin(
-            scenario="hand",
-            phases=[{"name": "load", "duration_s": None}],
-            seed=1,
-            budget=None,
-            runs=str(tmp_path),
-            load={},
-            files={},
-            start_in_s=0.0,
-        )
+        begin_by_hand(client, tmp_path)
         ask(desk.status()["nodes"][0]["control"], [request(77, Operation.BROADCAST, None, b"x")])
         wait_for(lambda: heard(tmp_path) == set(range(1, 10)), lambda: heard(tmp_path))
         run = Path(client.end()["run"])
@@ -235,6 +256,42 @@ def test_a_broadcast_is_in_every_other_journal(desk, tmp_path, monkeypatch):
     assert found.samples.num_rows >= 10
     # No intent was recorded: nothing is invented.
     assert not records.receivers(found, records.WHOLE_RUN, Operation.BROADCAST, RecordKind.RECEIVED)
+
+
+def test_a_run_of_others(desk, tmp_path, monkeypatch):
+    """Only who names the run that is open can start or end it."""
+    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
+    with Client.connect(desk.cluster) as client:
+        run = begin_by_hand(client, tmp_path)
+        for method, facts in (("start", {"load": {}, "start_in_s": 0.0}), ("end", {})):
+            with pytest.raises(UsageError, match="is recording"):
+                client.call(method, {"run": "/nowhere", **facts})
+        with pytest.raises(UsageError, match="started already"):
+            client.start(run=run, load={}, start_in_s=0.0)
+        assert client.status()["run"] == run
+        client.end(run=run)
+
+
+def test_an_abandoned_run(desk, tmp_path):
+    """A run that was begun by a process that ended before its start gives way to the next, and
+    leaves no folder.
+    """
+    begin = (
+        "import os, signal; from pathlib import Path; from harness.control.client import Client\n"
+        f"with Client.connect({desk.cluster!r}) as client:\n"
+        f"    client.begin(scenario='lost', timeline={ONE_PHASE!r}, budget=None,"
+        f" runs={str(tmp_path)!r}, files={{}})\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", begin], env=desk.environment, check=False)
+    lost = Path(desk.status()["run"])
+    assert (lost.is_dir(), lost.parent.name) == (True, "lost")
+    with patch.dict(os.environ, {"HARNESS_STATE": str(desk.state)}):
+        client = Client.connect(desk.cluster)
+    with client:
+        run = begin_by_hand(client, tmp_path)
+        client.end(run=run)
+    assert (lost.exists(), reader.find(tmp_path)) == (False, Path(run))
 
 
 def heard(runs: Path) -> set[int]:

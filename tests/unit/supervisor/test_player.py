@@ -1,0 +1,99 @@
+"""The fault player: what comes, goes and is called off."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import pytest
+
+from harness.errors import UnavailableError, UsageError
+from harness.faults.fault import Change, Fault, Verb
+from harness.faults.spec import FaultSpec, parse
+from harness.scenario.timeline import changes_of
+from harness.supervisor.faults import Faults
+from harness.supervisor.player import FaultPlayer
+from harness.topology.topology import Node
+
+NODES = [Node(name=f"node-{number}") for number in range(3)]
+PATIENCE_S = 10.0
+
+
+class Table:
+    """Faults by name, of no network and no nodes."""
+
+    def __init__(self) -> None:
+        self.standing: dict[str, Fault] = {}
+        self.refused = False
+
+    def set(self, fault: Fault) -> Change:
+        if self.refused:
+            raise UnavailableError("refused")
+        self.standing[fault.name] = fault
+        return Change(at_ns=time.monotonic_ns(), took_ns=0, verb=Verb.SET, fault=fault)
+
+    def clear(self, name: str | None = None) -> list[Change]:
+        if name is not None and name not in self.standing:
+            raise UsageError(f"there is no fault {name!r}")
+        gone = [self.standing.pop(one) for one in ([name] if name else list(self.standing))]
+        return [Change(at_ns=0, took_ns=0, verb=Verb.CLEAR, fault=fault) for fault in gone]
+
+    def clear_this(self, fault: Fault) -> None:
+        if self.standing.get(fault.name) is fault:
+            self.clear(fault.name)
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table()
+
+
+@pytest.fixture
+def player(table: Table) -> Iterator[FaultPlayer]:
+    player = FaultPlayer(cast("Faults", table), pytest.fail)
+    yield player
+    player.close()
+
+
+def by_hand(player: FaultPlayer, **words: object) -> FaultSpec:
+    spec = parse({"where": "node-1", "loss": "50%", "name": "bad", **words})
+    fault = spec.resolve(NODES, 1)
+    player.set_for(fault, list(changes_of(spec, fault, 0.0, None)))
+    return spec
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < end_s
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("name", ["bad", None])
+def test_cleared_while_away(table: Table, player: FaultPlayer, name: str | None) -> None:
+    """A flap that is cleared while it is away is named, and does not come again."""
+    by_hand(player, for_s=600, flap_s=0.5)
+    table.clear("bad")  # away, and it would come again
+    assert player.clear(name) == ["bad"]
+    with pytest.raises(UsageError):
+        player.clear("bad")
+
+
+def test_refused_replacement(table: Table, player: FaultPlayer) -> None:
+    """A fault whose replacement is refused still ends at its time."""
+    by_hand(player, for_s=0.3)
+    table.refused = True
+    with pytest.raises(UnavailableError):
+        by_hand(player, delay="5ms")
+    until(lambda: not table.standing)
+
+
+def test_replaced(table: Table, player: FaultPlayer) -> None:
+    """A fault that took another's name stays when the other's time is over."""
+    by_hand(player, for_s=0.1)
+    by_hand(player, delay="5ms")
+    stays = table.standing["bad"]
+    by_hand(player, name="other", for_s=0.2)
+    until(lambda: "other" not in table.standing)
+    assert table.standing == {"bad": stays}
