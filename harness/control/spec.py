@@ -1,4 +1,4 @@
-"""What a supervisor is started with."""
+"""The Spec is what a supervisor is started with."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""A cluster while it is up: places, the processes in them, their conditions. One owner; the
-supervisor composes it.
+"""A cluster while it is up: its places, the processes in them, their conditions.
+
+It is their one owner; the supervisor composes it.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ LOG_LINES_IN_ERRORS = 12
 
 
 class Cluster:
-    """Nodes of one topology on one runtime. `up` blocks; other methods may be called from any
-    thread.
+    """The nodes of one topology on one runtime.
+
+    `up` blocks; the other methods may be called from any thread.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Cluster:
         self._readiness = Readiness(state / "notify" / "socket")
 
     def up(self, progress: Progress) -> None:
-        """Wire, start and wait until every node is ready and the overlay is one connected
+        """Wire and start the nodes; wait until all are ready and the overlay is one connected
         component.
 
         Raises NodeStartError with the node's last log lines where one dies or stays silent.
@@ -105,7 +107,7 @@ class Cluster:
             self._check_overlay()
 
     def _expect(self, names: list[str]) -> None:
-        """These nodes are about to start."""
+        """Have readiness and the gateway know that these nodes are about to start."""
         for name in names:
             self._readiness.expect(name)
         if self.gateway is not None:
@@ -137,8 +139,9 @@ class Cluster:
             )
 
     def _check_overlay(self) -> None:
-        """Ask every node for the links that stand; they must make one component and be those of the
-        topology.
+        """Ask every node for the links that stand.
+
+        They must make one component and be those of the topology; raises NodeStartError.
         """
         order = {
             endpoint.wire_id.hex(): index for index, endpoint in enumerate(self.endpoints.values())
@@ -168,7 +171,7 @@ class Cluster:
         return running is not None and is_readable(running.pidfd)
 
     def last_lines(self, name: str, count: int = LOG_LINES_IN_ERRORS) -> str:
-        """The last lines of a node's log. Raises UsageError for a node that is not there."""
+        """Return the last lines of a node's log. Raises UsageError for a node that is not there."""
         self.require(name)
         with suppress(OSError):
             data = (self.places[name].directory / "log").read_bytes()[-(256 * count + 65536) :]
@@ -206,7 +209,7 @@ class Cluster:
             self._wait_ready([name], lambda *_: None)
 
     def note_ended(self, name: str) -> None:
-        """A node's process ended by itself."""
+        """Note that a node's process ended by itself."""
         if self.gateway is not None:
             self.gateway.gone([name])
         with self._lock:
@@ -214,7 +217,7 @@ class Cluster:
             self.conditions[name] = Condition.STOPPED
 
     def rows(self) -> list[dict[str, Any]]:
-        """The nodes as `status` shows them."""
+        """List the nodes as `status` shows them."""
         return [
             {
                 "name": name,
@@ -230,7 +233,10 @@ class Cluster:
         ]
 
     def close(self) -> None:
-        """End everything, in the order that leaves nothing: processes, then the network."""
+        """End everything, in the order that leaves nothing: processes, then the network.
+
+        Raises HarnessError with all that failed, after every step was tried.
+        """
         failures = []
         owners = [owner.close for owner in (self.gateway, self.network) if owner is not None]
         for step in (*owners, self.runtime.close, self.fabric.close, self._readiness.close):
@@ -244,8 +250,9 @@ class Cluster:
 
 @contextmanager
 def _stages(progress: Progress) -> Iterator[Callable[[str], None]]:
-    """What a runtime says it is doing as stages of one step each, which end when the next begins or
-    the runtime is done.
+    """Show what a runtime says it is doing as stages of one step each.
+
+    A stage ends when the next begins or the runtime is done.
     """
     under_way: list[str] = []
 

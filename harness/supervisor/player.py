@@ -1,5 +1,6 @@
-"""The players: phases begin, and faults come and go, at their planned times; what was executed is
-written down as it happens.
+"""The players begin phases, and set and clear faults, at their planned times.
+
+What was executed is written down as it happens.
 """
 
 from __future__ import annotations
@@ -20,9 +21,7 @@ from harness.supervisor.faults import Faults
 
 
 class Player:
-    """Plays the phases of one run in a thread of its own, and takes every node's histograms between
-    them.
-    """
+    """Plays the phases of one run in its own thread; takes all nodes' histograms between them."""
 
     def __init__(
         self,
@@ -46,8 +45,9 @@ class Player:
         self._thread.start()
 
     def stop(self, at_ns: int | None = None) -> None:
-        """End the last phase now (or at `at_ns`, if the load stopped earlier) and wait for the
-        thread.
+        """End the last phase now and wait for the thread.
+
+        `at_ns`: when the load stopped, if that was earlier.
         """
         self._ended_ns = at_ns
         self._stop.set()
@@ -79,9 +79,7 @@ class Player:
         self.phase = None
 
     def _snapshot_later(self, phase: str) -> None:
-        """Between two phases the clock goes on: the snapshot is taken beside the beginning
-        phase.
-        """
+        """Take the snapshot beside the phase that begins: between two phases the clock goes on."""
         threading.Thread(target=self._snapshot, args=(phase,), name="snapshot", daemon=True).start()
 
     def _wait_until(self, at_s: float | None) -> None:
@@ -105,11 +103,11 @@ class _Due:
 
 
 class FaultPlayer:
-    """Sets and clears faults when they are due: those of a run's timeline, and those that somebody
-    set by hand for a time. One clock for both, in a thread of its own.
+    """Sets and clears faults when they are due, by one clock, in a thread of its own.
 
-    Conditions of nodes are changed beside it, one after the other: a node that starts takes its
-    time, and what the network is due must not wait for it.
+    They are those of a run's timeline, and those that somebody set by hand for a time. Conditions
+    of nodes are changed beside the clock, one after the other: a node that starts takes its time,
+    and what the network is due must not wait for it.
     """
 
     def __init__(self, faults: Faults, failed: Callable[[str], None]) -> None:
@@ -129,15 +127,19 @@ class FaultPlayer:
     def play(
         self, changes: Sequence[PlannedChange], t0_ns: int, failed: Callable[[str], None]
     ) -> None:
-        """Play a timeline's changes; `failed` is told what could not be done: a fault that was not
-        played must not look like one that was.
+        """Play a timeline's changes.
+
+        `failed` is told what could not be done: a fault that was not played must not look like one
+        that was.
         """
         self._played += [change.fault for change in changes]
         self._add(changes, t0_ns, failed, by_hand=False)
 
     def set_for(self, fault: Fault, changes: Sequence[PlannedChange]) -> Change:
-        """Set a fault by hand, now; `changes` (from now on) without the first are played later.
-        Raises HarnessError where it cannot be set.
+        """Set a fault by hand, now, and have the rest of its changes played later.
+
+        `changes` begin with this one, and their times count from now. Raises HarnessError where the
+        fault cannot be set.
         """
         with self._news:
             self._due = [
@@ -153,8 +155,9 @@ class FaultPlayer:
         return change
 
     def clear(self, name: str | None) -> list[Change]:
-        """Take one fault back by hand, or all; what was set by hand does not come again. Raises
-        UsageError for a name that is not in force.
+        """Take one fault back by hand, or all; faults that were set by hand do not come again.
+
+        Raises UsageError for a name that is not in force.
         """
         done = self._faults.clear(name)
         gone = {change.fault.name for change in done}
@@ -166,7 +169,7 @@ class FaultPlayer:
         return done
 
     def end(self, failed: Callable[[str], None]) -> None:
-        """Take back what the timeline left in force; nothing of it comes any more."""
+        """Take back the faults that the timeline left in force; nothing of it comes any more."""
         with self._news:
             self._due = [due for due in self._due if due.by_hand]
             heapq.heapify(self._due)

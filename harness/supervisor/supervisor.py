@@ -1,9 +1,8 @@
-"""The supervisor: one process a cluster, which owns everything and composes the owners. Nothing
-else lives here.
+"""The supervisor is one process a cluster, which owns everything and composes the owners.
 
-control/launcher starts it with a channel (a socket): the Spec comes down, progress goes up as JSON
-lines, and a channel that closes before the cluster is ready means that the user gave up. Afterwards
-the control socket is the only way in.
+control/launcher.py starts it with a channel (a socket): the Spec comes down, progress goes up as
+JSON lines, and a channel that closes before the cluster is ready means that the user gave up.
+Afterwards the control socket is the only way in.
 """
 
 from __future__ import annotations
@@ -95,7 +94,7 @@ class Supervisor:
         )
 
     def status(self) -> dict[str, Any]:
-        """What `harness status --json` prints (docs/interfaces.md)."""
+        """Return what `harness status --json` prints (docs/interfaces.md)."""
         recording = self._recording
         return {
             "version": STATUS_VERSION,
@@ -177,9 +176,7 @@ class Supervisor:
     def end(
         self, *, at_ns: int | None = None, load: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Close the run folder; it is complete when this returns. `at_ns`: when the load stopped,
-        if before now.
-        """
+        """Close the run folder, complete. `at_ns`: when the load stopped, if before now."""
         with self._lock:
             if self._recording is None:
                 raise UsageError(f"cluster {self._spec.cluster!r} is recording no run")
@@ -191,7 +188,7 @@ class Supervisor:
     def execute(
         self, params: dict[str, Any], descriptors: list[int], connection: socket.socket
     ) -> dict[str, Any]:
-        """Run a command beside a node (execution.py); its exit code."""
+        """Run a command beside a node (execution.py); return its exit code."""
         self.cluster.require(params["node"])
         argv = params["argv"]
         return {
@@ -250,7 +247,7 @@ class Supervisor:
         }
 
     def _refuse_stopped(self, spec: FaultSpec, faults: Faults) -> None:
-        """A fault of the network on a node that is stopped would be nobody's."""
+        """Raise UsageError for a network fault on a stopped node: no traffic would meet it."""
         if spec.condition is not None:
             return
         for name in sorted(spec.named_nodes(faults.network.nodes)):
@@ -266,7 +263,7 @@ class Supervisor:
         return {"cleared": [change.fault.name for change in player.clear(name)]}
 
     def faults(self) -> dict[str, Any]:
-        """The faults in force, and whether the kernel has what was asked."""
+        """List the faults in force, and say whether the kernel has what was asked."""
         faults, _ = self._standing
         drift = faults.network.drift()
         return {
@@ -284,7 +281,7 @@ class Supervisor:
         return {"cluster": self._spec.cluster}
 
     def up(self, channel: Channel) -> None:
-        """Start everything; raises what went wrong, and `close` then removes what was made."""
+        """Start everything. Raises what went wrong; `close` then removes what was made."""
         count, hard = len(self._spec.topology.nodes), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         preflight.preflight(
             count,
@@ -302,8 +299,8 @@ class Supervisor:
         self._stage = "up"
 
     def serve(self) -> None:
-        """Until `stop`: notice nodes that end by themselves. A cluster whose gateway ended is
-        blind, and goes down.
+        """Notice nodes that end by themselves, until `stop`. A cluster whose gateway ended is
+        blind: it goes down.
         """
         known: set[str] = set()
         while not self._stop.is_set():
@@ -338,7 +335,7 @@ class Supervisor:
                     _log(f"node {name} ended by itself")
 
     def _note(self, sentence: str) -> None:
-        """Something that went wrong beside what anybody asked: into the log, and the open run."""
+        """Write what went wrong beside what anybody asked into the log and the open run."""
         _log(sentence)
         if self._recording is not None:
             self._recording.note(sentence)
@@ -356,15 +353,15 @@ class Supervisor:
 
 
 def _log(line: str) -> None:
-    """Into supervisor's log file; on a full disk the channel and the events still say it."""
+    """Write a line into the supervisor's log; on a full disk the channel and the events still say
+    it.
+    """
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
 
 
 def main(descriptor: int, problem: HarnessError | None = None) -> int:
-    """Read the Spec from the channel, bring the cluster up, serve until told to stop. `problem`:
-    what __main__ met.
-    """
+    """Read the Spec from the channel, bring the cluster up, serve. `problem`: what __main__ met."""
     connection = socket.socket(fileno=descriptor)
     with connection.makefile("rb") as file:
         spec: Spec = pickle.load(file)  # noqa: S301 - from our own parent, over a socketpair
