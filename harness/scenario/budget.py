@@ -1,5 +1,6 @@
-"""Budget: rows of promises. A row names a metric, a statistic of it, a bound, its unit, and under
-which conditions.
+"""A budget is rows of promises.
+
+A row names a metric, a statistic of it, a bound, its unit, and under which conditions.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One promise. `bound` None: measured, not promised (never PASS)."""
+    """One promise. `bound` None: the row is measured and not promised (it is never PASS)."""
 
     name: str
     metric: str
@@ -87,7 +88,7 @@ class Row:
         return UNITS[self.unit][0]
 
     def in_unit(self, base: float) -> float:
-        """A value in the base of its kind (ns, bytes, …) as this row prints it."""
+        """Show a value in the base of its kind (ns, bytes, …) as this row prints it."""
         return base / UNITS[self.unit][1]
 
     def holds(self, value: float) -> bool:

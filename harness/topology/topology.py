@@ -1,8 +1,7 @@
-"""Topology: which nodes there are, where they stand, and who is linked with whom. Frozen values; no
-files, no chance.
+"""A topology says which nodes there are, where they stand, and who is linked with whom.
 
-Shapes (ring, random-regular, …) are pure functions in shapes.py; scenario/files.py
-reads them all.
+Frozen values; no files, no chance. Shapes (ring, random-regular, …) are pure functions in
+shapes.py; scenario/files.py reads them all.
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """Nodes and undirected links between them (directed impairments of paths come as network
-    states, not here).
+    """Nodes and undirected links between them.
 
+    `baseline` has what is always wrong between regions; faults come later, as network states.
     Raises BadFileError where a name stands twice, a link leads to nobody or to itself, or there are
     no nodes.
     """
@@ -109,7 +108,7 @@ class Topology:
         return tuple(dict.fromkeys(node.region for node in self.nodes))
 
     def neighbours(self) -> dict[str, list[str]]:
-        """Node name → names it is linked with, in the order of the nodes."""
+        """Return for each node the nodes it is linked with, in the order of the nodes."""
         order = {node.name: index for index, node in enumerate(self.nodes)}
         found: dict[str, list[str]] = {node.name: [] for node in self.nodes}
         for a, b in self.links:
@@ -118,7 +117,7 @@ class Topology:
         return {name: sorted(others, key=order.__getitem__) for name, others in found.items()}
 
     def as_json(self) -> dict[str, Any]:
-        """Names, regions, options and links: the content of topology.json."""
+        """Return names, regions, options and links: the content of topology.json."""
         return {
             "version": 1,
             "name": self.name,
