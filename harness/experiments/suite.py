@@ -1,4 +1,4 @@
-"""A suite: scenarios played one after another, and one verdict of them all by one budget.
+"""A suite plays scenarios one after another and gives one verdict of them all, by one budget.
 
 Its folder, ``runs/<suite>/<time>/``, has ``suite.json``: the run folder of each part, relative to
 it, written as parts end. ``run`` and ``judge`` here are the public ones: they take a scenario or
@@ -40,11 +40,11 @@ def run(
     system: str | None = None,
     progress: Progress = nobody,
 ) -> Judged:
-    """Play a scenario, or all parts of a suite, and judge it. A part that breaks is said in the
-    verdict, and the next is played.
+    """Play a scenario, or all parts of a suite, and judge it.
 
-    `system` puts another system under test than the files name. Raises BadFileError before anything
-    starts where the file or one of the parts cannot be.
+    A part that breaks is said in the verdict, and the next is played. `system` puts another system
+    under test than the files name. Raises BadFileError before anything starts where the suite or
+    one of its parts cannot be played.
     """
     settings: dict[str, Any] = {
         "cluster": cluster,
@@ -86,8 +86,9 @@ def run(
 
 
 def check(planned: Suite) -> None:
-    """Read all that a suite names. Raises BadFileError, or UsageError where a part asks for what
-    its system cannot do.
+    """Check all that a suite names.
+
+    Raises BadFileError, or UsageError where a part asks for what its system cannot do.
     """
     scenarios = [files.read_scenario(part) for part in planned.parts]
     for scenario in scenarios:
@@ -104,8 +105,9 @@ def check(planned: Suite) -> None:
 
 
 def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judged:
-    """Judge a run folder, or a suite's by its parts' (each by the suite's own budget only). Raises
-    BadFileError where it is neither.
+    """Judge a run folder, or a suite's folder by its parts, each by the suite's own budget only.
+
+    Raises BadFileError where it is neither.
     """
     folder = next((found for found in (run, run / "latest") if (found / FILE).is_file()), None)
     if folder is None:
@@ -140,8 +142,10 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
 def findings(
     rows: tuple[Row, ...], parts: Mapping[str, Verdict], failures: Mapping[str, str]
 ) -> list[Finding]:
-    """Every row once, from the part that measures it, then what else the parts' checkers found. A
-    row of no part is UNKNOWN.
+    """Return every row once, from the part that measures it, then what else the parts' checkers
+    found.
+
+    A row of no part is UNKNOWN.
     """
     left = {name: list(verdict.findings) for name, verdict in parts.items()}
     found = []
@@ -181,7 +185,7 @@ def _not_measured(row: Row, why: str) -> Finding:
 
 
 def _facts(name: str, judged: Mapping[str, Judged]) -> dict[str, Any]:
-    """Metadata of the suite: those of its first part, which ran on the same host."""
+    """Return the metadata of the suite: those of its first part, which ran on the same host."""
     first = next(iter(judged.values()), None)
     if first is None:
         raise BadFileError(f"{name}: no part of the suite has a run folder: nothing was measured")

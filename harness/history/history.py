@@ -1,4 +1,7 @@
-"""History: what happened in one run, as columns. Raw values; statistics are derived elsewhere."""
+"""A history is what happened in one run, as columns.
+
+It has raw values; statistics are derived elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -86,8 +89,10 @@ class PhaseWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """One run. `operations` has the columns of OPERATIONS, `samples` of SAMPLES, `journal` the
-    records of journal.JOURNAL.
+    """One run.
+
+    `operations` has the columns of OPERATIONS, `samples` of SAMPLES, `host` of HOST; `journal` has
+    the records of journal.JOURNAL.
     """
 
     nodes: tuple[str, ...]
@@ -116,13 +121,13 @@ class History:
     ended: bool = True  # False: the run was cut short
 
     def phase(self, name: str) -> PhaseWindow | None:
-        """The window of a phase, None where it was not played."""
+        """Return the window of a phase, None where it was not played."""
         return next((phase for phase in self.phases if phase.name == name), None)
 
     def index(self, node: str) -> int:
-        """A node's index. Raises ValueError for a name that is not there."""
+        """Return a node's index. Raises ValueError for a name that is not there."""
         return self.nodes.index(node)
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        """A column of the operations as an array."""
+        """Return a column of the operations as an array."""
         return np.asarray(self.operations.column(name).to_numpy())

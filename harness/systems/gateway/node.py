@@ -1,6 +1,4 @@
-"""One node as the gateway keeps it: its driver from start to end, its journal, and the operations
-that it is asked for.
-"""
+"""One node as the gateway keeps it: its driver, its journal, and the operations it is asked for."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ Arrived = Callable[[int, bytes, int], None]  # node index, operation id, monoton
 
 
 class GatewayNode:
-    """Keeps a driver alive while the node is expected to live; answers its control connections."""
+    """Keeps a driver while the node is expected to live; answers the node's control connections."""
 
     def __init__(
         self,
@@ -69,13 +67,16 @@ class GatewayNode:
         return self._life is not None
 
     def expect(self, log_from: int) -> None:
-        """The node is about to start; its log has so many bytes of earlier lives."""
+        """Keep a driver for the node, which is about to start.
+
+        `log_from`: the bytes of earlier lives in its log.
+        """
         self.gone()
         self._place = replace(self._place, log_from=log_from)
         self._life = asyncio.get_running_loop().create_task(self._live(), name=self.endpoint.node)
 
     def gone(self) -> None:
-        """The node has ended, or is about to."""
+        """Give up the driver of the node, which has ended or is about to."""
         if self._life is not None:
             self._life.cancel()
             self._life = None
@@ -153,7 +154,7 @@ class GatewayNode:
     # ---- what clients ask ------------------------------------------------------------------------
 
     def heard(self, connection: Connection, message: list[Any], descriptors: list[int]) -> None:
-        """One frame of a client."""
+        """Answer one frame of a client."""
         match message:
             case ["op", list() as asked]:
                 for id_, operation, target, payload, timeout_ms in asked:
