@@ -98,10 +98,8 @@ def _follow(channel: socket.socket, progress: Progress) -> None:
 
     Raises what it says went wrong, _SilentError if it says nothing.
     """
-    with (
-        channel.makefile("r") as lines,
-        suppress(ConnectionResetError),
-    ):  # reset: it died with our Spec unread
+    # The connection is reset where the supervisor died with our Spec unread.
+    with channel.makefile("r") as lines, suppress(ConnectionResetError):
         for line in lines:
             message = json.loads(line)
             if "error" in message:
@@ -134,8 +132,7 @@ def stop(cluster: str) -> bool:
         finally:
             os.close(pidfd)
     _forget_log(cluster)
-    if state.folder(cluster).exists() and not state.is_alive(
-        cluster
-    ):  # it was killed on its way down
+    # The folder is still there where the supervisor was killed on its way down.
+    if state.folder(cluster).exists() and not state.is_alive(cluster):
         sweep(cluster)
     return True

@@ -40,36 +40,31 @@ SAMPLES = pa.schema(
         pa.field("at_ns", pa.int64(), nullable=False),  # when this node was read
         pa.field("node", pa.uint16(), nullable=False),  # position in the topology
         pa.field("rss_bytes", pa.int64(), nullable=False),
-        pa.field(
-            "cpu_ns", pa.int64(), nullable=False
-        ),  # cumulative since the process started, all threads
+        # Cumulative since the process started, all threads.
+        pa.field("cpu_ns", pa.int64(), nullable=False),
         pa.field("fds", pa.int32(), nullable=False),
         pa.field("threads", pa.int32(), nullable=False),
-        pa.field(
-            "connections", pa.int32(), nullable=False
-        ),  # established TCP connections of the node's namespace
+        # Established TCP connections of the node's namespace.
+        pa.field("connections", pa.int32(), nullable=False),
+        # Traffic is cumulative, at the node's link and as the node sees it; null: no such link.
         pa.field("bytes_in", pa.int64()),
-        pa.field("bytes_out", pa.int64()),  # cumulative, at the node's link and as the
+        pa.field("bytes_out", pa.int64()),
         pa.field("packets_in", pa.int64()),
-        pa.field("packets_out", pa.int64()),  # node sees it; null: no such link
+        pa.field("packets_out", pa.int64()),
     ]
 )
 HOST = pa.schema(
     [
         pa.field("at_ns", pa.int64(), nullable=False),
-        pa.field(
-            "cpu_busy_ns", pa.int64(), nullable=False
-        ),  # cumulative, all CPUs, in steps of a clock tick (10 ms)
-        pa.field(
-            "cpu_steal_ns", pa.int64(), nullable=False
-        ),  # cumulative: the hypervisor gave our time to others
-        pa.field(
-            "psi_cpu_some_us", pa.int64()
-        ),  # cumulative: some task waited for a CPU; null: no PSI here
+        # Cumulative, all CPUs, in steps of a clock tick (10 ms).
+        pa.field("cpu_busy_ns", pa.int64(), nullable=False),
+        # Cumulative: the hypervisor gave our time to others.
+        pa.field("cpu_steal_ns", pa.int64(), nullable=False),
+        # Cumulative: some task waited for a CPU; null: no PSI here.
+        pa.field("psi_cpu_some_us", pa.int64()),
         pa.field("memory_available_bytes", pa.int64(), nullable=False),
-        pa.field(
-            "load_cpu_ns", pa.map_(pa.string(), pa.int64()), nullable=False
-        ),  # watched process → cumulative CPU
+        # Watched process → cumulative CPU.
+        pa.field("load_cpu_ns", pa.map_(pa.string(), pa.int64()), nullable=False),
     ]
 )
 

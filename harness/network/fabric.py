@@ -25,7 +25,7 @@ from harness.kernel.namespaces import create, create_many, inside, read_sysctl, 
 from harness.kernel.netlink import LinkCounters, Message, Netlink
 from harness.topology.topology import Node
 
-# what nodes route to; nobody has this address, the neighbour entry answers for it
+# Nodes route to this address, which nobody has: the neighbour entry answers for it.
 _GATEWAY = "169.254.1.1"
 _GATEWAY_MAC = "02:00:00:00:00:01"
 _NODE_LINK, _NODE_IFINDEX = "eth0", 2

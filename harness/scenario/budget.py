@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from harness.errors import BadFileError
 
-# unit → (kind of quantity, factor to the kind's base: ns, bytes, bytes a second, share of one core,
+# Unit → (kind of quantity, factor to the kind's base: ns, bytes, bytes a second, share of one core,
 # a plain number)
 UNITS: dict[str, tuple[str, float]] = {
     "ns": ("time", 1),
@@ -48,9 +48,8 @@ class Conditions:
     phase: str
     nodes: int | None = None  # exactly so many nodes
     node: str | None = None  # judged on this one node; None: on the worst of all
-    received_per_s: float | None = (
-        None  # messages a second that `node` itself had received, at least (−1 %)
-    )
+    # Messages a second that `node` itself had received, at least (−1 %).
+    received_per_s: float | None = None
     scenario: str | None = None  # which scenario measures it; a run of another leaves the row out
     under: str | None = None  # the name of a fault whose amount must have been shown in the phase
 

@@ -52,9 +52,8 @@ class Cluster:
         self.conditions: dict[str, Condition] = {}
         self._processes: dict[str, Process] = {}
         self.network: Network | None = None  # once it is wired
-        self.gateway: Gateway | None = (
-            None  # of a system that does not speak the control protocol itself
-        )
+        # Where the system does not speak the control protocol itself.
+        self.gateway: Gateway | None = None
         self._lock = threading.Lock()
         self._state = state
         self._readiness = Readiness(state / "notify" / "socket")

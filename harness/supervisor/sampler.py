@@ -178,9 +178,8 @@ class Sampler:
         descriptor = self._host[name]
         try:
             return b"" if descriptor is None else os.pread(descriptor, 1 << 16, 0)
-        except (
-            OSError
-        ):  # PSI that was built in but is switched off opens and then refuses to be read
+        # PSI that was built in but is switched off opens and then refuses to be read.
+        except OSError:
             return b""
 
     def close(self) -> None:

@@ -46,11 +46,11 @@ class NodeAdapter(Protocol):
     name: str
     # What it can do; asking for another is an error before anything starts.
     operations: frozenset[Operation]
-    budget: str | None  # what its runs are judged by where nobody says: a shipped name or a file
-    keeps_links: (
-        bool  # whether nodes link with the topology's neighbours and nobody else; else those
-    )
-    # are only whom a node is told of when it starts
+    # The budget of its runs where nobody names one: a shipped name or a file.
+    budget: str | None
+    # Whether nodes link with the topology's neighbours and nobody else; else a node is only told of
+    # its neighbours when it starts.
+    keeps_links: bool
     # TCP ports at which nodes dial each other: what a stream fault can be put on.
     ports: tuple[int, ...]
     # Operation word → why the delivery ledger cannot hold it to that: counted and said.

@@ -19,9 +19,8 @@ DELAY_MS_MAX = 60_000.0
 RATE_BPS_MIN, RATE_BPS_MAX = 8_000, 100_000_000_000
 
 
-TOXICS: dict[
-    str, tuple[str, ...]
-] = {  # kind → attributes, as Toxiproxy names them (ms, kB/s, bytes)
+# Kind → attributes, as Toxiproxy names them (ms, kB/s, bytes).
+TOXICS: dict[str, tuple[str, ...]] = {
     "latency": ("latency", "jitter"),
     "bandwidth": ("rate",),
     "slow_close": ("delay",),
@@ -81,10 +80,9 @@ class Impairment:
     corrupt: float = 0.0
     rate_bps: int | None = None
     blocked: bool = False
-    refuses_new: bool = (
-        False  # half-open: connections that exist go on, nothing new is made; datagrams are dropped
-    )
-    # half-open the other way: connections that existed when it came are cut, new ones pass
+    # Half-open: connections that exist go on, nothing new is made; datagrams are dropped.
+    refuses_new: bool = False
+    # Half-open the other way: connections that existed when it came are cut, new ones pass.
     drops_established: bool = False
     toxics: tuple[Toxic, ...] = ()
 

@@ -57,16 +57,13 @@ class Topology:
     adapter: str = "meshnode"
     addresses: ipaddress.IPv4Network = BENCHMARK_BLOCK
     seed: int = 1
-    congestion_control: str | None = (
-        None  # TCP's, in every node (reno, …); None: the host's, which the metadata say
-    )
-    gso_max_segs: int | None = (
-        None  # 1: every TCP packet is one segment, so a lost one is 1,448 bytes and not up to 64 kB
-    )
-    silence_s: float = (
-        30.0  # nodes that say nothing new for so long while they start have failed to
-    )
-    # (region, region), directed: always there.
+    # TCP's, in every node (reno, …); None: the host's, which the metadata say.
+    congestion_control: str | None = None
+    # 1: every TCP packet is one segment, so a lost one is 1,448 bytes and not up to 64 kB.
+    gso_max_segs: int | None = None
+    # Nodes that say nothing new for so long while they start have failed to start.
+    silence_s: float = 30.0
+    # (region, region), directed → what is always wrong there.
     baseline: Mapping[tuple[str, str], Impairment] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -12,12 +12,9 @@ from harness.errors import HarnessError
 from harness.faults.fault import NetworkState
 from harness.topology.impairment import CLEAR, Impairment, Toxic
 
-CLASS_FIRST, CLASS_MAX = (
-    2,
-    0xFFF0,
-    # 1 is the root's own handle; 16 bits of the mark and of HTB's minor; the last few are the
-    # tree's own
-)
+# 1 is the root's own handle. A class has 16 bits in the mark and in HTB's minor, of which the last
+# few numbers are the tree's own.
+CLASS_FIRST, CLASS_MAX = 2, 0xFFF0
 AddressPair = tuple[str, str]
 Flow = tuple[str, int, str, int]  # address and port, address and port
 Stream = tuple[str, str, int]  # who dials, who is dialled, at which port
@@ -34,12 +31,12 @@ class Compiled:
     refusing: frozenset[AddressPair] = frozenset()  # pairs between which nothing new is made
     flows: frozenset[Flow] = frozenset()  # established connections that are cut
     classes: Mapping[int, Impairment] = field(default_factory=dict)  # without cuts and toxics
-    paths: Mapping[AddressPair, int] = field(default_factory=dict)
-    # Prefix, prefix: where no path is named.
+    paths: Mapping[AddressPair, int] = field(default_factory=dict)  # path → class
+    # Pair of prefixes → class, where no path is named.
     regions: Mapping[AddressPair, int] = field(default_factory=dict)
     # Node → classes of paths that lead to it.
     into: Mapping[int, frozenset[int]] = field(default_factory=dict)
-    up: Mapping[int, int] = field(default_factory=dict)
+    up: Mapping[int, int] = field(default_factory=dict)  # node → bits a second, as `down`
     down: Mapping[int, int] = field(default_factory=dict)
     streams: Mapping[Stream, tuple[Toxic, ...]] = field(default_factory=dict)
 

@@ -111,9 +111,8 @@ class Nftables:
         now = self._now
         lines: list[str] = []
         for number, what in wanted.classes.items():
-            if (
-                number in now.classes and now.classes[number] != what
-            ):  # changed in place: its counters begin anew
+            # A class that is changed in place begins with new counters.
+            if number in now.classes and now.classes[number] != what:
                 lines += [
                     f"flush chain ip {TABLE} c{number}",
                     *(f"delete counter ip {TABLE} {which}{number}" for which in ("in", "lost")),

@@ -35,9 +35,8 @@ from harness.network.injectors.toxiproxy_server import (
 )
 from harness.topology.impairment import Toxic
 
-ADDRESS = (
-    "100.127.255.1"  # the proxy's own, in the block that carriers share (RFC 6598): no topology's
-)
+# The proxy's own, in the block that carriers share (RFC 6598): no topology has it.
+ADDRESS = "100.127.255.1"
 FIRST_PORT, PROXIES_MAX = 20_000, 40_000
 # The server ends when its owner's end of this pipe closes, however that ends.
 GUARDED = '"$0" "$@" & child=$!; cat > /dev/null; kill -9 $child'

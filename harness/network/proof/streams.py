@@ -83,9 +83,8 @@ def stream(
         return [Seen(what=_name(toxic), answer=NOT_SHOWN, sentence=why) for toxic in toxics]
     found: list[Seen] = []
     try:
-        if all(
-            toxic.kind == "slow_close" for toxic in endings
-        ):  # the others let no stream be whole
+        # The other endings let no stream be whole.
+        if all(toxic.kind == "slow_close" for toxic in endings):
             with _connected(namespaces, address) as pair:
                 for direction in ("upstream", "downstream"):
                     found += _amounts(

@@ -20,14 +20,10 @@ from harness.systems.gateway.journal import Journal
 from harness.systems.gateway.sockets import Connection
 
 # The first pause between two probes of a node that starts, and the longest.
-PROBE_EVERY_S = (
-    0.05,
-    0.4,
-)
+PROBE_EVERY_S = (0.05, 0.4)
 PROBE_TIMEOUT_S = 5.0
-BREAK_S = (
-    1.0  # an observation that broke off this long before its node was said to end missed nothing
-)
+# An observation that broke off this long before its node was said to end missed nothing.
+BREAK_S = 1.0
 GONE = (OSError, HarnessError, EOFError, asyncio.TimeoutError)
 
 Arrived = Callable[[int, bytes, int], None]  # node index, operation id, monotonic ns
@@ -198,10 +194,8 @@ class GatewayNode:
             if self._breaks:
                 raise HarnessError("; ".join(self._breaks[:3]))
             return None
-        if method in (
-            "histograms",
-            "peers",
-        ):  # of what is inside such a node, only its driver's health is known
+        # Of what is inside such a node, only its driver's health is known.
+        if method in ("histograms", "peers"):
             return {} if method == "histograms" else []
         raise HarnessError(f"expected health, begin, end, histograms or peers; found {method!r}")
 

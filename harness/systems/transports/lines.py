@@ -81,9 +81,8 @@ class Lines:
         try:
             async for line in self.read():
                 answer = self._asked.popleft() if self._asked else None
-                if (
-                    answer is not None and not answer.done()
-                ):  # else it was given up: its answer is let go
+                # An answer that nobody waits for any more is let go.
+                if answer is not None and not answer.done():
                     answer.set_result(line)
         except OSError:
             pass
