@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Group
 
 from harness import checks
-from harness.checks import rows as budget_check
+from harness.checks import rows as budget_rows
 from harness.checks.verdict import Verdict
 from harness.history import reader
 from harness.history.folder import translated
@@ -85,7 +85,7 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     run = reader.find(run)
     rows = files.read_budget(budget) if budget else budget_of(run)
     wanted = rows.rows if rows else ()
-    budget_check.validate(wanted)
+    budget_rows.validate(wanted)
     history = reader.read(run)
     judged = Judged(
         run=run, verdict=checks.judge(history, wanted), facts=reader.metadata(run), history=history

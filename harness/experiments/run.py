@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import runtimes
-from harness.checks import rows as budget_check
+from harness.checks import rows as budget_rows
 from harness.control import launcher, state
 from harness.control.client import Client
 from harness.control.progress import Progress, nobody
@@ -139,7 +139,7 @@ def check(planned: Scenario) -> Timeline:
                     f"it can do {', '.join(sorted(operation.word for operation in can))}"
                 )
     if planned.budget is not None:
-        budget_check.validate(files.read_budget(planned.budget).rows)
+        budget_rows.validate(files.read_budget(planned.budget).rows)
     return timeline.compile(planned)
 
 

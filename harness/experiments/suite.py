@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.checks import rows as budget_check
+from harness.checks import rows as budget_rows
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError
-from harness.experiments import judge as judging
-from harness.experiments import run as running
+from harness.experiments import judge as single_judge
+from harness.experiments import run as single_run
 from harness.experiments.judge import Judged, budget_of
 from harness.history.folder import new_folder, point_latest, translated
 from harness.scenario import files
@@ -55,7 +55,7 @@ def run(
     }
     planned = files.read_suite(scenario)
     if planned is None:
-        return running.run(scenario, **settings, progress=progress)
+        return single_run.run(scenario, **settings, progress=progress)
     check(planned)
     folder = new_folder(runs, planned.name)
     played: dict[str, str] = {}
@@ -64,7 +64,7 @@ def run(
         (folder / "budget.toml").write_text(planned.budget.read_text())
     for part in planned.parts:
         try:
-            judged = running.run(part, **settings, progress=_named(part.stem, progress))
+            judged = single_run.run(part, **settings, progress=_named(part.stem, progress))
             played[part.stem] = os.path.relpath(judged.run, folder)
         except HarnessError as error:
             failures[part.stem] = f"{type(error).__name__}: {error}"
@@ -92,9 +92,9 @@ def check(planned: Suite) -> None:
     """
     scenarios = [files.read_scenario(part) for part in planned.parts]
     for scenario in scenarios:
-        running.check(scenario)
+        single_run.check(scenario)
     rows = files.read_budget(planned.budget).rows
-    budget_check.validate(rows)
+    budget_rows.validate(rows)
     names = [scenario.name for scenario in scenarios]
     for row in rows:
         if row.conditions.scenario not in names:
@@ -111,7 +111,7 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     """
     folder = next((found for found in (run, run / "latest") if (found / FILE).is_file()), None)
     if folder is None:
-        return judging.judge(run, budget, write=write)
+        return single_judge.judge(run, budget, write=write)
     if budget is not None:
         raise BadFileError(
             f"{run}: a suite is judged by its own budget; judge one of its parts by {budget}"
@@ -121,7 +121,8 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     except (OSError, ValueError) as error:
         raise BadFileError(f"{folder / FILE}: cannot be read: {error}") from None
     judged = {
-        name: judging.judge(folder / part, write=False) for name, part in found["parts"].items()
+        name: single_judge.judge(folder / part, write=False)
+        for name, part in found["parts"].items()
     }
     rows = budget_of(folder)
     verdict = Verdict(
@@ -175,7 +176,7 @@ def _not_measured(row: Row, why: str) -> Finding:
     return Finding(
         name=row.name,
         answer=Answer.UNKNOWN,
-        promised=budget_check.promised(row),
+        promised=budget_rows.promised(row),
         measured="–",
         sentence=why,
         cause=Cause.NOT_MEASURED,

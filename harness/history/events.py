@@ -122,7 +122,7 @@ class RunEnded(Event):
     failures: tuple[str, ...] = ()
 
 
-WORDS: dict[str, type[Event]] = {
+BY_WORD: dict[str, type[Event]] = {
     one.word: one
     for one in (
         RunBegan,
@@ -141,7 +141,7 @@ WORDS: dict[str, type[Event]] = {
 def read(said: Mapping[str, Any]) -> Event:
     """Return the event of a line. Raises BadFileError where a known word lacks its values."""
     values = dict(said)
-    known = WORDS.get(values.pop("event", ""))
+    known = BY_WORD.get(values.pop("event", ""))
     try:
         if known is None:
             return Event(at_ns=int(values["at_ns"]))

@@ -40,7 +40,7 @@ class Cluster:
         adapter: NodeAdapter,
         runtime: Runtime,
         fabric: Fabric,
-        state: Path,
+        folder: Path,
     ) -> None:
         self.topology = topology
         self.adapter = adapter
@@ -55,8 +55,8 @@ class Cluster:
         # Where the system does not speak the control protocol itself.
         self.gateway: Gateway | None = None
         self._lock = threading.Lock()
-        self._state = state
-        self._readiness = Readiness(state / "notify" / "socket")
+        self._folder = folder
+        self._readiness = Readiness(folder / "notify" / "socket")
 
     def up(self, progress: Progress) -> None:
         """Wire and start the nodes; wait until all are ready and the overlay is one connected
@@ -71,7 +71,7 @@ class Cluster:
                 node=node,
                 index=index,
                 address=wire.address,
-                directory=self._state / "nodes" / node.name,
+                directory=self._folder / "nodes" / node.name,
                 namespace=wire.namespace,
             )
             for index, (node, wire) in enumerate(zip(self.topology.nodes, wires, strict=True))
@@ -85,11 +85,11 @@ class Cluster:
             baseline=self.topology.baseline,
             ports=self.adapter.ports,
         )
-        launches = self.adapter.prepare(self.topology, places, self._state)
+        launches = self.adapter.prepare(self.topology, places, self._folder)
         self._processes = {place.node.name: process for place, process in launches}
         self.endpoints = {endpoint.node: endpoint for endpoint in self.adapter.endpoints(places)}
         if isinstance(self.adapter, DrivenAdapter):
-            self.gateway = Gateway(self.topology.adapter, places, self._state)
+            self.gateway = Gateway(self.topology.adapter, places, self._folder)
         self._expect(list(self.places))
 
         def started(running: Running) -> None:

@@ -92,7 +92,7 @@ class Player:
 
 
 @dataclass(order=True, slots=True)
-class _Due:
+class _DueChange:
     """A change that is due, and to whom its failure is told."""
 
     at_ns: int
@@ -113,7 +113,7 @@ class FaultPlayer:
     def __init__(self, faults: Faults, failed: Callable[[str], None]) -> None:
         """`failed` is told what could not be done of faults that were set by hand for a time."""
         self._faults, self._failed = faults, failed
-        self._due: list[_Due] = []
+        self._due: list[_DueChange] = []
         self._numbers = itertools.count()
         self._news, self._over = threading.Condition(), False
         self._acting = threading.Lock()  # held while a change that was due is made
@@ -200,7 +200,9 @@ class FaultPlayer:
         with self._news:
             for change in changes:
                 at_ns = t0_ns + round(change.at_s * 1e9)
-                heapq.heappush(self._due, _Due(at_ns, next(self._numbers), change, failed, by_hand))
+                heapq.heappush(
+                    self._due, _DueChange(at_ns, next(self._numbers), change, failed, by_hand)
+                )
             self._news.notify_all()
 
     def _run(self) -> None:

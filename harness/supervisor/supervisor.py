@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import runtimes
-from harness.checks import rows as budget_check
+from harness.checks import rows as budget_rows
 from harness.control import state
 from harness.control.spec import Spec
 from harness.errors import HarnessError, UnavailableError, UsageError
@@ -139,7 +139,7 @@ class Supervisor:
             named = {"topology.toml": self._spec.topology_text} if self._spec.topology_text else {}
             named["topology.json"] = json.dumps(topology.as_json(), indent=1)
             if budget is not None:
-                budget_check.validate(read_budget(Path(budget)).rows)
+                budget_rows.validate(read_budget(Path(budget)).rows)
                 named["budget.toml"] = Path(budget).read_text()
             self._recording = Recording(
                 self.cluster,

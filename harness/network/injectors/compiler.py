@@ -16,8 +16,8 @@ from harness.topology.impairment import CLEAR, Impairment, Toxic
 # few numbers are the tree's own.
 CLASS_FIRST, CLASS_MAX = 2, 0xFFF0
 AddressPair = tuple[str, str]
-Flow = tuple[str, int, str, int]  # address and port, address and port
-Stream = tuple[str, str, int]  # who dials, who is dialled, at which port
+AddressFlow = tuple[str, int, str, int]  # address and port, address and port
+DialledPath = tuple[str, str, int]  # who dials, who is dialled, at which port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Compiled:
 
     far: Mapping[str, frozenset[str]] = field(default_factory=dict)  # source → whom it cannot reach
     refusing: frozenset[AddressPair] = frozenset()  # pairs between which nothing new is made
-    flows: frozenset[Flow] = frozenset()  # established connections that are cut
+    flows: frozenset[AddressFlow] = frozenset()  # established connections that are cut
     classes: Mapping[int, Impairment] = field(default_factory=dict)  # without cuts and toxics
     paths: Mapping[AddressPair, int] = field(default_factory=dict)  # path → class
     # Pair of prefixes → class, where no path is named.
@@ -38,7 +38,7 @@ class Compiled:
     into: Mapping[int, frozenset[int]] = field(default_factory=dict)
     up: Mapping[int, int] = field(default_factory=dict)  # node → bits a second, as `down`
     down: Mapping[int, int] = field(default_factory=dict)
-    streams: Mapping[Stream, tuple[Toxic, ...]] = field(default_factory=dict)
+    streams: Mapping[DialledPath, tuple[Toxic, ...]] = field(default_factory=dict)
 
 
 class Compiler:

@@ -24,7 +24,7 @@ from harness.errors import HarnessError, UnavailableError
 from harness.kernel import policy_routing
 from harness.kernel.namespaces import create, inside, spawn_in, write_sysctl
 from harness.kernel.nft import Nft
-from harness.network.injectors.compiler import Compiled, Stream
+from harness.network.injectors.compiler import Compiled, DialledPath
 from harness.network.injectors.injector import Site
 from harness.network.injectors.nftables import DIVERT, PROXY_LINK
 from harness.network.injectors.toxiproxy_server import (
@@ -72,8 +72,8 @@ class Toxiproxy:
     def __init__(self, site: Site) -> None:
         program, fabric = server(), site.fabric
         self._hub, self._namespace = fabric.hub, create()
-        self._slots: dict[Stream, int] = {}
-        self._toxics: dict[Stream, tuple[Toxic, ...]] = {}
+        self._slots: dict[DialledPath, int] = {}
+        self._toxics: dict[DialledPath, tuple[Toxic, ...]] = {}
         ifindex = fabric.attach(PROXY_LINK, ADDRESS, self._namespace)
         self._fabric = fabric
         with inside(self._namespace):
@@ -230,11 +230,11 @@ class Toxiproxy:
             raise UnavailableError(f"more than {PROXIES_MAX:,} paths with a stream fault at once")
         return slot
 
-    def _port(self, stream: Stream) -> int:
+    def _port(self, stream: DialledPath) -> int:
         """Return the port at which the stream's proxy listens."""
         return FIRST_PORT + self._slots[stream]
 
-    def _virtual(self, stream: Stream) -> str:
+    def _virtual(self, stream: DialledPath) -> str:
         """Return the address that the proxy dials, which means nothing outside of its namespace."""
         slot = self._slots[stream]
         return f"100.{64 + slot // 62_500}.{slot // 250 % 250}.{slot % 250 + 1}"
@@ -275,7 +275,7 @@ def _added(name: str, elements: Iterable[str]) -> str:
     return f"add element ip px {name} {{ {', '.join(elements)} }}"
 
 
-def _name(stream: Stream) -> str:
+def _name(stream: DialledPath) -> str:
     return f"{stream[0]}-{stream[1]}-{stream[2]}"
 
 
