@@ -226,7 +226,7 @@ def wait_for(
     tell: Callable[[], Any] = lambda: None,
     seconds: float = END_TIMEOUT_S,
 ) -> Any:
-    """Wait until a condition is true; its value."""
+    """Wait until a condition is true; return its value."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
