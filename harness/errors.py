@@ -1,4 +1,4 @@
-"""The exceptions of the harness: whose fault it is decides the exit code.
+"""Errors that a user can meet: whose fault it is decides the exit code.
 
     HarnessError                      70  the harness itself broke
     ├── UsageError                    64  the command line asks for something that cannot be
@@ -14,7 +14,7 @@
 A message says whose fault it is, what was expected, what was found and what is possible. Libraries'
 errors are translated where their home module ends (kernel/, runtimes/docker/engine.py, …), with the
 original as ``__cause__``. The codes are those of sysexits(3); 0, 1 and 2 belong to verdicts (see
-verdict.py).
+checks/verdict.py).
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ class UnavailableError(HarnessError):
 
 
 class NodeStartError(UnavailableError):
-    """A node ended or stayed silent while the cluster was starting; the message carries its last
-    log lines.
+    """A node ended or stayed silent while the cluster was starting.
+
+    The message carries the node's last log lines.
     """
 
 

@@ -1,6 +1,4 @@
-"""Plugins by name, loaded when they are named: from a written table, or anybody's as
-``module:attribute``.
-"""
+"""Plugins are loaded by name: from a written table, or anybody's own as ``module:attribute``."""
 
 from __future__ import annotations
 
@@ -12,8 +10,9 @@ from harness.errors import UsageError
 
 
 def load(what: str, table: Mapping[str, str], name: str) -> Any:
-    """The object that ``table[name]`` names, or `name` itself as ``module:attribute``. Raises
-    UsageError with the known names.
+    """Load the object that ``table[name]`` names, or `name` itself as ``module:attribute``.
+
+    Raises UsageError with the known names.
     """
     module, colon, attribute = table.get(name, name).partition(":")
     if not colon:

@@ -1,5 +1,6 @@
-"""Names of earlier versions that adapters of users import; they live in harness.systems.adapter and
-harness.runtimes.
+"""Names of earlier versions that adapters of users import.
+
+They live in harness.systems.adapter, harness.runtimes.runtime and harness.faults.fault.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The mathematics of latencies: log-linear buckets and nearest-rank percentiles. Pure; numpy only.
 
 The buckets are those of the reference node (docker/meshnode/PROTOCOL.md, section 4): 128
-sub-buckets an octave. A value is told by the middle of its bucket, so it is at most 1/256 (0.4 %)
-away from what was measured. Counts of the same buckets are merged by addition, over workers, nodes
-and seconds, and nothing is lost by it.
+sub-buckets an octave. The middle of a bucket stands for its values, so a value is at most 1/256
+(0.4 %) away from what was measured. Counts of the same buckets are merged by addition, over
+workers, nodes and seconds, and nothing is lost by it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Integers = NDArray[np.int64]
 
 
 def bucket_of(value: int) -> int:
-    """Index of the bucket that holds `value` (an integer ≥ 0; below 0 counts as 0)."""
+    """Return the index of the bucket that holds `value` (an integer ≥ 0; below 0 counts as 0)."""
     value = max(value, 0)
     if value < EXACT_BELOW:
         return value
@@ -32,7 +32,7 @@ def bucket_of(value: int) -> int:
 
 
 def value_of(bucket: int) -> float:
-    """The middle of a bucket, in the unit of the values that went in."""
+    """Return the middle of a bucket, in the unit of the values that went in."""
     if bucket < EXACT_BELOW:
         return float(bucket)
     octave = (bucket >> SUB_BUCKET_BITS) - 1
@@ -41,7 +41,7 @@ def value_of(bucket: int) -> float:
 
 
 def counts_of(values: Integers) -> Integers:
-    """How many of `values` (int64, any shape) fall into each bucket: int64 of length BUCKETS."""
+    """Count how many of `values` (int64, any shape) are in each bucket: int64 of length BUCKETS."""
     values = np.maximum(values, 0)
     exponent = np.frexp(values.astype(np.float64))[1].astype(np.int64)
     # Above 2**53 a float may round up into the next octave; the shift then shows no leading bit,
@@ -55,8 +55,9 @@ VALUES = np.array([value_of(bucket) for bucket in range(BUCKETS)])
 
 
 def percentile_of_counts(counts: Integers, quantile: float) -> float | None:
-    """The nearest-rank percentile of counted buckets (see `nearest_rank`); None where nothing was
-    counted.
+    """Return the nearest-rank percentile of counted buckets (see `nearest_rank`).
+
+    None where nothing was counted.
     """
     cumulative = np.cumsum(counts)
     total = int(cumulative[-1])
@@ -66,7 +67,7 @@ def percentile_of_counts(counts: Integers, quantile: float) -> float | None:
 
 
 def percentile_of_buckets(buckets: Mapping[int, int], quantile: float) -> float | None:
-    """The same of a sparse mapping bucket → count, as nodes report them."""
+    """Return the nearest-rank percentile of sparse buckets (index → count), as nodes have them."""
     counts = np.zeros(BUCKETS, np.int64)
     for bucket, count in buckets.items():
         counts[int(bucket)] = count
@@ -74,10 +75,10 @@ def percentile_of_buckets(buckets: Mapping[int, int], quantile: float) -> float 
 
 
 def nearest_rank(values: Integers, quantile: float) -> int | None:
-    """The smallest of `values` that at least a share of `quantile` of them does not exceed; None of
-    no values.
+    """Return the smallest of `values` that at least a share `quantile` of them does not exceed.
 
-    Nearest rank, no interpolation: the answer is always a value that was measured.
+    None of no values. Nearest rank, no interpolation: the answer is always a value that was
+    measured.
     """
     if not len(values):
         return None
@@ -86,8 +87,9 @@ def nearest_rank(values: Integers, quantile: float) -> int | None:
 
 
 def rank_of(count: int, quantile: float) -> int:
-    """The 1-based rank of a quantile (0 to 1) among `count` sorted values: ceil(quantile · count),
-    at least 1.
+    """Return the 1-based rank of a quantile (0 to 1) among `count` sorted values.
+
+    It is ceil(quantile · count), at least 1. Raises ValueError for a quantile outside of 0 to 1.
     """
     if not 0 <= quantile <= 1:
         raise ValueError(f"quantile: expected 0 to 1, found {quantile}")

@@ -1,3 +1,4 @@
-"""Names of earlier versions that adapters of users import; they live in
-harness.systems.adapters.
+"""Names of earlier versions that adapters of users import.
+
+They live in harness.systems.adapters.
 """

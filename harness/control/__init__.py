@@ -1,1 +1,1 @@
-"""How everyone else reaches a supervisor: start it, ask it, stop it, clean up after it."""
+"""Control is how others reach a supervisor: start it, ask it, stop it, clean up after it."""

@@ -1,4 +1,4 @@
-"""Removes what dead clusters left."""
+"""Cleanup removes what dead clusters left."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from harness.runtimes import owner
 
 
 def _forget_log(cluster: str) -> None:
-    """What a supervisor wrote is worth keeping only while it lives, or after it died."""
+    """Remove a supervisor's log.
+
+    It is worth keeping only while the supervisor lives, and after it died without being asked to.
+    """
     with suppress(OSError):
         (state.root() / f"{cluster}.log").unlink()
 
 
 def sweep(cluster: str) -> list[str]:
-    """Remove what a dead cluster left, by its label; returns what was removed, a line each.
+    """Remove what a dead cluster left, by its label and its mark.
 
-    Raises NameTakenError where the cluster's supervisor lives.
+    Returns what was removed, a line each. Raises NameTakenError where the cluster's supervisor
+    lives.
     """
     lock = state.Lock(cluster)
     removed = runtimes.sweep(cluster)
@@ -30,7 +34,7 @@ def sweep(cluster: str) -> list[str]:
 
 
 def doctor() -> dict[str, list[str]]:
-    """Remove the leftovers of all dead clusters of this user; cluster → what was removed."""
+    """Remove the leftovers of all dead clusters of this user: cluster → what was removed."""
     found = {cluster: sweep(cluster) for cluster in state.clusters() if not state.is_alive(cluster)}
     for label in runtimes.orphans(state.root()):
         if label not in found and not state.is_alive(label):

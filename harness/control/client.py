@@ -1,11 +1,10 @@
-"""The control socket of a supervisor: JSON lines over a unix socket that answers only the user who
-started it.
+"""The client's side of the control socket: JSON lines over a unix socket.
 
     → {"id": 1, "method": "status", "params": {}}  exec: descriptors by SCM_RIGHTS
     ← {"id": 1, "result": {…}}   or   {"id": 1, "error": {"kind": "NameTakenError", "message": "…"}}
 
-Errors cross it as what they are: a NameTakenError raised in the supervisor is a NameTakenError in
-the client.
+The socket answers only the user who started the supervisor. Errors cross it as what they are: a
+NameTakenError raised in the supervisor is a NameTakenError in the client.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from harness.errors import HarnessError, UnavailableError
 
 
 def raised(kind: str, message: str) -> HarnessError:
-    """The exception of our tree with that name (HarnessError where there is none)."""
+    """Return the error of the harness with that name (HarnessError where there is none)."""
     found = getattr(errors, kind, HarnessError)
     return (
         found(message)
@@ -41,8 +40,9 @@ class Client:
 
     @classmethod
     def connect(cls, cluster: str | None = None) -> Client:
-        """Connect to a cluster (None: $HARNESS_CLUSTER, else ``main``). Raises UnavailableError
-        with one sentence.
+        """Connect to a cluster (None: $HARNESS_CLUSTER, else ``main``).
+
+        Raises UnavailableError with one sentence.
         """
         name = state.cluster_name(cluster)
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -75,8 +75,9 @@ class Client:
     def call(
         self, method: str, params: Mapping[str, Any] | None = None, descriptors: Sequence[int] = ()
     ) -> Any:
-        """Ask for one thing and wait for the answer. Raises what the supervisor raised,
-        UnavailableError if it died.
+        """Ask for one thing and wait for the answer.
+
+        Raises what the supervisor raised, UnavailableError if it died.
         """
         self._calls += 1
         line = (
@@ -107,7 +108,7 @@ class Client:
         return line
 
     def status(self) -> dict[str, Any]:
-        """The cluster now; keys as documented in docs/interfaces.md, ``version`` 1."""
+        """Return the state of the cluster now; keys as in docs/interfaces.md, ``version`` 1."""
         answer: dict[str, Any] = self.call("status")
         return answer
 

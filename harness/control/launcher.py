@@ -1,5 +1,5 @@
-"""Start a supervisor in the background and wait until its cluster is ready; end it; remove what a
-dead one left.
+"""The launcher starts a supervisor in the background, waits until its cluster is ready, and ends
+it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ DOWN_TIMEOUT_S = 120.0
 
 
 def start(spec: Spec, progress: Progress) -> dict[str, Any]:
-    """Start the supervisor of `spec` and wait; returns its status. Ctrl-C takes everything back.
+    """Start the supervisor of `spec` and wait until its cluster is ready; return its status.
 
-    Raises what the supervisor raised: NameTakenError, PreflightError, NodeStartError,
-    PermissionNeededError, …
+    Ctrl-C takes everything back. Raises what the supervisor raised: NameTakenError, PreflightError,
+    NodeStartError, PermissionNeededError, …
     """
     if state.is_alive(spec.cluster):
         raise NameTakenError(
@@ -81,8 +81,9 @@ def start(spec: Spec, progress: Progress) -> dict[str, Any]:
 
 
 def _environment(cluster: str) -> dict[str, str]:
-    """The supervisor's: it belongs to no other cluster, also where somebody starts it beside a node
-    of one (`harness exec`).
+    """Return the supervisor's environment, without the mark of another cluster.
+
+    Somebody may start it beside a node of one (`harness exec`).
     """
     ours = {name: value for name, value in os.environ.items() if name != owner.OWNER}
     return {**ours, "HARNESS_CLUSTER": cluster, "HARNESS_STATE": str(state.root())}
@@ -93,13 +94,12 @@ class _SilentError(Exception):
 
 
 def _follow(channel: socket.socket, progress: Progress) -> None:
-    """Pass progress on until the supervisor is ready; raise what it says went wrong, _SilentError
-    if it says nothing.
+    """Pass progress on until the supervisor is ready.
+
+    Raises what it says went wrong, _SilentError if it says nothing.
     """
-    with (
-        channel.makefile("r") as lines,
-        suppress(ConnectionResetError),
-    ):  # reset: it died with our Spec unread
+    # The connection is reset where the supervisor died with our Spec unread.
+    with channel.makefile("r") as lines, suppress(ConnectionResetError):
         for line in lines:
             message = json.loads(line)
             if "error" in message:
@@ -132,8 +132,7 @@ def stop(cluster: str) -> bool:
         finally:
             os.close(pidfd)
     _forget_log(cluster)
-    if state.folder(cluster).exists() and not state.is_alive(
-        cluster
-    ):  # it was killed on its way down
+    # The folder is still there where the supervisor was killed on its way down.
+    if state.folder(cluster).exists() and not state.is_alive(cluster):
         sweep(cluster)
     return True

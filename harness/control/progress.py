@@ -1,4 +1,4 @@
-"""How far something long is, told to whoever waits for it."""
+"""Progress says how far something long is, to whoever waits for it."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ Progress = Callable[[str, int, int], None]
 
 
 def nobody(stage: str, done: int, total: int) -> None:
-    """Nobody waits: the progress is not shown."""
+    """Show no progress: nobody waits for it."""
     del stage, done, total

@@ -1,4 +1,4 @@
-"""What a supervisor is started with."""
+"""The Spec is what a supervisor is started with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ class Spec:
 
     cluster: str
     topology: Topology
-    topology_text: (
-        str  # the file as it was, for run folders; empty where the topology came from code
-    )
+    # The file as it was, for run folders; empty where the topology came from code.
+    topology_text: str
     runtime: str

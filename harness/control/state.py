@@ -1,8 +1,7 @@
-"""Where a running cluster keeps what outlives a process: one folder a cluster, short enough for
-unix sockets.
+"""The state folder of a cluster keeps what outlives a process; its path is short, for unix sockets.
 
-The lock in it is held by the supervisor as long as it lives; a folder whose lock is free belongs to
-a dead one.
+The supervisor holds the lock in it as long as it lives; a folder whose lock is free belongs to a
+dead one.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7), less the final zero
 
 
 def root() -> Path:
-    """The folder of all clusters of this user: /run/harness for root, else below $XDG_RUNTIME_DIR
-    or /tmp.
+    """Return the folder of all clusters of this user: /run/harness for root, else below
+    $XDG_RUNTIME_DIR or /tmp.
 
     The outer user decides, not the one that a user namespace shows: HARNESS_STATE carries the
     answer inside.
@@ -38,8 +37,9 @@ def root() -> Path:
 
 
 def cluster_name(given: str | None) -> str:
-    """The cluster that is meant: the argument, else $HARNESS_CLUSTER, else ``main``. Raises
-    UsageError.
+    """Return the cluster that is meant: the argument, else $HARNESS_CLUSTER, else ``main``.
+
+    Raises UsageError.
     """
     name = given or os.environ.get("HARNESS_CLUSTER") or "main"
     if not CLUSTER_NAME.fullmatch(name):
@@ -51,18 +51,21 @@ def cluster_name(given: str | None) -> str:
 
 
 def folder(cluster: str) -> Path:
-    """The state folder of a cluster, which need not exist."""
+    """Return the state folder of a cluster, which need not exist."""
     return root() / cluster
 
 
 class Lock:
-    """The right to be the supervisor of a cluster; the kernel gives it back when the process ends,
-    however it ends.
+    """The right to be the supervisor of a cluster.
+
+    The kernel gives it back when the process ends, however it ends.
     """
 
     def __init__(self, cluster: str) -> None:
-        """Take it; raises NameTakenError where a supervisor lives, StorageError where the folder
-        cannot be made.
+        """Take the lock.
+
+        Raises NameTakenError where a supervisor lives, StorageError where the folder cannot be
+        made.
         """
         self.path = folder(cluster)
         try:
@@ -113,7 +116,7 @@ def is_alive(cluster: str) -> bool:
 
 
 def clusters() -> Iterator[str]:
-    """Names of all clusters of this user that have a folder, living or dead."""
+    """Return the names of all clusters of this user that have a folder, living or dead."""
     with suppress(OSError):
         yield from sorted(
             entry.name

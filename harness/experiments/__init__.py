@@ -1,1 +1,1 @@
-"""Runs from file to verdict: one, a suite, a bench."""
+"""Experiments run from file to verdict: one, a suite, a bench."""

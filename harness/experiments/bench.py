@@ -1,6 +1,4 @@
-"""A bench as a run folder, so that its numbers are judged, kept and told like those of every
-run.
-"""
+"""A bench is a run folder too, so its numbers are judged, kept and told like those of every run."""
 
 from __future__ import annotations
 
@@ -25,8 +23,9 @@ def record(
     begun_ns: int,
     runtime: Mapping[str, str],
 ) -> Judged:
-    """Write what was measured (names of checks/measurements.py, base units) since `begun_ns`
-    (CLOCK_MONOTONIC), and judge it.
+    """Write what was measured since `begun_ns` (CLOCK_MONOTONIC) as a run folder, and judge it.
+
+    `measurements`: names of checks/measurements.py → values in base units.
     """
     folder = RunFolder(runs, name)
     folder.write_text("budget.toml", budget.read_text())

@@ -1,5 +1,6 @@
-"""Judging a run folder: a pure function of what is in it, so the same verdict comes out later and
-elsewhere.
+"""Judge a run folder: a pure function of what is in it.
+
+So the same verdict comes out later and elsewhere.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from rich.console import Group
 
 from harness import checks
-from harness.checks import rows as budget_check
+from harness.checks import rows as budget_rows
 from harness.checks.verdict import Verdict
 from harness.history import reader
 from harness.history.folder import translated
@@ -37,11 +38,11 @@ class Judged:
 
     @property
     def exit_code(self) -> int:
-        """0 PASS, 1 FAIL, 2 UNKNOWN."""
+        """The exit code: 0 PASS, 1 FAIL, 2 UNKNOWN."""
         return self.verdict.answer.exit_code
 
     def report(self) -> Group:
-        """The one-screen report."""
+        """Return the one-screen report."""
         return text.render(self.verdict, self.facts, str(self.run))
 
     def write(self) -> None:
@@ -53,8 +54,9 @@ class Judged:
                 (self.run / file).write_text(self.rendered(name))
 
     def rendered(self, format_: str) -> str:
-        """The verdict in one of report.FORMATS, or as ``text`` or ``json``. Raises UsageError for
-        another.
+        """Return the verdict in one of reports.FORMATS, or as ``text`` or ``json``.
+
+        Raises UsageError for another format.
         """
         if format_ == "text":
             return text.to_text(self.report())
@@ -63,7 +65,7 @@ class Judged:
         return render(format_, self.verdict, self.facts, str(self.run), self.history)
 
     def as_json(self) -> dict[str, Any]:
-        """What verdict.json holds (docs/run-folder.md)."""
+        """Return what verdict.json holds (docs/run-folder.md)."""
         return {
             "version": VERSION,
             "run": str(self.run),
@@ -76,14 +78,14 @@ class Judged:
 def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judged:
     """Judge a run folder (or the ``latest`` in a folder of runs) by its own budget, or another one.
 
-    Writes verdict.json and summary.txt into the folder unless told not to (a judgement by another
-    budget never does). Raises BadFileError where it is no run folder, or a budget names what cannot
-    be measured.
+    Writes verdict.json, summary.txt and the other reports into the folder unless told not to; a
+    judgement by another budget never does. Raises BadFileError where it is no run folder, or a
+    budget names what cannot be measured.
     """
     run = reader.find(run)
     rows = files.read_budget(budget) if budget else budget_of(run)
     wanted = rows.rows if rows else ()
-    budget_check.validate(wanted)
+    budget_rows.validate(wanted)
     history = reader.read(run)
     judged = Judged(
         run=run, verdict=checks.judge(history, wanted), facts=reader.metadata(run), history=history
@@ -94,7 +96,7 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
 
 
 def budget_of(path: Path) -> Budget | None:
-    """The budget of a run folder, None where the run had none."""
+    """Return the budget of a run folder, None where the run had none."""
     file = path / "budget.toml"
     if not file.is_file():
         return None

@@ -1,4 +1,4 @@
-"""One experiment from file to verdict.
+"""An experiment runs from file to verdict.
 
 1. read: the scenario, its topology and its budget; refuse what cannot be before anything starts
 2. up: start the cluster, unless one of the same topology is up under that name
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import runtimes
-from harness.checks import rows as budget_check
+from harness.checks import rows as budget_rows
 from harness.control import launcher, state
 from harness.control.client import Client
 from harness.control.progress import Progress, nobody
@@ -54,12 +54,10 @@ def up(
     system: str | None = None,
     progress: Progress = nobody,
 ) -> dict[str, Any]:
-    """Start a cluster in the background and wait until every node is ready; returns its status.
+    """Start a cluster in the background and wait until every node is ready; return its status.
 
-    `system` puts another system under test than the topology names.
-
-    Raises BadFileError, NameTakenError, PreflightError, PermissionNeededError, UnavailableError,
-    NodeStartError.
+    `system` puts another system under test than the topology names. Raises BadFileError,
+    NameTakenError, PreflightError, PermissionNeededError, UnavailableError, NodeStartError.
     """
     text = topology.read_text() if isinstance(topology, Path) and topology.is_file() else ""
     built = files.read_topology(topology) if isinstance(topology, Path) else topology
@@ -80,7 +78,7 @@ def down(cluster: str | None = None) -> bool:
 
 
 def _with_system(topology: Topology, system: str | None) -> Topology:
-    """Another system under test; one that is a command file is named relative to where we are."""
+    """Put another system under test; a command file is named relative to the working directory."""
     if not system:
         return topology
     return replace(
@@ -98,10 +96,10 @@ def run(
     system: str | None = None,
     progress: Progress = nobody,
 ) -> Judged:
-    """Play a scenario and judge it (the phases are in this file's docstring). The cluster is as
-    before afterwards.
+    """Play a scenario and judge it, in the steps that this file's docstring lists.
 
-    `system` puts another system under test than the scenario names.
+    A cluster that was up before stays up. `system` puts another system under test than the scenario
+    names.
     """
     planned = files.read_scenario(scenario)
     planned = replace(planned, topology=_with_system(planned.topology, system))
@@ -122,8 +120,10 @@ def run(
 
 
 def check(planned: Scenario) -> Timeline:
-    """The timeline of a scenario that can be run. Raises UsageError for what its system cannot do,
-    BadFileError for faults that name what is not there and a budget that cannot be measured.
+    """Return the timeline of a scenario that can be run.
+
+    Raises UsageError for what its system cannot do, BadFileError for faults that name what is not
+    there and a budget that cannot be measured.
     """
     can = adapters.named(planned.topology.adapter).operations
     for phase in planned.phases:
@@ -139,7 +139,7 @@ def check(planned: Scenario) -> Timeline:
                     f"it can do {', '.join(sorted(operation.word for operation in can))}"
                 )
     if planned.budget is not None:
-        budget_check.validate(files.read_budget(planned.budget).rows)
+        budget_rows.validate(files.read_budget(planned.budget).rows)
     return timeline.compile(planned)
 
 
@@ -251,7 +251,7 @@ def _wait(child: subprocess.Popen[bytes], cluster: str, seconds: float, progress
 
 
 def _end_run(cluster: str, folder: Path) -> bool:
-    """Close a run that the load did not close; False where it did."""
+    """Close a run that the load did not close; return whether there was one."""
     with suppress(HarnessError), Client.connect(cluster) as client:
         if client.status()["run"] != str(folder):
             return False
@@ -260,7 +260,7 @@ def _end_run(cluster: str, folder: Path) -> bool:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the generator and its workers: they are one session of their own."""
+    """End the generator and its workers, which are one session of their own."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(child.pid, number)
@@ -269,8 +269,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _said(log: Path) -> str:
-    """The generator's own sentences on what went wrong, without Locust's tables; its last lines
-    where it said none.
+    """Return the generator's own sentences on what went wrong, without Locust's tables.
+
+    Where it said none, its last lines.
     """
     with suppress(OSError):
         lines = log.read_text(errors="replace").splitlines()

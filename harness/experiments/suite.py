@@ -1,4 +1,4 @@
-"""A suite: scenarios played one after another, and one verdict of them all by one budget.
+"""A suite plays scenarios one after another and gives one verdict of them all, by one budget.
 
 Its folder, ``runs/<suite>/<time>/``, has ``suite.json``: the run folder of each part, relative to
 it, written as parts end. ``run`` and ``judge`` here are the public ones: they take a scenario or
@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.checks import rows as budget_check
+from harness.checks import rows as budget_rows
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError
-from harness.experiments import judge as judging
-from harness.experiments import run as running
+from harness.experiments import judge as single_judge
+from harness.experiments import run as single_run
 from harness.experiments.judge import Judged, budget_of
 from harness.history.folder import new_folder, point_latest, translated
 from harness.scenario import files
@@ -40,11 +40,11 @@ def run(
     system: str | None = None,
     progress: Progress = nobody,
 ) -> Judged:
-    """Play a scenario, or all parts of a suite, and judge it. A part that breaks is said in the
-    verdict, and the next is played.
+    """Play a scenario, or all parts of a suite, and judge it.
 
-    `system` puts another system under test than the files name. Raises BadFileError before anything
-    starts where the file or one of the parts cannot be.
+    A part that breaks is said in the verdict, and the next is played. `system` puts another system
+    under test than the files name. Raises BadFileError before anything starts where the suite or
+    one of its parts cannot be played.
     """
     settings: dict[str, Any] = {
         "cluster": cluster,
@@ -55,7 +55,7 @@ def run(
     }
     planned = files.read_suite(scenario)
     if planned is None:
-        return running.run(scenario, **settings, progress=progress)
+        return single_run.run(scenario, **settings, progress=progress)
     check(planned)
     folder = new_folder(runs, planned.name)
     played: dict[str, str] = {}
@@ -64,7 +64,7 @@ def run(
         (folder / "budget.toml").write_text(planned.budget.read_text())
     for part in planned.parts:
         try:
-            judged = running.run(part, **settings, progress=_named(part.stem, progress))
+            judged = single_run.run(part, **settings, progress=_named(part.stem, progress))
             played[part.stem] = os.path.relpath(judged.run, folder)
         except HarnessError as error:
             failures[part.stem] = f"{type(error).__name__}: {error}"
@@ -86,14 +86,15 @@ def run(
 
 
 def check(planned: Suite) -> None:
-    """Read all that a suite names. Raises BadFileError, or UsageError where a part asks for what
-    its system cannot do.
+    """Check all that a suite names.
+
+    Raises BadFileError, or UsageError where a part asks for what its system cannot do.
     """
     scenarios = [files.read_scenario(part) for part in planned.parts]
     for scenario in scenarios:
-        running.check(scenario)
+        single_run.check(scenario)
     rows = files.read_budget(planned.budget).rows
-    budget_check.validate(rows)
+    budget_rows.validate(rows)
     names = [scenario.name for scenario in scenarios]
     for row in rows:
         if row.conditions.scenario not in names:
@@ -104,12 +105,13 @@ def check(planned: Suite) -> None:
 
 
 def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judged:
-    """Judge a run folder, or a suite's by its parts' (each by the suite's own budget only). Raises
-    BadFileError where it is neither.
+    """Judge a run folder, or a suite's folder by its parts, each by the suite's own budget only.
+
+    Raises BadFileError where it is neither.
     """
     folder = next((found for found in (run, run / "latest") if (found / FILE).is_file()), None)
     if folder is None:
-        return judging.judge(run, budget, write=write)
+        return single_judge.judge(run, budget, write=write)
     if budget is not None:
         raise BadFileError(
             f"{run}: a suite is judged by its own budget; judge one of its parts by {budget}"
@@ -119,7 +121,8 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     except (OSError, ValueError) as error:
         raise BadFileError(f"{folder / FILE}: cannot be read: {error}") from None
     judged = {
-        name: judging.judge(folder / part, write=False) for name, part in found["parts"].items()
+        name: single_judge.judge(folder / part, write=False)
+        for name, part in found["parts"].items()
     }
     rows = budget_of(folder)
     verdict = Verdict(
@@ -140,8 +143,10 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
 def findings(
     rows: tuple[Row, ...], parts: Mapping[str, Verdict], failures: Mapping[str, str]
 ) -> list[Finding]:
-    """Every row once, from the part that measures it, then what else the parts' checkers found. A
-    row of no part is UNKNOWN.
+    """Return every row once, from the part that measures it, then what else the parts' checkers
+    found.
+
+    A row of no part is UNKNOWN.
     """
     left = {name: list(verdict.findings) for name, verdict in parts.items()}
     found = []
@@ -171,7 +176,7 @@ def _not_measured(row: Row, why: str) -> Finding:
     return Finding(
         name=row.name,
         answer=Answer.UNKNOWN,
-        promised=budget_check.promised(row),
+        promised=budget_rows.promised(row),
         measured="–",
         sentence=why,
         cause=Cause.NOT_MEASURED,
@@ -181,7 +186,7 @@ def _not_measured(row: Row, why: str) -> Finding:
 
 
 def _facts(name: str, judged: Mapping[str, Judged]) -> dict[str, Any]:
-    """Metadata of the suite: those of its first part, which ran on the same host."""
+    """Return the metadata of the suite: those of its first part, which ran on the same host."""
     first = next(iter(judged.values()), None)
     if first is None:
         raise BadFileError(f"{name}: no part of the suite has a run folder: nothing was measured")

@@ -1,1 +1,1 @@
-"""What can go wrong, as values: what, on whom, folded into one state."""
+"""Faults are what can go wrong, as values: what, on whom, folded into one state."""

@@ -1,9 +1,8 @@
-"""What can be wrong, as values: a fault with its nodes and paths resolved, and the state that all
-faults of one moment make together. No network is touched here.
+"""A fault, with its nodes and paths resolved, and the state that all faults of one moment make.
 
-Units: ms, probabilities 0–1, bits a second. Faults that overlap on one path are folded by `fold`:
-delays add, variances of jitter add, losses compound, the narrower rate wins, a cut stays a cut. Of
-two conditions of one node the worse wins.
+These are values: no network is touched here. Units: ms, probabilities 0–1, bits a second. Faults
+that overlap on one path are folded by `fold`: delays add, variances of jitter add, losses compound,
+the narrower rate wins, a cut stays a cut. Of two conditions of one node the worse wins.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Far = Mapping[str, frozenset[str]]
 
 
 class Condition(StrEnum):
-    """The state of one node now."""
+    """The condition of one node now."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -52,16 +51,16 @@ class NetworkState:
     down: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, source: str, target: str) -> Impairment:
-        """What is wrong with a path."""
+        """Return what is wrong with a path."""
         what = self.paths.get((source, target), CLEAR)
         return replace(what, blocked=True) if target in self.far.get(source, ()) else what
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that somebody asked for, its words resolved to nodes and paths.
+    """One fault that somebody asked for, its words resolved to nodes and paths.
 
-    The name tells it from others and takes it back. A fault is of the network (paths, a cut, rates)
+    Its name tells it from others and takes it back. A fault is of the network (paths, a cut, rates)
     or of nodes (a condition), never of both.
     """
 
@@ -78,11 +77,11 @@ class Fault:
 
     @property
     def count(self) -> int:
-        """How many paths it is on."""
+        """How many paths the fault is on."""
         return len(self.paths) + sum(map(len, self.far.values()))
 
     def touches(self, source: str, target: str) -> bool:
-        """Whether it has to do with a path, by name or by the links or conditions of its ends."""
+        """Whether the fault is on a path, by name or by the links or conditions of its ends."""
         return (
             (source, target) in self.paths
             or target in self.far.get(source, ())
@@ -92,7 +91,7 @@ class Fault:
         )
 
     def some(self, chance: random.Random, most: int) -> list[DirectedPath]:
-        """A sample of its paths: all of them where they are few."""
+        """Return a sample of the fault's paths: at most `most`, all where they are fewer."""
         if self.count <= 4 * most:
             cut = ((source, target) for source, far in self.far.items() for target in far)
             every = sorted({*self.paths, *cut})
@@ -105,7 +104,7 @@ class Fault:
 
     @property
     def does(self) -> str:
-        """What it does, as a person says it."""
+        """What the fault does, as a person says it."""
         rates = [
             f"{direction} {rate / 1e6:g} Mbit/s"
             for direction, of in (("up", self.up), ("down", self.down))
@@ -117,8 +116,10 @@ class Fault:
         return ", ".join([*said, *rates]) or "nothing"
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values; paths that share their targets stand together, so that a cut of a thousand
-        nodes is two lists and not a million pairs.
+        """Return the fault as plain values.
+
+        Sources that share their targets stand together, so that a cut of a thousand nodes is two
+        lists and not a million pairs.
         """
         by_source: dict[str, set[str]] = {}
         for source, target in self.paths:
@@ -137,7 +138,10 @@ class Fault:
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Fault:
-        """What `as_json` said. Raises KeyError, ValueError, BadFileError for what no fault is."""
+        """Read what `as_json` said.
+
+        Raises KeyError, ValueError, BadFileError for what is no fault.
+        """
         return cls(
             name=said["name"],
             words=said["words"],
@@ -157,7 +161,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A fault that was set or cleared, as executed."""
+    """A change of a fault, set or cleared, as executed."""
 
     at_ns: int  # CLOCK_MONOTONIC: the last part of it was done
     took_ns: int
@@ -166,8 +170,10 @@ class Change:
 
 
 def _grouped(far: Mapping[str, Iterable[str]]) -> list[list[list[str]]]:
-    """``[[sources, targets], …]``; a source that stands among its targets does not reach itself
-    there, so that "everybody to everybody" is one group.
+    """Group sources that share their targets: ``[[sources, targets], …]``.
+
+    A source that stands among its targets does not reach itself there, so that "all from all" is
+    one group.
     """
     alike: dict[frozenset[str], list[str]] = {}
     for source, targets in far.items():
@@ -179,7 +185,7 @@ def _grouped(far: Mapping[str, Iterable[str]]) -> list[list[list[str]]]:
 
 
 def _apart(groups: Iterable[Any]) -> dict[str, frozenset[str]]:
-    """The reverse of `_grouped`; sources of one group share a set where they have the same."""
+    """Undo `_grouped`; sources of one group share a set where they have the same targets."""
     found: dict[str, frozenset[str]] = {}
     for sources, targets in groups:
         every = frozenset(targets)
@@ -189,7 +195,7 @@ def _apart(groups: Iterable[Any]) -> dict[str, frozenset[str]]:
 
 
 def fold(faults: Iterable[Fault]) -> NetworkState:
-    """The state of the network in which all of these faults are in force."""
+    """Fold these faults into the state of the network in which all of them are in force."""
     paths: dict[DirectedPath, Impairment] = {}
     far: dict[str, frozenset[str]] = {}
     up: dict[str, int] = {}
@@ -215,7 +221,7 @@ def fold(faults: Iterable[Fault]) -> NetworkState:
 
 
 def fold_conditions(faults: Iterable[Fault]) -> dict[str, Condition]:
-    """The condition of each node that a fault names: stopped is worse than paused."""
+    """Return the condition of each node that a fault names: stopped is worse than paused."""
     found: dict[str, Condition] = {}
     for fault in faults:
         for node in fault.nodes:

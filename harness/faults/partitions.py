@@ -1,4 +1,4 @@
-"""Ways to cut a network: pure functions from nodes (and a seed) to whom each node cannot reach.
+"""Partitions cut a network: pure functions from nodes (and a seed) to whom each node cannot reach.
 
 Every cut is a map from a source to its unreachable targets, whose sets are shared where they are
 the same. `PATTERNS` is the table that the command line, files and documents use.
@@ -18,7 +18,7 @@ Pairs = frozenset[tuple[str, str]]
 
 
 def between(groups: Sequence[Collection[str]]) -> Far:
-    """Everybody of one group from everybody of the others."""
+    """Cut the nodes of each group off from those of every other group."""
     found: dict[str, frozenset[str]] = {}
     for group in groups:
         others = frozenset(name for other in groups if other is not group for name in other)
@@ -27,25 +27,25 @@ def between(groups: Sequence[Collection[str]]) -> Far:
 
 
 def pairs(far: Far) -> Pairs:
-    """A cut as directed pairs."""
+    """Return a cut as directed pairs."""
     return frozenset((source, target) for source, targets in far.items() for target in targets)
 
 
 def halves(nodes: Sequence[Node]) -> Far:
-    """The first half from the second."""
+    """Cut the first half of the nodes off from the second."""
     names = _names(nodes, 2)
     return between([names[: len(names) // 2], names[len(names) // 2 :]])
 
 
 def random_halves(nodes: Sequence[Node], seed: int) -> Far:
-    """Two halves by lot."""
+    """Cut two halves, drawn by lot, off from each other."""
     names = _names(nodes, 2)
     random.Random(f"{seed}/halves").shuffle(names)
     return between([names[: len(names) // 2], names[len(names) // 2 :]])
 
 
 def isolate(nodes: Sequence[Node], whom: Collection[str]) -> Far:
-    """Each of these from everybody, the others of them too."""
+    """Cut each named node off from every other, including the other named ones."""
     names = _names(nodes, 2)
     alone = frozenset(whom)
     everybody = frozenset(names)
@@ -53,7 +53,7 @@ def isolate(nodes: Sequence[Node], whom: Collection[str]) -> Far:
 
 
 def minority(nodes: Sequence[Node], seed: int) -> Far:
-    """The largest group that is less than half, by lot, from the majority."""
+    """Cut the largest group that is less than half, drawn by lot, off from the majority."""
     names = _names(nodes, 3)
     random.Random(f"{seed}/minority").shuffle(names)
     few = (len(names) - 1) // 2
@@ -61,15 +61,16 @@ def minority(nodes: Sequence[Node], seed: int) -> Far:
 
 
 def bridge(nodes: Sequence[Node]) -> Far:
-    """Two halves that only the middle node still speaks to both of (Jepsen's bridge)."""
+    """Cut two halves apart, except for the middle node, which reaches both (Jepsen's bridge)."""
     names = _names(nodes, 3)
     middle = len(names) // 2
     return between([names[:middle], names[middle + 1 :]])
 
 
 def majority_ring(nodes: Sequence[Node], seed: int) -> Far:
-    """Each still speaks to a majority, and no two to the same one (Jepsen's majorities-ring):
-    nearest on a ring by lot.
+    """Leave each node a majority that it reaches, no two the same one (Jepsen's majorities-ring).
+
+    The nodes stand on a ring in an order drawn by lot; each reaches the nearest ones.
     """
     names = _names(nodes, 5)
     random.Random(f"{seed}/ring").shuffle(names)
@@ -84,7 +85,10 @@ def majority_ring(nodes: Sequence[Node], seed: int) -> Far:
 
 
 def k_way(nodes: Sequence[Node], groups: int, seed: int) -> Far:
-    """So many groups by lot, sizes at most one apart."""
+    """Cut the nodes into `groups` groups drawn by lot, whose sizes differ by at most one.
+
+    Raises BadFileError for a number of groups that the nodes cannot make.
+    """
     names = _names(nodes, 2)
     if not 2 <= groups <= len(names):
         raise BadFileError(
@@ -95,7 +99,7 @@ def k_way(nodes: Sequence[Node], groups: int, seed: int) -> Far:
 
 
 def by_region(nodes: Sequence[Node]) -> Far:
-    """Every region from every other."""
+    """Cut every region off from every other. Raises BadFileError where there is only one."""
     regions: dict[str, list[str]] = {}
     for node in nodes:
         regions.setdefault(node.region, []).append(node.name)
@@ -108,7 +112,7 @@ def by_region(nodes: Sequence[Node]) -> Far:
 
 
 def one_way(far: Far, order: Sequence[str]) -> Far:
-    """Of each cut pair the direction from the node that stands first in `order`."""
+    """Keep, of each pair that is cut, the direction from the node that stands first in `order`."""
     rank = {name: index for index, name in enumerate(order)}
     later = {
         source: frozenset(target for target in targets if rank[source] < rank[target])
@@ -118,7 +122,10 @@ def one_way(far: Far, order: Sequence[str]) -> Far:
 
 
 def gray(some: Iterable[tuple[str, str]], part: float, seed: int) -> Pairs:
-    """A seeded share of the pairs, at least one: for loss on some paths and none on others."""
+    """Draw a seeded share of the pairs, at least one: for loss on some paths and none on others.
+
+    Raises BadFileError for a share that is not above 0 and at most 1.
+    """
     ordered = sorted(some)
     if not 0 < part <= 1:
         raise BadFileError(
@@ -131,8 +138,10 @@ def gray(some: Iterable[tuple[str, str]], part: float, seed: int) -> Pairs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
-    """A cut by name: what builds it from the nodes, the words after the name, and a seed; and one
-    sentence.
+    """A cut by name.
+
+    `build` makes it from the nodes, the words after the name, and a seed; `sentence` says what it
+    cuts.
     """
 
     build: Callable[[Sequence[Node], Sequence[str], int], Far]
@@ -192,8 +201,9 @@ PATTERNS: dict[str, Pattern] = {
 
 
 def cut(pattern: str, words: Sequence[str], nodes: Sequence[Node], seed: int) -> Far:
-    """Whom each node cannot reach in a named pattern. Raises BadFileError for an unknown pattern,
-    node or number.
+    """Return whom each node cannot reach in a named pattern.
+
+    Raises BadFileError for an unknown pattern, node or number.
     """
     if pattern not in PATTERNS:
         raise BadFileError(f"cut: expected one of {', '.join(PATTERNS)}; found {pattern!r}")

@@ -1,6 +1,6 @@
-"""FaultSpec: a fault as people ask for it, the same words on the command line and in scenarios.
+"""A FaultSpec is a fault as people ask for it, in the same words live and in scenarios.
 
-`WORDS` is the one list of words: files are parsed by it, the command line's options and the
+`WORDS` is the one list of words: files are parsed by it, and the command line's options and the
 documentation are made from it. Everything is checked before anything changes.
 """
 
@@ -38,7 +38,7 @@ def _text(value: object) -> str:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    """One text, or a list of them."""
+    """Read one text, or a list of them."""
     many = value if isinstance(value, (list, tuple)) else [value]
     return tuple(_text(one) for one in many)
 
@@ -124,7 +124,7 @@ AMOUNTS = (*impairments.WORDS, "toxic", "up", "down", "half_open")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultSpec:
-    """A fault in words that were read and not yet resolved to nodes. Raises BadFileError.
+    """A fault whose words were read and are not yet resolved to nodes. Raises BadFileError.
 
     It is of paths or nodes (`where`) or a pattern (`cut`, `of`). `for_s` None: until its phase, or
     the cluster, ends. `flap_s`: meanwhile it comes and goes, so long each time.
@@ -175,8 +175,9 @@ class FaultSpec:
         return self.cut is not None or not self.impairment.is_clear or any(rates)
 
     def resolve(self, nodes: Sequence[Node], seed: int) -> Fault:
-        """The fault on these nodes, in the topology's order. Raises BadFileError for what is not
-        there, or cannot be at that place.
+        """Resolve the fault on these nodes, in the topology's order.
+
+        Raises BadFileError for what is not there, or cannot be at that place.
         """
         if self.condition is not None:
             return self._of_nodes(nodes)
@@ -184,7 +185,7 @@ class FaultSpec:
         return replace(made, name=self.name or self.words, words=self.words)
 
     def named_nodes(self, nodes: Sequence[Node]) -> set[str]:
-        """The nodes that the words name one by one: a fault there wants them alive."""
+        """Return the nodes that the words name one by one: a fault there wants them alive."""
         names = {node.name for node in nodes}
         said = [self.where or "", *self.of]
         sides = [side for text in said for side in text.replace("<->", "->").split("->")]
@@ -248,8 +249,10 @@ class FaultSpec:
 
 
 def parse(table: Mapping[str, object]) -> FaultSpec:
-    """A fault from its words: ``{"where": "region:eu -> region:us", "delay": "80ms"}`` or
-    ``{"cut": "halves", "for_s": 20}``. Raises BadFileError with the words that there are.
+    """Read a fault from its words.
+
+    They are ``{"where": "region:eu -> region:us", "delay": "80ms"}`` or ``{"cut": "halves",
+    "for_s": 20}``. Raises BadFileError with the words that there are.
     """
     read: dict[str, Any] = {}
     for key, value in table.items():
@@ -277,7 +280,7 @@ def parse(table: Mapping[str, object]) -> FaultSpec:
 
 
 def _said(table: Mapping[str, object]) -> str:
-    """The words as one line, which is also the name of a fault that has none."""
+    """Join the words in one line, which is also the name of a fault that has none."""
     cut = table.get("cut")
     said = [str(table.get("where") or "")] if cut is None else [f"cut {cut}"]
     said += list(_texts(table.get("of") or ()))

@@ -1,5 +1,7 @@
-"""Where a fault is, in words: ``node-7``, ``region:eu``, ``all``, and paths ``A -> B`` (one way),
-``A <-> B`` (both). Pure.
+"""Targets say in words where a fault is. Pure.
+
+``node-7``, ``region:eu`` and ``all`` name nodes; ``A -> B`` (one way) and ``A <-> B`` (both) name
+paths.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ Pairs = frozenset[tuple[str, str]]
 
 
 def nodes_of(words: str, nodes: Sequence[Node]) -> tuple[str, ...]:
-    """The nodes that are meant: names and regions, separated by commas, or ``all``. Raises
-    BadFileError with what there is.
+    """Return the nodes that are meant: names and regions, separated by commas, or ``all``.
+
+    Raises BadFileError with what there is.
     """
     found: dict[str, None] = {}
     for word in (part.strip() for part in words.split(",")):
@@ -43,7 +46,9 @@ def nodes_of(words: str, nodes: Sequence[Node]) -> tuple[str, ...]:
 
 
 def paths_of(words: str, nodes: Sequence[Node]) -> Pairs:
-    """The directed paths that are meant. One side alone means both directions with everybody.
+    """Return the directed paths that are meant. One side alone means both directions with all
+    nodes.
+
     Raises BadFileError.
     """
     for arrow, both in (("<->", True), ("->", False)):

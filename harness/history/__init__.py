@@ -1,1 +1,1 @@
-"""What happened in a run, as columns: its folder written, and read back."""
+"""History is what happened in a run, as columns: its folder written, and read back."""

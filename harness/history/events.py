@@ -1,4 +1,4 @@
-"""Events: what happened while a run was recorded, a line of events.jsonl each.
+"""Events say what happened while a run was recorded, a line of events.jsonl each.
 
 Every class is one word of the file; `read` gives the line's class back. Times are CLOCK_MONOTONIC
 ns; a time of 0 becomes the moment of writing.
@@ -15,14 +15,16 @@ from harness.errors import BadFileError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened, or a word of a later version of which nothing is known."""
+    """Something that happened; a bare Event is a word of a later version, of which nothing is
+    known.
+    """
 
     word: ClassVar[str] = ""
 
     at_ns: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """The values of a line in events.jsonl."""
+        """Return the values of a line in events.jsonl."""
         values = asdict(self)
         return {"at_ns": values.pop("at_ns"), "event": self.word, **values}
 
@@ -98,7 +100,7 @@ class FaultChanged(Event):
 
     @property
     def is_set(self) -> bool:
-        """Whether the fault came, and did not go."""
+        """Whether the fault came; else it went."""
         return self.verb == "set"
 
 
@@ -120,7 +122,7 @@ class RunEnded(Event):
     failures: tuple[str, ...] = ()
 
 
-WORDS: dict[str, type[Event]] = {
+BY_WORD: dict[str, type[Event]] = {
     one.word: one
     for one in (
         RunBegan,
@@ -137,9 +139,9 @@ WORDS: dict[str, type[Event]] = {
 
 
 def read(said: Mapping[str, Any]) -> Event:
-    """The event of a line. Raises BadFileError where a known word lacks its values."""
+    """Return the event of a line. Raises BadFileError where a known word lacks its values."""
     values = dict(said)
-    known = WORDS.get(values.pop("event", ""))
+    known = BY_WORD.get(values.pop("event", ""))
     try:
         if known is None:
             return Event(at_ns=int(values["at_ns"]))

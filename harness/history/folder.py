@@ -1,4 +1,4 @@
-"""The run folder while it is written (docs/run-folder.md)."""
+"""The folder of a run while it is written (docs/run-folder.md)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ VERSION = 1
 
 def new_folder(root: Path, name: str, now: datetime | None = None) -> Path:
     """Make ``root/name/<time>``, numbered where there is one, and point ``root/latest`` at it.
+
     Raises StorageError.
     """
     moment = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H-%M-%S")
@@ -36,7 +37,7 @@ def new_folder(root: Path, name: str, now: datetime | None = None) -> Path:
 
 
 def point_latest(root: Path, path: Path) -> None:
-    """Have ``root/latest`` mean that folder. Raises StorageError."""
+    """Point ``root/latest`` at that folder. Raises StorageError."""
     with translated(path):
         fresh = root / f".latest-{os.getpid()}"
         fresh.unlink(missing_ok=True)
@@ -45,8 +46,9 @@ def point_latest(root: Path, path: Path) -> None:
 
 
 class RunFolder:
-    """One run while it is recorded. Every write that fails raises StorageError: a run with holes
-    must not look whole.
+    """One run's folder while the run is recorded.
+
+    Every write that fails raises StorageError: a run with holes must not look whole.
     """
 
     def __init__(self, root: Path, scenario: str, now: datetime | None = None) -> None:
@@ -92,7 +94,10 @@ class RunFolder:
             file.write(json.dumps(value) + "\n")
 
     def journal(self, node: str) -> int:
-        """A descriptor that a node appends its journal to; the caller closes it."""
+        """Open a node's journal; return the descriptor that the node appends to.
+
+        The caller closes it.
+        """
         with translated(self.path / "journal"):
             return os.open(
                 self.path / "journal" / f"{node}.bin",
@@ -107,7 +112,7 @@ class RunFolder:
             (self.path / "logs" / f"{node}.log").write_bytes(data[-65536:])
 
     def discard(self) -> None:
-        """Remove the folder of a run that never began; ``latest`` means the one before again."""
+        """Remove the folder of a run that never began; point ``latest`` at the run before again."""
         self.close()
         with translated(self.path):
             shutil.rmtree(self.path)
@@ -125,7 +130,7 @@ class RunFolder:
 
 
 class translated:  # noqa: N801 - reads as a word: `with translated(path):`
-    """What the file system refuses becomes a StorageError that names the file."""
+    """Turns what the file system refuses into a StorageError that names the file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -139,7 +144,7 @@ class translated:  # noqa: N801 - reads as a word: `with translated(path):`
 
 
 def free_bytes(path: Path) -> int:
-    """Free space where `path` is or will be."""
+    """Return the free space where `path` is or will be."""
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free

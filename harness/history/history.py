@@ -1,4 +1,7 @@
-"""History: what happened in one run, as columns. Raw values; statistics are derived elsewhere."""
+"""A history is what happened in one run, as columns.
+
+It has raw values; statistics are derived elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -37,36 +40,31 @@ SAMPLES = pa.schema(
         pa.field("at_ns", pa.int64(), nullable=False),  # when this node was read
         pa.field("node", pa.uint16(), nullable=False),  # position in the topology
         pa.field("rss_bytes", pa.int64(), nullable=False),
-        pa.field(
-            "cpu_ns", pa.int64(), nullable=False
-        ),  # cumulative since the process started, all threads
+        # Cumulative since the process started, all threads.
+        pa.field("cpu_ns", pa.int64(), nullable=False),
         pa.field("fds", pa.int32(), nullable=False),
         pa.field("threads", pa.int32(), nullable=False),
-        pa.field(
-            "connections", pa.int32(), nullable=False
-        ),  # established TCP connections of the node's namespace
+        # Established TCP connections of the node's namespace.
+        pa.field("connections", pa.int32(), nullable=False),
+        # Traffic is cumulative, at the node's link and as the node sees it; null: no such link.
         pa.field("bytes_in", pa.int64()),
-        pa.field("bytes_out", pa.int64()),  # cumulative, at the node's link and as the
+        pa.field("bytes_out", pa.int64()),
         pa.field("packets_in", pa.int64()),
-        pa.field("packets_out", pa.int64()),  # node sees it; null: no such link
+        pa.field("packets_out", pa.int64()),
     ]
 )
 HOST = pa.schema(
     [
         pa.field("at_ns", pa.int64(), nullable=False),
-        pa.field(
-            "cpu_busy_ns", pa.int64(), nullable=False
-        ),  # cumulative, all CPUs, in steps of a clock tick (10 ms)
-        pa.field(
-            "cpu_steal_ns", pa.int64(), nullable=False
-        ),  # cumulative: the hypervisor gave our time to others
-        pa.field(
-            "psi_cpu_some_us", pa.int64()
-        ),  # cumulative: some task waited for a CPU; null: no PSI here
+        # Cumulative, all CPUs, in steps of a clock tick (10 ms).
+        pa.field("cpu_busy_ns", pa.int64(), nullable=False),
+        # Cumulative: the hypervisor gave our time to others.
+        pa.field("cpu_steal_ns", pa.int64(), nullable=False),
+        # Cumulative: some task waited for a CPU; null: no PSI here.
+        pa.field("psi_cpu_some_us", pa.int64()),
         pa.field("memory_available_bytes", pa.int64(), nullable=False),
-        pa.field(
-            "load_cpu_ns", pa.map_(pa.string(), pa.int64()), nullable=False
-        ),  # watched process → cumulative CPU
+        # Watched process → cumulative CPU.
+        pa.field("load_cpu_ns", pa.map_(pa.string(), pa.int64()), nullable=False),
     ]
 )
 
@@ -86,8 +84,10 @@ class PhaseWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """One run. `operations` has the columns of OPERATIONS, `samples` of SAMPLES, `journal` the
-    records of journal.JOURNAL.
+    """One run.
+
+    `operations` has the columns of OPERATIONS, `samples` of SAMPLES, `host` of HOST; `journal` has
+    the records of journal.JOURNAL.
     """
 
     nodes: tuple[str, ...]
@@ -116,13 +116,13 @@ class History:
     ended: bool = True  # False: the run was cut short
 
     def phase(self, name: str) -> PhaseWindow | None:
-        """The window of a phase, None where it was not played."""
+        """Return the window of a phase, None where it was not played."""
         return next((phase for phase in self.phases if phase.name == name), None)
 
     def index(self, node: str) -> int:
-        """A node's index. Raises ValueError for a name that is not there."""
+        """Return a node's index. Raises ValueError for a name that is not there."""
         return self.nodes.index(node)
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        """A column of the operations as an array."""
+        """Return a column of the operations as an array."""
         return np.asarray(self.operations.column(name).to_numpy())

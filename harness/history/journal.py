@@ -1,5 +1,7 @@
-"""A node's journal as bytes (PROTOCOL.md of meshnode, section 4): a header, then records of one
-length. The one place that knows the layout.
+"""A node's journal as bytes (PROTOCOL.md of meshnode, section 4): a header, then fixed-length
+records.
+
+This is the one place that knows the layout.
 """
 
 from __future__ import annotations
@@ -25,14 +27,15 @@ JOURNAL = np.dtype([*((name, RECORD[name]) for name in RECORD.names or ()), ("no
 
 
 def header(wire_id: bytes) -> bytes:
-    """The first HEADER_BYTES of the journal of the node with this wire id (32 bytes)."""
+    """Return the first HEADER_BYTES of the journal of the node with this wire id (32 bytes)."""
     begin = MAGIC + struct.pack("<II", VERSION, RECORD.itemsize) + wire_id
     return begin.ljust(HEADER_BYTES, b"\0")
 
 
 def record(kind: int, id_: bytes, at_ns: int, peer: bytes) -> bytes:
-    """One record of a node that says neither outcome, hops nor size; `peer`: a wire id, or its
-    beginning.
+    """Return one record of a node that says neither outcome, hops nor size.
+
+    `peer`: a wire id, or its beginning.
     """
     beginning = int.from_bytes(peer[:8], "little")
     return np.array((kind, 0, 0, 0, id_, at_ns, beginning), RECORD).tobytes()

@@ -1,4 +1,4 @@
-"""Proof: what was seen of a fault, in plain names and numbers (a line of proofs.jsonl)."""
+"""A proof is what was seen of a fault, in plain names and numbers (a line of proofs.jsonl)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ProofAnswer(StrEnum):
 
     @property
     def is_contradiction(self) -> bool:
-        """Whether it contradicts what was asked."""
+        """Whether the answer contradicts what was asked."""
         return self in (ProofAnswer.NOT_IN_FORCE, ProofAnswer.NOT_GONE)
 
 
@@ -30,7 +30,7 @@ READ_BACK = "read back"  # what `what` says of a comparison with the kernel's ow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """One thing that was looked at. Times are CLOCK_MONOTONIC ns."""
+    """One look at one thing. Times are CLOCK_MONOTONIC ns."""
 
     at_ns: int
     fault: str
@@ -48,12 +48,12 @@ class Proof:
     sentence: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """The values of a line in proofs.jsonl."""
+        """Return the values of a line in proofs.jsonl."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Proof:
-        """What `as_json` said. Raises BadFileError for what is no proof."""
+        """Read what `as_json` said. Raises BadFileError for what is no proof."""
         try:
             path = tuple(said["path"]) if said.get("path") else None
             return cls(**{**said, "path": path, "answer": ProofAnswer(said["answer"])})

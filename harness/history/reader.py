@@ -1,4 +1,4 @@
-"""The run folder, read back into a History: on any machine, later, and after a crash."""
+"""The reader makes a History of a run folder: on any machine, later, and after a crash."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LATE_NS = 250_000_000  # a player's own lateness, which is no property of the ru
 
 
 def find(path: Path) -> Path:
-    """The run folder that `path` means: itself, or ``latest`` in it. Raises BadFileError."""
+    """Return the run folder that `path` means: itself, or ``latest`` in it. Raises BadFileError."""
     for candidate in (path, path / "latest"):
         if (candidate / "metadata.json").is_file():
             return candidate.resolve()
@@ -32,7 +32,7 @@ def find(path: Path) -> Path:
 
 
 def metadata(path: Path) -> dict[str, Any]:
-    """metadata.json of a run folder. Raises BadFileError."""
+    """Read metadata.json of a run folder. Raises BadFileError."""
     try:
         found = json.loads((path / "metadata.json").read_text())
     except (OSError, ValueError) as error:
@@ -46,8 +46,9 @@ def metadata(path: Path) -> dict[str, Any]:
 
 
 def read(path: Path) -> History:
-    """The history of a run folder. Raises BadFileError where it is not one, or a file in it is
-    foreign.
+    """Read the history of a run folder.
+
+    Raises BadFileError where it is not one, or a file in it is foreign.
     """
     facts = metadata(path)
     nodes = facts["nodes"]
@@ -76,7 +77,10 @@ def read(path: Path) -> History:
 
 
 def _numbers(facts: Mapping[str, Any]) -> dict[str, int]:
-    """Word → number of the operations, as the run had them; of an older folder, as they are now."""
+    """Return the number of each operation's word, as the run had them.
+
+    An older folder does not say; the numbers are then those of now.
+    """
     own = {operation.word: int(operation) for operation in Operation}
     return {**own, **facts.get("operations", {})}
 
@@ -84,8 +88,9 @@ def _numbers(facts: Mapping[str, Any]) -> dict[str, int]:
 def _planned(
     streams: list[Mapping[str, Any]], numbers: Mapping[str, int]
 ) -> dict[tuple[str, int], float]:
-    """Operations a second that each phase was to have, by the operation's number; streams of the
-    same operation add up.
+    """Return the operations a second that each phase was to have, by the operation's number.
+
+    Streams of the same operation add up.
     """
     found: dict[tuple[str, int], float] = {}
     for stream in streams:
@@ -95,7 +100,7 @@ def _planned(
 
 
 def _lines(path: Path) -> list[str]:
-    """Whole lines: one that was torn by a crash is left out."""
+    """Yield whole lines: one that a crash tore off is left out."""
     try:
         return [line for line in path.read_text().split("\n")[:-1] if line]
     except FileNotFoundError:
@@ -114,8 +119,9 @@ def _phases(happened: Sequence[Event]) -> tuple[PhaseWindow, ...]:
 
 
 def _begin_ns(event: PhaseBegan) -> int:
-    """When a phase began: as planned, for the load keeps to that by the clock; as executed where
-    the player was really late.
+    """Return when a phase began: as planned, for the load keeps to that by the clock.
+
+    Where the player was later than LATE_NS, as executed.
     """
     planned_ns = event.at_ns if event.planned_ns is None else event.planned_ns
     return planned_ns if 0 <= event.at_ns - planned_ns < LATE_NS else event.at_ns
@@ -130,7 +136,7 @@ def _table(files: list[Path], schema: pa.Schema) -> pa.Table:
 
 
 def _batches(file: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
-    """The whole batches of a stream; what a crash tore off at its end is left out."""
+    """Yield the whole batches of a stream; what a crash tore off at its end is left out."""
     found: list[pa.RecordBatch] = []
     with pa.memory_map(str(file)) as source:
         try:
@@ -155,8 +161,9 @@ def _batches(file: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
 
 
 def _journal(path: Path, nodes: list[str]) -> history.Records:
-    """All journals as one array, the node's index in each record; a record torn by a kill is left
-    out.
+    """Read all journals as one array, the node's index in each record.
+
+    A record torn by a kill is left out.
     """
     parts = []
     for index, node in enumerate(nodes):
@@ -182,8 +189,9 @@ def _journal(path: Path, nodes: list[str]) -> history.Records:
 
 
 def _histograms(path: Path) -> dict[tuple[str, int, str], dict[int, int]]:
-    """What each node's histograms gained in each phase: lines are cumulative, so neighbours are
-    subtracted.
+    """Return what each node's histograms gained in each phase.
+
+    Lines are cumulative, so neighbours are subtracted.
     """
     found: dict[tuple[str, int, str], dict[int, int]] = {}
     before: dict[tuple[int, str], dict[int, int]] = {}
@@ -204,7 +212,7 @@ def _histograms(path: Path) -> dict[tuple[str, int, str], dict[int, int]]:
 
 
 def _gauges(path: Path) -> dict[tuple[str, int, str], float]:
-    """What each node's health said at the end of each phase."""
+    """Return what each node's health said at the end of each phase."""
     found: dict[tuple[str, int, str], float] = {}
     for line in _lines(path / "histograms.jsonl"):
         entry = json.loads(line)
@@ -216,7 +224,7 @@ def _gauges(path: Path) -> dict[tuple[str, int, str], float]:
 
 
 def _links(path: Path) -> frozenset[tuple[int, int]]:
-    """The topology's links as pairs of node indexes."""
+    """Return the topology's links as pairs of node indexes."""
     with suppress(FileNotFoundError):
         found = json.loads((path / "topology.json").read_text())
         order = {node["name"]: index for index, node in enumerate(found["nodes"])}
@@ -225,7 +233,7 @@ def _links(path: Path) -> frozenset[tuple[int, int]]:
 
 
 def _measurements(path: Path) -> dict[str, npt.NDArray[np.float64]]:
-    """What a bench measured beside any cluster: name → values in the base unit of their kind."""
+    """Return what was measured beside the nodes: name → values in the base unit of their kind."""
     with suppress(FileNotFoundError):
         return {
             name: np.array(values, np.float64)

@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -24,7 +24,8 @@ from harness.kernel.namespaces import inside, open_socket
 from harness.kernel.nfqueue import PACKET, SUBSYSTEM, add_rule, bound
 from harness.kernel.nft import Nft
 
-_ARRIVAL_S = 5.0  # of one datagram, on a busy host
+_ARRIVAL_S = 5.0  # of a datagram, on a busy host
+_AGAIN_S = 0.1  # then it is sent again: a link that came up just now may lose the first one
 _QDISCS: dict[str, dict[str, Any]] = {
     "netem": {"delay": 1_000, "limit": 1_000},  # µs, packets
     "htb": {"default": 1},
@@ -73,22 +74,18 @@ def nftables(namespace: int) -> str:
 
 
 def forward(source: int, target: int, address: str) -> str:
-    """Send one datagram from the namespace `source` to `address`, which is in `target`. Raises
-    HarnessError if none arrives.
+    """Send a datagram from the namespace `source` to `address`, which is in `target`, until one
+    arrives. Raises HarnessError if none does.
     """
     with (
         open_socket(target, socket.AF_INET, socket.SOCK_DGRAM) as there,
         open_socket(source, socket.AF_INET, socket.SOCK_DGRAM) as here,
     ):
         there.bind((address, 0))
-        there.settimeout(_ARRIVAL_S)
-        here.sendto(b"scratch", there.getsockname())
-        try:
-            there.recv(64)
-        except TimeoutError as error:
+        if _first_answer(here, there.getsockname(), there) is None:
             raise HarnessError(
-                f"a datagram sent through the hub did not arrive within {_ARRIVAL_S:.0f} s"
-            ) from error
+                f"of the datagrams sent through the hub none arrived within {_ARRIVAL_S:.0f} s"
+            )
     return "a datagram went from one node to another"
 
 
@@ -98,19 +95,29 @@ def nfqueue(hub: int, source: int, address: str) -> str:
     """
     with bound(hub) as taken:
         rule = add_rule(hub)
-        taken.settimeout(_ARRIVAL_S)
         with open_socket(source, socket.AF_INET, socket.SOCK_DGRAM) as here:
-            here.sendto(b"scratch", (address, 9))
-        try:
-            kind = struct.unpack_from("=H", taken.recv(4096), 4)[0]
-        except TimeoutError as error:
+            message = _first_answer(here, (address, 9), taken)
+        if message is None:
             raise HarnessError(
                 f"a rule by {rule} stands, but no packet reached the queue within "
                 f"{_ARRIVAL_S:.0f} s"
-            ) from error
+            )
+        kind = struct.unpack_from("=H", message, 4)[0]
     if kind != SUBSYSTEM << 8 | PACKET:
         raise HarnessError(f"the queue answered with message type {kind:#x}, expected a packet")
     return f"a packet reached this process; rule by {rule}"
+
+
+def _first_answer(
+    here: socket.socket, address: tuple[str, int], there: socket.socket
+) -> bytes | None:
+    """Send datagrams to `address` until `there` hears of one; None if it does not."""
+    there.settimeout(_AGAIN_S)
+    for _ in range(round(_ARRIVAL_S / _AGAIN_S)):
+        here.sendto(b"scratch", address)
+        with suppress(TimeoutError):
+            return there.recv(4096)
+    return None
 
 
 @contextmanager

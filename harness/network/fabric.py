@@ -1,14 +1,13 @@
-"""The network between nodes, the same for every runtime: one hub namespace that routes, one veth
-and one /32 per node.
+"""The fabric joins the nodes' namespaces: one hub that routes, one veth and one /32 a node.
 
     node-0  eth0 198.18.0.1/32 ─── veth ─── n0 ┐
                                                hub: forwards, no conntrack, default route blackhole
     node-1  eth0 198.18.0.2/32 ─── veth ─── n1 ┘
 
-Nothing has a name on the host: the namespaces are held by descriptors and end with them, and the
-links with the namespaces. No ARP anywhere: neighbour entries are permanent on both ends, because
-the kernel's neighbour table is one for all namespaces and holds 1,024 entries. The hub has no way
-out: what is sent to anyone else is dropped in silence.
+It is the same for every runtime. Nothing has a name on the host: descriptors hold the namespaces,
+and each link ends with its namespace. Nothing uses ARP: neighbour entries are permanent on both
+ends, because the kernel's neighbour table is one for all namespaces and holds 1,024 entries. The
+hub has no way out: it drops in silence what is sent to anyone else.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from harness.kernel.namespaces import create, create_many, inside, read_sysctl, 
 from harness.kernel.netlink import LinkCounters, Message, Netlink
 from harness.topology.topology import Node
 
-# what nodes route to; nobody has this address, the neighbour entry answers for it
+# Nodes route to this address, which nobody has: the neighbour entry answers for it.
 _GATEWAY = "169.254.1.1"
 _GATEWAY_MAC = "02:00:00:00:00:01"
 _NODE_LINK, _NODE_IFINDEX = "eth0", 2
@@ -55,21 +54,19 @@ class Wire:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressPlan:
-    """Who has which address: `nodes` in the order given, `regions` with the aligned block of
-    each.
-    """
+    """Which address each node has, in the order given, and which aligned block each region has."""
 
     nodes: tuple[IPv4Address, ...]
     regions: Mapping[str, IPv4Network]
 
 
 def plan_addresses(nodes: Sequence[Node], block: IPv4Network) -> AddressPlan:
-    """Give each region, in the order of its first node, the next aligned block that holds it; nodes
-    follow in order.
+    """Give each region the next aligned block that holds it, in the order of its first node.
 
-    A region of n nodes gets the smallest power of two ≥ n + 2, for the first and last address of a
-    block are left out (every node has a /32, but other tools read them as network and broadcast).
-    Raises BadFileError where `block` is too small.
+    Nodes take the addresses of their region's block in order. A region of n nodes gets the smallest
+    power of two ≥ n + 2: the first and last address of a block are left out, because other tools
+    read them as network and broadcast although every node has a /32. Raises BadFileError where
+    `block` is too small.
     """
     sizes: dict[str, int] = {}
     for node in nodes:
@@ -107,7 +104,7 @@ class Fabric:
     """The routed hub of one cluster, and the namespaces of its nodes.
 
     `label` names the cluster in errors. `congestion_control` is TCP's in every node (None: the
-    host's default, which may be one that ignores loss, like bbr); `gso_max_segs` 1 makes every TCP
+    host's default, which may be one that ignores loss, like bbr). `gso_max_segs` 1 makes every TCP
     packet one segment, so that a lost packet is 1,448 bytes and not up to 64 kB, at a tenth of the
     throughput (None: the kernel's default). `facts` says what is in force.
     """
@@ -132,11 +129,11 @@ class Fabric:
     def wire(
         self, nodes: Sequence[Node], progress: Callable[[int], None] = lambda _: None
     ) -> list[Wire]:
-        """Make and join the namespaces of all nodes; `progress` is told how many are done. Once per
-        fabric.
+        """Make the namespaces of all nodes and join them to the hub; called once.
 
-        Raises BadFileError (too few addresses), PermissionNeededError, UsageError (congestion
-        control), HarnessError; the caller then closes the fabric, as always.
+        `progress` is told how many are done. Raises BadFileError (too few addresses),
+        PermissionNeededError, UsageError (congestion control), HarnessError; the caller then closes
+        the fabric, as always.
         """
         if self._open:
             raise HarnessError(f"fabric {self._label}: wired already")
@@ -209,12 +206,14 @@ class Fabric:
 
     @property
     def wires(self) -> Sequence[Wire]:
-        """Every node's place, in the topology's order."""
+        """The wire of every node, in the topology's order."""
         return self._wires
 
     def attach(self, link: str, address: str, namespace: int) -> int:
-        """Join one more namespace to the hub, which is no node's: for proxies. Returns the index of
-        its link there; `detach` undoes it.
+        """Join a namespace that is no node's to the hub, for proxies; return its link's index in
+        the hub.
+
+        `detach` takes the link away again.
         """
         if self._netlink is None:
             raise HarnessError(f"fabric {self._label}: not wired")
@@ -224,7 +223,7 @@ class Fabric:
         return wire.ifindex
 
     def detach(self, link: str) -> None:
-        """Take such a link away, with the route to it."""
+        """Take a link that `attach` made away, with the route to it."""
         if self._netlink is not None:
             self._netlink.do(
                 [netlink.remove_link(HUB_IFINDEX_FIRST - 1, link)],
@@ -233,17 +232,16 @@ class Fabric:
 
     @property
     def hub(self) -> int:
-        """Descriptor of the hub's namespace, for injectors; the fabric closes it. Raises
-        HarnessError before `wire`.
+        """The descriptor of the hub's namespace, for injectors; the fabric closes it.
+
+        Raises HarnessError before `wire`.
         """
         if not self._open:
             raise HarnessError(f"fabric {self._label}: not wired")
         return self._open[0]
 
     def counters(self) -> dict[int, LinkCounters]:
-        """Traffic of each node as the node sees it (rx: received by the node), by position in the
-        topology.
-        """
+        """Read each node's traffic as the node sees it (rx: received by the node), by position."""
         if self._netlink is None:
             raise HarnessError(f"fabric {self._label}: not wired")
         found = self._netlink.counters()
@@ -254,11 +252,12 @@ class Fabric:
         }
 
     def facts(self) -> Mapping[str, str]:
-        """What is in force in the nodes, read back: for a run's metadata."""
+        """Say what is in force in the nodes, read back: for a run's metadata."""
         return dict(self._facts)
 
     def close(self) -> None:
-        """Let go of every namespace; the kernel takes them down once no process is left in them.
+        """Let go of every namespace; the kernel ends each once no process is left in it.
+
         May be called twice.
         """
         if self._netlink is not None:

@@ -1,10 +1,9 @@
-"""The network of a cluster: the faults that are asked for, folded into one state, which the
-injectors bring about.
+"""The network of a cluster folds the faults in force into one state; injectors bring it about.
 
-Nothing is set in a network that nobody makes bad: rules, queue and trees are made at the first
-fault. A change is atomic in each injector (no moment of "all clear" between two states); between
-injectors, what tightens comes first and what loosens last. Everything lives in the hub's namespace,
-which ends with the supervisor: a dead one leaves no fault behind.
+Nothing is set in a network that has no fault: rules, queue and trees are made at the first fault. A
+change is atomic in each injector (no moment of "all clear" between two states). Between injectors,
+what tightens comes first and what loosens last. Everything lives in the hub's namespace, which ends
+with the supervisor: a dead one leaves no fault behind.
 """
 
 from __future__ import annotations
@@ -42,8 +41,9 @@ CHOOSER = "nftables"  # the injector that chooses among what the others have mad
 
 
 class Network:
-    """One owner of all faults of a cluster. Methods may be called from any thread; `changed` is
-    told of every change, in order.
+    """The one owner of all faults of a cluster's network.
+
+    Methods may be called from any thread. `changed` is told of every change, in order.
     """
 
     def __init__(
@@ -81,8 +81,8 @@ class Network:
 
     @property
     def state(self) -> NetworkState:
-        """What is asked for now: all faults folded, each named path with its regions' baseline in
-        it.
+        """The state that is asked for now: all faults folded, each named path with its regions'
+        baseline.
         """
         folded = fold(self.faults.values())
         if not self.baseline:
@@ -96,7 +96,7 @@ class Network:
 
     @property
     def now(self) -> NetworkState:
-        """The state that is in force: a change that is under way is waited for."""
+        """The state that is in force; waits for a change that is under way."""
         with self._lock:
             return self.state
 
@@ -106,12 +106,12 @@ class Network:
             pass
 
     def baseline_of(self, path: tuple[str, str]) -> Impairment:
-        """What is always there between two nodes, by their regions."""
+        """Return what is always there between two nodes, by their regions."""
         return self.baseline.get((self._regions[path[0]], self._regions[path[1]]), CLEAR)
 
     @cached_property
     def backends(self) -> dict[str, str]:
-        """Impairment → the backend that serves it here, found by trying, once; else NONE."""
+        """Which backend serves each impairment here, tried once; NONE where none does."""
         here = {
             name: row.trial is None or bool(injectors.load(row.trial)(self._site))
             for name, row in BACKENDS.items()
@@ -124,14 +124,15 @@ class Network:
         }
 
     def _serving(self, impairment: str) -> Injector | None:
-        """The injector that serves an impairment, if it stands."""
+        """Return the injector that serves an impairment, if it stands."""
         row = BACKENDS.get(self.backends[impairment])
         kind = injectors.load(row.injector) if row is not None else None
         return next((one for one in self._standing.values() if type(one) is kind), None)
 
     def set(self, fault: Fault) -> Change:
-        """Bring a fault into force; one of the same name is replaced. Raises UnavailableError for
-        what no backend here can do, and nothing changed.
+        """Bring a fault into force; it replaces one of the same name.
+
+        Raises UnavailableError for what no backend here can do; nothing has changed then.
         """
         with self._lock:
             self._require(fault)
@@ -140,7 +141,7 @@ class Network:
             return self._change(Verb.SET, fault, {**self.faults, fault.name: fault})
 
     def _require(self, fault: Fault) -> None:
-        """Raise UnavailableError where nothing here can do what a fault wants."""
+        """Raise UnavailableError where no backend here can do what a fault wants."""
         for impairment in fault.impairment.kinds:
             name = self.backends[impairment]
             if name == NONE:
@@ -150,8 +151,9 @@ class Network:
             injectors.load(BACKENDS[name].injector).require()
 
     def clear(self, name: str | None = None) -> list[Change]:
-        """Take one fault back, or all. Raises UsageError for a name that is not in force, with
-        those that are.
+        """Take one fault back, or all.
+
+        Raises UsageError for a name that is not in force, with those that are.
         """
         with self._lock:
             if name is not None and name not in self.faults:
@@ -171,7 +173,7 @@ class Network:
             ]
 
     def drift(self) -> dict[str, str | None]:
-        """Injector → why the kernel does not have what was asked; None where it does."""
+        """Say for each injector why the kernel does not have what was asked; None where it does."""
         with self._lock:
             if not self._standing:
                 return {"kernel": _left_behind(self._fabric.hub)}
@@ -182,19 +184,20 @@ class Network:
         return cast("Nftables", self._standing[CHOOSER])
 
     def counters(self) -> dict[str, int]:
-        """Packets by counter (nftables.py), cumulative since the first fault."""
+        """Read the packets by counter (nftables.py), cumulative since the first fault."""
         with self._lock:
             return self._chooser.counters() if self._standing else {}
 
     def sent(self) -> dict[Limit, int]:
-        """Bytes that each rate has let through, cumulative."""
+        """Read the bytes that each rate has let through, cumulative."""
         with self._lock:
             counter = self._serving("rate")
             return cast("RateCounter", counter).sent(self.compiled) if counter is not None else {}
 
     def _established(self, paths: Collection[tuple[str, str]]) -> frozenset[Flow]:
-        """The connections that exist now on these paths, as either end lists them: a proxy between
-        them makes two of one.
+        """List the connections that exist now on these paths.
+
+        Both ends are asked: a proxy between them makes two connections of one.
         """
         names = {wire.address: name for name, wire in self.wires.items()}
         found: set[Flow] = set()
@@ -208,7 +211,7 @@ class Network:
         return frozenset(found)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The faults in force as `harness fault list` shows them."""
+        """List the faults in force as `harness fault list` shows them."""
         with self._lock:  # not while one is half set
             faults = list(self.faults.values())
         return [
@@ -225,8 +228,9 @@ class Network:
         ]
 
     def close(self) -> None:
-        """Take everything away, exactly what is ours. What a queue holds is let go first: without
-        its hooks it would be dropped.
+        """Take away all that is ours, and nothing else.
+
+        What a queue holds is let go first: without its hooks the kernel would drop it.
         """
         with self._lock:
             self.faults = {}
@@ -241,8 +245,9 @@ class Network:
         self.compiled = Compiled()
 
     def _open(self, wanted: Compiled) -> None:
-        """Make the injectors that are needed and do not stand, in the order of BACKENDS: no packet
-        can be lost by it (nftables.py says why).
+        """Make the injectors that are needed and do not stand, in the order of BACKENDS.
+
+        In this order no packet is lost (nftables.py says why).
         """
         site = replace(self._site, backends=self.backends)
         serving = set(self.backends.values())
@@ -294,7 +299,7 @@ class Network:
 
 
 def _left_behind(hub: int) -> str | None:
-    """What of ours is in a hub's namespace although nothing should be; None where nothing is."""
+    """Say what of ours is in a hub's namespace where nothing should be; None where nothing is."""
     with closing(Nft(hub)) as nft, closing(Qdiscs(hub)) as qdiscs:
         tables = [
             entry["table"]["name"]

@@ -1,4 +1,7 @@
-"""What load asks of a node, and how it ended. One file an operation, one row in TABLE."""
+"""Operations are what load asks of a node, and how it ended.
+
+One file an operation, one row in TABLE.
+"""
 
 from __future__ import annotations
 
@@ -48,12 +51,12 @@ class Operation(IntEnum, metaclass=_Members):
 
     @property
     def spec(self) -> OperationSpec:
-        """Its row of TABLE."""
+        """The operation's row of TABLE."""
         return _BY_NUMBER[self.value]
 
     @property
     def word(self) -> str:
-        """The name in files, tables and Locust: ``private_message``."""
+        """The operation's name in files, tables and Locust: ``private_message``."""
         return self.spec.word
 
 
@@ -67,7 +70,7 @@ class Outcome(IntEnum):
 
 @dataclass(slots=True)
 class Request:
-    """One operation to send. Mutable and slim on purpose: ten thousand a second are made."""
+    """One operation to send. Mutable and slim on purpose: ten thousand are made a second."""
 
     id: bytes  # 16 bytes
     operation: Operation

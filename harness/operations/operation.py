@@ -1,7 +1,6 @@
-"""The port of all operations: what the harness has to know of one to drive it, to judge it and to
-tell of it.
+"""The port of all operations: what the harness knows of one to drive it, judge it and tell of it.
 
-One file an operation holds one `OperationSpec`; Locust's options and users, the schedule, the
+Each file of an operation holds one `OperationSpec`; Locust's options and users, the schedule, the
 generic metrics, the ledger, the reports and the docs come from it.
 """
 
@@ -51,8 +50,9 @@ class Witness(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """What the delivery ledger holds an operation to. `finding` names its finding; ``{others}`` in
-    it stands for the number of other nodes.
+    """What the delivery ledger holds an operation to.
+
+    `finding` names its finding; ``{others}`` in it stands for the number of other nodes.
     """
 
     finding: str
@@ -83,8 +83,9 @@ class OperationMetric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationSpec:
-    """One operation. Number and word stand in run folders, the number on control sockets too: they
-    never change.
+    """One operation.
+
+    Its number and word stand in run folders, its number on control sockets too: they never change.
     """
 
     number: int  # 1 to 255: the column has eight bits

@@ -1,5 +1,6 @@
-"""The kinds of journal records: what a node may have seen of an operation (PROTOCOL.md of meshnode,
-section 4). The numbers stand in journals: they never change.
+"""The kinds of journal records: what a node may have seen of an operation.
+
+PROTOCOL.md of meshnode, section 4, defines them. The numbers stand in journals: they never change.
 """
 
 from __future__ import annotations

@@ -1,3 +1,1 @@
-"""What an experiment is: load in phases, a timeline of faults, a budget; and the files they are
-read from.
-"""
+"""A scenario: load in phases, a timeline of faults, a budget; and the files they are read from."""

@@ -1,5 +1,6 @@
-"""Budget: rows of promises. A row names a metric, a statistic of it, a bound, its unit, and under
-which conditions.
+"""A budget is rows of promises.
+
+A row names a metric, a statistic of it, a bound, its unit, and under which conditions.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 
 from harness.errors import BadFileError
 
-# unit → (kind of quantity, factor to the kind's base: ns, bytes, bytes a second, share of one core,
+# Unit → (kind of quantity, factor to the kind's base: ns, bytes, bytes a second, share of one core,
 # a plain number)
 UNITS: dict[str, tuple[str, float]] = {
     "ns": ("time", 1),
@@ -47,16 +48,15 @@ class Conditions:
     phase: str
     nodes: int | None = None  # exactly so many nodes
     node: str | None = None  # judged on this one node; None: on the worst of all
-    received_per_s: float | None = (
-        None  # messages a second that `node` itself had received, at least (−1 %)
-    )
+    # Messages a second that `node` itself had received, at least (−1 %).
+    received_per_s: float | None = None
     scenario: str | None = None  # which scenario measures it; a run of another leaves the row out
     under: str | None = None  # the name of a fault whose amount must have been shown in the phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One promise. `bound` None: measured, not promised (never PASS)."""
+    """One promise. `bound` None: the row is measured and not promised (it is never PASS)."""
 
     name: str
     metric: str
@@ -87,7 +87,7 @@ class Row:
         return UNITS[self.unit][0]
 
     def in_unit(self, base: float) -> float:
-        """A value in the base of its kind (ns, bytes, …) as this row prints it."""
+        """Show a value in the base of its kind (ns, bytes, …) as this row prints it."""
         return base / UNITS[self.unit][1]
 
     def holds(self, value: float) -> bool:

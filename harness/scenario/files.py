@@ -1,7 +1,7 @@
-"""TOML files to vocabulary: topologies, scenarios, budgets. Every key is known or refused, with
-what is possible.
+"""Files: topologies, scenarios and budgets are read from TOML into the vocabulary.
 
-An error reads ``FILE: KEY: expected …, found …; possible: …``; syntax errors carry line and column.
+Every key is known or refused, with what is possible. An error reads ``FILE: KEY: expected …, found
+…; possible: …``; syntax errors carry line and column.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def read_topology(path: Path) -> Topology:
 
 
 def topology_from(values: dict[str, object], where: str, name: str) -> Topology:
-    """A topology from parsed TOML; `where` names the file in errors."""
+    """Make a topology from parsed TOML; `where` names the file in errors. Raises BadFileError."""
     table = Table(values, where)
     seed = table.take("seed", int, 1)
     nodes = _nodes(table)
@@ -130,8 +130,9 @@ def _links(table: Table, nodes: tuple[Node, ...], seed: int) -> frozenset[tuple[
 
 
 def _baseline(table: Table) -> dict[tuple[str, str], Impairment]:
-    """What is always there between regions: ``[[region_link]] between = ["eu", "us"]``, both ways
-    unless `one_way`.
+    """Read what is always there between regions: ``[[region_link]] between = ["eu", "us"]``.
+
+    It holds both ways unless `one_way` is set.
     """
     found: dict[tuple[str, str], Impairment] = {}
     for one in table.tables("region_link"):
@@ -180,8 +181,9 @@ def _addresses(table: Table, where: str) -> ipaddress.IPv4Network:
 
 
 def read_scenario(path: Path) -> Scenario:
-    """Read a scenario; its topology and budget are named relative to the file, or by a shipped
-    name.
+    """Read a scenario. Raises BadFileError.
+
+    Its topology and budget are named relative to the file, or by a shipped name.
     """
     table = Table(load(path), str(path))
     named = table.take("topology", str)
@@ -204,7 +206,7 @@ def read_scenario(path: Path) -> Scenario:
 
 
 def _system(path: Path, named: str) -> str:
-    """A system under test as a file names it: an adapter, or a command file beside it."""
+    """Return a system under test as a file names it: an adapter, or a command file beside it."""
     return str((path.parent / named).resolve()) if named.endswith(".toml") else named
 
 
@@ -213,7 +215,10 @@ def _of_system(built: Topology, system: str | None) -> Topology:
 
 
 def read_suite(path: Path) -> Suite | None:
-    """Read a suite; None where the file is a scenario, which has no `parts`."""
+    """Read a suite; None where the file is a scenario, which has no `parts`.
+
+    Raises BadFileError.
+    """
     values = load(path)
     if "parts" not in values:
         return None
@@ -232,7 +237,7 @@ def read_suite(path: Path) -> Suite | None:
 
 
 def _beside(path: Path, named: str, folder: str) -> Path:
-    """`named` beside the file, or ``../FOLDER/NAME.toml`` as in the shipped layout."""
+    """Find `named` beside the file, or as ``../FOLDER/NAME.toml`` as in the shipped layout."""
     candidates = [
         path.parent / named,
         path.parent.parent / folder / f"{named}.toml",
@@ -298,14 +303,15 @@ def _stream(table: Table) -> Stream:
 
 
 def read_budget(path: Path) -> Budget:
-    """Read a budget. Whether metrics and statistics exist is checked by check.budget, which has
-    them.
+    """Read a budget. Raises BadFileError.
+
+    Whether its metrics and statistics exist is checked by checks/rows.py, which knows them.
     """
     return budget_from(load(path), str(path), path.stem)
 
 
 def budget_from(values: dict[str, object], where: str, name: str) -> Budget:
-    """A budget from parsed TOML; `where` names the file in errors."""
+    """Make a budget from parsed TOML; `where` names the file in errors. Raises BadFileError."""
     table = Table(values, where)
     source = table.take("source", str, " ")
     rows = tuple(_row(one, source.strip()) for one in table.tables("row"))

@@ -1,4 +1,4 @@
-"""Scenario: a topology, load and faults in phases, a budget and a seed. Frozen values."""
+"""A scenario is a topology, load and faults in phases, a budget and a seed. Frozen values."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from harness.topology.topology import NAME, Topology
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A stretch of time that is judged by itself. `duration_s` None: until somebody stops the load.
+    """A stretch of time that is judged by itself.
 
-    `iperf3` names two nodes: iperf3 sends from the first to the second all the while, and says what
-    their path carries.
+    `duration_s` None: it lasts until somebody stops the load. `iperf3` names two nodes: iperf3
+    sends from the first to the second all the while, and says what their path carries.
     """
 
     name: str
@@ -44,8 +44,9 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """What one experiment is. Raises BadFileError where a stream names a node that the topology
-    does not have.
+    """One experiment.
+
+    Raises BadFileError where a stream names a node that the topology does not have.
     """
 
     name: str
@@ -84,8 +85,9 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """Scenarios that are played one after another and answer for one budget together: a row is
-    measured by the one it names.
+    """Scenarios that are played one after another and answer for one budget together.
+
+    Each row is measured by the scenario that it names.
     """
 
     name: str

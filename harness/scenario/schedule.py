@@ -1,10 +1,9 @@
-"""When each operation is due, who sends it and to whom: pure, seeded, the same for every number of
-workers.
+"""The schedule says when each operation is due, who sends it and to whom: pure and seeded.
 
-Operation k of a stream is due at ``start + k / rate`` (uniform) or after k seeded exponential gaps
-of the same mean (Poisson). Every worker draws the whole schedule and keeps k ≡ worker (mod
-workers): the union over the workers is the schedule that one worker would have, and no two workers
-send the same operation.
+It is the same for every number of workers. Operation k of a stream is due at ``start + k / rate``
+(uniform) or after k seeded exponential gaps of the same mean (Poisson). Every worker draws the
+whole schedule and keeps k ≡ worker (mod workers): the union over the workers is the schedule that
+one worker would have, and no two workers send the same operation.
 """
 
 from __future__ import annotations
@@ -42,9 +41,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """Which part of which stream: worker `worker` of `workers`, stream `stream` of phase
-    `phase`.
-    """
+    """One worker's part of one stream: `worker` of `workers`, stream `stream` of phase `phase`."""
 
     seed: int
     phase: int
@@ -56,9 +53,10 @@ class Share:
 def schedule(
     stream: Stream, nodes: tuple[str, ...], share: Share, start_ns: int, end_ns: int | None
 ) -> Iterator[Due]:
-    """The stretches of a share that are due from `start_ns` until before `end_ns` (None: for ever).
+    """Yield the stretches of a share that are due from `start_ns` until before `end_ns`.
 
-    Raises BadFileError where the stream has nobody to send, or nobody to send to.
+    `end_ns` None: for ever. Raises BadFileError where the stream has nobody to send, or nobody to
+    send to.
     """
     sources, target = _parties(stream, nodes)
     times = _intended(stream, share, start_ns + round(stream.after_s * 1e9))

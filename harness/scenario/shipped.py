@@ -1,5 +1,6 @@
-"""The files that come with the harness: topologies, scenarios, budgets, locustfiles. In a wheel or
-in a checkout.
+"""The files that come with the harness, in a wheel or in a checkout.
+
+They are topologies, scenarios, budgets and locustfiles.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ FOLDERS = ("topologies", "scenarios", "budgets", "locustfiles")
 
 
 def root() -> Path:
-    """The folder that holds them: ``harness/_data`` in a wheel, the repository in a checkout."""
+    """Return the folder of the shipped files: ``harness/_data`` in a wheel, else the repository."""
     package = Path(harness.__file__).parent
     return package / "_data" if (package / "_data").is_dir() else package.parent
 
 
 def find(named: str, folder: str) -> Path:
-    """A file by path, or by the name of a shipped (or local) one: ``cluster-10``. Raises
-    BadFileError with what there is.
+    """Find a file by its path, or by the name of a shipped (or local) one: ``cluster-10``.
+
+    Raises BadFileError with what there is.
     """
     candidates = [Path(named), Path(folder) / f"{named}.toml", root() / folder / f"{named}.toml"]
     for candidate in candidates:
@@ -42,8 +44,9 @@ def find(named: str, folder: str) -> Path:
 
 
 def copy_to(target: Path) -> list[Path]:
-    """Copy everything into a folder (`harness init`). Raises UsageError where a file would be
-    overwritten.
+    """Copy everything into a folder (`harness init`); return the files.
+
+    Raises UsageError where a file would be overwritten, and StorageError.
     """
     wanted = [
         Path("locust.conf"),

@@ -1,4 +1,4 @@
-"""Stream: operations in an open model, due by the clock."""
+"""A stream is operations in an open model, due by the clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COUNT_MAX = 1_000_000_000
 
 
 class Arrivals(StrEnum):
-    """How the intended times of an open model are spread."""
+    """How the intended times of a stream are spread."""
 
     UNIFORM = "uniform"  # message k is due at t0 + k / rate
     POISSON = "poisson"  # seeded exponential gaps of the same mean
@@ -22,14 +22,14 @@ class Arrivals(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """One stream of operations in an open model: due by the clock, never waiting for the previous
+    """One stream of operations in an open model: due by the clock, never waiting for an earlier
     answer.
 
-    `target` names the one node that they go to (None: a seeded random one, never the source);
+    `target` names the one node that they go to (None: a seeded random one, never the source).
     `sources` names who sends (empty: every node but the target, in seeded random order). `count`
     ends the stream after so many operations: with a high rate it is a burst. The stream begins
-    `after_s` into its phase, when the work at the end of the phase before (histograms are fetched
-    then) is over. Raises BadFileError for a number out of its range.
+    `after_s` into its phase: at 0, the nodes may still be busy with the end of the phase before,
+    when histograms are fetched. Raises BadFileError for a number out of its range.
     """
 
     operation: Operation
@@ -43,7 +43,7 @@ class Stream:
     after_s: float = 0.0
 
     def planned_per_s(self, seconds: float) -> float:
-        """Operations a second over a phase of so many seconds."""
+        """Return the operations a second over a phase of so many seconds."""
         rate_per_s = self.rate_per_s * max(0.0, 1 - self.after_s / seconds)
         return rate_per_s if self.count is None else min(rate_per_s, self.count / seconds)
 

@@ -1,4 +1,4 @@
-"""TOML tables while they are read: every key is taken or refused, with what is possible."""
+"""Tables of TOML while they are read: every key is taken or refused, with what is possible."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ _WORDS: dict[type, str] = {
 
 
 class Table:
-    """One TOML table while it is read: every key must be taken, and `finish` refuses what nobody
-    asked for.
+    """One TOML table while it is read.
+
+    Every key must be taken; `finish` refuses those that nobody asked for.
     """
 
     def __init__(self, values: dict[str, object], where: str) -> None:
@@ -33,8 +34,9 @@ class Table:
         self._known: list[str] = []
 
     def take(self, key: str, kind: type[T], default: T | None = None) -> T:
-        """The value of `key`; required where there is no default. A whole number serves as a
-        number.
+        """Return the value of `key`; the key is required where there is no default.
+
+        A whole number serves as a number. Raises BadFileError.
         """
         value = self.take_or_none(key, kind)
         if value is not None:
@@ -46,7 +48,10 @@ class Table:
         return default
 
     def take_or_none(self, key: str, kind: type[T]) -> T | None:
-        """The value of `key`, or None where the file does not have it."""
+        """Return the value of `key`, or None where the file does not have it.
+
+        Raises BadFileError.
+        """
         self._known.append(key)
         if key not in self._values:
             return None
@@ -58,7 +63,7 @@ class Table:
         return value
 
     def choice(self, key: str, options: Iterable[str], default: str | None = None) -> str:
-        """A text that must be one of `options`."""
+        """Return a text that must be one of `options`. Raises BadFileError."""
         value = self.take(key, str, default)
         allowed = list(options)
         if value not in allowed:
@@ -68,11 +73,11 @@ class Table:
         return value
 
     def table(self, key: str) -> Table:
-        """The table below `key`; empty where the file does not have it."""
+        """Return the table below `key`; it is empty where the file does not have it."""
         return Table(self.take(key, dict, {}), self._path(key))
 
     def tables(self, key: str) -> list[Table]:
-        """The tables of ``[[key]]``."""
+        """Return the tables of ``[[key]]``."""
         found = []
         for number, value in enumerate(self.take(key, list, []), 1):
             where = f"{self._path(key)}[{number}]"
@@ -82,7 +87,7 @@ class Table:
         return found
 
     def texts(self, key: str) -> list[str]:
-        """A list of texts."""
+        """Return a list of texts. Raises BadFileError."""
         values = self.take(key, list, [])
         for value in values:
             if not isinstance(value, str):
@@ -96,13 +101,13 @@ class Table:
         return key in self._values
 
     def rest(self) -> dict[str, object]:
-        """What nobody has taken yet: for tables of free options."""
+        """Return what nobody has taken yet: for tables of free options."""
         left = {key: value for key, value in self._values.items() if key not in self._known}
         self._known += left
         return left
 
     def finish(self) -> None:
-        """Refuse unknown keys."""
+        """Refuse unknown keys. Raises BadFileError."""
         for key in self._values:
             if key not in self._known:
                 close = difflib.get_close_matches(key, self._known, 1)
@@ -119,7 +124,7 @@ class Table:
 
 
 def with_file(where: str, build: Callable[[], T]) -> T:
-    """Run `build`; what its values refuse is said with the file's name in front."""
+    """Run `build`; put the file's name in front of what it refuses. Raises BadFileError."""
     try:
         return build()
     except BadFileError as error:
@@ -130,7 +135,7 @@ def with_file(where: str, build: Callable[[], T]) -> T:
 
 
 def load(path: Path) -> dict[str, object]:
-    """A TOML file. Raises BadFileError with line and column."""
+    """Read a TOML file. Raises BadFileError with line and column."""
     try:
         with path.open("rb") as file:
             return tomllib.load(file)

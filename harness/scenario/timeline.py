@@ -1,8 +1,8 @@
-"""Timeline: when phases begin and end, and when which fault comes and goes. Compiled once.
+"""A timeline says when phases begin and end, and when which fault comes and goes.
 
-`compile` resolves the words of all faults to nodes and paths and uses the seed up: what follows
-(supervisor, replay, shrink) reads the timeline and never the words. It is kept as timeline.json in
-the run folder.
+`compile` makes it once, and resolves the words of all faults to nodes and paths by the scenario's
+seed. What follows (supervisor, replay, shrink) reads the timeline and never the words. It is kept
+as timeline.json in the run folder.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedPhase:
-    """A phase as planned: seconds from the first one's beginning; `end_s` None: until the run ends.
+    """A phase as planned, in seconds from the beginning of the first one.
 
-    `idle`: no load is sent in it. `iperf3` names two nodes between which iperf3 sends meanwhile.
+    `end_s` None: it lasts until the run ends. `idle`: no load is sent in it. `iperf3` names two
+    nodes between which iperf3 sends meanwhile.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Timeline:
     changes: tuple[PlannedChange, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """The content of timeline.json: each fault once, changes refer to it by its position."""
+        """Return the content of timeline.json: each fault once; changes name it by its position."""
         faults = list(dict.fromkeys(id(change.fault) for change in self.changes))
         by_id = {id(change.fault): change.fault for change in self.changes}
         return {
@@ -80,7 +81,10 @@ class Timeline:
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Timeline:
-        """What `as_json` said. Raises HarnessError for another version, or what is no timeline."""
+        """Read what `as_json` said.
+
+        Raises HarnessError for another version, or what is no timeline.
+        """
         if said.get("version") != VERSION:
             raise HarnessError(f"timeline: expected version {VERSION}, found {said.get('version')}")
         try:
@@ -107,7 +111,10 @@ class Timeline:
 
 
 def compile(scenario: Scenario) -> Timeline:  # noqa: A001 - the vocabulary's own word
-    """The timeline of a scenario. Raises BadFileError where a fault names what is not there."""
+    """Compile a scenario to its timeline.
+
+    Raises BadFileError where a fault names what is not there.
+    """
     changes: list[PlannedChange] = []
     for phase, planned in zip(scenario.phases, plan(scenario.phases), strict=True):
         for number, spec in enumerate(phase.faults, 1):
@@ -121,7 +128,7 @@ def compile(scenario: Scenario) -> Timeline:  # noqa: A001 - the vocabulary's ow
 
 
 def plan(phases: tuple[Phase, ...]) -> tuple[PlannedPhase, ...]:
-    """Phases with their begin and end times."""
+    """Give the phases their begin and end times."""
     found, at_s = [], 0.0
     for phase in phases:
         end_s = None if phase.duration_s is None else at_s + phase.duration_s
@@ -141,9 +148,9 @@ def plan(phases: tuple[Phase, ...]) -> tuple[PlannedPhase, ...]:
 def changes_of(
     spec: FaultSpec, fault: Fault, begin_s: float, end_s: float | None
 ) -> Iterator[PlannedChange]:
-    """When a fault comes and goes that is counted from `begin_s` and lasts to `end_s` at most.
+    """Yield when a fault is set and cleared, counted from `begin_s`, at most until `end_s`.
 
-    Without an end and without `for_s` it is set and never cleared.
+    Without `end_s` and without `for_s` it is set and never cleared.
     """
     at_s = begin_s + spec.at_s
     gone_s = end_s if spec.for_s is None else at_s + spec.for_s
@@ -158,5 +165,5 @@ def changes_of(
 
 
 def in_order(changes: list[PlannedChange]) -> tuple[PlannedChange, ...]:
-    """Changes by their time; of one moment, what goes comes first."""
+    """Sort changes by their time; of one moment, faults that go come before faults that come."""
     return tuple(sorted(changes, key=lambda one: (one.at_s, one.verb is Verb.SET)))

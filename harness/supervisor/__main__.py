@@ -1,8 +1,7 @@
-"""The first lines of a supervisor's life: without root it enters a user namespace, which only a
-process of one thread can.
+"""The first lines of a supervisor's life: without root it enters a user namespace.
 
-numpy and pyarrow start threads when they are imported, and the supervisor imports them: so this
-file imports neither.
+Only a process of one thread can do that. numpy and pyarrow start threads when they are imported,
+and the supervisor imports them: so this file imports neither.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from harness.kernel import namespaces
 
 
 def main(channel: int, runtime: str) -> int:
-    """Become what the runtime needs, then be the supervisor; its errors go up the channel."""
+    """Enter what the runtime needs, then be the supervisor; its errors go up the channel."""
     problem: HarnessError | None = None
     try:
         if os.geteuid() != 0 and runtimes.named(runtime).in_user_namespace:

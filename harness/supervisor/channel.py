@@ -1,4 +1,4 @@
-"""The channel between a supervisor that starts and the client that waits for it."""
+"""The channel joins a supervisor that starts with the client that waits for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROGRESS_EVERY_S = 0.05
 
 
 class Channel:
-    """Progress to the one who waits for the cluster, and notice of their giving up."""
+    """Tells the waiting client of progress, and notices that the client gave up."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -26,12 +26,12 @@ class Channel:
         self._lock = threading.Lock()
 
     def say(self, **message: Any) -> None:
-        """Send one line; a client that is gone is noticed by `progress`."""
+        """Send one line. A client that is gone raises nothing here: `progress` notices it."""
         with suppress(OSError), self._lock:
             self._connection.sendall(json.dumps(message).encode() + b"\n")
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Say how far it is. Raises InterruptedByUserError where nobody listens any more."""
+        """Say how far the start is. Raises InterruptedByUserError where nobody listens any more."""
         if is_readable(self._connection.fileno()):
             raise InterruptedByUserError(
                 "interrupted while the cluster was starting; everything was removed"
@@ -46,8 +46,9 @@ class Channel:
 
 
 def failure(error: Exception, folder: Path) -> tuple[str, str]:
-    """The kind and the words of an error for the one who waits: ours as they are, a full disk as
-    what it is.
+    """Return the kind and the message of an error, for the waiting client.
+
+    Errors of the harness stay as they are; a full disk becomes what it is.
     """
     if isinstance(error, HarnessError):
         return type(error).__name__, str(error)

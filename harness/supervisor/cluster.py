@@ -1,5 +1,6 @@
-"""A cluster while it is up: places, the processes in them, their conditions. One owner; the
-supervisor composes it.
+"""A cluster while it is up: its places, the processes in them, their conditions.
+
+It is their one owner; the supervisor composes it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from harness.faults.fault import Condition
 from harness.kernel.proc import is_readable
 from harness.network.fabric import Fabric
 from harness.network.network import Network
+from harness.runtimes import owner
 from harness.runtimes.processes import last_lines
 from harness.runtimes.runtime import Place, Process, Running, Runtime
 from harness.supervisor.readiness import Readiness
@@ -28,8 +30,9 @@ LOG_LINES_IN_ERRORS = 12
 
 
 class Cluster:
-    """Nodes of one topology on one runtime. `up` blocks; other methods may be called from any
-    thread.
+    """The nodes of one topology on one runtime.
+
+    `up` blocks; the other methods may be called from any thread.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class Cluster:
         adapter: NodeAdapter,
         runtime: Runtime,
         fabric: Fabric,
-        state: Path,
+        folder: Path,
     ) -> None:
         self.topology = topology
         self.adapter = adapter
@@ -50,15 +53,14 @@ class Cluster:
         self.conditions: dict[str, Condition] = {}
         self._processes: dict[str, Process] = {}
         self.network: Network | None = None  # once it is wired
-        self.gateway: Gateway | None = (
-            None  # of a system that does not speak the control protocol itself
-        )
+        # Where the system does not speak the control protocol itself.
+        self.gateway: Gateway | None = None
         self._lock = threading.Lock()
-        self._state = state
-        self._readiness = Readiness(state / "notify" / "socket")
+        self._folder = folder
+        self._readiness = Readiness(folder / "notify" / "socket")
 
     def up(self, progress: Progress) -> None:
-        """Wire, start and wait until every node is ready and the overlay is one connected
+        """Wire and start the nodes; wait until all are ready and the overlay is one connected
         component.
 
         Raises NodeStartError with the node's last log lines where one dies or stays silent.
@@ -70,7 +72,7 @@ class Cluster:
                 node=node,
                 index=index,
                 address=wire.address,
-                directory=self._state / "nodes" / node.name,
+                directory=self._folder / "nodes" / node.name,
                 namespace=wire.namespace,
             )
             for index, (node, wire) in enumerate(zip(self.topology.nodes, wires, strict=True))
@@ -84,11 +86,11 @@ class Cluster:
             baseline=self.topology.baseline,
             ports=self.adapter.ports,
         )
-        launches = self.adapter.prepare(self.topology, places, self._state)
+        launches = self.adapter.prepare(self.topology, places, self._folder)
         self._processes = {place.node.name: process for place, process in launches}
         self.endpoints = {endpoint.node: endpoint for endpoint in self.adapter.endpoints(places)}
         if isinstance(self.adapter, DrivenAdapter):
-            self.gateway = Gateway(self.topology.adapter, places, self._state)
+            self.gateway = Gateway(self.topology.adapter, places, self._folder)
         self._expect(list(self.places))
 
         def started(running: Running) -> None:
@@ -105,7 +107,7 @@ class Cluster:
             self._check_overlay()
 
     def _expect(self, names: list[str]) -> None:
-        """These nodes are about to start."""
+        """Have readiness and the gateway know that these nodes are about to start."""
         for name in names:
             self._readiness.expect(name)
         if self.gateway is not None:
@@ -137,8 +139,9 @@ class Cluster:
             )
 
     def _check_overlay(self) -> None:
-        """Ask every node for the links that stand; they must make one component and be those of the
-        topology.
+        """Ask every node for the links that stand.
+
+        They must make one component and be those of the topology; raises NodeStartError.
         """
         order = {
             endpoint.wire_id.hex(): index for index, endpoint in enumerate(self.endpoints.values())
@@ -168,7 +171,7 @@ class Cluster:
         return running is not None and is_readable(running.pidfd)
 
     def last_lines(self, name: str, count: int = LOG_LINES_IN_ERRORS) -> str:
-        """The last lines of a node's log. Raises UsageError for a node that is not there."""
+        """Return the last lines of a node's log. Raises UsageError for a node that is not there."""
         self.require(name)
         with suppress(OSError):
             data = (self.places[name].directory / "log").read_bytes()[-(256 * count + 65536) :]
@@ -213,7 +216,7 @@ class Cluster:
             self._wait_ready([name], lambda *_: None)
 
     def note_ended(self, name: str) -> None:
-        """A node's process ended by itself."""
+        """Note that a node's process ended by itself."""
         if self.gateway is not None:
             self.gateway.gone([name])
         with self._lock:
@@ -221,7 +224,7 @@ class Cluster:
             self.conditions[name] = Condition.STOPPED
 
     def rows(self) -> list[dict[str, Any]]:
-        """The nodes as `status` shows them."""
+        """List the nodes as `status` shows them."""
         return [
             {
                 "name": name,
@@ -237,10 +240,19 @@ class Cluster:
         ]
 
     def close(self) -> None:
-        """End everything, in the order that leaves nothing: processes, then the network."""
+        """End everything, in the order that leaves nothing: processes, then the network.
+
+        Raises HarnessError with all that failed, after every step was tried.
+        """
         failures = []
-        owners = [owner.close for owner in (self.gateway, self.network) if owner is not None]
-        for step in (*owners, self.runtime.close, self.fabric.close, self._readiness.close):
+        speakers = [one.close for one in (self.gateway, self.network) if one is not None]
+        for step in (
+            *speakers,
+            self.runtime.close,
+            lambda: owner.end_processes(self._folder),  # commands of `harness exec`
+            self.fabric.close,
+            self._readiness.close,
+        ):
             try:
                 step()
             except Exception as error:  # the next step must run whatever this one says
@@ -251,8 +263,9 @@ class Cluster:
 
 @contextmanager
 def _stages(progress: Progress) -> Iterator[Callable[[str], None]]:
-    """What a runtime says it is doing as stages of one step each, which end when the next begins or
-    the runtime is done.
+    """Show what a runtime says it is doing as stages of one step each.
+
+    A stage ends when the next begins or the runtime is done.
     """
     under_way: list[str] = []
 

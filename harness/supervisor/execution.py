@@ -1,4 +1,4 @@
-"""`harness exec`: a command of the host beside a node, in its network namespace."""
+"""Execution runs a command of the host beside a node, in its network namespace (`harness exec`)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def run(
     descriptors: Sequence[int],
     connection: socket.socket,
 ) -> int:
-    """Run a command with the client's stdin, stdout and stderr; it ends when the client goes.
+    """Run a command with the client's stdin, stdout and stderr; return its exit code.
 
-    Returns its exit code, negative where a signal ended it. Raises UsageError where there are not
-    three descriptors, or no such program.
+    The code is negative where a signal ended the command. The command ends when the client goes.
+    Raises UsageError where there are not three descriptors, or no such program.
     """
     if len(descriptors) != 3:
         raise UsageError(

@@ -1,5 +1,6 @@
-"""All faults of a cluster: those of the network are the network's, conditions of nodes are brought
-about here. One owner, so that a name means one fault.
+"""The faults of a cluster have one owner, so that a name means one fault.
+
+Faults of the network are handed to the network; conditions of nodes are brought about here.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ SIGNAL_S = 1.0  # until a signal has had its effect, on a busy host
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """Who is told of every change, in order: of a fault, of a node's condition, and what a look at
-    the nodes showed just after.
+    """Who is told, in order, of every change of a fault and of a node's condition.
+
+    `proven` is told what a look at the nodes showed just after.
     """
 
     changed: Callable[[Change], None]
@@ -56,7 +58,7 @@ class Faults:
         self._listener.changed(change)
 
     def listen(self, listener: Listener = NOBODY) -> None:
-        """Have this listener told from now on, and no other."""
+        """Tell this listener from now on, and no other."""
         self._listener = listener
 
     @property
@@ -65,8 +67,10 @@ class Faults:
         return {**self.network.faults, **self._of_nodes}
 
     def set(self, fault: Fault) -> Change:
-        """Bring a fault into force; one of the same name is replaced. Raises UnavailableError for
-        what cannot be done here, NodeStartError; then nothing has changed.
+        """Bring a fault into force; it replaces one of the same name.
+
+        Raises UnavailableError for what cannot be done here, NodeStartError; nothing has changed
+        then.
         """
         if fault.condition is None:
             if fault.name in self._of_nodes:
@@ -94,7 +98,7 @@ class Faults:
         return done
 
     def clear_this(self, fault: Fault) -> None:
-        """Take a fault back if it is this one that stands, and not one that took its name since."""
+        """Take a fault back if it still stands, and not another one that took its name since."""
         if self.standing.get(fault.name) is fault:
             self.clear(fault.name)
 
@@ -112,7 +116,7 @@ class Faults:
                 )
 
     def rows(self) -> list[dict[str, Any]]:
-        """The faults in force as `harness fault list` shows them."""
+        """List the faults in force as `harness fault list` shows them."""
         with self._lock:
             of_nodes = list(self._of_nodes.values())
         return self.network.rows() + [
@@ -129,11 +133,13 @@ class Faults:
         ]
 
     def holding(self, node: str) -> Fault | None:
-        """A fault that keeps a node from running, if there is one."""
+        """Return a fault that keeps a node from running, None where there is none."""
         return next((fault for fault in self._of_nodes.values() if node in fault.nodes), None)
 
     def looks(self) -> list[Proof]:
-        """Proofs of the conditions that stand, of a seeded sample of each fault's nodes."""
+        """Look at the conditions that stand: a Proof a node, of a seeded sample of each fault's
+        nodes.
+        """
         with self._lock:
             return [
                 proof
@@ -156,7 +162,7 @@ class Faults:
         return proofs
 
     def _found(self, node: str) -> Condition:
-        """The condition of a node's process, as the kernel tells it."""
+        """Read the condition of a node's process from the kernel."""
         running = self._cluster.running.get(node)
         if running is None or self._cluster.has_ended(node):
             return Condition.STOPPED

@@ -1,5 +1,6 @@
-"""What a path carries, by a tool that is not ours: iperf3 between two nodes' namespaces, beside the
-system under test.
+"""iperf3 measures what a path carries, by a tool that is not ours.
+
+It sends between two nodes' namespaces, beside the system under test.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MARGIN_S = 2.0  # it starts and ends within its phase
 
 
 class Iperf3:
-    """iperf3 beside the load, in the phases that ask for it, each in a thread of its own."""
+    """Runs iperf3 beside the load in the phases that ask for it, each in a thread of its own."""
 
     def __init__(self, cluster: Cluster, folder: RunFolder, phases: Sequence[PlannedPhase]) -> None:
         self._cluster, self._folder = cluster, folder
@@ -37,7 +38,7 @@ class Iperf3:
         self._measured: list[float] = []
 
     def began(self, phase: str) -> None:
-        """A phase began."""
+        """Start iperf3 where the phase that began asks for it."""
         if phase in self._asked:
             thread = threading.Thread(
                 target=self._measure, args=(self._asked[phase],), name="iperf3", daemon=True
@@ -46,7 +47,7 @@ class Iperf3:
             thread.start()
 
     def close(self) -> None:
-        """Wait for what is under way, and write what was measured."""
+        """Wait for the iperf3 that is under way, and write what was measured."""
         for thread in self._threads:
             thread.join()
         if self._measured:
@@ -66,9 +67,11 @@ class Iperf3:
 
 
 def goodput(runtime: Runtime, source: str, target: str, address: str, seconds: float) -> float:
-    """Bytes a second that one TCP stream from node to node (at `address`) carried. Blocks so long.
+    """Return the bytes a second that one TCP stream carried from `source` to `target`, at
+    `address`.
 
-    Raises UsageError where iperf3 is not installed, UnavailableError with its words where it fails.
+    Blocks for that long. Raises UsageError where iperf3 is not installed, UnavailableError with its
+    words where it fails.
     """
     with tempfile.TemporaryFile() as said, open(os.devnull, "r+b") as nothing:
         server = _run(
@@ -103,7 +106,10 @@ def goodput(runtime: Runtime, source: str, target: str, address: str, seconds: f
 
 
 def parse(said: bytes) -> float:
-    """Bytes a second at the receiver, from iperf3's JSON. Raises UnavailableError."""
+    """Return the bytes a second at the receiver, from iperf3's JSON.
+
+    Raises UnavailableError with iperf3's own words.
+    """
     try:
         found = json.loads(said)
         return float(found["end"]["sum_received"]["bits_per_second"]) / 8

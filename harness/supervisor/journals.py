@@ -1,4 +1,4 @@
-"""Nodes' journals and histograms: begun, ended and fetched for all nodes of a run."""
+"""Journals and histograms of all nodes of a run: begun, ended and fetched."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def histograms(
     folder: RunFolder,
     phase: str | None,
 ) -> None:
-    """Write the cumulative histograms and the gauges of all nodes; `phase` is the one that just
-    ended. A node that is down is left out.
+    """Write the cumulative histograms and the gauges of all nodes.
+
+    `phase` is the one that just ended. A node that is down is left out.
     """
 
     def one(entry: tuple[int, Endpoint]) -> None:
@@ -45,7 +46,7 @@ def histograms(
 
 
 def _numbers(health: Mapping[str, Any]) -> dict[str, float]:
-    """What a node's health says in numbers, its counters among them."""
+    """Return the numbers in a node's health, its counters among them."""
     found = {**health, **health.get("counters", {})}
     return {
         name: value
@@ -55,8 +56,9 @@ def _numbers(health: Mapping[str, Any]) -> dict[str, float]:
 
 
 def begin_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint], folder: RunFolder) -> None:
-    """Have every node journal into the run folder. Raises HarnessError naming a node that does
-    not.
+    """Have every node journal into the run folder.
+
+    Raises HarnessError naming a node that does not.
     """
 
     def one(endpoint: Endpoint) -> None:
@@ -72,8 +74,9 @@ def begin_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint], folder: 
 
 
 def end_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint]) -> list[str]:
-    """Close every node's journal; returns a sentence a node that did not, or whose journal has a
-    gap.
+    """Close every node's journal.
+
+    Returns a sentence for each node that did not close it, or whose journal has a gap.
     """
 
     def one(endpoint: Endpoint) -> str | None:

@@ -1,5 +1,6 @@
-"""The players: phases begin, and faults come and go, at their planned times; what was executed is
-written down as it happens.
+"""The players begin phases, and set and clear faults, at their planned times.
+
+What was executed is written down as it happens.
 """
 
 from __future__ import annotations
@@ -20,9 +21,7 @@ from harness.supervisor.faults import Faults
 
 
 class Player:
-    """Plays the phases of one run in a thread of its own, and takes every node's histograms between
-    them.
-    """
+    """Plays the phases of one run in its own thread; takes all nodes' histograms between them."""
 
     def __init__(
         self,
@@ -46,8 +45,9 @@ class Player:
         self._thread.start()
 
     def stop(self, at_ns: int | None = None) -> None:
-        """End the last phase now (or at `at_ns`, if the load stopped earlier) and wait for the
-        thread.
+        """End the last phase now and wait for the thread.
+
+        `at_ns`: when the load stopped, if that was earlier.
         """
         self._ended_ns = at_ns
         self._stop.set()
@@ -79,9 +79,7 @@ class Player:
         self.phase = None
 
     def _snapshot_later(self, phase: str) -> None:
-        """Between two phases the clock goes on: the snapshot is taken beside the beginning
-        phase.
-        """
+        """Take the snapshot beside the phase that begins: between two phases the clock goes on."""
         threading.Thread(target=self._snapshot, args=(phase,), name="snapshot", daemon=True).start()
 
     def _wait_until(self, at_s: float | None) -> None:
@@ -94,7 +92,7 @@ class Player:
 
 
 @dataclass(order=True, slots=True)
-class _Due:
+class _DueChange:
     """A change that is due, and to whom its failure is told."""
 
     at_ns: int
@@ -105,17 +103,17 @@ class _Due:
 
 
 class FaultPlayer:
-    """Sets and clears faults when they are due: those of a run's timeline, and those that somebody
-    set by hand for a time. One clock for both, in a thread of its own.
+    """Sets and clears faults when they are due, by one clock, in a thread of its own.
 
-    Conditions of nodes are changed beside it, one after the other: a node that starts takes its
-    time, and what the network is due must not wait for it.
+    They are those of a run's timeline, and those that somebody set by hand for a time. Conditions
+    of nodes are changed beside the clock, one after the other: a node that starts takes its time,
+    and what the network is due must not wait for it.
     """
 
     def __init__(self, faults: Faults, failed: Callable[[str], None]) -> None:
         """`failed` is told what could not be done of faults that were set by hand for a time."""
         self._faults, self._failed = faults, failed
-        self._due: list[_Due] = []
+        self._due: list[_DueChange] = []
         self._numbers = itertools.count()
         self._news, self._over = threading.Condition(), False
         self._acting = threading.Lock()  # held while a change that was due is made
@@ -129,15 +127,19 @@ class FaultPlayer:
     def play(
         self, changes: Sequence[PlannedChange], t0_ns: int, failed: Callable[[str], None]
     ) -> None:
-        """Play a timeline's changes; `failed` is told what could not be done: a fault that was not
-        played must not look like one that was.
+        """Play a timeline's changes.
+
+        `failed` is told what could not be done: a fault that was not played must not look like one
+        that was.
         """
         self._played += [change.fault for change in changes]
         self._add(changes, t0_ns, failed, by_hand=False)
 
     def set_for(self, fault: Fault, changes: Sequence[PlannedChange]) -> Change:
-        """Set a fault by hand, now; `changes` (from now on) without the first are played later.
-        Raises HarnessError where it cannot be set; one of the same name then ends as it would have.
+        """Set a fault by hand, now, and have the rest of its changes played later.
+
+        `changes` begin with this one, and their times count from now. Raises HarnessError where the
+        fault cannot be set; a fault of the same name then ends as it would have.
         """
         called_off = self._call_off(lambda due: due.by_hand and due.change.fault.name == fault.name)
         try:
@@ -151,8 +153,10 @@ class FaultPlayer:
         return change
 
     def clear(self, name: str | None) -> list[str]:
-        """Take one fault back by hand, or all; what was set by hand does not come again. Returns
-        the names. Raises UsageError for a name that is not in force and does not come again.
+        """Take one fault back by hand, or all; faults that were set by hand do not come again.
+
+        Returns the names. Raises UsageError for a name that is not in force and does not come
+        again.
         """
         called_off = self._call_off(
             lambda due: due.by_hand and name in (None, due.change.fault.name)
@@ -165,7 +169,7 @@ class FaultPlayer:
         return cleared + sorted(flapping - standing.keys())
 
     def end(self, failed: Callable[[str], None]) -> None:
-        """Take back what the timeline left in force; nothing of it comes any more."""
+        """Take back the faults that the timeline left in force; nothing of it comes any more."""
         self._call_off(lambda due: not due.by_hand)
         with self._acting:  # conditions that are under way have been brought about
             self._nodes.submit(lambda: None).result()
@@ -192,17 +196,19 @@ class FaultPlayer:
         by_hand: bool,
     ) -> None:
         self._put(
-            _Due(t0_ns + round(change.at_s * 1e9), next(self._numbers), change, failed, by_hand)
+            _DueChange(
+                t0_ns + round(change.at_s * 1e9), next(self._numbers), change, failed, by_hand
+            )
             for change in changes
         )
 
-    def _put(self, more: Iterable[_Due]) -> None:
+    def _put(self, more: Iterable[_DueChange]) -> None:
         with self._news:
             for due in more:
                 heapq.heappush(self._due, due)
             self._news.notify_all()
 
-    def _call_off(self, matches: Callable[[_Due], bool]) -> list[_Due]:
+    def _call_off(self, matches: Callable[[_DueChange], bool]) -> list[_DueChange]:
         """What is due of these is not made any more, and is returned; what is under way has been
         made.
         """

@@ -1,7 +1,7 @@
-"""Who is ready: nodes say so by sd_notify(3) datagrams on one unix socket; a thread listens, so no
-node ever waits.
+"""Readiness: nodes say that they are ready, by sd_notify(3) datagrams on one unix socket.
 
-A datagram is ``NODE=<name>`` and then ``STATUS=…`` or ``READY=1``, a line each.
+A thread listens, so no node ever waits. A datagram is ``NODE=<name>`` and then ``STATUS=…`` or
+``READY=1``, a line each.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DATAGRAM_BYTES_MAX = 4096
 
 
 class Readiness:
-    """The last status of every node, and which of them are ready."""
+    """The last status of every node, and which nodes are ready."""
 
     def __init__(self, path: Path) -> None:
         self._changed = threading.Condition()
@@ -45,11 +45,10 @@ class Readiness:
     def wait(
         self, nodes: Collection[str], silence_s: float, tick: Callable[[int], None]
     ) -> list[str]:
-        """Wait until all `nodes` are ready, or none of them said anything new for `silence_s`
-        seconds.
+        """Wait until all `nodes` are ready, or no node said anything new for `silence_s` seconds.
 
-        `tick` is called at least twice a second with the number ready, and may raise to give up.
-        Returns who is not ready.
+        `tick` is called at least twice a second with the number of nodes that are ready, and may
+        raise to give up. Returns the nodes that are not ready.
         """
         wanted = set(nodes)
         while True:

@@ -1,5 +1,6 @@
-"""One run while it is recorded: its folder, players, samples and proofs. Owned by the supervisor,
-from `begin` to `end`.
+"""A recording is one run while it is played: its folder, players, samples and proofs.
+
+The supervisor owns it from `begin` to `end`.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ FREE_BYTES_LEAST = 256 * 1024 * 1024  # below this a run would end with holes in
 
 
 class Recording:
-    """Opens the folder; `start` has nodes journal, samples, plays the timeline; `close` ends it."""
+    """Opens the run folder; `start` starts the clock, `close` ends the run.
+
+    From `start` on, nodes journal, samples are taken and the timeline is played.
+    """
 
     def __init__(
         self,
@@ -55,7 +59,7 @@ class Recording:
         begun_by: int,
     ) -> None:
         """`files`: inputs as they were, by name; `facts`: what metadata.json says of the cluster;
-        `begun_by`: the pid of who asked for it.
+        `begun_by`: the pid of who asked for it; 0: a process of another PID namespace.
 
         Raises StorageError where the disk is full.
         """
@@ -79,7 +83,7 @@ class Recording:
             raise
 
     def start(self, load: Mapping[str, Any], start_in_s: float) -> int:
-        """Start the clock; returns t0, when the first phase begins (CLOCK_MONOTONIC ns).
+        """Start the clock; return t0, when the first phase begins (CLOCK_MONOTONIC ns).
 
         `load`: what metadata.json says of the load generator. Raises UsageError where it has
         started, UnavailableError where a node does not journal; such a run leaves no folder.
@@ -119,17 +123,22 @@ class Recording:
 
     @property
     def is_started(self) -> bool:
-        """Whether its clock runs."""
+        """Whether the run's clock has started."""
         return self._player is not None
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether it has not started, and whoever began it has ended and will not start it."""
-        return not self.is_started and not Path(f"/proc/{self._begun_by}").exists()
+        """Whether it has not started, and whoever began it has ended and will not start it.
+
+        Of a process of another PID namespace (pid 0) nobody here can say that it ended.
+        """
+        if self.is_started or not self._begun_by:
+            return False
+        return not Path(f"/proc/{self._begun_by}").exists()
 
     @property
     def phase(self) -> str | None:
-        """The phase in force now."""
+        """The phase that is played now; None before the first and after the last."""
         return None if self._player is None else self._player.phase
 
     @property
@@ -138,16 +147,17 @@ class Recording:
         return self._timeline.seed
 
     def note(self, failure: str) -> None:
-        """Something that makes the record incomplete; it lands in the verdict."""
+        """Note a failure that makes the record incomplete; it lands in the verdict."""
         self._failures.append(failure)
 
     def node_ended(self, name: str) -> None:
-        """A node's process ended by itself while the run is recorded."""
+        """Record that a node's process ended by itself."""
         self.folder.event(NodeEnded(node=name))
 
     def close(self, load: Mapping[str, Any], at_ns: int | None) -> Path:
-        """End the phases, journals and samples; returns the folder, complete. `at_ns`: when the
-        load stopped, if before now. A run that never started leaves no folder.
+        """End the phases, journals and samples; return the folder, complete.
+
+        `at_ns`: when the load stopped, if before now. A run that never started leaves no folder.
         """
         if self._player is None:
             self.folder.discard()
@@ -221,7 +231,7 @@ class Recording:
         self._prover.changed(change)
 
     def node_changed(self, node: str, condition: Condition) -> None:
-        """A node that runs again journals into the same file again."""
+        """Record a node's new condition. One that runs again journals into the same file again."""
         if condition is not Condition.RUNNING:
             self.folder.event(NodeChanged(node=node, condition=str(condition)))
             return

@@ -1,10 +1,10 @@
-"""What each node and the host use, once a second: resident memory, CPU, descriptors, threads,
-connections, traffic.
+"""The sampler reads what each node and the host use, once a second.
 
-Everything is read from descriptors that are kept open (three a node), so a pass over 1000 nodes
-takes some 20 ms. A node without a live process is absent from a batch, never zero. One process a
-node: what a node's children use is not counted. Pids are those of the sampler's own PID namespace,
-for containers and bare processes alike.
+That is resident memory, CPU, descriptors, threads, connections and traffic. Everything is read from
+descriptors that are kept open (three a node), so a pass over 1000 nodes takes some 20 ms. A node
+without a live process is absent from a batch, never zero. It reads one process a node: what a
+node's children use is not counted. Pids are those of the sampler's own PID namespace, for
+containers and bare processes alike.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ class _Usage(NamedTuple):
 
 
 class Sampler:
-    """Reads nodes and host. `namespaces` are the descriptors of the nodes' network namespaces, in
-    the topology's order.
+    """Reads nodes and host.
 
-    The namespace, not the process, says which TCP statistics are a node's: a process that has just
+    `namespaces` are the descriptors of the nodes' network namespaces, in the topology's order. The
+    namespace, not the process, says which TCP statistics are a node's: a process that has just
     started may not have entered it yet. Every method may be called from any thread.
     """
 
@@ -76,8 +76,9 @@ class Sampler:
         self._lock = threading.Lock()  # a descriptor must not be closed, and reused, under a pass
 
     def track(self, node_index: int, pid: int) -> None:
-        """Sample this process as the node from now on, instead of an earlier one. A process that is
-        gone is no error.
+        """Sample this process as the node from now on, instead of an earlier one.
+
+        A process that is gone is no error.
         """
         source = _open_source(pid, self._namespaces[node_index])
         with self._lock:
@@ -88,15 +89,16 @@ class Sampler:
                 self._nodes[node_index] = source
 
     def forget(self, node_index: int) -> None:
-        """The node has no process any more. Forgetting an unknown node does nothing."""
+        """Stop sampling a node that has no process any more. An unknown node is no error."""
         with self._lock:
             source = self._nodes.pop(node_index, None)
             if source is not None:
                 source.close()
 
     def watch(self, name: str, pid: int) -> None:
-        """Add a process that is no node, such as a load generator, to the host's rows; it leaves
-        them when it ends.
+        """Add a process that is no node, such as a load generator, to the host's rows.
+
+        It leaves them when it ends.
         """
         stat = _open_if_there(f"/proc/{pid}/stat")
         with self._lock:
@@ -106,8 +108,9 @@ class Sampler:
                 self._watched[name] = (process_cpu_clock(pid), stat)
 
     def take(self, counters: Mapping[int, LinkCounters]) -> pa.RecordBatch:
-        """One row for each live node, schema SAMPLES; `counters` is what the fabric counted just
-        now.
+        """Return one row for each live node, schema SAMPLES.
+
+        `counters` is what the fabric counted just now.
         """
         columns: list[list[int | None]] = [[] for _ in SAMPLES]
         with self._lock:
@@ -151,7 +154,7 @@ class Sampler:
         return usage, descriptors, established(os.pread(source.snmp, 8192, 0))
 
     def host(self) -> pa.RecordBatch:
-        """One row about the host and the watched processes, schema HOST."""
+        """Return one row about the host and the watched processes, schema HOST."""
         with self._lock:
             busy, steal = cpu_ticks(self._read("stat"))
             load_cpu_ns = []
@@ -175,9 +178,8 @@ class Sampler:
         descriptor = self._host[name]
         try:
             return b"" if descriptor is None else os.pread(descriptor, 1 << 16, 0)
-        except (
-            OSError
-        ):  # PSI that was built in but is switched off opens and then refuses to be read
+        # PSI that was built in but is switched off opens and then refuses to be read.
+        except OSError:
             return b""
 
     def close(self) -> None:
@@ -194,9 +196,9 @@ class Sampler:
 
 
 def _usage(clock: int, stat: int) -> _Usage | None:
-    """One reading of a process, or None for one that has ended.
+    """Read what a process uses; None where it has ended.
 
-    The clock goes by pid, which the kernel may have given to another process; but while `stat`,
+    The clock goes by pid, which the kernel may have given to another process. But while `stat`,
     opened for the same pid, can still be read *afterwards*, the pid was not free before.
     """
     try:

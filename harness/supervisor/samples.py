@@ -1,4 +1,4 @@
-"""Samples of a run: once a second, of every node that runs and of the host, into the run folder."""
+"""Samples of a run go into its folder once a second, of every running node and of the host."""
 
 from __future__ import annotations
 

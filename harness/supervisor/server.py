@@ -1,4 +1,4 @@
-"""The control socket, on the supervisor's side: answers only the user who started it."""
+"""The supervisor's side of the control socket."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ DESCRIPTORS_MAX = 3
 
 
 class Server:
-    """Answers clients, a thread each, until closed. Only the user who started the cluster is
-    heard.
+    """Answers clients, a thread each, until it is closed.
+
+    It hears only the user who started the cluster.
     """
 
     def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
@@ -102,12 +103,12 @@ class Server:
 
 
 def peer_uid(connection: socket.socket) -> int:
-    """The user behind a unix socket, as this process's user namespace sees it (SO_PEERCRED)."""
+    """Return the user behind a unix socket (SO_PEERCRED), as our user namespace sees it."""
     return _peer(connection)[1]
 
 
 def peer_pid(connection: socket.socket) -> int:
-    """The process behind a unix socket, as this process's PID namespace sees it; 0: another's."""
+    """Return the process behind a unix socket, as our PID namespace sees it; 0: another's."""
     return _peer(connection)[0]
 
 

@@ -1,9 +1,8 @@
-"""The supervisor: one process a cluster, which owns everything and composes the owners. Nothing
-else lives here.
+"""The supervisor is one process a cluster, which owns everything and composes the owners.
 
-control/launcher starts it with a channel (a socket): the Spec comes down, progress goes up as JSON
-lines, and a channel that closes before the cluster is ready means that the user gave up. Afterwards
-the control socket is the only way in.
+control/launcher.py starts it with a channel (a socket): the Spec comes down, progress goes up as
+JSON lines, and a channel that closes before the cluster is ready means that the user gave up.
+Afterwards the control socket is the only way in.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import runtimes
-from harness.checks import rows as budget_check
+from harness.checks import rows as budget_rows
 from harness.control import state
 from harness.control.spec import Spec
 from harness.errors import HarnessError, UnavailableError, UsageError
@@ -95,7 +94,7 @@ class Supervisor:
         )
 
     def status(self) -> dict[str, Any]:
-        """What `harness status --json` prints (docs/interfaces.md)."""
+        """Return what `harness status --json` prints (docs/interfaces.md)."""
         recording = self._recording
         return {
             "version": STATUS_VERSION,
@@ -141,7 +140,7 @@ class Supervisor:
             named = {"topology.toml": self._spec.topology_text} if self._spec.topology_text else {}
             named["topology.json"] = json.dumps(topology.as_json(), indent=1)
             if budget is not None:
-                budget_check.validate(read_budget(Path(budget)).rows)
+                budget_rows.validate(read_budget(Path(budget)).rows)
                 named["budget.toml"] = Path(budget).read_text()
             self._recording = Recording(
                 self.cluster,
@@ -194,8 +193,8 @@ class Supervisor:
         at_ns: int | None = None,
         load: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Close the run folder; it is complete when this returns. `run`: only if it is this one.
-        `at_ns`: when the load stopped, if before now.
+        """Close the run folder, complete. `run`: only if it is this one. `at_ns`: when the load
+        stopped, if before now.
         """
         with self._lock:
             recording, self._recording = self._recorded(run), None
@@ -206,7 +205,7 @@ class Supervisor:
     def execute(
         self, params: dict[str, Any], descriptors: list[int], connection: socket.socket
     ) -> dict[str, Any]:
-        """Run a command beside a node (execution.py); its exit code."""
+        """Run a command beside a node (execution.py); return its exit code."""
         self.cluster.require(params["node"])
         argv = params["argv"]
         return {
@@ -270,7 +269,7 @@ class Supervisor:
         return {"cleared": player.clear(name)}
 
     def faults(self) -> dict[str, Any]:
-        """The faults in force, and whether the kernel has what was asked."""
+        """List the faults in force, and say whether the kernel has what was asked."""
         faults, _ = self._standing
         drift = faults.network.drift()
         return {
@@ -288,7 +287,7 @@ class Supervisor:
         return {"cluster": self._spec.cluster}
 
     def up(self, channel: Channel) -> None:
-        """Start everything; raises what went wrong, and `close` then removes what was made."""
+        """Start everything. Raises what went wrong; `close` then removes what was made."""
         count, hard = len(self._spec.topology.nodes), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         preflight.preflight(
             count,
@@ -306,8 +305,8 @@ class Supervisor:
         self._stage = "up"
 
     def serve(self) -> None:
-        """Until `stop`: notice nodes that end by themselves. A cluster whose gateway ended is
-        blind, and goes down.
+        """Notice nodes that end by themselves, until `stop`. A cluster whose gateway ended is
+        blind: it goes down.
         """
         while not self._stop.is_set():
             gateway = self.cluster.gateway
@@ -341,7 +340,7 @@ class Supervisor:
                     _log(f"node {name} ended by itself")
 
     def _note(self, sentence: str) -> None:
-        """Something that went wrong beside what anybody asked: into the log, and the open run."""
+        """Write what went wrong beside what anybody asked into the log and the open run."""
         _log(sentence)
         if self._recording is not None:
             self._recording.note(sentence)
@@ -359,15 +358,15 @@ class Supervisor:
 
 
 def _log(line: str) -> None:
-    """Into supervisor's log file; on a full disk the channel and the events still say it."""
+    """Write a line into the supervisor's log; on a full disk the channel and the events still say
+    it.
+    """
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
 
 
 def main(descriptor: int, problem: HarnessError | None = None) -> int:
-    """Read the Spec from the channel, bring the cluster up, serve until told to stop. `problem`:
-    what __main__ met.
-    """
+    """Read the Spec from the channel, bring the cluster up, serve. `problem`: what __main__ met."""
     connection = socket.socket(fileno=descriptor)
     with connection.makefile("rb") as file:
         spec: Spec = pickle.load(file)  # noqa: S301 - from our own parent, over a socketpair

@@ -1,1 +1,1 @@
-"""Which program is under test, and how to speak to a node of it."""
+"""Systems are the programs under test, and how to speak to a node of one."""

@@ -13,12 +13,13 @@ from harness.topology.topology import Topology
 
 
 class Codec(Protocol):
-    """Operations to bytes and bytes to outcomes, sans-IO: runs under gevent and in plain processes
-    alike.
+    """Turns operations into bytes and bytes into outcomes, sans-IO.
+
+    It runs under gevent and in plain processes alike.
     """
 
     def encode(self, requests: Iterable[Request]) -> bytes:
-        """One buffer that carries all requests."""
+        """Return one buffer that carries all requests."""
 
     def feed(self, data: bytes) -> list[Response]:
         """Take bytes as they arrive; return the responses that are complete."""
@@ -26,8 +27,8 @@ class Codec(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where load reaches a node: a unix socket that no fault touches, and the name the node goes by
-    on the wire.
+    """Where load reaches a node: a unix socket that no fault touches, and the node's name on the
+    wire.
     """
 
     node: str
@@ -37,18 +38,19 @@ class Endpoint:
 
 
 class NodeAdapter(Protocol):
-    """Which system is under test: one that speaks the control protocol (protocol.py) itself, or
-    a DrivenAdapter.
+    """A system under test.
+
+    Its nodes speak the control protocol (protocol.py) themselves, or it is a DrivenAdapter.
     """
 
     name: str
     # What it can do; asking for another is an error before anything starts.
     operations: frozenset[Operation]
-    budget: str | None  # what its runs are judged by where nobody says: a shipped name or a file
-    keeps_links: (
-        bool  # whether nodes link with the topology's neighbours and nobody else; else those
-    )
-    # are only whom a node is told of when it starts
+    # The budget of its runs where nobody names one: a shipped name or a file.
+    budget: str | None
+    # Whether nodes link with the topology's neighbours and nobody else; else a node is only told of
+    # its neighbours when it starts.
+    keeps_links: bool
     # TCP ports at which nodes dial each other: what a stream fault can be put on.
     ports: tuple[int, ...]
     # Operation word → why the delivery ledger cannot hold it to that: counted and said.
@@ -60,77 +62,85 @@ class NodeAdapter(Protocol):
         """Write what every node needs (keys, configuration) and say what to run."""
 
     def endpoints(self, places: Sequence[Place]) -> list[Endpoint]:
-        """Where load reaches each node, after `prepare`."""
+        """Say where load reaches each node, after `prepare`."""
 
     def codec(self) -> Codec:
-        """A new codec for one connection."""
+        """Make a new codec for one connection."""
 
     def administer(self, endpoint: Endpoint) -> NodeControl:
-        """A connection for readiness, journals and histograms."""
+        """Make a connection for readiness, journals and histograms."""
 
 
 @runtime_checkable
 class DrivenAdapter(NodeAdapter, Protocol):
-    """A system that nobody wrote for this harness: the gateway serves its control sockets, through
-    one driver a node.
+    """A system that nobody wrote for this harness.
+
+    The gateway serves its control sockets, through one driver a node.
     """
 
     # Done when the *target's* driver saw it arrive, whatever the sender was told.
     confirmed: frozenset[Operation]
 
     def driver(self, place: Place, places: Sequence[Place]) -> Driver:
-        """How to speak to that node; asked for at each start of the node. Runs in the gateway."""
+        """Make the driver of a node, at each start of the node. Runs in the gateway."""
 
 
 class Saw(Protocol):
-    """Tell that a node saw something: a RecordKind (RECEIVED, DELIVERED, …), the
-    operation's id, when (monotonic ns).
+    """Tells that a node saw something.
+
+    That is a RecordKind (RECEIVED, DELIVERED, …), the operation's id, and when (CLOCK_MONOTONIC
+    ns).
     """
 
     def __call__(self, kind: int, id_: bytes, at_ns: int, *, peer: bytes = b"") -> None: ...
 
 
 class Driver(Protocol):
-    """One node, from start to end, in the gateway's event loop. Methods raise OSError or
-    HarnessError: it does not answer.
+    """Speaks to one node, from its start to its end, in the gateway's event loop.
+
+    Methods raise OSError or HarnessError where the node does not answer.
     """
 
     async def ready(self, living: int) -> str:
-        """What it still waits for; empty when it is ready. `living`: how many nodes should be there
-        now.
+        """Say what the node still waits for; empty when it is ready.
+
+        `living`: how many nodes should be there now.
         """
 
     async def observe(self, saw: Saw, standing: Callable[[], None]) -> None:
-        """Tell all that the node sees, until it goes. `standing` is called once nothing can be
-        missed any more.
+        """Tell all that the node sees, until it goes.
+
+        `standing` is called once nothing can be missed any more.
         """
 
     async def perform(self, request: Request, sent: Callable[[], None]) -> Response:
-        """Do one operation; `sent` is called when the node is asked. May be cancelled when its time
-        is over.
+        """Do one operation; `sent` is called when the node is asked.
+
+        May be cancelled when its time is over.
         """
 
     async def health(self) -> dict[str, Any]:
-        """Numbers that the node tells of itself; they are kept as gauges."""
+        """Return numbers that the node tells of itself; they are kept as gauges."""
 
     async def close(self) -> None:
         """Let go of every connection."""
 
 
 class NodeControl(Protocol):
-    """Administration of one node over its control plane. Blocking, with a timeout; raises
-    UnavailableError.
+    """Administers one node over its control plane.
+
+    Calls block, with a timeout, and raise UnavailableError.
     """
 
     def health(self) -> dict[str, Any]: ...
 
     def peers(self) -> list[str]:
-        """Wire ids (hex) of the authenticated links that stand now."""
+        """Return the wire ids (hex) of the authenticated links that stand now."""
 
     def begin(self, journal: int) -> None:
-        """Journal to this descriptor from now on; histograms start from zero."""
+        """Have the node journal to this descriptor from now on; its histograms start from zero."""
 
     def end(self) -> None: ...
 
     def histograms(self) -> dict[str, dict[int, int]]:
-        """Operation → bucket index → count since `begin` (stats.py names the buckets)."""
+        """Return operation → bucket index → count since `begin` (stats.py defines the buckets)."""

@@ -1,6 +1,6 @@
-"""The control socket of a node, from outside: frames of u32 little-endian length and a msgpack
-array (meshnode PROTOCOL.md, section 2).
+"""The control socket of a node, from outside.
 
+It carries frames of u32 little-endian length and a msgpack array (meshnode PROTOCOL.md, section 2).
 meshnode speaks it by itself; for other systems the gateway does.
 """
 
@@ -22,19 +22,19 @@ ANSWER_TIMEOUT_S = 30.0
 
 
 class ControlCodec:
-    """Operations to frames and frames to outcomes: ports.Codec."""
+    """Turns operations into frames and frames into outcomes: an adapter.Codec."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def encode(self, requests: Iterable[Request]) -> bytes:
-        """One ``op`` frame that carries all requests."""
+        """Return one ``op`` frame that carries all requests."""
         return frame(
             ["op", [[r.id, int(r.operation), r.target, r.payload, r.timeout_ms] for r in requests]]
         )
 
     def feed(self, data: bytes) -> list[Response]:
-        """The responses that `data` completes."""
+        """Return the responses that `data` completes."""
         self._buffer += data
         return [
             Response(
@@ -53,13 +53,16 @@ class ControlCodec:
 
 
 def frame(message: list[Any]) -> bytes:
-    """One control frame."""
+    """Pack one control frame."""
     body: bytes = msgpack.packb(message)
     return struct.pack("<I", len(body)) + body
 
 
 def frames(buffer: bytearray) -> Iterable[list[Any]]:
-    """Complete frames at the front of `buffer`, removed from it."""
+    """Yield the complete frames at the front of `buffer` and remove them from it.
+
+    Raises UnavailableError for a frame that is too long.
+    """
     at = 0
     try:
         while len(buffer) - at >= 4:
@@ -78,9 +81,7 @@ def frames(buffer: bytearray) -> Iterable[list[Any]]:
 
 
 class NodeSocket:
-    """Administration of one node; a connection a call, so that a thousand nodes cost no
-    descriptors.
-    """
+    """Administers one node, a connection a call, so that a thousand nodes cost no descriptors."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint

@@ -1,7 +1,6 @@
-"""What can be wrong with one directed path: values, their checks, and the words that name them. No
-network is touched here.
+"""An impairment is what can be wrong with one directed path: values, their checks, and their words.
 
-Units: ms, probabilities 0 to 1, bits a second.
+No network is touched here. Units: ms, probabilities 0 to 1, bits a second.
 """
 
 from __future__ import annotations
@@ -20,9 +19,8 @@ DELAY_MS_MAX = 60_000.0
 RATE_BPS_MIN, RATE_BPS_MAX = 8_000, 100_000_000_000
 
 
-TOXICS: dict[
-    str, tuple[str, ...]
-] = {  # kind → attributes, as Toxiproxy names them (ms, kB/s, bytes)
+# Kind → attributes, as Toxiproxy names them (ms, kB/s, bytes).
+TOXICS: dict[str, tuple[str, ...]] = {
     "latency": ("latency", "jitter"),
     "bandwidth": ("rate",),
     "slow_close": ("delay",),
@@ -40,8 +38,9 @@ def _probability(name: str, value: float) -> None:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Toxic:
-    """A fault of streams, done by Toxiproxy: its kind, direction (``upstream`` is from who dials)
-    and attributes.
+    """A fault of streams, made by Toxiproxy: its kind, direction and attributes.
+
+    ``upstream`` is from the node that dials. Raises BadFileError for what Toxiproxy does not have.
     """
 
     kind: str
@@ -68,8 +67,9 @@ class Toxic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Impairment:
-    """Everything that is wrong with one directed path at one moment. Raises BadFileError for what
-    no network can have.
+    """Everything that is wrong with one directed path at one moment.
+
+    Raises BadFileError for what no network can have.
     """
 
     delay_ms: float = 0.0
@@ -80,10 +80,9 @@ class Impairment:
     corrupt: float = 0.0
     rate_bps: int | None = None
     blocked: bool = False
-    refuses_new: bool = (
-        False  # half-open: connections that exist go on, nothing new is made; datagrams are dropped
-    )
-    # half-open the other way: connections that existed when it came are cut, new ones pass
+    # Half-open: connections that exist go on, nothing new is made; datagrams are dropped.
+    refuses_new: bool = False
+    # Half-open the other way: connections that existed when it came are cut, new ones pass.
     drops_established: bool = False
     toxics: tuple[Toxic, ...] = ()
 
@@ -109,19 +108,20 @@ class Impairment:
 
     @property
     def kinds(self) -> list[str]:
-        """What is wrong, by the words that name it; cuts and half-open paths are not counted."""
+        """The words for what is wrong; cuts and half-open paths are not among them."""
         found = [name for name, word in WORDS.items() if getattr(self, word.field)]
         return found + (["toxic"] if self.toxics else [])
 
     @property
     def is_held(self) -> bool:
-        """Whether packets are held or altered on their way, which takes netem or the delay engine;
-        loss and rates need neither.
+        """Whether packets are held or altered on their way, which takes netem or the delay engine.
+
+        Loss and rates need neither.
         """
         return bool(self.delay_ms or self.duplicate or self.corrupt)
 
     def words(self) -> str:
-        """As a person says it: ``delay 50 ms, loss 1 %``."""
+        """Say what is wrong as a person does: ``delay 50 ms, loss 1 %``."""
         said = [
             f"{name} {word.kind.show(value)}"
             for name, word in WORDS.items()
@@ -137,7 +137,7 @@ class Impairment:
         return ", ".join(said) or "clear"
 
     def as_json(self) -> dict[str, Any]:
-        """What is not clear, as plain values."""
+        """Return what is not clear, as plain values."""
         found = {
             one.name: getattr(self, one.name)
             for one in fields(self)
@@ -147,7 +147,7 @@ class Impairment:
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Impairment:
-        """What `as_json` said. Raises BadFileError, TypeError for what no impairment is."""
+        """Read what `as_json` said. Raises BadFileError, TypeError for what no impairment is."""
         toxics = tuple(
             Toxic(
                 one["kind"],
@@ -162,8 +162,10 @@ class Impairment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A kind of quantity: how it is read and shown, what it can be, and what two of them on one
-    path are together.
+    """A kind of quantity.
+
+    `read` makes its value from text, `show` the text, `check` raises BadFileError for what it
+    cannot be, `fold` says what two of them on one path are together.
     """
 
     read: Callable[[str], float | int]
@@ -183,7 +185,7 @@ def _rate(name: str, value: int) -> None:
 
 
 def _either(a: float, b: float) -> float:
-    """The probability of one or the other, or both."""
+    """Return the probability of one or the other, or both."""
     return 1 - (1 - a) * (1 - b) if a and b else a or b
 
 
@@ -211,7 +213,7 @@ RATE = Kind(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """One thing that can be wrong, as it is written: its kind, and the impairment's field."""
+    """One word for what can be wrong, as it is written: its kind, and the impairment's field."""
 
     kind: Kind
     field: str
@@ -258,7 +260,7 @@ CLEAR = Impairment()
 
 
 def fold_two(a: Impairment, b: Impairment) -> Impairment:
-    """Both at once on one path, each quantity by its kind."""
+    """Fold two impairments that are on one path at once, each quantity by its kind."""
     folded = {
         word.field: word.kind.fold(getattr(a, word.field), getattr(b, word.field))
         for word in WORDS.values()
@@ -274,14 +276,18 @@ def fold_two(a: Impairment, b: Impairment) -> Impairment:
 
 
 def impairment(values: Mapping[str, Any]) -> Impairment:
-    """Only what is wrong, for baselines that say where in another way. Raises BadFileError."""
+    """Read an impairment from its words alone, for baselines that say where in another way.
+
+    Raises BadFileError.
+    """
     read: dict[str, Any] = {WORDS[key].field: _read(key, value) for key, value in values.items()}
     return Impairment(**read)
 
 
 def toxic(words: str) -> Toxic:
-    """``latency latency=100 jitter=10 stream=upstream toxicity=0.5``: a kind of Toxiproxy's and its
-    attributes. Raises BadFileError.
+    """Read a toxic: ``latency latency=100 jitter=10 stream=upstream toxicity=0.5``.
+
+    The first word is a kind of Toxiproxy's, the others its attributes. Raises BadFileError.
     """
     kind, *rest = words.split() or [""]
     stream, toxicity, attributes = "downstream", 1.0, []

@@ -23,19 +23,23 @@ QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµ%]*)")
 
 
 def time_ms(text: str) -> float:
-    """``80ms``, ``1.5s``, ``250us``. Raises BadFileError with the units that there are."""
+    """Read a time in ms: ``80ms``, ``1.5s``, ``250us``.
+
+    Raises BadFileError with the units that there are.
+    """
     return _quantity(text, TIMES_MS, "a time such as 80ms")
 
 
 def rate_bps(text: str) -> int:
-    """``10mbit``, ``1gbit``, ``500kbit`` (a second). Raises BadFileError with the units that there
-    are.
+    """Read a rate in bits a second: ``10mbit``, ``1gbit``, ``500kbit``.
+
+    Raises BadFileError with the units that there are.
     """
     return round(_quantity(text, RATES_BPS, "a rate such as 10mbit"))
 
 
 def share(text: str) -> float:
-    """``1%`` or ``0.01`` as a probability. Raises BadFileError."""
+    """Read ``1%`` or ``0.01`` as a probability. Raises BadFileError."""
     value = _quantity(text, {"%": 0.01, "": 1.0}, "a share such as 1%")
     if not 0 <= value <= 1:
         raise BadFileError(f"expected 0% to 100%, found {text!r}")

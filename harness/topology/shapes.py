@@ -1,5 +1,6 @@
-"""Shapes of overlays: pure functions from node names (and a seed) to links. One table, from which
-docs and errors come.
+"""Shapes of overlays: pure functions from node names (and a seed) to links.
+
+Docs and errors come from the table SHAPES.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _REWIRE_ATTEMPTS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """A way to link nodes: its function, its number (if it takes one) and one sentence."""
+    """A way to link nodes: its function, its numbers (if it takes any) and one sentence."""
 
     build: Callable[[Sequence[str], dict[str, float], random.Random], set[tuple[int, int]]]
     parameters: dict[str, float]  # name → default
@@ -97,7 +98,7 @@ def grid(names: Sequence[str], _: dict[str, float], __: random.Random) -> set[tu
 def random_regular(
     names: Sequence[str], values: dict[str, float], rng: random.Random
 ) -> set[tuple[int, int]]:
-    """Every node has `degree` links: the pairing model with repair by switches (Steger & Wormald
+    """Give every node `degree` links: the pairing model with repair by switches (Steger & Wormald
     1999).
     """
     count = len(names)
@@ -144,8 +145,9 @@ def _pairing(count: int, degree: int, rng: random.Random) -> set[tuple[int, int]
 def small_world(
     names: Sequence[str], values: dict[str, float], rng: random.Random
 ) -> set[tuple[int, int]]:
-    """Watts & Strogatz 1998: a ring lattice of even `degree`, each link's far end moved with
-    probability `rewire`.
+    """Link a ring lattice of even `degree`; move each link's far end with probability `rewire`.
+
+    Watts & Strogatz 1998.
     """
     count = len(names)
     degree = _whole(values, "degree", 2, 1000)
@@ -173,8 +175,9 @@ def small_world(
 def scale_free(
     names: Sequence[str], values: dict[str, float], rng: random.Random
 ) -> set[tuple[int, int]]:
-    """Barabási & Albert 1999: each new node links to `attach` earlier ones, chosen in proportion to
-    their degree.
+    """Link each new node to `attach` earlier ones, chosen in proportion to their degree.
+
+    Barabási & Albert 1999.
     """
     attach = _whole(values, "attach", 1, 100)
     seeds = min(attach + 1, len(names))

@@ -1,8 +1,7 @@
-"""Topology: which nodes there are, where they stand, and who is linked with whom. Frozen values; no
-files, no chance.
+"""A topology says which nodes there are, where they stand, and who is linked with whom.
 
-Shapes (ring, random-regular, …) are pure functions in shapes.py; scenario/files.py
-reads them all.
+Frozen values; no files, no chance. Shapes (ring, random-regular, …) are pure functions in
+shapes.py; scenario/files.py reads them all.
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """Nodes and undirected links between them (directed impairments of paths come as network
-    states, not here).
+    """Nodes and undirected links between them.
 
+    `baseline` has what is always wrong between regions; faults come later, as network states.
     Raises BadFileError where a name stands twice, a link leads to nobody or to itself, or there are
     no nodes.
     """
@@ -58,16 +57,13 @@ class Topology:
     adapter: str = "meshnode"
     addresses: ipaddress.IPv4Network = BENCHMARK_BLOCK
     seed: int = 1
-    congestion_control: str | None = (
-        None  # TCP's, in every node (reno, …); None: the host's, which the metadata say
-    )
-    gso_max_segs: int | None = (
-        None  # 1: every TCP packet is one segment, so a lost one is 1,448 bytes and not up to 64 kB
-    )
-    silence_s: float = (
-        30.0  # nodes that say nothing new for so long while they start have failed to
-    )
-    # (region, region), directed: always there.
+    # TCP's, in every node (reno, …); None: the host's, which the metadata say.
+    congestion_control: str | None = None
+    # 1: every TCP packet is one segment, so a lost one is 1,448 bytes and not up to 64 kB.
+    gso_max_segs: int | None = None
+    # Nodes that say nothing new for so long while they start have failed to start.
+    silence_s: float = 30.0
+    # (region, region), directed → what is always wrong there.
     baseline: Mapping[tuple[str, str], Impairment] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -109,7 +105,7 @@ class Topology:
         return tuple(dict.fromkeys(node.region for node in self.nodes))
 
     def neighbours(self) -> dict[str, list[str]]:
-        """Node name → names it is linked with, in the order of the nodes."""
+        """Return for each node the nodes it is linked with, in the order of the nodes."""
         order = {node.name: index for index, node in enumerate(self.nodes)}
         found: dict[str, list[str]] = {node.name: [] for node in self.nodes}
         for a, b in self.links:
@@ -118,7 +114,7 @@ class Topology:
         return {name: sorted(others, key=order.__getitem__) for name, others in found.items()}
 
     def as_json(self) -> dict[str, Any]:
-        """Names, regions, options and links: the content of topology.json."""
+        """Return names, regions, options and links: the content of topology.json."""
         return {
             "version": 1,
             "name": self.name,

@@ -86,8 +86,8 @@ def test_from_the_form_to_the_delivery_tab_and_a_second_run(page):
         shoot(page, "delivery")
         page.get_by_role("button", name="Stop", exact=True).click()
         wait_until(lambda: len(fake.calls("end")) == 1)
-        [begin] = fake.calls("begin")
-        assert {stream["rate_per_s"] for stream in begin["load"]["streams"]} == {300, 2, 10}
+        [start] = fake.calls("start")
+        assert {stream["rate_per_s"] for stream in start["load"]["streams"]} == {300, 2, 10}
         page.get_by_role("button", name="New").click(timeout=20_000)
         page.get_by_role("button", name="Start").click()
         wait_until(lambda: len(fake.calls("begin")) == 2)

@@ -158,7 +158,7 @@ def test_an_image_is_pulled_where_a_registry_has_it(engine, published):
 @pytest.mark.registry
 @pytest.mark.toxiproxy
 def test_toxiproxys_server_comes_out_of_its_image(registry, sdk, tmp_path, monkeypatch):
-    """So it is had where there is no Go to build it."""
+    """A host without Go gets the server this way."""
     program, reference = Path(toxiproxy_server.server()), f"{registry}/toxiproxy:2.5.0"
     with io.BytesIO() as root:
         with tarfile.open(fileobj=root, mode="w") as archive:
@@ -202,7 +202,7 @@ def test_the_base_is_built_upon_where_a_registry_has_it(engine, published, sdk, 
 
 
 def test_a_failed_build_gives_way_to_the_local_image(engine, state, monkeypatch):
-    """And it is said."""
+    """The user is told of it."""
     dockerfile = state / "docker" / "meshnode" / "Dockerfile"
     dockerfile.parent.mkdir(parents=True)
     dockerfile.write_text("FROM scratch\nCOPY nothing-of-the-kind /\n")

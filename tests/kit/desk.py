@@ -213,7 +213,10 @@ class Desk:
         for process in self._started:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
+            process.wait()
+            for pipe in (process.stdout, process.stderr):  # a command it began may hold them open
+                if pipe is not None:
+                    pipe.close()
         if (self.state / self.cluster).exists() or self.environment["RUNTIME"] == "docker":
             self.harness("down")
         for pid in self.processes():
@@ -241,7 +244,7 @@ def wait_for(
     tell: Callable[[], Any] = lambda: None,
     seconds: float = END_TIMEOUT_S,
 ) -> Any:
-    """Wait until a condition is true; its value."""
+    """Wait until a condition is true; return its value."""
     end = time.monotonic() + seconds
     while True:
         value = condition()

@@ -117,7 +117,7 @@ def cluster(nodes: int = 6, *options: str) -> Iterator[Cluster]:
 
 
 def wait_until(condition, timeout_s: float = 20.0):
-    """Poll until it holds; what it answered."""
+    """Poll until it holds; return what it answered."""
     until = time.monotonic() + timeout_s
     while not (answer := condition()):
         assert time.monotonic() < until, "waited in vain"

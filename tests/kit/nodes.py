@@ -27,7 +27,7 @@ OK, FAILED, UNKNOWN = range(3)
 
 
 def wait_until(check: Callable[[], Any], what: str, timeout_s: float = 30.0) -> Any:
-    """The first true value of `check`, asked every 10 ms. Raises AssertionError."""
+    """Ask `check` every 10 ms; return its first true value. Raises AssertionError."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if value := check():

@@ -46,7 +46,7 @@ from meshnode.wire import Message, Type, encode, frame, sign
     ],
 )
 def test_a_bad_control_frame_ends_its_client_only(line: list[Node], data: bytes) -> None:
-    """It is answered first."""
+    """The client is answered first."""
     client = Control(line[2].directory / "control.sock")
     client.socket.sendall(data)
     answer = client.receive()

@@ -86,7 +86,7 @@ def test_status_has_the_documented_keys(desk):
 
 
 def test_a_topology_sets_tcps_congestion_control(other):
-    """And the most segments of an offloaded packet; both are in force in the namespaces."""
+    """It sets the most segments of an offloaded packet too; both are in force in the namespaces."""
     other.write(
         "reno.toml",
         "congestion_control = 'reno'\ngso_max_segs = 1\n[nodes]\ncount = 2\n[shape]\nkind = "

@@ -82,7 +82,7 @@ def test_every_node_reaches_every_other_and_nobody_else():
 
 
 def test_bulk_traffic_is_counted_as_the_node_counts_it():
-    """At both ends."""
+    """Both ends of the traffic are counted."""
     with wired(2, congestion_control="reno") as (fabric, (a, b)):
         with iperf3_server(b.namespace, b.address):
             report = json.loads(

@@ -99,8 +99,8 @@ def plain(desk: Desk) -> subprocess.Popen[str]:
     `harness exec`.
     """
     for name in ("tinynode.py", "tinynode-budget.toml"):
-        shutil.copy(ROOT / "tests" / "tiny" / name, desk.folder)
-    text = (ROOT / "tests" / "tiny" / "tinynode.toml").read_text()
+        shutil.copy(ROOT / "tests" / "systems" / "tiny" / name, desk.folder)
+    text = (ROOT / "tests" / "systems" / "tiny" / "tinynode.toml").read_text()
     desk.write("tinynode.toml", text.replace("[start]\n", "[start]\nports = [7000]\n"))
     desk.write("three.toml", "[nodes]\ncount = 3\n[shape]\nkind = 'full-mesh'\n")
     desk.ok("up", "three.toml", "--system", "tinynode.toml")
@@ -137,6 +137,7 @@ def test_every_process_of_a_cluster_carries_its_mark(desk):
         if mark not in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     ] == []
     desk.ok("down")
+    desk.assert_nothing_left()
 
 
 @pytest.mark.toxiproxy

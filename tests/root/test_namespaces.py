@@ -223,7 +223,7 @@ def test_a_refusal_says_which_sysctl(monkeypatch):
 
 
 def test_without_privileges_there_is_no_namespace():
-    """In a child that has dropped every capability."""
+    """A child that has dropped every capability tries to make one."""
     code = (
         "from harness.kernel.namespaces import create\ntry: create()\nexcept Exception as e: "
         "print(type(e).__name__, e)"

@@ -78,7 +78,8 @@ def test_a_rate_limits_what_iperf3_carries(net):
     assert carried("n3", "n2") > 50
 
 
-def test_nothing_crosses_a_cut_held_packets_neither_and_flows_go_on_after_it(net):
+def test_nothing_crosses_a_cut(net):
+    """Packets that were held do not cross it either; flows go on after it."""
     it = net(6)
     it.set(where="all", delay="100ms", name="slow")
     inside = open_socket(it.namespaces["n5"], socket.AF_INET, socket.SOCK_DGRAM)
@@ -140,7 +141,8 @@ def test_half_open_lets_what_exists_go_on_and_nothing_new(net):
             new.connect((it.addresses["n1"], 4001))
 
 
-def test_half_open_the_other_way_cuts_what_exists_and_lets_new_pass_and_the_old_goes_on_after(net):
+def test_half_open_established_cuts_what_exists(net):
+    """New connections pass meanwhile, and the old one goes on afterwards."""
     it = net()
     listener = open_socket(it.namespaces["n1"], socket.AF_INET, socket.SOCK_STREAM)
     old, new = (
@@ -184,7 +186,8 @@ def test_regions_have_their_baseline_and_a_fault_adds_to_it(net):
     assert it.ping("n0", "n5")[1] == pytest.approx(60, abs=15)
 
 
-def test_what_no_backend_here_can_do_is_refused_and_nothing_changes(net):
+def test_what_no_backend_here_can_do_is_refused(net):
+    """Nothing in the kernel changes."""
     it = net()
     if it.network.backends.get("duplicate") == "netem":
         pytest.skip("this kernel has netem")
@@ -231,7 +234,8 @@ class Echo:
 
 
 @pytest.mark.toxiproxy
-def test_a_stream_fault_is_between_two_ends_that_see_each_other_and_folds_with_the_others(net):
+def test_a_stream_fault_leaves_the_ends_their_addresses(net):
+    """It folds with the other faults of the path."""
     it = net(ports=(8000,))
     with Echo(it) as echo:
         assert echo.exchange()[1] < 20
@@ -280,7 +284,8 @@ def test_streams_of_our_own_show_what_a_toxic_does(net, toxics):
     }, past
 
 
-def test_what_each_rate_let_through_is_counted_by_node_path_and_direction(net):
+def test_what_each_rate_let_through_is_counted(net):
+    """The counts are by node, path and direction."""
     it = net()
     it.set(where="n0", up="20mbit", name="up")
     it.set(where="n1", down="10mbit", name="down")
@@ -352,9 +357,8 @@ def test_a_stream_fault_of_a_system_that_speaks_no_tcp_is_refused(net):
 
 
 @pytest.mark.parametrize("states", [int(os.environ.get("HARNESS_STATES", "60"))])
-def test_random_states_are_read_back_as_asked_and_the_last_clear_leaves_the_kernel_as_it_was(
-    net, states
-):
+def test_random_states_are_read_back_as_asked(net, states):
+    """The last clear leaves the kernel as it was."""
     it = net(20)
     it.walk(states)
     assert it.network.drift() == {"kernel": None}

@@ -1,5 +1,6 @@
-"""Systems that nobody here wrote, on real namespaces: OpenDHT, Serf, and strangers' nodes by a
-command file, from start to verdict.
+"""Systems that nobody here wrote, on real namespaces, from start to verdict.
+
+They are OpenDHT, Serf, and programs that know nothing of the harness, by a command file.
 """
 
 from __future__ import annotations
@@ -256,7 +257,7 @@ def test_a_node_that_is_asked_by_a_program_and_read_from_its_log(desk):
 
 
 def test_a_node_that_never_gets_ready_is_named(desk):
-    """And what it waits for."""
+    """The error also says what the node waits for."""
     shutil.copy(TINY / "tinynode.py", desk.folder)
     desk.write(
         "tiny.toml",

@@ -159,7 +159,7 @@ def test_a_walk_names_rooms_that_exist_and_none_twice():
 
 
 def test_the_coverage_page_has_every_row_of_every_budget():
-    """And no other row."""
+    """It has no other row."""
     module = loaded(ROOT / "scripts" / "make_coverage.py")
     wanted = [
         line.split("|")[1:4]

@@ -1,5 +1,6 @@
-"""How a network state comes true: one injector a mechanism. Each sets a state, reads it back from
-the kernel, and clears its own.
+"""Injectors bring a network state about, one mechanism each.
+
+Each sets a state, reads it back from the kernel, and clears what it made itself.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ NONE = "none"  # what serves an impairment that nothing here can do
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """What can serve some impairments: the injector that does it, and what the host must be able to
-    do (names of `harness capabilities`; empty: nothing that is found by trying).
+    """One way to serve some impairments: its injector, and what the host must be able to do.
 
-    `trial` names a function of the Site that says whether it is here (None: it always is), `absent`
-    what to say where it is not.
+    `needs` are names of `harness capabilities` (empty: nothing that has to be tried). `trial` names
+    a function of the Site that says whether the backend is here (None: it always is); `absent` is
+    what people are told where it is not.
     """
 
     serves: tuple[str, ...]
@@ -64,15 +65,15 @@ BACKENDS: dict[str, Backend] = {
 
 
 def candidates(impairment: str) -> list[str]:
-    """The backends that can serve an impairment, best first."""
+    """Return the backends that can serve an impairment, best first."""
     return [name for name, row in BACKENDS.items() if impairment in row.serves]
 
 
 def impairments() -> list[str]:
-    """Every impairment that a backend can serve, each once, in the order of the table."""
+    """Return every impairment that a backend can serve, each once, in the order of the table."""
     return list(dict.fromkeys(one for row in BACKENDS.values() for one in row.serves))
 
 
 def load(reference: str) -> Any:
-    """What a row names as ``module:attribute``."""
+    """Import what a row names as ``module:attribute``."""
     return plugin.load("injector", {}, reference)

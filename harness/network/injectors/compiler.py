@@ -1,5 +1,6 @@
-"""A network state as injectors take it: addresses instead of names, and a number (a *class*) for
-each distinct impairment. Pure.
+"""The compiler turns a network state into addresses and classes, as injectors take it. Pure.
+
+A *class* is a number for each distinct impairment.
 """
 
 from __future__ import annotations
@@ -11,40 +12,40 @@ from harness.errors import HarnessError
 from harness.faults.fault import NetworkState
 from harness.topology.impairment import CLEAR, Impairment, Toxic
 
-CLASS_FIRST, CLASS_MAX = (
-    2,
-    0xFFF0,
-    # 1 is the root's own handle; 16 bits of the mark and of HTB's minor; the last few are the
-    # tree's own
-)
+# 1 is the root's own handle. A class has 16 bits in the mark and in HTB's minor, of which the last
+# few numbers are the tree's own.
+CLASS_FIRST, CLASS_MAX = 2, 0xFFF0
 AddressPair = tuple[str, str]
-Flow = tuple[str, int, str, int]  # address and port, address and port
-Stream = tuple[str, str, int]  # who dials, who is dialled, at which port
+AddressFlow = tuple[str, int, str, int]  # address and port, address and port
+DialledPath = tuple[str, str, int]  # who dials, who is dialled, at which port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """What each injector reads its part of. Addresses are dotted IPv4; nodes of `up`, `down` and
-    `into` are positions.
+    """A compiled network state; each injector reads its part of it.
+
+    Addresses are dotted IPv4. Nodes of `up`, `down` and `into` are positions in the topology.
     """
 
     far: Mapping[str, frozenset[str]] = field(default_factory=dict)  # source → whom it cannot reach
     refusing: frozenset[AddressPair] = frozenset()  # pairs between which nothing new is made
-    flows: frozenset[Flow] = frozenset()  # established connections that are cut
+    flows: frozenset[AddressFlow] = frozenset()  # established connections that are cut
     classes: Mapping[int, Impairment] = field(default_factory=dict)  # without cuts and toxics
-    paths: Mapping[AddressPair, int] = field(default_factory=dict)
-    # Prefix, prefix: where no path is named.
+    paths: Mapping[AddressPair, int] = field(default_factory=dict)  # path → class
+    # Pair of prefixes → class, where no path is named.
     regions: Mapping[AddressPair, int] = field(default_factory=dict)
     # Node → classes of paths that lead to it.
     into: Mapping[int, frozenset[int]] = field(default_factory=dict)
-    up: Mapping[int, int] = field(default_factory=dict)
+    up: Mapping[int, int] = field(default_factory=dict)  # node → bits a second, as `down`
     down: Mapping[int, int] = field(default_factory=dict)
-    streams: Mapping[Stream, tuple[Toxic, ...]] = field(default_factory=dict)
+    streams: Mapping[DialledPath, tuple[Toxic, ...]] = field(default_factory=dict)
 
 
 class Compiler:
-    """Compiles states of one network; a class keeps its number as long as something uses it, or the
-    same paths change; no number returns soon.
+    """Compiles the states of one network, one after the other.
+
+    A class keeps its number as long as something uses it, also where its impairment changes and its
+    paths stay the same. A number that was given up does not return soon.
     """
 
     def __init__(
@@ -54,8 +55,9 @@ class Compiler:
         regions: Mapping[str, str],
         ports: Sequence[int] = (),
     ) -> None:
-        """Node name → address (in the topology's order), region → prefix, node name → region; TCP
-        ports that nodes are dialled at.
+        """`addresses`: node → address, in the topology's order; `prefixes`: region → prefix.
+
+        `regions`: node → region; `ports`: TCP ports at which nodes are dialled.
         """
         self._ports = ports
         self._addresses, self._prefixes, self._regions = addresses, prefixes, regions
@@ -68,8 +70,10 @@ class Compiler:
     def compile(
         self, state: NetworkState, baseline: Mapping[tuple[str, str], Impairment]
     ) -> Compiled:
-        """`baseline`: (region, region) → what is always there, already folded into `state` where a
-        path is named.
+        """Compile a state. `baseline`: (region, region) → what is always there.
+
+        The baseline is already folded into `state` where a path is named. Raises HarnessError where
+        there are more impairments than numbers.
         """
         address = self._addresses
         # A fault's paths share one value.
@@ -123,7 +127,7 @@ class Compiler:
         regions: Mapping[tuple[str, str], Impairment],
         numbers: Mapping[Impairment, int],
     ) -> dict[int, frozenset[int]]:
-        """Node → the classes of paths and regions that lead to it."""
+        """Return, for each node, the classes of the paths and regions that lead to it."""
         into: dict[int, set[int]] = {}
         for (_, target), what in paths.items():
             if what != CLEAR:
@@ -135,7 +139,10 @@ class Compiler:
         return {node: frozenset(classes) for node, classes in into.items()}
 
     def _far(self, state: NetworkState) -> dict[str, frozenset[str]]:
-        """Cuts by address. Sets that sources share are made once."""
+        """Translate the cuts to addresses; sources that share a set of targets share it here too.
+
+        A blocked path is a cut.
+        """
         made: dict[frozenset[str], frozenset[str]] = {}
         found: dict[str, frozenset[str]] = {}
         for source, targets in state.far.items():
@@ -155,11 +162,12 @@ class Compiler:
     def _number(
         self, users: Mapping[Impairment, frozenset[tuple[str, str]]]
     ) -> dict[Impairment, int]:
-        """A number for each: its own of before, else that of the same paths' class of before, which
-        is changed in place, else a new one.
+        """Give each impairment the number of its class.
 
-        A class that held packets and is to hold none is not changed: its discipline is of another
-        kind, and what it holds would be lost.
+        It keeps the number it had. A new impairment takes over the class of the same paths, which
+        is then changed in place; else it gets a new number. A class that held packets and is to
+        hold none is not taken over: its queueing discipline is of another kind, and what it holds
+        would be lost.
         """
         kept = {what: number for what, number in self._numbers.items() if what in users}
         free = {
@@ -185,5 +193,5 @@ class Compiler:
 
 
 def in_class(what: Impairment) -> Impairment:
-    """The part of an impairment that packets of a class share."""
+    """Return the part of an impairment that packets of a class share."""
     return replace(what, blocked=False, refuses_new=False, drops_established=False, toxics=())

@@ -1,12 +1,13 @@
-"""Holds the packets of netfilter queue 0 until they are due. A process of its own, which imports
-the standard library alone.
+"""The delay engine holds the packets of netfilter queue 0 until they are due.
+
+It is a process of its own, which imports the standard library alone.
 
     python -IS delay_engine.py QUEUE-DESCRIPTOR CONTROL-DESCRIPTOR SEED
 
-Control, JSON datagrams: ``{"set": {class: [delay_s, jitter_s, reorder]}}``, ``{"drop": [class]}``,
-``{"read": true}``; each is answered by the table and the number of packets held and seen. When
-control closes, what is held is let go and the process ends; if it is killed, the kernel drops what
-is held and passes all that follows (queue-bypass).
+Control is JSON datagrams: ``{"set": {class: [delay_s, jitter_s, reorder]}}``, ``{"drop":
+[class]}``, ``{"read": true}``. Each is answered by the table and the number of packets held and
+seen. When control closes, the engine lets go of what it holds and ends. If it is killed, the kernel
+drops what it held and passes all that follows (queue-bypass).
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ IDLE_S = 0.2
 
 
 class Engine:
-    """The loop. One thread, no garbage collection, real-time priority where that is allowed."""
+    """The engine's loop: one thread, no garbage collection, real-time priority where that is
+    allowed.
+    """
 
     def __init__(self, queue: socket.socket, control: socket.socket, seed: int) -> None:
         self._queue, self._control, self._uniform, self._chance = (
@@ -49,7 +52,7 @@ class Engine:
         self._seen = 0
 
     def run(self) -> None:
-        """Until control closes."""
+        """Hold packets and let them go until control closes."""
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
         gc.freeze()

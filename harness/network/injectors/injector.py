@@ -1,4 +1,4 @@
-"""The port of all injectors: how a part of a network state comes true."""
+"""The port of all injectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.network.injectors.compiler import Compiled
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Where the injectors of one cluster work."""
+    """What the injectors of one cluster are made with."""
 
     fabric: Fabric  # wired
     seed: int
@@ -22,7 +22,7 @@ class Site:
 
 
 class Injector(Protocol):
-    """How a part of a network state comes true; made by its class with the Site.
+    """An injector brings a part of a network state about; its class makes it with the Site.
 
     `nftables` chooses among what the others have made: that is the one atomic step of a change.
     """
@@ -31,29 +31,34 @@ class Injector(Protocol):
 
     @staticmethod
     def is_needed(wanted: Compiled) -> bool:
-        """Whether it must stand while this state is in force; one that stands stays until no fault
-        is left.
+        """Whether the injector must stand in this state; one that stands stays until no fault is
+        left.
         """
 
     @staticmethod
     def require() -> None:
-        """Raise UnavailableError where a program that it needs is not here; before anything
-        changes.
+        """Raise UnavailableError where a program that the injector needs is not here.
+
+        Called before anything changes.
         """
 
     def prepare(self, wanted: Compiled) -> None:
-        """Before packets choose what is new: make it, and narrow what gets narrower. Raises
-        HarnessError.
+        """Make what is new, and narrow what gets narrower, before packets choose it.
+
+        Raises HarnessError.
         """
 
     def finish(self, wanted: Compiled) -> None:
-        """Once no packet chooses it any more: take away what is not wanted. Raises HarnessError."""
+        """Take away what is not wanted, once no packet chooses it any more. Raises HarnessError."""
 
     def drift(self, wanted: Compiled) -> str | None:
-        """Why what is there, read back, is not what was asked; None where it is. Never raises."""
+        """Say why what is there, read back, is not what was asked; None where it is.
+
+        Never raises.
+        """
 
     def close(self) -> None:
-        """Take away what it made, and nothing else."""
+        """Take away what the injector made, and nothing else."""
 
 
 class OfTheKernel:
@@ -71,7 +76,7 @@ class OfTheKernel:
 
 
 class Limit(NamedTuple):
-    """One rate: of a node's link up or down, or of a class of paths into it."""
+    """One rate: of a node's link up or down, or of a class of paths into the node."""
 
     which: str  # up, down, into
     node: int
@@ -80,7 +85,7 @@ class Limit(NamedTuple):
 
 
 class RateCounter(Protocol):
-    """What an injector that serves rates also does: count what each lets through."""
+    """An injector that serves rates also counts what each lets through."""
 
     def sent(self, wanted: Compiled) -> dict[Limit, int]:
-        """Bytes that each rate has let through, cumulative."""
+        """Read the bytes that each rate has let through, cumulative."""

@@ -1,8 +1,8 @@
-"""Delay, jitter and reordering where the kernel has no netem: an engine in a process of its own
-holds marked packets.
+"""Nfqueue delays, jitters and reorders packets where the kernel has no netem.
 
-Paths without a delay never enter the queue. The engine fails open: when it dies, packets pass at
-once, and its death is noticed (`drift`), for what was asked is then not in force.
+An engine in a process of its own holds the marked packets; a path without a delay never enters the
+queue. The engine fails open: when it dies, packets pass at once. `drift` notices its death, for
+what was asked is then not in force.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ END_TIMEOUT_S = 5.0  # what is held is let go at once
 
 
 class Nfqueue(OfTheKernel):
-    """The delay engine of one hub. The queue's rule must come after the base chains of `Nftables`
-    were made.
+    """The delay engine of one hub.
+
+    Make it after `Nftables`: the queue's rule must come after the base chains.
     """
 
     name = "nfqueue"
@@ -61,12 +62,13 @@ class Nfqueue(OfTheKernel):
 
     @property
     def pid(self) -> int:
-        """The engine's process."""
+        """The pid of the engine."""
         return self._process.pid
 
     def prepare(self, wanted: Compiled) -> None:
-        """Before any packet gets a new class's mark: tell the engine of it. Raises UnavailableError
-        where the engine is gone.
+        """Tell the engine of each new class before any packet gets its mark.
+
+        Raises UnavailableError where the engine is gone.
         """
         table = _table(wanted.classes)
         new = {
@@ -77,7 +79,7 @@ class Nfqueue(OfTheKernel):
         self._now |= new
 
     def finish(self, wanted: Compiled) -> None:
-        """Once no packet gets them any more: forget the classes that are not wanted."""
+        """Have the engine forget unwanted classes, once no packet gets their mark."""
         gone = [number for number in self._now if number not in _table(wanted.classes)]
         if gone:
             self._ask({"drop": gone})
@@ -85,7 +87,7 @@ class Nfqueue(OfTheKernel):
             del self._now[number]
 
     def drift(self, wanted: Compiled) -> str | None:
-        """Why the engine does not do what was asked; None where it does. Never raises."""
+        """Say why the engine does not do what was asked; None where it does. Never raises."""
         try:
             found = self._ask({"read": True})
         except HarnessError as error:
@@ -100,7 +102,7 @@ class Nfqueue(OfTheKernel):
         )
 
     def close(self) -> None:
-        """Let go of what is held, and end it."""
+        """Let go of the packets that are held, and end the engine."""
         self._control.close()
         self._process.send_signal(signal.SIGCONT)  # somebody may have stopped it
         try:

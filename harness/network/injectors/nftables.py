@@ -1,13 +1,14 @@
-"""Cuts, half-open paths and loss; and the class of each packet, by which delay and rate find it.
-One transaction a change.
+"""Nftables makes cuts, half-open paths and loss, and gives each packet its class.
 
-The order in the hub (every number is a hook priority; all chains are made once, before the first
-packet can be held: the kernel drops what a queue holds when a hook of the namespace goes away):
+Delay and rate find a packet by its class. A change is one transaction. The order in the hub:
 
     prerouting -150   `divert`   TCP flows with a stream fault get the mark that routes to the proxy
     forward    -200   `before`   cut; then loss, mark (delay), priority (rate) of path or region
     forward    -150   a queue    for marked packets only (nfqueue.py)
     forward       0   `after`    cut once more: packets that were held when it came
+
+Every number is a hook priority. All chains are made once, before the first packet can be held: the
+kernel drops what a queue holds when a hook of the namespace goes away.
 """
 
 from __future__ import annotations
@@ -73,8 +74,9 @@ _TABLE = f"""table ip {TABLE} {{
 
 
 class Nftables(OfTheKernel):
-    """The rules of one hub. `holds`: whether delay is done by holding marked packets (nfqueue)
-    instead of by netem.
+    """The rules of one hub.
+
+    `holds`: whether delay is done by holding marked packets (nfqueue) instead of by netem.
     """
 
     name = "nftables"
@@ -89,21 +91,21 @@ class Nftables(OfTheKernel):
         self._nft.run(_TABLE)
 
     def prepare(self, wanted: Compiled) -> None:
-        """Nothing: what packets choose is made by the others."""
+        """Nothing is prepared: the others make what packets choose."""
 
     def finish(self, wanted: Compiled) -> None:
-        """Nothing: `choose` has taken away what nobody chooses."""
+        """Nothing is left to do: `choose` has taken away what nobody chooses."""
 
     def choose(self, wanted: Compiled) -> None:
-        """Bring the rules into this state, in one transaction: no moment in between is clear.
-        Raises HarnessError, and nothing changed.
+        """Bring the rules into this state in one transaction: no moment in between is clear.
+
+        Raises HarnessError; nothing has changed then.
         """
         now = self._now
         lines: list[str] = []
         for number, what in wanted.classes.items():
-            if (
-                number in now.classes and now.classes[number] != what
-            ):  # changed in place: its counters begin anew
+            # A class that is changed in place begins with new counters.
+            if number in now.classes and now.classes[number] != what:
                 lines += [
                     f"flush chain ip {TABLE} c{number}",
                     *(f"delete counter ip {TABLE} {which}{number}" for which in ("in", "lost")),
@@ -150,8 +152,11 @@ class Nftables(OfTheKernel):
     def _cut(
         self, far: Mapping[str, frozenset[str]], lines: list[str]
     ) -> dict[frozenset[str], int]:
-        """Sources with the same unreachable targets share a set and a chain: O(nodes) elements for
-        any number of groups.
+        """Add the lines that cut sources off from their targets; return the chain of each set of
+        targets.
+
+        Sources with the same unreachable targets share a set and a chain, so that any number of
+        groups costs O(nodes) elements.
         """
         groups: dict[frozenset[str], list[str]] = {}
         for source, unreachable in far.items():
@@ -181,8 +186,7 @@ class Nftables(OfTheKernel):
         return sides
 
     def read(self) -> Compiled:
-        """What the kernel has, of what `set` is responsible for: cuts, half-open paths, paths and
-        regions by class, loss of each class.
+        """Read what the kernel has of what `choose` sets, loss of each class included.
 
         Raises HarnessError where the table is gone or has what we did not put there.
         """
@@ -200,7 +204,7 @@ class Nftables(OfTheKernel):
         )
 
     def drift(self, wanted: Compiled) -> str | None:
-        """Why what the kernel has is not what was asked; None where it is. Never raises."""
+        """Say why what the kernel has is not what was asked; None where it is. Never raises."""
         try:
             found = self.read()
         except (HarnessError, KeyError, ValueError, TypeError) as error:
@@ -226,7 +230,7 @@ class Nftables(OfTheKernel):
         return None
 
     def counters(self) -> dict[str, int]:
-        """Packets by counter: ``cut``, ``half``, ``old``, ``in<class>``, ``lost<class>``."""
+        """Read packets by counter: ``cut``, ``half``, ``old``, ``in<class>``, ``lost<class>``."""
         listed = self._nft.json(f"list counters table ip {TABLE}")
         return {
             entry["counter"]["name"]: entry["counter"]["packets"]
@@ -235,15 +239,15 @@ class Nftables(OfTheKernel):
         }
 
     def clear(self) -> None:
-        """Take the table away, and nothing else. May be called twice, and by whoever finds it
-        gone.
+        """Take the table away, and nothing else. May be called twice, and where the table is gone
+        already.
         """
         with suppress(HarnessError):
             self._nft.run(f"delete table ip {TABLE}")
         self._now, self._sides = Compiled(), {}
 
     def close(self) -> None:
-        """Clear, and let go."""
+        """Take the table away and close the connection."""
         self.clear()
         self._nft.close()
 
@@ -265,7 +269,7 @@ class _Read:
                 self._rules.setdefault(entry["rule"]["chain"], []).append(entry["rule"]["expr"])
 
     def map(self, name: str) -> dict[Any, str]:
-        """Key → the chain that its verdict names."""
+        """Return each key with the chain that its verdict names."""
         return {
             _key(key): next(iter(verdict.values()))["target"]
             for key, verdict in self._named[name].get("elem", [])
@@ -297,7 +301,7 @@ class _Read:
 
 
 def _key(element: Any) -> Any:
-    """An element's key: an address, or a tuple of addresses, prefixes and ports."""
+    """Return an element's key: an address, or a tuple of addresses, prefixes and ports."""
     if isinstance(element, dict) and "concat" in element:
         return tuple(map(_key, element["concat"]))
     if isinstance(element, dict) and "prefix" in element:

@@ -1,9 +1,9 @@
-"""Rates of nodes and of paths by HTB, TBF and IFB; with netem also delay, jitter, duplicates,
-reordering and corruption.
+"""Qdisc limits rates of nodes and of paths by HTB, TBF and IFB.
 
-One tree a node's link in the hub: the node's download shared by a class for each impairment of
-paths that lead to it (chosen by the priority that nftables sets, so no filter is needed). Uploads
-are limited where they enter the hub, behind an IFB.
+With netem it also makes delay, jitter, duplicates, reordering and corruption. Each node's link in
+the hub has one tree: the node's download, shared by a class for each impairment of paths that lead
+to the node. The priority that nftables sets chooses the class, so no filter is needed. Uploads are
+limited where they enter the hub, behind an IFB.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ IFB_FIRST = 1_000_000  # ifindex of a node's IFB: this + its position
 
 
 def has_netem(site: Site) -> bool:
-    """Whether delays are netem's here, found by trying on the hub's loopback, which carries
-    nothing.
-    """
+    """Whether netem makes the delays here: tried on the hub's loopback, which carries nothing."""
     if os.environ.get(DELAYS_BY) == "nfqueue":
         return False
     try:
@@ -52,7 +50,7 @@ class Qdisc(OfTheKernel):
         self._retired: dict[tuple[int, int], float] = {}
 
     def prepare(self, wanted: Compiled) -> None:
-        """Before packets choose new classes: make them, and narrow what gets narrower."""
+        """Make new classes before packets choose them, and narrow what gets narrower."""
         leaves, trees = self._wanted(wanted)
         for node, rate in trees.items():
             if node not in self._trees:
@@ -73,7 +71,7 @@ class Qdisc(OfTheKernel):
                 self._ups[node] = rate
 
     def finish(self, wanted: Compiled) -> None:
-        """Once no packet chooses them any more: take away what is not wanted."""
+        """Take away the classes that are not wanted, once no packet chooses them any more."""
         leaves, trees = self._wanted(wanted)
         now_s = time.monotonic()
         for key in [key for key in self._leaves if key not in leaves]:
@@ -96,7 +94,7 @@ class Qdisc(OfTheKernel):
             self._qdiscs.remove_ifb(IFB_FIRST + node, _ifindex(node))
 
     def drift(self, wanted: Compiled) -> str | None:
-        """Why what the kernel has is not what was asked; None where it is. Never raises."""
+        """Say why what the kernel has is not what was asked; None where it is. Never raises."""
         leaves, trees = self._wanted(wanted)
         try:
             for node, rate in trees.items():
@@ -135,7 +133,7 @@ class Qdisc(OfTheKernel):
         return None
 
     def sent(self, wanted: Compiled) -> dict[Limit, int]:
-        """Bytes that each rate has let through, cumulative."""
+        """Read the bytes that each rate has let through, cumulative."""
         found = {
             Limit("up", node, 0, rate): self._qdiscs.sent(IFB_FIRST + node)
             for node, rate in wanted.up.items()
@@ -167,7 +165,7 @@ class Qdisc(OfTheKernel):
         return found
 
     def close(self) -> None:
-        """Take away what was made, with what is queued in it, and let go."""
+        """Take away every tree, with what is queued in it, and close the connection."""
         self.finish(Compiled())
         self._retired.clear()
         self.finish(Compiled())
@@ -203,5 +201,5 @@ class Qdisc(OfTheKernel):
 
 
 def _ifindex(node: int) -> int:
-    """The index, in the hub, of the link of the node at that position."""
+    """Return the index, in the hub, of the link of the node at that position."""
     return HUB_IFINDEX_FIRST + node

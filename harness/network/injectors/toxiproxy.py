@@ -1,10 +1,10 @@
-"""Faults of streams by a real Toxiproxy server that neither end knows of: nodes keep dialling their
-peers' own addresses.
+"""Toxiproxy makes the faults of streams; neither end knows of it.
 
-The server stands in a namespace of its own on a link of the hub. nftables marks the flows of
-impaired paths, a route sends them there, and there they are redirected to their proxy; what the
-proxy dials is sent on with the address of the node that dialled, so the peer sees who really
-speaks. Only paths with a stream fault have a proxy, all made by one call.
+Nodes keep dialling their peers' own addresses. The server stands in a namespace of its own on a
+link of the hub. nftables marks the flows of impaired paths, a route sends them to that namespace,
+and there they are redirected to their proxy. What the proxy dials is sent on with the address of
+the node that dialled, so the peer sees who really speaks. Only paths with a stream fault have a
+proxy; one call makes them all.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from harness.errors import HarnessError, UnavailableError
 from harness.kernel import policy_routing
 from harness.kernel.namespaces import create, inside, spawn_in, write_sysctl
 from harness.kernel.nft import Nft
-from harness.network.injectors.compiler import Compiled, Stream
+from harness.network.injectors.compiler import Compiled, DialledPath
 from harness.network.injectors.injector import Site
 from harness.network.injectors.nftables import DIVERT, PROXY_LINK
 from harness.network.injectors.toxiproxy_server import (
@@ -35,9 +35,8 @@ from harness.network.injectors.toxiproxy_server import (
 )
 from harness.topology.impairment import Toxic
 
-ADDRESS = (
-    "100.127.255.1"  # the proxy's own, in the block that carriers share (RFC 6598): no topology's
-)
+# The proxy's own, in the block that carriers share (RFC 6598): no topology has it.
+ADDRESS = "100.127.255.1"
 FIRST_PORT, PROXIES_MAX = 20_000, 40_000
 # The server ends when its owner's end of this pipe closes, however that ends.
 GUARDED = '"$0" "$@" & child=$!; cat > /dev/null; kill -9 $child'
@@ -59,7 +58,9 @@ _TABLE = """table ip px {
 
 
 def has_ports(site: Site) -> bool:
-    """Whether anybody says at which ports nodes dial each other: else a proxy would see nothing."""
+    """Whether the adapter says at which ports nodes dial each other: else a proxy would see
+    nothing.
+    """
     return bool(site.ports)
 
 
@@ -71,8 +72,8 @@ class Toxiproxy:
     def __init__(self, site: Site) -> None:
         program, fabric = server(), site.fabric
         self._hub, self._namespace = fabric.hub, create()
-        self._slots: dict[Stream, int] = {}
-        self._toxics: dict[Stream, tuple[Toxic, ...]] = {}
+        self._slots: dict[DialledPath, int] = {}
+        self._toxics: dict[DialledPath, tuple[Toxic, ...]] = {}
         ifindex = fabric.attach(PROXY_LINK, ADDRESS, self._namespace)
         self._fabric = fabric
         with inside(self._namespace):
@@ -107,7 +108,7 @@ class Toxiproxy:
 
     @staticmethod
     def is_needed(wanted: Compiled) -> bool:
-        """Once a stream has a fault."""
+        """A state with a fault of a stream needs it."""
         return bool(wanted.streams)
 
     @staticmethod
@@ -116,8 +117,8 @@ class Toxiproxy:
         server()
 
     def prepare(self, wanted: Compiled) -> None:
-        """Before flows are sent here: make proxies in one call, and bring their toxics up to
-        date.
+        """Make the new proxies in one call and bring all toxics up to date, before flows are sent
+        here.
         """
         new = [stream for stream in wanted.streams if stream not in self._slots]
         for stream in new:
@@ -164,8 +165,8 @@ class Toxiproxy:
             self._toxics[stream] = toxics
 
     def finish(self, wanted: Compiled) -> None:
-        """Once no new flow is sent here: end the proxies that are not wanted, and the flows that
-        they carry.
+        """End the proxies that are not wanted, and the flows they carry, once no new flow is sent
+        here.
         """
         for stream in [stream for stream in self._slots if stream not in wanted.streams]:
             virtual = self._virtual(stream)
@@ -183,7 +184,7 @@ class Toxiproxy:
             )
 
     def drift(self, wanted: Compiled) -> str | None:
-        """Why the server does not have what was asked; None where it does. Never raises."""
+        """Say why the server does not have what was asked; None where it does. Never raises."""
         try:
             proxies = self._call("get", "/proxies")
         except HarnessError as error:
@@ -229,12 +230,12 @@ class Toxiproxy:
             raise UnavailableError(f"more than {PROXIES_MAX:,} paths with a stream fault at once")
         return slot
 
-    def _port(self, stream: Stream) -> int:
-        """Where its proxy listens."""
+    def _port(self, stream: DialledPath) -> int:
+        """Return the port at which the stream's proxy listens."""
         return FIRST_PORT + self._slots[stream]
 
-    def _virtual(self, stream: Stream) -> str:
-        """The address that the proxy dials, which means nothing outside of its namespace."""
+    def _virtual(self, stream: DialledPath) -> str:
+        """Return the address that the proxy dials, which means nothing outside of its namespace."""
         slot = self._slots[stream]
         return f"100.{64 + slot // 62_500}.{slot // 250 % 250}.{slot % 250 + 1}"
 
@@ -250,8 +251,9 @@ class Toxiproxy:
                 time.sleep(0.01)
 
     def _call(self, verb: str, path: str, json: Any = None) -> Any:
-        """One request by toxiproxy-python, inside the server's namespace. Raises UnavailableError
-        for what its client is silent about.
+        """Make one request by toxiproxy-python, inside the server's namespace.
+
+        Raises UnavailableError for every failure, also those that toxiproxy-python is silent about.
         """
         given = {"json": json} if json is not None else {}
         try:
@@ -273,7 +275,7 @@ def _added(name: str, elements: Iterable[str]) -> str:
     return f"add element ip px {name} {{ {', '.join(elements)} }}"
 
 
-def _name(stream: Stream) -> str:
+def _name(stream: DialledPath) -> str:
     return f"{stream[0]}-{stream[1]}-{stream[2]}"
 
 
@@ -294,7 +296,7 @@ def _toxic(toxic: Toxic) -> dict[str, Any]:
 
 
 def _same(asked: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
-    """Attributes that were not asked for are the server's defaults."""
+    """Whether a toxic is as asked; attributes that were not asked for are the server's defaults."""
     return (
         all(found[key] == asked[key] for key in ("type", "stream", "toxicity"))
         and asked["attributes"].items() <= found["attributes"].items()

@@ -1,4 +1,4 @@
-"""Toxiproxy's server, found, built, or taken out of its published image."""
+"""Toxiproxy's server: found, built, or taken out of its published image."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ CALL_TIMEOUT_S, START_TIMEOUT_S, END_TIMEOUT_S, BUILD_TIMEOUT_S = 5.0, 10.0, 5.0
 
 
 def server(progress: Callable[[str], None] = lambda _: None) -> str:
-    """The server's path: on PATH, in our cache, else put into it: built with Go (20 s), or out of
-    its published image. Raises UnavailableError.
+    """Return the server's path: on PATH, or in our cache.
+
+    Where it is in neither, it is put into the cache: built with Go (20 s), or taken out of its
+    published image. Raises UnavailableError.
     """
     cached = (
         Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -1,5 +1,6 @@
-"""Datagrams between nodes: whether they arrive, and how late, one way, by the kernel's own time
-stamps.
+"""Datagrams show whether a path lets packets through, and how late, one way.
+
+The kernel's own time stamps say when they arrive.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ class Prober:
     def probe(
         self, paths: list[tuple[str, str]], count: int, wait_s: float, stop: threading.Event
     ) -> dict[tuple[str, str], list[float]]:
-        """Send `count` probes on each path; the one-way delays in ms of those that arrived, within
-        `wait_s` of the last.
+        """Send `count` probes on each path; return the one-way delays of those that arrived, in ms.
+
+        A probe counts that arrives within `wait_s` of the last one sent. Where `stop` is set, the
+        rest is not sent.
         """
         found: dict[tuple[str, str], list[float]] = {path: [] for path in paths}
         first = self._sequence

@@ -1,8 +1,8 @@
-"""Looks at faults while a run is recorded: reads them back from the kernel, probes them from inside
-the nodes, counts them over the run's traffic. verdicts.py says what a look shows.
+"""The prover looks at faults while a run is recorded.
 
-Believes no injector. Probes are datagrams and streams between sockets that stand in the nodes' own
-namespaces.
+It believes no injector: it reads faults back from the kernel, probes them from inside the nodes,
+and counts them over the run's traffic. Probes are datagrams and streams between sockets in the
+nodes' own namespaces. verdicts.py says what a look shows.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ LOOK_EVERY_S = 2.0  # what stands is read back and probed again this often
 
 
 class Prover:
-    """Looks at every change while a run is recorded, again every two seconds, and writes what it
-    saw. A thread of its own.
+    """Looks after every change while a run is recorded, and every two seconds, in its own thread.
+
+    `write` takes each look's Proof.
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class Prover:
         planned: bool = False,
         conditions: Callable[[], list[Proof]] = list,
     ) -> None:
-        """`idle`: whether nothing is sent now; then what stands is read back and not probed.
-        `planned`: whether faults of the network will come. `conditions`: looks at nodes whose
-        condition is a fault.
+        """`idle`: whether no load is sent now; what stands is then read back and not probed.
+
+        `planned`: whether faults of the network will come. `conditions`: looks at the nodes whose
+        condition is a fault, and returns a Proof a node. `failed` is told why proving broke off.
         """
         self._conditions = conditions
         self._network, self._prober, self._write = network, prober, write
@@ -71,7 +73,10 @@ class Prover:
         self._thread.start()
 
     def changed(self, change: Change) -> None:
-        """A fault was set or cleared; a condition was looked at by whoever brought it about."""
+        """Note that a fault was set or cleared.
+
+        A condition is not looked at here: whoever brought it about has looked already.
+        """
         self._history.append(change)
         if change.fault.condition is None:
             self._changes.append(change)
@@ -110,8 +115,8 @@ class Prover:
             self._look_again()
 
     def _prove(self, change: Change) -> None:
-        """Just changed: read back, and probe paths of the fault in the state that is asked for
-        now.
+        """Look at a fault that just changed: read it back, and probe its paths in the state that is
+        now asked.
         """
         self._looked = True
         self._read_back(change.fault.name)
@@ -123,7 +128,9 @@ class Prover:
             self._write(proof)
 
     def _look_before(self) -> None:
-        """No fault was set yet: nothing is there, and nobody else made the network bad."""
+        """Look at the network before the first fault: nothing is there, and nobody else made it
+        bad.
+        """
         self._looked = True
         self._read_back("before")
         names = [node.name for node in self._network.nodes]
@@ -150,7 +157,7 @@ class Prover:
             self._probe(fault, [path], again=True)
 
     def _baseline_paths(self) -> list[DirectedPath]:
-        """The paths on which something is always wrong."""
+        """List the paths on which the baseline is not clear."""
         if not self._network.baseline:
             return []
         names = [node.name for node in self._network.nodes]
@@ -205,8 +212,9 @@ class Prover:
             self._write(proof)
 
     def _changed_since(self, begun_ns: int, path: DirectedPath) -> bool:
-        """Whether a change that has to do with a path came, or may have, since then. Waits for one
-        that is under way.
+        """Whether a change of a fault on this path came since then, or may have.
+
+        Waits for a change that is under way.
         """
         self._network.settle()
         return any(
@@ -224,8 +232,9 @@ class Prover:
         gone: bool,
         again: bool,
     ) -> None:
-        """Have streams dialled, beside the probes, on some of the paths that have or had a toxic,
-        and on which a new stream can be made.
+        """Dial streams, beside the probes, on some of the paths that have or had a toxic.
+
+        Paths on which no new stream can be made are left out.
         """
         if again and self._looking is not None and not self._looking.done():
             return
@@ -283,7 +292,7 @@ class Prover:
                 self._say(replace(proof, fault=name))
 
     def _limiting(self, limit: Limit, node: str) -> list[str]:
-        """Names of the faults that a rate is from."""
+        """Name the faults that a rate comes from."""
         if limit.which != "into":
             return [
                 fault.name
@@ -294,7 +303,7 @@ class Prover:
         return self._behind(what, "rate_bps") if what is not None else []
 
     def _losses(self) -> None:
-        """The classes' own counters over what passed since they were made."""
+        """Judge the loss of each class by the class's own counters since they were made."""
         counters = self._network.counters()
         for number, what in self._network.compiled.classes.items():
             if what.loss:
@@ -304,9 +313,7 @@ class Prover:
                     self._say(replace(proof, fault=name))
 
     def _behind(self, what: Impairment, word: str) -> list[str]:
-        """Names of the faults that a class has its `word` from; of the baseline where it is
-        none's.
-        """
+        """Name the faults that a class has its `word` from; the baseline where it is none's."""
         state = self._network.state
         faults = [
             fault

@@ -1,9 +1,8 @@
-"""Streams between two nodes: connections of our own through the same proxy, which show what each
-toxic does to them.
+"""Streams of our own go between two nodes through the same proxy and show what each toxic does.
 
-Amounts (latency, bandwidth, slices) are measured on one connection in each direction; how a stream
-ends (timeout, reset, a limit, a slow close) on one connection for each toxic. What cannot be shown
-within a second or 20 kB is said to be not shown.
+Amounts (latency, bandwidth, slices) are measured on one connection in each direction. How a stream
+ends (timeout, reset, a limit, a slow close) is measured on one connection for each toxic. What
+cannot be shown within a second or 20 kB is said to be not shown.
 """
 
 from __future__ import annotations
@@ -33,8 +32,9 @@ NOT_SHOWN = ProofAnswer.AMOUNT_NOT_SHOWN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What one toxic did to a stream, or what nothing did. Units of `asked` and `achieved` are
-    Toxiproxy's: ms, kB/s, bytes.
+    """What was seen of one toxic, or of a stream without any.
+
+    Units of `asked` and `achieved` are Toxiproxy's: ms, kB/s, bytes.
     """
 
     what: str  # toxic latency upstream
@@ -47,14 +47,14 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pair:
-    """A connection: who dialled, and who was dialled."""
+    """A connection: the end that dialled, and the end that was dialled."""
 
     dialler: socket.socket
     dialled: socket.socket
     begun_s: float
 
     def ends(self, direction: str) -> tuple[socket.socket, socket.socket]:
-        """Who sends and who receives in a direction."""
+        """Return who sends and who receives in a direction."""
         return (
             (self.dialler, self.dialled)
             if direction == "upstream"
@@ -68,10 +68,10 @@ def stream(
     toxics: Sequence[Toxic],
     below: Mapping[str, Impairment],
 ) -> list[Seen]:
-    """What streams meet that the first namespace dials at `address` in the second. Takes a few
-    seconds at most.
+    """Dial from the first namespace at `address` in the second; return what the toxics do there.
 
-    `below`: upstream and downstream → what packets meet on that way, whose delay comes on top.
+    Takes a few seconds at most. `below`: upstream and downstream → what packets meet on that way,
+    whose delay comes on top.
     """
     endings = [toxic for toxic in toxics if toxic.kind in _ENDINGS]
     if len(endings) > 1 or any(toxic.toxicity < 1 for toxic in toxics):
@@ -83,9 +83,8 @@ def stream(
         return [Seen(what=_name(toxic), answer=NOT_SHOWN, sentence=why) for toxic in toxics]
     found: list[Seen] = []
     try:
-        if all(
-            toxic.kind == "slow_close" for toxic in endings
-        ):  # the others let no stream be whole
+        # The other endings let no stream be whole.
+        if all(toxic.kind == "slow_close" for toxic in endings):
             with _connected(namespaces, address) as pair:
                 for direction in ("upstream", "downstream"):
                     found += _amounts(
@@ -137,8 +136,8 @@ def _connected(namespaces: tuple[int, int], address: str) -> Iterator[_Pair]:
 
 
 def _amounts(pair: _Pair, direction: str, toxics: Sequence[Toxic], below: Impairment) -> list[Seen]:
-    """One way of a connection: how late its bytes are, how many pass a second, in how many
-    pieces.
+    """Measure one direction of a connection: delay, bytes a second, and into how many pieces it is
+    cut.
     """
     sender, receiver = pair.ends(direction)
     times = [_carried(sender, receiver, 8)[0] for _ in range(PINGS)]
@@ -336,8 +335,10 @@ _ENDINGS = {
 
 
 def _carried(sender: socket.socket, receiver: socket.socket, count: int) -> tuple[float, int]:
-    """Send so many bytes: ms until the last arrived, and in how many pieces they were read. Raises
-    OSError.
+    """Send `count` bytes; return the ms until the last arrived, and in how many pieces they were
+    read.
+
+    Raises OSError.
     """
     begun_s, left, pieces = time.monotonic(), count, 0
     sender.sendall(b"." * count)
@@ -351,8 +352,9 @@ def _carried(sender: socket.socket, receiver: socket.socket, count: int) -> tupl
 
 
 def _until_end(receiver: socket.socket, begun_s: float, most_ms: float) -> tuple[int, float | None]:
-    """Bytes that came, and after how many ms since `begun_s` the stream ended (None: not within
-    `most_ms` of now).
+    """Read until the stream ends; return how many bytes came, and when it ended.
+
+    The time is in ms since `begun_s`; None where it did not end within `most_ms` of now.
     """
     count, until_s = 0, time.monotonic() + most_ms / 1e3
     while (left_s := until_s - time.monotonic()) > 0:

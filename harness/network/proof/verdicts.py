@@ -1,6 +1,7 @@
-"""What a look at a fault shows: pure functions from what was asked and what was seen to a Proof.
+"""Verdicts say what a look at a fault shows: pure functions of what was asked and what was seen.
 
-None says that nothing can be said: too little arrived, and that may be by chance.
+Each returns a Proof, or None where nothing can be said: too little arrived, and that may be by
+chance.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ GONE, NOT_GONE, NOT_SHOWN = ProofAnswer.GONE, ProofAnswer.NOT_GONE, ProofAnswer.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """One look at a fault: when (CLOCK_MONOTONIC ns), at which path, and after it was taken back or
-    not.
+    """One look at a fault: when (CLOCK_MONOTONIC ns), at which path, and whether the fault was
+    taken back.
     """
 
     at_ns: int
@@ -43,7 +44,7 @@ class Look:
 
     @property
     def answers(self) -> tuple[ProofAnswer, ProofAnswer]:
-        """What to say where all is as asked, and where it is not."""
+        """The answer where all is as asked, and the answer where it is not."""
         return (GONE, NOT_GONE) if self.gone else (IN_FORCE, NOT_IN_FORCE)
 
     def proof(self, **seen: Any) -> Proof:
@@ -52,7 +53,11 @@ class Look:
 
 
 def judge_read_back(look: Look, injector: str, drift: str | None) -> Proof:
-    """`drift`: why what the injector's kernel objects are is not what was asked."""
+    """Judge an injector by what it read back.
+
+    `drift`: why what the kernel or the injector's server has is not what was asked; None where it
+    is.
+    """
     return look.proof(
         what=READ_BACK,
         backend=injector,
@@ -62,7 +67,7 @@ def judge_read_back(look: Look, injector: str, drift: str | None) -> Proof:
 
 
 def judge_condition(look: Look, node: str, asked: Condition, found: Condition) -> Proof:
-    """`found`: the condition that the node's process has."""
+    """Judge a node's condition. `found`: the condition that the node's process has."""
     return look.proof(
         what="condition",
         backend="proc",
@@ -72,7 +77,9 @@ def judge_condition(look: Look, node: str, asked: Condition, found: Condition) -
 
 
 def judge_cut(look: Look, delays: Sequence[float]) -> Proof:
-    """`delays`: of the probes that crossed a path that is cut, or on which nothing new is made."""
+    """Judge a path that is cut, or on which nothing new is made. `delays`: of the probes that
+    crossed.
+    """
     return look.proof(
         what="cut",
         n=PROBES,
@@ -86,10 +93,10 @@ def judge_cut(look: Look, delays: Sequence[float]) -> Proof:
 def judge_probe(
     look: Look, asked: Impairment, delays: Sequence[float], *, narrow: bool, backend: str
 ) -> Proof | None:
-    """One path's delay. `delays`: one-way ms of the probes that arrived of PROBES.
+    """Judge one path's delay. `delays`: one-way ms of the probes that arrived of PROBES.
 
     `narrow`: a rate is in force somewhere on the way, whose queue comes on top. `backend`: who
-    serves delays.
+    serves delays. None where the probes that arrived are too few to say anything.
     """
     if asked.blocked or asked.refuses_new:
         return judge_cut(look, delays)
@@ -129,7 +136,11 @@ def judge_probe(
 
 
 def _judge_silence(look: Look, asked: Impairment) -> Proof | None:
-    """No probe arrived on a path that is not cut: by its loss, or it is cut all the same."""
+    """Judge a path that is not cut and on which no probe arrived.
+
+    None where its loss may have taken them all: (loss)^PROBES is no rarer than a false alarm may
+    be.
+    """
     if asked.loss**PROBES >= SIGNIFICANCE / LOOKS_MAX:
         return None
     return look.proof(
@@ -142,7 +153,7 @@ def _judge_silence(look: Look, asked: Impairment) -> Proof | None:
 
 
 def judge_flows(look: Look, connections: int, dropped: int) -> Proof:
-    """Connections that are cut: what they try to send is counted where it is dropped."""
+    """Judge connections that are cut: what they try to send is counted where it is dropped."""
     return look.proof(
         what="flows",
         n=dropped,
@@ -153,9 +164,9 @@ def judge_flows(look: Look, connections: int, dropped: int) -> Proof:
 
 
 def judge_stream(look: Look, seen: Seen, *, healed: bool, narrow: bool) -> Proof:
-    """What one toxic did to a stream of our own. `healed`: its path has no toxic any more.
+    """Judge what one toxic did to a stream of our own. `healed`: its path has no toxic any more.
 
-    `narrow`: a rate or a loss on the way; then what is late does not show that the toxic stands.
+    `narrow`: a rate or a loss is on the way; then what is late does not show that the toxic stands.
     """
     answer = seen.answer
     if healed:
@@ -176,7 +187,7 @@ def judge_stream(look: Look, seen: Seen, *, healed: bool, narrow: bool) -> Proof
 def judge_rate(
     look: Look, which: str, rate_bps: int, passed_bytes: int, seconds: float, node: str
 ) -> Proof:
-    """No rate may let more through than it is; one that came near it shows the amount.
+    """Judge a rate: it lets no more through than asked, and what came near it shows the amount.
 
     `which`: up, down, into. `passed_bytes`: what the rate's own counter gained in so many seconds.
     """
@@ -200,7 +211,7 @@ def judge_rate(
 
 
 def judge_loss(look: Look, asked: float, seen: int, lost: int) -> Proof:
-    """A loss by its rule's own counters: so many packets seen, so many of them lost."""
+    """Judge a loss by its rule's own counters: packets seen, and packets lost of them."""
     achieved = lost / seen if seen else 0.0
     tolerance = DEVIATIONS * math.sqrt(asked * (1 - asked) / max(seen, 1))
     if seen * min(asked, 1 - asked) < PACKETS_LEAST:
@@ -220,8 +231,9 @@ def judge_loss(look: Look, asked: float, seen: int, lost: int) -> Proof:
 
 
 def is_plausible(count: int, of: int, share: float) -> bool:
-    """Whether so many of so many come about by chance where each does with this probability: both
-    tails of the binomial distribution.
+    """Whether chance explains that `count` of `of` events happen, each with probability `share`.
+
+    Both tails of the binomial distribution are compared with SIGNIFICANCE over LOOKS_MAX looks.
     """
     chances = [math.comb(of, k) * share**k * (1 - share) ** (of - k) for k in range(of + 1)]
     return min(sum(chances[: count + 1]), sum(chances[count:])) > SIGNIFICANCE / LOOKS_MAX

@@ -1,4 +1,4 @@
-"""Which system is under test: one adapter a file."""
+"""Adapters are the systems under test, one a file."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ TABLE = {
 
 
 def named(name: str) -> NodeAdapter:
-    """The adapter of that name, or the one that a command file (``PATH.toml``) describes. Raises
-    UsageError, BadFileError.
+    """Return the adapter of that name, or the one that a command file (``PATH.toml``) describes.
+
+    Raises UsageError, BadFileError.
     """
     if name.endswith(".toml"):
         from harness.systems.adapters.command import Command

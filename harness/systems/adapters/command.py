@@ -1,4 +1,4 @@
-"""Any program as a system under test, as a command file describes it: docs/your-own-node.md."""
+"""A command adapter makes any program a system under test: docs/your-own-node.md."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ KINDS_MAX = 1 << 18  # operations whose kind is remembered
 
 
 class Command(driven.Driven):
-    """What a command file describes."""
+    """A system that a command file describes."""
 
     confirmed = frozenset({Operation.PRIVATE_MESSAGE})
     exempt: Mapping[str, str] = {
@@ -47,7 +47,7 @@ class Command(driven.Driven):
     }
 
     def __init__(self, path: Path) -> None:
-        """Raises BadFileError."""
+        """Read the command file at `path`. Raises BadFileError."""
         self._file = command_file.read(path)
         self.name = self._file.name
         self.operations = frozenset(self._file.send)
@@ -58,7 +58,7 @@ class Command(driven.Driven):
     def prepare(
         self, topology: Topology, places: Sequence[Place], state: Path
     ) -> list[tuple[Place, Process]]:
-        """Copy the files, fill in each node's command line."""
+        """Copy the files and fill in each node's command line."""
         del state
         folder, given = self._file.folder, self._file.start
         program = self._program()
@@ -93,7 +93,10 @@ class Command(driven.Driven):
         return launches
 
     def _program(self) -> str:
-        """What is run, found on this host where the image is made of it. Raises BadFileError."""
+        """Return the program to run, found on this host where the image is made of it.
+
+        Raises BadFileError.
+        """
         folder, given = self._file.folder, self._file.start
         named = given.argv[0]
         if "/" in named:
@@ -108,8 +111,9 @@ class Command(driven.Driven):
         )
 
     def _path(self, place: Place, program: str) -> str:
-        """Where the node's program is: its own copy where the file is copied, else the one of the
-        host or the image.
+        """Return where the node's program is.
+
+        It is the node's own copy where the file is copied, else the one of the host or the image.
         """
         copies = {Path(name).name for name in self._file.start.files}
         return (
@@ -134,7 +138,7 @@ class Command(driven.Driven):
 
 
 class Driver:
-    """One node, spoken to as the file says."""
+    """Speaks to one node as the command file says."""
 
     def __init__(
         self,
@@ -149,7 +153,7 @@ class Driver:
         self._said_ready = False
 
     async def ready(self, living: int) -> str:
-        """As ``[ready]`` says."""
+        """Ask what ``[ready]`` names."""
         del living
         match self._file.ready:
             case LogAsk(pattern=pattern):
@@ -172,11 +176,11 @@ class Driver:
                     return
 
     async def health(self) -> dict[str, Any]:
-        """A command file's node tells nothing of itself."""
+        """Return nothing: a command file's node tells nothing of itself."""
         return {}
 
     async def observe(self, saw: Saw, standing: Callable[[], None]) -> None:
-        """Every operation's id that stands in a line of what ``[received]`` names."""
+        """Report every operation's id that stands in a line of what ``[received]`` names."""
         if self._file.received is None:
             standing()
             await asyncio.Event().wait()
@@ -191,7 +195,7 @@ class Driver:
                     saw(self._kinds[id_], id_, at_ns)
 
     async def _reports(self) -> AsyncIterator[str | None]:
-        """Lines of reports; None once nothing can be missed any more."""
+        """Yield lines of reports; None once nothing can be missed any more."""
         match self._file.received:
             case HttpAsk(url=url):
                 begun = False
@@ -216,7 +220,7 @@ class Driver:
                         yield line
 
     async def perform(self, request: Request, sent: Callable[[], None]) -> Response:
-        """As ``[send.OPERATION]`` says."""
+        """Ask for the operation as ``[send.OPERATION]`` says."""
         payload = (request.payload or b"").hex()[: len(request.payload or b"")]
         if request.operation in KINDS and len(payload) < ID_CHARACTERS:
             return Response(
@@ -257,7 +261,7 @@ class Driver:
     async def _ask(
         self, ask: HttpAsk | ExecAsk | LineAsk, values: Mapping[str, str]
     ) -> tuple[bool, str]:
-        """Whether the node agreed, and its words. Raises OSError, HarnessError."""
+        """Ask the node; return whether it agreed, and its words. Raises OSError, HarnessError."""
         fill = partial(filled, values=values)
         match ask:
             case HttpAsk():

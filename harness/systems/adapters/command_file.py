@@ -1,7 +1,6 @@
-"""A command file: how to start a node, when it is ready, how to ask it, and how it tells what it
-received. Read from TOML.
+"""A command file says how to start a node, when it is ready, how to ask it, and how it reports.
 
-Texts may hold fields in braces, which are filled in for each node or each operation;
+It is TOML. Texts may hold fields in braces, which are filled in for each node or each operation;
 docs/your-own-node.md has the tables.
 """
 
@@ -40,17 +39,16 @@ class HttpAsk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecAsk:
-    """One run of a program of the host in the node's network and folder; exit code 0 is a
-    success.
-    """
+    """One run of a host's program in the node's network and folder; exit code 0 is a success."""
 
     argv: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineAsk:
-    """One line on a standing connection (``host:port``, or ``unix:PATH``); the next line that comes
-    back is its answer.
+    """One line on a standing connection (``host:port``, or ``unix:PATH``).
+
+    The next line that comes back is its answer.
     """
 
     to: str
@@ -59,7 +57,7 @@ class LineAsk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TcpAsk:
-    """A connection that is accepted."""
+    """A connection to the node; it is a success where the node accepts it."""
 
     to: str
 
@@ -95,7 +93,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandFile:
-    """What a command file says."""
+    """The content of a command file."""
 
     name: str
     folder: Path  # that the file lies in
@@ -224,7 +222,7 @@ def _one(
     ways: Mapping[str, Callable[[Table, str, Collection[str]], Any]],
     known: Collection[str] = OF_A_NODE,
 ) -> Any:
-    """The one way that the table names."""
+    """Return the one way that the table names."""
     named = [key for key in ways if key in table]
     if len(named) != 1:
         raise BadFileError(
@@ -300,7 +298,7 @@ def _pattern(text: str, where: str) -> re.Pattern[str]:
 
 
 def fields(text: str, known: Collection[str], where: str) -> str:
-    """`text`, if every field in it is known. Raises BadFileError."""
+    """Return `text`, if every field in it is known. Raises BadFileError."""
     for name in FIELD.findall(text):
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
@@ -313,5 +311,5 @@ def fields(text: str, known: Collection[str], where: str) -> str:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """`text` with its fields filled in; braces around anything else stay."""
+    """Return `text` with its fields filled in; braces around anything else stay."""
     return FIELD.sub(lambda match: values.get(match[1], match[0]), text)

@@ -1,5 +1,6 @@
-"""What adapters with drivers share: names on the wire, the gateway's sockets, the control protocol
-that it speaks.
+"""The base class of adapters with drivers.
+
+They share names on the wire, the gateway's sockets, and the control protocol that it speaks.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ CONTROL = "control.sock"
 
 
 class Driven:
-    """Subclass it: name, operations, prepare, driver; `confirmed` holds operations whose word is
-    the receiver's.
+    """An adapter whose nodes the gateway drives. Subclass it: name, operations, prepare, driver.
+
+    `confirmed` holds the operations whose word is the receiver's.
     """
 
     budget: str | None = None
@@ -30,7 +32,9 @@ class Driven:
     exempt: Mapping[str, str] = {}
 
     def endpoints(self, places: Sequence[Place]) -> list[Endpoint]:
-        """The gateway's socket for each node, and an id that only the harness knows the node by."""
+        """Return the gateway's socket for each node, and an id that only the harness knows the node
+        by.
+        """
         return [
             Endpoint(
                 node=place.node.name,
@@ -42,24 +46,25 @@ class Driven:
         ]
 
     def codec(self) -> ControlCodec:
-        """What the gateway speaks."""
+        """Make a codec of the protocol that the gateway speaks."""
         return ControlCodec()
 
     def administer(self, endpoint: Endpoint) -> NodeSocket:
-        """The gateway's word on the node."""
+        """Make a connection to the gateway's socket for the node."""
         return NodeSocket(endpoint)
 
 
 def wire_id(name: str) -> bytes:
-    """32 bytes for a node whose system has no such ids, or others."""
+    """Make 32 bytes for a node whose system has no such ids, or others."""
     return hashlib.blake2b(name.encode(), digest_size=32).digest()
 
 
 def entrances(
     neighbours: Mapping[str, Sequence[str]], places: Sequence[Place], most: int
 ) -> dict[str, list[Place]]:
-    """Whom each node is told of when it starts: up to `most` of its neighbours that stand before
-    it, else the first node.
+    """Choose whom each node is told of when it starts.
+
+    They are up to `most` of its neighbours that stand before it, else the first node.
     """
     order = {place.node.name: place for place in places}
     found = {}
@@ -76,8 +81,9 @@ def entrances(
 def options(
     system: str, place: Place, known: Mapping[str, Callable[[Option], bool]]
 ) -> dict[str, Option]:
-    """A node's options, each one that the system knows and of a value that it takes. Raises
-    BadFileError.
+    """Return a node's options, each one that the system knows and of a value that it takes.
+
+    Raises BadFileError.
     """
     for key, value in place.node.options.items():
         if key not in known:
@@ -93,7 +99,7 @@ def options(
 
 
 def require(program: str, package: str) -> str:
-    """The program's path. Raises BadFileError where it is not installed."""
+    """Return the program's path. Raises BadFileError where it is not installed."""
     found = shutil.which(program)
     if found is None:
         raise BadFileError(

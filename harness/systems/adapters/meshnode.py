@@ -1,5 +1,6 @@
-"""The reference node as a system under test (docker/meshnode/PROTOCOL.md): the only importer of
-meshnode.
+"""meshnode, the reference node, as a system under test (docker/meshnode/PROTOCOL.md).
+
+This is the only importer of the package meshnode.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Meshnode:
         )
 
     def endpoints(self, places: Sequence[Place]) -> list[Endpoint]:
-        """Control socket and id of each node, after `prepare`."""
+        """Return control socket and id of each node, after `prepare`."""
         return [
             Endpoint(
                 node=place.node.name,

@@ -41,7 +41,7 @@ class OpenDht(driven.Driven):
     def prepare(
         self, topology: Topology, places: Sequence[Place], state: Path
     ) -> list[tuple[Place, Process]]:
-        """One command line a node; it has no configuration."""
+        """Make one command line a node; dhtnode has no configuration."""
         del state, topology
         driven.require("dhtnode", "dhtnode")
         launches = []
@@ -77,7 +77,7 @@ class OpenDht(driven.Driven):
 
 
 class Driver:
-    """One ``dhtnode``."""
+    """Speaks to one ``dhtnode``."""
 
     def __init__(self, place: Place, names: dict[bytes, str], *, alone: bool) -> None:
         self._http = Http(place.namespace)
@@ -85,12 +85,12 @@ class Driver:
         self._names, self._alone = names, alone
 
     async def ready(self, living: int) -> str:
-        """It is once it knows another node."""
+        """Wait until the node knows another node."""
         good = (await self.health())["good"]
         return "" if good or self._alone or living <= 1 else "knows no other node yet"
 
     async def health(self) -> dict[str, Any]:
-        """Nodes in its routing tables by their state, and what it stores."""
+        """Return the nodes in its routing tables by their state, and what it stores."""
         status, body = await self._http.ask("GET", f"{PROXY}/node/stats")
         if status != 200:
             raise HarnessError(f"its proxy answered {status}")
@@ -139,8 +139,9 @@ class Driver:
         return Response(request.id, Outcome.OK, at_ns)
 
     async def _get(self, request: Request) -> Response:
-        """The answer ends when the search is over: every node that should have the value was asked,
-        or has not answered.
+        """Get a value; the answer ends when the search is over.
+
+        By then every node that should have the value was asked, or has not answered.
         """
         assert request.target is not None
         found = 0
@@ -159,10 +160,10 @@ class Driver:
 
 
 def _key(key: bytes) -> str:
-    """A key of the load (32 bytes) as an InfoHash: 20 bytes, hexadecimal."""
+    """Return a key of the load (32 bytes) as an InfoHash: 20 bytes, hexadecimal."""
     return key[:20].hex()
 
 
 def _inbox(name: str) -> str:
-    """The key that a node listens to."""
+    """Return the key that a node listens to."""
     return hashlib.sha1(f"inbox of {name}".encode(), usedforsecurity=False).hexdigest()

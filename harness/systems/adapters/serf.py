@@ -1,8 +1,8 @@
-"""HashiCorp's Serf as a system under test: user events are broadcasts, and its members' comings and
-goings are observed.
+"""HashiCorp's Serf as a system under test: user events are broadcasts.
 
-It is spoken to over the agent's RPC (msgpack over TCP: a header, and for some commands a body).
-What it cannot do: it has no private messages and no DHT.
+Its members' comings and goings are observed. The harness speaks to an agent over its RPC (msgpack
+over TCP: a header, and for some commands a body). What Serf cannot do: it has no private messages
+and no DHT.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Serf(driven.Driven):
     def prepare(
         self, topology: Topology, places: Sequence[Place], state: Path
     ) -> list[tuple[Place, Process]]:
-        """A configuration file and a command line a node."""
+        """Write a configuration file and make a command line a node."""
         del state
         driven.require("serf", "serf")
         told = driven.entrances(topology.neighbours(), places, ENTRANCES)
@@ -97,7 +97,7 @@ class Serf(driven.Driven):
 
 
 class Driver:
-    """One agent."""
+    """Speaks to one agent."""
 
     def __init__(self, place: Place, addresses: dict[str, str]) -> None:
         self._namespace, self._addresses = place.namespace, addresses
@@ -105,9 +105,10 @@ class Driver:
         self._joined_s = time.monotonic()
 
     async def ready(self, living: int) -> str:
-        """It is once it holds as many members alive as there should be. News of a join can be lost,
-        and come half a minute later; so a member that waits joins once more, with one that it does
-        not know.
+        """Wait until the agent holds as many members alive as there should be.
+
+        News of a join can be lost, and come half a minute later; so a member that waits joins once
+        more, with one that it does not know.
         """
         alive = [name.decode() for name, status in await self._members() if status == b"alive"]
         if len(alive) >= living:
@@ -126,7 +127,7 @@ class Driver:
         return f"{len(alive)} of {living} members"
 
     async def _members(self) -> list[tuple[bytes, bytes]]:
-        """Names and status."""
+        """Return the members' names and status."""
         if self._rpc is None or self._rpc.closed:
             self._rpc = await Rpc.connect(self._namespace)
         return [
@@ -135,7 +136,7 @@ class Driver:
         ]
 
     async def health(self) -> dict[str, Any]:
-        """Members by their status, and the agent's queues."""
+        """Return the members by their status, and the agent's queues."""
         by_status = [status for _, status in await self._members()]
         assert self._rpc is not None
         stats = await self._rpc.call("stats")
@@ -151,7 +152,7 @@ class Driver:
         }
 
     async def observe(self, saw: Saw, standing: Callable[[], None]) -> None:
-        """Every user event and every change of membership that this agent reports."""
+        """Report every user event and every change of membership that this agent reports."""
         rpc = await Rpc.connect(self._namespace)
         try:
             async for event in rpc.stream():
@@ -173,8 +174,9 @@ class Driver:
             rpc.close()
 
     async def perform(self, request: Request, sent: Callable[[], None]) -> Response:
-        """Fire a user event. That it was taken says nothing of who heard it: the others' journals
-        do.
+        """Fire a user event.
+
+        That the agent took it says nothing of who heard it: the others' journals do.
         """
         assert self._rpc is not None
         sent()
@@ -193,8 +195,9 @@ class Driver:
 
 
 class Rpc:
-    """One connection to an agent. Calls may be under way together; answers are told apart by their
-    number.
+    """One connection to an agent.
+
+    Several calls may be under way at once; answers are told apart by their number.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -228,8 +231,9 @@ class Rpc:
         return self._task.done()
 
     async def call(self, command: str, body: dict[str, Any] | None = None) -> Any:
-        """One command: its answer's body, None where it has none. Raises HarnessError with the
-        agent's own words.
+        """Call one command; return its answer's body, None where it has none.
+
+        Raises HarnessError with the agent's own words.
         """
         if self.closed:
             raise ConnectionError("the agent closed its RPC connection")
@@ -247,7 +251,7 @@ class Rpc:
         return await answer
 
     async def stream(self) -> Any:
-        """Events as the agent reports them: None first, once it has agreed to, then maps."""
+        """Yield events as the agent reports them: None first, once it has agreed to, then maps."""
         await self.call("stream", {"Type": "*"})
         yield None
         while (event := await self._events.get()) is not None:

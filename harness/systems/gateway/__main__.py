@@ -1,8 +1,8 @@
-"""``python -m harness.systems.gateway SETTINGS``: serve until standard input ends. Its lines say
-which nodes are about to start (``expect node-3:1024``, the bytes of its log so far) or gone.
+"""``python -m harness.systems.gateway SETTINGS`` serves until standard input ends.
 
-Settings, JSON: ``{"adapter", "notify", "nodes": [{"name", "region", "options", "address",
-"directory", "namespace"}]}``; namespaces are descriptors that this process inherits.
+Lines of standard input say which nodes are about to start (``expect node-3:1024``, the bytes of its
+log so far) or gone. Settings, JSON: ``{"adapter", "notify", "nodes": [{"name", "region", "options",
+"address", "directory", "namespace"}]}``; namespaces are descriptors that this process inherits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COMMAND_BYTES_MAX = 1 << 24  # a line names every node of a cluster
 
 
 async def serve(settings: dict[str, Any]) -> None:
-    """Until the supervisor closes its end."""
+    """Serve until the supervisor closes its end of standard input."""
     adapter = adapters.named(settings["adapter"])
     if not isinstance(adapter, DrivenAdapter):
         raise HarnessError(
@@ -63,7 +63,7 @@ async def serve(settings: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Read the settings, serve."""
+    """Read the settings, and serve."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     asyncio.run(serve(json.loads(Path(sys.argv[1]).read_text())))

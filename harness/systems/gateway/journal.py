@@ -1,5 +1,6 @@
-"""The journal that the gateway keeps for a node (PROTOCOL.md of meshnode, section 4): records of
-what the node saw, written once a turn of the loop.
+"""The gateway keeps a journal for a node (PROTOCOL.md of meshnode, section 4).
+
+Its records say what the node saw; they are written once a turn of the loop.
 """
 
 from __future__ import annotations
@@ -18,29 +19,30 @@ class Journal:
         self._records: list[bytes] = []
 
     def begin(self, descriptor: int) -> None:
-        """Journal to `descriptor` from now on; it is this object's to close. Raises OSError."""
+        """Journal to `descriptor` from now on; this object closes it. Raises OSError."""
         self.end()
         if os.fstat(descriptor).st_size == 0:
             os.write(descriptor, journal.header(self._wire_id))
         self._descriptor = descriptor
 
     def add(self, kind: int, id_: bytes, at_ns: int, *, peer: bytes = b"") -> bool:
-        """Add one record; True where it is the first since the last `flush`, which is then due."""
+        """Add one record; return True where it is the first since `flush`, which is then due."""
         if self._descriptor is None:
             return False
         self._records.append(journal.record(kind, id_, at_ns, peer))
         return len(self._records) == 1
 
     def flush(self) -> None:
-        """Write what was added. Raises OSError (a full disk), and what was added is lost then."""
+        """Write the added records. Raises OSError (a full disk); the records are lost then."""
         data = memoryview(b"".join(self._records))
         self._records.clear()
         while data and self._descriptor is not None:
             data = data[os.write(self._descriptor, data) :]
 
     def end(self) -> None:
-        """Write what is left and close the descriptor; also where writing fails, which raises
-        OSError.
+        """Write what is left and close the descriptor.
+
+        It is closed also where writing fails, which raises OSError.
         """
         try:
             self.flush()

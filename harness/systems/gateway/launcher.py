@@ -1,4 +1,4 @@
-"""The supervisor's side of the gateway: starts it, tells it which nodes live, ends it."""
+"""The supervisor's side of the gateway starts it, tells it which nodes live, and ends it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ END_TIMEOUT_S = 5.0
 
 
 class Gateway:
-    """A gateway process for these places. It ends when this process does: its standard input is
-    ours to close.
+    """A gateway process for these places.
+
+    It ends when this process does: its standard input is ours to close.
     """
 
     def __init__(self, adapter: str, places: Sequence[Place], state: Path) -> None:
@@ -54,24 +55,24 @@ class Gateway:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The pid of the gateway."""
         return self._process.pid
 
     @property
     def has_ended(self) -> bool:
-        """Whether it died: then no node answers any more."""
+        """Whether the gateway died: then no node answers any more."""
         return self._process.poll() is not None
 
     def expect(self, names: Iterable[str]) -> None:
-        """These nodes are about to start."""
+        """Tell the gateway that these nodes are about to start."""
         self._say("expect", [f"{name}:{_size(self._logs[name])}" for name in names])
 
     def gone(self, names: Iterable[str]) -> None:
-        """These nodes have ended, or are about to."""
+        """Tell the gateway that these nodes have ended, or are about to."""
         self._say("gone", names)
 
     def close(self) -> None:
-        """End it."""
+        """End the gateway."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()

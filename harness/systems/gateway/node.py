@@ -1,6 +1,4 @@
-"""One node as the gateway keeps it: its driver from start to end, its journal, and the operations
-that it is asked for.
-"""
+"""One node as the gateway keeps it: its driver, its journal, and the operations it is asked for."""
 
 from __future__ import annotations
 
@@ -22,21 +20,17 @@ from harness.systems.gateway.journal import Journal
 from harness.systems.gateway.sockets import Connection
 
 # The first pause between two probes of a node that starts, and the longest.
-PROBE_EVERY_S = (
-    0.05,
-    0.4,
-)
+PROBE_EVERY_S = (0.05, 0.4)
 PROBE_TIMEOUT_S = 5.0
-BREAK_S = (
-    1.0  # an observation that broke off this long before its node was said to end missed nothing
-)
+# An observation that broke off this long before its node was said to end missed nothing.
+BREAK_S = 1.0
 GONE = (OSError, HarnessError, EOFError, asyncio.TimeoutError)
 
 Arrived = Callable[[int, bytes, int], None]  # node index, operation id, monotonic ns
 
 
 class GatewayNode:
-    """Keeps a driver alive while the node is expected to live; answers its control connections."""
+    """Keeps a driver while the node is expected to live; answers the node's control connections."""
 
     def __init__(
         self,
@@ -69,13 +63,16 @@ class GatewayNode:
         return self._life is not None
 
     def expect(self, log_from: int) -> None:
-        """The node is about to start; its log has so many bytes of earlier lives."""
+        """Keep a driver for the node, which is about to start.
+
+        `log_from`: the bytes of earlier lives in its log.
+        """
         self.gone()
         self._place = replace(self._place, log_from=log_from)
         self._life = asyncio.get_running_loop().create_task(self._live(), name=self.endpoint.node)
 
     def gone(self) -> None:
-        """The node has ended, or is about to."""
+        """Give up the driver of the node, which has ended or is about to."""
         if self._life is not None:
             self._life.cancel()
             self._life = None
@@ -153,7 +150,7 @@ class GatewayNode:
     # ---- what clients ask ------------------------------------------------------------------------
 
     def heard(self, connection: Connection, message: list[Any], descriptors: list[int]) -> None:
-        """One frame of a client."""
+        """Answer one frame of a client."""
         match message:
             case ["op", list() as asked]:
                 for id_, operation, target, payload, timeout_ms in asked:
@@ -197,10 +194,8 @@ class GatewayNode:
             if self._breaks:
                 raise HarnessError("; ".join(self._breaks[:3]))
             return None
-        if method in (
-            "histograms",
-            "peers",
-        ):  # of what is inside such a node, only its driver's health is known
+        # Of what is inside such a node, only its driver's health is known.
+        if method in ("histograms", "peers"):
             return {} if method == "histograms" else []
         raise HarnessError(f"expected health, begin, end, histograms or peers; found {method!r}")
 

@@ -1,6 +1,4 @@
-"""The serving side of control sockets: unix sockets in an asyncio loop, which take descriptors
-too.
-"""
+"""The serving side of control sockets: unix sockets in an asyncio loop, also for descriptors."""
 
 from __future__ import annotations
 
@@ -23,8 +21,10 @@ Heard = Callable[["Connection", list[Any], list[int]], None]
 
 
 class Connection:
-    """One client. What it says goes to `heard`; what is said to it waits where the kernel does not
-    take it at once.
+    """One client of a control socket.
+
+    What it says goes to `heard`; what is said to it waits where the kernel does not take it at
+    once.
     """
 
     def __init__(self, connection: socket.socket, heard: Heard) -> None:
@@ -37,7 +37,7 @@ class Connection:
         self._loop.add_reader(connection, self._receive)
 
     def done(self, answer: list[Any]) -> None:
-        """Say how an operation ended; all of one loop turn go in one frame."""
+        """Say how an operation ended; all answers of one turn of the loop go in one frame."""
         if not self._done:
             self._loop.call_soon(self._say_done)
         self._done.append(answer)
@@ -104,7 +104,7 @@ class Connection:
 
 
 def listen(path: Path, heard: Heard) -> socket.socket:
-    """Serve at `path`. Raises OSError."""
+    """Serve at `path`; return the listening socket. Raises OSError."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))

@@ -1,3 +1,4 @@
-"""What drivers are made of: ways to speak to a node inside its network namespace (HTTP, streams,
-programs) and to follow its log.
+"""Transports are the ways in which a driver speaks to a node inside its network namespace.
+
+They are HTTP, lines and programs; logs.py follows a node's log.
 """

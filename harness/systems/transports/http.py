@@ -1,5 +1,6 @@
-"""HTTP to a node, over connections that are made inside its network namespace. The only home of
-aiohttp.
+"""HTTP to a node, over connections that are made inside its network namespace.
+
+This is the only home of aiohttp.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ LINE_BYTES_MAX = 1 << 20
 
 
 class Http:
-    """A client for one node. What goes wrong on the way is a ConnectionError; answers of every
-    status are answers.
+    """A client for one node.
+
+    A failed connection is a ConnectionError; an answer of any status is an answer.
     """
 
     def __init__(self, namespace: int) -> None:
@@ -42,7 +44,7 @@ class Http:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
-        """One request: status and body."""
+        """Make one request; return status and body. Raises ConnectionError."""
         with _translated():
             async with self._session.request(method, url, data=body, headers=headers) as answer:
                 return answer.status, await answer.read()
@@ -50,8 +52,9 @@ class Http:
     async def lines(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[bytes]:
-        """The lines of an answer as they arrive, without their ends; first an empty one, once the
-        node has begun to answer.
+        """Yield the lines of an answer as they arrive, without their ends. Raises ConnectionError.
+
+        The first is empty and comes once the node has begun to answer.
         """
         with _translated():
             async with self._session.request(method, url, headers=headers) as answer:

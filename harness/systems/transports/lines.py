@@ -1,5 +1,6 @@
-"""A line protocol: one connection to a node, over TCP inside its network namespace or over a unix
-socket.
+"""A line protocol: one connection to a node.
+
+It goes over TCP inside the node's network namespace, or over a unix socket.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Lines:
         return await answer
 
     async def read(self) -> AsyncIterator[str]:
-        """Every line that comes, until the node hangs up. Raises ConnectionError."""
+        """Yield every line that comes, until the node hangs up. Raises ConnectionError."""
         try:
             while line := await self._reader.readline():
                 yield line.decode("utf-8", "replace").rstrip("\r\n")
@@ -80,9 +81,8 @@ class Lines:
         try:
             async for line in self.read():
                 answer = self._asked.popleft() if self._asked else None
-                if (
-                    answer is not None and not answer.done()
-                ):  # else it was given up: its answer is let go
+                # An answer that nobody waits for any more is let go.
+                if answer is not None and not answer.done():
                     answer.set_result(line)
         except OSError:
             pass

@@ -1,5 +1,6 @@
-"""Following files as they grow, told by the kernel: one inotify(7) instance a process, however many
-files.
+"""Logs are files that are followed as they grow.
+
+The kernel tells of each write: one inotify(7) instance a process, however many files.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _watchers: dict[asyncio.AbstractEventLoop, Watcher] = {}
 
 
 class Watcher:
-    """Wakes whoever follows a file when it was written to."""
+    """Wakes whoever follows a file when the file was written to."""
 
     def __init__(self) -> None:
         self._descriptor = _checked(_libc.inotify_init1(IN_NONBLOCK | IN_CLOEXEC))
@@ -31,8 +32,9 @@ class Watcher:
         asyncio.get_running_loop().add_reader(self._descriptor, self._read)
 
     def watch(self, path: Path) -> asyncio.Event:
-        """An event that is set at each write to the file, the same for whoever asks. Raises
-        OSError.
+        """Return an event that is set at each write to the file, the same for whoever asks.
+
+        Raises OSError.
         """
         number = _checked(_libc.inotify_add_watch(self._descriptor, os.fsencode(path), IN_MODIFY))
         return self._events.setdefault(number, asyncio.Event())
@@ -48,8 +50,9 @@ class Watcher:
 
 
 async def follow(path: Path, begin: int) -> AsyncIterator[str]:
-    """The lines of a file from byte `begin` on, as they are written, for ever. Made where it is not
-    there. Raises OSError.
+    """Yield the lines of a file from byte `begin` on, as they are written, for ever.
+
+    The file is made where it is not there. Raises OSError.
     """
     loop = asyncio.get_running_loop()
     watcher = _watchers.get(loop) or _watchers.setdefault(loop, Watcher())

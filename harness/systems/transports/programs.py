@@ -1,4 +1,4 @@
-"""Programs of this host in a node's network namespace, awaited."""
+"""Programs of this host run in a node's network namespace and are awaited."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ OUTPUT_BYTES_MAX = 1 << 20
 
 
 async def run(namespace: int, argv: Sequence[str], directory: Path) -> tuple[int, str]:
-    """Exit code and output (stdout and stderr together). Raises UsageError where there is no such
-    program; kills it when cancelled.
+    """Run a program; return its exit code and its output (stdout and stderr together).
+
+    Raises UsageError where there is no such program; kills it when cancelled.
     """
     output = os.memfd_create("output", os.MFD_CLOEXEC)
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

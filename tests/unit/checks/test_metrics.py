@@ -30,7 +30,7 @@ def taken(metric, found, phase="load"):
 
 @given(st.integers(2, 30), st.integers(0, 1000))
 def test_distances_are_least(count, seed):
-    """Against Floyd–Warshall on a random connected graph."""
+    """The oracle is Floyd–Warshall on a random connected graph."""
     names = [f"n{index}" for index in range(count)]
     links = frozenset(
         (names.index(a), names.index(b))

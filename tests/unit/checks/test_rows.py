@@ -263,7 +263,7 @@ def test_a_row_without_a_bound_is_never_pass():
 
 @pytest.mark.parametrize("changes", [{"metric": "speed"}, {"statistic": "p12"}, {"unit": "MB"}])
 def test_a_row_that_cannot_be_measured_is_refused(changes):
-    """Before anything runs."""
+    """It is refused before anything runs."""
     with pytest.raises(BadFileError, match="row r"):
         rows.validate([row(**changes)])
 

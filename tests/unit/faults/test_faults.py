@@ -60,7 +60,8 @@ def test_halves_and_a_minority():
     assert len(few) == 4  # the largest group below half of nine
 
 
-def test_a_bridge_reaches_both_halves_which_do_not_reach_each_other():
+def test_a_bridge_reaches_both_halves():
+    """The halves do not reach each other."""
     pairs = partitions.pairs(partitions.bridge(NODES))
     middle = "node-4"
     assert all(reaches(pairs, middle, name) and reaches(pairs, name, middle) for name in NAMES)
@@ -68,7 +69,8 @@ def test_a_bridge_reaches_both_halves_which_do_not_reach_each_other():
 
 
 @pytest.mark.parametrize("count", [5, 6, 9, 20])
-def test_in_a_majority_ring_each_sees_a_majority_and_no_two_the_same(count):
+def test_in_a_majority_ring_each_reaches_a_majority(count):
+    """No two nodes reach the same one."""
     nodes = [Node(name=f"n{index}") for index in range(count)]
     pairs = partitions.pairs(partitions.majority_ring(nodes, 1))
     seen = [
@@ -329,7 +331,8 @@ impairments = st.builds(
 
 
 @given(impairments, impairments)
-def test_folding_is_commutative_clear_is_neutral_and_nothing_gets_better(a, b):
+def test_folding_is_commutative(a, b):
+    """A clear impairment is neutral, and nothing gets better by folding."""
     both = fold_two(a, b)
     other = fold_two(b, a)
     assert all(
@@ -378,7 +381,8 @@ def compiler():
     )
 
 
-def test_a_class_keeps_its_number_while_it_is_used_and_no_number_returns_at_once():
+def test_a_class_keeps_its_number_while_it_is_used():
+    """A number that was given up does not return at once."""
     made = compiler()
     slow = Impairment(delay_ms=50)
     first = made.compile(NetworkState(paths={("a", "b"): slow}), {})
@@ -392,7 +396,8 @@ def test_a_class_keeps_its_number_while_it_is_used_and_no_number_returns_at_once
     assert min(third.classes) > 1  # 1: is the root's own handle
 
 
-def test_the_same_paths_keep_their_class_when_what_is_wrong_with_them_changes():
+def test_the_same_paths_keep_their_class():
+    """Only what is wrong with them changes."""
     made = compiler()
     both = {("a", "b"), ("b", "a")}
     first = made.compile(NetworkState(paths=dict.fromkeys(both, Impairment(delay_ms=50))), {})

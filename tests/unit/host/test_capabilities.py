@@ -108,7 +108,7 @@ def test_containers_cost_more_and_packing_saves(settings, tasks, memory_bytes):
 
 @pytest.mark.parametrize("runtime", ["netns", "docker"])
 def test_a_hundred_thousand_nodes_are_refused(runtime):
-    """On a common machine, with every reason."""
+    """The error names every limit of a common machine that is too small."""
     common = limits(
         open_files=524_288,
         pids=32_768,

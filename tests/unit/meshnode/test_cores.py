@@ -48,7 +48,7 @@ def test_a_histogram_sums_up() -> None:
 
 @given(st.lists(st.integers(0, 10_000), max_size=50), st.lists(st.integers(0, 12_000), max_size=20))
 def test_the_wheel_gives_each_item_once(deadlines: list[int], times: list[int]) -> None:
-    """Never early, and at most a slot late."""
+    """No item comes early, and none is more than a slot late."""
     wheel: Wheel[int] = Wheel(slot_ns=100)
     for deadline in deadlines:
         wheel.add(deadline, deadline)

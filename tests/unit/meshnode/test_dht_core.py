@@ -93,7 +93,7 @@ def test_it_answers_what_it_is_asked() -> None:
 
 
 def test_an_answer_counts_only_from_the_node_asked() -> None:
-    """And only for what it was asked."""
+    """It counts only for what that node was asked."""
     peer = Peer()
     number = peer.dht.get(KEY, peer.now_ns)
     [(to, request)] = peer.sent()
@@ -283,7 +283,7 @@ def test_values_are_limited_and_expire() -> None:
 
 
 def test_a_newcomer_has_the_oldest_contact_pinged() -> None:
-    """Where the bucket is full."""
+    """The newcomer's bucket is full."""
     peer = Peer(known=200)
     peer.pass_time(100 * S)
     for index in range(201, 230):

@@ -71,7 +71,7 @@ def test_endless_lies_about_ever_closer_nodes_come_to_an_end() -> None:
 def test_a_lookup_ends_with_the_closest_that_answered(
     data: st.DataObject, width: int, alpha: int
 ) -> None:
-    """In whatever order answers, silence and failures come."""
+    """Answers, silence and failures come in any order."""
     world = BY_DISTANCE[:60]
     lookup = Lookup(
         TARGET,

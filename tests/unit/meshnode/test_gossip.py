@@ -114,14 +114,14 @@ def test_every_node_of_a_connected_overlay_gets_it_once(push_loss: float, fanout
 
 
 def test_without_loss_the_push_alone_reaches_all() -> None:
-    """Where the fanout is large enough."""
+    """The fanout is large enough for it."""
     overlay = Overlay(ring(50), fanout=2, push_loss=0.0, seed=1)
     overlay.start(0, key_of("a"))
     assert len(overlay.delivered[key_of("a")]) == 50
 
 
 def test_a_lost_push_is_delivered_by_the_repair() -> None:
-    """Not before."""
+    """Nobody has it before the repair."""
     overlay = Overlay(ring(5), fanout=2, push_loss=1.0, seed=1)
     overlay.start(0, key_of("a"))
     assert set(overlay.delivered[key_of("a")]) == {0}

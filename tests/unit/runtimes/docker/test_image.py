@@ -55,7 +55,7 @@ def test_the_closure_has_what_is_required_by_what_is_required():
 
 
 def test_requirements_of_other_systems_are_left_out(installed):
-    """And those of extras."""
+    """Requirements of extras are left out too."""
     installed(
         ['msgpack>=1; extra == "fast"', 'no-such-thing; sys_platform == "win32"', "PyNaCl (>=1.5)"]
     )
