@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 from kit.desk import TEN, Desk
 
+from harness.checks.verdict import Cause
+
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 SABOTAGE = Path(__file__).parent.parent / "systems"
+TRIES = 3  # where other processes had the host, which the verdict says by itself
 IN_CI = ("Sleeps", "Leaks", "Drops")
 STREAMS = {
     "message": "[[phase.stream]]\noperation = 'private_message'\ntarget = 'node-0'\nrate_per_s = "
@@ -77,9 +80,12 @@ def judged(desk, adapter, load, seconds, rows):
         "topology = 'ten.toml'\nbudget = 'rows.toml'\n[[phase]]\nname = 'load'\nduration_s = "
         f"{seconds}\n{load}",
     )
-    done = desk.harness("run", "one.toml", "--json")
-    assert done.returncode in (0, 1, 2), done.stderr
-    found = {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
+    for _ in range(TRIES):
+        done = desk.harness("run", "one.toml", "--json")
+        assert done.returncode in (0, 1, 2), done.stderr
+        found = {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
+        if Cause.HOST_LIMITED not in {found[row[0]]["cause"] for row in rows}:
+            break
     return done.returncode, {row[0]: found[row[0]] for row in rows}
 
 

@@ -100,6 +100,9 @@ def _signal_at_parents_death(number: signal.Signals) -> None:
 
 def _init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
     _exit_code.initialised = True
+    # Locust's run time is counted from the time that its event loop last saw: before the imports,
+    # which take seconds on a busy host.
+    gevent.get_hub().loop.update_now()
     if not isinstance(runner, WorkerRunner):
         try:
             _lead(environment, runner, web_ui)
