@@ -25,22 +25,34 @@ PYTEST = [f"{ROOT}/.venv/bin/python", "-m", "pytest", "--durations=15"]
 UNIT = ["tests/unit", "tests/test_architecture.py"]
 # What only computes lets those pass whose verdict a full host makes UNKNOWN.
 YIELDING = ["nice", "-n", "19"]
-# Tests on namespaces wait for half of their time, so two lanes of them share two cores; a third
-# makes the host so full that verdicts say UNKNOWN.
-LOADED = [f"tests/root/test_{name}.py" for name in ("kill", "bad_days", "cluster", "systems")]
-OTHERS = ["tests/root", *(f"--ignore={path}" for path in LOADED)]
-LANES = {
-    "check": {
-        "lint": [f"{ROOT}/scripts/lint"],
-        "meshnode": [*PYTEST, "tests/unit/meshnode"],
-        "unit": [*PYTEST, *UNIT, "--ignore=tests/unit/meshnode"],
-    },
-    "all": {
-        "computing": [*YIELDING, *PYTEST, *UNIT, "tests/simulations", "tests/machine"],
-        "docker": [*PYTEST, "tests/docker", "tests/browser"],
-        "loaded": [*PYTEST, *LOADED],
-        "root": [*PYTEST, *OTHERS, "tests/processes"],
-    },
+# Some tests want a verdict on times that only a host with nothing else to do allows.
+QUIET = ["-m", "quiet"]
+REST = ["-m", "not quiet"]
+ROOT_LANES = {
+    "lives": [f"tests/root/test_{name}.py" for name in ("kill", "bad_days")],
+    "clusters": [f"tests/root/test_{name}.py" for name in ("cluster", "systems")],
+    "sabotages": ["tests/root/test_sabotage.py", "tests/processes"],
+}
+IN_LANES = [path for paths in ROOT_LANES.values() for path in paths]
+# Rounds, one after the other, of lanes that run side by side. Tests on namespaces wait for two
+# thirds of their time, so more lanes of them than cores share the cores.
+ROUNDS = {
+    "check": [
+        {
+            "lint": [f"{ROOT}/scripts/lint"],
+            "meshnode": [*PYTEST, "tests/unit/meshnode"],
+            "unit": [*PYTEST, *UNIT, "--ignore=tests/unit/meshnode"],
+        }
+    ],
+    "all": [
+        {
+            "computing": [*YIELDING, *PYTEST, *UNIT, "tests/simulations", "tests/machine"],
+            "docker": [*PYTEST, *REST, "tests/docker", "tests/browser"],
+            **{name: [*PYTEST, *REST, *paths] for name, paths in ROOT_LANES.items()},
+            "root": [*PYTEST, *REST, "tests/root", *(f"--ignore={path}" for path in IN_LANES)],
+        },
+        {"quiet": [*PYTEST, *QUIET, "tests/root", "tests/processes", "tests/docker"]},
+    ],
 }
 COUNTED = ("failed", "passed", "skipped", "xfailed", "error")
 LAST_LINE = re.compile(r"^=* ?(\d+ \w+.*) in [\d.]+s\b.*$", re.MULTILINE)
@@ -80,9 +92,11 @@ def start(name: str, command: list[str], folder: Path) -> Lane:
     return Lane(name, process, output)
 
 
-def wait(lanes: list[Lane], began_s: float) -> None:
-    """Wait for all lanes and tell of each when it ends; Ctrl-C interrupts all that still run."""
-    waiting, spent_s = list(lanes), computed_s()
+def wait(lanes: list[Lane], began_s: float) -> bool:
+    """Wait for all lanes and tell of each when it ends. Ctrl-C interrupts all that still run;
+    whether that happened.
+    """
+    waiting, spent_s, interrupted = list(lanes), computed_s(), False
     while waiting:
         try:
             for lane in list(waiting):
@@ -98,8 +112,10 @@ def wait(lanes: list[Lane], began_s: float) -> None:
                 )
             time.sleep(0.1)
         except KeyboardInterrupt:
+            interrupted = True
             for lane in waiting:
                 lane.process.send_signal(signal.SIGINT)
+    return interrupted
 
 
 def computed_s() -> float:
@@ -116,23 +132,27 @@ def last_line(counts: Counter[str], seconds: float) -> str:
     return text.center(100, "=")
 
 
-def main(lanes: dict[str, list[str]]) -> int:
+def main(rounds: list[dict[str, list[str]]]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
     began_s = time.monotonic()
+    ended: list[Lane] = []
     with tempfile.TemporaryDirectory(prefix="lanes-") as folder:
-        started = [start(name, command, Path(folder)) for name, command in lanes.items()]
-        print(f"lanes: {', '.join(lanes)}; one of them: tail -f {started[0].output}", flush=True)
-        wait(started, began_s)
+        for lanes in rounds:
+            started = [start(name, command, Path(folder)) for name, command in lanes.items()]
+            print(f"lanes: {', '.join(lanes)}; one: tail -f {started[0].output}", flush=True)
+            ended += started
+            if wait(started, began_s):
+                break
         counts: Counter[str] = Counter()
-        for lane in sorted(started, key=lambda lane: lane.process.returncode != 0):
+        for lane in sorted(ended, key=lambda lane: lane.process.returncode != 0):
             print(f"\n{f' lane {lane.name} '.center(100, '#')}", flush=True)
             sys.stdout.write(lane.output.read_text(errors="replace"))
             counts += lane.counts()
-        bad = [lane.name for lane in started if lane.process.returncode]
+        bad = [lane.name for lane in ended if lane.process.returncode]
         print(f"\nlanes that failed: {', '.join(bad) or 'none'}")
         print(last_line(counts, time.monotonic() - began_s), flush=True)
-        return max(abs(lane.process.returncode) for lane in started)
+        return max(abs(lane.process.returncode) for lane in ended)
 
 
 if __name__ == "__main__":
-    sys.exit(main(LANES[sys.argv[1]]))
+    sys.exit(main(ROUNDS[sys.argv[1]]))

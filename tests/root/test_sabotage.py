@@ -89,7 +89,13 @@ def judged(desk, adapter, load, seconds, rows):
     return done.returncode, {row[0]: found[row[0]] for row in rows}
 
 
-@pytest.mark.parametrize("kind", CASES if os.environ.get("HARNESS_SABOTAGES") == "all" else IN_CI)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.quiet if kind == "Sleeps" else ())  # rows on times
+        for kind in (CASES if os.environ.get("HARNESS_SABOTAGES") == "all" else IN_CI)
+    ],
+)
 def test_a_planted_fault_turns_its_rows_red(desk, kind):
     load, rate, seconds, rows = CASES[kind]
     code, rows = judged(desk, f"saboteur:{kind}", STREAMS[load].format(rate=rate), seconds, rows)
