@@ -194,7 +194,8 @@ def _load(
     except KeyboardInterrupt:
         _end(child)
         _end_run(cluster, folder)
-        raise InterruptedByUserError("interrupted; the run folder ends where it was cut") from None
+        what = f"{folder} ends where it was cut" if folder.exists() else "nothing was recorded"
+        raise InterruptedByUserError(f"interrupted; {what}") from None
     except BaseException:
         _end(child)
         _end_run(cluster, folder)
