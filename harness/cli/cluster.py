@@ -11,7 +11,6 @@ from rich.table import Table
 import harness
 from harness.cli.progress import bars
 from harness.cli.shared import (
-    Command,
     cluster_option,
     json_option,
     print_json,
@@ -22,7 +21,7 @@ from harness.control.client import Client
 from harness.scenario import shipped
 
 
-@click.command(cls=Command)
+@click.command()
 @click.argument("topology")
 @cluster_option
 @runtime_option
@@ -49,7 +48,7 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
         )
 
 
-@click.command(cls=Command)
+@click.command()
 @cluster_option
 def down(cluster: str) -> None:
     """Take a cluster down and wait until nothing of it is left."""
@@ -58,7 +57,7 @@ def down(cluster: str) -> None:
     click.echo(f"cluster {cluster} is down" if existed else f"there was no cluster {cluster}")
 
 
-@click.command(cls=Command)
+@click.command()
 @cluster_option
 @json_option
 def status(cluster: str, *, as_json: bool) -> None:
@@ -87,7 +86,7 @@ def status(cluster: str, *, as_json: bool) -> None:
     )
 
 
-@click.command(cls=Command)
+@click.command()
 @click.argument("node")
 @click.argument("wanted", type=click.Choice(["running", "paused", "stopped"]))
 @cluster_option
@@ -100,7 +99,7 @@ def condition(node: str, wanted: str, cluster: str) -> None:
     click.echo(f"{node} is {wanted}")
 
 
-@click.command(cls=Command, name="exec", context_settings={"ignore_unknown_options": True})
+@click.command(name="exec", context_settings={"ignore_unknown_options": True})
 @click.argument("node")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @cluster_option
@@ -116,7 +115,7 @@ def execute(node: str, command: tuple[str, ...], cluster: str) -> None:
     sys.exit(code if code >= 0 else 128 - code)
 
 
-@click.command(cls=Command)
+@click.command()
 @click.argument("node")
 @click.option(
     "-n",

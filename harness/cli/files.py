@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.shared import Command, json_option, print_json
+from harness.cli.shared import json_option, print_json
 from harness.errors import BadFileError
 from harness.scenario import files, shipped
 
@@ -14,7 +14,7 @@ from harness.scenario import files, shipped
 CHECK_KINDS = {"topologies": "topology", "scenarios": "scenario", "budgets": "budget"}
 
 
-@click.command(cls=Command)
+@click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def check(file: Path, *, as_json: bool) -> None:
@@ -26,7 +26,7 @@ def check(file: Path, *, as_json: bool) -> None:
         click.echo(f"{file}: a good {kind}: {sentence}")
 
 
-@click.command(cls=Command)
+@click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
 def init(folder: Path) -> None:
     """Copy topologies, scenarios, budgets, locustfiles and locust.conf into FOLDER (default:

@@ -9,11 +9,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from harness.cli.shared import Command, json_option, print_json
+from harness.cli.shared import json_option, print_json
 from harness.control import state
 
 
-@click.command(cls=Command)
+@click.command()
 @json_option
 def capabilities(*, as_json: bool) -> None:
     """What this kernel and user can do, found by trying."""
@@ -43,7 +43,7 @@ def capabilities(*, as_json: bool) -> None:
     )
 
 
-@click.command(cls=Command)
+@click.command()
 @json_option
 def doctor(*, as_json: bool) -> None:
     """Remove what dead clusters left behind; living ones are not touched."""
@@ -59,7 +59,7 @@ def doctor(*, as_json: bool) -> None:
     click.echo(f"{len(removed)} dead clusters removed; running: {', '.join(living) or 'none'}")
 
 
-@click.command(cls=Command, context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option(
     "--timeout",

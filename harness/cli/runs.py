@@ -12,7 +12,6 @@ from rich.console import Console
 import harness
 from harness.cli.progress import bars
 from harness.cli.shared import (
-    Command,
     cluster_option,
     json_option,
     print_json,
@@ -24,7 +23,7 @@ from harness.reports import FORMATS
 from harness.scenario import shipped
 
 
-@click.command(cls=Command)
+@click.command()
 @click.argument("scenario")
 @cluster_option
 @runtime_option
@@ -66,7 +65,7 @@ def run(
     tell(judged, as_json=as_json)
 
 
-@click.command(cls=Command)
+@click.command()
 @click.argument("run", type=click.Path(path_type=Path), default=Path("runs/latest"))
 @click.option(
     "--budget",
