@@ -30,6 +30,8 @@ from harness.scenario import shipped
 @system_option
 @click.option(
     "--runs",
+    envvar="HARNESS_RUNS",
+    show_envvar=True,
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("runs"),
     show_default=True,
@@ -66,7 +68,7 @@ def run(
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), default=Path("runs/latest"))
+@click.argument("run", type=click.Path(path_type=Path), envvar="HARNESS_RUNS", default=Path("runs"))
 @click.option(
     "--budget",
     help="Judge by another budget: a file, or the name of a shipped one. Writes nothing.",
@@ -88,7 +90,10 @@ def run(
 def judge(
     run: Path, budget: str | None, format_: str, output: Path | None, *, as_json: bool
 ) -> None:
-    """Judge a run folder (default: the latest); the same verdict comes out anywhere, later."""
+    """Judge a run folder; the same verdict comes out anywhere, later.
+
+    RUN may be a folder of runs too, whose latest is meant: the default is $HARNESS_RUNS, else runs.
+    """
     judged = harness.judge(run, shipped.find(budget, "budgets") if budget else None)
     if (format_, output) == ("text", None):
         tell(judged, as_json=as_json)
