@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 import harness
 from harness.cli.progress import bars
@@ -18,6 +16,7 @@ from harness.cli.shared import (
     system_option,
 )
 from harness.control.client import Client
+from harness.reports.terminal import Plain, Terminal, plain
 from harness.scenario import shipped
 
 
@@ -52,7 +51,7 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
 @cluster_option
 def down(cluster: str) -> None:
     """Take a cluster down and wait until nothing of it is left."""
-    with Console(stderr=True).status(f"taking {cluster} down"):
+    with Terminal(stderr=True).status(plain(f"taking {cluster} down")):
         existed = harness.down(cluster)
     click.echo(f"cluster {cluster} is down" if existed else f"there was no cluster {cluster}")
 
@@ -67,7 +66,7 @@ def status(cluster: str, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    table = Table(box=None, pad_edge=False)
+    table = Plain()
     for column in ("name", "address", "region", "condition", "pid"):
         table.add_column(column)
     for node in found["nodes"]:
@@ -78,7 +77,7 @@ def status(cluster: str, *, as_json: bool) -> None:
             node["condition"],
             str(node["pid"] or "–"),
         )
-    Console().print(table)
+    Terminal().print(table)
     run = f"; recording {found['run']} ({found['phase']})" if found["run"] else ""
     click.echo(
         f"{found['cluster']}: {found['stage']}, {len(found['nodes'])} nodes on "

@@ -7,14 +7,13 @@ from functools import partial
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from harness.cli.shared import F, cluster_option, json_option, print_json
 from harness.control.client import Client
 from harness.errors import BadFileError, UsageError
 from harness.faults.partitions import PATTERNS
 from harness.faults.spec import CONDITIONS, WORDS, Word
+from harness.reports.terminal import Plain, Terminal
 from harness.scenario.tables import with_file
 from harness.topology import quantities
 from harness.topology.impairment import HALF_OPEN
@@ -111,7 +110,7 @@ def list_(cluster: str, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    table = Table(box=None, pad_edge=False)
+    table = Plain()
     for column in ("name", "does", "paths", "nodes", "up", "down"):
         table.add_column(column, overflow="fold")
     for row in found["faults"]:
@@ -121,7 +120,7 @@ def list_(cluster: str, *, as_json: bool) -> None:
         ]
         nodes = ", ".join(row["nodes"])
         table.add_row(row["name"], row["does"], f"{row['paths']:,}", nodes, *rates)
-    Console().print(table)
+    Terminal().print(table)
     for injector, why in found["disagree"].items():
         click.echo(f"{injector} is not what was asked: {why}", err=True)
     click.echo(

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from harness.cli.shared import json_option, print_json
 from harness.control import state
+from harness.reports.terminal import Plain, Terminal
 
 
 @click.command()
@@ -23,17 +23,17 @@ def capabilities(*, as_json: bool) -> None:
     if as_json:
         click.echo(found.as_json())
         return
-    table = Table(box=None, pad_edge=False)
+    table = Plain()
     for column in ("capability", "here", "detail", "needed for"):
         table.add_column(column, overflow="fold")
     for one in found.capabilities:
         table.add_row(
             one.name,
-            "[green]yes[/]" if one.available else "[yellow]no[/]",
+            Text("yes", "green") if one.available else Text("no", "yellow"),
             one.detail,
             one.needed_for,
         )
-    Console().print(table)
+    Terminal().print(table)
     click.echo(
         "faults here: "
         + ", ".join(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 import harness
 from harness.cli.progress import bars
@@ -19,7 +18,8 @@ from harness.cli.shared import (
     system_option,
 )
 from harness.errors import StorageError
-from harness.reports import FORMATS
+from harness.reports import FORMATS, text
+from harness.reports.terminal import Terminal
 from harness.scenario import shipped
 
 
@@ -113,6 +113,6 @@ def tell(judged: Any, *, as_json: bool) -> None:
     if as_json:
         print_json(judged.as_json())
     else:
-        console = Console() if sys.stdout.isatty() else Console(width=150)
+        console = Terminal() if sys.stdout.isatty() else Terminal(width=text.WIDTH_COLUMNS)
         console.print(judged.report())
     sys.exit(judged.exit_code)
