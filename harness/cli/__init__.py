@@ -9,7 +9,7 @@ import click
 import harness
 from harness.cli import cluster, completion, files, host, runs
 from harness.cli.faults import fault
-from harness.cli.shared import Group
+from harness.cli.shared import CommandLine
 
 COMMANDS: list[click.Command] = [
     cluster.up,
@@ -30,7 +30,9 @@ COMMANDS: list[click.Command] = [
 ]
 
 
-@click.group(cls=Group, commands=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=CommandLine, commands=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(harness.__version__, prog_name="harness")
 def main() -> None:
     """Load and chaos harness for peer-to-peer systems.

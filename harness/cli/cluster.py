@@ -5,13 +5,10 @@ from __future__ import annotations
 import sys
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 import harness
 from harness.cli.progress import bars
 from harness.cli.shared import (
-    Command,
     cluster_option,
     json_option,
     print_json,
@@ -19,10 +16,11 @@ from harness.cli.shared import (
     system_option,
 )
 from harness.control.client import Client
+from harness.reports.terminal import Plain, Terminal, plain
 from harness.scenario import shipped
 
 
-@click.command(cls=Command)
+@click.command()
 @click.argument("topology")
 @cluster_option
 @runtime_option
@@ -49,16 +47,16 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
         )
 
 
-@click.command(cls=Command)
+@click.command()
 @cluster_option
 def down(cluster: str) -> None:
     """Take a cluster down and wait until nothing of it is left."""
-    with Console(stderr=True).status(f"taking {cluster} down"):
+    with Terminal(stderr=True).status(plain(f"taking {cluster} down")):
         existed = harness.down(cluster)
     click.echo(f"cluster {cluster} is down" if existed else f"there was no cluster {cluster}")
 
 
-@click.command(cls=Command)
+@click.command()
 @cluster_option
 @json_option
 def status(cluster: str, *, as_json: bool) -> None:
@@ -68,7 +66,7 @@ def status(cluster: str, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    table = Table(box=None, pad_edge=False)
+    table = Plain()
     for column in ("name", "address", "region", "condition", "pid"):
         table.add_column(column)
     for node in found["nodes"]:
@@ -79,7 +77,7 @@ def status(cluster: str, *, as_json: bool) -> None:
             node["condition"],
             str(node["pid"] or "–"),
         )
-    Console().print(table)
+    Terminal().print(table)
     run = f"; recording {found['run']} ({found['phase']})" if found["run"] else ""
     click.echo(
         f"{found['cluster']}: {found['stage']}, {len(found['nodes'])} nodes on "
@@ -87,7 +85,7 @@ def status(cluster: str, *, as_json: bool) -> None:
     )
 
 
-@click.command(cls=Command)
+@click.command()
 @click.argument("node")
 @click.argument("wanted", type=click.Choice(["running", "paused", "stopped"]))
 @cluster_option
@@ -100,7 +98,7 @@ def condition(node: str, wanted: str, cluster: str) -> None:
     click.echo(f"{node} is {wanted}")
 
 
-@click.command(cls=Command, name="exec", context_settings={"ignore_unknown_options": True})
+@click.command(name="exec", context_settings={"ignore_unknown_options": True})
 @click.argument("node")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @cluster_option
@@ -116,7 +114,7 @@ def execute(node: str, command: tuple[str, ...], cluster: str) -> None:
     sys.exit(code if code >= 0 else 128 - code)
 
 
-@click.command(cls=Command)
+@click.command()
 @click.argument("node")
 @click.option(
     "-n",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import click
 
-from harness.cli.shared import Command
 from harness.errors import UsageError
 
 
-@click.command(cls=Command)
+@click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script of a shell: eval "$(harness completion bash)"."""

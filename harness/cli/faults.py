@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from harness.cli.shared import F, Group, cluster_option, json_option, print_json
+from harness.cli.shared import F, cluster_option, json_option, print_json
 from harness.control.client import Client
 from harness.errors import BadFileError, UsageError
 from harness.faults.partitions import PATTERNS
 from harness.faults.spec import CONDITIONS, WORDS, Word
+from harness.reports.terminal import Plain, Terminal
+from harness.scenario.tables import with_file
 from harness.topology import quantities
 from harness.topology.impairment import HALF_OPEN
 
@@ -58,7 +59,7 @@ def _words_but(*left_out: str) -> Callable[[F], F]:
     return decorate
 
 
-@click.group(cls=Group)
+@click.group()
 def fault() -> None:
     """Make the network of a running cluster bad, while load runs. Faults fold: delays add, losses
     compound, the narrower rate wins.
@@ -109,7 +110,7 @@ def list_(cluster: str, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    table = Table(box=None, pad_edge=False)
+    table = Plain()
     for column in ("name", "does", "paths", "nodes", "up", "down"):
         table.add_column(column, overflow="fold")
     for row in found["faults"]:
@@ -119,7 +120,7 @@ def list_(cluster: str, *, as_json: bool) -> None:
         ]
         nodes = ", ".join(row["nodes"])
         table.add_row(row["name"], row["does"], f"{row['paths']:,}", nodes, *rates)
-    Console().print(table)
+    Terminal().print(table)
     for injector, why in found["disagree"].items():
         click.echo(f"{injector} is not what was asked: {why}", err=True)
     click.echo(
@@ -143,14 +144,14 @@ def clear(name: str | None, cluster: str) -> None:
 
 def _ask(given: dict[str, Any], cluster: str, *, as_json: bool) -> None:
     words = {key: value for key, value in given.items() if value not in (None, False, [], ())}
-    for word, option in TIMES.items():
-        if word in words:
-            try:
-                words[word] = quantities.time_ms(words[word]) / 1e3
-            except BadFileError as error:
-                raise UsageError(f"{option}: {error}") from None
-    with Client.connect(cluster) as client:
-        done = client.call("fault-set", {"words": words})
+    try:
+        for word, option in TIMES.items():
+            if word in words:
+                words[word] = with_file(option, partial(quantities.time_ms, words[word])) / 1e3
+        with Client.connect(cluster) as client:
+            done = client.call("fault-set", {"words": words})
+    except BadFileError as error:  # these words stand in no file
+        raise UsageError(str(error)) from None
     if as_json:
         print_json({"version": 1, **done})
         return

@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-from harness.cli.shared import Command, json_option, print_json
+from harness.cli.shared import json_option, print_json
 from harness.control import state
+from harness.reports.terminal import Plain, Terminal
 
 
-@click.command(cls=Command)
+@click.command()
 @json_option
 def capabilities(*, as_json: bool) -> None:
     """What this kernel and user can do, found by trying."""
@@ -23,17 +23,17 @@ def capabilities(*, as_json: bool) -> None:
     if as_json:
         click.echo(found.as_json())
         return
-    table = Table(box=None, pad_edge=False)
+    table = Plain()
     for column in ("capability", "here", "detail", "needed for"):
         table.add_column(column, overflow="fold")
     for one in found.capabilities:
         table.add_row(
             one.name,
-            "[green]yes[/]" if one.available else "[yellow]no[/]",
+            Text("yes", "green") if one.available else Text("no", "yellow"),
             one.detail,
             one.needed_for,
         )
-    Console().print(table)
+    Terminal().print(table)
     click.echo(
         "faults here: "
         + ", ".join(
@@ -43,7 +43,7 @@ def capabilities(*, as_json: bool) -> None:
     )
 
 
-@click.command(cls=Command)
+@click.command()
 @json_option
 def doctor(*, as_json: bool) -> None:
     """Remove what dead clusters left behind; living ones are not touched."""
@@ -59,7 +59,7 @@ def doctor(*, as_json: bool) -> None:
     click.echo(f"{len(removed)} dead clusters removed; running: {', '.join(living) or 'none'}")
 
 
-@click.command(cls=Command, context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option(
     "--timeout",

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,6 +18,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from harness.control.progress import Progress
+from harness.reports.terminal import Terminal
 
 # Stage → its words; a stage that is not here is shown as it is called.
 STAGES = {
@@ -34,12 +34,12 @@ def bars() -> Iterator[Progress]:
     """Show progress as bars on stderr, one a stage; nothing where stderr is no terminal."""
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     # SIGTERM ends like Ctrl-C: what was started is taken back.
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     with Bars(*columns, console=console, disable=not console.is_terminal) as shown:

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 import harness
 from harness.cli.progress import bars
 from harness.cli.shared import (
-    Command,
     cluster_option,
     json_option,
     print_json,
@@ -20,17 +18,20 @@ from harness.cli.shared import (
     system_option,
 )
 from harness.errors import StorageError
-from harness.reports import FORMATS
+from harness.reports import FORMATS, text
+from harness.reports.terminal import Terminal
 from harness.scenario import shipped
 
 
-@click.command(cls=Command)
+@click.command()
 @click.argument("scenario")
 @cluster_option
 @runtime_option
 @system_option
 @click.option(
     "--runs",
+    envvar="HARNESS_RUNS",
+    show_envvar=True,
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("runs"),
     show_default=True,
@@ -66,8 +67,8 @@ def run(
     tell(judged, as_json=as_json)
 
 
-@click.command(cls=Command)
-@click.argument("run", type=click.Path(path_type=Path), default=Path("runs/latest"))
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path), envvar="HARNESS_RUNS", default=Path("runs"))
 @click.option(
     "--budget",
     help="Judge by another budget: a file, or the name of a shipped one. Writes nothing.",
@@ -89,7 +90,10 @@ def run(
 def judge(
     run: Path, budget: str | None, format_: str, output: Path | None, *, as_json: bool
 ) -> None:
-    """Judge a run folder (default: the latest); the same verdict comes out anywhere, later."""
+    """Judge a run folder; the same verdict comes out anywhere, later.
+
+    RUN may be a folder of runs too, whose latest is meant: the default is $HARNESS_RUNS, else runs.
+    """
     judged = harness.judge(run, shipped.find(budget, "budgets") if budget else None)
     if (format_, output) == ("text", None):
         tell(judged, as_json=as_json)
@@ -109,6 +113,6 @@ def tell(judged: Any, *, as_json: bool) -> None:
     if as_json:
         print_json(judged.as_json())
     else:
-        console = Console() if sys.stdout.isatty() else Console(width=150)
+        console = Terminal() if sys.stdout.isatty() else Terminal(width=text.WIDTH_COLUMNS)
         console.print(judged.report())
     sys.exit(judged.exit_code)

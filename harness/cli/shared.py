@@ -5,36 +5,55 @@ options.
 from __future__ import annotations
 
 import json
+import os
+import sys
+import traceback
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
 from harness import runtimes
-from harness.errors import HarnessError, InterruptedByUserError
+from harness.errors import HarnessError, InterruptedByUserError, StorageError, UsageError
 from harness.systems import adapters
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Command(click.Command):
-    """A command whose errors are one sentence on stderr and the exit code of their kind."""
+class CommandLine(click.Group):
+    """The whole command line: every error is told on stderr, with the exit code of its kind.
 
-    def invoke(self, ctx: click.Context) -> Any:
+    click's own codes (2 for usage, 1 for the rest) are those of verdicts, so none of them is used.
+    """
+
+    def main(self, *args: Any, **settings: Any) -> NoReturn:
+        """Run a command and exit: 0, 1 and 2 only where the command itself says so."""
         try:
-            return super().invoke(ctx)
+            sys.exit(super().main(*args, **{**settings, "standalone_mode": False}))
+        except click.ClickException as error:
+            error.show()
+            code = UsageError.exit_code
         except HarnessError as error:
             click.echo(f"harness: {error}", err=True)
-            ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
+            code = error.exit_code
+        except click.Abort:
             click.echo("harness: interrupted", err=True)
-            ctx.exit(InterruptedByUserError.exit_code)
+            code = InterruptedByUserError.exit_code
+        except Exception:
+            traceback.print_exc()
+            code = HarnessError.exit_code
+        sys.exit(code)
 
-
-class Group(click.Group):
-    """A group of such commands."""
-
-    command_class = Command
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; click would make a verdict (1) of a reader that is gone."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            # What is left in the buffer goes nowhere, instead of failing once more at the exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise StorageError("standard output was closed by its reader") from error
+        return result
 
 
 def cluster_option(function: F) -> F:

@@ -36,6 +36,7 @@ from harness.errors import (
 )
 from harness.experiments import judge
 from harness.experiments.judge import Judged
+from harness.operations import Operation
 from harness.scenario import files, shipped, timeline
 from harness.scenario.scenario import Scenario
 from harness.scenario.timeline import Timeline
@@ -119,13 +120,16 @@ def run(
     return judge.judge(folder)
 
 
-def check(planned: Scenario) -> Timeline:
+def check(planned: Scenario, *, imports: bool = True) -> Timeline:
     """Return the timeline of a scenario that can be run.
 
-    Raises UsageError for what its system cannot do, BadFileError for faults that name what is not
-    there and a budget that cannot be measured.
+    `imports`: whether a system that is Python of the user's own may be imported; what it can do is
+    not looked at otherwise. Raises UsageError for what its system cannot do, BadFileError for
+    faults that name what is not there and a budget that cannot be measured.
     """
-    can = adapters.named(planned.topology.adapter).operations
+    system = planned.topology.adapter
+    known = imports or not adapters.is_foreign(system)
+    can = adapters.named(system).operations if known else frozenset(Operation)
     for phase in planned.phases:
         if phase.duration_s is None:
             raise UsageError(
@@ -134,7 +138,7 @@ def check(planned: Scenario) -> Timeline:
         for stream in phase.streams:
             if stream.operation not in can:
                 raise UsageError(
-                    f"phase {phase.name}: {planned.topology.adapter} has no "
+                    f"phase {phase.name}: {system} has no "
                     f"{stream.operation.word}; "
                     f"it can do {', '.join(sorted(operation.word for operation in can))}"
                 )

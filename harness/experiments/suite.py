@@ -85,14 +85,14 @@ def run(
     return judge(folder)
 
 
-def check(planned: Suite) -> None:
-    """Check all that a suite names.
+def check(planned: Suite, *, imports: bool = True) -> None:
+    """Check all that a suite names; `imports` as in run.check.
 
     Raises BadFileError, or UsageError where a part asks for what its system cannot do.
     """
     scenarios = [files.read_scenario(part) for part in planned.parts]
     for scenario in scenarios:
-        single_run.check(scenario)
+        single_run.check(scenario, imports=imports)
     rows = files.read_budget(planned.budget).rows
     budget_rows.validate(rows)
     names = [scenario.name for scenario in scenarios]

@@ -17,7 +17,7 @@ from functools import cached_property
 from ipaddress import IPv4Network
 from typing import Any, cast
 
-from harness.errors import HarnessError, UnavailableError, UsageError
+from harness.errors import HarnessError, UsageError
 from harness.faults.fault import Change, Fault, Flow, NetworkState, Verb, fold
 from harness.kernel.inet_diag import established
 from harness.kernel.nft import Nft
@@ -77,6 +77,8 @@ class Network:
         self._standing: dict[str, Injector] = {}  # by their name, in the order of BACKENDS
         self.compiled = Compiled()
         if self.baseline:
+            kinds = {kind for what in self.baseline.values() for kind in what.kinds}
+            injectors.require(kinds, self.backends)
             self._apply()
 
     @property
@@ -135,20 +137,10 @@ class Network:
         Raises UnavailableError for what no backend here can do; nothing has changed then.
         """
         with self._lock:
-            self._require(fault)
+            injectors.require(fault.impairment.kinds, self.backends)
             if fault.impairment.drops_established:
                 fault = replace(fault, flows=self._established(fault.paths))
             return self._change(Verb.SET, fault, {**self.faults, fault.name: fault})
-
-    def _require(self, fault: Fault) -> None:
-        """Raise UnavailableError where no backend here can do what a fault wants."""
-        for impairment in fault.impairment.kinds:
-            name = self.backends[impairment]
-            if name == NONE:
-                why = BACKENDS[injectors.candidates(impairment)[0]].absent
-                can = ", ".join(what for what, by in self.backends.items() if by != NONE)
-                raise UnavailableError(f"{impairment}: {why}; possible: {can}")
-            injectors.load(BACKENDS[name].injector).require()
 
     def clear(self, name: str | None = None) -> list[Change]:
         """Take one fault back, or all.

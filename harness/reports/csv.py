@@ -1,9 +1,14 @@
-"""CSV: one line a finding, with a header, for spreadsheets and databases."""
+"""CSV: one line a finding, with a header, for spreadsheets and databases.
+
+A spreadsheet runs what begins like a formula, so such a cell begins with an apostrophe, as OWASP
+advises; a number stays one.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +30,15 @@ COLUMNS = (
 )
 
 
+FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf|nan")
+
+
+def harmless(cell: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula; numbers are left as they are."""
+    return f"'{cell}" if FORMULA.match(cell) and not NUMBER.fullmatch(cell) else cell
+
+
 def render(
     verdict: Verdict, facts: Mapping[str, Any], run: str, history: History | None = None
 ) -> str:
@@ -35,7 +49,8 @@ def render(
     writer.writerow(COLUMNS)
     for one in verdict.findings:
         writer.writerow(
-            [
+            harmless(cell)
+            for cell in (
                 run,
                 facts["name"],
                 one.phase or "",
@@ -47,6 +62,6 @@ def render(
                 one.cause or "",
                 one.sentence,
                 one.source,
-            ]
+            )
         )
     return output.getvalue()

@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from harness.checks.verdict import Answer, Finding, Verdict
+from harness.reports.terminal import Plain, Terminal, plain
 
 COLOURS = {
     Answer.PASS: "green",
@@ -24,7 +24,7 @@ WIDTH_COLUMNS = 150  # where output is no terminal
 
 def render(verdict: Verdict, facts: Mapping[str, Any], run: str) -> Group:
     """Lay the report out as a rich renderable."""
-    table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
+    table = Plain(header_style="bold", expand=False)
     table.add_column("phase", no_wrap=True)
     table.add_column("promise", overflow="fold")
     table.add_column("promised", justify="right", no_wrap=True)
@@ -41,18 +41,18 @@ def render(verdict: Verdict, facts: Mapping[str, Any], run: str) -> Group:
             _why(finding),
         )
     return Group(
-        Text(_what(facts)),
+        plain(_what(facts)),
         Text(),
         table,
         Text(),
         _total(verdict),
-        Text(f"run {run} · again: harness judge {run}", style="dim"),
+        Text.assemble(plain(f"run {run} · again: harness judge {run}"), style="dim"),
     )
 
 
 def to_text(renderable: RenderableType) -> str:
     """Render as plain text, for files and pipes."""
-    console = Console(width=WIDTH_COLUMNS, no_color=True, force_terminal=False, highlight=False)
+    console = Terminal(width=WIDTH_COLUMNS, no_color=True, force_terminal=False)
     with console.capture() as captured:
         console.print(renderable)
     return captured.get()

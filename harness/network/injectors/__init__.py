@@ -5,10 +5,12 @@ Each sets a state, reads it back from the kernel, and clears what it made itself
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from harness import plugin
+from harness.errors import UnavailableError
 
 NONE = "none"  # what serves an impairment that nothing here can do
 
@@ -72,6 +74,20 @@ def candidates(impairment: str) -> list[str]:
 def impairments() -> list[str]:
     """Return every impairment that a backend can serve, each once, in the order of the table."""
     return list(dict.fromkeys(one for row in BACKENDS.values() for one in row.serves))
+
+
+def require(wanted: Iterable[str], backends: Mapping[str, str]) -> None:
+    """Raise UnavailableError for an impairment that no backend here serves.
+
+    `backends`: impairment → the backend that serves it here, or NONE.
+    """
+    for impairment in wanted:
+        name = backends[impairment]
+        if name == NONE:
+            why = BACKENDS[candidates(impairment)[0]].absent
+            can = ", ".join(what for what, by in backends.items() if by != NONE)
+            raise UnavailableError(f"{impairment}: {why}; possible: {can}")
+        load(BACKENDS[name].injector).require()
 
 
 def load(reference: str) -> Any:

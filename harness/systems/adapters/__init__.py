@@ -14,6 +14,14 @@ TABLE = {
 }
 
 
+def is_foreign(name: str) -> bool:
+    """Whether the adapter is Python of the user's own, which `named` would run: ``module:Class``.
+
+    A command file is only read.
+    """
+    return ":" in name and not name.endswith(".toml") and name not in TABLE
+
+
 def named(name: str) -> NodeAdapter:
     """Return the adapter of that name, or the one that a command file (``PATH.toml``) describes.
 

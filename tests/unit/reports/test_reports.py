@@ -72,6 +72,32 @@ def test_csv_is_one_line_a_finding():
     ]
 
 
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+        ("+1+1", "'+1+1"),
+        ("-2+3", "'-2+3"),
+        ("@SUM(1)", "'@SUM(1)"),
+        ("\t=1", "'\t=1"),
+        (" =1", "' =1"),
+        ("＝1", "'＝1"),
+        ("-1.5", "-1.5"),
+        ("+2e-3", "+2e-3"),
+        ("-inf", "-inf"),
+        ("a=b", "a=b"),
+        ("", ""),
+    ],
+)
+def test_no_cell_of_csv_is_a_formula_and_numbers_stay_numbers(cell, shown):
+    verdict = Verdict(findings=(finding(cell, sentence=cell, source=cell, value=-2.5),))
+    text = reports.render("csv", verdict, {**FACTS, "name": cell}, cell)
+    [row] = csv.DictReader(io.StringIO(text, newline=""))
+    texts = {key: row[key] for key in ("run", "scenario", "name", "sentence", "source")}
+    assert set(texts.values()) == {shown}
+    assert row["value"] == "-2.5"
+
+
 def test_markdown_puts_what_is_not_kept_first_and_fits_a_comment():
     text = reports.render("markdown", VERDICT, FACTS, "/runs/x")
     assert text.startswith("## ❌ FAIL · demo")
