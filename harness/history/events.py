@@ -55,11 +55,15 @@ class PhasesOver(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeEnded(Event):
-    """A node's process ended by itself."""
+    """A node's process ended by itself: with an exit code, or by a signal; neither is known of
+    every runtime, nor of older folders.
+    """
 
     word: ClassVar[str] = "node-ended"
 
     node: str
+    code: int | None = None
+    signal: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
+from typing import Any
 
 from harness.errors import HarnessError, NodeStartError, UnavailableError
 from harness.runtimes import processes
-from harness.runtimes.runtime import Place, Process, Running
+from harness.runtimes.runtime import Ending, Place, Process, Running
 
 PACKET_BYTES_MAX = 65536
 ANSWER_TIMEOUT_S = 60.0
+ENDING_TIMEOUT_S = 2.0  # from the end of a process until its zygote has said how
 # requests under way: enough to keep a zygote busy, and few descriptors in flight (RLIMIT_NOFILE
 # bounds them)
 WINDOW = 64
@@ -46,6 +48,9 @@ class Zygote:
         self._container = container
         self._guard = threading.Lock()
         self._asked: dict[str, tuple[Place, Future[Running]]] = {}
+        self._pids: dict[str, int] = {}  # node → its last process, as the zygote sees it
+        self._endings: dict[str, Ending] = {}  # node → how that one ended
+        self._news = threading.Condition(self._guard)
         self._ended = False
         self._thread = threading.Thread(target=self._listen, name="zygote", daemon=True)
         self._thread.start()
@@ -68,6 +73,7 @@ class Zygote:
                 if name in self._asked:
                     raise HarnessError(f"node {name} is being started already")
                 self._asked[name] = (place, future)
+                self._endings.pop(name, None)
             socket.send_fds(
                 self._connection, [json.dumps(request).encode()], [place.namespace, log]
             )
@@ -82,6 +88,14 @@ class Zygote:
         finally:
             os.close(log)
         return future
+
+    def ending(self, name: str) -> Ending:
+        """Tell how a node's last process ended; waits until the zygote has said so, or has ended
+        itself.
+        """
+        with self._news:
+            self._news.wait_for(lambda: name in self._endings or self._ended, ENDING_TIMEOUT_S)
+            return self._endings.get(name, Ending())
 
     def close(self) -> None:
         """Hang up: the zygote kills its children and ends."""
@@ -107,20 +121,25 @@ class Zygote:
                 break
         with self._guard:
             self._ended = True
+            self._news.notify_all()
             orphans, self._asked = list(self._asked.values()), {}
         for place, future in orphans:
             future.set_exception(self._gone(place))
 
-    def _take(self, answer: dict[str, str], descriptors: list[int]) -> None:
+    def _take(self, answer: dict[str, Any], descriptors: list[int]) -> None:
         with self._guard:
             place, future = (
                 self._asked.pop(answer["name"], (None, None))
                 if answer["op"] in {"spawned", "failed"}
                 else (None, None)
             )
-        if (
-            place is None or future is None
-        ):  # "exited": the pidfd says so too, on all runtimes alike
+            if answer["op"] == "spawned":
+                self._pids[answer["name"]] = answer["pid"]
+            elif answer["op"] == "exited" and self._pids.get(answer["name"]) == answer["pid"]:
+                ending = Ending(code=answer["code"], signal=answer["signal"])
+                self._endings[answer["name"]] = ending
+                self._news.notify_all()
+        if place is None or future is None:  # that a process ended, its pidfd says
             for descriptor in descriptors:
                 os.close(descriptor)
             return

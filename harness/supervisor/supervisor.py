@@ -334,10 +334,11 @@ class Supervisor:
                     and self.cluster.conditions.get(name) is not Condition.STOPPED
                     and self.cluster.has_ended(name)
                 ):
-                    self.cluster.note_ended(name)
+                    at_ns = time.monotonic_ns()
+                    ending = self.cluster.note_ended(name)
                     if self._recording is not None:
-                        self._recording.node_ended(name)
-                    _log(f"node {name} ended by itself")
+                        self._recording.node_ended(name, ending, at_ns)
+                    _log(f"node {name} ended by itself: {ending.words}")
 
     def _note(self, sentence: str) -> None:
         """Write what went wrong beside what anybody asked into the log and the open run."""

@@ -203,6 +203,16 @@ class Engine:
         with _translated("look at a container"):
             return int(self._client.inspect_container(container)["State"]["Pid"])
 
+    def exit_code(self, container: str) -> int:
+        """Wait until the engine knows how a container's process ended; 128 + n means by signal n.
+        Raises UnavailableError where that takes too long.
+        """
+        with _translated("wait for a container"):
+            done = self._client.wait(
+                container, condition="not-running", timeout=processes.KILL_TIMEOUT_S
+            )
+            return int(done["StatusCode"])
+
     def copy_output(self, container: str, descriptor: int, since_s: float) -> None:
         """Copy what a container writes from `since_s` (Unix time) on, until it ends; then close the
         descriptor.

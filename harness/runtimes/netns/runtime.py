@@ -20,7 +20,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, UnavailableError
 from harness.runtimes import processes, zygote
-from harness.runtimes.runtime import Cost, Place, Process, Running
+from harness.runtimes.runtime import Cost, Ending, Place, Process, Running
 from harness.runtimes.zygote import Zygote
 
 END_TIMEOUT_S = 5.0
@@ -68,6 +68,10 @@ class NetnsRuntime(processes.HostProcesses):
         """See Runtime. A node takes the same, however many there are."""
         del nodes
         return Cost(node_bytes=5_000_000, node_tasks=1)
+
+    def ending(self, node: str) -> Ending:
+        """See Runtime. The zygote reaps its processes, and says how each ended."""
+        return self._zygotes[self._resident(node).process.zygote].zygote.ending(node)
 
     def facts(self) -> Mapping[str, str]:
         """See Runtime."""

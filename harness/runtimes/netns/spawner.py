@@ -7,9 +7,11 @@ in 20 ms. When its socket closes it ends, and the kernel kills every program tha
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -26,34 +28,62 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def serve(requests: socket.socket) -> None:
-    """Start one program for each request, until the socket closes."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps: who waits has a pidfd
-    while True:
-        try:
-            packet, descriptors, _, _ = socket.recv_fds(requests, PACKET_BYTES_MAX, DESCRIPTORS)
-        except ConnectionError:
-            return
-        if not packet:
-            return
-        request = json.loads(packet)
-        try:
-            error, pidfd = _spawn(request, descriptors)
-            answer = (
-                {"op": "failed", "name": request["name"], "error": error}
-                if error
-                else {"op": "spawned", "name": request["name"]}
-            )
-            socket.send_fds(requests, [json.dumps(answer).encode()], [] if error else [pidfd])
-            os.close(pidfd)
-        except ConnectionError:
-            return
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
+    """Start one program for each request and tell how each ended, until the socket closes."""
+    died, wakes = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # the signal's byte in the pipe is what counts
+    poll = select.poll()
+    for descriptor in (requests.fileno(), died):
+        poll.register(descriptor, select.POLLIN)
+    names: dict[int, str] = {}  # pid → node
+    with contextlib.suppress(ConnectionError):
+        while True:
+            ready = [descriptor for descriptor, _ in poll.poll()]
+            if died in ready:
+                os.read(died, PACKET_BYTES_MAX)
+                _reap(requests, names)
+            if requests.fileno() in ready and not _take(requests, names):
+                return
 
 
-def _spawn(request: dict[str, Any], descriptors: list[int]) -> tuple[str, int]:
-    """Start a program; returns why it could not be started (empty: it runs), and its pidfd."""
+def _take(requests: socket.socket, names: dict[int, str]) -> bool:
+    """Carry out one request; whether there was one: else the socket has closed."""
+    packet, descriptors, _, _ = socket.recv_fds(requests, PACKET_BYTES_MAX, DESCRIPTORS)
+    if not packet:
+        return False
+    request = json.loads(packet)
+    try:
+        error, pid, pidfd = _spawn(request, descriptors)
+        answer = {"op": "spawned", "name": request["name"], "pid": pid}
+        if error:
+            answer = {"op": "failed", "name": request["name"], "error": error}
+        else:
+            names[pid] = request["name"]
+        socket.send_fds(requests, [json.dumps(answer).encode()], [] if error else [pidfd])
+        os.close(pidfd)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+    return True
+
+
+def _reap(requests: socket.socket, names: dict[int, str]) -> None:
+    """Wait for all that have ended, orphans too: this is PID 1. Tell how each program did."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            pid, code = ended[0], os.waitstatus_to_exitcode(ended[1])
+            if pid in names:
+                how = (
+                    {"code": code, "signal": None} if code >= 0 else {"code": None, "signal": -code}
+                )
+                answer = {"op": "exited", "name": names.pop(pid), "pid": pid, **how}
+                requests.send(json.dumps(answer).encode())
+
+
+def _spawn(request: dict[str, Any], descriptors: list[int]) -> tuple[str, int, int]:
+    """Start a program; returns why it could not be started (empty: it runs), its pid and its
+    pidfd.
+    """
     reading, writing = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
@@ -61,7 +91,7 @@ def _spawn(request: dict[str, Any], descriptors: list[int]) -> tuple[str, int]:
     os.close(writing)
     pidfd = os.pidfd_open(pid)
     with open(reading, "rb") as status:  # ends without a word at the exec
-        return status.read().decode("utf-8", "replace"), pidfd
+        return status.read().decode("utf-8", "replace"), pid, pidfd
 
 
 def _become(request: dict[str, Any], descriptors: list[int], status: int) -> NoReturn:
