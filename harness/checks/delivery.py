@@ -1,25 +1,31 @@
 """The delivery ledger: what senders were told, against the journals of the witnesses. Nothing here
 is the sender's word.
 
-Which record of whom an operation needs stands in its file in operations/. Findings: what was
-acknowledged and is not in the target's journal, is there twice, or is in another one's; what is not
-in the journal of every other node; what was answered by the asker itself.
+Which record of whom an operation needs stands in its file in operations/. What was acknowledged is
+the denominator. Findings: what was acknowledged and is not in the target's journal, is there twice,
+is in another one's, or with another size or hash; what is not in the journal of every other node
+that ran; what no other node stored, answered or met; what was done before it was sent.
+
+A record that could not be made is not missing: where its node did not journal, because the harness
+had stopped it or it had not begun, or where the system's journals have no such records, the answer
+is UNKNOWN.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from harness.checks import records
+from harness.checks import records, silences
 from harness.checks.metric import Chosen
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.events import RunEnded
-from harness.history.history import History
+from harness.history.history import History, Nanoseconds
 from harness.operations import Operation
 from harness.operations.operation import Ledger, Witness
+from harness.operations.records import RecordKind
 
 
 def check(history: History) -> list[Finding]:
@@ -41,13 +47,9 @@ def check(history: History) -> list[Finding]:
             _unknown("record complete", "no gap", f"{len(failures)} gaps", "; ".join(failures[:3]))
         )
     for operation in Operation:
-        ledger = operation.spec.ledger
         acknowledged = records.ended_ok(history, records.WHOLE_RUN, operation)
-        if ledger is not None and acknowledged.any():
-            wrong = _WRONG[ledger.witness](history, operation, ledger, acknowledged)
-            name = ledger.finding.format(others=len(history.nodes) - 1)
-            finding = _finding(name, int(acknowledged.sum()), wrong)
-            findings.append(_exempted(finding, history.exempt.get(operation.word)))
+        if acknowledged.any():
+            findings += _judge(history, operation, acknowledged)
     return findings
 
 
@@ -59,6 +61,56 @@ def _failures(history: History) -> list[str]:
         if isinstance(event, RunEnded)
         for failure in event.failures
     ]
+
+
+def _judge(history: History, operation: Operation, acknowledged: Chosen) -> list[Finding]:
+    """The ledger of one operation, and whether time ran backwards in it."""
+    count, ledger = int(acknowledged.sum()), operation.spec.ledger
+    found = _backwards(history, operation, acknowledged)
+    if ledger is None:
+        return found
+    name = ledger.finding.format(others=len(history.nodes) - 1)
+    why = history.exempt.get(operation.word)
+    lacking = {ledger.record, ledger.content} - {None} - history.kept
+    if lacking and why is None:
+        return [*found, _cannot_tell(name, count, operation)]
+    finding = _finding(name, count, _HELD[ledger.witness](history, operation, acknowledged), ledger)
+    return [*found, _exempted(finding, why)]
+
+
+def _backwards(history: History, operation: Operation, acknowledged: Chosen) -> list[Finding]:
+    """The finding of operations that were done, or seen by a receiver, before they were sent. All
+    stamps are of one clock (`records.took_ns`), so that there is no such thing.
+    """
+    sent, done = history.column("sent_ns")[acknowledged], history.column("done_ns")[acknowledged]
+    seen = records.witnessed_ns(history, operation, acknowledged)
+    ledger = operation.spec.ledger
+    if ledger is not None and ledger.witness is Witness.EVERY_OTHER_NODE:
+        heard = records.heard_ns(history, ledger.record, acknowledged)
+        early = (heard != records.NEVER) & (heard < sent[:, None])
+        done = np.where(early.any(axis=1), np.int64(records.NEVER), done)
+    wrong = int(((done < sent) | ((seen != records.NEVER) & (seen < sent))).sum())
+    if not wrong:
+        return []
+    return [
+        Finding(
+            name=f"{operation.word}: done after it was sent",
+            answer=Answer.FAIL,
+            promised=f"{len(sent):,} of {len(sent):,}",
+            measured=f"{wrong:,} done before it was sent",
+            sentence="sender and receiver have one clock: who says so did not do it",
+        )
+    ]
+
+
+def _cannot_tell(name: str, count: int, operation: Operation) -> Finding:
+    return _unknown(
+        name,
+        f"{count:,} of {count:,}",
+        "–",
+        f"journals of this run have no records that tell of a {operation.word}: nothing but the "
+        "sender's word says that it happened",
+    )
 
 
 def _exempted(finding: Finding, why: str | None) -> Finding:
@@ -76,17 +128,27 @@ def _exempted(finding: Finding, why: str | None) -> Finding:
         promised="–",
         measured=measured,
         sentence=f"not held to it: {why}",
+        cause=None,
     )
 
 
-# What is wrong with the acknowledged operations, by the witness that their ledger needs:
-# description → how many of them.
-Wrong = dict[str, int]
+@dataclass(slots=True)
+class Held:
+    """How acknowledged operations fared against the records: description → how many of them.
+
+    `open`: those of whose record nothing can be known.
+    """
+
+    wrong: dict[str, int]
+    open: dict[str, int] = field(default_factory=dict)
 
 
-def _at_target(history: History, _: Operation, ledger: Ledger, acknowledged: Chosen) -> Wrong:
-    """Each operation must have one record, and that at its target."""
-    assert ledger.record is not None
+SILENT = "to a node that could not journal then"
+
+
+def _at_target(history: History, operation: Operation, acknowledged: Chosen) -> Held:
+    """Each operation must have one record, and that at its target, with the size that was sent."""
+    ledger = _ledger(operation)
     wanted = records.sortable(records.identifiers(history, acknowledged))
     ids, found = records.arrivals(history, ledger.record)
     begin, end = np.searchsorted(ids, wanted, "left"), np.searchsorted(ids, wanted, "right")
@@ -94,54 +156,120 @@ def _at_target(history: History, _: Operation, ledger: Ledger, acknowledged: Cho
     at = np.minimum(begin, max(len(found) - 1, 0))
     where = found["node"][at].astype(np.int64) if len(found) else np.full(len(wanted), -1)
     target, source = history.column("target")[acknowledged], history.column("source")[acknowledged]
-    return {
-        "acknowledged but in no journal": int((seen == 0).sum()),
+    silent = silences.of(history).during(history, acknowledged, target)
+    wrong = {
+        "acknowledged but in no journal": int(((seen == 0) & ~silent).sum()),
         "delivered to another node": int(((seen > 0) & (where != target)).sum()),
         "delivered to the sender itself": int(((seen > 0) & (where == source)).sum()),
         "delivered more than once": int((seen > 1).sum()),
     }
+    if ledger.content is not None and len(found):
+        size = history.column("payload_bytes")[acknowledged]
+        wrong["of another size"] = int(((seen > 0) & (found["size"][at] != size)).sum())
+        wrong |= _differing(history, ledger.content, wanted, (source, target), seen > 0)
+    return Held(wrong, {SILENT: int(((seen == 0) & silent).sum())})
 
 
-def _at_every_other_node(
-    history: History, operation: Operation, ledger: Ledger, acknowledged: Chosen
-) -> Wrong:
-    """Each operation must have a record at every node but its source."""
-    assert ledger.record is not None
-    others = len(history.nodes) - 1
-    heard = records.receivers(history, records.WHOLE_RUN, operation, ledger.record)
-    accepted = acknowledged[records.in_phase(history, records.WHOLE_RUN, operation)]
-    short = sum(len(found) < others for (_, found), ok in zip(heard, accepted, strict=True) if ok)
-    return {"not everywhere": short}
+def _differing(
+    history: History,
+    kind: RecordKind,
+    wanted: records.Ids,
+    ends: tuple[Nanoseconds, Nanoseconds],
+    arrived: Chosen,
+) -> dict[str, int]:
+    """Operations of which source and target do not both have a record of the content, the same."""
+    ids, found = records.arrivals(history, kind)
+    low, high = np.searchsorted(ids, wanted, "left"), np.searchsorted(ids, wanted, "right")
+    different = 0
+    for index in np.flatnonzero(arrived):
+        mine = found[low[index] : high[index]]
+        held = [set(mine["peer"][mine["node"] == end[index]].tolist()) for end in ends]
+        different += not held[0] or held[0] != held[1]
+    return {"of another content than was sent": different}
 
 
-def _answered(history: History, _: Operation, __: Ledger, acknowledged: Chosen) -> Wrong:
-    """Each answer must name the node that it came from, and that must not be the asker."""
+def _at_every_other_node(history: History, operation: Operation, acknowledged: Chosen) -> Held:
+    """Each operation must have a record at every node but its source that ran meanwhile."""
+    ledger = _ledger(operation)
+    expected = silences.of(history).expected(history, acknowledged)
+    heard = records.heard_ns(history, ledger.record, acknowledged) != records.NEVER
+    return Held({"not everywhere": int((expected & ~heard).any(axis=1).sum())})
+
+
+def _at_keeper(history: History, operation: Operation, acknowledged: Chosen) -> Held:
+    """Each operation must have a record of its key at a node that is not its source. Where some
+    node could not journal meanwhile, it may have been that one.
+    """
+    seen = records.witnessed_ns(history, operation, acknowledged)
+    silent = silences.of(history).anybody_during(history, acknowledged)
+    lacking = seen == records.NEVER
+    return Held(
+        {"stored at no other node": int((lacking & ~silent).sum())},
+        {SILENT: int((lacking & silent).sum())},
+    )
+
+
+def _at_answerer(history: History, operation: Operation, acknowledged: Chosen) -> Held:
+    """Each answer must name a node that is not the asker, and has a record that it answered it."""
     answered = history.column("answered_by")[acknowledged]
     source = history.column("source")[acknowledged]
-    return {
-        "answered by nobody named": int((answered < 0).sum()),
-        "answered by the asker itself": int((answered == source).sum()),
-    }
+    seen = records.witnessed_ns(history, operation, acknowledged)
+    silent = silences.of(history).during(history, acknowledged, answered)
+    lacking = (seen == records.NEVER) & (answered >= 0) & (answered != source)
+    return Held(
+        {
+            "answered by nobody named": int((answered < 0).sum()),
+            "answered by the asker itself": int((answered == source).sum()),
+            "in no journal of who is said to have answered": int((lacking & ~silent).sum()),
+        },
+        {SILENT: int((lacking & silent).sum())},
+    )
 
 
-_WRONG: dict[Witness, Callable[[History, Operation, Ledger, Chosen], Wrong]] = {
+def _at_peer(history: History, operation: Operation, acknowledged: Chosen) -> Held:
+    """Each operation must have met its target, as that one's journal says."""
+    lacking = records.witnessed_ns(history, operation, acknowledged) == records.NEVER
+    target = history.column("target")[acknowledged]
+    silent = silences.of(history).during(history, acknowledged, target)
+    return Held(
+        {"acknowledged but not in the peer's journal": int((lacking & ~silent).sum())},
+        {SILENT: int((lacking & silent).sum())},
+    )
+
+
+def _ledger(operation: Operation) -> Ledger:
+    assert operation.spec.ledger is not None
+    return operation.spec.ledger
+
+
+_HELD: dict[Witness, Callable[[History, Operation, Chosen], Held]] = {
     Witness.TARGET: _at_target,
     Witness.EVERY_OTHER_NODE: _at_every_other_node,
-    Witness.ANSWERER: _answered,
+    Witness.KEEPER: _at_keeper,
+    Witness.ANSWERER: _at_answerer,
+    Witness.PEER: _at_peer,
 }
 
 
-def _finding(name: str, count: int, wrong: Wrong) -> Finding:
+def _finding(name: str, count: int, held: Held, ledger: Ledger) -> Finding:
     all_of_them = f"{count:,} of {count:,}"
-    found = [f"{number:,} {what}" for what, number in wrong.items() if number]
+    wrong, open_ = (
+        ", ".join(f"{number:,} {what}" for what, number in of.items() if number)
+        for of in (held.wrong, held.open)
+    )
+    if wrong:
+        answer, sentence = Answer.FAIL, "what the sender was told is not what happened"
+    elif open_:
+        answer, sentence = Answer.UNKNOWN, "who did not journal can neither confirm nor deny it"
+    else:
+        answer, sentence = Answer.PASS, f"counted {ledger.counted}"
     return Finding(
         name=name,
-        answer=Answer.FAIL if found else Answer.PASS,
+        answer=answer,
         promised=all_of_them,
-        measured=", ".join(found) if found else all_of_them,
-        sentence="what the sender was told is not what happened"
-        if found
-        else "counted from the receivers' journals",
+        measured=wrong or open_ or all_of_them,
+        sentence=sentence,
+        cause=Cause.NOT_MEASURED if answer is Answer.UNKNOWN else None,
     )
 
 

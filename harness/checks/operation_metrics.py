@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.checks import overlay, records
-from harness.checks.metric import Chosen, Metric, PerNode, Samples
-from harness.history.history import History, PhaseWindow, Records
+from harness.checks import overlay, records, silences
+from harness.checks.metric import Chosen, Floats, Metric, PerNode, Samples
+from harness.history.history import History, PhaseWindow
 from harness.operations import TABLE, Operation, Outcome
 from harness.operations.operation import Taken
 from harness.operations.records import RecordKind
@@ -20,12 +20,7 @@ Take = Callable[[History, PhaseWindow], Samples]
 
 def _latency(operation: Operation) -> Take:
     def take(history: History, phase: PhaseWindow) -> Samples:
-        chosen = records.in_phase(history, phase, operation)
-        took = (history.column("done_ns") - history.column("intended_ns"))[chosen].astype(
-            np.float64
-        )
-        took[history.column("outcome")[chosen] != Outcome.OK] = np.inf
-        return Samples(values=took)
+        return Samples(values=records.took_ns(history, phase, operation))
 
     return take
 
@@ -51,6 +46,19 @@ GENERIC: dict[Taken, Callable[[Operation], Take]] = {
     Taken.SHARE: _share,
     Taken.HOPS: _hops,
 }
+
+
+def _first_contact(history: History, phase: PhaseWindow) -> Samples:
+    """Of each source and target the first message of the run, where that was due in the phase."""
+    sent = history.column("operation") == Operation.PRIVATE_MESSAGE
+    pairs = np.stack([history.column("source")[sent], history.column("target")[sent]], axis=1)
+    order = np.argsort(history.column("intended_ns")[sent], kind="stable")
+    _, first = np.unique(pairs[order], axis=0, return_index=True)
+    firsts = np.zeros(len(sent), np.bool_)
+    firsts[np.flatnonzero(sent)[order[first]]] = True
+    mine = records.in_phase(history, phase, Operation.PRIVATE_MESSAGE)
+    took = records.took_ns(history, phase, Operation.PRIVATE_MESSAGE)
+    return Samples(values=took[firsts[mine]])
 
 
 def received(history: History, phase: PhaseWindow) -> PerNode:
@@ -87,11 +95,11 @@ def _burst_ns(history: History, phase: PhaseWindow) -> tuple[float, int]:
     number; inf where one failed.
     """
     chosen = records.in_phase(history, phase, Operation.PRIVATE_MESSAGE)
-    count = int(chosen.sum())
-    if not count or (history.column("outcome")[chosen] != Outcome.OK).any():
-        return np.inf, count
-    last_ns, first_ns = history.column("done_ns")[chosen], history.column("intended_ns")[chosen]
-    return float(last_ns.max() - first_ns.min()), count
+    intended = history.column("intended_ns")[chosen]
+    took = records.took_ns(history, phase, Operation.PRIVATE_MESSAGE)
+    if not len(took):
+        return np.inf, 0
+    return float((intended - intended.min() + took).max()), len(took)
 
 
 def _burst(history: History, phase: PhaseWindow) -> Samples:
@@ -123,8 +131,16 @@ def _linearity(history: History, phase: PhaseWindow) -> Samples:
     )
 
 
-def _heard(history: History, phase: PhaseWindow) -> list[tuple[int, Records]]:
-    return records.receivers(history, phase, Operation.BROADCAST, RecordKind.RECEIVED)
+def _spread_ns(history: History, phase: PhaseWindow) -> tuple[Floats, Chosen]:
+    """How long each broadcast of the phase took to each node (a row a broadcast, a column a node),
+    in ns from its intended time, infinite where that one never had it; and who was to have it.
+    """
+    chosen = records.in_phase(history, phase, Operation.BROADCAST)
+    intended, sent = (history.column(name)[chosen] for name in ("intended_ns", "sent_ns"))
+    heard = records.heard_ns(history, RecordKind.RECEIVED, chosen)
+    took = (np.maximum(heard, sent[:, None]) - intended[:, None]).astype(np.float64)
+    took[heard == records.NEVER] = np.inf
+    return took, silences.of(history).expected(history, chosen)
 
 
 def _fanout(history: History, phase: PhaseWindow) -> Samples:
@@ -134,40 +150,36 @@ def _fanout(history: History, phase: PhaseWindow) -> Samples:
 
 
 def _propagation(history: History, phase: PhaseWindow) -> Samples:
-    others = len(history.nodes) - 1
-    values = [
-        float(heard["at_ns"].max() - intended) if len(heard) == others and others else np.inf
-        for intended, heard in _heard(history, phase)
-    ]
-    return Samples(values=np.array(values, np.float64))
+    took, expected = _spread_ns(history, phase)
+    some = expected.any(axis=1)
+    return Samples(values=np.where(expected, took, -np.inf)[some].max(axis=1, initial=-np.inf))
 
 
 def _delivery(history: History, phase: PhaseWindow) -> Samples:
-    others = len(history.nodes) - 1
-    parts = [
-        np.concatenate(
-            [(heard["at_ns"] - intended).astype(np.float64), np.full(others - len(heard), np.inf)]
-        )
-        for intended, heard in _heard(history, phase)
-    ]
-    return Samples(values=np.concatenate(parts) if parts else np.empty(0))
+    took, expected = _spread_ns(history, phase)
+    return Samples(values=took[expected])
 
 
 def _coverage(history: History, phase: PhaseWindow) -> Samples:
-    others = max(len(history.nodes) - 1, 1)
-    shares = [len(heard) / others for _, heard in _heard(history, phase)]
-    return Samples(values=np.array(shares, np.float64))
+    took, expected = _spread_ns(history, phase)
+    some = expected.any(axis=1)
+    heard = (expected & np.isfinite(took))[some].sum(axis=1)
+    return Samples(values=heard / expected[some].sum(axis=1))
 
 
 def _goodput(history: History, phase: PhaseWindow) -> Samples:
     chosen = records.in_phase(history, phase, Operation.FILE_TRANSFER)
-    took_s = (history.column("done_ns") - history.column("intended_ns"))[chosen] / 1e9
+    took_s = records.took_ns(history, phase, Operation.FILE_TRANSFER) / 1e9
     size = history.column("payload_bytes")[chosen].astype(np.float64)
-    whole = history.column("outcome")[chosen] == Outcome.OK
-    return Samples(values=np.where(whole, size / np.maximum(took_s, 1e-9), 0.0))
+    return Samples(values=size / np.maximum(took_s, 1e-9))
 
 
 OWN: dict[str, Metric] = {
+    "private_message.first_contact": Metric(
+        kind="time",
+        take=_first_contact,
+        sentence="end-to-end, of the first message only of each source and target",
+    ),
     "private_message.received": Metric(
         kind="rate",
         take=received,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from harness.checks import records
 from harness.checks.metric import Chosen, Floats
 from harness.history.history import History
 from harness.operations.records import RecordKind
@@ -57,16 +58,9 @@ def first_forwards(
     Counted at the receivers, whether it was news to them or a duplicate; a record's `peer` is the
     beginning of the wire id that it came from.
     """
-    beginnings = np.array(
-        [int.from_bytes(wire_id[:8], "little") for wire_id in history.wire_ids], np.uint64
-    )
-    heard = history.journal[
-        np.isin(history.journal["kind"], (RecordKind.RECEIVED, RecordKind.DUPLICATE))
-    ]
-    values = []
-    for id_, source in zip(ids, sources, strict=True):
-        mine = (
-            (heard["id"] == id_) & (heard["peer"] == beginnings[source]) & (heard["node"] != source)
-        )
-        values.append(len(np.unique(heard["node"][mine])))
-    return np.array(values, np.float64)
+    kinds = np.isin(history.journal["kind"], (RecordKind.RECEIVED, RecordKind.DUPLICATE))
+    rows, heard = records.about(history.journal[kinds], ids)
+    names = records.beginnings(history)
+    mine = (heard["peer"] == names[sources[rows]]) & (heard["node"] != sources[rows])
+    to_whom = np.unique(np.stack([rows[mine], heard["node"][mine]], axis=1), axis=0)
+    return np.bincount(to_whom[:, 0], minlength=len(ids)).astype(np.float64)

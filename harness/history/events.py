@@ -68,21 +68,27 @@ class NodeEnded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStarted(Event):
-    """The harness let a node run again."""
+    """The harness started a node: a new process. `journals_ns`: since when its journal has all that
+    it saw; 0: since the event itself.
+    """
 
     word: ClassVar[str] = "node-started"
 
     node: str
+    journals_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeChanged(Event):
-    """The harness brought a node into a condition (paused, stopped)."""
+    """The harness brought a node into a condition: stopped, paused, or running, where it was
+    paused. `since_ns`: when it began to; 0: not known.
+    """
 
     word: ClassVar[str] = "node-condition"
 
     node: str
     condition: str
+    since_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from harness.history.events import Event
 from harness.history.proof import Proof
+from harness.operations.records import RecordKind
 
 Nanoseconds = npt.NDArray[np.int64]
 Records = npt.NDArray[np.void]
@@ -111,6 +112,7 @@ class History:
     cores: int = 1
     # Operation word → why the ledger does not hold this system to it.
     exempt: Mapping[str, str] = field(default_factory=dict)
+    kept: frozenset[int] = frozenset(RecordKind)  # kinds of records that its journals keep
     proofs: tuple[Proof, ...] = ()
     events: tuple[Event, ...] = ()
     ended: bool = True  # False: the run was cut short

@@ -19,6 +19,7 @@ from harness.history.folder import VERSION
 from harness.history.history import History, PhaseWindow
 from harness.history.proof import Proof
 from harness.operations import Operation
+from harness.operations.records import FORMERLY_COUNTED
 
 LATE_NS = 250_000_000  # a player's own lateness, which is no property of the run
 
@@ -68,6 +69,7 @@ def read(path: Path) -> History:
         name=facts["name"],
         proofs=tuple(Proof.from_json(json.loads(line)) for line in _lines(path / "proofs.jsonl")),
         exempt=facts.get("exempt", {}),
+        kept=frozenset(facts.get("records", FORMERLY_COUNTED)),
         planned_per_s=_planned(facts["load"].get("streams", []), _numbers(facts)),
         host=_table([path / "host.arrow"], history.HOST),
         cores=facts["host"]["cores"],

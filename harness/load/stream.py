@@ -4,13 +4,12 @@ lost.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from itertools import takewhile
 
 from harness.load.flight import Flight, Keys
 from harness.operations import Outcome, Request, Response
-from harness.operations.operation import Address
+from harness.operations.operation import Address, key_of
 from harness.scenario.schedule import Due
 from harness.scenario.stream import Stream
 
@@ -194,7 +193,7 @@ class TrafficStream:
             case Address.STORED_KEY:
                 return self._keys.pick(draw, flight.source)
             case Address.NEW_KEY:
-                flight.key = hashlib.sha256(flight.id).digest()
+                flight.key = key_of(flight.id)
                 return flight.key
             case Address.NOBODY:
                 return None

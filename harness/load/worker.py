@@ -22,7 +22,7 @@ from harness.load.record import Record
 from harness.load.stream import GRACE_NS, NEVER_NS, TrafficStream
 from harness.load.tally import Tally
 from harness.operations import Operation, Outcome, Request, Response
-from harness.operations.operation import Address
+from harness.operations.operation import Address, key_of
 from harness.scenario.schedule import Share, schedule
 from harness.stats import Integers
 from harness.systems import adapters
@@ -162,7 +162,14 @@ class Worker:
             id_ = self._prefix(SEED_STREAM) + number.to_bytes(4, "little")
             node = chance.randrange(len(self._plan.nodes))
             flight = Flight(
-                id_, Operation.DHT_PUT, node, -1, len(id_), now_ns, self._plan.t0_ns, key=id_ + id_
+                id_,
+                Operation.DHT_PUT,
+                node,
+                -1,
+                len(id_),
+                now_ns,
+                self._plan.t0_ns,
+                key=key_of(id_),
             )
             self._seeds[id_] = flight
             request = Request(id_, Operation.DHT_PUT, flight.key, id_, 5_000)

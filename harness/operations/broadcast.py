@@ -16,6 +16,7 @@ SPEC = OperationSpec(
         finding="broadcasts: in the journals of all {others} other nodes",
         witness=Witness.EVERY_OTHER_NODE,
         record=RecordKind.RECEIVED,
+        counted="as received in the journals of all other nodes that ran",
     ),
     until="until its source had passed it on (how it spread is in the table)",
 )

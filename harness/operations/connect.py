@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from harness.operations.operation import Address, OperationMetric, OperationSpec, Taken
+from harness.operations.operation import (
+    Address,
+    Ledger,
+    OperationMetric,
+    OperationSpec,
+    Taken,
+    Witness,
+)
+from harness.operations.records import RecordKind
 
 SPEC = OperationSpec(
     number=7,
@@ -11,6 +19,12 @@ SPEC = OperationSpec(
     "--connect-rate asks for some.",
     to=Address.NODE,
     rate_per_s=0,
+    ledger=Ledger(
+        finding="connections: authenticated by the peer",
+        witness=Witness.PEER,
+        record=RecordKind.CONNECTED,
+        counted="as authenticated, while the source dialled, in the targets' journals",
+    ),
     metrics=(
         OperationMetric(
             suffix="response",

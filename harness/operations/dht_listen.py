@@ -24,6 +24,7 @@ SPEC = OperationSpec(
         finding="DHT listeners: told of the values put for them",
         witness=Witness.TARGET,
         record=RecordKind.NOTIFIED,
+        counted="as reported to the listener in the listeners' journals",
     ),
     metrics=(
         OperationMetric(

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from harness.operations.operation import MESSAGE, Address, OperationMetric, OperationSpec, Taken
+from harness.operations.operation import (
+    MESSAGE,
+    Address,
+    Ledger,
+    OperationMetric,
+    OperationSpec,
+    Taken,
+    Witness,
+)
+from harness.operations.records import RecordKind
 
 SPEC = OperationSpec(
     number=3,
@@ -11,16 +20,22 @@ SPEC = OperationSpec(
     to=Address.NEW_KEY,
     rate_per_s=10,
     payload=MESSAGE,
+    ledger=Ledger(
+        finding="DHT puts: stored at another node",
+        witness=Witness.KEEPER,
+        record=RecordKind.STORED,
+        counted="by key, as stored in the journals of other nodes",
+    ),
     metrics=(
         OperationMetric(
             suffix="response",
             taken=Taken.LATENCY,
-            sentence="from the intended time until the value was stored elsewhere",
+            sentence="from the intended time until the value was stored",
         ),
         OperationMetric(
             suffix="stored",
             taken=Taken.SHARE,
-            sentence="share of puts that another node acknowledged",
+            sentence="share of puts that were acknowledged",
         ),
     ),
 )

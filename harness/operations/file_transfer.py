@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from harness.operations.operation import Address, OperationMetric, OperationSpec, Payload, Taken
+from harness.operations.operation import (
+    Address,
+    Ledger,
+    OperationMetric,
+    OperationSpec,
+    Payload,
+    Taken,
+    Witness,
+)
+from harness.operations.records import RecordKind
 
 FILE = Payload(
     option="file_bytes",
@@ -19,6 +28,14 @@ SPEC = OperationSpec(
     to=Address.NODE,
     rate_per_s=0,  # a file of 10 MB is no background load
     payload=FILE,
+    ledger=Ledger(
+        finding="files: delivered whole",
+        witness=Witness.TARGET,
+        record=RecordKind.FILE_DELIVERED,
+        counted="as delivered in the targets' journals, with the size that was sent and the hash "
+        "that the source's journal has",
+        content=RecordKind.FILE_HASHED,
+    ),
     metrics=(
         OperationMetric(
             suffix="response",

@@ -6,11 +6,13 @@ generic metrics, the ledger, the reports and the docs come from it.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 from harness.operations.records import RecordKind
 
+ID_BYTES = 16  # of an operation; payloads begin with its id
 PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
 
 
@@ -40,12 +42,27 @@ class Payload:
 MESSAGE = Payload(option="payload_bytes", sentence="size of messages and values", default_bytes=256)
 
 
-class Witness(Enum):
-    """Who must have seen an operation that its sender calls done."""
+def key_of(id_: bytes) -> bytes:
+    """Return the key (32 bytes) that the operation of this id puts a value under."""
+    return hashlib.sha256(id_).digest()
 
-    TARGET = "target"  # a journal record of the target, once, and of no other node
-    EVERY_OTHER_NODE = "every other node"  # a journal record of each node but the source
-    ANSWERER = "answerer"  # the answer names the node that had the value, and it is not the asker
+
+def may_be_of(key: bytes, value: bytes) -> bool:
+    """Whether a value that a get returned can be what was put under its key: it begins with the id
+    that the key is made of. A value shorter than an id shows nothing.
+    """
+    return len(value) < ID_BYTES or key_of(value[:ID_BYTES]) == key
+
+
+class Witness(Enum):
+    """Who must have seen an operation that its sender calls done, and how its record is found."""
+
+    TARGET = "target"  # by the operation's id: one record of the target, none of another node
+    EVERY_OTHER_NODE = "every other node"  # by its id: a record of each node but the source
+    KEEPER = "keeper"  # by its key: a record of a node that is not the source
+    # A record that names the source, between sending and end, of the node that ...
+    ANSWERER = "answerer"  # ... the answer names, and that is not the asker
+    PEER = "peer"  # ... is the target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,21 +70,20 @@ class Ledger:
     """What the delivery ledger holds an operation to.
 
     `finding` names its finding; ``{others}`` in it stands for the number of other nodes.
+    `counted` says which records were counted, to stand after the word "counted".
     """
 
     finding: str
     witness: Witness
-    record: RecordKind | None = None  # of the witness's journal; None for ANSWERER
-
-    def __post_init__(self) -> None:
-        if (self.witness is Witness.ANSWERER) != (self.record is None):
-            raise ValueError(f"{self.finding}: a journal's witness and a record go together")
+    record: RecordKind  # of the witness's journal
+    counted: str
+    content: RecordKind | None = None  # a record of both ends, which tells what they held
 
 
 class Taken(StrEnum):
     """How a generic metric is taken from an operation's columns; the value is its kind."""
 
-    LATENCY = "time"  # done − intended; infinite where it did not end OK
+    LATENCY = "time"  # the later of done and its witness's record − intended; infinite: not OK
     SHARE = "share"  # 1 where it ended OK, else 0
     HOPS = "number"  # hops of what ended OK and said them
 

@@ -24,6 +24,7 @@ SPEC = OperationSpec(
         finding="private messages: acknowledged and delivered",
         witness=Witness.TARGET,
         record=RecordKind.DELIVERED,
+        counted="as delivered in the targets' journals",
     ),
     metrics=(
         OperationMetric(

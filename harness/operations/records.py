@@ -26,3 +26,10 @@ class RecordKind(IntEnum):
     NOTIFIED = 12
     MEMBER_JOINED = 13
     MEMBER_FAILED = 14
+    # The following are of every system again.
+    FILE_HASHED = 15  # at both ends; `peer` is the beginning of the hash of all chunks' hashes
+    CONNECTED = 16  # a connection from another node was authenticated here
+
+
+# What the ledger counted before a run's metadata said which records its system keeps.
+FORMERLY_COUNTED = frozenset({RecordKind.DELIVERED, RecordKind.RECEIVED, RecordKind.NOTIFIED})

@@ -32,11 +32,12 @@ SIGNAL_S = 1.0  # until a signal has had its effect, on a busy host
 class Listener:
     """Who is told, in order, of every change of a fault and of a node's condition.
 
-    `proven` is told what a look at the nodes showed just after.
+    `node_changed` is told the node, its condition, and when it began to be brought about;
+    `proven` what a look at the nodes showed just after.
     """
 
     changed: Callable[[Change], None]
-    node_changed: Callable[[str, Condition], None]
+    node_changed: Callable[[str, Condition, int], None]
     proven: Callable[[Proof], None]
 
 
@@ -212,8 +213,9 @@ class Faults:
             list(pool.map(one, changing))
 
     def _bring(self, node: str, condition: Condition) -> None:
+        since_ns = time.monotonic_ns()
         self._cluster.set_condition(node, condition)
-        self._listener.node_changed(node, condition)
+        self._listener.node_changed(node, condition, since_ns)
 
     def _is_gone(self, node: str) -> bool:
         return node not in self._cluster.running or self._cluster.has_ended(node)

@@ -55,22 +55,24 @@ def _numbers(health: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def begin_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint], folder: RunFolder) -> None:
-    """Have every node journal into the run folder.
+def begin_journals(
+    adapter: NodeAdapter, endpoints: Sequence[Endpoint], folder: RunFolder, *, early: bool = False
+) -> list[int]:
+    """Have every node journal into the run folder; with `early` also what it saw since it started.
 
+    Returns since when each one's journal has all that there was (CLOCK_MONOTONIC ns; 0: since now).
     Raises HarnessError naming a node that does not.
     """
 
-    def one(endpoint: Endpoint) -> None:
+    def one(endpoint: Endpoint) -> int:
         descriptor = folder.journal(endpoint.node)
         try:
-            adapter.administer(endpoint).begin(descriptor)
+            return adapter.administer(endpoint).begin(descriptor, early=early)
         finally:
             os.close(descriptor)
 
     with ThreadPoolExecutor(SNAPSHOT_THREADS, thread_name_prefix="journals") as pool:
-        for done in pool.map(one, endpoints):
-            assert done is None
+        return list(pool.map(one, endpoints))
 
 
 def end_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint]) -> list[str]:

@@ -72,6 +72,8 @@ class Recording:
         self._cluster, self._faults, self._fault_player = cluster, faults, fault_player
         self._timeline, self._name, self._facts = timeline, name, dict(facts)
         self._failures: list[str] = []
+        # Node → its condition as the journal sees it: STOPPED, where none of its process is kept.
+        self._journalled: dict[str, Condition] = {}
         self._begun_by = begun_by
         self._player: Player | None = None  # None: it has not started
         self.folder = RunFolder(runs, name)
@@ -103,6 +105,11 @@ class Recording:
         t0_ns = time.monotonic_ns() + int(start_in_s * 1e9)
         self._write_facts(t0_ns, load)
         self.folder.event(RunBegan())
+        for name, condition in list(cluster.conditions.items()):
+            self._journalled[name] = condition
+            if condition is not Condition.RUNNING:
+                self.folder.event(NodeChanged(node=name, condition=str(condition)))
+                self._journalled[name] = Condition.STOPPED  # its journal has not begun
         gateway = [cluster.gateway.pid] if cluster.gateway is not None else []
         watched = [os.getpid(), *gateway, *load.get("pids", [])]
         self._samples = Samples(cluster, self.folder, watched, self.note)
@@ -153,6 +160,7 @@ class Recording:
 
     def node_ended(self, name: str, ending: Ending, at_ns: int) -> None:
         """Record that a node's process ended by itself, how, and when (CLOCK_MONOTONIC)."""
+        self._journalled[name] = Condition.STOPPED
         how = NodeEnded(at_ns=at_ns, node=name, code=ending.code, signal=ending.signal)
         self.folder.event(how)
 
@@ -232,14 +240,24 @@ class Recording:
         )
         self._prover.changed(change)
 
-    def node_changed(self, node: str, condition: Condition) -> None:
-        """Record a node's new condition. One that runs again journals into the same file again."""
-        if condition is not Condition.RUNNING:
-            self.folder.event(NodeChanged(node=node, condition=str(condition)))
-            return
-        endpoint = self._cluster.endpoints[node]
-        journals.begin_journals(self._cluster.adapter, [endpoint], self.folder)
-        self.folder.event(NodeStarted(node=node))
+    def node_changed(self, node: str, condition: Condition, since_ns: int) -> None:
+        """Record a node's new condition, which began to be brought about at `since_ns`.
+
+        One that was started journals into the same file again. One that was paused never ceased
+        to, and one that ran anyway has no news.
+        """
+        before = self._journalled.get(node)
+        self._journalled[node] = condition
+        if condition is Condition.RUNNING and before is not Condition.PAUSED:
+            if before is Condition.RUNNING:
+                return
+            endpoint = self._cluster.endpoints[node]
+            [journals_ns] = journals.begin_journals(
+                self._cluster.adapter, [endpoint], self.folder, early=True
+            )
+            self.folder.event(NodeStarted(node=node, journals_ns=journals_ns))
+        else:
+            self.folder.event(NodeChanged(node=node, condition=str(condition), since_ns=since_ns))
 
     def _live(self) -> list[Endpoint]:
         return [

@@ -160,6 +160,7 @@ class Supervisor:
                     "network": self._fabric.facts(),
                     "operations": {each.word: int(each) for each in Operation},
                     "exempt": dict(self.cluster.adapter.exempt),
+                    "records": sorted(self.cluster.adapter.records),
                     "nodes": self.cluster.rows(),
                     "ready_s": self._ready_s,
                 },
@@ -238,9 +239,10 @@ class Supervisor:
 
     def _revive(self, node: str) -> None:
         """Start a node that ended by itself; one that runs is left alone."""
+        since_ns = time.monotonic_ns()
         self.cluster.set_condition(node, Condition.RUNNING)
         if self._recording is not None and self._recording.is_started:
-            self._recording.node_changed(node, Condition.RUNNING)
+            self._recording.node_changed(node, Condition.RUNNING, since_ns)
 
     def set_fault(self, words: dict[str, Any]) -> dict[str, Any]:
         """Bring a fault into force, in the words of faults/spec.py. Raises before it changes."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from harness.operations import Operation, Request, Response
+from harness.operations.records import RecordKind
 from harness.runtimes.runtime import Place, Process
 from harness.topology.topology import Topology
 
@@ -55,6 +56,9 @@ class NodeAdapter(Protocol):
     ports: tuple[int, ...]
     # Operation word → why the delivery ledger cannot hold it to that: counted and said.
     exempt: Mapping[str, str]
+    # The kinds of records that its journals keep. An operation whose ledger needs another kind is
+    # UNKNOWN: what journals cannot have is no evidence.
+    records: frozenset[RecordKind]
 
     def prepare(
         self, topology: Topology, places: Sequence[Place], state: Path
@@ -137,8 +141,12 @@ class NodeControl(Protocol):
     def peers(self) -> list[str]:
         """Return the wire ids (hex) of the authenticated links that stand now."""
 
-    def begin(self, journal: int) -> None:
-        """Have the node journal to this descriptor from now on; its histograms start from zero."""
+    def begin(self, journal: int, *, early: bool = False) -> int:
+        """Have the node journal to this descriptor from now on; its histograms start from zero.
+
+        With `early`, also what it saw since it started, where it has kept that. Returns since when
+        the journal has all that there was (CLOCK_MONOTONIC ns); 0: since now.
+        """
 
     def end(self) -> None: ...
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgpack
@@ -19,6 +20,7 @@ from harness.systems.adapter import Endpoint
 
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 ANSWER_TIMEOUT_S = 30.0
+NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
 
 class ControlCodec:
@@ -93,8 +95,9 @@ class NodeSocket:
     def peers(self) -> list[str]:
         return [bytes(peer["id"]).hex() for peer in self._call("peers")]
 
-    def begin(self, journal: int) -> None:
-        self._call("begin", journal)
+    def begin(self, journal: int, *, early: bool = False) -> int:
+        since_ns = self._call("begin", journal, {"early": True} if early else {})
+        return since_ns if isinstance(since_ns, int) else 0
 
     def end(self) -> None:
         self._call("end")
@@ -104,13 +107,15 @@ class NodeSocket:
             operation: found["buckets"] for operation, found in self._call("histograms").items()
         }
 
-    def _call(self, method: str, descriptor: int | None = None) -> Any:
+    def _call(
+        self, method: str, descriptor: int | None = None, params: Mapping[str, Any] = NO_PARAMS
+    ) -> Any:
         buffer = bytearray()
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(ANSWER_TIMEOUT_S)
                 connection.connect(self._endpoint.control)
-                request = frame(["call", 1, method, {}])
+                request = frame(["call", 1, method, dict(params)])
                 if descriptor is not None:
                     socket.send_fds(connection, [request[:1]], [descriptor])
                     request = request[1:]

@@ -13,6 +13,7 @@ from harness.history.events import RunEnded
 from harness.history.history import History, PhaseWindow
 from harness.history.journal import JOURNAL
 from harness.operations import Operation, Outcome
+from harness.operations.operation import key_of
 from harness.operations.records import RecordKind
 
 SECOND = 1_000_000_000
@@ -47,19 +48,32 @@ def operation(
 
 
 def record(
-    number: int, kind: int = RecordKind.DELIVERED, node: int = 0, at_ns: int | None = None
+    number: int,
+    kind: int = RecordKind.DELIVERED,
+    node: int = 0,
+    at_ns: int | None = None,
+    *,
+    size: int = 256,
+    peer: int = 0,
 ) -> tuple[Any, ...]:
-    """One journal record of operation `number` at a node."""
+    """One journal record of operation `number` at a node; of a value put by it, by its key."""
+    by_key = kind in (RecordKind.STORED, RecordKind.ANSWERED)
+    id_ = key_of(identifier(number))[:16] if by_key else identifier(number)
     return (
         kind,
         0,
         1,
-        256,
-        np.void(identifier(number)),
+        size,
+        np.void(id_),
         SECOND + number * MS + 2 * MS if at_ns is None else at_ns,
-        0,
+        peer,
         node,
     )
+
+
+def beginning(node: int) -> int:
+    """How a record's `peer` names a node of `history`."""
+    return int.from_bytes(bytes([node]) * 8, "little")
 
 
 def sample(at_s: float, node: int, **values: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from harness.load import record
 from harness.load.flight import Keys
 from harness.load.stream import TrafficStream
 from harness.operations import TABLE, Operation, Outcome
-from harness.operations.operation import Ledger, Witness
+from harness.operations.operation import key_of, may_be_of
 from harness.operations.records import RecordKind
 from harness.scenario.schedule import Share, schedule
 from harness.scenario.stream import Stream
@@ -116,6 +116,7 @@ def test_members_are_found_by_name_word_and_number():
 
 def test_record_kinds_never_change():
     assert (RecordKind.SENT, RecordKind.RELAYED, RecordKind.MEMBER_FAILED) == (1, 10, 14)
+    assert (RecordKind.FILE_HASHED, RecordKind.CONNECTED) == (15, 16)
 
 
 def test_generic_metrics_are_in_the_table_of_metrics():
@@ -125,11 +126,17 @@ def test_generic_metrics_are_in_the_table_of_metrics():
             assert (metric.kind, metric.sentence) == (generic.taken.value, generic.sentence)
 
 
-def test_a_ledger_names_a_record_unless_the_answer_is_the_witness():
-    with pytest.raises(ValueError, match="go together"):
-        Ledger(finding="gets", witness=Witness.TARGET)
-    with pytest.raises(ValueError, match="go together"):
-        Ledger(finding="gets", witness=Witness.ANSWERER, record=RecordKind.STORED)
+def test_whatever_leaves_a_record_at_another_node_has_a_ledger():
+    """All but a lookup, of which nobody but the asker can say that it ended."""
+    held = {spec.word for spec in TABLE if spec.ledger is not None}
+    assert held == {spec.word for spec in TABLE} - {"dht_lookup"}
+
+
+def test_a_value_shows_by_its_beginning_whether_it_is_its_keys():
+    id_ = bytes(range(16))
+    assert may_be_of(key_of(id_), id_ + b"and more")
+    assert not may_be_of(key_of(id_), bytes(16) + b"and more")
+    assert may_be_of(key_of(id_), b"short")  # nothing is known of it
 
 
 def test_a_gathered_array_has_the_columns_of_a_history():

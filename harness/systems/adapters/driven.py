@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from harness.errors import BadFileError
 from harness.operations import Operation
+from harness.operations.records import FORMERLY_COUNTED, RecordKind
 from harness.runtimes.runtime import Place
 from harness.systems.adapter import Endpoint
 from harness.systems.protocol import ControlCodec, NodeSocket
@@ -22,7 +23,8 @@ CONTROL = "control.sock"
 class Driven:
     """An adapter whose nodes the gateway drives. Subclass it: name, operations, prepare, driver.
 
-    `confirmed` holds the operations whose word is the receiver's.
+    `confirmed` holds the operations whose word is the receiver's; `records` the kinds of records
+    that its driver makes of what a node saw.
     """
 
     budget: str | None = None
@@ -30,6 +32,7 @@ class Driven:
     ports: tuple[int, ...] = ()
     confirmed: frozenset[Operation] = frozenset()
     exempt: Mapping[str, str] = {}
+    records: frozenset[RecordKind] = FORMERLY_COUNTED
 
     def endpoints(self, places: Sequence[Place]) -> list[Endpoint]:
         """Return the gateway's socket for each node, and an id that only the harness knows the node

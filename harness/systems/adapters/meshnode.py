@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.errors import BadFileError
 from harness.operations import Operation
+from harness.operations.records import RecordKind
 from harness.runtimes.runtime import Image, Place, Process
 from harness.systems.adapter import Endpoint
 from harness.systems.protocol import ControlCodec, NodeSocket
@@ -38,6 +39,17 @@ class Meshnode:
     keeps_links = True
     ports = (PORT,)
     exempt: Mapping[str, str] = {}
+    records = frozenset(
+        {
+            RecordKind.DELIVERED,
+            RecordKind.RECEIVED,
+            RecordKind.STORED,
+            RecordKind.ANSWERED,
+            RecordKind.FILE_DELIVERED,
+            RecordKind.FILE_HASHED,
+            RecordKind.CONNECTED,
+        }
+    )
 
     def __init__(self) -> None:
         self._ids: dict[str, bytes] = {}

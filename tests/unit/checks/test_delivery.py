@@ -4,13 +4,13 @@ can differ.
 
 from __future__ import annotations
 
-from kit.histories import history, operation, record
+from kit.histories import MS, SECOND, beginning, history, operation, record
 
 from harness.checks import delivery, load
 from harness.checks.verdict import Answer, Cause
-from harness.history.events import RunEnded
+from harness.history.events import NodeChanged, NodeEnded, NodeStarted, RunEnded
 from harness.operations import Operation, Outcome
-from harness.operations.records import RecordKind
+from harness.operations.records import FORMERLY_COUNTED, RecordKind
 
 
 def ledger(found):
@@ -60,11 +60,134 @@ def test_a_broadcast_must_be_in_every_other_journal():
     assert heard(1, 0).answer is Answer.FAIL
 
 
+def test_a_broadcast_is_not_due_to_a_node_that_the_harness_kept_from_running():
+    """Hole 24: a stopped or paused node is none of "all other nodes" while it is."""
+    sent = [operation(1, Operation.BROADCAST, source=0, target=-1)]  # at 1.001 s
+    heard = [record(1, RecordKind.RECEIVED, 1)]
+
+    def judged(*events):
+        return ledger(history(sent, heard, events=(*events, RunEnded())))
+
+    def changed(condition, at_s, **more):
+        return NodeChanged(node="node-2", condition=condition, at_ns=int(at_s * SECOND), **more)
+
+    assert judged(changed("stopped", 0.5)).answer is Answer.PASS
+    assert judged(changed("paused", 0.5)).answer is Answer.PASS
+    assert judged(changed("paused", 0.5), changed("running", 0.9)).answer is Answer.FAIL
+    assert judged(changed("paused", 0.5), changed("running", 1.5)).answer is Answer.PASS
+    assert judged(changed("stopped", 9)).answer is Answer.FAIL
+    started = NodeStarted(node="node-2", at_ns=int(0.9 * SECOND))
+    assert judged(changed("stopped", 0.5), started).answer is Answer.FAIL
+    # One that ended by itself was due it.
+    assert judged(NodeEnded(node="node-2", at_ns=SECOND // 2)).answer is Answer.FAIL
+
+
+def test_what_a_restarted_node_took_before_it_journalled_again_is_not_known():
+    """Hole 24: 29 "acknowledged but in no journal", all delivered."""
+    sent = [operation(1), operation(2000)]  # at 1.001 s and at 3 s, to node 0
+    stopped = NodeChanged(node="node-0", condition="stopped", at_ns=SECOND // 2)
+
+    def judged(journal, **more):
+        started = NodeStarted(node="node-0", at_ns=2 * SECOND, **more)
+        return ledger(history(sent, journal, events=(stopped, started, RunEnded())))
+
+    found = judged([record(2000)])
+    assert (found.answer, found.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
+    assert found.measured == "1 to a node that could not journal then"
+    assert judged([record(1)]).measured == "1 acknowledged but in no journal"
+    assert judged([record(1), record(2000)]).answer is Answer.PASS
+    # One that journals before it listens has no such excuse.
+    assert judged([record(2000)], journals_ns=SECOND).answer is Answer.FAIL
+
+
+def test_done_or_received_before_it_was_sent():
+    """Hole 16: receipts of 2 s before sending, p99 −1,994 ms, PASS."""
+    early = operation(1, done_ns=SECOND // 2)
+    found = {one.name: one for one in delivery.check(history([early], [record(1)]))}
+    assert found["private_message: done after it was sent"].answer is Answer.FAIL
+    found = delivery.check(history([operation(1)], [record(1, at_ns=SECOND // 2)]))
+    assert found[0].measured == "1 done before it was sent"
+    sent = [operation(1, Operation.BROADCAST, source=0, target=-1)]
+    heard = [record(1, RecordKind.RECEIVED, node, SECOND // node) for node in (1, 2)]
+    assert delivery.check(history(sent, heard))[0].answer is Answer.FAIL
+    lookup = operation(1, Operation.DHT_LOOKUP, done_ns=SECOND // 2)  # it has no other ledger
+    assert [one.answer for one in delivery.check(history([lookup]))] == [Answer.FAIL]
+
+
+def test_a_put_is_stored_at_another_node_by_its_key():
+    """Hole 4: no journal record at all, and PASS."""
+    put = [operation(1, Operation.DHT_PUT, source=1, target=-1)]
+
+    def stored(*nodes):
+        return ledger(history(put, [record(1, RecordKind.STORED, node) for node in nodes]))
+
+    assert stored(2).answer is stored(1, 2).answer is Answer.PASS
+    assert "by key, as stored" in stored(2).sentence
+    assert stored().measured == stored(1).measured == "1 stored at no other node"
+    other_key = history(put, [record(2, RecordKind.STORED, 2)])
+    assert ledger(other_key).answer is Answer.FAIL
+
+
+def test_a_file_has_its_size_and_its_hash():
+    sent = [operation(1, Operation.FILE_TRANSFER, payload_bytes=1000)]  # from node 1 to node 0
+
+    def judged(size=1000, at_source=7, at_target=7):
+        journal = [
+            record(1, RecordKind.FILE_DELIVERED, size=size),
+            record(1, RecordKind.FILE_HASHED, 1, peer=at_source),
+            record(1, RecordKind.FILE_HASHED, 0, peer=at_target),
+        ]
+        return ledger(history(sent, journal))
+
+    assert judged().answer is Answer.PASS
+    assert judged(size=999).measured == "1 of another size"
+    assert judged(at_target=8).measured == "1 of another content than was sent"
+    assert ledger(history(sent)).measured == "1 acknowledged but in no journal"
+
+
+def test_a_connection_is_in_the_peers_journal():
+    dialled = [operation(n, Operation.CONNECT) for n in range(2)]  # from node 1 to node 0
+
+    def met(*found):
+        journal = [
+            record(n, RecordKind.CONNECTED, node, at_ns, peer=beginning(peer))
+            for n, node, peer, at_ns in found
+        ]
+        return ledger(history(dialled, journal))
+
+    assert met((0, 0, 1, None), (1, 0, 1, None)).answer is Answer.PASS
+    # One record is one connection's; one of another node, or of another time, is none.
+    lacking = "1 acknowledged but not in the peer's journal"
+    assert met((0, 0, 1, None)).measured == lacking
+    assert met((0, 0, 1, None), (1, 0, 2, None)).measured == lacking
+    assert met((0, 0, 1, None), (1, 0, 1, 9 * SECOND)).measured == lacking
+
+
+def test_records_that_a_systems_journals_cannot_have_are_not_missing():
+    """Hole 4: UNKNOWN where the system cannot tell; so is a folder of before they were kept."""
+    put = [operation(1, Operation.DHT_PUT, target=-1)]
+    found = ledger(history(put, kept=FORMERLY_COUNTED))
+    assert (found.answer, found.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
+    assert "nothing but the sender's word" in found.sentence
+    assert ledger(history([operation(1)], kept=FORMERLY_COUNTED)).answer is Answer.FAIL
+
+
 def test_an_answer_from_the_askers_own_store_does_not_count():
-    assert (
-        ledger(history([operation(1, Operation.DHT_GET, source=1, answered_by=2)])).answer
-        is Answer.PASS
-    )
+    def answered(*found):
+        get = [operation(1, Operation.DHT_GET, source=1, target=-1, answered_by=2)]
+        journal = [
+            record(9, RecordKind.ANSWERED, node, at_ns, peer=beginning(peer))
+            for node, peer, at_ns in found
+        ]
+        return ledger(history(get, journal))
+
+    at_ns = SECOND + 2 * MS
+    assert answered((2, 1, at_ns)).answer is Answer.PASS
+    assert "of the nodes named" in answered((2, 1, at_ns)).sentence
+    for other in ((0, 1, at_ns), (2, 0, at_ns), (2, 1, 2 * SECOND)):
+        found = answered(other)
+        assert found.measured == "1 in no journal of who is said to have answered"
+        assert found.answer is Answer.FAIL
     assert (
         "asker itself"
         in ledger(history([operation(1, Operation.DHT_GET, source=1, answered_by=1)])).measured

@@ -67,6 +67,57 @@ def test_stretch_is_links_passed_by_the_shortest_way():
     assert taken("private_message.relayed", direct).values.mean() == 0.5
 
 
+def test_a_latency_is_the_receivers_word_and_never_less_than_the_senders():
+    """Hole 3: acknowledged after 2 ms, journal says 5 s: p99 2 ms, PASS."""
+    late, early = SECOND + 5 * SECOND, SECOND + MS
+    ops = [
+        operation(n, intended_ns=SECOND, sent_ns=SECOND, done_ns=SECOND + 2 * MS) for n in (1, 2)
+    ]
+    found = history(ops, [record(1, at_ns=late), record(2, at_ns=early)])
+    assert taken("private_message.end_to_end", found).values.tolist() == [5e9, 2e6]
+    assert taken("private_message.burst", found).values.tolist() == [5e9]
+    # Where no journal has it (which the ledger says), the sender's word is all there is.
+    assert taken("private_message.end_to_end", history(ops)).values.tolist() == [2e6, 2e6]
+    # Never negative: a receipt of before it was sent counts from its sending.
+    odd = [operation(1, intended_ns=SECOND, sent_ns=SECOND + MS, done_ns=0)]
+    assert taken("private_message.end_to_end", history(odd)).values.tolist() == [1e6]
+
+
+def test_each_operation_ends_with_its_own_witness():
+    def took(metric, row, entry):
+        return taken(metric, history([row], [entry])).values.tolist()
+
+    at_ns = 2 * SECOND
+    begun = {"intended_ns": SECOND, "sent_ns": SECOND, "done_ns": SECOND + MS, "target": -1}
+    put = operation(1, Operation.DHT_PUT, **begun)
+    assert took("dht_put.response", put, record(1, RecordKind.STORED, 2, at_ns)) == [1e9]
+    assert took("dht_put.response", put, record(1, RecordKind.STORED, 1, at_ns)) == [1e6]  # its own
+    file = operation(1, Operation.FILE_TRANSFER, **{**begun, "target": 0, "payload_bytes": 1000})
+    delivered = record(1, RecordKind.FILE_DELIVERED, 0, at_ns)
+    assert took("file_transfer.response", file, delivered) == [1e9]
+    assert took("file_transfer.goodput", file, delivered) == [1000]
+
+
+def test_a_broadcasts_times_count_who_was_to_have_it():
+    """Hole 24: who is stopped by the harness is not waited for; who never had it is infinite."""
+    sent = [operation(1, Operation.BROADCAST, source=0, target=-1)]
+    heard = [record(1, RecordKind.RECEIVED, 1, SECOND + 5 * MS)]
+    away = (NodeChanged(node="node-2", condition="stopped", at_ns=MS),)
+    assert taken("broadcast.propagation", history(sent, heard, events=away)).values == [4e6]
+    assert taken("broadcast.coverage", history(sent, heard, events=away)).values == [1]
+    assert taken("broadcast.propagation", history(sent, heard)).values == [np.inf]
+    assert taken("broadcast.delivery", history(sent, heard)).values.tolist() == [4e6, np.inf]
+    assert taken("broadcast.coverage", history(sent, heard)).values == [0.5]
+
+
+def test_first_contact_is_the_first_message_of_a_pair():
+    """Hole 33: "private message to a new peer" measured every message."""
+    ops = [operation(3), operation(1), operation(2, target=2), operation(4, source=2, target=1)]
+    ops.append(operation(5, Operation.DHT_LOOKUP, source=2, target=0))
+    ops[1]["done_ns"] += 7 * MS
+    assert sorted(taken("private_message.first_contact", history(ops)).values) == [2e6, 2e6, 9e6]
+
+
 def test_fanout_counts_whom_the_source_itself_sent_it_to():
     def heard(number, node, peer, kind=RecordKind.RECEIVED):
         row = list(record(number, kind, node))

@@ -30,6 +30,7 @@ CHUNK_BYTES = 256 * 1024
 WINDOW = 32  # chunks under way to one receiver
 MAX_FILE_BYTES = 1 << 32
 MAX_INCOMING = 16  # unfinished files; the oldest goes first
+MAX_DELIVERED = 1024  # finished files that are remembered
 AGAIN_NS = 500_000_000  # until a receiver that is gone is dialled again
 OFFER = struct.Struct(">16sQI")  # id, size, chunk size
 CHUNK = struct.Struct(">16sI32s")  # id, index, hash; then the bytes
@@ -177,6 +178,7 @@ class Files:
         self._find, self._finish = find, finish
         self._outgoing: dict[bytes, Outgoing] = {}
         self._incoming: dict[tuple[bytes, bytes], Incoming] = {}  # (from whom, id)
+        self._delivered: dict[tuple[bytes, bytes], int] = {}  # the latest ones → when
 
     # Sending
 
@@ -289,7 +291,15 @@ class Files:
             outgoing.under_way.add(index)
             self._say(link, Type.FILE_CHUNK, CHUNK.pack(outgoing.id, index, digest) + data)
         if not outgoing.left and not outgoing.under_way:
-            self._say(link, Type.FILE_END, END.pack(outgoing.id, outgoing.root()))
+            root = outgoing.root()
+            self._note_hash(outgoing.id, root, outgoing.size)
+            self._say(link, Type.FILE_END, END.pack(outgoing.id, root))
+
+    def _note_hash(self, transfer_id: bytes, root: bytes, size: int) -> None:
+        """Journal the hash of all chunks' hashes, as this end has made it."""
+        self._instruments.journal.add(
+            Kind.FILE_HASHED, transfer_id, time.monotonic_ns(), peer=root, size=size
+        )
 
     def _mine(self, link: Link, payload: bytes) -> Outgoing | None:
         if len(payload) < ID_BYTES:
@@ -314,6 +324,9 @@ class Files:
             )
         assert link.peer_id is not None
         key = (link.peer_id, transfer_id)
+        if key in self._delivered:  # its FILE_DONE was lost with a link: a file is delivered once
+            self._say(link, Type.FILE_DONE, DONE.pack(transfer_id, 1, self._delivered[key]))
+            return
         incoming = self._incoming.get(key)
         if incoming is None or (incoming.size, incoming.chunk_bytes) != (size, chunk_bytes):
             if len(self._incoming) >= MAX_INCOMING:
@@ -352,7 +365,9 @@ class Files:
         transfer_id, root = END.unpack(payload)
         incoming = self._incoming.get((link.peer_id or b"", transfer_id))
         if incoming is not None:
-            self._over(link, transfer_id, is_good=incoming.is_complete and incoming.root() == root)
+            own = incoming.root()
+            self._note_hash(transfer_id, own, incoming.size)
+            self._over(link, transfer_id, is_good=incoming.is_complete and own == root)
 
     def _over(self, link: Link, transfer_id: bytes, *, is_good: bool) -> None:
         assert link.peer_id is not None
@@ -361,6 +376,9 @@ class Files:
             incoming.close(keep=False)
         now_ns = time.monotonic_ns()
         if is_good:
+            self._delivered[link.peer_id, transfer_id] = now_ns
+            while len(self._delivered) > MAX_DELIVERED:
+                del self._delivered[next(iter(self._delivered))]
             self._instruments.journal.add(
                 Kind.FILE_DELIVERED,
                 transfer_id,

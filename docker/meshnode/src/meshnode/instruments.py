@@ -33,11 +33,14 @@ class Instruments:
         self.histograms = Histograms()
         self.counters = dict.fromkeys(COUNTERS, 0)
 
-    def begin(self, descriptor: int) -> None:
-        """A new journal; histograms and counters from zero. Raises OSError."""
-        self.journal.begin(descriptor)
+    def begin(self, descriptor: int, *, early: bool) -> bool:
+        """A new journal, as `Journal.begin` says; histograms and counters from zero. Raises
+        OSError.
+        """
+        is_whole = self.journal.begin(descriptor, early=early)
         self.histograms.reset()
         self.counters.update(dict.fromkeys(COUNTERS, 0))
+        return is_whole
 
     def dropped(
         self, reason: Drop, now_ns: int, *, size: int, peer: bytes = b"", message_id: bytes = _NO_ID

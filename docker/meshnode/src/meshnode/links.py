@@ -51,6 +51,11 @@ class Handler(Protocol):
     def frame_arrived(self, link: Link, data: bytes) -> None:
         """A frame came over a link that is up."""
 
+    def accepted(self, peer_id: bytes) -> None:
+        """A connection that this peer dialled is authenticated; it is told so at the end of the
+        turn.
+        """
+
     def link_refused(self, error: Exception) -> None:
         """A peer did not authenticate or broke the framing."""
 
@@ -249,6 +254,8 @@ class Links:
         if link.peer_id == self._node_id or link.dialled_id not in {None, link.peer_id}:
             raise ValueError(f"{link.peer_id.hex()[:16]} is not who was to be at the other end")
         self._handler.handshake_took(time.monotonic_ns() - link.opened_ns)
+        if link.dialled_id is None:
+            self._handler.accepted(link.peer_id)
         hello = pack_hello(self._config.name, self._config.address, self._config.port)
         link.send(
             encode(

@@ -18,6 +18,7 @@ from meshnode.discovery import Discovery
 from meshnode.files import Files
 from meshnode.identity import Identity
 from meshnode.instruments import Instruments, log
+from meshnode.journal import Kind
 from meshnode.link import Link
 from meshnode.links import Links
 from meshnode.memory import Memory
@@ -29,7 +30,7 @@ from meshnode.probe import Prober
 from meshnode.pulse import Pulse
 from meshnode.readiness import JOIN_ANYWAY_NS, Readiness
 from meshnode.tls import Contexts
-from meshnode.wire import Drop, Dropped, Message, Type, decode
+from meshnode.wire import ID_BYTES, Drop, Dropped, Message, Type, decode
 
 
 class Node:
@@ -198,6 +199,7 @@ class Node:
         """The order matters: what is acknowledged has been journalled."""
         self._overlay.flush()
         self._instruments.flush()
+        self._overlay.send()
         self._messaging.flush()
         self._links.flush()
         self._control.flush()
@@ -226,6 +228,12 @@ class Node:
             self._broadcasting.link_down(link)
         self._messaging.link_down(link)
         self._files.link_down(link)
+
+    def accepted(self, peer_id: bytes) -> None:
+        """Another node's connection is authenticated here."""
+        self._instruments.journal.add(
+            Kind.CONNECTED, bytes(ID_BYTES), time.monotonic_ns(), peer=peer_id
+        )
 
     def link_refused(self, error: Exception) -> None:
         """A peer did not authenticate or broke the framing."""
@@ -295,7 +303,7 @@ class Node:
         """Administration."""
         calls: dict[str, Callable[[], Any]] = {
             "health": self.health,
-            "begin": lambda: self._begin(descriptors),
+            "begin": lambda: self._begin(descriptors, early=params.get("early") is True),
             "end": self._end,
             "histograms": self._instruments.histograms.to_map,
             "peers": self._peers,
@@ -303,8 +311,8 @@ class Node:
         }
         if method not in calls:
             raise ControlError(f"no method {method!r}; possible are {', '.join(calls)}")
-        if params:
-            raise ControlError(f"{method} takes no parameters, found {', '.join(map(str, params))}")
+        if foreign := [str(name) for name in params if (method, name) != ("begin", "early")]:
+            raise ControlError(f"{method} takes no parameters, found {', '.join(foreign)}")
         return calls[method]()
 
     def health(self) -> dict[str, Any]:
@@ -334,14 +342,17 @@ class Node:
         """Health and histograms as Prometheus' text."""
         return exposition(self.health(), self._instruments.histograms.to_map())
 
-    def _begin(self, descriptors: list[int]) -> None:
+    def _begin(self, descriptors: list[int], *, early: bool) -> int:
+        """Returns since when the journal has all that there was (CLOCK_MONOTONIC ns)."""
+        now_ns = time.monotonic_ns()
         if not descriptors:
             raise ControlError("begin needs a file descriptor as SCM_RIGHTS")
         try:
-            self._instruments.begin(descriptors.pop(0))
+            is_whole = self._instruments.begin(descriptors.pop(0), early=early)
         except OSError as error:
             raise ControlError(f"the journal cannot be written: {error.strerror}") from error
         self._overlay.begin()
+        return self._started_ns if is_whole else now_ns
 
     def _end(self) -> None:
         try:

@@ -179,7 +179,7 @@ class Overlay(asyncio.DatagramProtocol):
     # Around the core
 
     def flush(self) -> None:
-        """Send and report what the core has gathered."""
+        """Journal and report what the core has gathered; `send` follows once that is written."""
         while True:
             for event in self.dht.events():
                 kind = Kind.DHT_STORED if event.kind == "stored" else Kind.DHT_ANSWERED
@@ -193,6 +193,9 @@ class Overlay(asyncio.DatagramProtocol):
                     call(result)
             if not finished:  # callbacks may have started operations
                 break
+
+    def send(self) -> None:
+        """Send what the core has gathered."""
         if self._transport is not None:
             for datagram, address in self.dht.outgoing():
                 self._transport.sendto(datagram, address)
