@@ -23,7 +23,7 @@ from harness.faults.fault import Condition
 from harness.kernel import namespaces
 from harness.kernel.proc import is_readable
 from harness.runtimes import owner
-from harness.runtimes.runtime import Place, Process, Running
+from harness.runtimes.runtime import Exit, Place, Process, Running
 
 TERMINATE_GRACE_S = 2.0  # from SIGTERM to SIGKILL: time to write state
 KILL_TIMEOUT_S = 10.0  # after SIGKILL; the kernel needs milliseconds, a thrashing host longer
@@ -158,6 +158,11 @@ class HostProcesses(ABC):
                     running.pidfd,
                     signal.SIGSTOP if condition is Condition.PAUSED else signal.SIGCONT,
                 )
+        return None
+
+    def exit_of(self, node: str) -> Exit | None:
+        """See Runtime. The kernel tells nobody but the parent, which differs with the runtime."""
+        del node
         return None
 
     def execute(self, node: str, argv: Sequence[str], stdio: tuple[int, int, int]) -> int:

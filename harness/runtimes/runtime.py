@@ -73,6 +73,14 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How a process ended: with an exit code, or by a signal."""
+
+    code: int | None = None
+    signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """What a cluster takes of the host, measured and rounded up."""
 
@@ -135,6 +143,11 @@ class Runtime(Protocol):
     def set_condition(self, node: str, condition: Condition) -> Running | None:
         """Bring a node into a condition. RUNNING starts a stopped node anew in the same place, and
         returns its process.
+        """
+
+    def exit_of(self, node: str) -> Exit | None:
+        """Tell how a node's process ended; None where that is not known. Called once it has ended,
+        it may wait a moment for whoever is told by the kernel.
         """
 
     def execute(self, node: str, argv: Sequence[str], stdio: tuple[int, int, int]) -> int:

@@ -12,13 +12,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
+from typing import Any
 
 from harness.errors import HarnessError, NodeStartError, UnavailableError
 from harness.runtimes import processes
-from harness.runtimes.runtime import Place, Process, Running
+from harness.runtimes.runtime import Exit, Place, Process, Running
 
 PACKET_BYTES_MAX = 65536
 ANSWER_TIMEOUT_S = 60.0
+EXIT_NEWS_S = 0.5  # from a process's end until its zygote has said how
 # requests under way: enough to keep a zygote busy, and few descriptors in flight (RLIMIT_NOFILE
 # bounds them)
 WINDOW = 64
@@ -47,6 +49,9 @@ class Zygote:
         self._guard = threading.Lock()
         self._asked: dict[str, tuple[Place, Future[Running]]] = {}
         self._ended = False
+        self._pids: dict[str, int] = {}  # node → pid of its latest process, as the zygote sees it
+        self._exits: dict[str, Exit] = {}  # node → how that one ended
+        self._news = threading.Condition(self._guard)
         self._thread = threading.Thread(target=self._listen, name="zygote", daemon=True)
         self._thread.start()
 
@@ -83,6 +88,12 @@ class Zygote:
             os.close(log)
         return future
 
+    def exit_of(self, node: str) -> Exit | None:
+        """Tell how a node's latest process ended; waits EXIT_NEWS_S for it to be said."""
+        with self._news:
+            self._news.wait_for(lambda: node in self._exits or self._ended, EXIT_NEWS_S)
+            return self._exits.get(node)
+
     def close(self) -> None:
         """Hang up: the zygote kills its children and ends."""
         with suppress(OSError):
@@ -105,22 +116,22 @@ class Zygote:
                 KeyError,
             ):  # hung up, or no zygote at all: both end what is under way
                 break
-        with self._guard:
+        with self._news:
             self._ended = True
+            self._news.notify_all()
             orphans, self._asked = list(self._asked.values()), {}
         for place, future in orphans:
             future.set_exception(self._gone(place))
 
-    def _take(self, answer: dict[str, str], descriptors: list[int]) -> None:
+    def _take(self, answer: dict[str, Any], descriptors: list[int]) -> None:
+        self._note(answer)
         with self._guard:
             place, future = (
                 self._asked.pop(answer["name"], (None, None))
                 if answer["op"] in {"spawned", "failed"}
                 else (None, None)
             )
-        if (
-            place is None or future is None
-        ):  # "exited": the pidfd says so too, on all runtimes alike
+        if place is None or future is None:
             for descriptor in descriptors:
                 os.close(descriptor)
             return
@@ -146,6 +157,17 @@ class Zygote:
                 future.set_result(
                     Running(node=name, pid=pid, pidfd=descriptors[0], container=self._container)
                 )
+
+    def _note(self, answer: dict[str, Any]) -> None:
+        """Keep how the latest process of each node ended. An earlier one's end may be said late."""
+        node, pid = answer["name"], answer.get("pid", 0)
+        with self._news:
+            if answer["op"] == "spawned":
+                self._pids[node] = pid
+                self._exits.pop(node, None)
+            elif answer["op"] == "exited" and self._pids.get(node) == pid:
+                self._exits[node] = Exit(code=answer["code"], signal=answer["signal"])
+                self._news.notify_all()
 
     def _gone(self, place: Place) -> UnavailableError:
         return UnavailableError(

@@ -27,6 +27,7 @@ from harness.history.proof import Proof
 from harness.host.facts import host_facts
 from harness.network.proof.datagrams import Prober
 from harness.network.proof.prover import Prover
+from harness.runtimes.runtime import Exit
 from harness.scenario.timeline import Timeline
 from harness.supervisor import journals
 from harness.supervisor.cluster import Cluster
@@ -158,9 +159,10 @@ class Recording:
         self._failures.append(failure)
 
     def node_ended(self, name: str) -> None:
-        """Record that a node's process ended by itself."""
-        self._journalled[name] = Condition.STOPPED
-        self.folder.event(NodeEnded(node=name))
+        """Record that a node's process ended by itself, and how."""
+        self._journalled[name], at_ns = Condition.STOPPED, time.monotonic_ns()
+        how = self._cluster.runtime.exit_of(name) or Exit()
+        self.folder.event(NodeEnded(node=name, at_ns=at_ns, code=how.code, signal=how.signal))
 
     def close(self, load: Mapping[str, Any], at_ns: int | None) -> Path:
         """End the phases, journals and samples; return the folder, complete.
@@ -238,7 +240,7 @@ class Recording:
         )
         self._prover.changed(change)
 
-    def node_changed(self, node: str, condition: Condition, since_ns: int) -> None:
+    def node_changed(self, node: str, condition: Condition, since_ns: int = 0) -> None:
         """Record a node's new condition, which began to be brought about at `since_ns`.
 
         One that was started journals into the same file again. One that was paused never ceased

@@ -239,10 +239,9 @@ class Supervisor:
 
     def _revive(self, node: str) -> None:
         """Start a node that ended by itself; one that runs is left alone."""
-        since_ns = time.monotonic_ns()
         self.cluster.set_condition(node, Condition.RUNNING)
         if self._recording is not None and self._recording.is_started:
-            self._recording.node_changed(node, Condition.RUNNING, since_ns)
+            self._recording.node_changed(node, Condition.RUNNING)
 
     def set_fault(self, words: dict[str, Any]) -> dict[str, Any]:
         """Bring a fault into force, in the words of faults/spec.py. Raises before it changes."""

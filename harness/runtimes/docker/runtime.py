@@ -22,7 +22,7 @@ from harness.kernel.proc import is_readable
 from harness.runtimes import processes, zygote
 from harness.runtimes.docker import entry, image
 from harness.runtimes.docker.engine import LABEL, STATE_LABEL, THREADS, Engine, connect
-from harness.runtimes.runtime import Cost, Image, Place, Process, Running
+from harness.runtimes.runtime import Cost, Exit, Image, Place, Process, Running
 from harness.runtimes.zygote import Zygote
 
 NODES_A_CONTAINER = 10
@@ -250,6 +250,15 @@ class DockerRuntime(processes.HostProcesses):
 
     def _door(self, name: str) -> Path:
         return self._doors / f"{name}.sock"
+
+    def exit_of(self, node: str) -> Exit | None:
+        """See Runtime. The parent is a zygote, or the engine, which gives a code alone: of a
+        process that a signal ended 128 and the signal's number.
+        """
+        if node in self._zygotes:
+            return self._zygotes[node].exit_of(node)
+        code = self._running_engine.exit_code(self._containers[node])
+        return None if code is None else Exit(code=code)
 
     def _spawn(self, place: Place, process: Process) -> Running:
         name = place.node.name

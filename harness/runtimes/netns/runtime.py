@@ -20,7 +20,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, UnavailableError
 from harness.runtimes import processes, zygote
-from harness.runtimes.runtime import Cost, Place, Process, Running
+from harness.runtimes.runtime import Cost, Exit, Place, Process, Running
 from harness.runtimes.zygote import Zygote
 
 END_TIMEOUT_S = 5.0
@@ -85,6 +85,10 @@ class NetnsRuntime(processes.HostProcesses):
                 guarded.guard.wait()
         self._kill_all()
         self._zygotes.clear()
+
+    def exit_of(self, node: str) -> Exit | None:
+        """See Runtime. Its zygote is the parent, and says."""
+        return self._zygotes[self._resident(node).process.zygote].zygote.exit_of(node)
 
     def _spawn(self, place: Place, process: Process) -> Running:
         return (

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -26,34 +27,65 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def serve(requests: socket.socket) -> None:
-    """Start one program for each request, until the socket closes."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps: who waits has a pidfd
+    """Start one program for each request, and say how each ended, until the socket closes."""
+    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # that it came is read from the pipe
+    children: dict[int, str] = {}  # pid → node
+    poll = select.poll()
+    for descriptor in (requests.fileno(), reading):
+        poll.register(descriptor, select.POLLIN)
+    while True:
+        for descriptor, _ in poll.poll():
+            try:
+                if descriptor == reading:
+                    os.read(reading, 4096)
+                    _reap(requests, children)
+                elif not _take(requests, children):
+                    return
+            except ConnectionError:
+                return
+
+
+def _take(requests: socket.socket, children: dict[int, str]) -> bool:
+    """Answer one request; False where the socket has closed."""
+    packet, descriptors, _, _ = socket.recv_fds(requests, PACKET_BYTES_MAX, DESCRIPTORS)
+    if not packet:
+        return False
+    request = json.loads(packet)
+    try:
+        error, pid, pidfd = _spawn(request, descriptors)
+        if error:
+            answer = {"op": "failed", "name": request["name"], "error": error}
+        else:
+            children[pid] = request["name"]
+            answer = {"op": "spawned", "name": request["name"], "pid": pid}
+        socket.send_fds(requests, [json.dumps(answer).encode()], [] if error else [pidfd])
+        os.close(pidfd)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+    return True
+
+
+def _reap(requests: socket.socket, children: dict[int, str]) -> None:
+    """Say of each program that ended how it did. Whatever else ends here is an orphan of theirs."""
     while True:
         try:
-            packet, descriptors, _, _ = socket.recv_fds(requests, PACKET_BYTES_MAX, DESCRIPTORS)
-        except ConnectionError:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
             return
-        if not packet:
+        if not pid:
             return
-        request = json.loads(packet)
-        try:
-            error, pidfd = _spawn(request, descriptors)
-            answer = (
-                {"op": "failed", "name": request["name"], "error": error}
-                if error
-                else {"op": "spawned", "name": request["name"]}
-            )
-            socket.send_fds(requests, [json.dumps(answer).encode()], [] if error else [pidfd])
-            os.close(pidfd)
-        except ConnectionError:
-            return
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
+        name = children.pop(pid, None)
+        if name is not None:
+            code = os.waitstatus_to_exitcode(status)
+            how = {"code": code, "signal": None} if code >= 0 else {"code": None, "signal": -code}
+            requests.send(json.dumps({"op": "exited", "name": name, "pid": pid, **how}).encode())
 
 
-def _spawn(request: dict[str, Any], descriptors: list[int]) -> tuple[str, int]:
-    """Start a program; returns why it could not be started (empty: it runs), and its pidfd."""
+def _spawn(request: dict[str, Any], descriptors: list[int]) -> tuple[str, int, int]:
+    """Start a program; returns why it could not be started (empty: it runs), its pid and pidfd."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
@@ -61,7 +93,7 @@ def _spawn(request: dict[str, Any], descriptors: list[int]) -> tuple[str, int]:
     os.close(writing)
     pidfd = os.pidfd_open(pid)
     with open(reading, "rb") as status:  # ends without a word at the exec
-        return status.read().decode("utf-8", "replace"), pidfd
+        return status.read().decode("utf-8", "replace"), pid, pidfd
 
 
 def _become(request: dict[str, Any], descriptors: list[int], status: int) -> NoReturn:
