@@ -1,12 +1,12 @@
 """Who judges: pure functions from a history, and the rows of a budget, to findings. One check a
-file, one row in CHECKS.
+file, one row in CHECKS; the two that need the rows are called by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.checks import delivery, faults, load
+from harness.checks import delivery, faults, load, nodes, scope
 from harness.checks import rows as budget
 from harness.checks.check import Check
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
@@ -15,6 +15,7 @@ from harness.scenario.budget import Row
 
 # What every run is held to, whatever its budget; findings come in this order, after the budget's.
 CHECKS: dict[str, Check] = {
+    "nodes": nodes.check,
     "delivery": delivery.check,
     "load": load.check,
     "faults": faults.check,
@@ -25,7 +26,11 @@ def judge(history: History, rows: Sequence[Row]) -> Verdict:
     """Hold a history against the rows of its budget and against all checks. A check that crashes is
     an UNKNOWN finding, never a pass.
     """
-    checks: dict[str, Check] = {"budget": lambda run: budget.check(run, rows), **CHECKS}
+    checks: dict[str, Check] = {
+        "budget": lambda run: budget.check(run, rows),
+        "scope": lambda run: scope.check(run, rows),
+        **CHECKS,
+    }
     findings: list[Finding] = []
     for name, check in checks.items():
         try:

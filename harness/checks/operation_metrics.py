@@ -236,6 +236,28 @@ OWN: dict[str, Metric] = {
 }
 
 
+# Metrics that an operation which failed makes lower, and those that it makes infinite.
+SHARES = frozenset(
+    {
+        f"{spec.word}.{each.suffix}"
+        for spec in TABLE
+        for each in spec.metrics
+        if each.taken is Taken.SHARE
+    }
+    | {"broadcast.coverage", "file_transfer.goodput"}
+)
+TIMES = frozenset(
+    {
+        f"{spec.word}.{each.suffix}"
+        for spec in TABLE
+        for each in spec.metrics
+        if each.taken is Taken.LATENCY
+    }
+    | {"broadcast.propagation", "broadcast.delivery", "private_message.burst"}
+    | {"private_message.burst_each", "private_message.linearity"}
+)
+
+
 def _of(operation: Operation) -> dict[str, Metric]:
     """All metrics of an operation, the generic ones first."""
     generic = {

@@ -1,0 +1,71 @@
+"""Whether every node lived throughout the run, but for those that the harness stopped. Pure."""
+
+from __future__ import annotations
+
+from signal import Signals
+
+from harness.checks.verdict import Answer, Finding
+from harness.history.events import NodeChanged, NodeEnded
+from harness.history.history import History
+
+NAME = "nodes: alive throughout"
+SAID = 3  # of those that ended, in the sentence
+
+
+def check(history: History) -> list[Finding]:
+    """One finding for all nodes of a run; none where it had none. A node that ended by itself is
+    FAIL, whatever else is in force: what it would have done nobody knows.
+    """
+    if not history.nodes:
+        return []
+    ends = [event for event in history.events if isinstance(event, NodeEnded)]
+    count, dead = len(history.nodes), len({event.node for event in ends})
+    if not ends:
+        stopped = {
+            event.node
+            for event in history.events
+            if isinstance(event, NodeChanged) and event.condition == "stopped"
+        }
+        remark = f", but for {len(stopped)} that the harness stopped" if stopped else ""
+        sentence = f"no process ended by itself{remark}"
+    else:
+        sentences = [_sentence(history, event) for event in ends]
+        more = f"; and {len(ends) - SAID} more" if len(ends) > SAID else ""
+        sentence = "; ".join(sentences[:SAID]) + more
+    return [
+        Finding(
+            name=NAME,
+            answer=Answer.FAIL if ends else Answer.PASS,
+            promised=f"{count:,} of {count:,}",
+            measured=f"{count - dead:,} of {count:,}",
+            sentence=sentence,
+        )
+    ]
+
+
+def _sentence(history: History, event: NodeEnded) -> str:
+    """Who ended, when and how: "node-3 ended 2.1 s into the run (phase load), by signal 9
+    (SIGKILL)".
+    """
+    begin_ns = history.phases[0].begin_ns if history.phases else event.at_ns
+    phase = next(
+        (one.name for one in history.phases if one.begin_ns <= event.at_ns < one.end_ns), None
+    )
+    where = f"phase {phase}" if phase else "in no phase"
+    return (
+        f"{event.node} ended {(event.at_ns - begin_ns) / 1e9:.1f} s into the run ({where}), "
+        f"{_how(event)}"
+    )
+
+
+def _how(event: NodeEnded) -> str:
+    if event.signal is not None:
+        return f"by signal {event.signal} ({_signal(event.signal)})"
+    if event.code is None:
+        return "how is not known"
+    by = f", as a signal {event.code - 128} ({_signal(event.code - 128)}) gives"
+    return f"with exit code {event.code}{by if event.code > 128 else ''}"
+
+
+def _signal(number: int) -> str:
+    return Signals(number).name if number in set(Signals) else "unknown"

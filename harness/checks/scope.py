@@ -1,0 +1,104 @@
+"""What of a run its budget is about, and what of its load came true. Pure.
+
+Rows promise; where none is about an operation, how many of it came true is said all the same, and
+is UNKNOWN where some did not: nobody said whether that is good enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.checks import records
+from harness.checks.operation_metrics import SHARES, TIMES
+from harness.checks.verdict import Answer, Cause, Finding
+from harness.history.history import History
+from harness.operations import Operation
+from harness.scenario.budget import Row
+
+BUDGET = "budget"
+FELT_BY_TIMES = ("max", "mean")  # statistics of times that one failed operation makes infinite
+
+
+def check(history: History, rows: Sequence[Row]) -> list[Finding]:
+    """One finding for the budget, unless its rows judge this run; and one for each operation that
+    was sent.
+    """
+    mine = [row for row in rows if row.conditions.scenario in (None, history.name)]
+    found = [_came_true(history, operation, mine) for operation in Operation]
+    came_true = [finding for finding in found if finding is not None]
+    return [*_about(rows, mine, is_loaded=bool(came_true)), *came_true]
+
+
+def _about(rows: Sequence[Row], mine: Sequence[Row], *, is_loaded: bool) -> list[Finding]:
+    """Whether rows judged the run at all. Without a budget they did not, and the verdict is of what
+    every run is held to, where anything was sent; a budget that is about other runs is a mistake.
+    """
+    measured, cause = "not judged", None
+    if rows and not mine:
+        measured, cause = f"0 of {len(rows)}", Cause.NOT_JUDGED
+        sentence = f"0 of {len(rows)} rows are about this run: they name other scenarios"
+    elif not is_loaded and all(row.bound is None for row in mine):
+        cause = Cause.NOT_JUDGED
+        sentence = "no row promises anything of this run, and nothing was sent: there is no verdict"
+    elif not rows:
+        sentence = "there is no budget: times, rates and resources were not judged"
+    else:
+        return []
+    return [
+        Finding(
+            name=BUDGET,
+            answer=Answer.MEASURED if cause is None else Answer.UNKNOWN,
+            promised="–" if cause is None else "rows about this run",
+            measured=measured,
+            sentence=sentence,
+            cause=cause,
+        )
+    ]
+
+
+def _came_true(history: History, operation: Operation, rows: Sequence[Row]) -> Finding | None:
+    """How many of the operations that were sent came true; None where none was sent."""
+    sent = records.in_phase(history, records.WHOLE_RUN, operation) & (history.column("sent_ns") > 0)
+    count = int(sent.sum())
+    if not count:
+        return None
+    true = int((sent & records.ended_ok(history, records.WHOLE_RUN, operation)).sum())
+    covering = [row.name for row in rows if _feels(row, operation)]
+    if true == count:
+        answer, sentence = Answer.PASS, "each ended as it should, as its sender was told"
+    elif covering:
+        answer, sentence = Answer.MEASURED, f"judged by the row {covering[0]!r}"
+    else:
+        answer = Answer.UNKNOWN
+        sentence = (
+            f"{count - true:,} did not{_most_common(history, operation)}, and no row of a budget "
+            f"says how many may fail"
+        )
+    return Finding(
+        name=f"operations that came true: {operation.word}",
+        answer=answer,
+        promised="–" if covering else f"{count:,} of {count:,}",
+        measured=f"{true:,} of {count:,}",
+        sentence=sentence,
+        cause=Cause.NOT_JUDGED if answer is Answer.UNKNOWN else None,
+    )
+
+
+def _feels(row: Row, operation: Operation) -> bool:
+    """Whether a single operation that fails can change the row's value."""
+    if not row.metric.startswith(f"{operation.word}."):
+        return False
+    return (row.metric in SHARES and row.statistic not in ("max", "count")) or (
+        row.metric in TIMES and row.statistic in FELT_BY_TIMES
+    )
+
+
+def _most_common(history: History, operation: Operation) -> str:
+    """What most of the failed ones were said to have met, as a part of a sentence; empty where
+    nothing was said.
+    """
+    chosen = records.in_phase(history, records.WHOLE_RUN, operation)
+    failed = chosen & ~records.ended_ok(history, records.WHOLE_RUN, operation)
+    counts = history.operations.column("error").filter(failed).drop_null().value_counts()
+    said = {str(one["values"]): one["counts"].as_py() for one in counts}
+    return f" (most: {max(said, key=lambda text: said[text])})" if said else ""

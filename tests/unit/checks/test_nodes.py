@@ -1,0 +1,65 @@
+"""Whether every node lived: who ended by itself is said, with when and how."""
+
+from __future__ import annotations
+
+import pytest
+from kit.histories import SECOND, history
+
+from harness import checks
+from harness.checks import nodes
+from harness.checks.verdict import Answer
+from harness.history import events
+from harness.history.events import NodeChanged, NodeEnded, NodeStarted, RunEnded
+
+
+def judged(*happened):
+    (finding,) = nodes.check(history(events=(*happened, RunEnded())))
+    return finding
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"signal": 9}, "by signal 9 (SIGKILL)"),
+        ({"code": 3}, "with exit code 3"),
+        ({"code": 137}, "with exit code 137, as a signal 9 (SIGKILL) gives"),
+        ({}, "how is not known"),
+    ],
+)
+def test_a_node_that_ended_is_fail_with_name_time_and_how(how, said):
+    """Holes 8 and 18: its death was in no finding."""
+    found = judged(NodeEnded(node="node-1", at_ns=3 * SECOND + SECOND // 10, **how))
+    assert (found.answer, found.measured) == (Answer.FAIL, "2 of 3")
+    assert found.sentence == f"node-1 ended 2.1 s into the run (phase load), {said}"
+
+
+def test_a_node_that_the_harness_stopped_is_no_failure():
+    stopped = NodeChanged(node="node-1", condition="stopped", at_ns=2 * SECOND)
+    found = judged(stopped, NodeStarted(node="node-1", at_ns=3 * SECOND))
+    assert (found.answer, found.measured) == (Answer.PASS, "3 of 3")
+    assert "but for 1 that the harness stopped" in found.sentence
+    # That it was stopped once is no excuse for a later end.
+    later = NodeEnded(node="node-1", at_ns=4 * SECOND, code=1)
+    assert (
+        judged(stopped, NodeStarted(node="node-1", at_ns=3 * SECOND), later).answer is Answer.FAIL
+    )
+
+
+def test_many_ends_are_counted():
+    ends = [NodeEnded(node=f"node-{n}", at_ns=2 * SECOND, signal=13) for n in range(190)]
+    (finding,) = nodes.check(history(nodes=200, events=(*ends, RunEnded())))
+    assert finding.measured == "10 of 200"
+    assert finding.sentence.count("SIGPIPE") == 3
+    assert finding.sentence.endswith("; and 187 more")
+
+
+def test_a_bench_has_no_nodes():
+    assert nodes.check(history(nodes=0)) == []
+
+
+def test_an_end_of_an_older_folder_is_read_and_said():
+    assert events.read({"at_ns": 5, "event": "node-ended", "node": "node-0"}) == NodeEnded(
+        at_ns=5, node="node-0"
+    )
+    verdict = checks.judge(history(events=(NodeEnded(node="node-0", at_ns=5), RunEnded())), [])
+    assert verdict.answer is Answer.FAIL
