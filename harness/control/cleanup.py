@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from harness import runtimes
 from harness.control import state
+from harness.errors import NameTakenError
 from harness.runtimes import owner
 
 
@@ -35,8 +36,9 @@ def sweep(cluster: str) -> list[str]:
 
 def doctor() -> dict[str, list[str]]:
     """Remove the leftovers of all dead clusters of this user: cluster → what was removed."""
-    found = {cluster: sweep(cluster) for cluster in state.clusters() if not state.is_alive(cluster)}
-    for label in runtimes.orphans(state.root()):
-        if label not in found and not state.is_alive(label):
-            found[label] = sweep(label)
+    found: dict[str, list[str]] = {}
+    for cluster in (*state.clusters(), *runtimes.orphans(state.root())):
+        if cluster not in found and not state.is_alive(cluster):
+            with suppress(NameTakenError):  # somebody has taken the name just now
+                found[cluster] = sweep(cluster)
     return found

@@ -10,6 +10,7 @@ import fcntl
 import os
 import re
 import shutil
+import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,12 @@ from pathlib import Path
 from harness.errors import NameTakenError, StorageError, UsageError
 
 CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?")
+LOCK_FILE = "lock"
+# struct flock of fcntl(2): type, whence, start, length (0: to the end), pid. The lock is one of the
+# open file (F_OFD_…), which the kernel gives back with its last descriptor, and which can be asked
+# about without being taken.
+FLOCK = struct.Struct("hhqqi4x")
+WRITE_LOCK = FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7), less the final zero
 
 
@@ -75,44 +82,75 @@ class Lock:
                     f"{root()} belongs to another user; expected a folder of ours (set "
                     "HARNESS_STATE)"
                 )
-            self.path.mkdir(mode=0o700, exist_ok=True)
-            self._descriptor = os.open(
-                self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
-        except OSError as error:
-            raise StorageError(
-                f"the state folder {self.path} cannot be made: {error.strerror}"
-            ) from error
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while (descriptor := self._take()) is None:
+                pass
         except BlockingIOError:
-            os.close(self._descriptor)
             raise NameTakenError(
                 f"a cluster named {cluster!r} is up already: `harness down --cluster {cluster}` "
                 "ends it, "
                 f"or choose another name (HARNESS_CLUSTER, --cluster)"
             ) from None
+        except OSError as error:
+            raise StorageError(
+                f"the state folder {self.path} cannot be made: {error.strerror}"
+            ) from error
+        self._descriptor = descriptor
+
+    def _take(self) -> int | None:
+        """Lock the file and return its descriptor; None where it was removed meanwhile.
+
+        Raises BlockingIOError where somebody else holds it.
+        """
+        with suppress(FileExistsError):
+            self.path.mkdir(mode=0o700)
+        file = self.path / LOCK_FILE
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:  # the folder went away since
+            return None
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, WRITE_LOCK)
+            # Its last holder may have removed the file before we had the lock: nobody else sees
+            # this one any more.
+            if os.path.samestat(os.fstat(descriptor), file.stat()):
+                return descriptor
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        return None
 
     def remove(self) -> None:
-        """Remove the folder and give the lock back."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the folder and give the lock back.
+
+        The lock's file goes last: whoever finds it gone may make the folder anew.
+        """
+        with suppress(OSError):
+            for entry in list(self.path.iterdir()):
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry, ignore_errors=True)
+                elif entry.name != LOCK_FILE:
+                    entry.unlink(missing_ok=True)
+            (self.path / LOCK_FILE).unlink(missing_ok=True)
+            self.path.rmdir()
         with suppress(OSError):
             os.close(self._descriptor)
 
 
 def is_alive(cluster: str) -> bool:
-    """Whether a supervisor holds the cluster's lock now."""
+    """Whether a supervisor holds the cluster's lock now. Asking takes nothing."""
     try:
-        descriptor = os.open(folder(cluster) / "lock", os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(folder(cluster) / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        kind: int
+        kind, *_ = FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, WRITE_LOCK))
+        return kind != fcntl.F_UNLCK
     finally:
         os.close(descriptor)
-    return False
 
 
 def clusters() -> Iterator[str]:

@@ -1,14 +1,34 @@
-"""A thread with a table of descriptors of its own, for libraries that want low numbers."""
+"""Descriptors: how they arrive over unix sockets, and a table of its own for a thread."""
 
 from __future__ import annotations
 
+import array
 import ctypes
 import os
+import socket
 
 _CLONE_FILES = 0x400
 _FIRST = 3  # after stdin, stdout and stderr
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def receive(connection: socket.socket, most_bytes: int, most: int) -> tuple[bytes, list[int]]:
+    """Return what arrives next, and up to `most` descriptors (SCM_RIGHTS of unix(7)) that no
+    program inherits.
+
+    `socket.recv_fds` of Python 3.11 leaves its flags unused, so what it receives is inherited by
+    every program that is started meanwhile. Empty bytes: the other end is gone. Raises OSError.
+    """
+    size = array.array("i").itemsize
+    data, ancillary, _, _ = connection.recvmsg(
+        most_bytes, socket.CMSG_LEN(most * size), socket.MSG_CMSG_CLOEXEC
+    )
+    descriptors = array.array("i")
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(content[: len(content) - len(content) % size])
+    return data, list(descriptors)
 
 
 def leave_table() -> None:

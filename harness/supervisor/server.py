@@ -14,6 +14,7 @@ from typing import Any
 
 from harness import errors
 from harness.errors import HarnessError
+from harness.kernel.descriptors import receive
 
 Handler = Callable[[dict[str, Any], list[int], socket.socket], Any]
 
@@ -57,26 +58,23 @@ class Server:
 
     def _serve(self, connection: socket.socket) -> None:
         buffer, descriptors = b"", list[int]()
-        with connection:
-            while True:
-                try:
-                    data, arrived, _, _ = socket.recv_fds(connection, 1 << 16, DESCRIPTORS_MAX)
-                except OSError:
-                    return
-                if not data or len(buffer) > LINE_BYTES_MAX:
-                    return
+        try:
+            while len(buffer) <= LINE_BYTES_MAX and len(descriptors) <= DESCRIPTORS_MAX:
+                data, arrived = receive(connection, 1 << 16, DESCRIPTORS_MAX)
                 descriptors += arrived
+                if not data:
+                    return
                 buffer += data
                 while b"\n" in buffer:
                     line, buffer = buffer.split(b"\n", 1)
-                    try:
-                        connection.sendall(self._answer(line, descriptors, connection) + b"\n")
-                    except OSError:
-                        return
-                    finally:
-                        for descriptor in descriptors:
-                            os.close(descriptor)
-                        descriptors = []
+                    answer = self._answer(line, descriptors, connection)
+                    _close(descriptors)
+                    connection.sendall(answer + b"\n")
+        except OSError:  # the client is gone
+            pass
+        finally:
+            _close(descriptors)
+            connection.close()
 
     def _answer(self, line: bytes, descriptors: list[int], connection: socket.socket) -> bytes:
         number: object = None
@@ -100,6 +98,11 @@ class Server:
                 f"the supervisor failed on {line[:80]!r}: {type(error).__name__}: {error}",
             )
         return json.dumps({"id": number, "error": {"kind": kind, "message": message}}).encode()
+
+
+def _close(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())
 
 
 def peer_uid(connection: socket.socket) -> int:

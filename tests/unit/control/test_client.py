@@ -32,6 +32,10 @@ def write_through(params, descriptors, connection):
     return len(descriptors)
 
 
+def inheritable(params, descriptors, connection):
+    return [os.get_inheritable(one) for one in descriptors]
+
+
 @pytest.fixture
 def client(folder):
     server = Server(
@@ -41,6 +45,7 @@ def client(folder):
             "refuse": refuse,
             "crash": lambda *_: 1 / 0,
             "write": write_through,
+            "inheritable": inheritable,
         },
     )
     with Client.connect("main") as connected:
@@ -157,3 +162,47 @@ def test_bad_cluster_names_are_refused(name, monkeypatch):
             state.cluster_name(name)
     else:
         assert state.cluster_name(name) == "main"
+
+
+def descriptors_open() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_descriptors_of_half_a_request_are_closed(client, folder):
+    """The connection ends before the line does."""
+    read, write = os.pipe()
+    client.call("echo")
+    before = descriptors_open()
+    for _ in range(20):
+        with socket.socket(socket.AF_UNIX) as half:
+            half.connect(str(folder / "control.sock"))
+            socket.send_fds(half, [b'{"id": 1, '], [write, write, write])
+    eventually(lambda: descriptors_open() == before)
+    os.close(write)
+    assert os.read(read, 1) == b"", "nobody has the pipe's other end any more"
+    os.close(read)
+
+
+def test_more_descriptors_than_a_request_can_have_end_the_connection(client, folder):
+    read, write = os.pipe()
+    client.call("echo")
+    before = descriptors_open()
+    with socket.socket(socket.AF_UNIX) as greedy:
+        greedy.connect(str(folder / "control.sock"))
+        greedy.settimeout(10)
+        with pytest.raises(ConnectionError):
+            for _ in range(1000):
+                socket.send_fds(greedy, [b" "], [write, write, write])
+            greedy.recv(1)
+            raise AssertionError("a thousand of them were taken")
+    eventually(lambda: descriptors_open() == before)
+    os.close(read)
+    os.close(write)
+
+
+def test_descriptors_of_a_request_are_not_inherited(client):
+    """What runs beside a node must not hold another command's pipes open."""
+    read, write = os.pipe()
+    assert client.call("inheritable", {}, [write]) == [False]
+    os.close(read)
+    os.close(write)
