@@ -83,14 +83,14 @@ def _relayed(history: History, phase: PhaseWindow) -> Samples:
 
 
 def _burst_ns(history: History, phase: PhaseWindow) -> tuple[float, int]:
-    """From the first intended time to the last arrival of the phase's private messages, and their
-    number; inf where one failed.
+    """From the first send (until then it is the generator's time) to the last arrival of the
+    phase's private messages, and their number; inf where one failed.
     """
     chosen = records.in_phase(history, phase, Operation.PRIVATE_MESSAGE)
     count = int(chosen.sum())
     if not count or (history.column("outcome")[chosen] != Outcome.OK).any():
         return np.inf, count
-    last_ns, first_ns = history.column("done_ns")[chosen], history.column("intended_ns")[chosen]
+    last_ns, first_ns = history.column("done_ns")[chosen], history.column("sent_ns")[chosen]
     return float(last_ns.max() - first_ns.min()), count
 
 
@@ -186,7 +186,7 @@ OWN: dict[str, Metric] = {
     "private_message.burst": Metric(
         kind="time",
         take=_burst,
-        sentence="from the first intended time until the last of all had arrived",
+        sentence="from the first send until the last of all had arrived",
     ),
     "private_message.burst_each": Metric(
         kind="time", take=_burst_each, sentence="the burst's time ÷ its messages"
