@@ -55,14 +55,14 @@ def _wrong(
     history: History, phase: PhaseWindow, operation: Operation, rate_per_s: float
 ) -> tuple[Cause, str] | None:
     """Why the load of a phase was not the planned one; None where it was."""
-    planned = None if history.plan is None else history.plan.phase(phase.name)
-    if planned is not None and planned.end_ns is not None and phase.end_ns < planned.end_ns:
-        wanted_s = (planned.end_ns - planned.begin_ns) / 1e9
-        return BAD, f"the phase ended after {phase.seconds:.1f} of {wanted_s:g} s"
     differences = replay.differences(history, phase, operation)
     if differences is None:
         due = int(records.in_phase(history, phase, operation).sum())
         differences = _shortfall(phase, rate_per_s, due)
+    planned = None if history.plan is None else history.plan.phase(phase.name)
+    if planned is not None and planned.end_ns is not None and phase.end_ns < planned.end_ns:
+        wanted_s = (planned.end_ns - planned.begin_ns) / 1e9
+        differences.insert(0, f"the phase ended after {phase.seconds:.1f} of {wanted_s:g} s")
     if differences:
         return BAD, "; ".join(differences[:3])
     return lateness.behind(history, phase, operation)
