@@ -60,6 +60,14 @@ class Excused:
         """Return those of them that were chosen."""
         return Excused(behind=self.behind & chosen, stopped=self.stopped & chosen)
 
+    def by_generator(self) -> Excused:
+        """Return those of the one cause."""
+        return replace(self, stopped=np.zeros_like(self.stopped))
+
+    def by_stop(self) -> Excused:
+        """Return those of the other cause."""
+        return replace(self, behind=np.zeros_like(self.behind))
+
     def cause(self) -> Cause:
         """Return the cause of most of them."""
         most_stopped = self.stopped.sum() > self.behind.sum()
@@ -133,16 +141,20 @@ def behind(
     if operation is not None:
         due &= history.column("operation") == operation
     sent, count = history.column("sent_ns"), int(due.sum())
-    found = excused(history, phase, BEHIND_NS)
-    never = found.of(due & (sent == 0))
-    if never.all.sum() > count * UNSENT_SHARE_MAX:
-        return never.cause(), never.sentence(history, count)
-    late = found.of(due & (sent > 0))
-    if late.behind.sum() <= count * BEHIND_SHARE + 1:
-        return None
-    lag_ns = float(np.median((sent - history.column("intended_ns"))[due & (sent > 0)]))
-    half = f"half of all were more than {lag_ns / 1e6:,.3g} ms late"
-    return Cause.GENERATOR_BEHIND, f"{late.sentence(history, count)}; {half}"
+    found = excused(history, phase, BEHIND_NS).of(due)
+    never = found.of(sent == 0)
+    late = found.of(sent > 0)
+    most_never, most_late = count * UNSENT_SHARE_MAX, count * BEHIND_SHARE + 1
+    if never.behind.sum() > most_never:
+        return Cause.GENERATOR_BEHIND, never.by_generator().sentence(history, count)
+    if late.behind.sum() > most_late:
+        lag_ns = float(np.median((sent - history.column("intended_ns"))[due & (sent > 0)]))
+        half = f"half of all were more than {lag_ns / 1e6:,.3g} ms late"
+        said = late.by_generator().sentence(history, count)
+        return Cause.GENERATOR_BEHIND, f"{said}; {half}"
+    if never.stopped.sum() > most_never:
+        return Cause.NODE_STOPPED, never.by_stop().sentence(history, count)
+    return None
 
 
 def rests_on_load(row: Row) -> bool:

@@ -173,7 +173,7 @@ def _doubt(
     wants_more = row.kind in ("rate", "byte rate") and row.comparison in (">", ">=")
     if (best or wants_more) and lateness.rests_on_load(row):
         behind = lateness.behind(history, phase)
-        if behind is not None:
+        if behind is not None and behind[0] is Cause.GENERATOR_BEHIND:
             return behind[0], behind[1] + _busy(history, phase)
     limited = None if best else _host_limited(history, row, phase)
     return None if limited is None else (Cause.HOST_LIMITED, limited)
