@@ -169,7 +169,7 @@ def two_phases(history: History, row: Row, phase: PhaseWindow) -> str | None:
     """Say why the nodes' own numbers of a phase are those of two; None where they are not."""
     if not row.metric.startswith("node."):
         return None
-    at = history.phases.index(phase)
+    at = [one.name for one in history.phases].index(phase.name)
     for one in history.phases[at : at + 2]:
         if one.late_ns >= SNAPSHOT_LATE_NS:
             return (

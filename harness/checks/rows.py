@@ -14,7 +14,6 @@ from harness.checks.measurements import SPREAD_MAX
 from harness.checks.metric import Floats, PerNode, Samples
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import received
-from harness.checks.resource_metrics import cpu
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.errors import BadFileError
 from harness.history.history import History, PhaseWindow
@@ -24,8 +23,6 @@ from harness.stats import rank_of
 # A uniform open model delivers exactly its rate; what is under way at the two edges of a phase may
 # be one per cent of it.
 RECEIVED_TOLERANCE = 0.01
-HOST_FULL = 0.95  # share of all cores from which on the host has no more to give
-NODE_FULL = 0.9  # share of one core from which on a node is at its own limit
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 STATISTICS = (*PERCENTILES, "min", "mean", "max", "count")
 
@@ -167,15 +164,15 @@ def _doubt(
     """
     if best != worst:
         due = int(records.due(history, phase).sum())
-        return excused.cause(), excused.sentence(history, due) + _busy(history, phase)
+        return excused.cause(), excused.sentence(history, due) + host.busy(history, phase)
     if mixed := lateness.two_phases(history, row, phase):
         return Cause.HOST_LIMITED, mixed
     wants_more = row.kind in ("rate", "byte rate") and row.comparison in (">", ">=")
     if (best or wants_more) and lateness.rests_on_load(row):
         behind = lateness.behind(history, phase)
         if behind is not None and behind[0] is Cause.GENERATOR_BEHIND:
-            return behind[0], behind[1] + _busy(history, phase)
-    limited = None if best else _host_limited(history, row, phase)
+            return behind[0], behind[1] + host.busy(history, phase)
+    limited = None if best else host.limits(history, row, phase)
     return None if limited is None else (Cause.HOST_LIMITED, limited)
 
 
@@ -210,7 +207,7 @@ def _unmet(history: History, row: Row, phase: PhaseWindow) -> Finding | None:
                 row,
                 Cause.LOAD_NOT_DELIVERED,
                 f"{conditions.node} received {rate_per_s:,.0f} messages a second, the row is about "
-                f"{conditions.received_per_s:,.0f}{_busy(history, phase)}",
+                f"{conditions.received_per_s:,.0f}{host.busy(history, phase)}",
             )
     return None
 
@@ -267,51 +264,6 @@ def _of(values: Floats, statistic: str) -> float:
         return float(np.partition(values, at)[at])
     plain: dict[str, float] = {"min": values.min(), "mean": values.mean(), "max": values.max()}
     return float(plain[statistic])
-
-
-def _host_limited(history: History, row: Row, phase: PhaseWindow) -> str | None:
-    """Why a missed row says nothing of the system; None where it does.
-
-    Of a time: other processes had the host. Of a rate that should have been higher: the host was
-    full, and the node far from using one core.
-    """
-    if row.kind in ("rate", "byte rate") and row.comparison in (">", ">="):
-        return _host_full(history, row, phase)
-    if row.kind != "time" or row.bound is None:
-        return None
-    used = host.use(history, phase)
-    if used is not None and used.limited:
-        return (
-            f"processes that are none of this run's took {used.other_processes:.0%} of the "
-            f"host{_busy(history, phase)}"
-        )
-    return None
-
-
-def _host_full(history: History, row: Row, phase: PhaseWindow) -> str | None:
-    """Why a rate that was too low says nothing of the node; None where it does."""
-    used, shares = host.use(history, phase), cpu(history, phase)
-    wanted = (
-        [history.index(row.conditions.node)]
-        if row.conditions.node is not None
-        else list(shares.series)
-    )
-    busiest = max(
-        (float(shares.series[index].mean()) for index in wanted if index in shares.series),
-        default=math.inf,
-    )
-    if used is None or used.busy < HOST_FULL or busiest > NODE_FULL:
-        return None
-    return (
-        f"the node used {busiest:.0%} of one core, and the host had no more to give: what it "
-        f"can do is not known{_busy(history, phase)}"
-    )
-
-
-def _busy(history: History, phase: PhaseWindow) -> str:
-    """How busy the host was, as the end of a sentence; empty where it was not sampled."""
-    used = host.use(history, phase)
-    return "" if used is None else f"; the host's {history.cores} cores were {used.busy:.0%} busy"
 
 
 def _stretch(row: Row, value: float) -> str:
