@@ -142,9 +142,18 @@ stretch = 20                     # a further aim; said beside the answer, never 
 | `unit` | {units} |
 
 A row is UNKNOWN, with the cause, where a condition was not met, its phase was not played, or there
-are too few samples for the statistic. A row that was missed is UNKNOWN too (*host limited*) where
-the host may be to blame: a time, while other processes used the host or the generator was late; a
-rate, while the host was full and the node was far from using one core.
+are too few samples for the statistic. Whose fault it was is asked as well:
+
+- *generator fell behind*, *the node was stopped by the harness*: what the generator sent late (by
+  more than 1 ms and 5 % of the row's bound) or never, and what was lost because the harness had
+  stopped its source or target, are no operations of the system. A row is UNKNOWN where its answer
+  is one if they all had met the promise and another as they came. Times, rates and resources are
+  UNKNOWN also where the load as a whole was another one than planned: more than 1 % of a phase's
+  operations 50 ms late, or more than 0.1 % never sent.
+- *host limited*, of a row that was missed: a time, while other processes used the host; a rate,
+  while the host was full and the node was far from using one core.
+
+What was sent and is lost, duplicated or wrong is FAIL on any host.
 
 | metric | kind | |
 |---|---|---|

@@ -4,11 +4,13 @@ proven is UNKNOWN, never a pass.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.events import FaultChanged
 from harness.history.history import History, PhaseWindow
+from harness.history.plan import ChangePlan
 from harness.history.proof import READ_BACK, Proof, ProofAnswer
 
 NAME = "faults: proven in force, and gone"
@@ -18,12 +20,16 @@ PROBED = ("cut", "delay", "clear")  # what a probe of a path says of it
 def check(history: History) -> list[Finding]:
     """One finding for all faults of a run; none where it had none."""
     changes = changes_of(history)
-    if not changes and not history.proofs:
+    unplayed = not_played(history, changes)
+    if not changes and not history.proofs and not unplayed:
         return []
     wrong = [proof for proof in history.proofs if proof.answer.is_contradiction]
     missing = (unseen(change, changes, history.proofs) for change in changes)
-    unproven = [sentence for sentence in missing if sentence is not None]
-    count = sum(change.is_set for change in changes)
+    unproven = [
+        *(f"{one.fault} ({one.verb}): it was planned, and could not be done" for one in unplayed),
+        *(sentence for sentence in missing if sentence is not None),
+    ]
+    count = sum(one.is_set for one in changes) + sum(one.verb == "set" for one in unplayed)
     if wrong or unproven:
         sentences = list(dict.fromkeys([*map(str, wrong), *unproven]))
         return [
@@ -50,6 +56,22 @@ def check(history: History) -> list[Finding]:
             sentence=f"{shown:,} proofs{remark}",
         )
     ]
+
+
+def not_played(history: History, changes: Sequence[FaultChanged]) -> list[ChangePlan]:
+    """The planned changes that never happened, though they were due before the run ended; what
+    could not be set is not missed when it should go.
+    """
+    happened = Counter((change.verb, change.fault) for change in changes)
+    over_ns = history.phases[-1].end_ns if history.phases else 0
+    found: list[ChangePlan] = []
+    for planned in history.plan.changes if history.plan is not None else ():
+        key = (planned.verb, planned.fault)
+        if happened[key]:
+            happened[key] -= 1
+        elif planned.at_ns < over_ns and planned.fault not in {one.fault for one in found}:
+            found.append(planned)
+    return found
 
 
 def changes_of(history: History) -> list[FaultChanged]:

@@ -4,16 +4,20 @@ way of what was measured. Pure.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness.checks.resource_metrics import cpu
 from harness.history.history import History, PhaseWindow
+from harness.scenario.budget import Row
 
 # A host is limited where it had hardly a free core and other processes used a fifth of it.
 BUSY_SHARE_LIMIT = 0.85
 OTHER_PROCESSES_SHARE_LIMIT = 0.2
+HOST_FULL = 0.95  # share of all cores from which on the host has no more to give
+NODE_FULL = 0.9  # share of one core from which on a node is at its own limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,51 @@ def use(history: History, phase: PhaseWindow) -> HostUse | None:
     nodes = cpu(history, phase)
     own += sum(float(share[0]) for share in nodes.series.values()) * (at[last] - at[first])
     return HostUse(busy=busy / whole, other_processes=max(busy - own, 0.0) / whole)
+
+
+def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
+    """Why a missed row says nothing of the system; None where it does.
+
+    Of a time: other processes had the host. Of a rate that should have been higher: the host was
+    full, and the node far from using one core.
+    """
+    if row.kind in ("rate", "byte rate") and row.comparison in (">", ">="):
+        return _full(history, row, phase)
+    if row.kind != "time" or row.bound is None:
+        return None
+    used = use(history, phase)
+    if used is not None and used.limited:
+        return (
+            f"processes that are none of this run's took {used.other_processes:.0%} of the "
+            f"host{busy(history, phase)}"
+        )
+    return None
+
+
+def _full(history: History, row: Row, phase: PhaseWindow) -> str | None:
+    """Why a rate that was too low says nothing of the node; None where it does."""
+    used, shares = use(history, phase), cpu(history, phase)
+    wanted = (
+        [history.index(row.conditions.node)]
+        if row.conditions.node is not None
+        else list(shares.series)
+    )
+    busiest = max(
+        (float(shares.series[index].mean()) for index in wanted if index in shares.series),
+        default=math.inf,
+    )
+    if used is None or used.busy < HOST_FULL or busiest > NODE_FULL:
+        return None
+    return (
+        f"the node used {busiest:.0%} of one core, and the host had no more to give: what it "
+        f"can do is not known{busy(history, phase)}"
+    )
+
+
+def busy(history: History, phase: PhaseWindow) -> str:
+    """How busy the host was, as the end of a sentence; empty where it was not sampled."""
+    used = use(history, phase)
+    return "" if used is None else f"; the host's {history.cores} cores were {used.busy:.0%} busy"
 
 
 def _gained(history: History, column: str, first: int, last: int) -> float:

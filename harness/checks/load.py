@@ -1,63 +1,94 @@
-"""Whether the load was what the scenario asked for: as many operations as planned, and nearly
-all of them sent.
+"""Whether the load was what the scenario asked for: each operation as planned, and nearly all of
+them sent, and sent in time.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from harness.checks import records
+from harness.checks import lateness, records, replay
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.history import History, PhaseWindow
 from harness.operations import Operation
 
-PLANNED_TOLERANCE = 0.01  # a Poisson stream's own spread is allowed on top
-UNSENT_SHARE_MAX = 0.001
+# Of a folder that does not say the schedule; a Poisson stream's own spread is allowed on top.
+PLANNED_TOLERANCE = 0.01
 
 
 def check(history: History) -> list[Finding]:
-    """One finding for each operation that a phase planned: UNKNOWN (load not delivered) where it
-    fell short.
+    """One finding for each operation that a phase planned: UNKNOWN where the load was another one;
+    and one for operations that nobody planned, where there are any.
     """
-    return [
+    found = [
         _planned(history, phase_name, Operation(number), rate_per_s)
         for (phase_name, number), rate_per_s in history.planned_per_s.items()
     ]
+    strange = replay.of_nobody(history)
+    if strange:
+        why = f"{strange:,} operations are recorded that no stream of this run can have made"
+        found.append(_finding("load: planned by nobody", "", "none", f"{strange:,}", why, BAD))
+    return found
+
+
+BAD = Cause.LOAD_NOT_DELIVERED
 
 
 def _planned(history: History, phase_name: str, operation: Operation, rate_per_s: float) -> Finding:
     phase = history.phase(phase_name)
+    measured, promised = "–", f"{rate_per_s:,g}/s"
+    name = f"load: {operation.word}"
     if phase is None:
-        measured, sentence, short = "–", "the phase was not played", True
-    else:
-        chosen = records.in_phase(history, phase, operation)
-        due, sent = int(chosen.sum()), int((history.column("sent_ns")[chosen] > 0).sum())
+        return _finding(name, phase_name, promised, measured, "the phase was not played", BAD)
+    chosen = records.in_phase(history, phase, operation)
+    due, sent = int(chosen.sum()), int((history.column("sent_ns")[chosen] > 0).sum())
+    if phase.seconds > 0:
         measured = f"{sent / phase.seconds:,.1f}/s"
-        why = _shortfall(phase, rate_per_s, due, sent)
-        sentence, short = why or f"{sent:,} operations sent", why is not None
-    return Finding(
-        name=f"load: {operation.word}",
-        answer=Answer.UNKNOWN if short else Answer.PASS,
-        promised=f"{rate_per_s:,g}/s",
-        measured=measured,
-        sentence=sentence,
-        cause=Cause.LOAD_NOT_DELIVERED if short else None,
-        phase=phase_name,
-    )
+    wrong = _wrong(history, phase, operation, rate_per_s)
+    if wrong is not None:
+        cause, sentence = wrong
+        return _finding(name, phase_name, promised, measured, sentence, cause)
+    sentence = f"{sent:,} operations sent" + (f", {due - sent:,} never" if due > sent else "")
+    return _finding(name, phase_name, promised, measured, sentence)
 
 
-def _shortfall(phase: PhaseWindow, rate_per_s: float, due: int, sent: int) -> str | None:
-    """Why the load of a phase was not the planned one; None where it was.
+def _wrong(
+    history: History, phase: PhaseWindow, operation: Operation, rate_per_s: float
+) -> tuple[Cause, str] | None:
+    """Why the load of a phase was not the planned one; None where it was."""
+    differences = replay.differences(history, phase, operation)
+    if differences is None:
+        due = int(records.in_phase(history, phase, operation).sum())
+        differences = _shortfall(phase, rate_per_s, due)
+    planned = None if history.plan is None else history.plan.phase(phase.name)
+    if planned is not None and planned.end_ns is not None and phase.end_ns < planned.end_ns:
+        wanted_s = (planned.end_ns - planned.begin_ns) / 1e9
+        differences.insert(0, f"the phase ended after {phase.seconds:.1f} of {wanted_s:g} s")
+    if differences:
+        return BAD, "; ".join(differences[:3])
+    return lateness.behind(history, phase, operation)
+
+
+def _shortfall(phase: PhaseWindow, rate_per_s: float, due: int) -> list[str]:
+    """Why too few operations were made; nothing where they were enough, as far as a rate can say.
 
     The number of arrivals of a Poisson stream has its mean as variance: three standard deviations
     are 3 · √planned.
     """
     planned = rate_per_s * phase.seconds
     if due + 3 * np.sqrt(planned) + 1 < planned * (1 - PLANNED_TOLERANCE):
-        return f"{due:,} operations were made, {planned:,.0f} were planned"
-    if due - sent > due * UNSENT_SHARE_MAX:
-        return (
-            f"{due - sent:,} of {due:,} operations were never sent: the way to the nodes was "
-            "blocked"
-        )
-    return None
+        return [f"{due:,} operations were made, {planned:,.0f} were planned"]
+    return []
+
+
+def _finding(
+    name: str, phase: str, promised: str, measured: str, sentence: str, cause: Cause | None = None
+) -> Finding:
+    return Finding(
+        name=name,
+        answer=Answer.PASS if cause is None else Answer.UNKNOWN,
+        promised=promised,
+        measured=measured,
+        sentence=sentence,
+        cause=cause,
+        phase=phase,
+    )

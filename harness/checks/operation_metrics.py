@@ -91,15 +91,15 @@ def _relayed(history: History, phase: PhaseWindow) -> Samples:
 
 
 def _burst_ns(history: History, phase: PhaseWindow) -> tuple[float, int]:
-    """From the first intended time to the last arrival of the phase's private messages, and their
-    number; inf where one failed.
+    """From the first send (until then it is the generator's time) to the last arrival of the
+    phase's private messages, and their number; inf where one failed.
     """
     chosen = records.in_phase(history, phase, Operation.PRIVATE_MESSAGE)
-    intended = history.column("intended_ns")[chosen]
+    intended, sent = (history.column(name)[chosen] for name in ("intended_ns", "sent_ns"))
     took = records.took_ns(history, phase, Operation.PRIVATE_MESSAGE)
     if not len(took):
         return np.inf, 0
-    return float((intended - intended.min() + took).max()), len(took)
+    return float((intended - sent.min() + took).max()), len(took)
 
 
 def _burst(history: History, phase: PhaseWindow) -> Samples:
@@ -198,7 +198,7 @@ OWN: dict[str, Metric] = {
     "private_message.burst": Metric(
         kind="time",
         take=_burst,
-        sentence="from the first intended time until the last of all had arrived",
+        sentence="from the first send until the last of all had arrived",
     ),
     "private_message.burst_each": Metric(
         kind="time", take=_burst_each, sentence="the burst's time ÷ its messages"

@@ -9,23 +9,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.checks import faults, host
+from harness.checks import faults, host, lateness, records
 from harness.checks.measurements import SPREAD_MAX
 from harness.checks.metric import Floats, PerNode, Samples
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import received
-from harness.checks.resource_metrics import cpu, pacer_lag
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.errors import BadFileError
 from harness.history.history import History, PhaseWindow
-from harness.scenario.budget import COMPARISONS, Row
+from harness.scenario.budget import COMPARISONS, UNITS, Row
 from harness.stats import rank_of
 
 # A uniform open model delivers exactly its rate; what is under way at the two edges of a phase may
 # be one per cent of it.
 RECEIVED_TOLERANCE = 0.01
-HOST_FULL = 0.95  # share of all cores from which on the host has no more to give
-NODE_FULL = 0.9  # share of one core from which on a node is at its own limit
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 STATISTICS = (*PERCENTILES, "min", "mean", "max", "count")
 
@@ -74,10 +71,12 @@ def _judge(history: History, row: Row) -> Finding:
         return unmet
     try:
         taken = METRICS[row.metric].take(history, phase)
-        value, at = _statistic(taken, history, row)
+        worst = row.in_unit(_statistic(taken, history, row)[0])
     except _NoValueError as lacking:
         return _unknown(row, lacking.cause, str(lacking))
-    measured = f"{_number(row.in_unit(value))} {row.unit}".removesuffix(" 1") + at
+    excused = lateness.excused(history, phase, lateness.late_ns(row))
+    fair = _fair(history, row, phase, taken, excused)
+    measured, value = _shown(history, row, fair, taken)
     if (
         row.metric.startswith("micro.")
         and isinstance(taken, Samples)
@@ -91,17 +90,90 @@ def _judge(history: History, row: Row) -> Finding:
             measured,
         )
     if row.bound is None:
-        return _finding(
-            row, Answer.MEASURED, measured, "measured, not promised", value=row.in_unit(value)
-        )
-    if row.holds(row.in_unit(value)):
-        return _finding(
-            row, Answer.PASS, measured, f"kept{_stretch(row, value)}", value=row.in_unit(value)
-        )
-    limited = _host_limited(history, row, phase)
-    if limited is not None:
-        return _unknown(row, Cause.HOST_LIMITED, limited, measured)
-    return _finding(row, Answer.FAIL, measured, _missed(row, value), value=row.in_unit(value))
+        return _finding(row, Answer.MEASURED, measured, "measured, not promised", value=value)
+    best = _best(history, row, fair, taken)
+    doubt = _doubt(history, row, phase, excused, best=best, worst=row.holds(worst))
+    if doubt is not None:
+        return _unknown(row, doubt[0], doubt[1], measured)
+    if not best:
+        return _finding(row, Answer.FAIL, measured, _missed(row, value), value=value)
+    measured, value = _shown(history, row, taken, fair)
+    kept = f"kept{_stretch(row, value)}{lateness.tick(history, row, phase)}"
+    return _finding(row, Answer.PASS, measured, kept, value=value)
+
+
+Measured = Samples | PerNode
+
+
+def _fair(
+    history: History, row: Row, phase: PhaseWindow, taken: Measured, excused: lateness.Excused
+) -> Measured:
+    """What was measured of the operations that are the system's."""
+    if isinstance(taken, PerNode) or not excused.all.any():
+        return taken
+    return METRICS[row.metric].take(excused.rest(history), phase)
+
+
+def _shown(history: History, row: Row, first: Measured, second: Measured) -> tuple[str, float]:
+    """The statistic as it is shown, and in the row's unit: of the first of two that has one; an
+    infinity of the second is nobody's and not shown.
+    """
+    try:
+        value, at = _statistic(first, history, row)
+    except _NoValueError:
+        value, at = _statistic(second, history, row)
+        if math.isinf(value):
+            return "–", value
+    return f"{_number(row.in_unit(value))} {row.unit}".removesuffix(" 1") + at, row.in_unit(value)
+
+
+def _best(history: History, row: Row, fair: Measured, taken: Measured) -> bool:
+    """Whether the promise was kept, had every operation that is not the system's met it."""
+    if isinstance(fair, Samples) and isinstance(taken, Samples) and row.statistic != "count":
+        more = len(taken.values) - len(fair.values)
+        fair = Samples(values=np.append(fair.values, np.full(more, _met(row, fair.values))))
+    try:
+        return row.holds(row.in_unit(_statistic(fair, history, row)[0]))
+    except _NoValueError:
+        return True
+
+
+def _met(row: Row, values: Floats) -> float:
+    """The value of an operation that met the promise, in the base unit of the row's kind."""
+    assert row.bound is not None
+    if row.comparison in ("<", "<="):
+        return 0.0
+    if row.kind == "share":
+        return 1.0
+    return max(row.bound * UNITS[row.unit][1], *values) if len(values) else math.inf
+
+
+def _doubt(
+    history: History,
+    row: Row,
+    phase: PhaseWindow,
+    excused: lateness.Excused,
+    *,
+    best: bool,
+    worst: bool,
+) -> tuple[Cause, str] | None:
+    """Why generator or host leave the answer open; None where it is the system's.
+
+    `best` and `worst`: whether the promise was kept with the operations that are none of the
+    system's counted as if they had met it, and as they came.
+    """
+    if best != worst:
+        due = int(records.due(history, phase).sum())
+        return excused.cause(), excused.sentence(history, due) + host.busy(history, phase)
+    if mixed := lateness.two_phases(history, row, phase):
+        return Cause.HOST_LIMITED, mixed
+    wants_more = row.kind in ("rate", "byte rate") and row.comparison in (">", ">=")
+    if (best or wants_more) and lateness.rests_on_load(row):
+        behind = lateness.behind(history, phase)
+        if behind is not None and behind[0] is Cause.GENERATOR_BEHIND:
+            return behind[0], behind[1] + host.busy(history, phase)
+    limited = None if best else host.limits(history, row, phase)
+    return None if limited is None else (Cause.HOST_LIMITED, limited)
 
 
 def _unmet(history: History, row: Row, phase: PhaseWindow) -> Finding | None:
@@ -135,7 +207,7 @@ def _unmet(history: History, row: Row, phase: PhaseWindow) -> Finding | None:
                 row,
                 Cause.LOAD_NOT_DELIVERED,
                 f"{conditions.node} received {rate_per_s:,.0f} messages a second, the row is about "
-                f"{conditions.received_per_s:,.0f}{_busy(history, phase)}",
+                f"{conditions.received_per_s:,.0f}{host.busy(history, phase)}",
             )
     return None
 
@@ -194,76 +266,13 @@ def _of(values: Floats, statistic: str) -> float:
     return float(plain[statistic])
 
 
-def _host_limited(history: History, row: Row, phase: PhaseWindow) -> str | None:
-    """Why a missed row says nothing of the system; None where it does.
-
-    Of a time: other processes had the host, or the generator was late by more than half the bound.
-    Of a rate that should have been higher: the host was full, and the node far from using one core.
-    """
-    if row.kind in ("rate", "byte rate") and row.comparison in (">", ">="):
-        return _host_full(history, row, phase)
-    if row.kind != "time" or row.bound is None:
-        return None
-    used = host.use(history, phase)
-    if used is not None and used.limited:
-        return (
-            f"processes that are none of this run's took {used.other_processes:.0%} of the "
-            f"host{_busy(history, phase)}"
-        )
-    if row.metric == "pacer.lag" or row.metric.startswith("node."):
-        return None  # the generator's own lateness, and what nodes time by themselves
-    return _generator_late(history, row, phase)
-
-
-def _generator_late(history: History, row: Row, phase: PhaseWindow) -> str | None:
-    """Why the load generator's own lateness decided a missed time; None where it did not."""
-    assert row.bound is not None
-    lag = pacer_lag(history, phase)
-    if not len(lag.values):
-        return None
-    quantile = PERCENTILES.get(row.statistic, 0.99)
-    late = row.in_unit(float(np.quantile(lag.values, quantile, method="higher")))
-    if late <= row.bound / 2:
-        return None
-    return (
-        f"the load generator itself was {_number(late)} {row.unit} late at {row.statistic}, more "
-        f"than half the bound{_busy(history, phase)}"
-    )
-
-
-def _host_full(history: History, row: Row, phase: PhaseWindow) -> str | None:
-    """Why a rate that was too low says nothing of the node; None where it does."""
-    used, shares = host.use(history, phase), cpu(history, phase)
-    wanted = (
-        [history.index(row.conditions.node)]
-        if row.conditions.node is not None
-        else list(shares.series)
-    )
-    busiest = max(
-        (float(shares.series[index].mean()) for index in wanted if index in shares.series),
-        default=math.inf,
-    )
-    if used is None or used.busy < HOST_FULL or busiest > NODE_FULL:
-        return None
-    return (
-        f"the node used {busiest:.0%} of one core, and the host had no more to give: what it "
-        f"can do is not known{_busy(history, phase)}"
-    )
-
-
-def _busy(history: History, phase: PhaseWindow) -> str:
-    """How busy the host was, as the end of a sentence; empty where it was not sampled."""
-    used = host.use(history, phase)
-    return "" if used is None else f"; the host's {history.cores} cores were {used.busy:.0%} busy"
-
-
 def _stretch(row: Row, value: float) -> str:
-    """Whether the row's further aim was reached, as the end of a sentence; empty without one."""
+    """Whether a value in the row's unit reached its further aim, as the end of a sentence; empty
+    without one.
+    """
     if row.stretch is None:
         return ""
-    reached = (
-        "reached" if COMPARISONS[row.comparison](row.in_unit(value), row.stretch) else "not reached"
-    )
+    reached = "reached" if COMPARISONS[row.comparison](value, row.stretch) else "not reached"
     return f"; stretch {row.comparison} {row.stretch:,g}: {reached}"
 
 
@@ -277,8 +286,7 @@ def _missed(row: Row, value: float) -> str:
         return "some never arrived, and they are more than this statistic leaves out"
     assert row.bound is not None
     return (
-        f"missed: {_number(row.in_unit(value))} is not {row.comparison} {_number(row.bound)} "
-        f"{row.unit}"
+        f"missed: {_number(value)} is not {row.comparison} {_number(row.bound)} {row.unit}"
     ).removesuffix(" 1")
 
 

@@ -32,6 +32,8 @@ class Cause(StrEnum):
     TOO_FEW = "too few samples"
     CONDITIONS = "conditions not met"
     LOAD_NOT_DELIVERED = "load not delivered"
+    GENERATOR_BEHIND = "generator fell behind"
+    NODE_STOPPED = "the node was stopped by the harness"
     FAULT_NOT_PROVEN = "fault not proven"
     UNSTABLE = "unstable"
     HOST_LIMITED = "host limited"

@@ -1,8 +1,8 @@
 """A suite plays scenarios one after another and gives one verdict of them all, by one budget.
 
 Its folder, ``runs/<suite>/<time>/``, has ``suite.json``: the run folder of each part, relative to
-it, written as parts end. ``run`` and ``judge`` here are the public ones: they take a scenario or
-its run folder as well.
+it, written before the first and as parts end. ``run`` and ``judge`` here are the public ones: they
+take a scenario or its run folder as well.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from harness.checks import rows as budget_rows
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.control.progress import Progress, nobody
-from harness.errors import BadFileError, HarnessError
+from harness.errors import BadFileError, HarnessError, InterruptedByUserError
 from harness.experiments import judge as single_judge
 from harness.experiments import run as single_run
 from harness.experiments.judge import Judged, budget_of
@@ -42,9 +42,9 @@ def run(
 ) -> Judged:
     """Play a scenario, or all parts of a suite, and judge it.
 
-    A part that breaks is said in the verdict, and the next is played. `system` puts another system
-    under test than the files name. Raises BadFileError before anything starts where the suite or
-    one of its parts cannot be played.
+    A part that breaks is said in the verdict, and the next is played; Ctrl-C ends the suite.
+    `system` puts another system under test than the files name. Raises BadFileError before anything
+    starts where the suite or one of its parts cannot be played, InterruptedByUserError.
     """
     settings: dict[str, Any] = {
         "cluster": cluster,
@@ -58,31 +58,39 @@ def run(
         return single_run.run(scenario, **settings, progress=progress)
     check(planned)
     folder = new_folder(runs, planned.name)
-    played: dict[str, str] = {}
-    failures: dict[str, str] = {}
     with translated(folder):
         (folder / "budget.toml").write_text(planned.budget.read_text())
-    for part in planned.parts:
-        try:
-            judged = single_run.run(part, **settings, progress=_named(part.stem, progress))
-            played[part.stem] = os.path.relpath(judged.run, folder)
-        except HarnessError as error:
-            failures[part.stem] = f"{type(error).__name__}: {error}"
-        with translated(folder):
-            (folder / FILE).write_text(
-                json.dumps(
-                    {
-                        "version": VERSION,
-                        "name": planned.name,
-                        "parts": played,
-                        "failures": failures,
-                    },
-                    indent=1,
-                )
-                + "\n"
-            )
-    point_latest(runs, folder)  # each part has pointed it at itself
+    played: dict[str, str] = {}
+    failures: dict[str, str] = {}
+    _write(folder, planned, played, failures)
+    try:
+        for part in planned.parts:
+            try:
+                judged = single_run.run(part, **settings, progress=_named(part.stem, progress))
+                played[part.stem] = os.path.relpath(judged.run, folder)
+            except InterruptedByUserError:
+                raise
+            except HarnessError as error:
+                failures[part.stem] = f"{type(error).__name__}: {error}"
+            _write(folder, planned, played, failures)
+    finally:
+        point_latest(runs, folder)  # each part has pointed it at itself
     return judge(folder)
+
+
+def _write(
+    folder: Path, planned: Suite, played: Mapping[str, str], failures: Mapping[str, str]
+) -> None:
+    """Write suite.json. A part that it plans and neither was played nor broke was not come to."""
+    found = {
+        "version": VERSION,
+        "name": planned.name,
+        "planned": [part.stem for part in planned.parts],
+        "parts": played,
+        "failures": failures,
+    }
+    with translated(folder):
+        (folder / FILE).write_text(json.dumps(found, indent=1) + "\n")
 
 
 def check(planned: Suite, *, imports: bool = True) -> None:
@@ -120,17 +128,24 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
         found = json.loads((folder / FILE).read_text())
     except (OSError, ValueError) as error:
         raise BadFileError(f"{folder / FILE}: cannot be read: {error}") from None
+    rows = budget_of(folder)
+    own = (
+        folder / "budget.toml" if rows else None
+    )  # the suite's rows, not those of the parts' files
     judged = {
-        name: single_judge.judge(folder / part, write=False)
+        name: single_judge.judge(folder / part, own, write=False)
         for name, part in found["parts"].items()
     }
-    rows = budget_of(folder)
+    failures = found["failures"]
+    for name in found.get("planned", ()):
+        if name not in judged:
+            failures.setdefault(name, f"scenario {name!r} was not played: the suite was cut short")
     verdict = Verdict(
         findings=tuple(
             findings(
                 rows.rows if rows else (),
                 {name: one.verdict for name, one in judged.items()},
-                found["failures"],
+                failures,
             )
         )
     )
@@ -146,7 +161,7 @@ def findings(
     """Return every row once, from the part that measures it, then what else the parts' checkers
     found.
 
-    A row of no part is UNKNOWN.
+    A row of no part is UNKNOWN, and so is a part that broke and has no row to say it.
     """
     left = {name: list(verdict.findings) for name, verdict in parts.items()}
     found = []
@@ -165,7 +180,21 @@ def findings(
         else:
             left[of].remove(mine)
             found.append(_of_part(mine, of))
-    return found + [_of_part(finding, name) for name, rest in left.items() for finding in rest]
+    found += [_of_part(finding, name) for name, rest in left.items() for finding in rest]
+    silent = failures.keys() - {row.conditions.scenario for row in rows}
+    return found + [_broken(part, failures[part]) for part in sorted(silent)]
+
+
+def _broken(part: str, why: str) -> Finding:
+    return Finding(
+        name="part: played",
+        answer=Answer.UNKNOWN,
+        promised="a run",
+        measured="–",
+        sentence=why,
+        cause=Cause.NOT_MEASURED,
+        phase=part,
+    )
 
 
 def _of_part(finding: Finding, part: str) -> Finding:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from harness.history.events import Event
+from harness.history.plan import Plan
 from harness.history.proof import Proof
 from harness.operations.records import RecordKind
 
@@ -72,11 +73,15 @@ HOST = pa.schema(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseWindow:
-    """When a phase was in force, as executed. CLOCK_MONOTONIC ns; the end is not in it."""
+    """When a phase was in force, as planned. CLOCK_MONOTONIC ns; the end is not in it.
+
+    `late_ns`: so much later the player began it (histograms are taken then).
+    """
 
     name: str
     begin_ns: int
     end_ns: int
+    late_ns: int = 0
 
     @property
     def seconds(self) -> float:
@@ -116,6 +121,7 @@ class History:
     proofs: tuple[Proof, ...] = ()
     events: tuple[Event, ...] = ()
     ended: bool = True  # False: the run was cut short
+    plan: Plan | None = None  # None: an older folder does not say it
 
     def phase(self, name: str) -> PhaseWindow | None:
         """Return the window of a phase, None where it was not played."""

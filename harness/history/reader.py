@@ -13,15 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from harness.errors import BadFileError
-from harness.history import events, history, journal
+from harness.history import events, history, journal, plan
 from harness.history.events import Event, PhaseBegan, PhasesOver, RunEnded
 from harness.history.folder import VERSION
 from harness.history.history import History, PhaseWindow
+from harness.history.plan import Plan
 from harness.history.proof import Proof
 from harness.operations import Operation
 from harness.operations.records import FORMERLY_COUNTED
-
-LATE_NS = 250_000_000  # a player's own lateness, which is no property of the run
 
 
 def find(path: Path) -> Path:
@@ -54,10 +53,12 @@ def read(path: Path) -> History:
     facts = metadata(path)
     nodes = facts["nodes"]
     happened = [events.read(json.loads(line)) for line in _lines(path / "events.jsonl")]
+    planned = plan.read(facts, _timeline(path))
     return History(
         nodes=tuple(node["name"] for node in nodes),
         wire_ids=tuple(bytes.fromhex(node["wire_id"]) for node in nodes),
-        phases=_phases(happened),
+        phases=_phases(happened, planned),
+        plan=planned,
         operations=_table(sorted((path / "load").glob("operations-*.arrow")), history.OPERATIONS),
         samples=_table([path / "samples.arrow"], history.SAMPLES),
         journal=_journal(path, [node["name"] for node in nodes]),
@@ -74,7 +75,10 @@ def read(path: Path) -> History:
         host=_table([path / "host.arrow"], history.HOST),
         cores=facts["host"]["cores"],
         events=tuple(happened),
-        ended=any(isinstance(event, RunEnded) for event in happened),
+        # A run that somebody ended before its load had ended is as cut short as one that a crash
+        # ended.
+        ended=any(isinstance(event, RunEnded) for event in happened)
+        and not facts["load"].get("interrupted", False),
     )
 
 
@@ -109,24 +113,41 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def _phases(happened: Sequence[Event]) -> tuple[PhaseWindow, ...]:
+def _timeline(path: Path) -> dict[str, Any]:
+    """Return timeline.json; nothing of a folder without one."""
+    with suppress(FileNotFoundError):
+        found: dict[str, Any] = json.loads((path / "timeline.json").read_text())
+        return found
+    return {}
+
+
+def _phases(happened: Sequence[Event], planned: Plan | None) -> tuple[PhaseWindow, ...]:
+    """Return the phases that were played, over the times that were planned.
+
+    The load keeps to them by the clock, however late the player was: `late_ns` says it. The end of
+    the run ends a phase earlier.
+    """
     begun = [event for event in happened if isinstance(event, PhaseBegan)]
-    begins = [_begin_ns(event) for event in begun]
+    begins = [event.at_ns if event.planned_ns is None else event.planned_ns for event in begun]
     over = [event.at_ns for event in happened if isinstance(event, PhasesOver)]
     last_ns = over[0] if over else max((event.at_ns for event in happened), default=0)
     return tuple(
-        PhaseWindow(name=event.phase, begin_ns=begin, end_ns=max(end, begin))
-        for event, begin, end in zip(begun, begins, [*begins[1:], last_ns], strict=True)
+        _window(event, begin_ns, end_ns, last_ns, planned)
+        for event, begin_ns, end_ns in zip(begun, begins, [*begins[1:], last_ns], strict=True)
     )
 
 
-def _begin_ns(event: PhaseBegan) -> int:
-    """Return when a phase began: as planned, for the load keeps to that by the clock.
-
-    Where the player was later than LATE_NS, as executed.
-    """
-    planned_ns = event.at_ns if event.planned_ns is None else event.planned_ns
-    return planned_ns if 0 <= event.at_ns - planned_ns < LATE_NS else event.at_ns
+def _window(
+    event: PhaseBegan, begin_ns: int, end_ns: int, last_ns: int, planned: Plan | None
+) -> PhaseWindow:
+    late_ns = event.at_ns - begin_ns
+    wanted = None if planned is None else planned.phase(event.phase)
+    if wanted is not None:
+        begin_ns = wanted.begin_ns
+        end_ns = last_ns if wanted.end_ns is None else min(wanted.end_ns, last_ns)
+    return PhaseWindow(
+        name=event.phase, begin_ns=begin_ns, end_ns=max(end_ns, begin_ns), late_ns=late_ns
+    )
 
 
 def _table(files: list[Path], schema: pa.Schema) -> pa.Table:

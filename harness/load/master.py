@@ -141,7 +141,7 @@ class Master:
         if not isinstance(self.broken, UnavailableError):
             try:
                 with Client.connect(self.cluster) as client:
-                    client.end(run=plan.run, at_ns=at_ns, load=self._summary())
+                    client.end(run=plan.run, at_ns=self._over_ns(at_ns), load=self._summary())
             except HarnessError as error:
                 self.broken = self.broken or error
         self._stopped = True
@@ -197,8 +197,17 @@ class Master:
         assert self.plan is not None
         return set(self.plan.workers) - self._drained
 
+    def _over_ns(self, at_ns: int) -> int:
+        """When the load as a whole was over: a worker that Ctrl-C reached stopped by itself."""
+        stopped = (report.get("stopped_ns", at_ns) for report in self._reports.values())
+        return min((at_ns, *stopped))
+
     def _summary(self) -> dict[str, Any]:
+        """What the run's metadata say of the load when it is over. `failures` make the record
+        incomplete: a worker that is gone took its share with it.
+        """
         return {
+            "failures": [] if self.broken is None else [str(self.broken)],
             "operations": {word: tallied.facts() for word, tallied in self.tallies().items()},
             "workers": [
                 {key: report[key] for key in ("worker", "blocked", "late_answers", "cpu_ns")}

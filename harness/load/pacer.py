@@ -16,8 +16,6 @@ TFD_NONBLOCK = 0o4000
 TFD_CLOEXEC = 0o2000000
 TFD_TIMER_ABSTIME = 1
 READABLE = 1
-DIRECT_RATE_PER_S = 2_000.0  # up to this rate every operation gets a wake of its own
-TICK_NS = 500_000  # above it, wakes are at least this far apart and send all that is due
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -28,13 +26,6 @@ class _Timespec(ctypes.Structure):
 
 class _Itimerspec(ctypes.Structure):
     _fields_ = [("interval", _Timespec), ("value", _Timespec)]
-
-
-def gap_ns(rate_per_s: float) -> int:
-    """The least time between two wakes at this total rate: 0 (each operation by itself) or a
-    tick.
-    """
-    return 0 if rate_per_s <= DIRECT_RATE_PER_S else TICK_NS
 
 
 class Timer:

@@ -4,12 +4,13 @@ messages.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from harness.history.plan import bounds_ns
 from harness.operations import Operation
+from harness.scenario import schedule
 from harness.scenario.scenario import Phase
 from harness.scenario.stream import Arrivals, Stream
 
@@ -45,7 +46,7 @@ class RunPlan:
     @property
     def salt(self) -> bytes:
         """8 bytes that tell this run's operations from those of every other run."""
-        return hashlib.blake2b(f"{self.t0_ns} {self.seed}".encode(), digest_size=8).digest()
+        return schedule.salt(self.t0_ns, self.seed)
 
     @property
     def end_ns(self) -> int | None:
@@ -54,13 +55,7 @@ class RunPlan:
 
     def bounds_ns(self) -> tuple[tuple[int, int | None], ...]:
         """Start and end of every phase (end None: until somebody stops)."""
-        found: list[tuple[int, int | None]] = []
-        start = self.t0_ns
-        for phase in self.phases:
-            end = None if phase.duration_s is None else start + round(phase.duration_s * 1e9)
-            found.append((start, end))
-            start = end if end is not None else start
-        return tuple(found)
+        return bounds_ns(self.t0_ns, [phase.duration_s for phase in self.phases])
 
     @property
     def timeout_s(self) -> float:

@@ -42,16 +42,19 @@ class RunRequest:
         return any(stream.operation is Operation.DHT_GET for stream in streams)
 
     def facts(self, workers: list[str]) -> dict[str, Any]:
-        """What the run's metadata say of the generator."""
+        """What the run's metadata say of the generator: enough to replay its schedule."""
         return {
             "generator": f"locust {version('locust')}",
             "workers": len(workers),
+            "shares": len(workers),
             "pids": _pids(),
             "streams": [
                 {
                     "phase": phase.name,
                     "operation": stream.operation.word,
                     "rate_per_s": stream.planned_per_s(phase.duration_s or 1.0),
+                    "asked_per_s": stream.rate_per_s,
+                    "after_s": stream.after_s,
                     "count": stream.count,
                     "payload_bytes": stream.payload_bytes,
                     "target": stream.target,

@@ -23,7 +23,7 @@ from harness.load.stream import GRACE_NS, NEVER_NS, TrafficStream
 from harness.load.tally import Tally
 from harness.operations import Operation, Outcome, Request, Response
 from harness.operations.operation import Address, key_of
-from harness.scenario.schedule import Share, schedule
+from harness.scenario.schedule import Share, gap_ns, schedule
 from harness.stats import Integers
 from harness.systems import adapters
 
@@ -109,7 +109,7 @@ class Worker:
         self._record.close()
         facts = self._publish()
         gc.unfreeze()
-        return facts
+        return facts | {"stopped_ns": at_ns}
 
     def _spawnable(self, function: Callable[[], None]) -> Any:
         greenlet = gevent.Greenlet(function)
@@ -127,9 +127,7 @@ class Worker:
         for number, (phase, (start_ns, end_ns)) in enumerate(
             zip(plan.phases, plan.bounds_ns(), strict=True)
         ):
-            gap_ns = pacer.gap_ns(
-                sum(stream.rate_per_s for stream in phase.streams) / len(plan.workers)
-            )
+            gap = gap_ns(sum(stream.rate_per_s for stream in phase.streams) / len(plan.workers))
             for position, stream in enumerate(phase.streams):
                 share = Share(
                     seed=plan.seed,
@@ -145,7 +143,7 @@ class Worker:
                         prefix=self._prefix(len(streams)),
                         wire_ids=wire_ids,
                         keys=self._keys,
-                        gap_ns=gap_ns,
+                        gap_ns=gap,
                         ended=self._ended,
                         filler=Random(plan.seed).randbytes(stream.payload_bytes),
                     )

@@ -8,6 +8,7 @@ one worker would have, and no two workers send the same operation.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,6 +22,11 @@ from harness.stats import Integers
 
 CHUNK = 4096  # drawn at once; part of the seeded result, so it never changes
 NOBODY = -1
+DIRECT_RATE_PER_S = 2_000.0  # up to this rate every operation gets a wake of its own
+TICK_NS = 500_000  # above it, wakes are at least this far apart and send all that is due
+# An operation's id: which run, which worker of it, which stream, and its position in the worker's
+# share of it.
+IDENTIFIER = np.dtype([("run", "<u8"), ("worker", "<u2"), ("stream", "<u2"), ("sequence", "<u4")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +89,30 @@ def schedule(
             stream.count is not None and first + CHUNK >= stream.count
         ):
             return
+
+
+def whole(stream: Stream, nodes: tuple[str, ...], share: Share, start_ns: int, end_ns: int) -> Due:
+    """Return a share in one piece, as `schedule` yields it."""
+    parts = list(schedule(stream, nodes, share, start_ns, end_ns))
+    columns = {
+        name: np.concatenate([np.empty(0, np.int64), *(getattr(part, name) for part in parts)])
+        for name in ("number", "intended_ns", "source", "target")
+    }
+    draw = np.concatenate([np.empty(0, np.uint32), *(part.draw for part in parts)])
+    return Due(**columns, draw=draw)
+
+
+def salt(t0_ns: int, seed: int) -> bytes:
+    """Return the 8 bytes that tell a run's operations from those of every other run."""
+    return hashlib.blake2b(f"{t0_ns} {seed}".encode(), digest_size=8).digest()
+
+
+def gap_ns(rate_per_s: float) -> int:
+    """Return the least time between two wakes of a worker that sends at this total rate.
+
+    It is 0 (each operation by itself) or a tick.
+    """
+    return 0 if rate_per_s <= DIRECT_RATE_PER_S else TICK_NS
 
 
 def _chunks() -> Iterator[int]:

@@ -172,6 +172,8 @@ class Recording:
         if self._player is None:
             self.folder.discard()
             return self.folder.path
+        for sentence in load.get("failures", ()):
+            self.note(sentence)
         self._player.stop(at_ns)
         self._fault_player.end(self.note)
         self._faults.listen()

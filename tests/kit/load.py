@@ -14,8 +14,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+
+from harness.checks.load import check
+from harness.checks.verdict import Finding
+from harness.history.history import PhaseWindow
+from harness.history.plan import read
+from harness.operations import Operation
+from kit.histories import history
 
 ROOT = Path(__file__).parents[2]
 LOCUST = Path(sys.executable).with_name("locust")
@@ -33,7 +41,7 @@ class Cluster:
     """A pretended cluster and the folder that everything of a test is written to."""
 
     def __init__(self, folder: Path, nodes: int, options: tuple[str, ...]) -> None:
-        self.folder = folder
+        self.folder, self.nodes = folder, nodes
         (folder / "sitecustomize.py").write_text(JUDGE)
         self.environment = {
             name: value
@@ -103,6 +111,35 @@ class Cluster:
                 pa.ipc.open_stream(path.read_bytes()).read_all().unify_dictionaries()
                 for path in paths
             ]
+        )
+
+    def load_findings(self) -> list[Finding]:
+        """What the judge says of the load of the first run: each operation against the schedule."""
+        lines = (self.folder / "state" / "fake" / "calls.jsonl").read_text().splitlines()
+        said: dict[str, Any] = {}
+        for line in lines:
+            said = json.loads(line) | said
+        timeline, load = said["begin"]["timeline"], said["start"]["load"]
+        plan = read(
+            {"t0_ns": said["t0_ns"], "seed": timeline["seed"], "plan": timeline["phases"]}
+            | {"load": load},
+            timeline,
+        )
+        assert plan is not None
+        streams = load["streams"]
+        window = PhaseWindow(name="load", begin_ns=plan.t0_ns, end_ns=said["end"]["at_ns"])
+        numbers = {each.word: int(each) for each in Operation}
+        return check(
+            history(
+                nodes=self.nodes,
+                operations=self.operations().to_pylist(),
+                plan=plan,
+                phases=(window,),
+                planned_per_s={
+                    ("load", numbers[stream["operation"]]): stream["rate_per_s"]
+                    for stream in streams
+                },
+            )
         )
 
 

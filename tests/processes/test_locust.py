@@ -59,6 +59,8 @@ def test_workers_split_the_rate_exactly(processes):
         assert len(table) == 3000
         assert np.abs(np.diff(intended) - 1e9 / 1500).max() <= 2
         assert fake.calls("end")[0]["load"]["operations"]["private_message"]["ok"] == 3000
+        (finding,) = fake.load_findings()
+        assert "not in the record" not in finding.sentence, finding
         summary = next(line for line in reversed(output.splitlines()) if line.startswith("P2P"))
         assert summary.split()[-1] == "3000"
 
@@ -194,13 +196,23 @@ def test_a_worker_that_dies_ends_the_run_as_broken():
         output, _ = running.communicate(timeout=40)
         assert running.returncode == 70, output
         assert "a load worker of this run is gone" in output
+        (failure,) = fake.calls("end")[0]["load"]["failures"]
+        assert failure.startswith("a load worker of this run is gone")
+        (finding,) = fake.load_findings()
+        assert "planned operations are not in the record (of load worker" in finding.sentence
         wait_until(lambda: not session_members(running.pid))
 
 
-def test_ctrl_c_ends_a_run_with_its_verdict():
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_ctrl_c_ends_a_run_with_its_verdict(processes):
+    """Workers that the signal reached stop by themselves; the run is over with the first of them,
+    and nothing of it is missing.
+    """
     with (
         cluster() as fake,
-        fake.locust("--headless", "PrivateMessageUser", JUDGE_EXIT="2") as running,
+        fake.locust(
+            "--headless", "--processes", processes, "PrivateMessageUser", JUDGE_EXIT="2"
+        ) as running,
     ):
         record = fake.folder / "runs" / "load" / "1" / "load" / "operations-0.arrow"
         wait_until(lambda: record.exists() and record.stat().st_size > 10_000)
@@ -209,6 +221,9 @@ def test_ctrl_c_ends_a_run_with_its_verdict():
         assert running.returncode == 2, output
         assert "judged" in output
         assert set(fake.operations()["outcome"].to_pylist()) == {Outcome.OK}
+        assert fake.calls("end")[0]["load"]["failures"] == []
+        (finding,) = fake.load_findings()
+        assert "not in the record" not in finding.sentence, finding
 
 
 def test_the_master_killed_leaves_no_worker():

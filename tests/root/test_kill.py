@@ -251,7 +251,24 @@ def test_a_load_generator_that_was_killed_is_never_pass(desk, worker):
     code, errors = said(run)
     assert code not in (0, 1), errors
     desk.assert_nothing_left()
-    assert judged(desk) != "PASS"
+    assert judged(desk) == "UNKNOWN"
+    if worker:
+        found = json.loads((desk.runs / "latest" / "verdict.json").read_text())["findings"]
+        sentences = " ".join(finding["sentence"] for finding in found)
+        assert "load worker" in sentences
+        assert "planned operations are not in the record" in sentences
+
+
+def test_down_during_load_is_a_run_cut_short(desk):
+    """What was under way was lost with the cluster: it was FAIL."""
+    run = desk.start("run", str(loaded(desk, 20)))
+    in_load(desk, run)
+    time.sleep(2)
+    desk.ok("down")
+    code, errors = said(run)
+    assert code in (69, 70), errors
+    desk.assert_nothing_left()
+    assert judged(desk) == "UNKNOWN"
 
 
 def test_the_run_client_killed_during_load(desk):

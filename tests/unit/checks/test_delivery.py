@@ -228,8 +228,8 @@ def test_operations_that_were_never_sent_are_said():
         operation(n, sent_ns=0 if n < 20 else 1, outcome=1 if n < 20 else 0) for n in range(1000)
     ]
     blocked = planned(operations, 100.0)
-    assert blocked.cause is Cause.LOAD_NOT_DELIVERED
-    assert "20 of 1,000 operations were never sent" in blocked.sentence
+    assert blocked.cause is Cause.GENERATOR_BEHIND
+    assert "never sent 20 of 1,000 operations" in blocked.sentence
 
 
 def test_listeners_are_counted_in_their_own_journals():

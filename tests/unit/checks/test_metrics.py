@@ -148,7 +148,9 @@ def test_fanout_counts_whom_the_source_itself_sent_it_to():
 
 
 def bursts(*sizes_each_us):
-    """One phase a burst of (messages, µs each), all due at its beginning."""
+    """One phase a burst of (messages, µs each), all due at its beginning; the generator begins to
+    send them 3 ms later.
+    """
     phases, operations, number = [], [], 0
     for at, (size, each_us) in enumerate(sizes_each_us):
         begin = (1 + 20 * at) * SECOND
@@ -159,14 +161,14 @@ def bursts(*sizes_each_us):
                 operation(
                     number,
                     intended_ns=begin,
-                    sent_ns=begin + 1,
-                    done_ns=begin + (index + 1) * each_us * 1000,
+                    sent_ns=begin + 3 * MS,
+                    done_ns=begin + 3 * MS + (index + 1) * each_us * 1000,
                 )
             )
     return history(operations, phases=tuple(phases))
 
 
-def test_a_burst_lasts_until_its_last_message():
+def test_a_burst_lasts_from_its_first_send_until_its_last_message():
     found = bursts((10, 200), (100, 200))
     assert taken("private_message.burst", found, "pair-100").values.tolist() == [20 * MS]
     assert taken("private_message.burst_each", found, "pair-100").values.tolist() == [200_000]

@@ -66,8 +66,8 @@ def test_latency_counts_from_the_intended_time():
     )
     finding = judged(late, bound=11.0)
     assert finding.answer is Answer.UNKNOWN
-    assert finding.cause is Cause.HOST_LIMITED
-    assert "load generator itself was" in finding.sentence
+    assert finding.cause is Cause.GENERATOR_BEHIND
+    assert "sent 100 of 100 operations late" in finding.sentence
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,19 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
+from kit.histories import SECOND, sample
+from kit.verdicts import FACTS
 
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
-from harness.errors import BadFileError
+from harness.errors import BadFileError, InterruptedByUserError
 from harness.experiments import suite
+from harness.history import history as h
+from harness.history.events import PhaseBegan, PhasesOver, RunEnded
+from harness.history.folder import RunFolder
 from harness.scenario import files
 from harness.scenario.budget import Conditions, Row
 
@@ -58,6 +65,104 @@ def test_every_row_is_answered_once_by_the_part_that_it_names():
         ("x", "b/load", Answer.FAIL),
     ]
     assert (found[3].cause, found[3].sentence) == (Cause.NOT_MEASURED, "NodeStartError: no")
+
+
+def test_a_part_that_broke_is_unknown_also_where_no_row_is_about_it():
+    parts = {"a": Verdict(findings=(finding("x"),))}
+    found = suite.findings((row("x", "a"),), parts, {"b": "NodeStartError: no"})
+    assert [(one.name, one.phase, one.answer, one.sentence) for one in found] == [
+        ("x", "a/load", Answer.PASS, "kept"),
+        ("part: played", "b", Answer.UNKNOWN, "NodeStartError: no"),
+    ]
+    assert Verdict(findings=tuple(found)).answer is Answer.UNKNOWN
+    both = suite.findings((row("x", "a"), row("y", "b")), parts, {"b": "NodeStartError: no"})
+    assert [one.name for one in both] == ["x", "y"]
+
+
+def part_run(runs, name, bound_mb):
+    """The run folder of a part whose own budget promises so much."""
+    folder = RunFolder(runs, name)
+    folder.write_text("budget.toml", BUDGET.format(bound=bound_mb, name=name))
+    folder.write_json(
+        "metadata.json",
+        {
+            **FACTS,
+            "version": 1,
+            "name": name,
+            "load": {},
+            "nodes": [{"name": "n", "wire_id": "00" * 32}],
+        },
+    )
+    folder.event(PhaseBegan(at_ns=SECOND, phase="load", planned_ns=SECOND))
+    folder.event(PhasesOver(at_ns=11 * SECOND))
+    folder.event(RunEnded())
+    rows = [sample(1 + at, 0, rss_bytes=100_000_000) for at in range(10)]
+    folder.append("samples.arrow", pa.RecordBatch.from_pylist(rows, h.SAMPLES))
+    folder.close()
+    return folder.path
+
+
+BUDGET = """
+[[row]]
+name = "memory"
+metric = "rss"
+statistic = "max"
+unit = "MB"
+bound = {bound}
+phase = "load"
+scenario = "{name}"
+"""
+
+
+@pytest.fixture
+def two_parts(tmp_path):
+    """A suite that promises 50 MB; the files of its parts promise 500."""
+    (tmp_path / "ten.toml").write_text("[nodes]\ncount = 2\n[shape]\nkind = 'full-mesh'\n")
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.toml").write_text(
+            'topology = "ten.toml"\n[[phase]]\nname = "load"\nduration_s = 10\n'
+        )
+    (tmp_path / "strict.toml").write_text(BUDGET.format(bound=50, name="a"))
+    (tmp_path / "s.toml").write_text('budget = "strict.toml"\nparts = ["a", "b"]\n')
+    return tmp_path
+
+
+def test_rows_are_those_of_the_suite_and_not_of_its_parts(two_parts, monkeypatch):
+    """100 MB, the suite promises less than 50: the part's own 500 made it PASS."""
+    runs = two_parts / "runs"
+
+    def play(part, **_):
+        return SimpleNamespace(run=part_run(runs, part.stem, 500))
+
+    monkeypatch.setattr(suite.single_run, "run", play)
+    judged = suite.run(two_parts / "s.toml", runs=runs)
+    (memory,) = [one for one in judged.verdict.findings if one.name == "memory"]
+    assert (memory.answer, memory.promised) == (Answer.FAIL, "< 50 MB")
+
+
+@pytest.mark.parametrize("interruption", [InterruptedByUserError("enough"), KeyboardInterrupt()])
+def test_ctrl_c_ends_a_suite(two_parts, monkeypatch, interruption):
+    runs, played = two_parts / "runs", []
+
+    def play(part, **_):
+        played.append(part.stem)
+        if len(played) == 2:
+            raise interruption
+        return SimpleNamespace(run=part_run(runs, part.stem, 500))
+
+    (two_parts / "s.toml").write_text('budget = "strict.toml"\nparts = ["a", "b", "c"]\n')
+    (two_parts / "c.toml").write_text((two_parts / "b.toml").read_text())
+    (two_parts / "strict.toml").write_text(BUDGET.format(bound=200, name="a"))
+    monkeypatch.setattr(suite.single_run, "run", play)
+    with pytest.raises(type(interruption)):
+        suite.run(two_parts / "s.toml", runs=runs)
+    assert played == ["a", "b"]
+    judged = suite.judge(runs)
+    assert judged.verdict.answer is Answer.UNKNOWN
+    left = [one for one in judged.verdict.findings if one.name == "part: played"]
+    assert [(one.phase, one.sentence) for one in left] == [
+        (name, f"scenario {name!r} was not played: the suite was cut short") for name in ("b", "c")
+    ]
 
 
 def test_a_suite_that_names_a_row_of_no_part_is_refused(tmp_path):

@@ -1,0 +1,247 @@
+"""Whose fault it was: which operations are none of the system's, because the load generator sent
+them late or never, or because the harness had stopped a node of theirs. Pure.
+
+Two causes, never mixed. Only times, rates and resources are excused by a generator: what was sent
+and is lost, duplicated or wrong is the system's on any host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from harness.checks import records
+from harness.checks.metric import Chosen
+from harness.checks.operation_metrics import OPERATION_METRICS
+from harness.checks.resource_metrics import RESOURCE_METRICS
+from harness.checks.verdict import Cause
+from harness.history.events import NodeChanged, NodeEnded, NodeStarted
+from harness.history.history import History, PhaseWindow
+from harness.operations import Operation, Outcome
+from harness.scenario.budget import UNITS, Row
+from harness.scenario.schedule import gap_ns
+
+LATE_NS_LEAST = 1_000_000
+LATE_SHARE_OF_BOUND = 0.05
+# The load of a phase was another one than planned where more than a share of its operations were
+# sent so late, or a share was never sent.
+BEHIND_NS = 50_000_000
+BEHIND_SHARE = 0.01
+UNSENT_SHARE_MAX = 0.001
+SNAPSHOT_LATE_NS = 250_000_000  # later than this, histograms belong to two phases
+PATIENCE_NS = 10_000_000_000  # where the folder does not say how long an operation may take
+STOPPING_NS = 1_000_000_000  # from the first moment of a stop until its event
+RECONNECT_NS = 250_000_000  # until the generator reaches a node that was away
+FOR_EVER_NS = 1 << 62
+
+Span = tuple[int, int, int]  # node index, from, to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excused:
+    """Which operations of a phase are none of the system's, by their cause."""
+
+    behind: Chosen  # the generator never sent them, or late
+    stopped: Chosen  # the harness had stopped their source or target
+
+    @property
+    def all(self) -> Chosen:
+        """Both together."""
+        return self.behind | self.stopped
+
+    def rest(self, history: History) -> History:
+        """Return the history without them."""
+        return _without(history, self.all)
+
+    def of(self, chosen: Chosen) -> Excused:
+        """Return those of them that were chosen."""
+        return Excused(behind=self.behind & chosen, stopped=self.stopped & chosen)
+
+    def by_generator(self) -> Excused:
+        """Return those of the one cause."""
+        return replace(self, stopped=np.zeros_like(self.stopped))
+
+    def by_stop(self) -> Excused:
+        """Return those of the other cause."""
+        return replace(self, behind=np.zeros_like(self.behind))
+
+    def cause(self) -> Cause:
+        """Return the cause of most of them."""
+        most_stopped = self.stopped.sum() > self.behind.sum()
+        return Cause.NODE_STOPPED if most_stopped else Cause.GENERATOR_BEHIND
+
+    def sentence(self, history: History, count: int) -> str:
+        """Say how many of `count` operations are excused by `cause`, and why."""
+        if self.cause() is Cause.NODE_STOPPED and not history.ended:
+            return (
+                f"the run was cut short while {self.stopped.sum():,} of {count:,} operations were "
+                "under way"
+            )
+        if self.cause() is Cause.NODE_STOPPED:
+            return (
+                f"the harness had stopped the source or the target of {self.stopped.sum():,} of "
+                f"{count:,} operations"
+            )
+        lag = history.column("sent_ns") - history.column("intended_ns")
+        unsent = self.behind & (history.column("sent_ns") == 0)
+        late = self.behind & ~unsent
+        said = []
+        if unsent.any():
+            never = f"never sent {unsent.sum():,} of {count:,} operations"
+            said.append(never + _why(history, unsent))
+        if late.any():
+            most = f"{lag[late].max() / 1e6:,.3g} ms"
+            said.append(f"sent {late.sum():,} of {count:,} operations late (by up to {most})")
+        return f"the load generator {' and '.join(said)}"
+
+
+def excused(history: History, phase: PhaseWindow, late_ns: int = FOR_EVER_NS) -> Excused:
+    """Return the operations due in the phase that say nothing of the system.
+
+    What was sent more than `late_ns` after it was due is late. What a node could not be asked for
+    because it had ended by itself is the system's.
+    """
+    due = records.due(history, phase)
+    sent = history.column("sent_ns")
+    unsent = sent == 0
+    late = due & (unsent | (sent - history.column("intended_ns") > late_ns))
+    lost = due & (history.column("outcome") != Outcome.OK)
+    if not (late | lost).any():
+        return Excused(behind=late, stopped=late)
+    away = _away(history, NodeChanged)
+    at_source, at_target = (_touched(history, column, away) for column in ("source", "target"))
+    if not history.ended:  # with the run, every node was stopped
+        at_source |= _under_way(history, history.phases[-1].end_ns)
+    stopped = (lost & (at_source | at_target)) | (late & at_source)
+    own = unsent & _touched(history, "source", _away(history, NodeEnded))
+    return Excused(behind=late & ~stopped & ~own, stopped=stopped)
+
+
+def late_ns(row: Row) -> int:
+    """Return from how much on an operation is late for a row, ns; for a row of no time, never."""
+    if row.metric == "pacer.lag" or row.kind not in ("time", "byte rate") or row.bound is None:
+        return FOR_EVER_NS
+    bound_ns = row.bound * UNITS[row.unit][1] if row.kind == "time" else 0.0
+    return round(max(LATE_NS_LEAST, LATE_SHARE_OF_BOUND * bound_ns))
+
+
+def behind(
+    history: History, phase: PhaseWindow, operation: Operation | None = None
+) -> tuple[Cause, str] | None:
+    """Say why the load of a phase (all of it, or of one operation) was another one than planned;
+    None where it was that.
+
+    Judged whether or not a row is missed: under less load, or under load in bursts, a kept promise
+    is none.
+    """
+    due = records.due(history, phase)
+    if operation is not None:
+        due &= history.column("operation") == operation
+    sent, count = history.column("sent_ns"), int(due.sum())
+    found = excused(history, phase, BEHIND_NS).of(due)
+    never = found.of(sent == 0)
+    late = found.of(sent > 0)
+    most_never, most_late = count * UNSENT_SHARE_MAX, count * BEHIND_SHARE + 1
+    if never.behind.sum() > most_never:
+        return Cause.GENERATOR_BEHIND, never.by_generator().sentence(history, count)
+    if late.behind.sum() > most_late:
+        lag_ns = float(np.median((sent - history.column("intended_ns"))[due & (sent > 0)]))
+        half = f"half of all were more than {lag_ns / 1e6:,.3g} ms late"
+        said = late.by_generator().sentence(history, count)
+        return Cause.GENERATOR_BEHIND, f"{said}; {half}"
+    if never.stopped.sum() > most_never:
+        return Cause.NODE_STOPPED, never.by_stop().sentence(history, count)
+    return None
+
+
+def rests_on_load(row: Row) -> bool:
+    """Whether a row's value is what it is because of the load: a time, a rate or a resource."""
+    if row.metric in RESOURCE_METRICS:
+        return row.metric != "pacer.lag"
+    of_load = row.metric in OPERATION_METRICS or row.metric.startswith("node.")
+    return of_load and row.kind in ("time", "rate", "byte rate")
+
+
+def two_phases(history: History, row: Row, phase: PhaseWindow) -> str | None:
+    """Say why the nodes' own numbers of a phase are those of two; None where they are not."""
+    if not row.metric.startswith("node."):
+        return None
+    at = [one.name for one in history.phases].index(phase.name)
+    for one in history.phases[at : at + 2]:
+        if one.late_ns >= SNAPSHOT_LATE_NS:
+            return (
+                f"phase {one.name} was begun {one.late_ns / 1e6:,.0f} ms late: the nodes' own "
+                "numbers were taken then, and are of two phases"
+            )
+    return None
+
+
+def tick(history: History, row: Row, phase: PhaseWindow) -> str:
+    """Say which part of a time is the generator's own tick, as the end of a sentence; empty where
+    it sends each operation by itself.
+    """
+    plan = history.plan
+    if plan is None or not plan.workers or row.kind != "time":
+        return ""
+    asked = sum(one["asked_per_s"] for one in plan.streams if one["phase"] == phase.name)
+    tick_ns = gap_ns(asked / plan.workers)
+    sent = records.due(history, phase) & (history.column("sent_ns") > 0)
+    if not tick_ns or row.metric not in OPERATION_METRICS or not sent.any():
+        return ""
+    lag = (history.column("sent_ns") - history.column("intended_ns"))[sent]
+    return (
+        f"; the load generator sends every {tick_ns / 1e6:g} ms: {np.median(lag) / 1e6:.3g} ms of "
+        "the p50 are its own"
+    )
+
+
+def _why(history: History, unsent: Chosen) -> str:
+    """The reason that most of these were never sent, as the end of a sentence."""
+    said = history.operations.column("error").filter(pa.array(unsent)).drop_null()
+    if not len(said):
+        return ""
+    counts = said.cast(pa.string()).value_counts().to_pylist()
+    most: str = max(counts, key=lambda one: one["counts"])["values"]
+    return f" ({most.removeprefix('unsent: ')})"
+
+
+def _without(history: History, chosen: Chosen) -> History:
+    if not chosen.any():
+        return history
+    return replace(history, operations=history.operations.filter(pa.array(~chosen)))
+
+
+def _touched(history: History, column: str, spans: Iterable[Span]) -> Chosen:
+    """Which operations were under way while the node of this column was away."""
+    nodes, intended = history.column(column), history.column("intended_ns")
+    found = np.zeros(len(nodes), np.bool_)
+    for node, begin_ns, end_ns in spans:
+        found |= (nodes == node) & (intended < end_ns) & _under_way(history, begin_ns)
+    return found
+
+
+def _under_way(history: History, at_ns: int) -> Chosen:
+    """Which operations may have been under way at this time or later."""
+    patience_ns = (history.plan.patience_ns if history.plan else 0) or PATIENCE_NS
+    done = history.column("done_ns")
+    until = np.where(done > 0, done, history.column("intended_ns") + patience_ns)
+    later: Chosen = until >= at_ns
+    return later
+
+
+def _away(history: History, began: type[NodeChanged | NodeEnded]) -> list[Span]:
+    """When which node was away: from an event of this kind on, until it ran again."""
+    found: list[Span] = []
+    since: dict[str, int] = {}
+    for event in sorted(history.events, key=lambda event: event.at_ns):
+        if isinstance(event, began):
+            since.setdefault(event.node, event.at_ns - STOPPING_NS)
+        elif isinstance(event, NodeStarted) and event.node in since:
+            span = since.pop(event.node), event.at_ns + RECONNECT_NS
+            found.append((history.index(event.node), *span))
+    return found + [
+        (history.index(node), begin_ns, FOR_EVER_NS) for node, begin_ns in since.items()
+    ]

@@ -1,0 +1,104 @@
+"""A plan is what a run was to do: its phases, the streams of its load, its changes of faults.
+
+It is read from the run folder, so that the judge can hold against it what was recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import BadFileError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhasePlan:
+    """When a phase was to be, CLOCK_MONOTONIC ns. `end_ns` None: until the run ended."""
+
+    name: str
+    begin_ns: int
+    end_ns: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePlan:
+    """When a fault was to be set or cleared, CLOCK_MONOTONIC ns."""
+
+    at_ns: int
+    verb: str  # set, clear
+    fault: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What was planned of one run.
+
+    `streams` are those of metadata.json, whose position is their number. `workers` 0: an older
+    folder, which says too little of them to replay their schedule.
+    """
+
+    t0_ns: int
+    seed: int
+    phases: tuple[PhasePlan, ...]
+    streams: tuple[Mapping[str, Any], ...] = ()
+    workers: int = 0
+    changes: tuple[ChangePlan, ...] = ()
+
+    def phase(self, name: str) -> PhasePlan | None:
+        """Return the phase of that name, None where none was planned."""
+        return next((phase for phase in self.phases if phase.name == name), None)
+
+    @property
+    def patience_ns(self) -> int:
+        """The longest that an operation may take, ns."""
+        return max((one.get("timeout_ms", 0) for one in self.streams), default=0) * 1_000_000
+
+
+def bounds_ns(
+    t0_ns: int, durations_s: Iterable[float | None]
+) -> tuple[tuple[int, int | None], ...]:
+    """Give phases of these lengths their begin and end; None: it lasts until somebody stops."""
+    found: list[tuple[int, int | None]] = []
+    for duration_s in durations_s:
+        end_ns = None if duration_s is None else t0_ns + round(duration_s * 1e9)
+        found.append((t0_ns, end_ns))
+        t0_ns = t0_ns if end_ns is None else end_ns
+    return tuple(found)
+
+
+def read(facts: Mapping[str, Any], timeline: Mapping[str, Any]) -> Plan | None:
+    """Read the plan from metadata.json and timeline.json; None where they say nothing of it.
+
+    Raises BadFileError.
+    """
+    if "plan" not in facts or "t0_ns" not in facts:
+        return None
+    try:
+        planned, load, t0_ns = facts["plan"], facts["load"], facts["t0_ns"]
+        durations = [
+            None if one["end_s"] is None else one["end_s"] - one["begin_s"] for one in planned
+        ]
+        names = [fault["name"] for fault in timeline.get("faults", ())]
+        return Plan(
+            t0_ns=t0_ns,
+            seed=facts["seed"],
+            phases=tuple(
+                PhasePlan(name=one["name"], begin_ns=begin_ns, end_ns=end_ns)
+                for one, (begin_ns, end_ns) in zip(
+                    planned, bounds_ns(t0_ns, durations), strict=True
+                )
+            ),
+            streams=tuple(load.get("streams", ())),
+            workers=load.get("shares", 0),
+            changes=tuple(
+                ChangePlan(
+                    at_ns=t0_ns + round(one["at_s"] * 1e9),
+                    verb=one["verb"],
+                    fault=names[one["fault"]],
+                )
+                for one in timeline.get("changes", ())
+            ),
+        )
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise BadFileError(f"the run's plan: {type(error).__name__}: {error}") from None

@@ -1,0 +1,107 @@
+"""Builders of literal runs whose load is a schedule, as workers would have recorded it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.history.history import History, PhaseWindow
+from harness.history.plan import Plan, read
+from harness.operations import Operation
+from harness.scenario.schedule import Share, salt, schedule
+from harness.scenario.stream import Stream
+from kit.histories import MS, SECOND, history, operation
+
+SEED = 7
+
+
+def facts(
+    *streams: Stream, workers: int = 1, seconds: float | None = 10, phase: str = "load"
+) -> dict[str, Any]:
+    """What metadata.json says of a run of one phase from 1 s on."""
+    return {
+        "t0_ns": SECOND,
+        "seed": SEED,
+        "plan": [{"name": phase, "begin_s": 0.0, "end_s": seconds}],
+        "load": {
+            "shares": workers,
+            "streams": [
+                {
+                    "phase": phase,
+                    "operation": stream.operation.word,
+                    "asked_per_s": stream.rate_per_s,
+                    "after_s": stream.after_s,
+                    "count": stream.count,
+                    "payload_bytes": stream.payload_bytes,
+                    "target": stream.target,
+                    "sources": list(stream.sources),
+                    "arrivals": stream.arrivals.value,
+                    "timeout_ms": stream.timeout_ms,
+                }
+                for stream in streams
+            ],
+        },
+    }
+
+
+def recorded(
+    *streams: Stream, workers: int = 1, seconds: float = 10, nodes: int = 3
+) -> list[dict[str, Any]]:
+    """The operations of a whole run, each sent 0.1 ms after it was due and done after 2 ms."""
+    names = tuple(f"node-{index}" for index in range(nodes))
+    found = []
+    for number, stream in enumerate(streams):
+        for worker in range(workers):
+            share = Share(seed=SEED, phase=0, stream=number, worker=worker, workers=workers)
+            prefix = (
+                salt(SECOND, SEED) + worker.to_bytes(2, "little") + number.to_bytes(2, "little")
+            )
+            sequence = 0
+            for part in schedule(stream, names, share, SECOND, SECOND + int(seconds * SECOND)):
+                for due_ns, source, target in zip(
+                    part.intended_ns.tolist(),
+                    part.source.tolist(),
+                    part.target.tolist(),
+                    strict=True,
+                ):
+                    found.append(
+                        operation(
+                            0,
+                            stream.operation,
+                            id=prefix + sequence.to_bytes(4, "little"),
+                            source=source,
+                            target=target,
+                            intended_ns=due_ns,
+                            sent_ns=due_ns + MS // 10,
+                            done_ns=due_ns + 2 * MS,
+                        )
+                    )
+                    sequence += 1
+    return found
+
+
+def run(
+    operations: list[dict[str, Any]],
+    *streams: Stream,
+    workers: int = 1,
+    seconds: float | None = 10,
+    ended_s: float | None = None,
+    **changes: Any,
+) -> History:
+    """A run of these streams in which these operations were recorded; `ended_s`: how long its phase
+    lasted, if not as long as planned.
+    """
+    lasted_s = ended_s if ended_s is not None else seconds or 10
+    plan = read(facts(*streams, workers=workers, seconds=seconds), {})
+    assert isinstance(plan, Plan)
+    planned: dict[tuple[str, int], float] = {}
+    for stream in streams:
+        key = ("load", int(stream.operation))
+        planned[key] = planned.get(key, 0.0) + stream.planned_per_s(seconds or 1.0)
+    window = PhaseWindow(name="load", begin_ns=SECOND, end_ns=SECOND + round(lasted_s * SECOND))
+    values: dict[str, Any] = {"plan": plan, "planned_per_s": planned, "phases": (window,)}
+    return history(operations, **{**values, **changes})
+
+
+def messages(rate_per_s: float, **changes: Any) -> Stream:
+    """A stream of private messages."""
+    return Stream(operation=Operation.PRIVATE_MESSAGE, rate_per_s=rate_per_s, **changes)

@@ -1,0 +1,78 @@
+"""Faults that were planned are counted: one that could not be set is UNKNOWN, and not "0 of 0"."""
+
+from __future__ import annotations
+
+import pytest
+from kit.histories import SECOND, history
+
+from harness.checks import faults
+from harness.checks.verdict import Answer, Cause
+from harness.history import plan
+from harness.history.events import FaultChanged, RunEnded
+from harness.history.proof import READ_BACK, Proof, ProofAnswer
+
+TIMELINE = {
+    "faults": [{"name": "slow"}, {"name": "late"}],
+    "changes": [
+        {"at_s": 2.0, "verb": "set", "fault": 0},
+        {"at_s": 4.0, "verb": "clear", "fault": 0},
+        {"at_s": 60.0, "verb": "set", "fault": 1},
+    ],
+}
+FACTS = {
+    "t0_ns": SECOND,
+    "seed": 1,
+    "load": {},
+    "plan": [{"name": "load", "begin_s": 0.0, "end_s": 100.0}],
+}
+
+
+def judged(*changes, proofs=()):
+    """The finding of a run of ten seconds; the second fault was due after its end."""
+    planned = plan.read(FACTS, TIMELINE)
+    return faults.check(history(events=(*changes, RunEnded()), proofs=proofs, plan=planned))
+
+
+def change(verb, at_s, fault="slow"):
+    return FaultChanged(at_ns=1, verb=verb, fault=fault, set_ns=int(at_s * SECOND))
+
+
+def read_back(at_s):
+    return Proof(
+        at_ns=int(at_s * SECOND),
+        fault="slow",
+        what=READ_BACK,
+        backend="nftables",
+        answer=ProofAnswer.IN_FORCE,
+    )
+
+
+def test_a_fault_that_could_not_be_set_is_unknown():
+    """It was "proven 0 of 0", PASS."""
+    (finding,) = judged()
+    assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.FAULT_NOT_PROVEN)
+    assert finding.promised == "1 of 1"
+    assert finding.sentence == "slow (set): it was planned, and could not be done"
+
+
+@pytest.mark.parametrize("verbs", [("set", "clear"), ("set",)])
+def test_each_planned_change_is_counted(verbs):
+    changes = [change(verb, 3.0 + 2 * at) for at, verb in enumerate(verbs)]
+    (finding,) = judged(*changes, proofs=(read_back(3.5), read_back(5.5)))
+    assert finding.promised == "1 of 1"
+    if verbs == ("set", "clear"):
+        assert finding.answer is Answer.PASS
+    else:
+        assert finding.sentence == "slow (clear): it was planned, and could not be done"
+
+
+def test_a_fault_of_the_same_name_stands_for_one_planned_change_only():
+    """One that flaps is set twice."""
+    twice = {**TIMELINE, "changes": [*TIMELINE["changes"][:2], {**TIMELINE["changes"][0]}]}
+    found = history(
+        events=(change("set", 3), change("clear", 5), RunEnded()),
+        proofs=(read_back(3.5), read_back(5.5)),
+        plan=plan.read(FACTS, twice),
+    )
+    (finding,) = faults.check(found)
+    assert (finding.answer, finding.promised) == (Answer.UNKNOWN, "2 of 2")
