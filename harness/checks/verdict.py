@@ -36,6 +36,7 @@ class Cause(StrEnum):
     UNSTABLE = "unstable"
     HOST_LIMITED = "host limited"
     CHECKER_BROKE = "the checker broke"
+    GAP = "gap in the record"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -212,8 +212,8 @@ class Faults:
             list(pool.map(one, changing))
 
     def _bring(self, node: str, condition: Condition) -> None:
-        self._cluster.set_condition(node, condition)
-        self._listener.node_changed(node, condition)
+        if self._cluster.set_condition(node, condition):
+            self._listener.node_changed(node, condition)
 
     def _is_gone(self, node: str) -> bool:
         return node not in self._cluster.running or self._cluster.has_ended(node)
