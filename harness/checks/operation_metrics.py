@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.checks import overlay, records, silences
 from harness.checks.metric import Chosen, Floats, Metric, PerNode, Samples
+from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
 from harness.operations import TABLE, Operation, Outcome
 from harness.operations.operation import Taken
@@ -174,6 +175,8 @@ def _goodput(history: History, phase: PhaseWindow) -> Samples:
     return Samples(values=size / np.maximum(took_s, 1e-9))
 
 
+OPERATIONS = frozenset({Part.OPERATIONS})
+
 OWN: dict[str, Metric] = {
     "private_message.first_contact": Metric(
         kind="time",
@@ -184,16 +187,20 @@ OWN: dict[str, Metric] = {
         kind="rate",
         take=received,
         sentence="private messages a second that a node received, from its journal",
+        needs=frozenset({Part.JOURNAL}),
+        by_node=True,
     ),
     "private_message.stretch": Metric(
         kind="number",
         take=_stretch,
         sentence="links passed ÷ links of the shortest path in the topology",
+        needs=OPERATIONS | {Part.TOPOLOGY},
     ),
     "private_message.relayed": Metric(
         kind="share",
         take=_relayed,
         sentence="share of private messages that passed more than one link",
+        needs=OPERATIONS,
     ),
     "private_message.burst": Metric(
         kind="time",
@@ -201,37 +208,47 @@ OWN: dict[str, Metric] = {
         sentence="from the first send until the last of all had arrived",
     ),
     "private_message.burst_each": Metric(
-        kind="time", take=_burst_each, sentence="the burst's time ÷ its messages"
+        kind="time",
+        take=_burst_each,
+        sentence="the burst's time ÷ its messages",
+        needs=OPERATIONS,
     ),
     "private_message.linearity": Metric(
         kind="share",
         take=_linearity,
         sentence="time a message in bursts of different sizes: dearest ÷ cheapest − 1",
+        needs=OPERATIONS,
+        whole_run=True,
     ),
     "broadcast.fanout": Metric(
         kind="number",
         take=_fanout,
         sentence="nodes that a broadcast's source itself sent it to, counted at the receivers",
+        needs=OPERATIONS | {Part.JOURNAL},
     ),
     "broadcast.propagation": Metric(
         kind="time",
         take=_propagation,
         sentence="from the intended time until the last of all nodes had it",
+        needs=OPERATIONS | {Part.JOURNAL},
     ),
     "broadcast.delivery": Metric(
         kind="time",
         take=_delivery,
         sentence="from the intended time until each receiver had it, a sample a receiver",
+        needs=OPERATIONS | {Part.JOURNAL},
     ),
     "broadcast.coverage": Metric(
         kind="share",
         take=_coverage,
         sentence="share of the other nodes whose journals show the broadcast",
+        needs=OPERATIONS | {Part.JOURNAL},
     ),
     "file_transfer.goodput": Metric(
         kind="byte rate",
         take=_goodput,
         sentence="file bytes a second, from the intended time; 0 where it failed",
+        needs=OPERATIONS,
     ),
 }
 
@@ -262,7 +279,10 @@ def _of(operation: Operation) -> dict[str, Metric]:
     """All metrics of an operation, the generic ones first."""
     generic = {
         f"{operation.word}.{each.suffix}": Metric(
-            kind=each.taken.value, take=GENERIC[each.taken](operation), sentence=each.sentence
+            kind=each.taken.value,
+            take=GENERIC[each.taken](operation),
+            sentence=each.sentence,
+            needs=OPERATIONS,
         )
         for each in operation.spec.metrics
     }

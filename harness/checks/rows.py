@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.checks import faults, host, lateness, records
+from harness.checks import faults, host, lateness, record, records
 from harness.checks.measurements import SPREAD_MAX
 from harness.checks.metric import Floats, PerNode, Samples
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import received
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.errors import BadFileError
+from harness.history.gaps import ALWAYS, Part, Parts
 from harness.history.history import History, PhaseWindow
 from harness.scenario.budget import COMPARISONS, UNITS, Row
 from harness.stats import rank_of
@@ -23,6 +24,12 @@ from harness.stats import rank_of
 # A uniform open model delivers exactly its rate; what is under way at the two edges of a phase may
 # be one per cent of it.
 RECEIVED_TOLERANCE = 0.01
+# What must be whole for a miss to be the system's own: by it the host is asked first.
+EXCUSES: dict[str, Parts] = {
+    "time": frozenset({Part.HOST}),
+    "rate": frozenset({Part.HOST, Part.SAMPLES}),
+    "byte rate": frozenset({Part.HOST, Part.SAMPLES}),
+}
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 STATISTICS = (*PERCENTILES, "min", "mean", "max", "count")
 
@@ -66,6 +73,9 @@ def _judge(history: History, row: Row) -> Finding:
         )
     if phase.end_ns <= phase.begin_ns:
         return _unknown(row, Cause.NOT_MEASURED, f"phase {phase.name} was over at once")
+    gap = _gap(history, row, phase)
+    if gap is not None:
+        return _unknown(row, Cause.GAP, gap)
     unmet = _unmet(history, row, phase)
     if unmet is not None:
         return unmet
@@ -96,6 +106,10 @@ def _judge(history: History, row: Row) -> Finding:
     if doubt is not None:
         return _unknown(row, doubt[0], doubt[1], measured)
     if not best:
+        gap = record.lacking(history, EXCUSES.get(row.kind, frozenset()), phase)
+        gap = gap or record.unsure(history, METRICS[row.metric].needs)
+        if gap is not None:
+            return _unknown(row, Cause.GAP, gap, measured)
         return _finding(row, Answer.FAIL, measured, _missed(row, value), value=value)
     measured, value = _shown(history, row, taken, fair)
     kept = f"kept{_stretch(row, value)}{lateness.tick(history, row, phase)}"
@@ -174,6 +188,22 @@ def _doubt(
             return behind[0], behind[1] + host.busy(history, phase)
     limited = None if best else host.limits(history, row, phase)
     return None if limited is None else (Cause.HOST_LIMITED, limited)
+
+
+def _gap(history: History, row: Row, phase: PhaseWindow) -> str | None:
+    """What the record lacks of that which the row needs; None where it lacks nothing."""
+    metric = METRICS[row.metric]
+    needs = metric.needs | ALWAYS
+    if row.conditions.under is not None:
+        needs |= {Part.PROOFS, Part.PLAN}
+    if row.conditions.received_per_s is not None:
+        needs |= {Part.JOURNAL}
+    return record.lacking(
+        history,
+        needs,
+        None if metric.whole_run else phase,
+        row.conditions.node if metric.by_node else None,
+    )
 
 
 def _unmet(history: History, row: Row, phase: PhaseWindow) -> Finding | None:
