@@ -17,6 +17,8 @@ from harness.history.history import History, PhaseWindow
 NEEDS: Mapping[str, Parts] = {
     "budget": frozenset(),  # each of its rows asks for itself
     "record": frozenset(),
+    "scope": frozenset({Part.OPERATIONS}),
+    "nodes": frozenset({Part.EVENTS}),
     "delivery": frozenset({Part.OPERATIONS, Part.JOURNAL}),
     "load": frozenset({Part.OPERATIONS, Part.PLAN}),
     "faults": frozenset({Part.PROOFS, Part.PLAN}),
