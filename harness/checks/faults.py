@@ -6,14 +6,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
 
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.events import FaultChanged
 from harness.history.history import History, PhaseWindow
 from harness.history.plan import ChangePlan
-from harness.history.proof import READ_BACK, Proof, ProofAnswer
+from harness.history.proof import READ_BACK, Proof, ProofAnswer, seen_as
 
 NAME = "faults: proven in force, and gone"
+LOOK_S = 6.0  # between two looks at most: three times as long as the prover waits
 PROBED = ("cut", "delay", "clear")  # what a probe of a path says of it
 
 
@@ -24,7 +30,7 @@ def check(history: History) -> list[Finding]:
     if not changes and not history.proofs and not unplayed:
         return []
     wrong = [proof for proof in history.proofs if proof.answer.is_contradiction]
-    missing = (unseen(change, changes, history.proofs) for change in changes)
+    missing = (unseen(change, changes, history) for change in changes)
     unproven = [
         *(f"{one.fault} ({one.verb}): it was planned, and could not be done" for one in unplayed),
         *(sentence for sentence in missing if sentence is not None),
@@ -79,31 +85,77 @@ def changes_of(history: History) -> list[FaultChanged]:
     return [event for event in history.events if isinstance(event, FaultChanged)]
 
 
-def not_shown(history: History, fault: str, phase: PhaseWindow) -> str | None:
-    """Why a row that is about a fault cannot be judged: it was not there in the phase, or how bad
-    it was is not known. None where it is.
+def standing(history: History, fault: str, phase: PhaseWindow) -> list[PhaseWindow]:
+    """The stretches of a phase in which a fault stood, as executed."""
+    found, began = [], None
+    for change in (one for one in changes_of(history) if one.fault == fault):
+        if change.is_set and began is None:
+            began = change.set_ns
+        elif not change.is_set and began is not None:
+            found.append((began, change.set_ns))
+            began = None
+    if began is not None:
+        found.append((began, phase.end_ns))
+    within = ((max(a, phase.begin_ns), min(b, phase.end_ns)) for a, b in found)
+    return [PhaseWindow(name=phase.name, begin_ns=a, end_ns=b) for a, b in within if a < b]
+
+
+def under(history: History, fault: str, phase: PhaseWindow) -> tuple[History, PhaseWindow]:
+    """What a row about a fault is judged on: only what was due while the fault stood.
+
+    Of a fault that came and went, the window is from its first coming to its last going, and what
+    was due in between is left out.
     """
-    changes = [
-        change
-        for change in changes_of(history)
-        if change.fault == fault and change.set_ns < phase.end_ns
-    ]
-    came = any(change.is_set and change.set_ns >= phase.begin_ns for change in changes)
-    if not came and not (changes and changes[-1].is_set):
+    stretches = standing(history, fault, phase)
+    if not stretches:
+        return history, replace(phase, end_ns=phase.begin_ns)
+    due = history.column("intended_ns")
+    stood = np.zeros(len(due), bool)
+    for one in stretches:
+        stood |= (one.begin_ns <= due) & (due < one.end_ns)
+    stood |= (due < stretches[0].begin_ns) | (due >= stretches[-1].end_ns)
+    window = replace(phase, begin_ns=stretches[0].begin_ns, end_ns=stretches[-1].end_ns)
+    return replace(history, operations=history.operations.filter(pa.array(stood))), window
+
+
+def not_shown(history: History, fault: str, phase: PhaseWindow) -> str | None:
+    """Why a row that is about a fault cannot be judged: it was not there in the phase, how bad it
+    was is not known, or nobody looked for a while. None where it can.
+    """
+    stretches = standing(history, fault, phase)
+    if not stretches:
         return f"the run had no fault {fault!r} in phase {phase.name}"
     about = [
         proof
         for proof in history.proofs
-        if proof.fault == fault and phase.begin_ns <= proof.at_ns < phase.end_ns
+        if proof.fault == fault
+        and any(one.begin_ns <= proof.at_ns < one.end_ns for one in stretches)
     ]
     wrong = [proof for proof in about if proof.answer is ProofAnswer.NOT_IN_FORCE]
     if wrong:
         return str(wrong[0])
-    lacking = [what for _, what in _open_amounts(about)]
+    lacking = sorted(
+        {what for _, what in _open_amounts(about)} | _never_shown(history, fault, about)
+    )
     if lacking:
         return f"{fault}: in force, amount not shown: {', '.join(lacking)}"
     shown = any(proof.answer is ProofAnswer.IN_FORCE and proof.what != READ_BACK for proof in about)
-    return None if shown else f"{fault}: nothing showed its amount in phase {phase.name}"
+    if not shown:
+        return f"{fault}: nothing showed its amount in phase {phase.name}"
+    gaps = (_unlooked(history.proofs, fault, one.begin_ns, one.end_ns) for one in stretches)
+    return next((f"{fault}: {gap}" for gap in gaps if gap is not None), None)
+
+
+def _never_shown(history: History, fault: str, about: Sequence[Proof]) -> set[str]:
+    """What a fault does that no look showed in force."""
+    shown = {proof.what for proof in about if proof.answer is ProofAnswer.IN_FORCE}
+    return {
+        what
+        for change in changes_of(history)
+        if change.fault == fault and change.is_set
+        for what in seen_as(change.does)
+        if what not in shown
+    }
 
 
 def _open_amounts(proofs: Sequence[Proof]) -> list[tuple[str, str]]:
@@ -115,9 +167,22 @@ def _open_amounts(proofs: Sequence[Proof]) -> list[tuple[str, str]]:
     return sorted(answered(ProofAnswer.AMOUNT_NOT_SHOWN) - answered(ProofAnswer.IN_FORCE))
 
 
-def unseen(
-    change: FaultChanged, changes: Sequence[FaultChanged], proofs: Sequence[Proof]
-) -> str | None:
+def _unlooked(proofs: Sequence[Proof], fault: str, begin_ns: int, end_ns: int) -> str | None:
+    """Why a fault is not proven for all of a stretch: nobody looked for longer than LOOK_S."""
+    times = sorted(
+        proof.at_ns
+        for proof in proofs
+        if (proof.fault == fault or proof.what == READ_BACK) and begin_ns <= proof.at_ns < end_ns
+    )
+    edges = [begin_ns, *times, end_ns]
+    longest = max(after - before for before, after in pairwise(edges)) / 1e9
+    if longest <= LOOK_S:
+        return None
+    whole = (end_ns - begin_ns) / 1e9
+    return f"nobody looked at it for {longest:.1f} s of the {whole:.1f} s that it stood"
+
+
+def unseen(change: FaultChanged, changes: Sequence[FaultChanged], history: History) -> str | None:
     """Why a change was not seen to have happened; None where it was, before the next change of the
     same fault.
     """
@@ -129,22 +194,40 @@ def unseen(
     until_ns = min(later, default=2**63)
     about = [
         proof
-        for proof in proofs
+        for proof in history.proofs
         if proof.fault == change.fault and change.set_ns <= proof.at_ns < until_ns
     ]
-    wanted = ProofAnswer.IN_FORCE if change.is_set else ProofAnswer.GONE
     who = f"{change.fault} ({change.verb})"
+    lacking = _lacking(change, about)
+    if lacking is not None or not change.is_set:
+        return None if lacking is None else f"{who}: {lacking}"
+    end_ns = max((phase.end_ns for phase in history.phases), default=change.set_ns)
+    if min(until_ns, end_ns) > change.set_ns:
+        gap = _unlooked(history.proofs, change.fault, change.set_ns, min(until_ns, end_ns))
+        return None if gap is None else f"{who}: {gap}"
+    return None
+
+
+def _lacking(change: FaultChanged, about: Sequence[Proof]) -> str | None:
+    """What no look at a change has shown; None where nothing is lacking."""
+    wanted = ProofAnswer.IN_FORCE if change.is_set else ProofAnswer.GONE
     if change.nodes:
         shown = any(proof.what == "condition" and proof.answer is wanted for proof in about)
-        return None if shown else f"{who}: no look at its nodes showed it {wanted}"
+        return None if shown else f"no look at its nodes showed it {wanted}"
     if not any(proof.what == READ_BACK and proof.answer is ProofAnswer.IN_FORCE for proof in about):
-        return f"{who}: it was not read back"
+        return "it was not read back"
     # After a clear another fault may still stand on the path: then the probe shows that one, in
     # force.
     enough = (wanted, ProofAnswer.IN_FORCE)
-    if change.paths and not any(proof.what in PROBED and proof.answer in enough for proof in about):
-        return f"{who}: no probe showed it {wanted}"
+    probed = [proof for proof in about if proof.what in PROBED]
+    if change.paths and not any(proof.answer in enough for proof in probed):
+        why = next((proof.sentence for proof in probed if proof.sentence), "")
+        return f"no probe showed it {wanted}" + (f": {why}" if why else "")
+    if not change.is_set:
+        return None
     streamed = any(proof.what == "cut" or proof.what.startswith("toxic") for proof in about)
-    if change.is_set and "toxic" in change.does and not streamed:
-        return f"{who}: no stream showed it in force"
-    return None
+    if "toxic" in change.does and not streamed:
+        return "no stream showed it in force"
+    looked_at = {proof.what for proof in about}
+    unrecorded = [what for what in seen_as(change.does) if what not in looked_at]
+    return f"nobody looked at its {', '.join(unrecorded)}" if unrecorded else None

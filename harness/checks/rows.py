@@ -79,6 +79,8 @@ def _judge(history: History, row: Row) -> Finding:
     unmet = _unmet(history, row, phase)
     if unmet is not None:
         return unmet
+    if row.conditions.under is not None:
+        history, phase = faults.under(history, row.conditions.under, phase)
     try:
         taken = METRICS[row.metric].take(history, phase)
         worst = row.in_unit(_statistic(taken, history, row)[0])

@@ -26,6 +26,17 @@ class ProofAnswer(StrEnum):
         return self in (ProofAnswer.NOT_IN_FORCE, ProofAnswer.NOT_GONE)
 
 
+# A word of what a fault does → what `what` says of looks at it.
+SEEN_AS = {
+    "up": "rate up",
+    "down": "rate down",
+    "rate": "rate into",
+    "half-open new": "half-open",
+    "half-open established": "flows",
+    **{
+        word: word for word in ("cut", "delay", "jitter", "loss", "duplicate", "reorder", "corrupt")
+    },
+}
 READ_BACK = "read back"  # what `what` says of a comparison with the kernel's own state
 
 
@@ -36,8 +47,8 @@ class Proof:
     at_ns: int
     fault: str
     path: tuple[str, str] | None = None
-    # read back, condition, cut, flows, delay, reorder, loss, rate up|down|into, clear, stream,
-    # toxic KIND DIRECTION
+    # read back, condition, cut, half-open, flows, delay, jitter, duplicate, reorder, corrupt, loss,
+    # rate up|down|into, clear, stream, toxic KIND DIRECTION
     what: str
     # ms, probability, bit/s, a toxic's own unit; None where it is no amount
     asked: float | None = None
@@ -68,3 +79,13 @@ class Proof:
         on = f" on {self.path[0]} -> {self.path[1]}" if self.path else ""
         because = f": {self.sentence}" if self.sentence else ""
         return f"{self.fault}: {self.what}{on} {self.answer} by {self.backend}{because}"
+
+
+def seen_as(does: str) -> list[str]:
+    """Return, of what a fault does (``delay 50 ms, up 5 Mbit/s``), what a look at each says.
+
+    Stream faults are left out: a look names their direction too.
+    """
+    said = (part.strip() for part in does.split(","))
+    words = (part if part in SEEN_AS else part.partition(" ")[0] for part in said)
+    return [SEEN_AS[word] for word in words if word in SEEN_AS]

@@ -251,42 +251,48 @@ class Netlink:
 
         A dump that a new or removed link interrupted is made again; the fifth counts as it is.
         """
+        asked = _message("counters", _STATS, _DUMP, {"filter_mask": 1 << (_STATS_LINK_64 - 1)}, [])
         found: dict[int, LinkCounters] = {}
+        for body in self._dump("link counters", asked.data):
+            # struct if_stats_msg is 12 bytes, its ifindex at 4; one attribute follows: struct
+            # rtnl_link_stats64.
+            rx_packets, tx_packets, rx_bytes, tx_bytes = _LINK_COUNTERS.unpack_from(body, 16)
+            found[struct.unpack_from("=I", body, 4)[0]] = LinkCounters(
+                rx_packets=rx_packets, tx_packets=tx_packets, rx_bytes=rx_bytes, tx_bytes=tx_bytes
+            )
+        return found
+
+    def dump(self, what: str, request: int, body: bytes) -> list[bytes]:
+        """Read all objects that a request of this number and body lists, each as the kernel sent
+        it; `attributes` reads them. Raises HarnessError.
+        """
+        header = _HEADER.pack(_HEADER.size + len(body), request, _REQUEST | _DUMP, 0, 0)
+        return self._dump(what, header + body)
+
+    def _dump(self, what: str, asked: bytes) -> list[bytes]:
+        """Read a dump; one that a change interrupted is made again, the fifth counts as it is."""
+        found: list[bytes] = []
         with self._lock:
             for _ in range(_DUMP_TRIES):
-                found, whole = self._dump_counters()
+                found, whole = self._dump_once(what, asked)
                 if whole:
                     break
         return found
 
-    def _dump_counters(self) -> tuple[dict[int, LinkCounters], bool]:
-        found: dict[int, LinkCounters] = {}
+    def _dump_once(self, what: str, asked: bytes) -> tuple[list[bytes], bool]:
+        found: list[bytes] = []
         whole = True
-        self._socket.send(
-            _message("counters", _STATS, _DUMP, {"filter_mask": 1 << (_STATS_LINK_64 - 1)}, []).data
-        )
+        self._socket.send(asked)
         while True:
             data = self._receive()
-            for kind, flags, _, start, _ in _split(data):
+            for kind, flags, _, start, end in _split(data):
                 whole = whole and not flags & _DUMP_INTERRUPTED
                 if kind == _DONE:
                     return found, whole
                 if kind == _ERROR:
-                    raise HarnessError(
-                        f"link counters: {os.strerror(-struct.unpack_from('=i', data, start)[0])}"
-                    )
-                # struct if_stats_msg is 12 bytes, its ifindex at 4; one attribute follows: struct
-                # rtnl_link_stats64.
-                ifindex = struct.unpack_from("=I", data, start + 4)[0]
-                rx_packets, tx_packets, rx_bytes, tx_bytes = _LINK_COUNTERS.unpack_from(
-                    data, start + 16
-                )
-                found[ifindex] = LinkCounters(
-                    rx_packets=rx_packets,
-                    tx_packets=tx_packets,
-                    rx_bytes=rx_bytes,
-                    tx_bytes=tx_bytes,
-                )
+                    number = -struct.unpack_from("=i", data, start)[0]
+                    raise HarnessError(f"{what}: {os.strerror(number)}")
+                found.append(data[start:end])
 
     def _receive(self) -> bytes:
         try:
@@ -329,6 +335,16 @@ def _message(
     return Message(what=what, data=bytes(message.data))
 
 
+def attributes(body: bytes, header: int) -> dict[int, bytes]:
+    """Return the attributes of one object, by their numbers, that follow its fixed part."""
+    found, at = {}, header
+    while at + _ATTRIBUTE.size <= len(body):
+        length, kind = _ATTRIBUTE.unpack_from(body, at)
+        found[kind & 0x3FFF] = body[at + _ATTRIBUTE.size : at + length]
+        at += max((length + 3) & ~3, _ATTRIBUTE.size)
+    return found
+
+
 def _split(data: bytes) -> list[tuple[int, int, int, int, int]]:
     """Split a datagram into its messages: (type, flags, sequence, start of the body, end)."""
     found, at = [], 0
@@ -344,12 +360,6 @@ def _detail(body: bytes, flags: int) -> str:
     where it sent one.
     """
     if flags & _HAS_DETAIL and flags & _CAPPED:
-        at = 4 + _HEADER.size
-        while at + _ATTRIBUTE.size <= len(body):
-            length, kind = _ATTRIBUTE.unpack_from(body, at)
-            if kind == 1:
-                return (
-                    body[at + _ATTRIBUTE.size : at + length].rstrip(b"\0").decode(errors="replace")
-                )
-            at += max((length + 3) & ~3, _ATTRIBUTE.size)
+        said = attributes(body, 4 + _HEADER.size).get(1, b"")
+        return said.rstrip(b"\0").decode(errors="replace")
     return ""

@@ -9,6 +9,8 @@ import shutil
 import socket
 import struct
 import subprocess
+from contextlib import suppress
+from pathlib import Path
 
 from harness.errors import HarnessError, UnavailableError
 from harness.kernel.namespaces import inside, open_socket
@@ -78,6 +80,31 @@ def add_rule(namespace: int, mark: int | None = None) -> str:
 def remove_rule(namespace: int, mark: int, command: str) -> None:
     """Remove the rule, where it still is."""
     _iptables(namespace, command, "-D", mark)
+
+
+def rules_of(namespace: int, command: str, table: str = "mangle") -> list[str]:
+    """List the rules of a table (ours is in mangle), as the command of iptables prints them.
+
+    Raises HarnessError.
+    """
+    with inside(namespace):
+        done = subprocess.run(
+            [command, "-t", table, "-S"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PATH": _PATH, "XTABLES_LOCKFILE": "/dev/null"},
+        )
+    if done.returncode:
+        raise HarnessError(f"{command}: {done.stderr.strip() or done.returncode}")
+    return done.stdout.splitlines()
+
+
+def tables(namespace: int) -> list[str]:
+    """List the tables that iptables-legacy has in a namespace."""
+    with inside(namespace), suppress(OSError):
+        return Path("/proc/thread-self/net/ip_tables_names").read_text(encoding="ascii").split()
+    return []
 
 
 def _iptables(namespace: int, command: str, verb: str, mark: int | None) -> str:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import update_wrapper
 from types import SimpleNamespace
@@ -23,12 +23,15 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl.tcmsg import plugins, sched_netem, sched_pfifo
 
 from harness.errors import HarnessError
+from harness.kernel import disciplines
+from harness.kernel.disciplines import Standing, htb_class, qdisc, ticks
 from harness.kernel.namespaces import stay_in
+from harness.kernel.netlink import Netlink
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-ROOT, HANDLE, INGRESS = 0xFFFFFFFF, 0x10000, 0xFFFF0000
+ROOT, HANDLE, INGRESS, INGRESS_PARENT = 0xFFFFFFFF, 0x10000, 0xFFFF0000, 0xFFFFFFF1
 NODE_CLASS, DEFAULT_CLASS = 0xFFFE, 0xFFFD
 UNLIMITED_BPS = 34_000_000_000  # of HTB's 32 bits of bytes a second
 LEAST_BPS = 8_000  # what a leaf is guaranteed; it borrows up to its own rate
@@ -114,20 +117,27 @@ class Qdiscs:
     def __init__(self, namespace: int) -> None:
         self.worker = ThreadPoolExecutor(1, "qdiscs", stay_in, (namespace,))
         self._route = self.worker.submit(IPRoute).result()
+        self._netlink = Netlink(namespace)
 
     def close(self) -> None:
         """Close the socket; what was set stays."""
         self.worker.submit(self._route.close).result()
         self.worker.shutdown()
+        self._netlink.close()
+
+    def standing(self, trees: Iterable[int] = (), ingresses: Iterable[int] = ()) -> Standing:
+        """Read all that stands (disciplines.py), with the classes of these trees and the filters of
+        these links.
+        """
+        return disciplines.read(self._netlink, trees, ingresses)
 
     @_there
     def add_tree(self, ifindex: int) -> None:
-        """Put an HTB tree on a link. All packets go to one default class of unlimited rate, unless
-        their priority chooses another.
+        """Put an HTB tree on a link; `set_node_rate` makes its default class, to which all packets
+        go unless their priority chooses another.
         """
         with self._said(f"a tree on link {ifindex}"):
             self._route.tc("add", "htb", ifindex, HANDLE, default=DEFAULT_CLASS)
-        self._node_rate(ifindex, UNLIMITED_BPS)
 
     @_there
     def remove_tree(self, ifindex: int) -> None:
@@ -173,11 +183,15 @@ class Qdiscs:
 
     @_there
     def add_ifb(self, ifindex: int, name: str, of: int) -> None:
-        """Make a device through which everything passes that link `of` receives."""
-        with self._said(f"the device {name}"):
+        """Make a device through which everything passes that link `of` receives; where that
+        fails, nothing of it is left.
+        """
+        with self._said(f"the device {name}"), ExitStack() as undo:
             self._route.link("add", index=ifindex, ifname=name, kind="ifb")
+            undo.callback(self._route.link, "del", index=ifindex)
             self._route.link("set", index=ifindex, state="up")
             self._route.tc("add", "ingress", of, INGRESS)
+            undo.callback(self._route.tc, "del", index=of, handle=INGRESS, parent=INGRESS_PARENT)
             self._route.tc(
                 "add-filter",
                 "u32",
@@ -195,12 +209,13 @@ class Qdiscs:
                     "ifindex": ifindex,
                 },
             )
+            undo.pop_all()
 
     @_there
     def remove_ifb(self, ifindex: int, of: int) -> None:
         """Remove such a device."""
         with self._said(f"the ingress of link {of}", absent_is_fine=True):
-            self._route.tc("del", index=of, handle=INGRESS, parent=0xFFFFFFF1)
+            self._route.tc("del", index=of, handle=INGRESS, parent=INGRESS_PARENT)
         with self._said(f"device {ifindex}", absent_is_fine=True):
             self._route.link("del", index=ifindex)
 
@@ -217,42 +232,6 @@ class Qdiscs:
                 burst=_burst(rate_bps),
                 latency="50ms",
             )
-
-    @_there
-    def rates(self, ifindex: int) -> dict[int, int]:
-        """Read back class → its ceiling in bits a second (HTB), or 0 → the rate of a TBF; empty
-        where the link has no tree.
-        """
-        with self._said(f"link {ifindex}"):
-            found = {
-                one["handle"] & 0xFFFF: 8
-                * int(_attribute(one, "TCA_OPTIONS", "TCA_HTB_PARMS")["ceil"])
-                for one in self._route.get_classes(ifindex)
-                if one.get_attr("TCA_KIND") == "htb"
-            }
-            for one in self._route.get_qdiscs(ifindex):
-                if one.get_attr("TCA_KIND") == "tbf":
-                    found[0] = 8 * int(_attribute(one, "TCA_OPTIONS", "TCA_TBF_PARMS")["rate"])
-        return found
-
-    @_there
-    def netems(self, ifindex: int) -> dict[int, dict[str, int]]:
-        """Read back class → netem's own numbers: delay in its ticks, loss and the like in 2^-32."""
-        found = {}
-        with self._said(f"link {ifindex}"):
-            for one in self._route.get_qdiscs(ifindex):
-                if one.get_attr("TCA_KIND") == "netem":
-                    options = one.get_attr("TCA_OPTIONS")
-                    found[one["parent"] & 0xFFFF] = {
-                        name: options[name]
-                        for name in ("delay", "jitter", "loss", "duplicate", "gap", "limit")
-                    }
-        return found
-
-    @_there
-    def kinds(self) -> set[str]:
-        """List every kind of discipline that is set on any link."""
-        return {str(one.get_attr("TCA_KIND")) for one in self._route.get_qdiscs()} - {"noqueue"}
 
     @_there
     def traffic(self, ifindex: int) -> dict[int, Traffic]:
@@ -294,14 +273,13 @@ class Qdiscs:
         )
 
     def _queue(self, ifindex: int, minor: int, rate_bps: int) -> None:
-        limit = max(QUEUE_BYTES_LEAST, int(rate_bps / 8 * QUEUE_S))
         self._route.tc(
             "replace",
             "bfifo",
             ifindex,
             minor << 16,
             parent=HANDLE | minor,
-            limit=min(limit, 0xFFFFFFFF),
+            limit=_queue_bytes(rate_bps),
         )
 
     def _netem(self, ifindex: int, minor: int, wanted: Netem) -> None:
@@ -339,6 +317,57 @@ class Qdiscs:
             absent = error.code in {errno.ENOENT, errno.ENODEV, errno.EINVAL}
             if not (absent and absent_is_fine):
                 raise HarnessError(f"{what} could not be set: {os.strerror(error.code)}") from error
+
+
+def asked_tree(link: int, rate_bps: int | None, leaves: Mapping[int, Leaf]) -> Standing:
+    """Say what stands on a link where `Qdiscs` has made its tree: class → leaf."""
+    node_bps = rate_bps or UNLIMITED_BPS
+    made: Standing = {
+        qdisc(link, "htb", HANDLE): (ROOT, DEFAULT_CLASS),
+        htb_class(link, HANDLE | NODE_CLASS): (ROOT, *_asked_class(node_bps, node_bps)),
+    }
+    for minor, leaf in {DEFAULT_CLASS: Leaf(rate_bps=node_bps), **leaves}.items():
+        rate = leaf.rate_bps or UNLIMITED_BPS
+        parent = HANDLE | NODE_CLASS
+        made[htb_class(link, HANDLE | minor)] = (parent, *_asked_class(LEAST_BPS, rate))
+        if leaf.netem is None:
+            made[qdisc(link, "bfifo", minor << 16)] = (HANDLE | minor, _queue_bytes(rate))
+        else:
+            made[qdisc(link, "netem", minor << 16)] = (HANDLE | minor, *_asked_netem(leaf.netem))
+    return made
+
+
+def names_of_leaf(link: int, minor: int) -> set[str]:
+    """Name a class and what may be its leaf."""
+    leaves = {qdisc(link, kind, minor << 16) for kind in ("bfifo", "netem")}
+    return {htb_class(link, HANDLE | minor), *leaves}
+
+
+def asked_ifb(ifb: int, rate_bps: int, of: int) -> Standing:
+    """Say what stands where the packets that link `of` receives are limited behind a device."""
+    burst = _burst(rate_bps)
+    waiting = round(rate_bps / 8 * QUEUE_S) + burst
+    return {
+        qdisc(ifb, "tbf", HANDLE): (ROOT, rate_bps // 8, waiting, ticks(burst, rate_bps)),
+        qdisc(of, "ingress", INGRESS): (INGRESS_PARENT,),
+        disciplines.filters(of): disciplines.redirect(ifb),
+    }
+
+
+def _asked_class(rate_bps: int, ceil_bps: int) -> disciplines.Numbers:
+    bursts = ticks(_burst(rate_bps), rate_bps), ticks(_burst(ceil_bps), ceil_bps)
+    return rate_bps // 8, ceil_bps // 8, *bursts
+
+
+def _asked_netem(what: Netem) -> disciplines.Numbers:
+    times = (disciplines.ticks_of_ms(one) for one in (what.delay_ms, what.jitter_ms))
+    shares = (what.loss, what.duplicate, what.reorder, what.corrupt)
+    gap = 1 if what.reorder else 0
+    return (*times, *(round(one * 0xFFFFFFFF) for one in shares), gap, NETEM_PACKETS_MAX, 0)
+
+
+def _queue_bytes(rate_bps: int) -> int:
+    return min(max(QUEUE_BYTES_LEAST, int(rate_bps / 8 * QUEUE_S)), 0xFFFFFFFF)
 
 
 def _burst(rate_bps: int) -> int:

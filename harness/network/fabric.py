@@ -15,12 +15,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from harness.errors import BadFileError, HarnessError, UsageError
-from harness.kernel import netlink
+from harness.kernel import netlink, wiring
 from harness.kernel.namespaces import create, create_many, inside, read_sysctl, write_sysctl
 from harness.kernel.netlink import LinkCounters, Message, Netlink
 from harness.topology.topology import Node
@@ -125,6 +125,7 @@ class Fabric:
         self._open: list[int] = []
         self._netlink: Netlink | None = None
         self._facts: dict[str, str] = {}
+        self._wiring: frozenset[wiring.Entry] = frozenset()  # of the hub, as it was made
 
     def wire(
         self, nodes: Sequence[Node], progress: Callable[[int], None] = lambda _: None
@@ -159,6 +160,7 @@ class Fabric:
             self._finish(wires)
             self._wires += wires
             progress(len(self._wires))
+        self._wiring = wiring.read(hub)
         with inside(self._wires[0].namespace):
             self._facts = {
                 "fabric": "routed hub",
@@ -239,6 +241,29 @@ class Fabric:
         if not self._open:
             raise HarnessError(f"fabric {self._label}: not wired")
         return self._open[0]
+
+    def drift(self) -> str | None:
+        """Say which link, address, route, neighbour or rule of the hub is not as it was made; None
+        where all are. Raises HarnessError.
+        """
+        if self._netlink is None:
+            raise HarnessError(f"fabric {self._label}: not wired")
+        with inside(self.hub):
+            for name, value in _HUB_SYSCTLS:
+                if (found := read_sysctl(name)) != value:
+                    return f"sysctl {name} of the hub: asked {value}, the kernel has {found}"
+        return wiring.difference(self._wiring, wiring.read(self._netlink))
+
+    @contextlib.contextmanager
+    def rewiring(self) -> Iterator[None]:
+        """Take what the body makes or removes in the hub as ours. Raises HarnessError."""
+        assert self._netlink is not None
+        before = wiring.read(self._netlink)
+        try:
+            yield
+        finally:
+            after = wiring.read(self._netlink)
+            self._wiring = (self._wiring - (before - after)) | (after - before)
 
     def counters(self) -> dict[int, LinkCounters]:
         """Read each node's traffic as the node sees it (rx: received by the node), by position."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from ipaddress import IPv4Network
@@ -20,20 +20,15 @@ from typing import Any, cast
 from harness.errors import HarnessError, UsageError
 from harness.faults.fault import Change, Fault, Flow, NetworkState, Verb, fold
 from harness.kernel.inet_diag import established
-from harness.kernel.nft import Nft
-from harness.kernel.qdisc import Qdiscs
 from harness.network import injectors
 from harness.network.fabric import Fabric, plan_addresses
+from harness.network.hub import strangers
 from harness.network.injectors import BACKENDS, NONE
 from harness.network.injectors.compiler import Compiled, Compiler
-from harness.network.injectors.injector import (
-    Injector,
-    Limit,
-    RateCounter,
-    Site,
-)
-from harness.network.injectors.nftables import TABLE, Nftables
+from harness.network.injectors.injector import Injector, RateCounter, Site
+from harness.network.injectors.nftables import Nftables
 from harness.network.proof.streams import PORT as STREAM_PORT
+from harness.network.reading import Reading
 from harness.topology.impairment import CLEAR, Impairment, fold_two
 from harness.topology.topology import Node
 
@@ -59,6 +54,7 @@ class Network:
     ) -> None:
         self.nodes, self.seed, self.baseline = nodes, seed, dict(baseline)
         self.changed = changed
+        self.counted: Callable[[Reading], None] = lambda _: None  # told before and after a change
         self.faults: dict[str, Fault] = {}
         self._fabric = fabric
         self._regions = {node.name: node.region for node in nodes}
@@ -152,39 +148,48 @@ class Network:
                 raise UsageError(
                     f"there is no fault {name!r}; in force: {', '.join(self.faults) or 'none'}"
                 )
-            gone = [
-                self.faults[each] for each in ([name] if name is not None else list(self.faults))
-            ]
             return [
-                self._change(
-                    Verb.CLEAR,
-                    fault,
-                    {key: one for key, one in self.faults.items() if key != fault.name},
-                )
-                for fault in gone
+                self._cleared(self.faults[each])
+                for each in ([name] if name is not None else list(self.faults))
             ]
+
+    def clear_this(self, fault: Fault) -> None:
+        """Take a fault back if it still stands, and not another one that took its name since."""
+        with self._lock:
+            if self.faults.get(fault.name) is fault:
+                self._cleared(fault)
+
+    def _cleared(self, fault: Fault) -> Change:
+        left = {name: one for name, one in self.faults.items() if name != fault.name}
+        return self._change(Verb.CLEAR, fault, left)
 
     def drift(self) -> dict[str, str | None]:
         """Say for each injector why the kernel does not have what was asked; None where it does."""
         with self._lock:
-            if not self._standing:
-                return {"kernel": _left_behind(self._fabric.hub)}
-            return {name: one.drift(self.compiled) for name, one in self._standing.items()}
+            found = {name: one.drift(self.compiled) for name, one in self._standing.items()}
+            return {**found, "kernel": strangers(self._fabric, self._standing.keys())}
 
     @property
     def _chooser(self) -> Nftables:
         return cast("Nftables", self._standing[CHOOSER])
 
-    def counters(self) -> dict[str, int]:
-        """Read the packets by counter (nftables.py), cumulative since the first fault."""
-        with self._lock:
-            return self._chooser.counters() if self._standing else {}
-
-    def sent(self) -> dict[Limit, int]:
-        """Read the bytes that each rate has let through, cumulative."""
+    def reading(self) -> Reading:
+        """Read all counters, with the state that they were counted in. Raises HarnessError."""
         with self._lock:
             counter = self._serving("rate")
-            return cast("RateCounter", counter).sent(self.compiled) if counter is not None else {}
+            return Reading(
+                at_ns=time.monotonic_ns(),
+                compiled=self.compiled,
+                faults=dict(self.faults),
+                counters=self._chooser.counters() if self._standing else {},
+                sent={} if counter is None else cast("RateCounter", counter).sent(self.compiled),
+                links=self._fabric.counters(),
+            )
+
+    def report(self) -> None:
+        """Tell `counted` what the counters say now, in the order of the changes."""
+        with self._lock, suppress(HarnessError):  # `drift` says what cannot be read
+            self.counted(self.reading())
 
     def _established(self, paths: Collection[tuple[str, str]]) -> frozenset[Flow]:
         """List the connections that exist now on these paths.
@@ -231,7 +236,7 @@ class Network:
     def _shut(self) -> None:
         others = [one for name, one in self._standing.items() if name != CHOOSER]
         for one in (*others, *([self._chooser] if self._standing else [])):
-            with suppress(HarnessError):  # whoever took it away before us did our work
+            with suppress(Exception):  # whoever took it away before us did our work
                 one.close()
         self._standing = {}
         self.compiled = Compiled()
@@ -251,29 +256,34 @@ class Network:
 
     def _change(self, verb: Verb, fault: Fault, faults: dict[str, Fault]) -> Change:
         before, self.faults = self.faults, faults
+        if self.compiled.is_counted:
+            self.report()
         begun_ns = time.monotonic_ns()
         try:
             self._apply()
-        except HarnessError:
+        except Exception:
             self._go_back(before)
-            if not any(self.drift().values()):
+            if not any(one.drift(self.compiled) for one in self._standing.values()):
                 raise  # it was refused, and all is as it was
             self._shut()  # somebody took a part away: begin anew, with all that is asked
             self.faults = faults
             try:
                 self._apply()
-            except HarnessError:
+            except Exception:
                 self._shut()
                 self._go_back(before)
                 raise
         at_ns = time.monotonic_ns()
+        if self.compiled.is_counted:
+            self.report()
         change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault)
         self.changed(change)
         return change
 
     def _go_back(self, faults: dict[str, Fault]) -> None:
+        """Bring the state before about again, whatever went wrong: half a change is none."""
         self.faults = faults
-        with suppress(HarnessError):  # where that fails too, `drift` says what is missing
+        with suppress(Exception):  # where that fails too, `drift` says what is missing
             self._apply()
 
     def _apply(self) -> None:
@@ -288,15 +298,3 @@ class Network:
         for one in self._standing.values():
             one.finish(wanted)
         self.compiled = wanted
-
-
-def _left_behind(hub: int) -> str | None:
-    """Say what of ours is in a hub's namespace where nothing should be; None where nothing is."""
-    with closing(Nft(hub)) as nft, closing(Qdiscs(hub)) as qdiscs:
-        tables = [
-            entry["table"]["name"]
-            for entry in nft.json("list tables")
-            if entry.get("table", {}).get("name") == TABLE
-        ]
-        kinds = sorted(qdiscs.kinds())
-    return f"left behind: {', '.join([*tables, *kinds])}" if tables or kinds else None

@@ -100,8 +100,12 @@ class Faults:
 
     def clear_this(self, fault: Fault) -> None:
         """Take a fault back if it still stands, and not another one that took its name since."""
-        if self.standing.get(fault.name) is fault:
-            self.clear(fault.name)
+        if fault.condition is None:
+            self.network.clear_this(fault)
+            return
+        with self._lock:
+            if self._of_nodes.get(fault.name) is fault:
+                self._clear_condition(fault)
 
     def refuse_stopped(self, spec: FaultSpec) -> None:
         """Raise UsageError for a fault of the network at a node that is stopped: it would be

@@ -16,9 +16,6 @@ from harness.topology import quantities
 
 DELAY_MS_MAX = 60_000.0
 
-RATE_BPS_MIN, RATE_BPS_MAX = 8_000, 100_000_000_000
-
-
 # Kind → attributes, as Toxiproxy names them (ms, kB/s, bytes).
 TOXICS: dict[str, tuple[str, ...]] = {
     "latency": ("latency", "jitter"),
@@ -180,8 +177,10 @@ def _time(name: str, value: float) -> None:
 
 
 def _rate(name: str, value: int) -> None:
-    if not RATE_BPS_MIN <= value <= RATE_BPS_MAX:
-        raise BadFileError(f"{name}: expected 8kbit to 100gbit, found {value} bit a second")
+    try:
+        quantities.require_rate(value)
+    except BadFileError as error:
+        raise BadFileError(f"{name}: {error}") from None
 
 
 def _either(a: float, b: float) -> float:

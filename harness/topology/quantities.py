@@ -19,6 +19,9 @@ RATES_BPS = {
     "MBps": 8_000_000,
 }
 
+RATE_BPS_LEAST, RATE_BPS_MOST = 8_000, 34_000_000_000  # of the kernel's 32 bits of bytes a second
+SHARE_LEAST = 1e-6  # one of a million: what a rule draws from
+
 QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµ%]*)")
 
 
@@ -33,9 +36,11 @@ def time_ms(text: str) -> float:
 def rate_bps(text: str) -> int:
     """Read a rate in bits a second: ``10mbit``, ``1gbit``, ``500kbit``.
 
-    Raises BadFileError with the units that there are.
+    Raises BadFileError with the units that there are, and for a rate that no link can have.
     """
-    return round(_quantity(text, RATES_BPS, "a rate such as 10mbit"))
+    value = round(_quantity(text, RATES_BPS, "a rate such as 10mbit"))
+    require_rate(value)
+    return value
 
 
 def share(text: str) -> float:
@@ -43,7 +48,15 @@ def share(text: str) -> float:
     value = _quantity(text, {"%": 0.01, "": 1.0}, "a share such as 1%")
     if not 0 <= value <= 1:
         raise BadFileError(f"expected 0% to 100%, found {text!r}")
+    if 0 < value < SHARE_LEAST:
+        raise BadFileError(f"expected 0% or at least 0.0001%, found {text!r}")
     return value
+
+
+def require_rate(value: int) -> None:
+    """Raise BadFileError for a rate in bits a second that no link can be given."""
+    if not RATE_BPS_LEAST <= value <= RATE_BPS_MOST:
+        raise BadFileError(f"expected 8kbit to 34gbit, found {value:,} bit a second")
 
 
 def _quantity(text: str, units: Mapping[str, float], expected: str) -> float:

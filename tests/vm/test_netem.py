@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 
 import numpy as np
 import pytest
@@ -122,6 +121,6 @@ def test_a_proof_by_probes_agrees(net):
     it = net()
     it.set(where="n0 -> n1", delay="80ms", jitter="5ms")
     prober = Prober(it.namespaces, it.addresses)
-    found = prober.probe([("n0", "n1")], 10, 0.3, threading.Event())
+    found = prober.probe({("n0", "n1"): 10}, 0.3)
     prober.close()
-    assert abs(np.median(found["n0", "n1"]) - 80) < 8
+    assert abs(np.median(found["n0", "n1"].delays) - 80) < 8

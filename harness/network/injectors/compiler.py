@@ -40,6 +40,12 @@ class Compiled:
     down: Mapping[int, int] = field(default_factory=dict)
     streams: Mapping[DialledPath, tuple[Toxic, ...]] = field(default_factory=dict)
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether anything is in force that counters show: a rate, a loss, cut connections."""
+        amounts = (what.rate_bps or what.loss for what in self.classes.values())
+        return bool(self.up or self.down or self.flows) or any(amounts)
+
 
 class Compiler:
     """Compiles the states of one network, one after the other.

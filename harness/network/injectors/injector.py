@@ -84,6 +84,20 @@ class Limit(NamedTuple):
     rate_bps: int
 
 
+def limits(wanted: Compiled) -> list[Limit]:
+    """List every rate of a compiled state."""
+    rates = {number: what.rate_bps for number, what in wanted.classes.items() if what.rate_bps}
+    return [
+        *(Limit("up", node, 0, rate) for node, rate in wanted.up.items()),
+        *(Limit("down", node, 0, rate) for node, rate in wanted.down.items()),
+        *(
+            Limit("into", node, number, rates[number])
+            for node, numbers in (wanted.into.items() if rates else ())
+            for number in numbers & rates.keys()
+        ),
+    ]
+
+
 class RateCounter(Protocol):
     """An injector that serves rates also counts what each lets through."""
 

@@ -19,7 +19,7 @@ from harness.errors import HarnessError, UnavailableError
 from harness.kernel import nfqueue
 from harness.network.injectors.compiler import Compiled
 from harness.network.injectors.injector import OfTheKernel, Site
-from harness.network.injectors.nftables import HELD
+from harness.network.injectors.ruleset import HELD
 from harness.topology.impairment import Impairment
 
 ENGINE = Path(__file__).with_name("delay_engine.py")
@@ -38,6 +38,7 @@ class Nfqueue(OfTheKernel):
     def __init__(self, site: Site) -> None:
         self._hub, self._seed = site.fabric.hub, site.seed
         self.rule_by = nfqueue.add_rule(self._hub, HELD)
+        self._rules = nfqueue.rules_of(self._hub, self.rule_by)
         self._now: dict[int, list[float]] = {}
         self._start()
 
@@ -90,6 +91,8 @@ class Nfqueue(OfTheKernel):
         """Say why the engine does not do what was asked; None where it does. Never raises."""
         try:
             found = self._ask({"read": True})
+            if nfqueue.rules_of(self._hub, self.rule_by) != self._rules:
+                return f"the rules of the queue ({self.rule_by}) are not as they were made"
         except HarnessError as error:
             return str(error)
         has = {int(number): values for number, values in found["classes"].items()}

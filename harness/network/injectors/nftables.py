@@ -22,12 +22,19 @@ from harness.errors import HarnessError
 from harness.kernel.nft import Nft
 from harness.network.injectors.compiler import AddressPair, Compiled
 from harness.network.injectors.injector import OfTheKernel, Site
+from harness.network.injectors.ruleset import (
+    DIVERT,
+    HELD,
+    Listed,
+    Ruleset,
+    class_rules,
+    key_of,
+    verdicts_of,
+)
 from harness.topology.impairment import Impairment
 
 TABLE = "harness"
-HELD, DIVERT = 0x40000000, 0x20000000  # bits of the mark; its low 16 bits are the class
 PROXY_LINK = "px"
-MILLION = 1_000_000
 TOGETHER = 5_000  # elements a line
 
 _TABLE = f"""table ip {TABLE} {{
@@ -89,6 +96,10 @@ class Nftables(OfTheKernel):
         self._sides: dict[frozenset[str], int] = {}
         self._numbers = itertools.count(1)
         self._nft.run(_TABLE)
+        self._made = Ruleset(self._listed())
+
+    def _listed(self) -> Listed:
+        return self._nft.json(f"list table ip {TABLE}")
 
     def prepare(self, wanted: Compiled) -> None:
         """Nothing is prepared: the others make what packets choose."""
@@ -134,16 +145,7 @@ class Nftables(OfTheKernel):
         self._now, self._sides = wanted, sides
 
     def _chain(self, number: int, what: Impairment) -> list[str]:
-        rules = [f"counter name in{number}"]
-        if what.loss:
-            rules.append(
-                f"numgen random mod {MILLION} < {round(what.loss * MILLION)} counter name "
-                f"lost{number} drop"
-            )
-        if what.rate_bps or not self._holds:
-            rules.append(f"meta priority set 1:{number:x}")
-        if self._holds and what.delay_ms:
-            rules.append(f"meta mark set {HELD | number}")
+        rules = [words for words, _ in class_rules(number, what, self._holds)]
         made = [f"add counter ip {TABLE} {which}{number}" for which in ("in", "lost")] + [
             f"add chain ip {TABLE} c{number}"
         ]
@@ -185,28 +187,26 @@ class Nftables(OfTheKernel):
                 ]
         return sides
 
-    def read(self) -> Compiled:
-        """Read what the kernel has of what `choose` sets, loss of each class included.
+    def _read(self, listed: Listed) -> Compiled:
+        """Read the elements that the kernel has of what `choose` sets.
 
-        Raises HarnessError where the table is gone or has what we did not put there.
+        Raises KeyError, ValueError, TypeError where the table has what we did not put there.
         """
-        table = _Read(self._nft.json(f"list table ip {TABLE}"))
+        table = _Elements(listed)
         return Compiled(
             far=table.far(),
             refusing=frozenset(table.elements("half")),
             flows=frozenset(table.elements("old")),
             paths=table.classes_of("path"),
             regions=table.classes_of("region"),
-            classes={
-                number: Impairment(loss=table.loss(number)) for number in table.class_numbers()
-            },
             streams=dict.fromkeys(table.elements("streams"), ()),
         )
 
     def drift(self, wanted: Compiled) -> str | None:
         """Say why what the kernel has is not what was asked; None where it is. Never raises."""
         try:
-            found = self.read()
+            listed = self._listed()
+            found = self._read(listed)
         except (HarnessError, KeyError, ValueError, TypeError) as error:
             return f"the rules cannot be read back: {error}"
         for what, asked, has in (
@@ -216,18 +216,14 @@ class Nftables(OfTheKernel):
             ("paths", dict(wanted.paths), dict(found.paths)),
             ("regions", dict(wanted.regions), dict(found.regions)),
             ("streams", frozenset(wanted.streams), frozenset(found.streams)),
-            (
-                "loss",
-                {number: round(of.loss, 6) for number, of in wanted.classes.items()},
-                {number: round(of.loss, 6) for number, of in found.classes.items()},
-            ),
         ):
             if asked != has:
                 return (
                     f"{what}: asked {len(asked)}, the kernel has {len(has)} and they are not "
                     "the same"
                 )
-        return None
+        sides = self._sides.values()
+        return Ruleset(listed).difference(self._made, wanted, sides, holds=self._holds)
 
     def counters(self) -> dict[str, int]:
         """Read packets by counter: ``cut``, ``half``, ``old``, ``in<class>``, ``lost<class>``."""
@@ -252,63 +248,28 @@ class Nftables(OfTheKernel):
         self._nft.close()
 
 
-class _Read:
-    """A table as libnftables lists it in JSON."""
+class _Elements:
+    """The elements of a table's sets and maps, as libnftables lists them in JSON."""
 
-    def __init__(self, listed: list[dict[str, Any]]) -> None:
+    def __init__(self, listed: Listed) -> None:
         self._named = {
             value["name"]: value
             for entry in listed
             for kind, value in entry.items()
             if kind in ("set", "map")
         }
-        self._rules: dict[str, list[Any]] = {}
-        self._chains = {entry["chain"]["name"] for entry in listed if "chain" in entry}
-        for entry in listed:
-            if "rule" in entry:
-                self._rules.setdefault(entry["rule"]["chain"], []).append(entry["rule"]["expr"])
-
-    def map(self, name: str) -> dict[Any, str]:
-        """Return each key with the chain that its verdict names."""
-        return {
-            _key(key): next(iter(verdict.values()))["target"]
-            for key, verdict in self._named[name].get("elem", [])
-        }
 
     def far(self) -> dict[str, frozenset[str]]:
-        sets = {
-            chain: frozenset(self.elements(f"far{chain[1:]}"))
-            for chain in set(self.map("side").values())
-        }
-        return {source: sets[chain] for source, chain in self.map("side").items()}
+        side = verdicts_of(self._named, "side", "jump")
+        sets = {chain: frozenset(self.elements(f"far{chain[1:]}")) for chain in set(side.values())}
+        return {source: sets[chain] for source, chain in side.items()}
 
     def elements(self, name: str) -> list[Any]:
-        return [_key(element) for element in self._named[name].get("elem", [])]
+        return [key_of(element) for element in self._named[name].get("elem", [])]
 
     def classes_of(self, name: str) -> dict[AddressPair, int]:
-        return {pair: int(chain[1:]) for pair, chain in self.map(name).items()}
-
-    def class_numbers(self) -> list[int]:
-        return [int(name[1:]) for name in self._chains if name[0] == "c" and name[1:].isdigit()]
-
-    def loss(self, number: int) -> float:
-        for expressions in self._rules.get(f"c{number}", []):
-            for expression in expressions:
-                match = expression.get("match", {})
-                if isinstance(match.get("left"), dict) and "numgen" in match["left"]:
-                    return float(match["right"]) / float(match["left"]["numgen"]["mod"])
-        return 0.0
-
-
-def _key(element: Any) -> Any:
-    """Return an element's key: an address, or a tuple of addresses, prefixes and ports."""
-    if isinstance(element, dict) and "concat" in element:
-        return tuple(map(_key, element["concat"]))
-    if isinstance(element, dict) and "prefix" in element:
-        return f"{element['prefix']['addr']}/{element['prefix']['len']}"
-    if isinstance(element, dict) and "elem" in element:
-        return _key(element["elem"]["val"])
-    return element
+        verdicts = verdicts_of(self._named, name, "goto")
+        return {pair: int(chain[1:]) for pair, chain in verdicts.items()}
 
 
 def _difference(

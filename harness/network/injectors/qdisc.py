@@ -9,14 +9,24 @@ limited where they enter the hub, behind an IFB.
 from __future__ import annotations
 
 import os
+import struct
 import time
 
 from harness.errors import HarnessError
-from harness.kernel import trials
-from harness.kernel.qdisc import DEFAULT_CLASS, NODE_CLASS, UNLIMITED_BPS, Leaf, Netem, Qdiscs
+from harness.kernel import disciplines, trials
+from harness.kernel.disciplines import Standing
+from harness.kernel.qdisc import (
+    NODE_CLASS,
+    Leaf,
+    Netem,
+    Qdiscs,
+    asked_ifb,
+    asked_tree,
+    names_of_leaf,
+)
 from harness.network.fabric import HUB_IFINDEX_FIRST
 from harness.network.injectors.compiler import Compiled
-from harness.network.injectors.injector import Limit, OfTheKernel, Site
+from harness.network.injectors.injector import Limit, OfTheKernel, Site, limits
 from harness.topology.impairment import Impairment
 
 DELAYS_BY = "HARNESS_DELAYS_BY"  # "nfqueue" leaves netem alone where the kernel has it
@@ -41,6 +51,7 @@ class Qdisc(OfTheKernel):
     name = "qdisc"
 
     def __init__(self, site: Site) -> None:
+        self._fabric = site.fabric
         self._qdiscs = Qdiscs(site.fabric.hub)
         self._netem = site.backends["delay"] == "netem"
         self._trees: dict[int, int | None] = {}  # node → its download rate
@@ -55,18 +66,23 @@ class Qdisc(OfTheKernel):
         for node, rate in trees.items():
             if node not in self._trees:
                 self._qdiscs.add_tree(_ifindex(node))
-                self._trees[node] = None
+                self._trees[node] = 0  # it is ours from here on, also where the rest fails
             if rate != self._trees[node]:
                 self._qdiscs.set_node_rate(_ifindex(node), rate)
                 self._trees[node] = rate
         for (node, number), leaf in leaves.items():
             if self._leaves.get((node, number)) != leaf:
+                self._leaves.setdefault((node, number), Leaf())
                 self._qdiscs.set_leaf(_ifindex(node), number, leaf)
                 self._leaves[node, number] = leaf
+        new = [node for node in wanted.up if node not in self._ups]
+        if new:
+            with self._fabric.rewiring():
+                for node in new:
+                    self._qdiscs.add_ifb(IFB_FIRST + node, f"u{node}", _ifindex(node))
+                    self._ups[node] = 0
         for node, rate in wanted.up.items():
-            if node not in self._ups:
-                self._qdiscs.add_ifb(IFB_FIRST + node, f"u{node}", _ifindex(node))
-            if self._ups.get(node) != rate:
+            if self._ups[node] != rate:
                 self._qdiscs.set_tbf(IFB_FIRST + node, rate)
                 self._ups[node] = rate
 
@@ -89,79 +105,60 @@ class Qdisc(OfTheKernel):
         for node, number in empty:
             if node in self._trees and (node, number) not in leaves:
                 self._qdiscs.remove_leaf(_ifindex(node), number)
-        for node in [node for node in self._ups if node not in wanted.up]:
-            del self._ups[node]
-            self._qdiscs.remove_ifb(IFB_FIRST + node, _ifindex(node))
+        gone = [node for node in self._ups if node not in wanted.up]
+        if gone:
+            with self._fabric.rewiring():
+                for node in gone:
+                    del self._ups[node]
+                    self._qdiscs.remove_ifb(IFB_FIRST + node, _ifindex(node))
 
     def drift(self, wanted: Compiled) -> str | None:
         """Say why what the kernel has is not what was asked; None where it is. Never raises."""
-        leaves, trees = self._wanted(wanted)
         try:
-            for node, rate in trees.items():
-                of = {number: leaf for (at, number), leaf in leaves.items() if at == node}
-                asked = {
-                    NODE_CLASS: rate or UNLIMITED_BPS,
-                    DEFAULT_CLASS: rate or UNLIMITED_BPS,
-                    **{number: leaf.rate_bps or UNLIMITED_BPS for number, leaf in of.items()},
-                }
-                retired = {number for at, number in self._retired if at == node}
-                found = {
-                    number: rate
-                    for number, rate in self._qdiscs.rates(_ifindex(node)).items()
-                    if number not in retired
-                }
-                if found.keys() != asked.keys() or any(
-                    abs(found[number] - rate) > 8 for number, rate in asked.items()
-                ):
-                    return f"rates into node {node}: asked {asked}, the kernel has {found}"
-                netems = self._qdiscs.netems(_ifindex(node))
-                if netems.keys() - retired != {
-                    number for number, leaf in of.items() if leaf.netem is not None
-                }:
-                    return (
-                        f"netem into node {node}: asked {len(of)} classes, the kernel has "
-                        f"{len(netems)}"
-                    )
-            for node, rate in wanted.up.items():
-                if abs(self._qdiscs.rates(IFB_FIRST + node).get(0, 0) - rate) > 8:
-                    return (
-                        f"the upload of node {node}: asked {rate} bit/s, the kernel has "
-                        f"{self._qdiscs.rates(IFB_FIRST + node)}"
-                    )
-        except HarnessError as error:
+            return disciplines.difference(self._asked(wanted), self._standing(wanted))
+        except (HarnessError, KeyError, struct.error) as error:
             return f"the trees cannot be read back: {error}"
-        return None
+
+    def _asked(self, wanted: Compiled) -> Standing:
+        leaves, trees = self._wanted(wanted)
+        of_node: dict[int, dict[int, Leaf]] = {node: {} for node in trees}
+        for (node, number), leaf in leaves.items():
+            of_node[node][number] = leaf
+        asked: Standing = {}
+        for node, rate in trees.items():
+            asked |= asked_tree(_ifindex(node), rate, of_node[node])
+        for node, rate in wanted.up.items():
+            asked |= asked_ifb(IFB_FIRST + node, rate, _ifindex(node))
+        return asked
+
+    def _standing(self, wanted: Compiled) -> Standing:
+        """Read what stands, without the classes and trees that only wait until they are empty."""
+        _, trees = self._wanted(wanted)
+        found = self._qdiscs.standing(
+            [_ifindex(node) for node in self._trees], [_ifindex(node) for node in self._ups]
+        )
+        waiting: set[str] = set()
+        for node, number in self._retired:
+            waiting |= names_of_leaf(_ifindex(node), number)
+            if node not in trees:
+                waiting |= asked_tree(_ifindex(node), None, {}).keys()
+        return {name: numbers for name, numbers in found.items() if name not in waiting}
 
     def sent(self, wanted: Compiled) -> dict[Limit, int]:
         """Read the bytes that each rate has let through, cumulative."""
-        found = {
-            Limit("up", node, 0, rate): self._qdiscs.sent(IFB_FIRST + node)
-            for node, rate in wanted.up.items()
-            if node in self._ups
-        }
-        rated = {
-            number: what.rate_bps
-            for number, what in wanted.classes.items()
-            if what.rate_bps is not None
-        }
-        for node in self._trees:
-            numbers = [
-                (number, rate)
-                for number, rate in rated.items()
-                if number in wanted.into.get(node, ())
-            ]
-            if not numbers and node not in wanted.down:
-                continue
+        found: dict[Limit, int] = {}
+        by_node: dict[int, list[Limit]] = {}
+        for limit in limits(wanted):
+            if limit.which != "up":
+                by_node.setdefault(limit.node, []).append(limit)
+            elif limit.node in self._ups:
+                found[limit] = self._qdiscs.sent(IFB_FIRST + limit.node)
+        for node in by_node.keys() & self._trees.keys():
             traffic = self._qdiscs.traffic(_ifindex(node))
-            found |= {
-                Limit("into", node, number, rate): traffic[number].bytes
-                for number, rate in numbers
-                if number in traffic
-            }
-            if node in wanted.down and NODE_CLASS in traffic:
-                found[Limit("down", node, NODE_CLASS, wanted.down[node])] = traffic[
-                    NODE_CLASS
-                ].bytes
+            for limit in by_node[node]:
+                number = limit.number or NODE_CLASS
+                if number in traffic:
+                    found[limit] = traffic[number].bytes
         return found
 
     def close(self) -> None:

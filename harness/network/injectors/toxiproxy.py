@@ -26,7 +26,8 @@ from harness.kernel.namespaces import create, inside, spawn_in, write_sysctl
 from harness.kernel.nft import Nft
 from harness.network.injectors.compiler import Compiled, DialledPath
 from harness.network.injectors.injector import Site
-from harness.network.injectors.nftables import DIVERT, PROXY_LINK
+from harness.network.injectors.nftables import PROXY_LINK
+from harness.network.injectors.ruleset import DIVERT
 from harness.network.injectors.toxiproxy_server import (
     CALL_TIMEOUT_S,
     END_TIMEOUT_S,
@@ -74,13 +75,16 @@ class Toxiproxy:
         self._hub, self._namespace = fabric.hub, create()
         self._slots: dict[DialledPath, int] = {}
         self._toxics: dict[DialledPath, tuple[Toxic, ...]] = {}
-        ifindex = fabric.attach(PROXY_LINK, ADDRESS, self._namespace)
         self._fabric = fabric
+        with fabric.rewiring():
+            ifindex = fabric.attach(PROXY_LINK, ADDRESS, self._namespace)
+            policy_routing.add(self._hub, DIVERT, ADDRESS, ifindex)
         with inside(self._namespace):
             for which in ("all", "default", "eth0"):
                 write_sysctl(f"net/ipv4/conf/{which}/rp_filter", "0")
         self._nft = Nft(self._namespace)
         self._nft.run(_TABLE)
+        self._ruleset = self._nft.run("list ruleset")
         with inside(self._namespace):  # once conntrack is there
             write_sysctl("net/netfilter/nf_conntrack_tcp_be_liberal", "1")
         reading, self._life = os.pipe()
@@ -103,7 +107,6 @@ class Toxiproxy:
         finally:
             os.close(reading)
             os.close(silent)
-        policy_routing.add(self._hub, DIVERT, ADDRESS, ifindex)
         self._await()
 
     @staticmethod
@@ -156,6 +159,7 @@ class Toxiproxy:
                     ]
                 )
             )
+            self._ruleset = self._nft.run("list ruleset")
         for stream, toxics in wanted.streams.items():
             had = self._toxics.get(stream, ())
             for toxic in set(had) - set(toxics):
@@ -182,13 +186,17 @@ class Toxiproxy:
                     ]
                 )
             )
+            self._ruleset = self._nft.run("list ruleset")
 
     def drift(self, wanted: Compiled) -> str | None:
         """Say why the server does not have what was asked; None where it does. Never raises."""
         try:
             proxies = self._call("get", "/proxies")
+            ruleset = self._nft.run("list ruleset")
         except HarnessError as error:
             return str(error)
+        if ruleset != self._ruleset:
+            return "the rules of the proxies' namespace are not as they were made"
         asked = {
             _name(stream): {_toxic_name(toxic): _toxic(toxic) for toxic in toxics}
             for stream, toxics in wanted.streams.items()
@@ -212,7 +220,8 @@ class Toxiproxy:
 
     def close(self) -> None:
         """End the server and take its namespace's link away."""
-        policy_routing.remove(self._hub, DIVERT)
+        with self._fabric.rewiring():
+            policy_routing.remove(self._hub, DIVERT)
         os.close(self._life)
         try:
             self._process.wait(END_TIMEOUT_S)
@@ -220,7 +229,8 @@ class Toxiproxy:
             self._process.kill()
             self._process.wait()
         self._nft.close()
-        self._fabric.detach(PROXY_LINK)
+        with self._fabric.rewiring():
+            self._fabric.detach(PROXY_LINK)
         os.close(self._namespace)
 
     def _free(self) -> int:

@@ -1,8 +1,8 @@
 """The prover looks at faults while a run is recorded.
 
-It believes no injector: it reads faults back from the kernel, probes them from inside the nodes,
-and counts them over the run's traffic. Probes are datagrams and streams between sockets in the
-nodes' own namespaces. verdicts.py says what a look shows.
+It believes no injector: it reads everything in the hub back from the kernel, holds rates and losses
+against counters, and probes paths from inside the nodes, those of faults and some that no fault
+touches. verdicts.py says what a look shows.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Callable
+from itertools import product
 
-from harness.faults.fault import Change, DirectedPath, Fault, NetworkState, Verb
-from harness.history.proof import Proof
+from harness.faults.fault import Change, DirectedPath, Fault, Verb, fold
+from harness.history.proof import Proof, seen_as
 from harness.network.injectors.compiler import in_class
-from harness.network.injectors.injector import Limit
 from harness.network.network import Network
 from harness.network.proof import verdicts
+from harness.network.proof.accounts import Accounts
 from harness.network.proof.datagrams import Prober
-from harness.network.proof.streams import stream
-from harness.network.proof.verdicts import PROBES, Look
-from harness.topology.impairment import CLEAR, Impairment, fold_two
+from harness.network.proof.probing import Probing, Target
+from harness.network.proof.verdicts import Look
+from harness.network.reading import Reading
+from harness.topology.impairment import CLEAR, Impairment
 
 BASELINE_PATHS = 4  # of what is always there, at each look
+UNTOUCHED_PATHS = 2  # of those that no fault is on, at each look
+TRIES = 8  # to draw one of them
 PATHS_MAX = 24  # of a big fault, a seeded sample
-STREAMS_MAX = 3  # of them, paths with a stream fault, at each look
-SETTLE_S = 0.25  # for the last probe to arrive, beside the delay itself
 LOOK_EVERY_S = 2.0  # what stands is read back and probed again this often
 
 
@@ -56,16 +56,18 @@ class Prover:
         condition is a fault, and returns a Proof a node. `failed` is told why proving broke off.
         """
         self._conditions = conditions
-        self._network, self._prober, self._write = network, prober, write
+        self._network, self._writes = network, write
         self._failed, self._idle, self._planned = failed, idle, planned
         self._random = random.Random(f"{seed}/proof")
+        self._names = [node.name for node in network.nodes]
         self._changes: list[Change] = []
-        self._history: list[Change] = []
         self._looked = False  # whether there was anything to look at in this run
-        # When rates were last looked at, and what each had let through.
-        self._sent: tuple[int, dict[Limit, int]] = (time.monotonic_ns(), {})
-        self._aside = ThreadPoolExecutor(1, "streams")
-        self._looking: Future[None] | None = None
+        # Fault in force → its impairments of which nothing was written since it was set.
+        self._open: dict[str, set[str]] = {}
+        self._probing = Probing(network, prober, self._write, self._guarded)
+        addresses = [network.wires[name].address for name in self._names]
+        self._accounts = Accounts(self._names, addresses, self._behind)
+        network.counted = self._accounts.add
         self._news, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(
             target=self._guarded, args=(self._run,), name="prover", daemon=True
@@ -77,18 +79,20 @@ class Prover:
 
         A condition is not looked at here: whoever brought it about has looked already.
         """
-        self._history.append(change)
+        self._probing.changed(change)
         if change.fault.condition is None:
             self._changes.append(change)
         self._news.set()
 
     def close(self) -> None:
-        """Look once more, then stop."""
+        """Look once more, wait for what that look sent, then stop."""
         self._stop.set()
         self._news.set()
         self._thread.join()
-        self._aside.shutdown()
-        self._prober.close()
+        self._network.counted = lambda _: None
+        self._probing.close()
+        for name in list(self._open):
+            self._close_account(name)
 
     def _guarded(self, act: Callable[[], None]) -> None:
         try:
@@ -96,11 +100,16 @@ class Prover:
         except Exception as error:  # a proof that breaks off must not look like one that was given
             self._failed(f"proof: {type(error).__name__}: {error}")
 
+    def _write(self, proof: Proof) -> None:
+        self._open.get(proof.fault, set()).discard(proof.what)
+        self._writes(proof)
+
     def _run(self) -> None:
         while not self._stop.is_set():
             self._news.wait(LOOK_EVERY_S)
             self._news.clear()
             changes, self._changes = self._changes, []
+            self._count()
             for change in changes:
                 self._prove(change)
             if not changes:
@@ -112,16 +121,34 @@ class Prover:
         for change in self._changes:
             self._prove(change)
         if self._looked:
+            self._count()
             self._look_again()
+
+    def _count(self) -> None:
+        """Hold rates and losses against what the counters say now, and said at every change."""
+        self._network.report()
+        for proof in self._accounts.proofs():
+            self._write(proof)
 
     def _prove(self, change: Change) -> None:
         """Look at a fault that just changed: read it back, and probe its paths in the state that is
         now asked.
         """
         self._looked = True
-        self._read_back(change.fault.name)
-        paths = change.fault.some(self._random, PATHS_MAX)
-        self._probe(change.fault, paths, gone=change.verb is Verb.CLEAR)
+        fault, gone = change.fault, change.verb is Verb.CLEAR
+        if gone:
+            self._close_account(fault.name)
+        else:
+            self._open[fault.name] = set(seen_as(fault.does))
+        self._read_back(fault.name)
+        paths = fault.some(self._random, PATHS_MAX)
+        touched = [Target(fault=fault, path=path, gone=gone) for path in paths]
+        self._probing.look(touched + self._untouched())
+
+    def _close_account(self, name: str) -> None:
+        """Write of each impairment of a fault that nothing was written of that it was not shown."""
+        for what in sorted(self._open.pop(name, ())):
+            self._writes(verdicts.judge_unseen(self._look(name), what))
 
     def _look_at_conditions(self) -> None:
         for proof in self._conditions():
@@ -133,36 +160,42 @@ class Prover:
         """
         self._looked = True
         self._read_back("before")
-        names = [node.name for node in self._network.nodes]
         paths: set[DirectedPath] = set()
-        for _ in range(PATHS_MAX if len(names) > 1 else 0):
-            source, target = self._random.sample(names, 2)
+        for _ in range(PATHS_MAX if len(self._names) > 1 else 0):
+            source, target = self._random.sample(self._names, 2)
             paths.add((source, target))
-        self._probe(Fault(name="before"), sorted(paths))
+        before = Fault(name="before")
+        self._probing.look([Target(fault=before, path=path) for path in sorted(paths)])
 
     def _look_again(self) -> None:
         self._looked = True
         self._read_back("all")
-        self._losses()
-        self._rates()
         if self._idle():
             return
-        standing = self._baseline_paths()
-        if standing:
-            chosen = self._random.sample(standing, min(len(standing), BASELINE_PATHS))
-            self._probe(Fault(name="baseline"), chosen, again=True)
+        baseline, standing = Fault(name="baseline"), self._baseline_paths()
+        chosen = self._random.sample(standing, min(len(standing), BASELINE_PATHS))
+        targets = [Target(fault=baseline, path=path) for path in chosen]
         faults = list(self._network.faults.values())
         of_each = [(fault, path) for fault in faults for path in fault.some(self._random, 1)]
-        for fault, path in of_each[:PATHS_MAX]:
-            self._probe(fault, [path], again=True)
+        targets += [Target(fault=fault, path=path) for fault, path in of_each[:PATHS_MAX]]
+        self._probing.look(targets + self._untouched(), again=not self._stop.is_set())
 
     def _baseline_paths(self) -> list[DirectedPath]:
         """List the paths on which the baseline is not clear."""
         if not self._network.baseline:
             return []
-        names = [node.name for node in self._network.nodes]
-        every = ((a, b) for a in names for b in names if a != b)
+        every = ((a, b) for a, b in product(self._names, repeat=2) if a != b)
         return [path for path in every if self._network.baseline_of(path) != CLEAR]
+
+    def _untouched(self) -> list[Target]:
+        """Draw some paths that no fault touches: a dead network is no proof of a cut."""
+        faults, found = list(self._network.faults.values()), set[DirectedPath]()
+        for _ in range(TRIES if len(self._names) > 1 else 0):
+            source, target = self._random.sample(self._names, 2)
+            if not any(fault.touches(source, target) for fault in faults):
+                found.add((source, target))
+        untouched = Fault(name="untouched")
+        return [Target(fault=untouched, path=one) for one in sorted(found)[:UNTOUCHED_PATHS]]
 
     def _look(self, fault: str, path: DirectedPath | None = None, *, gone: bool = False) -> Look:
         return Look(at_ns=time.monotonic_ns(), fault=fault, path=path, gone=gone)
@@ -171,160 +204,18 @@ class Prover:
         for injector, why in self._network.drift().items():
             self._write(verdicts.judge_read_back(self._look(fault), injector, why))
 
-    def _probe(
-        self,
-        fault: Fault,
-        paths: list[DirectedPath],
-        *,
-        gone: bool = False,
-        again: bool = False,
-    ) -> None:
-        if not paths:
-            return
-        begun_ns, state = time.monotonic_ns(), self._network.now
-        asked = {path: self._asked(state, path) for path in paths}
-        longest_ms = max(what.delay_ms + what.jitter_ms for what in asked.values())
-        counted = self._network.counters()
-        self._dial(fault, state, asked, gone=gone, again=again)
-        arrived = self._prober.probe(paths, PROBES, SETTLE_S + longest_ms / 1e3, self._stop)
-        for path, delays in arrived.items():
-            if not self._changed_since(begun_ns, path):  # else the next look is about that
-                look = self._look(fault.name, path, gone=gone)
-                self._say(
-                    verdicts.judge_probe(
-                        look,
-                        asked[path],
-                        delays,
-                        narrow=self._is_narrow(asked[path]),
-                        backend=self._network.backends["delay"],
-                    )
-                )
-        if fault.flows and not gone:
-            dropped = self._network.counters().get("old", 0) - counted.get("old", 0)
-            self._say(verdicts.judge_flows(self._look(fault.name), len(fault.flows) // 2, dropped))
-
-    def _is_narrow(self, asked: Impairment) -> bool:
-        state = self._network.state
-        return asked.rate_bps is not None or bool(state.up or state.down)
-
-    def _say(self, proof: Proof | None) -> None:
-        if proof is not None:
-            self._write(proof)
-
-    def _changed_since(self, begun_ns: int, path: DirectedPath) -> bool:
-        """Whether a change of a fault on this path came since then, or may have.
-
-        Waits for a change that is under way.
-        """
-        self._network.settle()
-        return any(
-            change.at_ns >= begun_ns
-            and (change.fault.touches(*path) or change.fault.touches(*path[::-1]))
-            for change in reversed(self._history)
-        )
-
-    def _dial(
-        self,
-        fault: Fault,
-        state: NetworkState,
-        asked: dict[DirectedPath, Impairment],
-        *,
-        gone: bool,
-        again: bool,
-    ) -> None:
-        """Dial streams, beside the probes, on some of the paths that have or had a toxic.
-
-        Paths on which no new stream can be made are left out.
-        """
-        if again and self._looking is not None and not self._looking.done():
-            return
-        paths = [
-            path
-            for path, what in asked.items()
-            if (what.toxics or fault.impairment.toxics) and not self._is_closed(state, path)
-        ][:STREAMS_MAX]
-        if paths:
-            self._looking = self._aside.submit(
-                self._guarded, lambda: self._streams(fault.name, paths, gone=gone)
-            )
-
-    def _is_closed(self, state: NetworkState, path: DirectedPath) -> bool:
-        """Whether no new stream can be made on a path."""
-        ways = (state.of(*path), state.of(*path[::-1]))
-        return any(what.blocked or what.refuses_new for what in ways)
-
-    def _streams(self, fault: str, paths: Sequence[DirectedPath], *, gone: bool) -> None:
-        """Dial on these paths, one after the other: a stream may take seconds to end."""
-        for path in paths:
-            begun_ns, state = time.monotonic_ns(), self._network.now
-            source, target = (self._network.wires[name] for name in path)
-            upstream, downstream = self._asked(state, path), self._asked(state, path[::-1])
-            below = {"upstream": upstream, "downstream": downstream}
-            namespaces = (source.namespace, target.namespace)
-            seen = stream(namespaces, target.address, upstream.toxics, below)
-            if self._changed_since(begun_ns, path):
-                continue
-            narrow = bool(state.up or state.down) or any(
-                what.rate_bps or what.loss for what in below.values()
-            )
-            for one in seen:
-                look = self._look(fault, path, gone=gone)
-                healed = gone and not upstream.toxics
-                self._say(verdicts.judge_stream(look, one, healed=healed, narrow=narrow))
-
-    def _asked(self, state: NetworkState, path: DirectedPath) -> Impairment:
-        what = state.of(*path)
-        return what if path in state.paths else fold_two(self._network.baseline_of(path), what)
-
-    def _rates(self) -> None:
-        (before_ns, before), sent = self._sent, self._network.sent()
-        now_ns = time.monotonic_ns()
-        self._sent = now_ns, sent
-        for limit in sent.keys() & before.keys():
-            passed = sent[limit] - before[limit]
-            if passed < 0:
-                continue  # it was made anew
-            seconds, node = (now_ns - before_ns) / 1e9, self._network.nodes[limit.node].name
-            proof = verdicts.judge_rate(
-                self._look(""), limit.which, limit.rate_bps, passed, seconds, node
-            )
-            for name in self._limiting(limit, node):
-                self._say(replace(proof, fault=name))
-
-    def _limiting(self, limit: Limit, node: str) -> list[str]:
-        """Name the faults that a rate comes from."""
-        if limit.which != "into":
-            return [
-                fault.name
-                for fault in list(self._network.faults.values())
-                if node in (fault.up if limit.which == "up" else fault.down)
-            ]
-        what = self._network.compiled.classes.get(limit.number)
-        return self._behind(what, "rate_bps") if what is not None else []
-
-    def _losses(self) -> None:
-        """Judge the loss of each class by the class's own counters since they were made."""
-        counters = self._network.counters()
-        for number, what in self._network.compiled.classes.items():
-            if what.loss:
-                seen, lost = (counters.get(f"{name}{number}", 0) for name in ("in", "lost"))
-                proof = verdicts.judge_loss(self._look(""), what.loss, seen, lost)
-                for name in self._behind(what, "loss"):
-                    self._say(replace(proof, fault=name))
-
-    def _behind(self, what: Impairment, word: str) -> list[str]:
+    def _behind(self, reading: Reading, what: Impairment, word: str) -> list[str]:
         """Name the faults that a class has its `word` from; the baseline where it is none's."""
-        state = self._network.state
-        faults = [
-            fault
-            for fault in list(self._network.faults.values())
-            if getattr(fault.impairment, word)
-        ]
-        on_its_paths = [
-            fault.name
-            for fault in faults
-            if any(
-                in_class(state.of(*path)) == what for path in fault.some(self._random, PATHS_MAX)
-            )
-        ]
-        return on_its_paths or [fault.name for fault in faults] or ["baseline"]
+        faults = [one for one in reading.faults.values() if getattr(one.impairment, word)]
+        if len(faults) > 1:
+            state = fold(reading.faults.values())
+            on_its_paths = [
+                fault
+                for fault in faults
+                if any(
+                    in_class(self._probing.asked(state, path)) == what
+                    for path in fault.some(self._random, PATHS_MAX)
+                )
+            ]
+            faults = on_its_paths or faults
+        return [fault.name for fault in faults] or ["baseline"]

@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import median
+from dataclasses import dataclass, field, replace
+from statistics import median, quantiles
 from typing import Any
 
 from harness.faults.fault import Condition
 from harness.history.proof import READ_BACK, Proof, ProofAnswer
+from harness.network.proof.datagrams import EXPOSED, Heard
+from harness.network.proof.half_open import Dialled
 from harness.network.proof.streams import Seen
 from harness.topology.impairment import CLEAR, Impairment
 
-PROBES = 10  # to each path after a change
 DELAY_TOLERANCE_MS, DELAY_TOLERANCE = 5.0, 0.10
 QUEUE_MS = 120.0  # a saturated rate adds its queue (50 ms at most, and one packet)
 SIGNIFICANCE = 1e-3  # of a false alarm in a run, over all paths and looks together
 LOOKS_MAX = 10_000
 RATE_TOLERANCE = 0.05
-BURST_BYTES = 200_000  # at once, at a gigabit; nothing at the rates that people ask for
+# What passes at once: a burst, a packet of each queue, and what two readings are apart.
+BURST_BYTES, BURST_S = 12_000, 0.1
+JITTER_TOLERANCE_MS, JITTER_SHOWN = 0.5, 0.6  # of the jitter: then nothing is told from all of it
 PACKETS_LEAST = 30  # expected losses below this show no amount
+NEVER = 1e-6
+HOST_LOSS = 0.01  # of packets, that a full backlog of a busy host may drop
 DEVIATIONS = 6.0  # 2·10⁻⁹ two-sided: far below SIGNIFICANCE over LOOKS_MAX looks
 
 IN_FORCE, NOT_IN_FORCE = ProofAnswer.IN_FORCE, ProofAnswer.NOT_IN_FORCE
@@ -76,46 +81,37 @@ def judge_condition(look: Look, node: str, asked: Condition, found: Condition) -
     )
 
 
-def judge_cut(look: Look, delays: Sequence[float]) -> Proof:
-    """Judge a path that is cut, or on which nothing new is made. `delays`: of the probes that
-    crossed.
-    """
+def judge_cut(look: Look, heard: Heard) -> Proof:
+    """Judge a path on which nothing passes: silence shows it, where the probes did leave."""
+    crossed = len(heard.delays) + heard.broken
     return look.proof(
         what="cut",
-        n=PROBES,
-        achieved=float(len(delays)),
+        n=heard.sent,
+        achieved=float(crossed),
         backend="nftables",
-        answer=NOT_IN_FORCE if delays else IN_FORCE,
-        sentence=f"{len(delays)} of {PROBES} probes crossed",
+        answer=NOT_IN_FORCE if crossed else IN_FORCE,
+        sentence=f"{crossed} of {heard.sent} probes crossed",
     )
 
 
 def judge_probe(
-    look: Look, asked: Impairment, delays: Sequence[float], *, narrow: bool, backend: str
+    look: Look, asked: Impairment, heard: Heard, *, narrow: bool, backend: str
 ) -> Proof | None:
-    """Judge one path's delay. `delays`: one-way ms of the probes that arrived of PROBES.
+    """Judge whether one path lets probes through, and how late.
 
     `narrow`: a rate is in force somewhere on the way, whose queue comes on top. `backend`: who
     serves delays. None where the probes that arrived are too few to say anything.
     """
-    if asked.blocked or asked.refuses_new:
-        return judge_cut(look, delays)
-    if not delays:
-        return _judge_silence(look, asked)
-    # With reordering, those that overtook were not delayed.
-    held = [one for one in delays if not asked.reorder or one >= asked.delay_ms / 2]
-    overtook = len(delays) - len(held)
-    yes, no = look.answers
-    if asked.reorder and not is_plausible(overtook, len(delays), asked.reorder):
-        return look.proof(
-            what="reorder",
-            asked=asked.reorder,
-            achieved=overtook / len(delays),
-            n=len(delays),
-            backend=backend,
-            answer=no,
-            sentence=f"{overtook} of {len(delays)} probes overtook",
-        )
+    is_silent = asked.blocked or asked.refuses_new or asked.loss >= 1
+    what = "cut" if is_silent else "delay" if asked.delay_ms else "clear"
+    if not heard.sent:
+        said = f"no probe could be sent: {heard.error}"
+        return look.proof(what=what, backend="datagrams", answer=NOT_SHOWN, sentence=said)
+    if is_silent:
+        return judge_cut(look, heard)
+    if not heard.delays and not heard.broken:
+        return _judge_silence(look, asked, heard.sent)
+    held = [one for one in heard.delays if not _overtook(asked, one)]
     if not held:
         return None
     middle = median(held)
@@ -124,31 +120,164 @@ def judge_probe(
     within = -tolerance <= middle - asked.delay_ms <= tolerance + (QUEUE_MS if narrow else 0.0)
     said = f"the median of {len(held)} probes took {middle:.1f} ms, asked are {asked.delay_ms:g} ms"
     return look.proof(
-        what="delay" if asked.delay_ms else "clear",
+        what=what,
         asked=asked.delay_ms,
         achieved=middle,
         n=len(held),
         tolerance=tolerance,
         backend=backend,
-        answer=yes if within else no,
+        answer=look.answers[0 if within else 1],
         sentence="" if within else said,
     )
 
 
-def _judge_silence(look: Look, asked: Impairment) -> Proof | None:
+def _overtook(asked: Impairment, delay_ms: float) -> bool:
+    """Whether a probe was not delayed where some are to overtake."""
+    return bool(asked.reorder) and delay_ms < asked.delay_ms / 2
+
+
+def _judge_silence(look: Look, asked: Impairment, sent: int) -> Proof | None:
     """Judge a path that is not cut and on which no probe arrived.
 
-    None where its loss may have taken them all: (loss)^PROBES is no rarer than a false alarm may
-    be.
+    None where its loss may have taken them all: (loss)^sent is no rarer than a false alarm may be.
     """
-    if asked.loss**PROBES >= SIGNIFICANCE / LOOKS_MAX:
+    if asked.loss**sent >= SIGNIFICANCE / LOOKS_MAX:
         return None
     return look.proof(
         what="clear" if asked == CLEAR else "delay",
-        n=PROBES,
+        n=sent,
         backend="nftables",
         answer=look.answers[1],
         sentence="no probe arrived on a path that is not cut",
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What was heard on the paths of one fault, over all looks since it was set."""
+
+    sent: int = 0
+    delays: list[float] = field(default_factory=list)
+    copies: int = 0
+    broken: int = 0
+
+    def add(self, heard: Heard) -> None:
+        """Add what one look heard on one path."""
+        self.sent += heard.sent
+        self.delays += heard.delays
+        self.copies += heard.copies
+        self.broken += heard.broken
+
+
+def judge_tally(
+    look: Look, asked: Impairment, tally: Tally, *, narrow: bool, backend: str
+) -> list[Proof]:
+    """Judge what only many probes show: jitter, and the shares that overtake, come twice or broken,
+    or do not come.
+
+    One proof for each that is asked; of a loss also where more are lost than asked.
+    """
+    arrived = len(tally.delays) + tally.broken
+    overtook = sum(_overtook(asked, one) for one in tally.delays)
+    # Of what arrives at all: a packet that is broken in its headers does not.
+    broken = asked.corrupt * EXPOSED / (1 - asked.corrupt * (1 - EXPOSED))
+    shares = (
+        ("reorder", asked.reorder, asked.reorder, overtook, len(tally.delays)),
+        ("duplicate", asked.duplicate, asked.duplicate, tally.copies, len(tally.delays)),
+        ("corrupt", asked.corrupt, broken, tally.broken, arrived),
+    )
+    found = [
+        replace(judge_share(look, what, expected, count, of, backend), asked=share)
+        for what, share, expected, count, of in shares
+        if share
+    ]
+    if asked.jitter_ms:
+        held = [one for one in tally.delays if not _overtook(asked, one)]
+        found.append(judge_jitter(look, asked.jitter_ms, held, narrow=narrow, backend=backend))
+    # A full queue loses packets too, and a bit that flips in the headers.
+    lost = 1 - (1 - asked.loss) * (1 - asked.corrupt * (1 - EXPOSED))
+    loss = judge_lost(look, lost, tally.sent - arrived, tally.sent)
+    if not narrow and (loss.answer is NOT_IN_FORCE or (asked.loss and loss.answer is IN_FORCE)):
+        found.append(loss)
+    return found
+
+
+def judge_lost(look: Look, asked: float, lost: int, sent: int) -> Proof:
+    """Judge a loss by probes: HOST_LOSS more than asked may be a busy host's."""
+    found = lost / max(sent, 1)
+    nearest = min(max(found, asked), asked + HOST_LOSS)
+    proof = judge_share(look, "loss", min(nearest, 1.0), lost, sent, "datagrams")
+    return replace(proof, asked=asked, sentence=f"{lost:,} of {sent:,} probes were lost")
+
+
+def judge_share(look: Look, what: str, asked: float, count: int, of: int, backend: str) -> Proof:
+    """Judge a share by counts: it contradicts where chance does not explain them, and is shown
+    where enough were expected that their interval leaves out both nothing and all.
+    """
+    achieved = count / of if of else 0.0
+    if not is_plausible(count, of, asked):
+        answer = NOT_IN_FORCE
+    else:
+        shown = of * min(asked, 1 - asked) >= PACKETS_LEAST or (asked == 1 and of >= PACKETS_LEAST)
+        answer = IN_FORCE if shown else NOT_SHOWN
+    return look.proof(
+        what=what,
+        asked=asked,
+        achieved=achieved,
+        n=of,
+        tolerance=DEVIATIONS * math.sqrt(asked * (1 - asked) / max(of, 1)),
+        backend=backend,
+        answer=answer,
+        sentence=f"{count:,} of {of:,} probes, asked is {asked:.3%}",
+    )
+
+
+def judge_jitter(
+    look: Look, asked_ms: float, delays: Sequence[float], *, narrow: bool, backend: str
+) -> Proof:
+    """Judge jitter by the middle half of the delays: of a uniform ± jitter it is as wide as the
+    jitter, and a busy host that delays a few does not widen it.
+    """
+    count = len(delays)
+    middle = quantiles(delays, n=4) if count > 1 else [0.0, 0.0, 0.0]
+    spread = middle[2] - middle[0]
+    # The width of the middle half of a uniform distribution has a deviation of jitter / √n.
+    tolerance = DEVIATIONS * asked_ms / math.sqrt(max(count, 1)) + JITTER_TOLERANCE_MS
+    if tolerance > asked_ms * JITTER_SHOWN:
+        answer = NOT_SHOWN
+    elif abs(spread - asked_ms) <= tolerance:
+        answer = IN_FORCE
+    else:  # a queue on the way makes it wider, and never narrower
+        answer = NOT_SHOWN if narrow and spread > asked_ms else NOT_IN_FORCE
+    return look.proof(
+        what="jitter",
+        asked=asked_ms,
+        achieved=spread,
+        n=count,
+        tolerance=tolerance,
+        backend=backend,
+        answer=answer,
+        sentence=f"the middle half of {count:,} probes spread over {spread:.1f} ms",
+    )
+
+
+def judge_half_open(look: Look, dialled: Dialled) -> Proof:
+    """Judge a half-open path: nothing new is made on it, and what stands goes on."""
+    if dialled.came_through is None:
+        answer, said = NOT_SHOWN, f"it could not be dialled: {dialled.error}"
+    elif dialled.came_through:
+        answer, said = NOT_IN_FORCE, "a new connection was made"
+    elif not dialled.goes_on:
+        answer, said = NOT_SHOWN, "no new connection was made, and what stood did not go on either"
+    else:
+        answer, said = IN_FORCE, "no new connection was made, and what stood went on"
+    return look.proof(what="half-open", n=1, backend="nftables", answer=answer, sentence=said)
+
+
+def judge_unseen(look: Look, what: str) -> Proof:
+    """Say of an impairment that it was read back, and that no look could measure it."""
+    return look.proof(
+        what=what, backend="prover", answer=NOT_SHOWN, sentence="no look could measure it"
     )
 
 
@@ -185,24 +314,33 @@ def judge_stream(look: Look, seen: Seen, *, healed: bool, narrow: bool) -> Proof
 
 
 def judge_rate(
-    look: Look, which: str, rate_bps: int, passed_bytes: int, seconds: float, node: str
+    look: Look,
+    which: str,
+    rate_bps: int,
+    passed_bytes: int,
+    seconds: float,
+    node: str,
+    *,
+    crossed_bytes: int = 0,
 ) -> Proof:
     """Judge a rate: it lets no more through than asked, and what came near it shows the amount.
 
-    `which`: up, down, into. `passed_bytes`: what the rate's own counter gained in so many seconds.
+    `which`: up, down, into. `passed_bytes`: what the rate's own counter gained in so many seconds;
+    `crossed_bytes`: what at least crossed there by the links' counters.
     """
-    achieved = 8 * passed_bytes / seconds
-    tolerance = RATE_TOLERANCE * rate_bps + 8 * BURST_BYTES / seconds
+    achieved = 8 * max(passed_bytes, crossed_bytes) / seconds
+    burst = max(BURST_BYTES, rate_bps / 8 * BURST_S)
+    tolerance = RATE_TOLERANCE * rate_bps + 8 * burst / seconds
     if achieved > rate_bps + tolerance:
         answer = NOT_IN_FORCE
     else:
-        answer = IN_FORCE if achieved > rate_bps / 2 else NOT_SHOWN
+        answer = IN_FORCE if 8 * passed_bytes / seconds > rate_bps / 2 else NOT_SHOWN
     said = f"{achieved / 1e6:.3f} of {rate_bps / 1e6:g} Mbit/s passed {which} at {node}"
     return look.proof(
         what=f"rate {which}",
         asked=float(rate_bps),
         achieved=achieved,
-        n=passed_bytes,
+        n=max(passed_bytes, crossed_bytes),
         tolerance=tolerance,
         backend="qdisc",
         answer=answer,
@@ -212,28 +350,22 @@ def judge_rate(
 
 def judge_loss(look: Look, asked: float, seen: int, lost: int) -> Proof:
     """Judge a loss by its rule's own counters: packets seen, and packets lost of them."""
-    achieved = lost / seen if seen else 0.0
-    tolerance = DEVIATIONS * math.sqrt(asked * (1 - asked) / max(seen, 1))
-    if seen * min(asked, 1 - asked) < PACKETS_LEAST:
-        answer = NOT_SHOWN
-    else:
-        answer = IN_FORCE if abs(achieved - asked) <= tolerance else NOT_IN_FORCE
-    return look.proof(
-        what="loss",
-        asked=asked,
-        achieved=achieved,
-        n=seen,
-        tolerance=tolerance,
-        backend="nftables",
-        answer=answer,
-        sentence=f"{lost:,} of {seen:,} packets were lost, asked is {asked:.3%}",
-    )
+    proof = judge_share(look, "loss", asked, lost, seen, "nftables")
+    return replace(proof, sentence=f"{lost:,} of {seen:,} packets were lost, asked is {asked:.3%}")
 
 
 def is_plausible(count: int, of: int, share: float) -> bool:
     """Whether chance explains that `count` of `of` events happen, each with probability `share`.
 
-    Both tails of the binomial distribution are compared with SIGNIFICANCE over LOOKS_MAX looks.
+    By Chernoff's bound on the tail of the binomial distribution, which is never below the tail:
+    it is compared with SIGNIFICANCE over LOOKS_MAX looks.
     """
-    chances = [math.comb(of, k) * share**k * (1 - share) ** (of - k) for k in range(of + 1)]
-    return min(sum(chances[: count + 1]), sum(chances[count:])) > SIGNIFICANCE / LOOKS_MAX
+    if not of:
+        return True
+    # What is certain may still be missed by a packet that is counted in one place and not yet in
+    # the other.
+    found, share = min(count / of, 1.0), min(max(share, NEVER), 1 - NEVER)
+    distance = sum(
+        a * math.log(a / b) for a, b in ((found, share), (1 - found, 1 - share)) if a > 0
+    )
+    return -of * distance > math.log(SIGNIFICANCE / LOOKS_MAX)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kit.histories import SECOND, history
+from kit.histories import MS, SECOND, history, operation
 
 from harness.checks import faults as checker
 from harness.checks import rows
@@ -23,7 +23,7 @@ from harness.experiments import run
 from harness.faults import partitions, spec, targets
 from harness.faults.fault import Condition, Fault, NetworkState, fold, fold_conditions
 from harness.history.events import FaultChanged
-from harness.history.proof import Proof, ProofAnswer
+from harness.history.proof import Proof, ProofAnswer, seen_as
 from harness.network.injectors.compiler import Compiler
 from harness.scenario import files, timeline
 from harness.scenario.budget import Conditions, Row
@@ -564,3 +564,85 @@ def test_no_text_breaks_the_readers_of_quantities(text):
     for read in (quantities.time_ms, quantities.rate_bps, quantities.share):
         with contextlib.suppress(BadFileError):
             assert read(text) >= 0
+
+
+def test_a_fault_is_proven_for_what_looks_cover():
+    """A look at 0.1 s says nothing of ten minutes."""
+    found = history(
+        seconds=600,
+        events=(change("set", 2, does="delay 50 ms"),),
+        proofs=(proof("read back", "in force", 2.1), proof("delay", "in force", 2.1)),
+    )
+    [finding] = checker.check(found)
+    assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.FAULT_NOT_PROVEN)
+    assert "nobody looked at it for 598.9 s of the 599.0 s that it stood" in finding.sentence
+    looks = tuple(proof("read back", "in force", at, name="all") for at in range(3, 601, 5))
+    [finding] = checker.check(replace(found, proofs=(*found.proofs, *looks)))
+    assert finding.answer is Answer.PASS
+
+
+@pytest.mark.parametrize(
+    ("does", "what"),
+    [
+        ("rate 5 Mbit/s", "rate into"),
+        ("up 5 Mbit/s, down 5 Mbit/s", "rate up"),
+        ("delay 50 ms, jitter 5 ms", "jitter"),
+        ("delay 50 ms, reorder 5 %", "reorder"),
+        ("duplicate 1 %", "duplicate"),
+        ("corrupt 1 %", "corrupt"),
+        ("loss 1 %", "loss"),
+        ("half-open new", "half-open"),
+        ("half-open established", "flows"),
+    ],
+)
+def test_every_impairment_wants_a_record(does, what):
+    events = [change("set", 2, does=does), change("clear", 5)]
+    [finding] = judged(events, PROVEN)
+    assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.FAULT_NOT_PROVEN)
+    assert f"nobody looked at its {what}" in finding.sentence
+    records = [proof(one, "amount not shown", 4) for one in seen_as(does)]
+    [finding] = judged(events, [*PROVEN, *records])
+    assert finding.answer is Answer.PASS
+    assert "amount not shown: " in finding.sentence
+
+
+def test_a_fault_of_which_nothing_happened_is_under_no_row():
+    """The delay was shown and the duplicates were not: the row is about both."""
+    events = (change("set", 2, does="delay 50 ms, duplicate 1 %"), change("clear", 5))
+    found = history(events=events, proofs=tuple(PROVEN))
+    load = found.phase("load")
+    assert "amount not shown: duplicate" in checker.not_shown(found, "slow", load)
+    shown = replace(found, proofs=(*PROVEN, proof("duplicate", "in force", 4)))
+    assert checker.not_shown(shown, "slow", load) is None
+
+
+def test_a_row_under_a_fault_is_judged_on_what_was_due_while_it_stood():
+    """The slow ones were due before it, or in the pause between its two stretches."""
+    due = [
+        (at, 2 if 3_000 <= at < 4_000 or 6_000 <= at < 7_000 else 500) for at in range(0, 9_000, 10)
+    ]  # ms into the phase, ms that it took
+    found = history(
+        [
+            operation(at, sent_ns=SECOND + at * MS, done_ns=SECOND + (at + took) * MS)
+            for at, took in due
+        ],
+        events=(change("set", 4), change("clear", 5), change("set", 7), change("clear", 8)),
+    )
+    load = found.phase("load")
+    judged_on, window = checker.under(found, "slow", load)
+    assert (window.begin_ns, window.end_ns) == (4 * SECOND, 8 * SECOND)
+    [finding] = rows.check(
+        replace(judged_on, phases=(window,)),
+        [
+            Row(
+                name="r",
+                metric="private_message.end_to_end",
+                statistic="max",
+                unit="ms",
+                bound=10.0,
+                conditions=Conditions(phase="load"),
+            )
+        ],
+    )
+    assert (finding.answer, finding.measured) == (Answer.PASS, "2 ms (n=200)")
+    assert checker.under(found, "other", load)[1].seconds == 0

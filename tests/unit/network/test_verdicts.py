@@ -7,8 +7,10 @@ import pytest
 from harness.faults.fault import Condition
 from harness.history.proof import Proof, ProofAnswer
 from harness.network.proof import verdicts
+from harness.network.proof.datagrams import EXPOSED, Heard
+from harness.network.proof.half_open import Dialled
 from harness.network.proof.streams import Seen
-from harness.network.proof.verdicts import Look
+from harness.network.proof.verdicts import Look, Tally
 from harness.topology.impairment import CLEAR, Impairment
 
 IN_FORCE, NOT_IN_FORCE = ProofAnswer.IN_FORCE, ProofAnswer.NOT_IN_FORCE
@@ -18,8 +20,9 @@ AFTER = Look(at_ns=7, fault="f", path=("a", "b"), gone=True)
 SLOW = Impairment(delay_ms=50)
 
 
-def probed(asked, delays, look=LOOK, *, narrow=False):
-    return verdicts.judge_probe(look, asked, delays, narrow=narrow, backend="netem")
+def probed(asked, delays, look=LOOK, *, narrow=False, sent=10):
+    heard = Heard(sent=sent, delays=delays)
+    return verdicts.judge_probe(look, asked, heard, narrow=narrow, backend="netem")
 
 
 def test_a_read_back_is_in_force_where_nothing_drifted():
@@ -46,7 +49,9 @@ def test_a_condition_is_what_the_process_has(look, found, answer):
     assert str(found) in proof.sentence
 
 
-@pytest.mark.parametrize("asked", [Impairment(blocked=True), Impairment(refuses_new=True)])
+@pytest.mark.parametrize(
+    "asked", [Impairment(blocked=True), Impairment(refuses_new=True), Impairment(loss=1.0)]
+)
 def test_a_cut_lets_no_probe_cross(asked):
     assert probed(asked, []) == Proof(
         at_ns=7,
@@ -73,7 +78,6 @@ def test_a_cut_lets_no_probe_cross(asked):
         (CLEAR, [], AFTER, "clear", NOT_GONE),
         (SLOW, [], LOOK, "delay", NOT_IN_FORCE),
         (Impairment(delay_ms=50, reorder=0.5), [50.0] * 5 + [0.1] * 5, LOOK, "delay", IN_FORCE),
-        (Impairment(delay_ms=50, reorder=0.9), [50.0] * 10, LOOK, "reorder", NOT_IN_FORCE),
     ],
 )
 def test_a_delay_is_the_median_of_the_probes(asked, delays, look, what, answer):
@@ -134,6 +138,7 @@ def test_a_rate_lets_no_more_through(passed, answer):
 @pytest.mark.parametrize(
     ("seen", "lost", "answer"),
     [
+        (100, 60, NOT_IN_FORCE),
         (10_000, 1_000, IN_FORCE),
         (10_000, 0, NOT_IN_FORCE),
         (10_000, 1_500, NOT_IN_FORCE),
@@ -143,6 +148,176 @@ def test_a_rate_lets_no_more_through(passed, answer):
 )
 def test_a_loss_is_counted_by_its_rule(seen, lost, answer):
     assert verdicts.judge_loss(LOOK, 0.1, seen, lost).answer is answer
+
+
+@pytest.mark.parametrize(
+    ("seen", "lost", "answer"),
+    [
+        (1_000, 1_000, IN_FORCE),
+        (1_000, 999, IN_FORCE),
+        (1_000, 900, NOT_IN_FORCE),
+        (0, 0, NOT_SHOWN),
+    ],
+)
+def test_all_may_be_lost(seen, lost, answer):
+    assert verdicts.judge_loss(LOOK, 1.0, seen, lost).answer is answer
+
+
+def test_a_rate_is_held_against_the_links_too():
+    """The rule that chooses its class is gone: its own counter stands still."""
+    proof = verdicts.judge_rate(LOOK, "into", 1_000_000, 0, 2.0, "n", crossed_bytes=3_750_000)
+    assert (proof.answer, proof.achieved) == (NOT_IN_FORCE, 15e6)
+    slow = verdicts.judge_rate(LOOK, "into", 64_000, 0, 2.0, "n", crossed_bytes=100_000)
+    assert slow.answer is NOT_IN_FORCE
+    assert verdicts.judge_rate(LOOK, "up", 10**6, 0, 2.0, "n", crossed_bytes=0).answer is NOT_SHOWN
+
+
+def test_a_probe_that_could_not_be_sent_is_no_silence():
+    heard = Heard(error="port 61000: Address already in use")
+    for asked, what in ((Impairment(blocked=True), "cut"), (SLOW, "delay"), (CLEAR, "clear")):
+        proof = verdicts.judge_probe(LOOK, asked, heard, narrow=False, backend="netem")
+        assert (proof.what, proof.answer) == (what, NOT_SHOWN)
+        assert proof.sentence == "no probe could be sent: port 61000: Address already in use"
+
+
+def test_fewer_probes_show_less():
+    """Ten would not all be lost, one may be."""
+    assert probed(Impairment(loss=0.1), [], sent=10).answer is NOT_IN_FORCE
+    assert probed(Impairment(loss=0.1), [], sent=1) is None
+
+
+def test_what_is_broken_crossed_a_cut():
+    heard = Heard(sent=10, broken=1)
+    cut = Impairment(blocked=True)
+    proof = verdicts.judge_probe(LOOK, cut, heard, narrow=False, backend="netem")
+    assert proof.answer is NOT_IN_FORCE
+
+
+def tallied(asked, *, narrow=False, lost=0, **heard):
+    tally = Tally()
+    for _ in range(2):  # over two looks
+        arrived = len(heard.get("delays", ())) + heard.get("broken", 0)
+        tally.add(Heard(sent=arrived + lost, **heard))
+    return {
+        proof.what: proof
+        for proof in verdicts.judge_tally(LOOK, asked, tally, narrow=narrow, backend="netem")
+    }
+
+
+@pytest.mark.parametrize(
+    ("copies", "of", "answer"),
+    [
+        (10, 100, IN_FORCE),
+        (0, 100, NOT_IN_FORCE),
+        (0, 10, NOT_SHOWN),
+        (1, 10, NOT_SHOWN),
+        (90, 100, NOT_IN_FORCE),
+    ],
+)
+def test_copies_are_counted_over_looks(copies, of, answer):
+    found = tallied(Impairment(duplicate=0.15), copies=copies, delays=[0.1] * of)["duplicate"]
+    assert (found.answer, found.n, found.asked) == (answer, 2 * of, 0.15)
+    assert found.achieved == copies / of
+
+
+@pytest.mark.parametrize(
+    ("broken", "whole", "answer"),
+    [(60, 340, IN_FORCE), (0, 400, NOT_IN_FORCE), (2, 8, NOT_SHOWN)],
+)
+def test_broken_probes_are_counted_over_looks(broken, whole, answer):
+    found = tallied(Impairment(corrupt=0.25), broken=broken, delays=[0.1] * whole)["corrupt"]
+    assert (found.answer, found.n, found.asked) == (answer, 2 * (broken + whole), 0.25)
+
+
+def test_a_bit_in_the_headers_is_a_lost_packet():
+    """All are broken: those that arrive show it."""
+    assert 0.5 < EXPOSED < 1
+    found = tallied(Impairment(corrupt=1.0), broken=50)["corrupt"]
+    assert (found.answer, found.achieved) == (IN_FORCE, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("overtook", "held", "answer"),
+    [(50, 50, IN_FORCE), (0, 100, NOT_IN_FORCE), (2, 2, NOT_SHOWN)],
+)
+def test_who_overtakes_is_counted_over_looks(overtook, held, answer):
+    asked = Impairment(delay_ms=50, reorder=0.5)
+    found = tallied(asked, delays=[0.1] * overtook + [50.0] * held)["reorder"]
+    assert (found.answer, found.n) == (answer, 2 * (overtook + held))
+
+
+@pytest.mark.parametrize(
+    ("delays", "narrow", "answer"),
+    [
+        ([30 + n * 0.1 for n in range(400)], False, IN_FORCE),  # uniform, 50 ± 20
+        ([50.0] * 400, False, NOT_IN_FORCE),
+        ([10 + n * 0.2 for n in range(400)], False, NOT_IN_FORCE),  # ± 40
+        ([10 + n * 0.2 for n in range(400)], True, NOT_SHOWN),
+        ([50.0] * 400, True, NOT_IN_FORCE),
+        ([50.0] * 10, False, NOT_SHOWN),
+        ([], False, NOT_SHOWN),
+    ],
+)
+def test_jitter_is_the_middle_half(delays, narrow, answer):
+    asked = Impairment(delay_ms=50, jitter_ms=20)
+    found = tallied(asked, delays=delays, narrow=narrow)["jitter"]
+    assert (found.asked, found.n, found.answer) == (20, 2 * len(delays), answer)
+
+
+@pytest.mark.parametrize(
+    ("asked", "lost", "of", "narrow", "answer"),
+    [
+        (0.4, 40, 100, False, IN_FORCE),
+        (0.4, 70, 100, False, NOT_IN_FORCE),
+        (0.4, 0, 100, False, NOT_IN_FORCE),
+        (0.4, 4, 10, False, None),
+        (0.4, 70, 100, True, None),  # a full queue loses too
+        (0.0, 0, 100, False, None),
+        (0.0, 1, 100, False, None),  # the host's
+        (0.0, 30, 100, False, NOT_IN_FORCE),
+    ],
+)
+def test_what_probes_lose_is_counted_over_looks(asked, lost, of, narrow, answer):
+    found = tallied(
+        Impairment(loss=asked), lost=lost, delays=[0.1] * (of - lost), narrow=narrow
+    ).get("loss")
+    assert (None if found is None else found.answer) is answer
+
+
+@pytest.mark.parametrize(
+    ("dialled", "answer", "said"),
+    [
+        (Dialled(came_through=False, goes_on=True), IN_FORCE, "what stood went on"),
+        (Dialled(came_through=True, goes_on=True), NOT_IN_FORCE, "a new connection was made"),
+        (Dialled(came_through=False, goes_on=False), NOT_SHOWN, "did not go on either"),
+        (Dialled(error="Address already in use"), NOT_SHOWN, "could not be dialled"),
+    ],
+)
+def test_half_open_is_dialled(dialled, answer, said):
+    proof = verdicts.judge_half_open(LOOK, dialled)
+    assert (proof.what, proof.answer) == ("half-open", answer)
+    assert said in proof.sentence
+
+
+def test_what_no_look_could_measure_has_a_record():
+    proof = verdicts.judge_unseen(LOOK, "jitter")
+    assert (proof.what, proof.answer) == ("jitter", NOT_SHOWN)
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "share", "answer"),
+    [
+        (0, 0, 0.5, True),
+        (50, 100, 0.5, True),
+        (100, 100, 0.5, False),
+        (0, 100, 0.0, True),
+        (50, 100, 0.0, False),
+        (0, 1_000_000, 1e-6, True),
+        (500_000, 1_000_000, 0.51, False),
+    ],
+)
+def test_what_chance_explains(count, of, share, answer):
+    assert verdicts.is_plausible(count, of, share) is answer
 
 
 def test_six_deviations_are_the_tolerance_of_a_loss():

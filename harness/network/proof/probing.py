@@ -1,0 +1,192 @@
+"""Probing sends datagrams and dials streams on the paths of faults, and says what they met.
+
+Both take as long as the paths' delays, so each has a thread of its own, beside the prover's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from harness.faults.fault import Change, DirectedPath, Fault, NetworkState, Verb
+from harness.history.proof import Proof
+from harness.network.network import Network
+from harness.network.proof import verdicts
+from harness.network.proof.datagrams import Heard, Prober
+from harness.network.proof.half_open import dial
+from harness.network.proof.streams import stream
+from harness.network.proof.verdicts import Look, Tally
+from harness.topology.impairment import Impairment, fold_two
+
+PROBES = 10  # on a path, at each look
+PROBES_MANY = 100  # where only many show what is asked
+SETTLE_S = 0.25  # for the last probe to arrive, beside the delay itself
+STREAMS_MAX = 3  # paths with a stream fault, or half-open, that are dialled at each look
+TALLIED = ("jitter_ms", "reorder", "duplicate", "corrupt", "loss")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A path to look at, of which fault, and whether it was taken back."""
+
+    fault: Fault
+    path: DirectedPath
+    gone: bool = False
+
+
+class Probing:
+    """Looks at paths in threads of its own. `write` takes each Proof; `guarded` runs what may fail.
+
+    Tell it of every change before paths are looked at that it touches.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        prober: Prober,
+        write: Callable[[Proof], None],
+        guarded: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._network, self._prober, self._write, self._guarded = network, prober, write, guarded
+        self._history: list[Change] = []
+        # Of a fault, and what is asked on its paths → what was heard since it was set.
+        self._tallies: dict[tuple[str, Impairment], Tally] = {}
+        self._probes = ThreadPoolExecutor(1, "probes")
+        self._streams = ThreadPoolExecutor(1, "streams")
+        self._probed: Future[None] | None = None
+        self._dialled: Future[None] | None = None
+
+    def changed(self, change: Change) -> None:
+        """Note a change: what is under way when it comes says nothing of its paths."""
+        self._history.append(change)
+        if change.verb is Verb.SET:
+            for key in [key for key in self._tallies if key[0] == change.fault.name]:
+                del self._tallies[key]
+
+    def look(self, targets: Sequence[Target], *, again: bool = False) -> None:
+        """Look at these paths, all at once; one more look at what stands waits for no earlier."""
+        if not targets or (again and self._probed is not None and not self._probed.done()):
+            return
+        self._probed = self._probes.submit(self._guarded, lambda: self._probe(targets, again=again))
+
+    def close(self) -> None:
+        """Wait for what is under way, and close the sockets."""
+        self._probes.shutdown()
+        self._streams.shutdown()
+        self._prober.close()
+
+    def asked(self, state: NetworkState, path: DirectedPath) -> Impairment:
+        """Return all that is asked on a path, the baseline of its regions included."""
+        what = state.of(*path)
+        return what if path in state.paths else fold_two(self._network.baseline_of(path), what)
+
+    def _probe(self, targets: Sequence[Target], *, again: bool) -> None:
+        begun_ns, state = time.monotonic_ns(), self._network.now
+        asked = {one.path: self.asked(state, one.path) for one in targets}
+        longest_ms = max(what.delay_ms + what.jitter_ms for what in asked.values())
+        self._dial(targets, state, asked, again=again)
+        counts = {
+            path: PROBES_MANY if _is_tallied(what) and not what.rate_bps else PROBES
+            for path, what in asked.items()
+        }
+        heard = self._prober.probe(counts, SETTLE_S + longest_ms / 1e3)
+        for one in targets:
+            if not self._changed_since(begun_ns, one.path):  # else the next look is about that
+                source, target = one.path
+                limited = source in state.up or target in state.down
+                narrow = limited or asked[one.path].rate_bps is not None
+                self._say(one, asked[one.path], heard[one.path], narrow=narrow)
+
+    def _say(self, one: Target, asked: Impairment, heard: Heard, *, narrow: bool) -> None:
+        backends = self._network.backends
+        look = Look(at_ns=time.monotonic_ns(), fault=one.fault.name, path=one.path, gone=one.gone)
+        proof = verdicts.judge_probe(look, asked, heard, narrow=narrow, backend=backends["delay"])
+        if proof is not None:
+            self._write(proof)
+        if one.gone or asked.blocked or asked.refuses_new or not heard.sent:
+            return
+        tally = self._tallies.setdefault((one.fault.name, asked), Tally())
+        tally.add(heard)
+        for many in verdicts.judge_tally(
+            look, asked, tally, narrow=narrow, backend=backends["delay"]
+        ):
+            self._write(many)
+
+    def _changed_since(self, begun_ns: int, path: DirectedPath) -> bool:
+        """Whether a change of a fault on this path came since then, or may have.
+
+        Waits for a change that is under way.
+        """
+        self._network.settle()
+        return any(
+            change.at_ns >= begun_ns
+            and (change.fault.touches(*path) or change.fault.touches(*path[::-1]))
+            for change in reversed(self._history)
+        )
+
+    def _dial(
+        self,
+        targets: Sequence[Target],
+        state: NetworkState,
+        asked: Mapping[DirectedPath, Impairment],
+        *,
+        again: bool,
+    ) -> None:
+        """Dial, beside the probes, on some of the paths that have or had a toxic or are half-open.
+
+        Paths on which nothing can be dialled are left out.
+        """
+        if again and self._dialled is not None and not self._dialled.done():
+            return
+        acts: list[Callable[[], None]] = []
+        for one in targets:
+            ways = (state.of(*one.path), state.of(*one.path[::-1]))
+            if any(what.blocked for what in ways):
+                continue
+            if asked[one.path].refuses_new and not one.gone:
+                acts.append(partial(self._half_open, one))
+            elif not any(what.refuses_new for what in ways) and (
+                asked[one.path].toxics or one.fault.impairment.toxics
+            ):
+                acts.append(partial(self._stream, one))
+        for act in acts[:STREAMS_MAX]:
+            self._dialled = self._streams.submit(self._guarded, act)
+
+    def _ends(self, path: DirectedPath) -> tuple[tuple[int, int], tuple[str, str]]:
+        source, target = (self._network.wires[name] for name in path)
+        return (source.namespace, target.namespace), (source.address, target.address)
+
+    def _half_open(self, one: Target) -> None:
+        begun_ns, state = time.monotonic_ns(), self._network.now
+        there, back = self.asked(state, one.path), self.asked(state, one.path[::-1])
+        late_ms = sum(what.delay_ms + what.jitter_ms for what in (there, back))
+        dialled = dial(*self._ends(one.path), SETTLE_S + late_ms / 1e3)
+        if not self._changed_since(begun_ns, one.path):
+            look = Look(at_ns=time.monotonic_ns(), fault=one.fault.name, path=one.path)
+            self._write(verdicts.judge_half_open(look, dialled))
+
+    def _stream(self, one: Target) -> None:
+        """Dial a stream; it may take seconds to end."""
+        begun_ns, state = time.monotonic_ns(), self._network.now
+        upstream, downstream = self.asked(state, one.path), self.asked(state, one.path[::-1])
+        below = {"upstream": upstream, "downstream": downstream}
+        namespaces, addresses = self._ends(one.path)
+        seen = stream(namespaces, addresses[1], upstream.toxics, below)
+        if self._changed_since(begun_ns, one.path):
+            return
+        narrow = bool(state.up or state.down) or any(
+            what.rate_bps or what.loss for what in below.values()
+        )
+        healed = one.gone and not upstream.toxics
+        for each in seen:
+            look = Look(
+                at_ns=time.monotonic_ns(), fault=one.fault.name, path=one.path, gone=one.gone
+            )
+            self._write(verdicts.judge_stream(look, each, healed=healed, narrow=narrow))
+
+
+def _is_tallied(what: Impairment) -> bool:
+    return not what.blocked and any(getattr(what, name) for name in TALLIED)
