@@ -67,7 +67,7 @@ def _came_true(history: History, operation: Operation, rows: Sequence[Row]) -> F
     if true == count:
         answer, sentence = Answer.PASS, "each ended as it should, as its sender was told"
     elif covering:
-        answer, sentence = Answer.MEASURED, f"judged by the row {covering[0]!r}"
+        answer, sentence = Answer.MEASURED, f"the row {covering[0]!r} is about it"
     else:
         answer = Answer.UNKNOWN
         sentence = (
