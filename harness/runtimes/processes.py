@@ -23,7 +23,7 @@ from harness.faults.fault import Condition
 from harness.kernel import namespaces
 from harness.kernel.proc import is_readable
 from harness.runtimes import owner
-from harness.runtimes.runtime import Exit, Place, Process, Running
+from harness.runtimes.runtime import Ending, Place, Process, Running
 
 TERMINATE_GRACE_S = 2.0  # from SIGTERM to SIGKILL: time to write state
 KILL_TIMEOUT_S = 10.0  # after SIGKILL; the kernel needs milliseconds, a thrashing host longer
@@ -160,11 +160,6 @@ class HostProcesses(ABC):
                 )
         return None
 
-    def exit_of(self, node: str) -> Exit | None:
-        """See Runtime. The kernel tells nobody but the parent, which differs with the runtime."""
-        del node
-        return None
-
     def execute(self, node: str, argv: Sequence[str], stdio: tuple[int, int, int]) -> int:
         """See Runtime. The program is one of the host's. Raises UsageError where there is none of
         that name.
@@ -193,6 +188,10 @@ class HostProcesses(ABC):
         finally:
             for copy in copies:
                 os.close(copy)
+
+    @abstractmethod
+    def ending(self, node: str) -> Ending:
+        """See Runtime."""
 
     @abstractmethod
     def _spawn(self, place: Place, process: Process) -> Running:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -73,11 +74,21 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exit:
-    """How a process ended: with an exit code, or by a signal."""
+class Ending:
+    """How a process ended: with an exit code or by a signal. Neither: nobody can say."""
 
     code: int | None = None
     signal: int | None = None
+
+    @property
+    def words(self) -> str:
+        """The ending as a person says it: ``exit code 3``, ``signal 13 (SIGPIPE)``."""
+        if self.signal is not None:
+            try:
+                return f"signal {self.signal} ({signal.Signals(self.signal).name})"
+            except ValueError:  # a real-time signal has no name
+                return f"signal {self.signal}"
+        return "exit code unknown" if self.code is None else f"exit code {self.code}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +107,7 @@ class Runtime(Protocol):
 
     ``start`` and ``set_condition`` block; they raise NodeStartError, UnavailableError or
     PermissionNeededError. `HostProcesses` (processes.py) has everything but ``name``, ``start``,
-    ``cost``, ``facts``, ``close`` and ``_spawn``, by which it starts one process.
+    ``cost``, ``ending``, ``facts``, ``close`` and ``_spawn``, by which it starts one process.
     """
 
     name: ClassVar[str]
@@ -145,9 +156,9 @@ class Runtime(Protocol):
         returns its process.
         """
 
-    def exit_of(self, node: str) -> Exit | None:
-        """Tell how a node's process ended; None where that is not known. Called once it has ended,
-        it may wait a moment for whoever is told by the kernel.
+    def ending(self, node: str) -> Ending:
+        """Tell how the node's last process, which has ended, did so. Waits a moment for whoever
+        reaps it to say so.
         """
 
     def execute(self, node: str, argv: Sequence[str], stdio: tuple[int, int, int]) -> int:

@@ -16,11 +16,11 @@ from typing import Any
 
 from harness.errors import HarnessError, NodeStartError, UnavailableError
 from harness.runtimes import processes
-from harness.runtimes.runtime import Exit, Place, Process, Running
+from harness.runtimes.runtime import Ending, Place, Process, Running
 
 PACKET_BYTES_MAX = 65536
 ANSWER_TIMEOUT_S = 60.0
-EXIT_NEWS_S = 0.5  # from a process's end until its zygote has said how
+ENDING_TIMEOUT_S = 2.0  # from the end of a process until its zygote has said how
 # requests under way: enough to keep a zygote busy, and few descriptors in flight (RLIMIT_NOFILE
 # bounds them)
 WINDOW = 64
@@ -48,10 +48,10 @@ class Zygote:
         self._container = container
         self._guard = threading.Lock()
         self._asked: dict[str, tuple[Place, Future[Running]]] = {}
-        self._ended = False
-        self._pids: dict[str, int] = {}  # node → pid of its latest process, as the zygote sees it
-        self._exits: dict[str, Exit] = {}  # node → how that one ended
+        self._pids: dict[str, int] = {}  # node → its last process, as the zygote sees it
+        self._endings: dict[str, Ending] = {}  # node → how that one ended
         self._news = threading.Condition(self._guard)
+        self._ended = False
         self._thread = threading.Thread(target=self._listen, name="zygote", daemon=True)
         self._thread.start()
 
@@ -73,6 +73,7 @@ class Zygote:
                 if name in self._asked:
                     raise HarnessError(f"node {name} is being started already")
                 self._asked[name] = (place, future)
+                self._endings.pop(name, None)
             socket.send_fds(
                 self._connection, [json.dumps(request).encode()], [place.namespace, log]
             )
@@ -88,11 +89,13 @@ class Zygote:
             os.close(log)
         return future
 
-    def exit_of(self, node: str) -> Exit | None:
-        """Tell how a node's latest process ended; waits EXIT_NEWS_S for it to be said."""
+    def ending(self, name: str) -> Ending:
+        """Tell how a node's last process ended; waits until the zygote has said so, or has ended
+        itself.
+        """
         with self._news:
-            self._news.wait_for(lambda: node in self._exits or self._ended, EXIT_NEWS_S)
-            return self._exits.get(node)
+            self._news.wait_for(lambda: name in self._endings or self._ended, ENDING_TIMEOUT_S)
+            return self._endings.get(name, Ending())
 
     def close(self) -> None:
         """Hang up: the zygote kills its children and ends."""
@@ -116,7 +119,7 @@ class Zygote:
                 KeyError,
             ):  # hung up, or no zygote at all: both end what is under way
                 break
-        with self._news:
+        with self._guard:
             self._ended = True
             self._news.notify_all()
             orphans, self._asked = list(self._asked.values()), {}
@@ -124,14 +127,19 @@ class Zygote:
             future.set_exception(self._gone(place))
 
     def _take(self, answer: dict[str, Any], descriptors: list[int]) -> None:
-        self._note(answer)
         with self._guard:
             place, future = (
                 self._asked.pop(answer["name"], (None, None))
                 if answer["op"] in {"spawned", "failed"}
                 else (None, None)
             )
-        if place is None or future is None:
+            if answer["op"] == "spawned":
+                self._pids[answer["name"]] = answer["pid"]
+            elif answer["op"] == "exited" and self._pids.get(answer["name"]) == answer["pid"]:
+                ending = Ending(code=answer["code"], signal=answer["signal"])
+                self._endings[answer["name"]] = ending
+                self._news.notify_all()
+        if place is None or future is None:  # that a process ended, its pidfd says
             for descriptor in descriptors:
                 os.close(descriptor)
             return
@@ -157,17 +165,6 @@ class Zygote:
                 future.set_result(
                     Running(node=name, pid=pid, pidfd=descriptors[0], container=self._container)
                 )
-
-    def _note(self, answer: dict[str, Any]) -> None:
-        """Keep how the latest process of each node ended. An earlier one's end may be said late."""
-        node, pid = answer["name"], answer.get("pid", 0)
-        with self._news:
-            if answer["op"] == "spawned":
-                self._pids[node] = pid
-                self._exits.pop(node, None)
-            elif answer["op"] == "exited" and self._pids.get(node) == pid:
-                self._exits[node] = Exit(code=answer["code"], signal=answer["signal"])
-                self._news.notify_all()
 
     def _gone(self, place: Place) -> UnavailableError:
         return UnavailableError(

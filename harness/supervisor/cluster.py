@@ -19,7 +19,7 @@ from harness.network.fabric import Fabric
 from harness.network.network import Network
 from harness.runtimes import owner
 from harness.runtimes.processes import last_lines
-from harness.runtimes.runtime import Place, Process, Running, Runtime
+from harness.runtimes.runtime import Ending, Place, Process, Running, Runtime
 from harness.supervisor.readiness import Readiness
 from harness.systems.adapter import DrivenAdapter, Endpoint, NodeAdapter
 from harness.systems.gateway.launcher import Gateway
@@ -215,13 +215,14 @@ class Cluster:
         if starts:
             self._wait_ready([name], lambda *_: None)
 
-    def note_ended(self, name: str) -> None:
-        """Note that a node's process ended by itself."""
+    def note_ended(self, name: str) -> Ending:
+        """Note that a node's process ended by itself; return how it did."""
         if self.gateway is not None:
             self.gateway.gone([name])
         with self._lock:
             self.running.pop(name, None)
             self.conditions[name] = Condition.STOPPED
+        return self.runtime.ending(name)
 
     def rows(self) -> list[dict[str, Any]]:
         """List the nodes as `status` shows them."""
@@ -238,6 +239,16 @@ class Cluster:
             }
             for name, place in self.places.items()
         ]
+
+    def facts(self) -> dict[str, Any]:
+        """Tell what a run's metadata says of the system under test and its nodes."""
+        return {
+            "topology": self.topology.name,
+            "adapter": self.adapter.name,
+            "exempt": dict(self.adapter.exempt),
+            "records": sorted(self.adapter.records),
+            "nodes": self.rows(),
+        }
 
     def close(self) -> None:
         """End everything, in the order that leaves nothing: processes, then the network.

@@ -27,7 +27,7 @@ from harness.history.proof import Proof
 from harness.host.facts import host_facts
 from harness.network.proof.datagrams import Prober
 from harness.network.proof.prover import Prover
-from harness.runtimes.runtime import Exit
+from harness.runtimes.runtime import Ending
 from harness.scenario.timeline import Timeline
 from harness.supervisor import journals
 from harness.supervisor.cluster import Cluster
@@ -158,11 +158,11 @@ class Recording:
         """Note a failure that makes the record incomplete; it lands in the verdict."""
         self._failures.append(failure)
 
-    def node_ended(self, name: str) -> None:
-        """Record that a node's process ended by itself, and how."""
-        self._journalled[name], at_ns = Condition.STOPPED, time.monotonic_ns()
-        how = self._cluster.runtime.exit_of(name) or Exit()
-        self.folder.event(NodeEnded(node=name, at_ns=at_ns, code=how.code, signal=how.signal))
+    def node_ended(self, name: str, ending: Ending, at_ns: int) -> None:
+        """Record that a node's process ended by itself, how, and when (CLOCK_MONOTONIC)."""
+        self._journalled[name] = Condition.STOPPED
+        how = NodeEnded(at_ns=at_ns, node=name, code=ending.code, signal=ending.signal)
+        self.folder.event(how)
 
     def close(self, load: Mapping[str, Any], at_ns: int | None) -> Path:
         """End the phases, journals and samples; return the folder, complete.

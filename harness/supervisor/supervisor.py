@@ -153,15 +153,11 @@ class Supervisor:
                 files={**named, **files},
                 facts={
                     "cluster": self._spec.cluster,
-                    "topology": topology.name,
-                    "adapter": self.cluster.adapter.name,
+                    **self.cluster.facts(),
                     "seed": played.seed,
                     "runtime": {"name": self._spec.runtime, **self._runtime.facts()},
                     "network": self._fabric.facts(),
                     "operations": {each.word: int(each) for each in Operation},
-                    "exempt": dict(self.cluster.adapter.exempt),
-                    "records": sorted(self.cluster.adapter.records),
-                    "nodes": self.cluster.rows(),
                     "ready_s": self._ready_s,
                 },
             )
@@ -335,10 +331,11 @@ class Supervisor:
                     and self.cluster.conditions.get(name) is not Condition.STOPPED
                     and self.cluster.has_ended(name)
                 ):
-                    self.cluster.note_ended(name)
+                    at_ns = time.monotonic_ns()
+                    ending = self.cluster.note_ended(name)
                     if self._recording is not None:
-                        self._recording.node_ended(name)
-                    _log(f"node {name} ended by itself")
+                        self._recording.node_ended(name, ending, at_ns)
+                    _log(f"node {name} ended by itself: {ending.words}")
 
     def _note(self, sentence: str) -> None:
         """Write what went wrong beside what anybody asked into the log and the open run."""

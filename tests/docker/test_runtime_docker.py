@@ -19,7 +19,7 @@ from harness.kernel.proc import is_readable
 from harness.runtimes import processes
 from harness.runtimes.docker import engine as engine_module
 from harness.runtimes.docker import runtime
-from harness.runtimes.runtime import Image
+from harness.runtimes.runtime import Ending, Image
 
 SYS_ADMIN = 1 << 21
 
@@ -106,6 +106,7 @@ def test_conditions_act_on_the_process(make_runtime, places, sleeper, sdk):
     until(lambda: processes.log_of(place).read_text() == "up\nup\n")
     os.kill(again.pid, signal.SIGKILL)  # a crash that the engine has not noticed yet
     assert is_readable(again.pidfd, 5)
+    assert made.ending("node-0") == Ending(signal=9)
     assert (
         network_of(made.set_condition("node-0", Condition.RUNNING).pid)
         == os.fstat(place.namespace).st_ino
@@ -163,6 +164,10 @@ def test_above_the_bound_nodes_share_containers(make_runtime, places, sleeper):
         until(lambda place=place: processes.log_of(place).read_text() == "up\n")
     made.set_condition("node-3", Condition.STOPPED)
     assert not is_readable(found["node-4"].pidfd)
+    os.kill(found["node-5"].pid, signal.SIGPIPE)  # it is Python, and hears nothing of it
+    os.kill(found["node-5"].pid, signal.SIGKILL)
+    assert is_readable(found["node-5"].pidfd, 5)
+    assert made.ending("node-5") == Ending(signal=9)
     again = made.set_condition("node-3", Condition.RUNNING)
     assert again.container == found["node-3"].container
     assert network_of(again.pid) == os.fstat(where[3].namespace).st_ino

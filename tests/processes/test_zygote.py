@@ -48,6 +48,13 @@ def namespace() -> Iterator[str]:
     holder.communicate()
 
 
+def ignored(pid: int | str) -> set[int]:
+    """The signals that a process ignores, as the kernel says."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = int(status.split("SigIgn:")[1].split()[0], 16)
+    return {number + 1 for number in range(64) if mask >> number & 1}
+
+
 def test_nodes_run_in_their_namespace_and_end_with_the_zygote(
     zygote: Zygote, namespace: str, tmp_path: Path
 ) -> None:
@@ -67,6 +74,7 @@ def test_nodes_run_in_their_namespace_and_end_with_the_zygote(
     for node in nodes:
         wait_until(node.is_ready, "ready")
     for pid in pids:
+        assert ignored(pid) >= {13, 25}  # SIGPIPE, SIGXFSZ: as in every Python
         assert os.readlink(f"/proc/{pid}/ns/net") == os.readlink(namespace)
         assert len(os.listdir(f"/proc/{pid}/task")) == 1
     assert nodes[0].control.do(PRIVATE, nodes[2].id, b"hello")[0] == OK
@@ -116,6 +124,10 @@ def test_a_foreign_program_gets_a_clean_process(
     assert shown["caps"] == {"CapInh": 0, "CapPrm": 0, "CapEff": 0, "CapBnd": 0, "CapAmb": 0}
     assert shown["net"] == os.readlink(namespace) != os.readlink("/proc/self/ns/net")
     assert shown["fds"] == [0, 1, 2]
+    zygote.spawn("sleep", ["sleep", "1000"], tmp_path, namespace)
+    answer, descriptors = zygote.receive()
+    assert ignored(answer["pid"]) == set()  # no Python: the defaults, as from a shell
+    os.close(descriptors[0])
     assert (shown["cwd"], shown["env"]) == (str(tmp_path), "me")
 
 

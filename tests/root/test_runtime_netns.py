@@ -22,7 +22,7 @@ from harness.kernel import namespaces
 from harness.kernel.proc import is_readable
 from harness.runtimes import processes
 from harness.runtimes.netns.runtime import NetnsRuntime
-from harness.runtimes.runtime import Image, Place, Process, Running
+from harness.runtimes.runtime import Ending, Image, Place, Process, Running
 from harness.topology.topology import Node
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -210,6 +210,24 @@ def test_a_node_that_exits_at_sigterm_is_not_kept_waiting(netns, places, command
     until(lambda: "up" in processes.log_of(place).read_text())
     netns.set_condition("node-0", Condition.STOPPED)
     assert processes.log_of(place).read_text() == "up\nsaved\n"
+
+
+@pytest.mark.parametrize("zygote", [(), ("meshnode", "zygote")])
+def test_how_a_node_ended_is_known(netns, places, zygote):
+    """Also of the second of two lives; a program that is executed dies of a broken pipe, as from a
+    shell.
+    """
+    made = places(2)
+    quitter = process(zygote, "sh", "-c", "sleep 1; exit 3")
+    piped = process(zygote, "sh", "-c", "sleep 1; kill -PIPE $$; sleep 1000")
+    found = start(netns, [(made[0], quitter), (made[1], piped)])
+    assert all(is_readable(running.pidfd, 10) for running in found.values())
+    assert netns.ending("node-0") == Ending(code=3)
+    assert netns.ending("node-1") == Ending(signal=13)
+    assert netns.ending("node-1").words == "signal 13 (SIGPIPE)"
+    again = netns.set_condition("node-0", Condition.RUNNING)
+    assert is_readable(again.pidfd, 10)
+    assert netns.ending("node-0") == Ending(code=3)
 
 
 def test_a_refusal_carries_the_last_log_lines_of_the_node(netns, places, command):

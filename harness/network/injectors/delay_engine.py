@@ -146,6 +146,11 @@ class Engine:
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # its owner's going is what ends it
-    of_kernel, of_owner = (socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:3])
+    # Low numbers, whatever they were in the owner: select cannot take those above 1023, and poll
+    # has no timeout below a millisecond. Beside these two the engine has none.
+    given = [int(descriptor) for descriptor in sys.argv[1:3]]
+    of_kernel, of_owner = (socket.socket(fileno=os.dup(descriptor)) for descriptor in given)
+    for descriptor in given:
+        os.close(descriptor)
     of_kernel.setblocking(False)
     Engine(of_kernel, of_owner, int(sys.argv[3])).run()

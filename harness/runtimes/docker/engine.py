@@ -36,7 +36,6 @@ BASE_IMAGE = "python:3.12-slim"  # of docker/meshnode/Dockerfile
 CONNECT_TIMEOUT_S = 5
 REGISTRY_TIMEOUT_S = 3
 ENGINE_TIMEOUT_S = 300
-EXIT_NEWS_S = 1.0  # from a container's end until the engine knows of it
 THREADS = 4  # on two cores more only wait for each other
 NOFILE_MAX = 20_000
 
@@ -204,12 +203,15 @@ class Engine:
         with _translated("look at a container"):
             return int(self._client.inspect_container(container)["State"]["Pid"])
 
-    def exit_code(self, container: str) -> int | None:
-        """Tell with which code a container ended; None where the engine does not say, in time."""
-        with suppress(HarnessError), _translated("wait for a container"):
-            ended = self._client.wait(container, condition="not-running", timeout=EXIT_NEWS_S)
-            return int(ended["StatusCode"])
-        return None
+    def exit_code(self, container: str) -> int:
+        """Wait until the engine knows how a container's process ended; 128 + n means by signal n.
+        Raises UnavailableError where that takes too long.
+        """
+        with _translated("wait for a container"):
+            done = self._client.wait(
+                container, condition="not-running", timeout=processes.KILL_TIMEOUT_S
+            )
+            return int(done["StatusCode"])
 
     def copy_output(self, container: str, descriptor: int, since_s: float) -> None:
         """Copy what a container writes from `since_s` (Unix time) on, until it ends; then close the

@@ -22,11 +22,12 @@ from harness.kernel.proc import is_readable
 from harness.runtimes import processes, zygote
 from harness.runtimes.docker import entry, image
 from harness.runtimes.docker.engine import LABEL, STATE_LABEL, THREADS, Engine, connect
-from harness.runtimes.runtime import Cost, Exit, Image, Place, Process, Running
+from harness.runtimes.runtime import Cost, Ending, Image, Place, Process, Running
 from harness.runtimes.zygote import Zygote
 
 NODES_A_CONTAINER = 10
 PACKED_ABOVE = 100
+BY_SIGNAL = 128  # an exit code above it says which signal ended the process
 HOLD = "--hold"  # the helper's command of a pause container: enter, and stay
 
 
@@ -128,6 +129,15 @@ class DockerRuntime(processes.HostProcesses):
         except BaseException:
             self.close()
             raise
+
+    def ending(self, node: str) -> Ending:
+        """See Runtime. A zygote says it of the nodes that share its container, else the engine."""
+        if node in self._zygotes:
+            return self._zygotes[node].ending(node)
+        with suppress(HarnessError):
+            code = self._running_engine.exit_code(self._containers[node])
+            return Ending(signal=code - BY_SIGNAL) if code > BY_SIGNAL else Ending(code=code)
+        return Ending()
 
     def facts(self) -> Mapping[str, str]:
         """See Runtime: versions, image, and ``nodes_per_container``."""
@@ -250,15 +260,6 @@ class DockerRuntime(processes.HostProcesses):
 
     def _door(self, name: str) -> Path:
         return self._doors / f"{name}.sock"
-
-    def exit_of(self, node: str) -> Exit | None:
-        """See Runtime. The parent is a zygote, or the engine, which gives a code alone: of a
-        process that a signal ended 128 and the signal's number.
-        """
-        if node in self._zygotes:
-            return self._zygotes[node].exit_of(node)
-        code = self._running_engine.exit_code(self._containers[node])
-        return None if code is None else Exit(code=code)
 
     def _spawn(self, place: Place, process: Process) -> Running:
         name = place.node.name

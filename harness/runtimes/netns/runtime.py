@@ -20,7 +20,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, UnavailableError
 from harness.runtimes import processes, zygote
-from harness.runtimes.runtime import Cost, Exit, Place, Process, Running
+from harness.runtimes.runtime import Cost, Ending, Place, Process, Running
 from harness.runtimes.zygote import Zygote
 
 END_TIMEOUT_S = 5.0
@@ -69,6 +69,10 @@ class NetnsRuntime(processes.HostProcesses):
         del nodes
         return Cost(node_bytes=5_000_000, node_tasks=1)
 
+    def ending(self, node: str) -> Ending:
+        """See Runtime. The zygote reaps its processes, and says how each ended."""
+        return self._zygotes[self._resident(node).process.zygote].zygote.ending(node)
+
     def facts(self) -> Mapping[str, str]:
         """See Runtime."""
         return {"runtime": self.name, "python": sys.version.split()[0]}
@@ -85,10 +89,6 @@ class NetnsRuntime(processes.HostProcesses):
                 guarded.guard.wait()
         self._kill_all()
         self._zygotes.clear()
-
-    def exit_of(self, node: str) -> Exit | None:
-        """See Runtime. Its zygote is the parent, and says."""
-        return self._zygotes[self._resident(node).process.zygote].zygote.exit_of(node)
 
     def _spawn(self, place: Place, process: Process) -> Running:
         return (

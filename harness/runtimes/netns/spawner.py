@@ -7,6 +7,7 @@ in 20 ms. When its socket closes it ends, and the kernel kills every program tha
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -27,39 +28,37 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def serve(requests: socket.socket) -> None:
-    """Start one program for each request, and say how each ended, until the socket closes."""
-    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)  # that it came is read from the pipe
-    children: dict[int, str] = {}  # pid → node
+    """Start one program for each request and tell how each ended, until the socket closes."""
+    died, wakes = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # the signal's byte in the pipe is what counts
     poll = select.poll()
-    for descriptor in (requests.fileno(), reading):
+    for descriptor in (requests.fileno(), died):
         poll.register(descriptor, select.POLLIN)
-    while True:
-        for descriptor, _ in poll.poll():
-            try:
-                if descriptor == reading:
-                    os.read(reading, 4096)
-                    _reap(requests, children)
-                elif not _take(requests, children):
-                    return
-            except ConnectionError:
+    names: dict[int, str] = {}  # pid → node
+    with contextlib.suppress(ConnectionError):
+        while True:
+            ready = [descriptor for descriptor, _ in poll.poll()]
+            if died in ready:
+                os.read(died, PACKET_BYTES_MAX)
+                _reap(requests, names)
+            if requests.fileno() in ready and not _take(requests, names):
                 return
 
 
-def _take(requests: socket.socket, children: dict[int, str]) -> bool:
-    """Answer one request; False where the socket has closed."""
+def _take(requests: socket.socket, names: dict[int, str]) -> bool:
+    """Carry out one request; whether there was one: else the socket has closed."""
     packet, descriptors, _, _ = socket.recv_fds(requests, PACKET_BYTES_MAX, DESCRIPTORS)
     if not packet:
         return False
     request = json.loads(packet)
     try:
         error, pid, pidfd = _spawn(request, descriptors)
+        answer = {"op": "spawned", "name": request["name"], "pid": pid}
         if error:
             answer = {"op": "failed", "name": request["name"], "error": error}
         else:
-            children[pid] = request["name"]
-            answer = {"op": "spawned", "name": request["name"], "pid": pid}
+            names[pid] = request["name"]
         socket.send_fds(requests, [json.dumps(answer).encode()], [] if error else [pidfd])
         os.close(pidfd)
     finally:
@@ -68,24 +67,23 @@ def _take(requests: socket.socket, children: dict[int, str]) -> bool:
     return True
 
 
-def _reap(requests: socket.socket, children: dict[int, str]) -> None:
-    """Say of each program that ended how it did. Whatever else ends here is an orphan of theirs."""
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if not pid:
-            return
-        name = children.pop(pid, None)
-        if name is not None:
-            code = os.waitstatus_to_exitcode(status)
-            how = {"code": code, "signal": None} if code >= 0 else {"code": None, "signal": -code}
-            requests.send(json.dumps({"op": "exited", "name": name, "pid": pid, **how}).encode())
+def _reap(requests: socket.socket, names: dict[int, str]) -> None:
+    """Wait for all that have ended, orphans too: this is PID 1. Tell how each program did."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            pid, code = ended[0], os.waitstatus_to_exitcode(ended[1])
+            if pid in names:
+                how = (
+                    {"code": code, "signal": None} if code >= 0 else {"code": None, "signal": -code}
+                )
+                answer = {"op": "exited", "name": names.pop(pid), "pid": pid, **how}
+                requests.send(json.dumps(answer).encode())
 
 
 def _spawn(request: dict[str, Any], descriptors: list[int]) -> tuple[str, int, int]:
-    """Start a program; returns why it could not be started (empty: it runs), its pid and pidfd."""
+    """Start a program; returns why it could not be started (empty: it runs), its pid and its
+    pidfd.
+    """
     reading, writing = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:

@@ -28,6 +28,9 @@ from meshnode.wire import Datagrams
 
 MAX_PACKET_BYTES = 128 << 10
 DESCRIPTORS = 2  # of a spawn request: network namespace, log
+# What every Python ignores: a node whose peer hangs up hears EPIPE, and does not die of it. A
+# program that is executed gets the defaults, as from a shell.
+IGNORED_BY_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 
 log = logging.getLogger("meshnode.zygote")
 
@@ -274,7 +277,7 @@ def _surround(request: dict[str, Any], descriptors: list[int], status: int) -> N
         os.dup2(source, target)
     os.closerange(3, status)
     os.closerange(status + 1, 1 << 20)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP} - IGNORED_BY_PYTHON:
         if signal.getsignal(number) not in {signal.SIG_DFL, None}:
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -287,6 +290,8 @@ def _surround(request: dict[str, Any], descriptors: list[int], status: int) -> N
 def _run(argv: list[str], status: int, main: Callable[[list[str]], int]) -> int:
     if argv[0] != "meshnode":
         try:
+            for number in IGNORED_BY_PYTHON:
+                signal.signal(number, signal.SIG_DFL)
             os.execvp(argv[0], argv)  # noqa: S606 - the pipe closes at exec: that is the success
         except OSError as error:
             os.write(status, f"{argv[0]}: {error.strerror}".encode())
