@@ -71,9 +71,8 @@ def _judge(history: History, operation: Operation, acknowledged: Chosen) -> list
         return found
     name = ledger.finding.format(others=len(history.nodes) - 1)
     why = history.exempt.get(operation.word)
-    lacking = {ledger.record, ledger.content} - {None} - history.kept
-    if lacking and why is None:
-        return [*found, _cannot_tell(name, count, operation)]
+    if {ledger.record, ledger.content} - {None} - history.kept:
+        return [*found, _cannot_tell(name, count, operation, why)]
     finding = _finding(name, count, _HELD[ledger.witness](history, operation, acknowledged), ledger)
     return [*found, _exempted(finding, why)]
 
@@ -103,14 +102,16 @@ def _backwards(history: History, operation: Operation, acknowledged: Chosen) -> 
     ]
 
 
-def _cannot_tell(name: str, count: int, operation: Operation) -> Finding:
-    return _unknown(
+def _cannot_tell(name: str, count: int, operation: Operation, why: str | None) -> Finding:
+    """The finding where the system's journals have no records that the ledger could count."""
+    unknown = _unknown(
         name,
         f"{count:,} of {count:,}",
-        "–",
+        "not told",
         f"journals of this run have no records that tell of a {operation.word}: nothing but the "
         "sender's word says that it happened",
     )
+    return _exempted(unknown, why)
 
 
 def _exempted(finding: Finding, why: str | None) -> Finding:

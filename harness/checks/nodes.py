@@ -52,10 +52,9 @@ def _sentence(history: History, event: NodeEnded) -> str:
         (one.name for one in history.phases if one.begin_ns <= event.at_ns < one.end_ns), None
     )
     where = f"phase {phase}" if phase else "in no phase"
-    return (
-        f"{event.node} ended {(event.at_ns - begin_ns) / 1e9:.1f} s into the run ({where}), "
-        f"{_how(event)}"
-    )
+    at_s = (event.at_ns - begin_ns) / 1e9
+    when = f"{at_s:.1f} s into the run ({where})" if at_s >= 0 else f"{-at_s:.1f} s before the load"
+    return f"{event.node} ended {when}, {_how(event)}"
 
 
 def _how(event: NodeEnded) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.checks import records
+from harness.checks.metric import Chosen
 from harness.checks.operation_metrics import SHARES, TIMES
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.history import History
@@ -62,16 +63,17 @@ def _came_true(history: History, operation: Operation, rows: Sequence[Row]) -> F
     count = int(sent.sum())
     if not count:
         return None
-    true = int((sent & records.ended_ok(history, records.WHOLE_RUN, operation)).sum())
+    ok = records.ended_ok(history, records.WHOLE_RUN, operation)
+    true = int((sent & ok).sum())
     covering = [row.name for row in rows if _feels(row, operation)]
     if true == count:
         answer, sentence = Answer.PASS, "each ended as it should, as its sender was told"
     elif covering:
-        answer, sentence = Answer.MEASURED, f"judged by the row {covering[0]!r}"
+        answer, sentence = Answer.MEASURED, f"the row {covering[0]!r} is about it"
     else:
         answer = Answer.UNKNOWN
         sentence = (
-            f"{count - true:,} did not{_most_common(history, operation)}, and no row of a budget "
+            f"{count - true:,} did not{_most_common(history, sent & ~ok)}, and no row of a budget "
             f"says how many may fail"
         )
     return Finding(
@@ -93,12 +95,10 @@ def _feels(row: Row, operation: Operation) -> bool:
     )
 
 
-def _most_common(history: History, operation: Operation) -> str:
-    """What most of the failed ones were said to have met, as a part of a sentence; empty where
-    nothing was said.
+def _most_common(history: History, failed: Chosen) -> str:
+    """What most of these were said to have met, as a part of a sentence; empty where nothing was
+    said.
     """
-    chosen = records.in_phase(history, records.WHOLE_RUN, operation)
-    failed = chosen & ~records.ended_ok(history, records.WHOLE_RUN, operation)
     counts = history.operations.column("error").filter(failed).drop_null().value_counts()
     said = {str(one["values"]): one["counts"].as_py() for one in counts}
     return f" (most: {max(said, key=lambda text: said[text])})" if said else ""

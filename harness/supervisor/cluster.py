@@ -244,6 +244,16 @@ class Cluster:
             for name, place in self.places.items()
         ]
 
+    def facts(self) -> dict[str, Any]:
+        """Tell what a run's metadata says of the system under test and its nodes."""
+        return {
+            "topology": self.topology.name,
+            "adapter": self.adapter.name,
+            "exempt": dict(self.adapter.exempt),
+            "records": sorted(self.adapter.records),
+            "nodes": self.rows(),
+        }
+
     def close(self) -> None:
         """End everything, in the order that leaves nothing: processes, then the network.
 

@@ -153,15 +153,11 @@ class Supervisor:
                 files={**named, **files},
                 facts={
                     "cluster": self._spec.cluster,
-                    "topology": topology.name,
-                    "adapter": self.cluster.adapter.name,
+                    **self.cluster.facts(),
                     "seed": played.seed,
                     "runtime": {"name": self._spec.runtime, **self._runtime.facts()},
                     "network": self._fabric.facts(),
                     "operations": {each.word: int(each) for each in Operation},
-                    "exempt": dict(self.cluster.adapter.exempt),
-                    "records": sorted(self.cluster.adapter.records),
-                    "nodes": self.cluster.rows(),
                     "ready_s": self._ready_s,
                 },
             )

@@ -15,10 +15,12 @@ from unittest.mock import patch
 import pytest
 from kit.desk import PROMISES, TEN, Desk, ask, begin_by_hand, request, small_scenario, wait_for
 
-from harness.checks import records
+from harness.checks import nodes, records
+from harness.checks.verdict import Answer
 from harness.control.client import Client
 from harness.errors import UsageError
 from harness.history import reader
+from harness.history.events import NodeChanged, NodeEnded, NodeStarted
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
 from harness.scenario.timeline import PlannedPhase, Timeline
@@ -255,7 +257,46 @@ def test_a_broadcast_is_in_every_other_journal(desk, tmp_path, monkeypatch):
     assert found.ended
     assert found.samples.num_rows >= 10
     # No intent was recorded: nothing is invented.
-    assert not records.receivers(found, records.WHOLE_RUN, Operation.BROADCAST, RecordKind.RECEIVED)
+    sent = records.in_phase(found, records.WHOLE_RUN, Operation.BROADCAST)
+    assert records.heard_ns(found, RecordKind.RECEIVED, sent).shape == (0, 10)
+
+
+def test_what_happened_to_nodes_is_in_the_events(desk, tmp_path, monkeypatch):
+    """Hole 43: paused → running wrote "node-started". Hole 18: an end had no code. Hole 10: that a
+    running node is to run is no news.
+    """
+    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
+    desk.ok("condition", "node-4", "paused")
+    with Client.connect(desk.cluster) as client:
+        begin_by_hand(client, tmp_path)
+        for node, *conditions in (
+            ("node-1", "paused", "running", "running"),
+            ("node-4", "running"),
+            ("node-2", "stopped", "running"),
+        ):
+            for condition in conditions:
+                desk.ok("condition", node, condition)
+        os.kill(desk.status()["nodes"][3]["pid"], signal.SIGSEGV)
+        wait_for(lambda: desk.status()["nodes"][3]["condition"] == "stopped")
+        run = Path(client.end()["run"])
+    desk.ok("condition", "node-3", "running")
+    found = reader.read(run)
+    changed = [one for one in found.events if isinstance(one, NodeChanged)]
+    assert [(one.node, one.condition) for one in changed] == [
+        ("node-4", "paused"),  # as it was found
+        ("node-1", "paused"),
+        ("node-1", "running"),
+        ("node-2", "stopped"),
+    ]
+    assert all(0 < one.since_ns < one.at_ns for one in changed[1:])
+    started = {one.node: one for one in found.events if isinstance(one, NodeStarted)}
+    assert list(started) == ["node-4", "node-2"]  # node-4's journal had not begun
+    # node-2 journals since its process began, and not since it was handed the file.
+    assert changed[3].at_ns < started["node-2"].journals_ns < started["node-2"].at_ns - 20_000_000
+    [ended] = [one for one in found.events if isinstance(one, NodeEnded)]
+    assert (ended.node, ended.code, ended.signal) == ("node-3", None, signal.SIGSEGV)
+    [dead] = nodes.check(found)
+    assert (dead.answer, "by signal 11 (SIGSEGV)" in dead.sentence) == (Answer.FAIL, True)
 
 
 def test_a_run_of_others(desk, tmp_path, monkeypatch):

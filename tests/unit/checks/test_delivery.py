@@ -170,6 +170,9 @@ def test_records_that_a_systems_journals_cannot_have_are_not_missing():
     assert (found.answer, found.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
     assert "nothing but the sender's word" in found.sentence
     assert ledger(history([operation(1)], kept=FORMERLY_COUNTED)).answer is Answer.FAIL
+    why = {"dht_put": "it does not say who stored it"}
+    exempt = ledger(history(put, kept=FORMERLY_COUNTED, exempt=why))
+    assert (exempt.answer, exempt.measured) == (Answer.MEASURED, "not told of 1")
 
 
 def test_an_answer_from_the_askers_own_store_does_not_count():

@@ -33,6 +33,13 @@ def test_a_node_that_ended_is_fail_with_name_time_and_how(how, said):
     assert found.sentence == f"node-1 ended 2.1 s into the run (phase load), {said}"
 
 
+def test_a_node_that_ended_before_the_load_is_fail_too():
+    assert (
+        "node-1 ended 0.5 s before the load"
+        in judged(NodeEnded(node="node-1", at_ns=SECOND // 2)).sentence
+    )
+
+
 def test_a_node_that_the_harness_stopped_is_no_failure():
     stopped = NodeChanged(node="node-1", condition="stopped", at_ns=2 * SECOND)
     found = judged(stopped, NodeStarted(node="node-1", at_ns=3 * SECOND))
