@@ -93,7 +93,7 @@ class Excused:
             never = f"never sent {unsent.sum():,} of {count:,} operations"
             said.append(never + _why(history, unsent))
         if late.any():
-            most = f"{lag[late].max() / 1e6:,.3g} ms"
+            most = _ms(lag[late].max())
             said.append(f"sent {late.sum():,} of {count:,} operations late (by up to {most})")
         return f"the load generator {' and '.join(said)}"
 
@@ -149,7 +149,7 @@ def behind(
         return Cause.GENERATOR_BEHIND, never.by_generator().sentence(history, count)
     if late.behind.sum() > most_late:
         lag_ns = float(np.median((sent - history.column("intended_ns"))[due & (sent > 0)]))
-        half = f"half of all were more than {lag_ns / 1e6:,.3g} ms late"
+        half = f"half of all were more than {_ms(lag_ns)} late"
         said = late.by_generator().sentence(history, count)
         return Cause.GENERATOR_BEHIND, f"{said}; {half}"
     if never.stopped.sum() > most_never:
@@ -193,9 +193,14 @@ def tick(history: History, row: Row, phase: PhaseWindow) -> str:
         return ""
     lag = (history.column("sent_ns") - history.column("intended_ns"))[sent]
     return (
-        f"; the load generator sends every {tick_ns / 1e6:g} ms: {np.median(lag) / 1e6:.3g} ms of "
-        "the p50 are its own"
+        f"; the load generator sends every {tick_ns / 1e6:g} ms: {_ms(np.median(lag))} of the p50 "
+        "are its own"
     )
+
+
+def _ms(ns: float) -> str:
+    """A time as it is shown: three figures, and whole milliseconds from 100 on."""
+    return f"{ns / 1e6:,.0f} ms" if ns >= 100_000_000 else f"{ns / 1e6:.3g} ms"
 
 
 def _why(history: History, unsent: Chosen) -> str:
