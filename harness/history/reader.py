@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from harness.errors import BadFileError
-from harness.history import events, history, journal, plan
-from harness.history.events import Event, PhaseBegan, PhasesOver, RunEnded
+from harness.history import events, history, journal, phases, plan
+from harness.history.events import RunEnded
 from harness.history.folder import VERSION
-from harness.history.history import History, PhaseWindow
-from harness.history.plan import Plan
+from harness.history.history import History
 from harness.history.proof import Proof
 from harness.operations import Operation
 
@@ -56,7 +55,7 @@ def read(path: Path) -> History:
     return History(
         nodes=tuple(node["name"] for node in nodes),
         wire_ids=tuple(bytes.fromhex(node["wire_id"]) for node in nodes),
-        phases=_phases(happened, planned),
+        phases=phases.windows(happened, planned),
         plan=planned,
         operations=_table(sorted((path / "load").glob("operations-*.arrow")), history.OPERATIONS),
         samples=_table([path / "samples.arrow"], history.SAMPLES),
@@ -117,35 +116,6 @@ def _timeline(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((path / "timeline.json").read_text())
         return found
     return {}
-
-
-def _phases(happened: Sequence[Event], planned: Plan | None) -> tuple[PhaseWindow, ...]:
-    """Return the phases that were played, over the times that were planned.
-
-    The load keeps to them by the clock, however late the player was: `late_ns` says it. The end of
-    the run ends a phase earlier.
-    """
-    begun = [event for event in happened if isinstance(event, PhaseBegan)]
-    begins = [event.at_ns if event.planned_ns is None else event.planned_ns for event in begun]
-    over = [event.at_ns for event in happened if isinstance(event, PhasesOver)]
-    last_ns = over[0] if over else max((event.at_ns for event in happened), default=0)
-    return tuple(
-        _window(event, begin_ns, end_ns, last_ns, planned)
-        for event, begin_ns, end_ns in zip(begun, begins, [*begins[1:], last_ns], strict=True)
-    )
-
-
-def _window(
-    event: PhaseBegan, begin_ns: int, end_ns: int, last_ns: int, planned: Plan | None
-) -> PhaseWindow:
-    late_ns = event.at_ns - begin_ns
-    wanted = None if planned is None else planned.phase(event.phase)
-    if wanted is not None:
-        begin_ns = wanted.begin_ns
-        end_ns = last_ns if wanted.end_ns is None else min(wanted.end_ns, last_ns)
-    return PhaseWindow(
-        name=event.phase, begin_ns=begin_ns, end_ns=max(end_ns, begin_ns), late_ns=late_ns
-    )
 
 
 def _table(files: list[Path], schema: pa.Schema) -> pa.Table:

@@ -6,8 +6,9 @@ import pytest
 from kit.schedules import facts, messages
 
 from harness.errors import BadFileError
-from harness.history import plan, reader
+from harness.history import plan
 from harness.history.events import PhaseBegan, PhasesOver, RunBegan
+from harness.history.phases import windows
 from harness.load.plan import RunPlan
 from harness.load.request import RunRequest
 from harness.scenario.scenario import Phase
@@ -33,7 +34,7 @@ def phases(**late_ms):
     for name, begin_ns in (("a", SECOND), ("b", 3 * SECOND)):
         at_ns = begin_ns + late_ms.get(name, 1) * MS
         happened.append(PhaseBegan(at_ns=at_ns, phase=name, planned_ns=begin_ns))
-    found = reader._phases([*happened, PhasesOver(at_ns=over_ns)], plan.read(said, {}))
+    found = windows([*happened, PhasesOver(at_ns=over_ns)], plan.read(said, {}))
     return [(one.name, one.begin_ns, one.end_ns, one.late_ns) for one in found]
 
 
