@@ -19,9 +19,10 @@ def windows(happened: Sequence[Event], planned: Plan | None) -> tuple[PhaseWindo
     begins = [event.at_ns if event.planned_ns is None else event.planned_ns for event in begun]
     over = [event.at_ns for event in happened if isinstance(event, PhasesOver)]
     last_ns = over[0] if over else max((event.at_ns for event in happened), default=0)
+    ends = [*begins[1:], last_ns][: len(begins)]  # without a phase there is no end of one
     return tuple(
         _window(event, begin_ns, end_ns, last_ns, planned)
-        for event, begin_ns, end_ns in zip(begun, begins, [*begins[1:], last_ns], strict=True)
+        for event, begin_ns, end_ns in zip(begun, begins, ends, strict=True)
     )
 
 

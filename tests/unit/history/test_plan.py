@@ -52,6 +52,10 @@ def test_the_last_phase_ends_as_planned_or_with_the_run():
     assert phases(over=-1500)[1][2] == 3500 * MS
 
 
+def test_a_run_that_ended_before_its_first_phase_has_none():
+    assert windows([RunBegan(at_ns=1), PhasesOver(at_ns=2)], None) == ()
+
+
 def test_phases_of_any_length_are_those_of_the_load():
     """The load counts in whole nanoseconds, the folder in seconds."""
     lengths = (0.1, 0.2, 1 / 3, 0.7, 86_400.1, 1e-3)
