@@ -84,5 +84,8 @@ def test_an_older_folder_has_no_plan_or_no_schedule_and_a_broken_one_is_refused(
     assert plan.read({"load": {}}, {}) is None
     said = facts(messages(1))
     assert plan.read({**said, "load": {"streams": said["load"]["streams"]}}, {}).workers == 0
+    oldest = {**said, "plan": [{"name": "a", "duration_s": 2}, {"name": "b", "duration_s": None}]}
+    ends = [one.end_ns for one in plan.read(oldest, {}).phases]
+    assert ends == [3 * SECOND, None]
     with pytest.raises(BadFileError, match="the run's plan: KeyError"):
         plan.read({**said, "plan": [{}]}, {})
