@@ -149,7 +149,7 @@ are too few samples for the statistic. Whose fault it was is asked as well:
   stopped its source or target, are no operations of the system. A row is UNKNOWN where its answer
   is one if they all had met the promise and another as they came. Times, rates and resources are
   UNKNOWN also where the load as a whole was another one than planned: more than 1 % of a phase's
-  operations 50 ms late, or more than 0.1 % never sent.
+  operations 250 ms late, or more than 0.1 % never sent.
 - *host limited*, of a row that was missed: a time, while other processes used the host; a rate,
   while the host was full and the node was far from using one core.
 

@@ -28,12 +28,12 @@ LATE_NS_LEAST = 1_000_000
 LATE_SHARE_OF_BOUND = 0.05
 # The load of a phase was another one than planned where more than a share of its operations were
 # sent so late, or a share was never sent.
-BEHIND_NS = 50_000_000
+BEHIND_NS = 250_000_000
 BEHIND_SHARE = 0.01
 UNSENT_SHARE_MAX = 0.001
 SNAPSHOT_LATE_NS = 250_000_000  # later than this, histograms belong to two phases
 PATIENCE_NS = 10_000_000_000  # where the folder does not say how long an operation may take
-STOPPING_NS = 1_000_000_000  # from the first moment of a stop until its event
+STOPPING_NS = 1_000_000_000  # from the first failure by a stop until its event
 RECONNECT_NS = 250_000_000  # until the generator reaches a node that was away
 FOR_EVER_NS = 1 << 62
 
@@ -45,7 +45,7 @@ class Excused:
     """Which operations of a phase are none of the system's, by their cause."""
 
     behind: Chosen  # the generator never sent them, or late
-    stopped: Chosen  # the harness had stopped their source or target
+    stopped: Chosen  # the harness had stopped or paused their source or target meanwhile
 
     @property
     def all(self) -> Chosen:
@@ -82,8 +82,8 @@ class Excused:
             )
         if self.cause() is Cause.NODE_STOPPED:
             return (
-                f"the harness had stopped the source or the target of {self.stopped.sum():,} of "
-                f"{count:,} operations"
+                f"the harness had stopped or paused the source or the target of "
+                f"{self.stopped.sum():,} of {count:,} operations"
             )
         lag = history.column("sent_ns") - history.column("intended_ns")
         unsent = self.behind & (history.column("sent_ns") == 0)
@@ -93,7 +93,7 @@ class Excused:
             never = f"never sent {unsent.sum():,} of {count:,} operations"
             said.append(never + _why(history, unsent))
         if late.any():
-            most = f"{lag[late].max() / 1e6:,.3g} ms"
+            most = _ms(lag[late].max())
             said.append(f"sent {late.sum():,} of {count:,} operations late (by up to {most})")
         return f"the load generator {' and '.join(said)}"
 
@@ -106,17 +106,12 @@ def excused(history: History, phase: PhaseWindow, late_ns: int = FOR_EVER_NS) ->
     """
     due = records.due(history, phase)
     sent = history.column("sent_ns")
-    unsent = sent == 0
-    late = due & (unsent | (sent - history.column("intended_ns") > late_ns))
-    lost = due & (history.column("outcome") != Outcome.OK)
-    if not (late | lost).any():
-        return Excused(behind=late, stopped=late)
+    late = due & ((sent == 0) | (sent - history.column("intended_ns") > late_ns))
     away = _away(history, NodeChanged)
-    at_source, at_target = (_touched(history, column, away) for column in ("source", "target"))
+    stopped = due & (_touched(history, "source", away) | _touched(history, "target", away))
     if not history.ended:  # with the run, every node was stopped
-        at_source |= _under_way(history, history.phases[-1].end_ns)
-    stopped = (lost & (at_source | at_target)) | (late & at_source)
-    own = unsent & _touched(history, "source", _away(history, NodeEnded))
+        stopped |= due & _under_way(history, history.phases[-1].end_ns)
+    own = (sent == 0) & _touched(history, "source", _away(history, NodeEnded))
     return Excused(behind=late & ~stopped & ~own, stopped=stopped)
 
 
@@ -149,7 +144,7 @@ def behind(
         return Cause.GENERATOR_BEHIND, never.by_generator().sentence(history, count)
     if late.behind.sum() > most_late:
         lag_ns = float(np.median((sent - history.column("intended_ns"))[due & (sent > 0)]))
-        half = f"half of all were more than {lag_ns / 1e6:,.3g} ms late"
+        half = f"half of all were more than {_ms(lag_ns)} late"
         said = late.by_generator().sentence(history, count)
         return Cause.GENERATOR_BEHIND, f"{said}; {half}"
     if never.stopped.sum() > most_never:
@@ -193,9 +188,14 @@ def tick(history: History, row: Row, phase: PhaseWindow) -> str:
         return ""
     lag = (history.column("sent_ns") - history.column("intended_ns"))[sent]
     return (
-        f"; the load generator sends every {tick_ns / 1e6:g} ms: {np.median(lag) / 1e6:.3g} ms of "
-        "the p50 are its own"
+        f"; the load generator sends every {tick_ns / 1e6:g} ms: {_ms(np.median(lag))} of the p50 "
+        "are its own"
     )
+
+
+def _ms(ns: float) -> str:
+    """A time as it is shown: three figures, and whole milliseconds from 100 on."""
+    return f"{ns / 1e6:,.0f} ms" if ns >= 100_000_000 else f"{ns / 1e6:.3g} ms"
 
 
 def _why(history: History, unsent: Chosen) -> str:
@@ -226,8 +226,10 @@ def _touched(history: History, column: str, spans: Iterable[Span]) -> Chosen:
 def _under_way(history: History, at_ns: int) -> Chosen:
     """Which operations may have been under way at this time or later."""
     patience_ns = (history.plan.patience_ns if history.plan else 0) or PATIENCE_NS
-    done = history.column("done_ns")
-    until = np.where(done > 0, done, history.column("intended_ns") + patience_ns)
+    done, lost = history.column("done_ns"), history.column("outcome") != Outcome.OK
+    until = np.where(
+        done > 0, done + lost * STOPPING_NS, history.column("intended_ns") + patience_ns
+    )
     later: Chosen = until >= at_ns
     return later
 
@@ -238,7 +240,7 @@ def _away(history: History, began: type[NodeChanged | NodeEnded]) -> list[Span]:
     since: dict[str, int] = {}
     for event in sorted(history.events, key=lambda event: event.at_ns):
         if isinstance(event, began):
-            since.setdefault(event.node, event.at_ns - STOPPING_NS)
+            since.setdefault(event.node, event.at_ns)
         elif isinstance(event, NodeStarted) and event.node in since:
             span = since.pop(event.node), event.at_ns + RECONNECT_NS
             found.append((history.index(event.node), *span))

@@ -65,7 +65,15 @@ def _wrong(
         differences.insert(0, f"the phase ended after {phase.seconds:.1f} of {wanted_s:g} s")
     if differences:
         return BAD, "; ".join(differences[:3])
-    return lateness.behind(history, phase, operation)
+    behind = lateness.behind(history, phase, operation)
+    if behind is not None:
+        return behind
+    chosen = records.in_phase(history, phase, operation)
+    due, unsent = int(chosen.sum()), int((history.column("sent_ns")[chosen] == 0).sum())
+    if unsent > due * lateness.UNSENT_SHARE_MAX:
+        why = "their source had ended by itself"
+        return BAD, f"{unsent:,} of {due:,} operations could not be asked for: {why}"
+    return None
 
 
 def _shortfall(phase: PhaseWindow, rate_per_s: float, due: int) -> list[str]:

@@ -76,13 +76,11 @@ def read(facts: Mapping[str, Any], timeline: Mapping[str, Any]) -> Plan | None:
         return None
     try:
         planned, load, t0_ns = facts["plan"], facts["load"], facts["t0_ns"]
-        durations = [
-            None if one["end_s"] is None else one["end_s"] - one["begin_s"] for one in planned
-        ]
+        durations = [_duration_s(one) for one in planned]
         names = [fault["name"] for fault in timeline.get("faults", ())]
         return Plan(
             t0_ns=t0_ns,
-            seed=facts["seed"],
+            seed=facts.get("seed", 0),
             phases=tuple(
                 PhasePlan(name=one["name"], begin_ns=begin_ns, end_ns=end_ns)
                 for one, (begin_ns, end_ns) in zip(
@@ -102,3 +100,10 @@ def read(facts: Mapping[str, Any], timeline: Mapping[str, Any]) -> Plan | None:
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise BadFileError(f"the run's plan: {type(error).__name__}: {error}") from None
+
+
+def _duration_s(planned: Mapping[str, Any]) -> float | None:
+    """How long a phase was to last; an older folder says it so."""
+    if "end_s" not in planned:
+        return planned.get("duration_s")
+    return None if planned["end_s"] is None else planned["end_s"] - planned["begin_s"]

@@ -23,14 +23,15 @@ from harness.history import (
     history,
     journal,
     lines,
+    phases,
     plan,
     shape,
     snapshots,
     tables,
 )
-from harness.history.events import Event, PhaseBegan, PhasesOver, RunEnded
+from harness.history.events import Event, RunEnded
 from harness.history.gaps import END_NS, EVERYTHING, Gap, Part, Parts
-from harness.history.history import History, PhaseWindow
+from harness.history.history import History
 from harness.history.manifest import Source
 from harness.history.metadata import find, numbers, timeout_ns
 from harness.history.metadata import read as metadata
@@ -63,7 +64,7 @@ def read(path: Path) -> History:
     found = History(
         nodes=folder.nodes,
         wire_ids=tuple(bytes.fromhex(node["wire_id"]) for node in facts["nodes"]),
-        phases=_phases(happened, planned),
+        phases=phases.windows(happened, planned),
         plan=planned,
         operations=folder.operations(),
         samples=folder.sampled("samples.arrow", history.SAMPLES, Part.SAMPLES),
@@ -285,32 +286,3 @@ def _planned(
         key = (stream["phase"], known[stream["operation"]])
         found[key] = found.get(key, 0.0) + stream["rate_per_s"]
     return found
-
-
-def _phases(happened: Sequence[Event], planned: Plan | None) -> tuple[PhaseWindow, ...]:
-    """Return the phases that were played, over the times that were planned.
-
-    The load keeps to them by the clock, however late the player was: `late_ns` says it. The end of
-    the run ends a phase earlier.
-    """
-    begun = [event for event in happened if isinstance(event, PhaseBegan)]
-    begins = [event.at_ns if event.planned_ns is None else event.planned_ns for event in begun]
-    over = [event.at_ns for event in happened if isinstance(event, PhasesOver)]
-    last_ns = over[0] if over else max((event.at_ns for event in happened), default=0)
-    return tuple(
-        _window(event, begin_ns, end_ns, last_ns, planned)
-        for event, begin_ns, end_ns in zip(begun, begins, [*begins[1:], last_ns], strict=True)
-    )
-
-
-def _window(
-    event: PhaseBegan, begin_ns: int, end_ns: int, last_ns: int, planned: Plan | None
-) -> PhaseWindow:
-    late_ns = event.at_ns - begin_ns
-    wanted = None if planned is None else planned.phase(event.phase)
-    if wanted is not None:
-        begin_ns = wanted.begin_ns
-        end_ns = last_ns if wanted.end_ns is None else min(wanted.end_ns, last_ns)
-    return PhaseWindow(
-        name=event.phase, begin_ns=begin_ns, end_ns=max(end_ns, begin_ns), late_ns=late_ns
-    )

@@ -150,7 +150,7 @@ def test_a_node_that_the_harness_stopped_is_not_the_generators_fault():
         for row in (DELIVERED, {"statistic": "p99"}):
             finding = judged(found, **row)
             assert finding.cause is Cause.NODE_STOPPED
-            assert "stopped the source or the target of 50 of 100 operations" in finding.sentence
+            assert "stopped or paused the source or the target of 5" in finding.sentence
             assert "∞" not in finding.measured + finding.sentence
     # Half of what is left met it, however those would have ended.
     few = [due(n) if n < 90 else unsent(n) for n in range(100)]
@@ -167,6 +167,21 @@ def test_only_what_was_under_way_while_a_node_was_stopped_is_excused():
     assert judged(history(later, events=events), **DELIVERED).answer is Answer.FAIL
     meanwhile = [due(n) if not 2500 < n < 2600 else lost(n) for n in range(0, 6000, 10)]
     assert judged(history(meanwhile, events=events), **DELIVERED).cause is Cause.NODE_STOPPED
+
+
+def test_what_a_paused_node_kept_waiting_is_the_harnesss():
+    """A node paused for a second made the p99 of all FAIL."""
+    pause = NodeChanged(at_ns=3 * SECOND, node="node-0", condition="paused")
+    events = (pause, NodeStarted(at_ns=4 * SECOND, node="node-0"), RunEnded())
+    operations = [
+        due(n, took_ms=3000 - n if 2000 <= n < 3000 else 2.0, target=0 if n % 50 else 2)
+        for n in range(0, 6000, 10)
+    ]
+    finding = judged(history(operations, events=events), statistic="p90")
+    assert finding.cause is Cause.NODE_STOPPED
+    assert finding.measured.startswith("2.1 ms")
+    slow = [due(n, took_ms=500 if n > 5000 else 2.0) for n in range(0, 6000, 10)]
+    assert judged(history(slow, events=events), statistic="p90").answer is Answer.FAIL
 
 
 def test_a_node_that_ended_by_itself_is_the_systems():

@@ -125,9 +125,11 @@ def test_what_was_never_sent_has_one_of_two_causes():
     stopped = judged(run(unsent, stream, events=stop))
     assert stopped.cause is Cause.NODE_STOPPED
     assert "generator" not in stopped.sentence
-    died = (NodeEnded(at_ns=5 * SECOND, node="node-1"), RunEnded())
-    # That it died is a finding of its own; nothing was wrong with the load.
-    assert judged(run(unsent, stream, events=died)).answer is Answer.PASS
+    died = judged(
+        run(unsent, stream, events=(NodeEnded(at_ns=5 * SECOND, node="node-1"), RunEnded()))
+    )
+    assert died.cause is Cause.LOAD_NOT_DELIVERED
+    assert died.sentence.endswith("their source had ended by itself")
 
 
 def test_gets_whose_key_only_the_run_knows_are_replayed_too():

@@ -6,8 +6,9 @@ import pytest
 from kit.schedules import facts, messages
 
 from harness.errors import BadFileError
-from harness.history import plan, reader
+from harness.history import plan
 from harness.history.events import PhaseBegan, PhasesOver, RunBegan
+from harness.history.phases import windows
 from harness.load.plan import RunPlan
 from harness.load.request import RunRequest
 from harness.scenario.scenario import Phase
@@ -33,7 +34,7 @@ def phases(**late_ms):
     for name, begin_ns in (("a", SECOND), ("b", 3 * SECOND)):
         at_ns = begin_ns + late_ms.get(name, 1) * MS
         happened.append(PhaseBegan(at_ns=at_ns, phase=name, planned_ns=begin_ns))
-    found = reader._phases([*happened, PhasesOver(at_ns=over_ns)], plan.read(said, {}))
+    found = windows([*happened, PhasesOver(at_ns=over_ns)], plan.read(said, {}))
     return [(one.name, one.begin_ns, one.end_ns, one.late_ns) for one in found]
 
 
@@ -49,6 +50,10 @@ def test_a_late_player_moves_no_operation_into_the_phase_before(late):
 def test_the_last_phase_ends_as_planned_or_with_the_run():
     assert phases(over=400)[1][2] == 5 * SECOND
     assert phases(over=-1500)[1][2] == 3500 * MS
+
+
+def test_a_run_that_ended_before_its_first_phase_has_none():
+    assert windows([RunBegan(at_ns=1), PhasesOver(at_ns=2)], None) == ()
 
 
 def test_phases_of_any_length_are_those_of_the_load():
@@ -79,5 +84,8 @@ def test_an_older_folder_has_no_plan_or_no_schedule_and_a_broken_one_is_refused(
     assert plan.read({"load": {}}, {}) is None
     said = facts(messages(1))
     assert plan.read({**said, "load": {"streams": said["load"]["streams"]}}, {}).workers == 0
+    oldest = {**said, "plan": [{"name": "a", "duration_s": 2}, {"name": "b", "duration_s": None}]}
+    ends = [one.end_ns for one in plan.read(oldest, {}).phases]
+    assert ends == [3 * SECOND, None]
     with pytest.raises(BadFileError, match="the run's plan: KeyError"):
         plan.read({**said, "plan": [{}]}, {})
