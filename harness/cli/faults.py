@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from harness.control.client import Client
 from harness.errors import BadFileError, UsageError
 from harness.faults.partitions import PATTERNS
 from harness.faults.spec import CONDITIONS, WORDS, Word
+from harness.kernel.proc import age_ns
 from harness.reports.terminal import Plain, Terminal
 from harness.scenario.tables import with_file
 from harness.topology import quantities
@@ -148,15 +150,17 @@ def _ask(given: dict[str, Any], cluster: str, *, as_json: bool) -> None:
         for word, option in TIMES.items():
             if word in words:
                 words[word] = with_file(option, partial(quantities.time_ms, words[word])) / 1e3
+        asked_ns = time.monotonic_ns() - age_ns()  # when this command was given
         with Client.connect(cluster) as client:
             done = client.call("fault-set", {"words": words})
     except BadFileError as error:  # these words stand in no file
         raise UsageError(str(error)) from None
+    done["asked_ms"] = (done["at_ns"] - asked_ns) / 1e6
     if as_json:
         print_json({"version": 1, **done})
         return
     count, what = (done["paths"], "path") if done["paths"] else (done["nodes"], "node")
     on = f"{count:,} {what}{'' if count == 1 else 's'}"
     lasting = f", for {words['for_s']:g} s" if "for_s" in words else ""
-    took = f"in force after {done['took_ms']:.1f} ms"
+    took = f"in force after {done['asked_ms']:.0f} ms (the change: {done['took_ms']:.1f} ms)"
     click.echo(f"{done['name']}: {done['does']} on {on}, {took}{lasting}")

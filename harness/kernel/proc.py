@@ -6,7 +6,9 @@ importing pyarrow starts more.
 
 from __future__ import annotations
 
+import os
 import select
+import time
 
 from harness.errors import HarnessError
 
@@ -34,6 +36,14 @@ def is_stopped(pid: int) -> bool:
         return False
     # The name in parentheses may hold anything; the state is the field after it.
     return text[text.rindex(b")") + 2 :].split(None, 1)[0] in (b"T", b"t")
+
+
+def age_ns() -> int:
+    """Compute how long ago the calling process was started, to a clock tick (10 ms)."""
+    with open("/proc/self/stat", "rb") as file:
+        started = int(file.read().rsplit(b")", 1)[1].split()[19])
+    since_boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    return since_boot_ns - started * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def process_cpu_clock(pid: int) -> int:

@@ -17,6 +17,7 @@ from gevent.event import Event
 
 from harness.control.client import Client
 from harness.errors import HarnessError, UnavailableError
+from harness.kernel import priority
 from harness.load import request, tally
 from harness.load.plan import RunPlan, Target
 from harness.load.request import RunRequest
@@ -26,7 +27,7 @@ from harness.systems import adapters
 START_IN_S = 1.0  # from `begin` to t0: the workers have the plan by then
 START_WITH_GETS_IN_S = 3.0  # … and have put the first keys
 STOP_IN_NS = 50_000_000  # a stop is told before it happens, so that all workers stop at one moment
-REPORT_SLACK_S = 5.0  # how long a worker may take to close its record
+REPORT_SLACK_S = 20.0  # how long a worker that lives may take to close its record
 JUDGE = "HARNESS_JUDGE"
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Master:
 
     def start(self, given: Any, user_classes: list[Any], workers: list[str]) -> None:
         """Begin a run with these options and classes. Raises HarnessError; then nothing runs."""
+        priority.be_prompt()  # again, where a run was judged before
         self._reports, self._drained, self.broken = {}, set(), None
         self._asked_ns, self._stopped = monotonic_ns(), False
         self._run_time_s = float(given.run_time or 0)
@@ -166,7 +168,8 @@ class Master:
             self.plan = None
             return 0
         # The judge is a process of its own: it must see plain Python, not one that gevent has
-        # patched.
+        # patched. The load is over, and nothing waits for it.
+        priority.be_ordinary()
         judged = subprocess.run(
             [sys.executable, "-m", "harness", "judge", plan.run],
             stdout=subprocess.PIPE,

@@ -20,7 +20,7 @@ from typing import ClassVar
 
 from harness.errors import HarnessError, NodeStartError, UnavailableError, UsageError
 from harness.faults.fault import Condition
-from harness.kernel import namespaces
+from harness.kernel import namespaces, priority
 from harness.kernel.proc import is_readable
 from harness.runtimes import owner
 from harness.runtimes.runtime import Ending, Place, Process, Running
@@ -173,14 +173,17 @@ class HostProcesses(ABC):
             # no code of ours runs between fork and exec. Not Popen, which would reap the child when
             # its object goes.
             with namespaces.inside(place.namespace):
-                return os.posix_spawnp(
+                pid = os.posix_spawnp(
                     argv[0],
                     list(argv),
                     {**os.environ, **self.environment},
                     file_actions=[
                         (os.POSIX_SPAWN_DUP2, copy, target) for target, copy in enumerate(copies)
                     ],
+                    setsid=True,  # ours goes before all others
                 )
+            os.setpriority(os.PRIO_PROCESS, pid, priority.of_nodes())
+            return pid
         except OSError as error:
             raise UsageError(
                 f"{argv[0]!r} cannot be run beside node {node}: {error.strerror}"

@@ -11,12 +11,13 @@ import sys
 
 from harness import runtimes
 from harness.errors import HarnessError
-from harness.kernel import namespaces
+from harness.kernel import namespaces, priority
 
 
 def main(channel: int, runtime: str) -> int:
     """Enter what the runtime needs, then be the supervisor; its errors go up the channel."""
     problem: HarnessError | None = None
+    priority.lead_session()  # before any thread: each has a priority of its own
     try:
         if os.geteuid() != 0 and runtimes.named(runtime).in_user_namespace:
             namespaces.enter_user_namespace()

@@ -258,6 +258,7 @@ class Supervisor:
             "does": fault.does,
             "nodes": len({*fault.up, *fault.down, *fault.nodes}),
             "took_ms": change.took_ns / 1e6,
+            "at_ns": change.at_ns,
             "backends": network.backends,
         }
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import Counter
 
 import numpy as np
@@ -201,6 +202,25 @@ def test_a_worker_that_dies_ends_the_run_as_broken():
         (finding,) = fake.load_findings()
         assert "planned operations are not in the record (of load worker" in finding.sentence
         wait_until(lambda: not session_members(running.pid))
+
+
+def test_a_worker_that_waits_for_a_core_is_not_given_up():
+    """It says nothing for longer than Locust waits for a heartbeat; the run ends with a verdict."""
+    with (
+        cluster() as fake,
+        fake.locust(
+            *("--headless", "--processes", "1", "-t", "9s", "PrivateMessageUser"), JUDGE_EXIT="2"
+        ) as running,
+    ):
+        record = fake.folder / "runs" / "load" / "1" / "load" / "operations-0.arrow"
+        wait_until(lambda: record.exists() and record.stat().st_size > 10_000)
+        worker = next(pid for pid in session_members(running.pid) if pid != running.pid)
+        os.kill(worker, signal.SIGSTOP)
+        time.sleep(6)
+        os.kill(worker, signal.SIGCONT)
+        output, _ = running.communicate(timeout=40)
+        assert running.returncode == 2, output
+        assert "judged" in output
 
 
 @pytest.mark.parametrize("processes", ["0", "2"])

@@ -563,3 +563,17 @@ def test_a_sabotage_turns_the_pass_into_unknown(desk, what):
     desk.ok("fault", "clear")
     listed = json.loads(desk.ok("fault", "list", "--json"))
     assert (listed["faults"], listed["disagree"]) == ([], {})  # the next change begins anew
+
+
+def test_a_command_says_how_long_it_took_from_the_asking(desk):
+    """Not only the change itself: here the supervisor gets to it a second and a half later."""
+    supervisor = json.loads(desk.ok("status", "--json"))["pid"]
+    os.kill(supervisor, signal.SIGSTOP)
+    late = threading.Timer(1.5, os.kill, (supervisor, signal.SIGCONT))
+    late.start()
+    begun_s = time.monotonic()
+    done = json.loads(desk.ok("fault", "cut", "halves", "--json"))
+    took_ms = (time.monotonic() - begun_s) * 1e3
+    late.join()
+    assert done["took_ms"] < 1_000 < done["asked_ms"] <= took_ms
+    desk.ok("fault", "clear")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from time import monotonic_ns
 from typing import Any
 
@@ -51,6 +52,8 @@ class Follower:
         plan, client = RunPlan.from_wire(sent), self._runner.client_id
         if client not in plan.workers:
             return
+        if isinstance(self._runner, WorkerRunner):
+            self._tell("p2p-here", {"pid": os.getpid()})
         try:
             index = plan.workers.index(client)
             self._worker = Worker(plan, index, report=self._report, failed=self._failed)

@@ -30,9 +30,11 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from harness.control.client import raised
 from harness.errors import HarnessError
+from harness.kernel import priority
 from harness.load.locust import options, precision, tabs
 from harness.load.locust.exits import ExitCode, end_now
 from harness.load.locust.follower import Follower
+from harness.load.locust.workers import Workers
 from harness.load.master import JUDGE, Master
 from harness.load.request import SCENARIO
 
@@ -50,6 +52,7 @@ def install() -> None:
     precision.install()
     _exit_code.install()
     _choose_port()
+    priority.be_prompt()
     os.register_at_fork(before=_note_parent, after_in_child=_die_with_parent)
     if (
         os.environ.get(JUDGE) == "never"
@@ -82,8 +85,9 @@ def _choose_port() -> None:
 
 def _die_with_parent() -> None:
     """Locust's master leaves its workers alone when it ends early; the kernel does not, except for
-    one that has ended already.
+    one that has ended already. A worker is as prompt as its master.
     """
+    priority.be_prompt()
     _signal_at_parents_death(signal.SIGKILL)
     if os.getppid() != _forked_by:
         os._exit(HarnessError.exit_code)
@@ -114,13 +118,12 @@ def _init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
 
 def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
     """Make this process the master of runs."""
-    distributed = isinstance(runner, MasterRunner)
+    workers = Workers(runner) if isinstance(runner, MasterRunner) else None
 
     def missing() -> set[str]:
-        if not distributed or master.plan is None:
+        if workers is None or master.plan is None:
             return set()
-        present = {client.id for client in runner.clients.all if client.state != "missing"}
-        return set(master.plan.workers) - present
+        return workers.gone(set(master.plan.workers))
 
     def leave() -> None:
         runner.quit()
@@ -135,6 +138,10 @@ def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
     environment.host = environment.host or f"cluster {master.cluster}"
     if web_ui:
         tabs.add_tab(web_ui, master.tallies)
+    if workers is not None:
+        runner.register_message(
+            "p2p-here", lambda msg, **_: workers.here(msg.data["client"], msg.data["pid"])
+        )
     runner.register_message(
         "p2p-progress", lambda msg, **_: master.heard(msg.data["client"], msg.data)
     )

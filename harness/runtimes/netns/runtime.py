@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError, UnavailableError
+from harness.kernel import priority
 from harness.runtimes import processes, zygote
 from harness.runtimes.runtime import Cost, Ending, Place, Process, Running
 from harness.runtimes.zygote import Zygote
@@ -102,9 +103,12 @@ class NetnsRuntime(processes.HostProcesses):
                 "nodes with that thread"
             )
         # setpriv ties unshare to us, unshare ties the zygote to itself: no code of ours between
-        # fork and exec.
+        # fork and exec. Nodes go behind us, where cores are few.
         command = command or SPAWNER
         argv = [
+            _program("nice"),
+            "-n",
+            str(priority.STEPS),
             _program("setpriv"),
             "--pdeathsig",
             "KILL",

@@ -101,6 +101,9 @@ def _become(request: dict[str, Any], descriptors: list[int], status: int) -> NoR
     try:
         namespace, output = descriptors
         os.setsid()  # a signal for the terminal is not for nodes
+        # A session is scheduled as one: as nice as we are.
+        with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as session:
+            session.write(str(os.getpriority(os.PRIO_PROCESS, 0)))
         for number in (
             signal.SIGCHLD,
             signal.SIGPIPE,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.kernel import priority
 from harness.runtimes.runtime import Place
 from harness.systems import adapters
 from harness.systems.adapter import DrivenAdapter
@@ -64,6 +65,7 @@ async def serve(settings: dict[str, Any]) -> None:
 
 def main() -> None:
     """Read the settings, and serve."""
+    priority.lead_session()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     asyncio.run(serve(json.loads(Path(sys.argv[1]).read_text())))

@@ -17,7 +17,9 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 import uvloop
@@ -270,6 +272,8 @@ def _become(
 def _surround(request: dict[str, Any], descriptors: list[int], status: int) -> None:
     namespace, output = descriptors
     os.setsid()  # a signal for the zygote's terminal is not for its nodes
+    with suppress(OSError):  # a session is scheduled as one: as nice as the zygote is
+        Path("/proc/self/autogroup").write_text(str(os.getpriority(os.PRIO_PROCESS, 0)))
     enter_network_namespace(namespace)
     drop_sys_admin()
     nothing = os.open(os.devnull, os.O_RDONLY)

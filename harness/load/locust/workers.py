@@ -1,0 +1,38 @@
+"""Which of a run's workers are gone: those whose process has ended.
+
+Locust counts heartbeats and gives a worker up after three seconds of silence. But a worker that is
+silent may only be waiting for a core: its run goes on, and the verdict says how late it was.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import Any
+
+from locust import runners
+
+from harness.kernel.proc import is_readable
+
+SILENCE_S = 60  # Locust gives up a silent worker after so long, and a worker its master
+
+
+class Workers:
+    """The worker processes of a master."""
+
+    def __init__(self, runner: Any) -> None:
+        self._runner = runner
+        self._pidfds: dict[str, int] = {}
+        runners.HEARTBEAT_LIVENESS = SILENCE_S
+
+    def here(self, client: str, pid: int) -> None:
+        """Note which process a worker is."""
+        with suppress(OSError):  # it has ended, or is of another PID namespace: silence tells
+            if client not in self._pidfds:
+                self._pidfds[client] = os.pidfd_open(pid)
+
+    def gone(self, wanted: set[str]) -> set[str]:
+        """Return those of the wanted workers that have ended, or that Locust has given up."""
+        known = {client.id for client in self._runner.clients.all if client.state != "missing"}
+        ended = {client for client, pidfd in self._pidfds.items() if is_readable(pidfd)}
+        return (wanted - known) | (wanted & ended)

@@ -1,0 +1,79 @@
+"""What measures goes before what is measured, as the kernel says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.kernel import namespaces, priority
+from harness.kernel.proc import is_readable
+from harness.runtimes.netns.runtime import NetnsRuntime
+from harness.runtimes.runtime import Image, Place, Process
+from harness.topology.topology import Node
+
+pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+LEADER = """
+import os, subprocess, sys
+from harness.kernel import priority
+priority.lead_session()
+print(os.getpriority(os.PRIO_PROCESS, 0), priority.of_nodes(), flush=True)
+if os.path.exists("/proc/self/autogroup"):
+    print(open("/proc/self/autogroup").read().split()[-1], flush=True)
+"""
+PROMPT = """
+import os, subprocess, sys
+from harness.kernel import priority
+CHILD = [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"]
+priority.be_prompt()
+subprocess.run(CHILD)
+priority.be_ordinary()
+subprocess.run(CHILD)
+"""
+
+
+def said(program: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        start_new_session=True,
+    )
+    return done.stdout.split()
+
+
+def test_the_leader_of_a_session_goes_before_all_others():
+    assert set(said(LEADER)) == {"-20", "0"}
+    assert said(LEADER)[-1] == "-20"  # of its session, where sessions are scheduled
+
+
+def test_who_is_prompt_is_so_with_its_children_until_it_is_ordinary():
+    assert said(PROMPT) == [str(os.SCHED_RR), str(os.SCHED_OTHER)]
+
+
+@pytest.mark.parametrize("zygote", [(), ("meshnode", "zygote")])
+def test_nodes_and_commands_beside_them_go_behind_us(tmp_path, zygote):
+    runtime = NetnsRuntime(label="t-nice", state=tmp_path)
+    [namespace] = namespaces.create_many(1)
+    place = Place(
+        node=Node(name="n0"), index=0, address="198.18.0.1", directory=tmp_path, namespace=namespace
+    )
+    sleeper = Process(argv=("sh", "-c", "sleep 1000; true"), image=Image("none"), zygote=zygote)
+    found = []
+    try:
+        runtime.start([(place, sleeper)], found.append)
+        command = runtime.execute("n0", ["sleep", "1"], (0, 1, 2))
+        pids = [found[0].pid, command]
+        assert not is_readable(found[0].pidfd, 0.5)
+        pids += map(int, Path(f"/proc/{pids[0]}/task/{pids[0]}/children").read_text().split())
+        assert len(pids) == 3  # the node's own child is as nice as the node
+        assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in pids] == [priority.of_nodes()] * 3
+        os.waitpid(command, 0)
+    finally:
+        runtime.close()
+        os.close(namespace)
