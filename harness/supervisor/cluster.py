@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.control.progress import Progress
-from harness.errors import HarnessError, NodeStartError, UsageError
+from harness.errors import HarnessError, NodeStartError, UsageError, close_all
 from harness.faults.fault import Condition
 from harness.kernel.proc import is_readable
 from harness.network.fabric import Fabric
@@ -244,21 +244,15 @@ class Cluster:
 
         Raises HarnessError with all that failed, after every step was tried.
         """
-        failures = []
         speakers = [one.close for one in (self.gateway, self.network) if one is not None]
-        for step in (
+        close_all(
+            "the cluster",
             *speakers,
             self.runtime.close,
             lambda: owner.end_processes(self._folder),  # commands of `harness exec`
             self.fabric.close,
             self._readiness.close,
-        ):
-            try:
-                step()
-            except Exception as error:  # the next step must run whatever this one says
-                failures.append(f"{type(error).__name__}: {error}")
-        if failures:
-            raise HarnessError(f"the cluster did not end cleanly: {'; '.join(failures)}")
+        )
 
 
 @contextmanager

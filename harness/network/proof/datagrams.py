@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
+from harness.errors import close_all
 from harness.kernel.namespaces import open_socket
 
 PORT = 61_000  # outside the ephemeral ports
@@ -64,9 +65,7 @@ class Prober:
 
     def close(self) -> None:
         """Close the sockets."""
-        for one in self._sockets.values():
-            one.close()
-        self._epoll.close()
+        close_all("probing", *(one.close for one in self._sockets.values()), self._epoll.close)
 
     def _socket(self, node: str) -> socket.socket:
         if node not in self._sockets:

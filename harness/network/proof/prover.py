@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
+from harness.errors import close_all
 from harness.faults.fault import Change, DirectedPath, Fault, NetworkState, Verb
 from harness.history.proof import Proof
 from harness.network.injectors.compiler import in_class
@@ -86,9 +87,7 @@ class Prover:
         """Look once more, then stop."""
         self._stop.set()
         self._news.set()
-        self._thread.join()
-        self._aside.shutdown()
-        self._prober.close()
+        close_all("proving", self._thread.join, self._aside.shutdown, self._prober.close)
 
     def _guarded(self, act: Callable[[], None]) -> None:
         try:
