@@ -216,12 +216,14 @@ class Cluster:
             self._wait_ready([name], lambda *_: None)
 
     def note_ended(self, name: str) -> None:
-        """Note that a node's process ended by itself."""
+        """Note that a node's first process ended by itself, and end its others."""
         if self.gateway is not None:
             self.gateway.gone([name])
         with self._lock:
             self.running.pop(name, None)
             self.conditions[name] = Condition.STOPPED
+        with suppress(HarnessError):  # what the kernel holds is not ended by anybody
+            self.runtime.set_condition(name, Condition.STOPPED)
 
     def rows(self) -> list[dict[str, Any]]:
         """List the nodes as `status` shows them."""
