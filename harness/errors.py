@@ -19,6 +19,8 @@ checks/verdict.py).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class HarnessError(Exception):
     """The harness itself broke, or is used from code in a way that cannot be right."""
@@ -79,3 +81,24 @@ class InterruptedByUserError(HarnessError):
     """The user pressed Ctrl-C; everything was cleaned up."""
 
     exit_code = 130
+
+
+def attempt(*steps: Callable[[], object]) -> list[Exception]:
+    """Run every step of an end, also those after one that raises; return what was raised."""
+    raised = []
+    for step in steps:
+        try:
+            step()
+        except Exception as error:  # the next step must run whatever this one says
+            raised.append(error)
+    return raised
+
+
+def close_all(what: str, *steps: Callable[[], object]) -> None:
+    """Run every step that ends `what`, then raise what one raised, or HarnessError with all."""
+    raised = attempt(*steps)
+    if len(raised) == 1 and isinstance(raised[0], HarnessError):
+        raise raised[0]
+    if raised:
+        said = "; ".join(f"{type(error).__name__}: {error}" for error in raised)
+        raise HarnessError(f"{what} did not end cleanly: {said}") from raised[0]

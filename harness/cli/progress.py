@@ -40,8 +40,10 @@ def bars() -> Iterator[Progress]:
         TimeElapsedColumn(),
     )
     console = Terminal(stderr=True)
-    # SIGTERM ends like Ctrl-C: what was started is taken back.
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    # SIGTERM and a terminal that closes end like Ctrl-C: what was started is taken back.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     with Bars(*columns, console=console, disable=not console.is_terminal) as shown:
         tasks: dict[str, Any] = {}
 

@@ -40,6 +40,9 @@ from harness.scenario import shipped
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Load workers."
 )
+@click.option(
+    "--keep", is_flag=True, help="Leave the cluster up that this starts; else it ends with the run."
+)
 @json_option
 def run(
     scenario: str,
@@ -49,6 +52,7 @@ def run(
     runs: Path,
     workers: int,
     *,
+    keep: bool,
     as_json: bool,
 ) -> None:
     """Play SCENARIO (a file, or the name of a shipped one) and judge it; starts the cluster if none
@@ -62,6 +66,7 @@ def run(
             runs=runs,
             workers=workers,
             system=system,
+            keep=keep,
             progress=progress,
         )
     tell(judged, as_json=as_json)

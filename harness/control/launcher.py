@@ -11,7 +11,8 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ from harness.runtimes import owner
 DOWN_TIMEOUT_S = 120.0
 
 
-def start(spec: Spec, progress: Progress) -> dict[str, Any]:
+def start(spec: Spec, progress: Progress, held: ExitStack | None = None) -> dict[str, Any]:
     """Start the supervisor of `spec` and wait until its cluster is ready; return its status.
 
-    Ctrl-C takes everything back. Raises what the supervisor raised: NameTakenError, PreflightError,
-    NodeStartError, PermissionNeededError, …
+    `held`: of a bound cluster, which ends when this closes or this process ends, however that
+    comes. Ctrl-C takes everything back. Raises what the supervisor raised: NameTakenError,
+    PreflightError, NodeStartError, PermissionNeededError, …
     """
     if state.is_alive(spec.cluster):
         raise NameTakenError(
@@ -41,6 +43,7 @@ def start(spec: Spec, progress: Progress) -> dict[str, Any]:
         )
     if state.folder(spec.cluster).exists():
         sweep(spec.cluster)
+    spec = replace(spec, bound=held is not None)
     ours, theirs = socket.socketpair()
     state.root().mkdir(mode=0o700, parents=True, exist_ok=True)
     with (state.root() / f"{spec.cluster}.log").open("wb") as log:
@@ -76,6 +79,8 @@ def start(spec: Spec, progress: Progress) -> dict[str, Any]:
             process.wait(DOWN_TIMEOUT_S)
             _forget_log(spec.cluster)
             raise
+        if held is not None:
+            held.enter_context(ours.dup())
     with Client.connect(spec.cluster) as client:
         return client.status()
 
@@ -131,8 +136,7 @@ def stop(cluster: str) -> bool:
                 is_readable(pidfd, DOWN_TIMEOUT_S)
         finally:
             os.close(pidfd)
-    _forget_log(cluster)
-    # The folder is still there where the supervisor was killed on its way down.
-    if state.folder(cluster).exists() and not state.is_alive(cluster):
+    # It may have been killed on its way down, or one of its ends may have failed.
+    with suppress(NameTakenError):  # somebody has started another one already
         sweep(cluster)
     return True

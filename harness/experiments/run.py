@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,12 @@ def up(
     runtime_name: str = "auto",
     system: str | None = None,
     progress: Progress = nobody,
+    held: ExitStack | None = None,
 ) -> dict[str, Any]:
     """Start a cluster in the background and wait until every node is ready; return its status.
 
-    `system` puts another system under test than the topology names. Raises BadFileError,
+    `system` puts another system under test than the topology names. `held`: the cluster ends when
+    this closes, or this process ends; None: it outlives both. Raises BadFileError,
     NameTakenError, PreflightError, PermissionNeededError, UnavailableError, NodeStartError.
     """
     text = topology.read_text() if isinstance(topology, Path) and topology.is_file() else ""
@@ -70,7 +72,7 @@ def up(
         topology_text=text,
         runtime=runtimes.choose(runtime_name),
     )
-    return launcher.start(spec, progress)
+    return launcher.start(spec, progress, held)
 
 
 def down(cluster: str | None = None) -> bool:
@@ -95,28 +97,35 @@ def run(
     runs: Path = Path("runs"),
     workers: int = 1,
     system: str | None = None,
+    keep: bool = False,
     progress: Progress = nobody,
 ) -> Judged:
     """Play a scenario and judge it, in the steps that this file's docstring lists.
 
-    A cluster that was up before stays up. `system` puts another system under test than the scenario
-    names.
+    A cluster that was up before stays up. One that this starts ends with the run, and with this
+    process however it ends, unless `keep` says that it stays. `system` puts another system under
+    test than the scenario names.
     """
     planned = files.read_scenario(scenario)
     planned = replace(planned, topology=_with_system(planned.topology, system))
     played = check(planned)
     name = state.cluster_name(cluster)
     ours = not state.is_alive(name)
-    if ours:
-        up(planned.topology, cluster=name, runtime_name=runtime_name, progress=progress)
-    try:
-        if not ours:
+    with ExitStack() as held:
+        if ours:
+            up(
+                planned.topology,
+                cluster=name,
+                runtime_name=runtime_name,
+                progress=progress,
+                held=None if keep else held,
+            )
+            if not keep:
+                held.callback(down, name)
+        else:
             _same(name, planned.topology, runtime_name)
         folder = _begin(scenario, planned, played, name, runs)
         _load(scenario, played, folder, name, workers, progress)
-    finally:
-        if ours:
-            down(name)
     return judge.judge(folder)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from harness.checks import rows as budget_rows
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.control.progress import Progress, nobody
-from harness.errors import BadFileError, HarnessError, InterruptedByUserError
+from harness.errors import BadFileError, HarnessError, InterruptedByUserError, UsageError
 from harness.experiments import judge as single_judge
 from harness.experiments import run as single_run
 from harness.experiments.judge import Judged, budget_of
@@ -38,13 +38,15 @@ def run(
     runs: Path = Path("runs"),
     workers: int = 1,
     system: str | None = None,
+    keep: bool = False,
     progress: Progress = nobody,
 ) -> Judged:
     """Play a scenario, or all parts of a suite, and judge it.
 
     A part that breaks is said in the verdict, and the next is played; Ctrl-C ends the suite.
-    `system` puts another system under test than the files name. Raises BadFileError before anything
-    starts where the suite or one of its parts cannot be played, InterruptedByUserError.
+    `system` puts another system under test than the files name. `keep` leaves a cluster up that a
+    scenario started. Raises BadFileError before anything starts where the suite or one of its parts
+    cannot be played, UsageError where a suite is to keep a cluster, InterruptedByUserError.
     """
     settings: dict[str, Any] = {
         "cluster": cluster,
@@ -55,7 +57,9 @@ def run(
     }
     planned = files.read_suite(scenario)
     if planned is None:
-        return single_run.run(scenario, **settings, progress=progress)
+        return single_run.run(scenario, **settings, keep=keep, progress=progress)
+    if keep:
+        raise UsageError("keep: a suite starts a cluster for each of its parts, and keeps none")
     check(planned)
     folder = new_folder(runs, planned.name)
     with translated(folder):

@@ -26,16 +26,24 @@ def is_readable(descriptor: int, timeout_s: float = 0.0) -> bool:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a process is stopped by a signal (state T of /proc/PID/stat); False where it is
-    gone.
-    """
+    """Whether a process is stopped by a signal; False where it is gone."""
+    return _state(pid) in (b"T", b"t")
+
+
+def is_ended(pid: int) -> bool:
+    """Whether a process has ended, also where nobody has waited for it yet."""
+    return _state(pid) in (b"", b"Z", b"X")
+
+
+def _state(pid: int) -> bytes:
+    """Read the state of /proc/PID/stat; empty where the process is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             text = file.read()
     except OSError:
-        return False
+        return b""
     # The name in parentheses may hold anything; the state is the field after it.
-    return text[text.rindex(b")") + 2 :].split(None, 1)[0] in (b"T", b"t")
+    return text[text.rindex(b")") + 2 :].split(None, 1)[0]
 
 
 def age_ns() -> int:

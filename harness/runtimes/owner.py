@@ -4,6 +4,9 @@ folder.
 The runtime marks what it starts. The supervisor takes the mark into its own environment, so that
 everything else that it starts inherits it: gateway, Toxiproxy's server, delay engine.
 
+A warden ends all that carry the mark once the supervisor has ended, however that came: a command of
+`harness exec` and its children, or something that was stopped when its pipe closed.
+
 Linux shows the environment with which a process was executed. So a node that was forked shows its
 zygote's, and the supervisor, which was executed before it owned the folder, shows no mark.
 """
@@ -12,10 +15,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 OWNER = "HARNESS_OWNER"
+ROUNDS, ROUND_S = 100, 0.1  # of the warden: what is killed ends soon, what it forked is killed too
 
 
 def mark(folder: Path) -> dict[str, str]:
@@ -44,3 +52,33 @@ def end_processes(folder: Path) -> list[int]:
             finally:
                 os.close(pidfd)
     return ended
+
+
+def start_warden(folder: Path) -> Callable[[], object]:
+    """Start the warden of the cluster with this folder; returns how to have it act and end.
+
+    It acts by itself once this process has ended: its standard input is ours alone. It carries the
+    mark, so whoever ends all processes of the cluster ends it too.
+    """
+    warden = subprocess.Popen(
+        [sys.executable, "-IS", __file__, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **mark(folder)},
+        start_new_session=True,
+    )
+    return warden.communicate  # closes its input, and waits
+
+
+def _keep_watch(folder: Path) -> None:
+    """Wait until the supervisor has ended, then kill all that carries the mark."""
+    sys.stdin.buffer.read()
+    for _ in range(ROUNDS):
+        if not end_processes(folder):
+            return
+        time.sleep(ROUND_S)
+
+
+if __name__ == "__main__":
+    _keep_watch(Path(sys.argv[1]))

@@ -1,5 +1,5 @@
 """Nodes as processes of this host: conditions by signals, and commands beside them. Shared by all
-runtimes.
+runtimes. A node is all its processes (kernel/families.py), not only the first.
 
 A container's process is a process of the host like any other. A signal through its pidfd costs 0.02
 ms, where the engine's API takes 10 to 120, and cannot hit a process that took over the number.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,12 +22,15 @@ from typing import ClassVar
 from harness.errors import HarnessError, NodeStartError, UnavailableError, UsageError
 from harness.faults.fault import Condition
 from harness.kernel import namespaces, priority
-from harness.kernel.proc import is_readable
+from harness.kernel.families import Census, Family, family_of
+from harness.kernel.proc import is_readable, is_stopped
 from harness.runtimes import owner
 from harness.runtimes.runtime import Ending, Place, Process, Running
 
 TERMINATE_GRACE_S = 2.0  # from SIGTERM to SIGKILL: time to write state
 KILL_TIMEOUT_S = 10.0  # after SIGKILL; the kernel needs milliseconds, a thrashing host longer
+LOOK_EVERY_S = 0.02  # while processes end
+ROUNDS = 50  # of a pause: what is forked meanwhile is stopped in the next
 LAST_LINES = 10
 LAST_BYTES = 8192
 
@@ -77,31 +81,68 @@ def send(pidfd: int, number: signal.Signals) -> None:
         signal.pidfd_send_signal(pidfd, number)
 
 
-def stop(pidfd: int) -> None:
-    """End a process by SIGTERM, and by SIGKILL two seconds later. A paused process is continued, or
-    it would never see the first.
-
-    Raises HarnessError where the process outlives SIGKILL.
-    """
-    send(pidfd, signal.SIGTERM)
-    send(pidfd, signal.SIGCONT)
-    if not is_readable(pidfd, TERMINATE_GRACE_S):
-        send(pidfd, signal.SIGKILL)
-        if not is_readable(pidfd, KILL_TIMEOUT_S):
-            raise HarnessError(
-                f"process {host_pid(pidfd)} has not ended {KILL_TIMEOUT_S:.0f} s after SIGKILL: "
-                "the kernel holds it"
-            )
-
-
 @dataclass(slots=True)
 class Resident:
-    """One node: its place, what runs there, and the process that does so now."""
+    """One node: its place, what runs there, and the processes that do so now.
+
+    `running` is its first process. All of them are `family`: None where the first ended before it
+    could be looked at.
+    """
 
     place: Place
     process: Process
+    census: Census
     running: Running | None = None
+    family: Family | None = None
     changing: threading.Lock = field(default_factory=threading.Lock)
+
+    def members(self) -> list[int]:
+        """Return the pids of the node's living processes."""
+        return [] if self.family is None else self.census.members(self.family)
+
+    def signal(self, *numbers: signal.Signals) -> None:
+        """Signal the first process at once, then all; nothing happens where all have ended."""
+        if self.running is not None:
+            for number in numbers:
+                send(self.running.pidfd, number)
+        if self.family is not None:
+            self.census.signal(self.family, *numbers)
+
+    def pause(self) -> None:
+        """Stop all processes, also those that start meanwhile."""
+        self.signal(signal.SIGSTOP)
+        for _ in range(ROUNDS):
+            if all(is_stopped(pid) for pid in self.members()):
+                return
+            self.signal(signal.SIGSTOP)
+
+    def end(self) -> None:
+        """End all processes by SIGTERM, and what is left by SIGKILL two seconds later. Paused ones
+        are continued, or they would never see the first.
+
+        Raises HarnessError where a process outlives SIGKILL.
+        """
+        self.signal(signal.SIGTERM, signal.SIGCONT)
+        if not self._are_gone(TERMINATE_GRACE_S):
+            until_s = time.monotonic() + KILL_TIMEOUT_S
+            self.signal(signal.SIGKILL)
+            while not self._are_gone(LOOK_EVERY_S):  # again: for what has started meanwhile
+                if time.monotonic() > until_s:
+                    raise HarnessError(
+                        f"node {self.place.node.name}: processes {self.members()} have not ended "
+                        f"{KILL_TIMEOUT_S:.0f} s after SIGKILL: the kernel holds them"
+                    )
+                self.signal(signal.SIGKILL)
+
+    def _are_gone(self, wait_s: float) -> bool:
+        """Wait, at most so long, until every process has ended; whether they have."""
+        until_s = time.monotonic() + wait_s
+        first = self.running is None or is_readable(self.running.pidfd, wait_s)
+        while first and self.members():
+            if time.monotonic() > until_s:
+                return False
+            time.sleep(LOOK_EVERY_S)
+        return first
 
 
 class HostProcesses(ABC):
@@ -119,6 +160,7 @@ class HostProcesses(ABC):
         # What every process of the cluster gets, beside its own.
         self.environment = {"HARNESS_CLUSTER": label, **owner.mark(state)}
         self._residents: dict[str, Resident] = {}
+        self._census = Census()
         self._pidfds: list[int] = []
 
     @classmethod
@@ -144,6 +186,8 @@ class HostProcesses(ABC):
         with resident.changing:
             running = resident.running
             if running is None or is_readable(running.pidfd):
+                if condition is not Condition.PAUSED:
+                    resident.end()
                 if condition is Condition.RUNNING:
                     return self._move_in(resident)
                 if condition is Condition.PAUSED:
@@ -152,13 +196,16 @@ class HostProcesses(ABC):
                         f"paused{last_lines(log_of(resident.place))}"
                     )
             elif condition is Condition.STOPPED:
-                stop(running.pidfd)
+                resident.end()
+            elif condition is Condition.PAUSED:
+                resident.pause()
             else:
-                send(
-                    running.pidfd,
-                    signal.SIGSTOP if condition is Condition.PAUSED else signal.SIGCONT,
-                )
+                resident.signal(signal.SIGCONT)
         return None
+
+    def members(self, node: str) -> list[int]:
+        """See Runtime."""
+        return self._resident(node).members()
 
     def execute(self, node: str, argv: Sequence[str], stdio: tuple[int, int, int]) -> int:
         """See Runtime. The program is one of the host's. Raises UsageError where there is none of
@@ -208,7 +255,11 @@ class HostProcesses(ABC):
     def _register(self, place: Place, process: Process, running: Running) -> Running:
         """Enter a process that has started into the table."""
         self._pidfds.append(running.pidfd)
-        self._residents.setdefault(place.node.name, Resident(place, process)).running = running
+        resident = self._residents.setdefault(
+            place.node.name, Resident(place, process, self._census)
+        )
+        resident.running = running
+        resident.family = family_of(running.pid, place.namespace)
         return running
 
     def _resident(self, node: str) -> Resident:

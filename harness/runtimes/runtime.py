@@ -161,6 +161,11 @@ class Runtime(Protocol):
         reaps it to say so.
         """
 
+    def members(self, node: str) -> list[int]:
+        """Return the pids of all living processes of a node, as the supervisor sees them. A first
+        process that could not be looked at may be missing.
+        """
+
     def execute(self, node: str, argv: Sequence[str], stdio: tuple[int, int, int]) -> int:
         """Run a command beside the node, in its network namespace, with these descriptors; returns
         its pid on the host.

@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from harness.errors import HarnessError, InterruptedByUserError, StorageError
 from harness.kernel.proc import is_readable
 
 PROGRESS_EVERY_S = 0.05
+GONE_WITHIN_S = 3600.0  # one wait; it is woken at once
 
 
 class Channel:
@@ -40,6 +42,16 @@ class Channel:
         if done == total or now - self._said_s > PROGRESS_EVERY_S:
             self._said_s = now
             self.say(stage=stage, done=done, of=total)
+
+    def when_gone(self, act: Callable[[], object]) -> None:
+        """Act, in a thread, once the client lets go of the channel or ends."""
+
+        def wait() -> None:
+            while not is_readable(self._connection.fileno(), GONE_WITHIN_S):
+                pass
+            act()
+
+        threading.Thread(target=wait, name="channel", daemon=True).start()
 
     def close(self) -> None:
         self._connection.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.control.progress import Progress
-from harness.errors import HarnessError, NodeStartError, UsageError
+from harness.errors import HarnessError, NodeStartError, UsageError, close_all
 from harness.faults.fault import Condition
 from harness.kernel.proc import is_readable
 from harness.network.fabric import Fabric
@@ -220,13 +220,18 @@ class Cluster:
         return True
 
     def note_ended(self, name: str) -> Ending:
-        """Note that a node's process ended by itself; return how it did."""
+        """Note that a node's first process ended by itself, and end its others; return how it
+        ended.
+        """
         if self.gateway is not None:
             self.gateway.gone([name])
         with self._lock:
             self.running.pop(name, None)
             self.conditions[name] = Condition.STOPPED
-        return self.runtime.ending(name)
+        ending = self.runtime.ending(name)
+        with suppress(HarnessError):  # what the kernel holds is not ended by anybody
+            self.runtime.set_condition(name, Condition.STOPPED)
+        return ending
 
     def rows(self) -> list[dict[str, Any]]:
         """List the nodes as `status` shows them."""
@@ -259,21 +264,15 @@ class Cluster:
 
         Raises HarnessError with all that failed, after every step was tried.
         """
-        failures = []
         speakers = [one.close for one in (self.gateway, self.network) if one is not None]
-        for step in (
+        close_all(
+            "the cluster",
             *speakers,
             self.runtime.close,
             lambda: owner.end_processes(self._folder),  # commands of `harness exec`
             self.fabric.close,
             self._readiness.close,
-        ):
-            try:
-                step()
-            except Exception as error:  # the next step must run whatever this one says
-                failures.append(f"{type(error).__name__}: {error}")
-        if failures:
-            raise HarnessError(f"the cluster did not end cleanly: {'; '.join(failures)}")
+        )
 
 
 @contextmanager

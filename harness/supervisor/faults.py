@@ -167,11 +167,16 @@ class Faults:
         return proofs
 
     def _found(self, node: str) -> Condition:
-        """Read the condition of a node's process from the kernel."""
+        """Read the condition of a node's processes from the kernel.
+
+        A node is stopped where none is left, and paused where none can go on.
+        """
         running = self._cluster.running.get(node)
-        if running is None or self._cluster.has_ended(node):
+        first = [] if running is None or self._cluster.has_ended(node) else [running.pid]
+        found = {*first, *self._cluster.runtime.members(node)}
+        if not found:
             return Condition.STOPPED
-        return Condition.PAUSED if is_stopped(running.pid) else Condition.RUNNING
+        return Condition.PAUSED if all(map(is_stopped, found)) else Condition.RUNNING
 
     def _clear_condition(self, fault: Fault) -> Change:
         with self._lock:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from harness.errors import close_all
 from harness.faults.fault import Change, Fault, Verb
 from harness.history.events import PhaseBegan, PhasesOver
 from harness.history.folder import RunFolder
@@ -184,8 +185,7 @@ class FaultPlayer:
         with self._news:
             self._over = True
             self._news.notify_all()
-        self._thread.join()
-        self._nodes.shutdown()
+        close_all("the player of faults", self._thread.join, self._nodes.shutdown)
 
     def _add(
         self,

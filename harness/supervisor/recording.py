@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.errors import StorageError, UsageError
+from harness.errors import StorageError, UsageError, attempt
 from harness.faults.fault import Change, Condition
 from harness.history.events import (
     FaultChanged,
@@ -76,6 +77,7 @@ class Recording:
         self._journalled: dict[str, Condition] = {}
         self._begun_by = begun_by
         self._player: Player | None = None  # None: it has not started
+        self._stops: list[Callable[[], object]] = []  # what has to end, in this order
         self.folder = RunFolder(runs, name)
         try:
             for file, text in files.items():
@@ -96,11 +98,13 @@ class Recording:
         try:
             return self._start(load, start_in_s)
         except BaseException:
+            attempt(lambda: self._fault_player.end(self.note), self._faults.listen, *self._stops)
             self.folder.discard()
             raise
 
     def _start(self, load: Mapping[str, Any], start_in_s: float) -> int:
         cluster = self._cluster
+        self._stops = [self._end_journals]
         journals.begin_journals(cluster.adapter, self._live(), self.folder)
         t0_ns = time.monotonic_ns() + int(start_in_s * 1e9)
         self._write_facts(t0_ns, load)
@@ -113,8 +117,11 @@ class Recording:
         gateway = [cluster.gateway.pid] if cluster.gateway is not None else []
         watched = [os.getpid(), *gateway, *load.get("pids", [])]
         self._samples = Samples(cluster, self.folder, watched, self.note)
+        self._stops.append(self._samples.close)
         self._iperf3 = Iperf3(cluster, self.folder, self._timeline.phases)
+        self._stops.insert(0, self._iperf3.close)
         self._prover = self._make_prover()
+        self._stops.insert(0, self._prover.close)
         self._faults.listen(
             Listener(changed=self._changed, node_changed=self.node_changed, proven=self._prove)
         )
@@ -168,27 +175,39 @@ class Recording:
         """End the phases, journals and samples; return the folder, complete.
 
         `at_ns`: when the load stopped, if before now. A run that never started leaves no folder.
+        Whatever fails, all ends; it stands in the folder, and is raised afterwards.
         """
         if self._player is None:
             self.folder.discard()
             return self.folder.path
         for sentence in load.get("failures", ()):
             self.note(sentence)
-        self._player.stop(at_ns)
-        self._fault_player.end(self.note)
-        self._faults.listen()
-        self._prover.close()
-        self._iperf3.close()
+        raised = attempt(
+            partial(self._player.stop, at_ns),
+            partial(self._fault_player.end, self.note),
+            self._faults.listen,
+            *self._stops,
+            self._copy_logs,
+        )
+        for error in raised:
+            self.note(f"its end: {type(error).__name__}: {error}")
+        raised += attempt(partial(self._write_end, load), self.folder.seal)
+        if raised:
+            raise raised[0]
+        return self.folder.path
+
+    def _end_journals(self) -> None:
         for sentence in journals.end_journals(self._cluster.adapter, self._live()):
             self.note(sentence)
-        self._samples.close()
+
+    def _copy_logs(self) -> None:
         for name, place in self._cluster.places.items():
             self.folder.copy_log(name, place.directory / "log")
+
+    def _write_end(self, load: Mapping[str, Any]) -> None:
         self.folder.event(RunEnded(failures=tuple(self._failures)))
         self._facts |= {"load": {**self._facts["load"], **load}, "failures": self._failures}
         self.folder.write_json("metadata.json", self._facts)
-        self.folder.seal()
-        return self.folder.path
 
     def _write_facts(self, t0_ns: int, load: Mapping[str, Any]) -> None:
         self._facts = {

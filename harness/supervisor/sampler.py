@@ -2,8 +2,9 @@
 
 That is resident memory, CPU, descriptors, threads, connections and traffic. Everything is read from
 descriptors that are kept open (three a node), so a pass over 1000 nodes takes some 20 ms. A node
-without a live process is absent from a batch, never zero. It reads one process a node: what a
-node's children use is not counted. Pids are those of the sampler's own PID namespace, for
+without a live process is absent from a batch, never zero. A node is all its processes: what its
+others use is added to what the first does, and costs an opened file for each (memory that they
+share is counted in each). Pids are those of the sampler's own PID namespace, for
 containers and bare processes alike.
 """
 
@@ -19,6 +20,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from harness.history.history import HOST, SAMPLES
+from harness.kernel.families import Census, Family, family_of
 from harness.kernel.namespaces import inside
 from harness.kernel.netlink import LinkCounters
 from harness.kernel.proc import (
@@ -42,6 +44,16 @@ class _Source:
     stat: int
     descriptors: int  # of the folder /proc/PID/fd
     snmp: int  # TCP statistics of the node's namespace
+    pid: int
+    family: Family | None
+    total_ns: int = 0  # CPU time of all that live now and of what they waited for
+    cpu_ns: int = 0  # CPU time of all that ever lived, as far as it was seen: it never falls
+
+    def count(self, total_ns: int) -> int:
+        """Return the node's CPU time after a pass that found this total."""
+        self.cpu_ns += max(0, total_ns - self.total_ns)
+        self.total_ns = total_ns
+        return self.cpu_ns
 
     def close(self) -> None:
         for descriptor in (self.stat, self.descriptors, self.snmp):
@@ -53,6 +65,7 @@ class _Usage(NamedTuple):
     cpu_ns: int
     threads: int
     rss_bytes: int
+    waited_ns: int  # CPU time of ended children that it waited for
 
 
 class Sampler:
@@ -73,6 +86,7 @@ class Sampler:
         }
         # Since Linux 6.2; else the folder is listed.
         self._counts_by_size = os.stat("/proc/self/fd").st_size > 0
+        self._census = Census()
         self._lock = threading.Lock()  # a descriptor must not be closed, and reused, under a pass
 
     def track(self, node_index: int, pid: int) -> None:
@@ -114,8 +128,10 @@ class Sampler:
         """
         columns: list[list[int | None]] = [[] for _ in SAMPLES]
         with self._lock:
+            families = self._census.families()
             for node_index, source in sorted(self._nodes.items()):
-                row = self._row(source)
+                others = families.get(source.family, ()) if source.family else ()
+                row = self._row(source, [pid for pid in others if pid != source.pid])
                 if row is None:
                     continue
                 usage, descriptors, connections = row
@@ -139,7 +155,7 @@ class Sampler:
                     column.append(value)
         return pa.record_batch(columns, schema=SAMPLES)
 
-    def _row(self, source: _Source) -> tuple[_Usage, int, int] | None:
+    def _row(self, source: _Source, others: Sequence[int]) -> tuple[_Usage, int, int] | None:
         usage = _usage(source.clock, source.stat)
         if usage is None:
             return None
@@ -151,7 +167,18 @@ class Sampler:
             )
         except OSError:  # it ended between the two readings
             return None
-        return usage, descriptors, established(os.pread(source.snmp, 8192, 0))
+        found = [usage]
+        for pid in others:
+            other = _of_pid(pid)
+            if other is not None:
+                found.append(other[0])
+                descriptors += other[1]
+        summed = usage._replace(
+            cpu_ns=source.count(sum(one.cpu_ns + one.waited_ns for one in found)),
+            threads=sum(one.threads for one in found),
+            rss_bytes=sum(one.rss_bytes for one in found),
+        )
+        return summed, descriptors, established(os.pread(source.snmp, 8192, 0))
 
     def host(self) -> pa.RecordBatch:
         """Return one row about the host and the watched processes, schema HOST."""
@@ -213,8 +240,25 @@ def _usage(clock: int, stat: int) -> _Usage | None:
     if fields[0] in {b"Z", b"X"}:
         return None
     return _Usage(
-        at_ns=at_ns, cpu_ns=cpu_ns, threads=int(fields[17]), rss_bytes=int(fields[21]) * _PAGE_BYTES
+        at_ns=at_ns,
+        cpu_ns=cpu_ns,
+        threads=int(fields[17]),
+        rss_bytes=int(fields[21]) * _PAGE_BYTES,
+        waited_ns=(int(fields[13]) + int(fields[14])) * _TICK_NS,
     )
+
+
+def _of_pid(pid: int) -> tuple[_Usage, int] | None:
+    """Read what a process uses and how many descriptors it has; None where it has ended."""
+    try:
+        stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            usage = _usage(process_cpu_clock(pid), stat)
+            return None if usage is None else (usage, len(os.listdir(f"/proc/{pid}/fd")))
+        finally:
+            os.close(stat)
+    except OSError:
+        return None
 
 
 def _open_source(pid: int, namespace: int) -> _Source | None:
@@ -231,7 +275,14 @@ def _open_source(pid: int, namespace: int) -> _Source | None:
             return None
         raise
     stat, descriptors, snmp = opened
-    return _Source(clock=process_cpu_clock(pid), stat=stat, descriptors=descriptors, snmp=snmp)
+    return _Source(
+        clock=process_cpu_clock(pid),
+        stat=stat,
+        descriptors=descriptors,
+        snmp=snmp,
+        pid=pid,
+        family=family_of(pid, namespace),
+    )
 
 
 def _open_if_there(path: str) -> int | None:

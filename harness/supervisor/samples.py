@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+from harness.errors import close_all
 from harness.history.folder import RunFolder
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.sampler import Sampler
@@ -35,9 +36,7 @@ class Samples:
 
     def close(self) -> None:
         """Stop, and let go of every descriptor."""
-        self._stop.set()
-        self._thread.join()
-        self._sampler.close()
+        close_all("sampling", self._stop.set, self._thread.join, self._sampler.close)
 
     def _take(self) -> None:
         due_s = time.monotonic()

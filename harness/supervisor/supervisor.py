@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from harness import runtimes
 from harness.checks import rows as budget_rows
 from harness.control import state
 from harness.control.spec import Spec
-from harness.errors import HarnessError, UnavailableError, UsageError
+from harness.errors import HarnessError, UnavailableError, UsageError, attempt, close_all
 from harness.faults.fault import Condition
 from harness.faults.spec import parse
 from harness.host import preflight
@@ -304,9 +304,7 @@ class Supervisor:
         self._stage = "up"
 
     def serve(self) -> None:
-        """Notice nodes that end by themselves, until `stop`. A cluster whose gateway ended is
-        blind: it goes down.
-        """
+        """Notice nodes that end by themselves, until `stop` or the end of the gateway."""
         while not self._stop.is_set():
             gateway = self.cluster.gateway
             if gateway is not None and gateway.has_ended:
@@ -348,19 +346,16 @@ class Supervisor:
     def close(self) -> None:
         """End an open run as it is, then take the cluster down."""
         self._stage = "going down"
-        with suppress(HarnessError):
-            if self._recording is not None:
-                self.end(load={"interrupted": True})
-        if self._fault_player is not None:
-            self._fault_player.close()
-        self._server.close()
-        self.cluster.close()
+        player = [self._fault_player.close] if self._fault_player is not None else []
+        close_all("the supervisor", self._end_open, *player, self._server.close, self.cluster.close)
+
+    def _end_open(self) -> None:
+        if self._recording is not None:
+            self.end(load={"interrupted": True})
 
 
 def _log(line: str) -> None:
-    """Write a line into the supervisor's log; on a full disk the channel and the events still say
-    it.
-    """
+    """Write a line into the log; on a full disk the channel and the events still say it."""
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
 
@@ -371,29 +366,34 @@ def main(descriptor: int, problem: HarnessError | None = None) -> int:
     with connection.makefile("rb") as file:
         spec: Spec = pickle.load(file)  # noqa: S301 - from our own parent, over a socketpair
     channel = Channel(connection)
-    supervisor: Supervisor | None = None
-    lock: state.Lock | None = None
+    ends: list[Callable[[], object]] = []
+    told: dict[str, str] | None = None
     try:
         if problem is not None:
             raise problem
         lock = state.Lock(spec.cluster)
+        ends.append(lock.remove)
         os.environ |= owner.mark(lock.path)
+        ends.append(owner.start_warden(lock.path))
         supervisor = Supervisor(spec, lock.path)
+        ends.append(supervisor.close)
         signal.signal(signal.SIGTERM, supervisor.stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         supervisor.up(channel)
         channel.say(ready=True)
-        channel.close()
+        if spec.bound:
+            channel.when_gone(supervisor.stop)
+        else:
+            channel.close()
         supervisor.serve()
-        return 0
     except Exception as error:
         kind, message = failure(error, state.folder(spec.cluster))
         _log(message)
         told = {"kind": kind, "message": message}
     finally:
-        if supervisor is not None:
-            supervisor.close()
-        if lock is not None:
-            lock.remove()
-    channel.say(error=told)  # last: whoever reads it finds nothing left
-    return 70
+        broken = attempt(*reversed(ends))
+        for one in broken:
+            _log(f"{type(one).__name__}: {one}")
+    if told is not None:
+        channel.say(error=told)  # last: whoever reads it finds nothing left
+    return 70 if told or broken else 0

@@ -129,7 +129,14 @@ def test_every_process_of_a_cluster_carries_its_mark(desk):
     plain(desk)
     mark = f"HARNESS_OWNER={desk.state / desk.cluster}".encode()
     found = descendants(desk.status()["pid"])
-    for what in ("tinynode.py", "spawner.py", "systems.gateway", "toxiproxy-server", "sleep 1000"):
+    for what in (
+        "tinynode.py",
+        "spawner.py",
+        "systems.gateway",
+        "toxiproxy-server",
+        "owner.py",
+        "sleep 1000",
+    ):
         assert [line for line in found.values() if what in line], (what, found)
     assert [
         line
@@ -141,19 +148,28 @@ def test_every_process_of_a_cluster_carries_its_mark(desk):
 
 
 @pytest.mark.toxiproxy
-def test_doctor_ends_what_outlives_a_killed_supervisor(desk):
-    """A command of `harness exec` knows nothing of the cluster, and what was stopped sees no pipe
-    close.
+@pytest.mark.parametrize("warden", ["lives", "is killed too"])
+def test_nothing_outlives_a_killed_supervisor(desk, warden):
+    """A command of `harness exec` knows nothing of the cluster, its children even less, and what
+    was stopped sees no pipe close: the warden ends them, or else doctor does.
     """
     beside = plain(desk)
+    desk.start("exec", "node-1", "--", "sh", "-c", "sleep 2000; true")
+    wait_for(lambda: "sleep 2000 " in desk.processes().values())
     pid = desk.status()["pid"]
     for below, line in descendants(pid).items():
         if "delay_engine" in line or "toxiproxy-server" in line:
             os.kill(below, signal.SIGSTOP)
+        if "owner.py" in line and warden != "lives":
+            os.kill(below, signal.SIGKILL)
     os.kill(pid, signal.SIGKILL)
-    assert beside.wait(60) == 69  # its output stays open: the command lives
-    assert [line for line in desk.processes().values() if line == "sleep 1000 "]
-    assert "removed process" in desk.ok("doctor")
+    assert beside.wait(60) == 69
+    if warden == "lives":
+        wait_for(lambda: not desk.processes(), desk.processes)
+        assert "removed process" not in desk.ok("doctor")
+    else:
+        assert {"sleep 1000 ", "sleep 2000 "} <= set(desk.processes().values())
+        assert "removed process" in desk.ok("doctor")
     desk.assert_nothing_left()
 
 
@@ -309,4 +325,62 @@ def test_the_census_sees_what_is_left(desk):
     assert "stray" in now["files"]
     assert stray in now["links"]
     assert f"table inet {stray}" in now["tables"]
+    desk.assert_nothing_left()
+
+
+CUT = """
+topology = "ten.toml"
+[[phase]]
+name = "load"
+duration_s = 120
+[[phase.stream]]
+operation = "private_message"
+rate_per_s = 10
+[[phase.fault]]
+cut = "halves"
+"""
+
+
+def playing(desk: Desk, *options: str) -> subprocess.Popen[str]:
+    """`harness run` of a long scenario, its cut in force."""
+    run = desk.start("run", str(desk.write("cut.toml", CUT)), *options)
+
+    def cut() -> bool:
+        return desk.doing() == "phase load" and bool(desk.ask("fault-list")["faults"])
+
+    wait_for(cut, desk.doing)
+    return run
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
+def test_a_cluster_that_a_run_started_ends_with_it(desk, number):
+    """Whatever ends the run: its cut is in force, and nobody would clear it."""
+    run = playing(desk)
+    os.kill(run.pid, number)
+    code, errors = said(run)
+    if number is not signal.SIGKILL:
+        assert (code, "interrupted" in errors) == (130, True)
+    desk.assert_nothing_left()
+    assert desk.harness("status").returncode == 69
+
+
+def test_a_cluster_that_is_to_be_kept_outlives_its_run(desk):
+    run = playing(desk, "--keep")
+    os.kill(run.pid, signal.SIGKILL)
+    said(run)
+    assert desk.status()["stage"] == "up"
+    wait_for(lambda: not any("locust" in line for line in desk.processes().values()))
+    assert desk.status()["stage"] == "up"
+    desk.ok("down")
+    desk.assert_nothing_left()
+
+
+def test_a_run_leaves_a_cluster_that_was_up(desk):
+    desk.ok("up", "ten.toml")
+    run = playing(desk)
+    os.kill(run.pid, signal.SIGKILL)
+    said(run)
+    time.sleep(1)
+    assert desk.status()["stage"] == "up"
+    desk.ok("down")
     desk.assert_nothing_left()

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from harness.errors import close_all
 from harness.kernel.namespaces import open_socket
 
 PORT = 61_000  # outside the ephemeral ports
@@ -78,9 +79,7 @@ class Prober:
 
     def close(self) -> None:
         """Close the sockets."""
-        for one in self._sockets.values():
-            one.close()
-        self._epoll.close()
+        close_all("probing", *(one.close for one in self._sockets.values()), self._epoll.close)
 
     def _send(self, path: tuple[str, str], heard: Heard) -> None:
         source, target = path

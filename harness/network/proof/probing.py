@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from harness.errors import close_all
 from harness.faults.fault import Change, DirectedPath, Fault, NetworkState, Verb
 from harness.history.proof import Proof
 from harness.network.network import Network
@@ -74,9 +75,7 @@ class Probing:
 
     def close(self) -> None:
         """Wait for what is under way, and close the sockets."""
-        self._probes.shutdown()
-        self._streams.shutdown()
-        self._prober.close()
+        close_all("probing", self._probes.shutdown, self._streams.shutdown, self._prober.close)
 
     def asked(self, state: NetworkState, path: DirectedPath) -> Impairment:
         """Return all that is asked on a path, the baseline of its regions included."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from itertools import product
 
+from harness.errors import close_all
 from harness.faults.fault import Change, DirectedPath, Fault, Verb, fold
 from harness.history.proof import Proof, seen_as
 from harness.network.injectors.compiler import in_class
@@ -88,11 +89,12 @@ class Prover:
         """Look once more, wait for what that look sent, then stop."""
         self._stop.set()
         self._news.set()
-        self._thread.join()
-        self._network.counted = lambda _: None
-        self._probing.close()
+        close_all("proving", self._thread.join, self._stop_counting, self._probing.close)
         for name in list(self._open):
             self._close_account(name)
+
+    def _stop_counting(self) -> None:
+        self._network.counted = lambda _: None
 
     def _guarded(self, act: Callable[[], None]) -> None:
         try:

@@ -17,7 +17,7 @@ from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
-from harness.errors import HarnessError, NodeStartError
+from harness.errors import HarnessError, NodeStartError, close_all
 from harness.kernel.proc import is_readable
 from harness.runtimes import processes, zygote
 from harness.runtimes.docker import entry, image
@@ -146,15 +146,16 @@ class DockerRuntime(processes.HostProcesses):
     def close(self) -> None:
         """See Runtime."""
         engine, self._engine = self._engine, None
-        for one in set(self._zygotes.values()):
-            one.close()
-        if engine is not None:
-            engine.sweep(self.label)
-            engine.close()
-        self._kill_all()
-        self._zygotes.clear()
-        self._containers.clear()
-        shutil.rmtree(self._doors, ignore_errors=True)
+        ends = () if engine is None else (partial(engine.sweep, self.label), engine.close)
+        close_all(
+            "the docker runtime",
+            *(one.close for one in set(self._zygotes.values())),
+            *ends,
+            self._kill_all,
+            self._zygotes.clear,
+            self._containers.clear,
+            partial(shutil.rmtree, self._doors, ignore_errors=True),
+        )
 
     def _jobs(
         self,

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import HarnessError, UnavailableError
+from harness.errors import HarnessError, UnavailableError, close_all
 from harness.kernel import priority
 from harness.runtimes import processes, zygote
 from harness.runtimes.runtime import Cost, Ending, Place, Process, Running
@@ -35,6 +35,14 @@ class _Guarded:
 
     zygote: Zygote
     guard: subprocess.Popen[bytes]
+
+    def wait(self) -> None:
+        """Wait until the namespace has ended, which takes no more than some seconds."""
+        try:
+            self.guard.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.guard.kill()  # its PDEATHSIG kills PID 1, and that all the others
+            self.guard.wait()
 
 
 class NetnsRuntime(processes.HostProcesses):
@@ -80,16 +88,14 @@ class NetnsRuntime(processes.HostProcesses):
 
     def close(self) -> None:
         """See Runtime."""
-        for guarded in self._zygotes.values():
-            guarded.zygote.close()  # it kills and reaps its children, and ends
-        for guarded in self._zygotes.values():
-            try:
-                guarded.guard.wait(END_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                guarded.guard.kill()  # its PDEATHSIG kills PID 1, and that all the others
-                guarded.guard.wait()
-        self._kill_all()
-        self._zygotes.clear()
+        guards = list(self._zygotes.values())
+        close_all(
+            "the netns runtime",
+            *(one.zygote.close for one in guards),  # it kills and reaps its children, and ends
+            *(one.wait for one in guards),
+            self._kill_all,
+            self._zygotes.clear,
+        )
 
     def _spawn(self, place: Place, process: Process) -> Running:
         return (
