@@ -89,7 +89,7 @@ class Prover:
         self._stop.set()
         self._news.set()
         self._thread.join()
-        self._network.counted = lambda _: None
+        self._network.counted = None
         self._probing.close()
         for name in list(self._open):
             self._close_account(name)
