@@ -16,8 +16,8 @@ from kit.saboteur import FAULTS, open_place, outsider, sabotage
 
 from harness.errors import HarnessError
 
-pytestmark = [pytest.mark.root, pytest.mark.slow]
-COUNT = int(os.environ.get("HARNESS_FUZZ", "100"))
+pytestmark = pytest.mark.root
+COUNT = int(os.environ.get("HARNESS_FUZZ", "2"))
 FIRST = int(os.environ.get("HARNESS_FUZZ_FIRST", "0"))
 SCENARIO = """
 topology = "ten.toml"
