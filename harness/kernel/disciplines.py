@@ -39,6 +39,27 @@ def read(netlink: Netlink, trees: Iterable[int], ingresses: Iterable[int]) -> St
     return found
 
 
+def passed(netlink: Netlink, trees: Iterable[int]) -> dict[tuple[int, int], int]:
+    """Count the bytes that went through each class of these links, by link and minor, and through
+    the TBF of any device, by device and 0. Raises HarnessError.
+    """
+    found = {
+        (at, 0): _bytes(has)
+        for at, _, _, has in _listed(netlink, _QDISC, 0, 0)
+        if _kind(has) == "tbf"
+    }
+    for link in trees:
+        for at, handle, _, has in _listed(netlink, _CLASS, link, 0):
+            if _kind(has) == "htb":
+                found[at, handle & 0xFFFF] = _bytes(has)
+    return found
+
+
+def _bytes(has: Mapping[int, bytes]) -> int:
+    basic = attributes(has.get(7, b""), 0).get(1, bytes(8))  # TCA_STATS2, TCA_STATS_BASIC
+    return int(struct.unpack_from("=Q", basic)[0])
+
+
 def difference(asked: Mapping[str, Numbers], found: Mapping[str, Numbers]) -> str | None:
     """Say the first thing that is gone, of other numbers, or a stranger's; None where there is
     none.

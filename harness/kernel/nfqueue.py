@@ -87,14 +87,18 @@ def rules_of(namespace: int, command: str, table: str = "mangle") -> list[str]:
 
     Raises HarnessError.
     """
-    with inside(namespace):
-        done = subprocess.run(
-            [command, "-t", table, "-S"],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PATH": _PATH, "XTABLES_LOCKFILE": "/dev/null"},
-        )
+    environment = {**os.environ, "PATH": _PATH, "XTABLES_LOCKFILE": "/dev/null"}
+    try:
+        with inside(namespace):
+            done = subprocess.run(
+                [command, "-t", table, "-S"],
+                capture_output=True,
+                text=True,
+                check=False,
+                env=environment,
+            )
+    except OSError as error:
+        raise HarnessError(f"{command}: {error.strerror}") from error
     if done.returncode:
         raise HarnessError(f"{command}: {done.stderr.strip() or done.returncode}")
     return done.stdout.splitlines()

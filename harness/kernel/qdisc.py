@@ -87,15 +87,6 @@ class Leaf:
     netem: Netem | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
-    """What went through a class since it was made."""
-
-    bytes: int
-    packets: int
-    drops: int
-
-
 def _there(method: Callable[Concatenate[Qdiscs, P], R]) -> Callable[Concatenate[Qdiscs, P], R]:
     """Run a method in the thread that stands in the namespace."""
 
@@ -233,30 +224,9 @@ class Qdiscs:
                 latency="50ms",
             )
 
-    @_there
-    def traffic(self, ifindex: int) -> dict[int, Traffic]:
-        """Read what went through each class of a link."""
-        found = {}
-        with self._said(f"link {ifindex}"):
-            for one in self._route.get_classes(ifindex):
-                basic, queue = (
-                    _attribute(one, "TCA_STATS2", "TCA_STATS_BASIC"),
-                    _attribute(one, "TCA_STATS2", "TCA_STATS_QUEUE"),
-                )
-                found[one["handle"] & 0xFFFF] = Traffic(
-                    bytes=basic["bytes"], packets=basic["packets"], drops=queue["drops"]
-                )
-        return found
-
-    @_there
-    def sent(self, ifindex: int) -> int:
-        """Count the bytes that a device's TBF has let through."""
-        with self._said(f"device {ifindex}"):
-            return sum(
-                _attribute(one, "TCA_STATS2", "TCA_STATS_BASIC")["bytes"]
-                for one in self._route.get_qdiscs(ifindex)
-                if one.get_attr("TCA_KIND") == "tbf"
-            )
+    def passed(self, trees: Iterable[int]) -> dict[tuple[int, int], int]:
+        """Count bytes (disciplines.py) by link and class, and by device and 0."""
+        return disciplines.passed(self._netlink, trees)
 
     def _class(self, ifindex: int, minor: int, parent: int, rate_bps: int, ceil_bps: int) -> None:
         self._route.tc(
@@ -372,9 +342,3 @@ def _queue_bytes(rate_bps: int) -> int:
 
 def _burst(rate_bps: int) -> int:
     return max(BURST_BYTES_LEAST, int(rate_bps / 8 * BURST_S))
-
-
-def _attribute(message: Any, *path: str) -> Any:
-    for name in path:
-        message = message.get_attr(name)
-    return message

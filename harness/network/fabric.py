@@ -23,6 +23,7 @@ from harness.errors import BadFileError, HarnessError, UsageError
 from harness.kernel import netlink, wiring
 from harness.kernel.namespaces import create, create_many, inside, read_sysctl, write_sysctl
 from harness.kernel.netlink import LinkCounters, Message, Netlink
+from harness.kernel.wiring import Entry, Wiring
 from harness.topology.topology import Node
 
 # Nodes route to this address, which nobody has: the neighbour entry answers for it.
@@ -125,7 +126,7 @@ class Fabric:
         self._open: list[int] = []
         self._netlink: Netlink | None = None
         self._facts: dict[str, str] = {}
-        self._wiring: frozenset[wiring.Entry] = frozenset()  # of the hub, as it was made
+        self._wiring: frozenset[Entry] = frozenset()  # of the hub, as it was made
 
     def wire(
         self, nodes: Sequence[Node], progress: Callable[[int], None] = lambda _: None
@@ -160,7 +161,8 @@ class Fabric:
             self._finish(wires)
             self._wires += wires
             progress(len(self._wires))
-        self._wiring = wiring.read(hub)
+        self._reader = Wiring(hub)
+        self._wiring = self._reader.read()
         with inside(self._wires[0].namespace):
             self._facts = {
                 "fabric": "routed hub",
@@ -252,17 +254,16 @@ class Fabric:
             for name, value in _HUB_SYSCTLS:
                 if (found := read_sysctl(name)) != value:
                     return f"sysctl {name} of the hub: asked {value}, the kernel has {found}"
-        return wiring.difference(self._wiring, wiring.read(self._netlink))
+        return wiring.difference(self._wiring, self._reader.read())
 
     @contextlib.contextmanager
     def rewiring(self) -> Iterator[None]:
         """Take what the body makes or removes in the hub as ours. Raises HarnessError."""
-        assert self._netlink is not None
-        before = wiring.read(self._netlink)
+        before = self._reader.read()
         try:
             yield
         finally:
-            after = wiring.read(self._netlink)
+            after = self._reader.read()
             self._wiring = (self._wiring - (before - after)) | (after - before)
 
     def counters(self) -> dict[int, LinkCounters]:

@@ -54,7 +54,7 @@ class Network:
     ) -> None:
         self.nodes, self.seed, self.baseline = nodes, seed, dict(baseline)
         self.changed = changed
-        self.counted: Callable[[Reading], None] = lambda _: None  # told before and after a change
+        self.counted: Callable[[Reading], None] | None = None  # told before and after a change
         self.faults: dict[str, Fault] = {}
         self._fabric = fabric
         self._regions = {node.name: node.region for node in nodes}
@@ -189,7 +189,8 @@ class Network:
     def report(self) -> None:
         """Tell `counted` what the counters say now, in the order of the changes."""
         with self._lock, suppress(HarnessError):  # `drift` says what cannot be read
-            self.counted(self.reading())
+            if self.counted is not None:
+                self.counted(self.reading())
 
     def _established(self, paths: Collection[tuple[str, str]]) -> frozenset[Flow]:
         """List the connections that exist now on these paths.
@@ -255,9 +256,9 @@ class Network:
                 self._standing[kind.name] = kind(site)
 
     def _change(self, verb: Verb, fault: Fault, faults: dict[str, Fault]) -> Change:
-        before, self.faults = self.faults, faults
         if self.compiled.is_counted:
             self.report()
+        before, self.faults = self.faults, faults
         begun_ns = time.monotonic_ns()
         try:
             self._apply()

@@ -120,6 +120,7 @@ class FaultPlayer:
         self._acting = threading.Lock()  # held while a change that was due is made
         # Identity of a fault as planned → it, and the fault as it stands.
         self._in_force: dict[int, tuple[Fault, Fault]] = {}
+        self._came: dict[int, Fault] = {}  # by their identity: those that have stood before
         self._played: list[Fault] = []  # of the timeline, as planned
         self._nodes = ThreadPoolExecutor(1, "conditions")
         self._thread = threading.Thread(target=self._run, name="fault player", daemon=True)
@@ -149,6 +150,7 @@ class FaultPlayer:
             self._put(called_off)
             raise
         if later := changes[1:]:
+            self._came[id(fault)] = fault
             self._in_force[id(fault)] = fault, change.fault
             self._add(later, time.monotonic_ns(), self._failed, by_hand=True)
         return change
@@ -214,6 +216,8 @@ class FaultPlayer:
         """
         with self._news:
             gone = [due for due in self._due if matches(due)]
+            for due in gone:
+                self._came.pop(id(due.change.fault), None)
             self._due = [due for due in self._due if not matches(due)]
             heapq.heapify(self._due)
         with self._acting:
@@ -251,9 +255,14 @@ class FaultPlayer:
         fault = change.fault
         try:
             if change.verb is Verb.SET:
+                if id(fault) in self._came and fault.name in self._faults.standing:
+                    return  # it was away, and another has its name now
+                self._came[id(fault)] = fault
                 self._in_force[id(fault)] = fault, self._faults.set(fault).fault
             elif (pair := self._in_force.pop(id(fault), None)) is not None:
                 self._faults.clear_this(pair[1])
+                if not any(due.change.fault is fault for due in self._due):
+                    self._came.pop(id(fault), None)
         except Exception as error:  # whatever it is: a fault not played must not look like one
             done = "set" if change.verb is Verb.SET else "taken back"
             failed(f"fault {fault.name} could not be {done}: {error}")

@@ -146,20 +146,13 @@ class Qdisc(OfTheKernel):
 
     def sent(self, wanted: Compiled) -> dict[Limit, int]:
         """Read the bytes that each rate has let through, cumulative."""
-        found: dict[Limit, int] = {}
-        by_node: dict[int, list[Limit]] = {}
-        for limit in limits(wanted):
-            if limit.which != "up":
-                by_node.setdefault(limit.node, []).append(limit)
-            elif limit.node in self._ups:
-                found[limit] = self._qdiscs.sent(IFB_FIRST + limit.node)
-        for node in by_node.keys() & self._trees.keys():
-            traffic = self._qdiscs.traffic(_ifindex(node))
-            for limit in by_node[node]:
-                number = limit.number or NODE_CLASS
-                if number in traffic:
-                    found[limit] = traffic[number].bytes
-        return found
+        rates = limits(wanted)
+        if not rates:
+            return {}
+        trees = {limit.node for limit in rates if limit.which != "up"} & self._trees.keys()
+        passed = self._qdiscs.passed([_ifindex(node) for node in trees])
+        of_each = {limit: passed.get(_counter(limit)) for limit in rates}
+        return {limit: count for limit, count in of_each.items() if count is not None}
 
     def close(self) -> None:
         """Take away every tree, with what is queued in it, and close the connection."""
@@ -200,3 +193,10 @@ class Qdisc(OfTheKernel):
 def _ifindex(node: int) -> int:
     """Return the index, in the hub, of the link of the node at that position."""
     return HUB_IFINDEX_FIRST + node
+
+
+def _counter(limit: Limit) -> tuple[int, int]:
+    """Return the link and class, or the device and 0, that count what a rate lets through."""
+    if limit.which == "up":
+        return IFB_FIRST + limit.node, 0
+    return _ifindex(limit.node), limit.number or NODE_CLASS

@@ -161,6 +161,8 @@ class Probing:
     def _half_open(self, one: Target) -> None:
         begun_ns, state = time.monotonic_ns(), self._network.now
         there, back = self.asked(state, one.path), self.asked(state, one.path[::-1])
+        if not there.refuses_new or there.blocked or back.blocked:
+            return  # it changed while an earlier stream was dialled
         late_ms = sum(what.delay_ms + what.jitter_ms for what in (there, back))
         dialled = dial(*self._ends(one.path), SETTLE_S + late_ms / 1e3)
         if not self._changed_since(begun_ns, one.path):

@@ -94,7 +94,7 @@ class Prover:
             self._close_account(name)
 
     def _stop_counting(self) -> None:
-        self._network.counted = lambda _: None
+        self._network.counted = None
 
     def _guarded(self, act: Callable[[], None]) -> None:
         try:

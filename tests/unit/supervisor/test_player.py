@@ -97,3 +97,15 @@ def test_replaced(table: Table, player: FaultPlayer) -> None:
     by_hand(player, name="other", for_s=0.2)
     until(lambda: "other" not in table.standing)
     assert table.standing == {"bad": stays}
+
+
+def test_taken_while_away(table: Table, player: FaultPlayer) -> None:
+    """A flap does not come again over a fault that took its name while it was away."""
+    by_hand(player, for_s=600, flap_s=0.5)
+    until(lambda: not table.standing)
+    spec = parse({"where": "node-2", "delay": "5ms", "name": "bad"})
+    other = spec.resolve(NODES, 1)
+    player.play(list(changes_of(spec, other, 0.0, None))[:1], time.monotonic_ns(), pytest.fail)
+    until(lambda: table.standing.get("bad") is other)
+    time.sleep(1.2)  # it would have come and gone again
+    assert table.standing == {"bad": other}

@@ -1,0 +1,76 @@
+"""A fuzz of sabotage: seeded single changes during a run with faults. None leaves the faults proven
+while an outsider measures another network than was asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from contextlib import suppress
+
+import pytest
+from kit.desk import TEN, Desk, wait_for
+from kit.saboteur import FAULTS, open_place, outsider, sabotage
+
+from harness.errors import HarnessError
+
+pytestmark = pytest.mark.root
+COUNT = int(os.environ.get("HARNESS_FUZZ", "2"))
+FIRST = int(os.environ.get("HARNESS_FUZZ_FIRST", "0"))
+SCENARIO = """
+topology = "ten.toml"
+[[phase]]
+name = "load"
+duration_s = 11
+[[phase.stream]]
+operation = "private_message"
+rate_per_s = 20
+"""
+
+
+@pytest.fixture
+def desk(tmp_path):
+    made = Desk(tmp_path, "fuzz")
+    made.write("ten.toml", TEN)
+    made.write("fuzz.toml", SCENARIO + FAULTS)
+    yield made
+    made.close()
+
+
+def faults(desk: Desk) -> list:
+    with suppress(HarnessError):  # it is not up yet
+        return desk.ask("fault-list")["faults"]
+    return []
+
+
+def sabotaged(desk: Desk, seed: int | None) -> tuple[str, dict[str, str], dict]:
+    """Run with one change, None: without; what was done, what the outsider saw, the finding."""
+    running = desk.start("run", "fuzz.toml", "--json")
+    try:
+        wait_for(lambda: len(faults(desk)) == 6, running.poll)
+        place = open_place(desk.supervisor())
+        time.sleep(1)
+        done = "nothing" if seed is None else sabotage(place, random.Random(f"{seed}/sabotage"))
+        seen = outsider(place)
+        place.close()
+    finally:
+        said, error = running.communicate(timeout=120)
+    assert said, error
+    [finding] = [one for one in json.loads(said)["findings"] if one["name"].startswith("faults")]
+    return done, seen, finding
+
+
+def test_without_a_sabotage_all_is_as_asked(desk):
+    """A check that is always red would prove nothing."""
+    done, seen, finding = sabotaged(desk, None)
+    print(done, seen, finding)
+    assert (seen, finding["answer"]) == ({}, "PASS")
+
+
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))
+def test_no_sabotage_leaves_a_pass_while_the_network_did_something_else(desk, seed):
+    done, seen, finding = sabotaged(desk, seed)
+    print(f"{seed}: {done} | {seen} | {finding['answer']}: {finding['sentence'][:160]}")
+    assert not seen or finding["answer"] == "UNKNOWN", (done, seen, finding)

@@ -1,0 +1,124 @@
+"""Accounts on literal readings: what each rate let through, and what the links carried."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.faults.fault import Fault
+from harness.history.proof import ProofAnswer
+from harness.kernel.netlink import LinkCounters
+from harness.network.injectors.compiler import Compiled
+from harness.network.injectors.injector import Limit
+from harness.network.proof.accounts import Accounts
+from harness.network.reading import Reading
+from harness.topology.impairment import Impairment
+
+IN_FORCE, NOT_IN_FORCE = ProofAnswer.IN_FORCE, ProofAnswer.NOT_IN_FORCE
+NOT_SHOWN = ProofAnswer.AMOUNT_NOT_SHOWN
+SECOND = 1_000_000_000
+MBIT = 125_000  # bytes of a second
+ADDRESSES = ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+NARROW = Impairment(rate_bps=1_000_000)
+INTO = Compiled(classes={5: NARROW}, paths={("10.0.0.1", "10.0.0.2"): 5}, into={1: frozenset({5})})
+UP = Compiled(up={0: 1_000_000})
+DOWN = Compiled(down={1: 1_000_000})
+FAULT = Fault(name="f", up={"a": 1_000_000}, down={"b": 1_000_000}, impairment=NARROW)
+LIMITS = {
+    "into": Limit("into", 1, 5, 1_000_000),
+    "up": Limit("up", 0, 0, 1_000_000),
+    "down": Limit("down", 1, 0, 1_000_000),
+}
+COMPILED = {"into": INTO, "up": UP, "down": DOWN}
+
+
+def links(*mbit: tuple[float, float]) -> dict[int, LinkCounters]:
+    """Of each node what it has sent and received, in megabits."""
+    return {
+        node: LinkCounters(
+            rx_packets=0, tx_packets=0, tx_bytes=round(sent * MBIT), rx_bytes=round(got * MBIT)
+        )
+        for node, (sent, got) in enumerate(mbit)
+    }
+
+
+def reading(at_s: float, compiled: Compiled, carried, sent=None, **counters: int) -> Reading:
+    return Reading(
+        at_ns=round(at_s * SECOND),
+        compiled=compiled,
+        faults={"f": FAULT},
+        counters=counters,
+        sent=sent or {},
+        links=carried,
+    )
+
+
+def judged(*readings: Reading) -> dict[str, ProofAnswer]:
+    accounts = Accounts(["a", "b", "c"], ADDRESSES, lambda *_: ["f"])
+    for one in readings:
+        accounts.add(one)
+    return {proof.what: proof.answer for proof in accounts.proofs()}
+
+
+QUIET = links((0, 0), (0, 0), (0, 0))
+
+
+@pytest.mark.parametrize("which", list(LIMITS))
+@pytest.mark.parametrize(
+    ("counted", "carried", "answer"),
+    [
+        (1, links((2, 0), (0, 2), (0, 0)), IN_FORCE),
+        (0, links((0, 0), (0, 0), (0, 0)), NOT_SHOWN),
+        (3, links((2, 0), (0, 2), (0, 0)), NOT_IN_FORCE),
+        # Its own counter stands still, and the links carry fifteen times as much.
+        (0, links((30, 0), (0, 30), (0, 0)), NOT_IN_FORCE),
+    ],
+)
+def test_a_rate_is_held_against_its_counter_and_the_links(which, counted, carried, answer):
+    compiled, limit = COMPILED[which], LIMITS[which]
+    found = judged(
+        reading(0, Compiled(), QUIET),
+        reading(1, compiled, QUIET, {limit: 0}),
+        reading(3, compiled, carried, {limit: 2 * counted * MBIT}),
+    )
+    assert found == {f"rate {which}": answer}
+
+
+@pytest.mark.parametrize("which", ["into", "up"])
+def test_what_others_may_have_sent_is_not_charged_to_a_rate(which):
+    """The third node sent as much to whom the rate leads; or some time ago, and it was held."""
+    compiled, limit = COMPILED[which], LIMITS[which]
+    others = links((2, 0), (0, 30), (30, 0))
+    assert judged(
+        reading(0, Compiled(), QUIET),
+        reading(1, compiled, QUIET, {limit: 0}),
+        reading(3, compiled, others, {limit: 2 * MBIT}),
+    ) == {f"rate {which}": IN_FORCE}
+    held = links((0, 0), (0, 0), (30, 0))
+    slow = replace(compiled, classes={**compiled.classes, 9: Impairment(delay_ms=2_000)})
+    assert judged(
+        reading(0, Compiled(), QUIET),
+        reading(3, slow, held, {limit: 0}),
+        reading(5, slow, others, {limit: 2 * MBIT}),
+    ) == {f"rate {which}": IN_FORCE}
+
+
+def test_nothing_is_judged_across_a_change():
+    found = judged(
+        reading(0, INTO, QUIET, {LIMITS["into"]: 0}),
+        reading(2, replace(INTO), links((30, 0), (0, 30), (0, 0)), {LIMITS["into"]: 30 * MBIT}),
+    )
+    assert found == {}
+
+
+def test_a_loss_and_cut_connections_are_counted():
+    lossy = Compiled(classes={5: Impairment(loss=0.1)})
+    found = judged(reading(0, lossy, QUIET), reading(2, lossy, QUIET, in5=10_000, lost5=1_000))
+    assert found == {"loss": IN_FORCE}
+    fault = replace(FAULT, flows=frozenset({("a", 1, "b", 2), ("b", 2, "a", 1)}))
+    cut = Compiled(flows=frozenset({("10.0.0.1", 1, "10.0.0.2", 2)}))
+    before, after = reading(0, cut, QUIET, old=7), reading(2, cut, QUIET, old=9)
+    assert judged(replace(before, faults={"f": fault}), replace(after, faults={"f": fault})) == {
+        "flows": IN_FORCE
+    }
