@@ -30,7 +30,8 @@ from harness.history.snapshots import Gains, Snapshot
 __all__ = ["find", "metadata", "read"]
 
 LATE_NS = 250_000_000  # a player's own lateness, which is no property of the run
-CLOCK_SLACK_NS = 3_600_000_000_000  # how far a record's time may lie outside of the run's events
+# How far a record's time may lie before the first event of a run, and after the last.
+EARLY_NS, LATER_NS = 60_000_000_000, 3_600_000_000_000
 # Files that are read as one, or only kept: what rests on each.
 WHOLE: Mapping[str, Part] = {
     "metadata.json": Part.METADATA,
@@ -167,8 +168,8 @@ class _Folder:
     def journals(self, happened: Sequence[Event]) -> history.Records:
         """All journals as one array, the node's index in each record."""
         times = [event.at_ns for event in happened]
-        begin_ns = min(times) - CLOCK_SLACK_NS if times else 0
-        end_ns = min(max(times), END_NS - CLOCK_SLACK_NS) + CLOCK_SLACK_NS if times else END_NS
+        begin_ns = max(min(times, default=0) - EARLY_NS, 1)
+        end_ns = min(max(times, default=END_NS), END_NS - LATER_NS) + LATER_NS
         parts = [self._journal(index, begin_ns, end_ns) for index in range(len(self.nodes))]
         return np.concatenate(parts) if parts else np.empty(0, journal.JOURNAL)
 
@@ -187,14 +188,15 @@ class _Folder:
         if why:
             torn = [one for one in torn if one.after < len(records)]
             torn.append(journal.Torn(after=len(records), why=""))
-        slack_ns = timeout_ns(self.facts)  # operations of before may have ended in the gap
+        # Records are in order but for little, and operations of before may have ended in the gap.
+        slack_ns = timeout_ns(self.facts)
         for one in torn:
             before, after = records["at_ns"][: one.after], records["at_ns"][one.after :]
             self._miss(
                 frozenset({Part.JOURNAL}),
                 f"{name} {one.why}" if one.why else why,
-                max(int(before.max()) - slack_ns, 0) if len(before) else 0,
-                int(after.min()) if len(after) else END_NS,
+                max(int(before[-1]) - slack_ns, 0) if len(before) else 0,
+                int(after[0]) + slack_ns if len(after) else END_NS,
                 of=(self.nodes[index],),
             )
         part = np.empty(len(records), journal.JOURNAL)
@@ -267,9 +269,10 @@ def _phases(happened: Sequence[Event]) -> tuple[PhaseWindow, ...]:
     begins = [_begin_ns(event) for event in begun]
     over = [event.at_ns for event in happened if isinstance(event, PhasesOver)]
     last_ns = over[0] if over else max((event.at_ns for event in happened), default=0)
+    ends = [*begins[1:], last_ns][: len(begins)]  # without a phase there is no end of one
     return tuple(
         PhaseWindow(name=event.phase, begin_ns=begin, end_ns=max(end, begin))
-        for event, begin, end in zip(begun, begins, [*begins[1:], last_ns], strict=True)
+        for event, begin, end in zip(begun, begins, ends, strict=True)
     )
 
 
