@@ -59,7 +59,7 @@ fmt: setup  ## Format, sort imports, mend what ruff can mend
 coverage: setup  ## Branch coverage of the tests without an engine, a browser and a machine
 	@scripts/coverage
 
-evidence: setup  ## Long repeats: 20 kills a runtime, 1000 puts, hops over 10/100/1000, 1000 network states, every sabotage (about 45 minutes)
+evidence: setup  ## Long repeats: 20 kills a runtime, 1000 puts, hops over 10/100/1000, 1000 network states, every sabotage, 500 damaged run folders (about 50 minutes)
 	@scripts/evidence
 
 bench-up: setup  ## Starting times side by side: netns 100 and 1000, Docker 100 against the bare SDK

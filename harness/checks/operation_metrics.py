@@ -169,6 +169,7 @@ def _goodput(history: History, phase: PhaseWindow) -> Samples:
 
 
 OPERATIONS = frozenset({Part.OPERATIONS})
+WITNESSED = OPERATIONS | {Part.JOURNAL}  # when it ended is the receiver's word
 
 OWN: dict[str, Metric] = {
     "private_message.received": Metric(
@@ -194,50 +195,50 @@ OWN: dict[str, Metric] = {
         kind="time",
         take=_burst,
         sentence="from the first intended time until the last of all had arrived",
-        needs=OPERATIONS,
+        needs=WITNESSED,
     ),
     "private_message.burst_each": Metric(
         kind="time",
         take=_burst_each,
         sentence="the burst's time ÷ its messages",
-        needs=OPERATIONS,
+        needs=WITNESSED,
     ),
     "private_message.linearity": Metric(
         kind="share",
         take=_linearity,
         sentence="time a message in bursts of different sizes: dearest ÷ cheapest − 1",
-        needs=OPERATIONS,
+        needs=WITNESSED,
         whole_run=True,
     ),
     "broadcast.fanout": Metric(
         kind="number",
         take=_fanout,
         sentence="nodes that a broadcast's source itself sent it to, counted at the receivers",
-        needs=OPERATIONS | {Part.JOURNAL},
+        needs=WITNESSED,
     ),
     "broadcast.propagation": Metric(
         kind="time",
         take=_propagation,
         sentence="from the intended time until the last of all nodes had it",
-        needs=OPERATIONS | {Part.JOURNAL},
+        needs=WITNESSED,
     ),
     "broadcast.delivery": Metric(
         kind="time",
         take=_delivery,
         sentence="from the intended time until each receiver had it, a sample a receiver",
-        needs=OPERATIONS | {Part.JOURNAL},
+        needs=WITNESSED,
     ),
     "broadcast.coverage": Metric(
         kind="share",
         take=_coverage,
         sentence="share of the other nodes whose journals show the broadcast",
-        needs=OPERATIONS | {Part.JOURNAL},
+        needs=WITNESSED,
     ),
     "file_transfer.goodput": Metric(
         kind="byte rate",
         take=_goodput,
         sentence="file bytes a second, from the intended time; 0 where it failed",
-        needs=OPERATIONS,
+        needs=WITNESSED,
     ),
 }
 
@@ -249,7 +250,7 @@ def _of(operation: Operation) -> dict[str, Metric]:
             kind=each.taken.value,
             take=GENERIC[each.taken](operation),
             sentence=each.sentence,
-            needs=OPERATIONS,
+            needs=WITNESSED if each.taken is Taken.LATENCY else OPERATIONS,
         )
         for each in operation.spec.metrics
     }

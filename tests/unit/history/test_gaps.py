@@ -91,6 +91,8 @@ OF_OPERATIONS = {
     "load: broadcast",
 }
 OF_JOURNALS = {
+    "latency",
+    "latency under",
     "coverage",
     "private messages: acknowledged and delivered",
     "broadcasts: in the journals of all 3 other nodes",
