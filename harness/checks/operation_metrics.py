@@ -176,7 +176,7 @@ def _goodput(history: History, phase: PhaseWindow) -> Samples:
 
 
 OPERATIONS = frozenset({Part.OPERATIONS})
-WITNESSED = OPERATIONS | {Part.JOURNAL}
+WITNESSED = OPERATIONS | {Part.JOURNAL}  # when it ended is the receiver's word
 
 OWN: dict[str, Metric] = {
     "private_message.first_contact": Metric(

@@ -13,16 +13,15 @@ from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.gaps import ALWAYS, EVERYTHING, Part, Parts
 from harness.history.history import History, PhaseWindow
 
-# What each check takes of the record; one that is not here takes everything.
+# What each check takes of the record, beside ALWAYS; one that is not here takes everything.
 NEEDS: Mapping[str, Parts] = {
-    "budget": frozenset(),  # each of its rows asks for itself
-    "record": frozenset(),
+    "nodes": frozenset(),
     "scope": frozenset({Part.OPERATIONS}),
-    "nodes": frozenset({Part.EVENTS}),
     "delivery": frozenset({Part.OPERATIONS, Part.JOURNAL}),
     "load": frozenset({Part.OPERATIONS, Part.PLAN}),
     "faults": frozenset({Part.PROOFS, Part.PLAN}),
 }
+ASK_THEMSELVES = ("budget", "record")  # of the former each row does
 # What no verdict can do without, whatever its rows need.
 FOUNDATIONS = ALWAYS | {Part.BUDGET}
 
@@ -70,9 +69,9 @@ def unsure(history: History, needs: Parts) -> str | None:
 
 def judged(history: History, check_name: str, finding: Finding) -> Finding:
     """The finding of a check; UNKNOWN where a part of the record is missing that it rests on."""
-    needs = NEEDS.get(check_name, EVERYTHING)
-    if finding.answer is Answer.UNKNOWN or not needs:
+    if finding.answer is Answer.UNKNOWN or check_name in ASK_THEMSELVES:
         return finding
+    needs = NEEDS.get(check_name, EVERYTHING)
     missing = lacking(history, needs | ALWAYS, history.phase(finding.phase))
     if missing is None and finding.answer is Answer.FAIL:
         missing = unsure(history, needs)

@@ -244,7 +244,8 @@ def _unseen(
             for place in np.nonzero(np.diff(seen) > SAMPLES_APART_NS)[0]:
                 # Whole seconds: all that one pass of the sampler missed is one gap.
                 from_s, to_s = int(seen[place]) // 10**9, -(-int(seen[place + 1]) // 10**9)
-                why = f"was not sampled for {to_s - from_s} s in phase {phase.name}"
+                seconds = round((seen[place + 1] - seen[place]) / 1e9)
+                why = f"was not sampled for {seconds} s in phase {phase.name}"
                 yield max(from_s * 10**9, begin_ns), min(to_s * 10**9, end_ns), why
 
 

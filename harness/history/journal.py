@@ -44,6 +44,7 @@ def record(kind: int, id_: bytes, at_ns: int, peer: bytes) -> bytes:
 
 
 Records = npt.NDArray[np.void]
+_KINDS = 64  # more than there are, so that a later version's are read
 _CERTAIN = 3  # so many sound records in a row are no chance
 _SEARCHED_BYTES = 65_536  # behind a torn place
 
@@ -102,7 +103,9 @@ def _wrong_header(found: bytes, wire_id: bytes) -> str:
 
 def _sound(records: Records, begin_ns: int, end_ns: int) -> npt.NDArray[np.bool_]:
     kind, at_ns = records["kind"], records["at_ns"]
-    sound: npt.NDArray[np.bool_] = (kind > 0) & (at_ns >= begin_ns) & (at_ns <= end_ns)
+    sound: npt.NDArray[np.bool_] = (
+        (kind > 0) & (kind < _KINDS) & (at_ns >= begin_ns) & (at_ns <= end_ns)
+    )
     return sound
 
 

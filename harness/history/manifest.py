@@ -19,7 +19,7 @@ from harness.history import shape
 
 FILE = "manifest.json"
 VERSION = 1
-SEGMENT_BYTES = 65_536
+SEGMENT_BYTES = 16_384
 
 
 def write(folder: Path) -> None:

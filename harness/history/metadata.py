@@ -31,7 +31,19 @@ WANTED: Mapping[str, Any] = {
     "load": {
         "generator?": str,
         "workers?": int | list[dict],  # type: ignore[type-arg]
-        "streams?": ({"phase": str, "operation": str, "rate_per_s": float, "timeout_ms?": float},),
+        "streams?": (
+            {
+                "phase": str,
+                "operation": str,
+                "rate_per_s": float,
+                "timeout_ms?": float,
+                "count?": int | None,
+                "payload_bytes?": int,
+                "target?": str | None,
+                "sources?": list[str],
+                "arrivals?": str,
+            },
+        ),
     },
     "plan?": (
         {

@@ -42,7 +42,8 @@ from harness.operations.records import FORMERLY_COUNTED
 
 __all__ = ["find", "metadata", "read"]
 
-CLOCK_SLACK_NS = 3_600_000_000_000  # how far a record's time may lie outside of the run's events
+# How far a record's time may lie before the first event of a run, and after the last.
+EARLY_NS, LATER_NS = 60_000_000_000, 3_600_000_000_000
 # Files that are read as one, or only kept: what rests on each.
 WHOLE: Mapping[str, Part] = {
     "metadata.json": Part.METADATA,
@@ -185,8 +186,8 @@ class _Folder:
     def journals(self, happened: Sequence[Event]) -> history.Records:
         """All journals as one array, the node's index in each record."""
         times = [event.at_ns for event in happened]
-        begin_ns = min(times) - CLOCK_SLACK_NS if times else 0
-        end_ns = min(max(times), END_NS - CLOCK_SLACK_NS) + CLOCK_SLACK_NS if times else END_NS
+        begin_ns = max(min(times, default=0) - EARLY_NS, 1)
+        end_ns = min(max(times, default=END_NS), END_NS - LATER_NS) + LATER_NS
         parts = [self._journal(index, begin_ns, end_ns) for index in range(len(self.nodes))]
         return np.concatenate(parts) if parts else np.empty(0, journal.JOURNAL)
 
@@ -205,14 +206,15 @@ class _Folder:
         if why:
             torn = [one for one in torn if one.after < len(records)]
             torn.append(journal.Torn(after=len(records), why=""))
-        slack_ns = timeout_ns(self.facts)  # operations of before may have ended in the gap
+        # Records are in order but for little, and operations of before may have ended in the gap.
+        slack_ns = timeout_ns(self.facts)
         for one in torn:
             before, after = records["at_ns"][: one.after], records["at_ns"][one.after :]
             self._miss(
                 frozenset({Part.JOURNAL}),
                 f"{name} {one.why}" if one.why else why,
-                max(int(before.max()) - slack_ns, 0) if len(before) else 0,
-                int(after.min()) if len(after) else END_NS,
+                max(int(before[-1]) - slack_ns, 0) if len(before) else 0,
+                int(after[0]) + slack_ns if len(after) else END_NS,
                 of=(self.nodes[index],),
             )
         part = np.empty(len(records), journal.JOURNAL)

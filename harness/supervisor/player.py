@@ -42,17 +42,20 @@ class Player:
         self._stop = threading.Event()
         self.phase: str | None = None
         self._ended_ns: int | None = None
+        self._snapshots: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._guarded, name="player", daemon=True)
         self._thread.start()
 
     def stop(self, at_ns: int | None = None) -> None:
-        """End the last phase now and wait for the thread.
+        """End the last phase now and wait for the thread, and for every snapshot.
 
         `at_ns`: when the load stopped, if that was earlier.
         """
         self._ended_ns = at_ns
         self._stop.set()
         self._thread.join()
+        for snapshot in self._snapshots:
+            snapshot.join()
 
     def _guarded(self) -> None:
         try:
@@ -81,7 +84,11 @@ class Player:
 
     def _snapshot_later(self, phase: str) -> None:
         """Take the snapshot beside the phase that begins: between two phases the clock goes on."""
-        threading.Thread(target=self._snapshot, args=(phase,), name="snapshot", daemon=True).start()
+        thread = threading.Thread(
+            target=self._snapshot, args=(phase,), name="snapshot", daemon=True
+        )
+        self._snapshots.append(thread)
+        thread.start()
 
     def _wait_until(self, at_s: float | None) -> None:
         if at_s is None:
