@@ -161,7 +161,7 @@ def _met(row: Row, values: Floats) -> float:
         return 0.0
     if row.kind == "share":
         return 1.0
-    return max(row.bound * UNITS[row.unit][1], *values) if len(values) else math.inf
+    return float(max(row.bound * UNITS[row.unit][1], values.max(initial=0.0)))
 
 
 def _doubt(

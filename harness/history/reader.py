@@ -84,10 +84,7 @@ def read(path: Path) -> History:
         host=folder.sampled("host.arrow", history.HOST, Part.HOST),
         cores=facts["host"]["cores"],
         events=tuple(happened),
-        # A run that somebody ended before its load had ended is as cut short as one that a crash
-        # ended.
-        ended=any(isinstance(event, RunEnded) for event in happened)
-        and not facts["load"].get("interrupted", False),
+        ended=any(isinstance(event, RunEnded) for event in happened),
         sealed=folder.source.is_sealed,
     )
     return replace(found, gaps=gaps.merged([*folder.gaps, *gaps.found(found, facts)]))

@@ -27,6 +27,7 @@ def cluster(tmp_path, monkeypatch):
             "does": fault.does,
             "paths": fault.count,
             "nodes": 0,
+            "at_ns": 0,
             "took_ms": 1,
         }
 

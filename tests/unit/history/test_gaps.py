@@ -11,6 +11,7 @@ import pytest
 from kit import run_folders
 from kit.run_folders import END_NS, NODES, T0
 
+from harness.checks import resource_metrics
 from harness.checks.verdict import Answer
 from harness.experiments import judge
 from harness.history import history as h
@@ -89,6 +90,8 @@ OF_OPERATIONS = {
     "broadcasts: in the journals of all 3 other nodes",
     "load: private_message",
     "load: broadcast",
+    "operations that came true: private_message",
+    "operations that came true: broadcast",
 }
 OF_JOURNALS = {
     "latency",
@@ -154,6 +157,9 @@ def test_samples_far_apart(folder):
         if one["at_ns"] >= T0 + 22 * SECOND:
             one["at_ns"] += 60 * SECOND
     write_lines(folder, "events.jsonl", events)
+    plan = json.loads((folder / "metadata.json").read_text())["plan"]
+    plan[-1]["end_s"] += 60
+    facts(folder, plan=plan)
     seconds = [second for second in range(24, 83) if not 50 <= second < 55]
     rewrite(
         folder,
@@ -197,7 +203,10 @@ def test_a_node_that_ended_by_itself(folder):
     )
     found = answers(folder)
     assert found["memory"][1] == "node-3 ended by itself 10.0 s into the run"
-    assert unknown(folder) == {"memory", "network", "settled network", "verify", "routes"}
+    of_resources = {name for name, (answer, _) in found.items() if answer is Answer.UNKNOWN}
+    assert of_resources == {"memory", "network", "settled network", "verify", "routes"}
+    failed = {name for name, (answer, _) in found.items() if answer is Answer.FAIL}
+    assert failed == {"nodes: alive throughout"}
 
 
 def test_a_node_that_the_harness_restarted(folder):
@@ -220,7 +229,7 @@ def test_a_node_that_the_harness_restarted(folder):
     rewrite(folder, "samples.arrow", h.SAMPLES, restarted)
     assert unknown(folder) == {"verify"}
     history = reader.read(folder)
-    share = judge.checks.rows.cpu(history, history.phase("load")).series[3][0]
+    share = resource_metrics.cpu(history, history.phase("load")).series[3][0]
     # 4 to 8 s: 40 ms; from the start on: 0.5 s, and 1 % of the 6 s to the last sample.
     assert share == pytest.approx((0.03 + 0.5 + 0.061) / 11, rel=0.01)
 
@@ -234,7 +243,7 @@ def test_a_clock_that_fell_without_a_word(folder):
 
     rewrite(folder, "samples.arrow", h.SAMPLES, fallen)
     history = reader.read(folder)
-    shares = judge.checks.rows.cpu(history, history.phase("load")).series
+    shares = resource_metrics.cpu(history, history.phase("load")).series
     assert all(share[0] >= 0 for share in shares.values())
 
 
