@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.checks import delivery, faults, load, nodes, scope
+from harness.checks import delivery, faults, load, nodes, record, scope
 from harness.checks import rows as budget
 from harness.checks.check import Check
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
@@ -19,12 +19,13 @@ CHECKS: dict[str, Check] = {
     "delivery": delivery.check,
     "load": load.check,
     "faults": faults.check,
+    "record": record.check,
 }
 
 
 def judge(history: History, rows: Sequence[Row]) -> Verdict:
     """Hold a history against the rows of its budget and against all checks. A check that crashes is
-    an UNKNOWN finding, never a pass.
+    an UNKNOWN finding, never a pass; so is one whose record has a gap.
     """
     checks: dict[str, Check] = {
         "budget": lambda run: budget.check(run, rows),
@@ -34,7 +35,7 @@ def judge(history: History, rows: Sequence[Row]) -> Verdict:
     findings: list[Finding] = []
     for name, check in checks.items():
         try:
-            findings += check(history)
+            findings += [record.judged(history, name, found) for found in check(history)]
         except Exception as error:  # whatever broke, the run was not judged by it, and says so
             findings.append(
                 Finding(

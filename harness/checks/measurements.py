@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from harness.checks.metric import Metric, Samples
+from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
 
 SIZES = (1_024, 10_240, 102_400, 1_024_000)
@@ -58,6 +59,11 @@ def _measured(name: str) -> Callable[[History, PhaseWindow], Samples]:
 
 
 MEASURED_METRICS: dict[str, Metric] = {
-    name: Metric(kind=kind, take=_measured(name), sentence=sentence)
+    name: Metric(
+        kind=kind,
+        take=_measured(name),
+        sentence=sentence,
+        needs=frozenset({Part.MEASUREMENTS}),
+    )
     for name, (kind, sentence) in MEASUREMENTS.items()
 }

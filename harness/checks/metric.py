@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from harness.history.gaps import EVERYTHING, Parts
 from harness.history.history import History, PhaseWindow
 
 Floats = npt.NDArray[np.float64]
@@ -43,8 +44,13 @@ Measured = Samples | PerNode
 class Metric:
     """A row may name it: the kind of quantity, how it is taken from a phase of a history, and a
     sentence for people.
+
+    `needs` is what it takes of the record: where some of that is missing, no row of it is judged.
     """
 
     kind: str
     take: Callable[[History, PhaseWindow], Measured]
     sentence: str
+    needs: Parts = EVERYTHING
+    by_node: bool = False  # a row that names a node needs the record of no other
+    whole_run: bool = False  # it needs more of the record than the row's phase

@@ -11,6 +11,7 @@ import numpy as np
 from harness import stats
 from harness.checks.metric import Metric, PerNode, Samples
 from harness.history.events import Event, NodeChanged, NodeEnded
+from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
 from harness.operations.records import RecordKind
 
@@ -83,43 +84,66 @@ NODE_METRICS: dict[str, Metric] = {
         kind="time",
         take=_histogram("create"),
         sentence="sign + encrypt, from the nodes' own histograms",
+        needs=frozenset({Part.HISTOGRAMS}),
     ),
     "node.verify": Metric(
         kind="time",
         take=_histogram("verify"),
         sentence="decrypt + verify, from the nodes' own histograms",
+        needs=frozenset({Part.HISTOGRAMS}),
     ),
     "node.handshake": Metric(
         kind="time",
         take=_histogram("handshake"),
         sentence="TLS handshakes, from the nodes' own histograms",
+        needs=frozenset({Part.HISTOGRAMS}),
     ),
     "node.route": Metric(
         kind="time",
         take=_histogram("route"),
         sentence="finding the next hop, from the nodes' own histograms",
+        needs=frozenset({Part.HISTOGRAMS}),
     ),
     "node.routes": Metric(
-        kind="number", take=_gauge("routes"), sentence="entries of the routing table"
+        kind="number",
+        take=_gauge("routes"),
+        sentence="entries of the routing table",
+        needs=frozenset({Part.GAUGES}),
+        by_node=True,
     ),
     "node.links": Metric(
-        kind="number", take=_gauge("links"), sentence="authenticated links that stand"
+        kind="number",
+        take=_gauge("links"),
+        sentence="authenticated links that stand",
+        needs=frozenset({Part.GAUGES}),
+        by_node=True,
     ),
     "node.good": Metric(
-        kind="number", take=_gauge("good"), sentence="nodes that an OpenDHT node knows to be good"
+        kind="number",
+        take=_gauge("good"),
+        sentence="nodes that an OpenDHT node knows to be good",
+        needs=frozenset({Part.GAUGES}),
+        by_node=True,
     ),
     "node.members": Metric(
-        kind="number", take=_gauge("members"), sentence="members that a node holds to be alive"
+        kind="number",
+        take=_gauge("members"),
+        sentence="members that a node holds to be alive",
+        needs=frozenset({Part.GAUGES}),
+        by_node=True,
     ),
     "membership.failure_seen": Metric(
         kind="time",
         take=_failure_seen,
         sentence="from a node's end until another node reported it failed, a sample a node that "
         "lives",
+        needs=frozenset({Part.JOURNAL}),
+        whole_run=True,
     ),
     "cluster.ready": Metric(
         kind="time",
         take=_ready,
         sentence="from the start of the cluster until every node was ready",
+        needs=frozenset(),
     ),
 }

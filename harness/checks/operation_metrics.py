@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.checks import overlay, records, silences
 from harness.checks.metric import Chosen, Floats, Metric, PerNode, Samples
+from harness.history.gaps import Part, Parts
 from harness.history.history import History, PhaseWindow
 from harness.operations import TABLE, Operation, Outcome
 from harness.operations.operation import Taken
@@ -174,64 +175,84 @@ def _goodput(history: History, phase: PhaseWindow) -> Samples:
     return Samples(values=size / np.maximum(took_s, 1e-9))
 
 
+OPERATIONS = frozenset({Part.OPERATIONS})
+WITNESSED = OPERATIONS | {Part.JOURNAL}
+
 OWN: dict[str, Metric] = {
     "private_message.first_contact": Metric(
         kind="time",
         take=_first_contact,
         sentence="end-to-end, of the first message only of each source and target",
+        needs=WITNESSED,
+        whole_run=True,
     ),
     "private_message.received": Metric(
         kind="rate",
         take=received,
         sentence="private messages a second that a node received, from its journal",
+        needs=frozenset({Part.JOURNAL}),
+        by_node=True,
     ),
     "private_message.stretch": Metric(
         kind="number",
         take=_stretch,
         sentence="links passed ÷ links of the shortest path in the topology",
+        needs=OPERATIONS | {Part.TOPOLOGY},
     ),
     "private_message.relayed": Metric(
         kind="share",
         take=_relayed,
         sentence="share of private messages that passed more than one link",
+        needs=OPERATIONS,
     ),
     "private_message.burst": Metric(
         kind="time",
         take=_burst,
         sentence="from the first intended time until the last of all had arrived",
+        needs=WITNESSED,
     ),
     "private_message.burst_each": Metric(
-        kind="time", take=_burst_each, sentence="the burst's time ÷ its messages"
+        kind="time",
+        take=_burst_each,
+        sentence="the burst's time ÷ its messages",
+        needs=WITNESSED,
     ),
     "private_message.linearity": Metric(
         kind="share",
         take=_linearity,
         sentence="time a message in bursts of different sizes: dearest ÷ cheapest − 1",
+        needs=WITNESSED,
+        whole_run=True,
     ),
     "broadcast.fanout": Metric(
         kind="number",
         take=_fanout,
         sentence="nodes that a broadcast's source itself sent it to, counted at the receivers",
+        needs=WITNESSED,
     ),
     "broadcast.propagation": Metric(
         kind="time",
         take=_propagation,
         sentence="from the intended time until the last of all nodes had it",
+        needs=WITNESSED,
     ),
     "broadcast.delivery": Metric(
         kind="time",
         take=_delivery,
         sentence="from the intended time until each receiver had it, a sample a receiver",
+        needs=WITNESSED,
     ),
     "broadcast.coverage": Metric(
         kind="share",
         take=_coverage,
         sentence="share of the other nodes whose journals show the broadcast",
+        needs=WITNESSED,
     ),
     "file_transfer.goodput": Metric(
         kind="byte rate",
         take=_goodput,
         sentence="file bytes a second, from the intended time; 0 where it failed",
+        needs=WITNESSED,
     ),
 }
 
@@ -258,11 +279,20 @@ TIMES = frozenset(
 )
 
 
+def _needs(operation: Operation, taken: Taken) -> Parts:
+    """What a generic metric takes of the record: a time ends with the witness's own."""
+    is_witnessed = operation.spec.ledger is not None and taken is Taken.LATENCY
+    return WITNESSED if is_witnessed else OPERATIONS
+
+
 def _of(operation: Operation) -> dict[str, Metric]:
     """All metrics of an operation, the generic ones first."""
     generic = {
         f"{operation.word}.{each.suffix}": Metric(
-            kind=each.taken.value, take=GENERIC[each.taken](operation), sentence=each.sentence
+            kind=each.taken.value,
+            take=GENERIC[each.taken](operation),
+            sentence=each.sentence,
+            needs=_needs(operation, each.taken),
         )
         for each in operation.spec.metrics
     }

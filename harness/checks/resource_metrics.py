@@ -5,6 +5,7 @@ load generator was. Pure.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,8 @@ import pyarrow.compute as pc
 
 from harness.checks import records
 from harness.checks.metric import Metric, PerNode, Samples
+from harness.history.events import NodeChanged, NodeEnded
+from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
 
 
@@ -46,24 +49,50 @@ def _sampled(column: str) -> Callable[[History, PhaseWindow], PerNode]:
     return take
 
 
-def _rate(*columns: str) -> Callable[[History, PhaseWindow], PerNode]:
-    """Last minus first of cumulative columns, a second; needs two samples at least half the phase
-    apart.
+def _rate(*columns: str, of_process: bool = False) -> Callable[[History, PhaseWindow], PerNode]:
+    """What cumulative columns gained, a second; needs two samples at least half the phase apart.
+
+    `of_process`: they begin anew with each process of the node. A node that was not counted (its
+    values are NaN) is left out.
     """
 
     def take(history: History, phase: PhaseWindow) -> PerNode:
-        found = {}
+        found, ends = {}, _ends_of(history) if of_process else {}
         for node, rows in samples_of(history, phase).items():
             seconds = (rows["at_ns"][-1] - rows["at_ns"][0]) / 1e9
             if seconds >= phase.seconds / 2:
-                gained = sum(float(rows[column][-1] - rows[column][0]) for column in columns)
-                found[node] = np.array([gained / seconds])
+                own = ends.get(history.nodes[node], [])
+                gained = sum(_gained(rows["at_ns"], rows[column], own) for column in columns)
+                if np.isfinite(gained):
+                    found[node] = np.array([gained / seconds])
         return PerNode(series=found)
 
     return take
 
 
-_cpu_ns_per_s = _rate("cpu_ns")
+def _gained(at_ns: npt.NDArray[np.int64], values: npt.NDArray[Any], ends_ns: list[int]) -> float:
+    """What a counter gained between its first and last sample: the sum over its process's lives.
+
+    Behind an end of the process, and where it fell, it had begun anew from zero.
+    """
+    values = values.astype(np.float64)
+    lives = np.searchsorted(np.array(ends_ns, np.int64), at_ns)
+    anew = (np.diff(lives) > 0) | (np.diff(values) < 0)
+    return float(np.where(anew, values[1:], np.diff(values)).sum())
+
+
+def _ends_of(history: History) -> dict[str, list[int]]:
+    """When each node's process ended, in order: by itself, or stopped by the harness."""
+    found: dict[str, list[int]] = {}
+    for event in sorted(history.events, key=lambda one: one.at_ns):
+        if isinstance(event, NodeEnded) or (
+            isinstance(event, NodeChanged) and event.condition == "stopped"
+        ):
+            found.setdefault(event.node, []).append(event.at_ns)
+    return found
+
+
+_cpu_ns_per_s = _rate("cpu_ns", of_process=True)
 _bytes_in_per_s = _rate("bytes_in")
 
 
@@ -94,35 +123,72 @@ def pacer_lag(history: History, phase: PhaseWindow) -> Samples:
     return Samples(values=lag)
 
 
+SAMPLES = frozenset({Part.SAMPLES})
+
 RESOURCE_METRICS: dict[str, Metric] = {
     "pacer.lag": Metric(
         kind="time",
         take=pacer_lag,
         sentence="how late the load generator sent, after the intended time",
+        needs=frozenset({Part.OPERATIONS}),
     ),
     "rss": Metric(
-        kind="size", take=_sampled("rss_bytes"), sentence="resident memory of a node's process"
+        kind="size",
+        take=_sampled("rss_bytes"),
+        sentence="resident memory of a node's process",
+        needs=SAMPLES,
+        by_node=True,
     ),
     "cpu": Metric(
         kind="share",
         take=cpu,
-        sentence="share of one core over the phase: last − first of the process clock",
+        sentence="share of one core over the phase: what the process clock gained",
+        needs=SAMPLES,
+        by_node=True,
     ),
-    "fds": Metric(kind="number", take=_sampled("fds"), sentence="open file descriptors"),
-    "threads": Metric(kind="number", take=_sampled("threads"), sentence="threads"),
+    "fds": Metric(
+        kind="number",
+        take=_sampled("fds"),
+        sentence="open file descriptors",
+        needs=SAMPLES,
+        by_node=True,
+    ),
+    "threads": Metric(
+        kind="number", take=_sampled("threads"), sentence="threads", needs=SAMPLES, by_node=True
+    ),
     "connections": Metric(
-        kind="number", take=_sampled("connections"), sentence="TCP sockets in the node's namespace"
+        kind="number",
+        take=_sampled("connections"),
+        sentence="TCP sockets in the node's namespace",
+        needs=SAMPLES,
+        by_node=True,
     ),
     "network": Metric(
         kind="byte rate",
         take=_rate("bytes_in", "bytes_out"),
         sentence="bytes a second in and out on the data plane, over the phase",
+        needs=SAMPLES,
+        by_node=True,
     ),
-    "network.in": Metric(kind="byte rate", take=_bytes_in_per_s, sentence="bytes a second in"),
-    "network.out": Metric(kind="byte rate", take=_rate("bytes_out"), sentence="bytes a second out"),
+    "network.in": Metric(
+        kind="byte rate",
+        take=_bytes_in_per_s,
+        sentence="bytes a second in",
+        needs=SAMPLES,
+        by_node=True,
+    ),
+    "network.out": Metric(
+        kind="byte rate",
+        take=_rate("bytes_out"),
+        sentence="bytes a second out",
+        needs=SAMPLES,
+        by_node=True,
+    ),
     "network.of_iperf3": Metric(
         kind="share",
         take=_of_iperf3,
         sentence="bytes a second in ÷ what iperf3 carried in the same run",
+        needs=SAMPLES | {Part.MEASUREMENTS},
+        by_node=True,
     ),
 }

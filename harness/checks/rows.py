@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.checks import faults, host
+from harness.checks import faults, host, record
 from harness.checks.measurements import SPREAD_MAX
 from harness.checks.metric import Floats, PerNode, Samples
 from harness.checks.metrics import METRICS
@@ -17,6 +17,7 @@ from harness.checks.operation_metrics import received
 from harness.checks.resource_metrics import cpu, pacer_lag
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.errors import BadFileError
+from harness.history.gaps import ALWAYS, Part, Parts
 from harness.history.history import History, PhaseWindow
 from harness.scenario.budget import COMPARISONS, Row
 from harness.stats import rank_of
@@ -26,6 +27,12 @@ from harness.stats import rank_of
 RECEIVED_TOLERANCE = 0.01
 HOST_FULL = 0.95  # share of all cores from which on the host has no more to give
 NODE_FULL = 0.9  # share of one core from which on a node is at its own limit
+# What must be whole for a miss to be the system's own: by it the host is asked first.
+EXCUSES: dict[str, Parts] = {
+    "time": frozenset({Part.HOST}),
+    "rate": frozenset({Part.HOST, Part.SAMPLES}),
+    "byte rate": frozenset({Part.HOST, Part.SAMPLES}),
+}
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 STATISTICS = (*PERCENTILES, "min", "mean", "max", "count")
 
@@ -69,6 +76,9 @@ def _judge(history: History, row: Row) -> Finding:
         )
     if phase.end_ns <= phase.begin_ns:
         return _unknown(row, Cause.NOT_MEASURED, f"phase {phase.name} was over at once")
+    gap = _gap(history, row, phase)
+    if gap is not None:
+        return _unknown(row, Cause.GAP, gap)
     unmet = _unmet(history, row, phase)
     if unmet is not None:
         return unmet
@@ -101,7 +111,27 @@ def _judge(history: History, row: Row) -> Finding:
     limited = _host_limited(history, row, phase)
     if limited is not None:
         return _unknown(row, Cause.HOST_LIMITED, limited, measured)
+    gap = record.lacking(history, EXCUSES.get(row.kind, frozenset()), phase)
+    gap = gap or record.unsure(history, METRICS[row.metric].needs)
+    if gap is not None:
+        return _unknown(row, Cause.GAP, gap, measured)
     return _finding(row, Answer.FAIL, measured, _missed(row, value), value=row.in_unit(value))
+
+
+def _gap(history: History, row: Row, phase: PhaseWindow) -> str | None:
+    """What the record lacks of that which the row needs; None where it lacks nothing."""
+    metric = METRICS[row.metric]
+    needs = metric.needs | ALWAYS
+    if row.conditions.under is not None:
+        needs |= {Part.PROOFS, Part.PLAN}
+    if row.conditions.received_per_s is not None:
+        needs |= {Part.JOURNAL}
+    return record.lacking(
+        history,
+        needs,
+        None if metric.whole_run else phase,
+        row.conditions.node if metric.by_node else None,
+    )
 
 
 def _unmet(history: History, row: Row, phase: PhaseWindow) -> Finding | None:

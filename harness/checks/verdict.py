@@ -37,6 +37,7 @@ class Cause(StrEnum):
     HOST_LIMITED = "host limited"
     CHECKER_BROKE = "the checker broke"
     NOT_JUDGED = "not judged"
+    GAP = "gap in the record"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,7 @@ def record(
             "network": {},
             "nodes": [],
             "failures": [],
+            "manifest": True,
         },
     )
     folder.write_json(
@@ -56,5 +57,5 @@ def record(
     folder.event(PhaseBegan(phase=PHASE, planned_ns=begun_ns, at_ns=begun_ns))
     folder.event(PhasesOver())
     folder.event(RunEnded())
-    folder.close()
+    folder.seal()
     return judge(folder.path)

@@ -8,23 +8,27 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Group
+from rich.text import Text
 
 from harness import checks
 from harness.checks import rows as budget_rows
 from harness.checks.verdict import Verdict
+from harness.errors import BadFileError
 from harness.history import reader
 from harness.history.folder import translated
+from harness.history.gaps import Gap, Part
 from harness.history.history import History
 from harness.reports import FORMATS, render, text
 from harness.scenario import files
-from harness.scenario.budget import Budget
+from harness.scenario.budget import Budget, Row
 
 VERSION = 1
+UNSEALED = "no manifest: of a file that was changed since this run was closed nobody can tell"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,10 @@ class Judged:
 
     def report(self) -> Group:
         """Return the one-screen report."""
-        return text.render(self.verdict, self.facts, str(self.run))
+        told = text.render(self.verdict, self.facts, str(self.run))
+        if self.history is None or self.history.sealed:
+            return told
+        return Group(told, Text(UNSEALED, style="dim"))
 
     def write(self) -> None:
         """Write verdict.json and the reports into the run folder. Raises StorageError."""
@@ -83,21 +90,45 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     budget names what cannot be measured.
     """
     run = reader.find(run)
-    rows = files.read_budget(budget) if budget else budget_of(run)
-    wanted = rows.rows if rows else ()
-    budget_rows.validate(wanted)
     history = reader.read(run)
+    if budget:
+        rows, history = files.read_budget(budget).rows, _without_budget(history)
+    else:
+        rows, history = _own_rows(run, history)
+    budget_rows.validate(rows)
     judged = Judged(
-        run=run, verdict=checks.judge(history, wanted), facts=reader.metadata(run), history=history
+        run=run, verdict=checks.judge(history, rows), facts=reader.metadata(run), history=history
     )
     if write and budget is None:
         judged.write()
     return judged
 
 
+def _own_rows(run: Path, history: History) -> tuple[tuple[Row, ...], History]:
+    """The rows of a run's own budget; one that cannot be used is a gap of the history."""
+    try:
+        budget = budget_of(run)
+        rows = budget.rows if budget else ()
+        budget_rows.validate(rows)
+    except BadFileError as error:
+        lost = Gap(what=frozenset({Part.BUDGET}), why=str(error))
+        return (), replace(history, gaps=(*history.gaps, lost))
+    return rows, history
+
+
+def _without_budget(history: History) -> History:
+    """The history for a judgement by another budget, which the run's own does not touch."""
+    gaps = (replace(gap, what=gap.what - {Part.BUDGET}) for gap in history.gaps)
+    return replace(history, gaps=tuple(gap for gap in gaps if gap.what))
+
+
 def budget_of(path: Path) -> Budget | None:
-    """Return the budget of a run folder, None where the run had none."""
+    """Return the budget of a run folder, None where the run had none. Raises BadFileError."""
     file = path / "budget.toml"
     if not file.is_file():
         return None
-    return files.budget_from(tomllib.loads(file.read_text()), str(file), "budget")
+    try:
+        read = tomllib.loads(file.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadFileError(f"{file}: cannot be read: {error}") from None
+    return files.budget_from(read, str(file), "budget")

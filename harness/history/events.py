@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from harness.errors import BadFileError
+from harness.history import shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,13 +150,21 @@ BY_WORD: dict[str, type[Event]] = {
 
 
 def read(said: Mapping[str, Any]) -> Event:
-    """Return the event of a line. Raises BadFileError where a known word lacks its values."""
+    """Return the event of a line.
+
+    Raises BadFileError where a known word lacks its values, or one is of a wrong type.
+    """
     values = dict(said)
-    known = BY_WORD.get(values.pop("event", ""))
+    word = values.pop("event", "")
+    known = BY_WORD.get(word) if isinstance(word, str) else None
     try:
         if known is None:
-            return Event(at_ns=int(values["at_ns"]))
-        lists = {name: tuple(one) for name, one in values.items() if isinstance(one, list)}
-        return known(**{**values, **lists})
+            made = Event(at_ns=values["at_ns"])
+        else:
+            lists = {name: tuple(one) for name, one in values.items() if isinstance(one, list)}
+            made = known(**{**values, **lists})
     except (KeyError, TypeError, ValueError) as error:
-        raise BadFileError(f"events.jsonl: {said.get('event')}: {error}") from None
+        raise BadFileError(f"events.jsonl: {word}: {error}") from None
+    if wrong := shape.misfit(made):
+        raise BadFileError(f"events.jsonl: {word}: {wrong}")
+    return made

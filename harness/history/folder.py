@@ -15,6 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from harness.errors import StorageError
+from harness.history import manifest
 from harness.history.events import Event
 
 VERSION = 1
@@ -120,6 +121,12 @@ class RunFolder:
                 point_latest(self._root.resolve(), self._earlier)
             elif (self._root / "latest").is_symlink():
                 (self._root / "latest").unlink()
+
+    def seal(self) -> None:
+        """Close all files and write the manifest over them: nothing of this run comes after."""
+        self.close()
+        with translated(self.path / manifest.FILE):
+            manifest.write(self.path)
 
     def close(self) -> None:
         """Close all files; may be called twice."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from harness.history.events import Event
+from harness.history.gaps import Gap
 from harness.history.proof import Proof
 from harness.operations.records import RecordKind
 
@@ -116,6 +117,10 @@ class History:
     proofs: tuple[Proof, ...] = ()
     events: tuple[Event, ...] = ()
     ended: bool = True  # False: the run was cut short
+    # (phase, node) that told of itself at the phase's end → it had counted on since the one before.
+    told: Mapping[tuple[str, int], bool] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()  # what was not recorded, in order of time
+    sealed: bool = True  # False: no manifest says how its files were when the run was closed
 
     def phase(self, name: str) -> PhaseWindow | None:
         """Return the window of a phase, None where it was not played."""

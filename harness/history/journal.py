@@ -7,8 +7,10 @@ This is the one place that knows the layout.
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 MAGIC, VERSION, HEADER_BYTES = b"MESHJRNL", 1, 64
 RECORD = np.dtype(
@@ -39,3 +41,79 @@ def record(kind: int, id_: bytes, at_ns: int, peer: bytes) -> bytes:
     """
     beginning = int.from_bytes(peer[:8], "little")
     return np.array((kind, 0, 0, 0, id_, at_ns, beginning), RECORD).tobytes()
+
+
+Records = npt.NDArray[np.void]
+_KINDS = 64  # more than there are, so that a later version's are read
+_CERTAIN = 3  # so many sound records in a row are no chance
+_SEARCHED_BYTES = 65_536  # behind a torn place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Torn:
+    """A place at which a journal is torn, after so many of its records."""
+
+    after: int
+    why: str
+
+
+def read(
+    data: memoryview, wire_id: bytes, begin_ns: int, end_ns: int
+) -> tuple[Records, list[Torn]]:
+    """Read the records of a node's journal, and where it is torn.
+
+    A record's time must lie between the two given. What a kill tore off is left out; a journal that
+    goes on behind it is found again.
+    """
+    wrong = _wrong_header(bytes(data[:HEADER_BYTES]), wire_id)
+    if wrong:
+        return np.empty(0, RECORD), [Torn(after=0, why=wrong)]
+    parts: list[Records] = []
+    torn: list[Torn] = []
+    at, size, count = HEADER_BYTES, RECORD.itemsize, 0
+    while at < len(data):
+        records = np.frombuffer(data, RECORD, (len(data) - at) // size, at)
+        bad = np.nonzero(~_sound(records, begin_ns, end_ns))[0]
+        whole = int(bad[0]) if len(bad) else len(records)
+        parts.append(records[:whole])
+        count += whole
+        at += whole * size
+        if at == len(data):
+            break
+        later = _next(data, at, begin_ns, end_ns)
+        where = f"after {count:,} records"
+        if later is None:
+            torn.append(Torn(after=count, why=f"is torn {where}"))
+            break
+        torn.append(Torn(after=count, why=f"has {later - at} bytes {where} that are no record"))
+        at = later
+    return (np.concatenate(parts) if parts else np.empty(0, RECORD)), torn
+
+
+def _wrong_header(found: bytes, wire_id: bytes) -> str:
+    """Say why a file does not begin as the journal of a node; empty where it does."""
+    if not found:
+        return "is empty"
+    if len(found) < HEADER_BYTES or found[: len(MAGIC)] != MAGIC:
+        return f"does not begin with {MAGIC.decode()}"
+    if found[: len(MAGIC) + 8] != header(b"")[: len(MAGIC) + 8]:
+        return "is of another version"
+    return "" if found == header(wire_id) else "is the journal of another node"
+
+
+def _sound(records: Records, begin_ns: int, end_ns: int) -> npt.NDArray[np.bool_]:
+    kind, at_ns = records["kind"], records["at_ns"]
+    sound: npt.NDArray[np.bool_] = (
+        (kind > 0) & (kind < _KINDS) & (at_ns >= begin_ns) & (at_ns <= end_ns)
+    )
+    return sound
+
+
+def _next(data: memoryview, at: int, begin_ns: int, end_ns: int) -> int | None:
+    """Find where sound records begin again; None: nowhere."""
+    size = RECORD.itemsize
+    for start in range(at + 1, min(len(data) - size, at + _SEARCHED_BYTES) + 1):
+        count = min(_CERTAIN, (len(data) - start) // size)
+        if _sound(np.frombuffer(data, RECORD, count, start), begin_ns, end_ns).all():
+            return start
+    return None

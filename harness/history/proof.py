@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from harness.errors import BadFileError
+from harness.history import shape
 
 
 class ProofAnswer(StrEnum):
@@ -56,9 +57,12 @@ class Proof:
         """Read what `as_json` said. Raises BadFileError for what is no proof."""
         try:
             path = tuple(said["path"]) if said.get("path") else None
-            return cls(**{**said, "path": path, "answer": ProofAnswer(said["answer"])})
+            made = cls(**{**said, "path": path, "answer": ProofAnswer(said["answer"])})
         except (KeyError, TypeError, ValueError) as error:
             raise BadFileError(f"proofs.jsonl: {type(error).__name__}: {error}") from None
+        if wrong := shape.misfit(made):
+            raise BadFileError(f"proofs.jsonl: {wrong}")
+        return made
 
     def __str__(self) -> str:
         on = f" on {self.path[0]} -> {self.path[1]}" if self.path else ""

@@ -1,10 +1,14 @@
-"""The reader makes a History of a run folder: on any machine, later, and after a crash."""
+"""The reader makes a History of a run folder: on any machine, later, and after a crash.
+
+What cannot be read of it, or is not as it was when the run was closed, is a gap of the history and
+no error.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,82 +17,243 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from harness.errors import BadFileError
-from harness.history import events, history, journal
+from harness.history import events, gaps, history, journal, lines, shape, snapshots, tables
 from harness.history.events import Event, PhaseBegan, PhasesOver, RunEnded
-from harness.history.folder import VERSION
+from harness.history.gaps import END_NS, EVERYTHING, Gap, Part, Parts
 from harness.history.history import History, PhaseWindow
+from harness.history.manifest import Source
+from harness.history.metadata import find, numbers, timeout_ns
+from harness.history.metadata import read as metadata
 from harness.history.proof import Proof
-from harness.operations import Operation
+from harness.history.snapshots import Gains, Snapshot
 from harness.operations.records import FORMERLY_COUNTED
 
+__all__ = ["find", "metadata", "read"]
+
 LATE_NS = 250_000_000  # a player's own lateness, which is no property of the run
-
-
-def find(path: Path) -> Path:
-    """Return the run folder that `path` means: itself, or ``latest`` in it. Raises BadFileError."""
-    for candidate in (path, path / "latest"):
-        if (candidate / "metadata.json").is_file():
-            return candidate.resolve()
-    raise BadFileError(f"{path}: expected a run folder with metadata.json in it, found none")
-
-
-def metadata(path: Path) -> dict[str, Any]:
-    """Read metadata.json of a run folder. Raises BadFileError."""
-    try:
-        found = json.loads((path / "metadata.json").read_text())
-    except (OSError, ValueError) as error:
-        raise BadFileError(f"{path / 'metadata.json'}: cannot be read: {error}") from None
-    if not isinstance(found, dict) or found.get("version") != VERSION:
-        raise BadFileError(
-            f"{path / 'metadata.json'}: expected version {VERSION}, found "
-            f"{found.get('version') if isinstance(found, dict) else found!r}"
-        )
-    return found
+# How far a record's time may lie before the first event of a run, and after the last.
+EARLY_NS, LATER_NS = 60_000_000_000, 3_600_000_000_000
+# Files that are read as one, or only kept: what rests on each.
+WHOLE: Mapping[str, Part] = {
+    "metadata.json": Part.METADATA,
+    "timeline.json": Part.PLAN,
+    "scenario.toml": Part.PLAN,
+    "topology.json": Part.TOPOLOGY,
+    "measurements.json": Part.MEASUREMENTS,
+    "budget.toml": Part.BUDGET,
+}
 
 
 def read(path: Path) -> History:
-    """Read the history of a run folder.
-
-    Raises BadFileError where it is not one, or a file in it is foreign.
-    """
+    """Read the history of a run folder. Raises BadFileError where it is not one."""
     facts = metadata(path)
-    nodes = facts["nodes"]
-    happened = [events.read(json.loads(line)) for line in _lines(path / "events.jsonl")]
-    return History(
-        nodes=tuple(node["name"] for node in nodes),
-        wire_ids=tuple(bytes.fromhex(node["wire_id"]) for node in nodes),
+    folder = _Folder(Source(path, has_manifest=facts.get("manifest", False)), facts)
+    happened = folder.events()
+    told = folder.told()
+    found = History(
+        nodes=folder.nodes,
+        wire_ids=tuple(bytes.fromhex(node["wire_id"]) for node in facts["nodes"]),
         phases=_phases(happened),
-        operations=_table(sorted((path / "load").glob("operations-*.arrow")), history.OPERATIONS),
-        samples=_table([path / "samples.arrow"], history.SAMPLES),
-        journal=_journal(path, [node["name"] for node in nodes]),
-        histograms=_histograms(path),
-        gauges=_gauges(path),
-        links=_links(path),
-        measurements=_measurements(path),
+        operations=folder.operations(),
+        samples=folder.sampled("samples.arrow", history.SAMPLES, Part.SAMPLES),
+        journal=folder.journals(happened),
+        histograms=told.histograms,
+        gauges=told.gauges,
+        told=told.told,
+        links=folder.links(),
+        measurements=folder.measurements(),
         ready_s=facts.get("ready_s"),
         name=facts["name"],
-        proofs=tuple(Proof.from_json(json.loads(line)) for line in _lines(path / "proofs.jsonl")),
+        proofs=folder.proofs(),
         exempt=facts.get("exempt", {}),
         kept=frozenset(facts.get("records", FORMERLY_COUNTED)),
-        planned_per_s=_planned(facts["load"].get("streams", []), _numbers(facts)),
-        host=_table([path / "host.arrow"], history.HOST),
+        planned_per_s=_planned(facts["load"].get("streams", []), numbers(facts)),
+        host=folder.sampled("host.arrow", history.HOST, Part.HOST),
         cores=facts["host"]["cores"],
         events=tuple(happened),
         ended=any(isinstance(event, RunEnded) for event in happened),
+        sealed=folder.source.is_sealed,
     )
+    return replace(found, gaps=gaps.merged([*folder.gaps, *gaps.found(found, facts)]))
 
 
-def _numbers(facts: Mapping[str, Any]) -> dict[str, int]:
-    """Return the number of each operation's word, as the run had them.
+class _Folder:
+    """The files of one run folder, each read as far as it can be; `gaps` are what they lack."""
 
-    An older folder does not say; the numbers are then those of now.
-    """
-    own = {operation.word: int(operation) for operation in Operation}
-    return {**own, **facts.get("operations", {})}
+    def __init__(self, source: Source, facts: Mapping[str, Any]) -> None:
+        self.source, self.facts = source, facts
+        self.nodes = tuple(node["name"] for node in facts["nodes"])
+        self.gaps: list[Gap] = []
+        if source.problem:
+            self._miss(EVERYTHING, source.problem)
+        for name, part in WHOLE.items():
+            if wrong := source.open(name).wrong:
+                self._miss(frozenset({part}), wrong)
+
+    def _miss(
+        self,
+        what: Parts,
+        why: str,
+        from_ns: int = 0,
+        to_ns: int = END_NS,
+        of: tuple[str, ...] = (),
+    ) -> None:
+        self.gaps.append(Gap(what=what, of=of, from_ns=from_ns, to_ns=to_ns, why=why))
+
+    def events(self) -> list[Event]:
+        """What happened, as far as it is told."""
+        return self._lines("events.jsonl", events.read, Part.EVENTS)
+
+    def proofs(self) -> tuple[Proof, ...]:
+        """What was seen of faults."""
+        return tuple(self._lines("proofs.jsonl", Proof.from_json, Part.PROOFS))
+
+    def _lines(self, name: str, make: Any, part: Part) -> list[Any]:
+        found, breaks = lines.read(name, self.source.open(name), make)
+        for one in breaks:
+            before, after = found[: one.after], found[one.after :]
+            from_ns = before[-1].at_ns if before else 0
+            to_ns = after[0].at_ns if after else END_NS
+            self._miss(frozenset({part}), one.why, min(from_ns, to_ns), max(from_ns, to_ns))
+        return found
+
+    def told(self) -> Gains:
+        """What the nodes told of themselves at the phases' ends."""
+        name = "histograms.jsonl"
+        found, breaks = lines.read(name, self.source.open(name), Snapshot.from_json)
+        for one in breaks:
+            self._miss(frozenset({Part.HISTOGRAMS, Part.GAUGES}), one.why)
+        return snapshots.gains(one for one in found if one.node < len(self.nodes))
+
+    def operations(self) -> pa.Table:
+        """All operations of all load workers."""
+        what = frozenset({Part.OPERATIONS})
+        names = self.source.names("load/operations-*.arrow")
+        batches: list[pa.RecordBatch] = []
+        for name in names:
+            found, why = tables.read(name, self.source.open(name), history.OPERATIONS)
+            batches += found
+            if why:  # what was under way then is not in it either
+                from_ns = max((_last_ns(one) for one in found), default=0)
+                self._miss(what, why, max(from_ns - timeout_ns(self.facts), 0))
+        count = self._workers(len(names))
+        for worker in range(count):
+            if f"load/operations-{worker}.arrow" not in names:
+                self._miss(what, f"load worker {worker} of {count} left no record")
+        table = pa.Table.from_batches(batches, history.OPERATIONS)
+        below = dict.fromkeys(("source", "target", "answered_by"), len(self.nodes))
+        return self._usable(table, {"error"}, below, Part.OPERATIONS)
+
+    def _workers(self, least: int) -> int:
+        """How many load workers the run had, as far as anything says."""
+        said = self.facts["load"].get("workers", 0)
+        return max(least, said if isinstance(said, int) else len(said))
+
+    def sampled(self, name: str, schema: pa.Schema, part: Part) -> pa.Table:
+        """A table of samples."""
+        batches, why = tables.read(name, self.source.open(name), schema)
+        table = pa.Table.from_batches(batches, schema)
+        if why and self.nodes:  # a bench takes no samples
+            times = table.column("at_ns").to_numpy()
+            self._miss(frozenset({part}), why, int(times.max()) if len(times) else 0)
+        optional = {field.name for field in schema if field.nullable}
+        return self._usable(table, optional, {"node": len(self.nodes)}, part)
+
+    def _usable(
+        self, table: pa.Table, optional: set[str], below: dict[str, int], part: Part
+    ) -> pa.Table:
+        found = tables.usable(table, optional, below)
+        if lost := table.num_rows - found.num_rows:
+            self._miss(frozenset({part}), f"{lost:,} rows of {part} have values that cannot be")
+        return found
+
+    def journals(self, happened: Sequence[Event]) -> history.Records:
+        """All journals as one array, the node's index in each record."""
+        times = [event.at_ns for event in happened]
+        begin_ns = max(min(times, default=0) - EARLY_NS, 1)
+        end_ns = min(max(times, default=END_NS), END_NS - LATER_NS) + LATER_NS
+        parts = [self._journal(index, begin_ns, end_ns) for index in range(len(self.nodes))]
+        return np.concatenate(parts) if parts else np.empty(0, journal.JOURNAL)
+
+    def _journal(self, index: int, begin_ns: int, end_ns: int) -> history.Records:
+        node, name = self.facts["nodes"][index], f"journal/{self.nodes[index]}.bin"
+        content = self.source.open(name)
+        records: history.Records = np.empty(0, journal.RECORD)
+        torn: list[journal.Torn] = []
+        if content.data.size or (content.exists and not content.wrong):
+            records, torn = journal.read(
+                memoryview(content.data), bytes.fromhex(node["wire_id"]), begin_ns, end_ns
+            )
+        why = content.wrong
+        if not content.exists and not why and node.get("condition") != "stopped":
+            why = f"{name} is missing"
+        if why:
+            torn = [one for one in torn if one.after < len(records)]
+            torn.append(journal.Torn(after=len(records), why=""))
+        # Records are in order but for little, and operations of before may have ended in the gap.
+        slack_ns = timeout_ns(self.facts)
+        for one in torn:
+            before, after = records["at_ns"][: one.after], records["at_ns"][one.after :]
+            self._miss(
+                frozenset({Part.JOURNAL}),
+                f"{name} {one.why}" if one.why else why,
+                max(int(before[-1]) - slack_ns, 0) if len(before) else 0,
+                int(after[0]) + slack_ns if len(after) else END_NS,
+                of=(self.nodes[index],),
+            )
+        part = np.empty(len(records), journal.JOURNAL)
+        for column in journal.RECORD.names or ():
+            part[column] = records[column]
+        part["node"] = index
+        return part
+
+    def links(self) -> frozenset[tuple[int, int]]:
+        """The topology's links as pairs of node indexes."""
+        found = self._json("topology.json", Part.TOPOLOGY)
+        if found is None:
+            return frozenset()
+        order = {name: index for index, name in enumerate(self.nodes)}
+        links: Any = found.get("links")
+        if not shape.fits(links, list[tuple[str, str]]) or any(
+            end not in order for link in links for end in link
+        ):
+            self._miss(frozenset({Part.TOPOLOGY}), "topology.json: links between nodes of no name")
+            return frozenset()
+        return frozenset((order[a], order[b]) for a, b in links)
+
+    def measurements(self) -> dict[str, npt.NDArray[np.float64]]:
+        """What was measured beside the nodes: name → values in the base unit of their kind."""
+        found = self._json("measurements.json", Part.MEASUREMENTS)
+        if found is None:
+            return {}
+        if not shape.fits(found, dict[str, list[float]]):
+            self._miss(frozenset({Part.MEASUREMENTS}), "measurements.json holds no numbers")
+            return {}
+        return {name: np.array(values, np.float64) for name, values in found.items()}
+
+    def _json(self, name: str, part: Part) -> dict[str, Any] | None:
+        """A file that is one JSON table; None where there is none that can be read."""
+        content = self.source.open(name)
+        if not content.exists or content.wrong:  # which WHOLE tells
+            return None
+        try:
+            found = json.loads(content.text.decode())
+            if not isinstance(found, dict):
+                raise BadFileError("expected a table")
+        except (ValueError, RecursionError, BadFileError) as error:
+            self._miss(frozenset({part}), f"{name} cannot be read: {error}")
+            return None
+        return found
+
+
+def _last_ns(batch: pa.RecordBatch) -> int:
+    """When the last thing happened that a batch of operations tells of."""
+    columns = [batch.column(name).drop_null().to_numpy() for name in ("intended_ns", "done_ns")]
+    return int(max((column.max() for column in columns if len(column)), default=0))
 
 
 def _planned(
-    streams: list[Mapping[str, Any]], numbers: Mapping[str, int]
+    streams: list[Mapping[str, Any]], known: Mapping[str, int]
 ) -> dict[tuple[str, int], float]:
     """Return the operations a second that each phase was to have, by the operation's number.
 
@@ -96,17 +261,9 @@ def _planned(
     """
     found: dict[tuple[str, int], float] = {}
     for stream in streams:
-        key = (stream["phase"], numbers[stream["operation"]])
+        key = (stream["phase"], known[stream["operation"]])
         found[key] = found.get(key, 0.0) + stream["rate_per_s"]
     return found
-
-
-def _lines(path: Path) -> list[str]:
-    """Yield whole lines: one that a crash tore off is left out."""
-    try:
-        return [line for line in path.read_text().split("\n")[:-1] if line]
-    except FileNotFoundError:
-        return []
 
 
 def _phases(happened: Sequence[Event]) -> tuple[PhaseWindow, ...]:
@@ -114,9 +271,10 @@ def _phases(happened: Sequence[Event]) -> tuple[PhaseWindow, ...]:
     begins = [_begin_ns(event) for event in begun]
     over = [event.at_ns for event in happened if isinstance(event, PhasesOver)]
     last_ns = over[0] if over else max((event.at_ns for event in happened), default=0)
+    ends = [*begins[1:], last_ns][: len(begins)]  # without a phase there is no end of one
     return tuple(
         PhaseWindow(name=event.phase, begin_ns=begin, end_ns=max(end, begin))
-        for event, begin, end in zip(begun, begins, [*begins[1:], last_ns], strict=True)
+        for event, begin, end in zip(begun, begins, ends, strict=True)
     )
 
 
@@ -127,118 +285,3 @@ def _begin_ns(event: PhaseBegan) -> int:
     """
     planned_ns = event.at_ns if event.planned_ns is None else event.planned_ns
     return planned_ns if 0 <= event.at_ns - planned_ns < LATE_NS else event.at_ns
-
-
-def _table(files: list[Path], schema: pa.Schema) -> pa.Table:
-    batches: list[pa.RecordBatch] = []
-    for file in files:
-        with suppress(FileNotFoundError):
-            batches += _batches(file, schema)
-    return pa.Table.from_batches(batches, schema)
-
-
-def _batches(file: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
-    """Yield the whole batches of a stream; what a crash tore off at its end is left out."""
-    found: list[pa.RecordBatch] = []
-    with pa.memory_map(str(file)) as source:
-        try:
-            stream = pa.ipc.open_stream(source)
-        except pa.ArrowInvalid:
-            return []
-        if stream.schema.names != schema.names:
-            raise BadFileError(
-                f"{file}: expected the columns {', '.join(schema.names)}; found "
-                f"{', '.join(stream.schema.names)}"
-            )
-        with suppress(pa.ArrowInvalid, OSError, StopIteration):
-            while True:
-                batch = stream.read_next_batch()
-                found.append(
-                    pa.RecordBatch.from_arrays(
-                        [batch.column(field.name).cast(field.type) for field in schema],
-                        schema=schema,
-                    )
-                )
-    return found
-
-
-def _journal(path: Path, nodes: list[str]) -> history.Records:
-    """Read all journals as one array, the node's index in each record.
-
-    A record torn by a kill is left out.
-    """
-    parts = []
-    for index, node in enumerate(nodes):
-        try:
-            data = (path / "journal" / f"{node}.bin").read_bytes()
-        except FileNotFoundError:
-            continue
-        if not data:
-            continue
-        if data[:8] != journal.MAGIC:
-            raise BadFileError(
-                f"{path / 'journal' / node}.bin: expected a journal that begins with "
-                f"{journal.MAGIC!r}, found {data[:8]!r}"
-            )
-        count = (len(data) - journal.HEADER_BYTES) // journal.RECORD.itemsize
-        records = np.frombuffer(data, journal.RECORD, count, journal.HEADER_BYTES)
-        part = np.empty(count, journal.JOURNAL)
-        for name in journal.RECORD.names or ():
-            part[name] = records[name]
-        part["node"] = index
-        parts.append(part)
-    return np.concatenate(parts) if parts else np.empty(0, journal.JOURNAL)
-
-
-def _histograms(path: Path) -> dict[tuple[str, int, str], dict[int, int]]:
-    """Return what each node's histograms gained in each phase.
-
-    Lines are cumulative, so neighbours are subtracted.
-    """
-    found: dict[tuple[str, int, str], dict[int, int]] = {}
-    before: dict[tuple[int, str], dict[int, int]] = {}
-    for line in _lines(path / "histograms.jsonl"):
-        entry = json.loads(line)
-        for operation, buckets in entry["histograms"].items():
-            now = {int(bucket): count for bucket, count in buckets.items()}
-            earlier = before.get((entry["node"], operation), {})
-            gained = {
-                bucket: count - earlier.get(bucket, 0)
-                for bucket, count in now.items()
-                if count != earlier.get(bucket, 0)
-            }
-            if entry["phase"] is not None and gained and min(gained.values()) > 0:
-                found[entry["phase"], entry["node"], operation] = gained
-            before[entry["node"], operation] = now
-    return found
-
-
-def _gauges(path: Path) -> dict[tuple[str, int, str], float]:
-    """Return what each node's health said at the end of each phase."""
-    found: dict[tuple[str, int, str], float] = {}
-    for line in _lines(path / "histograms.jsonl"):
-        entry = json.loads(line)
-        found |= {
-            (entry["phase"], entry["node"], name): value
-            for name, value in entry.get("gauges", {}).items()
-        }
-    return found
-
-
-def _links(path: Path) -> frozenset[tuple[int, int]]:
-    """Return the topology's links as pairs of node indexes."""
-    with suppress(FileNotFoundError):
-        found = json.loads((path / "topology.json").read_text())
-        order = {node["name"]: index for index, node in enumerate(found["nodes"])}
-        return frozenset((order[a], order[b]) for a, b in found["links"])
-    return frozenset()
-
-
-def _measurements(path: Path) -> dict[str, npt.NDArray[np.float64]]:
-    """Return what was measured beside the nodes: name → values in the base unit of their kind."""
-    with suppress(FileNotFoundError):
-        return {
-            name: np.array(values, np.float64)
-            for name, values in json.loads((path / "measurements.json").read_text()).items()
-        }
-    return {}

@@ -186,11 +186,14 @@ class Cluster:
                 f"{_some(list(self.places))}"
             )
 
-    def set_condition(self, name: str, condition: Condition) -> None:
-        """Bring a node into a condition; RUNNING waits until it is ready again."""
+    def set_condition(self, name: str, condition: Condition) -> bool:
+        """Bring a node into a condition; RUNNING waits until it is ready again.
+
+        Return whether it was in another one.
+        """
         self.require(name)
         if self.conditions.get(name) == condition and not self.has_ended(name):
-            return
+            return False
         starts = (
             condition is Condition.RUNNING and self.conditions.get(name) is not Condition.PAUSED
         )
@@ -214,6 +217,7 @@ class Cluster:
             self.conditions[name] = condition
         if starts:
             self._wait_ready([name], lambda *_: None)
+        return True
 
     def note_ended(self, name: str) -> Ending:
         """Note that a node's process ended by itself; return how it did."""

@@ -214,8 +214,8 @@ class Faults:
 
     def _bring(self, node: str, condition: Condition) -> None:
         since_ns = time.monotonic_ns()
-        self._cluster.set_condition(node, condition)
-        self._listener.node_changed(node, condition, since_ns)
+        if self._cluster.set_condition(node, condition):
+            self._listener.node_changed(node, condition, since_ns)
 
     def _is_gone(self, node: str) -> bool:
         return node not in self._cluster.running or self._cluster.has_ended(node)

@@ -185,12 +185,13 @@ class Recording:
         self.folder.event(RunEnded(failures=tuple(self._failures)))
         self._facts |= {"load": {**self._facts["load"], **load}, "failures": self._failures}
         self.folder.write_json("metadata.json", self._facts)
-        self.folder.close()
+        self.folder.seal()
         return self.folder.path
 
     def _write_facts(self, t0_ns: int, load: Mapping[str, Any]) -> None:
         self._facts = {
             "version": VERSION,
+            "manifest": True,
             "started": datetime.now(UTC).isoformat(),
             "t0_ns": t0_ns,
             "name": self._name,

@@ -235,8 +235,8 @@ class Supervisor:
 
     def _revive(self, node: str) -> None:
         """Start a node that ended by itself; one that runs is left alone."""
-        self.cluster.set_condition(node, Condition.RUNNING)
-        if self._recording is not None and self._recording.is_started:
+        changed = self.cluster.set_condition(node, Condition.RUNNING)
+        if changed and self._recording is not None and self._recording.is_started:
             self._recording.node_changed(node, Condition.RUNNING)
 
     def set_fault(self, words: dict[str, Any]) -> dict[str, Any]:

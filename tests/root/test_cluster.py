@@ -313,6 +313,18 @@ def test_a_run_of_others(desk, tmp_path, monkeypatch):
         client.end(run=run)
 
 
+def test_a_node_that_runs_already(desk, tmp_path, monkeypatch):
+    """It is told to run: that is no event, and neither its journal nor its counts begin anew."""
+    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
+    with Client.connect(desk.cluster) as client:
+        run = begin_by_hand(client, tmp_path)
+        client.call("condition", {"node": "node-1", "condition": "running"})
+        client.end(run=run)
+    found = reader.read(Path(run))
+    assert [event.word for event in found.events] == ["begin", "phase", "phases-over", "end"]
+    assert found.sealed
+
+
 def test_an_abandoned_run(desk, tmp_path):
     """A run that was begun by a process that ended before its start gives way to the next, and
     leaves no folder.

@@ -16,7 +16,7 @@ from harness.checks.metrics import METRICS
 from harness.checks.verdict import Answer, Cause
 from harness.errors import BadFileError
 from harness.history import history as h
-from harness.history import reader
+from harness.history.gaps import EVERYTHING
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
 from harness.scenario.budget import Conditions, Row
@@ -288,9 +288,6 @@ def test_a_checker_that_crashes_is_unknown():
     assert broke == {"budget", "scope", "delivery", "load"}
 
 
-def test_histograms_are_differences_between_phases(tmp_path):
-    (tmp_path / "histograms.jsonl").write_text(
-        '{"phase": "a", "node": 0, "histograms": {"create": {"5": 2}}}\n{"phase": "b", "node": '
-        '0, "histograms": {"create": {"5": 2, "9": 1}}}\n{"torn'
-    )
-    assert reader._histograms(tmp_path) == {("a", 0, "create"): {5: 2}, ("b", 0, "create"): {9: 1}}
+def test_every_metric_names_what_it_needs():
+    """One that names nothing needs everything, and any gap would make its rows UNKNOWN."""
+    assert [name for name, metric in METRICS.items() if metric.needs == EVERYTHING] == []

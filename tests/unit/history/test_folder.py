@@ -47,10 +47,12 @@ def folder(tmp_path):
     made.event(PhasesOver(at_ns=900))
     made.append(
         "samples.arrow",
-        pa.RecordBatch.from_pylist([dict.fromkeys(history.SAMPLES.names, 7)], history.SAMPLES),
+        pa.RecordBatch.from_pylist(
+            [{**dict.fromkeys(history.SAMPLES.names, 7), "node": 1}], history.SAMPLES
+        ),
     )
     descriptor = made.journal("node-1")
-    os.write(descriptor, b"MESHJRNL" + struct.pack("<II", 1, 40) + b"\1" * 32 + bytes(16))
+    os.write(descriptor, b"MESHJRNL" + struct.pack("<II", 1, 40) + b"\x11" * 32 + bytes(16))
     os.write(descriptor, struct.pack("<BBHI16sqQ", 2, 0, 1, 256, b"i" * 16, 555, 9))
     os.close(descriptor)
     yield made
@@ -123,8 +125,8 @@ def test_foreign_folders_and_files_are_refused(folder, tmp_path):
     with pytest.raises(BadFileError, match="expected version 1, found 99"):
         reader.read(folder.path)
     folder.write_json("metadata.json", facts())
-    (folder.path / "journal" / "node-0.bin").write_bytes(b"not a journal at all")
-    with pytest.raises(BadFileError, match="node-0"):
+    folder.write_json("metadata.json", facts(nodes="node-0"))
+    with pytest.raises(BadFileError, match="nodes: expected a list"):
         reader.read(folder.path)
 
 

@@ -1,0 +1,88 @@
+"""Whether the record is whole where an answer rests on it. A gap makes UNKNOWN: never FAIL, and
+never PASS.
+
+Rows of a budget ask by what their metric needs; of the other checks NEEDS says what each rests on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from harness.checks.verdict import Answer, Cause, Finding
+from harness.history.gaps import ALWAYS, EVERYTHING, Part, Parts
+from harness.history.history import History, PhaseWindow
+
+# What each check takes of the record; one that is not here takes everything.
+NEEDS: Mapping[str, Parts] = {
+    "budget": frozenset(),  # each of its rows asks for itself
+    "record": frozenset(),
+    "scope": frozenset({Part.OPERATIONS}),
+    "nodes": frozenset({Part.EVENTS}),
+    "delivery": frozenset({Part.OPERATIONS, Part.JOURNAL}),
+    "load": frozenset({Part.OPERATIONS, Part.PLAN}),
+    "faults": frozenset({Part.PROOFS, Part.PLAN}),
+}
+# What no verdict can do without, whatever its rows need.
+FOUNDATIONS = ALWAYS | {Part.BUDGET}
+
+
+def check(history: History) -> list[Finding]:
+    """One finding where a verdict cannot say which rows there are, or what was executed."""
+    if lacking(history, FOUNDATIONS) is None:
+        return []
+    count = sum(gap.touches(FOUNDATIONS) for gap in history.gaps)
+    return [
+        Finding(
+            name="record: whole",
+            answer=Answer.UNKNOWN,
+            promised="no gap",
+            measured=f"{count} gap{'s' * (count > 1)}",
+            sentence=lacking(history, FOUNDATIONS) or "",
+            cause=Cause.GAP,
+        )
+    ]
+
+
+def lacking(
+    history: History, needs: Parts, phase: PhaseWindow | None = None, node: str | None = None
+) -> str | None:
+    """Say what of the record is missing where it is needed; None where nothing is.
+
+    `phase` None: of the whole run; `node` None: of all nodes.
+    """
+    window = {} if phase is None else {"begin_ns": phase.begin_ns, "end_ns": phase.end_ns}
+    found = [gap.why for gap in history.gaps if gap.touches(needs, node=node, **window)]
+    if not found:
+        return None
+    return found[0] + (f", and {len(found) - 1} more" if len(found) > 1 else "")
+
+
+def unsure(history: History, needs: Parts) -> str | None:
+    """Say why a FAIL that rests on these parts may be the folder's own; None where it is not.
+
+    A journal that was cut between two records shows only by a manifest.
+    """
+    if history.sealed or Part.JOURNAL not in needs:
+        return None
+    return "without a manifest nobody can tell whether its journals are as they were"
+
+
+def judged(history: History, check_name: str, finding: Finding) -> Finding:
+    """The finding of a check; UNKNOWN where a part of the record is missing that it rests on."""
+    needs = NEEDS.get(check_name, EVERYTHING)
+    if finding.answer is Answer.UNKNOWN or not needs:
+        return finding
+    missing = lacking(history, needs | ALWAYS, history.phase(finding.phase))
+    if missing is None and finding.answer is Answer.FAIL:
+        missing = unsure(history, needs)
+    if missing is None:
+        return finding
+    return replace(
+        finding,
+        answer=Answer.UNKNOWN,
+        measured="–",
+        sentence=missing,
+        cause=Cause.GAP,
+        value=None,
+    )

@@ -1,0 +1,114 @@
+"""metadata.json of a run folder: what was run on what. Without it a folder is no run folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.errors import BadFileError
+from harness.history import shape
+from harness.history.folder import VERSION
+from harness.operations import Operation
+
+# What is read of it, and of what type; a one-tuple is a list of such tables.
+WANTED: Mapping[str, Any] = {
+    "name": str,
+    "adapter": str,
+    "topology": str,
+    "seed": int,
+    "nodes": ({"name": str, "wire_id": str, "condition?": str},),
+    "host": {
+        "cores": int,
+        "cpu": str,
+        "kernel": str,
+        "memory_bytes?": int,
+        "versions?": dict[str, str],
+    },
+    "runtime": {"name": str, "nodes_per_container?": int | str},
+    "network?": dict,
+    "load": {
+        "generator?": str,
+        "workers?": int | list[dict],  # type: ignore[type-arg]
+        "streams?": ({"phase": str, "operation": str, "rate_per_s": float, "timeout_ms?": float},),
+    },
+    "plan?": (
+        {
+            "name": str,
+            "begin_s?": float | None,
+            "end_s?": float | None,
+            "duration_s?": float | None,
+        },
+    ),
+    "t0_ns?": int,
+    "ready_s?": float | None,
+    "operations?": dict[str, int],
+    "exempt?": dict[str, str],
+    "records?": list[int],
+    "manifest?": bool,
+}
+
+
+def find(path: Path) -> Path:
+    """Return the run folder that `path` means: itself, or ``latest`` in it. Raises BadFileError."""
+    for candidate in (path, path / "latest"):
+        if (candidate / "metadata.json").is_file():
+            return candidate.resolve()
+    raise BadFileError(f"{path}: expected a run folder with metadata.json in it, found none")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read metadata.json of a run folder. Raises BadFileError."""
+    file = path / "metadata.json"
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadFileError(f"{file}: cannot be read: {error}") from None
+    if not isinstance(found, dict) or found.get("version") != VERSION:
+        raise BadFileError(
+            f"{file}: expected version {VERSION}, found "
+            f"{found.get('version') if isinstance(found, dict) else found!r}"
+        )
+    wrong = shape.misses(found, WANTED) or _wrong_values(found)
+    if wrong:
+        raise BadFileError(f"{file}: {wrong}")
+    return {"t0_ns": 0, "plan": [], **found}
+
+
+def _wrong_values(found: Mapping[str, Any]) -> str | None:
+    """Say what no run can have; None: nothing."""
+    names = [node["name"] for node in found["nodes"]]
+    if len(set(names)) < len(names):
+        return "nodes: two have the same name"
+    if any("/" in name for name in names):
+        return "nodes: a name has a slash in it"
+    if not str(found["runtime"].get("nodes_per_container", 1)).isdecimal():
+        return f"runtime.nodes_per_container: found {found['runtime']['nodes_per_container']!r}"
+    if found["host"]["cores"] < 1:
+        return f"host.cores: found {found['host']['cores']}"
+    for node in found["nodes"]:
+        try:
+            bytes.fromhex(node["wire_id"])
+        except ValueError:
+            return f"nodes: wire_id: found {node['wire_id']!r}"
+    known = numbers(found)
+    for stream in found["load"].get("streams", []):
+        if stream["operation"] not in known:
+            return f"load.streams: operation: found {stream['operation']!r}"
+    return None
+
+
+def numbers(facts: Mapping[str, Any]) -> dict[str, int]:
+    """Return the number of each operation's word, as the run had them.
+
+    An older folder does not say; the numbers are then those of now.
+    """
+    own = {operation.word: int(operation) for operation in Operation}
+    return {**own, **facts.get("operations", {})}
+
+
+def timeout_ns(facts: Mapping[str, Any]) -> int:
+    """Return how long an operation of this run may be under way."""
+    streams = facts["load"].get("streams", [])
+    return int(max((one.get("timeout_ms", 0) for one in streams), default=0) or 10_000) * 10**6

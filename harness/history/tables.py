@@ -1,0 +1,61 @@
+"""Arrow streams of a run folder, read as far as they can be."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from harness.history.manifest import Content
+
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
+
+
+def read(name: str, content: Content, schema: pa.Schema) -> tuple[list[pa.RecordBatch], str]:
+    """Return the whole batches of a stream, and why there may be more; empty: there are none."""
+    if not content.data.size:
+        return [], content.wrong or (f"{name} is empty" if content.exists else f"{name} is missing")
+    try:
+        stream = pa.ipc.open_stream(pa.BufferReader(content.data))
+        names = stream.schema.names
+    except (pa.ArrowException, OSError, ValueError):
+        return [], content.wrong or f"{name} does not begin as an Arrow stream"
+    if names != schema.names:
+        return [], f"{name}: expected the columns {', '.join(schema.names)}; found " + ", ".join(
+            names
+        )
+    batches: list[pa.RecordBatch] = []
+    why = ""
+    try:
+        while True:
+            batches.append(_cast(stream.read_next_batch(), schema))
+    except StopIteration:
+        if bytes(content.data[-len(END_OF_STREAM) :]) != END_OF_STREAM:
+            why = f"{name} lacks Arrow's end of stream"
+    except (pa.ArrowException, OSError, ValueError) as error:
+        why = f"{name} is torn: {str(error)[:80]}"
+    return batches, content.wrong or why
+
+
+def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    made = pa.RecordBatch.from_arrays(
+        [batch.column(field.name).cast(field.type) for field in schema], schema=schema
+    )
+    made.validate(full=True)
+    return made
+
+
+def usable(table: pa.Table, optional: set[str], below: dict[str, int]) -> pa.Table:
+    """Leave out rows that lack a value, or whose value is not below the limit of its column."""
+    chosen = None
+    for name in table.column_names:
+        column = table.column(name)
+        rules = []
+        if name not in optional and column.null_count:
+            rules.append(pc.is_valid(column))
+        if name in below and table.num_rows and pc.max(column).as_py() is not None:
+            most = pc.max(column).as_py()
+            if most >= below[name]:
+                rules.append(pc.fill_null(pc.less(column, below[name]), fill_value=False))
+        for rule in rules:
+            chosen = rule if chosen is None else pc.and_(chosen, rule)
+    return table if chosen is None else table.filter(chosen)
