@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.checks import overlay, records, silences
 from harness.checks.metric import Chosen, Floats, Metric, PerNode, Samples
-from harness.history.gaps import Part
+from harness.history.gaps import Part, Parts
 from harness.history.history import History, PhaseWindow
 from harness.operations import TABLE, Operation, Outcome
 from harness.operations.operation import Taken
@@ -279,6 +279,12 @@ TIMES = frozenset(
 )
 
 
+def _needs(operation: Operation, taken: Taken) -> Parts:
+    """What a generic metric takes of the record: a time ends with the witness's own."""
+    is_witnessed = operation.spec.ledger is not None and taken is Taken.LATENCY
+    return WITNESSED if is_witnessed else OPERATIONS
+
+
 def _of(operation: Operation) -> dict[str, Metric]:
     """All metrics of an operation, the generic ones first."""
     generic = {
@@ -286,7 +292,7 @@ def _of(operation: Operation) -> dict[str, Metric]:
             kind=each.taken.value,
             take=GENERIC[each.taken](operation),
             sentence=each.sentence,
-            needs=WITNESSED if each.taken is Taken.LATENCY else OPERATIONS,
+            needs=_needs(operation, each.taken),
         )
         for each in operation.spec.metrics
     }

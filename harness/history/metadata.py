@@ -57,6 +57,7 @@ WANTED: Mapping[str, Any] = {
     "ready_s?": float | None,
     "operations?": dict[str, int],
     "exempt?": dict[str, str],
+    "records?": list[int],
     "manifest?": bool,
 }
 

@@ -115,6 +115,38 @@ def test_the_same_rows_are_kept_by_a_sound_node(desk):
     assert "FAIL" not in {row["answer"] for row in rows.values()}, rows
 
 
+LEDGER = "private messages: acknowledged and delivered"
+LIES = {  # kind → exit code, finding, its answer, what was measured ends with
+    "Lies": (1, LEDGER, "FAIL", "160 acknowledged but in no journal"),
+    "Predates": (
+        1,
+        "private_message: done after it was sent",
+        "FAIL",
+        "160 done before it was sent",
+    ),
+    "Refuses": (2, "operations that came true: private_message", "UNKNOWN", "0 of 160"),
+    "Dies": (1, "nodes: alive throughout", "FAIL", "9 of 10"),
+}
+
+
+@pytest.mark.parametrize("kind", LIES)
+def test_a_node_that_says_what_is_not_so(desk, kind):
+    """Holes 13, 15, 16 and 18, without any budget: each was PASS."""
+    desk.write("ten.toml", f"adapter = 'saboteur:{kind}'\n{TEN}")
+    load = STREAMS["message"].format(rate=20)
+    desk.write(
+        "one.toml", f"topology = 'ten.toml'\n[[phase]]\nname = 'load'\nduration_s = 8\n{load}"
+    )
+    done = desk.harness("run", "one.toml", "--json")
+    code, name, answer, measured = LIES[kind]
+    found = {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert (done.returncode, found[name]["answer"]) == (code, answer), found
+    assert found[name]["measured"] == measured
+    if kind == "Dies":
+        assert found[name]["sentence"].endswith("with exit code 3")
+    desk.assert_nothing_left()
+
+
 def test_an_adapter_of_nobody_is_refused(desk):
     desk.write("ten.toml", f"adapter = 'saboteur:Nobody'\n{TEN}")
     done = desk.harness("up", "ten.toml")

@@ -11,7 +11,7 @@ import time
 
 from harness.systems.adapters.meshnode import Meshnode
 
-KINDS = ("sleeps", "leaks", "grows", "drops")
+KINDS = ("sleeps", "leaks", "grows", "drops", "lies", "predates", "refuses", "dies")
 
 
 class Saboteur(Meshnode):
@@ -49,6 +49,65 @@ class Drops(Saboteur):
     """Loses one broadcast in 50."""
 
     kind = "drops"
+
+
+class Lies(Saboteur):
+    """Acknowledges private messages and delivers none."""
+
+    kind = "lies"
+
+
+class Predates(Saboteur):
+    """Stamps receipts 2 s before the messages were sent."""
+
+    kind = "predates"
+
+
+class Refuses(Saboteur):
+    """Refuses every private message."""
+
+    kind = "refuses"
+
+
+class Dies(Saboteur):
+    """A node that has taken a hundred messages ends, with exit code 3."""
+
+    kind = "dies"
+
+
+def plant_lie(kind):
+    """Change what a node says of private messages."""
+    import types
+
+    from meshnode import journal, messaging
+
+    genuine = messaging.Messaging.arrived
+    if kind == "lies":
+        add = journal.Journal.add
+
+        def silent(self, what, *given, **named):
+            if what != journal.Kind.PRIVATE_DELIVERED:
+                add(self, what, *given, **named)
+
+        journal.Journal.add = silent
+    elif kind == "predates":
+        messaging.time = types.SimpleNamespace(
+            monotonic_ns=lambda: time.monotonic_ns() - 2 * 10**9,
+            perf_counter_ns=time.perf_counter_ns,
+            time_ns=time.time_ns,
+        )
+    elif kind == "refuses":
+        messaging.Messaging.send = lambda self, id_, *_: self._fail(id_, "no")
+    elif kind == "dies":
+        taken = []
+
+        def mortal(self, link, message):
+            genuine(self, link, message)
+            taken.append(message)
+            if len(taken) == 100:
+                os._exit(3)
+
+        messaging.Messaging.arrived = mortal
 
 
 def plant(kind):
@@ -90,6 +149,8 @@ def plant(kind):
                 heard(self, link, message)
 
         broadcasting.Broadcasting.arrived = losing
+    else:
+        plant_lie(kind)
 
 
 if __name__ == "__main__":

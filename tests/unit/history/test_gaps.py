@@ -80,6 +80,8 @@ def happened(folder, *more) -> None:
 
 
 OF_OPERATIONS = {
+    "operations that came true: private_message",
+    "operations that came true: broadcast",
     "latency",
     "latency under",
     "delivered",
@@ -90,8 +92,6 @@ OF_OPERATIONS = {
     "broadcasts: in the journals of all 3 other nodes",
     "load: private_message",
     "load: broadcast",
-    "operations that came true: private_message",
-    "operations that came true: broadcast",
 }
 OF_JOURNALS = {
     "latency",
