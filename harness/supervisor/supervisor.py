@@ -360,9 +360,7 @@ class Supervisor:
 
 
 def _log(line: str) -> None:
-    """Write a line into the supervisor's log; on a full disk the channel and the events still say
-    it.
-    """
+    """Write a line into the log; on a full disk the channel and the events still say it."""
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
 

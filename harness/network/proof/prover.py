@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
-from harness.faults.fault import Change, DirectedPath, Fault, NetworkState, Verb
+from harness.faults.fault import Change, Fault, NetworkState, Verb
+from harness.faults.paths import DirectedPath
 from harness.history.proof import Proof
-from harness.network.injectors.compiler import in_class
 from harness.network.injectors.injector import Limit
+from harness.network.injectors.prefixes import in_class
 from harness.network.network import Network
 from harness.network.proof import verdicts
 from harness.network.proof.datagrams import Prober
