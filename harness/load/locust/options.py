@@ -36,7 +36,8 @@ def _add_rates(parser: Any) -> None:
             type=float,
             default=default_rates.rate(float(spec.rate_per_s)),
             env_var=f"HARNESS_{spec.word.upper()}_RATE",
-            help="operations per second, all workers together; 0: none",
+            help="operations per second, all workers together; 0: none (above 100 nodes the "
+            "default is what fits cluster and host)",
             metavar="PER_S",
         )
 
