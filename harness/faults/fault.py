@@ -8,14 +8,15 @@ the narrower rate wins, a cut stays a cut. Of two conditions of one node the wor
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from harness.topology.impairment import CLEAR, Impairment, fold_two
+from harness.faults.paths import DirectedPath, Layers, Paths
+from harness.topology.impairment import CLEAR, Impairment
 
-DirectedPath = tuple[str, str]  # source, target
 # Source and its port, target and its port: one direction of a connection.
 Flow = tuple[str, int, str, int]
 # Of a cut: source → whom it cannot reach. Sets are shared: a thousand nodes in halves are two.
@@ -65,7 +66,7 @@ class Fault:
     """
 
     name: str
-    paths: frozenset[DirectedPath] = frozenset()
+    paths: AbstractSet[DirectedPath] = frozenset()
     impairment: Impairment = CLEAR
     far: Far = field(default_factory=dict)  # a cut: the paths on which nothing passes
     flows: frozenset[Flow] = frozenset()  # what `drops_established` found when it came
@@ -96,6 +97,8 @@ class Fault:
             cut = ((source, target) for source, far in self.far.items() for target in far)
             every = sorted({*self.paths, *cut})
             return chance.sample(every, min(most, len(every)))
+        if isinstance(self.paths, Paths):
+            return self.paths.some(chance, most)
         if self.paths:
             return chance.sample(sorted(self.paths), most)
         ordered = sorted(self.far)
@@ -121,13 +124,10 @@ class Fault:
         Sources that share their targets stand together, so that a cut of a thousand nodes is two
         lists and not a million pairs.
         """
-        by_source: dict[str, set[str]] = {}
-        for source, target in self.paths:
-            by_source.setdefault(source, set()).add(target)
         return {
             "name": self.name,
             "words": self.words,
-            "paths": _grouped(by_source),
+            "paths": _blocks(self.paths),
             "impairment": self.impairment.as_json(),
             "far": _grouped(self.far),
             "up": dict(self.up),
@@ -145,11 +145,7 @@ class Fault:
         return cls(
             name=said["name"],
             words=said["words"],
-            paths=frozenset(
-                (source, target)
-                for source, targets in _apart(said["paths"]).items()
-                for target in targets
-            ),
+            paths=Paths((sources, targets) for sources, targets in said["paths"]),
             impairment=Impairment.from_json(said["impairment"]),
             far=_apart(said["far"]),
             up=said["up"],
@@ -167,6 +163,16 @@ class Change:
     took_ns: int
     verb: Verb
     fault: Fault
+
+
+def _blocks(paths: AbstractSet[DirectedPath]) -> list[list[list[str]]]:
+    """Group paths as ``[[sources, targets], …]``."""
+    if isinstance(paths, Paths):
+        return [[sorted(sources), sorted(targets)] for sources, targets in paths.blocks]
+    by_source: dict[str, set[str]] = {}
+    for source, target in paths:
+        by_source.setdefault(source, set()).add(target)
+    return _grouped(by_source)
 
 
 def _grouped(far: Mapping[str, Iterable[str]]) -> list[list[list[str]]]:
@@ -194,9 +200,14 @@ def _apart(groups: Iterable[Any]) -> dict[str, frozenset[str]]:
     return found
 
 
-def fold(faults: Iterable[Fault]) -> NetworkState:
-    """Fold these faults into the state of the network in which all of them are in force."""
-    paths: dict[DirectedPath, Impairment] = {}
+def fold(
+    faults: Iterable[Fault], base: Callable[[DirectedPath], Impairment] = lambda _: CLEAR
+) -> NetworkState:
+    """Fold these faults into the state of the network in which all of them are in force.
+
+    `base`: what is always there, folded into each path that a fault names.
+    """
+    faults = list(faults)
     far: dict[str, frozenset[str]] = {}
     up: dict[str, int] = {}
     down: dict[str, int] = {}
@@ -205,14 +216,11 @@ def fold(faults: Iterable[Fault]) -> NetworkState:
         flows |= fault.flows
         for source, targets in fault.far.items():
             far[source] = far[source] | targets if source in far else targets
-        for path in fault.paths:
-            before = paths.get(path)
-            paths[path] = fault.impairment if before is None else fold_two(before, fault.impairment)
         for rates, more in ((up, fault.up), (down, fault.down)):
             for node, rate_bps in more.items():
                 rates[node] = min(rates.get(node, rate_bps), rate_bps)
     return NetworkState(
-        paths={path: what for path, what in paths.items() if not what.is_clear},
+        paths=Layers(((fault.paths, fault.impairment) for fault in faults), base),
         far=far,
         flows=frozenset(flows),
         up=up,

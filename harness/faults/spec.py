@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.errors import BadFileError
 from harness.faults import partitions, targets
 from harness.faults.fault import Condition, Fault
+from harness.faults.paths import DirectedPath
 from harness.topology import impairment as impairments
 from harness.topology import quantities
 from harness.topology.impairment import CLEAR, HALF_OPEN, Impairment
@@ -244,7 +246,7 @@ class FaultSpec:
             down={} if down is None else dict.fromkeys(whom, down),
         )
 
-    def _gray(self, paths: partitions.Pairs, seed: int) -> partitions.Pairs:
+    def _gray(self, paths: AbstractSet[DirectedPath], seed: int) -> AbstractSet[DirectedPath]:
         return paths if self.part is None else partitions.gray(paths, self.part, seed)
 
 

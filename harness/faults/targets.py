@@ -10,9 +10,8 @@ import difflib
 from collections.abc import Sequence
 
 from harness.errors import BadFileError
+from harness.faults.paths import Paths
 from harness.topology.topology import Node
-
-Pairs = frozenset[tuple[str, str]]
 
 
 def nodes_of(words: str, nodes: Sequence[Node]) -> tuple[str, ...]:
@@ -45,7 +44,7 @@ def nodes_of(words: str, nodes: Sequence[Node]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def paths_of(words: str, nodes: Sequence[Node]) -> Pairs:
+def paths_of(words: str, nodes: Sequence[Node]) -> Paths:
     """Return the directed paths that are meant. One side alone means both directions with all
     nodes.
 
@@ -54,22 +53,14 @@ def paths_of(words: str, nodes: Sequence[Node]) -> Pairs:
     for arrow, both in (("<->", True), ("->", False)):
         if arrow in words:
             left, right = (nodes_of(side, nodes) for side in words.split(arrow, 1))
-            pairs = {(a, b) for a in left for b in right if a != b}
-            if both:
-                pairs |= {(b, a) for a, b in pairs}
-            if not pairs:
+            paths = Paths([(left, right), (right, left)] if both else [(left, right)])
+            if not paths:
                 raise BadFileError(
                     f"{words!r}: a path leads from one node to another, this names none"
                 )
-            return frozenset(pairs)
-    some = nodes_of(words, nodes)
-    return frozenset(
-        (a, b)
-        for one in some
-        for other in nodes
-        if other.name != one
-        for a, b in ((one, other.name), (other.name, one))
-    )
+            return paths
+    some, every = nodes_of(words, nodes), [node.name for node in nodes]
+    return Paths([(some, every), (every, some)])
 
 
 def is_node(words: str) -> bool:

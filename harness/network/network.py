@@ -29,7 +29,7 @@ from harness.network.injectors.injector import Injector, RateCounter, Site
 from harness.network.injectors.nftables import Nftables
 from harness.network.proof.streams import PORT as STREAM_PORT
 from harness.network.reading import Reading
-from harness.topology.impairment import CLEAR, Impairment, fold_two
+from harness.topology.impairment import CLEAR, Impairment
 from harness.topology.topology import Node
 
 CHOOSER = "nftables"  # the injector that chooses among what the others have made
@@ -82,15 +82,7 @@ class Network:
         """The state that is asked for now: all faults folded, each named path with its regions'
         baseline.
         """
-        folded = fold(self.faults.values())
-        if not self.baseline:
-            return folded
-        return replace(
-            folded,
-            paths={
-                path: fold_two(self.baseline_of(path), what) for path, what in folded.paths.items()
-            },
-        )
+        return fold(self.faults.values(), self.baseline_of)
 
     @property
     def now(self) -> NetworkState:

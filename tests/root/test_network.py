@@ -367,6 +367,27 @@ def test_random_states_are_read_back_as_asked(net, states):
     assert it.kernel() == it.before
 
 
+def test_large_blocks_are_prefixes_that_come_and_go_under_each_other(net):
+    """One transaction takes away prefixes and adds others that overlap them."""
+    it = net(24, regions=2, baseline={("r0", "r1"): Impairment(delay_ms=20)})
+    it.set(where="all", delay="30ms", name="all")
+    assert (len(it.network.compiled.paths), len(it.network.compiled.regions)) == (0, 4)
+    assert it.ping("n0", "n1")[1] == pytest.approx(60, abs=20)
+    assert it.ping("n0", "n20")[1] == pytest.approx(80, abs=20)
+    it.set(where="n1,n2,n3,n4,n5,n6,n7,n8,n9 -> all", delay="40ms", name="some")
+    assert it.ping("n1", "n0")[1] == pytest.approx(100, abs=20)  # there 70, back 30
+    assert it.ping("n0", "n23")[1] == pytest.approx(80, abs=20)
+    it.set(where="n0 -> n1", delay="50ms", name="one")
+    assert it.ping("n0", "n1")[1] == pytest.approx(150, abs=20)  # there 80, back 70
+    it.network.clear("all")
+    assert not any(it.network.drift().values())
+    assert it.ping("n0", "n1")[1] == pytest.approx(90, abs=20)
+    it.network.clear("some")
+    assert not any(it.network.drift().values())
+    it.network.clear()
+    assert it.ping("n0", "n20")[1] == pytest.approx(20, abs=15)
+
+
 def test_probes_measure_one_way(net):
     it = net()
     it.set(where="n0 -> n1", delay="50ms")

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.errors import BadFileError, UsageError
+from harness.load.locust import default_rates
 from harness.operations import TABLE, Operation
 from harness.operations.operation import MESSAGE
 from harness.scenario import shipped
@@ -33,9 +34,10 @@ def _add_rates(parser: Any) -> None:
         parser.add_argument(
             f"--{_dashed(spec.word)}-rate",
             type=float,
-            default=float(spec.rate_per_s),
+            default=default_rates.rate(float(spec.rate_per_s)),
             env_var=f"HARNESS_{spec.word.upper()}_RATE",
-            help="operations per second, all workers together; 0: none",
+            help="operations per second, all workers together; 0: none (above 100 nodes the "
+            "default is what fits cluster and host)",
             metavar="PER_S",
         )
 
@@ -122,7 +124,7 @@ def stream(options: Any, operation: Operation) -> Stream | None:
 def is_asked_for(options: Any, operation: Operation) -> bool:
     """Whether somebody gave this operation's rate: it is not the default."""
     rate: float = getattr(options, f"{operation.word}_rate")
-    return rate not in (0, operation.spec.rate_per_s)
+    return rate not in (0, default_rates.rate(operation.spec.rate_per_s))
 
 
 def budget(options: Any, own: str | None) -> str | None:

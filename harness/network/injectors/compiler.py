@@ -1,15 +1,20 @@
 """The compiler turns a network state into addresses and classes, as injectors take it. Pure.
 
-A *class* is a number for each distinct impairment.
+A *class* is a number for each distinct impairment. A packet finds its class by its path: first in
+`Compiled.paths`, an element for each pair of addresses; then in `Compiled.regions`, an element for
+each pair of prefixes. No two elements of `regions` overlap, so read-back can compare both maps with
+what was compiled, element by element. What large blocks of paths have in common (`all`, regions,
+baselines) is in prefixes (prefixes.py), all else in pairs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from harness.errors import HarnessError
-from harness.faults.fault import NetworkState
+from harness.faults.fault import Far, NetworkState
+from harness.network.injectors.prefixes import Blocks, Spread, in_class
 from harness.topology.impairment import CLEAR, Impairment, Toxic
 
 # 1 is the root's own handle. A class has 16 bits in the mark and in HTB's minor, of which the last
@@ -32,7 +37,7 @@ class Compiled:
     flows: frozenset[AddressFlow] = frozenset()  # established connections that are cut
     classes: Mapping[int, Impairment] = field(default_factory=dict)  # without cuts and toxics
     paths: Mapping[AddressPair, int] = field(default_factory=dict)  # path → class
-    # Pair of prefixes → class, where no path is named.
+    # Pair of prefixes → class, where no pair is named. Disjoint.
     regions: Mapping[AddressPair, int] = field(default_factory=dict)
     # Node → classes of paths that lead to it.
     into: Mapping[int, frozenset[int]] = field(default_factory=dict)
@@ -66,7 +71,8 @@ class Compiler:
         `regions`: node → region; `ports`: TCP ports at which nodes are dialled.
         """
         self._ports = ports
-        self._addresses, self._prefixes, self._regions = addresses, prefixes, regions
+        self._addresses, self._regions = addresses, regions
+        self._blocks = Blocks(addresses, prefixes, regions)
         self._index = {name: index for index, name in enumerate(addresses)}
         self._numbers: dict[Impairment, int] = {}
         # Class → the paths and regions in it.
@@ -82,26 +88,26 @@ class Compiler:
         there are more impairments than numbers.
         """
         address = self._addresses
+        named, spread = self._blocks.apart(state.paths, baseline)
         # A fault's paths share one value.
-        same = {id(what): in_class(what) for what in state.paths.values()}
-        paths = {path: same[id(what)] for path, what in state.paths.items()}
-        regions = {
-            pair: in_class(what) for pair, what in baseline.items() if in_class(what) != CLEAR
-        }
-        # A path that is named and clear still needs its own class where its region has one: the
-        # region's would be taken.
+        same = {id(what): in_class(what) for what in named.values()}
+        paths = {path: same[id(what)] for path, what in named.items()}
+        # A path that is named and clear still needs its own class where its prefixes have one:
+        # theirs would be taken.
         shadowing = {
-            path for path, what in paths.items() if what == CLEAR and self._pair(path) in regions
+            path for path, what in paths.items() if what == CLEAR and self._pair(path) in baseline
         }
         users: dict[Impairment, set[tuple[str, str]]] = {}
-        for pair, what in (*paths.items(), *regions.items()):
-            if what != CLEAR or pair in shadowing:
-                users.setdefault(what, set()).add(pair)
+        for path, what in paths.items():
+            if what != CLEAR or path in shadowing:
+                users.setdefault(what, set()).add(path)
+        for block in spread:
+            users.setdefault(block.what, set()).update(block.elements)
         numbers = self._number({what: frozenset(pairs) for what, pairs in users.items()})
         return Compiled(
-            far=self._far(state),
+            far=self._far(state.far, named),
             refusing=frozenset(
-                (address[a], address[b]) for (a, b), what in state.paths.items() if what.refuses_new
+                (address[a], address[b]) for (a, b), what in named.items() if what.refuses_new
             ),
             flows=frozenset(
                 (address[a], a_port, address[b], b_port) for a, a_port, b, b_port in state.flows
@@ -113,15 +119,14 @@ class Compiler:
                 if what != CLEAR or (a, b) in shadowing
             },
             regions={
-                (self._prefixes[a], self._prefixes[b]): numbers[what]
-                for (a, b), what in regions.items()
+                element: numbers[block.what] for block in spread for element in block.elements
             },
-            into=self._into(paths, regions, numbers),
+            into=self._into(paths, spread, numbers),
             up={self._index[name]: rate for name, rate in state.up.items()},
             down={self._index[name]: rate for name, rate in state.down.items()},
             streams={
                 (address[a], address[b], port): what.toxics
-                for (a, b), what in state.paths.items()
+                for (a, b), what in named.items()
                 if what.toxics
                 for port in self._ports
             },
@@ -130,32 +135,33 @@ class Compiler:
     def _into(
         self,
         paths: Mapping[tuple[str, str], Impairment],
-        regions: Mapping[tuple[str, str], Impairment],
+        spread: Sequence[Spread],
         numbers: Mapping[Impairment, int],
     ) -> dict[int, frozenset[int]]:
-        """Return, for each node, the classes of the paths and regions that lead to it."""
+        """Return, for each node, the classes of the paths and blocks that lead to it."""
         into: dict[int, set[int]] = {}
         for (_, target), what in paths.items():
             if what != CLEAR:
                 into.setdefault(self._index[target], set()).add(numbers[what])
-        for (_, region), what in regions.items():
-            for name, of in self._regions.items():
-                if of == region:
-                    into.setdefault(self._index[name], set()).add(numbers[what])
+        for block in spread:
+            for target in block.targets:
+                into.setdefault(self._index[target], set()).add(numbers[block.what])
         return {node: frozenset(classes) for node, classes in into.items()}
 
-    def _far(self, state: NetworkState) -> dict[str, frozenset[str]]:
+    def _far(
+        self, far: Far, named: Mapping[tuple[str, str], Impairment]
+    ) -> dict[str, frozenset[str]]:
         """Translate the cuts to addresses; sources that share a set of targets share it here too.
 
         A blocked path is a cut.
         """
         made: dict[frozenset[str], frozenset[str]] = {}
         found: dict[str, frozenset[str]] = {}
-        for source, targets in state.far.items():
+        for source, targets in far.items():
             if targets not in made:
                 made[targets] = frozenset(self._addresses[target] for target in targets)
             found[self._addresses[source]] = made[targets]
-        for (a, b), what in state.paths.items():
+        for (a, b), what in named.items():
             if what.blocked:
                 found[self._addresses[a]] = found.get(self._addresses[a], frozenset()) | {
                     self._addresses[b]
@@ -196,8 +202,3 @@ class Compiler:
             taken.add(self._last)
         self._numbers, self._users = kept, {number: users[what] for what, number in kept.items()}
         return kept
-
-
-def in_class(what: Impairment) -> Impairment:
-    """Return the part of an impairment that packets of a class share."""
-    return replace(what, blocked=False, refuses_new=False, drops_established=False, toxics=())

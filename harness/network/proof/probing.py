@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness.errors import close_all
-from harness.faults.fault import Change, DirectedPath, Fault, NetworkState, Verb
+from harness.faults.fault import Change, Fault, NetworkState, Verb
+from harness.faults.paths import DirectedPath
 from harness.history.proof import Proof
 from harness.network.network import Network
 from harness.network.proof import verdicts

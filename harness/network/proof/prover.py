@@ -14,9 +14,10 @@ from collections.abc import Callable
 from itertools import product
 
 from harness.errors import close_all
-from harness.faults.fault import Change, DirectedPath, Fault, Verb, fold
+from harness.faults.fault import Change, Fault, Verb, fold
+from harness.faults.paths import DirectedPath
 from harness.history.proof import Proof, seen_as
-from harness.network.injectors.compiler import in_class
+from harness.network.injectors.prefixes import in_class
 from harness.network.network import Network
 from harness.network.proof import verdicts
 from harness.network.proof.accounts import Accounts
