@@ -17,7 +17,7 @@ from harness.checks.operation_metrics import received
 from harness.checks.resource_metrics import cpu, pacer_lag
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.errors import BadFileError
-from harness.history.gaps import ALWAYS, Part, Parts
+from harness.history.gaps import ALWAYS, Part
 from harness.history.history import History, PhaseWindow
 from harness.scenario.budget import COMPARISONS, Row
 from harness.stats import rank_of
@@ -27,12 +27,6 @@ from harness.stats import rank_of
 RECEIVED_TOLERANCE = 0.01
 HOST_FULL = 0.95  # share of all cores from which on the host has no more to give
 NODE_FULL = 0.9  # share of one core from which on a node is at its own limit
-# What must be whole for a miss to be the system's own: by it the host is asked first.
-EXCUSES: dict[str, Parts] = {
-    "time": frozenset({Part.HOST}),
-    "rate": frozenset({Part.HOST, Part.SAMPLES}),
-    "byte rate": frozenset({Part.HOST, Part.SAMPLES}),
-}
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 STATISTICS = (*PERCENTILES, "min", "mean", "max", "count")
 
@@ -111,8 +105,8 @@ def _judge(history: History, row: Row) -> Finding:
     limited = _host_limited(history, row, phase)
     if limited is not None:
         return _unknown(row, Cause.HOST_LIMITED, limited, measured)
-    gap = record.lacking(history, EXCUSES.get(row.kind, frozenset()), phase)
-    gap = gap or record.unsure(history, METRICS[row.metric].needs)
+    needs, lost = METRICS[row.metric].needs, math.isinf(value)
+    gap = record.excuse(history, needs, row.kind, phase, lost=lost)
     if gap is not None:
         return _unknown(row, Cause.GAP, gap, measured)
     return _finding(row, Answer.FAIL, measured, _missed(row, value), value=row.in_unit(value))
