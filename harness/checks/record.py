@@ -21,6 +21,12 @@ NEEDS: Mapping[str, Parts] = {
     "load": frozenset({Part.OPERATIONS, Part.PLAN}),
     "faults": frozenset({Part.PROOFS, Part.PLAN}),
 }
+# What must be whole for a miss to be the system's own, by the row's kind: the host is asked first.
+EXCUSES: Mapping[str, Parts] = {
+    "time": frozenset({Part.HOST}),
+    "rate": frozenset({Part.HOST, Part.SAMPLES}),
+    "byte rate": frozenset({Part.HOST, Part.SAMPLES}),
+}
 ASK_THEMSELVES = ("budget", "record")  # of the former each row does
 # What no verdict can do without, whatever its rows need.
 FOUNDATIONS = ALWAYS | {Part.BUDGET}
@@ -65,6 +71,17 @@ def unsure(history: History, needs: Parts) -> str | None:
     if history.sealed or Part.JOURNAL not in needs:
         return None
     return "without a manifest nobody can tell whether its journals are as they were"
+
+
+def excuse(
+    history: History, needs: Parts, kind: str, phase: PhaseWindow, *, lost: bool
+) -> str | None:
+    """Say what is missing that could have excused a missed row; None where nothing is.
+
+    `lost`: it was missed by what never arrived, and not by a time that was measured.
+    """
+    missing = lacking(history, EXCUSES.get(kind, frozenset()), phase)
+    return unsure(history, needs) if missing is None and (lost or kind != "time") else missing
 
 
 def judged(history: History, check_name: str, finding: Finding) -> Finding:

@@ -16,7 +16,7 @@ from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import received
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.errors import BadFileError
-from harness.history.gaps import ALWAYS, Part, Parts
+from harness.history.gaps import ALWAYS, Part
 from harness.history.history import History, PhaseWindow
 from harness.scenario.budget import COMPARISONS, UNITS, Row
 from harness.stats import rank_of
@@ -24,12 +24,6 @@ from harness.stats import rank_of
 # A uniform open model delivers exactly its rate; what is under way at the two edges of a phase may
 # be one per cent of it.
 RECEIVED_TOLERANCE = 0.01
-# What must be whole for a miss to be the system's own: by it the host is asked first.
-EXCUSES: dict[str, Parts] = {
-    "time": frozenset({Part.HOST}),
-    "rate": frozenset({Part.HOST, Part.SAMPLES}),
-    "byte rate": frozenset({Part.HOST, Part.SAMPLES}),
-}
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 STATISTICS = (*PERCENTILES, "min", "mean", "max", "count")
 
@@ -108,8 +102,8 @@ def _judge(history: History, row: Row) -> Finding:
     if doubt is not None:
         return _unknown(row, doubt[0], doubt[1], measured)
     if not best:
-        gap = record.lacking(history, EXCUSES.get(row.kind, frozenset()), phase)
-        gap = gap or record.unsure(history, METRICS[row.metric].needs)
+        needs, lost = METRICS[row.metric].needs, math.isinf(value)
+        gap = record.excuse(history, needs, row.kind, phase, lost=lost)
         if gap is not None:
             return _unknown(row, Cause.GAP, gap, measured)
         return _finding(row, Answer.FAIL, measured, _missed(row, value), value=value)

@@ -107,8 +107,8 @@ def of_phases(history: History, facts: Mapping[str, Any]) -> Iterator[Gap]:
         yield Gap(what=RECORDED, from_ns=over_ns - 1, why="the run was interrupted")
     elif not history.ended:
         yield Gap(what=RECORDED, from_ns=over_ns - 1, why="the run was cut short")
-    at_ns = facts["t0_ns"]
-    for planned in facts["plan"]:
+    at_ns = facts.get("t0_ns", 0)
+    for planned in facts.get("plan", ()):
         begin_ns = at_ns if planned.get("begin_s") is None else _after(facts, planned["begin_s"])
         end_ns = _end_ns(planned, facts, begin_ns)
         at_ns = begin_ns if end_ns is None else end_ns
@@ -134,7 +134,7 @@ def of_phases(history: History, facts: Mapping[str, Any]) -> Iterator[Gap]:
 
 
 def _after(facts: Mapping[str, Any], seconds: float) -> int:
-    return int(facts["t0_ns"] + seconds * 1e9)
+    return int(facts.get("t0_ns", 0) + seconds * 1e9)
 
 
 def _end_ns(planned: Mapping[str, Any], facts: Mapping[str, Any], begin_ns: int) -> int | None:

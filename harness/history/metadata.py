@@ -85,7 +85,7 @@ def read(path: Path) -> dict[str, Any]:
     wrong = shape.misses(found, WANTED) or _wrong_values(found)
     if wrong:
         raise BadFileError(f"{file}: {wrong}")
-    return {"t0_ns": 0, "plan": [], **found}
+    return found
 
 
 def _wrong_values(found: Mapping[str, Any]) -> str | None:

@@ -90,12 +90,14 @@ class Prover:
         """Look once more, wait for what that look sent, then stop."""
         self._stop.set()
         self._news.set()
-        close_all("proving", self._thread.join, self._stop_counting, self._probing.close)
-        for name in list(self._open):
-            self._close_account(name)
+        close_all("proving", self._thread.join, self._stop_counting, self._probing.close, self._sum)
 
     def _stop_counting(self) -> None:
         self._network.counted = None
+
+    def _sum(self) -> None:
+        for name in list(self._open):
+            self._close_account(name)
 
     def _guarded(self, act: Callable[[], None]) -> None:
         try:

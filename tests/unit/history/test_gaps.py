@@ -11,7 +11,7 @@ import pytest
 from kit import run_folders
 from kit.run_folders import END_NS, NODES, T0
 
-from harness.checks import resource_metrics
+from harness.checks.resource_metrics import cpu
 from harness.checks.verdict import Answer
 from harness.experiments import judge
 from harness.history import history as h
@@ -123,8 +123,9 @@ def test_a_run_that_somebody_ended(folder):
         folder,
         load={**json.loads((folder / "metadata.json").read_text())["load"], "interrupted": True},
     )
-    assert unknown(folder) >= {"settled network", "private messages: acknowledged and delivered"}
-    assert "idle CPU" not in unknown(folder)
+    found = answers(folder)
+    assert found["settled network"][0] is Answer.UNKNOWN
+    assert found["idle CPU"][0] is Answer.PASS
 
 
 def test_a_worker_that_left_no_record(folder):
@@ -158,8 +159,7 @@ def test_samples_far_apart(folder):
             one["at_ns"] += 60 * SECOND
     write_lines(folder, "events.jsonl", events)
     plan = json.loads((folder / "metadata.json").read_text())["plan"]
-    plan[-1]["end_s"] += 60
-    facts(folder, plan=plan)
+    facts(folder, plan=[*plan[:2], {**plan[2], "end_s": 82.0}])
     seconds = [second for second in range(24, 83) if not 50 <= second < 55]
     rewrite(
         folder,
@@ -229,7 +229,7 @@ def test_a_node_that_the_harness_restarted(folder):
     rewrite(folder, "samples.arrow", h.SAMPLES, restarted)
     assert unknown(folder) == {"verify"}
     history = reader.read(folder)
-    share = resource_metrics.cpu(history, history.phase("load")).series[3][0]
+    share = cpu(history, history.phase("load")).series[3][0]
     # 4 to 8 s: 40 ms; from the start on: 0.5 s, and 1 % of the 6 s to the last sample.
     assert share == pytest.approx((0.03 + 0.5 + 0.061) / 11, rel=0.01)
 
@@ -243,7 +243,7 @@ def test_a_clock_that_fell_without_a_word(folder):
 
     rewrite(folder, "samples.arrow", h.SAMPLES, fallen)
     history = reader.read(folder)
-    shares = resource_metrics.cpu(history, history.phase("load")).series
+    shares = cpu(history, history.phase("load")).series
     assert all(share[0] >= 0 for share in shares.values())
 
 
