@@ -18,6 +18,7 @@ from harness.errors import HarnessError
 
 pytestmark = pytest.mark.root
 COUNT = int(os.environ.get("HARNESS_FUZZ", "2"))
+PATIENCE_S = 150.0  # a busy host brings a cluster up slowly
 FIRST = int(os.environ.get("HARNESS_FUZZ_FIRST", "0"))
 SCENARIO = """
 topology = "ten.toml"
@@ -49,7 +50,7 @@ def sabotaged(desk: Desk, seed: int | None) -> tuple[str, dict[str, str], dict]:
     """Run with one change, None: without; what was done, what the outsider saw, the finding."""
     running = desk.start("run", "fuzz.toml", "--json")
     try:
-        wait_for(lambda: len(faults(desk)) == 6, running.poll)
+        wait_for(lambda: len(faults(desk)) == 6, running.poll, PATIENCE_S)
         place = open_place(desk.supervisor())
         time.sleep(1)
         done = "nothing" if seed is None else sabotage(place, random.Random(f"{seed}/sabotage"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 
 from harness.errors import close_all
@@ -115,18 +115,16 @@ class Prover:
             self._news.clear()
             changes, self._changes = self._changes, []
             self._count()
-            for change in changes:
-                self._prove(change)
+            self._prove(changes)
             if not changes:
                 self._look_at_conditions()
             if not changes and (self._network.faults or self._network.baseline):
                 self._look_again()
             elif not changes and self._planned and not self._looked and not self._idle():
                 self._look_before()
-        for change in self._changes:
-            self._prove(change)
+        self._count()
+        self._prove(self._changes)
         if self._looked:
-            self._count()
             self._look_again()
 
     def _count(self) -> None:
@@ -135,20 +133,24 @@ class Prover:
         for proof in self._accounts.proofs():
             self._write(proof)
 
-    def _prove(self, change: Change) -> None:
-        """Look at a fault that just changed: read it back, and probe its paths in the state that is
-        now asked.
+    def _prove(self, changes: Sequence[Change]) -> None:
+        """Look at faults that just changed, all at once: read them back, and probe their paths in
+        the state that is now asked.
         """
+        if not changes:
+            return
         self._looked = True
-        fault, gone = change.fault, change.verb is Verb.CLEAR
-        if gone:
-            self._close_account(fault.name)
-        else:
-            self._open[fault.name] = set(seen_as(fault.does))
-        self._read_back(fault.name)
-        paths = fault.some(self._random, PATHS_MAX)
-        touched = [Target(fault=fault, path=path, gone=gone) for path in paths]
-        self._probing.look(touched + self._untouched())
+        targets: list[Target] = []
+        for change in changes:
+            fault, gone = change.fault, change.verb is Verb.CLEAR
+            if gone:
+                self._close_account(fault.name)
+            else:
+                self._open[fault.name] = set(seen_as(fault.does))
+            paths = fault.some(self._random, PATHS_MAX)
+            targets += [Target(fault=fault, path=path, gone=gone) for path in paths]
+        self._read_back(*dict.fromkeys(change.fault.name for change in changes))
+        self._probing.look(targets + self._untouched())
 
     def _close_account(self, name: str) -> None:
         """Write of each impairment of a fault that nothing was written of that it was not shown."""
@@ -205,9 +207,11 @@ class Prover:
     def _look(self, fault: str, path: DirectedPath | None = None, *, gone: bool = False) -> Look:
         return Look(at_ns=time.monotonic_ns(), fault=fault, path=path, gone=gone)
 
-    def _read_back(self, fault: str) -> None:
+    def _read_back(self, *faults: str) -> None:
+        """Compare everything once; it is a look at each of these faults."""
         for injector, why in self._network.drift().items():
-            self._write(verdicts.judge_read_back(self._look(fault), injector, why))
+            for fault in faults:
+                self._write(verdicts.judge_read_back(self._look(fault), injector, why))
 
     def _behind(self, reading: Reading, what: Impairment, word: str) -> list[str]:
         """Name the faults that a class has its `word` from; the baseline where it is none's."""
