@@ -257,14 +257,22 @@ class Fabric:
         return wiring.difference(self._wiring, self._reader.read())
 
     @contextlib.contextmanager
-    def rewiring(self) -> Iterator[None]:
-        """Take what the body makes or removes in the hub as ours. Raises HarnessError."""
+    def rewiring(self) -> Iterator[set[Entry]]:
+        """Take what the body makes or removes in the hub as ours; what it made is in the set that
+        it is given, once it has ended. Raises HarnessError.
+        """
+        made: set[Entry] = set()
         before = self._reader.read()
         try:
-            yield
+            yield made
         finally:
             after = self._reader.read()
-            self._wiring = (self._wiring - (before - after)) | (after - before)
+            made |= after - before
+            self._wiring = (self._wiring - (before - after)) | made
+
+    def forget(self, made: Iterable[Entry]) -> None:
+        """Expect these no more: who made them took them away, or found them gone."""
+        self._wiring -= frozenset(made)
 
     def counters(self) -> dict[int, LinkCounters]:
         """Read each node's traffic as the node sees it (rx: received by the node), by position."""

@@ -449,7 +449,7 @@ SABOTAGES = {
             "for c in $(nft list table ip harness | grep -o 'chain c[0-9]*' | cut -d' ' -f2); do "
             "nft flush chain ip harness $c; done"
         ),
-        "loss",
+        "the kernel has 0, not these",
     ),
     "the engine is stopped": (DELAY, "stop delay_engine", "nfqueue"),
     "a delay of their own": (
@@ -458,13 +458,13 @@ SABOTAGES = {
         "a stranger's qdisc tbf",
     ),
     "the proxy is killed": (TOXIC, "kill toxiproxy-server", "Toxiproxy did not get"),
-    "streams go past their proxy": (TOXIC, "ip rule del pref 100", "toxic latency downstream"),
-    "a route is taken away": (DELAY, "ip route del 198.18.0.3", "no probe arrived"),
+    "streams go past their proxy": (TOXIC, "ip rule del pref 100", "routing rule 100 is gone"),
+    "a route is taken away": (DELAY, "ip route del 198.18.0.3", "route to 198.18.0.3/32 is gone"),
 }
 # Not ours to mend.
 UNDO = {
     "a delay of their own": "tc qdisc del dev n2 root",
-    "a route is taken away": "ip route add 198.18.0.3 dev n2 scope link",
+    "a route is taken away": "ip route add 198.18.0.3 dev n2 proto static scope link",
 }
 IN_CI = (
     "the engine is killed",

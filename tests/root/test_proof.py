@@ -265,3 +265,12 @@ def test_a_strangers_discipline_is_not_taken_away(net):
         it.set(where="n0 -> n1", rate="5mbit")
     assert "qdisc pfifo" in it.kernel()
     assert Qdisc.name not in it.network._standing
+
+
+def test_what_somebody_took_away_is_not_expected_once_we_are_done(net):
+    it = net()
+    it.set(where="n0", up="5mbit", name="up")
+    it.run(None, "ip", "link", "del", "u0")
+    assert it.network.drift()["kernel"] == "link u0 is gone"
+    it.network.clear()
+    assert it.network.drift() == {"kernel": None}

@@ -24,6 +24,7 @@ from harness.kernel.qdisc import (
     asked_tree,
     names_of_leaf,
 )
+from harness.kernel.wiring import Entry
 from harness.network.fabric import HUB_IFINDEX_FIRST
 from harness.network.injectors.compiler import Compiled
 from harness.network.injectors.injector import Limit, OfTheKernel, Site, limits
@@ -52,6 +53,7 @@ class Qdisc(OfTheKernel):
 
     def __init__(self, site: Site) -> None:
         self._fabric = site.fabric
+        self._wired: set[Entry] = set()  # the devices of uploads
         self._qdiscs = Qdiscs(site.fabric.hub)
         self._netem = site.backends["delay"] == "netem"
         self._trees: dict[int, int | None] = {}  # node → its download rate
@@ -77,10 +79,11 @@ class Qdisc(OfTheKernel):
                 self._leaves[node, number] = leaf
         new = [node for node in wanted.up if node not in self._ups]
         if new:
-            with self._fabric.rewiring():
+            with self._fabric.rewiring() as made:
                 for node in new:
                     self._qdiscs.add_ifb(IFB_FIRST + node, f"u{node}", _ifindex(node))
                     self._ups[node] = 0
+            self._wired |= made
         for node, rate in wanted.up.items():
             if self._ups[node] != rate:
                 self._qdiscs.set_tbf(IFB_FIRST + node, rate)
@@ -111,6 +114,8 @@ class Qdisc(OfTheKernel):
                 for node in gone:
                     del self._ups[node]
                     self._qdiscs.remove_ifb(IFB_FIRST + node, _ifindex(node))
+            devices = {f"link u{node}" for node in gone}
+            self._fabric.forget(entry for entry in self._wired if entry.what in devices)
 
     def drift(self, wanted: Compiled) -> str | None:
         """Say why what the kernel has is not what was asked; None where it is. Never raises."""

@@ -76,7 +76,7 @@ class Toxiproxy:
         self._slots: dict[DialledPath, int] = {}
         self._toxics: dict[DialledPath, tuple[Toxic, ...]] = {}
         self._fabric = fabric
-        with fabric.rewiring():
+        with fabric.rewiring() as self._wired:
             ifindex = fabric.attach(PROXY_LINK, ADDRESS, self._namespace)
             policy_routing.add(self._hub, DIVERT, ADDRESS, ifindex)
         with inside(self._namespace):
@@ -229,8 +229,11 @@ class Toxiproxy:
             self._process.kill()
             self._process.wait()
         self._nft.close()
-        with self._fabric.rewiring():
-            self._fabric.detach(PROXY_LINK)
+        try:
+            with self._fabric.rewiring():
+                self._fabric.detach(PROXY_LINK)
+        finally:
+            self._fabric.forget(self._wired)
         os.close(self._namespace)
 
     def _free(self) -> int:
