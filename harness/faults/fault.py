@@ -97,7 +97,7 @@ class Fault:
             cut = ((source, target) for source, far in self.far.items() for target in far)
             every = sorted({*self.paths, *cut})
             return chance.sample(every, min(most, len(every)))
-        if isinstance(self.paths, Paths):
+        if self.paths and isinstance(self.paths, Paths):
             return self.paths.some(chance, most)
         if self.paths:
             return chance.sample(sorted(self.paths), most)

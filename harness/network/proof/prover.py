@@ -113,15 +113,21 @@ class Prover:
         while not self._stop.is_set():
             self._news.wait(LOOK_EVERY_S)
             self._news.clear()
-            changes, self._changes = self._changes, []
-            self._count()
-            self._prove(changes)
-            if not changes:
-                self._look_at_conditions()
-            if not changes and (self._network.faults or self._network.baseline):
-                self._look_again()
-            elif not changes and self._planned and not self._looked and not self._idle():
-                self._look_before()
+            self._guarded(self._look_once)
+        self._guarded(self._look_last)
+
+    def _look_once(self) -> None:
+        changes, self._changes = self._changes, []
+        self._count()
+        self._prove(changes)
+        if not changes:
+            self._look_at_conditions()
+        if not changes and (self._network.faults or self._network.baseline):
+            self._look_again()
+        elif not changes and self._planned and not self._looked and not self._idle():
+            self._look_before()
+
+    def _look_last(self) -> None:
         self._count()
         self._prove(self._changes)
         if self._looked:

@@ -145,3 +145,11 @@ def test_ten_thousand_nodes_cost_about_ten_times_a_thousand():
 
     few, many = min(seconds(1000) for _ in range(3)), min(seconds(10_000) for _ in range(2))
     assert many < 40 * few
+
+
+def test_some_paths_of_a_cut():
+    """A cut has no paths of its own: its sample is drawn from who is far from whom."""
+    far = {f"a{one}": frozenset({f"b{two}" for two in range(10)}) for one in range(10)}
+    some = Fault(name="cut", paths=Paths([]), far=far).some(random.Random(1), 4)
+    assert 0 < len(some) <= 4
+    assert all(target in far[source] for source, target in some)
