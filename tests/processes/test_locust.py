@@ -234,8 +234,9 @@ def test_ctrl_c_ends_a_run_with_its_verdict(processes):
             "--headless", "--processes", processes, "PrivateMessageUser", JUDGE_EXIT="2"
         ) as running,
     ):
-        record = fake.folder / "runs" / "load" / "1" / "load" / "operations-0.arrow"
-        wait_until(lambda: record.exists() and record.stat().st_size > 10_000)
+        load = fake.folder / "runs" / "load" / "1" / "load"
+        records = [load / f"operations-{one}.arrow" for one in range(max(int(processes), 1))]
+        wait_until(lambda: all(one.exists() and one.stat().st_size > 10_000 for one in records))
         os.killpg(running.pid, signal.SIGINT)
         output, _ = running.communicate(timeout=20)
         assert running.returncode == 2, output
