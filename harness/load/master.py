@@ -28,6 +28,7 @@ START_IN_S = 1.0  # from `begin` to t0: the workers have the plan by then
 START_WITH_GETS_IN_S = 3.0  # … and have put the first keys
 STOP_IN_NS = 50_000_000  # a stop is told before it happens, so that all workers stop at one moment
 REPORT_SLACK_S = 20.0  # how long a worker that lives may take to close its record
+LAST_WORD_NS = 2_000_000_000  # from a worker's end until its last message has come
 JUDGE = "HARNESS_JUDGE"
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Master:
         self._watchers: list[Any] = []
         self._reports: dict[str, Mapping[str, Any]] = {}
         self._drained: set[str] = set()
+        self._gone_ns: dict[str, int] = {}  # worker that ended, undrained → since when
         self._news = Event()
         self._asked_ns, self._run_time_s, self._stopped = 0, 0.0, False
         self.plan: RunPlan | None = None
@@ -128,7 +130,7 @@ class Master:
         wait_s = 0.0 if isinstance(self.broken, UnavailableError) else plan.timeout_s
         self._send("p2p-drain", {"at_ns": at_ns, "wait_s": wait_s})
         until_ns = max(at_ns, monotonic_ns()) + round((wait_s + REPORT_SLACK_S) * 1e9)
-        while not self._undrained() <= self._missing() and monotonic_ns() < until_ns:
+        while not self._undrained() <= self._lost() and monotonic_ns() < until_ns:
             self._news.clear()
             self._news.wait(0.2)
         for watcher in self._watchers:
@@ -200,6 +202,13 @@ class Master:
         assert self.plan is not None
         return set(self.plan.workers) - self._drained
 
+    def _lost(self) -> set[str]:
+        """The workers that ended and did not close their record: their last word may come late."""
+        now_ns = monotonic_ns()
+        gone = self._missing() & self._undrained()
+        self._gone_ns = {one: self._gone_ns.get(one, now_ns) for one in gone}
+        return {one for one, since_ns in self._gone_ns.items() if now_ns - since_ns > LAST_WORD_NS}
+
     def _over_ns(self, at_ns: int) -> int:
         """When the load as a whole was over: a worker that Ctrl-C reached stopped by itself."""
         stopped = (report.get("stopped_ns", at_ns) for report in self._reports.values())
@@ -253,7 +262,7 @@ class Master:
 
     def _await_workers(self) -> None:
         assert self.plan is not None
-        while not self._missing() & self._undrained():
+        while not self._lost():
             gevent.sleep(0.5)
         self.fail(HarnessError("a load worker of this run is gone: its share was not sent"))
 
