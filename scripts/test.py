@@ -31,6 +31,7 @@ REST = ["-m", "not quiet"]
 ROOT_LANES = {
     "lives": [f"tests/root/test_{name}.py" for name in ("kill", "bad_days")],
     "clusters": [f"tests/root/test_{name}.py" for name in ("cluster", "systems")],
+    "networks": [f"tests/root/test_{name}.py" for name in ("network", "proof", "sabotages")],
     "sabotages": ["tests/root/test_sabotage.py", "tests/processes"],
 }
 IN_LANES = [path for paths in ROOT_LANES.values() for path in paths]

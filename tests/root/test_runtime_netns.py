@@ -209,7 +209,8 @@ def test_a_node_that_exits_at_sigterm_is_not_kept_waiting(netns, places, command
     start(netns, [(place, polite)])
     until(lambda: "up" in processes.log_of(place).read_text())
     netns.set_condition("node-0", Condition.STOPPED)
-    assert processes.log_of(place).read_text() == "up\nsaved\n"
+    # The signal reaches its child too, and the shell may say so.
+    assert processes.log_of(place).read_text().endswith("saved\n")
 
 
 @pytest.mark.parametrize("zygote", [(), ("meshnode", "zygote")])
