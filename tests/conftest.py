@@ -17,6 +17,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 REQUIRE_ALL = os.environ.get("HARNESS_REQUIRE_ALL") == "1"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """No test asserts a time that a busy host can stretch, and those of Hypothesis least of all."""
+    if config.pluginmanager.hasplugin("hypothesispytest"):  # in the machine its import takes long
+        from hypothesis import HealthCheck, settings
+
+        slow = [HealthCheck.too_slow]
+        settings.register_profile("busy host", deadline=None, suppress_health_check=slow)
+        settings.load_profile("busy host")
+
+
 def _root() -> str | None:
     return None if os.geteuid() == 0 else "needs root (or run in a user namespace)"
 
