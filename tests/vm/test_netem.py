@@ -113,7 +113,7 @@ def test_three_at_once_and_a_cut_on_top(net):
 def test_random_states_are_read_back_as_asked(net):
     """The last clear leaves the kernel as it was."""
     it = net(6)
-    it.walk(30)
+    it.walk(60)
     assert it.kernel() == it.before
 
 
