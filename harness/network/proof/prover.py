@@ -10,8 +10,8 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from itertools import product
 
 from harness.errors import close_all
 from harness.faults.fault import Change, Fault, Verb, fold
@@ -62,6 +62,9 @@ class Prover:
         self._failed, self._idle, self._planned = failed, idle, planned
         self._random = random.Random(f"{seed}/proof")
         self._names = [node.name for node in network.nodes]
+        self._regions: dict[str, list[str]] = defaultdict(list)
+        for node in network.nodes:
+            self._regions[node.region].append(node.name)
         self._changes: list[Change] = []
         self._looked = False  # whether there was anything to look at in this run
         # Fault in force → its impairments of which nothing was written since it was set.
@@ -173,42 +176,61 @@ class Prover:
         """
         self._looked = True
         self._read_back("before")
-        paths: set[DirectedPath] = set()
-        for _ in range(PATHS_MAX if len(self._names) > 1 else 0):
-            source, target = self._random.sample(self._names, 2)
-            paths.add((source, target))
         before = Fault(name="before")
-        self._probing.look([Target(fault=before, path=path) for path in sorted(paths)])
+        paths = sorted(self._drawn(self._any_path, PATHS_MAX, PATHS_MAX))
+        self._probing.look([Target(fault=before, path=path) for path in paths])
 
     def _look_again(self) -> None:
         self._looked = True
         self._read_back("all")
         if self._idle():
             return
-        baseline, standing = Fault(name="baseline"), self._baseline_paths()
-        chosen = self._random.sample(standing, min(len(standing), BASELINE_PATHS))
-        targets = [Target(fault=baseline, path=path) for path in chosen]
+        baseline, standing = (
+            Fault(name="baseline"),
+            self._drawn(self._baseline_path, BASELINE_PATHS),
+        )
+        targets = [Target(fault=baseline, path=path) for path in standing]
         faults = list(self._network.faults.values())
         of_each = [(fault, path) for fault in faults for path in fault.some(self._random, 1)]
         targets += [Target(fault=fault, path=path) for fault, path in of_each[:PATHS_MAX]]
         self._probing.look(targets + self._untouched(), again=not self._stop.is_set())
 
-    def _baseline_paths(self) -> list[DirectedPath]:
-        """List the paths on which the baseline is not clear."""
-        if not self._network.baseline:
-            return []
-        every = ((a, b) for a, b in product(self._names, repeat=2) if a != b)
-        return [path for path in every if self._network.baseline_of(path) != CLEAR]
-
     def _untouched(self) -> list[Target]:
         """Draw some paths that no fault touches: a dead network is no proof of a cut."""
-        faults, found = list(self._network.faults.values()), set[DirectedPath]()
-        for _ in range(TRIES if len(self._names) > 1 else 0):
-            source, target = self._random.sample(self._names, 2)
-            if not any(fault.touches(source, target) for fault in faults):
-                found.add((source, target))
         untouched = Fault(name="untouched")
-        return [Target(fault=untouched, path=one) for one in sorted(found)[:UNTOUCHED_PATHS]]
+        paths = sorted(self._drawn(self._untouched_path, UNTOUCHED_PATHS))
+        return [Target(fault=untouched, path=one) for one in paths]
+
+    def _drawn(
+        self, draw: Callable[[], DirectedPath | None], count: int, tries: int = TRIES
+    ) -> list[DirectedPath]:
+        """Draw up to `count` paths; None is a draw in vain."""
+        found = dict.fromkeys(path for _ in range(tries) if (path := draw()) is not None)
+        return list(found)[:count]
+
+    def _any_path(self) -> DirectedPath | None:
+        if len(self._names) < 2:
+            return None
+        source, target = self._random.sample(self._names, 2)
+        return source, target
+
+    def _untouched_path(self) -> DirectedPath | None:
+        path = self._any_path()
+        if path is None or any(fault.touches(*path) for fault in self._network.faults.values()):
+            return None
+        return path
+
+    def _baseline_path(self) -> DirectedPath | None:
+        """Draw one on which the baseline is not clear, each equally often."""
+        pairs = [pair for pair, what in self._network.baseline.items() if what != CLEAR]
+        weights = [len(self._regions[a]) * len(self._regions[b]) for a, b in pairs]
+        if not any(weights):
+            return None
+        source, target = (
+            self._random.choice(self._regions[region])
+            for region in self._random.choices(pairs, weights)[0]
+        )
+        return (source, target) if source != target else None
 
     def _look(self, fault: str, path: DirectedPath | None = None, *, gone: bool = False) -> Look:
         return Look(at_ns=time.monotonic_ns(), fault=fault, path=path, gone=gone)

@@ -1,0 +1,143 @@
+"""Clean runs of every shipped scenario, alone and beside a busy host: no false alarm, no UNKNOWN
+that is our own doing, no FAIL that is the host's. `make evidence-clean` (at most 45 minutes a time;
+it goes on where it stopped), `python scripts/evidence_clean.py [--busy] [SCENARIO …]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from evidence_record import ROOT, Record
+
+ROUNDS = 10
+SECONDS = 45 * 60
+LONGEST_S = 900
+HARNESS = Path(sys.executable).with_name("harness")
+PARTS = "meshara"  # a suite: its parts are other shipped scenarios
+
+
+def shipped() -> list[str]:
+    return sorted(file.stem for file in (ROOT / "scenarios").glob("*.toml") if file.stem != PARTS)
+
+
+@contextmanager
+def busy_host() -> Iterator[None]:
+    """Keep every core busy with a process that is none of the harness's."""
+    spin = [sys.executable, "-c", "while True: pass"]
+    spinning = [subprocess.Popen(spin) for _ in os.sched_getaffinity(0)]
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
+
+
+def once(scenario: str, runtime: str, *, is_busy: bool) -> dict[str, Any]:
+    """Run a scenario from nothing; what its verdict said."""
+    with tempfile.TemporaryDirectory(prefix="hc-", dir="/tmp") as folder:
+        state = Path(folder) / "s"
+        state.mkdir()
+        command = [str(HARNESS), "run", scenario, "--runtime", runtime, "--json"]
+        found = subprocess.run(
+            [*command, "--runs", str(Path(folder) / "runs")],
+            cwd=ROOT,
+            env={**os.environ, "HARNESS_STATE": str(state)},
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_S,
+            check=False,
+        )
+    result = {
+        "scenario": scenario,
+        "busy": is_busy,
+        "runtime": runtime,
+        "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+        "exit": found.returncode,
+        "rows": 0,
+        "missed": [],
+    }
+    if not found.stdout.startswith("{"):
+        return result | {"answer": "no verdict", "error": found.stderr[-300:]}
+    verdict = json.loads(found.stdout)
+    missed = [
+        {name: row[name] for name in ("phase", "name", "answer", "measured", "cause", "sentence")}
+        for row in verdict["findings"]
+        if row["answer"] in ("FAIL", "UNKNOWN")
+    ]
+    rows = len(verdict["findings"])
+    return result | {"answer": verdict["answer"], "rows": rows, "missed": missed}
+
+
+def section(results: list[dict[str, Any]]) -> str:
+    """The section: a row a scenario, and every row of a verdict that was not PASS."""
+    runs: dict[tuple[str, bool], list[dict[str, Any]]] = defaultdict(list)
+    for result in results:
+        runs[result["scenario"], result["busy"]].append(result)
+    lines = [
+        "## Clean runs of the shipped scenarios (`make evidence-clean`)",
+        "",
+        "*Busy*: beside a process of somebody else's on every core. A row of a verdict that is",
+        "neither PASS nor MEASURED is named, with how often it was seen.",
+        "",
+        "| scenario | host | runs | PASS | FAIL | UNKNOWN | rows that were not PASS |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (scenario, is_busy), of in sorted(runs.items()):
+        answers = Counter(result["answer"] for result in of)
+        missed = Counter(
+            f"{row['answer']} {row['name']}: {row['cause'] or row['measured'].split(' (')[0]}"
+            for result in of
+            for row in result["missed"]
+        )
+        told = "; ".join(f"{count} × {what}" for what, count in missed.most_common())
+        counts = " | ".join(str(answers[name]) for name in ("PASS", "FAIL", "UNKNOWN"))
+        lines.append(
+            f"| {scenario} | {'busy' if is_busy else 'alone'} | {len(of)} | {counts} | {told} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scenario", nargs="*", default=shipped(), metavar="SCENARIO")
+    parser.add_argument("--busy", action="store_true", help="keep every core busy meanwhile")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--runtime", choices=("netns", "docker"), default="netns")
+    asked = parser.parse_args()
+    record, deadline = Record("clean"), time.monotonic() + SECONDS
+    for number in range(asked.rounds):
+        for scenario in asked.scenario:
+            key = (scenario, asked.busy, asked.runtime)
+            done = sum(
+                (one["scenario"], one["busy"], one["runtime"]) == key for one in record.results()
+            )
+            if done > number or time.monotonic() > deadline:
+                continue
+            result = once(scenario, asked.runtime, is_busy=asked.busy)
+            record.add(result)
+            print(f"{scenario} {done + 1}/{asked.rounds}: {result['answer']}", flush=True)
+            for row in result["missed"]:
+                print(f"    {row['answer']} {row['name']}: {row['sentence']}", flush=True)
+    record.publish(section(record.results()))
+
+
+if __name__ == "__main__":
+    asked_busy = busy_host() if "--busy" in sys.argv else None
+    if asked_busy is None:
+        main()
+    else:
+        with asked_busy:
+            main()

@@ -1,0 +1,42 @@
+"""Long repeats keep what they saw, go on where they stopped, and write a section of
+docs/evidence.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+DOCUMENT = ROOT / "docs" / "evidence.md"
+
+
+class Record:
+    """One repeat's results: a line of JSON each, appended as they come."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._file = ROOT / ".evidence" / f"{name}.jsonl"
+        self._file.parent.mkdir(exist_ok=True)
+
+    def add(self, result: dict[str, Any]) -> None:
+        """Keep one result, whole: a line is written by one call."""
+        with self._file.open("a") as file:
+            file.write(json.dumps(result) + "\n")
+
+    def results(self) -> list[dict[str, Any]]:
+        """All results so far; a line that was torn is none."""
+        if not self._file.exists():
+            return []
+        lines = self._file.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("}\n")]
+
+    def publish(self, text: str) -> None:
+        """Replace the repeat's section of docs/evidence.md; a new one comes last."""
+        section = f"<!-- {self._name} -->\n{text.strip()}\n<!-- end of {self._name} -->"
+        pattern = re.escape(section.splitlines()[0]) + ".*?" + re.escape(section.splitlines()[-1])
+        before = DOCUMENT.read_text()
+        after, found = re.subn(pattern, lambda _: section, before, flags=re.DOTALL)
+        DOCUMENT.write_text(after if found else f"{before.rstrip()}\n\n{section}\n")
