@@ -159,17 +159,21 @@ def check(planned: Scenario, *, imports: bool = True) -> Timeline:
 def _same(cluster: str, topology: Topology, runtime_name: str) -> None:
     with Client.connect(cluster) as client:
         status = client.status()
-    names = [node.name for node in topology.nodes]
-    if status["topology"] != topology.name or [node["name"] for node in status["nodes"]] != names:
-        raise NameTakenError(
-            f"cluster {cluster!r} is up with topology {status['topology']!r}, the scenario wants "
-            f"{topology.name!r}: "
-            f"`harness down` first, or choose another name (--cluster)"
-        )
     if status["adapter"] != topology.adapter:
         raise NameTakenError(
             f"cluster {cluster!r} is up with {status['adapter']}, the scenario wants "
             f"{topology.adapter}: `harness down` first"
+        )
+    if status["topology"] != topology.name:
+        raise NameTakenError(
+            f"cluster {cluster!r} is up with topology {status['topology']!r}, the scenario wants "
+            f"{topology.name!r}: `harness down` first, or choose another name (--cluster)"
+        )
+    if status.get("topology_digest") != topology.digest():
+        raise NameTakenError(
+            f"cluster {cluster!r} is up with {len(status['nodes'])} nodes of a topology "
+            f"{topology.name!r} that differs from the file's, which has {len(topology.nodes)} now: "
+            "`harness down` first, or choose another name (--cluster)"
         )
     if runtime_name not in ("auto", status["runtime"]):
         raise NameTakenError(

@@ -44,6 +44,7 @@ class Cluster:
         folder: Path,
     ) -> None:
         self.topology = topology
+        self.topology_digest = topology.digest()
         self.adapter = adapter
         self.runtime = runtime
         self.fabric = fabric

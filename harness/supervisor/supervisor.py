@@ -105,6 +105,7 @@ class Supervisor:
             "adapter": self._spec.topology.adapter,
             "system": self.cluster.adapter.name,
             "topology": self._spec.topology.name,
+            "topology_digest": self.cluster.topology_digest,
             "run": str(recording.folder.path) if recording else None,
             "phase": recording.phase if recording else None,
             "last_run": str(self._run) if self._run else None,

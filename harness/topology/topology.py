@@ -6,7 +6,9 @@ shapes.py; scenario/files.py reads them all.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -114,7 +116,7 @@ class Topology:
         return {name: sorted(others, key=order.__getitem__) for name, others in found.items()}
 
     def as_json(self) -> dict[str, Any]:
-        """Return names, regions, options and links: the content of topology.json."""
+        """Return all that this is: the content of topology.json."""
         return {
             "version": 1,
             "name": self.name,
@@ -126,4 +128,15 @@ class Topology:
                 for node in self.nodes
             ],
             "links": sorted(self.links),
+            "congestion_control": self.congestion_control,
+            "gso_max_segs": self.gso_max_segs,
+            "silence_s": self.silence_s,
+            "baseline": [
+                {"from": source, "to": target, **what.as_json()}
+                for (source, target), what in sorted(self.baseline.items())
+            ],
         }
+
+    def digest(self) -> str:
+        """Compute what two topologies have in common only where they are the same: SHA-256, hex."""
+        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()

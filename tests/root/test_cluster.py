@@ -59,6 +59,7 @@ def test_status_has_the_documented_keys(desk):
         "runtime",
         "adapter",
         "topology",
+        "topology_digest",
         "run",
         "phase",
         "last_run",
@@ -362,6 +363,16 @@ def test_names_are_taken_once_and_clusters_stand_side_by_side(desk, other):
     other.ok("down")
     other.assert_nothing_left()
     assert desk.status()["stage"] == "up"
+
+
+def test_a_topology_that_was_edited_since_is_not_what_is_up(desk):
+    """The names of all nodes are the same, but not what links them."""
+    scenario = small_scenario(desk)
+    desk.write("ten.toml", TEN.replace("full-mesh", "ring"))
+    played = desk.harness("run", str(scenario))
+    desk.write("ten.toml", TEN)
+    assert played.returncode == 73, played.stdout
+    assert "that differs from the file's" in played.stderr
 
 
 def test_without_a_cluster(other):
