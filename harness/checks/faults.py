@@ -5,7 +5,7 @@ proven is UNKNOWN, never a pass.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -20,6 +20,8 @@ from harness.history.proof import READ_BACK, Proof, ProofAnswer, seen_as
 
 NAME = "faults: proven in force, and gone"
 LOOK_S = 6.0  # between two looks at most: three times as long as the prover waits
+# A fault stands for as long as was planned, but for the time that changes take: this share, or 1 s.
+OFF_SHARE, OFF_S = 0.1, 1.0
 PROBED = ("cut", "delay", "clear")  # what a probe of a path says of it
 
 
@@ -34,6 +36,7 @@ def check(history: History) -> list[Finding]:
     unproven = [
         *(f"{one.fault} ({one.verb}): it was planned, and could not be done" for one in unplayed),
         *(sentence for sentence in missing if sentence is not None),
+        *_misplayed(history, changes, {one.fault for one in unplayed}),
     ]
     count = sum(one.is_set for one in changes) + sum(one.verb == "set" for one in unplayed)
     if wrong or unproven:
@@ -87,17 +90,44 @@ def changes_of(history: History) -> list[FaultChanged]:
 
 def standing(history: History, fault: str, phase: PhaseWindow) -> list[PhaseWindow]:
     """The stretches of a phase in which a fault stood, as executed."""
-    found, began = [], None
-    for change in (one for one in changes_of(history) if one.fault == fault):
-        if change.is_set and began is None:
-            began = change.set_ns
-        elif not change.is_set and began is not None:
-            found.append((began, change.set_ns))
-            began = None
-    if began is not None:
-        found.append((began, phase.end_ns))
+    happened = [(one.is_set, one.set_ns) for one in changes_of(history) if one.fault == fault]
+    found = _stretches(happened, phase.end_ns)
     within = ((max(a, phase.begin_ns), min(b, phase.end_ns)) for a, b in found)
     return [PhaseWindow(name=phase.name, begin_ns=a, end_ns=b) for a, b in within if a < b]
+
+
+def _misplayed(
+    history: History, changes: Sequence[FaultChanged], told: Collection[str]
+) -> list[str]:
+    """Tell of the faults that stood for longer or shorter than was planned, but those of which is
+    told already: somebody else changed them, or the player could not keep up.
+    """
+    over_ns = history.phases[-1].end_ns if history.phases else 0
+    planned = history.plan.changes if history.plan is not None else ()
+    found: list[str] = []
+    for fault in dict.fromkeys(one.fault for one in planned):
+        wanted = [(one.verb == "set", one.at_ns) for one in planned if one.fault == fault]
+        happened = [(one.is_set, one.set_ns) for one in changes if one.fault == fault]
+        wanted_s, stood_s = (
+            sum(max(end - begin, 0) for begin, end in _stretches(those, over_ns)) / 1e9
+            for those in (wanted, happened)
+        )
+        if fault not in told and abs(stood_s - wanted_s) > max(OFF_SHARE * wanted_s, OFF_S):
+            found.append(f"{fault} stood for {stood_s:.1f} s, planned were {wanted_s:.1f} s")
+    return found
+
+
+def _stretches(changes: Sequence[tuple[bool, int]], end_ns: int) -> list[tuple[int, int]]:
+    """From each coming (True) to its going, or else to the end; ns."""
+    found: list[tuple[int, int]] = []
+    began: int | None = None
+    for comes, at_ns in changes:
+        if comes and began is None:
+            began = at_ns
+        elif not comes and began is not None:
+            found.append((began, at_ns))
+            began = None
+    return found if began is None else [*found, (began, end_ns)]
 
 
 def under(history: History, fault: str, phase: PhaseWindow) -> tuple[History, PhaseWindow]:

@@ -76,3 +76,12 @@ def test_a_fault_of_the_same_name_stands_for_one_planned_change_only():
     )
     (finding,) = faults.check(found)
     assert (finding.answer, finding.promised) == (Answer.UNKNOWN, "2 of 2")
+
+
+@pytest.mark.parametrize(("cleared_s", "stood"), [(3.5, "0.5"), (9, "6.0")])
+def test_a_fault_that_stood_for_another_time_than_planned_is_unknown(cleared_s, stood):
+    """Somebody cleared it by hand, or the player was stopped: all that was said was PASS."""
+    proofs = [read_back(at_s) for at_s in (3.2, 6, 9.5)]
+    (finding,) = judged(change("set", 3), change("clear", cleared_s), proofs=proofs)
+    assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.FAULT_NOT_PROVEN)
+    assert finding.sentence == f"slow stood for {stood} s, planned were 2.0 s"
