@@ -132,6 +132,16 @@ def excused(history: History, phase: PhaseWindow, late_ns: int = FOR_EVER_NS) ->
     )
 
 
+def excused_of(history: History, phase: PhaseWindow, row: Row) -> Excused:
+    """Return those of the phase that a row is about: of its operation, where it is about one."""
+    found = excused(history, phase, late_ns(row))
+    word = row.metric.partition(".")[0]
+    for operation in Operation:
+        if operation.word == word:
+            return found.of(history.column("operation") == operation)
+    return found
+
+
 def late_ns(row: Row) -> int:
     """Return from how much on an operation is late for a row, ns; for a row of no time, never."""
     if row.metric == "pacer.lag" or row.kind not in ("time", "byte rate") or row.bound is None:

@@ -82,7 +82,7 @@ def _judge(history: History, row: Row) -> Finding:
         _statistic(taken, history, row)
     except _NoValueError as lacking:
         return _unknown(row, lacking.cause, str(lacking))
-    excused = lateness.excused(history, phase, lateness.late_ns(row))
+    excused = lateness.excused_of(history, phase, row)
     fair = _without(history, row, phase, taken, excused.all)
     measured, value = _shown(history, row, fair, taken)
     if (

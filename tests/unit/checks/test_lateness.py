@@ -346,3 +346,11 @@ def test_a_pair_whose_first_message_was_lost_to_a_stop_is_not_met_anew():
     operations = [lost(0), *(due(n) for n in range(3000, 3100))]
     found = history(operations, events=(stop, again, RunEnded()))
     assert judged(found, **CONTACT).cause is Cause.NODE_STOPPED
+
+
+def test_a_rows_cause_is_that_of_its_own_operations():
+    """As many messages were late as gets found no key."""
+    operations = [keyless(0), *(get(n) for n in range(1, 1000))]
+    operations += [due(n, lag_ms=9) for n in range(1000, 1009)]
+    slowest = judged(history(operations), metric="dht_get.response", statistic="max")
+    assert slowest.cause is Cause.NOTHING_TO_READ
