@@ -147,13 +147,20 @@ are too few samples for the statistic. Whose fault it was is asked as well:
 - *generator fell behind*, *the node was stopped by the harness*: what the generator sent late (by
   more than 1 ms and 5 % of the row's bound) or never, and what was lost because the harness had
   stopped its source or target, are no operations of the system. A row is UNKNOWN where its answer
-  is one if they all had met the promise and another as they came. Times, rates and resources are
-  UNKNOWN also where the load as a whole was another one than planned: more than 1 % of a phase's
-  operations 250 ms late, or more than 0.1 % never sent.
+  is one if they all had met the promise and another as they came (what was never sent: had it
+  missed the promise). Times, rates and resources are UNKNOWN also where the load as a whole was
+  another one than planned: more than 1 % of a phase's operations 250 ms late, or more than 0.1 %
+  never sent.
+- *nothing to read yet*: likewise for a get that was due when no put of another node had been
+  acknowledged to its load worker. It is recorded and was never sent; more than 1 % of them in a
+  phase make another load. Where no put is ever acknowledged, nothing is known of gets.
 - *host limited*, of a row that was missed: a time, while other processes used the host; a rate,
   while the host was full and the node was far from using one core.
 
-What was sent and is lost, duplicated or wrong is FAIL on any host.
+What was sent and is lost, duplicated or wrong is FAIL on any host. Where none of the operations
+that a row is about was sent, it is UNKNOWN: no promise is kept by them. A private message that was
+sent late, or to a stopped node, may have met a new peer all the same, so that no later one of that
+pair counts as the first; one that was never sent met nobody.
 
 | metric | kind | |
 |---|---|---|

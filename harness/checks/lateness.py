@@ -1,17 +1,19 @@
 """Whose fault it was: which operations are none of the system's, because the load generator sent
-them late or never, or because the harness had stopped a node of theirs. Pure.
+them late or never, because the harness had stopped a node of theirs, or because nothing was there
+yet that they could have read. Pure.
 
-Two causes, never mixed. Only times, rates and resources are excused by a generator: what was sent
+Three causes, never mixed. Only times, rates and resources are excused by a generator: what was sent
 and is lost, duplicated or wrong is the system's on any host.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from harness.checks import records
 from harness.checks.metric import Chosen
@@ -21,13 +23,14 @@ from harness.checks.verdict import Cause
 from harness.history.events import NodeChanged, NodeEnded, NodeStarted
 from harness.history.history import History, PhaseWindow
 from harness.operations import Operation, Outcome
+from harness.operations.operation import NO_KEY
 from harness.scenario.budget import UNITS, Row
 from harness.scenario.schedule import gap_ns
 
 LATE_NS_LEAST = 1_000_000
 LATE_SHARE_OF_BOUND = 0.05
 # The load of a phase was another one than planned where more than a share of its operations were
-# sent so late, or a share was never sent.
+# sent so late or had nothing to read, or a share was never sent.
 BEHIND_NS = 250_000_000
 BEHIND_SHARE = 0.01
 UNSENT_SHARE_MAX = 0.001
@@ -36,6 +39,7 @@ PATIENCE_NS = 10_000_000_000  # where the folder does not say how long an operat
 STOPPING_NS = 1_000_000_000  # from the first failure by a stop until its event
 RECONNECT_NS = 250_000_000  # until the generator reaches a node that was away
 FOR_EVER_NS = 1 << 62
+UNSENT = "unsent: "  # begins what a record says of an operation that was never sent
 
 Span = tuple[int, int, int]  # node index, from, to
 
@@ -46,32 +50,30 @@ class Excused:
 
     behind: Chosen  # the generator never sent them, or late
     stopped: Chosen  # the harness had stopped or paused their source or target meanwhile
+    keyless: Chosen  # they were to read, and nothing that they could read was there
 
     @property
     def all(self) -> Chosen:
-        """Both together."""
-        return self.behind | self.stopped
-
-    def rest(self, history: History) -> History:
-        """Return the history without them."""
-        return _without(history, self.all)
+        """All together."""
+        return self.behind | self.stopped | self.keyless
 
     def of(self, chosen: Chosen) -> Excused:
         """Return those of them that were chosen."""
-        return Excused(behind=self.behind & chosen, stopped=self.stopped & chosen)
+        return Excused(
+            behind=self.behind & chosen,
+            stopped=self.stopped & chosen,
+            keyless=self.keyless & chosen,
+        )
 
-    def by_generator(self) -> Excused:
-        """Return those of the one cause."""
-        return replace(self, stopped=np.zeros_like(self.stopped))
-
-    def by_stop(self) -> Excused:
-        """Return those of the other cause."""
-        return replace(self, behind=np.zeros_like(self.behind))
+    def by(self, cause: Cause) -> Excused:
+        """Return those of one cause."""
+        none = np.zeros_like(self.behind)
+        kept = _NAMES[cause]
+        return Excused(**dict.fromkeys(_NAMES.values(), none) | {kept: getattr(self, kept)})
 
     def cause(self) -> Cause:
         """Return the cause of most of them."""
-        most_stopped = self.stopped.sum() > self.behind.sum()
-        return Cause.NODE_STOPPED if most_stopped else Cause.GENERATOR_BEHIND
+        return max(_NAMES, key=lambda cause: int(getattr(self, _NAMES[cause]).sum()))
 
     def sentence(self, history: History, count: int) -> str:
         """Say how many of `count` operations are excused by `cause`, and why."""
@@ -79,6 +81,11 @@ class Excused:
             return (
                 f"the run was cut short while {self.stopped.sum():,} of {count:,} operations were "
                 "under way"
+            )
+        if self.cause() is Cause.NOTHING_TO_READ:
+            return (
+                f"the load generator could not send {self.keyless.sum():,} of {count:,} "
+                f"operations: {NO_KEY.removeprefix(UNSENT)}"
             )
         if self.cause() is Cause.NODE_STOPPED:
             return (
@@ -91,11 +98,18 @@ class Excused:
         said = []
         if unsent.any():
             never = f"never sent {unsent.sum():,} of {count:,} operations"
-            said.append(never + _why(history, unsent))
+            said.append(never + why(history, unsent))
         if late.any():
             most = _ms(lag[late].max())
             said.append(f"sent {late.sum():,} of {count:,} operations late (by up to {most})")
         return f"the load generator {' and '.join(said)}"
+
+
+_NAMES = {
+    Cause.GENERATOR_BEHIND: "behind",
+    Cause.NODE_STOPPED: "stopped",
+    Cause.NOTHING_TO_READ: "keyless",
+}
 
 
 def excused(history: History, phase: PhaseWindow, late_ns: int = FOR_EVER_NS) -> Excused:
@@ -112,7 +126,20 @@ def excused(history: History, phase: PhaseWindow, late_ns: int = FOR_EVER_NS) ->
     if not history.ended:  # with the run, every node was stopped
         stopped |= due & _under_way(history, history.phases[-1].end_ns)
     own = (sent == 0) & _touched(history, "source", _away(history, NodeEnded))
-    return Excused(behind=late & ~stopped & ~own, stopped=stopped)
+    keyless = _keyless(history, late & (sent == 0))
+    return Excused(
+        behind=late & ~stopped & ~own & ~keyless, stopped=stopped & ~keyless, keyless=keyless
+    )
+
+
+def excused_of(history: History, phase: PhaseWindow, row: Row) -> Excused:
+    """Return those of the phase that a row is about: of its operation, where it is about one."""
+    found = excused(history, phase, late_ns(row))
+    word = row.metric.partition(".")[0]
+    for operation in Operation:
+        if operation.word == word:
+            return found.of(history.column("operation") == operation)
+    return found
 
 
 def late_ns(row: Row) -> int:
@@ -141,15 +168,21 @@ def behind(
     late = found.of(sent > 0)
     most_never, most_late = count * UNSENT_SHARE_MAX, count * BEHIND_SHARE + 1
     if never.behind.sum() > most_never:
-        return Cause.GENERATOR_BEHIND, never.by_generator().sentence(history, count)
+        return _because(Cause.GENERATOR_BEHIND, never, history, count)
     if late.behind.sum() > most_late:
         lag_ns = float(np.median((sent - history.column("intended_ns"))[due & (sent > 0)]))
         half = f"half of all were more than {_ms(lag_ns)} late"
-        said = late.by_generator().sentence(history, count)
-        return Cause.GENERATOR_BEHIND, f"{said}; {half}"
+        cause, said = _because(Cause.GENERATOR_BEHIND, late, history, count)
+        return cause, f"{said}; {half}"
+    if never.keyless.sum() > most_late:
+        return _because(Cause.NOTHING_TO_READ, never, history, count)
     if never.stopped.sum() > most_never:
-        return Cause.NODE_STOPPED, never.by_stop().sentence(history, count)
+        return _because(Cause.NODE_STOPPED, never, history, count)
     return None
+
+
+def _because(cause: Cause, found: Excused, history: History, count: int) -> tuple[Cause, str]:
+    return cause, found.by(cause).sentence(history, count)
 
 
 def rests_on_load(row: Row) -> bool:
@@ -198,20 +231,22 @@ def _ms(ns: float) -> str:
     return f"{ns / 1e6:,.0f} ms" if ns >= 100_000_000 else f"{ns / 1e6:.3g} ms"
 
 
-def _why(history: History, unsent: Chosen) -> str:
-    """The reason that most of these were never sent, as the end of a sentence."""
+def why(history: History, unsent: Chosen) -> str:
+    """Give the reason why most of these were never sent, as the end of a sentence."""
     said = history.operations.column("error").filter(pa.array(unsent)).drop_null()
     if not len(said):
         return ""
     counts = said.cast(pa.string()).value_counts().to_pylist()
     most: str = max(counts, key=lambda one: one["counts"])["values"]
-    return f" ({most.removeprefix('unsent: ')})"
+    return f" ({most.removeprefix(UNSENT)})"
 
 
-def _without(history: History, chosen: Chosen) -> History:
-    if not chosen.any():
-        return history
-    return replace(history, operations=history.operations.filter(pa.array(~chosen)))
+def _keyless(history: History, unsent: Chosen) -> Chosen:
+    """Which of these were not sent because nothing was there that they could have read."""
+    found = np.zeros_like(unsent)
+    said = history.operations.column("error").filter(pa.array(unsent)).cast(pa.string())
+    found[unsent] = pc.fill_null(pc.equal(said, NO_KEY), fill_value=False).to_numpy()
+    return found
 
 
 def _touched(history: History, column: str, spans: Iterable[Span]) -> Chosen:

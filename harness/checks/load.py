@@ -47,7 +47,10 @@ def _planned(history: History, phase_name: str, operation: Operation, rate_per_s
     if wrong is not None:
         cause, sentence = wrong
         return _finding(name, phase_name, promised, measured, sentence, cause)
-    sentence = f"{sent:,} operations sent" + (f", {due - sent:,} never" if due > sent else "")
+    sentence = f"{sent:,} operations sent"
+    if due > sent:
+        unsent = chosen & (history.column("sent_ns") == 0)
+        sentence += f", {due - sent:,} never{lateness.why(history, unsent)}"
     return _finding(name, phase_name, promised, measured, sentence)
 
 
@@ -69,7 +72,8 @@ def _wrong(
     if behind is not None:
         return behind
     chosen = records.in_phase(history, phase, operation)
-    due, unsent = int(chosen.sum()), int((history.column("sent_ns")[chosen] == 0).sum())
+    own = chosen & (history.column("sent_ns") == 0) & ~lateness.excused(history, phase).all
+    due, unsent = int(chosen.sum()), int(own.sum())
     if unsent > due * lateness.UNSENT_SHARE_MAX:
         why = "their source had ended by itself"
         return BAD, f"{unsent:,} of {due:,} operations could not be asked for: {why}"

@@ -23,9 +23,13 @@ Chosen = npt.NDArray[np.bool_]  # which rows of a table, one value a row
 class Samples:
     """One value an operation, in the base unit of the metric's kind; `inf` where it never came
     true.
+
+    `of`: which row of the history's operations each value is about, where that cannot be found by
+    leaving operations out and taking the metric again.
     """
 
     values: Floats
+    of: npt.NDArray[np.intp] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

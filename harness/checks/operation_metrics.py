@@ -50,16 +50,23 @@ GENERIC: dict[Taken, Callable[[Operation], Take]] = {
 
 
 def _first_contact(history: History, phase: PhaseWindow) -> Samples:
-    """Of each source and target the first message of the run, where that was due in the phase."""
-    sent = history.column("operation") == Operation.PRIVATE_MESSAGE
-    pairs = np.stack([history.column("source")[sent], history.column("target")[sent]], axis=1)
-    order = np.argsort(history.column("intended_ns")[sent], kind="stable")
-    _, first = np.unique(pairs[order], axis=0, return_index=True)
-    firsts = np.zeros(len(sent), np.bool_)
-    firsts[np.flatnonzero(sent)[order[first]]] = True
+    """Of each source and target the message of the run that was sent first, where that was due in
+    the phase; of two that never were, the first due.
+
+    What was sent late, or to a node that the harness had stopped, may have made the contact all the
+    same: the message after it is none to a new peer. What was never sent made none.
+    """
+    whole = records.in_phase(history, records.WHOLE_RUN, Operation.PRIVATE_MESSAGE)
+    intended, sent, source, target = (
+        history.column(name)[whole] for name in ("intended_ns", "sent_ns", "source", "target")
+    )
+    order = np.lexsort((intended, sent, sent == 0))
+    _, first = np.unique(np.stack([source, target])[:, order], axis=1, return_index=True)
+    firsts = np.zeros(len(whole), np.bool_)
+    firsts[np.flatnonzero(whole)[order[first]]] = True
     mine = records.in_phase(history, phase, Operation.PRIVATE_MESSAGE)
     took = records.took_ns(history, phase, Operation.PRIVATE_MESSAGE)
-    return Samples(values=took[firsts[mine]])
+    return Samples(values=took[firsts[mine]], of=np.flatnonzero(firsts & mine))
 
 
 def received(history: History, phase: PhaseWindow) -> PerNode:
@@ -182,7 +189,7 @@ OWN: dict[str, Metric] = {
     "private_message.first_contact": Metric(
         kind="time",
         take=_first_contact,
-        sentence="end-to-end, of the first message only of each source and target",
+        sentence="end-to-end, of the first message sent from each source to each target",
         needs=WITNESSED,
         whole_run=True,
     ),

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 
 from harness.checks import faults, host, lateness, record, records
 from harness.checks.measurements import SPREAD_MAX
-from harness.checks.metric import Floats, PerNode, Samples
+from harness.checks.metric import Chosen, Floats, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import received
 from harness.checks.verdict import Answer, Cause, Finding
@@ -77,11 +79,11 @@ def _judge(history: History, row: Row) -> Finding:
         history, phase = faults.under(history, row.conditions.under, phase)
     try:
         taken = METRICS[row.metric].take(history, phase)
-        worst = row.in_unit(_statistic(taken, history, row)[0])
+        _statistic(taken, history, row)
     except _NoValueError as lacking:
         return _unknown(row, lacking.cause, str(lacking))
-    excused = lateness.excused(history, phase, lateness.late_ns(row))
-    fair = _fair(history, row, phase, taken, excused)
+    excused = lateness.excused_of(history, phase, row)
+    fair = _without(history, row, phase, taken, excused.all)
     measured, value = _shown(history, row, fair, taken)
     if (
         row.metric.startswith("micro.")
@@ -97,8 +99,8 @@ def _judge(history: History, row: Row) -> Finding:
         )
     if row.bound is None:
         return _finding(row, Answer.MEASURED, measured, "measured, not promised", value=value)
-    best = _best(history, row, fair, taken)
-    doubt = _doubt(history, row, phase, excused, best=best, worst=row.holds(worst))
+    best, worst = _best(history, row, fair, taken), _worst(history, row, phase, taken, excused)
+    doubt = _doubt(history, row, phase, excused, best=best, worst=worst)
     if doubt is not None:
         return _unknown(row, doubt[0], doubt[1], measured)
     if not best:
@@ -112,16 +114,16 @@ def _judge(history: History, row: Row) -> Finding:
     return _finding(row, Answer.PASS, measured, kept, value=value)
 
 
-Measured = Samples | PerNode
-
-
-def _fair(
-    history: History, row: Row, phase: PhaseWindow, taken: Measured, excused: lateness.Excused
+def _without(
+    history: History, row: Row, phase: PhaseWindow, taken: Measured, left_out: Chosen
 ) -> Measured:
-    """What was measured of the operations that are the system's."""
-    if isinstance(taken, PerNode) or not excused.all.any():
+    """What was measured of all operations but these."""
+    if isinstance(taken, PerNode) or not left_out.any():
         return taken
-    return METRICS[row.metric].take(excused.rest(history), phase)
+    if taken.of is not None:
+        return Samples(values=taken.values[~left_out[taken.of]])
+    rest = replace(history, operations=history.operations.filter(pa.array(~left_out)))
+    return METRICS[row.metric].take(rest, phase)
 
 
 def _shown(history: History, row: Row, first: Measured, second: Measured) -> tuple[str, float]:
@@ -139,13 +141,44 @@ def _shown(history: History, row: Row, first: Measured, second: Measured) -> tup
 
 def _best(history: History, row: Row, fair: Measured, taken: Measured) -> bool:
     """Whether the promise was kept, had every operation that is not the system's met it."""
-    if isinstance(fair, Samples) and isinstance(taken, Samples) and row.statistic != "count":
-        more = len(taken.values) - len(fair.values)
-        fair = Samples(values=np.append(fair.values, np.full(more, _met(row, fair.values))))
+    return _holds(history, row, fair, _count(taken) - _count(fair), met=True)
+
+
+def _worst(
+    history: History, row: Row, phase: PhaseWindow, taken: Measured, excused: lateness.Excused
+) -> bool | None:
+    """Whether the promise was kept, had none of the operations that are not the system's met it:
+    those that were sent as they came, and the others as if they had missed it. None: of those that
+    were measured, none was sent.
+    """
+    never = excused.all & (history.column("sent_ns") == 0)
+    sent = _without(history, row, phase, taken, never)
+    if _count(taken) and not _count(sent):
+        return None
+    return _holds(history, row, taken, 0, met=False) and _holds(
+        history, row, sent, _count(taken) - _count(sent), met=False
+    )
+
+
+def _holds(history: History, row: Row, measured: Measured, more: int, *, met: bool) -> bool:
+    """Whether the promise was kept, had there been more operations which all met it, or missed
+    it.
+    """
+    if row.statistic == "count":
+        counts = (float(_count(measured)), float(_count(measured) + more))
+        return any(map(row.holds, counts)) if met else all(map(row.holds, counts))
+    if isinstance(measured, Samples):
+        value = _met(row, measured.values) if met else _missing(row)
+        measured = Samples(values=np.append(measured.values, np.full(more, value)))
     try:
-        return row.holds(row.in_unit(_statistic(fair, history, row)[0]))
+        return row.holds(row.in_unit(_statistic(measured, history, row)[0]))
     except _NoValueError:
-        return True
+        return met
+
+
+def _count(measured: Measured) -> int:
+    """How many samples there are; 0 of values by node."""
+    return len(measured.values) if isinstance(measured, Samples) else 0
 
 
 def _met(row: Row, values: Floats) -> float:
@@ -153,9 +186,17 @@ def _met(row: Row, values: Floats) -> float:
     assert row.bound is not None
     if row.comparison in ("<", "<="):
         return 0.0
-    if row.kind == "share":
-        return 1.0
-    return float(max(row.bound * UNITS[row.unit][1], values.max(initial=0.0)))
+    bound = row.bound * UNITS[row.unit][1]
+    if row.comparison == "==":
+        return bound
+    return 1.0 if row.kind == "share" else float(max(bound, values.max(initial=0.0)))
+
+
+def _missing(row: Row) -> float:
+    """The value of an operation that missed the promise, likewise."""
+    if row.comparison in (">", ">=") or (row.comparison == "==" and row.bound):
+        return 0.0
+    return 1.0 if row.kind == "share" else math.inf
 
 
 def _doubt(
@@ -165,14 +206,14 @@ def _doubt(
     excused: lateness.Excused,
     *,
     best: bool,
-    worst: bool,
+    worst: bool | None,
 ) -> tuple[Cause, str] | None:
     """Why generator or host leave the answer open; None where it is the system's.
 
     `best` and `worst`: whether the promise was kept with the operations that are none of the
-    system's counted as if they had met it, and as they came.
+    system's counted as if they had met it, and as if they had not.
     """
-    if best != worst:
+    if best != worst:  # also where nothing is left: no promise is kept by what was never sent
         due = int(records.due(history, phase).sum())
         return excused.cause(), excused.sentence(history, due) + host.busy(history, phase)
     if mixed := lateness.two_phases(history, row, phase):
@@ -180,7 +221,7 @@ def _doubt(
     wants_more = row.kind in ("rate", "byte rate") and row.comparison in (">", ">=")
     if (best or wants_more) and lateness.rests_on_load(row):
         behind = lateness.behind(history, phase)
-        if behind is not None and behind[0] is Cause.GENERATOR_BEHIND:
+        if behind is not None and behind[0] is not Cause.NODE_STOPPED:
             return behind[0], behind[1] + host.busy(history, phase)
     limited = None if best else host.limits(history, row, phase)
     return None if limited is None else (Cause.HOST_LIMITED, limited)

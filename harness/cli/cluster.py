@@ -94,8 +94,9 @@ def condition(node: str, wanted: str, cluster: str) -> None:
     and state.
     """
     with Client.connect(cluster) as client:
-        client.call("condition", {"node": node, "condition": wanted})
-    click.echo(f"{node} is {wanted}")
+        found = client.call("condition", {"node": node, "condition": wanted})
+    but = f", but {found['says']}" if found["says"] else ""
+    click.echo(f"{node} is {wanted}{but}")
 
 
 @click.command(name="exec", context_settings={"ignore_unknown_options": True})

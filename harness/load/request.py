@@ -109,10 +109,11 @@ def _plain(given: Any, user_classes: list[Any], system: NodeAdapter) -> RunReque
             "every chosen stream has rate 0, or is none of this system's: nothing to send"
         )
     phases = (Phase(name="load", duration_s=None, streams=streams),)
-    played = Timeline(seed=given.seed, phases=timeline.plan(phases))
+    seed = options.seed(given)
+    played = Timeline(seed=seed, phases=timeline.plan(phases))
     budget = options.budget(given, system.budget)
     return RunRequest(
-        phases=phases, seed=given.seed, run=None, begin=_begin(given, "load", played, budget, {})
+        phases=phases, seed=seed, run=None, begin=_begin(given, "load", played, budget, {})
     )
 
 

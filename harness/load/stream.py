@@ -9,7 +9,7 @@ from itertools import takewhile
 
 from harness.load.flight import Flight, Keys
 from harness.operations import Outcome, Request, Response
-from harness.operations.operation import Address, key_of
+from harness.operations.operation import NO_KEY, Address, key_of
 from harness.scenario.schedule import Due
 from harness.scenario.stream import Stream
 
@@ -159,12 +159,7 @@ class TrafficStream:
             return None
         to, payload = self._contents(flight, draw)
         if self._spec.to is Address.STORED_KEY and to is None:
-            self._ended(
-                flight,
-                Outcome.FAILED,
-                None,
-                "unsent: no acknowledged key of another node to read yet",
-            )
+            self._ended(flight, Outcome.FAILED, None, NO_KEY)
             return None
         self.in_flight[flight.id] = flight
         return Request(flight.id, flight.operation, to, payload, self._stream.timeout_ms), flight

@@ -14,6 +14,8 @@ from harness.operations.records import RecordKind
 
 ID_BYTES = 16  # of an operation; payloads begin with its id
 PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
+# What the record says of a read that was not sent, for nothing was there that it could have read.
+NO_KEY = "unsent: no acknowledged key of another node to read yet"
 
 
 class Address(Enum):

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from harness.errors import HarnessError, NodeStartError, UnavailableError
+from harness.kernel import descriptors
 from harness.runtimes import processes
 from harness.runtimes.runtime import Ending, Place, Process, Running
 
@@ -107,12 +108,10 @@ class Zygote:
     def _listen(self) -> None:
         while True:
             try:
-                packet, descriptors, _, _ = socket.recv_fds(
-                    self._connection, PACKET_BYTES_MAX, 1, socket.MSG_CMSG_CLOEXEC
-                )
+                packet, received = descriptors.receive(self._connection, PACKET_BYTES_MAX, 1)
                 if not packet:
                     break
-                self._take(json.loads(packet), descriptors)
+                self._take(json.loads(packet), received)
             except (
                 OSError,
                 ValueError,
@@ -126,7 +125,7 @@ class Zygote:
         for place, future in orphans:
             future.set_exception(self._gone(place))
 
-    def _take(self, answer: dict[str, Any], descriptors: list[int]) -> None:
+    def _take(self, answer: dict[str, Any], received: list[int]) -> None:
         with self._guard:
             place, future = (
                 self._asked.pop(answer["name"], (None, None))
@@ -140,7 +139,7 @@ class Zygote:
                 self._endings[answer["name"]] = ending
                 self._news.notify_all()
         if place is None or future is None:  # that a process ended, its pidfd says
-            for descriptor in descriptors:
+            for descriptor in received:
                 os.close(descriptor)
             return
         name = place.node.name
@@ -149,12 +148,12 @@ class Zygote:
             future.set_exception(
                 NodeStartError(f"node {name} could not be started: {answer['error']}{tail}")
             )
-        elif not descriptors:
+        elif not received:
             future.set_exception(HarnessError(f"node {name}: the zygote's answer carried no pidfd"))
         else:
-            pid = processes.host_pid(descriptors[0])
+            pid = processes.host_pid(received[0])
             if pid <= 0:
-                os.close(descriptors[0])
+                os.close(received[0])
                 future.set_exception(
                     NodeStartError(
                         f"node {name} ended as soon as it had "
@@ -163,7 +162,7 @@ class Zygote:
                 )
             else:
                 future.set_result(
-                    Running(node=name, pid=pid, pidfd=descriptors[0], container=self._container)
+                    Running(node=name, pid=pid, pidfd=received[0], container=self._container)
                 )
 
     def _gone(self, place: Place) -> UnavailableError:

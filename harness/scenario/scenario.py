@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.errors import BadFileError
 from harness.faults.spec import FaultSpec
+from harness.scenario.schedule import SEED_MAX
 from harness.scenario.stream import Stream
 from harness.topology.topology import NAME, Topology
 
@@ -58,6 +59,8 @@ class Scenario:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise BadFileError(f"scenario name {self.name!r}: expected 1 to 32 of a-z, 0-9 and '-'")
+        if not 0 <= self.seed <= SEED_MAX:
+            raise BadFileError(f"seed: expected 0 to {SEED_MAX:,}, found {self.seed:,}")
         if not self.phases:
             raise BadFileError("phases: expected at least 1 phase, found 0")
         names = [phase.name for phase in self.phases]

@@ -22,6 +22,7 @@ from harness.stats import Integers
 
 CHUNK = 4096  # drawn at once; part of the seeded result, so it never changes
 NOBODY = -1
+SEED_MAX = (1 << 63) - 1  # what numpy draws from, and every message and file can hold
 DIRECT_RATE_PER_S = 2_000.0  # up to this rate every operation gets a wake of its own
 TICK_NS = 500_000  # above it, wakes are at least this far apart and send all that is due
 # An operation's id: which run, which worker of it, which stream, and its position in the worker's

@@ -115,6 +115,31 @@ class Cluster:
             self.gateway.expect(names)
 
     def _wait_ready(self, names: list[str], progress: Progress) -> None:
+        """Raise NodeStartError where one is not ready when it has been silent for too long."""
+        silent = self._silent(names, progress)
+        if silent:
+            raise NodeStartError(
+                f"{len(silent)} of {len(names)} nodes are not ready and said nothing new for "
+                f"{self.topology.silence_s:g} s, the first is {silent[0]} "
+                f"({self._last_status(silent[0])}). "
+                f"Its last log lines:\n{self.last_lines(silent[0])}"
+            )
+
+    def _last_status(self, name: str) -> str:
+        return f"last status: {self._readiness.statuses.get(name, 'nothing')}"
+
+    def not_ready(self, name: str) -> str:
+        """Say that a node which runs is not ready; empty where it is, or does not run."""
+        runs = self.conditions.get(name) is Condition.RUNNING and not self.has_ended(name)
+        if not runs or name in self._readiness.ready:
+            return ""
+        return f"not ready yet ({self._last_status(name)})"
+
+    def _silent(self, names: list[str], progress: Progress) -> list[str]:
+        """Wait until all are ready, or have said nothing new for too long; return those that are
+        not. Raises NodeStartError where one ends.
+        """
+
         def tick(ready: int) -> None:
             if self.gateway is not None and self.gateway.has_ended:
                 raise HarnessError(
@@ -128,16 +153,7 @@ class Cluster:
                     )
             progress("ready", ready, len(names))
 
-        silent = self._readiness.wait(names, self.topology.silence_s, tick)
-        if silent:
-            first = silent[0]
-            said = self._readiness.statuses.get(first, "nothing")
-            raise NodeStartError(
-                f"{len(silent)} of {len(names)} nodes are not ready and said nothing new for "
-                f"{self.topology.silence_s:g} s, "
-                f"the first is {first} (last status: {said}). Its last log "
-                f"lines:\n{self.last_lines(first)}"
-            )
+        return self._readiness.wait(names, self.topology.silence_s, tick)
 
     def _check_overlay(self) -> None:
         """Ask every node for the links that stand.
@@ -188,7 +204,8 @@ class Cluster:
             )
 
     def set_condition(self, name: str, condition: Condition) -> bool:
-        """Bring a node into a condition; RUNNING waits until it is ready again.
+        """Bring a node into a condition; RUNNING waits until it is ready again, or says nothing
+        new: without its neighbours it runs and cannot be ready.
 
         Return whether it was in another one.
         """
@@ -217,7 +234,7 @@ class Cluster:
                 self.running.pop(name, None)
             self.conditions[name] = condition
         if starts:
-            self._wait_ready([name], lambda *_: None)
+            self._silent([name], lambda *_: None)
         return True
 
     def note_ended(self, name: str) -> Ending:

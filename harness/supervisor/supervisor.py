@@ -232,7 +232,8 @@ class Supervisor:
             )
         else:
             self._revive(node)
-        return {"node": node, "condition": str(condition)}
+        says = self.cluster.not_ready(node)
+        return {"node": node, "condition": str(condition), "says": says}
 
     def _revive(self, node: str) -> None:
         """Start a node that ended by itself; one that runs is left alone."""

@@ -146,6 +146,11 @@ rate_per_s = 20
     [
         (["-t", "1s"], {"HARNESS_CLUSTER": "nope"}, 69, "locust: no cluster 'nope' is up"),
         (["--bogus"], {}, 64, "unrecognized arguments"),
+        (["--private-message-rate=x"], {}, 64, "--private-message-rate: invalid float value: 'x'"),
+        (["--arrivals", "never"], {}, 64, "--arrivals: invalid choice"),
+        ([], {"HARNESS_SEED": "x"}, 64, "--seed: invalid int value"),
+        (["-t", "1s", "--seed=-1"], {}, 64, "seed: expected 0 to 9,223,372,036,854,775,807"),
+        (["-t", "1s", "--seed", str(1 << 64)], {}, 64, "seed: expected 0 to"),
         (["NoSuchUser"], {}, 64, "Unknown User"),
         (["-t", "1s", "--payload-bytes", "-1"], {}, 64, "payload_bytes: expected 0 to"),
         (

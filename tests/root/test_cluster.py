@@ -262,6 +262,26 @@ def test_a_broadcast_is_in_every_other_journal(desk, tmp_path, monkeypatch):
     assert records.heard_ns(found, RecordKind.RECEIVED, sent).shape == (0, 10)
 
 
+def test_a_node_without_its_neighbours_runs_and_is_not_ready(other, monkeypatch):
+    """It exited 69 for a node that ran, and a run did not record that it did."""
+    monkeypatch.setenv("HARNESS_STATE", str(other.state))
+    two = "silence_s = 3\n[nodes]\ncount = 2\n[shape]\nkind = 'line'\n"
+    other.ok("up", str(other.write("two.toml", two)))
+    with Client.connect(other.cluster) as client:
+        begin_by_hand(client, other.folder)
+        for node in ("node-0", "node-1"):
+            other.ok("condition", node, "stopped")
+        said = other.ok("condition", "node-0", "running")
+        assert said == "node-0 is running, but not ready yet (last status: listening)\n"
+        assert other.ok("condition", "node-0", "running") == said  # nor has it become so
+        assert other.ok("condition", "node-1", "running") == "node-1 is running\n"
+        wait_for(lambda: other.ok("condition", "node-0", "running") == "node-0 is running\n")
+        run = Path(client.end()["run"])
+    started = [one.node for one in reader.read(run).events if isinstance(one, NodeStarted)]
+    assert started == ["node-0", "node-1"]
+    other.ok("down")
+
+
 def test_what_happened_to_nodes_is_in_the_events(desk, tmp_path, monkeypatch):
     """Hole 43: paused → running wrote "node-started". Hole 18: an end had no code. Hole 10: that a
     running node is to run is no news.

@@ -11,6 +11,7 @@ from harness.load.locust import default_rates
 from harness.operations import TABLE, Operation
 from harness.operations.operation import MESSAGE
 from harness.scenario import shipped
+from harness.scenario.schedule import SEED_MAX
 from harness.scenario.stream import Arrivals, Stream
 
 AUTO = "auto"
@@ -119,6 +120,15 @@ def stream(options: Any, operation: Operation) -> Stream | None:
         )
     except (BadFileError, ValueError) as error:
         raise UsageError(f"load options: {operation.word}: {error}") from error
+
+
+def seed(options: Any) -> int:
+    """The seed that the options ask for. Raises UsageError for one that nothing can be drawn
+    from.
+    """
+    if not 0 <= options.seed <= SEED_MAX:
+        raise UsageError(f"load options: seed: expected 0 to {SEED_MAX:,}, found {options.seed:,}")
+    return int(options.seed)
 
 
 def is_asked_for(options: Any, operation: Operation) -> bool:

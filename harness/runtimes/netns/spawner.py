@@ -7,6 +7,7 @@ in 20 ms. When its socket closes it ends, and the kernel kills every program tha
 
 from __future__ import annotations
 
+import array
 import contextlib
 import ctypes
 import json
@@ -46,9 +47,23 @@ def serve(requests: socket.socket) -> None:
                 return
 
 
+def receive(requests: socket.socket) -> tuple[bytes, list[int]]:
+    """Return a request and its descriptors, which no program inherits; `socket.recv_fds` of Python
+    3.11 leaves that out.
+    """
+    size = array.array("i").itemsize
+    packet, ancillary, _, _ = requests.recvmsg(
+        PACKET_BYTES_MAX, socket.CMSG_LEN(DESCRIPTORS * size), socket.MSG_CMSG_CLOEXEC
+    )
+    descriptors = array.array("i")
+    for _, _, content in ancillary:  # of a unix socket, SCM_RIGHTS alone was asked for
+        descriptors.frombytes(content[: len(content) - len(content) % size])
+    return packet, list(descriptors)
+
+
 def _take(requests: socket.socket, names: dict[int, str]) -> bool:
     """Carry out one request; whether there was one: else the socket has closed."""
-    packet, descriptors, _, _ = socket.recv_fds(requests, PACKET_BYTES_MAX, DESCRIPTORS)
+    packet, descriptors = receive(requests)
     if not packet:
         return False
     request = json.loads(packet)

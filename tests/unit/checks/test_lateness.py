@@ -14,7 +14,8 @@ from harness.checks import rows
 from harness.checks.verdict import Answer, Cause
 from harness.history.events import NodeChanged, NodeEnded, NodeStarted, RunEnded
 from harness.history.history import PhaseWindow
-from harness.operations import Outcome
+from harness.operations import Operation, Outcome
+from harness.operations.operation import NO_KEY
 from harness.scenario.budget import Conditions, Row
 
 
@@ -220,3 +221,136 @@ def test_the_nodes_own_numbers_of_a_phase_that_was_begun_late_are_of_two_phases(
     assert finding.cause is Cause.HOST_LIMITED
     assert "phase load was begun 312 ms late" in finding.sentence
     assert judged(replace(found, phases=(replace(late, late_ns=MS),)), **row).answer is Answer.PASS
+
+
+FOUND = {**DELIVERED, "metric": "dht_get.found", "bound": 100.0}
+
+
+def get(number, **changes):
+    return due(number, kind=Operation.DHT_GET, target=-1, **changes)
+
+
+def keyless(number, **changes):
+    """A get that was due when no put had been acknowledged."""
+    return unsent(number, kind=Operation.DHT_GET, target=-1, error=NO_KEY, **changes)
+
+
+def test_a_get_that_found_no_key_to_read_is_nobodys_and_has_a_cause_of_its_own():
+    operations = [keyless(n) if n < 5 else get(n) for n in range(100)]
+    for row in (FOUND, {**FOUND, "statistic": "min"}, {**FOUND, "bound": 96.0}):
+        finding = judged(history(operations), **row)
+        assert (finding.cause, finding.measured) == (Cause.NOTHING_TO_READ, "100 % (n=95)")
+        assert finding.sentence == (
+            "the load generator could not send 5 of 100 operations: no acknowledged key of another "
+            "node to read yet"
+        )
+    # However they would have ended.
+    assert judged(history(operations), **{**FOUND, "bound": 95.0}).answer is Answer.PASS
+    response = {"metric": "dht_get.response", "statistic": "p50", "bound": 10.0}
+    slowest = judged(history(operations), **{**response, "statistic": "max"})
+    assert (slowest.cause, slowest.measured) == (Cause.NOTHING_TO_READ, "2.1 ms (n=95)")
+    more = history([*operations, *(due(n) for n in range(100, 1000))])
+    assert judged(more, **response).answer is Answer.PASS
+    # Those that were sent and failed are the system's.
+    failed = [*operations[:90], *(get(n, outcome=int(Outcome.FAILED)) for n in range(90, 100))]
+    assert judged(history(failed), **FOUND).answer is Answer.FAIL
+
+
+def test_a_get_that_found_no_key_is_not_its_dead_sources():
+    died = NodeEnded(at_ns=SECOND + 1 * MS, node="node-1")
+    operations = [keyless(n) if n < 5 else get(n, source=2) for n in range(100)]
+    found = history(operations, events=(died, RunEnded()))
+    assert judged(found, **FOUND).cause is Cause.NOTHING_TO_READ
+    stopped = NodeChanged(at_ns=SECOND + 1 * MS, node="node-1", condition="stopped")
+    found = history(operations, events=(stopped, RunEnded()))
+    assert judged(found, **FOUND).cause is Cause.NOTHING_TO_READ
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        FOUND,
+        {**FOUND, "bound": 0.0},
+        {**FOUND, "comparison": "<=", "bound": 5.0},  # of gets that a cut should make fail
+        {**FOUND, "statistic": "count", "unit": "1", "bound": 0.0},
+        {"metric": "dht_get.response", "statistic": "p50", "bound": 10.0},
+        {"metric": "dht_get.hops", "statistic": "max", "unit": "1", "bound": 10.0},
+    ],
+)
+def test_where_no_put_is_ever_acknowledged_nothing_is_known_of_gets(row):
+    finding = judged(history([keyless(n) for n in range(200)]), **row)
+    assert finding.answer is Answer.UNKNOWN
+
+
+def test_a_promise_of_failures_is_not_kept_by_what_was_never_sent():
+    few = {**FOUND, "comparison": "<=", "bound": 5.0}
+    failed = [get(n, outcome=int(Outcome.FAILED)) for n in range(50)]
+    assert judged(history(failed), **few).answer is Answer.PASS
+    operations = failed + [keyless(n) for n in range(50, 100)]
+    assert judged(history(operations), **few).cause is Cause.NOTHING_TO_READ
+
+
+def test_gets_without_a_key_are_another_load_where_they_are_many():
+    """A resource under a load of which a tenth was never sent is not known."""
+    samples = [sample(at, node, rss_bytes=10**7) for at in range(1, 11) for node in range(3)]
+    memory = {"metric": "rss", "statistic": "max", "unit": "MB", "bound": 50.0}
+    for count, answer in ((100, Answer.UNKNOWN), (5, Answer.PASS)):
+        operations = [keyless(n) if n < count else get(n) for n in range(1000)]
+        finding = judged(history(operations, [], samples), **memory)
+        assert finding.answer is answer
+        assert finding.cause is (Cause.NOTHING_TO_READ if count == 100 else None)
+
+
+CONTACT = {"metric": "private_message.first_contact", "statistic": "max", "bound": 20.0}
+SLOW = {"took_ms": 50}  # what finds its way first
+
+
+def test_a_pair_whose_first_message_was_late_was_met_by_it():
+    """The second one, to a peer that was known by then, counted as the first."""
+    late = [due(0, lag_ms=9), due(20), due(40), due(60)]
+    finding = judged(history([*late, due(30, target=2, **SLOW)]), **CONTACT)
+    assert (finding.answer, finding.measured) == (Answer.FAIL, "50.1 ms (n=1)")
+    finding = judged(history([*late, due(30, target=2)]), **CONTACT)
+    assert (finding.answer, finding.measured) == (
+        Answer.PASS,
+        "11 ms (n=2)",
+    )  # it met it all the same
+
+
+def test_a_pair_whose_first_message_was_never_sent_is_met_by_the_next():
+    operations = [unsent(0), due(20, **SLOW), due(40)]
+    finding = judged(history(operations), **CONTACT)
+    assert (finding.answer, finding.measured) == (Answer.FAIL, "50.1 ms (n=1)")
+    operations[1] = due(20)
+    assert judged(history(operations), **{**CONTACT, "statistic": "count", "unit": "1"}).value == 1
+
+
+def test_the_first_message_of_a_pair_is_the_one_that_was_sent_first():
+    """Due first and sent last: the other one found the way."""
+    operations = [due(0, lag_ms=30), due(10, took_ms=2000)]
+    finding = judged(history(operations), **{**CONTACT, "bound": 1000.0})
+    assert (finding.answer, finding.measured) == (Answer.FAIL, "2,000 ms (n=1)")
+
+
+def test_a_pair_that_was_never_met_leaves_the_answer_open():
+    operations = [unsent(0), unsent(1), *(due(n, target=2) for n in range(2, 100))]
+    finding = judged(history(operations), **CONTACT)
+    assert (finding.cause, finding.measured) == (Cause.GENERATOR_BEHIND, "2.1 ms (n=1)")
+    died = (NodeEnded(at_ns=SECOND, node="node-1"), RunEnded())
+    assert judged(history(operations[:2], events=died), **CONTACT).answer is Answer.FAIL
+
+
+def test_a_pair_whose_first_message_was_lost_to_a_stop_is_not_met_anew():
+    stop = NodeChanged(at_ns=SECOND + 5 * MS, node="node-0", condition="stopped")
+    again = NodeStarted(at_ns=2 * SECOND, node="node-0")
+    operations = [lost(0), *(due(n) for n in range(3000, 3100))]
+    found = history(operations, events=(stop, again, RunEnded()))
+    assert judged(found, **CONTACT).cause is Cause.NODE_STOPPED
+
+
+def test_a_rows_cause_is_that_of_its_own_operations():
+    """As many messages were late as gets found no key."""
+    operations = [keyless(0), *(get(n) for n in range(1, 1000))]
+    operations += [due(n, lag_ms=9) for n in range(1000, 1009)]
+    slowest = judged(history(operations), metric="dht_get.response", statistic="max")
+    assert slowest.cause is Cause.NOTHING_TO_READ

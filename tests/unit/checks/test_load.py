@@ -10,6 +10,7 @@ from harness.checks import load
 from harness.checks.verdict import Answer, Cause
 from harness.history.events import NodeChanged, NodeEnded, RunEnded
 from harness.operations import Operation, Outcome
+from harness.operations.operation import NO_KEY
 from harness.scenario.stream import Arrivals, Stream
 
 STREAMS = {
@@ -75,6 +76,24 @@ def test_too_many_and_others_than_planned():
     wrong, strange = load.check(run([*operations, stranger], stream))
     assert (wrong.answer, strange.answer) == (Answer.PASS, Answer.UNKNOWN)
     assert strange.name == "load: planned by nobody"
+
+
+@pytest.mark.parametrize(("rate_per_s", "cause"), [(20, Cause.NOTHING_TO_READ), (100, None)])
+def test_gets_that_found_no_key_are_in_the_record_and_said(rate_per_s, cause):
+    """The first five of 200, and of 1,000: planned, and there, and never sent."""
+    stream = Stream(operation=Operation.DHT_GET, rate_per_s=rate_per_s)
+    never = {"sent_ns": 0, "done_ns": 0, "outcome": int(Outcome.FAILED), "error": NO_KEY}
+    operations = [
+        {**one, **never} if number < 5 else one for number, one in enumerate(recorded(stream))
+    ]
+    finding = judged(run(operations, stream))
+    assert finding.cause is cause, finding.sentence
+    reason = "no acknowledged key of another node to read yet"
+    assert finding.sentence == (
+        f"the load generator could not send 5 of 200 operations: {reason}"
+        if cause
+        else f"995 operations sent, 5 never ({reason})"
+    )
 
 
 def test_streams_of_one_operation_are_each_replayed():

@@ -124,6 +124,8 @@ def test_a_bad_topology_says_where_what_was_expected_and_found(tmp_path, text, w
     [
         ("topology = 'nowhere'\n", ["'nowhere' names no file"]),
         ("topology = 't.toml'\n", ["at least 1 phase"]),
+        ("topology = 't.toml'\nseed = -1\n", ["seed: expected 0 to", "-1"]),
+        (f"topology = 't.toml'\nseed = {1 << 63}\n", ["seed: expected 0 to"]),
         ("topology = 't.toml'\n[[phase]]\nname = 'a'\n", ["phase[1].duration_s", "required"]),
         ("topology = 't.toml'\n[[phase]]\nname = 'a'\nduration_s = -1\n", ["above 0", "-1"]),
         (
