@@ -103,6 +103,11 @@ class Lock:
         """
         with suppress(FileExistsError):
             self.path.mkdir(mode=0o700)
+        if not _is_a_clusters(self.path):
+            raise StorageError(
+                f"{self.path} was not made by a cluster and would be removed with it; choose "
+                "another name (--cluster) or state folder (HARNESS_STATE)"
+            )
         file = self.path / LOCK_FILE
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -159,5 +164,18 @@ def clusters() -> Iterator[str]:
         yield from sorted(
             entry.name
             for entry in root().iterdir()
-            if entry.is_dir() and CLUSTER_NAME.fullmatch(entry.name)
+            if CLUSTER_NAME.fullmatch(entry.name) and _is_a_clusters(entry)
         )
+
+
+def _is_a_clusters(path: Path) -> bool:
+    """Whether a cluster made this folder: its lock comes first and goes last. An empty one may be
+    the rest of one; a folder with anything else is somebody's.
+    """
+    try:
+        names = {entry.name for entry in path.iterdir()}
+    except FileNotFoundError:  # it went away since
+        return True
+    except NotADirectoryError:
+        return False
+    return not names or LOCK_FILE in names

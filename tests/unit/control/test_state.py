@@ -9,14 +9,14 @@ import time
 import pytest
 
 from harness.control import cleanup, state
-from harness.errors import NameTakenError
+from harness.errors import NameTakenError, StorageError
 
 # Takes and gives the lock for a second; whoever holds it beside somebody else says so. Then tells
 # how often it was the holder.
 HOLDER = """
 import os, sys, time
 from harness.control import state
-from harness.errors import NameTakenError
+from harness.errors import NameTakenError, StorageError
 end, held = time.monotonic() + 1.5, 0
 while time.monotonic() < end:
     try:
@@ -125,3 +125,17 @@ def test_a_lock_is_not_inherited(tmp_path, monkeypatch):
     state.Lock("main").remove()
     child.kill()
     child.wait()
+
+
+def test_a_folder_that_no_cluster_made_is_nobodys_to_remove(tmp_path, monkeypatch):
+    """Whatever lies in the state folder was a dead cluster, and doctor removed it."""
+    monkeypatch.setenv("HARNESS_STATE", str(tmp_path))
+    theirs = tmp_path / "runs" / "verdict.json"
+    theirs.parent.mkdir()
+    theirs.write_text("{}")
+    (tmp_path / "left").mkdir()
+    assert list(state.clusters()) == ["left"]
+    assert list(cleanup.doctor()) == ["left"]
+    with pytest.raises(StorageError, match="not made by a cluster"):
+        state.Lock("runs")
+    assert theirs.exists()
