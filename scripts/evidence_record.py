@@ -18,19 +18,19 @@ class Record:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._file = ROOT / ".evidence" / f"{name}.jsonl"
-        self._file.parent.mkdir(exist_ok=True)
+        self.file = ROOT / ".evidence" / f"{name}.jsonl"
+        self.file.parent.mkdir(exist_ok=True)
 
     def add(self, result: dict[str, Any]) -> None:
         """Keep one result, whole: a line is written by one call."""
-        with self._file.open("a") as file:
+        with self.file.open("a") as file:
             file.write(json.dumps(result) + "\n")
 
     def results(self) -> list[dict[str, Any]]:
         """All results so far; a line that was torn is none."""
-        if not self._file.exists():
+        if not self.file.exists():
             return []
-        lines = self._file.read_text().splitlines(keepends=True)
+        lines = self.file.read_text().splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("}\n")]
 
     def publish(self, text: str) -> None:
