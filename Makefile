@@ -63,7 +63,7 @@ evidence: setup  ## Long repeats: 20 kills a runtime, 1000 puts, hops over 10/10
 	@scripts/evidence
 
 evidence-sabotage: setup  ## A hundred seeded changes to the hub, nodes and helpers under faults (about 45 minutes)
-	@HARNESS_FUZZ=100 $(BIN)/python -m pytest -s --timeout 300 tests/root/test_sabotages.py
+	@HARNESS_FUZZ=100 $(BIN)/python -m pytest -s --timeout 300 tests/root/test_sabotage_fuzz.py
 
 bench-up: setup  ## Starting times side by side: netns 100 and 1000, Docker 100 against the bare SDK
 	@$(BIN)/python scripts/bench_up.py
