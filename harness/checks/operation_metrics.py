@@ -113,17 +113,22 @@ def _burst_each(history: History, phase: PhaseWindow) -> Samples:
     return Samples(values=np.array([took / count] if count else []))
 
 
+def alike(history: History, phase: PhaseWindow) -> list[PhaseWindow]:
+    """The phases named like this one up to the first "-"."""
+    kind = phase.name.partition("-")[0]
+    return [one for one in history.phases if one.name.partition("-")[0] == kind]
+
+
 def _linearity(history: History, phase: PhaseWindow) -> Samples:
-    """Over the phases named alike up to the first "-": of each size the median time a message;
-    dearest ÷ cheapest, minus 1.
+    """Over the phases named alike: of each size the median time a message; dearest ÷ cheapest,
+    minus 1.
     """
     by_size: dict[int, list[float]] = {}
-    for one in history.phases:
-        if one.name.partition("-")[0] == phase.name.partition("-")[0]:
-            took, count = _burst_ns(history, one)
-            if not count:
-                return Samples(values=np.empty(0))
-            by_size.setdefault(count, []).append(took / count)
+    for one in alike(history, phase):
+        took, count = _burst_ns(history, one)
+        if not count:
+            return Samples(values=np.empty(0))
+        by_size.setdefault(count, []).append(took / count)
     if len(by_size) < 2:
         return Samples(values=np.empty(0))
     times = np.array([np.median(values) for values in by_size.values()])
@@ -277,6 +282,8 @@ TIMES = frozenset(
     | {"broadcast.propagation", "broadcast.delivery", "private_message.burst"}
     | {"private_message.burst_each", "private_message.linearity"}
 )
+# Metrics that are taken from all phases named alike.
+OVER_PHASES = frozenset({"private_message.linearity"})
 
 
 def _needs(operation: Operation, taken: Taken) -> Parts:
