@@ -130,7 +130,7 @@ bound = 50                       # left out: measured, not promised, never PASS
 unit = "ms"
 phase = "active"
 nodes = 10                       # condition: exactly so many nodes
-node = "node-0"                  # judged on this node; default: the worst of all
+node = "node-0"                  # of what is measured by node: judged on this one, not the worst
 received_per_s = 1000            # condition: `node` received so many messages a second (−1 %)
 under = "wan"                    # condition: this fault was in force, and its amount was shown
 scenario = "meshara-10"          # what measures it; a run of another scenario leaves the row out
@@ -153,7 +153,8 @@ are too few samples for the statistic. Whose fault it was is asked as well:
 - *host limited*, of a row that was missed: a time, while other processes used the host; a rate,
   while the host was full and the node was far from using one core.
 
-What was sent and is lost, duplicated or wrong is FAIL on any host.
+What was sent and is lost, duplicated or wrong is FAIL on any host. A row that names a `node` and
+whose metric is not measured by node is UNKNOWN without `received_per_s`.
 
 | metric | kind | |
 |---|---|---|

@@ -5,7 +5,7 @@ way of what was measured. Pure.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from harness.scenario.budget import Row
 BUSY_SHARE_LIMIT = 0.85
 OTHER_PROCESSES_SHARE_LIMIT = 0.2
 HOST_FULL = 0.95  # share of all cores from which on the host has no more to give
+AROUND_NS = 1_500_000_000  # samples are taken once a second
 NODE_FULL = 0.9  # share of one core from which on a node is at its own limit
 
 
@@ -36,16 +37,22 @@ class HostUse:
 
 
 def use(history: History, phase: PhaseWindow) -> HostUse | None:
-    """How the host was used in a phase; None where it was not sampled at least twice.
+    """How the host was used in a phase, or around one too short for two samples; None where it
+    was not sampled at least twice.
 
     The run's own processes are the nodes, the supervisor and the load generator; an engine's
     helpers and the kernel's threads count as other processes.
     """
     at = history.host.column("at_ns").to_numpy()
+    if ((at >= phase.begin_ns) & (at < phase.end_ns)).sum() < 2:
+        begin_ns, end_ns = phase.begin_ns - AROUND_NS, phase.end_ns + AROUND_NS
+        phase = replace(phase, begin_ns=begin_ns, end_ns=end_ns)
     inside = np.nonzero((at >= phase.begin_ns) & (at < phase.end_ns))[0]
     if len(inside) < 2:
         return None
     first, last = int(inside[0]), int(inside[-1])
+    if at[last] <= at[first]:
+        return None
     whole = float(at[last] - at[first]) * history.cores
     busy = sum(_gained(history, column, first, last) for column in ("cpu_busy_ns", "cpu_steal_ns"))
     watched = [dict(history.host.column("load_cpu_ns")[row].as_py()) for row in (first, last)]

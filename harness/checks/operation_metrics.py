@@ -63,14 +63,18 @@ def _first_contact(history: History, phase: PhaseWindow) -> Samples:
 
 
 def received(history: History, phase: PhaseWindow) -> PerNode:
-    """Private messages a second that each node received, from its journal."""
+    """Private messages a second that each node received, from its journal: each that was sent to
+    it, once.
+    """
     journal = history.journal
-    inside = (
-        (journal["kind"] == RecordKind.DELIVERED)
-        & (journal["at_ns"] >= phase.begin_ns)
-        & (journal["at_ns"] < phase.end_ns)
+    sent = history.column("operation") == Operation.PRIVATE_MESSAGE
+    which, mine = records.about(
+        journal[journal["kind"] == RecordKind.DELIVERED], records.identifiers(history, sent)
     )
-    counts = np.bincount(journal["node"][inside], minlength=len(history.nodes))
+    inside = (mine["at_ns"] >= phase.begin_ns) & (mine["at_ns"] < phase.end_ns)
+    inside &= mine["node"] == history.column("target")[sent][which]
+    _, first = np.unique(which[inside], return_index=True)
+    counts = np.bincount(mine["node"][inside][first], minlength=len(history.nodes))
     return PerNode(
         series={node: np.array([count / phase.seconds]) for node, count in enumerate(counts)}
     )
@@ -96,11 +100,11 @@ def _burst_ns(history: History, phase: PhaseWindow) -> tuple[float, int]:
     phase's private messages, and their number; inf where one failed.
     """
     chosen = records.in_phase(history, phase, Operation.PRIVATE_MESSAGE)
-    intended, sent = (history.column(name)[chosen] for name in ("intended_ns", "sent_ns"))
+    begun, sent = records.begun_ns(history, chosen), history.column("sent_ns")[chosen]
     took = records.took_ns(history, phase, Operation.PRIVATE_MESSAGE)
     if not len(took):
         return np.inf, 0
-    return float((intended - sent.min() + took).max()), len(took)
+    return float((begun - sent.min() + took).max()), len(took)
 
 
 def _burst(history: History, phase: PhaseWindow) -> Samples:
@@ -142,9 +146,9 @@ def _spread_ns(history: History, phase: PhaseWindow) -> tuple[Floats, Chosen]:
     in ns from its intended time, infinite where that one never had it; and who was to have it.
     """
     chosen = records.in_phase(history, phase, Operation.BROADCAST)
-    intended, sent = (history.column(name)[chosen] for name in ("intended_ns", "sent_ns"))
+    begun, sent = records.begun_ns(history, chosen), history.column("sent_ns")[chosen]
     heard = records.heard_ns(history, RecordKind.RECEIVED, chosen)
-    took = (np.maximum(heard, sent[:, None]) - intended[:, None]).astype(np.float64)
+    took = (np.maximum(heard, sent[:, None]) - begun[:, None]).astype(np.float64)
     took[heard == records.NEVER] = np.inf
     return took, silences.of(history).expected(history, chosen)
 
@@ -195,7 +199,7 @@ OWN: dict[str, Metric] = {
         kind="rate",
         take=received,
         sentence="private messages a second that a node received, from its journal",
-        needs=frozenset({Part.JOURNAL}),
+        needs=WITNESSED,
         by_node=True,
     ),
     "private_message.stretch": Metric(

@@ -56,7 +56,19 @@ def check(history: History, rows: Sequence[Row]) -> list[Finding]:
     BadFileError as `validate` does.
     """
     validate(rows)
-    return [_judge(history, row) for row in rows if row.conditions.scenario in (None, history.name)]
+    return [
+        _judge_alone(history, row)
+        for row in rows
+        if row.conditions.scenario in (None, history.name)
+    ]
+
+
+def _judge_alone(history: History, row: Row) -> Finding:
+    """The finding of a row; one that breaks is UNKNOWN and leaves the others their answers."""
+    try:
+        return _judge(history, row)
+    except Exception as error:  # whatever broke, the row was not judged, and says so
+        return _unknown(row, Cause.CHECKER_BROKE, f"it broke: {type(error).__name__}: {error}")
 
 
 def _judge(history: History, row: Row) -> Finding:
@@ -193,7 +205,7 @@ def _gap(history: History, row: Row, phase: PhaseWindow) -> str | None:
     if row.conditions.under is not None:
         needs |= {Part.PROOFS, Part.PLAN}
     if row.conditions.received_per_s is not None:
-        needs |= {Part.JOURNAL}
+        needs |= METRICS["private_message.received"].needs
     return record.lacking(
         history,
         needs,
@@ -216,6 +228,16 @@ def _unmet(history: History, row: Row, phase: PhaseWindow) -> Finding | None:
             row,
             Cause.CONDITIONS,
             f"the row is about node {conditions.node}, the run had none of that name",
+        )
+    if (
+        conditions.node is not None
+        and conditions.received_per_s is None
+        and not METRICS[row.metric].by_node
+    ):
+        return _unknown(
+            row,
+            Cause.CONDITIONS,
+            f"the row is about node {conditions.node}, and {row.metric} is not measured by node",
         )
     if conditions.under is not None and (
         lacking := faults.not_shown(history, conditions.under, phase)
@@ -265,9 +287,17 @@ def _statistic(measured: Samples | PerNode, history: History, row: Row) -> tuple
             f"{missing[0]} for one",
         )
     values = {index: _of(series, row.statistic) for index, series in measured.series.items()}
-    wants_more = row.comparison in {">", ">="}
-    worst = min(values, key=lambda index: (values[index] if wants_more else -values[index], index))
+    worst = min(values, key=lambda index: (_goodness(row, values[index]), index))
     return values[worst], f" at {history.nodes[worst]}"
+
+
+def _goodness(row: Row, value: float) -> float:
+    """How good a value in base units is for the row's promise, against others: more is better."""
+    if row.comparison in {">", ">="}:
+        return value
+    if row.comparison == "==" and row.bound is not None:
+        return -abs(row.in_unit(value) - row.bound)
+    return -value
 
 
 def _of(values: Floats, statistic: str) -> float:

@@ -20,6 +20,7 @@ from harness.scenario.budget import Row
 
 BUDGET = "budget"
 FELT_BY_TIMES = ("max", "mean")  # statistics of times that one failed operation makes infinite
+FELT_BY_SHARES = ("min", "mean")  # of ones and zeroes, those that one zero more makes lower
 
 
 def check(history: History, rows: Sequence[Row]) -> list[Finding]:
@@ -117,7 +118,7 @@ def _feels(row: Row, operation: Operation) -> bool:
     """Whether a single operation that fails can change the row's value."""
     if not row.metric.startswith(f"{operation.word}."):
         return False
-    return (row.metric in SHARES and row.statistic not in ("max", "count")) or (
+    return (row.metric in SHARES and row.statistic in FELT_BY_SHARES) or (
         row.metric in TIMES and row.statistic in FELT_BY_TIMES
     )
 

@@ -36,12 +36,14 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Silences:
-    """`away`: the harness had stopped or paused the node. `ended`: it had ended by itself. `mute`:
-    it did not journal, though it may have received: from its end until its journal went on.
+    """`away`: the harness had stopped or paused the node. `ended`: it had ended by itself. `gone`:
+    it had no process, for either reason. `mute`: it did not journal, though it may have received:
+    from its end until its journal went on.
     """
 
     away: tuple[Stretch, ...]
     ended: tuple[Stretch, ...]
+    gone: tuple[Stretch, ...]
     mute: tuple[Stretch, ...]
 
     def during(
@@ -82,6 +84,7 @@ def of(history: History) -> Silences:
     return Silences(
         away=_stretches(_until_it_ran(history, _stopped_ns)),
         ended=_stretches(_until_it_ran(history, _ended_ns)),
+        gone=_stretches(_until_it_ran(history, _gone_ns)),
         # What was paused never ceased to keep its journal.
         mute=tuple(
             Stretch(node, begin_ns, again.journals_ns or again.at_ns)
@@ -128,6 +131,13 @@ def _stopped_ns(event: Event) -> int | None:
 def _ended_ns(event: Event) -> int | None:
     """When a node ended by itself, where this event tells of that."""
     return event.at_ns if isinstance(event, NodeEnded) else None
+
+
+def _gone_ns(event: Event) -> int | None:
+    """Since when a node's process is not there, where this event tells of that."""
+    if isinstance(event, NodeChanged) and event.condition != "stopped":
+        return None
+    return _stopped_ns(event) or _ended_ns(event)
 
 
 def _is_running(event: Event) -> TypeGuard[Ran]:

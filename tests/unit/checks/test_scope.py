@@ -183,3 +183,10 @@ def test_each_operation_has_its_own_line(operation_):
     ops = [operation(1, operation_, outcome=int(Outcome.UNKNOWN))]
     found = history(ops, [record(1, RecordKind.DELIVERED)])
     assert named(f"operations that came true: {operation_.word}", found).measured == "0 of 1"
+
+
+@pytest.mark.parametrize("statistic", ["p50", "p99", "p99.9"])
+def test_a_percentile_of_a_share_feels_no_failure(statistic):
+    """Half of all failed, the p99 of ones and zeroes is one: PASS."""
+    half = history([*SENT[:50], *REFUSED[50:]], JOURNAL[:50])
+    assert named(NAME, half, [row(statistic=statistic)]).answer is Answer.UNKNOWN
