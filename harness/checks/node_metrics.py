@@ -131,6 +131,7 @@ NODE_METRICS: dict[str, Metric] = {
         sentence="from a node's end until another node reported it failed, a sample a node that "
         "lives",
         needs=frozenset({Part.JOURNAL}),
+        records=frozenset({RecordKind.MEMBER_FAILED}),
         whole_run=True,
     ),
     "cluster.ready": Metric(

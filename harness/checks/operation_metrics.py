@@ -186,6 +186,7 @@ def _goodput(history: History, phase: PhaseWindow) -> Samples:
 
 OPERATIONS = frozenset({Part.OPERATIONS})
 WITNESSED = OPERATIONS | {Part.JOURNAL}  # when it ended is the receiver's word
+RECEIVED = frozenset({RecordKind.RECEIVED})
 
 OWN: dict[str, Metric] = {
     "private_message.first_contact": Metric(
@@ -200,6 +201,7 @@ OWN: dict[str, Metric] = {
         take=received,
         sentence="private messages a second that a node received, from its journal",
         needs=WITNESSED,
+        records=frozenset({RecordKind.DELIVERED}),
         by_node=True,
     ),
     "private_message.stretch": Metric(
@@ -238,24 +240,28 @@ OWN: dict[str, Metric] = {
         take=_fanout,
         sentence="nodes that a broadcast's source itself sent it to, counted at the receivers",
         needs=WITNESSED,
+        records=RECEIVED | {RecordKind.DUPLICATE},
     ),
     "broadcast.propagation": Metric(
         kind="time",
         take=_propagation,
         sentence="from the intended time until the last of all nodes had it",
         needs=WITNESSED,
+        records=RECEIVED,
     ),
     "broadcast.delivery": Metric(
         kind="time",
         take=_delivery,
         sentence="from the intended time until each receiver had it, a sample a receiver",
         needs=WITNESSED,
+        records=RECEIVED,
     ),
     "broadcast.coverage": Metric(
         kind="share",
         take=_coverage,
         sentence="share of the other nodes whose journals show the broadcast",
         needs=WITNESSED,
+        records=RECEIVED,
     ),
     "file_transfer.goodput": Metric(
         kind="byte rate",

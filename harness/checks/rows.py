@@ -239,6 +239,8 @@ def _unmet(history: History, row: Row, phase: PhaseWindow) -> Finding | None:
             Cause.CONDITIONS,
             f"the row is about node {conditions.node}, and {row.metric} is not measured by node",
         )
+    if unkept := _unkept(history, row):
+        return _unknown(row, Cause.NOT_MEASURED, unkept)
     if conditions.under is not None and (
         lacking := faults.not_shown(history, conditions.under, phase)
     ):
@@ -257,6 +259,16 @@ def _unmet(history: History, row: Row, phase: PhaseWindow) -> Finding | None:
                 f"{conditions.node} received {rate_per_s:,.0f} messages a second, the row is about "
                 f"{conditions.received_per_s:,.0f}{host.busy(history, phase)}",
             )
+    return None
+
+
+def _unkept(history: History, row: Row) -> str | None:
+    """Say which records the row counts that this system's journals do not keep; None where they
+    keep all. An older folder does not name them all: what it has, it keeps.
+    """
+    for kind in sorted(METRICS[row.metric].records - history.kept):
+        if not (history.journal["kind"] == kind).any():
+            return f"journals of this run have no records of the kind {kind.name.lower()}"
     return None
 
 
