@@ -15,7 +15,9 @@ from harness.checks.metrics import METRICS
 from harness.checks.verdict import Answer, Cause
 from harness.errors import BadFileError
 from harness.history import history as h
-from harness.history.events import NodeChanged, RunEnded
+from harness.history.events import FaultChanged, NodeChanged, RunEnded
+from harness.history.history import PhaseWindow
+from harness.history.proof import Proof, ProofAnswer
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
 from harness.scenario.budget import Conditions, Row
@@ -24,7 +26,7 @@ from harness.scenario.budget import Conditions, Row
 def row(**changes):
     conditions = {
         key: changes.pop(key)
-        for key in ("phase", "nodes", "node", "received_per_s")
+        for key in ("phase", "nodes", "node", "received_per_s", "under")
         if key in changes
     }
     plain = {
@@ -179,3 +181,34 @@ def test_records_that_journals_cannot_have_are_not_missed(metric, kind):
         kept=found.kept - {kind},
     )
     assert judged(told, **row_, bound=1.0).answer is Answer.FAIL
+
+
+def test_a_fault_is_shown_by_what_it_does_in_the_rows_own_phase():
+    """Phase "b" has another fault of the same name; its loss was missed in "a": UNKNOWN."""
+    phases = tuple(
+        PhaseWindow(name=name, begin_ns=at * SECOND, end_ns=(at + 5) * SECOND)
+        for name, at in (("a", 1), ("b", 6))
+    )
+    events = [
+        FaultChanged(verb=verb, fault="wan", does=does, paths=1, set_ns=at * SECOND)
+        for verb, does, at in (
+            ("set", "delay", 2),
+            ("clear", "", 5),
+            ("set", "loss", 7),
+            ("clear", "", 10),
+        )
+    ]
+    proofs = tuple(
+        Proof(at_ns=at * SECOND, fault="wan", what=what, backend="hub", answer=ProofAnswer.IN_FORCE)
+        for what, at in (("read back", 3), ("delay", 3), ("read back", 8))
+    )
+    found = history(
+        [operation(n) for n in range(1000, 1100)], phases=phases, events=events, proofs=proofs
+    )
+    under = {"under": "wan", "phase": "a"}
+    assert judged(found, **under).answer is Answer.PASS
+    lacking = judged(found, **{**under, "phase": "b"})
+    assert (lacking.cause, lacking.sentence) == (
+        Cause.FAULT_NOT_PROVEN,
+        "wan: in force, amount not shown: loss",
+    )
