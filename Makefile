@@ -62,8 +62,8 @@ coverage: setup  ## Branch coverage of the tests without an engine, a browser an
 evidence: setup  ## Long repeats: 20 kills a runtime, 1000 puts, hops over 10/100/1000, 1000 network states, every sabotage, 100 seeded ones, 500 damaged run folders (about 100 minutes)
 	@scripts/evidence
 
-evidence-sabotage: setup  ## A hundred seeded changes to the hub, nodes and helpers under faults (about 45 minutes)
-	@HARNESS_FUZZ=100 $(BIN)/python -m pytest -s --timeout 300 tests/root/test_sabotages.py
+evidence-sabotage: setup  ## A hundred seeded changes to the hub, nodes and helpers under faults (45 minutes a time; goes on where it stopped)
+	@$(BIN)/python scripts/evidence_sabotage.py
 
 evidence-clean: setup  ## Ten runs of every shipped scenario on a quiet host (45 minutes a time; goes on where it stopped; BUSY=1: beside busy processes)
 	@$(BIN)/python scripts/evidence_clean.py $(if $(BUSY),--busy)

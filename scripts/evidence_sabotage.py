@@ -55,10 +55,11 @@ def section(results: list[dict[str, Any]]) -> str:
         f"| what was changed | {' | '.join(columns)} |",
         "|---|---|---|---|---|",
     ]
-    for kind in sorted({kind for kind, _ in counts}):
-        lines.append(
-            f"| {kind} | {' | '.join(str(counts[kind, column]) for column in columns)} |"
-        )
+    kinds = sorted({kind for kind, _ in counts})
+    lines += [
+        f"| {kind} | {' | '.join(str(counts[kind, column]) for column in columns)} |"
+        for kind in kinds
+    ]
     return "\n".join(lines)
 
 

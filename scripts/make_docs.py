@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness.checks import statistic
 from harness.checks.metrics import METRICS
-from harness.checks.rows import STATISTICS
 from harness.faults.partitions import PATTERNS
 from harness.operations import Operation
 from harness.scenario.budget import COMPARISONS, UNITS
@@ -130,7 +130,7 @@ bound = 50                       # left out: measured, not promised, never PASS
 unit = "ms"
 phase = "active"
 nodes = 10                       # condition: exactly so many nodes
-node = "node-0"                  # judged on this node; default: the worst of all
+node = "node-0"                  # of what is measured by node: judged on this one, not the worst
 received_per_s = 1000            # condition: `node` received so many messages a second (−1 %)
 under = "wan"                    # condition: this fault was in force, and its amount was shown
 scenario = "meshara-10"          # what measures it; a run of another scenario leaves the row out
@@ -160,7 +160,8 @@ are too few samples for the statistic. Whose fault it was is asked as well:
 What was sent and is lost, duplicated or wrong is FAIL on any host. Where none of the operations
 that a row is about was sent, it is UNKNOWN: no promise is kept by them. A private message that was
 sent late, or to a stopped node, may have met a new peer all the same, so that no later one of that
-pair counts as the first; one that was never sent met nobody.
+pair counts as the first; one that was never sent met nobody. A row that names a `node` and
+whose metric is not measured by node is UNKNOWN without `received_per_s`.
 
 | metric | kind | |
 |---|---|---|
@@ -186,7 +187,7 @@ def page() -> str:
         + " (`new` or `established`)",
         operations=code(operation.word for operation in Operation),
         arrivals=", ".join(Arrivals),
-        statistics=", ".join(STATISTICS),
+        statistics=", ".join(statistic.NAMES),
         comparisons=" ".join(COMPARISONS),
         units=code(UNITS),
     )

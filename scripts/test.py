@@ -31,8 +31,8 @@ REST = ["-m", "not quiet"]
 ROOT_LANES = {
     "lives": [f"tests/root/test_{name}.py" for name in ("kill", "bad_days")],
     "clusters": [f"tests/root/test_{name}.py" for name in ("cluster", "systems")],
-    "networks": [f"tests/root/test_{name}.py" for name in ("network", "proof", "sabotages")],
-    "sabotages": ["tests/root/test_sabotage.py", "tests/processes"],
+    "networks": [f"tests/root/test_{name}.py" for name in ("network", "proof", "sabotage_fuzz")],
+    "bad nodes": ["tests/root/test_bad_nodes.py", "tests/processes"],
 }
 IN_LANES = [path for paths in ROOT_LANES.values() for path in paths]
 # Rounds, one after the other, of lanes that run side by side. Tests on namespaces wait for two

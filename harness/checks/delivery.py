@@ -4,7 +4,8 @@ is the sender's word.
 Which record of whom an operation needs stands in its file in operations/. What was acknowledged is
 the denominator. Findings: what was acknowledged and is not in the target's journal, is there twice,
 is in another one's, or with another size or hash; what is not in the journal of every other node
-that ran; what no other node stored, answered or met; what was done before it was sent.
+that ran; what no other node stored, answered or met; what was done before it was sent. What was
+not acknowledged need not arrive, but twice or at another node it must not.
 
 A record that could not be made is not missing: where its node did not journal, because the harness
 had stopped it or it had not begun, or where the system's journals have no such records, the answer
@@ -22,7 +23,7 @@ from harness.checks import records, silences
 from harness.checks.metric import Chosen
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.events import RunEnded
-from harness.history.history import History, Nanoseconds
+from harness.history.history import History, Nanoseconds, Records
 from harness.operations import Operation
 from harness.operations.operation import Ledger, Witness
 from harness.operations.records import RecordKind
@@ -47,7 +48,9 @@ def check(history: History) -> list[Finding]:
             _unknown("record complete", "no gap", f"{len(failures)} gaps", "; ".join(failures[:3]))
         )
     for operation in Operation:
+        sent = records.in_phase(history, records.WHOLE_RUN, operation)
         acknowledged = records.ended_ok(history, records.WHOLE_RUN, operation)
+        findings += _astray(history, operation, sent & ~acknowledged)
         if acknowledged.any():
             findings += _judge(history, operation, acknowledged)
     return findings
@@ -102,6 +105,22 @@ def _backwards(history: History, operation: Operation, acknowledged: Chosen) -> 
     ]
 
 
+def _astray(history: History, operation: Operation, others: Chosen) -> list[Finding]:
+    """The finding of operations that nobody acknowledged, and that were delivered wrongly all the
+    same: twice, or to another node. That they arrive nobody promised.
+    """
+    ledger = operation.spec.ledger
+    if ledger is None or ledger.witness is not Witness.TARGET:
+        return []
+    wrong = _misdelivered(history, ledger.record, others).wrong
+    if not any(wrong.values()):
+        return []
+    name = f"{operation.word}: not acknowledged, and not delivered wrongly"
+    finding = _finding(name, int(others.sum()), Held(wrong), ledger)
+    finding = replace(finding, sentence="what nobody acknowledged may arrive once, at its target")
+    return [_exempted(finding, history.exempt.get(operation.word))]
+
+
 def _cannot_tell(name: str, count: int, operation: Operation, why: str | None) -> Finding:
     """The finding where the system's journals have no records that the ledger could count."""
     unknown = _unknown(
@@ -147,26 +166,48 @@ class Held:
 SILENT = "to a node that could not journal then"
 
 
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """The records of chosen operations' ids: how many of each, the first, and what is wrong."""
+
+    seen: Nanoseconds
+    first: Records
+    wrong: dict[str, int]
+
+
+def _misdelivered(history: History, kind: RecordKind, chosen: Chosen) -> Arrived:
+    """Where each chosen operation arrived, and how many did at another node, or more than once."""
+    wanted = records.sortable(records.identifiers(history, chosen))
+    ids, found = records.arrivals(history, kind)
+    begin, end = np.searchsorted(ids, wanted, "left"), np.searchsorted(ids, wanted, "right")
+    seen = end - begin
+    if not len(found):
+        return Arrived(seen, found, {})
+    first = found[np.minimum(begin, len(found) - 1)]
+    target, source = history.column("target")[chosen], history.column("source")[chosen]
+    wrong = {
+        "delivered to another node": int(((seen > 0) & (first["node"] != target)).sum()),
+        "delivered to the sender itself": int(((seen > 0) & (first["node"] == source)).sum()),
+        "delivered more than once": int((seen > 1).sum()),
+    }
+    return Arrived(seen, first, wrong)
+
+
 def _at_target(history: History, operation: Operation, acknowledged: Chosen) -> Held:
     """Each operation must have one record, and that at its target, with the size that was sent."""
     ledger = _ledger(operation)
-    wanted = records.sortable(records.identifiers(history, acknowledged))
-    ids, found = records.arrivals(history, ledger.record)
-    begin, end = np.searchsorted(ids, wanted, "left"), np.searchsorted(ids, wanted, "right")
-    seen = end - begin
-    at = np.minimum(begin, max(len(found) - 1, 0))
-    where = found["node"][at].astype(np.int64) if len(found) else np.full(len(wanted), -1)
+    arrived = _misdelivered(history, ledger.record, acknowledged)
+    seen = arrived.seen
     target, source = history.column("target")[acknowledged], history.column("source")[acknowledged]
     silent = silences.of(history).during(history, acknowledged, target)
     wrong = {
         "acknowledged but in no journal": int(((seen == 0) & ~silent).sum()),
-        "delivered to another node": int(((seen > 0) & (where != target)).sum()),
-        "delivered to the sender itself": int(((seen > 0) & (where == source)).sum()),
-        "delivered more than once": int((seen > 1).sum()),
+        **arrived.wrong,
     }
-    if ledger.content is not None and len(found):
+    if ledger.content is not None and len(arrived.first):
         size = history.column("payload_bytes")[acknowledged]
-        wrong["of another size"] = int(((seen > 0) & (found["size"][at] != size)).sum())
+        wrong["of another size"] = int(((seen > 0) & (arrived.first["size"] != size)).sum())
+        wanted = records.sortable(records.identifiers(history, acknowledged))
         wrong |= _differing(history, ledger.content, wanted, (source, target), seen > 0)
     return Held(wrong, {SILENT: int(((seen == 0) & silent).sum())})
 
@@ -194,7 +235,10 @@ def _at_every_other_node(history: History, operation: Operation, acknowledged: C
     ledger = _ledger(operation)
     expected = silences.of(history).expected(history, acknowledged)
     heard = records.heard_ns(history, ledger.record, acknowledged) != records.NEVER
-    return Held({"not everywhere": int((expected & ~heard).any(axis=1).sum())})
+    return Held(
+        {"not everywhere": int((expected & ~heard).any(axis=1).sum())},
+        {"while no other node ran": int((~expected.any(axis=1)).sum())},
+    )
 
 
 def _at_keeper(history: History, operation: Operation, acknowledged: Chosen) -> Held:

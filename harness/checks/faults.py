@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 import numpy as np
 import pyarrow as pa
@@ -165,7 +165,7 @@ def not_shown(history: History, fault: str, phase: PhaseWindow) -> str | None:
     if wrong:
         return str(wrong[0])
     lacking = sorted(
-        {what for _, what in _open_amounts(about)} | _never_shown(history, fault, about)
+        {what for _, what in _open_amounts(about)} | _never_shown(history, stretches, fault, about)
     )
     if lacking:
         return f"{fault}: in force, amount not shown: {', '.join(lacking)}"
@@ -176,13 +176,22 @@ def not_shown(history: History, fault: str, phase: PhaseWindow) -> str | None:
     return next((f"{fault}: {gap}" for gap in gaps if gap is not None), None)
 
 
-def _never_shown(history: History, fault: str, about: Sequence[Proof]) -> set[str]:
-    """What a fault does that no look showed in force."""
+def _never_shown(
+    history: History, stretches: Sequence[PhaseWindow], fault: str, about: Sequence[Proof]
+) -> set[str]:
+    """What a fault did in these stretches that no look showed in force. A later phase may set
+    another one of its name.
+    """
     shown = {proof.what for proof in about if proof.answer is ProofAnswer.IN_FORCE}
+    changes = [change for change in changes_of(history) if change.fault == fault]
     return {
         what
-        for change in changes_of(history)
-        if change.fault == fault and change.is_set
+        for change, later in zip_longest(changes, changes[1:])
+        if change.is_set
+        and any(
+            change.set_ns < one.end_ns and (later is None or later.set_ns > one.begin_ns)
+            for one in stretches
+        )
         for what in seen_as(change.does)
         if what not in shown
     }

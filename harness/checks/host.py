@@ -5,18 +5,23 @@ way of what was measured. Pure.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from harness.checks.metric import Chosen
 from harness.checks.resource_metrics import cpu
 from harness.history.history import History, PhaseWindow
+from harness.operations import Outcome
 from harness.scenario.budget import Row
 
 # A host is limited where it had hardly a free core and other processes used a fifth of it.
 BUSY_SHARE_LIMIT = 0.85
 OTHER_PROCESSES_SHARE_LIMIT = 0.2
+# Others come in bursts: a host that was limited for this long made what was under way late.
+STRETCH_NS = 3_000_000_000
 HOST_FULL = 0.95  # share of all cores from which on the host has no more to give
+AROUND_NS = 1_500_000_000  # samples are taken once a second
 NODE_FULL = 0.9  # share of one core from which on a node is at its own limit
 
 
@@ -36,16 +41,22 @@ class HostUse:
 
 
 def use(history: History, phase: PhaseWindow) -> HostUse | None:
-    """How the host was used in a phase; None where it was not sampled at least twice.
+    """How the host was used in a phase, or around one too short for two samples; None where it
+    was not sampled at least twice.
 
     The run's own processes are the nodes, the supervisor and the load generator; an engine's
     helpers and the kernel's threads count as other processes.
     """
     at = history.host.column("at_ns").to_numpy()
+    if ((at >= phase.begin_ns) & (at < phase.end_ns)).sum() < 2:
+        begin_ns, end_ns = phase.begin_ns - AROUND_NS, phase.end_ns + AROUND_NS
+        phase = replace(phase, begin_ns=begin_ns, end_ns=end_ns)
     inside = np.nonzero((at >= phase.begin_ns) & (at < phase.end_ns))[0]
     if len(inside) < 2:
         return None
     first, last = int(inside[0]), int(inside[-1])
+    if at[last] <= at[first]:
+        return None
     whole = float(at[last] - at[first]) * history.cores
     busy = sum(_gained(history, column, first, last) for column in ("cpu_busy_ns", "cpu_steal_ns"))
     watched = [dict(history.host.column("load_cpu_ns")[row].as_py()) for row in (first, last)]
@@ -72,6 +83,32 @@ def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
             f"host{busy(history, phase)}"
         )
     return None
+
+
+def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
+    """Return which operations came true while the host was limited, and the sentence of it.
+
+    The host is looked at in stretches of STRETCH_NS: on the whole of a phase it may have had a free
+    core, and none when it mattered.
+    """
+    intended, done = history.column("intended_ns"), history.column("done_ns")
+    found = np.zeros(len(done), np.bool_)
+    shares: list[float] = []
+    stretches = range(phase.begin_ns, phase.end_ns, STRETCH_NS)
+    for begin_ns in stretches:
+        end_ns = min(begin_ns + STRETCH_NS, phase.end_ns)
+        used = use(history, replace(phase, begin_ns=begin_ns, end_ns=end_ns))
+        if used is not None and used.limited:
+            shares.append(used.other_processes)
+            found |= (intended < end_ns) & (done >= begin_ns)
+    found &= history.column("outcome") == Outcome.OK
+    if not shares:
+        return found, ""
+    return found, (
+        f"processes that are none of this run's took {np.mean(shares):.0%} of the host for "
+        f"{len(shares)} of {len(stretches)} times {STRETCH_NS // 10**9} s, and without what was "
+        f"under way then the promise holds{busy(history, phase)}"
+    )
 
 
 def _full(history: History, row: Row, phase: PhaseWindow) -> str | None:

@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.checks import records
+from harness.checks import records, silences
 from harness.checks.metric import Chosen
 from harness.checks.operation_metrics import OPERATION_METRICS
 from harness.checks.resource_metrics import RESOURCE_METRICS
+from harness.checks.silences import FOR_EVER_NS, Stretch
 from harness.checks.verdict import Cause
-from harness.history.events import NodeChanged, NodeEnded, NodeStarted
 from harness.history.history import History, PhaseWindow
 from harness.operations import Operation, Outcome
 from harness.operations.operation import NO_KEY
@@ -38,10 +38,7 @@ SNAPSHOT_LATE_NS = 250_000_000  # later than this, histograms belong to two phas
 PATIENCE_NS = 10_000_000_000  # where the folder does not say how long an operation may take
 STOPPING_NS = 1_000_000_000  # from the first failure by a stop until its event
 RECONNECT_NS = 250_000_000  # until the generator reaches a node that was away
-FOR_EVER_NS = 1 << 62
 UNSENT = "unsent: "  # begins what a record says of an operation that was never sent
-
-Span = tuple[int, int, int]  # node index, from, to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +118,13 @@ def excused(history: History, phase: PhaseWindow, late_ns: int = FOR_EVER_NS) ->
     due = records.due(history, phase)
     sent = history.column("sent_ns")
     late = due & ((sent == 0) | (sent - history.column("intended_ns") > late_ns))
-    away = _away(history, NodeChanged)
-    stopped = due & (_touched(history, "source", away) | _touched(history, "target", away))
+    silent = silences.of(history)
+    stopped = due & (
+        _touched(history, "source", silent.away) | _touched(history, "target", silent.away)
+    )
     if not history.ended:  # with the run, every node was stopped
         stopped |= due & _under_way(history, history.phases[-1].end_ns)
-    own = (sent == 0) & _touched(history, "source", _away(history, NodeEnded))
+    own = (sent == 0) & _touched(history, "source", silent.ended)
     keyless = _keyless(history, late & (sent == 0))
     return Excused(
         behind=late & ~stopped & ~own & ~keyless, stopped=stopped & ~keyless, keyless=keyless
@@ -249,12 +248,13 @@ def _keyless(history: History, unsent: Chosen) -> Chosen:
     return found
 
 
-def _touched(history: History, column: str, spans: Iterable[Span]) -> Chosen:
-    """Which operations were under way while the node of this column was away."""
+def _touched(history: History, column: str, stretches: Iterable[Stretch]) -> Chosen:
+    """Which operations were under way while the node of this column was not there."""
     nodes, intended = history.column(column), history.column("intended_ns")
     found = np.zeros(len(nodes), np.bool_)
-    for node, begin_ns, end_ns in spans:
-        found |= (nodes == node) & (intended < end_ns) & _under_way(history, begin_ns)
+    for one in stretches:
+        before_end = intended < one.end_ns + RECONNECT_NS
+        found |= (nodes == one.node) & before_end & _under_way(history, one.begin_ns)
     return found
 
 
@@ -267,18 +267,3 @@ def _under_way(history: History, at_ns: int) -> Chosen:
     )
     later: Chosen = until >= at_ns
     return later
-
-
-def _away(history: History, began: type[NodeChanged | NodeEnded]) -> list[Span]:
-    """When which node was away: from an event of this kind on, until it ran again."""
-    found: list[Span] = []
-    since: dict[str, int] = {}
-    for event in sorted(history.events, key=lambda event: event.at_ns):
-        if isinstance(event, began):
-            since.setdefault(event.node, event.at_ns)
-        elif isinstance(event, NodeStarted) and event.node in since:
-            span = since.pop(event.node), event.at_ns + RECONNECT_NS
-            found.append((history.index(event.node), *span))
-    return found + [
-        (history.index(node), begin_ns, FOR_EVER_NS) for node, begin_ns in since.items()
-    ]

@@ -17,12 +17,16 @@ PLANNED_TOLERANCE = 0.01
 
 def check(history: History) -> list[Finding]:
     """One finding for each operation that a phase planned: UNKNOWN where the load was another one;
-    and one for operations that nobody planned, where there are any.
+    and one for operations that nobody planned, or that share an id, where there are any.
     """
     found = [
         _planned(history, phase_name, Operation(number), rate_per_s)
         for (phase_name, number), rate_per_s in history.planned_per_s.items()
     ]
+    shared = replay.of_one_id(history)
+    if shared:
+        why = f"{shared:,} operations are recorded under an id that another one has"
+        found.append(_finding("load: one id each", "", "none", f"{shared:,}", why, BAD))
     strange = replay.of_nobody(history)
     if strange:
         why = f"{strange:,} operations are recorded that no stream of this run can have made"

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from harness.history.gaps import EVERYTHING, Parts
 from harness.history.history import History, PhaseWindow
+from harness.operations.records import RecordKind
 
 Floats = npt.NDArray[np.float64]
 Chosen = npt.NDArray[np.bool_]  # which rows of a table, one value a row
@@ -50,11 +51,13 @@ class Metric:
     sentence for people.
 
     `needs` is what it takes of the record: where some of that is missing, no row of it is judged.
+    `records` are the kinds that it counts in journals; what a system's cannot have is not missed.
     """
 
     kind: str
     take: Callable[[History, PhaseWindow], Measured]
     sentence: str
     needs: Parts = EVERYTHING
+    records: frozenset[RecordKind] = frozenset()
     by_node: bool = False  # a row that names a node needs the record of no other
     whole_run: bool = False  # it needs more of the record than the row's phase

@@ -4,13 +4,14 @@ failures that they report, and when all were ready. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
 from harness import stats
+from harness.checks import records, silences
 from harness.checks.metric import Metric, PerNode, Samples
-from harness.history.events import Event, NodeChanged, NodeEnded
 from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
 from harness.operations.records import RecordKind
@@ -48,31 +49,23 @@ def _gauge(name: str) -> Callable[[History, PhaseWindow], PerNode]:
 
 def _failure_seen(history: History, phase: PhaseWindow) -> Samples:
     """Ends of nodes in the phase × the nodes that never ended in the run; infinite where one of
-    these never reported it.
+    these did not report it, before the node ended once more.
     """
-    ends = _ends(history.events)
-    living = [index for index, name in enumerate(history.nodes) if name not in ends]
+    gone: dict[int, list[int]] = {}
+    for stretch in silences.of(history).gone:
+        gone.setdefault(stretch.node, []).append(stretch.begin_ns)
+    living = [node for node in range(len(history.nodes)) if node not in gone]
     reports = history.journal[history.journal["kind"] == RecordKind.MEMBER_FAILED]
     values = []
-    for name, at_ns in ends.items():
-        if phase.begin_ns <= at_ns < phase.end_ns:
-            subject = int.from_bytes(history.wire_ids[history.index(name)][:8], "little")
-            about = reports[(reports["peer"] == subject) & (reports["at_ns"] >= at_ns)]
-            for node in living:
-                seen = about["at_ns"][about["node"] == node]
-                values.append(float(seen.min() - at_ns) if len(seen) else np.inf)
+    for ended, begins_ns in gone.items():
+        of_it = reports[reports["peer"] == records.beginnings(history)[ended]]
+        for at_ns, until_ns in pairwise([*begins_ns, silences.FOR_EVER_NS]):
+            if phase.begin_ns <= at_ns < phase.end_ns:
+                mine = of_it[(of_it["at_ns"] >= at_ns) & (of_it["at_ns"] < until_ns)]
+                for node in living:
+                    seen = mine["at_ns"][mine["node"] == node]
+                    values.append(float(seen.min() - at_ns) if len(seen) else np.inf)
     return Samples(values=np.array(values, np.float64))
-
-
-def _ends(events: Sequence[Event]) -> dict[str, int]:
-    """When each node that ended did so: by itself, or stopped by the harness."""
-    found = {}
-    for event in events:
-        if isinstance(event, NodeEnded) or (
-            isinstance(event, NodeChanged) and event.condition == "stopped"
-        ):
-            found[event.node] = event.at_ns
-    return found
 
 
 def _ready(history: History, _: PhaseWindow) -> Samples:
@@ -138,6 +131,7 @@ NODE_METRICS: dict[str, Metric] = {
         sentence="from a node's end until another node reported it failed, a sample a node that "
         "lives",
         needs=frozenset({Part.JOURNAL}),
+        records=frozenset({RecordKind.MEMBER_FAILED}),
         whole_run=True,
     ),
     "cluster.ready": Metric(

@@ -70,14 +70,18 @@ def _first_contact(history: History, phase: PhaseWindow) -> Samples:
 
 
 def received(history: History, phase: PhaseWindow) -> PerNode:
-    """Private messages a second that each node received, from its journal."""
+    """Private messages a second that each node received, from its journal: each that was sent to
+    it, once.
+    """
     journal = history.journal
-    inside = (
-        (journal["kind"] == RecordKind.DELIVERED)
-        & (journal["at_ns"] >= phase.begin_ns)
-        & (journal["at_ns"] < phase.end_ns)
+    sent = history.column("operation") == Operation.PRIVATE_MESSAGE
+    which, mine = records.about(
+        journal[journal["kind"] == RecordKind.DELIVERED], records.identifiers(history, sent)
     )
-    counts = np.bincount(journal["node"][inside], minlength=len(history.nodes))
+    inside = (mine["at_ns"] >= phase.begin_ns) & (mine["at_ns"] < phase.end_ns)
+    inside &= mine["node"] == history.column("target")[sent][which]
+    _, first = np.unique(which[inside], return_index=True)
+    counts = np.bincount(mine["node"][inside][first], minlength=len(history.nodes))
     return PerNode(
         series={node: np.array([count / phase.seconds]) for node, count in enumerate(counts)}
     )
@@ -103,11 +107,11 @@ def _burst_ns(history: History, phase: PhaseWindow) -> tuple[float, int]:
     phase's private messages, and their number; inf where one failed.
     """
     chosen = records.in_phase(history, phase, Operation.PRIVATE_MESSAGE)
-    intended, sent = (history.column(name)[chosen] for name in ("intended_ns", "sent_ns"))
+    begun, sent = records.begun_ns(history, chosen), history.column("sent_ns")[chosen]
     took = records.took_ns(history, phase, Operation.PRIVATE_MESSAGE)
     if not len(took):
         return np.inf, 0
-    return float((intended - sent.min() + took).max()), len(took)
+    return float((begun - sent.min() + took).max()), len(took)
 
 
 def _burst(history: History, phase: PhaseWindow) -> Samples:
@@ -120,17 +124,22 @@ def _burst_each(history: History, phase: PhaseWindow) -> Samples:
     return Samples(values=np.array([took / count] if count else []))
 
 
+def alike(history: History, phase: PhaseWindow) -> list[PhaseWindow]:
+    """The phases named like this one up to the first "-"."""
+    kind = phase.name.partition("-")[0]
+    return [one for one in history.phases if one.name.partition("-")[0] == kind]
+
+
 def _linearity(history: History, phase: PhaseWindow) -> Samples:
-    """Over the phases named alike up to the first "-": of each size the median time a message;
-    dearest ÷ cheapest, minus 1.
+    """Over the phases named alike: of each size the median time a message; dearest ÷ cheapest,
+    minus 1.
     """
     by_size: dict[int, list[float]] = {}
-    for one in history.phases:
-        if one.name.partition("-")[0] == phase.name.partition("-")[0]:
-            took, count = _burst_ns(history, one)
-            if not count:
-                return Samples(values=np.empty(0))
-            by_size.setdefault(count, []).append(took / count)
+    for one in alike(history, phase):
+        took, count = _burst_ns(history, one)
+        if not count:
+            return Samples(values=np.empty(0))
+        by_size.setdefault(count, []).append(took / count)
     if len(by_size) < 2:
         return Samples(values=np.empty(0))
     times = np.array([np.median(values) for values in by_size.values()])
@@ -144,9 +153,9 @@ def _spread_ns(history: History, phase: PhaseWindow) -> tuple[Floats, Chosen]:
     in ns from its intended time, infinite where that one never had it; and who was to have it.
     """
     chosen = records.in_phase(history, phase, Operation.BROADCAST)
-    intended, sent = (history.column(name)[chosen] for name in ("intended_ns", "sent_ns"))
+    begun, sent = records.begun_ns(history, chosen), history.column("sent_ns")[chosen]
     heard = records.heard_ns(history, RecordKind.RECEIVED, chosen)
-    took = (np.maximum(heard, sent[:, None]) - intended[:, None]).astype(np.float64)
+    took = (np.maximum(heard, sent[:, None]) - begun[:, None]).astype(np.float64)
     took[heard == records.NEVER] = np.inf
     return took, silences.of(history).expected(history, chosen)
 
@@ -184,6 +193,7 @@ def _goodput(history: History, phase: PhaseWindow) -> Samples:
 
 OPERATIONS = frozenset({Part.OPERATIONS})
 WITNESSED = OPERATIONS | {Part.JOURNAL}  # when it ended is the receiver's word
+RECEIVED = frozenset({RecordKind.RECEIVED})
 
 OWN: dict[str, Metric] = {
     "private_message.first_contact": Metric(
@@ -197,7 +207,8 @@ OWN: dict[str, Metric] = {
         kind="rate",
         take=received,
         sentence="private messages a second that a node received, from its journal",
-        needs=frozenset({Part.JOURNAL}),
+        needs=WITNESSED,
+        records=frozenset({RecordKind.DELIVERED}),
         by_node=True,
     ),
     "private_message.stretch": Metric(
@@ -236,24 +247,28 @@ OWN: dict[str, Metric] = {
         take=_fanout,
         sentence="nodes that a broadcast's source itself sent it to, counted at the receivers",
         needs=WITNESSED,
+        records=RECEIVED | {RecordKind.DUPLICATE},
     ),
     "broadcast.propagation": Metric(
         kind="time",
         take=_propagation,
         sentence="from the intended time until the last of all nodes had it",
         needs=WITNESSED,
+        records=RECEIVED,
     ),
     "broadcast.delivery": Metric(
         kind="time",
         take=_delivery,
         sentence="from the intended time until each receiver had it, a sample a receiver",
         needs=WITNESSED,
+        records=RECEIVED,
     ),
     "broadcast.coverage": Metric(
         kind="share",
         take=_coverage,
         sentence="share of the other nodes whose journals show the broadcast",
         needs=WITNESSED,
+        records=RECEIVED,
     ),
     "file_transfer.goodput": Metric(
         kind="byte rate",
@@ -284,6 +299,8 @@ TIMES = frozenset(
     | {"broadcast.propagation", "broadcast.delivery", "private_message.burst"}
     | {"private_message.burst_each", "private_message.linearity"}
 )
+# Metrics that are taken from all phases named alike.
+OVER_PHASES = frozenset({"private_message.linearity"})
 
 
 def _needs(operation: Operation, taken: Taken) -> Parts:

@@ -118,9 +118,18 @@ def witnessed_ns(history: History, operation: Operation, chosen: Chosen) -> Nano
     return find(history, ledger.record, chosen)
 
 
+def begun_ns(history: History, chosen: Chosen) -> Nanoseconds:
+    """When the time of each chosen operation begins: when it was due, or sent where that came
+    first.
+    """
+    intended, sent = (history.column(name)[chosen] for name in ("intended_ns", "sent_ns"))
+    begun: Nanoseconds = np.where(sent > 0, np.minimum(intended, sent), intended)
+    return begun
+
+
 def took_ns(history: History, phase: PhaseWindow, operation: Operation) -> Floats:
-    """How long each operation took that was due in the phase, in ns from its intended time:
-    infinite where it did not end OK.
+    """How long each operation took that was due in the phase, in ns from its intended time (see
+    `begun_ns`): infinite where it did not end OK.
 
     It ends with its witness's record, and never before the sender was told, nor before it was
     sent. The two stamps may be compared to the nanosecond: all clocks of a run are CLOCK_MONOTONIC
@@ -131,7 +140,7 @@ def took_ns(history: History, phase: PhaseWindow, operation: Operation) -> Float
     chosen = in_phase(history, phase, operation)
     ends = [history.column(name)[chosen] for name in ("sent_ns", "done_ns")]
     end = np.maximum.reduce([*ends, witnessed_ns(history, operation, chosen)])
-    took: Floats = (end - history.column("intended_ns")[chosen]).astype(np.float64)
+    took: Floats = (end - begun_ns(history, chosen)).astype(np.float64)
     took[history.column("outcome")[chosen] != Outcome.OK] = np.inf
     return took
 

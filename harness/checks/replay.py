@@ -50,6 +50,18 @@ def of_nobody(history: History) -> int:
     return int((~(known & (made["worker"] < plan.workers))).sum())
 
 
+def of_one_id(history: History) -> int:
+    """Count the operations that have an id which another one has; 0 where the schedule is known,
+    against which they are too many.
+    """
+    if history.plan is not None and history.plan.workers:
+        return 0
+    everything = np.ones(history.operations.num_rows, np.bool_)
+    ids = records.sortable(records.identifiers(history, everything))
+    _, counts = np.unique(ids, return_counts=True)
+    return int(counts[counts > 1].sum())
+
+
 def _of_stream(history: History, plan: Plan, phase: PhaseWindow, number: int) -> list[str]:
     due = _due(history, plan, phase, number)
     made = _identifiers(history)

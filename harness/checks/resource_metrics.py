@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from harness.checks import records
 from harness.checks.metric import Metric, PerNode, Samples
 from harness.history.events import NodeChanged, NodeEnded
-from harness.history.gaps import Part
+from harness.history.gaps import Part, Parts
 from harness.history.history import History, PhaseWindow
 
 
@@ -125,6 +125,17 @@ def pacer_lag(history: History, phase: PhaseWindow) -> Samples:
 
 SAMPLES = frozenset({Part.SAMPLES})
 
+
+def _of_node(
+    kind: str,
+    take: Callable[[History, PhaseWindow], PerNode],
+    sentence: str,
+    needs: Parts = SAMPLES,
+) -> Metric:
+    """A metric of what was sampled of each node."""
+    return Metric(kind=kind, take=take, sentence=sentence, needs=needs, by_node=True)
+
+
 RESOURCE_METRICS: dict[str, Metric] = {
     "pacer.lag": Metric(
         kind="time",
@@ -132,63 +143,26 @@ RESOURCE_METRICS: dict[str, Metric] = {
         sentence="how late the load generator sent, after the intended time",
         needs=frozenset({Part.OPERATIONS}),
     ),
-    "rss": Metric(
-        kind="size",
-        take=_sampled("rss_bytes"),
-        sentence="resident memory of a node's process",
-        needs=SAMPLES,
-        by_node=True,
+    "rss": _of_node("size", _sampled("rss_bytes"), "resident memory of a node's process"),
+    "cpu": _of_node(
+        "share", cpu, "share of one core over the phase: what the process clock gained"
     ),
-    "cpu": Metric(
-        kind="share",
-        take=cpu,
-        sentence="share of one core over the phase: what the process clock gained",
-        needs=SAMPLES,
-        by_node=True,
+    "fds": _of_node("number", _sampled("fds"), "open file descriptors"),
+    "threads": _of_node("number", _sampled("threads"), "threads"),
+    "connections": _of_node(
+        "number", _sampled("connections"), "TCP sockets in the node's namespace"
     ),
-    "fds": Metric(
-        kind="number",
-        take=_sampled("fds"),
-        sentence="open file descriptors",
-        needs=SAMPLES,
-        by_node=True,
+    "network": _of_node(
+        "byte rate",
+        _rate("bytes_in", "bytes_out"),
+        "bytes a second in and out on the data plane, over the phase",
     ),
-    "threads": Metric(
-        kind="number", take=_sampled("threads"), sentence="threads", needs=SAMPLES, by_node=True
-    ),
-    "connections": Metric(
-        kind="number",
-        take=_sampled("connections"),
-        sentence="TCP sockets in the node's namespace",
-        needs=SAMPLES,
-        by_node=True,
-    ),
-    "network": Metric(
-        kind="byte rate",
-        take=_rate("bytes_in", "bytes_out"),
-        sentence="bytes a second in and out on the data plane, over the phase",
-        needs=SAMPLES,
-        by_node=True,
-    ),
-    "network.in": Metric(
-        kind="byte rate",
-        take=_bytes_in_per_s,
-        sentence="bytes a second in",
-        needs=SAMPLES,
-        by_node=True,
-    ),
-    "network.out": Metric(
-        kind="byte rate",
-        take=_rate("bytes_out"),
-        sentence="bytes a second out",
-        needs=SAMPLES,
-        by_node=True,
-    ),
-    "network.of_iperf3": Metric(
-        kind="share",
-        take=_of_iperf3,
-        sentence="bytes a second in ÷ what iperf3 carried in the same run",
-        needs=SAMPLES | {Part.MEASUREMENTS},
-        by_node=True,
+    "network.in": _of_node("byte rate", _bytes_in_per_s, "bytes a second in"),
+    "network.out": _of_node("byte rate", _rate("bytes_out"), "bytes a second out"),
+    "network.of_iperf3": _of_node(
+        "share",
+        _of_iperf3,
+        "bytes a second in ÷ what iperf3 carried in the same run",
+        SAMPLES | {Part.MEASUREMENTS},
     ),
 }

@@ -11,23 +11,21 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from harness.checks import faults, host, lateness, record, records
+from harness.checks import faults, host, lateness, record, records, statistic
 from harness.checks.measurements import SPREAD_MAX
 from harness.checks.metric import Chosen, Floats, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import received
+from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.errors import BadFileError
 from harness.history.gaps import ALWAYS, Part
 from harness.history.history import History, PhaseWindow
 from harness.scenario.budget import COMPARISONS, UNITS, Row
-from harness.stats import rank_of
 
 # A uniform open model delivers exactly its rate; what is under way at the two edges of a phase may
 # be one per cent of it.
 RECEIVED_TOLERANCE = 0.01
-PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
-STATISTICS = (*PERCENTILES, "min", "mean", "max", "count")
 
 
 def validate(rows: Sequence[Row]) -> None:
@@ -41,9 +39,9 @@ def validate(rows: Sequence[Row]) -> None:
                 f"row {row.name}: metric: expected one of {', '.join(METRICS)}; found "
                 f"{row.metric!r}"
             )
-        if row.statistic not in STATISTICS:
+        if row.statistic not in statistic.NAMES:
             raise BadFileError(
-                f"row {row.name}: statistic: expected one of {', '.join(STATISTICS)}; found "
+                f"row {row.name}: statistic: expected one of {', '.join(statistic.NAMES)}; found "
                 f"{row.statistic!r}"
             )
         if row.statistic != "count" and row.kind != metric.kind:
@@ -58,7 +56,19 @@ def check(history: History, rows: Sequence[Row]) -> list[Finding]:
     BadFileError as `validate` does.
     """
     validate(rows)
-    return [_judge(history, row) for row in rows if row.conditions.scenario in (None, history.name)]
+    return [
+        _judge_alone(history, row)
+        for row in rows
+        if row.conditions.scenario in (None, history.name)
+    ]
+
+
+def _judge_alone(history: History, row: Row) -> Finding:
+    """The finding of a row; one that breaks is UNKNOWN and leaves the others their answers."""
+    try:
+        return _judge(history, row)
+    except Exception as error:  # whatever broke, the row was not judged, and says so
+        return _unknown(row, Cause.CHECKER_BROKE, f"it broke: {type(error).__name__}: {error}")
 
 
 def _judge(history: History, row: Row) -> Finding:
@@ -79,8 +89,8 @@ def _judge(history: History, row: Row) -> Finding:
         history, phase = faults.under(history, row.conditions.under, phase)
     try:
         taken = METRICS[row.metric].take(history, phase)
-        _statistic(taken, history, row)
-    except _NoValueError as lacking:
+        statistic.take(taken, history, row)
+    except NoValueError as lacking:
         return _unknown(row, lacking.cause, str(lacking))
     excused = lateness.excused_of(history, phase, row)
     fair = _without(history, row, phase, taken, excused.all)
@@ -88,19 +98,21 @@ def _judge(history: History, row: Row) -> Finding:
     if (
         row.metric.startswith("micro.")
         and isinstance(taken, Samples)
-        and _spread(taken.values) >= SPREAD_MAX
+        and statistic.spread(taken.values) >= SPREAD_MAX
     ):
         return _unknown(
             row,
             Cause.UNSTABLE,
-            f"its values differ by ± {_spread(taken.values):.0%}, {SPREAD_MAX:.0%} is the most "
-            "that is judged",
+            f"its values differ by ± {statistic.spread(taken.values):.0%}, {SPREAD_MAX:.0%} is "
+            "the most that is judged",
             measured,
         )
     if row.bound is None:
         return _finding(row, Answer.MEASURED, measured, "measured, not promised", value=value)
     best, worst = _best(history, row, fair, taken), _worst(history, row, phase, taken, excused)
     doubt = _doubt(history, row, phase, excused, best=best, worst=worst)
+    if doubt is None and not best:
+        doubt = _host_limited(history, row, phase, taken, excused.all)
     if doubt is not None:
         return _unknown(row, doubt[0], doubt[1], measured)
     if not best:
@@ -131,9 +143,9 @@ def _shown(history: History, row: Row, first: Measured, second: Measured) -> tup
     infinity of the second is nobody's and not shown.
     """
     try:
-        value, at = _statistic(first, history, row)
-    except _NoValueError:
-        value, at = _statistic(second, history, row)
+        value, at = statistic.take(first, history, row)
+    except NoValueError:
+        value, at = statistic.take(second, history, row)
         if math.isinf(value):
             return "–", value
     return f"{_number(row.in_unit(value))} {row.unit}".removesuffix(" 1") + at, row.in_unit(value)
@@ -171,8 +183,8 @@ def _holds(history: History, row: Row, measured: Measured, more: int, *, met: bo
         value = _met(row, measured.values) if met else _missing(row)
         measured = Samples(values=np.append(measured.values, np.full(more, value)))
     try:
-        return row.holds(row.in_unit(_statistic(measured, history, row)[0]))
-    except _NoValueError:
+        return row.holds(row.in_unit(statistic.take(measured, history, row)[0]))
+    except NoValueError:
         return met
 
 
@@ -223,7 +235,20 @@ def _doubt(
         behind = lateness.behind(history, phase)
         if behind is not None and behind[0] is not Cause.NODE_STOPPED:
             return behind[0], behind[1] + host.busy(history, phase)
-    limited = None if best else host.limits(history, row, phase)
+    return None
+
+
+def _host_limited(
+    history: History, row: Row, phase: PhaseWindow, taken: Measured, excused: Chosen
+) -> tuple[Cause, str] | None:
+    """Why a row that was missed says nothing of the system; None where it does: it is missed also
+    without what was under way while other processes had the host.
+    """
+    limited = host.limits(history, row, phase)
+    if limited is None and row.kind == "time":
+        slowed, told = host.slowed(history, phase)
+        spared = _without(history, row, phase, taken, excused | slowed)
+        limited = told if slowed.any() and _best(history, row, spared, taken) else None
     return None if limited is None else (Cause.HOST_LIMITED, limited)
 
 
@@ -234,7 +259,7 @@ def _gap(history: History, row: Row, phase: PhaseWindow) -> str | None:
     if row.conditions.under is not None:
         needs |= {Part.PROOFS, Part.PLAN}
     if row.conditions.received_per_s is not None:
-        needs |= {Part.JOURNAL}
+        needs |= METRICS["private_message.received"].needs
     return record.lacking(
         history,
         needs,
@@ -258,6 +283,18 @@ def _unmet(history: History, row: Row, phase: PhaseWindow) -> Finding | None:
             Cause.CONDITIONS,
             f"the row is about node {conditions.node}, the run had none of that name",
         )
+    if (
+        conditions.node is not None
+        and conditions.received_per_s is None
+        and not METRICS[row.metric].by_node
+    ):
+        return _unknown(
+            row,
+            Cause.CONDITIONS,
+            f"the row is about node {conditions.node}, and {row.metric} is not measured by node",
+        )
+    if unkept := _unkept(history, row):
+        return _unknown(row, Cause.NOT_MEASURED, unkept)
     if conditions.under is not None and (
         lacking := faults.not_shown(history, conditions.under, phase)
     ):
@@ -279,58 +316,14 @@ def _unmet(history: History, row: Row, phase: PhaseWindow) -> Finding | None:
     return None
 
 
-class _NoValueError(Exception):
-    """The statistic cannot be taken: nothing was measured, or too little."""
-
-    def __init__(self, cause: Cause, sentence: str) -> None:
-        super().__init__(sentence)
-        self.cause = cause
-
-
-def _statistic(measured: Samples | PerNode, history: History, row: Row) -> tuple[float, str]:
-    """The row's statistic in base units, and where it was measured (" at node-3")."""
-    if isinstance(measured, Samples):
-        return _of(measured.values, row.statistic), f" (n={len(measured.values):,})"
-    if row.conditions.node is not None:
-        index = history.index(row.conditions.node)
-        if index not in measured.series:
-            raise _NoValueError(
-                Cause.NOT_MEASURED, f"nothing was sampled of {row.conditions.node} in this phase"
-            )
-        return _of(measured.series[index], row.statistic), f" at {row.conditions.node}"
-    missing = [name for index, name in enumerate(history.nodes) if index not in measured.series]
-    if missing:
-        raise _NoValueError(
-            Cause.NOT_MEASURED,
-            f"{len(missing)} of {len(history.nodes)} nodes were not sampled in this phase, "
-            f"{missing[0]} for one",
-        )
-    values = {index: _of(series, row.statistic) for index, series in measured.series.items()}
-    wants_more = row.comparison in {">", ">="}
-    worst = min(values, key=lambda index: (values[index] if wants_more else -values[index], index))
-    return values[worst], f" at {history.nodes[worst]}"
-
-
-def _of(values: Floats, statistic: str) -> float:
-    """A statistic of values; a percentile by nearest rank. Raises _NoValueError."""
-    if statistic == "count":
-        return float(len(values))
-    if not len(values):
-        raise _NoValueError(Cause.NOT_MEASURED, "nothing of this was measured in the phase")
-    if statistic in PERCENTILES:
-        quantile = PERCENTILES[statistic]
-        # Of fewer than 1 / (1 − q) values none lies beyond the percentile: it would be their
-        # maximum by another name.
-        least = math.ceil(round(1 / (1 - quantile), 6))
-        if len(values) < least:
-            raise _NoValueError(
-                Cause.TOO_FEW,
-                f"{statistic} wants at least {least:,} samples, there are {len(values):,}",
-            )
-        at = rank_of(len(values), quantile) - 1
-        return float(np.partition(values, at)[at])
-    plain: dict[str, float] = {"min": values.min(), "mean": values.mean(), "max": values.max()}
-    return float(plain[statistic])
+def _unkept(history: History, row: Row) -> str | None:
+    """Say which records the row counts that this system's journals do not keep; None where they
+    keep all. An older folder does not name them all: what it has, it keeps.
+    """
+    for kind in sorted(METRICS[row.metric].records - history.kept):
+        if not (history.journal["kind"] == kind).any():
+            return f"journals of this run have no records of the kind {kind.name.lower()}"
+    return None
 
 
 def _stretch(row: Row, value: float) -> str:
@@ -341,11 +334,6 @@ def _stretch(row: Row, value: float) -> str:
         return ""
     reached = "reached" if COMPARISONS[row.comparison](value, row.stretch) else "not reached"
     return f"; stretch {row.comparison} {row.stretch:,g}: {reached}"
-
-
-def _spread(values: Floats) -> float:
-    """Standard deviation ÷ mean; 0 of a single value."""
-    return float(values.std(ddof=1) / values.mean()) if len(values) > 1 else 0.0
 
 
 def _missed(row: Row, value: float) -> str:

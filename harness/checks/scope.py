@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.checks import records
+import numpy as np
+
+from harness.checks import faults, records
 from harness.checks.metric import Chosen
-from harness.checks.operation_metrics import SHARES, TIMES
+from harness.checks.operation_metrics import OVER_PHASES, SHARES, TIMES, alike
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.history import History
 from harness.operations import Operation
@@ -18,6 +20,7 @@ from harness.scenario.budget import Row
 
 BUDGET = "budget"
 FELT_BY_TIMES = ("max", "mean")  # statistics of times that one failed operation makes infinite
+FELT_BY_SHARES = ("min", "mean")  # of ones and zeroes, those that one zero more makes lower
 
 
 def check(history: History, rows: Sequence[Row]) -> list[Finding]:
@@ -58,41 +61,74 @@ def _about(rows: Sequence[Row], mine: Sequence[Row], *, is_loaded: bool) -> list
 
 
 def _came_true(history: History, operation: Operation, rows: Sequence[Row]) -> Finding | None:
-    """How many of the operations that were sent came true; None where none was sent."""
+    """How many of the operations that were sent came true; None where none was sent. A row says
+    something of those only that it is taken from.
+    """
     sent = records.in_phase(history, records.WHOLE_RUN, operation) & (history.column("sent_ns") > 0)
     count = int(sent.sum())
     if not count:
         return None
-    ok = records.ended_ok(history, records.WHOLE_RUN, operation)
-    true = int((sent & ok).sum())
-    covering = [row.name for row in rows if _feels(row, operation)]
-    if true == count:
+    failed = sent & ~records.ended_ok(history, records.WHOLE_RUN, operation)
+    covering, left = [], failed.copy()
+    for row in rows:
+        if _feels(row, operation) and (mine := failed & _taken_from(history, row)).any():
+            covering.append(row.name)
+            left &= ~mine
+    if not failed.any():
         answer, sentence = Answer.PASS, "each ended as it should, as its sender was told"
-    elif covering:
+    elif not left.any():
         answer, sentence = Answer.MEASURED, f"the row {covering[0]!r} is about it"
     else:
         answer = Answer.UNKNOWN
         sentence = (
-            f"{count - true:,} did not{_most_common(history, sent & ~ok)}, and no row of a budget "
-            f"says how many may fail"
+            f"{left.sum():,}{_phases(history, left)} did not{_most_common(history, left)}, and no "
+            f"row of a budget says how many may fail"
         )
     return Finding(
         name=f"operations that came true: {operation.word}",
         answer=answer,
-        promised="–" if covering else f"{count:,} of {count:,}",
-        measured=f"{true:,} of {count:,}",
+        promised="–" if answer is Answer.MEASURED else f"{count:,} of {count:,}",
+        measured=f"{count - failed.sum():,} of {count:,}",
         sentence=sentence,
         cause=Cause.NOT_JUDGED if answer is Answer.UNKNOWN else None,
     )
+
+
+def _taken_from(history: History, row: Row) -> Chosen:
+    """Which operations a row's value is taken from: those due in its phases, and of a row about a
+    fault those that were due while it stood.
+    """
+    phase = history.phase(row.conditions.phase)
+    windows = [] if phase is None else [phase]
+    if phase is not None and row.metric in OVER_PHASES:
+        windows = alike(history, phase)
+    if row.conditions.under is not None:
+        windows = [
+            stretch
+            for window in windows
+            for stretch in faults.standing(history, row.conditions.under, window)
+        ]
+    found = np.zeros(history.operations.num_rows, np.bool_)
+    for window in windows:
+        found |= records.due(history, window)
+    return found
 
 
 def _feels(row: Row, operation: Operation) -> bool:
     """Whether a single operation that fails can change the row's value."""
     if not row.metric.startswith(f"{operation.word}."):
         return False
-    return (row.metric in SHARES and row.statistic not in ("max", "count")) or (
+    return (row.metric in SHARES and row.statistic in FELT_BY_SHARES) or (
         row.metric in TIMES and row.statistic in FELT_BY_TIMES
     )
+
+
+def _phases(history: History, failed: Chosen) -> str:
+    """The phases that these were due in, as a part of a sentence; empty where they are the run's
+    only one, or none.
+    """
+    names = [one.name for one in history.phases if (failed & records.due(history, one)).any()]
+    return f" of phase {', '.join(names[:3])}" if names and len(history.phases) > 1 else ""
 
 
 def _most_common(history: History, failed: Chosen) -> str:

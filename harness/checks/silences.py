@@ -1,20 +1,23 @@
-"""When a node could not receive, and when it could not journal, because of what the harness did to
-it: told by the run's events. Pure.
+"""When a node did not run and when it could not journal, because the harness stopped it or because
+it ended: told by the run's events, once for all checks. Pure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.checks.metric import Chosen
-from harness.history.events import NodeChanged, NodeEnded, NodeStarted
+from harness.history.events import Event, NodeChanged, NodeEnded, NodeStarted
 from harness.history.history import History
 
-END_NS = 2**63 - 1
+FOR_EVER_NS = 1 << 62
 SPREADING_NS = 2_000_000_000  # a broadcast may take so long; who is stopped meanwhile is not due it
+Ran = NodeStarted | NodeChanged  # the events of a node that runs again
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,14 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Silences:
-    """`away`: the harness had stopped or paused the node. `mute`: it did not journal, though it
-    may have received: from its end until its journal went on.
+    """`away`: the harness had stopped or paused the node. `ended`: it had ended by itself. `gone`:
+    it had no process, for either reason. `mute`: it did not journal, though it may have received:
+    from its end until its journal went on.
     """
 
     away: tuple[Stretch, ...]
+    ended: tuple[Stretch, ...]
+    gone: tuple[Stretch, ...]
     mute: tuple[Stretch, ...]
 
     def during(
@@ -74,24 +80,67 @@ def of(history: History) -> Silences:
     """The silences of a run. A node that ended by itself is not away: that is a finding of its own
     (nodes.py), and what it was due is judged.
     """
-    away: list[Stretch] = []
-    mute: list[Stretch] = []
-    stopped: dict[int, int] = {}  # node → since when the harness has kept it from running
-    unheard: dict[int, int] = {}  # node → since when nothing may have kept its journal
-    for event in history.events:
-        if not isinstance(event, (NodeChanged, NodeEnded, NodeStarted)):
+    either = _until_it_ran(history, lambda event: _stopped_ns(event) or _ended_ns(event))
+    return Silences(
+        away=_stretches(_until_it_ran(history, _stopped_ns)),
+        ended=_stretches(_until_it_ran(history, _ended_ns)),
+        gone=_stretches(_until_it_ran(history, _gone_ns)),
+        # What was paused never ceased to keep its journal.
+        mute=tuple(
+            Stretch(node, begin_ns, again.journals_ns or again.at_ns)
+            for node, begin_ns, again in either
+            if isinstance(again, NodeStarted)
+        ),
+    )
+
+
+def _until_it_ran(
+    history: History, begun_ns: Callable[[Event], int | None]
+) -> Iterator[tuple[int, int, Ran | None]]:
+    """Each stretch from an event that begins one until the node ran: its node, its begin, and the
+    event of its end; None where the node did not run again.
+    """
+    since: dict[int, int] = {}
+    for event in sorted(history.events, key=lambda event: event.at_ns):
+        if not isinstance(event, NodeStarted | NodeChanged | NodeEnded):
             continue
-        node = history.index(event.node)
-        if isinstance(event, NodeChanged) and event.condition != "running":
-            stopped.setdefault(node, event.since_ns or event.at_ns)
-            unheard.setdefault(node, event.since_ns or event.at_ns)
-        elif isinstance(event, NodeEnded):
-            unheard.setdefault(node, event.at_ns)
-        else:
-            if node in stopped:
-                away.append(Stretch(node, stopped.pop(node), event.at_ns))
-            since_ns = unheard.pop(node, None)
-            if isinstance(event, NodeStarted) and since_ns is not None:
-                mute.append(Stretch(node, since_ns, event.journals_ns or event.at_ns))
-    away += [Stretch(node, since_ns, END_NS) for node, since_ns in stopped.items()]
-    return Silences(tuple(away), tuple(mute))
+        node, begin_ns = history.index(event.node), begun_ns(event)
+        if begin_ns is not None:
+            since.setdefault(node, begin_ns)
+        elif _is_running(event) and node in since:
+            yield node, since.pop(node), event
+    yield from ((node, begin_ns, None) for node, begin_ns in since.items())
+
+
+def _stretches(
+    found: Iterator[tuple[int, int, Ran | None]],
+) -> tuple[Stretch, ...]:
+    return tuple(
+        Stretch(node, begin_ns, FOR_EVER_NS if again is None else again.at_ns)
+        for node, begin_ns, again in found
+    )
+
+
+def _stopped_ns(event: Event) -> int | None:
+    """Since when the harness kept a node from running, where this event tells of that."""
+    if isinstance(event, NodeChanged) and event.condition != "running":
+        return event.since_ns or event.at_ns
+    return None
+
+
+def _ended_ns(event: Event) -> int | None:
+    """When a node ended by itself, where this event tells of that."""
+    return event.at_ns if isinstance(event, NodeEnded) else None
+
+
+def _gone_ns(event: Event) -> int | None:
+    """Since when a node's process is not there, where this event tells of that."""
+    if isinstance(event, NodeChanged) and event.condition != "stopped":
+        return None
+    return _stopped_ns(event) or _ended_ns(event)
+
+
+def _is_running(event: Event) -> TypeGuard[Ran]:
+    return isinstance(event, NodeStarted) or (
+        isinstance(event, NodeChanged) and event.condition == "running"
+    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,18 +90,26 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     budget names what cannot be measured.
     """
     run = reader.find(run)
-    history = reader.read(run)
     if budget:
-        rows, history = files.read_budget(budget).rows, _without_budget(history)
-    else:
-        rows, history = _own_rows(run, history)
-    budget_rows.validate(rows)
-    judged = Judged(
-        run=run, verdict=checks.judge(history, rows), facts=reader.metadata(run), history=history
-    )
-    if write and budget is None:
+        return judge_by(run, files.read_budget(budget).rows)
+    judged = _judged(run, *_own_rows(run, reader.read(run)))
+    if write:
         judged.write()
     return judged
+
+
+def judge_by(run: Path, rows: Sequence[Row]) -> Judged:
+    """Judge a run folder by these rows, whatever its own budget is; writes nothing.
+
+    Raises BadFileError as `judge` does.
+    """
+    budget_rows.validate(rows)
+    return _judged(run, rows, _without_budget(reader.read(run)))
+
+
+def _judged(run: Path, rows: Sequence[Row], history: History) -> Judged:
+    verdict = checks.judge(history, rows)
+    return Judged(run=run, verdict=verdict, facts=reader.metadata(run), history=history)
 
 
 def _own_rows(run: Path, history: History) -> tuple[tuple[Row, ...], History]:

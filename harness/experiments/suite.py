@@ -1,12 +1,13 @@
 """A suite plays scenarios one after another and gives one verdict of them all, by one budget.
 
-Its folder, ``runs/<suite>/<time>/``, has ``suite.json``: the run folder of each part, relative to
-it, written before the first and as parts end. ``run`` and ``judge`` here are the public ones: they
-take a scenario or its run folder as well.
+Its folder, ``runs/<suite>/<time>/``, has the suite's ``budget.toml`` and ``suite.json``: the run
+folder of each part, relative to it, written before the first and as parts end. ``run`` and
+``judge`` here are the public ones: they take a scenario or its run folder as well.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.checks import rows as budget_rows
+from harness.checks import scope
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError, InterruptedByUserError, UsageError
 from harness.experiments import judge as single_judge
 from harness.experiments import run as single_run
 from harness.experiments.judge import Judged, budget_of
+from harness.history import reader
 from harness.history.folder import new_folder, point_latest, translated
 from harness.scenario import files
 from harness.scenario.budget import Row
@@ -28,6 +31,7 @@ from harness.scenario.scenario import Suite
 
 VERSION = 1
 FILE = "suite.json"
+BUDGET = "budget.toml"
 
 
 def run(
@@ -63,7 +67,7 @@ def run(
     check(planned)
     folder = new_folder(runs, planned.name)
     with translated(folder):
-        (folder / "budget.toml").write_text(planned.budget.read_text())
+        (folder / BUDGET).write_text(planned.budget.read_text())
     played: dict[str, str] = {}
     failures: dict[str, str] = {}
     _write(folder, planned, played, failures)
@@ -94,6 +98,7 @@ def _write(
         "failures": failures,
     }
     with translated(folder):
+        found["budget_sha256"] = _sha256(folder / BUDGET)
         (folder / FILE).write_text(json.dumps(found, indent=1) + "\n")
 
 
@@ -132,31 +137,50 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
         found = json.loads((folder / FILE).read_text())
     except (OSError, ValueError) as error:
         raise BadFileError(f"{folder / FILE}: cannot be read: {error}") from None
-    rows = budget_of(folder)
-    own = (
-        folder / "budget.toml" if rows else None
-    )  # the suite's rows, not those of the parts' files
+    rows, lost = _own_rows(folder, found.get("budget_sha256"))
+    # The suite's rows, not those of the parts' files.
     judged = {
-        name: single_judge.judge(folder / part, own, write=False)
+        name: single_judge.judge_by(reader.find(folder / part), rows)
         for name, part in found["parts"].items()
     }
     failures = found["failures"]
     for name in found.get("planned", ()):
         if name not in judged:
             failures.setdefault(name, f"scenario {name!r} was not played: the suite was cut short")
-    verdict = Verdict(
-        findings=tuple(
-            findings(
-                rows.rows if rows else (),
-                {name: one.verdict for name, one in judged.items()},
-                failures,
-            )
-        )
-    )
+    verdicts = {name: one.verdict for name, one in judged.items()}
+    verdict = Verdict(findings=(*findings(rows, verdicts, failures), *lost))
     result = Judged(run=folder.resolve(), verdict=verdict, facts=_facts(found["name"], judged))
     if write:
         result.write()
     return result
+
+
+def _own_rows(folder: Path, sha256: str | None) -> tuple[tuple[Row, ...], list[Finding]]:
+    """Return the rows of a suite's folder; none where its budget is not as it was written, and a
+    finding that says so. `sha256` None: an earlier version did not note it.
+    """
+    file = folder / BUDGET
+    if not file.is_file():
+        return (), [_lost("is missing")]
+    if sha256 not in (None, _sha256(file)):
+        return (), [_lost("is not as it was")]
+    budget = budget_of(folder)
+    return budget.rows if budget else (), []
+
+
+def _lost(how: str) -> Finding:
+    return Finding(
+        name="record: whole",
+        answer=Answer.UNKNOWN,
+        promised="no gap",
+        measured="1 gap",
+        sentence=f"{BUDGET} of the suite {how}",
+        cause=Cause.GAP,
+    )
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def findings(
@@ -165,9 +189,15 @@ def findings(
     """Return every row once, from the part that measures it, then what else the parts' checkers
     found.
 
-    A row of no part is UNKNOWN, and so is a part that broke and has no row to say it.
+    A row of no part is UNKNOWN, and so is a part that broke and has no row to say it. A part that
+    was played and of which no row promises anything is as good as what every run is held to, in a
+    suite that promises something.
     """
-    left = {name: list(verdict.findings) for name, verdict in parts.items()}
+    promises = any(row.bound is not None for row in rows)
+    left = {
+        name: [_only_played(one) if promises else one for one in verdict.findings]
+        for name, verdict in parts.items()
+    }
     found = []
     for row in rows:
         of = row.conditions.scenario or ""
@@ -199,6 +229,14 @@ def _broken(part: str, why: str) -> Finding:
         cause=Cause.NOT_MEASURED,
         phase=part,
     )
+
+
+def _only_played(finding: Finding) -> Finding:
+    """The finding; that nobody judged a part by rows is, in a suite, no doubt about the others."""
+    if finding.name != scope.BUDGET or finding.cause is not Cause.NOT_JUDGED:
+        return finding
+    sentence = "no row of the suite promises anything of it: it is held to what every run is"
+    return replace(finding, answer=Answer.MEASURED, promised="–", cause=None, sentence=sentence)
 
 
 def _of_part(finding: Finding, part: str) -> Finding:

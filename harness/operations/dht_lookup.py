@@ -17,6 +17,9 @@ SPEC = OperationSpec(
             sentence="from the intended time until the iterative lookup ended",
         ),
         OperationMetric(
+            suffix="completed", taken=Taken.SHARE, sentence="share of lookups that came to an end"
+        ),
+        OperationMetric(
             suffix="hops", taken=Taken.HOPS, sentence="referrals that led to the closest node"
         ),
     ),

@@ -5,6 +5,7 @@ A row names a metric, a statistic of it, a bound, its unit, and under which cond
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -78,6 +79,11 @@ class Row:
                 f"row {self.name}: comparison: expected one of {' '.join(COMPARISONS)}; found "
                 f"{self.comparison!r}"
             )
+        for key, value in (("bound", self.bound), ("stretch", self.stretch)):
+            if value is not None and not math.isfinite(value):
+                raise BadFileError(
+                    f"row {self.name}: {key}: expected a finite number; found {value}"
+                )
 
     @property
     def kind(self) -> str:
@@ -87,8 +93,10 @@ class Row:
         return UNITS[self.unit][0]
 
     def in_unit(self, base: float) -> float:
-        """Show a value in the base of its kind (ns, bytes, …) as this row prints it."""
-        return base / UNITS[self.unit][1]
+        """Show a value in the base of its kind (ns, bytes, …) as this row prints it and as it is
+        held against the bound: 0.999 is 99.9 %, and not the 99.89999999999999 of binary fractions.
+        """
+        return round(base / UNITS[self.unit][1], 9)
 
     def holds(self, value: float) -> bool:
         """Whether `value`, in the row's unit, keeps the promise."""

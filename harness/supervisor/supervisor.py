@@ -232,8 +232,7 @@ class Supervisor:
             )
         else:
             self._revive(node)
-        says = self.cluster.not_ready(node)
-        return {"node": node, "condition": str(condition), "says": says}
+        return {"node": node, "condition": str(condition), "says": self.cluster.not_ready(node)}
 
     def _revive(self, node: str) -> None:
         """Start a node that ended by itself; one that runs is left alone."""

@@ -43,6 +43,7 @@ class Meshnode:
         {
             RecordKind.DELIVERED,
             RecordKind.RECEIVED,
+            RecordKind.DUPLICATE,
             RecordKind.STORED,
             RecordKind.ANSWERED,
             RecordKind.FILE_DELIVERED,

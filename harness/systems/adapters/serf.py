@@ -51,6 +51,7 @@ class Serf(driven.Driven):
     operations = frozenset({Operation.BROADCAST})
     budget = "serf"
     ports = (PORT,)
+    records = frozenset({RecordKind.RECEIVED, *KINDS.values()})
     exempt: Mapping[str, str] = {
         "broadcast": "a member passes an event on a few times to random others, and promises it to "
         "nobody"

@@ -262,3 +262,32 @@ def test_a_ledger_without_a_promise_is_measured():
     )
     # Of this one it said nothing.
     assert ledger(history([operation(1)], [], exempt=why)).answer is Answer.FAIL
+
+
+def test_what_was_not_acknowledged_is_delivered_once_and_to_its_target_all_the_same():
+    """Every sender gave up, and each message was delivered twice or to another: in no finding."""
+    gave_up = [operation(n, outcome=int(Outcome.UNKNOWN), done_ns=0) for n in range(3)]
+    found = history(gave_up, [record(0), record(1), record(1), record(2, node=2)])
+    finding = ledger(found)
+    assert finding.answer is Answer.FAIL
+    assert finding.name == "private_message: not acknowledged, and not delivered wrongly"
+    assert finding.measured == "1 delivered to another node, 1 delivered more than once"
+    some = history([*gave_up, operation(3)], [record(1), record(1), record(3)])
+    assert [one.answer for one in delivery.check(some)] == [Answer.FAIL, Answer.PASS]
+    exempt = history(gave_up, [record(1), record(1)], exempt={"private_message": "it says so"})
+    assert ledger(exempt).answer is Answer.MEASURED
+    # What never arrived, or arrived once, is as it may be.
+    assert delivery.check(history(gave_up, [record(0)])) == []
+
+
+def test_a_broadcast_that_nobody_was_there_to_hear_is_no_proof():
+    """One node, or all others stopped: "in the journals of all 0 other nodes", PASS."""
+    sent = [operation(1, Operation.BROADCAST, target=-1, source=0)]
+    alone = ledger(history(sent, nodes=1))
+    assert (alone.answer, alone.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
+    assert alone.measured == "1 while no other node ran"
+    stops = [NodeChanged(at_ns=1, node=f"node-{n}", condition="stopped") for n in (1, 2)]
+    kept = ledger(history(sent, events=(*stops, RunEnded())))
+    assert kept.answer is Answer.UNKNOWN
+    one = ledger(history(sent, [record(1, RecordKind.RECEIVED, 2)], events=(stops[0], RunEnded())))
+    assert one.answer is Answer.PASS

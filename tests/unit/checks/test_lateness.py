@@ -185,6 +185,32 @@ def test_what_a_paused_node_kept_waiting_is_the_harnesss():
     assert judged(history(slow, events=events), statistic="p90").answer is Answer.FAIL
 
 
+@pytest.mark.parametrize(
+    "again",
+    [
+        NodeStarted(at_ns=4 * SECOND, node="node-0"),  # a folder of an earlier version
+        NodeChanged(at_ns=4 * SECOND, node="node-0", condition="running", since_ns=4 * SECOND - MS),
+    ],
+)
+def test_what_comes_after_a_pause_is_the_systems(again):
+    """Since a pause ends with `running` and not with a start, all that came later was excused."""
+    pause = NodeChanged(at_ns=3 * SECOND, node="node-0", condition="paused")
+    later = [due(n) if n < 5000 else lost(n) for n in range(0, 6000, 10)]
+    finding = judged(history(later, events=(pause, again, RunEnded())), **DELIVERED)
+    assert (finding.answer, finding.measured) == (Answer.FAIL, "78.9 % (n=475)")
+
+
+def test_a_stop_is_one_from_when_it_began():
+    """It took 2 s to stop the node: what failed meanwhile was FAIL."""
+    stop = NodeChanged(at_ns=5 * SECOND, since_ns=3 * SECOND, node="node-0", condition="stopped")
+    meanwhile = [due(n) if not 2000 < n < 2500 else lost(n) for n in range(0, 4000, 10)]
+    found = history(
+        [{**one, "done_ns": one["done_ns"] or one["sent_ns"] + MS} for one in meanwhile],
+        events=(stop, RunEnded()),
+    )
+    assert judged(found, **DELIVERED).cause is Cause.NODE_STOPPED
+
+
 def test_a_node_that_ended_by_itself_is_the_systems():
     died = NodeEnded(at_ns=SECOND + 50 * MS, node="node-1")
     operations = [due(n) if n < 50 else unsent(n) for n in range(100)]

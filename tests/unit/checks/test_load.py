@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from kit.histories import MS, SECOND
+from kit.histories import MS, SECOND, history, operation
 from kit.schedules import messages, recorded, run
 
 from harness.checks import load
@@ -156,3 +156,12 @@ def test_gets_whose_key_only_the_run_knows_are_replayed_too():
     operations = recorded(stream, workers=2)
     assert judged(run(operations, stream, workers=2)).answer is Answer.PASS
     assert judged(run(operations[1:], stream, workers=2)).answer is Answer.UNKNOWN
+
+
+def test_two_operations_of_one_id_are_said():
+    """One record was counted for both: "2 of 2" delivered, where one was."""
+    twice = history([operation(1), operation(1), operation(2)], planned_per_s={})
+    (finding,) = load.check(twice)
+    assert finding.cause is Cause.LOAD_NOT_DELIVERED
+    assert finding.sentence == "2 operations are recorded under an id that another one has"
+    assert load.check(history([operation(1), operation(2)])) == []

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kit.histories import MS, SECOND, history, operation, record, sample
+from kit.histories import MS, SECOND, beginning, history, operation, record, sample
 
 from harness.checks import overlay
 from harness.checks.metrics import METRICS
 from harness.history import history as h
-from harness.history.events import NodeChanged, NodeEnded
+from harness.history.events import NodeChanged, NodeEnded, NodeStarted
 from harness.history.history import PhaseWindow
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
@@ -241,3 +241,28 @@ def test_deaths_are_seen_by_those_who_live():
         5.0,
         np.inf,
     ]
+
+
+def test_each_end_of_a_node_is_to_be_seen():
+    """node-2 ended twice, and nobody saw the first: it was hidden by the second."""
+    ends = (
+        NodeChanged(at_ns=2 * SECOND, node="node-2", condition="stopped"),
+        NodeStarted(at_ns=4 * SECOND, node="node-2"),
+        NodeChanged(at_ns=6 * SECOND, node="node-2", condition="stopped"),
+    )
+    seen = [
+        record(9, RecordKind.MEMBER_FAILED, node, 7 * SECOND, peer=beginning(2)) for node in (0, 1)
+    ]
+    run = history((), seen, events=ends)
+    values = taken("membership.failure_seen", run).values / SECOND
+    assert sorted(values) == [1.0, 1.0, np.inf, np.inf]
+
+
+def test_an_end_is_seen_while_it_is_brought_about():
+    """It took 2 s to stop node-2, and the others saw it after one: "never reported"."""
+    stop = NodeChanged(at_ns=4 * SECOND, since_ns=2 * SECOND, node="node-2", condition="stopped")
+    seen = [
+        record(9, RecordKind.MEMBER_FAILED, node, 3 * SECOND, peer=beginning(2)) for node in (0, 1)
+    ]
+    run = history((), seen, events=(stop,))
+    assert (taken("membership.failure_seen", run).values / SECOND).tolist() == [1.0, 1.0]

@@ -285,7 +285,7 @@ def test_a_checker_that_crashes_is_unknown():
     verdict = checks.judge(broken, [row()])
     assert verdict.answer is Answer.UNKNOWN
     broke = {one.name for one in verdict.findings if one.cause is Cause.CHECKER_BROKE}
-    assert broke == {"budget", "scope", "delivery", "load"}
+    assert broke == {"r", "scope", "delivery", "load"}
 
 
 def test_every_metric_names_what_it_needs():
@@ -340,3 +340,43 @@ def test_findings_of_checks_rest_on_the_record_too():
     assert unsealed.answer is Answer.UNKNOWN
     budget = checks.judge(replace(found, gaps=(gap(Part.BUDGET),)), [])
     assert "record: whole" in {one.name for one in budget.findings}
+
+
+@pytest.mark.parametrize(
+    ("slow_at_s", "lost", "answer"),
+    [(3, False, Answer.UNKNOWN), (15, False, Answer.FAIL), (3, True, Answer.FAIL)],
+)
+def test_a_time_missed_while_others_had_the_host_is_unknown(slow_at_s, lost, answer):
+    """They had it for three of thirty seconds: on the whole it had a free core. What was slow at
+    another time, or lost, is the system's.
+    """
+    busy_s = [0.2 * at + (1.7 * min(max(at - 3, 0), 4)) for at in range(32)]
+    late = range(slow_at_s * 10, slow_at_s * 10 + 10)
+    slow = [SECOND + n * 100 * MS for n in range(300)]
+    operations = [
+        operation(
+            n,
+            intended_ns=due_ns,
+            sent_ns=due_ns,
+            done_ns=due_ns + (500 if n in late else 2) * MS,
+            outcome=int(Outcome.UNKNOWN if lost and n in late else Outcome.OK),
+        )
+        for n, due_ns in enumerate(slow)
+    ]
+    arrived = [
+        record(n, at_ns=one["done_ns"])
+        for n, one in enumerate(operations)
+        if one["outcome"] == Outcome.OK
+    ]
+    found = history(
+        operations,
+        seconds=30,
+        journal=arrived,
+        host=pa.Table.from_pylist([host(at, busy_s[at]) for at in range(1, 32)], h.HOST),
+        cores=2,
+    )
+    finding = judged(found, statistic="p99")
+    assert finding.answer is answer, finding
+    assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
+    if answer is Answer.UNKNOWN:
+        assert "of the host for 1 of 10 times 3 s" in finding.sentence

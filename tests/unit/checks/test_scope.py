@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from kit.histories import history, operation, record
+from kit import ROOT
+from kit.histories import MS, SECOND, history, operation, record
 
 from harness import checks
 from harness.checks import scope
+from harness.checks.operation_metrics import SHARES
 from harness.checks.verdict import Answer, Cause
+from harness.history.events import FaultChanged, RunEnded
+from harness.history.history import PhaseWindow
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
+from harness.scenario import files
 from harness.scenario.budget import Conditions, Row
 
 SENT = [operation(n) for n in range(100)]
@@ -63,6 +70,79 @@ def test_a_row_that_feels_a_failure_judges_it():
         assert named(NAME, some, [blind]).answer is Answer.UNKNOWN
 
 
+TWO = (
+    PhaseWindow(name="load", begin_ns=SECOND, end_ns=SECOND + 50 * MS),
+    PhaseWindow(name="peak", begin_ns=SECOND + 50 * MS, end_ns=2 * SECOND),
+)
+
+
+def test_a_row_about_one_phase_says_nothing_of_another():
+    """All failed in "peak", a row was about "load": PASS."""
+    bad = history([*SENT[:50], *REFUSED[50:]], JOURNAL[:50], phases=TWO)
+    assert checks.judge(bad, [row()]).answer is Answer.UNKNOWN
+    found = named(NAME, bad, [row()])
+    assert (found.measured, found.cause) == ("50 of 100", Cause.NOT_JUDGED)
+    assert found.sentence.startswith("50 of phase peak did not (most: at most 10 bytes")
+    peak = row(conditions=Conditions(phase="peak"))
+    assert named(NAME, bad, [row(), peak]).answer is Answer.MEASURED
+    # Due in no phase at all: no row can be about them.
+    outside = history([*SENT[:50], *REFUSED[50:]], JOURNAL[:50], phases=TWO[:1])
+    assert named(NAME, outside, [row(), peak]).answer is Answer.UNKNOWN
+
+
+def test_a_row_about_a_fault_is_about_what_was_due_while_it_stood():
+    changes = [
+        FaultChanged(verb=verb, fault="cut", set_ns=SECOND + at * MS)
+        for verb, at in (("set", 60), ("clear", 80))
+    ]
+    under = row(conditions=Conditions(phase="load", under="cut"))
+
+    def failed(first, last):
+        mixed = [REFUSED[n] if first <= n < last else SENT[n] for n in range(100)]
+        return history(mixed, JOURNAL, events=(*changes, RunEnded()))
+
+    assert named(NAME, failed(60, 80), [under]).answer is Answer.MEASURED
+    assert named(NAME, failed(60, 81), [under]).measured == "79 of 100"
+    assert named(NAME, failed(60, 81), [under]).answer is Answer.UNKNOWN
+
+
+def test_the_row_of_linearity_is_about_all_bursts():
+    bursts = tuple(replace(one, name=f"pair-{one.name}") for one in TWO)
+    bad = history([*REFUSED[:50], *SENT[50:]], JOURNAL[50:], phases=bursts)
+    linear = row(
+        "private_message.linearity", "max", unit="%", conditions=Conditions(phase="pair-peak")
+    )
+    assert named(NAME, bad, [linear]).answer is Answer.MEASURED
+
+
+@pytest.mark.parametrize("operation_", Operation)
+def test_each_operation_has_a_share_that_a_row_can_name(operation_):
+    assert any(name.startswith(f"{operation_.word}.") for name in SHARES)
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [one for one in sorted((ROOT / "scenarios").glob("*.toml")) if files.read_suite(one) is None],
+    ids=lambda path: path.stem,
+)
+def test_each_stream_of_a_shipped_scenario_has_a_row_about_its_failures(scenario):
+    """One operation of hundreds of thousands that fails makes the whole run UNKNOWN otherwise."""
+    planned = files.read_scenario(scenario)
+    rows = files.read_budget(planned.budget).rows
+    windows = tuple(
+        PhaseWindow(name=one.name, begin_ns=SECOND * at, end_ns=SECOND * (at + 1))
+        for at, one in enumerate(planned.phases, 1)
+    )
+    for phase, window in zip(planned.phases, windows, strict=True):
+        for stream in phase.streams:
+            lost = operation(
+                0, stream.operation, intended_ns=window.begin_ns, outcome=int(Outcome.UNKNOWN)
+            )
+            found = history([lost], phases=windows, name=planned.name)
+            what = f"operations that came true: {stream.operation.word}"
+            assert named(what, found, rows).answer is Answer.MEASURED, (phase.name, what)
+
+
 def test_a_good_run_without_a_budget_passes_and_says_what_was_not_judged():
     found = history(SENT, JOURNAL)
     verdict = checks.judge(found, [])
@@ -103,3 +183,10 @@ def test_each_operation_has_its_own_line(operation_):
     ops = [operation(1, operation_, outcome=int(Outcome.UNKNOWN))]
     found = history(ops, [record(1, RecordKind.DELIVERED)])
     assert named(f"operations that came true: {operation_.word}", found).measured == "0 of 1"
+
+
+@pytest.mark.parametrize("statistic", ["p50", "p99", "p99.9"])
+def test_a_percentile_of_a_share_feels_no_failure(statistic):
+    """Half of all failed, the p99 of ones and zeroes is one: PASS."""
+    half = history([*SENT[:50], *REFUSED[50:]], JOURNAL[:50])
+    assert named(NAME, half, [row(statistic=statistic)]).answer is Answer.UNKNOWN

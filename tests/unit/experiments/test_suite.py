@@ -5,6 +5,7 @@ UNKNOWN.
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -77,6 +78,83 @@ def test_a_part_that_broke_is_unknown_also_where_no_row_is_about_it():
     assert Verdict(findings=tuple(found)).answer is Answer.UNKNOWN
     both = suite.findings((row("x", "a"), row("y", "b")), parts, {"b": "NodeStartError: no"})
     assert [one.name for one in both] == ["x", "y"]
+
+
+def test_a_part_that_is_only_played_leaves_a_suite_its_answer(two_parts, monkeypatch):
+    """Part b went well, and the suite has no row about it: "0 of 1 rows are about this run"."""
+    runs = two_parts / "runs"
+    (two_parts / "strict.toml").write_text(BUDGET.format(bound=200, name="a"))
+    monkeypatch.setattr(
+        suite.single_run,
+        "run",
+        lambda part, **_: SimpleNamespace(run=part_run(runs, part.stem, 500)),
+    )
+    verdict = suite.run(two_parts / "s.toml", runs=runs).verdict
+    assert verdict.answer is Answer.PASS, verdict
+    (said,) = [one for one in verdict.findings if one.name == "budget"]
+    assert (said.answer, said.phase) == (Answer.MEASURED, "b")
+    assert (
+        said.sentence
+        == "no row of the suite promises anything of it: it is held to what every run is"
+    )
+
+
+def test_a_part_that_is_only_played_is_held_to_what_every_run_is():
+    broke = Finding(
+        name="nodes: alive throughout", answer=Answer.FAIL, promised="", measured="", sentence="x"
+    )
+    parts = {
+        "a": Verdict(findings=(finding("x"),)),
+        "b": Verdict(findings=(unjudged("there is none"), broke)),
+    }
+    found = suite.findings((row("x", "a"),), parts, {})
+    assert Verdict(findings=tuple(found)).answer is Answer.FAIL
+    # A load of which nobody said how much may fail is judged by nobody in a suite either.
+    lost = replace(unjudged("3 did not"), name="operations that came true: broadcast")
+    parts["b"] = Verdict(findings=(lost,))
+    found = suite.findings((row("x", "a"),), parts, {})
+    assert Verdict(findings=tuple(found)).answer is Answer.UNKNOWN
+
+
+@pytest.mark.parametrize("rows", [(), (replace(row("x", "a"), bound=None),)])
+def test_a_suite_that_promises_nothing_has_no_verdict(rows):
+    parts = {
+        "a": Verdict(findings=(unjudged("nothing was sent"), finding("x", Answer.MEASURED))),
+        "b": Verdict(findings=(unjudged("nothing was sent"), finding("nodes: alive throughout"))),
+    }
+    found = suite.findings(rows, parts, {})
+    assert Verdict(findings=tuple(found)).answer is Answer.UNKNOWN
+
+
+def unjudged(sentence):
+    return Finding(
+        name="budget",
+        answer=Answer.UNKNOWN,
+        promised="rows about this run",
+        measured="not judged",
+        sentence=sentence,
+        cause=Cause.NOT_JUDGED,
+    )
+
+
+def test_a_suite_whose_budget_is_gone_is_not_judged_by_those_of_its_parts(two_parts, monkeypatch):
+    """100 MB, the suite promised less than 50: without its budget.toml it was PASS."""
+    runs = two_parts / "runs"
+    monkeypatch.setattr(
+        suite.single_run,
+        "run",
+        lambda part, **_: SimpleNamespace(run=part_run(runs, part.stem, 500)),
+    )
+    folder = suite.run(two_parts / "s.toml", runs=runs).run
+    (folder / "budget.toml").write_text(BUDGET.format(bound=5000, name="a"))
+    changed = suite.judge(folder).verdict
+    assert changed.answer is Answer.UNKNOWN
+    (folder / "budget.toml").unlink()
+    gone = suite.judge(folder).verdict
+    assert gone.answer is Answer.UNKNOWN
+    for verdict, why in ((changed, "is not as it was"), (gone, "is missing")):
+        (said,) = [one for one in verdict.findings if one.name == "record: whole"]
+        assert (said.cause, said.sentence) == (Cause.GAP, f"budget.toml of the suite {why}")
 
 
 def part_run(runs, name, bound_mb):

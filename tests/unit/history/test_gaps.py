@@ -88,6 +88,7 @@ OF_OPERATIONS = {
     "hops",
     "coverage",
     "sent on time",
+    "received",
     "private messages: acknowledged and delivered",
     "broadcasts: in the journals of all 3 other nodes",
     "load: private_message",

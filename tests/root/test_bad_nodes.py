@@ -14,7 +14,7 @@ from kit.desk import TEN, Desk
 from harness.checks.verdict import Cause
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
-SABOTAGE = Path(__file__).parent.parent / "systems"
+BAD_NODES = Path(__file__).parent.parent / "systems"
 TRIES = 3  # where other processes had the host, which the verdict says by itself
 IN_CI = ("Sleeps", "Leaks", "Drops")
 STREAMS = {
@@ -52,8 +52,8 @@ CASES = {
 
 @pytest.fixture
 def desk(tmp_path):
-    made = Desk(tmp_path, "sabotage")
-    made.environment["PYTHONPATH"] = os.pathsep.join([str(SABOTAGE), str(SABOTAGE.parent.parent)])
+    made = Desk(tmp_path, "bad-nodes")
+    made.environment["PYTHONPATH"] = os.pathsep.join([str(BAD_NODES), str(BAD_NODES.parent.parent)])
     yield made
     made.close()
 
@@ -93,12 +93,12 @@ def judged(desk, adapter, load, seconds, rows):
     "kind",
     [
         pytest.param(kind, marks=pytest.mark.quiet if kind == "Sleeps" else ())  # rows on times
-        for kind in (CASES if os.environ.get("HARNESS_SABOTAGES") == "all" else IN_CI)
+        for kind in (CASES if os.environ.get("HARNESS_BAD_NODES") == "all" else IN_CI)
     ],
 )
 def test_a_planted_fault_turns_its_rows_red(desk, kind):
     load, rate, seconds, rows = CASES[kind]
-    code, rows = judged(desk, f"saboteur:{kind}", STREAMS[load].format(rate=rate), seconds, rows)
+    code, rows = judged(desk, f"bad_node:{kind}", STREAMS[load].format(rate=rate), seconds, rows)
     print({name: (row["answer"], row["measured"]) for name, row in rows.items()})
     assert code == 1
     assert {row["answer"] for row in rows.values()} == {"FAIL"}, rows
@@ -132,7 +132,7 @@ LIES = {  # kind → exit code, finding, its answer, what was measured ends with
 @pytest.mark.parametrize("kind", LIES)
 def test_a_node_that_says_what_is_not_so(desk, kind):
     """Holes 13, 15, 16 and 18, without any budget: each was PASS."""
-    desk.write("ten.toml", f"adapter = 'saboteur:{kind}'\n{TEN}")
+    desk.write("ten.toml", f"adapter = 'bad_node:{kind}'\n{TEN}")
     load = STREAMS["message"].format(rate=20)
     desk.write(
         "one.toml", f"topology = 'ten.toml'\n[[phase]]\nname = 'load'\nduration_s = 8\n{load}"
@@ -148,6 +148,6 @@ def test_a_node_that_says_what_is_not_so(desk, kind):
 
 
 def test_an_adapter_of_nobody_is_refused(desk):
-    desk.write("ten.toml", f"adapter = 'saboteur:Nobody'\n{TEN}")
+    desk.write("ten.toml", f"adapter = 'bad_node:Nobody'\n{TEN}")
     done = desk.harness("up", "ten.toml")
     assert (done.returncode, "is its folder on PYTHONPATH" in done.stderr) == (64, True)

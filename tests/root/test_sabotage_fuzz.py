@@ -20,6 +20,7 @@ pytestmark = pytest.mark.root
 COUNT = int(os.environ.get("HARNESS_FUZZ", "2"))
 PATIENCE_S = 150.0  # a busy host brings a cluster up slowly
 FIRST = int(os.environ.get("HARNESS_FUZZ_FIRST", "0"))
+RECORD = os.environ.get("HARNESS_FUZZ_RECORD")  # a file that scripts/evidence_sabotage.py reads
 SCENARIO = """
 topology = "ten.toml"
 [[phase]]
@@ -74,4 +75,8 @@ def test_without_a_sabotage_all_is_as_asked(desk):
 def test_no_sabotage_leaves_a_pass_while_the_network_did_something_else(desk, seed):
     done, seen, finding = sabotaged(desk, seed)
     print(f"{seed}: {done} | {seen} | {finding['answer']}: {finding['sentence'][:160]}")
+    if RECORD:
+        told = {"seed": seed, "done": done, "seen": seen, "answer": finding["answer"]}
+        with open(RECORD, "a") as record:
+            record.write(json.dumps(told) + "\n")
     assert not seen or finding["answer"] == "UNKNOWN", (done, seen, finding)

@@ -1,7 +1,7 @@
-"""meshnode with one fault planted in it: `python saboteur.py KIND zygote …`, and the adapters that
+"""meshnode with one fault planted in it: `python bad_node.py KIND zygote …`, and the adapters that
 run it. For tests of verdicts.
 
-A fault is in every node alike. The harness is told nothing: it runs `saboteur:Sleeps` as any system
+A fault is in every node alike. The harness is told nothing: it runs `bad_node:Sleeps` as any system
 of a stranger.
 """
 
@@ -14,7 +14,7 @@ from harness.systems.adapters.meshnode import Meshnode
 KINDS = ("sleeps", "leaks", "grows", "drops", "lies", "predates", "refuses", "dies")
 
 
-class Saboteur(Meshnode):
+class BadNode(Meshnode):
     """meshnode, started by this file."""
 
     kind = ""
@@ -27,49 +27,49 @@ class Saboteur(Meshnode):
         )
 
 
-class Sleeps(Saboteur):
+class Sleeps(BadNode):
     """Sleeps 30 ms in each verification."""
 
     kind = "sleeps"
 
 
-class Leaks(Saboteur):
+class Leaks(BadNode):
     """Leaks a descriptor a message."""
 
     kind = "leaks"
 
 
-class Grows(Saboteur):
+class Grows(BadNode):
     """Allocates 1 MB a second."""
 
     kind = "grows"
 
 
-class Drops(Saboteur):
+class Drops(BadNode):
     """Loses one broadcast in 50."""
 
     kind = "drops"
 
 
-class Lies(Saboteur):
+class Lies(BadNode):
     """Acknowledges private messages and delivers none."""
 
     kind = "lies"
 
 
-class Predates(Saboteur):
+class Predates(BadNode):
     """Stamps receipts 2 s before the messages were sent."""
 
     kind = "predates"
 
 
-class Refuses(Saboteur):
+class Refuses(BadNode):
     """Refuses every private message."""
 
     kind = "refuses"
 
 
-class Dies(Saboteur):
+class Dies(BadNode):
     """A node that has taken a hundred messages ends, with exit code 3."""
 
     kind = "dies"

@@ -1,0 +1,83 @@
+"""A statistic is one number of what was measured, and where it was measured."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from harness.checks.metric import Floats, PerNode, Samples
+from harness.checks.verdict import Cause
+from harness.history.history import History
+from harness.scenario.budget import Row
+from harness.stats import rank_of
+
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
+NAMES = (*PERCENTILES, "min", "mean", "max", "count")
+
+
+class NoValueError(Exception):
+    """The statistic cannot be taken: nothing was measured, or too little."""
+
+    def __init__(self, cause: Cause, sentence: str) -> None:
+        super().__init__(sentence)
+        self.cause = cause
+
+
+def take(measured: Samples | PerNode, history: History, row: Row) -> tuple[float, str]:
+    """The row's statistic in base units, and where it was measured (" at node-3")."""
+    if isinstance(measured, Samples):
+        return _of(measured.values, row.statistic), f" (n={len(measured.values):,})"
+    if row.conditions.node is not None:
+        index = history.index(row.conditions.node)
+        if index not in measured.series:
+            raise NoValueError(
+                Cause.NOT_MEASURED, f"nothing was sampled of {row.conditions.node} in this phase"
+            )
+        return _of(measured.series[index], row.statistic), f" at {row.conditions.node}"
+    missing = [name for index, name in enumerate(history.nodes) if index not in measured.series]
+    if missing:
+        raise NoValueError(
+            Cause.NOT_MEASURED,
+            f"{len(missing)} of {len(history.nodes)} nodes were not sampled in this phase, "
+            f"{missing[0]} for one",
+        )
+    values = {index: _of(series, row.statistic) for index, series in measured.series.items()}
+    worst = min(values, key=lambda index: (_goodness(row, values[index]), index))
+    return values[worst], f" at {history.nodes[worst]}"
+
+
+def _goodness(row: Row, value: float) -> float:
+    """How good a value in base units is for the row's promise, against others: more is better."""
+    if row.comparison in {">", ">="}:
+        return value
+    if row.comparison == "==" and row.bound is not None:
+        return -abs(row.in_unit(value) - row.bound)
+    return -value
+
+
+def _of(values: Floats, statistic: str) -> float:
+    """A statistic of values; a percentile by nearest rank. Raises NoValueError."""
+    if statistic == "count":
+        return float(len(values))
+    if not len(values):
+        raise NoValueError(Cause.NOT_MEASURED, "nothing of this was measured in the phase")
+    if statistic in PERCENTILES:
+        quantile = PERCENTILES[statistic]
+        # Of fewer than 1 / (1 − q) values none lies beyond the percentile: it would be their
+        # maximum by another name.
+        least = math.ceil(round(1 / (1 - quantile), 6))
+        if len(values) < least:
+            raise NoValueError(
+                Cause.TOO_FEW,
+                f"{statistic} wants at least {least:,} samples, there are {len(values):,}",
+            )
+        at = rank_of(len(values), quantile) - 1
+        return float(np.partition(values, at)[at])
+    plain: dict[str, float] = {"min": values.min(), "mean": values.mean(), "max": values.max()}
+    return float(plain[statistic])
+
+
+def spread(values: Floats) -> float:
+    """Standard deviation ÷ mean; 0 of a single value."""
+    return float(values.std(ddof=1) / values.mean()) if len(values) > 1 else 0.0
