@@ -95,18 +95,8 @@ def _judge(history: History, row: Row) -> Finding:
     excused = lateness.excused_of(history, phase, row)
     fair = _without(history, row, phase, taken, excused.all)
     measured, value = _shown(history, row, fair, taken)
-    if (
-        row.metric.startswith("micro.")
-        and isinstance(taken, Samples)
-        and statistic.spread(taken.values) >= SPREAD_MAX
-    ):
-        return _unknown(
-            row,
-            Cause.UNSTABLE,
-            f"its values differ by ± {statistic.spread(taken.values):.0%}, {SPREAD_MAX:.0%} is "
-            "the most that is judged",
-            measured,
-        )
+    if unsteady := _unsteady(row, taken):
+        return _unknown(row, Cause.UNSTABLE, unsteady, measured)
     if row.bound is None:
         return _finding(row, Answer.MEASURED, measured, "measured, not promised", value=value)
     best, worst = _best(history, row, fair, taken), _worst(history, row, phase, taken, excused)
@@ -124,6 +114,16 @@ def _judge(history: History, row: Row) -> Finding:
     measured, value = _shown(history, row, taken, fair)
     kept = f"kept{_stretch(row, value)}{lateness.tick(history, row, phase)}"
     return _finding(row, Answer.PASS, measured, kept, value=value)
+
+
+def _unsteady(row: Row, taken: Measured) -> str | None:
+    """Say how much the values of a micro benchmark differ; None where that is little enough."""
+    if not row.metric.startswith("micro.") or not isinstance(taken, Samples):
+        return None
+    spread = statistic.spread(taken.values)
+    if spread < SPREAD_MAX:
+        return None
+    return f"its values differ by ± {spread:.0%}, {SPREAD_MAX:.0%} is the most that is judged"
 
 
 def _without(

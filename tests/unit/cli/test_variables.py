@@ -122,6 +122,7 @@ def test_runs_of_run(tmp_path):
     wanted = files.read_scenario(shipped.find("demo", "scenarios")).topology
     status = {
         "topology": wanted.name,
+        "topology_digest": wanted.digest(),
         "adapter": wanted.adapter,
         "runtime": "netns",
         "nodes": [{"name": node.name} for node in wanted.nodes],
