@@ -5,8 +5,9 @@ file, one row in CHECKS; the two that need the rows are called by name.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from harness.checks import delivery, faults, load, nodes, record, scope
+from harness.checks import delivery, faults, load, nodes, record, replay, scope
 from harness.checks import rows as budget
 from harness.checks.check import Check
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
@@ -27,6 +28,7 @@ def judge(history: History, rows: Sequence[Row]) -> Verdict:
     """Hold a history against the rows of its budget and against all checks. A check that crashes is
     an UNKNOWN finding, never a pass; so is one whose record has a gap.
     """
+    history = _replayed(history)
     checks: dict[str, Check] = {
         "budget": lambda run: budget.check(run, rows),
         "scope": lambda run: scope.check(run, rows),
@@ -48,3 +50,14 @@ def judge(history: History, rows: Sequence[Row]) -> Verdict:
                 )
             )
     return Verdict(findings=tuple(findings))
+
+
+def _replayed(history: History) -> History:
+    """The history with what its schedule shows to be missing. Where the schedule cannot be
+    replayed, the check of the load breaks on it, and says so.
+    """
+    try:
+        found = tuple(replay.gaps(history))
+    except Exception:
+        return history
+    return replace(history, gaps=(*history.gaps, *found))

@@ -7,7 +7,7 @@ each one that was planned is either in the record, or it is not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from harness.checks import records
 from harness.checks.metric import Chosen
+from harness.history.gaps import Gap, Part
 from harness.history.history import History, PhaseWindow
 from harness.history.plan import Plan
 from harness.operations import Operation
@@ -38,6 +39,20 @@ def differences(history: History, phase: PhaseWindow, operation: Operation) -> l
         if said["phase"] == phase.name and said["operation"] == operation.word:
             found += _of_stream(history, plan, phase, number)
     return found
+
+
+def gaps(history: History) -> Iterator[Gap]:
+    """Find the phases whose operations in the record are not those of the schedule."""
+    for phase_name, number in history.planned_per_s:
+        phase = history.phase(phase_name)
+        said = [] if phase is None else differences(history, phase, Operation(number))
+        if phase is not None and said:
+            yield Gap(
+                what=frozenset({Part.OPERATIONS}),
+                from_ns=phase.begin_ns,
+                to_ns=phase.end_ns,
+                why=f"phase {phase.name}: {said[0]}",
+            )
 
 
 def of_nobody(history: History) -> int:

@@ -6,7 +6,7 @@ ns; a time of 0 becomes the moment of writing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -147,6 +147,12 @@ BY_WORD: dict[str, type[Event]] = {
         RunEnded,
     )
 }
+
+
+def over_ns(happened: Sequence[Event]) -> int:
+    """Return when the last phase was over, as the events tell; else when they end."""
+    over = [event.at_ns for event in happened if isinstance(event, PhasesOver)]
+    return over[0] if over else max((event.at_ns for event in happened), default=0)
 
 
 def read(said: Mapping[str, Any]) -> Event:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.history.events import FaultChanged, NodeChanged, NodeEnded, NodeStarted
+from harness.history.events import FaultChanged, NodeChanged, NodeEnded, NodeStarted, over_ns
 
 if TYPE_CHECKING:
     from harness.history.history import History, Nanoseconds, PhaseWindow
@@ -102,11 +102,11 @@ def found(history: History, facts: Mapping[str, Any]) -> list[Gap]:
 
 def of_phases(history: History, facts: Mapping[str, Any]) -> Iterator[Gap]:
     """Find what was planned and not played: the end of a phase, or of the run."""
-    over_ns = history.phases[-1].end_ns if history.phases else 0
+    last_ns = history.phases[-1].end_ns if history.phases else 0
     if facts["load"].get("interrupted"):
-        yield Gap(what=RECORDED, from_ns=over_ns - 1, why="the run was interrupted")
+        yield Gap(what=RECORDED, from_ns=last_ns - 1, why="the run was interrupted")
     elif not history.ended:
-        yield Gap(what=RECORDED, from_ns=over_ns - 1, why="the run was cut short")
+        yield Gap(what=RECORDED, from_ns=last_ns - 1, why="the run was cut short")
     at_ns = facts.get("t0_ns", 0)
     for planned in facts.get("plan", ()):
         begin_ns = at_ns if planned.get("begin_s") is None else _after(facts, planned["begin_s"])
@@ -114,6 +114,9 @@ def of_phases(history: History, facts: Mapping[str, Any]) -> Iterator[Gap]:
         at_ns = begin_ns if end_ns is None else end_ns
         window = history.phase(planned["name"])
         if window is None:
+            if begin_ns + SHORT_NS < over_ns(history.events):
+                why = f"no event tells of phase {planned['name']}, which was planned"
+                yield Gap(what=frozenset({Part.EVENTS}), why=why)
             continue
         if window.begin_ns - begin_ns >= SHORT_NS:
             late_s = (window.begin_ns - begin_ns) / 1e9

@@ -59,6 +59,7 @@ WANTED: Mapping[str, Any] = {
     "exempt?": dict[str, str],
     "records?": list[int],
     "manifest?": bool,
+    "inputs?": list[str],
 }
 
 

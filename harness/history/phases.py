@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.history.events import Event, PhaseBegan, PhasesOver
+from harness.history.events import Event, PhaseBegan, over_ns
 from harness.history.history import PhaseWindow
 from harness.history.plan import Plan
 
@@ -17,8 +17,7 @@ def windows(happened: Sequence[Event], planned: Plan | None) -> tuple[PhaseWindo
     """
     begun = [event for event in happened if isinstance(event, PhaseBegan)]
     begins = [event.at_ns if event.planned_ns is None else event.planned_ns for event in begun]
-    over = [event.at_ns for event in happened if isinstance(event, PhasesOver)]
-    last_ns = over[0] if over else max((event.at_ns for event in happened), default=0)
+    last_ns = over_ns(happened)
     ends = [*begins[1:], last_ns][: len(begins)]  # without a phase there is no end of one
     return tuple(
         _window(event, begin_ns, end_ns, last_ns, planned)

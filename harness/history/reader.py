@@ -42,8 +42,9 @@ from harness.operations.records import FORMERLY_COUNTED
 
 __all__ = ["find", "metadata", "read"]
 
-# How far a record's time may lie before the first event of a run, and after the last.
-EARLY_NS, LATER_NS = 60_000_000_000, 3_600_000_000_000
+# How far a record's time may lie before the first event of a run, and after the last: of one that
+# ended, and of one of whose end nobody told. A torn record may bear any time.
+EARLY_NS, LATE_NS, LATER_NS = 60_000_000_000, 60_000_000_000, 3_600_000_000_000
 # Files that are read as one, or only kept: what rests on each.
 WHOLE: Mapping[str, Part] = {
     "metadata.json": Part.METADATA,
@@ -100,7 +101,9 @@ class _Folder:
         if source.problem:
             self._miss(EVERYTHING, source.problem)
         for name, part in WHOLE.items():
-            if wrong := source.open(name).wrong:
+            content = source.open(name)
+            is_missing = not content.exists and name in facts.get("inputs", ())
+            if wrong := content.wrong or (f"{name} is missing" if is_missing else ""):
                 self._miss(frozenset({part}), wrong)
 
     def _miss(
@@ -153,7 +156,7 @@ class _Folder:
         for worker in range(count):
             if f"load/operations-{worker}.arrow" not in names:
                 self._miss(what, f"load worker {worker} of {count} left no record")
-        table = pa.Table.from_batches(batches, history.OPERATIONS)
+        table = tables.joined(batches, history.OPERATIONS)
         below = dict.fromkeys(("source", "target", "answered_by"), len(self.nodes))
         return self._usable(table, {"error"}, below, Part.OPERATIONS)
 
@@ -165,7 +168,7 @@ class _Folder:
     def sampled(self, name: str, schema: pa.Schema, part: Part) -> pa.Table:
         """A table of samples."""
         batches, why = tables.read(name, self.source.open(name), schema)
-        table = pa.Table.from_batches(batches, schema)
+        table = tables.joined(batches, schema)
         if why and self.nodes:  # a bench takes no samples
             times = table.column("at_ns").to_numpy()
             self._miss(frozenset({part}), why, int(times.max()) if len(times) else 0)
@@ -184,7 +187,9 @@ class _Folder:
         """All journals as one array, the node's index in each record."""
         times = [event.at_ns for event in happened]
         begin_ns = max(min(times, default=0) - EARLY_NS, 1)
-        end_ns = min(max(times, default=END_NS), END_NS - LATER_NS) + LATER_NS
+        has_ended = any(isinstance(event, RunEnded) for event in happened)
+        late_ns = LATE_NS if has_ended else LATER_NS
+        end_ns = min(max(times, default=END_NS), END_NS - late_ns) + late_ns
         parts = [self._journal(index, begin_ns, end_ns) for index in range(len(self.nodes))]
         return np.concatenate(parts) if parts else np.empty(0, journal.JOURNAL)
 

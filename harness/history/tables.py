@@ -15,7 +15,8 @@ def read(name: str, content: Content, schema: pa.Schema) -> tuple[list[pa.Record
     if not content.data.size:
         return [], content.wrong or (f"{name} is empty" if content.exists else f"{name} is missing")
     try:
-        stream = pa.ipc.open_stream(pa.BufferReader(content.data))
+        source = pa.BufferReader(content.data)
+        stream = pa.ipc.open_stream(source)
         names = stream.schema.names
     except (pa.ArrowException, OSError, ValueError):
         return [], content.wrong or f"{name} does not begin as an Arrow stream"
@@ -27,9 +28,10 @@ def read(name: str, content: Content, schema: pa.Schema) -> tuple[list[pa.Record
     why = ""
     try:
         while True:
+            end = source.tell()  # what a batch ends with may look like the end of the stream
             batches.append(_cast(stream.read_next_batch(), schema))
     except StopIteration:
-        if bytes(content.data[-len(END_OF_STREAM) :]) != END_OF_STREAM:
+        if bytes(content.data[end:]) != END_OF_STREAM:
             why = f"{name} lacks Arrow's end of stream"
     except (pa.ArrowException, OSError, ValueError) as error:
         why = f"{name} is torn: {str(error)[:80]}"
@@ -37,11 +39,18 @@ def read(name: str, content: Content, schema: pa.Schema) -> tuple[list[pa.Record
 
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    made = pa.RecordBatch.from_arrays(
-        [batch.column(field.name).cast(field.type) for field in schema], schema=schema
-    )
+    made = batch
+    if not batch.schema.equals(schema):
+        made = pa.RecordBatch.from_arrays(
+            [batch.column(field.name).cast(field.type) for field in schema], schema=schema
+        )
     made.validate(full=True)
     return made
+
+
+def joined(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
+    """Return batches as one table whose columns are in one piece: each is read many times."""
+    return pa.Table.from_batches(batches, schema).combine_chunks()
 
 
 def usable(table: pa.Table, optional: set[str], below: dict[str, int]) -> pa.Table:

@@ -72,6 +72,7 @@ class Recording:
             )
         self._cluster, self._faults, self._fault_player = cluster, faults, fault_player
         self._timeline, self._name, self._facts = timeline, name, dict(facts)
+        self._facts["inputs"] = sorted({*files, "timeline.json"})
         self._failures: list[str] = []
         # Node → its condition as the journal sees it: STOPPED, where none of its process is kept.
         self._journalled: dict[str, Condition] = {}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from harness.history.history import History, PhaseWindow
 from harness.history.plan import Plan, read
 from harness.operations import Operation
-from harness.scenario.schedule import Share, salt, schedule
+from harness.scenario.schedule import Share, salt, whole
 from harness.scenario.stream import Stream
 from kit.histories import MS, SECOND, history, operation
 
@@ -24,23 +25,44 @@ def facts(
         "plan": [{"name": phase, "begin_s": 0.0, "end_s": seconds}],
         "load": {
             "shares": workers,
-            "streams": [
-                {
-                    "phase": phase,
-                    "operation": stream.operation.word,
-                    "asked_per_s": stream.rate_per_s,
-                    "after_s": stream.after_s,
-                    "count": stream.count,
-                    "payload_bytes": stream.payload_bytes,
-                    "target": stream.target,
-                    "sources": list(stream.sources),
-                    "arrivals": stream.arrivals.value,
-                    "timeout_ms": stream.timeout_ms,
-                }
-                for stream in streams
-            ],
+            "streams": [said_of(stream, phase, seconds or 1.0) for stream in streams],
         },
     }
+
+
+def said_of(stream: Stream, phase: str, seconds: float) -> dict[str, Any]:
+    """What metadata.json says of a stream."""
+    return {
+        "phase": phase,
+        "operation": stream.operation.word,
+        "rate_per_s": stream.planned_per_s(seconds),
+        "asked_per_s": stream.rate_per_s,
+        "after_s": stream.after_s,
+        "count": stream.count,
+        "payload_bytes": stream.payload_bytes,
+        "target": stream.target,
+        "sources": list(stream.sources),
+        "arrivals": stream.arrivals.value,
+        "timeout_ms": stream.timeout_ms,
+    }
+
+
+def sequence(
+    stream: Stream,
+    number: int,
+    nodes: tuple[str, ...],
+    share: Share,
+    t0_ns: int,
+    begin_ns: int,
+    end_ns: int,
+) -> Iterator[tuple[bytes, int, int, int]]:
+    """A worker's share of a run's stream `number`: ids, due times, sources and targets."""
+    prefix = salt(t0_ns, share.seed) + share.worker.to_bytes(2, "little")
+    due = whole(stream, nodes, share, begin_ns, end_ns)
+    columns = (column.tolist() for column in (due.intended_ns, due.source, due.target))
+    for at, (due_ns, source, target) in enumerate(zip(*columns, strict=True)):
+        id_ = prefix + number.to_bytes(2, "little") + at.to_bytes(4, "little")
+        yield id_, due_ns, source, target
 
 
 def recorded(
@@ -52,30 +74,22 @@ def recorded(
     for number, stream in enumerate(streams):
         for worker in range(workers):
             share = Share(seed=SEED, phase=0, stream=number, worker=worker, workers=workers)
-            prefix = (
-                salt(SECOND, SEED) + worker.to_bytes(2, "little") + number.to_bytes(2, "little")
-            )
-            sequence = 0
-            for part in schedule(stream, names, share, SECOND, SECOND + int(seconds * SECOND)):
-                for due_ns, source, target in zip(
-                    part.intended_ns.tolist(),
-                    part.source.tolist(),
-                    part.target.tolist(),
-                    strict=True,
-                ):
-                    found.append(
-                        operation(
-                            0,
-                            stream.operation,
-                            id=prefix + sequence.to_bytes(4, "little"),
-                            source=source,
-                            target=target,
-                            intended_ns=due_ns,
-                            sent_ns=due_ns + MS // 10,
-                            done_ns=due_ns + 2 * MS,
-                        )
-                    )
-                    sequence += 1
+            end_ns = SECOND + int(seconds * SECOND)
+            found += [
+                operation(
+                    0,
+                    stream.operation,
+                    id=id_,
+                    source=source,
+                    target=target,
+                    intended_ns=due_ns,
+                    sent_ns=due_ns + MS // 10,
+                    done_ns=due_ns + 2 * MS,
+                )
+                for id_, due_ns, source, target in sequence(
+                    stream, number, names, share, SECOND, SECOND, end_ns
+                )
+            ]
     return found
 
 

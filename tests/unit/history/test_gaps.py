@@ -17,6 +17,7 @@ from harness.experiments import judge
 from harness.history import history as h
 from harness.history import journal, manifest, reader
 from harness.history.events import NodeChanged, NodeEnded, NodeStarted
+from harness.history.gaps import Part
 
 SECOND = 1_000_000_000
 
@@ -85,8 +86,10 @@ OF_OPERATIONS = {
     "latency",
     "latency under",
     "delivered",
+    "settled delivered",
     "hops",
     "coverage",
+    "settled coverage",
     "sent on time",
     "received",
     "private messages: acknowledged and delivered",
@@ -98,6 +101,7 @@ OF_JOURNALS = {
     "latency",
     "latency under",
     "coverage",
+    "settled coverage",
     "private messages: acknowledged and delivered",
     "broadcasts: in the journals of all 3 other nodes",
 }
@@ -132,7 +136,7 @@ def test_a_run_that_somebody_ended(folder):
 def test_a_worker_that_left_no_record(folder):
     (folder / "load" / "operations-1.arrow").unlink()
     found = answers(folder)
-    assert found["latency"] == (Answer.UNKNOWN, "load worker 1 of 2 left no record")
+    assert found["latency"] == (Answer.UNKNOWN, "load worker 1 of 2 left no record, and 2 more")
     assert unknown(folder) == OF_OPERATIONS
 
 
@@ -141,8 +145,11 @@ def test_a_worker_that_was_killed(folder):
     path = folder / "load" / "operations-1.arrow"
     path.write_bytes(path.read_bytes()[:-8])
     found = answers(folder)
-    assert found["latency"][1] == "load/operations-1.arrow lacks Arrow's end of stream"
-    assert unknown(folder) == OF_OPERATIONS
+    why = "load/operations-1.arrow lacks Arrow's end of stream"
+    assert found["settled delivered"] == (Answer.UNKNOWN, why)
+    of_phase_load = {"latency", "latency under", "delivered", "received", "hops", "coverage"}
+    of_phase_load |= {"sent on time"}
+    assert unknown(folder) == OF_OPERATIONS - of_phase_load
 
 
 def test_a_stalled_supervisor(folder):
@@ -272,7 +279,7 @@ def test_a_node_that_could_not_write_its_journal(folder):
         Answer.UNKNOWN,
         "node-2 could not write its journal 7 times in phase load",
     )
-    assert unknown(folder) == OF_JOURNALS
+    assert unknown(folder) == OF_JOURNALS - {"settled coverage"}
 
 
 @pytest.mark.parametrize("keep", [None, 0.0, 0.5])
@@ -347,7 +354,7 @@ def test_a_journal_that_goes_on_behind_a_torn_record(folder):
     lost = len(whole) - len(found.journal)
     assert lost == 1
     assert {one.tobytes() for one in found.journal} < {one.tobytes() for one in whole}
-    [gap] = found.gaps
+    [gap] = [gap for gap in found.gaps if Part.JOURNAL in gap.what]
     assert gap.why == "journal/node-2.bin has 13 bytes after 50 records that are no record"
     assert gap.of == ("node-2",)
     own = whole[whole["node"] == 2]["at_ns"]
@@ -384,9 +391,10 @@ def test_a_torn_header(folder, bad, why):
 def test_a_line_that_cannot_be_read(folder, name, bad):
     with (folder / name).open("ab") as file:
         file.write(bad)
-    assert {"events.jsonl": "record: whole", "proofs.jsonl": "latency under"}.get(
-        name, "verify"
-    ) in unknown(folder)
+    assert {
+        "events.jsonl": "record: whole",
+        "proofs.jsonl": "faults: proven in force, and gone",
+    }.get(name, "verify") in unknown(folder)
 
 
 def test_a_run_that_ended_before_its_first_phase(folder):
@@ -396,6 +404,36 @@ def test_a_run_that_ended_before_its_first_phase(folder):
     judged = judge.judge(folder)
     assert judged.exit_code == 2
     assert (folder / "report.html").is_file()
+
+
+def test_a_phase_of_which_no_event_tells(folder):
+    """Its rows would be gone from the record, and with them what the harness did meanwhile."""
+    said = [one for one in lines(folder, "events.jsonl") if one.get("phase") != "settle"]
+    write_lines(folder, "events.jsonl", said)
+    why = "no event tells of phase settle, which was planned"
+    assert answers(folder)["record: whole"] == (Answer.UNKNOWN, why)
+
+
+@pytest.mark.parametrize("name", ["budget.toml", "timeline.json", "topology.json"])
+def test_an_input_that_is_gone(folder, name):
+    """metadata.json names what the run was begun with: a manifest made anew hides none of it."""
+    (folder / name).unlink()
+    assert f"{name} is missing" in {sentence for _, sentence in answers(folder).values()}
+
+
+def test_operations_that_were_taken_out_of_a_record(folder):
+    """The file is closed off as it should be; the schedule says what there would be."""
+    rewrite(
+        folder,
+        "load/operations-1.arrow",
+        h.OPERATIONS,
+        lambda table: pa.concat_tables([table.slice(0, 20), table.slice(23)]),
+    )
+    found = answers(folder)
+    assert "are not in the record (of load worker 2 of 2)" in found["latency"][1]
+    of_settle = {"settled delivered", "settled coverage"}
+    of_settle |= {"load: private_message", "load: broadcast"}
+    assert unknown(folder) == OF_OPERATIONS - of_settle
 
 
 def test_faults_that_nobody_looked_at(folder):
@@ -429,7 +467,7 @@ def test_what_is_before_the_first_changed_segment_is_read(folder):
     data = path.read_bytes()
     path.write_bytes(data[: manifest.SEGMENT_BYTES + 100])
     found = reader.read(folder)
-    [gap] = found.gaps
-    assert "16,384 of 19,464 bytes are" in gap.why
+    [gap] = [gap for gap in found.gaps if Part.OPERATIONS in gap.what]
+    assert "16,384 of 24,744 bytes are" in gap.why
     assert T0 + 4 * SECOND < gap.from_ns < END_NS
     assert 200 < found.operations.num_rows < 300

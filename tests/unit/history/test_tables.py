@@ -1,0 +1,30 @@
+"""Arrow streams are read as far as they go, and it is known whether they were ended."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from harness.history import tables
+from harness.history.manifest import Content
+
+SCHEMA = pa.schema([("error", pa.int32())])
+
+
+def stream(*batches: list[int]) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, SCHEMA) as writer:
+        for values in batches:
+            writer.write_batch(pa.RecordBatch.from_pydict({"error": values}, SCHEMA))
+    return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize("batches", [[], [[1, 2]], [[1], [-1]]], ids=["none", "two", "marker"])
+def test_whether_a_stream_was_ended(batches):
+    """An odd number of operations without an error ends as Arrow's end of stream does: −1, 0."""
+    data = stream(*batches)
+    found, why = tables.read("a", Content(data=pa.py_buffer(data)), SCHEMA)
+    assert ([one.num_rows for one in found], why) == ([len(one) for one in batches], "")
+    found, why = tables.read("a", Content(data=pa.py_buffer(data[:-8])), SCHEMA)
+    assert len(found) == len(batches)
+    assert why == "a lacks Arrow's end of stream"
