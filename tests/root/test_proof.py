@@ -153,6 +153,26 @@ def test_a_dead_network_is_no_proof_of_a_cut(net):
     assert any("a stranger's table ip x stands in the hub" in said for said in wrong(proofs))
 
 
+def test_a_node_that_refuses_to_send_is_not_what_was_asked(net):
+    """Each node is on some path that is looked at; its own kernel answers "not permitted"."""
+    it = net(10)
+    with proving(it) as proofs:
+        it.set(cut="isolate", of="n9", name="cut")
+        time.sleep(2.5)
+        before = list(proofs)
+        it.run(
+            "n2",
+            "nft",
+            "add table ip x; add chain ip x y { type filter hook output priority 0; policy drop; }",
+        )
+        time.sleep(5)
+    assert wrong(before) == []
+    assert any(
+        "no probe could be sent: port 61000: Operation not permitted" in one
+        for one in wrong(proofs)
+    )
+
+
 def test_a_port_that_is_taken_proves_nothing(net):
     it = net()
     taken = open_socket(it.namespaces["n1"], socket.AF_INET, socket.SOCK_DGRAM)

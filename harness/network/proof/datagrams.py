@@ -6,6 +6,7 @@ once into CLOCK_MONOTONIC, by which it was sent.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -23,6 +24,7 @@ PORT = 61_000  # outside the ephemeral ports
 GAP_S = 0.05  # between two rounds
 ROUNDS = 10
 AGE_MOST_S = 60.0  # a stamp that is older, or of the future, is of a clock that was set
+FULL = (errno.EAGAIN, errno.ENOBUFS)  # nobody refuses: there is no room just now
 SO_NO_CHECK, SO_RCVBUFFORCE, SO_TIMESTAMPNS = 11, 33, 35
 RECEIVE_BYTES = 1 << 20
 PROBE = struct.Struct("=QQ40s")  # sequence, sent (CLOCK_MONOTONIC ns), padding; then their CRC
@@ -39,7 +41,7 @@ class Heard:
 
     `sent`: probes that left; `delays`: one-way ms of each that arrived whole, its first copy;
     `copies`: how many came again; `broken`: how many came with other bytes. `error`: why some could
-    not be sent, empty where all were.
+    not be sent, empty where all were; `refused`: it was the sender's kernel that would not.
     """
 
     sent: int = 0
@@ -47,6 +49,7 @@ class Heard:
     copies: int = 0
     broken: int = 0
     error: str = ""
+    refused: bool = False
 
 
 class Prober:
@@ -88,7 +91,11 @@ class Prober:
             self._socket(target)
             data = PROBE.pack(self._sequence, time.monotonic_ns(), b"")
             sender = self._socket(source)
-            sender.sendto(data + CRC.pack(zlib.crc32(data)), (self._addresses[target], PORT))
+            try:
+                sender.sendto(data + CRC.pack(zlib.crc32(data)), (self._addresses[target], PORT))
+            except OSError as error:
+                heard.refused = error.errno not in FULL
+                raise
             heard.sent += 1
         except OSError as error:
             heard.error = f"port {PORT}: {os.strerror(error.errno or 0)}"

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from harness.errors import close_all
 from harness.faults.fault import Change, Fault, Verb, fold
@@ -28,8 +29,8 @@ from harness.network.reading import Reading
 from harness.topology.impairment import CLEAR, Impairment
 
 BASELINE_PATHS = 4  # of what is always there, at each look
-UNTOUCHED_PATHS = 2  # of those that no fault is on, at each look
-TRIES = 8  # to draw one of them
+UNTOUCHED_PATHS = 12  # of those that no fault is on, at each look: of few nodes, each is in some
+TRIES = 8  # to draw a path of the baseline
 PATHS_MAX = 24  # of a big fault, a seeded sample
 LOOK_EVERY_S = 2.0  # what stands is read back and probed again this often
 
@@ -177,7 +178,7 @@ class Prover:
         self._looked = True
         self._read_back("before")
         before = Fault(name="before")
-        paths = sorted(self._drawn(self._any_path, PATHS_MAX, PATHS_MAX))
+        paths = self._round_trip()[:PATHS_MAX]
         self._probing.look([Target(fault=before, path=path) for path in paths])
 
     def _look_again(self) -> None:
@@ -185,11 +186,8 @@ class Prover:
         self._read_back("all")
         if self._idle():
             return
-        baseline, standing = (
-            Fault(name="baseline"),
-            self._drawn(self._baseline_path, BASELINE_PATHS),
-        )
-        targets = [Target(fault=baseline, path=path) for path in standing]
+        baseline = Fault(name="baseline")
+        targets = [Target(fault=baseline, path=path) for path in self._baseline_paths()]
         faults = list(self._network.faults.values())
         of_each = [(fault, path) for fault in faults for path in fault.some(self._random, 1)]
         targets += [Target(fault=fault, path=path) for fault, path in of_each[:PATHS_MAX]]
@@ -197,40 +195,29 @@ class Prover:
 
     def _untouched(self) -> list[Target]:
         """Draw some paths that no fault touches: a dead network is no proof of a cut."""
-        untouched = Fault(name="untouched")
-        paths = sorted(self._drawn(self._untouched_path, UNTOUCHED_PATHS))
-        return [Target(fault=untouched, path=one) for one in paths]
+        untouched, faults = Fault(name="untouched"), list(self._network.faults.values())
+        paths = [
+            path for path in self._round_trip() if not any(fault.touches(*path) for fault in faults)
+        ]
+        return [Target(fault=untouched, path=path) for path in paths[:UNTOUCHED_PATHS]]
 
-    def _drawn(
-        self, draw: Callable[[], DirectedPath | None], count: int, tries: int = TRIES
-    ) -> list[DirectedPath]:
-        """Draw up to `count` paths; None is a draw in vain."""
-        found = dict.fromkeys(path for _ in range(tries) if (path := draw()) is not None)
-        return list(found)[:count]
+    def _round_trip(self) -> list[DirectedPath]:
+        """Draw a way through all nodes and back: each sends on one path and receives on one."""
+        names = self._random.sample(self._names, len(self._names))
+        return [*pairwise(names), (names[-1], names[0])] if len(names) > 1 else []
 
-    def _any_path(self) -> DirectedPath | None:
-        if len(self._names) < 2:
-            return None
-        source, target = self._random.sample(self._names, 2)
-        return source, target
-
-    def _untouched_path(self) -> DirectedPath | None:
-        path = self._any_path()
-        if path is None or any(fault.touches(*path) for fault in self._network.faults.values()):
-            return None
-        return path
-
-    def _baseline_path(self) -> DirectedPath | None:
-        """Draw one on which the baseline is not clear, each equally often."""
+    def _baseline_paths(self) -> list[DirectedPath]:
+        """Draw some paths on which the baseline is not clear, each equally often."""
         pairs = [pair for pair, what in self._network.baseline.items() if what != CLEAR]
         weights = [len(self._regions[a]) * len(self._regions[b]) for a, b in pairs]
         if not any(weights):
-            return None
-        source, target = (
-            self._random.choice(self._regions[region])
-            for region in self._random.choices(pairs, weights)[0]
+            return []
+        drawn = (
+            tuple(self._random.choice(self._regions[region]) for region in pair)
+            for pair in self._random.choices(pairs, weights, k=TRIES)
         )
-        return (source, target) if source != target else None
+        found = dict.fromkeys((source, target) for source, target in drawn if source != target)
+        return list(found)[:BASELINE_PATHS]
 
     def _look(self, fault: str, path: DirectedPath | None = None, *, gone: bool = False) -> Look:
         return Look(at_ns=time.monotonic_ns(), fault=fault, path=path, gone=gone)

@@ -106,7 +106,8 @@ def judge_probe(
     what = "cut" if is_silent else "delay" if asked.delay_ms else "clear"
     if not heard.sent:
         said = f"no probe could be sent: {heard.error}"
-        return look.proof(what=what, backend="datagrams", answer=NOT_SHOWN, sentence=said)
+        answer = look.answers[1] if heard.refused and not is_silent else NOT_SHOWN
+        return look.proof(what=what, backend="datagrams", answer=answer, sentence=said)
     if is_silent:
         return judge_cut(look, heard)
     if not heard.delays and not heard.broken:

@@ -180,6 +180,13 @@ def test_a_probe_that_could_not_be_sent_is_no_silence():
         assert proof.sentence == "no probe could be sent: port 61000: Address already in use"
 
 
+def test_a_sender_whose_kernel_refuses_is_what_nobody_asked_for():
+    heard = Heard(error="port 61000: Operation not permitted", refused=True)
+    for asked, answer in ((Impairment(blocked=True), NOT_SHOWN), (CLEAR, NOT_IN_FORCE)):
+        proof = verdicts.judge_probe(LOOK, asked, heard, narrow=False, backend="netem")
+        assert proof.answer is answer
+
+
 def test_fewer_probes_show_less():
     """Ten would not all be lost, one may be."""
     assert probed(Impairment(loss=0.1), [], sent=10).answer is NOT_IN_FORCE
