@@ -107,7 +107,7 @@ def _misplayed(
     found: list[str] = []
     for fault in dict.fromkeys(one.fault for one in planned):
         wanted = [(one.verb == "set", one.at_ns) for one in planned if one.fault == fault]
-        happened = [(one.is_set, one.set_ns) for one in changes if one.fault == fault]
+        happened = [(one.is_set, one.begun_ns) for one in changes if one.fault == fault]
         wanted_s, stood_s = (
             sum(max(end - begin, 0) for begin, end in _stretches(those, over_ns)) / 1e9
             for those in (wanted, happened)

@@ -114,6 +114,11 @@ class FaultChanged(Event):
         """Whether the fault came; else it went."""
         return self.verb == "set"
 
+    @property
+    def begun_ns(self) -> int:
+        """When the change began."""
+        return self.set_ns - round(self.took_ms * 1e6)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Iperf3Failed(Event):

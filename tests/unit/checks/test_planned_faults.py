@@ -33,8 +33,10 @@ def judged(*changes, proofs=()):
     return faults.check(history(events=(*changes, RunEnded()), proofs=proofs, plan=planned))
 
 
-def change(verb, at_s, fault="slow"):
-    return FaultChanged(at_ns=1, verb=verb, fault=fault, set_ns=int(at_s * SECOND))
+def change(verb, at_s, fault="slow", took_s=0.0):
+    return FaultChanged(
+        at_ns=1, verb=verb, fault=fault, set_ns=int(at_s * SECOND), took_ms=took_s * 1e3
+    )
 
 
 def read_back(at_s):
@@ -85,3 +87,9 @@ def test_a_fault_that_stood_for_another_time_than_planned_is_unknown(cleared_s, 
     (finding,) = judged(change("set", 3), change("clear", cleared_s), proofs=proofs)
     assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.FAULT_NOT_PROVEN)
     assert finding.sentence == f"slow stood for {stood} s, planned were 2.0 s"
+
+
+def test_a_node_that_takes_long_to_start_was_not_stopped_for_longer():
+    changes = change("set", 3), change("clear", 9, took_s=4.0)
+    (finding,) = judged(*changes, proofs=[read_back(at_s) for at_s in (3.2, 6, 9.5)])
+    assert finding.answer is Answer.PASS
