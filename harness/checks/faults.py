@@ -101,9 +101,13 @@ def _misplayed(
 ) -> list[str]:
     """Tell of the faults that stood for longer or shorter than was planned, but those of which is
     told already: somebody else changed them, or the player could not keep up.
+
+    Each counts from when it began to be changed: how long a node takes to start is the system's.
+    What changes of the network took, one after another, is allowed for.
     """
     over_ns = history.phases[-1].end_ns if history.phases else 0
     planned = history.plan.changes if history.plan is not None else ()
+    took_s = sum(one.took_ms for one in changes if not one.nodes) / 1e3
     found: list[str] = []
     for fault in dict.fromkeys(one.fault for one in planned):
         wanted = [(one.verb == "set", one.at_ns) for one in planned if one.fault == fault]
@@ -112,7 +116,10 @@ def _misplayed(
             sum(max(end - begin, 0) for begin, end in _stretches(those, over_ns)) / 1e9
             for those in (wanted, happened)
         )
-        if fault not in told and abs(stood_s - wanted_s) > max(OFF_SHARE * wanted_s, OFF_S):
+        if (
+            fault not in told
+            and abs(stood_s - wanted_s) > max(OFF_SHARE * wanted_s, OFF_S) + took_s
+        ):
             found.append(f"{fault} stood for {stood_s:.1f} s, planned were {wanted_s:.1f} s")
     return found
 
