@@ -89,7 +89,7 @@ def section(results: list[dict[str, Any]]) -> str:
     lines = [
         "## Clean runs of the shipped scenarios (`make evidence-clean`)",
         "",
-        "*Busy*: beside a process of somebody else's on every core. A row of a verdict that is",
+        "*Busy*: beside processes of others that wanted every core. A row of a verdict that is",
         "neither PASS nor MEASURED is named, with how often it was seen.",
         "",
         "| scenario | host | runs | PASS | FAIL | UNKNOWN | rows that were not PASS |",
