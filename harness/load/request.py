@@ -49,19 +49,7 @@ class RunRequest:
             "shares": len(workers),
             "pids": _pids(),
             "streams": [
-                {
-                    "phase": phase.name,
-                    "operation": stream.operation.word,
-                    "rate_per_s": stream.planned_per_s(phase.duration_s or 1.0),
-                    "asked_per_s": stream.rate_per_s,
-                    "after_s": stream.after_s,
-                    "count": stream.count,
-                    "payload_bytes": stream.payload_bytes,
-                    "target": stream.target,
-                    "sources": list(stream.sources),
-                    "arrivals": stream.arrivals.value,
-                    "timeout_ms": stream.timeout_ms,
-                }
+                stream.as_json(phase.name, phase.duration_s or 1.0)
                 for phase in self.phases
                 for stream in phase.streams
             ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from harness.errors import BadFileError
 from harness.operations import Operation
@@ -46,6 +47,25 @@ class Stream:
         """Return the operations a second over a phase of so many seconds."""
         rate_per_s = self.rate_per_s * max(0.0, 1 - self.after_s / seconds)
         return rate_per_s if self.count is None else min(rate_per_s, self.count / seconds)
+
+    def as_json(self, phase: str, seconds: float) -> dict[str, Any]:
+        """Return what metadata.json says of it: enough to replay its schedule.
+
+        `seconds`: how long its phase lasts.
+        """
+        return {
+            "phase": phase,
+            "operation": self.operation.word,
+            "rate_per_s": self.planned_per_s(seconds),
+            "asked_per_s": self.rate_per_s,
+            "after_s": self.after_s,
+            "count": self.count,
+            "payload_bytes": self.payload_bytes,
+            "target": self.target,
+            "sources": list(self.sources),
+            "arrivals": self.arrivals.value,
+            "timeout_ms": self.timeout_ms,
+        }
 
     def __post_init__(self) -> None:
         if not 0 < self.rate_per_s <= RATE_PER_S_MAX:

@@ -39,7 +39,7 @@ from harness.scenario.schedule import Share
 from harness.scenario.stream import Arrivals, Stream
 from harness.topology.topology import Node, Topology
 from kit.histories import MS, SECOND, host, sample
-from kit.schedules import said_of, sequence
+from kit.schedules import sequence
 
 NODES = tuple(f"node-{index}" for index in range(4))
 WIRE_IDS = tuple(bytes([index + 1]) * 32 for index in range(4))
@@ -274,7 +274,7 @@ def _facts() -> dict[str, Any]:
             "workers": [{"worker": worker} for worker in range(WORKERS)],
             "shares": WORKERS,
             "streams": [
-                said_of(stream, phase.name, phase.duration_s or 0)
+                stream.as_json(phase.name, phase.duration_s or 1.0)
                 for phase in SCENARIO.phases
                 for stream in phase.streams
             ],

@@ -25,25 +25,8 @@ def facts(
         "plan": [{"name": phase, "begin_s": 0.0, "end_s": seconds}],
         "load": {
             "shares": workers,
-            "streams": [said_of(stream, phase, seconds or 1.0) for stream in streams],
+            "streams": [stream.as_json(phase, seconds or 1.0) for stream in streams],
         },
-    }
-
-
-def said_of(stream: Stream, phase: str, seconds: float) -> dict[str, Any]:
-    """What metadata.json says of a stream."""
-    return {
-        "phase": phase,
-        "operation": stream.operation.word,
-        "rate_per_s": stream.planned_per_s(seconds),
-        "asked_per_s": stream.rate_per_s,
-        "after_s": stream.after_s,
-        "count": stream.count,
-        "payload_bytes": stream.payload_bytes,
-        "target": stream.target,
-        "sources": list(stream.sources),
-        "arrivals": stream.arrivals.value,
-        "timeout_ms": stream.timeout_ms,
     }
 
 

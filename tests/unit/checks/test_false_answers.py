@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pytest
+from kit.budget_rows import judged, row
 from kit.histories import MS, SECOND, history, host, operation, record
 
 from harness.checks import rows
@@ -20,28 +21,6 @@ from harness.history.history import PhaseWindow
 from harness.history.proof import Proof, ProofAnswer
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
-from harness.scenario.budget import Conditions, Row
-
-
-def row(**changes):
-    conditions = {
-        key: changes.pop(key)
-        for key in ("phase", "nodes", "node", "received_per_s", "under")
-        if key in changes
-    }
-    plain = {
-        "name": "r",
-        "metric": "private_message.end_to_end",
-        "statistic": "p50",
-        "unit": "ms",
-        "bound": 10.0,
-    }
-    return Row(**{**plain, **changes}, conditions=Conditions(**{"phase": "load", **conditions}))
-
-
-def judged(found, **changes):
-    (finding,) = rows.check(found, [row(**changes)])
-    return finding
 
 
 def test_equal_is_said_of_every_node():

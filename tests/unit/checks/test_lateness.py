@@ -7,30 +7,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from kit.budget_rows import judged
 from kit.histories import MS, SECOND, history, operation, record, sample
 from kit.schedules import messages, recorded, run
 
-from harness.checks import rows
 from harness.checks.verdict import Answer, Cause
 from harness.history.events import NodeChanged, NodeEnded, NodeStarted, RunEnded
 from harness.history.history import PhaseWindow
 from harness.operations import Operation, Outcome
 from harness.operations.operation import NO_KEY
-from harness.scenario.budget import Conditions, Row
-
-
-def judged(found, **changes):
-    plain = {
-        "name": "r",
-        "metric": "private_message.end_to_end",
-        "statistic": "p50",
-        "unit": "ms",
-        "bound": 10.0,
-    }
-    wanted = Row(**{**plain, **changes}, conditions=Conditions(phase="load"))
-    (finding,) = rows.check(found, [wanted])
-    return finding
-
 
 DELIVERED = {
     "metric": "private_message.delivered",

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pytest
+from kit.budget_rows import judged, row
 from kit.histories import MS, SECOND, history, host, operation, record, sample
 
 from harness import checks
@@ -19,28 +20,6 @@ from harness.history import history as h
 from harness.history.gaps import EVERYTHING, Gap, Part
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
-from harness.scenario.budget import Conditions, Row
-
-
-def row(**changes):
-    conditions = {
-        key: changes.pop(key)
-        for key in ("phase", "nodes", "node", "received_per_s")
-        if key in changes
-    }
-    plain = {
-        "name": "r",
-        "metric": "private_message.end_to_end",
-        "statistic": "p50",
-        "unit": "ms",
-        "bound": 10.0,
-    }
-    return Row(**{**plain, **changes}, conditions=Conditions(**{"phase": "load", **conditions}))
-
-
-def judged(found, **changes):
-    (finding,) = rows.check(found, [row(**changes)])
-    return finding
 
 
 def test_a_kept_and_a_missed_promise():
