@@ -89,12 +89,17 @@ def changed(good: Path, folder: Path) -> dict[str, bool]:
     return found
 
 
-def disbelieved(folder: Path, files_changed: Mapping[str, bool]) -> Parts:
-    """Say of what parts nothing may be believed while the old manifest stands."""
+def touched(names: Iterable[str]) -> list[Damage]:
+    """Say of each changed file what rests on it, and of whom it is."""
+    return [Damage(name, shows=True, gone=part_of(name), nodes=nodes_of([name])) for name in names]
+
+
+def disbelieved(folder: Path, files_changed: Mapping[str, bool]) -> list[Damage]:
+    """Say what may not be believed while the old manifest stands, file by file."""
     names = [name for name, is_first in files_changed.items() if is_first]
     if (folder / "manifest.json").is_file():
         names = [name for name in names if name != "manifest.json"]
-    return frozenset[Part]().union(*map(part_of, names))
+    return touched(names)
 
 
 def needs_of(row: Row) -> Parts:
@@ -103,12 +108,16 @@ def needs_of(row: Row) -> Parts:
     return needs | ({Part.PROOFS, Part.PLAN} if row.conditions.under else set())
 
 
-def rests_on(row: Row, parts: Parts, phase: str | None, nodes: frozenset[str]) -> bool:
-    """Whether a row needs something of these parts (of this phase, of these nodes alone)."""
+def rests_on(row: Row, damages: Iterable[Damage]) -> bool:
+    """Whether a row needs something that is gone by one of these (of its phase, of its nodes)."""
     metric, named = METRICS[row.metric], row.conditions.node
-    of_others = metric.by_node and nodes and named is not None and named not in nodes
-    elsewhen = phase not in (None, row.conditions.phase) and not metric.whole_run
-    return bool(needs_of(row) & parts and not of_others and not elsewhen)
+
+    def by(one: Damage) -> bool:
+        of_others = metric.by_node and one.nodes and named is not None and named not in one.nodes
+        elsewhen = one.phase not in (None, row.conditions.phase) and not metric.whole_run
+        return bool(needs_of(row) & one.gone and not of_others and not elsewhen)
+
+    return any(map(by, damages))
 
 
 def cut(chance: random.Random, folder: Path) -> Damage:
