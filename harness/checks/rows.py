@@ -110,7 +110,8 @@ def _judge(history: History, row: Row) -> Finding:
         gap = record.excuse(history, needs, row.kind, phase, lost=lost)
         if gap is not None:
             return _unknown(row, Cause.GAP, gap, measured)
-        return _finding(row, Answer.FAIL, measured, _missed(row, value), value=value)
+        busy = host.busy(history, phase) if row.kind == "time" else ""
+        return _finding(row, Answer.FAIL, measured, _missed(row, value) + busy, value=value)
     measured, value = _shown(history, row, taken, fair)
     kept = f"kept{_stretch(row, value)}{lateness.tick(history, row, phase)}"
     return _finding(row, Answer.PASS, measured, kept, value=value)
