@@ -1,11 +1,12 @@
-"""Long repeats keep what they saw, go on where they stopped, and write a section of
-docs/evidence.md.
+"""Long repeats keep what they saw in docs/evidence/, go on where they stopped, and write a section
+of docs/evidence.md.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ class Record:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self.file = ROOT / ".evidence" / f"{name}.jsonl"
+        self.file = ROOT / "docs" / "evidence" / f"{name}.jsonl"
         self.file.parent.mkdir(exist_ok=True)
 
     def add(self, result: dict[str, Any]) -> None:
-        """Keep one result, whole: a line is written by one call."""
+        """Keep one result, whole, with the commit: a line is written by one call."""
+        said = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+        commit = subprocess.run(said, capture_output=True, text=True, check=False).stdout.strip()
+        result = result | {"commit": commit}
         with self.file.open("a") as file:
             file.write(json.dumps(result) + "\n")
 

@@ -4,8 +4,8 @@ is the sender's word.
 Which record of whom an operation needs stands in its file in operations/. What was acknowledged is
 the denominator. Findings: what was acknowledged and is not in the target's journal, is there twice,
 is in another one's, or with another size or hash; what is not in the journal of every other node
-that ran; what no other node stored, answered or met; what was done before it was sent. What was
-not acknowledged need not arrive, but twice or at another node it must not.
+that ran, or twice in one; what no other node stored, answered or met; what was done before it was
+sent. What was not acknowledged need not arrive, but twice or at another node it must not.
 
 A record that could not be made is not missing: where its node did not journal, because the harness
 had stopped it or it had not begun, or where the system's journals have no such records, the answer
@@ -110,9 +110,14 @@ def _astray(history: History, operation: Operation, others: Chosen) -> list[Find
     same: twice, or to another node. That they arrive nobody promised.
     """
     ledger = operation.spec.ledger
-    if ledger is None or ledger.witness is not Witness.TARGET:
+    if ledger is None:
         return []
-    wrong = _misdelivered(history, ledger.record, others).wrong
+    if ledger.witness is Witness.TARGET:
+        wrong = _misdelivered(history, ledger.record, others).wrong
+    elif ledger.witness is Witness.EVERY_OTHER_NODE:
+        wrong = _repeated(history, ledger.record, others)
+    else:
+        return []
     if not any(wrong.values()):
         return []
     name = f"{operation.word}: not acknowledged, and not delivered wrongly"
@@ -236,9 +241,21 @@ def _at_every_other_node(history: History, operation: Operation, acknowledged: C
     expected = silences.of(history).expected(history, acknowledged)
     heard = records.heard_ns(history, ledger.record, acknowledged) != records.NEVER
     return Held(
-        {"not everywhere": int((expected & ~heard).any(axis=1).sum())},
+        {
+            "not everywhere": int((expected & ~heard).any(axis=1).sum()),
+            **_repeated(history, ledger.record, acknowledged),
+        },
         {"while no other node ran": int((~expected.any(axis=1)).sum())},
     )
+
+
+def _repeated(history: History, kind: RecordKind, chosen: Chosen) -> dict[str, int]:
+    """How many of the chosen operations a node has more than once, that the harness let run
+    meanwhile: one that began anew need not know what it had before.
+    """
+    again = records.heard_again(history, kind, chosen)
+    again &= silences.of(history).expected(history, chosen)
+    return {"delivered more than once at a node": int(again.any(axis=1).sum())}
 
 
 def _at_keeper(history: History, operation: Operation, acknowledged: Chosen) -> Held:

@@ -85,6 +85,17 @@ def heard_ns(history: History, kind: RecordKind, chosen: Chosen) -> Nanoseconds:
     return found
 
 
+def heard_again(history: History, kind: RecordKind, chosen: Chosen) -> npt.NDArray[np.bool_]:
+    """Which nodes have more than one record of `kind` of each chosen operation: a row an operation,
+    a column a node.
+    """
+    ids, nodes = identifiers(history, chosen), len(history.nodes)
+    rows, mine = about(history.journal[history.journal["kind"] == kind], ids)
+    count = np.bincount(rows * nodes + mine["node"], minlength=len(ids) * nodes)
+    again: npt.NDArray[np.bool_] = count.reshape(len(ids), nodes) > 1
+    return again
+
+
 def about(records: Records, ids: Ids) -> tuple[npt.NDArray[np.intp], Records]:
     """Those of the records that are about one of these ids, and about which, as its position."""
     if not len(ids) or not len(records):

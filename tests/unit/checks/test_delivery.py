@@ -60,6 +60,20 @@ def test_a_broadcast_must_be_in_every_other_journal():
     assert heard(1, 0).answer is Answer.FAIL
 
 
+def test_a_broadcast_must_not_be_in_a_journal_twice_acknowledged_or_not():
+    heard = [record(1, RecordKind.RECEIVED, node) for node in (1, 2, 2)]
+    acknowledged = operation(1, Operation.BROADCAST, source=0, target=-1)
+    twice = ledger(history([acknowledged], heard))
+    assert (twice.answer, twice.measured) == (Answer.FAIL, "1 delivered more than once at a node")
+    unknown = operation(1, Operation.BROADCAST, source=0, target=-1, outcome=int(Outcome.UNKNOWN))
+    (astray,) = [
+        one
+        for one in delivery.check(history([unknown], heard))
+        if "not delivered wrongly" in one.name
+    ]
+    assert astray.answer is Answer.FAIL
+
+
 def test_a_broadcast_is_not_due_to_a_node_that_the_harness_kept_from_running():
     """Hole 24: a stopped or paused node is none of "all other nodes" while it is."""
     sent = [operation(1, Operation.BROADCAST, source=0, target=-1)]  # at 1.001 s
