@@ -15,7 +15,7 @@ from harness.checks import faults, host, lateness, record, records, statistic
 from harness.checks.measurements import SPREAD_MAX
 from harness.checks.metric import Chosen, Floats, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS
-from harness.checks.operation_metrics import received
+from harness.checks.operation_metrics import OVER_PHASES, alike, received
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.errors import BadFileError
@@ -232,10 +232,11 @@ def _doubt(
     if mixed := lateness.two_phases(history, row, phase):
         return Cause.HOST_LIMITED, mixed
     wants_more = row.kind in ("rate", "byte rate") and row.comparison in (">", ">=")
-    if (best or wants_more) and lateness.rests_on_load(row):
-        behind = lateness.behind(history, phase)
+    phases = [phase] if (best or wants_more) and lateness.rests_on_load(row) else []
+    for one in alike(history, phase) if row.metric in OVER_PHASES else phases:
+        behind = lateness.behind(history, one)
         if behind is not None and behind[0] is not Cause.NODE_STOPPED:
-            return behind[0], behind[1] + host.busy(history, phase)
+            return behind[0], behind[1] + host.busy(history, one)
     return None
 
 

@@ -1,9 +1,10 @@
 """Control connections to nodes inside gevent's loop: non-blocking unix sockets, opened when first
 needed.
 
-A send that the kernel does not take at once is queued and counted as blocked; an operation's
-`sent_ns` is the moment at which the last byte of its frame went to the kernel. Receiving is a
-callback of the loop: it only parses.
+A send that the kernel does not take at once, because the node does not read, is queued and counted
+as blocked. An operation is sent once the last byte of its frame went to the kernel; its `sent_ns`
+is when the frame was offered: how long the node let it wait is the node's time, not the
+generator's. Receiving is a callback of the loop: it only parses.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic_ns
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 from gevent import monkey
@@ -46,6 +47,14 @@ class Heard:
     failed: Failed
 
 
+class Frame(NamedTuple):
+    """What is to be sent by one call: bytes, the operations in it, when it was first offered."""
+
+    data: memoryview
+    flights: Sequence[Flight]
+    offered_ns: int
+
+
 class Connection:
     """One node's control socket."""
 
@@ -58,7 +67,7 @@ class Connection:
         self._heard = heard
         self._socket: Any = None
         self._watchers: tuple[Any, Any] | None = None
-        self._queue: deque[tuple[memoryview, Sequence[Flight]]] = deque()
+        self._queue: deque[Frame] = deque()
         self._queued_bytes = 0
         self._offset = 0  # bytes of the first queued frame that the kernel has taken
         self._retry_ns = 0
@@ -76,7 +85,7 @@ class Connection:
             self.blocked += len(flights)
             self._heard.dropped(flights, "unsent: the node does not read its control socket")
             return
-        self._queue.append((memoryview(data), flights))
+        self._queue.append(Frame(memoryview(data), flights, monotonic_ns()))
         self._queued_bytes += len(data)
         if len(self._queue) == 1:
             self._flush()
@@ -91,12 +100,12 @@ class Connection:
             return
         queued, self._queue = self._queue, deque()
         for position, frame in enumerate(queued):
-            if frame[1][0].deadline_ns > now_ns or (position == 0 and self._offset):
+            if frame.flights[0].deadline_ns > now_ns or (position == 0 and self._offset):
                 self._queue.append(frame)
             else:
-                self._queued_bytes -= len(frame[0])
+                self._queued_bytes -= len(frame.data)
                 self._heard.dropped(
-                    frame[1], "unsent: the node did not read its control socket in time"
+                    frame.flights, "unsent: the node did not read its control socket in time"
                 )
 
     def close(self, why: str) -> None:
@@ -114,8 +123,8 @@ class Connection:
         self._socket = None
         self._offset = 0
         queued, self._queue, self._queued_bytes = self._queue, deque(), 0
-        for _, flights in queued:
-            self._heard.dropped(flights, f"unsent: {why}")
+        for frame in queued:
+            self._heard.dropped(frame.flights, f"unsent: {why}")
         self._heard.lost(self.node, why)
 
     def _open(self) -> bool:
@@ -140,21 +149,20 @@ class Connection:
         assert self._socket is not None
         assert self._watchers is not None
         while self._queue:
-            frame, flights = self._queue[0]
-            now_ns = monotonic_ns()
+            frame = self._queue[0]
             try:
-                self._offset += self._socket.send(frame[self._offset :])
+                self._offset += self._socket.send(frame.data[self._offset :])
             except BlockingIOError:
                 break
             except OSError as error:
                 self.close(f"the connection broke ({error.strerror})")
                 return
-            if self._offset < len(frame):
+            if self._offset < len(frame.data):
                 continue
-            for flight in flights:
-                flight.sent_ns = now_ns
+            for flight in frame.flights:
+                flight.sent_ns = frame.offered_ns
             self._queue.popleft()
-            self._queued_bytes -= len(frame)
+            self._queued_bytes -= len(frame.data)
             self._offset = 0
         writable = self._watchers[1]
         if self._queue and not writable.active:
