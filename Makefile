@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from
 export RUNTIME SYSTEM HARNESS_CLUSTER
 
-.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean bench-up bench-micro bench-faults bench-project down clean wheel constraints
+.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean bench-cluster bench-up bench-micro bench-faults bench-project down clean wheel constraints
 
 help:  ## Show what can be made
 	@grep -hE '^[a-zA-Z0-9_%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ evidence-sabotage: setup  ## A hundred seeded changes to the hub, nodes and help
 
 evidence-clean: setup  ## Ten runs of every shipped scenario on a quiet host (45 minutes a time; goes on where it stopped; BUSY=1: beside busy processes)
 	@$(BIN)/python scripts/evidence_clean.py $(if $(BUSY),--busy)
+
+bench-cluster: setup  ## Nodes ready, a sample, a cut: each beside what others would use, into docs/benchmarks.md (15 minutes)
+	@$(BIN)/python scripts/bench_cluster.py
 
 bench-up: setup  ## Starting times side by side: netns 100 and 1000, Docker 100 against the bare SDK
 	@$(BIN)/python scripts/bench_up.py
