@@ -11,6 +11,8 @@ import click
 import harness
 from harness.cli.progress import bars
 from harness.cli.shared import (
+    BUDGETS,
+    SCENARIOS,
     cluster_option,
     json_option,
     print_json,
@@ -24,7 +26,7 @@ from harness.scenario import shipped
 
 
 @click.command()
-@click.argument("scenario")
+@click.argument("scenario", shell_complete=SCENARIOS)
 @cluster_option
 @runtime_option
 @system_option
@@ -76,6 +78,7 @@ def run(
 @click.argument("run", type=click.Path(path_type=Path), envvar="HARNESS_RUNS", default=Path("runs"))
 @click.option(
     "--budget",
+    shell_complete=BUDGETS,
     help="Judge by another budget: a file, or the name of a shipped one. Writes nothing.",
 )
 @click.option(

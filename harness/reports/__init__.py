@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UsageError
+from harness.errors import UsageError, one_of
 
 if TYPE_CHECKING:  # numpy and Arrow: a command that renders nothing must not wait for them
     from harness.checks.verdict import Verdict
@@ -34,6 +34,6 @@ def render(
     UsageError for another format.
     """
     if format_ not in FORMATS:
-        raise UsageError(f"format: expected one of {', '.join(FORMATS)}; found {format_!r}")
+        raise UsageError(f"format: {one_of(FORMATS, format_)}")
     text: str = importlib.import_module(FORMATS[format_][0]).render(verdict, facts, run, history)
     return text
