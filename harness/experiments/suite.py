@@ -253,6 +253,10 @@ def _not_measured(row: Row, why: str) -> Finding:
         cause=Cause.NOT_MEASURED,
         phase=f"{row.conditions.scenario}/{row.conditions.phase}",
         source=row.source,
+        metric=row.metric,
+        statistic=row.statistic,
+        unit=row.unit,
+        bound=row.bound,
     )
 
 

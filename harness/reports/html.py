@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from harness.checks.verdict import Answer, Finding, Verdict
 from harness.history.history import History
-from harness.reports import series, svg
+from harness.reports import headline, series, svg
 from harness.reports.series import Chart, Spell
 
 ORDER = (Answer.FAIL, Answer.UNKNOWN, Answer.PASS, Answer.MEASURED)
@@ -42,7 +42,8 @@ def render(verdict: Verdict, facts: Mapping[str, Any], run: str, history: Histor
         ),
         (
             f"<p class=total>{_answer(verdict.answer)} <span "
-            f"class=soft>{escape(_counts(verdict))}</span></p>"
+            f"class=soft>{escape(headline.counts(verdict))}</span></p>"
+            f"<p>{escape(headline.why(verdict), quote=False)}</p>"
         ),
         _rows(verdict.findings),
     ]
@@ -75,10 +76,6 @@ def _what(facts: Mapping[str, Any]) -> str:
         f"{nodes} on {facts['runtime']['name']} · "
         f"{str(facts.get('started', ''))[:16].replace('T', ' ')} UTC"
     )
-
-
-def _counts(verdict: Verdict) -> str:
-    return ", ".join(f"{number} {answer}" for answer, number in verdict.counts().items() if number)
 
 
 def _answer(answer: Answer) -> str:
