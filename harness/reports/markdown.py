@@ -10,6 +10,7 @@ from typing import Any
 from harness.checks.verdict import Answer, Finding, Verdict
 from harness.history.history import History
 from harness.reports import headline
+from harness.reports.suite_part import SuitePart
 
 MAX_CHARACTERS = 60_000  # a comment has at most 65,536
 MARKS = {Answer.PASS: "✅", Answer.FAIL: "❌", Answer.UNKNOWN: "❔", Answer.MEASURED: "▫️"}
@@ -20,10 +21,14 @@ HEAD = "| | promise | phase | promised | measured | why |\n|---|---|---|--:|--:|
 
 
 def render(
-    verdict: Verdict, facts: Mapping[str, Any], run: str, history: History | None = None
+    verdict: Verdict,
+    facts: Mapping[str, Any],
+    run: str,
+    history: History | None = None,
+    parts: Sequence[SuitePart] = (),
 ) -> str:
     """Write the comment."""
-    del history
+    del history, parts
     why = headline.why(verdict)
     lead = f"{_escaped(why)}\n\n" if why else ""
     nodes = f"{len(facts['nodes'])} {facts['adapter']} nodes on " if facts["nodes"] else ""

@@ -32,15 +32,15 @@ GAP = finding("rss", Answer.UNKNOWN, sentence="samples are missing.", cause=Caus
         (
             [finding(), LIMITED],
             (
-                "1 of 2 findings could not be judged (host limited); it is p50 (load): the host was "
-                "busy."
+                "1 of 2 findings could not be judged (host limited); it is p50 (load): the "
+                "host was busy."
             ),
         ),
         (
             [GAP, LIMITED, GAP],
             (
-                "3 of 3 findings could not be judged (2 × gap in the record, 1 × host limited); the "
-                "first: rss: samples are missing."
+                "3 of 3 findings could not be judged (2 × gap in the record, 1 × host limited); "
+                "the first: rss: samples are missing."
             ),
         ),
         (
