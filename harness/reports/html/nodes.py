@@ -126,6 +126,6 @@ def _keys(graph: Graph) -> str:
         for kind, said in kinds.items()
         if kind in there
     ]
-    if graph.is_cut and graph.across:
+    if graph.cut:
         keys.append('<span class="key cut">link that was cut</span>')
     return "".join(keys)

@@ -44,16 +44,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """A picture of a topology. `inside` and `across` are links as positions of their ends: within a
-    group, and between two; `is_cut`: those between two were cut.
+    """A picture of a topology. `links` are pairs of positions of their ends, `cut` those that the
+    picture's cut took.
     """
 
     title: str
     dots: tuple[Dot, ...]
     groups: tuple[Group, ...]
-    inside: tuple[tuple[int, int], ...]
-    across: tuple[tuple[int, int], ...]
-    is_cut: bool
+    links: tuple[tuple[int, int], ...]
+    cut: tuple[tuple[int, int], ...]
     height: float
     note: str
 
@@ -66,10 +65,12 @@ def graphs(history: History, regions: Sequence[str]) -> list[Graph]:
     for event in history.events:
         if isinstance(event, FaultChanged) and event.is_set and event.sides:
             cuts.setdefault(event.fault, event.sides)
-    found = [_graph(history, f"Cut {name}", _sides(history, of), True) for name, of in cuts.items()]
-    if len(found) > CUTS_MOST:
-        return found[:CUTS_MOST]
-    return found or [_graph(history, "Nodes and links", list(regions), False)]
+    if not cuts:
+        return [_graph(history, "Nodes and links", regions, {})]
+    return [
+        _graph(history, f"Cut {name}", _sides(history, sides), sides)
+        for name, sides in list(cuts.items())[:CUTS_MOST]
+    ]
 
 
 def _sides(history: History, sides: Mapping[str, int]) -> list[str]:
@@ -87,7 +88,9 @@ def _sides(history: History, sides: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _graph(history: History, title: str, group_of: Sequence[str], is_cut: bool) -> Graph:
+def _graph(
+    history: History, title: str, group_of: Sequence[str], sides: Mapping[str, int]
+) -> Graph:
     members: dict[str, list[int]] = {}
     for node, group in enumerate(group_of):
         members.setdefault(group, []).append(node)
@@ -96,27 +99,26 @@ def _graph(history: History, title: str, group_of: Sequence[str], is_cut: bool) 
     for placed in groups:
         mine = members[placed.name]
         places.update(zip(mine, _inside(placed, len(mine)), strict=True))
+    side_of = [sides.get(node) for node in history.nodes]
+
+    def is_cut(ends: tuple[int, int]) -> bool:
+        """Whether the cut lies between them: it parts only those that are on a side of it."""
+        a, b = (side_of[end] for end in ends)
+        return a is not None and b is not None and a != b
+
     links = sorted(history.links)
     drawn = links if len(links) <= LINKS_MOST else []
-    apart = {"each alone"} if is_cut else set()
-
-    def is_inside(ends: tuple[int, int]) -> bool:
-        return group_of[ends[0]] == group_of[ends[1]] and group_of[ends[0]] not in apart
-
-    across = tuple(ends for ends in drawn if not is_inside(ends))
     said = f"{len(history.nodes):,} nodes, {len(links):,} links"
-    if is_cut:
-        crossing = sum(not is_inside(ends) for ends in links)
-        said += f", of which {crossing:,} cross the cut"
+    if sides:
+        said += f", of which {sum(map(is_cut, links)):,} cross the cut"
     if len(drawn) < len(links):
         said += "; so many are not drawn"
     return Graph(
         title=title,
         dots=_dots(history, places),
         groups=tuple(groups),
-        inside=tuple(ends for ends in drawn if is_inside(ends)),
-        across=across,
-        is_cut=is_cut,
+        links=tuple(ends for ends in drawn if not is_cut(ends)),
+        cut=tuple(ends for ends in drawn if is_cut(ends)),
         height=height,
         note=said,
     )

@@ -20,8 +20,8 @@ def draw(graph: Graph) -> str:
             f'aria-label="{label}">'
         ),
         *map(_group, graph.groups),
-        f'<path class="link" d="{_links(graph, graph.inside)}"/>',
-        f'<path class="link {"cut" if graph.is_cut else ""}" d="{_links(graph, graph.across)}"/>',
+        f'<path class="link" d="{_links(graph, graph.links)}"/>',
+        f'<path class="link cut" d="{_links(graph, graph.cut)}"/>',
         *(_dot(dot, number, radius) for number, dot in enumerate(graph.dots)),
         "</svg>",
     ]

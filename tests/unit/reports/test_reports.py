@@ -23,7 +23,7 @@ from harness.reports import markdown
 
 
 @pytest.mark.parametrize("format_", reports.FORMATS)
-@pytest.mark.parametrize("what", [full, history, lambda: None])
+@pytest.mark.parametrize("what", [full, history, lambda: history(phases=()), lambda: None])
 def test_every_format_renders_every_run_and_names_every_row(format_, what):
     text = reports.render(format_, VERDICT, FACTS, "/runs/x", what())
     for one in VERDICT.findings:

@@ -310,8 +310,18 @@ def test_a_cut_parts_the_picture_into_its_sides():
     )
     [picture] = graph.graphs(found, ["eu"] * 3)
     assert [group.name for group in picture.groups] == ["side A", "alone"]
-    assert (picture.inside, picture.across, picture.is_cut) == (((0, 1),), ((1, 2),), True)
+    assert (picture.links, picture.cut) == (((0, 1),), ((1, 2),))
     assert "1 cross the cut" in picture.note
+
+
+def test_a_link_to_who_is_on_no_side_of_a_cut_was_not_cut():
+    sides = {"node-0": 0, "node-1": 1}
+    found = history(
+        links=frozenset({(0, 1), (0, 2), (1, 2)}), events=(change("set", 2, "cut", sides=sides),)
+    )
+    [picture] = graph.graphs(found, ["eu"] * 3)
+    assert picture.cut == ((0, 1),)
+    assert {group.name for group in picture.groups} == {"each alone", "not in the cut"}
 
 
 def test_without_a_cut_the_picture_has_the_regions():
@@ -319,7 +329,7 @@ def test_without_a_cut_the_picture_has_the_regions():
     found = history([lost(1)], links=frozenset({(0, 2)}), events=(ended,))
     [picture] = graph.graphs(found, ["eu", "eu", "us"])
     assert [group.name for group in picture.groups] == ["eu", "us"]
-    assert not picture.is_cut
+    assert picture.cut == ()
     assert [dot.kind for dot in picture.dots] == ["bad", "bad", "ended"]
 
 
