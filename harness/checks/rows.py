@@ -382,4 +382,8 @@ def _finding(
         phase=row.conditions.phase,
         value=None if value is None or math.isinf(value) else value,
         source=row.source,
+        metric=row.metric,
+        statistic=row.statistic,
+        unit=row.unit,
+        bound=row.bound,
     )

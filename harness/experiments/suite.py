@@ -32,6 +32,7 @@ from harness.experiments import run as single_run
 from harness.experiments.judge import Judged, budget_of
 from harness.history import reader
 from harness.history.folder import new_folder, point_latest, translated
+from harness.reports.suite_part import SuitePart
 from harness.scenario import files
 from harness.scenario.budget import Row
 from harness.scenario.scenario import Suite
@@ -167,7 +168,18 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
             failures.setdefault(name, f"scenario {name!r} was not played: the suite was cut short")
     verdicts = {name: one.verdict for name, one in judged.items()}
     verdict = Verdict(findings=(*findings(rows, verdicts, failures), *lost))
-    result = Judged(run=folder.resolve(), verdict=verdict, facts=_facts(found["name"], judged))
+    result = Judged(
+        run=folder.resolve(),
+        verdict=verdict,
+        facts=_facts(found["name"], judged),
+        parts=tuple(
+            SuitePart(
+                name=name, folder=found["parts"][name], verdict=one.verdict, history=one.history
+            )
+            for name, one in judged.items()
+            if one.history is not None
+        ),
+    )
     if write:
         result.write()
     return result
@@ -271,6 +283,10 @@ def _not_measured(row: Row, why: str) -> Finding:
         cause=Cause.NOT_MEASURED,
         phase=f"{row.conditions.scenario}/{row.conditions.phase}",
         source=row.source,
+        metric=row.metric,
+        statistic=row.statistic,
+        unit=row.unit,
+        bound=row.bound,
     )
 
 
