@@ -233,7 +233,7 @@ def took_ns(history: History, phase: PhaseWindow, operation: Operation) -> Float
 def _at_target(history: History, kind: RecordKind, chosen: Chosen) -> Nanoseconds:
     """The first record of each operation's id at its target."""
     found, target = told(history, kind), history.column("target")
-    if named(history).same is None:
+    if named(history).same is None or not chosen.any():
         mine = found.node == target[found.of]
         return _earliest(found.of[mine], found.at_ns[mine], len(chosen))[chosen]
     # Operations of one id have their targets each: asked for are the records of an id at a node.
