@@ -15,7 +15,7 @@ Halves = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.signedinteger[Any]]  # positions, of half the width where that is enough
 NOWHERE = -1
 PAIR = np.dtype([("first", "<u8"), ("last", "<u8")])
-AT_ONCE = 1 << 20  # ids that are looked up together: what that takes for a while stays small
+AT_ONCE = 1 << 17  # ids that are looked up together: few enough for the CPU's caches
 
 
 def halves(ids: Ids) -> tuple[Halves, Halves]:

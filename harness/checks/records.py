@@ -59,7 +59,8 @@ class Told:
 
 def identifiers(history: History) -> Ids:
     """The 16-byte ids of all operations, in one piece."""
-    column = history.operations.column("id").combine_chunks()
+    column = history.operations.column("id")
+    column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if not len(column):
         return np.empty(0, "V16")
     return np.frombuffer(column.buffers()[1], "V16")[column.offset : column.offset + len(column)]

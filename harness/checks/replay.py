@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.checks import records
+from harness.checks.ids import Places
 from harness.history.gaps import Gap, Part
 from harness.history.history import History, PhaseWindow, once
 from harness.history.plan import Plan
@@ -22,6 +23,8 @@ from harness.scenario.schedule import IDENTIFIER, Due, Share, salt, schedule
 from harness.scenario.stream import Arrivals, Stream
 
 Numbers = npt.NDArray[np.int64]
+# The last half of an id is all but the run.
+SHARE = np.dtype([(name, IDENTIFIER[name]) for name in ("worker", "stream", "sequence")])
 
 
 @once
@@ -60,7 +63,7 @@ def of_nobody(history: History) -> int:
     plan = history.plan
     if plan is None or not plan.workers:
         return 0
-    made = _identifiers(history)
+    made = records.identifiers(history).view(IDENTIFIER)
     known = (made["run"] == _run(plan)) & (made["stream"] < len(plan.streams))
     return int((~(known & (made["worker"] < plan.workers))).sum())
 
@@ -115,15 +118,19 @@ def _of_stream(history: History, plan: Plan, phase: PhaseWindow, number: int) ->
 
 def _recorded(
     history: History, plan: Plan, phase: PhaseWindow, number: int
-) -> tuple[npt.NDArray[np.intp], Numbers]:
+) -> tuple[Places, Numbers]:
     """Which operations are of a stream, in the order of their positions in it; and these."""
-    made = _identifiers(history)
-    mine = (made["run"] == _run(plan)) & (made["stream"] == number)
-    mine &= history.column("intended_ns") < phase.end_ns
+    index = records.named(history)
+    made = index.last.view(SHARE)
+    mine = np.flatnonzero(made["stream"] == number)
+    rows = index.order[mine]
+    is_own = index.first[rows] == _run(plan)
+    is_own &= history.column("intended_ns")[rows] < phase.end_ns
+    rows, made = rows[is_own], made[mine[is_own]]
     # Worker w makes the operations w, w + workers, w + 2 · workers and so on.
-    position = made["sequence"][mine].astype(np.int64) * plan.workers + made["worker"][mine]
-    order = np.argsort(position)
-    return np.flatnonzero(mine)[order], position[order]
+    position = made["sequence"].astype(np.int64) * plan.workers + made["worker"]
+    order = np.argsort(position, kind="stable")  # they nearly are: the index has sequences in order
+    return rows[order], position[order]
 
 
 def _due(history: History, plan: Plan, phase: PhaseWindow, number: int) -> Iterator[Due]:
@@ -163,8 +170,3 @@ def _missing(missing: Numbers, count: int, first_s: float, plan: Plan) -> str:
 
 def _run(plan: Plan) -> int:
     return int.from_bytes(salt(plan.t0_ns, plan.seed), "little")
-
-
-def _identifiers(history: History) -> npt.NDArray[Any]:
-    """Each operation's id, in its parts."""
-    return records.identifiers(history).view(IDENTIFIER)
