@@ -5,7 +5,6 @@ file, one row in CHECKS; the two that need the rows are called by name.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from harness.checks import delivery, faults, load, nodes, record, replay, scope
 from harness.checks import rows as budget
@@ -60,4 +59,4 @@ def _replayed(history: History) -> History:
         found = tuple(replay.gaps(history))
     except Exception:
         return history
-    return replace(history, gaps=(*history.gaps, *found))
+    return history.with_gaps(found)

@@ -21,7 +21,7 @@ from harness.checks.operation_metrics import OPERATION_METRICS
 from harness.checks.resource_metrics import RESOURCE_METRICS
 from harness.checks.silences import FOR_EVER_NS, Stretch
 from harness.checks.verdict import Cause
-from harness.history.history import History, PhaseWindow
+from harness.history.history import History, PhaseWindow, once
 from harness.operations import Operation, Outcome
 from harness.operations.operation import NO_KEY
 from harness.scenario.budget import UNITS, Row
@@ -149,6 +149,7 @@ def late_ns(row: Row) -> int:
     return round(max(LATE_NS_LEAST, LATE_SHARE_OF_BOUND * bound_ns))
 
 
+@once
 def behind(
     history: History, phase: PhaseWindow, operation: Operation | None = None
 ) -> tuple[Cause, str] | None:
@@ -215,14 +216,25 @@ def tick(history: History, row: Row, phase: PhaseWindow) -> str:
         return ""
     asked = sum(one["asked_per_s"] for one in plan.streams if one["phase"] == phase.name)
     tick_ns = gap_ns(asked / plan.workers)
-    sent = records.due(history, phase) & (history.column("sent_ns") > 0)
-    if not tick_ns or row.metric not in OPERATION_METRICS or not sent.any():
+    if not tick_ns or row.metric not in OPERATION_METRICS:
         return ""
-    lag = (history.column("sent_ns") - history.column("intended_ns"))[sent]
+    lag_ns = _median_lag_ns(history, phase)
+    if lag_ns is None:
+        return ""
     return (
-        f"; the load generator sends every {tick_ns / 1e6:g} ms: {_ms(np.median(lag))} of the p50 "
-        "are its own"
+        f"; the load generator sends every {tick_ns / 1e6:g} ms: {_ms(lag_ns)} of the p50 are its "
+        "own"
     )
+
+
+@once
+def _median_lag_ns(history: History, phase: PhaseWindow) -> float | None:
+    """How late half of the phase's operations were sent; None where none was."""
+    sent = records.due(history, phase) & (history.column("sent_ns") > 0)
+    if not sent.any():
+        return None
+    lag = (history.column("sent_ns") - history.column("intended_ns"))[sent]
+    return float(np.median(lag))
 
 
 def _ms(ns: float) -> str:

@@ -14,17 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.checks import records
-from harness.checks.metric import Chosen
+from harness.checks.ids import Places
 from harness.history.gaps import Gap, Part
-from harness.history.history import History, PhaseWindow
+from harness.history.history import History, PhaseWindow, once
 from harness.history.plan import Plan
 from harness.operations import Operation
-from harness.scenario.schedule import IDENTIFIER, Due, Share, salt, whole
+from harness.scenario.schedule import IDENTIFIER, Due, Share, salt, schedule
 from harness.scenario.stream import Arrivals, Stream
 
 Numbers = npt.NDArray[np.int64]
+# The last half of an id is all but the run.
+SHARE = np.dtype([(name, IDENTIFIER[name]) for name in ("worker", "stream", "sequence")])
 
 
+@once
 def differences(history: History, phase: PhaseWindow, operation: Operation) -> list[str] | None:
     """Say what differs from the schedule of a phase's streams of one operation, a sentence each;
     nothing where each operation is as planned. None where the folder does not say the schedule.
@@ -60,7 +63,7 @@ def of_nobody(history: History) -> int:
     plan = history.plan
     if plan is None or not plan.workers:
         return 0
-    made = _identifiers(history)
+    made = records.identifiers(history).view(IDENTIFIER)
     known = (made["run"] == _run(plan)) & (made["stream"] < len(plan.streams))
     return int((~(known & (made["worker"] < plan.workers))).sum())
 
@@ -71,39 +74,71 @@ def of_one_id(history: History) -> int:
     """
     if history.plan is not None and history.plan.workers:
         return 0
-    everything = np.ones(history.operations.num_rows, np.bool_)
-    ids = records.sortable(records.identifiers(history, everything))
-    _, counts = np.unique(ids, return_counts=True)
+    same = records.named(history).same
+    if same is None:
+        return 0
+    counts = np.bincount(same)
     return int(counts[counts > 1].sum())
 
 
 def _of_stream(history: History, plan: Plan, phase: PhaseWindow, number: int) -> list[str]:
-    due = _due(history, plan, phase, number)
-    made = _identifiers(history)
-    intended = history.column("intended_ns")
-    mine = (made["run"] == _run(plan)) & (made["stream"] == number) & (intended < phase.end_ns)
-    # Worker w makes the operations w, w + workers, w + 2 · workers and so on.
-    position = made["sequence"][mine].astype(np.int64) * plan.workers + made["worker"][mine]
-    planned = position < len(due.number)
-    count = np.bincount(position[planned], minlength=len(due.number))
+    """What differs from the schedule of one stream, which is drawn and held against the record one
+    stretch after the other.
+    """
+    rows, position = _recorded(history, plan, phase, number)
+    begin = count = too_many = others = 0
+    missing: list[Numbers] = []
+    first_ns = 0
+    for due in _due(history, plan, phase, number):
+        end = begin + int(np.searchsorted(position[begin:], count + len(due.number)))
+        at, mine = position[begin:end] - count, rows[begin:end]
+        seen = np.bincount(at, minlength=len(due.number))
+        lacking = np.flatnonzero(seen == 0)
+        if len(lacking):
+            first_ns = first_ns or int(due.intended_ns[lacking[0]])
+            missing.append(lacking + count)
+        too_many += int((seen > 1).sum())
+        wrong = np.zeros(len(at), np.bool_)
+        for column in ("intended_ns", "source", "target"):
+            wrong |= history.column(column)[mine] != getattr(due, column)[at]
+        others += int(wrong.sum())
+        begin, count = end, count + len(due.number)
+    too_many += len(position) - begin
     said = []
-    if (count == 0).any():
-        said.append(_missing(np.nonzero(count == 0)[0], due, plan, phase))
-    too_many = int((~planned).sum() + (count > 1).sum())
+    if missing:
+        said.append(
+            _missing(np.concatenate(missing), count, (first_ns - phase.begin_ns) / 1e9, plan)
+        )
     if too_many:
         said.append(f"{too_many:,} operations are recorded that were not planned")
-    others = _others(history, mine, position, due)
     if others:
         said.append(f"{others:,} operations are not those that were planned (time or nodes)")
     return said
 
 
-def _due(history: History, plan: Plan, phase: PhaseWindow, number: int) -> Due:
+def _recorded(
+    history: History, plan: Plan, phase: PhaseWindow, number: int
+) -> tuple[Places, Numbers]:
+    """Which operations are of a stream, in the order of their positions in it; and these."""
+    index = records.named(history)
+    made = index.last.view(SHARE)
+    mine = np.flatnonzero(made["stream"] == number)
+    rows = index.order[mine]
+    is_own = index.first[rows] == _run(plan)
+    is_own &= history.column("intended_ns")[rows] < phase.end_ns
+    rows, made = rows[is_own], made[mine[is_own]]
+    # Worker w makes the operations w, w + workers, w + 2 · workers and so on.
+    position = made["sequence"].astype(np.int64) * plan.workers + made["worker"]
+    order = np.argsort(position, kind="stable")  # they nearly are: the index has sequences in order
+    return rows[order], position[order]
+
+
+def _due(history: History, plan: Plan, phase: PhaseWindow, number: int) -> Iterator[Due]:
     names = [one.name for one in plan.phases]
     earlier = [one["phase"] for one in plan.streams[:number]]
     share = Share(seed=plan.seed, phase=names.index(phase.name), stream=earlier.count(phase.name))
     stream = _stream(plan.streams[number])
-    return whole(stream, history.nodes, share, phase.begin_ns, phase.end_ns)
+    return schedule(stream, history.nodes, share, phase.begin_ns, phase.end_ns)
 
 
 def _stream(said: Mapping[str, Any]) -> Stream:
@@ -120,39 +155,18 @@ def _stream(said: Mapping[str, Any]) -> Stream:
     )
 
 
-def _missing(missing: Numbers, due: Due, plan: Plan, phase: PhaseWindow) -> str:
+def _missing(missing: Numbers, count: int, first_s: float, plan: Plan) -> str:
     """Say how many operations are not in the record, whose they were, and from when on."""
-    first_s = (due.intended_ns[missing[0]] - phase.begin_ns) / 1e9
     shares = np.unique(missing % plan.workers)
     whose = ""
     if plan.workers > 1:
         numbers = ", ".join(str(share + 1) for share in shares[:5].tolist())
         whose = f" (of load worker {numbers} of {plan.workers})"
     return (
-        f"{len(missing):,} of {len(due.number):,} planned operations are not in the record{whose}, "
+        f"{len(missing):,} of {count:,} planned operations are not in the record{whose}, "
         f"the first was due {first_s:.1f} s into the phase"
     )
 
 
-def _others(history: History, mine: Chosen, position: Numbers, due: Due) -> int:
-    """Count the operations that bear a planned id and are something else."""
-    inside = position < len(due.number)
-    at = position[inside]
-    wrong = np.zeros(len(at), np.bool_)
-    for column, wanted in (
-        ("intended_ns", due.intended_ns),
-        ("source", due.source),
-        ("target", due.target),
-    ):
-        wrong |= history.column(column)[mine][inside] != wanted[at]
-    return int(wrong.sum())
-
-
 def _run(plan: Plan) -> int:
     return int.from_bytes(salt(plan.t0_ns, plan.seed), "little")
-
-
-def _identifiers(history: History) -> npt.NDArray[Any]:
-    """Each operation's id, in its parts."""
-    everything = np.ones(history.operations.num_rows, np.bool_)
-    return np.ascontiguousarray(records.identifiers(history, everything)).view(IDENTIFIER)

@@ -5,9 +5,10 @@ It has raw values; statistics are derived elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import functools
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -127,6 +128,16 @@ class History:
     told: Mapping[tuple[str, int], bool] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()  # what was not recorded, in order of time
     sealed: bool = True  # False: no manifest says how its files were when the run was closed
+    # What `once` has derived of it; a history that is made of this one by `replace` begins anew.
+    derived: dict[Hashable, Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def with_gaps(self, gaps: tuple[Gap, ...]) -> History:
+        """Return the same record with these gaps more; what was derived of it still holds."""
+        made = replace(self, gaps=(*self.gaps, *gaps))
+        made.derived.update(self.derived)
+        return made
 
     def phase(self, name: str) -> PhaseWindow | None:
         """Return the window of a phase, None where it was not played."""
@@ -139,3 +150,30 @@ class History:
     def column(self, name: str) -> npt.NDArray[Any]:
         """Return a column of the operations as an array."""
         return np.asarray(self.operations.column(name).to_numpy())
+
+
+Of = ParamSpec("Of")
+Derived = TypeVar("Derived")
+
+
+def once(
+    make: Callable[Concatenate[History, Of], Derived],
+) -> Callable[Concatenate[History, Of], Derived]:
+    """Make a function of a history derive its result once: what the first call returns is kept with
+    the history, for as long as that is, and is nobody's to change.
+
+    It may rest on the record alone, never on its gaps. Its other arguments are hashable.
+    """
+
+    @functools.wraps(make)
+    def derive(history: History, /, *of: Of.args, **named: Of.kwargs) -> Derived:
+        key = (make, of, *sorted(named.items()))
+        if key not in history.derived:
+            made = make(history, *of, **named)
+            if isinstance(made, np.ndarray):
+                made.setflags(write=False)
+            history.derived[key] = made
+        found: Derived = history.derived[key]
+        return found
+
+    return derive

@@ -63,7 +63,7 @@ def read(
     """Read the records of a node's journal, and where it is torn.
 
     A record's time must lie between the two given. What a kill tore off is left out; a journal that
-    goes on behind it is found again.
+    goes on behind it is found again. Of one that is whole nothing is copied.
     """
     wrong = _wrong_header(bytes(data[:HEADER_BYTES]), wire_id)
     if wrong:
@@ -87,6 +87,8 @@ def read(
             break
         torn.append(Torn(after=count, why=f"has {later - at} bytes {where} that are no record"))
         at = later
+    if len(parts) == 1:
+        return parts[0], torn
     return (np.concatenate(parts) if parts else np.empty(0, RECORD)), torn
 
 

@@ -191,9 +191,19 @@ class _Folder:
         late_ns = LATE_NS if has_ended else LATER_NS
         end_ns = min(max(times, default=END_NS), END_NS - late_ns) + late_ns
         parts = [self._journal(index, begin_ns, end_ns) for index in range(len(self.nodes))]
-        return np.concatenate(parts) if parts else np.empty(0, journal.JOURNAL)
+        made = np.empty(sum(map(len, parts)), journal.JOURNAL)
+        at = len(made)
+        while parts:  # each file is let go as soon as it is copied
+            node, part = len(parts) - 1, parts.pop()
+            mine = made[at - len(part) : at]
+            for column in journal.RECORD.names or ():
+                mine[column] = part[column]
+            mine["node"] = node
+            at -= len(part)
+        return made
 
     def _journal(self, index: int, begin_ns: int, end_ns: int) -> history.Records:
+        """The records of one node's journal, as they are in its file."""
         node, name = self.facts["nodes"][index], f"journal/{self.nodes[index]}.bin"
         content = self.source.open(name)
         records: history.Records = np.empty(0, journal.RECORD)
@@ -219,11 +229,7 @@ class _Folder:
                 int(after[0]) + slack_ns if len(after) else END_NS,
                 of=(self.nodes[index],),
             )
-        part = np.empty(len(records), journal.JOURNAL)
-        for column in journal.RECORD.names or ():
-            part[column] = records[column]
-        part["node"] = index
-        return part
+        return records
 
     def plan(self) -> Plan | None:
         """What the run was to do; None where nothing that can be read says it."""
