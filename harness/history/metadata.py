@@ -31,6 +31,7 @@ WANTED: Mapping[str, Any] = {
     "load": {
         "generator?": str,
         "workers?": int | list[dict],  # type: ignore[type-arg]
+        "late_ns?": int,
         "streams?": (
             {
                 "phase": str,
@@ -42,6 +43,7 @@ WANTED: Mapping[str, Any] = {
                 "target?": str | None,
                 "sources?": list[str],
                 "arrivals?": str,
+                "profile?": (list,),
             },
         ),
     },

@@ -23,7 +23,7 @@ from harness.load.stream import GRACE_NS, NEVER_NS, TrafficStream
 from harness.load.tally import Tally
 from harness.operations import Operation, Outcome, Request, Response
 from harness.operations.operation import Address, key_of
-from harness.scenario.schedule import Share, gap_ns, schedule
+from harness.scenario.schedule import Share, schedule, tick_ns
 from harness.stats import Integers
 from harness.systems import adapters
 
@@ -127,7 +127,6 @@ class Worker:
         for number, (phase, (start_ns, end_ns)) in enumerate(
             zip(plan.phases, plan.bounds_ns(), strict=True)
         ):
-            gap = gap_ns(sum(stream.rate_per_s for stream in phase.streams) / len(plan.workers))
             for position, stream in enumerate(phase.streams):
                 share = Share(
                     seed=plan.seed,
@@ -143,7 +142,6 @@ class Worker:
                         prefix=self._prefix(len(streams)),
                         wire_ids=wire_ids,
                         keys=self._keys,
-                        gap_ns=gap,
                         ended=self._ended,
                         filler=Random(plan.seed).randbytes(stream.payload_bytes),
                     )
@@ -174,17 +172,28 @@ class Worker:
             self._connections.to(node).send([request], [flight])
 
     def _pace(self) -> None:
+        ready = self._connections.ready
         while True:
+            ready.serve()
             now_ns = monotonic_ns()
             for stream in self._streams:
                 if stream.next_due_ns <= now_ns:
                     for node, (requests, flights) in stream.take(now_ns, BATCH_MAX).items():
                         self._connections.to(node).send(requests, flights)
-            following = min(self._streams, key=lambda stream: stream.next_due_ns, default=None)
-            if following is None or following.next_due_ns == NEVER_NS:
+            first_ns = min((each.next_due_ns for each in self._streams), default=NEVER_NS)
+            if first_ns == NEVER_NS:
+                ready.watch(on=True)
                 return
-            wake_ns = max(following.next_due_ns, now_ns + following.gap_ns)
-            self._timer.sleep_until(max(wake_ns, monotonic_ns() + BREATH_NS))
+            waits_ns = self._tick_ns(first_ns)
+            # Where a wake comes soon anyway, it receives too.
+            ready.watch(on=first_ns > now_ns + waits_ns)
+            self._timer.sleep_until(max(first_ns + waits_ns, monotonic_ns() + BREATH_NS))
+
+    def _tick_ns(self, first_ns: int) -> int:
+        """How long what is due first may wait for others."""
+        late_ns = self._plan.late_ns
+        soon = (each for each in self._streams if each.next_due_ns <= first_ns + late_ns)
+        return tick_ns(sum(each.rate_per_s for each in soon), late_ns)
 
     def _keep(self) -> None:
         reported_ns = monotonic_ns()
