@@ -112,7 +112,7 @@ class Connection:
         self._codec = codec()
         self._heard = heard
         self._socket: Any = None
-        self._queue: deque[tuple[memoryview, Sequence[Flight]]] = deque()
+        self._queue: deque[tuple[bytes, Sequence[Flight]]] = deque()
         self._queued_bytes = 0
         self._offset = 0  # bytes of the first queued frame that the kernel has taken
         self._retry_ns = 0
@@ -130,7 +130,7 @@ class Connection:
             self.blocked += len(flights)
             self._heard.dropped(flights, "unsent: the node does not read its control socket")
             return
-        self._queue.append((memoryview(data), flights))
+        self._queue.append((data, flights))
         self._queued_bytes += len(data)
         if len(self._queue) == 1:
             self._flush()
@@ -200,7 +200,8 @@ class Connection:
             frame, flights = self._queue[0]
             now_ns = monotonic_ns()
             try:
-                self._offset += self._socket.send(frame[self._offset :])
+                rest = memoryview(frame)[self._offset :] if self._offset else frame
+                self._offset += self._socket.send(rest)
             except BlockingIOError:
                 break
             except OSError as error:

@@ -81,7 +81,7 @@ class TrafficStream:
         do them.
         """
         found: dict[int, tuple[list[Request], list[Flight]]] = {}
-        while limit and self.next_due_ns <= now_ns:
+        while limit and self._next is not None and self._next[0] <= now_ns:
             made = self._make()
             if made is not None:
                 requests, flights = found.setdefault(made[1].source, ([], []))
@@ -167,11 +167,12 @@ class TrafficStream:
                 flight, Outcome.FAILED, None, f"unsent: {IN_FLIGHT_MAX:,} operations were in flight"
             )
             return None
-        to, payload = self._contents(flight, draw)
+        to = self._target(flight, draw)
         if self._spec.to is Address.STORED_KEY and to is None:
             self._ended(flight, Outcome.FAILED, None, NO_KEY)
             return None
         self.in_flight[flight.id] = flight
+        payload = self._payload(flight)
         return Request(flight.id, flight.operation, to, payload, self._stream.timeout_ms), flight
 
     def _flight(self, source: int, target: int, intended_ns: int) -> Flight:
@@ -186,10 +187,6 @@ class TrafficStream:
             intended_ns,
             intended_ns + self._timeout_ns,
         )
-
-    def _contents(self, flight: Flight, draw: int) -> tuple[bytes | None, bytes | None]:
-        """Target and payload on the wire."""
-        return self._target(flight, draw), self._payload(flight)
 
     def _target(self, flight: Flight, draw: int) -> bytes | None:
         match self._spec.to:
