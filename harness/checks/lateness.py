@@ -22,6 +22,7 @@ from harness.checks.resource_metrics import RESOURCE_METRICS
 from harness.checks.silences import FOR_EVER_NS, Stretch
 from harness.checks.verdict import Cause
 from harness.history.history import History, PhaseWindow
+from harness.history.plan import LATE_NS
 from harness.operations import Operation, Outcome
 from harness.operations.operation import NO_KEY
 from harness.scenario.budget import Row
@@ -142,6 +143,11 @@ def excused_of(history: History, phase: PhaseWindow, row: Row) -> Excused:
 def late_ns(row: Row) -> int:
     """Return from how much on an operation is late for a row, ns; for a row of no time, never."""
     return FOR_EVER_NS if row.bound is None or row.late_ns is None else row.late_ns
+
+
+def allowed_ns(history: History) -> int:
+    """Return how late the generator was to send at most."""
+    return LATE_NS if history.plan is None else max(history.plan.late_ns, LATE_NS)
 
 
 def behind(

@@ -31,6 +31,7 @@ START_WITH_GETS_IN_S = 3.0  # … and have put the first keys
 STOP_IN_NS = 50_000_000  # a stop is told before it happens, so that all workers stop at one moment
 REPORT_SLACK_S = 20.0  # how long a worker that lives may take to close its record
 LAST_WORD_NS = 2_000_000_000  # from a worker's end until its last message has come
+OF_A_WORKER = ("worker", "blocked", "late_answers", "cpu_ns", "doubts")
 JUDGE = "HARNESS_JUDGE"
 
 log = logging.getLogger(__name__)
@@ -229,8 +230,7 @@ class Master:
             "failures": [] if self.broken is None else [str(self.broken)],
             "operations": {word: tallied.facts() for word, tallied in self.tallies().items()},
             "workers": [
-                {key: report[key] for key in ("worker", "blocked", "late_answers", "cpu_ns")}
-                for report in self._reports.values()
+                {key: report[key] for key in OF_A_WORKER} for report in self._reports.values()
             ],
         }
 

@@ -14,6 +14,7 @@ from typing import Any
 import gevent
 import numpy as np
 
+from harness.history.doubts import Doubt
 from harness.load import pacer, tally
 from harness.load.connections import Connections, Heard
 from harness.load.flight import Flight, Keys
@@ -33,6 +34,8 @@ GATHER_S = 0.05
 REPORT_NS = 1_000_000_000
 YIELD_S = 0.001  # between the parts of a report: the pacer has its turn
 CATCH_UP_NS = 2_000_000_000  # a pacer that is behind at the end may still send this long
+FULL_CORE = 0.9  # of one core
+DOUBTS_MAX = 1_000
 SEEDS = 64  # keys that a worker puts before t0, for its gets
 SEED_STREAM = 0xFFFF
 GC_THRESHOLD = 100_000  # objects in flight are no garbage; scanning them would stall the pacer
@@ -63,6 +66,8 @@ class Worker:
         self._late = 0
         self._seeds: dict[bytes, Flight] = {}
         self._cpu_ns = process_time_ns()
+        self._doubts: list[list[int]] = []  # as metadata.json has them
+        self._before = (0, self._cpu_ns)  # blocked sends and CPU time, a second ago
         self._timer = pacer.Timer()
         self._connections = Connections(
             [node.control for node in plan.nodes],
@@ -205,10 +210,27 @@ class Worker:
                 stream.expire(now_ns)
             self._gather()
             if now_ns - reported_ns >= REPORT_NS:
+                self._doubt(reported_ns, now_ns)
                 reported_ns = now_ns
                 self._record.write()
                 gevent.sleep(YIELD_S)
                 self._publish()
+
+    def _doubt(self, begin_ns: int, end_ns: int) -> None:
+        """Note a second in which this worker was late, blocked, or had no more CPU to use."""
+        cpu_ns, blocked = process_time_ns(), self._connections.blocked
+        noted = Doubt(
+            worker=self._index,
+            begin_ns=begin_ns,
+            end_ns=end_ns,
+            stalled_ns=self._timer.late_ns,
+            blocked=blocked - self._before[0],
+            cpu_ns=cpu_ns - self._before[1],
+        )
+        self._timer.late_ns, self._before = 0, (blocked, cpu_ns)
+        doubtful = noted.blocked or noted.cores >= FULL_CORE
+        if (doubtful or noted.stalled_ns > self._plan.late_ns) and len(self._doubts) < DOUBTS_MAX:
+            self._doubts.append(noted.as_row())
 
     def _gather(self) -> None:
         rows = self._record.gather()
@@ -232,6 +254,7 @@ class Worker:
             "blocked": self._connections.blocked,
             "late_answers": self._late,
             "cpu_ns": process_time_ns() - self._cpu_ns,
+            "doubts": self._doubts,
             "operations": {
                 operation.word: tallied.to_wire() for operation, tallied in self._tallies.items()
             },
