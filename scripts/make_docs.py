@@ -169,7 +169,8 @@ are too few samples for the statistic. Whose fault it was is asked as well:
   acknowledged to its load worker. It is recorded and was never sent; more than 1 % of them in a
   phase make another load. Where no put is ever acknowledged, nothing is known of gets.
 - *host limited*, of a row that was missed: a time, while other processes used the host or the
-  hypervisor took 10 % of it; a rate, while the host was full and the node was far from using one core.
+  hypervisor took 10 % of it; a rate, while the host was full and the node was far from using one
+  core.
 
 What was sent and is lost, duplicated or wrong is FAIL on any host. Where none of the operations
 that a row is about was sent, it is UNKNOWN: no promise is kept by them. A private message that was
