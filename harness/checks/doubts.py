@@ -21,9 +21,38 @@ SHOWN = 3
 
 
 def check(history: History) -> list[Finding]:
-    """One finding where seconds of a run are in doubt: which ones, and why."""
+    """One finding where seconds of a run are in doubt: which ones, and why; and one of the headroom
+    where the machine was calibrated.
+    """
     if not history.phases or not history.operations.num_rows:
         return []
+    return [*_in_doubt(history), *_headroom(history)]
+
+
+def _headroom(history: History) -> list[Finding]:
+    """How much of what a load worker can send the busiest phase asked of each."""
+    plan, can_per_s = history.plan, history.can_send_per_s
+    if plan is None or not plan.workers or not can_per_s:
+        return []
+    asked: dict[str, float] = defaultdict(float)
+    for stream in plan.streams:
+        asked[stream["phase"]] += stream["asked_per_s"] / plan.workers
+    most = max(asked.values(), default=0.0)
+    return [
+        Finding(
+            name="load generator: headroom",
+            answer=Answer.MEASURED,
+            promised="–",
+            measured=f"{most / can_per_s:.0%} used",
+            sentence=(
+                f"{most:,.0f} operations a second were asked of a load worker at most; calibrated "
+                f"on this machine, one sends {can_per_s:,.0f} messages a second in time"
+            ),
+        )
+    ]
+
+
+def _in_doubt(history: History) -> list[Finding]:
     begin_ns, end_ns = history.phases[0].begin_ns, history.phases[-1].end_ns
     seconds = -(-(end_ns - begin_ns) // SECOND_NS)
     found = marked(history, begin_ns, seconds)

@@ -25,6 +25,7 @@ WANTED: Mapping[str, Any] = {
         "kernel": str,
         "memory_bytes?": int,
         "versions?": dict[str, str],
+        "calibration?": {"messages_per_s": float, "measured_at": str},
     },
     "runtime": {"name": str, "nodes_per_container?": int | str},
     "network?": dict,

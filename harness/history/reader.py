@@ -83,6 +83,7 @@ def read(path: Path) -> History:
         exempt=facts.get("exempt", {}),
         kept=frozenset(facts.get("records", FORMERLY_COUNTED)),
         doubts=doubts.read(facts),
+        can_send_per_s=facts["host"].get("calibration", {}).get("messages_per_s"),
         planned_per_s=_planned(facts["load"].get("streams", []), numbers(facts)),
         host=folder.sampled("host.arrow", history.HOST, Part.HOST),
         cores=facts["host"]["cores"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import UnavailableError
-from harness.load.trial import Trial, measure
+from harness.experiments.trial import Trial, measure
 from harness.systems.null_nodes import null_nodes
 
 
