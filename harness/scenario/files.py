@@ -16,6 +16,7 @@ from harness.faults.spec import FaultSpec, parse
 from harness.operations import Operation
 from harness.scenario import shipped
 from harness.scenario.budget import Budget, Conditions, Row
+from harness.scenario.rate import Profile
 from harness.scenario.scenario import Phase, Scenario, Suite
 from harness.scenario.stream import Arrivals, Stream
 from harness.scenario.tables import Table, load, with_file
@@ -285,11 +286,13 @@ def _pair(table: Table, key: str) -> tuple[str, str] | None:
 
 def _stream(table: Table) -> Stream:
     word = table.choice("operation", [operation.word for operation in Operation])
+    profile = _profile(table)
     built = with_file(
         table.where,
         lambda: Stream(
             operation=Operation[word.upper()],
-            rate_per_s=table.take("rate_per_s", float),
+            rate_per_s=table.take("rate_per_s", float) if profile is None else profile.highest,
+            profile=profile,
             payload_bytes=table.take("payload_bytes", int, 256),
             target=table.take_or_none("target", str),
             sources=tuple(table.texts("sources")),
@@ -303,6 +306,13 @@ def _stream(table: Table) -> Stream:
     )
     table.finish()
     return built
+
+
+def _profile(table: Table) -> Profile | None:
+    """Read a rate that is given as points `[seconds, rate]`; None where it is a number."""
+    if not table.has_list("rate_per_s"):
+        return None
+    return with_file(table.where, lambda: Profile.parsed(table.take("rate_per_s", list)))
 
 
 def read_budget(path: Path) -> Budget:

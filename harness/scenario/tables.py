@@ -97,6 +97,10 @@ class Table:
         self._known.append(key)
         return key in self._values
 
+    def has_list(self, key: str) -> bool:
+        """Whether the file has a list below `key`."""
+        return isinstance(self._values.get(key), list)
+
     def rest(self) -> dict[str, object]:
         """Return what nobody has taken yet: for tables of free options."""
         left = {key: value for key, value in self._values.items() if key not in self._known}

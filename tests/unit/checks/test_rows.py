@@ -285,7 +285,7 @@ def test_a_checker_that_crashes_is_unknown():
     verdict = checks.judge(broken, [row()])
     assert verdict.answer is Answer.UNKNOWN
     broke = {one.name for one in verdict.findings if one.cause is Cause.CHECKER_BROKE}
-    assert broke == {"r", "scope", "delivery", "load"}
+    assert broke == {"r", "scope", "delivery", "load", "doubts"}
 
 
 def test_every_metric_names_what_it_needs():
