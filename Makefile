@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from
 export RUNTIME SYSTEM HARNESS_CLUSTER
 
-.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean bench-up bench-micro bench-faults bench-project down clean wheel constraints
+.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean bench-up bench-micro bench-faults bench-project bench-judge down clean wheel constraints
 
 help:  ## Show what can be made
 	@grep -hE '^[a-zA-Z0-9_%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -76,6 +76,9 @@ bench-micro: setup  ## Micro benchmarks inside the node's image, judged by budge
 
 bench-faults: setup  ## Accuracy of every fault by tools that are not ours, into docs/accuracy.md (about ten minutes)
 	@$(BIN)/python scripts/bench_faults.py
+
+bench-judge: setup  ## Judging 10 M operations with journals beside polars and pandas, into docs/benchmarks.md (about ten minutes)
+	@$(BIN)/python scripts/bench_judge.py
 
 bench-project: setup  ## The project's own rows: wheel, clean set-up, full tests (about ten minutes)
 	@$(BIN)/python scripts/bench_project.py
