@@ -31,8 +31,17 @@ def due(history: History, phase: PhaseWindow) -> Chosen:
     return inside
 
 
+@once
+def kinds(history: History) -> frozenset[int]:
+    """The numbers of the operations of which there is one."""
+    counts = np.bincount(history.column("operation"))
+    return frozenset(np.flatnonzero(counts).tolist())
+
+
 def in_phase(history: History, phase: PhaseWindow, operation: Operation) -> Chosen:
     """Which operations of this kind were due in the phase."""
+    if operation not in kinds(history):
+        return np.zeros(history.operations.num_rows, np.bool_)
     chosen: Chosen = due(history, phase) & (history.column("operation") == operation)
     return chosen
 
