@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from
 export RUNTIME SYSTEM HARNESS_CLUSTER
 
-.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean bench bench-cluster bench-up bench-micro bench-faults bench-project down clean wheel constraints
+.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean bench bench-cluster bench-judge bench-up bench-micro bench-faults bench-project down clean wheel constraints
 
 help:  ## Show what can be made
 	@grep -hE '^[a-zA-Z0-9_%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/; s/^cluster-%/cluster-10|100|1000/' | awk -F'\t' '{printf "  make %-19s %s\n", $$1, $$2}'
@@ -69,7 +69,7 @@ evidence-clean: setup  ## Ten runs of every shipped scenario on a quiet host (45
 	@$(BIN)/python scripts/evidence_clean.py $(if $(BUSY),--busy)
 
 bench: setup  ## Every benchmark that writes its section of docs/benchmarks.md, one after another
-	@$(MAKE) --no-print-directory bench-cluster
+	@$(MAKE) --no-print-directory bench-cluster bench-judge
 
 bench-cluster: setup  ## Nodes ready, a sample, a cut: each beside what others would use, into docs/benchmarks.md (15 minutes)
 	@$(BIN)/python scripts/bench_cluster.py
@@ -82,6 +82,9 @@ bench-micro: setup  ## Micro benchmarks inside the node's image, judged by budge
 
 bench-faults: setup  ## Accuracy of every fault by tools that are not ours, into docs/accuracy.md (about ten minutes)
 	@$(BIN)/python scripts/bench_faults.py
+
+bench-judge: setup  ## Judging 10 M operations with journals beside polars and pandas, into docs/benchmarks.md (about ten minutes)
+	@$(BIN)/python scripts/bench_judge.py
 
 bench-project: setup  ## The project's own rows: wheel, clean set-up, full tests (about ten minutes)
 	@$(BIN)/python scripts/bench_project.py

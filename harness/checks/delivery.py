@@ -20,10 +20,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from harness.checks import records, silences
+from harness.checks.ids import Places
 from harness.checks.metric import Chosen
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.events import RunEnded
-from harness.history.history import History
+from harness.history.history import History, Nanoseconds
 from harness.operations import Operation
 from harness.operations.operation import Ledger, Witness
 from harness.operations.records import RecordKind
@@ -113,7 +114,9 @@ def _astray(history: History, operation: Operation, others: Chosen) -> list[Find
     if ledger is None or not others.any():
         return []
     if ledger.witness is Witness.TARGET:
-        wrong = _misdelivered(history, ledger.record, others)
+        wrong = _misdelivered(
+            history, ledger, others, *records.arrivals(history, ledger.record, others)
+        )
     elif ledger.witness is Witness.EVERY_OTHER_NODE:
         wrong = _repeated(history, ledger.record, others)
     else:
@@ -171,11 +174,14 @@ class Held:
 SILENT = "to a node that could not journal then"
 
 
-def _misdelivered(history: History, kind: RecordKind, chosen: Chosen) -> dict[str, int]:
-    """How many of the chosen operations arrived at another node, or more than once."""
-    seen, first = records.arrivals(history, kind, chosen)
+def _misdelivered(
+    history: History, ledger: Ledger, chosen: Chosen, seen: Nanoseconds, first: Places
+) -> dict[str, int]:
+    """How many of the chosen operations arrived at another node, or more than once; `seen` and
+    `first` are their arrivals.
+    """
     has_arrived = seen > 0
-    node = records.told(history, kind).node[first[has_arrived]]
+    node = records.told(history, ledger.record).node[first[has_arrived]]
     target, source = (history.column(name)[chosen][has_arrived] for name in ("target", "source"))
     return {
         "delivered to another node": int((node != target).sum()),
@@ -193,7 +199,7 @@ def _at_target(history: History, operation: Operation, acknowledged: Chosen) -> 
     silent = silences.of(history).during(history, acknowledged, target)
     wrong = {
         "acknowledged but in no journal": int((lacking & ~silent).sum()),
-        **_misdelivered(history, ledger.record, acknowledged),
+        **_misdelivered(history, ledger, acknowledged, seen, first),
     }
     if ledger.content is not None:
         places = records.told(history, ledger.record).places[first[has_arrived]]

@@ -24,9 +24,9 @@ def halves(ids: Ids) -> tuple[Halves, Halves]:
     return pairs["first"], pairs["last"]
 
 
-def narrow(positions: npt.NDArray[np.intp]) -> Places:
-    """Positions among so many things as there are of them, in half the width where they fit."""
-    return positions.astype(np.int32) if len(positions) < 1 << 31 else positions
+def width_of(count: int) -> type[np.signedinteger[Any]]:
+    """The type of positions among so many things: of half numpy's own width where they fit."""
+    return np.int32 if count < 1 << 31 else np.int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Index:
         if has_ties:
             order = np.lexsort((first, last))
             same = _same(first[order], ordered, order)
-        return cls(first, ordered, narrow(order), has_ties, same)
+        return cls(first, ordered, order.astype(width_of(len(order))), has_ties, same)
 
     def find(self, first: Halves, last: Halves) -> Places:
         """The first position of each of these ids; NOWHERE of those that are not here."""
@@ -93,4 +93,4 @@ def _same(first: Halves, last: Halves, order: npt.NDArray[np.intp]) -> Places | 
         return None
     same = np.empty_like(order)
     same[order] = order[np.flatnonzero(is_new)][np.cumsum(is_new) - 1]
-    return narrow(same)
+    return same.astype(width_of(len(same)))

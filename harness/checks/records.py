@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.checks.ids import NOWHERE, Ids, Index, Places, halves, narrow
+from harness.checks.ids import AT_ONCE, NOWHERE, Ids, Index, Places, halves, width_of
 from harness.checks.metric import Chosen, Floats
 from harness.history.history import History, Nanoseconds, PhaseWindow, once
 from harness.operations import Operation, Outcome
@@ -31,8 +31,17 @@ def due(history: History, phase: PhaseWindow) -> Chosen:
     return inside
 
 
+@once
+def kinds(history: History) -> frozenset[int]:
+    """The numbers of the operations of which there is one."""
+    counts = np.bincount(history.column("operation"))
+    return frozenset(np.flatnonzero(counts).tolist())
+
+
 def in_phase(history: History, phase: PhaseWindow, operation: Operation) -> Chosen:
     """Which operations of this kind were due in the phase."""
+    if operation not in kinds(history):
+        return np.zeros(history.operations.num_rows, np.bool_)
     chosen: Chosen = due(history, phase) & (history.column("operation") == operation)
     return chosen
 
@@ -79,19 +88,21 @@ def told(history: History, kind: RecordKind) -> Told:
 
 
 def _told(history: History, kind: RecordKind, index: Index) -> Told:
-    """The records of a kind whose id is one of the index's."""
-    journal = history.journal
-    of_kind = journal["kind"] == kind
-    first, last = halves(journal["id"])
-    of = index.find(first[of_kind], last[of_kind])
-    is_known = of != NOWHERE
-    of_kind[of_kind] = is_known
-    return Told(
-        of=of if is_known.all() else of[is_known],
-        node=journal["node"][of_kind],
-        at_ns=journal["at_ns"][of_kind],
-        places=narrow(np.flatnonzero(of_kind)),
-    )
+    """The records of a kind whose id is one of the index's; looked for in one stretch of the
+    journal after the other, so that each is in the caches of the CPU while it is.
+    """
+    width = width_of(len(history.journal))
+    parts: list[tuple[npt.NDArray[Any], ...]] = []
+    for begin in range(0, max(len(history.journal), 1), AT_ONCE):
+        stretch = history.journal[begin : begin + AT_ONCE]
+        mine = np.flatnonzero(stretch["kind"] == kind)
+        first, last = halves(stretch["id"])
+        of = index.find(first[mine], last[mine])
+        is_known = of != NOWHERE
+        mine = mine[is_known]
+        places = (mine + begin).astype(width)
+        parts.append((of[is_known], stretch["node"][mine], stretch["at_ns"][mine], places))
+    return Told(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def owners(history: History, chosen: Chosen) -> Places:
@@ -207,8 +218,8 @@ def begun_ns(history: History, chosen: Chosen) -> Nanoseconds:
     """When the time of each chosen operation begins: when it was due, or sent where that came
     first.
     """
-    intended, sent = (history.column(name)[chosen] for name in ("intended_ns", "sent_ns"))
-    begun: Nanoseconds = np.where(sent > 0, np.minimum(intended, sent), intended)
+    begun, sent = (history.column(name)[chosen] for name in ("intended_ns", "sent_ns"))
+    np.minimum(begun, sent, out=begun, where=sent > 0)
     return begun
 
 
@@ -224,9 +235,11 @@ def took_ns(history: History, phase: PhaseWindow, operation: Operation) -> Float
     says.
     """
     chosen = in_phase(history, phase, operation)
-    ends = [history.column(name)[chosen] for name in ("sent_ns", "done_ns")]
-    end = np.maximum.reduce([*ends, witnessed_ns(history, operation, chosen)])
-    took: Floats = (end - begun_ns(history, chosen)).astype(np.float64)
+    end = witnessed_ns(history, operation, chosen)
+    for name in ("sent_ns", "done_ns"):
+        np.maximum(end, history.column(name)[chosen], out=end)
+    end -= begun_ns(history, chosen)
+    took: Floats = end.astype(np.float64)
     took[history.column("outcome")[chosen] != Outcome.OK] = np.inf
     return took
 
