@@ -57,10 +57,11 @@ def render(
 def _of_run(history: History, facts: Mapping[str, Any], verdict: Verdict) -> dict[str, str]:
     """Write the sections of one run."""
     sent, found = operations.sent(history), bands.bands(history)
-    drawn = charts.all_of(history, sent, verdict.findings)
+    sampled = resources.sampled(history)
+    drawn = charts.all_of(history, sent, sampled, verdict.findings)
     about, scene = findings.by_chart(verdict.findings), charts.scene(history, found)
     anchors = {chart.key for chart in drawn} | ({"bands"} if found else set())
-    series = resources.node_series(history) if drawn else []
+    series = resources.node_series(history, sampled) if drawn else []
 
     def place(one: Finding) -> str:
         key = links.chart_of(one)

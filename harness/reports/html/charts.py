@@ -20,7 +20,10 @@ from harness.reports.svg.chart import Scene
 
 
 def all_of(
-    history: History, sent: Sequence[operations.Sent], findings: Sequence[Finding]
+    history: History,
+    sent: Sequence[operations.Sent],
+    sampled: resources.Sampled,
+    findings: Sequence[Finding],
 ) -> list[Chart]:
     """Compute every chart of a run, bounds included, as small as a page shows it; charts without
     any value are left out.
@@ -29,7 +32,7 @@ def all_of(
         return []
     made = [
         *operations.charts(history, sent),
-        *resources.charts(history),
+        *resources.charts(history, sampled),
         resources.host(history),
     ]
     return links.with_bounds(history, [thin(one) for one in made if not one.is_empty], findings)

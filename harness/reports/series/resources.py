@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ class Resource:
     is_rate: bool = False
 
 
+Sampled = list[tuple[Resource, Floats]]  # node × second values of what was sampled
 RESOURCES = (
     Resource(title="Resident memory", unit="MB", column="rss_bytes", factor=1e-6),
     Resource(title="CPU of one core", unit="%", column="cpu_ns", factor=1e-7, is_rate=True),
@@ -74,19 +75,30 @@ def key_of(column: str) -> str:
     return f"resource-{column.replace('_', '-')}"
 
 
-def charts(history: History) -> list[Chart]:
+def sampled(history: History) -> Sampled:
+    """Compute the values of each resource that was sampled."""
+    tables = [(resource, matrix(history, resource)) for resource in RESOURCES]
+    return [(resource, table) for resource, table in tables if np.isfinite(table).any()]
+
+
+def ranked(table: Floats, percents: Sequence[float]) -> list[Floats]:
+    """Compute percentiles of the nodes in each second, by nearest rank; nan where nothing was
+    sampled.
+    """
+    ordered = np.sort(table.T, axis=1)  # what was not sampled comes last
+    count = np.isfinite(ordered).sum(axis=1)
+    at = np.arange(len(ordered))
+    return [
+        ordered[at, np.maximum(np.ceil(count * percent / 100).astype(np.int64) - 1, 0)]
+        for percent in percents
+    ]
+
+
+def charts(history: History, of: Sampled) -> list[Chart]:
     """Compute a chart of each resource that was sampled, over all nodes."""
     made = []
-    for resource in RESOURCES:
-        table = matrix(history, resource)
-        used = np.isfinite(table).any(axis=0)
-        if not used.any():
-            continue
-        low, middle, high, worst = (np.full(table.shape[1], np.nan) for _ in range(4))
-        low[used], middle[used], high[used] = np.nanpercentile(
-            table[:, used], (BAND[0], 50, BAND[1]), axis=0
-        )
-        worst[used] = np.nanmax(table[:, used], axis=0)
+    for resource, table in of:
+        low, middle, high, worst = ranked(table, (BAND[0], 50, BAND[1], 100))
         made.append(
             Chart(
                 key=key_of(resource.column),
@@ -147,17 +159,15 @@ class NodeSeries:
     seconds: float  # of a bucket
 
 
-def node_series(history: History) -> list[NodeSeries]:
+def node_series(history: History, of: Sampled) -> list[NodeSeries]:
     """Compute the series of all nodes: of each resource, and of operations that did not come
     true.
     """
     found = []
-    for resource in RESOURCES:
-        table = matrix(history, resource)
-        if np.isfinite(table).any():
-            by = "mean" if resource.is_rate else "highest"
-            key = key_of(resource.column)
-            found.append(_series(key, resource.title, resource.unit, table, by))
+    for resource, table in of:
+        by = "mean" if resource.is_rate else "highest"
+        key = key_of(resource.column)
+        found.append(_series(key, resource.title, resource.unit, table, by))
     for key, end, title in (
         ("bad-to", "target", "Not come true, sent to the node"),
         ("bad-from", "source", "Not come true, sent by the node"),

@@ -244,8 +244,19 @@ def test_a_logarithmic_axis_is_taken_where_values_span_much():
     assert not chart.wants_log((Line(name="x", values=np.array([0.0, 99.0])),))
 
 
+def node_series(of):
+    return resources.node_series(of, resources.sampled(of))
+
+
+def test_percentiles_of_the_nodes_are_by_nearest_rank_and_of_what_was_sampled():
+    table = np.array([[1.0, np.nan], [3.0, np.nan], [2.0, np.nan], [np.nan, np.nan]])
+    low, middle, most = resources.ranked(table, (10, 50, 100))
+    assert (low[0], middle[0], most[0]) == (1, 2, 3)
+    assert np.isnan([low[1], middle[1], most[1]]).all()
+
+
 def test_worst_nodes_are_named_worst_first():
-    by_title = {one.title: one for one in resources.node_series(full())}
+    by_title = {one.title: one for one in node_series(full())}
     assert by_title["Resident memory"].worst == (2, 1, 0)
     assert by_title["CPU of one core"].ranked[2] == pytest.approx(3.0)
     assert by_title["Not come true, sent by the node"].worst[0] == 1
@@ -256,7 +267,7 @@ def test_the_series_of_a_node_keep_its_extremes():
         sample(1.5 + at, 0, rss_bytes=10**6 * (99 if at == 333 else 10)) for at in range(600)
     ]
     found = history(samples=samples, seconds=600, nodes=1)
-    one = next(each for each in resources.node_series(found) if each.title == "Resident memory")
+    one = next(each for each in node_series(found) if each.title == "Resident memory")
     assert one.seconds == 5
     assert one.low.shape == (1, 120)
     assert (np.nanmax(one.high), np.nanmin(one.low)) == (99, 10)
@@ -296,7 +307,9 @@ def test_a_bound_is_a_line_in_the_unit_of_its_chart():
     )
     count = replace(row, statistic="count")
     both = replace(row, metric="network", unit="KB/s")  # in and out: of no one chart
-    drawn = links.with_bounds(full(), resources.charts(full()), [row, count, both])
+    drawn = links.with_bounds(
+        full(), resources.charts(full(), resources.sampled(full())), [row, count, both]
+    )
     [bound] = [bound for one in drawn for bound in one.bounds]
     assert bound.value == pytest.approx(104.8576)
     assert (bound.from_s, bound.until_s) == (0.0, 10.0)
