@@ -19,10 +19,7 @@ checks/verdict.py).
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable
-
-LISTED_MOST = 30  # of more choices than that, only the first are told
+from collections.abc import Callable
 
 
 class HarnessError(Exception):
@@ -84,22 +81,6 @@ class InterruptedByUserError(HarnessError):
     """The user pressed Ctrl-C; everything was cleaned up."""
 
     exit_code = 130
-
-
-def meant(found: str, possible: Iterable[str]) -> str:
-    """Say which of the possible words was meant, as the end of a sentence; empty where none is
-    close.
-    """
-    close = difflib.get_close_matches(found, list(possible), 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def one_of(possible: Iterable[str], found: object) -> str:
-    """Say which words were expected and what was found, and which word was meant."""
-    words = list(possible)
-    more = f" and {len(words) - LISTED_MOST} more" if len(words) > LISTED_MOST else ""
-    hint = meant(found, words) if isinstance(found, str) else ""
-    return f"expected one of {', '.join(words[:LISTED_MOST])}{more}; found {found!r}{hint}"
 
 
 def attempt(*steps: Callable[[], object]) -> list[Exception]:

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from harness.errors import UsageError, meant
+from harness.errors import UsageError
 
 
 def load(what: str, table: Mapping[str, str], name: str) -> Any:
@@ -18,7 +18,7 @@ def load(what: str, table: Mapping[str, str], name: str) -> Any:
     if not colon:
         raise UsageError(
             f"{what}: expected one of {', '.join(table)}, or module:attribute of your own; found "
-            f"{name!r}{meant(name, table)}"
+            f"{name!r}"
         )
     try:
         return getattr(importlib.import_module(module), attribute)

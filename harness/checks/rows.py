@@ -18,7 +18,7 @@ from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import OVER_PHASES, alike, received
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Answer, Cause, Finding
-from harness.errors import BadFileError, one_of
+from harness.errors import BadFileError
 from harness.history.gaps import ALWAYS, Part
 from harness.history.history import History, PhaseWindow
 from harness.scenario.budget import COMPARISONS, UNITS, Row
@@ -35,11 +35,14 @@ def validate(rows: Sequence[Row]) -> None:
     for row in rows:
         metric = METRICS.get(row.metric)
         if metric is None:
-            known = sorted(METRICS)
-            raise BadFileError(f"row {row.name}: metric: {one_of(known, row.metric)}")
+            raise BadFileError(
+                f"row {row.name}: metric: expected one of {', '.join(METRICS)}; found "
+                f"{row.metric!r}"
+            )
         if row.statistic not in statistic.NAMES:
             raise BadFileError(
-                f"row {row.name}: statistic: {one_of(statistic.NAMES, row.statistic)}"
+                f"row {row.name}: statistic: expected one of {', '.join(statistic.NAMES)}; found "
+                f"{row.statistic!r}"
             )
         if row.statistic != "count" and row.kind != metric.kind:
             raise BadFileError(

@@ -15,7 +15,6 @@ COMMANDS: list[click.Command] = [
     cluster.up,
     cluster.down,
     cluster.status,
-    cluster.clusters,
     cluster.condition,
     cluster.execute,
     cluster.logs,

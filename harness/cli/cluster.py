@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 
 import harness
 from harness.cli.progress import bars
 from harness.cli.shared import (
-    NODES,
-    TOPOLOGIES,
     cluster_option,
     json_option,
     print_json,
     runtime_option,
     system_option,
 )
-from harness.control import state
 from harness.control.client import Client
-from harness.errors import HarnessError
 from harness.reports.terminal import Plain, Terminal, plain
 from harness.scenario import shipped
 
-DEAD, SILENT = "dead", "does not answer"
-
 
 @click.command()
-@click.argument("topology", shell_complete=TOPOLOGIES)
+@click.argument("topology")
 @cluster_option
 @runtime_option
 @system_option
@@ -56,14 +49,10 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
 
 @click.command()
 @cluster_option
-@json_option
-def down(cluster: str, *, as_json: bool) -> None:
+def down(cluster: str) -> None:
     """Take a cluster down and wait until nothing of it is left."""
     with Terminal(stderr=True).status(plain(f"taking {cluster} down")):
         existed = harness.down(cluster)
-    if as_json:
-        print_json({"version": 1, "cluster": cluster, "existed": existed})
-        return
     click.echo(f"cluster {cluster} is down" if existed else f"there was no cluster {cluster}")
 
 
@@ -97,63 +86,21 @@ def status(cluster: str, *, as_json: bool) -> None:
 
 
 @click.command()
-@json_option
-def clusters(*, as_json: bool) -> None:
-    """List all clusters of this user: nodes, runtime, the run under way, faults in force."""
-    rows = [_row(name) for name in state.clusters()]
-    if as_json:
-        print_json({"version": 1, "clusters": rows})
-        return
-    table = Plain()
-    for column in ("name", "stage", "nodes", "runtime", "system", "run", "faults"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(row[column]) for column in row))
-    Terminal().print(table)
-    dead = [row["name"] for row in rows if row["stage"] == DEAD]
-    hint = f"; dead: {', '.join(dead)} (`harness doctor` removes what they left)" if dead else ""
-    click.echo(f"{len(rows) - len(dead)} clusters{hint}")
-
-
-def _row(name: str) -> dict[str, Any]:
-    """What a cluster says of itself; where nobody answers, whether it lives."""
-    row: dict[str, Any] = dict.fromkeys(("nodes", "runtime", "system", "run", "faults"))
-    try:
-        with Client.connect(name) as client:
-            found, faults = client.status(), client.call("fault-list", {})["faults"]
-    except HarnessError:
-        return {"name": name, "stage": SILENT if state.is_alive(name) else DEAD, **row}
-    row |= {key: found[key] for key in ("runtime", "system", "run")}
-    row |= {"nodes": len(found["nodes"]), "faults": [fault["name"] for fault in faults]}
-    return {"name": name, "stage": found["stage"], **row}
-
-
-def _cell(value: Any) -> str:
-    return (
-        "–" if value in (None, []) else ", ".join(value) if isinstance(value, list) else f"{value}"
-    )
-
-
-@click.command()
-@click.argument("node", shell_complete=NODES)
+@click.argument("node")
 @click.argument("wanted", type=click.Choice(["running", "paused", "stopped"]))
 @cluster_option
-@json_option
-def condition(node: str, wanted: str, cluster: str, *, as_json: bool) -> None:
+def condition(node: str, wanted: str, cluster: str) -> None:
     """Bring a node into a condition: paused (SIGSTOP), stopped, or running again with its identity
     and state.
     """
     with Client.connect(cluster) as client:
         found = client.call("condition", {"node": node, "condition": wanted})
-    if as_json:
-        print_json({"version": 1, "node": node, "condition": wanted, **found})
-        return
     but = f", but {found['says']}" if found["says"] else ""
     click.echo(f"{node} is {wanted}{but}")
 
 
 @click.command(name="exec", context_settings={"ignore_unknown_options": True})
-@click.argument("node", shell_complete=NODES)
+@click.argument("node")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @cluster_option
 def execute(node: str, command: tuple[str, ...], cluster: str) -> None:
@@ -169,7 +116,7 @@ def execute(node: str, command: tuple[str, ...], cluster: str) -> None:
 
 
 @click.command()
-@click.argument("node", shell_complete=NODES)
+@click.argument("node")
 @click.option(
     "-n",
     "--lines",

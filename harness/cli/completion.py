@@ -10,11 +10,7 @@ from harness.errors import UsageError
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of a shell: eval "$(harness completion bash)".
-
-    It completes commands and options, and the names of clusters, nodes, faults, scenarios,
-    topologies, budgets and systems.
-    """
+    """Print the completion script of a shell: eval "$(harness completion bash)"."""
     from click.shell_completion import get_completion_class
 
     found = get_completion_class(shell)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from harness.cli.shared import FAULTS, NODES, Commands, F, cluster_option, json_option, print_json
+from harness.cli.shared import F, cluster_option, json_option, print_json
 from harness.control.client import Client
 from harness.errors import BadFileError, UsageError
 from harness.faults.partitions import PATTERNS
@@ -61,7 +61,7 @@ def _words_but(*left_out: str) -> Callable[[F], F]:
     return decorate
 
 
-@click.group(cls=Commands)
+@click.group()
 def fault() -> None:
     """Make the network of a running cluster bad, while load runs. Faults fold: delays add, losses
     compound, the narrower rate wins.
@@ -69,7 +69,7 @@ def fault() -> None:
 
 
 @fault.command(name="set")
-@click.argument("where", shell_complete=NODES)
+@click.argument("where")
 @_words_but(*OF_CUTS)
 @cluster_option
 @json_option
@@ -135,16 +135,12 @@ def list_(cluster: str, *, as_json: bool) -> None:
 
 
 @fault.command()
-@click.argument("name", required=False, shell_complete=FAULTS)
+@click.argument("name", required=False)
 @cluster_option
-@json_option
-def clear(name: str | None, cluster: str, *, as_json: bool) -> None:
+def clear(name: str | None, cluster: str) -> None:
     """Take the fault NAME back, or all of them."""
     with Client.connect(cluster) as client:
         cleared = client.call("fault-clear", {"name": name})["cleared"]
-    if as_json:
-        print_json({"version": 1, "cleared": cleared})
-        return
     click.echo(f"cleared: {', '.join(cleared) or 'there was no fault'}")
 
 

@@ -11,8 +11,6 @@ import click
 import harness
 from harness.cli.progress import bars
 from harness.cli.shared import (
-    BUDGETS,
-    SCENARIOS,
     cluster_option,
     json_option,
     print_json,
@@ -26,7 +24,7 @@ from harness.scenario import shipped
 
 
 @click.command()
-@click.argument("scenario", shell_complete=SCENARIOS)
+@click.argument("scenario")
 @cluster_option
 @runtime_option
 @system_option
@@ -78,7 +76,6 @@ def run(
 @click.argument("run", type=click.Path(path_type=Path), envvar="HARNESS_RUNS", default=Path("runs"))
 @click.option(
     "--budget",
-    shell_complete=BUDGETS,
     help="Judge by another budget: a file, or the name of a shipped one. Writes nothing.",
 )
 @click.option(

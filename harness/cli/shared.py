@@ -6,46 +6,21 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from functools import partial
+from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from harness import runtimes
-from harness.control import state
-from harness.control.client import Client
-from harness.errors import (
-    HarnessError,
-    InterruptedByUserError,
-    StorageError,
-    UsageError,
-    meant,
-)
-from harness.scenario import shipped
+from harness.errors import HarnessError, InterruptedByUserError, StorageError, UsageError
 from harness.systems import adapters
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Commands(click.Group):
-    """A group of commands that says which one was meant."""
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Find the command that is asked for. Raises click.UsageError."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            hint = meant(args[0], self.list_commands(ctx))
-            raise click.UsageError(f"{error.message}{hint}", error.ctx) from None
-
-
-class CommandLine(Commands):
+class CommandLine(click.Group):
     """The whole command line: every error is told on stderr, with the exit code of its kind.
 
     click's own codes (2 for usage, 1 for the rest) are those of verdicts, so none of them is used.
@@ -57,8 +32,6 @@ class CommandLine(Commands):
             sys.exit(super().main(*args, **{**settings, "standalone_mode": False}))
         except click.ClickException as error:
             error.show()
-            if hint := _meant_choice(error):
-                click.echo(hint, err=True)
             code = UsageError.exit_code
         except HarnessError as error:
             click.echo(f"harness: {error}", err=True)
@@ -83,15 +56,6 @@ class CommandLine(Commands):
         return result
 
 
-def _meant_choice(error: click.ClickException) -> str:
-    """Say which choice of a parameter was meant; empty where the error is another."""
-    kind = error.param.type if isinstance(error, click.BadParameter) and error.param else None
-    found = re.match(r"'([^']*)' is not one of", error.message)
-    if not isinstance(kind, click.Choice) or found is None:
-        return ""
-    return meant(found[1], map(str, kind.choices)).removeprefix("; ").capitalize()
-
-
 def cluster_option(function: F) -> F:
     """Add ``--cluster``."""
     return click.option(
@@ -100,7 +64,6 @@ def cluster_option(function: F) -> F:
         show_envvar=True,
         default="main",
         show_default=True,
-        shell_complete=CLUSTERS,
         help="Which cluster.",
     )(function)
 
@@ -117,38 +80,6 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=1))
 
 
-def _completed(names: Callable[[], Iterable[str]]) -> Callable[..., list[CompletionItem]]:
-    """A completion by these names, or by files where none begins so; an error offers nothing."""
-
-    def complete(_context: Any, _param: Any, begun: str) -> list[CompletionItem]:
-        with suppress(HarnessError, OSError):
-            if found := [name for name in names() if name.startswith(begun)]:
-                return [CompletionItem(name) for name in found]
-        return [CompletionItem(begun, type="file")]
-
-    return complete
-
-
-def _asked(method: str, key: str) -> Callable[..., list[CompletionItem]]:
-    """A completion by what a cluster answers: the one that the command line names, else main."""
-
-    def complete(context: Any, _param: Any, begun: str) -> list[CompletionItem]:
-        with suppress(HarnessError, OSError), Client.connect(context.params.get("cluster")) as one:
-            names = [row["name"] for row in one.call(method, {})[key]]
-            return [CompletionItem(name) for name in names if name.startswith(begun)]
-        return []
-
-    return complete
-
-
-# What a shell completes, for `shell_complete`.
-TOPOLOGIES, SCENARIOS, BUDGETS = (
-    _completed(partial(shipped.names, folder)) for folder in ("topologies", "scenarios", "budgets")
-)
-SYSTEMS = _completed(lambda: adapters.TABLE)
-CLUSTERS = _completed(state.clusters)
-NODES, FAULTS = _asked("status", "nodes"), _asked("fault-list", "faults")
-
 runtime_option = click.option(
     "--runtime",
     envvar="RUNTIME",
@@ -163,7 +94,6 @@ system_option = click.option(
     "--system",
     envvar="SYSTEM",
     show_envvar=True,
-    shell_complete=SYSTEMS,
     help=f"The system under test: {', '.join(adapters.TABLE)}, a command file (.toml), or "
     "module:Class of your own; default: what the file names.",
 )

@@ -20,13 +20,7 @@ from harness.checks import rows as budget_rows
 from harness.checks import scope
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.control.progress import Progress, nobody
-from harness.errors import (
-    BadFileError,
-    HarnessError,
-    InterruptedByUserError,
-    UsageError,
-    one_of,
-)
+from harness.errors import BadFileError, HarnessError, InterruptedByUserError, UsageError
 from harness.experiments import judge as single_judge
 from harness.experiments import run as single_run
 from harness.experiments.judge import Judged, budget_of
@@ -134,8 +128,8 @@ def check(planned: Suite, *, imports: bool = True) -> list[str]:
     for row in rows:
         if row.conditions.scenario not in names:
             raise BadFileError(
-                f"{planned.budget}: row {row.name}: scenario: "
-                f"{one_of(names, row.conditions.scenario)}"
+                f"{planned.budget}: row {row.name}: scenario: expected one of "
+                f"{', '.join(names)}; found {row.conditions.scenario!r}"
             )
     return names
 

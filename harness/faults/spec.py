@@ -6,12 +6,13 @@ documentation are made from it. Everything is checked before anything changes.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.errors import BadFileError, meant, one_of
+from harness.errors import BadFileError
 from harness.faults import partitions, targets
 from harness.faults.fault import Condition, Fault
 from harness.faults.paths import DirectedPath
@@ -59,7 +60,7 @@ def _seconds(value: object) -> float:
 def _one_of(*choices: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if value not in choices:
-            raise BadFileError(one_of(choices, value))
+            raise BadFileError(f"expected one of {', '.join(choices)}; found {value!r}")
         return str(value)
 
     return read
@@ -258,7 +259,8 @@ def parse(table: Mapping[str, object]) -> FaultSpec:
     read: dict[str, Any] = {}
     for key, value in table.items():
         if key not in WORDS:
-            hint = meant(key, WORDS)
+            close = difflib.get_close_matches(key, WORDS, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
             raise BadFileError(f"{key}: unknown key{hint} Possible: {', '.join(WORDS)}")
         if value is not None:
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import BadFileError, meant
+from harness.errors import BadFileError
 from harness.faults.spec import FaultSpec
 from harness.scenario.schedule import SEED_MAX
 from harness.scenario.stream import Stream
@@ -82,7 +82,7 @@ class Scenario:
                 if name not in known:
                     raise BadFileError(
                         f"phase {phase.name}: there is no node {name!r} in topology "
-                        f"{self.topology.name!r}{meant(name, known)}"
+                        f"{self.topology.name!r}"
                     )
 
 

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import harness
-from harness.errors import BadFileError, StorageError, UsageError, meant
+from harness.errors import BadFileError, StorageError, UsageError
 
 FOLDERS = ("topologies", "scenarios", "budgets", "locustfiles")
 
@@ -29,17 +29,18 @@ def find(named: str, folder: str) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    known = names(folder)
+    known = sorted(
+        {
+            file.stem
+            for place in (Path(folder), root() / folder)
+            if place.is_dir()
+            for file in place.glob("*.toml")
+        }
+    )
     raise BadFileError(
-        f"{named}: no such file, and no {folder} of that name{meant(named, known)}; there are "
+        f"{named}: no such file, and no {folder} of that name; there are "
         f"{', '.join(known) or 'none'}"
     )
-
-
-def names(folder: str) -> list[str]:
-    """Return the names of the files of a folder, those that are shipped and those that are here."""
-    places = (Path(folder), root() / folder)
-    return sorted({file.stem for place in places for file in place.glob("*.toml")})
 
 
 def copy_to(target: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.control.progress import Progress
-from harness.errors import HarnessError, NodeStartError, UsageError, close_all, meant
+from harness.errors import HarnessError, NodeStartError, UsageError, close_all
 from harness.faults.fault import Condition
 from harness.kernel.proc import is_readable
 from harness.network.fabric import Fabric
@@ -199,8 +199,8 @@ class Cluster:
         """Raise UsageError where there is no such node."""
         if name not in self.places:
             raise UsageError(
-                f"there is no node {name!r} in cluster topology {self.topology.name!r}"
-                f"{meant(name, self.places)}: it has {_some(list(self.places))}"
+                f"there is no node {name!r} in cluster topology {self.topology.name!r}: it has "
+                f"{_some(list(self.places))}"
             )
 
     def set_condition(self, name: str, condition: Condition) -> bool:

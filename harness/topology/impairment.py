@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from harness.errors import BadFileError, one_of
+from harness.errors import BadFileError
 from harness.topology import quantities
 
 DELAY_MS_MAX = 60_000.0
@@ -47,7 +47,7 @@ class Toxic:
 
     def __post_init__(self) -> None:
         if self.kind not in TOXICS:
-            raise BadFileError(f"toxic: {one_of(TOXICS, self.kind)}")
+            raise BadFileError(f"toxic: expected one of {', '.join(TOXICS)}; found {self.kind!r}")
         if self.stream not in ("upstream", "downstream"):
             raise BadFileError(
                 f"toxic {self.kind}: stream: expected upstream or downstream, found {self.stream!r}"

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.errors import BadFileError, one_of
+from harness.errors import BadFileError
 
 Links = frozenset[tuple[str, str]]
 _REWIRE_ATTEMPTS = 200
@@ -32,7 +32,7 @@ def links(kind: str, names: Sequence[str], parameters: dict[str, float], seed: i
     """
     shape = SHAPES.get(kind)
     if shape is None:
-        raise BadFileError(f"shape.kind: {one_of(SHAPES, kind)}")
+        raise BadFileError(f"shape.kind: expected one of {', '.join(SHAPES)}; found {kind!r}")
     for name in parameters:
         if name not in shape.parameters:
             possible = ", ".join(shape.parameters) or "none"
