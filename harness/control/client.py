@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from harness import errors
+from harness.choices import did_you_mean
 from harness.control import state
 from harness.errors import HarnessError, UnavailableError
 
@@ -56,7 +57,10 @@ class Client:
                     "it left, then `harness up` starts anew"
                 ) from None
             others = [other for other in state.clusters() if state.is_alive(other)]
-            running = f"; running: {', '.join(others)} (HARNESS_CLUSTER chooses)" if others else ""
+            meant = did_you_mean(name, others)
+            running = (
+                f"{meant}; running: {', '.join(others)} (HARNESS_CLUSTER chooses)" if others else ""
+            )
             raise UnavailableError(
                 f"no cluster {name!r} is up: `make cluster-10` or `harness up` starts one{running}"
             ) from error

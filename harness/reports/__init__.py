@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from harness.choices import one_of
 from harness.errors import UsageError
 
 if TYPE_CHECKING:  # numpy and Arrow: a command that renders nothing must not wait for them
@@ -34,6 +35,6 @@ def render(
     UsageError for another format.
     """
     if format_ not in FORMATS:
-        raise UsageError(f"format: expected one of {', '.join(FORMATS)}; found {format_!r}")
+        raise UsageError(f"format: {one_of(format_, FORMATS)}")
     text: str = importlib.import_module(FORMATS[format_][0]).render(verdict, facts, run, history)
     return text

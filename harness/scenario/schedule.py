@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.choices import did_you_mean, listed
 from harness.errors import BadFileError
 from harness.operations.operation import Address
 from harness.scenario.stream import Arrivals, Stream
@@ -161,8 +162,8 @@ def _parties(stream: Stream, nodes: tuple[str, ...]) -> tuple[Integers, int]:
 def _known(index: dict[str, int], name: str) -> int:
     if name not in index:
         raise BadFileError(
-            f"streams: there is no node {name!r} in this cluster; possible: "
-            f"{', '.join(list(index)[:5])} …"
+            f"streams: there is no node {name!r} in this cluster{did_you_mean(name, index)}; "
+            f"there are {listed(index, name)}"
         )
     return index[name]
 

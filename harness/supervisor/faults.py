@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from harness.choices import did_you_mean
 from harness.errors import HarnessError, UsageError
 from harness.faults.fault import Change, Condition, Fault, Verb, fold_conditions
 from harness.faults.spec import FaultSpec
@@ -87,7 +88,8 @@ class Faults:
         standing = self.standing
         if name is not None and name not in standing:
             raise UsageError(
-                f"there is no fault {name!r}; in force: {', '.join(standing) or 'none'}"
+                f"there is no fault {name!r}{did_you_mean(name, standing)}; in force: "
+                f"{', '.join(standing) or 'none'}"
             )
         gone = list(standing.values()) if name is None else [standing[name]]
         done = []
