@@ -54,7 +54,9 @@ class Toxic:
             raise BadFileError(f"toxic {self.kind}: stream: {one_of(self.stream, STREAMS)}")
         for name, value in self.attributes:
             if name not in TOXICS[self.kind]:
-                raise BadFileError(f"toxic {self.kind}: {one_of(name, TOXICS[self.kind])}")
+                raise BadFileError(
+                    f"toxic {self.kind}: attribute: {one_of(name, TOXICS[self.kind])}"
+                )
             if value < 0:
                 raise BadFileError(f"toxic {self.kind}: {name}: expected 0 or more, found {value}")
         _probability("toxicity", self.toxicity)
