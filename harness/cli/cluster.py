@@ -49,10 +49,14 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
 
 @click.command()
 @cluster_option
-def down(cluster: str) -> None:
+@json_option
+def down(cluster: str, *, as_json: bool) -> None:
     """Take a cluster down and wait until nothing of it is left."""
     with Terminal(stderr=True).status(plain(f"taking {cluster} down")):
         existed = harness.down(cluster)
+    if as_json:
+        print_json({"version": 1, "cluster": cluster, "existed": existed})
+        return
     click.echo(f"cluster {cluster} is down" if existed else f"there was no cluster {cluster}")
 
 
@@ -89,12 +93,16 @@ def status(cluster: str, *, as_json: bool) -> None:
 @click.argument("node")
 @click.argument("wanted", type=click.Choice(["running", "paused", "stopped"]))
 @cluster_option
-def condition(node: str, wanted: str, cluster: str) -> None:
+@json_option
+def condition(node: str, wanted: str, cluster: str, *, as_json: bool) -> None:
     """Bring a node into a condition: paused (SIGSTOP), stopped, or running again with its identity
     and state.
     """
     with Client.connect(cluster) as client:
         found = client.call("condition", {"node": node, "condition": wanted})
+    if as_json:
+        print_json({"version": 1, **found})
+        return
     but = f", but {found['says']}" if found["says"] else ""
     click.echo(f"{node} is {wanted}{but}")
 

@@ -40,13 +40,15 @@ class Client:
         self.cluster = cluster
 
     @classmethod
-    def connect(cls, cluster: str | None = None) -> Client:
+    def connect(cls, cluster: str | None = None, *, timeout_s: float | None = None) -> Client:
         """Connect to a cluster (None: $HARNESS_CLUSTER, else ``main``).
 
-        Raises UnavailableError with one sentence.
+        `timeout_s`: how long each answer is waited for; None: as long as it takes. Raises
+        UnavailableError with one sentence.
         """
         name = state.cluster_name(cluster)
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(timeout_s)
         try:
             connection.connect(str(state.folder(name) / "control.sock"))
         except OSError as error:
@@ -94,6 +96,10 @@ class Client:
                 line = line[1:]
             self._connection.sendall(line)
             answer = json.loads(self._read_line())
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"the supervisor of cluster {self.cluster!r} does not answer"
+            ) from error
         except (OSError, ValueError) as error:
             raise UnavailableError(
                 f"the supervisor of cluster {self.cluster!r} ended while it was asked for {method}"
