@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import click
 
 import harness
-from harness.cli.progress import bars
+from harness.cli.progress import shown
 from harness.cli.shared import (
     cluster_option,
     json_option,
@@ -16,6 +17,7 @@ from harness.cli.shared import (
     system_option,
 )
 from harness.control.client import Client
+from harness.control.launcher import Hold
 from harness.reports.terminal import Plain, Terminal, plain
 from harness.scenario import shipped
 
@@ -30,14 +32,18 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
     """Start a cluster: TOPOLOGY is a file, or the name of a shipped one (cluster-10, cluster-100,
     cluster-1000).
     """
-    with bars() as progress:
+    with shown() as progress, Hold() as held:
         status = harness.up(
             shipped.find(topology, "topologies"),
             cluster=cluster,
             runtime_name=runtime,
             system=system,
             progress=progress,
+            held=held,
         )
+        # It is up, and stays: Ctrl-C takes it down before this line, and nothing after it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        held.keep()
     if as_json:
         print_json(status)
     else:

@@ -381,10 +381,7 @@ def main(descriptor: int, problem: HarnessError | None = None) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         supervisor.up(channel)
         channel.say(ready=True)
-        if spec.bound:
-            channel.when_gone(supervisor.stop)
-        else:
-            channel.close()
+        channel.when_gone(supervisor.stop)
         supervisor.serve()
     except Exception as error:
         kind, message = failure(error, state.folder(spec.cluster))
