@@ -18,6 +18,7 @@ from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import OVER_PHASES, alike, received
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Answer, Cause, Finding
+from harness.choices import one_of
 from harness.errors import BadFileError
 from harness.history.gaps import ALWAYS, Part
 from harness.history.history import History, PhaseWindow
@@ -35,15 +36,10 @@ def validate(rows: Sequence[Row]) -> None:
     for row in rows:
         metric = METRICS.get(row.metric)
         if metric is None:
-            raise BadFileError(
-                f"row {row.name}: metric: expected one of {', '.join(METRICS)}; found "
-                f"{row.metric!r}"
-            )
+            raise BadFileError(f"row {row.name}: metric: {one_of(row.metric, METRICS)}")
         if row.statistic not in statistic.NAMES:
-            raise BadFileError(
-                f"row {row.name}: statistic: expected one of {', '.join(statistic.NAMES)}; found "
-                f"{row.statistic!r}"
-            )
+            said = one_of(row.statistic, statistic.NAMES)
+            raise BadFileError(f"row {row.name}: statistic: {said}")
         if row.statistic != "count" and row.kind != metric.kind:
             raise BadFileError(
                 f"row {row.name}: unit: {row.metric} is a {metric.kind}, {row.unit!r} measures a "

@@ -19,6 +19,7 @@ from typing import Any
 from harness.checks import rows as budget_rows
 from harness.checks import scope
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
+from harness.choices import one_of
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError, InterruptedByUserError, UsageError
 from harness.experiments import judge as single_judge
@@ -128,8 +129,8 @@ def check(planned: Suite, *, imports: bool = True) -> list[str]:
     for row in rows:
         if row.conditions.scenario not in names:
             raise BadFileError(
-                f"{planned.budget}: row {row.name}: scenario: expected one of "
-                f"{', '.join(names)}; found {row.conditions.scenario!r}"
+                f"{planned.budget}: row {row.name}: scenario: "
+                f"{one_of(row.conditions.scenario, names)}"
             )
     return names
 

@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.choices import one_of
 from harness.errors import UsageError
 
 if TYPE_CHECKING:  # numpy and Arrow: a command that renders nothing must not wait for them
@@ -36,7 +37,7 @@ def render(
     of a suite's `parts`. Raises UsageError for another format.
     """
     if format_ not in FORMATS:
-        raise UsageError(f"format: expected one of {', '.join(FORMATS)}; found {format_!r}")
+        raise UsageError(f"format: {one_of(format_, FORMATS)}")
     module = importlib.import_module(FORMATS[format_][0])
     text: str = module.render(verdict, facts, run, history, parts)
     return text

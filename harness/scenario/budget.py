@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from harness.choices import one_of
 from harness.errors import BadFileError
 
 # Unit → (kind of quantity, factor to the kind's base: ns, bytes, bytes a second, share of one core,
@@ -74,9 +75,7 @@ class Row:
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
-            raise BadFileError(
-                f"row {self.name}: unit: expected one of {', '.join(UNITS)}; found {self.unit!r}"
-            )
+            raise BadFileError(f"row {self.name}: unit: {one_of(self.unit, UNITS)}")
         if self.comparison not in COMPARISONS:
             raise BadFileError(
                 f"row {self.name}: comparison: expected one of {' '.join(COMPARISONS)}; found "

@@ -6,15 +6,16 @@ Every key is known or refused, with what is possible. An error reads ``FILE: KEY
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from harness.choices import did_you_mean
 from harness.errors import BadFileError
 from harness.faults.spec import FaultSpec, parse
 from harness.operations import Operation
+from harness.scenario import shipped
 from harness.scenario.budget import Budget, Conditions, Row
 from harness.scenario.rate import Profile
 from harness.scenario.scenario import Phase, Scenario, Suite
@@ -122,8 +123,7 @@ def _links(table: Table, nodes: tuple[Node, ...], seed: int) -> frozenset[tuple[
             )
         for end in ends:
             if end not in order:
-                close = difflib.get_close_matches(end, names, 1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
+                hint = did_you_mean(end, names)
                 raise BadFileError(f"{one.where}.between: there is no node {end!r}{hint}")
         a, b = sorted(ends, key=order.__getitem__)
         found.add((a, b))
@@ -238,17 +238,20 @@ def read_suite(path: Path) -> Suite | None:
 
 
 def _beside(path: Path, named: str, folder: str) -> Path:
-    """Find `named` beside the file, or as ``../FOLDER/NAME.toml`` as in the shipped layout."""
+    """Find `named` beside the file, as ``../FOLDER/NAME.toml``, or among those that are shipped."""
     candidates = [
         path.parent / named,
         path.parent.parent / folder / f"{named}.toml",
         path.parent / f"{named}.toml",
+        shipped.root() / folder / f"{named}.toml",
     ]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
+    known = shipped.names(folder, path.parent, path.parent.parent / folder)
     raise BadFileError(
-        f"{path}: {named!r} names no file; looked for {', '.join(map(str, candidates))}"
+        f"{path}: {named!r} names no file{did_you_mean(named, known)}; looked for "
+        f"{', '.join(map(str, candidates))}"
     )
 
 

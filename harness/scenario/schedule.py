@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.choices import did_you_mean, listed
 from harness.errors import BadFileError
 from harness.operations.operation import Address
 from harness.scenario.stream import Arrivals, Stream
@@ -180,8 +181,8 @@ def _parties(stream: Stream, nodes: tuple[str, ...]) -> tuple[Integers, int]:
 def _known(index: dict[str, int], name: str) -> int:
     if name not in index:
         raise BadFileError(
-            f"streams: there is no node {name!r} in this cluster; possible: "
-            f"{', '.join(list(index)[:5])} …"
+            f"streams: there is no node {name!r} in this cluster{did_you_mean(name, index)}; "
+            f"there are {listed(index, name)}"
         )
     return index[name]
 
