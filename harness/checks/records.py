@@ -27,7 +27,10 @@ WHOLE_RUN = PhaseWindow(name="all", begin_ns=0, end_ns=2**63 - 1)
 def due(history: History, phase: PhaseWindow) -> Chosen:
     """Which operations, of all kinds, were due in the phase."""
     intended = history.column("intended_ns")
-    inside: Chosen = (intended >= phase.begin_ns) & (intended < phase.end_ns)
+    inside = np.empty(len(intended), np.bool_)
+    for begin in range(0, len(intended), AT_ONCE):
+        part = intended[begin : begin + AT_ONCE]
+        inside[begin : begin + AT_ONCE] = (part >= phase.begin_ns) & (part < phase.end_ns)
     return inside
 
 
