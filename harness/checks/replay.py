@@ -121,16 +121,19 @@ def _recorded(
 ) -> tuple[Places, Numbers]:
     """Which operations are of a stream, in the order of their positions in it; and these."""
     index, intended = records.named(history), history.column("intended_ns")
-    parts: list[tuple[Places, Numbers]] = []
-    for begin in range(0, max(len(index.last), 1), AT_ONCE):
+    rows, position = np.empty_like(index.order), np.empty(len(index.last), np.int64)
+    end = 0
+    for begin in range(0, len(rows), AT_ONCE):
         made = index.last[begin : begin + AT_ONCE].view(SHARE)
-        rows = index.order[begin : begin + AT_ONCE]
-        mine = (made["stream"] == number) & (index.first[rows] == _run(plan))
-        mine &= intended[rows] < phase.end_ns
+        whose = index.order[begin : begin + AT_ONCE]
+        mine = (made["stream"] == number) & (index.first[whose] == _run(plan))
+        mine &= intended[whose] < phase.end_ns
+        part = slice(end, end := end + int(mine.sum()))
         # Worker w makes the operations w, w + workers, w + 2 · workers and so on.
-        position = made["sequence"][mine].astype(np.int64) * plan.workers + made["worker"][mine]
-        parts.append((rows[mine], position))
-    rows, position = (np.concatenate(column) for column in zip(*parts, strict=True))
+        rows[part] = whose[mine]
+        position[part] = made["sequence"][mine].astype(np.int64) * plan.workers
+        position[part] += made["worker"][mine]
+    rows, position = rows[:end], position[:end]
     if (position[1:] < position[:-1]).any():  # the index has them in order, but where ids are wrong
         order = np.argsort(position, kind="stable")
         return rows[order], position[order]
