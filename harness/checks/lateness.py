@@ -116,7 +116,12 @@ def excused(history: History, phase: PhaseWindow, late_ns: int = FOR_EVER_NS) ->
     """
     due = records.due(history, phase)
     sent = history.column("sent_ns")
-    late = due & ((sent == 0) | (sent - history.column("intended_ns") > late_ns))
+    late = due & records.where(
+        history,
+        lambda sent_ns, due_ns: (sent_ns == 0) | (sent_ns - due_ns > late_ns),
+        "sent_ns",
+        "intended_ns",
+    )
     silent = silences.of(history)
     stopped = due & (
         _touched(history, "source", silent.away) | _touched(history, "target", silent.away)
@@ -256,6 +261,8 @@ def why(history: History, unsent: Chosen) -> str:
 def _keyless(history: History, unsent: Chosen) -> Chosen:
     """Which of these were not sent because nothing was there that they could have read."""
     found = np.zeros_like(unsent)
+    if not unsent.any():
+        return found
     said = history.operations.column("error").filter(pa.array(unsent)).cast(pa.string())
     found[unsent] = pc.fill_null(pc.equal(said, NO_KEY), fill_value=False).to_numpy()
     return found

@@ -7,7 +7,7 @@ or values by node.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ class Samples:
 
     values: Floats
     of: Chosen | npt.NDArray[np.intp] | None = None
+    known: dict[str, float] = field(default_factory=dict, compare=False)  # its statistics so far
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

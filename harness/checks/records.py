@@ -5,6 +5,7 @@ operations' ids. Pure.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +25,22 @@ LATEST = 2**63 - 1
 WHOLE_RUN = PhaseWindow(name="all", begin_ns=0, end_ns=2**63 - 1)
 
 
+def where(history: History, rule: Callable[..., Chosen], *columns: str) -> Chosen:
+    """Which operations a rule of these columns is true of; asked of one stretch of them after the
+    other, so that what the rule makes stays in the caches of the CPU.
+    """
+    arrays = [history.column(name) for name in columns]
+    found = np.empty(history.operations.num_rows, np.bool_)
+    for begin in range(0, len(found), AT_ONCE):
+        part = slice(begin, begin + AT_ONCE)
+        found[part] = rule(*(array[part] for array in arrays))
+    return found
+
+
 def due(history: History, phase: PhaseWindow) -> Chosen:
     """Which operations, of all kinds, were due in the phase."""
-    intended = history.column("intended_ns")
-    inside: Chosen = (intended >= phase.begin_ns) & (intended < phase.end_ns)
-    return inside
+    begin_ns, end_ns = phase.begin_ns, phase.end_ns
+    return where(history, lambda due_ns: (due_ns >= begin_ns) & (due_ns < end_ns), "intended_ns")
 
 
 @once
@@ -91,18 +103,22 @@ def _told(history: History, kind: RecordKind, index: Index) -> Told:
     """The records of a kind whose id is one of the index's; looked for in one stretch of the
     journal after the other, so that each is in the caches of the CPU while it is.
     """
-    width = width_of(len(history.journal))
-    parts: list[tuple[npt.NDArray[Any], ...]] = []
-    for begin in range(0, max(len(history.journal), 1), AT_ONCE):
-        stretch = history.journal[begin : begin + AT_ONCE]
+    journal = history.journal
+    of = np.empty(len(journal), index.order.dtype)
+    node, at_ns = np.empty(len(journal), np.uint16), np.empty(len(journal), np.int64)
+    places = np.empty(len(journal), width_of(len(journal)))
+    end = 0
+    for begin in range(0, len(journal), AT_ONCE):
+        stretch = journal[begin : begin + AT_ONCE]
         mine = np.flatnonzero(stretch["kind"] == kind)
         first, last = halves(stretch["id"])
-        of = index.find(first[mine], last[mine])
-        is_known = of != NOWHERE
-        mine = mine[is_known]
-        places = (mine + begin).astype(width)
-        parts.append((of[is_known], stretch["node"][mine], stretch["at_ns"][mine], places))
-    return Told(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        whose = index.find(first[mine], last[mine])
+        mine = mine[whose != NOWHERE]
+        part = slice(end, end := end + len(mine))
+        of[part], places[part] = whose[whose != NOWHERE], mine + begin
+        node[part], at_ns[part] = stretch["node"][mine], stretch["at_ns"][mine]
+    # What is behind the end was never written to, and takes no memory.
+    return Told(of[:end], node[:end], at_ns[:end], places[:end])
 
 
 def owners(history: History, chosen: Chosen) -> Places:

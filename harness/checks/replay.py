@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.checks import records
-from harness.checks.ids import Places
+from harness.checks.ids import AT_ONCE, Places
 from harness.history.gaps import Gap, Part
 from harness.history.history import History, PhaseWindow, once
 from harness.history.plan import Plan
@@ -121,17 +121,24 @@ def _recorded(
     history: History, plan: Plan, phase: PhaseWindow, number: int
 ) -> tuple[Places, Numbers]:
     """Which operations are of a stream, in the order of their positions in it; and these."""
-    index = records.named(history)
-    made = index.last.view(SHARE)
-    mine = np.flatnonzero(made["stream"] == number)
-    rows = index.order[mine]
-    is_own = index.first[rows] == _run(plan)
-    is_own &= history.column("intended_ns")[rows] < phase.end_ns
-    rows, made = rows[is_own], made[mine[is_own]]
-    # Worker w makes the operations w, w + workers, w + 2 · workers and so on.
-    position = made["sequence"].astype(np.int64) * plan.workers + made["worker"]
-    order = np.argsort(position, kind="stable")  # they nearly are: the index has sequences in order
-    return rows[order], position[order]
+    index, intended = records.named(history), history.column("intended_ns")
+    rows, position = np.empty_like(index.order), np.empty(len(index.last), np.int64)
+    end = 0
+    for begin in range(0, len(rows), AT_ONCE):
+        made = index.last[begin : begin + AT_ONCE].view(SHARE)
+        whose = index.order[begin : begin + AT_ONCE]
+        mine = (made["stream"] == number) & (index.first[whose] == _run(plan))
+        mine &= intended[whose] < phase.end_ns
+        part = slice(end, end := end + int(mine.sum()))
+        # Worker w makes the operations w, w + workers, w + 2 · workers and so on.
+        rows[part] = whose[mine]
+        position[part] = made["sequence"][mine].astype(np.int64) * plan.workers
+        position[part] += made["worker"][mine]
+    rows, position = rows[:end], position[:end]
+    if (position[1:] < position[:-1]).any():  # the index has them in order, but where ids are wrong
+        order = np.argsort(position, kind="stable")
+        return rows[order], position[order]
+    return rows, position
 
 
 def _due(history: History, plan: Plan, phase: PhaseWindow, number: int) -> Iterator[Due]:

@@ -176,7 +176,7 @@ def _holds(history: History, row: Row, measured: Measured, more: int, *, met: bo
     if row.statistic == "count":
         counts = (float(_count(measured)), float(_count(measured) + more))
         return any(map(row.holds, counts)) if met else all(map(row.holds, counts))
-    if isinstance(measured, Samples):
+    if isinstance(measured, Samples) and more:
         value = _met(row, measured.values) if met else _missing(row)
         measured = Samples(values=np.append(measured.values, np.full(more, value)))
     try:

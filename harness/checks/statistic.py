@@ -27,7 +27,10 @@ class NoValueError(Exception):
 def take(measured: Samples | PerNode, history: History, row: Row) -> tuple[float, str]:
     """The row's statistic in base units, and where it was measured (" at node-3")."""
     if isinstance(measured, Samples):
-        return of(measured.values, row.statistic), f" (n={len(measured.values):,})"
+        known = measured.known
+        if row.statistic not in known:
+            known[row.statistic] = of(measured.values, row.statistic)
+        return known[row.statistic], f" (n={len(measured.values):,})"
     if row.conditions.node is not None:
         index = history.index(row.conditions.node)
         if index not in measured.series:
