@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from
 export RUNTIME SYSTEM HARNESS_CLUSTER
 
-.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean bench-up bench-micro bench-faults bench-project down clean wheel constraints
+.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean bench-up bench-micro bench-load bench-faults bench-project down clean wheel constraints
 
 help:  ## Show what can be made
 	@grep -hE '^[a-zA-Z0-9_%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ bench-up: setup  ## Starting times side by side: netns 100 and 1000, Docker 100 
 
 bench-micro: setup  ## Micro benchmarks inside the node's image, judged by budgets/micro.toml (two minutes)
 	@$(BIN)/python scripts/bench_micro.py
+
+bench-load: setup  ## The load generator beside Locust's FastHttpUser and wrk, and a target that stalls, into docs/benchmarks.md (three minutes; wrk and nginx)
+	@$(BIN)/python scripts/bench_load.py
 
 bench-faults: setup  ## Accuracy of every fault by tools that are not ours, into docs/accuracy.md (about ten minutes)
 	@$(BIN)/python scripts/bench_faults.py

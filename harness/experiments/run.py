@@ -64,7 +64,7 @@ def up(
     """
     text = topology.read_text() if isinstance(topology, Path) and topology.is_file() else ""
     built = files.read_topology(topology) if isinstance(topology, Path) else topology
-    built = _with_system(built, system)
+    built = with_system(built, system)
     adapters.named(built.adapter)
     spec = Spec(
         cluster=state.cluster_name(cluster),
@@ -80,7 +80,7 @@ def down(cluster: str | None = None) -> bool:
     return launcher.stop(state.cluster_name(cluster))
 
 
-def _with_system(topology: Topology, system: str | None) -> Topology:
+def with_system(topology: Topology, system: str | None) -> Topology:
     """Put another system under test; a command file is named relative to the working directory."""
     if not system:
         return topology
@@ -107,7 +107,7 @@ def run(
     test than the scenario names.
     """
     planned = files.read_scenario(scenario)
-    planned = replace(planned, topology=_with_system(planned.topology, system))
+    planned = replace(planned, topology=with_system(planned.topology, system))
     played = check(planned)
     name = state.cluster_name(cluster)
     ours = not state.is_alive(name)
@@ -123,7 +123,7 @@ def run(
             if not keep:
                 held.callback(down, name)
         else:
-            _same(name, planned.topology, runtime_name)
+            same(name, planned.topology, runtime_name)
         folder = _begin(scenario, planned, played, name, runs)
         _load(scenario, played, folder, name, workers, progress)
     return judge.judge(folder)
@@ -156,7 +156,8 @@ def check(planned: Scenario, *, imports: bool = True) -> Timeline:
     return timeline.compile(planned)
 
 
-def _same(cluster: str, topology: Topology, runtime_name: str) -> None:
+def same(cluster: str, topology: Topology, runtime_name: str) -> None:
+    """Raise NameTakenError where the cluster that is up is another one than is wanted."""
     with Client.connect(cluster) as client:
         status = client.status()
     if status["adapter"] != topology.adapter:
