@@ -15,6 +15,7 @@ from harness.topology.quantities import compared, percent
 SHARES = ("loss", "duplicate", "reorder", "corrupt")
 TIMES = ("delay", "jitter")
 COUNTED_BY = "nftables"  # counts every packet since the fault came; other backends send probes
+ASKED_DIGITS = 9  # what was folded from several faults is no round number
 ASKED_MOST = 3  # where a fault asks paths for different amounts, so many of them are told
 
 
@@ -26,7 +27,8 @@ def seen(proofs: Sequence[Proof]) -> list[str]:
     for proof in proofs:
         is_amount = proof.achieved is not None and proof.asked
         if is_amount and proof.answer in (ProofAnswer.IN_FORCE, ProofAnswer.NOT_IN_FORCE):
-            shown.setdefault(proof.what, {}).setdefault(proof.asked or 0.0, []).append(proof)
+            asked = round(proof.asked or 0.0, ASKED_DIGITS)
+            shown.setdefault(proof.what, {}).setdefault(asked, []).append(proof)
     found = []
     for what, by_asked in shown.items():
         said = [_amount(what, asked, some) for asked, some in by_asked.items()]

@@ -39,7 +39,7 @@ def proof(what, asked, achieved, n=1, backend="netem", answer=ProofAnswer.IN_FOR
             [
                 proof("loss", 0.05, 0.5, 10, "nftables"),
                 proof("loss", 0.05, 0.048, 1000, "nftables"),
-                proof("loss", 0.05, 0.9, 100),
+                proof("loss", 1 - (1 - 0.05), 0.9, 100),
             ],
             ["loss: 4.8 % of packets (5 % asked)"],
         ),

@@ -209,6 +209,9 @@ def test_a_gap_of_the_record_is_a_band():
     [band] = bands.bands(history(gaps=(gap, replace(gap, why="torn too"))))
     assert (band.name, band.from_s, band.until_s) == ("gap: samples", 2.0, 4.0)
     assert band.does == "torn (and 1 more)"
+    assert band.is_drawn
+    of_nothing_drawn = replace(gap, what=frozenset({Part.HISTOGRAMS}))
+    assert not bands.bands(history(gaps=(of_nothing_drawn,)))[0].is_drawn
 
 
 @given(st.lists(st.floats(0, 1e6) | st.just(float("nan")), min_size=1, max_size=400))
