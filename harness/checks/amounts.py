@@ -43,10 +43,14 @@ def _amount(what: str, asked: float, proofs: Sequence[Proof]) -> str:
         value, of = _share(proofs)
         return compared(percent(value), of, SHARE.show(asked))
     achieved = float(np.median([proof.achieved for proof in proofs if proof.achieved is not None]))
-    show = f"{{:.3g}}{_unit(what)}".format
     if what.startswith("rate "):
         achieved, asked = achieved / 1e6, asked / 1e6
-    return compared(show(achieved), "", show(asked))
+    unit = _unit(what)
+    return compared(f"{_number(achieved)}{unit}", "", f"{_number(asked)}{unit}")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _unit(what: str) -> str:

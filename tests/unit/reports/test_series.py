@@ -340,6 +340,14 @@ def test_a_link_to_who_is_on_no_side_of_a_cut_was_not_cut():
     assert {group.name for group in picture.groups} == {"each alone", "not in the cut"}
 
 
+def test_of_many_cuts_the_first_are_drawn_and_the_others_counted():
+    sides = {"node-0": 0, "node-1": 1}
+    cuts = [change("set", at, "cut", f"cut-{at}", sides=sides) for at in range(1, 7)]
+    drawn = graph.graphs(history(events=cuts), ["eu"] * 3)
+    assert [one.title for one in drawn] == ["Cut cut-1", "Cut cut-2", "Cut cut-3"]
+    assert drawn[-1].note.endswith("3 more cuts are not drawn")
+
+
 def test_without_a_cut_the_picture_has_the_regions():
     ended = NodeEnded(at_ns=2 * SECOND, node="node-2")
     found = history([lost(1)], links=frozenset({(0, 2)}), events=(ended,))
