@@ -10,10 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-<<<<<<< HEAD
 from collections import Counter
-=======
->>>>>>> report
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
