@@ -7,17 +7,17 @@ BIN := .venv/bin
 STAMP := .venv/.made-from
 export RUNTIME SYSTEM HARNESS_CLUSTER
 
-.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean bench-up bench-micro bench-faults bench-project bench-judge down clean wheel constraints
+.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean bench bench-cluster bench-judge bench-up bench-micro bench-faults bench-project down clean wheel constraints
 
 help:  ## Show what can be made
-	@grep -hE '^[a-zA-Z0-9_%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-zA-Z0-9_%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/; s/^cluster-%/cluster-10|100|1000/' | awk -F'\t' '{printf "  make %-19s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## Make .venv with the harness, meshnode and the test tools in it
 
 $(STAMP): pyproject.toml docker/meshnode/pyproject.toml constraints.txt
 	@scripts/setup "$(PYTHON)"
 
-cluster-%: setup  ## Start a cluster of that topology in the background (cluster-10, cluster-100, cluster-1000)
+cluster-%: setup  ## Start a cluster of so many nodes in the background, or of another topology (cluster-NAME)
 	@scripts/cluster $@
 
 down: setup  ## Take the cluster down
@@ -67,6 +67,12 @@ evidence-sabotage: setup  ## A hundred seeded changes to the hub, nodes and help
 
 evidence-clean: setup  ## Ten runs of every shipped scenario on a quiet host (45 minutes a time; goes on where it stopped; BUSY=1: beside busy processes)
 	@$(BIN)/python scripts/evidence_clean.py $(if $(BUSY),--busy)
+
+bench: setup  ## Every benchmark that writes its section of docs/benchmarks.md, one after another
+	@$(MAKE) --no-print-directory bench-cluster bench-judge
+
+bench-cluster: setup  ## Nodes ready, a sample, a cut: each beside what others would use, into docs/benchmarks.md (15 minutes)
+	@$(BIN)/python scripts/bench_cluster.py
 
 bench-up: setup  ## Starting times side by side: netns 100 and 1000, Docker 100 against the bare SDK
 	@$(BIN)/python scripts/bench_up.py

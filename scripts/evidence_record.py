@@ -5,12 +5,11 @@ of docs/evidence.md.
 from __future__ import annotations
 
 import json
-import re
 import subprocess
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
+from sections import ROOT, publish
+
 DOCUMENT = ROOT / "docs" / "evidence.md"
 
 
@@ -39,8 +38,4 @@ class Record:
 
     def publish(self, text: str) -> None:
         """Replace the repeat's section of docs/evidence.md; a new one comes last."""
-        section = f"<!-- {self._name} -->\n{text.strip()}\n<!-- end of {self._name} -->"
-        pattern = re.escape(section.splitlines()[0]) + ".*?" + re.escape(section.splitlines()[-1])
-        before = DOCUMENT.read_text()
-        after, found = re.subn(pattern, lambda _: section, before, flags=re.DOTALL)
-        DOCUMENT.write_text(after if found else f"{before.rstrip()}\n\n{section}\n")
+        publish(DOCUMENT, self._name, text)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.checks import delivery, faults, load, nodes, record, replay, scope
+from harness.checks import delivery, doubts, faults, load, nodes, record, replay, scope
 from harness.checks import rows as budget
 from harness.checks.check import Check
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
@@ -18,6 +18,7 @@ CHECKS: dict[str, Check] = {
     "nodes": nodes.check,
     "delivery": delivery.check,
     "load": load.check,
+    "doubts": doubts.check,
     "faults": faults.check,
     "record": record.check,
 }

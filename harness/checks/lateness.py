@@ -22,13 +22,12 @@ from harness.checks.resource_metrics import RESOURCE_METRICS
 from harness.checks.silences import FOR_EVER_NS, Stretch
 from harness.checks.verdict import Cause
 from harness.history.history import History, PhaseWindow, once
+from harness.history.plan import LATE_NS
 from harness.operations import Operation, Outcome
 from harness.operations.operation import NO_KEY
-from harness.scenario.budget import UNITS, Row
-from harness.scenario.schedule import gap_ns
+from harness.scenario.budget import Row
+from harness.scenario.schedule import tick_ns
 
-LATE_NS_LEAST = 1_000_000
-LATE_SHARE_OF_BOUND = 0.05
 # The load of a phase was another one than planned where more than a share of its operations were
 # sent so late or had nothing to read, or a share was never sent.
 BEHIND_NS = 250_000_000
@@ -148,10 +147,12 @@ def excused_of(history: History, phase: PhaseWindow, row: Row) -> Excused:
 
 def late_ns(row: Row) -> int:
     """Return from how much on an operation is late for a row, ns; for a row of no time, never."""
-    if row.metric == "pacer.lag" or row.kind not in ("time", "byte rate") or row.bound is None:
-        return FOR_EVER_NS
-    bound_ns = row.bound * UNITS[row.unit][1] if row.kind == "time" else 0.0
-    return round(max(LATE_NS_LEAST, LATE_SHARE_OF_BOUND * bound_ns))
+    return FOR_EVER_NS if row.bound is None or row.late_ns is None else row.late_ns
+
+
+def allowed_ns(history: History) -> int:
+    """Return how late the generator was to send at most."""
+    return LATE_NS if history.plan is None else max(history.plan.late_ns, LATE_NS)
 
 
 @once
@@ -220,15 +221,15 @@ def tick(history: History, row: Row, phase: PhaseWindow) -> str:
     if plan is None or not plan.workers or row.kind != "time":
         return ""
     asked = sum(one["asked_per_s"] for one in plan.streams if one["phase"] == phase.name)
-    tick_ns = gap_ns(asked / plan.workers)
-    if not tick_ns or row.metric not in OPERATION_METRICS:
+    together_ns = tick_ns(asked / plan.workers, plan.late_ns)
+    if not together_ns or row.metric not in OPERATION_METRICS:
         return ""
     lag_ns = _median_lag_ns(history, phase)
     if lag_ns is None:
         return ""
     return (
-        f"; the load generator sends every {tick_ns / 1e6:g} ms: {_ms(lag_ns)} of the p50 are its "
-        "own"
+        f"; the load generator sends together what is due within {_ms(together_ns)}: "
+        f"{_ms(lag_ns)} of the p50 are its own"
     )
 
 

@@ -19,6 +19,7 @@ from harness.history.gaps import Gap, Part
 from harness.history.history import History, PhaseWindow, once
 from harness.history.plan import Plan
 from harness.operations import Operation
+from harness.scenario.rate import Profile
 from harness.scenario.schedule import IDENTIFIER, Due, Share, salt, schedule
 from harness.scenario.stream import Arrivals, Stream
 
@@ -159,6 +160,7 @@ def _stream(said: Mapping[str, Any]) -> Stream:
         timeout_ms=said["timeout_ms"],
         count=said["count"],
         after_s=said["after_s"],
+        profile=Profile.parsed(said["profile"]) if "profile" in said else None,
     )
 
 

@@ -15,9 +15,10 @@ from harness.checks import faults, host, lateness, record, records, statistic
 from harness.checks.measurements import SPREAD_MAX
 from harness.checks.metric import Chosen, Floats, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS
-from harness.checks.operation_metrics import received
+from harness.checks.operation_metrics import OVER_PHASES, alike, received
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Answer, Cause, Finding
+from harness.choices import one_of
 from harness.errors import BadFileError
 from harness.history.gaps import ALWAYS, Part
 from harness.history.history import History, PhaseWindow
@@ -35,15 +36,10 @@ def validate(rows: Sequence[Row]) -> None:
     for row in rows:
         metric = METRICS.get(row.metric)
         if metric is None:
-            raise BadFileError(
-                f"row {row.name}: metric: expected one of {', '.join(METRICS)}; found "
-                f"{row.metric!r}"
-            )
+            raise BadFileError(f"row {row.name}: metric: {one_of(row.metric, METRICS)}")
         if row.statistic not in statistic.NAMES:
-            raise BadFileError(
-                f"row {row.name}: statistic: expected one of {', '.join(statistic.NAMES)}; found "
-                f"{row.statistic!r}"
-            )
+            said = one_of(row.statistic, statistic.NAMES)
+            raise BadFileError(f"row {row.name}: statistic: {said}")
         if row.statistic != "count" and row.kind != metric.kind:
             raise BadFileError(
                 f"row {row.name}: unit: {row.metric} is a {metric.kind}, {row.unit!r} measures a "
@@ -232,10 +228,11 @@ def _doubt(
     if mixed := lateness.two_phases(history, row, phase):
         return Cause.HOST_LIMITED, mixed
     wants_more = row.kind in ("rate", "byte rate") and row.comparison in (">", ">=")
-    if (best or wants_more) and lateness.rests_on_load(row):
-        behind = lateness.behind(history, phase)
+    phases = [phase] if (best or wants_more) and lateness.rests_on_load(row) else []
+    for one in alike(history, phase) if row.metric in OVER_PHASES else phases:
+        behind = lateness.behind(history, one)
         if behind is not None and behind[0] is not Cause.NODE_STOPPED:
-            return behind[0], behind[1] + host.busy(history, phase)
+            return behind[0], behind[1] + host.busy(history, one)
     return None
 
 
@@ -384,4 +381,8 @@ def _finding(
         phase=row.conditions.phase,
         value=None if value is None or math.isinf(value) else value,
         source=row.source,
+        metric=row.metric,
+        statistic=row.statistic,
+        unit=row.unit,
+        bound=row.bound,
     )

@@ -113,7 +113,7 @@ def list_(cluster: str, *, as_json: bool) -> None:
         print_json(found)
         return
     table = Plain()
-    for column in ("name", "does", "paths", "nodes", "up", "down"):
+    for column in ("name", "does", "paths", "nodes", "up", "down", "time left"):
         table.add_column(column, overflow="fold")
     for row in found["faults"]:
         rates = [
@@ -121,8 +121,11 @@ def list_(cluster: str, *, as_json: bool) -> None:
             for direction in ("up", "down")
         ]
         nodes = ", ".join(row["nodes"])
-        table.add_row(row["name"], row["does"], f"{row['paths']:,}", nodes, *rates)
+        left = "until cleared" if row["left_s"] is None else f"{row['left_s']:.0f} s"
+        table.add_row(row["name"], row["does"], f"{row['paths']:,}", nodes, *rates, left)
     Terminal().print(table)
+    for name, left_s in found["away"].items():
+        click.echo(f"{name} is away just now and comes again; it ends in {left_s:.0f} s")
     for injector, why in found["disagree"].items():
         click.echo(f"{injector} is not what was asked: {why}", err=True)
     click.echo(
@@ -137,10 +140,14 @@ def list_(cluster: str, *, as_json: bool) -> None:
 @fault.command()
 @click.argument("name", required=False)
 @cluster_option
-def clear(name: str | None, cluster: str) -> None:
+@json_option
+def clear(name: str | None, cluster: str, *, as_json: bool) -> None:
     """Take the fault NAME back, or all of them."""
     with Client.connect(cluster) as client:
         cleared = client.call("fault-clear", {"name": name})["cleared"]
+    if as_json:
+        print_json({"version": 1, "cleared": cleared})
+        return
     click.echo(f"cleared: {', '.join(cleared) or 'there was no fault'}")
 
 

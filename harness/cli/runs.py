@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 import harness
-from harness.cli.progress import bars
+from harness.cli.progress import shown
 from harness.cli.shared import (
     cluster_option,
     json_option,
@@ -58,7 +58,7 @@ def run(
     """Play SCENARIO (a file, or the name of a shipped one) and judge it; starts the cluster if none
     is up.
     """
-    with bars() as progress:
+    with shown(lines=True) as progress:
         judged = harness.run(
             shipped.find(scenario, "scenarios"),
             cluster=cluster,

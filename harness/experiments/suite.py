@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from harness.checks import rows as budget_rows
 from harness.checks import scope
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
+from harness.choices import one_of
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError, InterruptedByUserError, UsageError
 from harness.experiments import judge as single_judge
@@ -25,6 +27,7 @@ from harness.experiments import run as single_run
 from harness.experiments.judge import Judged, budget_of
 from harness.history import reader
 from harness.history.folder import new_folder, point_latest, translated
+from harness.reports.suite_part import SuitePart
 from harness.scenario import files
 from harness.scenario.budget import Row
 from harness.scenario.scenario import Suite
@@ -64,36 +67,40 @@ def run(
         return single_run.run(scenario, **settings, keep=keep, progress=progress)
     if keep:
         raise UsageError("keep: a suite starts a cluster for each of its parts, and keeps none")
-    check(planned)
+    names = check(planned)
     folder = new_folder(runs, planned.name)
     with translated(folder):
         (folder / BUDGET).write_text(planned.budget.read_text())
     played: dict[str, str] = {}
     failures: dict[str, str] = {}
-    _write(folder, planned, played, failures)
+    _write(folder, planned.name, names, played, failures)
     try:
-        for part in planned.parts:
+        for name, part in zip(names, planned.parts, strict=True):
             try:
-                judged = single_run.run(part, **settings, progress=_named(part.stem, progress))
-                played[part.stem] = os.path.relpath(judged.run, folder)
+                judged = single_run.run(part, **settings, progress=_named(name, progress))
+                played[name] = os.path.relpath(judged.run, folder)
             except InterruptedByUserError:
                 raise
             except HarnessError as error:
-                failures[part.stem] = f"{type(error).__name__}: {error}"
-            _write(folder, planned, played, failures)
+                failures[name] = f"{type(error).__name__}: {error}"
+            _write(folder, planned.name, names, played, failures)
     finally:
         point_latest(runs, folder)  # each part has pointed it at itself
     return judge(folder)
 
 
 def _write(
-    folder: Path, planned: Suite, played: Mapping[str, str], failures: Mapping[str, str]
+    folder: Path,
+    name: str,
+    planned: Sequence[str],
+    played: Mapping[str, str],
+    failures: Mapping[str, str],
 ) -> None:
     """Write suite.json. A part that it plans and neither was played nor broke was not come to."""
     found = {
         "version": VERSION,
-        "name": planned.name,
-        "planned": [part.stem for part in planned.parts],
+        "name": name,
+        "planned": planned,
         "parts": played,
         "failures": failures,
     }
@@ -102,8 +109,9 @@ def _write(
         (folder / FILE).write_text(json.dumps(found, indent=1) + "\n")
 
 
-def check(planned: Suite, *, imports: bool = True) -> None:
-    """Check all that a suite names; `imports` as in run.check.
+def check(planned: Suite, *, imports: bool = True) -> list[str]:
+    """Check all that a suite names, and return the names of its scenarios; `imports` as in
+    run.check.
 
     Raises BadFileError, or UsageError where a part asks for what its system cannot do.
     """
@@ -113,12 +121,18 @@ def check(planned: Suite, *, imports: bool = True) -> None:
     rows = files.read_budget(planned.budget).rows
     budget_rows.validate(rows)
     names = [scenario.name for scenario in scenarios]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise BadFileError(
+            f"suite {planned.name!r}: parts: expected scenarios of different names, found "
+            f"{twice[0]!r} twice"
+        )
     for row in rows:
         if row.conditions.scenario not in names:
             raise BadFileError(
-                f"{planned.budget}: row {row.name}: scenario: expected one of "
-                f"{', '.join(names)}; found {row.conditions.scenario!r}"
+                f"{planned.budget}: row {row.name}: scenario: "
+                f"{one_of(row.conditions.scenario, names)}"
             )
+    return names
 
 
 def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judged:
@@ -149,7 +163,18 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
             failures.setdefault(name, f"scenario {name!r} was not played: the suite was cut short")
     verdicts = {name: one.verdict for name, one in judged.items()}
     verdict = Verdict(findings=(*findings(rows, verdicts, failures), *lost))
-    result = Judged(run=folder.resolve(), verdict=verdict, facts=_facts(found["name"], judged))
+    result = Judged(
+        run=folder.resolve(),
+        verdict=verdict,
+        facts=_facts(found["name"], judged),
+        parts=tuple(
+            SuitePart(
+                name=name, folder=found["parts"][name], verdict=one.verdict, history=one.history
+            )
+            for name, one in judged.items()
+            if one.history is not None
+        ),
+    )
     if write:
         result.write()
     return result
@@ -253,6 +278,10 @@ def _not_measured(row: Row, why: str) -> Finding:
         cause=Cause.NOT_MEASURED,
         phase=f"{row.conditions.scenario}/{row.conditions.phase}",
         source=row.source,
+        metric=row.metric,
+        statistic=row.statistic,
+        unit=row.unit,
+        bound=row.bound,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from harness.history.doubts import Doubt
 from harness.history.events import Event
 from harness.history.gaps import Gap
 from harness.history.plan import Plan
@@ -126,6 +127,8 @@ class History:
     plan: Plan | None = None  # None: an older folder does not say it
     # (phase, node) that told of itself at the phase's end → it had counted on since the one before.
     told: Mapping[tuple[str, int], bool] = field(default_factory=dict)
+    can_send_per_s: float | None = None  # by one load worker of this machine, where calibrated
+    doubts: tuple[Doubt, ...] = ()  # what load workers noted of themselves
     gaps: tuple[Gap, ...] = ()  # what was not recorded, in order of time
     sealed: bool = True  # False: no manifest says how its files were when the run was closed
     # What `once` has derived of it; a history that is made of this one by `replace` begins anew.

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from harness.errors import BadFileError
 from harness.history import (
+    doubts,
     events,
     gaps,
     history,
@@ -81,6 +82,8 @@ def read(path: Path) -> History:
         proofs=folder.proofs(),
         exempt=facts.get("exempt", {}),
         kept=frozenset(facts.get("records", FORMERLY_COUNTED)),
+        doubts=doubts.read(facts),
+        can_send_per_s=facts["host"].get("calibration", {}).get("messages_per_s"),
         planned_per_s=_planned(facts["load"].get("streams", []), numbers(facts)),
         host=folder.sampled("host.arrow", history.HOST, Part.HOST),
         cores=facts["host"]["cores"],

@@ -1,9 +1,12 @@
-"""Control connections to nodes inside gevent's loop: non-blocking unix sockets, opened when first
-needed.
+"""Control connections to nodes: non-blocking unix sockets, opened when first needed.
 
-A send that the kernel does not take at once is queued and counted as blocked; an operation's
-`sent_ns` is the moment at which the last byte of its frame went to the kernel. Receiving is a
-callback of the loop: it only parses.
+A send that the kernel does not take at once, because the node does not read, is queued and counted
+as blocked. An operation is sent once the last byte of its frame went to the kernel; its `sent_ns`
+is when the frame was offered: how long the node let it wait is the node's time, not the
+generator's. All sockets stand in
+one epoll of ours. Gevent's loop watches that epoll, and what is ready is received at once; or the
+pacer receives at each of its wakes, which costs one wake for many answers. When an answer is read
+does not matter to any measured time: nodes stamp it.
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from select import EPOLLIN, EPOLLOUT
 from time import monotonic_ns
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 from gevent import monkey
@@ -25,8 +29,9 @@ from harness.operations import Request, Response
 from harness.systems.adapter import Codec
 
 PlainSocket = monkey.get_original("socket", "socket")  # gevent's own would wait where we must not
-READABLE, WRITABLE = 1, 2
-RECEIVE_BYTES = 1 << 18
+Epoll = monkey.get_original("select", "epoll")
+READABLE = 1
+RECEIVE_BYTES = 1 << 16
 QUEUE_BYTES_MAX = 8 << 20  # a node that reads nothing must not fill our memory
 RETRY_NS = 100_000_000  # a node that is down is asked again at most ten times a second
 
@@ -46,19 +51,78 @@ class Heard:
     failed: Failed
 
 
+class Ready:
+    """Which sockets can be read or written: an epoll, which gevent's loop watches or not."""
+
+    def __init__(self, failed: Failed) -> None:
+        self._epoll = Epoll()
+        self._callbacks: dict[int, Callable[[int], None]] = {}
+        self._failed = failed
+        self._watcher = gevent.get_hub().loop.io(self._epoll.fileno(), READABLE)
+        self.watch(on=True)
+
+    def watch(self, *, on: bool) -> None:
+        """Have the loop call `serve` whenever something is ready; or leave it to somebody else."""
+        if on and not self._watcher.active:
+            self._watcher.start(self.serve)
+        elif not on and self._watcher.active:
+            self._watcher.stop()
+
+    def serve(self) -> None:
+        """Call back for every socket that is ready now."""
+        for descriptor, events in self._epoll.poll(0):
+            callback = self._callbacks.get(descriptor)
+            if callback is None:  # closed by an earlier one of these
+                continue
+            try:
+                callback(events)
+            except Exception as error:  # of any kind: the loop would print it and go on
+                self._failed(error)
+
+    def add(self, descriptor: int, callback: Callable[[int], None]) -> None:
+        """Call back with the events when it can be read (or written, if asked for)."""
+        self._callbacks[descriptor] = callback
+        self._epoll.register(descriptor, EPOLLIN)
+
+    def want_writable(self, descriptor: int, *, on: bool) -> None:
+        """Also call back when it can be written."""
+        self._epoll.modify(descriptor, EPOLLIN | EPOLLOUT if on else EPOLLIN)
+
+    def remove(self, descriptor: int) -> None:
+        """Forget a socket, before it is closed."""
+        del self._callbacks[descriptor]
+        self._epoll.unregister(descriptor)
+
+    def close(self) -> None:
+        """Let go of the epoll."""
+        self._watcher.stop()
+        self._watcher.close()
+        self._epoll.close()
+
+
+class Frame(NamedTuple):
+    """What is to be sent by one call: bytes, the operations in it, when it was first offered."""
+
+    data: bytes
+    flights: Sequence[Flight]
+    offered_ns: int
+
+
 class Connection:
     """One node's control socket."""
 
-    def __init__(self, node: int, path: str, codec: Callable[[], Codec], heard: Heard) -> None:
+    def __init__(
+        self, node: int, path: str, codec: Callable[[], Codec], heard: Heard, ready: Ready
+    ) -> None:
         self.node = node
         self.blocked = 0
+        self._ready = ready
         self._path = path
         self._new_codec = codec
         self._codec = codec()
         self._heard = heard
         self._socket: Any = None
-        self._watchers: tuple[Any, Any] | None = None
-        self._queue: deque[tuple[memoryview, Sequence[Flight]]] = deque()
+        self._queue: deque[Frame] = deque()
         self._queued_bytes = 0
         self._offset = 0  # bytes of the first queued frame that the kernel has taken
         self._retry_ns = 0
@@ -76,10 +140,12 @@ class Connection:
             self.blocked += len(flights)
             self._heard.dropped(flights, "unsent: the node does not read its control socket")
             return
-        self._queue.append((memoryview(data), flights))
+        self._queue.append(Frame(data, flights, monotonic_ns()))
         self._queued_bytes += len(data)
         if len(self._queue) == 1:
             self._flush()
+            if self._queue:
+                self._ready.want_writable(self._socket.fileno(), on=True)
         if self._queue:
             self.blocked += len(flights)
 
@@ -91,12 +157,12 @@ class Connection:
             return
         queued, self._queue = self._queue, deque()
         for position, frame in enumerate(queued):
-            if frame[1][0].deadline_ns > now_ns or (position == 0 and self._offset):
+            if frame.flights[0].deadline_ns > now_ns or (position == 0 and self._offset):
                 self._queue.append(frame)
             else:
-                self._queued_bytes -= len(frame[0])
+                self._queued_bytes -= len(frame.data)
                 self._heard.dropped(
-                    frame[1], "unsent: the node did not read its control socket in time"
+                    frame.flights, "unsent: the node did not read its control socket in time"
                 )
 
     def close(self, why: str) -> None:
@@ -105,17 +171,13 @@ class Connection:
         """
         if self._socket is None:
             return
-        assert self._watchers is not None
-        for watcher in self._watchers:
-            watcher.stop()
-            watcher.close()
-        self._watchers = None
+        self._ready.remove(self._socket.fileno())
         self._socket.close()
         self._socket = None
         self._offset = 0
         queued, self._queue, self._queued_bytes = self._queue, deque(), 0
-        for _, flights in queued:
-            self._heard.dropped(flights, f"unsent: {why}")
+        for frame in queued:
+            self._heard.dropped(frame.flights, f"unsent: {why}")
         self._heard.lost(self.node, why)
 
     def _open(self) -> bool:
@@ -130,37 +192,37 @@ class Connection:
             self._retry_ns = now_ns + RETRY_NS
             self._refusal = f"the node cannot be reached ({error.strerror})"
             return False
-        loop = gevent.get_hub().loop
-        readable, writable = loop.io(opened.fileno(), READABLE), loop.io(opened.fileno(), WRITABLE)
-        self._socket, self._codec, self._watchers = opened, self._new_codec(), (readable, writable)
-        readable.start(self._guarded(self._receive))
+        self._socket, self._codec = opened, self._new_codec()
+        self._ready.add(opened.fileno(), self._serve)
         return True
+
+    def _serve(self, events: int) -> None:
+        if events & EPOLLOUT:
+            self._flush()
+            if not self._queue and self._socket is not None:
+                self._ready.want_writable(self._socket.fileno(), on=False)
+        if events & ~EPOLLOUT and self._socket is not None:
+            self._receive()
 
     def _flush(self) -> None:
         assert self._socket is not None
-        assert self._watchers is not None
         while self._queue:
-            frame, flights = self._queue[0]
-            now_ns = monotonic_ns()
+            frame = self._queue[0]
             try:
-                self._offset += self._socket.send(frame[self._offset :])
+                rest = memoryview(frame.data)[self._offset :] if self._offset else frame.data
+                self._offset += self._socket.send(rest)
             except BlockingIOError:
                 break
             except OSError as error:
                 self.close(f"the connection broke ({error.strerror})")
                 return
-            if self._offset < len(frame):
+            if self._offset < len(frame.data):
                 continue
-            for flight in flights:
-                flight.sent_ns = now_ns
+            for flight in frame.flights:
+                flight.sent_ns = frame.offered_ns
             self._queue.popleft()
-            self._queued_bytes -= len(frame)
+            self._queued_bytes -= len(frame.data)
             self._offset = 0
-        writable = self._watchers[1]
-        if self._queue and not writable.active:
-            writable.start(self._guarded(self._flush))
-        elif not self._queue and writable.active:
-            writable.stop()
 
     def _receive(self) -> None:
         assert self._socket is not None
@@ -181,15 +243,6 @@ class Connection:
             return
         self._heard.answered(responses)
 
-    def _guarded(self, callback: Callable[[], None]) -> Callable[[], None]:
-        def call() -> None:
-            try:
-                callback()
-            except Exception as error:  # of any kind: the loop would print it and go on
-                self._heard.failed(error)
-
-        return call
-
 
 class Connections:
     """The connections of one worker, by node index."""
@@ -197,13 +250,14 @@ class Connections:
     def __init__(self, paths: Sequence[str], codec: Callable[[], Codec], heard: Heard) -> None:
         self._made: dict[int, Connection] = {}
         self._paths, self._codec, self._heard = paths, codec, heard
+        self.ready = Ready(heard.failed)
 
     def to(self, node: int) -> Connection:
         """The connection to a node: made when first asked for, opened by its first send."""
         connection = self._made.get(node)
         if connection is None:
             connection = self._made[node] = Connection(
-                node, self._paths[node], self._codec, self._heard
+                node, self._paths[node], self._codec, self._heard, self.ready
             )
         return connection
 
@@ -218,7 +272,8 @@ class Connections:
             connection.expire(now_ns)
 
     def close(self, why: str) -> None:
-        """Close every connection."""
+        """Close every connection, for good."""
         for connection in self._made.values():
             with suppress(OSError):
                 connection.close(why)
+        self.ready.close()

@@ -103,6 +103,27 @@ def test_what_never_arrived_is_infinite_and_not_left_out():
     assert finding.measured.startswith("∞")
 
 
+def test_linearity_says_nothing_where_any_of_the_bursts_was_sent_late():
+    """The row names the first burst; the other is the one that the generator fell behind in."""
+    linear = {"metric": "private_message.linearity", "statistic": "max", "bound": 20, "unit": "%"}
+
+    def burst(late_ms):
+        phases, operations = [], []
+        for size, begin in ((10, SECOND), (100, 21 * SECOND)):
+            window = {"begin_ns": begin, "end_ns": begin + 20 * SECOND}
+            phases.append(h.PhaseWindow(name=f"pair-{size}", **window))
+            sent_ns = begin + (late_ms * MS if size == 100 else 0)
+            for index in range(size):
+                times = {"sent_ns": sent_ns, "done_ns": sent_ns + (index + 1) * size * 1000}
+                number = len(operations)
+                operations.append(operation(number, intended_ns=begin, **times))
+        return history(operations, phases=tuple(phases))
+
+    assert judged(burst(0), **linear, phase="pair-10").answer is Answer.FAIL
+    late = judged(burst(300), **linear, phase="pair-10")
+    assert (late.answer, late.cause) == (Answer.UNKNOWN, Cause.GENERATOR_BEHIND)
+
+
 def test_nothing_measured_is_unknown():
     assert judged(history()).cause is Cause.NOT_MEASURED
     assert judged(history([operation(1)]), phase="peak").cause is Cause.NOT_MEASURED
@@ -264,7 +285,7 @@ def test_a_checker_that_crashes_is_unknown():
     verdict = checks.judge(broken, [row()])
     assert verdict.answer is Answer.UNKNOWN
     broke = {one.name for one in verdict.findings if one.cause is Cause.CHECKER_BROKE}
-    assert broke == {"r", "scope", "delivery", "load"}
+    assert broke == {"r", "scope", "delivery", "load", "doubts"}
 
 
 def test_every_metric_names_what_it_needs():

@@ -218,6 +218,29 @@ def test_rows_are_those_of_the_suite_and_not_of_its_parts(two_parts, monkeypatch
     assert (memory.answer, memory.promised) == (Answer.FAIL, "< 50 MB")
 
 
+def test_a_part_is_known_by_the_name_in_its_file(two_parts, monkeypatch):
+    """Rows name scenarios by it; by the file's name the row was "not played"."""
+    file = two_parts / "a.toml"
+    file.write_text('name = "first"\n' + file.read_text())
+    (two_parts / "strict.toml").write_text(BUDGET.format(bound=200, name="first"))
+    names = {"a": "first", "b": "b"}
+    runs = two_parts / "runs"
+    monkeypatch.setattr(
+        suite.single_run,
+        "run",
+        lambda part, **_: SimpleNamespace(run=part_run(runs, names[part.stem], 500)),
+    )
+    verdict = suite.run(two_parts / "s.toml", runs=runs).verdict
+    assert verdict.answer is Answer.PASS, verdict
+
+
+def test_parts_of_one_name_are_refused(two_parts):
+    file = two_parts / "a.toml"
+    file.write_text('name = "b"\n' + file.read_text())
+    with pytest.raises(BadFileError, match="scenarios of different names, found 'b' twice"):
+        suite.run(two_parts / "s.toml", runs=two_parts / "runs")
+
+
 @pytest.mark.parametrize("interruption", [InterruptedByUserError("enough"), KeyboardInterrupt()])
 def test_ctrl_c_ends_a_suite(two_parts, monkeypatch, interruption):
     runs, played = two_parts / "runs", []

@@ -105,7 +105,7 @@ def test_the_report(word):
     with other.capture() as captured:
         other.print(report)
     for output in (captured.get(), text.to_text(report)):
-        assert output.count(shown(word)) == 9, output
+        assert output.count(shown(word)) == 12, output
         assert not terminal.CONTROLS.search(output)
 
 
