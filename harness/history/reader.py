@@ -198,10 +198,7 @@ class _Folder:
         at = len(made)
         while parts:  # each file is let go as soon as it is copied
             node, part = len(parts) - 1, parts.pop()
-            mine = made[at - len(part) : at]
-            for column in journal.RECORD.names or ():
-                mine[column] = part[column]
-            mine["node"] = node
+            journal.put(part, node, made[at - len(part) : at])
             at -= len(part)
         return made
 
