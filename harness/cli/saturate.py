@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.checks.verdict import Answer
-from harness.cli.progress import bars
+from harness.cli.progress import shown
 from harness.cli.shared import (
     cluster_option,
     json_option,
@@ -85,7 +85,7 @@ def saturate(
     from harness.experiments.saturate import PAGE
     from harness.experiments.saturate import saturate as searched
 
-    with bars() as progress:
+    with shown() as progress:
         folder, found = searched(
             shipped.find(scenario, "scenarios"),
             stream,

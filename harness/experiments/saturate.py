@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.checks.verdict import Finding, Verdict
 from harness.control import state
+from harness.control.launcher import Hold
 from harness.control.progress import Progress, nobody
 from harness.errors import InterruptedByUserError, UsageError
 from harness.experiments import run as single_run
@@ -186,7 +186,7 @@ def saturate(
         repeats=repeats,
     )
     name = state.cluster_name(cluster)
-    with ExitStack() as held:
+    with Hold() as held:
         if not state.is_alive(name):
             single_run.up(
                 files.topology_of(scenario),
