@@ -14,7 +14,7 @@ LINES = {"p50": "c0", "p99": "c1"}
 
 def render(facts: Mapping[str, Any]) -> str:
     """Write the page of what saturation.json holds. Everything of it is escaped."""
-    css = (resources.files("harness.reports") / "report.css").read_text()
+    css = (resources.files("harness.reports.html") / "report.css").read_text()
     title = f"{facts['scenario']}: {facts['stream']} until {facts['until']}"
     tried = sorted(facts["tries"], key=lambda one: float(one["rate_per_s"]))
     return "".join(

@@ -75,7 +75,15 @@ def test_status(cluster, word):
 
 @hostile
 def test_fault_list(cluster, word):
-    row = {"name": word, "does": word, "paths": 1, "nodes": [word], "up": {}, "down": {}}
+    row = {
+        "name": word,
+        "does": word,
+        "paths": 1,
+        "nodes": [word],
+        "up": {},
+        "down": {},
+        "left_s": None,
+    }
     cluster({"fault-list": {"faults": [row], "backends": {}, "disagree": {}}})
     done = CliRunner().invoke(main, ["fault", "list"])
     assert done.exit_code == 0, done.output
@@ -133,7 +141,15 @@ def test_a_reader_that_is_gone_is_no_exit_code_of_rich(monkeypatch):
 
 
 def test_json_is_untouched(cluster):
-    row = {"name": "[/etc]", "does": "", "paths": 1, "nodes": [], "up": {}, "down": {}}
+    row = {
+        "name": "[/etc]",
+        "does": "",
+        "paths": 1,
+        "nodes": [],
+        "up": {},
+        "down": {},
+        "left_s": None,
+    }
     cluster({"fault-list": {"faults": [row], "backends": {}, "disagree": {}}})
     done = CliRunner().invoke(main, ["fault", "list", "--json"])
     assert json.loads(done.output)["faults"][0]["name"] == "[/etc]"
