@@ -71,7 +71,7 @@ def one(who: str, run: Path, case: Case) -> Result:
         verdict = checks.judge(history, budget.rows)
         took = time.perf_counter()
         values = {one.name: one.value for one in verdict.findings if one.value is not None}
-        wrong = [one.name for one in verdict.findings if one.answer is not Answer.PASS]
+        wrong = [one for one in verdict.findings if one.answer in (Answer.FAIL, Answer.UNKNOWN)]
         values["wrong"] = float(len(wrong))
     else:
         import judge_peers
@@ -118,8 +118,8 @@ def measure(case: Case, folder: Path, repeats: int) -> dict[str, list[Result]]:
                 f"{result['peak']:5.2f} GB",
                 flush=True,
             )
-            if result["values"] != found[WHO[0]][0]["values"] and found[WHO[0]]:
-                sys.exit(f"bench: {who} found {result['values']}, the judge another")
+            if result["values"] != (first := found[WHO[0]][0]["values"]):
+                sys.exit(f"bench: {who} found {result['values']}, the judge {first}")
     return found
 
 
