@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from
 export RUNTIME SYSTEM HARNESS_CLUSTER
 
-.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean bench bench-cluster bench-judge bench-up bench-micro bench-faults bench-project down clean wheel constraints
+.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project down clean wheel constraints
 
 help:  ## Show what can be made
 	@grep -hE '^[a-zA-Z0-9_%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/; s/^cluster-%/cluster-10|100|1000/' | awk -F'\t' '{printf "  make %-19s %s\n", $$1, $$2}'
@@ -69,7 +69,7 @@ evidence-clean: setup  ## Ten runs of every shipped scenario on a quiet host (45
 	@$(BIN)/python scripts/evidence_clean.py $(if $(BUSY),--busy)
 
 bench: setup  ## Every benchmark that writes its section of docs/benchmarks.md, one after another
-	@$(MAKE) --no-print-directory bench-cluster bench-judge
+	@$(MAKE) --no-print-directory bench-cluster bench-judge bench-load
 
 bench-cluster: setup  ## Nodes ready, a sample, a cut: each beside what others would use, into docs/benchmarks.md (15 minutes)
 	@$(BIN)/python scripts/bench_cluster.py
@@ -79,6 +79,9 @@ bench-up: setup  ## Starting times side by side: netns 100 and 1000, Docker 100 
 
 bench-micro: setup  ## Micro benchmarks inside the node's image, judged by budgets/micro.toml (two minutes)
 	@$(BIN)/python scripts/bench_micro.py
+
+bench-load: setup  ## The load generator beside Locust's FastHttpUser and wrk, and a target that stalls, into docs/benchmarks.md (three minutes; wrk and nginx)
+	@$(BIN)/python scripts/bench_load.py
 
 bench-faults: setup  ## Accuracy of every fault by tools that are not ours, into docs/accuracy.md (about ten minutes)
 	@$(BIN)/python scripts/bench_faults.py

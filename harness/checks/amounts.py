@@ -15,6 +15,7 @@ from harness.topology.quantities import compared, percent
 SHARES = ("loss", "duplicate", "reorder", "corrupt")
 TIMES = ("delay", "jitter")
 COUNTED_BY = "nftables"  # counts every packet since the fault came; other backends send probes
+ASKED_DIGITS = 9  # what was folded from several faults is no round number
 ASKED_MOST = 3  # where a fault asks paths for different amounts, so many of them are told
 
 
@@ -26,7 +27,8 @@ def seen(proofs: Sequence[Proof]) -> list[str]:
     for proof in proofs:
         is_amount = proof.achieved is not None and proof.asked
         if is_amount and proof.answer in (ProofAnswer.IN_FORCE, ProofAnswer.NOT_IN_FORCE):
-            shown.setdefault(proof.what, {}).setdefault(proof.asked or 0.0, []).append(proof)
+            asked = round(proof.asked or 0.0, ASKED_DIGITS)
+            shown.setdefault(proof.what, {}).setdefault(asked, []).append(proof)
     found = []
     for what, by_asked in shown.items():
         said = [_amount(what, asked, some) for asked, some in by_asked.items()]
@@ -41,10 +43,14 @@ def _amount(what: str, asked: float, proofs: Sequence[Proof]) -> str:
         value, of = _share(proofs)
         return compared(percent(value), of, SHARE.show(asked))
     achieved = float(np.median([proof.achieved for proof in proofs if proof.achieved is not None]))
-    show = f"{{:.3g}}{_unit(what)}".format
     if what.startswith("rate "):
         achieved, asked = achieved / 1e6, asked / 1e6
-    return compared(show(achieved), "", show(asked))
+    unit = _unit(what)
+    return compared(f"{_number(achieved)}{unit}", "", f"{_number(asked)}{unit}")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _unit(what: str) -> str:

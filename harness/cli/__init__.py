@@ -7,7 +7,7 @@ from __future__ import annotations
 import click
 
 import harness
-from harness.cli import calibrate, cluster, clusters, completion, files, host, runs
+from harness.cli import calibrate, cluster, clusters, completion, files, host, runs, saturate
 from harness.cli.faults import fault
 from harness.cli.shared import CommandLine
 
@@ -21,6 +21,7 @@ COMMANDS: list[click.Command] = [
     cluster.logs,
     runs.run,
     runs.judge,
+    saturate.saturate,
     fault,
     files.check,
     files.init,

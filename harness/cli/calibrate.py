@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from harness.cli.progress import bars
+from harness.cli.progress import shown
 from harness.cli.shared import json_option, print_json
 
 
@@ -18,7 +18,7 @@ def calibrate(*, as_json: bool) -> None:
     from harness.experiments.calibrate import LAG_P99_US_MAX
     from harness.experiments.calibrate import calibrate as measured
 
-    with bars() as progress:
+    with shown() as progress:
         found = measured(progress)
     if as_json:
         print_json(found.as_json())

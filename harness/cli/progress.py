@@ -74,7 +74,11 @@ def _lines() -> Progress:
         if stage not in told:
             told.add(stage)
             after_s = time.monotonic() - begun_s
-            much = f" ({total:,}{' s' if _is_phase(stage) else ''})" if total > 1 else ""
+            much = (
+                f" ({total:,}{' s' if _is_phase(stage) else ''})"
+                if total > 1 or _is_phase(stage)
+                else ""
+            )
             said = plain(f"harness: {after_s:5.1f} s: {_words(stage)}{much}")
             click.echo(said.plain, err=True)
 

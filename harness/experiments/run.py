@@ -68,7 +68,7 @@ def up(
     """
     text = topology.read_text() if isinstance(topology, Path) and topology.is_file() else ""
     built = files.read_topology(topology) if isinstance(topology, Path) else topology
-    built = _with_system(built, system)
+    built = with_system(built, system)
     adapters.named(built.adapter)
     spec = Spec(
         cluster=state.cluster_name(cluster),
@@ -89,7 +89,7 @@ def down(cluster: str | None = None) -> bool:
     return launcher.stop(state.cluster_name(cluster))
 
 
-def _with_system(topology: Topology, system: str | None) -> Topology:
+def with_system(topology: Topology, system: str | None) -> Topology:
     """Put another system under test; a command file is named relative to the working directory."""
     if not system:
         return topology
@@ -116,7 +116,7 @@ def run(
     test than the scenario names.
     """
     planned = files.read_scenario(scenario)
-    planned = replace(planned, topology=_with_system(planned.topology, system))
+    planned = replace(planned, topology=with_system(planned.topology, system))
     played = check(planned)
     name = state.cluster_name(cluster)
     ours = not state.is_alive(name)
@@ -129,7 +129,7 @@ def run(
             else:
                 held.callback(down, name)
         else:
-            _same(name, planned.topology, runtime_name)
+            same(name, planned.topology, runtime_name)
         folder = _play(scenario, planned, played, name, runs, workers, progress)
     progress("judge", 0, 1)
     judged = judge.judge(folder)
@@ -164,7 +164,8 @@ def check(planned: Scenario, *, imports: bool = True) -> Timeline:
     return timeline.compile(planned)
 
 
-def _same(cluster: str, topology: Topology, runtime_name: str) -> None:
+def same(cluster: str, topology: Topology, runtime_name: str) -> None:
+    """Raise NameTakenError where the cluster that is up is another one than is wanted."""
     with Client.connect(cluster) as client:
         status = client.status()
     if status["adapter"] != topology.adapter:

@@ -161,7 +161,7 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     for name in found.get("planned", ()):
         if name not in judged:
             failures.setdefault(name, f"scenario {name!r} was not played: the suite was cut short")
-    verdicts = {name: one.verdict for name, one in judged.items()}
+    verdicts = {name: _in_suite(rows, one.verdict) for name, one in judged.items()}
     verdict = Verdict(findings=(*findings(rows, verdicts, failures), *lost))
     result = Judged(
         run=folder.resolve(),
@@ -169,7 +169,7 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
         facts=_facts(found["name"], judged),
         parts=tuple(
             SuitePart(
-                name=name, folder=found["parts"][name], verdict=one.verdict, history=one.history
+                name=name, folder=found["parts"][name], verdict=verdicts[name], history=one.history
             )
             for name, one in judged.items()
             if one.history is not None
@@ -218,11 +218,7 @@ def findings(
     was played and of which no row promises anything is as good as what every run is held to, in a
     suite that promises something.
     """
-    promises = any(row.bound is not None for row in rows)
-    left = {
-        name: [_only_played(one) if promises else one for one in verdict.findings]
-        for name, verdict in parts.items()
-    }
+    left = {name: list(_in_suite(rows, verdict).findings) for name, verdict in parts.items()}
     found = []
     for row in rows:
         of = row.conditions.scenario or ""
@@ -254,6 +250,13 @@ def _broken(part: str, why: str) -> Finding:
         cause=Cause.NOT_MEASURED,
         phase=part,
     )
+
+
+def _in_suite(rows: Sequence[Row], verdict: Verdict) -> Verdict:
+    """The verdict of a part as the suite takes it."""
+    if not any(row.bound is not None for row in rows):
+        return verdict
+    return Verdict(findings=tuple(map(_only_played, verdict.findings)))
 
 
 def _only_played(finding: Finding) -> Finding:

@@ -215,6 +215,11 @@ def _of_system(built: Topology, system: str | None) -> Topology:
     return built if system is None else replace(built, adapter=system)
 
 
+def topology_of(path: Path) -> Path:
+    """Return the file of a scenario's topology. Raises BadFileError."""
+    return _beside(path, Table(load(path), str(path)).take("topology", str), "topologies")
+
+
 def read_suite(path: Path) -> Suite | None:
     """Read a suite; None where the file is a scenario, which has no `parts`.
 

@@ -42,7 +42,7 @@ def scene(history: History, bands: Sequence[Band]) -> Scene:
     """Tell what all charts of a run share."""
     return Scene(
         phases=history.phases,
-        bands=bands,
+        bands=[band for band in bands if band.is_drawn],
         begin_ns=clock.begin_ns(history),
         end_s=clock.end_s(history),
     )
@@ -138,4 +138,4 @@ def band_table(bands: Sequence[Band]) -> str:
         )
         for band in bands
     )
-    return f"<p class=keys>{keys}</p>{table(columns, rows)}"
+    return f"<p class=keys>{keys}</p>{table(columns, rows, 'bands')}"

@@ -29,7 +29,7 @@ def worst(series: Sequence[NodeSeries], names: Sequence[str]) -> str:
     if not series:
         return ""
     rows = ((escape(one.title), f"{one.ranked_by}", _ranked(one, names)) for one in series)
-    return table((Column("of"), Column("by"), Column("the worst ten, worst first")), rows)
+    return table((Column("of"), Column("by"), Column("the worst ten, worst first")), rows, "worst")
 
 
 def _ranked(one: NodeSeries, names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from harness.checks import amounts
 from harness.history.events import FaultChanged, NodeChanged, NodeEnded, NodeStarted
-from harness.history.gaps import Gap
+from harness.history.gaps import Gap, Part, Parts
 from harness.history.history import History
 from harness.history.proof import ProofAnswer
 from harness.reports.series.clock import begin_ns, end_s, of_s
@@ -42,6 +42,8 @@ NAMES = {
     "ended": "node ended by itself",
     "gap": "gap in the record",
 }
+# What charts are drawn from.
+DRAWN: Parts = frozenset({Part.OPERATIONS, Part.JOURNAL, Part.SAMPLES, Part.HOST})
 TOGETHER_NS = 1_000_000_000  # nodes whose conditions changed so near each other are one band
 
 
@@ -57,6 +59,7 @@ class Band:
     from_s: float
     until_s: float
     shown: str = ""
+    is_drawn: bool = True  # over the charts; else it is of nothing that they show
 
 
 def bands(history: History) -> list[Band]:
@@ -202,6 +205,7 @@ def gaps(history: History) -> list[Band]:
                 from_s=of_s(history, from_ns),
                 until_s=of_s(history, to_ns),
                 shown="what rests on it is UNKNOWN",
+                is_drawn=bool(some[0].what & DRAWN),
             )
         )
     return found

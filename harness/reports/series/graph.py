@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.history.events import FaultChanged, NodeChanged, NodeEnded
 from harness.history.history import History
@@ -67,10 +67,13 @@ def graphs(history: History, regions: Sequence[str]) -> list[Graph]:
             cuts.setdefault(event.fault, event.sides)
     if not cuts:
         return [_graph(history, "Nodes and links", regions, {})]
-    return [
+    drawn = [
         _graph(history, f"Cut {name}", _sides(history, sides), sides)
         for name, sides in list(cuts.items())[:CUTS_MOST]
     ]
+    if more := len(cuts) - len(drawn):
+        drawn[-1] = replace(drawn[-1], note=f"{drawn[-1].note}; {more} more cuts are not drawn")
+    return drawn
 
 
 def _sides(history: History, sides: Mapping[str, int]) -> list[str]:

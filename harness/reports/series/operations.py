@@ -79,8 +79,8 @@ def _patience_ns(history: History, operation: Operation) -> int:
 
 
 def charts(history: History, of: Sequence[Sent]) -> list[Chart]:
-    """Compute the charts of all kinds: how many were asked for, then each kind's outcomes and
-    latencies.
+    """Compute the charts of all kinds: how many were asked for, how late they were sent, then each
+    kind's outcomes and latencies.
     """
     if not of:
         return []
@@ -97,10 +97,10 @@ def charts(history: History, of: Sequence[Sent]) -> list[Chart]:
         note="by their intended time",
         data=(DATA,),
     )
-    found = [asked]
+    found = [asked, lag(history, of)]
     for one in of:
         found += [outcomes(history, one), latency(history, one)]
-    return [*found, lag(history, of)]
+    return found
 
 
 def _count(history: History, at_s: Floats) -> Ints:

@@ -39,13 +39,17 @@ def proof(what, asked, achieved, n=1, backend="netem", answer=ProofAnswer.IN_FOR
             [
                 proof("loss", 0.05, 0.5, 10, "nftables"),
                 proof("loss", 0.05, 0.048, 1000, "nftables"),
-                proof("loss", 0.05, 0.9, 100),
+                proof("loss", 1 - (1 - 0.05), 0.9, 100),
             ],
             ["loss: 4.8 % of packets (5 % asked)"],
         ),
         (
             [proof("delay", asked, asked) for asked in (1.0, 2.0, 3.0, 4.0, 5.0)],
             ["delay: 1 ms (1 ms asked), 2 ms (2 ms asked), 3 ms (3 ms asked) and 2 more"],
+        ),
+        (
+            [proof("toxic limit_data downstream", 10_000.0, 10_123.0)],
+            ["toxic limit_data downstream: 10,123 (10,000 asked)"],
         ),
         ([proof("loss", 0.05, 0.05, answer=ProofAnswer.AMOUNT_NOT_SHOWN)], []),
         ([proof("read back", None, None)], []),

@@ -209,6 +209,9 @@ def test_a_gap_of_the_record_is_a_band():
     [band] = bands.bands(history(gaps=(gap, replace(gap, why="torn too"))))
     assert (band.name, band.from_s, band.until_s) == ("gap: samples", 2.0, 4.0)
     assert band.does == "torn (and 1 more)"
+    assert band.is_drawn
+    of_nothing_drawn = replace(gap, what=frozenset({Part.HISTOGRAMS}))
+    assert not bands.bands(history(gaps=(of_nothing_drawn,)))[0].is_drawn
 
 
 @given(st.lists(st.floats(0, 1e6) | st.just(float("nan")), min_size=1, max_size=400))
@@ -335,6 +338,14 @@ def test_a_link_to_who_is_on_no_side_of_a_cut_was_not_cut():
     [picture] = graph.graphs(found, ["eu"] * 3)
     assert picture.cut == ((0, 1),)
     assert {group.name for group in picture.groups} == {"each alone", "not in the cut"}
+
+
+def test_of_many_cuts_the_first_are_drawn_and_the_others_counted():
+    sides = {"node-0": 0, "node-1": 1}
+    cuts = [change("set", at, "cut", f"cut-{at}", sides=sides) for at in range(1, 7)]
+    drawn = graph.graphs(history(events=cuts), ["eu"] * 3)
+    assert [one.title for one in drawn] == ["Cut cut-1", "Cut cut-2", "Cut cut-3"]
+    assert drawn[-1].note.endswith("3 more cuts are not drawn")
 
 
 def test_without_a_cut_the_picture_has_the_regions():
