@@ -15,6 +15,7 @@ import importlib.util
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -71,7 +72,7 @@ def one(who: str, run: Path, case: Case) -> Result:
         verdict = checks.judge(history, budget.rows)
         took = time.perf_counter()
         values = {one.name: one.value for one in verdict.findings if one.value is not None}
-        wrong = [one.name for one in verdict.findings if one.answer is not Answer.PASS]
+        wrong = [one for one in verdict.findings if one.answer in (Answer.FAIL, Answer.UNKNOWN)]
         values["wrong"] = float(len(wrong))
     else:
         import judge_peers
@@ -81,12 +82,14 @@ def one(who: str, run: Path, case: Case) -> Result:
         seconds = case.count / judge_folder.RATE_PER_S
         values = getattr(judge_peers, who)(*columns, case.operation, seconds)
         took = time.perf_counter()
+    used = resource.getrusage(resource.RUSAGE_SELF)
     status = Path("/proc/self/status").read_text().splitlines()
     peak_kib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
     return {
         "read": has_read - begun,
         "join": took - has_read,
         "both": took - begun,
+        "cpu": used.ru_utime + used.ru_stime,
         "peak": peak_kib / 1e6 * 1.024,
         "values": {name: round(float(value), 6) for name, value in values.items()},
     }
@@ -118,8 +121,8 @@ def measure(case: Case, folder: Path, repeats: int) -> dict[str, list[Result]]:
                 f"{result['peak']:5.2f} GB",
                 flush=True,
             )
-            if result["values"] != found[WHO[0]][0]["values"] and found[WHO[0]]:
-                sys.exit(f"bench: {who} found {result['values']}, the judge another")
+            if result["values"] != (first := found[WHO[0]][0]["values"]):
+                sys.exit(f"bench: {who} found {result['values']}, the judge {first}")
     return found
 
 
@@ -152,24 +155,27 @@ def section(measured: dict[Case, dict[str, list[Result]]], repeats: int) -> str:
         "The peers read only the columns and kinds of records that they need, and are given the",
         "ids as two columns of numbers.",
         "",
-        "| run | who | read | join, or judge | both | peak memory |",
-        "|---|---|---|---|---|---|",
-    ]
-    for case, found in measured.items():
-        for who in WHO:
-            times = " | ".join(f"{_of(found[who], key):.2f} s" for key in ("read", "join", "both"))
-            lines.append(f"| {case} | {who} | {times} | {_of(found[who], 'peak'):.2f} GB |")
-    lines += [
-        "",
-        "| run | against | judging ÷ joining | with reading | aim | memory | aim |",
+        "| run | who | read | join, or judge | both | CPU of all threads | peak memory |",
         "|---|---|---|---|---|---|---|",
     ]
     for case, found in measured.items():
+        for who in WHO:
+            times = " | ".join(
+                f"{_of(found[who], key):.2f} s" for key in ("read", "join", "both", "cpu")
+            )
+            lines.append(f"| {case} | {who} | {times} | {_of(found[who], 'peak'):.2f} GB |")
+    lines += [
+        "",
+        "| run | against | judging ÷ joining | with reading | aim | CPU | memory | aim |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for case, found in measured.items():
         for peer in PEERS:
-            join, both, peak = (_ratio(found, peer, key) for key in ("join", "both", "peak"))
+            keys = ("join", "both", "cpu", "peak")
+            join, both, cpu, peak = (_ratio(found, peer, key) for key in keys)
             lines.append(
                 f"| {case} | {peer} | {join:.2f}× | {both:.2f}× | ≤ {TIME_MOST:g}×: "
-                f"{_kept(both <= TIME_MOST)} | {peak:.2f}× | ≤ {MEMORY_MOST:g}×: "
+                f"{_kept(both <= TIME_MOST)} | {cpu:.2f}× | {peak:.2f}× | ≤ {MEMORY_MOST:g}×: "
                 f"{_kept(peak <= MEMORY_MOST)} |"
             )
     return "\n".join([*lines, "", *_growth(measured)])

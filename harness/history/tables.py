@@ -51,7 +51,8 @@ def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 def joined(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
     """Return batches as one table whose columns are in one piece, for each is read many times.
 
-    Nothing of it is in the files any more that the batches are of.
+    Its dictionaries are its own: joining leaves them in the file of the first batch, which would
+    stay in memory for their sake.
     """
     made = pa.Table.from_batches(batches, schema).combine_chunks()
     for at, field in enumerate(schema):
@@ -61,7 +62,7 @@ def joined(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
 
 
 def _own(column: pa.ChunkedArray) -> list[pa.DictionaryArray]:
-    """Return the pieces of a column with words of their own: joining leaves them in the file."""
+    """Return the pieces of a column, with copies of their dictionaries."""
     return [
         pa.DictionaryArray.from_arrays(
             one.indices, pa.array(one.dictionary.to_pylist(), one.dictionary.type)
