@@ -10,8 +10,8 @@ from typing import Any
 from harness.checks.verdict import Finding, Verdict
 from harness.history.history import History
 from harness.reports.html import charts, findings, nodes, page, suite, tables
-from harness.reports.html.elements import section
-from harness.reports.series import bands, errors, graph, links, operations, resources
+from harness.reports.html.elements import note, section
+from harness.reports.series import bands, errors, graph, links, operations
 from harness.reports.suite_part import SuitePart
 
 FIRST = {"verdict": "Verdict", "parts": "Parts"}
@@ -33,7 +33,6 @@ def render(
     parts: Sequence[SuitePart] = (),
 ) -> str:
     """Write the page of a run. A suite has no history, and `parts`: its page has their charts."""
-    title = f"{facts['name']} · {verdict.answer}"
     sections: dict[str, str] = {"facts": tables.facts(facts, run)}
     if history is not None:
         sections |= _of_run(history, facts, verdict)
@@ -44,7 +43,7 @@ def render(
     titles = {**FIRST, **suite.titles(parts), **TITLES}
     order = [key for key in titles if sections.get(key)]
     return page.page(
-        title,
+        f"{facts['name']} · {verdict.answer}",
         [
             page.header(facts),
             findings.total(verdict),
@@ -57,11 +56,9 @@ def render(
 def _of_run(history: History, facts: Mapping[str, Any], verdict: Verdict) -> dict[str, str]:
     """Write the sections of one run."""
     sent, found = operations.sent(history), bands.bands(history)
-    sampled = resources.sampled(history)
-    drawn = charts.all_of(history, sent, sampled, verdict.findings)
+    drawn, series = charts.all_of(history, sent, verdict.findings)
     about, scene = findings.by_chart(verdict.findings), charts.scene(history, found)
     anchors = {chart.key for chart in drawn} | ({"bands"} if found else set())
-    series = resources.node_series(history, sampled) if drawn else []
 
     def place(one: Finding) -> str:
         key = links.chart_of(one)
@@ -74,7 +71,8 @@ def _of_run(history: History, facts: Mapping[str, Any], verdict: Verdict) -> dic
         "bands": charts.band_table(found),
         "operations": tables.operations(operations.summaries(history, sent)),
         "errors": tables.errors(errors.errors(history)),
-        "charts": grid(charts.figure(chart, scene, about) for chart in drawn),
+        "charts": grid(charts.figure(chart, scene, about) for chart in drawn)
+        or note(charts.TOO_LONG),
         "nodes": grid([nodes.pictures(graph.graphs(history, regions))], "charts pictures")
         + nodes.panel(history, series)
         + nodes.worst(series, history.nodes),

@@ -18,24 +18,23 @@ from harness.reports.series.chart import Chart, thin
 from harness.reports.svg import chart as drawing
 from harness.reports.svg.chart import Scene
 
+TOO_LONG = (
+    "There are no charts: the run has no time in which it was played, or is too long for them."
+)
+
 
 def all_of(
-    history: History,
-    sent: Sequence[operations.Sent],
-    sampled: resources.Sampled,
-    findings: Sequence[Finding],
-) -> list[Chart]:
-    """Compute every chart of a run, bounds included, as small as a page shows it; charts without
-    any value are left out.
+    history: History, sent: Sequence[operations.Sent], findings: Sequence[Finding]
+) -> tuple[list[Chart], list[resources.NodeSeries]]:
+    """Compute every chart of a run, bounds included, as small as a page shows it, and the series of
+    its nodes; charts without any value are left out.
     """
-    if not history.phases or clock.end_s(history) <= 0:
-        return []
-    made = [
-        *operations.charts(history, sent),
-        *resources.charts(history, sampled),
-        resources.host(history),
-    ]
-    return links.with_bounds(history, [thin(one) for one in made if not one.is_empty], findings)
+    if not clock.is_drawable(history):
+        return [], []
+    of_nodes, series = resources.of_nodes(history)
+    made = [*operations.charts(history, sent), *of_nodes, resources.host(history)]
+    drawn = [thin(one) for one in made if not one.is_empty]
+    return links.with_bounds(history, drawn, findings), series
 
 
 def scene(history: History, bands: Sequence[Band]) -> Scene:

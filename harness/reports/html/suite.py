@@ -9,7 +9,7 @@ from harness.checks.verdict import Finding, Verdict
 from harness.reports import headline
 from harness.reports.html import charts, findings, tables
 from harness.reports.html.elements import Column, answer, escape, file_link, table
-from harness.reports.series import bands, links, operations, resources
+from harness.reports.series import bands, links, operations
 from harness.reports.series.chart import Chart
 from harness.reports.suite_part import SuitePart
 
@@ -29,9 +29,7 @@ def sections(parts: Sequence[SuitePart], verdict: Verdict) -> dict[str, str]:
     found: dict[str, str] = {}
     for part in parts:
         sent, spells = operations.sent(part.history), bands.bands(part.history)
-        drawn = charts.all_of(
-            part.history, sent, resources.sampled(part.history), part.verdict.findings
-        )
+        drawn, _ = charts.all_of(part.history, sent, part.verdict.findings)
         made[part.name] = drawn
         scene, prefix = charts.scene(part.history, spells), f"{_key(part)}-"
         figures = "".join(charts.figure(chart, scene, {}, prefix) for chart in drawn)

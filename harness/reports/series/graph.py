@@ -6,9 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
+
 from harness.history.events import FaultChanged, NodeChanged, NodeEnded
 from harness.history.history import History
-from harness.reports.series import resources
+from harness.operations import Outcome
 
 WIDTH = 520.0
 COLUMNS_MOST = 4
@@ -163,6 +166,13 @@ def _inside(group: Group, count: int) -> list[tuple[float, float]]:
     return found
 
 
+def _bad(history: History, end: str) -> npt.NDArray[np.int64]:
+    """Count, for each node, the operations that did not come true, by their source or target."""
+    node = history.column(end).astype(np.int64)
+    mine = (history.column("outcome") != Outcome.OK) & (node >= 0)
+    return np.bincount(node[mine], minlength=len(history.nodes)).astype(np.int64)
+
+
 def _dots(history: History, places: Mapping[int, tuple[float, float]]) -> tuple[Dot, ...]:
     kinds: dict[str, str] = {}
     for event in history.events:
@@ -170,7 +180,7 @@ def _dots(history: History, places: Mapping[int, tuple[float, float]]) -> tuple[
             kinds[event.node] = "ended"
         elif isinstance(event, NodeChanged) and event.condition in ("stopped", "paused"):
             kinds.setdefault(event.node, event.condition)
-    to, by = (resources.bad(history, end).sum(axis=1) for end in ("target", "source"))
+    to, by = _bad(history, "target"), _bad(history, "source")
     found = []
     for node, name in enumerate(history.nodes):
         kind, lost = kinds.get(name, ""), int(to[node] + by[node])

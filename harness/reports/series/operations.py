@@ -19,6 +19,7 @@ from harness.stats import rank_of
 Ints = npt.NDArray[np.int64]
 DRAWN = ("p50", "p95", "p99")
 SUMMARY = ("p50", "p90", "p95", "p99", "p99.9")
+FEW = 100  # samples, of which none lies beyond a p99
 PATIENCE_NS = 10_000_000_000  # of an older folder that does not say its streams' timeouts
 DATA, WITNESSED = "load/", "journal/"
 
@@ -167,13 +168,16 @@ def latency(history: History, of: Sent) -> Chart:
     until = f"from the intended time {of.operation.spec.until}".rstrip()
     bad = int(of.bad.sum())
     note = f"of what came true, {until}; {_became(of, bad)}"
+    note += ", in the marked seconds" if bad else ""
+    if len(took) and np.diff(edges).max() < FEW:
+        note += f". Of fewer than {FEW} in a second p99 is the slowest"
     return Chart(
         key=f"latency-{of.operation.word}",
         title=f"Latency of {of.operation.word}",
         unit="ms",
         at_s=clock.middles(history),
         lines=lines,
-        note=note + (", in the marked seconds" if bad else ""),
+        note=note,
         data=(DATA, WITNESSED) if of.operation.spec.ledger is not None else (DATA,),
         log=wants_log(lines),
         marks=marks(history, of),

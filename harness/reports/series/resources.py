@@ -29,7 +29,6 @@ class Resource:
     is_rate: bool = False
 
 
-Sampled = list[tuple[Resource, Floats]]  # node × second values of what was sampled
 RESOURCES = (
     Resource(title="Resident memory", unit="MB", column="rss_bytes", factor=1e-6),
     Resource(title="CPU of one core", unit="%", column="cpu_ns", factor=1e-7, is_rate=True),
@@ -75,10 +74,26 @@ def key_of(column: str) -> str:
     return f"resource-{column.replace('_', '-')}"
 
 
-def sampled(history: History) -> Sampled:
-    """Compute the values of each resource that was sampled."""
-    tables = [(resource, matrix(history, resource)) for resource in RESOURCES]
-    return [(resource, table) for resource, table in tables if np.isfinite(table).any()]
+def of_nodes(history: History) -> tuple[list[Chart], list[NodeSeries]]:
+    """Compute a chart over all nodes, and the series of each, of every resource that was sampled,
+    one after the other: a table of a long run is large.
+    """
+    charts, series = [], []
+    for resource in RESOURCES:
+        table = matrix(history, resource)
+        if np.isfinite(table).any():
+            charts.append(_chart(history, resource, table))
+            by = "mean" if resource.is_rate else "highest"
+            key = key_of(resource.column)
+            series.append(_series(key, resource.title, resource.unit, table, by))
+    for key, end, title in (
+        ("bad-to", "target", "Not come true, sent to the node"),
+        ("bad-from", "source", "Not come true, sent by the node"),
+    ):
+        table = bad(history, end)
+        if table.any():
+            series.append(_series(key, title, "/s", table, "sum"))
+    return charts, series
 
 
 def ranked(table: Floats, percents: Sequence[float]) -> list[Floats]:
@@ -94,26 +109,21 @@ def ranked(table: Floats, percents: Sequence[float]) -> list[Floats]:
     ]
 
 
-def charts(history: History, of: Sampled) -> list[Chart]:
-    """Compute a chart of each resource that was sampled, over all nodes."""
-    made = []
-    for resource, table in of:
-        low, middle, high, worst = ranked(table, (BAND[0], 50, BAND[1], 100))
-        made.append(
-            Chart(
-                key=key_of(resource.column),
-                title=f"{resource.title}, by node",
-                unit=resource.unit,
-                at_s=clock.middles(history),
-                lines=(
-                    Line(name=f"{BAND[0]} to {BAND[1]} % of the nodes", values=low, upper=high),
-                    Line(name="median", values=middle),
-                    Line(name="worst", values=worst),
-                ),
-                data=(DATA,),
-            )
-        )
-    return made
+def _chart(history: History, resource: Resource, table: Floats) -> Chart:
+    """A resource over all nodes."""
+    low, middle, high, worst = ranked(table, (BAND[0], 50, BAND[1], 100))
+    return Chart(
+        key=key_of(resource.column),
+        title=f"{resource.title}, by node",
+        unit=resource.unit,
+        at_s=clock.middles(history),
+        lines=(
+            Line(name=f"{BAND[0]} to {BAND[1]} % of the nodes", values=low, upper=high),
+            Line(name="median", values=middle),
+            Line(name="worst", values=worst),
+        ),
+        data=(DATA,),
+    )
 
 
 def host(history: History) -> Chart:
@@ -157,25 +167,6 @@ class NodeSeries:
     ranked: Floats
     ranked_by: str
     seconds: float  # of a bucket
-
-
-def node_series(history: History, of: Sampled) -> list[NodeSeries]:
-    """Compute the series of all nodes: of each resource, and of operations that did not come
-    true.
-    """
-    found = []
-    for resource, table in of:
-        by = "mean" if resource.is_rate else "highest"
-        key = key_of(resource.column)
-        found.append(_series(key, resource.title, resource.unit, table, by))
-    for key, end, title in (
-        ("bad-to", "target", "Not come true, sent to the node"),
-        ("bad-from", "source", "Not come true, sent by the node"),
-    ):
-        table = bad(history, end)
-        if table.any():
-            found.append(_series(key, title, "/s", table, "sum"))
-    return found
 
 
 def bad(history: History, end: str) -> Floats:

@@ -108,6 +108,14 @@ def test_nothing_that_a_run_says_becomes_markup():
     assert page.tags.count("script") == plain.tags.count("script")
 
 
+def test_a_run_that_is_too_long_for_charts_says_so_and_has_its_tables():
+    found = history([operation(1)], seconds=10**9)
+    text = reports.render("html", VERDICT, FACTS, "/runs/x", found)
+    assert "is too long for them" in text
+    assert "private_message" in text
+    assert not Page(text).charts
+
+
 def test_a_suite_has_a_part_of_the_page_for_each_run():
     row = finding(
         "quick",

@@ -77,7 +77,9 @@ def test_seconds_with_failures_are_marked_and_never_drawn_as_quick():
     ]
     drawn_at = {at for at, value in enumerate(values(drawn, "p99")) if np.isfinite(value)}
     assert drawn_at == {0, 3, 4}
-    assert "in the marked seconds" in drawn.note
+    assert drawn.note.endswith(
+        "in the marked seconds. Of fewer than 100 in a second p99 is the slowest"
+    )
 
 
 def test_a_latency_ends_with_its_witness_as_the_verdict_has_it():
@@ -248,7 +250,7 @@ def test_a_logarithmic_axis_is_taken_where_values_span_much():
 
 
 def node_series(of):
-    return resources.node_series(of, resources.sampled(of))
+    return resources.of_nodes(of)[1]
 
 
 def test_percentiles_of_the_nodes_are_by_nearest_rank_and_of_what_was_sampled():
@@ -310,9 +312,7 @@ def test_a_bound_is_a_line_in_the_unit_of_its_chart():
     )
     count = replace(row, statistic="count")
     both = replace(row, metric="network", unit="KB/s")  # in and out: of no one chart
-    drawn = links.with_bounds(
-        full(), resources.charts(full(), resources.sampled(full())), [row, count, both]
-    )
+    drawn = links.with_bounds(full(), resources.of_nodes(full())[0], [row, count, both])
     [bound] = [bound for one in drawn for bound in one.bounds]
     assert bound.value == pytest.approx(104.8576)
     assert (bound.from_s, bound.until_s) == (0.0, 10.0)
