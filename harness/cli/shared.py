@@ -30,7 +30,11 @@ class CommandLine(words.Group):
     def main(self, *args: Any, **settings: Any) -> NoReturn:
         """Run a command and exit: 0, 1 and 2 only where the command itself says so."""
         try:
-            sys.exit(super().main(*args, **{**settings, "standalone_mode": False}))
+            sys.exit(
+                super().main(
+                    *args, **{"prog_name": "harness", **settings, "standalone_mode": False}
+                )
+            )
         except click.ClickException as error:
             error.show()
             code = UsageError.exit_code

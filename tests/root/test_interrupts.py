@@ -97,7 +97,7 @@ def test_up_interrupted_early(desk, seed):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_up_interrupted_between_two_calls(desk, seed):
-    event = random.Random(f"calls of up {seed}").randrange(1, 112)
+    event = random.Random(f"calls of up {seed}").randrange(1, 116)
     assert_up_or_nothing(desk, *struck(desk, event, "up", "ten.toml"))
 
 
