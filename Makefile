@@ -10,14 +10,17 @@ export RUNTIME SYSTEM HARNESS_CLUSTER
 .PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project down clean wheel constraints
 
 help:  ## Show what can be made
-	@grep -hE '^[a-zA-Z0-9_%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/; s/^cluster-%/cluster-10|100|1000/' | awk -F'\t' '{printf "  make %-19s %s\n", $$1, $$2}'
+	@grep -hE '^[a-zA-Z0-9_ -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{n = split($$1, names, " "); for (i = 1; i <= n; i++) printf "  make %-16s %s\n", names[i], $$2}'
 
 setup: $(STAMP)  ## Make .venv with the harness, meshnode and the test tools in it
 
 $(STAMP): pyproject.toml docker/meshnode/pyproject.toml constraints.txt
 	@scripts/setup "$(PYTHON)"
 
-cluster-%: setup  ## Start a cluster of so many nodes in the background, or of another topology (cluster-NAME)
+cluster-10 cluster-100 cluster-1000: cluster-%: setup  ## Start a cluster of so many nodes in the background
+	@scripts/cluster $@
+
+cluster-%: setup
 	@scripts/cluster $@
 
 down: setup  ## Take the cluster down

@@ -8,6 +8,7 @@ import sys
 import click
 
 import harness
+from harness.cli import words
 from harness.cli.progress import shown
 from harness.cli.shared import (
     cluster_option,
@@ -23,7 +24,7 @@ from harness.scenario import shipped
 
 
 @click.command()
-@click.argument("topology")
+@click.argument("topology", shell_complete=words.files("topologies"))
 @cluster_option
 @runtime_option
 @system_option
@@ -96,8 +97,8 @@ def status(cluster: str, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("node")
-@click.argument("wanted", type=click.Choice(["running", "paused", "stopped"]))
+@click.argument("node", shell_complete=words.nodes)
+@click.argument("wanted", type=words.Choice(["running", "paused", "stopped"]))
 @cluster_option
 @json_option
 def condition(node: str, wanted: str, cluster: str, *, as_json: bool) -> None:
@@ -114,7 +115,7 @@ def condition(node: str, wanted: str, cluster: str, *, as_json: bool) -> None:
 
 
 @click.command(name="exec", context_settings={"ignore_unknown_options": True})
-@click.argument("node")
+@click.argument("node", shell_complete=words.nodes)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @cluster_option
 def execute(node: str, command: tuple[str, ...], cluster: str) -> None:
@@ -130,7 +131,7 @@ def execute(node: str, command: tuple[str, ...], cluster: str) -> None:
 
 
 @click.command()
-@click.argument("node")
+@click.argument("node", shell_complete=words.nodes)
 @click.option(
     "-n",
     "--lines",

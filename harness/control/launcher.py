@@ -72,6 +72,7 @@ def start(spec: Spec, progress: Progress, held: Hold) -> dict[str, Any]:
                 status = connected.status()
             with held_back():
                 held.channel = ours
+                held.callback(_forget_log, spec.cluster)
                 held.enter_context(started.pop_all())
         return status
     except KeyboardInterrupt:

@@ -97,7 +97,7 @@ def test_up_interrupted_early(desk, seed):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_up_interrupted_between_two_calls(desk, seed):
-    event = random.Random(f"calls of up {seed}").randrange(1, 90)
+    event = random.Random(f"calls of up {seed}").randrange(1, 116)
     assert_up_or_nothing(desk, *struck(desk, event, "up", "ten.toml"))
 
 
@@ -112,7 +112,7 @@ def test_run_interrupted_early(desk, seed):
 @pytest.mark.parametrize("seed", range(10))
 def test_run_interrupted_between_two_calls(desk, seed):
     """A run that was over before has its verdict; one that was not says so, and none is made up."""
-    event = random.Random(f"calls of run {seed}").randrange(1, 260)
+    event = random.Random(f"calls of run {seed}").randrange(1, 400)
     code, errors = struck(desk, event, "run", "run.toml")
     assert code in (0, 2, 130), (code, errors)
     desk.assert_nothing_left()
@@ -137,7 +137,7 @@ def test_a_run_on_a_cluster_that_was_up_leaves_only_that(desk, seed):
 def test_down_interrupted_between_two_calls(desk, seed):
     """Before it has asked, the cluster is up as it was; afterwards it goes down by itself."""
     desk.ok("up", "ten.toml")
-    event = random.Random(f"calls of down {seed}").randrange(1, 40)
+    event = random.Random(f"calls of down {seed}").randrange(1, 101)
     code, errors = struck(desk, event, "down")
     assert code in (0, 130), (code, errors)
     if code == 130 and "goes down" not in errors and "does so by itself" not in errors:

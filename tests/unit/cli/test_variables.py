@@ -108,6 +108,9 @@ def test_state(command, tmp_path, monkeypatch):
     done = run(command, HARNESS_STATE=str(tmp_path), RUNTIME="netns")
     if command == "up":
         assert done.exit_code == NameTakenError.exit_code
+    elif command == "clusters":
+        assert done.exit_code == 0
+        assert "1 dead" in done.output
     elif command in ("down", "doctor"):
         assert done.exit_code == 0, done.output
         assert not (tmp_path / "main").exists()
