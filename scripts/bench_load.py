@@ -240,8 +240,8 @@ def _section(found: Mapping[str, list[Told]], stalls: Mapping[str, tuple[float, 
     fast, wrk = middle["Locust FastHttpUser, 50 users"], middle["wrk -t1 -c50"]
     host = host_facts()
     where = (
-        f"By `make bench-load` on {host['cores']} cores ({host['cpu']}, Linux {host['kernel']}), "
-        f"{TURNS} turns of {SECONDS:.0f} s each."
+        f"By `make bench-load` on {host['cores']} cores ({host['cpu']}, Linux {host['kernel']}),\n"
+        f"{TURNS} turns of {SECONDS:.0f} s each, medians; a load of {os.getloadavg()[0]:.1f} then."
     )
     lines = [
         "## The load generator",
