@@ -98,8 +98,8 @@ def _judge(history: History, row: Row) -> Finding:
     if unsteady := _unsteady(row, taken):
         return _unknown(row, Cause.UNSTABLE, unsteady, measured)
     if row.bound is None:
-        said = f"measured, not promised{lateness.tick(history, row, phase)}"
-        return _finding(row, Answer.MEASURED, measured, said, value=value)
+        told = f"measured, not promised{lateness.tick(history, row, phase)}"
+        return _finding(row, Answer.MEASURED, measured, told, value=value)
     best, worst = _best(history, row, fair, taken), _worst(history, row, phase, taken, excused)
     doubt = _doubt(history, row, phase, excused, best=best, worst=worst)
     if doubt is None and not best:
@@ -248,9 +248,8 @@ def _by_the_wait(
     if row.metric not in TIMES or row.comparison not in ("<", "<="):
         return None
     taken = METRICS[row.metric].take(lateness.as_sent(history, ~excused), phase)
-    if not _holds(history, row, taken, 0, met=False):
-        return None
-    return Cause.GENERATOR_BEHIND, lateness.WAITED + lateness.tick(history, row, phase)
+    said = lateness.WAITED + lateness.tick(history, row, phase)
+    return (Cause.GENERATOR_BEHIND, said) if _holds(history, row, taken, 0, met=False) else None
 
 
 def _host_limited(
