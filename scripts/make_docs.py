@@ -121,7 +121,7 @@ exactly.
 
 **When it is sent.** Up to 2,000 operations a second a load worker sends each by itself, some 60 µs
 after it is due. Above that it sends together what is due: when 32 operations are, or when the first
-has waited for 70 % of the lateness that the budget allows (the least of 1 ms or 5 % of the bound of
+has waited for 60 % of the lateness that the budget allows (the least of 1 ms or 5 % of the bound of
 every time in it, whichever is more; of a `pacer.lag` its bound). That wait is part of each latency,
 which is counted from when the operation was due; a row says how much of its p50 it is. Answers are
 read then too, which changes no time: nodes stamp them.
@@ -165,6 +165,8 @@ are too few samples for the statistic. Whose fault it was is asked as well:
   missed the promise). Times, rates and resources are UNKNOWN also where the load as a whole was
   another one than planned: more than 1 % of a phase's operations 250 ms late, or more than 0.1 %
   never sent.
+  A time that was missed and holds from when each operation was sent is UNKNOWN too: the generator's
+  own wait decided it.
 - *nothing to read yet*: likewise for a get that was due when no put of another node had been
   acknowledged to its load worker. It is recorded and was never sent; more than 1 % of them in a
   phase make another load. Where no put is ever acknowledged, nothing is known of gets.

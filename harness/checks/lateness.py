@@ -9,7 +9,7 @@ and is lost, duplicated or wrong is the system's on any host.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +37,7 @@ SNAPSHOT_LATE_NS = 250_000_000  # later than this, histograms belong to two phas
 PATIENCE_NS = 10_000_000_000  # where the folder does not say how long an operation may take
 STOPPING_NS = 1_000_000_000  # from the first failure by a stop until its event
 RECONNECT_NS = 250_000_000  # until the generator reaches a node that was away
+WAITED = "the promise holds from when the load generator sent, and not from when that was due"
 UNSENT = "unsent: "  # begins what a record says of an operation that was never sent
 
 
@@ -241,6 +242,15 @@ def _median_lag_ns(history: History, phase: PhaseWindow) -> float | None:
         return None
     lag = (history.column("sent_ns") - history.column("intended_ns"))[sent]
     return float(np.median(lag))
+
+
+def as_sent(history: History, chosen: Chosen) -> History:
+    """Return these operations alone, as if each had been due when it was sent."""
+    sent = history.column("sent_ns")
+    intended = np.where(sent > 0, sent, history.column("intended_ns"))
+    at = history.operations.schema.get_field_index("intended_ns")
+    moved = history.operations.set_column(at, "intended_ns", pa.array(intended))
+    return replace(history, operations=moved.filter(pa.array(chosen)))
 
 
 def _ms(ns: float) -> str:

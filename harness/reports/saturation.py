@@ -65,8 +65,8 @@ def _curve(facts: Mapping[str, Any], tried: list[Mapping[str, Any]]) -> str:
     label = f"latency in {unit} against operations a second"
     bound = f"<path d='M{LEFT} {y(facts['bound'] or low):.1f}H{WIDTH - RIGHT}'"
     told = (
-        "p50 and p99; dashed: the bound; a ring: did not hold, or is not known to. What never "
-        "arrived (∞) has no point."
+        "In colour p50 (a line) and p99 (dashed), in black the bound; a ring: did not hold, or is "
+        "not known to. What never arrived (∞) has no point."
     )
     return "".join(
         [

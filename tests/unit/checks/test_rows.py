@@ -31,7 +31,8 @@ def test_a_kept_and_a_missed_promise():
 
 
 def test_bounds_are_strict():
-    found = history([operation(number) for number in range(100)])
+    due = [operation(number) for number in range(100)]
+    found = history([{**one, "sent_ns": one["intended_ns"]} for one in due])
     assert judged(found, bound=2.0).answer is Answer.FAIL
     assert judged(found, bound=2.0, comparison="<=").answer is Answer.PASS
 
