@@ -243,11 +243,13 @@ def _at_every_other_node(history: History, operation: Operation, acknowledged: C
 
 
 def _repeated(history: History, kind: RecordKind, chosen: Chosen) -> dict[str, int]:
-    """How many of the chosen operations a node has more than once, that the harness let run
-    meanwhile: one that began anew need not know what it had before.
+    """How many of the chosen operations a node has more than once: one that the harness stopped
+    since need not know what it had before.
     """
     again = records.heard_again(history, kind, chosen)
-    again &= silences.of(history).expected(history, chosen)
+    sent = history.column("sent_ns")[chosen]
+    for stretch in silences.of(history).away:
+        again[sent < stretch.end_ns, stretch.node] = False
     return {"delivered more than once at a node": int(again.any(axis=1).sum())}
 
 

@@ -84,7 +84,7 @@ def test_fault_list(cluster, word):
         "down": {},
         "left_s": None,
     }
-    cluster({"fault-list": {"faults": [row], "backends": {}, "disagree": {}}})
+    cluster({"fault-list": {"faults": [row], "backends": {}, "disagree": {}, "away": {}}})
     done = CliRunner().invoke(main, ["fault", "list"])
     assert done.exit_code == 0, done.output
     assert done.output.count(shown(word)) == 3, done.output
@@ -150,6 +150,6 @@ def test_json_is_untouched(cluster):
         "down": {},
         "left_s": None,
     }
-    cluster({"fault-list": {"faults": [row], "backends": {}, "disagree": {}}})
+    cluster({"fault-list": {"faults": [row], "backends": {}, "disagree": {}, "away": {}}})
     done = CliRunner().invoke(main, ["fault", "list", "--json"])
     assert json.loads(done.output)["faults"][0]["name"] == "[/etc]"
