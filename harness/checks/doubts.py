@@ -100,12 +100,13 @@ def _late(history: History, begin_ns: int) -> list[tuple[int, str]]:
     intended, sent = history.column("intended_ns"), history.column("sent_ns")
     at = (intended - begin_ns) // SECOND_NS
     due = np.bincount(np.clip(at[records.due(history, records.WHOLE_RUN)], 0, None))
+    seconds, whose, counts = np.unique(at[mine], return_inverse=True, return_counts=True)
+    lag_ns = np.zeros(len(seconds), np.int64)
+    np.maximum.at(lag_ns, whose, sent[mine] - intended[mine])
     found = []
-    for second in np.unique(at[mine]).tolist():
-        here = mine & (at == second)
-        lag_ms = float((sent - intended)[here].max(initial=0)) / 1e6
-        how = f"by up to {lag_ms:,.3g} ms" if lag_ms > 0 else "never"
-        found.append((second, f"{here.sum():,} of {due[second]:,} operations sent late ({how})"))
+    for second, most_ns, count in zip(seconds.tolist(), lag_ns, counts, strict=True):
+        how = f"by up to {most_ns / 1e6:,.3g} ms" if most_ns > 0 else "never"
+        found.append((second, f"{count:,} of {due[second]:,} operations sent late ({how})"))
     return found
 
 
