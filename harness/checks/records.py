@@ -158,7 +158,7 @@ def took_ns(history: History, phase: PhaseWindow, operation: Operation) -> Float
 
 def _at_target(history: History, kind: RecordKind, chosen: Chosen) -> Nanoseconds:
     """The first record of each operation's id at its target."""
-    return _first(
+    return first_ns(
         history, kind, identifiers(history, chosen), history.column("target")[chosen], at=True
     )
 
@@ -166,10 +166,10 @@ def _at_target(history: History, kind: RecordKind, chosen: Chosen) -> Nanosecond
 def _at_keeper(history: History, kind: RecordKind, chosen: Chosen) -> Nanoseconds:
     """The first record of each operation's key at a node that is not its source."""
     named = keys(identifiers(history, chosen))
-    return _first(history, kind, named, history.column("source")[chosen], at=False)
+    return first_ns(history, kind, named, history.column("source")[chosen], at=False)
 
 
-def _first(
+def first_ns(
     history: History,
     kind: RecordKind,
     named: Ids,

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from harness.checks import records
 from harness.checks.metric import Chosen
 from harness.history.gaps import Gap, Part
-from harness.history.history import History, PhaseWindow
+from harness.history.history import OPERATIONS, History, PhaseWindow
 from harness.history.plan import Plan
-from harness.operations import Operation
+from harness.operations import Operation, Outcome
 from harness.scenario.schedule import IDENTIFIER, Due, Share, salt, whole
 from harness.scenario.stream import Arrivals, Stream
 
@@ -77,18 +78,88 @@ def of_one_id(history: History) -> int:
     return int(counts[counts > 1].sum())
 
 
-def _of_stream(history: History, plan: Plan, phase: PhaseWindow, number: int) -> list[str]:
+def unrecorded(history: History) -> pa.Table:
+    """Return the planned operations that are not in the record, with the columns of OPERATIONS: as
+    if they had been sent when they were due, and nothing were known since.
+    """
+    plan = history.plan
+    found: list[pa.Table] = []
+    if plan is None or not plan.workers:
+        return OPERATIONS.empty_table()
+    for number, said in enumerate(plan.streams):
+        phase = history.phase(said["phase"])
+        if phase is not None:
+            found.append(_unrecorded(history, plan, phase, number))
+    return pa.concat_tables([OPERATIONS.empty_table(), *found]).combine_chunks()
+
+
+def _unrecorded(history: History, plan: Plan, phase: PhaseWindow, number: int) -> pa.Table:
     due = _due(history, plan, phase, number)
+    position, _ = _positions(history, plan, phase, number)
+    at = np.setdiff1d(np.arange(len(due.number)), position)
+    ids = np.empty(len(at), IDENTIFIER)
+    ids["run"], ids["stream"] = _run(plan), number
+    ids["sequence"], ids["worker"] = np.divmod(at, plan.workers)
+    stream = _stream(plan.streams[number])
+    known = {
+        "id": pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(16), len(at), [None, pa.py_buffer(ids.tobytes())]
+        ),
+        "source": due.source[at],
+        "target": due.target[at],
+        "intended_ns": due.intended_ns[at],
+        "sent_ns": due.intended_ns[at],
+        "error": pa.nulls(len(at), OPERATIONS.field("error").type),
+    }
+    same = {
+        "operation": stream.operation,
+        "payload_bytes": stream.payload_bytes,
+        "done_ns": 0,
+        "outcome": Outcome.UNKNOWN,
+        "hops": -1,
+        "answered_by": -1,
+    }
+    columns = [
+        pa.array(known[field.name] if field.name in known else np.full(len(at), same[field.name]))
+        for field in OPERATIONS
+    ]
+    return pa.Table.from_arrays(
+        [column.cast(field.type) for column, field in zip(columns, OPERATIONS, strict=True)],
+        schema=OPERATIONS,
+    )
+
+
+def _positions(
+    history: History, plan: Plan, phase: PhaseWindow, number: int
+) -> tuple[Numbers, Chosen]:
+    """The positions in a stream of its operations in the record, and which they are."""
     made = _identifiers(history)
     intended = history.column("intended_ns")
     mine = (made["run"] == _run(plan)) & (made["stream"] == number) & (intended < phase.end_ns)
-    # Worker w makes the operations w, w + workers, w + 2 · workers and so on.
-    position = made["sequence"][mine].astype(np.int64) * plan.workers + made["worker"][mine]
+    return _position(made[mine], plan), mine
+
+
+def _position(made: npt.NDArray[Any], plan: Plan) -> Numbers:
+    """Worker w makes the operations w, w + workers, w + 2 · workers and so on."""
+    found: Numbers = made["sequence"].astype(np.int64) * plan.workers + made["worker"]
+    return found
+
+
+def _under_way(history: History, plan: Plan, number: int) -> Numbers:
+    """The positions in a stream of operations that are under way."""
+    made = np.ascontiguousarray(history.under_way).view(IDENTIFIER)
+    return _position(made[(made["run"] == _run(plan)) & (made["stream"] == number)], plan)
+
+
+def _of_stream(history: History, plan: Plan, phase: PhaseWindow, number: int) -> list[str]:
+    due = _due(history, plan, phase, number)
+    position, mine = _positions(history, plan, phase, number)
     planned = position < len(due.number)
     count = np.bincount(position[planned], minlength=len(due.number))
+    lacking = np.setdiff1d(np.nonzero(count == 0)[0], _under_way(history, plan, number))
     said = []
-    if (count == 0).any():
-        said.append(_missing(np.nonzero(count == 0)[0], due, plan, phase))
+    if len(lacking):
+        said.append(_missing(lacking, due, plan, phase))
     too_many = int((~planned).sum() + (count > 1).sum())
     if too_many:
         said.append(f"{too_many:,} operations are recorded that were not planned")

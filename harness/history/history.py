@@ -126,6 +126,9 @@ class History:
     # (phase, node) that told of itself at the phase's end → it had counted on since the one before.
     told: Mapping[tuple[str, int], bool] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()  # what was not recorded, in order of time
+    # Ids (V16) of operations that were due and of which it is not settled yet how they ended: of a
+    # look at a run under way.
+    under_way: Records = field(default_factory=lambda: np.empty(0, "V16"))
     sealed: bool = True  # False: no manifest says how its files were when the run was closed
 
     def phase(self, name: str) -> PhaseWindow | None:
