@@ -31,6 +31,7 @@ from harness.operations.operation import Ledger, Witness
 from harness.scenario.budget import Row
 
 OLD_NS = 2_000_000_000  # under way for so long, it is not taken for granted that it comes true
+YOUNG_NS = 5_000_000_000  # a phase that has been under way for less has not missed anything yet
 RECORDED_NS = 5_000_000_000  # after its time was up, an operation is in the record
 
 
@@ -71,7 +72,7 @@ def judge(look: Look, rows: Sequence[Row]) -> Judgement:
         oldest_s=float(age_s.max(initial=0.0)),
     )
     if not open_.num_rows:
-        return replace(made, verdict=_told(made.verdict.findings, look))
+        return replace(made, verdict=_told(made.verdict.findings, look, len(mine)))
     best = checks.judge(_best(base, open_, at_ns), rows).findings
     worst = checks.judge(_with(base, open_.filter(pa.array(age_s * 1e9 >= OLD_NS))), rows).findings
     by_name = {(one.name, one.phase): one for one in worst[len(mine) :]}
@@ -86,7 +87,7 @@ def judge(look: Look, rows: Sequence[Row]) -> Judgement:
         for one in made.verdict.findings[len(mine) :]
     ]
     found += [_other(None, one, made.sentence) for one in by_name.values()]
-    return replace(made, verdict=_told(found, look))
+    return replace(made, verdict=_told(found, look, len(mine)))
 
 
 def _row(row: Row, settled: Finding, best: Finding, worst: Finding, under_way: str) -> Finding:
@@ -125,15 +126,33 @@ def _open(settled: Finding, other: Finding, under_way: str) -> Finding:
     )
 
 
-def _told(findings: Sequence[Finding], look: Look) -> Verdict:
-    """The verdict; a row of a phase that has not begun says so."""
+def _told(findings: Sequence[Finding], look: Look, rows: int) -> Verdict:
+    """The verdict; a row of a phase that has not begun, or has hardly begun, says so."""
     return Verdict(
         findings=tuple(
-            replace(one, cause=Cause.NOT_MEASURED, sentence=f"phase {one.phase} has not begun yet")
-            if one.phase in look.later and one.answer is Answer.UNKNOWN
-            else one
-            for one in findings
+            _young(one, look) if number < rows else one for number, one in enumerate(findings)
         )
+    )
+
+
+def _young(row: Finding, look: Look) -> Finding:
+    if row.phase in look.later:
+        if row.answer is Answer.UNKNOWN:
+            why = f"phase {row.phase} has not begun yet"
+            return replace(row, cause=Cause.NOT_MEASURED, sentence=why)
+        return row
+    phase = look.history.phase(row.phase)
+    if row.answer is not Answer.FAIL or phase is None or phase.end_ns < look.at_ns:
+        return row
+    if phase.end_ns - phase.begin_ns >= YOUNG_NS:
+        return row
+    why = f"phase {row.phase} has been under way for {phase.seconds:.1f} s"
+    return replace(
+        row,
+        answer=Answer.UNKNOWN,
+        cause=Cause.UNDER_WAY,
+        sentence=f"{why}; {row.sentence}",
+        value=None,
     )
 
 
@@ -212,18 +231,22 @@ def _best(base: History, open_: pa.Table, at_ns: int) -> History:
     parts = [base.journal]
     for operation in Operation:
         ledger = operation.spec.ledger
-        if ledger is not None and ledger.witness is Witness.EVERY_OTHER_NODE:
-            parts.append(_heard(history, operation, ledger, at_ns))
+        chosen = records.in_phase(history, records.WHOLE_RUN, operation)
+        if ledger is not None and chosen.any():
+            parts.append(_heard(history, ledger, chosen, at_ns - 1))
     return replace(history, journal=np.concatenate(parts))
 
 
-def _heard(
-    history: History, operation: Operation, ledger: Ledger, at_ns: int
-) -> npt.NDArray[np.void]:
-    """The records, made at T, of who has not heard of an operation yet and is to."""
-    chosen = records.in_phase(history, records.WHOLE_RUN, operation)
+def _heard(history: History, ledger: Ledger, chosen: Chosen, at_ns: int) -> npt.NDArray[np.void]:
+    """The records, made then, of who has not heard of an operation yet and is to."""
+    if ledger.witness is Witness.EVERY_OTHER_NODE:
+        expected = silences.of(history).expected(history, chosen)
+    elif ledger.witness is Witness.TARGET:
+        expected = history.column("target")[chosen][:, None] == np.arange(len(history.nodes))
+    else:
+        return np.empty(0, JOURNAL)
     heard = records.heard_ns(history, ledger.record, chosen) != records.NEVER
-    rows, nodes = np.nonzero(~heard & silences.of(history).expected(history, chosen))
+    rows, nodes = np.nonzero(~heard & expected)
     made = np.zeros(len(rows), JOURNAL)
     made["kind"], made["at_ns"], made["node"] = ledger.record, at_ns, nodes
     made["id"] = records.identifiers(history, chosen)[rows]
