@@ -132,8 +132,11 @@ def _without_ends(found: History, at_ns: int) -> History:
     """The history without what was due after T, and without the gaps that only its end closes."""
     due = np.asarray(found.column("intended_ns")) < at_ns
     names = {phase.name for phase in found.phases}
+    assert found.plan is not None
+    changes = tuple(change for change in found.plan.changes if change.at_ns < at_ns)
     return replace(
         found,
+        plan=replace(found.plan, changes=changes),
         operations=found.operations.filter(due),
         planned_per_s={key: at for key, at in found.planned_per_s.items() if key[0] in names},
         gaps=tuple(gap for gap in found.gaps if not _closes_later(gap, at_ns)),
