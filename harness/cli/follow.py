@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from harness.errors import InterruptedByUserError
 from harness.experiments import follow
 from harness.experiments.follow import Followed
 from harness.reports import text
@@ -23,19 +24,14 @@ NICE = 19  # whatever is measured goes first
 
 
 def tell(run: Path, budget: Path | None, every_s: float, *, as_json: bool) -> None:
-    """Tell look after look and exit with the code of the final verdict.
-
-    Raises InterruptedByUserError... by click; what was told until Ctrl-C stays.
-    """
+    """Tell look after look and exit with the code of the final verdict; Ctrl-C ends it quietly."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, NICE)
-    looks = follow.follow(run, budget, every_s=every_s)
-    if as_json:
-        last = _lines(looks)
-    elif sys.stdout.isatty():
-        last = _table(looks)
-    else:
-        last = _sentences(looks)
+    way = _lines if as_json else _table if sys.stdout.isatty() else _sentences
+    try:
+        last = way(follow.follow(run, budget, every_s=every_s))
+    except KeyboardInterrupt:
+        sys.exit(InterruptedByUserError.exit_code)
     if last is not None and last.problem:
         click.echo(f"harness: {last.problem}", err=True)
     sys.exit(0 if last is None else last.judged.exit_code)
