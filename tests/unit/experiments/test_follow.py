@@ -7,23 +7,30 @@ from __future__ import annotations
 
 import os
 import shutil
+import tomllib
+from dataclasses import replace
 from random import Random
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from kit import run_folders
 from kit.growth import Growth
 from kit.histories import SECOND
 from kit.run_folders import END_NS, T0
 
+from harness.checks import live as checks
 from harness.checks.verdict import Answer, Cause
 from harness.experiments import follow, judge
 from harness.experiments.follow import Follower
 from harness.history import journal, live, manifest, reader
 from harness.history.growing import Growing
+from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
+from harness.scenario import files as scenario_files
 
 SEEDS = range(int(os.environ.get("HARNESS_GROWTHS", "4")))
+BUDGET = scenario_files.budget_from(tomllib.loads(run_folders.BUDGET), "budget.toml", "budget")
 LATE_NS = 3 * SECOND
 
 
@@ -175,3 +182,31 @@ def test_a_finished_run_is_one_look(good):
         "in_flight": 0,
         "verdict": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "bound", "answer"),
+    [(90, 97.0, Answer.UNKNOWN), (0, 97.0, Answer.PASS), (90, 99.9, Answer.FAIL)],
+)
+def test_a_miss_counts_only_if_what_is_in_flight_cannot_mend_it(
+    good, tmp_path, in_flight, bound, answer
+):
+    """One message failed; the last ones of the phase so far are still under way."""
+    Growth(good, tmp_path, 1).grow(T0 + 13 * SECOND)
+    seen = live.look(Growing(tmp_path), reader.metadata(tmp_path))
+    done, outcome, due, kind = (
+        seen.history.column(name).copy()
+        for name in ("done_ns", "outcome", "intended_ns", "operation")
+    )
+    mine = np.flatnonzero(kind == Operation.PRIVATE_MESSAGE)
+    mine = mine[np.argsort(due[mine])]
+    outcome[mine[0]] = Outcome.FAILED
+    done[mine[len(mine) - in_flight :]] = seen.at_ns + SECOND
+    table = seen.history.operations
+    for name, values in (("done_ns", done), ("outcome", outcome)):
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values))
+    row = next(row for row in BUDGET.rows if row.name == "delivered")
+    row = replace(row, comparison=">=", bound=bound)
+    made = checks.judge(replace(seen, history=replace(seen.history, operations=table)), [row])
+    assert made.in_flight >= in_flight
+    assert made.verdict.findings[0].answer is answer, made.verdict.findings[0]
