@@ -7,17 +7,20 @@ BIN := .venv/bin
 STAMP := .venv/.made-from
 export RUNTIME SYSTEM HARNESS_CLUSTER
 
-.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean bench-cluster bench-up bench-micro bench-faults bench-project down clean wheel constraints
+.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project down clean wheel constraints
 
 help:  ## Show what can be made
-	@grep -hE '^[a-zA-Z0-9_%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-zA-Z0-9_ -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{n = split($$1, names, " "); for (i = 1; i <= n; i++) printf "  make %-16s %s\n", names[i], $$2}'
 
 setup: $(STAMP)  ## Make .venv with the harness, meshnode and the test tools in it
 
 $(STAMP): pyproject.toml docker/meshnode/pyproject.toml constraints.txt
 	@scripts/setup "$(PYTHON)"
 
-cluster-%: setup  ## Start a cluster of that topology in the background (cluster-10, cluster-100, cluster-1000)
+cluster-10 cluster-100 cluster-1000: cluster-%: setup  ## Start a cluster of so many nodes in the background
+	@scripts/cluster $@
+
+cluster-%: setup
 	@scripts/cluster $@
 
 down: setup  ## Take the cluster down
@@ -68,6 +71,9 @@ evidence-sabotage: setup  ## A hundred seeded changes to the hub, nodes and help
 evidence-clean: setup  ## Ten runs of every shipped scenario on a quiet host (45 minutes a time; goes on where it stopped; BUSY=1: beside busy processes)
 	@$(BIN)/python scripts/evidence_clean.py $(if $(BUSY),--busy)
 
+bench: setup  ## Every benchmark that writes its section of docs/benchmarks.md, one after another
+	@$(MAKE) --no-print-directory bench-cluster bench-judge bench-load
+
 bench-cluster: setup  ## Nodes ready, a sample, a cut: each beside what others would use, into docs/benchmarks.md (15 minutes)
 	@$(BIN)/python scripts/bench_cluster.py
 
@@ -77,8 +83,14 @@ bench-up: setup  ## Starting times side by side: netns 100 and 1000, Docker 100 
 bench-micro: setup  ## Micro benchmarks inside the node's image, judged by budgets/micro.toml (two minutes)
 	@$(BIN)/python scripts/bench_micro.py
 
+bench-load: setup  ## The load generator beside Locust's FastHttpUser and wrk, and a target that stalls, into docs/benchmarks.md (three minutes; wrk and nginx)
+	@$(BIN)/python scripts/bench_load.py
+
 bench-faults: setup  ## Accuracy of every fault by tools that are not ours, into docs/accuracy.md (about ten minutes)
 	@$(BIN)/python scripts/bench_faults.py
+
+bench-judge: setup  ## Judging 10 M operations with journals beside polars and pandas, into docs/benchmarks.md (about ten minutes)
+	@$(BIN)/python scripts/bench_judge.py
 
 bench-project: setup  ## The project's own rows: wheel, clean set-up, full tests (about ten minutes)
 	@$(BIN)/python scripts/bench_project.py

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
+from harness.choices import did_you_mean
 from harness.errors import UsageError
 
 
@@ -18,7 +19,7 @@ def load(what: str, table: Mapping[str, str], name: str) -> Any:
     if not colon:
         raise UsageError(
             f"{what}: expected one of {', '.join(table)}, or module:attribute of your own; found "
-            f"{name!r}"
+            f"{name!r}{did_you_mean(name, table)}"
         )
     try:
         return getattr(importlib.import_module(module), attribute)

@@ -84,7 +84,7 @@ name = "active"
 duration_s = 20
 [[phase.stream]]                 # an open model: due by the clock, waits for no answer
 operation = "private_message"
-rate_per_s = 1000
+rate_per_s = 1000                # or over time: [[0, 100], [30, 1000]] (below)
 payload_bytes = 256
 target = "node-0"                # of private messages; default: a random node for each
 sources = ["node-1"]             # default: all nodes but the target, in seeded random order
@@ -111,6 +111,20 @@ iperf3 = ["node-1", "node-2"]    # from the first to the second
 | `operation` | {operations} |
 | `cut` | {patterns} |
 | a fault's own | {words} |
+
+A **rate over time** is a list of points `[seconds, rate]`, which straight lines connect; seconds
+count from where the stream begins, the last rate stays. `[[0, 100], [30, 1000]]` is a ramp, two
+points of one time are a step (`[[0, 100], [30, 100], [30, 1000]]`), a rate of 0 is a pause or the
+end. It goes with uniform arrivals (operation k is due when the rate has added up to k) and with
+Poisson ones. Like every schedule it is a pure function of file and seed, so the judge replays it
+exactly.
+
+**When it is sent.** Up to 2,000 operations a second a load worker sends each by itself, some 60 µs
+after it is due. Above that it sends together what is due: when 32 operations are, or when the first
+has waited for 60 % of the lateness that the budget allows (the least of 1 ms or 5 % of the bound of
+every time in it, whichever is more; of a `pacer.lag` its bound). That wait is part of each latency,
+which is counted from when the operation was due; a row says how much of its p50 it is. Answers are
+read then too, which changes no time: nodes stamp them.
 
 A **suite** is a file in the same folder with `parts = ["meshara-10", …]` and `budget`. Its
 scenarios are played one after another and answer for one budget together; every row names the
@@ -151,11 +165,14 @@ are too few samples for the statistic. Whose fault it was is asked as well:
   missed the promise). Times, rates and resources are UNKNOWN also where the load as a whole was
   another one than planned: more than 1 % of a phase's operations 250 ms late, or more than 0.1 %
   never sent.
+  A time that was missed and holds from when each operation was sent is UNKNOWN too: the generator's
+  own wait decided it.
 - *nothing to read yet*: likewise for a get that was due when no put of another node had been
   acknowledged to its load worker. It is recorded and was never sent; more than 1 % of them in a
   phase make another load. Where no put is ever acknowledged, nothing is known of gets.
-- *host limited*, of a row that was missed: a time, while other processes used the host; a rate,
-  while the host was full and the node was far from using one core.
+- *host limited*, of a row that was missed: a time, while other processes used the host or the
+  hypervisor took 10 % of it; a rate, while the host was full and the node was far from using one
+  core.
 
 What was sent and is lost, duplicated or wrong is FAIL on any host. Where none of the operations
 that a row is about was sent, it is UNKNOWN: no promise is kept by them. A private message that was

@@ -20,7 +20,7 @@ MESHNODE = ROOT / "docker" / "meshnode" / "src" / "meshnode"
 # A module imports from the rows above its own, and from its own package; not from the others of its
 # row.
 RANKS: list[set[str]] = [
-    {"errors"},
+    {"errors", "choices"},
     {"operations", "stats", "plugin", "kernel", "topology"},
     {"faults", "history"},
     {"runtimes", "scenario"},

@@ -5,9 +5,8 @@ file, one row in CHECKS; the two that need the rows are called by name.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from harness.checks import delivery, faults, load, nodes, record, replay, scope
+from harness.checks import delivery, doubts, faults, load, nodes, record, replay, scope
 from harness.checks import rows as budget
 from harness.checks.check import Check
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
@@ -19,6 +18,7 @@ CHECKS: dict[str, Check] = {
     "nodes": nodes.check,
     "delivery": delivery.check,
     "load": load.check,
+    "doubts": doubts.check,
     "faults": faults.check,
     "record": record.check,
 }
@@ -60,4 +60,4 @@ def _replayed(history: History) -> History:
         found = tuple(replay.gaps(history))
     except Exception:
         return history
-    return replace(history, gaps=(*history.gaps, *found))
+    return history.with_gaps(found)

@@ -20,10 +20,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from harness.checks import records, silences
+from harness.checks.ids import Places
 from harness.checks.metric import Chosen
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.events import RunEnded
-from harness.history.history import History, Nanoseconds, Records
+from harness.history.history import History, Nanoseconds
 from harness.operations import Operation
 from harness.operations.operation import Ledger, Witness
 from harness.operations.records import RecordKind
@@ -110,10 +111,12 @@ def _astray(history: History, operation: Operation, others: Chosen) -> list[Find
     same: twice, or to another node. That they arrive nobody promised.
     """
     ledger = operation.spec.ledger
-    if ledger is None:
+    if ledger is None or not others.any():
         return []
     if ledger.witness is Witness.TARGET:
-        wrong = _misdelivered(history, ledger.record, others).wrong
+        wrong = _misdelivered(
+            history, ledger, others, *records.arrivals(history, ledger.record, others)
+        )
     elif ledger.witness is Witness.EVERY_OTHER_NODE:
         wrong = _repeated(history, ledger.record, others)
     else:
@@ -171,66 +174,56 @@ class Held:
 SILENT = "to a node that could not journal then"
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """The records of chosen operations' ids: how many of each, the first, and what is wrong."""
-
-    seen: Nanoseconds
-    first: Records
-    wrong: dict[str, int]
-
-
-def _misdelivered(history: History, kind: RecordKind, chosen: Chosen) -> Arrived:
-    """Where each chosen operation arrived, and how many did at another node, or more than once."""
-    wanted = records.sortable(records.identifiers(history, chosen))
-    ids, found = records.arrivals(history, kind)
-    begin, end = np.searchsorted(ids, wanted, "left"), np.searchsorted(ids, wanted, "right")
-    seen = end - begin
-    if not len(found):
-        return Arrived(seen, found, {})
-    first = found[np.minimum(begin, len(found) - 1)]
-    target, source = history.column("target")[chosen], history.column("source")[chosen]
-    wrong = {
-        "delivered to another node": int(((seen > 0) & (first["node"] != target)).sum()),
-        "delivered to the sender itself": int(((seen > 0) & (first["node"] == source)).sum()),
+def _misdelivered(
+    history: History, ledger: Ledger, chosen: Chosen, seen: Nanoseconds, first: Places
+) -> dict[str, int]:
+    """How many of the chosen operations arrived at another node, or more than once; `seen` and
+    `first` are their arrivals.
+    """
+    has_arrived = seen > 0
+    node = records.told(history, ledger.record).node[first[has_arrived]]
+    target, source = (history.column(name)[chosen][has_arrived] for name in ("target", "source"))
+    return {
+        "delivered to another node": int((node != target).sum()),
+        "delivered to the sender itself": int((node == source).sum()),
         "delivered more than once": int((seen > 1).sum()),
     }
-    return Arrived(seen, first, wrong)
 
 
 def _at_target(history: History, operation: Operation, acknowledged: Chosen) -> Held:
     """Each operation must have one record, and that at its target, with the size that was sent."""
     ledger = _ledger(operation)
-    arrived = _misdelivered(history, ledger.record, acknowledged)
-    seen = arrived.seen
-    target, source = history.column("target")[acknowledged], history.column("source")[acknowledged]
+    seen, first = records.arrivals(history, ledger.record, acknowledged)
+    lacking, has_arrived = seen == 0, seen > 0
+    target = history.column("target")[acknowledged]
     silent = silences.of(history).during(history, acknowledged, target)
     wrong = {
-        "acknowledged but in no journal": int(((seen == 0) & ~silent).sum()),
-        **arrived.wrong,
+        "acknowledged but in no journal": int((lacking & ~silent).sum()),
+        **_misdelivered(history, ledger, acknowledged, seen, first),
     }
-    if ledger.content is not None and len(arrived.first):
-        size = history.column("payload_bytes")[acknowledged]
-        wrong["of another size"] = int(((seen > 0) & (arrived.first["size"] != size)).sum())
-        wanted = records.sortable(records.identifiers(history, acknowledged))
-        wrong |= _differing(history, ledger.content, wanted, (source, target), seen > 0)
-    return Held(wrong, {SILENT: int(((seen == 0) & silent).sum())})
+    if ledger.content is not None:
+        places = records.told(history, ledger.record).places[first[has_arrived]]
+        size = history.column("payload_bytes")[acknowledged][has_arrived]
+        wrong["of another size"] = int((history.journal["size"][places] != size).sum())
+        wrong |= _differing(history, ledger.content, acknowledged, has_arrived)
+    return Held(wrong, {SILENT: int((lacking & silent).sum())})
 
 
 def _differing(
-    history: History,
-    kind: RecordKind,
-    wanted: records.Ids,
-    ends: tuple[Nanoseconds, Nanoseconds],
-    arrived: Chosen,
+    history: History, kind: RecordKind, chosen: Chosen, has_arrived: Chosen
 ) -> dict[str, int]:
     """Operations of which source and target do not both have a record of the content, the same."""
-    ids, found = records.arrivals(history, kind)
-    low, high = np.searchsorted(ids, wanted, "left"), np.searchsorted(ids, wanted, "right")
+    found = records.told(history, kind)
+    order = np.argsort(found.of, kind="stable")
+    peer, node = history.journal["peer"][found.places[order]], found.node[order]
+    who = records.owners(history, chosen)
+    low, high = (np.searchsorted(found.of[order], who, side) for side in ("left", "right"))
+    source, target = (history.column(name)[chosen] for name in ("source", "target"))
     different = 0
-    for index in np.flatnonzero(arrived):
-        mine = found[low[index] : high[index]]
-        held = [set(mine["peer"][mine["node"] == end[index]].tolist()) for end in ends]
+    for index in np.flatnonzero(has_arrived):
+        mine = slice(low[index], high[index])
+        ends = source[index], target[index]
+        held = [set(peer[mine][node[mine] == end].tolist()) for end in ends]
         different += not held[0] or held[0] != held[1]
     return {"of another content than was sent": different}
 
@@ -250,11 +243,13 @@ def _at_every_other_node(history: History, operation: Operation, acknowledged: C
 
 
 def _repeated(history: History, kind: RecordKind, chosen: Chosen) -> dict[str, int]:
-    """How many of the chosen operations a node has more than once, that the harness let run
-    meanwhile: one that began anew need not know what it had before.
+    """How many of the chosen operations a node has more than once: one that the harness stopped
+    since need not know what it had before.
     """
     again = records.heard_again(history, kind, chosen)
-    again &= silences.of(history).expected(history, chosen)
+    sent = history.column("sent_ns")[chosen]
+    for stretch in silences.of(history).away:
+        again[sent < stretch.end_ns, stretch.node] = False
     return {"delivered more than once at a node": int(again.any(axis=1).sum())}
 
 

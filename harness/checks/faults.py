@@ -12,6 +12,7 @@ from itertools import pairwise, zip_longest
 import numpy as np
 import pyarrow as pa
 
+from harness.checks import amounts
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.events import FaultChanged
 from harness.history.history import History, PhaseWindow
@@ -54,17 +55,27 @@ def check(history: History) -> list[Finding]:
     shown = sum(
         proof.answer in (ProofAnswer.IN_FORCE, ProofAnswer.GONE) for proof in history.proofs
     )
-    amounts = [f"{what} of {fault}" for fault, what in _open_amounts(history.proofs)]
-    remark = f"; in force, amount not shown: {', '.join(amounts)}" if amounts else ""
+    unshown = [f"{what} of {fault}" for fault, what in _open_amounts(history.proofs)]
+    remark = f"; in force, amount not shown: {', '.join(unshown)}" if unshown else ""
     return [
         Finding(
             name=NAME,
             answer=Answer.PASS,
             promised=f"{count} of {count}",
             measured=f"{count} of {count}",
-            sentence=f"{shown:,} proofs{remark}",
+            sentence=f"{shown:,} proofs{_seen(history.proofs)}{remark}",
         )
     ]
+
+
+def _seen(proofs: Sequence[Proof]) -> str:
+    """How much of the faults was seen, as the end of a sentence: three amounts at most."""
+    by_fault: dict[str, list[Proof]] = {}
+    for proof in proofs:
+        by_fault.setdefault(proof.fault, []).append(proof)
+    said = [f"{fault}: {one}" for fault, some in by_fault.items() for one in amounts.seen(some)]
+    more = f"; and {len(said) - 3} more amounts" if len(said) > 3 else ""
+    return "".join(f"; {one}" for one in said[:3]) + more
 
 
 def not_played(history: History, changes: Sequence[FaultChanged]) -> list[ChangePlan]:

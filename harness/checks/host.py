@@ -20,6 +20,7 @@ BUSY_SHARE_LIMIT = 0.85
 OTHER_PROCESSES_SHARE_LIMIT = 0.2
 # Others come in bursts: a host that was limited for this long made what was under way late.
 STRETCH_NS = 3_000_000_000
+STOLEN_SHARE_LIMIT = 0.1  # of all cores: the hypervisor gave them to others
 HOST_FULL = 0.95  # share of all cores from which on the host has no more to give
 AROUND_NS = 1_500_000_000  # samples are taken once a second
 NODE_FULL = 0.9  # share of one core from which on a node is at its own limit
@@ -86,7 +87,8 @@ def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
 
 
 def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
-    """Return which operations came true while the host was limited, and the sentence of it.
+    """Return which operations came true while the host was limited, or the hypervisor took much of
+    it, and the sentence of it.
 
     The host is looked at in stretches of STRETCH_NS: on the whole of a phase it may have had a free
     core, and none when it mattered.
@@ -101,7 +103,16 @@ def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
         if used is not None and used.limited:
             shares.append(used.other_processes)
             found |= (intended < end_ns) & (done >= begin_ns)
+    taken = [one for one in stolen(history) if one[0] < phase.end_ns and one[1] > phase.begin_ns]
+    for begin_ns, end_ns, _ in taken:
+        found |= (intended < end_ns) & (done >= begin_ns)
     found &= history.column("outcome") == Outcome.OK
+    if taken and not shares:
+        worst = max(share for *_, share in taken)
+        return found, (
+            f"the hypervisor took up to {worst:.0%} of the host from it, and without what was "
+            f"under way then the promise holds{busy(history, phase)}"
+        )
     if not shares:
         return found, ""
     return found, (
@@ -109,6 +120,34 @@ def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
         f"{len(shares)} of {len(stretches)} times {STRETCH_NS // 10**9} s, and without what was "
         f"under way then the promise holds{busy(history, phase)}"
     )
+
+
+def stolen(history: History) -> list[tuple[int, int, float]]:
+    """Return when the hypervisor took much of the host, between two samples: from, to (ns), and
+    which share of all cores.
+    """
+    at = history.host.column("at_ns").to_numpy()
+    steal = history.host.column("cpu_steal_ns").to_numpy()
+    shares = np.diff(steal) / np.maximum(np.diff(at), 1) / history.cores
+    return [
+        (int(at[each]), int(at[each + 1]), float(shares[each]))
+        for each in np.nonzero(shares >= STOLEN_SHARE_LIMIT)[0]
+    ]
+
+
+def pressure(history: History, begin_ns: int, end_ns: int) -> float | None:
+    """Return the share of a stretch in which some task waited for a core; None where the kernel
+    does not say it, or fewer than two samples are around it.
+    """
+    at = history.host.column("at_ns").to_numpy()
+    first = int(np.searchsorted(at, begin_ns, "right")) - 1
+    last = int(np.searchsorted(at, end_ns, "left"))
+    if first < 0 or last >= len(at):
+        return None
+    waited = [history.host.column("psi_cpu_some_us")[each].as_py() for each in (first, last)]
+    if None in waited or at[last] <= at[first]:
+        return None
+    return float((waited[1] - waited[0]) * 1e3 / (at[last] - at[first]))
 
 
 def _full(history: History, row: Row, phase: PhaseWindow) -> str | None:

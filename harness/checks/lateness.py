@@ -9,7 +9,7 @@ and is lost, duplicated or wrong is the system's on any host.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -21,14 +21,13 @@ from harness.checks.operation_metrics import OPERATION_METRICS
 from harness.checks.resource_metrics import RESOURCE_METRICS
 from harness.checks.silences import FOR_EVER_NS, Stretch
 from harness.checks.verdict import Cause
-from harness.history.history import History, PhaseWindow
+from harness.history.history import History, PhaseWindow, once
+from harness.history.plan import LATE_NS
 from harness.operations import Operation, Outcome
 from harness.operations.operation import NO_KEY
-from harness.scenario.budget import UNITS, Row
-from harness.scenario.schedule import gap_ns
+from harness.scenario.budget import Row
+from harness.scenario.schedule import tick_ns
 
-LATE_NS_LEAST = 1_000_000
-LATE_SHARE_OF_BOUND = 0.05
 # The load of a phase was another one than planned where more than a share of its operations were
 # sent so late or had nothing to read, or a share was never sent.
 BEHIND_NS = 250_000_000
@@ -38,6 +37,7 @@ SNAPSHOT_LATE_NS = 250_000_000  # later than this, histograms belong to two phas
 PATIENCE_NS = 10_000_000_000  # where the folder does not say how long an operation may take
 STOPPING_NS = 1_000_000_000  # from the first failure by a stop until its event
 RECONNECT_NS = 250_000_000  # until the generator reaches a node that was away
+WAITED = "the promise holds from when the load generator sent, and not from when that was due"
 UNSENT = "unsent: "  # begins what a record says of an operation that was never sent
 
 
@@ -117,7 +117,12 @@ def excused(history: History, phase: PhaseWindow, late_ns: int = FOR_EVER_NS) ->
     """
     due = records.due(history, phase)
     sent = history.column("sent_ns")
-    late = due & ((sent == 0) | (sent - history.column("intended_ns") > late_ns))
+    late = due & records.where(
+        history,
+        lambda sent_ns, due_ns: (sent_ns == 0) | (sent_ns - due_ns > late_ns),
+        "sent_ns",
+        "intended_ns",
+    )
     silent = silences.of(history)
     stopped = due & (
         _touched(history, "source", silent.away) | _touched(history, "target", silent.away)
@@ -143,12 +148,15 @@ def excused_of(history: History, phase: PhaseWindow, row: Row) -> Excused:
 
 def late_ns(row: Row) -> int:
     """Return from how much on an operation is late for a row, ns; for a row of no time, never."""
-    if row.metric == "pacer.lag" or row.kind not in ("time", "byte rate") or row.bound is None:
-        return FOR_EVER_NS
-    bound_ns = row.bound * UNITS[row.unit][1] if row.kind == "time" else 0.0
-    return round(max(LATE_NS_LEAST, LATE_SHARE_OF_BOUND * bound_ns))
+    return FOR_EVER_NS if row.bound is None or row.late_ns is None else row.late_ns
 
 
+def allowed_ns(history: History) -> int:
+    """Return how late the generator was to send at most."""
+    return LATE_NS if history.plan is None else max(history.plan.late_ns, LATE_NS)
+
+
+@once
 def behind(
     history: History, phase: PhaseWindow, operation: Operation | None = None
 ) -> tuple[Cause, str] | None:
@@ -214,15 +222,35 @@ def tick(history: History, row: Row, phase: PhaseWindow) -> str:
     if plan is None or not plan.workers or row.kind != "time":
         return ""
     asked = sum(one["asked_per_s"] for one in plan.streams if one["phase"] == phase.name)
-    tick_ns = gap_ns(asked / plan.workers)
-    sent = records.due(history, phase) & (history.column("sent_ns") > 0)
-    if not tick_ns or row.metric not in OPERATION_METRICS or not sent.any():
+    together_ns = tick_ns(asked / plan.workers, plan.late_ns)
+    if not together_ns or row.metric not in OPERATION_METRICS:
         return ""
-    lag = (history.column("sent_ns") - history.column("intended_ns"))[sent]
+    lag_ns = _median_lag_ns(history, phase)
+    if lag_ns is None:
+        return ""
     return (
-        f"; the load generator sends every {tick_ns / 1e6:g} ms: {_ms(np.median(lag))} of the p50 "
-        "are its own"
+        f"; the load generator sends together what is due within {_ms(together_ns)}: "
+        f"{_ms(lag_ns)} of the p50 are its own"
     )
+
+
+@once
+def _median_lag_ns(history: History, phase: PhaseWindow) -> float | None:
+    """How late half of the phase's operations were sent; None where none was."""
+    sent = records.due(history, phase) & (history.column("sent_ns") > 0)
+    if not sent.any():
+        return None
+    lag = (history.column("sent_ns") - history.column("intended_ns"))[sent]
+    return float(np.median(lag))
+
+
+def as_sent(history: History, chosen: Chosen) -> History:
+    """Return these operations alone, as if each had been due when it was sent."""
+    sent = history.column("sent_ns")
+    intended = np.where(sent > 0, sent, history.column("intended_ns"))
+    at = history.operations.schema.get_field_index("intended_ns")
+    moved = history.operations.set_column(at, "intended_ns", pa.array(intended))
+    return replace(history, operations=moved.filter(pa.array(chosen)))
 
 
 def _ms(ns: float) -> str:
@@ -243,6 +271,8 @@ def why(history: History, unsent: Chosen) -> str:
 def _keyless(history: History, unsent: Chosen) -> Chosen:
     """Which of these were not sent because nothing was there that they could have read."""
     found = np.zeros_like(unsent)
+    if not unsent.any():
+        return found
     said = history.operations.column("error").filter(pa.array(unsent)).cast(pa.string())
     found[unsent] = pc.fill_null(pc.equal(said, NO_KEY), fill_value=False).to_numpy()
     return found

@@ -192,10 +192,9 @@ def _witnessed(history: History, operation: Operation, ledger: Ledger, chosen: C
         seen |= silent.during(history, chosen, answered)
         return seen
     if ledger.content is not None:
-        ids = records.identifiers(history, chosen)
+        held = records.heard_ns(history, ledger.content, chosen) != records.NEVER
         for end in (source, target):
-            held = records.first_ns(history, ledger.content, ids, end, at=True)
-            seen &= held != records.NEVER
+            seen &= held[np.arange(len(end)), end]
     seen |= silent.during(history, chosen, target)
     return seen
 
@@ -249,5 +248,5 @@ def _heard(history: History, ledger: Ledger, chosen: Chosen, at_ns: int) -> npt.
     rows, nodes = np.nonzero(~heard & expected)
     made = np.zeros(len(rows), JOURNAL)
     made["kind"], made["at_ns"], made["node"] = ledger.record, at_ns, nodes
-    made["id"] = records.identifiers(history, chosen)[rows]
+    made["id"] = records.identifiers(history)[chosen][rows]
     return made

@@ -7,7 +7,7 @@ or values by node.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +25,14 @@ class Samples:
     """One value an operation, in the base unit of the metric's kind; `inf` where it never came
     true.
 
-    `of`: which row of the history's operations each value is about, where that cannot be found by
-    leaving operations out and taking the metric again.
+    `of`: which of the history's operations the values are about, in their order or by position,
+    where each is taken from its own operation alone. Without it, what the values would be without
+    some operations is found by taking the metric again.
     """
 
     values: Floats
-    of: npt.NDArray[np.intp] | None = None
+    of: Chosen | npt.NDArray[np.intp] | None = None
+    known: dict[str, float] = field(default_factory=dict, compare=False)  # its statistics so far
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

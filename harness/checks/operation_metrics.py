@@ -7,21 +7,28 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.checks import overlay, records, silences
 from harness.checks.metric import Chosen, Floats, Metric, PerNode, Samples
 from harness.history.gaps import Part, Parts
 from harness.history.history import History, PhaseWindow
 from harness.operations import TABLE, Operation, Outcome
-from harness.operations.operation import Taken
+from harness.operations.operation import Taken, Witness
 from harness.operations.records import RecordKind
 
 Take = Callable[[History, PhaseWindow], Samples]
 
 
 def _latency(operation: Operation) -> Take:
+    ledger = operation.spec.ledger
+    # Who met whom is settled among all of them, each record being of one.
+    is_alone = ledger is None or ledger.witness not in (Witness.ANSWERER, Witness.PEER)
+
     def take(history: History, phase: PhaseWindow) -> Samples:
-        return Samples(values=records.took_ns(history, phase, operation))
+        took = records.took_ns(history, phase, operation)
+        chosen = records.in_phase(history, phase, operation)
+        return Samples(values=took, of=chosen if is_alone else None)
 
     return take
 
@@ -29,7 +36,8 @@ def _latency(operation: Operation) -> Take:
 def _share(operation: Operation) -> Take:
     def take(history: History, phase: PhaseWindow) -> Samples:
         chosen = records.in_phase(history, phase, operation)
-        return Samples(values=(history.column("outcome")[chosen] == Outcome.OK).astype(np.float64))
+        is_ok = history.column("outcome")[chosen] == Outcome.OK
+        return Samples(values=is_ok.astype(np.float64), of=chosen)
 
     return take
 
@@ -37,7 +45,7 @@ def _share(operation: Operation) -> Take:
 def _hops(operation: Operation) -> Take:
     def take(history: History, phase: PhaseWindow) -> Samples:
         chosen = records.ended_ok(history, phase, operation) & (history.column("hops") >= 0)
-        return Samples(values=history.column("hops")[chosen].astype(np.float64))
+        return Samples(values=history.column("hops")[chosen].astype(np.float64), of=chosen)
 
     return take
 
@@ -60,28 +68,31 @@ def _first_contact(history: History, phase: PhaseWindow) -> Samples:
     intended, sent, source, target = (
         history.column(name)[whole] for name in ("intended_ns", "sent_ns", "source", "target")
     )
-    order = np.lexsort((intended, sent, sent == 0))
-    _, first = np.unique(np.stack([source, target])[:, order], axis=1, return_index=True)
+    pair = source.astype(np.int64) * (len(history.nodes) + 1) + target + 1
+    sent = np.where(sent == 0, silences.FOR_EVER_NS, sent)
+    earliest = np.full((len(history.nodes) + 1) ** 2, silences.FOR_EVER_NS)
+    np.minimum.at(earliest, pair, sent)
+    early = np.flatnonzero(sent == earliest[pair])  # some of a pair, where none was sent
+    order = early[np.argsort(intended[early], kind="stable")]
+    _, first = np.unique(pair[order], return_index=True)
     firsts = np.zeros(len(whole), np.bool_)
     firsts[np.flatnonzero(whole)[order[first]]] = True
     mine = records.in_phase(history, phase, Operation.PRIVATE_MESSAGE)
     took = records.took_ns(history, phase, Operation.PRIVATE_MESSAGE)
-    return Samples(values=took[firsts[mine]], of=np.flatnonzero(firsts & mine))
+    return Samples(values=took[firsts[mine]], of=firsts & mine)
 
 
 def received(history: History, phase: PhaseWindow) -> PerNode:
     """Private messages a second that each node received, from its journal: each that was sent to
     it, once.
     """
-    journal = history.journal
     sent = history.column("operation") == Operation.PRIVATE_MESSAGE
-    which, mine = records.about(
-        journal[journal["kind"] == RecordKind.DELIVERED], records.identifiers(history, sent)
-    )
-    inside = (mine["at_ns"] >= phase.begin_ns) & (mine["at_ns"] < phase.end_ns)
-    inside &= mine["node"] == history.column("target")[sent][which]
-    _, first = np.unique(which[inside], return_index=True)
-    counts = np.bincount(mine["node"][inside][first], minlength=len(history.nodes))
+    target = history.column("target")[sent]
+    rows, mine = records.about(history, RecordKind.DELIVERED, sent)
+    inside = (mine.at_ns >= phase.begin_ns) & (mine.at_ns < phase.end_ns)
+    has_arrived = np.zeros(len(target), np.bool_)
+    has_arrived[rows[inside & (mine.node == target[rows])]] = True
+    counts = np.bincount(target[has_arrived], minlength=len(history.nodes))
     return PerNode(
         series={node: np.array([count / phase.seconds]) for node, count in enumerate(counts)}
     )
@@ -162,33 +173,46 @@ def _spread_ns(history: History, phase: PhaseWindow) -> tuple[Floats, Chosen]:
 
 def _fanout(history: History, phase: PhaseWindow) -> Samples:
     chosen = records.in_phase(history, phase, Operation.BROADCAST)
-    ids, sources = records.identifiers(history, chosen), history.column("source")[chosen]
-    return Samples(values=overlay.first_forwards(history, ids, sources))
+    forwards = overlay.first_forwards(history, chosen)
+    return Samples(values=forwards, of=_broadcasts(history, phase, np.arange(len(forwards))))
 
 
 def _propagation(history: History, phase: PhaseWindow) -> Samples:
     took, expected = _spread_ns(history, phase)
-    some = expected.any(axis=1)
-    return Samples(values=np.where(expected, took, -np.inf)[some].max(axis=1, initial=-np.inf))
+    some = np.asarray(expected.any(axis=1))
+    last = np.where(expected, took, -np.inf)[some].max(axis=1, initial=-np.inf)
+    return Samples(values=last, of=_broadcasts(history, phase, some))
 
 
 def _delivery(history: History, phase: PhaseWindow) -> Samples:
     took, expected = _spread_ns(history, phase)
-    return Samples(values=took[expected])
+    return Samples(values=took[expected], of=_broadcasts(history, phase, np.nonzero(expected)[0]))
 
 
 def _coverage(history: History, phase: PhaseWindow) -> Samples:
     took, expected = _spread_ns(history, phase)
-    some = expected.any(axis=1)
+    some = np.asarray(expected.any(axis=1))
     heard = (expected & np.isfinite(took))[some].sum(axis=1)
-    return Samples(values=heard / expected[some].sum(axis=1))
+    share = heard / expected[some].sum(axis=1)
+    return Samples(values=share, of=_broadcasts(history, phase, some))
+
+
+def _broadcasts(
+    history: History, phase: PhaseWindow, rows: Chosen | npt.NDArray[np.intp]
+) -> npt.NDArray[np.intp] | None:
+    """Which operations these rows of the phase's broadcasts are; None where two operations have
+    one id, for then a record is of one or of the other.
+    """
+    if records.named(history).same is not None:
+        return None
+    return np.flatnonzero(records.in_phase(history, phase, Operation.BROADCAST))[rows]
 
 
 def _goodput(history: History, phase: PhaseWindow) -> Samples:
     chosen = records.in_phase(history, phase, Operation.FILE_TRANSFER)
     took_s = records.took_ns(history, phase, Operation.FILE_TRANSFER) / 1e9
     size = history.column("payload_bytes")[chosen].astype(np.float64)
-    return Samples(values=size / np.maximum(took_s, 1e-9))
+    return Samples(values=size / np.maximum(took_s, 1e-9), of=chosen)
 
 
 OPERATIONS = frozenset({Part.OPERATIONS})

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.checks import records
 from harness.checks.metric import Chosen, Floats
@@ -37,30 +36,30 @@ def stretch(history: History, chosen: Chosen) -> Floats:
     each.
     """
     sources, targets, hops = (history.column(name)[chosen] for name in ("source", "target", "hops"))
-    values = []
-    for source in np.unique(sources):
-        shortest = distances(history.links, int(source))
-        mine = sources == source
-        values += [
-            taken / shortest[int(to)]
-            for to, taken in zip(targets[mine], hops[mine], strict=True)
-            if shortest.get(int(to))
-        ]
-    return np.array(values, np.float64)
+    asked, row = np.unique(sources, return_inverse=True)
+    shortest = np.zeros((len(asked), len(history.nodes)))
+    for index, source in enumerate(asked):
+        for node, links in distances(history.links, int(source)).items():
+            shortest[index, node] = links
+    least = np.where(targets < 0, 0.0, shortest[row, targets])
+    values: Floats = hops[least > 0] / least[least > 0]
+    return values
 
 
-def first_forwards(
-    history: History, ids: npt.NDArray[np.void], sources: npt.NDArray[np.int64]
-) -> Floats:
-    """For each broadcast the number of nodes that its source itself sent it to: what gossip calls
-    the fanout.
+def first_forwards(history: History, chosen: Chosen) -> Floats:
+    """For each chosen broadcast the number of nodes that its source itself sent it to: what gossip
+    calls the fanout.
 
     Counted at the receivers, whether it was news to them or a duplicate; a record's `peer` is the
     beginning of the wire id that it came from.
     """
-    kinds = np.isin(history.journal["kind"], (RecordKind.RECEIVED, RecordKind.DUPLICATE))
-    rows, heard = records.about(history.journal[kinds], ids)
-    names = records.beginnings(history)
-    mine = (heard["peer"] == names[sources[rows]]) & (heard["node"] != sources[rows])
-    to_whom = np.unique(np.stack([rows[mine], heard["node"][mine]], axis=1), axis=0)
-    return np.bincount(to_whom[:, 0], minlength=len(ids)).astype(np.float64)
+    nodes, names = len(history.nodes), records.beginnings(history)
+    sources = history.column("source")[chosen]
+    to_whom = np.zeros(len(sources) * nodes, np.bool_)
+    for kind in (RecordKind.RECEIVED, RecordKind.DUPLICATE):
+        rows, heard = records.about(history, kind, chosen)
+        peer, source = history.journal["peer"][heard.places], sources[rows]
+        mine = (peer == names[source]) & (heard.node != source)
+        to_whom[rows[mine].astype(np.intp) * nodes + heard.node[mine]] = True
+    count: Floats = to_whom.reshape(len(sources), nodes).sum(axis=1).astype(np.float64)
+    return count

@@ -27,7 +27,7 @@ EXCUSES: Mapping[str, Parts] = {
     "rate": frozenset({Part.HOST, Part.SAMPLES}),
     "byte rate": frozenset({Part.HOST, Part.SAMPLES}),
 }
-ASK_THEMSELVES = ("budget", "record")  # of the former each row does
+ASK_THEMSELVES = ("budget", "doubts", "record")  # of the first each row does
 # What no verdict can do without, whatever its rows need.
 FOUNDATIONS = ALWAYS | {Part.BUDGET}
 

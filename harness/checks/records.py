@@ -6,31 +6,54 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.checks.ids import AT_ONCE, NOWHERE, Ids, Index, Places, halves, width_of
 from harness.checks.metric import Chosen, Floats
-from harness.history.history import History, Nanoseconds, PhaseWindow, Records
+from harness.history.history import History, Nanoseconds, PhaseWindow, once
 from harness.operations import Operation, Outcome
 from harness.operations.operation import ID_BYTES, Witness, key_of
 from harness.operations.records import RecordKind
 
 NEVER = -1  # no moment
-Ids = npt.NDArray[np.void]
+NOBODY = -1  # no node
+LATEST = 2**63 - 1
 WHOLE_RUN = PhaseWindow(name="all", begin_ns=0, end_ns=2**63 - 1)
+
+
+def where(history: History, rule: Callable[..., Chosen], *columns: str) -> Chosen:
+    """Which operations a rule of these columns is true of; asked of one stretch of them after the
+    other, so that what the rule makes stays in the caches of the CPU.
+    """
+    arrays = [history.column(name) for name in columns]
+    found = np.empty(history.operations.num_rows, np.bool_)
+    for begin in range(0, len(found), AT_ONCE):
+        part = slice(begin, begin + AT_ONCE)
+        found[part] = rule(*(array[part] for array in arrays))
+    return found
 
 
 def due(history: History, phase: PhaseWindow) -> Chosen:
     """Which operations, of all kinds, were due in the phase."""
-    intended = history.column("intended_ns")
-    inside: Chosen = (intended >= phase.begin_ns) & (intended < phase.end_ns)
-    return inside
+    begin_ns, end_ns = phase.begin_ns, phase.end_ns
+    return where(history, lambda due_ns: (due_ns >= begin_ns) & (due_ns < end_ns), "intended_ns")
+
+
+@once
+def kinds(history: History) -> frozenset[int]:
+    """The numbers of the operations of which there is one."""
+    counts = np.bincount(history.column("operation"))
+    return frozenset(np.flatnonzero(counts).tolist())
 
 
 def in_phase(history: History, phase: PhaseWindow, operation: Operation) -> Chosen:
     """Which operations of this kind were due in the phase."""
+    if operation not in kinds(history):
+        return np.zeros(history.operations.num_rows, np.bool_)
     chosen: Chosen = due(history, phase) & (history.column("operation") == operation)
     return chosen
 
@@ -41,70 +64,133 @@ def ended_ok(history: History, phase: PhaseWindow, operation: Operation) -> Chos
     return in_phase(history, phase, operation) & ok
 
 
-def identifiers(history: History, chosen: Chosen) -> Ids:
-    """The 16-byte ids of chosen operations, comparable with those of the journal."""
-    column = history.operations.column("id").combine_chunks()
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The records of one kind that tell of operations, in the journal's order.
+
+    `of`: which operation each tells of, as its position in the history; of several with one id the
+    first. `node` and `at_ns` are columns of the journal, `places` the records' positions in it.
+    """
+
+    of: Places
+    node: npt.NDArray[np.uint16]
+    at_ns: Nanoseconds
+    places: Places
+
+
+def identifiers(history: History) -> Ids:
+    """The 16-byte ids of all operations, in one piece."""
+    column = history.operations.column("id")
+    column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if not len(column):
         return np.empty(0, "V16")
-    data = np.frombuffer(column.buffers()[1], "V16")[column.offset : column.offset + len(column)]
-    return data[chosen]
+    return np.frombuffer(column.buffers()[1], "V16")[column.offset : column.offset + len(column)]
 
 
-def sortable(ids: Ids) -> Ids:
-    """Ids as byte strings that numpy can sort (S16 would drop trailing zeros, so a byte is
-    added).
+@once
+def named(history: History) -> Index:
+    """The operations, to be found by their ids."""
+    return Index.of(*halves(identifiers(history)))
+
+
+@once
+def told(history: History, kind: RecordKind) -> Told:
+    """The records of one kind that tell of an operation by its id."""
+    return _told(history, kind, named(history))
+
+
+def _told(history: History, kind: RecordKind, index: Index) -> Told:
+    """The records of a kind whose id is one of the index's; looked for in one stretch of the
+    journal after the other, so that each is in the caches of the CPU while it is.
     """
-    raw = np.frombuffer(np.ascontiguousarray(ids).tobytes(), np.uint8).reshape(-1, 16)
-    return (
-        np.ascontiguousarray(np.concatenate([raw, np.ones((len(raw), 1), np.uint8)], axis=1))
-        .view("S17")
-        .ravel()
+    journal = history.journal
+    of = np.empty(len(journal), index.order.dtype)
+    node, at_ns = np.empty(len(journal), np.uint16), np.empty(len(journal), np.int64)
+    places = np.empty(len(journal), width_of(len(journal)))
+    end = 0
+    for begin in range(0, len(journal), AT_ONCE):
+        stretch = journal[begin : begin + AT_ONCE]
+        mine = np.flatnonzero(stretch["kind"] == kind)
+        first, last = halves(stretch["id"])
+        whose = index.find(first[mine], last[mine])
+        mine = mine[whose != NOWHERE]
+        part = slice(end, end := end + len(mine))
+        of[part], places[part] = whose[whose != NOWHERE], mine + begin
+        node[part], at_ns[part] = stretch["node"][mine], stretch["at_ns"][mine]
+    # What is behind the end was never written to, and takes no memory.
+    return Told(of[:end], node[:end], at_ns[:end], places[:end])
+
+
+def owners(history: History, chosen: Chosen) -> Places:
+    """Which operation records tell of for each chosen one: itself, or the first with its id."""
+    same = named(history).same
+    found: Places = np.flatnonzero(chosen) if same is None else same[chosen]
+    return found
+
+
+def about(history: History, kind: RecordKind, chosen: Chosen) -> tuple[Places, Told]:
+    """The records of a kind that tell of chosen operations, and of which, counted among these; of
+    several with one id they tell of the first.
+    """
+    found, who = told(history, kind), owners(history, chosen)
+    turn = np.full(len(chosen), NOWHERE, found.of.dtype)
+    turn[who[::-1]] = np.arange(len(who))[::-1]  # the first is written last, and stays
+    rows = turn[found.of]
+    is_chosen = rows != NOWHERE
+    if is_chosen.all():
+        return rows, found
+    mine = Told(
+        of=found.of[is_chosen],
+        node=found.node[is_chosen],
+        at_ns=found.at_ns[is_chosen],
+        places=found.places[is_chosen],
     )
+    return rows[is_chosen], mine
 
 
-def arrivals(history: History, kind: RecordKind) -> tuple[Ids, Records]:
-    """Journal records of one kind, sorted by id and, within an id, by time: (sortable ids,
-    records).
+def arrivals(
+    history: History, kind: RecordKind, chosen: Chosen
+) -> tuple[npt.NDArray[np.intp], Places]:
+    """How many records of a kind tell of each chosen operation, and which is the first in time, as
+    its position among those that are `told`; any where there is none.
     """
-    found = history.journal[history.journal["kind"] == kind]
-    found = found[np.argsort(found["at_ns"], kind="stable")]
-    found = found[np.argsort(sortable(found["id"]), kind="stable")]
-    return sortable(found["id"]), found
+    found, who = told(history, kind), owners(history, chosen)
+    seen = np.bincount(found.of, minlength=len(chosen))
+    first = np.zeros(len(chosen), found.of.dtype)
+    again = np.flatnonzero(seen[found.of] > 1)
+    by_time = again[np.argsort(found.at_ns[again], kind="stable")]
+    for turn in (np.arange(len(found.of)), by_time):  # the first is written last, and stays
+        first[found.of[turn[::-1]]] = turn[::-1]
+    return seen[who], first[who]
 
 
 def heard_ns(history: History, kind: RecordKind, chosen: Chosen) -> Nanoseconds:
     """When each node first had a record of `kind` of each chosen operation: a row an operation, a
     column a node, NEVER where it had none.
     """
-    ids = identifiers(history, chosen)
-    rows, mine = about(history.journal[history.journal["kind"] == kind], ids)
-    late_first = np.argsort(mine["at_ns"], kind="stable")[::-1]
-    found = np.full((len(ids), len(history.nodes)), NEVER, np.int64)
-    # The earliest is written last, and stays.
-    found[rows[late_first], mine["node"][late_first]] = mine["at_ns"][late_first]
-    return found
+    nodes = len(history.nodes)
+    rows, mine = about(history, kind, chosen)
+    earliest = _earliest(rows.astype(np.intp) * nodes + mine.node, mine.at_ns, chosen.sum() * nodes)
+    return earliest.reshape(-1, nodes)
 
 
 def heard_again(history: History, kind: RecordKind, chosen: Chosen) -> npt.NDArray[np.bool_]:
     """Which nodes have more than one record of `kind` of each chosen operation: a row an operation,
     a column a node.
     """
-    ids, nodes = identifiers(history, chosen), len(history.nodes)
-    rows, mine = about(history.journal[history.journal["kind"] == kind], ids)
-    count = np.bincount(rows * nodes + mine["node"], minlength=len(ids) * nodes)
-    again: npt.NDArray[np.bool_] = count.reshape(len(ids), nodes) > 1
+    nodes, count = len(history.nodes), int(chosen.sum())
+    rows, mine = about(history, kind, chosen)
+    seen = np.bincount(rows.astype(np.intp) * nodes + mine.node, minlength=count * nodes)
+    again: npt.NDArray[np.bool_] = seen.reshape(count, nodes) > 1
     return again
 
 
-def about(records: Records, ids: Ids) -> tuple[npt.NDArray[np.intp], Records]:
-    """Those of the records that are about one of these ids, and about which, as its position."""
-    if not len(ids) or not len(records):
-        return np.empty(0, np.intp), records[:0]
-    wanted, named = sortable(ids), sortable(records["id"])
-    order = np.argsort(wanted, kind="stable")
-    at = order[np.minimum(np.searchsorted(wanted, named, sorter=order), len(wanted) - 1)]
-    mine = wanted[at] == named
-    return at[mine], records[mine]
+def _earliest(rows: Places, at_ns: Nanoseconds, count: int) -> Nanoseconds:
+    """The earliest time of each of `count` rows; NEVER where it has none."""
+    found = np.full(count, LATEST, np.int64)
+    np.minimum.at(found, rows, at_ns)
+    found[found == LATEST] = NEVER
+    return found
 
 
 def beginnings(history: History) -> npt.NDArray[np.uint64]:
@@ -114,30 +200,46 @@ def beginnings(history: History) -> npt.NDArray[np.uint64]:
 
 def keys(ids: Ids) -> Ids:
     """How a record's `id` names the key that each operation puts a value under."""
-    raw = b"".join(key_of(one.tobytes())[:ID_BYTES] for one in ids)
-    return np.frombuffer(raw, f"V{ID_BYTES}")
+    raw = ids.tobytes()
+    made = (key_of(raw[at : at + ID_BYTES])[:ID_BYTES] for at in range(0, len(raw), ID_BYTES))
+    return np.frombuffer(b"".join(made), f"V{ID_BYTES}")
 
 
 def witnessed_ns(history: History, operation: Operation, chosen: Chosen) -> Nanoseconds:
     """When the first record of each chosen operation's own witness was made; NEVER where there is
-    none, and for an operation that has no single witness.
+    none, and for an operation that has no single witness. All of the chosen are of this kind.
     """
     ledger = operation.spec.ledger
-    find = _WITNESSES.get(ledger.witness) if ledger is not None else None
-    if ledger is None or find is None:
-        return np.full(int(chosen.sum()), NEVER, np.int64)
-    return find(history, ledger.record, chosen)
+    witness = None if ledger is None else ledger.witness
+    if ledger is not None and witness in (Witness.ANSWERER, Witness.PEER):
+        column = "answered_by" if witness is Witness.ANSWERER else "target"
+        return _meetings(history, ledger.record, chosen, history.column(column)[chosen])
+    if witness in (Witness.TARGET, Witness.KEEPER):
+        of_kind = history.column("operation") == operation
+        seen: Nanoseconds = _seen_ns(history, operation)[chosen[of_kind]]
+        return seen
+    return np.full(int(chosen.sum()), NEVER, np.int64)
+
+
+@once
+def _seen_ns(history: History, operation: Operation) -> Nanoseconds:
+    """When the target, or a keeper, first saw each operation of this kind."""
+    assert operation.spec.ledger is not None
+    of_kind, ledger = history.column("operation") == operation, operation.spec.ledger
+    find = _at_target if ledger.witness is Witness.TARGET else _at_keeper
+    return find(history, ledger.record, of_kind)
 
 
 def begun_ns(history: History, chosen: Chosen) -> Nanoseconds:
     """When the time of each chosen operation begins: when it was due, or sent where that came
     first.
     """
-    intended, sent = (history.column(name)[chosen] for name in ("intended_ns", "sent_ns"))
-    begun: Nanoseconds = np.where(sent > 0, np.minimum(intended, sent), intended)
+    begun, sent = (history.column(name)[chosen] for name in ("intended_ns", "sent_ns"))
+    np.minimum(begun, sent, out=begun, where=sent > 0)
     return begun
 
 
+@once
 def took_ns(history: History, phase: PhaseWindow, operation: Operation) -> Floats:
     """How long each operation took that was due in the phase, in ns from its intended time (see
     `begun_ns`): infinite where it did not end OK.
@@ -149,58 +251,46 @@ def took_ns(history: History, phase: PhaseWindow, operation: Operation) -> Float
     says.
     """
     chosen = in_phase(history, phase, operation)
-    ends = [history.column(name)[chosen] for name in ("sent_ns", "done_ns")]
-    end = np.maximum.reduce([*ends, witnessed_ns(history, operation, chosen)])
-    took: Floats = (end - begun_ns(history, chosen)).astype(np.float64)
+    end = witnessed_ns(history, operation, chosen)
+    for name in ("sent_ns", "done_ns"):
+        np.maximum(end, history.column(name)[chosen], out=end)
+    end -= begun_ns(history, chosen)
+    took: Floats = end.astype(np.float64)
     took[history.column("outcome")[chosen] != Outcome.OK] = np.inf
     return took
 
 
 def _at_target(history: History, kind: RecordKind, chosen: Chosen) -> Nanoseconds:
     """The first record of each operation's id at its target."""
-    return first_ns(
-        history, kind, identifiers(history, chosen), history.column("target")[chosen], at=True
-    )
+    found, target = told(history, kind), history.column("target")
+    if named(history).same is None or not chosen.any():
+        mine = found.node == target[found.of]
+        return _earliest(found.of[mine], found.at_ns[mine], len(chosen))[chosen]
+    # Operations of one id have their targets each: asked for are the records of an id at a node.
+    step = len(history.nodes) + 1
+    asked = owners(history, chosen).astype(np.int64) * step + target[chosen] + 1
+    pairs, rows = np.unique(asked, return_inverse=True)
+    has = found.of.astype(np.int64) * step + found.node + 1
+    at = np.minimum(np.searchsorted(pairs, has), len(pairs) - 1)
+    mine = pairs[at] == has
+    return _earliest(at[mine], found.at_ns[mine], len(pairs))[rows]
 
 
 def _at_keeper(history: History, kind: RecordKind, chosen: Chosen) -> Nanoseconds:
     """The first record of each operation's key at a node that is not its source."""
-    named = keys(identifiers(history, chosen))
-    return first_ns(history, kind, named, history.column("source")[chosen], at=False)
-
-
-def first_ns(
-    history: History,
-    kind: RecordKind,
-    named: Ids,
-    nodes: npt.NDArray[np.integer[Any]],
-    *,
-    at: bool,
-) -> Nanoseconds:
-    """The first record of each name that is `at` its node, or at any but that node."""
-    ids, records = arrivals(history, kind)
-    wanted = sortable(named)
-    begin, end = np.searchsorted(ids, wanted, "left"), np.searchsorted(ids, wanted, "right")
-    found = np.full(len(wanted), NEVER, np.int64)
-    if not len(records):
-        return found
-    first = records[np.minimum(begin, len(records) - 1)]
-    plain = (end > begin) & ((first["node"] == nodes) == at)  # nearly all
-    found[plain] = first["at_ns"][plain]
-    for index in np.flatnonzero((end > begin) & ~plain):
-        mine = records[begin[index] : end[index]]
-        mine = mine[(mine["node"] == nodes[index]) == at]
-        if len(mine):
-            found[index] = mine["at_ns"][0]
-    return found
-
-
-def _at_answerer(history: History, kind: RecordKind, chosen: Chosen) -> Nanoseconds:
-    return _meetings(history, kind, chosen, history.column("answered_by")[chosen])
-
-
-def _at_peer(history: History, kind: RecordKind, chosen: Chosen) -> Nanoseconds:
-    return _meetings(history, kind, chosen, history.column("target")[chosen])
+    index = Index.of(*halves(keys(identifiers(history)[chosen])))
+    found, count = _told(history, kind, index), int(chosen.sum())
+    # Of each key, who kept it first, and when first somebody else did.
+    first_ns = _earliest(found.of, found.at_ns, count)
+    keeper = np.full(count, NOBODY)
+    is_first = found.at_ns == first_ns[found.of]
+    keeper[found.of[is_first]] = found.node[is_first]
+    others = found.node != keeper[found.of]
+    second_ns = _earliest(found.of[others], found.at_ns[others], count)
+    who = np.arange(count) if index.same is None else index.same
+    is_own = keeper[who] == history.column("source")[chosen]
+    seen: Nanoseconds = np.where(is_own, second_ns[who], first_ns[who])
+    return seen
 
 
 def _meetings(
@@ -209,27 +299,43 @@ def _meetings(
     """A record of each operation at its node that names its source, made between its sending and
     its end, and none of another operation's. Who ends first chooses first.
     """
-    names = beginnings(history)
-    of_kind = history.journal[history.journal["kind"] == kind]
-    of_kind = of_kind[np.argsort(of_kind["at_ns"], kind="stable")]
-    left: dict[tuple[int, int], list[int]] = {}
-    for node, peer, at_ns in zip(
-        *(of_kind[name] for name in ("node", "peer", "at_ns")), strict=True
-    ):
-        left.setdefault((int(node), int(peer)), []).append(int(at_ns))
+    made = _by_meeting(history, kind)
+    names = beginnings(history).tolist()
     source, sent, done = (history.column(name)[chosen] for name in ("source", "sent_ns", "done_ns"))
     found = np.full(len(nodes), NEVER, np.int64)
-    for index in np.argsort(done, kind="stable"):
-        times = left.get((int(nodes[index]), int(names[source[index]])), [])
-        at = bisect_left(times, sent[index])
-        if at < len(times) and times[at] <= done[index]:
-            found[index] = times.pop(at)
+    turn = np.argsort(done, kind="stable")
+    columns = (column[turn].tolist() for column in (nodes, source, sent, done))
+    taken: dict[tuple[int, int], list[int]] = {}
+    for index, node, asker, sent_ns, done_ns in zip(turn.tolist(), *columns, strict=True):
+        who = (node, names[asker])
+        times = made.get(who, [])
+        free = taken.setdefault(who, list(range(len(times) + 1)))
+        at = _next_free(free, bisect_left(times, sent_ns))
+        if at < len(times) and times[at] <= done_ns:
+            found[index] = times[at]
+            free[at] = at + 1
     return found
 
 
-_WITNESSES: dict[Witness, Callable[[History, RecordKind, Chosen], Nanoseconds]] = {
-    Witness.TARGET: _at_target,
-    Witness.KEEPER: _at_keeper,
-    Witness.ANSWERER: _at_answerer,
-    Witness.PEER: _at_peer,
-}
+def _by_meeting(history: History, kind: RecordKind) -> dict[tuple[int, int], list[int]]:
+    """When the records of a kind were made, in order, by their node and whom they name."""
+    of_kind = history.journal["kind"] == kind
+    node, peer, at_ns = (history.journal[name][of_kind] for name in ("node", "peer", "at_ns"))
+    order = np.lexsort((at_ns, peer, node))
+    node, peer, at_ns = node[order], peer[order], at_ns[order]
+    edges = np.flatnonzero((node[1:] != node[:-1]) | (peer[1:] != peer[:-1])) + 1
+    begins = [0, *edges.tolist()][: len(order)]
+    return {
+        (int(node[begin]), int(peer[begin])): at_ns[begin:end].tolist()
+        for begin, end in zip(begins, [*edges.tolist(), len(order)], strict=False)
+    }
+
+
+def _next_free(free: list[int], at: int) -> int:
+    """The first place from `at` on that nobody took: each names itself, or one behind it."""
+    end = at
+    while free[end] != end:
+        end = free[end]
+    while free[at] != end:  # whoever comes after goes there at once
+        free[at], at = end, free[at]
+    return end

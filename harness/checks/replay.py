@@ -15,17 +15,21 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from harness.checks import records
-from harness.checks.metric import Chosen
+from harness.checks.ids import AT_ONCE, Places
 from harness.history.gaps import Gap, Part
-from harness.history.history import OPERATIONS, History, PhaseWindow
+from harness.history.history import OPERATIONS, History, PhaseWindow, once
 from harness.history.plan import Plan
 from harness.operations import Operation, Outcome
-from harness.scenario.schedule import IDENTIFIER, Due, Share, salt, whole
+from harness.scenario.rate import Profile
+from harness.scenario.schedule import IDENTIFIER, Due, Share, salt, schedule
 from harness.scenario.stream import Arrivals, Stream
 
 Numbers = npt.NDArray[np.int64]
+# The last half of an id is all but the run.
+SHARE = np.dtype([(name, IDENTIFIER[name]) for name in ("worker", "stream", "sequence")])
 
 
+@once
 def differences(history: History, phase: PhaseWindow, operation: Operation) -> list[str] | None:
     """Say what differs from the schedule of a phase's streams of one operation, a sentence each;
     nothing where each operation is as planned. None where the folder does not say the schedule.
@@ -61,7 +65,7 @@ def of_nobody(history: History) -> int:
     plan = history.plan
     if plan is None or not plan.workers:
         return 0
-    made = _identifiers(history)
+    made = records.identifiers(history).view(IDENTIFIER)
     known = (made["run"] == _run(plan)) & (made["stream"] < len(plan.streams))
     return int((~(known & (made["worker"] < plan.workers))).sum())
 
@@ -72,9 +76,10 @@ def of_one_id(history: History) -> int:
     """
     if history.plan is not None and history.plan.workers:
         return 0
-    everything = np.ones(history.operations.num_rows, np.bool_)
-    ids = records.sortable(records.identifiers(history, everything))
-    _, counts = np.unique(ids, return_counts=True)
+    same = records.named(history).same
+    if same is None:
+        return 0
+    counts = np.bincount(same)
     return int(counts[counts > 1].sum())
 
 
@@ -94,12 +99,21 @@ def unrecorded(history: History) -> pa.Table:
 
 
 def _unrecorded(history: History, plan: Plan, phase: PhaseWindow, number: int) -> pa.Table:
-    due = _due(history, plan, phase, number)
-    position, _ = _positions(history, plan, phase, number)
-    at = np.setdiff1d(np.arange(len(due.number)), position)
+    _, position = _recorded(history, plan, phase, number)
+    begin, count, stretches = 0, 0, [OPERATIONS.empty_table()]
+    for due in _due(history, plan, phase, number):
+        end = begin + int(np.searchsorted(position[begin:], count + len(due.number)))
+        at = np.setdiff1d(np.arange(len(due.number)), position[begin:end] - count)
+        stretches.append(_as_unknown(plan, number, due, at, count))
+        begin, count = end, count + len(due.number)
+    return pa.concat_tables(stretches)
+
+
+def _as_unknown(plan: Plan, number: int, due: Due, at: Numbers, first: int) -> pa.Table:
+    """Some of a stretch as rows of OPERATIONS; `first`: the position of the stretch's first."""
     ids = np.empty(len(at), IDENTIFIER)
     ids["run"], ids["stream"] = _run(plan), number
-    ids["sequence"], ids["worker"] = np.divmod(at, plan.workers)
+    ids["sequence"], ids["worker"] = np.divmod(at + first, plan.workers)
     stream = _stream(plan.streams[number])
     known = {
         "id": pa.FixedSizeBinaryArray.from_buffers(
@@ -129,14 +143,11 @@ def _unrecorded(history: History, plan: Plan, phase: PhaseWindow, number: int) -
     )
 
 
-def _positions(
-    history: History, plan: Plan, phase: PhaseWindow, number: int
-) -> tuple[Numbers, Chosen]:
-    """The positions in a stream of its operations in the record, and which they are."""
-    made = _identifiers(history)
-    intended = history.column("intended_ns")
-    mine = (made["run"] == _run(plan)) & (made["stream"] == number) & (intended < phase.end_ns)
-    return _position(made[mine], plan), mine
+def _under_way(history: History, plan: Plan, number: int) -> Numbers:
+    """The positions in a stream of operations that are under way."""
+    made = np.ascontiguousarray(history.under_way).view(IDENTIFIER)
+    made = made[(made["run"] == _run(plan)) & (made["stream"] == number)]
+    return _position(made, plan)
 
 
 def _position(made: npt.NDArray[Any], plan: Plan) -> Numbers:
@@ -145,36 +156,73 @@ def _position(made: npt.NDArray[Any], plan: Plan) -> Numbers:
     return found
 
 
-def _under_way(history: History, plan: Plan, number: int) -> Numbers:
-    """The positions in a stream of operations that are under way."""
-    made = np.ascontiguousarray(history.under_way).view(IDENTIFIER)
-    return _position(made[(made["run"] == _run(plan)) & (made["stream"] == number)], plan)
-
-
 def _of_stream(history: History, plan: Plan, phase: PhaseWindow, number: int) -> list[str]:
-    due = _due(history, plan, phase, number)
-    position, mine = _positions(history, plan, phase, number)
-    planned = position < len(due.number)
-    count = np.bincount(position[planned], minlength=len(due.number))
-    lacking = np.setdiff1d(np.nonzero(count == 0)[0], _under_way(history, plan, number))
+    """What differs from the schedule of one stream, which is drawn and held against the record one
+    stretch after the other.
+    """
+    rows, position = _recorded(history, plan, phase, number)
+    begin = count = too_many = others = 0
+    missing: list[Numbers] = []
+    awaited = _under_way(history, plan, number)
+    first_ns = 0
+    for due in _due(history, plan, phase, number):
+        end = begin + int(np.searchsorted(position[begin:], count + len(due.number)))
+        at, mine = position[begin:end] - count, rows[begin:end]
+        seen = np.bincount(at, minlength=len(due.number))
+        lacking = np.flatnonzero(seen == 0)
+        lacking = lacking[~np.isin(lacking + count, awaited)]
+        if len(lacking):
+            first_ns = first_ns or int(due.intended_ns[lacking[0]])
+            missing.append(lacking + count)
+        too_many += int((seen > 1).sum())
+        wrong = np.zeros(len(at), np.bool_)
+        for column in ("intended_ns", "source", "target"):
+            wrong |= history.column(column)[mine] != getattr(due, column)[at]
+        others += int(wrong.sum())
+        begin, count = end, count + len(due.number)
+    too_many += len(position) - begin
     said = []
-    if len(lacking):
-        said.append(_missing(lacking, due, plan, phase))
-    too_many = int((~planned).sum() + (count > 1).sum())
+    if missing:
+        said.append(
+            _missing(np.concatenate(missing), count, (first_ns - phase.begin_ns) / 1e9, plan)
+        )
     if too_many:
         said.append(f"{too_many:,} operations are recorded that were not planned")
-    others = _others(history, mine, position, due)
     if others:
         said.append(f"{others:,} operations are not those that were planned (time or nodes)")
     return said
 
 
-def _due(history: History, plan: Plan, phase: PhaseWindow, number: int) -> Due:
+def _recorded(
+    history: History, plan: Plan, phase: PhaseWindow, number: int
+) -> tuple[Places, Numbers]:
+    """Which operations are of a stream, in the order of their positions in it; and these."""
+    index, intended = records.named(history), history.column("intended_ns")
+    rows, position = np.empty_like(index.order), np.empty(len(index.last), np.int64)
+    end = 0
+    for begin in range(0, len(rows), AT_ONCE):
+        made = index.last[begin : begin + AT_ONCE].view(SHARE)
+        whose = index.order[begin : begin + AT_ONCE]
+        mine = (made["stream"] == number) & (index.first[whose] == _run(plan))
+        mine &= intended[whose] < phase.end_ns
+        part = slice(end, end := end + int(mine.sum()))
+        # Worker w makes the operations w, w + workers, w + 2 · workers and so on.
+        rows[part] = whose[mine]
+        position[part] = made["sequence"][mine].astype(np.int64) * plan.workers
+        position[part] += made["worker"][mine]
+    rows, position = rows[:end], position[:end]
+    if (position[1:] < position[:-1]).any():  # the index has them in order, but where ids are wrong
+        order = np.argsort(position, kind="stable")
+        return rows[order], position[order]
+    return rows, position
+
+
+def _due(history: History, plan: Plan, phase: PhaseWindow, number: int) -> Iterator[Due]:
     names = [one.name for one in plan.phases]
     earlier = [one["phase"] for one in plan.streams[:number]]
     share = Share(seed=plan.seed, phase=names.index(phase.name), stream=earlier.count(phase.name))
     stream = _stream(plan.streams[number])
-    return whole(stream, history.nodes, share, phase.begin_ns, phase.end_ns)
+    return schedule(stream, history.nodes, share, phase.begin_ns, phase.end_ns)
 
 
 def _stream(said: Mapping[str, Any]) -> Stream:
@@ -188,42 +236,22 @@ def _stream(said: Mapping[str, Any]) -> Stream:
         timeout_ms=said["timeout_ms"],
         count=said["count"],
         after_s=said["after_s"],
+        profile=Profile.parsed(said["profile"]) if "profile" in said else None,
     )
 
 
-def _missing(missing: Numbers, due: Due, plan: Plan, phase: PhaseWindow) -> str:
+def _missing(missing: Numbers, count: int, first_s: float, plan: Plan) -> str:
     """Say how many operations are not in the record, whose they were, and from when on."""
-    first_s = (due.intended_ns[missing[0]] - phase.begin_ns) / 1e9
     shares = np.unique(missing % plan.workers)
     whose = ""
     if plan.workers > 1:
         numbers = ", ".join(str(share + 1) for share in shares[:5].tolist())
         whose = f" (of load worker {numbers} of {plan.workers})"
     return (
-        f"{len(missing):,} of {len(due.number):,} planned operations are not in the record{whose}, "
+        f"{len(missing):,} of {count:,} planned operations are not in the record{whose}, "
         f"the first was due {first_s:.1f} s into the phase"
     )
 
 
-def _others(history: History, mine: Chosen, position: Numbers, due: Due) -> int:
-    """Count the operations that bear a planned id and are something else."""
-    inside = position < len(due.number)
-    at = position[inside]
-    wrong = np.zeros(len(at), np.bool_)
-    for column, wanted in (
-        ("intended_ns", due.intended_ns),
-        ("source", due.source),
-        ("target", due.target),
-    ):
-        wrong |= history.column(column)[mine][inside] != wanted[at]
-    return int(wrong.sum())
-
-
 def _run(plan: Plan) -> int:
     return int.from_bytes(salt(plan.t0_ns, plan.seed), "little")
-
-
-def _identifiers(history: History) -> npt.NDArray[Any]:
-    """Each operation's id, in its parts."""
-    everything = np.ones(history.operations.num_rows, np.bool_)
-    return np.ascontiguousarray(records.identifiers(history, everything)).view(IDENTIFIER)

@@ -120,7 +120,7 @@ def pacer_lag(history: History, phase: PhaseWindow) -> Samples:
     chosen = records.due(history, phase)
     lag = (sent - intended)[chosen].astype(np.float64)
     lag[sent[chosen] == 0] = np.inf
-    return Samples(values=lag)
+    return Samples(values=lag, of=chosen)
 
 
 SAMPLES = frozenset({Part.SAMPLES})

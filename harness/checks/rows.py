@@ -15,9 +15,10 @@ from harness.checks import faults, host, lateness, record, records, statistic
 from harness.checks.measurements import SPREAD_MAX
 from harness.checks.metric import Chosen, Floats, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS
-from harness.checks.operation_metrics import OVER_PHASES, alike, received
+from harness.checks.operation_metrics import OVER_PHASES, TIMES, alike, received
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Answer, Cause, Finding
+from harness.choices import one_of
 from harness.errors import BadFileError
 from harness.history.gaps import ALWAYS, Part
 from harness.history.history import History, PhaseWindow
@@ -35,15 +36,10 @@ def validate(rows: Sequence[Row]) -> None:
     for row in rows:
         metric = METRICS.get(row.metric)
         if metric is None:
-            raise BadFileError(
-                f"row {row.name}: metric: expected one of {', '.join(METRICS)}; found "
-                f"{row.metric!r}"
-            )
+            raise BadFileError(f"row {row.name}: metric: {one_of(row.metric, METRICS)}")
         if row.statistic not in statistic.NAMES:
-            raise BadFileError(
-                f"row {row.name}: statistic: expected one of {', '.join(statistic.NAMES)}; found "
-                f"{row.statistic!r}"
-            )
+            said = one_of(row.statistic, statistic.NAMES)
+            raise BadFileError(f"row {row.name}: statistic: {said}")
         if row.statistic != "count" and row.kind != metric.kind:
             raise BadFileError(
                 f"row {row.name}: unit: {row.metric} is a {metric.kind}, {row.unit!r} measures a "
@@ -98,11 +94,13 @@ def _judge(history: History, row: Row) -> Finding:
     if unsteady := _unsteady(row, taken):
         return _unknown(row, Cause.UNSTABLE, unsteady, measured)
     if row.bound is None:
-        return _finding(row, Answer.MEASURED, measured, "measured, not promised", value=value)
+        told = f"measured, not promised{lateness.tick(history, row, phase)}"
+        return _finding(row, Answer.MEASURED, measured, told, value=value)
     best, worst = _best(history, row, fair, taken), _worst(history, row, phase, taken, excused)
     doubt = _doubt(history, row, phase, excused, best=best, worst=worst)
     if doubt is None and not best:
-        doubt = _host_limited(history, row, phase, taken, excused.all)
+        doubt = _by_the_wait(history, row, phase, excused.all)
+        doubt = doubt or _host_limited(history, row, phase, taken, excused.all)
     if doubt is not None:
         return _unknown(row, doubt[0], doubt[1], measured)
     if not best:
@@ -180,7 +178,7 @@ def _holds(history: History, row: Row, measured: Measured, more: int, *, met: bo
     if row.statistic == "count":
         counts = (float(_count(measured)), float(_count(measured) + more))
         return any(map(row.holds, counts)) if met else all(map(row.holds, counts))
-    if isinstance(measured, Samples):
+    if isinstance(measured, Samples) and more:
         value = _met(row, measured.values) if met else _missing(row)
         measured = Samples(values=np.append(measured.values, np.full(more, value)))
     try:
@@ -238,6 +236,17 @@ def _doubt(
         if behind is not None and behind[0] is not Cause.NODE_STOPPED:
             return behind[0], behind[1] + host.busy(history, one)
     return None
+
+
+def _by_the_wait(
+    history: History, row: Row, phase: PhaseWindow, excused: Chosen
+) -> tuple[Cause, str] | None:
+    """Why a missed time may be the generator's, which waited before it sent; None if it is not."""
+    if row.metric not in TIMES or row.comparison not in ("<", "<="):
+        return None
+    taken = METRICS[row.metric].take(lateness.as_sent(history, ~excused), phase)
+    said = lateness.WAITED + lateness.tick(history, row, phase)
+    return (Cause.GENERATOR_BEHIND, said) if _holds(history, row, taken, 0, met=False) else None
 
 
 def _host_limited(
@@ -385,4 +394,8 @@ def _finding(
         phase=row.conditions.phase,
         value=None if value is None or math.isinf(value) else value,
         source=row.source,
+        metric=row.metric,
+        statistic=row.statistic,
+        unit=row.unit,
+        bound=row.bound,
     )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from harness.checks.metric import Chosen
 from harness.history.events import Event, NodeChanged, NodeEnded, NodeStarted
-from harness.history.history import History
+from harness.history.history import History, once
 
 FOR_EVER_NS = 1 << 62
 SPREADING_NS = 2_000_000_000  # a broadcast may take so long; who is stopped meanwhile is not due it
@@ -76,6 +76,7 @@ class Silences:
         return found
 
 
+@once
 def of(history: History) -> Silences:
     """The silences of a run. A node that ended by itself is not away: that is a finding of its own
     (nodes.py), and what it was due is judged.

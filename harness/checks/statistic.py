@@ -27,14 +27,17 @@ class NoValueError(Exception):
 def take(measured: Samples | PerNode, history: History, row: Row) -> tuple[float, str]:
     """The row's statistic in base units, and where it was measured (" at node-3")."""
     if isinstance(measured, Samples):
-        return _of(measured.values, row.statistic), f" (n={len(measured.values):,})"
+        known = measured.known
+        if row.statistic not in known:
+            known[row.statistic] = of(measured.values, row.statistic)
+        return known[row.statistic], f" (n={len(measured.values):,})"
     if row.conditions.node is not None:
         index = history.index(row.conditions.node)
         if index not in measured.series:
             raise NoValueError(
                 Cause.NOT_MEASURED, f"nothing was sampled of {row.conditions.node} in this phase"
             )
-        return _of(measured.series[index], row.statistic), f" at {row.conditions.node}"
+        return of(measured.series[index], row.statistic), f" at {row.conditions.node}"
     missing = [name for index, name in enumerate(history.nodes) if index not in measured.series]
     if missing:
         raise NoValueError(
@@ -42,7 +45,7 @@ def take(measured: Samples | PerNode, history: History, row: Row) -> tuple[float
             f"{len(missing)} of {len(history.nodes)} nodes were not sampled in this phase, "
             f"{missing[0]} for one",
         )
-    values = {index: _of(series, row.statistic) for index, series in measured.series.items()}
+    values = {index: of(series, row.statistic) for index, series in measured.series.items()}
     worst = min(values, key=lambda index: (_goodness(row, values[index]), index))
     return values[worst], f" at {history.nodes[worst]}"
 
@@ -56,7 +59,7 @@ def _goodness(row: Row, value: float) -> float:
     return -value
 
 
-def _of(values: Floats, statistic: str) -> float:
+def of(values: Floats, statistic: str) -> float:
     """A statistic of values; a percentile by nearest rank. Raises NoValueError."""
     if statistic == "count":
         return float(len(values))

@@ -57,6 +57,11 @@ class Finding:
     phase: str = ""
     value: float | None = None  # in the row's unit, as judged
     source: str = ""
+    # What a row of a budget named: its metric, the statistic of it, and the bound in its unit.
+    metric: str = ""
+    statistic: str = ""
+    unit: str = ""
+    bound: float | None = None
 
     def __post_init__(self) -> None:
         if (self.answer is Answer.UNKNOWN) != (self.cause is not None):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import click
 
 import harness
-from harness.cli import cluster, completion, files, host, runs
+from harness.cli import calibrate, cluster, clusters, completion, files, host, runs, saturate
 from harness.cli.faults import fault
 from harness.cli.shared import CommandLine
 
@@ -15,17 +15,20 @@ COMMANDS: list[click.Command] = [
     cluster.up,
     cluster.down,
     cluster.status,
+    clusters.clusters,
     cluster.condition,
     cluster.execute,
     cluster.logs,
     runs.run,
     runs.judge,
+    saturate.saturate,
     fault,
     files.check,
     files.init,
     host.capabilities,
     host.doctor,
     host.machine,
+    calibrate.calibrate,
     completion.completion,
 ]
 

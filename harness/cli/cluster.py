@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import click
 
 import harness
-from harness.cli.progress import bars
+from harness.cli import words
+from harness.cli.progress import shown
 from harness.cli.shared import (
     cluster_option,
     json_option,
@@ -16,12 +18,13 @@ from harness.cli.shared import (
     system_option,
 )
 from harness.control.client import Client
+from harness.control.launcher import Hold
 from harness.reports.terminal import Plain, Terminal, plain
 from harness.scenario import shipped
 
 
 @click.command()
-@click.argument("topology")
+@click.argument("topology", shell_complete=words.files("topologies"))
 @cluster_option
 @runtime_option
 @system_option
@@ -30,14 +33,18 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
     """Start a cluster: TOPOLOGY is a file, or the name of a shipped one (cluster-10, cluster-100,
     cluster-1000).
     """
-    with bars() as progress:
+    with shown() as progress, Hold() as held:
         status = harness.up(
             shipped.find(topology, "topologies"),
             cluster=cluster,
             runtime_name=runtime,
             system=system,
             progress=progress,
+            held=held,
         )
+        # It is up, and stays: Ctrl-C takes it down before this line, and nothing after it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        held.keep()
     if as_json:
         print_json(status)
     else:
@@ -49,10 +56,14 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
 
 @click.command()
 @cluster_option
-def down(cluster: str) -> None:
+@json_option
+def down(cluster: str, *, as_json: bool) -> None:
     """Take a cluster down and wait until nothing of it is left."""
     with Terminal(stderr=True).status(plain(f"taking {cluster} down")):
         existed = harness.down(cluster)
+    if as_json:
+        print_json({"version": 1, "cluster": cluster, "existed": existed})
+        return
     click.echo(f"cluster {cluster} is down" if existed else f"there was no cluster {cluster}")
 
 
@@ -86,21 +97,25 @@ def status(cluster: str, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("node")
-@click.argument("wanted", type=click.Choice(["running", "paused", "stopped"]))
+@click.argument("node", shell_complete=words.nodes)
+@click.argument("wanted", type=words.Choice(["running", "paused", "stopped"]))
 @cluster_option
-def condition(node: str, wanted: str, cluster: str) -> None:
+@json_option
+def condition(node: str, wanted: str, cluster: str, *, as_json: bool) -> None:
     """Bring a node into a condition: paused (SIGSTOP), stopped, or running again with its identity
     and state.
     """
     with Client.connect(cluster) as client:
         found = client.call("condition", {"node": node, "condition": wanted})
+    if as_json:
+        print_json({"version": 1, **found})
+        return
     but = f", but {found['says']}" if found["says"] else ""
     click.echo(f"{node} is {wanted}{but}")
 
 
 @click.command(name="exec", context_settings={"ignore_unknown_options": True})
-@click.argument("node")
+@click.argument("node", shell_complete=words.nodes)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @cluster_option
 def execute(node: str, command: tuple[str, ...], cluster: str) -> None:
@@ -116,7 +131,7 @@ def execute(node: str, command: tuple[str, ...], cluster: str) -> None:
 
 
 @click.command()
-@click.argument("node")
+@click.argument("node", shell_complete=words.nodes)
 @click.option(
     "-n",
     "--lines",

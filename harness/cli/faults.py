@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from harness.cli import words
 from harness.cli.shared import F, cluster_option, json_option, print_json
 from harness.control.client import Client
 from harness.errors import BadFileError, UsageError
@@ -39,13 +40,13 @@ def _option(name: str, word: Word) -> Callable[[F], F]:
     if name == "half_open":
         return click.option(
             flag,
-            type=click.Choice(list(HALF_OPEN)),
+            type=words.Choice(list(HALF_OPEN)),
             is_flag=False,
             flag_value="new",
             help=f"{text} Without a word: new.",
         )
     if name == "condition":
-        return click.option(flag, type=click.Choice(CONDITIONS), help=text)
+        return click.option(flag, type=words.Choice(CONDITIONS), help=text)
     return click.option(flag, metavar=word.example, help=f"{text} ({word.example})")
 
 
@@ -61,7 +62,7 @@ def _words_but(*left_out: str) -> Callable[[F], F]:
     return decorate
 
 
-@click.group()
+@click.group(cls=words.Group)
 def fault() -> None:
     """Make the network of a running cluster bad, while load runs. Faults fold: delays add, losses
     compound, the narrower rate wins.
@@ -69,7 +70,7 @@ def fault() -> None:
 
 
 @fault.command(name="set")
-@click.argument("where")
+@click.argument("where", shell_complete=words.targets)
 @_words_but(*OF_CUTS)
 @cluster_option
 @json_option
@@ -90,8 +91,8 @@ def set_(where: str, cluster: str, *, as_json: bool, **given: Any) -> None:
         for name, what in PATTERNS.items()
     )
 )
-@click.argument("pattern", type=click.Choice(list(PATTERNS)))
-@click.argument("of", nargs=-1)
+@click.argument("pattern", type=words.Choice(list(PATTERNS)))
+@click.argument("of", nargs=-1, shell_complete=words.nodes)
 @_words_but(*OF_SETS)
 @cluster_option
 @json_option
@@ -113,7 +114,7 @@ def list_(cluster: str, *, as_json: bool) -> None:
         print_json(found)
         return
     table = Plain()
-    for column in ("name", "does", "paths", "nodes", "up", "down"):
+    for column in ("name", "does", "paths", "nodes", "up", "down", "time left"):
         table.add_column(column, overflow="fold")
     for row in found["faults"]:
         rates = [
@@ -121,8 +122,11 @@ def list_(cluster: str, *, as_json: bool) -> None:
             for direction in ("up", "down")
         ]
         nodes = ", ".join(row["nodes"])
-        table.add_row(row["name"], row["does"], f"{row['paths']:,}", nodes, *rates)
+        left = "until cleared" if row["left_s"] is None else f"{row['left_s']:.0f} s"
+        table.add_row(row["name"], row["does"], f"{row['paths']:,}", nodes, *rates, left)
     Terminal().print(table)
+    for name, left_s in found["away"].items():
+        click.echo(f"{name} is away just now and comes again; it ends in {left_s:.0f} s")
     for injector, why in found["disagree"].items():
         click.echo(f"{injector} is not what was asked: {why}", err=True)
     click.echo(
@@ -135,12 +139,16 @@ def list_(cluster: str, *, as_json: bool) -> None:
 
 
 @fault.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=words.faults)
 @cluster_option
-def clear(name: str | None, cluster: str) -> None:
+@json_option
+def clear(name: str | None, cluster: str, *, as_json: bool) -> None:
     """Take the fault NAME back, or all of them."""
     with Client.connect(cluster) as client:
         cleared = client.call("fault-clear", {"name": name})["cleared"]
+    if as_json:
+        print_json({"version": 1, "cleared": cleared})
+        return
     click.echo(f"cleared: {', '.join(cleared) or 'there was no fault'}")
 
 

@@ -34,11 +34,15 @@ def check(file: Path, *, imports: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
-def init(folder: Path) -> None:
+@json_option
+def init(folder: Path, *, as_json: bool) -> None:
     """Copy topologies, scenarios, budgets, locustfiles and locust.conf into FOLDER (default:
     here).
     """
     copied = shipped.copy_to(folder)
+    if as_json:
+        print_json({"version": 1, "folder": str(folder.resolve()), "files": list(map(str, copied))})
+        return
     click.echo(
         f"{len(copied)} files copied into {folder.resolve()}. Next: harness up cluster-10 && locust"
     )

@@ -16,7 +16,9 @@ from harness.reports.terminal import Plain, Terminal
 @click.command()
 @json_option
 def capabilities(*, as_json: bool) -> None:
-    """What this kernel and user can do, found by trying."""
+    """What this kernel and user can do, found by trying; which programs are here, what each is
+    for, and how to get it.
+    """
     from harness.host import capabilities as probing
 
     found = probing.probe()
@@ -30,7 +32,7 @@ def capabilities(*, as_json: bool) -> None:
         table.add_row(
             one.name,
             Text("yes", "green") if one.available else Text("no", "yellow"),
-            one.detail,
+            one.detail if one.available else f"{one.detail}. To get it: {one.get}",
             one.needed_for,
         )
     Terminal().print(table)

@@ -1,13 +1,15 @@
-"""How far a long command is, as bars on stderr."""
+"""How far a long command is, on stderr: bars on a terminal, else a line a stage."""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import click
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,21 +19,36 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
-from harness.control.progress import Progress
-from harness.reports.terminal import Terminal
+from harness.control.progress import Progress, nobody
+from harness.reports.terminal import Terminal, plain
 
 # Stage → its words; a stage that is not here is shown as it is called.
 STAGES = {
     "wire": "wiring namespaces",
     "start": "starting nodes",
-    "ready": "nodes ready",
-    "load": "load, seconds",
+    "ready": "waiting until nodes are ready",
+    "judge": "judging",
 }
 
 
 @contextmanager
-def bars() -> Iterator[Progress]:
-    """Show progress as bars on stderr, one a stage; nothing where stderr is no terminal."""
+def shown(*, lines: bool = False) -> Iterator[Progress]:
+    """Show progress as bars where stderr is a terminal; else as a line a stage, if asked for.
+
+    SIGTERM and a terminal that closes end like Ctrl-C: what was started is taken back.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    if Terminal(stderr=True).is_terminal:
+        with _bars() as progress:
+            yield progress
+    else:
+        yield _lines() if lines else nobody
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -39,17 +56,40 @@ def bars() -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    console = Terminal(stderr=True)
-    # SIGTERM and a terminal that closes end like Ctrl-C: what was started is taken back.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            signal.signal(number, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    with Bars(*columns, console=console, disable=not console.is_terminal) as shown:
+    with Bars(*columns, console=Terminal(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
 
         def progress(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = shown.add_task(STAGES.get(stage, stage), total=total)
-            shown.update(tasks[stage], completed=done, total=total)
+                tasks[stage] = bars.add_task(_words(stage), total=total)
+            bars.update(tasks[stage], completed=done, total=total)
 
         yield progress
+
+
+def _lines() -> Progress:
+    begun_s, told = time.monotonic(), set[str]()
+
+    def progress(stage: str, _: int, total: int) -> None:
+        if stage not in told:
+            told.add(stage)
+            after_s = time.monotonic() - begun_s
+            much = (
+                f" ({total:,}{' s' if _is_phase(stage) else ''})"
+                if total > 1 or _is_phase(stage)
+                else ""
+            )
+            said = plain(f"harness: {after_s:5.1f} s: {_words(stage)}{much}")
+            click.echo(said.plain, err=True)
+
+    return progress
+
+
+def _is_phase(stage: str) -> bool:
+    """Whether its numbers are seconds: `phase load`, and of a suite `demo: phase load`."""
+    return stage.rpartition(": ")[2].startswith("phase ")
+
+
+def _words(stage: str) -> str:
+    part, colon, own = stage.rpartition(": ")
+    return f"{part}{colon}{STAGES.get(own, own)}"

@@ -10,7 +10,8 @@ import click
 
 import harness
 from harness.cli import follow as follow_cli
-from harness.cli.progress import bars
+from harness.cli import words
+from harness.cli.progress import shown
 from harness.cli.shared import (
     cluster_option,
     json_option,
@@ -26,7 +27,7 @@ from harness.scenario import shipped
 
 
 @click.command()
-@click.argument("scenario")
+@click.argument("scenario", shell_complete=words.files("scenarios"))
 @cluster_option
 @runtime_option
 @system_option
@@ -60,7 +61,7 @@ def run(
     """Play SCENARIO (a file, or the name of a shipped one) and judge it; starts the cluster if none
     is up.
     """
-    with bars() as progress:
+    with shown(lines=True) as progress:
         judged = harness.run(
             shipped.find(scenario, "scenarios"),
             cluster=cluster,
@@ -75,15 +76,22 @@ def run(
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), envvar="HARNESS_RUNS", default=Path("runs"))
+@click.argument(
+    "run",
+    type=click.Path(path_type=Path),
+    envvar="HARNESS_RUNS",
+    default=Path("runs"),
+    shell_complete=words.runs,
+)
 @click.option(
     "--budget",
+    shell_complete=words.files("budgets"),
     help="Judge by another budget: a file, or the name of a shipped one. Writes nothing.",
 )
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["text", "json", *FORMATS]),
+    type=words.Choice(["text", "json", *FORMATS]),
     default="text",
     show_default=True,
     help="How to tell it.",

@@ -14,13 +14,14 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from harness import runtimes
+from harness.cli import words
 from harness.errors import HarnessError, InterruptedByUserError, StorageError, UsageError
 from harness.systems import adapters
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class CommandLine(click.Group):
+class CommandLine(words.Group):
     """The whole command line: every error is told on stderr, with the exit code of its kind.
 
     click's own codes (2 for usage, 1 for the rest) are those of verdicts, so none of them is used.
@@ -29,7 +30,11 @@ class CommandLine(click.Group):
     def main(self, *args: Any, **settings: Any) -> NoReturn:
         """Run a command and exit: 0, 1 and 2 only where the command itself says so."""
         try:
-            sys.exit(super().main(*args, **{**settings, "standalone_mode": False}))
+            sys.exit(
+                super().main(
+                    *args, **{"prog_name": "harness", **settings, "standalone_mode": False}
+                )
+            )
         except click.ClickException as error:
             error.show()
             code = UsageError.exit_code
@@ -65,6 +70,8 @@ def cluster_option(function: F) -> F:
         default="main",
         show_default=True,
         help="Which cluster.",
+        is_eager=True,  # whoever completes a node's name asks this one
+        shell_complete=words.clusters,
     )(function)
 
 
@@ -84,7 +91,7 @@ runtime_option = click.option(
     "--runtime",
     envvar="RUNTIME",
     show_envvar=True,
-    type=click.Choice([runtimes.AUTO, *runtimes.TABLE]),
+    type=words.Choice([runtimes.AUTO, *runtimes.TABLE]),
     default=runtimes.AUTO,
     show_default=True,
     help="Where nodes live; auto is Docker where an engine answers, else network namespaces.",
@@ -94,6 +101,7 @@ system_option = click.option(
     "--system",
     envvar="SYSTEM",
     show_envvar=True,
+    shell_complete=words.systems(adapters.TABLE),
     help=f"The system under test: {', '.join(adapters.TABLE)}, a command file (.toml), or "
     "module:Class of your own; default: what the file names.",
 )

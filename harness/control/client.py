@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from harness import errors
+from harness.choices import did_you_mean
 from harness.control import state
 from harness.errors import HarnessError, UnavailableError
 
@@ -39,13 +40,15 @@ class Client:
         self.cluster = cluster
 
     @classmethod
-    def connect(cls, cluster: str | None = None) -> Client:
+    def connect(cls, cluster: str | None = None, *, timeout_s: float | None = None) -> Client:
         """Connect to a cluster (None: $HARNESS_CLUSTER, else ``main``).
 
-        Raises UnavailableError with one sentence.
+        `timeout_s`: how long each answer is waited for; None: as long as it takes. Raises
+        UnavailableError with one sentence.
         """
         name = state.cluster_name(cluster)
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(timeout_s)
         try:
             connection.connect(str(state.folder(name) / "control.sock"))
         except OSError as error:
@@ -56,7 +59,10 @@ class Client:
                     "it left, then `harness up` starts anew"
                 ) from None
             others = [other for other in state.clusters() if state.is_alive(other)]
-            running = f"; running: {', '.join(others)} (HARNESS_CLUSTER chooses)" if others else ""
+            meant = did_you_mean(name, others)
+            running = (
+                f"{meant}; running: {', '.join(others)} (HARNESS_CLUSTER chooses)" if others else ""
+            )
             raise UnavailableError(
                 f"no cluster {name!r} is up: `make cluster-10` or `harness up` starts one{running}"
             ) from error
@@ -90,6 +96,10 @@ class Client:
                 line = line[1:]
             self._connection.sendall(line)
             answer = json.loads(self._read_line())
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"the supervisor of cluster {self.cluster!r} does not answer"
+            ) from error
         except (OSError, ValueError) as error:
             raise UnavailableError(
                 f"the supervisor of cluster {self.cluster!r} ended while it was asked for {method}"

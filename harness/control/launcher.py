@@ -12,28 +12,47 @@ import socket
 import subprocess
 import sys
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.control import client, state
 from harness.control.cleanup import _forget_log, sweep
 from harness.control.client import Client
+from harness.control.interrupts import held_back
 from harness.control.progress import Progress
 from harness.control.spec import Spec
-from harness.errors import HarnessError, InterruptedByUserError, NameTakenError
+from harness.errors import HarnessError, InterruptedByUserError, NameTakenError, UnavailableError
 from harness.kernel.proc import is_readable
 from harness.runtimes import owner
 
 DOWN_TIMEOUT_S = 120.0
+KEEP = b"k"  # on the channel: the cluster stays when it closes
 
 
-def start(spec: Spec, progress: Progress, held: ExitStack | None = None) -> dict[str, Any]:
+class Hold(ExitStack):
+    """A cluster that was started ends when this closes, or this process ends, unless it is kept."""
+
+    channel: socket.socket | None = None  # to its supervisor, which sees it close
+
+    def keep(self) -> None:
+        """Let the cluster stay when this closes and this process ends.
+
+        Raises UnavailableError where its supervisor has ended meanwhile.
+        """
+        assert self.channel is not None
+        try:
+            self.channel.sendall(KEEP)
+        except OSError as error:
+            raise UnavailableError("the supervisor ended as its cluster was to be kept") from error
+        self.pop_all()
+        self.channel.close()
+
+
+def start(spec: Spec, progress: Progress, held: Hold) -> dict[str, Any]:
     """Start the supervisor of `spec` and wait until its cluster is ready; return its status.
 
-    `held`: of a bound cluster, which ends when this closes or this process ends, however that
-    comes. Ctrl-C takes everything back. Raises what the supervisor raised: NameTakenError,
-    PreflightError, NodeStartError, PermissionNeededError, …
+    `held` decides how long the cluster stays. Ctrl-C takes everything back. Raises what the
+    supervisor raised: NameTakenError, PreflightError, NodeStartError, PermissionNeededError, …
     """
     if state.is_alive(spec.cluster):
         raise NameTakenError(
@@ -43,46 +62,68 @@ def start(spec: Spec, progress: Progress, held: ExitStack | None = None) -> dict
         )
     if state.folder(spec.cluster).exists():
         sweep(spec.cluster)
-    spec = replace(spec, bound=held is not None)
-    ours, theirs = socket.socketpair()
-    state.root().mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (state.root() / f"{spec.cluster}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "harness.supervisor", str(theirs.fileno()), spec.runtime],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=_environment(spec.cluster),
-        )
-    theirs.close()
-    with ours:
-        try:
-            ours.sendall(pickle.dumps(spec))
+    try:
+        with ExitStack() as started:
+            ours = _spawn(spec, started)
+            with suppress(BrokenPipeError):  # `_follow` finds why
+                ours.sendall(pickle.dumps(spec))
             _follow(ours, progress)
-        except KeyboardInterrupt:
-            ours.close()  # the supervisor sees it, and takes everything back
-            process.wait(DOWN_TIMEOUT_S)
-            raise InterruptedByUserError(
-                "interrupted while the cluster was starting; everything was removed"
-            ) from None
-        except _SilentError:
-            process.wait(DOWN_TIMEOUT_S)
-            tail = _tail(state.root() / f"{spec.cluster}.log")
-            sweep(spec.cluster)
-            raise HarnessError(
-                f"the supervisor of cluster {spec.cluster!r} ended while starting (code "
-                f"{process.returncode}):\n{tail}"
-            ) from None
-        except HarnessError:
-            process.wait(DOWN_TIMEOUT_S)
-            _forget_log(spec.cluster)
-            raise
-        if held is not None:
-            held.enter_context(ours.dup())
-    with Client.connect(spec.cluster) as client:
-        return client.status()
+            with Client.connect(spec.cluster) as connected:
+                status = connected.status()
+            with held_back():
+                held.channel = ours
+                held.callback(_forget_log, spec.cluster)
+                held.enter_context(started.pop_all())
+        return status
+    except KeyboardInterrupt:
+        _forget_log(spec.cluster)
+        raise InterruptedByUserError(
+            "interrupted while the cluster was starting; everything was removed"
+        ) from None
+    except _SilentError:
+        tail = _tail(state.root() / f"{spec.cluster}.log")
+        sweep(spec.cluster)
+        raise HarnessError(
+            f"the supervisor of cluster {spec.cluster!r} ended while starting:\n{tail}"
+        ) from None
+    except HarnessError:
+        _forget_log(spec.cluster)
+        raise
+
+
+def _spawn(spec: Spec, started: ExitStack) -> socket.socket:
+    """Start a supervisor that waits for its Spec; return the channel to it.
+
+    Once `started` closes, the supervisor has seen the channel close, taken everything back and
+    ended.
+    """
+    state.root().mkdir(mode=0o700, parents=True, exist_ok=True)
+    with held_back(), (state.root() / f"{spec.cluster}.log").open("wb") as log:
+        ours, theirs = socket.socketpair()
+        started.callback(ours.close)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "harness.supervisor", str(theirs.fileno()), spec.runtime],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=_environment(spec.cluster),
+            )
+        started.callback(_wait, process)
+        started.callback(ours.close)  # first, or there is nothing to wait for
+    return ours
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a supervisor has ended that nobody holds any more."""
+    try:
+        process.wait(DOWN_TIMEOUT_S)
+    except KeyboardInterrupt:
+        raise InterruptedByUserError(
+            f"interrupted again; the supervisor (pid {process.pid}) removes everything by itself"
+        ) from None
 
 
 def _environment(cluster: str) -> dict[str, str]:
@@ -127,13 +168,22 @@ def stop(cluster: str) -> bool:
         existed = state.folder(cluster).exists()
         sweep(cluster)
         return existed
-    with Client.connect(cluster) as client:
-        pidfd = os.pidfd_open(client.status()["pid"])
+    asked = False
+    with Client.connect(cluster) as connected:
+        pidfd = os.pidfd_open(connected.status()["pid"])
         try:
-            client.call("down")
+            with held_back():
+                connected.call("down")
+                asked = True
             if not is_readable(pidfd, DOWN_TIMEOUT_S):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                 is_readable(pidfd, DOWN_TIMEOUT_S)
+        except KeyboardInterrupt:
+            if not asked:
+                raise
+            raise InterruptedByUserError(
+                f"interrupted; cluster {cluster!r} was asked to go down and does so by itself"
+            ) from None
         finally:
             os.close(pidfd)
     # It may have been killed on its way down, or one of its ends may have failed.

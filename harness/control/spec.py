@@ -16,5 +16,3 @@ class Spec:
     # The file as it was, for run folders; empty where the topology came from code.
     topology_text: str
     runtime: str
-    # Whether the cluster ends when whoever started it lets go of the channel, or ends itself.
-    bound: bool = False

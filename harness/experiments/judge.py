@@ -24,6 +24,7 @@ from harness.history.folder import translated
 from harness.history.gaps import Gap, Part
 from harness.history.history import History
 from harness.reports import FORMATS, render, text
+from harness.reports.suite_part import SuitePart
 from harness.scenario import files
 from harness.scenario.budget import Budget, Row
 
@@ -39,6 +40,7 @@ class Judged:
     verdict: Verdict
     facts: Mapping[str, Any]
     history: History | None = None  # None: of several runs (a suite)
+    parts: tuple[SuitePart, ...] = ()  # of a suite
 
     @property
     def exit_code(self) -> int:
@@ -69,7 +71,7 @@ class Judged:
             return text.to_text(self.report())
         if format_ == "json":
             return json.dumps(self.as_json(), indent=1) + "\n"
-        return render(format_, self.verdict, self.facts, str(self.run), self.history)
+        return render(format_, self.verdict, self.facts, str(self.run), self.history, self.parts)
 
     def as_json(self) -> dict[str, Any]:
         """Return what verdict.json holds (docs/run-folder.md)."""

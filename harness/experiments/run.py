@@ -15,7 +15,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from harness import runtimes
 from harness.checks import rows as budget_rows
 from harness.control import launcher, state
 from harness.control.client import Client
+from harness.control.interrupts import held_back
+from harness.control.launcher import Hold
 from harness.control.progress import Progress, nobody
 from harness.control.spec import Spec
 from harness.errors import (
@@ -39,7 +42,7 @@ from harness.experiments.judge import Judged
 from harness.operations import Operation
 from harness.scenario import files, shipped, timeline
 from harness.scenario.scenario import Scenario
-from harness.scenario.timeline import Timeline
+from harness.scenario.timeline import PlannedPhase, Timeline
 from harness.systems import adapters
 from harness.topology.topology import Topology
 
@@ -54,17 +57,18 @@ def up(
     runtime_name: str = "auto",
     system: str | None = None,
     progress: Progress = nobody,
-    held: ExitStack | None = None,
+    held: Hold | None = None,
 ) -> dict[str, Any]:
     """Start a cluster in the background and wait until every node is ready; return its status.
 
     `system` puts another system under test than the topology names. `held`: the cluster ends when
-    this closes, or this process ends; None: it outlives both. Raises BadFileError,
-    NameTakenError, PreflightError, PermissionNeededError, UnavailableError, NodeStartError.
+    this closes, or this process ends, unless it is kept; None: it outlives both. Raises
+    BadFileError, NameTakenError, PreflightError, PermissionNeededError, UnavailableError,
+    NodeStartError.
     """
     text = topology.read_text() if isinstance(topology, Path) and topology.is_file() else ""
     built = files.read_topology(topology) if isinstance(topology, Path) else topology
-    built = _with_system(built, system)
+    built = with_system(built, system)
     adapters.named(built.adapter)
     spec = Spec(
         cluster=state.cluster_name(cluster),
@@ -72,7 +76,12 @@ def up(
         topology_text=text,
         runtime=runtimes.choose(runtime_name),
     )
-    return launcher.start(spec, progress, held)
+    if held is not None:
+        return launcher.start(spec, progress, held)
+    with Hold() as ours:
+        status = launcher.start(spec, progress, ours)
+        ours.keep()
+    return status
 
 
 def down(cluster: str | None = None) -> bool:
@@ -80,7 +89,7 @@ def down(cluster: str | None = None) -> bool:
     return launcher.stop(state.cluster_name(cluster))
 
 
-def _with_system(topology: Topology, system: str | None) -> Topology:
+def with_system(topology: Topology, system: str | None) -> Topology:
     """Put another system under test; a command file is named relative to the working directory."""
     if not system:
         return topology
@@ -107,26 +116,25 @@ def run(
     test than the scenario names.
     """
     planned = files.read_scenario(scenario)
-    planned = replace(planned, topology=_with_system(planned.topology, system))
+    planned = replace(planned, topology=with_system(planned.topology, system))
     played = check(planned)
     name = state.cluster_name(cluster)
     ours = not state.is_alive(name)
-    with ExitStack() as held:
+    with Hold() as held:
         if ours:
-            up(
-                planned.topology,
-                cluster=name,
-                runtime_name=runtime_name,
-                progress=progress,
-                held=None if keep else held,
-            )
-            if not keep:
+            settings = {"cluster": name, "runtime_name": runtime_name}
+            up(planned.topology, **settings, progress=progress, held=held)
+            if keep:
+                held.keep()
+            else:
                 held.callback(down, name)
         else:
-            _same(name, planned.topology, runtime_name)
-        folder = _begin(scenario, planned, played, name, runs)
-        _load(scenario, played, folder, name, workers, progress)
-    return judge.judge(folder)
+            same(name, planned.topology, runtime_name)
+        folder = _play(scenario, planned, played, name, runs, workers, progress)
+    progress("judge", 0, 1)
+    judged = judge.judge(folder)
+    progress("judge", 1, 1)
+    return judged
 
 
 def check(planned: Scenario, *, imports: bool = True) -> Timeline:
@@ -156,7 +164,8 @@ def check(planned: Scenario, *, imports: bool = True) -> Timeline:
     return timeline.compile(planned)
 
 
-def _same(cluster: str, topology: Topology, runtime_name: str) -> None:
+def same(cluster: str, topology: Topology, runtime_name: str) -> None:
+    """Raise NameTakenError where the cluster that is up is another one than is wanted."""
     with Client.connect(cluster) as client:
         status = client.status()
     if status["adapter"] != topology.adapter:
@@ -195,31 +204,42 @@ def _begin(scenario: Path, planned: Scenario, played: Timeline, cluster: str, ru
     return Path(begun["run"])
 
 
-def _load(
-    scenario: Path, played: Timeline, folder: Path, cluster: str, workers: int, progress: Progress
-) -> None:
-    """Run Locust as a child until the scenario is over and the run is closed."""
-    seconds = max((phase.end_s or 0.0 for phase in played.phases), default=0.0)
+def _play(
+    scenario: Path,
+    planned: Scenario,
+    played: Timeline,
+    cluster: str,
+    runs: Path,
+    workers: int,
+    progress: Progress,
+) -> Path:
+    """Open a run, and run Locust as a child until the scenario is over; return the run's folder.
+
+    Whatever ends it, Ctrl-C at any moment too, the run is closed and Locust has ended.
+    """
     log = state.folder(cluster) / "load.log"
+    folder: Path | None = None
+    child: subprocess.Popen[bytes] | None = None
     try:
-        child = _locust(scenario, folder, cluster, workers, log)
-    except BaseException:
-        _end_run(cluster, folder)
-        raise
-    try:
-        code = _wait(child, cluster, seconds, progress)
-    except KeyboardInterrupt:
-        _end(child)
-        _end_run(cluster, folder)
-        what = f"{folder} ends where it was cut" if folder.exists() else "nothing was recorded"
+        with held_back():
+            folder = _begin(scenario, planned, played, cluster, runs)
+        with held_back():
+            child = _locust(scenario, folder, cluster, workers, log)
+        code = _wait(child, cluster, played.phases, progress)
+    except BaseException as error:
+        if child is not None:
+            _end(child)
+        if folder is not None:
+            _end_run(cluster, folder)
+        if not isinstance(error, KeyboardInterrupt):
+            raise
+        recorded = folder is not None and folder.exists()
+        what = f"{folder} ends where it was cut" if recorded else "nothing was recorded"
         raise InterruptedByUserError(f"interrupted; {what}") from None
-    except BaseException:
-        _end(child)
-        _end_run(cluster, folder)
-        raise
     if _end_run(cluster, folder) or code not in (0, 1, 2):
         kind = StorageError if code == StorageError.exit_code else UnavailableError
         raise kind(f"the load generator ended with code {code}. It said:\n{_said(log)}")
+    return folder
 
 
 def _locust(
@@ -250,7 +270,13 @@ def _locust(
         )
 
 
-def _wait(child: subprocess.Popen[bytes], cluster: str, seconds: float, progress: Progress) -> int:
+def _wait(
+    child: subprocess.Popen[bytes],
+    cluster: str,
+    phases: Sequence[PlannedPhase],
+    progress: Progress,
+) -> int:
+    seconds = max((phase.end_s or 0.0 for phase in phases), default=0.0)
     deadline = time.monotonic() + seconds + LOAD_GRACE_S
     begun: float | None = None
     while child.poll() is None:
@@ -262,10 +288,21 @@ def _wait(child: subprocess.Popen[bytes], cluster: str, seconds: float, progress
             with Client.connect(cluster) as client:
                 if client.status()["phase"] is not None:
                     begun = time.monotonic()
-        else:
-            progress("load", min(int(time.monotonic() - begun), int(seconds)), int(seconds))
+        if begun is not None:
+            _tell(phases, time.monotonic() - begun, progress)
         time.sleep(POLL_S)
     return child.returncode
+
+
+def _tell(phases: Sequence[PlannedPhase], at_s: float, progress: Progress) -> None:
+    """Say how far each phase is that has begun, in seconds. No supervisor is asked for it: a
+    status of a thousand nodes costs them time.
+    """
+    for phase in phases:
+        if at_s >= phase.begin_s:
+            lasts_s = (phase.end_s or at_s) - phase.begin_s
+            done_s = min(at_s - phase.begin_s, lasts_s)
+            progress(f"phase {phase.name}", int(done_s), round(lasts_s))
 
 
 def _end_run(cluster: str, folder: Path) -> bool:

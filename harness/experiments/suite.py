@@ -19,6 +19,7 @@ from typing import Any
 from harness.checks import rows as budget_rows
 from harness.checks import scope
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
+from harness.choices import one_of
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError, InterruptedByUserError, UsageError
 from harness.experiments import judge as single_judge
@@ -26,6 +27,7 @@ from harness.experiments import run as single_run
 from harness.experiments.judge import Judged, budget_of
 from harness.history import reader
 from harness.history.folder import new_folder, point_latest, translated
+from harness.reports.suite_part import SuitePart
 from harness.scenario import files
 from harness.scenario.budget import Row
 from harness.scenario.scenario import Suite
@@ -127,8 +129,8 @@ def check(planned: Suite, *, imports: bool = True) -> list[str]:
     for row in rows:
         if row.conditions.scenario not in names:
             raise BadFileError(
-                f"{planned.budget}: row {row.name}: scenario: expected one of "
-                f"{', '.join(names)}; found {row.conditions.scenario!r}"
+                f"{planned.budget}: row {row.name}: scenario: "
+                f"{one_of(row.conditions.scenario, names)}"
             )
     return names
 
@@ -159,9 +161,20 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     for name in found.get("planned", ()):
         if name not in judged:
             failures.setdefault(name, f"scenario {name!r} was not played: the suite was cut short")
-    verdicts = {name: one.verdict for name, one in judged.items()}
+    verdicts = {name: _in_suite(rows, one.verdict) for name, one in judged.items()}
     verdict = Verdict(findings=(*findings(rows, verdicts, failures), *lost))
-    result = Judged(run=folder.resolve(), verdict=verdict, facts=_facts(found["name"], judged))
+    result = Judged(
+        run=folder.resolve(),
+        verdict=verdict,
+        facts=_facts(found["name"], judged),
+        parts=tuple(
+            SuitePart(
+                name=name, folder=found["parts"][name], verdict=verdicts[name], history=one.history
+            )
+            for name, one in judged.items()
+            if one.history is not None
+        ),
+    )
     if write:
         result.write()
     return result
@@ -205,11 +218,7 @@ def findings(
     was played and of which no row promises anything is as good as what every run is held to, in a
     suite that promises something.
     """
-    promises = any(row.bound is not None for row in rows)
-    left = {
-        name: [_only_played(one) if promises else one for one in verdict.findings]
-        for name, verdict in parts.items()
-    }
+    left = {name: list(_in_suite(rows, verdict).findings) for name, verdict in parts.items()}
     found = []
     for row in rows:
         of = row.conditions.scenario or ""
@@ -243,6 +252,13 @@ def _broken(part: str, why: str) -> Finding:
     )
 
 
+def _in_suite(rows: Sequence[Row], verdict: Verdict) -> Verdict:
+    """The verdict of a part as the suite takes it."""
+    if not any(row.bound is not None for row in rows):
+        return verdict
+    return Verdict(findings=tuple(map(_only_played, verdict.findings)))
+
+
 def _only_played(finding: Finding) -> Finding:
     """The finding; that nobody judged a part by rows is, in a suite, no doubt about the others."""
     if finding.name != scope.BUDGET or finding.cause is not Cause.NOT_JUDGED:
@@ -265,6 +281,10 @@ def _not_measured(row: Row, why: str) -> Finding:
         cause=Cause.NOT_MEASURED,
         phase=f"{row.conditions.scenario}/{row.conditions.phase}",
         source=row.source,
+        metric=row.metric,
+        statistic=row.statistic,
+        unit=row.unit,
+        bound=row.bound,
     )
 
 

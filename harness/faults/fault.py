@@ -106,6 +106,19 @@ class Fault:
         return sorted({(source, chance.choice(sorted(self.far[source]))) for source in sources})
 
     @property
+    def sides(self) -> dict[str, int]:
+        """The sides of a cut that parts the nodes: node → number of its side. Empty where it does
+        not, as of a cut in one direction only.
+        """
+        members: dict[frozenset[str], set[str]] = {}
+        for node, far in self.far.items():
+            members.setdefault(far, set()).add(node)
+        every = set(self.far)
+        if any(far != every - mine for far, mine in members.items()):
+            return {}
+        return {node: number for number, mine in enumerate(members.values()) for node in mine}
+
+    @property
     def does(self) -> str:
         """What the fault does, as a person says it."""
         rates = [

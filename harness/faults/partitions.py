@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.choices import one_of
 from harness.errors import BadFileError
 from harness.faults.fault import Far
 from harness.topology.topology import Node
@@ -206,7 +207,7 @@ def cut(pattern: str, words: Sequence[str], nodes: Sequence[Node], seed: int) ->
     Raises BadFileError for an unknown pattern, node or number.
     """
     if pattern not in PATTERNS:
-        raise BadFileError(f"cut: expected one of {', '.join(PATTERNS)}; found {pattern!r}")
+        raise BadFileError(f"cut: {one_of(pattern, PATTERNS)}")
     if words and not PATTERNS[pattern].words:
         raise BadFileError(f"cut {pattern}: expected nothing after it, found {' '.join(words)!r}")
     return PATTERNS[pattern].build(nodes, words, seed)

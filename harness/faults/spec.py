@@ -6,12 +6,12 @@ documentation are made from it. Everything is checked before anything changes.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.choices import did_you_mean, one_of
 from harness.errors import BadFileError
 from harness.faults import partitions, targets
 from harness.faults.fault import Condition, Fault
@@ -60,7 +60,7 @@ def _seconds(value: object) -> float:
 def _one_of(*choices: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if value not in choices:
-            raise BadFileError(f"expected one of {', '.join(choices)}; found {value!r}")
+            raise BadFileError(one_of(value, choices))
         return str(value)
 
     return read
@@ -259,8 +259,7 @@ def parse(table: Mapping[str, object]) -> FaultSpec:
     read: dict[str, Any] = {}
     for key, value in table.items():
         if key not in WORDS:
-            close = difflib.get_close_matches(key, WORDS, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(key, WORDS)
             raise BadFileError(f"{key}: unknown key{hint} Possible: {', '.join(WORDS)}")
         if value is not None:
             try:

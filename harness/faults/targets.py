@@ -6,9 +6,9 @@ paths.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
+from harness.choices import did_you_mean, listed
 from harness.errors import BadFileError
 from harness.faults.paths import Paths
 from harness.topology.topology import Node
@@ -29,15 +29,15 @@ def nodes_of(words: str, nodes: Sequence[Node]) -> tuple[str, ...]:
             if not inside:
                 regions = dict.fromkeys(node.region for node in nodes)
                 raise BadFileError(
-                    f"there is no region {region!r}{_hint(region, list(regions))}; there are "
-                    f"{', '.join(regions)}"
+                    f"there is no region {region!r}{did_you_mean(region, regions)}; there are "
+                    f"{listed(regions, region)}"
                 )
             found |= dict.fromkeys(inside)
         else:
             names = [node.name for node in nodes]
             if word not in names:
                 raise BadFileError(
-                    f"there is no node {word!r}{_hint(word, names)}; expected a name, "
+                    f"there is no node {word!r}{did_you_mean(word, names)}; expected a name, "
                     "region:NAME or all"
                 )
             found[word] = None
@@ -66,8 +66,3 @@ def paths_of(words: str, nodes: Sequence[Node]) -> Paths:
 def is_node(words: str) -> bool:
     """Whether the words name nodes rather than paths."""
     return "->" not in words
-
-
-def _hint(word: str, possible: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, possible, 1)
-    return f"; did you mean {close[0]!r}?" if close else ""

@@ -106,6 +106,7 @@ class FaultChanged(Event):
     up: Mapping[str, int] = field(default_factory=dict)
     down: Mapping[str, int] = field(default_factory=dict)
     nodes: tuple[str, ...] = ()  # whose condition it is
+    sides: Mapping[str, int] = field(default_factory=dict)  # of a cut: node → its side
     set_ns: int
     took_ms: float = 0.0
 

@@ -5,14 +5,16 @@ It has raw values; statistics are derived elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import functools
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from harness.history.doubts import Doubt
 from harness.history.events import Event
 from harness.history.gaps import Gap
 from harness.history.plan import Plan
@@ -125,11 +127,23 @@ class History:
     plan: Plan | None = None  # None: an older folder does not say it
     # (phase, node) that told of itself at the phase's end → it had counted on since the one before.
     told: Mapping[tuple[str, int], bool] = field(default_factory=dict)
+    can_send_per_s: float | None = None  # by one load worker of this machine, where calibrated
+    doubts: tuple[Doubt, ...] = ()  # what load workers noted of themselves
     gaps: tuple[Gap, ...] = ()  # what was not recorded, in order of time
     # Ids (V16) of operations that were due and of which it is not settled yet how they ended: of a
     # look at a run under way.
     under_way: Records = field(default_factory=lambda: np.empty(0, "V16"))
     sealed: bool = True  # False: no manifest says how its files were when the run was closed
+    # What `once` has derived of it; a history that is made of this one by `replace` begins anew.
+    derived: dict[Hashable, Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def with_gaps(self, gaps: tuple[Gap, ...]) -> History:
+        """Return the same record with these gaps more; what was derived of it still holds."""
+        made = replace(self, gaps=(*self.gaps, *gaps))
+        made.derived.update(self.derived)
+        return made
 
     def phase(self, name: str) -> PhaseWindow | None:
         """Return the window of a phase, None where it was not played."""
@@ -142,3 +156,30 @@ class History:
     def column(self, name: str) -> npt.NDArray[Any]:
         """Return a column of the operations as an array."""
         return np.asarray(self.operations.column(name).to_numpy())
+
+
+Of = ParamSpec("Of")
+Derived = TypeVar("Derived")
+
+
+def once(
+    make: Callable[Concatenate[History, Of], Derived],
+) -> Callable[Concatenate[History, Of], Derived]:
+    """Make a function of a history derive its result once: what the first call returns is kept with
+    the history, for as long as that is, and is nobody's to change.
+
+    It may rest on the record alone, never on its gaps. Its other arguments are hashable.
+    """
+
+    @functools.wraps(make)
+    def derive(history: History, /, *of: Of.args, **named: Of.kwargs) -> Derived:
+        key = (make, of, *sorted(named.items()))
+        if key not in history.derived:
+            made = make(history, *of, **named)
+            if isinstance(made, np.ndarray):
+                made.setflags(write=False)
+            history.derived[key] = made
+        found: Derived = history.derived[key]
+        return found
+
+    return derive

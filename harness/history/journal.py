@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+Records = npt.NDArray[np.void]
 MAGIC, VERSION, HEADER_BYTES = b"MESHJRNL", 1, 64
 RECORD = np.dtype(
     [
@@ -26,6 +27,15 @@ RECORD = np.dtype(
 )
 # As a History holds it: with the index of the node whose journal it was.
 JOURNAL = np.dtype([*((name, RECORD[name]) for name in RECORD.names or ()), ("node", "<u2")])
+
+# The same, a record in one piece.
+_OF_NODE = np.dtype([("record", RECORD), ("node", JOURNAL["node"])])
+
+
+def put(records: Records, node: int, into: Records) -> None:
+    """Copy the records of a node's journal, and the node's index, into as many of JOURNAL."""
+    pieces = into.view(_OF_NODE)
+    pieces["record"], pieces["node"] = records, node
 
 
 def header(wire_id: bytes) -> bytes:
@@ -43,7 +53,6 @@ def record(kind: int, id_: bytes, at_ns: int, peer: bytes) -> bytes:
     return np.array((kind, 0, 0, 0, id_, at_ns, beginning), RECORD).tobytes()
 
 
-Records = npt.NDArray[np.void]
 _KINDS = 64  # more than there are, so that a later version's are read
 _CERTAIN = 3  # so many sound records in a row are no chance
 _SEARCHED_BYTES = 65_536  # behind a torn place
@@ -63,7 +72,7 @@ def read(
     """Read the records of a node's journal, and where it is torn.
 
     A record's time must lie between the two given. What a kill tore off is left out; a journal that
-    goes on behind it is found again.
+    goes on behind it is found again. Of one that is whole nothing is copied.
     """
     wrong = wrong_header(bytes(data[:HEADER_BYTES]), wire_id)
     if wrong:
@@ -97,6 +106,8 @@ def body(
             break
         torn.append(Torn(after=count, why=f"has {later - at} bytes {where} that are no record"))
         at = later
+    if len(parts) == 1:
+        return parts[0], torn, len(data) - at
     return (np.concatenate(parts) if parts else np.empty(0, RECORD)), torn, len(data) - at
 
 

@@ -25,12 +25,14 @@ WANTED: Mapping[str, Any] = {
         "kernel": str,
         "memory_bytes?": int,
         "versions?": dict[str, str],
+        "calibration?": {"messages_per_s": float, "measured_at": str},
     },
     "runtime": {"name": str, "nodes_per_container?": int | str},
     "network?": dict,
     "load": {
         "generator?": str,
         "workers?": int | list[dict],  # type: ignore[type-arg]
+        "late_ns?": int,
         "streams?": (
             {
                 "phase": str,
@@ -42,6 +44,7 @@ WANTED: Mapping[str, Any] = {
                 "target?": str | None,
                 "sources?": list[str],
                 "arrivals?": str,
+                "profile?": (list,),
             },
         ),
     },

@@ -11,6 +11,8 @@ from typing import Any
 
 from harness.errors import BadFileError
 
+LATE_NS = 1_000_000  # of a folder that does not say it
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhasePlan:
@@ -44,6 +46,7 @@ class Plan:
     streams: tuple[Mapping[str, Any], ...] = ()
     workers: int = 0
     changes: tuple[ChangePlan, ...] = ()
+    late_ns: int = LATE_NS  # how late the generator was to send at most
 
     def phase(self, name: str) -> PhasePlan | None:
         """Return the phase of that name, None where none was planned."""
@@ -89,6 +92,7 @@ def read(facts: Mapping[str, Any], timeline: Mapping[str, Any]) -> Plan | None:
             ),
             streams=tuple(load.get("streams", ())),
             workers=load.get("shares", 0),
+            late_ns=load.get("late_ns", LATE_NS),
             changes=tuple(
                 ChangePlan(
                     at_ns=t0_ns + round(one["at_s"] * 1e9),

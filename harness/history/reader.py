@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from harness.errors import BadFileError
 from harness.history import (
+    doubts,
     events,
     gaps,
     history,
@@ -84,6 +85,8 @@ def history_of(folder: Folder, happened: Sequence[Event], journals: history.Reco
         proofs=folder.proofs(),
         exempt=facts.get("exempt", {}),
         kept=frozenset(facts.get("records", FORMERLY_COUNTED)),
+        doubts=doubts.read(facts),
+        can_send_per_s=facts["host"].get("calibration", {}).get("messages_per_s"),
         planned_per_s=_planned(facts["load"].get("streams", []), numbers(facts)),
         host=folder.sampled("host.arrow", history.HOST, Part.HOST),
         cores=facts["host"]["cores"],
@@ -194,9 +197,16 @@ class Folder:
         late_ns = LATE_NS if has_ended else LATER_NS
         end_ns = min(max(times, default=END_NS), END_NS - late_ns) + late_ns
         parts = [self._journal(index, begin_ns, end_ns) for index in range(len(self.nodes))]
-        return np.concatenate(parts) if parts else np.empty(0, journal.JOURNAL)
+        made = np.empty(sum(map(len, parts)), journal.JOURNAL)
+        at = len(made)
+        while parts:  # each file is let go as soon as it is copied
+            node, part = len(parts) - 1, parts.pop()
+            journal.put(part, node, made[at - len(part) : at])
+            at -= len(part)
+        return made
 
     def _journal(self, index: int, begin_ns: int, end_ns: int) -> history.Records:
+        """The records of one node's journal, as they are in its file."""
         node, name = self.facts["nodes"][index], f"journal/{self.nodes[index]}.bin"
         wire_id = bytes.fromhex(node["wire_id"])
         records, torn, content = self.source.journal(name, wire_id, begin_ns, end_ns)
@@ -217,11 +227,7 @@ class Folder:
                 int(after[0]) + slack_ns if len(after) else END_NS,
                 of=(self.nodes[index],),
             )
-        part = np.empty(len(records), journal.JOURNAL)
-        for column in journal.RECORD.names or ():
-            part[column] = records[column]
-        part["node"] = index
-        return part
+        return records
 
     def plan(self) -> Plan | None:
         """What the run was to do; None where nothing that can be read says it."""

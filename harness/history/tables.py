@@ -49,8 +49,26 @@ def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def joined(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
-    """Return batches as one table whose columns are in one piece: each is read many times."""
-    return pa.Table.from_batches(batches, schema).combine_chunks()
+    """Return batches as one table whose columns are in one piece, for each is read many times.
+
+    Its dictionaries are its own: joining leaves them in the file of the first batch, which would
+    stay in memory for their sake.
+    """
+    made = pa.Table.from_batches(batches, schema).combine_chunks()
+    for at, field in enumerate(schema):
+        if pa.types.is_dictionary(field.type):
+            made = made.set_column(at, field, pa.chunked_array(_own(made.column(at)), field.type))
+    return made
+
+
+def _own(column: pa.ChunkedArray) -> list[pa.DictionaryArray]:
+    """Return the pieces of a column, with copies of their dictionaries."""
+    return [
+        pa.DictionaryArray.from_arrays(
+            one.indices, pa.array(one.dictionary.to_pylist(), one.dictionary.type)
+        )
+        for one in column.chunks
+    ]
 
 
 def usable(table: pa.Table, optional: set[str], below: dict[str, int]) -> pa.Table:

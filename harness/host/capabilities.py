@@ -22,6 +22,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.host import programs
 from harness.host.preflight import Limits, read_limits
 from harness.kernel import trials
 from harness.kernel.namespaces import create, enter_user_namespace
@@ -34,26 +35,53 @@ _TRIALS_TIMEOUT_S = 60.0
 _DOCKER_TIMEOUT_S = 5.0
 _SCRATCH_BLOCK = IPv4Network("198.18.0.0/29")
 
-# name → what it is needed for; the order is that of the tables that are printed.
-_NEEDED_FOR = {
-    "user namespaces": "the netns runtime without root",
-    "network namespaces": "every runtime: a namespace holds each node",
-    "veth": "every runtime: the link between node and hub",
-    "routed hub": "every runtime: traffic between nodes",
-    "nftables": "cuts, partitions and loss",
-    "htb": "the rate of a path and of a node's download",
-    "tbf": "the rate of a node's upload",
-    "ifb": "the rate of a node's upload",
-    "netem": "delay, jitter and reordering in the kernel; duplicated and corrupted packets",
-    "nfqueue": "delay, jitter and reordering where the kernel has no netem",
-    "cgroups": "pausing and limiting nodes in containers",
-    "docker": "the docker runtime",
-    "C compiler": "building the helper that enters a prepared namespace, for the docker runtime",
-    "CAP_SYS_ADMIN": "network namespaces without a user namespace",
-    "CAP_NET_ADMIN": "links, rules and qdiscs without a user namespace",
-    "CAP_SYS_PTRACE": "counting the descriptors of other users' processes",
-    "CAP_SYS_NICE": "a delay engine that is on time on a busy host",
-    "CAP_SYS_RESOURCE": "raising the hard limit of open files",
+# name → what it is needed for, and how to get it; the order is that of the tables that are printed.
+_ROOT = "run as root; in a container started with --cap-add {}"
+_MODULE = "a kernel with it: Debian's linux-image-amd64; modprobe {} where it is a module"
+_NEEDED_FOR: dict[str, tuple[str, str]] = {
+    "user namespaces": (
+        "the netns runtime without root",
+        "sysctl -w user.max_user_namespaces=10000; a container or AppArmor may forbid them too",
+    ),
+    "network namespaces": (
+        "every runtime: a namespace holds each node",
+        "run as root, or allow user namespaces",
+    ),
+    "veth": ("every runtime: the link between node and hub", _MODULE.format("veth")),
+    "routed hub": ("every runtime: traffic between nodes", _MODULE.format("veth")),
+    "nftables": (
+        "cuts, partitions and loss",
+        "apt-get install libnftables1 (Debian), and a kernel with nf_tables",
+    ),
+    "htb": ("the rate of a path and of a node's download", _MODULE.format("sch_htb")),
+    "tbf": ("the rate of a node's upload", _MODULE.format("sch_tbf")),
+    "ifb": ("the rate of a node's upload", _MODULE.format("ifb")),
+    "netem": (
+        "delay, jitter and reordering in the kernel; duplicated and corrupted packets",
+        f"{_MODULE.format('sch_netem')}; `harness machine` runs a command where it is",
+    ),
+    "nfqueue": (
+        "delay, jitter and reordering where the kernel has no netem",
+        "apt-get install iptables (Debian), and a kernel with nfnetlink_queue",
+    ),
+    "cgroups": ("pausing and limiting nodes in containers", "run as root, cgroups mounted"),
+    "docker": ("the docker runtime", "a Docker engine on this host (Debian: docker.io), and root"),
+    "C compiler": (
+        "building the helper that enters a prepared namespace, for the docker runtime",
+        "apt-get install gcc libc6-dev (Debian)",
+    ),
+    "CAP_SYS_ADMIN": ("network namespaces without a user namespace", _ROOT.format("SYS_ADMIN")),
+    "CAP_NET_ADMIN": (
+        "links, rules and qdiscs without a user namespace",
+        _ROOT.format("NET_ADMIN"),
+    ),
+    "CAP_SYS_PTRACE": (
+        "counting the descriptors of other users' processes",
+        _ROOT.format("SYS_PTRACE"),
+    ),
+    "CAP_SYS_NICE": ("a delay engine that is on time on a busy host", _ROOT.format("SYS_NICE")),
+    "CAP_SYS_RESOURCE": ("raising the hard limit of open files", _ROOT.format("SYS_RESOURCE")),
+    **{name: (one.needed_for, one.get) for name, one in programs.PROGRAMS.items()},
 }
 # Nfqueue last: its rule stays.
 _ON_A_HUB = (
@@ -80,13 +108,14 @@ Found = tuple[bool, str]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capability:
     """One thing that this machine and user can do, or not; `detail` says how it was seen, or what
-    forbids it.
+    forbids it; `get` how to get it.
     """
 
     name: str
     available: bool
     detail: str
     needed_for: str
+    get: str = ""  # how to get it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,13 +163,18 @@ def probe() -> Capabilities:
         "docker": _docker(),
         "C compiler": _compiler(),
         **_process_capabilities(),
+        **programs.found(),
     }
     return Capabilities(
         capabilities=tuple(
             Capability(
-                name=name, available=found[name][0], detail=found[name][1], needed_for=needed_for
+                name=name,
+                available=found[name][0],
+                detail=found[name][1],
+                needed_for=needed_for,
+                get=get,
             )
-            for name, needed_for in _NEEDED_FOR.items()
+            for name, (needed_for, get) in _NEEDED_FOR.items()
         ),
         limits=read_limits(),
     )

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from harness.host import calibration
+
 VERSIONS = ("p2p-harness", "meshnode", "locust", "pyroute2", "docker", "numpy", "pyarrow", "gevent")
 
 
@@ -23,14 +25,17 @@ def host_facts() -> dict[str, Any]:
         ),
         "?",
     )
+    kernel, cores = platform.release(), len(os.sched_getaffinity(0))
+    found = calibration.read(kernel, model, cores)
     return {
-        "kernel": platform.release(),
+        "kernel": kernel,
         "machine": platform.machine(),
         "cpu": model,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores,
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in VERSIONS},
+        **({} if found is None else {"calibration": found}),
     }
 
 

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
@@ -22,6 +23,7 @@ from harness.load import request, tally
 from harness.load.plan import RunPlan, Target
 from harness.load.request import RunRequest
 from harness.load.tally import Tally
+from harness.scenario import budget, files
 from harness.systems import adapters
 
 START_IN_S = 1.0  # from `begin` to t0: the workers have the plan by then
@@ -29,6 +31,7 @@ START_WITH_GETS_IN_S = 3.0  # … and have put the first keys
 STOP_IN_NS = 50_000_000  # a stop is told before it happens, so that all workers stop at one moment
 REPORT_SLACK_S = 20.0  # how long a worker that lives may take to close its record
 LAST_WORD_NS = 2_000_000_000  # from a worker's end until its last message has come
+OF_A_WORKER = ("worker", "blocked", "late_answers", "cpu_ns", "doubts")
 JUDGE = "HARNESS_JUDGE"
 
 log = logging.getLogger(__name__)
@@ -72,7 +75,7 @@ class Master:
             status = client.status()
         self._supervisor_pid = int(status["pid"])
         asked = request.made(given, user_classes, adapters.named(status["adapter"]))
-        run, t0_ns = self._begin(asked, workers)
+        run, t0_ns, late_ns = self._begin(asked, workers)
         nodes = sorted(status["nodes"], key=lambda node: int(node["index"]))
         self.plan = RunPlan(
             run=run,
@@ -89,6 +92,7 @@ class Master:
                 for node in nodes
             ),
             workers=tuple(workers),
+            late_ns=late_ns,
         )
         log.info("run folder: %s", self.plan.run)
         self._send("p2p-begin", self.plan.to_wire())
@@ -97,13 +101,17 @@ class Master:
         if self.plan.end_ns is not None:
             self._watch(self._await_end)
 
-    def _begin(self, asked: RunRequest, workers: list[str]) -> tuple[str, int]:
-        """Begin the run, if nobody has, and start its clock: its folder and t0."""
+    def _begin(self, asked: RunRequest, workers: list[str]) -> tuple[str, int, int]:
+        """Begin the run, if nobody has, and start its clock: its folder, t0, and how late its
+        budget lets an operation be sent.
+        """
         start_in_s = START_WITH_GETS_IN_S if asked.has_gets else START_IN_S
         with Client.connect(self.cluster) as client:
             run = asked.run or client.begin(**asked.begin)["run"]
-            started = client.start(run=run, load=asked.facts(workers), start_in_s=start_in_s)
-        return run, started["t0_ns"]
+            late_ns = _late_ns(Path(run))
+            facts = asked.facts(workers, late_ns)
+            started = client.start(run=run, load=facts, start_in_s=start_in_s)
+        return run, started["t0_ns"], late_ns
 
     def heard(self, worker: str, report: Mapping[str, Any]) -> None:
         """A worker's numbers so far."""
@@ -222,8 +230,7 @@ class Master:
             "failures": [] if self.broken is None else [str(self.broken)],
             "operations": {word: tallied.facts() for word, tallied in self.tallies().items()},
             "workers": [
-                {key: report[key] for key in ("worker", "blocked", "late_answers", "cpu_ns")}
-                for report in self._reports.values()
+                {key: report[key] for key in OF_A_WORKER} for report in self._reports.values()
             ],
         }
 
@@ -272,3 +279,9 @@ class Master:
         while (left_ns := self.plan.end_ns - monotonic_ns()) > 0:
             gevent.sleep(min(left_ns / 1e9, 1.0))
         self._leave()
+
+
+def _late_ns(run: Path) -> int:
+    """How late the budget of a run lets an operation be sent."""
+    file = run / "budget.toml"
+    return budget.late_ns(files.read_budget(file).rows if file.is_file() else ())

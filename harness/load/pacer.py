@@ -36,6 +36,7 @@ class Timer:
         if self._descriptor < 0:
             number = ctypes.get_errno()
             raise OSError(number, f"timerfd_create: {os.strerror(number)}")
+        self.late_ns = 0  # how late it returned at worst, since somebody set this to 0
         self._watcher = gevent.get_hub().loop.io(self._descriptor, READABLE)
 
     def sleep_until(self, at_ns: int) -> None:
@@ -51,6 +52,7 @@ class Timer:
         gevent.get_hub().wait(self._watcher)
         with suppress(BlockingIOError):
             os.read(self._descriptor, 8)
+        self.late_ns = max(self.late_ns, monotonic_ns() - at_ns)
 
     def close(self) -> None:
         """Close the descriptor."""

@@ -11,6 +11,8 @@ from typing import Any
 from harness.history.plan import bounds_ns
 from harness.operations import Operation
 from harness.scenario import schedule
+from harness.scenario.budget import LATE_NS_LEAST
+from harness.scenario.rate import Profile
 from harness.scenario.scenario import Phase
 from harness.scenario.stream import Arrivals, Stream
 
@@ -37,6 +39,7 @@ class RunPlan:
     nodes: tuple[Target, ...]
     phases: tuple[Phase, ...]
     workers: tuple[str, ...]  # Locust client ids; the position is the worker's number
+    late_ns: int = LATE_NS_LEAST  # how late an operation may be sent
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,7 +81,12 @@ class RunPlan:
             nodes=tuple(Target(**node) for node in sent["nodes"]),
             phases=tuple(_phase(phase) for phase in sent["phases"]),
             workers=tuple(sent["workers"]),
+            late_ns=sent["late_ns"],
         )
+
+
+def _profile(sent: Mapping[str, Any] | None) -> Profile | None:
+    return None if sent is None else Profile.parsed(sent["points"])
 
 
 def _phase(sent: Mapping[str, Any]) -> Phase:
@@ -89,6 +97,7 @@ def _phase(sent: Mapping[str, Any]) -> Phase:
                 "operation": Operation(stream["operation"]),
                 "arrivals": Arrivals(stream["arrivals"]),
                 "sources": tuple(stream["sources"]),
+                "profile": _profile(stream["profile"]),
             }
         )
         for stream in sent["streams"]

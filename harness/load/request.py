@@ -41,9 +41,10 @@ class RunRequest:
         streams = (stream for phase in self.phases for stream in phase.streams)
         return any(stream.operation is Operation.DHT_GET for stream in streams)
 
-    def facts(self, workers: list[str]) -> dict[str, Any]:
+    def facts(self, workers: list[str], late_ns: int) -> dict[str, Any]:
         """What the run's metadata say of the generator: enough to replay its schedule."""
         return {
+            "late_ns": late_ns,
             "generator": f"locust {version('locust')}",
             "workers": len(workers),
             "shares": len(workers),

@@ -4,19 +4,21 @@ lost.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import takewhile
 
 from harness.load.flight import Flight, Keys
 from harness.operations import Outcome, Request, Response
 from harness.operations.operation import NO_KEY, Address, key_of
-from harness.scenario.schedule import Due
+from harness.scenario.schedule import BATCH, Due
 from harness.scenario.stream import Stream
 
 NEVER_NS = (1 << 63) - 1
 IN_FLIGHT_MAX = 1 << 18
 GRACE_NS = 1_000_000_000  # a node reports a timeout itself; so long we wait for its report
 
+Row = tuple[int, int, int, int]  # intended_ns, source, target, draw
 Ended = Callable[[Flight, Outcome, Response | None, str | None], None]
 
 
@@ -34,20 +36,19 @@ class TrafficStream:
         wire_ids: tuple[bytes, ...],
         keys: Keys,
         filler: bytes,
-        gap_ns: int,
         ended: Ended,
     ) -> None:
         """`prefix`: the first 12 bytes of every operation's id; `filler`: what payloads are made
         of.
         """
         self.operation, self._spec = stream.operation, stream.operation.spec
-        self.gap_ns = gap_ns
         self.in_flight: dict[bytes, Flight] = {}
         self._stream = stream
         self._timeout_ns = stream.timeout_ms * 1_000_000
         self._due = due
-        self._ready: Iterator[tuple[int, int, int, int]] = iter(())
-        self._next: tuple[int, int, int, int] | None = None
+        self._ready: list[Row] = []  # the drawn stretch of the schedule
+        self._at = -1  # the position of the next one in it
+        self._next: Row | None = None
         self._prefix, self._wire_ids, self._keys, self._filler = prefix, wire_ids, keys, filler
         self._sequence = 0
         self._stop_ns = NEVER_NS
@@ -59,12 +60,20 @@ class TrafficStream:
         """When the next operation is due; NEVER_NS after the last."""
         return self._next[0] if self._next is not None else NEVER_NS
 
+    @property
+    def rate_per_s(self) -> float:
+        """How many operations a second are due next, as far as they are drawn."""
+        last = min(self._at + BATCH, len(self._ready) - 1)
+        if last <= self._at:
+            return 0.0
+        span_ns = self._ready[last][0] - self._ready[self._at][0]
+        return (last - self._at) * 1e9 / span_ns if span_ns else math.inf
+
     def stop(self, at_ns: int) -> None:
         """Make nothing more that is due at or after `at_ns`."""
         self._due = takewhile(lambda part: part.intended_ns[0] < at_ns, self._due)
-        rest = () if self._next is None else (self._next, *self._ready)
-        self._ready = iter([each for each in rest if each[0] < at_ns])
-        self._stop_ns = at_ns
+        self._ready = [each for each in self._ready[max(self._at, 0) :] if each[0] < at_ns]
+        self._at, self._stop_ns = -1, at_ns
         self._advance()
 
     def take(self, now_ns: int, limit: int) -> dict[int, tuple[list[Request], list[Flight]]]:
@@ -72,7 +81,7 @@ class TrafficStream:
         do them.
         """
         found: dict[int, tuple[list[Request], list[Flight]]] = {}
-        while limit and self.next_due_ns <= now_ns:
+        while limit and self._next is not None and self._next[0] <= now_ns:
             made = self._make()
             if made is not None:
                 requests, flights = found.setdefault(made[1].source, ([], []))
@@ -132,10 +141,11 @@ class TrafficStream:
             self._ended(flight, Outcome.FAILED, None, f"unsent: {why}")
 
     def _advance(self) -> None:
-        self._next = next(self._ready, None)
-        while self._next is None:
+        self._at += 1
+        while self._at >= len(self._ready):
             part = next(self._due, None)
             if part is None:
+                self._next = None
                 return
             rows = zip(
                 part.intended_ns.tolist(),
@@ -144,8 +154,8 @@ class TrafficStream:
                 part.draw.tolist(),
                 strict=True,
             )
-            self._ready = iter([row for row in rows if row[0] < self._stop_ns])
-            self._next = next(self._ready, None)
+            self._ready, self._at = [row for row in rows if row[0] < self._stop_ns], 0
+        self._next = self._ready[self._at]
 
     def _make(self) -> tuple[Request, Flight] | None:
         assert self._next is not None
@@ -157,11 +167,12 @@ class TrafficStream:
                 flight, Outcome.FAILED, None, f"unsent: {IN_FLIGHT_MAX:,} operations were in flight"
             )
             return None
-        to, payload = self._contents(flight, draw)
+        to = self._target(flight, draw)
         if self._spec.to is Address.STORED_KEY and to is None:
             self._ended(flight, Outcome.FAILED, None, NO_KEY)
             return None
         self.in_flight[flight.id] = flight
+        payload = self._payload(flight)
         return Request(flight.id, flight.operation, to, payload, self._stream.timeout_ms), flight
 
     def _flight(self, source: int, target: int, intended_ns: int) -> Flight:
@@ -176,10 +187,6 @@ class TrafficStream:
             intended_ns,
             intended_ns + self._timeout_ns,
         )
-
-    def _contents(self, flight: Flight, draw: int) -> tuple[bytes | None, bytes | None]:
-        """Target and payload on the wire."""
-        return self._target(flight, draw), self._payload(flight)
 
     def _target(self, flight: Flight, draw: int) -> bytes | None:
         match self._spec.to:

@@ -14,6 +14,7 @@ from typing import Any
 import gevent
 import numpy as np
 
+from harness.history.doubts import Doubt
 from harness.load import pacer, tally
 from harness.load.connections import Connections, Heard
 from harness.load.flight import Flight, Keys
@@ -23,7 +24,7 @@ from harness.load.stream import GRACE_NS, NEVER_NS, TrafficStream
 from harness.load.tally import Tally
 from harness.operations import Operation, Outcome, Request, Response
 from harness.operations.operation import Address, key_of
-from harness.scenario.schedule import Share, gap_ns, schedule
+from harness.scenario.schedule import Share, schedule, tick_ns
 from harness.stats import Integers
 from harness.systems import adapters
 
@@ -33,6 +34,8 @@ GATHER_S = 0.05
 REPORT_NS = 1_000_000_000
 YIELD_S = 0.001  # between the parts of a report: the pacer has its turn
 CATCH_UP_NS = 2_000_000_000  # a pacer that is behind at the end may still send this long
+FULL_CORE = 0.9  # of one core
+DOUBTS_MAX = 1_000
 SEEDS = 64  # keys that a worker puts before t0, for its gets
 SEED_STREAM = 0xFFFF
 GC_THRESHOLD = 100_000  # objects in flight are no garbage; scanning them would stall the pacer
@@ -63,6 +66,8 @@ class Worker:
         self._late = 0
         self._seeds: dict[bytes, Flight] = {}
         self._cpu_ns = process_time_ns()
+        self._doubts: list[list[int]] = []  # as metadata.json has them
+        self._before = (0, self._cpu_ns)  # blocked sends and CPU time, a second ago
         self._timer = pacer.Timer()
         self._connections = Connections(
             [node.control for node in plan.nodes],
@@ -127,7 +132,6 @@ class Worker:
         for number, (phase, (start_ns, end_ns)) in enumerate(
             zip(plan.phases, plan.bounds_ns(), strict=True)
         ):
-            gap = gap_ns(sum(stream.rate_per_s for stream in phase.streams) / len(plan.workers))
             for position, stream in enumerate(phase.streams):
                 share = Share(
                     seed=plan.seed,
@@ -143,7 +147,6 @@ class Worker:
                         prefix=self._prefix(len(streams)),
                         wire_ids=wire_ids,
                         keys=self._keys,
-                        gap_ns=gap,
                         ended=self._ended,
                         filler=Random(plan.seed).randbytes(stream.payload_bytes),
                     )
@@ -174,17 +177,28 @@ class Worker:
             self._connections.to(node).send([request], [flight])
 
     def _pace(self) -> None:
+        ready = self._connections.ready
         while True:
+            ready.serve()
             now_ns = monotonic_ns()
             for stream in self._streams:
                 if stream.next_due_ns <= now_ns:
                     for node, (requests, flights) in stream.take(now_ns, BATCH_MAX).items():
                         self._connections.to(node).send(requests, flights)
-            following = min(self._streams, key=lambda stream: stream.next_due_ns, default=None)
-            if following is None or following.next_due_ns == NEVER_NS:
+            first_ns = min((each.next_due_ns for each in self._streams), default=NEVER_NS)
+            if first_ns == NEVER_NS:
+                ready.watch(on=True)
                 return
-            wake_ns = max(following.next_due_ns, now_ns + following.gap_ns)
-            self._timer.sleep_until(max(wake_ns, monotonic_ns() + BREATH_NS))
+            waits_ns = self._tick_ns(first_ns)
+            # Where a wake comes soon anyway, it receives too.
+            ready.watch(on=first_ns > now_ns + waits_ns)
+            self._timer.sleep_until(max(first_ns + waits_ns, monotonic_ns() + BREATH_NS))
+
+    def _tick_ns(self, first_ns: int) -> int:
+        """How long what is due first may wait for others."""
+        late_ns = self._plan.late_ns
+        soon = (each for each in self._streams if each.next_due_ns <= first_ns + late_ns)
+        return tick_ns(sum(each.rate_per_s for each in soon), late_ns)
 
     def _keep(self) -> None:
         reported_ns = monotonic_ns()
@@ -196,10 +210,27 @@ class Worker:
                 stream.expire(now_ns)
             self._gather()
             if now_ns - reported_ns >= REPORT_NS:
+                self._doubt(reported_ns, now_ns)
                 reported_ns = now_ns
                 self._record.write()
                 gevent.sleep(YIELD_S)
                 self._publish()
+
+    def _doubt(self, begin_ns: int, end_ns: int) -> None:
+        """Note a second in which this worker was late, blocked, or had no more CPU to use."""
+        cpu_ns, blocked = process_time_ns(), self._connections.blocked
+        noted = Doubt(
+            worker=self._index,
+            begin_ns=begin_ns,
+            end_ns=end_ns,
+            stalled_ns=self._timer.late_ns,
+            blocked=blocked - self._before[0],
+            cpu_ns=cpu_ns - self._before[1],
+        )
+        self._timer.late_ns, self._before = 0, (blocked, cpu_ns)
+        doubtful = noted.blocked or noted.cores >= FULL_CORE
+        if (doubtful or noted.stalled_ns > self._plan.late_ns) and len(self._doubts) < DOUBTS_MAX:
+            self._doubts.append(noted.as_row())
 
     def _gather(self) -> None:
         rows = self._record.gather()
@@ -223,6 +254,7 @@ class Worker:
             "blocked": self._connections.blocked,
             "late_answers": self._late,
             "cpu_ns": process_time_ns() - self._cpu_ns,
+            "doubts": self._doubts,
             "operations": {
                 operation.word: tallied.to_wire() for operation, tallied in self._tallies.items()
             },

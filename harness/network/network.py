@@ -17,6 +17,7 @@ from functools import cached_property
 from ipaddress import IPv4Network
 from typing import Any, cast
 
+from harness.choices import did_you_mean
 from harness.errors import HarnessError, UsageError
 from harness.faults.fault import Change, Fault, Flow, NetworkState, Verb, fold
 from harness.kernel.inet_diag import established
@@ -138,7 +139,8 @@ class Network:
         with self._lock:
             if name is not None and name not in self.faults:
                 raise UsageError(
-                    f"there is no fault {name!r}; in force: {', '.join(self.faults) or 'none'}"
+                    f"there is no fault {name!r}{did_you_mean(name, self.faults)}; in force: "
+                    f"{', '.join(self.faults) or 'none'}"
                 )
             return [
                 self._cleared(self.faults[each])

@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.checks.verdict import Verdict
 from harness.history.history import History
+from harness.reports.suite_part import SuitePart
 
 COLUMNS = (
     "run",
@@ -40,10 +41,14 @@ def harmless(cell: str) -> str:
 
 
 def render(
-    verdict: Verdict, facts: Mapping[str, Any], run: str, history: History | None = None
+    verdict: Verdict,
+    facts: Mapping[str, Any],
+    run: str,
+    history: History | None = None,
+    parts: Sequence[SuitePart] = (),
 ) -> str:
     """Write the file's text; `value` is a number in the row's unit, empty where there is none."""
-    del history
+    del history, parts
     output = io.StringIO()
     writer = csv.writer(output, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(COLUMNS)

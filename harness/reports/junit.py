@@ -5,21 +5,26 @@ that promises nothing says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from harness.checks.verdict import Answer, Finding, Verdict
 from harness.history.history import History
+from harness.reports.suite_part import SuitePart
 
 FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 §2.2
 
 
 def render(
-    verdict: Verdict, facts: Mapping[str, Any], run: str, history: History | None = None
+    verdict: Verdict,
+    facts: Mapping[str, Any],
+    run: str,
+    history: History | None = None,
+    parts: Sequence[SuitePart] = (),
 ) -> str:
     """Write the file's text."""
-    del history
+    del history, parts
     counts = verdict.counts()
     numbers = {
         "tests": str(len(verdict.findings)),

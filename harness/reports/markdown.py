@@ -9,6 +9,8 @@ from typing import Any
 
 from harness.checks.verdict import Answer, Finding, Verdict
 from harness.history.history import History
+from harness.reports import headline
+from harness.reports.suite_part import SuitePart
 
 MAX_CHARACTERS = 60_000  # a comment has at most 65,536
 MARKS = {Answer.PASS: "✅", Answer.FAIL: "❌", Answer.UNKNOWN: "❔", Answer.MEASURED: "▫️"}
@@ -19,17 +21,21 @@ HEAD = "| | promise | phase | promised | measured | why |\n|---|---|---|--:|--:|
 
 
 def render(
-    verdict: Verdict, facts: Mapping[str, Any], run: str, history: History | None = None
+    verdict: Verdict,
+    facts: Mapping[str, Any],
+    run: str,
+    history: History | None = None,
+    parts: Sequence[SuitePart] = (),
 ) -> str:
     """Write the comment."""
-    del history
-    counts = ", ".join(
-        f"{number} {answer}" for answer, number in verdict.counts().items() if number
-    )
+    del history, parts
+    why = headline.why(verdict)
+    lead = f"{_escaped(why)}\n\n" if why else ""
     nodes = f"{len(facts['nodes'])} {facts['adapter']} nodes on " if facts["nodes"] else ""
     text = (
         f"## {MARKS[verdict.answer]} {verdict.answer} · "
-        f"{_escaped(str(facts['name']))}\n\n{counts} · {nodes}{facts['runtime']['name']} · "
+        f"{_escaped(str(facts['name']))}\n\n{lead}"
+        f"{headline.counts(verdict)} · {nodes}{facts['runtime']['name']} · "
         f"seed {facts['seed']} · `{run.replace('`', '')}`\n"
     )
     bad = [

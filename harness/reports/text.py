@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from harness.checks.verdict import Answer, Finding, Verdict
+from harness.reports import headline
 from harness.reports.terminal import Plain, Terminal, plain
 
 COLOURS = {
@@ -95,7 +96,6 @@ def _why(finding: Finding) -> str:
 
 
 def _total(verdict: Verdict) -> Text:
-    counts = ", ".join(
-        f"{number} {answer}" for answer, number in verdict.counts().items() if number
-    )
-    return Text.assemble(_answer(verdict.answer), f"  {counts}")
+    why = headline.why(verdict)
+    said = Text.assemble(_answer(verdict.answer), f"  {headline.counts(verdict)}")
+    return Text("\n").join([said, plain(why)]) if why else said

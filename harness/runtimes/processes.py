@@ -19,6 +19,7 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 from pathlib import Path
 from typing import ClassVar
 
+from harness.choices import did_you_mean, listed
 from harness.errors import HarnessError, NodeStartError, UnavailableError, UsageError
 from harness.faults.fault import Condition
 from harness.kernel import namespaces, priority
@@ -265,8 +266,8 @@ class HostProcesses(ABC):
     def _resident(self, node: str) -> Resident:
         if node not in self._residents:
             raise UsageError(
-                f"there is no node {node!r} here; there are {len(self._residents)}: "
-                f"{', '.join(list(self._residents)[:5])} …"
+                f"there is no node {node!r} here{did_you_mean(node, self._residents)}; there are "
+                f"{listed(self._residents, node)}"
             )
         return self._residents[node]
 

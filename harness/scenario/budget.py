@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from harness.choices import one_of
 from harness.errors import BadFileError
 
 # Unit → (kind of quantity, factor to the kind's base: ns, bytes, bytes a second, share of one core,
@@ -33,6 +34,9 @@ UNITS: dict[str, tuple[str, float]] = {
     "1": ("number", 1),
     "1/s": ("rate", 1),
 }
+# An operation that was sent later than both says nothing of the system.
+LATE_NS_LEAST = 1_000_000
+LATE_SHARE_OF_BOUND = 0.05
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -71,9 +75,7 @@ class Row:
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
-            raise BadFileError(
-                f"row {self.name}: unit: expected one of {', '.join(UNITS)}; found {self.unit!r}"
-            )
+            raise BadFileError(f"row {self.name}: unit: {one_of(self.unit, UNITS)}")
         if self.comparison not in COMPARISONS:
             raise BadFileError(
                 f"row {self.name}: comparison: expected one of {' '.join(COMPARISONS)}; found "
@@ -92,6 +94,16 @@ class Row:
         """
         return UNITS[self.unit][0]
 
+    @property
+    def late_ns(self) -> int | None:
+        """From how much on an operation is late for this row, ns; None: it never is."""
+        if self.metric == "pacer.lag" or self.kind not in ("time", "byte rate"):
+            return None
+        bound_ns = 0.0
+        if self.kind == "time" and self.bound is not None:
+            bound_ns = self.bound * UNITS[self.unit][1]
+        return round(max(LATE_NS_LEAST, LATE_SHARE_OF_BOUND * bound_ns))
+
     def in_unit(self, base: float) -> float:
         """Show a value in the base of its kind (ns, bytes, …) as this row prints it and as it is
         held against the bound: 0.999 is 99.9 %, and not the 99.89999999999999 of binary fractions.
@@ -103,6 +115,20 @@ class Row:
         if self.bound is None:
             raise ValueError(f"row {self.name} promises nothing")
         return COMPARISONS[self.comparison](value, self.bound)
+
+
+def late_ns(rows: Sequence[Row]) -> int:
+    """Return how late an operation may be sent where these rows judge it, ns.
+
+    A row about the lateness itself allows what it promises.
+    """
+    allowed = [row.late_ns for row in rows if row.late_ns is not None]
+    allowed += [
+        round(row.bound * UNITS[row.unit][1])
+        for row in rows
+        if row.metric == "pacer.lag" and row.kind == "time" and row.bound is not None
+    ]
+    return max(min(allowed, default=LATE_NS_LEAST), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,16 +6,18 @@ Every key is known or refused, with what is possible. An error reads ``FILE: KEY
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from harness.choices import did_you_mean
 from harness.errors import BadFileError
 from harness.faults.spec import FaultSpec, parse
 from harness.operations import Operation
+from harness.scenario import shipped
 from harness.scenario.budget import Budget, Conditions, Row
+from harness.scenario.rate import Profile
 from harness.scenario.scenario import Phase, Scenario, Suite
 from harness.scenario.stream import Arrivals, Stream
 from harness.scenario.tables import Table, load, with_file
@@ -121,8 +123,7 @@ def _links(table: Table, nodes: tuple[Node, ...], seed: int) -> frozenset[tuple[
             )
         for end in ends:
             if end not in order:
-                close = difflib.get_close_matches(end, names, 1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
+                hint = did_you_mean(end, names)
                 raise BadFileError(f"{one.where}.between: there is no node {end!r}{hint}")
         a, b = sorted(ends, key=order.__getitem__)
         found.add((a, b))
@@ -214,6 +215,11 @@ def _of_system(built: Topology, system: str | None) -> Topology:
     return built if system is None else replace(built, adapter=system)
 
 
+def topology_of(path: Path) -> Path:
+    """Return the file of a scenario's topology. Raises BadFileError."""
+    return _beside(path, Table(load(path), str(path)).take("topology", str), "topologies")
+
+
 def read_suite(path: Path) -> Suite | None:
     """Read a suite; None where the file is a scenario, which has no `parts`.
 
@@ -237,17 +243,20 @@ def read_suite(path: Path) -> Suite | None:
 
 
 def _beside(path: Path, named: str, folder: str) -> Path:
-    """Find `named` beside the file, or as ``../FOLDER/NAME.toml`` as in the shipped layout."""
+    """Find `named` beside the file, as ``../FOLDER/NAME.toml``, or among those that are shipped."""
     candidates = [
         path.parent / named,
         path.parent.parent / folder / f"{named}.toml",
         path.parent / f"{named}.toml",
+        shipped.root() / folder / f"{named}.toml",
     ]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
+    known = shipped.names(folder, path.parent, path.parent.parent / folder)
     raise BadFileError(
-        f"{path}: {named!r} names no file; looked for {', '.join(map(str, candidates))}"
+        f"{path}: {named!r} names no file{did_you_mean(named, known)}; looked for "
+        f"{', '.join(map(str, candidates))}"
     )
 
 
@@ -282,11 +291,13 @@ def _pair(table: Table, key: str) -> tuple[str, str] | None:
 
 def _stream(table: Table) -> Stream:
     word = table.choice("operation", [operation.word for operation in Operation])
+    profile = _profile(table)
     built = with_file(
         table.where,
         lambda: Stream(
             operation=Operation[word.upper()],
-            rate_per_s=table.take("rate_per_s", float),
+            rate_per_s=table.take("rate_per_s", float) if profile is None else profile.highest,
+            profile=profile,
             payload_bytes=table.take("payload_bytes", int, 256),
             target=table.take_or_none("target", str),
             sources=tuple(table.texts("sources")),
@@ -300,6 +311,13 @@ def _stream(table: Table) -> Stream:
     )
     table.finish()
     return built
+
+
+def _profile(table: Table) -> Profile | None:
+    """Read a rate that is given as points `[seconds, rate]`; None where it is a number."""
+    if not table.has_list("rate_per_s"):
+        return None
+    return with_file(table.where, lambda: Profile.parsed(table.take("rate_per_s", list)))
 
 
 def read_budget(path: Path) -> Budget:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.choices import did_you_mean
 from harness.errors import BadFileError
 from harness.faults.spec import FaultSpec
 from harness.scenario.schedule import SEED_MAX
@@ -82,7 +83,7 @@ class Scenario:
                 if name not in known:
                     raise BadFileError(
                         f"phase {phase.name}: there is no node {name!r} in topology "
-                        f"{self.topology.name!r}"
+                        f"{self.topology.name!r}{did_you_mean(name, known)}"
                     )
 
 

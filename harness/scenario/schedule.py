@@ -1,9 +1,10 @@
 """The schedule says when each operation is due, who sends it and to whom: pure and seeded.
 
 It is the same for every number of workers. Operation k of a stream is due at ``start + k / rate``
-(uniform) or after k seeded exponential gaps of the same mean (Poisson). Every worker draws the
-whole schedule and keeps k ≡ worker (mod workers): the union over the workers is the schedule that
-one worker would have, and no two workers send the same operation.
+(uniform) or after k seeded exponential gaps of the same mean (Poisson); where the rate changes,
+when its integral has come to k, or to the sum of k gaps of mean 1. Every worker draws the whole
+schedule and keeps k ≡ worker (mod workers): the union over the workers is the schedule that one
+worker would have, and no two workers send the same operation.
 """
 
 from __future__ import annotations
@@ -11,20 +12,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.choices import did_you_mean, listed
 from harness.errors import BadFileError
 from harness.operations.operation import Address
 from harness.scenario.stream import Arrivals, Stream
 from harness.stats import Integers
 
+Floats = NDArray[np.floating[Any]]
 CHUNK = 4096  # drawn at once; part of the seeded result, so it never changes
 NOBODY = -1
 SEED_MAX = (1 << 63) - 1  # what numpy draws from, and every message and file can hold
-DIRECT_RATE_PER_S = 2_000.0  # up to this rate every operation gets a wake of its own
-TICK_NS = 500_000  # above it, wakes are at least this far apart and send all that is due
+NEVER_NS = 1 << 62  # when an operation is due that a rate of 0 never comes to
+# Up to this rate every operation gets a wake of its own. Above it a wake sends all that is due: it
+# costs some 30 µs of cold caches, whatever it sends. It comes when so many are due, or when the
+# first has waited for this share of the lateness that is allowed; the rest is for the sending.
+DIRECT_RATE_PER_S = 2_000.0
+BATCH = 32
+WAITED_SHARE = 0.6
 # An operation's id: which run, which worker of it, which stream, and its position in the worker's
 # share of it.
 IDENTIFIER = np.dtype([("run", "<u8"), ("worker", "<u2"), ("stream", "<u2"), ("sequence", "<u4")])
@@ -78,6 +87,8 @@ def schedule(
             ours &= intended < end_ns
         if stream.count is not None:
             ours &= number < stream.count
+        if stream.profile is not None:
+            ours &= intended < NEVER_NS
         if ours.any():
             yield Due(
                 number=number[ours],
@@ -86,7 +97,7 @@ def schedule(
                 target=to[ours],
                 draw=draw[ours],
             )
-        if (end_ns is not None and intended[-1] >= end_ns) or (
+        if intended[-1] >= (NEVER_NS if end_ns is None else min(end_ns, NEVER_NS)) or (
             stream.count is not None and first + CHUNK >= stream.count
         ):
             return
@@ -108,12 +119,14 @@ def salt(t0_ns: int, seed: int) -> bytes:
     return hashlib.blake2b(f"{t0_ns} {seed}".encode(), digest_size=8).digest()
 
 
-def gap_ns(rate_per_s: float) -> int:
-    """Return the least time between two wakes of a worker that sends at this total rate.
+def tick_ns(rate_per_s: float, late_ns: int) -> int:
+    """Return how long the first operation due may wait for others, at this total rate of a worker.
 
-    It is 0 (each operation by itself) or a tick.
+    It is 0 where each is sent by itself. `late_ns`: how late an operation may be sent.
     """
-    return 0 if rate_per_s <= DIRECT_RATE_PER_S else TICK_NS
+    if rate_per_s <= DIRECT_RATE_PER_S:
+        return 0
+    return round(min(late_ns * WAITED_SHARE, BATCH / rate_per_s * 1e9))
 
 
 def _chunks() -> Iterator[int]:
@@ -124,17 +137,24 @@ def _chunks() -> Iterator[int]:
 
 
 def _intended(stream: Stream, share: Share, start_ns: int) -> Iterator[Integers]:
-    gap_ns = 1e9 / stream.rate_per_s
+    gap = 1e9 / stream.rate_per_s if stream.profile is None else 1.0
     if stream.arrivals is Arrivals.UNIFORM:
         for first in _chunks():
-            yield start_ns + (np.arange(first, first + CHUNK) * gap_ns).astype(np.int64)
+            yield _due_ns(stream, np.arange(first, first + CHUNK) * gap, start_ns)
     else:
         gaps = np.random.default_rng([share.seed, share.phase, share.stream, 0])
         since = 0.0
         while True:
-            after = since + np.cumsum(gaps.exponential(gap_ns, CHUNK))
-            yield start_ns + after.astype(np.int64)
+            after = since + np.cumsum(gaps.exponential(gap, CHUNK))
+            yield _due_ns(stream, after, start_ns)
             since = float(after[-1])
+
+
+def _due_ns(stream: Stream, after: Floats, start_ns: int) -> Integers:
+    """Return what is due so long (ns) after the start; of a profile, after so many operations."""
+    if stream.profile is not None:
+        after = np.minimum(stream.profile.moments_s(after.astype(np.float64)) * 1e9, NEVER_NS)
+    return start_ns + after.astype(np.int64)
 
 
 def _parties(stream: Stream, nodes: tuple[str, ...]) -> tuple[Integers, int]:
@@ -161,8 +181,8 @@ def _parties(stream: Stream, nodes: tuple[str, ...]) -> tuple[Integers, int]:
 def _known(index: dict[str, int], name: str) -> int:
     if name not in index:
         raise BadFileError(
-            f"streams: there is no node {name!r} in this cluster; possible: "
-            f"{', '.join(list(index)[:5])} …"
+            f"streams: there is no node {name!r} in this cluster{did_you_mean(name, index)}; "
+            f"there are {listed(index, name)}"
         )
     return index[name]
 

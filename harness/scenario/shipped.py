@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import harness
+from harness.choices import did_you_mean, listed
 from harness.errors import BadFileError, StorageError, UsageError
 
 FOLDERS = ("topologies", "scenarios", "budgets", "locustfiles")
@@ -29,18 +30,17 @@ def find(named: str, folder: str) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    known = sorted(
-        {
-            file.stem
-            for place in (Path(folder), root() / folder)
-            if place.is_dir()
-            for file in place.glob("*.toml")
-        }
-    )
+    known = names(folder)
     raise BadFileError(
-        f"{named}: no such file, and no {folder} of that name; there are "
-        f"{', '.join(known) or 'none'}"
+        f"{named}: no such file, and no {folder} of that name; there are {listed(known, named)}"
+        f"{did_you_mean(named, known)}"
     )
+
+
+def names(folder: str, *beside: Path) -> list[str]:
+    """Return the names of what is shipped in a folder, here, and in places beside, sorted."""
+    places = (Path(folder), root() / folder, *beside)
+    return sorted({file.stem for place in places for file in place.glob("*.toml")})
 
 
 def copy_to(target: Path) -> list[Path]:

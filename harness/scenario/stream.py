@@ -9,6 +9,7 @@ from typing import Any
 from harness.errors import BadFileError
 from harness.operations import Operation
 from harness.operations.operation import MESSAGE
+from harness.scenario.rate import Profile
 
 RATE_PER_S_MAX = 1_000_000.0
 COUNT_MAX = 1_000_000_000
@@ -28,7 +29,8 @@ class Stream:
 
     `target` names the one node that they go to (None: a seeded random one, never the source).
     `sources` names who sends (empty: every node but the target, in seeded random order). `count`
-    ends the stream after so many operations: with a high rate it is a burst. The stream begins
+    ends the stream after so many operations: with a high rate it is a burst. A `profile` is a rate
+    over time, whose highest `rate_per_s` is; without it the rate stays. The stream begins
     `after_s` into its phase: at 0, the nodes may still be busy with the end of the phase before,
     when histograms are fetched. Raises BadFileError for a number out of its range.
     """
@@ -42,10 +44,13 @@ class Stream:
     timeout_ms: int = 10_000
     count: int | None = None
     after_s: float = 0.0
+    profile: Profile | None = None
 
     def planned_per_s(self, seconds: float) -> float:
         """Return the operations a second over a phase of so many seconds."""
         rate_per_s = self.rate_per_s * max(0.0, 1 - self.after_s / seconds)
+        if self.profile is not None:
+            rate_per_s = self.profile.count(max(0.0, seconds - self.after_s)) / seconds
         return rate_per_s if self.count is None else min(rate_per_s, self.count / seconds)
 
     def as_json(self, phase: str, seconds: float) -> dict[str, Any]:
@@ -53,7 +58,8 @@ class Stream:
 
         `seconds`: how long its phase lasts.
         """
-        return {
+        profile = {} if self.profile is None else {"profile": [*map(list, self.profile.points)]}
+        return profile | {
             "phase": phase,
             "operation": self.operation.word,
             "rate_per_s": self.planned_per_s(seconds),
@@ -72,6 +78,10 @@ class Stream:
             raise BadFileError(
                 f"rate_per_s: expected above 0 and at most {RATE_PER_S_MAX:,.0f}, found "
                 f"{self.rate_per_s}"
+            )
+        if self.profile is not None and self.profile.highest != self.rate_per_s:
+            raise BadFileError(
+                f"rate_per_s: expected the highest of its points, found {self.rate_per_s}"
             )
         most = (self.operation.spec.payload or MESSAGE).most_bytes
         if not 0 <= self.payload_bytes <= most:

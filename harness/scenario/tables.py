@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from harness.choices import did_you_mean, one_of
 from harness.errors import BadFileError
 
 T = TypeVar("T")
@@ -67,9 +67,7 @@ class Table:
         value = self.take(key, str, default)
         allowed = list(options)
         if value not in allowed:
-            raise BadFileError(
-                f"{self._path(key)}: expected one of {', '.join(allowed)}; found {value!r}"
-            )
+            raise BadFileError(f"{self._path(key)}: {one_of(value, allowed)}")
         return value
 
     def table(self, key: str) -> Table:
@@ -100,6 +98,10 @@ class Table:
         self._known.append(key)
         return key in self._values
 
+    def has_list(self, key: str) -> bool:
+        """Whether the file has a list below `key`."""
+        return isinstance(self._values.get(key), list)
+
     def rest(self) -> dict[str, object]:
         """Return what nobody has taken yet: for tables of free options."""
         left = {key: value for key, value in self._values.items() if key not in self._known}
@@ -110,10 +112,8 @@ class Table:
         """Refuse unknown keys. Raises BadFileError."""
         for key in self._values:
             if key not in self._known:
-                close = difflib.get_close_matches(key, self._known, 1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
                 raise BadFileError(
-                    f"{self._path(key)}: unknown key{hint} Possible: "
+                    f"{self._path(key)}: unknown key{did_you_mean(key, self._known)} Possible: "
                     f"{', '.join(sorted(self._known))}"
                 )
 

@@ -44,17 +44,22 @@ class Channel:
             self.say(stage=stage, done=done, of=total)
 
     def when_gone(self, act: Callable[[], object]) -> None:
-        """Act, in a thread, once the client lets go of the channel or ends."""
+        """Act, in a thread, once the client lets go of the channel or ends.
+
+        Not where it says a byte before, which means that the cluster stays (launcher.KEEP).
+        """
 
         def wait() -> None:
             while not is_readable(self._connection.fileno(), GONE_WITHIN_S):
                 pass
-            act()
+            said = b""
+            with suppress(OSError):
+                said = self._connection.recv(1)
+            if not said:
+                act()
+            self._connection.close()
 
         threading.Thread(target=wait, name="channel", daemon=True).start()
-
-    def close(self) -> None:
-        self._connection.close()
 
 
 def failure(error: Exception, folder: Path) -> tuple[str, str]:

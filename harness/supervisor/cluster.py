@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from harness.choices import did_you_mean, listed
 from harness.control.progress import Progress
 from harness.errors import HarnessError, NodeStartError, UsageError, close_all
 from harness.faults.fault import Condition
@@ -199,8 +200,8 @@ class Cluster:
         """Raise UsageError where there is no such node."""
         if name not in self.places:
             raise UsageError(
-                f"there is no node {name!r} in cluster topology {self.topology.name!r}: it has "
-                f"{_some(list(self.places))}"
+                f"there is no node {name!r} in cluster topology {self.topology.name!r}"
+                f"{did_you_mean(name, self.places)}; there are {listed(self.places, name)}"
             )
 
     def set_condition(self, name: str, condition: Condition) -> bool:
@@ -312,7 +313,3 @@ def _stages(progress: Progress) -> Iterator[Callable[[str], None]]:
 
     yield doing
     finish()
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= 6 else f"{', '.join(names[:3])}, … {names[-1]}"

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from harness.choices import did_you_mean
 from harness.errors import HarnessError, UsageError
 from harness.faults.fault import Change, Condition, Fault, Verb, fold_conditions
 from harness.faults.spec import FaultSpec
@@ -53,9 +54,12 @@ class Faults:
         self._of_nodes: dict[str, Fault] = {}
         self._listener = NOBODY
         self._chance = random.Random(f"{network.seed}/conditions")
-        network.changed = self._network_changed
+        self._since_ns: dict[str, int] = {}  # name of a fault in force → when it came
+        network.changed = self._changed
 
-    def _network_changed(self, change: Change) -> None:
+    def _changed(self, change: Change) -> None:
+        if change.verb is Verb.SET:
+            self._since_ns[change.fault.name] = change.at_ns
         self._listener.changed(change)
 
     def listen(self, listener: Listener = NOBODY) -> None:
@@ -87,7 +91,8 @@ class Faults:
         standing = self.standing
         if name is not None and name not in standing:
             raise UsageError(
-                f"there is no fault {name!r}; in force: {', '.join(standing) or 'none'}"
+                f"there is no fault {name!r}{did_you_mean(name, standing)}; in force: "
+                f"{', '.join(standing) or 'none'}"
             )
         gone = list(standing.values()) if name is None else [standing[name]]
         done = []
@@ -121,10 +126,13 @@ class Faults:
                 )
 
     def rows(self) -> list[dict[str, Any]]:
-        """List the faults in force as `harness fault list` shows them."""
+        """List the faults in force as `harness fault list` shows them, but for how long they stay.
+
+        `in_force_s`: since when.
+        """
         with self._lock:
             of_nodes = list(self._of_nodes.values())
-        return self.network.rows() + [
+        rows = self.network.rows() + [
             {
                 "name": fault.name,
                 "words": fault.words,
@@ -136,6 +144,10 @@ class Faults:
             }
             for fault in of_nodes
         ]
+        now_ns = time.monotonic_ns()
+        for row in rows:
+            row["in_force_s"] = (now_ns - self._since_ns.get(row["name"], now_ns)) / 1e9
+        return rows
 
     def holding(self, node: str) -> Fault | None:
         """Return a fault that keeps a node from running, None where there is none."""
@@ -196,7 +208,7 @@ class Faults:
             raise
         at_ns = time.monotonic_ns()
         change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault)
-        self._listener.changed(change)
+        self._changed(change)
         for proof in self._look(fault, gone=verb is Verb.CLEAR, wait_s=SIGNAL_S):
             self._listener.proven(proof)
         return change

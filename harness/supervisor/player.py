@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.errors import close_all
 from harness.faults.fault import Change, Fault, Verb
@@ -128,6 +129,8 @@ class FaultPlayer:
         # Identity of a fault as planned → it, and the fault as it stands.
         self._in_force: dict[int, tuple[Fault, Fault]] = {}
         self._came: dict[int, Fault] = {}  # by their identity: those that have stood before
+        # Identity of a fault → it, and when it is taken back for good.
+        self._gone: dict[int, tuple[Fault, int]] = {}
         self._played: list[Fault] = []  # of the timeline, as planned
         self._nodes = ThreadPoolExecutor(1, "conditions")
         self._thread = threading.Thread(target=self._run, name="fault player", daemon=True)
@@ -178,6 +181,29 @@ class FaultPlayer:
         cleared = [change.fault.name for change in self._faults.clear(name)]
         return cleared + sorted(flapping - standing.keys())
 
+    def listed(self) -> dict[str, Any]:
+        """List the faults in force, and those that were set and are away just now.
+
+        Each row has `left_s`, until it is taken back for good; None: it stays until somebody does.
+        `away`: name → the same, of those that come again.
+        """
+        rows, standing = self._faults.rows(), self._faults.standing
+        now_ns = time.monotonic_ns()
+        with self._news:
+            left_s: dict[str, float] = {}
+            away: dict[str, float] = {}
+            for key, (fault, at_ns) in self._gone.items():
+                seconds = max(0.0, (at_ns - now_ns) / 1e9)
+                pair = self._in_force.get(key)
+                if pair is not None and standing.get(fault.name) is pair[1]:
+                    left_s[fault.name] = seconds
+                elif key in self._came and pair is None and fault.name not in standing:
+                    away[fault.name] = seconds
+        return {
+            "faults": [{**row, "left_s": left_s.get(row["name"])} for row in rows],
+            "away": away,
+        }
+
     def end(self, failed: Callable[[str], None]) -> None:
         """Take back the faults that the timeline left in force; nothing of it comes any more."""
         self._call_off(lambda due: not due.by_hand)
@@ -215,6 +241,10 @@ class FaultPlayer:
         with self._news:
             for due in more:
                 heapq.heappush(self._due, due)
+                fault = due.change.fault
+                if due.change.verb is Verb.CLEAR:
+                    _, before_ns = self._gone.get(id(fault), (fault, 0))
+                    self._gone[id(fault)] = fault, max(before_ns, due.at_ns)
             self._news.notify_all()
 
     def _call_off(self, matches: Callable[[_DueChange], bool]) -> list[_DueChange]:
@@ -225,6 +255,7 @@ class FaultPlayer:
             gone = [due for due in self._due if matches(due)]
             for due in gone:
                 self._came.pop(id(due.change.fault), None)
+                self._gone.pop(id(due.change.fault), None)
             self._due = [due for due in self._due if not matches(due)]
             heapq.heapify(self._due)
         with self._acting:
@@ -270,6 +301,7 @@ class FaultPlayer:
                 self._faults.clear_this(pair[1])
                 if not any(due.change.fault is fault for due in self._due):
                     self._came.pop(id(fault), None)
+                    self._gone.pop(id(fault), None)
         except Exception as error:  # whatever it is: a fault not played must not look like one
             done = "set" if change.verb is Verb.SET else "taken back"
             failed(f"fault {fault.name} could not be {done}: {error}")

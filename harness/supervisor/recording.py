@@ -257,6 +257,7 @@ class Recording:
                 up=dict(fault.up),
                 down=dict(fault.down),
                 nodes=fault.nodes,
+                sides=fault.sides,
                 set_ns=change.at_ns,
                 took_ms=change.took_ns / 1e6,
             )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import errors
+from harness.choices import did_you_mean
 from harness.errors import HarnessError
 from harness.kernel.descriptors import receive
 
@@ -84,7 +85,8 @@ class Server:
             handler = self._handlers.get(asked["method"])
             if handler is None:
                 raise errors.UsageError(
-                    f"unknown method {asked['method']!r}; possible: "
+                    f"unknown method {asked['method']!r}"
+                    f"{did_you_mean(asked['method'], self._handlers)}; possible: "
                     f"{', '.join(sorted(self._handlers))}"
                 )
             return json.dumps(

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class Supervisor:
         self._run: Path | None = None
         self._stage = "starting"
         self._ready_s: float | None = None
+        self._up_since: str | None = None
         topology = spec.topology
         self._runtime = runtimes.named(spec.runtime)(label=spec.cluster, state=folder)
         self._fabric = Fabric(
@@ -109,6 +111,8 @@ class Supervisor:
             "run": str(recording.folder.path) if recording else None,
             "phase": recording.phase if recording else None,
             "last_run": str(self._run) if self._run else None,
+            "up_since": self._up_since,
+            "faults": sorted(self._faults.standing) if self._faults is not None else [],
             "nodes": self.cluster.rows(),
         }
 
@@ -205,10 +209,8 @@ class Supervisor:
     ) -> dict[str, Any]:
         """Run a command beside a node (execution.py); return its exit code."""
         self.cluster.require(params["node"])
-        argv = params["argv"]
-        return {
-            "exit_code": execution.run(self._runtime, params["node"], argv, descriptors, connection)
-        }
+        node, argv = params["node"], params["argv"]
+        return {"exit_code": execution.run(self._runtime, node, argv, descriptors, connection)}
 
     @property
     def _standing(self) -> tuple[Faults, FaultPlayer]:
@@ -270,11 +272,11 @@ class Supervisor:
 
     def faults(self) -> dict[str, Any]:
         """List the faults in force, and say whether the kernel has what was asked."""
-        faults, _ = self._standing
+        faults, player = self._standing
         drift = faults.network.drift()
         return {
             "version": 1,
-            "faults": faults.rows(),
+            **player.listed(),
             "backends": faults.network.backends,
             "disagree": {name: why for name, why in drift.items() if why is not None},
         }
@@ -289,12 +291,8 @@ class Supervisor:
     def up(self, channel: Channel) -> None:
         """Start everything. Raises what went wrong; `close` then removes what was made."""
         count, hard = len(self._spec.topology.nodes), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        preflight.preflight(
-            count,
-            self._spec.runtime,
-            self._runtime.cost(count),
-            preflight.read_limits(),
-        )
+        cost, limits = self._runtime.cost(count), preflight.read_limits()
+        preflight.preflight(count, self._spec.runtime, cost, limits)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         begun = time.monotonic()
         self.cluster.up(channel.progress)
@@ -302,6 +300,7 @@ class Supervisor:
         assert self.cluster.network is not None
         self._faults = Faults(self.cluster, self.cluster.network)
         self._fault_player = FaultPlayer(self._faults, self._note)
+        self._up_since = datetime.now(UTC).isoformat(timespec="seconds")
         self._stage = "up"
 
     def serve(self) -> None:
@@ -382,10 +381,7 @@ def main(descriptor: int, problem: HarnessError | None = None) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         supervisor.up(channel)
         channel.say(ready=True)
-        if spec.bound:
-            channel.when_gone(supervisor.stop)
-        else:
-            channel.close()
+        channel.when_gone(supervisor.stop)
         supervisor.serve()
     except Exception as error:
         kind, message = failure(error, state.folder(spec.cluster))

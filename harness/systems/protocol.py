@@ -22,6 +22,8 @@ FRAME_BYTES_MAX = 64 * 1024 * 1024
 ANSWER_TIMEOUT_S = 30.0
 NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
+_OUTCOMES = {int(outcome): outcome for outcome in Outcome}  # quicker than Outcome(…)
+
 
 class ControlCodec:
     """Turns operations into frames and frames into outcomes: an adapter.Codec."""
@@ -39,19 +41,26 @@ class ControlCodec:
         """Return the responses that `data` completes."""
         self._buffer += data
         return [
-            Response(
-                id=id_,
-                outcome=Outcome(outcome),
-                done_ns=done_ns,
-                error=(detail or {}).get("error"),
-                hops=(detail or {}).get("hops", -1),
-                answered_by=(detail or {}).get("from"),
-                sent_ns=(detail or {}).get("sent", 0),
-            )
+            _response(*done)
             for message in frames(self._buffer)
             if message[0] == "done"
-            for id_, outcome, done_ns, detail in message[1]
+            for done in message[1]
         ]
+
+
+def _response(id_: bytes, outcome: int, done_ns: int, detail: Mapping[str, Any] | None) -> Response:
+    if not detail:
+        return Response(id_, _OUTCOMES[outcome], done_ns)
+    get = detail.get
+    return Response(
+        id_,
+        _OUTCOMES[outcome],
+        done_ns,
+        get("error"),
+        get("hops", -1),
+        get("from"),
+        get("sent", 0),
+    )
 
 
 def frame(message: list[Any]) -> bytes:
@@ -76,7 +85,7 @@ def frames(buffer: bytearray) -> Iterable[list[Any]]:
                 )
             if len(buffer) - at - 4 < length:
                 return
-            yield msgpack.unpackb(bytes(buffer[at + 4 : at + 4 + length]), strict_map_key=False)
+            yield msgpack.unpackb(buffer[at + 4 : at + 4 + length], strict_map_key=False)
             at += 4 + length
     finally:
         del buffer[:at]

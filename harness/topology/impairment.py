@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from harness.choices import one_of
 from harness.errors import BadFileError
 from harness.topology import quantities
 
 DELAY_MS_MAX = 60_000.0
 
+STREAMS = ("upstream", "downstream")  # of a toxic: upstream is from the node that dials
 # Kind → attributes, as Toxiproxy names them (ms, kB/s, bytes).
 TOXICS: dict[str, tuple[str, ...]] = {
     "latency": ("latency", "jitter"),
@@ -47,15 +49,13 @@ class Toxic:
 
     def __post_init__(self) -> None:
         if self.kind not in TOXICS:
-            raise BadFileError(f"toxic: expected one of {', '.join(TOXICS)}; found {self.kind!r}")
-        if self.stream not in ("upstream", "downstream"):
-            raise BadFileError(
-                f"toxic {self.kind}: stream: expected upstream or downstream, found {self.stream!r}"
-            )
+            raise BadFileError(f"toxic: {one_of(self.kind, TOXICS)}")
+        if self.stream not in STREAMS:
+            raise BadFileError(f"toxic {self.kind}: stream: {one_of(self.stream, STREAMS)}")
         for name, value in self.attributes:
             if name not in TOXICS[self.kind]:
                 raise BadFileError(
-                    f"toxic {self.kind}: {name}: expected one of {', '.join(TOXICS[self.kind])}"
+                    f"toxic {self.kind}: attribute: {one_of(name, TOXICS[self.kind])}"
                 )
             if value < 0:
                 raise BadFileError(f"toxic {self.kind}: {name}: expected 0 or more, found {value}")

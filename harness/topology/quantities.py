@@ -53,6 +53,16 @@ def share(text: str) -> float:
     return value
 
 
+def percent(value: float) -> str:
+    """Show a share that was measured as a percentage of two or three digits: ``4.8 %``."""
+    return f"{value * 100:.{3 if value >= 0.1 else 2}g} %"
+
+
+def compared(achieved: str, of: str, asked: str) -> str:
+    """Show an amount beside what was asked: ``4.8 % of packets (5 % asked)``."""
+    return f"{achieved} of {of} ({asked} asked)" if of else f"{achieved} ({asked} asked)"
+
+
 def require_rate(value: int) -> None:
     """Raise BadFileError for a rate in bits a second that no link can be given."""
     if not RATE_BPS_LEAST <= value <= RATE_BPS_MOST:

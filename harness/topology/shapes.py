@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from harness.choices import did_you_mean, one_of
 from harness.errors import BadFileError
 
 Links = frozenset[tuple[str, str]]
@@ -32,12 +33,13 @@ def links(kind: str, names: Sequence[str], parameters: dict[str, float], seed: i
     """
     shape = SHAPES.get(kind)
     if shape is None:
-        raise BadFileError(f"shape.kind: expected one of {', '.join(SHAPES)}; found {kind!r}")
+        raise BadFileError(f"shape.kind: {one_of(kind, SHAPES)}")
     for name in parameters:
         if name not in shape.parameters:
             possible = ", ".join(shape.parameters) or "none"
             raise BadFileError(
-                f"shape.{name}: the shape {kind} has no such number; possible: {possible}"
+                f"shape.{name}: the shape {kind} has no such number; possible: "
+                f"{possible}{did_you_mean(name, shape.parameters)}"
             )
     built = shape.build(names, shape.parameters | parameters, random.Random(f"{seed}/{kind}"))
     return frozenset((names[min(a, b)], names[max(a, b)]) for a, b in built)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.choices import did_you_mean, listed
 from harness.errors import BadFileError
 from harness.topology.impairment import Impairment
 
@@ -77,8 +78,9 @@ class Topology:
             for region in pair:
                 if region not in self.regions:
                     raise BadFileError(
-                        f"region_link: there is no region {region!r}; there are "
-                        f"{', '.join(self.regions)}"
+                        f"region_link: there is no region {region!r}"
+                        f"{did_you_mean(region, self.regions)}; there are "
+                        f"{listed(self.regions, region)}"
                     )
         if not NAME.fullmatch(self.name):
             raise BadFileError(f"topology name {self.name!r}: expected 1 to 32 of a-z, 0-9 and '-'")

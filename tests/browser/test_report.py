@@ -1,21 +1,49 @@
-"""The report as a person opens it: from a file, offline, light and dark, on a phone, with the
-pointer on a chart.
+"""The report as a person opens it: from a file, offline, light and dark, on a phone, a tablet and
+paper, with the pointer on a chart and with single nodes chosen.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from kit.verdicts import FACTS, VERDICT, full
+from kit.long_run import hour
+from kit.verdicts import FACTS, VERDICT, finding, full
 from playwright.sync_api import expect, sync_playwright
 
 from harness import reports
+from harness.checks.verdict import Answer, Verdict
+from harness.history.events import FaultChanged
 
 pytestmark = pytest.mark.browser
 SHOTS = os.environ.get("HARNESS_SCREENSHOTS")
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 800}
+TABLET, PAPER = {"width": 768, "height": 1024}, {"width": 688, "height": 1017}  # A4 less margins
+LONG = "an-unbroken-word-of-a-node-" * 6
+
+# What sticks out of the page or of its own box, and texts of charts that leave their picture.
+STICKS_OUT = """() => {
+  const out = [], page = document.documentElement.clientWidth;
+  const say = (one, why) => out.push(`${why}: ${one.tagName} ${one.textContent.slice(0, 40)}`);
+  for (const one of document.querySelectorAll('body *')) {
+    if (one.closest('svg') || one.closest('[hidden]') || !one.getClientRects().length) continue;
+    const box = one.getBoundingClientRect();
+    if (box.right > page + 1 || box.left < -1) say(one, 'outside the page');
+    const style = getComputedStyle(one);
+    const clips = style.overflowX !== 'visible' || style.textOverflow === 'ellipsis';
+    if (clips && one.scrollWidth > one.clientWidth + 1) say(one, 'clipped');
+    if (one.tagName === 'TD' && one.scrollWidth > one.clientWidth + 1) say(one, 'over its cell');
+  }
+  for (const text of document.querySelectorAll('svg text')) {
+    if (text.closest('[hidden]') || !text.getClientRects().length) continue;
+    const box = text.getBoundingClientRect();
+    const frame = text.closest('svg').getBoundingClientRect();
+    if (box.left < frame.left - 1 || box.right > frame.right + 1) say(text, 'outside its picture');
+  }
+  return out;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -25,28 +53,47 @@ def file(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory):
+    """A page of long words and large numbers."""
+    rows = (
+        finding(LONG, Answer.FAIL, sentence=f"{LONG} {LONG}", measured="10,000,000 ms (n=10,000)"),
+        finding("large", promised="< 10,000 msg/s", measured=f"123,456.7 at {LONG}"),
+    )
+    change = FaultChanged(
+        verb="set", fault=LONG, does="cut", words=f"{LONG} {LONG}", set_ns=3 * 10**9
+    )
+    found = full()
+    found = replace(found, events=(*found.events, change), nodes=(LONG, "node-1", "node-2"))
+    path = tmp_path_factory.mktemp("crowded") / "report.html"
+    facts = {**FACTS, "topology": LONG}
+    path.write_text(reports.render("html", Verdict(findings=rows), facts, f"/runs/{LONG}", found))
+    return path
+
+
 @pytest.fixture
 def opened(file):
-    """Open it with settings of the browser; every request but its own and every complaint fails the
-    test.
+    """Open it, or another file, with settings of the browser; every request but its own and every
+    complaint fails the test.
     """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
         )
-        asked, said = [], []
+        asked, said, own = [], [], set()
 
-        def open_with(**settings):
+        def open_with(path=file, **settings):
             page = browser.new_page(**settings)
-            page.on("request", lambda request: asked.append(request.url))
+            page.on("request", lambda request: asked.append(request.url.partition("#")[0]))
             page.on("console", lambda message: said.append(message.text))
             page.on("pageerror", lambda error: said.append(str(error)))
-            page.goto(file.as_uri())
+            own.add(path.as_uri())
+            page.goto(path.as_uri())
             return page
 
         yield open_with
         browser.close()
-        assert set(asked) == {file.as_uri()}
+        assert set(asked) == own
         assert said == []
 
 
@@ -66,9 +113,20 @@ def test_it_follows_the_systems_theme_and_can_be_told_otherwise(opened):
     assert (background(light), background(dark)) == colours[::-1]
 
 
+def test_a_printed_page_is_light_whatever_the_screen_was(opened):
+    page = opened(color_scheme="dark", viewport=WIDE)
+    page.locator("#theme").click()
+    page.locator("#theme").click()
+    page.emulate_media(media="print", color_scheme="dark")
+    assert background(page) == "rgb(255, 255, 255)"
+    ink = page.evaluate("getComputedStyle(document.body).color")
+    assert max(map(int, ink[4:-1].split(","))) < 80
+
+
 def test_the_verdict_comes_first_and_is_words_too(opened):
     page = opened(viewport=WIDE)
     assert page.locator(".total .answer").inner_text() == "FAIL"
+    assert page.locator("p.why").inner_text().startswith("1 of 4 findings is FAIL")
     assert page.locator("table.rows tbody .answer").all_inner_texts() == [
         "FAIL",
         "UNKNOWN",
@@ -83,9 +141,11 @@ def test_the_verdict_comes_first_and_is_words_too(opened):
 
 def test_the_pointer_shows_the_values_under_it(opened):
     page = opened(viewport=WIDE)
-    chart = page.locator("figure", has_text="Latency of private_message")
+    chart = page.locator("#latency-private_message")
+    chart.scroll_into_view_if_needed()
     box = chart.locator("svg").bounding_box()
     page.mouse.move(box["x"] + 60, box["y"] + 80)
+    page.mouse.move(box["x"] + 61, box["y"] + 80)
     tip = chart.locator(".tip")
     expect(tip).to_be_visible()
     assert "p50: 2.00 ms" in tip.inner_text()
@@ -97,14 +157,60 @@ def test_the_pointer_shows_the_values_under_it(opened):
     expect(tip).to_be_hidden()
 
 
-def test_a_phone_scrolls_in_one_direction_only(opened):
-    page = opened(viewport=PHONE, is_mobile=True, has_touch=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+@pytest.mark.parametrize("viewport", [PHONE, TABLET, WIDE], ids=["phone", "tablet", "wide"])
+def test_nothing_sticks_out_or_is_cut(opened, crowded, viewport):
+    page = opened(crowded, viewport=viewport)
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert page.evaluate(STICKS_OUT) == []
     if SHOTS:
-        page.screenshot(path=str(Path(SHOTS) / "report-phone.png"), full_page=True)
+        path = Path(SHOTS) / f"report-crowded-{viewport['width']}.png"
+        page.screenshot(path=str(path), full_page=True)
+
+
+def test_nothing_is_cut_on_paper(opened, crowded):
+    page = opened(crowded, viewport=PAPER)
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PAPER["width"]
+    assert page.evaluate(STICKS_OUT) == []
+
+
+def test_single_nodes_are_drawn_on_demand(opened):
+    page = opened(viewport=WIDE)
+    panel = page.locator("#single")
+    expect(panel.locator("path.line")).to_have_count(3)
+    panel.get_by_role("button", name="node-1 ×").click()
+    expect(panel.locator("path.line")).to_have_count(2)
+    panel.locator("#single-name").fill("node-1")
+    panel.locator("#single-name").press("Enter")
+    expect(panel.locator("path.line")).to_have_count(3)
+    panel.locator("#single-name").fill("nobody")
+    panel.locator("#single-name").press("Enter")
+    expect(panel.locator("path.line")).to_have_count(3)
+    assert not panel.locator("#single-name").evaluate("one => one.validity.valid")
+    panel.locator("#single-what").select_option(label="File descriptors")
+    panel.locator("figure").scroll_into_view_if_needed()
+    box = panel.locator("svg").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 80)
+    page.mouse.move(box["x"] + box["width"] / 2 + 1, box["y"] + 80)
+    expect(panel.locator(".tip")).to_contain_text("node-2: 20.0")
 
 
 def test_without_scripts_all_of_it_can_be_read(opened):
     page = opened(viewport=WIDE, java_script_enabled=False)
     assert page.locator("svg.chart path.line").count() >= 8
     assert "missed: 12 is not" in page.locator("table.rows").inner_text()
+    assert page.locator("#single").is_hidden()
+    assert "node-2 30 MB" in page.locator("#nodes").inner_text()
+
+
+def test_a_thousand_nodes_and_an_hour_can_be_looked_at(opened, tmp_path):
+    path = tmp_path / "report.html"
+    facts = {**FACTS, "nodes": [{}] * 1000}
+    path.write_text(reports.render("html", VERDICT, facts, "/runs/x", hour()))
+    page = opened(path, viewport=WIDE)
+    expect(page.locator("#single path.line")).to_have_count(10)
+    assert page.locator("svg.topology circle.node").count() == 1000
+    [timing] = page.evaluate(
+        "performance.getEntriesByType('navigation').map((one) => one.toJSON())"
+    )
+    print(f"{path.stat().st_size:,} bytes, loaded after {timing['loadEventEnd']:.0f} ms")

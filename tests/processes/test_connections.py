@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import gevent
 
-from harness.load.connections import Connection, Heard
+from harness.load.connections import Connections, Heard
 from harness.load.flight import Flight
 from harness.operations import Operation, Request
 
@@ -48,7 +48,8 @@ def test_the_time_that_a_node_does_not_read_is_the_nodes(tmp_path):
         lost=lambda *_: None,
         failed=dropped.append,
     )
-    connection = Connection(0, path, lambda: Bytes(1 << 20), heard)
+    connections = Connections([path], lambda: Bytes(1 << 20), heard)
+    connection = connections.to(0)
     flights = [flight(number) for number in range(3)]
     for one in flights:
         connection.send([Request(one.id, one.operation, None, None, 1000)], [one])
@@ -66,7 +67,7 @@ def test_the_time_that_a_node_does_not_read_is_the_nodes(tmp_path):
             gevent.sleep(0.001)
         left = max(left, 0)
     assert 0 < flights[0].sent_ns <= flights[1].sent_ns <= offered_ns
-    connection.close("enough")
+    connections.close("enough")
     assert dropped == [flights[2]]
     assert flights[2].sent_ns == 0
     node.close()

@@ -67,7 +67,6 @@ def test_each_operation_is_sent_to_its_address_with_its_payload(word):
         wire_ids=wire_ids,
         keys=keys,
         filler=b"x" * 300,
-        gap_ns=1,
         ended=lambda *_: None,
     )
     [([request], [flight])] = made.take(1, 1).values()
@@ -98,7 +97,6 @@ def test_a_get_without_a_stored_key_is_not_sent():
         wire_ids=(b"A" * 32, b"B" * 32),
         keys=Keys(),
         filler=b"",
-        gap_ns=1,
         ended=lambda *told: ended.append(told),
     )
     assert made.take(1, 1) == {}

@@ -24,14 +24,9 @@ def server(progress: Callable[[str], None] = lambda _: None) -> str:
     Where it is in neither, it is put into the cache: built with Go (20 s), or taken out of its
     published image. Raises UnavailableError.
     """
-    cached = (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        / "p2p-harness"
-        / "toxiproxy-server"
-    )
-    for found in (shutil.which("toxiproxy-server"), str(cached) if cached.is_file() else None):
-        if found is not None:
-            return found
+    if (found := find()) is not None:
+        return found
+    cached = _cached()
     cached.parent.mkdir(parents=True, exist_ok=True)
     refused = []
     for make in (_build, _take):
@@ -44,6 +39,17 @@ def server(progress: Callable[[str], None] = lambda _: None) -> str:
         "faults of streams need Toxiproxy's server (toxiproxy-server on PATH), and it could not "
         f"be had: {'; '.join(refused)}"
     )
+
+
+def find() -> str | None:
+    """Find the server on PATH or in our cache; None where it is in neither. Makes nothing."""
+    cached = _cached()
+    return shutil.which("toxiproxy-server") or (str(cached) if cached.is_file() else None)
+
+
+def _cached() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "p2p-harness" / "toxiproxy-server"
 
 
 def _build(cached: Path, progress: Callable[[str], None]) -> None:

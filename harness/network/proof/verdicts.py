@@ -17,7 +17,8 @@ from harness.history.proof import READ_BACK, Proof, ProofAnswer
 from harness.network.proof.datagrams import EXPOSED, Heard
 from harness.network.proof.half_open import Dialled
 from harness.network.proof.streams import Seen
-from harness.topology.impairment import CLEAR, Impairment
+from harness.topology.impairment import CLEAR, SHARE, Impairment
+from harness.topology.quantities import compared, percent
 
 DELAY_TOLERANCE_MS, DELAY_TOLERANCE = 5.0, 0.10
 QUEUE_MS = 120.0  # a saturated rate adds its queue (50 ms at most, and one packet)
@@ -208,7 +209,8 @@ def judge_lost(look: Look, asked: float, lost: int, sent: int) -> Proof:
     found = lost / max(sent, 1)
     nearest = min(max(found, asked), asked + HOST_LOSS)
     proof = judge_share(look, "loss", min(nearest, 1.0), lost, sent, "datagrams")
-    return replace(proof, asked=asked, sentence=f"{lost:,} of {sent:,} probes were lost")
+    said = _share_said(lost, sent, "probes", asked)
+    return replace(proof, asked=asked, sentence=said)
 
 
 def judge_share(look: Look, what: str, asked: float, count: int, of: int, backend: str) -> Proof:
@@ -229,8 +231,14 @@ def judge_share(look: Look, what: str, asked: float, count: int, of: int, backen
         tolerance=DEVIATIONS * math.sqrt(asked * (1 - asked) / max(of, 1)),
         backend=backend,
         answer=answer,
-        sentence=f"{count:,} of {of:,} probes, asked is {asked:.3%}",
+        sentence=_share_said(count, of, "probes", asked),
     )
+
+
+def _share_said(count: int, of: int, what: str, asked: float) -> str:
+    """Say a share that was counted: ``4.8 % of packets (5 % asked): 48 of 1,000``."""
+    found = percent(count / of if of else 0.0)
+    return f"{compared(found, what, SHARE.show(asked))}: {count:,} of {of:,}"
 
 
 def judge_jitter(
@@ -352,7 +360,7 @@ def judge_rate(
 def judge_loss(look: Look, asked: float, seen: int, lost: int) -> Proof:
     """Judge a loss by its rule's own counters: packets seen, and packets lost of them."""
     proof = judge_share(look, "loss", asked, lost, seen, "nftables")
-    return replace(proof, sentence=f"{lost:,} of {seen:,} packets were lost, asked is {asked:.3%}")
+    return replace(proof, sentence=_share_said(lost, seen, "packets", asked))
 
 
 def is_plausible(count: int, of: int, share: float) -> bool:

@@ -6,13 +6,13 @@ docs/your-own-node.md has the tables.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.choices import did_you_mean
 from harness.errors import BadFileError
 from harness.operations import Operation
 from harness.scenario.tables import Table, load
@@ -301,11 +301,10 @@ def fields(text: str, known: Collection[str], where: str) -> str:
     """Return `text`, if every field in it is known. Raises BadFileError."""
     for name in FIELD.findall(text):
         if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {{{close[0]}}}?" if close else ""
+            possible = [f"{{{each}}}" for each in known]
+            hint = did_you_mean(f"{{{name}}}", possible)
             raise BadFileError(
-                f"{where}: there is no field {{{name}}}{hint} Possible: "
-                f"{', '.join(f'{{{each}}}' for each in known)}"
+                f"{where}: there is no field {{{name}}}{hint} Possible: {', '.join(possible)}"
             )
     return text
 

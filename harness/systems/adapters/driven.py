@@ -9,6 +9,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 
+from harness.choices import did_you_mean
 from harness.errors import BadFileError
 from harness.operations import Operation
 from harness.operations.records import FORMERLY_COUNTED, RecordKind
@@ -92,7 +93,7 @@ def options(
         if key not in known:
             raise BadFileError(
                 f"node {place.node.name}: options.{key}: {system} has no such option; possible: "
-                f"{', '.join(known) or 'none'}"
+                f"{', '.join(known) or 'none'}{did_you_mean(key, known)}"
             )
         if not known[key](value):
             raise BadFileError(

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.choices import did_you_mean
 from harness.errors import BadFileError
 from harness.operations import Operation
 from harness.operations.records import RecordKind
@@ -120,7 +121,7 @@ def _options(place: Place) -> dict[str, Any]:
         if expected is None:
             raise BadFileError(
                 f"node {place.node.name}: options.{key}: meshnode has no such option; possible: "
-                f"{', '.join(OPTIONS)}"
+                f"{', '.join(OPTIONS)}{did_you_mean(key, OPTIONS)}"
             )
         if type(value) is not expected or value < 1:
             raise BadFileError(

@@ -220,8 +220,23 @@ def test_a_run_that_was_cut_short_blames_nobody_for_what_was_under_way():
 def test_above_two_thousand_a_second_the_generators_own_tick_is_said():
     fast, slow = messages(3000, target="node-0"), messages(100, target="node-0")
     said = judged(run(recorded(fast, seconds=1), fast, seconds=1)).sentence
-    assert said == "kept; the load generator sends every 0.5 ms: 0.1 ms of the p50 are its own"
+    assert said == (
+        "kept; the load generator sends together what is due within 0.6 ms: 0.1 ms of the p50 are "
+        "its own"
+    )
     assert judged(run(recorded(slow, seconds=1), slow, seconds=1)).sentence == "kept"
+
+
+@pytest.mark.parametrize(
+    ("took_ms", "bound", "answer"),
+    [(0.3, 0.5, Answer.UNKNOWN), (0.6, 0.5, Answer.FAIL), (0.3, 1.0, Answer.PASS)],
+)
+def test_a_time_that_only_the_generators_wait_misses_is_unknown(took_ms, bound, answer):
+    """Each is sent 0.4 ms after it was due, which makes none of them late."""
+    found = history([due(number, lag_ms=0.4, took_ms=took_ms) for number in range(100)])
+    finding = judged(found, bound=bound)
+    assert finding.answer is answer
+    assert (finding.cause is Cause.GENERATOR_BEHIND) == (answer is Answer.UNKNOWN)
 
 
 def test_the_nodes_own_numbers_of_a_phase_that_was_begun_late_are_of_two_phases():

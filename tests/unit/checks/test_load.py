@@ -11,11 +11,13 @@ from harness.checks.verdict import Answer, Cause
 from harness.history.events import NodeChanged, NodeEnded, RunEnded
 from harness.operations import Operation, Outcome
 from harness.operations.operation import NO_KEY
+from harness.scenario.rate import Profile
 from harness.scenario.stream import Arrivals, Stream
 
 STREAMS = {
     "uniform": messages(20),
     "poisson": messages(20, arrivals=Arrivals.POISSON),
+    "ramp": messages(60, profile=Profile(points=((0, 1), (8, 60)))),
     "burst": messages(1000, count=50, after_s=0.5, target="node-0"),
 }
 

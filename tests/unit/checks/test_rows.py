@@ -31,7 +31,8 @@ def test_a_kept_and_a_missed_promise():
 
 
 def test_bounds_are_strict():
-    found = history([operation(number) for number in range(100)])
+    due = [operation(number) for number in range(100)]
+    found = history([{**one, "sent_ns": one["intended_ns"]} for one in due])
     assert judged(found, bound=2.0).answer is Answer.FAIL
     assert judged(found, bound=2.0, comparison="<=").answer is Answer.PASS
 
@@ -285,7 +286,7 @@ def test_a_checker_that_crashes_is_unknown():
     verdict = checks.judge(broken, [row()])
     assert verdict.answer is Answer.UNKNOWN
     broke = {one.name for one in verdict.findings if one.cause is Cause.CHECKER_BROKE}
-    assert broke == {"r", "scope", "delivery", "load"}
+    assert broke == {"r", "scope", "delivery", "load", "doubts"}
 
 
 def test_every_metric_names_what_it_needs():

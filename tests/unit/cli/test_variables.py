@@ -25,6 +25,7 @@ PAGE = (ROOT / "docs" / "interfaces.md").read_text()
 ARGUMENTS = {
     "up": ["cluster-10"],
     "run": ["demo"],
+    "saturate": ["demo", "--stream", "private_message", "--until", "p99 < 50 ms"],
     "condition": ["node-0", "paused"],
     "exec": ["node-0", "true"],
     "logs": ["node-0"],
@@ -61,7 +62,7 @@ def test_the_page_is_read():
         "HARNESS_STATE",
         "HARNESS_REQUIRE_ALL",
     }
-    assert of("HARNESS_RUNS") == ["run", "judge"]
+    assert of("HARNESS_RUNS") == ["run", "saturate", "judge"]
 
 
 @pytest.mark.parametrize("variable", ["RUNTIME", "SYSTEM", "HARNESS_CLUSTER"])
@@ -103,10 +104,13 @@ def test_state(command, tmp_path, monkeypatch):
     """A dead cluster that stands in the folder is found by each; `up` finds a living one taken."""
     monkeypatch.setenv("HARNESS_STATE", str(tmp_path))
     (tmp_path / "main").mkdir()
-    lock = state.Lock("main") if command in ("up", "run") else None
+    lock = state.Lock("main") if command in ("up", "run", "saturate") else None
     done = run(command, HARNESS_STATE=str(tmp_path), RUNTIME="netns")
     if command == "up":
         assert done.exit_code == NameTakenError.exit_code
+    elif command == "clusters":
+        assert done.exit_code == 0
+        assert "1 dead" in done.output
     elif command in ("down", "doctor"):
         assert done.exit_code == 0, done.output
         assert not (tmp_path / "main").exists()

@@ -89,8 +89,14 @@ def test_a_part_that_is_only_played_leaves_a_suite_its_answer(two_parts, monkeyp
         "run",
         lambda part, **_: SimpleNamespace(run=part_run(runs, part.stem, 500)),
     )
-    verdict = suite.run(two_parts / "s.toml", runs=runs).verdict
+    judged = suite.run(two_parts / "s.toml", runs=runs)
+    verdict = judged.verdict
     assert verdict.answer is Answer.PASS, verdict
+    # The page shows each part as the suite takes it, with its charts.
+    shown = {part.name: part.verdict.answer for part in judged.parts}
+    assert shown == {"a": Answer.PASS, "b": Answer.PASS}
+    page = (judged.run / "report.html").read_text()
+    assert 'id="part-b-resource-rss-bytes"' in page
     (said,) = [one for one in verdict.findings if one.name == "budget"]
     assert (said.answer, said.phase) == (Answer.MEASURED, "b")
     assert (

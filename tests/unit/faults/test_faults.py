@@ -171,7 +171,7 @@ def test_where_in_words():
         ),
         (
             {"where": "node-1 -> node-2", "toxic": "latency speed=9"},
-            "toxic latency: speed: expected one of latency, jitter",
+            "toxic latency: attribute: expected one of latency, jitter",
         ),
         (
             {"where": "node-1 -> node-2", "toxic": "latency latency"},

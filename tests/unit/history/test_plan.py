@@ -74,7 +74,7 @@ def test_what_the_generator_says_is_enough_to_replay_it():
     stream = messages(12.5, target="node-1", count=40, after_s=1.5, sources=("node-0",))
     phase = Phase(name="load", duration_s=10.0, streams=(stream,))
     request = RunRequest(phases=(phase,), seed=7, run=None, begin={})
-    said = request.facts(["a", "b"])
+    said = request.facts(["a", "b"], late_ns=3 * MS)
     (wanted,) = facts(stream, workers=2)["load"]["streams"]
     assert said["shares"] == 2
     assert said["streams"][0] == {**wanted, "rate_per_s": 4.0}

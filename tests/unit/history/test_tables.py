@@ -28,3 +28,21 @@ def test_whether_a_stream_was_ended(batches):
     found, why = tables.read("a", Content(data=pa.py_buffer(data[:-8])), SCHEMA)
     assert len(found) == len(batches)
     assert why == "a lacks Arrow's end of stream"
+
+
+def test_a_joined_table_keeps_no_file_in_memory():
+    """What is left in the file of its first batch would keep all of the file."""
+    schema = pa.schema([("error", pa.dictionary(pa.int32(), pa.string()))])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        for codes in ([0, None], [0, 1]):
+            column = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), ["late", "lost"])
+            writer.write_batch(pa.RecordBatch.from_arrays([column], schema=schema))
+    data = sink.getvalue()
+    found, _ = tables.read("a", Content(data=data), schema)
+    joined = tables.joined(found, schema)
+    assert joined.column("error").to_pylist() == ["late", None, "late", "lost"]
+    [piece] = joined.column("error").chunks
+    held = [*piece.indices.buffers(), *piece.dictionary.buffers()]
+    inside = range(data.address, data.address + data.size)
+    assert [one for one in held if one is not None and one.address in inside] == []

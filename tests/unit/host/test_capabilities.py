@@ -156,11 +156,17 @@ def test_cgroup_limits_are_numbers_or_none(tmp_path):
 
 
 def test_json_has_a_version_and_everything():
-    one = Capability(name="veth", available=True, detail="made", needed_for="links")
+    one = Capability(name="veth", available=True, detail="made", needed_for="links", get="a kernel")
     data = json.loads(Capabilities(capabilities=(one,), limits=ROOMY).as_json())
     assert data["version"] == 1
     assert data["capabilities"] == [
-        {"name": "veth", "available": True, "detail": "made", "needed_for": "links"}
+        {
+            "name": "veth",
+            "available": True,
+            "detail": "made",
+            "needed_for": "links",
+            "get": "a kernel",
+        }
     ]
     assert data["limits"]["pids"] == 4_194_304
 

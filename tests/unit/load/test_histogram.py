@@ -70,6 +70,23 @@ def test_merging_over_the_wire_loses_nothing(one, other):
     assert left.count == len(one) + len(other)
 
 
+@given(
+    st.lists(st.lists(st.integers(0, 10**11), max_size=200), min_size=1, max_size=8).filter(any),
+    st.sampled_from([0.5, 0.9, 0.99, 0.999]),
+)
+def test_percentiles_merged_over_workers_are_exact_to_one_per_cent(workers, quantile):
+    merged = Histogram()
+    for values in workers:
+        one = Histogram()
+        one.add(np.array(values, np.int64))
+        merged.merge(Histogram.from_wire(one.to_wire()))
+    everything = sorted(value for values in workers for value in values)
+    exact = everything[stats.rank_of(len(everything), quantile) - 1]
+    told_us = merged.percentile_us(quantile)
+    assert told_us is not None
+    assert abs(told_us * 1e3 - exact) <= exact * 0.01
+
+
 def test_nearest_rank_is_a_measured_value():
     values = np.arange(1, 101)
     assert [

@@ -75,8 +75,16 @@ def test_status(cluster, word):
 
 @hostile
 def test_fault_list(cluster, word):
-    row = {"name": word, "does": word, "paths": 1, "nodes": [word], "up": {}, "down": {}}
-    cluster({"fault-list": {"faults": [row], "backends": {}, "disagree": {}}})
+    row = {
+        "name": word,
+        "does": word,
+        "paths": 1,
+        "nodes": [word],
+        "up": {},
+        "down": {},
+        "left_s": None,
+    }
+    cluster({"fault-list": {"faults": [row], "backends": {}, "disagree": {}, "away": {}}})
     done = CliRunner().invoke(main, ["fault", "list"])
     assert done.exit_code == 0, done.output
     assert done.output.count(shown(word)) == 3, done.output
@@ -105,7 +113,7 @@ def test_the_report(word):
     with other.capture() as captured:
         other.print(report)
     for output in (captured.get(), text.to_text(report)):
-        assert output.count(shown(word)) == 9, output
+        assert output.count(shown(word)) == 12, output
         assert not terminal.CONTROLS.search(output)
 
 
@@ -133,7 +141,15 @@ def test_a_reader_that_is_gone_is_no_exit_code_of_rich(monkeypatch):
 
 
 def test_json_is_untouched(cluster):
-    row = {"name": "[/etc]", "does": "", "paths": 1, "nodes": [], "up": {}, "down": {}}
-    cluster({"fault-list": {"faults": [row], "backends": {}, "disagree": {}}})
+    row = {
+        "name": "[/etc]",
+        "does": "",
+        "paths": 1,
+        "nodes": [],
+        "up": {},
+        "down": {},
+        "left_s": None,
+    }
+    cluster({"fault-list": {"faults": [row], "backends": {}, "disagree": {}, "away": {}}})
     done = CliRunner().invoke(main, ["fault", "list", "--json"])
     assert json.loads(done.output)["faults"][0]["name"] == "[/etc]"

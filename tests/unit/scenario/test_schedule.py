@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harness.errors import BadFileError
 from harness.load.flight import KEYS_MAX, Keys
 from harness.operations import Operation
-from harness.scenario.schedule import CHUNK, Share, schedule
+from harness.scenario.schedule import CHUNK, Share, schedule, tick_ns
 from harness.scenario.stream import Arrivals, Stream
 
 T0_NS = 10**12
@@ -91,6 +91,14 @@ def test_poisson_gaps_are_exponential():
     assert gaps_ns.mean() == pytest.approx(500_000, rel=0.02)
     assert gaps_ns.std() == pytest.approx(500_000, rel=0.03)
     assert (gaps_ns >= 0).all()
+
+
+@given(st.floats(0.1, 1e6), st.integers(0, 10**8))
+def test_what_waits_for_others_waits_for_less_than_it_may_be_late(rate, late_ns):
+    waits_ns = tick_ns(rate, late_ns)
+    assert 0 <= waits_ns <= 0.6 * late_ns + 1
+    assert (waits_ns == 0) == (rate <= 2_000 or late_ns == 0)
+    assert waits_ns * rate <= 33e9
 
 
 def test_what_cannot_be_sent_is_refused_in_words():

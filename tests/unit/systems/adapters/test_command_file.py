@@ -78,14 +78,14 @@ line = { to = "unix:{directory}/ctl", say = "GET {key}" }
             "{peers}",
             "{peer}",
             (
-                "start.argv: there is no field {peer}; did you mean {peers}? Possible: {name}, "
+                "start.argv: there is no field {peer}; did you mean '{peers}'? Possible: {name}, "
                 "{index}, {address}, {directory}, {peers}, {entrances}"
             ),
         ),
         (
             "{payload}",
             "{key}{paylod}",
-            "send.broadcast.http.body: there is no field {paylod}; did you mean {payload}?",
+            "send.broadcast.http.body: there is no field {paylod}; did you mean '{payload}'?",
         ),
         (
             'argv = ["sh", "-c", "exec node {peers}"]',

@@ -1,0 +1,133 @@
+"""The load generator, second by second: in which ones it, or the host below it, stood in the way.
+Pure.
+
+This says when and why, and judges nothing by itself: a row leaves out each operation that was sent
+late (lateness.py), and each time that was taken while the host was another's (host.py).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from harness.checks import host, lateness, records
+from harness.checks.verdict import Answer, Finding
+from harness.history.history import History
+
+SECOND_NS = 1_000_000_000
+FULL_CORE = 0.9  # of one core: a load worker has one thread, and sends late from here on
+SHOWN = 3
+
+
+def check(history: History) -> list[Finding]:
+    """One finding where seconds of a run are in doubt: which ones, and why; and one of the headroom
+    where the machine was calibrated.
+    """
+    if not history.phases or not history.operations.num_rows:
+        return []
+    return [*_in_doubt(history), *_headroom(history)]
+
+
+def _headroom(history: History) -> list[Finding]:
+    """How much of what a load worker can send the busiest phase asked of each."""
+    plan, can_per_s = history.plan, history.can_send_per_s
+    if plan is None or not plan.workers or not can_per_s:
+        return []
+    asked: dict[str, float] = defaultdict(float)
+    for stream in plan.streams:
+        asked[stream["phase"]] += stream["asked_per_s"] / plan.workers
+    most = max(asked.values(), default=0.0)
+    return [
+        Finding(
+            name="load generator: headroom",
+            answer=Answer.MEASURED,
+            promised="–",
+            measured=f"{most / can_per_s:.0%} used",
+            sentence=(
+                f"{most:,.0f} operations a second were asked of a load worker at most; calibrated "
+                f"on this machine, one sends {can_per_s:,.0f} messages a second in time"
+            ),
+        )
+    ]
+
+
+def _in_doubt(history: History) -> list[Finding]:
+    begin_ns, end_ns = history.phases[0].begin_ns, history.phases[-1].end_ns
+    seconds = -(-(end_ns - begin_ns) // SECOND_NS)
+    found = marked(history, begin_ns, seconds)
+    if not found:
+        return []
+    said = [f"second {second + 1}: {', '.join(found[second])}" for second in sorted(found)[:SHOWN]]
+    more = [f"and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else []
+    return [
+        Finding(
+            name="load generator, second by second",
+            answer=Answer.MEASURED,
+            promised="–",
+            measured=f"{len(found):,} of {seconds:,} s in doubt",
+            sentence="; ".join([*said, *more, "rows leave out what was sent late"]),
+        )
+    ]
+
+
+def marked(history: History, begin_ns: int, seconds: int) -> dict[int, list[str]]:
+    """Return the seconds since `begin_ns` that are in doubt, each with its reasons."""
+    found: dict[int, list[str]] = defaultdict(list)
+    for second, why in (
+        *_late(history, begin_ns),
+        *_noted(history, begin_ns),
+        *_stolen(history, begin_ns),
+    ):
+        if 0 <= second < seconds:
+            found[second].append(why)
+    for second, reasons in found.items():
+        at_ns = begin_ns + second * SECOND_NS
+        waited = host.pressure(history, at_ns, at_ns + SECOND_NS)
+        if waited is not None:
+            reasons.append(f"tasks waited for a core {waited:.0%} of it")
+    return dict(found)
+
+
+def _late(history: History, begin_ns: int) -> list[tuple[int, str]]:
+    """The seconds in which operations were due that the generator sent late, or never."""
+    late_ns = lateness.allowed_ns(history)
+    mine = np.zeros(history.operations.num_rows, np.bool_)
+    for phase in history.phases:
+        mine |= lateness.excused(history, phase, late_ns).behind
+    if not mine.any():
+        return []
+    intended, sent = history.column("intended_ns"), history.column("sent_ns")
+    at = (intended - begin_ns) // SECOND_NS
+    due = np.bincount(np.clip(at[records.due(history, records.WHOLE_RUN)], 0, None))
+    found = []
+    for second in np.unique(at[mine]).tolist():
+        here = mine & (at == second)
+        lag_ms = float((sent - intended)[here].max(initial=0)) / 1e6
+        how = f"by up to {lag_ms:,.3g} ms" if lag_ms > 0 else "never"
+        found.append((second, f"{here.sum():,} of {due[second]:,} operations sent late ({how})"))
+    return found
+
+
+def _noted(history: History, begin_ns: int) -> list[tuple[int, str]]:
+    """What load workers noted of themselves."""
+    found = []
+    for one in history.doubts:
+        # A worker's second is not ours: what it noted falls into the one that it has more of.
+        second = ((one.begin_ns + one.end_ns) // 2 - begin_ns) // SECOND_NS
+        whose = f"load worker {one.worker + 1}"
+        if one.stalled_ns > lateness.allowed_ns(history):
+            found.append((second, f"{whose} stood still for {one.stalled_ns / 1e6:,.3g} ms"))
+        if one.blocked:
+            found.append((second, f"nodes did not take {one.blocked:,} sends of {whose} at once"))
+        if one.cores >= FULL_CORE:
+            found.append((second, f"{whose} used {one.cores:.0%} of a core"))
+    return found
+
+
+def _stolen(history: History, begin_ns: int) -> list[tuple[int, str]]:
+    """The seconds in which the hypervisor gave the host's cores to others."""
+    return [
+        (((from_ns + to_ns) // 2 - begin_ns) // SECOND_NS, f"the hypervisor took {share:.0%}")
+        for from_ns, to_ns, share in host.stolen(history)
+    ]

@@ -1,0 +1,287 @@
+"""Saturating a system: short runs at one rate after another, on one cluster that stays up, until
+the highest that holds is known.
+
+Its folder, ``runs/<scenario>-saturate/<time>/``, has `saturation.json` and `saturation.html` after
+each try, and each try's scenario, budget and run folder.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.checks.verdict import Finding, Verdict
+from harness.control import state
+from harness.control.launcher import Hold
+from harness.control.progress import Progress, nobody
+from harness.errors import InterruptedByUserError, UsageError
+from harness.experiments import run as single_run
+from harness.experiments.judge import Judged
+from harness.experiments.saturation import (
+    CURVE,
+    PHASE,
+    Saturation,
+    Try,
+    promise,
+    rows,
+    search,
+)
+from harness.history.folder import new_folder, point_latest, translated
+from harness.operations import Operation
+from harness.reports import saturation as page
+from harness.scenario import files
+from harness.scenario.budget import Row
+from harness.scenario.scenario import Phase, Scenario
+from harness.scenario.stream import Stream
+
+VERSION = 1
+FILE, PAGE = "saturation.json", "saturation.html"
+WARM_S = 2.0  # of the same load before each try, unjudged
+NOT_ASKED = "operations that came true: "  # no promise of a try's is about them
+
+
+class Saturating:
+    """One search, from its scenario to its folder."""
+
+    def __init__(
+        self,
+        scenario: Path,
+        word: str,
+        until: str,
+        *,
+        runs: Path,
+        system: str | None,
+        seconds: float,
+        tries: int,
+        repeats: int,
+    ) -> None:
+        """Read and check everything. Raises UsageError, BadFileError."""
+        if files.read_suite(scenario) is not None:
+            raise UsageError(f"{scenario}: expected a scenario, found a suite")
+        operation = next((each for each in Operation if each.word == word), None)
+        if operation is None:
+            known = ", ".join(each.word for each in Operation)
+            raise UsageError(f"--stream: expected one of {known}; found {word!r}")
+        self.planned = files.read_scenario(scenario)
+        self.wanted = self.planned.topology
+        if system:
+            self.wanted = single_run.with_system(self.wanted, system)
+        self.streams = _streams(self.planned, operation)
+        self.promised = promise(until, operation)
+        self.operation, self.scenario = operation, scenario
+        self.runs, self.seconds, self.tries, self.repeats = runs, seconds, tries, repeats
+
+    def play(self, settings: dict[str, Any], progress: Progress) -> tuple[Path, Saturation, bool]:
+        """Search on the cluster that is up: the folder, what is known, and whether Ctrl-C ended
+        it.
+        """
+        folder = new_folder(self.runs, f"{self.planned.name}-saturate"[:32])
+        found = Saturation(repeats=self.repeats)
+
+        def told(now: Saturation) -> None:
+            nonlocal found
+            found = now
+            self.write(folder, found, is_interrupted=False)
+            progress(now.sentence(), len(now.tries), self.tries)
+
+        def attempt(rate_per_s: float) -> Try:
+            file = self._written(folder, len(found.tries) + 1, rate_per_s)
+            judged = single_run.run(file, runs=folder, progress=progress, **settings)
+            return _tried(rate_per_s, self.promised, judged, folder)
+
+        try:
+            first = next(one for one in self.streams if one.operation is self.operation).rate_per_s
+            search(attempt, first, tries=self.tries, repeats=self.repeats, told=told)
+            is_interrupted = False
+        except (KeyboardInterrupt, InterruptedByUserError):
+            is_interrupted = True
+        finally:
+            point_latest(self.runs, folder)
+        self.write(folder, found, is_interrupted=is_interrupted)
+        return folder, found, is_interrupted
+
+    def write(self, folder: Path, found: Saturation, *, is_interrupted: bool) -> None:
+        """Write what is known so far. Raises StorageError."""
+        facts = self.facts(found, is_interrupted=is_interrupted)
+        with translated(folder):
+            (folder / FILE).write_text(json.dumps(facts, indent=1) + "\n")
+            (folder / PAGE).write_text(page.render(facts))
+
+    def facts(self, found: Saturation, *, is_interrupted: bool) -> dict[str, Any]:
+        """Return what saturation.json holds."""
+        return {
+            "version": VERSION,
+            "scenario": self.planned.name,
+            "stream": self.operation.word,
+            "until": self.promised.name,
+            "metric": self.promised.metric,
+            "unit": self.promised.unit,
+            "bound": self.promised.bound,
+            "seconds": self.seconds,
+            "repeats": self.repeats,
+            "interrupted": is_interrupted,
+            **found.as_json(),
+        }
+
+    def _written(self, folder: Path, number: int, rate_per_s: float) -> Path:
+        """Write the scenario and the budget of a try."""
+        name = f"try-{number}"
+        streams = [
+            replace(one, rate_per_s=rate_per_s, profile=None, count=None)
+            if one.operation is self.operation
+            else one
+            for one in self.streams
+        ]
+        head: dict[str, object] = {
+            "name": name,
+            "topology": str(files.topology_of(self.scenario).resolve()),
+            "system": self.wanted.adapter,
+            "seed": self.planned.seed,
+            "budget": f"{name}.budget.toml",
+        }
+        text = _keys(head)
+        for phase, seconds in (("warm", WARM_S), (PHASE, self.seconds)):
+            text += "\n[[phase]]\n" + _keys({"name": phase, "duration_s": seconds})
+            text += "".join("[[phase.stream]]\n" + _keys(_words(one)) for one in streams)
+        budget = "".join("[[row]]\n" + _keys(_row(one)) for one in rows(self.promised))
+        with translated(folder):
+            (folder / f"{name}.budget.toml").write_text(budget)
+            file = folder / f"{name}.toml"
+            file.write_text(text)
+        return file
+
+
+def saturate(
+    scenario: Path,
+    stream: str,
+    until: str,
+    *,
+    cluster: str | None = None,
+    runtime_name: str = "auto",
+    runs: Path = Path("runs"),
+    workers: int = 1,
+    system: str | None = None,
+    seconds: float = 8.0,
+    tries: int = 14,
+    repeats: int = 3,
+    progress: Progress = nobody,
+) -> tuple[Path, dict[str, Any]]:
+    """Search for the highest rate of a stream at which a promise holds; return the folder and what
+    saturation.json holds.
+
+    Raises UsageError and BadFileError before anything starts; Ctrl-C ends with what is known.
+    """
+    asked = Saturating(
+        scenario,
+        stream,
+        until,
+        runs=runs,
+        system=system,
+        seconds=seconds,
+        tries=tries,
+        repeats=repeats,
+    )
+    name = state.cluster_name(cluster)
+    with Hold() as held:
+        if not state.is_alive(name):
+            single_run.up(
+                files.topology_of(scenario),
+                cluster=name,
+                runtime_name=runtime_name,
+                system=asked.wanted.adapter,
+                progress=progress,
+                held=held,
+            )
+            held.callback(single_run.down, name)
+        else:
+            single_run.same(name, asked.wanted, runtime_name)
+        settings = {"cluster": name, "workers": workers}
+        folder, found, is_interrupted = asked.play(settings, progress)
+    return folder, asked.facts(found, is_interrupted=is_interrupted)
+
+
+def _streams(planned: Scenario, operation: Operation) -> Sequence[Stream]:
+    """Return the streams of the first phase that has one of this operation."""
+    phase: Phase | None = next(
+        (
+            each
+            for each in planned.phases
+            if any(one.operation is operation for one in each.streams)
+        ),
+        None,
+    )
+    if phase is None:
+        has = {one.operation.word for each in planned.phases for one in each.streams}
+        raise UsageError(
+            f"--stream: no phase of {planned.name} has {operation.word}; it has "
+            f"{', '.join(sorted(has)) or 'no load'}"
+        )
+    if sum(one.operation is operation for one in phase.streams) > 1:
+        raise UsageError(
+            f"--stream: phase {phase.name} of {planned.name} has {operation.word} twice"
+        )
+    return phase.streams
+
+
+def _tried(rate_per_s: float, promised: Row, judged: Judged, folder: Path) -> Try:
+    """Return what a run says of its rate: all that it was judged by, but for how many of other
+    operations may fail, of which nobody asked.
+    """
+    asked = [one for one in judged.verdict.findings if not one.name.startswith(NOT_ASKED)]
+    answer = Verdict(findings=tuple(asked)).answer
+    mine = next(one for one in asked if one.name == promised.name)
+    worst = mine if mine.answer is answer else next(one for one in asked if one.answer is answer)
+    values = {name: _value(judged.verdict.findings, f"{promised.metric} {name}") for name in CURVE}
+    return Try(
+        rate_per_s=rate_per_s,
+        answer=answer,
+        why=f"{worst.name}: {worst.measured}; {worst.sentence}",
+        values={name: value for name, value in values.items() if value is not None},
+        run=str(judged.run.relative_to(folder.resolve())),
+    )
+
+
+def _value(findings: Sequence[Finding], name: str) -> float | None:
+    return next((one.value for one in findings if one.name == name), None)
+
+
+def _words(stream: Stream) -> dict[str, object]:
+    rate: object = stream.rate_per_s
+    if stream.profile is not None:
+        rate = [list(point) for point in stream.profile.points]
+    return {
+        "operation": stream.operation.word,
+        "rate_per_s": rate,
+        "payload_bytes": stream.payload_bytes,
+        "target": stream.target,
+        "sources": list(stream.sources) or None,
+        "arrivals": stream.arrivals.value,
+        "timeout_ms": stream.timeout_ms,
+        "count": stream.count,
+        "after_s": stream.after_s,
+    }
+
+
+def _row(row: Row) -> dict[str, object]:
+    return {
+        "name": row.name,
+        "metric": row.metric,
+        "statistic": row.statistic,
+        "unit": row.unit,
+        "bound": row.bound,
+        "comparison": row.comparison,
+        "phase": row.conditions.phase,
+    }
+
+
+def _keys(values: dict[str, object]) -> str:
+    """Write keys as TOML, which has JSON's texts, numbers and lists; without those of None."""
+    return "".join(
+        f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
+        for key, value in values.items()
+        if value is not None and not (isinstance(value, float) and math.isinf(value))
+    )

@@ -1,0 +1,51 @@
+"""The headline says in one sentence why a run is not PASS, the same in every report."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from harness.checks.verdict import Answer, Finding, Verdict
+
+SENTENCE_CHARACTERS = 240  # of a finding's own sentence: the row itself says all of it
+
+
+def counts(verdict: Verdict) -> str:
+    """Say how many findings have each answer: ``20 PASS, 1 UNKNOWN``."""
+    return ", ".join(f"{number} {answer}" for answer, number in verdict.counts().items() if number)
+
+
+def first(verdict: Verdict) -> Finding | None:
+    """Find the first finding that has the verdict's answer, where that is not PASS."""
+    if verdict.answer is Answer.PASS:
+        return None
+    return next((one for one in verdict.findings if one.answer is verdict.answer), None)
+
+
+def why(verdict: Verdict) -> str:
+    """Say why a verdict is not PASS, in one sentence; empty where it is."""
+    if verdict.answer is Answer.PASS:
+        return ""
+    one = first(verdict)
+    if one is None:
+        return "Nothing was promised, so nothing was judged."
+    number, of = verdict.counts()[verdict.answer], len(verdict.findings)
+    unknown = verdict.counts()[Answer.UNKNOWN]
+    if verdict.answer is Answer.FAIL:
+        more = f", and {unknown} could not be judged" if unknown else ""
+        said = f"{number} of {of} findings {'is' if number == 1 else 'are'} FAIL{more}"
+    else:
+        causes = Counter(str(each.cause) for each in verdict.findings if each.cause is not None)
+        told = ", ".join(
+            cause if number == times else f"{times} × {cause}"
+            for cause, times in causes.most_common()
+        )
+        said = f"{number} of {of} findings could not be judged ({told})"
+    return f"{said}; {'it is' if number == 1 else 'the first:'} {_told(one)}."
+
+
+def _told(finding: Finding) -> str:
+    phase = f" ({finding.phase})" if finding.phase else ""
+    sentence = finding.sentence.rstrip(". ")
+    if len(sentence) > SENTENCE_CHARACTERS:
+        sentence = sentence[: SENTENCE_CHARACTERS - 1].rstrip() + "…"
+    return f"{finding.name}{phase}: {sentence}"

@@ -1,0 +1,118 @@
+"""Which chart and which data file a finding rests on, and the bound that it draws there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from harness.checks.metrics import METRICS
+from harness.checks.verdict import Finding
+from harness.history.gaps import Part
+from harness.history.history import History
+from harness.operations import Operation
+from harness.reports.series import clock
+from harness.reports.series.chart import Bound, Chart
+from harness.reports.series.resources import key_of
+from harness.scenario.budget import UNITS
+
+# What a run folder keeps of each part; the page stands beside them.
+FILES: Mapping[Part, str] = {
+    Part.METADATA: "metadata.json",
+    Part.EVENTS: "events.jsonl",
+    Part.PLAN: "timeline.json",
+    Part.BUDGET: "budget.toml",
+    Part.TOPOLOGY: "topology.json",
+    Part.OPERATIONS: "load/",
+    Part.JOURNAL: "journal/",
+    Part.SAMPLES: "samples.arrow",
+    Part.HOST: "host.arrow",
+    Part.HISTOGRAMS: "histograms.jsonl",
+    Part.GAUGES: "histograms.jsonl",
+    Part.PROOFS: "proofs.jsonl",
+    Part.MEASUREMENTS: "measurements.json",
+}
+CHARTS = {
+    "pacer.lag": "lag",
+    "rss": key_of("rss_bytes"),
+    "cpu": key_of("cpu_ns"),
+    "fds": key_of("fds"),
+    "threads": key_of("threads"),
+    "connections": key_of("connections"),
+    "network": key_of("bytes_in"),
+    "network.in": key_of("bytes_in"),
+    "network.out": key_of("bytes_out"),
+}
+# First word of a check's finding → where the page shows what it is about, and its files.
+CHECKS = {
+    "faults": ("bands", ("proofs.jsonl", "events.jsonl")),
+    "nodes": ("bands", ("events.jsonl",)),
+    "record": ("bands", ("manifest.json",)),
+}
+FACTORS = {"time": 1e-6, "size": 1e-6, "byte rate": 1e-6, "share": 100.0, "number": 1.0}
+SUMS = frozenset({"network"})  # of two charts: a bound on either would say something else
+
+
+def chart_of(finding: Finding) -> str:
+    """Find the anchor of the chart that a finding is about; empty: there is none."""
+    if finding.metric in CHARTS:
+        return CHARTS[finding.metric]
+    if finding.metric:
+        word = finding.metric.partition(".")[0]
+        metric = METRICS.get(finding.metric)
+        if word not in {one.word for one in Operation} or metric is None:
+            return ""
+        return f"latency-{word}" if metric.kind == "time" else f"outcomes-{word}"
+    operation = _operation(finding.name)
+    if operation is not None:
+        return f"outcomes-{operation.word}"
+    return CHECKS.get(finding.name.partition(":")[0], ("", ()))[0]
+
+
+def files_of(finding: Finding) -> tuple[str, ...]:
+    """Find the files of the run folder that a finding was judged by."""
+    metric = METRICS.get(finding.metric)
+    if metric is not None:
+        return tuple(dict.fromkeys(FILES[part] for part in sorted(metric.needs) if part in FILES))
+    if _operation(finding.name) is not None:
+        return ("load/", "journal/")
+    return CHECKS.get(finding.name.partition(":")[0], ("", ()))[1]
+
+
+def _operation(name: str) -> Operation | None:
+    """The operation that a check's finding is about."""
+    for operation in Operation:
+        ledger = operation.spec.ledger
+        named = "" if ledger is None else ledger.finding.partition("{")[0]
+        words = (f"{operation.word}: ", f"load: {operation.word}")
+        if name.startswith(words) or name.endswith(f": {operation.word}"):
+            return operation
+        if named and name.startswith(named):
+            return operation
+    return None
+
+
+def with_bounds(history: History, charts: Sequence[Chart], found: Sequence[Finding]) -> list[Chart]:
+    """Draw into each chart what rows of the budget promise there."""
+    by_key: dict[str, list[Bound]] = {}
+    for finding in found:
+        bound = _bound(history, finding)
+        if bound is not None:
+            by_key.setdefault(chart_of(finding), []).append(bound)
+    return [replace(chart, bounds=tuple(by_key.get(chart.key, ()))) for chart in charts]
+
+
+def _bound(history: History, finding: Finding) -> Bound | None:
+    """The line of a finding; None where its value is none of the chart's."""
+    key, kind = chart_of(finding), UNITS.get(finding.unit, ("", 0.0))[0]
+    is_value = finding.bound is not None and finding.statistic != "count" and kind in FACTORS
+    if not is_value or not key or finding.metric in SUMS or key.startswith("outcomes-"):
+        return None
+    phase = history.phase(finding.phase)
+    if phase is None or finding.bound is None:
+        return None
+    return Bound(
+        value=finding.bound * UNITS[finding.unit][1] * FACTORS[kind],
+        from_s=clock.of_s(history, phase.begin_ns),
+        until_s=clock.of_s(history, phase.end_ns),
+        says=f"{finding.name}: {finding.statistic} {finding.promised}",
+    )

@@ -1,0 +1,172 @@
+"""The search for the highest rate that holds: where it ends, and what it says it knows."""
+
+from __future__ import annotations
+
+import json
+import math
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.checks.verdict import Answer
+from harness.errors import HarnessError, UsageError
+from harness.experiments.saturate import Saturating
+from harness.experiments.saturation import Saturation, Try, promise, rows, search
+from harness.operations import Operation
+from harness.reports import saturation as page
+from harness.scenario import files, shipped
+
+MESSAGE = Operation.PRIVATE_MESSAGE
+
+
+def searched(limit, *, first=100.0, tries=40, repeats=3, above=Answer.FAIL):
+    """Search on a system that holds up to a limit."""
+
+    def attempt(rate):
+        answer = Answer.PASS if rate <= limit else above
+        return Try(rate_per_s=rate, answer=answer, why=f"at {rate:g}", values={"p99": rate})
+
+    return search(attempt, first, tries=tries, repeats=repeats)
+
+
+@given(st.floats(2, 900_000), st.floats(1, 100_000))
+def test_the_limit_lies_between_what_holds_and_what_does_not(limit, first):
+    found = searched(limit, first=first)
+    assert found.answer is Answer.PASS
+    low, high = found.holds_at_per_s, found.fails_at_per_s
+    assert low <= limit < high
+    assert high / low <= 1.12
+    assert len(found.of(low)) == 3
+    assert len(found.tries) <= 30
+
+
+def test_a_search_that_was_cut_short_does_not_say_that_a_rate_holds():
+    found = searched(1_000, tries=3)
+    assert found.answer is Answer.UNKNOWN
+    assert (found.holds_at_per_s, found.fails_at_per_s) == (400, None)
+    assert found.sentence() == "400/s held in its only try; no rate that was tried did not"
+    assert Saturation().answer is Answer.UNKNOWN
+    assert Saturation().sentence() == "nothing was tried"
+
+
+def test_where_nothing_holds_the_system_failed_only_if_a_try_says_so():
+    assert searched(0).answer is Answer.FAIL
+    found = searched(0, above=Answer.UNKNOWN)
+    assert found.answer is Answer.UNKNOWN
+    assert found.as_json()["system_missed_there"] is False
+
+
+def test_a_limit_of_the_generator_is_not_said_to_be_the_systems():
+    assert "is not known to (at " in searched(700, above=Answer.UNKNOWN).sentence()
+    assert "did not (at " in searched(700).sentence()
+
+
+def test_a_rate_that_holds_only_sometimes_does_not_hold():
+    seen = {}
+
+    def attempt(rate):
+        seen[rate] = seen.get(rate, 0) + 1
+        shaky = 400 < rate <= 800 and seen[rate] > 1
+        answer = Answer.FAIL if rate > 800 or shaky else Answer.PASS
+        return Try(rate_per_s=rate, answer=answer, why="", values={})
+
+    found = search(attempt, 100.0, tries=60, repeats=3)
+    assert found.holds_at_per_s <= 400 < found.fails_at_per_s
+
+
+@pytest.mark.parametrize(
+    ("text", "metric", "statistic", "bound", "unit"),
+    [
+        ("p99 < 50 ms", "private_message.end_to_end", "p99", 50, "ms"),
+        ("p99.9<=1.5s", "private_message.end_to_end", "p99.9", 1.5, "s"),
+        ("private_message.burst max < 2 s", "private_message.burst", "max", 2, "s"),
+    ],
+)
+def test_a_promise_is_read(text, metric, statistic, bound, unit):
+    row = promise(text, MESSAGE)
+    assert (row.metric, row.statistic, row.bound, row.unit) == (metric, statistic, bound, unit)
+    assert [one.bound for one in rows(row)] == [bound, None, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("fast", "expected such as 'p99 < 50 ms', found 'fast'"),
+        ("p98 < 50 ms", "statistic: expected one of p50"),
+        ("p99 < 50 MB", "unit: expected one of ns"),
+        ("p99 < 5.0.0 ms", "bound: expected a number"),
+        ("dht_get.response p99 < 5 ms", "metric: expected one of private_message."),
+        ("p99 > 50 ms", "expected such as"),
+    ],
+)
+def test_a_promise_that_is_none_is_refused(text, words):
+    with pytest.raises(UsageError, match=words.replace(".", r"\.")):
+        promise(text, MESSAGE)
+
+
+def asked(tmp_path, name="demo", word="private_message", until="p99 < 50 ms"):
+    scenario = shipped.find(name, "scenarios")
+    return Saturating(
+        scenario,
+        word,
+        until,
+        runs=tmp_path,
+        system=None,
+        seconds=4,
+        tries=5,
+        repeats=2,
+    )
+
+
+def test_a_try_is_a_scenario_that_can_be_run(tmp_path):
+    made = asked(tmp_path, "first-budget", "broadcast")
+    read = files.read_scenario(made._written(tmp_path, 1, 12.5))
+    assert [phase.name for phase in read.phases] == ["warm", "load"]
+    [stream] = [one for one in read.phases[1].streams if one.operation is Operation.BROADCAST]
+    assert stream.rate_per_s == 12.5
+    assert read.topology.digest() == made.planned.topology.digest()
+    assert files.read_budget(read.budget).rows[0].statistic == "p99"
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "words"),
+    [
+        ("demo", "fly", "--stream: expected one of private_message"),
+        ("demo", "connect", "no phase of demo has connect; it has broadcast"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(tmp_path, name, word, words):
+    with pytest.raises(HarnessError, match=words):
+        asked(tmp_path, name, word)
+
+
+class Tags(HTMLParser):
+    """Counts the tags of a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def handle_starttag(self, tag, _attrs):
+        self.seen.append(tag)
+
+
+@pytest.mark.parametrize("limit", [700, 0, math.inf])
+def test_the_page_shows_each_try(tmp_path, limit):
+    found = searched(limit, tries=9)
+    made = asked(tmp_path)
+    made.write(tmp_path, found, is_interrupted=True)
+    facts = json.loads((tmp_path / "saturation.json").read_text())
+    assert len(facts["tries"]) == len(found.tries)
+    tags = Tags()
+    tags.feed((tmp_path / "saturation.html").read_text())
+    assert tags.seen.count("circle") == len(found.tries)
+    assert tags.seen.count("tr") == len(found.tries) + 1
+    assert "interrupted" in page.render(facts)
+
+
+def test_a_page_of_nothing_is_one(tmp_path):
+    made = asked(tmp_path)
+    assert "Nothing was tried" in page.render(made.facts(Saturation(), is_interrupted=True))

@@ -1,0 +1,67 @@
+"""One sentence says why a run is not PASS."""
+
+from __future__ import annotations
+
+import pytest
+from kit.verdicts import FACTS, VERDICT, finding
+
+from harness import reports
+from harness.checks.verdict import Answer, Cause, Verdict
+from harness.reports import headline, text
+
+MISSED = finding("p99", Answer.FAIL, sentence="missed: 12 is not < 10 ms")
+LIMITED = finding("p50", Answer.UNKNOWN, sentence="the host was busy", cause=Cause.HOST_LIMITED)
+GAP = finding("rss", Answer.UNKNOWN, sentence="samples are missing.", cause=Cause.GAP, phase="")
+
+
+@pytest.mark.parametrize(
+    ("findings", "said"),
+    [
+        ([finding()], ""),
+        (
+            [finding(), MISSED],
+            "1 of 2 findings is FAIL; it is p99 (load): missed: 12 is not < 10 ms.",
+        ),
+        (
+            [LIMITED, MISSED, MISSED],
+            (
+                "2 of 3 findings are FAIL, and 1 could not be judged; the first: p99 (load): "
+                "missed: 12 is not < 10 ms."
+            ),
+        ),
+        (
+            [finding(), LIMITED],
+            (
+                "1 of 2 findings could not be judged (host limited); it is p50 (load): the "
+                "host was busy."
+            ),
+        ),
+        (
+            [GAP, LIMITED, GAP],
+            (
+                "3 of 3 findings could not be judged (2 × gap in the record, 1 × host limited); "
+                "the first: rss: samples are missing."
+            ),
+        ),
+        (
+            [finding(answer=Answer.MEASURED)],
+            "Nothing was promised, so nothing was judged.",
+        ),
+    ],
+)
+def test_the_headline_says_why(findings, said):
+    assert headline.why(Verdict(findings=tuple(findings))) == said
+
+
+def test_a_long_sentence_is_cut_and_not_lost():
+    long = Verdict(findings=(finding(answer=Answer.FAIL, sentence="x" * 1000),))
+    assert len(headline.why(long)) < 400
+    assert "…" in headline.why(long)
+
+
+def test_every_report_for_people_has_it():
+    said = headline.why(VERDICT)
+    assert said.replace("<", "&lt;") in reports.render("html", VERDICT, FACTS, "/runs/x")
+    assert said.replace("<", "\\<") in reports.render("markdown", VERDICT, FACTS, "/runs/x")
+    flat = " ".join(text.to_text(text.render(VERDICT, FACTS, "/runs/x")).split())
+    assert said in flat
