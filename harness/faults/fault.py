@@ -106,6 +106,17 @@ class Fault:
         return sorted({(source, chance.choice(sorted(self.far[source]))) for source in sources})
 
     @property
+    def sides(self) -> list[list[str]]:
+        """The nodes that lose paths by a cut, those together that lose the same; the fewest first.
+
+        Nodes that are cut off from each other too stand each alone.
+        """
+        alike: dict[frozenset[str], list[str]] = {}
+        for source, targets in self.far.items():
+            alike.setdefault(frozenset(targets), []).append(source)
+        return sorted(map(sorted, alike.values()), key=len)
+
+    @property
     def does(self) -> str:
         """What the fault does, as a person says it."""
         rates = [

@@ -7,11 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import takewhile
 
+import numpy as np
+
 from harness.load.flight import Flight, Keys
 from harness.operations import Outcome, Request, Response
 from harness.operations.operation import NO_KEY, Address, key_of
 from harness.scenario.schedule import Due
 from harness.scenario.stream import Stream
+from harness.stats import Integers
 
 NEVER_NS = (1 << 63) - 1
 IN_FLIGHT_MAX = 1 << 18
@@ -58,6 +61,11 @@ class TrafficStream:
     def next_due_ns(self) -> int:
         """When the next operation is due; NEVER_NS after the last."""
         return self._next[0] if self._next is not None else NEVER_NS
+
+    def due_ns(self) -> Integers:
+        """When each operation in flight was due."""
+        flights = self.in_flight.values()
+        return np.fromiter((each.intended_ns for each in flights), np.int64, len(flights))
 
     def stop(self, at_ns: int) -> None:
         """Make nothing more that is due at or after `at_ns`."""

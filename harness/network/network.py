@@ -213,6 +213,7 @@ class Network:
                 "up": dict(fault.up),
                 "down": dict(fault.down),
                 "nodes": [],
+                "sides": fault.sides,
             }
             for fault in faults
         ]

@@ -133,6 +133,7 @@ class Faults:
                 "up": {},
                 "down": {},
                 "nodes": list(fault.nodes),
+                "sides": [],
             }
             for fault in of_nodes
         ]

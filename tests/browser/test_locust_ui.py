@@ -80,9 +80,9 @@ def test_from_the_form_to_the_delivery_tab_and_a_second_run(page):
         wait_until(lambda: re.fullmatch(r"0\.\d+", row.locator("td").nth(4).inner_text()))
         shoot(page, "table")
         page.get_by_role("tab", name="Delivery").click()
-        delivered = page.locator("tr", has_text="private_message").first
+        delivered = page.locator(".p2p-panel tr", has_text="private_message").first
         expect(delivered).to_be_visible()
-        wait_until(lambda: re.fullmatch(r"\d+(\.\d)?", delivered.locator("td").nth(1).inner_text()))
+        wait_until(lambda: re.fullmatch(r"[\d.]+ .?s", delivered.locator("td").nth(8).inner_text()))
         shoot(page, "delivery")
         page.get_by_role("button", name="Stop", exact=True).click()
         wait_until(lambda: len(fake.calls("end")) == 1)
