@@ -139,7 +139,7 @@ def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
     environment.host = environment.host or f"cluster {master.cluster}"
     desk = tabs.Desk(master) if web_ui else None
     if desk is not None:
-        tabs.add(web_ui, desk)
+        tabs.add(web_ui, environment, desk)
     if workers is not None:
         runner.register_message(
             "p2p-here", lambda msg, **_: workers.here(msg.data["client"], msg.data["pid"])

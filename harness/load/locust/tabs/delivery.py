@@ -59,7 +59,8 @@ def waiting_sentence(desk: Desk) -> str:
     each = ", ".join(f"{count:,} {word}" for word, count in sorted(late.items()))
     return (
         f"no answer for more than {LATE_S:g} s: {each}; the oldest waits for "
-        f"{quantities.seconds(max(ages))}"
+        f"{quantities.seconds(max(ages))} (the figures below count them as failed so far, "
+        "with the time that they have waited)"
     )
 
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import logging
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Response, jsonify, request, send_file, send_from_directory
+from werkzeug.datastructures import ImmutableMultiDict
 
 from harness.errors import HarnessError, UsageError
 from harness.faults.fault import Condition
-from harness.load.locust.tabs import banner, cluster, delivery, faults, topology, verdict
+from harness.load.locust.tabs import (
+    banner,
+    cluster,
+    delivery,
+    faults,
+    figures,
+    form,
+    topology,
+    verdict,
+)
 from harness.load.locust.tabs.desk import Desk, sentence_of
 
 STATIC = Path(__file__).parent / "static"
@@ -26,10 +36,8 @@ VIEWS = {
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 INJECTED = '<link rel="stylesheet" href="./p2p/static/tabs.css"><script src="./p2p/static/tabs.js">'
 
-log = logging.getLogger(__name__)
 
-
-def add(web_ui: Any, desk: Desk) -> None:
+def add(web_ui: Any, environment: Any, desk: Desk) -> None:
     """Add the tabs to a Locust WebUI."""
     app, base = web_ui.app, getattr(web_ui, "web_base_path", None) or ""
     tabs = [{"title": key.capitalize(), "key": f"p2p-{key}"} for key in VIEWS]
@@ -49,12 +57,19 @@ def add(web_ui: Any, desk: Desk) -> None:
 
     def refuse() -> Response | None:
         foreign = _foreign(web_ui.host)
-        return _said(foreign, 403) if foreign else None
+        if foreign:
+            return _said(foreign, 403)
+        if request.method == "POST" and request.path == f"{base}/swarm":
+            return _checked(environment, desk)
+        return None
 
     def inject(response: Response) -> Response:
         if request.path in (f"{base}/", base) and response.mimetype == "text/html":
             page = response.get_data(as_text=True)
             response.set_data(page.replace("</body>", f"{INJECTED}</script></body>"))
+        elif request.path == f"{base}/stats/requests" and response.is_json:
+            answer = figures.corrected(response.get_json(), desk.master.tallies())
+            response.set_data(json.dumps(answer))
         return response
 
     app.before_request(refuse)
@@ -76,6 +91,19 @@ def _foreign(host: str | None) -> str:
     if host in LOOPBACK and urlsplit(f"//{request.host}").hostname not in LOOPBACK:
         return f"refused: this page is 127.0.0.1's, not {request.host}'s"
     return ""
+
+
+def _checked(environment: Any, desk: Desk) -> Response | None:
+    """Refuse a form that cannot be begun; else have Locust start a user for each stream."""
+    try:
+        names = form.streams(environment, desk, request.form)
+    except HarnessError as error:
+        return jsonify(form.refused(error, environment.host))
+    asked = request.form.copy()
+    asked["user_count"] = asked["spawn_rate"] = str(len(names))
+    asked.setlist("user_classes", names)
+    request.form = ImmutableMultiDict(asked)
+    return None
 
 
 def _view(desk: Desk, key: str) -> Response:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from harness.errors import BadFileError
+from harness.errors import BadFileError, UsageError
 from harness.faults.spec import WORDS
 from harness.history.history import SAMPLES
-from harness.load.locust.tabs import banner, blocks, faults, quantities
+from harness.load.locust.tabs import banner, blocks, faults, figures, form, quantities
 from harness.load.locust.tabs.tail import Proofs, Samples
 from harness.load.tally import Tally
 
@@ -111,3 +112,48 @@ def test_what_is_in_flight_counts_with_its_age():
     assert both.with_waiting().percentile_us(0.99) == pytest.approx(7e6, rel=0.01)
     tally.forget_in_flight()
     assert tally.oldest_s(now_ns) is None
+
+
+def late() -> Tally:
+    tally = Tally()
+    tally.count_in_flight(np.full(50, 1, np.int64), 7_000_000_001)
+    return tally
+
+
+def answer() -> dict:
+    row = {
+        "num_requests": 150,
+        "num_failures": 0,
+        "response_time_percentile_0.99": 2.7,
+        "median_response_time": 2.0,
+        "max_response_time": 3.0,
+    }
+    return {
+        "stats": [{"name": "private_message", **row}, {"name": "Aggregated", **row}],
+        "fail_ratio": 0.0,
+        "total_rps": 15.0,
+        "current_response_time_percentiles": {
+            "response_time_percentile_0.5": 2.0,
+            "response_time_percentile_0.99": 2.7,
+        },
+    }
+
+
+def test_locusts_figures_count_what_waits_as_failed_and_with_its_age():
+    shown = figures.corrected(answer(), {"private_message": late()})
+    assert shown["fail_ratio"] == 0.25
+    assert shown["stats"][0]["response_time_percentile_0.99"] == pytest.approx(7000, rel=0.01)
+    now = shown["current_response_time_percentiles"]
+    assert now["response_time_percentile_0.5"] == 2.0
+    assert now["response_time_percentile_0.99"] == pytest.approx(7000, rel=0.01)
+
+
+def test_locusts_figures_are_left_alone_where_nothing_waits():
+    assert figures.corrected(answer(), {"private_message": Tally()}) == answer()
+
+
+def test_the_form_says_which_value_is_no_number():
+    before = Namespace(private_message_rate=1.0, seed=1, budget="auto")
+    assert form.filled(before, {"seed": "7", "budget": "demo"}).seed == 7
+    with pytest.raises(UsageError, match="private_message_rate: expected a number, found 'x'"):
+        form.filled(before, {"private_message_rate": "x"})

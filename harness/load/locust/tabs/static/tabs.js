@@ -67,6 +67,8 @@
     },
   };
   const place = key => {
+    for (const name of ["userCount", "spawnRate"]) { const box = document.querySelector(`input[name=${name}]`)?.closest(".MuiFormControl-root"); if (box) box.style.display = "none"; } // one user a stream
+    for (const button of document.querySelectorAll("#root button")) if (button.textContent.trim().toLowerCase() === "edit") button.style.display = "none"; // rates of a run are fixed
     const dark = getComputedStyle(document.body).backgroundColor.match(/\d+/g) || [255];
     document.documentElement.classList.toggle("p2p-dark", Number(dark[0]) < 128);
     const root = document.querySelector("#root");
