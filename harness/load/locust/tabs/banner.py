@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.load.locust.tabs import delivery, faults, quantities
+from harness.load.locust.tabs import delivery, faults
 from harness.load.locust.tabs.desk import Desk
 
 NAMED = 6  # nodes that are named; of more, how many
@@ -25,7 +25,7 @@ def lines(desk: Desk) -> list[dict[str, str]]:
 def _of(fault: dict[str, Any]) -> str:
     return (
         f"{fault['name']} ({fault['does']}): in force for "
-        f"{quantities.seconds(fault['in_force_s'])}, {faults.left(fault)}; {fault['proof'][0]}; "
+        f"{fault['in_force']}, {faults.left(fault)}; {fault['proof'][0]}; "
         f"{whom(fault)}"
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 from harness.control.client import Client
 from harness.errors import HarnessError
 from harness.history.proof import ProofAnswer
+from harness.load.locust.tabs import quantities
 from harness.load.locust.tabs.judge import LiveJudge
 from harness.load.locust.tabs.tail import Proofs, Samples
 from harness.load.master import Master
@@ -68,8 +69,8 @@ class Desk:
         return found
 
     def faults(self) -> list[dict[str, Any]]:
-        """The faults in force, as `harness fault list --json`, each with `in_force_s` and `proof`,
-        a sentence and its level.
+        """The faults in force, as `harness fault list --json`, each with `in_force`, for how long,
+        and `proof`, a sentence and its level.
         """
         rows = self.kernel()["faults"]
         self.proofs.read()
@@ -79,7 +80,9 @@ class Desk:
         for row in rows:
             in_force_s = row.get("in_force_s", now_s - self._seen_s[row["name"]])
             proof = self._proven(row["name"], now_s, in_force_s)
-            found.append({**row, "in_force_s": in_force_s, "proof": proof})
+            told = "" if "in_force_s" in row else "at least "  # since we look: it may be older
+            since = told + quantities.seconds(in_force_s)
+            found.append({**row, "in_force": since, "proof": proof})
         return found
 
     def _proven(self, fault: str, now_s: float, in_force_s: float) -> tuple[str, str]:
@@ -88,7 +91,11 @@ class Desk:
             return "not proven: nobody looks at it without a run", "warn"
         since_ns = (now_s - in_force_s - FAULTS_S) * 1e9
         looks = self.proofs.newest.get(fault, {}).values()
-        found = [proof for proof in looks if proof["at_ns"] >= since_ns]
+        found = [
+            proof
+            for proof in looks
+            if proof["at_ns"] >= since_ns and proof["answer"] != ProofAnswer.GONE
+        ]
         against = [proof for proof in found if ProofAnswer(proof["answer"]).is_contradiction]
         if against:
             newest = max(against, key=lambda proof: int(proof["at_ns"]))
@@ -99,7 +106,10 @@ class Desk:
         age_s = max(0.0, now_s - max(proof["at_ns"] for proof in shown) / 1e9)
         if age_s > RECENT_S:
             return f"proven {age_s:.0f} s ago, not looked at since", "warn"
-        return f"proven by {len(shown):,} looks, the newest {age_s:.0f} s ago", "good"
+        said = f"proven by {len(shown):,} looks, the newest {age_s:.0f} s ago"
+        if len(shown) < len(found):
+            return f"{said}; {len(found) - len(shown):,} looks did not show its amount", "warn"
+        return said, "good"
 
     def _look(self, method: str, keep_s: float) -> Any:
         at_s, answer = self._looks.get(method, (0.0, None))

@@ -43,7 +43,7 @@ def _row(fault: dict[str, Any]) -> dict[str, Any]:
     return blocks.row(
         fault["name"],
         fault["does"],
-        quantities.seconds(fault["in_force_s"]),
+        fault["in_force"],
         left(fault),
         blocks.marked(proof, level),
         f"{fault['paths']:,} paths" if fault["paths"] else ", ".join(fault["nodes"][:5]),

@@ -58,5 +58,8 @@ class LiveJudge:
                 self.problem = "the live judge said what is no JSON"
         said = process.stderr.read().decode(errors="replace").strip().splitlines()
         code = process.wait()
-        if process is self._process and self.newest is None:
-            self.problem = f"the live judge ended with {code}: {said[-1] if said else 'no word'}"
+        if process is self._process and not (self.newest or {}).get("is_final"):
+            self.problem = (
+                f"the live judge ended with {code}: {said[-1] if said else 'no word'}; nothing "
+                "newer is known until the run is judged after its end"
+            )
