@@ -9,6 +9,8 @@ def seconds(value_s: float | None) -> str:
     """A time: 9.9 s, 2.70 ms, 47.2 µs, 3 min 20 s."""
     if value_s is None:
         return NOTHING
+    if value_s == 0:
+        return "0 s"
     if value_s >= 99.95:
         minutes, rest = divmod(round(value_s), 60)
         return f"{minutes} min {rest} s"

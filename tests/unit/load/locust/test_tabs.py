@@ -25,6 +25,7 @@ from harness.load.tally import Tally
         (47.2e-6, "47.2 µs"),
         (200, "3 min 20 s"),
         (None, "–"),
+        (0, "0 s"),
         (0.9999, "1.00 s"),
     ],
 )
