@@ -89,19 +89,23 @@ def assert_up_or_nothing(desk: Desk, code: int, errors: str) -> None:
     assert list(desk.state.iterdir()) == [], "a log was left"
 
 
-@pytest.mark.parametrize("seed", range(6))
+# How many moments of each kind; `make evidence` tries ten.
+seeded = pytest.mark.parametrize("seed", range(int(os.environ.get("HARNESS_INTERRUPTS", "2"))))
+
+
+@seeded
 def test_up_interrupted_early(desk, seed):
     after_s = random.Random(f"up {seed}").uniform(0, 1.5)
     assert_up_or_nothing(desk, *interrupted(desk, after_s, "up", "ten.toml"))
 
 
-@pytest.mark.parametrize("seed", range(10))
+@seeded
 def test_up_interrupted_between_two_calls(desk, seed):
     event = random.Random(f"calls of up {seed}").randrange(1, 116)
     assert_up_or_nothing(desk, *struck(desk, event, "up", "ten.toml"))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@seeded
 def test_run_interrupted_early(desk, seed):
     after_s = random.Random(f"run {seed}").uniform(0, 4)
     code, errors = interrupted(desk, after_s, "run", "run.toml")
@@ -109,7 +113,7 @@ def test_run_interrupted_early(desk, seed):
     desk.assert_nothing_left()
 
 
-@pytest.mark.parametrize("seed", range(10))
+@seeded
 def test_run_interrupted_between_two_calls(desk, seed):
     """A run that was over before has its verdict; one that was not says so, and none is made up."""
     event = random.Random(f"calls of run {seed}").randrange(1, 400)
@@ -120,7 +124,7 @@ def test_run_interrupted_between_two_calls(desk, seed):
         assert not [path for path in desk.runs.glob("*/*") if not path.is_symlink()]
 
 
-@pytest.mark.parametrize("seed", range(5))
+@seeded
 def test_a_run_on_a_cluster_that_was_up_leaves_only_that(desk, seed):
     desk.ok("up", "ten.toml")
     before = desk.census()
@@ -133,7 +137,7 @@ def test_a_run_on_a_cluster_that_was_up_leaves_only_that(desk, seed):
     desk.assert_nothing_left()
 
 
-@pytest.mark.parametrize("seed", range(8))
+@seeded
 def test_down_interrupted_between_two_calls(desk, seed):
     """Before it has asked, the cluster is up as it was; afterwards it goes down by itself."""
     desk.ok("up", "ten.toml")
