@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from harness.checks import records
 from harness.checks.ids import AT_ONCE, Places
 from harness.history.gaps import Gap, Part
-from harness.history.history import History, PhaseWindow, once
+from harness.history.history import OPERATIONS, History, PhaseWindow, once
 from harness.history.plan import Plan
-from harness.operations import Operation
+from harness.operations import Operation, Outcome
 from harness.scenario.rate import Profile
 from harness.scenario.schedule import IDENTIFIER, Due, Share, salt, schedule
 from harness.scenario.stream import Arrivals, Stream
@@ -82,6 +83,79 @@ def of_one_id(history: History) -> int:
     return int(counts[counts > 1].sum())
 
 
+def unrecorded(history: History) -> pa.Table:
+    """Return the planned operations that are not in the record, with the columns of OPERATIONS: as
+    if they had been sent when they were due, and nothing were known since.
+    """
+    plan = history.plan
+    found: list[pa.Table] = []
+    if plan is None or not plan.workers:
+        return OPERATIONS.empty_table()
+    for number, said in enumerate(plan.streams):
+        phase = history.phase(said["phase"])
+        if phase is not None:
+            found.append(_unrecorded(history, plan, phase, number))
+    return pa.concat_tables([OPERATIONS.empty_table(), *found]).combine_chunks()
+
+
+def _unrecorded(history: History, plan: Plan, phase: PhaseWindow, number: int) -> pa.Table:
+    _, position = _recorded(history, plan, phase, number)
+    begin, count, stretches = 0, 0, [OPERATIONS.empty_table()]
+    for due in _due(history, plan, phase, number):
+        end = begin + int(np.searchsorted(position[begin:], count + len(due.number)))
+        at = np.setdiff1d(np.arange(len(due.number)), position[begin:end] - count)
+        stretches.append(_as_unknown(plan, number, due, at, count))
+        begin, count = end, count + len(due.number)
+    return pa.concat_tables(stretches)
+
+
+def _as_unknown(plan: Plan, number: int, due: Due, at: Numbers, first: int) -> pa.Table:
+    """Some of a stretch as rows of OPERATIONS; `first`: the position of the stretch's first."""
+    ids = np.empty(len(at), IDENTIFIER)
+    ids["run"], ids["stream"] = _run(plan), number
+    ids["sequence"], ids["worker"] = np.divmod(at + first, plan.workers)
+    stream = _stream(plan.streams[number])
+    known = {
+        "id": pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(16), len(at), [None, pa.py_buffer(ids.tobytes())]
+        ),
+        "source": due.source[at],
+        "target": due.target[at],
+        "intended_ns": due.intended_ns[at],
+        "sent_ns": due.intended_ns[at],
+        "error": pa.nulls(len(at), OPERATIONS.field("error").type),
+    }
+    same = {
+        "operation": stream.operation,
+        "payload_bytes": stream.payload_bytes,
+        "done_ns": 0,
+        "outcome": Outcome.UNKNOWN,
+        "hops": -1,
+        "answered_by": -1,
+    }
+    columns = [
+        pa.array(known[field.name] if field.name in known else np.full(len(at), same[field.name]))
+        for field in OPERATIONS
+    ]
+    return pa.Table.from_arrays(
+        [column.cast(field.type) for column, field in zip(columns, OPERATIONS, strict=True)],
+        schema=OPERATIONS,
+    )
+
+
+def _under_way(history: History, plan: Plan, number: int) -> Numbers:
+    """The positions in a stream of operations that are under way."""
+    made = np.ascontiguousarray(history.under_way).view(IDENTIFIER)
+    made = made[(made["run"] == _run(plan)) & (made["stream"] == number)]
+    return _position(made, plan)
+
+
+def _position(made: npt.NDArray[Any], plan: Plan) -> Numbers:
+    """Worker w makes the operations w, w + workers, w + 2 · workers and so on."""
+    found: Numbers = made["sequence"].astype(np.int64) * plan.workers + made["worker"]
+    return found
+
+
 def _of_stream(history: History, plan: Plan, phase: PhaseWindow, number: int) -> list[str]:
     """What differs from the schedule of one stream, which is drawn and held against the record one
     stretch after the other.
@@ -89,12 +163,14 @@ def _of_stream(history: History, plan: Plan, phase: PhaseWindow, number: int) ->
     rows, position = _recorded(history, plan, phase, number)
     begin = count = too_many = others = 0
     missing: list[Numbers] = []
+    awaited = _under_way(history, plan, number)
     first_ns = 0
     for due in _due(history, plan, phase, number):
         end = begin + int(np.searchsorted(position[begin:], count + len(due.number)))
         at, mine = position[begin:end] - count, rows[begin:end]
         seen = np.bincount(at, minlength=len(due.number))
         lacking = np.flatnonzero(seen == 0)
+        lacking = lacking[~np.isin(lacking + count, awaited)]
         if len(lacking):
             first_ns = first_ns or int(due.intended_ns[lacking[0]])
             missing.append(lacking + count)

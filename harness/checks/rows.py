@@ -38,8 +38,7 @@ def validate(rows: Sequence[Row]) -> None:
         if metric is None:
             raise BadFileError(f"row {row.name}: metric: {one_of(row.metric, METRICS)}")
         if row.statistic not in statistic.NAMES:
-            said = one_of(row.statistic, statistic.NAMES)
-            raise BadFileError(f"row {row.name}: statistic: {said}")
+            raise BadFileError(f"row {row.name}: {one_of(row.statistic, statistic.NAMES)}")
         if row.statistic != "count" and row.kind != metric.kind:
             raise BadFileError(
                 f"row {row.name}: unit: {row.metric} is a {metric.kind}, {row.unit!r} measures a "

@@ -41,6 +41,7 @@ class Cause(StrEnum):
     CHECKER_BROKE = "the checker broke"
     NOT_JUDGED = "not judged"
     GAP = "gap in the record"
+    UNDER_WAY = "still under way"  # of a look at a run that has not ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 import harness
+from harness.cli import follow as follow_cli
 from harness.cli import words
 from harness.cli.progress import shown
 from harness.cli.shared import (
@@ -18,7 +19,8 @@ from harness.cli.shared import (
     runtime_option,
     system_option,
 )
-from harness.errors import StorageError
+from harness.errors import StorageError, UsageError
+from harness.experiments import follow as follow_of
 from harness.reports import FORMATS, text
 from harness.reports.terminal import Terminal
 from harness.scenario import shipped
@@ -99,15 +101,37 @@ def run(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write there instead of to standard output.",
 )
+@click.option("--follow", is_flag=True, help="Judge a run while it is under way, look after look.")
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(min=0.1),
+    default=follow_of.EVERY_S,
+    show_default=True,
+    help="Seconds between two looks of --follow, at least.",
+)
 @json_option
 def judge(
-    run: Path, budget: str | None, format_: str, output: Path | None, *, as_json: bool
+    run: Path,
+    budget: str | None,
+    format_: str,
+    output: Path | None,
+    *,
+    follow: bool,
+    every_s: float,
+    as_json: bool,
 ) -> None:
     """Judge a run folder; the same verdict comes out anywhere, later.
 
     RUN may be a folder of runs too, whose latest is meant: the default is $HARNESS_RUNS, else runs.
+    With --follow, --json prints a line a look; the last is the final verdict.
     """
-    judged = harness.judge(run, shipped.find(budget, "budgets") if budget else None)
+    other = shipped.find(budget, "budgets") if budget else None
+    if follow:
+        if (format_, output) != ("text", None):
+            raise UsageError("--follow tells looks: neither --format nor --output goes with it")
+        follow_cli.tell(run, other, every_s, as_json=as_json)
+    judged = harness.judge(run, other)
     if (format_, output) == ("text", None):
         tell(judged, as_json=as_json)
     said = judged.rendered("json" if as_json else format_)

@@ -94,7 +94,7 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     run = reader.find(run)
     if budget:
         return judge_by(run, files.read_budget(budget).rows)
-    judged = _judged(run, *_own_rows(run, reader.read(run)))
+    judged = _judged(run, *own_rows(run, reader.read(run)))
     if write:
         judged.write()
     return judged
@@ -114,8 +114,8 @@ def _judged(run: Path, rows: Sequence[Row], history: History) -> Judged:
     return Judged(run=run, verdict=verdict, facts=reader.metadata(run), history=history)
 
 
-def _own_rows(run: Path, history: History) -> tuple[tuple[Row, ...], History]:
-    """The rows of a run's own budget; one that cannot be used is a gap of the history."""
+def own_rows(run: Path, history: History) -> tuple[tuple[Row, ...], History]:
+    """Return the rows of a run's own budget; one that cannot be used is a gap of the history."""
     try:
         budget = budget_of(run)
         rows = budget.rows if budget else ()

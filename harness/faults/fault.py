@@ -119,6 +119,17 @@ class Fault:
         return {node: number for number, mine in enumerate(members.values()) for node in mine}
 
     @property
+    def groups(self) -> list[list[str]]:
+        """The nodes that lose paths by a cut, those together that lose the same; the fewest first.
+
+        Nodes that are cut off from each other too stand each alone.
+        """
+        alike: dict[frozenset[str], list[str]] = {}
+        for source, targets in self.far.items():
+            alike.setdefault(frozenset(targets), []).append(source)
+        return sorted(map(sorted, alike.values()), key=len)
+
+    @property
     def does(self) -> str:
         """What the fault does, as a person says it."""
         rates = [

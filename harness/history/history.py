@@ -130,6 +130,9 @@ class History:
     can_send_per_s: float | None = None  # by one load worker of this machine, where calibrated
     doubts: tuple[Doubt, ...] = ()  # what load workers noted of themselves
     gaps: tuple[Gap, ...] = ()  # what was not recorded, in order of time
+    # Ids (V16) of operations that were due and of which it is not settled yet how they ended: of a
+    # look at a run under way.
+    under_way: Records = field(default_factory=lambda: np.empty(0, "V16"))
     sealed: bool = True  # False: no manifest says how its files were when the run was closed
     # What `once` has derived of it; a history that is made of this one by `replace` begins anew.
     derived: dict[Hashable, Any] = field(

@@ -74,12 +74,22 @@ def read(
     A record's time must lie between the two given. What a kill tore off is left out; a journal that
     goes on behind it is found again. Of one that is whole nothing is copied.
     """
-    wrong = _wrong_header(bytes(data[:HEADER_BYTES]), wire_id)
+    wrong = wrong_header(bytes(data[:HEADER_BYTES]), wire_id)
     if wrong:
         return np.empty(0, RECORD), [Torn(after=0, why=wrong)]
+    return body(data[HEADER_BYTES:], begin_ns, end_ns)[:2]
+
+
+def body(
+    data: memoryview, begin_ns: int, end_ns: int, count: int = 0
+) -> tuple[Records, list[Torn], int]:
+    """Read what follows a header, or the first `count` records; also how many bytes are left over.
+
+    The places are counted from the header on.
+    """
     parts: list[Records] = []
     torn: list[Torn] = []
-    at, size, count = HEADER_BYTES, RECORD.itemsize, 0
+    at, size = 0, RECORD.itemsize
     while at < len(data):
         records = np.frombuffer(data, RECORD, (len(data) - at) // size, at)
         bad = np.nonzero(~_sound(records, begin_ns, end_ns))[0]
@@ -97,11 +107,11 @@ def read(
         torn.append(Torn(after=count, why=f"has {later - at} bytes {where} that are no record"))
         at = later
     if len(parts) == 1:
-        return parts[0], torn
-    return (np.concatenate(parts) if parts else np.empty(0, RECORD)), torn
+        return parts[0], torn, len(data) - at
+    return (np.concatenate(parts) if parts else np.empty(0, RECORD)), torn, len(data) - at
 
 
-def _wrong_header(found: bytes, wire_id: bytes) -> str:
+def wrong_header(found: bytes, wire_id: bytes) -> str:
     """Say why a file does not begin as the journal of a node; empty where it does."""
     if not found:
         return "is empty"

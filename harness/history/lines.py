@@ -22,22 +22,24 @@ class Break:
 
 
 def read(
-    name: str, content: Content, make: Callable[[Mapping[str, Any]], T]
+    name: str, content: Content, make: Callable[[Mapping[str, Any]], T], first: int = 1
 ) -> tuple[list[T], list[Break]]:
     """Make something of each line; `make` raises BadFileError for what it cannot use.
 
-    What is torn, no UTF-8, no JSON, or of wrong types is left out and told.
+    `first`: the number of its first line. What is torn, no UTF-8, no JSON, or of wrong types is
+    left out and told.
     """
     found: list[T] = []
     breaks: list[Break] = []
     lines = content.text.split(b"\n")
-    for number, line in enumerate(lines, 1):
+    last = first + len(lines) - 1
+    for number, line in enumerate(lines, first):
         if not line:
             continue
-        if number == len(lines) and not content.wrong:
+        if number == last and not content.wrong:
             breaks.append(Break(after=len(found), why=f"{name}: line {number} is torn"))
             continue
-        if number == len(lines):
+        if number == last:
             continue
         try:
             said = json.loads(line.decode())

@@ -23,7 +23,6 @@ from harness.history import (
     gaps,
     history,
     journal,
-    lines,
     phases,
     plan,
     shape,
@@ -31,9 +30,9 @@ from harness.history import (
     tables,
 )
 from harness.history.events import Event, RunEnded
+from harness.history.files import Files
 from harness.history.gaps import END_NS, EVERYTHING, Gap, Part, Parts
 from harness.history.history import History
-from harness.history.manifest import Source
 from harness.history.metadata import find, numbers, timeout_ns
 from harness.history.metadata import read as metadata
 from harness.history.plan import Plan
@@ -60,10 +59,14 @@ WHOLE: Mapping[str, Part] = {
 def read(path: Path) -> History:
     """Read the history of a run folder. Raises BadFileError where it is not one."""
     facts = metadata(path)
-    folder = _Folder(Source(path, has_manifest=facts.get("manifest", False)), facts)
+    folder = Folder(Files(path, has_manifest=facts.get("manifest", False)), facts)
     happened = folder.events()
-    told = folder.told()
-    planned = folder.plan()
+    return history_of(folder, happened, folder.journals(happened))
+
+
+def history_of(folder: Folder, happened: Sequence[Event], journals: history.Records) -> History:
+    """Make the history of a folder in which this happened."""
+    facts, told, planned = folder.facts, folder.told(), folder.plan()
     found = History(
         nodes=folder.nodes,
         wire_ids=tuple(bytes.fromhex(node["wire_id"]) for node in facts["nodes"]),
@@ -71,7 +74,7 @@ def read(path: Path) -> History:
         plan=planned,
         operations=folder.operations(),
         samples=folder.sampled("samples.arrow", history.SAMPLES, Part.SAMPLES),
-        journal=folder.journals(happened),
+        journal=journals,
         histograms=told.histograms,
         gauges=told.gauges,
         told=told.told,
@@ -94,10 +97,10 @@ def read(path: Path) -> History:
     return replace(found, gaps=gaps.merged([*folder.gaps, *gaps.found(found, facts)]))
 
 
-class _Folder:
+class Folder:
     """The files of one run folder, each read as far as it can be; `gaps` are what they lack."""
 
-    def __init__(self, source: Source, facts: Mapping[str, Any]) -> None:
+    def __init__(self, source: Files, facts: Mapping[str, Any]) -> None:
         self.source, self.facts = source, facts
         self.nodes = tuple(node["name"] for node in facts["nodes"])
         self.gaps: list[Gap] = []
@@ -128,7 +131,7 @@ class _Folder:
         return tuple(self._lines("proofs.jsonl", Proof.from_json, Part.PROOFS))
 
     def _lines(self, name: str, make: Any, part: Part) -> list[Any]:
-        found, breaks = lines.read(name, self.source.open(name), make)
+        found, breaks = self.source.lines(name, make)
         for one in breaks:
             before, after = found[: one.after], found[one.after :]
             from_ns = before[-1].at_ns if before else 0
@@ -139,7 +142,7 @@ class _Folder:
     def told(self) -> Gains:
         """What the nodes told of themselves at the phases' ends."""
         name = "histograms.jsonl"
-        found, breaks = lines.read(name, self.source.open(name), Snapshot.from_json)
+        found, breaks = self.source.lines(name, Snapshot.from_json)
         for one in breaks:
             self._miss(frozenset({Part.HISTOGRAMS, Part.GAUGES}), one.why)
         return snapshots.gains(one for one in found if one.node < len(self.nodes))
@@ -150,7 +153,7 @@ class _Folder:
         names = self.source.names("load/operations-*.arrow")
         batches: list[pa.RecordBatch] = []
         for name in names:
-            found, why = tables.read(name, self.source.open(name), history.OPERATIONS)
+            found, why = self.source.batches(name, history.OPERATIONS)
             batches += found
             if why:  # what was under way then is not in it either
                 from_ns = max((_last_ns(one) for one in found), default=0)
@@ -170,7 +173,7 @@ class _Folder:
 
     def sampled(self, name: str, schema: pa.Schema, part: Part) -> pa.Table:
         """A table of samples."""
-        batches, why = tables.read(name, self.source.open(name), schema)
+        batches, why = self.source.batches(name, schema)
         table = tables.joined(batches, schema)
         if why and self.nodes:  # a bench takes no samples
             times = table.column("at_ns").to_numpy()
@@ -205,13 +208,8 @@ class _Folder:
     def _journal(self, index: int, begin_ns: int, end_ns: int) -> history.Records:
         """The records of one node's journal, as they are in its file."""
         node, name = self.facts["nodes"][index], f"journal/{self.nodes[index]}.bin"
-        content = self.source.open(name)
-        records: history.Records = np.empty(0, journal.RECORD)
-        torn: list[journal.Torn] = []
-        if content.data.size or (content.exists and not content.wrong):
-            records, torn = journal.read(
-                memoryview(content.data), bytes.fromhex(node["wire_id"]), begin_ns, end_ns
-            )
+        wire_id = bytes.fromhex(node["wire_id"])
+        records, torn, content = self.source.journal(name, wire_id, begin_ns, end_ns)
         why = content.wrong
         if not content.exists and not why and node.get("condition") != "stopped":
             why = f"{name} is missing"

@@ -8,11 +8,14 @@ import math
 from collections.abc import Callable, Iterator
 from itertools import takewhile
 
+import numpy as np
+
 from harness.load.flight import Flight, Keys
 from harness.operations import Outcome, Request, Response
 from harness.operations.operation import NO_KEY, Address, key_of
 from harness.scenario.schedule import BATCH, Due
 from harness.scenario.stream import Stream
+from harness.stats import Integers
 
 NEVER_NS = (1 << 63) - 1
 IN_FLIGHT_MAX = 1 << 18
@@ -68,6 +71,11 @@ class TrafficStream:
             return 0.0
         span_ns = self._ready[last][0] - self._ready[self._at][0]
         return (last - self._at) * 1e9 / span_ns if span_ns else math.inf
+
+    def due_ns(self) -> Integers:
+        """When each operation in flight was due."""
+        flights = self.in_flight.values()
+        return np.fromiter((each.intended_ns for each in flights), np.int64, len(flights))
 
     def stop(self, at_ns: int) -> None:
         """Make nothing more that is due at or after `at_ns`."""

@@ -246,9 +246,11 @@ class Worker:
             self._tallies.setdefault(operation, Tally()).add(rows)
             gevent.sleep(YIELD_S)
         for tallied in self._tallies.values():
-            tallied.in_flight = 0
+            tallied.forget_in_flight()
         for stream in self._streams:
-            self._tallies.setdefault(stream.operation, Tally()).in_flight += len(stream.in_flight)
+            tallied = self._tallies.setdefault(stream.operation, Tally())
+            tallied.count_in_flight(stream.due_ns(), monotonic_ns())
+            gevent.sleep(YIELD_S)
         facts = {
             "worker": self._index,
             "blocked": self._connections.blocked,

@@ -215,6 +215,7 @@ class Network:
                 "up": dict(fault.up),
                 "down": dict(fault.down),
                 "nodes": [],
+                "sides": fault.groups,
             }
             for fault in faults
         ]

@@ -25,14 +25,32 @@ WIDTH_COLUMNS = 150  # where output is no terminal
 
 def render(verdict: Verdict, facts: Mapping[str, Any], run: str) -> Group:
     """Lay the report out as a rich renderable."""
+    return Group(
+        plain(_what(facts)),
+        Text(),
+        findings(verdict),
+        Text(),
+        _total(verdict),
+        Text.assemble(plain(f"run {run} · again: harness judge {run}"), style="dim"),
+    )
+
+
+def findings(verdict: Verdict, most: int | None = None) -> RenderableType:
+    """Lay the findings out as a table; of more than `most` those with the worst answers."""
+    shown = list(verdict.findings)
+    if most is not None and len(shown) > most:
+        order = [Answer.FAIL, Answer.UNKNOWN, Answer.PASS, Answer.MEASURED]
+        worst = sorted(shown, key=lambda one: order.index(one.answer))[: max(most - 1, 1)]
+        shown = [one for one in shown if one in worst]
     table = Plain(header_style="bold", expand=False)
     table.add_column("phase", no_wrap=True)
     table.add_column("promise", overflow="fold")
     table.add_column("promised", justify="right", no_wrap=True)
     table.add_column("measured", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("why", overflow="fold")
-    for finding in verdict.findings:
+    # Of a look at a terminal each finding has one line.
+    table.add_column("why", overflow="fold" if most is None else "ellipsis", no_wrap=bool(most))
+    for finding in shown:
         table.add_row(
             finding.phase or "–",
             finding.name,
@@ -41,14 +59,8 @@ def render(verdict: Verdict, facts: Mapping[str, Any], run: str) -> Group:
             _answer(finding.answer),
             _why(finding),
         )
-    return Group(
-        plain(_what(facts)),
-        Text(),
-        table,
-        Text(),
-        _total(verdict),
-        Text.assemble(plain(f"run {run} · again: harness judge {run}"), style="dim"),
-    )
+    left = len(verdict.findings) - len(shown)
+    return Group(table, Text(f"… and {left} more", style="dim")) if left else table
 
 
 def to_text(renderable: RenderableType) -> str:

@@ -141,6 +141,7 @@ class Faults:
                 "up": {},
                 "down": {},
                 "nodes": list(fault.nodes),
+                "sides": [],
             }
             for fault in of_nodes
         ]

@@ -80,9 +80,9 @@ def test_from_the_form_to_the_delivery_tab_and_a_second_run(page):
         wait_until(lambda: re.fullmatch(r"0\.\d+", row.locator("td").nth(4).inner_text()))
         shoot(page, "table")
         page.get_by_role("tab", name="Delivery").click()
-        delivered = page.locator("tr", has_text="private_message").first
+        delivered = page.locator(".p2p-panel tr", has_text="private_message").first
         expect(delivered).to_be_visible()
-        wait_until(lambda: re.fullmatch(r"\d+(\.\d)?", delivered.locator("td").nth(1).inner_text()))
+        wait_until(lambda: re.fullmatch(r"[\d.]+ .?s", delivered.locator("td").nth(8).inner_text()))
         shoot(page, "delivery")
         page.get_by_role("button", name="Stop", exact=True).click()
         wait_until(lambda: len(fake.calls("end")) == 1)
@@ -91,3 +91,29 @@ def test_from_the_form_to_the_delivery_tab_and_a_second_run(page):
         page.get_by_role("button", name="New").click(timeout=20_000)
         page.get_by_role("button", name="Start").click()
         wait_until(lambda: len(fake.calls("begin")) == 2)
+
+
+def test_a_value_that_cannot_be_is_refused_on_the_form_and_nothing_begins(page):
+    port = free_port()
+    with cluster() as fake, fake.locust("--web-port", str(port)):
+        wait_until(lambda: listens(port))
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.get_by_text("Custom parameters").click()
+        page.locator("input[name=privateMessageRate]").fill("-3")
+        page.get_by_role("button", name="Start").click()
+        expect(page.get_by_text("expected above 0 and at most 1,000,000, found -3")).to_be_visible()
+        assert not (fake.folder / "state" / "fake" / "calls.jsonl").exists()
+
+
+def test_a_page_of_another_site_can_change_nothing(page):
+    port = free_port()
+    with cluster() as fake, fake.locust("--web-port", str(port)):
+        wait_until(lambda: listens(port))
+        for path in ("/p2p/do/heal", "/swarm"):
+            answer = page.request.post(
+                f"http://127.0.0.1:{port}{path}",
+                headers={"Origin": "http://other.example"},
+                data={},
+            )
+            assert answer.status == 403
+        assert not (fake.folder / "state" / "fake" / "calls.jsonl").exists()

@@ -22,8 +22,9 @@ def add(parser: Any) -> None:
     back.
 
     Not in an argument group: Locust's form shows only what its own parser's ``add_argument`` has
-    marked.
+    marked. The web UI is for this host alone, unless somebody says otherwise.
     """
+    parser.set_defaults(web_host="127.0.0.1")
     _add_rates(parser)
     _add_sizes(parser)
     _add_pace(parser)

@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -136,8 +137,9 @@ def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
     master = Master(None, send=runner.send_message, missing=missing, leave=leave_soon)
     # What Locust's pages and reports call the target.
     environment.host = environment.host or f"cluster {master.cluster}"
-    if web_ui:
-        tabs.add_tab(web_ui, master.tallies)
+    desk = tabs.Desk(master) if web_ui else None
+    if desk is not None:
+        tabs.add(web_ui, environment, desk)
     if workers is not None:
         runner.register_message(
             "p2p-here", lambda msg, **_: workers.here(msg.data["client"], msg.data["pid"])
@@ -152,10 +154,16 @@ def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
         "p2p-broken", lambda msg, **_: master.fail(raised(msg.data["kind"], msg.data["error"]))
     )
 
-    _listen(environment, runner, master, leave_soon)
+    _listen(environment, runner, master, leave_soon, desk)
 
 
-def _listen(environment: Any, runner: Any, master: Master, leave_soon: Callable[[], None]) -> None:
+def _listen(
+    environment: Any,
+    runner: Any,
+    master: Master,
+    leave_soon: Callable[[], None],
+    desk: tabs.Desk | None,
+) -> None:
     """Let Locust's start, stop and end be those of runs."""
     distributed = isinstance(runner, MasterRunner)
 
@@ -175,6 +183,8 @@ def _listen(environment: Any, runner: Any, master: Master, leave_soon: Callable[
             if environment.parsed_options.headless or SCENARIO in os.environ:
                 leave_soon()
             raise gevent.GreenletExit from error  # the only way to keep Locust from starting users
+        if desk is not None and master.plan is not None:
+            desk.begin(Path(master.plan.run))
 
     settling = BoundedSemaphore()  # Locust may stop in one greenlet while it quits in another
 
@@ -185,6 +195,8 @@ def _listen(environment: Any, runner: Any, master: Master, leave_soon: Callable[
     def settle(**_: Any) -> None:
         with settling:
             master.stop()
+            if desk is not None:
+                desk.end()
             code = master.judge()
             if code is not None:
                 _exit_code.add(code)

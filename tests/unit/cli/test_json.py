@@ -58,7 +58,8 @@ ARGUMENTS = {
     "fault set": ["n", "--delay", "1ms"],
     "fault cut": ["halves"],
 }
-STARTS_A_CLUSTER = {"up", "run"}  # tests/root/test_cluster.py
+# tests/root/test_cluster.py, test_saturate.py; test_calibrate.py
+STARTS_SOMETHING = {"up", "run", "saturate", "calibrate"}
 
 
 def test_what_prints_no_data_is_named():
@@ -75,7 +76,7 @@ def test_the_page_of_interfaces_says_what_is_in_it(name):
     assert f"`{name} --json`" in PAGE or f"`harness {name} --json`" in PAGE
 
 
-@pytest.mark.parametrize("name", sorted(set(DATA) - STARTS_A_CLUSTER))
+@pytest.mark.parametrize("name", sorted(set(DATA) - STARTS_SOMETHING))
 def test_json_is_one_object_with_a_version(name, tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_STATE", str(tmp_path / "state"))
     monkeypatch.delenv("HARNESS_CLUSTER", raising=False)

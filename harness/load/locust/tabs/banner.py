@@ -1,0 +1,49 @@
+"""The banner stands above every tab while a fault is in force, or the cluster does not answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.load.locust.tabs import delivery, faults
+from harness.load.locust.tabs.desk import Desk
+
+NAMED = 6  # nodes that are named; of more, how many
+
+
+def lines(desk: Desk) -> list[dict[str, str]]:
+    """The banner's sentences, each with a level; none where nothing is wrong."""
+    found = []
+    for fault in desk.faults():
+        level = fault["proof"][1]
+        found.append({"text": _of(fault), "level": "" if level == "good" else level})
+    late = delivery.waiting_sentence(desk)
+    if late:
+        found.append({"text": late, "level": "warn"})
+    return found
+
+
+def _of(fault: dict[str, Any]) -> str:
+    return (
+        f"{fault['name']} ({fault['does']}): in force for "
+        f"{fault['in_force']}, {faults.left(fault)}; {fault['proof'][0]}; "
+        f"{whom(fault)}"
+    )
+
+
+def whom(fault: dict[str, Any]) -> str:
+    """Whom a fault is on: the nodes that a cut parts from the others, or those it names."""
+    sides = fault.get("sides") or []
+    if not sides:
+        return f"on {names(fault['nodes'])}" if fault["nodes"] else f"on {fault['paths']:,} paths"
+    if len(sides) == 1:
+        return f"cut off, of what they send only: {names(sides[0])}"
+    counts = " / ".join(str(len(side)) for side in sides[:NAMED])
+    more = " / …" if len(sides) > NAMED else ""
+    alone = [name for side in sides[:-1] for name in side]
+    return f"cut off: {names(alone)} (groups of {counts}{more} nodes)"
+
+
+def names(every: list[str]) -> str:
+    """Some names, and how many more there are."""
+    more = len(every) - NAMED
+    return ", ".join(every[:NAMED]) + (f" and {more:,} more" if more > 0 else "")

@@ -1,0 +1,100 @@
+"""The "Cluster" tab: every node, worst first, what it uses, and buttons that stop and start it."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import Any
+
+from harness.load.locust.tabs import blocks, quantities
+from harness.load.locust.tabs.blocks import Block
+from harness.load.locust.tabs.desk import Desk
+
+COLUMNS = ("Node", "Region", "Condition", "CPU", "", "Memory", "Descriptors", "Network")
+NUMBERS = ("CPU", "Memory", "Descriptors", "Network")
+BUTTONS = {  # condition → what can be done with such a node
+    "running": (("kill", "stopped"), ("pause", "paused")),
+    "paused": (("resume", "running"), ("kill", "stopped")),
+    "stopped": (("restart", "running"),),
+}
+
+
+def view(desk: Desk, wanted: str) -> list[Block]:
+    """The tab; `wanted`: only nodes whose name, region or condition has this."""
+    desk.samples.read()
+    nodes = desk.status()["nodes"]
+    chosen = [
+        (node, _use(desk.samples.nodes.get(node["index"])))
+        for node in nodes
+        if wanted in f"{node['name']} {node['region']} {node['condition']}"
+    ]
+    chosen.sort(key=lambda pair: (pair[0]["condition"] == "running", -pair[1].get("cpu", 0.0)))
+    if chosen:
+        rows = [_row(node, use) for node, use in chosen]
+        shown = [blocks.table(COLUMNS, rows, numbers=NUMBERS)]
+    else:
+        shown = [blocks.text(f"no node has {wanted!r} in its name, region or condition", "warn")]
+    return [*_summary(nodes), *shown]
+
+
+def _summary(nodes: list[dict[str, Any]]) -> list[Block]:
+    conditions = Counter(node["condition"] for node in nodes)
+    said = ", ".join(f"{count:,} {what}" for what, count in conditions.most_common())
+    level = "good" if set(conditions) == {"running"} else "warn"
+    regions = Counter((node["region"], node["condition"]) for node in nodes)
+    rows = [
+        blocks.row(
+            region, f"{regions[region, 'running']:,}", f"{total - regions[region, 'running']:,}"
+        )
+        for region, total in sorted(Counter(node["region"] for node in nodes).items())
+    ]
+    return [
+        blocks.text(f"{len(nodes):,} nodes: {said}", level),
+        blocks.table(
+            ("Region", "Running", "Not running"), rows, numbers=("Running", "Not running")
+        ),
+    ]
+
+
+def _use(samples: deque[dict[str, Any]] | None) -> dict[str, Any]:
+    """What a node uses now, from its last two samples; its CPU over the last minute."""
+    if samples is None or len(samples) < 2:
+        return {}
+    pairs = list(zip(samples, list(samples)[1:], strict=False))
+    cpu = [
+        max(0, after["cpu_ns"] - before["cpu_ns"]) / max(1, after["at_ns"] - before["at_ns"])
+        for before, after in pairs
+    ]
+    before, after = pairs[-1]
+    both = [
+        after[way] - before[way]
+        for way in ("bytes_in", "bytes_out")
+        if after[way] is not None and before[way] is not None
+    ]
+    seconds = max(1, after["at_ns"] - before["at_ns"]) / 1e9
+    return {
+        "cpu": cpu[-1],
+        "spark": cpu,
+        "rss": after["rss_bytes"],
+        "fds": after["fds"],
+        "network": sum(both) / seconds if both else None,
+    }
+
+
+def _row(node: dict[str, Any], use: dict[str, Any]) -> dict[str, Any]:
+    condition, lives = node["condition"], node["condition"] == "running"
+    buttons = [
+        blocks.action(label, "condition", node=node["name"], condition=to)
+        for label, to in BUTTONS.get(condition, BUTTONS["stopped"])
+    ]
+    used = use if lives else {}
+    return blocks.row(
+        node["name"],
+        node["region"],
+        blocks.marked(condition, "good" if lives else "bad"),
+        f"{used['cpu'] * 100:.1f} %" if used else quantities.NOTHING,
+        {"spark": used.get("spark", [])},
+        quantities.size(used.get("rss")),
+        f"{used['fds']:,}" if used else quantities.NOTHING,
+        quantities.rate(used.get("network")),
+        actions=buttons,
+    )

@@ -1,0 +1,128 @@
+"""The desk is what the tabs look at: the cluster, its faults, the run's folder while it is written.
+
+Every look at the supervisor is kept for some seconds, however many browsers ask.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from harness.control.client import Client
+from harness.errors import HarnessError
+from harness.history.proof import ProofAnswer
+from harness.load.locust.tabs import quantities
+from harness.load.locust.tabs.judge import LiveJudge
+from harness.load.locust.tabs.tail import Proofs, Samples
+from harness.load.master import Master
+
+STATUS_S, FAULTS_S = 1.0, 2.0  # a look at the faults reads the kernel's tables
+RECENT_S = 8.0  # a proof that is older says nothing of now
+
+
+class Desk:
+    """What is known now. Methods raise HarnessError, one sentence, where the cluster is down."""
+
+    def __init__(self, master: Master) -> None:
+        self.master = master
+        self.run: Path | None = None  # the newest run of this master
+        self.proofs, self.samples = Proofs(Path()), Samples(Path())
+        self.judge = LiveJudge()
+        self.links: list[tuple[str, str]] = []
+        self._looks: dict[str, tuple[float, Any]] = {}
+        self._seen_s: dict[str, float] = {}  # fault → when it was first seen in force
+
+    def begin(self, run: Path) -> None:
+        """Look at another run from now on."""
+        self.run = run
+        self.proofs, self.samples = Proofs(run), Samples(run)
+        try:
+            said = json.loads((run / "topology.json").read_text())["links"]
+        except (OSError, ValueError, KeyError):  # a run that another supervisor made
+            said = []
+        self.links = [(one, other) for one, other in said]
+        self.judge.begin(run)
+
+    def end(self) -> None:
+        """The run is over: nobody judges it live any more."""
+        self.judge.end()
+
+    def ask(self, method: str, **params: Any) -> Any:
+        """Have the supervisor do something; what was looked at before is out of date then."""
+        try:
+            with Client.connect(self.master.cluster) as client:
+                return client.call(method, params)
+        finally:
+            self._looks.clear()
+
+    def status(self) -> dict[str, Any]:
+        """The cluster, as `harness status --json`."""
+        found: dict[str, Any] = self._look("status", STATUS_S)
+        return found
+
+    def kernel(self) -> dict[str, Any]:
+        """What serves each impairment, and where the kernel disagrees (`harness fault list`)."""
+        found: dict[str, Any] = self._look("fault-list", FAULTS_S)
+        return found
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults in force, as `harness fault list --json`, each with `in_force`, for how long,
+        and `proof`, a sentence and its level.
+        """
+        rows = self.kernel()["faults"]
+        self.proofs.read()
+        now_s = monotonic()
+        self._seen_s = {row["name"]: self._seen_s.get(row["name"], now_s) for row in rows}
+        found = []
+        for row in rows:
+            in_force_s = row.get("in_force_s", now_s - self._seen_s[row["name"]])
+            proof = self._proven(row["name"], now_s, in_force_s)
+            told = "" if "in_force_s" in row else "at least "  # since we look: it may be older
+            since = told + quantities.seconds(in_force_s)
+            found.append({**row, "in_force": since, "proof": proof})
+        return found
+
+    def _proven(self, fault: str, now_s: float, in_force_s: float) -> tuple[str, str]:
+        """What the newest looks at a fault showed since it came, and how good that is."""
+        if self.master.plan is None:
+            return "not proven: nobody looks at it without a run", "warn"
+        since_ns = (now_s - in_force_s - FAULTS_S) * 1e9
+        looks = self.proofs.newest.get(fault, {}).values()
+        found = [
+            proof
+            for proof in looks
+            if proof["at_ns"] >= since_ns and proof["answer"] != ProofAnswer.GONE
+        ]
+        against = [proof for proof in found if ProofAnswer(proof["answer"]).is_contradiction]
+        if against:
+            newest = max(against, key=lambda proof: int(proof["at_ns"]))
+            return f"NOT in force: {newest['what']}: {newest['sentence']}", "bad"
+        shown = [proof for proof in found if proof["answer"] == ProofAnswer.IN_FORCE]
+        if not shown:
+            return "not proven yet", "warn"
+        age_s = max(0.0, now_s - max(proof["at_ns"] for proof in shown) / 1e9)
+        if age_s > RECENT_S:
+            return f"proven {age_s:.0f} s ago, not looked at since", "warn"
+        said = f"proven by {len(shown):,} looks, the newest {age_s:.0f} s ago"
+        if len(shown) < len(found):
+            return f"{said}; {len(found) - len(shown):,} looks did not show its amount", "warn"
+        return said, "good"
+
+    def _look(self, method: str, keep_s: float) -> Any:
+        at_s, answer = self._looks.get(method, (0.0, None))
+        if answer is None or monotonic() - at_s > keep_s:
+            with Client.connect(self.master.cluster) as client:
+                answer = client.call(method)
+            self._looks[method] = monotonic(), answer
+        return answer
+
+
+def sentence_of(look: Callable[[], Any]) -> tuple[Any, str]:
+    """What a look gives, or the sentence of what went wrong."""
+    try:
+        return look(), ""
+    except HarnessError as error:
+        return None, str(error)

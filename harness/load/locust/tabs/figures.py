@@ -1,0 +1,60 @@
+"""Locust's own figures, as its page polls them, with what waits for an answer in them.
+
+Without that a cut shows no failure and a p99 of milliseconds for as long as a timeout lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import monotonic_ns
+from typing import Any
+
+from harness.load.tally import Tally
+
+WINDOW_S = 10.0  # of Locust's current figures
+PERCENTILE = "response_time_percentile_"
+
+
+def corrected(answer: dict[str, Any], tallies: Mapping[str, Tally]) -> dict[str, Any]:
+    """The answer of ``/stats/requests``, where an operation that is late counts as failed so far
+    and with the time that it has waited.
+    """
+    whole = Tally()
+    for tally in tallies.values():
+        whole.merge(tally)
+    if not whole.late:
+        return answer
+    for row in answer.get("stats", []):
+        tally = whole if row["name"] == "Aggregated" else tallies.get(row["name"], Tally())
+        if tally.late:
+            _correct(row, tally)
+            if row["name"] == "Aggregated":
+                asked = row["num_requests"] + tally.late
+                answer["fail_ratio"] = (row["num_failures"] + tally.late) / asked
+    recent = answer.get("total_rps", 0.0) * WINDOW_S + whole.in_flight - whole.late
+    now = answer.get("current_response_time_percentiles") or {}
+    for key, value in now.items():
+        waited = _waited_ms(whole, recent, float(key.removeprefix(PERCENTILE)))
+        now[key] = value if waited is None else max(waited, value or 0.0)
+    return answer
+
+
+def _correct(row: dict[str, Any], tally: Tally) -> None:
+    """Put what waits into a row's times."""
+    times = tally.with_waiting()
+    for key in row:
+        if key.startswith(PERCENTILE):
+            value_us = times.percentile_us(float(key.removeprefix(PERCENTILE)))
+            row[key] = float(f"{(value_us or 0.0) / 1e3:.3g}")
+    row["median_response_time"] = (times.percentile_us(0.5) or 0.0) / 1e3
+    oldest_ms = (tally.oldest_s(monotonic_ns()) or 0.0) * 1e3
+    row["max_response_time"] = round(max(row["max_response_time"], oldest_ms), 4)
+
+
+def _waited_ms(tally: Tally, others: float, quantile: float) -> float | None:
+    """The quantile of those that are late among so many others; None where it is one of these."""
+    after = (1 - quantile) * (others + tally.late)  # so many take longer
+    if after >= tally.late:
+        return None
+    waited_us = tally.waiting.percentile_us(1 - after / max(1, tally.in_flight))
+    return None if waited_us is None else waited_us / 1e3

@@ -1,0 +1,80 @@
+"""Tails read what is new in a file that is still written, and keep the little they need."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+HISTORY = 60  # samples of a node that are kept: a minute
+
+
+class Tail:
+    """The bytes of a growing file that have not been read; none while it is not there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._at = path, 0
+        self._rest = b""
+
+    def more(self) -> bytes:
+        """Return what is not used up yet, old and new; `keep` says what stays of it."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._at)
+                new = file.read()
+        except OSError:
+            return self._rest
+        self._at += len(new)
+        self._rest += new
+        return self._rest
+
+    def keep(self, rest: bytes) -> None:
+        """Keep this for the next time: it is not whole yet."""
+        self._rest = rest
+
+
+class Proofs:
+    """The newest look at each thing of each fault: fault → (what, path) → its line."""
+
+    def __init__(self, run: Path) -> None:
+        self._tail = Tail(run / "proofs.jsonl")
+        self.newest: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {}
+
+    def read(self) -> None:
+        """Take in what is new."""
+        *lines, rest = self._tail.more().split(b"\n")
+        self._tail.keep(rest)
+        for line in filter(None, lines):
+            proof = json.loads(line)
+            key = (proof["what"], *(proof["path"] or ()))
+            self.newest.setdefault(proof["fault"], {})[key] = proof
+
+
+class Samples:
+    """The last minute of samples of each node: index → rows as dicts, oldest first."""
+
+    def __init__(self, run: Path) -> None:
+        self._tail = Tail(run / "samples.arrow")
+        self._schema: pa.Schema | None = None
+        self.nodes: dict[int, deque[dict[str, Any]]] = {}
+
+    def read(self) -> None:
+        """Take in the batches that are whole."""
+        data = self._tail.more()
+        reader = pa.BufferReader(data)
+        used = 0
+        while True:
+            try:
+                message = pa.ipc.read_message(reader)
+            except (EOFError, pa.ArrowInvalid, OSError):
+                break
+            if message.type == "schema":
+                self._schema = pa.ipc.read_schema(message)
+            elif message.type == "record batch" and self._schema is not None:
+                for one in pa.ipc.read_record_batch(message, self._schema).to_pylist():
+                    self.nodes.setdefault(one["node"], deque(maxlen=HISTORY)).append(one)
+            used = reader.tell()
+        self._tail.keep(data[used:])

@@ -1,0 +1,75 @@
+"""The "Verdict" tab: every row of the budget as of now, and the final verdict with its report."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from harness.load.locust.tabs import blocks, quantities
+from harness.load.locust.tabs.blocks import Block
+from harness.load.locust.tabs.desk import Desk
+
+COLUMNS = ("Row", "Answer", "Measured", "Promised", "Why")
+LEVELS = {"PASS": "good", "FAIL": "bad", "UNKNOWN": "warn"}
+ORDER = {"FAIL": 0, "UNKNOWN": 1, "PASS": 2}  # worst first
+REPORT = "report.html"
+
+
+def view(desk: Desk, wanted: str) -> list[Block]:
+    """The tab; `wanted`: only rows whose name or answer has this."""
+    if desk.run is None:
+        return [blocks.text("no run was begun yet")]
+    final = _final(desk)
+    if final is not None:
+        head = [blocks.text(f"{final['answer']}: the final verdict", LEVELS[final["answer"]])]
+        if (desk.run / REPORT).is_file():
+            head.append(blocks.link("./p2p/report", "the report of this run"))
+        return [*head, *_rows(final, wanted)]
+    newest = desk.judge.newest
+    if newest is None:
+        why = desk.judge.problem or "the first look of the judge is not there yet"
+        return [blocks.text(f"UNKNOWN: {why}", "warn")]
+    so_far = newest["verdict"]
+    what = "the run is over" if newest["is_final"] else "so far; the run goes on, nothing is final"
+    said = f"{so_far['answer']}, {quantities.seconds(newest['at_s'])} into the run: {what}"
+    problem = [blocks.text(desk.judge.problem, "warn")] if desk.judge.problem else []
+    return [blocks.text(said, LEVELS[so_far["answer"]]), *problem, *_rows(so_far, wanted)]
+
+
+def _final(desk: Desk) -> dict[str, Any] | None:
+    """The verdict that the folder holds; None while the run goes on, or is being judged."""
+    assert desk.run is not None
+    if desk.master.plan is not None:
+        return None
+    try:
+        found: dict[str, Any] = json.loads((desk.run / "verdict.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _rows(verdict: dict[str, Any], wanted: str) -> list[Block]:
+    findings = verdict["findings"]
+    counts = Counter(finding["answer"] for finding in findings)
+    said = ", ".join(f"{count} {answer}" for answer, count in sorted(counts.items()))
+    rows = [
+        blocks.row(
+            _name(finding),
+            blocks.marked(finding["answer"], LEVELS.get(finding["answer"], "soft")),
+            str(finding.get("measured") or quantities.NOTHING),
+            str(finding.get("promised") or quantities.NOTHING),
+            _why(finding),
+        )
+        for finding in sorted(findings, key=lambda one: ORDER.get(one["answer"], 3))
+        if wanted in f"{_name(finding)} {finding['answer']}"
+    ]
+    return [blocks.text(f"{len(findings)} rows: {said}"), blocks.table(COLUMNS, rows)]
+
+
+def _why(finding: dict[str, Any]) -> str:
+    return ": ".join(str(finding[key]) for key in ("cause", "sentence") if finding.get(key))
+
+
+def _name(finding: dict[str, Any]) -> str:
+    return ", ".join(str(finding[key]) for key in ("name", "phase") if finding.get(key))

@@ -1,0 +1,212 @@
+"""A run that is followed: its folder grows, cut at any byte, and each look tells the truth so far.
+
+`HARNESS_GROWTHS` sets how many runs grow.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tomllib
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from kit import run_folders
+from kit.growth import Growth
+from kit.histories import SECOND
+from kit.run_folders import END_NS, T0
+
+from harness.checks import live as checks
+from harness.checks.verdict import Answer, Cause
+from harness.experiments import follow, judge
+from harness.experiments.follow import Follower
+from harness.history import journal, live, manifest, reader
+from harness.history.growing import Growing
+from harness.operations import Operation, Outcome
+from harness.operations.records import RecordKind
+from harness.scenario import files as scenario_files
+
+SEEDS = range(int(os.environ.get("HARNESS_GROWTHS", "4")))
+BUDGET = scenario_files.budget_from(tomllib.loads(run_folders.BUDGET), "budget.toml", "budget")
+LATE_NS = 3 * SECOND
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    return run_folders.good(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def late(good, tmp_path_factory):
+    """The same run, but that every fifth broadcast reaches node-2 three seconds late."""
+    path = tmp_path_factory.mktemp("late") / "run"
+    shutil.copytree(good, path)
+    file = path / "journal" / "node-2.bin"
+    data = file.read_bytes()
+    found = np.frombuffer(data, journal.RECORD, -1, journal.HEADER_BYTES).copy()
+    found["at_ns"][np.flatnonzero(found["kind"] == RecordKind.RECEIVED)[::5]] += LATE_NS
+    found = found[np.argsort(found["at_ns"], kind="stable")]
+    file.write_bytes(data[: journal.HEADER_BYTES] + found.tobytes())
+    manifest.write(path)
+    return path
+
+
+def moments(seed: int) -> list[int]:
+    chance, now_ns, found = Random(seed), T0 - SECOND, []
+    while now_ns < END_NS + SECOND:
+        now_ns += round(chance.uniform(0.2, 2.0) * SECOND)
+        found.append(now_ns)
+    return found
+
+
+def answers(judged) -> dict[tuple[str, str], Answer]:
+    return {(one.name, one.phase): one.answer for one in judged.verdict.findings}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("run", ["good", "late"])
+def test_no_look_accuses_of_what_may_still_come_true(request, run, seed, tmp_path):
+    finished = request.getfixturevalue(run)
+    growth, last = Growth(finished, tmp_path, seed), judge.judge(finished, write=False)
+    assert Answer.FAIL not in answers(last).values()
+    follower, seen = Follower(tmp_path), []
+    for now_ns in moments(seed):
+        growth.grow(now_ns)
+        if look := follower.look():
+            seen.append(look)
+            failed = [one for one in look.judged.verdict.findings if one.answer is Answer.FAIL]
+            assert not failed, (look.at_s, failed)
+            broken = [one for one in look.judged.verdict.findings if one.cause in BROKEN]
+            assert not broken, (look.at_s, broken)
+    assert [one.at_s for one in seen] == sorted(one.at_s for one in seen)
+    # As soon as a phase is over and all of it has come true, its rows have their last answer.
+    now = answers(seen[-1].judged)
+    assert {key for key in now if now[key] is not answers(last)[key]} <= {
+        ("beside", "load"),  # iperf3 tells at the end
+    } | {key for key in now if key[1] == "settle"}
+    growth.finish()
+    assert follower.is_closed()
+    assert follower.final().judged.verdict == last.verdict
+
+
+BROKEN = (Cause.CHECKER_BROKE,)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whatever_files_are_ahead_of_others(late, seed, tmp_path):
+    growth, follower = Growth(late, tmp_path, seed), Follower(tmp_path)
+    for _ in range(8):
+        growth.scatter()
+        if look := follower.look():
+            assert Answer.FAIL not in answers(look.judged).values(), look.judged.verdict
+            assert not [one for one in look.judged.verdict.findings if one.cause in BROKEN]
+
+
+def same(one: live.Look, other: live.Look) -> bool:
+    tables = ("operations", "samples", "host")
+    values = ("events", "gaps", "proofs", "histograms", "gauges", "told", "phases", "plan", "links")
+    return (
+        one.at_ns == other.at_ns
+        and np.array_equal(one.history.journal, other.history.journal)
+        and all(getattr(one.history, x).equals(getattr(other.history, x)) for x in tables)
+        and all(getattr(one.history, x) == getattr(other.history, x) for x in values)
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_reading_on_finds_what_reading_anew_finds(good, seed, tmp_path):
+    growth = Growth(good, tmp_path, seed)
+    facts, files, looks = reader.metadata(tmp_path), Growing(tmp_path), 0
+    for now_ns in moments(seed):
+        growth.grow(now_ns)
+        seen, anew = live.look(files, facts), live.look(Growing(tmp_path), facts)
+        assert (seen is None) == (anew is None)
+        if seen is not None:
+            looks += 1
+            assert same(seen, anew)
+    assert looks > 5
+    size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.suffix != ".json")
+    assert files.read_bytes < 2 * size  # what is not whole yet is read again
+
+
+def test_what_a_kill_tore_is_a_gap_of_that_node_at_once(good, tmp_path):
+    growth = Growth(good, tmp_path, 1)
+    growth.grow(T0 + 8 * SECOND)
+    with (tmp_path / "journal" / "node-1.bin").open("ab") as file:
+        file.write(b"\xff" * 77)
+    facts = reader.metadata(tmp_path)
+    seen = live.look(Growing(tmp_path), facts)
+    assert {gap.of for gap in seen.history.gaps} == {("node-1",)}
+
+
+def test_a_cut_makes_delivery_unknown_before_anything_times_out(good, tmp_path):
+    """Operations that are due and of which nothing is heard count with their age."""
+    growth = Growth(good, tmp_path, 1)
+    growth.grow(T0 + 8 * SECOND)
+    files = sorted((tmp_path / "load").iterdir())
+    sizes = [file.stat().st_size for file in files]
+    growth.grow(T0 + 14 * SECOND)
+    for file, size in zip(files, sizes, strict=True):
+        os.truncate(file, size)
+    look = Follower(tmp_path).look()
+    by_name = {one.name: one for one in look.judged.verdict.findings}
+    assert look.in_flight > 50
+    for name in ("delivered", "latency"):
+        assert by_name[name].answer is Answer.UNKNOWN
+    assert by_name["latency"].cause in (Cause.UNDER_WAY, Cause.GAP)
+
+
+def test_a_run_that_nobody_writes_any_more_is_judged_as_it_is(good, tmp_path):
+    growth = Growth(good, tmp_path, 1)
+    growth.grow(T0 + 9 * SECOND)
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (1, 1))
+    [only] = follow.follow(tmp_path)
+    assert only.is_final
+    assert "nobody closed it" in only.problem
+    assert only.judged.verdict == judge.judge(tmp_path, write=False).verdict
+    assert only.judged.exit_code == 2
+
+
+def test_a_finished_run_is_one_look(good):
+    [only] = follow.follow(good)
+    assert only.is_final
+    assert only.problem == ""
+    assert only.as_json()["verdict"] == judge.judge(good).as_json()
+    assert only.as_json() | {"verdict": None} == {
+        "at_s": 22.0,
+        "is_final": True,
+        "in_flight": 0,
+        "verdict": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "bound", "answer"),
+    [(90, 97.0, Answer.UNKNOWN), (0, 97.0, Answer.PASS), (90, 99.9, Answer.FAIL)],
+)
+def test_a_miss_counts_only_if_what_is_in_flight_cannot_mend_it(
+    good, tmp_path, in_flight, bound, answer
+):
+    """One message failed; the last ones of the phase so far are still under way."""
+    Growth(good, tmp_path, 1).grow(T0 + 13 * SECOND)
+    seen = live.look(Growing(tmp_path), reader.metadata(tmp_path))
+    done, outcome, due, kind = (
+        seen.history.column(name).copy()
+        for name in ("done_ns", "outcome", "intended_ns", "operation")
+    )
+    mine = np.flatnonzero(kind == Operation.PRIVATE_MESSAGE)
+    mine = mine[np.argsort(due[mine])]
+    outcome[mine[0]] = Outcome.FAILED
+    done[mine[len(mine) - in_flight :]] = seen.at_ns + SECOND
+    table = seen.history.operations
+    for name, values in (("done_ns", done), ("outcome", outcome)):
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values))
+    row = next(row for row in BUDGET.rows if row.name == "delivered")
+    row = replace(row, comparison=">=", bound=bound)
+    made = checks.judge(replace(seen, history=replace(seen.history, operations=table)), [row])
+    assert made.in_flight >= in_flight
+    assert made.verdict.findings[0].answer is answer, made.verdict.findings[0]
