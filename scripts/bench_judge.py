@@ -153,7 +153,7 @@ def section(measured: dict[Case, dict[str, list[Result]]], repeats: int) -> str:
         "All give the same values. The judge holds every file against the manifest, replays the",
         "schedule, and looks for gaps and late operations besides; it uses one core, polars all.",
         "The peers read only the columns and kinds of records that they need, and are given the",
-        "ids as two columns of numbers.",
+        f"ids as two columns of numbers. The host's load was {os.getloadavg()[2]:.1f} meanwhile.",
         "",
         "| run | who | read | join, or judge | both | CPU of all threads | peak memory |",
         "|---|---|---|---|---|---|---|",
@@ -186,15 +186,15 @@ def _kept(is_kept: bool) -> str:
 
 
 def _growth(measured: dict[Case, dict[str, list[Result]]]) -> list[str]:
-    """How the judge's time grows with the operations, between the cases of one kind."""
+    """How the judge's CPU grows with the operations, between the cases of one kind."""
     said = []
     for small, large in zip(measured, list(measured)[1:], strict=False):
         if small.operation is large.operation:
             more = large.count / small.count
-            times = [_of(measured[case]["judge"], "both") for case in (small, large)]
+            times = [_of(measured[case]["judge"], "cpu") for case in (small, large)]
             said.append(
                 f"With {more:g} times the {small.operation.word.replace('_', ' ')}s the judge "
-                f"takes {times[1] / times[0]:.1f} times as long."
+                f"takes {times[1] / times[0]:.1f} times the CPU."
             )
     return said
 
