@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from math import inf
 from time import monotonic_ns
 from typing import Any
 
@@ -31,6 +32,7 @@ class Follower:
         self._environment, self._runner, self._exit_code = environment, runner, exit_code
         self._worker: Worker | None = None
         self._draining = BoundedSemaphore()
+        self._since_s, self._until_s = 0.0, inf  # of the load, as Locust's statistics know it
 
     def listen(self) -> None:
         """Hear the master's messages, and Locust's own end."""
@@ -56,6 +58,7 @@ class Follower:
             self._tell("p2p-here", {"pid": os.getpid()})
         try:
             index = plan.workers.index(client)
+            self._since_s, self._until_s = statistics.wall_s(plan.t0_ns), inf
             self._worker = Worker(plan, index, report=self._report, failed=self._failed)
             self._worker.start()
         except Exception as error:  # Locust would log it and go on without load
@@ -66,6 +69,7 @@ class Follower:
             worker, self._worker = self._worker, None
             if worker is None:
                 return
+            self._until_s = statistics.wall_s(at_ns)
             try:
                 self._tell("p2p-drained", worker.finish(at_ns, wait_s))
             except Exception as error:  # the master waits for an answer
@@ -80,7 +84,14 @@ class Follower:
         self, facts: dict[str, Any], news: list[tuple[Operation, Integers]], errors: list[str]
     ) -> None:
         for operation, rows in news:
-            statistics.feed(self._environment.stats, operation, rows, errors)
+            statistics.feed(
+                self._environment.stats,
+                operation,
+                rows,
+                errors,
+                since_s=self._since_s,
+                until_s=self._until_s,
+            )
             gevent.sleep(YIELD_S)
         self._tell("p2p-progress", facts)
 

@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from harness.control.client import raised
 from harness.errors import HarnessError
 from harness.kernel import priority
-from harness.load.locust import options, precision, tabs
+from harness.load.locust import options, precision, statistics, tabs
 from harness.load.locust.exits import ExitCode, end_now
 from harness.load.locust.follower import Follower
 from harness.load.locust.workers import Workers
@@ -66,10 +67,13 @@ def install() -> None:
 
 def _complete(client_id: str, data: dict[str, Any]) -> None:
     """A worker that is told to quit while it still starts reports without this key, and the master
-    would break on it.
+    would break on it. One that reports nothing says nothing of when the load began.
     """
     del client_id
     data.setdefault("user_classes_count", {})
+    total = data.get("stats_total")
+    if total is not None and not total["num_requests"]:
+        total["start_time"] = inf
 
 
 def _choose_port() -> None:
@@ -157,6 +161,15 @@ def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
     _listen(environment, runner, master, leave_soon, desk)
 
 
+def _note_begin(runner: Any, master: Master, desk: tabs.Desk | None) -> None:
+    """Let Locust's rates, and what the tabs look at, begin with the run."""
+    if master.plan is None:  # it was ended while it began
+        return
+    runner.stats.total.start_time = statistics.wall_s(master.plan.t0_ns)
+    if desk is not None:
+        desk.begin(Path(master.plan.run))
+
+
 def _listen(
     environment: Any,
     runner: Any,
@@ -183,8 +196,7 @@ def _listen(
             if environment.parsed_options.headless or SCENARIO in os.environ:
                 leave_soon()
             raise gevent.GreenletExit from error  # the only way to keep Locust from starting users
-        if desk is not None and master.plan is not None:
-            desk.begin(Path(master.plan.run))
+        _note_begin(runner, master, desk)
 
     settling = BoundedSemaphore()  # Locust may stop in one greenlet while it quits in another
 

@@ -20,16 +20,31 @@ TYPE = "P2P"
 _KEYS_MS = [bucket(value / 1e6) for value in stats.VALUES]
 
 
-def feed(statistics: Any, operation: Operation, rows: Integers, errors: list[str]) -> None:
+def wall_s(at_ns: int) -> float:
+    """A moment of CLOCK_MONOTONIC as Locust's statistics know it, in seconds since the epoch."""
+    return time.time() - (time.monotonic_ns() - at_ns) / 1e9
+
+
+def feed(
+    statistics: Any,
+    operation: Operation,
+    rows: Integers,
+    errors: list[str],
+    *,
+    since_s: float,
+    until_s: float,
+) -> None:
     """Add ended operations (rows as gathered by Record) to a Locust RequestStats.
 
     Response times are done − intended, in ms, of what ended OK; what failed counts as a request
-    without a time.
+    without a time. The load lasts from `since_s` to `until_s`, and so do its rates: what ends later
+    counts in its last second.
     """
-    now_s = time.time()
+    now_s = max(min(time.time(), until_s), since_s)
+    statistics.total.start_time = since_s
     response_ns = (rows[:, DONE_NS] - rows[:, INTENDED_NS])[rows[:, OUTCOME] == Outcome.OK]
     entry = locust_stats.StatsEntry(statistics, operation.word, TYPE)
-    entry.start_time = statistics.start_time
+    entry.start_time = since_s
     entry.last_request_timestamp = now_s
     entry.num_requests = len(rows)
     entry.num_none_requests = len(rows) - len(response_ns)

@@ -13,13 +13,14 @@ from typing import Any
 
 from harness.control.client import Client
 from harness.errors import HarnessError
-from harness.history.proof import ProofAnswer
+from harness.history.proof import READ_BACK, ProofAnswer, seen_as
 from harness.load.locust.tabs import quantities
 from harness.load.locust.tabs.judge import LiveJudge
 from harness.load.locust.tabs.tail import Proofs, Samples
 from harness.load.master import Master
 
 STATUS_S, FAULTS_S = 1.0, 2.0  # a look at the faults reads the kernel's tables
+ALL = "all"  # the prover's name for what it reads back of all faults together
 RECENT_S = 8.0  # a proof that is older says nothing of now
 
 
@@ -79,30 +80,35 @@ class Desk:
         found = []
         for row in rows:
             in_force_s = row.get("in_force_s", now_s - self._seen_s[row["name"]])
-            proof = self._proven(row["name"], now_s, in_force_s)
+            proof = self._proven(row, now_s, in_force_s)
             told = "" if "in_force_s" in row else "at least "  # since we look: it may be older
             since = told + quantities.seconds(in_force_s)
             found.append({**row, "in_force": since, "proof": proof})
         return found
 
-    def _proven(self, fault: str, now_s: float, in_force_s: float) -> tuple[str, str]:
-        """What the newest looks at a fault showed since it came, and how good that is."""
+    def _proven(self, fault: dict[str, Any], now_s: float, in_force_s: float) -> tuple[str, str]:
+        """What the newest looks at a fault showed since it came, and how good that is. As in the
+        verdict, only what packets or processes showed is a proof, of all that the fault does.
+        """
         if self.master.plan is None:
             return "not proven: nobody looks at it without a run", "warn"
         since_ns = (now_s - in_force_s - FAULTS_S) * 1e9
-        looks = self.proofs.newest.get(fault, {}).values()
+        newest = self.proofs.newest
         found = [
             proof
-            for proof in looks
+            for proof in (*newest.get(fault["name"], {}).values(), *newest.get(ALL, {}).values())
             if proof["at_ns"] >= since_ns and proof["answer"] != ProofAnswer.GONE
         ]
         against = [proof for proof in found if ProofAnswer(proof["answer"]).is_contradiction]
         if against:
-            newest = max(against, key=lambda proof: int(proof["at_ns"]))
-            return f"NOT in force: {newest['what']}: {newest['sentence']}", "bad"
+            last = max(against, key=lambda proof: int(proof["at_ns"]))
+            return f"NOT in force: {last['what']}: {last['sentence']}", "bad"
+        found = [proof for proof in found if proof["what"] != READ_BACK]
         shown = [proof for proof in found if proof["answer"] == ProofAnswer.IN_FORCE]
-        if not shown:
-            return "not proven yet", "warn"
+        missing = set(seen_as(fault["does"])) - {proof["what"] for proof in shown}
+        if not shown or missing:
+            said = f": {', '.join(sorted(missing))} not shown" if shown else ""
+            return f"not proven yet{said}", "warn"
         age_s = max(0.0, now_s - max(proof["at_ns"] for proof in shown) / 1e9)
         if age_s > RECENT_S:
             return f"proven {age_s:.0f} s ago, not looked at since", "warn"

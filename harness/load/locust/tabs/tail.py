@@ -9,6 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from harness.history.proof import READ_BACK
+
 HISTORY = 60  # samples of a node that are kept: a minute
 
 
@@ -37,7 +39,9 @@ class Tail:
 
 
 class Proofs:
-    """The newest look at each thing of each fault: fault → (what, path) → its line."""
+    """The newest look at each thing of each fault: fault → (what, path) → its line. What is read
+    back has the injector in place of a path: one that has its part does not speak for another.
+    """
 
     def __init__(self, run: Path) -> None:
         self._tail = Tail(run / "proofs.jsonl")
@@ -49,7 +53,8 @@ class Proofs:
         self._tail.keep(rest)
         for line in filter(None, lines):
             proof = json.loads(line)
-            key = (proof["what"], *(proof["path"] or ()))
+            of = (proof["backend"],) if proof["what"] == READ_BACK else proof["path"] or ()
+            key = (proof["what"], *of)
             self.newest.setdefault(proof["fault"], {})[key] = proof
 
 

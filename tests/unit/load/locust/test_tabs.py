@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from argparse import Namespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from harness.errors import BadFileError, UsageError
 from harness.faults.spec import WORDS
 from harness.history.history import SAMPLES
 from harness.load.locust.tabs import banner, blocks, faults, figures, form, quantities
+from harness.load.locust.tabs.desk import Desk
 from harness.load.locust.tabs.tail import Proofs, Samples
 from harness.load.tally import Tally
 
@@ -158,3 +160,48 @@ def test_the_form_says_which_value_is_no_number():
     assert form.filled(before, {"seed": "7", "budget": "demo"}).seed == 7
     with pytest.raises(UsageError, match="private_message_rate: expected a number, found 'x'"):
         form.filled(before, {"private_message_rate": "x"})
+
+
+def look(
+    what: str, answer: str = "in force", *, fault: str = "wan", backend: str = "netem"
+) -> dict:
+    path = None if what == "read back" else ["a", "b"]
+    said = {"fault": fault, "what": what, "path": path, "backend": backend, "answer": answer}
+    return said | {"at_ns": time.monotonic_ns(), "sentence": "it is gone"}
+
+
+@pytest.mark.parametrize(
+    ("looks", "said", "level"),
+    [
+        ([], "not proven yet", "warn"),
+        ([look("read back")], "not proven yet", "warn"),
+        ([look("delay")], "not proven yet: loss not shown", "warn"),
+        ([look("delay"), look("loss")], "proven by 2 looks", "good"),
+        (
+            [
+                look("delay"),
+                look("loss"),
+                look("read back", "not in force", backend="nftables"),
+                look("read back", backend="kernel"),
+            ],
+            "NOT in force: read back: it is gone",
+            "bad",
+        ),
+        (
+            [look("delay"), look("loss"), look("read back", "not in force", fault="all")],
+            "NOT in force: read back: it is gone",
+            "bad",
+        ),
+    ],
+)
+def test_a_fault_is_proven_by_what_was_shown_of_all_that_it_does(tmp_path, looks, said, level):
+    at_ns = time.monotonic_ns()
+    lines = [json.dumps(one | {"at_ns": at_ns}) + "\n" for one in looks]
+    (tmp_path / "proofs.jsonl").write_text("".join(lines))
+    seen = Desk(Namespace(plan="a run goes on"))
+    seen.proofs = Proofs(tmp_path)
+    seen.proofs.read()
+    fault = {"name": "wan", "does": "delay 50 ms, loss 5 %"}
+    found, how = seen._proven(fault, time.monotonic(), 1.0)
+    assert found.startswith(said)
+    assert how == level
