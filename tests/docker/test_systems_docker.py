@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from kit.desk import ROOT, Desk
+from kit.verdicts import answers
 
 pytestmark = [pytest.mark.docker, pytest.mark.systems]
 TINY = ROOT / "tests" / "systems" / "tiny"
@@ -48,9 +49,7 @@ def played(desk: Desk, system: str, operation: str) -> dict[str, str]:
         "--json",
     )
     assert done.stdout, done.stderr
-    found = json.loads(done.stdout)["findings"]
-    # That a busy host left some seconds in doubt is none of a test's.
-    return {one["name"]: one["answer"] for one in found if "second by second" not in one["name"]}
+    return answers(json.loads(done.stdout)["findings"])
 
 
 def sound(operation: str) -> dict[str, str]:

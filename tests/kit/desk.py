@@ -192,9 +192,10 @@ class Desk:
                 if str(self.state) in line
             ],
             "files": sorted(
-                str(path.relative_to(self.state))
-                for path in self.state.rglob("*")
-                if path.suffix != ".log"
+                str((Path(folder) / name).relative_to(self.state))
+                for folder, folders, files in os.walk(self.state)  # some may be just going
+                for name in (*folders, *files)
+                if Path(name).suffix != ".log"
             ),
             "named": lines("ip", "netns", "list"),
         }

@@ -297,4 +297,4 @@ def test_a_thousand_nodes_cost_a_small_part_of_a_core():
             assert sampler.take(fabric.counters()).num_rows == 1000
             took_ms.append((time.thread_time() - start_s) * 1000)
         print(f"a pass over 1000 nodes: {sorted(took_ms)[2]:.1f} ms of CPU")
-        assert min(took_ms) < 300, "27 ms on the machine it was written on, others are slower"
+        assert min(took_ms) < 100, "27 ms on the machine it was written on"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from kit.desk import ROOT, Desk, ask, request, wait_for
+from kit.verdicts import answers
 
 from harness.checks import records
 from harness.history import reader
@@ -70,14 +71,9 @@ def came_true(*operations: str) -> dict[str, str]:
     return {f"operations that came true: {each}": "PASS" for each in operations}
 
 
-def answers(found: dict[str, dict]) -> dict[str, str]:
-    """The answers by name; that a busy host left some seconds in doubt is none of a test's."""
-    return {name: one["answer"] for name, one in found.items() if "second by second" not in name}
-
-
 def test_opendht_is_driven_with_put_get_and_listen(desk):
     found = played(desk, "opendht", "dht_put", "dht_get", "dht_listen")
-    assert answers(found) == {
+    assert answers(found.values()) == {
         **SOUND,
         **came_true("dht_put", "dht_get", "dht_listen"),
         "DHT puts: stored at another node": "MEASURED",
@@ -128,7 +124,7 @@ def test_serf_hears_events_and_sees_deaths(desk):
     """Events are counted where they are heard, deaths where they are seen."""
     found = played(desk, "serf", "broadcast", seconds=6)
     ledger = f"broadcasts: in the journals of all {NODES - 1} other nodes"
-    assert answers(found) == {
+    assert answers(found.values()) == {
         **SOUND,
         **came_true("broadcast"),
         ledger: "MEASURED",
@@ -192,7 +188,7 @@ def test_a_stranger_s_http_node_gets_its_first_verdict(desk):
             shutil.copy(file, desk.folder)
     done = desk.harness("run", "tinynode-scenario.toml", "--json")
     found = json.loads(done.stdout)["findings"]
-    assert answers({finding["name"]: finding for finding in found}) == {
+    assert answers(found) == {
         "broadcasts heard by all": "PASS",
         "broadcast heard p95": "PASS",
         "messages delivered": "PASS",
@@ -235,7 +231,7 @@ def test_a_node_that_speaks_lines(desk):
     shutil.copy(TINY / "linenode.py", desk.folder)
     desk.write("lines.toml", LINES)
     found = played(desk, "lines.toml", "broadcast", "dht_put")
-    assert answers(found) == {
+    assert answers(found.values()) == {
         **WITHOUT_BUDGET,
         f"broadcasts: in the journals of all {NODES - 1} other nodes": "PASS",
         "DHT puts: stored at another node": "MEASURED",
@@ -272,7 +268,7 @@ def test_a_node_that_is_asked_by_a_program_and_read_from_its_log(desk):
     )
     desk.write("tiny.toml", text.replace('budget = "tinynode-budget.toml"', ""))
     found = played(desk, "tiny.toml", "broadcast", "private_message")
-    assert answers(found) == {
+    assert answers(found.values()) == {
         **WITHOUT_BUDGET,
         f"broadcasts: in the journals of all {NODES - 1} other nodes": "PASS",
         "private messages: acknowledged and delivered": "PASS",
