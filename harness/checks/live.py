@@ -1,10 +1,10 @@
 """The verdict of a run under way, as of a moment T. Pure.
 
 Three judgements are held against each other: of the operations whose end is settled; of all, had
-those under way come true at T at the earliest; and of all, had those under way for longer than
-OLD_NS not come true. Only what all of them would say is PASS or FAIL; else it is UNKNOWN, *still
-under way*. So what is under way makes a number worse and never better, and nothing fails that may
-still come true.
+those under way come true, when they were acknowledged or else at T at the earliest; and of all,
+had those under way for longer than OLD_NS not come true. Only what all of them would say is PASS or
+FAIL; else it is UNKNOWN, *still under way*. So what is under way makes a number worse and never
+better, and nothing fails that may still come true.
 
 An operation is settled when its end was before T and its witnesses' journals have it; one that did
 not end OK when its time is up, for until then the harness may tell that it had stopped a node.
@@ -23,7 +23,7 @@ from harness import checks
 from harness.checks import lateness, records, replay, silences
 from harness.checks.metric import Chosen
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
-from harness.history.history import OPERATIONS, History
+from harness.history.history import OPERATIONS, History, Nanoseconds
 from harness.history.journal import JOURNAL
 from harness.history.live import Look
 from harness.operations import Operation, Outcome
@@ -209,9 +209,12 @@ def _with(base: History, more: pa.Table) -> History:
 
 
 def _best(base: History, open_: pa.Table, at_ns: int) -> History:
-    """The history had all that is under way come true, at T at the earliest."""
+    """The history had all that is under way come true: what was acknowledged, when that was said,
+    for its witness's journal may only be behind; the rest at T at the earliest.
+    """
     count = open_.num_rows
-    done = np.maximum(open_.column("done_ns").to_numpy(), at_ns)
+    done, said = open_.column("done_ns").to_numpy(), open_.column("outcome").to_numpy()
+    done = np.where((said == Outcome.OK) & (done > 0), done, np.maximum(done, at_ns))
     changed = {
         "done_ns": done,
         "outcome": np.full(count, int(Outcome.OK)),
@@ -227,16 +230,21 @@ def _best(base: History, open_: pa.Table, at_ns: int) -> History:
         index = OPERATIONS.get_field_index(name)
         open_ = open_.set_column(index, field, pa.array(values).cast(field.type))
     history = _with(base, open_)
+    # What was acknowledged may have been heard of long ago, the rest not before T.
+    early_ns = np.where(done < at_ns, history.column("sent_ns")[-count:], at_ns - 1)
+    heard_ns = np.concatenate([np.full(base.operations.num_rows, at_ns - 1), early_ns])
     parts = [base.journal]
     for operation in Operation:
         ledger = operation.spec.ledger
         chosen = records.in_phase(history, records.WHOLE_RUN, operation)
         if ledger is not None and chosen.any():
-            parts.append(_heard(history, ledger, chosen, at_ns - 1))
+            parts.append(_heard(history, ledger, chosen, heard_ns[chosen]))
     return replace(history, journal=np.concatenate(parts))
 
 
-def _heard(history: History, ledger: Ledger, chosen: Chosen, at_ns: int) -> npt.NDArray[np.void]:
+def _heard(
+    history: History, ledger: Ledger, chosen: Chosen, at_ns: Nanoseconds
+) -> npt.NDArray[np.void]:
     """The records, made then, of who has not heard of an operation yet and is to."""
     if ledger.witness is Witness.EVERY_OTHER_NODE:
         expected = silences.of(history).expected(history, chosen)
@@ -247,6 +255,6 @@ def _heard(history: History, ledger: Ledger, chosen: Chosen, at_ns: int) -> npt.
     heard = records.heard_ns(history, ledger.record, chosen) != records.NEVER
     rows, nodes = np.nonzero(~heard & expected)
     made = np.zeros(len(rows), JOURNAL)
-    made["kind"], made["at_ns"], made["node"] = ledger.record, at_ns, nodes
+    made["kind"], made["at_ns"], made["node"] = ledger.record, at_ns[rows], nodes
     made["id"] = records.identifiers(history)[chosen][rows]
     return made

@@ -210,3 +210,29 @@ def test_a_miss_counts_only_if_what_is_in_flight_cannot_mend_it(
     made = checks.judge(replace(seen, history=replace(seen.history, operations=table)), [row])
     assert made.in_flight >= in_flight
     assert made.verdict.findings[0].answer is answer, made.verdict.findings[0]
+
+
+def test_a_journal_that_lags_accuses_nobody(good, tmp_path):
+    """The first messages were slow; the others were acknowledged at once, and their receivers'
+    records are written a few seconds later.
+    """
+    Growth(good, tmp_path, 1).grow(T0 + 13 * SECOND)
+    seen = live.look(Growing(tmp_path), reader.metadata(tmp_path))
+    table, told = seen.history.operations, seen.history.journal.copy()
+    due, kind, done = (
+        seen.history.column(name).copy() for name in ("intended_ns", "operation", "done_ns")
+    )
+    mine = np.flatnonzero(kind == Operation.PRIVATE_MESSAGE)
+    mine = mine[np.argsort(due[mine])]
+    ids = np.array([one.as_py() for one in table.column("id")], "V16")
+    is_delivery = told["kind"] == RecordKind.DELIVERED
+    slow, unread = (is_delivery & np.isin(told["id"], ids[some]) for some in (mine[:10], mine[10:]))
+    told["at_ns"][slow] += SECOND // 10
+    done[mine[:10]] += SECOND // 10
+    table = table.set_column(table.schema.get_field_index("done_ns"), "done_ns", pa.array(done))
+    row = next(row for row in BUDGET.rows if row.name == "latency")
+    row = replace(row, statistic="p50", bound=50.0, unit="ms")
+    for journalled, answer in ((told[~unread], Answer.UNKNOWN), (told, Answer.PASS)):
+        now = replace(seen.history, operations=table, journal=journalled)
+        made = checks.judge(replace(seen, history=now), [row])
+        assert made.verdict.findings[0].answer is answer, made.verdict.findings[0]

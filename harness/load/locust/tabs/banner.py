@@ -37,10 +37,12 @@ def whom(fault: dict[str, Any]) -> str:
         return f"on {names(fault['nodes'])}" if fault["nodes"] else f"on {fault['paths']:,} paths"
     if len(sides) == 1:
         return f"cut off, of what they send only: {names(sides[0])}"
+    if len(sides) == 2:
+        return f"{names(sides[0])} cannot reach {names(sides[1])}, nor the other way"
     counts = " / ".join(str(len(side)) for side in sides[:NAMED])
     more = " / …" if len(sides) > NAMED else ""
-    alone = [name for side in sides[:-1] for name in side]
-    return f"cut off: {names(alone)} (groups of {counts}{more} nodes)"
+    every = [name for side in sides for name in side]
+    return f"groups of {counts}{more} nodes cannot all reach each other: {names(every)}"
 
 
 def names(every: list[str]) -> str:

@@ -112,7 +112,8 @@ class Desk:
         age_s = max(0.0, now_s - max(proof["at_ns"] for proof in shown) / 1e9)
         if age_s > RECENT_S:
             return f"proven {age_s:.0f} s ago, not looked at since", "warn"
-        said = f"proven by {len(shown):,} looks, the newest {age_s:.0f} s ago"
+        looks = f"{len(shown):,} look{'' if len(shown) == 1 else 's'}"
+        said = f"proven by {looks}, the newest {age_s:.0f} s ago"
         if len(shown) < len(found):
             return f"{said}; {len(found) - len(shown):,} looks did not show its amount", "warn"
         return said, "good"

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import gevent
 from gevent import subprocess
 
 EVERY_S = 2
+SAID_MOST = 300  # characters of its last words
+END_S = 5.0  # from being told to end until it is killed
 NICE = 19
+
+
+def command(run: Path) -> list[str]:
+    """The command that judges a run while it goes on."""
+    prefix = ["nice", "-n", str(NICE), sys.executable, "-m", "harness"]
+    return [*prefix, "judge", str(run), "--follow", "--json", "--every", str(EVERY_S)]
 
 
 class LiveJudge:
@@ -31,14 +40,12 @@ class LiveJudge:
         """Judge this run from now on."""
         self.end()
         self.newest, self.problem = None, ""
-        prefix = ["nice", "-n", str(NICE), sys.executable, "-m", "harness"]
+        # A pipe that nobody reads would fill, and stop it. The reader closes the file.
+        said = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [*prefix, "judge", str(run), "--follow", "--json", "--every", str(EVERY_S)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            command(run), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
         )
-        self._reader = gevent.spawn(self._read, self._process)
+        self._reader = gevent.spawn(self._read, self._process, said)
 
     def end(self) -> None:
         """End the process, if it still runs."""
@@ -47,19 +54,26 @@ class LiveJudge:
             return
         if process.poll() is None:
             process.terminate()
-        process.wait()
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         self._reader.join(timeout=1)
 
-    def _read(self, process: Any) -> None:
+    def _read(self, process: Any, errors: IO[bytes]) -> None:
         for line in process.stdout:
             try:
                 self.newest = json.loads(line)
             except ValueError:
                 self.problem = "the live judge said what is no JSON"
-        said = process.stderr.read().decode(errors="replace").strip().splitlines()
         code = process.wait()
+        with errors:
+            errors.seek(0)
+            said = errors.read().decode(errors="replace").strip().splitlines()
         if process is self._process and not (self.newest or {}).get("is_final"):
+            word = said[-1][-SAID_MOST:] if said else "no word"
             self.problem = (
-                f"the live judge ended with {code}: {said[-1] if said else 'no word'}; nothing "
-                "newer is known until the run is judged after its end"
+                f"the live judge ended with {code}: {word}; nothing newer is known until the run "
+                "is judged after its end"
             )

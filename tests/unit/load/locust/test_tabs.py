@@ -61,7 +61,10 @@ def test_a_bad_value_is_refused_before_the_supervisor_is_asked(given):
 
 def test_the_banner_names_the_nodes_that_are_cut_off():
     fault = {"sides": [["node-3"], ["node-0", "node-1", "node-2"]], "nodes": [], "paths": 6}
-    assert banner.whom(fault) == "cut off: node-3 (groups of 1 / 3 nodes)"
+    said = "node-3 cannot reach node-0, node-1, node-2, nor the other way"
+    assert banner.whom(fault) == said
+    fault["sides"] = [["a"], ["b"], ["c", "d"]]
+    assert banner.whom(fault).startswith("groups of 1 / 1 / 2 nodes cannot all reach each other: a")
 
 
 def test_how_long_a_fault_stays_is_not_guessed():
