@@ -16,8 +16,10 @@ from harness.cli.shared import (
     cluster_option,
     json_option,
     print_json,
+    runs_option,
     runtime_option,
     system_option,
+    workers_option,
 )
 from harness.errors import StorageError, UsageError
 from harness.experiments import follow as follow_of
@@ -31,18 +33,8 @@ from harness.scenario import shipped
 @cluster_option
 @runtime_option
 @system_option
-@click.option(
-    "--runs",
-    envvar="HARNESS_RUNS",
-    show_envvar=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Where run folders go.",
-)
-@click.option(
-    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Load workers."
-)
+@runs_option
+@workers_option
 @click.option(
     "--keep", is_flag=True, help="Leave the cluster up that this starts; else it ends with the run."
 )

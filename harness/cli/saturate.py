@@ -8,20 +8,23 @@ from pathlib import Path
 import click
 
 from harness.checks.verdict import Answer
+from harness.cli import words
 from harness.cli.progress import shown
 from harness.cli.shared import (
     cluster_option,
     json_option,
     print_json,
+    runs_option,
     runtime_option,
     system_option,
+    workers_option,
 )
 from harness.errors import InterruptedByUserError
 from harness.scenario import shipped
 
 
 @click.command()
-@click.argument("scenario")
+@click.argument("scenario", shell_complete=words.files("scenarios"))
 @click.option("--stream", required=True, metavar="OPERATION", help="Whose rate is searched.")
 @click.option(
     "--until",
@@ -32,18 +35,8 @@ from harness.scenario import shipped
 @cluster_option
 @runtime_option
 @system_option
-@click.option(
-    "--runs",
-    envvar="HARNESS_RUNS",
-    show_envvar=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Where run folders go.",
-)
-@click.option(
-    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Load workers."
-)
+@runs_option
+@workers_option
 @click.option(
     "--seconds",
     type=click.FloatRange(1, 3600),
