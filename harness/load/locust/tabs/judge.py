@@ -41,7 +41,7 @@ class LiveJudge:
         self.end()
         self.newest, self.problem = None, ""
         # A pipe that nobody reads would fill, and stop it. The reader closes the file.
-        said = tempfile.TemporaryFile()  # noqa: SIM115
+        said = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives this call
         self._process = subprocess.Popen(
             command(run), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
         )
