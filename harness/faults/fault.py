@@ -127,7 +127,7 @@ class Fault:
         alike: dict[frozenset[str], list[str]] = {}
         for source, targets in self.far.items():
             alike.setdefault(frozenset(targets), []).append(source)
-        return sorted(map(sorted, alike.values()), key=len)
+        return sorted(alike.values(), key=len)
 
     @property
     def does(self) -> str:

@@ -37,6 +37,12 @@ class Histogram:
         """How many values were counted."""
         return int(self.counts.sum())
 
+    @property
+    def mean_us(self) -> float | None:
+        """The mean in microseconds, to the width of a bucket; None where nothing was counted."""
+        count = self.count
+        return float(self.counts @ stats.VALUES) / count / 1e3 if count else None
+
     def percentile_us(self, quantile: float) -> float | None:
         """Nearest-rank percentile in microseconds; None where nothing was counted."""
         value = stats.percentile_of_counts(self.counts, quantile)

@@ -29,8 +29,7 @@ def corrected(answer: dict[str, Any], tallies: Mapping[str, Tally]) -> dict[str,
         if tally.late:
             _correct(row, tally)
             if row["name"] == "Aggregated":
-                asked = row["num_requests"] + tally.late
-                answer["fail_ratio"] = (row["num_failures"] + tally.late) / asked
+                answer["fail_ratio"] = row["num_failures"] / row["num_requests"]
     recent = answer.get("total_rps", 0.0) * WINDOW_S + whole.in_flight - whole.late
     now = answer.get("current_response_time_percentiles") or {}
     for key, value in now.items():
@@ -40,8 +39,11 @@ def corrected(answer: dict[str, Any], tallies: Mapping[str, Tally]) -> dict[str,
 
 
 def _correct(row: dict[str, Any], tally: Tally) -> None:
-    """Put what waits into a row's times."""
+    """Put what waits into a row's counts and times."""
     times = tally.with_waiting()
+    row["num_requests"] += tally.late
+    row["num_failures"] += tally.late
+    row["avg_response_time"] = (times.mean_us or 0.0) / 1e3
     for key in row:
         if key.startswith(PERCENTILE):
             value_us = times.percentile_us(float(key.removeprefix(PERCENTILE)))

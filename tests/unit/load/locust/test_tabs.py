@@ -130,6 +130,7 @@ def answer() -> dict:
     row = {
         "num_requests": 150,
         "num_failures": 0,
+        "avg_response_time": 2.0,
         "response_time_percentile_0.99": 2.7,
         "median_response_time": 2.0,
         "max_response_time": 3.0,
@@ -148,6 +149,9 @@ def answer() -> dict:
 def test_locusts_figures_count_what_waits_as_failed_and_with_its_age():
     shown = figures.corrected(answer(), {"private_message": late()})
     assert shown["fail_ratio"] == 0.25
+    row = shown["stats"][0]
+    assert (row["num_requests"], row["num_failures"]) == (200, 50)
+    assert row["avg_response_time"] == pytest.approx(7000, rel=0.01)
     assert shown["stats"][0]["response_time_percentile_0.99"] == pytest.approx(7000, rel=0.01)
     now = shown["current_response_time_percentiles"]
     assert now["response_time_percentile_0.5"] == 2.0
