@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.checks.verdict import Finding, Verdict
+from harness.choices import one_of
 from harness.control import state
 from harness.control.launcher import Hold
 from harness.control.progress import Progress, nobody
@@ -64,8 +65,8 @@ class Saturating:
             raise UsageError(f"{scenario}: expected a scenario, found a suite")
         operation = next((each for each in Operation if each.word == word), None)
         if operation is None:
-            known = ", ".join(each.word for each in Operation)
-            raise UsageError(f"--stream: expected one of {known}; found {word!r}")
+            known = [each.word for each in Operation]
+            raise UsageError(f"--stream: {one_of(word, known)}")
         self.planned = files.read_scenario(scenario)
         self.wanted = self.planned.topology
         if system:

@@ -15,6 +15,7 @@ from typing import Any
 from harness.checks import statistic
 from harness.checks.operation_metrics import TIMES
 from harness.checks.verdict import Answer
+from harness.choices import one_of
 from harness.errors import UsageError
 from harness.operations import Operation
 from harness.scenario.budget import UNITS, Conditions, Row
@@ -173,9 +174,7 @@ def promise(text: str, operation: Operation) -> Row:
         ("unit", unit, times),
     ):
         if value not in allowed:
-            raise UsageError(
-                f"--until: {what}: expected one of {', '.join(allowed)}; found {value!r}"
-            )
+            raise UsageError(f"--until: {what}: {one_of(value, allowed)}")
     try:
         number = float(bound)
     except ValueError:

@@ -10,6 +10,7 @@ from time import monotonic_ns
 from typing import Any
 
 from harness.load.tally import Tally
+from harness.operations import Outcome
 
 WINDOW_S = 10.0  # of Locust's current figures
 PERCENTILE = "response_time_percentile_"
@@ -39,10 +40,12 @@ def corrected(answer: dict[str, Any], tallies: Mapping[str, Tally]) -> dict[str,
 
 
 def _correct(row: dict[str, Any], tally: Tally) -> None:
-    """Put what waits into a row's counts and times."""
-    times = tally.with_waiting()
-    row["num_requests"] += tally.late
-    row["num_failures"] += tally.late
+    """Put what waits into a row's counts and times. Locust may give the same answer again, with
+    this in it: nothing is added to what stands there.
+    """
+    times, ended = tally.with_waiting(), sum(tally.outcomes.values())
+    row["num_requests"] = ended + tally.late
+    row["num_failures"] = ended - tally.outcomes[Outcome.OK] + tally.late
     row["avg_response_time"] = (times.mean_us or 0.0) / 1e3
     for key in row:
         if key.startswith(PERCENTILE):
