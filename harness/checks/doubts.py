@@ -78,6 +78,7 @@ def marked(history: History, begin_ns: int, seconds: int) -> dict[int, list[str]
         *_late(history, begin_ns),
         *_noted(history, begin_ns),
         *_stolen(history, begin_ns),
+        *_dropped(history, begin_ns),
     ):
         if 0 <= second < seconds:
             found[second].append(why)
@@ -123,6 +124,18 @@ def _noted(history: History, begin_ns: int) -> list[tuple[int, str]]:
             found.append((second, f"nodes did not take {one.blocked:,} sends of {whose} at once"))
         if one.cores >= FULL_CORE:
             found.append((second, f"{whose} used {one.cores:.0%} of a core"))
+    return found
+
+
+def _dropped(history: History, begin_ns: int) -> list[tuple[int, str]]:
+    """The seconds in which the host's kernel dropped packets, and nobody knows whose."""
+    at_ns = history.host.column("at_ns").to_numpy()
+    told = history.host.column("packets_dropped").to_pylist()
+    found = []
+    for from_ns, to_ns, before, now in zip(at_ns, at_ns[1:], told, told[1:], strict=False):
+        if before is not None and now is not None and now > before:
+            why = f"this host's kernel dropped {now - before:,} packets, anybody's"
+            found.append((int(((from_ns + to_ns) // 2 - begin_ns) // SECOND_NS), why))
     return found
 
 

@@ -70,6 +70,8 @@ HOST = pa.schema(
         pa.field("memory_available_bytes", pa.int64(), nullable=False),
         # Watched process → cumulative CPU.
         pa.field("load_cpu_ns", pa.map_(pa.string(), pa.int64()), nullable=False),
+        # Cumulative: a CPU's backlog of packets was full, of whichever namespace; null: not told.
+        pa.field("packets_dropped", pa.int64()),
     ]
 )
 

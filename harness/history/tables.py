@@ -20,7 +20,7 @@ def read(name: str, content: Content, schema: pa.Schema) -> tuple[list[pa.Record
         names = stream.schema.names
     except (pa.ArrowException, OSError, ValueError):
         return [], content.wrong or f"{name} does not begin as an Arrow stream"
-    if names != schema.names:
+    if not _serves(names, schema):
         return [], f"{name}: expected the columns {', '.join(schema.names)}; found " + ", ".join(
             names
         )
@@ -38,12 +38,25 @@ def read(name: str, content: Content, schema: pa.Schema) -> tuple[list[pa.Record
     return batches, content.wrong or why
 
 
+def _serves(names: list[str], schema: pa.Schema) -> bool:
+    """Whether these are the schema's columns; an earlier version may lack some that may be null."""
+    lacking = [field for field in schema if field.name not in names]
+    return names == [name for name in schema.names if name in names] and all(
+        field.nullable for field in lacking
+    )
+
+
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     made = batch
     if not batch.schema.equals(schema):
-        made = pa.RecordBatch.from_arrays(
-            [batch.column(field.name).cast(field.type) for field in schema], schema=schema
-        )
+        has = set(batch.schema.names)
+        columns = [
+            batch.column(field.name).cast(field.type)
+            if field.name in has
+            else pa.nulls(batch.num_rows, field.type)
+            for field in schema
+        ]
+        made = pa.RecordBatch.from_arrays(columns, schema=schema)
     made.validate(full=True)
     return made
 

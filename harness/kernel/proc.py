@@ -91,6 +91,14 @@ def psi_some_us(pressure: bytes) -> int | None:
     return None
 
 
+def packets_dropped(softnet: bytes) -> int | None:
+    """Read from /proc/net/softnet_stat how many packets were dropped because a CPU's backlog was
+    full (net.core.netdev_max_backlog), in all namespaces together: its second column, in hex.
+    None where nothing can be read.
+    """
+    return None if not softnet else sum(int(line.split()[1], 16) for line in softnet.splitlines())
+
+
 def memory_available_bytes(meminfo: bytes) -> int:
     """Read MemAvailable of /proc/meminfo. Raises HarnessError where the kernel (before 3.14) does
     not say it.

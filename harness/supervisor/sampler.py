@@ -27,6 +27,7 @@ from harness.kernel.proc import (
     cpu_ticks,
     established,
     memory_available_bytes,
+    packets_dropped,
     process_cpu_clock,
     psi_some_us,
 )
@@ -82,7 +83,8 @@ class Sampler:
         # Name → CPU clock id, descriptor of /proc/PID/stat.
         self._watched: dict[str, tuple[int, int]] = {}
         self._host = {
-            name: _open_if_there(f"/proc/{name}") for name in ("stat", "meminfo", "pressure/cpu")
+            name: _open_if_there(f"/proc/{name}")
+            for name in ("stat", "meminfo", "pressure/cpu", "net/softnet_stat")
         }
         # Since Linux 6.2; else the folder is listed.
         self._counts_by_size = os.stat("/proc/self/fd").st_size > 0
@@ -198,6 +200,7 @@ class Sampler:
                 "psi_cpu_some_us": psi_some_us(self._read("pressure/cpu")),
                 "memory_available_bytes": memory_available_bytes(self._read("meminfo")),
                 "load_cpu_ns": load_cpu_ns,
+                "packets_dropped": packets_dropped(self._read("net/softnet_stat")),
             }
         return pa.RecordBatch.from_pylist([row], schema=HOST)
 

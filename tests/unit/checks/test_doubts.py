@@ -111,3 +111,13 @@ def test_at_most_three_seconds_are_told_of():
     (finding,) = doubts.check(history(operations(), doubts=tuple(late)))
     assert finding.measured == "5 of 10 s in doubt"
     assert "; and 2 more; rows leave out" in finding.sentence
+
+
+def test_packets_that_the_host_dropped_are_told_of():
+    """Its backlog is one for all namespaces: what is missing may be missing by this."""
+    seconds = [{**host(1 + at, at, at), "packets_dropped": 5 + 422 * (at > 3)} for at in range(8)]
+    sent = [operation(1)]
+    (finding,) = doubts.check(history(sent, host=pa.Table.from_pylist(seconds, h.HOST)))
+    assert "this host's kernel dropped 422 packets, anybody's" in finding.sentence
+    untold = [{**one, "packets_dropped": None} for one in seconds]
+    assert doubts.check(history(sent, host=pa.Table.from_pylist(untold, h.HOST))) == []

@@ -46,3 +46,11 @@ def test_a_joined_table_keeps_no_file_in_memory():
     held = [*piece.indices.buffers(), *piece.dictionary.buffers()]
     inside = range(data.address, data.address + data.size)
     assert [one for one in held if one is not None and one.address in inside] == []
+
+
+def test_a_column_that_may_be_null_may_be_missing_in_an_earlier_versions_file():
+    newer = pa.schema([*SCHEMA, pa.field("since", pa.int64())])
+    (found,), why = tables.read("a", Content(data=pa.py_buffer(stream([1, 2]))), newer)
+    assert (found.to_pydict(), why) == ({"error": [1, 2], "since": [None, None]}, "")
+    needed = pa.schema([*SCHEMA, pa.field("since", pa.int64(), nullable=False)])
+    assert tables.read("a", Content(data=pa.py_buffer(stream([1]))), needed)[0] == []
