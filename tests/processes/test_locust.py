@@ -252,6 +252,28 @@ def test_ctrl_c_ends_a_run_with_its_verdict(processes):
         assert "not in the record" not in finding.sentence, finding
 
 
+def test_users_of_a_worker_that_left_are_not_handed_to_others():
+    """Locust reads no message while it does so, and the others' last words would come too late."""
+    with (
+        cluster() as fake,
+        fake.locust(
+            "--headless", "--processes", "2", "PrivateMessageUser", JUDGE_EXIT="2"
+        ) as running,
+    ):
+        load = fake.folder / "runs" / "load" / "1" / "load"
+        records = [load / f"operations-{one}.arrow" for one in range(2)]
+        wait_until(lambda: all(one.exists() and one.stat().st_size > 10_000 for one in records))
+        worker = next(pid for pid in session_members(running.pid) if pid != running.pid)
+        os.kill(worker, signal.SIGINT)
+        wait_until(lambda: len(session_members(running.pid)) == 2)
+        time.sleep(1)
+        os.kill(running.pid, signal.SIGINT)
+        output, _ = running.communicate(timeout=20)
+        assert running.returncode == 2, output
+        assert output.count("Sending spawn jobs") == 1, output
+        assert fake.calls("end")[0]["load"]["failures"] == []
+
+
 def test_the_master_killed_leaves_no_worker():
     with (
         cluster() as fake,

@@ -2,6 +2,10 @@
 
 Locust counts heartbeats and gives a worker up after three seconds of silence. But a worker that is
 silent may only be waiting for a core: its run goes on, and the verdict says how late it was.
+
+Locust also hands the users of a worker that left to the others, for up to two seconds in which it
+reads no message, the others' last words among them. Which worker sends what is planned before a
+run begins, so users are handed out once.
 """
 
 from __future__ import annotations
@@ -24,6 +28,11 @@ class Workers:
         self._runner = runner
         self._pidfds: dict[str, int] = {}
         runners.HEARTBEAT_LIVENESS = SILENCE_S
+        self._start, runner.start = runner.start, self._start_once
+
+    def _start_once(self, *given: Any, **named: Any) -> None:
+        if self._runner.state not in (runners.STATE_SPAWNING, runners.STATE_RUNNING):
+            self._start(*given, **named)
 
     def here(self, client: str, pid: int) -> None:
         """Note which process a worker is."""
