@@ -135,19 +135,28 @@ class Connection:
         if self._socket is None and not self._open():
             self._heard.dropped(flights, f"unsent: {self._refusal}")
             return
-        data = self._codec.encode(requests)
+        data, offered_ns, sent = self._codec.encode(requests), monotonic_ns(), 0
+        if not self._queue:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._heard.dropped(flights, f"unsent: {_broke(error)}")
+                self.close(_broke(error))
+                return
+            if sent == len(data):
+                for flight in flights:
+                    flight.sent_ns = offered_ns
+                return
+            self._ready.want_writable(self._socket.fileno(), on=True)
+            self._offset = sent
+        self.blocked += len(flights)
         if self._queue and self._queued_bytes + len(data) > QUEUE_BYTES_MAX:
-            self.blocked += len(flights)
             self._heard.dropped(flights, "unsent: the node does not read its control socket")
             return
-        self._queue.append(Frame(data, flights, monotonic_ns()))
+        self._queue.append(Frame(data, flights, offered_ns))
         self._queued_bytes += len(data)
-        if len(self._queue) == 1:
-            self._flush()
-            if self._queue:
-                self._ready.want_writable(self._socket.fileno(), on=True)
-        if self._queue:
-            self.blocked += len(flights)
 
     def expire(self, now_ns: int) -> None:
         """Take back queued frames whose deadline is over, except one of which the node has a part:
@@ -214,7 +223,7 @@ class Connection:
             except BlockingIOError:
                 break
             except OSError as error:
-                self.close(f"the connection broke ({error.strerror})")
+                self.close(_broke(error))
                 return
             if self._offset < len(frame.data):
                 continue
@@ -231,7 +240,7 @@ class Connection:
         except BlockingIOError:
             return
         except OSError as error:
-            self.close(f"the connection broke ({error.strerror})")
+            self.close(_broke(error))
             return
         if not data:
             self.close("the node closed its control socket")
@@ -242,6 +251,10 @@ class Connection:
             self.close(str(error))
             return
         self._heard.answered(responses)
+
+
+def _broke(error: OSError) -> str:
+    return f"the connection broke ({error.strerror})"
 
 
 class Connections:

@@ -18,6 +18,7 @@ from harness.scenario.stream import Stream
 from harness.stats import Integers
 
 NEVER_NS = (1 << 63) - 1
+ID_BYTES = 16
 IN_FLIGHT_MAX = 1 << 18
 GRACE_NS = 1_000_000_000  # a node reports a timeout itself; so long we wait for its report
 
@@ -52,7 +53,9 @@ class TrafficStream:
         self._ready: list[Row] = []  # the drawn stretch of the schedule
         self._at = -1  # the position of the next one in it
         self._next: Row | None = None
-        self._prefix, self._wire_ids, self._keys, self._filler = prefix, wire_ids, keys, filler
+        self._prefix, self._wire_ids, self._keys = prefix, wire_ids, keys
+        self._payload_bytes = stream.payload_bytes if self._spec.payload is not None else 0
+        self._tail = filler[: max(self._payload_bytes - ID_BYTES, 0)]
         self._sequence = 0
         self._stop_ns = NEVER_NS
         self._ended = ended
@@ -191,7 +194,7 @@ class TrafficStream:
             self.operation,
             source,
             target,
-            self._stream.payload_bytes if self._spec.payload is not None else 0,
+            self._payload_bytes,
             intended_ns,
             intended_ns + self._timeout_ns,
         )
@@ -213,4 +216,5 @@ class TrafficStream:
             return None
         if self._spec.payload.by_size:
             return flight.payload_bytes.to_bytes(8, "little")
-        return (flight.id + self._filler)[: flight.payload_bytes]
+        payload = flight.id + self._tail
+        return payload if self._payload_bytes >= ID_BYTES else payload[: self._payload_bytes]

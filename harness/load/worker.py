@@ -68,7 +68,7 @@ class Worker:
         self._cpu_ns = process_time_ns()
         self._doubts: list[list[int]] = []  # as metadata.json has them
         self._before = (0, self._cpu_ns)  # blocked sends and CPU time, a second ago
-        self._timer = pacer.Timer()
+        self._timer = pacer.Timer(self._pace)
         self._connections = Connections(
             [node.control for node in plan.nodes],
             self._adapter.codec,
@@ -76,8 +76,8 @@ class Worker:
         )
         self._streams = self._make_streams()
         self._closing = False
-        self._pacing = self._spawnable(self._pace)
-        self._keeping = self._spawnable(self._keep)
+        self._keeping = gevent.Greenlet(self._keep)
+        self._keeping.link_exception(lambda ended: self._failed(ended.exception))
 
     def start(self) -> None:
         """Begin: put keys for gets to read, then wait for t0 and send what is due."""
@@ -86,7 +86,7 @@ class Worker:
         gc.set_threshold(GC_THRESHOLD, 50, 100)
         if any(stream.operation.spec.to is Address.STORED_KEY for stream in self._streams):
             self._seed()
-        self._pacing.start()
+        self._timer.set(monotonic_ns())
         self._keeping.start()
 
     def finish(self, at_ns: int, wait_s: float) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class Worker:
         self._wait(
             lambda: all(stream.next_due_ns == NEVER_NS for stream in self._streams), catch_up_ns
         )
-        self._pacing.kill()
+        self._timer.stop()
         for stream in self._streams:
             stream.abandon()
         self._wait(
@@ -115,11 +115,6 @@ class Worker:
         facts = self._publish()
         gc.unfreeze()
         return facts | {"stopped_ns": at_ns}
-
-    def _spawnable(self, function: Callable[[], None]) -> Any:
-        greenlet = gevent.Greenlet(function)
-        greenlet.link_exception(lambda ended: self._failed(ended.exception))
-        return greenlet
 
     def _wait(self, done: Callable[[], bool], until_ns: int) -> None:
         while not done() and monotonic_ns() < until_ns:
@@ -177,8 +172,9 @@ class Worker:
             self._connections.to(node).send([request], [flight])
 
     def _pace(self) -> None:
-        ready = self._connections.ready
-        while True:
+        """Receive what is there, send what is due, and have the timer call again for the next."""
+        try:
+            ready = self._connections.ready
             ready.serve()
             now_ns = monotonic_ns()
             for stream in self._streams:
@@ -188,11 +184,15 @@ class Worker:
             first_ns = min((each.next_due_ns for each in self._streams), default=NEVER_NS)
             if first_ns == NEVER_NS:
                 ready.watch(on=True)
+                self._timer.stop()
                 return
             waits_ns = self._tick_ns(first_ns)
             # Where a wake comes soon anyway, it receives too.
             ready.watch(on=first_ns > now_ns + waits_ns)
-            self._timer.sleep_until(max(first_ns + waits_ns, monotonic_ns() + BREATH_NS))
+            self._timer.set(max(first_ns + waits_ns, monotonic_ns() + BREATH_NS))
+        except Exception as error:  # of any kind: the loop would print it and call again
+            self._timer.stop()
+            self._failed(error)
 
     def _tick_ns(self, first_ns: int) -> int:
         """How long what is due first may wait for others."""
