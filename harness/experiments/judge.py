@@ -23,6 +23,7 @@ from harness.history import reader
 from harness.history.folder import translated
 from harness.history.gaps import Gap, Part
 from harness.history.history import History
+from harness.kernel.files import replace_text
 from harness.reports import FORMATS, render, text
 from harness.reports.suite_part import SuitePart
 from harness.scenario import files
@@ -57,10 +58,10 @@ class Judged:
     def write(self) -> None:
         """Write verdict.json and the reports into the run folder. Raises StorageError."""
         with translated(self.run):
-            (self.run / "verdict.json").write_text(json.dumps(self.as_json(), indent=1) + "\n")
-            (self.run / "summary.txt").write_text(text.to_text(self.report()))
+            replace_text(self.run / "verdict.json", json.dumps(self.as_json(), indent=1) + "\n")
+            replace_text(self.run / "summary.txt", text.to_text(self.report()))
             for name, (_, file) in FORMATS.items():
-                (self.run / file).write_text(self.rendered(name))
+                replace_text(self.run / file, self.rendered(name))
 
     def rendered(self, format_: str) -> str:
         """Return the verdict in one of reports.FORMATS, or as ``text`` or ``json``.

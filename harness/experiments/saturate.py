@@ -32,6 +32,7 @@ from harness.experiments.saturation import (
     search,
 )
 from harness.history.folder import new_folder, point_latest, translated
+from harness.kernel.files import replace_text
 from harness.operations import Operation
 from harness.reports import saturation as page
 from harness.scenario import files
@@ -109,8 +110,8 @@ class Saturating:
         """Write what is known so far. Raises StorageError."""
         facts = self.facts(found, is_interrupted=is_interrupted)
         with translated(folder):
-            (folder / FILE).write_text(json.dumps(facts, indent=1) + "\n")
-            (folder / PAGE).write_text(page.render(facts))
+            replace_text(folder / FILE, json.dumps(facts, indent=1) + "\n")
+            replace_text(folder / PAGE, page.render(facts))
 
     def facts(self, found: Saturation, *, is_interrupted: bool) -> dict[str, Any]:
         """Return what saturation.json holds."""

@@ -27,6 +27,7 @@ from harness.experiments import run as single_run
 from harness.experiments.judge import Judged, budget_of
 from harness.history import reader
 from harness.history.folder import new_folder, point_latest, translated
+from harness.kernel.files import replace_text
 from harness.reports.suite_part import SuitePart
 from harness.scenario import files
 from harness.scenario.budget import Row
@@ -106,7 +107,7 @@ def _write(
     }
     with translated(folder):
         found["budget_sha256"] = _sha256(folder / BUDGET)
-        (folder / FILE).write_text(json.dumps(found, indent=1) + "\n")
+        replace_text(folder / FILE, json.dumps(found, indent=1) + "\n")
 
 
 def check(planned: Suite, *, imports: bool = True) -> list[str]:

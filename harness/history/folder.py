@@ -17,6 +17,7 @@ import pyarrow as pa
 from harness.errors import StorageError
 from harness.history import manifest
 from harness.history.events import Event
+from harness.kernel.files import replace_text
 
 VERSION = 1
 
@@ -66,7 +67,7 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> None:
         """Write one small file."""
         with translated(self.path / name):
-            (self.path / name).write_text(text)
+            replace_text(self.path / name, text)
 
     def write_json(self, name: str, value: object) -> None:
         """Write one small JSON file."""

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from harness.history import shape
+from harness.kernel.files import replace_text
 
 FILE = "manifest.json"
 VERSION = 1
@@ -30,7 +31,7 @@ def write(folder: Path) -> None:
         if path.is_file() and path != folder / FILE
     }
     made = {"version": VERSION, "segment_bytes": SEGMENT_BYTES, "files": files}
-    (folder / FILE).write_text(json.dumps(made, indent=1) + "\n")
+    replace_text(folder / FILE, json.dumps(made, indent=1) + "\n")
 
 
 def _entry(path: Path) -> dict[str, Any]:

@@ -5,7 +5,6 @@ the state folder, and belongs to a run's facts from then on.
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from harness.control import state
 from harness.errors import StorageError
+from harness.kernel.files import replace_text
 
 FILE = "calibration.json"
 VERSION = 1
@@ -47,9 +47,7 @@ def keep(found: Calibration) -> None:
     """Keep a calibration instead of an earlier one. Raises StorageError."""
     try:
         state.root().mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path().with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps(found.as_json()))
-        draft.replace(path())
+        replace_text(path(), json.dumps(found.as_json()))
     except OSError as error:
         raise StorageError(f"{path()}: cannot be written: {error.strerror}") from error
 

@@ -354,16 +354,9 @@ def _engine(place: Place, chance: random.Random) -> str:
         return "there is no engine"
     pid, act = int(told[0]), chance.choice(["kill", "stop", "slow"])
     if act == "slow":  # it runs for a twentieth of the time
-        subprocess.Popen(
-            [
-                "sh",
-                "-c",
-                (
-                    f"for i in $(seq 20); do kill -STOP {pid}; sleep 0.19; kill -CONT {pid}; sleep "
-                    "0.01; done"
-                ),
-            ]
-        )
+        turn = f"kill -STOP {pid}; sleep 0.19; kill -CONT {pid}; sleep 0.01"
+        loop = f"(for i in $(seq 20); do {turn}; done) </dev/null >/dev/null 2>&1 &"
+        subprocess.run(["sh", "-c", loop], check=True)  # it goes on for four seconds
     else:
         os.kill(pid, signal.SIGKILL if act == "kill" else signal.SIGSTOP)
     return f"{act} the delay engine"

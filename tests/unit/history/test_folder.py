@@ -132,7 +132,7 @@ def test_foreign_folders_and_files_are_refused(folder, tmp_path):
 
 def test_a_full_disk_is_said_with_the_file(tmp_path):
     folder = RunFolder(tmp_path, "demo", MOMENT)
-    (folder.path / "full.txt").symlink_to("/dev/full")
+    (folder.path / f".full.txt.{os.getpid()}").symlink_to("/dev/full")  # as it is being written
     with pytest.raises(StorageError, match=r"full\.txt cannot be written: .*No space left"):
         folder.write_text("full.txt", "x" * 100_000)
     (folder.path / "samples.arrow").symlink_to("/dev/full")
