@@ -170,6 +170,8 @@ are too few samples for the statistic. Whose fault it was is asked as well:
 - *nothing to read yet*: likewise for a get that was due when no put of another node had been
   acknowledged to its load worker. It is recorded and was never sent; more than 1 % of them in a
   phase make another load. Where no put is ever acknowledged, nothing is known of gets.
+- *the gateway stood still*: likewise for an operation during which our gateway, which speaks to
+  nodes of systems without a control socket, stood still for longer than that.
 - *host limited*, of a row that was missed: a time, while other processes used the host or the
   hypervisor took 10 % of it; a rate, while the host was full and the node was far from using one
   core.

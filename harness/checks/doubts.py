@@ -11,7 +11,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from harness.checks import host, lateness, records
+from harness.checks import gateway, host, lateness, records
 from harness.checks.verdict import Answer, Finding
 from harness.history.history import History
 
@@ -77,6 +77,7 @@ def marked(history: History, begin_ns: int, seconds: int) -> dict[int, list[str]
     for second, why in (
         *_late(history, begin_ns),
         *_noted(history, begin_ns),
+        *_held(history, begin_ns),
         *_stolen(history, begin_ns),
         *_dropped(history, begin_ns),
     ):
@@ -125,6 +126,17 @@ def _noted(history: History, begin_ns: int) -> list[tuple[int, str]]:
         if one.cores >= FULL_CORE:
             found.append((second, f"{whose} used {one.cores:.0%} of a core"))
     return found
+
+
+def _held(history: History, begin_ns: int) -> list[tuple[int, str]]:
+    """The seconds in which the gateway stood still."""
+    return [
+        (
+            int((since_ns - begin_ns) // SECOND_NS),
+            f"the gateway stood still for {(until_ns - since_ns) / 1e6:,.3g} ms",
+        )
+        for since_ns, until_ns in gateway.stalls(history)
+    ]
 
 
 def _dropped(history: History, begin_ns: int) -> list[tuple[int, str]]:

@@ -1,8 +1,8 @@
 """Whose fault it was: which operations are none of the system's, because the load generator sent
-them late or never, because the harness had stopped a node of theirs, or because nothing was there
-yet that they could have read. Pure.
+them late or never, because the harness had stopped a node of theirs, because nothing was there yet
+that they could have read, or because the gateway held them up. Pure.
 
-Three causes, never mixed. Only times, rates and resources are excused by a generator: what was sent
+Four causes, never mixed. Only times, rates and resources are excused by a generator: what was sent
 and is lost, duplicated or wrong is the system's on any host.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.checks import records, silences
+from harness.checks import gateway, records, silences
 from harness.checks.metric import Chosen
 from harness.checks.operation_metrics import OPERATION_METRICS
 from harness.checks.resource_metrics import RESOURCE_METRICS
@@ -48,11 +48,12 @@ class Excused:
     behind: Chosen  # the generator never sent them, or late
     stopped: Chosen  # the harness had stopped or paused their source or target meanwhile
     keyless: Chosen  # they were to read, and nothing that they could read was there
+    held: Chosen  # the gateway stood still while they were under way
 
     @property
     def all(self) -> Chosen:
         """All together."""
-        return self.behind | self.stopped | self.keyless
+        return self.behind | self.stopped | self.keyless | self.held
 
     def of(self, chosen: Chosen) -> Excused:
         """Return those of them that were chosen."""
@@ -60,6 +61,7 @@ class Excused:
             behind=self.behind & chosen,
             stopped=self.stopped & chosen,
             keyless=self.keyless & chosen,
+            held=self.held & chosen,
         )
 
     def by(self, cause: Cause) -> Excused:
@@ -84,6 +86,11 @@ class Excused:
                 f"the load generator could not send {self.keyless.sum():,} of {count:,} "
                 f"operations: {NO_KEY.removeprefix(UNSENT)}"
             )
+        if self.cause() is Cause.GATEWAY_STALLED:
+            return (
+                f"the gateway, which speaks to the nodes, stood still while {self.held.sum():,} of "
+                f"{count:,} operations were under way"
+            )
         if self.cause() is Cause.NODE_STOPPED:
             return (
                 f"the harness had stopped or paused the source or the target of "
@@ -106,13 +113,15 @@ _NAMES = {
     Cause.GENERATOR_BEHIND: "behind",
     Cause.NODE_STOPPED: "stopped",
     Cause.NOTHING_TO_READ: "keyless",
+    Cause.GATEWAY_STALLED: "held",
 }
 
 
 def excused(history: History, phase: PhaseWindow, late_ns: int = FOR_EVER_NS) -> Excused:
     """Return the operations due in the phase that say nothing of the system.
 
-    What was sent more than `late_ns` after it was due is late. What a node could not be asked for
+    What was sent more than `late_ns` after it was due is late, and what the gateway stood still for
+    as long meanwhile was held up. What a node could not be asked for
     because it had ended by itself is the system's.
     """
     due = records.due(history, phase)
@@ -131,8 +140,13 @@ def excused(history: History, phase: PhaseWindow, late_ns: int = FOR_EVER_NS) ->
         stopped |= due & _under_way(history, history.phases[-1].end_ns)
     own = (sent == 0) & _touched(history, "source", silent.ended)
     keyless = _keyless(history, late & (sent == 0))
+    behind = late & ~stopped & ~own & ~keyless
+    held = due & (gateway.held_ns(history, patience_ns(history)) > late_ns)
     return Excused(
-        behind=late & ~stopped & ~own & ~keyless, stopped=stopped & ~keyless, keyless=keyless
+        behind=behind,
+        stopped=stopped & ~keyless,
+        keyless=keyless,
+        held=held & ~behind & ~stopped & ~keyless,
     )
 
 
@@ -149,6 +163,11 @@ def excused_of(history: History, phase: PhaseWindow, row: Row) -> Excused:
 def late_ns(row: Row) -> int:
     """Return from how much on an operation is late for a row, ns; for a row of no time, never."""
     return FOR_EVER_NS if row.bound is None or row.late_ns is None else row.late_ns
+
+
+def patience_ns(history: History) -> int:
+    """Return how long an operation may take."""
+    return (history.plan.patience_ns if history.plan else 0) or PATIENCE_NS
 
 
 def allowed_ns(history: History) -> int:
@@ -290,10 +309,11 @@ def _touched(history: History, column: str, stretches: Iterable[Stretch]) -> Cho
 
 def _under_way(history: History, at_ns: int) -> Chosen:
     """Which operations may have been under way at this time or later."""
-    patience_ns = (history.plan.patience_ns if history.plan else 0) or PATIENCE_NS
     done, lost = history.column("done_ns"), history.column("outcome") != Outcome.OK
     until = np.where(
-        done > 0, done + lost * STOPPING_NS, history.column("intended_ns") + patience_ns
+        done > 0,
+        done + lost * STOPPING_NS,
+        history.column("intended_ns") + patience_ns(history),
     )
     later: Chosen = until >= at_ns
     return later

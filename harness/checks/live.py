@@ -58,7 +58,7 @@ def judge(look: Look, rows: Sequence[Row]) -> Judgement:
     settled = _settled(history, at_ns)
     recorded, other = history.operations.filter(pa.array(~settled)), replay.unrecorded(history)
     # What its time was up for long ago should be in the record: that it is not is a gap.
-    up_ns = other.column("intended_ns").to_numpy() + _patience_ns(history) + RECORDED_NS
+    up_ns = other.column("intended_ns").to_numpy() + lateness.patience_ns(history) + RECORDED_NS
     open_ = pa.concat_tables([recorded, other])
     base = replace(
         history,
@@ -156,14 +156,10 @@ def _young(row: Finding, look: Look) -> Finding:
     )
 
 
-def _patience_ns(history: History) -> int:
-    return (history.plan.patience_ns if history.plan else 0) or lateness.PATIENCE_NS
-
-
 def _settled(history: History, at_ns: int) -> Chosen:
     """Which recorded operations have an end that nothing to come changes."""
     is_ok = history.column("outcome") == Outcome.OK
-    up_ns = history.column("intended_ns") + _patience_ns(history)
+    up_ns = history.column("intended_ns") + lateness.patience_ns(history)
     found: Chosen = np.where(is_ok, history.column("done_ns"), up_ns) < at_ns
     for operation in Operation:
         ledger = operation.spec.ledger

@@ -33,6 +33,7 @@ class Cause(StrEnum):
     CONDITIONS = "conditions not met"
     LOAD_NOT_DELIVERED = "load not delivered"
     GENERATOR_BEHIND = "generator fell behind"
+    GATEWAY_STALLED = "the gateway stood still"
     NODE_STOPPED = "the node was stopped by the harness"
     NOTHING_TO_READ = "nothing to read yet"
     FAULT_NOT_PROVEN = "fault not proven"

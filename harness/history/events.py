@@ -131,6 +131,18 @@ class Iperf3Failed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayStalled(Event):
+    """The gateway stood still from `since_ns` to `until_ns`; the event comes up to a second
+    later.
+    """
+
+    word: ClassVar[str] = "gateway-stalled"
+
+    since_ns: int
+    until_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded(Event):
     """The run was closed; `failures` are the sentences that make its record incomplete."""
 
@@ -150,6 +162,7 @@ BY_WORD: dict[str, type[Event]] = {
         NodeChanged,
         FaultChanged,
         Iperf3Failed,
+        GatewayStalled,
         RunEnded,
     )
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from contextlib import suppress
 
 from harness.errors import HarnessError
 
@@ -33,6 +34,16 @@ def is_stopped(pid: int) -> bool:
 def is_ended(pid: int) -> bool:
     """Whether a process has ended, also where nobody has waited for it yet."""
     return _state(pid) in (b"", b"Z", b"X")
+
+
+def doing(pid: int) -> str:
+    """Say what a process does, for an error that must tell why it does not answer."""
+    state = _state(pid)
+    if state in (b"S", b"D"):
+        with suppress(OSError), open(f"/proc/{pid}/wchan") as file:
+            return f"waiting in the kernel ({file.read().strip() or state.decode()})"
+    words = {b"R": "running, or waiting for a core", b"T": "stopped", b"t": "traced", b"": "gone"}
+    return words.get(state, state.decode())
 
 
 def _state(pid: int) -> bytes:

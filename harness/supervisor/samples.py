@@ -1,4 +1,6 @@
-"""Samples of a run go into its folder once a second, of every running node and of the host."""
+"""Samples of a run go into its folder once a second, of every running node and of the host, and
+when the gateway stood still.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from harness.errors import close_all
+from harness.history.events import GatewayStalled
 from harness.history.folder import RunFolder
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.sampler import Sampler
@@ -46,11 +49,17 @@ class Samples:
                 counters = self._cluster.fabric.counters()
                 self._folder.append("samples.arrow", self._sampler.take(counters))
                 self._folder.append("host.arrow", self._sampler.host())
+                self._note_stalls()
                 due_s = max(due_s + SAMPLE_EVERY_S, time.monotonic())
                 if self._stop.wait(due_s - time.monotonic()):
                     return
         except Exception as error:  # a run without samples must not look like a quiet one
             self._failed(f"sampler: {type(error).__name__}: {error}")
+
+    def _note_stalls(self) -> None:
+        gateway = self._cluster.gateway
+        for since_ns, until_ns in [] if gateway is None else gateway.stalls():
+            self._folder.event(GatewayStalled(since_ns=since_ns, until_ns=until_ns))
 
     def _follow(self) -> None:
         """Track the processes that run now; forget those that do not."""

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -329,3 +330,39 @@ def test_a_gateway_that_is_killed_ends_the_run_and_says_so(desk):
     [run] = [path for path in (desk.runs / "scenario").iterdir() if path.name != "latest"]
     told = [json.loads(line) for line in (Path(run) / "events.jsonl").read_text().splitlines()]
     assert any("the gateway" in failure for event in told for failure in event.get("failures", []))
+
+
+def test_a_gateway_that_stood_still_is_not_the_system_s_fault(desk):
+    """Stopped for 1.5 s by somebody: the p95 was FAIL, "the system is slow"."""
+    for file in TINY.iterdir():
+        if file.is_file():
+            shutil.copy(file, desk.folder)
+    desk.write(
+        "quick.toml",
+        """
+        [[row]]
+        name = "quick"
+        metric = "private_message"
+        statistic = "p90"
+        comparison = "<"
+        bound = 500
+        unit = "ms"
+        """,
+    )
+    scenario = LOAD.format(system="tinynode.toml", seconds=8) + STREAM.format(
+        operation="private_message"
+    )
+    scenario = desk.write("held.toml", 'budget = "quick.toml"' + scenario)
+    desk.ok("up", "eight.toml", "--system", "tinynode.toml")
+    running = desk.start("run", str(scenario), "--json")
+    wait_for(lambda: desk.status()["phase"] == "load")
+    time.sleep(1)
+    [gateway] = [pid for pid, line in desk.processes().items() if "harness.systems.gateway" in line]
+    os.kill(gateway, signal.SIGSTOP)
+    time.sleep(1.5)
+    os.kill(gateway, signal.SIGCONT)
+    said, told = running.communicate(timeout=60)
+    found = {one["name"]: one for one in json.loads(said)["findings"]}
+    assert found["quick"]["answer"] == "UNKNOWN", told
+    assert found["quick"]["cause"] in ("the gateway stood still", "generator fell behind")
+    assert "the gateway stood still for 1" in found["load generator, second by second"]["sentence"]

@@ -87,7 +87,12 @@ class Engine:
             self._classes.pop(number, None)
         self._control.send(
             json.dumps(
-                {"classes": self._classes, "held": len(self._held), "seen": self._seen}
+                {
+                    "asked": asked["asked"],
+                    "classes": self._classes,
+                    "held": len(self._held),
+                    "seen": self._seen,
+                }
             ).encode()
         )
         return True

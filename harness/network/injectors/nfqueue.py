@@ -14,9 +14,10 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.errors import HarnessError, UnavailableError
-from harness.kernel import nfqueue
+from harness.kernel import nfqueue, proc
 from harness.network.injectors.compiler import Compiled
 from harness.network.injectors.injector import OfTheKernel, Site
 from harness.network.injectors.ruleset import HELD
@@ -40,6 +41,7 @@ class Nfqueue(OfTheKernel):
         self.rule_by = nfqueue.add_rule(self._hub, HELD)
         self._rules = nfqueue.rules_of(self._hub, self.rule_by)
         self._now: dict[int, list[float]] = {}
+        self._asked = 0
         self._start()
 
     def _start(self) -> None:
@@ -115,19 +117,24 @@ class Nfqueue(OfTheKernel):
             self._process.wait()
         nfqueue.remove_rule(self._hub, HELD, self.rule_by)
 
-    def _ask(self, what: Mapping[str, object]) -> dict[str, dict[str, list[float]]]:
+    def _ask(self, what: Mapping[str, object]) -> dict[str, Any]:
+        self._asked += 1
+        found: dict[str, Any] = {}
         try:
-            self._control.send(json.dumps(what).encode())
-            answer = self._control.recv(1 << 20)
+            self._control.send(json.dumps({**what, "asked": self._asked}).encode())
+            while found.get("asked") != self._asked:  # else a late answer, to an earlier question
+                answer = self._control.recv(1 << 20)
+                if not answer:
+                    raise UnavailableError(
+                        f"the delay engine ended (code {self._process.poll()}): "
+                        "packets pass without delay"
+                    )
+                found = json.loads(answer)
         except OSError as error:
             raise UnavailableError(
-                f"the delay engine does not answer: {error.strerror or error}"
+                f"the delay engine does not answer: {error.strerror or error} (it is "
+                f"{proc.doing(self._process.pid)})"
             ) from error
-        if not answer:
-            raise UnavailableError(
-                f"the delay engine ended (code {self._process.poll()}): packets pass without delay"
-            )
-        found: dict[str, dict[str, list[float]]] = json.loads(answer)
         return found
 
 

@@ -2,7 +2,8 @@
 
 Lines of standard input say which nodes are about to start (``expect node-3:1024``, the bytes of its
 log so far) or gone. Settings, JSON: ``{"adapter", "notify", "nodes": [{"name", "region", "options",
-"address", "directory", "namespace"}]}``; namespaces are descriptors that this process inherits.
+"address", "directory", "namespace"}], "stalls"}``; namespaces and ``stalls`` (stalls.py) are
+descriptors that this process inherits.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from harness.kernel import priority
 from harness.runtimes.runtime import Place
 from harness.systems import adapters
 from harness.systems.adapter import DrivenAdapter
-from harness.systems.gateway import sockets
+from harness.systems.gateway import sockets, stalls
 from harness.systems.gateway.node import GatewayNode
 from harness.topology.topology import Node
 
@@ -53,6 +54,7 @@ async def serve(settings: dict[str, Any]) -> None:
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(commands), sys.stdin
     )
+    watching = asyncio.create_task(stalls.watch(settings["stalls"]))
     while line := (await commands.readline()).decode().split():
         word, *names = line
         for each in names:
@@ -61,6 +63,7 @@ async def serve(settings: dict[str, Any]) -> None:
                 nodes[name].expect(int(log_from))
             else:
                 nodes[name].gone()
+    watching.cancel()
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from harness.runtimes.processes import log_of
 from harness.runtimes.runtime import Place
+from harness.systems.gateway import stalls
 
 END_TIMEOUT_S = 5.0
 
@@ -22,7 +24,9 @@ class Gateway:
     """
 
     def __init__(self, adapter: str, places: Sequence[Place], state: Path) -> None:
+        self._stalls, told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         settings = {
+            "stalls": told,
             "adapter": adapter,
             "notify": str(state / "notify" / "socket"),
             "nodes": [
@@ -47,9 +51,10 @@ class Gateway:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                pass_fds=[place.namespace for place in places],
+                pass_fds=[told, *(place.namespace for place in places)],
                 start_new_session=True,
             )
+        os.close(told)
         self.log = state / "gateway.log"
         self._logs = {place.node.name: log_of(place) for place in places}
 
@@ -71,8 +76,15 @@ class Gateway:
         """Tell the gateway that these nodes have ended, or are about to."""
         self._say("gone", names)
 
+    def stalls(self) -> list[tuple[int, int]]:
+        """Return when the gateway stood still, since the last call: from, to (CLOCK_MONOTONIC
+        ns).
+        """
+        return stalls.read(self._stalls)
+
     def close(self) -> None:
         """End the gateway."""
+        os.close(self._stalls)
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()

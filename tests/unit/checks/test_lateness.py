@@ -12,7 +12,13 @@ from kit.histories import MS, SECOND, history, operation, record, sample
 from kit.schedules import messages, recorded, run
 
 from harness.checks.verdict import Answer, Cause
-from harness.history.events import NodeChanged, NodeEnded, NodeStarted, RunEnded
+from harness.history.events import (
+    GatewayStalled,
+    NodeChanged,
+    NodeEnded,
+    NodeStarted,
+    RunEnded,
+)
 from harness.history.history import PhaseWindow
 from harness.operations import Operation, Outcome
 from harness.operations.operation import NO_KEY
@@ -78,6 +84,44 @@ def test_late_is_above_a_millisecond_and_a_twentieth_of_the_bound(bound, late):
     operations = [due(n, lag_ms=2, took_ms=bound) for n in range(100)]
     finding = judged(history(operations), bound=float(bound))
     assert finding.answer is (Answer.FAIL if late else Answer.UNKNOWN)
+
+
+def stalled(from_ms, to_ms):
+    """The gateway stood still, between these times of the phase."""
+    return GatewayStalled(since_ns=SECOND + from_ms * MS, until_ns=SECOND + to_ms * MS)
+
+
+@pytest.mark.parametrize(
+    ("events", "statistic", "answer"),
+    [
+        ([], "p95", Answer.FAIL),
+        ([stalled(10, 60)], "p95", Answer.UNKNOWN),  # all that missed were held up
+        ([stalled(10, 31), stalled(31, 60)], "p95", Answer.UNKNOWN),
+        ([stalled(10, 60)], "p50", Answer.PASS),  # however they count
+        ([stalled(200, 260)], "p95", Answer.FAIL),  # nothing was under way then
+        ([stalled(58, 59)], "p95", Answer.FAIL),  # a millisecond of what took 50 decides nothing
+    ],
+)
+def test_what_the_gateway_held_up_is_none_of_the_system_s(events, statistic, answer):
+    """A gateway that stood still for 50 ms made a p95 of 50 ms, and the system's FAIL."""
+    operations = [due(n, took_ms=60 - n if 10 <= n < 60 and n % 5 == 0 else 2) for n in range(100)]
+    finding = judged(history(operations, events=(*events, RunEnded())), statistic=statistic)
+    assert finding.answer is answer, finding
+    if answer is Answer.UNKNOWN:
+        assert finding.cause is Cause.GATEWAY_STALLED
+        assert "stood still while 50 of 100 operations were under way" in finding.sentence
+
+
+def test_a_system_that_is_slow_by_itself_is_not_excused_by_a_gateway():
+    operations = [due(n, took_ms=50) for n in range(100)]
+    found = history(operations, events=(stalled(10, 12), stalled(40, 42), RunEnded()))
+    assert judged(found).answer is Answer.FAIL
+
+
+def test_what_is_lost_is_lost_whatever_the_gateway_did():
+    operations = [due(n) if n < 90 else lost(n) for n in range(100)]
+    found = history(operations, events=(stalled(0, 5000), RunEnded()))
+    assert judged(found, **DELIVERED).answer is Answer.FAIL
 
 
 def test_a_kept_promise_under_another_load_is_none():
