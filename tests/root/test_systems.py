@@ -342,11 +342,12 @@ def test_a_gateway_that_stood_still_is_not_the_system_s_fault(desk):
         """
         [[row]]
         name = "quick"
-        metric = "private_message"
+        metric = "private_message.end_to_end"
         statistic = "p90"
         comparison = "<"
         bound = 500
         unit = "ms"
+        phase = "load"
         """,
     )
     scenario = LOAD.format(system="tinynode.toml", seconds=8) + STREAM.format(
