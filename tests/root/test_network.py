@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from typing import Self
@@ -22,6 +23,7 @@ from harness.errors import UnavailableError, UsageError
 from harness.faults import spec
 from harness.faults.fault import Fault
 from harness.kernel.namespaces import open_socket
+from harness.network.injectors import nfqueue
 from harness.network.proof.datagrams import Prober
 from harness.network.proof.streams import stream
 from harness.topology.impairment import Impairment
@@ -37,6 +39,23 @@ def test_a_delay_is_one_way_and_leaves_other_paths_alone(net):
     assert it.ping("n2", "n3")[1] < 15
     it.network.clear()
     assert it.ping("n0", "n1")[1] < 15
+
+
+def test_an_engine_that_takes_long_to_start_is_waited_for(net, tmp_path, monkeypatch):
+    """On a busy host the interpreter took seconds to start: "the delay engine does not answer"."""
+    real_time = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))"
+    allowed = subprocess.run([sys.executable, "-c", real_time], check=False).returncode == 0
+    slow = tmp_path / "delay_engine.py"
+    slow.write_text(
+        "import os, sys, time\n"
+        f"assert os.sched_getscheduler(0) == os.SCHED_RR or not {allowed}\n"  # from its start on
+        "time.sleep(3)\n"
+        f"os.execv(sys.executable, [sys.executable, '-IS', {str(nfqueue.ENGINE)!r}, *sys.argv[1:]])"
+    )
+    monkeypatch.setattr(nfqueue, "ENGINE", slow)
+    it = net()
+    it.set(where="n0 -> n1", delay="60ms")
+    assert it.ping("n0", "n1")[1] == pytest.approx(60, abs=15)
 
 
 def test_faults_fold_and_come_off_one_by_one(net):

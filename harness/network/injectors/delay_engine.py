@@ -12,7 +12,6 @@ drops what it held and passes all that follows (queue-bypass).
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import heapq
 import json
@@ -36,9 +35,7 @@ IDLE_S = 0.2
 
 
 class Engine:
-    """The engine's loop: one thread, no garbage collection, real-time priority where that is
-    allowed.
-    """
+    """The engine's loop: one thread, no garbage collection; its owner gives it a priority."""
 
     def __init__(self, queue: socket.socket, control: socket.socket, seed: int) -> None:
         self._queue, self._control, self._uniform, self._chance = (
@@ -53,8 +50,6 @@ class Engine:
 
     def run(self) -> None:
         """Hold packets and let them go until control closes."""
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
         gc.freeze()
         gc.disable()
         over = False

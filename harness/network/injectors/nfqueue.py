@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UnavailableError
-from harness.kernel import nfqueue, proc
+from harness.kernel import nfqueue, priority, proc
 from harness.network.injectors.compiler import Compiled
 from harness.network.injectors.injector import OfTheKernel, Site
 from harness.network.injectors.ruleset import HELD
 from harness.topology.impairment import Impairment
 
 ENGINE = Path(__file__).with_name("delay_engine.py")
+START_TIMEOUT_S = 10.0  # until its first answer
 ANSWER_TIMEOUT_S = 2.0
 END_TIMEOUT_S = 5.0  # what is held is let go at once
 
@@ -47,7 +48,7 @@ class Nfqueue(OfTheKernel):
     def _start(self) -> None:
         taken = nfqueue.bound(self._hub)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.settimeout(ANSWER_TIMEOUT_S)
+        self._control.settimeout(START_TIMEOUT_S)
         with taken, theirs:
             self._process = subprocess.Popen(
                 [
@@ -62,6 +63,7 @@ class Nfqueue(OfTheKernel):
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
+        priority.put_first(self._process.pid)  # else a busy host lets it start for seconds
 
     @property
     def pid(self) -> int:
@@ -135,6 +137,7 @@ class Nfqueue(OfTheKernel):
                 f"the delay engine does not answer: {error.strerror or error} (it is "
                 f"{proc.doing(self._process.pid)})"
             ) from error
+        self._control.settimeout(ANSWER_TIMEOUT_S)
         return found
 
 
