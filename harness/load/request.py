@@ -34,6 +34,7 @@ class RunRequest:
     seed: int
     run: str | None  # None: it has not begun
     begin: Mapping[str, Any]  # parameters of Supervisor.begin
+    left_out: tuple[str, ...] = ()  # words of the operations that were not picked, by hand
 
     @property
     def has_gets(self) -> bool:
@@ -49,6 +50,7 @@ class RunRequest:
             "workers": len(workers),
             "shares": len(workers),
             "pids": _pids(),
+            "left_out": list(self.left_out),
             "streams": [
                 stream.as_json(phase.name, phase.duration_s or 1.0)
                 for phase in self.phases
@@ -101,8 +103,13 @@ def _plain(given: Any, user_classes: list[Any], system: NodeAdapter) -> RunReque
     seed = options.seed(given)
     played = Timeline(seed=seed, phases=timeline.plan(phases))
     budget = options.budget(given, system.budget)
+    picked = {stream.operation for stream in asked}  # also what this system has not
     return RunRequest(
-        phases=phases, seed=seed, run=None, begin=_begin(given, "load", played, budget, {})
+        phases=phases,
+        seed=seed,
+        run=None,
+        begin=_begin(given, "load", played, budget, {}),
+        left_out=tuple(each.word for each in Operation if each not in picked),
     )
 
 
