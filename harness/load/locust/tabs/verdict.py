@@ -26,6 +26,9 @@ def view(desk: Desk, wanted: str) -> list[Block]:
         if (desk.run / REPORT).is_file():
             head.append(blocks.link("./p2p/report", "the report of this run"))
         return [*head, *_rows(final, wanted)]
+    if desk.master.plan is None:  # over, and its judge has said nothing that is written down
+        again = f"`harness judge {desk.run}` tells why"
+        return [blocks.text(f"UNKNOWN: the run is over and has no verdict; {again}", "warn")]
     newest = desk.judge.newest
     if newest is None:
         why = desk.judge.problem or "the first look of the judge is not there yet"
