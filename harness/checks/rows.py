@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from harness.checks import faults, host, lateness, record, records, statistic
+from harness.checks import asked, faults, host, lateness, record, records, statistic
 from harness.checks.measurements import SPREAD_MAX
 from harness.checks.metric import Chosen, Floats, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS
@@ -72,6 +72,8 @@ def _judge(history: History, row: Row) -> Finding:
         return _unknown(
             row, Cause.NOT_MEASURED, f"the run played no phase {row.conditions.phase!r}"
         )
+    if left_out := asked.left_out(history, row):
+        return _finding(row, Answer.NOT_ASKED, "–", left_out)
     if phase.end_ns <= phase.begin_ns:
         return _unknown(row, Cause.NOT_MEASURED, f"phase {phase.name} was over at once")
     gap = _gap(history, row, phase)
@@ -86,7 +88,7 @@ def _judge(history: History, row: Row) -> Finding:
         taken = METRICS[row.metric].take(history, phase)
         statistic.take(taken, history, row)
     except NoValueError as lacking:
-        return _unknown(row, lacking.cause, str(lacking))
+        return _unknown(row, lacking.cause, f"{lacking}{asked.unplanned(history, row)}")
     excused = lateness.excused_of(history, phase, row)
     fair = _without(history, row, phase, taken, excused.all)
     measured, value = _shown(history, row, fair, taken)
@@ -363,11 +365,9 @@ def _number(value: float) -> str:
 
 def promised(row: Row) -> str:
     """The promise as a reader sees it: ``< 10 ms``."""
-    return (
-        "–"
-        if row.bound is None
-        else f"{row.comparison} {row.bound:,g} {row.unit}".removesuffix(" 1")
-    )
+    if row.bound is None:
+        return "–"
+    return f"{row.comparison} {row.bound:,g} {row.unit}".removesuffix(" 1")
 
 
 def _unknown(row: Row, cause: Cause, sentence: str, measured: str = "–") -> Finding:

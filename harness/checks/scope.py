@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.checks import faults, records
+from harness.checks import asked, faults, records
 from harness.checks.metric import Chosen
 from harness.checks.operation_metrics import OVER_PHASES, SHARES, TIMES, alike
 from harness.checks.verdict import Answer, Cause, Finding
@@ -30,17 +30,24 @@ def check(history: History, rows: Sequence[Row]) -> list[Finding]:
     mine = [row for row in rows if row.conditions.scenario in (None, history.name)]
     found = [_came_true(history, operation, mine) for operation in Operation]
     came_true = [finding for finding in found if finding is not None]
-    return [*_about(rows, mine, is_loaded=bool(came_true)), *came_true]
+    return [*_about(history, rows, mine, is_loaded=bool(came_true)), *came_true]
 
 
-def _about(rows: Sequence[Row], mine: Sequence[Row], *, is_loaded: bool) -> list[Finding]:
+def _about(
+    history: History, rows: Sequence[Row], mine: Sequence[Row], *, is_loaded: bool
+) -> list[Finding]:
     """Whether rows judged the run at all. Without a budget they did not, and the verdict is of what
-    every run is held to, where anything was sent; a budget that is about other runs is a mistake.
+    every run is held to, where anything was sent; a budget that is about other runs is a mistake,
+    and one that is about other streams alone leaves nothing to say.
     """
     measured, cause = "not judged", None
+    promises = [row for row in mine if row.bound is not None]
     if rows and not mine:
         measured, cause = f"0 of {len(rows)}", Cause.NOT_JUDGED
         sentence = f"0 of {len(rows)} rows are about this run: they name other scenarios"
+    elif promises and all(asked.left_out(history, row) for row in promises):
+        measured, cause = f"0 of {len(promises)}", Cause.NOT_JUDGED
+        sentence = f"0 of {len(promises)} rows are about the streams of this run"
     elif not is_loaded and all(row.bound is None for row in mine):
         cause = Cause.NOT_JUDGED
         sentence = "no row promises anything of this run, and nothing was sent: there is no verdict"

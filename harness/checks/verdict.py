@@ -10,18 +10,19 @@ from enum import StrEnum
 
 
 class Answer(StrEnum):
-    """The three answers, and MEASURED for a row that promises nothing (it is shown and never
-    PASS).
+    """The three answers; MEASURED for a row that promises nothing, and NOT ASKED for one about a
+    stream that nobody picked: both are shown, and are never PASS.
     """
 
     PASS = "PASS"  # noqa: S105 - an answer, not a password
     MEASURED = "MEASURED"
+    NOT_ASKED = "NOT ASKED"
     UNKNOWN = "UNKNOWN"
     FAIL = "FAIL"
 
     @property
     def exit_code(self) -> int:
-        """0 PASS (and MEASURED), 1 FAIL, 2 UNKNOWN."""
+        """0 PASS (and what is only shown), 1 FAIL, 2 UNKNOWN."""
         return {Answer.FAIL: 1, Answer.UNKNOWN: 2}.get(self, 0)
 
 
@@ -95,6 +96,17 @@ class Verdict:
         """How many findings have each answer."""
         return {
             answer: sum(finding.answer is answer for finding in self.findings) for answer in Answer
+        }
+
+    def rows(self) -> dict[str, int]:
+        """How many rows of the budget promise something (`of`), how many of them are PASS or FAIL
+        (`judged`), and how many nobody asked for (`not_asked`).
+        """
+        answers = [one.answer for one in self.findings if one.metric and one.bound is not None]
+        return {
+            "of": len(answers),
+            "judged": answers.count(Answer.PASS) + answers.count(Answer.FAIL),
+            "not_asked": answers.count(Answer.NOT_ASKED),
         }
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from harness.errors import InterruptedByUserError
 from harness.experiments import follow
 from harness.experiments.follow import Followed
-from harness.reports import text
+from harness.reports import headline, text
 from harness.reports.terminal import Terminal, plain
 
 NICE = 19  # whatever is measured goes first
@@ -75,7 +75,8 @@ def _sentences(looks: Iterable[Followed]) -> Followed | None:
 
 def _sentence(look: Followed) -> str:
     verdict = look.judged.verdict
-    counts = ", ".join(f"{count} {answer}" for answer, count in verdict.counts().items() if count)
     flight = f"{look.in_flight:,} operations in flight"
     oldest = f", the oldest for {look.oldest_s:.1f} s" if look.in_flight else ""
-    return f"{look.at_s:7.1f} s  {verdict.answer} so far: {counts}; {flight}{oldest}"
+    return (
+        f"{look.at_s:7.1f} s  {verdict.answer} so far: {headline.counts(verdict)}; {flight}{oldest}"
+    )

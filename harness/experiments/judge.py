@@ -81,6 +81,7 @@ class Judged:
             "run": str(self.run),
             "answer": str(self.verdict.answer),
             "exit_code": self.exit_code,
+            "rows": self.verdict.rows(),
             "findings": [asdict(finding) for finding in self.verdict.findings],
         }
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from harness import runtimes
 from harness.checks import rows as budget_rows
-from harness.control import launcher, state
+from harness.control import launcher, state, wanted
 from harness.control.client import Client
 from harness.control.interrupts import held_back
 from harness.control.launcher import Hold
@@ -32,18 +32,15 @@ from harness.control.spec import Spec
 from harness.errors import (
     HarnessError,
     InterruptedByUserError,
-    NameTakenError,
     StorageError,
     UnavailableError,
-    UsageError,
 )
 from harness.experiments import judge
 from harness.experiments.judge import Judged
-from harness.operations import Operation
 from harness.scenario import files, shipped, timeline
 from harness.scenario.scenario import Scenario
 from harness.scenario.timeline import PlannedPhase, Timeline
-from harness.systems import adapters
+from harness.systems import abilities, adapters
 from harness.topology.topology import Topology
 
 LOAD_GRACE_S = 120.0  # beyond the phases: Locust's start, the drain, the writing
@@ -144,21 +141,7 @@ def check(planned: Scenario, *, imports: bool = True) -> Timeline:
     not looked at otherwise. Raises UsageError for what its system cannot do, BadFileError for
     faults that name what is not there and a budget that cannot be measured.
     """
-    system = planned.topology.adapter
-    known = imports or not adapters.is_foreign(system)
-    can = adapters.named(system).operations if known else frozenset(Operation)
-    for phase in planned.phases:
-        if phase.duration_s is None:
-            raise UsageError(
-                f"phase {phase.name}: a scenario that is run needs a duration_s in every phase"
-            )
-        for stream in phase.streams:
-            if stream.operation not in can:
-                raise UsageError(
-                    f"phase {phase.name}: {system} has no "
-                    f"{stream.operation.word}; "
-                    f"it can do {', '.join(sorted(operation.word for operation in can))}"
-                )
+    abilities.require(planned, imports=imports)
     if planned.budget is not None:
         budget_rows.validate(files.read_budget(planned.budget).rows)
     return timeline.compile(planned)
@@ -167,28 +150,7 @@ def check(planned: Scenario, *, imports: bool = True) -> Timeline:
 def same(cluster: str, topology: Topology, runtime_name: str) -> None:
     """Raise NameTakenError where the cluster that is up is another one than is wanted."""
     with Client.connect(cluster) as client:
-        status = client.status()
-    if status["adapter"] != topology.adapter:
-        raise NameTakenError(
-            f"cluster {cluster!r} is up with {status['adapter']}, the scenario wants "
-            f"{topology.adapter}: `harness down` first"
-        )
-    if status["topology"] != topology.name:
-        raise NameTakenError(
-            f"cluster {cluster!r} is up with topology {status['topology']!r}, the scenario wants "
-            f"{topology.name!r}: `harness down` first, or choose another name (--cluster)"
-        )
-    if status.get("topology_digest") != topology.digest():
-        raise NameTakenError(
-            f"cluster {cluster!r} is up with {len(status['nodes'])} nodes of a topology "
-            f"{topology.name!r} that differs from the file's, which has {len(topology.nodes)} now: "
-            "`harness down` first, or choose another name (--cluster)"
-        )
-    if runtime_name not in ("auto", status["runtime"]):
-        raise NameTakenError(
-            f"cluster {cluster!r} is up on {status['runtime']}, {runtime_name} was asked for: "
-            "`harness down` first"
-        )
+        wanted.require(client.status(), topology, runtime_name)
 
 
 def _begin(scenario: Path, planned: Scenario, played: Timeline, cluster: str, runs: Path) -> Path:

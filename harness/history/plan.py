@@ -37,7 +37,8 @@ class Plan:
     """What was planned of one run.
 
     `streams` are those of metadata.json, whose position is their number. `workers` 0: an older
-    folder, which says too little of them to replay their schedule.
+    folder, which says too little of them to replay their schedule. `left_out` are the words of the
+    operations that somebody who picked streams by hand did not pick; of a scenario there are none.
     """
 
     t0_ns: int
@@ -47,6 +48,7 @@ class Plan:
     workers: int = 0
     changes: tuple[ChangePlan, ...] = ()
     late_ns: int = LATE_NS  # how late the generator was to send at most
+    left_out: frozenset[str] = frozenset()
 
     def phase(self, name: str) -> PhasePlan | None:
         """Return the phase of that name, None where none was planned."""
@@ -93,6 +95,7 @@ def read(facts: Mapping[str, Any], timeline: Mapping[str, Any]) -> Plan | None:
             streams=tuple(load.get("streams", ())),
             workers=load.get("shares", 0),
             late_ns=load.get("late_ns", LATE_NS),
+            left_out=frozenset(load.get("left_out", ())),
             changes=tuple(
                 ChangePlan(
                     at_ns=t0_ns + round(one["at_s"] * 1e9),

@@ -17,14 +17,13 @@ import gevent
 from gevent.event import Event
 
 from harness.control.client import Client
-from harness.errors import HarnessError, UnavailableError
+from harness.errors import HarnessError, UnavailableError, UsageError
 from harness.kernel import priority
 from harness.load import request, tally
 from harness.load.plan import RunPlan, Target
 from harness.load.request import RunRequest
 from harness.load.tally import Tally
 from harness.scenario import budget, files
-from harness.systems import adapters
 
 START_IN_S = 1.0  # from `begin` to t0: the workers have the plan by then
 START_WITH_GETS_IN_S = 3.0  # … and have put the first keys
@@ -49,7 +48,7 @@ class Master:
         leave: Callable[[], None],
     ) -> None:
         """`send` tells all workers; `missing`: of a run's workers, those that are gone; `leave`
-        ends Locust, soon.
+        ends the run, and Locust where nobody is at its page, soon.
         """
         with Client.connect(cluster) as client:
             self.cluster = client.cluster
@@ -61,11 +60,13 @@ class Master:
         self._gone_ns: dict[str, int] = {}  # worker that ended, undrained → since when
         self._news = Event()
         self._asked_ns, self._run_time_s, self._stopped = 0, 0.0, False
-        self.plan: RunPlan | None = None
-        self.broken: HarnessError | None = None
+        self.plan: RunPlan | None = None  # from its start until it was judged
+        self.broken: HarnessError | None = None  # what broke the newest run
 
     def start(self, given: Any, user_classes: list[Any], workers: list[str]) -> None:
         """Begin a run with these options and classes. Raises HarnessError; then nothing runs."""
+        if self.plan is not None:
+            raise UsageError("the run before goes on, or is being judged: wait for its end")
         priority.be_prompt()  # again, where a run was judged before
         self._reports, self._drained, self.broken = {}, set(), None
         self._asked_ns, self._stopped = monotonic_ns(), False
@@ -73,8 +74,10 @@ class Master:
         # A connection a call: Locust may kill a start half-way.
         with Client.connect(self.cluster) as client:
             status = client.status()
+            asked = request.made(
+                given, user_classes, status, lambda: client.call("fault-list")["backends"]
+            )
         self._supervisor_pid = int(status["pid"])
-        asked = request.made(given, user_classes, adapters.named(status["adapter"]))
         run, t0_ns, late_ns = self._begin(asked, workers)
         nodes = sorted(status["nodes"], key=lambda node: int(node["index"]))
         self.plan = RunPlan(
@@ -161,22 +164,27 @@ class Master:
             # Locust itself stops when its last worker dies, and would then wait for ever
             self._leave()
 
-    def judge(self) -> int | None:
-        """Print the verdict of the run that was stopped; its exit code, None where no run was
-        begun.
+    def judge(self, *, even_broken: bool = False) -> int | None:
+        """Print the verdict of the run that was stopped, or what broke it; its exit code, None
+        where no run was begun. `even_broken`: also the verdict of what there is of a broken one.
         """
         plan = self.plan
         if plan is None:
             return None
-        if self.broken is not None:
+        try:
+            if self.broken is not None:
+                print(f"locust: {self.broken}", file=sys.stderr, flush=True)
+                if even_broken:
+                    self._judged(plan)
+                return self.broken.exit_code
+            if os.environ.get(JUDGE) == "never":  # `harness run` judges, when the cluster is down
+                return 0
+            return self._judged(plan)
+        finally:
             self.plan = None
-            print(f"locust: {self.broken}", file=sys.stderr, flush=True)
-            return self.broken.exit_code
-        if (
-            os.environ.get(JUDGE) == "never"
-        ):  # `harness run` judges by itself, when the cluster is down
-            self.plan = None
-            return 0
+
+    def _judged(self, plan: RunPlan) -> int:
+        """Have the run judged, print the verdict, and return the exit code."""
         # The judge is a process of its own: it must see plain Python, not one that gevent has
         # patched. The load is over, and nothing waits for it.
         priority.be_ordinary()
@@ -186,7 +194,6 @@ class Master:
             check=False,
             text=True,
         )
-        self.plan = None
         print(judged.stdout, end="", flush=True)
         return judged.returncode if judged.returncode >= 0 else HarnessError.exit_code
 
@@ -242,7 +249,7 @@ class Master:
         self._watchers.append(greenlet)
 
     def fail(self, error: HarnessError) -> None:
-        """End the run, and Locust, with this error. The first one counts."""
+        """End the run with this error. The first one counts."""
         if self.broken is None:
             self.broken = error
             self._leave()

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UsageError
+from harness.checks import rows
+from harness.control import wanted
+from harness.errors import UnavailableError, UsageError
 from harness.load.locust import options
+from harness.network import injectors
 from harness.operations import Operation
-from harness.scenario import files, timeline
-from harness.scenario.scenario import Phase
+from harness.scenario import files, shipped, timeline
+from harness.scenario.scenario import Phase, Scenario
 from harness.scenario.timeline import Timeline
+from harness.systems import abilities, adapters
 from harness.systems.adapter import NodeAdapter
 
-SCENARIO = "HARNESS_SCENARIO"  # the file whose streams are sent
 RUN = "HARNESS_RUN"  # the run folder that somebody has begun at the supervisor for it
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,7 @@ class RunRequest:
     seed: int
     run: str | None  # None: it has not begun
     begin: Mapping[str, Any]  # parameters of Supervisor.begin
+    left_out: tuple[str, ...] = ()  # words of the operations that were not picked, by hand
 
     @property
     def has_gets(self) -> bool:
@@ -49,6 +53,7 @@ class RunRequest:
             "workers": len(workers),
             "shares": len(workers),
             "pids": _pids(),
+            "left_out": list(self.left_out),
             "streams": [
                 stream.as_json(phase.name, phase.duration_s or 1.0)
                 for phase in self.phases
@@ -57,27 +62,63 @@ class RunRequest:
         }
 
 
-def made(given: Any, user_classes: list[Any], system: NodeAdapter) -> RunRequest:
-    """The request of the scenario in the environment, else of these options and classes. Raises
-    UsageError, BadFileError.
+def made(
+    given: Any,
+    user_classes: list[Any],
+    status: Mapping[str, Any],
+    backends: Callable[[], Mapping[str, str]],
+) -> RunRequest:
+    """The request of the scenario that the options name, else of these options and classes.
+
+    `status` is the cluster's; `backends` asks it what serves which impairment. Raises UsageError,
+    BadFileError, and for a scenario that this cluster cannot play NameTakenError, UnavailableError.
     """
-    return _of_scenario(given) if os.environ.get(SCENARIO) else _plain(given, user_classes, system)
+    if given.scenario:
+        return _of_scenario(given, status, backends)
+    return _plain(given, user_classes, adapters.named(status["adapter"]))
 
 
-def _of_scenario(given: Any) -> RunRequest:
-    path, run = Path(os.environ[SCENARIO]), os.environ.get(RUN)
+def _of_scenario(
+    given: Any, status: Mapping[str, Any], backends: Callable[[], Mapping[str, str]]
+) -> RunRequest:
+    path, run = shipped.find(given.scenario, "scenarios"), os.environ.get(RUN)
+    if files.read_suite(path) is not None:
+        raise UsageError(
+            f"{given.scenario} is a suite, whose scenarios have clusters of their own: "
+            f"`harness run {given.scenario}` plays it"
+        )
     scenario = files.read_scenario(path)
     begin: dict[str, Any] = {}
     if run is None:
-        begin = _begin(
-            given,
-            scenario.name,
-            timeline.compile(scenario),
-            None if scenario.budget is None else str(scenario.budget.resolve()),
-            {"scenario.toml": path.read_text()},
-        )
+        played = _playable(path, scenario, status, backends)
+        budget = None if scenario.budget is None else str(scenario.budget.resolve())
+        begin = _begin(given, scenario.name, played, budget, {"scenario.toml": path.read_text()})
     phases = tuple(replace(phase, faults=()) for phase in scenario.phases)
     return RunRequest(phases=phases, seed=scenario.seed, run=run, begin=begin)
+
+
+def _playable(
+    path: Path,
+    scenario: Scenario,
+    status: Mapping[str, Any],
+    backends: Callable[[], Mapping[str, str]],
+) -> Timeline:
+    """The timeline of a scenario that the cluster can play."""
+    abilities.require(scenario)
+    if scenario.budget is not None:
+        rows.validate(files.read_budget(scenario.budget).rows)
+    file, system = files.topology_of(path), scenario.topology.adapter
+    named = file.stem if file.parent.name == "topologies" else str(file)
+    other = "" if system == "meshnode" else f" --system {system}"
+    up = f"`harness down`, `harness up {named}{other}`, and start it again"
+    wanted.require(status, scenario.topology, instead=up)
+    played = timeline.compile(scenario)
+    for fault in {change.fault.name: change.fault for change in played.changes}.values():
+        try:
+            injectors.require(fault.impairment.kinds, backends())
+        except UnavailableError as error:
+            raise UnavailableError(f"fault {fault.name}: {error}") from None
+    return played
 
 
 def _plain(given: Any, user_classes: list[Any], system: NodeAdapter) -> RunRequest:
@@ -101,8 +142,13 @@ def _plain(given: Any, user_classes: list[Any], system: NodeAdapter) -> RunReque
     seed = options.seed(given)
     played = Timeline(seed=seed, phases=timeline.plan(phases))
     budget = options.budget(given, system.budget)
+    picked = {stream.operation for stream in asked}  # also what this system has not
     return RunRequest(
-        phases=phases, seed=seed, run=None, begin=_begin(given, "load", played, budget, {})
+        phases=phases,
+        seed=seed,
+        run=None,
+        begin=_begin(given, "load", played, budget, {}),
+        left_out=tuple(each.word for each in Operation if each not in picked),
     )
 
 

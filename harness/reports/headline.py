@@ -10,8 +10,13 @@ SENTENCE_CHARACTERS = 240  # of a finding's own sentence: the row itself says al
 
 
 def counts(verdict: Verdict) -> str:
-    """Say how many findings have each answer: ``20 PASS, 1 UNKNOWN``."""
-    return ", ".join(f"{number} {answer}" for answer, number in verdict.counts().items() if number)
+    """Say how many rows were judged, and how many findings have each answer: ``15 of 22 rows
+    judged; 20 PASS, 7 NOT ASKED``.
+    """
+    rows = verdict.rows()
+    judged = f"{rows['judged']} of {rows['of']} rows judged; " if rows["of"] else ""
+    found = verdict.counts().items()
+    return judged + ", ".join(f"{number} {answer}" for answer, number in found if number)
 
 
 def first(verdict: Verdict) -> Finding | None:

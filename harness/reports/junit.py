@@ -1,5 +1,5 @@
 """JUnit XML: each row is a test case. FAIL is a failure, UNKNOWN an error and never a skip; a row
-that promises nothing says so.
+whose stream nobody picked is one; a row that promises nothing says so.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def render(
         "tests": str(len(verdict.findings)),
         "failures": str(counts[Answer.FAIL]),
         "errors": str(counts[Answer.UNKNOWN]),
-        "skipped": "0",
+        "skipped": str(counts[Answer.NOT_ASKED]),
     }
     root = ET.Element("testsuites", {"name": "p2p-harness", **numbers})
     suite = ET.SubElement(
@@ -69,6 +69,8 @@ def _case(suite: ET.Element, name: str, finding: Finding) -> None:
         ET.SubElement(case, "failure", type="FAIL", message=said)
     elif finding.answer is Answer.UNKNOWN:
         ET.SubElement(case, "error", type=str(finding.cause or "UNKNOWN"), message=said)
+    elif finding.answer is Answer.NOT_ASKED:
+        ET.SubElement(case, "skipped", message=said)
     else:
         ET.SubElement(case, "system-out").text = said
 

@@ -13,7 +13,13 @@ from harness.reports import headline
 from harness.reports.suite_part import SuitePart
 
 MAX_CHARACTERS = 60_000  # a comment has at most 65,536
-MARKS = {Answer.PASS: "✅", Answer.FAIL: "❌", Answer.UNKNOWN: "❔", Answer.MEASURED: "▫️"}
+MARKS = {
+    Answer.PASS: "✅",
+    Answer.FAIL: "❌",
+    Answer.UNKNOWN: "❔",
+    Answer.MEASURED: "▫️",
+    Answer.NOT_ASKED: "➖",
+}
 SPECIAL = str.maketrans(
     {character: f"\\{character}" for character in "\\`*_{}[]<>#|~"} | {"\n": " ", "\r": " "}
 )
@@ -50,10 +56,16 @@ def render(
         text += f"\n{HEAD}{_rows(bad, MAX_CHARACTERS // 2)}"
     if good:
         text += (
-            f"\n<details><summary>{len(good)} kept or "
-            f"measured</summary>\n\n{HEAD}{_rows(good, MAX_CHARACTERS // 2 - 1000)}\n</details>\n"
+            f"\n<details><summary>{len(good)} {_kept(good)}"
+            f"</summary>\n\n{HEAD}{_rows(good, MAX_CHARACTERS // 2 - 1000)}\n</details>\n"
         )
     return text
+
+
+def _kept(good: Sequence[Finding]) -> str:
+    """Say what these are; that some were not asked is never folded away."""
+    count = sum(one.answer is Answer.NOT_ASKED for one in good)
+    return "kept or measured" if not count else f"kept, measured or not asked (these: {count})"
 
 
 def _rows(findings: Sequence[Finding], room: int) -> str:

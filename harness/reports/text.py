@@ -19,7 +19,9 @@ COLOURS = {
     Answer.FAIL: "bold red",
     Answer.UNKNOWN: "yellow",
     Answer.MEASURED: "cyan",
+    Answer.NOT_ASKED: "dim",
 }
+ORDER = (Answer.FAIL, Answer.UNKNOWN, Answer.PASS, Answer.MEASURED, Answer.NOT_ASKED)
 WIDTH_COLUMNS = 150  # where output is no terminal
 
 
@@ -39,8 +41,7 @@ def findings(verdict: Verdict, most: int | None = None) -> RenderableType:
     """Lay the findings out as a table; of more than `most` those with the worst answers."""
     shown = list(verdict.findings)
     if most is not None and len(shown) > most:
-        order = [Answer.FAIL, Answer.UNKNOWN, Answer.PASS, Answer.MEASURED]
-        worst = sorted(shown, key=lambda one: order.index(one.answer))[: max(most - 1, 1)]
+        worst = sorted(shown, key=lambda one: ORDER.index(one.answer))[: max(most - 1, 1)]
         shown = [one for one in shown if one in worst]
     table = Plain(header_style="bold", expand=False)
     table.add_column("phase", no_wrap=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ FLAGS = [
     "--disable-sync",
 ]
 SHOTS = os.environ.get("HARNESS_SCREENSHOTS")
+expect.set_options(timeout=60_000)  # a busy host is slow
 
 
 @pytest.fixture
@@ -117,3 +119,125 @@ def test_a_page_of_another_site_can_change_nothing(page):
             )
             assert answer.status == 403
         assert not (fake.folder / "state" / "fake" / "calls.jsonl").exists()
+
+
+SCENARIO = """
+name = "short"
+topology = "cluster-10"
+seed = 7
+[[phase]]
+name = "one"
+duration_s = 2
+[[phase.stream]]
+operation = "private_message"
+rate_per_s = 50
+[[phase]]
+name = "two"
+duration_s = 1
+[[phase.fault]]
+name = "halves"
+cut = "halves"
+"""
+
+
+def test_a_scenario_is_played_by_the_page_which_stays_for_the_next_run(page):
+    port = free_port()
+    with cluster(10) as fake, fake.locust("--web-port", str(port)):
+        (fake.folder / "short.toml").write_text(SCENARIO)
+        wait_until(lambda: listens(port))
+        page.goto(f"http://127.0.0.1:{port}/")
+        field = page.locator(".p2p-scenario input")
+        expect(field).to_be_visible()
+        offered = page.locator(".p2p-scenario option").evaluate_all("all => all.map(o => o.value)")
+        assert "first-budget" in offered
+        assert "meshara" not in offered  # a suite
+        field.fill("demo")
+        says = page.locator(".p2p-scenario span")
+        expect(says).to_contain_text("'cluster-10', the scenario wants 'cluster-100'")
+        page.get_by_role("button", name="Start").click()
+        expect(page.locator(".MuiAlert-root")).to_contain_text("the scenario wants 'cluster-100'")
+        assert not (fake.folder / "state" / "fake" / "calls.jsonl").exists()
+        field.fill(str(fake.folder / "short.toml"))
+        expect(says).to_contain_text("plays 2 phases in 3.00 s (private_message), 1 fault, seed 7")
+        page.get_by_text("Custom parameters").click()
+        expect(page.locator("input[name=privateMessageRate]")).to_be_disabled()
+        expect(page.locator("input[name=runs]")).to_be_enabled()
+        shoot(page, "form-scenario")
+        page.get_by_role("button", name="Start").click()
+        new = page.get_by_role("button", name="New")
+        expect(new).to_be_visible(timeout=60_000)  # it ended by itself
+        [begin], [start] = fake.calls("begin"), fake.calls("start")
+        assert begin["scenario"] == "short"
+        assert begin["files"]["scenario.toml"] == SCENARIO
+        assert [change["verb"] for change in begin["timeline"]["changes"]] == ["set", "clear"]
+        assert begin["timeline"]["seed"] == 7
+        assert [one["rate_per_s"] for one in start["load"]["streams"]] == [50]
+        assert start["load"]["left_out"] == []
+        assert len(fake.calls("end")) == 1
+        new.click()
+        again = page.locator(".p2p-scenario input")
+        expect(again).to_have_value(str(fake.folder / "short.toml"))
+        again.fill("")
+        expect(page.locator("input[name=privateMessageRate]")).to_be_enabled()
+        page.get_by_role("button", name="Start").click()
+        wait_until(lambda: len(fake.calls("begin")) == 2)
+        assert fake.calls("begin")[1]["scenario"] == "load"
+
+
+def test_a_second_start_is_refused_while_a_run_goes_on(page):
+    port = free_port()
+    with cluster(2) as fake, fake.locust("--web-port", str(port)):
+        wait_until(lambda: listens(port))
+        url = f"http://127.0.0.1:{port}/swarm"
+        asked = {"user_count": "1", "spawn_rate": "1", "user_classes": "PrivateMessageUser"}
+        wait_until(lambda: page.request.post(url, form=asked).json()["success"])
+        refused = page.request.post(url, form=asked).json()
+        assert not refused["success"]
+        assert re.match("a run (goes on|is being started)", refused["message"])
+        wait_until(lambda: len(fake.calls("start")) == 1)
+        time.sleep(1)
+        refused = page.request.post(url, form={**asked, "private_message_rate": "5"}).json()
+        assert refused["message"].startswith("a run goes on, and its rates are fixed")
+        page.request.post(f"http://127.0.0.1:{port}/stop")
+        wait_until(lambda: len(fake.calls("end")) == 1)
+        assert len(fake.calls("begin")) == 1
+
+
+def test_a_stop_in_the_middle_of_a_start_leaves_no_run_behind(page):
+    port = free_port()
+    with cluster(2, "--begin-ms", "800") as fake, fake.locust("--web-port", str(port)):
+        wait_until(lambda: listens(port))
+        url = f"http://127.0.0.1:{port}"
+        asked = {"user_count": "1", "spawn_rate": "1", "user_classes": "PrivateMessageUser"}
+        wait_until(lambda: page.request.post(f"{url}/swarm", form=asked).json()["success"])
+        time.sleep(0.3)
+        page.request.post(f"{url}/stop")
+        assert [len(fake.calls(name)) for name in ("begin", "start", "end")] == [1, 1, 1]
+        wait_until(lambda: page.request.post(f"{url}/swarm", form=asked).json()["success"])
+        wait_until(lambda: len(fake.calls("start")) == 2)
+
+
+def test_a_cluster_that_went_down_is_said_and_the_next_one_is_used(page):
+    port = free_port()
+    with cluster(2) as fake, fake.locust("--web-port", str(port)):
+        wait_until(lambda: listens(port))
+        page.goto(f"http://127.0.0.1:{port}/")
+        banner, alert = page.locator(".p2p-banner"), page.locator(".MuiAlert-root")
+        fake.close()
+        expect(banner).to_contain_text("the supervisor of cluster 'fake' is gone")
+        page.get_by_role("button", name="Start").click()
+        expect(alert).to_contain_text("the supervisor of cluster 'fake' is gone")
+        fake.begin_again()
+        expect(banner).to_be_empty()
+        page.get_by_role("button", name="Start").click()
+        wait_until(lambda: len(fake.calls("start")) == 1)
+        page.get_by_role("tab", name="Verdict").wait_for()
+        fake.close()
+        expect(banner).to_contain_text("the run was cut short: the supervisor of cluster 'fake' is")
+        page.get_by_role("button", name="New").click(timeout=60_000)
+        page.get_by_role("button", name="Start").click()
+        expect(alert).to_contain_text("the supervisor of cluster 'fake' is gone")
+        fake.begin_again()
+        page.get_by_role("button", name="Start").click()
+        wait_until(lambda: len(fake.calls("start")) == 2)
+        expect(banner).to_be_empty()

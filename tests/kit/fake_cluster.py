@@ -1,9 +1,10 @@
 """A cluster without nodes for tests of the load: a supervisor and nodes that only speak the control
 protocols.
 
-``python fake_cluster.py CLUSTER NODES [--delay-us N] [--stall-ms N --stall-every-ms N] [--drop N]``
-serves until killed. The state folder is $HARNESS_STATE. Every node answers each operation after
-`delay`; a stall holds every answer back for a while.
+``python fake_cluster.py CLUSTER NODES [--delay-us N] [--stall-ms N --stall-every-ms N] [--drop N]
+[--begin-ms N] [--topology NAME]`` serves until killed. The state folder is $HARNESS_STATE. Every
+node answers each operation after `delay`; a stall holds every answer back for a while, and a run
+takes `begin` to begin. It says that it is of that topology, and that nothing here delays packets.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from typing import Any
 import msgpack
 
 from harness.control import state
+from harness.scenario import shipped
+from harness.scenario.files import read_topology
 from harness.supervisor import server
 
 
@@ -77,7 +80,7 @@ class Supervisor:
     def __init__(self, given: argparse.Namespace, folder: Path, nodes: list[Node]) -> None:
         self.given, self.folder, self.nodes = given, folder, nodes
         self.run: str | None = None
-        self.runs = 0
+        self.topology = read_topology(shipped.find(given.topology, "topologies"))
 
     def status(self, *_: Any) -> dict[str, Any]:
         return {
@@ -86,7 +89,8 @@ class Supervisor:
             "pid": os.getpid(),
             "runtime": "none",
             "adapter": "meshnode",
-            "topology": "fake",
+            "topology": self.topology.name,
+            "topology_digest": self.topology.digest(),
             "run": self.run,
             "nodes": [
                 {
@@ -104,8 +108,9 @@ class Supervisor:
         }
 
     def begin(self, plan: dict[str, Any], *_: Any) -> dict[str, Any]:
-        self.runs += 1
-        folder = Path(plan["runs"]) / plan["scenario"] / str(self.runs)
+        time.sleep(self.given.begin_ms / 1e3)
+        of = Path(plan["runs"]) / plan["scenario"]
+        folder = of / str(1 + len(list(of.glob("*"))))  # of a cluster before this one, too
         folder.mkdir(parents=True)
         self.run = str(folder)
         self._note({"begin": plan})
@@ -130,8 +135,9 @@ async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("cluster")
     parser.add_argument("nodes", type=int)
-    for option in ("--delay-us", "--stall-ms", "--stall-every-ms", "--drop"):
+    for option in ("--delay-us", "--stall-ms", "--stall-every-ms", "--drop", "--begin-ms"):
         parser.add_argument(option, type=int, default=0)
+    parser.add_argument("--topology", default="cluster-10")
     given = parser.parse_args()
     lock = state.Lock(given.cluster)
     folder = state.folder(given.cluster)
@@ -145,7 +151,12 @@ async def main() -> None:
         folder / "control.sock",
         {
             "status": supervisor.status,
-            "fault-list": lambda *_: {"faults": [], "away": {}, "backends": {}, "disagree": {}},
+            "fault-list": lambda *_: {
+                "faults": [],
+                "away": {},
+                "backends": {"cut": "nftables", "delay": "none"},
+                "disagree": {},
+            },
             "begin": supervisor.begin,
             "start": supervisor.start,
             "end": supervisor.end,

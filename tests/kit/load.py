@@ -41,7 +41,7 @@ class Cluster:
     """A pretended cluster and the folder that everything of a test is written to."""
 
     def __init__(self, folder: Path, nodes: int, options: tuple[str, ...]) -> None:
-        self.folder, self.nodes = folder, nodes
+        self.folder, self.nodes, self.options = folder, nodes, options
         (folder / "sitecustomize.py").write_text(JUDGE)
         self.environment = {
             name: value
@@ -53,20 +53,27 @@ class Cluster:
             "PYTHONPATH": str(folder),
             "JUDGE_EXIT": "0",
         }
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                ROOT / "tests" / "kit" / "fake_cluster.py",
-                "fake",
-                str(nodes),
-                *options,
-            ],
+        self.process = self._begin()
+
+    def _begin(self) -> subprocess.Popen[str]:
+        program = ROOT / "tests" / "kit" / "fake_cluster.py"
+        process = subprocess.Popen(
+            [sys.executable, program, "fake", str(self.nodes), *self.options],
             env=self.environment,
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "ready\n"
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    def begin_again(self) -> None:
+        """Start another cluster of that name, after `close`, as `make cluster-10` would: what the
+        one before left is removed.
+        """
+        for left in (self.folder / "state" / "fake").glob("*.sock"):
+            left.unlink()
+        self.process = self._begin()
 
     def close(self) -> None:
         self.process.kill()
@@ -100,7 +107,8 @@ class Cluster:
             return running.returncode, output
 
     def calls(self, method: str) -> list[dict]:
-        lines = (self.folder / "state" / "fake" / "calls.jsonl").read_text().splitlines()
+        path = self.folder / "state" / "fake" / "calls.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
         return [call[method] for call in map(json.loads, lines) if method in call]
 
     def operations(self, run: str = "load/1") -> pa.Table:
@@ -153,7 +161,7 @@ def cluster(nodes: int = 6, *options: str) -> Iterator[Cluster]:
             made.close()
 
 
-def wait_until(condition, timeout_s: float = 20.0):
+def wait_until(condition, timeout_s: float = 60.0):
     """Poll until it holds; return what it answered."""
     until = time.monotonic() + timeout_s
     while not (answer := condition()):

@@ -72,6 +72,15 @@ VERDICT = Verdict(
             value=None,
         ),
         finding("open", Answer.MEASURED, promised="–", sentence="measured, not promised"),
+        finding(
+            "left out",
+            Answer.NOT_ASKED,
+            measured="–",
+            sentence="broadcast was none of the streams of this run",
+            value=None,
+            metric="broadcast.coverage",
+            bound=100.0,
+        ),
     )
 )
 

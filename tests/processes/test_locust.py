@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections import Counter
 
@@ -113,7 +114,7 @@ def test_a_node_that_is_gone_is_failed_and_unsent():
 def test_a_scenario_ends_by_itself():
     scenario = """
 name = "two-phases"
-topology = "t.toml"
+topology = "cluster-10"
 [[phase]]
 name = "one"
 duration_s = 1
@@ -128,8 +129,7 @@ duration_s = 1
 operation = "broadcast"
 rate_per_s = 20
 """
-    with cluster(4) as fake:
-        (fake.folder / "t.toml").write_text('name = "t"\n[nodes]\ncount = 4\n')
+    with cluster(10) as fake:
         (fake.folder / "s.toml").write_text(scenario)
         code, output = fake.run(HARNESS_SCENARIO=str(fake.folder / "s.toml"))
         assert code == 0, output
@@ -300,3 +300,67 @@ plugin.install()
         code, output = fake.run("-f", str(fake.folder / "broken.py"), "--processes", processes)
         assert code == 70, output
         assert "locust: the load worker broke: RuntimeError: a bug" in output
+
+
+SCENARIO = """
+topology = "TOPOLOGY"
+[[phase]]
+name = "one"
+duration_s = 1
+[[phase.stream]]
+operation = "private_message"
+rate_per_s = 50
+FAULT
+"""
+
+
+@pytest.mark.parametrize(
+    ("topology", "fault", "code", "sentence"),
+    [
+        ("cluster-100", "", 73, "'cluster-10', the scenario wants 'cluster-100': `harness down`"),
+        (
+            "cluster-10",
+            '[[phase.fault]]\nname = "slow"\nwhere = "all"\ndelay = "50ms"\n',
+            69,
+            "fault slow: delay",
+        ),
+    ],
+)
+def test_a_scenario_that_needs_another_cluster_is_refused(topology, fault, code, sentence):
+    with cluster(10) as fake:
+        text = SCENARIO.replace("TOPOLOGY", topology).replace("FAULT", fault)
+        (fake.folder / "s.toml").write_text(text)
+        found, output = fake.run("--scenario", str(fake.folder / "s.toml"))
+        assert (found, "Traceback" in output) == (code, False), output
+        assert sentence in output
+        assert not (fake.folder / "state" / "fake" / "calls.jsonl").exists()
+
+
+def test_a_suite_is_no_scenario():
+    with cluster(10) as fake:
+        code, output = fake.run("--scenario", "meshara")
+        assert (code, "Traceback" in output) == (64, False), output
+        assert "`harness run meshara` plays it" in output
+
+
+def test_what_was_not_picked_is_in_the_record():
+    with cluster(2) as fake:
+        code, output = fake.run("-t", "1s", "PrivateMessageUser")
+        assert code == 0, output
+        [start] = fake.calls("start")
+        every = {operation.word for operation in Operation}
+        assert set(start["load"]["left_out"]) == every - {"private_message"}
+
+
+def test_a_taken_port_is_one_sentence():
+    with socket.socket() as taken, cluster(2) as fake:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with fake.locust("--web-port", str(port)) as running:
+            output, _ = running.communicate(timeout=60)
+        assert (running.returncode, "Traceback" in output) == (73, False), output
+        assert f"locust: the page's port is taken, 127.0.0.1:{port}: " in output
+        with fake.locust("--web-host", "192.0.2.1") as running:
+            output, _ = running.communicate(timeout=60)
+        assert (running.returncode, "Traceback" in output) == (64, False), output

@@ -8,11 +8,12 @@ raised), which would read as FAIL or UNKNOWN. Those become 64 (asked for what ca
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Any, NoReturn
 
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, NameTakenError, PermissionNeededError, UsageError
 
 PASS, FAIL, UNKNOWN = 0, 1, 2
 _exit = sys.exit
@@ -41,6 +42,25 @@ class ExitCode:
         if self.decided or code in (None, 0):
             _exit(code)
         _exit(HarnessError.exit_code if self.initialised else UsageError.exit_code)
+
+
+def end_where_busy(web_ui: Any) -> None:
+    """Have Locust's page end the process with one sentence where it cannot listen."""
+    serve = web_ui.start_server
+
+    def start_server() -> None:
+        try:
+            serve()
+        except OSError as error:
+            at = f"{web_ui.host or '*'}:{web_ui.port}"
+            if error.errno == errno.EADDRINUSE:
+                other = "end what listens there, or choose another port (--web-port)"
+                end_now(NameTakenError(f"the page's port is taken, {at}: {other}"))
+            if error.errno in (errno.EACCES, errno.EPERM):
+                end_now(PermissionNeededError(f"the page may not listen at {at}: {error}"))
+            end_now(UsageError(f"the page cannot listen at {at}: {error}"))
+
+    web_ui.start_server = start_server
 
 
 def end_now(error: HarnessError) -> NoReturn:

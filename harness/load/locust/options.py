@@ -83,6 +83,15 @@ def _add_pace(parser: Any) -> None:
 
 
 def _add_run(parser: Any) -> None:
+    scenario = parser.add_argument(
+        "--scenario",
+        default="",
+        env_var="HARNESS_SCENARIO",
+        help="scenario whose timeline is played: a file, or the name of a shipped one; it says "
+        "streams, rates, seed, budget and duration, and what these options say of them is not used",
+        metavar="SCENARIO",
+    )
+    scenario.include_in_web_ui = False  # the page has a field of its own (tabs/static/form.js)
     parser.add_argument(
         "--budget",
         default=AUTO,

@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,11 @@ from locust.runners import MasterRunner, WorkerRunner
 from harness.control.client import raised
 from harness.errors import HarnessError
 from harness.kernel import priority
-from harness.load.locust import options, precision, statistics, tabs
+from harness.load.locust import exits, options, precision, statistics, tabs
 from harness.load.locust.exits import ExitCode, end_now
 from harness.load.locust.follower import Follower
 from harness.load.locust.workers import Workers
 from harness.load.master import JUDGE, Master
-from harness.load.request import SCENARIO
 
 PR_SET_PDEATHSIG = 1
 
@@ -131,6 +131,13 @@ def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
         return workers.gone(set(master.plan.workers))
 
     def leave() -> None:
+        is_alone = workers is not None and not workers.are_left()
+        if web_ui and not is_alone:  # the page stays, with the verdict, for the next run
+            runner.stop()
+            options = environment.parsed_options
+            if not (options.autostart and options.autoquit >= 0):
+                return
+            gevent.sleep(options.autoquit)
         runner.quit()
         if web_ui:
             web_ui.stop()
@@ -144,6 +151,13 @@ def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
     desk = tabs.Desk(master) if web_ui else None
     if desk is not None:
         tabs.add(web_ui, environment, desk)
+        exits.end_where_busy(web_ui)
+    _hear(runner, master, workers)
+    _listen(environment, runner, master, leave_soon, desk)
+
+
+def _hear(runner: Any, master: Master, workers: Workers | None) -> None:
+    """Let the master hear what workers say."""
     if workers is not None:
         runner.register_message(
             "p2p-here", lambda msg, **_: workers.here(msg.data["client"], msg.data["pid"])
@@ -158,8 +172,6 @@ def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
         "p2p-broken", lambda msg, **_: master.fail(raised(msg.data["kind"], msg.data["error"]))
     )
 
-    _listen(environment, runner, master, leave_soon, desk)
-
 
 def _note_begin(runner: Any, master: Master, desk: tabs.Desk | None) -> None:
     """Let Locust's rates, and what the tabs look at, begin with the run."""
@@ -168,6 +180,42 @@ def _note_begin(runner: Any, master: Master, desk: tabs.Desk | None) -> None:
     runner.stats.total.start_time = statistics.wall_s(master.plan.t0_ns)
     if desk is not None:
         desk.begin(Path(master.plan.run))
+
+
+def _starter(
+    environment: Any,
+    runner: Any,
+    master: Master,
+    leave_soon: Callable[[], None],
+    desk: tabs.Desk | None,
+) -> Callable[..., None]:
+    """Make the listener that begins a run when Locust starts."""
+
+    def workers() -> list[str]:
+        if not isinstance(runner, MasterRunner):
+            return [runner.client_id]
+        return sorted((client.id for client in runner.clients.ready), key=runner.get_worker_index)
+
+    def begin() -> None:
+        try:
+            master.start(environment.parsed_options, environment.user_classes, workers())
+        except Exception as error:  # Locust would log it and run without load
+            if not isinstance(error, HarnessError):
+                log.exception("the load cannot start")
+            print(f"locust: {error}", file=sys.stderr, flush=True)
+            _exit_code.add(getattr(error, "exit_code", HarnessError.exit_code))
+            if desk is None:
+                leave_soon()
+            else:
+                desk.refusal = str(error)
+            raise gevent.GreenletExit from error  # the only way to keep Locust from starting users
+
+    def test_start(**_: Any) -> None:
+        with nullcontext() if desk is None else desk.starting():
+            begin()
+            _note_begin(runner, master, desk)
+
+    return test_start
 
 
 def _listen(
@@ -180,24 +228,6 @@ def _listen(
     """Let Locust's start, stop and end be those of runs."""
     distributed = isinstance(runner, MasterRunner)
 
-    def workers() -> list[str]:
-        if not distributed:
-            return [runner.client_id]
-        return sorted((client.id for client in runner.clients.ready), key=runner.get_worker_index)
-
-    def test_start(**_: Any) -> None:
-        try:
-            master.start(environment.parsed_options, environment.user_classes, workers())
-        except Exception as error:  # Locust would log it and run without load
-            if not isinstance(error, HarnessError):
-                log.exception("the load cannot start")
-            print(f"locust: {error}", file=sys.stderr, flush=True)
-            _exit_code.add(getattr(error, "exit_code", HarnessError.exit_code))
-            if environment.parsed_options.headless or SCENARIO in os.environ:
-                leave_soon()
-            raise gevent.GreenletExit from error  # the only way to keep Locust from starting users
-        _note_begin(runner, master, desk)
-
     settling = BoundedSemaphore()  # Locust may stop in one greenlet while it quits in another
 
     def test_stopping(**_: Any) -> None:
@@ -209,7 +239,7 @@ def _listen(
             master.stop()
             if desk is not None:
                 desk.end()
-            code = master.judge()
+            code = master.judge(even_broken=desk is not None)
             if code is not None:
                 _exit_code.add(code)
 
@@ -221,7 +251,9 @@ def _listen(
         environment.process_exit_code = _exit_code.value
         _exit_code.decided = True
 
-    environment.events.test_start.add_listener(test_start)
+    environment.events.test_start.add_listener(
+        _starter(environment, runner, master, leave_soon, desk)
+    )
     environment.events.test_stopping.add_listener(test_stopping)
     environment.events.test_stop.add_listener(settle)
     environment.events.quitting.add_listener(quitting)

@@ -40,6 +40,11 @@ class Workers:
             if client not in self._pidfds:
                 self._pidfds[client] = os.pidfd_open(pid)
 
+    def are_left(self) -> bool:
+        """Whether any worker is there that could send the next run."""
+        known = {client.id for client in self._runner.clients.all}
+        return bool(known - self.gone(known))
+
     def gone(self, wanted: set[str]) -> set[str]:
         """Return those of the wanted workers that have ended, or that Locust has given up."""
         known = {client.id for client in self._runner.clients.all if client.state != "missing"}

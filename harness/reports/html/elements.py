@@ -18,7 +18,12 @@ def escape(text: object) -> str:
 
 def answer(one: Answer) -> str:
     """Show an answer: a word with a mark of its own."""
-    return f'<span class="answer {one}">{one}</span>'
+    return f'<span class="answer {mark(one)}">{one}</span>'
+
+
+def mark(one: Answer) -> str:
+    """The class of an answer's colour."""
+    return one.replace(" ", "-")
 
 
 def file_link(name: str) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 
 from harness.checks.verdict import Answer, Finding, Verdict
 from harness.reports import headline
-from harness.reports.html.elements import Column, answer, escape, files, table
+from harness.reports.html.elements import Column, answer, escape, files, mark, table
 from harness.reports.series import links
 
-ORDER = (Answer.FAIL, Answer.UNKNOWN, Answer.PASS, Answer.MEASURED)
+ORDER = (Answer.FAIL, Answer.UNKNOWN, Answer.PASS, Answer.MEASURED, Answer.NOT_ASKED)
 COLUMNS = (
     Column("verdict"),
     Column("promise"),
@@ -81,7 +81,7 @@ def back(findings: Sequence[Numbered], prefix: str = "") -> str:
     if prefix:
         return ""
     named = ", ".join(
-        f'<a class="{finding.answer}" href="#f{number}">{escape(finding.name)}</a>'
+        f'<a class="{mark(finding.answer)}" href="#f{number}">{escape(finding.name)}</a>'
         for number, finding in findings[:NAMED_MOST]
     )
     more = f" and {len(findings) - NAMED_MOST} more" if len(findings) > NAMED_MOST else ""

@@ -65,3 +65,22 @@ def test_every_report_for_people_has_it():
     assert said.replace("<", "\\<") in reports.render("markdown", VERDICT, FACTS, "/runs/x")
     flat = " ".join(text.to_text(text.render(VERDICT, FACTS, "/runs/x")).split())
     assert said in flat
+
+
+def test_the_headline_counts_the_rows_that_were_judged():
+    promise = {"metric": "broadcast.coverage", "bound": 100.0}
+    rows = [
+        finding(**promise),
+        finding(answer=Answer.FAIL, **promise),
+        finding(answer=Answer.NOT_ASKED, **promise),
+        finding(answer=Answer.UNKNOWN, cause=Cause.GAP, **promise),
+        finding(answer=Answer.MEASURED, metric="rss"),
+    ]
+    told = headline.counts(Verdict(findings=(finding("delivery"), *rows)))
+    assert told == ("2 of 4 rows judged; 2 PASS, 1 MEASURED, 1 NOT ASKED, 1 UNKNOWN, 1 FAIL")
+
+
+def test_what_was_not_asked_fails_nothing_and_passes_nothing():
+    left_out = finding(answer=Answer.NOT_ASKED, metric="broadcast.coverage", bound=100.0)
+    assert Verdict(findings=(left_out, finding())).answer is Answer.PASS
+    assert Verdict(findings=(left_out,)).answer is Answer.UNKNOWN

@@ -37,14 +37,14 @@ def test_another_format_is_refused():
         reports.render("pdf", VERDICT, FACTS, "/runs/x")
 
 
-def test_junit_has_no_skips_and_unknown_is_an_error():
+def test_junit_skips_only_what_was_not_asked_and_unknown_is_an_error():
     root = ET.fromstring(reports.render("junit", VERDICT, FACTS, "/runs/x"))
     suite = root.find("testsuite")
     assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
-        "tests": "4",
+        "tests": "5",
         "failures": "1",
         "errors": "1",
-        "skipped": "0",
+        "skipped": "1",
     }
     kinds = {case.get("name"): [child.tag for child in case] for case in suite.iter("testcase")}
     assert kinds == {
@@ -52,6 +52,7 @@ def test_junit_has_no_skips_and_unknown_is_an_error():
         "missed": ["failure"],
         "unknown": ["error"],
         "open": ["system-out"],
+        "left out": ["skipped"],
     }
     assert suite.find("testcase[@name='unknown']/error").get("type") == "not measured"
     assert "not promised" in suite.find("testcase[@name='open']/system-out").text
@@ -64,6 +65,7 @@ def test_csv_is_one_line_a_finding():
         ("missed", "FAIL", "3.0"),
         ("unknown", "UNKNOWN", ""),
         ("open", "MEASURED", "3.0"),
+        ("left out", "NOT ASKED", ""),
     ]
 
 
@@ -97,6 +99,7 @@ def test_markdown_puts_what_is_not_kept_first_and_fits_a_comment():
     text = reports.render("markdown", VERDICT, FACTS, "/runs/x")
     assert text.startswith("## ❌ FAIL · demo")
     assert text.index("missed") < text.index("<details>") < text.index("| kept |")
+    assert "3 kept, measured or not asked (these: 1)" in text
     many = Verdict(
         findings=tuple(
             finding(f"row {number}", Answer.FAIL if number % 2 else Answer.PASS, sentence="x" * 300)

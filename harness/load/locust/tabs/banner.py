@@ -1,19 +1,30 @@
-"""The banner stands above every tab while a fault is in force, or the cluster does not answer."""
+"""The banner stands above every tab while a fault is in force, the cluster does not answer, or a
+run came to nothing.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from harness.errors import UnavailableError
 from harness.load.locust.tabs import delivery, faults
-from harness.load.locust.tabs.desk import Desk
+from harness.load.locust.tabs.desk import Desk, sentence_of
 
 NAMED = 6  # nodes that are named; of more, how many
 
 
 def lines(desk: Desk) -> list[dict[str, str]]:
     """The banner's sentences, each with a level; none where nothing is wrong."""
-    found = []
-    for fault in desk.faults():
+    in_force, problem = sentence_of(desk.faults)
+    broken = desk.master.broken
+    if problem and isinstance(broken, UnavailableError):  # it broke for the same reason
+        said = [f"the run was cut short: {problem}"]
+    else:
+        said = [f"the run was cut short: {broken}"] * (broken is not None) + [problem]
+    if desk.refusal:
+        said.insert(0, f"the run did not start: {desk.refusal}")
+    found = [{"text": one, "level": "bad"} for one in said if one]
+    for fault in in_force or ():
         level = fault["proof"][1]
         found.append({"text": _of(fault), "level": "" if level == "good" else level})
     late = delivery.waiting_sentence(desk)

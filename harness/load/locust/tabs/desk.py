@@ -6,7 +6,8 @@ Every look at the supervisor is kept for some seconds, however many browsers ask
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -30,11 +31,22 @@ class Desk:
     def __init__(self, master: Master) -> None:
         self.master = master
         self.run: Path | None = None  # the newest run of this master
+        self.is_starting = False
+        self.refusal = ""  # why the newest start came to nothing
         self.proofs, self.samples = Proofs(Path()), Samples(Path())
         self.judge = LiveJudge()
         self.links: list[tuple[str, str]] = []
         self._looks: dict[str, tuple[float, Any]] = {}
         self._seen_s: dict[str, float] = {}  # fault → when it was first seen in force
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """A start of a run: while the body runs, nobody may stop it half-way."""
+        self.is_starting, self.refusal = True, ""
+        try:
+            yield
+        finally:
+            self.is_starting = False
 
     def begin(self, run: Path) -> None:
         """Look at another run from now on."""

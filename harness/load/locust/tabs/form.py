@@ -7,44 +7,119 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from werkzeug.datastructures import MultiDict
+
 from harness.checks import rows
 from harness.errors import HarnessError, UsageError
 from harness.load import request as requests
-from harness.load.locust import options
-from harness.load.locust.tabs.desk import Desk
-from harness.scenario.files import read_budget
-from harness.systems import adapters
+from harness.load.locust.tabs import quantities
+from harness.load.locust.tabs.desk import Desk, sentence_of
+from harness.load.request import RunRequest
+from harness.operations import Operation
+from harness.scenario import shipped
+from harness.scenario.files import read_budget, read_suite
 
 RUNNING = ("spawning", "running", "stopping", "cleanup")
+BESIDE = ("scenario", "runs", "host")  # fields that count where a scenario is played
+
+
+def require_idle(environment: Any, desk: Desk) -> None:
+    """Raise UsageError where a run goes on or is not yet judged, or where nobody can send one."""
+    if environment.runner.state in RUNNING:
+        raise UsageError("a run goes on, and its rates are fixed: stop it before you begin another")
+    if desk.is_starting or desk.master.plan is not None:
+        raise UsageError("the run before is still being judged: wait for its verdict")
+    if not getattr(environment.runner, "worker_count", 1):  # Locust would say that it started
+        raise UsageError("no load worker has connected yet: start again in a moment")
+
+
+def meant(asked: MultiDict[str, str]) -> MultiDict[str, str]:
+    """The fields of a form that count: beside a scenario those few that it does not say itself."""
+    if not asked.get("scenario", "").strip():
+        return MultiDict(asked)
+    return MultiDict({key: asked[key].strip() for key in BESIDE if key in asked})
 
 
 def streams(environment: Any, desk: Desk, form: Any) -> list[str]:
-    """The names of the chosen classes that have a stream under this form: one user each.
+    """The names of the classes that have a stream under this form: one user each.
 
     Raises HarnessError, one sentence, for what cannot be begun; nothing has changed then.
     """
-    if environment.runner.state in RUNNING:
-        raise UsageError("a run goes on, and its rates are fixed: stop it before you begin another")
     given = filled(environment.parsed_options, form)
     known = environment.available_user_classes or {
         each.__name__: each for each in environment.user_classes
     }
     names = form.getlist("user_classes") or list(known)
     chosen = {name: known[name] for name in names if name in known}
-    system = adapters.named(desk.status()["adapter"])
-    requests.made(given, list(chosen.values()), system)
-    budget = options.budget(given, system.budget)
-    if budget is not None:
-        rows.validate(read_budget(Path(budget)).rows)
+    asked = _asked(given, list(chosen.values()), desk)
+    sent = {stream.operation for phase in asked.phases for stream in phase.streams}
+    if given.scenario:  # users stand for the streams in Locust's tables; it wants one at least
+        standing = [name for name, each in known.items() if _operation(each) in sent]
+        return standing or list(known)[:1]
     found = ((name, each.stream(given)) for name, each in chosen.items())
-    return [name for name, asked in found if asked and asked.operation in system.operations]
+    return [name for name, stream in found if stream and stream.operation in sent]
+
+
+def _asked(given: Namespace, chosen: list[Any], desk: Desk) -> RunRequest:
+    """What would be begun. Raises HarnessError."""
+    status = desk.ask("status")  # now, and not as of a second ago
+    asked = requests.made(given, chosen, status, lambda: desk.kernel()["backends"])
+    if asked.begin["budget"] is not None:
+        rows.validate(read_budget(Path(asked.begin["budget"])).rows)
+    return asked
+
+
+def _operation(user_class: Any) -> Operation | None:
+    found: Operation | None = getattr(user_class, "operation", None)
+    return found
+
+
+def scenarios(environment: Any) -> dict[str, Any]:
+    """What the field for a scenario offers: the shipped ones that are no suites, and what it
+    holds.
+    """
+    names = [name for name in shipped.names("scenarios") if not _is_suite(name)]
+    return {"names": names, "chosen": environment.parsed_options.scenario}
+
+
+def _is_suite(name: str) -> bool:
+    """Whether it is known to be one; a file that cannot be read says so when it is chosen."""
+    found, _ = sentence_of(lambda: read_suite(shipped.find(name, "scenarios")))
+    return found is not None
+
+
+def told(environment: Any, desk: Desk, named: str) -> dict[str, Any]:
+    """Say what a scenario would play on this cluster, or why it cannot."""
+    given = Namespace(**vars(environment.parsed_options) | {"scenario": named})
+    if not named:
+        return {"plays": False, "says": ""}
+    try:
+        asked = _asked(given, [], desk)
+    except HarnessError as error:
+        return {"plays": False, "says": str(error)}
+    phases = asked.phases
+    words = dict.fromkeys(one.operation.word for phase in phases for one in phase.streams)
+    faults = len(asked.begin["timeline"]["faults"])
+    budget = asked.begin["budget"]
+    said = (
+        f"plays {_count(len(phases), 'phase')} in "
+        f"{quantities.seconds(sum(phase.duration_s or 0.0 for phase in phases))} "
+        f"({', '.join(words) or 'no load'}), {_count(faults, 'fault')}, seed {asked.seed}, "
+        f"{'no budget' if budget is None else f'budget {Path(budget).stem}'}; what the form says "
+        "of these is not used"
+    )
+    return {"plays": True, "says": said}
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def filled(before: Namespace, form: Mapping[str, str]) -> Namespace:
     """The options as the form says them; Locust keeps the type of each. Raises UsageError."""
     given = Namespace(**vars(before))
     for key, said in form.items():
-        was = getattr(before, key, None)
+        was = None if key == "run_time" else getattr(before, key, None)  # "3m": Locust reads it
         if isinstance(was, bool) or not isinstance(was, (int, float)):
             if isinstance(was, str):
                 setattr(given, key, said)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import gevent
 from flask import Response, jsonify, request, send_file, send_from_directory
 from werkzeug.datastructures import ImmutableMultiDict
 
@@ -33,8 +34,12 @@ VIEWS = {
     "verdict": verdict.view,
     "delivery": delivery.view,
 }
+STARTING_S = 0.05  # between two looks at a start
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-INJECTED = '<link rel="stylesheet" href="./p2p/static/tabs.css"><script src="./p2p/static/tabs.js">'
+INJECTED = (
+    '<link rel="stylesheet" href="./p2p/static/tabs.css">'
+    '<script src="./p2p/static/form.js"></script><script src="./p2p/static/tabs.js"></script>'
+)
 
 
 def add(web_ui: Any, environment: Any, desk: Desk) -> None:
@@ -50,6 +55,8 @@ def add(web_ui: Any, environment: Any, desk: Desk) -> None:
 
     route("view/<key>", lambda key: _view(desk, key))
     route("form", lambda: jsonify(faults.form()))
+    route("scenarios", lambda: jsonify(form.scenarios(environment)))
+    route("do/scenario", lambda: _scenario(environment, desk), "POST")
     route("report", lambda: _report(desk))
     route("static/<path:name>", lambda name: send_from_directory(STATIC, name))
     for name, function in ACTIONS.items():
@@ -60,13 +67,16 @@ def add(web_ui: Any, environment: Any, desk: Desk) -> None:
         if foreign:
             return _said(foreign, 403)
         if request.method == "POST" and request.path == f"{base}/swarm":
-            return _checked(environment, desk)
+            return _checked(web_ui, environment, desk)
+        if request.path == f"{base}/stop":
+            while desk.is_starting:  # Locust would end it half-way, and its run be left
+                gevent.sleep(STARTING_S)
         return None
 
     def inject(response: Response) -> Response:
         if request.path in (f"{base}/", base) and response.mimetype == "text/html":
             page = response.get_data(as_text=True)
-            response.set_data(page.replace("</body>", f"{INJECTED}</script></body>"))
+            response.set_data(page.replace("</body>", f"{INJECTED}</body>"))
         elif request.path == f"{base}/stats/requests" and response.is_json:
             answer = figures.corrected(response.get_json(), desk.master.tallies())
             response.set_data(json.dumps(answer))
@@ -93,25 +103,39 @@ def _foreign(host: str | None) -> str:
     return ""
 
 
-def _checked(environment: Any, desk: Desk) -> Response | None:
+def _checked(web_ui: Any, environment: Any, desk: Desk) -> Response | None:
     """Refuse a form that cannot be begun; else have Locust start a user for each stream."""
+    asked = form.meant(request.form)
     try:
-        names = form.streams(environment, desk, request.form)
+        form.require_idle(environment, desk)
+        names = form.streams(environment, desk, asked)
+        form.require_idle(environment, desk)  # again: others may have started one meanwhile
+        if web_ui._swarm_greenlet is not None and not web_ui._swarm_greenlet.ready():
+            raise UsageError("a run is being started already")
     except HarnessError as error:
         return jsonify(form.refused(error, environment.host))
-    asked = request.form.copy()
     asked["user_count"] = asked["spawn_rate"] = str(len(names))
     asked.setlist("user_classes", names)
+    environment.parsed_options.run_time = None  # what the run before was given
     request.form = ImmutableMultiDict(asked)
     return None
 
 
+def _scenario(environment: Any, desk: Desk) -> Response:
+    """What a scenario would play; a POST, because it looks at files, which is no other site's."""
+    body = request.get_json(silent=True)
+    named = str(body.get("named", "")) if isinstance(body, dict) else ""
+    return jsonify(form.told(environment, desk, named))
+
+
 def _view(desk: Desk, key: str) -> Response:
-    """The blocks of a tab, the banner and, where something is wrong, its sentence."""
+    """The blocks of a tab, the banner and, where something else is wrong, its sentence."""
     wanted = request.args.get("filter", "").strip()
-    told, problem = sentence_of(lambda: banner.lines(desk))
+    told = banner.lines(desk)
     shown, wrong = sentence_of(lambda: VIEWS[key](desk, wanted)) if key in VIEWS else ([], "")
-    return jsonify({"banner": told or [], "blocks": shown or [], "problem": problem or wrong})
+    if wrong in (line["text"] for line in told):
+        wrong = ""
+    return jsonify({"banner": told, "blocks": shown or [], "problem": wrong})
 
 
 def _report(desk: Desk) -> Response:

@@ -12,7 +12,7 @@ from harness.load.locust.tabs.desk import Desk
 
 COLUMNS = ("Row", "Answer", "Measured", "Promised", "Why")
 LEVELS = {"PASS": "good", "FAIL": "bad", "UNKNOWN": "warn"}
-ORDER = {"FAIL": 0, "UNKNOWN": 1, "PASS": 2}  # worst first
+ORDER = {"FAIL": 0, "UNKNOWN": 1, "PASS": 2, "MEASURED": 3}  # worst first
 REPORT = "report.html"
 
 
@@ -26,6 +26,9 @@ def view(desk: Desk, wanted: str) -> list[Block]:
         if (desk.run / REPORT).is_file():
             head.append(blocks.link("./p2p/report", "the report of this run"))
         return [*head, *_rows(final, wanted)]
+    if desk.master.plan is None:  # over, and its judge has said nothing that is written down
+        again = f"`harness judge {desk.run}` tells why"
+        return [blocks.text(f"UNKNOWN: the run is over and has no verdict; {again}", "warn")]
     newest = desk.judge.newest
     if newest is None:
         why = desk.judge.problem or "the first look of the judge is not there yet"
@@ -61,10 +64,13 @@ def _rows(verdict: dict[str, Any], wanted: str) -> list[Block]:
             str(finding.get("promised") or quantities.NOTHING),
             _why(finding),
         )
-        for finding in sorted(findings, key=lambda one: ORDER.get(one["answer"], 3))
+        for finding in sorted(findings, key=lambda one: ORDER.get(one["answer"], 4))
         if wanted in f"{_name(finding)} {finding['answer']}"
     ]
-    return [blocks.text(f"{len(findings)} rows: {said}"), blocks.table(COLUMNS, rows)]
+    of = verdict["rows"]
+    judged = f"{of['judged']} of {of['of']} rows of the budget judged; "
+    told = f"{judged if of['of'] else ''}{len(findings)} findings: {said}"
+    return [blocks.text(told), blocks.table(COLUMNS, rows)]
 
 
 def _why(finding: dict[str, Any]) -> str:

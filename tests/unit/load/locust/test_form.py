@@ -1,0 +1,141 @@
+"""What the start form means, and what the page says when there is no cluster or no verdict."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kit.verdicts import FACTS, VERDICT
+from werkzeug.datastructures import MultiDict
+
+from harness.errors import HarnessError, NameTakenError, UnavailableError, UsageError
+from harness.experiments.judge import Judged
+from harness.load import request as requests
+from harness.load.locust.tabs import banner, form, verdict
+from harness.operations import Operation
+from harness.scenario import shipped
+from harness.scenario.files import read_topology
+from harness.scenario.stream import Stream
+
+GONE = UnavailableError("no cluster 'main' is up")
+
+
+def status(topology: str = "cluster-10", **changes: Any) -> dict[str, Any]:
+    built = read_topology(shipped.find(topology, "topologies"))
+    said = {
+        "cluster": "main",
+        "adapter": "meshnode",
+        "runtime": "netns",
+        "topology": built.name,
+        "topology_digest": built.digest(),
+        "nodes": [{}] * len(built.nodes),
+    }
+    return said | changes
+
+
+def given(**changes: Any) -> Namespace:
+    plain = {"scenario": "", "runs": "runs", "budget": "auto", "seed": 1}
+    return Namespace(**{**plain, **changes})
+
+
+def backends() -> dict[str, str]:
+    return {"cut": "nftables", "loss": "nftables", "delay": "none"}
+
+
+class Messages:
+    @staticmethod
+    def stream(_: Any) -> Stream:
+        return Stream(operation=Operation.PRIVATE_MESSAGE, rate_per_s=1.0)
+
+
+def test_beside_a_scenario_no_field_counts_that_it_says_itself():
+    asked = MultiDict({"scenario": " demo ", "seed": "x", "runs": "there", "run_time": "5s"})
+    assert dict(form.meant(asked)) == {"scenario": "demo", "runs": "there"}
+    asked["scenario"] = " "
+    assert form.meant(asked)["seed"] == "x"
+
+
+def test_a_run_time_is_locusts_to_read_also_after_a_run_that_had_one():
+    assert form.filled(Namespace(run_time=60), {"run_time": "3m"}).run_time == 60
+
+
+def test_a_scenario_is_compiled_as_harness_run_does():
+    made = requests.made(given(scenario="first-budget"), [], status(), backends)
+    assert made.begin["scenario"] == "first-budget"
+    assert made.begin["budget"].endswith("budgets/first-budget.toml")
+    assert made.begin["timeline"]["phases"][0]["name"] == made.phases[0].name
+    assert made.left_out == ()
+
+
+def test_what_was_not_picked_by_hand_is_left_out():
+    made = requests.made(given(), [Messages], status(), backends)
+    assert set(made.left_out) == {one.word for one in Operation} - {"private_message"}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "cluster", "error", "sentence"),
+    [
+        ("demo", status(), NameTakenError, "`harness down`, `harness up cluster-100`, and start"),
+        ("first-budget", status(adapter="serf"), NameTakenError, "up with serf"),
+        ("first-budget", status(topology_digest="0"), NameTakenError, "differs from the file's"),
+        ("opendht", status(), NameTakenError, "--system opendht"),
+        ("meshara", status(), UsageError, "`harness run meshara` plays it"),
+        ("faults-tour", status("three-regions-10"), UnavailableError, "fault .*: delay"),
+        ("first-budge", status(), HarnessError, "did you mean"),
+    ],
+)
+def test_a_scenario_that_this_cluster_cannot_play_is_refused(scenario, cluster, error, sentence):
+    with pytest.raises(error, match=sentence):
+        requests.made(given(scenario=scenario), [], cluster, backends)
+
+
+def desk(*, broken: HarnessError | None = None, down: bool = False, **changes: Any) -> Any:
+    def faults() -> list[dict[str, Any]]:
+        if down:
+            raise GONE
+        return []
+
+    master = SimpleNamespace(broken=broken, plan=None, tallies=dict)
+    return SimpleNamespace(
+        **{"master": master, "faults": faults, "refusal": "", "run": None} | changes
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (desk(), []),
+        (desk(down=True), [str(GONE)]),
+        (
+            desk(down=True, broken=UnavailableError("it is gone")),
+            [f"the run was cut short: {GONE}"],
+        ),
+        (desk(broken=UnavailableError("it is gone")), ["the run was cut short: it is gone"]),
+        (
+            desk(down=True, broken=HarnessError("the disk is full")),
+            ["the run was cut short: the disk is full", str(GONE)],
+        ),
+        (desk(refusal="no such budget"), ["the run did not start: no such budget"]),
+    ],
+)
+def test_the_banner_says_once_what_is_wrong(seen, said):
+    assert [line["text"] for line in banner.lines(seen)] == said
+
+
+def test_the_verdict_tab_lists_what_was_not_asked_and_counts_the_rows(tmp_path: Path):
+    judged = Judged(run=tmp_path, verdict=VERDICT, facts=FACTS)
+    (tmp_path / "verdict.json").write_text(json.dumps(judged.as_json()))
+    told, table = verdict.view(desk(run=tmp_path), "")[-2:]
+    assert told["text"].startswith("0 of 1 rows of the budget judged; 5 findings: ")
+    assert [row["cells"][1]["text"] for row in table["rows"]] == [
+        "FAIL", "UNKNOWN", "PASS", "MEASURED", "NOT ASKED",
+    ]  # fmt: skip
+
+
+def test_a_run_that_is_over_without_a_verdict_is_not_said_to_go_on(tmp_path: Path):
+    [said] = verdict.view(desk(run=tmp_path), "")
+    assert said["text"].startswith("UNKNOWN: the run is over and has no verdict")
