@@ -35,6 +35,7 @@ BEHIND_SHARE = 0.01
 UNSENT_SHARE_MAX = 0.001
 SNAPSHOT_LATE_NS = 250_000_000  # later than this, histograms belong to two phases
 PATIENCE_NS = 10_000_000_000  # where the folder does not say how long an operation may take
+HELD_SHARE = 0.05  # as of a bound (budget.py), of the time that an operation may take
 STOPPING_NS = 1_000_000_000  # from the first failure by a stop until its event
 RECONNECT_NS = 250_000_000  # until the generator reaches a node that was away
 WAITED = "the promise holds from when the load generator sent, and not from when that was due"
@@ -121,7 +122,8 @@ def excused(history: History, phase: PhaseWindow, late_ns: int = FOR_EVER_NS) ->
     """Return the operations due in the phase that say nothing of the system.
 
     What was sent more than `late_ns` after it was due is late, and what the gateway stood still for
-    as long meanwhile was held up. What a node could not be asked for
+    as long meanwhile was held up; so is what nobody knows the end of, for it had less time than it
+    was given: by more than a twentieth. What a node could not be asked for
     because it had ended by itself is the system's.
     """
     due = records.due(history, phase)
@@ -141,7 +143,9 @@ def excused(history: History, phase: PhaseWindow, late_ns: int = FOR_EVER_NS) ->
     own = (sent == 0) & _touched(history, "source", silent.ended)
     keyless = _keyless(history, late & (sent == 0))
     behind = late & ~stopped & ~own & ~keyless
-    held = due & (gateway.held_ns(history, patience_ns(history)) > late_ns)
+    held_ns, given_ns = gateway.held_ns(history, patience_ns(history)), patience_ns(history)
+    is_open = history.column("outcome") == Outcome.UNKNOWN
+    held = due & ((held_ns > late_ns) | (is_open & (held_ns > given_ns * HELD_SHARE)))
     return Excused(
         behind=behind,
         stopped=stopped & ~keyless,

@@ -118,9 +118,20 @@ def test_a_system_that_is_slow_by_itself_is_not_excused_by_a_gateway():
     assert judged(found).answer is Answer.FAIL
 
 
-def test_what_is_lost_is_lost_whatever_the_gateway_did():
+@pytest.mark.parametrize(("until_ms", "answer"), [(400, Answer.FAIL), (900, Answer.UNKNOWN)])
+def test_what_had_less_time_than_it_was_given_is_not_lost(until_ms, answer):
+    """The gateway gave up what it did not look at: after ten seconds, and a twentieth counts."""
     operations = [due(n) if n < 90 else lost(n) for n in range(100)]
-    found = history(operations, events=(stalled(0, 5000), RunEnded()))
+    found = history(operations, events=(stalled(100, until_ms), RunEnded()))
+    finding = judged(found, **DELIVERED)
+    assert finding.answer is answer, finding
+    assert (finding.cause is Cause.GATEWAY_STALLED) == (answer is Answer.UNKNOWN)
+
+
+def test_what_came_to_a_known_bad_end_is_no_gateway_s_fault():
+    failed = {"outcome": int(Outcome.FAILED), "error": "refused"}
+    operations = [due(n) if n < 90 else due(n, **failed) for n in range(100)]
+    found = history(operations, events=(stalled(100, 900), RunEnded()))
     assert judged(found, **DELIVERED).answer is Answer.FAIL
 
 
