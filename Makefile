@@ -80,7 +80,7 @@ bench-cluster: setup  ## Nodes ready, a sample, a cut: each beside what others w
 bench-up: setup  ## Starting times side by side: netns 100 and 1000, Docker 100 against the bare SDK
 	@$(BIN)/python scripts/bench_up.py
 
-bench-micro: setup  ## Micro benchmarks inside the node's image, judged by budgets/micro.toml (three minutes)
+bench-micro: setup  ## Micro benchmarks inside the node's image, judged by budgets/micro.toml (two minutes)
 	@$(BIN)/python scripts/bench_micro.py
 
 bench-load: setup  ## The load generator beside Locust's FastHttpUser and wrk, and a target that stalls, into docs/benchmarks.md (three minutes; wrk and nginx)
