@@ -1,10 +1,14 @@
-"""What a cluster costs, each beside what others would use, in turns in one run: a cut against a
-command a node, the delay engine, a sample against `docker stats`, nodes ready on netns and on
-Docker. `make bench-cluster` writes its section of docs/benchmarks.md.
+"""What a cluster costs, each beside what others would use, in turns in one run: nodes ready on
+netns and on Docker, a sample against `docker stats`, a cut against a command a node, the delay
+engine.
+
+`make bench-cluster` measures all parts; `scripts/bench_cluster.py PART …` some. Each writes its
+section of docs/benchmarks.md as soon as it is measured.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import statistics
@@ -12,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import cluster_peers as peers
@@ -23,8 +28,6 @@ from harness import runtimes
 from harness.control.client import Client
 from harness.errors import HarnessError
 from harness.host.facts import host_facts
-from harness.runtimes.docker.engine import connect
-from harness.runtimes.runtime import Image
 from harness.scenario import shipped
 from harness.supervisor.sampler import Sampler
 
@@ -53,17 +56,11 @@ def ready(topology: str, where: str) -> float:
         return seconds
 
 
-def image_id() -> str:
-    """The image of our nodes; it is made where the engine does not have it."""
-    with contextlib.closing(connect()) as engine:
-        return engine.image(Image("meshnode"), print)["image_id"]
-
-
-def starting() -> Iterator[str]:
+def starting(turns: int) -> Iterator[str]:
     """100 nodes ready on Docker beside Compose and the bare SDK, 100 and 1000 on netns beside our
     own Docker.
     """
-    image = image_id()
+    image = peers.image_id()
     ways: dict[str, Callable[[], float]] = {
         "docker": lambda: ready("cluster-100", "docker"),
         "netns": lambda: ready("cluster-100", "netns"),
@@ -71,7 +68,7 @@ def starting() -> Iterator[str]:
         "host": lambda: peers.compose_up(image, own_network=False),
         "bare": lambda: peers.bare_up(image),
     }
-    took = in_turns(ways)
+    took = in_turns(ways, turns)
     what, compose = "100 nodes ready, Docker", f"Compose {peers.compose_version()}, same image"
     network = f"{compose}, a network of its own, until the same nodes are linked and joined"
     yield row(what, network, 0.8, took["docker"], took["compose"], "s")
@@ -88,7 +85,7 @@ def starting() -> Iterator[str]:
     yield row("1,000 nodes ready, netns", ours, 0.25, took["netns"], took["docker"], "s")
 
 
-def in_turns(ways: dict[str, Callable[[], float]], turns: int = TURNS) -> dict[str, list[float]]:
+def in_turns(ways: dict[str, Callable[[], float]], turns: int) -> dict[str, list[float]]:
     """Let each have its turn, several times; another begins each time."""
     found: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(turns):
@@ -99,7 +96,7 @@ def in_turns(ways: dict[str, Callable[[], float]], turns: int = TURNS) -> dict[s
     return found
 
 
-def sampling() -> Iterator[str]:
+def sampling(turns: int) -> Iterator[str]:
     """One sample of 100 containers, by us and by `docker stats`: CPU of all who work for it."""
     with up("cluster-100", "docker") as (_, nodes), contextlib.ExitStack() as stack:
         namespaces = [
@@ -117,22 +114,26 @@ def sampling() -> Iterator[str]:
                     raise HarnessError(f"{taken} of {len(nodes)} nodes sampled by us")
             return (time.process_time() - begun) / 20 * 1e3
 
-        took = in_turns({"ours": ours, "docker stats": lambda: docker_stats(len(nodes))}, turns=5)
+        took = in_turns({"ours": ours, "docker stats": lambda: docker_stats(nodes)}, turns)
     against = "`docker stats --no-stream`, the client's and the engine's CPU"
     what = "one sample of 100 nodes, CPU"
     yield row(what, against, 1 / 50, took["ours"], took["docker stats"], "ms")
 
 
-def docker_stats(count: int) -> float:
+def docker_stats(nodes: Sequence[Node]) -> float:
     """CPU ms of one `docker stats --no-stream`, the client and the engine's processes together."""
     before, own = engine_cpu_s(), os.times()
-    command = ["docker", "stats", "--no-stream", "--format", "{{.Name}}"]
+    command = ["docker", "stats", "--no-stream", "--format", "{{.Name}}", *containers(nodes)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     after = os.times()
     client = sum(after[2:4]) - sum(own[2:4])
-    if (told := len(said.splitlines())) != count:
-        raise HarnessError(f"docker stats told of {told} containers instead of {count}")
+    if (told := len(said.splitlines())) != len(nodes):
+        raise HarnessError(f"docker stats told of {told} containers instead of {len(nodes)}")
     return (engine_cpu_s() - before + client) * 1e3
+
+
+def containers(nodes: Sequence[Node]) -> list[str]:
+    return [f"{CLUSTER}-{node['name']}" for node in nodes]
 
 
 def engine_cpu_s() -> float:
@@ -163,7 +164,7 @@ def load() -> Iterator[None]:
             running.communicate()
 
 
-def cutting(topology: str) -> Iterator[str]:
+def cutting(topology: str, turns: int) -> Iterator[str]:
     """A cut in halves during a run, by us and by one command a node."""
     with up(topology, "netns") as (_, nodes), load(), Client.connect(CLUSTER) as client:
         half, rest = nodes[: len(nodes) // 2], nodes[len(nodes) // 2 :]
@@ -174,7 +175,8 @@ def cutting(topology: str) -> Iterator[str]:
                 "cut": lambda: our_cut(client, [*into, *out]),
                 "iptables": lambda: cut_by(into, peers.iptables, nodes, half),
                 "tc": lambda: cut_by(out, peers.traffic_control, half),
-            }
+            },
+            turns,
         )
     what = f"cut of {len(nodes):,} nodes in halves during a run, call to effective, netns"
     yield row(what, "one iptables command a node", 0.01, took["cut"], took["iptables"], "ms")
@@ -182,19 +184,19 @@ def cutting(topology: str) -> Iterator[str]:
     yield row(what, against, 0.01, took["cut"], took["tc"], "ms")
 
 
-def cutting_containers() -> Iterator[str]:
+def cutting_containers(turns: int) -> Iterator[str]:
     """The same with containers, by us and in Pumba's way."""
-    image = image_id()
+    image = peers.image_id()
     with up("cluster-100", "docker") as (_, nodes), load(), Client.connect(CLUSTER) as client:
         half, rest = nodes[: len(nodes) // 2], nodes[len(nodes) // 2 :]
         into: Pairs = [(rest[0], half[0]), (rest[-1], half[-1])]
         out: Pairs = [(target, source) for source, target in into]
-        names = [f"{CLUSTER}-{node['name']}" for node in half]
         took = in_turns(
             {
                 "cut": lambda: our_cut(client, [*into, *out]),
-                "pumba": lambda: cut_by(into, peers.sidecars, image, names),
-            }
+                "pumba": lambda: cut_by(into, peers.sidecars, image, containers(half)),
+            },
+            turns,
         )
     what = f"cut of {len(nodes):,} nodes in halves during a run, call to effective, Docker"
     against = "Pumba's way: a container beside each of a half, all at once, and iptables in it"
@@ -214,9 +216,9 @@ def cut_by(pairs: Pairs, cut: Callable[..., None], *words: Any) -> float:
     return took_ms
 
 
-def delaying() -> Iterator[str]:
+def delaying(turns: int) -> Iterator[str]:
     """What the delay engine adds to a delay that was asked for, and its share of a core."""
-    looks = [wires.delayed() for _ in range(TURNS)]
+    looks = [wires.delayed() for _ in range(turns)]
     p50, p99, share, rates = zip(*looks, strict=True)
     what = f"delay engine, {wires.DELAY_MS} ms at {statistics.median(rates):,.0f} packets/s"
     yield bound(f"{what}: p50", "what was asked", 0.2, p50, "ms more")
@@ -264,30 +266,57 @@ def values(seen: Sequence[float], unit: str) -> str:
     return f"{middle} [{min(seen):,.3g}–{max(seen):,.3g}] {unit}" if len(seen) > 1 else middle
 
 
-def main() -> None:
-    os.environ.setdefault("HARNESS_STATE", "/run/harness")
-    parts: list[Callable[[], Iterator[str]]] = [
-        delaying,
-        lambda: cutting("cluster-100"),
-        lambda: cutting("cluster-1000"),
-    ]
-    if runtimes.choose("auto") == "docker":
-        parts += [cutting_containers, sampling, starting]
-    else:
-        print("docker: no engine answers here, so its rows are not measured")
-    lines = [told for part in parts for told in part()]
+PARTS: dict[str, tuple[str, bool, list[Callable[[int], Iterator[str]]]]] = {
+    "ready": ("Nodes ready", True, [starting]),
+    "sample": ("A sample of all nodes", True, [sampling]),
+    "cut": (
+        "A cut during a run, from the call to when it is effective",
+        True,
+        [
+            partial(cutting, "cluster-100"),
+            lambda _: cutting("cluster-1000", turns=1),
+            cutting_containers,
+        ],
+    ),
+    "delay": ("The delay engine", False, [delaying]),
+}
+
+
+def measure(part: str, turns: int) -> None:
+    """Measure a part and write its section."""
+    title, _, measures = PARTS[part]
+    lines = [told for each in measures for told in each(turns)]
     host = host_facts()
     head = [
-        "## A cluster, beside what others would use",
+        f"## {title}",
         "",
         f"By `make bench-cluster` on {host['cores']} cores ({host['cpu']},",
-        f"Linux {host['kernel']}), in turns. Medians [least–most]; a load of",
-        f"{os.getloadavg()[2]:.1f} at the end.",
+        f"Linux {host['kernel']}), in turns: the median [least–most] of",
+        f"{turns}, of 1,000 nodes one. The host's load was {os.getloadavg()[2]:.1f} meanwhile.",
         "",
         "| what | against | aim | seen | | ours · theirs |",
         "|---|---|---|---|---|---|",
     ]
-    publish(BENCHMARKS, "cluster", "\n".join([*head, *lines]))
+    publish(BENCHMARKS, f"cluster: {part}", "\n".join([*head, *lines]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (all)")
+    parser.add_argument("--turns", type=int, default=TURNS, help=f"of each ({TURNS})")
+    options = parser.parse_args()
+    asked = options.parts or list(PARTS)
+    if unknown := set(asked) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; possible: {', '.join(PARTS)}")
+    if options.turns < 1:
+        parser.error(f"--turns: expected at least 1, found {options.turns}")
+    os.environ.setdefault("HARNESS_STATE", "/run/harness")
+    has_docker = runtimes.choose("auto") == "docker"
+    for part in asked:
+        if PARTS[part][1] and not has_docker:
+            print(f"{part}: no engine answers here, so it is not measured", file=sys.stderr)
+        else:
+            measure(part, options.turns)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 
 from harness import runtimes
@@ -57,7 +58,7 @@ def measurements(argv: list[str]) -> dict[str, list[float]]:
         for name, took in json.loads(done.stdout).items():
             looks.setdefault(f"micro.{name}", []).append([one * 1e9 for one in took])
     found = {
-        name: [statistics.median(sum(each[first::VALUES], [])) for first in range(VALUES)]
+        name: [statistics.median(chain(*each[first::VALUES])) for first in range(VALUES)]
         for name, each in looks.items()
     }
     spread = [statistics.stdev(values) / statistics.mean(values) for values in found.values()]

@@ -25,8 +25,8 @@ from typing import Any
 import docker
 
 from harness.errors import HarnessError
-from harness.runtimes.docker.engine import NOFILE_MAX, THREADS
-from harness.runtimes.runtime import Place
+from harness.runtimes.docker.engine import NOFILE_MAX, THREADS, connect
+from harness.runtimes.runtime import Image, Place
 from harness.scenario import files, shipped
 from harness.supervisor.readiness import Readiness
 from harness.systems.adapters.meshnode import Meshnode
@@ -41,6 +41,12 @@ SILENCE_S = 120
 HOST_FILES = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc")
 LABEL = {"p2p-harness.cluster": "bench-peers"}
 Node = dict[str, Any]  # as `status` tells it
+
+
+def image_id() -> str:
+    """The image of our nodes; it is made where the engine does not have it."""
+    with contextlib.closing(connect()) as engine:
+        return str(engine.image(Image("meshnode"), print)["image_id"])
 
 
 def compose() -> list[str]:
