@@ -110,7 +110,16 @@ def compose_up(image: str, own_network: bool) -> float:
             _wait(ready, [place.node.name for place in places], "of Compose")
             return time.monotonic() - begun
         finally:
-            _run([*command, "down", "-t", "0"])
+            _compose_down([*command, "down", "-t", "0"])
+
+
+def _compose_down(command: Sequence[str]) -> None:
+    """Take Compose's project down; again where the engine was not done with a container yet."""
+    for _ in range(5):
+        if not subprocess.run(command, capture_output=True, check=False).returncode:
+            return
+        time.sleep(2)
+    _run(command)
 
 
 def prepare(topology: Topology, block: IPv4Network, state: Path) -> list[Place]:
