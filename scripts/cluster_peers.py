@@ -34,7 +34,8 @@ from harness.topology.topology import Topology
 
 COMPOSE = "github.com/docker/compose/v2"
 COMPOSE_VERSION = "v2.40.3"
-OWN_NETWORK = IPv4Network("10.213.0.0/16")  # of Compose, a namespace and an address a container
+# for Compose, a namespace and an address a container: the first that no network of the engine has
+OWN_NETWORKS = [IPv4Network(f"10.{number}.0.0/16") for number in range(213, 223)]
 HOSTS = IPv4Network("127.1.0.0/16")  # in the host's network: addresses of its loopback
 SILENCE_S = 120
 # what a program of this host needs inside a container that has none of its files
@@ -96,13 +97,14 @@ def compose_up(image: str, own_network: bool) -> float:
         tempfile.TemporaryDirectory(prefix="bench-compose-") as folder,
         _readiness(folder) as ready,
     ):
-        command = [*compose(), "-p", "bench-compose", "-f", f"{folder}/compose.json"]
+        command = [*compose(), "-p", f"bench-{os.getpid()}", "-f", f"{folder}/compose.json"]
+        block = _free_network() if own_network else HOSTS
         begun = time.monotonic()
-        places = prepare(topology, OWN_NETWORK if own_network else HOSTS, Path(folder))
+        places = prepare(topology, block, Path(folder))
         services = {
             place.node.name: _service(image, place, folder, own_network) for place in places
         }
-        networks = {"default": {"ipam": {"config": [{"subnet": str(OWN_NETWORK)}]}}}
+        networks = {"default": {"ipam": {"config": [{"subnet": str(block)}]}}}
         whole = {"services": services, **({"networks": networks} if own_network else {})}
         Path(folder, "compose.json").write_text(json.dumps(whole))
         try:
@@ -111,6 +113,13 @@ def compose_up(image: str, own_network: bool) -> float:
             return time.monotonic() - begun
         finally:
             _compose_down([*command, "down", "-t", "0"])
+
+
+def _free_network() -> IPv4Network:
+    with contextlib.closing(docker.DockerClient()) as client:
+        used = [one.attrs["IPAM"]["Config"] or [] for one in client.networks.list()]
+    taken = {config.get("Subnet") for configs in used for config in configs}
+    return next(one for one in OWN_NETWORKS if str(one) not in taken)
 
 
 def _compose_down(command: Sequence[str]) -> None:
