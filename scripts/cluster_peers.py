@@ -38,6 +38,7 @@ COMPOSE_VERSION = "v2.40.3"
 OWN_NETWORKS = [IPv4Network(f"10.{number}.0.0/16") for number in range(213, 223)]
 HOSTS = IPv4Network("127.1.0.0/16")  # in the host's network: addresses of its loopback
 SILENCE_S = 120
+NEIGHBOURS, NEIGHBOURS_MOST = Path("/proc/sys/net/ipv4/neigh/default"), 16_384
 # what a program of this host needs inside a container that has none of its files
 HOST_FILES = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc")
 LABEL = {"p2p-harness.cluster": "bench-peers"}
@@ -96,6 +97,7 @@ def compose_up(image: str, own_network: bool) -> float:
     with (
         tempfile.TemporaryDirectory(prefix="bench-compose-") as folder,
         _readiness(folder) as ready,
+        _room_for_neighbours(),
     ):
         command = [*compose(), "-p", f"bench-{os.getpid()}", "-f", f"{folder}/compose.json"]
         block = _free_network() if own_network else HOSTS
@@ -113,6 +115,22 @@ def compose_up(image: str, own_network: bool) -> float:
             return time.monotonic() - begun
         finally:
             _compose_down([*command, "down", "-t", "0"])
+
+
+@contextlib.contextmanager
+def _room_for_neighbours() -> Iterator[None]:
+    """Let the kernel keep more neighbours than it does by default: all containers of the host
+    share the table, and a hundred nodes on a bridge overflow it. Clusters of ours need none.
+    """
+    limits = [NEIGHBOURS / f"gc_thresh{number}" for number in (3, 2, 1)]
+    before = [one.read_text() for one in limits]
+    for one, was in zip(limits, before, strict=True):
+        one.write_text(str(max(int(was), NEIGHBOURS_MOST)))
+    try:
+        yield
+    finally:
+        for one, was in zip(limits, before, strict=True):
+            one.write_text(was)
 
 
 def _free_network() -> IPv4Network:
