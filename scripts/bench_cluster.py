@@ -272,11 +272,12 @@ PARTS: dict[str, tuple[str, bool, list[Callable[[int], Iterator[str]]]]] = {
     "cut": (
         "A cut during a run, from the call to when it is effective",
         True,
-        [
-            partial(cutting, "cluster-100"),
-            lambda _: cutting("cluster-1000", turns=1),
-            cutting_containers,
-        ],
+        [partial(cutting, "cluster-100"), cutting_containers],
+    ),
+    "cut-1000": (
+        "The same cut of 1,000 nodes",
+        False,
+        [lambda _: cutting("cluster-1000", turns=1)],
     ),
     "delay": ("The delay engine", False, [delaying]),
 }
