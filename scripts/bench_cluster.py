@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -266,34 +267,71 @@ def values(seen: Sequence[float], unit: str) -> str:
     return f"{middle} [{min(seen):,.3g}–{max(seen):,.3g}] {unit}" if len(seen) > 1 else middle
 
 
-PARTS: dict[str, tuple[str, bool, list[Callable[[int], Iterator[str]]]]] = {
-    "ready": ("Nodes ready", True, [starting]),
-    "sample": ("A sample of all nodes", True, [sampling]),
-    "cut": (
-        "A cut during a run, from the call to when it is effective",
-        True,
-        [partial(cutting, "cluster-100"), cutting_containers],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A section: what is measured for it, and what must be known to read it."""
+
+    title: str
+    note: str
+    needs_docker: bool
+    measures: Sequence[Callable[[int], Iterator[str]]]
+
+
+EFFECTIVE = (
+    "Effective is when the first datagram was sent since which none crossed. Neither Pumba nor\n"
+    "containerlab is served as a Go module, so their steps are taken as their sources have them, by\n"
+    "the fewest calls; theirs cut one direction, ours both."
+)
+PARTS = {
+    "ready": Part(
+        title="Nodes ready",
+        note="All write identities and configuration within their time, and end when each node said\n"
+        "that it is ready. The kernel's neighbour table is widened for Compose, whose nodes would\n"
+        "overflow it.",
+        needs_docker=True,
+        measures=[starting],
     ),
-    "cut-1000": (
-        "The same cut of 1,000 nodes",
-        False,
-        [lambda _: cutting("cluster-1000", turns=1)],
+    "sample": Part(
+        title="A sample of all nodes",
+        note="CPU of all who work for it: ours is one thread; theirs the client, dockerd, containerd\n"
+        "and its shims.",
+        needs_docker=True,
+        measures=[sampling],
     ),
-    "delay": ("The delay engine", False, [delaying]),
+    "cut": Part(
+        title="A cut during a run",
+        note=EFFECTIVE,
+        needs_docker=True,
+        measures=[partial(cutting, "cluster-100"), cutting_containers],
+    ),
+    "cut-1000": Part(
+        title="A cut of 1,000 nodes during a run",
+        note=EFFECTIVE,
+        needs_docker=False,
+        measures=[lambda _: cutting("cluster-1000", turns=1)],
+    ),
+    "delay": Part(
+        title="The delay engine",
+        note="Datagrams through one path, sent by a process that does nothing else, and the kernel's\n"
+        "stamp of when they arrived.",
+        needs_docker=False,
+        measures=[delaying],
+    ),
 }
 
 
 def measure(part: str, turns: int) -> None:
     """Measure a part and write its section."""
-    title, _, measures = PARTS[part]
-    lines = [told for each in measures for told in each(turns)]
+    it = PARTS[part]
+    lines = [told for each in it.measures for told in each(turns)]
     host = host_facts()
     head = [
-        f"## {title}",
+        f"## {it.title}",
         "",
         f"By `make bench-cluster` on {host['cores']} cores ({host['cpu']},",
         f"Linux {host['kernel']}), in turns: medians [least–most] of {turns}",
         f"(of 1,000 nodes one). The host's load was {os.getloadavg()[1]:.1f} at the end.",
+        it.note,
         "",
         "| what | against | aim | seen | | ours · theirs |",
         "|---|---|---|---|---|---|",
@@ -314,7 +352,7 @@ def main() -> None:
     os.environ.setdefault("HARNESS_STATE", "/run/harness")
     has_docker = runtimes.choose("auto") == "docker"
     for part in asked:
-        if PARTS[part][1] and not has_docker:
+        if PARTS[part].needs_docker and not has_docker:
             print(f"{part}: no engine answers here, so it is not measured", file=sys.stderr)
         else:
             measure(part, options.turns)
