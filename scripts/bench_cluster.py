@@ -14,6 +14,7 @@ import os
 import statistics
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -241,18 +242,20 @@ def row(
     if len(ratios) > 1:
         spread = f" [{ratio(min(ratios))}–{ratio(max(ratios))}]"
     figures = f"{values(ours, unit)} · {values(theirs, unit)}"
-    return line(what, against, most, middle, f"{ratio(middle)}{spread}", figures)
+    aim = "–" if most is None else f"≤ {ratio(most)}"
+    kept = None if most is None else middle <= most
+    return line(what, against, aim, f"{ratio(middle)}{spread}", kept, figures)
 
 
 def bound(what: str, against: str, most: float, seen: Sequence[float], unit: str) -> str:
     """A line for what is held against a bound of its own."""
     middle = statistics.median(seen)
-    return line(what, against, most, middle, f"{middle:.2f} {unit}", values(seen, unit))
+    aim, said = f"≤ {most:.2g} {unit}", f"{middle:.2f} {unit}"
+    return line(what, against, aim, said, middle <= most, values(seen, unit))
 
 
-def line(what: str, against: str, most: float | None, seen: float, said: str, figures: str) -> str:
-    aim = "–" if most is None else f"≤ {ratio(most)}"
-    kept = "" if most is None else "kept" if seen <= most else "**missed**"
+def line(what: str, against: str, aim: str, said: str, is_kept: bool | None, figures: str) -> str:
+    kept = {None: "", True: "kept", False: "**missed**"}[is_kept]
     print(f"{what}; {against}: {said} ({aim} {kept}); {figures}", flush=True)
     return f"| {what} | {against} | {aim} | {said} | {kept} | {figures} |"
 
@@ -278,23 +281,23 @@ class Part:
 
 
 EFFECTIVE = (
-    "Effective is when the first datagram was sent since which none crossed. Neither Pumba nor\n"
-    "containerlab is served as a Go module, so their steps are taken as their sources have them, by\n"
-    "the fewest calls; theirs cut one direction, ours both."
+    "Effective is when the first datagram was sent since which none crossed. Neither Pumba nor "
+    "containerlab is served as a Go module, so their steps are taken as their sources have them, "
+    "by the fewest calls; theirs cut one direction, ours both."
 )
 PARTS = {
     "ready": Part(
         title="Nodes ready",
-        note="All write identities and configuration within their time, and end when each node said\n"
-        "that it is ready. The kernel's neighbour table is widened for Compose, whose nodes would\n"
-        "overflow it.",
+        note="All write identities and configuration within their time, and end when each node "
+        "said that it is ready. The kernel's neighbour table is widened for Compose, whose nodes "
+        "would overflow it.",
         needs_docker=True,
         measures=[starting],
     ),
     "sample": Part(
         title="A sample of all nodes",
-        note="CPU of all who work for it: ours is one thread; theirs the client, dockerd, containerd\n"
-        "and its shims.",
+        note="CPU of all who work for it: ours is one thread; theirs the client, dockerd, "
+        "containerd and its shims.",
         needs_docker=True,
         measures=[sampling],
     ),
@@ -312,8 +315,8 @@ PARTS = {
     ),
     "delay": Part(
         title="The delay engine",
-        note="Datagrams through one path, sent by a process that does nothing else, and the kernel's\n"
-        "stamp of when they arrived.",
+        note="Datagrams through one path, sent by a process that does nothing else, and the "
+        "kernel's stamp of when they arrived.",
         needs_docker=False,
         measures=[delaying],
     ),
@@ -331,7 +334,7 @@ def measure(part: str, turns: int) -> None:
         f"By `make bench-cluster` on {host['cores']} cores ({host['cpu']},",
         f"Linux {host['kernel']}), in turns: medians [least–most] of {turns}",
         f"(of 1,000 nodes one). The host's load was {os.getloadavg()[1]:.1f} at the end.",
-        it.note,
+        *textwrap.wrap(it.note, 98),
         "",
         "| what | against | aim | seen | | ours · theirs |",
         "|---|---|---|---|---|---|",
