@@ -223,9 +223,10 @@ def delaying(turns: int) -> Iterator[str]:
     looks = [wires.delayed() for _ in range(turns)]
     p50, p99, share, rates = zip(*looks, strict=True)
     what = f"delay engine, {wires.DELAY_MS} ms at {statistics.median(rates):,.0f} packets/s"
-    yield bound(f"{what}: p50", "what was asked", 0.2, p50, "ms more")
-    yield bound(f"{what}: p99", "what was asked", 1.0, p99, "ms more")
-    yield bound(f"{what}: CPU", "a core", 1 / 3, share, "of a core")
+    slow = min(rates) < 0.95 * wires.PACKETS_PER_S  # another load than the aim is about
+    yield bound(f"{what}: p50", "what was asked", 0.2, p50, "ms more", slow=slow)
+    yield bound(f"{what}: p99", "what was asked", 1.0, p99, "ms more", slow=slow)
+    yield bound(f"{what}: CPU", "a core", 1 / 3, share, "of a core", slow=slow)
 
 
 def row(
@@ -243,19 +244,25 @@ def row(
         spread = f" [{ratio(min(ratios))}–{ratio(max(ratios))}]"
     figures = f"{values(ours, unit)} · {values(theirs, unit)}"
     aim = "–" if most is None else f"≤ {ratio(most)}"
-    kept = None if most is None else middle <= most
+    kept = "" if most is None else told(middle <= most)
     return line(what, against, aim, f"{ratio(middle)}{spread}", kept, figures)
 
 
-def bound(what: str, against: str, most: float, seen: Sequence[float], unit: str) -> str:
-    """A line for what is held against a bound of its own."""
+def bound(
+    what: str, against: str, most: float, seen: Sequence[float], unit: str, *, slow: bool
+) -> str:
+    """A line for what is held against a bound of its own; not where the host was too `slow`."""
     middle = statistics.median(seen)
     aim, said = f"≤ {most:.2g} {unit}", f"{middle:.2f} {unit}"
-    return line(what, against, aim, said, middle <= most, values(seen, unit))
+    kept = "not known: the host was too busy to send so many" if slow else told(middle <= most)
+    return line(what, against, aim, said, kept, values(seen, unit))
 
 
-def line(what: str, against: str, aim: str, said: str, is_kept: bool | None, figures: str) -> str:
-    kept = {None: "", True: "kept", False: "**missed**"}[is_kept]
+def told(is_kept: bool) -> str:
+    return "kept" if is_kept else "**missed**"
+
+
+def line(what: str, against: str, aim: str, said: str, kept: str, figures: str) -> str:
     print(f"{what}; {against}: {said} ({aim} {kept}); {figures}", flush=True)
     return f"| {what} | {against} | {aim} | {said} | {kept} | {figures} |"
 
@@ -326,7 +333,7 @@ PARTS = {
 def measure(part: str, turns: int) -> None:
     """Measure a part and write its section."""
     it = PARTS[part]
-    lines = [told for each in it.measures for told in each(turns)]
+    lines = [one for each in it.measures for one in each(turns)]
     host = host_facts()
     head = [
         f"## {it.title}",
