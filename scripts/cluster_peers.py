@@ -278,7 +278,7 @@ def sidecars(image: str, containers: Sequence[str], *, undo: bool = False) -> No
     """
     client = docker.DockerClient(timeout=300, max_pool_size=len(containers))
     loss = "-m statistic --mode random --probability 1.00 -j DROP"
-    rule = f"iptables -w {'-D' if undo else '-I'} INPUT -i eth0 {loss}"
+    rule = f"{shutil.which('iptables')} -w {'-D' if undo else '-I'} INPUT -i eth0 {loss}"
 
     def one(container: str) -> None:
         beside = client.containers.run(
