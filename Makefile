@@ -74,7 +74,7 @@ evidence-clean: setup  ## Ten runs of every shipped scenario on a quiet host (45
 bench: setup  ## Every benchmark that writes its section of docs/benchmarks.md, one after another
 	@$(MAKE) --no-print-directory bench-cluster bench-judge bench-load
 
-bench-cluster: setup  ## Nodes ready, a sample, a cut: each beside what others would use, into docs/benchmarks.md (15 minutes)
+bench-cluster: setup  ## Nodes ready, a sample, a cut: each beside what others would use, into docs/benchmarks.md (25 minutes on a quiet machine; Docker, and Compose or Go)
 	@$(BIN)/python scripts/bench_cluster.py
 
 bench-up: setup  ## Starting times side by side: netns 100 and 1000, Docker 100 against the bare SDK

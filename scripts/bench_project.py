@@ -4,7 +4,6 @@ clean set-up, full tests.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -44,12 +43,6 @@ def main() -> int:
             found["project.wheel"] = [
                 float(next(checkout.glob("dist/p2p_harness-*.whl")).stat().st_size)
             ]
-    micro = ROOT / "runs" / "micro"
-    if micro.is_dir():
-        newest = max(micro.iterdir(), key=lambda one: one.name)
-        found["micro.variance"] = json.loads((newest / "measurements.json").read_text())[
-            "micro.variance"
-        ]
     judged = bench.record(
         "project",
         found,

@@ -1,20 +1,21 @@
-"""Micro benchmarks of what a meshnode does for a message; pyperf runs this inside the node's image
-(bench_micro.py starts it).
+"""Micro benchmarks of what a meshnode does for a message; bench_micro.py runs this inside the
+node's image, and this prints seconds of each as JSON.
 
-Values are times of one operation. Everything is meshnode's own code, or the library call that it
-makes.
+A look is the CPU time of one operation in the least of ten short stretches: what else runs on the
+machine mostly adds to it. All benchmarks take turns at being looked at, for some seconds.
+Everything is meshnode's own code, or the library call that it makes.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import os
 import random
+import time
 import timeit
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
-import pyperf
 from blake3 import blake3
 from meshnode.base_pb2 import BaseMessage
 from meshnode.identity import Identity
@@ -28,30 +29,40 @@ from nacl.bindings import (
     crypto_sign_open,
 )
 
+TURNS, STRETCHES, STRETCH_S = 40, 10, 5e-4
 ROUTES = 100_000
 SIZES = (1_024, 10_240, 102_400, 1_024_000)
 A, B = Identity.from_seed(b"a" * 32), Identity.from_seed(b"b" * 32)
 
 
-def crypto(runner: pyperf.Runner) -> None:
+Benchmark = tuple[str, timeit.Timer]
+
+
+def timer(statement: str | Callable[[], object], **names: object) -> timeit.Timer:
+    """Make a timer of a statement, with the names in it, or of a call."""
+    return timeit.Timer(statement, timer=time.process_time, globals=names)
+
+
+def crypto() -> Iterator[Benchmark]:
     """The primitives, on 1 KB where a size matters, and a whole private message of several
     sizes.
     """
     data, key, nonce = os.urandom(1024), os.urandom(32), os.urandom(12)
-    runner.bench_func("ed25519_sign", crypto_sign, data, A.secret_key)
-    runner.bench_func(
-        "ed25519_verify", crypto_sign_open, crypto_sign(data, A.secret_key), A.node_id
-    )
-    runner.bench_func(
-        "x25519", crypto_scalarmult, key, crypto_scalarmult(os.urandom(32), b"\x09" + bytes(31))
-    )
-    runner.bench_func(
-        "chacha20poly1305_1k", crypto_aead_chacha20poly1305_ietf_encrypt, data, b"", nonce, key
-    )
-    runner.bench_func("blake3_1k", lambda: blake3(data).digest())
+    signed, point = crypto_sign(data, A.secret_key), crypto_scalarmult(key, b"\x09" + bytes(31))
+    operations: dict[str, Callable[[], object]] = {
+        "ed25519_sign": lambda: crypto_sign(data, A.secret_key),
+        "ed25519_verify": lambda: crypto_sign_open(signed, A.node_id),
+        "x25519": lambda: crypto_scalarmult(key, point),
+        "chacha20poly1305_1k": lambda: crypto_aead_chacha20poly1305_ietf_encrypt(
+            data, b"", nonce, key
+        ),
+        "blake3_1k": lambda: blake3(data).digest(),
+    }
     sender = Private(A, 0)
     for size in SIZES:
-        runner.bench_func(f"encrypt_{size}", functools.partial(seal, sender, os.urandom(size)))
+        operations[f"encrypt_{size}"] = functools.partial(seal, sender, os.urandom(size))
+    for name, operation in operations.items():
+        yield name, timer(operation)
 
 
 def seal(sender: Private, payload: bytes) -> bytes:
@@ -59,7 +70,7 @@ def seal(sender: Private, payload: bytes) -> bytes:
     return encode(sender.seal(bytes(16), B.node_id, payload, 0))
 
 
-def messages(runner: pyperf.Runner) -> None:
+def messages() -> Iterator[Benchmark]:
     """The wire format: a BaseMessage that carries 1 KB."""
     message = Message(
         Type.PRIVATE,
@@ -73,61 +84,44 @@ def messages(runner: pyperf.Runner) -> None:
         os.urandom(64),
     )
     data = encode(message)
-    runner.bench_func("serialize_1k", BaseMessage.FromString(data).SerializeToString)
-    runner.bench_func("deserialize_1k", BaseMessage.FromString, data)
-    runner.bench_func("validate_1k", validate, decode(data))
+    parsed = decode(data)
+    yield "serialize_1k", timer(BaseMessage.FromString(data).SerializeToString)
+    yield "deserialize_1k", timer(functools.partial(BaseMessage.FromString, data))
+    yield "validate_1k", timer(functools.partial(validate, parsed))
 
 
-@functools.cache
-def table() -> tuple[Routes, bytes, bytes]:
-    """A routing table of 100,000 entries, one of its destinations, and a next hop; made only in the
-    process that times it.
+def routing() -> Iterator[Benchmark]:
+    """The routing table: the bare get, finding a way as forwarding does it, learning one, choosing
+    among ten.
     """
     chance = random.Random(1)
     routes = Routes()
     for _ in range(ROUTES):
         routes.learn(chance.randbytes(32), chance.randbytes(32), 3, 0)
-    wanted = list(routes.entries)[ROUTES // 2]
-    return routes, wanted, chance.randbytes(32)
-
-
-def timed(statement: str, names: Callable[[], dict[str, Any]]) -> Callable[[int], float]:
-    """Seconds of so many executions of a statement."""
-    return lambda loops: timeit.Timer(statement, globals=names()).timeit(loops)
-
-
-def routing(runner: pyperf.Runner) -> None:
-    """The routing table: the bare get, finding a way as forwarding does it, learning one, choosing
-    among ten.
-    """
+    wanted, hop = list(routes.entries)[ROUTES // 2], chance.randbytes(32)
+    yield "routing_lookup", timer("entries[wanted]", entries=routes.entries, wanted=wanted)
+    yield "routing_find", timer("find(wanted, up)", find=routes.find, wanted=wanted, up=lambda _: 1)
+    yield (
+        "routing_insert",
+        timer("learn(wanted, hop, 2, 0)", learn=routes.learn, wanted=wanted, hop=hop),
+    )
     ten = [Candidate(hops, bytes([hops]) * 32, 0) for hops in range(10)]
     up = {ten[-1].next_hop: "link"}.get  # the last of ten: the dearest choice
-    runner.bench_time_func(
-        "routing_lookup",
-        timed("entries[wanted]", lambda: {"entries": table()[0].entries, "wanted": table()[1]}),
-    )
-    runner.bench_time_func(
-        "routing_find",
-        timed(
-            "find(wanted, up)",
-            lambda: {"find": table()[0].find, "wanted": table()[1], "up": lambda _: 1},
-        ),
-    )
-    runner.bench_time_func(
-        "routing_insert",
-        timed(
-            "learn(wanted, hop, 2, 0)",
-            lambda: {"learn": table()[0].learn, "wanted": table()[1], "hop": table()[2]},
-        ),
-    )
-    runner.bench_time_func(
-        "routing_selection",
-        timed("select(ten, up)", lambda: {"select": select, "ten": ten, "up": up}),
-    )
+    yield "routing_selection", timer("select(ten, up)", select=select, ten=ten, up=up)
+
+
+def measure(benchmarks: dict[str, timeit.Timer]) -> dict[str, list[float]]:
+    """Let all take turns; seconds of one operation of each, a look a turn."""
+    loops = dict.fromkeys(benchmarks, 1)
+    for name, one in benchmarks.items():
+        while one.timeit(loops[name]) < STRETCH_S:
+            loops[name] *= 2
+    looks: dict[str, list[float]] = {name: [] for name in benchmarks}
+    for _ in range(TURNS):
+        for name, one in benchmarks.items():
+            looks[name].append(min(one.repeat(STRETCHES, loops[name])) / loops[name])
+    return looks
 
 
 if __name__ == "__main__":
-    pyperf_runner = pyperf.Runner()
-    crypto(pyperf_runner)
-    messages(pyperf_runner)
-    routing(pyperf_runner)
+    print(json.dumps(measure({**dict(crypto()), **dict(messages()), **dict(routing())})))

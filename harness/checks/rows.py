@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from harness.checks import asked, faults, host, lateness, record, records, statistic
-from harness.checks.measurements import SPREAD_MAX
+from harness.checks.measurements import BENCHMARKS, SPREAD_MAX
 from harness.checks.metric import Chosen, Floats, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import OVER_PHASES, TIMES, alike, received
@@ -117,8 +117,8 @@ def _judge(history: History, row: Row) -> Finding:
 
 
 def _unsteady(row: Row, taken: Measured) -> str | None:
-    """Say how much the values of a micro benchmark differ; None where that is little enough."""
-    if not row.metric.startswith("micro.") or not isinstance(taken, Samples):
+    """Say how much the values of one micro benchmark differ; None where that is little enough."""
+    if row.metric not in BENCHMARKS or not isinstance(taken, Samples):
         return None
     spread = statistic.spread(taken.values)
     if spread < SPREAD_MAX:

@@ -1,4 +1,4 @@
-"""``saturate``: the highest rate at which a promise holds."""
+"""``saturate``: the highest rate, or number of nodes, at which a promise holds."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ from harness.scenario import shipped
 @click.command()
 @click.argument("scenario", shell_complete=words.files("scenarios"))
 @click.option("--stream", required=True, metavar="OPERATION", help="Whose rate is searched.")
+@click.option(
+    "--nodes",
+    is_flag=True,
+    help="Search the number of nodes, at the scenario's rates: each try has a cluster of its own.",
+)
 @click.option(
     "--until",
     required=True,
@@ -58,6 +63,7 @@ from harness.scenario import shipped
 def saturate(
     scenario: str,
     stream: str,
+    nodes: bool,
     until: str,
     cluster: str,
     runtime: str,
@@ -71,12 +77,13 @@ def saturate(
     as_json: bool,
 ) -> None:
     """Search for the highest rate of a stream of SCENARIO at which a promise holds, by short runs
-    on one cluster.
+    on one cluster; with --nodes for the highest number of nodes.
 
-    Exit code: 0 a rate held, 1 none did, 2 it is not known; 130 interrupted, with what is known.
+    Exit code: 0 one held, 1 none did, 2 it is not known; 130 interrupted, with what is known.
     """
     from harness.experiments.saturate import PAGE
     from harness.experiments.saturate import saturate as searched
+    from harness.reports.saturation import told as told_of
 
     with shown() as progress:
         folder, found = searched(
@@ -91,13 +98,15 @@ def saturate(
             seconds=seconds,
             tries=tries,
             repeats=repeats,
+            nodes=nodes,
             progress=progress,
         )
     if as_json:
         print_json(found)
     else:
         for one in found["tries"]:
-            click.echo(f"{one['rate_per_s']:>12,g}/s  {one['answer']:<8}{one['why']}")
+            told = told_of(found, one)
+            click.echo(f"{told:>14}  {one['answer']:<8}{one['why']}")
         click.echo(f"{found['answer']}: {found['sentence']}")
         click.echo(f"{folder / PAGE}")
     if found["interrupted"]:

@@ -1,5 +1,6 @@
-"""Saturating a system: short runs at one rate after another, on one cluster that stays up, until
-the highest that holds is known.
+"""Saturating a system: short runs at one rate after another, on one cluster that stays up, or with
+one number of nodes after another, each on a cluster of its own, until the highest that holds is
+known.
 
 Its folder, ``runs/<scenario>-saturate/<time>/``, has `saturation.json` and `saturation.html` after
 each try, and each try's scenario, budget and run folder.
@@ -9,22 +10,33 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.checks.verdict import Finding, Verdict
+from harness.checks.verdict import Answer, Finding, Verdict
 from harness.choices import one_of
 from harness.control import state
 from harness.control.launcher import Hold
 from harness.control.progress import Progress, nobody
-from harness.errors import InterruptedByUserError, UsageError
+from harness.errors import (
+    InterruptedByUserError,
+    NameTakenError,
+    NodeStartError,
+    PreflightError,
+    UsageError,
+)
 from harness.experiments import run as single_run
 from harness.experiments.judge import Judged
 from harness.experiments.saturation import (
     CURVE,
+    NODES,
     PHASE,
+    RATE,
     Saturation,
     Try,
     promise,
@@ -60,8 +72,11 @@ class Saturating:
         seconds: float,
         tries: int,
         repeats: int,
+        nodes: bool = False,
     ) -> None:
-        """Read and check everything. Raises UsageError, BadFileError."""
+        """Read and check everything. `nodes`: their number is searched, and not the rate. Raises
+        UsageError, BadFileError.
+        """
         if files.read_suite(scenario) is not None:
             raise UsageError(f"{scenario}: expected a scenario, found a suite")
         operation = next((each for each in Operation if each.word == word), None)
@@ -76,13 +91,20 @@ class Saturating:
         self.promised = promise(until, operation)
         self.operation, self.scenario = operation, scenario
         self.runs, self.seconds, self.tries, self.repeats = runs, seconds, tries, repeats
+        self.topology = files.topology_of(scenario)
+        self.searched = RATE
+        self.first = next(one for one in self.streams if one.operation is operation).rate_per_s
+        if nodes:
+            self.first = float(len(self.wanted.nodes))
+            self.searched = NODES
+            _with_nodes(self.topology, int(self.first))
 
     def play(self, settings: dict[str, Any], progress: Progress) -> tuple[Path, Saturation, bool]:
         """Search on the cluster that is up: the folder, what is known, and whether Ctrl-C ended
         it.
         """
         folder = new_folder(self.runs, f"{self.planned.name}-saturate"[:32])
-        found = Saturation(repeats=self.repeats)
+        found = Saturation(repeats=self.repeats, searched=self.searched)
 
         def told(now: Saturation) -> None:
             nonlocal found
@@ -90,14 +112,26 @@ class Saturating:
             self.write(folder, found, is_interrupted=False)
             progress(now.sentence(), len(now.tries), self.tries)
 
-        def attempt(rate_per_s: float) -> Try:
-            file = self._written(folder, len(found.tries) + 1, rate_per_s)
-            judged = single_run.run(file, runs=folder, progress=progress, **settings)
-            return _tried(rate_per_s, self.promised, judged, folder)
+        def attempt(value: float) -> Try:
+            file = self._written(folder, len(found.tries) + 1, value)
+            try:
+                judged = single_run.run(file, runs=folder, progress=progress, **settings)
+            except (PreflightError, NodeStartError) as error:
+                if self.searched is RATE:
+                    raise
+                why = f"the cluster did not start: {error}"
+                return Try(at=value, answer=Answer.UNKNOWN, why=why, values={})
+            return _tried(value, self.promised, judged, folder)
 
         try:
-            first = next(one for one in self.streams if one.operation is self.operation).rate_per_s
-            search(attempt, first, tries=self.tries, repeats=self.repeats, told=told)
+            search(
+                attempt,
+                self.first,
+                tries=self.tries,
+                repeats=self.repeats,
+                searched=self.searched,
+                told=told,
+            )
             is_interrupted = False
         except (KeyboardInterrupt, InterruptedByUserError):
             is_interrupted = True
@@ -118,6 +152,7 @@ class Saturating:
         return {
             "version": VERSION,
             "scenario": self.planned.name,
+            "searched": self.searched.name,
             "stream": self.operation.word,
             "until": self.promised.name,
             "metric": self.promised.metric,
@@ -129,18 +164,24 @@ class Saturating:
             **found.as_json(),
         }
 
-    def _written(self, folder: Path, number: int, rate_per_s: float) -> Path:
-        """Write the scenario and the budget of a try."""
-        name = f"try-{number}"
-        streams = [
-            replace(one, rate_per_s=rate_per_s, profile=None, count=None)
-            if one.operation is self.operation
-            else one
-            for one in self.streams
-        ]
+    def _written(self, folder: Path, number: int, value: float) -> Path:
+        """Write the scenario and the budget of a try, and its topology where that is another."""
+        name, streams, topology = f"try-{number}", list(self.streams), self.topology.resolve()
+        if self.searched is RATE:
+            streams = [
+                replace(one, rate_per_s=value, profile=None, count=None)
+                if one.operation is self.operation
+                else one
+                for one in streams
+            ]
+        else:
+            text = _with_nodes(self.topology, int(value))
+            topology = folder.resolve() / f"{name}.topology.toml"
+            with translated(folder):
+                topology.write_text(text)
         head: dict[str, object] = {
             "name": name,
-            "topology": str(files.topology_of(self.scenario).resolve()),
+            "topology": str(topology),
             "system": self.wanted.adapter,
             "seed": self.planned.seed,
             "budget": f"{name}.budget.toml",
@@ -170,12 +211,14 @@ def saturate(
     seconds: float = 8.0,
     tries: int = 14,
     repeats: int = 3,
+    nodes: bool = False,
     progress: Progress = nobody,
 ) -> tuple[Path, dict[str, Any]]:
-    """Search for the highest rate of a stream at which a promise holds; return the folder and what
-    saturation.json holds.
+    """Search for the highest rate of a stream, or number of `nodes`, at which a promise holds;
+    return the folder and what saturation.json holds.
 
-    Raises UsageError and BadFileError before anything starts; Ctrl-C ends with what is known.
+    Raises UsageError, BadFileError and NameTakenError before anything starts; Ctrl-C ends with what
+    is known.
     """
     asked = Saturating(
         scenario,
@@ -186,10 +229,19 @@ def saturate(
         seconds=seconds,
         tries=tries,
         repeats=repeats,
+        nodes=nodes,
     )
     name = state.cluster_name(cluster)
+    if nodes and state.is_alive(name):
+        raise NameTakenError(
+            f"--nodes starts clusters of its own, and {name!r} is up: `harness down` first, or "
+            "choose another name (--cluster)"
+        )
+    settings: dict[str, Any] = {"cluster": name, "workers": workers}
     with Hold() as held:
-        if not state.is_alive(name):
+        if nodes:  # each run starts its own, and takes it down
+            settings["runtime_name"] = runtime_name
+        elif not state.is_alive(name):
             single_run.up(
                 files.topology_of(scenario),
                 cluster=name,
@@ -201,7 +253,6 @@ def saturate(
             held.callback(single_run.down, name)
         else:
             single_run.same(name, asked.wanted, runtime_name)
-        settings = {"cluster": name, "workers": workers}
         folder, found, is_interrupted = asked.play(settings, progress)
     return folder, asked.facts(found, is_interrupted=is_interrupted)
 
@@ -229,8 +280,32 @@ def _streams(planned: Scenario, operation: Operation) -> Sequence[Stream]:
     return phase.streams
 
 
-def _tried(rate_per_s: float, promised: Row, judged: Judged, folder: Path) -> Try:
-    """Return what a run says of its rate: all that it was judged by, but for how many of other
+def _with_nodes(topology: Path, count: int) -> str:
+    """Write a topology file anew, with another number of nodes and a name that says so. Raises
+    UsageError where the file does not say how many there are, or names one.
+    """
+    text = topology.read_text()
+    was = tomllib.loads(text)
+    name = f"{was.get('name', topology.stem)}-of-{count}"
+    nodes = was.get("nodes")
+    if isinstance(nodes, dict) and "count" in nodes and not {"node", "link"} & was.keys():
+        text = re.sub(r"(?m)^count\s*=.*$", f"count = {count}", text, count=1)
+        line = f"name = {json.dumps(name, ensure_ascii=False)}"
+        if "name" in was:
+            text = re.sub(r"(?m)^name\s*=.*$", lambda _: line, text, count=1)
+        else:
+            text = f"{line}\n{text}"
+        with suppress(tomllib.TOMLDecodeError):
+            if tomllib.loads(text) == {**was, "name": name, "nodes": {**nodes, "count": count}}:
+                return text
+    raise UsageError(
+        f"--nodes: {topology}: expected a line `count = …` in [nodes], no [[node]] and no "
+        "[[link]]; their number cannot be searched otherwise"
+    )
+
+
+def _tried(value: float, promised: Row, judged: Judged, folder: Path) -> Try:
+    """Return what a run says of a value: all that it was judged by, but for how many of other
     operations may fail, of which nobody asked.
     """
     asked = [one for one in judged.verdict.findings if not one.name.startswith(NOT_ASKED)]
@@ -239,7 +314,7 @@ def _tried(rate_per_s: float, promised: Row, judged: Judged, folder: Path) -> Tr
     worst = mine if mine.answer is answer else next(one for one in asked if one.answer is answer)
     values = {name: _value(judged.verdict.findings, f"{promised.metric} {name}") for name in CURVE}
     return Try(
-        rate_per_s=rate_per_s,
+        at=value,
         answer=answer,
         why=f"{worst.name}: {worst.measured}; {worst.sentence}",
         values={name: value for name, value in values.items() if value is not None},

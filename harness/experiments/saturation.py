@@ -1,6 +1,7 @@
-"""The search for the highest rate that holds: pure, bounded, and honest about its ends.
+"""The search for the highest rate, or number of nodes, that holds: pure, bounded, and honest about
+its ends.
 
-A rate holds when every try of it held. Between the highest that does and the lowest that does not
+One holds when every try of it held. Between the highest that does and the lowest that does not
 lies the answer; it is narrowed until the two are near, then the lower one is tried again.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.checks import statistic
@@ -20,19 +21,57 @@ from harness.errors import UsageError
 from harness.operations import Operation
 from harness.scenario.budget import UNITS, Conditions, Row
 from harness.scenario.stream import RATE_PER_S_MAX
+from harness.topology.topology import NODES_MAX
 
 NEAR = 1.1  # high ÷ low from which on the search repeats instead of narrowing
-LEAST_PER_S = 1.0
 PHASE = "load"
 UNTIL = re.compile(r"(?:(\S+)\s+)?(\S+)\s*(<=|<)\s*([0-9.]+)\s*(\S+)")
 CURVE = ("p50", "p95", "p99", "p99.9")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Try:
-    """One short run at a rate."""
+class Searched:
+    """What a search varies, how it is told, and how far it goes."""
 
-    rate_per_s: float
+    name: str
+    unit: str  # behind a value
+    key: str  # of a try in saturation.json
+    ends: str  # of the interval there, behind ``holds_at_`` and ``fails_at_``
+    least: float
+    most: float
+    rounded: Callable[[float], float]
+
+    def told(self, value: float) -> str:
+        """Write a value with its unit."""
+        return f"{value:,g}{self.unit}"
+
+
+RATE = Searched(
+    name="rate",
+    unit="/s",
+    key="rate_per_s",
+    ends="per_s",
+    least=1.0,
+    most=RATE_PER_S_MAX,
+    rounded=lambda rate_per_s: float(f"{rate_per_s:.3g}"),  # three figures are enough
+)
+NODES = Searched(
+    name="number of nodes",
+    unit=" nodes",
+    key="nodes",
+    ends="nodes",
+    least=2,
+    most=NODES_MAX,
+    # an odd number of nodes with an odd number of links each cannot be
+    rounded=lambda nodes: 2 * round(nodes / 2),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """One short run at a value of what is searched."""
+
+    at: float
     answer: Answer
     why: str  # the sentence that decided it
     values: Mapping[str, float]  # statistic → value in the unit of the promise; not finite: lost
@@ -41,72 +80,75 @@ class Try:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saturation:
-    """What is known of the highest rate: the tries, in their order."""
+    """What is known of the highest value that holds: the tries, in their order."""
 
     tries: tuple[Try, ...] = field(default=())
     repeats: int = 1
+    searched: Searched = RATE
 
-    def of(self, rate_per_s: float) -> list[Try]:
-        """Return the tries of one rate."""
-        return [one for one in self.tries if one.rate_per_s == rate_per_s]
-
-    @property
-    def fails_at_per_s(self) -> float | None:
-        """The lowest rate of which a try did not hold; None: each held."""
-        return min((one.rate_per_s for one in self.tries if not _holds(one)), default=None)
+    def of(self, value: float) -> list[Try]:
+        """Return the tries of one value."""
+        return [one for one in self.tries if one.at == value]
 
     @property
-    def holds_at_per_s(self) -> float | None:
-        """The highest rate below that; None: none held."""
-        ceiling = self.fails_at_per_s or math.inf
-        return max((one.rate_per_s for one in self.tries if one.rate_per_s < ceiling), default=None)
+    def fails_at(self) -> float | None:
+        """The lowest of which a try did not hold; None: each held."""
+        return min((one.at for one in self.tries if not _holds(one)), default=None)
+
+    @property
+    def holds_at(self) -> float | None:
+        """The highest below that; None: none held."""
+        ceiling = self.fails_at or math.inf
+        return max((one.at for one in self.tries if one.at < ceiling), default=None)
 
     @property
     def answer(self) -> Answer:
-        """PASS where a rate held as often as was asked; FAIL where none did and the system missed
+        """PASS where one held as often as was asked; FAIL where none did and the system missed
         the promise at the lowest; UNKNOWN where neither is known.
         """
-        low, high = self.holds_at_per_s, self.fails_at_per_s
+        low, high = self.holds_at, self.fails_at
         if low is not None:
             return Answer.PASS if len(self.of(low)) >= self.repeats else Answer.UNKNOWN
         return Answer.FAIL if high is not None and self.is_missed(high) else Answer.UNKNOWN
 
-    def next_per_s(self, first_per_s: float) -> float | None:
-        """Return the rate to try next; None where the search is over."""
-        low, high = self.holds_at_per_s, self.fails_at_per_s
+    def next(self, first: float) -> float | None:
+        """Return what to try next; None where the search is over."""
+        low, high, it = self.holds_at, self.fails_at, self.searched
         if low is None and high is None:
-            return first_per_s
+            return first
         if low is None:
             assert high is not None
-            return None if high <= LEAST_PER_S else max(_rounded(high / 2), LEAST_PER_S)
-        if high is None and low < RATE_PER_S_MAX:
-            return min(_rounded(low * 2), RATE_PER_S_MAX)
-        between = _rounded(math.sqrt(low * high)) if high is not None else low
+            below = max(it.rounded(high / 2), it.least)
+            return below if below < high else None
+        if high is None and low < it.most:
+            return min(it.rounded(low * 2), it.most)
+        between = it.rounded(math.sqrt(low * high)) if high is not None else low
         if high is not None and high / low > NEAR and low < between < high:
             return between
         return low if len(self.of(low)) < self.repeats else None
 
     def sentence(self) -> str:
         """Say what is known."""
-        low, high = self.holds_at_per_s, self.fails_at_per_s
+        low, high, told = self.holds_at, self.fails_at, self.searched.told
         if low is None and high is None:
             return "nothing was tried"
         if low is None:
             assert high is not None
-            return f"no rate held that was tried, down to {high:,g}/s ({self._ceiling(high)})"
+            name = self.searched.name
+            return f"no {name} held that was tried, down to {told(high)} ({self._ceiling(high)})"
         held = len(self.of(low))
         times = f"{held} of {held} tries" if held > 1 else "its only try"
         if high is None:
-            return f"{low:,g}/s held in {times}; no rate that was tried did not"
+            return f"{told(low)} held in {times}; no {self.searched.name} that was tried did not"
         did_not = "did not" if self.is_missed(high) else "is not known to"
-        return f"{low:,g}/s held in {times}, {high:,g}/s {did_not} ({self._ceiling(high)})"
+        return f"{told(low)} held in {times}, {told(high)} {did_not} ({self._ceiling(high)})"
 
-    def is_missed(self, rate_per_s: float) -> bool:
-        """Whether the system missed the promise at a rate: else nobody knows what it can do."""
-        return any(one.answer is Answer.FAIL for one in self.of(rate_per_s))
+    def is_missed(self, value: float) -> bool:
+        """Whether the system missed the promise there: else nobody knows what it can do."""
+        return any(one.answer is Answer.FAIL for one in self.of(value))
 
     def _ceiling(self, high: float) -> str:
-        """Why the lowest rate that did not hold did not: by the system, if any try says so."""
+        """Why the lowest that did not hold did not: by the system, if any try says so."""
         return min(
             (one for one in self.of(high) if not _holds(one)),
             key=lambda one: one.answer is not Answer.FAIL,
@@ -114,16 +156,16 @@ class Saturation:
 
     def as_json(self) -> dict[str, Any]:
         """Return what saturation.json holds, beside what was asked."""
-        high = self.fails_at_per_s
+        high, it = self.fails_at, self.searched
         return {
             "answer": str(self.answer),
             "sentence": self.sentence(),
-            "holds_at_per_s": self.holds_at_per_s,
-            "fails_at_per_s": self.fails_at_per_s,
+            f"holds_at_{it.ends}": self.holds_at,
+            f"fails_at_{it.ends}": high,
             "system_missed_there": high is not None and self.is_missed(high),
             "tries": [
                 {
-                    "rate_per_s": one.rate_per_s,
+                    it.key: one.at,
                     "answer": str(one.answer),
                     "why": one.why,
                     "values": {
@@ -139,18 +181,19 @@ class Saturation:
 
 def search(
     attempt: Callable[[float], Try],
-    first_per_s: float,
+    first: float,
     *,
     tries: int,
     repeats: int,
+    searched: Searched = RATE,
     told: Callable[[Saturation], None] = lambda _: None,
 ) -> Saturation:
-    """Try rates until the highest that holds is known or the tries are used up; `told` hears what
+    """Try values until the highest that holds is known or the tries are used up; `told` hears what
     is known after each.
     """
-    found = Saturation(repeats=repeats)
-    while len(found.tries) < tries and (rate := found.next_per_s(first_per_s)) is not None:
-        found = Saturation(tries=(*found.tries, attempt(rate)), repeats=repeats)
+    found = Saturation(repeats=repeats, searched=searched)
+    while len(found.tries) < tries and (value := found.next(first)) is not None:
+        found = replace(found, tries=(*found.tries, attempt(value)))
         told(found)
     return found
 
@@ -212,8 +255,3 @@ def _usual(operation: Operation) -> tuple[str, ...]:
 
 def _holds(one: Try) -> bool:
     return one.answer is Answer.PASS
-
-
-def _rounded(rate_per_s: float) -> float:
-    """Three figures are enough."""
-    return float(f"{rate_per_s:.3g}")

@@ -1,4 +1,6 @@
-"""The page of a search for the highest rate: what is known, latency against rate, and the tries."""
+"""The page of a search for the highest rate, or number of nodes: what is known, latency against it,
+and the tries.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +12,39 @@ from typing import Any
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, FLOOR = 960, 380, 70, 20, 16, 336
 LINES = {"p50": "c0", "p99": "c1"}
+# what is searched → its key in a try, and what is behind a value
+SEARCHED = {"rate": ("rate_per_s", "/s"), "number of nodes": ("nodes", " nodes")}
 
 
 def render(facts: Mapping[str, Any]) -> str:
     """Write the page of what saturation.json holds. Everything of it is escaped."""
     css = (resources.files("harness.reports.html") / "report.css").read_text()
     title = f"{facts['scenario']}: {facts['stream']} until {facts['until']}"
-    tried = sorted(facts["tries"], key=lambda one: float(one["rate_per_s"]))
+    searched = str(facts["searched"])
+    tried = sorted(facts["tries"], key=lambda one: _at(facts, one))
     return "".join(
         [
             "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport ",
             f"content='width=device-width, initial-scale=1'><title>{escape(title)}</title>",
             f"<style>{css}</style></head><body><main><header><h1>{escape(title)}</h1></header>",
             f"<p class=total>{escape(facts['sentence'])}{_cut(facts)}</p>",
-            "<h2>Latency against rate</h2>",
+            f"<h2>Latency against {escape(searched)}</h2>",
             _curve(facts, tried) if tried else "<p>Nothing was tried.</p>",
-            "<h2>Tries</h2><table><thead><tr><th>rate</th><th>answer</th><th>p50</th><th>p99</th>",
-            "<th>why</th></tr></thead><tbody>",
+            f"<h2>Tries</h2><table><thead><tr><th>{escape(searched)}</th><th>answer</th>",
+            "<th>p50</th><th>p99</th><th>why</th></tr></thead><tbody>",
             *(_row(facts, one) for one in tried),
             "</tbody></table></main></body></html>\n",
         ]
     )
+
+
+def _at(facts: Mapping[str, Any], one: Mapping[str, Any]) -> float:
+    return float(one[SEARCHED[facts["searched"]][0]])
+
+
+def told(facts: Mapping[str, Any], one: Mapping[str, Any]) -> str:
+    """Write what a try was of: its rate, or how many nodes."""
+    return f"{_at(facts, one):,g}{SEARCHED[facts['searched']][1]}"
 
 
 def _cut(facts: Mapping[str, Any]) -> str:
@@ -38,8 +52,11 @@ def _cut(facts: Mapping[str, Any]) -> str:
 
 
 def _row(facts: Mapping[str, Any], one: Mapping[str, Any]) -> str:
+    of = told(facts, one)
+    if one["run"]:
+        of = f"<a href='{escape(one['run'], quote=True)}/report.html'>{of}</a>"
     cells = [
-        f"<a href='{escape(one['run'], quote=True)}/report.html'>{one['rate_per_s']:,g}/s</a>",
+        of,
         escape(one["answer"]),
         *(_value(one, name, facts["unit"]) for name in LINES),
         escape(one["why"]),
@@ -55,36 +72,35 @@ def _value(one: Mapping[str, Any], name: str, unit: str) -> str:
 
 
 def _curve(facts: Mapping[str, Any], tried: list[Mapping[str, Any]]) -> str:
-    """Draw p50 and p99 against the rate, both axes logarithmic; a ring where a try did not hold."""
+    """Draw p50 and p99 against what is searched, both axes logarithmic; a ring where a try did not
+    hold.
+    """
     values = [one["values"].get(name) for one in tried for name in LINES]
     finite = [value for value in (*values, facts["bound"]) if value]
     low, high = min(finite, default=1.0), max(finite, default=1.0)
-    rates = sorted({float(one["rate_per_s"]) for one in tried})
-    x, y = _Axis(rates[0], rates[-1], LEFT, WIDTH - RIGHT), _Axis(low, high, FLOOR, TOP)
+    places = {_at(facts, one): told(facts, one) for one in tried}
+    x, y = _Axis(min(places), max(places), LEFT, WIDTH - RIGHT), _Axis(low, high, FLOOR, TOP)
     unit = escape(facts["unit"], quote=True)
-    label = f"latency in {unit} against operations a second"
+    label = f"latency in {unit} against {escape(facts['searched'], quote=True)}"
     bound = f"<path d='M{LEFT} {y(facts['bound'] or low):.1f}H{WIDTH - RIGHT}'"
-    told = (
+    caption = (
         "In colour p50 (a line) and p99 (dashed), in black the bound; a ring: did not hold, or is "
         "not known to. What never arrived (∞) has no point."
     )
     return "".join(
         [
             f"<figure><svg viewBox='0 0 {WIDTH} {HEIGHT}' role=img aria-label='{label}'>",
-            *(_rate(rate, x) for rate in rates),
+            *(_place(at, of, x) for at, of in places.items()),
             *(_tick(value, unit, y) for value in _decades(low, high)),
             f"{bound} stroke='currentColor' stroke-dasharray='6 4'/>",
-            *(_line(tried, name, x, y) for name in LINES),
-            f"</svg><figcaption>{told}</figcaption></figure>",
+            *(_line(facts, tried, name, x, y) for name in LINES),
+            f"</svg><figcaption>{caption}</figcaption></figure>",
         ]
     )
 
 
-def _rate(rate_per_s: float, x: _Axis) -> str:
-    return (
-        f"<text class=tick x='{x(rate_per_s):.1f}' y='{HEIGHT - 22}' text-anchor=middle>"
-        f"{rate_per_s:,g}/s</text>"
-    )
+def _place(at: float, of: str, x: _Axis) -> str:
+    return f"<text class=tick x='{x(at):.1f}' y='{HEIGHT - 22}' text-anchor=middle>{of}</text>"
 
 
 def _tick(value: float, unit: str, y: _Axis) -> str:
@@ -96,9 +112,11 @@ def _tick(value: float, unit: str, y: _Axis) -> str:
     )
 
 
-def _line(tried: list[Mapping[str, Any]], name: str, x: _Axis, y: _Axis) -> str:
+def _line(
+    facts: Mapping[str, Any], tried: list[Mapping[str, Any]], name: str, x: _Axis, y: _Axis
+) -> str:
     points = [
-        (x(float(one["rate_per_s"])), y(one["values"][name]), one["answer"] == "PASS")
+        (x(_at(facts, one)), y(one["values"][name]), one["answer"] == "PASS")
         for one in tried
         if one["values"].get(name)
     ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from kit.budget_rows import judged, row
@@ -130,6 +131,16 @@ def test_nothing_measured_is_unknown():
     assert judged(history([operation(1)]), phase="peak").cause is Cause.NOT_MEASURED
     assert judged(history(), metric="rss", statistic="max", unit="MB").cause is Cause.NOT_MEASURED
     assert judged(history(), metric="broadcast.propagation").cause is Cause.NOT_MEASURED
+
+
+@pytest.mark.parametrize(
+    ("metric", "unit", "cause"),
+    [("micro.x25519", "us", Cause.UNSTABLE), ("micro.variance", "%", None)],
+)
+def test_values_of_one_micro_benchmark_must_agree(metric, unit, cause):
+    """How much each differs is a value of each benchmark: these need not agree."""
+    found = history(measurements={metric: np.array([0.01, 0.02, 0.04])})
+    assert judged(found, metric=metric, statistic="p50", unit=unit, bound=5.0).cause is cause
 
 
 @pytest.mark.parametrize(

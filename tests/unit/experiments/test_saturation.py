@@ -1,10 +1,14 @@
-"""The search for the highest rate that holds: where it ends, and what it says it knows."""
+"""The search for the highest rate, or number of nodes, that holds: where it ends, and what it says
+it knows.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,7 +17,16 @@ from hypothesis import strategies as st
 from harness.checks.verdict import Answer
 from harness.errors import HarnessError, UsageError
 from harness.experiments.saturate import Saturating
-from harness.experiments.saturation import Saturation, Try, promise, rows, search
+from harness.experiments.saturation import (
+    NEAR,
+    NODES,
+    RATE,
+    Saturation,
+    Try,
+    promise,
+    rows,
+    search,
+)
 from harness.operations import Operation
 from harness.reports import saturation as page
 from harness.scenario import files, shipped
@@ -21,21 +34,21 @@ from harness.scenario import files, shipped
 MESSAGE = Operation.PRIVATE_MESSAGE
 
 
-def searched(limit, *, first=100.0, tries=40, repeats=3, above=Answer.FAIL):
+def searched(limit, *, first=100.0, tries=40, repeats=3, above=Answer.FAIL, over=RATE):
     """Search on a system that holds up to a limit."""
 
     def attempt(rate):
         answer = Answer.PASS if rate <= limit else above
-        return Try(rate_per_s=rate, answer=answer, why=f"at {rate:g}", values={"p99": rate})
+        return Try(at=rate, answer=answer, why=f"at {rate:g}", values={"p99": rate})
 
-    return search(attempt, first, tries=tries, repeats=repeats)
+    return search(attempt, first, tries=tries, repeats=repeats, searched=over)
 
 
 @given(st.floats(2, 900_000), st.floats(1, 100_000))
 def test_the_limit_lies_between_what_holds_and_what_does_not(limit, first):
     found = searched(limit, first=first)
     assert found.answer is Answer.PASS
-    low, high = found.holds_at_per_s, found.fails_at_per_s
+    low, high = found.holds_at, found.fails_at
     assert low <= limit < high
     assert high / low <= 1.12
     assert len(found.of(low)) == 3
@@ -45,7 +58,7 @@ def test_the_limit_lies_between_what_holds_and_what_does_not(limit, first):
 def test_a_search_that_was_cut_short_does_not_say_that_a_rate_holds():
     found = searched(1_000, tries=3)
     assert found.answer is Answer.UNKNOWN
-    assert (found.holds_at_per_s, found.fails_at_per_s) == (400, None)
+    assert (found.holds_at, found.fails_at) == (400, None)
     assert found.sentence() == "400/s held in its only try; no rate that was tried did not"
     assert Saturation().answer is Answer.UNKNOWN
     assert Saturation().sentence() == "nothing was tried"
@@ -70,10 +83,10 @@ def test_a_rate_that_holds_only_sometimes_does_not_hold():
         seen[rate] = seen.get(rate, 0) + 1
         shaky = 400 < rate <= 800 and seen[rate] > 1
         answer = Answer.FAIL if rate > 800 or shaky else Answer.PASS
-        return Try(rate_per_s=rate, answer=answer, why="", values={})
+        return Try(at=rate, answer=answer, why="", values={})
 
     found = search(attempt, 100.0, tries=60, repeats=3)
-    assert found.holds_at_per_s <= 400 < found.fails_at_per_s
+    assert found.holds_at <= 400 < found.fails_at
 
 
 @pytest.mark.parametrize(
@@ -106,8 +119,8 @@ def test_a_promise_that_is_none_is_refused(text, words):
         promise(text, MESSAGE)
 
 
-def asked(tmp_path, name="demo", word="private_message", until="p99 < 50 ms"):
-    scenario = shipped.find(name, "scenarios")
+def asked(tmp_path, name="demo", word="private_message", until="p99 < 50 ms", nodes=False):
+    scenario = name if isinstance(name, Path) else shipped.find(name, "scenarios")
     return Saturating(
         scenario,
         word,
@@ -117,6 +130,7 @@ def asked(tmp_path, name="demo", word="private_message", until="p99 < 50 ms"):
         seconds=4,
         tries=5,
         repeats=2,
+        nodes=nodes,
     )
 
 
@@ -128,6 +142,43 @@ def test_a_try_is_a_scenario_that_can_be_run(tmp_path):
     assert stream.rate_per_s == 12.5
     assert read.topology.digest() == made.planned.topology.digest()
     assert files.read_budget(read.budget).rows[0].statistic == "p99"
+
+
+def test_a_try_of_nodes_is_the_same_load_on_another_topology(tmp_path):
+    made = asked(tmp_path, nodes=True)
+    assert made.first == 100
+    read = files.read_scenario(made._written(tmp_path, 1, 40))
+    assert read.topology.name == "cluster-100-of-40"
+    assert len(read.topology.nodes) == 40
+    assert read.phases[1].streams == tuple(made.streams)
+
+
+@given(st.integers(5, 50_000), st.integers(5, 1_000))
+def test_the_highest_number_of_nodes_is_found(limit, first):
+    searching = replace(NODES, least=4)
+    found = searched(limit, first=first, over=searching)
+    low, high = found.holds_at, found.fails_at
+    assert low <= limit < high
+    assert high / low <= NEAR or high - low <= 2
+    assert all(one.at == first or one.at % 2 == 0 for one in found.tries)
+    facts = found.as_json()
+    assert (facts["holds_at_nodes"], facts["fails_at_nodes"]) == (low, high)
+    assert f"{low:,g} nodes held in 3 of 3 tries" in found.sentence()
+
+
+def test_fewer_nodes_than_the_shape_can_have_are_not_tried():
+    found = searched(0, first=100, over=replace(NODES, least=10))
+    assert found.fails_at == 10
+    assert found.answer is Answer.FAIL
+
+
+def test_a_topology_whose_nodes_are_listed_has_no_number_to_search(tmp_path):
+    (tmp_path / "listed.toml").write_text('[[node]]\nname = "a"\n[[node]]\nname = "b"\n')
+    scenario = tmp_path / "scenario.toml"
+    text = shipped.find("demo", "scenarios").read_text()
+    scenario.write_text(text.replace('topology = "cluster-100"', 'topology = "listed.toml"'))
+    with pytest.raises(UsageError, match="expected a line `count"):
+        asked(tmp_path, scenario, nodes=True)
 
 
 @pytest.mark.parametrize(
