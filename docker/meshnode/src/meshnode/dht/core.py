@@ -117,7 +117,12 @@ class Dht:
         self._refresh_ns = None
         self._schedule_refresh(now_ns)
         position = self._own.position
-        lookup = self._lookup(position, max(self._k, JOIN_WIDTH), now_ns)
+        lookup = self._lookup(
+            position,
+            max(self._k, JOIN_WIDTH),
+            now_ns,
+            lambda contact: self._table.is_known_alive(contact, now_ns),
+        )
         return self._start(
             Join(
                 number,
@@ -258,10 +263,16 @@ class Dht:
             self._refresh_ns = now_ns + int(REFRESH_NS * self._rng.uniform(0.75, 1.25))
             self._store.limit_expiry(now_ns)
 
-    def _lookup(self, position: int, width: int, now_ns: int) -> Lookup:
+    def _lookup(
+        self,
+        position: int,
+        width: int,
+        now_ns: int,
+        spared: Callable[[Contact], bool] | None = None,
+    ) -> Lookup:
         # more than a lookup asks at first: substitutes where those fail
         start = self._table.closest(position, 2 * width + 8, now_ns)
-        return Lookup(position, width=width, alpha=self._alpha, start=start)
+        return Lookup(position, width=width, alpha=self._alpha, start=start, spared=spared)
 
     def _start(self, operation: Operation, now_ns: int) -> int:
         if len(self._operations) >= MAX_OPERATIONS:
@@ -374,9 +385,15 @@ class Dht:
             self._run(operation, now_ns)
 
     def _sparse_buckets(self, now_ns: int) -> list[tuple[Contact, bytes]]:
-        """For each bucket with room a random position in it, and whom to ask for it."""
+        """For each bucket with room, but for those of the k nearest nodes, which are known (§2.3),
+        a random position in it, and whom to ask for it.
+        """
         asks = []
+        nearest = self._table.closest_heard(self._own.position, self._k, self._own.id)
+        near = max((contact.position ^ self._own.position for contact in nearest), default=0)
         for depth in self._table.sparse_depths():
+            if depth <= near.bit_length():
+                break
             distance = 1 << (depth - 1) | self._rng.getrandbits(depth) >> 1
             position = self._own.position ^ distance
             asks += [
