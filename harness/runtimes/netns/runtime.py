@@ -149,6 +149,7 @@ class NetnsRuntime(processes.HostProcesses):
             raise UnavailableError(
                 f"the zygote {' '.join(command)!r} could not be started: {error.strerror}"
             ) from error
+        priority.lead(guard.pid)
         return _Guarded(
             Zygote(ours, environment=environment, last_words=lambda: processes.last_lines(log)),
             guard,
