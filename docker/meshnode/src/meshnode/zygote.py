@@ -35,7 +35,7 @@ DESCRIPTORS = 2  # of a spawn request: network namespace, log
 IGNORED_BY_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 
 # Without a request for so long, the nodes that were asked for begin.
-BURST_MS = 10
+BURST_MS = 30
 
 log = logging.getLogger("meshnode.zygote")
 
@@ -126,7 +126,7 @@ class _Zygote:
     def serve(self) -> None:
         while not self._is_over:
             events = self._poll.poll(BURST_MS if self._gate.is_awaited else None)
-            if not events:
+            if not events and not self._is_starting():
                 self._gate.open()
             for descriptor, event in events:
                 child = self._by_descriptor.get(descriptor)
@@ -141,6 +141,10 @@ class _Zygote:
                 else:
                     self._ended(child)
         self._kill_all()
+
+    def _is_starting(self) -> bool:
+        """Whether somebody waits for an answer, and may ask for more once it comes."""
+        return any(child.status is not None for child in self._by_descriptor.values())
 
     def _take(self) -> None:
         try:
