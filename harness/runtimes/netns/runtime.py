@@ -67,7 +67,8 @@ class NetnsRuntime(processes.HostProcesses):
         del doing  # nothing takes time before
         for _, process in launches:
             if process.zygote not in self._zygotes:
-                self._zygotes[process.zygote] = self._make_zygote(process.zygote)
+                made = self._zygotes[process.zygote] = self._make_zygote(process.zygote)
+                priority.lead(made.guard.pid)
         zygote.start_all(
             ((self._zygotes[process.zygote].zygote, place, process) for place, process in launches),
             lambda place, process, running: started(self._register(place, process, running)),
@@ -149,7 +150,6 @@ class NetnsRuntime(processes.HostProcesses):
             raise UnavailableError(
                 f"the zygote {' '.join(command)!r} could not be started: {error.strerror}"
             ) from error
-        priority.lead(guard.pid)
         return _Guarded(
             Zygote(ours, environment=environment, last_words=lambda: processes.last_lines(log)),
             guard,

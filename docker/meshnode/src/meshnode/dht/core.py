@@ -117,12 +117,8 @@ class Dht:
         self._refresh_ns = None
         self._schedule_refresh(now_ns)
         position = self._own.position
-        lookup = self._lookup(
-            position,
-            max(self._k, JOIN_WIDTH),
-            now_ns,
-            lambda contact: self._table.is_known_alive(contact, now_ns),
-        )
+        lookup = self._lookup(position, max(self._k, JOIN_WIDTH), now_ns)
+        lookup.spared = lambda contact: self._table.is_known_alive(contact, now_ns)
         return self._start(
             Join(
                 number,
@@ -263,16 +259,10 @@ class Dht:
             self._refresh_ns = now_ns + int(REFRESH_NS * self._rng.uniform(0.75, 1.25))
             self._store.limit_expiry(now_ns)
 
-    def _lookup(
-        self,
-        position: int,
-        width: int,
-        now_ns: int,
-        spared: Callable[[Contact], bool] | None = None,
-    ) -> Lookup:
+    def _lookup(self, position: int, width: int, now_ns: int) -> Lookup:
         # more than a lookup asks at first: substitutes where those fail
         start = self._table.closest(position, 2 * width + 8, now_ns)
-        return Lookup(position, width=width, alpha=self._alpha, start=start, spared=spared)
+        return Lookup(position, width=width, alpha=self._alpha, start=start)
 
     def _start(self, operation: Operation, now_ns: int) -> int:
         if len(self._operations) >= MAX_OPERATIONS:

@@ -35,21 +35,13 @@ class Lookup:
     the nearest are asked: what the others could tell, these do.
     """
 
-    def __init__(
-        self,
-        target: int,
-        *,
-        width: int,
-        alpha: int,
-        start: Iterable[Contact],
-        spared: Callable[[Contact], bool] | None = None,
-    ) -> None:
+    def __init__(self, target: int, *, width: int, alpha: int, start: Iterable[Contact]) -> None:
         self.max_requests = 8 * width + 64
         self.requests = 0
+        self.spared: Callable[[Contact], bool] | None = None
         self._target = target
         self._width = width
         self._alpha = alpha
-        self._spared = spared
         self._waiting = 0  # how many are ASKED
         self._late = 0  # how many are LATE
         self._candidates: dict[bytes, _Candidate] = {}
@@ -117,7 +109,7 @@ class Lookup:
     def _wanted(self) -> list[_Candidate]:
         """Whose answers are wanted: the window, without the spared."""
         window = self._window()
-        spared = self._spared
+        spared = self.spared
         if spared is None:
             return window
         return window[:ALWAYS_ASKED] + [
