@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from meshnode.dht.contact import Contact
 
-ALWAYS_ASKED = 8  # of the nearest: nobody is spared among them, else lost datagrams cost values
+ALWAYS_ASKED = 7  # of the nearest: nobody is spared among them, else lost datagrams cost values
 
 
 class _State(enum.Enum):
