@@ -28,6 +28,13 @@ def lead_session() -> None:
     _try(lambda: _SESSION.write_text(str(os.getpriority(os.PRIO_PROCESS, 0))))
 
 
+def lead(pid: int) -> None:
+    """Put the session that a process leads before all others, and its processes among each other
+    where they are: sessions that they begin later do not inherit it.
+    """
+    _try(lambda: Path(f"/proc/{pid}/autogroup").write_text(str(_FIRST)))
+
+
 def be_prompt() -> None:
     """Run the calling thread as soon as it wants to, whatever else wants a core: by the least
     real-time priority, else by nice.

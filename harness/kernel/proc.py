@@ -6,12 +6,15 @@ importing pyarrow starts more.
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 import time
 from contextlib import suppress
 
 from harness.errors import HarnessError
+
+_LINE_BYTES = 512  # of /proc/net/snmp: more than 15 numbers of 20 digits
 
 
 def is_readable(descriptor: int, timeout_s: float = 0.0) -> bool:
@@ -78,8 +81,13 @@ def established(snmp: bytes) -> int:
     """
     start = snmp.index(b"Tcp: ")
     names_end = snmp.index(b"\n", start)
-    column = snmp[start:names_end].split().index(b"CurrEstab")
-    return int(snmp[names_end + 1 :].split(None, column + 1)[column])
+    column = _column_of_established(snmp[start:names_end])
+    return int(snmp[names_end + 1 : names_end + _LINE_BYTES].split(None, column + 1)[column])
+
+
+@functools.cache  # the names are the same in every namespace of a kernel
+def _column_of_established(names: bytes) -> int:
+    return names.split().index(b"CurrEstab")
 
 
 def cpu_ticks(stat: bytes) -> tuple[int, int]:

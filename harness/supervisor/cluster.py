@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from harness.topology import shapes
 from harness.topology.topology import Topology
 
 LOG_LINES_IN_ERRORS = 12
+ASKED_AT_ONCE = 32
 
 
 class Cluster:
@@ -166,11 +168,16 @@ class Cluster:
         }
         names = list(self.endpoints)
         pairs: set[tuple[int, int]] = set()
-        for index, endpoint in enumerate(self.endpoints.values()):
-            for peer in self.adapter.administer(endpoint).peers():
-                if peer in order:
-                    pairs.add((min(index, order[peer]), max(index, order[peer])))
-        wanted = {(names.index(a), names.index(b)) for a, b in self.topology.links}
+        # Many at once: each may be busy for a while.
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+            answers = pool.map(
+                lambda endpoint: self.adapter.administer(endpoint).peers(), self.endpoints.values()
+            )
+            for index, peers in enumerate(answers):
+                for other in (order[peer] for peer in peers if peer in order):
+                    pairs.add((min(index, other), max(index, other)))
+        position = {name: index for index, name in enumerate(names)}
+        wanted = {(position[a], position[b]) for a, b in self.topology.links}
         missing = [f"{names[a]} – {names[b]}" for a, b in sorted(wanted - pairs)]
         if missing:
             raise NodeStartError(

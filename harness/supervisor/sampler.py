@@ -128,36 +128,37 @@ class Sampler:
 
         `counters` is what the fabric counted just now.
         """
-        columns: list[list[int | None]] = [[] for _ in SAMPLES]
+        rows: list[tuple[int | None, ...]] = []
         with self._lock:
             families = self._census.families()
             for node_index, source in sorted(self._nodes.items()):
-                others = families.get(source.family, ()) if source.family else ()
-                row = self._row(source, [pid for pid in others if pid != source.pid])
-                if row is None:
+                family = families.get(source.family, ()) if source.family else ()
+                found = self._usage_of(source, family)
+                if found is None:
                     continue
-                usage, descriptors, connections = row
+                usage, descriptors = found
                 link = counters.get(node_index)
-                traffic = (
-                    _NO_TRAFFIC
-                    if link is None
-                    else (link.rx_bytes, link.tx_bytes, link.rx_packets, link.tx_packets)
+                rows.append(
+                    (
+                        usage.at_ns,
+                        node_index,
+                        usage.rss_bytes,
+                        usage.cpu_ns,
+                        descriptors,
+                        usage.threads,
+                        established(os.pread(source.snmp, 8192, 0)),
+                        *(
+                            _NO_TRAFFIC
+                            if link is None
+                            else (link.rx_bytes, link.tx_bytes, link.rx_packets, link.tx_packets)
+                        ),
+                    )
                 )
-                values = (
-                    usage.at_ns,
-                    node_index,
-                    usage.rss_bytes,
-                    usage.cpu_ns,
-                    descriptors,
-                    usage.threads,
-                    connections,
-                    *traffic,
-                )
-                for column, value in zip(columns, values, strict=True):
-                    column.append(value)
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(SAMPLES)
         return pa.record_batch(columns, schema=SAMPLES)
 
-    def _row(self, source: _Source, others: Sequence[int]) -> tuple[_Usage, int, int] | None:
+    def _usage_of(self, source: _Source, family: Sequence[int]) -> tuple[_Usage, int] | None:
+        """Return what a node uses, and its descriptors; None where its first process has ended."""
         usage = _usage(source.clock, source.stat)
         if usage is None:
             return None
@@ -169,18 +170,16 @@ class Sampler:
             )
         except OSError:  # it ended between the two readings
             return None
-        found = [usage]
-        for pid in others:
-            other = _of_pid(pid)
+        at_ns, cpu_ns, threads, rss_bytes, waited_ns = usage
+        total_ns = cpu_ns + waited_ns
+        for pid in family:
+            other = _of_pid(pid) if pid != source.pid else None
             if other is not None:
-                found.append(other[0])
+                total_ns += other[0].cpu_ns + other[0].waited_ns
+                threads += other[0].threads
+                rss_bytes += other[0].rss_bytes
                 descriptors += other[1]
-        summed = usage._replace(
-            cpu_ns=source.count(sum(one.cpu_ns + one.waited_ns for one in found)),
-            threads=sum(one.threads for one in found),
-            rss_bytes=sum(one.rss_bytes for one in found),
-        )
-        return summed, descriptors, established(os.pread(source.snmp, 8192, 0))
+        return _Usage(at_ns, source.count(total_ns), threads, rss_bytes, 0), descriptors
 
     def host(self) -> pa.RecordBatch:
         """Return one row about the host and the watched processes, schema HOST."""
@@ -243,11 +242,11 @@ def _usage(clock: int, stat: int) -> _Usage | None:
     if fields[0] in {b"Z", b"X"}:
         return None
     return _Usage(
-        at_ns=at_ns,
-        cpu_ns=cpu_ns,
-        threads=int(fields[17]),
-        rss_bytes=int(fields[21]) * _PAGE_BYTES,
-        waited_ns=(int(fields[13]) + int(fields[14])) * _TICK_NS,
+        at_ns,
+        cpu_ns,
+        int(fields[17]),
+        int(fields[21]) * _PAGE_BYTES,
+        (int(fields[13]) + int(fields[14])) * _TICK_NS,
     )
 
 

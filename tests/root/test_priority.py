@@ -56,6 +56,33 @@ def test_who_is_prompt_is_so_with_its_children_until_it_is_ordinary():
     assert said(PROMPT) == [str(os.SCHED_RR), str(os.SCHED_OTHER)]
 
 
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no sessions are scheduled")
+@pytest.mark.parametrize("zygote", [(), ("meshnode", "zygote")])
+def test_what_forks_nodes_goes_before_them(tmp_path, zygote):
+    runtime = NetnsRuntime(label="t-lead", state=tmp_path)
+    [namespace] = namespaces.create_many(1)
+    place = Place(
+        node=Node(name="n0"), index=0, address="198.18.0.1", directory=tmp_path, namespace=namespace
+    )
+    found = []
+    try:
+        runtime.start(
+            [(place, Process(argv=("sleep", "1000"), image=Image("none"), zygote=zygote))],
+            found.append,
+        )
+        node = found[0].pid
+        parent = int(Path(f"/proc/{node}/stat").read_text().rpartition(")")[2].split()[1])
+        assert session(parent) == -20
+        assert session(node) == os.getpriority(os.PRIO_PROCESS, node) == priority.of_nodes()
+    finally:
+        runtime.close()
+        os.close(namespace)
+
+
+def session(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/autogroup").read_text().split()[-1])
+
+
 @pytest.mark.parametrize("zygote", [(), ("meshnode", "zygote")])
 def test_nodes_and_commands_beside_them_go_behind_us(tmp_path, zygote):
     runtime = NetnsRuntime(label="t-nice", state=tmp_path)

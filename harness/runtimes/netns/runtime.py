@@ -67,7 +67,8 @@ class NetnsRuntime(processes.HostProcesses):
         del doing  # nothing takes time before
         for _, process in launches:
             if process.zygote not in self._zygotes:
-                self._zygotes[process.zygote] = self._make_zygote(process.zygote)
+                made = self._zygotes[process.zygote] = self._make_zygote(process.zygote)
+                priority.lead(made.guard.pid)
         zygote.start_all(
             ((self._zygotes[process.zygote].zygote, place, process) for place, process in launches),
             lambda place, process, running: started(self._register(place, process, running)),

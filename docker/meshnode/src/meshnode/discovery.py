@@ -21,6 +21,9 @@ from meshnode.wire import ID_BYTES, WINDOW_NS, Drop, Dropped, Message, Type, enc
 
 TTL = 32
 ATTEMPT_NS = (400_000_000, 800_000_000)  # how long each request waits for its reply
+# Nobody waits for the reply to an older request: what links kept back during a cut would flood all
+# nodes once it heals. A node whose clock is wrong by more is found by the DHT instead.
+LATE_NS = 2_000_000_000
 
 
 class Seeker(Protocol):
@@ -72,11 +75,15 @@ class Discovery:
     def requested(self, link: Link, message: Message) -> None:
         """A ROUTE_REQUEST: learn the way back; answer, or pass it on. Raises Dropped."""
         assert link.peer_id is not None
+        self._instruments.counters["route_requests_in"] += 1
         now_ns = time.time_ns()
         if message.source == self._identity.node_id:
             return
         if message.id in self._seen:  # another way of a request that was genuine
             self.routes.learn(message.source, link.peer_id, message.hops, message.timestamp_ns)
+            return
+        if now_ns - message.timestamp_ns > LATE_NS:
+            self._instruments.counters["route_requests_late"] += 1
             return
         self._check(message, now_ns)
         self._seen.add(message.id, now_ns)
@@ -109,6 +116,7 @@ class Discovery:
 
     def _ask(self, target: bytes, attempt: int) -> None:
         self._seeking[target] = attempt
+        self._instruments.counters["route_requests_out"] += 1
         message = self._signed(Type.ROUTE_REQUEST, target)
         self._seen.add(message.id, message.timestamp_ns)
         data = encode(message)

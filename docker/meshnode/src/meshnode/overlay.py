@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from meshnode.config import Config
 from meshnode.dht import Contact, Dht, Finished, MalformedBody
-from meshnode.dht import Kind as DhtKind
 from meshnode.dht.messages import ANSWERS_TO
 from meshnode.identity import Identity
 from meshnode.instruments import Instruments, log
@@ -22,6 +21,10 @@ MAX_TIMED = 10_000
 KNOCK = (
     100  # beside the DHT's kinds: "I am listening now", to a neighbour that is to dial this node
 )
+_REQUESTS_OF = {
+    int(kind): tuple(request for request, answers in ANSWERS_TO.items() if kind in answers)
+    for kind in {kind for answers in ANSWERS_TO.values() for kind in answers}
+}
 
 
 class Overlay(asyncio.DatagramProtocol):
@@ -225,13 +228,7 @@ class Overlay(asyncio.DatagramProtocol):
 
     def _time_answer(self, source_id: bytes, kind: int, now_ns: int) -> None:
         """From the latest request of this kind to this node until an answer of its kind."""
-        try:
-            requests = [
-                request for request, answers in ANSWERS_TO.items() if DhtKind(kind) in answers
-            ]
-        except ValueError:
-            return
-        for request in requests:
+        for request in _REQUESTS_OF.get(kind, ()):
             asked_ns = self._asked_ns.pop((source_id, request), None)
             if asked_ns is not None:
                 self._instruments.histograms.add("dht_rpc", now_ns - asked_ns)

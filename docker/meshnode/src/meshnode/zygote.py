@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import uvloop
 
@@ -34,6 +34,9 @@ DESCRIPTORS = 2  # of a spawn request: network namespace, log
 # program that is executed gets the defaults, as from a shell.
 IGNORED_BY_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 
+# Without a request for so long, the nodes that were asked for begin.
+BURST_MS = 30
+
 log = logging.getLogger("meshnode.zygote")
 
 
@@ -44,6 +47,30 @@ class _Child:
     pidfd: int
     # The pipe on which it reports a failed start; closed at exec or when it is on its way.
     status: int | None
+
+
+class _Ends(NamedTuple):
+    """What a child keeps of the zygote's descriptors until it runs."""
+
+    status: int  # of the pipe on which it reports a failed start
+    gate: int
+
+
+class _Gate:
+    """Where new nodes wait until no more are asked for: a fork waits for locks of the kernel that
+    earlier children hold, and they wait for a core.
+    """
+
+    def __init__(self) -> None:
+        self.is_awaited = False
+        self.reading, self._writing = os.pipe2(os.O_CLOEXEC)
+
+    def open(self) -> None:
+        """Let all go."""
+        os.close(self._writing)
+        os.close(self.reading)
+        self.is_awaited = False
+        self.reading, self._writing = os.pipe2(os.O_CLOEXEC)
 
 
 class _RequestError(Exception):
@@ -94,10 +121,14 @@ class _Zygote:
         self._by_descriptor: dict[int, _Child] = {}
         self._answers: deque[tuple[bytes, int | None]] = deque()
         self._is_over = False
+        self._gate = _Gate()
 
     def serve(self) -> None:
         while not self._is_over:
-            for descriptor, event in self._poll.poll():
+            events = self._poll.poll(BURST_MS if self._gate.is_awaited else None)
+            if not events and not self._is_starting():
+                self._gate.open()
+            for descriptor, event in events:
                 child = self._by_descriptor.get(descriptor)
                 if descriptor == self._requests.fileno():
                     self._flush()
@@ -110,6 +141,10 @@ class _Zygote:
                 else:
                     self._ended(child)
         self._kill_all()
+
+    def _is_starting(self) -> bool:
+        """Whether somebody waits for an answer, and may ask for more once it comes."""
+        return any(child.status is not None for child in self._by_descriptor.values())
 
     def _take(self) -> None:
         try:
@@ -145,7 +180,8 @@ class _Zygote:
             os.close(writing)
             raise
         if pid == 0:
-            _become(request, descriptors, writing, self._main)
+            _become(request, descriptors, _Ends(writing, self._gate.reading), self._main)
+        self._gate.is_awaited = True
         os.close(writing)
         child = _Child(request["name"], pid, os.pidfd_open(pid), reading)
         for descriptor in (reading, child.pidfd):
@@ -246,17 +282,20 @@ def _read(data: bytes, descriptors: list[int]) -> dict[str, Any]:
 
 
 def _become(
-    request: dict[str, Any], descriptors: list[int], status: int, main: Callable[[list[str]], int]
+    request: dict[str, Any],
+    descriptors: list[int],
+    ends: _Ends,
+    main: Callable[[list[str]], int],
 ) -> NoReturn:
     """In the child: take on the request's surroundings, run, never return."""
     code = 1
     try:
         try:
-            _surround(request, descriptors, status)
+            _surround(request, descriptors, ends)
         except (SandboxError, OSError) as error:
-            os.write(status, str(error).encode())
+            os.write(ends.status, str(error).encode())
             os._exit(127)
-        code = _run(request["argv"], status, main)
+        code = _run(request["argv"], ends, main)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except (
@@ -269,18 +308,17 @@ def _become(
         os._exit(code)
 
 
-def _surround(request: dict[str, Any], descriptors: list[int], status: int) -> None:
+def _surround(request: dict[str, Any], descriptors: list[int], ends: _Ends) -> None:
     namespace, output = descriptors
-    os.setsid()  # a signal for the zygote's terminal is not for its nodes
-    with suppress(OSError):  # a session is scheduled as one: as nice as the zygote is
-        Path("/proc/self/autogroup").write_text(str(os.getpriority(os.PRIO_PROCESS, 0)))
     enter_network_namespace(namespace)
     drop_sys_admin()
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(source, target)
-    os.closerange(3, status)
-    os.closerange(status + 1, 1 << 20)
+    first, second = sorted(ends)
+    os.closerange(3, first)
+    os.closerange(first + 1, second)
+    os.closerange(second + 1, 1 << 20)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP} - IGNORED_BY_PYTHON:
         if signal.getsignal(number) not in {signal.SIG_DFL, None}:
             signal.signal(number, signal.SIG_DFL)
@@ -289,17 +327,24 @@ def _surround(request: dict[str, Any], descriptors: list[int], status: int) -> N
     os.environ.clear()
     os.environ.update(request["environment"])
     random.seed()
+    # A signal for the zygote's terminal is not for its nodes; and until here the child had the
+    # zygote's turn, which may go before that of the nodes.
+    os.setsid()
+    with suppress(OSError):  # a session is scheduled as one: as nice as the zygote is
+        Path("/proc/self/autogroup").write_text(str(os.getpriority(os.PRIO_PROCESS, 0)))
 
 
-def _run(argv: list[str], status: int, main: Callable[[list[str]], int]) -> int:
+def _run(argv: list[str], ends: _Ends, main: Callable[[list[str]], int]) -> int:
     if argv[0] != "meshnode":
         try:
             for number in IGNORED_BY_PYTHON:
                 signal.signal(number, signal.SIG_DFL)
             os.execvp(argv[0], argv)  # noqa: S606 - the pipe closes at exec: that is the success
         except OSError as error:
-            os.write(status, f"{argv[0]}: {error.strerror}".encode())
+            os.write(ends.status, f"{argv[0]}: {error.strerror}".encode())
             return 127
-    os.close(status)
+    os.close(ends.status)
+    os.read(ends.gate, 1)  # ends, without a byte, once the gate is open
+    os.close(ends.gate)
     logging.getLogger().handlers.clear()
     return main(argv[1:])

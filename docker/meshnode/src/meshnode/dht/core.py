@@ -118,6 +118,7 @@ class Dht:
         self._schedule_refresh(now_ns)
         position = self._own.position
         lookup = self._lookup(position, max(self._k, JOIN_WIDTH), now_ns)
+        lookup.spared = lambda contact: self._table.is_known_alive(contact, now_ns)
         return self._start(
             Join(
                 number,
@@ -374,9 +375,15 @@ class Dht:
             self._run(operation, now_ns)
 
     def _sparse_buckets(self, now_ns: int) -> list[tuple[Contact, bytes]]:
-        """For each bucket with room a random position in it, and whom to ask for it."""
+        """For each bucket with room, but for those of the k nearest nodes, which are known (§2.3),
+        a random position in it, and whom to ask for it.
+        """
         asks = []
+        nearest = self._table.closest_heard(self._own.position, self._k, self._own.id)
+        near = max((contact.position ^ self._own.position for contact in nearest), default=0)
         for depth in self._table.sparse_depths():
+            if depth <= near.bit_length():
+                break
             distance = 1 << (depth - 1) | self._rng.getrandbits(depth) >> 1
             position = self._own.position ^ distance
             asks += [

@@ -4,10 +4,12 @@ it is over.
 
 import bisect
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from meshnode.dht.contact import Contact
+
+ALWAYS_ASKED = 7  # of the nearest: nobody is spared among them, else lost datagrams cost values
 
 
 class _State(enum.Enum):
@@ -29,12 +31,14 @@ class Lookup:
     """Finds the nodes nearest to `target` (a position), at most `alpha` waited for at a time.
 
     It is over when the `width` nearest of all seen, the failed ones left out, have answered.
-    Whatever the answers say, it asks at most `max_requests` nodes.
+    Whatever the answers say, it asks at most `max_requests` nodes. Of those that are `spared`, only
+    the nearest are asked: what the others could tell, these do.
     """
 
     def __init__(self, target: int, *, width: int, alpha: int, start: Iterable[Contact]) -> None:
         self.max_requests = 8 * width + 64
         self.requests = 0
+        self.spared: Callable[[Contact], bool] | None = None
         self._target = target
         self._width = width
         self._alpha = alpha
@@ -47,7 +51,7 @@ class Lookup:
     def due(self) -> list[Contact]:
         """The contacts to ask now; they count as asked from here on."""
         due: list[Contact] = []
-        for candidate in self._window():
+        for candidate in self._wanted():
             if self._waiting >= self._alpha or self.requests >= self.max_requests:
                 break
             if candidate.state is _State.KNOWN:
@@ -74,10 +78,12 @@ class Lookup:
     @property
     def done(self) -> bool:
         """Whether nobody is left to ask or to wait for."""
-        states = {candidate.state for candidate in self._window()}
-        if self.requests >= self.max_requests:
-            states.discard(_State.KNOWN)
-        return states <= {_State.ANSWERED}
+        may_ask = self.requests < self.max_requests
+        return not any(
+            candidate.state is not _State.ANSWERED
+            and (may_ask or candidate.state is not _State.KNOWN)
+            for candidate in self._wanted()
+        )
 
     def closest(self, count: int) -> list[Contact]:
         """The nearest `count` of those that answered, nearest first."""
@@ -99,6 +105,18 @@ class Lookup:
         meanwhile.
         """
         return [self._candidates[node_id] for _, node_id in self._order[: self._width + self._late]]
+
+    def _wanted(self) -> list[_Candidate]:
+        """Whose answers are wanted: the window, without the spared."""
+        window = self._window()
+        spared = self.spared
+        if spared is None:
+            return window
+        return window[:ALWAYS_ASKED] + [
+            candidate
+            for candidate in window[ALWAYS_ASKED:]
+            if candidate.state is not _State.KNOWN or not spared(candidate.contact)
+        ]
 
     def _answered(self) -> list[_Candidate]:
         ordered = (self._candidates[node_id] for _, node_id in self._order)

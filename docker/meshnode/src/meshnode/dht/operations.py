@@ -51,6 +51,7 @@ class Operation:
     """
 
     question = Kind.FIND_NODE
+    patience = 1  # times as long as usual an answer is waited for
 
     def __init__(self, number: int, lookup: Lookup, target: bytes, k: int) -> None:
         """`target` is what the question carries: a position, or a key for FIND_VALUE."""
@@ -190,8 +191,11 @@ class Put(Operation):
 
 class Join(Operation):
     """A lookup of this node itself, then one question for each bucket that has room (§2.3,
-    "refreshes all k-buckets").
+    "refreshes all k-buckets"). Nobody waits for it; and where many nodes start at once answers are
+    late, of which repetitions would make more.
     """
+
+    patience = 2
 
     def __init__(
         self,

@@ -85,7 +85,8 @@ class Requests:
         """Wait (once more) for the answer to any attempt."""
         pending.sent_ns.append(now_ns)
         self._pending[pending.base] = pending
-        deadline_ns = now_ns + self._round_trip.timeout_ns(len(pending.sent_ns))
+        patience = pending.operation.patience if pending.operation is not None else 1
+        deadline_ns = now_ns + patience * self._round_trip.timeout_ns(len(pending.sent_ns))
         heapq.heappush(self._deadlines, (deadline_ns, pending.base))
 
     def match(self, source_id: bytes, answer: Answer, now_ns: int) -> Pending | None:

@@ -166,6 +166,18 @@ class Table:
         )
         return list(itertools.islice(fit, count))
 
+    def is_known_alive(self, contact: Contact, now_ns: int) -> bool:
+        """Whether the contact was heard a moment ago, and has not failed since: it knows this node
+        too.
+        """
+        entry = self._entries.get(contact.id)
+        return (
+            entry is not None
+            and entry.seen_ns is not None
+            and now_ns - entry.seen_ns < SILENT_NS
+            and not entry.failures
+        )
+
     def sparse_depths(self) -> list[int]:
         """The buckets with room, from the farthest to the one of the nearest contact."""
         occupied = [depth for depth, bucket in self._buckets.items() if bucket.entries]
