@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.checks import rows
 from harness.control import wanted
-from harness.errors import UnavailableError, UsageError
+from harness.errors import UsageError
 from harness.load.locust import options
 from harness.network import injectors
 from harness.operations import Operation
@@ -113,11 +113,8 @@ def _playable(
     up = f"`harness down`, `harness up {named}{other}`, and start it again"
     wanted.require(status, scenario.topology, instead=up)
     played = timeline.compile(scenario)
-    for fault in {change.fault.name: change.fault for change in played.changes}.values():
-        try:
-            injectors.require(fault.impairment.kinds, backends())
-        except UnavailableError as error:
-            raise UnavailableError(f"fault {fault.name}: {error}") from None
+    if played.faults:
+        injectors.require_faults(played.faults, backends())
     return played
 
 

@@ -51,6 +51,11 @@ class Timeline:
     phases: tuple[PlannedPhase, ...]
     changes: tuple[PlannedChange, ...] = ()
 
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Every fault of it, each once."""
+        return tuple({change.fault.name: change.fault for change in self.changes}.values())
+
     def as_json(self) -> dict[str, Any]:
         """Return the content of timeline.json: each fault once; changes name it by its position."""
         faults = list(dict.fromkeys(id(change.fault) for change in self.changes))

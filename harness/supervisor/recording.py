@@ -26,6 +26,7 @@ from harness.history.events import (
 from harness.history.folder import VERSION, RunFolder, free_bytes
 from harness.history.proof import Proof
 from harness.host.facts import host_facts
+from harness.network import injectors
 from harness.network.proof.datagrams import Prober
 from harness.network.proof.prover import Prover
 from harness.runtimes.runtime import Ending
@@ -63,13 +64,16 @@ class Recording:
         """`files`: inputs as they were, by name; `facts`: what metadata.json says of the cluster;
         `begun_by`: the pid of who asked for it; 0: a process of another PID namespace.
 
-        Raises StorageError where the disk is full.
+        Raises StorageError where the disk is full, UnavailableError for a fault that no backend
+        here can set.
         """
         if free_bytes(runs) < FREE_BYTES_LEAST:
             raise StorageError(
                 f"{runs}: {free_bytes(runs) // 2**20} MiB are free, a run wants at least "
                 f"{FREE_BYTES_LEAST // 2**20}; free some, or choose another folder for runs"
             )
+        if cluster.network is not None:
+            injectors.require_faults(timeline.faults, cluster.network.backends)
         self._cluster, self._faults, self._fault_player = cluster, faults, fault_player
         self._timeline, self._name, self._facts = timeline, name, dict(facts)
         self._facts["inputs"] = sorted({*files, "timeline.json"})

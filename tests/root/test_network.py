@@ -22,6 +22,7 @@ from kit.network import Net
 from harness.errors import UnavailableError, UsageError
 from harness.faults import spec
 from harness.faults.fault import Fault
+from harness.host import capabilities
 from harness.kernel.namespaces import open_socket
 from harness.network.injectors import nfqueue
 from harness.network.proof.datagrams import Prober
@@ -440,6 +441,7 @@ at_s = 1
 for_s = 6
 {fault}
 """
+TWICE = 'name = "twice"\nwhere = "node-1 <-> node-2"\nduplicate = "5%"'
 DELAY = 'where = "node-1 <-> node-2"\ndelay = "50ms"'
 CUT = 'cut = "halves"'
 TOXIC = 'where = "node-1 <-> node-2"\ntoxic = "latency latency=80"'
@@ -610,6 +612,18 @@ def test_a_sabotage_turns_the_pass_into_unknown(desk, what):
     desk.ok("fault", "clear")
     listed = json.loads(desk.ok("fault", "list", "--json"))
     assert (listed["faults"], listed["disagree"]) == ([], {})  # the next change begins anew
+
+
+def test_a_scenario_whose_fault_nothing_here_can_set_is_refused_before_its_run(desk):
+    """It was played, and the verdict said that the fault could not be set."""
+    desk.write("twice.toml", SCENARIO.format(fault=TWICE))
+    done = desk.harness("run", "twice.toml")
+    if capabilities.probe().backends["duplicate"] == "netem":
+        assert "fault" not in done.stderr
+        return
+    assert done.returncode == 69, done.stderr
+    assert "fault twice: duplicate: only netem can do that" in done.stderr
+    assert not (desk.runs / "twice").exists()
 
 
 def test_a_command_says_how_long_it_took_from_the_asking(desk):

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness import plugin
 from harness.errors import UnavailableError
+from harness.faults.fault import Fault
 
 NONE = "none"  # what serves an impairment that nothing here can do
 
@@ -88,6 +89,15 @@ def require(wanted: Iterable[str], backends: Mapping[str, str]) -> None:
             can = ", ".join(what for what, by in backends.items() if by != NONE)
             raise UnavailableError(f"{impairment}: {why}; possible: {can}")
         load(BACKENDS[name].injector).require()
+
+
+def require_faults(faults: Iterable[Fault], backends: Mapping[str, str]) -> None:
+    """Raise UnavailableError, with the fault's name, for one that no backend here can set."""
+    for fault in faults:
+        try:
+            require(fault.impairment.kinds, backends)
+        except UnavailableError as error:
+            raise UnavailableError(f"fault {fault.name}: {error}") from None
 
 
 def load(reference: str) -> Any:
