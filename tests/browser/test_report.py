@@ -126,12 +126,13 @@ def test_a_printed_page_is_light_whatever_the_screen_was(opened):
 def test_the_verdict_comes_first_and_is_words_too(opened):
     page = opened(viewport=WIDE)
     assert page.locator(".total .answer").inner_text() == "FAIL"
-    assert page.locator("p.why").inner_text().startswith("1 of 4 findings is FAIL")
+    assert page.locator("p.why").inner_text().startswith("1 of 5 findings is FAIL")
     assert page.locator("table.rows tbody .answer").all_inner_texts() == [
         "FAIL",
         "UNKNOWN",
         "PASS",
         "MEASURED",
+        "NOT ASKED",
     ]
     assert (
         page.locator("table.rows").bounding_box()["y"]
