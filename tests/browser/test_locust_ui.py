@@ -92,6 +92,94 @@ def test_from_the_form_to_the_delivery_tab_and_a_second_run(page):
         [start] = fake.calls("start")
         assert {stream["rate_per_s"] for stream in start["load"]["streams"]} == {300, 2, 10}
         page.get_by_role("button", name="New").click(timeout=20_000)
+        page.get_by_role("button", name="Start").click()
+        wait_until(lambda: len(fake.calls("begin")) == 2)
+
+
+def test_a_value_that_cannot_be_is_refused_on_the_form_and_nothing_begins(page):
+    port = free_port()
+    with cluster() as fake, fake.locust("--web-port", str(port)):
+        wait_until(lambda: listens(port))
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.get_by_text("Custom parameters").click()
+        page.locator("input[name=privateMessageRate]").fill("-3")
+        page.get_by_role("button", name="Start").click()
+        expect(page.get_by_text("expected above 0 and at most 1,000,000, found -3")).to_be_visible()
+        assert not (fake.folder / "state" / "fake" / "calls.jsonl").exists()
+
+
+def test_a_page_of_another_site_can_change_nothing(page):
+    port = free_port()
+    with cluster() as fake, fake.locust("--web-port", str(port)):
+        wait_until(lambda: listens(port))
+        for path in ("/p2p/do/heal", "/swarm"):
+            answer = page.request.post(
+                f"http://127.0.0.1:{port}{path}",
+                headers={"Origin": "http://other.example"},
+                data={},
+            )
+            assert answer.status == 403
+        assert not (fake.folder / "state" / "fake" / "calls.jsonl").exists()
+
+
+SCENARIO = """
+name = "short"
+topology = "cluster-10"
+seed = 7
+[[phase]]
+name = "one"
+duration_s = 2
+[[phase.stream]]
+operation = "private_message"
+rate_per_s = 50
+[[phase]]
+name = "two"
+duration_s = 1
+[[phase.fault]]
+name = "halves"
+cut = "halves"
+"""
+
+
+def test_a_scenario_is_played_by_the_page_which_stays_for_the_next_run(page):
+    port = free_port()
+    with cluster(10) as fake, fake.locust("--web-port", str(port)):
+        (fake.folder / "short.toml").write_text(SCENARIO)
+        wait_until(lambda: listens(port))
+        page.goto(f"http://127.0.0.1:{port}/")
+        field = page.locator(".p2p-scenario input")
+        expect(field).to_be_visible()
+        offered = page.locator(".p2p-scenario option").evaluate_all("all => all.map(o => o.value)")
+        assert "first-budget" in offered
+        assert "meshara" not in offered  # a suite
+        field.fill("demo")
+        says = page.locator(".p2p-scenario span")
+        expect(says).to_contain_text("'cluster-10', the scenario wants 'cluster-100'")
+        page.get_by_role("button", name="Start").click()
+        expect(page.locator(".MuiAlert-root")).to_contain_text("the scenario wants 'cluster-100'")
+        assert not (fake.folder / "state" / "fake" / "calls.jsonl").exists()
+        field.fill(str(fake.folder / "short.toml"))
+        expect(says).to_contain_text("plays 2 phases in 3.00 s (private_message), 1 fault, seed 7")
+        page.get_by_text("Custom parameters").click()
+        expect(page.locator("input[name=privateMessageRate]")).to_be_disabled()
+        expect(page.locator("input[name=runs]")).to_be_enabled()
+        shoot(page, "form-scenario")
+        page.get_by_role("button", name="Start").click()
+        new = page.get_by_role("button", name="New")
+        expect(new).to_be_visible(timeout=60_000)  # it ended by itself
+        [begin], [start] = fake.calls("begin"), fake.calls("start")
+        assert begin["scenario"] == "short"
+        assert begin["files"]["scenario.toml"] == SCENARIO
+        assert [change["verb"] for change in begin["timeline"]["changes"]] == ["set", "clear"]
+        assert begin["timeline"]["seed"] == 7
+        assert [one["rate_per_s"] for one in start["load"]["streams"]] == [50]
+        assert start["load"]["left_out"] == []
+        assert len(fake.calls("end")) == 1
+        new.click()
+        again = page.locator(".p2p-scenario input")
+        expect(again).to_have_value(str(fake.folder / "short.toml"))
+        again.fill("")
+        expect(page.locator("input[name=privateMessageRate]")).to_be_enabled()
         start = page.get_by_role("button", name="Start")
 
         def has_begun() -> bool:
