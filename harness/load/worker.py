@@ -100,6 +100,7 @@ class Worker:
             lambda: all(stream.next_due_ns == NEVER_NS for stream in self._streams), catch_up_ns
         )
         self._timer.stop()
+        self._connections.ready.watch(on=True)  # nobody else receives from here on
         for stream in self._streams:
             stream.abandon()
         self._wait(

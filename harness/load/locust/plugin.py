@@ -34,7 +34,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from harness.control.client import raised
 from harness.errors import HarnessError
 from harness.kernel import priority
-from harness.load.locust import exits, options, precision, statistics, tabs
+from harness.load.locust import exits, interrupts, options, precision, statistics, tabs
 from harness.load.locust.exits import ExitCode, end_now
 from harness.load.locust.follower import Follower
 from harness.load.locust.workers import Workers
@@ -109,6 +109,7 @@ def _signal_at_parents_death(number: signal.Signals) -> None:
 
 def _init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
     _exit_code.initialised = True
+    interrupts.install()
     # Locust's run time is counted from the time that its event loop last saw: before the imports,
     # which take seconds on a busy host.
     gevent.get_hub().loop.update_now()
