@@ -27,7 +27,9 @@ def require_idle(environment: Any, desk: Desk) -> None:
     """Raise UsageError where a run goes on or is not yet judged, or where nobody can send one."""
     if environment.runner.state in RUNNING:
         raise UsageError("a run goes on, and its rates are fixed: stop it before you begin another")
-    if desk.is_starting or desk.master.plan is not None:
+    if desk.is_starting:
+        raise UsageError("a run is being started already")
+    if desk.master.plan is not None:
         raise UsageError("the run before is still being judged: wait for its verdict")
     if not getattr(environment.runner, "worker_count", 1):  # Locust would say that it started
         raise UsageError("no load worker has connected yet: start again in a moment")
