@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import time
 from contextlib import suppress
@@ -46,6 +47,10 @@ def free_port() -> int:
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def shoot(page, name: str) -> None:
@@ -190,6 +195,27 @@ def test_a_scenario_is_played_by_the_page_which_stays_for_the_next_run(page):
 
         wait_until(has_begun)
         assert fake.calls("begin")[1]["scenario"] == "load"
+
+
+def test_the_page_does_not_stay_at_a_stop_under_way(page):
+    port = free_port()
+    with (
+        cluster(2, "--end-ms", "1500") as fake,
+        fake.locust("--web-port", str(port), "--autostart", "--run-time", "4s") as running,
+    ):
+        wait_until(lambda: listens(port))
+        page.goto(f"http://127.0.0.1:{port}/")
+        wait_until(lambda: len(fake.calls("end")) == 1)
+        workers = [int(pid) for pid in children(running.pid)]
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        for _ in range(4):  # of all looks, those of some seconds have one answer
+            with page.expect_response(f"http://127.0.0.1:{port}/stats/requests"):
+                pass
+        expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+        expect(page.get_by_role("button", name="New")).to_be_visible()
 
 
 def test_a_second_start_is_refused_while_a_run_goes_on(page):

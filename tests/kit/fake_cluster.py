@@ -2,9 +2,10 @@
 protocols.
 
 ``python fake_cluster.py CLUSTER NODES [--delay-us N] [--stall-ms N --stall-every-ms N] [--drop N]
-[--begin-ms N] [--topology NAME]`` serves until killed. The state folder is $HARNESS_STATE. Every
-node answers each operation after `delay`; a stall holds every answer back for a while, and a run
-takes `begin` to begin. It says that it is of that topology, and that nothing here delays packets.
+[--begin-ms N] [--end-ms N] [--topology NAME]`` serves until killed. The state folder is
+$HARNESS_STATE. Every node answers each operation after `delay`; a stall holds every answer back for
+a while, and a run takes `begin` to begin and `end` to end. It says that it is of that topology, and
+that nothing here delays packets.
 """
 
 from __future__ import annotations
@@ -123,6 +124,7 @@ class Supervisor:
 
     def end(self, facts: dict[str, Any], *_: Any) -> dict[str, Any]:
         self._note({"end": facts})
+        time.sleep(self.given.end_ms / 1e3)
         run, self.run = self.run, None
         return {"run": run}
 
@@ -135,7 +137,8 @@ async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("cluster")
     parser.add_argument("nodes", type=int)
-    for option in ("--delay-us", "--stall-ms", "--stall-every-ms", "--drop", "--begin-ms"):
+    times = ("--delay-us", "--stall-ms", "--stall-every-ms", "--begin-ms", "--end-ms")
+    for option in (*times, "--drop"):
         parser.add_argument(option, type=int, default=0)
     parser.add_argument("--topology", default="cluster-10")
     given = parser.parse_args()

@@ -98,7 +98,8 @@ class Cluster:
         finally:
             if running.poll() is None:
                 os.killpg(running.pid, signal.SIGKILL)
-            running.communicate()
+            said, _ = running.communicate()
+            print(said)  # pytest shows it where the test failed
 
     def run(self, *options: str, **environment: str) -> tuple[int, str]:
         """Locust without its web UI, to its end: exit code and output."""

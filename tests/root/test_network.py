@@ -253,6 +253,10 @@ class Echo:
                 assert here.recv(1) == b"."
                 return address[0], (time.monotonic() - begun) * 1e3
 
+    def shortest_ms(self) -> float:
+        """Of five exchanges: a busy machine only adds to one."""
+        return min(self.exchange()[1] for _ in range(5))
+
     def __enter__(self) -> Self:
         return self
 
@@ -265,21 +269,20 @@ def test_a_stream_fault_leaves_the_ends_their_addresses(net):
     """It folds with the other faults of the path."""
     it = net(ports=(8000,))
     with Echo(it) as echo:
-        assert echo.exchange()[1] < 20
+        assert echo.shortest_ms() < 20
         it.set(where="n0 -> n1", toxic=["latency latency=100"], name="t")
-        who, took_ms = echo.exchange()
-        assert who == it.addresses["n0"]
-        assert took_ms == pytest.approx(100, abs=20)
+        assert echo.exchange()[0] == it.addresses["n0"]
+        assert echo.shortest_ms() == pytest.approx(100, abs=20)
         it.set(where="n0 -> n1", delay="40ms", name="d")
-        assert echo.exchange()[1] == pytest.approx(140, abs=30)
+        assert echo.shortest_ms() == pytest.approx(140, abs=20)
         it.set(
             where="n0 -> n1",
             toxic=["latency latency=200", "slicer average_size=64 size_variation=8 delay=5"],
             name="t",
         )
-        assert echo.exchange()[1] == pytest.approx(240, abs=40)
+        assert echo.shortest_ms() == pytest.approx(240, abs=40)
         it.network.clear()
-        assert echo.exchange()[1] < 20
+        assert echo.shortest_ms() < 20
     assert it.kernel() == it.before
 
 

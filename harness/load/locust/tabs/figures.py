@@ -1,6 +1,9 @@
 """Locust's own figures, as its page polls them, with what waits for an answer in them.
 
 Without that a cut shows no failure and a p99 of milliseconds for as long as a timeout lasts.
+
+The page polls while a run is spawning or running, and no longer: one that is told of a stop under
+way would show that for ever.
 """
 
 from __future__ import annotations
@@ -14,12 +17,19 @@ from harness.operations import Outcome
 
 WINDOW_S = 10.0  # of Locust's current figures
 PERCENTILE = "response_time_percentile_"
+STOPPING = ("stopping", "cleanup")
+
+
+def state(of_runner: str) -> str:
+    """What the page is told of a runner's state: a run that is stopping goes on."""
+    return "running" if of_runner in STOPPING else of_runner
 
 
 def corrected(answer: dict[str, Any], tallies: Mapping[str, Tally]) -> dict[str, Any]:
     """The answer of ``/stats/requests``, where an operation that is late counts as failed so far
     and with the time that it has waited.
     """
+    answer["state"] = state(answer["state"])
     whole = Tally()
     for tally in tallies.values():
         whole.merge(tally)

@@ -48,6 +48,13 @@ def add(web_ui: Any, environment: Any, desk: Desk) -> None:
     tabs = [{"title": key.capitalize(), "key": f"p2p-{key}"} for key in VIEWS]
     web_ui.template_args["extended_tabs"] = tabs
     web_ui.template_args["extended_tables"] = []
+    fill = web_ui.update_template_args
+
+    def fill_template() -> None:
+        fill()
+        web_ui.template_args["state"] = figures.state(web_ui.template_args["state"])
+
+    web_ui.update_template_args = fill_template
 
     def route(path: str, function: Callable[..., Any], method: str = "GET") -> None:
         guarded = web_ui.auth_required_if_enabled(function)

@@ -138,6 +138,7 @@ def answer() -> dict:
         "max_response_time": 3.0,
     }
     return {
+        "state": "running",
         "stats": [{"name": "private_message", **row}, {"name": "Aggregated", **row}],
         "fail_ratio": 0.0,
         "total_rps": 15.0,
@@ -164,6 +165,14 @@ def test_locusts_figures_count_what_waits_as_failed_and_with_its_age():
 
 def test_locusts_figures_are_left_alone_where_nothing_waits():
     assert figures.corrected(answer(), {"private_message": Tally()}) == answer()
+
+
+@pytest.mark.parametrize(
+    ("of_runner", "told"),
+    [("stopping", "running"), ("cleanup", "running"), ("stopped", "stopped"), ("ready", "ready")],
+)
+def test_a_page_that_is_told_of_a_stop_would_ask_no_more(of_runner, told):
+    assert figures.corrected(answer() | {"state": of_runner}, {})["state"] == told
 
 
 def test_the_form_says_which_value_is_no_number():
