@@ -23,6 +23,7 @@ from typing import Any
 
 from harness import runtimes
 from harness.checks import rows as budget_rows
+from harness.choices import one_of
 from harness.control import launcher, state, wanted
 from harness.control.client import Client
 from harness.control.interrupts import held_back
@@ -30,6 +31,7 @@ from harness.control.launcher import Hold
 from harness.control.progress import Progress, nobody
 from harness.control.spec import Spec
 from harness.errors import (
+    BadFileError,
     HarnessError,
     InterruptedByUserError,
     StorageError,
@@ -143,7 +145,15 @@ def check(planned: Scenario, *, imports: bool = True) -> Timeline:
     """
     abilities.require(planned, imports=imports)
     if planned.budget is not None:
-        budget_rows.validate(files.read_budget(planned.budget).rows)
+        rows = files.read_budget(planned.budget).rows
+        budget_rows.validate(rows)
+        phases = [phase.name for phase in planned.phases]
+        for row in rows:
+            of = row.conditions
+            if of.scenario in (None, planned.name) and of.phase not in phases:
+                raise BadFileError(
+                    f"{planned.budget}: row {row.name}: phase: {one_of(of.phase, phases)}"
+                )
     return timeline.compile(planned)
 
 

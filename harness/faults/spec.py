@@ -6,6 +6,7 @@ documentation are made from it. Everything is checked before anything changes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -54,6 +55,8 @@ def _flag(value: object) -> bool:
 def _seconds(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise BadFileError(f"expected a number of seconds, found {value!r}")
+    if not math.isfinite(value):
+        raise BadFileError(f"expected a finite number of seconds, found {value}")
     return float(value)
 
 
@@ -260,7 +263,7 @@ def parse(table: Mapping[str, object]) -> FaultSpec:
     for key, value in table.items():
         if key not in WORDS:
             hint = did_you_mean(key, WORDS)
-            raise BadFileError(f"{key}: unknown key{hint} Possible: {', '.join(WORDS)}")
+            raise BadFileError(f"{key}: unknown key{hint}; possible: {', '.join(WORDS)}")
         if value is not None:
             try:
                 read[key] = WORDS[key].read(value)

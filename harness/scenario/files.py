@@ -66,6 +66,11 @@ def _nodes(table: Table) -> tuple[Node, ...]:
         raise BadFileError(
             f"{group.where}.count: expected 1 to {NODES_MAX:,} nodes, found {count:,}"
         )
+    if count and len(regions) > count:
+        raise BadFileError(
+            f"{group.where}.regions: expected at most a region a node, found {len(regions):,} of "
+            f"{count:,} nodes"
+        )
     # Blocks, not round robin: a region's nodes stand together, as its addresses do.
     found = [
         _node(group.where, f"{prefix}-{index}", regions[index * len(regions) // count], options)
@@ -143,13 +148,15 @@ def _baseline(table: Table) -> dict[tuple[str, str], Impairment]:
                 f"{one.where}.between: expected the names of two regions (one may stand twice), "
                 f"found {ends!r}"
             )
-        what = with_file(one.where, partial(impairment.impairment, _fault_words(one)))
-        for pair in (
-            [(ends[0], ends[1])]
-            if one.take("one_way", bool, False)
-            else [(ends[0], ends[1]), (ends[1], ends[0])]
-        ):
-            if pair in found and pair[0] != pair[1]:
+        words = _fault_words(one)
+        if not words:
+            raise BadFileError(
+                f"{one.where}: expected at least one of {', '.join(impairment.WORDS)}; found none"
+            )
+        what = with_file(one.where, partial(impairment.impairment, words))
+        there, back = (ends[0], ends[1]), (ends[1], ends[0])
+        for pair in {there} if one.take("one_way", bool, False) else {there, back}:
+            if pair in found:
                 raise BadFileError(f"{one.where}.between: {pair[0]} to {pair[1]} stands twice")
             found[pair] = what
         one.finish()
@@ -251,7 +258,7 @@ def _beside(path: Path, named: str, folder: str) -> Path:
         shipped.root() / folder / f"{named}.toml",
     ]
     for candidate in candidates:
-        if candidate.is_file():
+        if shipped.is_file(candidate):
             return candidate
     known = shipped.names(folder, path.parent, path.parent.parent / folder)
     raise BadFileError(

@@ -30,18 +30,24 @@ class Phase:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise BadFileError(f"phase name {self.name!r}: expected 1 to 32 of a-z, 0-9 and '-'")
-        for fault in self.faults:
-            end_s = fault.at_s + (fault.for_s or 0.0)
-            if self.duration_s is not None and end_s > self.duration_s:
-                raise BadFileError(
-                    f"phase {self.name}: a fault that ends after {end_s:g} s does not fit into "
-                    f"{self.duration_s:g} s"
-                )
-        if self.duration_s is not None and not 0 < self.duration_s <= 7 * 86_400:
+        if self.duration_s is None:
+            return
+        if not 0 < self.duration_s <= 7 * 86_400:
             raise BadFileError(
                 f"phase {self.name}: duration_s: expected above 0 and at most a week, found "
                 f"{self.duration_s}"
             )
+        for fault in self.faults:
+            end_s = fault.at_s + (fault.for_s or 0.0)
+            if end_s > self.duration_s:
+                raise BadFileError(
+                    f"phase {self.name}: a fault that ends after {end_s:g} s does not fit into "
+                    f"{self.duration_s:g} s"
+                )
+            if fault.at_s >= self.duration_s:
+                raise BadFileError(
+                    f"phase {self.name}: a fault at its end, {end_s:g} s, would never be set"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,13 +28,21 @@ def find(named: str, folder: str) -> Path:
     """
     candidates = [Path(named), Path(folder) / f"{named}.toml", root() / folder / f"{named}.toml"]
     for candidate in candidates:
-        if candidate.is_file():
+        if is_file(candidate):
             return candidate
     known = names(folder)
     raise BadFileError(
         f"{named}: no such file, and no {folder} of that name; there are {listed(known, named)}"
         f"{did_you_mean(named, known)}"
     )
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there that this user can look at."""
+    try:
+        return path.is_file()
+    except OSError:  # no permission on the way to it, a name too long
+        return False
 
 
 def names(folder: str, *beside: Path) -> list[str]:

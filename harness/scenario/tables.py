@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -58,7 +59,8 @@ class Table:
         value = self._values[key]
         if kind is float and type(value) is int:
             value = float(value)
-        if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        wrong = not isinstance(value, kind) or (kind is not bool and isinstance(value, bool))
+        if wrong or (isinstance(value, float) and not math.isfinite(value)):
             raise BadFileError(f"{self._path(key)}: expected {_WORDS[kind]}, found {value!r}")
         return value
 
@@ -113,8 +115,8 @@ class Table:
         for key in self._values:
             if key not in self._known:
                 raise BadFileError(
-                    f"{self._path(key)}: unknown key{did_you_mean(key, self._known)} Possible: "
-                    f"{', '.join(sorted(self._known))}"
+                    f"{self._path(key)}: unknown key{did_you_mean(key, self._known)}; possible: "
+                    f"{', '.join(sorted(set(self._known)))}"
                 )
 
     def _path(self, key: str) -> str:

@@ -47,7 +47,7 @@ def links(kind: str, names: Sequence[str], parameters: dict[str, float], seed: i
 
 def _whole(values: dict[str, float], name: str, least: int, most: float) -> int:
     value = values[name]
-    if value != int(value) or not least <= value <= most:
+    if not math.isfinite(value) or value != int(value) or not least <= value <= most:
         raise BadFileError(
             f"shape.{name}: expected a whole number from {least} to {most:g}, found {value:g}"
         )
@@ -153,10 +153,12 @@ def small_world(
     """
     count = len(names)
     degree = _whole(values, "degree", 2, 1000)
+    if degree % 2:
+        raise BadFileError(f"shape.degree: expected an even number, found {degree}")
     rewire = _share(values, "rewire")
     if degree >= count - 1:
         return full_mesh(names, values, rng)
-    reach = max(degree // 2, 1)
+    reach = degree // 2
     lattice = [(a, (a + step) % count) for a in range(count) for step in range(1, reach + 1)]
     for _ in range(_REWIRE_ATTEMPTS):
         found = {(min(a, b), max(a, b)) for a, b in lattice}

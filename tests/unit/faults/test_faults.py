@@ -239,6 +239,11 @@ def test_a_scenario_s_faults_are_checked_before_it_is_run(tmp_path):
             "a fault that ends after 13 s does not fit into 10 s",
         ),
         ("delay", "flap_s = 0.1\ndelay", "flap_s: expected at least 0.5"),
+        ("delay", "at_s = 10\ndelay", "a fault at its end, 10 s, would never be set"),
+        ("delay", "at_s = nan\ndelay", "at_s: expected a finite number of seconds, found nan"),
+        ("delay", "for_s = nan\ndelay", "for_s: expected a finite number of seconds"),
+        ("delay", "for_s = 5\nflap_s = nan\ndelay", "flap_s: expected a finite number"),
+        ("10\n[[", "nan\n[[", "duration_s: expected a number, found nan"),
     ):
         scenario.write_text(text.replace(old, new))
         with pytest.raises(BadFileError, match=re.escape(said)):

@@ -108,6 +108,19 @@ def test_regions_of_a_group_stand_in_blocks(tmp_path):
         ("addresses = 'fd00::/64'\n[nodes]\ncount = 2\n", ["IPv6", "not supported yet"]),
         ("addresses = '10.0.0.0/99'\n[nodes]\ncount = 2\n", ["addresses", "10.0.0.0/99"]),
         ("nodes = 5\n", ["nodes", "a table", "5"]),
+        (
+            "[nodes]\ncount = 2\nregions = ['a', 'b', 'c']\n",
+            ["nodes.regions", "at most a region a node", "3 of 2 nodes"],
+        ),
+        (
+            "[nodes]\ncount = 2\nregions = ['a']\n"
+            + "[[region_link]]\nbetween = ['a', 'a']\ndelay = '5ms'\n" * 2,
+            ["region_link[2].between", "a to a stands twice"],
+        ),
+        (
+            "[nodes]\ncount = 2\nregions = ['a']\n[[region_link]]\nbetween = ['a', 'a']\n",
+            ["region_link[1]", "at least one of delay", "found none"],
+        ),
         ("[nodes\n", ["not valid TOML", "line 1"]),
     ],
 )
@@ -123,6 +136,7 @@ def test_a_bad_topology_says_where_what_was_expected_and_found(tmp_path, text, w
     ("text", "words"),
     [
         ("topology = 'nowhere'\n", ["'nowhere' names no file"]),
+        (f"topology = '{'x' * 300}'\n", ["names no file"]),
         ("topology = 't.toml'\n", ["at least 1 phase"]),
         ("topology = 't.toml'\nseed = -1\n", ["seed: expected 0 to", "-1"]),
         (f"topology = 't.toml'\nseed = {1 << 63}\n", ["seed: expected 0 to"]),

@@ -70,6 +70,9 @@ def test_islands_are_noticed():
         ("random-regular", {"degree": 1.0}),
         ("random-regular", {"degree": 2.5}),
         ("small-world", {"rewire": 1.5}),
+        ("small-world", {"degree": 5.0}),
+        ("small-world", {"degree": float("nan")}),
+        ("random-regular", {"degree": float("inf")}),
         ("tree", {"children": 0.0}),
     ],
 )
