@@ -3,7 +3,6 @@ event loop.
 """
 
 import array
-import asyncio
 import gc
 import json
 import logging
@@ -12,7 +11,6 @@ import random
 import select
 import signal
 import socket
-import ssl
 import sys
 import traceback
 from collections import deque
@@ -22,11 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-import uvloop
-
-from meshnode.identity import Identity
+from meshnode.rehearsal import rehearse
 from meshnode.sandbox import SandboxError, drop_sys_admin, enter_network_namespace
-from meshnode.wire import Datagrams
 
 MAX_PACKET_BYTES = 128 << 10
 DESCRIPTORS = 2  # of a spawn request: network namespace, log
@@ -94,22 +89,10 @@ def serve(requests: socket.socket, main: Callable[[list[str]], int]) -> None:
     `meshnode` runs.
     """
     requests.set_inheritable(False)
-    _rehearse()
+    rehearse()
     gc.collect()
     gc.freeze()
     _Zygote(requests, main).serve()
-
-
-def _rehearse() -> None:
-    """Let the libraries set themselves up here, once, in memory that all nodes share."""
-    for protocol in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT):
-        ssl.SSLContext(protocol)
-    identity = Identity.from_seed(bytes(32))
-    datagrams = Datagrams(identity)
-    datagrams.open(datagrams.seal(1, identity.node_id, b"", 0), 0)
-    logging.Formatter("%(asctime)s %(message)s").format(logging.makeLogRecord({"msg": ""}))
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.sleep(0))
 
 
 class _Zygote:
