@@ -3,7 +3,6 @@ OpenSSL looks up, a forked node finds looked up. In memory that all nodes share.
 """
 
 import asyncio
-import base64
 import logging
 import tempfile
 from contextlib import suppress
