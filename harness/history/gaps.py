@@ -24,6 +24,7 @@ SAMPLED_SHARE_LEAST = 0.9  # samples of a node ÷ the seconds that it lived in a
 SAMPLES_APART_NS = 3_000_000_000  # they are taken once a second
 LOOKS_APART_NS = 6_000_000_000  # the prover looks every two seconds at what stands
 SHORT_NS = 250_000_000  # a phase that lacks less was played as planned
+CHANGING_NS = 10_000_000_000  # so long what an event tells of may have been under way before it
 END_NS = 2**63 - 1
 
 

@@ -31,7 +31,7 @@ from harness.history import (
 )
 from harness.history.events import Event, RunEnded
 from harness.history.files import Files
-from harness.history.gaps import END_NS, EVERYTHING, Gap, Part, Parts
+from harness.history.gaps import CHANGING_NS, END_NS, EVERYTHING, Gap, Part, Parts
 from harness.history.history import History
 from harness.history.metadata import find, numbers, timeout_ns
 from harness.history.metadata import read as metadata
@@ -134,9 +134,11 @@ class Folder:
         found, breaks = self.source.lines(name, make)
         for one in breaks:
             before, after = found[: one.after], found[one.after :]
-            from_ns = before[-1].at_ns if before else 0
-            to_ns = after[0].at_ns if after else END_NS
-            self._miss(frozenset({part}), one.why, min(from_ns, to_ns), max(from_ns, to_ns))
+            ends = (before[-1].at_ns if before else 0, after[0].at_ns if after else END_NS)
+            from_ns, to_ns = min(ends), max(ends)
+            if part is Part.EVENTS:  # of what began before it, and lasts
+                from_ns, to_ns = max(from_ns - CHANGING_NS, 0), END_NS
+            self._miss(frozenset({part}), one.why, from_ns, to_ns)
         return found
 
     def told(self) -> Gains:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -395,6 +396,45 @@ def test_a_line_that_cannot_be_read(folder, name, bad):
         "events.jsonl": "record: whole",
         "proofs.jsonl": "faults: proven in force, and gone",
     }.get(name, "verify") in unknown(folder)
+
+
+def down_across_two_phases(folder) -> None:
+    """Have node-3 be stopped 1.5 s before phase settle begins, instead of 1 s after."""
+    earlier_ns = int(2.5 * SECOND)
+    stopped_ns = T0 + 17 * SECOND
+    for name in ("events.jsonl", "proofs.jsonl"):
+        said = lines(folder, name)
+        for one in said:
+            if stopped_ns <= one["at_ns"] < stopped_ns + SECOND // 10:
+                one |= {key: one[key] - earlier_ns for key in one if key.endswith("_ns")}
+        write_lines(folder, name, sorted(said, key=lambda one: one["at_ns"]))
+    timeline = json.loads((folder / "timeline.json").read_text())
+    for change in timeline["changes"]:
+        change["at_s"] -= 2.5 * (change["at_s"] == 17)
+    (folder / "timeline.json").write_text(json.dumps(timeline))
+    path = folder / "journal" / "node-3.bin"
+    data = path.read_bytes()
+    records = np.frombuffer(data, journal.RECORD, offset=journal.HEADER_BYTES)
+    ran = (records["at_ns"] < stopped_ns - earlier_ns) | (records["at_ns"] > stopped_ns)
+    path.write_bytes(data[: journal.HEADER_BYTES] + records[ran].tobytes())
+
+
+def test_an_event_that_cannot_be_read_told_of_a_state_that_lasts(folder):
+    """A node was down through the next phase, and what it missed was FAIL; or, of one that ran
+    again, all that it missed was PASS.
+    """
+    down_across_two_phases(folder)
+    assert Answer.FAIL not in {answer for answer, _ in answers(folder).values()}
+    whole = (folder / "events.jsonl").read_text().splitlines(keepends=True)
+    for at, line in enumerate(whole):
+        garbled = [*whole[:at], line[: len(line) // 2] + "\n", *whole[at + 1 :]]
+        (folder / "events.jsonl").write_text("".join(garbled))
+        open_rows = unknown(folder)
+        assert {"settled coverage", "settled delivered", "routes"} <= open_rows, line
+        # Of what was over ten seconds before the line before it, it tells nothing; a phase that
+        # nobody tells of is a gap of its own.
+        early = at == 0 or json.loads(whole[at - 1])["at_ns"] < T0 + 14 * SECOND
+        assert ("idle CPU" in open_rows) == (early or '"phase"' in line), line
 
 
 def test_a_run_that_ended_before_its_first_phase(folder):
