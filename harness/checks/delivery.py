@@ -243,14 +243,16 @@ def _at_every_other_node(history: History, operation: Operation, acknowledged: C
 
 
 def _repeated(history: History, kind: RecordKind, chosen: Chosen) -> dict[str, int]:
-    """How many of the chosen operations a node has more than once: one that the harness stopped
-    since need not know what it had before.
+    """How many of the chosen operations a node has more than once in one life: which the harness
+    has stopped since, need not know what it had before.
     """
-    again = records.heard_again(history, kind, chosen)
-    sent = history.column("sent_ns")[chosen]
-    for stretch in silences.of(history).away:
-        again[sent < stretch.end_ns, stretch.node] = False
-    return {"delivered more than once at a node": int(again.any(axis=1).sum())}
+    rows, mine = records.about(history, kind, chosen)
+    place = rows.astype(np.intp) * len(history.nodes) + mine.node
+    again = np.flatnonzero(np.bincount(place)[place] > 1)
+    life = silences.of(history).lives(mine.node[again], mine.at_ns[again])
+    had, times = np.unique((place[again], life), axis=1, return_counts=True)
+    count = len(np.unique(had[0, times > 1] // len(history.nodes)))
+    return {"delivered more than once at a node": count}
 
 
 def _at_keeper(history: History, operation: Operation, acknowledged: Chosen) -> Held:

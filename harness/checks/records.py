@@ -174,17 +174,6 @@ def heard_ns(history: History, kind: RecordKind, chosen: Chosen) -> Nanoseconds:
     return earliest.reshape(-1, nodes)
 
 
-def heard_again(history: History, kind: RecordKind, chosen: Chosen) -> npt.NDArray[np.bool_]:
-    """Which nodes have more than one record of `kind` of each chosen operation: a row an operation,
-    a column a node.
-    """
-    nodes, count = len(history.nodes), int(chosen.sum())
-    rows, mine = about(history, kind, chosen)
-    seen = np.bincount(rows.astype(np.intp) * nodes + mine.node, minlength=count * nodes)
-    again: npt.NDArray[np.bool_] = seen.reshape(count, nodes) > 1
-    return again
-
-
 def _earliest(rows: Places, at_ns: Nanoseconds, count: int) -> Nanoseconds:
     """The earliest time of each of `count` rows; NEVER where it has none."""
     found = np.full(count, LATEST, np.int64)
