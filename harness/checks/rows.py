@@ -11,11 +11,11 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from harness.checks import asked, faults, host, lateness, record, records, statistic
+from harness.checks import asked, conditions, faults, host, lateness, record, records, statistic
 from harness.checks.measurements import BENCHMARKS, SPREAD_MAX
 from harness.checks.metric import Chosen, Floats, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS
-from harness.checks.operation_metrics import OVER_PHASES, TIMES, alike, received
+from harness.checks.operation_metrics import OVER_PHASES, TIMES, alike
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.choices import one_of
@@ -23,10 +23,6 @@ from harness.errors import BadFileError
 from harness.history.gaps import ALWAYS, Part
 from harness.history.history import History, PhaseWindow
 from harness.scenario.budget import COMPARISONS, UNITS, Row
-
-# A uniform open model delivers exactly its rate; what is under way at the two edges of a phase may
-# be one per cent of it.
-RECEIVED_TOLERANCE = 0.01
 
 
 def validate(rows: Sequence[Row]) -> None:
@@ -79,9 +75,8 @@ def _judge(history: History, row: Row) -> Finding:
     gap = _gap(history, row, phase)
     if gap is not None:
         return _unknown(row, Cause.GAP, gap)
-    unmet = _unmet(history, row, phase)
-    if unmet is not None:
-        return unmet
+    if unmet := conditions.unmet(history, row, phase):
+        return _unknown(row, *unmet)
     if row.conditions.under is not None:
         history, phase = faults.under(history, row.conditions.under, phase)
     try:
@@ -100,7 +95,8 @@ def _judge(history: History, row: Row) -> Finding:
     best, worst = _best(history, row, fair, taken), _worst(history, row, phase, taken, excused)
     doubt = _doubt(history, row, phase, excused, best=best, worst=worst)
     if doubt is None and not best:
-        doubt = _by_the_wait(history, row, phase, excused.all)
+        doubt = _by_a_stop(history, row, phase, taken, excused)
+        doubt = doubt or _by_the_wait(history, row, phase, excused.all)
         doubt = doubt or _host_limited(history, row, phase, taken, excused.all)
     if doubt is not None:
         return _unknown(row, doubt[0], doubt[1], measured)
@@ -230,13 +226,28 @@ def _doubt(
         return excused.cause(), excused.sentence(history, due) + host.busy(history, phase)
     if mixed := lateness.two_phases(history, row, phase):
         return Cause.HOST_LIMITED, mixed
-    wants_more = row.kind in ("rate", "byte rate") and row.comparison in (">", ">=")
-    phases = [phase] if (best or wants_more) and lateness.rests_on_load(row) else []
+    phases = [phase] if (best or _wants_more(row)) and lateness.rests_on_load(row) else []
     for one in alike(history, phase) if row.metric in OVER_PHASES else phases:
         behind = lateness.behind(history, one)
         if behind is not None and behind[0] is not Cause.NODE_STOPPED:
             return behind[0], behind[1] + host.busy(history, one)
     return None
+
+
+def _wants_more(row: Row) -> bool:
+    """Whether a row is about a rate that less load makes lower, and so missed."""
+    return row.kind in ("rate", "byte rate") and row.comparison in (">", ">=")
+
+
+def _by_a_stop(
+    history: History, row: Row, phase: PhaseWindow, taken: Measured, excused: lateness.Excused
+) -> tuple[Cause, str] | None:
+    """Why the rate of a node may have been lowered by the harness, which stopped nodes; None where
+    it was not. A node's rate is of all that it had to do: no operation of it can be left out.
+    """
+    if not (isinstance(taken, PerNode) and _wants_more(row) and lateness.rests_on_load(row)):
+        return None
+    return excused.stops(history, int(records.due(history, phase).sum()))
 
 
 def _by_the_wait(
@@ -278,64 +289,6 @@ def _gap(history: History, row: Row, phase: PhaseWindow) -> str | None:
         None if metric.whole_run else phase,
         row.conditions.node if metric.by_node else None,
     )
-
-
-def _unmet(history: History, row: Row, phase: PhaseWindow) -> Finding | None:
-    """The finding of a row one of whose conditions was not met; None where all were."""
-    conditions = row.conditions
-    if conditions.nodes is not None and conditions.nodes != len(history.nodes):
-        return _unknown(
-            row,
-            Cause.CONDITIONS,
-            f"the row is about {conditions.nodes} nodes, the run had {len(history.nodes)}",
-        )
-    if conditions.node is not None and conditions.node not in history.nodes:
-        return _unknown(
-            row,
-            Cause.CONDITIONS,
-            f"the row is about node {conditions.node}, the run had none of that name",
-        )
-    if (
-        conditions.node is not None
-        and conditions.received_per_s is None
-        and not METRICS[row.metric].by_node
-    ):
-        return _unknown(
-            row,
-            Cause.CONDITIONS,
-            f"the row is about node {conditions.node}, and {row.metric} is not measured by node",
-        )
-    if unkept := _unkept(history, row):
-        return _unknown(row, Cause.NOT_MEASURED, unkept)
-    if conditions.under is not None and (
-        lacking := faults.not_shown(history, conditions.under, phase)
-    ):
-        return _unknown(row, Cause.FAULT_NOT_PROVEN, lacking)
-    if conditions.received_per_s is not None:
-        if conditions.node is None:
-            return _unknown(
-                row, Cause.CONDITIONS, "received_per_s needs `node`: the one that received it"
-            )
-        rates = received(history, phase)
-        rate_per_s = float(rates.series[history.index(conditions.node)][0])
-        if rate_per_s < conditions.received_per_s * (1 - RECEIVED_TOLERANCE):
-            return _unknown(
-                row,
-                Cause.LOAD_NOT_DELIVERED,
-                f"{conditions.node} received {rate_per_s:,.0f} messages a second, the row is about "
-                f"{conditions.received_per_s:,.0f}{host.busy(history, phase)}",
-            )
-    return None
-
-
-def _unkept(history: History, row: Row) -> str | None:
-    """Say which records the row counts that this system's journals do not keep; None where they
-    keep all. An older folder does not name them all: what it has, it keeps.
-    """
-    for kind in sorted(METRICS[row.metric].records - history.kept):
-        if not (history.journal["kind"] == kind).any():
-            return f"journals of this run have no records of the kind {kind.name.lower()}"
-    return None
 
 
 def _stretch(row: Row, value: float) -> str:

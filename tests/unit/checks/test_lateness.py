@@ -200,6 +200,31 @@ def test_a_node_that_the_harness_stopped_is_not_the_generators_fault():
     assert judged(history(target), **DELIVERED).answer is Answer.FAIL
 
 
+def test_a_rate_that_the_harness_lowered_by_a_stop_is_none_of_the_systems():
+    """A node was stopped for a second, and 100/s were not received: FAIL."""
+    stop = NodeChanged(at_ns=3 * SECOND, node="node-0", condition="stopped")
+    events = (stop, NodeStarted(at_ns=4 * SECOND, node="node-0"), RunEnded())
+    meanwhile = range(1995, 3000)
+    operations = [lost(n) if n in meanwhile else due(n) for n in range(0, 10_000, 10)]
+    journal = [record(n) for n in range(0, 10_000, 10) if n not in meanwhile]
+    samples = [
+        sample(at, node, bytes_in=at * 1000, bytes_out=0) for at in range(1, 11) for node in (0, 1)
+    ]
+    more = {"statistic": "mean", "comparison": ">=", "node": "node-0"}
+    received = {**more, "metric": "private_message.received", "unit": "1/s", "bound": 95.0}
+    carried = {**more, "metric": "network.in", "unit": "B/s", "bound": 1001.0}
+    for row in (received, carried):
+        finding = judged(history(operations, journal, samples, events=events), **row)
+        assert finding.cause is Cause.NODE_STOPPED, finding
+        assert "source or the target of 125 of 1,000 operations" in finding.sentence
+        assert judged(history(operations, journal, samples), **row).answer is Answer.FAIL
+        less = {**row, "bound": 50.0}
+        assert (
+            judged(history(operations, journal, samples, events=events), **less).answer
+            is Answer.PASS
+        )
+
+
 def test_only_what_was_under_way_while_a_node_was_stopped_is_excused():
     stop = NodeChanged(at_ns=3 * SECOND, node="node-0", condition="stopped")
     again = NodeStarted(at_ns=4 * SECOND, node="node-0")
