@@ -8,6 +8,7 @@ from harness.checks import faults, host
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import received
 from harness.checks.verdict import Cause
+from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
 from harness.scenario.budget import Row
 
@@ -31,9 +32,20 @@ def unmet(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, str] |
         return Cause.CONDITIONS, said
     if unkept := _unkept(history, row):
         return Cause.NOT_MEASURED, unkept
-    if wanted.under is not None and (lacking := faults.not_shown(history, wanted.under, phase)):
-        return Cause.FAULT_NOT_PROVEN, lacking
+    if wanted.under is not None:
+        if lacking := faults.not_shown(history, wanted.under, phase):
+            return Cause.FAULT_NOT_PROVEN, lacking
+        if faults.under(history, wanted.under, phase).left_out and _is_of_seconds(row):
+            return Cause.CONDITIONS, (
+                f"{wanted.under} came and went in phase {phase.name}: {row.metric} is of all "
+                "seconds from its first coming on, also of those without it"
+            )
     return None if wanted.received_per_s is None else _unreceived(history, row, phase)
+
+
+def _is_of_seconds(row: Row) -> bool:
+    """Whether a metric is of what was there second by second, and of no operation."""
+    return Part.OPERATIONS not in METRICS[row.metric].needs
 
 
 def _unreceived(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, str] | None:

@@ -39,8 +39,7 @@ def where(history: History, rule: Callable[..., Chosen], *columns: str) -> Chose
 
 def due(history: History, phase: PhaseWindow) -> Chosen:
     """Which operations, of all kinds, were due in the phase."""
-    begin_ns, end_ns = phase.begin_ns, phase.end_ns
-    return where(history, lambda due_ns: (due_ns >= begin_ns) & (due_ns < end_ns), "intended_ns")
+    return where(history, phase.holds, "intended_ns")
 
 
 @once

@@ -78,7 +78,7 @@ def _judge(history: History, row: Row) -> Finding:
     if unmet := conditions.unmet(history, row, phase):
         return _unknown(row, *unmet)
     if row.conditions.under is not None:
-        history, phase = faults.under(history, row.conditions.under, phase)
+        phase = faults.under(history, row.conditions.under, phase)
     try:
         taken = METRICS[row.metric].take(history, phase)
         statistic.take(taken, history, row)
