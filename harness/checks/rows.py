@@ -197,7 +197,11 @@ def _met(row: Row, values: Floats) -> float:
     bound = row.bound * UNITS[row.unit][1]
     if row.comparison == "==":
         return bound
-    return 1.0 if row.kind == "share" else float(max(bound, values.max(initial=0.0)))
+    if row.kind == "share":
+        return 1.0
+    if row.comparison == ">":  # which the bound itself does not meet
+        bound = 2 * abs(bound) + 1
+    return float(max(bound, values.max(initial=0.0)))
 
 
 def _missing(row: Row) -> float:

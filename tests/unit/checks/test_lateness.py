@@ -71,6 +71,18 @@ def test_lateness_counts_where_it_changes_the_answer(late, statistic, answer):
         assert f"sent {late} of 100 operations late (by up to 9 ms)" in finding.sentence
 
 
+@pytest.mark.parametrize("comparison", [">", ">="])
+def test_a_file_that_was_sent_late_could_have_met_a_strict_bound(comparison):
+    """One of two files was sent 2 ms late: `>=` was UNKNOWN and `>` FAIL."""
+    file = {"kind": Operation.FILE_TRANSFER, "payload_bytes": 1_000_000}
+    operations = [due(0, lag_ms=2, took_ms=1200, **file), due(5, took_ms=900, **file)]
+    goodput = {"metric": "file_transfer.goodput", "unit": "MB/s", "bound": 1.0}
+    only = history(operations[:1])
+    for found, statistic in ((only, "min"), (only, "max"), (history(operations), "min")):
+        finding = judged(found, **goodput, statistic=statistic, comparison=comparison)
+        assert finding.cause is Cause.GENERATOR_BEHIND, finding
+
+
 def test_a_system_that_misses_by_itself_is_not_excused_by_a_late_generator():
     operations = [due(n, lag_ms=9 if n < 30 else 0.1, took_ms=50) for n in range(100)]
     finding = judged(history(operations))
