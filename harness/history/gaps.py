@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -192,8 +193,8 @@ def of_samples(history: History, lived: Mapping[str, Sequence[Life]]) -> list[Ga
         own = at[edges[index] : edges[index + 1]]
         for from_ns, to_ns, why in _unseen(own, lived[name], history.phases):
             missed[from_ns, to_ns, why].append(name)
-        for life, later in zip(lived[name], [*lived[name][1:], None], strict=True):
-            if life.by_itself:
+        for life, later in pairwise([*lived[name], None]):
+            if life is not None and life.by_itself:
                 until_ns = END_NS if later is None else later.from_ns
                 gaps.append(
                     Gap(

@@ -29,7 +29,7 @@ from harness.history import (
     snapshots,
     tables,
 )
-from harness.history.events import Event, RunEnded
+from harness.history.events import Event, NodeStarted, RunEnded
 from harness.history.files import Files
 from harness.history.gaps import CHANGING_NS, END_NS, EVERYTHING, Gap, Part, Parts
 from harness.history.history import History
@@ -45,6 +45,7 @@ __all__ = ["find", "metadata", "read"]
 # How far a record's time may lie before the first event of a run, and after the last: of one that
 # ended, and of one of whose end nobody told. A torn record may bear any time.
 EARLY_NS, LATE_NS, LATER_NS = 60_000_000_000, 60_000_000_000, 3_600_000_000_000
+NOT_RUNNING = ("stopped", "paused")  # conditions in which a node begins no journal
 # Files that are read as one, or only kept: what rests on each.
 WHOLE: Mapping[str, Part] = {
     "metadata.json": Part.METADATA,
@@ -198,7 +199,14 @@ class Folder:
         has_ended = any(isinstance(event, RunEnded) for event in happened)
         late_ns = LATE_NS if has_ended else LATER_NS
         end_ns = min(max(times, default=END_NS), END_NS - late_ns) + late_ns
-        parts = [self._journal(index, begin_ns, end_ns) for index in range(len(self.nodes))]
+        ran = {
+            one["name"] for one in self.facts["nodes"] if one.get("condition") not in NOT_RUNNING
+        }
+        ran |= {event.node for event in happened if isinstance(event, NodeStarted)}
+        parts = [
+            self._journal(index, begin_ns, end_ns, has_run=name in ran)
+            for index, name in enumerate(self.nodes)
+        ]
         made = np.empty(sum(map(len, parts)), journal.JOURNAL)
         at = len(made)
         while parts:  # each file is let go as soon as it is copied
@@ -207,13 +215,15 @@ class Folder:
             at -= len(part)
         return made
 
-    def _journal(self, index: int, begin_ns: int, end_ns: int) -> history.Records:
-        """The records of one node's journal, as they are in its file."""
+    def _journal(self, index: int, begin_ns: int, end_ns: int, *, has_run: bool) -> history.Records:
+        """The records of one node's journal, as they are in its file; one that did not run in this
+        run never began one.
+        """
         node, name = self.facts["nodes"][index], f"journal/{self.nodes[index]}.bin"
         wire_id = bytes.fromhex(node["wire_id"])
         records, torn, content = self.source.journal(name, wire_id, begin_ns, end_ns)
         why = content.wrong
-        if not content.exists and not why and node.get("condition") != "stopped":
+        if not content.exists and not why and has_run:
             why = f"{name} is missing"
         if why:
             torn = [one for one in torn if one.after < len(records)]

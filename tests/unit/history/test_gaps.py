@@ -297,6 +297,23 @@ def test_a_journal_that_was_deleted_emptied_or_halved(folder, keep):
     assert unknown(folder, seal=False) == OF_JOURNALS
 
 
+@pytest.mark.parametrize("condition", ["stopped", "paused"])
+def test_only_a_node_that_never_ran_has_no_journal(folder, condition):
+    """One that was paused throughout made every row of journals UNKNOWN; one that was stopped at
+    first, and then ran, lacked none.
+    """
+    (folder / "journal" / "node-3.bin").unlink()
+    nodes = json.loads((folder / "metadata.json").read_text())["nodes"]
+    facts(folder, nodes=[*nodes[:3], {**nodes[3], "condition": condition}])
+    events = [one for one in lines(folder, "events.jsonl") if one.get("node") != "node-3"]
+    began = {"at_ns": T0 - SECOND, "event": "node-condition", "node": "node-3"}
+    write_lines(folder, "events.jsonl", [{**began, "condition": condition}, *events])
+    missing = "journal/node-3.bin is missing"
+    assert missing not in {sentence for _, sentence in answers(folder).values()}
+    happened(folder, NodeStarted(at_ns=T0 + SECOND, node="node-3"))
+    assert answers(folder)["coverage"] == (Answer.UNKNOWN, missing)
+
+
 def test_a_halved_journal_of_an_older_folder_accuses_nobody(folder):
     """No manifest tells that it was cut, and none that it was not."""
     (folder / "manifest.json").unlink()
