@@ -327,6 +327,11 @@ TIMES = frozenset(
 OVER_PHASES = frozenset({"private_message.linearity"})
 
 
+def taken_over(history: History, metric: str, phase: PhaseWindow) -> list[PhaseWindow]:
+    """The phases that a metric of this one is taken from."""
+    return alike(history, phase) if metric in OVER_PHASES else [phase]
+
+
 def _needs(operation: Operation, taken: Taken) -> Parts:
     """What a generic metric takes of the record: a time ends with the witness's own."""
     is_witnessed = operation.spec.ledger is not None and taken is Taken.LATENCY

@@ -15,7 +15,7 @@ from harness.checks import asked, conditions, faults, host, lateness, record, re
 from harness.checks.measurements import BENCHMARKS, SPREAD_MAX
 from harness.checks.metric import Chosen, Floats, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS
-from harness.checks.operation_metrics import OVER_PHASES, TIMES, alike
+from harness.checks.operation_metrics import OVER_PHASES, TIMES, taken_over
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.choices import one_of
@@ -101,15 +101,21 @@ def _judge(history: History, row: Row) -> Finding:
     if doubt is not None:
         return _unknown(row, doubt[0], doubt[1], measured)
     if not best:
-        needs, lost = METRICS[row.metric].needs, math.isinf(value)
-        gap = record.excuse(history, needs, row.kind, phase, lost=lost)
-        if gap is not None:
+        if gap := _unexcused(history, row, phase, lost=math.isinf(value)):
             return _unknown(row, Cause.GAP, gap, measured)
         busy = host.busy(history, phase) if row.kind == "time" else ""
         return _finding(row, Answer.FAIL, measured, _missed(row, value) + busy, value=value)
     measured, value = _shown(history, row, taken, fair)
     kept = f"kept{_stretch(row, value)}{lateness.tick(history, row, phase)}"
     return _finding(row, Answer.PASS, measured, kept, value=value)
+
+
+def _unexcused(history: History, row: Row, phase: PhaseWindow, *, lost: bool) -> str | None:
+    """Say what is missing of the record that could have excused a missed row; None: nothing."""
+    needs, kind = METRICS[row.metric].needs, "time" if host.is_of_times(row) else row.kind
+    windows = taken_over(history, row.metric, phase)
+    found = (record.excuse(history, needs, kind, one, lost=lost) for one in windows)
+    return next((gap for gap in found if gap is not None), None)
 
 
 def _unsteady(row: Row, taken: Measured) -> str | None:
@@ -230,8 +236,9 @@ def _doubt(
         return excused.cause(), excused.sentence(history, due) + host.busy(history, phase)
     if mixed := lateness.two_phases(history, row, phase):
         return Cause.HOST_LIMITED, mixed
-    phases = [phase] if (best or _wants_more(row)) and lateness.rests_on_load(row) else []
-    for one in alike(history, phase) if row.metric in OVER_PHASES else phases:
+    rests = (best or _wants_more(row)) and lateness.rests_on_load(row)
+    rests |= row.metric in OVER_PHASES
+    for one in taken_over(history, row.metric, phase) if rests else ():
         behind = lateness.behind(history, one)
         if behind is not None and behind[0] is not Cause.NODE_STOPPED:
             return behind[0], behind[1] + host.busy(history, one)
@@ -269,14 +276,21 @@ def _host_limited(
     history: History, row: Row, phase: PhaseWindow, taken: Measured, excused: Chosen
 ) -> tuple[Cause, str] | None:
     """Why a row that was missed says nothing of the system; None where it does: it is missed also
-    without what was under way while other processes had the host.
+    without what was under way while other processes had the host. Where phases are held against
+    each other, nothing of them can be left out.
     """
-    limited = host.limits(history, row, phase)
-    if limited is None and row.kind == "time":
-        slowed, told = host.slowed(history, phase)
-        spared = _without(history, row, phase, taken, excused | slowed)
-        limited = told if slowed.any() and _best(history, row, spared, taken) else None
-    return None if limited is None else (Cause.HOST_LIMITED, limited)
+    for one in taken_over(history, row.metric, phase):
+        if limited := host.limits(history, row, one):
+            return Cause.HOST_LIMITED, limited
+        slowed, told = host.slowed(history, one) if host.is_of_times(row) else (excused, "")
+        if not told or not (slowed & records.due(history, one)).any():
+            continue
+        if row.metric in OVER_PHASES:
+            return Cause.HOST_LIMITED, told + host.busy(history, one)
+        if _best(history, row, _without(history, row, one, taken, excused | slowed), taken):
+            without = ", and without what was under way then the promise holds"
+            return Cause.HOST_LIMITED, told + without + host.busy(history, one)
+    return None
 
 
 def _gap(history: History, row: Row, phase: PhaseWindow) -> str | None:
