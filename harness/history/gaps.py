@@ -348,5 +348,10 @@ def _some(names: Sequence[str], history: History) -> str:
 
 
 def merged(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
-    """Put gaps in order of time, each once."""
-    return tuple(sorted(dict.fromkeys(gaps), key=lambda gap: (gap.from_ns, gap.to_ns, gap.why)))
+    """Put gaps in order of time, each once; of those from one time on, what lacks most is first."""
+    return tuple(
+        sorted(
+            dict.fromkeys(gaps),
+            key=lambda gap: (gap.from_ns, -len(gap.what), gap.to_ns, gap.why),
+        )
+    )

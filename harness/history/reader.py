@@ -105,8 +105,6 @@ class Folder:
         self.source, self.facts = source, facts
         self.nodes = tuple(node["name"] for node in facts["nodes"])
         self.gaps: list[Gap] = []
-        if source.problem:
-            self._miss(EVERYTHING, source.problem)
         for name, part in WHOLE.items():
             content = source.open(name)
             is_missing = not content.exists and name in facts.get("inputs", ())
@@ -124,8 +122,14 @@ class Folder:
         self.gaps.append(Gap(what=what, of=of, from_ns=from_ns, to_ns=to_ns, why=why))
 
     def events(self) -> list[Event]:
-        """What happened, as far as it is told."""
-        return self._lines("events.jsonl", events.read, Part.EVENTS)
+        """What happened, as far as it is told. That no manifest was written is no wonder where no
+        end is told of.
+        """
+        found = self._lines("events.jsonl", events.read, Part.EVENTS)
+        if problem := self.source.problem:
+            is_cut = not any(isinstance(event, RunEnded) for event in found)
+            self._miss(EVERYTHING, f"the run was cut short: {problem}" if is_cut else problem)
+        return found
 
     def proofs(self) -> tuple[Proof, ...]:
         """What was seen of faults."""

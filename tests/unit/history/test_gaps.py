@@ -342,6 +342,19 @@ def test_a_manifest_that_is_gone(folder):
     assert "manifest.json is missing" in found["record: whole"][1]
 
 
+def test_a_run_whose_supervisor_was_killed(folder):
+    """There is no end and no manifest: each row says first that the run was cut short."""
+    said = [one for one in lines(folder, "events.jsonl") if one["event"] != "end"]
+    write_lines(folder, "events.jsonl", [one for one in said if one["event"] != "phases-over"])
+    (folder / "manifest.json").unlink()
+    (folder / "load" / "operations-1.arrow").write_bytes(b"")
+    found = answers(folder, seal=False)
+    assert {answer for answer, _ in found.values()} == {Answer.UNKNOWN}
+    why = "the run was cut short: manifest.json is missing"
+    for name in ("latency", "idle CPU", "settled network", "record: whole"):
+        assert found[name][1].startswith(why), name
+
+
 @pytest.mark.parametrize("text", [None, "", run_folders.BUDGET[:-80], "[[row]]\nmetric = 3\n"])
 def test_a_budget_that_was_deleted_or_changed(folder, text):
     """A row that is gone cannot be UNKNOWN: the verdict is."""
