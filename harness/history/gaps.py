@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.history.events import FaultChanged, NodeChanged, NodeEnded, NodeStarted, over_ns
+from harness.history.plan import moment_ns
 
 if TYPE_CHECKING:
     from harness.history.history import History, Nanoseconds, PhaseWindow
@@ -111,7 +112,8 @@ def of_phases(history: History, facts: Mapping[str, Any]) -> Iterator[Gap]:
         yield Gap(what=RECORDED, from_ns=last_ns - 1, why="the run was cut short")
     at_ns = facts.get("t0_ns", 0)
     for planned in facts.get("plan", ()):
-        begin_ns = at_ns if planned.get("begin_s") is None else _after(facts, planned["begin_s"])
+        begin_s = planned.get("begin_s")
+        begin_ns = at_ns if begin_s is None else moment_ns(facts.get("t0_ns", 0), begin_s)
         end_ns = _end_ns(planned, facts, begin_ns)
         at_ns = begin_ns if end_ns is None else end_ns
         window = history.phase(planned["name"])
@@ -138,16 +140,12 @@ def of_phases(history: History, facts: Mapping[str, Any]) -> Iterator[Gap]:
             )
 
 
-def _after(facts: Mapping[str, Any], seconds: float) -> int:
-    return int(facts.get("t0_ns", 0) + seconds * 1e9)
-
-
 def _end_ns(planned: Mapping[str, Any], facts: Mapping[str, Any], begin_ns: int) -> int | None:
     """When a phase was to end; an older folder tells how long it was to last."""
     if planned.get("end_s") is not None:
-        return _after(facts, planned["end_s"])
+        return moment_ns(facts.get("t0_ns", 0), planned["end_s"])
     lasts_s = planned.get("duration_s")
-    return None if lasts_s is None else int(begin_ns + lasts_s * 1e9)
+    return None if lasts_s is None else moment_ns(begin_ns, lasts_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

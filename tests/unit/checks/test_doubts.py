@@ -129,6 +129,8 @@ def test_doubts_are_read_as_they_were_written():
     assert noted.read({"load": {"workers": 2}}) == ()
     with pytest.raises(BadFileError, match="the load workers' doubts"):
         noted.read({"load": {"workers": [{"worker": 0, "doubts": [[1, 2]]}]}})
+    with pytest.raises(BadFileError, match="OverflowError"):
+        noted.read({"load": {"workers": [{"worker": 0, "doubts": [[1, 1e400, 3, 4, 5]]}]}})
 
 
 def test_at_most_three_seconds_are_told_of():

@@ -14,6 +14,7 @@ from kit.run_folders import END_NS, NODES, T0
 
 from harness.checks.resource_metrics import cpu
 from harness.checks.verdict import Answer
+from harness.errors import BadFileError
 from harness.experiments import judge
 from harness.history import history as h
 from harness.history import journal, manifest, reader
@@ -465,6 +466,15 @@ def test_an_event_that_cannot_be_read_told_of_a_state_that_lasts(folder):
         # nobody tells of is a gap of its own.
         early = at == 0 or json.loads(whole[at - 1])["at_ns"] < T0 + 14 * SECOND
         assert ("idle CPU" in open_rows) == (early or '"phase"' in line), line
+
+
+@pytest.mark.parametrize("seconds", [1e300, -1e300, 2e9])
+@pytest.mark.parametrize("key", ["begin_s", "end_s", "duration_s"])
+def test_a_phase_at_a_time_that_no_run_has_is_refused(folder, key, seconds):
+    plan = json.loads((folder / "metadata.json").read_text())["plan"]
+    facts(folder, plan=[{**plan[0], key: seconds}, *plan[1:]])
+    with pytest.raises(BadFileError, match=f"plan: idle: {key}: expected at most 1e"):
+        reader.read(folder)
 
 
 def test_a_run_that_ended_before_its_first_phase(folder):
