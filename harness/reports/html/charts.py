@@ -82,7 +82,7 @@ def _keys(chart: Chart) -> str:
         keys.append(f'<span class="key {escape(look)}{filled}">{escape(line.name)}</span>')
         colour += line.upper is None
     if chart.marks:
-        keys.append('<span class="key bad fill">some did not come true</span>')
+        keys.append('<span class="key bad fill">some took for ever (∞)</span>')
     if chart.bounds:
         keys.append('<span class="key bound">promised</span>')
     return "".join(keys)

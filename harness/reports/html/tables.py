@@ -50,8 +50,10 @@ def operations(summaries: Sequence[Summary]) -> str:
         for one in summaries
     )
     return note(
-        "Times are those of the verdict: from the intended time, and what never came true took for "
-        "ever (∞); – where there are too few for the percentile. The maximum is of what came true."
+        "Times are what the verdict judges: from the intended time, of a broadcast until the last "
+        "node had it, and what never came true took for ever (∞); – where there are too few for "
+        "the percentile. The maximum is of what came true. All that was due is counted here: n of "
+        "the verdict may be smaller, for what the generator or the host held up is left out there."
     ) + table(OPERATIONS, rows, "operations")
 
 
