@@ -322,16 +322,22 @@ SHARES = frozenset(
     }
     | {"broadcast.coverage", "file_transfer.goodput"}
 )
-TIMES = frozenset(
+# Metrics whose values are how long each operation took, one by one.
+LATENCIES = frozenset(
     {
         f"{spec.word}.{each.suffix}"
         for spec in TABLE
         for each in spec.metrics
         if each.taken is Taken.LATENCY
     }
-    | {"broadcast.propagation", "broadcast.delivery", "private_message.burst"}
-    | {"private_message.burst_each", "private_message.linearity"}
+    | {"broadcast.propagation"}
 )
+TIMES = LATENCIES | {
+    "broadcast.delivery",
+    "private_message.burst",
+    "private_message.burst_each",
+    "private_message.linearity",
+}
 # Metrics that are taken from all phases named alike.
 OVER_PHASES = frozenset({"private_message.linearity"})
 

@@ -5,12 +5,16 @@ stands only in a chart of its own quantity.
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from kit.histories import MS, SECOND, history, operation, record
+from kit.verdicts import FACTS, finding, full
 
+from harness import reports
 from harness.checks.metrics import METRICS
+from harness.checks.verdict import Verdict
 from harness.operations import Operation
 from harness.operations.records import RecordKind
-from harness.reports.series import operations
+from harness.reports.series import links, operations
 
 
 def heard(number, node, after_ms):
@@ -67,3 +71,27 @@ def test_of_journals_that_keep_no_broadcasts_the_chart_says_what_it_draws():
     assert drawn.lines[0].values[0] == 2.0
     assert not drawn.marks
     assert "the journals do not tell how it spread" in drawn.note
+
+
+@pytest.mark.parametrize(
+    ("metric", "is_drawn"),
+    [
+        ("private_message.end_to_end", True),
+        ("broadcast.propagation", True),
+        ("broadcast.delivery", False),  # of each receiver
+        ("private_message.burst", False),
+        ("private_message.burst_each", False),
+        ("private_message.first_contact", False),
+        ("pacer.lag", True),
+    ],
+)
+def test_a_bound_stands_only_in_a_chart_of_its_own_quantity(metric, is_drawn):
+    """The 1 s of a burst of 1,000 messages was a line over the latency of each."""
+    row = finding(metric, metric=metric, statistic="p99", unit="s", bound=1.0, promised="< 1 s")
+    sent = operations.sent(full())
+    charts = links.with_bounds(full(), operations.charts(full(), sent), [row])
+    assert [one.key for one in charts if one.bounds] == [links.chart_of(row)] * is_drawn
+    page = reports.render("html", Verdict(findings=(row,)), FACTS, "/runs/x", full())
+    assert f'href="#{links.chart_of(row)}"' in page
+    assert ("(not of this chart)" in page) is not is_drawn
+    assert ("(of another quantity)" in page) is not is_drawn
