@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.reports import headline
 from harness.reports.html.elements import Column, escape, note, table
 from harness.reports.series.errors import Error
 from harness.reports.series.operations import SUMMARY, Summary
@@ -92,24 +93,25 @@ def errors(found: Sequence[Error]) -> str:
 
 
 def facts(said: Mapping[str, Any], run: str) -> str:
-    """List what was run on what."""
-    host, load = said["host"], said["load"]
+    """List what was run on what; of a suite only what all of its parts share."""
+    host, load = said["host"], said.get("load", {})
     shown = {
+        "parts": said.get("parts", ""),
         "nodes": _nodes(said),
-        "topology": said["topology"],
+        "topology": said["topology"] if said["nodes"] else "",
         "regions": _regions(said["nodes"]),
         "runtime": _pairs(said["runtime"]),
         "network": _pairs(said.get("network", {})),
-        "load": f"{load.get('generator', '–')}, {_workers(load.get('workers', 0))}",
+        "load": f"{load.get('generator', '–')}, {_workers(load.get('workers', 0))}" if load else "",
         "streams": _streams(load.get("streams", ())),
-        "seed": said["seed"],
+        "seed": said["seed"] if said["nodes"] else "",
         "host": f"{host['cores']} cores {host['cpu']}, "
         f"{host.get('memory_bytes', 0) / 2**30:.0f} GiB",
         "kernel": f"{host['kernel']} ({host.get('machine', '?')})",
         "Python": host.get("python", "?"),
         "versions": _pairs(host.get("versions", {})),
         "run folder": run,
-        "again": f"harness judge {run}",
+        "again": headline.again(said, run),
     }
     rows = ((escape(key), escape(value)) for key, value in shown.items() if str(value))
     return table((Column("what"), Column("which")), rows, "facts")
