@@ -14,6 +14,7 @@ import numpy as np
 from harness.checks import gateway, host, lateness, records
 from harness.checks.verdict import Answer, Finding
 from harness.history.history import History
+from harness.topology.quantities import number
 
 SECOND_NS = 1_000_000_000
 FULL_CORE = 0.9  # of one core: a load worker has one thread, and sends late from here on
@@ -107,7 +108,7 @@ def _late(history: History, begin_ns: int) -> list[tuple[int, str]]:
     np.maximum.at(lag_ns, whose, sent[mine] - intended[mine])
     found = []
     for second, most_ns, count in zip(seconds.tolist(), lag_ns, counts, strict=True):
-        how = f"by up to {most_ns / 1e6:,.3g} ms" if most_ns > 0 else "never"
+        how = f"by up to {number(most_ns / 1e6)} ms" if most_ns > 0 else "never"
         found.append((second, f"{count:,} of {due[second]:,} operations sent late ({how})"))
     return found
 
@@ -120,7 +121,7 @@ def _noted(history: History, begin_ns: int) -> list[tuple[int, str]]:
         second = ((one.begin_ns + one.end_ns) // 2 - begin_ns) // SECOND_NS
         whose = f"load worker {one.worker + 1}"
         if one.stalled_ns > lateness.allowed_ns(history):
-            found.append((second, f"{whose} stood still for {one.stalled_ns / 1e6:,.3g} ms"))
+            found.append((second, f"{whose} stood still for {number(one.stalled_ns / 1e6)} ms"))
         if one.blocked:
             found.append((second, f"nodes did not take {one.blocked:,} sends of {whose} at once"))
         if one.cores >= FULL_CORE:
@@ -133,7 +134,7 @@ def _held(history: History, begin_ns: int) -> list[tuple[int, str]]:
     return [
         (
             int((since_ns - begin_ns) // SECOND_NS),
-            f"the gateway stood still for {(until_ns - since_ns) / 1e6:,.3g} ms",
+            f"the gateway stood still for {number((until_ns - since_ns) / 1e6)} ms",
         )
         for since_ns, until_ns in gateway.stalls(history)
     ]

@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.checks import rows as budget_rows
 from harness.checks import scope
+from harness.checks.promises import promised
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.choices import one_of
 from harness.control.progress import Progress, nobody
@@ -276,7 +277,7 @@ def _not_measured(row: Row, why: str) -> Finding:
     return Finding(
         name=row.name,
         answer=Answer.UNKNOWN,
-        promised=budget_rows.promised(row),
+        promised=promised(row),
         measured="–",
         sentence=why,
         cause=Cause.NOT_MEASURED,

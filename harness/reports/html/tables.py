@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from harness.reports import headline
 from harness.reports.html.elements import Column, escape, note, table
 from harness.reports.series.errors import Error
 from harness.reports.series.operations import SUMMARY, Summary
+from harness.topology.quantities import number
 
 ERRORS_MOST = 100
 NAMED_MOST = 20  # regions, streams
@@ -59,8 +59,10 @@ def operations(summaries: Sequence[Summary]) -> str:
 
 
 def _rate(one: Summary) -> str:
-    asked = "" if one.asked_per_s is None else f" (asked {one.asked_per_s:,.4g})"
-    return f"{one.rate_per_s:,.4g}{asked}"
+    asked = one.asked_per_s
+    if asked is None:
+        return number(one.rate_per_s, digits=4)
+    return f"{number(one.rate_per_s, asked, digits=4)} (asked {number(asked, digits=4)})"
 
 
 def _bad(count: int) -> str:
@@ -68,9 +70,7 @@ def _bad(count: int) -> str:
 
 
 def _time(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return "∞" if math.isinf(value) else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+    return "–" if value is None else number(value)
 
 
 def errors(found: Sequence[Error]) -> str:
@@ -140,7 +140,10 @@ def _regions(nodes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _streams(streams: Sequence[Mapping[str, Any]]) -> str:
-    return _few(f"{one['operation']} {one['rate_per_s']:g}/s in {one['phase']}" for one in streams)
+    return _few(
+        f"{one['operation']} {number(one['rate_per_s'], digits=6)}/s in {one['phase']}"
+        for one in streams
+    )
 
 
 def _few(said: Iterable[str]) -> str:

@@ -4,6 +4,8 @@ stands only in a chart of its own quantity.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from kit.histories import MS, SECOND, history, operation, record
@@ -14,6 +16,7 @@ from harness.checks.metrics import METRICS
 from harness.checks.verdict import Verdict
 from harness.operations import Operation
 from harness.operations.records import RecordKind
+from harness.reports.html import charts, tables
 from harness.reports.series import links, operations
 
 
@@ -95,3 +98,27 @@ def test_a_bound_stands_only_in_a_chart_of_its_own_quantity(metric, is_drawn):
     assert f'href="#{links.chart_of(row)}"' in page
     assert ("(not of this chart)" in page) is not is_drawn
     assert ("(of another quantity)" in page) is not is_drawn
+
+
+def test_numbers_of_a_chart_have_all_digits_before_their_point():
+    """Under the pointer 12,345 was 12,340."""
+    values = np.array([12345.4, 12.3456, 0.00012345, np.nan])
+    assert charts.numbers(values) == [12345, 12.35, 0.0001234, None]
+
+
+def test_tables_have_no_powers_of_ten():
+    summary = operations.Summary(
+        operation="private_message",
+        phase="",
+        due=500_000,
+        rate_per_s=49_999.9,
+        asked_per_s=50_000.0,
+        failed=0,
+        unknown=0,
+        percentiles=(999.7, 1234.0, 12345.0, None, np.inf),
+        max_ms=12345.6,
+    )
+    cells = re.findall(r"<span>(.*?)</span>", tables.operations([summary]))
+    assert cells[3:] == (
+        ["49,999.9 (asked 50,000)", "0", "0", "1,000", "1,234", "12,345", "–", "∞", "12,346"]
+    )
