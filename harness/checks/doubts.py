@@ -15,6 +15,7 @@ import numpy as np
 from harness.checks import gateway, host, lateness
 from harness.checks.verdict import Answer, Finding
 from harness.history.history import History
+from harness.topology.quantities import number
 
 SECOND_NS = 1_000_000_000
 FULL_CORE = 0.9  # of one core: a load worker has one thread, and sends late from here on
@@ -113,7 +114,7 @@ def _late(history: History, begin_ns: int) -> list[tuple[int, str]]:
         said = [f"{never:,.0f} {of} operations never sent"] if never else []
         if late:
             what = of if never else f"{of} operations"
-            said.append(f"{late:,.0f} {what} sent late (by up to {most_ns / 1e6:,.3g} ms)")
+            said.append(f"{late:,.0f} {what} sent late (by up to {number(most_ns / 1e6)} ms)")
         found.append((second, ", ".join(said)))
     return found
 
@@ -124,7 +125,7 @@ def _noted(history: History, begin_ns: int) -> Iterator[tuple[int, str]]:
         whose = f"load worker {one.worker + 1}"
         said = []
         if one.stalled_ns > lateness.allowed_ns(history):
-            said.append(f"{whose} stood still for {one.stalled_ns / 1e6:,.3g} ms")
+            said.append(f"{whose} stood still for {number(one.stalled_ns / 1e6)} ms")
         if one.blocked:
             said.append(f"nodes did not take {one.blocked:,} sends of {whose} at once")
         if one.cores >= FULL_CORE:
@@ -146,7 +147,7 @@ def _held(history: History, begin_ns: int) -> list[tuple[int, str]]:
     return [
         (
             int((since_ns - begin_ns) // SECOND_NS),
-            f"the gateway stood still for {(until_ns - since_ns) / 1e6:,.3g} ms",
+            f"the gateway stood still for {number((until_ns - since_ns) / 1e6)} ms",
         )
         for since_ns, until_ns in gateway.stalls(history)
     ]

@@ -16,13 +16,14 @@ from harness.checks.measurements import BENCHMARKS, SPREAD_MAX
 from harness.checks.metric import Chosen, Floats, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import OVER_PHASES, TIMES, taken_over
+from harness.checks.promises import missed, promised, shown, stretch
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.choices import one_of
 from harness.errors import BadFileError
 from harness.history.gaps import ALWAYS, Part
 from harness.history.history import History, PhaseWindow
-from harness.scenario.budget import COMPARISONS, UNITS, Row
+from harness.scenario.budget import UNITS, Row
 
 
 def validate(rows: Sequence[Row]) -> None:
@@ -104,9 +105,9 @@ def _judge(history: History, row: Row) -> Finding:
         if gap := _unexcused(history, row, phase, lost=math.isinf(value)):
             return _unknown(row, Cause.GAP, gap, measured)
         busy = host.busy(history, phase) if row.kind == "time" else ""
-        return _finding(row, Answer.FAIL, measured, _missed(row, value) + busy, value=value)
+        return _finding(row, Answer.FAIL, measured, missed(row, value) + busy, value=value)
     measured, value = _shown(history, row, taken, fair)
-    kept = f"kept{_stretch(row, value)}{lateness.tick(history, row, phase)}"
+    kept = f"kept{stretch(row, value)}{lateness.tick(history, row, phase)}"
     return _finding(row, Answer.PASS, measured, kept, value=value)
 
 
@@ -150,7 +151,7 @@ def _shown(history: History, row: Row, first: Measured, second: Measured) -> tup
         value, at = statistic.take(second, history, row)
         if math.isinf(value):
             return "–", value
-    return f"{_number(row.in_unit(value))} {row.unit}".removesuffix(" 1") + at, row.in_unit(value)
+    return f"{shown(row, row.in_unit(value))}{at}", row.in_unit(value)
 
 
 def _best(history: History, row: Row, fair: Measured, taken: Measured) -> bool:
@@ -307,38 +308,6 @@ def _gap(history: History, row: Row, phase: PhaseWindow) -> str | None:
         None if metric.whole_run else phase,
         row.conditions.node if metric.by_node else None,
     )
-
-
-def _stretch(row: Row, value: float) -> str:
-    """Whether a value in the row's unit reached its further aim, as the end of a sentence; empty
-    without one.
-    """
-    if row.stretch is None:
-        return ""
-    reached = "reached" if COMPARISONS[row.comparison](value, row.stretch) else "not reached"
-    return f"; stretch {row.comparison} {row.stretch:,g}: {reached}"
-
-
-def _missed(row: Row, value: float) -> str:
-    if math.isinf(value):
-        return "some never arrived, and they are more than this statistic leaves out"
-    assert row.bound is not None
-    return (
-        f"missed: {_number(value)} is not {row.comparison} {_number(row.bound)} {row.unit}"
-    ).removesuffix(" 1")
-
-
-def _number(value: float) -> str:
-    if math.isinf(value):
-        return "∞"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def promised(row: Row) -> str:
-    """The promise as a reader sees it: ``< 10 ms``."""
-    if row.bound is None:
-        return "–"
-    return f"{row.comparison} {row.bound:,g} {row.unit}".removesuffix(" 1")
 
 
 def _unknown(row: Row, cause: Cause, sentence: str, measured: str = "–") -> Finding:

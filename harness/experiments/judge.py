@@ -95,7 +95,8 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     """
     run = reader.find(run)
     if budget:
-        return judge_by(run, files.read_budget(budget).rows)
+        judged = judge_by(run, files.read_budget(budget).rows)
+        return replace(judged, facts={**judged.facts, "judged_by": str(budget.resolve())})
     judged = _judged(run, *own_rows(run, reader.read(run)))
     if write:
         judged.write()

@@ -1,8 +1,13 @@
-"""The headline says in one sentence why a run is not PASS, the same in every report."""
+"""The headline says in one sentence why a run is not PASS, the same in every report; and what else
+each of them says.
+"""
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from harness.checks.verdict import Answer, Finding, Verdict
 
@@ -54,3 +59,11 @@ def _told(finding: Finding) -> str:
     if len(sentence) > SENTENCE_CHARACTERS:
         sentence = sentence[: SENTENCE_CHARACTERS - 1].rstrip() + "…"
     return f"{finding.name}{phase}: {sentence}"
+
+
+def again(facts: Mapping[str, Any], run: str) -> str:
+    """Write the command that says the same verdict again; `judged_by` of the facts is a budget that
+    is not the run's own.
+    """
+    other = facts.get("judged_by")
+    return shlex.join(["harness", "judge", run, *(["--budget", other] if other else [])])

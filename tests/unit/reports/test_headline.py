@@ -84,3 +84,19 @@ def test_what_was_not_asked_fails_nothing_and_passes_nothing():
     left_out = finding(answer=Answer.NOT_ASKED, metric="broadcast.coverage", bound=100.0)
     assert Verdict(findings=(left_out, finding())).answer is Answer.PASS
     assert Verdict(findings=(left_out,)).answer is Answer.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("facts", "run", "said"),
+    [
+        ({}, "/runs/x", "harness judge /runs/x"),
+        ({}, "/my runs/x", "harness judge '/my runs/x'"),
+        ({"judged_by": "/b.toml"}, "/runs/x", "harness judge /runs/x --budget /b.toml"),
+    ],
+)
+def test_the_command_that_is_shown_says_the_same_verdict(facts, run, said):
+    assert headline.again(facts, run) == said
+    facts = FACTS | facts
+    flat = text.to_text(text.render(VERDICT, facts, run))
+    assert f"again: {said}" in flat
+    assert said.replace("'", "&#x27;") in reports.render("html", VERDICT, facts, run)
