@@ -14,7 +14,7 @@ from dataclasses import replace
 from harness.history.proof import Proof, ProofAnswer
 from harness.network.injectors.compiler import Compiled
 from harness.network.injectors.injector import Limit, limits
-from harness.network.proof import verdicts
+from harness.network.proof import rates, verdicts
 from harness.network.proof.verdicts import Look
 from harness.network.reading import Reading
 from harness.topology.impairment import Impairment
@@ -44,6 +44,7 @@ class Accounts:
         self._new: list[Reading] = []
         self._past: deque[Reading] = deque(maxlen=READINGS_KEPT)
         self._sources: tuple[Compiled | None, dict[tuple[int, int], set[int]]] = (None, {})
+        self._used: dict[Limit, float] = {}  # since the last change (rates.used_after)
 
     def add(self, reading: Reading) -> None:
         """Note a reading."""
@@ -60,9 +61,11 @@ class Accounts:
             if before is not None and before.compiled is after.compiled:
                 for name, proof in (*self._rates(before, after), *_flows(before, after)):
                     found.setdefault((name, proof.what), []).append(replace(proof, fault=name))
+            else:
+                self._used.clear()
             self._past.append(after)
-        rates = [min(some, key=lambda one: ORDER.index(one.answer)) for some in found.values()]
-        return rates + (self._losses(new[-1]) if new else [])
+        worst = [min(some, key=lambda one: ORDER.index(one.answer)) for some in found.values()]
+        return worst + (self._losses(new[-1]) if new else [])
 
     def _rates(self, before: Reading, after: Reading) -> Iterable[tuple[str, Proof]]:
         seconds = (after.at_ns - before.at_ns) / 1e9
@@ -71,9 +74,13 @@ class Accounts:
         for limit in limits(after.compiled):
             passed = after.sent.get(limit, 0) - before.sent.get(limit, 0)
             if passed < 0:
+                self._used.pop(limit, None)
                 continue  # it was made anew
+            self._used[limit] = rates.used_after(
+                self._used.get(limit, 0.0), limit.rate_bps, passed, seconds
+            )
             node = self._nodes[limit.node]
-            proof = verdicts.judge_rate(
+            proof = rates.judge_rate(
                 Look(at_ns=after.at_ns, fault=""),
                 limit.which,
                 limit.rate_bps,
@@ -81,6 +88,7 @@ class Accounts:
                 seconds,
                 node,
                 crossed_bytes=self._crossed(limit, before, after),
+                used_bytes=self._used[limit],
             )
             for name in self._limiting(limit, node, after):
                 yield name, proof

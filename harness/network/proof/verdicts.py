@@ -24,9 +24,6 @@ DELAY_TOLERANCE_MS, DELAY_TOLERANCE = 5.0, 0.10
 QUEUE_MS = 120.0  # a saturated rate adds its queue (50 ms at most, and one packet)
 SIGNIFICANCE = 1e-3  # of a false alarm in a run, over all paths and looks together
 LOOKS_MAX = 10_000
-RATE_TOLERANCE = 0.05
-# What passes at once: a burst, a packet of each queue, and what two readings are apart.
-BURST_BYTES, BURST_S = 12_000, 0.1
 JITTER_TOLERANCE_MS, JITTER_SHOWN = 0.5, 0.6  # of the jitter: then nothing is told from all of it
 PACKETS_LEAST = 30  # expected losses below this show no amount
 NEVER = 1e-6
@@ -319,41 +316,6 @@ def judge_stream(look: Look, seen: Seen, *, healed: bool, narrow: bool) -> Proof
         backend="toxiproxy",
         answer=answer,
         sentence=seen.sentence,
-    )
-
-
-def judge_rate(
-    look: Look,
-    which: str,
-    rate_bps: int,
-    passed_bytes: int,
-    seconds: float,
-    node: str,
-    *,
-    crossed_bytes: int = 0,
-) -> Proof:
-    """Judge a rate: it lets no more through than asked, and what came near it shows the amount.
-
-    `which`: up, down, into. `passed_bytes`: what the rate's own counter gained in so many seconds;
-    `crossed_bytes`: what at least crossed there by the links' counters.
-    """
-    achieved = 8 * max(passed_bytes, crossed_bytes) / seconds
-    burst = max(BURST_BYTES, rate_bps / 8 * BURST_S)
-    tolerance = RATE_TOLERANCE * rate_bps + 8 * burst / seconds
-    if achieved > rate_bps + tolerance:
-        answer = NOT_IN_FORCE
-    else:
-        answer = IN_FORCE if 8 * passed_bytes / seconds > rate_bps / 2 else NOT_SHOWN
-    said = f"{achieved / 1e6:.3f} of {rate_bps / 1e6:g} Mbit/s passed {which} at {node}"
-    return look.proof(
-        what=f"rate {which}",
-        asked=float(rate_bps),
-        achieved=achieved,
-        n=max(passed_bytes, crossed_bytes),
-        tolerance=tolerance,
-        backend="qdisc",
-        answer=answer,
-        sentence=said,
     )
 
 

@@ -122,3 +122,36 @@ def test_a_loss_and_cut_connections_are_counted():
     assert judged(replace(before, faults={"f": fault}), replace(after, faults={"f": fault})) == {
         "flows": IN_FORCE
     }
+
+
+@pytest.mark.parametrize("which", list(LIMITS))
+def test_one_packet_of_a_few_milliseconds_shows_no_rate(which):
+    """After a change the counters are read at once, and a moment later by the prover: 400 bytes in
+    5 ms are 640 kbit/s, and a burst lets them pass though nothing limits.
+    """
+    compiled, limit = COMPILED[which], LIMITS[which]
+    found = judged(
+        reading(1, compiled, QUIET, {limit: 0}),
+        reading(1.005, compiled, QUIET, {limit: 400}),
+        reading(3, compiled, QUIET, {limit: 800}),
+    )
+    assert found == {f"rate {which}": NOT_SHOWN}
+
+
+def test_a_slow_rate_is_shown_over_several_looks():
+    """What 64 kbit/s let pass in one look of two seconds, a burst would too."""
+    slow = Compiled(up={0: 64_000})
+    limit = Limit("up", 0, 0, 64_000)
+    some = [reading(2 * number, slow, QUIET, {limit: 16_000 * number}) for number in range(4)]
+    assert judged(*some[:2]) == {"rate up": NOT_SHOWN}
+    assert judged(*some) == {"rate up": IN_FORCE}
+
+
+def test_a_rate_that_is_used_no_more_is_not_shown_any_longer():
+    compiled, limit = COMPILED["up"], LIMITS["up"]
+    accounts = Accounts(["a", "b", "c"], ADDRESSES, lambda *_: ["f"])
+    answers = []
+    for at_s, mbit in ((0, 0), (60, 60), (62, 60), (62.005, 60.003)):
+        accounts.add(reading(at_s, compiled, QUIET, {limit: round(mbit * MBIT)}))
+        answers += [proof.answer for proof in accounts.proofs()]
+    assert answers == [IN_FORCE, NOT_SHOWN, NOT_SHOWN]
