@@ -4,6 +4,8 @@ back, and that it shows nothing where it could not look.
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -234,6 +236,45 @@ def test_a_change_that_fails_half_way_is_no_change(net, monkeypatch, error):
             it.network.set(spec.parse({"where": "n0", "up": "1mbit"}).resolve(it.nodes, 1))
     assert list(it.network.faults) == ["stays"]
     assert it.kernel() == before
+    it.set(where="n0", up="1mbit", name="next")
+    it.network.clear()
+    assert it.network.drift() == {"kernel": None}
+    assert it.kernel() == it.before
+
+
+def test_what_a_change_mends_is_told(net):
+    """The engine is killed, and the next change finds it before the prover looks: it begins anew,
+    and meanwhile no fault was in force.
+    """
+    it = net()
+    with proving(it) as proofs:
+        it.set(where="n0 -> n1", delay="50ms", name="slow")
+        it.set(where="n2 -> n3", loss="20%", name="lossy")
+        time.sleep(1.5)
+        before = list(proofs)
+        os.kill(it.network._standing["nfqueue"].pid, signal.SIGKILL)
+        it.set(where="n0 -> n2", delay="80ms", name="next")
+    assert wrong(before) == []
+    for fault in ("slow", "lossy"):
+        assert NOT_IN_FORCE in answers(proofs, "read back", fault)
+    assert NOT_IN_FORCE not in answers(proofs, "read back", "next")
+    assert any("the delay engine" in one for one in wrong(proofs))
+
+
+def test_what_could_not_be_brought_about_again_is_not_in_force(net, monkeypatch):
+    it = net()
+    it.set(where="n2 -> n3", rate="5mbit", name="stays")
+
+    def fails(*_: object) -> None:
+        raise HarnessError("no rule can be set")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.kernel.nft.Nft.run", fails)
+        it.run(None, "nft", "delete", "table", "ip", "harness")
+        with pytest.raises(HarnessError):
+            it.network.set(spec.parse({"where": "n0", "loss": "1%"}).resolve(it.nodes, 1))
+    assert list(it.network.faults) == ["stays"]
+    assert "no rule can be set" in it.network.drift()["network"]
     it.set(where="n0", up="1mbit", name="next")
     it.network.clear()
     assert it.network.drift() == {"kernel": None}

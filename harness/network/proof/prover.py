@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 
 from harness.errors import close_all
@@ -73,7 +73,7 @@ class Prover:
         self._probing = Probing(network, prober, self._write, self._guarded)
         addresses = [network.wires[name].address for name in self._names]
         self._accounts = Accounts(self._names, addresses, self._behind)
-        network.counted = self._accounts.add
+        network.counted, network.lost = self._accounts.add, self._lost
         self._news, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(
             target=self._guarded, args=(self._run,), name="prover", daemon=True
@@ -97,7 +97,7 @@ class Prover:
         close_all("proving", self._thread.join, self._stop_counting, self._probing.close, self._sum)
 
     def _stop_counting(self) -> None:
-        self._network.counted = None
+        self._network.counted, self._network.lost = None, lambda *_: None
 
     def _sum(self) -> None:
         for name in list(self._open):
@@ -224,7 +224,14 @@ class Prover:
 
     def _read_back(self, *faults: str) -> None:
         """Compare everything once; it is a look at each of these faults."""
-        for injector, why in self._network.drift().items():
+        self._compared(self._network.drift(), faults)
+
+    def _lost(self, drifted: Mapping[str, str], faults: Collection[str]) -> None:
+        """Write that these faults were not in force: a change found it, and made all anew."""
+        self._compared(drifted, faults or ["all"])
+
+    def _compared(self, drifted: Mapping[str, str | None], faults: Collection[str]) -> None:
+        for injector, why in drifted.items():
             for fault in faults:
                 self._write(verdicts.judge_read_back(self._look(fault), injector, why))
 
