@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 from harness.history.proof import Proof, ProofAnswer
 from harness.network.injectors.compiler import Compiled
 from harness.network.injectors.injector import Limit, limits
 from harness.network.proof import rates, verdicts
+from harness.network.proof.classes import Classes
 from harness.network.proof.verdicts import Look
 from harness.network.reading import Reading
-from harness.topology.impairment import Impairment
 
 READINGS_KEPT = 64
 HELD_S = 0.5  # beyond its delay: how long a packet may be under way in the hub
@@ -28,17 +28,11 @@ ORDER = (ProofAnswer.NOT_IN_FORCE, ProofAnswer.IN_FORCE, ProofAnswer.AMOUNT_NOT_
 class Accounts:
     """Takes readings in order, from any thread; `proofs` judges what they show.
 
-    `nodes`: names in the topology's order; `addresses`: theirs. `behind`: which faults a class has
-    one of its impairments from.
+    `nodes`: names in the topology's order; `addresses`: theirs.
     """
 
-    def __init__(
-        self,
-        nodes: list[str],
-        addresses: list[str],
-        behind: Callable[[Reading, Impairment, str], list[str]],
-    ) -> None:
-        self._nodes, self._behind = nodes, behind
+    def __init__(self, nodes: list[str], addresses: list[str]) -> None:
+        self._nodes, self._classes = nodes, Classes(nodes, addresses)
         self._position = {address: index for index, address in enumerate(addresses)}
         self._lock = threading.Lock()
         self._new: list[Reading] = []
@@ -148,7 +142,7 @@ class Accounts:
     def _limiting(self, limit: Limit, node: str, reading: Reading) -> list[str]:
         """Name the faults that a rate comes from."""
         if limit.which == "into":
-            return self._behind(reading, reading.compiled.classes[limit.number], "rate_bps")
+            return self._classes.behind(reading, limit.number, "rate_bps")
         return [
             fault.name
             for fault in reading.faults.values()
@@ -163,9 +157,8 @@ class Accounts:
                 seen, lost = (reading.counters.get(f"{one}{number}", 0) for one in ("in", "lost"))
                 look = Look(at_ns=reading.at_ns, fault="")
                 proof = verdicts.judge_loss(look, what.loss, seen, lost)
-                found += [
-                    replace(proof, fault=name) for name in self._behind(reading, what, "loss")
-                ]
+                behind = self._classes.behind(reading, number, "loss")
+                found += [replace(proof, fault=name) for name in behind]
         return found
 
 

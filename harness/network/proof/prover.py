@@ -15,18 +15,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 
 from harness.errors import close_all
-from harness.faults.fault import Change, Fault, Verb, fold
+from harness.faults.fault import Change, Fault, Verb
 from harness.faults.paths import DirectedPath
 from harness.history.proof import Proof, seen_as
-from harness.network.injectors.prefixes import in_class
 from harness.network.network import Network
 from harness.network.proof import verdicts
 from harness.network.proof.accounts import Accounts
+from harness.network.proof.classes import BASELINE
 from harness.network.proof.datagrams import Prober
 from harness.network.proof.probing import Probing, Target
 from harness.network.proof.verdicts import Look
-from harness.network.reading import Reading
-from harness.topology.impairment import CLEAR, Impairment
+from harness.topology.impairment import CLEAR
 
 BASELINE_PATHS = 4  # of what is always there, at each look
 UNTOUCHED_PATHS = 12  # of those that no fault is on, at each look: of few nodes, each is in some
@@ -72,7 +71,7 @@ class Prover:
         self._open: dict[str, set[str]] = {}
         self._probing = Probing(network, prober, self._write, self._guarded)
         addresses = [network.wires[name].address for name in self._names]
-        self._accounts = Accounts(self._names, addresses, self._behind)
+        self._accounts = Accounts(self._names, addresses)
         network.counted, network.lost = self._accounts.add, self._lost
         self._news, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(
@@ -186,7 +185,7 @@ class Prover:
         self._read_back("all")
         if self._idle():
             return
-        baseline = Fault(name="baseline")
+        baseline = Fault(name=BASELINE)
         targets = [Target(fault=baseline, path=path) for path in self._baseline_paths()]
         faults = list(self._network.faults.values())
         of_each = [(fault, path) for fault in faults for path in fault.some(self._random, 1)]
@@ -234,19 +233,3 @@ class Prover:
         for injector, why in drifted.items():
             for fault in faults:
                 self._write(verdicts.judge_read_back(self._look(fault), injector, why))
-
-    def _behind(self, reading: Reading, what: Impairment, word: str) -> list[str]:
-        """Name the faults that a class has its `word` from; the baseline where it is none's."""
-        faults = [one for one in reading.faults.values() if getattr(one.impairment, word)]
-        if len(faults) > 1:
-            state = fold(reading.faults.values())
-            on_its_paths = [
-                fault
-                for fault in faults
-                if any(
-                    in_class(self._probing.asked(state, path)) == what
-                    for path in fault.some(self._random, PATHS_MAX)
-                )
-            ]
-            faults = on_its_paths or faults
-        return [fault.name for fault in faults] or ["baseline"]
