@@ -163,9 +163,10 @@ class Accounts:
 
 
 def _flows(before: Reading, after: Reading) -> Iterable[tuple[str, Proof]]:
-    """Count what connections that are cut tried to send meanwhile."""
+    """Count what connections that are cut tried to send meanwhile: those of all faults together."""
     dropped = after.counters.get("old", 0) - before.counters.get("old", 0)
-    for fault in after.faults.values():
-        if fault.flows:
-            look = Look(at_ns=after.at_ns, fault=fault.name)
-            yield fault.name, verdicts.judge_flows(look, len(fault.flows) // 2, dropped)
+    cutting = [fault for fault in after.faults.values() if fault.flows]
+    for fault in cutting:
+        look = Look(at_ns=after.at_ns, fault=fault.name)
+        count = len(fault.flows) // 2
+        yield fault.name, verdicts.judge_flows(look, count, dropped, faults=len(cutting))

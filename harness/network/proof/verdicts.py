@@ -287,14 +287,18 @@ def judge_unseen(look: Look, what: str) -> Proof:
     )
 
 
-def judge_flows(look: Look, connections: int, dropped: int) -> Proof:
-    """Judge connections that are cut: what they try to send is counted where it is dropped."""
+def judge_flows(look: Look, connections: int, dropped: int, *, faults: int = 1) -> Proof:
+    """Judge connections that are cut: what they try to send is counted where it is dropped.
+
+    `faults`: how many cut connections; what is dropped of several shows none of them.
+    """
+    whose = "of their packets" if faults == 1 else f"packets of {faults} faults"
     return look.proof(
         what="flows",
         n=dropped,
         backend="nftables",
-        answer=IN_FORCE if dropped else NOT_SHOWN,
-        sentence=f"{connections:,} connections, {dropped:,} of their packets dropped meanwhile",
+        answer=IN_FORCE if dropped and faults == 1 else NOT_SHOWN,
+        sentence=f"{connections:,} connections, {dropped:,} {whose} dropped meanwhile",
     )
 
 

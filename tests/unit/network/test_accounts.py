@@ -225,3 +225,17 @@ def test_a_rate_is_of_the_faults_that_are_on_its_paths():
         ("one", 1e6),
         ("baseline", 5e6),
     }
+
+
+def test_what_two_faults_dropped_together_shows_neither():
+    """They have one counter: the connections of one may have been silent."""
+    one = replace(FAULT, name="one", flows=frozenset({("a", 1, "b", 2), ("b", 2, "a", 1)}))
+    other = replace(FAULT, name="other", flows=frozenset({("a", 3, "c", 4), ("c", 4, "a", 3)}))
+    cut = Compiled(flows=frozenset({("10.0.0.1", 1, "10.0.0.2", 2)}))
+    accounts = Accounts(["a", "b", "c"], ADDRESSES)
+    for at_s, old in ((0, 7), (2, 9)):
+        both = reading(at_s, cut, QUIET, old=old)
+        accounts.add(replace(both, faults={"one": one, "other": other}))
+    found = accounts.proofs()
+    assert {proof.fault: proof.answer for proof in found} == {"one": NOT_SHOWN, "other": NOT_SHOWN}
+    assert "of 2 faults" in found[0].sentence
