@@ -28,11 +28,17 @@ IN_FORCE, NOT_IN_FORCE = ProofAnswer.IN_FORCE, ProofAnswer.NOT_IN_FORCE
 
 
 @contextmanager
-def proving(it: Net):
+def proving(it: Net, conditions=list):
     """A prover that looks while the body runs; its proofs, whole when the body has ended."""
     proofs: list[Proof] = []
     prover = Prover(
-        it.network, Prober(it.namespaces, it.addresses), 1, proofs.append, pytest.fail, planned=True
+        it.network,
+        Prober(it.namespaces, it.addresses),
+        1,
+        proofs.append,
+        pytest.fail,
+        planned=True,
+        conditions=conditions,
     )
     it.network.changed = prover.changed
     try:
@@ -120,6 +126,31 @@ def test_what_passes_a_rate_is_seen_at_the_links(net, gone):
     assert IN_FORCE in answers(before, what, "rate")
     assert NOT_IN_FORCE in answers(proofs, what, "rate"), proofs
     assert NOT_IN_FORCE in answers(proofs, "read back")
+
+
+def test_what_stands_is_looked_at_while_another_fault_comes_and_goes(net):
+    it = net()
+    looks: list[float] = []
+
+    def conditions() -> list[Proof]:
+        looks.append(time.monotonic())
+        return []
+
+    with proving(it, conditions) as proofs:
+        it.set(where="n0 -> n1", delay="50ms", name="stands")
+        time.sleep(1)
+        looks.clear()
+        proofs.clear()
+        for _ in range(5):
+            it.set(where="n2 -> n3", delay="20ms", name="flaps")
+            time.sleep(1)
+            it.network.clear("flaps")
+            time.sleep(1)
+        seen, looked = list(proofs), len(looks)
+    assert wrong(proofs) == []
+    assert looked >= 2
+    assert IN_FORCE in answers(seen, "read back", "all")
+    assert IN_FORCE in answers(seen, "delay", "stands")
 
 
 def test_half_open_is_dialled(net):

@@ -66,6 +66,7 @@ class Prover:
         for node in network.nodes:
             self._regions[node.region].append(node.name)
         self._changes: list[Change] = []
+        self._due_s = time.monotonic() + LOOK_EVERY_S  # when all that stands is looked at again
         self._looked = False  # whether there was anything to look at in this run
         # Fault in force → its impairments of which nothing was written since it was set.
         self._open: dict[str, set[str]] = {}
@@ -114,20 +115,28 @@ class Prover:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._news.wait(LOOK_EVERY_S)
+            self._news.wait(max(0.0, self._due_s - time.monotonic()))
             self._news.clear()
             self._guarded(self._look_once)
         self._guarded(self._look_last)
 
     def _look_once(self) -> None:
+        """Look at what changed; and at all that stands where that is due, or where only a condition
+        changed.
+        """
         changes, self._changes = self._changes, []
+        now_s = time.monotonic()
+        is_due = not changes or now_s >= self._due_s
+        if is_due:
+            self._due_s = now_s + LOOK_EVERY_S
         self._count()
         self._prove(changes)
-        if not changes:
-            self._look_at_conditions()
-        if not changes and (self._network.faults or self._network.baseline):
+        if not is_due:
+            return
+        self._look_at_conditions()
+        if self._network.faults or self._network.baseline:
             self._look_again()
-        elif not changes and self._planned and not self._looked and not self._idle():
+        elif self._planned and not self._looked and not self._idle():
             self._look_before()
 
     def _look_last(self) -> None:
