@@ -123,13 +123,17 @@ class Network:
         kind = injectors.load(row.injector) if row is not None else None
         return next((one for one in self._standing.values() if type(one) is kind), None)
 
+    def require(self, fault: Fault) -> None:
+        """Raise UnavailableError for what no backend here can do of a fault."""
+        injectors.require(fault.impairment.kinds, self.backends)
+
     def set(self, fault: Fault) -> Change:
         """Bring a fault into force; it replaces one of the same name.
 
         Raises UnavailableError for what no backend here can do; nothing has changed then.
         """
         with self._lock:
-            injectors.require(fault.impairment.kinds, self.backends)
+            self.require(fault)
             if fault.impairment.drops_established:
                 fault = replace(fault, flows=self._established(fault.paths))
             return self._change(Verb.SET, fault, {**self.faults, fault.name: fault})

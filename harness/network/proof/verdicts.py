@@ -69,14 +69,16 @@ def judge_read_back(look: Look, injector: str, drift: str | None) -> Proof:
     )
 
 
-def judge_condition(look: Look, node: str, asked: Condition, found: Condition) -> Proof:
-    """Judge a node's condition. `found`: the condition that the node's process has."""
-    return look.proof(
-        what="condition",
-        backend="proc",
-        answer=look.answers[0 if asked is found else 1],
-        sentence=f"{node} is {found}" + ("" if asked is found else f", asked is {asked}"),
-    )
+def judge_condition(look: Look, node: str, asked: Condition, found: Condition | None) -> Proof:
+    """Judge a node's condition. `found`: the condition that the node's process has; None while it
+    is being changed, which shows nothing.
+    """
+    if found is None:
+        answer, said = NOT_SHOWN, f"the condition of {node} is being changed"
+    else:
+        answer = look.answers[0 if asked is found else 1]
+        said = f"{node} is {found}" + ("" if asked is found else f", asked is {asked}")
+    return look.proof(what="condition", backend="proc", answer=answer, sentence=said)
 
 
 def judge_cut(look: Look, heard: Heard) -> Proof:
