@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from kit.histories import SECOND, history
 
@@ -93,3 +95,17 @@ def test_a_node_that_takes_long_to_start_was_not_stopped_for_longer():
     changes = change("set", 3), change("clear", 9, took_s=4.0)
     (finding,) = judged(*changes, proofs=[read_back(at_s) for at_s in (3.2, 6, 9.5)])
     assert finding.answer is Answer.PASS
+
+
+@pytest.mark.parametrize(("looks_s", "answer"), [((2, 4, 6, 8), Answer.PASS), ((), Answer.UNKNOWN)])
+def test_the_network_read_back_is_no_look_at_a_node(looks_s, answer):
+    """Somebody may have let a paused node go on."""
+    pause = replace(change("set", 1.0), nodes=("node-1",), does="paused")
+    proofs = [replace(read_back(at_s), fault="all") for at_s in range(1, 10)]
+    proofs += [
+        replace(read_back(at_s), what="condition", backend="proc") for at_s in (1.1, *looks_s)
+    ]
+    (finding,) = faults.check(history(events=(pause, RunEnded()), proofs=tuple(proofs)))
+    assert finding.answer is answer
+    if answer is Answer.UNKNOWN:
+        assert "slow (set): nobody looked at it for" in finding.sentence
