@@ -235,6 +235,21 @@ def test_jitter_is_shown_over_looks(net):
     ]
 
 
+def test_a_queue_that_was_full_let_packets_pass(net, monkeypatch):
+    """What comes to a full queue passes at once, and no median of ten probes sees it."""
+    monkeypatch.setattr("harness.network.injectors.nfqueue.HELD_MOST", 50)
+    it = net()
+    it.set(where="n0 -> n1", delay="400ms", name="slow")
+    with sending(it, "n0", "n1", 4e5):
+        time.sleep(1)
+    assert it.network.drift()["nfqueue"] is None
+    with sending(it, "n0", "n1", 4e6):
+        time.sleep(1)
+    time.sleep(1)  # nothing is held any more
+    assert "packets were held at once" in (it.network.drift()["nfqueue"] or "")
+    it.set(where="n0 -> n1", delay="200ms", name="slow")
+
+
 def test_everything_that_is_asked_has_a_record(net):
     it = net()
     with proving(it) as proofs:
