@@ -220,10 +220,12 @@ def _open_amounts(proofs: Sequence[Proof]) -> list[tuple[str, str]]:
 
 def _unlooked(proofs: Sequence[Proof], fault: str, begin_ns: int, end_ns: int) -> str | None:
     """Why a fault is not proven for all of a stretch: nobody looked for longer than LOOK_S."""
+    of_nodes = any(proof.fault == fault and proof.what == "condition" for proof in proofs)
     times = sorted(
         proof.at_ns
         for proof in proofs
-        if (proof.fault == fault or proof.what == READ_BACK) and begin_ns <= proof.at_ns < end_ns
+        if (proof.fault == fault or (proof.what == READ_BACK and not of_nodes))
+        and begin_ns <= proof.at_ns < end_ns
     )
     edges = [begin_ns, *times, end_ns]
     longest = max(after - before for before, after in pairwise(edges)) / 1e9
