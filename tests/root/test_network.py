@@ -227,12 +227,16 @@ def test_what_no_backend_here_can_do_is_refused(net):
     )
 
 
+def tcp(it: Net, node: str) -> socket.socket:
+    return open_socket(it.namespaces[node], socket.AF_INET, socket.SOCK_STREAM)
+
+
 class Echo:
     """A listener at n1:8000 that says who is connected, and one exchange from n0."""
 
     def __init__(self, it: Net) -> None:
         self.it = it
-        self.listener = open_socket(it.namespaces["n1"], socket.AF_INET, socket.SOCK_STREAM)
+        self.listener = tcp(it, "n1")
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind((it.addresses["n1"], 8000))
         self.listener.listen()
@@ -242,7 +246,7 @@ class Echo:
         """Whom n1 sees, and the ms of one byte to it and back; raises OSError where nobody gets
         through.
         """
-        with open_socket(self.it.namespaces["n0"], socket.AF_INET, socket.SOCK_STREAM) as here:
+        with tcp(self.it, "n0") as here:
             here.settimeout(3)
             here.connect((self.it.addresses["n1"], 8000))
             peer, address = self.listener.accept()
@@ -284,6 +288,46 @@ def test_a_stream_fault_leaves_the_ends_their_addresses(net):
         it.network.clear()
         assert echo.shortest_ms() < 20
     assert it.kernel() == it.before
+
+
+@pytest.mark.toxiproxy
+@pytest.mark.parametrize("speaks", ["dialler", "dialled"])
+def test_a_connection_that_stood_before_its_toxic_is_reset(net, speaks):
+    """Else it would go on past the proxy, and the toxic would be said to be in force."""
+    it = net(ports=(8000,))
+    with Echo(it) as echo, tcp(it, "n0") as here:
+        here.settimeout(3)
+        here.connect((it.addresses["n1"], 8000))
+        there, _ = echo.listener.accept()
+        with there:
+            it.set(where="n0 -> n1", toxic=["latency latency=100"])
+            end, other = (here, there) if speaks == "dialler" else (there, here)
+            end.send(b".")
+            with pytest.raises(ConnectionResetError):
+                end.recv(1)
+            other.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                other.recv(1)
+        assert it.network.reading().counters["past"] >= 1
+        assert echo.shortest_ms() == pytest.approx(100, abs=20)
+
+
+@pytest.mark.toxiproxy
+def test_what_the_target_dials_from_its_own_port_is_no_flow_of_the_toxic(net):
+    it = net(ports=(8000,))
+    it.set(where="n0 -> n1", toxic=["latency latency=100"])
+    with tcp(it, "n0") as listener, tcp(it, "n1") as here:
+        listener.bind((it.addresses["n0"], 8000))
+        listener.listen()
+        here.bind((it.addresses["n1"], 8000))
+        here.settimeout(3)
+        here.connect((it.addresses["n0"], 8000))
+        there, _ = listener.accept()
+        with there:
+            for sender, receiver in ((here, there), (there, here)):
+                sender.send(b".")
+                receiver.settimeout(3)
+                assert receiver.recv(1) == b"."
 
 
 @pytest.mark.toxiproxy
