@@ -24,7 +24,7 @@ from pyroute2.netlink.rtnl.tcmsg import plugins, sched_netem, sched_pfifo
 
 from harness.errors import HarnessError
 from harness.kernel import disciplines
-from harness.kernel.disciplines import Standing, htb_class, qdisc, ticks
+from harness.kernel.disciplines import Numbers, Standing, htb_class, qdisc, ticks
 from harness.kernel.namespaces import stay_in
 from harness.kernel.netlink import Netlink
 
@@ -293,17 +293,19 @@ def asked_tree(link: int, rate_bps: int | None, leaves: Mapping[int, Leaf]) -> S
     """Say what stands on a link where `Qdiscs` has made its tree: class → leaf."""
     node_bps = rate_bps or UNLIMITED_BPS
     made: Standing = {
-        qdisc(link, "htb", HANDLE): (ROOT, DEFAULT_CLASS),
-        htb_class(link, HANDLE | NODE_CLASS): (ROOT, *_asked_class(node_bps, node_bps)),
+        qdisc(link, "htb", HANDLE): Numbers((ROOT, DEFAULT_CLASS)),
+        htb_class(link, HANDLE | NODE_CLASS): _asked_class(node_bps, node_bps).below(ROOT),
     }
     for minor, leaf in {DEFAULT_CLASS: Leaf(rate_bps=node_bps), **leaves}.items():
         rate = leaf.rate_bps or UNLIMITED_BPS
         parent = HANDLE | NODE_CLASS
-        made[htb_class(link, HANDLE | minor)] = (parent, *_asked_class(LEAST_BPS, rate))
+        made[htb_class(link, HANDLE | minor)] = _asked_class(LEAST_BPS, rate).below(parent)
         if leaf.netem is None:
-            made[qdisc(link, "bfifo", minor << 16)] = (HANDLE | minor, _queue_bytes(rate))
+            numbers = Numbers((_queue_bytes(rate),))
+            made[qdisc(link, "bfifo", minor << 16)] = numbers.below(HANDLE | minor)
         else:
-            made[qdisc(link, "netem", minor << 16)] = (HANDLE | minor, *_asked_netem(leaf.netem))
+            numbers = _asked_netem(leaf.netem)
+            made[qdisc(link, "netem", minor << 16)] = numbers.below(HANDLE | minor)
     return made
 
 
@@ -318,22 +320,25 @@ def asked_ifb(ifb: int, rate_bps: int, of: int) -> Standing:
     burst = _burst(rate_bps)
     waiting = round(rate_bps / 8 * QUEUE_S) + burst
     return {
-        qdisc(ifb, "tbf", HANDLE): (ROOT, rate_bps // 8, waiting, ticks(burst, rate_bps)),
-        qdisc(of, "ingress", INGRESS): (INGRESS_PARENT,),
-        disciplines.filters(of): disciplines.redirect(ifb),
+        qdisc(ifb, "tbf", HANDLE): Numbers(
+            (ROOT,), (rate_bps // 8, waiting, ticks(burst, rate_bps))
+        ),
+        qdisc(of, "ingress", INGRESS): Numbers((INGRESS_PARENT,)),
+        **disciplines.redirect(of, ifb),
     }
 
 
-def _asked_class(rate_bps: int, ceil_bps: int) -> disciplines.Numbers:
+def _asked_class(rate_bps: int, ceil_bps: int) -> Numbers:
     bursts = ticks(_burst(rate_bps), rate_bps), ticks(_burst(ceil_bps), ceil_bps)
-    return rate_bps // 8, ceil_bps // 8, *bursts
+    return Numbers(amounts=(rate_bps // 8, ceil_bps // 8, *bursts))
 
 
-def _asked_netem(what: Netem) -> disciplines.Numbers:
+def _asked_netem(what: Netem) -> Numbers:
     times = (disciplines.ticks_of_ms(one) for one in (what.delay_ms, what.jitter_ms))
     shares = (what.loss, what.duplicate, what.reorder, what.corrupt)
     gap = 1 if what.reorder else 0
-    return (*times, *(round(one * 0xFFFFFFFF) for one in shares), gap, NETEM_PACKETS_MAX, 0)
+    amounts = (*times, *(round(one * 0xFFFFFFFF) for one in shares), 0)
+    return Numbers((gap, NETEM_PACKETS_MAX), amounts)
 
 
 def _queue_bytes(rate_bps: int) -> int:
