@@ -174,12 +174,13 @@ class Qdisc(OfTheKernel):
             (node, number): leaf
             for node, numbers in wanted.into.items()
             for number in numbers
-            if (leaf := self._leaf(wanted.classes[number])) is not None
+            if (leaf := self._leaf(wanted.classes[number], wanted.down.get(node))) is not None
         }
         trees: dict[int, int | None] = {node: wanted.down.get(node) for node, _ in leaves}
         return leaves, trees | dict(wanted.down)
 
-    def _leaf(self, what: Impairment) -> Leaf | None:
+    def _leaf(self, what: Impairment, node_bps: int | None) -> Leaf | None:
+        """Return the leaf of a class at a node of this rate, which bounds its queue too."""
         delays = (
             Netem(
                 delay_ms=what.delay_ms,
@@ -193,7 +194,8 @@ class Qdisc(OfTheKernel):
         )
         if what.rate_bps is None and delays == Netem():
             return None
-        return Leaf(rate_bps=what.rate_bps, netem=delays if delays != Netem() else None)
+        rate_bps = min((rate for rate in (what.rate_bps, node_bps) if rate), default=None)
+        return Leaf(rate_bps=rate_bps, netem=delays if delays != Netem() else None)
 
 
 def _ifindex(node: int) -> int:

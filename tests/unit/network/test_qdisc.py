@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from harness.kernel.disciplines import Standing
+from harness.kernel.disciplines import Numbers, Standing
 from harness.kernel.qdisc import Leaf, asked_tree
 from harness.network.fabric import HUB_IFINDEX_FIRST
 from harness.network.injectors import qdisc
@@ -86,3 +86,21 @@ def test_a_tree_that_waited_is_limited_anew(made):
     bring(made, wan(2))
     bring(made, CLEARED)
     assert bring(made, Compiled(down={2: 10**6})).rates == {link: 10**6}
+
+
+def test_what_a_netem_lets_go_waits_in_bytes_of_its_rate(made):
+    """Its own queue counts packets: at 5 Mbit/s, 100,000 of them were four minutes of delay."""
+    wan = Compiled(
+        classes={5: Impairment(delay_ms=50, rate_bps=5 * 10**6), 6: Impairment(delay_ms=9)},
+        into={2: frozenset({5, 6})},
+        down={2: 10**6},
+    )
+    bring(made, wan)
+    link = HUB_IFINDEX_FIRST + 2
+    found = cast("Links", made._qdiscs).standing([link], [])
+    queues = {name: numbers for name, numbers in found.items() if "bfifo" in name}
+    assert queues == {
+        f"qdisc bfifo fffd: of link {link}": Numbers((0x1FFFD, 15_140)),
+        f"qdisc bfifo 8005: of link {link}": Numbers((0x50001, 15_140)),
+        f"qdisc bfifo 8006: of link {link}": Numbers((0x60001, 15_140)),
+    }
