@@ -342,8 +342,12 @@ STRANGERS = {
     "iptables-legacy -A FORWARD -j ACCEPT": "a stranger's iptables table filter",
     "tc qdisc add dev n3 root pfifo limit 3": "a stranger's qdisc pfifo",
     "tc filter add dev n1 parent 1: protocol ip u32 match u32 0 0 flowid 1:fffd": "a stranger's "
-    "filter of link 1001",
-    "tc filter del dev n2 parent ffff:": "filter of link 1002 is gone",
+    "filter at 1: of link 1001",
+    "tc filter add dev n2 parent 1: protocol ip u32 match u32 0 0 flowid 1:fffd": "a stranger's "
+    "filter at 1: of link 1002",
+    "tc filter del dev n2 parent ffff:": "filter at ffff: of link 1002 is gone",
+    "tc filter replace dev n2 parent ffff: protocol all prio 1 handle 800::800 u32 match u32 0 0 "
+    "action mirred egress mirror dev u2": "filter at ffff: of link 1002: asked",
     "tc qdisc change dev n1 root handle 1: htb default 3; tc class change dev n1 classid 1:fffd "
     "parent 1:fffe htb rate 8kbit ceil 1mbit": "class 1:fffd of link 1001: asked",
     "ip link set u2 down": "link u2 was changed",
@@ -359,7 +363,7 @@ STRANGERS = {
 def test_everything_in_the_hub_is_read_back(net, act):
     it = net()
     it.set(where="n0 -> n1", delay="50ms", loss="10%", rate="5mbit")
-    it.set(where="n2", up="5mbit")
+    it.set(where="n2", up="5mbit", down="5mbit")
     it.run(None, "sh", "-c", act)
     said = "; ".join(one for one in it.network.drift().values() if one is not None)
     assert STRANGERS[act] in said, said

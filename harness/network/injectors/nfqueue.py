@@ -41,10 +41,13 @@ class Nfqueue(OfTheKernel):
     def __init__(self, site: Site) -> None:
         self._hub, self._seed = site.fabric.hub, site.seed
         self.rule_by = nfqueue.add_rule(self._hub, HELD)
-        self._rules = nfqueue.rules_of(self._hub, self.rule_by)
         self._now: dict[int, list[float]] = {}
         self._asked = 0
-        self._start()
+        try:
+            self._start()
+        except BaseException:
+            nfqueue.remove_rule(self._hub, HELD, self.rule_by)
+            raise
 
     def _start(self) -> None:
         taken = nfqueue.bound(self._hub)
@@ -96,8 +99,9 @@ class Nfqueue(OfTheKernel):
         """Say why the engine does not do what was asked; None where it does. Never raises."""
         try:
             found = self._ask({"read": True})
-            if nfqueue.rules_of(self._hub, self.rule_by) != self._rules:
-                return f"the rules of the queue ({self.rule_by}) are not as they were made"
+            rules = nfqueue.rules_of(self._hub, self.rule_by)
+            if rules != [f"-A {nfqueue.rule(HELD)}"]:
+                return f"the rules of the queue ({self.rule_by}): asked one, there are {rules}"
         except HarnessError as error:
             return str(error)
         has = {int(number): values for number, values in found["classes"].items()}
