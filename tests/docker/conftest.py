@@ -64,7 +64,15 @@ def sdk(engine):
 def label(engine):
     made = f"t-{uuid.uuid4().hex[:8]}"
     yield made
-    engine.sweep(made)
+    engine.sweep({engine_module.LABEL: made})
+
+
+@pytest.fixture
+def leftovers(engine, label):
+    """The names of the containers that carry the cluster's label, in whatever state folder."""
+    return lambda: sorted(
+        name for name, _ in engine.containers({engine_module.LABEL: label}).values()
+    )
 
 
 @pytest.fixture

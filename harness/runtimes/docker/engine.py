@@ -4,6 +4,7 @@ SDK.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import resource
@@ -29,8 +30,9 @@ from harness.runtimes.docker import entry, image
 from harness.runtimes.runtime import Image, Recipe
 
 LABEL = "p2p-harness.cluster"
-# the folder of all clusters that this one stands in: its doctor may remove it, no other's
+# the folder of all clusters that this one stands in: a name is unique in there alone
 STATE_LABEL = "p2p-harness.state"
+ROOT_TAG_BYTES = 3
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 BASE_IMAGE = "python:3.12-slim"  # of docker/meshnode/Dockerfile
 CONNECT_TIMEOUT_S = 5
@@ -38,6 +40,22 @@ REGISTRY_TIMEOUT_S = 3
 ENGINE_TIMEOUT_S = 300
 THREADS = 4  # on two cores more only wait for each other
 NOFILE_MAX = 20_000
+
+
+def below(root: Path) -> dict[str, str]:
+    """Return the label of every container of the clusters below the state folder `root`."""
+    return {STATE_LABEL: str(root.resolve())}
+
+
+def of(cluster: str, root: Path) -> dict[str, str]:
+    """Return the labels of the containers of one cluster, none of which its namesakes have all."""
+    return {LABEL: cluster, **below(root)}
+
+
+def container_name(cluster: str, root: Path, name: str) -> str:
+    """Return a name that no cluster below another `root` takes: ``main-node-3-5f0c1a``."""
+    tag = hashlib.blake2b(str(root.resolve()).encode(), digest_size=ROOT_TAG_BYTES)
+    return f"{cluster}-{name}-{tag.hexdigest()}"
 
 
 def connect() -> Engine:
@@ -238,8 +256,9 @@ class Engine:
                 self._client.logs(container, tail=processes.LAST_LINES).decode("utf-8", "replace")
             ).strip()
 
-    def containers(self, wanted: str) -> dict[str, tuple[str, str]]:
-        """List the containers with a label ("key=value"), running or not: id → (name, cluster)."""
+    def containers(self, labels: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+        """List the containers with all these labels, running or not: id → (name, cluster)."""
+        wanted = [f"{key}={value}" for key, value in labels.items()]
         with _translated("list containers"):
             found = self._client.containers(all=True, filters={"label": wanted})
         return {
@@ -248,12 +267,13 @@ class Engine:
             if one["Names"]
         }
 
-    def sweep(self, label: str) -> list[str]:
-        """Kill and remove the containers of one cluster, in parallel; returns their names."""
+    def sweep(self, labels: Mapping[str, str]) -> list[str]:
+        """Kill and remove the containers with all these labels, many at once; returns their
+        names.
+        """
         removed: list[str] = []
-        while found := self.containers(
-            f"{LABEL}={label}"
-        ):  # again: a start that was under way may have added one
+        # Again: a start that was under way may have added one.
+        while found := self.containers(labels):
             with ThreadPoolExecutor(THREADS) as pool:
                 list(pool.map(self._remove, found))
             removed += sorted(name for name, _ in found.values())
