@@ -13,7 +13,7 @@ import pytest
 from kit.desk import TEN, Desk, small_scenario, wait_for
 from kit.verdicts import DOUBTS
 
-from harness.runtimes.docker.engine import container_name
+from harness.runtimes.docker.labels import container_name
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 

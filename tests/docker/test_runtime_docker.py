@@ -18,7 +18,7 @@ from harness.faults.fault import Condition
 from harness.kernel.proc import is_readable
 from harness.runtimes import processes
 from harness.runtimes.docker import engine as engine_module
-from harness.runtimes.docker import runtime
+from harness.runtimes.docker import labels, runtime
 from harness.runtimes.runtime import Ending, Image
 
 SYS_ADMIN = 1 << 21
@@ -32,7 +32,7 @@ def until(holds, timeout_s=10.0):
 
 
 def named(label, state, *names):
-    return engine_module.container_name(label, state.parent, *names)
+    return labels.container_name(label, state.parent, *names)
 
 
 def start(made, launches):
@@ -74,8 +74,8 @@ def test_twenty_containers_stand_in_their_own_namespaces(
         assert inspected["State"]["Pid"] == running.pid
         assert inspected["Name"] == f"/{named(label, state, place.node.name)}"
         assert inspected["Config"]["Labels"] == {
-            engine_module.LABEL: label,
-            engine_module.STATE_LABEL: str(state.parent),
+            labels.LABEL: label,
+            labels.STATE_LABEL: str(state.parent),
         }
         assert f"HARNESS_CLUSTER={label}" in inspected["Config"]["Env"]
         assert inspected["HostConfig"]["CapAdd"] == ["SYS_ADMIN"]
@@ -213,7 +213,7 @@ def test_sweep_removes_exactly_ours_and_close_may_follow(
 ):
     image = runtime.image.tag(Image("meshnode"))
     foreign = sdk.containers.create(
-        image, ["python3"], labels={engine_module.LABEL: f"{label}-other"}, network_mode="none"
+        image, ["python3"], labels={labels.LABEL: f"{label}-other"}, network_mode="none"
     )
     bystander = sdk.containers.create(image, ["python3"], network_mode="none")
     try:
@@ -250,7 +250,7 @@ def test_a_namesake_in_another_state_folder_lives_on(
         assert len(leftovers()) == 2
         assert runtimes.sweep(label, state.parent) == [f"container {named(label, state, 'node-0')}"]
         ours.close()
-        assert leftovers() == [engine_module.container_name(label, theirs, "node-0")]
+        assert leftovers() == [labels.container_name(label, theirs, "node-0")]
         assert not is_readable(found.pidfd)
     finally:
         namesake.close()

@@ -14,7 +14,7 @@ import pytest
 from kit.desk import ROOT, Desk
 from kit.verdicts import answers
 
-from harness.runtimes.docker.engine import container_name
+from harness.runtimes.docker.labels import container_name
 
 pytestmark = [pytest.mark.docker, pytest.mark.systems]
 TINY = ROOT / "tests" / "systems" / "tiny"

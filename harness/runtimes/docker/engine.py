@@ -4,7 +4,6 @@ SDK.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import resource
@@ -27,12 +26,9 @@ import requests
 from harness.errors import HarnessError, PermissionNeededError, UnavailableError
 from harness.runtimes import processes
 from harness.runtimes.docker import entry, image
+from harness.runtimes.docker.labels import LABEL
 from harness.runtimes.runtime import Image, Recipe
 
-LABEL = "p2p-harness.cluster"
-# the folder of all clusters that this one stands in: a name is unique in there alone
-STATE_LABEL = "p2p-harness.state"
-ROOT_TAG_BYTES = 3
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 BASE_IMAGE = "python:3.12-slim"  # of docker/meshnode/Dockerfile
 CONNECT_TIMEOUT_S = 5
@@ -40,22 +36,6 @@ REGISTRY_TIMEOUT_S = 3
 ENGINE_TIMEOUT_S = 300
 THREADS = 4  # on two cores more only wait for each other
 NOFILE_MAX = 20_000
-
-
-def below(root: Path) -> dict[str, str]:
-    """Return the label of every container of the clusters below the state folder `root`."""
-    return {STATE_LABEL: str(root.resolve())}
-
-
-def of(cluster: str, root: Path) -> dict[str, str]:
-    """Return the labels of the containers of one cluster, none of which its namesakes have all."""
-    return {LABEL: cluster, **below(root)}
-
-
-def container_name(cluster: str, root: Path, name: str) -> str:
-    """Return a name that no cluster below another `root` takes: ``main-node-3-5f0c1a``."""
-    tag = hashlib.blake2b(str(root.resolve()).encode(), digest_size=ROOT_TAG_BYTES)
-    return f"{cluster}-{name}-{tag.hexdigest()}"
 
 
 def connect() -> Engine:

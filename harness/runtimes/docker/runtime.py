@@ -20,8 +20,7 @@ from pathlib import Path
 from harness.errors import HarnessError, NodeStartError, close_all
 from harness.kernel.proc import is_readable
 from harness.runtimes import processes, zygote
-from harness.runtimes.docker import engine as engines
-from harness.runtimes.docker import entry, image
+from harness.runtimes.docker import entry, image, labels
 from harness.runtimes.docker.engine import THREADS, Engine, connect
 from harness.runtimes.runtime import Cost, Ending, Image, Place, Process, Running
 from harness.runtimes.zygote import Zygote
@@ -57,7 +56,7 @@ class DockerRuntime(processes.HostProcesses):
         self._images: dict[Image, dict[str, str]] = {}
         self._facts: dict[str, str] = {}
         self._doors = state / "enter"
-        self._labels = engines.of(label, state.parent)
+        self._labels = labels.of(label, state.parent)
 
     @classmethod
     def is_available(cls) -> bool:
@@ -74,13 +73,13 @@ class DockerRuntime(processes.HostProcesses):
         no engine answers.
         """
         with closing(connect()) as engine:
-            return [f"container {name}" for name in engine.sweep(engines.of(label, root))]
+            return [f"container {name}" for name in engine.sweep(labels.of(label, root))]
 
     @classmethod
     def orphans(cls, root: Path) -> list[str]:
         """See Runtime. Lists clusters that have a container; raises as `sweep`."""
         with closing(connect()) as engine:
-            found = engine.containers(engines.below(root))
+            found = engine.containers(labels.below(root))
             return sorted({label for _, label in found.values()})
 
     def cost(self, nodes: int) -> Cost:
@@ -250,7 +249,7 @@ class DockerRuntime(processes.HostProcesses):
             mounts[notify if notify.parent == self.state else notify.parent] = False
         environment = {**self.environment, **process.environment}
         return self._running_engine.create(
-            engines.container_name(self.label, self.state.parent, name),
+            labels.container_name(self.label, self.state.parent, name),
             self._images[process.image]["image_id"],
             argv,
             environment=environment,
