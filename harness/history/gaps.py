@@ -168,7 +168,8 @@ def lives(history: History, facts: Mapping[str, Any]) -> dict[str, list[Life]]:
         elif (by_itself := isinstance(event, NodeEnded)) or (
             isinstance(event, NodeChanged) and event.condition == "stopped"
         ):
-            from_ns = begun.pop(event.node, None)
+            # One that ended before the run lived for no time of it.
+            from_ns = begun.pop(event.node, event.at_ns if by_itself else None)
             if from_ns is not None and event.node in made:
                 made[event.node].append(
                     Life(from_ns=from_ns, to_ns=event.at_ns, by_itself=by_itself)
@@ -335,7 +336,8 @@ def _standing(history: History) -> Iterator[tuple[str, int, int]]:
 def _at(history: History, at_ns: int) -> str:
     """Say when in the run something was."""
     begin_ns = history.phases[0].begin_ns if history.phases else 0
-    return f"{(at_ns - begin_ns) / 1e9:.1f} s into the run"
+    at_s = (at_ns - begin_ns) / 1e9
+    return f"{at_s:.1f} s into the run" if at_s >= 0 else f"{-at_s:.1f} s before it"
 
 
 def _some(names: Sequence[str], history: History) -> str:

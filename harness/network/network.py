@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from ipaddress import IPv4Network
@@ -94,9 +94,15 @@ class Network:
         with self._lock:
             return self.state
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep all as it is meanwhile; waits for a change that is under way."""
+        with self._lock:
+            yield
+
     def settle(self) -> None:
         """Wait for a change that is under way."""
-        with self._lock:
+        with self.held():
             pass
 
     def baseline_of(self, path: tuple[str, str]) -> Impairment:

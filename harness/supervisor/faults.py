@@ -8,9 +8,9 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from harness.history.proof import Proof
 from harness.kernel.proc import is_stopped
 from harness.network.network import Network
 from harness.network.proof.verdicts import Look, judge_condition
+from harness.runtimes.runtime import Ending
 from harness.supervisor.cluster import Cluster
 
 NODES_TOGETHER = 8  # nodes that are stopped or started side by side
@@ -34,15 +35,22 @@ class Listener:
     """Who is told, in order, of every change of a fault and of a node's condition.
 
     `node_changed` is told the node, its condition, and when it began to be brought about;
-    `proven` what a look at the nodes showed just after.
+    `node_ended` which node ended by itself, how and when; `proven` what a look at the nodes showed
+    just after a change.
     """
 
     changed: Callable[[Change], None]
     node_changed: Callable[[str, Condition, int], None]
+    node_ended: Callable[[str, Ending, int], None]
     proven: Callable[[Proof], None]
 
 
-NOBODY = Listener(changed=lambda _: None, node_changed=lambda *_: None, proven=lambda _: None)
+NOBODY = Listener(
+    changed=lambda _: None,
+    node_changed=lambda *_: None,
+    node_ended=lambda *_: None,
+    proven=lambda _: None,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +73,7 @@ class Faults:
         self._cluster, self.network = cluster, network
         # Held by who changes conditions, as long as a node takes to start; the network has its own.
         self._lock = threading.RLock()
+        self._ends = threading.Lock()  # of nodes by themselves: no change of the harness delays it
         self._now = _Conditions(faults={})
         self._listener = NOBODY
         self._chance = random.Random(f"{network.seed}/conditions")
@@ -79,6 +88,23 @@ class Faults:
     def listen(self, listener: Listener = NOBODY) -> None:
         """Tell this listener from now on, and no other."""
         self._listener = listener
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every fault and condition as it is meanwhile; waits for changes under way."""
+        with self._lock, self._ends, self.network.held():
+            yield
+
+    def tell_standing(self) -> None:
+        """Tell the listener of each fault in force as of one that comes now, and look at its
+        nodes.
+        """
+        for fault in self.standing.values():
+            now_ns = time.monotonic_ns()
+            change = Change(at_ns=now_ns, took_ns=0, verb=Verb.SET, fault=fault)
+            self._listener.changed(change)
+            for proof in self._look(self._now, fault, gone=False):
+                self._listener.proven(proof)
 
     @property
     def standing(self) -> dict[str, Fault]:
@@ -267,6 +293,18 @@ class Faults:
                 list(pool.map(one, changing))
         finally:
             self._now = _Conditions(faults=after)
+
+    def revive(self, node: str) -> None:
+        """Start a node that ended by itself; one that runs is left alone."""
+        with self._lock:
+            self._bring(node, Condition.RUNNING)
+
+    def note_ended(self, node: str, at_ns: int) -> Ending:
+        """Note that a node ended by itself at `at_ns`; return how."""
+        with self._ends:
+            ending = self._cluster.note_ended(node, at_ns)
+            self._listener.node_ended(node, ending, at_ns)
+        return ending
 
     def _bring(self, node: str, condition: Condition) -> None:
         since_ns = time.monotonic_ns()
