@@ -13,7 +13,7 @@ from itertools import pairwise, zip_longest
 from harness.checks import amounts
 from harness.checks.silences import FOR_EVER_NS
 from harness.checks.verdict import Answer, Cause, Finding
-from harness.history.events import FaultChanged
+from harness.history.events import FaultChanged, spells
 from harness.history.history import History, PhaseWindow, once
 from harness.history.plan import ChangePlan
 from harness.history.proof import READ_BACK, Proof, ProofAnswer, seen_as
@@ -100,7 +100,7 @@ def changes_of(history: History) -> list[FaultChanged]:
 def standing(history: History, fault: str, phase: PhaseWindow) -> list[PhaseWindow]:
     """The stretches of a phase in which a fault stood, as executed."""
     happened = [(one.is_set, one.set_ns) for one in changes_of(history) if one.fault == fault]
-    found = _stretches(happened, phase.end_ns)
+    found = spells(happened, phase.end_ns)
     within = ((max(a, phase.begin_ns), min(b, phase.end_ns)) for a, b in found)
     return [PhaseWindow(name=phase.name, begin_ns=a, end_ns=b) for a, b in within if a < b]
 
@@ -122,7 +122,7 @@ def _misplayed(
         wanted = [(one.verb == "set", one.at_ns) for one in planned if one.fault == fault]
         happened = [(one.is_set, one.begun_ns) for one in changes if one.fault == fault]
         wanted_s, stood_s = (
-            sum(max(end - begin, 0) for begin, end in _stretches(those, over_ns)) / 1e9
+            sum(max(end - begin, 0) for begin, end in spells(those, over_ns)) / 1e9
             for those in (wanted, happened)
         )
         if (
@@ -131,19 +131,6 @@ def _misplayed(
         ):
             found.append(f"{fault} stood for {stood_s:.1f} s, planned were {wanted_s:.1f} s")
     return found
-
-
-def _stretches(changes: Sequence[tuple[bool, int]], end_ns: int) -> list[tuple[int, int]]:
-    """From each coming (True) to its going, or else to the end; ns."""
-    found: list[tuple[int, int]] = []
-    began: int | None = None
-    for comes, at_ns in changes:
-        if comes and began is None:
-            began = at_ns
-        elif not comes and began is not None:
-            found.append((began, at_ns))
-            began = None
-    return found if began is None else [*found, (began, end_ns)]
 
 
 def under(history: History, fault: str, phase: PhaseWindow) -> PhaseWindow:
