@@ -108,11 +108,7 @@ def _taken_from(history: History, row: Row) -> Chosen:
     phase = history.phase(row.conditions.phase)
     windows = [] if phase is None else taken_over(history, row.metric, phase)
     if row.conditions.under is not None:
-        windows = [
-            stretch
-            for window in windows
-            for stretch in faults.standing(history, row.conditions.under, window)
-        ]
+        windows = [faults.under(history, row.conditions.under, window) for window in windows]
     found = np.zeros(history.operations.num_rows, np.bool_)
     for window in windows:
         found |= records.due(history, window)

@@ -4,7 +4,7 @@ it ended: told by the run's events, once for all checks. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.checks.metric import Chosen
+from harness.checks.times import Times
 from harness.history.events import Event, NodeChanged, NodeEnded, NodeStarted
 from harness.history.history import History, once
 
@@ -28,10 +29,13 @@ class Stretch:
     begin_ns: int
     end_ns: int
 
-    def overlaps(self, begin_ns: npt.NDArray[np.int64], end_ns: npt.NDArray[np.int64]) -> Chosen:
-        """Which of these times share a moment with it."""
-        shared: Chosen = (begin_ns <= self.end_ns) & (end_ns >= self.begin_ns)
-        return shared
+
+def by_node(stretches: Iterable[Stretch], longer_ns: int = 0) -> dict[int, Times]:
+    """The times of each node that has any; each ends so much later."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for one in stretches:
+        found.setdefault(one.node, []).append((one.begin_ns, one.end_ns + longer_ns))
+    return {node: Times.of(some) for node, some in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +70,15 @@ class Silences:
         """Which of the chosen operations were under way while their node was mute."""
         sent, done = history.column("sent_ns")[chosen], history.column("done_ns")[chosen]
         found = np.zeros(len(nodes), np.bool_)
-        for stretch in self.mute:
-            found |= (nodes == stretch.node) & stretch.overlaps(sent, done)
+        for node, times in by_node(self.mute).items():
+            mine = nodes == node
+            found[mine] = times.meet(sent[mine], done[mine])
         return found
 
     def anybody_during(self, history: History, chosen: Chosen) -> Chosen:
         """Which of the chosen operations were under way while some node was mute."""
         sent, done = history.column("sent_ns")[chosen], history.column("done_ns")[chosen]
-        found = np.zeros(len(sent), np.bool_)
-        for stretch in self.mute:
-            found |= stretch.overlaps(sent, done)
-        return found
+        return Times.of([(one.begin_ns, one.end_ns) for one in self.mute]).meet(sent, done)
 
     def expected(self, history: History, chosen: Chosen) -> npt.NDArray[np.bool_]:
         """Who is to receive each of the chosen broadcasts (a row each, a column a node): all but
@@ -84,8 +86,8 @@ class Silences:
         """
         sent = history.column("sent_ns")[chosen]
         found = np.ones((len(sent), len(history.nodes)), np.bool_)
-        for stretch in (*self.away, *self.mute):
-            found[stretch.overlaps(sent, sent + SPREADING_NS), stretch.node] = False
+        for node, times in by_node((*self.away, *self.mute)).items():
+            found[times.meet(sent, sent + SPREADING_NS), node] = False
         found[np.arange(len(sent)), history.column("source")[chosen]] = False
         return found
 

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.history.events import FaultChanged, NodeChanged, NodeEnded, NodeStarted, over_ns
+from harness.history.events import (
+    FaultChanged,
+    NodeChanged,
+    NodeEnded,
+    NodeStarted,
+    over_ns,
+    spells,
+)
 from harness.history.plan import moment_ns
 
 if TYPE_CHECKING:
@@ -320,17 +327,14 @@ def of_proofs(history: History) -> Iterator[Gap]:
 def _standing(history: History) -> Iterator[tuple[str, int, int]]:
     """Tell when each fault stood: (name, from, to)."""
     over_ns = history.phases[-1].end_ns if history.phases else 0
-    since: dict[str, int] = {}
     changes = [event for event in history.events if isinstance(event, FaultChanged)]
+    by_fault: dict[str, list[tuple[bool, int]]] = defaultdict(list)
     for change in sorted(changes, key=lambda one: one.set_ns):
-        begun_ns = since.pop(change.fault, None)
-        if begun_ns is not None:
-            yield change.fault, begun_ns, change.set_ns
-        if change.is_set:
-            since[change.fault] = change.set_ns
-    for name, begun_ns in since.items():
-        if begun_ns < over_ns:
-            yield name, begun_ns, over_ns
+        by_fault[change.fault].append((change.is_set, change.set_ns))
+    for fault, happened in by_fault.items():
+        for begin_ns, end_ns in spells(happened, over_ns):
+            if begin_ns < end_ns:
+                yield fault, begin_ns, end_ns
 
 
 def _at(history: History, at_ns: int) -> str:
