@@ -77,6 +77,7 @@ class Try:
     why: str  # the sentence that decided it
     values: Mapping[str, float]  # statistic → value in the unit of the promise; not finite: lost
     run: str = ""  # its folder
+    is_broken: bool = False  # the harness broke, and would again: the search ends with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +118,8 @@ class Saturation:
         low, high, it = self.holds_at, self.fails_at, self.searched
         if low is None and high is None:
             return first
+        if self.tries[-1].is_broken:
+            return None
         if low is None:
             assert high is not None
             below = max(it.rounded(high / 2), it.least)
