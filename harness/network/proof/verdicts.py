@@ -21,7 +21,6 @@ from harness.topology.impairment import CLEAR, SHARE, Impairment
 from harness.topology.quantities import compared, percent
 
 DELAY_TOLERANCE_MS, DELAY_TOLERANCE = 5.0, 0.10
-QUEUE_MS = 120.0  # a saturated rate adds its queue (50 ms at most, and one packet)
 SIGNIFICANCE = 1e-3  # of a false alarm in a run, over all paths and looks together
 LOOKS_MAX = 10_000
 JITTER_TOLERANCE_MS, JITTER_SHOWN = 0.5, 0.6  # of the jitter: then nothing is told from all of it
@@ -95,12 +94,13 @@ def judge_cut(look: Look, heard: Heard) -> Proof:
 
 
 def judge_probe(
-    look: Look, asked: Impairment, heard: Heard, *, narrow: bool, backend: str
+    look: Look, asked: Impairment, heard: Heard, *, queue_ms: float, backend: str
 ) -> Proof | None:
     """Judge whether one path lets probes through, and how late.
 
-    `narrow`: a rate is in force somewhere on the way, whose queue comes on top. `backend`: who
-    serves delays. None where the probes that arrived are too few to say anything.
+    `queue_ms`: how long the queues of rates on the way may hold them, which comes on top; 0 where
+    there are none. `backend`: who serves delays. None where the probes that arrived are too few to
+    say anything.
     """
     is_silent = asked.blocked or asked.refuses_new or asked.loss >= 1
     what = "cut" if is_silent else "delay" if asked.delay_ms else "clear"
@@ -111,14 +111,14 @@ def judge_probe(
     if is_silent:
         return judge_cut(look, heard)
     if not heard.delays and not heard.broken:
-        return _judge_silence(look, asked, heard.sent)
+        return _judge_silence(look, asked, heard.sent, narrow=queue_ms > 0)
     held = [one for one in heard.delays if not _overtook(asked, one)]
     if not held:
         return None
     middle = median(held)
     tolerance = max(DELAY_TOLERANCE_MS, DELAY_TOLERANCE * asked.delay_ms)
     tolerance += asked.jitter_ms / math.sqrt(len(held)) * 3
-    within = -tolerance <= middle - asked.delay_ms <= tolerance + (QUEUE_MS if narrow else 0.0)
+    within = -tolerance <= middle - asked.delay_ms <= tolerance + queue_ms
     said = f"the median of {len(held)} probes took {middle:.1f} ms, asked are {asked.delay_ms:g} ms"
     return look.proof(
         what=what,
@@ -137,19 +137,21 @@ def _overtook(asked: Impairment, delay_ms: float) -> bool:
     return bool(asked.reorder) and delay_ms < asked.delay_ms / 2
 
 
-def _judge_silence(look: Look, asked: Impairment, sent: int) -> Proof | None:
+def _judge_silence(look: Look, asked: Impairment, sent: int, *, narrow: bool) -> Proof | None:
     """Judge a path that is not cut and on which no probe arrived.
 
     None where its loss may have taken them all: (loss)^sent is no rarer than a false alarm may be.
+    A full queue may have dropped them: that shows nothing.
     """
     if asked.loss**sent >= SIGNIFICANCE / LOOKS_MAX:
         return None
+    why = ": the queue of a rate may be full" if narrow else ""
     return look.proof(
         what="clear" if asked == CLEAR else "delay",
         n=sent,
         backend="nftables",
-        answer=look.answers[1],
-        sentence="no probe arrived on a path that is not cut",
+        answer=NOT_SHOWN if narrow else look.answers[1],
+        sentence=f"no probe arrived on a path that is not cut{why}",
     )
 
 
