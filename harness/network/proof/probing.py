@@ -6,6 +6,7 @@ Both take as long as the paths' delays, so each has a thread of its own, beside 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from harness.topology.impairment import Impairment, fold_two
 PROBES = 10  # on a path, at each look
 PROBES_MANY = 100  # where only many show what is asked
 SETTLE_S = 0.25  # for the last probe to arrive, beside the delay itself
+CHANGES_KEPT = 1_000  # more than come during one look
 LATE_MOST_S = 5.0  # what a slow rate holds for longer is not waited for
 STREAMS_MAX = 3  # paths with a stream fault, or half-open, that are dialled at each look
 TALLIED = ("jitter_ms", "reorder", "duplicate", "corrupt", "loss")
@@ -54,7 +56,7 @@ class Probing:
         guarded: Callable[[Callable[[], None]], None],
     ) -> None:
         self._network, self._prober, self._write, self._guarded = network, prober, write, guarded
-        self._history: list[Change] = []
+        self._history: deque[Change] = deque(maxlen=CHANGES_KEPT)
         # Of a fault, and what is asked on its paths → what was heard since it was set.
         self._tallies: dict[tuple[str, Impairment], Tally] = {}
         self._probes = ThreadPoolExecutor(1, "probes")
@@ -120,7 +122,7 @@ class Probing:
         if one.gone or asked.blocked or asked.refuses_new or not heard.sent:
             return
         tally = self._tallies.setdefault((one.fault.name, asked), Tally())
-        tally.add(heard)
+        tally.add(asked, heard)
         for many in verdicts.judge_tally(
             look, asked, tally, narrow=queue_ms > 0, backend=backends["delay"]
         ):
@@ -135,7 +137,7 @@ class Probing:
         return any(
             change.at_ns >= begun_ns
             and (change.fault.touches(*path) or change.fault.touches(*path[::-1]))
-            for change in reversed(self._history)
+            for change in self._history.copy()
         )
 
     def _dial(

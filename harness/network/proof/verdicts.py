@@ -7,6 +7,7 @@ chance.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median, quantiles
@@ -24,6 +25,7 @@ DELAY_TOLERANCE_MS, DELAY_TOLERANCE = 5.0, 0.10
 SIGNIFICANCE = 1e-3  # of a false alarm in a run, over all paths and looks together
 LOOKS_MAX = 10_000
 JITTER_TOLERANCE_MS, JITTER_SHOWN = 0.5, 0.6  # of the jitter: then nothing is told from all of it
+DELAYS_KEPT = 10_000  # of one tally: their middle half is known to 6 % of the jitter
 PACKETS_LEAST = 30  # expected losses below this show no amount
 NEVER = 1e-6
 HOST_LOSS = 0.01  # of packets, that a full backlog of a busy host may drop
@@ -157,19 +159,28 @@ def _judge_silence(look: Look, asked: Impairment, sent: int, *, narrow: bool) ->
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What was heard on the paths of one fault, over all looks since it was set."""
+    """What was heard on the paths of one fault, over all looks since it was set.
+
+    `arrived`: whole, of which so many `overtook`; `held`: the delays (ms) of the last of those that
+    did not.
+    """
 
     sent: int = 0
-    delays: list[float] = field(default_factory=list)
+    arrived: int = 0
+    overtook: int = 0
     copies: int = 0
     broken: int = 0
+    held: deque[float] = field(default_factory=lambda: deque(maxlen=DELAYS_KEPT))
 
-    def add(self, heard: Heard) -> None:
-        """Add what one look heard on one path."""
+    def add(self, asked: Impairment, heard: Heard) -> None:
+        """Add what one look heard on one path, on which so much is asked."""
+        held = [one for one in heard.delays if not _overtook(asked, one)]
         self.sent += heard.sent
-        self.delays += heard.delays
+        self.arrived += len(heard.delays)
+        self.overtook += len(heard.delays) - len(held)
         self.copies += heard.copies
         self.broken += heard.broken
+        self.held += held
 
 
 def judge_tally(
@@ -180,13 +191,12 @@ def judge_tally(
 
     One proof for each that is asked; of a loss also where more are lost than asked.
     """
-    arrived = len(tally.delays) + tally.broken
-    overtook = sum(_overtook(asked, one) for one in tally.delays)
+    arrived = tally.arrived + tally.broken
     # Of what arrives at all: a packet that is broken in its headers does not.
     broken = asked.corrupt * EXPOSED / (1 - asked.corrupt * (1 - EXPOSED))
     shares = (
-        ("reorder", asked.reorder, asked.reorder, overtook, len(tally.delays)),
-        ("duplicate", asked.duplicate, asked.duplicate, tally.copies, len(tally.delays)),
+        ("reorder", asked.reorder, asked.reorder, tally.overtook, tally.arrived),
+        ("duplicate", asked.duplicate, asked.duplicate, tally.copies, tally.arrived),
         ("corrupt", asked.corrupt, broken, tally.broken, arrived),
     )
     found = [
@@ -195,7 +205,7 @@ def judge_tally(
         if share
     ]
     if asked.jitter_ms:
-        held = [one for one in tally.delays if not _overtook(asked, one)]
+        held = tally.held
         found.append(judge_jitter(look, asked.jitter_ms, held, narrow=narrow, backend=backend))
     # A full queue loses packets too, and a bit that flips in the headers.
     lost = 1 - (1 - asked.loss) * (1 - asked.corrupt * (1 - EXPOSED))

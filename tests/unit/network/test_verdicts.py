@@ -230,7 +230,7 @@ def tallied(asked, *, narrow=False, lost=0, **heard):
     tally = Tally()
     for _ in range(2):  # over two looks
         arrived = len(heard.get("delays", ())) + heard.get("broken", 0)
-        tally.add(Heard(sent=arrived + lost, **heard))
+        tally.add(asked, Heard(sent=arrived + lost, **heard))
     return {
         proof.what: proof
         for proof in verdicts.judge_tally(LOOK, asked, tally, narrow=narrow, backend="netem")
@@ -295,6 +295,21 @@ def test_jitter_is_the_middle_half(delays, narrow, answer):
     asked = Impairment(delay_ms=50, jitter_ms=20)
     found = tallied(asked, delays=delays, narrow=narrow)["jitter"]
     assert (found.asked, found.n, found.answer) == (20, 2 * len(delays), answer)
+
+
+def test_a_day_of_looks_is_counted_whole_and_keeps_the_last_delays():
+    asked = Impairment(delay_ms=50, jitter_ms=20, reorder=0.5)
+    tally = Tally()
+    late = [30 + n * 0.4 for n in range(100)]
+    for _ in range(1_000):
+        tally.add(asked, Heard(sent=200, delays=[0.1] * 100 + late))
+    found = {
+        one.what: one
+        for one in verdicts.judge_tally(LOOK, asked, tally, narrow=False, backend="netem")
+    }
+    assert len(tally.held) == verdicts.DELAYS_KEPT
+    assert (found["reorder"].n, found["reorder"].achieved) == (200_000, 0.5)
+    assert (found["jitter"].n, found["jitter"].answer) == (verdicts.DELAYS_KEPT, IN_FORCE)
 
 
 @pytest.mark.parametrize(
