@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ from harness.runtimes.runtime import Ending
 from harness.scenario.timeline import Timeline
 from harness.supervisor import journals
 from harness.supervisor.cluster import Cluster
-from harness.supervisor.faults import Faults, Listener
+from harness.supervisor.faults import NOBODY, Faults, Listener
 from harness.supervisor.iperf3 import Iperf3
 from harness.supervisor.player import FaultPlayer, Player
 from harness.supervisor.samples import Samples
@@ -129,7 +130,7 @@ class Recording:
         self._iperf3 = Iperf3(cluster, self.folder, self._timeline.phases)
         self._stops.insert(0, self._iperf3.close)
         self._prover = self._make_prover()
-        self._stops.insert(0, self._prover.close)
+        self._stops[:0] = [self._prover.close, self._faults.listen]
         self._faults.listen(
             Listener(
                 changed=self._changed,
@@ -191,7 +192,8 @@ class Recording:
         raised = attempt(
             partial(self._player.stop, at_ns),
             partial(self._fault_player.end, self.note),
-            self._faults.listen,
+            # What somebody changes during the last look is of no run, and that look has to know.
+            partial(self._faults.listen, replace(NOBODY, changed=self._prover.changed)),
             *self._stops,
             self._copy_logs,
         )

@@ -128,6 +128,21 @@ def test_what_passes_a_rate_is_seen_at_the_links(net, gone):
     assert NOT_IN_FORCE in answers(proofs, "read back")
 
 
+@pytest.mark.parametrize(
+    "rate", [{"where": "n0 -> n1", "rate": "256kbit"}, {"where": "n0", "up": "100kbit"}]
+)
+def test_the_queue_of_a_slow_rate_is_waited_for(net, rate):
+    it = net()
+    with proving(it) as proofs:
+        it.set(where="n0 -> n1", delay="20ms", name="late")
+        it.set(**rate, name="slow")
+        with sending(it, "n0", "n1"):
+            time.sleep(7)
+    assert wrong(proofs) == []
+    delays = [one for one in proofs if one.what == "delay" and one.answer is IN_FORCE]
+    assert max(one.achieved for one in delays) > 150
+
+
 def test_what_stands_is_looked_at_while_another_fault_comes_and_goes(net):
     it = net()
     looks: list[float] = []

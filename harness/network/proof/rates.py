@@ -1,13 +1,18 @@
-"""Rates are judged by bytes that were counted: each lets no more through than was asked."""
+"""Rates are judged by bytes that were counted: each lets no more through than was asked. What a
+rate keeps waiting is late.
+"""
 
 from __future__ import annotations
 
 from harness.history.proof import Proof, ProofAnswer
+from harness.kernel import qdisc
 from harness.network.proof.verdicts import Look
 
 RATE_TOLERANCE, RATE_SHOWN = 0.05, 0.5  # so much of a rate has to be used to show it
 # What passes at once: a burst, a packet of each queue, and what two readings are apart.
 BURST_BYTES, BURST_S = 12_000, 0.1
+PACKET_BYTES = 65_536  # of TCP, before it is segmented
+QUEUE_MS_LEAST = 120.0  # the queue of a fast rate, on a busy host
 
 
 def judge_rate(
@@ -63,3 +68,21 @@ def used_after(used_bytes: float, rate_bps: int, passed_bytes: int, seconds: flo
 
 def _burst_bytes(rate_bps: int) -> float:
     return max(BURST_BYTES, rate_bps / 8 * BURST_S)
+
+
+def queue_ms(up_bps: int | None, path_bps: int | None, down_bps: int | None) -> float:
+    """Return how long a packet may wait for the rates on its way, in ms: its sender's, its path's
+    and its receiver's; 0 where there are none.
+
+    Each has a queue, which kernel/qdisc.py sizes, and before it one packet is sent. Those of the
+    path and of the receiver are one, and the narrower rate empties it.
+    """
+    waiting_ms = 0.0
+    if up_bps is not None:
+        burst = max(qdisc.BURST_BYTES_LEAST, up_bps / 8 * qdisc.BURST_S)
+        waiting_ms += 1e3 * qdisc.QUEUE_S + 8e3 * burst / up_bps
+    rates = [rate for rate in (path_bps, down_bps) if rate is not None]
+    if rates:
+        queue = max(qdisc.QUEUE_BYTES_LEAST, min(rates) / 8 * qdisc.QUEUE_S)
+        waiting_ms += 8e3 * (queue + min(queue, PACKET_BYTES)) / min(rates)
+    return max(waiting_ms, QUEUE_MS_LEAST) if waiting_ms else 0.0
