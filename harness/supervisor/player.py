@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from harness.errors import close_all
@@ -45,7 +46,9 @@ class Player:
         self.phase: str | None = None
         self._ended_ns: int | None = None
         self._snapshots: list[threading.Thread] = []
-        self._thread = threading.Thread(target=self._guarded, name="player", daemon=True)
+        self._thread = threading.Thread(
+            target=self._guarded, args=(self._play,), name="player", daemon=True
+        )
         self._thread.start()
 
     def stop(self, at_ns: int | None = None) -> None:
@@ -59,9 +62,9 @@ class Player:
         for snapshot in self._snapshots:
             snapshot.join()
 
-    def _guarded(self) -> None:
+    def _guarded(self, act: Callable[[], None]) -> None:
         try:
-            self._play()
+            act()
         except BaseException as error:  # a dead player must not look like a quiet run
             self._failed(error)
 
@@ -87,7 +90,10 @@ class Player:
     def _snapshot_later(self, phase: str) -> None:
         """Take the snapshot beside the phase that begins: between two phases the clock goes on."""
         thread = threading.Thread(
-            target=self._snapshot, args=(phase,), name="snapshot", daemon=True
+            target=self._guarded,
+            args=(partial(self._snapshot, phase),),
+            name="snapshot",
+            daemon=True,
         )
         self._snapshots.append(thread)
         thread.start()

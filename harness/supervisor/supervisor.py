@@ -305,7 +305,7 @@ class Supervisor:
     def serve(self) -> None:
         """Notice nodes that end by themselves, until `stop` or the end of the gateway."""
         while not self._stop.is_set():
-            gateway = self.cluster.gateway
+            cluster, gateway = self.cluster, self.cluster.gateway
             if gateway is not None and gateway.has_ended:
                 _log(f"the gateway, which speaks to the nodes, ended{last_lines(gateway.log)}")
                 if self._recording is not None:
@@ -318,27 +318,31 @@ class Supervisor:
             poll.register(self._wake_read, select.POLLIN)
             watched = {
                 one.pidfd: name
-                for name, one in list(self.cluster.running.items())
-                if self.cluster.conditions.get(name) is not Condition.STOPPED
+                for name, one in list(cluster.running.items())
+                if cluster.conditions.get(name) is not Condition.STOPPED
             }
             for pidfd in watched:
                 poll.register(pidfd, select.POLLIN)
-            for descriptor, _ in poll.poll(WATCH_EVERY_MS):
-                name = watched.get(descriptor)
-                if (
-                    name is not None
-                    and self.cluster.conditions.get(name) is not Condition.STOPPED
-                    and self.cluster.has_ended(name)
-                ):
-                    faults, _ = self._standing
-                    ending = faults.note_ended(name, time.monotonic_ns())
-                    _log(f"node {name} ended by itself: {ending.words}")
+            for pidfd in {pidfd for pidfd, _ in poll.poll(WATCH_EVERY_MS)} & watched.keys():
+                name = watched[pidfd]
+                stopped = cluster.conditions.get(name) is Condition.STOPPED  # meanwhile
+                if not stopped and cluster.has_ended(name):
+                    self._node_ended(name)
+
+    def _node_ended(self, name: str) -> None:
+        """Note that a node ended by itself; what cannot be written down of it ends no cluster."""
+        faults, _ = self._standing
+        try:
+            ending = faults.note_ended(name, time.monotonic_ns())
+            _log(f"node {name} ended by itself: {ending.words}")
+        except Exception as error:  # whatever it is, such as a full disk
+            self._note(f"node {name} ended by itself, which could not be written down: {error}")
 
     def _note(self, sentence: str) -> None:
         """Write what went wrong beside what anybody asked into the log and the open run."""
         _log(sentence)
-        if self._recording is not None:
-            self._recording.note(sentence)
+        if (recording := self._recording) is not None:  # which may end meanwhile
+            recording.note(sentence)
 
     def close(self) -> None:
         """End an open run as it is, then take the cluster down."""

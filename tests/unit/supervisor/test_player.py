@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -11,13 +12,15 @@ import pytest
 from harness.errors import UnavailableError, UsageError
 from harness.faults.fault import Change, Fault, Verb
 from harness.faults.spec import FaultSpec, parse
-from harness.scenario.timeline import changes_of
+from harness.history.folder import RunFolder
+from harness.scenario.timeline import PlannedPhase, changes_of
 from harness.supervisor.faults import Faults
-from harness.supervisor.player import FaultPlayer
+from harness.supervisor.player import FaultPlayer, Player
 from harness.topology.topology import Node
 
 NODES = [Node(name=f"node-{number}") for number in range(3)]
 PATIENCE_S = 10.0
+PHASES = {"a": 0.0, "b": 0.1}  # name → when it begins
 
 
 class Table:
@@ -166,3 +169,20 @@ def test_stuck(table: Table, player: FaultPlayer) -> None:
     table.stuck = False
     player.end(pytest.fail)
     assert table.standing == {}
+
+
+def test_snapshot_fails(tmp_path: Path) -> None:
+    """A snapshot between two phases that breaks off is told of, and the second phase is played."""
+    phases = [PlannedPhase(name=name, begin_s=at, end_s=at + 0.1) for name, at in PHASES.items()]
+    folder, told = RunFolder(tmp_path, "run"), cast("list[BaseException]", [])
+
+    def snapshot(phase: str | None) -> None:
+        if phase == "a":
+            raise OSError("No space left on device")
+
+    began: list[str] = []
+    player = Player(phases, time.monotonic_ns(), folder, snapshot, told.append, began.append)
+    until(lambda: bool(began) and player.phase is None)
+    player.stop()
+    folder.discard()
+    assert (began, [str(error) for error in told]) == (["a", "b"], ["No space left on device"])
