@@ -11,7 +11,6 @@ import json
 import os
 import pickle
 import resource
-import select
 import signal
 import socket
 import sys
@@ -40,13 +39,13 @@ from harness.scenario.timeline import Timeline, changes_of
 from harness.supervisor import execution, server
 from harness.supervisor.channel import Channel, failure
 from harness.supervisor.cluster import Cluster
+from harness.supervisor.deaths import Deaths
 from harness.supervisor.faults import Faults
 from harness.supervisor.player import FaultPlayer
 from harness.supervisor.recording import Recording
 from harness.systems import adapters
 
 STATUS_VERSION = 1
-WATCH_EVERY_MS = 500
 
 
 class Supervisor:
@@ -76,6 +75,7 @@ class Supervisor:
         self.cluster = Cluster(
             topology, adapters.named(topology.adapter), self._runtime, self._fabric, folder
         )
+        self._deaths = Deaths(self.cluster, lambda: self._recording, _log)
         self._server = server.Server(
             folder / "control.sock",
             {
@@ -200,6 +200,7 @@ class Supervisor:
         """
         with self._lock:
             recording, self._recording = self._recorded(run), None
+            self._deaths.settle()
             path = recording.close(load or {}, at_ns)
             self._run = path if recording.is_started else self._run
             return {"run": str(path)}
@@ -238,6 +239,7 @@ class Supervisor:
 
     def _revive(self, node: str) -> None:
         """Start a node that ended by itself; one that runs is left alone."""
+        self._deaths.settle()
         since_ns = time.monotonic_ns()
         changed = self.cluster.set_condition(node, Condition.RUNNING)
         if changed and self._recording is not None and self._recording.is_started:
@@ -315,27 +317,7 @@ class Supervisor:
                         "from then on"
                     )
                 return
-            poll = select.poll()
-            poll.register(self._wake_read, select.POLLIN)
-            watched = {
-                one.pidfd: name
-                for name, one in list(self.cluster.running.items())
-                if self.cluster.conditions.get(name) is not Condition.STOPPED
-            }
-            for pidfd in watched:
-                poll.register(pidfd, select.POLLIN)
-            for descriptor, _ in poll.poll(WATCH_EVERY_MS):
-                name = watched.get(descriptor)
-                if (
-                    name is not None
-                    and self.cluster.conditions.get(name) is not Condition.STOPPED
-                    and self.cluster.has_ended(name)
-                ):
-                    at_ns = time.monotonic_ns()
-                    ending = self.cluster.note_ended(name)
-                    if self._recording is not None:
-                        self._recording.node_ended(name, ending, at_ns)
-                    _log(f"node {name} ended by itself: {ending.words}")
+            self._deaths.look(self._wake_read)
 
     def _note(self, sentence: str) -> None:
         """Write what went wrong beside what anybody asked into the log and the open run."""
