@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from kit.desk import ROOT, TEN, Desk, ask, begin_by_hand, request, small_scenari
 
 from harness.control.client import Client
 from harness.history import reader
-from harness.history.events import NodeEnded
+from harness.history.events import GatewayStalled, NodeEnded
 from harness.operations import Operation
 from harness.runtimes.processes import TERMINATE_GRACE_S
 
@@ -137,3 +138,18 @@ def test_the_gateway_ends_the_journals_of_stopped_nodes_too(desk):
         desk.ok("condition", "node-2", "paused")
         client.end()
     assert not any(file.endswith(".bin") for file in opened(gateway))
+
+
+def test_a_stall_of_the_last_moment_is_of_its_own_run(desk):
+    """It was told to the next run, and this one said that the system was slow."""
+    tiny(desk)
+    desk.ok("up", str(desk.write("three.toml", THREE)), "--system", "tinynode.toml")
+    [gateway] = [pid for pid, line in desk.processes().items() if "harness.systems.gateway" in line]
+    with Client.connect(desk.cluster) as client:
+        begin_by_hand(client, desk.runs)
+        os.kill(gateway, signal.SIGSTOP)
+        time.sleep(0.3)
+        os.kill(gateway, signal.SIGCONT)
+        run = Path(client.end()["run"])
+    stalls = [one for one in reader.read(run).events if isinstance(one, GatewayStalled)]
+    assert max(one.until_ns - one.since_ns for one in stalls) >= 0.3e9
