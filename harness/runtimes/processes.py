@@ -204,6 +204,13 @@ class HostProcesses(ABC):
                 resident.signal(signal.SIGCONT)
         return None
 
+    def clear(self, node: str) -> None:
+        """See Runtime."""
+        resident = self._resident(node)
+        with resident.changing:
+            if resident.running is None or is_readable(resident.running.pidfd):
+                resident.end()
+
     def members(self, node: str) -> list[int]:
         """See Runtime."""
         return self._resident(node).members()

@@ -79,10 +79,13 @@ class Ending:
 
     code: int | None = None
     signal: int | None = None
+    with_holder: bool = False  # what held it, a process of ours, ended and took it along
 
     @property
     def words(self) -> str:
         """The ending as a person says it: ``exit code 3``, ``signal 13 (SIGPIPE)``."""
+        if self.with_holder:
+            return "the zygote that held it ended"
         if self.signal is not None:
             try:
                 return f"signal {self.signal} ({signal.Signals(self.signal).name})"
@@ -159,6 +162,11 @@ class Runtime(Protocol):
     def ending(self, node: str) -> Ending:
         """Tell how the node's last process, which has ended, did so. Waits a moment for whoever
         reaps it to say so.
+        """
+
+    def clear(self, node: str) -> None:
+        """End what a node's first process left when it ended; nothing where the node runs again.
+        Raises HarnessError where a process outlives SIGKILL.
         """
 
     def members(self, node: str) -> list[int]:

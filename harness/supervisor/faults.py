@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -35,20 +35,20 @@ class Listener:
     """Who is told, in order, of every change of a fault and of a node's condition.
 
     `node_changed` is told the node, its condition, and when it began to be brought about;
-    `node_ended` which node ended by itself, how and when; `proven` what a look at the nodes showed
-    just after a change.
+    `nodes_ended` which nodes ended by themselves, how and when; `proven` what a look at the nodes
+    showed just after a change.
     """
 
     changed: Callable[[Change], None]
     node_changed: Callable[[str, Condition, int], None]
-    node_ended: Callable[[str, Ending, int], None]
+    nodes_ended: Callable[[Mapping[str, Ending], int], None]
     proven: Callable[[Proof], None]
 
 
 NOBODY = Listener(
     changed=lambda _: None,
     node_changed=lambda *_: None,
-    node_ended=lambda *_: None,
+    nodes_ended=lambda *_: None,
     proven=lambda _: None,
 )
 
@@ -73,7 +73,8 @@ class Faults:
         self._cluster, self.network = cluster, network
         # Held by who changes conditions, as long as a node takes to start; the network has its own.
         self._lock = threading.RLock()
-        self._ends = threading.Lock()  # of nodes by themselves: no change of the harness delays it
+        self._ends = threading.Condition()  # of nodes by themselves: no change of ours delays it
+        self._untold: set[str] = set()  # nodes whose end was noted, and nobody told how
         self._now = _Conditions(faults={})
         self._listener = NOBODY
         self._chance = random.Random(f"{network.seed}/conditions")
@@ -92,8 +93,11 @@ class Faults:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep every fault and condition as it is meanwhile; waits for changes under way."""
-        with self._lock, self._ends, self.network.held():
-            yield
+        with self._lock, self._ends:
+            while self._untold:
+                self._ends.wait()
+            with self.network.held():
+                yield
 
     def tell_standing(self) -> None:
         """Tell the listener of each fault in force as of one that comes now, and look at its
@@ -299,12 +303,21 @@ class Faults:
         with self._lock:
             self._bring(node, Condition.RUNNING)
 
-    def note_ended(self, node: str, at_ns: int) -> Ending:
-        """Note that a node ended by itself at `at_ns`; return how."""
+    def note_ended(self, names: Sequence[str]) -> None:
+        """Note that these nodes ended by themselves; takes no time. `tell_ended` has to follow."""
         with self._ends:
-            ending = self._cluster.note_ended(node, at_ns)
-            self._listener.node_ended(node, ending, at_ns)
-        return ending
+            self._cluster.note_ended(names)
+            self._untold |= set(names)
+
+    def tell_ended(self, names: Sequence[str], at_ns: int) -> Mapping[str, Ending]:
+        """Find out how nodes that ended at `at_ns` did, and tell it; return it."""
+        endings = {name: self._cluster.runtime.ending(name) for name in names}
+        with self._ends:
+            self._cluster.ended |= {name: (ending, at_ns) for name, ending in endings.items()}
+            self._untold -= set(names)
+            self._ends.notify_all()
+            self._listener.nodes_ended(endings, at_ns)
+        return endings
 
     def _bring(self, node: str, condition: Condition) -> None:
         since_ns = time.monotonic_ns()

@@ -52,6 +52,7 @@ class Samples:
                 self._note_stalls()
                 due_s = max(due_s + SAMPLE_EVERY_S, time.monotonic())
                 if self._stop.wait(due_s - time.monotonic()):
+                    self._note_stalls()  # or the next run would be told of them
                     return
         except Exception as error:  # a run without samples must not look like a quiet one
             self._failed(f"sampler: {type(error).__name__}: {error}")

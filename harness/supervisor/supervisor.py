@@ -11,7 +11,6 @@ import json
 import os
 import pickle
 import resource
-import select
 import signal
 import socket
 import sys
@@ -40,13 +39,13 @@ from harness.scenario.timeline import Timeline, changes_of
 from harness.supervisor import execution, server
 from harness.supervisor.channel import Channel, failure
 from harness.supervisor.cluster import Cluster
+from harness.supervisor.deaths import Deaths
 from harness.supervisor.faults import Faults
 from harness.supervisor.player import FaultPlayer
 from harness.supervisor.recording import Recording
 from harness.systems import adapters
 
 STATUS_VERSION = 1
-WATCH_EVERY_MS = 500
 
 
 class Supervisor:
@@ -76,6 +75,7 @@ class Supervisor:
         self.cluster = Cluster(
             topology, adapters.named(topology.adapter), self._runtime, self._fabric, folder
         )
+        self._deaths: Deaths | None = None
         self._server = server.Server(
             folder / "control.sock",
             {
@@ -205,7 +205,10 @@ class Supervisor:
             return {"run": str(self._close(load or {}, at_ns))}
 
     def _close(self, load: Mapping[str, Any], at_ns: int | None) -> Path:
-        recording, self._recording = self._recorded(None), None
+        recording = self._recorded(None)
+        if self._deaths is not None:
+            self._deaths.settle()
+        self._recording = None
         path = recording.close(load, at_ns)
         self._run = path if recording.is_started else self._run
         return path
@@ -239,6 +242,8 @@ class Supervisor:
                 f"`harness fault clear {holding.name!r}` first"
             )
         else:
+            if self._deaths is not None:
+                self._deaths.settle()
             faults.revive(node)
         return {"node": node, "condition": str(condition), "says": self.cluster.not_ready(node)}
 
@@ -299,13 +304,15 @@ class Supervisor:
         assert self.cluster.network is not None
         self._faults = Faults(self.cluster, self.cluster.network)
         self._fault_player = FaultPlayer(self._faults, self._note)
+        self._deaths = Deaths(self.cluster, self._faults, _log, self._note)
         self._up_since = datetime.now(UTC).isoformat(timespec="seconds")
         self._stage = "up"
 
     def serve(self) -> None:
         """Notice nodes that end by themselves, until `stop` or the end of the gateway."""
+        assert self._deaths is not None
         while not self._stop.is_set():
-            cluster, gateway = self.cluster, self.cluster.gateway
+            gateway = self.cluster.gateway
             if gateway is not None and gateway.has_ended:
                 _log(f"the gateway, which speaks to the nodes, ended{last_lines(gateway.log)}")
                 if self._recording is not None:
@@ -314,29 +321,7 @@ class Supervisor:
                         "from then on"
                     )
                 return
-            poll = select.poll()
-            poll.register(self._wake_read, select.POLLIN)
-            watched = {
-                one.pidfd: name
-                for name, one in list(cluster.running.items())
-                if cluster.conditions.get(name) is not Condition.STOPPED
-            }
-            for pidfd in watched:
-                poll.register(pidfd, select.POLLIN)
-            for pidfd in {pidfd for pidfd, _ in poll.poll(WATCH_EVERY_MS)} & watched.keys():
-                name = watched[pidfd]
-                stopped = cluster.conditions.get(name) is Condition.STOPPED  # meanwhile
-                if not stopped and cluster.has_ended(name):
-                    self._node_ended(name)
-
-    def _node_ended(self, name: str) -> None:
-        """Note that a node ended by itself; what cannot be written down of it ends no cluster."""
-        faults, _ = self._standing
-        try:
-            ending = faults.note_ended(name, time.monotonic_ns())
-            _log(f"node {name} ended by itself: {ending.words}")
-        except Exception as error:  # whatever it is, such as a full disk
-            self._note(f"node {name} ended by itself, which could not be written down: {error}")
+            self._deaths.look(self._wake_read)
 
     def _note(self, sentence: str) -> None:
         """Write what went wrong beside what anybody asked into the log and the open run."""
