@@ -116,7 +116,8 @@ def _curve(facts: Mapping[str, Any], tried: Sequence[Try]) -> str:
 def _places(facts: Mapping[str, Any], ats: Sequence[float], x: _Across) -> Iterator[str]:
     """Name what was tried, the ends of the answer's interval first; others where there is room."""
     ends = SEARCHED[facts["searched"]][2]
-    first = (facts.get(f"holds_at_{ends}"), facts.get(f"fails_at_{ends}"), min(ats), max(ats))
+    known = (facts.get(f"{end}_at_{ends}") for end in ("holds", "fails"))
+    first = [*(float(one) for one in known if one is not None), min(ats), max(ats)]
     taken: list[tuple[int, float, float]] = []
     for at in dict.fromkeys(one for one in (*first, *ats) if one in ats):
         of = told(facts, at)
