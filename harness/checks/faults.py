@@ -9,9 +9,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import pairwise, zip_longest
 
-import numpy as np
-import pyarrow as pa
-
 from harness.checks import amounts
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.events import FaultChanged
@@ -148,22 +145,19 @@ def _stretches(changes: Sequence[tuple[bool, int]], end_ns: int) -> list[tuple[i
     return found if began is None else [*found, (began, end_ns)]
 
 
-def under(history: History, fault: str, phase: PhaseWindow) -> tuple[History, PhaseWindow]:
-    """What a row about a fault is judged on: only what was due while the fault stood.
-
-    Of a fault that came and went, the window is from its first coming to its last going, and what
-    was due in between is left out.
+def under(history: History, fault: str, phase: PhaseWindow) -> PhaseWindow:
+    """The window of a row about a fault: from its first coming in the phase to its last going,
+    without the stretches in between in which it did not stand.
     """
     stretches = standing(history, fault, phase)
     if not stretches:
-        return history, replace(phase, end_ns=phase.begin_ns)
-    due = history.column("intended_ns")
-    stood = np.zeros(len(due), bool)
-    for one in stretches:
-        stood |= (one.begin_ns <= due) & (due < one.end_ns)
-    stood |= (due < stretches[0].begin_ns) | (due >= stretches[-1].end_ns)
-    window = replace(phase, begin_ns=stretches[0].begin_ns, end_ns=stretches[-1].end_ns)
-    return replace(history, operations=history.operations.filter(pa.array(stood))), window
+        return replace(phase, end_ns=phase.begin_ns)
+    return replace(
+        phase,
+        begin_ns=stretches[0].begin_ns,
+        end_ns=stretches[-1].end_ns,
+        left_out=tuple((one.end_ns, later.begin_ns) for one, later in pairwise(stretches)),
+    )
 
 
 def not_shown(history: History, fault: str, phase: PhaseWindow) -> str | None:
@@ -226,10 +220,12 @@ def _open_amounts(proofs: Sequence[Proof]) -> list[tuple[str, str]]:
 
 def _unlooked(proofs: Sequence[Proof], fault: str, begin_ns: int, end_ns: int) -> str | None:
     """Why a fault is not proven for all of a stretch: nobody looked for longer than LOOK_S."""
+    of_nodes = any(proof.fault == fault and proof.what == "condition" for proof in proofs)
     times = sorted(
         proof.at_ns
         for proof in proofs
-        if (proof.fault == fault or proof.what == READ_BACK) and begin_ns <= proof.at_ns < end_ns
+        if (proof.fault == fault or (proof.what == READ_BACK and not of_nodes))
+        and begin_ns <= proof.at_ns < end_ns
     )
     edges = [begin_ns, *times, end_ns]
     longest = max(after - before for before, after in pairwise(edges)) / 1e9

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.checks.metric import Chosen
+from harness.checks.operation_metrics import TIMES
 from harness.checks.resource_metrics import cpu
 from harness.history.history import History, PhaseWindow
 from harness.operations import Outcome
@@ -75,7 +76,7 @@ def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
     """
     if row.kind in ("rate", "byte rate") and row.comparison in (">", ">="):
         return _full(history, row, phase)
-    if row.kind != "time" or row.bound is None:
+    if not is_of_times(row) or row.bound is None:
         return None
     used = use(history, phase)
     if used is not None and used.limited:
@@ -84,6 +85,11 @@ def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
             f"host{busy(history, phase)}"
         )
     return None
+
+
+def is_of_times(row: Row) -> bool:
+    """Whether a row is about times, or about how they differ."""
+    return row.kind == "time" or row.metric in TIMES
 
 
 def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
@@ -109,16 +115,12 @@ def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
     found &= history.column("outcome") == Outcome.OK
     if taken and not shares:
         worst = max(share for *_, share in taken)
-        return found, (
-            f"the hypervisor took up to {worst:.0%} of the host from it, and without what was "
-            f"under way then the promise holds{busy(history, phase)}"
-        )
+        return found, f"the hypervisor took up to {worst:.0%} of the host from it"
     if not shares:
         return found, ""
     return found, (
         f"processes that are none of this run's took {np.mean(shares):.0%} of the host for "
-        f"{len(shares)} of {len(stretches)} times {STRETCH_NS // 10**9} s, and without what was "
-        f"under way then the promise holds{busy(history, phase)}"
+        f"{len(shares)} of {len(stretches)} times {STRETCH_NS // 10**9} s"
     )
 
 

@@ -75,6 +75,14 @@ class Excused:
         """Return the cause of most of them."""
         return max(_NAMES, key=lambda cause: int(getattr(self, _NAMES[cause]).sum()))
 
+    def stops(self, history: History, count: int) -> tuple[Cause, str] | None:
+        """Say that the harness stopped more than a little of `count` operations; None: it did
+        not.
+        """
+        if self.stopped.sum() <= count * UNSENT_SHARE_MAX:
+            return None
+        return _because(Cause.NODE_STOPPED, self, history, count)
+
     def sentence(self, history: History, count: int) -> str:
         """Say how many of `count` operations are excused by `cause`, and why."""
         if self.cause() is Cause.NODE_STOPPED and not history.ended:
@@ -206,9 +214,7 @@ def behind(
         return cause, f"{said}; {half}"
     if never.keyless.sum() > most_late:
         return _because(Cause.NOTHING_TO_READ, never, history, count)
-    if never.stopped.sum() > most_never:
-        return _because(Cause.NODE_STOPPED, never, history, count)
-    return None
+    return never.stops(history, count)
 
 
 def _because(cause: Cause, found: Excused, history: History, count: int) -> tuple[Cause, str]:

@@ -89,7 +89,7 @@ def received(history: History, phase: PhaseWindow) -> PerNode:
     sent = history.column("operation") == Operation.PRIVATE_MESSAGE
     target = history.column("target")[sent]
     rows, mine = records.about(history, RecordKind.DELIVERED, sent)
-    inside = (mine.at_ns >= phase.begin_ns) & (mine.at_ns < phase.end_ns)
+    inside = phase.holds(mine.at_ns)
     has_arrived = np.zeros(len(target), np.bool_)
     has_arrived[rows[inside & (mine.node == target[rows])]] = True
     counts = np.bincount(target[has_arrived], minlength=len(history.nodes))
@@ -340,6 +340,11 @@ TIMES = LATENCIES | {
 }
 # Metrics that are taken from all phases named alike.
 OVER_PHASES = frozenset({"private_message.linearity"})
+
+
+def taken_over(history: History, metric: str, phase: PhaseWindow) -> list[PhaseWindow]:
+    """The phases that a metric of this one is taken from."""
+    return alike(history, phase) if metric in OVER_PHASES else [phase]
 
 
 def _needs(operation: Operation, taken: Taken) -> Parts:

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.checks import asked, faults, records
 from harness.checks.metric import Chosen
-from harness.checks.operation_metrics import OVER_PHASES, SHARES, TIMES, alike
+from harness.checks.operation_metrics import SHARES, TIMES, taken_over
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.history import History
 from harness.operations import Operation
@@ -106,9 +106,7 @@ def _taken_from(history: History, row: Row) -> Chosen:
     fault those that were due while it stood.
     """
     phase = history.phase(row.conditions.phase)
-    windows = [] if phase is None else [phase]
-    if phase is not None and row.metric in OVER_PHASES:
-        windows = alike(history, phase)
+    windows = [] if phase is None else taken_over(history, row.metric, phase)
     if row.conditions.under is not None:
         windows = [
             stretch

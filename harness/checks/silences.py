@@ -4,9 +4,9 @@ it ended: told by the run's events, once for all checks. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -38,13 +38,27 @@ class Stretch:
 class Silences:
     """`away`: the harness had stopped or paused the node. `ended`: it had ended by itself. `gone`:
     it had no process, for either reason. `mute`: it did not journal, though it may have received:
-    from its end until its journal went on.
+    from its end until its journal went on. `stops`: node → when the harness had stopped it, in
+    order.
     """
 
     away: tuple[Stretch, ...]
     ended: tuple[Stretch, ...]
     gone: tuple[Stretch, ...]
     mute: tuple[Stretch, ...]
+    stops: Mapping[int, Sequence[int]]
+
+    def lives(
+        self, nodes: npt.NDArray[np.integer[Any]], at_ns: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """In which life of its node each moment is: how often the harness had stopped it before.
+        One that ended by itself is to know what it had.
+        """
+        found = np.zeros(len(nodes), np.int64)
+        for node, stops_ns in self.stops.items():
+            mine = nodes == node
+            found[mine] = np.searchsorted(stops_ns, at_ns[mine])
+        return found
 
     def during(
         self, history: History, chosen: Chosen, nodes: npt.NDArray[np.integer[npt.NBitBase]]
@@ -92,7 +106,16 @@ def of(history: History) -> Silences:
             for node, begin_ns, again in either
             if isinstance(again, NodeStarted)
         ),
+        stops=_stops(history),
     )
+
+
+def _stops(history: History) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for event in sorted(history.events, key=lambda event: event.at_ns):
+        if isinstance(event, NodeChanged) and event.condition == "stopped":
+            found.setdefault(history.index(event.node), []).append(event.at_ns)
+    return found
 
 
 def _until_it_ran(

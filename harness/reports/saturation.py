@@ -116,10 +116,9 @@ def _curve(facts: Mapping[str, Any], tried: Sequence[Try]) -> str:
 def _places(facts: Mapping[str, Any], ats: Sequence[float], x: _Across) -> Iterator[str]:
     """Name what was tried, the ends of the answer's interval first; others where there is room."""
     ends = SEARCHED[facts["searched"]][2]
-    known = (facts.get(f"{end}_at_{ends}") for end in ("holds", "fails"))
-    first = [*(float(one) for one in known if one is not None), min(ats), max(ats)]
+    answers = [facts[key] for key in (f"holds_at_{ends}", f"fails_at_{ends}") if key in facts]
     taken: list[tuple[int, float, float]] = []
-    for at in dict.fromkeys(one for one in (*first, *ats) if one in ats):
+    for at in dict.fromkeys([*(one for one in answers if one in ats), min(ats), max(ats), *ats]):
         of = told(facts, at)
         half = len(of) * CHARACTER / 2
         middle = min(max(x(at), half), WIDTH - half)

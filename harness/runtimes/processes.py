@@ -170,9 +170,9 @@ class HostProcesses(ABC):
         return True
 
     @classmethod
-    def sweep(cls, label: str) -> list[str]:
+    def sweep(cls, label: str, root: Path) -> list[str]:
         """See Runtime. Nothing, where a cluster consists of its processes alone."""
-        del label
+        del label, root
         return []
 
     @classmethod

@@ -122,9 +122,9 @@ class Runtime(Protocol):
         """Whether nodes can be started here and now; ``auto`` takes the first that says so."""
 
     @classmethod
-    def sweep(cls, label: str) -> list[str]:
-        """Remove what a dead cluster left in this runtime; returns it, a line each ("container
-        NAME").
+    def sweep(cls, label: str, root: Path) -> list[str]:
+        """Remove what a dead cluster below the state folder `root` left in this runtime, and
+        nothing of its namesakes in other folders; returns it, a line each ("container NAME").
 
         Processes need no sweep of the runtime's own: they carry the cluster's mark (owner.py).
         """

@@ -55,6 +55,8 @@ class Cluster:
         self.endpoints: dict[str, Endpoint] = {}
         self.running: dict[str, Running] = {}
         self.conditions: dict[str, Condition] = {}
+        # Of nodes that ended by themselves and were not started since: how, and when.
+        self.ended: dict[str, tuple[Ending, int]] = {}
         self._processes: dict[str, Process] = {}
         self.network: Network | None = None  # once it is wired
         # Where the system does not speak the control protocol itself.
@@ -238,6 +240,7 @@ class Cluster:
         with self._lock:
             if running is not None:
                 self.running[name] = running
+                self.ended.pop(name, None)
             elif condition is Condition.STOPPED:
                 self.running.pop(name, None)
             self.conditions[name] = condition
@@ -245,9 +248,9 @@ class Cluster:
             self._silent([name], lambda *_: None)
         return True
 
-    def note_ended(self, name: str) -> Ending:
-        """Note that a node's first process ended by itself, and end its others; return how it
-        ended.
+    def note_ended(self, name: str, at_ns: int) -> Ending:
+        """Note that a node's first process ended by itself at `at_ns` (CLOCK_MONOTONIC), and end
+        its others; return how it ended.
         """
         if self.gateway is not None:
             self.gateway.gone([name])
@@ -255,6 +258,7 @@ class Cluster:
             self.running.pop(name, None)
             self.conditions[name] = Condition.STOPPED
         ending = self.runtime.ending(name)
+        self.ended[name] = ending, at_ns
         with suppress(HarnessError):  # what the kernel holds is not ended by anybody
             self.runtime.set_condition(name, Condition.STOPPED)
         return ending

@@ -81,7 +81,7 @@ class Supervisor:
             {
                 "status": lambda *_: self.status(),
                 "begin": lambda params, _, peer: self.begin(by=server.peer_pid(peer), **params),
-                "start": lambda params, *_: self.start(**params),
+                "start": lambda params, _, peer: self.start(by=server.peer_pid(peer), **params),
                 "end": lambda params, *_: self.end(**params),
                 "exec": self.execute,
                 "logs": lambda params, *_: self.cluster.last_lines(params["node"], params["lines"]),
@@ -134,8 +134,8 @@ class Supervisor:
         with self._lock:
             faults, player = self._standing
             if self._recording is not None and self._recording.is_abandoned:
-                self._recording.close({}, None)
-                self._recording = None
+                for error in attempt(lambda: self._close({"interrupted": True}, None)):
+                    _log(f"the end of a run that nobody leads any more: {error}")
             if self._recording is not None:
                 raise UsageError(
                     f"cluster {self._spec.cluster!r} is recording a run already: "
@@ -168,15 +168,17 @@ class Supervisor:
             )
             return {"run": str(self._recording.folder.path)}
 
-    def start(self, *, run: str, load: Mapping[str, Any], start_in_s: float) -> dict[str, Any]:
+    def start(
+        self, *, run: str, load: Mapping[str, Any], start_in_s: float, by: int
+    ) -> dict[str, Any]:
         """Start the clock of the run that was begun: its first phase begins at ``t0_ns``
-        (CLOCK_MONOTONIC) of the answer. `load` is what the metadata say of the generator. A run
-        that cannot start is gone afterwards.
+        (CLOCK_MONOTONIC) of the answer. `load` is what the metadata say of the generator, `by` its
+        pid. A run that cannot start is gone afterwards.
         """
         with self._lock:
             recording = self._recorded(run)
             try:
-                return {"t0_ns": recording.start(load, start_in_s)}
+                return {"t0_ns": recording.start(load, start_in_s, by)}
             finally:
                 self._recording = recording if recording.is_started else None
 
@@ -199,10 +201,14 @@ class Supervisor:
         stopped, if before now.
         """
         with self._lock:
-            recording, self._recording = self._recorded(run), None
-            path = recording.close(load or {}, at_ns)
-            self._run = path if recording.is_started else self._run
-            return {"run": str(path)}
+            self._recorded(run)
+            return {"run": str(self._close(load or {}, at_ns))}
+
+    def _close(self, load: Mapping[str, Any], at_ns: int | None) -> Path:
+        recording, self._recording = self._recorded(None), None
+        path = recording.close(load, at_ns)
+        self._run = path if recording.is_started else self._run
+        return path
 
     def execute(
         self, params: dict[str, Any], descriptors: list[int], connection: socket.socket
@@ -233,15 +239,8 @@ class Supervisor:
                 f"`harness fault clear {holding.name!r}` first"
             )
         else:
-            self._revive(node)
+            faults.revive(node)
         return {"node": node, "condition": str(condition), "says": self.cluster.not_ready(node)}
-
-    def _revive(self, node: str) -> None:
-        """Start a node that ended by itself; one that runs is left alone."""
-        since_ns = time.monotonic_ns()
-        changed = self.cluster.set_condition(node, Condition.RUNNING)
-        if changed and self._recording is not None and self._recording.is_started:
-            self._recording.node_changed(node, Condition.RUNNING, since_ns)
 
     def set_fault(self, words: dict[str, Any]) -> dict[str, Any]:
         """Bring a fault into force, in the words of faults/spec.py. Raises before it changes."""
@@ -331,10 +330,8 @@ class Supervisor:
                     and self.cluster.conditions.get(name) is not Condition.STOPPED
                     and self.cluster.has_ended(name)
                 ):
-                    at_ns = time.monotonic_ns()
-                    ending = self.cluster.note_ended(name)
-                    if self._recording is not None:
-                        self._recording.node_ended(name, ending, at_ns)
+                    faults, _ = self._standing
+                    ending = faults.note_ended(name, time.monotonic_ns())
                     _log(f"node {name} ended by itself: {ending.words}")
 
     def _note(self, sentence: str) -> None:

@@ -90,9 +90,8 @@ def _choose_port() -> None:
 
 def _die_with_parent() -> None:
     """Locust's master leaves its workers alone when it ends early; the kernel does not, except for
-    one that has ended already. A worker is as prompt as its master.
+    one that has ended already.
     """
-    priority.be_prompt()
     _signal_at_parents_death(signal.SIGKILL)
     if os.getppid() != _forked_by:
         os._exit(HarnessError.exit_code)

@@ -69,10 +69,14 @@ class Probing:
                 del self._tallies[key]
 
     def look(self, targets: Sequence[Target], *, again: bool = False) -> None:
-        """Look at these paths, all at once; one more look at what stands waits for no earlier."""
+        """Look at these paths, all at once, after those that changed before; one more look at what
+        stands waits for no earlier one.
+        """
         if not targets or (again and self._probed is not None and not self._probed.done()):
             return
-        self._probed = self._probes.submit(self._guarded, lambda: self._probe(targets, again=again))
+        probed = self._probes.submit(self._guarded, lambda: self._probe(targets, again=again))
+        if again:
+            self._probed = probed
 
     def close(self) -> None:
         """Wait for what is under way, and close the sockets."""
@@ -153,7 +157,9 @@ class Probing:
             ):
                 acts.append(partial(self._stream, one))
         for act in acts[:STREAMS_MAX]:
-            self._dialled = self._streams.submit(self._guarded, act)
+            dialled = self._streams.submit(self._guarded, act)
+            if again:
+                self._dialled = dialled
 
     def _ends(self, path: DirectedPath) -> tuple[tuple[int, int], tuple[str, str]]:
         source, target = (self._network.wires[name] for name in path)

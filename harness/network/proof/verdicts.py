@@ -24,9 +24,6 @@ DELAY_TOLERANCE_MS, DELAY_TOLERANCE = 5.0, 0.10
 QUEUE_MS = 120.0  # a saturated rate adds its queue (50 ms at most, and one packet)
 SIGNIFICANCE = 1e-3  # of a false alarm in a run, over all paths and looks together
 LOOKS_MAX = 10_000
-RATE_TOLERANCE = 0.05
-# What passes at once: a burst, a packet of each queue, and what two readings are apart.
-BURST_BYTES, BURST_S = 12_000, 0.1
 JITTER_TOLERANCE_MS, JITTER_SHOWN = 0.5, 0.6  # of the jitter: then nothing is told from all of it
 PACKETS_LEAST = 30  # expected losses below this show no amount
 NEVER = 1e-6
@@ -72,14 +69,16 @@ def judge_read_back(look: Look, injector: str, drift: str | None) -> Proof:
     )
 
 
-def judge_condition(look: Look, node: str, asked: Condition, found: Condition) -> Proof:
-    """Judge a node's condition. `found`: the condition that the node's process has."""
-    return look.proof(
-        what="condition",
-        backend="proc",
-        answer=look.answers[0 if asked is found else 1],
-        sentence=f"{node} is {found}" + ("" if asked is found else f", asked is {asked}"),
-    )
+def judge_condition(look: Look, node: str, asked: Condition, found: Condition | None) -> Proof:
+    """Judge a node's condition. `found`: the condition that the node's process has; None while it
+    is being changed, which shows nothing.
+    """
+    if found is None:
+        answer, said = NOT_SHOWN, f"the condition of {node} is being changed"
+    else:
+        answer = look.answers[0 if asked is found else 1]
+        said = f"{node} is {found}" + ("" if asked is found else f", asked is {asked}")
+    return look.proof(what="condition", backend="proc", answer=answer, sentence=said)
 
 
 def judge_cut(look: Look, heard: Heard) -> Proof:
@@ -290,14 +289,18 @@ def judge_unseen(look: Look, what: str) -> Proof:
     )
 
 
-def judge_flows(look: Look, connections: int, dropped: int) -> Proof:
-    """Judge connections that are cut: what they try to send is counted where it is dropped."""
+def judge_flows(look: Look, connections: int, dropped: int, *, faults: int = 1) -> Proof:
+    """Judge connections that are cut: what they try to send is counted where it is dropped.
+
+    `faults`: how many cut connections; what is dropped of several shows none of them.
+    """
+    whose = "of their packets" if faults == 1 else f"packets of {faults} faults"
     return look.proof(
         what="flows",
         n=dropped,
         backend="nftables",
-        answer=IN_FORCE if dropped else NOT_SHOWN,
-        sentence=f"{connections:,} connections, {dropped:,} of their packets dropped meanwhile",
+        answer=IN_FORCE if dropped and faults == 1 else NOT_SHOWN,
+        sentence=f"{connections:,} connections, {dropped:,} {whose} dropped meanwhile",
     )
 
 
@@ -319,41 +322,6 @@ def judge_stream(look: Look, seen: Seen, *, healed: bool, narrow: bool) -> Proof
         backend="toxiproxy",
         answer=answer,
         sentence=seen.sentence,
-    )
-
-
-def judge_rate(
-    look: Look,
-    which: str,
-    rate_bps: int,
-    passed_bytes: int,
-    seconds: float,
-    node: str,
-    *,
-    crossed_bytes: int = 0,
-) -> Proof:
-    """Judge a rate: it lets no more through than asked, and what came near it shows the amount.
-
-    `which`: up, down, into. `passed_bytes`: what the rate's own counter gained in so many seconds;
-    `crossed_bytes`: what at least crossed there by the links' counters.
-    """
-    achieved = 8 * max(passed_bytes, crossed_bytes) / seconds
-    burst = max(BURST_BYTES, rate_bps / 8 * BURST_S)
-    tolerance = RATE_TOLERANCE * rate_bps + 8 * burst / seconds
-    if achieved > rate_bps + tolerance:
-        answer = NOT_IN_FORCE
-    else:
-        answer = IN_FORCE if 8 * passed_bytes / seconds > rate_bps / 2 else NOT_SHOWN
-    said = f"{achieved / 1e6:.3f} of {rate_bps / 1e6:g} Mbit/s passed {which} at {node}"
-    return look.proof(
-        what=f"rate {which}",
-        asked=float(rate_bps),
-        achieved=achieved,
-        n=max(passed_bytes, crossed_bytes),
-        tolerance=tolerance,
-        backend="qdisc",
-        answer=answer,
-        sentence=said,
     )
 
 

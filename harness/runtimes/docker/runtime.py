@@ -20,8 +20,8 @@ from pathlib import Path
 from harness.errors import HarnessError, NodeStartError, close_all
 from harness.kernel.proc import is_readable
 from harness.runtimes import processes, zygote
-from harness.runtimes.docker import entry, image
-from harness.runtimes.docker.engine import LABEL, STATE_LABEL, THREADS, Engine, connect
+from harness.runtimes.docker import entry, image, labels
+from harness.runtimes.docker.engine import THREADS, Engine, connect
 from harness.runtimes.runtime import Cost, Ending, Image, Place, Process, Running
 from harness.runtimes.zygote import Zygote
 
@@ -56,6 +56,7 @@ class DockerRuntime(processes.HostProcesses):
         self._images: dict[Image, dict[str, str]] = {}
         self._facts: dict[str, str] = {}
         self._doors = state / "enter"
+        self._labels = labels.of(label, state.parent)
 
     @classmethod
     def is_available(cls) -> bool:
@@ -67,18 +68,18 @@ class DockerRuntime(processes.HostProcesses):
         return True
 
     @classmethod
-    def sweep(cls, label: str) -> list[str]:
-        """See Runtime. Removes the containers that carry the label; raises UnavailableError where
+    def sweep(cls, label: str, root: Path) -> list[str]:
+        """See Runtime. Removes the containers that carry both labels; raises UnavailableError where
         no engine answers.
         """
         with closing(connect()) as engine:
-            return [f"container {name}" for name in engine.sweep(label)]
+            return [f"container {name}" for name in engine.sweep(labels.of(label, root))]
 
     @classmethod
     def orphans(cls, root: Path) -> list[str]:
         """See Runtime. Lists clusters that have a container; raises as `sweep`."""
         with closing(connect()) as engine:
-            found = engine.containers(f"{STATE_LABEL}={root}")
+            found = engine.containers(labels.below(root))
             return sorted({label for _, label in found.values()})
 
     def cost(self, nodes: int) -> Cost:
@@ -146,7 +147,7 @@ class DockerRuntime(processes.HostProcesses):
     def close(self) -> None:
         """See Runtime."""
         engine, self._engine = self._engine, None
-        ends = () if engine is None else (partial(engine.sweep, self.label), engine.close)
+        ends = () if engine is None else (partial(engine.sweep, self._labels), engine.close)
         close_all(
             "the docker runtime",
             *(one.close for one in set(self._zygotes.values())),
@@ -248,12 +249,12 @@ class DockerRuntime(processes.HostProcesses):
             mounts[notify if notify.parent == self.state else notify.parent] = False
         environment = {**self.environment, **process.environment}
         return self._running_engine.create(
-            f"{self.label}-{name}",
+            labels.container_name(self.label, self.state.parent, name),
             self._images[process.image]["image_id"],
             argv,
             environment=environment,
             mounts=mounts,
-            labels={LABEL: self.label, STATE_LABEL: str(self.state.parent)},
+            labels=self._labels,
             joins=joins,
             user=user,
             directory=residents[0][0].directory if len(residents) == 1 else None,
@@ -307,11 +308,3 @@ class DockerRuntime(processes.HostProcesses):
             daemon=True,
         ).start()
         return Running(node=name, pid=pid, pidfd=pidfd, container=container.id)
-
-
-def leftovers(label: str) -> list[str]:
-    """List the names of the containers that carry a cluster's label. Raises UnavailableError where
-    no engine answers.
-    """
-    with closing(connect()) as engine:
-        return sorted(name for name, _ in engine.containers(f"{LABEL}={label}").values())

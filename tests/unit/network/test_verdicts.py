@@ -6,7 +6,7 @@ import pytest
 
 from harness.faults.fault import Condition
 from harness.history.proof import Proof, ProofAnswer
-from harness.network.proof import verdicts
+from harness.network.proof import rates, verdicts
 from harness.network.proof.datagrams import EXPOSED, Heard
 from harness.network.proof.half_open import Dialled
 from harness.network.proof.streams import Seen
@@ -130,7 +130,7 @@ def test_a_healed_stream_is_gone(seen, healed, narrow, answer):
     ("passed", "answer"), [(1_250_000, IN_FORCE), (5_000_000, NOT_IN_FORCE), (100_000, NOT_SHOWN)]
 )
 def test_a_rate_lets_no_more_through(passed, answer):
-    proof = verdicts.judge_rate(LOOK, "up", 10_000_000, passed, 1.0, "n")
+    proof = rates.judge_rate(LOOK, "up", 10_000_000, passed, 1.0, "n")
     assert (proof.what, proof.asked, proof.answer) == ("rate up", 10_000_000.0, answer)
     assert proof.achieved == 8 * passed
 
@@ -165,11 +165,11 @@ def test_all_may_be_lost(seen, lost, answer):
 
 def test_a_rate_is_held_against_the_links_too():
     """The rule that chooses its class is gone: its own counter stands still."""
-    proof = verdicts.judge_rate(LOOK, "into", 1_000_000, 0, 2.0, "n", crossed_bytes=3_750_000)
+    proof = rates.judge_rate(LOOK, "into", 1_000_000, 0, 2.0, "n", crossed_bytes=3_750_000)
     assert (proof.answer, proof.achieved) == (NOT_IN_FORCE, 15e6)
-    slow = verdicts.judge_rate(LOOK, "into", 64_000, 0, 2.0, "n", crossed_bytes=100_000)
+    slow = rates.judge_rate(LOOK, "into", 64_000, 0, 2.0, "n", crossed_bytes=100_000)
     assert slow.answer is NOT_IN_FORCE
-    assert verdicts.judge_rate(LOOK, "up", 10**6, 0, 2.0, "n", crossed_bytes=0).answer is NOT_SHOWN
+    assert rates.judge_rate(LOOK, "up", 10**6, 0, 2.0, "n", crossed_bytes=0).answer is NOT_SHOWN
 
 
 def test_a_probe_that_could_not_be_sent_is_no_silence():

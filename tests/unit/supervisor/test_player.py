@@ -25,12 +25,17 @@ class Table:
 
     def __init__(self) -> None:
         self.standing: dict[str, Fault] = {}
-        self.refused = False
+        self.refused = self.unwritten = self.stuck = False
+
+    def rows(self) -> list[dict[str, str]]:
+        return [{"name": name} for name in self.standing]
 
     def set(self, fault: Fault) -> Change:
         if self.refused:
             raise UnavailableError("refused")
         self.standing[fault.name] = fault
+        if self.unwritten:
+            raise OSError("No space left on device")
         return Change(at_ns=time.monotonic_ns(), took_ns=0, verb=Verb.SET, fault=fault)
 
     def clear(self, name: str | None = None) -> list[Change]:
@@ -40,6 +45,8 @@ class Table:
         return [Change(at_ns=0, took_ns=0, verb=Verb.CLEAR, fault=fault) for fault in gone]
 
     def clear_this(self, fault: Fault) -> None:
+        if self.stuck:
+            raise UnavailableError("stuck")
         if self.standing.get(fault.name) is fault:
             self.clear(fault.name)
 
@@ -109,3 +116,53 @@ def test_taken_while_away(table: Table, player: FaultPlayer) -> None:
     until(lambda: table.standing.get("bad") is other)
     time.sleep(1.2)  # it would have come and gone again
     assert table.standing == {"bad": other}
+
+
+def planned(player: FaultPlayer, **words: object) -> list[str]:
+    """Play a fault as of a timeline; return what is told of its failures, as it grows."""
+    spec = parse({"where": "node-1", "loss": "50%", "name": "bad", **words})
+    told: list[str] = []
+    fault = spec.resolve(NODES, 1)
+    player.play(list(changes_of(spec, fault, 0.0, None)), time.monotonic_ns(), told.append)
+    return told
+
+
+def test_refused_is_not_away(table: Table, player: FaultPlayer) -> None:
+    """A planned fault that could not be set does not come again."""
+    table.refused = True
+    told = planned(player, for_s=0.2)
+    until(lambda: bool(told))
+    assert player.listed() == {"faults": [], "away": {}}
+    until(lambda: not player._due)
+    assert player.listed() == {"faults": [], "away": {}}
+    assert not player._gone
+
+
+def test_flap_is_away(table: Table, player: FaultPlayer) -> None:
+    """A flap is listed while it is away, and how long it stays."""
+    planned(player, for_s=600, flap_s=0.5)
+    until(lambda: not table.standing and bool(player.listed()["away"]))
+    assert 500 < player.listed()["away"]["bad"] <= 600
+
+
+def test_unwritten(table: Table, player: FaultPlayer) -> None:
+    """A fault that could not be written down does not stand, planned or by hand."""
+    table.unwritten = True
+    told = planned(player, for_s=600)
+    until(lambda: bool(told))
+    assert told == ["fault bad could not be set: No space left on device"]
+    assert table.standing == {}
+    with pytest.raises(OSError, match="No space left"):
+        by_hand(player, for_s=600)
+    assert table.standing == {}
+
+
+def test_stuck(table: Table, player: FaultPlayer) -> None:
+    """A planned fault that could not be taken back when it was due is taken back at the end."""
+    told = planned(player, for_s=0.2)
+    until(lambda: bool(table.standing))
+    table.stuck = True
+    until(lambda: bool(told))
+    table.stuck = False
+    player.end(pytest.fail)
+    assert table.standing == {}
