@@ -36,9 +36,8 @@ def render(
     parts: Sequence[SuitePart] = (),
 ) -> str:
     """Write the comment."""
-    del history, parts
-    why = headline.why(verdict)
-    lead = f"{_escaped(why)}\n\n" if why else ""
+    said = (headline.why(verdict), headline.unsealed(history, parts))
+    lead = "".join(f"{_escaped(one)}\n\n" for one in said if one)
     nodes, seed = "", ""
     if facts["nodes"]:
         nodes = f"{len(facts['nodes'])} {facts['adapter']} nodes on "

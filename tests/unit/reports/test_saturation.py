@@ -7,30 +7,10 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
+from kit.searches import TRIES, attempt, facts
 
 from harness.reports import saturation as page
 from harness.reports.svg.chart import CHARACTER
-
-
-def attempt(rate, p99, answer="PASS"):
-    values = {"p50": None if p99 is None else p99 / 2, "p99": p99}
-    return {"rate_per_s": rate, "answer": answer, "why": "", "values": values, "run": ""}
-
-
-def facts(tries, bound=50.0, holds=400.0, fails=430.0):
-    return {
-        "scenario": "demo",
-        "searched": "rate",
-        "stream": "private_message",
-        "until": "p99 < 50 ms",
-        "unit": "ms",
-        "bound": bound,
-        "interrupted": False,
-        "sentence": "400/s held",
-        "holds_at_per_s": holds,
-        "fails_at_per_s": fails,
-        "tries": tries,
-    }
 
 
 def picture(of):
@@ -41,9 +21,6 @@ def picture(of):
 
 def texts(root, anchor):
     return [each for each in root.iter("text") if each.get("text-anchor") == anchor]
-
-
-TRIES = [attempt(rate, rate / 10) for rate in (100, 200, 400, 404, 412, 430, 460, 500, 600, 800)]
 
 
 def test_labels_have_room_on_a_phone_and_the_answers_ends_are_named():
