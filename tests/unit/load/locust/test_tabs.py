@@ -138,7 +138,6 @@ def answer() -> dict:
         "max_response_time": 3.0,
     }
     return {
-        "state": "running",
         "stats": [{"name": "private_message", **row}, {"name": "Aggregated", **row}],
         "fail_ratio": 0.0,
         "total_rps": 15.0,
@@ -168,11 +167,23 @@ def test_locusts_figures_are_left_alone_where_nothing_waits():
 
 
 @pytest.mark.parametrize(
-    ("of_runner", "told"),
-    [("stopping", "running"), ("cleanup", "running"), ("stopped", "stopped"), ("ready", "ready")],
+    ("of_runner", "is_starting", "plan", "told"),
+    [
+        ("stopping", False, None, "running"),
+        ("cleanup", False, None, "running"),
+        ("stopped", False, None, "stopped"),
+        ("ready", False, None, "ready"),
+        ("ready", True, None, "spawning"),
+        ("stopped", True, None, "spawning"),
+        ("stopped", True, "a run", "spawning"),
+        ("stopped", False, "a run", "running"),
+        ("spawning", False, "a run", "running"),
+    ],
 )
-def test_a_page_that_is_told_of_a_stop_would_ask_no_more(of_runner, told):
-    assert figures.corrected(answer() | {"state": of_runner}, {})["state"] == told
+def test_a_page_that_is_told_of_anything_else_would_ask_no_more(of_runner, is_starting, plan, told):
+    """A start takes longer than the page's first look; a runner is stopped before it is judged."""
+    desk = Desk(Namespace(plan=plan), Namespace(is_under_way=is_starting))
+    assert figures.state(of_runner, desk) == told
 
 
 def test_the_form_says_which_value_is_no_number():
@@ -218,7 +229,7 @@ def test_a_fault_is_proven_by_what_was_shown_of_all_that_it_does(tmp_path, looks
     at_ns = time.monotonic_ns()
     lines = [json.dumps(one | {"at_ns": at_ns}) + "\n" for one in looks]
     (tmp_path / "proofs.jsonl").write_text("".join(lines))
-    seen = Desk(Namespace(plan="a run goes on"))
+    seen = Desk(Namespace(plan="a run goes on"), Namespace(is_under_way=False))
     seen.proofs = Proofs(tmp_path)
     seen.proofs.read()
     fault = {"name": "wan", "does": "delay 50 ms, loss 5 %"}
