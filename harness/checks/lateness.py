@@ -312,7 +312,7 @@ def _orphaned(history: History) -> Chosen:
 @once
 def _keyless(history: History) -> Chosen:
     """Which operations were not sent because nothing was there that they could have read."""
-    found = history.column("sent_ns") == 0
+    found: Chosen = history.column("sent_ns") == 0
     said = history.operations.column("error").filter(pa.array(found)).cast(pa.string())
     found[found] = pc.fill_null(pc.equal(said, NO_KEY), fill_value=False).to_numpy()
     return found

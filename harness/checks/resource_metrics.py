@@ -123,10 +123,11 @@ def _ends_of(history: History) -> dict[int, list[int]]:
     order = {name: index for index, name in enumerate(history.nodes)}
     found: dict[int, list[int]] = {}
     for event in sorted(history.events, key=lambda one: one.at_ns):
-        is_end = isinstance(event, NodeEnded)
-        is_stop = isinstance(event, NodeChanged) and event.condition == "stopped"
-        if (is_end or is_stop) and event.node in order:
-            found.setdefault(order[event.node], []).append(event.at_ns)
+        if isinstance(event, NodeEnded) or (
+            isinstance(event, NodeChanged) and event.condition == "stopped"
+        ):
+            found.setdefault(order.get(event.node, records.NOBODY), []).append(event.at_ns)
+    found.pop(records.NOBODY, None)
     return found
 
 
@@ -145,7 +146,7 @@ def cpu(history: History, phase: PhaseWindow) -> PerNode:
 def cores(history: History, phase: PhaseWindow) -> float:
     """How many cores all nodes together used over the phase, but those that `cpu` leaves out."""
     _, rates = _rates(history, phase, ["cpu_ns"], of_process=True)
-    return sum((rates / 1e9).tolist())
+    return float(sum((rates / 1e9).tolist()))
 
 
 def _of_iperf3(history: History, phase: PhaseWindow) -> PerNode:
