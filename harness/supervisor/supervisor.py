@@ -30,6 +30,7 @@ from harness.errors import HarnessError, UnavailableError, UsageError, attempt, 
 from harness.faults.fault import Condition
 from harness.faults.spec import parse
 from harness.host import preflight
+from harness.kernel.descriptors import peer
 from harness.network.fabric import Fabric
 from harness.operations import Operation
 from harness.runtimes import owner
@@ -80,8 +81,8 @@ class Supervisor:
             folder / "control.sock",
             {
                 "status": lambda *_: self.status(),
-                "begin": lambda params, _, peer: self.begin(by=server.peer_pid(peer), **params),
-                "start": lambda params, _, peer: self.start(by=server.peer_pid(peer), **params),
+                "begin": lambda params, _, by: self.begin(by=peer(by)[0], **params),
+                "start": lambda params, _, by: self.start(by=peer(by)[0], **params),
                 "end": lambda params, *_: self.end(**params),
                 "exec": self.execute,
                 "logs": lambda params, *_: self.cluster.last_lines(params["node"], params["lines"]),
@@ -359,6 +360,7 @@ def main(descriptor: int, problem: HarnessError | None = None) -> int:
             raise problem
         lock = state.Lock(spec.cluster)
         ends.append(lock.remove)
+        os.ftruncate(sys.stderr.fileno(), 0)  # what an earlier one of this name has logged
         os.environ |= owner.mark(lock.path)
         ends.append(owner.start_warden(lock.path))
         supervisor = Supervisor(spec, lock.path)

@@ -22,6 +22,7 @@ from harness.errors import UsageError
 from harness.history import reader
 from harness.history.events import NodeChanged, NodeEnded, NodeStarted
 from harness.history.proof import ProofAnswer
+from harness.kernel.proc import is_stopped
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
 from harness.scenario.timeline import PlannedPhase, Timeline
@@ -456,6 +457,30 @@ def test_names_are_taken_once_and_clusters_stand_side_by_side(desk, other):
     other.ok("down")
     other.assert_nothing_left()
     assert desk.status()["stage"] == "up"
+
+
+def test_two_ups_at_once(other):
+    """One of them has the name and the log; the other takes neither."""
+    other.write("two.toml", TEN.replace("10", "2"))
+    ups = [other.start("up", "two.toml") for _ in range(2)]
+    said = [one.communicate()[1] for one in ups]
+    assert sorted(one.returncode for one in ups) == [0, 73], said
+    assert (other.state / f"{other.cluster}.log").exists()
+    other.ok("down")
+    other.assert_nothing_left()
+
+
+def test_down_of_a_stopped_supervisor(other):
+    """It says whom to wake, and waits for nobody who hears nothing."""
+    other.ok("up", str(other.write("two.toml", TEN.replace("10", "2"))))
+    pid = other.status()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: is_stopped(pid))
+    down = other.harness("down")
+    assert (down.returncode, f"`kill -CONT {pid}`" in down.stderr) == (69, True)
+    os.kill(pid, signal.SIGCONT)
+    other.ok("down")
+    other.assert_nothing_left()
 
 
 def test_a_topology_that_was_edited_since_is_not_what_is_up(desk):
