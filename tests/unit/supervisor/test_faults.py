@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from harness.faults.fault import Change, Condition, Fault, Verb
 from harness.history.proof import ProofAnswer
 from harness.network.network import Network
 from harness.supervisor.cluster import Cluster
-from harness.supervisor.faults import NOBODY, Faults, Listener
+from harness.supervisor.faults import NOBODY, Faults
 from harness.topology.impairment import Impairment
 
 SIGNALS = {Condition.PAUSED: signal.SIGSTOP, Condition.RUNNING: signal.SIGCONT}
@@ -156,9 +157,7 @@ def test_what_cannot_be_done_here_changes_nothing(faults):
     """Not even for a moment."""
     faults.set(paused("x", "a"))
     told: list[Change] = []
-    faults.listen(
-        Listener(changed=told.append, node_changed=NOBODY.node_changed, proven=NOBODY.proven)
-    )
+    faults.listen(replace(NOBODY, changed=told.append))
     with pytest.raises(UnavailableError):
         faults.set(network_fault("x", duplicate=0.1))
     assert told == []
