@@ -215,13 +215,14 @@ class Faults:
         if now.under_way is not None:
             faults[now.under_way.name] = now.under_way
         proofs = [
-            proof for fault in faults.values() for proof in self._look(now, fault, gone=False)
+            proof for fault in faults.values() for proof in self._look(fault, gone=False, now=now)
         ]
         return proofs if self._now is now else []
 
     def _look(
-        self, now: _Conditions, fault: Fault, *, gone: bool, wait_s: float = 0.0
+        self, fault: Fault, *, gone: bool, now: _Conditions | None = None, wait_s: float = 0.0
     ) -> list[Proof]:
+        now = now or self._now
         asked = fold_conditions(now.faults.values())
         nodes = fault.nodes
         if len(nodes) > NODES_LOOKED_AT:
@@ -267,7 +268,7 @@ class Faults:
         at_ns = time.monotonic_ns()
         change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault)
         self._changed(change)
-        for proof in self._look(self._now, fault, gone=verb is Verb.CLEAR, wait_s=SIGNAL_S):
+        for proof in self._look(fault, gone=verb is Verb.CLEAR, wait_s=SIGNAL_S):
             self._listener.proven(proof)
         return change
 

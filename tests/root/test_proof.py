@@ -168,6 +168,28 @@ def test_what_stands_is_looked_at_while_another_fault_comes_and_goes(net):
     assert IN_FORCE in answers(seen, "delay", "stands")
 
 
+def test_the_paths_that_a_name_left_are_looked_at(net):
+    it = net()
+    with proving(it) as proofs:
+        it.set(where="n0 -> n1", delay="50ms", name="moves")
+        time.sleep(1.5)
+        it.set(where="n2 -> n3", delay="50ms", name="moves")
+        time.sleep(1.5)
+    assert wrong(proofs) == []
+    left = {one.answer for one in proofs if one.path == ("n0", "n1") and one.fault == "moves"}
+    assert left == {IN_FORCE, ProofAnswer.GONE}
+
+
+def test_of_many_faults_each_has_its_turn(net):
+    it = net()
+    names = {f"fault {number}" for number in range(26)}
+    for name in sorted(names):
+        it.set(where="n0 -> n1", delay="1ms", name=name)
+    with proving(it) as proofs:
+        time.sleep(9)
+    assert names <= {one.fault for one in proofs if one.what == "delay"}
+
+
 def test_half_open_is_dialled(net):
     it = net()
     with proving(it) as proofs:

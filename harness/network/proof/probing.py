@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from harness.errors import close_all
@@ -59,14 +59,19 @@ class Probing:
         self._history: deque[Change] = deque(maxlen=CHANGES_KEPT)
         # Of a fault, and what is asked on its paths → what was heard since it was set.
         self._tallies: dict[tuple[str, Impairment], Tally] = {}
+        self._waiting: deque[tuple[Sequence[Target], bool]] = deque()
         self._probes = ThreadPoolExecutor(1, "probes")
         self._streams = ThreadPoolExecutor(1, "streams")
         self._probed: Future[None] | None = None
         self._dialled: Future[None] | None = None
 
-    def changed(self, change: Change) -> None:
-        """Note a change: what is under way when it comes says nothing of its paths."""
+    def changed(self, change: Change, replaced: Fault | None = None) -> None:
+        """Note a change, and the fault of the same name that it replaced: what is under way when it
+        comes says nothing of their paths.
+        """
         self._history.append(change)
+        if replaced is not None:
+            self._history.append(replace(change, fault=replaced))
         if change.verb is Verb.SET:
             for key in [key for key in self._tallies if key[0] == change.fault.name]:
                 del self._tallies[key]
@@ -77,9 +82,23 @@ class Probing:
         """
         if not targets or (again and self._probed is not None and not self._probed.done()):
             return
-        probed = self._probes.submit(self._guarded, lambda: self._probe(targets, again=again))
+        self._waiting.append((targets, again))
+        probed = self._probes.submit(self._guarded, self._probe_all)
         if again:
             self._probed = probed
+
+    def _probe_all(self) -> None:
+        """Look at all paths that wait: the look before may have taken longer than the next one
+        waited.
+        """
+        targets: dict[tuple[str, DirectedPath, bool], Target] = {}
+        is_again = True
+        while self._waiting:
+            some, again = self._waiting.popleft()
+            targets |= {(one.fault.name, one.path, one.gone): one for one in some}
+            is_again = is_again and again
+        if targets:
+            self._probe(list(targets.values()), again=is_again)
 
     def close(self) -> None:
         """Wait for what is under way, and close the sockets."""

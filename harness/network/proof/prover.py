@@ -65,9 +65,12 @@ class Prover:
         self._regions: dict[str, list[str]] = defaultdict(list)
         for node in network.nodes:
             self._regions[node.region].append(node.name)
-        self._changes: list[Change] = []
+        # Each with the fault that stood before, by its name.
+        self._changes: list[tuple[Change, Fault | None]] = []
+        self._standing = dict(network.faults)
         self._due_s = time.monotonic() + LOOK_EVERY_S  # when all that stands is looked at again
         self._looked = False  # whether there was anything to look at in this run
+        self._turn = 0  # of many faults: which is the first to be looked at again
         # Fault in force → its impairments of which nothing was written since it was set.
         self._open: dict[str, set[str]] = {}
         self._probing = Probing(network, prober, self._write, self._guarded)
@@ -85,9 +88,14 @@ class Prover:
 
         A condition is not looked at here: whoever brought it about has looked already.
         """
-        self._probing.changed(change)
-        if change.fault.condition is None:
-            self._changes.append(change)
+        fault, replaced = change.fault, None
+        if fault.condition is None:
+            replaced = self._standing.pop(fault.name, None)
+            if change.verb is Verb.SET:
+                self._standing[fault.name] = fault
+        self._probing.changed(change, replaced)
+        if fault.condition is None:
+            self._changes.append((change, replaced))
         self._news.set()
 
     def close(self) -> None:
@@ -151,23 +159,30 @@ class Prover:
         for proof in self._accounts.proofs():
             self._write(proof)
 
-    def _prove(self, changes: Sequence[Change]) -> None:
+    def _prove(self, changes: Sequence[tuple[Change, Fault | None]]) -> None:
         """Look at faults that just changed, all at once: read them back, and probe their paths in
-        the state that is now asked.
+        the state that is now asked, those too that a fault of the same name has left.
         """
         if not changes:
             return
         self._looked = True
         targets: list[Target] = []
-        for change in changes:
+        for change, before in changes:
             fault, gone = change.fault, change.verb is Verb.CLEAR
             if gone:
                 self._close_account(fault.name)
             else:
                 self._open[fault.name] = set(seen_as(fault.does))
+            if before is not None and not gone:
+                left = [
+                    path
+                    for path in before.some(self._random, PATHS_MAX)
+                    if not fault.touches(*path)
+                ]
+                targets += [Target(fault=before, path=path, gone=True) for path in left]
             paths = fault.some(self._random, PATHS_MAX)
             targets += [Target(fault=fault, path=path, gone=gone) for path in paths]
-        self._read_back(*dict.fromkeys(change.fault.name for change in changes))
+        self._read_back(*dict.fromkeys(change.fault.name for change, _ in changes))
         self._probing.look(targets + self._untouched())
 
     def _close_account(self, name: str) -> None:
@@ -196,9 +211,11 @@ class Prover:
             return
         baseline = Fault(name=BASELINE)
         targets = [Target(fault=baseline, path=path) for path in self._baseline_paths()]
-        faults = list(self._network.faults.values())
-        of_each = [(fault, path) for fault in faults for path in fault.some(self._random, 1)]
-        targets += [Target(fault=fault, path=path) for fault, path in of_each[:PATHS_MAX]]
+        faults = [fault for fault in self._network.faults.values() if fault.count]
+        for at in range(min(PATHS_MAX, len(faults))):
+            fault = faults[(self._turn + at) % len(faults)]
+            targets += [Target(fault=fault, path=path) for path in fault.some(self._random, 1)]
+        self._turn += PATHS_MAX
         self._probing.look(targets + self._untouched(), again=not self._stop.is_set())
 
     def _untouched(self) -> list[Target]:
