@@ -199,6 +199,7 @@ class Supervisor:
         stopped, if before now.
         """
         with self._lock:
+            self._note_troubles()
             recording, self._recording = self._recorded(run), None
             self._deaths.settle()
             path = recording.close(load or {}, at_ns)
@@ -318,12 +319,17 @@ class Supervisor:
                     )
                 return
             self._deaths.look(self._wake_read)
+            self._note_troubles()
 
     def _note(self, sentence: str) -> None:
         """Write what went wrong beside what anybody asked into the log and the open run."""
         _log(sentence)
         if self._recording is not None:
             self._recording.note(sentence)
+
+    def _note_troubles(self) -> None:
+        for sentence in self._runtime.troubles():
+            self._note(sentence)
 
     def close(self) -> None:
         """End an open run as it is, then take the cluster down."""
