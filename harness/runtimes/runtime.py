@@ -181,6 +181,11 @@ class Runtime(Protocol):
         The command is a child of the caller, who waits for it.
         """
 
+    def troubles(self) -> list[str]:
+        """Take what went wrong since the last call and no request has told, a sentence each: what
+        is known of the nodes is not whole.
+        """
+
     def facts(self) -> Mapping[str, str]:
         """Tell what a run's metadata says of this runtime: versions, image id, nodes a
         container.

@@ -20,7 +20,7 @@ from harness.kernel.proc import is_readable
 from harness.network.fabric import Fabric
 from harness.network.network import Network
 from harness.runtimes import owner
-from harness.runtimes.processes import last_lines
+from harness.runtimes.processes import last_lines, log_of, tail
 from harness.runtimes.runtime import Ending, Place, Process, Running, Runtime
 from harness.supervisor.readiness import Readiness
 from harness.systems.adapter import DrivenAdapter, Endpoint, NodeAdapter
@@ -202,8 +202,7 @@ class Cluster:
         """Return the last lines of a node's log. Raises UsageError for a node that is not there."""
         self.require(name)
         with suppress(OSError):
-            data = (self.places[name].directory / "log").read_bytes()[-(256 * count + 65536) :]
-            return "\n".join(data.decode("utf-8", "replace").splitlines()[-count:]) or "(empty)"
+            return "\n".join(tail(log_of(self.places[name]), count)) or "(empty)"
         return "(no log)"
 
     def require(self, name: str) -> None:

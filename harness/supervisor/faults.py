@@ -107,7 +107,7 @@ class Faults:
             now_ns = time.monotonic_ns()
             change = Change(at_ns=now_ns, took_ns=0, verb=Verb.SET, fault=fault)
             self._listener.changed(change)
-            for proof in self._look(self._now, fault, gone=False):
+            for proof in self._look(fault, gone=False):
                 self._listener.proven(proof)
 
     @property

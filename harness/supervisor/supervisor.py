@@ -207,6 +207,7 @@ class Supervisor:
 
     def _close(self, load: Mapping[str, Any], at_ns: int | None) -> Path:
         recording = self._recorded(None)
+        self._note_troubles()
         if self._deaths is not None:
             self._deaths.settle()
         self._recording = None
@@ -323,12 +324,17 @@ class Supervisor:
                     )
                 return
             self._deaths.look(self._wake_read)
+            self._note_troubles()
 
     def _note(self, sentence: str) -> None:
         """Write what went wrong beside what anybody asked into the log and the open run."""
         _log(sentence)
         if (recording := self._recording) is not None:  # which may end meanwhile
             recording.note(sentence)
+
+    def _note_troubles(self) -> None:
+        for sentence in self._runtime.troubles():
+            self._note(sentence)
 
     def close(self) -> None:
         """End an open run as it is, then take the cluster down."""

@@ -202,8 +202,8 @@ class Engine:
             return int(self._client.inspect_container(container)["State"]["Pid"])
 
     def exit_code(self, container: str) -> int:
-        """Wait until the engine knows how a container's process ended; 128 + n means by signal n.
-        Raises UnavailableError where that takes too long.
+        """Wait until the engine knows how a container's process ended; 128 + n may mean by signal
+        n. Raises UnavailableError where that takes too long.
         """
         with _translated("wait for a container"):
             done = self._client.wait(
@@ -213,18 +213,18 @@ class Engine:
 
     def copy_output(self, container: str, descriptor: int, since_s: float) -> None:
         """Copy what a container writes from `since_s` (Unix time) on, until it ends; then close the
-        descriptor.
+        descriptor. Raises UnavailableError where it cannot; the last line says so too.
         """
-        try:
-            with (
-                _translated("follow a container's output"),
-                open(descriptor, "wb", buffering=0) as log,
-            ):
-                for chunk in self._client.logs(container, stream=True, follow=True, since=since_s):
-                    log.write(chunk)
-        except HarnessError as error:
-            with suppress(OSError):
-                os.write(descriptor, f"harness: {error}\n".encode())
+        with open(descriptor, "wb", buffering=0) as log:
+            try:
+                with _translated("follow a container's output"):
+                    wanted = {"stream": True, "follow": True, "since": since_s}
+                    for chunk in self._client.logs(container, **wanted):
+                        log.write(chunk)
+            except HarnessError as error:
+                with suppress(OSError):
+                    log.write(f"harness: {error}\n".encode())
+                raise
 
     def _is_running(self, container: str) -> bool:
         with _translated("look at a container"):

@@ -27,7 +27,6 @@ from harness.runtimes.zygote import Zygote
 
 NODES_A_CONTAINER = 10
 PACKED_ABOVE = 100
-BY_SIGNAL = 128  # an exit code above it says which signal ended the process
 HOLD = "--hold"  # the helper's command of a pause container: enter, and stay
 
 
@@ -132,12 +131,13 @@ class DockerRuntime(processes.HostProcesses):
             raise
 
     def ending(self, node: str) -> Ending:
-        """See Runtime. A zygote says it of the nodes that share its container, else the engine."""
+        """See Runtime. A zygote says it of the nodes that share its container, else the engine: by
+        an exit code alone, which a signal may have given.
+        """
         if node in self._zygotes:
             return self._zygotes[node].ending(node)
         with suppress(HarnessError):
-            code = self._running_engine.exit_code(self._containers[node])
-            return Ending(signal=code - BY_SIGNAL) if code > BY_SIGNAL else Ending(code=code)
+            return Ending(code=self._running_engine.exit_code(self._containers[node]))
         return Ending()
 
     def facts(self) -> Mapping[str, str]:
@@ -231,6 +231,14 @@ class DockerRuntime(processes.HostProcesses):
             lambda place, process, running: started(self._register(place, process, running)),
         )
 
+    def _copy_output(
+        self, engine: Engine, container: entry.Container, place: Place, log: int
+    ) -> None:
+        try:
+            engine.copy_output(container.id, log, container.started_s)
+        except (HarnessError, OSError) as error:
+            self._troubles.append(f"the log of node {place.node.name} lacks its end: {error}")
+
     def _create(
         self,
         name: str,
@@ -302,8 +310,8 @@ class DockerRuntime(processes.HostProcesses):
                 "network, and was not let"
             )
         threading.Thread(
-            target=self._running_engine.copy_output,
-            args=(container.id, processes.open_log(place), container.started_s),
+            target=self._copy_output,
+            args=(self._running_engine, container, place, processes.open_log(place)),
             name=f"log-{name}",
             daemon=True,
         ).start()

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from harness.operations import Operation, Outcome, Request
 from harness.runtimes.runtime import Place
 from harness.systems.adapters import command, command_file
 from harness.topology.topology import Node
@@ -69,3 +70,38 @@ def test_a_line_reports_each_id_in_it_once(tmp_path, line, reported):
 
     asyncio.run(observed())
     assert sorted(id_ for kind, id_ in seen if kind == 1) == sorted(reported)
+
+
+def test_all_who_ask_at_once_share_one_connection(tmp_path):
+    """Each opened one of its own, and all but the last stayed open for good."""
+    file = FILE.replace(
+        'exec = ["true"]', 'line = { to = "unix:{directory}/ctl", say = "PUB {payload}" }'
+    )
+    (tmp_path / "told.toml").write_text(file)
+    opened, all_closed = [], asyncio.Event()
+
+    async def answer(reader, writer):
+        opened.append(writer)
+        while await reader.readline():
+            writer.write(b"ok\n")
+        writer.close()
+        all_closed.set()
+
+    async def asked():
+        server = await asyncio.start_unix_server(answer, tmp_path / "ctl")
+        place = Place(
+            node=Node(name="a"), index=0, address="198.18.0.1", directory=tmp_path, namespace=-1
+        )
+        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, {})
+        requests = [
+            Request(bytes([number]) * 16, Operation.BROADCAST, None, b"x" * 32, 1000)
+            for number in range(5)
+        ]
+        answers = await asyncio.gather(*(driver.perform(each, lambda: None) for each in requests))
+        await driver.close()
+        server.close()
+        await all_closed.wait()
+        return [each.outcome for each in answers]
+
+    assert asyncio.run(asked()) == [Outcome.OK] * 5
+    assert len(opened) == 1
