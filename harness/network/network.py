@@ -235,6 +235,8 @@ class Network:
                 "down": dict(fault.down),
                 "nodes": [],
                 "sides": fault.groups,
+                "mutual": bool(fault.sides),
+                "lost": fault.lost,
             }
             for fault in faults
         ]
