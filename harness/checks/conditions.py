@@ -15,6 +15,8 @@ from harness.scenario.budget import Row
 # A uniform open model delivers exactly its rate; what is under way at the two edges of a phase may
 # be one per cent of it.
 RECEIVED_TOLERANCE = 0.01
+# What is told or measured once a phase.
+OF_A_PHASE = frozenset({Part.HISTOGRAMS, Part.GAUGES, Part.MEASUREMENTS})
 
 
 def unmet(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, str] | None:
@@ -35,17 +37,22 @@ def unmet(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, str] |
     if wanted.under is not None:
         if lacking := faults.not_shown(history, wanted.under, phase):
             return Cause.FAULT_NOT_PROVEN, lacking
-        if faults.under(history, wanted.under, phase).left_out and _is_of_seconds(row):
-            return Cause.CONDITIONS, (
-                f"{wanted.under} came and went in phase {phase.name}: {row.metric} is of all "
-                "seconds from its first coming on, also of those without it"
-            )
+        if mixed := _mixed(row, faults.under(history, wanted.under, phase), phase):
+            return Cause.CONDITIONS, mixed
     return None if wanted.received_per_s is None else _unreceived(history, row, phase)
 
 
-def _is_of_seconds(row: Row) -> bool:
-    """Whether a metric is of what was there second by second, and of no operation."""
-    return Part.OPERATIONS not in METRICS[row.metric].needs
+def _mixed(row: Row, window: PhaseWindow, phase: PhaseWindow) -> str | None:
+    """Say why a row's value is also of seconds in which its fault did not stand; None where it is
+    not. Operations are told apart by when they were due, all else is not.
+    """
+    needs, fault = METRICS[row.metric].needs, row.conditions.under
+    stood = f"{fault} stood for {window.seconds:.1f} of {phase.seconds:.1f} s of phase {phase.name}"
+    if needs & OF_A_PHASE and window.seconds < phase.seconds * (1 - faults.OFF_SHARE):
+        return f"{stood}, and {row.metric} is told of all of it"
+    if window.left_out and Part.OPERATIONS not in needs:
+        return f"{stood}, with breaks, and {row.metric} is also of these"
+    return None
 
 
 def _unreceived(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, str] | None:

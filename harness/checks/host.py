@@ -50,7 +50,7 @@ def use(history: History, phase: PhaseWindow) -> HostUse | None:
     The run's own processes are the nodes, the supervisor and the load generator; an engine's
     helpers and the kernel's threads count as other processes.
     """
-    at = history.host.column("at_ns").to_numpy()
+    phase, at = replace(phase, left_out=()), history.host.column("at_ns").to_numpy()
     if ((at >= phase.begin_ns) & (at < phase.end_ns)).sum() < 2:
         begin_ns, end_ns = phase.begin_ns - AROUND_NS, phase.end_ns + AROUND_NS
         phase = replace(phase, begin_ns=begin_ns, end_ns=end_ns)

@@ -278,15 +278,18 @@ def _host_limited(
 ) -> tuple[Cause, str] | None:
     """Why a row that was missed says nothing of the system; None where it does: it is missed also
     without what was under way while other processes had the host. Where phases are held against
-    each other, nothing of them can be left out.
+    each other, nothing of them can be left out, but what was lost is lost on any host.
     """
+    is_of_all = row.metric in OVER_PHASES
+    if is_of_all and isinstance(taken, Samples) and np.isinf(taken.values).any():
+        return None
     for one in taken_over(history, row.metric, phase):
         if limited := host.limits(history, row, one):
             return Cause.HOST_LIMITED, limited
         slowed, told = host.slowed(history, one) if host.is_of_times(row) else (excused, "")
         if not told or not (slowed & records.due(history, one)).any():
             continue
-        if row.metric in OVER_PHASES:
+        if is_of_all:
             return Cause.HOST_LIMITED, told + host.busy(history, one)
         if _best(history, row, _without(history, row, one, taken, excused | slowed), taken):
             without = ", and without what was under way then the promise holds"

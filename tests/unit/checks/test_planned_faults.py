@@ -133,6 +133,7 @@ def test_what_is_sampled_says_nothing_of_a_fault_that_came_and_went():
     memory = {**UNDER, "metric": "rss", "unit": "MB", "node": "node-0", "comparison": "<"}
     finding = row(flapping(samples=samples), **memory)
     assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.CONDITIONS)
+<<<<<<< HEAD
     assert "slow came and went in phase load" in finding.sentence
 
 
@@ -148,3 +149,21 @@ def test_the_network_read_back_is_no_look_at_a_node(looks_s, answer):
     assert finding.answer is answer
     if answer is Answer.UNKNOWN:
         assert "slow (set): nobody looked at it for" in finding.sentence
+=======
+    said = "slow stood for 4.0 of 10.0 s of phase load, with breaks, and rss is also of these"
+    assert finding.sentence == said
+
+
+@pytest.mark.parametrize(("end_s", "answer"), [(10.5, Answer.PASS), (5, Answer.UNKNOWN)])
+def test_what_nodes_tell_of_a_phase_is_of_all_of_it(end_s, answer):
+    """A fault stood for two of ten seconds, and their own times of all ten were PASS."""
+    changes = [change("set", 1.2), change("clear", end_s)]
+    shown = [replace(read_back(at_s), what="delay", n=8) for at_s in (2, 7, 10)]
+    found = history(
+        events=(*changes, RunEnded()), proofs=shown, histograms={("load", 0, "verify"): {5: 200}}
+    )
+    told = {"metric": "node.verify", "unit": "ms", "statistic": "p50", "bound": 1.0}
+    finding = row(found, **told, under="slow")
+    assert finding.answer is answer, finding
+    assert ("stood for 3.8 of 10.0 s" in finding.sentence) == (answer is Answer.UNKNOWN)
+>>>>>>> checks

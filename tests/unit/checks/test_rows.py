@@ -163,6 +163,13 @@ def test_linearity_says_nothing_where_any_of_the_bursts_had_another_s_host(
     finding = judged(bursts(hosts=hosts), **LINEAR)
     assert finding.answer is answer, finding
     assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
+    # What was lost is lost on any host.
+    lost = bursts(hosts=hosts)
+    outcome = np.full(110, int(Outcome.OK), np.uint8)
+    outcome[50] = Outcome.UNKNOWN
+    column = h.OPERATIONS.get_field_index("outcome")
+    lost_one = lost.operations.set_column(column, "outcome", pa.array(outcome))
+    assert judged(replace(lost, operations=lost_one), **LINEAR).answer is Answer.FAIL
     # That nobody looked at the host then leaves it open, too.
     unseen = replace(bursts(), gaps=(gap(Part.HOST, from_ns=21 * SECOND),))
     assert judged(unseen, **LINEAR).cause is Cause.GAP
