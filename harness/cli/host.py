@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
+from harness.cli import words
 from harness.cli.shared import json_option, print_json
 from harness.control import state
 from harness.reports.terminal import Plain, Terminal
@@ -68,7 +69,7 @@ def doctor(*, as_json: bool) -> None:
     default=900.0,
     show_default=True,
     metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
+    type=words.Number(min=0, min_open=True),
     help="Of this host's time: the machine's own goes slower.",
 )
 def machine(command: tuple[str, ...], timeout: float) -> None:

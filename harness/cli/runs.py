@@ -84,8 +84,7 @@ def run(
     "--format",
     "format_",
     type=words.Choice(["text", "json", *FORMATS]),
-    default="text",
-    show_default=True,
+    show_default="text",
     help="How to tell it.",
 )
 @click.option(
@@ -97,20 +96,19 @@ def run(
 @click.option(
     "--every",
     "every_s",
-    type=click.FloatRange(min=0.1),
-    default=follow_of.EVERY_S,
-    show_default=True,
+    type=words.Number(min=0.1),
+    show_default=f"{follow_of.EVERY_S:g}",
     help="Seconds between two looks of --follow, at least.",
 )
 @json_option
 def judge(
     run: Path,
     budget: str | None,
-    format_: str,
+    format_: str | None,
     output: Path | None,
     *,
     follow: bool,
-    every_s: float,
+    every_s: float | None,
     as_json: bool,
 ) -> None:
     """Judge a run folder; the same verdict comes out anywhere, later.
@@ -120,13 +118,17 @@ def judge(
     """
     other = shipped.find(budget, "budgets") if budget else None
     if follow:
-        if (format_, output) != ("text", None):
+        if (format_, output) != (None, None):
             raise UsageError("--follow tells looks: neither --format nor --output goes with it")
-        follow_cli.tell(run, other, every_s, as_json=as_json)
+        follow_cli.tell(run, other, every_s or follow_of.EVERY_S, as_json=as_json)
+    if every_s is not None:
+        raise UsageError("--every is between two looks of --follow, which is not there")
+    if as_json and format_ not in (None, "json"):
+        raise UsageError(f"--json is --format json: expected no --format {format_} beside it")
     judged = harness.judge(run, other)
-    if (format_, output) == ("text", None):
+    if format_ in (None, "text") and output is None:
         tell(judged, as_json=as_json)
-    said = judged.rendered("json" if as_json else format_)
+    said = judged.rendered("json" if as_json else format_ or "text")
     if output is None:
         click.echo(said, nl=False)
     else:

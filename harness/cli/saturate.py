@@ -44,7 +44,7 @@ from harness.scenario import shipped
 @workers_option
 @click.option(
     "--seconds",
-    type=click.FloatRange(1, 3600),
+    type=words.Number(1, 3600),
     default=8.0,
     show_default=True,
     help="How long a try lasts.",

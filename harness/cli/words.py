@@ -7,6 +7,7 @@ is wrong: a shell must never show an error of ours.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -49,6 +50,17 @@ class Choice(click.Choice[str]):
         """Say what was expected and found."""
         del ctx
         return one_of(value, self.choices)
+
+
+class Number(click.FloatRange):
+    """A range of numbers, none of which is infinite or none at all."""
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> float:
+        """Read one. Raises click.BadParameter."""
+        found: float = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"expected a number, found {value!r}", param, ctx)
+        return found
 
 
 def _items(words: Iterable[str], incomplete: str) -> Items:

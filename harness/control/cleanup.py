@@ -11,10 +11,12 @@ from harness.runtimes import owner
 
 
 def _forget_log(cluster: str) -> None:
-    """Remove a supervisor's log.
+    """Remove a supervisor's log, unless another one lives: it is that one's.
 
     It is worth keeping only while the supervisor lives, and after it died without being asked to.
     """
+    if state.is_alive(cluster):
+        return
     with suppress(OSError):
         (state.root() / f"{cluster}.log").unlink()
 

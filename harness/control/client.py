@@ -18,6 +18,7 @@ from harness import errors
 from harness.choices import did_you_mean
 from harness.control import state
 from harness.errors import HarnessError, UnavailableError
+from harness.kernel.descriptors import peer
 
 
 def raised(kind: str, message: str) -> HarnessError:
@@ -67,6 +68,11 @@ class Client:
                 f"no cluster {name!r} is up: `make cluster-10` or `harness up` starts one{running}"
             ) from error
         return cls(connection, name)
+
+    @property
+    def supervisor(self) -> int:
+        """The pid of the supervisor, without asking it; 0: it is of another PID namespace."""
+        return peer(self._connection)[0]
 
     def close(self) -> None:
         """Close the connection. The supervisor goes on."""

@@ -22,7 +22,7 @@ from harness.control.interrupts import held_back
 from harness.control.progress import Progress
 from harness.control.spec import Spec
 from harness.errors import HarnessError, InterruptedByUserError, NameTakenError, UnavailableError
-from harness.kernel.proc import is_readable
+from harness.kernel.proc import is_readable, is_stopped
 from harness.runtimes import owner
 
 DOWN_TIMEOUT_S = 120.0
@@ -98,7 +98,7 @@ def _spawn(spec: Spec, started: ExitStack) -> socket.socket:
     ended.
     """
     state.root().mkdir(mode=0o700, parents=True, exist_ok=True)
-    with held_back(), (state.root() / f"{spec.cluster}.log").open("wb") as log:
+    with held_back(), (state.root() / f"{spec.cluster}.log").open("ab") as log:
         ours, theirs = socket.socketpair()
         started.callback(ours.close)
         with theirs:
@@ -163,14 +163,23 @@ def _tail(log: Path) -> str:
 
 
 def stop(cluster: str) -> bool:
-    """Take a cluster down and wait until nothing of it is left; False where there was none."""
+    """Take a cluster down and wait until nothing of it is left; False where there was none.
+
+    Raises UnavailableError for a supervisor that cannot hear of it.
+    """
     if not state.is_alive(cluster):
         existed = state.folder(cluster).exists()
         sweep(cluster)
         return existed
     asked = False
     with Client.connect(cluster) as connected:
-        pidfd = os.pidfd_open(connected.status()["pid"])
+        if is_stopped(pid := connected.supervisor):
+            raise UnavailableError(
+                f"the supervisor of cluster {cluster!r} (pid {pid}) was stopped by a signal and "
+                f"hears nothing: `kill -CONT {pid}` lets it go on, then `harness down` again; "
+                f"`kill -KILL {pid}` ends it, then `harness doctor` removes what it left"
+            )
+        pidfd = os.pidfd_open(pid or connected.status()["pid"])
         try:
             with held_back():
                 connected.call("down")

@@ -197,7 +197,7 @@ def _play(
             folder = _begin(scenario, planned, played, cluster, runs)
         with held_back():
             child = _locust(scenario, folder, cluster, workers, log)
-        code = _wait(child, cluster, played.phases, progress)
+        code = _wait(child, cluster, planned, played.phases, progress)
     except BaseException as error:
         if child is not None:
             _end(child)
@@ -242,19 +242,28 @@ def _locust(
         )
 
 
+def allowed_s(planned: Scenario) -> float:
+    """Return how long the load may go on after the phases: until its last operation is over, and
+    what does not count in seconds of the scenario.
+    """
+    timeouts = [one.timeout_ms for phase in planned.phases for one in phase.streams]
+    return max(timeouts, default=0) / 1e3 + LOAD_GRACE_S
+
+
 def _wait(
     child: subprocess.Popen[bytes],
     cluster: str,
+    planned: Scenario,
     phases: Sequence[PlannedPhase],
     progress: Progress,
 ) -> int:
     seconds = max((phase.end_s or 0.0 for phase in phases), default=0.0)
-    deadline = time.monotonic() + seconds + LOAD_GRACE_S
+    deadline = time.monotonic() + seconds + allowed_s(planned)
     begun: float | None = None
     while child.poll() is None:
         if time.monotonic() > deadline:
             raise HarnessError(
-                f"the load generator did not end within {LOAD_GRACE_S:.0f} s after the phases"
+                f"the load generator did not end within {allowed_s(planned):.0f} s after the phases"
             )
         if begun is None:
             with Client.connect(cluster) as client:

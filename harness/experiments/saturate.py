@@ -24,6 +24,7 @@ from harness.control import state
 from harness.control.launcher import Hold
 from harness.control.progress import Progress, nobody
 from harness.errors import (
+    HarnessError,
     InterruptedByUserError,
     NameTakenError,
     NodeStartError,
@@ -91,6 +92,17 @@ class Saturating:
         self.promised = promise(until, operation)
         self.operation, self.scenario = operation, scenario
         self.runs, self.seconds, self.tries, self.repeats = runs, seconds, tries, repeats
+        if tries < repeats:
+            raise UsageError(
+                f"--tries: expected at least the {repeats} of --repeats, found {tries}: what holds "
+                "does so in that many"
+            )
+        for one in self.streams:
+            if one.after_s >= seconds:
+                raise UsageError(
+                    f"--seconds: expected more than {one.after_s:g}, after which "
+                    f"{one.operation.word} begins (after_s), found {seconds:g}"
+                )
         self.topology = files.topology_of(scenario)
         self.searched = RATE
         self.first = next(one for one in self.streams if one.operation is operation).rate_per_s
@@ -116,11 +128,18 @@ class Saturating:
             file = self._written(folder, len(found.tries) + 1, value)
             try:
                 judged = single_run.run(file, runs=folder, progress=progress, **settings)
-            except (PreflightError, NodeStartError) as error:
-                if self.searched is RATE:
-                    raise
-                why = f"the cluster did not start: {error}"
-                return Try(at=value, answer=Answer.UNKNOWN, why=why, values={})
+            except InterruptedByUserError:
+                raise
+            except HarnessError as error:
+                too_many = self.searched is NODES and isinstance(
+                    error, PreflightError | NodeStartError
+                )
+                if not too_many and not found.tries:
+                    raise  # nothing is known, and its kind says whose fault it is
+                why = f"the {'cluster did not start' if too_many else 'try broke'}: {error}"
+                return Try(
+                    at=value, answer=Answer.UNKNOWN, why=why, values={}, is_broken=not too_many
+                )
             return _tried(value, self.promised, judged, folder)
 
         try:
@@ -323,7 +342,13 @@ def _tried(value: float, promised: Row, judged: Judged, folder: Path) -> Try:
 
 
 def _value(findings: Sequence[Finding], name: str) -> float | None:
-    return next((one.value for one in findings if one.name == name), None)
+    """Return what was measured, infinity where it never arrived; None where nothing was, or nothing
+    of the system's.
+    """
+    found = next((one for one in findings if one.name == name), None)
+    if found is None or found.answer is not Answer.MEASURED or found.measured == "–":
+        return None
+    return math.inf if found.value is None else found.value
 
 
 def _words(stream: Stream) -> dict[str, object]:

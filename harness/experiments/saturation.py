@@ -21,6 +21,7 @@ from harness.errors import UsageError
 from harness.operations import Operation
 from harness.scenario.budget import UNITS, Conditions, Row
 from harness.scenario.stream import RATE_PER_S_MAX
+from harness.topology.quantities import number
 from harness.topology.topology import NODES_MAX
 
 NEAR = 1.1  # high ÷ low from which on the search repeats instead of narrowing
@@ -43,7 +44,7 @@ class Searched:
 
     def told(self, value: float) -> str:
         """Write a value with its unit."""
-        return f"{value:,g}{self.unit}"
+        return f"{number(value, value)}{self.unit}"
 
 
 RATE = Searched(
@@ -76,6 +77,7 @@ class Try:
     why: str  # the sentence that decided it
     values: Mapping[str, float]  # statistic → value in the unit of the promise; not finite: lost
     run: str = ""  # its folder
+    is_broken: bool = False  # the harness broke, and would again: the search ends with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,8 @@ class Saturation:
         low, high, it = self.holds_at, self.fails_at, self.searched
         if low is None and high is None:
             return first
+        if self.tries[-1].is_broken:
+            return None
         if low is None:
             assert high is not None
             below = max(it.rounded(high / 2), it.least)
@@ -219,15 +223,17 @@ def promise(text: str, operation: Operation) -> Row:
         if value not in allowed:
             raise UsageError(f"--until: {what}: {one_of(value, allowed)}")
     try:
-        number = float(bound)
+        most = float(bound)
     except ValueError:
         raise UsageError(f"--until: bound: expected a number, found {bound!r}") from None
+    if not most > 0:
+        raise UsageError(f"--until: bound: expected more than 0 {unit}, found {bound!r}")
     return Row(
         name=text.strip(),
         metric=metric,
         statistic=taken,
         unit=unit,
-        bound=number,
+        bound=most,
         comparison=comparison,
         conditions=Conditions(phase=PHASE),
     )

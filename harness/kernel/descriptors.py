@@ -1,4 +1,6 @@
-"""Descriptors: how they arrive over unix sockets, and a table of its own for a thread."""
+"""Descriptors: how they arrive over unix sockets, who is behind one, and a table of its own for a
+thread.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import array
 import ctypes
 import os
 import socket
+import struct
 
 _CLONE_FILES = 0x400
 _FIRST = 3  # after stdin, stdout and stderr
@@ -29,6 +32,17 @@ def receive(connection: socket.socket, most_bytes: int, most: int) -> tuple[byte
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             descriptors.frombytes(content[: len(content) - len(content) % size])
     return data, list(descriptors)
+
+
+def peer(connection: socket.socket) -> tuple[int, int]:
+    """Return the process and the user behind a unix socket (SO_PEERCRED of unix(7)), as our
+    namespaces see them; the process is 0 where it is of another PID namespace.
+    """
+    size = struct.calcsize("iII")
+    pid, uid, _ = struct.unpack(
+        "iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    )
+    return int(pid), int(uid)
 
 
 def leave_table() -> None:

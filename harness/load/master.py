@@ -28,7 +28,7 @@ from harness.scenario import budget, files
 START_IN_S = 1.0  # from `begin` to t0: the workers have the plan by then
 START_WITH_GETS_IN_S = 3.0  # … and have put the first keys
 STOP_IN_NS = 50_000_000  # a stop is told before it happens, so that all workers stop at one moment
-REPORT_SLACK_S = 20.0  # how long a worker that lives may take to close its record
+REPORT_SLACK_NS = 20_000_000_000  # for which a worker that closes its record may be silent
 LAST_WORD_NS = 2_000_000_000  # from a worker's end until its last message has come
 OF_A_WORKER = ("worker", "blocked", "late_answers", "cpu_ns", "doubts")
 JUDGE = "HARNESS_JUDGE"
@@ -56,6 +56,7 @@ class Master:
         self._send, self._missing, self._leave = send, missing, leave
         self._watchers: list[Any] = []
         self._reports: dict[str, Mapping[str, Any]] = {}
+        self._heard_ns = 0  # when a worker had its last word
         self._drained: set[str] = set()
         self._gone_ns: dict[str, int] = {}  # worker that ended, undrained → since when
         self._news = Event()
@@ -67,7 +68,6 @@ class Master:
         """Begin a run with these options and classes. Raises HarnessError; then nothing runs."""
         if self.plan is not None:
             raise UsageError("the run before goes on, or is being judged: wait for its end")
-        priority.be_prompt()  # again, where a run was judged before
         self._reports, self._drained, self.broken = {}, set(), None
         self._asked_ns, self._stopped = monotonic_ns(), False
         self._run_time_s = float(given.run_time or 0)
@@ -118,7 +118,7 @@ class Master:
 
     def heard(self, worker: str, report: Mapping[str, Any]) -> None:
         """A worker's numbers so far."""
-        self._reports[worker] = report
+        self._reports[worker], self._heard_ns = report, monotonic_ns()
 
     def heard_drained(self, worker: str, report: Mapping[str, Any]) -> None:
         """A worker closed its record."""
@@ -140,8 +140,12 @@ class Master:
         at_ns = self._stop_ns(plan)
         wait_s = 0.0 if isinstance(self.broken, UnavailableError) else plan.timeout_s
         self._send("p2p-drain", {"at_ns": at_ns, "wait_s": wait_s})
-        until_ns = max(at_ns, monotonic_ns()) + round((wait_s + REPORT_SLACK_S) * 1e9)
-        while not self._undrained() <= self._lost() and monotonic_ns() < until_ns:
+        answers_ns = max(at_ns, monotonic_ns()) + round(wait_s * 1e9)
+        # One that records what it never sent may take long, and goes on telling how far it is.
+        while (
+            not self._undrained() <= self._lost()
+            and monotonic_ns() < max(answers_ns, self._heard_ns) + REPORT_SLACK_NS
+        ):
             self._news.clear()
             self._news.wait(0.2)
         for watcher in self._watchers:
@@ -187,12 +191,12 @@ class Master:
         """Have the run judged, print the verdict, and return the exit code."""
         # The judge is a process of its own: it must see plain Python, not one that gevent has
         # patched. The load is over, and nothing waits for it.
-        priority.be_ordinary()
         judged = subprocess.run(
             [sys.executable, "-m", "harness", "judge", plan.run],
             stdout=subprocess.PIPE,
             check=False,
             text=True,
+            preexec_fn=priority.be_ordinary,
         )
         print(judged.stdout, end="", flush=True)
         return judged.returncode if judged.returncode >= 0 else HarnessError.exit_code

@@ -101,13 +101,17 @@ class TrafficStream:
             limit -= 1
         return found
 
-    def abandon(self) -> None:
-        """End what is still due as FAILED: the load generator was late until the end."""
-        while self._next is not None:
+    def abandon(self, limit: int) -> bool:
+        """End what is still due, at most `limit` operations, as FAILED: the load generator was late
+        until the end. Return whether more is due.
+        """
+        while limit and self._next is not None:
+            limit -= 1
             intended_ns, source, target, _ = self._next
             self._advance()
             flight = self._flight(source, target, intended_ns)
             self._ended(flight, Outcome.FAILED, None, "unsent: the load generator fell behind")
+        return self._next is not None
 
     def answer(self, response: Response) -> bool:
         """Take a node's answer; False where nobody waits for it any more."""

@@ -35,7 +35,7 @@ REPORT_NS = 1_000_000_000
 YIELD_S = 0.001  # between the parts of a report: the pacer has its turn
 CATCH_UP_NS = 2_000_000_000  # a pacer that is behind at the end may still send this long
 FULL_CORE = 0.9  # of one core
-DOUBTS_MAX = 1_000
+ABANDONED_AT_ONCE = 10_000  # never sent; then whatever waits has its turn
 SEEDS = 64  # keys that a worker puts before t0, for its gets
 SEED_STREAM = 0xFFFF
 GC_THRESHOLD = 100_000  # objects in flight are no garbage; scanning them would stall the pacer
@@ -102,7 +102,9 @@ class Worker:
         self._timer.stop()
         self._connections.ready.watch(on=True)  # nobody else receives from here on
         for stream in self._streams:
-            stream.abandon()
+            while stream.abandon(ABANDONED_AT_ONCE):
+                self._gather()
+                gevent.sleep(YIELD_S)
         self._wait(
             lambda: not any(stream.in_flight for stream in self._streams),
             at_ns + round(wait_s * 1e9) + GRACE_NS,
@@ -216,9 +218,12 @@ class Worker:
                 self._record.write()
                 gevent.sleep(YIELD_S)
                 self._publish()
+        self._doubt(reported_ns, monotonic_ns())
 
     def _doubt(self, begin_ns: int, end_ns: int) -> None:
-        """Note a second in which this worker was late, blocked, or had no more CPU to use."""
+        """Note a second, or the last part of one, in which this worker was late, blocked, or had no
+        more CPU to use.
+        """
         cpu_ns, blocked = process_time_ns(), self._connections.blocked
         noted = Doubt(
             worker=self._index,
@@ -230,7 +235,7 @@ class Worker:
         )
         self._timer.late_ns, self._before = 0, (blocked, cpu_ns)
         doubtful = noted.blocked or noted.cores >= FULL_CORE
-        if (doubtful or noted.stalled_ns > self._plan.late_ns) and len(self._doubts) < DOUBTS_MAX:
+        if doubtful or noted.stalled_ns > self._plan.late_ns:
             self._doubts.append(noted.as_row())
 
     def _gather(self) -> None:
@@ -257,7 +262,7 @@ class Worker:
             "blocked": self._connections.blocked,
             "late_answers": self._late,
             "cpu_ns": process_time_ns() - self._cpu_ns,
-            "doubts": self._doubts,
+            "doubts": self._doubts if self._closing else [],  # a day's worth is told once
             "operations": {
                 operation.word: tallied.to_wire() for operation, tallied in self._tallies.items()
             },

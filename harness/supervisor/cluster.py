@@ -21,7 +21,7 @@ from harness.network.fabric import Fabric
 from harness.network.network import Network
 from harness.runtimes import owner
 from harness.runtimes.processes import last_lines, log_of, tail
-from harness.runtimes.runtime import Place, Process, Running, Runtime
+from harness.runtimes.runtime import Ending, Place, Process, Running, Runtime
 from harness.supervisor.readiness import Readiness
 from harness.systems.adapter import DrivenAdapter, Endpoint, NodeAdapter
 from harness.systems.gateway.launcher import Gateway
@@ -56,6 +56,8 @@ class Cluster:
         self.endpoints: dict[str, Endpoint] = {}
         self.running: dict[str, Running] = {}
         self.conditions: dict[str, Condition] = {}
+        # Of nodes that ended by themselves and were not started since: how, and when.
+        self.ended: dict[str, tuple[Ending, int]] = {}
         self._processes: dict[str, Process] = {}
         self.network: Network | None = None  # once it is wired
         # Where the system does not speak the control protocol itself.
@@ -238,6 +240,7 @@ class Cluster:
         with self._lock:
             if running is not None:
                 self.running[name] = running
+                self.ended.pop(name, None)
             elif condition is Condition.STOPPED:
                 self.running.pop(name, None)
             self.conditions[name] = condition

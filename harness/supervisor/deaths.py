@@ -7,25 +7,25 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from harness.errors import HarnessError
 from harness.faults.fault import Condition
 from harness.supervisor.cluster import Cluster
-from harness.supervisor.recording import Recording
+from harness.supervisor.faults import Faults
 
 WATCH_EVERY_MS = 500
 
 
 class Deaths:
-    """Notices the deaths of a cluster's nodes, and tells them to the run that is recorded then."""
+    """Notices the deaths of a cluster's nodes, and tells them."""
 
     def __init__(
         self,
         cluster: Cluster,
-        recording: Callable[[], Recording | None],
+        faults: Faults,
         log: Callable[[str], None],
+        note: Callable[[str], None],
     ) -> None:
-        """`recording`: asks for the open run."""
-        self._cluster, self._recording, self._log = cluster, recording, log
+        """`note`: takes what makes the record of an open run incomplete, and logs it."""
+        self._cluster, self._faults, self._log, self._note = cluster, faults, log, note
         self._guard = threading.Lock()
         self._threads: list[threading.Thread] = []
 
@@ -54,11 +54,9 @@ class Deaths:
         ]
         if not names:
             return
-        cluster.note_ended(names)
+        self._faults.note_ended(names)
         with self._guard:
-            told = threading.Thread(
-                target=self._tell, args=(names, at_ns, self._recording()), name="deaths"
-            )
+            told = threading.Thread(target=self._tell, args=(names, at_ns), name="deaths")
             self._threads = [one for one in self._threads if one.is_alive()] + [told]
             told.start()
 
@@ -69,13 +67,11 @@ class Deaths:
         for thread in threads:
             thread.join()
 
-    def _tell(self, names: Sequence[str], at_ns: int, recording: Recording | None) -> None:
-        endings = {name: self._cluster.runtime.ending(name) for name in names}
-        for name, ending in endings.items():
-            self._log(f"node {name} ended by itself: {ending.words}")
-        if recording is not None:
-            try:
-                recording.nodes_ended(endings, at_ns)
-            except HarnessError as error:
-                recording.note(f"{len(names)} nodes ended: {error}")
+    def _tell(self, names: Sequence[str], at_ns: int) -> None:
+        try:
+            for name, ending in self._faults.tell_ended(names, at_ns).items():
+                self._log(f"node {name} ended by itself: {ending.words}")
+        except Exception as error:  # whatever it is, such as a full disk
+            which = names[0] if len(names) == 1 else f"{len(names)} nodes"
+            self._note(f"{which} ended by itself, which could not be written down: {error}")
         self._cluster.clear(names)

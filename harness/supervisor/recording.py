@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from harness.history.events import (
 from harness.history.folder import VERSION, RunFolder, free_bytes
 from harness.history.proof import Proof
 from harness.host.facts import host_facts
+from harness.kernel.proc import is_ended
 from harness.network import injectors
 from harness.network.proof.datagrams import Prober
 from harness.network.proof.prover import Prover
@@ -33,7 +35,7 @@ from harness.runtimes.runtime import Ending
 from harness.scenario.timeline import Timeline
 from harness.supervisor import journals
 from harness.supervisor.cluster import Cluster
-from harness.supervisor.faults import Faults, Listener
+from harness.supervisor.faults import NOBODY, Faults, Listener
 from harness.supervisor.iperf3 import Iperf3
 from harness.supervisor.player import FaultPlayer, Player
 from harness.supervisor.samples import Samples
@@ -81,7 +83,7 @@ class Recording:
         self._failures: list[str] = []
         # Node → its condition as the journal sees it: STOPPED, where none of its process is kept.
         self._journalled: dict[str, Condition] = {}
-        self._begun_by = begun_by
+        self._led_by = begun_by
         self._player: Player | None = None  # None: it has not started
         self._stops: list[Callable[[], object]] = []  # what has to end, in this order
         self.folder = RunFolder(runs, name)
@@ -93,20 +95,25 @@ class Recording:
             self.folder.discard()
             raise
 
-    def start(self, load: Mapping[str, Any], start_in_s: float) -> int:
+    def start(self, load: Mapping[str, Any], start_in_s: float, started_by: int) -> int:
         """Start the clock; return t0, when the first phase begins (CLOCK_MONOTONIC ns).
 
-        `load`: what metadata.json says of the load generator. Raises UsageError where it has
-        started, UnavailableError where a node does not journal; such a run leaves no folder.
+        `load`: what metadata.json says of the load generator; `started_by`: its pid, or 0. Raises
+        UsageError where it has started, UnavailableError where a node does not journal; such a run
+        leaves no folder.
         """
         if self.is_started:
             raise UsageError(f"{self.folder.path} has started already")
         try:
-            return self._start(load, start_in_s)
+            with self._faults.held():  # what the run finds is of one moment
+                t0_ns = self._start(load, start_in_s)
+            self._fault_player.play(self._timeline.changes, t0_ns, self.note)
         except BaseException:
             attempt(lambda: self._fault_player.end(self.note), self._faults.listen, *self._stops)
             self.folder.discard()
             raise
+        self._led_by = started_by
+        return t0_ns
 
     def _start(self, load: Mapping[str, Any], start_in_s: float) -> int:
         cluster = self._cluster
@@ -115,11 +122,8 @@ class Recording:
         t0_ns = time.monotonic_ns() + int(start_in_s * 1e9)
         self._write_facts(t0_ns, load)
         self.folder.event(RunBegan())
-        for name, condition in list(cluster.conditions.items()):
-            self._journalled[name] = condition
-            if condition is not Condition.RUNNING:
-                self.folder.event(NodeChanged(node=name, condition=str(condition)))
-                self._journalled[name] = Condition.STOPPED  # its journal has not begun
+        for name, condition in cluster.conditions.items():
+            self._find(name, condition)
         gateway = [cluster.gateway.pid] if cluster.gateway is not None else []
         watched = [os.getpid(), *gateway, *load.get("pids", [])]
         self._samples = Samples(cluster, self.folder, watched, self.note)
@@ -127,11 +131,16 @@ class Recording:
         self._iperf3 = Iperf3(cluster, self.folder, self._timeline.phases)
         self._stops.insert(0, self._iperf3.close)
         self._prover = self._make_prover()
-        self._stops.insert(0, self._prover.close)
+        self._stops[:0] = [self._prover.close, self._faults.listen]
         self._faults.listen(
-            Listener(changed=self._changed, node_changed=self.node_changed, proven=self._prove)
+            Listener(
+                changed=self._changed,
+                node_changed=self._node_changed,
+                nodes_ended=self.nodes_ended,
+                proven=self._prove,
+            )
         )
-        self._fault_player.play(self._timeline.changes, t0_ns, self.note)
+        self._faults.tell_standing()
         self._player = Player(
             self._timeline.phases,
             t0_ns,
@@ -149,13 +158,12 @@ class Recording:
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether it has not started, and whoever began it has ended and will not start it.
+        """Whether whoever is to go on with it has ended: who began it until its start, and from
+        then on who started it, which is the load.
 
         Of a process of another PID namespace (pid 0) nobody here can say that it ended.
         """
-        if self.is_started or not self._begun_by:
-            return False
-        return not Path(f"/proc/{self._begun_by}").exists()
+        return bool(self._led_by) and is_ended(self._led_by)
 
     @property
     def phase(self) -> str | None:
@@ -201,7 +209,8 @@ class Recording:
         raised = attempt(
             partial(self._player.stop, at_ns),
             partial(self._fault_player.end, self.note),
-            self._faults.listen,
+            # What somebody changes during the last look is of no run, and that look has to know.
+            partial(self._faults.listen, replace(NOBODY, changed=self._prover.changed)),
             *self._stops,
             self._copy_logs,
         )
@@ -288,7 +297,18 @@ class Recording:
         )
         self._prover.changed(change)
 
-    def node_changed(self, node: str, condition: Condition, since_ns: int) -> None:
+    def _find(self, node: str, condition: Condition) -> None:
+        """Record what the run finds of a node; the journal of one that runs has begun."""
+        if node in self._cluster.ended:
+            ending, at_ns = self._cluster.ended[node]
+            self.nodes_ended({node: ending}, at_ns)
+        elif condition is Condition.RUNNING:
+            self._journalled[node] = condition
+        else:
+            self.folder.event(NodeChanged(node=node, condition=str(condition)))
+            self._journalled[node] = Condition.STOPPED
+
+    def _node_changed(self, node: str, condition: Condition, since_ns: int) -> None:
         """Record a node's new condition, which began to be brought about at `since_ns`.
 
         One that was started journals into the same file again. One that was paused never ceased

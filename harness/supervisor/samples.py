@@ -64,7 +64,8 @@ class Samples:
 
     def _follow(self) -> None:
         """Track the processes that run now; forget those that do not."""
-        running = {name: one.pid for name, one in self._cluster.running.items()}
+        # as a list: a node may stop meanwhile
+        running = {name: one.pid for name, one in list(self._cluster.running.items())}
         for name, pid in list(self._tracked.items()):
             if running.get(name) != pid:
                 self._sampler.forget(self._cluster.places[name].index)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import struct
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,7 +14,7 @@ from typing import Any
 from harness import errors
 from harness.choices import did_you_mean
 from harness.errors import HarnessError
-from harness.kernel.descriptors import receive
+from harness.kernel.descriptors import peer, receive
 
 Handler = Callable[[dict[str, Any], list[int], socket.socket], Any]
 
@@ -50,7 +49,7 @@ class Server:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            if peer_uid(connection) != os.getuid():
+            if peer(connection)[1] != os.getuid():
                 connection.close()
                 continue
             threading.Thread(
@@ -105,20 +104,3 @@ class Server:
 def _close(descriptors: list[int]) -> None:
     while descriptors:
         os.close(descriptors.pop())
-
-
-def peer_uid(connection: socket.socket) -> int:
-    """Return the user behind a unix socket (SO_PEERCRED), as our user namespace sees it."""
-    return _peer(connection)[1]
-
-
-def peer_pid(connection: socket.socket) -> int:
-    """Return the process behind a unix socket, as our PID namespace sees it; 0: another's."""
-    return _peer(connection)[0]
-
-
-def _peer(connection: socket.socket) -> tuple[int, int]:
-    pid, uid, _ = struct.unpack(
-        "iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
-    )
-    return int(pid), int(uid)

@@ -30,6 +30,7 @@ from harness.errors import HarnessError, UnavailableError, UsageError, attempt, 
 from harness.faults.fault import Condition
 from harness.faults.spec import parse
 from harness.host import preflight
+from harness.kernel.descriptors import peer
 from harness.network.fabric import Fabric
 from harness.operations import Operation
 from harness.runtimes import owner
@@ -75,13 +76,13 @@ class Supervisor:
         self.cluster = Cluster(
             topology, adapters.named(topology.adapter), self._runtime, self._fabric, folder
         )
-        self._deaths = Deaths(self.cluster, lambda: self._recording, _log)
+        self._deaths: Deaths | None = None
         self._server = server.Server(
             folder / "control.sock",
             {
                 "status": lambda *_: self.status(),
-                "begin": lambda params, _, peer: self.begin(by=server.peer_pid(peer), **params),
-                "start": lambda params, *_: self.start(**params),
+                "begin": lambda params, _, by: self.begin(by=peer(by)[0], **params),
+                "start": lambda params, _, by: self.start(by=peer(by)[0], **params),
                 "end": lambda params, *_: self.end(**params),
                 "exec": self.execute,
                 "logs": lambda params, *_: self.cluster.last_lines(params["node"], params["lines"]),
@@ -134,8 +135,8 @@ class Supervisor:
         with self._lock:
             faults, player = self._standing
             if self._recording is not None and self._recording.is_abandoned:
-                self._recording.close({}, None)
-                self._recording = None
+                for error in attempt(lambda: self._close({"interrupted": True}, None)):
+                    _log(f"the end of a run that nobody leads any more: {error}")
             if self._recording is not None:
                 raise UsageError(
                     f"cluster {self._spec.cluster!r} is recording a run already: "
@@ -168,15 +169,17 @@ class Supervisor:
             )
             return {"run": str(self._recording.folder.path)}
 
-    def start(self, *, run: str, load: Mapping[str, Any], start_in_s: float) -> dict[str, Any]:
+    def start(
+        self, *, run: str, load: Mapping[str, Any], start_in_s: float, by: int
+    ) -> dict[str, Any]:
         """Start the clock of the run that was begun: its first phase begins at ``t0_ns``
-        (CLOCK_MONOTONIC) of the answer. `load` is what the metadata say of the generator. A run
-        that cannot start is gone afterwards.
+        (CLOCK_MONOTONIC) of the answer. `load` is what the metadata say of the generator, `by` its
+        pid. A run that cannot start is gone afterwards.
         """
         with self._lock:
             recording = self._recorded(run)
             try:
-                return {"t0_ns": recording.start(load, start_in_s)}
+                return {"t0_ns": recording.start(load, start_in_s, by)}
             finally:
                 self._recording = recording if recording.is_started else None
 
@@ -199,12 +202,18 @@ class Supervisor:
         stopped, if before now.
         """
         with self._lock:
-            self._note_troubles()
-            recording, self._recording = self._recorded(run), None
+            self._recorded(run)
+            return {"run": str(self._close(load or {}, at_ns))}
+
+    def _close(self, load: Mapping[str, Any], at_ns: int | None) -> Path:
+        recording = self._recorded(None)
+        self._note_troubles()
+        if self._deaths is not None:
             self._deaths.settle()
-            path = recording.close(load or {}, at_ns)
-            self._run = path if recording.is_started else self._run
-            return {"run": str(path)}
+        self._recording = None
+        path = recording.close(load, at_ns)
+        self._run = path if recording.is_started else self._run
+        return path
 
     def execute(
         self, params: dict[str, Any], descriptors: list[int], connection: socket.socket
@@ -235,16 +244,10 @@ class Supervisor:
                 f"`harness fault clear {holding.name!r}` first"
             )
         else:
-            self._revive(node)
+            if self._deaths is not None:
+                self._deaths.settle()
+            faults.revive(node)
         return {"node": node, "condition": str(condition), "says": self.cluster.not_ready(node)}
-
-    def _revive(self, node: str) -> None:
-        """Start a node that ended by itself; one that runs is left alone."""
-        self._deaths.settle()
-        since_ns = time.monotonic_ns()
-        changed = self.cluster.set_condition(node, Condition.RUNNING)
-        if changed and self._recording is not None and self._recording.is_started:
-            self._recording.node_changed(node, Condition.RUNNING, since_ns)
 
     def set_fault(self, words: dict[str, Any]) -> dict[str, Any]:
         """Bring a fault into force, in the words of faults/spec.py. Raises before it changes."""
@@ -303,11 +306,13 @@ class Supervisor:
         assert self.cluster.network is not None
         self._faults = Faults(self.cluster, self.cluster.network)
         self._fault_player = FaultPlayer(self._faults, self._note)
+        self._deaths = Deaths(self.cluster, self._faults, _log, self._note)
         self._up_since = datetime.now(UTC).isoformat(timespec="seconds")
         self._stage = "up"
 
     def serve(self) -> None:
         """Notice nodes that end by themselves, until `stop` or the end of the gateway."""
+        assert self._deaths is not None
         while not self._stop.is_set():
             gateway = self.cluster.gateway
             if gateway is not None and gateway.has_ended:
@@ -324,8 +329,8 @@ class Supervisor:
     def _note(self, sentence: str) -> None:
         """Write what went wrong beside what anybody asked into the log and the open run."""
         _log(sentence)
-        if self._recording is not None:
-            self._recording.note(sentence)
+        if (recording := self._recording) is not None:  # which may end meanwhile
+            recording.note(sentence)
 
     def _note_troubles(self) -> None:
         for sentence in self._runtime.troubles():
@@ -361,6 +366,7 @@ def main(descriptor: int, problem: HarnessError | None = None) -> int:
             raise problem
         lock = state.Lock(spec.cluster)
         ends.append(lock.remove)
+        os.ftruncate(sys.stderr.fileno(), 0)  # what an earlier one of this name has logged
         os.environ |= owner.mark(lock.path)
         ends.append(owner.start_warden(lock.path))
         supervisor = Supervisor(spec, lock.path)

@@ -15,12 +15,14 @@ from unittest.mock import patch
 import pytest
 from kit.desk import PROMISES, TEN, Desk, ask, begin_by_hand, request, small_scenario, wait_for
 
-from harness.checks import nodes, records
+from harness.checks import faults, nodes, records
 from harness.checks.verdict import Answer
 from harness.control.client import Client
 from harness.errors import UsageError
 from harness.history import reader
 from harness.history.events import NodeChanged, NodeEnded, NodeStarted
+from harness.history.proof import ProofAnswer
+from harness.kernel.proc import is_stopped
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
 from harness.scenario.timeline import PlannedPhase, Timeline
@@ -320,6 +322,54 @@ def test_what_happened_to_nodes_is_in_the_events(desk, tmp_path, monkeypatch):
     assert (dead.answer, "by signal 11 (SIGSEGV)" in dead.sentence) == (Answer.FAIL, True)
 
 
+def test_a_node_that_died_before_the_run(desk, tmp_path, monkeypatch):
+    """A node that ended by itself before a run has failed, and was not stopped by the harness."""
+    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
+    os.kill(desk.status()["nodes"][3]["pid"], signal.SIGSEGV)
+    wait_for(lambda: desk.status()["nodes"][3]["condition"] == "stopped")
+    found = []
+    for _ in range(2):
+        with Client.connect(desk.cluster) as client:
+            begin_by_hand(client, tmp_path)
+            found.append(reader.read(Path(client.end()["run"])))
+        desk.ok("condition", "node-3", "running")
+    assert not any(isinstance(one, NodeChanged) for one in (*found[0].events, *found[1].events))
+    [ended] = [one for one in found[0].events if isinstance(one, NodeEnded)]
+    assert (ended.node, ended.signal) == ("node-3", signal.SIGSEGV)
+    assert ended.at_ns < found[0].phases[0].begin_ns
+    assert [nodes.check(one)[0].answer for one in found] == [Answer.FAIL, Answer.PASS]
+
+
+def test_faults_from_before_the_run(desk, tmp_path, monkeypatch):
+    """What stands as a run starts is among its events, and is proven like what is set in it."""
+    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
+    desk.ok("fault", "cut", "halves")
+    desk.ok("condition", "node-4", "paused")
+    desk.ok("condition", "node-5", "stopped")
+    with Client.connect(desk.cluster) as client:
+        run = begin_by_hand(client, tmp_path)
+        try:
+            wait_for(lambda: ProofAnswer.IN_FORCE in seen(Path(run), "cut halves"))
+        finally:
+            client.end(run=run)
+    desk.ok("fault", "clear")
+    history = reader.read(Path(run))
+    changes = faults.changes_of(history)
+    assert [(one.fault, one.verb) for one in changes] == [
+        ("cut halves", "set"),
+        ("condition node-4", "set"),
+        ("condition node-5", "set"),
+    ]
+    [finding] = faults.check(history)
+    assert (finding.answer, finding.measured) == (Answer.PASS, "3 of 3"), finding
+
+
+def seen(run: Path, fault: str) -> set[ProofAnswer]:
+    """What probes of a fault's paths have said by now."""
+    proofs = reader.read(run).proofs
+    return {proof.answer for proof in proofs if proof.fault == fault and proof.what == "cut"}
+
+
 def test_a_run_of_others(desk, tmp_path, monkeypatch):
     """Only who names the run that is open can start or end it."""
     monkeypatch.setenv("HARNESS_STATE", str(desk.state))
@@ -350,22 +400,46 @@ def test_an_abandoned_run(desk, tmp_path):
     """A run that was begun by a process that ended before its start gives way to the next, and
     leaves no folder.
     """
+    lost = abandoned(desk, tmp_path, "")
+    next_one(desk, tmp_path)
+    assert not lost.exists()
+
+
+def test_a_run_without_its_generator(desk, tmp_path):
+    """A run whose load generator was killed gives way to the next; its record says that it was
+    interrupted.
+    """
+    lost = abandoned(desk, tmp_path, "client.start(run=run['run'], load={}, start_in_s=0.0)")
+    next_one(desk, tmp_path)
+    assert json.loads((lost / "metadata.json").read_text())["load"]["interrupted"]
+    assert reader.read(lost).ended
+
+
+def abandoned(desk: Desk, runs: Path, then: str) -> Path:
+    """A run that a process began that was killed after what it did then; its folder."""
     begin = (
-        "import os, signal; from pathlib import Path; from harness.control.client import Client\n"
+        "import os, signal; from harness.control.client import Client\n"
         f"with Client.connect({desk.cluster!r}) as client:\n"
-        f"    client.begin(scenario='lost', timeline={ONE_PHASE!r}, budget=None,"
-        f" runs={str(tmp_path)!r}, files={{}})\n"
-        "os.kill(os.getpid(), signal.SIGKILL)"
+        f"    run = client.begin(scenario='lost', timeline={ONE_PHASE!r}, budget=None,"
+        f" runs={str(runs)!r}, files={{}})\n"
+        f"    {then}\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", begin], env=desk.environment, check=False)
     lost = Path(desk.status()["run"])
     assert (lost.is_dir(), lost.parent.name) == (True, "lost")
+    return lost
+
+
+def next_one(desk: Desk, runs: Path) -> Path:
+    """The folder of a run that is begun and ended, and is the latest."""
     with patch.dict(os.environ, {"HARNESS_STATE": str(desk.state)}):
         client = Client.connect(desk.cluster)
     with client:
-        run = begin_by_hand(client, tmp_path)
+        run = begin_by_hand(client, runs)
         client.end(run=run)
-    assert (lost.exists(), reader.find(tmp_path)) == (False, Path(run))
+    assert reader.find(runs) == Path(run)
+    return Path(run)
 
 
 def heard(runs: Path) -> set[int]:
@@ -383,6 +457,30 @@ def test_names_are_taken_once_and_clusters_stand_side_by_side(desk, other):
     other.ok("down")
     other.assert_nothing_left()
     assert desk.status()["stage"] == "up"
+
+
+def test_two_ups_at_once(other):
+    """One of them has the name and the log; the other takes neither."""
+    other.write("two.toml", TEN.replace("10", "2"))
+    ups = [other.start("up", "two.toml") for _ in range(2)]
+    said = [one.communicate()[1] for one in ups]
+    assert sorted(one.returncode for one in ups) == [0, 73], said
+    assert (other.state / f"{other.cluster}.log").exists()
+    other.ok("down")
+    other.assert_nothing_left()
+
+
+def test_down_of_a_stopped_supervisor(other):
+    """It says whom to wake, and waits for nobody who hears nothing."""
+    other.ok("up", str(other.write("two.toml", TEN.replace("10", "2"))))
+    pid = other.status()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: is_stopped(pid))
+    down = other.harness("down")
+    assert (down.returncode, f"`kill -CONT {pid}`" in down.stderr) == (69, True)
+    os.kill(pid, signal.SIGCONT)
+    other.ok("down")
+    other.assert_nothing_left()
 
 
 def test_a_topology_that_was_edited_since_is_not_what_is_up(desk):

@@ -72,6 +72,27 @@ def test_every_misuse_of_every_command_is_a_usage_error(words):
     assert done.exit_code == UsageError.exit_code, done.output
 
 
+SATURATE = ("saturate", "demo", "--stream", "private_message", "--until", "p99 < 50 ms")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("judge", "runs", "--follow", "--every", "nan"), "'nan'"),
+        (("judge", "runs", "--follow", "--every", "inf"), "'inf'"),
+        (("judge", "runs", "--every", "5"), "--every is between two looks of --follow"),
+        (("judge", "runs", "--format", "html", "--json"), "--json"),
+        ((*SATURATE, "--seconds", "nan"), "'nan'"),
+        ((*SATURATE, "--tries", "2"), "--tries: expected at least the 3 of --repeats, found 2"),
+        (("machine", "--timeout", "nan", "true"), "'nan'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_cannot_be_meant_is_a_usage_error(words, said):
+    done = run(*words)
+    assert (done.exit_code, said in done.output) == (UsageError.exit_code, True), done.output
+
+
 @named
 def test_every_command_has_help_and_help_is_no_error(path):
     assert run(*path, "--help").exit_code == 0

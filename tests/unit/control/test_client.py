@@ -107,8 +107,8 @@ def test_another_user_is_not_answered(client, folder, monkeypatch):
                     other.connect(str(folder / "control.sock"))
                 except PermissionError:
                     os._exit(0)  # a parent folder above tmp_path already kept it out
-                other.sendall(b'{"id": 1, "method": "echo", "params": {}}\n')
                 try:
+                    other.sendall(b'{"id": 1, "method": "echo", "params": {}}\n')
                     os._exit(0 if other.recv(100) == b"" else 1)
                 except ConnectionError:
                     os._exit(0)

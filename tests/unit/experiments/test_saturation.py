@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.checks.verdict import Answer
-from harness.errors import HarnessError, UsageError
-from harness.experiments.saturate import Saturating
+from harness.checks.verdict import Answer, Cause, Finding, Verdict
+from harness.errors import HarnessError, UnavailableError, UsageError
+from harness.experiments.judge import Judged
+from harness.experiments.saturate import Saturating, _tried
 from harness.experiments.saturation import (
     NEAR,
     NODES,
@@ -110,6 +111,7 @@ def test_a_promise_is_read(text, metric, statistic, bound, unit):
         ("p98 < 50 ms", "statistic: expected one of p50"),
         ("p99 < 50 MB", "unit: expected one of ns"),
         ("p99 < 5.0.0 ms", "bound: expected a number"),
+        ("p99 < 0 ms", "bound: expected more than 0 ms, found '0'"),
         ("dht_get.response p99 < 5 ms", "metric: expected one of private_message."),
         ("p99 > 50 ms", "expected such as"),
     ],
@@ -191,6 +193,71 @@ def test_a_topology_whose_nodes_are_listed_has_no_number_to_search(tmp_path):
 def test_what_cannot_be_searched_is_refused(tmp_path, name, word, words):
     with pytest.raises(HarnessError, match=words):
         asked(tmp_path, name, word)
+
+
+def test_a_stream_that_begins_after_a_try_is_refused(tmp_path):
+    scenario = tmp_path / "late.toml"
+    scenario.write_text(
+        'topology = "cluster-10"\n[[phase]]\nname = "a"\nduration_s = 9\n[[phase.stream]]\n'
+        'operation = "private_message"\nrate_per_s = 5\nafter_s = 4\n'
+    )
+    with pytest.raises(UsageError, match="--seconds: expected more than 4"):
+        asked(tmp_path, scenario)
+
+
+def breaking(monkeypatch, tmp_path, good: int):
+    """A search whose tries hold, until the harness breaks."""
+    tries = iter(range(100))
+
+    def run(*_: object, **__: object) -> Judged:
+        if next(tries) >= good:
+            raise UnavailableError("the supervisor is gone")
+        row = Finding(
+            name="p99 < 50 ms", answer=Answer.PASS, promised="", measured="1 ms", sentence="kept"
+        )
+        return Judged(run=tmp_path.resolve(), verdict=Verdict(findings=(row,)), facts={})
+
+    monkeypatch.setattr("harness.experiments.run.run", run)
+    monkeypatch.setattr("harness.experiments.saturate.new_folder", lambda *_: tmp_path)
+    monkeypatch.setattr("harness.experiments.saturate.point_latest", lambda *_: None)
+    return asked(tmp_path)
+
+
+def test_a_broken_try_ends_the_search_with_what_is_known(tmp_path, monkeypatch):
+    """The harness broke, and not the system: of the value that was tried nothing is known."""
+    made = breaking(monkeypatch, tmp_path, 2)
+    _, found, is_interrupted = made.play({}, lambda *_: None)
+    assert [one.answer for one in found.tries] == [Answer.PASS, Answer.PASS, Answer.UNKNOWN]
+    assert (found.holds_at, found.fails_at) == (2 * made.first, 4 * made.first)
+    assert "is not known to (the try broke: the supervisor is gone)" in found.sentence()
+    assert (found.answer, is_interrupted) == (Answer.UNKNOWN, False)
+
+
+def test_a_first_try_that_breaks_is_an_error(tmp_path, monkeypatch):
+    """Nothing is known then, and the exit code says whose fault it is."""
+    with pytest.raises(UnavailableError, match="is gone"):
+        breaking(monkeypatch, tmp_path, 0).play({}, lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"measured": "3 ms", "value": 3.0}, 3.0),
+        ({"measured": "∞ ms"}, math.inf),
+        ({"measured": "–"}, None),  # of nobody's, and not the system's
+        ({"answer": Answer.UNKNOWN, "cause": Cause.NOT_MEASURED}, None),
+    ],
+)
+def test_what_never_arrived_is_not_what_was_not_measured(tmp_path, change, shown):
+    row = promise("p99 < 50 ms", MESSAGE)
+    kept = Finding(name=row.name, answer=Answer.PASS, promised="", measured="", sentence="")
+    of_p99 = replace(kept, name=f"{row.metric} p99", **{"answer": Answer.MEASURED, **change})
+    judged = Judged(run=tmp_path.resolve(), verdict=Verdict(findings=(kept, of_p99)), facts={})
+    made = _tried(10.0, row, judged, tmp_path)
+    assert made.values.get("p99") == shown
+    if shown == math.inf:
+        [one] = Saturation(tries=(made,)).as_json()["tries"]
+        assert one["values"] == {"p99": None}
 
 
 class Tags(HTMLParser):

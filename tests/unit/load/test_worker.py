@@ -7,13 +7,15 @@ from pathlib import Path
 from time import monotonic_ns
 
 import gevent
+import pytest
 
 from harness.load.pacer import Timer
 from harness.load.plan import RunPlan, Target
-from harness.load.worker import Worker
+from harness.load.worker import ABANDONED_AT_ONCE, Worker
 from harness.operations import Operation
 from harness.scenario.scenario import Phase
 from harness.scenario.stream import Stream
+from harness.stats import Integers
 
 
 def test_the_timer_calls_at_each_moment_it_is_set_to_and_not_before():
@@ -37,22 +39,27 @@ def test_the_timer_calls_at_each_moment_it_is_set_to_and_not_before():
     assert timer.late_ns > 0
 
 
-def test_what_breaks_while_pacing_is_told_once(tmp_path: Path):
-    """Gevent's loop would print it, and call again."""
-    stream = Stream(operation=Operation.PRIVATE_MESSAGE, rate_per_s=1_000.0, payload_bytes=64)
-    plan = RunPlan(
-        run=str(tmp_path),
-        t0_ns=monotonic_ns(),
+def plan_of(folder: Path, rate_per_s: float, t0_ns: int) -> RunPlan:
+    """A second of messages between two nodes that have no sockets."""
+    stream = Stream(operation=Operation.PRIVATE_MESSAGE, rate_per_s=rate_per_s, payload_bytes=64)
+    return RunPlan(
+        run=str(folder),
+        t0_ns=t0_ns,
         adapter="meshnode",
         seed=1,
         nodes=tuple(
-            Target(name=f"node-{one}", control=str(tmp_path / "no"), wire_id=bytes([one] * 32))
+            Target(name=f"node-{one}", control=str(folder / "no"), wire_id=bytes([one] * 32))
             for one in range(2)
         ),
         phases=(Phase(name="load", duration_s=1.0, streams=(stream,)),),
         workers=("only",),
         late_ns=1_000_000,
     )
+
+
+def test_what_breaks_while_pacing_is_told_once(tmp_path: Path):
+    """Gevent's loop would print it, and call again."""
+    plan = plan_of(tmp_path, 1_000.0, monotonic_ns())
     told: list[BaseException] = []
     worker = Worker(plan, 0, report=lambda *_: None, failed=told.append)
     worker._connections._paths = ()  # no node has a socket: an IndexError of ours
@@ -60,3 +67,41 @@ def test_what_breaks_while_pacing_is_told_once(tmp_path: Path):
     gevent.sleep(0.3)
     worker.finish(monotonic_ns(), 0.0)
     assert [type(one) for one in told] == [IndexError]
+
+
+def test_what_was_never_sent_is_written_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A generator that is far behind at the end neither holds all that it owes, nor stands still
+    over it.
+    """
+    t0_ns = monotonic_ns() - 1_000_000_000
+    worker = Worker(plan_of(tmp_path, 50_000.0, t0_ns), 0, report=lambda *_: None, failed=fail)
+    held: list[int] = []
+    gather = worker._record.gather
+
+    def counted() -> Integers:
+        held.append(len(worker._record._rows))
+        return gather()
+
+    monkeypatch.setattr(worker._record, "gather", counted)
+    worker.start()
+    ended = worker.finish(t0_ns + 1_000_000_000, 0.0)
+    assert sum(held) == sum(ended["operations"]["private_message"]["outcomes"]) == 50_000
+    assert max(held) <= ABANDONED_AT_ONCE
+
+
+def test_every_doubt_is_told(tmp_path: Path):
+    """Each second in which a worker was late is told at its end, the last part of one too."""
+    worker = Worker(plan_of(tmp_path, 1.0, monotonic_ns()), 0, report=lambda *_: None, failed=fail)
+    worker.start()
+    seconds = 1_500
+    for second in range(seconds):
+        worker._timer.late_ns = 2_000_000
+        worker._doubt(second, second + 1)
+    worker._timer.late_ns = 3_000_000
+    doubts = worker.finish(monotonic_ns(), 0.0)["doubts"]
+    assert len(doubts) == seconds + 1
+    assert doubts[-1][2] == 3_000_000
+
+
+def fail(error: BaseException) -> None:
+    raise error

@@ -158,7 +158,8 @@ class Operations:
     def _broadcast(self, row: _Row, pending: _Pending) -> None:
         del pending
         fanout = self._broadcasting.start(row.id, row.payload)
-        outcome, detail = Outcome.OK, dict[str, Any](fanout=fanout)
+        outcome = Outcome.OK
+        detail: dict[str, Any] = {"fanout": fanout}
         if fanout is None:
             outcome, detail = Outcome.FAILED, {"error": "no link stands"}
         elif not fanout:  # whoever is advertised it may ask for it yet
