@@ -256,6 +256,15 @@ def test_a_namesake_in_another_state_folder_lives_on(
         namesake.close()
 
 
+def test_output_that_cannot_be_copied_is_said_in_the_log_and_to_the_caller(engine, tmp_path):
+    log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with pytest.raises(UnavailableError, match="No such container"):
+        engine.copy_output("nobody-s-container", log, 1.0)
+    assert (tmp_path / "log").read_text().startswith("harness: the Docker engine could not follow")
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(log)
+
+
 def test_close_removes_all_and_closes_every_descriptor(make_runtime, places, sleeper, leftovers):
     where = places(2)
     before = len(os.listdir("/proc/self/fd"))
