@@ -9,7 +9,6 @@ workers, nodes and seconds, and nothing is lost by it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,35 +54,14 @@ VALUES = np.array([value_of(bucket) for bucket in range(BUCKETS)])
 
 
 def percentile_of_counts(counts: Integers, quantile: float) -> float | None:
-    """Return the nearest-rank percentile of counted buckets (see `nearest_rank`).
-
-    None where nothing was counted.
+    """Return the percentile of counted buckets, by nearest rank: no interpolation, the bucket of a
+    value that was measured. None where nothing was counted.
     """
     cumulative = np.cumsum(counts)
     total = int(cumulative[-1])
     if not total:
         return None
     return float(VALUES[np.searchsorted(cumulative, rank_of(total, quantile))])
-
-
-def percentile_of_buckets(buckets: Mapping[int, int], quantile: float) -> float | None:
-    """Return the nearest-rank percentile of sparse buckets (index → count), as nodes have them."""
-    counts = np.zeros(BUCKETS, np.int64)
-    for bucket, count in buckets.items():
-        counts[int(bucket)] = count
-    return percentile_of_counts(counts, quantile)
-
-
-def nearest_rank(values: Integers, quantile: float) -> int | None:
-    """Return the smallest of `values` that at least a share `quantile` of them does not exceed.
-
-    None of no values. Nearest rank, no interpolation: the answer is always a value that was
-    measured.
-    """
-    if not len(values):
-        return None
-    rank = rank_of(len(values), quantile)
-    return int(np.partition(values, rank - 1)[rank - 1])
 
 
 def rank_of(count: int, quantile: float) -> int:

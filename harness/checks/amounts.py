@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.history.proof import Proof, ProofAnswer
 from harness.topology.impairment import SHARE
-from harness.topology.quantities import compared, percent
+from harness.topology.quantities import compared, number, percent
 
 SHARES = ("loss", "duplicate", "reorder", "corrupt")
 TIMES = ("delay", "jitter")
@@ -46,11 +46,7 @@ def _amount(what: str, asked: float, proofs: Sequence[Proof]) -> str:
     if what.startswith("rate "):
         achieved, asked = achieved / 1e6, asked / 1e6
     unit = _unit(what)
-    return compared(f"{_number(achieved)}{unit}", "", f"{_number(asked)}{unit}")
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return compared(f"{number(achieved)}{unit}", "", f"{number(asked)}{unit}")
 
 
 def _unit(what: str) -> str:

@@ -118,7 +118,7 @@ def _astray(history: History, operation: Operation, others: Chosen) -> list[Find
             history, ledger, others, *records.arrivals(history, ledger.record, others)
         )
     elif ledger.witness is Witness.EVERY_OTHER_NODE:
-        wrong = _repeated(history, ledger.record, others)
+        wrong = {TWICE: repeated(history, ledger.record, others)}
     else:
         return []
     if not any(wrong.values()):
@@ -172,6 +172,7 @@ class Held:
 
 
 SILENT = "to a node that could not journal then"
+TWICE = "delivered more than once at a node"
 
 
 def _misdelivered(
@@ -236,21 +237,22 @@ def _at_every_other_node(history: History, operation: Operation, acknowledged: C
     return Held(
         {
             "not everywhere": int((expected & ~heard).any(axis=1).sum()),
-            **_repeated(history, ledger.record, acknowledged),
+            TWICE: repeated(history, ledger.record, acknowledged),
         },
         {"while no other node ran": int((~expected.any(axis=1)).sum())},
     )
 
 
-def _repeated(history: History, kind: RecordKind, chosen: Chosen) -> dict[str, int]:
-    """How many of the chosen operations a node has more than once: one that the harness stopped
-    since need not know what it had before.
+def repeated(history: History, kind: RecordKind, chosen: Chosen) -> int:
+    """How many of the chosen operations a node has more than once in one life: which the harness
+    has stopped since, need not know what it had before.
     """
-    again = records.heard_again(history, kind, chosen)
-    sent = history.column("sent_ns")[chosen]
-    for stretch in silences.of(history).away:
-        again[sent < stretch.end_ns, stretch.node] = False
-    return {"delivered more than once at a node": int(again.any(axis=1).sum())}
+    rows, mine = records.about(history, kind, chosen)
+    place = rows.astype(np.intp) * len(history.nodes) + mine.node
+    again = np.flatnonzero(np.bincount(place)[place] > 1)
+    life = silences.of(history).lives(mine.node[again], mine.at_ns[again])
+    had, times = np.unique((place[again], life), axis=1, return_counts=True)
+    return len(np.unique(had[0, times > 1] // len(history.nodes)))
 
 
 def _at_keeper(history: History, operation: Operation, acknowledged: Chosen) -> Held:

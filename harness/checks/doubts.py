@@ -8,12 +8,14 @@ late (lateness.py), and each time that was taken while the host was another's (h
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 
-from harness.checks import gateway, host, lateness, records
+from harness.checks import gateway, host, lateness
 from harness.checks.verdict import Answer, Finding
 from harness.history.history import History
+from harness.topology.quantities import number
 
 SECOND_NS = 1_000_000_000
 FULL_CORE = 0.9  # of one core: a load worker has one thread, and sends late from here on
@@ -101,31 +103,45 @@ def _late(history: History, begin_ns: int) -> list[tuple[int, str]]:
         return []
     intended, sent = history.column("intended_ns"), history.column("sent_ns")
     at = (intended - begin_ns) // SECOND_NS
-    due = np.bincount(np.clip(at[records.due(history, records.WHOLE_RUN)], 0, None))
-    seconds, whose, counts = np.unique(at[mine], return_inverse=True, return_counts=True)
+    seconds, whose = np.unique(at[mine], return_inverse=True)
+    due = np.bincount(np.clip(at, -1, seconds[-1] + 1) + 1)[1:]
     lag_ns = np.zeros(len(seconds), np.int64)
     np.maximum.at(lag_ns, whose, sent[mine] - intended[mine])
+    counts = (np.bincount(whose, of) for of in (sent[mine] == 0, sent[mine] > 0))
     found = []
-    for second, most_ns, count in zip(seconds.tolist(), lag_ns, counts, strict=True):
-        how = f"by up to {most_ns / 1e6:,.3g} ms" if most_ns > 0 else "never"
-        found.append((second, f"{count:,} of {due[second]:,} operations sent late ({how})"))
+    for second, most_ns, never, late in zip(seconds.tolist(), lag_ns, *counts, strict=True):
+        of = f"of {due[second]:,}"
+        said = [f"{never:,.0f} {of} operations never sent"] if never else []
+        if late:
+            what = of if never else f"{of} operations"
+            said.append(f"{late:,.0f} {what} sent late (by up to {number(most_ns / 1e6)} ms)")
+        found.append((second, ", ".join(said)))
     return found
 
 
-def _noted(history: History, begin_ns: int) -> list[tuple[int, str]]:
+def _noted(history: History, begin_ns: int) -> Iterator[tuple[int, str]]:
     """What load workers noted of themselves."""
-    found = []
     for one in history.doubts:
-        # A worker's second is not ours: what it noted falls into the one that it has more of.
-        second = ((one.begin_ns + one.end_ns) // 2 - begin_ns) // SECOND_NS
         whose = f"load worker {one.worker + 1}"
+        said = []
         if one.stalled_ns > lateness.allowed_ns(history):
-            found.append((second, f"{whose} stood still for {one.stalled_ns / 1e6:,.3g} ms"))
+            said.append(f"{whose} stood still for {number(one.stalled_ns / 1e6)} ms")
         if one.blocked:
-            found.append((second, f"nodes did not take {one.blocked:,} sends of {whose} at once"))
+            said.append(f"nodes did not take {one.blocked:,} sends of {whose} at once")
         if one.cores >= FULL_CORE:
-            found.append((second, f"{whose} used {one.cores:.0%} of a core"))
-    return found
+            said.append(f"{whose} used {one.cores:.0%} of a core")
+        seconds = _seconds(one.begin_ns - begin_ns, one.end_ns - begin_ns)
+        within = f" within {len(seconds)} s" if len(seconds) > 1 else ""
+        yield from ((second, why + within) for second in seconds for why in said)
+
+
+def _seconds(from_ns: int, to_ns: int) -> range:
+    """As many seconds as a stretch is long, at least one, and those that it has the most of: a
+    worker's are not ours.
+    """
+    count = max((to_ns - from_ns + SECOND_NS // 2) // SECOND_NS, 1)
+    first = ((from_ns + to_ns - (count - 1) * SECOND_NS) // 2) // SECOND_NS
+    return range(first, first + count)
 
 
 def _held(history: History, begin_ns: int) -> list[tuple[int, str]]:
@@ -133,7 +149,7 @@ def _held(history: History, begin_ns: int) -> list[tuple[int, str]]:
     return [
         (
             int((since_ns - begin_ns) // SECOND_NS),
-            f"the gateway stood still for {(until_ns - since_ns) / 1e6:,.3g} ms",
+            f"the gateway stood still for {number((until_ns - since_ns) / 1e6)} ms",
         )
         for since_ns, until_ns in gateway.stalls(history)
     ]

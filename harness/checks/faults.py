@@ -4,18 +4,17 @@ proven is UNKNOWN, never a pass.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise, zip_longest
 
-import numpy as np
-import pyarrow as pa
-
 from harness.checks import amounts
+from harness.checks.silences import FOR_EVER_NS
 from harness.checks.verdict import Answer, Cause, Finding
-from harness.history.events import FaultChanged
-from harness.history.history import History, PhaseWindow
+from harness.history.events import FaultChanged, spells
+from harness.history.history import History, PhaseWindow, once
 from harness.history.plan import ChangePlan
 from harness.history.proof import READ_BACK, Proof, ProofAnswer, seen_as
 
@@ -33,10 +32,9 @@ def check(history: History) -> list[Finding]:
     if not changes and not history.proofs and not unplayed:
         return []
     wrong = [proof for proof in history.proofs if proof.answer.is_contradiction]
-    missing = (unseen(change, changes, history) for change in changes)
     unproven = [
         *(f"{one.fault} ({one.verb}): it was planned, and could not be done" for one in unplayed),
-        *(sentence for sentence in missing if sentence is not None),
+        *_unseen(history, changes),
         *_misplayed(history, changes, {one.fault for one in unplayed}),
     ]
     count = sum(one.is_set for one in changes) + sum(one.verb == "set" for one in unplayed)
@@ -102,7 +100,7 @@ def changes_of(history: History) -> list[FaultChanged]:
 def standing(history: History, fault: str, phase: PhaseWindow) -> list[PhaseWindow]:
     """The stretches of a phase in which a fault stood, as executed."""
     happened = [(one.is_set, one.set_ns) for one in changes_of(history) if one.fault == fault]
-    found = _stretches(happened, phase.end_ns)
+    found = spells(happened, phase.end_ns)
     within = ((max(a, phase.begin_ns), min(b, phase.end_ns)) for a, b in found)
     return [PhaseWindow(name=phase.name, begin_ns=a, end_ns=b) for a, b in within if a < b]
 
@@ -124,7 +122,7 @@ def _misplayed(
         wanted = [(one.verb == "set", one.at_ns) for one in planned if one.fault == fault]
         happened = [(one.is_set, one.begun_ns) for one in changes if one.fault == fault]
         wanted_s, stood_s = (
-            sum(max(end - begin, 0) for begin, end in _stretches(those, over_ns)) / 1e9
+            sum(max(end - begin, 0) for begin, end in spells(those, over_ns)) / 1e9
             for those in (wanted, happened)
         )
         if (
@@ -135,35 +133,19 @@ def _misplayed(
     return found
 
 
-def _stretches(changes: Sequence[tuple[bool, int]], end_ns: int) -> list[tuple[int, int]]:
-    """From each coming (True) to its going, or else to the end; ns."""
-    found: list[tuple[int, int]] = []
-    began: int | None = None
-    for comes, at_ns in changes:
-        if comes and began is None:
-            began = at_ns
-        elif not comes and began is not None:
-            found.append((began, at_ns))
-            began = None
-    return found if began is None else [*found, (began, end_ns)]
-
-
-def under(history: History, fault: str, phase: PhaseWindow) -> tuple[History, PhaseWindow]:
-    """What a row about a fault is judged on: only what was due while the fault stood.
-
-    Of a fault that came and went, the window is from its first coming to its last going, and what
-    was due in between is left out.
+def under(history: History, fault: str, phase: PhaseWindow) -> PhaseWindow:
+    """The window of a row about a fault: from its first coming in the phase to its last going,
+    without the stretches in between in which it did not stand.
     """
     stretches = standing(history, fault, phase)
     if not stretches:
-        return history, replace(phase, end_ns=phase.begin_ns)
-    due = history.column("intended_ns")
-    stood = np.zeros(len(due), bool)
-    for one in stretches:
-        stood |= (one.begin_ns <= due) & (due < one.end_ns)
-    stood |= (due < stretches[0].begin_ns) | (due >= stretches[-1].end_ns)
-    window = replace(phase, begin_ns=stretches[0].begin_ns, end_ns=stretches[-1].end_ns)
-    return replace(history, operations=history.operations.filter(pa.array(stood))), window
+        return replace(phase, end_ns=phase.begin_ns)
+    return replace(
+        phase,
+        begin_ns=stretches[0].begin_ns,
+        end_ns=stretches[-1].end_ns,
+        left_out=tuple((one.end_ns, later.begin_ns) for one, later in pairwise(stretches)),
+    )
 
 
 def not_shown(history: History, fault: str, phase: PhaseWindow) -> str | None:
@@ -173,12 +155,8 @@ def not_shown(history: History, fault: str, phase: PhaseWindow) -> str | None:
     stretches = standing(history, fault, phase)
     if not stretches:
         return f"the run had no fault {fault!r} in phase {phase.name}"
-    about = [
-        proof
-        for proof in history.proofs
-        if proof.fault == fault
-        and any(one.begin_ns <= proof.at_ns < one.end_ns for one in stretches)
-    ]
+    looks = _looks(history, fault)
+    about = [proof for one in stretches for proof in looks.within(one.begin_ns, one.end_ns)]
     wrong = [proof for proof in about if proof.answer is ProofAnswer.NOT_IN_FORCE]
     if wrong:
         return str(wrong[0])
@@ -190,7 +168,7 @@ def not_shown(history: History, fault: str, phase: PhaseWindow) -> str | None:
     shown = any(proof.answer is ProofAnswer.IN_FORCE and proof.what != READ_BACK for proof in about)
     if not shown:
         return f"{fault}: nothing showed its amount in phase {phase.name}"
-    gaps = (_unlooked(history.proofs, fault, one.begin_ns, one.end_ns) for one in stretches)
+    gaps = (_unlooked(history, fault, one.begin_ns, one.end_ns) for one in stretches)
     return next((f"{fault}: {gap}" for gap in gaps if gap is not None), None)
 
 
@@ -224,14 +202,38 @@ def _open_amounts(proofs: Sequence[Proof]) -> list[tuple[str, str]]:
     return sorted(answered(ProofAnswer.AMOUNT_NOT_SHOWN) - answered(ProofAnswer.IN_FORCE))
 
 
-def _unlooked(proofs: Sequence[Proof], fault: str, begin_ns: int, end_ns: int) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Looks:
+    """Looks in order of time, to be found by it."""
+
+    at_ns: Sequence[int]
+    proofs: Sequence[Proof]
+
+    @classmethod
+    def of(cls, proofs: Iterable[Proof]) -> _Looks:
+        ordered = sorted(proofs, key=lambda one: one.at_ns)
+        return cls([one.at_ns for one in ordered], ordered)
+
+    def within(self, begin_ns: int, end_ns: int) -> Sequence[Proof]:
+        """The looks from one time on until another."""
+        return self.proofs[bisect_left(self.at_ns, begin_ns) : bisect_left(self.at_ns, end_ns)]
+
+
+@once
+def _looks(history: History, fault: str, *, all_read_back: bool = False) -> _Looks:
+    """The looks at one fault; also what was read back for another's sake, for that is all there is
+    in the kernel, unless the fault is a condition of nodes.
+    """
+    mine = [one for one in history.proofs if one.fault == fault]
+    if all_read_back and not any(one.what == "condition" for one in mine):
+        mine += [one for one in history.proofs if one.fault != fault and one.what == READ_BACK]
+    return _Looks.of(mine)
+
+
+def _unlooked(history: History, fault: str, begin_ns: int, end_ns: int) -> str | None:
     """Why a fault is not proven for all of a stretch: nobody looked for longer than LOOK_S."""
-    times = sorted(
-        proof.at_ns
-        for proof in proofs
-        if (proof.fault == fault or proof.what == READ_BACK) and begin_ns <= proof.at_ns < end_ns
-    )
-    edges = [begin_ns, *times, end_ns]
+    looks = _looks(history, fault, all_read_back=True).within(begin_ns, end_ns)
+    edges = [begin_ns, *(one.at_ns for one in looks), end_ns]
     longest = max(after - before for before, after in pairwise(edges)) / 1e9
     if longest <= LOOK_S:
         return None
@@ -239,30 +241,23 @@ def _unlooked(proofs: Sequence[Proof], fault: str, begin_ns: int, end_ns: int) -
     return f"nobody looked at it for {longest:.1f} s of the {whole:.1f} s that it stood"
 
 
-def unseen(change: FaultChanged, changes: Sequence[FaultChanged], history: History) -> str | None:
-    """Why a change was not seen to have happened; None where it was, before the next change of the
-    same fault.
+def _unseen(history: History, changes: Sequence[FaultChanged]) -> Iterator[str]:
+    """Say of each change that was not seen to have happened, before the next change of the same
+    fault, why it was not.
     """
-    later = (
-        other.set_ns
-        for other in changes
-        if other.fault == change.fault and other.set_ns > change.set_ns
-    )
-    until_ns = min(later, default=2**63)
-    about = [
-        proof
-        for proof in history.proofs
-        if proof.fault == change.fault and change.set_ns <= proof.at_ns < until_ns
-    ]
-    who = f"{change.fault} ({change.verb})"
-    lacking = _lacking(change, about)
-    if lacking is not None or not change.is_set:
-        return None if lacking is None else f"{who}: {lacking}"
-    end_ns = max((phase.end_ns for phase in history.phases), default=change.set_ns)
-    if min(until_ns, end_ns) > change.set_ns:
-        gap = _unlooked(history.proofs, change.fault, change.set_ns, min(until_ns, end_ns))
-        return None if gap is None else f"{who}: {gap}"
-    return None
+    times: dict[str, list[int]] = {}
+    for change in sorted(changes, key=lambda one: one.set_ns):
+        times.setdefault(change.fault, []).append(change.set_ns)
+    over_ns = max((phase.end_ns for phase in history.phases), default=0)
+    for change in changes:
+        of_fault = times[change.fault]
+        until_ns = next(iter(of_fault[bisect_right(of_fault, change.set_ns) :]), FOR_EVER_NS)
+        about = _looks(history, change.fault).within(change.set_ns, until_ns)
+        lacking, end_ns = _lacking(change, about), min(until_ns, over_ns)
+        if lacking is None and change.is_set and end_ns > change.set_ns:
+            lacking = _unlooked(history, change.fault, change.set_ns, end_ns)
+        if lacking is not None:
+            yield f"{change.fault} ({change.verb}): {lacking}"
 
 
 def _lacking(change: FaultChanged, about: Sequence[Proof]) -> str | None:

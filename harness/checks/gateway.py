@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.checks import records
 from harness.history.events import GatewayStalled
-from harness.history.history import History, Nanoseconds
+from harness.history.history import History, Nanoseconds, once
 from harness.operations import Operation
 from harness.operations.operation import Witness
 
@@ -21,6 +21,7 @@ def stalls(history: History) -> Nanoseconds:
     return np.array(sorted(told), np.int64).reshape(-1, 2)
 
 
+@once
 def held_ns(history: History, patience_ns: int) -> Nanoseconds:
     """Return how long it stood still while each operation was under way: from when that was due
     until it was done, and heard of everywhere. `patience_ns`: how long one that was not done was.
@@ -28,7 +29,7 @@ def held_ns(history: History, patience_ns: int) -> Nanoseconds:
     found = stalls(history)
     intended, done = history.column("intended_ns"), history.column("done_ns")
     if not len(found):
-        return np.zeros(len(intended), np.int64)
+        return np.broadcast_to(np.int64(0), len(intended))
     until = np.where(done > 0, done, intended + patience_ns)
     for operation in Operation:
         ledger = operation.spec.ledger

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.checks.metric import Chosen
-from harness.checks.resource_metrics import cpu
-from harness.history.history import History, PhaseWindow
+from harness.checks.operation_metrics import TIMES
+from harness.checks.resource_metrics import cores, cpu
+from harness.checks.times import Times
+from harness.history.history import History, PhaseWindow, once
 from harness.operations import Outcome
 from harness.scenario.budget import Row
 
@@ -48,7 +50,7 @@ def use(history: History, phase: PhaseWindow) -> HostUse | None:
     The run's own processes are the nodes, the supervisor and the load generator; an engine's
     helpers and the kernel's threads count as other processes.
     """
-    at = history.host.column("at_ns").to_numpy()
+    phase, at = replace(phase, left_out=()), history.host.column("at_ns").to_numpy()
     if ((at >= phase.begin_ns) & (at < phase.end_ns)).sum() < 2:
         begin_ns, end_ns = phase.begin_ns - AROUND_NS, phase.end_ns + AROUND_NS
         phase = replace(phase, begin_ns=begin_ns, end_ns=end_ns)
@@ -62,8 +64,7 @@ def use(history: History, phase: PhaseWindow) -> HostUse | None:
     busy = sum(_gained(history, column, first, last) for column in ("cpu_busy_ns", "cpu_steal_ns"))
     watched = [dict(history.host.column("load_cpu_ns")[row].as_py()) for row in (first, last)]
     own = sum(watched[1][name] - watched[0][name] for name in watched[0].keys() & watched[1].keys())
-    nodes = cpu(history, phase)
-    own += sum(float(share[0]) for share in nodes.series.values()) * (at[last] - at[first])
+    own += cores(history, phase) * (at[last] - at[first])
     return HostUse(busy=busy / whole, other_processes=max(busy - own, 0.0) / whole)
 
 
@@ -75,7 +76,7 @@ def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
     """
     if row.kind in ("rate", "byte rate") and row.comparison in (">", ">="):
         return _full(history, row, phase)
-    if row.kind != "time" or row.bound is None:
+    if not is_of_times(row) or row.bound is None:
         return None
     used = use(history, phase)
     if used is not None and used.limited:
@@ -86,6 +87,12 @@ def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
     return None
 
 
+def is_of_times(row: Row) -> bool:
+    """Whether a row is about times, or about how they differ."""
+    return row.kind == "time" or row.metric in TIMES
+
+
+@once
 def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
     """Return which operations came true while the host was limited, or the hypervisor took much of
     it, and the sentence of it.
@@ -93,32 +100,27 @@ def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
     The host is looked at in stretches of STRETCH_NS: on the whole of a phase it may have had a free
     core, and none when it mattered.
     """
-    intended, done = history.column("intended_ns"), history.column("done_ns")
-    found = np.zeros(len(done), np.bool_)
     shares: list[float] = []
+    limited: list[tuple[int, int]] = []
     stretches = range(phase.begin_ns, phase.end_ns, STRETCH_NS)
     for begin_ns in stretches:
         end_ns = min(begin_ns + STRETCH_NS, phase.end_ns)
         used = use(history, replace(phase, begin_ns=begin_ns, end_ns=end_ns))
         if used is not None and used.limited:
             shares.append(used.other_processes)
-            found |= (intended < end_ns) & (done >= begin_ns)
+            limited.append((begin_ns, end_ns - 1))
     taken = [one for one in stolen(history) if one[0] < phase.end_ns and one[1] > phase.begin_ns]
-    for begin_ns, end_ns, _ in taken:
-        found |= (intended < end_ns) & (done >= begin_ns)
+    limited += [(begin_ns, end_ns - 1) for begin_ns, end_ns, _ in taken]
+    found = Times.of(limited).meet(history.column("intended_ns"), history.column("done_ns"))
     found &= history.column("outcome") == Outcome.OK
     if taken and not shares:
         worst = max(share for *_, share in taken)
-        return found, (
-            f"the hypervisor took up to {worst:.0%} of the host from it, and without what was "
-            f"under way then the promise holds{busy(history, phase)}"
-        )
+        return found, f"the hypervisor took up to {worst:.0%} of the host from it"
     if not shares:
         return found, ""
     return found, (
         f"processes that are none of this run's took {np.mean(shares):.0%} of the host for "
-        f"{len(shares)} of {len(stretches)} times {STRETCH_NS // 10**9} s, and without what was "
-        f"under way then the promise holds{busy(history, phase)}"
+        f"{len(shares)} of {len(stretches)} times {STRETCH_NS // 10**9} s"
     )
 
 

@@ -8,7 +8,7 @@ and is lost, duplicated or wrong is the system's on any host.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from harness.checks.operation_metrics import OPERATION_METRICS
 from harness.checks.resource_metrics import RESOURCE_METRICS
 from harness.checks.silences import FOR_EVER_NS, Stretch
 from harness.checks.verdict import Cause
-from harness.history.history import History, PhaseWindow, once
+from harness.history.history import History, Nanoseconds, PhaseWindow, once
 from harness.history.plan import LATE_NS
 from harness.operations import Operation, Outcome
 from harness.operations.operation import NO_KEY
@@ -75,6 +75,14 @@ class Excused:
         """Return the cause of most of them."""
         return max(_NAMES, key=lambda cause: int(getattr(self, _NAMES[cause]).sum()))
 
+    def stops(self, history: History, count: int) -> tuple[Cause, str] | None:
+        """Say that the harness stopped more than a little of `count` operations; None: it did
+        not.
+        """
+        if self.stopped.sum() <= count * UNSENT_SHARE_MAX:
+            return None
+        return _because(Cause.NODE_STOPPED, self, history, count)
+
     def sentence(self, history: History, count: int) -> str:
         """Say how many of `count` operations are excused by `cause`, and why."""
         if self.cause() is Cause.NODE_STOPPED and not history.ended:
@@ -127,22 +135,14 @@ def excused(history: History, phase: PhaseWindow, late_ns: int = FOR_EVER_NS) ->
     because it had ended by itself is the system's.
     """
     due = records.due(history, phase)
-    sent = history.column("sent_ns")
     late = due & records.where(
         history,
         lambda sent_ns, due_ns: (sent_ns == 0) | (sent_ns - due_ns > late_ns),
         "sent_ns",
         "intended_ns",
     )
-    silent = silences.of(history)
-    stopped = due & (
-        _touched(history, "source", silent.away) | _touched(history, "target", silent.away)
-    )
-    if not history.ended:  # with the run, every node was stopped
-        stopped |= due & _under_way(history, history.phases[-1].end_ns)
-    own = (sent == 0) & _touched(history, "source", silent.ended)
-    keyless = _keyless(history, late & (sent == 0))
-    behind = late & ~stopped & ~own & ~keyless
+    stopped, keyless = due & _stopped(history), due & _keyless(history)
+    behind = late & ~stopped & ~keyless & ~_orphaned(history)
     held_ns, given_ns = gateway.held_ns(history, patience_ns(history)), patience_ns(history)
     is_open = history.column("outcome") == Outcome.UNKNOWN
     held = due & ((held_ns > late_ns) | (is_open & (held_ns > given_ns * HELD_SHARE)))
@@ -206,9 +206,7 @@ def behind(
         return cause, f"{said}; {half}"
     if never.keyless.sum() > most_late:
         return _because(Cause.NOTHING_TO_READ, never, history, count)
-    if never.stopped.sum() > most_never:
-        return _because(Cause.NODE_STOPPED, never, history, count)
-    return None
+    return never.stops(history, count)
 
 
 def _because(cause: Cause, found: Excused, history: History, count: int) -> tuple[Cause, str]:
@@ -291,33 +289,57 @@ def why(history: History, unsent: Chosen) -> str:
     return f" ({most.removeprefix(UNSENT)})"
 
 
-def _keyless(history: History, unsent: Chosen) -> Chosen:
-    """Which of these were not sent because nothing was there that they could have read."""
-    found = np.zeros_like(unsent)
-    if not unsent.any():
-        return found
-    said = history.operations.column("error").filter(pa.array(unsent)).cast(pa.string())
-    found[unsent] = pc.fill_null(pc.equal(said, NO_KEY), fill_value=False).to_numpy()
+@once
+def _stopped(history: History) -> Chosen:
+    """Which operations were under way while the harness had stopped their source or target; with
+    a run that was cut short, every node was stopped.
+    """
+    away = silences.of(history).away
+    found = _touched(history, "source", away) | _touched(history, "target", away)
+    if not history.ended:
+        found |= _until_ns(history) >= history.phases[-1].end_ns
     return found
 
 
-def _touched(history: History, column: str, stretches: Iterable[Stretch]) -> Chosen:
+@once
+def _orphaned(history: History) -> Chosen:
+    """Which operations could not be sent because their source had ended by itself."""
+    ended = silences.of(history).ended
+    orphaned: Chosen = (history.column("sent_ns") == 0) & _touched(history, "source", ended)
+    return orphaned
+
+
+@once
+def _keyless(history: History) -> Chosen:
+    """Which operations were not sent because nothing was there that they could have read."""
+    found: Chosen = history.column("sent_ns") == 0
+    said = history.operations.column("error").filter(pa.array(found)).cast(pa.string())
+    found[found] = pc.fill_null(pc.equal(said, NO_KEY), fill_value=False).to_numpy()
+    return found
+
+
+def _touched(history: History, column: str, stretches: Sequence[Stretch]) -> Chosen:
     """Which operations were under way while the node of this column was not there."""
-    nodes, intended = history.column(column), history.column("intended_ns")
-    found = np.zeros(len(nodes), np.bool_)
-    for one in stretches:
-        before_end = intended < one.end_ns + RECONNECT_NS
-        found |= (nodes == one.node) & before_end & _under_way(history, one.begin_ns)
+    nodes, found = history.column(column), np.zeros(history.operations.num_rows, np.bool_)
+    times = silences.by_node(stretches, RECONNECT_NS - 1)
+    if not times:
+        return found
+    places = np.flatnonzero(np.isin(nodes, list(times)))
+    places = places[np.argsort(nodes[places], kind="stable")]
+    since, until = history.column("intended_ns"), _until_ns(history)
+    for node, of_node in times.items():
+        begin, end = np.searchsorted(nodes[places], [node, node + 1])
+        mine = places[begin:end]
+        found[mine] = of_node.meet(since[mine], until[mine])
     return found
 
 
-def _under_way(history: History, at_ns: int) -> Chosen:
-    """Which operations may have been under way at this time or later."""
+def _until_ns(history: History) -> Nanoseconds:
+    """Until when each operation may have been under way."""
     done, lost = history.column("done_ns"), history.column("outcome") != Outcome.OK
-    until = np.where(
+    until: Nanoseconds = np.where(
         done > 0,
         done + lost * STOPPING_NS,
         history.column("intended_ns") + patience_ns(history),
     )
-    later: Chosen = until >= at_ns
-    return later
+    return until

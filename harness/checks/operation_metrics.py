@@ -89,7 +89,7 @@ def received(history: History, phase: PhaseWindow) -> PerNode:
     sent = history.column("operation") == Operation.PRIVATE_MESSAGE
     target = history.column("target")[sent]
     rows, mine = records.about(history, RecordKind.DELIVERED, sent)
-    inside = (mine.at_ns >= phase.begin_ns) & (mine.at_ns < phase.end_ns)
+    inside = phase.holds(mine.at_ns)
     has_arrived = np.zeros(len(target), np.bool_)
     has_arrived[rows[inside & (mine.node == target[rows])]] = True
     counts = np.bincount(target[has_arrived], minlength=len(history.nodes))
@@ -177,11 +177,20 @@ def _fanout(history: History, phase: PhaseWindow) -> Samples:
     return Samples(values=forwards, of=_broadcasts(history, phase, np.arange(len(forwards))))
 
 
-def _propagation(history: History, phase: PhaseWindow) -> Samples:
+def propagation_ns(history: History, phase: PhaseWindow) -> Floats:
+    """How long each broadcast of the phase took until the last of those that were to have it had
+    it, in ns from its intended time: infinite where one never had it, nan where it was for nobody.
+    """
     took, expected = _spread_ns(history, phase)
-    some = np.asarray(expected.any(axis=1))
-    last = np.where(expected, took, -np.inf)[some].max(axis=1, initial=-np.inf)
-    return Samples(values=last, of=_broadcasts(history, phase, some))
+    last: Floats = np.where(expected, took, -np.inf).max(axis=1, initial=-np.inf)
+    last[~expected.any(axis=1)] = np.nan
+    return last
+
+
+def _propagation(history: History, phase: PhaseWindow) -> Samples:
+    last = propagation_ns(history, phase)
+    some = ~np.isnan(last)
+    return Samples(values=last[some], of=_broadcasts(history, phase, some))
 
 
 def _delivery(history: History, phase: PhaseWindow) -> Samples:
@@ -313,18 +322,29 @@ SHARES = frozenset(
     }
     | {"broadcast.coverage", "file_transfer.goodput"}
 )
-TIMES = frozenset(
+# Metrics whose values are how long each operation took, one by one.
+LATENCIES = frozenset(
     {
         f"{spec.word}.{each.suffix}"
         for spec in TABLE
         for each in spec.metrics
         if each.taken is Taken.LATENCY
     }
-    | {"broadcast.propagation", "broadcast.delivery", "private_message.burst"}
-    | {"private_message.burst_each", "private_message.linearity"}
+    | {"broadcast.propagation"}
 )
+TIMES = LATENCIES | {
+    "broadcast.delivery",
+    "private_message.burst",
+    "private_message.burst_each",
+    "private_message.linearity",
+}
 # Metrics that are taken from all phases named alike.
 OVER_PHASES = frozenset({"private_message.linearity"})
+
+
+def taken_over(history: History, metric: str, phase: PhaseWindow) -> list[PhaseWindow]:
+    """The phases that a metric of this one is taken from."""
+    return alike(history, phase) if metric in OVER_PHASES else [phase]
 
 
 def _needs(operation: Operation, taken: Taken) -> Parts:

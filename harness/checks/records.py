@@ -39,8 +39,7 @@ def where(history: History, rule: Callable[..., Chosen], *columns: str) -> Chose
 
 def due(history: History, phase: PhaseWindow) -> Chosen:
     """Which operations, of all kinds, were due in the phase."""
-    begin_ns, end_ns = phase.begin_ns, phase.end_ns
-    return where(history, lambda due_ns: (due_ns >= begin_ns) & (due_ns < end_ns), "intended_ns")
+    return where(history, phase.holds, "intended_ns")
 
 
 @once
@@ -172,17 +171,6 @@ def heard_ns(history: History, kind: RecordKind, chosen: Chosen) -> Nanoseconds:
     rows, mine = about(history, kind, chosen)
     earliest = _earliest(rows.astype(np.intp) * nodes + mine.node, mine.at_ns, chosen.sum() * nodes)
     return earliest.reshape(-1, nodes)
-
-
-def heard_again(history: History, kind: RecordKind, chosen: Chosen) -> npt.NDArray[np.bool_]:
-    """Which nodes have more than one record of `kind` of each chosen operation: a row an operation,
-    a column a node.
-    """
-    nodes, count = len(history.nodes), int(chosen.sum())
-    rows, mine = about(history, kind, chosen)
-    seen = np.bincount(rows.astype(np.intp) * nodes + mine.node, minlength=count * nodes)
-    again: npt.NDArray[np.bool_] = seen.reshape(count, nodes) > 1
-    return again
 
 
 def _earliest(rows: Places, at_ns: Nanoseconds, count: int) -> Nanoseconds:

@@ -206,10 +206,7 @@ def _recorded(
         mine = (made["stream"] == number) & (index.first[whose] == _run(plan))
         mine &= intended[whose] < phase.end_ns
         part = slice(end, end := end + int(mine.sum()))
-        # Worker w makes the operations w, w + workers, w + 2 · workers and so on.
-        rows[part] = whose[mine]
-        position[part] = made["sequence"][mine].astype(np.int64) * plan.workers
-        position[part] += made["worker"][mine]
+        rows[part], position[part] = whose[mine], _position(made[mine], plan)
     rows, position = rows[:end], position[:end]
     if (position[1:] < position[:-1]).any():  # the index has them in order, but where ids are wrong
         order = np.argsort(position, kind="stable")

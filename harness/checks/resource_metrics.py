@@ -4,45 +4,55 @@ load generator was. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
+import pyarrow as pa
 
 from harness.checks import records
-from harness.checks.metric import Metric, PerNode, Samples
+from harness.checks.metric import Floats, Metric, PerNode, Samples
 from harness.history.events import NodeChanged, NodeEnded
 from harness.history.gaps import Part, Parts
-from harness.history.history import History, PhaseWindow
+from harness.history.history import History, Nanoseconds, PhaseWindow, once
 
 
-def samples_of(history: History, phase: PhaseWindow) -> dict[int, dict[str, npt.NDArray[np.int64]]]:
-    """The sampler's rows inside a phase: node index → column → values, in order of time."""
-    at = history.samples.column("at_ns")
-    table = history.samples.filter(
-        pc.and_(pc.greater_equal(at, phase.begin_ns), pc.less(at, phase.end_ns))
-    )
-    columns = {name: table.column(name).to_numpy() for name in table.column_names}
-    nodes = columns["node"]
+@once
+def _in_order(history: History) -> tuple[pa.Table, Nanoseconds]:
+    """The sampler's rows in order of time, and these times."""
+    at = history.samples.column("at_ns").to_numpy()
+    if (at[1:] >= at[:-1]).all():  # as one sampler writes them
+        return history.samples, at
+    order = np.argsort(at, kind="stable")
+    return history.samples.take(order), at[order]
+
+
+def _inside(
+    history: History, phase: PhaseWindow, *names: str
+) -> tuple[npt.NDArray[np.intp], dict[str, npt.NDArray[Any]]]:
+    """The sampler's rows inside a phase, by node and then by time: where each node's begin, and
+    behind the last; and these columns.
+    """
+    table, at = _in_order(history)
+    begin, end = np.searchsorted(at, [phase.begin_ns, phase.end_ns])
+    rows = table.slice(begin, end - begin)
+    nodes = rows.column("node").to_numpy()
     order = np.argsort(nodes, kind="stable")
     edges = np.searchsorted(nodes[order], np.arange(len(history.nodes) + 1))
-    return {
-        index: {
-            name: column[order[edges[index] : edges[index + 1]]] for name, column in columns.items()
-        }
-        for index in range(len(history.nodes))
-        if edges[index + 1] > edges[index]
-    }
+    return edges, {name: rows.column(name).to_numpy()[order] for name in names}
 
 
 def _sampled(column: str) -> Callable[[History, PhaseWindow], PerNode]:
     def take(history: History, phase: PhaseWindow) -> PerNode:
+        edges, columns = _inside(history, phase, column)
+        values = columns[column].astype(np.float64)
         return PerNode(
             series={
-                node: rows[column].astype(np.float64)
-                for node, rows in samples_of(history, phase).items()
+                node: values[begin:end]
+                for node, (begin, end) in enumerate(pairwise(edges))
+                if end > begin
             }
         )
 
@@ -50,45 +60,74 @@ def _sampled(column: str) -> Callable[[History, PhaseWindow], PerNode]:
 
 
 def _rate(*columns: str, of_process: bool = False) -> Callable[[History, PhaseWindow], PerNode]:
-    """What cumulative columns gained, a second; needs two samples at least half the phase apart.
-
-    `of_process`: they begin anew with each process of the node. A node that was not counted (its
-    values are NaN) is left out.
-    """
+    """What cumulative columns gained, a second, as `_rates` has it."""
 
     def take(history: History, phase: PhaseWindow) -> PerNode:
-        found, ends = {}, _ends_of(history) if of_process else {}
-        for node, rows in samples_of(history, phase).items():
-            seconds = (rows["at_ns"][-1] - rows["at_ns"][0]) / 1e9
-            if seconds >= phase.seconds / 2:
-                own = ends.get(history.nodes[node], [])
-                gained = sum(_gained(rows["at_ns"], rows[column], own) for column in columns)
-                if np.isfinite(gained):
-                    found[node] = np.array([gained / seconds])
-        return PerNode(series=found)
+        nodes, rates = _rates(history, phase, columns, of_process=of_process)
+        return PerNode(series=dict(zip(nodes.tolist(), rates[:, None], strict=True)))
 
     return take
 
 
-def _gained(at_ns: npt.NDArray[np.int64], values: npt.NDArray[Any], ends_ns: list[int]) -> float:
-    """What a counter gained between its first and last sample: the sum over its process's lives.
+def _rates(
+    history: History, phase: PhaseWindow, names: Sequence[str], *, of_process: bool = False
+) -> tuple[npt.NDArray[np.intp], Floats]:
+    """What cumulative columns gained, a second: of which nodes, and how much; needs two samples of
+    a node at least half the phase apart.
 
-    Behind an end of the process, and where it fell, it had begun anew from zero.
+    `of_process`: they begin anew with each process of the node. A node that was not counted (its
+    values are NaN) is left out.
     """
-    values = values.astype(np.float64)
-    lives = np.searchsorted(np.array(ends_ns, np.int64), at_ns)
+    edges, columns = _inside(history, phase, "at_ns", *names)
+    at, nodes = columns["at_ns"], np.flatnonzero(np.diff(edges))
+    begins, ends = edges[nodes], edges[nodes + 1]
+    seconds = (at[ends - 1] - at[begins]) / 1e9
+    lives = _lives(history, edges, at) if of_process else np.zeros(len(at), np.int64)
+    gained = np.zeros(len(nodes))
+    for name in names:
+        gained += _gained(columns[name].astype(np.float64), lives, begins)
+    is_known = (seconds >= phase.seconds / 2) & np.isfinite(gained)
+    return nodes[is_known], gained[is_known] / seconds[is_known]
+
+
+def _gained(
+    values: Floats, lives: npt.NDArray[np.int64], begins: npt.NDArray[np.intp]
+) -> Floats | int:
+    """What a counter gained between the first and the last sample of each node, whose samples
+    begin there: the sum over its process's lives. Behind an end of the process, and where it fell,
+    it had begun anew from zero.
+    """
+    if not len(values):
+        return 0
     anew = (np.diff(lives) > 0) | (np.diff(values) < 0)
-    return float(np.where(anew, values[1:], np.diff(values)).sum())
+    steps = np.append(0.0, np.where(anew, values[1:], np.diff(values)))
+    steps[begins] = 0.0  # from another node's last
+    gained: Floats = np.add.reduceat(steps, begins)
+    return gained
 
 
-def _ends_of(history: History) -> dict[str, list[int]]:
+def _lives(
+    history: History, edges: npt.NDArray[np.intp], at_ns: Nanoseconds
+) -> npt.NDArray[np.int64]:
+    """In which life of its node's process each sample was taken."""
+    found = np.zeros(len(at_ns), np.int64)
+    for node, ends_ns in _ends_of(history).items():
+        mine = slice(edges[node], edges[node + 1])
+        found[mine] = np.searchsorted(ends_ns, at_ns[mine])
+    return found
+
+
+@once
+def _ends_of(history: History) -> dict[int, list[int]]:
     """When each node's process ended, in order: by itself, or stopped by the harness."""
-    found: dict[str, list[int]] = {}
+    order = {name: index for index, name in enumerate(history.nodes)}
+    found: dict[int, list[int]] = {}
     for event in sorted(history.events, key=lambda one: one.at_ns):
         if isinstance(event, NodeEnded) or (
             isinstance(event, NodeChanged) and event.condition == "stopped"
         ):
-            found.setdefault(event.node, []).append(event.at_ns)
+            found.setdefault(order.get(event.node, records.NOBODY), []).append(event.at_ns)
+    found.pop(records.NOBODY, None)
     return found
 
 
@@ -102,6 +141,12 @@ def cpu(history: History, phase: PhaseWindow) -> PerNode:
     """
     rates = _cpu_ns_per_s(history, phase)
     return PerNode(series={node: value / 1e9 for node, value in rates.series.items()})
+
+
+def cores(history: History, phase: PhaseWindow) -> float:
+    """How many cores all nodes together used over the phase, but those that `cpu` leaves out."""
+    _, rates = _rates(history, phase, ["cpu_ns"], of_process=True)
+    return float(sum((rates / 1e9).tolist()))
 
 
 def _of_iperf3(history: History, phase: PhaseWindow) -> PerNode:

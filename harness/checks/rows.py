@@ -11,22 +11,19 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from harness.checks import asked, faults, host, lateness, record, records, statistic
+from harness.checks import asked, conditions, faults, host, lateness, record, records, statistic
 from harness.checks.measurements import BENCHMARKS, SPREAD_MAX
 from harness.checks.metric import Chosen, Floats, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS
-from harness.checks.operation_metrics import OVER_PHASES, TIMES, alike, received
+from harness.checks.operation_metrics import OVER_PHASES, TIMES, taken_over
+from harness.checks.promises import missed, promised, shown, stretch
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.choices import one_of
 from harness.errors import BadFileError
 from harness.history.gaps import ALWAYS, Part
 from harness.history.history import History, PhaseWindow
-from harness.scenario.budget import COMPARISONS, UNITS, Row
-
-# A uniform open model delivers exactly its rate; what is under way at the two edges of a phase may
-# be one per cent of it.
-RECEIVED_TOLERANCE = 0.01
+from harness.scenario.budget import UNITS, Row
 
 
 def validate(rows: Sequence[Row]) -> None:
@@ -79,11 +76,10 @@ def _judge(history: History, row: Row) -> Finding:
     gap = _gap(history, row, phase)
     if gap is not None:
         return _unknown(row, Cause.GAP, gap)
-    unmet = _unmet(history, row, phase)
-    if unmet is not None:
-        return unmet
+    if unmet := conditions.unmet(history, row, phase):
+        return _unknown(row, *unmet)
     if row.conditions.under is not None:
-        history, phase = faults.under(history, row.conditions.under, phase)
+        phase = faults.under(history, row.conditions.under, phase)
     try:
         taken = METRICS[row.metric].take(history, phase)
         statistic.take(taken, history, row)
@@ -100,20 +96,30 @@ def _judge(history: History, row: Row) -> Finding:
     best, worst = _best(history, row, fair, taken), _worst(history, row, phase, taken, excused)
     doubt = _doubt(history, row, phase, excused, best=best, worst=worst)
     if doubt is None and not best:
-        doubt = _by_the_wait(history, row, phase, excused.all)
+        doubt = _by_a_stop(history, row, phase, taken, excused)
+        doubt = doubt or _by_the_wait(history, row, phase, excused.all)
         doubt = doubt or _host_limited(history, row, phase, taken, excused.all)
     if doubt is not None:
         return _unknown(row, doubt[0], doubt[1], measured)
     if not best:
-        needs, lost = METRICS[row.metric].needs, math.isinf(value)
-        gap = record.excuse(history, needs, row.kind, phase, lost=lost)
-        if gap is not None:
+        if gap := _unexcused(history, row, phase, value):
             return _unknown(row, Cause.GAP, gap, measured)
         busy = host.busy(history, phase) if row.kind == "time" else ""
-        return _finding(row, Answer.FAIL, measured, _missed(row, value) + busy, value=value)
+        return _finding(row, Answer.FAIL, measured, missed(row, value) + busy, value=value)
     measured, value = _shown(history, row, taken, fair)
-    kept = f"kept{_stretch(row, value)}{lateness.tick(history, row, phase)}"
+    kept = f"kept{stretch(row, value)}{lateness.tick(history, row, phase)}"
     return _finding(row, Answer.PASS, measured, kept, value=value)
+
+
+def _unexcused(history: History, row: Row, phase: PhaseWindow, value: float) -> str | None:
+    """Say what is missing of the record that could have excused a missed row; None: nothing. A
+    record that is gone makes a time shorter, and how times differ may be more by it.
+    """
+    needs, kind = METRICS[row.metric].needs, "time" if host.is_of_times(row) else row.kind
+    lost = math.isinf(value) or row.metric in OVER_PHASES
+    windows = taken_over(history, row.metric, phase)
+    found = (record.excuse(history, needs, kind, one, lost=lost) for one in windows)
+    return next((gap for gap in found if gap is not None), None)
 
 
 def _unsteady(row: Row, taken: Measured) -> str | None:
@@ -148,7 +154,7 @@ def _shown(history: History, row: Row, first: Measured, second: Measured) -> tup
         value, at = statistic.take(second, history, row)
         if math.isinf(value):
             return "–", value
-    return f"{_number(row.in_unit(value))} {row.unit}".removesuffix(" 1") + at, row.in_unit(value)
+    return f"{shown(row, row.in_unit(value))}{at}", row.in_unit(value)
 
 
 def _best(history: History, row: Row, fair: Measured, taken: Measured) -> bool:
@@ -201,7 +207,11 @@ def _met(row: Row, values: Floats) -> float:
     bound = row.bound * UNITS[row.unit][1]
     if row.comparison == "==":
         return bound
-    return 1.0 if row.kind == "share" else float(max(bound, values.max(initial=0.0)))
+    if row.kind == "share":
+        return 1.0
+    if row.comparison == ">":  # which the bound itself does not meet
+        bound = 2 * abs(bound) + 1
+    return float(max(bound, values.max(initial=0.0)))
 
 
 def _missing(row: Row) -> float:
@@ -230,13 +240,29 @@ def _doubt(
         return excused.cause(), excused.sentence(history, due) + host.busy(history, phase)
     if mixed := lateness.two_phases(history, row, phase):
         return Cause.HOST_LIMITED, mixed
-    wants_more = row.kind in ("rate", "byte rate") and row.comparison in (">", ">=")
-    phases = [phase] if (best or wants_more) and lateness.rests_on_load(row) else []
-    for one in alike(history, phase) if row.metric in OVER_PHASES else phases:
+    rests = (best or _wants_more(row)) and lateness.rests_on_load(row)
+    rests |= row.metric in OVER_PHASES
+    for one in taken_over(history, row.metric, phase) if rests else ():
         behind = lateness.behind(history, one)
         if behind is not None and behind[0] is not Cause.NODE_STOPPED:
             return behind[0], behind[1] + host.busy(history, one)
     return None
+
+
+def _wants_more(row: Row) -> bool:
+    """Whether a row is about a rate that less load makes lower, and so missed."""
+    return row.kind in ("rate", "byte rate") and row.comparison in (">", ">=")
+
+
+def _by_a_stop(
+    history: History, row: Row, phase: PhaseWindow, taken: Measured, excused: lateness.Excused
+) -> tuple[Cause, str] | None:
+    """Why the rate of a node may have been lowered by the harness, which stopped nodes; None where
+    it was not. A node's rate is of all that it had to do: no operation of it can be left out.
+    """
+    if not (isinstance(taken, PerNode) and _wants_more(row) and lateness.rests_on_load(row)):
+        return None
+    return excused.stops(history, int(records.due(history, phase).sum()))
 
 
 def _by_the_wait(
@@ -254,14 +280,24 @@ def _host_limited(
     history: History, row: Row, phase: PhaseWindow, taken: Measured, excused: Chosen
 ) -> tuple[Cause, str] | None:
     """Why a row that was missed says nothing of the system; None where it does: it is missed also
-    without what was under way while other processes had the host.
+    without what was under way while other processes had the host. Where phases are held against
+    each other, nothing of them can be left out, but what was lost is lost on any host.
     """
-    limited = host.limits(history, row, phase)
-    if limited is None and row.kind == "time":
-        slowed, told = host.slowed(history, phase)
-        spared = _without(history, row, phase, taken, excused | slowed)
-        limited = told if slowed.any() and _best(history, row, spared, taken) else None
-    return None if limited is None else (Cause.HOST_LIMITED, limited)
+    is_of_all = row.metric in OVER_PHASES
+    if is_of_all and isinstance(taken, Samples) and np.isinf(taken.values).any():
+        return None
+    for one in taken_over(history, row.metric, phase):
+        if limited := host.limits(history, row, one):
+            return Cause.HOST_LIMITED, limited
+        slowed, told = host.slowed(history, one) if host.is_of_times(row) else (excused, "")
+        if not told or not (slowed & records.due(history, one)).any():
+            continue
+        if is_of_all:
+            return Cause.HOST_LIMITED, told + host.busy(history, one)
+        if _best(history, row, _without(history, row, one, taken, excused | slowed), taken):
+            without = ", and without what was under way then the promise holds"
+            return Cause.HOST_LIMITED, told + without + host.busy(history, one)
+    return None
 
 
 def _gap(history: History, row: Row, phase: PhaseWindow) -> str | None:
@@ -278,96 +314,6 @@ def _gap(history: History, row: Row, phase: PhaseWindow) -> str | None:
         None if metric.whole_run else phase,
         row.conditions.node if metric.by_node else None,
     )
-
-
-def _unmet(history: History, row: Row, phase: PhaseWindow) -> Finding | None:
-    """The finding of a row one of whose conditions was not met; None where all were."""
-    conditions = row.conditions
-    if conditions.nodes is not None and conditions.nodes != len(history.nodes):
-        return _unknown(
-            row,
-            Cause.CONDITIONS,
-            f"the row is about {conditions.nodes} nodes, the run had {len(history.nodes)}",
-        )
-    if conditions.node is not None and conditions.node not in history.nodes:
-        return _unknown(
-            row,
-            Cause.CONDITIONS,
-            f"the row is about node {conditions.node}, the run had none of that name",
-        )
-    if (
-        conditions.node is not None
-        and conditions.received_per_s is None
-        and not METRICS[row.metric].by_node
-    ):
-        return _unknown(
-            row,
-            Cause.CONDITIONS,
-            f"the row is about node {conditions.node}, and {row.metric} is not measured by node",
-        )
-    if unkept := _unkept(history, row):
-        return _unknown(row, Cause.NOT_MEASURED, unkept)
-    if conditions.under is not None and (
-        lacking := faults.not_shown(history, conditions.under, phase)
-    ):
-        return _unknown(row, Cause.FAULT_NOT_PROVEN, lacking)
-    if conditions.received_per_s is not None:
-        if conditions.node is None:
-            return _unknown(
-                row, Cause.CONDITIONS, "received_per_s needs `node`: the one that received it"
-            )
-        rates = received(history, phase)
-        rate_per_s = float(rates.series[history.index(conditions.node)][0])
-        if rate_per_s < conditions.received_per_s * (1 - RECEIVED_TOLERANCE):
-            return _unknown(
-                row,
-                Cause.LOAD_NOT_DELIVERED,
-                f"{conditions.node} received {rate_per_s:,.0f} messages a second, the row is about "
-                f"{conditions.received_per_s:,.0f}{host.busy(history, phase)}",
-            )
-    return None
-
-
-def _unkept(history: History, row: Row) -> str | None:
-    """Say which records the row counts that this system's journals do not keep; None where they
-    keep all. An older folder does not name them all: what it has, it keeps.
-    """
-    for kind in sorted(METRICS[row.metric].records - history.kept):
-        if not (history.journal["kind"] == kind).any():
-            return f"journals of this run have no records of the kind {kind.name.lower()}"
-    return None
-
-
-def _stretch(row: Row, value: float) -> str:
-    """Whether a value in the row's unit reached its further aim, as the end of a sentence; empty
-    without one.
-    """
-    if row.stretch is None:
-        return ""
-    reached = "reached" if COMPARISONS[row.comparison](value, row.stretch) else "not reached"
-    return f"; stretch {row.comparison} {row.stretch:,g}: {reached}"
-
-
-def _missed(row: Row, value: float) -> str:
-    if math.isinf(value):
-        return "some never arrived, and they are more than this statistic leaves out"
-    assert row.bound is not None
-    return (
-        f"missed: {_number(value)} is not {row.comparison} {_number(row.bound)} {row.unit}"
-    ).removesuffix(" 1")
-
-
-def _number(value: float) -> str:
-    if math.isinf(value):
-        return "∞"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def promised(row: Row) -> str:
-    """The promise as a reader sees it: ``< 10 ms``."""
-    if row.bound is None:
-        return "–"
-    return f"{row.comparison} {row.bound:,g} {row.unit}".removesuffix(" 1")
 
 
 def _unknown(row: Row, cause: Cause, sentence: str, measured: str = "–") -> Finding:

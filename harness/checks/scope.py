@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.checks import asked, faults, records
 from harness.checks.metric import Chosen
-from harness.checks.operation_metrics import OVER_PHASES, SHARES, TIMES, alike
+from harness.checks.operation_metrics import SHARES, TIMES, taken_over
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.history import History
 from harness.operations import Operation
@@ -106,15 +106,9 @@ def _taken_from(history: History, row: Row) -> Chosen:
     fault those that were due while it stood.
     """
     phase = history.phase(row.conditions.phase)
-    windows = [] if phase is None else [phase]
-    if phase is not None and row.metric in OVER_PHASES:
-        windows = alike(history, phase)
+    windows = [] if phase is None else taken_over(history, row.metric, phase)
     if row.conditions.under is not None:
-        windows = [
-            stretch
-            for window in windows
-            for stretch in faults.standing(history, row.conditions.under, window)
-        ]
+        windows = [faults.under(history, row.conditions.under, window) for window in windows]
     found = np.zeros(history.operations.num_rows, np.bool_)
     for window in windows:
         found |= records.due(history, window)

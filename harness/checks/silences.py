@@ -4,14 +4,15 @@ it ended: told by the run's events, once for all checks. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.checks.metric import Chosen
+from harness.checks.times import Times
 from harness.history.events import Event, NodeChanged, NodeEnded, NodeStarted
 from harness.history.history import History, once
 
@@ -28,23 +29,40 @@ class Stretch:
     begin_ns: int
     end_ns: int
 
-    def overlaps(self, begin_ns: npt.NDArray[np.int64], end_ns: npt.NDArray[np.int64]) -> Chosen:
-        """Which of these times share a moment with it."""
-        shared: Chosen = (begin_ns <= self.end_ns) & (end_ns >= self.begin_ns)
-        return shared
+
+def by_node(stretches: Iterable[Stretch], longer_ns: int = 0) -> dict[int, Times]:
+    """The times of each node that has any; each ends so much later."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for one in stretches:
+        found.setdefault(one.node, []).append((one.begin_ns, one.end_ns + longer_ns))
+    return {node: Times.of(some) for node, some in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Silences:
     """`away`: the harness had stopped or paused the node. `ended`: it had ended by itself. `gone`:
     it had no process, for either reason. `mute`: it did not journal, though it may have received:
-    from its end until its journal went on.
+    from its end until its journal went on. `stops`: node → when the harness had stopped it, in
+    order.
     """
 
     away: tuple[Stretch, ...]
     ended: tuple[Stretch, ...]
     gone: tuple[Stretch, ...]
     mute: tuple[Stretch, ...]
+    stops: Mapping[int, Sequence[int]]
+
+    def lives(
+        self, nodes: npt.NDArray[np.integer[Any]], at_ns: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """In which life of its node each moment is: how often the harness had stopped it before.
+        One that ended by itself is to know what it had.
+        """
+        found = np.zeros(len(nodes), np.int64)
+        for node, stops_ns in self.stops.items():
+            mine = nodes == node
+            found[mine] = np.searchsorted(stops_ns, at_ns[mine])
+        return found
 
     def during(
         self, history: History, chosen: Chosen, nodes: npt.NDArray[np.integer[npt.NBitBase]]
@@ -52,17 +70,15 @@ class Silences:
         """Which of the chosen operations were under way while their node was mute."""
         sent, done = history.column("sent_ns")[chosen], history.column("done_ns")[chosen]
         found = np.zeros(len(nodes), np.bool_)
-        for stretch in self.mute:
-            found |= (nodes == stretch.node) & stretch.overlaps(sent, done)
+        for node, times in by_node(self.mute).items():
+            mine = nodes == node
+            found[mine] = times.meet(sent[mine], done[mine])
         return found
 
     def anybody_during(self, history: History, chosen: Chosen) -> Chosen:
         """Which of the chosen operations were under way while some node was mute."""
         sent, done = history.column("sent_ns")[chosen], history.column("done_ns")[chosen]
-        found = np.zeros(len(sent), np.bool_)
-        for stretch in self.mute:
-            found |= stretch.overlaps(sent, done)
-        return found
+        return Times.of([(one.begin_ns, one.end_ns) for one in self.mute]).meet(sent, done)
 
     def expected(self, history: History, chosen: Chosen) -> npt.NDArray[np.bool_]:
         """Who is to receive each of the chosen broadcasts (a row each, a column a node): all but
@@ -70,8 +86,8 @@ class Silences:
         """
         sent = history.column("sent_ns")[chosen]
         found = np.ones((len(sent), len(history.nodes)), np.bool_)
-        for stretch in (*self.away, *self.mute):
-            found[stretch.overlaps(sent, sent + SPREADING_NS), stretch.node] = False
+        for node, times in by_node((*self.away, *self.mute)).items():
+            found[times.meet(sent, sent + SPREADING_NS), node] = False
         found[np.arange(len(sent)), history.column("source")[chosen]] = False
         return found
 
@@ -92,7 +108,16 @@ def of(history: History) -> Silences:
             for node, begin_ns, again in either
             if isinstance(again, NodeStarted)
         ),
+        stops=_stops(history),
     )
+
+
+def _stops(history: History) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for event in sorted(history.events, key=lambda event: event.at_ns):
+        if isinstance(event, NodeChanged) and event.condition == "stopped":
+            found.setdefault(history.index(event.node), []).append(event.at_ns)
+    return found
 
 
 def _until_it_ran(

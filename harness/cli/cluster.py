@@ -19,7 +19,7 @@ from harness.cli.shared import (
 )
 from harness.control.client import Client
 from harness.control.launcher import Hold
-from harness.reports.terminal import Plain, Terminal, plain
+from harness.reports.terminal import Plain, Terminal, plain, visible
 from harness.scenario import shipped
 
 
@@ -143,10 +143,13 @@ def execute(node: str, command: tuple[str, ...], cluster: str) -> None:
 @cluster_option
 @json_option
 def logs(node: str, lines: int, cluster: str, *, as_json: bool) -> None:
-    """Print the last lines of a node's log."""
+    """Print the last lines of a node's log; a terminal is shown its control characters, and does
+    not obey them.
+    """
     with Client.connect(cluster) as client:
         found = client.call("logs", {"node": node, "lines": lines})
     if as_json:
         print_json({"version": 1, "node": node, "lines": found.splitlines()})
     else:
-        click.echo(found)
+        told = map(visible, found.splitlines()) if sys.stdout.isatty() else [found]
+        click.echo("\n".join(told))

@@ -28,7 +28,7 @@ def sweep(cluster: str) -> list[str]:
     lives.
     """
     lock = state.Lock(cluster)
-    removed = runtimes.sweep(cluster)
+    removed = runtimes.sweep(cluster, lock.path.parent)
     removed += [f"process {pid}" for pid in owner.end_processes(lock.path)]
     removed.append(f"folder {lock.path}")
     lock.remove()

@@ -24,13 +24,13 @@ from harness.history.folder import translated
 from harness.history.gaps import Gap, Part
 from harness.history.history import History
 from harness.kernel.files import replace_text
-from harness.reports import FORMATS, render, text
+from harness.reports import FORMATS, headline, render, text
 from harness.reports.suite_part import SuitePart
+from harness.reports.terminal import plain
 from harness.scenario import files
 from harness.scenario.budget import Budget, Row
 
 VERSION = 1
-UNSEALED = "no manifest: of a file that was changed since this run was closed nobody can tell"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +51,8 @@ class Judged:
     def report(self) -> Group:
         """Return the one-screen report."""
         told = text.render(self.verdict, self.facts, str(self.run))
-        if self.history is None or self.history.sealed:
-            return told
-        return Group(told, Text(UNSEALED, style="dim"))
+        unsealed = headline.unsealed(self.history, self.parts)
+        return Group(told, Text.assemble(plain(unsealed), style="dim")) if unsealed else told
 
     def write(self) -> None:
         """Write verdict.json and the reports into the run folder. Raises StorageError."""
@@ -95,7 +94,8 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     """
     run = reader.find(run)
     if budget:
-        return judge_by(run, files.read_budget(budget).rows)
+        judged = judge_by(run, files.read_budget(budget).rows)
+        return replace(judged, facts={**judged.facts, "judged_by": str(budget.resolve())})
     judged = _judged(run, *own_rows(run, reader.read(run)))
     if write:
         judged.write()

@@ -21,6 +21,7 @@ from harness.errors import UsageError
 from harness.operations import Operation
 from harness.scenario.budget import UNITS, Conditions, Row
 from harness.scenario.stream import RATE_PER_S_MAX
+from harness.topology.quantities import number
 from harness.topology.topology import NODES_MAX
 
 NEAR = 1.1  # high ÷ low from which on the search repeats instead of narrowing
@@ -43,7 +44,7 @@ class Searched:
 
     def told(self, value: float) -> str:
         """Write a value with its unit."""
-        return f"{value:,g}{self.unit}"
+        return f"{number(value, value)}{self.unit}"
 
 
 RATE = Searched(
@@ -222,15 +223,17 @@ def promise(text: str, operation: Operation) -> Row:
         if value not in allowed:
             raise UsageError(f"--until: {what}: {one_of(value, allowed)}")
     try:
-        number = float(bound)
+        most = float(bound)
     except ValueError:
         raise UsageError(f"--until: bound: expected a number, found {bound!r}") from None
+    if not most > 0:
+        raise UsageError(f"--until: bound: expected more than 0 {unit}, found {bound!r}")
     return Row(
         name=text.strip(),
         metric=metric,
         statistic=taken,
         unit=unit,
-        bound=number,
+        bound=most,
         comparison=comparison,
         conditions=Conditions(phase=PHASE),
     )

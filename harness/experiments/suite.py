@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.checks import rows as budget_rows
 from harness.checks import scope
+from harness.checks.promises import promised
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.choices import one_of
 from harness.control.progress import Progress, nobody
@@ -276,7 +277,7 @@ def _not_measured(row: Row, why: str) -> Finding:
     return Finding(
         name=row.name,
         answer=Answer.UNKNOWN,
-        promised=budget_rows.promised(row),
+        promised=promised(row),
         measured="–",
         sentence=why,
         cause=Cause.NOT_MEASURED,
@@ -290,11 +291,23 @@ def _not_measured(row: Row, why: str) -> Finding:
 
 
 def _facts(name: str, judged: Mapping[str, Judged]) -> dict[str, Any]:
-    """Return the metadata of the suite: those of its first part, which ran on the same host."""
-    first = next(iter(judged.values()), None)
-    if first is None:
+    """Return the metadata of the suite: what its parts share, which ran on one host one after the
+    other. Seed, streams and network are each part's own.
+    """
+    every = [one.facts for one in judged.values()]
+    if not every:
         raise BadFileError(f"{name}: no part of the suite has a run folder: nothing was measured")
-    return {**first.facts, "name": name, "topology": ", ".join(judged), "nodes": [], "plan": []}
+    names = ", ".join(judged)
+    return {
+        "name": name,
+        "parts": names,
+        "topology": names,
+        "adapter": ", ".join(dict.fromkeys(str(one["adapter"]) for one in every)),
+        "runtime": {"name": ", ".join(dict.fromkeys(one["runtime"]["name"] for one in every))},
+        "host": every[0]["host"],
+        "started": every[0].get("started", ""),
+        "nodes": [],
+    }
 
 
 def _named(part: str, progress: Progress) -> Progress:

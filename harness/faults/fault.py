@@ -57,6 +57,9 @@ class NetworkState:
         return replace(what, blocked=True) if target in self.far.get(source, ()) else what
 
 
+GROUPS_TOLD = 6  # of a cut, whose losses are listed
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One fault that somebody asked for, its words resolved to nodes and paths.
@@ -128,6 +131,16 @@ class Fault:
         for source, targets in self.far.items():
             alike.setdefault(frozenset(targets), []).append(source)
         return sorted(alike.values(), key=len)
+
+    @property
+    def lost(self) -> list[list[str]]:
+        """What the nodes of each of `groups` cannot reach, where these are no sides that cannot
+        reach each other. Empty where they are, and where they are more than GROUPS_TOLD.
+        """
+        groups = [] if self.sides else self.groups
+        if len(groups) > GROUPS_TOLD:
+            return []
+        return [sorted(self.far[group[0]]) for group in groups]
 
     @property
     def does(self) -> str:

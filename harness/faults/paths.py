@@ -29,6 +29,14 @@ class Paths(AbstractSet[DirectedPath]):
         )
 
     @classmethod
+    def of_pairs(cls, pairs: Iterable[DirectedPath]) -> Paths:
+        """Take single paths, a block a source."""
+        targets: dict[str, list[str]] = {}
+        for source, target in pairs:
+            targets.setdefault(source, []).append(target)
+        return cls(([source], reached) for source, reached in targets.items())
+
+    @classmethod
     def _from_iterable(cls, paths: Iterable[DirectedPath]) -> frozenset[DirectedPath]:  # type: ignore[override]
         return frozenset(paths)
 
@@ -47,11 +55,15 @@ class Paths(AbstractSet[DirectedPath]):
             for numbers, sources in alike.items()
         ]
 
+    @cached_property
+    def _targets(self) -> dict[str, frozenset[str]]:
+        return {source: targets for sources, targets in self.apart for source in sources}
+
     def __contains__(self, path: object) -> bool:
         if not isinstance(path, tuple):
             return False
         source, target = path
-        return source != target and any(source in a and target in b for a, b in self.blocks)
+        return source != target and target in self._targets.get(source, ())
 
     def __iter__(self) -> Iterator[DirectedPath]:
         for sources, targets in self.apart:
@@ -70,9 +82,13 @@ class Paths(AbstractSet[DirectedPath]):
     def __repr__(self) -> str:
         return f"Paths({[(sorted(a), sorted(b)) for a, b in self.blocks]})"
 
+    @cached_property
+    def _ordered(self) -> list[tuple[list[str], list[str]]]:
+        return [(sorted(sources), sorted(targets)) for sources, targets in self.apart]
+
     def some(self, chance: random.Random, most: int) -> list[DirectedPath]:
         """Draw at most `most` different paths, each as likely as another."""
-        blocks = [(sorted(a), sorted(b)) for a, b in self.apart]
+        blocks = self._ordered
         weights = [len(a) * len(b) for a, b in blocks]
         found: set[DirectedPath] = set()
         for sources, targets in chance.choices(blocks, weights, k=4 * most):

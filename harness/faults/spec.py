@@ -16,7 +16,7 @@ from harness.choices import did_you_mean, one_of
 from harness.errors import BadFileError
 from harness.faults import partitions, targets
 from harness.faults.fault import Condition, Fault
-from harness.faults.paths import DirectedPath
+from harness.faults.paths import DirectedPath, Paths
 from harness.topology import impairment as impairments
 from harness.topology import quantities
 from harness.topology.impairment import CLEAR, HALF_OPEN, Impairment
@@ -173,6 +173,24 @@ class FaultSpec:
                 "condition: it is of nodes and stands alone; what is wrong with the network is "
                 "another fault"
             )
+        self._refuse_unheard()
+
+    def _refuse_unheard(self) -> None:
+        """Raise BadFileError for words that would stand in the fault's and change nothing."""
+        rates = self.up is not None or self.down is not None
+        if self.cut is None and self.of:
+            raise BadFileError("of: it is what a cut's pattern takes; where says all by itself")
+        if self.cut is None and self.one_way:
+            raise BadFileError("one_way: it is of a cut; of paths, say where = A -> B")
+        if self.cut is not None and rates:
+            raise BadFileError(
+                f"cut {self.cut}: up and down are of nodes; of the cut's paths, say rate"
+            )
+        link = self.where is not None and targets.is_node(self.where) and self.impairment.rate_bps
+        if self.part is not None and (rates or link):
+            raise BadFileError(
+                "part: it is of paths; up, down and rate of a node are of its own link"
+            )
 
     @property
     def _has_amount(self) -> bool:
@@ -250,7 +268,9 @@ class FaultSpec:
         )
 
     def _gray(self, paths: AbstractSet[DirectedPath], seed: int) -> AbstractSet[DirectedPath]:
-        return paths if self.part is None else partitions.gray(paths, self.part, seed)
+        if self.part is None:
+            return paths
+        return Paths.of_pairs(partitions.gray(paths, self.part, seed))
 
 
 def parse(table: Mapping[str, object]) -> FaultSpec:

@@ -48,6 +48,6 @@ def read(facts: Mapping[str, Any]) -> tuple[Doubt, ...]:
             for one in workers
             for begin_ns, end_ns, stalled_ns, blocked, cpu_ns in one.get("doubts", ())
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise BadFileError(f"the load workers' doubts: {type(error).__name__}: {error}") from None
     return tuple(sorted(found, key=lambda one: (one.begin_ns, one.worker)))

@@ -6,7 +6,7 @@ ns; a time of 0 becomes the moment of writing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -172,6 +172,21 @@ def over_ns(happened: Sequence[Event]) -> int:
     """Return when the last phase was over, as the events tell; else when they end."""
     over = [event.at_ns for event in happened if isinstance(event, PhasesOver)]
     return over[0] if over else max((event.at_ns for event in happened), default=0)
+
+
+def spells(changes: Iterable[tuple[bool, int]], end_ns: int) -> list[tuple[int, int]]:
+    """Return when something was there: from each coming (True) to its going, or else to the end;
+    ns.
+    """
+    found: list[tuple[int, int]] = []
+    began: int | None = None
+    for comes, at_ns in changes:
+        if comes and began is None:
+            began = at_ns
+        elif not comes and began is not None:
+            found.append((began, at_ns))
+            began = None
+    return found if began is None else [*found, (began, end_ns)]
 
 
 def read(said: Mapping[str, Any]) -> Event:

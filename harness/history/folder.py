@@ -107,6 +107,14 @@ class RunFolder:
                 0o644,
             )
 
+    def detach_journal(self, node: str) -> None:
+        """Keep a node's journal as it is: what comes through a descriptor of it goes nowhere."""
+        path = self.path / "journal" / f"{node}.bin"
+        with translated(path), suppress(FileNotFoundError):
+            copy = path.with_suffix(".copy")
+            shutil.copy2(path, copy)
+            copy.replace(path)
+
     def copy_log(self, node: str, log: Path) -> None:
         """Keep the end of a node's log."""
         with translated(self.path / "logs"), suppress(FileNotFoundError):

@@ -11,12 +11,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import zip_longest
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.history.events import FaultChanged, NodeChanged, NodeEnded, NodeStarted, over_ns
+from harness.history.events import (
+    FaultChanged,
+    NodeChanged,
+    NodeEnded,
+    NodeStarted,
+    over_ns,
+    spells,
+)
+from harness.history.plan import moment_ns
 
 if TYPE_CHECKING:
     from harness.history.history import History, Nanoseconds, PhaseWindow
@@ -25,6 +33,7 @@ SAMPLED_SHARE_LEAST = 0.9  # samples of a node ÷ the seconds that it lived in a
 SAMPLES_APART_NS = 3_000_000_000  # they are taken once a second
 LOOKS_APART_NS = 6_000_000_000  # the prover looks every two seconds at what stands
 SHORT_NS = 250_000_000  # a phase that lacks less was played as planned
+CHANGING_NS = 10_000_000_000  # so long what an event tells of may have been under way before it
 END_NS = 2**63 - 1
 
 
@@ -110,7 +119,8 @@ def of_phases(history: History, facts: Mapping[str, Any]) -> Iterator[Gap]:
         yield Gap(what=RECORDED, from_ns=last_ns - 1, why="the run was cut short")
     at_ns = facts.get("t0_ns", 0)
     for planned in facts.get("plan", ()):
-        begin_ns = at_ns if planned.get("begin_s") is None else _after(facts, planned["begin_s"])
+        begin_s = planned.get("begin_s")
+        begin_ns = at_ns if begin_s is None else moment_ns(facts.get("t0_ns", 0), begin_s)
         end_ns = _end_ns(planned, facts, begin_ns)
         at_ns = begin_ns if end_ns is None else end_ns
         window = history.phase(planned["name"])
@@ -137,16 +147,12 @@ def of_phases(history: History, facts: Mapping[str, Any]) -> Iterator[Gap]:
             )
 
 
-def _after(facts: Mapping[str, Any], seconds: float) -> int:
-    return int(facts.get("t0_ns", 0) + seconds * 1e9)
-
-
 def _end_ns(planned: Mapping[str, Any], facts: Mapping[str, Any], begin_ns: int) -> int | None:
     """When a phase was to end; an older folder tells how long it was to last."""
     if planned.get("end_s") is not None:
-        return _after(facts, planned["end_s"])
+        return moment_ns(facts.get("t0_ns", 0), planned["end_s"])
     lasts_s = planned.get("duration_s")
-    return None if lasts_s is None else int(begin_ns + lasts_s * 1e9)
+    return None if lasts_s is None else moment_ns(begin_ns, lasts_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,8 +199,8 @@ def of_samples(history: History, lived: Mapping[str, Sequence[Life]]) -> list[Ga
         own = at[edges[index] : edges[index + 1]]
         for from_ns, to_ns, why in _unseen(own, lived[name], history.phases):
             missed[from_ns, to_ns, why].append(name)
-        for life, later in zip_longest(lived[name], lived[name][1:]):
-            if life.by_itself:
+        for life, later in pairwise([*lived[name], None]):
+            if life is not None and life.by_itself:
                 until_ns = END_NS if later is None else later.from_ns
                 gaps.append(
                     Gap(
@@ -321,17 +327,14 @@ def of_proofs(history: History) -> Iterator[Gap]:
 def _standing(history: History) -> Iterator[tuple[str, int, int]]:
     """Tell when each fault stood: (name, from, to)."""
     over_ns = history.phases[-1].end_ns if history.phases else 0
-    since: dict[str, int] = {}
     changes = [event for event in history.events if isinstance(event, FaultChanged)]
+    by_fault: dict[str, list[tuple[bool, int]]] = defaultdict(list)
     for change in sorted(changes, key=lambda one: one.set_ns):
-        begun_ns = since.pop(change.fault, None)
-        if begun_ns is not None:
-            yield change.fault, begun_ns, change.set_ns
-        if change.is_set:
-            since[change.fault] = change.set_ns
-    for name, begun_ns in since.items():
-        if begun_ns < over_ns:
-            yield name, begun_ns, over_ns
+        by_fault[change.fault].append((change.is_set, change.set_ns))
+    for fault, happened in by_fault.items():
+        for begin_ns, end_ns in spells(happened, over_ns):
+            if begin_ns < end_ns:
+                yield fault, begin_ns, end_ns
 
 
 def _at(history: History, at_ns: int) -> str:
@@ -349,5 +352,10 @@ def _some(names: Sequence[str], history: History) -> str:
 
 
 def merged(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
-    """Put gaps in order of time, each once."""
-    return tuple(sorted(dict.fromkeys(gaps), key=lambda gap: (gap.from_ns, gap.to_ns, gap.why)))
+    """Put gaps in order of time, each once; of those from one time on, what lacks most is first."""
+    return tuple(
+        sorted(
+            dict.fromkeys(gaps),
+            key=lambda gap: (gap.from_ns, -len(gap.what), gap.to_ns, gap.why),
+        )
+    )

@@ -80,17 +80,29 @@ HOST = pa.schema(
 class PhaseWindow:
     """When a phase was in force, as planned. CLOCK_MONOTONIC ns; the end is not in it.
 
-    `late_ns`: so much later the player began it (histograms are taken then).
+    `late_ns`: so much later the player began it (histograms are taken then). `left_out`: stretches
+    of it, in order, that are none of what is looked at (from, to).
     """
 
     name: str
     begin_ns: int
     end_ns: int
     late_ns: int = 0
+    left_out: tuple[tuple[int, int], ...] = ()
 
     @property
     def seconds(self) -> float:
-        return (self.end_ns - self.begin_ns) / 1e9
+        """How long it is, without what is left out."""
+        left_out_ns = sum(end_ns - begin_ns for begin_ns, end_ns in self.left_out)
+        return (self.end_ns - self.begin_ns - left_out_ns) / 1e9
+
+    def holds(self, at_ns: Nanoseconds) -> npt.NDArray[np.bool_]:
+        """Which of these times are in it."""
+        found: npt.NDArray[np.bool_] = (at_ns >= self.begin_ns) & (at_ns < self.end_ns)
+        if self.left_out:
+            edges = np.array(self.left_out, np.int64).ravel()
+            found &= np.searchsorted(edges, at_ns, "right") % 2 == 0
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,14 +19,13 @@ import numpy as np
 import pyarrow.compute as pc
 
 from harness.history.events import Event, FaultChanged, PhaseBegan, PhasesOver, RunEnded
-from harness.history.gaps import Gap, Part
+from harness.history.gaps import CHANGING_NS, Gap, Part
 from harness.history.growing import Growing
 from harness.history.history import HOST, OPERATIONS, History
 from harness.history.plan import Plan
 from harness.history.reader import Folder, history_of
 
 WRITTEN_NS = 2_000_000_000  # by then whoever writes has written what it saw
-CHANGING_NS = 10_000_000_000  # so long a change of a fault may be being made
 AT_PHASE_ENDS = frozenset({Part.HISTOGRAMS, Part.GAUGES})
 
 

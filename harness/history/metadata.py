@@ -10,6 +10,7 @@ from typing import Any
 from harness.errors import BadFileError
 from harness.history import shape
 from harness.history.folder import VERSION
+from harness.history.plan import strange
 from harness.operations import Operation
 
 # What is read of it, and of what type; a one-tuple is a list of such tables.
@@ -33,11 +34,15 @@ WANTED: Mapping[str, Any] = {
         "generator?": str,
         "workers?": int | list[dict],  # type: ignore[type-arg]
         "late_ns?": int,
+        "shares?": int,
+        "left_out?": list[str],
         "streams?": (
             {
                 "phase": str,
                 "operation": str,
                 "rate_per_s": float,
+                "asked_per_s?": float,
+                "after_s?": float,
                 "timeout_ms?": float,
                 "count?": int | None,
                 "payload_bytes?": int,
@@ -108,11 +113,23 @@ def _wrong_values(found: Mapping[str, Any]) -> str | None:
             bytes.fromhex(node["wire_id"])
         except ValueError:
             return f"nodes: wire_id: found {node['wire_id']!r}"
+    if wrong := _strange_time(found):
+        return wrong
     known = numbers(found)
     for stream in found["load"].get("streams", []):
         if stream["operation"] not in known:
             return f"load.streams: operation: found {stream['operation']!r}"
     return None
+
+
+def _strange_time(found: Mapping[str, Any]) -> str | None:
+    """Name the first time that no run has; None: there is none."""
+    times = {"t0_ns": found.get("t0_ns", 0) / 1e9, "ready_s": found.get("ready_s")}
+    for planned in found.get("plan", ()):
+        for key in ("begin_s", "end_s", "duration_s"):
+            times[f"plan: {planned['name']}: {key}"] = planned.get(key)
+    wrong = ((name, strange(value)) for name, value in times.items() if value is not None)
+    return next((f"{name}: {why}" for name, why in wrong if why is not None), None)
 
 
 def numbers(facts: Mapping[str, Any]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from typing import Any
 from harness.errors import BadFileError
 
 LATE_NS = 1_000_000  # of a folder that does not say it
+SECONDS_MAX = 1e9  # no run knows a time further from its beginning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +61,25 @@ class Plan:
         return max((one.get("timeout_ms", 0) for one in self.streams), default=0) * 1_000_000
 
 
+def moment_ns(t0_ns: int, seconds: float) -> int:
+    """Return when it is so many seconds after another moment."""
+    return t0_ns + round(seconds * 1e9)
+
+
+def strange(seconds: float) -> str | None:
+    """Say what is wrong with a number of seconds that no run can have; None: nothing."""
+    if abs(seconds) <= SECONDS_MAX:
+        return None
+    return f"expected at most {SECONDS_MAX:g} s, found {seconds:g}"
+
+
 def bounds_ns(
     t0_ns: int, durations_s: Iterable[float | None]
 ) -> tuple[tuple[int, int | None], ...]:
     """Give phases of these lengths their begin and end; None: it lasts until somebody stops."""
     found: list[tuple[int, int | None]] = []
     for duration_s in durations_s:
-        end_ns = None if duration_s is None else t0_ns + round(duration_s * 1e9)
+        end_ns = None if duration_s is None else moment_ns(t0_ns, duration_s)
         found.append((t0_ns, end_ns))
         t0_ns = t0_ns if end_ns is None else end_ns
     return tuple(found)
@@ -98,7 +111,7 @@ def read(facts: Mapping[str, Any], timeline: Mapping[str, Any]) -> Plan | None:
             left_out=frozenset(load.get("left_out", ())),
             changes=tuple(
                 ChangePlan(
-                    at_ns=t0_ns + round(one["at_s"] * 1e9),
+                    at_ns=_change_ns(t0_ns, one["at_s"]),
                     verb=one["verb"],
                     fault=names[one["fault"]],
                 )
@@ -107,6 +120,12 @@ def read(facts: Mapping[str, Any], timeline: Mapping[str, Any]) -> Plan | None:
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise BadFileError(f"the run's plan: {type(error).__name__}: {error}") from None
+
+
+def _change_ns(t0_ns: int, at_s: float) -> int:
+    if wrong := strange(at_s):
+        raise ValueError(wrong)
+    return moment_ns(t0_ns, at_s)
 
 
 def _duration_s(planned: Mapping[str, Any]) -> float | None:

@@ -29,9 +29,9 @@ from harness.history import (
     snapshots,
     tables,
 )
-from harness.history.events import Event, RunEnded
+from harness.history.events import Event, NodeStarted, RunEnded
 from harness.history.files import Files
-from harness.history.gaps import END_NS, EVERYTHING, Gap, Part, Parts
+from harness.history.gaps import CHANGING_NS, END_NS, EVERYTHING, Gap, Part, Parts
 from harness.history.history import History
 from harness.history.metadata import find, numbers, timeout_ns
 from harness.history.metadata import read as metadata
@@ -45,6 +45,7 @@ __all__ = ["find", "metadata", "read"]
 # How far a record's time may lie before the first event of a run, and after the last: of one that
 # ended, and of one of whose end nobody told. A torn record may bear any time.
 EARLY_NS, LATE_NS, LATER_NS = 60_000_000_000, 60_000_000_000, 3_600_000_000_000
+NOT_RUNNING = ("stopped", "paused")  # conditions in which a node begins no journal
 # Files that are read as one, or only kept: what rests on each.
 WHOLE: Mapping[str, Part] = {
     "metadata.json": Part.METADATA,
@@ -104,8 +105,6 @@ class Folder:
         self.source, self.facts = source, facts
         self.nodes = tuple(node["name"] for node in facts["nodes"])
         self.gaps: list[Gap] = []
-        if source.problem:
-            self._miss(EVERYTHING, source.problem)
         for name, part in WHOLE.items():
             content = source.open(name)
             is_missing = not content.exists and name in facts.get("inputs", ())
@@ -123,8 +122,14 @@ class Folder:
         self.gaps.append(Gap(what=what, of=of, from_ns=from_ns, to_ns=to_ns, why=why))
 
     def events(self) -> list[Event]:
-        """What happened, as far as it is told."""
-        return self._lines("events.jsonl", events.read, Part.EVENTS)
+        """What happened, as far as it is told. That no manifest was written is no wonder where no
+        end is told of.
+        """
+        found = self._lines("events.jsonl", events.read, Part.EVENTS)
+        if problem := self.source.problem:
+            is_cut = not any(isinstance(event, RunEnded) for event in found)
+            self._miss(EVERYTHING, f"the run was cut short: {problem}" if is_cut else problem)
+        return found
 
     def proofs(self) -> tuple[Proof, ...]:
         """What was seen of faults."""
@@ -134,9 +139,11 @@ class Folder:
         found, breaks = self.source.lines(name, make)
         for one in breaks:
             before, after = found[: one.after], found[one.after :]
-            from_ns = before[-1].at_ns if before else 0
-            to_ns = after[0].at_ns if after else END_NS
-            self._miss(frozenset({part}), one.why, min(from_ns, to_ns), max(from_ns, to_ns))
+            ends = (before[-1].at_ns if before else 0, after[0].at_ns if after else END_NS)
+            from_ns, to_ns = min(ends), max(ends)
+            if part is Part.EVENTS:  # of what began before it, and lasts
+                from_ns, to_ns = max(from_ns - CHANGING_NS, 0), END_NS
+            self._miss(frozenset({part}), one.why, from_ns, to_ns)
         return found
 
     def told(self) -> Gains:
@@ -196,7 +203,14 @@ class Folder:
         has_ended = any(isinstance(event, RunEnded) for event in happened)
         late_ns = LATE_NS if has_ended else LATER_NS
         end_ns = min(max(times, default=END_NS), END_NS - late_ns) + late_ns
-        parts = [self._journal(index, begin_ns, end_ns) for index in range(len(self.nodes))]
+        ran = {
+            one["name"] for one in self.facts["nodes"] if one.get("condition") not in NOT_RUNNING
+        }
+        ran |= {event.node for event in happened if isinstance(event, NodeStarted)}
+        parts = [
+            self._journal(index, begin_ns, end_ns, has_run=name in ran)
+            for index, name in enumerate(self.nodes)
+        ]
         made = np.empty(sum(map(len, parts)), journal.JOURNAL)
         at = len(made)
         while parts:  # each file is let go as soon as it is copied
@@ -205,13 +219,15 @@ class Folder:
             at -= len(part)
         return made
 
-    def _journal(self, index: int, begin_ns: int, end_ns: int) -> history.Records:
-        """The records of one node's journal, as they are in its file."""
+    def _journal(self, index: int, begin_ns: int, end_ns: int, *, has_run: bool) -> history.Records:
+        """The records of one node's journal, as they are in its file; one that did not run in this
+        run never began one.
+        """
         node, name = self.facts["nodes"][index], f"journal/{self.nodes[index]}.bin"
         wire_id = bytes.fromhex(node["wire_id"])
         records, torn, content = self.source.journal(name, wire_id, begin_ns, end_ns)
         why = content.wrong
-        if not content.exists and not why and node.get("condition") != "stopped":
+        if not content.exists and not why and has_run:
             why = f"{name} is missing"
         if why:
             torn = [one for one in torn if one.after < len(records)]

@@ -143,9 +143,10 @@ def spawn_in(
     stdio: tuple[int, int, int],
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
+    session: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a command in the network namespace; `stdio` are its descriptors 0, 1 and 2. Safe in any
-    thread.
+    thread. `session`: it leads one of its own.
 
     A thread that stands inside makes the child, so no code of ours runs between fork and exec. The
     child belongs to the caller, who waits for it. Raises UsageError where there is no such program,
@@ -161,6 +162,7 @@ def spawn_in(
                 env=environment,
                 cwd=directory,
                 close_fds=True,
+                start_new_session=session,
             )
     except (FileNotFoundError, PermissionError) as error:
         raise UsageError(f"{argv[0]!r} cannot be run: {error.strerror}") from error

@@ -5,6 +5,7 @@ it (fail-open).
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import struct
@@ -77,15 +78,20 @@ def add_rule(namespace: int, mark: int | None = None) -> str:
     raise UnavailableError(f"no rule can queue packets: {said}")
 
 
+def rule(mark: int | None = None) -> str:
+    """Return the rule of `add_rule`, as `rules_of` lists it behind its -A."""
+    marked = "" if mark is None else f"-m mark --mark {mark:#x}/{mark:#x} "
+    return f"FORWARD {marked}-j NFQUEUE --queue-num 0 --queue-bypass"
+
+
 def remove_rule(namespace: int, mark: int, command: str) -> None:
     """Remove the rule, where it still is."""
     _iptables(namespace, command, "-D", mark)
 
 
 def rules_of(namespace: int, command: str, table: str = "mangle") -> list[str]:
-    """List the rules of a table (ours is in mangle), as the command of iptables prints them.
-
-    Raises HarnessError.
+    """List what a table (ours is in mangle) has beyond chains that accept, as the command of
+    iptables prints it. Raises HarnessError.
     """
     environment = {**os.environ, "PATH": _PATH, "XTABLES_LOCKFILE": "/dev/null"}
     try:
@@ -101,7 +107,8 @@ def rules_of(namespace: int, command: str, table: str = "mangle") -> list[str]:
         raise HarnessError(f"{command}: {error.strerror}") from error
     if done.returncode:
         raise HarnessError(f"{command}: {done.stderr.strip() or done.returncode}")
-    return done.stdout.splitlines()
+    accepts = re.compile(r"-P \S+ ACCEPT")
+    return [line for line in done.stdout.splitlines() if not accepts.fullmatch(line)]
 
 
 def tables(namespace: int) -> list[str]:
@@ -113,25 +120,16 @@ def tables(namespace: int) -> list[str]:
 
 def _iptables(namespace: int, command: str, verb: str, mark: int | None) -> str:
     """Add or delete the rule; returns why it could not be done, or nothing where it was."""
-    marked = () if mark is None else ("-m", "mark", "--mark", f"{mark:#x}/{mark:#x}")
-    rule = (
-        "-t",
-        "mangle",
-        verb,
-        "FORWARD",
-        *marked,
-        "-j",
-        "NFQUEUE",
-        "--queue-num",
-        "0",
-        "--queue-bypass",
-    )
     # The lock guards the host's tables; ours are our own, and /run is not writable in a user
     # namespace.
     environment = {**os.environ, "PATH": _PATH, "XTABLES_LOCKFILE": "/dev/null"}
     with inside(namespace):
         done = subprocess.run(
-            [command, *rule], capture_output=True, text=True, check=False, env=environment
+            [command, "-t", "mangle", verb, *rule(mark).split()],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
         )
     return (
         f"{command}: "

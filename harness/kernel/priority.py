@@ -53,8 +53,8 @@ def put_first(pid: int) -> None:
 
 def be_ordinary() -> None:
     """Take `be_prompt` back: the calling thread and its later children wait for their turn."""
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-    os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), 0))
+    _try(lambda: os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0)))
+    _try(lambda: os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), 0)))
 
 
 def of_nodes() -> int:

@@ -3,7 +3,8 @@ TBF behind an IFB for what a link receives.
 
 Known faults of pyroute2 and netem are worked round here and nowhere else: an attribute that is not
 sent would survive a change, so all are always sent; netem's queue holds 1000 packets unless told
-otherwise; its times are µs; pyroute2 does not know bfifo.
+otherwise; its times are µs; pyroute2 does not know bfifo. netem's queue counts packets, of which
+one may be 64 bytes or 64 kB, so a bfifo below it takes what is due and bounds that in bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pyroute2.netlink.rtnl.tcmsg import plugins, sched_netem, sched_pfifo
 
 from harness.errors import HarnessError
 from harness.kernel import disciplines
-from harness.kernel.disciplines import Standing, htb_class, qdisc, ticks
+from harness.kernel.disciplines import Numbers, Standing, htb_class, qdisc, ticks
 from harness.kernel.namespaces import stay_in
 from harness.kernel.netlink import Netlink
 
@@ -33,6 +34,7 @@ R = TypeVar("R")
 
 ROOT, HANDLE, INGRESS, INGRESS_PARENT = 0xFFFFFFFF, 0x10000, 0xFFFF0000, 0xFFFFFFF1
 NODE_CLASS, DEFAULT_CLASS = 0xFFFE, 0xFFFD
+BELOW = 0x8000  # bit of the handles of what stands below a netem: classes have numbers without it
 UNLIMITED_BPS = 34_000_000_000  # of HTB's 32 bits of bytes a second
 LEAST_BPS = 8_000  # what a leaf is guaranteed; it borrows up to its own rate
 QUANTUM_BYTES = 1514
@@ -145,7 +147,7 @@ class Qdiscs:
         with self._said(f"the rate of link {ifindex}"):
             self._class(ifindex, NODE_CLASS, HANDLE, rate_bps, rate_bps)
             self._class(ifindex, DEFAULT_CLASS, HANDLE | NODE_CLASS, LEAST_BPS, rate_bps)
-            self._queue(ifindex, DEFAULT_CLASS, rate_bps)
+            self._queue(ifindex, DEFAULT_CLASS << 16, HANDLE | DEFAULT_CLASS, rate_bps)
 
     @_there
     def set_leaf(self, ifindex: int, minor: int, leaf: Leaf) -> None:
@@ -154,7 +156,7 @@ class Qdiscs:
         with self._said(f"class 1:{minor:x} of link {ifindex}"):
             self._class(ifindex, minor, HANDLE | NODE_CLASS, LEAST_BPS, rate)
             if leaf.netem is None:
-                self._queue(ifindex, minor, rate)
+                self._queue(ifindex, minor << 16, HANDLE | minor, rate)
             else:
                 try:
                     self._netem(ifindex, minor, leaf.netem)
@@ -165,6 +167,7 @@ class Qdiscs:
                             "is the one netem of a link"
                         ) from error
                     raise
+                self._queue(ifindex, *_below(minor), rate)
 
     @_there
     def remove_leaf(self, ifindex: int, minor: int) -> None:
@@ -242,15 +245,9 @@ class Qdiscs:
             quantum=QUANTUM_BYTES,
         )
 
-    def _queue(self, ifindex: int, minor: int, rate_bps: int) -> None:
-        self._route.tc(
-            "replace",
-            "bfifo",
-            ifindex,
-            minor << 16,
-            parent=HANDLE | minor,
-            limit=_queue_bytes(rate_bps),
-        )
+    def _queue(self, ifindex: int, handle: int, parent: int, rate_bps: int) -> None:
+        limit = _queue_bytes(rate_bps)
+        self._route.tc("replace", "bfifo", ifindex, handle, parent=parent, limit=limit)
 
     def _netem(self, ifindex: int, minor: int, wanted: Netem) -> None:
         kind = next(
@@ -293,24 +290,30 @@ def asked_tree(link: int, rate_bps: int | None, leaves: Mapping[int, Leaf]) -> S
     """Say what stands on a link where `Qdiscs` has made its tree: class → leaf."""
     node_bps = rate_bps or UNLIMITED_BPS
     made: Standing = {
-        qdisc(link, "htb", HANDLE): (ROOT, DEFAULT_CLASS),
-        htb_class(link, HANDLE | NODE_CLASS): (ROOT, *_asked_class(node_bps, node_bps)),
+        qdisc(link, "htb", HANDLE): Numbers((ROOT, DEFAULT_CLASS)),
+        htb_class(link, HANDLE | NODE_CLASS): _asked_class(node_bps, node_bps).below(ROOT),
     }
     for minor, leaf in {DEFAULT_CLASS: Leaf(rate_bps=node_bps), **leaves}.items():
         rate = leaf.rate_bps or UNLIMITED_BPS
-        parent = HANDLE | NODE_CLASS
-        made[htb_class(link, HANDLE | minor)] = (parent, *_asked_class(LEAST_BPS, rate))
-        if leaf.netem is None:
-            made[qdisc(link, "bfifo", minor << 16)] = (HANDLE | minor, _queue_bytes(rate))
-        else:
-            made[qdisc(link, "netem", minor << 16)] = (HANDLE | minor, *_asked_netem(leaf.netem))
+        numbers = _asked_class(LEAST_BPS, rate).below(HANDLE | NODE_CLASS)
+        made[htb_class(link, HANDLE | minor)] = numbers
+        handle, parent = minor << 16, HANDLE | minor
+        if leaf.netem is not None:
+            made[qdisc(link, "netem", handle)] = _asked_netem(leaf.netem).below(parent)
+            handle, parent = _below(minor)
+        made[qdisc(link, "bfifo", handle)] = Numbers((parent, _queue_bytes(rate)))
     return made
 
 
 def names_of_leaf(link: int, minor: int) -> set[str]:
     """Name a class and what may be its leaf."""
     leaves = {qdisc(link, kind, minor << 16) for kind in ("bfifo", "netem")}
-    return {htb_class(link, HANDLE | minor), *leaves}
+    return {htb_class(link, HANDLE | minor), qdisc(link, "bfifo", _below(minor)[0]), *leaves}
+
+
+def _below(minor: int) -> tuple[int, int]:
+    """Return the handle and the parent of the bfifo below the netem of a class."""
+    return (BELOW | minor) << 16, minor << 16 | 1
 
 
 def asked_ifb(ifb: int, rate_bps: int, of: int) -> Standing:
@@ -318,22 +321,25 @@ def asked_ifb(ifb: int, rate_bps: int, of: int) -> Standing:
     burst = _burst(rate_bps)
     waiting = round(rate_bps / 8 * QUEUE_S) + burst
     return {
-        qdisc(ifb, "tbf", HANDLE): (ROOT, rate_bps // 8, waiting, ticks(burst, rate_bps)),
-        qdisc(of, "ingress", INGRESS): (INGRESS_PARENT,),
-        disciplines.filters(of): disciplines.redirect(ifb),
+        qdisc(ifb, "tbf", HANDLE): Numbers(
+            (ROOT,), (rate_bps // 8, waiting, ticks(burst, rate_bps))
+        ),
+        qdisc(of, "ingress", INGRESS): Numbers((INGRESS_PARENT,)),
+        **disciplines.redirect(of, ifb),
     }
 
 
-def _asked_class(rate_bps: int, ceil_bps: int) -> disciplines.Numbers:
+def _asked_class(rate_bps: int, ceil_bps: int) -> Numbers:
     bursts = ticks(_burst(rate_bps), rate_bps), ticks(_burst(ceil_bps), ceil_bps)
-    return rate_bps // 8, ceil_bps // 8, *bursts
+    return Numbers(amounts=(rate_bps // 8, ceil_bps // 8, *bursts))
 
 
-def _asked_netem(what: Netem) -> disciplines.Numbers:
+def _asked_netem(what: Netem) -> Numbers:
     times = (disciplines.ticks_of_ms(one) for one in (what.delay_ms, what.jitter_ms))
     shares = (what.loss, what.duplicate, what.reorder, what.corrupt)
     gap = 1 if what.reorder else 0
-    return (*times, *(round(one * 0xFFFFFFFF) for one in shares), gap, NETEM_PACKETS_MAX, 0)
+    amounts = (*times, *(round(one * 0xFFFFFFFF) for one in shares), 0)
+    return Numbers((gap, NETEM_PACKETS_MAX), amounts)
 
 
 def _queue_bytes(rate_bps: int) -> int:

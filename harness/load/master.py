@@ -68,7 +68,6 @@ class Master:
         """Begin a run with these options and classes. Raises HarnessError; then nothing runs."""
         if self.plan is not None:
             raise UsageError("the run before goes on, or is being judged: wait for its end")
-        priority.be_prompt()  # again, where a run was judged before
         self._reports, self._drained, self.broken = {}, set(), None
         self._asked_ns, self._stopped = monotonic_ns(), False
         self._run_time_s = float(given.run_time or 0)
@@ -192,12 +191,12 @@ class Master:
         """Have the run judged, print the verdict, and return the exit code."""
         # The judge is a process of its own: it must see plain Python, not one that gevent has
         # patched. The load is over, and nothing waits for it.
-        priority.be_ordinary()
         judged = subprocess.run(
             [sys.executable, "-m", "harness", "judge", plan.run],
             stdout=subprocess.PIPE,
             check=False,
             text=True,
+            preexec_fn=priority.be_ordinary,
         )
         print(judged.stdout, end="", flush=True)
         return judged.returncode if judged.returncode >= 0 else HarnessError.exit_code

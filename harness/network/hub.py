@@ -45,8 +45,7 @@ def _tables(hub: int, standing: Collection[str]) -> str | None:
             if name and name not in ours and _acts(nft.json(f"list table {' '.join(name)}")):
                 return f"a stranger's table {' '.join(name)} stands in the hub"
     for table in sorted(set(legacy) - queues):
-        rules = nfqueue.rules_of(hub, "iptables-legacy", table)
-        if any(not (rule.startswith("-P ") and rule.endswith(" ACCEPT")) for rule in rules):
+        if nfqueue.rules_of(hub, "iptables-legacy", table):
             return f"a stranger's iptables table {table} stands in the hub"
     return None
 

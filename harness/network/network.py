@@ -56,7 +56,10 @@ class Network:
         self.nodes, self.seed, self.baseline = nodes, seed, dict(baseline)
         self.changed = changed
         self.counted: Callable[[Reading], None] | None = None  # told before and after a change
+        # Told what had drifted by whom a change made all anew, and the faults that stood before.
+        self.lost: Callable[[Mapping[str, str], Collection[str]], None] = lambda *_: None
         self.faults: dict[str, Fault] = {}
+        self._broken: str | None = None  # why the faults could not be brought about
         self._fabric = fabric
         self._regions = {node.name: node.region for node in nodes}
         prefixes = {
@@ -126,13 +129,17 @@ class Network:
         kind = injectors.load(row.injector) if row is not None else None
         return next((one for one in self._standing.values() if type(one) is kind), None)
 
+    def require(self, fault: Fault) -> None:
+        """Raise UnavailableError for what no backend here can do of a fault."""
+        injectors.require(fault.impairment.kinds, self.backends)
+
     def set(self, fault: Fault) -> Change:
         """Bring a fault into force; it replaces one of the same name.
 
         Raises UnavailableError for what no backend here can do; nothing has changed then.
         """
         with self._lock:
-            injectors.require(fault.impairment.kinds, self.backends)
+            self.require(fault)
             if fault.impairment.drops_established:
                 fault = replace(fault, flows=self._established(fault.paths))
             return self._change(Verb.SET, fault, {**self.faults, fault.name: fault})
@@ -166,8 +173,14 @@ class Network:
     def drift(self) -> dict[str, str | None]:
         """Say for each injector why the kernel does not have what was asked; None where it does."""
         with self._lock:
-            found = {name: one.drift(self.compiled) for name, one in self._standing.items()}
-            return {**found, "kernel": strangers(self._fabric, self._standing.keys())}
+            return {
+                **self._drift_of_ours(),
+                "kernel": strangers(self._fabric, self._standing.keys()),
+            }
+
+    def _drift_of_ours(self) -> dict[str, str | None]:
+        found = {name: one.drift(self.compiled) for name, one in self._standing.items()}
+        return found if self._broken is None else {**found, "network": self._broken}
 
     @property
     def _chooser(self) -> Nftables:
@@ -222,6 +235,8 @@ class Network:
                 "down": dict(fault.down),
                 "nodes": [],
                 "sides": fault.groups,
+                "mutual": bool(fault.sides),
+                "lost": fault.lost,
             }
             for fault in faults
         ]
@@ -265,9 +280,13 @@ class Network:
             self._apply()
         except Exception:
             self._go_back(before)
-            if not any(one.drift(self.compiled) for one in self._standing.values()):
+            drifted = {name: why for name, why in self._drift_of_ours().items() if why is not None}
+            if not drifted:
                 raise  # it was refused, and all is as it was
-            self._shut()  # somebody took a part away: begin anew, with all that is asked
+            # Somebody took a part away: begin anew, with all that is asked. Meanwhile there is
+            # nothing, and since when the part was gone nobody knows.
+            self.lost(drifted, list(before))
+            self._shut()
             self.faults = faults
             try:
                 self._apply()
@@ -283,12 +302,23 @@ class Network:
         return change
 
     def _go_back(self, faults: dict[str, Fault]) -> None:
-        """Bring the state before about again, whatever went wrong: half a change is none."""
+        """Bring the state before about again, whatever went wrong: half a change is none.
+
+        Where that fails too, `drift` says so until something else was brought about.
+        """
         self.faults = faults
-        with suppress(Exception):  # where that fails too, `drift` says what is missing
+        with suppress(Exception):
             self._apply()
 
     def _apply(self) -> None:
+        try:
+            self._bring_about()
+        except Exception as error:
+            self._broken = f"what is asked could not be brought about: {error}"
+            raise
+        self._broken = None
+
+    def _bring_about(self) -> None:
         if not self.faults and not self.baseline:
             self._shut()  # nothing is wrong: nothing is there
             return

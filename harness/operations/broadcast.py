@@ -18,5 +18,4 @@ SPEC = OperationSpec(
         record=RecordKind.RECEIVED,
         counted="as received in the journals of all other nodes that ran",
     ),
-    until="until its source had passed it on (how it spread is in the table)",
 )

@@ -114,4 +114,3 @@ class OperationSpec:
     payload: Payload | None = None
     ledger: Ledger | None = None
     metrics: tuple[OperationMetric, ...] = ()
-    until: str = ""  # what a report adds to "from the intended time", where it needs saying

@@ -1,11 +1,21 @@
-"""The headline says in one sentence why a run is not PASS, the same in every report."""
+"""The headline says in one sentence why a run is not PASS, the same in every report; and what else
+each of them says.
+"""
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from harness.checks.verdict import Answer, Finding, Verdict
 
+if TYPE_CHECKING:  # numpy and Arrow: a command that renders nothing must not wait for them
+    from harness.history.history import History
+    from harness.reports.suite_part import SuitePart
+
+UNSEALED = "no manifest: of a file that was changed since this run was closed nobody can tell"
 SENTENCE_CHARACTERS = 240  # of a finding's own sentence: the row itself says all of it
 
 
@@ -54,3 +64,21 @@ def _told(finding: Finding) -> str:
     if len(sentence) > SENTENCE_CHARACTERS:
         sentence = sentence[: SENTENCE_CHARACTERS - 1].rstrip() + "…"
     return f"{finding.name}{phase}: {sentence}"
+
+
+def again(facts: Mapping[str, Any], run: str) -> str:
+    """Write the command that says the same verdict again; `judged_by` of the facts is a budget that
+    is not the run's own.
+    """
+    other = facts.get("judged_by")
+    return shlex.join(["harness", "judge", run, *(["--budget", other] if other else [])])
+
+
+def unsealed(history: History | None, parts: Sequence[SuitePart] = ()) -> str:
+    """Say of a run, or of which parts of a suite, that nobody can tell whether files were changed;
+    empty where a manifest does.
+    """
+    if history is not None:
+        return "" if history.sealed else UNSEALED
+    named = ", ".join(part.name for part in parts if not part.history.sealed)
+    return f"{named}: {UNSEALED}" if named else ""

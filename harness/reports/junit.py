@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 
 from harness.checks.verdict import Answer, Finding, Verdict
 from harness.history.history import History
+from harness.reports import headline
 from harness.reports.suite_part import SuitePart
 
 FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 §2.2
@@ -24,7 +25,6 @@ def render(
     parts: Sequence[SuitePart] = (),
 ) -> str:
     """Write the file's text."""
-    del history, parts
     counts = verdict.counts()
     numbers = {
         "tests": str(len(verdict.findings)),
@@ -48,7 +48,10 @@ def render(
         ("answer", verdict.answer),
         ("topology", facts["topology"]),
         ("runtime", facts["runtime"]["name"]),
+        ("unsealed", headline.unsealed(history, parts)),
     ):
+        if not value:
+            continue
         ET.SubElement(properties, "property", name=name, value=_text(str(value)))
     for finding in verdict.findings:
         _case(suite, str(facts["name"]), finding)

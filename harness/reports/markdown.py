@@ -20,8 +20,10 @@ MARKS = {
     Answer.MEASURED: "▫️",
     Answer.NOT_ASKED: "➖",
 }
+# A backslash keeps no @name from being a mention; a space of no width does.
 SPECIAL = str.maketrans(
-    {character: f"\\{character}" for character in "\\`*_{}[]<>#|~"} | {"\n": " ", "\r": " "}
+    {character: f"\\{character}" for character in "\\`*_{}[]<>#|~"}
+    | {"\n": " ", "\r": " ", "&": "&amp;", "@": "@\N{ZERO WIDTH SPACE}"}
 )
 HEAD = "| | promise | phase | promised | measured | why |\n|---|---|---|--:|--:|---|\n"
 
@@ -34,15 +36,17 @@ def render(
     parts: Sequence[SuitePart] = (),
 ) -> str:
     """Write the comment."""
-    del history, parts
-    why = headline.why(verdict)
-    lead = f"{_escaped(why)}\n\n" if why else ""
-    nodes = f"{len(facts['nodes'])} {facts['adapter']} nodes on " if facts["nodes"] else ""
+    said = (headline.why(verdict), headline.unsealed(history, parts))
+    lead = "".join(f"{_escaped(one)}\n\n" for one in said if one)
+    nodes, seed = "", ""
+    if facts["nodes"]:
+        nodes = f"{len(facts['nodes'])} {facts['adapter']} nodes on "
+        seed = f" · seed {facts['seed']}"
     text = (
         f"## {MARKS[verdict.answer]} {verdict.answer} · "
         f"{_escaped(str(facts['name']))}\n\n{lead}"
-        f"{headline.counts(verdict)} · {nodes}{facts['runtime']['name']} · "
-        f"seed {facts['seed']} · `{run.replace('`', '')}`\n"
+        f"{headline.counts(verdict)} · {_escaped(nodes + facts['runtime']['name'])}{seed} · "
+        f"`{run.replace('`', '')}`\n"
     )
     bad = [
         finding for finding in verdict.findings if finding.answer in (Answer.FAIL, Answer.UNKNOWN)

@@ -5,15 +5,24 @@ and the tries.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib import resources
 from typing import Any
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, FLOOR = 960, 380, 70, 20, 16, 336
+import numpy as np
+
+from harness.reports.html.elements import Column, table
+from harness.reports.svg.axes import Axes, log_scale
+from harness.reports.svg.chart import CHARACTER, path
+from harness.topology.quantities import number
+
+WIDTH, HEIGHT, RIGHT, TOP, FLOOR = 520, 290, 14, 14, 236
+ROWS = (FLOOR + 20, FLOOR + 40)  # of labels: two that would overlap stand one below the other
 LINES = {"p50": "c0", "p99": "c1"}
-# what is searched → its key in a try, and what is behind a value
-SEARCHED = {"rate": ("rate_per_s", "/s"), "number of nodes": ("nodes", " nodes")}
+# what is searched → its key in a try, what is behind a value, and the key of the interval's ends
+SEARCHED = {"rate": ("rate_per_s", "/s", "per_s"), "number of nodes": ("nodes", " nodes", "nodes")}
+Try = Mapping[str, Any]
 
 
 def render(facts: Mapping[str, Any]) -> str:
@@ -22,116 +31,141 @@ def render(facts: Mapping[str, Any]) -> str:
     title = f"{facts['scenario']}: {facts['stream']} until {facts['until']}"
     searched = str(facts["searched"])
     tried = sorted(facts["tries"], key=lambda one: _at(facts, one))
+    heads = (Column(searched), Column("answer"), *map(Column, LINES), Column("why"))
     return "".join(
         [
             "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport ",
             f"content='width=device-width, initial-scale=1'><title>{escape(title)}</title>",
             f"<style>{css}</style></head><body><main><header><h1>{escape(title)}</h1></header>",
             f"<p class=total>{escape(facts['sentence'])}{_cut(facts)}</p>",
-            f"<h2>Latency against {escape(searched)}</h2>",
+            f"<h2>Latency in {escape(facts['unit'])} against {escape(searched)}</h2>",
             _curve(facts, tried) if tried else "<p>Nothing was tried.</p>",
-            f"<h2>Tries</h2><table><thead><tr><th>{escape(searched)}</th><th>answer</th>",
-            "<th>p50</th><th>p99</th><th>why</th></tr></thead><tbody>",
-            *(_row(facts, one) for one in tried),
-            "</tbody></table></main></body></html>\n",
+            "<h2>Tries</h2>",
+            table(heads, (_row(facts, one) for one in tried)),
+            "</main></body></html>\n",
         ]
     )
 
 
-def _at(facts: Mapping[str, Any], one: Mapping[str, Any]) -> float:
+def _at(facts: Mapping[str, Any], one: Try) -> float:
     return float(one[SEARCHED[facts["searched"]][0]])
 
 
-def told(facts: Mapping[str, Any], one: Mapping[str, Any]) -> str:
+def told(facts: Mapping[str, Any], at: float) -> str:
     """Write what a try was of: its rate, or how many nodes."""
-    return f"{_at(facts, one):,g}{SEARCHED[facts['searched']][1]}"
+    return f"{number(at, at)}{SEARCHED[facts['searched']][1]}"
 
 
 def _cut(facts: Mapping[str, Any]) -> str:
     return "; the search was interrupted" if facts["interrupted"] else ""
 
 
-def _row(facts: Mapping[str, Any], one: Mapping[str, Any]) -> str:
-    of = told(facts, one)
+def _row(facts: Mapping[str, Any], one: Try) -> tuple[str, ...]:
+    of = told(facts, _at(facts, one))
     if one["run"]:
         of = f"<a href='{escape(one['run'], quote=True)}/report.html'>{of}</a>"
-    cells = [
-        of,
-        escape(one["answer"]),
-        *(_value(one, name, facts["unit"]) for name in LINES),
-        escape(one["why"]),
-    ]
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    values = (_value(one, name, facts) for name in LINES)
+    return (of, escape(one["answer"]), *values, escape(one["why"]))
 
 
-def _value(one: Mapping[str, Any], name: str, unit: str) -> str:
+def _value(one: Try, name: str, facts: Mapping[str, Any]) -> str:
     if name not in one["values"]:
         return "–"
     value = one["values"][name]
-    return "∞" if value is None else f"{value:,.3g} {escape(unit)}"
+    return "∞" if value is None else f"{number(value, facts['bound'])} {escape(facts['unit'])}"
 
 
-def _curve(facts: Mapping[str, Any], tried: list[Mapping[str, Any]]) -> str:
+def _curve(facts: Mapping[str, Any], tried: Sequence[Try]) -> str:
     """Draw p50 and p99 against what is searched, both axes logarithmic; a ring where a try did not
     hold.
     """
     values = [one["values"].get(name) for one in tried for name in LINES]
     finite = [value for value in (*values, facts["bound"]) if value]
-    low, high = min(finite, default=1.0), max(finite, default=1.0)
-    places = {_at(facts, one): told(facts, one) for one in tried}
-    x, y = _Axis(min(places), max(places), LEFT, WIDTH - RIGHT), _Axis(low, high, FLOOR, TOP)
-    unit = escape(facts["unit"], quote=True)
-    label = f"latency in {unit} against {escape(facts['searched'], quote=True)}"
-    bound = f"<path d='M{LEFT} {y(facts['bound'] or low):.1f}H{WIDTH - RIGHT}'"
+    low, high, ticks = log_scale(min(finite, default=1.0), max(finite, default=1.0))
+    left = max(len(number(tick, tick)) for tick in ticks) * CHARACTER + 8
+    y = Axes(
+        left=left,
+        right=WIDTH - RIGHT,
+        top=TOP,
+        floor=FLOOR,
+        end_s=1.0,
+        least=low,
+        most=high,
+        log=True,
+    )
+    ats = [_at(facts, one) for one in tried]
+    x = _Across(min(ats), max(ats), left + 8, WIDTH - RIGHT - 8)
+    label = escape(f"latency in {facts['unit']} against {facts['searched']}", quote=True)
     caption = (
-        "In colour p50 (a line) and p99 (dashed), in black the bound; a ring: did not hold, or is "
-        "not known to. What never arrived (∞) has no point."
+        "p50 (a line), p99 (dashed), and the bound (in the colour of texts); a ring: did not hold, "
+        "or is not known to. What never arrived (∞) has no point."
     )
     return "".join(
         [
-            f"<figure><svg viewBox='0 0 {WIDTH} {HEIGHT}' role=img aria-label='{label}'>",
-            *(_place(at, of, x) for at, of in places.items()),
-            *(_tick(value, unit, y) for value in _decades(low, high)),
-            f"{bound} stroke='currentColor' stroke-dasharray='6 4'/>",
+            "<figure style='max-width:48rem'>",
+            f"<svg class=chart viewBox='0 0 {WIDTH} {HEIGHT}' role=img aria-label='{label}'>",
+            *(_tick(tick, y) for tick in ticks),
+            *_places(facts, ats, x),
+            _bound(facts["bound"], y),
             *(_line(facts, tried, name, x, y) for name in LINES),
             f"</svg><figcaption>{caption}</figcaption></figure>",
         ]
     )
 
 
-def _place(at: float, of: str, x: _Axis) -> str:
-    return f"<text class=tick x='{x(at):.1f}' y='{HEIGHT - 22}' text-anchor=middle>{of}</text>"
+def _places(facts: Mapping[str, Any], ats: Sequence[float], x: _Across) -> Iterator[str]:
+    """Name what was tried, the ends of the answer's interval first; others where there is room."""
+    ends = SEARCHED[facts["searched"]][2]
+    answers = [facts[key] for key in (f"holds_at_{ends}", f"fails_at_{ends}") if key in facts]
+    taken: list[tuple[int, float, float]] = []
+    for at in dict.fromkeys([*(one for one in answers if one in ats), min(ats), max(ats), *ats]):
+        of = told(facts, at)
+        half = len(of) * CHARACTER / 2
+        middle = min(max(x(at), half), WIDTH - half)
+        row = next((row for row in ROWS if _is_free(taken, row, middle - half, middle + half)), 0)
+        if row:
+            taken.append((row, middle - half, middle + half))
+            yield (
+                f"<line class=grid x1='{x(at):.1f}' x2='{x(at):.1f}' y1='{TOP}' y2='{row - 14}'/>"
+                f"<text class=tick x='{middle:.1f}' y='{row}' text-anchor=middle>{of}</text>"
+            )
 
 
-def _tick(value: float, unit: str, y: _Axis) -> str:
-    at = y(value)
+def _is_free(taken: Sequence[tuple[int, float, float]], row: int, begin: float, end: float) -> bool:
+    return all(row != other or end < left or begin > right for other, left, right in taken)
+
+
+def _tick(value: float, y: Axes) -> str:
+    at = y.y(value)
     return (
-        f"<line class=grid x1='{LEFT}' x2='{WIDTH - RIGHT}' y1='{at:.1f}' y2='{at:.1f}'/>"
-        f"<text class=tick x='{LEFT - 6}' y='{at + 3.5:.1f}' text-anchor=end>"
-        f"{value:,g} {unit}</text>"
+        f"<line class=grid x1='{y.left:.1f}' x2='{y.right}' y1='{at:.1f}' y2='{at:.1f}'/>"
+        f"<text class=tick x='{y.left - 5:.1f}' y='{at + 4:.1f}' text-anchor=end>"
+        f"{number(value, value)}</text>"
     )
 
 
-def _line(
-    facts: Mapping[str, Any], tried: list[Mapping[str, Any]], name: str, x: _Axis, y: _Axis
-) -> str:
-    points = [
-        (x(_at(facts, one)), y(one["values"][name]), one["answer"] == "PASS")
-        for one in tried
-        if one["values"].get(name)
-    ]
-    if not points:
+def _bound(bound: float, y: Axes) -> str:
+    """Draw the bound; one of 0 has no place on a logarithmic axis."""
+    if bound <= 0:
         return ""
-    path = "L".join(f"{at:.1f} {value:.1f}" for at, value, _ in points)
+    at = y.y(bound)
+    return f"<line class=bound x1='{y.left:.1f}' x2='{y.right}' y1='{at:.1f}' y2='{at:.1f}'/>"
+
+
+def _line(facts: Mapping[str, Any], tried: Sequence[Try], name: str, x: _Across, y: Axes) -> str:
+    """Draw one statistic, with a gap at each try that has no point."""
+    xs = np.array([x(_at(facts, one)) for one in tried])
+    ys = y.ys(np.array([one["values"].get(name) or math.nan for one in tried]))
     marks = (
         f"<circle cx='{at:.1f}' cy='{value:.1f}' r='{3 if held else 5}' "
         f"fill='{'currentColor' if held else 'none'}' stroke='currentColor'/>"
-        for at, value, held in points
+        for at, value, held in zip(xs, ys, (one["answer"] == "PASS" for one in tried), strict=True)
+        if math.isfinite(value)
     )
-    return f"<path class='line {LINES[name]}' d='M{path}'/>" + "".join(marks)
+    return f"<path class='line {LINES[name]}' d='{path(xs, ys)}'/>" + "".join(marks)
 
 
-class _Axis:
+class _Across:
     """A logarithmic axis from one pixel to another."""
 
     def __init__(self, low: float, high: float, begin: float, end: float) -> None:
@@ -144,10 +178,3 @@ class _Axis:
             return (self._begin + self._end) / 2
         share = math.log(value / self._low) / self._span
         return self._begin + share * (self._end - self._begin)
-
-
-def _decades(low: float, high: float) -> list[float]:
-    """Return ticks of 1, 2 and 5 times powers of ten between two values."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    found = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
-    return [value for value in found if low <= value <= high]

@@ -17,9 +17,14 @@ CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
+def visible(text: str) -> str:
+    """Show the control characters of a text, which a terminal would obey."""
+    return CONTROLS.sub(REPLACEMENT, text)
+
+
 def plain(text: str) -> Text:
     """Return a text for the terminal: no markup, no emoji codes, no control characters."""
-    return Text(CONTROLS.sub(REPLACEMENT, text))
+    return Text(visible(text))
 
 
 class Terminal(Console):

@@ -33,7 +33,7 @@ def render(verdict: Verdict, facts: Mapping[str, Any], run: str) -> Group:
         findings(verdict),
         Text(),
         _total(verdict),
-        Text.assemble(plain(f"run {run} · again: harness judge {run}"), style="dim"),
+        Text.assemble(plain(f"run {run} · again: {headline.again(facts, run)}"), style="dim"),
     )
 
 
@@ -73,17 +73,19 @@ def to_text(renderable: RenderableType) -> str:
 
 
 def _what(facts: Mapping[str, Any]) -> str:
-    host, runtime = facts["host"], facts["runtime"]
+    """Say what was run on what; a suite and a bench have no nodes of their own, and no seed."""
+    host, runtime, nodes = facts["host"], facts["runtime"], facts["nodes"]
     packed = (
         f", {runtime['nodes_per_container']} nodes a container"
         if int(runtime.get("nodes_per_container", 0)) > 1
         else ""
     )
-    return (
-        f"{facts['name']} · {len(facts['nodes'])} {facts['adapter']} nodes ({facts['topology']}) "
-        f"on {runtime['name']}{packed} · "
-        f"seed {facts['seed']} · {host['cores']} cores {host['cpu']}, kernel {host['kernel']}"
-    )
+    what = facts["topology"]
+    if nodes:
+        what = f"{len(nodes)} {facts['adapter']} nodes ({what})"
+    said = [facts["name"], f"{what} on {runtime['name']}{packed}"]
+    said += [f"seed {facts['seed']}"] if nodes else []
+    return " · ".join([*said, f"{host['cores']} cores {host['cpu']}, kernel {host['kernel']}"])
 
 
 def _answer(answer: Answer) -> Text:

@@ -33,9 +33,11 @@ def choose(name: str) -> str:
     return name
 
 
-def sweep(label: str) -> list[str]:
-    """Remove what a dead cluster left in any available runtime; returns it, a line each."""
-    return [removed for runtime in _available() for removed in runtime.sweep(label)]
+def sweep(label: str, root: Path) -> list[str]:
+    """Remove what a dead cluster below the state folder `root` left in any available runtime;
+    returns it, a line each.
+    """
+    return [removed for runtime in _available() for removed in runtime.sweep(label, root)]
 
 
 def orphans(root: Path) -> list[str]:

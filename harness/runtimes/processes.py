@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ KILL_TIMEOUT_S = 10.0  # after SIGKILL; the kernel needs milliseconds, a thrashi
 LOOK_EVERY_S = 0.02  # while processes end
 ROUNDS = 50  # of a pause: what is forked meanwhile is stopped in the next
 LAST_LINES = 10
-LAST_BYTES = 8192
+TAIL_BYTES, LINE_BYTES = 65536, 256  # of a log that are read, at least, and more a line
 
 
 def log_of(place: Place) -> Path:
@@ -56,9 +57,7 @@ def last_lines(path: Path) -> str:
     it logged nothing``.
     """
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - LAST_BYTES))
-            lines = file.read().decode("utf-8", "replace").splitlines()[-LAST_LINES:]
+        lines = tail(path, LAST_LINES)
     except OSError:
         lines = []
     return (
@@ -66,6 +65,13 @@ def last_lines(path: Path) -> str:
         if lines
         else "; it logged nothing"
     )
+
+
+def tail(path: Path, count: int) -> list[str]:
+    """Return the last lines of a log, at most `count`. Raises OSError."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - (TAIL_BYTES + count * LINE_BYTES)))
+        return file.read().decode("utf-8", "replace").splitlines()[-count:]
 
 
 def host_pid(pidfd: int) -> int:
@@ -163,6 +169,7 @@ class HostProcesses(ABC):
         self._residents: dict[str, Resident] = {}
         self._census = Census()
         self._pidfds: list[int] = []
+        self._troubles: deque[str] = deque()
 
     @classmethod
     def is_available(cls) -> bool:
@@ -170,9 +177,9 @@ class HostProcesses(ABC):
         return True
 
     @classmethod
-    def sweep(cls, label: str) -> list[str]:
+    def sweep(cls, label: str, root: Path) -> list[str]:
         """See Runtime. Nothing, where a cluster consists of its processes alone."""
-        del label
+        del label, root
         return []
 
     @classmethod
@@ -204,9 +211,20 @@ class HostProcesses(ABC):
                 resident.signal(signal.SIGCONT)
         return None
 
+    def clear(self, node: str) -> None:
+        """See Runtime."""
+        resident = self._resident(node)
+        with resident.changing:
+            if resident.running is None or is_readable(resident.running.pidfd):
+                resident.end()
+
     def members(self, node: str) -> list[int]:
         """See Runtime."""
         return self._resident(node).members()
+
+    def troubles(self) -> list[str]:
+        """See Runtime."""
+        return [self._troubles.popleft() for _ in range(len(self._troubles))]
 
     def execute(self, node: str, argv: Sequence[str], stdio: tuple[int, int, int]) -> int:
         """See Runtime. The program is one of the host's. Raises UsageError where there is none of

@@ -79,10 +79,13 @@ class Ending:
 
     code: int | None = None
     signal: int | None = None
+    with_holder: bool = False  # what held it, a process of ours, ended and took it along
 
     @property
     def words(self) -> str:
         """The ending as a person says it: ``exit code 3``, ``signal 13 (SIGPIPE)``."""
+        if self.with_holder:
+            return "the zygote that held it ended"
         if self.signal is not None:
             try:
                 return f"signal {self.signal} ({signal.Signals(self.signal).name})"
@@ -122,9 +125,9 @@ class Runtime(Protocol):
         """Whether nodes can be started here and now; ``auto`` takes the first that says so."""
 
     @classmethod
-    def sweep(cls, label: str) -> list[str]:
-        """Remove what a dead cluster left in this runtime; returns it, a line each ("container
-        NAME").
+    def sweep(cls, label: str, root: Path) -> list[str]:
+        """Remove what a dead cluster below the state folder `root` left in this runtime, and
+        nothing of its namesakes in other folders; returns it, a line each ("container NAME").
 
         Processes need no sweep of the runtime's own: they carry the cluster's mark (owner.py).
         """
@@ -161,6 +164,11 @@ class Runtime(Protocol):
         reaps it to say so.
         """
 
+    def clear(self, node: str) -> None:
+        """End what a node's first process left when it ended; nothing where the node runs again.
+        Raises HarnessError where a process outlives SIGKILL.
+        """
+
     def members(self, node: str) -> list[int]:
         """Return the pids of all living processes of a node, as the supervisor sees them. A first
         process that could not be looked at may be missing.
@@ -171,6 +179,11 @@ class Runtime(Protocol):
         its pid on the host.
 
         The command is a child of the caller, who waits for it.
+        """
+
+    def troubles(self) -> list[str]:
+        """Take what went wrong since the last call and no request has told, a sentence each: what
+        is known of the nodes is not whole.
         """
 
     def facts(self) -> Mapping[str, str]:

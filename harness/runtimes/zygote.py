@@ -74,7 +74,6 @@ class Zygote:
                 if name in self._asked:
                     raise HarnessError(f"node {name} is being started already")
                 self._asked[name] = (place, future)
-                self._endings.pop(name, None)
             socket.send_fds(
                 self._connection, [json.dumps(request).encode()], [place.namespace, log]
             )
@@ -96,7 +95,7 @@ class Zygote:
         """
         with self._news:
             self._news.wait_for(lambda: name in self._endings or self._ended, ENDING_TIMEOUT_S)
-            return self._endings.get(name, Ending())
+            return self._endings.get(name, Ending(with_holder=self._ended))
 
     def close(self) -> None:
         """Hang up: the zygote kills its children and ends."""
@@ -134,6 +133,7 @@ class Zygote:
             )
             if answer["op"] == "spawned":
                 self._pids[answer["name"]] = answer["pid"]
+                self._endings.pop(answer["name"], None)  # one of before, told since it was asked
             elif answer["op"] == "exited" and self._pids.get(answer["name"]) == answer["pid"]:
                 ending = Ending(code=answer["code"], signal=answer["signal"])
                 self._endings[answer["name"]] = ending

@@ -59,10 +59,11 @@ class Table:
         value = self._values[key]
         if kind is float and type(value) is int:
             value = float(value)
-        wrong = not isinstance(value, kind) or (kind is not bool and isinstance(value, bool))
-        if wrong or (isinstance(value, float) and not math.isfinite(value)):
-            raise BadFileError(f"{self._path(key)}: expected {_WORDS[kind]}, found {value!r}")
-        return value
+        is_flag = isinstance(value, bool) and kind is not bool
+        is_finite = not isinstance(value, float) or math.isfinite(value)
+        if isinstance(value, kind) and is_finite and not is_flag:
+            return value
+        raise BadFileError(f"{self._path(key)}: expected {_WORDS[kind]}, found {value!r}")
 
     def choice(self, key: str, options: Iterable[str], default: str | None = None) -> str:
         """Return a text that must be one of `options`. Raises BadFileError."""

@@ -53,13 +53,12 @@ class Timeline:
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """Every fault of it, each once."""
-        return tuple({change.fault.name: change.fault for change in self.changes}.values())
+        """Every fault of it, each once; two may have the same name."""
+        return tuple({id(change.fault): change.fault for change in self.changes}.values())
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of timeline.json: each fault once; changes name it by its position."""
-        faults = list(dict.fromkeys(id(change.fault) for change in self.changes))
-        by_id = {id(change.fault): change.fault for change in self.changes}
+        position = {id(fault): number for number, fault in enumerate(self.faults)}
         return {
             "version": VERSION,
             "seed": self.seed,
@@ -73,12 +72,12 @@ class Timeline:
                 }
                 for phase in self.phases
             ],
-            "faults": [by_id[one].as_json() for one in faults],
+            "faults": [fault.as_json() for fault in self.faults],
             "changes": [
                 {
                     "at_s": change.at_s,
                     "verb": str(change.verb),
-                    "fault": faults.index(id(change.fault)),
+                    "fault": position[id(change.fault)],
                 }
                 for change in self.changes
             ],

@@ -6,7 +6,7 @@ It is their one owner; the supervisor composes it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +20,7 @@ from harness.kernel.proc import is_readable
 from harness.network.fabric import Fabric
 from harness.network.network import Network
 from harness.runtimes import owner
-from harness.runtimes.processes import last_lines
+from harness.runtimes.processes import last_lines, log_of, tail
 from harness.runtimes.runtime import Ending, Place, Process, Running, Runtime
 from harness.supervisor.readiness import Readiness
 from harness.systems.adapter import DrivenAdapter, Endpoint, NodeAdapter
@@ -30,6 +30,7 @@ from harness.topology.topology import Topology
 
 LOG_LINES_IN_ERRORS = 12
 ASKED_AT_ONCE = 32
+CLEARED_AT_ONCE = 8
 
 
 class Cluster:
@@ -201,8 +202,7 @@ class Cluster:
         """Return the last lines of a node's log. Raises UsageError for a node that is not there."""
         self.require(name)
         with suppress(OSError):
-            data = (self.places[name].directory / "log").read_bytes()[-(256 * count + 65536) :]
-            return "\n".join(data.decode("utf-8", "replace").splitlines()[-count:]) or "(empty)"
+            return "\n".join(tail(log_of(self.places[name]), count)) or "(empty)"
         return "(no log)"
 
     def require(self, name: str) -> None:
@@ -248,20 +248,24 @@ class Cluster:
             self._silent([name], lambda *_: None)
         return True
 
-    def note_ended(self, name: str, at_ns: int) -> Ending:
-        """Note that a node's first process ended by itself at `at_ns` (CLOCK_MONOTONIC), and end
-        its others; return how it ended.
-        """
+    def note_ended(self, names: Sequence[str]) -> None:
+        """Note that these nodes' first processes ended by themselves. Takes no time."""
         if self.gateway is not None:
-            self.gateway.gone([name])
+            self.gateway.gone(names)
         with self._lock:
-            self.running.pop(name, None)
-            self.conditions[name] = Condition.STOPPED
-        ending = self.runtime.ending(name)
-        self.ended[name] = ending, at_ns
-        with suppress(HarnessError):  # what the kernel holds is not ended by anybody
-            self.runtime.set_condition(name, Condition.STOPPED)
-        return ending
+            for name in names:
+                self.running.pop(name, None)
+                self.conditions[name] = Condition.STOPPED
+
+    def clear(self, names: Sequence[str]) -> None:
+        """End what nodes left that ended by themselves."""
+
+        def one(name: str) -> None:
+            with suppress(HarnessError):  # what the kernel holds is not ended by anybody
+                self.runtime.clear(name)
+
+        with ThreadPoolExecutor(CLEARED_AT_ONCE, thread_name_prefix="clear") as pool:
+            list(pool.map(one, names))
 
     def rows(self) -> list[dict[str, Any]]:
         """List the nodes as `status` shows them."""

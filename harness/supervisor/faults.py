@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -35,22 +35,35 @@ class Listener:
     """Who is told, in order, of every change of a fault and of a node's condition.
 
     `node_changed` is told the node, its condition, and when it began to be brought about;
-    `node_ended` which node ended by itself, how and when; `proven` what a look at the nodes showed
-    just after a change.
+    `nodes_ended` which nodes ended by themselves, how and when; `proven` what a look at the nodes
+    showed just after a change.
     """
 
     changed: Callable[[Change], None]
     node_changed: Callable[[str, Condition, int], None]
-    node_ended: Callable[[str, Ending, int], None]
+    nodes_ended: Callable[[Mapping[str, Ending], int], None]
     proven: Callable[[Proof], None]
 
 
 NOBODY = Listener(
     changed=lambda _: None,
     node_changed=lambda *_: None,
-    node_ended=lambda *_: None,
+    nodes_ended=lambda *_: None,
     proven=lambda _: None,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Conditions:
+    """The faults that are conditions of nodes, at one moment: it is replaced and never changed.
+
+    `under_way`: the one that is being set or taken back, and `changing`: the nodes whose condition
+    changes by it.
+    """
+
+    faults: Mapping[str, Fault]
+    under_way: Fault | None = None
+    changing: frozenset[str] = frozenset()
 
 
 class Faults:
@@ -58,9 +71,11 @@ class Faults:
 
     def __init__(self, cluster: Cluster, network: Network) -> None:
         self._cluster, self.network = cluster, network
-        self._lock = threading.RLock()  # of conditions; the network has its own
-        self._ends = threading.Lock()  # of nodes by themselves: no change of the harness delays it
-        self._of_nodes: dict[str, Fault] = {}
+        # Held by who changes conditions, as long as a node takes to start; the network has its own.
+        self._lock = threading.RLock()
+        self._ends = threading.Condition()  # of nodes by themselves: no change of ours delays it
+        self._untold: set[str] = set()  # nodes whose end was noted, and nobody told how
+        self._now = _Conditions(faults={})
         self._listener = NOBODY
         self._chance = random.Random(f"{network.seed}/conditions")
         self._since_ns: dict[str, int] = {}  # name of a fault in force → when it came
@@ -78,8 +93,11 @@ class Faults:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep every fault and condition as it is meanwhile; waits for changes under way."""
-        with self._lock, self._ends, self.network.held():
-            yield
+        with self._lock, self._ends:
+            while self._untold:
+                self._ends.wait()
+            with self.network.held():
+                yield
 
     def tell_standing(self) -> None:
         """Tell the listener of each fault in force as of one that comes now, and look at its
@@ -95,22 +113,32 @@ class Faults:
     @property
     def standing(self) -> dict[str, Fault]:
         """The faults in force, by name."""
-        return {**self.network.faults, **self._of_nodes}
+        return {**self.network.faults, **self._now.faults}
 
     def set(self, fault: Fault) -> Change:
         """Bring a fault into force; it replaces one of the same name.
 
-        Raises UnavailableError for what cannot be done here, NodeStartError; nothing has changed
-        then.
+        Raises UnavailableError for what cannot be done here; nothing has changed then. Raises
+        HarnessError where it fails; what it was to replace stands again then.
         """
         if fault.condition is None:
-            if fault.name in self._of_nodes:
-                self._clear_condition(self._of_nodes[fault.name])
+            self.network.require(fault)
+        before = self.standing.get(fault.name)
+        if before is None or (before.condition is None) == (fault.condition is None):
+            return self._set(fault)
+        self.clear(fault.name)
+        try:
+            return self._set(fault)
+        except HarnessError:
+            with suppress(HarnessError):
+                self._set(before)
+            raise
+
+    def _set(self, fault: Fault) -> Change:
+        if fault.condition is None:
             return self.network.set(fault)
-        if fault.name in self.network.faults:
-            self.network.clear(fault.name)
         with self._lock:
-            return self._change(Verb.SET, fault, {**self._of_nodes, fault.name: fault})
+            return self._change(Verb.SET, fault, {**self._now.faults, fault.name: fault})
 
     def clear(self, name: str | None = None) -> list[Change]:
         """Take one fault back, or all. Raises UsageError for a name that is not in force."""
@@ -135,7 +163,7 @@ class Faults:
             self.network.clear_this(fault)
             return
         with self._lock:
-            if self._of_nodes.get(fault.name) is fault:
+            if self._now.faults.get(fault.name) is fault:
                 self._clear_condition(fault)
 
     def refuse_stopped(self, spec: FaultSpec) -> None:
@@ -156,8 +184,6 @@ class Faults:
 
         `in_force_s`: since when.
         """
-        with self._lock:
-            of_nodes = list(self._of_nodes.values())
         rows = self.network.rows() + [
             {
                 "name": fault.name,
@@ -169,7 +195,7 @@ class Faults:
                 "nodes": list(fault.nodes),
                 "sides": [],
             }
-            for fault in of_nodes
+            for fault in self._now.faults.values()
         ]
         now_ns = time.monotonic_ns()
         for row in rows:
@@ -178,28 +204,36 @@ class Faults:
 
     def holding(self, node: str) -> Fault | None:
         """Return a fault that keeps a node from running, None where there is none."""
-        return next((fault for fault in self._of_nodes.values() if node in fault.nodes), None)
+        return next((fault for fault in self._now.faults.values() if node in fault.nodes), None)
 
     def looks(self) -> list[Proof]:
         """Look at the conditions that stand: a Proof a node, of a seeded sample of each fault's
-        nodes.
+        nodes; empty where one changed meanwhile: whoever changed it looks.
         """
-        with self._lock:
-            return [
-                proof
-                for fault in self._of_nodes.values()
-                for proof in self._look(fault, gone=False)
-            ]
+        now = self._now
+        faults = dict(now.faults)
+        if now.under_way is not None:
+            faults[now.under_way.name] = now.under_way
+        proofs = [
+            proof for fault in faults.values() for proof in self._look(fault, gone=False, now=now)
+        ]
+        return proofs if self._now is now else []
 
-    def _look(self, fault: Fault, *, gone: bool, wait_s: float = 0.0) -> list[Proof]:
-        asked = fold_conditions(self._of_nodes.values())
+    def _look(
+        self, fault: Fault, *, gone: bool, now: _Conditions | None = None, wait_s: float = 0.0
+    ) -> list[Proof]:
+        now = now or self._now
+        asked = fold_conditions(now.faults.values())
         nodes = fault.nodes
         if len(nodes) > NODES_LOOKED_AT:
             nodes = tuple(self._chance.sample(nodes, NODES_LOOKED_AT))
         until_s, proofs = time.monotonic() + wait_s, []
         for node in nodes:
             wanted = asked.get(node, Condition.RUNNING)
-            while (found := self._found(node)) is not wanted and time.monotonic() < until_s:
+            found: Condition | None = None
+            while node not in now.changing and (found := self._found(node)) is not wanted:
+                if time.monotonic() >= until_s:
+                    break
                 time.sleep(0.002)
             look = Look(at_ns=time.monotonic_ns(), fault=fault.name, gone=gone)
             proofs.append(judge_condition(look, node, wanted, found))
@@ -219,19 +253,17 @@ class Faults:
 
     def _clear_condition(self, fault: Fault) -> Change:
         with self._lock:
-            left = {name: one for name, one in self._of_nodes.items() if one is not fault}
+            left = {name: one for name, one in self._now.faults.items() if one is not fault}
             return self._change(Verb.CLEAR, fault, left)
 
-    def _change(self, verb: Verb, fault: Fault, faults: dict[str, Fault]) -> Change:
-        begun_ns, before = time.monotonic_ns(), self._of_nodes
-        self._of_nodes = faults
+    def _change(self, verb: Verb, fault: Fault, faults: Mapping[str, Fault]) -> Change:
+        begun_ns, before = time.monotonic_ns(), self._now.faults
         try:
-            self._bring_about(before.values(), faults.values())
+            self._bring_about(fault, before, faults)
         except HarnessError:
             if verb is Verb.SET:  # else it is gone from the list, and the error says what is left
-                self._of_nodes = before
                 with suppress(HarnessError):
-                    self._bring_about(faults.values(), before.values())
+                    self._bring_about(fault, faults, before)
             raise
         at_ns = time.monotonic_ns()
         change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault)
@@ -240,9 +272,11 @@ class Faults:
             self._listener.proven(proof)
         return change
 
-    def _bring_about(self, before: Iterable[Fault], after: Iterable[Fault]) -> None:
-        """Bring every node whose folded condition changes into the new one."""
-        had, wanted = fold_conditions(before), fold_conditions(after)
+    def _bring_about(
+        self, fault: Fault, before: Mapping[str, Fault], after: Mapping[str, Fault]
+    ) -> None:
+        """Bring every node whose folded condition changes into the new one, by this fault."""
+        had, wanted = fold_conditions(before.values()), fold_conditions(after.values())
         changing = [
             (node, had.get(node, Condition.RUNNING), wanted.get(node, Condition.RUNNING))
             for node in dict.fromkeys((*had, *wanted))
@@ -257,20 +291,34 @@ class Faults:
                 self._bring(node, Condition.RUNNING)  # only what runs can be paused
             self._bring(node, to)
 
-        with ThreadPoolExecutor(NODES_TOGETHER, thread_name_prefix="conditions") as pool:
-            list(pool.map(one, changing))
+        nodes = frozenset(node for node, _, _ in changing)
+        self._now = _Conditions(faults=after, under_way=fault, changing=nodes)
+        try:
+            with ThreadPoolExecutor(NODES_TOGETHER, thread_name_prefix="conditions") as pool:
+                list(pool.map(one, changing))
+        finally:
+            self._now = _Conditions(faults=after)
 
     def revive(self, node: str) -> None:
         """Start a node that ended by itself; one that runs is left alone."""
         with self._lock:
             self._bring(node, Condition.RUNNING)
 
-    def note_ended(self, node: str, at_ns: int) -> Ending:
-        """Note that a node ended by itself at `at_ns`; return how."""
+    def note_ended(self, names: Sequence[str]) -> None:
+        """Note that these nodes ended by themselves; takes no time. `tell_ended` has to follow."""
         with self._ends:
-            ending = self._cluster.note_ended(node, at_ns)
-            self._listener.node_ended(node, ending, at_ns)
-        return ending
+            self._cluster.note_ended(names)
+            self._untold |= set(names)
+
+    def tell_ended(self, names: Sequence[str], at_ns: int) -> Mapping[str, Ending]:
+        """Find out how nodes that ended at `at_ns` did, and tell it; return it."""
+        endings = {name: self._cluster.runtime.ending(name) for name in names}
+        with self._ends:
+            self._cluster.ended |= {name: (ending, at_ns) for name, ending in endings.items()}
+            self._untold -= set(names)
+            self._ends.notify_all()
+            self._listener.nodes_ended(endings, at_ns)
+        return endings
 
     def _bring(self, node: str, condition: Condition) -> None:
         since_ns = time.monotonic_ns()

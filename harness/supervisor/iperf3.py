@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import tempfile
 import threading
@@ -36,6 +37,7 @@ class Iperf3:
         self._asked = {phase.name: phase for phase in phases if phase.iperf3 is not None}
         self._threads: list[threading.Thread] = []
         self._measured: list[float] = []
+        self._over = os.eventfd(0, os.EFD_CLOEXEC)  # readable once the run is over
 
     def began(self, phase: str) -> None:
         """Start iperf3 where the phase that began asks for it."""
@@ -47,9 +49,11 @@ class Iperf3:
             thread.start()
 
     def close(self) -> None:
-        """Wait for the iperf3 that is under way, and write what was measured."""
+        """End the iperf3 whose time is not over, and write what was measured."""
+        os.eventfd_write(self._over, 1)
         for thread in self._threads:
             thread.join()
+        os.close(self._over)
         if self._measured:
             self._folder.write_json("measurements.json", {"iperf3.goodput": self._measured})
 
@@ -60,18 +64,20 @@ class Iperf3:
         address = self._cluster.places[target].address
         seconds = phase.end_s - phase.begin_s - MARGIN_S
         try:
-            value = goodput(self._cluster.runtime, source, target, address, seconds)
+            value = goodput(self._cluster.runtime, source, target, address, seconds, self._over)
             self._measured.append(value)
         except (HarnessError, OSError) as error:  # its row is UNKNOWN then; all others stand
             self._folder.event(Iperf3Failed(error=str(error)))
 
 
-def goodput(runtime: Runtime, source: str, target: str, address: str, seconds: float) -> float:
+def goodput(
+    runtime: Runtime, source: str, target: str, address: str, seconds: float, over: int
+) -> float:
     """Return the bytes a second that one TCP stream carried from `source` to `target`, at
     `address`.
 
-    Blocks for that long. Raises UsageError where iperf3 is not installed, UnavailableError with its
-    words where it fails.
+    Blocks for that long, or until the descriptor `over` is readable. Raises UsageError where iperf3
+    is not installed, UnavailableError with its words where it fails, or where it was ended early.
     """
     with tempfile.TemporaryFile() as said, open(os.devnull, "r+b") as nothing:
         server = _run(
@@ -84,6 +90,8 @@ def goodput(runtime: Runtime, source: str, target: str, address: str, seconds: f
                 source,
                 [
                     "timeout",
+                    "-k",
+                    "1",
                     str(round(seconds + GRACE_S)),
                     "iperf3",
                     "--json",
@@ -96,13 +104,31 @@ def goodput(runtime: Runtime, source: str, target: str, address: str, seconds: f
                 ],
                 said,
             )
-            os.waitpid(client, 0)
+            if not _ends(client, time.monotonic() + seconds, over):
+                raise UnavailableError("iperf3 was ended: the run was over before its time")
         finally:
             with suppress(ProcessLookupError):
                 os.kill(server, signal.SIGKILL)
             os.waitpid(server, 0)
         said.seek(0)
         return parse(said.read())
+
+
+def _ends(client: int, until_s: float, over: int) -> bool:
+    """Wait for the client; where `over` is readable before its time, end it and return False."""
+    pidfd = os.pidfd_open(client)
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.register(over, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll()}
+        if pidfd not in ready and time.monotonic() < until_s:
+            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+            return False
+        return True
+    finally:
+        os.close(pidfd)
+        os.waitpid(client, 0)
 
 
 def parse(said: bytes) -> float:

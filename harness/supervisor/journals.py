@@ -75,7 +75,7 @@ def begin_journals(
         return list(pool.map(one, endpoints))
 
 
-def end_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint]) -> list[str]:
+def end_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint]) -> dict[str, str]:
     """Close every node's journal.
 
     Returns a sentence for each node that did not close it, or whose journal has a gap.
@@ -89,4 +89,5 @@ def end_journals(adapter: NodeAdapter, endpoints: Sequence[Endpoint]) -> list[st
         return None
 
     with ThreadPoolExecutor(SNAPSHOT_THREADS, thread_name_prefix="journals") as pool:
-        return [sentence for sentence in pool.map(one, endpoints) if sentence is not None]
+        said = zip(endpoints, pool.map(one, endpoints), strict=True)
+        return {endpoint.node: sentence for endpoint, sentence in said if sentence is not None}

@@ -11,7 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from harness.errors import close_all
@@ -44,7 +46,9 @@ class Player:
         self.phase: str | None = None
         self._ended_ns: int | None = None
         self._snapshots: list[threading.Thread] = []
-        self._thread = threading.Thread(target=self._guarded, name="player", daemon=True)
+        self._thread = threading.Thread(
+            target=self._guarded, args=(self._play,), name="player", daemon=True
+        )
         self._thread.start()
 
     def stop(self, at_ns: int | None = None) -> None:
@@ -58,9 +62,9 @@ class Player:
         for snapshot in self._snapshots:
             snapshot.join()
 
-    def _guarded(self) -> None:
+    def _guarded(self, act: Callable[[], None]) -> None:
         try:
-            self._play()
+            act()
         except BaseException as error:  # a dead player must not look like a quiet run
             self._failed(error)
 
@@ -86,7 +90,10 @@ class Player:
     def _snapshot_later(self, phase: str) -> None:
         """Take the snapshot beside the phase that begins: between two phases the clock goes on."""
         thread = threading.Thread(
-            target=self._snapshot, args=(phase,), name="snapshot", daemon=True
+            target=self._guarded,
+            args=(partial(self._snapshot, phase),),
+            name="snapshot",
+            daemon=True,
         )
         self._snapshots.append(thread)
         thread.start()
@@ -155,7 +162,7 @@ class FaultPlayer:
         """
         called_off = self._call_off(lambda due: due.by_hand and due.change.fault.name == fault.name)
         try:
-            change = self._faults.set(fault)
+            change = self._set(fault)
         except BaseException:
             self._put(called_off)
             raise
@@ -192,12 +199,13 @@ class FaultPlayer:
         with self._news:
             left_s: dict[str, float] = {}
             away: dict[str, float] = {}
+            coming = {id(due.change.fault) for due in self._due if due.change.verb is Verb.SET}
             for key, (fault, at_ns) in self._gone.items():
                 seconds = max(0.0, (at_ns - now_ns) / 1e9)
                 pair = self._in_force.get(key)
                 if pair is not None and standing.get(fault.name) is pair[1]:
                     left_s[fault.name] = seconds
-                elif key in self._came and pair is None and fault.name not in standing:
+                elif key in self._came and key in coming and fault.name not in standing:
                     away[fault.name] = seconds
         return {
             "faults": [{**row, "left_s": left_s.get(row["name"])} for row in rows],
@@ -292,16 +300,41 @@ class FaultPlayer:
     def _do(self, change: PlannedChange, failed: Callable[[str], None]) -> None:
         fault = change.fault
         try:
-            if change.verb is Verb.SET:
-                if id(fault) in self._came and fault.name in self._faults.standing:
-                    return  # it was away, and another has its name now
+            if change.verb is Verb.CLEAR:
+                self._clear(fault)
+            elif id(fault) not in self._came or fault.name not in self._faults.standing:
+                self._in_force[id(fault)] = fault, self._set(fault).fault
                 self._came[id(fault)] = fault
-                self._in_force[id(fault)] = fault, self._faults.set(fault).fault
-            elif (pair := self._in_force.pop(id(fault), None)) is not None:
-                self._faults.clear_this(pair[1])
-                if not any(due.change.fault is fault for due in self._due):
-                    self._came.pop(id(fault), None)
-                    self._gone.pop(id(fault), None)
+            # else it was away, and another has its name now
         except Exception as error:  # whatever it is: a fault not played must not look like one
             done = "set" if change.verb is Verb.SET else "taken back"
             failed(f"fault {fault.name} could not be {done}: {error}")
+        with self._news:
+            due = any(due.change.fault is fault for due in self._due)
+            if not due and id(fault) not in self._in_force:
+                self._came.pop(id(fault), None)
+                self._gone.pop(id(fault), None)
+
+    def _set(self, fault: Fault) -> Change:
+        """Set a fault. Raises what went wrong; it does not stand then, also where it stood already
+        and only could not be written down.
+        """
+        before = self._faults.standing.get(fault.name)
+        try:
+            return self._faults.set(fault)
+        except BaseException:
+            stands = self._faults.standing.get(fault.name)
+            if stands is not None and stands is not before:
+                with suppress(Exception):
+                    self._faults.clear_this(stands)
+            raise
+
+    def _clear(self, fault: Fault) -> None:
+        """Take a fault back if it stands; where that fails, `end` tries again."""
+        pair = self._in_force.get(id(fault))
+        if pair is not None:
+            try:
+                self._faults.clear_this(pair[1])
+            finally:
+                if self._faults.standing.get(fault.name) is not pair[1]:
+                    del self._in_force[id(fault)]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 DATAGRAM_BYTES_MAX = 4096
+TICK_S = 0.25
 
 
 class Readiness:
@@ -53,7 +54,7 @@ class Readiness:
         wanted = set(nodes)
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: wanted <= self.ready, timeout=0.1)
+                self._changed.wait_for(lambda: wanted <= self.ready, timeout=TICK_S)
                 missing = wanted - self.ready
                 silent_s = time.monotonic() - self._last_news_s
             tick(len(wanted) - len(missing))
@@ -82,4 +83,4 @@ class Readiness:
                     self.statuses[node] = said["STATUS"]
                 if said.get("READY") == "1":
                     self.ready.add(node)
-                self._changed.notify_all()
+                    self._changed.notify_all()

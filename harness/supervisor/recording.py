@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -34,12 +35,13 @@ from harness.runtimes.runtime import Ending
 from harness.scenario.timeline import Timeline
 from harness.supervisor import journals
 from harness.supervisor.cluster import Cluster
-from harness.supervisor.faults import Faults, Listener
+from harness.supervisor.faults import NOBODY, Faults, Listener
 from harness.supervisor.iperf3 import Iperf3
 from harness.supervisor.player import FaultPlayer, Player
 from harness.supervisor.samples import Samples
 from harness.systems.adapter import Endpoint
 
+HOLDER_ENDED = "a zygote, which is the harness's own, ended and took its nodes along"
 FREE_BYTES_LEAST = 256 * 1024 * 1024  # below this a run would end with holes in it
 
 
@@ -129,12 +131,12 @@ class Recording:
         self._iperf3 = Iperf3(cluster, self.folder, self._timeline.phases)
         self._stops.insert(0, self._iperf3.close)
         self._prover = self._make_prover()
-        self._stops.insert(0, self._prover.close)
+        self._stops[:0] = [self._prover.close, self._faults.listen]
         self._faults.listen(
             Listener(
                 changed=self._changed,
                 node_changed=self._node_changed,
-                node_ended=self._node_ended,
+                nodes_ended=self.nodes_ended,
                 proven=self._prove,
             )
         )
@@ -177,6 +179,22 @@ class Recording:
         """Note a failure that makes the record incomplete; it lands in the verdict."""
         self._failures.append(failure)
 
+    def nodes_ended(self, endings: Mapping[str, Ending], at_ns: int) -> None:
+        """Record that nodes' processes ended by themselves, how, and when (CLOCK_MONOTONIC ns).
+
+        Those whose holder ended were stopped by us, and the record is incomplete.
+        """
+        for name, ending in endings.items():
+            self._journalled[name] = Condition.STOPPED
+            if ending.with_holder:
+                stopped = NodeChanged(node=name, condition=Condition.STOPPED, since_ns=at_ns)
+                self.folder.event(stopped)
+                if HOLDER_ENDED not in self._failures:
+                    self.note(HOLDER_ENDED)
+            else:
+                how = NodeEnded(at_ns=at_ns, node=name, code=ending.code, signal=ending.signal)
+                self.folder.event(how)
+
     def close(self, load: Mapping[str, Any], at_ns: int | None) -> Path:
         """End the phases, journals and samples; return the folder, complete.
 
@@ -191,7 +209,8 @@ class Recording:
         raised = attempt(
             partial(self._player.stop, at_ns),
             partial(self._fault_player.end, self.note),
-            self._faults.listen,
+            # What somebody changes during the last look is of no run, and that look has to know.
+            partial(self._faults.listen, replace(NOBODY, changed=self._prover.changed)),
             *self._stops,
             self._copy_logs,
         )
@@ -203,8 +222,17 @@ class Recording:
         return self.folder.path
 
     def _end_journals(self) -> None:
-        for sentence in journals.end_journals(self._cluster.adapter, self._live()):
+        """End the journals of all nodes that can be asked, and leave none to the others.
+
+        The gateway keeps those of its nodes, whatever condition these are in.
+        """
+        cluster = self._cluster
+        asked = self._live() if cluster.gateway is None else list(cluster.endpoints.values())
+        broken = journals.end_journals(cluster.adapter, asked)
+        for sentence in broken.values():
             self.note(sentence)
+        for node in {*cluster.endpoints} - {endpoint.node for endpoint in asked} | {*broken}:
+            self.folder.detach_journal(node)
 
     def _copy_logs(self) -> None:
         for name, place in self._cluster.places.items():
@@ -272,18 +300,13 @@ class Recording:
     def _find(self, node: str, condition: Condition) -> None:
         """Record what the run finds of a node; the journal of one that runs has begun."""
         if node in self._cluster.ended:
-            self._node_ended(node, *self._cluster.ended[node])
+            ending, at_ns = self._cluster.ended[node]
+            self.nodes_ended({node: ending}, at_ns)
         elif condition is Condition.RUNNING:
             self._journalled[node] = condition
         else:
             self.folder.event(NodeChanged(node=node, condition=str(condition)))
             self._journalled[node] = Condition.STOPPED
-
-    def _node_ended(self, node: str, ending: Ending, at_ns: int) -> None:
-        """Record that a node's process ended by itself, how, and when (CLOCK_MONOTONIC)."""
-        self._journalled[node] = Condition.STOPPED
-        how = NodeEnded(at_ns=at_ns, node=node, code=ending.code, signal=ending.signal)
-        self.folder.event(how)
 
     def _node_changed(self, node: str, condition: Condition, since_ns: int) -> None:
         """Record a node's new condition, which began to be brought about at `since_ns`.

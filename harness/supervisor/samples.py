@@ -52,6 +52,7 @@ class Samples:
                 self._note_stalls()
                 due_s = max(due_s + SAMPLE_EVERY_S, time.monotonic())
                 if self._stop.wait(due_s - time.monotonic()):
+                    self._note_stalls()  # or the next run would be told of them
                     return
         except Exception as error:  # a run without samples must not look like a quiet one
             self._failed(f"sampler: {type(error).__name__}: {error}")
@@ -63,7 +64,8 @@ class Samples:
 
     def _follow(self) -> None:
         """Track the processes that run now; forget those that do not."""
-        running = {name: one.pid for name, one in self._cluster.running.items()}
+        # as a list: a node may stop meanwhile
+        running = {name: one.pid for name, one in list(self._cluster.running.items())}
         for name, pid in list(self._tracked.items()):
             if running.get(name) != pid:
                 self._sampler.forget(self._cluster.places[name].index)

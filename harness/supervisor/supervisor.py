@@ -11,7 +11,6 @@ import json
 import os
 import pickle
 import resource
-import select
 import signal
 import socket
 import sys
@@ -41,13 +40,13 @@ from harness.scenario.timeline import Timeline, changes_of
 from harness.supervisor import execution, server
 from harness.supervisor.channel import Channel, failure
 from harness.supervisor.cluster import Cluster
+from harness.supervisor.deaths import Deaths
 from harness.supervisor.faults import Faults
 from harness.supervisor.player import FaultPlayer
 from harness.supervisor.recording import Recording
 from harness.systems import adapters
 
 STATUS_VERSION = 1
-WATCH_EVERY_MS = 500
 
 
 class Supervisor:
@@ -77,6 +76,7 @@ class Supervisor:
         self.cluster = Cluster(
             topology, adapters.named(topology.adapter), self._runtime, self._fabric, folder
         )
+        self._deaths: Deaths | None = None
         self._server = server.Server(
             folder / "control.sock",
             {
@@ -206,7 +206,11 @@ class Supervisor:
             return {"run": str(self._close(load or {}, at_ns))}
 
     def _close(self, load: Mapping[str, Any], at_ns: int | None) -> Path:
-        recording, self._recording = self._recorded(None), None
+        recording = self._recorded(None)
+        self._note_troubles()
+        if self._deaths is not None:
+            self._deaths.settle()
+        self._recording = None
         path = recording.close(load, at_ns)
         self._run = path if recording.is_started else self._run
         return path
@@ -240,6 +244,8 @@ class Supervisor:
                 f"`harness fault clear {holding.name!r}` first"
             )
         else:
+            if self._deaths is not None:
+                self._deaths.settle()
             faults.revive(node)
         return {"node": node, "condition": str(condition), "says": self.cluster.not_ready(node)}
 
@@ -300,11 +306,13 @@ class Supervisor:
         assert self.cluster.network is not None
         self._faults = Faults(self.cluster, self.cluster.network)
         self._fault_player = FaultPlayer(self._faults, self._note)
+        self._deaths = Deaths(self.cluster, self._faults, _log, self._note)
         self._up_since = datetime.now(UTC).isoformat(timespec="seconds")
         self._stage = "up"
 
     def serve(self) -> None:
         """Notice nodes that end by themselves, until `stop` or the end of the gateway."""
+        assert self._deaths is not None
         while not self._stop.is_set():
             gateway = self.cluster.gateway
             if gateway is not None and gateway.has_ended:
@@ -315,31 +323,18 @@ class Supervisor:
                         "from then on"
                     )
                 return
-            poll = select.poll()
-            poll.register(self._wake_read, select.POLLIN)
-            watched = {
-                one.pidfd: name
-                for name, one in list(self.cluster.running.items())
-                if self.cluster.conditions.get(name) is not Condition.STOPPED
-            }
-            for pidfd in watched:
-                poll.register(pidfd, select.POLLIN)
-            for descriptor, _ in poll.poll(WATCH_EVERY_MS):
-                name = watched.get(descriptor)
-                if (
-                    name is not None
-                    and self.cluster.conditions.get(name) is not Condition.STOPPED
-                    and self.cluster.has_ended(name)
-                ):
-                    faults, _ = self._standing
-                    ending = faults.note_ended(name, time.monotonic_ns())
-                    _log(f"node {name} ended by itself: {ending.words}")
+            self._deaths.look(self._wake_read)
+            self._note_troubles()
 
     def _note(self, sentence: str) -> None:
         """Write what went wrong beside what anybody asked into the log and the open run."""
         _log(sentence)
-        if self._recording is not None:
-            self._recording.note(sentence)
+        if (recording := self._recording) is not None:  # which may end meanwhile
+            recording.note(sentence)
+
+    def _note_troubles(self) -> None:
+        for sentence in self._runtime.troubles():
+            self._note(sentence)
 
     def close(self) -> None:
         """End an open run as it is, then take the cluster down."""

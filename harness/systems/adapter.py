@@ -102,7 +102,8 @@ class Saw(Protocol):
 class Driver(Protocol):
     """Speaks to one node, from its start to its end, in the gateway's event loop.
 
-    Methods raise OSError or HarnessError where the node does not answer.
+    Methods raise OSError or HarnessError where the node does not answer. Any other error is a fault
+    of the driver: it goes into the gateway's log, and the run says that something was missed.
     """
 
     async def ready(self, living: int) -> str:

@@ -1,7 +1,10 @@
-"""Quantities with units, as people write them: times, rates, shares."""
+"""Quantities with units, as people write them: times, rates, shares; and every number that is
+shown.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -21,6 +24,8 @@ RATES_BPS = {
 
 RATE_BPS_LEAST, RATE_BPS_MOST = 8_000, 34_000_000_000  # of the kernel's 32 bits of bytes a second
 SHARE_LEAST = 1e-6  # one of a million: what a rule draws from
+
+DIGITS_MOST = 17  # tell every float from every other
 
 QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµ%]*)")
 
@@ -53,9 +58,37 @@ def share(text: str) -> float:
     return value
 
 
+def number(value: float, *beside: float, digits: int = 3) -> str:
+    """Show a number with `digits` digits, never as an exponent, and all of those before its point:
+    ``0.123``, ``12.3``, ``12,345``.
+
+    It has as many more as it takes to lie where it does of each number that it stands `beside`:
+    2,499 of 2,500 are 99.96 %, and not 100. ``number(x, x)`` shows all digits.
+    """
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    before = math.floor(math.log10(abs(value))) + 1 if value else 1
+    for count in range(digits, DIGITS_MOST + 1):
+        places = max(count - before, 0)
+        shown = round(value, places)
+        if all(_order(shown, other) == _order(value, other) for other in beside):
+            break
+    text = f"{shown:,.{places}f}"
+    return text.rstrip("0").removesuffix(".") if places else text
+
+
+def _order(one: float, other: float) -> int:
+    """Whether the first of two is less than the other (−1), equal to it, or more (1)."""
+    return (one > other) - (one < other)
+
+
 def percent(value: float) -> str:
-    """Show a share that was measured as a percentage of two or three digits: ``4.8 %``."""
-    return f"{value * 100:.{3 if value >= 0.1 else 2}g} %"
+    """Show a share that was measured as a percentage of two or three digits, or of as many as it
+    takes to be neither 0 nor 100 % where it is not: ``4.8 %``.
+    """
+    return f"{number(value * 100, 0.0, 100.0, digits=3 if value >= 0.1 else 2)} %"
 
 
 def compared(achieved: str, of: str, asked: str) -> str:

@@ -218,6 +218,28 @@ def test_the_page_does_not_stay_at_a_stop_under_way(page):
         expect(page.get_by_role("button", name="New")).to_be_visible()
 
 
+def test_a_start_that_takes_longer_than_the_pages_first_look_is_shown_as_one(page):
+    port = free_port()
+    with cluster(2, "--begin-ms", "3000") as fake, fake.locust("--web-port", str(port)):
+        wait_until(lambda: listens(port))
+        page.goto(f"http://127.0.0.1:{port}/")
+
+        def is_asked() -> bool:
+            if not fake.calls("asked"):
+                with suppress(Error):  # until a worker is there
+                    page.get_by_role("button", name="Start").click(timeout=1000)
+            return bool(fake.calls("asked"))
+
+        wait_until(is_asked)
+        for _ in range(2):
+            with page.expect_response(f"http://127.0.0.1:{port}/stats/requests") as looked:
+                pass
+            assert looked.value.json()["state"] in ("spawning", "running")
+        wait_until(lambda: len(fake.calls("start")) == 1)
+        expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+        expect(page.get_by_role("button", name="Start")).not_to_be_visible()
+
+
 def test_a_second_start_is_refused_while_a_run_goes_on(page):
     port = free_port()
     with cluster(2) as fake, fake.locust("--web-port", str(port)):

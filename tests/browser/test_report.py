@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 from kit.long_run import hour
+from kit.searches import TRIES, attempt, facts
 from kit.verdicts import FACTS, VERDICT, finding, full
 from playwright.sync_api import expect, sync_playwright
 
 from harness import reports
 from harness.checks.verdict import Answer, Verdict
 from harness.history.events import FaultChanged
+from harness.reports import saturation
 
 pytestmark = pytest.mark.browser
 SHOTS = os.environ.get("HARNESS_SCREENSHOTS")
@@ -166,6 +168,20 @@ def test_nothing_sticks_out_or_is_cut(opened, crowded, viewport):
     if SHOTS:
         path = Path(SHOTS) / f"report-crowded-{viewport['width']}.png"
         page.screenshot(path=str(path), full_page=True)
+
+
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+def test_the_page_of_a_search_fits_and_can_be_read(opened, tmp_path, viewport):
+    file = tmp_path / "saturation.html"
+    file.write_text(saturation.render(facts([*TRIES, attempt(900, None, "FAIL")])))
+    page = opened(file, viewport=viewport)
+    assert page.evaluate(STICKS_OUT) == []
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('svg text')].map(one => one.getBoundingClientRect().height)"
+    )
+    assert min(sizes) >= 10  # in pixels of the screen
+    if SHOTS:
+        page.screenshot(path=f"{SHOTS}/saturation-{viewport['width']}.png", full_page=True)
 
 
 def test_nothing_is_cut_on_paper(opened, crowded):

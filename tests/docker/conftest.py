@@ -22,7 +22,7 @@ from testcontainers.core.container import DockerContainer
 from harness.errors import HarnessError
 from harness.kernel import namespaces
 from harness.runtimes.docker import engine as engine_module
-from harness.runtimes.docker import runtime
+from harness.runtimes.docker import labels, runtime
 from harness.runtimes.runtime import Image, Place, Process
 from harness.topology.topology import Node
 
@@ -64,7 +64,13 @@ def sdk(engine):
 def label(engine):
     made = f"t-{uuid.uuid4().hex[:8]}"
     yield made
-    engine.sweep(made)
+    engine.sweep({labels.LABEL: made})
+
+
+@pytest.fixture
+def leftovers(engine, label):
+    """The names of the containers that carry the cluster's label, in whatever state folder."""
+    return lambda: sorted(name for name, _ in engine.containers({labels.LABEL: label}).values())
 
 
 @pytest.fixture

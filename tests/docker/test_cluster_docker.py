@@ -13,6 +13,8 @@ import pytest
 from kit.desk import TEN, Desk, small_scenario, wait_for
 from kit.verdicts import DOUBTS
 
+from harness.runtimes.docker.labels import container_name
+
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
 
@@ -47,7 +49,7 @@ def test_containers_are_nodes_with_namespaces_of_their_own(desk):
         node["pid"] for node in nodes
     }
     assert {container["Name"] for container in containers} == {
-        f"/{desk.cluster}-{node['name']}" for node in nodes
+        f"/{container_name(desk.cluster, desk.state, node['name'])}" for node in nodes
     }
     inodes = {os.stat(f"/proc/{node['pid']}/ns/net").st_ino for node in nodes} | {
         os.stat("/proc/self/ns/net").st_ino
@@ -109,6 +111,16 @@ def test_down_after_a_kill_removes_own_containers_only(desk):
         )
     finally:
         subprocess.run(["docker", "rm", foreign], capture_output=True, check=True)
+
+
+def test_down_in_another_state_folder_leaves_a_namesake_alone(desk, tmp_path):
+    desk.ok("up", "ten.toml")
+    before = desk.census()["containers"]
+    other = {**desk.environment, "HARNESS_STATE": str(tmp_path / "other")}
+    desk.harness("down", env=other)
+    assert desk.census()["containers"] == before
+    desk.ok("down")
+    desk.assert_nothing_left()
 
 
 def image(desk: Desk) -> str:

@@ -18,7 +18,7 @@ from harness.faults.fault import Condition
 from harness.kernel.proc import is_readable
 from harness.runtimes import processes
 from harness.runtimes.docker import engine as engine_module
-from harness.runtimes.docker import runtime
+from harness.runtimes.docker import labels, runtime
 from harness.runtimes.runtime import Ending, Image
 
 SYS_ADMIN = 1 << 21
@@ -29,6 +29,10 @@ def until(holds, timeout_s=10.0):
     while not holds():
         assert time.monotonic() < end, "did not come true in time"
         time.sleep(0.01)
+
+
+def named(label, state, *names):
+    return labels.container_name(label, state.parent, *names)
 
 
 def start(made, launches):
@@ -68,10 +72,10 @@ def test_twenty_containers_stand_in_their_own_namespaces(
         assert len(capabilities_of(running.pid)) == 5
         inspected = sdk.api.inspect_container(running.container)
         assert inspected["State"]["Pid"] == running.pid
-        assert inspected["Name"] == f"/{label}-{place.node.name}"
+        assert inspected["Name"] == f"/{named(label, state, place.node.name)}"
         assert inspected["Config"]["Labels"] == {
-            runtime.LABEL: label,
-            runtime.STATE_LABEL: str(state.parent),
+            labels.LABEL: label,
+            labels.STATE_LABEL: str(state.parent),
         }
         assert f"HARNESS_CLUSTER={label}" in inspected["Config"]["Env"]
         assert inspected["HostConfig"]["CapAdd"] == ["SYS_ADMIN"]
@@ -106,7 +110,7 @@ def test_conditions_act_on_the_process(make_runtime, places, sleeper, sdk):
     until(lambda: processes.log_of(place).read_text() == "up\nup\n")
     os.kill(again.pid, signal.SIGKILL)  # a crash that the engine has not noticed yet
     assert is_readable(again.pidfd, 5)
-    assert made.ending("node-0") == Ending(signal=9)
+    assert made.ending("node-0") == Ending(code=137)  # of a signal the engine says no more
     assert (
         network_of(made.set_condition("node-0", Condition.RUNNING).pid)
         == os.fstat(place.namespace).st_ino
@@ -175,7 +179,7 @@ def test_above_the_bound_nodes_share_containers(make_runtime, places, sleeper):
     assert not any(Path(f"/proc/{running.pid}").exists() for running in found.values())
 
 
-def test_a_program_that_does_not_exist_is_an_error(make_runtime, places, sleeper, label, state):
+def test_a_program_that_does_not_exist_is_an_error(make_runtime, places, sleeper, leftovers, state):
     """Nothing is left of it."""
     wrong = replace(sleeper(), argv=("no-such-program",))
     where = places(3)
@@ -186,12 +190,12 @@ def test_a_program_that_does_not_exist_is_an_error(make_runtime, places, sleeper
         make_runtime().start(
             [(where[0], sleeper()), (where[1], wrong), (where[2], sleeper())], lambda _: None
         )
-    assert runtime.leftovers(label) == []
+    assert leftovers() == []
     assert not (state / "enter").exists()
 
 
 def test_an_engine_that_starts_no_container_is_quoted(
-    make_runtime, places, sleeper, label, monkeypatch
+    make_runtime, places, sleeper, leftovers, monkeypatch
 ):
     """Nothing is left of the container."""
     # Above fs.nr_open: no kernel grants it to anybody.
@@ -201,27 +205,28 @@ def test_an_engine_that_starts_no_container_is_quoted(
         UnavailableError, match=r"the Docker engine could not start the container node-0: .*rlimit"
     ):
         start(make_runtime(), [(places(1)[0], sleeper())])
-    assert runtime.leftovers(label) == []
+    assert leftovers() == []
 
 
 def test_sweep_removes_exactly_ours_and_close_may_follow(
-    make_runtime, places, sleeper, sdk, label, state
+    make_runtime, places, sleeper, sdk, label, state, leftovers
 ):
     image = runtime.image.tag(Image("meshnode"))
     foreign = sdk.containers.create(
-        image, ["python3"], labels={runtime.LABEL: f"{label}-other"}, network_mode="none"
+        image, ["python3"], labels={labels.LABEL: f"{label}-other"}, network_mode="none"
     )
     bystander = sdk.containers.create(image, ["python3"], network_mode="none")
     try:
         made = make_runtime()
         found = start(made, [(place, sleeper()) for place in places(3)])
-        assert runtime.leftovers(label) == [f"{label}-node-{index}" for index in range(3)]
+        names = [named(label, state, f"node-{index}") for index in range(3)]
+        assert leftovers() == names
         # The foreign one stands in no state folder of ours.
         assert runtimes.orphans(state.parent) == [label]
-        assert runtimes.sweep(label) == [f"container {label}-node-{index}" for index in range(3)]
+        assert runtimes.sweep(label, state.parent) == [f"container {name}" for name in names]
         assert not any(Path(f"/proc/{running.pid}").exists() for running in found.values())
-        assert runtime.leftovers(label) == []
-        assert runtimes.sweep(label) == []
+        assert leftovers() == []
+        assert runtimes.sweep(label, state.parent) == []
         made.close()
         for other in (foreign, bystander):
             other.reload()
@@ -230,15 +235,45 @@ def test_sweep_removes_exactly_ours_and_close_may_follow(
         bystander.remove(force=True)
 
 
-def test_close_removes_all_and_closes_every_descriptor(make_runtime, places, sleeper, label, state):
+def test_a_namesake_in_another_state_folder_lives_on(
+    make_runtime, places, sleeper, label, state, leftovers
+):
+    """It starts beside ours, and outlives a sweep and a close of ours."""
+    theirs, other = state / "theirs", state / "theirs" / label
+    other.mkdir(parents=True)
+    namesake = runtime.DockerRuntime(label=label, state=other)
+    try:
+        first, second = places(2)
+        found = start(namesake, [(first, sleeper())])["node-0"]
+        ours = make_runtime()
+        start(ours, [(replace(second, node=first.node), sleeper())])
+        assert len(leftovers()) == 2
+        assert runtimes.sweep(label, state.parent) == [f"container {named(label, state, 'node-0')}"]
+        ours.close()
+        assert leftovers() == [labels.container_name(label, theirs, "node-0")]
+        assert not is_readable(found.pidfd)
+    finally:
+        namesake.close()
+
+
+def test_output_that_cannot_be_copied_is_said_in_the_log_and_to_the_caller(engine, tmp_path):
+    log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with pytest.raises(UnavailableError, match="No such container"):
+        engine.copy_output("nobody-s-container", log, 1.0)
+    assert (tmp_path / "log").read_text().startswith("harness: the Docker engine could not follow")
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(log)
+
+
+def test_close_removes_all_and_closes_every_descriptor(make_runtime, places, sleeper, leftovers):
     where = places(2)
     before = len(os.listdir("/proc/self/fd"))
     made = make_runtime()
     start(made, [(place, sleeper()) for place in where])
     made.close()
     made.close()
-    assert runtime.leftovers(label) == []
     assert len(os.listdir("/proc/self/fd")) == before
+    assert leftovers() == []
     with pytest.raises(HarnessError):
         made.set_condition("node-0", Condition.RUNNING)
 
@@ -275,7 +310,7 @@ def test_no_engine_is_one_sentence_and_auto_is_netns(monkeypatch, tmp_path):
     ):
         runtime.connect()
     assert runtimes.choose("auto") == "netns"
-    assert runtimes.sweep("any") == []
+    assert runtimes.sweep("any", tmp_path) == []
 
 
 def test_auto_is_docker_where_an_engine_answers(engine):

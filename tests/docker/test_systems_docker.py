@@ -14,6 +14,8 @@ import pytest
 from kit.desk import ROOT, Desk
 from kit.verdicts import answers
 
+from harness.runtimes.docker.labels import container_name
+
 pytestmark = [pytest.mark.docker, pytest.mark.systems]
 TINY = ROOT / "tests" / "systems" / "tiny"
 LOAD = """
@@ -128,7 +130,9 @@ def test_a_node_of_a_pod_is_in_its_wired_namespace(desk, image):
         check=True,
     ).stdout.split()
     assert sorted(names) == sorted(
-        f"{desk.cluster}-node-{index}{suffix}" for index in range(3) for suffix in ("", "-pod")
+        container_name(desk.cluster, desk.state, f"node-{index}{suffix}")
+        for index in range(3)
+        for suffix in ("", "-pod")
     )
     assert "tinynode listens" in desk.ok("logs", "node-1")
     desk.ok("condition", "node-1", "stopped")

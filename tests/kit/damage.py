@@ -33,6 +33,7 @@ PARTS: dict[str, Parts] = {
     "manifest.json": frozenset(Part),
 }
 LINES = ("events.jsonl", "proofs.jsonl", "histograms.jsonl")
+JSON = ("metadata.json", "timeline.json", "topology.json", "measurements.json", "manifest.json")
 TABLES = {"samples.arrow": h.SAMPLES, "host.arrow": h.HOST}
 OPERATIONS = frozenset({Part.OPERATIONS})
 
@@ -355,6 +356,19 @@ def retype(chance: random.Random, folder: Path) -> Damage:
     return Damage(f"{name}: {key} {said[key]!r}", shows=False)
 
 
+def retype_json(chance: random.Random, folder: Path) -> Damage:
+    """Put a number that cannot be, or a value of a wrong type, into a JSON file."""
+    name = chance.choice(JSON)
+    said = json.loads((folder / name).read_text())
+    at, keys = said, []
+    while isinstance(at, dict | list) and at:
+        within, key = at, chance.choice(list(at) if isinstance(at, dict) else range(len(at)))
+        at, keys = within[key], [*keys, key]
+    within[key] = chance.choice([1e400, -1e400, 1e300, 10**30, -(10**18), [1], {"a": 1}, "words"])
+    (folder / name).write_text(json.dumps(said))
+    return Damage(f"{name}: {keys} {within[key]!r}", shows=False)
+
+
 def flip(chance: random.Random, folder: Path) -> Damage:
     """Flip a bit of any file: a time, a count, a name, a table's own numbers."""
     name = chance.choice(files(folder))
@@ -390,6 +404,7 @@ ACTS: dict[str, Act] = {
     "tear a journal": tear,
     "garble a line": garble,
     "change a value's type": retype,
+    "change a value in a JSON file": retype_json,
     "flip a bit": flip,
     "drop a line": drop_line,
 }

@@ -109,6 +109,7 @@ class Supervisor:
         }
 
     def begin(self, plan: dict[str, Any], *_: Any) -> dict[str, Any]:
+        self._note({"asked": plan["scenario"]})
         time.sleep(self.given.begin_ms / 1e3)
         of = Path(plan["runs"]) / plan["scenario"]
         folder = of / str(1 + len(list(of.glob("*"))))  # of a cluster before this one, too

@@ -28,10 +28,13 @@ from kit.histories import history
 ROOT = Path(__file__).parents[2]
 LOCUST = Path(sys.executable).with_name("locust")
 # What `python -m harness judge RUN` answers here: the judge has tests of its own, and these runs
-# have no journals.
+# have no journals. Its scheduler and niceness are kept.
 JUDGE = """
 import os, sys
 if sys.orig_argv[1:4] == ["-m", "harness", "judge"]:
+    which = "follow" if "--follow" in sys.orig_argv else "final"
+    with open(os.path.join(os.path.dirname(__file__), "judges"), "a") as file:
+        print(which, os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0), file=file)
     print("judged", sys.orig_argv[4], flush=True)
     os._exit(int(os.environ["JUDGE_EXIT"]))
 """

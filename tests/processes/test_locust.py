@@ -343,6 +343,25 @@ def test_a_suite_is_no_scenario():
         assert "`harness run meshara` plays it" in output
 
 
+def test_neither_judge_goes_before_the_load_and_what_it_loads():
+    with cluster(2) as fake:
+        options = ("--autostart", "--autoquit", "0", "-t", "2s", "PrivateMessageUser")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        with fake.locust("--web-port", str(port), *options) as running:
+            output, _ = running.communicate(timeout=60)
+        assert running.returncode == 0, output
+        judges = dict(
+            line.split(maxsplit=1) for line in (fake.folder / "judges").read_text().splitlines()
+        )
+        nice = os.getpriority(os.PRIO_PROCESS, 0)
+        assert judges == {
+            "follow": f"{os.SCHED_OTHER} 19",
+            "final": f"{os.SCHED_OTHER} {max(0, nice)}",
+        }
+
+
 def test_what_was_not_picked_is_in_the_record():
     with cluster(2) as fake:
         code, output = fake.run("-t", "1s", "PrivateMessageUser")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -172,6 +174,27 @@ def test_a_disk_that_fills_during_a_run(desk, small_disk, monkeypatch):
     assert "No space left" in output + errors, (run.returncode, output, errors)
     assert "Traceback" not in errors
     desk.ok("doctor")
+    desk.assert_nothing_left()
+
+
+def test_a_node_that_ends_while_nothing_can_be_written(desk):
+    """The run says so, and the cluster stays: it ended with the first event that did not fit."""
+    desk.ok("up", "ten.toml")
+    run = desk.start("run", str(small_scenario(desk, 8)))
+    wait_for(lambda: desk.doing() == "phase load", run.poll)
+    status, supervisor = desk.status(), desk.supervisor()
+    full = (Path(status["run"]) / "events.jsonl").stat().st_size
+    was = resource.prlimit(supervisor, resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
+    for node in (3, 4):  # one after the other: when the second is known, the first was dealt with
+        os.kill(status["nodes"][node]["pid"], signal.SIGKILL)
+        wait_for(lambda at=node: desk.status()["nodes"][at]["condition"] == "stopped")
+    resource.prlimit(supervisor, resource.RLIMIT_FSIZE, was)
+    output, errors = run.communicate(timeout=120)
+    assert run.returncode in (1, 2), (output, errors)
+    failures = json.loads((Path(status["run"]) / "metadata.json").read_text())["failures"]
+    assert any("node-3 ended by itself, which could not be" in one for one in failures), failures
+    assert (desk.supervisor(), desk.doing()) == (supervisor, "up")
+    desk.ok("down")
     desk.assert_nothing_left()
 
 

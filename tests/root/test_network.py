@@ -13,18 +13,22 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from typing import Self
 
 import pytest
 from kit.desk import Desk, wait_for
 from kit.network import Net
 
-from harness.errors import UnavailableError, UsageError
+from harness.errors import HarnessError, UnavailableError, UsageError
 from harness.faults import spec
 from harness.faults.fault import Fault
 from harness.host import capabilities
+from harness.kernel import nfqueue as queue
 from harness.kernel.namespaces import open_socket
+from harness.kernel.nft import Nft
 from harness.network.injectors import nfqueue
+from harness.network.injectors.toxiproxy import Toxiproxy
 from harness.network.proof.datagrams import Prober
 from harness.network.proof.streams import stream
 from harness.topology.impairment import Impairment
@@ -227,12 +231,16 @@ def test_what_no_backend_here_can_do_is_refused(net):
     )
 
 
+def tcp(it: Net, node: str) -> socket.socket:
+    return open_socket(it.namespaces[node], socket.AF_INET, socket.SOCK_STREAM)
+
+
 class Echo:
     """A listener at n1:8000 that says who is connected, and one exchange from n0."""
 
     def __init__(self, it: Net) -> None:
         self.it = it
-        self.listener = open_socket(it.namespaces["n1"], socket.AF_INET, socket.SOCK_STREAM)
+        self.listener = tcp(it, "n1")
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind((it.addresses["n1"], 8000))
         self.listener.listen()
@@ -242,7 +250,7 @@ class Echo:
         """Whom n1 sees, and the ms of one byte to it and back; raises OSError where nobody gets
         through.
         """
-        with open_socket(self.it.namespaces["n0"], socket.AF_INET, socket.SOCK_STREAM) as here:
+        with tcp(self.it, "n0") as here:
             here.settimeout(3)
             here.connect((self.it.addresses["n1"], 8000))
             peer, address = self.listener.accept()
@@ -284,6 +292,46 @@ def test_a_stream_fault_leaves_the_ends_their_addresses(net):
         it.network.clear()
         assert echo.shortest_ms() < 20
     assert it.kernel() == it.before
+
+
+@pytest.mark.toxiproxy
+@pytest.mark.parametrize("speaks", ["dialler", "dialled"])
+def test_a_connection_that_stood_before_its_toxic_is_reset(net, speaks):
+    """Else it would go on past the proxy, and the toxic would be said to be in force."""
+    it = net(ports=(8000,))
+    with Echo(it) as echo, tcp(it, "n0") as here:
+        here.settimeout(3)
+        here.connect((it.addresses["n1"], 8000))
+        there, _ = echo.listener.accept()
+        with there:
+            it.set(where="n0 -> n1", toxic=["latency latency=100"])
+            end, other = (here, there) if speaks == "dialler" else (there, here)
+            end.send(b".")
+            with pytest.raises(ConnectionResetError):
+                end.recv(1)
+            other.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                other.recv(1)
+        assert it.network.reading().counters["past"] >= 1
+        assert echo.shortest_ms() == pytest.approx(100, abs=20)
+
+
+@pytest.mark.toxiproxy
+def test_what_the_target_dials_from_its_own_port_is_no_flow_of_the_toxic(net):
+    it = net(ports=(8000,))
+    it.set(where="n0 -> n1", toxic=["latency latency=100"])
+    with tcp(it, "n0") as listener, tcp(it, "n1") as here:
+        listener.bind((it.addresses["n0"], 8000))
+        listener.listen()
+        here.bind((it.addresses["n1"], 8000))
+        here.settimeout(3)
+        here.connect((it.addresses["n0"], 8000))
+        there, _ = listener.accept()
+        with there:
+            for sender, receiver in ((here, there), (there, here)):
+                sender.send(b".")
+                receiver.settimeout(3)
+                assert receiver.recv(1) == b"."
 
 
 @pytest.mark.toxiproxy
@@ -375,6 +423,55 @@ def test_a_proxy_that_dies_or_is_changed_is_noticed(net):
     wait_for(lambda: "Toxiproxy did not get" in it.network.drift()["toxiproxy"])
     it.network.clear()
     assert it.network.drift() == {"kernel": None}
+
+
+@pytest.mark.toxiproxy
+def test_a_strangers_rule_before_the_proxies_is_told_of_after_the_next_change_too(net):
+    """Every change took the rules that stood then for its own."""
+    it = net(ports=(8000,))
+    it.set(where="n0 -> n1", toxic=["latency latency=5"])
+    proxies = it.network._standing["toxiproxy"]
+    with closing(Nft(proxies._namespace)) as nft:
+        nft.run("insert rule ip px out accept")
+    it.network.set(
+        spec.parse({"where": "n1 -> n0", "toxic": "latency latency=5"}).resolve(it.nodes, 1)
+    )
+    assert "are not as they were made" in it.network.drift()["toxiproxy"]
+
+
+@pytest.mark.toxiproxy
+def test_proxies_whose_server_does_not_answer_leave_nothing(net, monkeypatch):
+    """Every later toxic met "File exists"."""
+    it = net(ports=(8000,))
+
+    def silent(_: Toxiproxy) -> None:
+        raise UnavailableError("Toxiproxy did not get /version")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Toxiproxy, "_await", silent)
+        with pytest.raises(UnavailableError, match="did not get /version"):
+            it.set(where="n0 -> n1", toxic=["latency latency=5"])
+    assert it.kernel() == it.before
+    assert it.network.drift() == {"kernel": None}
+    it.set(where="n0 -> n1", toxic=["latency latency=5"])
+
+
+def test_an_engine_that_cannot_have_the_queue_leaves_no_rule(net):
+    it = net()
+    with (
+        queue.bound(it.fabric.hub),
+        pytest.raises(HarnessError, match="netfilter queue"),
+    ):
+        it.set(where="n0 -> n1", delay="5ms")
+    assert it.kernel() == it.before
+    it.set(where="n0 -> n1", delay="5ms")
+
+
+def test_a_rule_that_stood_before_the_queues_is_a_strangers(net):
+    it = net()
+    it.run(None, "sh", "-c", "iptables-legacy -t mangle -A FORWARD -s 198.18.0.3 -j DROP")
+    it.network.set(spec.parse({"where": "n0 -> n1", "delay": "5ms"}).resolve(it.nodes, 1))
+    assert "-s 198.18.0.3/32 -j DROP" in it.network.drift()["nfqueue"]
 
 
 def test_a_stream_fault_of_a_system_that_speaks_no_tcp_is_refused(net):

@@ -4,6 +4,8 @@ back, and that it shows nothing where it could not look.
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -26,11 +28,17 @@ IN_FORCE, NOT_IN_FORCE = ProofAnswer.IN_FORCE, ProofAnswer.NOT_IN_FORCE
 
 
 @contextmanager
-def proving(it: Net):
+def proving(it: Net, conditions=list):
     """A prover that looks while the body runs; its proofs, whole when the body has ended."""
     proofs: list[Proof] = []
     prover = Prover(
-        it.network, Prober(it.namespaces, it.addresses), 1, proofs.append, pytest.fail, planned=True
+        it.network,
+        Prober(it.namespaces, it.addresses),
+        1,
+        proofs.append,
+        pytest.fail,
+        planned=True,
+        conditions=conditions,
     )
     it.network.changed = prover.changed
     try:
@@ -120,6 +128,68 @@ def test_what_passes_a_rate_is_seen_at_the_links(net, gone):
     assert NOT_IN_FORCE in answers(proofs, "read back")
 
 
+@pytest.mark.parametrize(
+    "rate", [{"where": "n0 -> n1", "rate": "256kbit"}, {"where": "n0", "up": "100kbit"}]
+)
+def test_the_queue_of_a_slow_rate_is_waited_for(net, rate):
+    it = net()
+    with proving(it) as proofs:
+        it.set(where="n0 -> n1", delay="20ms", name="late")
+        it.set(**rate, name="slow")
+        with sending(it, "n0", "n1"):
+            time.sleep(7)
+    assert wrong(proofs) == []
+    delays = [one for one in proofs if one.what == "delay" and one.answer is IN_FORCE]
+    assert max(one.achieved for one in delays) > 150
+
+
+def test_what_stands_is_looked_at_while_another_fault_comes_and_goes(net):
+    it = net()
+    looks: list[float] = []
+
+    def conditions() -> list[Proof]:
+        looks.append(time.monotonic())
+        return []
+
+    with proving(it, conditions) as proofs:
+        it.set(where="n0 -> n1", delay="50ms", name="stands")
+        time.sleep(1)
+        looks.clear()
+        proofs.clear()
+        for _ in range(5):
+            it.set(where="n2 -> n3", delay="20ms", name="flaps")
+            time.sleep(1)
+            it.network.clear("flaps")
+            time.sleep(1)
+        seen, looked = list(proofs), len(looks)
+    assert wrong(proofs) == []
+    assert looked >= 2
+    assert IN_FORCE in answers(seen, "read back", "all")
+    assert IN_FORCE in answers(seen, "delay", "stands")
+
+
+def test_the_paths_that_a_name_left_are_looked_at(net):
+    it = net()
+    with proving(it) as proofs:
+        it.set(where="n0 -> n1", delay="50ms", name="moves")
+        time.sleep(1.5)
+        it.set(where="n2 -> n3", delay="50ms", name="moves")
+        time.sleep(1.5)
+    assert wrong(proofs) == []
+    left = {one.answer for one in proofs if one.path == ("n0", "n1") and one.fault == "moves"}
+    assert left == {IN_FORCE, ProofAnswer.GONE}
+
+
+def test_of_many_faults_each_has_its_turn(net):
+    it = net()
+    names = {f"fault {number}" for number in range(26)}
+    for name in sorted(names):
+        it.set(where="n0 -> n1", delay="1ms", name=name)
+    with proving(it) as proofs:
+        time.sleep(9)
+    assert names <= {one.fault for one in proofs if one.what == "delay"}
+
+
 def test_half_open_is_dialled(net):
     it = net()
     with proving(it) as proofs:
@@ -202,6 +272,21 @@ def test_jitter_is_shown_over_looks(net):
     ]
 
 
+def test_a_queue_that_was_full_let_packets_pass(net, monkeypatch):
+    """What comes to a full queue passes at once, and no median of ten probes sees it."""
+    monkeypatch.setattr("harness.network.injectors.nfqueue.HELD_MOST", 50)
+    it = net()
+    it.set(where="n0 -> n1", delay="400ms", name="slow")
+    with sending(it, "n0", "n1", 4e5):
+        time.sleep(1)
+    assert it.network.drift()["nfqueue"] is None
+    with sending(it, "n0", "n1", 4e6):
+        time.sleep(1)
+    time.sleep(1)  # nothing is held any more
+    assert "packets were held at once" in (it.network.drift()["nfqueue"] or "")
+    it.set(where="n0 -> n1", delay="200ms", name="slow")
+
+
 def test_everything_that_is_asked_has_a_record(net):
     it = net()
     with proving(it) as proofs:
@@ -240,6 +325,45 @@ def test_a_change_that_fails_half_way_is_no_change(net, monkeypatch, error):
     assert it.kernel() == it.before
 
 
+def test_what_a_change_mends_is_told(net):
+    """The engine is killed, and the next change finds it before the prover looks: it begins anew,
+    and meanwhile no fault was in force.
+    """
+    it = net()
+    with proving(it) as proofs:
+        it.set(where="n0 -> n1", delay="50ms", name="slow")
+        it.set(where="n2 -> n3", loss="20%", name="lossy")
+        time.sleep(1.5)
+        before = list(proofs)
+        os.kill(it.network._standing["nfqueue"].pid, signal.SIGKILL)
+        it.set(where="n0 -> n2", delay="80ms", name="next")
+    assert wrong(before) == []
+    for fault in ("slow", "lossy"):
+        assert NOT_IN_FORCE in answers(proofs, "read back", fault)
+    assert NOT_IN_FORCE not in answers(proofs, "read back", "next")
+    assert any("the delay engine" in one for one in wrong(proofs))
+
+
+def test_what_could_not_be_brought_about_again_is_not_in_force(net, monkeypatch):
+    it = net()
+    it.set(where="n2 -> n3", rate="5mbit", name="stays")
+
+    def fails(*_: object) -> None:
+        raise HarnessError("no rule can be set")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.kernel.nft.Nft.run", fails)
+        it.run(None, "nft", "delete", "table", "ip", "harness")
+        with pytest.raises(HarnessError):
+            it.network.set(spec.parse({"where": "n0", "loss": "1%"}).resolve(it.nodes, 1))
+    assert list(it.network.faults) == ["stays"]
+    assert "no rule can be set" in it.network.drift()["network"]
+    it.set(where="n0", up="1mbit", name="next")
+    it.network.clear()
+    assert it.network.drift() == {"kernel": None}
+    assert it.kernel() == it.before
+
+
 def test_all_is_lost(net):
     it = net()
     it.set(where="n0 -> n1", loss="100%")
@@ -255,8 +379,12 @@ STRANGERS = {
     "iptables-legacy -A FORWARD -j ACCEPT": "a stranger's iptables table filter",
     "tc qdisc add dev n3 root pfifo limit 3": "a stranger's qdisc pfifo",
     "tc filter add dev n1 parent 1: protocol ip u32 match u32 0 0 flowid 1:fffd": "a stranger's "
-    "filter of link 1001",
-    "tc filter del dev n2 parent ffff:": "filter of link 1002 is gone",
+    "filter at 1: of link 1001",
+    "tc filter add dev n2 parent 1: protocol ip u32 match u32 0 0 flowid 1:fffd": "a stranger's "
+    "filter at 1: of link 1002",
+    "tc filter del dev n2 parent ffff:": "filter at ffff: of link 1002 is gone",
+    "tc filter replace dev n2 parent ffff: protocol all prio 1 handle 800::800 u32 match u32 0 0 "
+    "action mirred egress mirror dev u2": "filter at ffff: of link 1002: asked",
     "tc qdisc change dev n1 root handle 1: htb default 3; tc class change dev n1 classid 1:fffd "
     "parent 1:fffe htb rate 8kbit ceil 1mbit": "class 1:fffd of link 1001: asked",
     "ip link set u2 down": "link u2 was changed",
@@ -272,7 +400,7 @@ STRANGERS = {
 def test_everything_in_the_hub_is_read_back(net, act):
     it = net()
     it.set(where="n0 -> n1", delay="50ms", loss="10%", rate="5mbit")
-    it.set(where="n2", up="5mbit")
+    it.set(where="n2", up="5mbit", down="5mbit")
     it.run(None, "sh", "-c", act)
     said = "; ".join(one for one in it.network.drift().values() if one is not None)
     assert STRANGERS[act] in said, said

@@ -13,10 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
-from kit.desk import ROOT, Desk, ask, request, wait_for
+from kit.desk import ROOT, Desk, ask, begin_by_hand, request, wait_for
 from kit.verdicts import answers
 
 from harness.checks import records
+from harness.control.client import Client
 from harness.history import reader
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
@@ -100,6 +101,31 @@ def test_opendht_is_driven_with_put_get_and_listen(desk):
     # Each at its own listener, once.
     assert sorted(told["node"].tolist()) == sorted(history.column("target")[listened].tolist())
     assert history.gauges["load", 0, "good"] >= 1
+
+
+def test_opendht_tells_of_a_value_once_though_its_listener_began_again(desk, monkeypatch):
+    """A node that listens again is told what is stored: "delivered more than once", FAIL."""
+    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
+    desk.ok("up", "eight.toml", "--system", "opendht")
+    nodes = desk.status()["nodes"]
+    target = bytes.fromhex(nodes[1]["wire_id"])
+
+    def put(number: int) -> bytes:
+        sent = request(number, Operation.DHT_LISTEN, target, number.to_bytes(16, "big"))
+        [(id_, answer)] = ask(nodes[4]["control"], [sent]).items()
+        assert answer.outcome is Outcome.OK, answer.error
+        return id_
+
+    with Client.connect(desk.cluster) as client:
+        begin_by_hand(client, desk.runs)
+        before = put(1)
+        desk.ok("condition", "node-1", "stopped")
+        desk.ok("condition", "node-1", "running")
+        after = put(2)
+        time.sleep(3)  # a new listen asks around for what is stored
+        run = Path(client.end()["run"])
+    journal = (run / "journal" / "node-1.bin").read_bytes()
+    assert [journal.count(id_) for id_ in (before, after)] == [1, 1]
 
 
 def test_what_a_system_cannot_do_is_said_before_anything_starts(desk):

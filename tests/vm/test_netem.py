@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 
 import numpy as np
 import pytest
@@ -92,6 +93,20 @@ def test_changes_keep_what_is_queued(net):
     found = it.one_way(count)
     assert len(found) == count  # no duplicate survived the change
     assert abs(np.median(found[:, 1]) - 10) <= EXACT_MS
+
+
+def test_a_saturated_rate_waits_no_longer_than_its_queue(net):
+    """Small packets have as many bytes of it as large ones."""
+    it = net()
+    it.set(where="n0 -> n1", delay="50ms", rate="5mbit")
+    with open_socket(it.namespaces["n0"], socket.AF_INET, socket.SOCK_DGRAM) as here:
+        for _ in range(3_000):
+            here.sendto(bytes(1_400), (it.addresses["n1"], 4_001))  # at once: 6.7 s of the rate
+    found = it.one_way(100, 0.01)
+    assert found[:, 1].min() > 45
+    assert found[:, 1].max() < 50 + 50 + 20 + EXACT_MS
+    time.sleep(0.5)
+    assert len(it.one_way(1_000, 0.0005)) == 1_000  # 1 Mbit/s of 60 bytes: within the rate
 
 
 def test_three_at_once_and_a_cut_on_top(net):

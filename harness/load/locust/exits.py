@@ -13,7 +13,13 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from harness.errors import HarnessError, NameTakenError, PermissionNeededError, UsageError
+from harness.errors import (
+    HarnessError,
+    InterruptedByUserError,
+    NameTakenError,
+    PermissionNeededError,
+    UsageError,
+)
 
 PASS, FAIL, UNKNOWN = 0, 1, 2
 _exit = sys.exit
@@ -23,14 +29,22 @@ class ExitCode:
     """The code this process will end with: the worst of its runs."""
 
     def __init__(self) -> None:
-        self.value = PASS
+        self.value: int | None = None  # None: there was none, and nothing broke
         self.initialised = False  # before that, only the command line can be wrong
         self.decided = False  # the `quitting` event has set Locust's code to ours
 
     def add(self, code: int) -> None:
         """A run ended with this code (0, 1, 2 or one of sysexits)."""
         order = {PASS: 0, UNKNOWN: 1, FAIL: 2}
-        self.value = max(self.value, code, key=lambda each: order.get(each, each))
+        before = code if self.value is None else self.value
+        self.value = max(before, code, key=lambda each: order.get(each, each))
+
+    def decide(self) -> int:
+        """Return the code that Locust is told to end with. Who ends before a run has passed
+        nothing.
+        """
+        self.decided = True
+        return InterruptedByUserError.exit_code if self.value is None else self.value
 
     def install(self) -> None:
         """Map the codes that Locust and argparse end with, in this process and those forked from

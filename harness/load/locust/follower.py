@@ -59,8 +59,9 @@ class Follower:
         try:
             index = plan.workers.index(client)
             self._since_s, self._until_s = statistics.wall_s(plan.t0_ns), inf
-            self._worker = Worker(plan, index, report=self._report, failed=self._failed)
-            self._worker.start()
+            worker = Worker(plan, index, report=self._report, failed=self._failed)
+            worker.start()
+            self._worker = worker  # one that did not start could not finish
         except Exception as error:  # Locust would log it and go on without load
             self._failed(error)
 

@@ -5,7 +5,7 @@ calls `install`.
     test_start      master: `begin` at the supervisor, the plan goes to the workers
     test_stopping   master: workers stop at one moment, wait for answers, close their records; `end`
     test_stop       master: the run is judged and its verdict printed
-    quitting        the process's exit code: the worst verdict, or what broke
+    quitting        the process's exit code: the worst verdict, or what broke; 130 before any run
 
 In a process without workers (``--processes 0``) both sides live in one: Locust delivers messages to
 itself.
@@ -20,7 +20,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from harness.kernel import priority
 from harness.load.locust import exits, interrupts, options, precision, statistics, tabs
 from harness.load.locust.exits import ExitCode, end_now
 from harness.load.locust.follower import Follower
+from harness.load.locust.starts import Starts
 from harness.load.locust.workers import Workers
 from harness.load.master import JUDGE, Master
 
@@ -90,9 +90,8 @@ def _choose_port() -> None:
 
 def _die_with_parent() -> None:
     """Locust's master leaves its workers alone when it ends early; the kernel does not, except for
-    one that has ended already. A worker is as prompt as its master.
+    one that has ended already.
     """
-    priority.be_prompt()
     _signal_at_parents_death(signal.SIGKILL)
     if os.getppid() != _forked_by:
         os._exit(HarnessError.exit_code)
@@ -124,6 +123,7 @@ def _init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
 
 def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
     """Make this process the master of runs."""
+    starts = Starts(runner)
     workers = Workers(runner) if isinstance(runner, MasterRunner) else None
 
     def missing() -> set[str]:
@@ -149,12 +149,15 @@ def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
     master = Master(None, send=runner.send_message, missing=missing, leave=leave_soon)
     # What Locust's pages and reports call the target.
     environment.host = environment.host or f"cluster {master.cluster}"
-    desk = tabs.Desk(master) if web_ui else None
+    desk = tabs.Desk(master, starts) if web_ui else None
     if desk is not None:
         tabs.add(web_ui, environment, desk)
         exits.end_where_busy(web_ui)
     _hear(runner, master, workers)
-    _listen(environment, runner, master, leave_soon, desk)
+    environment.events.test_start.add_listener(
+        _starter(environment, runner, master, starts, leave_soon, desk)
+    )
+    _listen(environment, runner, master, starts, desk)
 
 
 def _hear(runner: Any, master: Master, workers: Workers | None) -> None:
@@ -187,6 +190,7 @@ def _starter(
     environment: Any,
     runner: Any,
     master: Master,
+    starts: Starts,
     leave_soon: Callable[[], None],
     desk: tabs.Desk | None,
 ) -> Callable[..., None]:
@@ -212,7 +216,9 @@ def _starter(
             raise gevent.GreenletExit from error  # the only way to keep Locust from starting users
 
     def test_start(**_: Any) -> None:
-        with nullcontext() if desk is None else desk.starting():
+        if desk is not None:
+            desk.refusal = ""
+        with starts.one():
             begin()
             _note_begin(runner, master, desk)
 
@@ -220,13 +226,9 @@ def _starter(
 
 
 def _listen(
-    environment: Any,
-    runner: Any,
-    master: Master,
-    leave_soon: Callable[[], None],
-    desk: tabs.Desk | None,
+    environment: Any, runner: Any, master: Master, starts: Starts, desk: tabs.Desk | None
 ) -> None:
-    """Let Locust's start, stop and end be those of runs."""
+    """Let Locust's stop and end be those of runs."""
     distributed = isinstance(runner, MasterRunner)
 
     settling = BoundedSemaphore()  # Locust may stop in one greenlet while it quits in another
@@ -245,16 +247,13 @@ def _listen(
                 _exit_code.add(code)
 
     def quitting(**_: Any) -> None:
+        starts.end()
         runner.stop(**({"send_stop_to_client": False} if distributed else {}))
         settle()
         if locust_log.unhandled_greenlet_exception:
             _exit_code.add(HarnessError.exit_code)
-        environment.process_exit_code = _exit_code.value
-        _exit_code.decided = True
+        environment.process_exit_code = _exit_code.decide()
 
-    environment.events.test_start.add_listener(
-        _starter(environment, runner, master, leave_soon, desk)
-    )
     environment.events.test_stopping.add_listener(test_stopping)
     environment.events.test_stop.add_listener(settle)
     environment.events.quitting.add_listener(quitting)

@@ -17,9 +17,9 @@ from harness.faults.fault import Far, NetworkState
 from harness.network.injectors.prefixes import Blocks, Spread, in_class
 from harness.topology.impairment import CLEAR, Impairment, Toxic
 
-# 1 is the root's own handle. A class has 16 bits in the mark and in HTB's minor, of which the last
-# few numbers are the tree's own.
-CLASS_FIRST, CLASS_MAX = 2, 0xFFF0
+# 1 is the root's own handle. A class has 16 bits in the mark and in HTB's minor, of which those
+# with the highest bit are the tree's own.
+CLASS_FIRST, CLASS_MAX = 2, 0x7FFF
 AddressPair = tuple[str, str]
 AddressFlow = tuple[str, int, str, int]  # address and port, address and port
 DialledPath = tuple[str, str, int]  # who dials, who is dialled, at which port

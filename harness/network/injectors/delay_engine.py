@@ -5,9 +5,10 @@ It is a process of its own, which imports the standard library alone.
     python -IS delay_engine.py QUEUE-DESCRIPTOR CONTROL-DESCRIPTOR SEED
 
 Control is JSON datagrams: ``{"set": {class: [delay_s, jitter_s, reorder]}}``, ``{"drop":
-[class]}``, ``{"read": true}``. Each is answered by the table and the number of packets held and
-seen. When control closes, the engine lets go of what it holds and ends. If it is killed, the kernel
-drops what it held and passes all that follows (queue-bypass).
+[class]}``, ``{"read": true}``. Each is answered by the table, the number of packets held and seen,
+and the most that were held at once since the table changed. When control closes, the engine lets go
+of what it holds and ends. If it is killed, the kernel drops what it held and passes all that
+follows (queue-bypass).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Engine:
         )
         self._held: list[tuple[float, int, int]] = []
         self._classes: dict[int, tuple[float, float, float]] = {}
-        self._seen = 0
+        self._seen = self._most = 0
 
     def run(self) -> None:
         """Hold packets and let them go until control closes."""
@@ -80,6 +81,8 @@ class Engine:
         }
         for number in asked.get("drop", []):
             self._classes.pop(number, None)
+        if "read" not in asked:
+            self._most = len(self._held)
         self._control.send(
             json.dumps(
                 {
@@ -87,6 +90,7 @@ class Engine:
                     "classes": self._classes,
                     "held": len(self._held),
                     "seen": self._seen,
+                    "most": self._most,
                 }
             ).encode()
         )
@@ -119,6 +123,7 @@ class Engine:
                 self._held, (due_s, self._seen, struct.unpack_from("!I", data, ID_AT)[0])
             )
             self._seen += 1
+            self._most = max(self._most, len(self._held))
 
     def _let_go(self, until_s: float) -> None:
         verdicts = []

@@ -27,6 +27,7 @@ ENGINE = Path(__file__).with_name("delay_engine.py")
 START_TIMEOUT_S = 10.0  # until its first answer
 ANSWER_TIMEOUT_S = 2.0
 END_TIMEOUT_S = 5.0  # what is held is let go at once
+HELD_MOST = 60_000  # the kernel lets pass what comes to a queue of 65,536
 
 
 class Nfqueue(OfTheKernel):
@@ -40,10 +41,13 @@ class Nfqueue(OfTheKernel):
     def __init__(self, site: Site) -> None:
         self._hub, self._seed = site.fabric.hub, site.seed
         self.rule_by = nfqueue.add_rule(self._hub, HELD)
-        self._rules = nfqueue.rules_of(self._hub, self.rule_by)
         self._now: dict[int, list[float]] = {}
         self._asked = 0
-        self._start()
+        try:
+            self._start()
+        except BaseException:
+            nfqueue.remove_rule(self._hub, HELD, self.rule_by)
+            raise
 
     def _start(self) -> None:
         taken = nfqueue.bound(self._hub)
@@ -95,18 +99,24 @@ class Nfqueue(OfTheKernel):
         """Say why the engine does not do what was asked; None where it does. Never raises."""
         try:
             found = self._ask({"read": True})
-            if nfqueue.rules_of(self._hub, self.rule_by) != self._rules:
-                return f"the rules of the queue ({self.rule_by}) are not as they were made"
+            rules = nfqueue.rules_of(self._hub, self.rule_by)
+            if rules != [f"-A {nfqueue.rule(HELD)}"]:
+                return f"the rules of the queue ({self.rule_by}): asked one, there are {rules}"
         except HarnessError as error:
             return str(error)
         has = {int(number): values for number, values in found["classes"].items()}
         asked = _table(wanted.classes)
-        if has == asked:
-            return None
-        return (
-            f"delays: asked {len(asked)} classes, the engine has {len(has)} and they are not the "
-            "same"
-        )
+        if has != asked:
+            return (
+                f"delays: asked {len(asked)} classes, the engine has {len(has)} and they are not "
+                "the same"
+            )
+        if found["most"] > HELD_MOST:
+            return (
+                f"{found['most']:,} packets were held at once: what came to the full queue passed "
+                "without delay"
+            )
+        return None
 
     def close(self) -> None:
         """Let go of the packets that are held, and end the engine."""

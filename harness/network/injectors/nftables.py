@@ -3,12 +3,17 @@
 Delay and rate find a packet by its class. A change is one transaction. The order in the hub:
 
     prerouting -150   `divert`   TCP flows with a stream fault get the mark that routes to the proxy
-    forward    -200   `before`   cut; then loss, mark (delay), priority (rate) of path or region
+    forward    -200   `before`   cut; then loss, mark (delay), priority (rate) of path or region;
+                                 `past` resets connections of a stream fault that have no proxy
     forward    -150   a queue    for marked packets only (nfqueue.py)
     forward       0   `after`    cut once more: packets that were held when it came
 
 Every number is a hook priority. All chains are made once, before the first packet can be held: the
 kernel drops what a queue holds when a hook of the namespace goes away.
+
+A flow is diverted from its first packet on, so a connection that stood before its stream fault has
+no proxy. `past` resets it at its next packet, from either end; who dials anew gets a proxy. What a
+stream's target dials from its own port (`direct`) is the other way, and no flow of that fault.
 """
 
 from __future__ import annotations
@@ -46,9 +51,12 @@ _TABLE = f"""table ip {TABLE} {{
   set streams {{ type ipv4_addr . ipv4_addr . inet_service; }}
   set flows {{ type ipv4_addr . inet_service . ipv4_addr . inet_service; \
     flags dynamic,timeout; timeout 1h; size 262144; }}
+  set direct {{ type ipv4_addr . inet_service . ipv4_addr . inet_service; \
+    flags dynamic,timeout; timeout 1h; size 262144; }}
   counter cut {{ }}
   counter half {{ }}
   counter old {{ }}
+  counter past {{ }}
   chain divert {{ type filter hook prerouting priority -150; policy accept;
     iifname "{PROXY_LINK}" tcp flags & (syn|ack) == syn \
       update @flows {{ ip daddr . tcp dport . ip saddr . tcp sport }}
@@ -62,12 +70,23 @@ _TABLE = f"""table ip {TABLE} {{
     meta mark {DIVERT} tcp flags & (fin|rst) != 0x0 \
       update @flows {{ ip saddr . tcp sport . ip daddr . tcp dport timeout 30s }}
   }}
+  chain past {{
+    meta mark & {DIVERT} == 0x0 tcp flags & (syn|ack) == syn \
+      update @direct {{ ip saddr . tcp sport . ip daddr . tcp dport }}
+    ip saddr . tcp sport . ip daddr . tcp dport @direct \
+      update @direct {{ ip saddr . tcp sport . ip daddr . tcp dport }} return
+    ip daddr . tcp dport . ip saddr . tcp sport @direct return
+    tcp flags & rst == rst return
+    counter name past reject with tcp reset
+  }}
   chain before {{ type filter hook forward priority -200; policy accept;
     ip saddr vmap @side
     ip saddr . ip daddr @half tcp flags & (syn|ack) == syn counter name half drop
     ip saddr . ip daddr @half meta l4proto udp counter name half drop
     ip saddr . tcp sport . ip daddr . tcp dport @old counter name old drop
     oifname "{PROXY_LINK}" accept
+    iifname != "{PROXY_LINK}" ip saddr . ip daddr . tcp dport @streams jump past
+    iifname != "{PROXY_LINK}" ip daddr . ip saddr . tcp sport @streams jump past
     ip saddr . ip daddr vmap @path
     ip saddr . ip daddr vmap @region
   }}
@@ -226,7 +245,9 @@ class Nftables(OfTheKernel):
         return Ruleset(listed).difference(self._made, wanted, sides, holds=self._holds)
 
     def counters(self) -> dict[str, int]:
-        """Read packets by counter: ``cut``, ``half``, ``old``, ``in<class>``, ``lost<class>``."""
+        """Read packets by counter: ``cut``, ``half``, ``old``, ``past``, ``in<class>``,
+        ``lost<class>``.
+        """
         listed = self._nft.json(f"list counters table ip {TABLE}")
         return {
             entry["counter"]["name"]: entry["counter"]["packets"]

@@ -102,9 +102,13 @@ class Qdisc(OfTheKernel):
         for key in empty:
             del self._retired[key]
         busy = {node for node, _ in self._retired}
-        for node in [node for node in self._trees if node not in trees and node not in busy]:
-            del self._trees[node]
-            self._qdiscs.remove_tree(_ifindex(node))
+        for node in [node for node in self._trees if node not in trees]:
+            if node not in busy:
+                del self._trees[node]
+                self._qdiscs.remove_tree(_ifindex(node))
+            elif self._trees[node] is not None:  # it waits, and limits nobody meanwhile
+                self._qdiscs.set_node_rate(_ifindex(node), None)
+                self._trees[node] = None
         for node, number in empty:
             if node in self._trees and (node, number) not in leaves:
                 self._qdiscs.remove_leaf(_ifindex(node), number)
@@ -120,7 +124,7 @@ class Qdisc(OfTheKernel):
     def drift(self, wanted: Compiled) -> str | None:
         """Say why what the kernel has is not what was asked; None where it is. Never raises."""
         try:
-            return disciplines.difference(self._asked(wanted), self._standing(wanted))
+            return disciplines.difference(self._asked(wanted), self._standing())
         except (HarnessError, KeyError, struct.error) as error:
             return f"the trees cannot be read back: {error}"
 
@@ -130,23 +134,20 @@ class Qdisc(OfTheKernel):
         for (node, number), leaf in leaves.items():
             of_node[node][number] = leaf
         asked: Standing = {}
-        for node, rate in trees.items():
-            asked |= asked_tree(_ifindex(node), rate, of_node[node])
+        for node in {*trees, *self._trees}:  # a tree that only waits must not limit
+            asked |= asked_tree(_ifindex(node), trees.get(node), of_node.get(node, {}))
         for node, rate in wanted.up.items():
             asked |= asked_ifb(IFB_FIRST + node, rate, _ifindex(node))
         return asked
 
-    def _standing(self, wanted: Compiled) -> Standing:
-        """Read what stands, without the classes and trees that only wait until they are empty."""
-        _, trees = self._wanted(wanted)
+    def _standing(self) -> Standing:
+        """Read what stands, without the classes that only wait until they are empty."""
         found = self._qdiscs.standing(
             [_ifindex(node) for node in self._trees], [_ifindex(node) for node in self._ups]
         )
         waiting: set[str] = set()
         for node, number in self._retired:
             waiting |= names_of_leaf(_ifindex(node), number)
-            if node not in trees:
-                waiting |= asked_tree(_ifindex(node), None, {}).keys()
         return {name: numbers for name, numbers in found.items() if name not in waiting}
 
     def sent(self, wanted: Compiled) -> dict[Limit, int]:
@@ -161,7 +162,7 @@ class Qdisc(OfTheKernel):
 
     def close(self) -> None:
         """Take away every tree, with what is queued in it, and close the connection."""
-        self.finish(Compiled())
+        self._leaves.clear()  # they go with their trees
         self._retired.clear()
         self.finish(Compiled())
         self._qdiscs.close()
@@ -173,12 +174,13 @@ class Qdisc(OfTheKernel):
             (node, number): leaf
             for node, numbers in wanted.into.items()
             for number in numbers
-            if (leaf := self._leaf(wanted.classes[number])) is not None
+            if (leaf := self._leaf(wanted.classes[number], wanted.down.get(node))) is not None
         }
         trees: dict[int, int | None] = {node: wanted.down.get(node) for node, _ in leaves}
         return leaves, trees | dict(wanted.down)
 
-    def _leaf(self, what: Impairment) -> Leaf | None:
+    def _leaf(self, what: Impairment, node_bps: int | None) -> Leaf | None:
+        """Return the leaf of a class at a node of this rate, which bounds its queue too."""
         delays = (
             Netem(
                 delay_ms=what.delay_ms,
@@ -192,7 +194,8 @@ class Qdisc(OfTheKernel):
         )
         if what.rate_bps is None and delays == Netem():
             return None
-        return Leaf(rate_bps=what.rate_bps, netem=delays if delays != Netem() else None)
+        rate_bps = min((rate for rate in (what.rate_bps, node_bps) if rate), default=None)
+        return Leaf(rate_bps=rate_bps, netem=delays if delays != Netem() else None)
 
 
 def _ifindex(node: int) -> int:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import requests
@@ -24,10 +24,11 @@ from harness.errors import HarnessError, UnavailableError
 from harness.kernel import policy_routing
 from harness.kernel.namespaces import create, inside, spawn_in, write_sysctl
 from harness.kernel.nft import Nft
+from harness.kernel.wiring import Entry
 from harness.network.injectors.compiler import Compiled, DialledPath
 from harness.network.injectors.injector import Site
 from harness.network.injectors.nftables import PROXY_LINK
-from harness.network.injectors.ruleset import DIVERT
+from harness.network.injectors.ruleset import DIVERT, Listed, Ruleset, key_of
 from harness.network.injectors.toxiproxy_server import (
     CALL_TIMEOUT_S,
     END_TIMEOUT_S,
@@ -71,22 +72,59 @@ class Toxiproxy:
     name = "toxiproxy"
 
     def __init__(self, site: Site) -> None:
-        program, fabric = server(), site.fabric
-        self._hub, self._namespace = fabric.hub, create()
+        program, self._fabric, self._hub = server(), site.fabric, site.fabric.hub
         self._slots: dict[DialledPath, int] = {}
         self._toxics: dict[DialledPath, tuple[Toxic, ...]] = {}
-        self._fabric = fabric
-        with fabric.rewiring() as self._wired:
-            ifindex = fabric.attach(PROXY_LINK, ADDRESS, self._namespace)
-            policy_routing.add(self._hub, DIVERT, ADDRESS, ifindex)
+        self._wired: set[Entry] = set()
+        with ExitStack() as undo:
+            self._namespace = create()
+            undo.callback(os.close, self._namespace)
+            undo.callback(self._detach)
+            ifindex = self._attach()
+            self._nft = Nft(self._namespace)
+            undo.callback(self._nft.close)
+            self._nft.run(_TABLE)
+            self._made = Ruleset(self._listed())
+            with inside(self._namespace):  # once conntrack is there
+                write_sysctl("net/netfilter/nf_conntrack_tcp_be_liberal", "1")
+            self._start(program)
+            undo.callback(self._end)
+            self._await()
+            undo.callback(self._leave)
+            with self._rewiring():
+                policy_routing.add(self._hub, DIVERT, ADDRESS, ifindex)
+            self._undo = undo.pop_all()
+
+    @contextmanager
+    def _rewiring(self) -> Iterator[None]:
+        """Note what the body makes in the hub as the proxies'."""
+        made: set[Entry] = set()
+        try:
+            with self._fabric.rewiring() as made:
+                yield
+        finally:
+            self._wired |= made
+
+    def _attach(self) -> int:
+        with self._rewiring():
+            ifindex = self._fabric.attach(PROXY_LINK, ADDRESS, self._namespace)
         with inside(self._namespace):
             for which in ("all", "default", "eth0"):
                 write_sysctl(f"net/ipv4/conf/{which}/rp_filter", "0")
-        self._nft = Nft(self._namespace)
-        self._nft.run(_TABLE)
-        self._ruleset = self._nft.run("list ruleset")
-        with inside(self._namespace):  # once conntrack is there
-            write_sysctl("net/netfilter/nf_conntrack_tcp_be_liberal", "1")
+        return ifindex
+
+    def _detach(self) -> None:
+        try:
+            with self._fabric.rewiring(), suppress(HarnessError):  # somebody took it away before us
+                self._fabric.detach(PROXY_LINK)
+        finally:
+            self._fabric.forget(self._wired)
+
+    def _leave(self) -> None:
+        with self._fabric.rewiring():
+            policy_routing.remove(self._hub, DIVERT)
+
+    def _start(self, program: str) -> None:
         reading, self._life = os.pipe()
         silent = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -104,10 +142,20 @@ class Toxiproxy:
                 ],
                 stdio=(reading, silent, silent),
             )
+        except BaseException:
+            os.close(self._life)
+            raise
         finally:
             os.close(reading)
             os.close(silent)
-        self._await()
+
+    def _end(self) -> None:
+        os.close(self._life)
+        try:
+            self._process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     @staticmethod
     def is_needed(wanted: Compiled) -> bool:
@@ -123,9 +171,7 @@ class Toxiproxy:
         """Make the new proxies in one call and bring all toxics up to date, before flows are sent
         here.
         """
-        new = [stream for stream in wanted.streams if stream not in self._slots]
-        for stream in new:
-            self._slots[stream] = self._free()
+        new = self._free(stream for stream in wanted.streams if stream not in self._slots)
         if new:
             self._call(
                 "post",
@@ -133,33 +179,15 @@ class Toxiproxy:
                 json=[
                     {
                         "name": _name(stream),
-                        "listen": f"0.0.0.0:{self._port(stream)}",
-                        "upstream": f"{self._virtual(stream)}:{stream[2]}",
+                        "listen": f"0.0.0.0:{FIRST_PORT + slot}",
+                        "upstream": f"{_virtual(slot)}:{stream[2]}",
                         "enabled": True,
                     }
-                    for stream in new
+                    for stream, slot in new.items()
                 ],
             )
-            self._nft.run(
-                "\n".join(
-                    [
-                        _added(
-                            "port",
-                            (
-                                f"{a} . {b} . {port} : {self._port((a, b, port))}"
-                                for a, b, port in new
-                            ),
-                        ),
-                        _added(
-                            "real", (f"{self._virtual(stream)} : {stream[1]}" for stream in new)
-                        ),
-                        _added(
-                            "orig", (f"{self._virtual(stream)} : {stream[0]}" for stream in new)
-                        ),
-                    ]
-                )
-            )
-            self._ruleset = self._nft.run("list ruleset")
+            self._change("add", new)
+            self._slots |= new
         for stream, toxics in wanted.streams.items():
             had = self._toxics.get(stream, ())
             for toxic in set(had) - set(toxics):
@@ -172,30 +200,35 @@ class Toxiproxy:
         """End the proxies that are not wanted, and the flows they carry, once no new flow is sent
         here.
         """
-        for stream in [stream for stream in self._slots if stream not in wanted.streams]:
-            virtual = self._virtual(stream)
+        gone = {stream: at for stream, at in self._slots.items() if stream not in wanted.streams}
+        if gone:
+            self._change("delete", gone)
+        for stream in gone:
             del self._slots[stream]
             self._toxics.pop(stream, None)
+        for stream in gone:
             self._call("delete", f"/proxies/{_name(stream)}")
-            self._nft.run(
-                "\n".join(
-                    [
-                        f"delete element ip px port {{ {stream[0]} . {stream[1]} . {stream[2]} }}",
-                        f"delete element ip px real {{ {virtual} }}",
-                        f"delete element ip px orig {{ {virtual} }}",
-                    ]
-                )
+
+    def _change(self, verb: str, slots: Mapping[DialledPath, int]) -> None:
+        """Add the elements of these proxies, or delete them, in one transaction."""
+        self._nft.run(
+            "\n".join(
+                f"{verb} element ip px {name} {{ {', '.join(elements)} }}"
+                for name, elements in _elements(slots).items()
             )
-            self._ruleset = self._nft.run("list ruleset")
+        )
+
+    def _listed(self) -> Listed:
+        return self._nft.json("list ruleset")
 
     def drift(self, wanted: Compiled) -> str | None:
         """Say why the server does not have what was asked; None where it does. Never raises."""
         try:
             proxies = self._call("get", "/proxies")
-            ruleset = self._nft.run("list ruleset")
+            listed = self._listed()
         except HarnessError as error:
             return str(error)
-        if ruleset != self._ruleset:
+        if self._is_changed(listed):
             return "the rules of the proxies' namespace are not as they were made"
         asked = {
             _name(stream): {_toxic_name(toxic): _toxic(toxic) for toxic in toxics}
@@ -220,37 +253,30 @@ class Toxiproxy:
 
     def close(self) -> None:
         """End the server and take its namespace's link away."""
-        with self._fabric.rewiring():
-            policy_routing.remove(self._hub, DIVERT)
-        os.close(self._life)
-        try:
-            self._process.wait(END_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._nft.close()
-        try:
-            with self._fabric.rewiring():
-                self._fabric.detach(PROXY_LINK)
-        finally:
-            self._fabric.forget(self._wired)
-        os.close(self._namespace)
+        self._undo.close()
 
-    def _free(self) -> int:
+    def _is_changed(self, listed: Listed) -> bool:
+        """Whether the rules, or the elements of the maps, are not those that were made."""
+        ruleset = Ruleset(listed)
+        if (ruleset.objects, ruleset.rules) != (self._made.objects, self._made.rules):
+            return True
+        maps = {
+            entry["map"]["name"]: entry["map"].get("elem", []) for entry in listed if "map" in entry
+        }
+        return any(
+            sorted(f"{_words(key)} : {value}" for key, value in maps[name]) != sorted(elements)
+            for name, elements in _elements(self._slots).items()
+        )
+
+    def _free(self, streams: Iterable[DialledPath]) -> dict[DialledPath, int]:
+        """Give each stream a slot that no other has."""
         taken = set(self._slots.values())
-        slot = next((slot for slot in range(1, PROXIES_MAX) if slot not in taken), None)
-        if slot is None:
+        free = (slot for slot in range(1, PROXIES_MAX) if slot not in taken)
+        wanted = list(streams)
+        found = dict(zip(wanted, free, strict=False))
+        if len(found) < len(wanted):
             raise UnavailableError(f"more than {PROXIES_MAX:,} paths with a stream fault at once")
-        return slot
-
-    def _port(self, stream: DialledPath) -> int:
-        """Return the port at which the stream's proxy listens."""
-        return FIRST_PORT + self._slots[stream]
-
-    def _virtual(self, stream: DialledPath) -> str:
-        """Return the address that the proxy dials, which means nothing outside of its namespace."""
-        slot = self._slots[stream]
-        return f"100.{64 + slot // 62_500}.{slot // 250 % 250}.{slot % 250 + 1}"
+        return found
 
     def _await(self) -> None:
         end = time.monotonic() + START_TIMEOUT_S
@@ -284,8 +310,27 @@ class Toxiproxy:
         return answer.text
 
 
-def _added(name: str, elements: Iterable[str]) -> str:
-    return f"add element ip px {name} {{ {', '.join(elements)} }}"
+def _virtual(slot: int) -> str:
+    """Return the address that a proxy dials, which means nothing outside of its namespace."""
+    return f"100.{64 + slot // 62_500}.{slot // 250 % 250}.{slot % 250 + 1}"
+
+
+def _elements(slots: Mapping[DialledPath, int]) -> dict[str, list[str]]:
+    """Return the elements of each map, in nft's words, that send flows to their proxies and on.
+
+    port: a proxy's listening port; real: whom it dials; orig: from whose address.
+    """
+    return {
+        "port": [f"{a} . {b} . {port} : {FIRST_PORT + at}" for (a, b, port), at in slots.items()],
+        "real": [f"{_virtual(at)} : {b}" for (_, b, _), at in slots.items()],
+        "orig": [f"{_virtual(at)} : {a}" for (a, _, _), at in slots.items()],
+    }
+
+
+def _words(key: Any) -> str:
+    """Write an element's key, as libnftables lists it, in nft's words."""
+    key = key_of(key)
+    return " . ".join(map(str, key)) if isinstance(key, tuple) else str(key)
 
 
 def _name(stream: DialledPath) -> str:

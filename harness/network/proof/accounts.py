@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 from harness.history.proof import Proof, ProofAnswer
 from harness.network.injectors.compiler import Compiled
 from harness.network.injectors.injector import Limit, limits
-from harness.network.proof import verdicts
+from harness.network.proof import rates, verdicts
+from harness.network.proof.classes import Classes
 from harness.network.proof.verdicts import Look
 from harness.network.reading import Reading
-from harness.topology.impairment import Impairment
 
 READINGS_KEPT = 64
 HELD_S = 0.5  # beyond its delay: how long a packet may be under way in the hub
@@ -28,22 +28,17 @@ ORDER = (ProofAnswer.NOT_IN_FORCE, ProofAnswer.IN_FORCE, ProofAnswer.AMOUNT_NOT_
 class Accounts:
     """Takes readings in order, from any thread; `proofs` judges what they show.
 
-    `nodes`: names in the topology's order; `addresses`: theirs. `behind`: which faults a class has
-    one of its impairments from.
+    `nodes`: names in the topology's order; `addresses`: theirs.
     """
 
-    def __init__(
-        self,
-        nodes: list[str],
-        addresses: list[str],
-        behind: Callable[[Reading, Impairment, str], list[str]],
-    ) -> None:
-        self._nodes, self._behind = nodes, behind
+    def __init__(self, nodes: list[str], addresses: list[str]) -> None:
+        self._nodes, self._classes = nodes, Classes(nodes, addresses)
         self._position = {address: index for index, address in enumerate(addresses)}
         self._lock = threading.Lock()
         self._new: list[Reading] = []
         self._past: deque[Reading] = deque(maxlen=READINGS_KEPT)
         self._sources: tuple[Compiled | None, dict[tuple[int, int], set[int]]] = (None, {})
+        self._used: dict[Limit, float] = {}  # since the last change (rates.used_after)
 
     def add(self, reading: Reading) -> None:
         """Note a reading."""
@@ -60,9 +55,11 @@ class Accounts:
             if before is not None and before.compiled is after.compiled:
                 for name, proof in (*self._rates(before, after), *_flows(before, after)):
                     found.setdefault((name, proof.what), []).append(replace(proof, fault=name))
+            else:
+                self._used.clear()
             self._past.append(after)
-        rates = [min(some, key=lambda one: ORDER.index(one.answer)) for some in found.values()]
-        return rates + (self._losses(new[-1]) if new else [])
+        worst = [min(some, key=lambda one: ORDER.index(one.answer)) for some in found.values()]
+        return worst + (self._losses(new[-1]) if new else [])
 
     def _rates(self, before: Reading, after: Reading) -> Iterable[tuple[str, Proof]]:
         seconds = (after.at_ns - before.at_ns) / 1e9
@@ -71,9 +68,13 @@ class Accounts:
         for limit in limits(after.compiled):
             passed = after.sent.get(limit, 0) - before.sent.get(limit, 0)
             if passed < 0:
+                self._used.pop(limit, None)
                 continue  # it was made anew
+            self._used[limit] = rates.used_after(
+                self._used.get(limit, 0.0), limit.rate_bps, passed, seconds
+            )
             node = self._nodes[limit.node]
-            proof = verdicts.judge_rate(
+            proof = rates.judge_rate(
                 Look(at_ns=after.at_ns, fault=""),
                 limit.which,
                 limit.rate_bps,
@@ -81,6 +82,7 @@ class Accounts:
                 seconds,
                 node,
                 crossed_bytes=self._crossed(limit, before, after),
+                used_bytes=self._used[limit],
             )
             for name in self._limiting(limit, node, after):
                 yield name, proof
@@ -140,7 +142,7 @@ class Accounts:
     def _limiting(self, limit: Limit, node: str, reading: Reading) -> list[str]:
         """Name the faults that a rate comes from."""
         if limit.which == "into":
-            return self._behind(reading, reading.compiled.classes[limit.number], "rate_bps")
+            return self._classes.behind(reading, limit.number, "rate_bps")
         return [
             fault.name
             for fault in reading.faults.values()
@@ -155,16 +157,16 @@ class Accounts:
                 seen, lost = (reading.counters.get(f"{one}{number}", 0) for one in ("in", "lost"))
                 look = Look(at_ns=reading.at_ns, fault="")
                 proof = verdicts.judge_loss(look, what.loss, seen, lost)
-                found += [
-                    replace(proof, fault=name) for name in self._behind(reading, what, "loss")
-                ]
+                behind = self._classes.behind(reading, number, "loss")
+                found += [replace(proof, fault=name) for name in behind]
         return found
 
 
 def _flows(before: Reading, after: Reading) -> Iterable[tuple[str, Proof]]:
-    """Count what connections that are cut tried to send meanwhile."""
+    """Count what connections that are cut tried to send meanwhile: those of all faults together."""
     dropped = after.counters.get("old", 0) - before.counters.get("old", 0)
-    for fault in after.faults.values():
-        if fault.flows:
-            look = Look(at_ns=after.at_ns, fault=fault.name)
-            yield fault.name, verdicts.judge_flows(look, len(fault.flows) // 2, dropped)
+    cutting = [fault for fault in after.faults.values() if fault.flows]
+    for fault in cutting:
+        look = Look(at_ns=after.at_ns, fault=fault.name)
+        count = len(fault.flows) // 2
+        yield fault.name, verdicts.judge_flows(look, count, dropped, faults=len(cutting))

@@ -51,6 +51,11 @@ class Heard:
     error: str = ""
     refused: bool = False
 
+    @property
+    def missing(self) -> int:
+        """How many probes left, and did not arrive."""
+        return self.sent - len(self.delays) - self.broken
+
 
 class Prober:
     """Sends and receives probes between nodes. Sockets are made when a node is first probed."""
@@ -64,11 +69,15 @@ class Prober:
         self._sequence = 0
 
     def probe(
-        self, counts: Mapping[tuple[str, str], int], wait_s: float
+        self,
+        counts: Mapping[tuple[str, str], int],
+        wait_s: float,
+        late_s: Mapping[tuple[str, str], float] | None = None,
     ) -> dict[tuple[str, str], Heard]:
         """Send so many probes on each path, in ten rounds; return what was heard of them.
 
-        A probe counts that arrives within `wait_s` of the last one sent.
+        A probe counts that arrives within `wait_s` of the last one sent; where probes are missing
+        then on a path, those that come by so much later (`late_s`) count too.
         """
         found = {path: Heard() for path in counts}
         first, seen = self._sequence, set[int]()
@@ -77,7 +86,11 @@ class Prober:
                 for _ in range(count * (number + 1) // ROUNDS - count * number // ROUNDS):
                     self._send(path, found[path])
             self._receive(time.monotonic() + GAP_S, first, found, seen)
-        self._receive(time.monotonic() + wait_s, first, found, seen)
+        over_s = time.monotonic() + wait_s
+        self._receive(over_s, first, found, seen)
+        for path, more_s in sorted((late_s or {}).items(), key=lambda one: one[1]):
+            while found[path].missing and (now_s := time.monotonic()) < over_s + more_s:
+                self._receive(min(now_s + GAP_S, over_s + more_s), first, found, seen)
         return found
 
     def close(self) -> None:

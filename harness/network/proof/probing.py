@@ -6,9 +6,10 @@ Both take as long as the paths' delays, so each has a thread of its own, beside 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from harness.errors import close_all
@@ -16,7 +17,7 @@ from harness.faults.fault import Change, Fault, NetworkState, Verb
 from harness.faults.paths import DirectedPath
 from harness.history.proof import Proof
 from harness.network.network import Network
-from harness.network.proof import verdicts
+from harness.network.proof import rates, verdicts
 from harness.network.proof.datagrams import Heard, Prober
 from harness.network.proof.half_open import dial
 from harness.network.proof.streams import stream
@@ -26,6 +27,8 @@ from harness.topology.impairment import Impairment, fold_two
 PROBES = 10  # on a path, at each look
 PROBES_MANY = 100  # where only many show what is asked
 SETTLE_S = 0.25  # for the last probe to arrive, beside the delay itself
+CHANGES_KEPT = 1_000  # more than come during one look
+LATE_MOST_S = 5.0  # what a slow rate holds for longer is not waited for
 STREAMS_MAX = 3  # paths with a stream fault, or half-open, that are dialled at each look
 TALLIED = ("jitter_ms", "reorder", "duplicate", "corrupt", "loss")
 
@@ -53,26 +56,49 @@ class Probing:
         guarded: Callable[[Callable[[], None]], None],
     ) -> None:
         self._network, self._prober, self._write, self._guarded = network, prober, write, guarded
-        self._history: list[Change] = []
+        self._history: deque[Change] = deque(maxlen=CHANGES_KEPT)
         # Of a fault, and what is asked on its paths → what was heard since it was set.
         self._tallies: dict[tuple[str, Impairment], Tally] = {}
+        self._waiting: deque[tuple[Sequence[Target], bool]] = deque()
         self._probes = ThreadPoolExecutor(1, "probes")
         self._streams = ThreadPoolExecutor(1, "streams")
         self._probed: Future[None] | None = None
         self._dialled: Future[None] | None = None
 
-    def changed(self, change: Change) -> None:
-        """Note a change: what is under way when it comes says nothing of its paths."""
+    def changed(self, change: Change, replaced: Fault | None = None) -> None:
+        """Note a change, and the fault of the same name that it replaced: what is under way when it
+        comes says nothing of their paths.
+        """
         self._history.append(change)
+        if replaced is not None:
+            self._history.append(replace(change, fault=replaced))
         if change.verb is Verb.SET:
             for key in [key for key in self._tallies if key[0] == change.fault.name]:
                 del self._tallies[key]
 
     def look(self, targets: Sequence[Target], *, again: bool = False) -> None:
-        """Look at these paths, all at once; one more look at what stands waits for no earlier."""
+        """Look at these paths, all at once, after those that changed before; one more look at what
+        stands waits for no earlier one.
+        """
         if not targets or (again and self._probed is not None and not self._probed.done()):
             return
-        self._probed = self._probes.submit(self._guarded, lambda: self._probe(targets, again=again))
+        self._waiting.append((targets, again))
+        probed = self._probes.submit(self._guarded, self._probe_all)
+        if again:
+            self._probed = probed
+
+    def _probe_all(self) -> None:
+        """Look at all paths that wait: the look before may have taken longer than the next one
+        waited.
+        """
+        targets: dict[tuple[str, DirectedPath, bool], Target] = {}
+        is_again = True
+        while self._waiting:
+            some, again = self._waiting.popleft()
+            targets |= {(one.fault.name, one.path, one.gone): one for one in some}
+            is_again = is_again and again
+        if targets:
+            self._probe(list(targets.values()), again=is_again)
 
     def close(self) -> None:
         """Wait for what is under way, and close the sockets."""
@@ -92,26 +118,32 @@ class Probing:
             path: PROBES_MANY if _is_tallied(what) and not what.rate_bps else PROBES
             for path, what in asked.items()
         }
-        heard = self._prober.probe(counts, SETTLE_S + longest_ms / 1e3)
+        queues_ms = {
+            (source, target): rates.queue_ms(
+                state.up.get(source), what.rate_bps, state.down.get(target)
+            )
+            for (source, target), what in asked.items()
+        }
+        late_s = {path: min(queue_ms / 1e3, LATE_MOST_S) for path, queue_ms in queues_ms.items()}
+        heard = self._prober.probe(counts, SETTLE_S + longest_ms / 1e3, late_s)
         for one in targets:
             if not self._changed_since(begun_ns, one.path):  # else the next look is about that
-                source, target = one.path
-                limited = source in state.up or target in state.down
-                narrow = limited or asked[one.path].rate_bps is not None
-                self._say(one, asked[one.path], heard[one.path], narrow=narrow)
+                self._say(one, asked[one.path], heard[one.path], queues_ms[one.path])
 
-    def _say(self, one: Target, asked: Impairment, heard: Heard, *, narrow: bool) -> None:
+    def _say(self, one: Target, asked: Impairment, heard: Heard, queue_ms: float) -> None:
         backends = self._network.backends
         look = Look(at_ns=time.monotonic_ns(), fault=one.fault.name, path=one.path, gone=one.gone)
-        proof = verdicts.judge_probe(look, asked, heard, narrow=narrow, backend=backends["delay"])
+        proof = verdicts.judge_probe(
+            look, asked, heard, queue_ms=queue_ms, backend=backends["delay"]
+        )
         if proof is not None:
             self._write(proof)
         if one.gone or asked.blocked or asked.refuses_new or not heard.sent:
             return
         tally = self._tallies.setdefault((one.fault.name, asked), Tally())
-        tally.add(heard)
+        tally.add(asked, heard)
         for many in verdicts.judge_tally(
-            look, asked, tally, narrow=narrow, backend=backends["delay"]
+            look, asked, tally, narrow=queue_ms > 0, backend=backends["delay"]
         ):
             self._write(many)
 
@@ -124,7 +156,7 @@ class Probing:
         return any(
             change.at_ns >= begun_ns
             and (change.fault.touches(*path) or change.fault.touches(*path[::-1]))
-            for change in reversed(self._history)
+            for change in self._history.copy()
         )
 
     def _dial(
@@ -153,7 +185,9 @@ class Probing:
             ):
                 acts.append(partial(self._stream, one))
         for act in acts[:STREAMS_MAX]:
-            self._dialled = self._streams.submit(self._guarded, act)
+            dialled = self._streams.submit(self._guarded, act)
+            if again:
+                self._dialled = dialled
 
     def _ends(self, path: DirectedPath) -> tuple[tuple[int, int], tuple[str, str]]:
         source, target = (self._network.wires[name] for name in path)

@@ -11,22 +11,21 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 
 from harness.errors import close_all
-from harness.faults.fault import Change, Fault, Verb, fold
+from harness.faults.fault import Change, Fault, Verb
 from harness.faults.paths import DirectedPath
 from harness.history.proof import Proof, seen_as
-from harness.network.injectors.prefixes import in_class
 from harness.network.network import Network
 from harness.network.proof import verdicts
 from harness.network.proof.accounts import Accounts
+from harness.network.proof.classes import BASELINE
 from harness.network.proof.datagrams import Prober
 from harness.network.proof.probing import Probing, Target
 from harness.network.proof.verdicts import Look
-from harness.network.reading import Reading
-from harness.topology.impairment import CLEAR, Impairment
+from harness.topology.impairment import CLEAR
 
 BASELINE_PATHS = 4  # of what is always there, at each look
 UNTOUCHED_PATHS = 12  # of those that no fault is on, at each look: of few nodes, each is in some
@@ -66,14 +65,18 @@ class Prover:
         self._regions: dict[str, list[str]] = defaultdict(list)
         for node in network.nodes:
             self._regions[node.region].append(node.name)
-        self._changes: list[Change] = []
+        # Each with the fault that stood before, by its name.
+        self._changes: list[tuple[Change, Fault | None]] = []
+        self._standing = dict(network.faults)
+        self._due_s = time.monotonic() + LOOK_EVERY_S  # when all that stands is looked at again
         self._looked = False  # whether there was anything to look at in this run
+        self._turn = 0  # of many faults: which is the first to be looked at again
         # Fault in force → its impairments of which nothing was written since it was set.
         self._open: dict[str, set[str]] = {}
         self._probing = Probing(network, prober, self._write, self._guarded)
         addresses = [network.wires[name].address for name in self._names]
-        self._accounts = Accounts(self._names, addresses, self._behind)
-        network.counted = self._accounts.add
+        self._accounts = Accounts(self._names, addresses)
+        network.counted, network.lost = self._accounts.add, self._lost
         self._news, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(
             target=self._guarded, args=(self._run,), name="prover", daemon=True
@@ -85,9 +88,14 @@ class Prover:
 
         A condition is not looked at here: whoever brought it about has looked already.
         """
-        self._probing.changed(change)
-        if change.fault.condition is None:
-            self._changes.append(change)
+        fault, replaced = change.fault, None
+        if fault.condition is None:
+            replaced = self._standing.pop(fault.name, None)
+            if change.verb is Verb.SET:
+                self._standing[fault.name] = fault
+        self._probing.changed(change, replaced)
+        if fault.condition is None:
+            self._changes.append((change, replaced))
         self._news.set()
 
     def close(self) -> None:
@@ -97,7 +105,7 @@ class Prover:
         close_all("proving", self._thread.join, self._stop_counting, self._probing.close, self._sum)
 
     def _stop_counting(self) -> None:
-        self._network.counted = None
+        self._network.counted, self._network.lost = None, lambda *_: None
 
     def _sum(self) -> None:
         for name in list(self._open):
@@ -115,20 +123,28 @@ class Prover:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._news.wait(LOOK_EVERY_S)
+            self._news.wait(max(0.0, self._due_s - time.monotonic()))
             self._news.clear()
             self._guarded(self._look_once)
         self._guarded(self._look_last)
 
     def _look_once(self) -> None:
+        """Look at what changed; and at all that stands where that is due, or where only a condition
+        changed.
+        """
         changes, self._changes = self._changes, []
+        now_s = time.monotonic()
+        is_due = not changes or now_s >= self._due_s
+        if is_due:
+            self._due_s = now_s + LOOK_EVERY_S
         self._count()
         self._prove(changes)
-        if not changes:
-            self._look_at_conditions()
-        if not changes and (self._network.faults or self._network.baseline):
+        if not is_due:
+            return
+        self._look_at_conditions()
+        if self._network.faults or self._network.baseline:
             self._look_again()
-        elif not changes and self._planned and not self._looked and not self._idle():
+        elif self._planned and not self._looked and not self._idle():
             self._look_before()
 
     def _look_last(self) -> None:
@@ -143,23 +159,30 @@ class Prover:
         for proof in self._accounts.proofs():
             self._write(proof)
 
-    def _prove(self, changes: Sequence[Change]) -> None:
+    def _prove(self, changes: Sequence[tuple[Change, Fault | None]]) -> None:
         """Look at faults that just changed, all at once: read them back, and probe their paths in
-        the state that is now asked.
+        the state that is now asked, those too that a fault of the same name has left.
         """
         if not changes:
             return
         self._looked = True
         targets: list[Target] = []
-        for change in changes:
+        for change, before in changes:
             fault, gone = change.fault, change.verb is Verb.CLEAR
             if gone:
                 self._close_account(fault.name)
             else:
                 self._open[fault.name] = set(seen_as(fault.does))
+            if before is not None and not gone:
+                left = [
+                    path
+                    for path in before.some(self._random, PATHS_MAX)
+                    if not fault.touches(*path)
+                ]
+                targets += [Target(fault=before, path=path, gone=True) for path in left]
             paths = fault.some(self._random, PATHS_MAX)
             targets += [Target(fault=fault, path=path, gone=gone) for path in paths]
-        self._read_back(*dict.fromkeys(change.fault.name for change in changes))
+        self._read_back(*dict.fromkeys(change.fault.name for change, _ in changes))
         self._probing.look(targets + self._untouched())
 
     def _close_account(self, name: str) -> None:
@@ -186,11 +209,13 @@ class Prover:
         self._read_back("all")
         if self._idle():
             return
-        baseline = Fault(name="baseline")
+        baseline = Fault(name=BASELINE)
         targets = [Target(fault=baseline, path=path) for path in self._baseline_paths()]
-        faults = list(self._network.faults.values())
-        of_each = [(fault, path) for fault in faults for path in fault.some(self._random, 1)]
-        targets += [Target(fault=fault, path=path) for fault, path in of_each[:PATHS_MAX]]
+        faults = [fault for fault in self._network.faults.values() if fault.count]
+        for at in range(min(PATHS_MAX, len(faults))):
+            fault = faults[(self._turn + at) % len(faults)]
+            targets += [Target(fault=fault, path=path) for path in fault.some(self._random, 1)]
+        self._turn += PATHS_MAX
         self._probing.look(targets + self._untouched(), again=not self._stop.is_set())
 
     def _untouched(self) -> list[Target]:
@@ -224,22 +249,13 @@ class Prover:
 
     def _read_back(self, *faults: str) -> None:
         """Compare everything once; it is a look at each of these faults."""
-        for injector, why in self._network.drift().items():
+        self._compared(self._network.drift(), faults)
+
+    def _lost(self, drifted: Mapping[str, str], faults: Collection[str]) -> None:
+        """Write that these faults were not in force: a change found it, and made all anew."""
+        self._compared(drifted, faults or ["all"])
+
+    def _compared(self, drifted: Mapping[str, str | None], faults: Collection[str]) -> None:
+        for injector, why in drifted.items():
             for fault in faults:
                 self._write(verdicts.judge_read_back(self._look(fault), injector, why))
-
-    def _behind(self, reading: Reading, what: Impairment, word: str) -> list[str]:
-        """Name the faults that a class has its `word` from; the baseline where it is none's."""
-        faults = [one for one in reading.faults.values() if getattr(one.impairment, word)]
-        if len(faults) > 1:
-            state = fold(reading.faults.values())
-            on_its_paths = [
-                fault
-                for fault in faults
-                if any(
-                    in_class(self._probing.asked(state, path)) == what
-                    for path in fault.some(self._random, PATHS_MAX)
-                )
-            ]
-            faults = on_its_paths or faults
-        return [fault.name for fault in faults] or ["baseline"]

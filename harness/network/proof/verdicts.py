@@ -7,6 +7,7 @@ chance.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median, quantiles
@@ -21,13 +22,10 @@ from harness.topology.impairment import CLEAR, SHARE, Impairment
 from harness.topology.quantities import compared, percent
 
 DELAY_TOLERANCE_MS, DELAY_TOLERANCE = 5.0, 0.10
-QUEUE_MS = 120.0  # a saturated rate adds its queue (50 ms at most, and one packet)
 SIGNIFICANCE = 1e-3  # of a false alarm in a run, over all paths and looks together
 LOOKS_MAX = 10_000
-RATE_TOLERANCE = 0.05
-# What passes at once: a burst, a packet of each queue, and what two readings are apart.
-BURST_BYTES, BURST_S = 12_000, 0.1
 JITTER_TOLERANCE_MS, JITTER_SHOWN = 0.5, 0.6  # of the jitter: then nothing is told from all of it
+DELAYS_KEPT = 10_000  # of one tally: their middle half is known to 6 % of the jitter
 PACKETS_LEAST = 30  # expected losses below this show no amount
 NEVER = 1e-6
 HOST_LOSS = 0.01  # of packets, that a full backlog of a busy host may drop
@@ -72,14 +70,16 @@ def judge_read_back(look: Look, injector: str, drift: str | None) -> Proof:
     )
 
 
-def judge_condition(look: Look, node: str, asked: Condition, found: Condition) -> Proof:
-    """Judge a node's condition. `found`: the condition that the node's process has."""
-    return look.proof(
-        what="condition",
-        backend="proc",
-        answer=look.answers[0 if asked is found else 1],
-        sentence=f"{node} is {found}" + ("" if asked is found else f", asked is {asked}"),
-    )
+def judge_condition(look: Look, node: str, asked: Condition, found: Condition | None) -> Proof:
+    """Judge a node's condition. `found`: the condition that the node's process has; None while it
+    is being changed, which shows nothing.
+    """
+    if found is None:
+        answer, said = NOT_SHOWN, f"the condition of {node} is being changed"
+    else:
+        answer = look.answers[0 if asked is found else 1]
+        said = f"{node} is {found}" + ("" if asked is found else f", asked is {asked}")
+    return look.proof(what="condition", backend="proc", answer=answer, sentence=said)
 
 
 def judge_cut(look: Look, heard: Heard) -> Proof:
@@ -96,12 +96,13 @@ def judge_cut(look: Look, heard: Heard) -> Proof:
 
 
 def judge_probe(
-    look: Look, asked: Impairment, heard: Heard, *, narrow: bool, backend: str
+    look: Look, asked: Impairment, heard: Heard, *, queue_ms: float, backend: str
 ) -> Proof | None:
     """Judge whether one path lets probes through, and how late.
 
-    `narrow`: a rate is in force somewhere on the way, whose queue comes on top. `backend`: who
-    serves delays. None where the probes that arrived are too few to say anything.
+    `queue_ms`: how long the queues of rates on the way may hold them, which comes on top; 0 where
+    there are none. `backend`: who serves delays. None where the probes that arrived are too few to
+    say anything.
     """
     is_silent = asked.blocked or asked.refuses_new or asked.loss >= 1
     what = "cut" if is_silent else "delay" if asked.delay_ms else "clear"
@@ -112,14 +113,14 @@ def judge_probe(
     if is_silent:
         return judge_cut(look, heard)
     if not heard.delays and not heard.broken:
-        return _judge_silence(look, asked, heard.sent)
+        return _judge_silence(look, asked, heard.sent, narrow=queue_ms > 0)
     held = [one for one in heard.delays if not _overtook(asked, one)]
     if not held:
         return None
     middle = median(held)
     tolerance = max(DELAY_TOLERANCE_MS, DELAY_TOLERANCE * asked.delay_ms)
     tolerance += asked.jitter_ms / math.sqrt(len(held)) * 3
-    within = -tolerance <= middle - asked.delay_ms <= tolerance + (QUEUE_MS if narrow else 0.0)
+    within = -tolerance <= middle - asked.delay_ms <= tolerance + queue_ms
     said = f"the median of {len(held)} probes took {middle:.1f} ms, asked are {asked.delay_ms:g} ms"
     return look.proof(
         what=what,
@@ -138,37 +139,48 @@ def _overtook(asked: Impairment, delay_ms: float) -> bool:
     return bool(asked.reorder) and delay_ms < asked.delay_ms / 2
 
 
-def _judge_silence(look: Look, asked: Impairment, sent: int) -> Proof | None:
+def _judge_silence(look: Look, asked: Impairment, sent: int, *, narrow: bool) -> Proof | None:
     """Judge a path that is not cut and on which no probe arrived.
 
     None where its loss may have taken them all: (loss)^sent is no rarer than a false alarm may be.
+    A full queue may have dropped them: that shows nothing.
     """
     if asked.loss**sent >= SIGNIFICANCE / LOOKS_MAX:
         return None
+    why = ": the queue of a rate may be full" if narrow else ""
     return look.proof(
         what="clear" if asked == CLEAR else "delay",
         n=sent,
         backend="nftables",
-        answer=look.answers[1],
-        sentence="no probe arrived on a path that is not cut",
+        answer=NOT_SHOWN if narrow else look.answers[1],
+        sentence=f"no probe arrived on a path that is not cut{why}",
     )
 
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What was heard on the paths of one fault, over all looks since it was set."""
+    """What was heard on the paths of one fault, over all looks since it was set.
+
+    `arrived`: whole, of which so many `overtook`; `held`: the delays (ms) of the last of those that
+    did not.
+    """
 
     sent: int = 0
-    delays: list[float] = field(default_factory=list)
+    arrived: int = 0
+    overtook: int = 0
     copies: int = 0
     broken: int = 0
+    held: deque[float] = field(default_factory=lambda: deque(maxlen=DELAYS_KEPT))
 
-    def add(self, heard: Heard) -> None:
-        """Add what one look heard on one path."""
+    def add(self, asked: Impairment, heard: Heard) -> None:
+        """Add what one look heard on one path, on which so much is asked."""
+        held = [one for one in heard.delays if not _overtook(asked, one)]
         self.sent += heard.sent
-        self.delays += heard.delays
+        self.arrived += len(heard.delays)
+        self.overtook += len(heard.delays) - len(held)
         self.copies += heard.copies
         self.broken += heard.broken
+        self.held += held
 
 
 def judge_tally(
@@ -179,13 +191,12 @@ def judge_tally(
 
     One proof for each that is asked; of a loss also where more are lost than asked.
     """
-    arrived = len(tally.delays) + tally.broken
-    overtook = sum(_overtook(asked, one) for one in tally.delays)
+    arrived = tally.arrived + tally.broken
     # Of what arrives at all: a packet that is broken in its headers does not.
     broken = asked.corrupt * EXPOSED / (1 - asked.corrupt * (1 - EXPOSED))
     shares = (
-        ("reorder", asked.reorder, asked.reorder, overtook, len(tally.delays)),
-        ("duplicate", asked.duplicate, asked.duplicate, tally.copies, len(tally.delays)),
+        ("reorder", asked.reorder, asked.reorder, tally.overtook, tally.arrived),
+        ("duplicate", asked.duplicate, asked.duplicate, tally.copies, tally.arrived),
         ("corrupt", asked.corrupt, broken, tally.broken, arrived),
     )
     found = [
@@ -194,7 +205,7 @@ def judge_tally(
         if share
     ]
     if asked.jitter_ms:
-        held = [one for one in tally.delays if not _overtook(asked, one)]
+        held = tally.held
         found.append(judge_jitter(look, asked.jitter_ms, held, narrow=narrow, backend=backend))
     # A full queue loses packets too, and a bit that flips in the headers.
     lost = 1 - (1 - asked.loss) * (1 - asked.corrupt * (1 - EXPOSED))
@@ -290,14 +301,18 @@ def judge_unseen(look: Look, what: str) -> Proof:
     )
 
 
-def judge_flows(look: Look, connections: int, dropped: int) -> Proof:
-    """Judge connections that are cut: what they try to send is counted where it is dropped."""
+def judge_flows(look: Look, connections: int, dropped: int, *, faults: int = 1) -> Proof:
+    """Judge connections that are cut: what they try to send is counted where it is dropped.
+
+    `faults`: how many cut connections; what is dropped of several shows none of them.
+    """
+    whose = "of their packets" if faults == 1 else f"packets of {faults} faults"
     return look.proof(
         what="flows",
         n=dropped,
         backend="nftables",
-        answer=IN_FORCE if dropped else NOT_SHOWN,
-        sentence=f"{connections:,} connections, {dropped:,} of their packets dropped meanwhile",
+        answer=IN_FORCE if dropped and faults == 1 else NOT_SHOWN,
+        sentence=f"{connections:,} connections, {dropped:,} {whose} dropped meanwhile",
     )
 
 
@@ -319,41 +334,6 @@ def judge_stream(look: Look, seen: Seen, *, healed: bool, narrow: bool) -> Proof
         backend="toxiproxy",
         answer=answer,
         sentence=seen.sentence,
-    )
-
-
-def judge_rate(
-    look: Look,
-    which: str,
-    rate_bps: int,
-    passed_bytes: int,
-    seconds: float,
-    node: str,
-    *,
-    crossed_bytes: int = 0,
-) -> Proof:
-    """Judge a rate: it lets no more through than asked, and what came near it shows the amount.
-
-    `which`: up, down, into. `passed_bytes`: what the rate's own counter gained in so many seconds;
-    `crossed_bytes`: what at least crossed there by the links' counters.
-    """
-    achieved = 8 * max(passed_bytes, crossed_bytes) / seconds
-    burst = max(BURST_BYTES, rate_bps / 8 * BURST_S)
-    tolerance = RATE_TOLERANCE * rate_bps + 8 * burst / seconds
-    if achieved > rate_bps + tolerance:
-        answer = NOT_IN_FORCE
-    else:
-        answer = IN_FORCE if 8 * passed_bytes / seconds > rate_bps / 2 else NOT_SHOWN
-    said = f"{achieved / 1e6:.3f} of {rate_bps / 1e6:g} Mbit/s passed {which} at {node}"
-    return look.proof(
-        what=f"rate {which}",
-        asked=float(rate_bps),
-        achieved=achieved,
-        n=max(passed_bytes, crossed_bytes),
-        tolerance=tolerance,
-        backend="qdisc",
-        answer=answer,
-        sentence=said,
     )
 
 

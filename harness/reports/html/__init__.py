@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.checks.verdict import Finding, Verdict
 from harness.history.history import History
+from harness.reports import headline
 from harness.reports.html import charts, findings, nodes, page, suite, tables
 from harness.reports.html.elements import note, section
 from harness.reports.series import bands, errors, graph, links, operations
@@ -47,6 +48,7 @@ def render(
         [
             page.header(facts),
             findings.total(verdict),
+            note(headline.unsealed(history, parts)),
             page.contents([(key, titles[key]) for key in order]),
             *(section(key, titles[key], sections[key]) for key in order),
         ],

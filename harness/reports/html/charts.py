@@ -82,7 +82,7 @@ def _keys(chart: Chart) -> str:
         keys.append(f'<span class="key {escape(look)}{filled}">{escape(line.name)}</span>')
         colour += line.upper is None
     if chart.marks:
-        keys.append('<span class="key bad fill">some did not come true</span>')
+        keys.append('<span class="key bad fill">some took for ever (∞)</span>')
     if chart.bounds:
         keys.append('<span class="key bound">promised</span>')
     return "".join(keys)
@@ -108,8 +108,14 @@ def _data(chart: Chart, of: Scene) -> dict[str, Any]:
 
 
 def numbers(values: npt.NDArray[np.float64]) -> list[float | None]:
-    """Write numbers short; null where nothing was measured."""
-    return [float(f"{value:.4g}") if np.isfinite(value) else None for value in values]
+    """Write numbers short: with four digits, or all of those before the point; null where nothing
+    was measured.
+    """
+    return [_short(value) if np.isfinite(value) else None for value in values.tolist()]
+
+
+def _short(value: float) -> float:
+    return round(value) if abs(value) >= 1000 else float(f"{value:.4g}")
 
 
 def band_table(bands: Sequence[Band]) -> str:

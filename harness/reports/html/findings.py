@@ -63,7 +63,8 @@ def _row(number: int, finding: Finding, anchor: str, with_files: bool) -> tuple[
     name = f'<b id="f{number}">{escape(finding.name)}</b>'
     if finding.source:
         name += f' <span class=soft title="{escape(finding.source)}">§</span>'
-    onward = [f'<a href="#{escape(anchor)}">chart</a>'] if anchor else []
+    near = "" if links.is_drawn(finding) else " (of another quantity)"
+    onward = [f'<a href="#{escape(anchor)}">chart</a>{near}'] if anchor else []
     if with_files and (data := links.files_of(finding)):
         onward.append(files(data))
     return (
@@ -82,6 +83,7 @@ def back(findings: Sequence[Numbered], prefix: str = "") -> str:
         return ""
     named = ", ".join(
         f'<a class="{mark(finding.answer)}" href="#f{number}">{escape(finding.name)}</a>'
+        f"{'' if links.is_drawn(finding) else ' (not of this chart)'}"
         for number, finding in findings[:NAMED_MOST]
     )
     more = f" and {len(findings) - NAMED_MOST} more" if len(findings) > NAMED_MOST else ""

@@ -20,6 +20,7 @@ from harness.reports.series import clock
 from harness.reports.series.graph import Graph
 from harness.reports.series.resources import NodeSeries
 from harness.reports.svg import topology
+from harness.topology.quantities import number
 
 NOTHING, STEPS = 65_535, 65_534
 
@@ -37,7 +38,7 @@ def _ranked(one: NodeSeries, names: Sequence[str]) -> str:
     left out of a ranking by sums.
     """
     listed = [
-        f"<b>{escape(names[node])}</b> {one.ranked[node]:,.4g}{_unit(one)}"
+        f"<b>{escape(names[node])}</b> {number(float(one.ranked[node]), digits=4)}{_unit(one)}"
         for node in one.worst
         if one.ranked_by != "sum" or one.ranked[node] > 0
     ]

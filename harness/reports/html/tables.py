@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.reports import headline
 from harness.reports.html.elements import Column, escape, note, table
 from harness.reports.series.errors import Error
 from harness.reports.series.operations import SUMMARY, Summary
+from harness.topology.quantities import number
 
 ERRORS_MOST = 100
 NAMED_MOST = 20  # regions, streams
@@ -50,14 +51,18 @@ def operations(summaries: Sequence[Summary]) -> str:
         for one in summaries
     )
     return note(
-        "Times are those of the verdict: from the intended time, and what never came true took for "
-        "ever (∞); – where there are too few for the percentile. The maximum is of what came true."
+        "Times are what the verdict judges: from the intended time, of a broadcast until the last "
+        "node had it, and what never came true took for ever (∞); – where there are too few for "
+        "the percentile. The maximum is of what came true. All that was due is counted here: n of "
+        "the verdict may be smaller, for what the generator or the host held up is left out there."
     ) + table(OPERATIONS, rows, "operations")
 
 
 def _rate(one: Summary) -> str:
-    asked = "" if one.asked_per_s is None else f" (asked {one.asked_per_s:,.4g})"
-    return f"{one.rate_per_s:,.4g}{asked}"
+    asked = one.asked_per_s
+    if asked is None:
+        return number(one.rate_per_s, digits=4)
+    return f"{number(one.rate_per_s, asked, digits=4)} (asked {number(asked, digits=4)})"
 
 
 def _bad(count: int) -> str:
@@ -65,9 +70,7 @@ def _bad(count: int) -> str:
 
 
 def _time(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return "∞" if math.isinf(value) else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+    return "–" if value is None else number(value)
 
 
 def errors(found: Sequence[Error]) -> str:
@@ -90,24 +93,25 @@ def errors(found: Sequence[Error]) -> str:
 
 
 def facts(said: Mapping[str, Any], run: str) -> str:
-    """List what was run on what."""
-    host, load = said["host"], said["load"]
+    """List what was run on what; of a suite only what all of its parts share."""
+    host, load = said["host"], said.get("load", {})
     shown = {
+        "parts": said.get("parts", ""),
         "nodes": _nodes(said),
-        "topology": said["topology"],
+        "topology": said["topology"] if said["nodes"] else "",
         "regions": _regions(said["nodes"]),
         "runtime": _pairs(said["runtime"]),
         "network": _pairs(said.get("network", {})),
-        "load": f"{load.get('generator', '–')}, {_workers(load.get('workers', 0))}",
+        "load": f"{load.get('generator', '–')}, {_workers(load.get('workers', 0))}" if load else "",
         "streams": _streams(load.get("streams", ())),
-        "seed": said["seed"],
+        "seed": said["seed"] if said["nodes"] else "",
         "host": f"{host['cores']} cores {host['cpu']}, "
         f"{host.get('memory_bytes', 0) / 2**30:.0f} GiB",
         "kernel": f"{host['kernel']} ({host.get('machine', '?')})",
         "Python": host.get("python", "?"),
         "versions": _pairs(host.get("versions", {})),
         "run folder": run,
-        "again": f"harness judge {run}",
+        "again": headline.again(said, run),
     }
     rows = ((escape(key), escape(value)) for key, value in shown.items() if str(value))
     return table((Column("what"), Column("which")), rows, "facts")
@@ -136,7 +140,10 @@ def _regions(nodes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _streams(streams: Sequence[Mapping[str, Any]]) -> str:
-    return _few(f"{one['operation']} {one['rate_per_s']:g}/s in {one['phase']}" for one in streams)
+    return _few(
+        f"{one['operation']} {number(one['rate_per_s'], digits=6)}/s in {one['phase']}"
+        for one in streams
+    )
 
 
 def _few(said: Iterable[str]) -> str:

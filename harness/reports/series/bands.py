@@ -4,15 +4,19 @@ Each is a named band, whose kind is its colour.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.checks import amounts
 from harness.history.events import FaultChanged, NodeChanged, NodeEnded, NodeStarted
 from harness.history.gaps import Gap, Part, Parts
 from harness.history.history import History
-from harness.history.proof import ProofAnswer
+from harness.history.proof import Proof, ProofAnswer
+from harness.reports.series.chart import POINTS
 from harness.reports.series.clock import begin_ns, end_s, of_s
+from harness.topology.quantities import number
 
 # Word of what a fault does → kind of its band; the first that is there wins.
 KINDS = {
@@ -47,6 +51,17 @@ DRAWN: Parts = frozenset({Part.OPERATIONS, Part.JOURNAL, Part.SAMPLES, Part.HOST
 TOGETHER_NS = 1_000_000_000  # nodes whose conditions changed so near each other are one band
 
 
+Span = tuple[int, int]  # from when until when, CLOCK_MONOTONIC ns
+
+
+class _What(NamedTuple):
+    """What a band is of."""
+
+    name: str
+    kind: str
+    does: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
     """Something that lasted from one moment to another. Seconds; `shown`: what proofs saw of it,
@@ -74,16 +89,26 @@ def faults(history: History) -> list[Band]:
     """Find when each fault was in force, in the order in which they came; one that was never taken
     back lasts to the end.
     """
-    found: list[Band] = []
+    spans: dict[_What, list[Span]] = {}
     open_: dict[str, FaultChanged] = {}
+
+    def close(begun: FaultChanged, until_ns: int) -> None:
+        what = _What(begun.fault, kind_of(begun.does), begun.words or begun.does)
+        spans.setdefault(what, []).append((begun.set_ns, until_ns))
+
     for change in sorted(_changes(history), key=lambda change: change.set_ns):
         begun = open_.pop(change.fault, None)
         if begun is not None:
-            found.append(_fault(history, begun, change.set_ns))
+            close(begun, change.set_ns)
         if change.is_set:
             open_[change.fault] = change
     end_ns = history.phases[-1].end_ns if history.phases else 0
-    found += [_fault(history, begun, end_ns) for begun in open_.values()]
+    for begun in open_.values():
+        close(begun, end_ns)
+    looks: dict[str, list[Proof]] = {}
+    for proof in history.proofs:
+        looks.setdefault(proof.fault, []).append(proof)
+    found = _bands(history, spans, lambda name, mine: _shown(looks.get(name, ()), mine))
     return sorted(found, key=lambda one: one.from_s)
 
 
@@ -91,23 +116,44 @@ def _changes(history: History) -> list[FaultChanged]:
     return [event for event in history.events if isinstance(event, FaultChanged)]
 
 
-def _fault(history: History, change: FaultChanged, until_ns: int) -> Band:
-    about = [
-        proof
-        for proof in history.proofs
-        if proof.fault == change.fault and change.set_ns <= proof.at_ns < until_ns
-    ]
+def _shown(proofs: Sequence[Proof], spans: Sequence[Span]) -> str:
+    """Say what looks at a fault saw of it while it was in force."""
+    begins = [begin_ns for begin_ns, _ in spans]
+    during = [(proof, bisect_right(begins, proof.at_ns) - 1) for proof in proofs]
+    about = [proof for proof, at in during if at >= 0 and proof.at_ns < spans[at][1]]
     told = (ProofAnswer.IN_FORCE, ProofAnswer.AMOUNT_NOT_SHOWN, ProofAnswer.NOT_IN_FORCE)
     numbers = {answer: sum(proof.answer is answer for proof in about) for answer in told}
-    said = [f"{count} × {answer}" for answer, count in numbers.items() if count]
-    return Band(
-        name=change.fault,
-        kind=kind_of(change.does),
-        does=change.words or change.does,
-        from_s=of_s(history, change.set_ns),
-        until_s=of_s(history, until_ns),
-        shown="; ".join([*amounts.seen(about), *said]) or "no look at it",
-    )
+    said = [f"{count:,} × {answer}" for answer, count in numbers.items() if count]
+    return "; ".join([*amounts.seen(about), *said]) or "no look at it"
+
+
+def _bands(
+    history: History,
+    of: Mapping[_What, Sequence[Span]],
+    shown: Callable[[str, Sequence[Span]], str],
+) -> Iterator[Band]:
+    """Make the bands of things that came and went; spans of one thing that a page could not show
+    apart are one band, which says how often and how long it lasted.
+    """
+    apart_ns = end_s(history) * 1e9 / POINTS
+    for what, spans in of.items():
+        together: list[list[Span]] = []
+        for span in sorted(spans):
+            if together and span[0] - together[-1][-1][1] < apart_ns:
+                together[-1].append(span)
+            else:
+                together.append([span])
+        for some in together:
+            lasted_s = sum(until_ns - from_ns for from_ns, until_ns in some) / 1e9
+            often = f" ({len(some):,} times, {number(lasted_s)} s)" if len(some) > 1 else ""
+            yield Band(
+                name=f"{what.name}{often}",
+                kind=what.kind,
+                does=what.does,
+                from_s=of_s(history, some[0][0]),
+                until_s=of_s(history, some[-1][1]),
+                shown=shown(what.name, some),
+            )
 
 
 def kind_of(does: str) -> str:
@@ -120,12 +166,22 @@ def conditions(history: History) -> list[Band]:
     """Find when nodes did not run, but for those that a fault had brought into their condition;
     nodes that changed together are one band.
     """
+    by_node: dict[str, list[FaultChanged]] = {}
+    for change in sorted(_changes(history), key=lambda change: change.set_ns):
+        for node in change.nodes:
+            by_node.setdefault(node, []).append(change)
     together: dict[tuple[str, int, int], list[_Away]] = {}
     for one in _away(history):
-        if not _by_fault(history, one):
+        if not _by_fault(by_node.get(one.node, ()), one):
             key = (one.kind, one.begin_ns // TOGETHER_NS, one.end_ns // TOGETHER_NS)
             together.setdefault(key, []).append(one)
-    return [_condition(history, kind, some) for (kind, _, _), some in together.items()]
+    spans: dict[_What, list[Span]] = {}
+    last_ns = history.phases[-1].end_ns if history.phases else 0
+    for (kind, _, _), some in together.items():
+        from_ns = max(min(one.begin_ns for one in some), begin_ns(history))
+        until_ns = min(max(one.end_ns for one in some), last_ns)
+        spans.setdefault(_condition(kind, some), []).append((from_ns, until_ns))
+    return list(_bands(history, spans, lambda *_: "told by the run's events"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,29 +213,22 @@ def _away(history: History) -> list[_Away]:
     return [one for one in found if one.begin_ns < end_ns and one.end_ns > begin_ns(history)]
 
 
-def _by_fault(history: History, away: _Away) -> bool:
-    """Whether a fault in force brought the node into its condition."""
-    set_ns = [
-        (change.is_set, change.set_ns)
-        for change in _changes(history)
-        if away.node in change.nodes and change.begun_ns <= away.begin_ns + TOGETHER_NS
-    ]
-    return away.kind != "ended" and bool(set_ns) and max(set_ns, key=lambda one: one[1])[0]
+def _by_fault(changes: Sequence[FaultChanged], away: _Away) -> bool:
+    """Whether a fault in force brought the node into its condition; `changes` are those that were
+    about the node, in order.
+    """
+    until_ns = away.begin_ns + TOGETHER_NS
+    last = next((one for one in reversed(changes) if one.begun_ns <= until_ns), None)
+    return away.kind != "ended" and last is not None and last.is_set
 
 
-def _condition(history: History, kind: str, some: Sequence[_Away]) -> Band:
+def _condition(kind: str, some: Sequence[_Away]) -> _What:
+    """Name the nodes that did not run."""
     nodes = [one.node for one in some]
     who = nodes[0] if len(nodes) == 1 else f"{len(nodes)} nodes"
     listed = ", ".join(nodes[:10]) + (f" and {len(nodes) - 10} more" if len(nodes) > 10 else "")
-    end_ns = max(one.end_ns for one in some)
-    return Band(
-        name=f"{who} {'ended by itself' if kind == 'ended' else kind}",
-        kind=kind if kind in NAMES else OTHER,
-        does=listed,
-        from_s=max(of_s(history, min(one.begin_ns for one in some)), 0.0),
-        until_s=min(of_s(history, end_ns), end_s(history)),
-        shown="told by the run's events",
-    )
+    name = f"{who} {'ended by itself' if kind == 'ended' else kind}"
+    return _What(name, kind if kind in NAMES else OTHER, listed)
 
 
 def gaps(history: History) -> list[Band]:

@@ -66,8 +66,8 @@ class Chart:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was measured of it."""
-        return not any(np.isfinite(line.values).any() for line in self.lines)
+        """Whether it has nothing to show: nothing was measured, and nothing is marked."""
+        return not self.marks and not any(np.isfinite(line.values).any() for line in self.lines)
 
 
 def thin(chart: Chart, points: int = POINTS) -> Chart:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -64,19 +65,32 @@ def graphs(history: History, regions: Sequence[str]) -> list[Graph]:
     """Draw the nodes by the sides of each cut that parted them; of a run without one, by region."""
     if not history.nodes:
         return []
-    cuts: dict[str, Mapping[str, int]] = {}
+    cuts: dict[str, Mapping[str, int]] = {}  # title → the sides of the cut
     for event in history.events:
         if isinstance(event, FaultChanged) and event.is_set and event.sides:
-            cuts.setdefault(event.fault, event.sides)
+            _add(cuts, f"Cut {event.fault}", event.sides)
     if not cuts:
         return [_graph(history, "Nodes and links", regions, {})]
     drawn = [
-        _graph(history, f"Cut {name}", _sides(history, sides), sides)
-        for name, sides in list(cuts.items())[:CUTS_MOST]
+        _graph(history, title, _sides(history, sides), sides)
+        for title, sides in list(cuts.items())[:CUTS_MOST]
     ]
     if more := len(cuts) - len(drawn):
         drawn[-1] = replace(drawn[-1], note=f"{drawn[-1].note}; {more} more cuts are not drawn")
     return drawn
+
+
+def _add(cuts: dict[str, Mapping[str, int]], title: str, sides: Mapping[str, int]) -> None:
+    """Add a cut, where there is none of that title with these sides: ``Cut halves (2)``."""
+    titles = itertools.chain([title], (f"{title} ({number})" for number in itertools.count(2)))
+    free = next(one for one in titles if cuts.get(one, sides) == sides)
+    cuts[free] = sides
+
+
+def _letters(number: int) -> str:
+    """Name a side as spreadsheets name columns: A to Z, then AA."""
+    rest, last = divmod(number, 26)
+    return (_letters(rest - 1) if rest else "") + chr(ord("A") + last)
 
 
 def _sides(history: History, sides: Mapping[str, int]) -> list[str]:
@@ -85,7 +99,7 @@ def _sides(history: History, sides: Mapping[str, int]) -> list[str]:
     for side in sides.values():
         sizes[side] += 1
     shared = [number for number, size in enumerate(sizes) if size > 1]
-    names = {number: f"side {chr(65 + at % 26)}" for at, number in enumerate(shared)}
+    names = {number: f"side {_letters(at)}" for at, number in enumerate(shared)}
     alone = sum(size == 1 for size in sizes)
     lone = "alone" if alone == 1 else "each alone"
     return [

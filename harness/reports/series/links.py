@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.checks.metrics import METRICS
+from harness.checks.operation_metrics import LATENCIES
 from harness.checks.verdict import Finding
 from harness.history.gaps import Part
 from harness.history.history import History
@@ -68,6 +69,17 @@ def chart_of(finding: Finding) -> str:
     return CHECKS.get(finding.name.partition(":")[0], ("", ()))[0]
 
 
+def is_drawn(finding: Finding) -> bool:
+    """Whether its chart draws what the finding is about: not where it only lies near, as the time
+    of a whole burst does by the latency of each message.
+    """
+    metric = METRICS.get(finding.metric)
+    if metric is None or finding.metric in LATENCIES:
+        return True
+    is_near = metric.kind == "time" and finding.metric not in CHARTS
+    return not is_near and finding.metric not in SUMS
+
+
 def files_of(finding: Finding) -> tuple[str, ...]:
     """Find the files of the run folder that a finding was judged by."""
     metric = METRICS.get(finding.metric)
@@ -105,7 +117,7 @@ def _bound(history: History, finding: Finding) -> Bound | None:
     """The line of a finding; None where its value is none of the chart's."""
     key, kind = chart_of(finding), UNITS.get(finding.unit, ("", 0.0))[0]
     is_value = finding.bound is not None and finding.statistic != "count" and kind in FACTORS
-    if not is_value or not key or finding.metric in SUMS or key.startswith("outcomes-"):
+    if not is_value or not key or not is_drawn(finding) or key.startswith("outcomes-"):
         return None
     phase = history.phase(finding.phase)
     if phase is None or finding.bound is None:

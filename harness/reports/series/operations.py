@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.checks import records, statistic
+from harness.checks.operation_metrics import propagation_ns
 from harness.checks.statistic import NoValueError
 from harness.history.history import History, PhaseWindow
 from harness.operations import Operation, Outcome
+from harness.operations.operation import Witness
 from harness.reports.series import clock
 from harness.reports.series.chart import POINTS, Chart, Floats, Line, Mark, wants_log
 from harness.stats import rank_of
@@ -28,8 +30,9 @@ DATA, WITNESSED = "load/", "journal/"
 class Sent:
     """The operations of one kind, in the order of the record. Seconds after time zero.
 
-    `took_ms` is infinite where it did not come true. `ended_s`: when its sender was told, or gave
-    it up; `is_sent`: whether it was ever sent.
+    `took_ms` is what the verdict judges: infinite where it did not come true, nan of a broadcast
+    that was for nobody; `until` tells when it ends. `ended_s`: when its sender was told, or gave it
+    up; `is_sent`: whether it was ever sent; `spreads`: it took until the last node had it.
     """
 
     operation: Operation
@@ -39,11 +42,19 @@ class Sent:
     took_ms: Floats
     outcome: npt.NDArray[np.uint8]
     is_sent: npt.NDArray[np.bool_]
+    until: str = ""
+    spreads: bool = False
 
     @property
     def bad(self) -> npt.NDArray[np.bool_]:
         """Which of them did not come true."""
         return np.asarray(self.outcome != Outcome.OK)
+
+    def became(self, bad: int, of: int) -> str:
+        """Say how many of so many took for ever."""
+        if self.spreads:
+            return f"{bad:,} of {of:,} are not in the journal of each node that was to have it"
+        return f"{bad:,} of {of:,} did not come true"
 
 
 def sent(history: History) -> list[Sent]:
@@ -61,15 +72,32 @@ def _of(history: History, operation: Operation) -> Sent:
     given_up = np.where(began > 0, due + _patience_ns(history, operation), due)
     ended = np.where(done > 0, done, given_up)
     zero = clock.begin_ns(history)
+    took, until, spreads = _took_ns(history, operation)
     return Sent(
         operation=operation,
         due_s=(due - zero) / 1e9,
         sent_s=(np.where(began > 0, began, due) - zero) / 1e9,
         ended_s=(ended - zero) / 1e9,
-        took_ms=records.took_ns(history, records.WHOLE_RUN, operation) / 1e6,
+        took_ms=took / 1e6,
         outcome=history.column("outcome")[chosen],
         is_sent=began > 0,
+        until=until,
+        spreads=spreads,
     )
+
+
+def _took_ns(history: History, operation: Operation) -> tuple[Floats, str, bool]:
+    """How long each operation of a kind took, in ns, until when that is, and whether it is until
+    the last of all nodes had it: that no journal can tell that does not keep its record.
+    """
+    ledger = operation.spec.ledger
+    if ledger is None or ledger.witness is not Witness.EVERY_OTHER_NODE:
+        return records.took_ns(history, records.WHOLE_RUN, operation), "", False
+    if ledger.record in history.kept or (history.journal["kind"] == ledger.record).any():
+        until = "until the last of the nodes that were to have it had it"
+        return propagation_ns(history, records.WHOLE_RUN), until, True
+    until = "until its source had passed it on; the journals do not tell how it spread"
+    return records.took_ns(history, records.WHOLE_RUN, operation), until, False
 
 
 def _patience_ns(history: History, operation: Operation) -> int:
@@ -130,23 +158,19 @@ def outcomes(history: History, of: Sent) -> Chart:
     began, ended = (np.maximum(at[of.is_sent], 0) for at in (of.sent_s, of.ended_s))
     under_way = np.cumsum(_count(history, began) - _count(history, ended))
     lines.append(Line(name="in flight", values=under_way.astype(np.float64), look="flight"))
-    bad = int(of.bad.sum())
+    bad, count = int(of.bad.sum()), len(of.outcome)
+    became = f"{bad:,} of {count:,} did not come true" if bad else f"all {count:,} came true"
     return Chart(
         key=f"outcomes-{of.operation.word}",
         title=f"Outcomes of {of.operation.word}",
         unit="operations in a second",
         at_s=clock.middles(history),
         lines=tuple(lines),
-        note=f"how many ended in each second, and how; in flight at its end; {_became(of, bad)}. "
+        note=f"how many ended in each second, and how; in flight at its end; {became}. "
         "What nobody answered is in flight until its time was over",
         data=(DATA,),
         stacked=True,
     )
-
-
-def _became(of: Sent, bad: int) -> str:
-    count = len(of.outcome)
-    return f"{bad:,} of {count:,} did not come true" if bad else f"all {count:,} came true"
 
 
 def latency(history: History, of: Sent) -> Chart:
@@ -154,7 +178,7 @@ def latency(history: History, of: Sent) -> Chart:
     seconds in which some did not.
     """
     length = clock.seconds(history)
-    good = ~of.bad & (of.due_s >= 0) & (of.due_s < length)
+    good = np.isfinite(of.took_ms) & (of.due_s >= 0) & (of.due_s < length)
     second, took = of.due_s[good].astype(np.int64), of.took_ms[good]
     order = np.lexsort((took, second))
     took, edges = took[order], np.searchsorted(second[order], np.arange(length + 1))
@@ -165,10 +189,10 @@ def latency(history: History, of: Sent) -> Chart:
             for number, name in enumerate(DRAWN):
                 values[number, at] = part[rank_of(len(part), statistic.PERCENTILES[name]) - 1]
     lines = tuple(Line(name=name, values=row) for name, row in zip(DRAWN, values, strict=True))
-    until = f"from the intended time {of.operation.spec.until}".rstrip()
-    bad = int(of.bad.sum())
-    note = f"of what came true, {until}; {_became(of, bad)}"
-    note += ", in the marked seconds" if bad else ""
+    bad, count = int(np.isinf(of.took_ms).sum()), int((~np.isnan(of.took_ms)).sum())
+    became = f"{of.became(bad, count)}, in the marked seconds" if bad else f"all {count:,} did"
+    what = "what reached all" if of.spreads else "what came true"
+    note = f"of {what}, {f'from the intended time {of.until}'.rstrip()}; {became}"
     if len(took) and np.diff(edges).max() < FEW:
         note += f". Of fewer than {FEW} in a second p99 is the slowest"
     return Chart(
@@ -185,10 +209,11 @@ def latency(history: History, of: Sent) -> Chart:
 
 
 def marks(history: History, of: Sent) -> tuple[Mark, ...]:
-    """Find the stretches of seconds in which operations were due that did not come true; those that
-    a page could not show apart are one.
+    """Find the stretches of seconds in which operations were due that took for ever; those that a
+    page could not show apart are one.
     """
-    bad, due = _count(history, of.due_s[of.bad]), _count(history, of.due_s)
+    bad = _count(history, of.due_s[np.isinf(of.took_ms)])
+    due = _count(history, of.due_s[~np.isnan(of.took_ms)])
     found: list[tuple[int, int]] = []
     apart = max(1, clock.seconds(history) // POINTS)
     for second in np.flatnonzero(bad):
@@ -200,7 +225,7 @@ def marks(history: History, of: Sent) -> tuple[Mark, ...]:
         Mark(
             from_s=float(begin),
             until_s=min(float(end), clock.end_s(history)),
-            says=f"{bad[begin:end].sum():,} of {due[begin:end].sum():,} did not come true",
+            says=of.became(int(bad[begin:end].sum()), int(due[begin:end].sum())),
         )
         for begin, end in found
     )
@@ -265,6 +290,7 @@ def _summary(
     history: History, of: Sent, mine: npt.NDArray[np.bool_], phase: PhaseWindow | None
 ) -> Summary:
     took, outcome = of.took_ms[mine], of.outcome[mine]
+    due, took = len(took), took[~np.isnan(took)]
     good = took[np.isfinite(took)]
     seconds = clock.end_s(history) if phase is None else phase.seconds
     planned = history.planned_per_s
@@ -272,8 +298,8 @@ def _summary(
     return Summary(
         operation=of.operation.word,
         phase="" if phase is None else phase.name,
-        due=len(took),
-        rate_per_s=len(took) / max(seconds, 1e-9),
+        due=due,
+        rate_per_s=due / max(seconds, 1e-9),
         asked_per_s=asked,
         failed=int((outcome == Outcome.FAILED).sum()),
         unknown=int((outcome == Outcome.UNKNOWN).sum()),

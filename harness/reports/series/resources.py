@@ -14,6 +14,7 @@ from harness.reports.series.chart import Chart, Floats, Line
 
 BAND = (10, 90)  # percentiles of the nodes between which the band lies
 WORST = 10
+GAP_S = 2.0  # two samples so far apart say nothing of each second between them
 VALUES_MOST = 60_000  # of one resource, over all nodes: what a page carries for each
 BUCKETS_LEAST, BUCKETS_MOST = 10, 120
 
@@ -49,10 +50,11 @@ RANKS: dict[str, Callable[[Floats], Floats]] = {
 
 def matrix(history: History, resource: Resource) -> Floats:
     """Compute node × second values, in the resource's unit; a rate is the gain a second of a
-    cumulative column. nan where nothing was sampled.
+    cumulative column. Of several samples in a second the highest, of rates the mean; nan where
+    nothing was sampled.
     """
     length = clock.seconds(history)
-    table = np.full((len(history.nodes), length), np.nan)
+    table = np.full(len(history.nodes) * length, np.nan)
     samples = history.samples
     at = (samples.column("at_ns").to_numpy() - clock.begin_ns(history)) / 1e9
     node = samples.column("node").to_numpy()
@@ -65,8 +67,14 @@ def matrix(history: History, resource: Resource) -> Floats:
         gained = np.diff(value) / np.maximum(np.diff(at), 1e-9)
         at, node, value = at[1:][same], node[1:][same], gained[same]
     inside = (at >= 0) & (at < length)
-    table[node[inside], at[inside].astype(int)] = value[inside] * resource.factor
-    return table
+    cell = node[inside].astype(np.intp) * length + at[inside].astype(np.intp)
+    value = value[inside] * resource.factor
+    if resource.is_rate:
+        count = np.bincount(cell, minlength=len(table))
+        table[count > 0] = (np.bincount(cell, value, len(table)) / np.maximum(count, 1))[count > 0]
+    else:
+        np.fmax.at(table, cell, value)
+    return table.reshape(-1, length)
 
 
 def key_of(column: str) -> str:
@@ -127,13 +135,13 @@ def _chart(history: History, resource: Resource, table: Floats) -> Chart:
 
 
 def host(history: History) -> Chart:
-    """Compute how busy the host was."""
+    """Compute how busy the host was; nan where it was not sampled for longer than GAP_S."""
     at = (history.host.column("at_ns").to_numpy() - clock.begin_ns(history)) / 1e9
     gaps = np.maximum(np.diff(at), 1e-9)
 
     def share(column: str, unit_s: float, of: float) -> Floats:
         values = history.host.column(column).to_numpy(zero_copy_only=False).astype(np.float64)
-        return np.asarray(100 * np.diff(values) * unit_s / gaps / of)
+        return np.where(gaps > GAP_S, np.nan, 100 * np.diff(values) * unit_s / gaps / of)
 
     inside = (at[1:] >= 0) & (at[1:] <= clock.end_s(history) + 1)
     shares = (

@@ -189,7 +189,7 @@ def _lines(chart: Chart, axes: Axes) -> Iterator[str]:
     at, colour = axes.xs(chart.at_s), 0
     for line in chart.lines:
         if line.upper is not None:
-            yield _band(line, at, axes)
+            yield from _bands(line, at, axes)
             continue
         look = line.look or f"c{colour % 7}"
         yield f'<path class="line {look}" d="{path(at, axes.ys(line.values))}"/>'
@@ -211,11 +211,17 @@ def path(x: Floats, y: Floats) -> str:
     return "".join(parts)
 
 
-def _band(line: Line, x: Floats, axes: Axes) -> str:
+def _bands(line: Line, x: Floats, axes: Axes) -> Iterator[str]:
+    """Draw a band with a gap where a value is missing; a lone value is a short dash."""
     assert line.upper is not None
     there = np.isfinite(line.values) & np.isfinite(line.upper)
-    lower, upper = axes.ys(line.values[there]), axes.ys(line.upper[there])
-    return f'<polygon class="band" points="{_outline(x[there], lower, upper)}"/>'
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], there, [False]]).astype(np.int8)))
+    for begin, end in edges.reshape(-1, 2):
+        at, lower, upper = x[begin:end], line.values[begin:end], line.upper[begin:end]
+        if len(at) == 1:
+            at, lower, upper = np.append(at, at + 2), np.repeat(lower, 2), np.repeat(upper, 2)
+        points = _outline(at, axes.ys(lower), axes.ys(upper))
+        yield f'<polygon class="band" points="{points}"/>'
 
 
 def _outline(x: Floats, lower: Floats, upper: Floats) -> str:

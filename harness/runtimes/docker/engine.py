@@ -26,11 +26,9 @@ import requests
 from harness.errors import HarnessError, PermissionNeededError, UnavailableError
 from harness.runtimes import processes
 from harness.runtimes.docker import entry, image
+from harness.runtimes.docker.labels import LABEL
 from harness.runtimes.runtime import Image, Recipe
 
-LABEL = "p2p-harness.cluster"
-# the folder of all clusters that this one stands in: its doctor may remove it, no other's
-STATE_LABEL = "p2p-harness.state"
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 BASE_IMAGE = "python:3.12-slim"  # of docker/meshnode/Dockerfile
 CONNECT_TIMEOUT_S = 5
@@ -204,8 +202,8 @@ class Engine:
             return int(self._client.inspect_container(container)["State"]["Pid"])
 
     def exit_code(self, container: str) -> int:
-        """Wait until the engine knows how a container's process ended; 128 + n means by signal n.
-        Raises UnavailableError where that takes too long.
+        """Wait until the engine knows how a container's process ended; 128 + n may mean by signal
+        n. Raises UnavailableError where that takes too long.
         """
         with _translated("wait for a container"):
             done = self._client.wait(
@@ -215,18 +213,18 @@ class Engine:
 
     def copy_output(self, container: str, descriptor: int, since_s: float) -> None:
         """Copy what a container writes from `since_s` (Unix time) on, until it ends; then close the
-        descriptor.
+        descriptor. Raises UnavailableError where it cannot; the last line says so too.
         """
-        try:
-            with (
-                _translated("follow a container's output"),
-                open(descriptor, "wb", buffering=0) as log,
-            ):
-                for chunk in self._client.logs(container, stream=True, follow=True, since=since_s):
-                    log.write(chunk)
-        except HarnessError as error:
-            with suppress(OSError):
-                os.write(descriptor, f"harness: {error}\n".encode())
+        with open(descriptor, "wb", buffering=0) as log:
+            try:
+                with _translated("follow a container's output"):
+                    wanted = {"stream": True, "follow": True, "since": since_s}
+                    for chunk in self._client.logs(container, **wanted):
+                        log.write(chunk)
+            except HarnessError as error:
+                with suppress(OSError):
+                    log.write(f"harness: {error}\n".encode())
+                raise
 
     def _is_running(self, container: str) -> bool:
         with _translated("look at a container"):
@@ -238,8 +236,9 @@ class Engine:
                 self._client.logs(container, tail=processes.LAST_LINES).decode("utf-8", "replace")
             ).strip()
 
-    def containers(self, wanted: str) -> dict[str, tuple[str, str]]:
-        """List the containers with a label ("key=value"), running or not: id → (name, cluster)."""
+    def containers(self, labels: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+        """List the containers with all these labels, running or not: id → (name, cluster)."""
+        wanted = [f"{key}={value}" for key, value in labels.items()]
         with _translated("list containers"):
             found = self._client.containers(all=True, filters={"label": wanted})
         return {
@@ -248,12 +247,13 @@ class Engine:
             if one["Names"]
         }
 
-    def sweep(self, label: str) -> list[str]:
-        """Kill and remove the containers of one cluster, in parallel; returns their names."""
+    def sweep(self, labels: Mapping[str, str]) -> list[str]:
+        """Kill and remove the containers with all these labels, many at once; returns their
+        names.
+        """
         removed: list[str] = []
-        while found := self.containers(
-            f"{LABEL}={label}"
-        ):  # again: a start that was under way may have added one
+        # Again: a start that was under way may have added one.
+        while found := self.containers(labels):
             with ThreadPoolExecutor(THREADS) as pool:
                 list(pool.map(self._remove, found))
             removed += sorted(name for name, _ in found.values())

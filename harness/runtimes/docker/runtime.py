@@ -20,14 +20,13 @@ from pathlib import Path
 from harness.errors import HarnessError, NodeStartError, close_all
 from harness.kernel.proc import is_readable
 from harness.runtimes import processes, zygote
-from harness.runtimes.docker import entry, image
-from harness.runtimes.docker.engine import LABEL, STATE_LABEL, THREADS, Engine, connect
+from harness.runtimes.docker import entry, image, labels
+from harness.runtimes.docker.engine import THREADS, Engine, connect
 from harness.runtimes.runtime import Cost, Ending, Image, Place, Process, Running
 from harness.runtimes.zygote import Zygote
 
 NODES_A_CONTAINER = 10
 PACKED_ABOVE = 100
-BY_SIGNAL = 128  # an exit code above it says which signal ended the process
 HOLD = "--hold"  # the helper's command of a pause container: enter, and stay
 
 
@@ -56,6 +55,7 @@ class DockerRuntime(processes.HostProcesses):
         self._images: dict[Image, dict[str, str]] = {}
         self._facts: dict[str, str] = {}
         self._doors = state / "enter"
+        self._labels = labels.of(label, state.parent)
 
     @classmethod
     def is_available(cls) -> bool:
@@ -67,18 +67,18 @@ class DockerRuntime(processes.HostProcesses):
         return True
 
     @classmethod
-    def sweep(cls, label: str) -> list[str]:
-        """See Runtime. Removes the containers that carry the label; raises UnavailableError where
+    def sweep(cls, label: str, root: Path) -> list[str]:
+        """See Runtime. Removes the containers that carry both labels; raises UnavailableError where
         no engine answers.
         """
         with closing(connect()) as engine:
-            return [f"container {name}" for name in engine.sweep(label)]
+            return [f"container {name}" for name in engine.sweep(labels.of(label, root))]
 
     @classmethod
     def orphans(cls, root: Path) -> list[str]:
         """See Runtime. Lists clusters that have a container; raises as `sweep`."""
         with closing(connect()) as engine:
-            found = engine.containers(f"{STATE_LABEL}={root}")
+            found = engine.containers(labels.below(root))
             return sorted({label for _, label in found.values()})
 
     def cost(self, nodes: int) -> Cost:
@@ -131,12 +131,13 @@ class DockerRuntime(processes.HostProcesses):
             raise
 
     def ending(self, node: str) -> Ending:
-        """See Runtime. A zygote says it of the nodes that share its container, else the engine."""
+        """See Runtime. A zygote says it of the nodes that share its container, else the engine: by
+        an exit code alone, which a signal may have given.
+        """
         if node in self._zygotes:
             return self._zygotes[node].ending(node)
         with suppress(HarnessError):
-            code = self._running_engine.exit_code(self._containers[node])
-            return Ending(signal=code - BY_SIGNAL) if code > BY_SIGNAL else Ending(code=code)
+            return Ending(code=self._running_engine.exit_code(self._containers[node]))
         return Ending()
 
     def facts(self) -> Mapping[str, str]:
@@ -146,7 +147,7 @@ class DockerRuntime(processes.HostProcesses):
     def close(self) -> None:
         """See Runtime."""
         engine, self._engine = self._engine, None
-        ends = () if engine is None else (partial(engine.sweep, self.label), engine.close)
+        ends = () if engine is None else (partial(engine.sweep, self._labels), engine.close)
         close_all(
             "the docker runtime",
             *(one.close for one in set(self._zygotes.values())),
@@ -230,6 +231,14 @@ class DockerRuntime(processes.HostProcesses):
             lambda place, process, running: started(self._register(place, process, running)),
         )
 
+    def _copy_output(
+        self, engine: Engine, container: entry.Container, place: Place, log: int
+    ) -> None:
+        try:
+            engine.copy_output(container.id, log, container.started_s)
+        except (HarnessError, OSError) as error:
+            self._troubles.append(f"the log of node {place.node.name} lacks its end: {error}")
+
     def _create(
         self,
         name: str,
@@ -248,12 +257,12 @@ class DockerRuntime(processes.HostProcesses):
             mounts[notify if notify.parent == self.state else notify.parent] = False
         environment = {**self.environment, **process.environment}
         return self._running_engine.create(
-            f"{self.label}-{name}",
+            labels.container_name(self.label, self.state.parent, name),
             self._images[process.image]["image_id"],
             argv,
             environment=environment,
             mounts=mounts,
-            labels={LABEL: self.label, STATE_LABEL: str(self.state.parent)},
+            labels=self._labels,
             joins=joins,
             user=user,
             directory=residents[0][0].directory if len(residents) == 1 else None,
@@ -301,17 +310,9 @@ class DockerRuntime(processes.HostProcesses):
                 "network, and was not let"
             )
         threading.Thread(
-            target=self._running_engine.copy_output,
-            args=(container.id, processes.open_log(place), container.started_s),
+            target=self._copy_output,
+            args=(self._running_engine, container, place, processes.open_log(place)),
             name=f"log-{name}",
             daemon=True,
         ).start()
         return Running(node=name, pid=pid, pidfd=pidfd, container=container.id)
-
-
-def leftovers(label: str) -> list[str]:
-    """List the names of the containers that carry a cluster's label. Raises UnavailableError where
-    no engine answers.
-    """
-    with closing(connect()) as engine:
-        return sorted(name for name, _ in engine.containers(f"{LABEL}={label}").values())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import select
@@ -68,14 +69,18 @@ def _take(requests: socket.socket, names: dict[int, str]) -> bool:
         return False
     request = json.loads(packet)
     try:
-        error, pid, pidfd = _spawn(request, descriptors)
+        try:
+            error, pid, pidfd = _spawn(request, descriptors)
+        except OSError as refusal:  # of a host that has no room: all the others live on
+            error, pid, pidfd = f"{request['argv'][0]}: {refusal.strerror}", 0, -1
         answer = {"op": "spawned", "name": request["name"], "pid": pid}
         if error:
             answer = {"op": "failed", "name": request["name"], "error": error}
         else:
             names[pid] = request["name"]
         socket.send_fds(requests, [json.dumps(answer).encode()], [] if error else [pidfd])
-        os.close(pidfd)
+        if pidfd >= 0:
+            os.close(pidfd)
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
@@ -97,15 +102,23 @@ def _reap(requests: socket.socket, names: dict[int, str]) -> None:
 
 def _spawn(request: dict[str, Any], descriptors: list[int]) -> tuple[str, int, int]:
     """Start a program; returns why it could not be started (empty: it runs), its pid and its
-    pidfd.
+    pidfd. Raises OSError where there is no process or no descriptor to be had.
     """
+    if len(descriptors) != DESCRIPTORS:  # the kernel had no room to give them
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     reading, writing = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
-    if pid == 0:
-        _become(request, descriptors, writing)
-    os.close(writing)
-    pidfd = os.pidfd_open(pid)
     with open(reading, "rb") as status:  # ends without a word at the exec
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _become(request, descriptors, writing)
+        finally:
+            os.close(writing)
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)
+            raise
         return status.read().decode("utf-8", "replace"), pid, pidfd
 
 

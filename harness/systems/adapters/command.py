@@ -6,7 +6,7 @@ import asyncio
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from harness.systems.transports.lines import Lines
 from harness.topology.topology import Topology
 
 ENTRANCES = 3
-ID = re.compile(r"[0-9a-f]{32}")
+HEXADECIMAL = re.compile(r"[0-9a-f]{32,}")
 ID_CHARACTERS = 32
 KINDS = {Operation.PRIVATE_MESSAGE: RecordKind.DELIVERED, Operation.BROADCAST: RecordKind.RECEIVED}
 KINDS_MAX = 1 << 18  # operations whose kind is remembered
@@ -151,6 +151,7 @@ class Driver:
         self._file, self._place, self._peers, self._kinds = given, place, peers, kinds
         self._http = Http(place.namespace)
         self._standing: dict[str, Lines] = {}
+        self._connecting = asyncio.Lock()
         self._said_ready = False
 
     async def ready(self, living: int) -> str:
@@ -190,10 +191,9 @@ class Driver:
             if line is None:
                 standing()
                 continue
-            for found in ID.findall(line):
-                id_ = bytes.fromhex(found)
-                if id_ in self._kinds:
-                    saw(self._kinds[id_], id_, at_ns)
+            # A line is one report, however often it says the id.
+            for id_ in _known(line, self._kinds):
+                saw(self._kinds[id_], id_, at_ns)
 
     async def _reports(self) -> AsyncIterator[str | None]:
         """Yield lines of reports; None once nothing can be missed any more."""
@@ -278,8 +278,9 @@ class Driver:
                 return code == 0, output if code == 0 else f"exit code {code}: {output}"
             case LineAsk():
                 to = fill(ask.to)
-                if to not in self._standing or self._standing[to].closed:
-                    self._standing[to] = await Lines.connect(self._place.namespace, to)
+                async with self._connecting:  # one for all who ask
+                    if to not in self._standing or self._standing[to].closed:
+                        self._standing[to] = await Lines.connect(self._place.namespace, to)
                 return True, await self._standing[to].ask(fill(ask.say))
 
     async def close(self) -> None:
@@ -287,6 +288,24 @@ class Driver:
         for connection in self._standing.values():
             connection.close()
         await self._http.close()
+
+
+def _known(line: str, known: Container[bytes]) -> set[bytes]:
+    """Return the ids of a line that are known.
+
+    What stands right before one may be hexadecimal too (``received`` ends so), and so may be what
+    follows it, the rest of its payload: after the first of them others are sought side by side.
+    """
+    found = set()
+    for digits in HEXADECIMAL.findall(line):
+        at, step = 0, 1
+        while at + ID_CHARACTERS <= len(digits):
+            id_ = bytes.fromhex(digits[at : at + ID_CHARACTERS])
+            if id_ in known:
+                found.add(id_)
+                step = ID_CHARACTERS
+            at += step
+    return found
 
 
 def _values(place: Place) -> dict[str, str]:

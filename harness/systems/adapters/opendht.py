@@ -26,6 +26,7 @@ from harness.topology.topology import Topology
 
 PORT = 4222
 PROXY = "http://127.0.0.1:8000"
+TOLD_MAX = 1 << 16  # ids that a node was told of: it stores them for ten minutes
 NETWORK = 7  # an id of ours: nodes of other networks are not talked to
 
 
@@ -41,6 +42,9 @@ class OpenDht(driven.Driven):
         "dht_get": "its proxy does not say which node had the value; that it is the value which "
         "was put is seen by the id that it begins with",
     }
+
+    def __init__(self) -> None:
+        self._told: dict[str, dict[bytes, object]] = {}  # node → what all its drivers know
 
     def prepare(
         self, topology: Topology, places: Sequence[Place], state: Path
@@ -76,6 +80,7 @@ class OpenDht(driven.Driven):
         return Driver(
             place,
             {driven.wire_id(other.node.name): other.node.name for other in places},
+            self._told.setdefault(place.node.name, {}),
             alone=len(places) == 1,
         )
 
@@ -83,10 +88,13 @@ class OpenDht(driven.Driven):
 class Driver:
     """Speaks to one ``dhtnode``."""
 
-    def __init__(self, place: Place, names: dict[bytes, str], *, alone: bool) -> None:
+    def __init__(
+        self, place: Place, names: dict[bytes, str], told: dict[bytes, object], *, alone: bool
+    ) -> None:
+        """`told`: id → the listen that told of it, of all listens of this node."""
         self._http = Http(place.namespace)
         self._inbox = _inbox(place.node.name)
-        self._names, self._alone = names, alone
+        self._names, self._told, self._alone = names, told, alone
 
     async def ready(self, living: int) -> str:
         """Wait until the node knows another node."""
@@ -108,7 +116,11 @@ class Driver:
         }
 
     async def observe(self, saw: Saw, standing: Callable[[], None]) -> None:
-        """Listen at the node's own key: what is put there was sent to it."""
+        """Listen at the node's own key: what is put there was sent to it.
+
+        A listen tells first what is stored there: what an earlier one told has arrived already.
+        """
+        listen = object()
         async for line in self._http.lines("GET", f"{PROXY}/key/{self._inbox}/listen"):
             at_ns = time.monotonic_ns()
             if not line:
@@ -116,8 +128,12 @@ class Driver:
                 continue
             value = json.loads(line)
             data = base64.b64decode(value.get("data", ""))
-            if not value.get("expired") and len(data) >= ID_BYTES:
+            if value.get("expired") or len(data) < ID_BYTES:
+                continue
+            if self._told.setdefault(data[:ID_BYTES], listen) is listen:
                 saw(RecordKind.NOTIFIED, data[:ID_BYTES], at_ns)
+            while len(self._told) > TOLD_MAX:
+                del self._told[next(iter(self._told))]
 
     async def perform(self, request: Request, sent: Callable[[], None]) -> Response:
         """Put, get, or put where the target listens."""

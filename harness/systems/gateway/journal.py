@@ -18,12 +18,21 @@ class Journal:
         self._descriptor: int | None = None
         self._records: list[bytes] = []
 
-    def begin(self, descriptor: int) -> None:
-        """Journal to `descriptor` from now on; this object closes it. Raises OSError."""
+    @property
+    def is_open(self) -> bool:
+        """Whether records are kept."""
+        return self._descriptor is not None
+
+    def begin(self, descriptor: int) -> bool:
+        """Journal to `descriptor` from now on, which this object closes; return whether the file is
+        a new one. Raises OSError; the descriptor is the caller's then.
+        """
         self.end()
-        if os.fstat(descriptor).st_size == 0:
+        is_new = os.fstat(descriptor).st_size == 0
+        if is_new:
             os.write(descriptor, journal.header(self._wire_id))
         self._descriptor = descriptor
+        return is_new
 
     def add(self, kind: int, id_: bytes, at_ns: int, *, peer: bytes = b"") -> bool:
         """Add one record; return True where it is the first since `flush`, which is then due."""

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import os
 import socket
+import sys
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,6 @@ PROBE_TIMEOUT_S = 5.0
 BREAK_S = 1.0
 GONE = (OSError, HarnessError, EOFError, asyncio.TimeoutError)
 
-Arrived = Callable[[int, bytes, int], None]  # node index, operation id, monotonic ns
-
 
 class GatewayNode:
     """Keeps a driver while the node is expected to live; answers the node's control connections."""
@@ -41,7 +41,6 @@ class GatewayNode:
         notify: Path,
         peers: dict[bytes, GatewayNode],
     ) -> None:
-        self.index = place.index
         self.endpoint = endpoint
         self.waiting: dict[bytes, asyncio.Future[int]] = {}  # operation id → when it arrived here
         self._adapter, self._place, self._places, self._notify, self._peers = (
@@ -54,8 +53,13 @@ class GatewayNode:
         self._journal = Journal(endpoint.wire_id)
         self._driver: Driver | None = None
         self._life: asyncio.Task[None] | None = None
-        self._breaks: list[str] = []
+        self._breaks: list[str] = []  # what the journal lacks of this run, a sentence each
+        # Since when the node cannot be followed, as a sentence; empty where it can, or was to end.
+        self._broken = ""
+        self._decided = asyncio.Event()  # whether that was the node's end, and so misses nothing
+        self._decided.set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._logged = ""  # the last fault of a driver that was logged
 
     @property
     def lives(self) -> bool:
@@ -76,34 +80,69 @@ class GatewayNode:
         if self._life is not None:
             self._life.cancel()
             self._life = None
+            self._broken = ""
 
     async def _live(self) -> None:
-        driver = self._adapter.driver(self._place, self._places)
-        try:
-            while True:
-                await self._until_ready(driver)
-                await self._observe(driver)
-        finally:
-            self._driver = None
-            await driver.close()
+        while True:
+            try:
+                driver = self._adapter.driver(self._place, self._places)
+            except Exception as error:
+                await self._broke_off(error)
+                continue
+            try:
+                while True:
+                    await self._until_ready(driver)
+                    await self._observe(driver)
+            finally:
+                self._driver = None
+                await driver.close()
 
     async def _observe(self, driver: Driver) -> None:
+        why: Exception = EOFError("its reports ended")
         try:
             await driver.observe(self._saw, lambda: self._stands(driver))
-        except GONE as error:
-            why = str(error) or type(error).__name__
-        else:
-            why = "its reports ended"
-        stood, self._driver, at_ns = self._driver is not None, None, time.monotonic_ns()
-        if not stood:
-            self._tell(f"STATUS=what it receives cannot be followed: {why}")
-        # A node that died is said to be gone by then, which ends this task.
-        await asyncio.sleep(BREAK_S)
-        if stood:
-            self._breaks.append(
+        except Exception as error:
+            why = error
+        stood, self._driver = self._driver is not None, None
+        await self._broke_off(why, stood=stood)
+
+    async def _broke_off(self, error: Exception, *, stood: bool = False) -> None:
+        """Tell that the node cannot be followed; wait a moment before it is tried again.
+
+        Where it `stood`, or the driver is at fault, the run misses what the node sees meanwhile.
+        """
+        at_ns, why = time.monotonic_ns(), self._why(error)
+        self._tell(f"STATUS=what it receives cannot be followed: {why}")
+        if stood or not isinstance(error, GONE):
+            self._broken = (
                 f"what {self.endpoint.node} saw is not known from {at_ns} ns on, for at least "
                 f"{BREAK_S:.0f} s: {why}"
             )
+        self._decided.clear()
+        try:
+            # A node that died is said to be gone by then, which ends this task.
+            await asyncio.sleep(BREAK_S)
+            self._note(self._broken)
+        finally:
+            self._decided.set()
+
+    def _note(self, sentence: str) -> None:
+        """Note what the journal of this run lacks; nothing where that is empty."""
+        if sentence and self._journal.is_open and sentence not in self._breaks:
+            self._breaks.append(sentence)
+
+    def _why(self, error: Exception) -> str:
+        """Say an error of the driver. One that no driver should raise is logged: it is a fault of
+        the driver, which anybody may have written.
+        """
+        if isinstance(error, GONE):
+            return str(error) or type(error).__name__
+        words = f"its driver failed: {type(error).__name__}: {error}"
+        if words != self._logged:
+            self._logged = words
+            print(f"{self.endpoint.node}: {words}", file=sys.stderr)
+            traceback.print_exception(error)
+        return words
 
     async def _until_ready(self, driver: Driver) -> None:
         pause_s, said = PROBE_EVERY_S[0], ""
@@ -111,8 +150,10 @@ class GatewayNode:
             try:
                 async with asyncio.timeout(PROBE_TIMEOUT_S):
                     status = await driver.ready(sum(node.lives for node in self._peers.values()))
-            except GONE as error:
-                status = f"does not answer ({error})"
+            except Exception as error:
+                status = f"does not answer ({self._why(error)})"
+                if not isinstance(error, GONE):
+                    self._note(f"{self.endpoint.node}: {self._why(error)}")
             if not status:
                 return
             if status != said:
@@ -122,7 +163,7 @@ class GatewayNode:
             pause_s = min(pause_s * 1.5, PROBE_EVERY_S[1])
 
     def _stands(self, driver: Driver) -> None:
-        self._driver = driver
+        self._driver, self._broken = driver, ""
         self._tell("READY=1")
 
     def _tell(self, news: str) -> None:
@@ -143,7 +184,7 @@ class GatewayNode:
         try:
             self._journal.flush()
         except OSError as error:
-            self._breaks.append(
+            self._note(
                 f"the journal of {self.endpoint.node} could not be written: {error.strerror}"
             )
 
@@ -175,8 +216,8 @@ class GatewayNode:
     ) -> None:
         try:
             connection.say(["reply", seq, None, await self._answer(method, descriptors)])
-        except GONE as error:
-            connection.say(["reply", seq, str(error) or type(error).__name__, None])
+        except Exception as error:
+            connection.say(["reply", seq, self._why(error), None])
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -186,21 +227,37 @@ class GatewayNode:
             told = await self._driver.health() if self._driver is not None else {}
             return {"ready": self._driver is not None, **told}
         if method == "begin":
-            self._breaks.clear()
-            self._journal.begin(descriptors.pop())
+            self._begin(descriptors)
             return None
         if method == "end":
-            self._journal.end()
-            if self._breaks:
-                raise HarnessError("; ".join(self._breaks[:3]))
+            await self._decided.wait()
+            self._end()
             return None
         # Of what is inside such a node, only its driver's health is known.
         if method in ("histograms", "peers"):
             return {} if method == "histograms" else []
         raise HarnessError(f"expected health, begin, end, histograms or peers; found {method!r}")
 
+    def _begin(self, descriptors: list[int]) -> None:
+        """Journal into the file of the descriptor: empty, where a new run begins."""
+        if not descriptors:
+            raise HarnessError("begin: expected the journal's descriptor with it")
+        is_new = self._journal.begin(descriptors[-1])
+        descriptors.pop()  # it is the journal's now
+        if is_new:
+            self._breaks.clear()
+            if self._decided.is_set():
+                self._note(self._broken)
+
+    def _end(self) -> None:
+        """End the journal. Raises HarnessError, OSError where it lacks something of the run."""
+        breaks, self._breaks = self._breaks, []
+        self._journal.end()
+        if breaks:
+            raise HarnessError("; ".join(breaks[:3]))
+
     async def _perform(self, connection: Connection, request: Request) -> None:
-        sent_ns = 0
+        sent_ns, what = 0, "no answer"
 
         def sent() -> None:
             nonlocal sent_ns
@@ -213,25 +270,27 @@ class GatewayNode:
                 if self._driver is None:
                     raise ConnectionError("the node is not up")
                 if request.operation in self._adapter.confirmed:
-                    target = self._peers[request.target or b""]
+                    target = self._target(request)
                     arrival = target.waiting[request.id] = (
                         asyncio.get_running_loop().create_future()
                     )
                 answer = await self._driver.perform(request, sent)
                 if arrival is not None and answer.outcome is Outcome.OK:
+                    what = "the target has not told of it"
                     answer.done_ns = await arrival
         except TimeoutError:
-            what = "the target has not told of it" if arrival is not None else "no answer"
             answer = Response(
                 request.id,
                 Outcome.UNKNOWN,
                 time.monotonic_ns(),
                 f"{what} within {request.timeout_ms:,} ms",
             )
-        except (*GONE, KeyError) as error:
-            known = Outcome.UNKNOWN if sent_ns else Outcome.FAILED
+        except Exception as error:
+            known, why = Outcome.UNKNOWN if sent_ns else Outcome.FAILED, self._why(error)
+            if not isinstance(error, GONE):
+                self._note(f"{request.operation.word} of {self.endpoint.node}: {why}")
             answer = Response(
-                request.id, known, time.monotonic_ns(), f"{'' if sent_ns else 'unsent: '}{error}"
+                request.id, known, time.monotonic_ns(), f"{'' if sent_ns else 'unsent: '}{why}"
             )
         finally:
             if target is not None:
@@ -240,3 +299,9 @@ class GatewayNode:
             {"error": answer.error} if answer.error else {}
         )
         connection.done([answer.id, int(answer.outcome), answer.done_ns, detail])
+
+    def _target(self, request: Request) -> GatewayNode:
+        target = self._peers.get(request.target or b"")
+        if target is None:
+            raise HarnessError("there is no such target")
+        return target

@@ -9,22 +9,24 @@ import os
 from contextlib import suppress
 from time import monotonic_ns
 
-LOOK_S = 0.02
+LOOK_S = 0.005
 STALL_NS = 5_000_000  # a loop that is this late stood still: a host's own wakes take less
 READ_BYTES = 1 << 16
 
 
 async def watch(descriptor: int) -> None:
-    """Write a line for each stall: from when to when, CLOCK_MONOTONIC ns. `descriptor`: a pipe's
-    end that does not block; what a full one does not take was told to nobody who listens.
+    """Write a line for each stall: from the last look before it to the first after it,
+    CLOCK_MONOTONIC ns. `descriptor`: a pipe's end that does not block; what a full one does not
+    take was told to nobody who listens.
     """
+    last_ns = monotonic_ns()
     while True:
-        due_ns = monotonic_ns() + round(LOOK_S * 1e9)
         await asyncio.sleep(LOOK_S)
         now_ns = monotonic_ns()
-        if now_ns - due_ns >= STALL_NS:
+        if now_ns - last_ns >= LOOK_S * 1e9 + STALL_NS:
             with suppress(BlockingIOError):
-                os.write(descriptor, f"{due_ns} {now_ns}\n".encode())
+                os.write(descriptor, f"{last_ns} {now_ns}\n".encode())
+        last_ns = now_ns
 
 
 def read(descriptor: int) -> list[tuple[int, int]]:

@@ -22,7 +22,8 @@ LINE_BYTES_MAX = 1 << 20
 class Http:
     """A client for one node.
 
-    A failed connection is a ConnectionError; an answer of any status is an answer.
+    A failed connection is a ConnectionError; an answer of any status is an answer, also one that
+    names another address. Each request is made once.
     """
 
     def __init__(self, namespace: int) -> None:
@@ -35,6 +36,9 @@ class Http:
             read_bufsize=LINE_BYTES_MAX,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         )
+        # It would ask again where a connection closes unanswered: the node may have heard it. There
+        # is no other way to turn that off; aiohttp's own test client takes this one.
+        self._session._retry_connection = False
 
     async def ask(
         self,
@@ -46,7 +50,9 @@ class Http:
     ) -> tuple[int, bytes]:
         """Make one request; return status and body. Raises ConnectionError."""
         with _translated():
-            async with self._session.request(method, url, data=body, headers=headers) as answer:
+            async with self._session.request(
+                method, url, data=body, headers=headers, allow_redirects=False
+            ) as answer:
                 return answer.status, await answer.read()
 
     async def lines(
@@ -57,7 +63,9 @@ class Http:
         The first is empty and comes once the node has begun to answer.
         """
         with _translated():
-            async with self._session.request(method, url, headers=headers) as answer:
+            async with self._session.request(
+                method, url, headers=headers, allow_redirects=False
+            ) as answer:
                 if answer.status != 200:
                     raise ConnectionError(
                         f"{url} answered {answer.status}: "

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 IN_MODIFY = 0x2
+OVERFLOW = -1  # the watch of an event that says: others were lost
 IN_NONBLOCK = os.O_NONBLOCK
 IN_CLOEXEC = os.O_CLOEXEC
 EVENT = struct.Struct("iIII")  # struct inotify_event: watch, mask, cookie, length of the name
@@ -45,7 +46,10 @@ class Watcher:
         while at < len(data):
             number, _, _, length = EVENT.unpack_from(data, at)
             at += EVENT.size + length
-            if number in self._events:
+            if number == OVERFLOW:
+                for event in self._events.values():
+                    event.set()
+            elif number in self._events:
                 self._events[number].set()
 
 

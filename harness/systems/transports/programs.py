@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.kernel import priority
 from harness.kernel.namespaces import spawn_in
 
 OUTPUT_BYTES_MAX = 1 << 20
@@ -16,12 +17,16 @@ OUTPUT_BYTES_MAX = 1 << 20
 async def run(namespace: int, argv: Sequence[str], directory: Path) -> tuple[int, str]:
     """Run a program; return its exit code and its output (stdout and stderr together).
 
-    Raises UsageError where there is no such program; kills it when cancelled.
+    It takes its turn with the nodes, and not with us, who go before all others. Raises UsageError
+    where there is no such program; kills it when cancelled.
     """
     output = os.memfd_create("output", os.MFD_CLOEXEC)
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        process = spawn_in(namespace, argv, stdio=(nothing, output, output), directory=directory)
+        process = spawn_in(
+            namespace, argv, stdio=(nothing, output, output), directory=directory, session=True
+        )
+        os.setpriority(os.PRIO_PROCESS, process.pid, priority.of_nodes())
         pidfd = os.pidfd_open(process.pid)
         try:
             await _readable(pidfd)

@@ -74,6 +74,30 @@ def test_a_broadcast_must_not_be_in_a_journal_twice_acknowledged_or_not():
     assert astray.answer is Answer.FAIL
 
 
+def test_what_a_node_has_twice_is_forgiven_only_where_it_began_anew_in_between():
+    """A pause, or a stop at the end, hid each duplicate of before: PASS."""
+    sent = [operation(1, Operation.BROADCAST, source=0, target=-1)]
+
+    def judged(times_s, *events):
+        heard = [record(1, RecordKind.RECEIVED, 2, int(at_s * SECOND)) for at_s in times_s]
+        heard.append(record(1, RecordKind.RECEIVED, 1))
+        return ledger(history(sent, heard, events=(*events, RunEnded())))
+
+    def changed(condition, at_s):
+        return NodeChanged(node="node-2", condition=condition, at_ns=int(at_s * SECOND))
+
+    early, ended = (1.1, 1.2), NodeEnded(node="node-2", at_ns=4 * SECOND)
+    started = NodeStarted(node="node-2", at_ns=5 * SECOND)
+    for events in ([changed("paused", 9), changed("running", 9.5)], [changed("stopped", 9)]):
+        assert judged(early, *events).measured == "1 delivered more than once at a node"
+    stop = (changed("stopped", 4), started)
+    assert judged((1.1, 6), *stop).answer is Answer.PASS
+    assert judged((1.1, 6, 6.1), *stop).answer is Answer.FAIL
+    # Who ended by itself knows what it had.
+    assert judged((1.1, 6), ended, started).answer is Answer.FAIL
+    assert judged((1.1, 6), changed("paused", 4), changed("running", 5)).answer is Answer.FAIL
+
+
 def test_a_broadcast_is_not_due_to_a_node_that_the_harness_kept_from_running():
     """Hole 24: a stopped or paused node is none of "all other nodes" while it is."""
     sent = [operation(1, Operation.BROADCAST, source=0, target=-1)]  # at 1.001 s

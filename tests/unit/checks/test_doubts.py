@@ -15,6 +15,7 @@ from harness.errors import BadFileError
 from harness.history import doubts as noted
 from harness.history import history as h
 from harness.history.doubts import Doubt
+from harness.operations import Outcome
 
 
 def operations(lag_ms=0.1, took_ms=2, seconds=10):
@@ -49,6 +50,44 @@ def test_seconds_in_which_operations_were_sent_late_are_marked():
     assert finding.answer is Answer.MEASURED
     assert finding.measured == "1 of 10 s in doubt"
     assert "second 5: 10 of 10 operations sent late (by up to 12 ms)" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("never", "late", "said"),
+    [
+        (5, 1, "5 of 10 operations never sent, 1 of 10 sent late (by up to 3 ms)"),
+        (5, 0, "5 of 10 operations never sent"),
+        (0, 1, "1 of 10 operations sent late (by up to 3 ms)"),
+    ],
+)
+def test_what_was_never_sent_is_not_said_to_have_been_late(never, late, said):
+    """Of five never sent and one 3 ms late: "6 sent late (by up to 3 ms)"."""
+    sent = operations()
+    for one in sent[40 : 40 + never]:
+        one |= {"sent_ns": 0, "done_ns": 0, "outcome": int(Outcome.FAILED)}
+    for one in sent[45 : 45 + late]:
+        one["sent_ns"] = one["intended_ns"] + 3 * MS
+    (finding,) = doubts.check(history(sent))
+    assert f"second 5: {said}; rows leave" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("begin_ms", "end_ms", "first", "seconds"),
+    [
+        (2600, 5500, 3, 3),  # what a worker noted without a break may be told in one
+        (2600, 3600, 3, 1),
+        (2495, 3520, 3, 1),  # a second of a worker is seldom a whole one
+        (2600, 2700, 2, 1),
+    ],
+)
+def test_a_doubt_of_several_seconds_is_one_of_each(begin_ms, end_ms, first, seconds):
+    plain = {"stalled_ns": 118 * MS, "blocked": 0, "cpu_ns": 0}
+    one = Doubt(worker=0, begin_ns=begin_ms * MS, end_ns=end_ms * MS, **plain)
+    (finding,) = doubts.check(history(operations(), doubts=(one,)))
+    assert finding.measured == f"{seconds} of 10 s in doubt"
+    within = f" within {seconds} s" if seconds > 1 else ""
+    said = f"second {first}: load worker 1 stood still for 118 ms{within}"
+    assert finding.sentence.startswith((f"{said};", f"{said},"))
 
 
 @pytest.mark.parametrize(
@@ -97,6 +136,8 @@ def test_doubts_are_read_as_they_were_written():
     assert noted.read({"load": {"workers": 2}}) == ()
     with pytest.raises(BadFileError, match="the load workers' doubts"):
         noted.read({"load": {"workers": [{"worker": 0, "doubts": [[1, 2]]}]}})
+    with pytest.raises(BadFileError, match="OverflowError"):
+        noted.read({"load": {"workers": [{"worker": 0, "doubts": [[1, 1e400, 3, 4, 5]]}]}})
 
 
 def test_at_most_three_seconds_are_told_of():

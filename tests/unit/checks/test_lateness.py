@@ -71,6 +71,18 @@ def test_lateness_counts_where_it_changes_the_answer(late, statistic, answer):
         assert f"sent {late} of 100 operations late (by up to 9 ms)" in finding.sentence
 
 
+@pytest.mark.parametrize("comparison", [">", ">="])
+def test_a_file_that_was_sent_late_could_have_met_a_strict_bound(comparison):
+    """One of two files was sent 2 ms late: `>=` was UNKNOWN and `>` FAIL."""
+    file = {"kind": Operation.FILE_TRANSFER, "payload_bytes": 1_000_000}
+    operations = [due(0, lag_ms=2, took_ms=1200, **file), due(5, took_ms=900, **file)]
+    goodput = {"metric": "file_transfer.goodput", "unit": "MB/s", "bound": 1.0}
+    only = history(operations[:1])
+    for found, statistic in ((only, "min"), (only, "max"), (history(operations), "min")):
+        finding = judged(found, **goodput, statistic=statistic, comparison=comparison)
+        assert finding.cause is Cause.GENERATOR_BEHIND, finding
+
+
 def test_a_system_that_misses_by_itself_is_not_excused_by_a_late_generator():
     operations = [due(n, lag_ms=9 if n < 30 else 0.1, took_ms=50) for n in range(100)]
     finding = judged(history(operations))
@@ -198,6 +210,31 @@ def test_a_node_that_the_harness_stopped_is_not_the_generators_fault():
     assert judged(history(few, events=(stop, RunEnded()))).answer is Answer.PASS
     # A node that nobody stopped lost them itself.
     assert judged(history(target), **DELIVERED).answer is Answer.FAIL
+
+
+def test_a_rate_that_the_harness_lowered_by_a_stop_is_none_of_the_systems():
+    """A node was stopped for a second, and 100/s were not received: FAIL."""
+    stop = NodeChanged(at_ns=3 * SECOND, node="node-0", condition="stopped")
+    events = (stop, NodeStarted(at_ns=4 * SECOND, node="node-0"), RunEnded())
+    meanwhile = range(1995, 3000)
+    operations = [lost(n) if n in meanwhile else due(n) for n in range(0, 10_000, 10)]
+    journal = [record(n) for n in range(0, 10_000, 10) if n not in meanwhile]
+    samples = [
+        sample(at, node, bytes_in=at * 1000, bytes_out=0) for at in range(1, 11) for node in (0, 1)
+    ]
+    more = {"statistic": "mean", "comparison": ">=", "node": "node-0"}
+    received = {**more, "metric": "private_message.received", "unit": "1/s", "bound": 95.0}
+    carried = {**more, "metric": "network.in", "unit": "B/s", "bound": 1001.0}
+    for row in (received, carried):
+        finding = judged(history(operations, journal, samples, events=events), **row)
+        assert finding.cause is Cause.NODE_STOPPED, finding
+        assert "source or the target of 125 of 1,000 operations" in finding.sentence
+        assert judged(history(operations, journal, samples), **row).answer is Answer.FAIL
+        less = {**row, "bound": 50.0}
+        assert (
+            judged(history(operations, journal, samples, events=events), **less).answer
+            is Answer.PASS
+        )
 
 
 def test_only_what_was_under_way_while_a_node_was_stopped_is_excused():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from kit.histories import SECOND, history
+from kit.budget_rows import judged as row
+from kit.histories import MS, SECOND, history, operation, record, sample
 
 from harness.checks import faults
 from harness.checks.verdict import Answer, Cause
@@ -93,3 +96,70 @@ def test_a_node_that_takes_long_to_start_was_not_stopped_for_longer():
     changes = change("set", 3), change("clear", 9, took_s=4.0)
     (finding,) = judged(*changes, proofs=[read_back(at_s) for at_s in (3.2, 6, 9.5)])
     assert finding.answer is Answer.PASS
+
+
+def flapping(*operations, samples=()):
+    """A run of ten seconds in which the fault stood from 3 to 5 and from 7 to 9 s."""
+    changes = [change("set", 3), change("clear", 5), change("set", 7), change("clear", 9)]
+    shown = [read_back(at_s) for at_s in (3.5, 7.5)]
+    shown += [replace(one, what="delay", n=8) for one in shown]
+    journal = [record(one["number"], node=one["target"]) for one in operations]
+    made = [operation(**one) for one in operations]
+    return history(made, journal, samples, events=(*changes, RunEnded()), proofs=tuple(shown))
+
+
+UNDER = {"under": "slow", "statistic": "mean", "bound": 9.0, "comparison": ">="}
+
+
+def test_a_rate_under_a_fault_that_came_and_went_is_of_the_seconds_that_it_stood():
+    """What was received meanwhile was divided by the seconds in between as well: FAIL."""
+    ten_a_second = ({"number": at, "target": 0} for at in range(0, 10_000, 100))
+    rate = {**UNDER, "metric": "private_message.received", "unit": "1/s", "node": "node-0"}
+    finding = row(flapping(*ten_a_second), **rate)
+    assert (finding.answer, finding.value) == (Answer.PASS, 10.0)
+
+
+def test_a_first_message_between_two_stretches_made_the_contact():
+    later = {"target": 2, "intended_ns": 8 * SECOND, "sent_ns": 8 * SECOND}
+    contact = {**UNDER, "metric": "private_message.first_contact", "statistic": "count"}
+    between = {"number": 5000, "target": 2}
+    second = {"number": 7000, **later, "done_ns": 8 * SECOND + MS}
+    for operations, count in (([between, second], 0), ([second], 1)):
+        assert row(flapping(*operations), **{**contact, "unit": "1"}).value == count
+
+
+def test_what_is_sampled_says_nothing_of_a_fault_that_came_and_went():
+    samples = [sample(at, 0, rss_bytes=10**6) for at in range(1, 11)]
+    memory = {**UNDER, "metric": "rss", "unit": "MB", "node": "node-0", "comparison": "<"}
+    finding = row(flapping(samples=samples), **memory)
+    assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.CONDITIONS)
+    said = "slow stood for 4.0 of 10.0 s of phase load, with breaks, and rss is also of these"
+    assert finding.sentence == said
+
+
+@pytest.mark.parametrize(("end_s", "answer"), [(10.5, Answer.PASS), (5, Answer.UNKNOWN)])
+def test_what_nodes_tell_of_a_phase_is_of_all_of_it(end_s, answer):
+    """A fault stood for two of ten seconds, and their own times of all ten were PASS."""
+    changes = [change("set", 1.2), change("clear", end_s)]
+    shown = [replace(read_back(at_s), what="delay", n=8) for at_s in (2, 7, 10)]
+    found = history(
+        events=(*changes, RunEnded()), proofs=shown, histograms={("load", 0, "verify"): {5: 200}}
+    )
+    told = {"metric": "node.verify", "unit": "ms", "statistic": "p50", "bound": 1.0}
+    finding = row(found, **told, under="slow")
+    assert finding.answer is answer, finding
+    assert ("stood for 3.8 of 10.0 s" in finding.sentence) == (answer is Answer.UNKNOWN)
+
+
+@pytest.mark.parametrize(("looks_s", "answer"), [((2, 4, 6, 8), Answer.PASS), ((), Answer.UNKNOWN)])
+def test_the_network_read_back_is_no_look_at_a_node(looks_s, answer):
+    """Somebody may have let a paused node go on."""
+    pause = replace(change("set", 1.0), nodes=("node-1",), does="paused")
+    proofs = [replace(read_back(at_s), fault="all") for at_s in range(1, 10)]
+    proofs += [
+        replace(read_back(at_s), what="condition", backend="proc") for at_s in (1.1, *looks_s)
+    ]
+    (finding,) = faults.check(history(events=(pause, RunEnded()), proofs=tuple(proofs)))
+    assert finding.answer is answer
+    if answer is Answer.UNKNOWN:
+        assert "slow (set): nobody looked at it for" in finding.sentence

@@ -6,6 +6,7 @@ what is gone; what the damage left whole keeps its answer.
 
 from __future__ import annotations
 
+import html
 import os
 import random
 import shutil
@@ -58,6 +59,13 @@ def test_the_good_one_is_good(good):
     verdict = judged(good, with_reports=True)
     assert {finding.answer for finding in verdict.findings} == {Answer.PASS}
     assert {finding.name for finding in verdict.findings} > {row.name for row in BUDGET.rows}
+
+
+def test_a_judgement_by_another_budget_says_how_to_say_it_again(good, tmp_path):
+    other = tmp_path / "an other.toml"
+    other.write_text(run_folders.BUDGET)
+    page = html.unescape(judge.judge(good, other).rendered("html"))
+    assert f"harness judge {good} --budget '{other}'" in page
 
 
 def assert_true(verdict: Verdict, gone: list[Damage], touched: list[Damage]) -> Counter:

@@ -111,6 +111,7 @@ def test_a_promise_is_read(text, metric, statistic, bound, unit):
         ("p98 < 50 ms", "statistic: expected one of p50"),
         ("p99 < 50 MB", "unit: expected one of ns"),
         ("p99 < 5.0.0 ms", "bound: expected a number"),
+        ("p99 < 0 ms", "bound: expected more than 0 ms, found '0'"),
         ("dht_get.response p99 < 5 ms", "metric: expected one of private_message."),
         ("p99 > 50 ms", "expected such as"),
     ],

@@ -4,6 +4,7 @@ UNKNOWN.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -222,6 +223,26 @@ def test_rows_are_those_of_the_suite_and_not_of_its_parts(two_parts, monkeypatch
     judged = suite.run(two_parts / "s.toml", runs=runs)
     (memory,) = [one for one in judged.verdict.findings if one.name == "memory"]
     assert (memory.answer, memory.promised) == (Answer.FAIL, "< 50 MB")
+
+
+def test_a_suites_report_says_only_what_all_parts_share(two_parts, monkeypatch):
+    """It said "0 meshnode nodes", and the first part's seed and load as the suite's."""
+    runs = two_parts / "runs"
+    monkeypatch.setattr(
+        suite.single_run,
+        "run",
+        lambda part, **_: SimpleNamespace(run=part_run(runs, part.stem, 500)),
+    )
+    judged = suite.run(two_parts / "s.toml", runs=runs)
+    for format_ in ("text", "markdown", "html"):
+        told = judged.rendered(format_)
+        assert "0 meshnode nodes" not in told
+        assert "seed" not in told
+    assert "s · a, b on netns · 2 cores a CPU" in judged.rendered("text")
+    page = judged.rendered("html")
+    table = page[page.index('<section id="facts">') :]
+    heads = re.findall(r'<tr><td data-label="what"><span>(.*?)</span>', table)
+    assert " ".join(heads) == ("parts nodes runtime host kernel Python versions run folder again")
 
 
 def test_a_part_is_known_by_the_name_in_its_file(two_parts, monkeypatch):

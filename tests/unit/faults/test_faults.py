@@ -187,6 +187,13 @@ def test_where_in_words():
         ({"cut": "k-way", "of": ["x"]}, "k-way: expected a number of groups"),
         ({"cut": "k-way", "of": ["99"]}, "k-way: expected 2 to 9 groups"),
         ({"cut": "halves", "part": "0%"}, "gray: expected a share above 0 %"),
+        ({"where": "node-1", "loss": "1%", "of": ["node-2"]}, "of: it is what a cut's pattern"),
+        ({"where": "node-1", "loss": "1%", "one_way": True}, "one_way: it is of a cut"),
+        ({"where": "node-1", "condition": "paused", "one_way": True}, "one_way: it is of a cut"),
+        ({"cut": "halves", "up": "1mbit"}, "cut halves: up and down are of nodes"),
+        ({"cut": "halves", "loss": "1%", "down": "1mbit"}, "of the cut's paths, say rate"),
+        ({"where": "node-1", "down": "1mbit", "part": "50%"}, "part: it is of paths"),
+        ({"where": "node-1", "rate": "1mbit", "part": "50%"}, "a node are of its own link"),
     ],
 )
 def test_bad_words_are_said_before_anything_changes(words, said):
@@ -214,10 +221,11 @@ def test_a_rate_of_a_node_is_of_its_link_and_of_a_path_of_the_path():
     assert spec.parse({"cut": "halves", "loss": "30%"}).resolve(NODES, 1).impairment == Impairment(
         loss=0.3
     )
-    assert spec.parse({"where": "node-1 -> region:us", "of": ["node-3"]}).named_nodes(NODES) == {
-        "node-1",
-        "node-3",
-    }
+    for words in (
+        {"where": "node-1 -> region:us, node-3", "loss": "1%"},
+        {"cut": "isolate", "of": ["node-1", "node-3"]},
+    ):
+        assert spec.parse(words).named_nodes(NODES) == {"node-1", "node-3"}
 
 
 def test_a_scenario_s_faults_are_checked_before_it_is_run(tmp_path):
@@ -294,6 +302,14 @@ def test_a_timeline_is_the_same_after_json():
     assert [change.fault.name for change in again.changes] == [
         change.fault.name for change in played.changes
     ]
+
+
+def test_of_two_faults_of_one_name_both_are_the_timelines():
+    """Only the last was held against what the kernel can do."""
+    wet, torn = ({"where": "all", "loss": "1%", "name": "f"}, {"cut": "halves", "name": "f"})
+    played = timeline.compile(scenario(phase("a", 10.0, wet), phase("b", 10.0, torn)))
+    assert [fault.does for fault in played.faults] == ["loss 1 %", "cut"]
+    assert [one["fault"] for one in played.as_json()["changes"]] == [0, 0, 1, 1]
 
 
 def test_everybody_to_everybody_is_one_group():
@@ -634,10 +650,10 @@ def test_a_row_under_a_fault_is_judged_on_what_was_due_while_it_stood():
         events=(change("set", 4), change("clear", 5), change("set", 7), change("clear", 8)),
     )
     load = found.phase("load")
-    judged_on, window = checker.under(found, "slow", load)
+    window = checker.under(found, "slow", load)
     assert (window.begin_ns, window.end_ns) == (4 * SECOND, 8 * SECOND)
     [finding] = rows.check(
-        replace(judged_on, phases=(window,)),
+        replace(found, phases=(window,)),
         [
             Row(
                 name="r",
@@ -650,4 +666,4 @@ def test_a_row_under_a_fault_is_judged_on_what_was_due_while_it_stood():
         ],
     )
     assert (finding.answer, finding.measured) == (Answer.PASS, "2 ms (n=200)")
-    assert checker.under(found, "other", load)[1].seconds == 0
+    assert checker.under(found, "other", load).seconds == 0

@@ -70,6 +70,19 @@ def slow(nodes: list[Node]) -> Fault:
     return spec.parse({"where": "all", "delay": "50ms"}).resolve(nodes, 1)
 
 
+def test_a_gray_share_is_a_block_a_source():
+    """As pairs, or as a block each, a look at one path went through all the others."""
+    nodes = nodes_of(9)
+    words = {"where": "all", "loss": "5%", "part": "30%"}
+    paths = spec.parse(words).resolve(nodes, 1).paths
+    assert isinstance(paths, Paths)
+    assert len(paths) == round(0.3 * 9 * 8)
+    assert len(paths.blocks) <= len(nodes)
+    every = {(a.name, b.name) for a in nodes for b in nodes}
+    assert {path for path in every if path in paths} == frozenset(paths)
+    assert set(paths.some(random.Random(1), 5)) <= frozenset(paths)
+
+
 @pytest.mark.parametrize("where", WHERE)
 def test_paths_are_a_set_of_the_same_pairs(where):
     nodes = nodes_of(9)

@@ -39,6 +39,19 @@ def facts(**changes):
     }
 
 
+def test_a_journal_that_is_detached_stays_as_it_is(tmp_path):
+    made = RunFolder(tmp_path, "demo", MOMENT)
+    descriptor = made.journal("node-1")
+    os.write(descriptor, b"before")
+    made.detach_journal("node-1")
+    made.detach_journal("node-2")  # which had none
+    os.write(descriptor, b"after")
+    os.close(descriptor)
+    assert [file.name for file in (made.path / "journal").iterdir()] == ["node-1.bin"]
+    assert (made.path / "journal" / "node-1.bin").read_bytes() == b"before"
+    made.close()
+
+
 @pytest.fixture
 def folder(tmp_path):
     made = RunFolder(tmp_path, "demo", MOMENT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -13,6 +14,7 @@ from kit.run_folders import END_NS, NODES, T0
 
 from harness.checks.resource_metrics import cpu
 from harness.checks.verdict import Answer
+from harness.errors import BadFileError
 from harness.experiments import judge
 from harness.history import history as h
 from harness.history import journal, manifest, reader
@@ -296,6 +298,23 @@ def test_a_journal_that_was_deleted_emptied_or_halved(folder, keep):
     assert unknown(folder, seal=False) == OF_JOURNALS
 
 
+@pytest.mark.parametrize("condition", ["stopped", "paused"])
+def test_only_a_node_that_never_ran_has_no_journal(folder, condition):
+    """One that was paused throughout made every row of journals UNKNOWN; one that was stopped at
+    first, and then ran, lacked none.
+    """
+    (folder / "journal" / "node-3.bin").unlink()
+    nodes = json.loads((folder / "metadata.json").read_text())["nodes"]
+    facts(folder, nodes=[*nodes[:3], {**nodes[3], "condition": condition}])
+    events = [one for one in lines(folder, "events.jsonl") if one.get("node") != "node-3"]
+    began = {"at_ns": T0 - SECOND, "event": "node-condition", "node": "node-3"}
+    write_lines(folder, "events.jsonl", [{**began, "condition": condition}, *events])
+    missing = "journal/node-3.bin is missing"
+    assert missing not in {sentence for _, sentence in answers(folder).values()}
+    happened(folder, NodeStarted(at_ns=T0 + SECOND, node="node-3"))
+    assert answers(folder)["coverage"] == (Answer.UNKNOWN, missing)
+
+
 def test_a_halved_journal_of_an_older_folder_accuses_nobody(folder):
     """No manifest tells that it was cut, and none that it was not."""
     (folder / "manifest.json").unlink()
@@ -322,6 +341,19 @@ def test_a_manifest_that_is_gone(folder):
     found = answers(folder, seal=False)
     assert {answer for answer, _ in found.values()} == {Answer.UNKNOWN}
     assert "manifest.json is missing" in found["record: whole"][1]
+
+
+def test_a_run_whose_supervisor_was_killed(folder):
+    """There is no end and no manifest: each row says first that the run was cut short."""
+    said = [one for one in lines(folder, "events.jsonl") if one["event"] != "end"]
+    write_lines(folder, "events.jsonl", [one for one in said if one["event"] != "phases-over"])
+    (folder / "manifest.json").unlink()
+    (folder / "load" / "operations-1.arrow").write_bytes(b"")
+    found = answers(folder, seal=False)
+    assert {answer for answer, _ in found.values()} == {Answer.UNKNOWN}
+    why = "the run was cut short: manifest.json is missing"
+    for name in ("latency", "idle CPU", "settled network", "record: whole"):
+        assert found[name][1].startswith(why), name
 
 
 @pytest.mark.parametrize("text", [None, "", run_folders.BUDGET[:-80], "[[row]]\nmetric = 3\n"])
@@ -395,6 +427,54 @@ def test_a_line_that_cannot_be_read(folder, name, bad):
         "events.jsonl": "record: whole",
         "proofs.jsonl": "faults: proven in force, and gone",
     }.get(name, "verify") in unknown(folder)
+
+
+def down_across_two_phases(folder) -> None:
+    """Have node-3 be stopped 1.5 s before phase settle begins, instead of 1 s after."""
+    earlier_ns = int(2.5 * SECOND)
+    stopped_ns = T0 + 17 * SECOND
+    for name in ("events.jsonl", "proofs.jsonl"):
+        said = lines(folder, name)
+        for one in said:
+            if stopped_ns <= one["at_ns"] < stopped_ns + SECOND // 10:
+                one |= {key: one[key] - earlier_ns for key in one if key.endswith("_ns")}
+        write_lines(folder, name, sorted(said, key=lambda one: one["at_ns"]))
+    timeline = json.loads((folder / "timeline.json").read_text())
+    for change in timeline["changes"]:
+        change["at_s"] -= 2.5 * (change["at_s"] == 17)
+    (folder / "timeline.json").write_text(json.dumps(timeline))
+    path = folder / "journal" / "node-3.bin"
+    data = path.read_bytes()
+    records = np.frombuffer(data, journal.RECORD, offset=journal.HEADER_BYTES)
+    ran = (records["at_ns"] < stopped_ns - earlier_ns) | (records["at_ns"] > stopped_ns)
+    path.write_bytes(data[: journal.HEADER_BYTES] + records[ran].tobytes())
+
+
+def test_an_event_that_cannot_be_read_told_of_a_state_that_lasts(folder):
+    """A node was down through the next phase, and what it missed was FAIL; or, of one that ran
+    again, all that it missed was PASS.
+    """
+    down_across_two_phases(folder)
+    assert Answer.FAIL not in {answer for answer, _ in answers(folder).values()}
+    whole = (folder / "events.jsonl").read_text().splitlines(keepends=True)
+    for at, line in enumerate(whole):
+        garbled = [*whole[:at], line[: len(line) // 2] + "\n", *whole[at + 1 :]]
+        (folder / "events.jsonl").write_text("".join(garbled))
+        open_rows = unknown(folder)
+        assert {"settled coverage", "settled delivered", "routes"} <= open_rows, line
+        # Of what was over ten seconds before the line before it, it tells nothing; a phase that
+        # nobody tells of is a gap of its own.
+        early = at == 0 or json.loads(whole[at - 1])["at_ns"] < T0 + 14 * SECOND
+        assert ("idle CPU" in open_rows) == (early or '"phase"' in line), line
+
+
+@pytest.mark.parametrize("seconds", [1e300, -1e300, 2e9])
+@pytest.mark.parametrize("key", ["begin_s", "end_s", "duration_s"])
+def test_a_phase_at_a_time_that_no_run_has_is_refused(folder, key, seconds):
+    plan = json.loads((folder / "metadata.json").read_text())["plan"]
+    facts(folder, plan=[{**plan[0], key: seconds}, *plan[1:]])
+    with pytest.raises(BadFileError, match=f"plan: idle: {key}: expected at most 1e"):
+        reader.read(folder)
 
 
 def test_a_run_that_ended_before_its_first_phase(folder):

@@ -89,3 +89,15 @@ def test_an_older_folder_has_no_plan_or_no_schedule_and_a_broken_one_is_refused(
     assert ends == [3 * SECOND, None]
     with pytest.raises(BadFileError, match="the run's plan: KeyError"):
         plan.read({**said, "plan": [{}]}, {})
+
+
+@pytest.mark.parametrize("at_s", [float("inf"), float("-inf"), float("nan"), 1e300, -2e9])
+def test_a_change_at_a_time_that_no_run_has_is_no_plan(at_s):
+    """Infinity, as JSON's 1e400 is, was a traceback and exit code 70."""
+    timeline = {
+        "faults": [{"name": "slow"}],
+        "changes": [{"at_s": at_s, "verb": "set", "fault": 0}],
+    }
+    facts = {"t0_ns": 1, "load": {}, "plan": [{"name": "load", "begin_s": 0.0, "end_s": 9.0}]}
+    with pytest.raises(BadFileError, match="the run's plan: ValueError: expected at most 1e"):
+        plan.read(facts, timeline)

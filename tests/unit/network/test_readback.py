@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.kernel import disciplines, wiring
+from harness.kernel.disciplines import Numbers
+from harness.kernel.qdisc import DEFAULT_CLASS, ROOT, asked_tree
 from harness.kernel.wiring import Entry
 from harness.network.injectors.compiler import Compiled
 from harness.network.injectors.ruleset import Ruleset, class_rules, verdicts_of
@@ -27,6 +29,7 @@ def counter(name):
 
 
 MADE = [chain("before", **HOOK), rule("before", DROP), counter("cut")]
+TBF = "qdisc tbf 1: of link 7"
 LOSSY = Impairment(loss=0.1, rate_bps=10**6, delay_ms=5)
 CLASS = [
     {"chain": {"name": "c5"}},
@@ -96,15 +99,43 @@ def test_an_element_with_another_verdict_is_no_element_of_ours():
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ({"qdisc htb 1: of link 7": (1, 1_000_050)}, None),  # the kernel rounds
-        ({"qdisc htb 1: of link 7": (1, 2_000_000)}, "asked (1, 1000000), the kernel has (1, 2"),
-        ({}, "qdisc htb 1: of link 7 is gone"),
-        ({"qdisc htb 1: of link 7": (1, 1_000_000), "filter of link 7": (1, 0, 0, 0)}, "stranger"),
+        ({TBF: Numbers((1,), (1_000_050,))}, None),  # the kernel rounds
+        ({TBF: Numbers((1,), (2_000_000,))}, "asked (1, 1000000), the kernel has (1, 2"),
+        ({TBF: Numbers((2,), (1_000_000,))}, "asked (1, 1000000), the kernel has (2, 1"),
+        ({}, "qdisc tbf 1: of link 7 is gone"),
+        (
+            {TBF: Numbers((1,), (1_000_000,)), **disciplines.redirect(7, 9)},
+            "a stranger's filter at ffff: of link 7",
+        ),
     ],
 )
 def test_disciplines_differ_by_their_numbers(found, said):
-    differs = disciplines.difference({"qdisc htb 1: of link 7": (1, 1_000_000)}, found)
+    differs = disciplines.difference({TBF: Numbers((1,), (1_000_000,))}, found)
     assert (differs is None) if said is None else (said in differs)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        (1, 0, 2, 1_000_001),  # a mirror
+        (1, 0, 1, 1_000_002),  # another node's device
+        (3, 0, 1, 1_000_001),  # two filters more
+        (1, 1, 1, 1_000_001),  # some packets only
+    ],
+)
+def test_a_redirect_to_elsewhere_differs(numbers):
+    asked = disciplines.redirect(7, 1_000_001)
+    [name] = asked
+    assert disciplines.difference(asked, {name: Numbers((1, 0, 1, 1_000_001))}) is None
+    differs = disciplines.difference(asked, {name: Numbers(numbers)})
+    assert differs == f"{name}: asked (1, 0, 1, 1000001), the kernel has {numbers}"
+
+
+def test_another_default_class_of_a_tree_differs():
+    asked = asked_tree(7, None, {})
+    tree = "qdisc htb 1: of link 7"
+    found = {**asked, tree: Numbers((ROOT, DEFAULT_CLASS - 1))}
+    assert tree in disciplines.difference(asked, found)
 
 
 def test_wiring_differs_by_what_is_gone_changed_or_new():

@@ -6,7 +6,7 @@ import pytest
 
 from harness.faults.fault import Condition
 from harness.history.proof import Proof, ProofAnswer
-from harness.network.proof import verdicts
+from harness.network.proof import rates, verdicts
 from harness.network.proof.datagrams import EXPOSED, Heard
 from harness.network.proof.half_open import Dialled
 from harness.network.proof.streams import Seen
@@ -20,9 +20,9 @@ AFTER = Look(at_ns=7, fault="f", path=("a", "b"), gone=True)
 SLOW = Impairment(delay_ms=50)
 
 
-def probed(asked, delays, look=LOOK, *, narrow=False, sent=10):
+def probed(asked, delays, look=LOOK, *, queue_ms=0.0, sent=10):
     heard = Heard(sent=sent, delays=delays)
-    return verdicts.judge_probe(look, asked, heard, narrow=narrow, backend="netem")
+    return verdicts.judge_probe(look, asked, heard, queue_ms=queue_ms, backend="netem")
 
 
 def test_a_read_back_is_in_force_where_nothing_drifted():
@@ -86,8 +86,34 @@ def test_a_delay_is_the_median_of_the_probes(asked, delays, look, what, answer):
 
 
 def test_a_narrow_way_may_be_later_and_never_earlier():
-    assert probed(SLOW, [150.0] * 10, narrow=True).answer is IN_FORCE
-    assert probed(SLOW, [10.0] * 10, narrow=True).answer is NOT_IN_FORCE
+    assert probed(SLOW, [150.0] * 10, queue_ms=120).answer is IN_FORCE
+    assert probed(SLOW, [10.0] * 10, queue_ms=120).answer is NOT_IN_FORCE
+    assert probed(SLOW, [500.0] * 10, queue_ms=120).answer is NOT_IN_FORCE
+    assert probed(SLOW, [500.0] * 10, queue_ms=480).answer is IN_FORCE
+
+
+@pytest.mark.parametrize(
+    ("up", "path", "down", "least", "most"),
+    [
+        (None, None, None, 0, 0),
+        (None, 10**9, None, 120, 120),
+        (None, 256_000, None, 473, 960),  # 15,140 bytes, and as much on the way
+        (None, 64_000, None, 1_892, 3_800),
+        (100_000, None, None, 292, 450),
+        (None, 100_000_000, 1_000_000, 121, 250),  # the narrower one bounds the queue
+        (100_000, 256_000, None, 765, 1_400),
+    ],
+)
+def test_a_probe_may_wait_in_the_queues_of_the_rates_on_its_way(up, path, down, least, most):
+    assert least <= rates.queue_ms(up, path, down) <= most
+
+
+def test_silence_on_a_narrow_way_shows_nothing():
+    """A full queue drops nine of ten, and may drop ten."""
+    for asked, look, what in ((SLOW, LOOK, "delay"), (CLEAR, AFTER, "clear")):
+        proof = probed(asked, [], look, queue_ms=120)
+        assert (proof.what, proof.answer) == (what, NOT_SHOWN)
+        assert "the queue of a rate" in proof.sentence
 
 
 def test_silence_that_loss_explains_says_nothing():
@@ -130,7 +156,7 @@ def test_a_healed_stream_is_gone(seen, healed, narrow, answer):
     ("passed", "answer"), [(1_250_000, IN_FORCE), (5_000_000, NOT_IN_FORCE), (100_000, NOT_SHOWN)]
 )
 def test_a_rate_lets_no_more_through(passed, answer):
-    proof = verdicts.judge_rate(LOOK, "up", 10_000_000, passed, 1.0, "n")
+    proof = rates.judge_rate(LOOK, "up", 10_000_000, passed, 1.0, "n")
     assert (proof.what, proof.asked, proof.answer) == ("rate up", 10_000_000.0, answer)
     assert proof.achieved == 8 * passed
 
@@ -165,17 +191,17 @@ def test_all_may_be_lost(seen, lost, answer):
 
 def test_a_rate_is_held_against_the_links_too():
     """The rule that chooses its class is gone: its own counter stands still."""
-    proof = verdicts.judge_rate(LOOK, "into", 1_000_000, 0, 2.0, "n", crossed_bytes=3_750_000)
+    proof = rates.judge_rate(LOOK, "into", 1_000_000, 0, 2.0, "n", crossed_bytes=3_750_000)
     assert (proof.answer, proof.achieved) == (NOT_IN_FORCE, 15e6)
-    slow = verdicts.judge_rate(LOOK, "into", 64_000, 0, 2.0, "n", crossed_bytes=100_000)
+    slow = rates.judge_rate(LOOK, "into", 64_000, 0, 2.0, "n", crossed_bytes=100_000)
     assert slow.answer is NOT_IN_FORCE
-    assert verdicts.judge_rate(LOOK, "up", 10**6, 0, 2.0, "n", crossed_bytes=0).answer is NOT_SHOWN
+    assert rates.judge_rate(LOOK, "up", 10**6, 0, 2.0, "n", crossed_bytes=0).answer is NOT_SHOWN
 
 
 def test_a_probe_that_could_not_be_sent_is_no_silence():
     heard = Heard(error="port 61000: Address already in use")
     for asked, what in ((Impairment(blocked=True), "cut"), (SLOW, "delay"), (CLEAR, "clear")):
-        proof = verdicts.judge_probe(LOOK, asked, heard, narrow=False, backend="netem")
+        proof = verdicts.judge_probe(LOOK, asked, heard, queue_ms=0.0, backend="netem")
         assert (proof.what, proof.answer) == (what, NOT_SHOWN)
         assert proof.sentence == "no probe could be sent: port 61000: Address already in use"
 
@@ -183,7 +209,7 @@ def test_a_probe_that_could_not_be_sent_is_no_silence():
 def test_a_sender_whose_kernel_refuses_is_what_nobody_asked_for():
     heard = Heard(error="port 61000: Operation not permitted", refused=True)
     for asked, answer in ((Impairment(blocked=True), NOT_SHOWN), (CLEAR, NOT_IN_FORCE)):
-        proof = verdicts.judge_probe(LOOK, asked, heard, narrow=False, backend="netem")
+        proof = verdicts.judge_probe(LOOK, asked, heard, queue_ms=0.0, backend="netem")
         assert proof.answer is answer
 
 
@@ -196,7 +222,7 @@ def test_fewer_probes_show_less():
 def test_what_is_broken_crossed_a_cut():
     heard = Heard(sent=10, broken=1)
     cut = Impairment(blocked=True)
-    proof = verdicts.judge_probe(LOOK, cut, heard, narrow=False, backend="netem")
+    proof = verdicts.judge_probe(LOOK, cut, heard, queue_ms=0.0, backend="netem")
     assert proof.answer is NOT_IN_FORCE
 
 
@@ -204,7 +230,7 @@ def tallied(asked, *, narrow=False, lost=0, **heard):
     tally = Tally()
     for _ in range(2):  # over two looks
         arrived = len(heard.get("delays", ())) + heard.get("broken", 0)
-        tally.add(Heard(sent=arrived + lost, **heard))
+        tally.add(asked, Heard(sent=arrived + lost, **heard))
     return {
         proof.what: proof
         for proof in verdicts.judge_tally(LOOK, asked, tally, narrow=narrow, backend="netem")
@@ -269,6 +295,21 @@ def test_jitter_is_the_middle_half(delays, narrow, answer):
     asked = Impairment(delay_ms=50, jitter_ms=20)
     found = tallied(asked, delays=delays, narrow=narrow)["jitter"]
     assert (found.asked, found.n, found.answer) == (20, 2 * len(delays), answer)
+
+
+def test_a_day_of_looks_is_counted_whole_and_keeps_the_last_delays():
+    asked = Impairment(delay_ms=50, jitter_ms=20, reorder=0.5)
+    tally = Tally()
+    late = [30 + n * 0.4 for n in range(100)]
+    for _ in range(1_000):
+        tally.add(asked, Heard(sent=200, delays=[0.1] * 100 + late))
+    found = {
+        one.what: one
+        for one in verdicts.judge_tally(LOOK, asked, tally, narrow=False, backend="netem")
+    }
+    assert len(tally.held) == verdicts.DELAYS_KEPT
+    assert (found["reorder"].n, found["reorder"].achieved) == (200_000, 0.5)
+    assert (found["jitter"].n, found["jitter"].answer) == (verdicts.DELAYS_KEPT, IN_FORCE)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from kit.histories import history
 from kit.verdicts import FACTS, VERDICT, finding
 
 from harness import reports
 from harness.checks.verdict import Answer, Cause, Verdict
 from harness.reports import headline, text
+from harness.reports.suite_part import SuitePart
 
 MISSED = finding("p99", Answer.FAIL, sentence="missed: 12 is not < 10 ms")
 LIMITED = finding("p50", Answer.UNKNOWN, sentence="the host was busy", cause=Cause.HOST_LIMITED)
@@ -84,3 +86,37 @@ def test_what_was_not_asked_fails_nothing_and_passes_nothing():
     left_out = finding(answer=Answer.NOT_ASKED, metric="broadcast.coverage", bound=100.0)
     assert Verdict(findings=(left_out, finding())).answer is Answer.PASS
     assert Verdict(findings=(left_out,)).answer is Answer.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("facts", "run", "said"),
+    [
+        ({}, "/runs/x", "harness judge /runs/x"),
+        ({}, "/my runs/x", "harness judge '/my runs/x'"),
+        ({"judged_by": "/b.toml"}, "/runs/x", "harness judge /runs/x --budget /b.toml"),
+    ],
+)
+def test_the_command_that_is_shown_says_the_same_verdict(facts, run, said):
+    assert headline.again(facts, run) == said
+    facts = FACTS | facts
+    flat = text.to_text(text.render(VERDICT, facts, run))
+    assert f"again: {said}" in flat
+    assert said.replace("'", "&#x27;") in reports.render("html", VERDICT, facts, run)
+
+
+@pytest.mark.parametrize("format_", ["html", "markdown", "junit"])
+def test_that_files_may_have_been_changed_is_said_in_every_report(format_):
+    """It stood only in the text; of a suite nowhere."""
+    open_, closed = history(sealed=False), history()
+
+    def told(what, parts=()):
+        return reports.render(format_, VERDICT, FACTS, "/runs/x", what, parts)
+
+    assert "no manifest" in told(open_)
+    assert "no manifest" not in told(closed)
+    parts = [
+        SuitePart(name=name, folder="..", verdict=VERDICT, history=one)
+        for name, one in (("a", closed), ("b", open_))
+    ]
+    assert "b: no manifest" in told(None, parts)
+    assert "no manifest" not in told(None, parts[:1])

@@ -17,7 +17,7 @@ from kit.verdicts import FACTS, VERDICT, finding, full
 
 from harness import reports
 from harness.checks.verdict import Answer, Verdict
-from harness.history.events import FaultChanged
+from harness.history.events import FaultChanged, RunEnded
 from harness.operations import Outcome
 from harness.reports.suite_part import SuitePart
 
@@ -146,7 +146,16 @@ def test_the_series_of_a_node_come_back_as_they_were():
 
 
 def test_the_page_of_a_thousand_nodes_and_an_hour_is_below_five_megabytes():
-    text = reports.render("html", VERDICT, {**FACTS, "nodes": [{}] * 1000}, "/runs/x", hour())
+    """With a fault that came and went 900 times: each was a band in every chart."""
+    verbs = enumerate(["set", "clear"] * 900)
+    flaps = [
+        FaultChanged(verb=verb, fault="load-1", does="loss 1 %", set_ns=(1 + 2 * at) * SECOND)
+        for at, verb in verbs
+    ]
+    found = replace(hour(), events=(*flaps, RunEnded()))
+    text = reports.render("html", VERDICT, {**FACTS, "nodes": [{}] * 1000}, "/runs/x", found)
     assert len(text.encode()) < 5_000_000
+    assert text.count("<span>loss 1 %</span>") == 1
+    assert "load-1 (900 times, 1,800 s)" in text
     assert "Drawn: the lowest and the highest value of each 30 s" in text
     assert "Drawn: the mean of each 15 s" in text

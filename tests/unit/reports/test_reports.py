@@ -111,6 +111,23 @@ def test_markdown_puts_what_is_not_kept_first_and_fits_a_comment():
     assert re.search(r"… and [\d]+ more", long)
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("@everyone", "@\N{ZERO WIDTH SPACE}everyone"),
+        ("&lt;b>", "&amp;lt;b\\>"),
+        ("a|b", "a\\|b"),
+    ],
+)
+def test_markdown_mentions_nobody_and_shows_texts_as_they_are(said, shown):
+    """Also of an adapter and a runtime, which may be anybody's."""
+    verdict = Verdict(findings=(finding(said, Answer.FAIL, sentence=said),))
+    facts = {**FACTS, "adapter": said, "runtime": {"name": said}}
+    text = reports.render("markdown", verdict, facts, "/runs/x")
+    assert said not in text
+    assert text.count(shown) == 6  # two in the headline, the row, and what was run
+
+
 class Tags(HTMLParser):
     """Counts what a browser would build."""
 

@@ -107,6 +107,18 @@ def test_a_line_has_a_gap_where_nothing_was_measured():
     assert path == "M0.0 1.0L1.0 2.0M3.0 3.0h2"
 
 
+def test_a_band_has_a_gap_where_nothing_was_measured():
+    lower = np.array([1.0, 1.0, np.nan, np.nan, 1.0, 1.0, np.nan, 1.0])
+    band = Line(name="10 to 90 %", values=lower, upper=lower + 1)
+    one = Chart(key="k", title="t", unit="", at_s=np.arange(8) + 0.5, lines=(band,))
+    text = chart.draw(one, SCENE)
+    parts = [each.split() for each in re.findall(r'class="band" points="([^"]*)"', text)]
+    assert [len(points) for points in parts] == [4, 4, 4]
+    first, second, lone = ([float(point.split(",")[0]) for point in points] for points in parts)
+    assert max(first) < min(second) <= max(second) < min(lone)
+    assert max(lone) - min(lone) == 2
+
+
 def test_areas_stand_upon_each_other():
     lines = tuple(Line(name=name, values=np.array([1.0, 1.0]), look=name) for name in ("ok", "b"))
     stacked = Chart(key="k", title="t", unit="", at_s=np.arange(2.0), lines=lines, stacked=True)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import ast
 import json
 import os
+import pty
+import subprocess
+import sys
+import tty
 from pathlib import Path
 
 import pytest
@@ -138,6 +142,19 @@ def test_a_reader_that_is_gone_is_no_exit_code_of_rich(monkeypatch):
     with open(write, "w") as closed, pytest.raises(BrokenPipeError):
         terminal.Terminal(file=closed).print("x" * 100_000)
         closed.flush()
+
+
+def test_a_terminal_does_not_obey_a_nodes_log(cluster):
+    word = f"a\t{OBEYED}b"
+    cluster({"logs": f"{word}\n{word}"})
+    command = [sys.executable, "-m", "harness", "logs", "node-0", "--cluster", "main"]
+    ours, its = pty.openpty()
+    tty.setraw(its)
+    subprocess.run(command, stdout=its, check=True)
+    os.close(its)
+    with open(ours, "rb", buffering=0) as terminal_end:
+        said = terminal_end.read(1000).decode()
+    assert said == f"{shown(word)}\n{shown(word)}\n"
 
 
 def test_json_is_untouched(cluster):

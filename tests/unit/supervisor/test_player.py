@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -11,13 +12,15 @@ import pytest
 from harness.errors import UnavailableError, UsageError
 from harness.faults.fault import Change, Fault, Verb
 from harness.faults.spec import FaultSpec, parse
-from harness.scenario.timeline import changes_of
+from harness.history.folder import RunFolder
+from harness.scenario.timeline import PlannedPhase, changes_of
 from harness.supervisor.faults import Faults
-from harness.supervisor.player import FaultPlayer
+from harness.supervisor.player import FaultPlayer, Player
 from harness.topology.topology import Node
 
 NODES = [Node(name=f"node-{number}") for number in range(3)]
 PATIENCE_S = 10.0
+PHASES = {"a": 0.0, "b": 0.1}  # name → when it begins
 
 
 class Table:
@@ -25,12 +28,17 @@ class Table:
 
     def __init__(self) -> None:
         self.standing: dict[str, Fault] = {}
-        self.refused = False
+        self.refused = self.unwritten = self.stuck = False
+
+    def rows(self) -> list[dict[str, str]]:
+        return [{"name": name} for name in self.standing]
 
     def set(self, fault: Fault) -> Change:
         if self.refused:
             raise UnavailableError("refused")
         self.standing[fault.name] = fault
+        if self.unwritten:
+            raise OSError("No space left on device")
         return Change(at_ns=time.monotonic_ns(), took_ns=0, verb=Verb.SET, fault=fault)
 
     def clear(self, name: str | None = None) -> list[Change]:
@@ -40,6 +48,8 @@ class Table:
         return [Change(at_ns=0, took_ns=0, verb=Verb.CLEAR, fault=fault) for fault in gone]
 
     def clear_this(self, fault: Fault) -> None:
+        if self.stuck:
+            raise UnavailableError("stuck")
         if self.standing.get(fault.name) is fault:
             self.clear(fault.name)
 
@@ -109,3 +119,70 @@ def test_taken_while_away(table: Table, player: FaultPlayer) -> None:
     until(lambda: table.standing.get("bad") is other)
     time.sleep(1.2)  # it would have come and gone again
     assert table.standing == {"bad": other}
+
+
+def planned(player: FaultPlayer, **words: object) -> list[str]:
+    """Play a fault as of a timeline; return what is told of its failures, as it grows."""
+    spec = parse({"where": "node-1", "loss": "50%", "name": "bad", **words})
+    told: list[str] = []
+    fault = spec.resolve(NODES, 1)
+    player.play(list(changes_of(spec, fault, 0.0, None)), time.monotonic_ns(), told.append)
+    return told
+
+
+def test_refused_is_not_away(table: Table, player: FaultPlayer) -> None:
+    """A planned fault that could not be set does not come again."""
+    table.refused = True
+    told = planned(player, for_s=0.2)
+    until(lambda: bool(told))
+    assert player.listed() == {"faults": [], "away": {}}
+    until(lambda: not player._due)
+    assert player.listed() == {"faults": [], "away": {}}
+    assert not player._gone
+
+
+def test_flap_is_away(table: Table, player: FaultPlayer) -> None:
+    """A flap is listed while it is away, and how long it stays."""
+    planned(player, for_s=600, flap_s=0.5)
+    until(lambda: not table.standing and bool(player.listed()["away"]))
+    assert 500 < player.listed()["away"]["bad"] <= 600
+
+
+def test_unwritten(table: Table, player: FaultPlayer) -> None:
+    """A fault that could not be written down does not stand, planned or by hand."""
+    table.unwritten = True
+    told = planned(player, for_s=600)
+    until(lambda: bool(told))
+    assert told == ["fault bad could not be set: No space left on device"]
+    assert table.standing == {}
+    with pytest.raises(OSError, match="No space left"):
+        by_hand(player, for_s=600)
+    assert table.standing == {}
+
+
+def test_stuck(table: Table, player: FaultPlayer) -> None:
+    """A planned fault that could not be taken back when it was due is taken back at the end."""
+    told = planned(player, for_s=0.2)
+    until(lambda: bool(table.standing))
+    table.stuck = True
+    until(lambda: bool(told))
+    table.stuck = False
+    player.end(pytest.fail)
+    assert table.standing == {}
+
+
+def test_snapshot_fails(tmp_path: Path) -> None:
+    """A snapshot between two phases that breaks off is told of, and the second phase is played."""
+    phases = [PlannedPhase(name=name, begin_s=at, end_s=at + 0.1) for name, at in PHASES.items()]
+    folder, told = RunFolder(tmp_path, "run"), cast("list[BaseException]", [])
+
+    def snapshot(phase: str | None) -> None:
+        if phase == "a":
+            raise OSError("No space left on device")
+
+    began: list[str] = []
+    player = Player(phases, time.monotonic_ns(), folder, snapshot, told.append, began.append)
+    until(lambda: bool(began) and player.phase is None)
+    player.stop()
+    folder.discard()
+    assert (began, [str(error) for error in told]) == (["a", "b"], ["No space left on device"])

@@ -45,12 +45,12 @@ class Broadcasting:
         assert link.peer_id is not None
         self._gossip.remove_peer(link.peer_id)
 
-    def start(self, message_id: bytes, payload: bytes) -> int:
-        """Broadcast `payload`. Returns how many links it was sent to, 0 where none stands: then
-        nothing was done.
+    def start(self, message_id: bytes, payload: bytes) -> int | None:
+        """Broadcast `payload`. Returns to how many links it was sent: 0 where all are congested,
+        and it is only advertised; None where no link stands, and nothing was done.
         """
         if not self._links.up():
-            return 0
+            return None
         message = sign(
             Message(
                 Type.BROADCAST,

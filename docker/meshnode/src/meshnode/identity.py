@@ -67,6 +67,12 @@ class Identity:
         return identity
 
 
+def pem_of_seed(seed: bytes) -> str:
+    """The key file of a 32-byte Ed25519 seed."""
+    body = base64.b64encode(_PKCS8_ED25519 + seed).decode()
+    return f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"
+
+
 def _pem_body(path: Path, label: str) -> bytes:
     try:
         text = path.read_text("ascii")

@@ -73,11 +73,6 @@ class Journal:
                 os.close(self._descriptor)
                 self._descriptor = None
 
-    @property
-    def pending(self) -> bool:
-        """Whether `flush` has something to do."""
-        return bool(self._records)
-
     def add(
         self,
         kind: Kind,

@@ -158,8 +158,12 @@ class Operations:
     def _broadcast(self, row: _Row, pending: _Pending) -> None:
         del pending
         fanout = self._broadcasting.start(row.id, row.payload)
-        outcome = Outcome.OK if fanout else Outcome.FAILED
-        detail = {"fanout": fanout} if fanout else {"error": "no link takes it"}
+        outcome = Outcome.OK
+        detail: dict[str, Any] = {"fanout": fanout}
+        if fanout is None:
+            outcome, detail = Outcome.FAILED, {"error": "no link stands"}
+        elif not fanout:  # whoever is advertised it may ask for it yet
+            outcome, detail = Outcome.UNKNOWN, {"error": "no link takes it now; it is advertised"}
         self.finish(row.id, outcome, time.monotonic_ns(), detail)
 
     def _dht_put(self, row: _Row, pending: _Pending) -> None:

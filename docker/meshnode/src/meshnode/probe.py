@@ -10,7 +10,7 @@ from collections.abc import Callable
 from meshnode.config import Config, Neighbour
 from meshnode.dht import Contact
 from meshnode.link import Link
-from meshnode.links import CONNECT_TIMEOUT_S, Links, connect
+from meshnode.links import CONNECT_TIMEOUT_S, HANDSHAKE_TIMEOUT_NS, Links, connect
 from meshnode.tls import Contexts
 
 MAX_FRAME_BYTES = 4096  # a HELLO is all that comes
@@ -27,6 +27,7 @@ class Probe:
         self._contexts, self._target, self._handshake_took = contexts, target, handshake_took
         self._ended: Ended | None = ended
         self._task: asyncio.Task[None] | None = None
+        self._overdue: asyncio.TimerHandle | None = None
 
     def start(self, own_address: str, address: str, port: int) -> None:
         """Dial; `ended` is called once."""
@@ -59,7 +60,10 @@ class Probe:
     # link.Owner
 
     def opened(self, link: Link) -> None:
-        """TCP stands."""
+        """TCP stands; a handshake that never ends is cut."""
+        self._overdue = asyncio.get_running_loop().call_later(
+            HANDSHAKE_TIMEOUT_NS / 1e9, link.abort
+        )
 
     def authenticated(self, link: Link) -> None:
         """The peer is proven, and must be who was dialled."""
@@ -81,7 +85,9 @@ class Probe:
     def closed(self, link: Link) -> None:
         """The connection is gone."""
         del link
-        self._end("the other end closed the connection during the handshake")
+        if self._overdue is not None:
+            self._overdue.cancel()
+        self._end("the connection was closed during the handshake")
 
     def gathered(self, link: Link) -> None:
         """Nothing is sent here."""

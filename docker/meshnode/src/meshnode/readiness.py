@@ -17,6 +17,8 @@ from meshnode.pulse import Pulse
 JOIN_ANYWAY_NS = 15 * 10**9
 NOTIFY_AGAIN_S = 0.1
 JOIN_AGAIN_S = 4.5  # ± a third: when the cluster's start, which takes all CPUs, is mostly over
+LATE_NS = 50_000_000  # a timer that comes so late waited for a CPU: the start is not over
+PUT_OFF_MOST = 8
 
 
 class Readiness:
@@ -65,11 +67,21 @@ class Readiness:
         if result.ok or is_alone:
             self._has_joined = True
             self.advance("joined")
-            self._pulse.at(
-                time.monotonic_ns() + delay_ns, lambda: self._overlay.join(lambda _: None)
-            )
+            self._join_again_after(delay_ns, PUT_OFF_MOST)
         else:
             self._pulse.at(time.monotonic_ns() + delay_ns // 6, self.join)
+
+    def _join_again_after(self, delay_ns: int, put_off: int) -> None:
+        """Join once more, when the CPUs are no longer all taken: at most so many times later."""
+        due_ns = time.monotonic_ns() + delay_ns
+
+        def due() -> None:
+            if put_off and time.monotonic_ns() - due_ns > LATE_NS:
+                self._join_again_after(delay_ns, put_off - 1)
+            else:
+                self._overlay.join(lambda _: None)
+
+        self._pulse.at(due_ns, due)
 
     def _notify(self, *lines: str) -> None:
         try:

@@ -3,7 +3,6 @@ event loop.
 """
 
 import array
-import asyncio
 import gc
 import json
 import logging
@@ -12,7 +11,6 @@ import random
 import select
 import signal
 import socket
-import ssl
 import sys
 import traceback
 from collections import deque
@@ -22,11 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-import uvloop
-
-from meshnode.identity import Identity
+from meshnode.rehearsal import rehearse
 from meshnode.sandbox import SandboxError, drop_sys_admin, enter_network_namespace
-from meshnode.wire import Datagrams
 
 MAX_PACKET_BYTES = 128 << 10
 DESCRIPTORS = 2  # of a spawn request: network namespace, log
@@ -34,8 +29,7 @@ DESCRIPTORS = 2  # of a spawn request: network namespace, log
 # program that is executed gets the defaults, as from a shell.
 IGNORED_BY_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 
-# Without a request for so long, the nodes that were asked for begin.
-BURST_MS = 30
+BURST_S = 0.03  # without a request for so long, the nodes that were asked for begin
 
 log = logging.getLogger("meshnode.zygote")
 
@@ -94,30 +88,19 @@ def serve(requests: socket.socket, main: Callable[[list[str]], int]) -> None:
     `meshnode` runs.
     """
     requests.set_inheritable(False)
-    _rehearse()
+    rehearse()
     gc.collect()
     gc.freeze()
     _Zygote(requests, main).serve()
-
-
-def _rehearse() -> None:
-    """Let the libraries set themselves up here, once, in memory that all nodes share."""
-    for protocol in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT):
-        ssl.SSLContext(protocol)
-    identity = Identity.from_seed(bytes(32))
-    datagrams = Datagrams(identity)
-    datagrams.open(datagrams.seal(1, identity.node_id, b"", 0), 0)
-    logging.Formatter("%(asctime)s %(message)s").format(logging.makeLogRecord({"msg": ""}))
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.sleep(0))
 
 
 class _Zygote:
     def __init__(self, requests: socket.socket, main: Callable[[list[str]], int]) -> None:
         self._requests = requests
         self._main = main
-        self._poll = select.poll()
-        self._poll.register(requests, select.POLLIN)
+        self._poll = select.epoll()
+        self._poll.register(requests, select.EPOLLIN)
+        self._is_writing = False  # whether it is polled for a place to write to
         self._by_descriptor: dict[int, _Child] = {}
         self._answers: deque[tuple[bytes, int | None]] = deque()
         self._is_over = False
@@ -125,14 +108,14 @@ class _Zygote:
 
     def serve(self) -> None:
         while not self._is_over:
-            events = self._poll.poll(BURST_MS if self._gate.is_awaited else None)
+            events = self._poll.poll(BURST_S if self._gate.is_awaited else None)
             if not events and not self._is_starting():
                 self._gate.open()
             for descriptor, event in events:
                 child = self._by_descriptor.get(descriptor)
                 if descriptor == self._requests.fileno():
                     self._flush()
-                    if event & ~select.POLLOUT:
+                    if event & ~select.EPOLLOUT:
                         self._take()
                 elif child is None:
                     continue  # dealt with earlier in this round
@@ -186,7 +169,7 @@ class _Zygote:
         child = _Child(request["name"], pid, os.pidfd_open(pid), reading)
         for descriptor in (reading, child.pidfd):
             self._by_descriptor[descriptor] = child
-            self._poll.register(descriptor, select.POLLIN)
+            self._poll.register(descriptor, select.EPOLLIN)
 
     def _started(self, child: _Child) -> None:
         """The status pipe has ended: without a word the child is on its way."""
@@ -245,7 +228,10 @@ class _Zygote:
             self._answers.popleft()
             if descriptor is not None:
                 os.close(descriptor)
-        self._poll.modify(self._requests, select.POLLIN | (select.POLLOUT if self._answers else 0))
+        if bool(self._answers) != self._is_writing:
+            self._is_writing = bool(self._answers)
+            wanted = select.EPOLLIN | (select.EPOLLOUT if self._is_writing else 0)
+            self._poll.modify(self._requests, wanted)
 
     def _kill_all(self) -> None:
         children = {child.pid: child for child in self._by_descriptor.values()}

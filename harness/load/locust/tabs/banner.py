@@ -42,18 +42,22 @@ def _of(fault: dict[str, Any]) -> str:
 
 
 def whom(fault: dict[str, Any]) -> str:
-    """Whom a fault is on: the nodes that a cut parts from the others, or those it names."""
+    """Whom a fault is on: who cannot reach whom, in which direction, or the nodes it names."""
     sides = fault.get("sides") or []
     if not sides:
         return f"on {names(fault['nodes'])}" if fault["nodes"] else f"on {fault['paths']:,} paths"
-    if len(sides) == 1:
-        return f"cut off, of what they send only: {names(sides[0])}"
+    if fault.get("lost"):
+        pairs = zip(sides, fault["lost"], strict=True)
+        said = "; ".join(f"{names(side)} cannot reach {names(lost)}" for side, lost in pairs)
+        return f"in this direction: {said}"
+    every = [name for side in sides for name in side]
+    if not fault.get("mutual"):
+        return f"what {names(every)} send does not reach all others"
     if len(sides) == 2:
         return f"{names(sides[0])} cannot reach {names(sides[1])}, nor the other way"
     counts = " / ".join(str(len(side)) for side in sides[:NAMED])
     more = " / …" if len(sides) > NAMED else ""
-    every = [name for side in sides for name in side]
-    return f"groups of {counts}{more} nodes cannot all reach each other: {names(every)}"
+    return f"groups of {counts}{more} nodes cannot reach each other: {names(every)}"
 
 
 def names(every: list[str]) -> str:

@@ -6,8 +6,7 @@ Every look at the supervisor is kept for some seconds, however many browsers ask
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from harness.control.client import Client
 from harness.errors import HarnessError
 from harness.history.proof import READ_BACK, ProofAnswer, seen_as
+from harness.load.locust.starts import Starts
 from harness.load.locust.tabs import quantities
 from harness.load.locust.tabs.judge import LiveJudge
 from harness.load.locust.tabs.tail import Proofs, Samples
@@ -28,25 +28,15 @@ RECENT_S = 8.0  # a proof that is older says nothing of now
 class Desk:
     """What is known now. Methods raise HarnessError, one sentence, where the cluster is down."""
 
-    def __init__(self, master: Master) -> None:
-        self.master = master
+    def __init__(self, master: Master, starts: Starts) -> None:
+        self.master, self.starts = master, starts
         self.run: Path | None = None  # the newest run of this master
-        self.is_starting = False
         self.refusal = ""  # why the newest start came to nothing
         self.proofs, self.samples = Proofs(Path()), Samples(Path())
         self.judge = LiveJudge()
         self.links: list[tuple[str, str]] = []
         self._looks: dict[str, tuple[float, Any]] = {}
         self._seen_s: dict[str, float] = {}  # fault → when it was first seen in force
-
-    @contextmanager
-    def starting(self) -> Iterator[None]:
-        """A start of a run: while the body runs, nobody may stop it half-way."""
-        self.is_starting, self.refusal = True, ""
-        try:
-            yield
-        finally:
-            self.is_starting = False
 
     def begin(self, run: Path) -> None:
         """Look at another run from now on."""

@@ -2,8 +2,9 @@
 
 Without that a cut shows no failure and a p99 of milliseconds for as long as a timeout lasts.
 
-The page polls while a run is spawning or running, and no longer: one that is told of a stop under
-way would show that for ever.
+The page polls while a run is spawning or running, and no longer. One that is told anything else
+while a run begins, stops or is judged would show that for ever: the form to start another, a stop
+under way, or totals without the last second.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from time import monotonic_ns
 from typing import Any
 
+from harness.load.locust.tabs.desk import Desk
 from harness.load.tally import Tally
 from harness.operations import Outcome
 
@@ -20,16 +22,19 @@ PERCENTILE = "response_time_percentile_"
 STOPPING = ("stopping", "cleanup")
 
 
-def state(of_runner: str) -> str:
-    """What the page is told of a runner's state: a run that is stopping goes on."""
-    return "running" if of_runner in STOPPING else of_runner
+def state(of_runner: str, desk: Desk) -> str:
+    """What the page is told of a runner's state: a run goes on from its start's beginning until it
+    is judged.
+    """
+    if desk.starts.is_under_way:
+        return "spawning"
+    return "running" if desk.master.plan is not None or of_runner in STOPPING else of_runner
 
 
 def corrected(answer: dict[str, Any], tallies: Mapping[str, Tally]) -> dict[str, Any]:
     """The answer of ``/stats/requests``, where an operation that is late counts as failed so far
     and with the time that it has waited.
     """
-    answer["state"] = state(answer["state"])
     whole = Tally()
     for tally in tallies.values():
         whole.merge(tally)

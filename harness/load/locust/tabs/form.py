@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from locust.util.timespan import parse_timespan
 from werkzeug.datastructures import MultiDict
 
 from harness.checks import rows
@@ -27,7 +29,7 @@ def require_idle(environment: Any, desk: Desk) -> None:
     """Raise UsageError where a run goes on or is not yet judged, or where nobody can send one."""
     if environment.runner.state in RUNNING:
         raise UsageError("a run goes on, and its rates are fixed: stop it before you begin another")
-    if desk.is_starting:
+    if desk.starts.is_under_way:
         raise UsageError("a run is being started already")
     if desk.master.plan is not None:
         raise UsageError("the run before is still being judged: wait for its verdict")
@@ -48,6 +50,7 @@ def streams(environment: Any, desk: Desk, form: Any) -> list[str]:
     Raises HarnessError, one sentence, for what cannot be begun; nothing has changed then.
     """
     given = filled(environment.parsed_options, form)
+    _require_time(form.get("run_time", ""))
     known = environment.available_user_classes or {
         each.__name__: each for each in environment.user_classes
     }
@@ -60,6 +63,13 @@ def streams(environment: Any, desk: Desk, form: Any) -> list[str]:
         return standing or list(known)[:1]
     found = ((name, each.stream(given)) for name, each in chosen.items())
     return [name for name, stream in found if stream and stream.operation in sent]
+
+
+def _require_time(said: str) -> None:
+    """Refuse a time in which nothing would be sent; for Locust, 0 is without end."""
+    with suppress(ValueError):  # Locust says what it does not read
+        if said and not parse_timespan(said):
+            raise UsageError(f"run_time: expected a time above 0, or none, found {said}")
 
 
 def _asked(given: Namespace, chosen: list[Any], desk: Desk) -> RunRequest:

@@ -1,7 +1,8 @@
 """The live judge is a child process, `harness judge RUN --follow --json`: a line of JSON a look.
 
-It is a process of its own because it must see plain Python, not one that gevent has patched, and
-niced, because what it says can wait and the load cannot.
+It is a process of its own because it must see plain Python, not one that gevent has patched. What
+it says can wait and the load cannot: it is niced, which means something only to an ordinary
+process, and its parent is none.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import IO, Any
 
 import gevent
 from gevent import subprocess
+
+from harness.kernel import priority
 
 EVERY_S = 2
 SAID_MOST = 300  # characters of its last words
@@ -43,7 +46,11 @@ class LiveJudge:
         # A pipe that nobody reads would fill, and stop it. The reader closes the file.
         said = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives this call
         self._process = subprocess.Popen(
-            command(run), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
+            command(run),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            preexec_fn=priority.be_ordinary,
         )
         self._reader = gevent.spawn(self._read, self._process, said)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import gevent
 from flask import Response, jsonify, request, send_file, send_from_directory
 from werkzeug.datastructures import ImmutableMultiDict
 
@@ -34,7 +33,6 @@ VIEWS = {
     "verdict": verdict.view,
     "delivery": delivery.view,
 }
-STARTING_S = 0.05  # between two looks at a start
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 INJECTED = (
     '<link rel="stylesheet" href="./p2p/static/tabs.css">'
@@ -52,7 +50,7 @@ def add(web_ui: Any, environment: Any, desk: Desk) -> None:
 
     def fill_template() -> None:
         fill()
-        web_ui.template_args["state"] = figures.state(web_ui.template_args["state"])
+        web_ui.template_args["state"] = figures.state(web_ui.template_args["state"], desk)
 
     web_ui.update_template_args = fill_template
 
@@ -76,8 +74,7 @@ def add(web_ui: Any, environment: Any, desk: Desk) -> None:
         if request.method == "POST" and request.path == f"{base}/swarm":
             return _checked(web_ui, environment, desk)
         if request.path == f"{base}/stop":
-            while desk.is_starting:  # Locust would end it half-way, and its run be left
-                gevent.sleep(STARTING_S)
+            desk.starts.wait()  # Locust would end it half-way, and its run be left
         return None
 
     def inject(response: Response) -> Response:
@@ -86,6 +83,7 @@ def add(web_ui: Any, environment: Any, desk: Desk) -> None:
             response.set_data(page.replace("</body>", f"{INJECTED}</body>"))
         elif request.path == f"{base}/stats/requests" and response.is_json:
             answer = figures.corrected(response.get_json(), desk.master.tallies())
+            answer["state"] = figures.state(answer["state"], desk)
             response.set_data(json.dumps(answer))
         return response
 

@@ -12,54 +12,73 @@ from harness.load.locust.tabs.blocks import Block
 from harness.load.locust.tabs.desk import Desk
 
 SIZE, RADIUS = 640, 270
-LINKS_MAX = 3000  # more are one grey disc
+LINKS_MAX = 3000  # of more, every so many is drawn
 LABELS_MAX = 60
+COLOURS = 6
 
 
 def view(desk: Desk, wanted: str) -> list[Block]:
     """The tab; `wanted`: nodes whose name has this are marked."""
     nodes = sorted(desk.status()["nodes"], key=lambda node: (node["region"], node["index"]))
-    standing = desk.faults()
-    cuts = [fault for fault in standing if fault.get("sides")]
-    side = _sides(cuts)
-    nodes.sort(key=lambda node: side.get(node["name"], -1))  # a side is one arc
-    links = f"{len(desk.links):,} links" if desk.links else "its links are known once a run begins"
-    drawn = blocks.text(f"{len(nodes):,} nodes, {links}; each side of a cut has a colour")
+    cuts = [fault for fault in desk.faults() if fault.get("sides")]
+    sides = [_side_of(cut) for cut in cuts]
+    colours = _colours(sides)
+    nodes.sort(key=lambda node: colours.get(node["name"], -1))  # a side is one arc
+    parted = [side for cut, side in zip(cuts, sides, strict=True) if cut.get("mutual")]
+    step = max(1, -(-len(desk.links) // LINKS_MAX))
     said = [blocks.text(f"{fault['name']}: {whom(fault)}", "bad") for fault in cuts]
-    return [drawn, *said, blocks.svg(_drawing(nodes, desk.links, side, wanted))]
+    picture = _drawing(nodes, desk.links[::step], colours, parted, wanted)
+    return [blocks.text(_legend(nodes, desk.links, step, colours)), *said, blocks.svg(picture)]
 
 
-def _sides(cuts: list[dict[str, Any]]) -> dict[str, int]:
-    """Node → the number of its side, of all cuts together."""
-    of: dict[str, tuple[int, ...]] = {}
-    for cut in cuts:
-        for number, names in enumerate(cut["sides"]):
-            for name in names:
-                of[name] = (*of.get(name, ()), number)
+def _legend(
+    nodes: list[dict[str, Any]], links: list[tuple[str, str]], step: int, colours: dict[str, int]
+) -> str:
+    drawn = f"{len(links):,} links" if links else "its links are known once a run begins"
+    some = f", one in {step} is drawn" if step > 1 else ""
+    again = f", used again after {COLOURS}" if len(set(colours.values())) > COLOURS else ""
+    return (
+        f"{len(nodes):,} nodes, {drawn}{some}; each side of a cut has a colour{again}, a node on "
+        "none is grey; a dashed link is cut in both directions"
+    )
+
+
+def _side_of(cut: dict[str, Any]) -> dict[str, int]:
+    """Node → the number of its side."""
+    return {name: number for number, names in enumerate(cut["sides"]) for name in names}
+
+
+def _colours(sides: list[dict[str, int]]) -> dict[str, int]:
+    """Node → the number of its colour: one for the same sides of all cuts, none for no side."""
+    of = {name: tuple(side.get(name, -1) for side in sides) for side in sides for name in side}
     order = {key: number for number, key in enumerate(sorted(set(of.values())))}
     return {name: order[key] for name, key in of.items()}
 
 
 def _drawing(
-    nodes: list[dict[str, Any]], links: list[tuple[str, str]], side: dict[str, int], wanted: str
+    nodes: list[dict[str, Any]],
+    links: list[tuple[str, str]],
+    colours: dict[str, int],
+    parted: list[dict[str, int]],
+    wanted: str,
 ) -> str:
     at = {}
     for place, node in enumerate(nodes):
         angle = 2 * pi * place / max(1, len(nodes)) - pi / 2
         at[node["name"]] = (SIZE / 2 + RADIUS * cos(angle), SIZE / 2 + RADIUS * sin(angle))
     drawn = [f'<svg class="p2p-net" viewBox="0 0 {SIZE} {SIZE}" role="img">']
-    step = max(1, len(links) // LINKS_MAX)
-    for one, other in links[::step]:
+    for one, other in links:
         if one in at and other in at:
             (x1, y1), (x2, y2) = at[one], at[other]
-            kind = "cut" if side.get(one) != side.get(other) else "link"
+            is_cut = any(one in of and other in of and of[one] != of[other] for of in parted)
+            kind = "cut" if is_cut else "link"
             drawn.append(
                 f'<line class="{kind}" x1="{x1:.0f}" y1="{y1:.0f}" x2="{x2:.0f}" y2="{y2:.0f}"/>'
             )
     dot = 9 if len(nodes) <= LABELS_MAX else 4 if len(nodes) <= 300 else 2
     for node in nodes:
         (x, y), name = at[node["name"]], escape(node["name"])
-        kind = "out" if node["condition"] != "running" else f"s{side.get(node['name'], 0) % 6}"
+        kind = "out" if node["condition"] != "running" else _class(colours, node["name"])
         found = " found" if wanted and wanted in node["name"] else ""
         drawn.append(
             f'<circle class="{kind}{found}" cx="{x:.1f}" cy="{y:.1f}" r="{dot}">'
@@ -69,3 +88,10 @@ def _drawing(
             x, y = (SIZE / 2 + (each - SIZE / 2) * 1.1 for each in (x, y))
             drawn.append(f'<text x="{x:.0f}" y="{y + 4:.0f}" text-anchor="middle">{name}</text>')
     return "".join([*drawn, "</svg>"])
+
+
+def _class(colours: dict[str, int], name: str) -> str:
+    """The class of a node that runs; without a cut they all have one colour."""
+    if not colours:
+        return "s0"
+    return f"s{colours[name] % COLOURS}" if name in colours else "none"

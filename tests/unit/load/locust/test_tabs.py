@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from argparse import Namespace
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import combinations
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from harness.errors import BadFileError, UsageError
-from harness.faults.spec import WORDS
+from harness.faults.spec import WORDS, parse
 from harness.history.history import SAMPLES
-from harness.load.locust.tabs import banner, blocks, faults, figures, form, quantities
+from harness.load.locust.tabs import banner, blocks, faults, figures, form, quantities, topology
 from harness.load.locust.tabs.desk import Desk
 from harness.load.locust.tabs.tail import Proofs, Samples
 from harness.load.tally import Tally
+from harness.network.network import Network
 from harness.operations import Outcome
+from harness.topology.topology import Node
 
 
 @pytest.mark.parametrize(
@@ -60,12 +68,90 @@ def test_a_bad_value_is_refused_before_the_supervisor_is_asked(given):
         faults.words(given)
 
 
-def test_the_banner_names_the_nodes_that_are_cut_off():
-    fault = {"sides": [["node-3"], ["node-0", "node-1", "node-2"]], "nodes": [], "paths": 6}
-    said = "node-3 cannot reach node-0, node-1, node-2, nor the other way"
-    assert banner.whom(fault) == said
-    fault["sides"] = [["a"], ["b"], ["c", "d"]]
-    assert banner.whom(fault).startswith("groups of 1 / 1 / 2 nodes cannot all reach each other: a")
+NODES = [Node(name=f"node-{number}") for number in range(5)]
+FIRST = "node-0, node-1, node-2"
+
+
+def row(**words: Any) -> dict[str, Any]:
+    """The row of a fault as the network tells it."""
+    fault = replace(parse(words).resolve(NODES, 1), name="cut")
+    [found] = Network.rows(SimpleNamespace(_lock=nullcontext(), faults={"cut": fault}))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            {"of": ["node-3"]},
+            f"node-3 cannot reach {FIRST}, node-4, nor the other way",
+        ),
+        (
+            {"of": ["node-3"], "one_way": True},
+            f"in this direction: node-3 cannot reach node-4; {FIRST} cannot reach node-3",
+        ),
+        (
+            {"cut": "halves", "one_way": True},
+            "in this direction: node-0, node-1 cannot reach node-2, node-3, node-4",
+        ),
+        (
+            {"of": ["node-0", "node-1"]},
+            f"groups of 1 / 1 / 3 nodes cannot reach each other: {FIRST}, node-3, node-4",
+        ),
+        ({"cut": "bridge"}, "node-0, node-1 cannot reach node-3, node-4, nor the other way"),
+    ],
+)
+def test_the_banner_says_who_cannot_reach_whom_and_in_which_direction(words, said):
+    assert banner.whom(row(**{"cut": "isolate", **words})) == said
+
+
+def test_of_a_cut_without_sides_each_direction_is_said_while_they_are_few():
+    ring = row(cut="majority-ring")
+    assert not ring["mutual"]
+    assert banner.whom(ring).count(" cannot reach ") == 5
+    assert "node-0" in banner.whom(ring | {"lost": []})
+    assert banner.whom(ring | {"lost": []}).endswith(" send does not reach all others")
+
+
+def drawn(cut: dict[str, Any]) -> tuple[dict[str, str], set[tuple[str, str]], str]:
+    """What the topology tab draws of a cut: node → class, the links that are dashed, the text."""
+    nodes = [
+        {"name": node.name, "region": "", "index": number, "condition": "running"}
+        for number, node in enumerate(NODES)
+    ]
+    links = [(one["name"], other["name"]) for one, other in combinations(nodes, 2)]
+    seen = SimpleNamespace(status=lambda: {"nodes": nodes}, faults=lambda: [cut], links=links)
+    *said, picture = topology.view(seen, "")
+    dots = re.findall(
+        '<circle class="([^"]*)" cx="([^"]*)" cy="([^"]*)"[^>]*><title>([^,]*)', picture["svg"]
+    )
+    at = {(f"{float(x):.0f}", f"{float(y):.0f}"): name for _, x, y, name in dots}
+    lines = re.findall('class="cut" x1="(.*?)" y1="(.*?)" x2="(.*?)" y2="(.*?)"', picture["svg"])
+    dashed = {tuple(sorted((at[x1, y1], at[x2, y2]))) for x1, y1, x2, y2 in lines}
+    return {name: kind for kind, _, _, name in dots}, dashed, said[0]["text"]
+
+
+def test_a_node_on_no_side_looks_like_none_and_its_links_work():
+    colours, dashed, _ = drawn(row(cut="bridge"))
+    assert colours["node-2"] == "none"
+    assert len(set(colours.values())) == 3
+    assert dashed == {
+        (one, other) for one in ("node-0", "node-1") for other in ("node-3", "node-4")
+    }
+
+
+def test_what_a_cut_in_one_direction_leaves_is_not_drawn_as_cut():
+    colours, dashed, _ = drawn(row(cut="halves", one_way=True))
+    assert colours == {
+        "node-0": "s0", "node-1": "s0", "node-2": "none", "node-3": "none", "node-4": "none",
+    }  # fmt: skip
+    assert not dashed
+
+
+def test_of_many_links_some_are_drawn_and_the_page_says_so(monkeypatch):
+    assert "10 links;" in drawn(row(cut="halves"))[2]
+    monkeypatch.setattr(topology, "LINKS_MAX", 4)
+    assert "10 links, one in 3 is drawn;" in drawn(row(cut="halves"))[2]
 
 
 def test_how_long_a_fault_stays_is_not_guessed():
@@ -138,7 +224,6 @@ def answer() -> dict:
         "max_response_time": 3.0,
     }
     return {
-        "state": "running",
         "stats": [{"name": "private_message", **row}, {"name": "Aggregated", **row}],
         "fail_ratio": 0.0,
         "total_rps": 15.0,
@@ -168,11 +253,23 @@ def test_locusts_figures_are_left_alone_where_nothing_waits():
 
 
 @pytest.mark.parametrize(
-    ("of_runner", "told"),
-    [("stopping", "running"), ("cleanup", "running"), ("stopped", "stopped"), ("ready", "ready")],
+    ("of_runner", "is_starting", "plan", "told"),
+    [
+        ("stopping", False, None, "running"),
+        ("cleanup", False, None, "running"),
+        ("stopped", False, None, "stopped"),
+        ("ready", False, None, "ready"),
+        ("ready", True, None, "spawning"),
+        ("stopped", True, None, "spawning"),
+        ("stopped", True, "a run", "spawning"),
+        ("stopped", False, "a run", "running"),
+        ("spawning", False, "a run", "running"),
+    ],
 )
-def test_a_page_that_is_told_of_a_stop_would_ask_no_more(of_runner, told):
-    assert figures.corrected(answer() | {"state": of_runner}, {})["state"] == told
+def test_a_page_that_is_told_of_anything_else_would_ask_no_more(of_runner, is_starting, plan, told):
+    """A start takes longer than the page's first look; a runner is stopped before it is judged."""
+    desk = Desk(Namespace(plan=plan), Namespace(is_under_way=is_starting))
+    assert figures.state(of_runner, desk) == told
 
 
 def test_the_form_says_which_value_is_no_number():
@@ -218,7 +315,7 @@ def test_a_fault_is_proven_by_what_was_shown_of_all_that_it_does(tmp_path, looks
     at_ns = time.monotonic_ns()
     lines = [json.dumps(one | {"at_ns": at_ns}) + "\n" for one in looks]
     (tmp_path / "proofs.jsonl").write_text("".join(lines))
-    seen = Desk(Namespace(plan="a run goes on"))
+    seen = Desk(Namespace(plan="a run goes on"), Namespace(is_under_way=False))
     seen.proofs = Proofs(tmp_path)
     seen.proofs.read()
     fault = {"name": "wan", "does": "delay 50 ms, loss 5 %"}

@@ -1,0 +1,49 @@
+"""What a row promises, and what became of it, as a reader sees it. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from harness.scenario.budget import COMPARISONS, Row
+from harness.topology.quantities import number
+
+
+def promised(row: Row) -> str:
+    """Show the promise with all of its digits: ``< 10 ms``."""
+    if row.bound is None:
+        return "–"
+    return f"{row.comparison} {number(row.bound, row.bound)}{_unit(row)}"
+
+
+def shown(row: Row, value: float) -> str:
+    """Show a value in the row's unit, with as many digits as tell it from the bound: ``9.98 ms``;
+    a share is shown as 100 % only where it is.
+    """
+    return f"{_number(row, value)}{_unit(row)}"
+
+
+def missed(row: Row, value: float) -> str:
+    """Say that a value in the row's unit is not what was promised."""
+    if not math.isinf(value):
+        return f"missed: {_number(row, value)} is not {promised(row)}"
+    never = "were never sent" if row.metric == "pacer.lag" else "never arrived"
+    return f"some {never}, and they are more than this statistic leaves out"
+
+
+def stretch(row: Row, value: float) -> str:
+    """Say whether a value in the row's unit reached its further aim, as the end of a sentence;
+    empty without one.
+    """
+    if row.stretch is None:
+        return ""
+    reached = "reached" if COMPARISONS[row.comparison](value, row.stretch) else "not reached"
+    return f"; stretch {row.comparison} {number(row.stretch, row.stretch)}: {reached}"
+
+
+def _number(row: Row, value: float) -> str:
+    beside = [one for one in (row.bound, row.stretch) if one is not None]
+    return number(value, *beside, *([100.0] if row.unit == "%" else []))
+
+
+def _unit(row: Row) -> str:
+    return "" if row.unit == "1" else f" {row.unit}"

@@ -1,0 +1,77 @@
+"""Nodes that end by themselves: when is noted at once, how and what they left in other threads."""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from harness.faults.fault import Condition
+from harness.supervisor.cluster import Cluster
+from harness.supervisor.faults import Faults
+
+WATCH_EVERY_MS = 500
+
+
+class Deaths:
+    """Notices the deaths of a cluster's nodes, and tells them."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        faults: Faults,
+        log: Callable[[str], None],
+        note: Callable[[str], None],
+    ) -> None:
+        """`note`: takes what makes the record of an open run incomplete, and logs it."""
+        self._cluster, self._faults, self._log, self._note = cluster, faults, log, note
+        self._guard = threading.Lock()
+        self._threads: list[threading.Thread] = []
+
+    def look(self, wake: int) -> None:
+        """Wait until a node has ended or the descriptor `wake` is readable, at most for a moment;
+        note all that have ended as of now, before anything that takes time.
+        """
+        cluster = self._cluster
+        poll = select.poll()
+        poll.register(wake, select.POLLIN)
+        watched = {
+            one.pidfd: name
+            for name, one in list(cluster.running.items())
+            if cluster.conditions.get(name) is not Condition.STOPPED
+        }
+        for pidfd in watched:
+            poll.register(pidfd, select.POLLIN)
+        ready = poll.poll(WATCH_EVERY_MS)
+        at_ns = time.monotonic_ns()
+        names = [
+            name
+            for name in (watched.get(descriptor) for descriptor, _ in ready)
+            if name is not None
+            and cluster.conditions.get(name) is not Condition.STOPPED
+            and cluster.has_ended(name)
+        ]
+        if not names:
+            return
+        self._faults.note_ended(names)
+        with self._guard:
+            told = threading.Thread(target=self._tell, args=(names, at_ns), name="deaths")
+            self._threads = [one for one in self._threads if one.is_alive()] + [told]
+            told.start()
+
+    def settle(self) -> None:
+        """Wait until all that was noted so far is told, and nothing of those nodes is left."""
+        with self._guard:
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join()
+
+    def _tell(self, names: Sequence[str], at_ns: int) -> None:
+        try:
+            for name, ending in self._faults.tell_ended(names, at_ns).items():
+                self._log(f"node {name} ended by itself: {ending.words}")
+        except Exception as error:  # whatever it is, such as a full disk
+            which = names[0] if len(names) == 1 else f"{len(names)} nodes"
+            self._note(f"{which} ended by itself, which could not be written down: {error}")
+        self._cluster.clear(names)

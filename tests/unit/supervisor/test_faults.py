@@ -1,0 +1,163 @@
+"""The one owner of faults; its nodes are plain processes, its network only remembers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from harness.errors import NodeStartError, UnavailableError
+from harness.faults.fault import Change, Condition, Fault, Verb
+from harness.history.proof import ProofAnswer
+from harness.network.network import Network
+from harness.supervisor.cluster import Cluster
+from harness.supervisor.faults import NOBODY, Faults
+from harness.topology.impairment import Impairment
+
+SIGNALS = {Condition.PAUSED: signal.SIGSTOP, Condition.RUNNING: signal.SIGCONT}
+
+
+class Nodes:
+    """A cluster of processes that can be paused; `slow` holds back whoever lets one run again."""
+
+    def __init__(self) -> None:
+        self.processes = {name: subprocess.Popen(["sleep", "600"]) for name in ("a", "b", "c")}
+        self.running = {name: SimpleNamespace(pid=one.pid) for name, one in self.processes.items()}
+        self.runtime = SimpleNamespace(members=lambda _: [])
+        self.slow, self.is_slow = threading.Event(), threading.Event()
+        self.slow.set()
+        self.refused = ""
+
+    def has_ended(self, _: str) -> bool:
+        return False
+
+    def set_condition(self, name: str, condition: Condition) -> bool:
+        if name == self.refused:
+            raise NodeStartError(f"{name} does not start")
+        if condition is Condition.RUNNING:
+            self.is_slow.set()
+            self.slow.wait()
+        os.kill(self.processes[name].pid, SIGNALS[condition])
+        return True
+
+
+class Wires:
+    """A network that remembers its faults, and can do no toxic."""
+
+    def __init__(self) -> None:
+        self.seed, self.faults = 1, dict[str, Fault]()
+        self.changed: Callable[[Change], None] = lambda _: None
+
+    def require(self, fault: Fault) -> None:
+        if fault.impairment.duplicate:
+            raise UnavailableError("duplicate: not here")
+
+    def set(self, fault: Fault) -> Change:
+        self.require(fault)
+        self.faults[fault.name] = fault
+        return self._change(Verb.SET, fault)
+
+    def clear(self, name: str) -> list[Change]:
+        return [self._change(Verb.CLEAR, self.faults.pop(name))]
+
+    def rows(self) -> list[dict[str, Any]]:
+        return []
+
+    def _change(self, verb: Verb, fault: Fault) -> Change:
+        change = Change(at_ns=time.monotonic_ns(), took_ns=0, verb=verb, fault=fault)
+        self.changed(change)
+        return change
+
+
+@pytest.fixture
+def nodes() -> Iterator[Nodes]:
+    made = Nodes()
+    yield made
+    made.slow.set()
+    for one in made.processes.values():
+        one.kill()
+        one.wait()
+
+
+@pytest.fixture
+def faults(nodes: Nodes) -> Faults:
+    return Faults(cast("Cluster", nodes), cast("Network", Wires()))
+
+
+def paused(name: str, *of: str) -> Fault:
+    return Fault(name=name, nodes=of, condition=Condition.PAUSED)
+
+
+def network_fault(name: str, **what: Any) -> Fault:
+    return Fault(name=name, paths=frozenset({("a", "b")}), impairment=Impairment(**what))
+
+
+def test_a_node_that_starts_slowly_keeps_nobody_from_looking(nodes, faults):
+    """What is taken back is said to be under way, and what stands is looked at."""
+    faults.set(paused("slow", "a"))
+    faults.set(paused("stands", "b", "c"))
+    nodes.slow.clear()
+    clearing = threading.Thread(target=faults.clear, args=("slow",))
+    clearing.start()
+    nodes.is_slow.wait()
+    looked: list[Any] = []
+    looking = threading.Thread(target=lambda: looked.extend([faults.looks(), faults.rows()]))
+    looking.daemon = True
+    looking.start()
+    looking.join(20.0)
+    assert not looking.is_alive()
+    nodes.slow.set()
+    clearing.join()
+    proofs, rows = looked
+    assert [(one.fault, one.answer) for one in proofs] == [
+        ("stands", ProofAnswer.IN_FORCE),
+        ("stands", ProofAnswer.IN_FORCE),
+        ("slow", ProofAnswer.AMOUNT_NOT_SHOWN),
+    ]
+    assert proofs[2].sentence == "the condition of a is being changed"
+    assert [row["name"] for row in rows] == ["stands"]
+
+
+def test_a_look_says_nothing_of_what_changed_meanwhile(nodes, faults, monkeypatch):
+    faults.set(paused("p", "a"))
+
+    def members(_: str) -> list[int]:
+        monkeypatch.setattr(nodes.runtime, "members", lambda _: [])
+        faults.clear("p")
+        return []
+
+    monkeypatch.setattr(nodes.runtime, "members", members)
+    assert faults.looks() == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (paused("x", "a"), network_fault("x", duplicate=0.1)),
+        (network_fault("x", loss=0.1), paused("x", "a")),
+    ],
+)
+def test_what_is_refused_leaves_its_namesake(nodes, faults, before, after):
+    faults.set(before)
+    nodes.refused = "a" if after.nodes else ""
+    with pytest.raises((UnavailableError, NodeStartError)):
+        faults.set(after)
+    assert faults.standing == {"x": before}
+
+
+def test_what_cannot_be_done_here_changes_nothing(faults):
+    """Not even for a moment."""
+    faults.set(paused("x", "a"))
+    told: list[Change] = []
+    faults.listen(replace(NOBODY, changed=told.append))
+    with pytest.raises(UnavailableError):
+        faults.set(network_fault("x", duplicate=0.1))
+    assert told == []
