@@ -136,10 +136,12 @@ def _noted(history: History, begin_ns: int) -> Iterator[tuple[int, str]]:
 
 
 def _seconds(from_ns: int, to_ns: int) -> range:
-    """The seconds that a stretch has the most of: a worker's are not ours. At least one."""
-    first, end = ((at_ns + SECOND_NS // 2) // SECOND_NS for at_ns in (from_ns, to_ns))
-    middle = (from_ns + to_ns) // 2 // SECOND_NS
-    return range(first, end) or range(middle, middle + 1)
+    """As many seconds as a stretch is long, at least one, and those that it has the most of: a
+    worker's are not ours.
+    """
+    count = max((to_ns - from_ns + SECOND_NS // 2) // SECOND_NS, 1)
+    first = ((from_ns + to_ns - (count - 1) * SECOND_NS) // 2) // SECOND_NS
+    return range(first, first + count)
 
 
 def _held(history: History, begin_ns: int) -> list[tuple[int, str]]:

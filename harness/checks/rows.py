@@ -102,7 +102,7 @@ def _judge(history: History, row: Row) -> Finding:
     if doubt is not None:
         return _unknown(row, doubt[0], doubt[1], measured)
     if not best:
-        if gap := _unexcused(history, row, phase, lost=math.isinf(value)):
+        if gap := _unexcused(history, row, phase, value):
             return _unknown(row, Cause.GAP, gap, measured)
         busy = host.busy(history, phase) if row.kind == "time" else ""
         return _finding(row, Answer.FAIL, measured, missed(row, value) + busy, value=value)
@@ -111,9 +111,12 @@ def _judge(history: History, row: Row) -> Finding:
     return _finding(row, Answer.PASS, measured, kept, value=value)
 
 
-def _unexcused(history: History, row: Row, phase: PhaseWindow, *, lost: bool) -> str | None:
-    """Say what is missing of the record that could have excused a missed row; None: nothing."""
+def _unexcused(history: History, row: Row, phase: PhaseWindow, value: float) -> str | None:
+    """Say what is missing of the record that could have excused a missed row; None: nothing. A
+    record that is gone makes a time shorter, and how times differ may be more by it.
+    """
     needs, kind = METRICS[row.metric].needs, "time" if host.is_of_times(row) else row.kind
+    lost = math.isinf(value) or row.metric in OVER_PHASES
     windows = taken_over(history, row.metric, phase)
     found = (record.excuse(history, needs, kind, one, lost=lost) for one in windows)
     return next((gap for gap in found if gap is not None), None)

@@ -133,23 +133,6 @@ def test_what_is_sampled_says_nothing_of_a_fault_that_came_and_went():
     memory = {**UNDER, "metric": "rss", "unit": "MB", "node": "node-0", "comparison": "<"}
     finding = row(flapping(samples=samples), **memory)
     assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.CONDITIONS)
-<<<<<<< HEAD
-    assert "slow came and went in phase load" in finding.sentence
-
-
-@pytest.mark.parametrize(("looks_s", "answer"), [((2, 4, 6, 8), Answer.PASS), ((), Answer.UNKNOWN)])
-def test_the_network_read_back_is_no_look_at_a_node(looks_s, answer):
-    """Somebody may have let a paused node go on."""
-    pause = replace(change("set", 1.0), nodes=("node-1",), does="paused")
-    proofs = [replace(read_back(at_s), fault="all") for at_s in range(1, 10)]
-    proofs += [
-        replace(read_back(at_s), what="condition", backend="proc") for at_s in (1.1, *looks_s)
-    ]
-    (finding,) = faults.check(history(events=(pause, RunEnded()), proofs=tuple(proofs)))
-    assert finding.answer is answer
-    if answer is Answer.UNKNOWN:
-        assert "slow (set): nobody looked at it for" in finding.sentence
-=======
     said = "slow stood for 4.0 of 10.0 s of phase load, with breaks, and rss is also of these"
     assert finding.sentence == said
 
@@ -166,4 +149,17 @@ def test_what_nodes_tell_of_a_phase_is_of_all_of_it(end_s, answer):
     finding = row(found, **told, under="slow")
     assert finding.answer is answer, finding
     assert ("stood for 3.8 of 10.0 s" in finding.sentence) == (answer is Answer.UNKNOWN)
->>>>>>> checks
+
+
+@pytest.mark.parametrize(("looks_s", "answer"), [((2, 4, 6, 8), Answer.PASS), ((), Answer.UNKNOWN)])
+def test_the_network_read_back_is_no_look_at_a_node(looks_s, answer):
+    """Somebody may have let a paused node go on."""
+    pause = replace(change("set", 1.0), nodes=("node-1",), does="paused")
+    proofs = [replace(read_back(at_s), fault="all") for at_s in range(1, 10)]
+    proofs += [
+        replace(read_back(at_s), what="condition", backend="proc") for at_s in (1.1, *looks_s)
+    ]
+    (finding,) = faults.check(history(events=(pause, RunEnded()), proofs=tuple(proofs)))
+    assert finding.answer is answer
+    if answer is Answer.UNKNOWN:
+        assert "slow (set): nobody looked at it for" in finding.sentence

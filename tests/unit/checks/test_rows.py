@@ -135,6 +135,7 @@ def bursts(late_ms=0, hosts=()):
 def test_linearity_says_nothing_where_any_of_the_bursts_was_sent_late():
     """The row names the first burst; the other is the one that the generator fell behind in."""
     assert judged(bursts(), **LINEAR).answer is Answer.FAIL
+    assert judged(replace(bursts(), sealed=False), **LINEAR).cause is Cause.GAP
     late = judged(bursts(late_ms=300), **LINEAR)
     assert (late.answer, late.cause) == (Answer.UNKNOWN, Cause.GENERATOR_BEHIND)
 
