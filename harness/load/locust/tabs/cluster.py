@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from time import monotonic_ns
 from typing import Any
 
 from harness.load.locust.tabs import blocks, quantities
@@ -11,6 +12,7 @@ from harness.load.locust.tabs.desk import Desk
 
 COLUMNS = ("Node", "Region", "Condition", "CPU", "", "Memory", "Descriptors", "Network")
 NUMBERS = ("CPU", "Memory", "Descriptors", "Network")
+NOW_NS = 5_000_000_000  # what is older than that is not so now: of a run before, or a cluster
 BUTTONS = {  # condition → what can be done with such a node
     "running": (("kill", "stopped"), ("pause", "paused")),
     "paused": (("resume", "running"), ("kill", "stopped")),
@@ -57,7 +59,7 @@ def _summary(nodes: list[dict[str, Any]]) -> list[Block]:
 
 def _use(samples: deque[dict[str, Any]] | None) -> dict[str, Any]:
     """What a node uses now, from its last two samples; its CPU over the last minute."""
-    if samples is None or len(samples) < 2:
+    if samples is None or len(samples) < 2 or monotonic_ns() - samples[-1]["at_ns"] > NOW_NS:
         return {}
     pairs = list(zip(samples, list(samples)[1:], strict=False))
     cpu = [

@@ -113,6 +113,7 @@ def _checked(web_ui: Any, environment: Any, desk: Desk) -> Response | None:
     asked = form.meant(request.form)
     try:
         form.require_idle(environment, desk)
+        form.require_host(environment, request.form)
         names = form.streams(environment, desk, asked)
         form.require_idle(environment, desk)  # again: others may have started one meanwhile
         if web_ui._swarm_greenlet is not None and not web_ui._swarm_greenlet.ready():
