@@ -1,4 +1,8 @@
-"""The "Cluster" tab: every node, worst first, what it uses, and buttons that stop and start it."""
+"""The "Cluster" tab: every node, worst first, what it uses, and buttons that stop and start it.
+
+Worst are those that do not run, then those that used most CPU in the last minute: by what they use
+this second they would change places under somebody's hand.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ def view(desk: Desk, wanted: str) -> list[Block]:
         for node in nodes
         if wanted in f"{node['name']} {node['region']} {node['condition']}"
     ]
-    chosen.sort(key=lambda pair: (pair[0]["condition"] == "running", -pair[1].get("cpu", 0.0)))
+    chosen.sort(key=lambda pair: (pair[0]["condition"] == "running", -pair[1].get("mean", 0.0)))
     if chosen:
         rows = [_row(node, use) for node, use in chosen]
         shown = [blocks.table(COLUMNS, rows, numbers=NUMBERS)]
@@ -76,6 +80,7 @@ def _use(samples: deque[dict[str, Any]] | None) -> dict[str, Any]:
     return {
         "cpu": cpu[-1],
         "spark": cpu,
+        "mean": round(sum(cpu) / len(cpu), 2),  # rows change places seldom
         "rss": after["rss_bytes"],
         "fds": after["fds"],
         "network": sum(both) / seconds if both else None,

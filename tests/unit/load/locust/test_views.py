@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import deque
+from contextlib import nullcontext
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
+import gevent
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from harness.errors import UsageError
+from harness.errors import UnavailableError, UsageError
 from harness.history.history import SAMPLES
-from harness.load.locust.tabs import cluster, delivery, faults, form, tail, verdict
+from harness.load.locust.tabs import (
+    cluster,
+    delivery,
+    desk,
+    faults,
+    figures,
+    form,
+    tail,
+    verdict,
+)
+from harness.load.locust.tabs.desk import Desk
 from harness.load.locust.tabs.tail import Samples
 from harness.load.master import Master
 from harness.load.tally import Tally
@@ -133,3 +146,66 @@ def test_a_form_cannot_name_another_target_than_the_load_has():
         form.require_host(environment, said)
     with pytest.raises(UsageError, match="host: the load goes to cluster main, found 'cluster o'"):
         form.require_host(environment, {"host": "cluster o"})
+
+
+@pytest.fixture
+def silent(tmp_path, monkeypatch):
+    """A supervisor that takes calls and answers none, as one that was stopped; how often it was
+    called.
+    """
+    monkeypatch.setenv("HARNESS_STATE", str(tmp_path))
+    monkeypatch.setattr(desk, "ANSWER_S", 0.2)
+    folder = tmp_path / "x"
+    folder.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "control.sock"))
+        listener.listen()
+        listener.setblocking(False)
+        yield lambda: len(list(iter(lambda: accepted(listener), False)))
+
+
+def accepted(listener: socket.socket) -> bool:
+    try:
+        listener.accept()[0].close()
+    except BlockingIOError:
+        return False
+    return True
+
+
+def test_a_supervisor_that_does_not_answer_is_said_and_asked_once(silent):
+    seen = Desk(SimpleNamespace(cluster="x"), SimpleNamespace(is_under_way=False))
+    for look in (seen.status, seen.kernel, seen.status):
+        with pytest.raises(UnavailableError, match="the supervisor of cluster 'x' does not answer"):
+            look()
+    assert silent() == 1
+
+
+def test_browsers_that_ask_during_one_look_have_its_answer(monkeypatch):
+    calls = []
+
+    class Slow(nullcontext):
+        def call(self, method: str) -> str:
+            gevent.sleep(0.05)
+            calls.append(method)
+            return method
+
+        def __enter__(self) -> Self:
+            return self
+
+    monkeypatch.setattr(desk.Client, "connect", lambda *_, **__: Slow())
+    seen = Desk(SimpleNamespace(cluster="x"), SimpleNamespace(is_under_way=False))
+    browsers = [gevent.spawn(seen.status) for _ in range(5)]
+    assert [one.get() for one in browsers] == ["status"] * 5
+    assert calls == ["status"]
+
+
+def test_locusts_figures_that_were_reset_count_from_there():
+    def tallies() -> dict[str, Tally]:
+        return {"x": Tally(outcomes={**dict.fromkeys(Outcome, 0), Outcome.OK: ok})}
+
+    seen: Any = SimpleNamespace(master=SimpleNamespace(tallies=tallies), reset={})
+    ok = 100
+    assert figures.counted(seen)["x"].outcomes[Outcome.OK] == 100
+    seen.reset = tallies()
+    ok = 130
+    assert figures.counted(seen)["x"].outcomes[Outcome.OK] == 30
