@@ -23,6 +23,7 @@ from harness.load import request, tally
 from harness.load.plan import RunPlan, Target
 from harness.load.request import RunRequest
 from harness.load.tally import Tally
+from harness.operations import Outcome
 from harness.scenario import budget, files
 
 START_IN_S = 1.0  # from `begin` to t0: the workers have the plan by then
@@ -61,6 +62,7 @@ class Master:
         self._gone_ns: dict[str, int] = {}  # worker that ended, undrained → since when
         self._news = Event()
         self._asked_ns, self._run_time_s, self._stopped = 0, 0.0, False
+        self.is_over = False  # the newest run's load: its last answers come, and its verdict
         self.plan: RunPlan | None = None  # from its start until it was judged
         self.broken: HarnessError | None = None  # what broke the newest run
 
@@ -69,7 +71,7 @@ class Master:
         if self.plan is not None:
             raise UsageError("the run before goes on, or is being judged: wait for its end")
         self._reports, self._drained, self.broken = {}, set(), None
-        self._asked_ns, self._stopped = monotonic_ns(), False
+        self._asked_ns, self._stopped, self.is_over = monotonic_ns(), False, False
         self._run_time_s = float(given.run_time or 0)
         # A connection a call: Locust may kill a start half-way.
         with Client.connect(self.cluster) as client:
@@ -127,8 +129,14 @@ class Master:
         self._news.set()
 
     def tallies(self) -> dict[str, Tally]:
-        """What all workers counted so far, by operation."""
-        return tally.merged(self._reports.values())
+        """What all workers counted so far, by operation. What one that died had in flight when the
+        run was over is unknown: nobody waits for it.
+        """
+        found = tally.merged(self._reports.values())
+        for each in found.values() if self._stopped else ():
+            each.outcomes[Outcome.UNKNOWN] += each.in_flight
+            each.forget_in_flight()
+        return found
 
     def stop(self) -> None:
         """Stop the load everywhere, wait until all records are closed, close the run at the
@@ -138,6 +146,7 @@ class Master:
         if plan is None or self._stopped:
             return
         at_ns = self._stop_ns(plan)
+        self.is_over = True
         wait_s = 0.0 if isinstance(self.broken, UnavailableError) else plan.timeout_s
         self._send("p2p-drain", {"at_ns": at_ns, "wait_s": wait_s})
         answers_ns = max(at_ns, monotonic_ns()) + round(wait_s * 1e9)

@@ -5,7 +5,7 @@ lost.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import takewhile
 
 import numpy as np
@@ -20,6 +20,7 @@ from harness.stats import Integers
 NEVER_NS = (1 << 63) - 1
 ID_BYTES = 16
 IN_FLIGHT_MAX = 1 << 18
+COUNTED_AT_ONCE = 10_000
 GRACE_NS = 1_000_000_000  # a node reports a timeout itself; so long we wait for its report
 
 Row = tuple[int, int, int, int]  # intended_ns, source, target, draw
@@ -75,10 +76,12 @@ class TrafficStream:
         span_ns = self._ready[last][0] - self._ready[self._at][0]
         return (last - self._at) * 1e9 / span_ns if span_ns else math.inf
 
-    def due_ns(self) -> Integers:
-        """When each operation in flight was due."""
-        flights = self.in_flight.values()
-        return np.fromiter((each.intended_ns for each in flights), np.int64, len(flights))
+    def due_ns(self) -> Iterator[Integers]:
+        """When each operation in flight was due, in parts, between which some may end."""
+        flights = list(self.in_flight.values())
+        for begin in range(0, len(flights), COUNTED_AT_ONCE):
+            part = flights[begin : begin + COUNTED_AT_ONCE]
+            yield np.array([each.intended_ns for each in part], np.int64)
 
     def stop(self, at_ns: int) -> None:
         """Make nothing more that is due at or after `at_ns`."""
@@ -129,10 +132,14 @@ class TrafficStream:
         if self.in_flight.pop(flight.id, None) is not None:
             self._ended(flight, Outcome.FAILED, None, why)
 
-    def lose(self, node: int, why: str) -> None:
-        """End every operation that this node was asked to do: no answer can come any more."""
-        for flight in [each for each in self.in_flight.values() if each.source == node]:
-            self._lose(flight, why)
+    def lose(self, lost: Mapping[int, tuple[int, str]]) -> None:
+        """End every operation that was sent to a node until its connection was lost (`lost`: when,
+        and why): no answer can come any more.
+        """
+        for flight in list(self.in_flight.values()):
+            at_ns, why = lost.get(flight.source, (0, ""))
+            if 0 < flight.sent_ns <= at_ns:
+                self._lose(flight, why)
 
     def expire(self, now_ns: int) -> None:
         """End what was sent and not answered in time as UNKNOWN. What was not sent yet is left to

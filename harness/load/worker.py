@@ -63,6 +63,7 @@ class Worker:
         )
         self._tallies: dict[Operation, Tally] = {}
         self._news: list[Integers] = []
+        self._lost_nodes: dict[int, tuple[int, str]] = {}  # since the last look: when, and why
         self._late = 0
         self._seeds: dict[bytes, Flight] = {}
         self._cpu_ns = process_time_ns()
@@ -110,6 +111,7 @@ class Worker:
             at_ns + round(wait_s * 1e9) + GRACE_NS,
         )
         self._connections.close("the load ended before an answer came")
+        self._lose()
         self._closing = True
         self._keeping.join()
         self._timer.close()
@@ -211,6 +213,7 @@ class Worker:
             self._connections.expire(now_ns)
             for stream in self._streams:
                 stream.expire(now_ns)
+            self._lose()
             self._gather()
             if now_ns - reported_ns >= REPORT_NS:
                 self._doubt(reported_ns, now_ns)
@@ -255,8 +258,9 @@ class Worker:
             tallied.forget_in_flight()
         for stream in self._streams:
             tallied = self._tallies.setdefault(stream.operation, Tally())
-            tallied.count_in_flight(stream.due_ns(), monotonic_ns())
-            gevent.sleep(YIELD_S)
+            for due_ns in stream.due_ns():
+                tallied.count_in_flight(due_ns, monotonic_ns())
+                gevent.sleep(YIELD_S)
         facts = {
             "worker": self._index,
             "blocked": self._connections.blocked,
@@ -290,8 +294,15 @@ class Worker:
                 stream.drop(flight, why)
 
     def _lost(self, node: int, why: str) -> None:
-        for stream in self._streams:
-            stream.lose(node, why)
+        self._lost_nodes[node] = monotonic_ns(), why
+
+    def _lose(self) -> None:
+        """End what was sent to nodes whose connections were lost: of many nodes at once, for it
+        takes a look at all that is in flight.
+        """
+        lost, self._lost_nodes = self._lost_nodes, {}
+        for stream in self._streams if lost else ():
+            stream.lose(lost)
 
     def _ended(
         self, flight: Flight, outcome: Outcome, response: Response | None, error: str | None

@@ -56,7 +56,7 @@ class Network:
         self.nodes, self.seed, self.baseline = nodes, seed, dict(baseline)
         self.changed = changed
         self.counted: Callable[[Reading], None] | None = None  # told before and after a change
-        # Told what had drifted by whom a change made all anew, and the faults that stood before.
+        # Told what had drifted and the names of the faults that stood, where a change mends it.
         self.lost: Callable[[Mapping[str, str], Collection[str]], None] = lambda *_: None
         self.faults: dict[str, Fault] = {}
         self._broken: str | None = None  # why the faults could not be brought about
@@ -274,18 +274,18 @@ class Network:
     def _change(self, verb: Verb, fault: Fault, faults: dict[str, Fault]) -> Change:
         if self.compiled.is_counted:
             self.report()
+        if not faults and not self.baseline and self.counted is not None:
+            self._tell_drift()  # all of it goes: nothing will be left to be read back
         before, self.faults = self.faults, faults
         begun_ns = time.monotonic_ns()
         try:
             self._apply()
         except Exception:
             self._go_back(before)
-            drifted = {name: why for name, why in self._drift_of_ours().items() if why is not None}
-            if not drifted:
+            if not self._tell_drift():
                 raise  # it was refused, and all is as it was
             # Somebody took a part away: begin anew, with all that is asked. Meanwhile there is
             # nothing, and since when the part was gone nobody knows.
-            self.lost(drifted, list(before))
             self._shut()
             self.faults = faults
             try:
@@ -300,6 +300,13 @@ class Network:
         change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault)
         self.changed(change)
         return change
+
+    def _tell_drift(self) -> bool:
+        """Tell of the faults that stand that not all of them was in force; return whether so."""
+        drifted = {name: why for name, why in self._drift_of_ours().items() if why is not None}
+        if drifted:
+            self.lost(drifted, list(self.faults))
+        return bool(drifted)
 
     def _go_back(self, faults: dict[str, Fault]) -> None:
         """Bring the state before about again, whatever went wrong: half a change is none.

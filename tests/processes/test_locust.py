@@ -152,6 +152,7 @@ rate_per_s = 20
         (["-t", "1s", "--seed=-1"], {}, 64, "seed: expected 0 to 9,223,372,036,854,775,807"),
         (["-t", "1s", "--seed", str(1 << 64)], {}, 64, "seed: expected 0 to"),
         (["NoSuchUser"], {}, 64, "Unknown User"),
+        (["--host", "other"], {}, 64, "--host: the load goes to cluster fake, found 'other'"),
         (["-t", "1s", "--payload-bytes", "-1"], {}, 64, "payload_bytes: expected 0 to"),
         (
             ["-t", "1s", "--budget", "nope.toml"],

@@ -344,6 +344,19 @@ def test_what_a_change_mends_is_told(net):
     assert any("the delay engine" in one for one in wrong(proofs))
 
 
+def test_what_was_not_in_force_when_the_last_fault_went_is_told(net):
+    """Nothing is left then that could be read back."""
+    it = net()
+    with proving(it) as proofs:
+        it.set(where="n0 -> n1", delay="50ms", name="slow")
+        time.sleep(1.5)
+        before = list(proofs)
+        os.kill(it.network._standing["nfqueue"].pid, signal.SIGKILL)
+        it.network.clear("slow")
+    assert wrong(before) == []
+    assert NOT_IN_FORCE in answers(proofs, "read back", "slow")
+
+
 def test_what_could_not_be_brought_about_again_is_not_in_force(net, monkeypatch):
     it = net()
     it.set(where="n2 -> n3", rate="5mbit", name="stays")

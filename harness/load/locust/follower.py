@@ -20,8 +20,6 @@ from harness.load.worker import YIELD_S, Worker
 from harness.operations import Operation
 from harness.stats import Integers
 
-LAST_ANSWERS_S = 10.0
-
 log = logging.getLogger(__name__)
 
 
@@ -31,6 +29,7 @@ class Follower:
     def __init__(self, environment: Any, runner: Any, exit_code: ExitCode) -> None:
         self._environment, self._runner, self._exit_code = environment, runner, exit_code
         self._worker: Worker | None = None
+        self._timeout_s = 0.0  # of the run's operations
         self._draining = BoundedSemaphore()
         self._since_s, self._until_s = 0.0, inf  # of the load, as Locust's statistics know it
 
@@ -46,7 +45,7 @@ class Follower:
             # Ctrl-C reaches workers too; one that ends before the master has told it to drain does
             # so by itself.
             self._environment.events.test_stopping.add_listener(
-                lambda **_: self._drain(monotonic_ns(), LAST_ANSWERS_S)
+                lambda **_: self._drain(monotonic_ns(), self._timeout_s)
             )
             self._environment.events.quitting.add_listener(lambda **_: self._quit())
 
@@ -57,7 +56,7 @@ class Follower:
         if isinstance(self._runner, WorkerRunner):
             self._tell("p2p-here", {"pid": os.getpid()})
         try:
-            index = plan.workers.index(client)
+            index, self._timeout_s = plan.workers.index(client), plan.timeout_s
             self._since_s, self._until_s = statistics.wall_s(plan.t0_ns), inf
             worker = Worker(plan, index, report=self._report, failed=self._failed)
             worker.start()

@@ -31,7 +31,7 @@ from locust import log as locust_log
 from locust.runners import MasterRunner, WorkerRunner
 
 from harness.control.client import raised
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.kernel import priority
 from harness.load.locust import exits, interrupts, options, precision, statistics, tabs
 from harness.load.locust.exits import ExitCode, end_now
@@ -147,8 +147,7 @@ def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
         gevent.spawn(leave)  # the caller may be a greenlet that leaving ends
 
     master = Master(None, send=runner.send_message, missing=missing, leave=leave_soon)
-    # What Locust's pages and reports call the target.
-    environment.host = environment.host or f"cluster {master.cluster}"
+    _name_target(environment, f"cluster {master.cluster}")
     desk = tabs.Desk(master, starts) if web_ui else None
     if desk is not None:
         tabs.add(web_ui, environment, desk)
@@ -158,6 +157,16 @@ def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
         _starter(environment, runner, master, starts, leave_soon, desk)
     )
     _listen(environment, runner, master, starts, desk)
+
+
+def _name_target(environment: Any, target: str) -> None:
+    """Have Locust's pages and reports call the target by its name."""
+    if environment.host:
+        raise UsageError(
+            f"--host: the load goes to {target}, found {environment.host!r}: HARNESS_CLUSTER "
+            "chooses another cluster"
+        )
+    environment.host = target
 
 
 def _hear(runner: Any, master: Master, workers: Workers | None) -> None:

@@ -252,7 +252,7 @@ class Prover:
         self._compared(self._network.drift(), faults)
 
     def _lost(self, drifted: Mapping[str, str], faults: Collection[str]) -> None:
-        """Write that these faults were not in force: a change found it, and made all anew."""
+        """Write that these faults were not all in force: a change found it, and mends it."""
         self._compared(drifted, faults or ["all"])
 
     def _compared(self, drifted: Mapping[str, str | None], faults: Collection[str]) -> None:

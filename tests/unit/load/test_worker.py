@@ -11,6 +11,7 @@ import pytest
 
 from harness.load.pacer import Timer
 from harness.load.plan import RunPlan, Target
+from harness.load.stream import COUNTED_AT_ONCE
 from harness.load.worker import ABANDONED_AT_ONCE, Worker
 from harness.operations import Operation
 from harness.scenario.scenario import Phase
@@ -101,6 +102,43 @@ def test_every_doubt_is_told(tmp_path: Path):
     doubts = worker.finish(monotonic_ns(), 0.0)["doubts"]
     assert len(doubts) == seconds + 1
     assert doubts[-1][2] == 3_000_000
+
+
+def test_nodes_that_are_gone_are_looked_for_once(tmp_path: Path):
+    """A look at what is in flight loses what was sent to any of them, and nothing that a node was
+    sent since it is back.
+    """
+    t0_ns = monotonic_ns() - 1_000_000_000
+    worker = Worker(plan_of(tmp_path, 1_000.0, t0_ns), 0, report=lambda *_: None, failed=fail)
+    [stream] = worker._streams
+    made = stream.take(monotonic_ns(), 100)
+    for _, flights in made.values():
+        for flight in flights:
+            flight.sent_ns = monotonic_ns()
+    for node in made:
+        worker._lost(node, "it is gone")
+    again = made[1][1][:3]
+    for flight in again:
+        flight.sent_ns = monotonic_ns()
+    assert len(stream.in_flight) == 100  # the pacer goes on; it is not the one who looks
+    worker._lose()
+    assert list(stream.in_flight) == [flight.id for flight in again]
+    worker._lose()
+    assert len(stream.in_flight) == 3
+
+
+def test_what_is_in_flight_is_counted_in_parts(tmp_path: Path):
+    """A hundred thousand in flight do not hold the pacer up while they are counted."""
+    t0_ns = monotonic_ns() - 1_000_000_000
+    count = 2 * COUNTED_AT_ONCE + 1
+    worker = Worker(plan_of(tmp_path, count, t0_ns), 0, report=lambda *_: None, failed=fail)
+    [stream] = worker._streams
+    stream.take(monotonic_ns(), count)
+    parts = stream.due_ns()
+    first = next(parts)
+    worker._dropped(list(stream.in_flight.values())[:10], "it is gone")  # meanwhile
+    lengths = [len(part) for part in (first, *parts)]
+    assert lengths == [COUNTED_AT_ONCE, COUNTED_AT_ONCE, 1]
 
 
 def fail(error: BaseException) -> None:

@@ -1,8 +1,13 @@
-"""The "Cluster" tab: every node, worst first, what it uses, and buttons that stop and start it."""
+"""The "Cluster" tab: every node, worst first, what it uses, and buttons that stop and start it.
+
+Worst are those that do not run, then those that used most CPU in the last minute: by what they use
+this second they would change places under somebody's hand.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, deque
+from time import monotonic_ns
 from typing import Any
 
 from harness.load.locust.tabs import blocks, quantities
@@ -11,6 +16,7 @@ from harness.load.locust.tabs.desk import Desk
 
 COLUMNS = ("Node", "Region", "Condition", "CPU", "", "Memory", "Descriptors", "Network")
 NUMBERS = ("CPU", "Memory", "Descriptors", "Network")
+NOW_NS = 5_000_000_000  # what is older than that is not so now: of a run before, or a cluster
 BUTTONS = {  # condition → what can be done with such a node
     "running": (("kill", "stopped"), ("pause", "paused")),
     "paused": (("resume", "running"), ("kill", "stopped")),
@@ -27,7 +33,7 @@ def view(desk: Desk, wanted: str) -> list[Block]:
         for node in nodes
         if wanted in f"{node['name']} {node['region']} {node['condition']}"
     ]
-    chosen.sort(key=lambda pair: (pair[0]["condition"] == "running", -pair[1].get("cpu", 0.0)))
+    chosen.sort(key=lambda pair: (pair[0]["condition"] == "running", -pair[1].get("mean", 0.0)))
     if chosen:
         rows = [_row(node, use) for node, use in chosen]
         shown = [blocks.table(COLUMNS, rows, numbers=NUMBERS)]
@@ -57,7 +63,7 @@ def _summary(nodes: list[dict[str, Any]]) -> list[Block]:
 
 def _use(samples: deque[dict[str, Any]] | None) -> dict[str, Any]:
     """What a node uses now, from its last two samples; its CPU over the last minute."""
-    if samples is None or len(samples) < 2:
+    if samples is None or len(samples) < 2 or monotonic_ns() - samples[-1]["at_ns"] > NOW_NS:
         return {}
     pairs = list(zip(samples, list(samples)[1:], strict=False))
     cpu = [
@@ -74,6 +80,7 @@ def _use(samples: deque[dict[str, Any]] | None) -> dict[str, Any]:
     return {
         "cpu": cpu[-1],
         "spark": cpu,
+        "mean": round(sum(cpu) / len(cpu), 2),  # rows change places seldom
         "rss": after["rss_bytes"],
         "fds": after["fds"],
         "network": sum(both) / seconds if both else None,

@@ -10,21 +10,21 @@ from harness.load.locust.tabs.desk import Desk
 from harness.load.tally import LATE_S
 
 COLUMNS = (
-    "Operation", "Sent", "Acknowledged", "Failed", "Unknown", "In flight", "Oldest in flight",
+    "Operation", "Due", "Acknowledged", "Failed", "Unknown", "In flight", "Oldest in flight",
     "p50", "p95", "p99", "p99.9", "Pacer lag p99",
 )  # fmt: skip
 SAID = (
     "Times are from the intended send to the acknowledgement, of what was acknowledged, and of "
     "what is still in flight the time that it has waited so far. Failed and unknown operations "
-    "have no time and count as failures. What receivers got, lost or got twice is in the Verdict "
-    "tab: only their journals tell."
+    "have no time and count as failures; what was due and could not be sent has failed. What "
+    "receivers got, lost or got twice is in the Verdict tab: only their journals tell."
 )
 
 
 def view(desk: Desk, wanted: str) -> list[Block]:
     """The tab; `wanted`: only operations whose name has this."""
-    rows = []
-    for word, tally in sorted(desk.master.tallies().items()):
+    rows, tallies = [], desk.master.tallies()
+    for word, tally in sorted(tallies.items()):
         if wanted not in word:
             continue
         facts, times = tally.facts(), tally.with_waiting()
@@ -45,7 +45,8 @@ def view(desk: Desk, wanted: str) -> list[Block]:
             )
         )
     if not rows:
-        return [blocks.text("nothing was sent yet")]
+        no = f"no operation has {wanted!r} in its name" if tallies else "nothing was sent yet"
+        return [blocks.text(no)]
     return [blocks.table(COLUMNS, rows, numbers=COLUMNS[1:]), blocks.text(SAID, "soft")]
 
 

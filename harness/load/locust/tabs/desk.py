@@ -1,6 +1,7 @@
 """The desk is what the tabs look at: the cluster, its faults, the run's folder while it is written.
 
-Every look at the supervisor is kept for some seconds, however many browsers ask.
+There is one look at the supervisor at a time, and what it finds is kept for some seconds, however
+many browsers ask.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from gevent.lock import BoundedSemaphore
+
 from harness.control.client import Client
 from harness.errors import HarnessError
 from harness.history.proof import READ_BACK, ProofAnswer, seen_as
@@ -19,8 +22,10 @@ from harness.load.locust.tabs import quantities
 from harness.load.locust.tabs.judge import LiveJudge
 from harness.load.locust.tabs.tail import Proofs, Samples
 from harness.load.master import Master
+from harness.load.tally import Tally
 
 STATUS_S, FAULTS_S = 1.0, 2.0  # a look at the faults reads the kernel's tables
+ANSWER_S = 4.0  # how long a look waits: less than the page does (LOOK_MS of tabs.js)
 ALL = "all"  # the prover's name for what it reads back of all faults together
 RECENT_S = 8.0  # a proof that is older says nothing of now
 
@@ -35,12 +40,15 @@ class Desk:
         self.proofs, self.samples = Proofs(Path()), Samples(Path())
         self.judge = LiveJudge()
         self.links: list[tuple[str, str]] = []
+        self.reset: dict[str, Tally] = {}  # what was counted when somebody reset Locust's figures
+        self._looking = BoundedSemaphore()
         self._looks: dict[str, tuple[float, Any]] = {}
+        self._failed: tuple[float, HarnessError] | None = None  # when the newest look did
         self._seen_s: dict[str, float] = {}  # fault → when it was first seen in force
 
     def begin(self, run: Path) -> None:
         """Look at another run from now on."""
-        self.run = run
+        self.run, self.reset = run, {}
         self.proofs, self.samples = Proofs(run), Samples(run)
         try:
             said = json.loads((run / "topology.json").read_text())["links"]
@@ -60,6 +68,7 @@ class Desk:
                 return client.call(method, params)
         finally:
             self._looks.clear()
+            self._failed = None
 
     def status(self) -> dict[str, Any]:
         """The cluster, as `harness status --json`."""
@@ -121,12 +130,25 @@ class Desk:
         return said, "good"
 
     def _look(self, method: str, keep_s: float) -> Any:
-        at_s, answer = self._looks.get(method, (0.0, None))
-        if answer is None or monotonic() - at_s > keep_s:
-            with Client.connect(self.master.cluster) as client:
-                answer = client.call(method)
-            self._looks[method] = monotonic(), answer
-        return answer
+        with self._looking:
+            at_s, answer = self._looks.get(method, (0.0, None))
+            if answer is None or monotonic() - at_s > keep_s:
+                answer = self._asked(method)
+                self._looks[method] = monotonic(), answer
+            return answer
+
+    def _asked(self, method: str) -> Any:
+        """Ask the supervisor, unless it failed to answer just now: who waits behind that look would
+        wait as long again.
+        """
+        if self._failed is not None and monotonic() - self._failed[0] < STATUS_S:
+            raise self._failed[1]
+        try:
+            with Client.connect(self.master.cluster, timeout_s=ANSWER_S) as client:
+                return client.call(method)
+        except HarnessError as error:
+            self._failed = monotonic(), error
+            raise
 
 
 def sentence_of(look: Callable[[], Any]) -> tuple[Any, str]:

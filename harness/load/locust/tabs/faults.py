@@ -25,7 +25,13 @@ def view(desk: Desk, wanted: str) -> list[Block]:
     standing = desk.faults()
     rows = [_row(fault) for fault in standing if wanted in f"{fault['name']} {fault['words']}"]
     look = desk.kernel()
-    found = [blocks.table(COLUMNS, rows)] if rows else [blocks.text("no fault is in force", "good")]
+    if rows:
+        found = [blocks.table(COLUMNS, rows)]
+    elif standing:
+        no = f"no fault has {wanted!r} in its name or words, of {len(standing):,} in force"
+        found = [blocks.text(no, "warn")]
+    else:
+        found = [blocks.text("no fault is in force", "good")]
     found += [
         blocks.text(f"{name}: the kernel does not have what was asked: {why}", "bad")
         for name, why in look["disagree"].items()

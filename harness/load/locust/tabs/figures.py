@@ -31,6 +31,17 @@ def state(of_runner: str, desk: Desk) -> str:
     return "running" if desk.master.plan is not None or of_runner in STOPPING else of_runner
 
 
+def counted(desk: Desk) -> dict[str, Tally]:
+    """What was counted since the run began, or since somebody reset Locust's figures."""
+    found = desk.master.tallies()
+    for word, before in desk.reset.items():
+        if word in found:
+            found[word].response.counts -= before.response.counts
+            for outcome, count in before.outcomes.items():
+                found[word].outcomes[outcome] -= count
+    return found
+
+
 def corrected(answer: dict[str, Any], tallies: Mapping[str, Tally]) -> dict[str, Any]:
     """The answer of ``/stats/requests``, where an operation that is late counts as failed so far
     and with the time that it has waited.

@@ -22,7 +22,7 @@ from harness.scenario import shipped
 from harness.scenario.files import read_budget, read_suite
 
 RUNNING = ("spawning", "running", "stopping", "cleanup")
-BESIDE = ("scenario", "runs", "host")  # fields that count where a scenario is played
+BESIDE = ("scenario", "runs")  # fields that count where a scenario is played
 
 
 def require_idle(environment: Any, desk: Desk) -> None:
@@ -37,10 +37,21 @@ def require_idle(environment: Any, desk: Desk) -> None:
         raise UsageError("no load worker has connected yet: start again in a moment")
 
 
+def require_host(environment: Any, asked: Mapping[str, str]) -> None:
+    """Raise UsageError where a form names another target than the load has."""
+    if asked.get("host", "").strip() not in ("", environment.host):
+        raise UsageError(
+            f"host: the load goes to {environment.host}, found {asked['host']!r}: HARNESS_CLUSTER "
+            "chooses another cluster, before locust is started"
+        )
+
+
 def meant(asked: MultiDict[str, str]) -> MultiDict[str, str]:
     """The fields of a form that count: beside a scenario those few that it does not say itself."""
     if not asked.get("scenario", "").strip():
-        return MultiDict(asked)
+        found = MultiDict(asked)
+        found.poplist("host")  # Locust would name the target by it
+        return found
     return MultiDict({key: asked[key].strip() for key in BESIDE if key in asked})
 
 

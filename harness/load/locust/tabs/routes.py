@@ -82,11 +82,15 @@ def add(web_ui: Any, environment: Any, desk: Desk) -> None:
             page = response.get_data(as_text=True)
             response.set_data(page.replace("</body>", f"{INJECTED}</body>"))
         elif request.path == f"{base}/stats/requests" and response.is_json:
-            answer = figures.corrected(response.get_json(), desk.master.tallies())
+            answer = figures.corrected(response.get_json(), figures.counted(desk))
             answer["state"] = figures.state(answer["state"], desk)
             response.set_data(json.dumps(answer))
         return response
 
+    def reset(**_: Any) -> None:
+        desk.reset = desk.master.tallies()
+
+    environment.events.reset_stats.add_listener(reset)
     app.before_request(refuse)
     app.after_request(inject)
 
@@ -113,6 +117,7 @@ def _checked(web_ui: Any, environment: Any, desk: Desk) -> Response | None:
     asked = form.meant(request.form)
     try:
         form.require_idle(environment, desk)
+        form.require_host(environment, request.form)
         names = form.streams(environment, desk, asked)
         form.require_idle(environment, desk)  # again: others may have started one meanwhile
         if web_ui._swarm_greenlet is not None and not web_ui._swarm_greenlet.ready():

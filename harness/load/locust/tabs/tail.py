@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 from harness.history.proof import READ_BACK
 
 HISTORY = 60  # samples of a node that are kept: a minute
+PIECE = 1 << 24  # bytes that are read at a time: what somebody opens late is long
 
 
 class Tail:
@@ -21,17 +23,22 @@ class Tail:
         self._path, self._at = path, 0
         self._rest = b""
 
-    def more(self) -> bytes:
-        """Return what is not used up yet, old and new; `keep` says what stays of it."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._at)
-                new = file.read()
-        except OSError:
-            return self._rest
-        self._at += len(new)
-        self._rest += new
-        return self._rest
+    def pieces(self) -> Iterator[bytes]:
+        """Yield what is not used up yet with each new piece, to the end of the file; `keep` says
+        what stays of it.
+        """
+        length = PIECE
+        while length == PIECE:
+            try:
+                with self._path.open("rb") as file:
+                    file.seek(self._at)
+                    new = file.read(PIECE)
+            except OSError:
+                return
+            length = len(new)
+            self._at += length
+            self._rest += new
+            yield self._rest
 
     def keep(self, rest: bytes) -> None:
         """Keep this for the next time: it is not whole yet."""
@@ -49,13 +56,14 @@ class Proofs:
 
     def read(self) -> None:
         """Take in what is new."""
-        *lines, rest = self._tail.more().split(b"\n")
-        self._tail.keep(rest)
-        for line in filter(None, lines):
-            proof = json.loads(line)
-            of = (proof["backend"],) if proof["what"] == READ_BACK else proof["path"] or ()
-            key = (proof["what"], *of)
-            self.newest.setdefault(proof["fault"], {})[key] = proof
+        for data in self._tail.pieces():
+            *lines, rest = data.split(b"\n")
+            self._tail.keep(rest)
+            for line in filter(None, lines):
+                proof = json.loads(line)
+                of = (proof["backend"],) if proof["what"] == READ_BACK else proof["path"] or ()
+                key = (proof["what"], *of)
+                self.newest.setdefault(proof["fault"], {})[key] = proof
 
 
 class Samples:
@@ -67,8 +75,19 @@ class Samples:
         self.nodes: dict[int, deque[dict[str, Any]]] = {}
 
     def read(self) -> None:
-        """Take in the batches that are whole."""
-        data = self._tail.more()
+        """Take in the batches that are whole. A batch has the samples of a second, so the last ones
+        are enough.
+        """
+        newest: deque[pa.Message] = deque(maxlen=HISTORY)
+        for data in self._tail.pieces():
+            self._tail.keep(data[self._take(data, newest) :])
+        for message in newest:
+            assert self._schema is not None  # a stream begins with it
+            for one in pa.ipc.read_record_batch(message, self._schema).to_pylist():
+                self.nodes.setdefault(one["node"], deque(maxlen=HISTORY)).append(one)
+
+    def _take(self, data: bytes, newest: deque[pa.Message]) -> int:
+        """Add the batches that are whole; return how many bytes were used."""
         reader = pa.BufferReader(data)
         used = 0
         while True:
@@ -78,8 +97,7 @@ class Samples:
                 break
             if message.type == "schema":
                 self._schema = pa.ipc.read_schema(message)
-            elif message.type == "record batch" and self._schema is not None:
-                for one in pa.ipc.read_record_batch(message, self._schema).to_pylist():
-                    self.nodes.setdefault(one["node"], deque(maxlen=HISTORY)).append(one)
-            used = reader.tell()
-        self._tail.keep(data[used:])
+            elif message.type == "record batch":
+                newest.append(message)
+            used = int(reader.tell())
+        return used

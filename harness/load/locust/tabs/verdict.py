@@ -34,7 +34,12 @@ def view(desk: Desk, wanted: str) -> list[Block]:
         why = desk.judge.problem or "the first look of the judge is not there yet"
         return [blocks.text(f"UNKNOWN: {why}", "warn")]
     so_far = newest["verdict"]
-    what = "the run is over" if newest["is_final"] else "so far; the run goes on, nothing is final"
+    if newest["is_final"]:
+        what = "the run is over"
+    elif desk.master.is_over:
+        what = "so far; the run is over and is being judged, nothing is final"
+    else:
+        what = "so far; the run goes on, nothing is final"
     said = f"{so_far['answer']}, {quantities.seconds(newest['at_s'])} into the run: {what}"
     problem = [blocks.text(desk.judge.problem, "warn")] if desk.judge.problem else []
     return [blocks.text(said, LEVELS[so_far["answer"]]), *problem, *_rows(so_far, wanted)]

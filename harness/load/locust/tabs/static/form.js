@@ -1,7 +1,7 @@
 // Puts a field for a scenario on Locust's start form. While one is chosen, what it says itself (streams, rates, seed, budget, duration) is switched off.
 (() => {
   "use strict";
-  const EVERY_MS = 200, QUIET_MS = 300, KEPT = ["scenario", "runs", "host"]; // fields that count beside a scenario
+  const EVERY_MS = 200, QUIET_MS = 300, KEPT = ["scenario", "runs"]; // fields that count beside a scenario
   const make = (name, cls, text) => { const e = document.createElement(name); if (cls) e.className = cls; if (text !== undefined) e.textContent = text; return e; };
   const fields = new WeakMap(); // form → its field, once it is there
   let asking = false;

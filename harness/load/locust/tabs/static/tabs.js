@@ -1,13 +1,14 @@
 // Draws our tabs into Locust's page from the JSON of ./p2p/view/TAB, once a second; text is never HTML but for blocks "svg".
 (() => {
   "use strict";
-  const EVERY_MS = 1000, SVG = "http://www.w3.org/2000/svg";
+  const EVERY_MS = 1000, LOOK_MS = 5000, SVG = "http://www.w3.org/2000/svg";
   const make = (name, cls, text) => { const e = document.createElement(name); if (cls) e.className = cls; if (text !== undefined) e.textContent = text; return e; };
   const banner = make("div", "p2p-banner"), panel = make("section", "p2p-panel"), body = make("div"), forms = make("div");
   const filter = make("input", "p2p-filter"), says = make("p", "p2p-says");
   filter.placeholder = "filter"; filter.type = "search"; filter.setAttribute("aria-label", "filter"); banner.setAttribute("role", "status"); says.setAttribute("role", "status");
-  panel.append(filter, says, body, forms);
-  let shown = "", busy = false;
+  const still = make("p", "soft p2p-still", "the table below stands still while you are at one of its buttons");
+  panel.append(filter, says, still, body, forms); still.hidden = true;
+  let shown = "", busy = false, done = false; // done: something was done that the table does not show yet
 
   const selected = () => { // the tab of ours that is chosen, "" where it is one of Locust's
     const tab = document.querySelector('[role=tab][aria-selected="true"]');
@@ -20,7 +21,7 @@
       const answer = await fetch("./p2p/do/" + route, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(what) });
       says.textContent = (await answer.json()).says; says.className = "p2p-says " + (answer.ok ? "good" : "bad");
     } catch { says.textContent = "Locust does not answer"; says.className = "p2p-says bad"; }
-    draw();
+    done = true; draw();
   };
   const spark = values => {
     const chart = document.createElementNS(SVG, "svg"), line = document.createElementNS(SVG, "polyline"), most = Math.max(...values, 0.01);
@@ -76,21 +77,30 @@
     const list = document.querySelector("[role=tablist]"), home = list && (list.closest(".MuiContainer-root") || list.parentNode) || root;
     if (!key) panel.remove(); else if (panel.parentNode !== home) home.append(panel);
   };
+  const fill = blocks => { // a row that went away under somebody's hand would have another node's button pressed
+    still.hidden = done || !body.querySelector(".acts button:is(:hover, :active, :focus-visible)");
+    if (!still.hidden) return;
+    const scrolled = [...body.querySelectorAll(".p2p-scroll")].map(box => box.scrollLeft);
+    body.replaceChildren(...blocks.map(b => kinds[b.kind](b)));
+    body.querySelectorAll(".p2p-scroll").forEach((box, i) => { box.scrollLeft = scrolled[i] || 0; });
+    done = false;
+  };
   const draw = async () => {
     if (busy) return;
     busy = true;
     const key = selected();
     place(key);
+    if (key !== shown) { says.textContent = ""; filter.value = ""; body.replaceChildren(); forms.replaceChildren(); } // a filter is one tab's
     try {
-      const answer = await fetch(`./p2p/view/${key || "banner"}?filter=${encodeURIComponent(filter.value)}`), said = await answer.json();
+      const answer = await fetch(`./p2p/view/${key || "banner"}?filter=${encodeURIComponent(filter.value)}`, { signal: AbortSignal.timeout(LOOK_MS) }), said = await answer.json();
       const lines = said.problem ? [{ text: said.problem, level: "bad" }, ...said.banner] : said.banner;
       banner.replaceChildren(...lines.map(line => make("p", line.level, line.text)));
-      if (key) body.replaceChildren(...said.blocks.map(b => kinds[b.kind](b)));
+      if (key && key === selected()) fill(said.blocks);
       if (key !== shown) {
-        shown = key; says.textContent = ""; filter.value = ""; forms.replaceChildren();
+        shown = key;
         if (key === "faults") forms.append(kinds.form(await (await fetch("./p2p/form")).json()));
       }
-    } catch { banner.replaceChildren(make("p", "bad", "Locust does not answer: it has ended, or its host is too busy; what is shown is old")); }
+    } catch { banner.replaceChildren(make("p", "bad", "Locust does not answer: it has ended, or it or its host is too busy; what is shown is old")); }
     busy = false;
   };
   filter.oninput = draw;

@@ -1,0 +1,211 @@
+"""What the tabs say of now: nothing old, nothing that a filter hides, nothing of a run before."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import deque
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any, Self
+
+import gevent
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from harness.errors import UnavailableError, UsageError
+from harness.history.history import SAMPLES
+from harness.load.locust.tabs import (
+    cluster,
+    delivery,
+    desk,
+    faults,
+    figures,
+    form,
+    tail,
+    verdict,
+)
+from harness.load.locust.tabs.desk import Desk
+from harness.load.locust.tabs.tail import Samples
+from harness.load.master import Master
+from harness.load.tally import Tally
+from harness.operations import Outcome
+
+FAULT = {
+    "name": "halves",
+    "words": "cut = halves",
+    "does": "cut",
+    "in_force": "3 s",
+    "proof": ("proven", "good"),
+    "paths": 50,
+    "nodes": [],
+}
+
+
+def texts(shown: list[dict[str, Any]]) -> list[str]:
+    return [block["text"] for block in shown if block["kind"] == "text"]
+
+
+def test_a_filter_that_no_fault_has_does_not_say_that_none_is_in_force():
+    seen: Any = SimpleNamespace(
+        faults=lambda: [FAULT], kernel=lambda: {"disagree": {}, "backends": {}}
+    )
+    assert texts(faults.view(seen, "isol"))[0] == (
+        "no fault has 'isol' in its name or words, of 1 in force"
+    )
+    seen.faults = list
+    assert texts(faults.view(seen, "isol"))[0] == "no fault is in force"
+
+
+def test_a_filter_that_no_operation_has_does_not_say_that_nothing_was_sent():
+    seen: Any = SimpleNamespace(
+        master=SimpleNamespace(tallies=lambda: {"private_message": Tally()})
+    )
+    assert texts(delivery.view(seen, "dht")) == ["no operation has 'dht' in its name"]
+    seen.master.tallies = dict
+    assert texts(delivery.view(seen, "dht")) == ["nothing was sent yet"]
+
+
+def used(at_s: float) -> list[str]:
+    """What the cluster tab says that a node uses whose last sample is of so many seconds ago."""
+    at_ns = time.monotonic_ns() - round(at_s * 1e9)
+    sample = dict.fromkeys([field.name for field in SAMPLES], 1)
+    samples = deque([sample | {"at_ns": at_ns - 1_000_000_000}, sample | {"at_ns": at_ns}])
+    node = {"name": "node-0", "region": "eu", "condition": "running", "index": 0}
+    seen: Any = SimpleNamespace(
+        samples=SimpleNamespace(read=lambda: None, nodes={0: samples}),
+        status=lambda: {"nodes": [node]},
+    )
+    [row] = cluster.view(seen, "")[-1]["rows"]
+    return [row["cells"][3], *row["cells"][5:]]
+
+
+def test_what_a_run_before_measured_is_not_shown_as_now():
+    assert "–" not in used(1)
+    assert set(used(60)) == {"–"}
+
+
+def test_of_a_long_run_only_the_last_minute_is_decoded(tmp_path, monkeypatch):
+    sink, decoded = pa.BufferOutputStream(), []
+    names = [field.name for field in SAMPLES]
+    with pa.ipc.new_stream(sink, SAMPLES) as writer:
+        for second in range(1000):
+            values = [dict.fromkeys(names, second) | {"node": node} for node in range(2)]
+            writer.write_batch(pa.RecordBatch.from_pylist(values, SAMPLES))
+    (tmp_path / "samples.arrow").write_bytes(sink.getvalue().to_pybytes())
+    monkeypatch.setattr(tail, "PIECE", 10_000)
+    read = pa.ipc.read_record_batch
+    monkeypatch.setattr(
+        pa.ipc, "read_record_batch", lambda *given: decoded.append(1) or read(*given)
+    )
+    samples = Samples(tmp_path)
+    samples.read()
+    assert len(decoded) == 60
+    for node in range(2):
+        assert [one["at_ns"] for one in samples.nodes[node]] == list(range(940, 1000))
+
+
+@pytest.mark.parametrize(
+    ("is_over", "is_final", "said"),
+    [
+        (False, False, "so far; the run goes on, nothing is final"),
+        (True, False, "so far; the run is over and is being judged, nothing is final"),
+        (True, True, "the run is over"),
+    ],
+)
+def test_a_run_that_is_being_judged_is_not_said_to_go_on(tmp_path, is_over, is_final, said):
+    newest = {
+        "at_s": 5.0,
+        "is_final": is_final,
+        "verdict": {"answer": "PASS", "findings": [], "rows": {"judged": 0, "of": 0}},
+    }
+    seen: Any = SimpleNamespace(
+        run=tmp_path,
+        master=SimpleNamespace(plan="a plan", is_over=is_over),
+        judge=SimpleNamespace(newest=newest, problem=""),
+    )
+    assert texts(verdict.view(seen, ""))[0] == f"PASS, 5.00 s into the run: {said}"
+
+
+def test_what_a_dead_worker_had_in_flight_is_unknown_once_the_run_is_over():
+    """It would be said to wait for an answer, longer and longer."""
+    tally = Tally(outcomes={**dict.fromkeys(Outcome, 0), Outcome.OK: 5})
+    tally.count_in_flight(np.array([1, 2], np.int64), 7_000_000_001)
+    led: Any = SimpleNamespace(_reports={"w": {"operations": {"x": tally.to_wire()}}})
+    for stopped, unknown, waiting in ((False, 0, 2), (True, 2, 0)):
+        led._stopped = stopped
+        found = Master.tallies(led)["x"]
+        assert (found.outcomes[Outcome.UNKNOWN], found.in_flight) == (unknown, waiting)
+        assert (found.oldest_s(time.monotonic_ns()) is None) == stopped
+
+
+def test_a_form_cannot_name_another_target_than_the_load_has():
+    environment = SimpleNamespace(host="cluster main")
+    for said in ({}, {"host": ""}, {"host": "cluster main"}):
+        form.require_host(environment, said)
+    with pytest.raises(UsageError, match="host: the load goes to cluster main, found 'cluster o'"):
+        form.require_host(environment, {"host": "cluster o"})
+
+
+@pytest.fixture
+def silent(tmp_path, monkeypatch):
+    """A supervisor that takes calls and answers none, as one that was stopped; how often it was
+    called.
+    """
+    monkeypatch.setenv("HARNESS_STATE", str(tmp_path))
+    monkeypatch.setattr(desk, "ANSWER_S", 0.2)
+    folder = tmp_path / "x"
+    folder.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "control.sock"))
+        listener.listen()
+        listener.setblocking(False)
+        yield lambda: len(list(iter(lambda: accepted(listener), False)))
+
+
+def accepted(listener: socket.socket) -> bool:
+    try:
+        listener.accept()[0].close()
+    except BlockingIOError:
+        return False
+    return True
+
+
+def test_a_supervisor_that_does_not_answer_is_said_and_asked_once(silent):
+    seen = Desk(SimpleNamespace(cluster="x"), SimpleNamespace(is_under_way=False))
+    for look in (seen.status, seen.kernel, seen.status):
+        with pytest.raises(UnavailableError, match="the supervisor of cluster 'x' does not answer"):
+            look()
+    assert silent() == 1
+
+
+def test_browsers_that_ask_during_one_look_have_its_answer(monkeypatch):
+    calls = []
+
+    class Slow(nullcontext):
+        def call(self, method: str) -> str:
+            gevent.sleep(0.05)
+            calls.append(method)
+            return method
+
+        def __enter__(self) -> Self:
+            return self
+
+    monkeypatch.setattr(desk.Client, "connect", lambda *_, **__: Slow())
+    seen = Desk(SimpleNamespace(cluster="x"), SimpleNamespace(is_under_way=False))
+    browsers = [gevent.spawn(seen.status) for _ in range(5)]
+    assert [one.get() for one in browsers] == ["status"] * 5
+    assert calls == ["status"]
+
+
+def test_locusts_figures_that_were_reset_count_from_there():
+    def tallies() -> dict[str, Tally]:
+        return {"x": Tally(outcomes={**dict.fromkeys(Outcome, 0), Outcome.OK: ok})}
+
+    seen: Any = SimpleNamespace(master=SimpleNamespace(tallies=tallies), reset={})
+    ok = 100
+    assert figures.counted(seen)["x"].outcomes[Outcome.OK] == 100
+    seen.reset = tallies()
+    ok = 130
+    assert figures.counted(seen)["x"].outcomes[Outcome.OK] == 30
