@@ -106,14 +106,17 @@ class Driver:
         status, body = await self._http.ask("GET", f"{PROXY}/node/stats")
         if status != 200:
             raise HarnessError(f"its proxy answered {status}")
-        told = json.loads(body)
-        nodes = told["nodeInfo"]["ipv4"]
-        return {
-            "good": nodes["good"],
-            "dubious": nodes["dubious"],
-            "incoming": nodes["incoming"],
-            "listeners": told["listenCount"],
-        }
+        told = _read(body)
+        try:
+            nodes = told["nodeInfo"]["ipv4"]
+            return {
+                "good": nodes["good"],
+                "dubious": nodes["dubious"],
+                "incoming": nodes["incoming"],
+                "listeners": told["listenCount"],
+            }
+        except (KeyError, TypeError) as error:
+            raise HarnessError(f"its proxy's statistics lack {error}") from error
 
     async def observe(self, saw: Saw, standing: Callable[[], None]) -> None:
         """Listen at the node's own key: what is put there was sent to it.
@@ -126,7 +129,7 @@ class Driver:
             if not line:
                 standing()
                 continue
-            value = json.loads(line)
+            value = _read(line)
             data = base64.b64decode(value.get("data", ""))
             if value.get("expired") or len(data) < ID_BYTES:
                 continue
@@ -166,7 +169,7 @@ class Driver:
         assert request.target is not None
         found, why = False, "no node had the value"
         async for line in self._http.lines("GET", f"{PROXY}/key/{_key(request.target)}"):
-            if line and (data := json.loads(line).get("data")):
+            if line and (data := _read(line).get("data")):
                 found = found or may_be_of(request.target, base64.b64decode(data))
                 why = "the value is not the one that was put"
         at_ns = time.monotonic_ns()
@@ -179,6 +182,17 @@ class Driver:
     async def close(self) -> None:
         """See adapter.Driver."""
         await self._http.close()
+
+
+def _read(text: bytes) -> dict[str, Any]:
+    """Read what a proxy said. Raises HarnessError where that is no JSON object."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise HarnessError(f"its proxy said {text[:80]!r}; expected a JSON object")
+    return value
 
 
 def _key(key: bytes) -> str:
