@@ -312,13 +312,20 @@ class Faults:
 
     def tell_ended(self, names: Sequence[str], at_ns: int) -> Mapping[str, Ending]:
         """Find out how nodes that ended at `at_ns` did, and tell it; return it."""
-        endings = {name: self._cluster.runtime.ending(name) for name in names}
+        endings = {name: self._ending(name) for name in names}
         with self._ends:
             self._cluster.ended |= {name: (ending, at_ns) for name, ending in endings.items()}
             self._untold -= set(names)
             self._ends.notify_all()
             self._listener.nodes_ended(endings, at_ns)
         return endings
+
+    def _ending(self, name: str) -> Ending:
+        """Find out how a node ended; whatever keeps the runtime from saying it, it has ended."""
+        try:
+            return self._cluster.runtime.ending(name)
+        except Exception:
+            return Ending()
 
     def _bring(self, node: str, condition: Condition) -> None:
         since_ns = time.monotonic_ns()

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,6 +19,7 @@ from harness.errors import NodeStartError, UnavailableError
 from harness.faults.fault import Change, Condition, Fault, Verb
 from harness.history.proof import ProofAnswer
 from harness.network.network import Network
+from harness.runtimes.runtime import Ending
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.faults import NOBODY, Faults
 from harness.topology.impairment import Impairment
@@ -31,13 +33,21 @@ class Nodes:
     def __init__(self) -> None:
         self.processes = {name: subprocess.Popen(["sleep", "600"]) for name in ("a", "b", "c")}
         self.running = {name: SimpleNamespace(pid=one.pid) for name, one in self.processes.items()}
-        self.runtime = SimpleNamespace(members=lambda _: [])
+        self.runtime = SimpleNamespace(members=lambda _: [], ending=self.ending)
+        self.ended: dict[str, tuple[Ending, int]] = {}
         self.slow, self.is_slow = threading.Event(), threading.Event()
         self.slow.set()
         self.refused = ""
 
     def has_ended(self, _: str) -> bool:
         return False
+
+    def note_ended(self, names: Sequence[str]) -> None:
+        for name in names:
+            del self.running[name]
+
+    def ending(self, name: str) -> Ending:
+        raise UnavailableError(f"nobody can say how {name} ended")
 
     def set_condition(self, name: str, condition: Condition) -> bool:
         if name == self.refused:
@@ -55,6 +65,7 @@ class Wires:
     def __init__(self) -> None:
         self.seed, self.faults = 1, dict[str, Fault]()
         self.changed: Callable[[Change], None] = lambda _: None
+        self.held = nullcontext
 
     def require(self, fault: Fault) -> None:
         if fault.impairment.duplicate:
@@ -124,6 +135,19 @@ def test_a_node_that_starts_slowly_keeps_nobody_from_looking(nodes, faults):
     ]
     assert proofs[2].sentence == "the condition of a is being changed"
     assert [row["name"] for row in rows] == ["stands"]
+
+
+def test_an_end_that_nobody_can_explain_is_told(nodes, faults):
+    """It is known that the node ended, and a run that starts then does not wait for more."""
+    told: list[Any] = []
+    faults.listen(replace(NOBODY, nodes_ended=lambda *end: told.append(end)))
+    faults.note_ended(["a"])
+    with suppress(UnavailableError):
+        faults.tell_ended(["a"], 7)
+    assert told == [({"a": Ending()}, 7)]
+    assert nodes.ended == {"a": (Ending(), 7)}
+    with faults.held():
+        pass
 
 
 def test_a_look_says_nothing_of_what_changed_meanwhile(nodes, faults, monkeypatch):
