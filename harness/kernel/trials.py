@@ -39,6 +39,7 @@ _NFTABLES = """table ip scratch {
   }
   chain before { type filter hook forward priority -200; policy accept;
     ip saddr . ip daddr vmap @path
+    tcp dport 9 reject with tcp reset
   }
 }
 add element ip scratch path { 198.18.0.1 . 198.18.0.2 : goto c1 }
@@ -62,7 +63,7 @@ def ifb(namespace: int) -> str:
 
 def nftables(namespace: int) -> str:
     """Set and read back, in one transaction, all that the injector needs: a verdict map, a random
-    drop, a mark, a hook.
+    drop, a mark, a reset, a hook.
     """
     with closing(Nft(namespace)) as nft:
         nft.run(_NFTABLES)
