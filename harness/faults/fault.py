@@ -137,8 +137,8 @@ class Fault:
         """What the nodes of each of `groups` cannot reach, where these are no sides that cannot
         reach each other. Empty where they are, and where they are more than GROUPS_TOLD.
         """
-        groups = [] if self.sides else self.groups
-        if len(groups) > GROUPS_TOLD:
+        groups = self.groups
+        if len(groups) > GROUPS_TOLD or self.sides:
             return []
         return [sorted(self.far[group[0]]) for group in groups]
 

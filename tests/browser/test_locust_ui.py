@@ -240,6 +240,48 @@ def test_a_start_that_takes_longer_than_the_pages_first_look_is_shown_as_one(pag
         expect(page.get_by_role("button", name="Start")).not_to_be_visible()
 
 
+def test_a_button_stays_under_the_pointer_and_a_filter_is_one_tabs(page):
+    port = free_port()
+    with (
+        cluster(6) as fake,
+        fake.locust("--web-port", str(port), "--autostart", "PrivateMessageUser"),
+    ):
+        wait_until(lambda: listens(port))
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.get_by_role("tab", name="Cluster").click()
+        kill = page.locator(".p2p-panel tr", has_text="node-3").get_by_role("button", name="kill")
+        still = page.locator(".p2p-still")
+        expect(still).not_to_be_visible()
+        kill.hover()
+        pressed = kill.element_handle()
+        for _ in range(2):
+            with page.expect_response(lambda seen: "/p2p/view/cluster" in seen.url):
+                pass
+        expect(still).to_be_visible()
+        assert pressed.evaluate("button => button.isConnected")
+        page.locator(".p2p-filter").fill("node-3")
+        page.locator(".p2p-filter").hover()
+        expect(still).not_to_be_visible()
+        expect(page.locator(".p2p-panel tbody tr", has_text="node-4")).to_have_count(0)
+        with page.expect_request(lambda asked: "/p2p/view/faults" in asked.url) as asked:
+            page.get_by_role("tab", name="Faults").click()
+        assert asked.value.url.endswith("filter=")
+        expect(page.locator(".p2p-panel")).to_contain_text("no fault is in force")
+
+
+def test_a_supervisor_that_does_not_answer_is_said(page):
+    port = free_port()
+    with cluster(2) as fake, fake.locust("--web-port", str(port)):
+        wait_until(lambda: listens(port))
+        page.goto(f"http://127.0.0.1:{port}/")
+        expect(page.locator(".p2p-banner")).to_be_empty()
+        fake.process.send_signal(signal.SIGSTOP)
+        said = "the supervisor of cluster 'fake' does not answer"
+        expect(page.locator(".p2p-banner")).to_contain_text(said)
+        fake.process.send_signal(signal.SIGCONT)
+        expect(page.locator(".p2p-banner")).to_be_empty()
+
+
 def test_a_second_start_is_refused_while_a_run_goes_on(page):
     port = free_port()
     with cluster(2) as fake, fake.locust("--web-port", str(port)):

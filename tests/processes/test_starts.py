@@ -59,6 +59,20 @@ def test_a_run_that_was_beginning_is_ended_and_judged(processes, by):
         assert fake.calls("end")[0]["load"]["failures"] == []
 
 
+def test_ctrl_c_of_a_terminal_reaches_workers_too_and_nothing_has_passed():
+    """They end before the run begins, or while it does."""
+    with (
+        cluster(2, "--begin-ms", "1500") as fake,
+        fake.locust("--headless", "--processes", "2", "PrivateMessageUser") as running,
+    ):
+        wait_until(lambda: fake.calls("asked"))
+        os.killpg(running.pid, signal.SIGINT)
+        output, _ = running.communicate(timeout=60)
+        assert running.returncode == 70, output
+        assert "judged" not in output
+        assert [len(fake.calls(name)) for name in ("begin", "start", "end")] == [1, 1, 1]
+
+
 @pytest.mark.parametrize("processes", ["0", "2"])
 def test_a_time_that_is_over_before_the_load_is_that_of_the_load(processes):
     with cluster(2, "--begin-ms", "2000") as fake:

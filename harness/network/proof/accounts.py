@@ -119,11 +119,18 @@ class Accounts:
 
     def _long_before(self, before: Reading) -> Reading | None:
         """Return a reading since which nothing is under way any more that was sent earlier."""
-        held = max(
-            (what.delay_ms + what.jitter_ms for what in before.compiled.classes.values()),
-            default=0.0,
+        compiled = before.compiled
+        held_ms = max(
+            (what.delay_ms + what.jitter_ms for what in compiled.classes.values()), default=0.0
         )
-        until_ns = before.at_ns - round((held / 1e3 + HELD_S) * 1e9)
+        held_ms += rates.queue_ms(
+            min(compiled.up.values(), default=None),
+            min(
+                (what.rate_bps for what in compiled.classes.values() if what.rate_bps), default=None
+            ),
+            min(compiled.down.values(), default=None),
+        )
+        until_ns = before.at_ns - round((held_ms / 1e3 + HELD_S) * 1e9)
         return next((one for one in reversed(self._past) if one.at_ns <= until_ns), None)
 
     def _sources_of(self, compiled: Compiled, limit: Limit) -> set[int]:

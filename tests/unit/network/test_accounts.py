@@ -111,6 +111,20 @@ def test_what_others_may_have_sent_is_not_charged_to_a_rate(which):
     ) == {f"rate {which}": IN_FORCE}
 
 
+def test_what_waited_in_the_queue_of_another_rate_is_not_charged_to_a_rate():
+    """The second node sent 24 kB to the third, behind whose rate they waited for three seconds."""
+    both = Compiled(up={0: 64_000}, down={2: 64_000})
+    limit = Limit("up", 0, 0, 64_000)
+    kb = 8 / 1_000  # in megabits
+    sent = links((0, 0), (24 * kb, 0), (0, 0))
+    assert judged(
+        reading(0, both, QUIET, {limit: 0}),
+        reading(1, both, sent, {limit: 0}),
+        reading(2, both, links((0, 0), (24 * kb, 0), (0, 8 * kb)), {limit: 0}),
+        reading(4, both, links((16 * kb, 0), (24 * kb, 16 * kb), (0, 24 * kb)), {limit: 16_000}),
+    ) == {"rate up": NOT_SHOWN}
+
+
 def test_nothing_is_judged_across_a_change():
     found = judged(
         reading(0, INTO, QUIET, {LIMITS["into"]: 0}),

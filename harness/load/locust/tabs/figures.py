@@ -31,6 +31,11 @@ def state(of_runner: str, desk: Desk) -> str:
     return "running" if desk.master.plan is not None or of_runner in STOPPING else of_runner
 
 
+def reset(desk: Desk) -> None:
+    """Count from now on, as Locust does."""
+    desk.reset = desk.master.tallies()
+
+
 def counted(desk: Desk) -> dict[str, Tally]:
     """What was counted since the run began, or since somebody reset Locust's figures."""
     found = desk.master.tallies()

@@ -87,10 +87,7 @@ def add(web_ui: Any, environment: Any, desk: Desk) -> None:
             response.set_data(json.dumps(answer))
         return response
 
-    def reset(**_: Any) -> None:
-        desk.reset = desk.master.tallies()
-
-    environment.events.reset_stats.add_listener(reset)
+    environment.events.reset_stats.add_listener(lambda **_: figures.reset(desk))
     app.before_request(refuse)
     app.after_request(inject)
 

@@ -206,6 +206,6 @@ def test_locusts_figures_that_were_reset_count_from_there():
     seen: Any = SimpleNamespace(master=SimpleNamespace(tallies=tallies), reset={})
     ok = 100
     assert figures.counted(seen)["x"].outcomes[Outcome.OK] == 100
-    seen.reset = tallies()
+    figures.reset(seen)
     ok = 130
     assert figures.counted(seen)["x"].outcomes[Outcome.OK] == 30
