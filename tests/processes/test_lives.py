@@ -1,6 +1,7 @@
 """How a node starts, says what it does, is killed, and starts again."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -8,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from kit.nodes import (
+    BROADCAST,
     FAILED,
     OK,
     PRIVATE,
     PUT,
+    UNKNOWN,
     make_nodes,
     read_journal,
     running,
@@ -78,6 +81,21 @@ def read_journal_prefix(path: Path) -> list[object]:
     data = path.read_bytes()
     path.write_bytes(data[: len(data) - (len(data) - 64) % 40])
     return read_journal(path)
+
+
+def test_a_broadcast_that_no_link_takes_now_may_arrive_yet(tmp_path: Path) -> None:
+    """It is kept and advertised: it was FAILED, as if nothing had been done."""
+    nodes = make_nodes(tmp_path, 2, [(0, 1)])
+    with running(nodes):
+        assert nodes[1].process is not None
+        nodes[1].process.send_signal(signal.SIGSTOP)
+        outcome, detail = OK, {}
+        for _ in range(64):  # of almost a megabyte each; a link holds some tens of them
+            outcome, _, detail = nodes[0].control.do(BROADCAST, None, bytes(1_000_000))
+            if outcome != OK:
+                break
+        nodes[1].process.send_signal(signal.SIGCONT)
+        assert (outcome, detail["error"]) == (UNKNOWN, "no link takes it now; it is advertised")
 
 
 def test_progress_is_notified_and_signals_end_it(tmp_path: Path) -> None:
