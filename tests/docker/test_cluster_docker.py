@@ -66,6 +66,7 @@ def test_containers_are_nodes_with_namespaces_of_their_own(desk):
     desk.assert_nothing_left()
 
 
+@pytest.mark.quiet
 def test_the_same_scenario_gives_the_same_rows_on_both_runtimes(desk):
     rows = {}
     for runtime in ("docker", "netns"):

@@ -209,6 +209,7 @@ def member_count(desk: Desk, name: str) -> int:
     return Serf().administer(endpoint).health()["members"]
 
 
+@pytest.mark.quiet
 def test_a_stranger_s_http_node_gets_its_first_verdict(desk):
     for file in TINY.iterdir():
         if file.is_file():
