@@ -123,7 +123,7 @@ def _init(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
 
 def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
     """Make this process the master of runs."""
-    starts = Starts(runner)
+    starts = Starts(runner, has_workers=isinstance(runner, MasterRunner))
     workers = Workers(runner) if isinstance(runner, MasterRunner) else None
 
     def missing() -> set[str]:

@@ -12,19 +12,21 @@ from typing import Any
 
 import gevent
 from gevent.lock import RLock
-from locust.runners import MasterRunner
 
 
 class Starts:
     """The starts of a runner, one after another."""
 
-    def __init__(self, runner: Any) -> None:
+    def __init__(self, runner: Any, *, has_workers: bool) -> None:
+        """`has_workers`: the runner is a MasterRunner. Not looked at here: who imports Locust is
+        patched by gevent.
+        """
         self.is_under_way = False  # a run is being begun
         self._are_over = False
         self._turn = RLock()  # reentrant: a start may stop its runner itself
         self._stop, runner.stop = runner.stop, self._stop_after
         self._handing_out: Any = None  # the greenlet that hands out users, once a run is begun
-        if isinstance(runner, MasterRunner):  # a stop of the other kind ends that by itself
+        if has_workers:  # a stop of the other kind of runner ends that by itself
             self._start, runner.start = runner.start, self._start_here
 
     @contextmanager
