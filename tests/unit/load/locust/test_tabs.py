@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import time
 from argparse import Namespace
 from contextlib import nullcontext
@@ -42,6 +44,12 @@ from harness.topology.topology import Node
 )
 def test_a_time_has_the_unit_that_fits(value_s, said):
     assert quantities.seconds(value_s) == said
+
+
+def test_who_looks_at_the_tabs_is_not_patched_by_gevent():
+    """Locust patches whoever imports it: tests in one process with these waited for ever."""
+    code = "import sys, harness.load.locust.tabs; sys.exit('locust' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_form_has_a_field_for_every_word_that_is_said_by_hand():
