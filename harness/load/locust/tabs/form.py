@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from locust.util.timespan import parse_timespan
 from werkzeug.datastructures import MultiDict
 
 from harness.checks import rows
@@ -77,10 +76,12 @@ def streams(environment: Any, desk: Desk, form: Any) -> list[str]:
 
 
 def _require_time(said: str) -> None:
-    """Refuse a time in which nothing would be sent; for Locust, 0 is without end."""
-    with suppress(ValueError):  # Locust says what it does not read
-        if said and not parse_timespan(said):
-            raise UsageError(f"run_time: expected a time above 0, or none, found {said}")
+    """Refuse a time in which nothing would be sent; for Locust, 0 (or ``0h0m``) is without end. It
+    says itself what it cannot read.
+    """
+    numbers = re.findall(r"\d+", said)
+    if numbers and not any(map(int, numbers)):
+        raise UsageError(f"run_time: expected a time above 0, or none, found {said}")
 
 
 def _asked(given: Namespace, chosen: list[Any], desk: Desk) -> RunRequest:
