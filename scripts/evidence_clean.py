@@ -91,6 +91,7 @@ def section(results: list[dict[str, Any]]) -> str:
         "",
         "*Busy*: beside processes of others that wanted every core. *Shared*: beside other work of",
         "the project, whatever it was just then (a load of 2 to 900); these count as neither.",
+        "*Together*: two of these scenarios at a time, and nothing else.",
         "A row of a verdict that is neither PASS nor MEASURED is named, with how often.",
         "",
         "| scenario | host | runs | PASS | FAIL | UNKNOWN | rows that were not PASS |",
