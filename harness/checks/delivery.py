@@ -187,8 +187,19 @@ def _misdelivered(
     return {
         "delivered to another node": int((node != target).sum()),
         "delivered to the sender itself": int((node == source).sum()),
-        "delivered more than once": int((seen > 1).sum()),
+        "delivered more than once": _more_than_once(history, ledger.record, chosen),
     }
+
+
+def _more_than_once(history: History, kind: RecordKind, chosen: Chosen) -> int:
+    """How many of the chosen operations one node has more than once in one life, or two nodes
+    have.
+    """
+    rows, mine = records.about(history, kind, chosen)
+    some = np.zeros(int(chosen.sum()), mine.node.dtype)
+    some[rows] = mine.node  # of each operation, one node that has it
+    elsewhere = np.unique(rows[mine.node != some[rows]])
+    return len(np.union1d(elsewhere, _twice_in_a_life(history, kind, chosen)))
 
 
 def _at_target(history: History, operation: Operation, acknowledged: Chosen) -> Held:
@@ -244,15 +255,20 @@ def _at_every_other_node(history: History, operation: Operation, acknowledged: C
 
 
 def repeated(history: History, kind: RecordKind, chosen: Chosen) -> int:
-    """How many of the chosen operations a node has more than once in one life: which the harness
-    has stopped since, need not know what it had before.
+    """How many of the chosen operations a node has more than once in one life."""
+    return len(_twice_in_a_life(history, kind, chosen))
+
+
+def _twice_in_a_life(history: History, kind: RecordKind, chosen: Chosen) -> Places:
+    """Which of the chosen operations, counted among these, a node has more than once in one life:
+    a node that the harness has stopped since need not know what it had before.
     """
     rows, mine = records.about(history, kind, chosen)
     place = rows.astype(np.intp) * len(history.nodes) + mine.node
     again = np.flatnonzero(np.bincount(place)[place] > 1)
     life = silences.of(history).lives(mine.node[again], mine.at_ns[again])
     had, times = np.unique((place[again], life), axis=1, return_counts=True)
-    return len(np.unique(had[0, times > 1] // len(history.nodes)))
+    return np.unique(had[0, times > 1] // len(history.nodes))
 
 
 def _at_keeper(history: History, operation: Operation, acknowledged: Chosen) -> Held:

@@ -98,6 +98,24 @@ def test_what_a_node_has_twice_is_forgiven_only_where_it_began_anew_in_between()
     assert judged((1.1, 6), changed("paused", 4), changed("running", 5)).answer is Answer.FAIL
 
 
+def test_a_message_that_came_twice_is_forgiven_only_where_its_target_began_anew_in_between():
+    """A sender sends again what a target that the harness killed had not acknowledged: FAIL."""
+
+    def judged(times_s, *events, also=()):
+        came = [record(1, at_ns=int(at_s * SECOND)) for at_s in times_s]
+        return ledger(history([operation(1)], [*came, *also], events=(*events, RunEnded())))
+
+    stopped = NodeChanged(node="node-0", condition="stopped", at_ns=4 * SECOND)
+    started = NodeStarted(node="node-0", at_ns=5 * SECOND)
+    ended = NodeEnded(node="node-0", at_ns=4 * SECOND)
+    twice = "1 delivered more than once"
+    assert judged((1.1, 6), stopped, started).answer is Answer.PASS
+    assert judged((1.1, 6, 6.1), stopped, started).measured == twice
+    assert judged((1.1, 6), ended, started).measured == twice
+    elsewhere = [record(1, node=2, at_ns=6 * SECOND)]
+    assert judged((1.1,), stopped, started, also=elsewhere).measured == twice
+
+
 def test_a_broadcast_is_not_due_to_a_node_that_the_harness_kept_from_running():
     """Hole 24: a stopped or paused node is none of "all other nodes" while it is."""
     sent = [operation(1, Operation.BROADCAST, source=0, target=-1)]  # at 1.001 s
