@@ -4,11 +4,12 @@ options.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -20,6 +21,36 @@ from harness.errors import HarnessError, InterruptedByUserError, StorageError, U
 from harness.systems import adapters
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Commands(MutableMapping[str, click.Command]):
+    """Commands by name, each imported when it is first asked for."""
+
+    def __init__(self, homes: Mapping[str, str]) -> None:
+        """`homes`: name → ``module.attribute`` in this package."""
+        self._homes = dict(homes)
+        self._loaded: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._loaded:
+            module, _, attribute = self._homes[name].partition(".")
+            home = importlib.import_module(f"harness.cli.{module}")
+            self._loaded[name] = getattr(home, attribute)
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._homes.setdefault(name, "")
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._homes[name]
+        self._loaded.pop(name, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._homes)
+
+    def __len__(self) -> int:
+        return len(self._homes)
 
 
 class CommandLine(words.Group):
