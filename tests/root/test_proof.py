@@ -129,14 +129,19 @@ def test_what_passes_a_rate_is_seen_at_the_links(net, gone):
 
 
 @pytest.mark.parametrize(
-    "rate", [{"where": "n0 -> n1", "rate": "256kbit"}, {"where": "n0", "up": "100kbit"}]
+    ("rate", "bits_per_s"),
+    [
+        ({"where": "n0 -> n1", "rate": "256kbit"}, 512e3),
+        ({"where": "n0", "up": "100kbit"}, 200e3),
+    ],
 )
-def test_the_queue_of_a_slow_rate_is_waited_for(net, rate):
+def test_the_queue_of_a_slow_rate_is_waited_for(net, rate, bits_per_s):
+    """Twice what it lets through fills the queue, and leaves the probes a place in it."""
     it = net()
     with proving(it) as proofs:
         it.set(where="n0 -> n1", delay="20ms", name="late")
         it.set(**rate, name="slow")
-        with sending(it, "n0", "n1"):
+        with sending(it, "n0", "n1", bits_per_s):
             time.sleep(7)
     assert wrong(proofs) == []
     delays = [one for one in proofs if one.what == "delay" and one.answer is IN_FORCE]
