@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from kit.desk import TEN, Desk, wait_for
+from kit.desk import TEN, Desk, once_in_three, wait_for
 from kit.saboteur import FAULTS, open_place, outsider, sabotage
 
 from harness.errors import HarnessError
@@ -66,9 +66,13 @@ def sabotaged(desk: Desk, seed: int | None) -> tuple[str, dict[str, str], dict]:
 
 def test_without_a_sabotage_all_is_as_asked(desk):
     """A check that is always red would prove nothing."""
-    done, seen, finding = sabotaged(desk, None)
-    print(done, seen, finding)
-    assert (seen, finding["answer"]) == ({}, "PASS")
+
+    def attempt() -> tuple[bool, dict]:
+        _, seen, finding = sabotaged(desk, None)
+        assert finding["answer"] != "FAIL", finding
+        return not seen and finding["answer"] == "PASS", {"seen": seen, **finding}
+
+    once_in_three(attempt)
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))

@@ -102,8 +102,8 @@ class Prober:
         self._sequence += 1
         try:
             self._socket(target)
+            sender = self._socket(source)  # made before the clock is read
             data = PROBE.pack(self._sequence, time.monotonic_ns(), b"")
-            sender = self._socket(source)
             try:
                 sender.sendto(data + CRC.pack(zlib.crc32(data)), (self._addresses[target], PORT))
             except OSError as error:
