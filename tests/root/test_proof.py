@@ -13,12 +13,14 @@ from contextlib import contextmanager
 
 import pytest
 from kit.network import Net
+from kit.nodes import wait_until
 
 from harness.errors import HarnessError
 from harness.faults import spec
 from harness.history.proof import Proof, ProofAnswer
 from harness.kernel.namespaces import open_socket
 from harness.network.injectors.qdisc import Qdisc
+from harness.network.proof import prover as provers
 from harness.network.proof.datagrams import PORT, Prober
 from harness.network.proof.prover import Prover
 from harness.topology.impairment import Impairment
@@ -193,6 +195,15 @@ def test_of_many_faults_each_has_its_turn(net):
     with proving(it) as proofs:
         time.sleep(9)
     assert names <= {one.fault for one in proofs if one.what == "delay"}
+
+
+def test_the_network_is_looked_at_before_a_fault_of_the_first_second(net, monkeypatch):
+    """The first look came two seconds after the start, and a scenario's clock starts after one."""
+    it = net()
+    monkeypatch.setattr(provers, "LOOK_EVERY_S", 3600)
+    with proving(it) as proofs:
+        wait_until(lambda: answers(proofs, "read back", "before"), "a look before")
+    assert answers(proofs, "read back", "before") == {IN_FORCE}
 
 
 def test_half_open_is_dialled(net):

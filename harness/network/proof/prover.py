@@ -68,7 +68,7 @@ class Prover:
         # Each with the fault that stood before, by its name.
         self._changes: list[tuple[Change, Fault | None]] = []
         self._standing = dict(network.faults)
-        self._due_s = time.monotonic() + LOOK_EVERY_S  # when all that stands is looked at again
+        self._due_s = time.monotonic()  # when all that stands is looked at; the first time at once
         self._looked = False  # whether there was anything to look at in this run
         self._turn = 0  # of many faults: which is the first to be looked at again
         # Fault in force → its impairments of which nothing was written since it was set.
