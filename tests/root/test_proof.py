@@ -178,6 +178,7 @@ def test_what_stands_is_looked_at_while_another_fault_comes_and_goes(net):
 def test_the_paths_that_a_name_left_are_looked_at(net):
     it = net()
     with proving(it) as proofs:
+        wait_until(lambda: answers(proofs, "clear", "before"), "the look before")  # 0.8 s
         it.set(where="n0 -> n1", delay="50ms", name="moves")
         time.sleep(1.5)
         it.set(where="n2 -> n3", delay="50ms", name="moves")
