@@ -27,9 +27,11 @@ from sections import BENCHMARKS, ROOT, publish
 
 import harness
 from harness import runtimes
+from harness.control import state
 from harness.control.client import Client
 from harness.errors import HarnessError
 from harness.host.facts import host_facts
+from harness.runtimes.docker import labels
 from harness.scenario import shipped
 from harness.supervisor.sampler import Sampler
 
@@ -139,7 +141,7 @@ def docker_stats(nodes: Sequence[Node]) -> float:
 
 
 def containers(nodes: Sequence[Node]) -> list[str]:
-    return [f"{CLUSTER}-{node['name']}" for node in nodes]
+    return [labels.container_name(CLUSTER, state.root(), node["name"]) for node in nodes]
 
 
 def engine_cpu_s() -> float:

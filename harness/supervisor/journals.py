@@ -29,14 +29,14 @@ def histograms(
     def one(entry: tuple[int, Endpoint]) -> None:
         index, endpoint = entry
         with suppress(UnavailableError):
-            control = adapter.administer(endpoint)
+            counts, health = adapter.administer(endpoint).counted()
             folder.append_line(
                 "histograms.jsonl",
                 {
                     "phase": phase,
                     "node": index,
-                    "histograms": control.histograms(),
-                    "gauges": _numbers(control.health()),
+                    "histograms": counts,
+                    "gauges": _numbers(health),
                 },
             )
 

@@ -151,5 +151,7 @@ class NodeControl(Protocol):
 
     def end(self) -> None: ...
 
-    def histograms(self) -> dict[str, dict[int, int]]:
-        """Return operation → bucket index → count since `begin` (stats.py defines the buckets)."""
+    def counted(self) -> tuple[dict[str, dict[int, int]], dict[str, Any]]:
+        """Return operation → bucket index → count since `begin` (stats.py defines the buckets), and
+        the health. It is asked between two phases, under load: once.
+        """

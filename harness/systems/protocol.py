@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -108,26 +108,36 @@ class NodeSocket:
         return [bytes(peer["id"]).hex() for peer in self._call("peers")]
 
     def begin(self, journal: int, *, early: bool = False) -> int:
-        since_ns = self._call("begin", journal, {"early": True} if early else {})
+        since_ns = self._call("begin", {"early": True} if early else {}, journal)
         return since_ns if isinstance(since_ns, int) else 0
 
     def end(self) -> None:
         self._call("end")
 
-    def histograms(self) -> dict[str, dict[int, int]]:
-        return {
-            operation: found["buckets"] for operation, found in self._call("histograms").items()
-        }
+    def counted(self) -> tuple[dict[str, dict[int, int]], dict[str, Any]]:
+        histograms, health = self._calls(["histograms", "health"])
+        return {name: found["buckets"] for name, found in histograms.items()}, health
 
     def _call(
-        self, method: str, descriptor: int | None = None, params: Mapping[str, Any] = NO_PARAMS
+        self, method: str, params: Mapping[str, Any] = NO_PARAMS, descriptor: int | None = None
     ) -> Any:
-        buffer = bytearray()
+        return self._calls([method], params, descriptor)[0]
+
+    def _calls(
+        self,
+        methods: Sequence[str],
+        params: Mapping[str, Any] = NO_PARAMS,
+        descriptor: int | None = None,
+    ) -> list[Any]:
+        """Ask all at once and return the answers in order: the node is woken once."""
+        request = b"".join(
+            frame(["call", number, method, dict(params)]) for number, method in enumerate(methods)
+        )
+        asked, buffer, answers = range(len(methods)), bytearray(), dict[int, Any]()
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(ANSWER_TIMEOUT_S)
                 connection.connect(self._endpoint.control)
-                request = frame(["call", 1, method, dict(params)])
                 if descriptor is not None:
                     socket.send_fds(connection, [request[:1]], [descriptor])
                     request = request[1:]
@@ -136,13 +146,18 @@ class NodeSocket:
                     buffer += data
                     for message in frames(buffer):
                         if message[0] == "reply":
-                            return self._value(method, message)
+                            # What is wrong with the connection is answered without a number.
+                            number = message[1] if message[1] in asked else len(answers)
+                            answers[number] = self._value(methods[number], message)
+                    if len(answers) == len(asked):
+                        return [answers[number] for number in asked]
         except OSError as error:
             raise UnavailableError(
-                f"node {self._endpoint.node} did not answer {method}: {error}"
+                f"node {self._endpoint.node} did not answer {methods[len(answers)]}: {error}"
             ) from error
         raise UnavailableError(
-            f"node {self._endpoint.node} closed its control socket instead of answering {method}"
+            f"node {self._endpoint.node} closed its control socket instead of answering "
+            f"{methods[len(answers)]}"
         )
 
     def _value(self, method: str, message: list[Any]) -> Any:
