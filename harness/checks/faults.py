@@ -264,8 +264,10 @@ def _lacking(change: FaultChanged, about: Sequence[Proof]) -> str | None:
     """What no look at a change has shown; None where nothing is lacking."""
     wanted = ProofAnswer.IN_FORCE if change.is_set else ProofAnswer.GONE
     if change.nodes:
-        shown = any(proof.what == "condition" and proof.answer is wanted for proof in about)
-        return None if shown else f"no look at its nodes showed it {wanted}"
+        seen = {proof.what for proof in about if proof.answer is wanted}
+        asked = ["condition", *(seen_as(change.does) if change.is_set else ())]
+        missing = [what for what in asked if what not in seen]
+        return f"no look at its nodes showed its {missing[0]} {wanted}" if missing else None
     if not any(proof.what == READ_BACK and proof.answer is ProofAnswer.IN_FORCE for proof in about):
         return "it was not read back"
     # After a clear another fault may still stand on the path: then the probe shows that one, in

@@ -15,7 +15,7 @@ from typing import Any
 from harness.choices import did_you_mean, one_of
 from harness.errors import BadFileError
 from harness.faults import partitions, targets
-from harness.faults.fault import Condition, Fault
+from harness.faults.fault import Condition, Fault, State
 from harness.faults.paths import DirectedPath, Paths
 from harness.topology import impairment as impairments
 from harness.topology import quantities
@@ -73,7 +73,8 @@ def _quantity(read: Callable[[str], Any]) -> Callable[[object], Any]:
     return lambda value: read(str(value))
 
 
-CONDITIONS = (str(Condition.PAUSED), str(Condition.STOPPED))
+CONDITIONS = tuple(str(one) for one in Condition if one is not Condition.RUNNING)
+STATES = tuple(map(str, State))
 WORDS: dict[str, Word] = {
     "where": Word(
         read=_text,
@@ -114,7 +115,14 @@ WORDS: dict[str, Word] = {
     "condition": Word(
         read=_one_of(*CONDITIONS),
         example="stopped",
-        sentence="of nodes: paused (SIGSTOP) or stopped; they run again afterwards",
+        sentence="of nodes: paused (SIGSTOP), stopped (SIGTERM), killed (SIGKILL), crashed (cut "
+        "off, then killed), or restarted, which is a moment; they run again afterwards",
+    ),
+    "state": Word(
+        read=_one_of(*STATES),
+        example="wipe",
+        sentence="what nodes that were down start again with: all that they had (keep, the "
+        "default), or only what was prepared for them",
     ),
     "name": Word(read=_text, example="wan", sentence="what it is called, to clear it"),
     "at_s": Word(read=_seconds, example="5", sentence="seconds after its phase began"),
@@ -144,6 +152,7 @@ class FaultSpec:
     up: int | None = None
     down: int | None = None
     condition: Condition | None = None
+    state: State | None = None
     name: str = ""  # empty: its words
     at_s: float = 0.0
     for_s: float | None = None
@@ -173,7 +182,24 @@ class FaultSpec:
                 "condition: it is of nodes and stands alone; what is wrong with the network is "
                 "another fault"
             )
+        self._refuse_without_meaning()
         self._refuse_unheard()
+
+    def _refuse_without_meaning(self) -> None:
+        """Raise BadFileError for words beside a condition that mean nothing there."""
+        if self.state is not None and (self.condition is None or not self.condition.is_down):
+            down = ", ".join(word for word in CONDITIONS if Condition(word).is_down)
+            raise BadFileError(
+                f"state: it is of nodes that start again; expected a condition of {down}; found "
+                f"{self.condition or 'none'}"
+            )
+        if self.condition is Condition.RESTARTED:
+            for name, value in (("for_s", self.for_s), ("flap_s", self.flap_s)):
+                if value is not None:
+                    raise BadFileError(
+                        f"{name}: a restart is a moment, found {value:g}; a node that is down for "
+                        "a time is stopped, killed or crashed"
+                    )
 
     def _refuse_unheard(self) -> None:
         """Raise BadFileError for words that would stand in the fault's and change nothing."""
@@ -222,6 +248,7 @@ class FaultSpec:
             name=self.name or self.words,
             nodes=targets.nodes_of(at, nodes),
             condition=self.condition,
+            state=self.state or State.KEEP,
             words=self.words,
         )
 
@@ -298,6 +325,8 @@ def parse(table: Mapping[str, object]) -> FaultSpec:
     half_open = {HALF_OPEN[read.pop("half_open")]: True} if "half_open" in read else {}
     if "condition" in read:
         read["condition"] = Condition(read["condition"])
+    if "state" in read:
+        read["state"] = State(read["state"])
     return FaultSpec(
         **read, impairment=Impairment(**wrong, toxics=toxics, **half_open), words=_said(table)
     )
@@ -308,7 +337,7 @@ def _said(table: Mapping[str, object]) -> str:
     cut = table.get("cut")
     said = [str(table.get("where") or "")] if cut is None else [f"cut {cut}"]
     said += list(_texts(table.get("of") or ()))
-    for key in (*impairments.WORDS, "up", "down", "part", "condition"):
+    for key in (*impairments.WORDS, "up", "down", "part", "condition", "state"):
         if table.get(key) is not None:
             said.append(f"{key} {table[key]}")
     said += [f"toxic {words}" for words in _texts(table.get("toxic") or ())]

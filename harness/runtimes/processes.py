@@ -33,6 +33,7 @@ TERMINATE_GRACE_S = 2.0  # from SIGTERM to SIGKILL: time to write state
 KILL_TIMEOUT_S = 10.0  # after SIGKILL; the kernel needs milliseconds, a thrashing host longer
 LOOK_EVERY_S = 0.02  # while processes end
 ROUNDS = 50  # of a pause: what is forked meanwhile is stopped in the next
+BY_SIGKILL = (Condition.KILLED, Condition.CRASHED)
 LAST_LINES = 10
 TAIL_BYTES, LINE_BYTES = 65536, 256  # of a log that are read, at least, and more a line
 
@@ -131,15 +132,21 @@ class Resident:
         """
         self.signal(signal.SIGTERM, signal.SIGCONT)
         if not self._are_gone(TERMINATE_GRACE_S):
-            until_s = time.monotonic() + KILL_TIMEOUT_S
+            self.kill()
+
+    def kill(self) -> None:
+        """End all processes at once by SIGKILL, and those that start meanwhile. Raises HarnessError
+        where one outlives it.
+        """
+        until_s = time.monotonic() + KILL_TIMEOUT_S
+        self.signal(signal.SIGKILL)
+        while not self._are_gone(LOOK_EVERY_S):
+            if time.monotonic() > until_s:
+                raise HarnessError(
+                    f"node {self.place.node.name}: processes {self.members()} have not ended "
+                    f"{KILL_TIMEOUT_S:.0f} s after SIGKILL: the kernel holds them"
+                )
             self.signal(signal.SIGKILL)
-            while not self._are_gone(LOOK_EVERY_S):  # again: for what has started meanwhile
-                if time.monotonic() > until_s:
-                    raise HarnessError(
-                        f"node {self.place.node.name}: processes {self.members()} have not ended "
-                        f"{KILL_TIMEOUT_S:.0f} s after SIGKILL: the kernel holds them"
-                    )
-                self.signal(signal.SIGKILL)
 
     def _are_gone(self, wait_s: float) -> bool:
         """Wait, at most so long, until every process has ended; whether they have."""
@@ -193,9 +200,10 @@ class HostProcesses(ABC):
         resident = self._resident(node)
         with resident.changing:
             running = resident.running
+            end = resident.kill if condition in BY_SIGKILL else resident.end
             if running is None or is_readable(running.pidfd):
                 if condition is not Condition.PAUSED:
-                    resident.end()
+                    end()
                 if condition is Condition.RUNNING:
                     return self._move_in(resident)
                 if condition is Condition.PAUSED:
@@ -203,8 +211,8 @@ class HostProcesses(ABC):
                         f"node {node} has ended and cannot be "
                         f"paused{last_lines(log_of(resident.place))}"
                     )
-            elif condition is Condition.STOPPED:
-                resident.end()
+            elif condition.is_down:
+                end()
             elif condition is Condition.PAUSED:
                 resident.pause()
             else:
@@ -221,6 +229,11 @@ class HostProcesses(ABC):
     def members(self, node: str) -> list[int]:
         """See Runtime."""
         return self._resident(node).members()
+
+    def outside(self, node: str) -> list[str]:
+        """See Runtime. None, where the host's files are all that there are."""
+        self._resident(node)
+        return []
 
     def troubles(self) -> list[str]:
         """See Runtime."""

@@ -155,8 +155,8 @@ class Runtime(Protocol):
         """
 
     def set_condition(self, node: str, condition: Condition) -> Running | None:
-        """Bring a node into a condition. RUNNING starts a stopped node anew in the same place, and
-        returns its process.
+        """Bring a node into a condition. RUNNING starts a node that is down anew in the same place,
+        and returns its process. CRASHED is KILLED here: the network is not a runtime's.
         """
 
     def ending(self, node: str) -> Ending:
@@ -172,6 +172,11 @@ class Runtime(Protocol):
     def members(self, node: str) -> list[int]:
         """Return the pids of all living processes of a node, as the supervisor sees them. A first
         process that could not be looked at may be missing.
+        """
+
+    def outside(self, node: str) -> list[str]:
+        """List files that a node wrote outside of its directory and finds again when it starts
+        anew, as far as the runtime can tell.
         """
 
     def execute(self, node: str, argv: Sequence[str], stdio: tuple[int, int, int]) -> int:

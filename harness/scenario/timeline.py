@@ -154,9 +154,14 @@ def changes_of(
 ) -> Iterator[PlannedChange]:
     """Yield when a fault is set and cleared, counted from `begin_s`, at most until `end_s`.
 
-    Without `end_s` and without `for_s` it is set and never cleared.
+    Without `end_s` and without `for_s` it is set and never cleared. A moment is cleared as soon as
+    it was set.
     """
     at_s = begin_s + spec.at_s
+    if fault.is_moment:
+        yield PlannedChange(at_s=at_s, verb=Verb.SET, fault=fault)
+        yield PlannedChange(at_s=at_s, verb=Verb.CLEAR, fault=fault)
+        return
     gone_s = end_s if spec.for_s is None else at_s + spec.for_s
     if gone_s is None:
         yield PlannedChange(at_s=at_s, verb=Verb.SET, fault=fault)
@@ -169,5 +174,11 @@ def changes_of(
 
 
 def in_order(changes: list[PlannedChange]) -> tuple[PlannedChange, ...]:
-    """Sort changes by their time; of one moment, faults that go come before faults that come."""
-    return tuple(sorted(changes, key=lambda one: (one.at_s, one.verb is Verb.SET)))
+    """Sort changes by their time; of one moment, faults that go come before faults that come, and
+    those that come and go in that moment are last.
+    """
+
+    def key(one: PlannedChange) -> tuple[float, bool]:
+        return one.at_s, one.verb is Verb.SET or one.fault.is_moment
+
+    return tuple(sorted(changes, key=key))

@@ -8,24 +8,22 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from harness.choices import did_you_mean
 from harness.errors import HarnessError, UsageError
-from harness.faults.fault import Change, Condition, Fault, Verb, fold_conditions
+from harness.faults.fault import Change, Condition, Fault, State, Verb, fold_conditions
 from harness.faults.spec import FaultSpec
 from harness.history.proof import Proof
-from harness.kernel.proc import is_stopped
 from harness.network.network import Network
-from harness.network.proof.verdicts import Look, judge_condition
+from harness.network.proof.verdicts import Look, is_as_asked, judge_condition, judge_wiped
 from harness.runtimes.runtime import Ending
 from harness.supervisor.cluster import Cluster
+from harness.supervisor.conditions import Conditions, turns
 
-NODES_TOGETHER = 8  # nodes that are stopped or started side by side
 NODES_LOOKED_AT = 24  # of a fault, at each look
 SIGNAL_S = 1.0  # until a signal has had its effect, on a busy host
 
@@ -54,7 +52,7 @@ NOBODY = Listener(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Conditions:
+class _Standing:
     """The faults that are conditions of nodes, at one moment: it is replaced and never changed.
 
     `under_way`: the one that is being set or taken back, and `changing`: the nodes whose condition
@@ -75,8 +73,9 @@ class Faults:
         self._lock = threading.RLock()
         self._ends = threading.Condition()  # of nodes by themselves: no change of ours delays it
         self._untold: set[str] = set()  # nodes whose end was noted, and nobody told how
-        self._now = _Conditions(faults={})
+        self._now = _Standing(faults={})
         self._listener = NOBODY
+        self._conditions = Conditions(cluster, network, self._node_changed)
         self._chance = random.Random(f"{network.seed}/conditions")
         self._since_ns: dict[str, int] = {}  # name of a fault in force → when it came
         network.changed = self._changed
@@ -85,6 +84,9 @@ class Faults:
         if change.verb is Verb.SET:
             self._since_ns[change.fault.name] = change.at_ns
         self._listener.changed(change)
+
+    def _node_changed(self, node: str, condition: Condition, since_ns: int) -> None:
+        self._listener.node_changed(node, condition, since_ns)
 
     def listen(self, listener: Listener = NOBODY) -> None:
         """Tell this listener from now on, and no other."""
@@ -103,7 +105,7 @@ class Faults:
         """Tell the listener of each fault in force as of one that comes now, and look at its
         nodes.
         """
-        for fault in self.standing.values():
+        for fault in (*self.network.faults.values(), *self._now.faults.values()):
             now_ns = time.monotonic_ns()
             change = Change(at_ns=now_ns, took_ns=0, verb=Verb.SET, fault=fault)
             self._listener.changed(change)
@@ -112,8 +114,10 @@ class Faults:
 
     @property
     def standing(self) -> dict[str, Fault]:
-        """The faults in force, by name."""
-        return {**self.network.faults, **self._now.faults}
+        """The faults in force, by name. The cuts around crashed machines are parts of theirs."""
+        cuts = self._conditions.crashes.cuts
+        ours = {name: one for name, one in self.network.faults.items() if name not in cuts}
+        return {**ours, **self._now.faults}
 
     def set(self, fault: Fault) -> Change:
         """Bring a fault into force; it replaces one of the same name.
@@ -123,6 +127,7 @@ class Faults:
         """
         if fault.condition is None:
             self.network.require(fault)
+        self.require([fault])
         before = self.standing.get(fault.name)
         if before is None or (before.condition is None) == (fault.condition is None):
             return self._set(fault)
@@ -133,6 +138,12 @@ class Faults:
             with suppress(HarnessError):
                 self._set(before)
             raise
+
+    def require(self, faults: Iterable[Fault]) -> None:
+        """Raise UnavailableError for a condition of nodes that cannot be brought about here."""
+        for fault in faults:
+            if fault.condition is not None:
+                self._conditions.require(fault)
 
     def _set(self, fault: Fault) -> Change:
         if fault.condition is None:
@@ -167,16 +178,17 @@ class Faults:
                 self._clear_condition(fault)
 
     def refuse_stopped(self, spec: FaultSpec) -> None:
-        """Raise UsageError for a fault of the network at a node that is stopped: it would be
+        """Raise UsageError for a fault of the network at a node that is down: it would be
         nobody's.
         """
         if spec.condition is not None:
             return
         for name in sorted(spec.named_nodes(self.network.nodes)):
-            if self._cluster.conditions.get(name) is Condition.STOPPED:
+            condition = self._cluster.conditions.get(name, Condition.RUNNING)
+            if condition.is_down:
                 raise UsageError(
-                    f"node {name} is stopped; a fault there would be nobody's: `harness condition "
-                    f"{name} running` first"
+                    f"node {name} is {condition}; a fault there would be nobody's: "
+                    f"`harness condition {name} running` first"
                 )
 
     def rows(self) -> list[dict[str, Any]]:
@@ -184,7 +196,8 @@ class Faults:
 
         `in_force_s`: since when.
         """
-        rows = self.network.rows() + [
+        cuts = self._conditions.crashes.cuts
+        rows = [row for row in self.network.rows() if row["name"] not in cuts] + [
             {
                 "name": fault.name,
                 "words": fault.words,
@@ -220,7 +233,7 @@ class Faults:
         return proofs if self._now is now else []
 
     def _look(
-        self, fault: Fault, *, gone: bool, now: _Conditions | None = None, wait_s: float = 0.0
+        self, fault: Fault, *, gone: bool, now: _Standing | None = None, wait_s: float = 0.0
     ) -> list[Proof]:
         now = now or self._now
         asked = fold_conditions(now.faults.values())
@@ -231,25 +244,16 @@ class Faults:
         for node in nodes:
             wanted = asked.get(node, Condition.RUNNING)
             found: Condition | None = None
-            while node not in now.changing and (found := self._found(node)) is not wanted:
-                if time.monotonic() >= until_s:
+            while node not in now.changing:
+                found = self._conditions.found(node)
+                if is_as_asked(wanted, found) or time.monotonic() >= until_s:
                     break
                 time.sleep(0.002)
             look = Look(at_ns=time.monotonic_ns(), fault=fault.name, gone=gone)
             proofs.append(judge_condition(look, node, wanted, found))
+            if fault.state is State.WIPE and found is not None and not gone:
+                proofs.append(judge_wiped(look, node, self._conditions.written(node)))
         return proofs
-
-    def _found(self, node: str) -> Condition:
-        """Read the condition of a node's processes from the kernel.
-
-        A node is stopped where none is left, and paused where none can go on.
-        """
-        running = self._cluster.running.get(node)
-        first = [] if running is None or self._cluster.has_ended(node) else [running.pid]
-        found = {*first, *self._cluster.runtime.members(node)}
-        if not found:
-            return Condition.STOPPED
-        return Condition.PAUSED if all(map(is_stopped, found)) else Condition.RUNNING
 
     def _clear_condition(self, fault: Fault) -> Change:
         with self._lock:
@@ -276,33 +280,19 @@ class Faults:
         self, fault: Fault, before: Mapping[str, Fault], after: Mapping[str, Fault]
     ) -> None:
         """Bring every node whose folded condition changes into the new one, by this fault."""
-        had, wanted = fold_conditions(before.values()), fold_conditions(after.values())
-        changing = [
-            (node, had.get(node, Condition.RUNNING), wanted.get(node, Condition.RUNNING))
-            for node in dict.fromkeys((*had, *wanted))
-            if had.get(node) is not wanted.get(node)
-        ]
-
-        def one(change: tuple[str, Condition, Condition]) -> None:
-            node, from_, to = change
-            if to is Condition.RUNNING and from_ is Condition.PAUSED and self._is_gone(node):
-                return  # it ended by itself meanwhile: whoever paused it does not start it
-            if to is Condition.PAUSED and from_ is Condition.STOPPED:
-                self._bring(node, Condition.RUNNING)  # only what runs can be paused
-            self._bring(node, to)
-
-        nodes = frozenset(node for node, _, _ in changing)
-        self._now = _Conditions(faults=after, under_way=fault, changing=nodes)
+        changing = turns(before, after)
+        wipes = fault.state is State.WIPE and after.get(fault.name) is fault
+        nodes = {*(one.node for one in changing), *(fault.nodes if wipes else ())}
+        self._now = _Standing(faults=after, under_way=fault, changing=frozenset(nodes))
         try:
-            with ThreadPoolExecutor(NODES_TOGETHER, thread_name_prefix="conditions") as pool:
-                list(pool.map(one, changing))
+            self._conditions.bring_about(fault, changing, wipes=wipes)
         finally:
-            self._now = _Conditions(faults=after)
+            self._now = _Standing(faults=after)
 
     def revive(self, node: str) -> None:
         """Start a node that ended by itself; one that runs is left alone."""
         with self._lock:
-            self._bring(node, Condition.RUNNING)
+            self._conditions.revive(node)
 
     def note_ended(self, names: Sequence[str]) -> None:
         """Note that these nodes ended by themselves; takes no time. `tell_ended` has to follow."""
@@ -326,11 +316,3 @@ class Faults:
             return self._cluster.runtime.ending(name)
         except Exception:
             return Ending()
-
-    def _bring(self, node: str, condition: Condition) -> None:
-        since_ns = time.monotonic_ns()
-        if self._cluster.set_condition(node, condition):
-            self._listener.node_changed(node, condition, since_ns)
-
-    def _is_gone(self, node: str) -> bool:
-        return node not in self._cluster.running or self._cluster.has_ended(node)

@@ -157,8 +157,9 @@ class FaultPlayer:
     def set_for(self, fault: Fault, changes: Sequence[PlannedChange]) -> Change:
         """Set a fault by hand, now, and have the rest of its changes played later.
 
-        `changes` begin with this one, and their times count from now. Raises HarnessError where the
-        fault cannot be set; a fault of the same name then ends as it would have.
+        `changes` begin with this one, and their times count from now; of a moment all are made
+        before this returns. Raises HarnessError where the fault cannot be set; a fault of the same
+        name then ends as it would have.
         """
         called_off = self._call_off(lambda due: due.by_hand and due.change.fault.name == fault.name)
         try:
@@ -166,7 +167,9 @@ class FaultPlayer:
         except BaseException:
             self._put(called_off)
             raise
-        if later := changes[1:]:
+        if fault.is_moment:
+            self._faults.clear_this(change.fault)
+        elif later := changes[1:]:
             self._came[id(fault)] = fault
             self._in_force[id(fault)] = fault, change.fault
             self._add(later, time.monotonic_ns(), self._failed, by_hand=True)
