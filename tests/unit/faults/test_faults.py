@@ -156,11 +156,11 @@ def test_where_in_words():
         ),
         (
             {"where": "node-1", "condition": "asleep"},
-            "condition: expected one of paused, restarted, stopped, killed, crashed; found 'asleep'",
+            "one of paused, restarted, stopped, killed, crashed; found 'asleep'",
         ),
         (
             {"where": "node-1", "condition": "running"},
-            "condition: expected one of paused, restarted, stopped, killed, crashed; found 'running'",
+            "one of paused, restarted, stopped, killed, crashed; found 'running'",
         ),
         ({"where": "node-1 -> node-2", "condition": "paused"}, "condition: it is of nodes"),
         ({"cut": "halves", "condition": "paused"}, "condition: it is of nodes and stands alone"),
