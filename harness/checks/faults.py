@@ -22,6 +22,7 @@ NAME = "faults: proven in force, and gone"
 LOOK_S = 6.0  # between two looks at most: three times as long as the prover waits
 # A fault stands for as long as was planned, but for the time that changes take: this share, or 1 s.
 OFF_SHARE, OFF_S = 0.1, 1.0
+OF_NODES = ("condition", "limits")  # what a look at nodes says of them
 PROBED = ("cut", "delay", "clear")  # what a probe of a path says of it
 
 
@@ -222,10 +223,10 @@ class _Looks:
 @once
 def _looks(history: History, fault: str, *, all_read_back: bool = False) -> _Looks:
     """The looks at one fault; also what was read back for another's sake, for that is all there is
-    in the kernel, unless the fault is a condition of nodes.
+    in the kernel, unless the fault is of nodes.
     """
     mine = [one for one in history.proofs if one.fault == fault]
-    if all_read_back and not any(one.what == "condition" for one in mine):
+    if all_read_back and not any(one.what in OF_NODES for one in mine):
         mine += [one for one in history.proofs if one.fault != fault and one.what == READ_BACK]
     return _Looks.of(mine)
 
@@ -264,10 +265,12 @@ def _lacking(change: FaultChanged, about: Sequence[Proof]) -> str | None:
     """What no look at a change has shown; None where nothing is lacking."""
     wanted = ProofAnswer.IN_FORCE if change.is_set else ProofAnswer.GONE
     if change.nodes:
-        seen = {proof.what for proof in about if proof.answer is wanted}
-        asked = ["condition", *(seen_as(change.does) if change.is_set else ())]
-        missing = [what for what in asked if what not in seen]
-        return f"no look at its nodes showed its {missing[0]} {wanted}" if missing else None
+        shown = [proof.what for proof in about if proof.answer is wanted]
+        if not any(what in OF_NODES for what in shown):
+            return f"no look at its nodes showed it {wanted}"
+        looked_at = {proof.what for proof in about}
+        missing = [what for what in seen_as(change.does) if what not in looked_at]
+        return f"nobody looked at its {missing[0]}" if missing and change.is_set else None
     if not any(proof.what == READ_BACK and proof.answer is ProofAnswer.IN_FORCE for proof in about):
         return "it was not read back"
     # After a clear another fault may still stand on the path: then the probe shows that one, in

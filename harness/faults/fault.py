@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from harness.faults.limits import UNLIMITED, Limits, folded
 from harness.faults.paths import DirectedPath, Layers, Paths
 from harness.topology.impairment import CLEAR, Impairment
 
@@ -88,7 +89,7 @@ class Fault:
     """One fault that somebody asked for, its words resolved to nodes and paths.
 
     Its name tells it from others and takes it back. A fault is of the network (paths, a cut, rates)
-    or of nodes (a condition), never of both.
+    or of nodes (a condition, limits), never of both.
     """
 
     name: str
@@ -101,7 +102,13 @@ class Fault:
     nodes: tuple[str, ...] = ()  # whose condition it is
     condition: Condition | None = None
     state: State = State.KEEP  # what nodes that are down by it find again
+    limits: Limits = UNLIMITED  # of what each of them may use
     words: str = ""  # as it was asked
+
+    @property
+    def is_of_nodes(self) -> bool:
+        """Whether it is a condition of nodes or limits what they use; else it is of the network."""
+        return self.condition is not None or self.limits != UNLIMITED
 
     @property
     def is_moment(self) -> bool:
@@ -182,6 +189,7 @@ class Fault:
         said = ["cut"] if self.far else []
         said += [] if self.impairment.is_clear else [self.impairment.words()]
         said += [str(self.condition)] if self.condition is not None else []
+        said += [self.limits.words()] if self.limits != UNLIMITED else []
         said += ["state wiped"] if self.state is State.WIPE else []
         return ", ".join([*said, *rates]) or "nothing"
 
@@ -202,6 +210,7 @@ class Fault:
             "nodes": list(self.nodes),
             "condition": None if self.condition is None else str(self.condition),
             "state": str(self.state),
+            "limits": self.limits.as_json(),
         }
 
     @classmethod
@@ -221,6 +230,7 @@ class Fault:
             nodes=tuple(said["nodes"]),
             condition=None if said["condition"] is None else Condition(said["condition"]),
             state=State(said.get("state", State.KEEP)),
+            limits=Limits.from_json(said.get("limits", {})),
         )
 
 
@@ -307,3 +317,13 @@ def fold_conditions(faults: Iterable[Fault]) -> dict[str, Condition]:
             for node in fault.nodes:
                 found[node] = max(found.get(node, asked), asked, key=worst)
     return found
+
+
+def fold_limits(faults: Iterable[Fault]) -> dict[str, Limits]:
+    """Return the limits of each node that a fault limits: of each kind the narrowest."""
+    by_node: dict[str, list[Limits]] = {}
+    for fault in faults:
+        if fault.limits != UNLIMITED:
+            for node in fault.nodes:
+                by_node.setdefault(node, []).append(fault.limits)
+    return {node: folded(some) for node, some in by_node.items()}

@@ -16,6 +16,7 @@ from harness.choices import did_you_mean, one_of
 from harness.errors import BadFileError
 from harness.faults import partitions, targets
 from harness.faults.fault import Condition, Fault, State
+from harness.faults.limits import UNLIMITED, Limits
 from harness.faults.paths import DirectedPath, Paths
 from harness.topology import impairment as impairments
 from harness.topology import quantities
@@ -58,6 +59,13 @@ def _seconds(value: object) -> float:
     if not math.isfinite(value):
         raise BadFileError(f"expected a finite number of seconds, found {value}")
     return float(value)
+
+
+def _whole(value: object) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not text.isascii() or not text.isdigit():
+        raise BadFileError(f"expected a whole number, found {value!r}")
+    return int(text)
 
 
 def _one_of(*choices: str) -> Callable[[object], str]:
@@ -124,6 +132,21 @@ WORDS: dict[str, Word] = {
         sentence="what nodes that were down start again with: all that they had (keep, the "
         "default), or only what was prepared for them",
     ),
+    "cpu": Word(
+        read=_quantity(quantities.share),
+        example="20%",
+        sentence="how much of a core a node's processes get together",
+    ),
+    "memory": Word(
+        read=_quantity(quantities.size_bytes),
+        example="500mb",
+        sentence="address space that each process of a node may have: above it, it gets no more",
+    ),
+    "fds": Word(
+        read=_whole,
+        example="64",
+        sentence="descriptors (files, sockets) that each process of a node may have open",
+    ),
     "name": Word(read=_text, example="wan", sentence="what it is called, to clear it"),
     "at_s": Word(read=_seconds, example="5", sentence="seconds after its phase began"),
     "for_s": Word(read=_seconds, example="20", sentence="it is taken back after so many seconds"),
@@ -131,6 +154,7 @@ WORDS: dict[str, Word] = {
         read=_seconds, example="2", sentence="meanwhile it comes and goes, so long each time"
     ),
 }
+LIMITS = ("cpu", "memory", "fds")  # words of a fault that are of what nodes may use
 # Words of a fault that stand for what is wrong with the network.
 AMOUNTS = (*impairments.WORDS, "toxic", "up", "down", "half_open")
 
@@ -153,6 +177,7 @@ class FaultSpec:
     down: int | None = None
     condition: Condition | None = None
     state: State | None = None
+    limits: Limits = UNLIMITED  # of nodes
     name: str = ""  # empty: its words
     at_s: float = 0.0
     for_s: float | None = None
@@ -181,6 +206,11 @@ class FaultSpec:
             raise BadFileError(
                 "condition: it is of nodes and stands alone; what is wrong with the network is "
                 "another fault"
+            )
+        if self.limits != UNLIMITED and (self._has_amount or self.condition is not None):
+            raise BadFileError(
+                f"{', '.join(self.limits.kinds)}: what nodes may use stands alone; a condition, and "
+                "what is wrong with the network, are other faults"
             )
         self._refuse_without_meaning()
         self._refuse_unheard()
@@ -219,6 +249,11 @@ class FaultSpec:
             )
 
     @property
+    def is_of_nodes(self) -> bool:
+        """Whether it is a condition of nodes or limits what they use; else it is of the network."""
+        return self.condition is not None or self.limits != UNLIMITED
+
+    @property
     def _has_amount(self) -> bool:
         rates = (self.up, self.down, self.part)
         return self.cut is not None or not self.impairment.is_clear or any(rates)
@@ -228,7 +263,7 @@ class FaultSpec:
 
         Raises BadFileError for what is not there, or cannot be at that place.
         """
-        if self.condition is not None:
+        if self.is_of_nodes:
             return self._of_nodes(nodes)
         made = self._cut(nodes, seed) if self.cut is not None else self._impaired(nodes, seed)
         return replace(made, name=self.name or self.words, words=self.words)
@@ -243,12 +278,14 @@ class FaultSpec:
     def _of_nodes(self, nodes: Sequence[Node]) -> Fault:
         at = self.where or ""
         if not targets.is_node(at):
-            raise BadFileError(f"condition: it is of nodes, found the path {at!r}")
+            what = ", ".join(self.limits.kinds) or "condition"
+            raise BadFileError(f"{what}: it is of nodes, found the path {at!r}")
         return Fault(
             name=self.name or self.words,
             nodes=targets.nodes_of(at, nodes),
             condition=self.condition,
             state=self.state or State.KEEP,
+            limits=self.limits,
             words=self.words,
         )
 
@@ -273,7 +310,7 @@ class FaultSpec:
         if self.impairment.is_clear and self.up is None and self.down is None:
             raise BadFileError(
                 f"fault at {at!r}: expected at least one of {', '.join(impairments.WORDS)}, toxic, "
-                "up, down, half_open, condition; found none"
+                "up, down, half_open, condition, cpu, memory, fds; found none"
             )
         if not targets.is_node(at):
             if self.up is not None or self.down is not None:
@@ -327,8 +364,16 @@ def parse(table: Mapping[str, object]) -> FaultSpec:
         read["condition"] = Condition(read["condition"])
     if "state" in read:
         read["state"] = State(read["state"])
+    limits = Limits(
+        cpu=read.pop("cpu", None),
+        memory_bytes=read.pop("memory", None),
+        fds=read.pop("fds", None),
+    )
     return FaultSpec(
-        **read, impairment=Impairment(**wrong, toxics=toxics, **half_open), words=_said(table)
+        **read,
+        limits=limits,
+        impairment=Impairment(**wrong, toxics=toxics, **half_open),
+        words=_said(table),
     )
 
 
@@ -337,7 +382,7 @@ def _said(table: Mapping[str, object]) -> str:
     cut = table.get("cut")
     said = [str(table.get("where") or "")] if cut is None else [f"cut {cut}"]
     said += list(_texts(table.get("of") or ()))
-    for key in (*impairments.WORDS, "up", "down", "part", "condition", "state"):
+    for key in (*impairments.WORDS, "up", "down", "part", "condition", "state", *LIMITS):
         if table.get(key) is not None:
             said.append(f"{key} {table[key]}")
     said += [f"toxic {words}" for words in _texts(table.get("toxic") or ())]

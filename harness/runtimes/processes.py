@@ -7,6 +7,7 @@ ms, where the engine's API takes 10 to 120, and cannot hit a process that took o
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import threading
@@ -23,11 +24,13 @@ from typing import ClassVar
 from harness.choices import did_you_mean, listed
 from harness.errors import HarnessError, NodeStartError, UnavailableError, UsageError
 from harness.faults.fault import Condition
-from harness.kernel import namespaces, priority
+from harness.faults.limits import Limits
+from harness.kernel import cgroups, namespaces, priority
 from harness.kernel.families import Census, Family, family_of
 from harness.kernel.proc import is_readable, is_stopped
 from harness.runtimes import owner
-from harness.runtimes.runtime import Ending, Place, Process, Running
+from harness.runtimes.limiting import Limiter
+from harness.runtimes.runtime import Ending, Place, Process, Reading, Running
 
 TERMINATE_GRACE_S = 2.0  # from SIGTERM to SIGKILL: time to write state
 KILL_TIMEOUT_S = 10.0  # after SIGKILL; the kernel needs milliseconds, a thrashing host longer
@@ -102,6 +105,7 @@ class Resident:
     census: Census
     running: Running | None = None
     family: Family | None = None
+    limiter: Limiter | None = None
     changing: threading.Lock = field(default_factory=threading.Lock)
 
     def members(self) -> list[int]:
@@ -185,15 +189,14 @@ class HostProcesses(ABC):
 
     @classmethod
     def sweep(cls, label: str, root: Path) -> list[str]:
-        """See Runtime. Nothing, where a cluster consists of its processes alone."""
-        del label, root
-        return []
+        """See Runtime. The groups of limited nodes, where a cluster consists of its processes."""
+        return [f"control group {one}" for one in cgroups.remove_all(_groups(label, root))]
 
     @classmethod
     def orphans(cls, root: Path) -> list[str]:
-        """See Runtime. None, where a cluster consists of its processes alone."""
-        del root
-        return []
+        """See Runtime. Those with groups of limited nodes."""
+        end = _groups("", root)
+        return [one.removesuffix(end) for one in cgroups.owners() if one.endswith(end)]
 
     def set_condition(self, node: str, condition: Condition) -> Running | None:
         """See Runtime. PAUSED raises UnavailableError for a node that has ended."""
@@ -218,6 +221,26 @@ class HostProcesses(ABC):
             else:
                 resident.signal(signal.SIGCONT)
         return None
+
+    def require_limits(self, limits: Limits) -> None:
+        """See Runtime."""
+        if limits.cpu is not None:
+            cgroups.require()
+
+    def limit(self, node: str, limits: Limits) -> None:
+        """See Runtime."""
+        resident = self._resident(node)
+        with resident.changing:
+            self._limiter(resident).set(limits)
+
+    def reading(self, node: str) -> Reading:
+        """See Runtime."""
+        try:
+            return self._limiter(self._resident(node)).reading()
+        except OSError as error:
+            raise HarnessError(
+                f"the limits of node {node} cannot be read back: {error.strerror}"
+            ) from error
 
     def clear(self, node: str) -> None:
         """See Runtime."""
@@ -280,9 +303,18 @@ class HostProcesses(ABC):
         """Start one process in its place, as only this runtime can."""
 
     def _move_in(self, resident: Resident) -> Running:
-        return self._register(
+        running = self._register(
             resident.place, resident.process, self._spawn(resident.place, resident.process)
         )
+        if resident.limiter is not None:
+            resident.limiter.set(resident.limiter.limits)
+        return running
+
+    def _limiter(self, resident: Resident) -> Limiter:
+        if resident.limiter is None:
+            owner_, node = _groups(self.label, self.state.parent), resident.place.node.name
+            resident.limiter = Limiter(owner_, node, resident.members)
+        return resident.limiter
 
     def _register(self, place: Place, process: Process, running: Running) -> Running:
         """Enter a process that has started into the table."""
@@ -314,3 +346,9 @@ class HostProcesses(ABC):
         while self._pidfds:
             os.close(self._pidfds.pop())
         self._residents.clear()
+        cgroups.remove_all(_groups(self.label, self.state.parent))
+
+
+def _groups(label: str, root: Path) -> str:
+    """Name the owner of the control groups of a cluster below this state folder."""
+    return f"{label}.{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]}"

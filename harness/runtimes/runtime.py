@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from harness.faults.fault import Condition
+from harness.faults.limits import Limits
 from harness.topology.topology import Node
 
 
@@ -104,6 +105,20 @@ class Cost:
     container_tasks: int = 0  # 0: this runtime has no containers
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What the kernel says of a node's limits and of what it used, at one moment."""
+
+    at_ns: int
+    processes: int
+    quota: float | None  # of CPU time, in cores; None: some process of it has none
+    cpu_ns: int  # that its living processes have used
+    throttled: int  # periods in which the quota was used up
+    # Of its processes, each value once; None: without a limit.
+    memory_bytes: frozenset[int | None]
+    fds: frozenset[int | None]
+
+
 class Runtime(Protocol):
     """Where nodes live. ``harness.runtimes.named(name)(label=…, state=…)`` makes one for each
     cluster; `label` is the cluster's name, `state` its folder.
@@ -158,6 +173,15 @@ class Runtime(Protocol):
         """Bring a node into a condition. RUNNING starts a node that is down anew in the same place,
         and returns its process. CRASHED is KILLED here: the network is not a runtime's.
         """
+
+    def require_limits(self, limits: Limits) -> None:
+        """Raise UnavailableError for limits that no node can be given here; it is tried."""
+
+    def limit(self, node: str, limits: Limits) -> None:
+        """Limit what a node may use, now and when it starts anew. Raises HarnessError."""
+
+    def reading(self, node: str) -> Reading:
+        """Read back what a node may use, and what it used. Raises HarnessError."""
 
     def ending(self, node: str) -> Ending:
         """Tell how the node's last process, which has ended, did so. Waits a moment for whoever

@@ -10,9 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from harness.errors import UnavailableError
-from harness.faults.fault import Condition, Fault, State, fold_conditions
+from harness.faults.fault import Condition, Fault, State, fold_conditions, fold_limits
+from harness.faults.limits import UNLIMITED, Limits
 from harness.kernel.proc import is_stopped
 from harness.network.network import Network
+from harness.runtimes.runtime import Reading
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.crashes import Crashes
 
@@ -43,6 +45,13 @@ def turns(had: Mapping[str, Fault], wanted: Mapping[str, Fault]) -> list[Turn]:
     return [one for one in both if one.before is not one.after]
 
 
+def limited(had: Mapping[str, Fault], wanted: Mapping[str, Fault]) -> dict[str, Limits]:
+    """Return the nodes whose folded limits are others by the second faults, with these."""
+    before, after = fold_limits(had.values()), fold_limits(wanted.values())
+    both = {node: after.get(node, UNLIMITED) for node in (*before, *after)}
+    return {node: one for node, one in both.items() if one != before.get(node, UNLIMITED)}
+
+
 class Conditions:
     """Brings nodes into conditions, and looks which ones they have.
 
@@ -58,6 +67,7 @@ class Conditions:
 
     def require(self, fault: Fault) -> None:
         """Raise UnavailableError for what cannot be done here; nothing has changed then."""
+        self._cluster.runtime.require_limits(fault.limits)
         if fault.condition is Condition.CRASHED and fault.nodes:
             self.crashes.require(fault.nodes[0])
         if fault.state is State.WIPE:
@@ -94,6 +104,15 @@ class Conditions:
             list(pool.map(self._finish, [turn for turn in back if turn.starts]))
             if wipes:
                 list(pool.map(self._wipe, fault.nodes))
+
+    def limit(self, limits: Mapping[str, Limits]) -> None:
+        """Limit what these nodes may use, each as it says. Raises HarnessError."""
+        for node, asked in limits.items():
+            self._cluster.runtime.limit(node, asked)
+
+    def reading(self, node: str) -> Reading:
+        """Read back what a node may use, and what it used. Raises HarnessError."""
+        return self._cluster.runtime.reading(node)
 
     def revive(self, node: str) -> None:
         """Start a node that ended by itself; one that runs is left alone."""

@@ -15,14 +15,15 @@ from typing import Any
 
 from harness.choices import did_you_mean
 from harness.errors import HarnessError, UsageError
-from harness.faults.fault import Change, Condition, Fault, State, Verb, fold_conditions
+from harness.faults.fault import Change, Condition, Fault, State, Verb, fold_conditions, fold_limits
+from harness.faults.limits import UNLIMITED
 from harness.faults.spec import FaultSpec
 from harness.history.proof import Proof
 from harness.network.network import Network
-from harness.network.proof.verdicts import Look, is_as_asked, judge_condition, judge_wiped
 from harness.runtimes.runtime import Ending
 from harness.supervisor.cluster import Cluster
-from harness.supervisor.conditions import Conditions, turns
+from harness.supervisor.conditions import Conditions, limited, turns
+from harness.supervisor.looks import Looks
 
 NODES_LOOKED_AT = 24  # of a fault, at each look
 SIGNAL_S = 1.0  # until a signal has had its effect, on a busy host
@@ -76,6 +77,7 @@ class Faults:
         self._now = _Standing(faults={})
         self._listener = NOBODY
         self._conditions = Conditions(cluster, network, self._node_changed)
+        self._looks = Looks(self._conditions)
         self._chance = random.Random(f"{network.seed}/conditions")
         self._since_ns: dict[str, int] = {}  # name of a fault in force → when it came
         network.changed = self._changed
@@ -125,11 +127,11 @@ class Faults:
         Raises UnavailableError for what cannot be done here; nothing has changed then. Raises
         HarnessError where it fails; what it was to replace stands again then.
         """
-        if fault.condition is None:
+        if not fault.is_of_nodes:
             self.network.require(fault)
         self.require([fault])
         before = self.standing.get(fault.name)
-        if before is None or (before.condition is None) == (fault.condition is None):
+        if before is None or before.is_of_nodes == fault.is_of_nodes:
             return self._set(fault)
         self.clear(fault.name)
         try:
@@ -140,13 +142,13 @@ class Faults:
             raise
 
     def require(self, faults: Iterable[Fault]) -> None:
-        """Raise UnavailableError for a condition of nodes that cannot be brought about here."""
+        """Raise UnavailableError for what cannot be done to nodes here."""
         for fault in faults:
-            if fault.condition is not None:
+            if fault.is_of_nodes:
                 self._conditions.require(fault)
 
     def _set(self, fault: Fault) -> Change:
-        if fault.condition is None:
+        if not fault.is_of_nodes:
             return self.network.set(fault)
         with self._lock:
             return self._change(Verb.SET, fault, {**self._now.faults, fault.name: fault})
@@ -162,26 +164,26 @@ class Faults:
         gone = list(standing.values()) if name is None else [standing[name]]
         done = []
         for fault in gone:
-            if fault.condition is not None:
-                done.append(self._clear_condition(fault))
+            if fault.is_of_nodes:
+                done.append(self._clear_of_nodes(fault))
             else:
                 done += self.network.clear(fault.name)
         return done
 
     def clear_this(self, fault: Fault) -> None:
         """Take a fault back if it still stands, and not another one that took its name since."""
-        if fault.condition is None:
+        if not fault.is_of_nodes:
             self.network.clear_this(fault)
             return
         with self._lock:
             if self._now.faults.get(fault.name) is fault:
-                self._clear_condition(fault)
+                self._clear_of_nodes(fault)
 
     def refuse_stopped(self, spec: FaultSpec) -> None:
         """Raise UsageError for a fault of the network at a node that is down: it would be
         nobody's.
         """
-        if spec.condition is not None:
+        if spec.is_of_nodes:
             return
         for name in sorted(spec.named_nodes(self.network.nodes)):
             condition = self._cluster.conditions.get(name, Condition.RUNNING)
@@ -217,7 +219,8 @@ class Faults:
 
     def holding(self, node: str) -> Fault | None:
         """Return a fault that keeps a node from running, None where there is none."""
-        return next((fault for fault in self._now.faults.values() if node in fault.nodes), None)
+        held = (fault for fault in self._now.faults.values() if fault.condition is not None)
+        return next((fault for fault in held if node in fault.nodes), None)
 
     def looks(self) -> list[Proof]:
         """Look at the conditions that stand: a Proof a node, of a seeded sample of each fault's
@@ -236,26 +239,24 @@ class Faults:
         self, fault: Fault, *, gone: bool, now: _Standing | None = None, wait_s: float = 0.0
     ) -> list[Proof]:
         now = now or self._now
-        asked = fold_conditions(now.faults.values())
+        conditions = fold_conditions(now.faults.values())
+        limits = fold_limits(now.faults.values())
         nodes = fault.nodes
         if len(nodes) > NODES_LOOKED_AT:
             nodes = tuple(self._chance.sample(nodes, NODES_LOOKED_AT))
-        until_s, proofs = time.monotonic() + wait_s, []
+        until_s, proofs = time.monotonic() + wait_s, list[Proof]()
         for node in nodes:
-            wanted = asked.get(node, Condition.RUNNING)
-            found: Condition | None = None
-            while node not in now.changing:
-                found = self._conditions.found(node)
-                if is_as_asked(wanted, found) or time.monotonic() >= until_s:
-                    break
-                time.sleep(0.002)
-            look = Look(at_ns=time.monotonic_ns(), fault=fault.name, gone=gone)
-            proofs.append(judge_condition(look, node, wanted, found))
-            if fault.state is State.WIPE and found is not None and not gone:
-                proofs.append(judge_wiped(look, node, self._conditions.written(node)))
+            wanted = conditions.get(node, Condition.RUNNING)
+            if node in now.changing:
+                proofs += self._looks.under_way(fault, node, wanted, gone=gone)
+            elif fault.condition is not None:
+                proofs += self._looks.condition(fault, node, wanted, gone=gone, until_s=until_s)
+            else:
+                asked = limits.get(node, UNLIMITED)
+                proofs += self._looks.limits(fault, node, asked, gone=gone)
         return proofs
 
-    def _clear_condition(self, fault: Fault) -> Change:
+    def _clear_of_nodes(self, fault: Fault) -> Change:
         with self._lock:
             left = {name: one for name, one in self._now.faults.items() if one is not fault}
             return self._change(Verb.CLEAR, fault, left)
@@ -279,13 +280,16 @@ class Faults:
     def _bring_about(
         self, fault: Fault, before: Mapping[str, Fault], after: Mapping[str, Fault]
     ) -> None:
-        """Bring every node whose folded condition changes into the new one, by this fault."""
-        changing = turns(before, after)
+        """Bring every node whose folded condition or limits change into the new ones, by this
+        fault.
+        """
+        changing, limits = turns(before, after), limited(before, after)
         wipes = fault.state is State.WIPE and after.get(fault.name) is fault
-        nodes = {*(one.node for one in changing), *(fault.nodes if wipes else ())}
+        nodes = {*(one.node for one in changing), *limits, *(fault.nodes if wipes else ())}
         self._now = _Standing(faults=after, under_way=fault, changing=frozenset(nodes))
         try:
             self._conditions.bring_about(fault, changing, wipes=wipes)
+            self._conditions.limit(limits)
         finally:
             self._now = _Standing(faults=after)
 

@@ -271,7 +271,7 @@ class FaultPlayer:
             heapq.heapify(self._due)
         with self._acting:
             pass
-        if any(due.change.fault.condition is not None for due in gone):
+        if any(due.change.fault.is_of_nodes for due in gone):
             self._nodes.submit(lambda: None).result()
         return gone
 
@@ -292,7 +292,7 @@ class FaultPlayer:
             if not self._is_due():
                 return
             due = heapq.heappop(self._due)
-        if due.change.fault.condition is None:
+        if not due.change.fault.is_of_nodes:
             self._do(due.change, due.failed)
         else:
             self._nodes.submit(self._do, due.change, due.failed)

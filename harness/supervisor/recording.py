@@ -273,7 +273,7 @@ class Recording:
             self.note,
             lambda: self.phase in idle,
             planned=any(
-                change.fault.condition in (None, Condition.CRASHED)
+                not change.fault.is_of_nodes or change.fault.condition is Condition.CRASHED
                 for change in self._timeline.changes
             ),
             conditions=self._faults.looks,

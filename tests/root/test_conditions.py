@@ -1,0 +1,246 @@
+"""Nodes that the harness kills, crashes, restarts and wipes: what their peers are told, what they
+find again, and what a run says of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from kit.desk import PROMISES, TEN, Desk, wait_for
+
+from harness.history import reader
+from harness.history.events import FaultChanged, NodeChanged, NodeStarted
+from harness.kernel.inet_diag import established
+from harness.kernel.namespaces import inside
+from harness.systems.adapter import Endpoint
+from harness.systems.protocol import NodeSocket
+
+pytestmark = pytest.mark.root
+FIN, RST = 0x01, 0x04
+ETH_P_IP = 0x0800
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    made = Desk(tmp_path_factory.mktemp("conditions"), "conditions")
+    made.ok("up", str(made.write("ten.toml", TEN)))
+    try:
+        yield made
+        made.ok("down")
+        made.assert_nothing_left()
+    finally:
+        made.close()
+
+
+class Ear:
+    """Hears what TCP sends to a node from one address: the flags of every segment."""
+
+    def __init__(self, listening: socket.socket, address: str) -> None:
+        self._socket, self._from = listening, socket.inet_aton(address)
+
+    def flags(self) -> list[int]:
+        """What came since it was asked last."""
+        found = []
+        while True:
+            try:
+                packet = self._socket.recv(128)
+            except BlockingIOError:
+                return found
+            if packet[9] == socket.IPPROTO_TCP and packet[12:16] == self._from:
+                found.append(packet[(packet[0] & 0xF) * 4 + 13])
+
+
+@contextmanager
+def ear_at(node: dict, other: dict) -> Iterator[Ear]:
+    """An ear in a node's namespace, for what another sends to it."""
+    with namespace_of(node) as namespace, inside(namespace):
+        listening = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP))
+    with listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 16 << 20)
+        listening.setblocking(False)
+        yield Ear(listening, other["address"])
+
+
+@contextmanager
+def namespace_of(node: dict) -> Iterator[int]:
+    descriptor = os.open(f"/proc/{node['pid']}/ns/net", os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def linked(node: dict, other: dict) -> bool:
+    """Whether a node has a connection with another, as its kernel says."""
+    with namespace_of(node) as namespace:
+        return any(peer == other["address"] for _, _, peer, _ in established(namespace))
+
+
+def health(node: dict) -> dict:
+    endpoint = Endpoint(node=node["name"], address="", control=node["control"], wire_id=b"")
+    return NodeSocket(endpoint).health()
+
+
+def set_(desk: Desk, node: str, condition: str, *more: str) -> None:
+    desk.ok("fault", "set", node, "--condition", condition, "--name", "x", *more)
+
+
+def test_peers_of_a_killed_node_are_told(desk):
+    nodes = desk.status()["nodes"]
+    wait_for(lambda: linked(nodes[1], nodes[3]))
+    with ear_at(nodes[1], nodes[3]) as ear:
+        set_(desk, "node-3", "killed")
+        assert any(flags & (FIN | RST) for flags in ear.flags())
+    wait_for(lambda: not linked(nodes[1], nodes[3]))
+    assert desk.status()["nodes"][3]["condition"] == "killed"
+    desk.ok("fault", "clear", "x")
+    assert health(nodes[3])["restarts"] == 1
+    wait_for(lambda: linked(nodes[1], desk.status()["nodes"][3]))
+
+
+def test_peers_of_a_crashed_machine_are_told_nothing(desk):
+    """Neither while it is down nor by what its kernel would send again when it is back: until its
+    new processes exist, not one packet comes; and the old connections are answered by RST alone.
+    """
+    nodes = desk.status()["nodes"]
+    before = health(nodes[3])["restarts"]
+    wait_for(lambda: linked(nodes[1], nodes[3]))
+    with ear_at(nodes[1], nodes[3]) as ear:
+        wait_for(ear.flags)  # it hears
+        set_(desk, "node-3", "crashed")
+        assert not any(flags & (FIN | RST) for flags in ear.flags())
+        with namespace_of(nodes[1]) as namespace:
+            ours = [flow for flow in established(namespace) if flow[2] == nodes[3]["address"]]
+        assert ours
+        time.sleep(2.0)  # the kernel would have sent its FINs again, some times
+        assert ear.flags() == []
+        assert [row["name"] for row in desk.ask("fault-list")["faults"]] == ["x"]
+        desk.ok("fault", "clear", "x")
+        assert not any(flags & FIN for flags in ear.flags())
+    assert desk.ask("fault-list")["faults"] == []
+    assert (
+        desk.ask("fault-list")["disagree"] == {"kernel": None}
+        or not desk.ask("fault-list")["disagree"]
+    )
+    assert health(desk.status()["nodes"][3])["restarts"] == before + 1
+    wait_for(lambda: linked(nodes[1], desk.status()["nodes"][3]))
+
+
+@pytest.mark.parametrize("condition", ["stopped", "killed", "crashed", "restarted"])
+def test_a_wiped_node_knows_nothing_and_a_kept_one_what_it_had(desk, condition):
+    """But it is who it was: its keys were prepared for it."""
+    before = desk.status()["nodes"][4]
+    for state, restarts in (("wipe", 0), ("keep", 1)):
+        set_(desk, "node-4", condition, "--state", state)
+        if condition != "restarted":
+            desk.ok("fault", "clear", "x")
+        now = desk.status()["nodes"][4]
+        assert (now["condition"], now["pid"] != before["pid"]) == ("running", True)
+        found = health(now)
+        assert (found["restarts"], found["id"]) == (restarts, before["wire_id"])
+        before = now
+
+
+def test_a_node_that_changed_what_was_prepared_is_not_wiped(desk):
+    """Nothing has changed then: it was not even stopped."""
+    node = desk.status()["nodes"][5]
+    config = desk.state / desk.cluster / "nodes" / "node-5" / "node.json"
+    was = config.stat()
+    os.utime(config, ns=(was.st_atime_ns, was.st_mtime_ns + 1))
+    done = desk.harness("fault", "set", "node-5", "--condition", "killed", "--state", "wipe")
+    os.utime(config, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert done.returncode == 69
+    assert "node-5 cannot be wiped: it has changed what was prepared for it" in done.stderr
+    assert desk.status()["nodes"][5] == node
+
+
+RUN = """
+topology = "ten.toml"
+budget = "promises.toml"
+[[phase]]
+name = "quiet"
+duration_s = 1
+[[phase]]
+name = "faults"
+duration_s = 16
+[[phase.stream]]
+operation = "private_message"
+rate_per_s = 50
+[[phase.fault]]
+where = "node-1"
+condition = "killed"
+at_s = 1
+for_s = 3
+[[phase.fault]]
+where = "node-2,node-3"
+condition = "crashed"
+state = "wipe"
+at_s = 2
+for_s = 4
+[[phase.fault]]
+where = "node-4"
+condition = "restarted"
+at_s = 3
+[[phase.fault]]
+where = "node-2"
+condition = "paused"
+at_s = 1
+for_s = 8
+[[phase.churn]]
+where = "node-5,node-6,node-7,node-8,node-9"
+rate_per_s = 0.4
+down_s = 2
+floor = 3
+at_s = 7
+[[phase]]
+name = "load"
+duration_s = 4
+[[phase.stream]]
+operation = "private_message"
+rate_per_s = 50
+"""
+
+
+def test_a_run_proves_them_and_excuses_nobody(tmp_path):
+    made = Desk(tmp_path, "nodefaults")
+    try:
+        made.write("ten.toml", TEN)
+        made.write("promises.toml", PROMISES)
+        done = made.harness("run", str(made.write("run.toml", RUN)), "--json")
+        verdict = json.loads(done.stdout)
+        found = {one["name"]: one for one in verdict["findings"]}
+        proven = found["faults: proven in force, and gone"]
+        assert proven["answer"] == "PASS", proven
+        assert found["nodes: alive throughout"]["answer"] == "PASS"
+        assert "that the harness stopped" in found["nodes: alive throughout"]["sentence"]
+        assert not [one for one in verdict["findings"] if one["answer"] == "FAIL"], verdict
+        history = reader.read(made.runs / "latest")
+        check_events(history)
+        made.assert_nothing_left()
+    finally:
+        made.close()
+
+
+def check_events(history) -> None:
+    """Each node was brought down as it was asked, and every life of it is told."""
+    down = [one for one in history.events if isinstance(one, NodeChanged) and one.is_down]
+    how = {one.node: one.condition for one in down}
+    assert (how["node-1"], how["node-4"]) == ("killed", "stopped")
+    assert (how["node-2"], how["node-3"]) == ("crashed", "crashed")
+    starts = [one.node for one in history.events if isinstance(one, NodeStarted)]
+    assert sorted(one.node for one in down) == sorted(starts)
+    cuts = [
+        (one.fault, one.verb)
+        for one in history.events
+        if isinstance(one, FaultChanged) and one.fault.endswith(": cut")
+    ]
+    assert cuts == [("faults-2: cut", "set"), ("faults-2: cut", "clear")]
+    crash = next(one for one in down if one.condition == "crashed")
+    cut = next(one for one in history.events if isinstance(one, FaultChanged) and one.paths)
+    assert crash.since_ns < cut.set_ns < crash.at_ns
