@@ -13,8 +13,9 @@ from harness.cli import words
 from harness.cli.shared import F, cluster_option, json_option, print_json
 from harness.control.client import Client
 from harness.errors import BadFileError, UsageError
+from harness.faults import limits
 from harness.faults.partitions import PATTERNS
-from harness.faults.spec import CONDITIONS, LIMITS, STATES, WORDS, Word
+from harness.faults.spec import CONDITIONS, STATES, WORDS, Word
 from harness.kernel.proc import age_ns
 from harness.reports.terminal import Plain, Terminal
 from harness.scenario.tables import with_file
@@ -25,7 +26,7 @@ from harness.topology.impairment import HALF_OPEN
 NO_OPTIONS = ("where", "cut", "of", "at_s")
 TIMES = {"for_s": "--for", "flap_s": "--flap"}  # by hand with a unit: 20s
 OF_NODES = {"condition": CONDITIONS, "state": STATES}
-OF_CUTS, OF_SETS = ("one_way",), ("up", "down", "toxic", "condition", "state", *LIMITS)
+OF_CUTS, OF_SETS = ("one_way",), ("up", "down", "toxic", "condition", "state", *limits.WORDS)
 
 
 def _option(name: str, word: Word) -> Callable[[F], F]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from harness.errors import BadFileError
-from harness.topology.quantities import number, percent
+from harness.topology.quantities import number, percent, share, size_bytes
 
 Number = TypeVar("Number", int, float)
 
@@ -70,6 +70,41 @@ class Limits:
 
 
 UNLIMITED = Limits()
+
+
+def _whole(value: object) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not text.isascii() or not text.isdigit():
+        raise BadFileError(f"expected a whole number, found {value!r}")
+    return int(text)
+
+
+class Word(NamedTuple):
+    """One word of a fault that limits nodes: the field of Limits that it is, and what reads it."""
+
+    field: str
+    read: Callable[[object], Any]
+    example: str
+    sentence: str
+
+
+WORDS = {
+    "cpu": Word(
+        "cpu",
+        lambda value: share(str(value)),
+        "20%",
+        "how much of a core the processes of a node get together",
+    ),
+    "memory": Word(
+        "memory_bytes",
+        lambda value: size_bytes(str(value)),
+        "500mb",
+        "address space that each process of a node may have; above it, it gets no more",
+    ),
+    "fds": Word(
+        "fds", _whole, "64", "descriptors (files, sockets) that each process of a node may have"
+    ),
+}
 
 
 def _narrower(one: Number | None, other: Number | None) -> Number | None:

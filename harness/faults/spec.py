@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.choices import did_you_mean, one_of
 from harness.errors import BadFileError
-from harness.faults import partitions, targets
+from harness.faults import limits, partitions, targets
 from harness.faults.fault import Condition, Fault, State
 from harness.faults.limits import UNLIMITED, Limits
 from harness.faults.paths import DirectedPath, Paths
@@ -59,13 +59,6 @@ def _seconds(value: object) -> float:
     if not math.isfinite(value):
         raise BadFileError(f"expected a finite number of seconds, found {value}")
     return float(value)
-
-
-def _whole(value: object) -> int:
-    text = str(value)
-    if isinstance(value, bool) or not text.isascii() or not text.isdigit():
-        raise BadFileError(f"expected a whole number, found {value!r}")
-    return int(text)
 
 
 def _one_of(*choices: str) -> Callable[[object], str]:
@@ -132,21 +125,10 @@ WORDS: dict[str, Word] = {
         sentence="what nodes that were down start again with: all that they had (keep, the "
         "default), or only what was prepared for them",
     ),
-    "cpu": Word(
-        read=_quantity(quantities.share),
-        example="20%",
-        sentence="how much of a core a node's processes get together",
-    ),
-    "memory": Word(
-        read=_quantity(quantities.size_bytes),
-        example="500mb",
-        sentence="address space that each process of a node may have: above it, it gets no more",
-    ),
-    "fds": Word(
-        read=_whole,
-        example="64",
-        sentence="descriptors (files, sockets) that each process of a node may have open",
-    ),
+    **{
+        name: Word(read=word.read, example=word.example, sentence=word.sentence)
+        for name, word in limits.WORDS.items()
+    },
     "name": Word(read=_text, example="wan", sentence="what it is called, to clear it"),
     "at_s": Word(read=_seconds, example="5", sentence="seconds after its phase began"),
     "for_s": Word(read=_seconds, example="20", sentence="it is taken back after so many seconds"),
@@ -154,7 +136,6 @@ WORDS: dict[str, Word] = {
         read=_seconds, example="2", sentence="meanwhile it comes and goes, so long each time"
     ),
 }
-LIMITS = ("cpu", "memory", "fds")  # words of a fault that are of what nodes may use
 # Words of a fault that stand for what is wrong with the network.
 AMOUNTS = (*impairments.WORDS, "toxic", "up", "down", "half_open")
 
@@ -209,8 +190,8 @@ class FaultSpec:
             )
         if self.limits != UNLIMITED and (self._has_amount or self.condition is not None):
             raise BadFileError(
-                f"{', '.join(self.limits.kinds)}: what nodes may use stands alone; a condition, and "
-                "what is wrong with the network, are other faults"
+                f"{', '.join(self.limits.kinds)}: what nodes may use stands alone; a condition, "
+                "and what is wrong with the network, are other faults"
             )
         self._refuse_without_meaning()
         self._refuse_unheard()
@@ -310,7 +291,7 @@ class FaultSpec:
         if self.impairment.is_clear and self.up is None and self.down is None:
             raise BadFileError(
                 f"fault at {at!r}: expected at least one of {', '.join(impairments.WORDS)}, toxic, "
-                "up, down, half_open, condition, cpu, memory, fds; found none"
+                f"up, down, half_open, condition, {', '.join(limits.WORDS)}; found none"
             )
         if not targets.is_node(at):
             if self.up is not None or self.down is not None:
@@ -364,14 +345,10 @@ def parse(table: Mapping[str, object]) -> FaultSpec:
         read["condition"] = Condition(read["condition"])
     if "state" in read:
         read["state"] = State(read["state"])
-    limits = Limits(
-        cpu=read.pop("cpu", None),
-        memory_bytes=read.pop("memory", None),
-        fds=read.pop("fds", None),
-    )
+    narrow = {word.field: read.pop(name, None) for name, word in limits.WORDS.items()}
     return FaultSpec(
         **read,
-        limits=limits,
+        limits=Limits(**narrow),
         impairment=Impairment(**wrong, toxics=toxics, **half_open),
         words=_said(table),
     )
@@ -382,7 +359,7 @@ def _said(table: Mapping[str, object]) -> str:
     cut = table.get("cut")
     said = [str(table.get("where") or "")] if cut is None else [f"cut {cut}"]
     said += list(_texts(table.get("of") or ()))
-    for key in (*impairments.WORDS, "up", "down", "part", "condition", "state", *LIMITS):
+    for key in (*impairments.WORDS, "up", "down", "part", "condition", "state", *limits.WORDS):
         if table.get(key) is not None:
             said.append(f"{key} {table[key]}")
     said += [f"toxic {words}" for words in _texts(table.get("toxic") or ())]

@@ -1,7 +1,7 @@
 """CPU quotas of processes by control groups, of version 1 or 2: whichever has the controller here.
 
-A group that is made stands below one of ours at the top of the hierarchy, named after its owner, and
-is removed once it has no process. What a killed owner left is found by that name.
+A group that is made stands below one of ours at the top of the hierarchy, named after its owner,
+and is removed once it has no process. What a killed owner left is found by that name.
 """
 
 from __future__ import annotations

@@ -67,7 +67,8 @@ class Conditions:
 
     def require(self, fault: Fault) -> None:
         """Raise UnavailableError for what cannot be done here; nothing has changed then."""
-        self._cluster.runtime.require_limits(fault.limits)
+        if fault.limits != UNLIMITED:
+            self._cluster.runtime.require_limits(fault.limits)
         if fault.condition is Condition.CRASHED and fault.nodes:
             self.crashes.require(fault.nodes[0])
         if fault.state is State.WIPE:

@@ -98,12 +98,9 @@ def test_a_limit_that_some_process_does_not_have_is_not_in_force(changes, says):
 def test_limits_that_were_taken_back_are_gone_where_no_process_has_them():
     free = replace(AS_ASKED, quota=None, memory_bytes=frozenset({None}), fds=frozenset({1024}))
     assert judge_limits(AFTER, "n", UNLIMITED, free, ASKED).answer is ProofAnswer.GONE
-    for changes in (
-        {"quota": 0.2},
-        {"fds": frozenset({64})},
-        {"memory_bytes": AS_ASKED.memory_bytes},
-    ):
-        left = judge_limits(AFTER, "n", UNLIMITED, replace(free, **changes), ASKED)
+    for name in ("quota", "fds", "memory_bytes"):
+        one = replace(free, **{name: getattr(AS_ASKED, name)})
+        left = judge_limits(AFTER, "n", UNLIMITED, one, ASKED)
         assert left.answer is ProofAnswer.NOT_GONE
         assert "still" in left.sentence
 
