@@ -27,6 +27,7 @@ class Hierarchy:
 
     mount: Path
     version: int
+    root: str  # the group that is mounted there
 
     def of(self, pid: int) -> Path:
         """Return the group that a process is in. Raises OSError where it is gone."""
@@ -35,7 +36,7 @@ class Hierarchy:
             if (self.version == 1 and "cpu" in controllers.split(",")) or (
                 self.version == 2 and not controllers
             ):
-                return self.mount / path.lstrip("/")
+                return self.mount / path.removeprefix(self.root).lstrip("/")
         raise FileNotFoundError(f"/proc/{pid}/cgroup")
 
 
@@ -45,13 +46,13 @@ def hierarchy() -> Hierarchy | None:
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields, _, rest = line.partition(" - ")
         kind, _, options = rest.split(" ", 2)
-        mount = Path(fields.split()[4])
+        root, mount = fields.split()[3].rstrip("/"), Path(fields.split()[4])
         if kind == "cgroup" and "cpu" in options.split(","):
-            return Hierarchy(mount, 1)
+            return Hierarchy(mount, 1, root)
         if kind == "cgroup2":
             with suppress(OSError):
                 if "cpu" in (mount / "cgroup.controllers").read_text().split():
-                    return Hierarchy(mount, 2)
+                    return Hierarchy(mount, 2, root)
     return None
 
 

@@ -6,16 +6,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-from kit.desk import PROMISES, TEN, Desk, wait_for
+from kit.desk import PROMISES, TEN, Desk, begin_by_hand, wait_for
 
+from harness.checks import faults
+from harness.checks.verdict import Answer
+from harness.control.client import Client
 from harness.history import reader
 from harness.history.events import FaultChanged, NodeChanged, NodeStarted
+from harness.history.proof import ProofAnswer
+from harness.kernel import cgroups
 from harness.kernel.inet_diag import established
 from harness.kernel.namespaces import inside
 from harness.systems.adapter import Endpoint
@@ -244,3 +251,109 @@ def check_events(history) -> None:
     crash = next(one for one in down if one.condition == "crashed")
     cut = next(one for one in history.events if isinstance(one, FaultChanged) and one.paths)
     assert crash.since_ns < cut.set_ns < crash.at_ns
+
+
+BUSY = """
+import time
+print("up", flush=True)
+while time.monotonic():
+    pass
+"""
+BUSY_FILE = """
+name = "busy"
+[start]
+argv = ["python3", "{directory}/busy.py"]
+files = ["busy.py"]
+[ready]
+log = "^up"
+[send.dht_put]
+exec = ["true"]
+"""
+TWO = "[nodes]\ncount = 2\n[shape]\nkind = 'full-mesh'\n"
+
+
+@pytest.fixture
+def busy(tmp_path):
+    made = Desk(tmp_path, "busy")
+    made.write("busy.py", BUSY)
+    made.write("busy.toml", BUSY_FILE)
+    made.ok("up", str(made.write("two.toml", TWO)), "--system", "busy.toml")
+    groups = set(cgroups.owners())
+    yield made
+    made.harness("down")
+    assert set(cgroups.owners()) <= groups
+    made.assert_nothing_left()
+    made.close()
+
+
+def cpu_s(pid: int) -> float:
+    """The CPU time that a process has used, as /proc says."""
+    with open(f"/proc/{pid}/stat") as file:
+        user, system = file.read().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def share_of_a_core(pid: int, seconds: float) -> float:
+    before, begun = cpu_s(pid), time.monotonic()
+    time.sleep(seconds)
+    return (cpu_s(pid) - before) / (time.monotonic() - begun)
+
+
+def soft_limits(pid: int) -> dict[str, str]:
+    with open(f"/proc/{pid}/limits") as file:
+        rows = [line.split("  ") for line in file]
+    return {row[0]: next(cell for cell in row[1:] if cell).strip() for row in rows}
+
+
+def group_of(pid: int) -> str:
+    with open(f"/proc/{pid}/cgroup") as file:
+        return file.read()
+
+
+def test_a_node_uses_what_it_may_and_a_run_shows_it(busy, monkeypatch):
+    """It holds after a restart too, and nothing of it is left when it is taken back."""
+    monkeypatch.setenv("HARNESS_STATE", str(busy.state))
+    node = busy.status()["nodes"][1]
+    before = soft_limits(node["pid"]), group_of(node["pid"])
+    with Client.connect(busy.cluster) as client:
+        run = begin_by_hand(client, busy.runs)
+        limits = ("--cpu", "20%", "--fds", "64", "--memory", "900mb")
+        busy.ok("fault", "set", "node-1", *limits, "--name", "slow")
+        # A second more than asked may be what it had saved up.
+        assert share_of_a_core(node["pid"], 3.0) < 0.2 * 1.2
+        now = soft_limits(node["pid"])
+        assert (now["Max open files"], now["Max address space"]) == ("64", "900000000")
+        wait_for(lambda: amounts(run, "cpu") == {ProofAnswer.IN_FORCE}, lambda: proofs_of(run))
+        busy.ok("fault", "clear", "slow")
+        assert (soft_limits(node["pid"]), group_of(node["pid"])) == before
+        client.end(run=run)
+    history = reader.read(Path(run))
+    [finding] = faults.check(history)
+    assert (finding.answer, finding.measured) == (Answer.PASS, "1 of 1"), finding
+    assert "memory of slow" in finding.sentence
+    busy.ok("fault", "set", "node-1", "--cpu", "20%", "--fds", "64", "--name", "slow")
+    busy.ok("fault", "set", "node-1", "--condition", "restarted", "--name", "again")
+    node = busy.status()["nodes"][1]
+    assert soft_limits(node["pid"])["Max open files"] == "64"
+    assert share_of_a_core(node["pid"], 2.0) < 0.2 * 1.2
+    other = busy.status()["nodes"][0]
+    assert soft_limits(other["pid"])["Max open files"] != "64"
+
+
+def proofs_of(run: str) -> list:
+    return [one for one in reader.read(Path(run)).proofs if one.fault == "slow"]
+
+
+def amounts(run: str, what: str) -> set:
+    """What the looks at an amount say, but for the first, which has nothing to compare with."""
+    return {one.answer for one in [one for one in proofs_of(run) if one.what == what][1:]}
+
+
+def test_what_a_killed_supervisor_limited_is_cleaned_up(busy):
+    before = set(cgroups.owners())
+    busy.ok("fault", "set", "node-1", "--cpu", "20%")
+    assert len(set(cgroups.owners()) - before) == 1
+    os.kill(busy.supervisor(), signal.SIGKILL)
+    wait_for(lambda: not busy.processes(), busy.processes)
+    assert "control group" in busy.ok("doctor")
+    assert set(cgroups.owners()) == before
