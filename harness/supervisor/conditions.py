@@ -55,8 +55,8 @@ def limited(had: Mapping[str, Fault], wanted: Mapping[str, Fault]) -> dict[str, 
 class Conditions:
     """Brings nodes into conditions, and looks which ones they have.
 
-    Its owner changes one fault at a time. `told` is told of each change: the node, its condition,
-    and when that began to be brought about.
+    Whoever changes a node holds it meanwhile. `told` is told of each change: the node, its
+    condition, and when that began to be brought about.
     """
 
     def __init__(

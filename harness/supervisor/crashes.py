@@ -9,7 +9,8 @@ let in as soon as its processes exist, for no node becomes ready that reaches no
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import threading
+from collections.abc import Collection, Mapping
 
 from harness.faults.fault import Fault
 from harness.faults.partitions import isolate
@@ -20,12 +21,13 @@ from harness.network.network import Network
 class Crashes:
     """The cuts around crashed machines, by their names: one for each fault that crashed some.
 
-    Its owner changes them one at a time.
+    Methods may be called from any thread.
     """
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self.cuts: dict[str, frozenset[str]] = {}
+        self.cuts: Mapping[str, frozenset[str]] = {}
+        self._lock = threading.Lock()
 
     def require(self, node: str) -> None:
         """Raise UnavailableError where a machine's crash cannot be shown on this kernel."""
@@ -35,7 +37,8 @@ class Crashes:
         """Cut these nodes off, which are about to be crashed by this fault. Raises HarnessError."""
         name = f"{fault}: cut"
         if nodes:
-            self._set(name, self.cuts.get(name, frozenset()) | frozenset(nodes))
+            with self._lock:
+                self._set(name, self.cuts.get(name, frozenset()) | frozenset(nodes))
 
     def forget(self, nodes: Collection[str]) -> None:
         """Have the kernel forget the connections of these nodes, which have no process any more.
@@ -46,16 +49,17 @@ class Crashes:
 
     def let_in(self, nodes: Collection[str]) -> None:
         """Take the cut around these nodes back. Raises HarnessError."""
-        for name, crashed in list(self.cuts.items()):
-            left = crashed.difference(nodes)
-            if not left:
-                self._network.clear(name)
-                del self.cuts[name]
-            elif left != crashed:
-                self._set(name, left)
+        with self._lock:
+            for name, crashed in self.cuts.items():
+                left = crashed.difference(nodes)
+                if not left:
+                    self._network.clear(name)
+                    self.cuts = {other: of for other, of in self.cuts.items() if other != name}
+                elif left != crashed:
+                    self._set(name, left)
 
     def _set(self, name: str, nodes: frozenset[str]) -> None:
         far = isolate(self._network.nodes, nodes)
         words = f"cut isolate {' '.join(sorted(nodes))}"
         self._network.set(Fault(name=name, far=far, words=words))
-        self.cuts[name] = nodes
+        self.cuts = {**self.cuts, name: nodes}

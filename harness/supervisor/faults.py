@@ -15,8 +15,7 @@ from typing import Any
 
 from harness.choices import did_you_mean
 from harness.errors import HarnessError, UsageError
-from harness.faults.fault import Change, Condition, Fault, State, Verb, fold_conditions, fold_limits
-from harness.faults.limits import UNLIMITED
+from harness.faults.fault import Change, Condition, Fault, State, Verb
 from harness.faults.spec import FaultSpec
 from harness.history.proof import Proof
 from harness.network.network import Network
@@ -24,6 +23,7 @@ from harness.runtimes.runtime import Ending
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.conditions import Conditions, limited, turns
 from harness.supervisor.looks import Looks
+from harness.supervisor.standing import Ledger, Standing
 
 NODES_LOOKED_AT = 24  # of a fault, at each look
 SIGNAL_S = 1.0  # until a signal has had its effect, on a busy host
@@ -52,29 +52,14 @@ NOBODY = Listener(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Standing:
-    """The faults that are conditions of nodes, at one moment: it is replaced and never changed.
-
-    `under_way`: the one that is being set or taken back, and `changing`: the nodes whose condition
-    changes by it.
-    """
-
-    faults: Mapping[str, Fault]
-    under_way: Fault | None = None
-    changing: frozenset[str] = frozenset()
-
-
 class Faults:
     """Sets, clears and lists faults. Methods may be called from any thread."""
 
     def __init__(self, cluster: Cluster, network: Network) -> None:
         self._cluster, self.network = cluster, network
-        # Held by who changes conditions, as long as a node takes to start; the network has its own.
-        self._lock = threading.RLock()
+        self._of_nodes = Ledger()  # the network has its own
         self._ends = threading.Condition()  # of nodes by themselves: no change of ours delays it
         self._untold: set[str] = set()  # nodes whose end was noted, and nobody told how
-        self._now = _Standing(faults={})
         self._listener = NOBODY
         self._conditions = Conditions(cluster, network, self._node_changed)
         self._looks = Looks(self._conditions)
@@ -97,7 +82,7 @@ class Faults:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep every fault and condition as it is meanwhile; waits for changes under way."""
-        with self._lock, self._ends:
+        with self._of_nodes.still(), self._ends:
             while self._untold:
                 self._ends.wait()
             with self.network.held():
@@ -107,7 +92,7 @@ class Faults:
         """Tell the listener of each fault in force as of one that comes now, and look at its
         nodes.
         """
-        for fault in (*self.network.faults.values(), *self._now.faults.values()):
+        for fault in (*self.network.faults.values(), *self._of_nodes.now.faults.values()):
             now_ns = time.monotonic_ns()
             change = Change(at_ns=now_ns, took_ns=0, verb=Verb.SET, fault=fault)
             self._listener.changed(change)
@@ -119,7 +104,7 @@ class Faults:
         """The faults in force, by name. The cuts around crashed machines are parts of theirs."""
         cuts = self._conditions.crashes.cuts
         ours = {name: one for name, one in self.network.faults.items() if name not in cuts}
-        return {**ours, **self._now.faults}
+        return {**ours, **self._of_nodes.now.faults}
 
     def set(self, fault: Fault) -> Change:
         """Bring a fault into force; it replaces one of the same name.
@@ -150,8 +135,9 @@ class Faults:
     def _set(self, fault: Fault) -> Change:
         if not fault.is_of_nodes:
             return self.network.set(fault)
-        with self._lock:
-            return self._change(Verb.SET, fault, {**self._now.faults, fault.name: fault})
+        change = self._change(Verb.SET, fault)
+        assert change is not None
+        return change
 
     def clear(self, name: str | None = None) -> list[Change]:
         """Take one fault back, or all. Raises UsageError for a name that is not in force."""
@@ -165,19 +151,18 @@ class Faults:
         done = []
         for fault in gone:
             if fault.is_of_nodes:
-                done.append(self._clear_of_nodes(fault))
+                change = self._change(Verb.CLEAR, fault)
+                done += [] if change is None else [change]
             else:
                 done += self.network.clear(fault.name)
         return done
 
     def clear_this(self, fault: Fault) -> None:
         """Take a fault back if it still stands, and not another one that took its name since."""
-        if not fault.is_of_nodes:
+        if fault.is_of_nodes:
+            self._change(Verb.CLEAR, fault)
+        else:
             self.network.clear_this(fault)
-            return
-        with self._lock:
-            if self._now.faults.get(fault.name) is fault:
-                self._clear_of_nodes(fault)
 
     def refuse_stopped(self, spec: FaultSpec) -> None:
         """Raise UsageError for a fault of the network at a node that is down: it would be
@@ -210,7 +195,7 @@ class Faults:
                 "nodes": list(fault.nodes),
                 "sides": [],
             }
-            for fault in self._now.faults.values()
+            for fault in self._of_nodes.now.faults.values()
         ]
         now_ns = time.monotonic_ns()
         for row in rows:
@@ -219,63 +204,61 @@ class Faults:
 
     def holding(self, node: str) -> Fault | None:
         """Return a fault that keeps a node from running, None where there is none."""
-        held = (fault for fault in self._now.faults.values() if fault.condition is not None)
+        faults = self._of_nodes.now.faults.values()
+        held = (fault for fault in faults if fault.condition is not None)
         return next((fault for fault in held if node in fault.nodes), None)
 
     def looks(self) -> list[Proof]:
-        """Look at the conditions that stand: a Proof a node, of a seeded sample of each fault's
-        nodes; empty where one changed meanwhile: whoever changed it looks.
+        """Look at the nodes of the faults that stand: a seeded sample of each fault's. Nothing is
+        said of a node that changed meanwhile: whoever changed it looks.
         """
-        now = self._now
-        faults = dict(now.faults)
-        if now.under_way is not None:
-            faults[now.under_way.name] = now.under_way
-        proofs = [
-            proof for fault in faults.values() for proof in self._look(fault, gone=False, now=now)
-        ]
-        return proofs if self._now is now else []
+        now = self._of_nodes.now
+        found = (self._look(fault, gone=False, now=now) for fault in now.all.values())
+        return [proof for proofs in found for proof in proofs]
 
     def _look(
-        self, fault: Fault, *, gone: bool, now: _Standing | None = None, wait_s: float = 0.0
+        self, fault: Fault, *, gone: bool, now: Standing | None = None, wait_s: float = 0.0
     ) -> list[Proof]:
-        now = now or self._now
-        conditions = fold_conditions(now.faults.values())
-        limits = fold_limits(now.faults.values())
+        """Look at a fault's nodes. Without `now`, by who holds them, so that none can change."""
         nodes = fault.nodes
         if len(nodes) > NODES_LOOKED_AT:
             nodes = tuple(self._chance.sample(nodes, NODES_LOOKED_AT))
+        is_mine, now = now is None, now or self._of_nodes.now
         until_s, proofs = time.monotonic() + wait_s, list[Proof]()
         for node in nodes:
-            wanted = conditions.get(node, Condition.RUNNING)
-            if node in now.changing:
-                proofs += self._looks.under_way(fault, node, wanted, gone=gone)
-            elif fault.condition is not None:
-                proofs += self._looks.condition(fault, node, wanted, gone=gone, until_s=until_s)
+            condition, limits = asked = now.asked(node)
+            if not is_mine and node in now.changing:
+                proofs += self._looks.under_way(fault, node, condition, gone=gone)
+                continue
+            if fault.condition is not None:
+                seen = self._looks.condition(fault, node, condition, gone=gone, until_s=until_s)
             else:
-                asked = limits.get(node, UNLIMITED)
-                proofs += self._looks.limits(fault, node, asked, gone=gone)
+                seen = self._looks.limits(fault, node, limits, gone=gone)
+            later = self._of_nodes.now
+            if is_mine or (node not in later.changing and later.asked(node) == asked):
+                proofs += seen
         return proofs
 
-    def _clear_of_nodes(self, fault: Fault) -> Change:
-        with self._lock:
-            left = {name: one for name, one in self._now.faults.items() if one is not fault}
-            return self._change(Verb.CLEAR, fault, left)
-
-    def _change(self, verb: Verb, fault: Fault, faults: Mapping[str, Fault]) -> Change:
-        begun_ns, before = time.monotonic_ns(), self._now.faults
-        try:
-            self._bring_about(fault, before, faults)
-        except HarnessError:
-            if verb is Verb.SET:  # else it is gone from the list, and the error says what is left
-                with suppress(HarnessError):
-                    self._bring_about(fault, faults, before)
-            raise
-        at_ns = time.monotonic_ns()
-        change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault)
-        self._changed(change)
-        for proof in self._look(fault, gone=verb is Verb.CLEAR, wait_s=SIGNAL_S):
-            self._listener.proven(proof)
-        return change
+    def _change(self, verb: Verb, fault: Fault) -> Change | None:
+        """Set a fault of nodes or take it back; None where it does not stand any more."""
+        with self._of_nodes.changing(verb, fault) as (before, after):
+            if before is after:
+                return None
+            begun_ns = time.monotonic_ns()
+            try:
+                self._bring_about(fault, before, after)
+            except HarnessError:
+                if verb is Verb.SET:  # else it is gone, and the error says what is left
+                    self._of_nodes.restore(fault.name, before)
+                    with suppress(HarnessError):
+                        self._bring_about(fault, after, before)
+                raise
+            at_ns = time.monotonic_ns()
+            change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault)
+            self._changed(change)
+            for proof in self._look(fault, gone=verb is Verb.CLEAR, wait_s=SIGNAL_S):
+                self._listener.proven(proof)
+            return change
 
     def _bring_about(
         self, fault: Fault, before: Mapping[str, Fault], after: Mapping[str, Fault]
@@ -283,19 +266,13 @@ class Faults:
         """Bring every node whose folded condition or limits change into the new ones, by this
         fault.
         """
-        changing, limits = turns(before, after), limited(before, after)
         wipes = fault.state is State.WIPE and after.get(fault.name) is fault
-        nodes = {*(one.node for one in changing), *limits, *(fault.nodes if wipes else ())}
-        self._now = _Standing(faults=after, under_way=fault, changing=frozenset(nodes))
-        try:
-            self._conditions.bring_about(fault, changing, wipes=wipes)
-            self._conditions.limit(limits)
-        finally:
-            self._now = _Standing(faults=after)
+        self._conditions.bring_about(fault, turns(before, after), wipes=wipes)
+        self._conditions.limit(limited(before, after))
 
     def revive(self, node: str) -> None:
         """Start a node that ended by itself; one that runs is left alone."""
-        with self._lock:
+        with self._of_nodes.holding(node):
             self._conditions.revive(node)
 
     def note_ended(self, names: Sequence[str]) -> None:
