@@ -1,5 +1,6 @@
-"""A node's limits are set on its processes, and read back: CPU time by a control group, address
-space and descriptors by the soft limits (RLIMIT_AS, RLIMIT_NOFILE) of each process.
+"""A node's limits are set on its processes, and read back: CPU time by a control group, or else by
+a throttle of ours, address space and descriptors by the soft limits (RLIMIT_AS, RLIMIT_NOFILE) of
+each process.
 
 A process that starts later has its parent's limits and its group.
 """
@@ -7,6 +8,7 @@ A process that starts later has its parent's limits and its group.
 from __future__ import annotations
 
 import resource
+import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,16 +19,25 @@ from harness.faults.limits import UNLIMITED, Limits
 from harness.kernel import cgroups
 from harness.kernel.proc import process_cpu_clock
 from harness.runtimes.runtime import Reading
+from harness.runtimes.throttling import Throttle
 
 ROUNDS = 50  # what is started meanwhile, by a process that had no limit yet, has one in the next
 OF_EACH = {"memory_bytes": resource.RLIMIT_AS, "fds": resource.RLIMIT_NOFILE}
 
 
 class Limiter:
-    """The limits of one node. `members` lists its processes. Its owner changes it alone."""
+    """The limits of one node. Its owner changes it alone."""
 
-    def __init__(self, owner: str, node: str, members: Callable[[], Sequence[int]]) -> None:
-        self._owner, self._node, self._members = owner, node, members
+    def __init__(
+        self,
+        owner: str,
+        node: str,
+        members: Callable[[], Sequence[int]],
+        send: Callable[[signal.Signals], None],
+    ) -> None:
+        """`owner`: of control groups; `members` lists the node's processes, `send` signals them."""
+        self._owner, self._node, self._members, self._send = owner, node, members, send
+        self.throttle: Throttle | None = None
         self.limits = UNLIMITED
         self._before: dict[int, int] = {}  # resource → the soft limit before ours
         self._group: cgroups.Group | None = None
@@ -47,13 +58,19 @@ class Limiter:
         """Limit the processes that there are now. Raises OSError, UnavailableError."""
         for field, number in OF_EACH.items():
             self._each(number, getattr(self.limits, field))
-        if self.limits.cpu is not None:
-            self._give(self.limits.cpu)
-        elif self._group is not None:
+        if self.limits.cpu is None:
             self.release()
+        elif cgroups.are_ours():
+            self._give(self.limits.cpu)
+        elif self.throttle is None or self.throttle.cores != self.limits.cpu:
+            self.release()
+            self.throttle = Throttle(self.limits.cpu, self._members, self._send)
 
     def release(self) -> None:
-        """Let go of the control group. Raises OSError."""
+        """Let go of the control group, or the throttle. Raises OSError."""
+        throttle, self.throttle = self.throttle, None
+        if throttle is not None:
+            throttle.close()
         group, self._group = self._group, None
         if group is None:
             return
@@ -80,17 +97,24 @@ class Limiter:
                 for field, number in OF_EACH.items():
                     soft, _ = resource.prlimit(pid, number)
                     limits[field].add(None if soft == resource.RLIM_INFINITY else soft)
-        group = self._group
-        outside = set(members) - (group.pids() if group is not None else set())
+        quota, throttled = self._quota(set(members))
         return Reading(
             at_ns=time.monotonic_ns(),
             processes=len(members),
-            quota=None if group is None or outside else group.quota(),
+            quota=quota,
             cpu_ns=cpu_ns,
-            throttled=0 if group is None else group.throttled(),
+            throttled=throttled,
             memory_bytes=frozenset(limits["memory_bytes"]),
             fds=frozenset(limits["fds"]),
         )
+
+    def _quota(self, members: set[int]) -> tuple[float | None, int]:
+        """Read the quota of CPU time back, and how often it was used up."""
+        if self.throttle is not None:
+            return self.throttle.cores, self.throttle.stops
+        if self._group is None or members - self._group.pids():
+            return None, 0
+        return self._group.quota(), self._group.throttled()
 
     def _each(self, number: int, asked: int | None) -> None:
         """Set one limit of every process; None: as it was before ours."""

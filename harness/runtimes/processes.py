@@ -31,6 +31,7 @@ from harness.kernel.proc import is_readable, is_stopped
 from harness.runtimes import owner
 from harness.runtimes.limiting import Limiter
 from harness.runtimes.runtime import Ending, Place, Process, Reading, Running
+from harness.runtimes.throttling import Throttle
 
 TERMINATE_GRACE_S = 2.0  # from SIGTERM to SIGKILL: time to write state
 KILL_TIMEOUT_S = 10.0  # after SIGKILL; the kernel needs milliseconds, a thrashing host longer
@@ -120,13 +121,26 @@ class Resident:
         if self.family is not None:
             self.census.signal(self.family, *numbers)
 
+    @property
+    def throttle(self) -> Throttle | None:
+        """What stops the node now and then, for it may use less CPU time than it wants."""
+        return None if self.limiter is None else self.limiter.throttle
+
     def pause(self) -> None:
         """Stop all processes, also those that start meanwhile."""
+        if self.throttle is not None:
+            self.throttle.suspend()
         self.signal(signal.SIGSTOP)
         for _ in range(ROUNDS):
             if all(is_stopped(pid) for pid in self.members()):
                 return
             self.signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Continue all processes, which were paused."""
+        self.signal(signal.SIGCONT)
+        if self.throttle is not None:
+            self.throttle.resume()
 
     def end(self) -> None:
         """End all processes by SIGTERM, and what is left by SIGKILL two seconds later. Paused ones
@@ -134,6 +148,8 @@ class Resident:
 
         Raises HarnessError where a process outlives SIGKILL.
         """
+        if self.throttle is not None:
+            self.throttle.suspend()
         self.signal(signal.SIGTERM, signal.SIGCONT)
         if not self._are_gone(TERMINATE_GRACE_S):
             self.kill()
@@ -143,6 +159,8 @@ class Resident:
         where one outlives it.
         """
         until_s = time.monotonic() + KILL_TIMEOUT_S
+        if self.throttle is not None:
+            self.throttle.suspend()
         self.signal(signal.SIGKILL)
         while not self._are_gone(LOOK_EVERY_S):
             if time.monotonic() > until_s:
@@ -219,19 +237,19 @@ class HostProcesses(ABC):
             elif condition is Condition.PAUSED:
                 resident.pause()
             else:
-                resident.signal(signal.SIGCONT)
+                resident.go_on()
         return None
-
-    def require_limits(self, limits: Limits) -> None:
-        """See Runtime."""
-        if limits.cpu is not None:
-            cgroups.require()
 
     def limit(self, node: str, limits: Limits) -> None:
         """See Runtime."""
         resident = self._resident(node)
         with resident.changing:
             self._limiter(resident).set(limits)
+
+    def is_held(self, node: str) -> bool:
+        """See Runtime."""
+        throttle = self._resident(node).throttle
+        return throttle is not None and throttle.is_holding
 
     def reading(self, node: str) -> Reading:
         """See Runtime."""
@@ -308,12 +326,14 @@ class HostProcesses(ABC):
         )
         if resident.limiter is not None:
             resident.limiter.set(resident.limiter.limits)
+            if resident.throttle is not None:
+                resident.throttle.resume()
         return running
 
     def _limiter(self, resident: Resident) -> Limiter:
         if resident.limiter is None:
             owner_, node = _groups(self.label, self.state.parent), resident.place.node.name
-            resident.limiter = Limiter(owner_, node, resident.members)
+            resident.limiter = Limiter(owner_, node, resident.members, resident.signal)
         return resident.limiter
 
     def _register(self, place: Place, process: Process, running: Running) -> Running:
@@ -336,6 +356,10 @@ class HostProcesses(ABC):
 
     def _kill_all(self) -> None:
         """Kill every process, wait until all have ended, close their descriptors."""
+        for resident in self._residents.values():
+            if resident.throttle is not None:
+                resident.throttle.suspend()
+                resident.throttle.close()
         for pidfd in self._pidfds:
             send(pidfd, signal.SIGKILL)
         survivors = [pidfd for pidfd in self._pidfds if not is_readable(pidfd, KILL_TIMEOUT_S)]

@@ -174,11 +174,13 @@ class Runtime(Protocol):
         and returns its process. CRASHED is KILLED here: the network is not a runtime's.
         """
 
-    def require_limits(self, limits: Limits) -> None:
-        """Raise UnavailableError for limits that no node can be given here; it is tried."""
-
     def limit(self, node: str, limits: Limits) -> None:
         """Limit what a node may use, now and when it starts anew. Raises HarnessError."""
+
+    def is_held(self, node: str) -> bool:
+        """Whether a node's processes are stopped for a moment, for it has used the CPU time that it
+        may use.
+        """
 
     def reading(self, node: str) -> Reading:
         """Read back what a node may use, and what it used. Raises HarnessError."""

@@ -67,8 +67,6 @@ class Conditions:
 
     def require(self, fault: Fault) -> None:
         """Raise UnavailableError for what cannot be done here; nothing has changed then."""
-        if fault.limits != UNLIMITED:
-            self._cluster.runtime.require_limits(fault.limits)
         if fault.condition is Condition.CRASHED and fault.nodes:
             self.crashes.require(fault.nodes[0])
         if fault.state is State.WIPE:
@@ -123,14 +121,17 @@ class Conditions:
     def found(self, node: str) -> Condition:
         """Read the condition of a node's processes from the kernel.
 
-        A node is stopped where none is left, and paused where none can go on.
+        A node is stopped where none is left, and paused where none can go on; one that is held
+        for a moment by its limit of CPU time runs.
         """
-        running = self._cluster.running.get(node)
+        is_held = self._cluster.runtime.is_held
+        was_held, running = is_held(node), self._cluster.running.get(node)
         first = [] if running is None or self._cluster.has_ended(node) else [running.pid]
         found = {*first, *self._cluster.runtime.members(node)}
         if not found:
             return Condition.STOPPED
-        return Condition.PAUSED if all(map(is_stopped, found)) else Condition.RUNNING
+        runs = was_held or not all(map(is_stopped, found)) or is_held(node)
+        return Condition.RUNNING if runs else Condition.PAUSED
 
     def written(self, node: str) -> list[str]:
         """List what a node wrote in its directory and is there."""

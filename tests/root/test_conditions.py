@@ -273,8 +273,10 @@ TWO = "[nodes]\ncount = 2\n[shape]\nkind = 'full-mesh'\n"
 
 
 @pytest.fixture
-def busy(tmp_path):
+def busy(tmp_path, request):
     made = Desk(tmp_path, "busy")
+    if getattr(request, "param", "") == "signals":
+        made.environment["HARNESS_CPU_BY"] = "signals"
     made.write("busy.py", BUSY)
     made.write("busy.toml", BUSY_FILE)
     made.ok("up", str(made.write("two.toml", TWO)), "--system", "busy.toml")
@@ -310,6 +312,7 @@ def group_of(pid: int) -> str:
         return file.read()
 
 
+@pytest.mark.parametrize("busy", ["groups", "signals"], indirect=True)
 def test_a_node_uses_what_it_may_and_a_run_shows_it(busy, monkeypatch):
     """It holds after a restart too, and nothing of it is left when it is taken back."""
     monkeypatch.setenv("HARNESS_STATE", str(busy.state))
@@ -338,6 +341,24 @@ def test_a_node_uses_what_it_may_and_a_run_shows_it(busy, monkeypatch):
     assert share_of_a_core(node["pid"], 2.0) < 0.2 * 1.2
     other = busy.status()["nodes"][0]
     assert soft_limits(other["pid"])["Max open files"] != "64"
+
+
+@pytest.mark.parametrize("busy", ["signals"], indirect=True)
+def test_a_node_that_is_held_by_its_limit_is_not_paused(busy, monkeypatch):
+    """And one that is paused is not continued by it."""
+    monkeypatch.setenv("HARNESS_STATE", str(busy.state))
+    with Client.connect(busy.cluster) as client:
+        run = begin_by_hand(client, busy.runs)
+        busy.ok("fault", "set", "node-1", "--cpu", "5%", "--name", "slow")
+        for name in ("one", "two", "three"):
+            busy.ok("fault", "set", "node-1", "--condition", "paused", "--name", name)
+            pid = busy.status()["nodes"][1]["pid"]
+            assert share_of_a_core(pid, 0.5) == 0
+            busy.ok("fault", "clear", name)
+        busy.ok("fault", "clear", "slow")
+        client.end(run=run)
+    [finding] = faults.check(reader.read(Path(run)))
+    assert (finding.answer, finding.measured) == (Answer.PASS, "4 of 4"), finding
 
 
 def proofs_of(run: str) -> list:

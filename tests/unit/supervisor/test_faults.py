@@ -33,7 +33,9 @@ class Nodes:
     def __init__(self) -> None:
         self.processes = {name: subprocess.Popen(["sleep", "600"]) for name in ("a", "b", "c")}
         self.running = {name: SimpleNamespace(pid=one.pid) for name, one in self.processes.items()}
-        self.runtime = SimpleNamespace(members=lambda _: [], ending=self.ending)
+        self.runtime = SimpleNamespace(
+            members=lambda _: [], ending=self.ending, is_held=lambda _: False
+        )
         self.ended: dict[str, tuple[Ending, int]] = {}
         self.slow, self.is_slow = threading.Event(), threading.Event()
         self.slow.set()
