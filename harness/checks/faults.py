@@ -121,17 +121,24 @@ def _misplayed(
     found: list[str] = []
     for fault in dict.fromkeys(one.fault for one in planned):
         wanted = [(one.verb == "set", one.at_ns) for one in planned if one.fault == fault]
-        happened = [(one.is_set, one.begun_ns) for one in changes if one.fault == fault]
-        wanted_s, stood_s = (
-            sum(max(end - begin, 0) for begin, end in spells(those, over_ns)) / 1e9
-            for those in (wanted, happened)
-        )
+        wanted_s = _lasted_s(wanted, over_ns)
+        # A moment ends as soon as it has come: how long a node takes to stop is the system's too.
+        happened = [
+            (one.is_set, one.begun_ns if wanted_s or not one.is_set else one.set_ns)
+            for one in changes
+            if one.fault == fault
+        ]
+        stood_s = _lasted_s(happened, over_ns)
         if (
             fault not in told
             and abs(stood_s - wanted_s) > max(OFF_SHARE * wanted_s, OFF_S) + took_s
         ):
             found.append(f"{fault} stood for {stood_s:.1f} s, planned were {wanted_s:.1f} s")
     return found
+
+
+def _lasted_s(happened: Iterable[tuple[bool, int]], over_ns: int) -> float:
+    return sum(max(end - begin, 0) for begin, end in spells(happened, over_ns)) / 1e9
 
 
 def under(history: History, fault: str, phase: PhaseWindow) -> PhaseWindow:

@@ -22,6 +22,7 @@ from harness.faults.fault import Condition, Fault, State
 from harness.topology.topology import Node
 
 AWAY_S_LEAST = 0.5  # or nobody can see it come and go
+CRASHED_S_LEAST = 2.0  # its cut has to be probed meanwhile
 LEAVES_MOST = 100_000
 WAYS = (Condition.STOPPED, Condition.KILLED, Condition.CRASHED)
 
@@ -65,10 +66,11 @@ class Churn:
         for name, value in (("rate_per_s", self.rate_per_s), ("shape", self.shape)):
             if value is not None and value <= 0:
                 raise BadFileError(f"{name}: expected above 0, found {value:g}")
-        if self.down_s < AWAY_S_LEAST:
+        least_s = CRASHED_S_LEAST if self.how is Condition.CRASHED else AWAY_S_LEAST
+        if self.down_s < least_s:
             raise BadFileError(
-                f"down_s: expected at least {AWAY_S_LEAST:g}, or nobody can see it come and go; "
-                f"found {self.down_s:g}"
+                f"down_s: expected at least {least_s:g} of {self.how} nodes, or nobody can see "
+                f"them come and go; found {self.down_s:g}"
             )
         if self.floor < 0 or self.at_s < 0:
             name, least = ("floor", self.floor) if self.floor < 0 else ("at_s", self.at_s)

@@ -28,7 +28,8 @@ def churn(**changes):
 @st.composite
 def asked(draw):
     count = draw(st.integers(2, 12))
-    down_s = draw(st.floats(0.5, 5))
+    how = draw(st.sampled_from([Condition.STOPPED, Condition.KILLED, Condition.CRASHED]))
+    down_s = draw(st.floats(2.0 if how is Condition.CRASHED else 0.5, 5))
     floor = draw(st.integers(0, count - 1))
     most = min((count - floor) / down_s, count / down_s * 0.99)
     shape = draw(st.none() | st.floats(0.3, 3))
@@ -38,7 +39,7 @@ def asked(draw):
         floor=floor,
         sessions=Sessions.EXPONENTIAL if shape is None else Sessions.WEIBULL,
         shape=shape,
-        how=draw(st.sampled_from([Condition.STOPPED, Condition.KILLED, Condition.CRASHED])),
+        how=how,
         at_s=draw(st.floats(0, 10)),
     )
 
@@ -125,6 +126,7 @@ def test_who_is_away_already_does_not_leave_and_does_not_count():
     [
         ({"rate_per_s": 0.0}, "rate_per_s: expected above 0, found 0"),
         ({"down_s": 0.1}, "down_s: expected at least 0.5"),
+        ({"down_s": 1.0, "how": Condition.CRASHED}, "down_s: expected at least 2 of crashed nodes"),
         ({"floor": -1}, "floor: expected 0 or more, found -1"),
         ({"at_s": -1.0}, "at_s: expected 0 or more, found -1"),
         ({"for_s": 2.0}, "for_s: expected more than down_s, 2"),
