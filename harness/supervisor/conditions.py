@@ -5,8 +5,9 @@ machines, and with what a node wrote wiped.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import NamedTuple
 
 from harness.errors import UnavailableError
@@ -65,18 +66,20 @@ class Conditions:
         self._cluster, self._told = cluster, told
         self.crashes = Crashes(network)
 
-    def require(self, fault: Fault) -> None:
+    def require(self, faults: Collection[Fault]) -> None:
         """Raise UnavailableError for what cannot be done here; nothing has changed then."""
-        if fault.condition is Condition.CRASHED and fault.nodes:
-            self.crashes.require(fault.nodes[0])
-        if fault.state is State.WIPE:
-            for node in fault.nodes:
-                if outside := self._cluster.runtime.outside(node):
-                    raise UnavailableError(
-                        f"node {node} cannot be wiped: it wrote outside of its directory too "
-                        f"({', '.join(outside[:OUTSIDE_SAID])}); possible: state keep"
-                    )
-                self._cluster.directories.require(self._cluster.places[node])
+        for fault in faults:
+            if fault.condition is Condition.CRASHED and fault.nodes:
+                self.crashes.require(fault.nodes[0])
+                break  # it is one kernel
+        wiped = (fault.nodes for fault in faults if fault.state is State.WIPE)
+        for node in dict.fromkeys(chain.from_iterable(wiped)):
+            if outside := self._cluster.runtime.outside(node):
+                raise UnavailableError(
+                    f"node {node} cannot be wiped: it wrote outside of its directory too "
+                    f"({', '.join(outside[:OUTSIDE_SAID])}); possible: state keep"
+                )
+            self._cluster.directories.require(self._cluster.places[node])
 
     def bring_about(self, fault: Fault, changing: list[Turn], *, wipes: bool) -> None:
         """Bring nodes into their new conditions, by this fault; then wipe its nodes if asked.

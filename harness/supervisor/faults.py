@@ -128,9 +128,7 @@ class Faults:
 
     def require(self, faults: Iterable[Fault]) -> None:
         """Raise UnavailableError for what cannot be done to nodes here."""
-        for fault in faults:
-            if fault.is_of_nodes:
-                self._conditions.require(fault)
+        self._conditions.require([fault for fault in faults if fault.is_of_nodes])
 
     def _set(self, fault: Fault) -> Change:
         if not fault.is_of_nodes:
