@@ -178,5 +178,5 @@ class Churn:
         if self.shape is None:
             return self._session_s(chance, mean_s)  # exponential sessions have no memory
         scale_s = mean_s / math.gamma(1 + 1 / self.shape)
-        met_s = scale_s * chance.gammavariate(1 + 1 / self.shape, 1.0) ** (1 / self.shape)
+        met_s: float = scale_s * chance.gammavariate(1 + 1 / self.shape, 1.0) ** (1 / self.shape)
         return chance.random() * met_s

@@ -43,7 +43,7 @@ class Limiter:
         self._group: cgroups.Group | None = None
         self._home: Path | None = None  # the group that they were in; None: the limited one is it
 
-    def set(self, limits: Limits) -> None:
+    def limit(self, limits: Limits) -> None:
         """Limit the node's processes so, and those that it starts later. Raises HarnessError."""
         self.limits = limits
         try:

@@ -244,7 +244,7 @@ class HostProcesses(ABC):
         """See Runtime."""
         resident = self._resident(node)
         with resident.changing:
-            self._limiter(resident).set(limits)
+            self._limiter(resident).limit(limits)
 
     def is_held(self, node: str) -> bool:
         """See Runtime."""
@@ -325,7 +325,7 @@ class HostProcesses(ABC):
             resident.place, resident.process, self._spawn(resident.place, resident.process)
         )
         if resident.limiter is not None:
-            resident.limiter.set(resident.limiter.limits)
+            resident.limiter.limit(resident.limiter.limits)
             if resident.throttle is not None:
                 resident.throttle.resume()
         return running

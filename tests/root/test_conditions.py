@@ -30,7 +30,7 @@ from harness.systems.protocol import NodeSocket
 
 pytestmark = pytest.mark.root
 FIN, RST = 0x01, 0x04
-ETH_P_IP = 0x0800
+ETH_P_IP, SO_RCVBUFFORCE = 0x0800, 33
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def ear_at(node: dict, other: dict) -> Iterator[Ear]:
     with namespace_of(node) as namespace, inside(namespace):
         listening = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP))
     with listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 16 << 20)
+        listening.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
         listening.setblocking(False)
         yield Ear(listening, other["address"])
 
