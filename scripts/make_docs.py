@@ -11,7 +11,10 @@ from pathlib import Path
 
 from harness.checks import statistic
 from harness.checks.metrics import METRICS
+from harness.faults.churn import WAYS, Sessions
+from harness.faults.fault import State
 from harness.faults.partitions import PATTERNS
+from harness.faults.spec import CONDITIONS, STATES
 from harness.operations import Operation
 from harness.scenario.budget import COMPARISONS, UNITS
 from harness.scenario.stream import Arrivals
@@ -99,6 +102,18 @@ delay = "50ms"
 at_s = 5                         # after the phase began; default 0
 for_s = 10                       # default: to the phase's end
 flap_s = 2                       # meanwhile it comes and goes, 2 s each time; default: it stays
+
+[[phase.churn]]                  # nodes leave and join again (faults.md)
+rate_per_s = 0.5                 # so many leave a second, all together
+down_s = 3                       # each is away for so long
+floor = 7                        # so many of them live at all times
+where = "all"                    # who may leave; default all
+sessions = "weibull"             # {sessions}; how long each lives
+shape = 0.6                      # of weibull: below 1 many short sessions and a few long ones
+how = "crashed"                  # {ways}; default killed
+state = "wipe"                   # {states}; default keep
+at_s = 5                         # after the phase began; default 0
+for_s = 30                       # default: to the phase's end
 
 [[phase]]                        # measures a path by a tool that is not ours, beside the load
 name = "reference"
@@ -203,9 +218,16 @@ def page() -> str:
     text += SCENARIO.format(
         patterns=code(PATTERNS),
         words=code([*WORDS, "toxic", "up", "down", "one_way", "part", "name", "half_open"])
-        + " (`new` or `established`)",
+        + " (`new` or `established`), "
+        + code(["condition"])
+        + f" ({code(CONDITIONS)}), "
+        + code(["state"])
+        + f" ({code(STATES)})",
         operations=code(operation.word for operation in Operation),
         arrivals=", ".join(Arrivals),
+        sessions=", ".join(Sessions),
+        ways=", ".join(WAYS),
+        states=", ".join(State),
         statistics=", ".join(statistic.NAMES),
         comparisons=" ".join(COMPARISONS),
         units=code(UNITS),

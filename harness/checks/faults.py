@@ -22,6 +22,7 @@ NAME = "faults: proven in force, and gone"
 LOOK_S = 6.0  # between two looks at most: three times as long as the prover waits
 # A fault stands for as long as was planned, but for the time that changes take: this share, or 1 s.
 OFF_SHARE, OFF_S = 0.1, 1.0
+OF_NODES = ("condition", "limits")  # what a look at nodes says of them
 PROBED = ("cut", "delay", "clear")  # what a probe of a path says of it
 
 
@@ -120,17 +121,24 @@ def _misplayed(
     found: list[str] = []
     for fault in dict.fromkeys(one.fault for one in planned):
         wanted = [(one.verb == "set", one.at_ns) for one in planned if one.fault == fault]
-        happened = [(one.is_set, one.begun_ns) for one in changes if one.fault == fault]
-        wanted_s, stood_s = (
-            sum(max(end - begin, 0) for begin, end in spells(those, over_ns)) / 1e9
-            for those in (wanted, happened)
-        )
+        wanted_s = _lasted_s(wanted, over_ns)
+        # A moment ends as soon as it has come: how long a node takes to stop is the system's too.
+        happened = [
+            (one.is_set, one.begun_ns if wanted_s or not one.is_set else one.set_ns)
+            for one in changes
+            if one.fault == fault
+        ]
+        stood_s = _lasted_s(happened, over_ns)
         if (
             fault not in told
             and abs(stood_s - wanted_s) > max(OFF_SHARE * wanted_s, OFF_S) + took_s
         ):
             found.append(f"{fault} stood for {stood_s:.1f} s, planned were {wanted_s:.1f} s")
     return found
+
+
+def _lasted_s(happened: Iterable[tuple[bool, int]], over_ns: int) -> float:
+    return sum(max(end - begin, 0) for begin, end in spells(happened, over_ns)) / 1e9
 
 
 def under(history: History, fault: str, phase: PhaseWindow) -> PhaseWindow:
@@ -222,10 +230,10 @@ class _Looks:
 @once
 def _looks(history: History, fault: str, *, all_read_back: bool = False) -> _Looks:
     """The looks at one fault; also what was read back for another's sake, for that is all there is
-    in the kernel, unless the fault is a condition of nodes.
+    in the kernel, unless the fault is of nodes.
     """
     mine = [one for one in history.proofs if one.fault == fault]
-    if all_read_back and not any(one.what == "condition" for one in mine):
+    if all_read_back and not any(one.what in OF_NODES for one in mine):
         mine += [one for one in history.proofs if one.fault != fault and one.what == READ_BACK]
     return _Looks.of(mine)
 
@@ -264,8 +272,12 @@ def _lacking(change: FaultChanged, about: Sequence[Proof]) -> str | None:
     """What no look at a change has shown; None where nothing is lacking."""
     wanted = ProofAnswer.IN_FORCE if change.is_set else ProofAnswer.GONE
     if change.nodes:
-        shown = any(proof.what == "condition" and proof.answer is wanted for proof in about)
-        return None if shown else f"no look at its nodes showed it {wanted}"
+        shown = [proof.what for proof in about if proof.answer is wanted]
+        if not any(what in OF_NODES for what in shown):
+            return f"no look at its nodes showed it {wanted}"
+        looked_at = {proof.what for proof in about}
+        missing = [what for what in seen_as(change.does) if what not in looked_at]
+        return f"nobody looked at its {missing[0]}" if missing and change.is_set else None
     if not any(proof.what == READ_BACK and proof.answer is ProofAnswer.IN_FORCE for proof in about):
         return "it was not read back"
     # After a clear another fault may still stand on the path: then the probe shows that one, in

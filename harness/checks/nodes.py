@@ -24,7 +24,7 @@ def check(history: History) -> list[Finding]:
         stopped = {
             event.node
             for event in history.events
-            if isinstance(event, NodeChanged) and event.condition == "stopped"
+            if isinstance(event, NodeChanged) and event.is_down
         }
         remark = f", but for {len(stopped)} that the harness stopped" if stopped else ""
         sentence = f"no process ended by itself{remark}"

@@ -123,9 +123,7 @@ def _ends_of(history: History) -> dict[int, list[int]]:
     order = {name: index for index, name in enumerate(history.nodes)}
     found: dict[int, list[int]] = {}
     for event in sorted(history.events, key=lambda one: one.at_ns):
-        if isinstance(event, NodeEnded) or (
-            isinstance(event, NodeChanged) and event.condition == "stopped"
-        ):
+        if isinstance(event, NodeEnded) or (isinstance(event, NodeChanged) and event.is_down):
             found.setdefault(order.get(event.node, records.NOBODY), []).append(event.at_ns)
     found.pop(records.NOBODY, None)
     return found

@@ -115,7 +115,7 @@ def of(history: History) -> Silences:
 def _stops(history: History) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for event in sorted(history.events, key=lambda event: event.at_ns):
-        if isinstance(event, NodeChanged) and event.condition == "stopped":
+        if isinstance(event, NodeChanged) and event.is_down:
             found.setdefault(history.index(event.node), []).append(event.at_ns)
     return found
 
@@ -161,7 +161,7 @@ def _ended_ns(event: Event) -> int | None:
 
 def _gone_ns(event: Event) -> int | None:
     """Since when a node's process is not there, where this event tells of that."""
-    if isinstance(event, NodeChanged) and event.condition != "stopped":
+    if isinstance(event, NodeChanged) and not event.is_down:
         return None
     return _stopped_ns(event) or _ended_ns(event)
 

@@ -19,6 +19,7 @@ from harness.cli.shared import (
 )
 from harness.control.client import Client
 from harness.control.launcher import Hold
+from harness.faults.spec import CONDITIONS
 from harness.reports.terminal import Plain, Terminal, plain, visible
 from harness.scenario import shipped
 
@@ -98,12 +99,12 @@ def status(cluster: str, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("node", shell_complete=words.nodes)
-@click.argument("wanted", type=words.Choice(["running", "paused", "stopped"]))
+@click.argument("wanted", type=words.Choice(["running", *CONDITIONS]))
 @cluster_option
 @json_option
 def condition(node: str, wanted: str, cluster: str, *, as_json: bool) -> None:
-    """Bring a node into a condition: paused (SIGSTOP), stopped, or running again with its identity
-    and state.
+    """Bring a node into a condition: paused (SIGSTOP), stopped, killed, crashed, or running again
+    with its identity and state; restarted is stopped and running.
     """
     with Client.connect(cluster) as client:
         found = client.call("condition", {"node": node, "condition": wanted})

@@ -13,8 +13,9 @@ from harness.cli import words
 from harness.cli.shared import F, cluster_option, json_option, print_json
 from harness.control.client import Client
 from harness.errors import BadFileError, UsageError
+from harness.faults import limits
 from harness.faults.partitions import PATTERNS
-from harness.faults.spec import CONDITIONS, WORDS, Word
+from harness.faults.spec import CONDITIONS, STATES, WORDS, Word
 from harness.kernel.proc import age_ns
 from harness.reports.terminal import Plain, Terminal
 from harness.scenario.tables import with_file
@@ -24,7 +25,8 @@ from harness.topology.impairment import HALF_OPEN
 # Words that are arguments of a command, or mean nothing by hand: a fault is set now.
 NO_OPTIONS = ("where", "cut", "of", "at_s")
 TIMES = {"for_s": "--for", "flap_s": "--flap"}  # by hand with a unit: 20s
-OF_CUTS, OF_SETS = ("one_way",), ("up", "down", "toxic", "condition")
+OF_NODES = {"condition": CONDITIONS, "state": STATES}
+OF_CUTS, OF_SETS = ("one_way",), ("up", "down", "toxic", "condition", "state", *limits.WORDS)
 
 
 def _option(name: str, word: Word) -> Callable[[F], F]:
@@ -45,8 +47,8 @@ def _option(name: str, word: Word) -> Callable[[F], F]:
             flag_value="new",
             help=f"{text} Without a word: new.",
         )
-    if name == "condition":
-        return click.option(flag, type=words.Choice(CONDITIONS), help=text)
+    if name in OF_NODES:
+        return click.option(flag, type=words.Choice(OF_NODES[name]), help=text)
     return click.option(flag, metavar=word.example, help=f"{text} ({word.example})")
 
 
@@ -80,6 +82,8 @@ def set_(where: str, cluster: str, *, as_json: bool, **given: Any) -> None:
     harness fault set 'region:eu -> region:us' --delay 80ms --jitter 10ms --loss 1%
 
     harness fault set node-3 --condition paused --for 5s
+
+    harness fault set node-3 --condition crashed --state wipe --for 5s
     """
     _ask({"where": where, **given}, cluster, as_json=as_json)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from harness.faults.limits import UNLIMITED, Limits, folded
 from harness.faults.paths import DirectedPath, Layers, Paths
 from harness.topology.impairment import CLEAR, Impairment
 
@@ -24,11 +25,34 @@ Far = Mapping[str, frozenset[str]]
 
 
 class Condition(StrEnum):
-    """The condition of one node now."""
+    """The condition of one node now, from the best to the worst.
+
+    RESTARTED is a fault's alone: its nodes are stopped, and run again at once.
+    """
 
     RUNNING = "running"
     PAUSED = "paused"
+    RESTARTED = "restarted"
     STOPPED = "stopped"
+    KILLED = "killed"
+    CRASHED = "crashed"
+
+    @property
+    def is_down(self) -> bool:
+        """Whether such a node has no process."""
+        return self not in (Condition.RUNNING, Condition.PAUSED)
+
+    @property
+    def of_node(self) -> Condition:
+        """The condition that a fault of this one brings a node into."""
+        return Condition.STOPPED if self is Condition.RESTARTED else self
+
+
+class State(StrEnum):
+    """What a node that was down finds of its own when it starts again."""
+
+    KEEP = "keep"
+    WIPE = "wipe"
 
 
 class Verb(StrEnum):
@@ -65,7 +89,7 @@ class Fault:
     """One fault that somebody asked for, its words resolved to nodes and paths.
 
     Its name tells it from others and takes it back. A fault is of the network (paths, a cut, rates)
-    or of nodes (a condition), never of both.
+    or of nodes (a condition, limits), never of both.
     """
 
     name: str
@@ -77,7 +101,19 @@ class Fault:
     down: Mapping[str, int] = field(default_factory=dict)
     nodes: tuple[str, ...] = ()  # whose condition it is
     condition: Condition | None = None
+    state: State = State.KEEP  # what nodes that are down by it find again
+    limits: Limits = UNLIMITED  # of what each of them may use
     words: str = ""  # as it was asked
+
+    @property
+    def is_of_nodes(self) -> bool:
+        """Whether it is a condition of nodes or limits what they use; else it is of the network."""
+        return self.condition is not None or self.limits != UNLIMITED
+
+    @property
+    def is_moment(self) -> bool:
+        """Whether it is taken back as soon as it is in force."""
+        return self.condition is Condition.RESTARTED
 
     @property
     def count(self) -> int:
@@ -153,6 +189,8 @@ class Fault:
         said = ["cut"] if self.far else []
         said += [] if self.impairment.is_clear else [self.impairment.words()]
         said += [str(self.condition)] if self.condition is not None else []
+        said += [self.limits.words()] if self.limits != UNLIMITED else []
+        said += ["state wiped"] if self.state is State.WIPE else []
         return ", ".join([*said, *rates]) or "nothing"
 
     def as_json(self) -> dict[str, Any]:
@@ -171,6 +209,8 @@ class Fault:
             "down": dict(self.down),
             "nodes": list(self.nodes),
             "condition": None if self.condition is None else str(self.condition),
+            "state": str(self.state),
+            "limits": self.limits.as_json(),
         }
 
     @classmethod
@@ -189,6 +229,8 @@ class Fault:
             down=said["down"],
             nodes=tuple(said["nodes"]),
             condition=None if said["condition"] is None else Condition(said["condition"]),
+            state=State(said.get("state", State.KEEP)),
+            limits=Limits.from_json(said.get("limits", {})),
         )
 
 
@@ -266,10 +308,22 @@ def fold(
 
 
 def fold_conditions(faults: Iterable[Fault]) -> dict[str, Condition]:
-    """Return the condition of each node that a fault names: stopped is worse than paused."""
+    """Return the condition of each node that a fault names: the worst of them."""
+    worst = list(Condition).index
     found: dict[str, Condition] = {}
     for fault in faults:
-        for node in fault.nodes:
-            if fault.condition is not None and found.get(node) is not Condition.STOPPED:
-                found[node] = fault.condition
+        if fault.condition is not None:
+            asked = fault.condition.of_node
+            for node in fault.nodes:
+                found[node] = max(found.get(node, asked), asked, key=worst)
     return found
+
+
+def fold_limits(faults: Iterable[Fault]) -> dict[str, Limits]:
+    """Return the limits of each node that a fault limits: of each kind the narrowest."""
+    by_node: dict[str, list[Limits]] = {}
+    for fault in faults:
+        if fault.limits != UNLIMITED:
+            for node in fault.nodes:
+                by_node.setdefault(node, []).append(fault.limits)
+    return {node: folded(some) for node, some in by_node.items()}

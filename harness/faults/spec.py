@@ -14,8 +14,9 @@ from typing import Any
 
 from harness.choices import did_you_mean, one_of
 from harness.errors import BadFileError
-from harness.faults import partitions, targets
-from harness.faults.fault import Condition, Fault
+from harness.faults import limits, partitions, targets
+from harness.faults.fault import Condition, Fault, State
+from harness.faults.limits import UNLIMITED, Limits
 from harness.faults.paths import DirectedPath, Paths
 from harness.topology import impairment as impairments
 from harness.topology import quantities
@@ -73,7 +74,8 @@ def _quantity(read: Callable[[str], Any]) -> Callable[[object], Any]:
     return lambda value: read(str(value))
 
 
-CONDITIONS = (str(Condition.PAUSED), str(Condition.STOPPED))
+CONDITIONS = tuple(str(one) for one in Condition if one is not Condition.RUNNING)
+STATES = tuple(map(str, State))
 WORDS: dict[str, Word] = {
     "where": Word(
         read=_text,
@@ -114,8 +116,19 @@ WORDS: dict[str, Word] = {
     "condition": Word(
         read=_one_of(*CONDITIONS),
         example="stopped",
-        sentence="of nodes: paused (SIGSTOP) or stopped; they run again afterwards",
+        sentence="of nodes: paused (SIGSTOP), stopped (SIGTERM), killed (SIGKILL), crashed (cut "
+        "off, then killed), or restarted, which is a moment; they run again afterwards",
     ),
+    "state": Word(
+        read=_one_of(*STATES),
+        example="wipe",
+        sentence="what nodes that were down start again with: all that they had (keep, the "
+        "default), or only what was prepared for them",
+    ),
+    **{
+        name: Word(read=word.read, example=word.example, sentence=word.sentence)
+        for name, word in limits.WORDS.items()
+    },
     "name": Word(read=_text, example="wan", sentence="what it is called, to clear it"),
     "at_s": Word(read=_seconds, example="5", sentence="seconds after its phase began"),
     "for_s": Word(read=_seconds, example="20", sentence="it is taken back after so many seconds"),
@@ -144,6 +157,8 @@ class FaultSpec:
     up: int | None = None
     down: int | None = None
     condition: Condition | None = None
+    state: State | None = None
+    limits: Limits = UNLIMITED  # of nodes
     name: str = ""  # empty: its words
     at_s: float = 0.0
     for_s: float | None = None
@@ -173,7 +188,29 @@ class FaultSpec:
                 "condition: it is of nodes and stands alone; what is wrong with the network is "
                 "another fault"
             )
+        if self.limits != UNLIMITED and (self._has_amount or self.condition is not None):
+            raise BadFileError(
+                f"{', '.join(self.limits.kinds)}: what nodes may use stands alone; a condition, "
+                "and what is wrong with the network, are other faults"
+            )
+        self._refuse_without_meaning()
         self._refuse_unheard()
+
+    def _refuse_without_meaning(self) -> None:
+        """Raise BadFileError for words beside a condition that mean nothing there."""
+        if self.state is not None and (self.condition is None or not self.condition.is_down):
+            down = ", ".join(word for word in CONDITIONS if Condition(word).is_down)
+            raise BadFileError(
+                f"state: it is of nodes that start again; expected a condition of {down}; found "
+                f"{self.condition or 'none'}"
+            )
+        if self.condition is Condition.RESTARTED:
+            for name, value in (("for_s", self.for_s), ("flap_s", self.flap_s)):
+                if value is not None:
+                    raise BadFileError(
+                        f"{name}: a restart is a moment, found {value:g}; a node that is down for "
+                        "a time is stopped, killed or crashed"
+                    )
 
     def _refuse_unheard(self) -> None:
         """Raise BadFileError for words that would stand in the fault's and change nothing."""
@@ -193,6 +230,11 @@ class FaultSpec:
             )
 
     @property
+    def is_of_nodes(self) -> bool:
+        """Whether it is a condition of nodes or limits what they use; else it is of the network."""
+        return self.condition is not None or self.limits != UNLIMITED
+
+    @property
     def _has_amount(self) -> bool:
         rates = (self.up, self.down, self.part)
         return self.cut is not None or not self.impairment.is_clear or any(rates)
@@ -202,7 +244,7 @@ class FaultSpec:
 
         Raises BadFileError for what is not there, or cannot be at that place.
         """
-        if self.condition is not None:
+        if self.is_of_nodes:
             return self._of_nodes(nodes)
         made = self._cut(nodes, seed) if self.cut is not None else self._impaired(nodes, seed)
         return replace(made, name=self.name or self.words, words=self.words)
@@ -217,11 +259,14 @@ class FaultSpec:
     def _of_nodes(self, nodes: Sequence[Node]) -> Fault:
         at = self.where or ""
         if not targets.is_node(at):
-            raise BadFileError(f"condition: it is of nodes, found the path {at!r}")
+            what = ", ".join(self.limits.kinds) or "condition"
+            raise BadFileError(f"{what}: it is of nodes, found the path {at!r}")
         return Fault(
             name=self.name or self.words,
             nodes=targets.nodes_of(at, nodes),
             condition=self.condition,
+            state=self.state or State.KEEP,
+            limits=self.limits,
             words=self.words,
         )
 
@@ -246,7 +291,7 @@ class FaultSpec:
         if self.impairment.is_clear and self.up is None and self.down is None:
             raise BadFileError(
                 f"fault at {at!r}: expected at least one of {', '.join(impairments.WORDS)}, toxic, "
-                "up, down, half_open, condition; found none"
+                f"up, down, half_open, condition, {', '.join(limits.WORDS)}; found none"
             )
         if not targets.is_node(at):
             if self.up is not None or self.down is not None:
@@ -298,8 +343,14 @@ def parse(table: Mapping[str, object]) -> FaultSpec:
     half_open = {HALF_OPEN[read.pop("half_open")]: True} if "half_open" in read else {}
     if "condition" in read:
         read["condition"] = Condition(read["condition"])
+    if "state" in read:
+        read["state"] = State(read["state"])
+    narrow = {word.field: read.pop(name, None) for name, word in limits.WORDS.items()}
     return FaultSpec(
-        **read, impairment=Impairment(**wrong, toxics=toxics, **half_open), words=_said(table)
+        **read,
+        limits=Limits(**narrow),
+        impairment=Impairment(**wrong, toxics=toxics, **half_open),
+        words=_said(table),
     )
 
 
@@ -308,7 +359,7 @@ def _said(table: Mapping[str, object]) -> str:
     cut = table.get("cut")
     said = [str(table.get("where") or "")] if cut is None else [f"cut {cut}"]
     said += list(_texts(table.get("of") or ()))
-    for key in (*impairments.WORDS, "up", "down", "part", "condition"):
+    for key in (*impairments.WORDS, "up", "down", "part", "condition", "state", *limits.WORDS):
         if table.get(key) is not None:
             said.append(f"{key} {table[key]}")
     said += [f"toxic {words}" for words in _texts(table.get("toxic") or ())]

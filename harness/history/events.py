@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 from harness.errors import BadFileError
 from harness.history import shape
 
+DOWN = ("stopped", "killed", "crashed")  # conditions of a node that has no process
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -81,7 +83,7 @@ class NodeStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeChanged(Event):
-    """The harness brought a node into a condition: stopped, paused, or running, where it was
+    """The harness brought a node into a condition: one of DOWN, paused, or running, where it was
     paused. `since_ns`: when it began to; 0: not known.
     """
 
@@ -90,6 +92,11 @@ class NodeChanged(Event):
     node: str
     condition: str
     since_ns: int = 0
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the node has no process from then on."""
+        return self.condition in DOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

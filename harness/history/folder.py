@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from harness.errors import StorageError
-from harness.history import manifest
+from harness.history import journal, manifest
 from harness.history.events import Event
 from harness.kernel.files import replace_text
 
@@ -106,6 +106,17 @@ class RunFolder:
                 os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
                 0o644,
             )
+
+    def mend_journal(self, node: str) -> None:
+        """Cut off what a node had not written whole when it was killed: its next life appends.
+
+        Nobody was told of what is cut off: what a node acknowledges it has written.
+        """
+        path = self.path / "journal" / f"{node}.bin"
+        with translated(path), suppress(FileNotFoundError):
+            size = path.stat().st_size
+            if size != journal.whole_bytes(size):
+                os.truncate(path, journal.whole_bytes(size))
 
     def detach_journal(self, node: str) -> None:
         """Keep a node's journal as it is: what comes through a descriptor of it goes nowhere."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.history.events import (
+    DOWN,
     FaultChanged,
     NodeChanged,
     NodeEnded,
@@ -166,14 +167,14 @@ class Life:
 
 def lives(history: History, facts: Mapping[str, Any]) -> dict[str, list[Life]]:
     """Tell when each node ran, by the harness's own events; a paused node runs."""
-    down = {one["name"] for one in facts["nodes"] if one.get("condition") == "stopped"}
+    down = {one["name"] for one in facts["nodes"] if one.get("condition") in DOWN}
     begun = {name: 0 for name in history.nodes if name not in down}
     made: dict[str, list[Life]] = {name: [] for name in history.nodes}
     for event in sorted(history.events, key=lambda one: one.at_ns):
         if isinstance(event, NodeStarted):
             begun.setdefault(event.node, event.at_ns)
         elif (by_itself := isinstance(event, NodeEnded)) or (
-            isinstance(event, NodeChanged) and event.condition == "stopped"
+            isinstance(event, NodeChanged) and event.is_down
         ):
             # One that ended before the run lived for no time of it.
             from_ns = begun.pop(event.node, event.at_ns if by_itself else None)
@@ -262,11 +263,7 @@ def _unseen(
 
 def of_histograms(history: History) -> Iterator[Gap]:
     """Find the phases at whose end a node told nothing of itself, or in which it began anew."""
-    stops = [
-        event
-        for event in history.events
-        if isinstance(event, NodeChanged) and event.condition == "stopped"
-    ]
+    stops = [event for event in history.events if isinstance(event, NodeChanged) and event.is_down]
     unknown: list[str] = []  # what these had counted before the phase
     for phase in history.phases:
         told = {name: history.told.get((phase.name, at)) for at, name in enumerate(history.nodes)}

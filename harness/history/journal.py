@@ -44,6 +44,12 @@ def header(wire_id: bytes) -> bytes:
     return begin.ljust(HEADER_BYTES, b"\0")
 
 
+def whole_bytes(size: int) -> int:
+    """Return how many of so many bytes of a journal are its header and whole records."""
+    records = (size - HEADER_BYTES) // RECORD.itemsize
+    return HEADER_BYTES + records * RECORD.itemsize if size >= HEADER_BYTES else 0
+
+
 def record(kind: int, id_: bytes, at_ns: int, peer: bytes) -> bytes:
     """Return one record of a node that says neither outcome, hops nor size.
 

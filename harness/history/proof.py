@@ -33,6 +33,10 @@ SEEN_AS = {
     "rate": "rate into",
     "half-open new": "half-open",
     "half-open established": "flows",
+    "state": "state",
+    "cpu": "cpu",
+    "memory": "memory",
+    "fds": "fds",
     **{
         word: word for word in ("cut", "delay", "jitter", "loss", "duplicate", "reorder", "corrupt")
     },
@@ -47,10 +51,10 @@ class Proof:
     at_ns: int
     fault: str
     path: tuple[str, str] | None = None
-    # read back, condition, cut, half-open, flows, delay, jitter, duplicate, reorder, corrupt, loss,
-    # rate up|down|into, clear, stream, toxic KIND DIRECTION
+    # read back, condition, state, limits, cpu, memory, fds, cut, half-open, flows, delay, jitter,
+    # duplicate, reorder, corrupt, loss, rate up|down|into, clear, stream, toxic KIND DIRECTION
     what: str
-    # ms, probability, bit/s, a toxic's own unit; None where it is no amount
+    # ms, probability, bit/s, % of a core, a toxic's own unit; None where it is no amount
     asked: float | None = None
     achieved: float | None = None
     n: int = 0

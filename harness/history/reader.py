@@ -45,7 +45,7 @@ __all__ = ["find", "metadata", "read"]
 # How far a record's time may lie before the first event of a run, and after the last: of one that
 # ended, and of one of whose end nobody told. A torn record may bear any time.
 EARLY_NS, LATE_NS, LATER_NS = 60_000_000_000, 60_000_000_000, 3_600_000_000_000
-NOT_RUNNING = ("stopped", "paused")  # conditions in which a node begins no journal
+NOT_RUNNING = (*events.DOWN, "paused")  # conditions in which a node begins no journal
 # Files that are read as one, or only kept: what rests on each.
 WHOLE: Mapping[str, Part] = {
     "metadata.json": Part.METADATA,

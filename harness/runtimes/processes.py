@@ -7,6 +7,7 @@ ms, where the engine's API takes 10 to 120, and cannot hit a process that took o
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import threading
@@ -23,16 +24,20 @@ from typing import ClassVar
 from harness.choices import did_you_mean, listed
 from harness.errors import HarnessError, NodeStartError, UnavailableError, UsageError
 from harness.faults.fault import Condition
-from harness.kernel import namespaces, priority
+from harness.faults.limits import Limits
+from harness.kernel import cgroups, namespaces, priority
 from harness.kernel.families import Census, Family, family_of
 from harness.kernel.proc import is_readable, is_stopped
 from harness.runtimes import owner
-from harness.runtimes.runtime import Ending, Place, Process, Running
+from harness.runtimes.limiting import Limiter
+from harness.runtimes.runtime import Ending, Place, Process, Reading, Running
+from harness.runtimes.throttling import Throttle
 
 TERMINATE_GRACE_S = 2.0  # from SIGTERM to SIGKILL: time to write state
 KILL_TIMEOUT_S = 10.0  # after SIGKILL; the kernel needs milliseconds, a thrashing host longer
 LOOK_EVERY_S = 0.02  # while processes end
 ROUNDS = 50  # of a pause: what is forked meanwhile is stopped in the next
+BY_SIGKILL = (Condition.KILLED, Condition.CRASHED)
 LAST_LINES = 10
 TAIL_BYTES, LINE_BYTES = 65536, 256  # of a log that are read, at least, and more a line
 
@@ -101,6 +106,7 @@ class Resident:
     census: Census
     running: Running | None = None
     family: Family | None = None
+    limiter: Limiter | None = None
     changing: threading.Lock = field(default_factory=threading.Lock)
 
     def members(self) -> list[int]:
@@ -115,13 +121,26 @@ class Resident:
         if self.family is not None:
             self.census.signal(self.family, *numbers)
 
+    @property
+    def throttle(self) -> Throttle | None:
+        """What stops the node now and then, for it may use less CPU time than it wants."""
+        return None if self.limiter is None else self.limiter.throttle
+
     def pause(self) -> None:
         """Stop all processes, also those that start meanwhile."""
+        if self.throttle is not None:
+            self.throttle.suspend()
         self.signal(signal.SIGSTOP)
         for _ in range(ROUNDS):
             if all(is_stopped(pid) for pid in self.members()):
                 return
             self.signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Continue all processes, which were paused."""
+        self.signal(signal.SIGCONT)
+        if self.throttle is not None:
+            self.throttle.resume()
 
     def end(self) -> None:
         """End all processes by SIGTERM, and what is left by SIGKILL two seconds later. Paused ones
@@ -129,17 +148,27 @@ class Resident:
 
         Raises HarnessError where a process outlives SIGKILL.
         """
+        if self.throttle is not None:
+            self.throttle.suspend()
         self.signal(signal.SIGTERM, signal.SIGCONT)
         if not self._are_gone(TERMINATE_GRACE_S):
-            until_s = time.monotonic() + KILL_TIMEOUT_S
+            self.kill()
+
+    def kill(self) -> None:
+        """End all processes at once by SIGKILL, and those that start meanwhile. Raises HarnessError
+        where one outlives it.
+        """
+        until_s = time.monotonic() + KILL_TIMEOUT_S
+        if self.throttle is not None:
+            self.throttle.suspend()
+        self.signal(signal.SIGKILL)
+        while not self._are_gone(LOOK_EVERY_S):
+            if time.monotonic() > until_s:
+                raise HarnessError(
+                    f"node {self.place.node.name}: processes {self.members()} have not ended "
+                    f"{KILL_TIMEOUT_S:.0f} s after SIGKILL: the kernel holds them"
+                )
             self.signal(signal.SIGKILL)
-            while not self._are_gone(LOOK_EVERY_S):  # again: for what has started meanwhile
-                if time.monotonic() > until_s:
-                    raise HarnessError(
-                        f"node {self.place.node.name}: processes {self.members()} have not ended "
-                        f"{KILL_TIMEOUT_S:.0f} s after SIGKILL: the kernel holds them"
-                    )
-                self.signal(signal.SIGKILL)
 
     def _are_gone(self, wait_s: float) -> bool:
         """Wait, at most so long, until every process has ended; whether they have."""
@@ -178,24 +207,24 @@ class HostProcesses(ABC):
 
     @classmethod
     def sweep(cls, label: str, root: Path) -> list[str]:
-        """See Runtime. Nothing, where a cluster consists of its processes alone."""
-        del label, root
-        return []
+        """See Runtime. The groups of limited nodes, where a cluster consists of its processes."""
+        return [f"control group {one}" for one in cgroups.remove_all(_groups(label, root))]
 
     @classmethod
     def orphans(cls, root: Path) -> list[str]:
-        """See Runtime. None, where a cluster consists of its processes alone."""
-        del root
-        return []
+        """See Runtime. Those with groups of limited nodes."""
+        end = _groups("", root)
+        return [one.removesuffix(end) for one in cgroups.owners() if one.endswith(end)]
 
     def set_condition(self, node: str, condition: Condition) -> Running | None:
         """See Runtime. PAUSED raises UnavailableError for a node that has ended."""
         resident = self._resident(node)
         with resident.changing:
             running = resident.running
+            end = resident.kill if condition in BY_SIGKILL else resident.end
             if running is None or is_readable(running.pidfd):
                 if condition is not Condition.PAUSED:
-                    resident.end()
+                    end()
                 if condition is Condition.RUNNING:
                     return self._move_in(resident)
                 if condition is Condition.PAUSED:
@@ -203,13 +232,33 @@ class HostProcesses(ABC):
                         f"node {node} has ended and cannot be "
                         f"paused{last_lines(log_of(resident.place))}"
                     )
-            elif condition is Condition.STOPPED:
-                resident.end()
+            elif condition.is_down:
+                end()
             elif condition is Condition.PAUSED:
                 resident.pause()
             else:
-                resident.signal(signal.SIGCONT)
+                resident.go_on()
         return None
+
+    def limit(self, node: str, limits: Limits) -> None:
+        """See Runtime."""
+        resident = self._resident(node)
+        with resident.changing:
+            self._limiter(resident).limit(limits)
+
+    def is_held(self, node: str) -> bool:
+        """See Runtime."""
+        throttle = self._resident(node).throttle
+        return throttle is not None and throttle.is_holding
+
+    def reading(self, node: str) -> Reading:
+        """See Runtime."""
+        try:
+            return self._limiter(self._resident(node)).reading()
+        except OSError as error:
+            raise HarnessError(
+                f"the limits of node {node} cannot be read back: {error.strerror}"
+            ) from error
 
     def clear(self, node: str) -> None:
         """See Runtime."""
@@ -221,6 +270,11 @@ class HostProcesses(ABC):
     def members(self, node: str) -> list[int]:
         """See Runtime."""
         return self._resident(node).members()
+
+    def outside(self, node: str) -> list[str]:
+        """See Runtime. None, where the host's files are all that there are."""
+        self._resident(node)
+        return []
 
     def troubles(self) -> list[str]:
         """See Runtime."""
@@ -267,9 +321,20 @@ class HostProcesses(ABC):
         """Start one process in its place, as only this runtime can."""
 
     def _move_in(self, resident: Resident) -> Running:
-        return self._register(
+        running = self._register(
             resident.place, resident.process, self._spawn(resident.place, resident.process)
         )
+        if resident.limiter is not None:
+            resident.limiter.limit(resident.limiter.limits)
+            if resident.throttle is not None:
+                resident.throttle.resume()
+        return running
+
+    def _limiter(self, resident: Resident) -> Limiter:
+        if resident.limiter is None:
+            owner_, node = _groups(self.label, self.state.parent), resident.place.node.name
+            resident.limiter = Limiter(owner_, node, resident.members, resident.signal)
+        return resident.limiter
 
     def _register(self, place: Place, process: Process, running: Running) -> Running:
         """Enter a process that has started into the table."""
@@ -291,6 +356,10 @@ class HostProcesses(ABC):
 
     def _kill_all(self) -> None:
         """Kill every process, wait until all have ended, close their descriptors."""
+        for resident in self._residents.values():
+            if resident.throttle is not None:
+                resident.throttle.suspend()
+                resident.throttle.close()
         for pidfd in self._pidfds:
             send(pidfd, signal.SIGKILL)
         survivors = [pidfd for pidfd in self._pidfds if not is_readable(pidfd, KILL_TIMEOUT_S)]
@@ -301,3 +370,9 @@ class HostProcesses(ABC):
         while self._pidfds:
             os.close(self._pidfds.pop())
         self._residents.clear()
+        cgroups.remove_all(_groups(self.label, self.state.parent))
+
+
+def _groups(label: str, root: Path) -> str:
+    """Name the owner of the control groups of a cluster below this state folder."""
+    return f"{label}.{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]}"

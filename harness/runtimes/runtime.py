@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from harness.faults.fault import Condition
+from harness.faults.limits import Limits
 from harness.topology.topology import Node
 
 
@@ -104,6 +105,20 @@ class Cost:
     container_tasks: int = 0  # 0: this runtime has no containers
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What the kernel says of a node's limits and of what it used, at one moment."""
+
+    at_ns: int
+    processes: int
+    quota: float | None  # of CPU time, in cores; None: some process of it has none
+    cpu_ns: int  # that its living processes have used
+    throttled: int  # periods in which the quota was used up
+    # Of its processes, each value once; None: without a limit.
+    memory_bytes: frozenset[int | None]
+    fds: frozenset[int | None]
+
+
 class Runtime(Protocol):
     """Where nodes live. ``harness.runtimes.named(name)(label=…, state=…)`` makes one for each
     cluster; `label` is the cluster's name, `state` its folder.
@@ -155,9 +170,20 @@ class Runtime(Protocol):
         """
 
     def set_condition(self, node: str, condition: Condition) -> Running | None:
-        """Bring a node into a condition. RUNNING starts a stopped node anew in the same place, and
-        returns its process.
+        """Bring a node into a condition. RUNNING starts a node that is down anew in the same place,
+        and returns its process. CRASHED is KILLED here: the network is not a runtime's.
         """
+
+    def limit(self, node: str, limits: Limits) -> None:
+        """Limit what a node may use, now and when it starts anew. Raises HarnessError."""
+
+    def is_held(self, node: str) -> bool:
+        """Whether a node's processes are stopped for a moment, for it has used the CPU time that it
+        may use.
+        """
+
+    def reading(self, node: str) -> Reading:
+        """Read back what a node may use, and what it used. Raises HarnessError."""
 
     def ending(self, node: str) -> Ending:
         """Tell how the node's last process, which has ended, did so. Waits a moment for whoever
@@ -172,6 +198,11 @@ class Runtime(Protocol):
     def members(self, node: str) -> list[int]:
         """Return the pids of all living processes of a node, as the supervisor sees them. A first
         process that could not be looked at may be missing.
+        """
+
+    def outside(self, node: str) -> list[str]:
+        """List files that a node wrote outside of its directory and finds again when it starts
+        anew, as far as the runtime can tell.
         """
 
     def execute(self, node: str, argv: Sequence[str], stdio: tuple[int, int, int]) -> int:

@@ -17,6 +17,7 @@ from harness.faults.spec import FaultSpec, parse
 from harness.operations import Operation
 from harness.scenario import shipped
 from harness.scenario.budget import Budget, Conditions, Row
+from harness.scenario.churn import read_churn
 from harness.scenario.rate import Profile
 from harness.scenario.scenario import Phase, Scenario, Suite
 from harness.scenario.stream import Arrivals, Stream
@@ -277,6 +278,7 @@ def _phase(table: Table) -> Phase:
             streams=streams,
             iperf3=_pair(table, "iperf3"),
             faults=tuple(_fault(one) for one in table.tables("fault")),
+            churn=tuple(map(read_churn, table.tables("churn"))),
         ),
     )
     table.finish()

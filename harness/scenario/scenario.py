@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.choices import did_you_mean
 from harness.errors import BadFileError
+from harness.faults.churn import Churn
 from harness.faults.spec import FaultSpec
 from harness.scenario.schedule import SEED_MAX
 from harness.scenario.stream import Stream
@@ -26,17 +27,27 @@ class Phase:
     streams: tuple[Stream, ...] = ()
     iperf3: tuple[str, str] | None = None
     faults: tuple[FaultSpec, ...] = ()
+    churn: tuple[Churn, ...] = ()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise BadFileError(f"phase name {self.name!r}: expected 1 to 32 of a-z, 0-9 and '-'")
         if self.duration_s is None:
+            if self.churn:
+                raise BadFileError(f"phase {self.name}: churn needs a duration_s, to end within it")
             return
         if not 0 < self.duration_s <= 7 * 86_400:
             raise BadFileError(
                 f"phase {self.name}: duration_s: expected above 0 and at most a week, found "
                 f"{self.duration_s}"
             )
+        for churn in self.churn:
+            end_s = churn.at_s + (churn.for_s or churn.down_s)
+            if end_s > self.duration_s:
+                raise BadFileError(
+                    f"phase {self.name}: churn that takes {end_s:g} s at least does not fit into "
+                    f"{self.duration_s:g} s"
+                )
         for fault in self.faults:
             end_s = fault.at_s + (fault.for_s or 0.0)
             if end_s > self.duration_s:

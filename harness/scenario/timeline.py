@@ -7,11 +7,12 @@ as timeline.json in the run folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.errors import BadFileError, HarnessError
+from harness.faults.churn import Away
 from harness.faults.fault import Fault, Verb
 from harness.faults.spec import FaultSpec
 from harness.scenario.scenario import Phase, Scenario
@@ -128,7 +129,45 @@ def compile(scenario: Scenario) -> Timeline:  # noqa: A001 - the vocabulary's ow
             except BadFileError as error:
                 raise BadFileError(f"phase {phase.name}: fault {number}: {error}") from None
             changes += changes_of(named, fault, planned.begin_s, planned.end_s)
+    for phase, planned in zip(scenario.phases, plan(scenario.phases), strict=True):
+        changes += _churned(scenario, phase, planned, changes)
     return Timeline(seed=scenario.seed, phases=plan(scenario.phases), changes=in_order(changes))
+
+
+def _churned(
+    scenario: Scenario, phase: Phase, planned: PlannedPhase, changes: Sequence[PlannedChange]
+) -> list[PlannedChange]:
+    """Plan the churn of a phase; who is down by faults of the timeline is away already."""
+    nodes, made = scenario.topology.nodes, list[PlannedChange]()
+    for number, churn in enumerate(phase.churn, 1):
+        named = replace(churn, name=churn.name or f"{phase.name}-churn-{number}")
+        others = _away([*changes, *made], planned.begin_s)
+        try:
+            faults = named.faults(nodes)
+            away = named.departures(nodes, scenario.seed, phase.duration_s or 0.0, others)
+        except BadFileError as error:
+            raise BadFileError(f"phase {phase.name}: churn {number}: {error}") from None
+        for one in away:
+            for verb, after_s in ((Verb.SET, one.from_s), (Verb.CLEAR, one.to_s)):
+                at_s = planned.begin_s + after_s
+                made.append(PlannedChange(at_s=at_s, verb=verb, fault=faults[one.node]))
+    return made
+
+
+def _away(changes: Sequence[PlannedChange], begin_s: float) -> list[Away]:
+    """List when nodes are down, in seconds from `begin_s` on."""
+    found: list[Away] = []
+    since_s: dict[int, float] = {}
+    for change in in_order(changes):
+        fault, at_s = change.fault, change.at_s - begin_s
+        if fault.condition is None or not fault.condition.is_down:
+            continue
+        if change.verb is Verb.SET:
+            since_s[id(fault)] = at_s
+        else:
+            begun_s = since_s.pop(id(fault), at_s)
+            found += [Away(node, begun_s, at_s) for node in fault.nodes]
+    return found
 
 
 def plan(phases: tuple[Phase, ...]) -> tuple[PlannedPhase, ...]:
@@ -154,9 +193,14 @@ def changes_of(
 ) -> Iterator[PlannedChange]:
     """Yield when a fault is set and cleared, counted from `begin_s`, at most until `end_s`.
 
-    Without `end_s` and without `for_s` it is set and never cleared.
+    Without `end_s` and without `for_s` it is set and never cleared. A moment is cleared as soon as
+    it was set.
     """
     at_s = begin_s + spec.at_s
+    if fault.is_moment:
+        yield PlannedChange(at_s=at_s, verb=Verb.SET, fault=fault)
+        yield PlannedChange(at_s=at_s, verb=Verb.CLEAR, fault=fault)
+        return
     gone_s = end_s if spec.for_s is None else at_s + spec.for_s
     if gone_s is None:
         yield PlannedChange(at_s=at_s, verb=Verb.SET, fault=fault)
@@ -168,6 +212,12 @@ def changes_of(
         at_s += 2 * flap_s
 
 
-def in_order(changes: list[PlannedChange]) -> tuple[PlannedChange, ...]:
-    """Sort changes by their time; of one moment, faults that go come before faults that come."""
-    return tuple(sorted(changes, key=lambda one: (one.at_s, one.verb is Verb.SET)))
+def in_order(changes: Iterable[PlannedChange]) -> tuple[PlannedChange, ...]:
+    """Sort changes by their time; of one moment, faults that go come before faults that come, and
+    those that come and go in that moment are last.
+    """
+
+    def key(one: PlannedChange) -> tuple[float, bool]:
+        return one.at_s, one.verb is Verb.SET or one.fault.is_moment
+
+    return tuple(sorted(changes, key=key))

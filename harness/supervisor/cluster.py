@@ -22,6 +22,7 @@ from harness.network.network import Network
 from harness.runtimes import owner
 from harness.runtimes.processes import last_lines, log_of, tail
 from harness.runtimes.runtime import Ending, Place, Process, Running, Runtime
+from harness.supervisor.directories import Directories
 from harness.supervisor.readiness import Readiness
 from harness.systems.adapter import DrivenAdapter, Endpoint, NodeAdapter
 from harness.systems.gateway.launcher import Gateway
@@ -96,7 +97,10 @@ class Cluster:
         launches = self.adapter.prepare(self.topology, places, self._folder)
         self._processes = {place.node.name: process for place, process in launches}
         self.endpoints = {endpoint.node: endpoint for endpoint in self.adapter.endpoints(places)}
-        if isinstance(self.adapter, DrivenAdapter):
+        is_driven = isinstance(self.adapter, DrivenAdapter)
+        sockets = [endpoint.control for endpoint in self.endpoints.values()] if is_driven else []
+        self.directories = Directories(places, ours=sockets)
+        if is_driven:
             self.gateway = Gateway(self.topology.adapter, places, self._folder)
         self._expect(list(self.places))
 
@@ -214,23 +218,27 @@ class Cluster:
             )
 
     def set_condition(self, name: str, condition: Condition) -> bool:
-        """Bring a node into a condition; RUNNING waits until it is ready again, or says nothing
-        new: without its neighbours it runs and cannot be ready.
+        """Bring a node into a condition; return whether it was in another one.
 
-        Return whether it was in another one.
+        One that is down already is only called otherwise. One that has ended by itself in this
+        moment is left to whoever tells of that, but for RUNNING. `await_ready` has to follow a
+        start.
         """
         self.require(name)
-        if self.conditions.get(name) == condition and not self.has_ended(name):
-            return False
-        starts = (
-            condition is Condition.RUNNING and self.conditions.get(name) is not Condition.PAUSED
-        )
-        if starts:
-            self._expect([name])
-        elif condition is Condition.STOPPED and self.gateway is not None:
-            self.gateway.gone([name])
         before = self.conditions.get(name, Condition.RUNNING)
-        if condition is Condition.STOPPED:  # before it ends: it does not end by itself
+        if before == condition and not self.has_ended(name):
+            return False
+        if condition.is_down:
+            if before.is_down:
+                self.conditions[name] = condition
+                return False
+            if self.has_ended(name):
+                return False
+        if condition is Condition.RUNNING and before is not Condition.PAUSED:
+            self._expect([name])
+        elif condition.is_down and self.gateway is not None:
+            self.gateway.gone([name])
+        if condition.is_down:  # before it ends: it does not end by itself
             self.conditions[name] = condition
         try:
             running = self.runtime.set_condition(name, condition)
@@ -241,12 +249,16 @@ class Cluster:
             if running is not None:
                 self.running[name] = running
                 self.ended.pop(name, None)
-            elif condition is Condition.STOPPED:
+            elif condition.is_down:
                 self.running.pop(name, None)
             self.conditions[name] = condition
-        if starts:
-            self._silent([name], lambda *_: None)
         return True
+
+    def await_ready(self, name: str) -> None:
+        """Wait until a node that was started is ready, or says nothing new: without its neighbours
+        it runs and cannot be ready. One that was ready all along is not waited for.
+        """
+        self._silent([name], lambda *_: None)
 
     def note_ended(self, names: Sequence[str]) -> None:
         """Note that these nodes' first processes ended by themselves. Takes no time."""

@@ -39,7 +39,7 @@ class Deaths:
         watched = {
             one.pidfd: name
             for name, one in list(cluster.running.items())
-            if cluster.conditions.get(name) is not Condition.STOPPED
+            if not _is_down(cluster, name)
         }
         for pidfd in watched:
             poll.register(pidfd, select.POLLIN)
@@ -48,9 +48,7 @@ class Deaths:
         names = [
             name
             for name in (watched.get(descriptor) for descriptor, _ in ready)
-            if name is not None
-            and cluster.conditions.get(name) is not Condition.STOPPED
-            and cluster.has_ended(name)
+            if name is not None and not _is_down(cluster, name) and cluster.has_ended(name)
         ]
         if not names:
             return
@@ -75,3 +73,8 @@ class Deaths:
             which = names[0] if len(names) == 1 else f"{len(names)} nodes"
             self._note(f"{which} ended by itself, which could not be written down: {error}")
         self._cluster.clear(names)
+
+
+def _is_down(cluster: Cluster, name: str) -> bool:
+    """Whether the harness has ended the node, or is about to; or its end is known already."""
+    return cluster.conditions.get(name, Condition.RUNNING).is_down

@@ -8,24 +8,23 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from harness.choices import did_you_mean
 from harness.errors import HarnessError, UsageError
-from harness.faults.fault import Change, Condition, Fault, Verb, fold_conditions
+from harness.faults.fault import Change, Condition, Fault, State, Verb
 from harness.faults.spec import FaultSpec
 from harness.history.proof import Proof
-from harness.kernel.proc import is_stopped
 from harness.network.network import Network
-from harness.network.proof.verdicts import Look, judge_condition
 from harness.runtimes.runtime import Ending
 from harness.supervisor.cluster import Cluster
+from harness.supervisor.conditions import Conditions, limited, turns
+from harness.supervisor.looks import Looks
+from harness.supervisor.standing import Ledger, Standing
 
-NODES_TOGETHER = 8  # nodes that are stopped or started side by side
 NODES_LOOKED_AT = 24  # of a fault, at each look
 SIGNAL_S = 1.0  # until a signal has had its effect, on a busy host
 
@@ -53,30 +52,17 @@ NOBODY = Listener(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Conditions:
-    """The faults that are conditions of nodes, at one moment: it is replaced and never changed.
-
-    `under_way`: the one that is being set or taken back, and `changing`: the nodes whose condition
-    changes by it.
-    """
-
-    faults: Mapping[str, Fault]
-    under_way: Fault | None = None
-    changing: frozenset[str] = frozenset()
-
-
 class Faults:
     """Sets, clears and lists faults. Methods may be called from any thread."""
 
     def __init__(self, cluster: Cluster, network: Network) -> None:
         self._cluster, self.network = cluster, network
-        # Held by who changes conditions, as long as a node takes to start; the network has its own.
-        self._lock = threading.RLock()
+        self._of_nodes = Ledger()  # the network has its own
         self._ends = threading.Condition()  # of nodes by themselves: no change of ours delays it
         self._untold: set[str] = set()  # nodes whose end was noted, and nobody told how
-        self._now = _Conditions(faults={})
         self._listener = NOBODY
+        self._conditions = Conditions(cluster, network, self._node_changed)
+        self._looks = Looks(self._conditions)
         self._chance = random.Random(f"{network.seed}/conditions")
         self._since_ns: dict[str, int] = {}  # name of a fault in force → when it came
         network.changed = self._changed
@@ -86,6 +72,9 @@ class Faults:
             self._since_ns[change.fault.name] = change.at_ns
         self._listener.changed(change)
 
+    def _node_changed(self, node: str, condition: Condition, since_ns: int) -> None:
+        self._listener.node_changed(node, condition, since_ns)
+
     def listen(self, listener: Listener = NOBODY) -> None:
         """Tell this listener from now on, and no other."""
         self._listener = listener
@@ -93,7 +82,7 @@ class Faults:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep every fault and condition as it is meanwhile; waits for changes under way."""
-        with self._lock, self._ends:
+        with self._of_nodes.still(), self._ends:
             while self._untold:
                 self._ends.wait()
             with self.network.held():
@@ -103,7 +92,7 @@ class Faults:
         """Tell the listener of each fault in force as of one that comes now, and look at its
         nodes.
         """
-        for fault in self.standing.values():
+        for fault in (*self.network.faults.values(), *self._of_nodes.now.faults.values()):
             now_ns = time.monotonic_ns()
             change = Change(at_ns=now_ns, took_ns=0, verb=Verb.SET, fault=fault)
             self._listener.changed(change)
@@ -112,8 +101,10 @@ class Faults:
 
     @property
     def standing(self) -> dict[str, Fault]:
-        """The faults in force, by name."""
-        return {**self.network.faults, **self._now.faults}
+        """The faults in force, by name. The cuts around crashed machines are parts of theirs."""
+        cuts = self._conditions.crashes.cuts
+        ours = {name: one for name, one in self.network.faults.items() if name not in cuts}
+        return {**ours, **self._of_nodes.now.faults}
 
     def set(self, fault: Fault) -> Change:
         """Bring a fault into force; it replaces one of the same name.
@@ -121,10 +112,11 @@ class Faults:
         Raises UnavailableError for what cannot be done here; nothing has changed then. Raises
         HarnessError where it fails; what it was to replace stands again then.
         """
-        if fault.condition is None:
+        if not fault.is_of_nodes:
             self.network.require(fault)
+        self.require([fault])
         before = self.standing.get(fault.name)
-        if before is None or (before.condition is None) == (fault.condition is None):
+        if before is None or before.is_of_nodes == fault.is_of_nodes:
             return self._set(fault)
         self.clear(fault.name)
         try:
@@ -134,11 +126,16 @@ class Faults:
                 self._set(before)
             raise
 
+    def require(self, faults: Iterable[Fault]) -> None:
+        """Raise UnavailableError for what cannot be done to nodes here."""
+        self._conditions.require([fault for fault in faults if fault.is_of_nodes])
+
     def _set(self, fault: Fault) -> Change:
-        if fault.condition is None:
+        if not fault.is_of_nodes:
             return self.network.set(fault)
-        with self._lock:
-            return self._change(Verb.SET, fault, {**self._now.faults, fault.name: fault})
+        change = self._change(Verb.SET, fault)
+        assert change is not None
+        return change
 
     def clear(self, name: str | None = None) -> list[Change]:
         """Take one fault back, or all. Raises UsageError for a name that is not in force."""
@@ -151,32 +148,32 @@ class Faults:
         gone = list(standing.values()) if name is None else [standing[name]]
         done = []
         for fault in gone:
-            if fault.condition is not None:
-                done.append(self._clear_condition(fault))
+            if fault.is_of_nodes:
+                change = self._change(Verb.CLEAR, fault)
+                done += [] if change is None else [change]
             else:
                 done += self.network.clear(fault.name)
         return done
 
     def clear_this(self, fault: Fault) -> None:
         """Take a fault back if it still stands, and not another one that took its name since."""
-        if fault.condition is None:
+        if fault.is_of_nodes:
+            self._change(Verb.CLEAR, fault)
+        else:
             self.network.clear_this(fault)
-            return
-        with self._lock:
-            if self._now.faults.get(fault.name) is fault:
-                self._clear_condition(fault)
 
     def refuse_stopped(self, spec: FaultSpec) -> None:
-        """Raise UsageError for a fault of the network at a node that is stopped: it would be
+        """Raise UsageError for a fault of the network at a node that is down: it would be
         nobody's.
         """
-        if spec.condition is not None:
+        if spec.is_of_nodes:
             return
         for name in sorted(spec.named_nodes(self.network.nodes)):
-            if self._cluster.conditions.get(name) is Condition.STOPPED:
+            condition = self._cluster.conditions.get(name, Condition.RUNNING)
+            if condition.is_down:
                 raise UsageError(
-                    f"node {name} is stopped; a fault there would be nobody's: `harness condition "
-                    f"{name} running` first"
+                    f"node {name} is {condition}; a fault there would be nobody's: "
+                    f"`harness condition {name} running` first"
                 )
 
     def rows(self) -> list[dict[str, Any]]:
@@ -184,7 +181,8 @@ class Faults:
 
         `in_force_s`: since when.
         """
-        rows = self.network.rows() + [
+        cuts = self._conditions.crashes.cuts
+        rows = [row for row in self.network.rows() if row["name"] not in cuts] + [
             {
                 "name": fault.name,
                 "words": fault.words,
@@ -195,7 +193,7 @@ class Faults:
                 "nodes": list(fault.nodes),
                 "sides": [],
             }
-            for fault in self._now.faults.values()
+            for fault in self._of_nodes.now.faults.values()
         ]
         now_ns = time.monotonic_ns()
         for row in rows:
@@ -204,105 +202,76 @@ class Faults:
 
     def holding(self, node: str) -> Fault | None:
         """Return a fault that keeps a node from running, None where there is none."""
-        return next((fault for fault in self._now.faults.values() if node in fault.nodes), None)
+        faults = self._of_nodes.now.faults.values()
+        held = (fault for fault in faults if fault.condition is not None)
+        return next((fault for fault in held if node in fault.nodes), None)
 
     def looks(self) -> list[Proof]:
-        """Look at the conditions that stand: a Proof a node, of a seeded sample of each fault's
-        nodes; empty where one changed meanwhile: whoever changed it looks.
+        """Look at the nodes of the faults that stand: a seeded sample of each fault's. Nothing is
+        said of a node that changed meanwhile: whoever changed it looks.
         """
-        now = self._now
-        faults = dict(now.faults)
-        if now.under_way is not None:
-            faults[now.under_way.name] = now.under_way
-        proofs = [
-            proof for fault in faults.values() for proof in self._look(fault, gone=False, now=now)
-        ]
-        return proofs if self._now is now else []
+        now = self._of_nodes.now
+        found = (self._look(fault, gone=False, now=now) for fault in now.all.values())
+        return [proof for proofs in found for proof in proofs]
 
     def _look(
-        self, fault: Fault, *, gone: bool, now: _Conditions | None = None, wait_s: float = 0.0
+        self, fault: Fault, *, gone: bool, now: Standing | None = None, wait_s: float = 0.0
     ) -> list[Proof]:
-        now = now or self._now
-        asked = fold_conditions(now.faults.values())
+        """Look at a fault's nodes. Without `now`, by who holds them, so that none can change."""
         nodes = fault.nodes
         if len(nodes) > NODES_LOOKED_AT:
             nodes = tuple(self._chance.sample(nodes, NODES_LOOKED_AT))
-        until_s, proofs = time.monotonic() + wait_s, []
+        is_mine, now = now is None, now or self._of_nodes.now
+        until_s, proofs = time.monotonic() + wait_s, list[Proof]()
         for node in nodes:
-            wanted = asked.get(node, Condition.RUNNING)
-            found: Condition | None = None
-            while node not in now.changing and (found := self._found(node)) is not wanted:
-                if time.monotonic() >= until_s:
-                    break
-                time.sleep(0.002)
-            look = Look(at_ns=time.monotonic_ns(), fault=fault.name, gone=gone)
-            proofs.append(judge_condition(look, node, wanted, found))
+            condition, limits = asked = now.asked(node)
+            if not is_mine and node in now.changing:
+                proofs += self._looks.under_way(fault, node, condition, gone=gone)
+                continue
+            if fault.condition is not None:
+                seen = self._looks.condition(fault, node, condition, gone=gone, until_s=until_s)
+            else:
+                seen = self._looks.limits(fault, node, limits, gone=gone)
+            later = self._of_nodes.now
+            if is_mine or (node not in later.changing and later.asked(node) == asked):
+                proofs += seen
         return proofs
 
-    def _found(self, node: str) -> Condition:
-        """Read the condition of a node's processes from the kernel.
-
-        A node is stopped where none is left, and paused where none can go on.
-        """
-        running = self._cluster.running.get(node)
-        first = [] if running is None or self._cluster.has_ended(node) else [running.pid]
-        found = {*first, *self._cluster.runtime.members(node)}
-        if not found:
-            return Condition.STOPPED
-        return Condition.PAUSED if all(map(is_stopped, found)) else Condition.RUNNING
-
-    def _clear_condition(self, fault: Fault) -> Change:
-        with self._lock:
-            left = {name: one for name, one in self._now.faults.items() if one is not fault}
-            return self._change(Verb.CLEAR, fault, left)
-
-    def _change(self, verb: Verb, fault: Fault, faults: Mapping[str, Fault]) -> Change:
-        begun_ns, before = time.monotonic_ns(), self._now.faults
-        try:
-            self._bring_about(fault, before, faults)
-        except HarnessError:
-            if verb is Verb.SET:  # else it is gone from the list, and the error says what is left
-                with suppress(HarnessError):
-                    self._bring_about(fault, faults, before)
-            raise
-        at_ns = time.monotonic_ns()
-        change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault)
-        self._changed(change)
-        for proof in self._look(fault, gone=verb is Verb.CLEAR, wait_s=SIGNAL_S):
-            self._listener.proven(proof)
-        return change
+    def _change(self, verb: Verb, fault: Fault) -> Change | None:
+        """Set a fault of nodes or take it back; None where it does not stand any more."""
+        with self._of_nodes.changing(verb, fault) as (before, after):
+            if before is after:
+                return None
+            begun_ns = time.monotonic_ns()
+            try:
+                self._bring_about(fault, before, after)
+            except HarnessError:
+                if verb is Verb.SET:  # else it is gone, and the error says what is left
+                    self._of_nodes.restore(fault.name, before)
+                    with suppress(HarnessError):
+                        self._bring_about(fault, after, before)
+                raise
+            at_ns = time.monotonic_ns()
+            change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault)
+            self._changed(change)
+            for proof in self._look(fault, gone=verb is Verb.CLEAR, wait_s=SIGNAL_S):
+                self._listener.proven(proof)
+            return change
 
     def _bring_about(
         self, fault: Fault, before: Mapping[str, Fault], after: Mapping[str, Fault]
     ) -> None:
-        """Bring every node whose folded condition changes into the new one, by this fault."""
-        had, wanted = fold_conditions(before.values()), fold_conditions(after.values())
-        changing = [
-            (node, had.get(node, Condition.RUNNING), wanted.get(node, Condition.RUNNING))
-            for node in dict.fromkeys((*had, *wanted))
-            if had.get(node) is not wanted.get(node)
-        ]
-
-        def one(change: tuple[str, Condition, Condition]) -> None:
-            node, from_, to = change
-            if to is Condition.RUNNING and from_ is Condition.PAUSED and self._is_gone(node):
-                return  # it ended by itself meanwhile: whoever paused it does not start it
-            if to is Condition.PAUSED and from_ is Condition.STOPPED:
-                self._bring(node, Condition.RUNNING)  # only what runs can be paused
-            self._bring(node, to)
-
-        nodes = frozenset(node for node, _, _ in changing)
-        self._now = _Conditions(faults=after, under_way=fault, changing=nodes)
-        try:
-            with ThreadPoolExecutor(NODES_TOGETHER, thread_name_prefix="conditions") as pool:
-                list(pool.map(one, changing))
-        finally:
-            self._now = _Conditions(faults=after)
+        """Bring every node whose folded condition or limits change into the new ones, by this
+        fault.
+        """
+        wipes = fault.state is State.WIPE and after.get(fault.name) is fault
+        self._conditions.bring_about(fault, turns(before, after), wipes=wipes)
+        self._conditions.limit(limited(before, after))
 
     def revive(self, node: str) -> None:
         """Start a node that ended by itself; one that runs is left alone."""
-        with self._lock:
-            self._bring(node, Condition.RUNNING)
+        with self._of_nodes.holding(node):
+            self._conditions.revive(node)
 
     def note_ended(self, names: Sequence[str]) -> None:
         """Note that these nodes ended by themselves; takes no time. `tell_ended` has to follow."""
@@ -326,11 +295,3 @@ class Faults:
             return self._cluster.runtime.ending(name)
         except Exception:
             return Ending()
-
-    def _bring(self, node: str, condition: Condition) -> None:
-        since_ns = time.monotonic_ns()
-        if self._cluster.set_condition(node, condition):
-            self._listener.node_changed(node, condition, since_ns)
-
-    def _is_gone(self, node: str) -> bool:
-        return node not in self._cluster.running or self._cluster.has_ended(node)

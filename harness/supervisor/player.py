@@ -10,7 +10,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,8 @@ from harness.history.events import PhaseBegan, PhasesOver
 from harness.history.folder import RunFolder
 from harness.scenario.timeline import PlannedChange, PlannedPhase
 from harness.supervisor.faults import Faults
+
+NODES_TOGETHER = 16  # faults of nodes that are changed side by side
 
 
 class Player:
@@ -121,9 +123,9 @@ class _DueChange:
 class FaultPlayer:
     """Sets and clears faults when they are due, by one clock, in a thread of its own.
 
-    They are those of a run's timeline, and those that somebody set by hand for a time. Conditions
-    of nodes are changed beside the clock, one after the other: a node that starts takes its time,
-    and what the network is due must not wait for it.
+    They are those of a run's timeline, and those that somebody set by hand for a time. Faults of
+    nodes are changed beside the clock, the changes of one after each other: a node that starts
+    takes its time, and what the network and other nodes are due must not wait for it.
     """
 
     def __init__(self, faults: Faults, failed: Callable[[str], None]) -> None:
@@ -139,7 +141,9 @@ class FaultPlayer:
         # Identity of a fault → it, and when it is taken back for good.
         self._gone: dict[int, tuple[Fault, int]] = {}
         self._played: list[Fault] = []  # of the timeline, as planned
-        self._nodes = ThreadPoolExecutor(1, "conditions")
+        self._nodes = ThreadPoolExecutor(NODES_TOGETHER, "faults of nodes")
+        # Identity of a fault of nodes → its last change that was given to a thread.
+        self._given: dict[int, Future[None]] = {}
         self._thread = threading.Thread(target=self._run, name="fault player", daemon=True)
         self._thread.start()
 
@@ -157,8 +161,9 @@ class FaultPlayer:
     def set_for(self, fault: Fault, changes: Sequence[PlannedChange]) -> Change:
         """Set a fault by hand, now, and have the rest of its changes played later.
 
-        `changes` begin with this one, and their times count from now. Raises HarnessError where the
-        fault cannot be set; a fault of the same name then ends as it would have.
+        `changes` begin with this one, and their times count from now; of a moment all are made
+        before this returns. Raises HarnessError where the fault cannot be set; a fault of the same
+        name then ends as it would have.
         """
         called_off = self._call_off(lambda due: due.by_hand and due.change.fault.name == fault.name)
         try:
@@ -166,7 +171,9 @@ class FaultPlayer:
         except BaseException:
             self._put(called_off)
             raise
-        if later := changes[1:]:
+        if fault.is_moment:
+            self._faults.clear_this(change.fault)
+        elif later := changes[1:]:
             self._came[id(fault)] = fault
             self._in_force[id(fault)] = fault, change.fault
             self._add(later, time.monotonic_ns(), self._failed, by_hand=True)
@@ -215,8 +222,8 @@ class FaultPlayer:
     def end(self, failed: Callable[[str], None]) -> None:
         """Take back the faults that the timeline left in force; nothing of it comes any more."""
         self._call_off(lambda due: not due.by_hand)
-        with self._acting:  # conditions that are under way have been brought about
-            self._nodes.submit(lambda: None).result()
+        with self._acting:
+            self._settle()
         for planned in self._played:
             if id(planned) in self._in_force:
                 change = PlannedChange(at_s=0.0, verb=Verb.CLEAR, fault=planned)
@@ -268,9 +275,13 @@ class FaultPlayer:
             heapq.heapify(self._due)
         with self._acting:
             pass
-        if any(due.change.fault.condition is not None for due in gone):
-            self._nodes.submit(lambda: None).result()
+        if any(due.change.fault.is_of_nodes for due in gone):
+            self._settle()
         return gone
+
+    def _settle(self) -> None:
+        """Wait until the changes of nodes that are under way have been made."""
+        wait(list(self._given.values()))
 
     def _run(self) -> None:
         while True:
@@ -289,10 +300,24 @@ class FaultPlayer:
             if not self._is_due():
                 return
             due = heapq.heappop(self._due)
-        if due.change.fault.condition is None:
+        if not due.change.fault.is_of_nodes:
             self._do(due.change, due.failed)
         else:
-            self._nodes.submit(self._do, due.change, due.failed)
+            before = self._given.get(id(due.change.fault))
+            self._given = {key: one for key, one in self._given.items() if not one.done()}
+            self._given[id(due.change.fault)] = self._nodes.submit(
+                self._do_after, before, due.change, due.failed
+            )
+
+    def _do_after(
+        self,
+        before: Future[None] | None,
+        change: PlannedChange,
+        failed: Callable[[str], None],
+    ) -> None:
+        if before is not None:  # it was given earlier, so that it never waits for this one
+            wait([before])
+        self._do(change, failed)
 
     def _is_due(self) -> bool:
         return bool(self._due) and self._due[0].at_ns <= time.monotonic_ns()

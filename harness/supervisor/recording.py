@@ -77,6 +77,7 @@ class Recording:
             )
         if cluster.network is not None:
             injectors.require_faults(timeline.faults, cluster.network.backends)
+            faults.require(timeline.faults)
         self._cluster, self._faults, self._fault_player = cluster, faults, fault_player
         self._timeline, self._name, self._facts = timeline, name, dict(facts)
         self._facts["inputs"] = sorted({*files, "timeline.json"})
@@ -271,7 +272,10 @@ class Recording:
             self._prove,
             self.note,
             lambda: self.phase in idle,
-            planned=any(change.fault.condition is None for change in self._timeline.changes),
+            planned=any(
+                not change.fault.is_of_nodes or change.fault.condition is Condition.CRASHED
+                for change in self._timeline.changes
+            ),
             conditions=self._faults.looks,
         )
 
@@ -326,6 +330,8 @@ class Recording:
             self.folder.event(NodeStarted(node=node, journals_ns=journals_ns))
         else:
             self.folder.event(NodeChanged(node=node, condition=str(condition), since_ns=since_ns))
+            if condition.is_down and self._cluster.gateway is None:
+                self.folder.mend_journal(node)
 
     def _live(self) -> list[Endpoint]:
         return [

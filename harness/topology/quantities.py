@@ -22,6 +22,15 @@ RATES_BPS = {
     "MBps": 8_000_000,
 }
 
+SIZES_BYTES = {
+    "kb": 1_000,
+    "mb": 1_000_000,
+    "gb": 1_000_000_000,
+    "kib": 1 << 10,
+    "mib": 1 << 20,
+    "gib": 1 << 30,
+}
+
 RATE_BPS_LEAST, RATE_BPS_MOST = 8_000, 34_000_000_000  # of the kernel's 32 bits of bytes a second
 SHARE_LEAST = 1e-6  # one of a million: what a rule draws from
 
@@ -46,6 +55,11 @@ def rate_bps(text: str) -> int:
     value = round(_quantity(text, RATES_BPS, "a rate such as 10mbit"))
     require_rate(value)
     return value
+
+
+def size_bytes(text: str) -> int:
+    """Read a size in bytes: ``64mb``, ``1gib``. Raises BadFileError with the units there are."""
+    return round(_quantity(text, SIZES_BYTES, "a size such as 64mb"))
 
 
 def share(text: str) -> float:

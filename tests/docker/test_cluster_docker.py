@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 
@@ -13,7 +14,10 @@ import pytest
 from kit.desk import TEN, Desk, small_scenario, wait_for
 from kit.verdicts import DOUBTS
 
+from harness.kernel import cgroups
 from harness.runtimes.docker.labels import container_name
+from harness.systems.adapter import Endpoint
+from harness.systems.protocol import NodeSocket
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
@@ -64,6 +68,33 @@ def test_containers_are_nodes_with_namespaces_of_their_own(desk):
     assert "ready" in desk.ok("logs", "node-3")
     desk.ok("down")
     desk.assert_nothing_left()
+
+
+def test_a_container_crashes_and_comes_back_with_what_it_may_keep(desk):
+    """It was given a quota in its own control group, and has it again after a restart."""
+    desk.ok("up", "ten.toml")
+    first = desk.status()["nodes"][3]
+    desk.ok("fault", "set", "node-3", "--cpu", "30%", "--fds", "512", "--name", "slow")
+    for condition, state, restarts in (("crashed", "keep", 1), ("killed", "wipe", 0)):
+        words = ("--condition", condition, "--state", state, "--name", "x")
+        desk.ok("fault", "set", "node-3", *words)
+        assert desk.status()["nodes"][3]["pid"] is None
+        desk.ok("fault", "clear", "x")
+        now = desk.status()["nodes"][3]
+        found = NodeSocket(endpoint(now)).health()
+        assert (found["restarts"], found["id"]) == (restarts, first["wire_id"])
+        assert resource.prlimit(now["pid"], resource.RLIMIT_NOFILE)[0] == 512
+        group = cgroups.found(now["pid"])
+        assert (group.quota(), group.pids()) == (0.3, {now["pid"]})
+    desk.ok("fault", "clear", "slow")
+    assert group.quota() is None
+    assert resource.prlimit(now["pid"], resource.RLIMIT_NOFILE)[0] > 512
+    desk.ok("down")
+    desk.assert_nothing_left()
+
+
+def endpoint(node: dict) -> Endpoint:
+    return Endpoint(node=node["name"], address="", control=node["control"], wire_id=b"")
 
 
 @pytest.mark.quiet

@@ -89,12 +89,12 @@ class Prover:
         A condition is not looked at here: whoever brought it about has looked already.
         """
         fault, replaced = change.fault, None
-        if fault.condition is None:
+        if not fault.is_of_nodes:
             replaced = self._standing.pop(fault.name, None)
             if change.verb is Verb.SET:
                 self._standing[fault.name] = fault
         self._probing.changed(change, replaced)
-        if fault.condition is None:
+        if not fault.is_of_nodes:
             self._changes.append((change, replaced))
         self._news.set()
 

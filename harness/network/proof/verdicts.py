@@ -77,9 +77,28 @@ def judge_condition(look: Look, node: str, asked: Condition, found: Condition | 
     if found is None:
         answer, said = NOT_SHOWN, f"the condition of {node} is being changed"
     else:
-        answer = look.answers[0 if asked is found else 1]
-        said = f"{node} is {found}" + ("" if asked is found else f", asked is {asked}")
+        is_so = is_as_asked(asked, found)
+        answer = look.answers[0 if is_so else 1]
+        said = f"{node} is {asked}" if is_so else f"{node} is {found}, asked is {asked}"
     return look.proof(what="condition", backend="proc", answer=answer, sentence=said)
+
+
+def is_as_asked(asked: Condition, found: Condition) -> bool:
+    """Whether a node's processes are as asked: of one that is down nothing tells how it went."""
+    return asked is found or (asked.is_down and found.is_down)
+
+
+def judge_wiped(look: Look, node: str, written: Sequence[str]) -> Proof:
+    """Judge a wiped node by what it wrote that is still in its directory."""
+    more = ", …" if len(written) > 1 else ""
+    said = f"has {written[0]}{more}" if written else "has only what was prepared for it"
+    return look.proof(
+        what="state",
+        n=len(written),
+        backend="files",
+        answer=NOT_IN_FORCE if written else IN_FORCE,
+        sentence=f"{node} {said}",
+    )
 
 
 def judge_cut(look: Look, heard: Heard) -> Proof:

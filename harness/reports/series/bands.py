@@ -22,7 +22,10 @@ from harness.topology.quantities import number
 KINDS = {
     "cut": "cut",
     "half-open": "cut",
+    "crashed": "stopped",
+    "killed": "stopped",
     "stopped": "stopped",
+    "restarted": "stopped",
     "paused": "paused",
     "toxic": "stream",
     "loss": "loss",
@@ -228,6 +231,7 @@ def _condition(kind: str, some: Sequence[_Away]) -> _What:
     who = nodes[0] if len(nodes) == 1 else f"{len(nodes)} nodes"
     listed = ", ".join(nodes[:10]) + (f" and {len(nodes) - 10} more" if len(nodes) > 10 else "")
     name = f"{who} {'ended by itself' if kind == 'ended' else kind}"
+    kind = KINDS.get(kind, kind)
     return _What(name, kind if kind in NAMES else OTHER, listed)
 
 

@@ -192,8 +192,8 @@ def _dots(history: History, places: Mapping[int, tuple[float, float]]) -> tuple[
     for event in history.events:
         if isinstance(event, NodeEnded):
             kinds[event.node] = "ended"
-        elif isinstance(event, NodeChanged) and event.condition in ("stopped", "paused"):
-            kinds.setdefault(event.node, event.condition)
+        elif isinstance(event, NodeChanged) and event.condition != "running":
+            kinds.setdefault(event.node, "stopped" if event.is_down else event.condition)
     to, by = _bad(history, "target"), _bad(history, "source")
     found = []
     for node, name in enumerate(history.nodes):

@@ -211,6 +211,15 @@ class Engine:
             )
             return int(done["StatusCode"])
 
+    def changes(self, container: str) -> list[str]:
+        """List the files that a container has added to its image or changed of it."""
+        with _translated("look at a container's files"):
+            found = {str(one["Path"]) for one in self._client.diff(container) or ()}
+        # A folder is listed where anything in it is; and so are the points of its mounts.
+        return sorted(
+            one for one in found if not any(other.startswith(f"{one}/") for other in found)
+        )
+
     def copy_output(self, container: str, descriptor: int, since_s: float) -> None:
         """Copy what a container writes from `since_s` (Unix time) on, until it ends; then close the
         descriptor. Raises UnavailableError where it cannot; the last line says so too.

@@ -140,6 +140,15 @@ class DockerRuntime(processes.HostProcesses):
             return Ending(code=self._running_engine.exit_code(self._containers[node]))
         return Ending()
 
+    def outside(self, node: str) -> list[str]:
+        """See Runtime. A container keeps its own layer of files over its image, from one start to
+        the next; nodes that share one share that too.
+        """
+        running = self._resident(node).running
+        container = self._containers.get(node) or (running.container if running else None)
+        written = self._running_engine.changes(container) if container is not None else []
+        return [one for one in written if not Path(one).is_relative_to(self.state)]
+
     def facts(self) -> Mapping[str, str]:
         """See Runtime: versions, image, and ``nodes_per_container``."""
         return {"runtime": self.name, **self._facts}

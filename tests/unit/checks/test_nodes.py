@@ -40,8 +40,9 @@ def test_a_node_that_ended_before_the_load_is_fail_too():
     )
 
 
-def test_a_node_that_the_harness_stopped_is_no_failure():
-    stopped = NodeChanged(node="node-1", condition="stopped", at_ns=2 * SECOND)
+@pytest.mark.parametrize("condition", ["stopped", "killed", "crashed"])
+def test_a_node_that_the_harness_stopped_is_no_failure(condition):
+    stopped = NodeChanged(node="node-1", condition=condition, at_ns=2 * SECOND)
     found = judged(stopped, NodeStarted(node="node-1", at_ns=3 * SECOND))
     assert (found.answer, found.measured) == (Answer.PASS, "3 of 3")
     assert "but for 1 that the harness stopped" in found.sentence

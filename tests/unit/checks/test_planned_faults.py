@@ -163,3 +163,28 @@ def test_the_network_read_back_is_no_look_at_a_node(looks_s, answer):
     assert finding.answer is answer
     if answer is Answer.UNKNOWN:
         assert "slow (set): nobody looked at it for" in finding.sentence
+
+
+@pytest.mark.parametrize(("cleared_s", "is_so"), [(5.1, True), (7.0, False)])
+def test_a_restart_stands_for_as_long_as_its_node_takes_to_stop(cleared_s, is_so):
+    """That is the system's; who cleared it later than that is told of."""
+    moment = {
+        "faults": [{"name": "slow"}],
+        "changes": [
+            {"at_s": 2.0, "verb": "set", "fault": 0},
+            {"at_s": 2.0, "verb": "clear", "fault": 0},
+        ],
+    }
+    proofs = [
+        replace(read_back(at_s), what="condition", backend="proc", answer=ProofAnswer(answer))
+        for at_s, answer in ((5.05, "in force"), (8.0, "gone"))
+    ]
+    happened = [
+        replace(change("set", 5.0, took_s=2.0), nodes=("node-1",)),
+        replace(change("clear", 7.5, took_s=7.5 - cleared_s), nodes=("node-1",)),
+    ]
+    planned = plan.read(FACTS, moment)
+    (finding,) = faults.check(history(events=(*happened, RunEnded()), proofs=proofs, plan=planned))
+    assert (finding.answer is Answer.PASS) is is_so, finding
+    if not is_so:
+        assert finding.sentence == "slow stood for 2.0 s, planned were 0.0 s"

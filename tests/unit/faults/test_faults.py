@@ -156,11 +156,11 @@ def test_where_in_words():
         ),
         (
             {"where": "node-1", "condition": "asleep"},
-            "condition: expected one of paused, stopped; found 'asleep'",
+            "one of paused, restarted, stopped, killed, crashed; found 'asleep'",
         ),
         (
             {"where": "node-1", "condition": "running"},
-            "condition: expected one of paused, stopped; found 'running'",
+            "one of paused, restarted, stopped, killed, crashed; found 'running'",
         ),
         ({"where": "node-1 -> node-2", "condition": "paused"}, "condition: it is of nodes"),
         ({"cut": "halves", "condition": "paused"}, "condition: it is of nodes and stands alone"),
@@ -190,6 +190,11 @@ def test_where_in_words():
         ({"where": "node-1", "loss": "1%", "of": ["node-2"]}, "of: it is what a cut's pattern"),
         ({"where": "node-1", "loss": "1%", "one_way": True}, "one_way: it is of a cut"),
         ({"where": "node-1", "condition": "paused", "one_way": True}, "one_way: it is of a cut"),
+        ({"where": "node-1", "delay": "5ms", "state": "wipe"}, "found none"),
+        ({"where": "node-1", "condition": "paused", "state": "keep"}, "found paused"),
+        ({"where": "node-1", "condition": "killed", "state": "lose"}, "one of keep, wipe"),
+        ({"where": "node-1", "condition": "restarted", "for_s": 3}, "for_s: a restart is a moment"),
+        ({"where": "node-1", "condition": "restarted", "flap_s": 3}, "flap_s: a restart is a mo"),
         ({"cut": "halves", "up": "1mbit"}, "cut halves: up and down are of nodes"),
         ({"cut": "halves", "loss": "1%", "down": "1mbit"}, "of the cut's paths, say rate"),
         ({"where": "node-1", "down": "1mbit", "part": "50%"}, "part: it is of paths"),
@@ -518,6 +523,16 @@ def test_a_condition_wants_a_look_at_its_nodes():
         [finding] = judged(events, [one for index, one in enumerate(shown) if index != missing])
         assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.FAULT_NOT_PROVEN)
         assert said in finding.sentence
+
+
+def test_a_wiped_state_wants_a_look_too():
+    of = {"paths": 0, "nodes": ("node-1",)}
+    events = [change("set", 2, does="killed, state wiped", **of), change("clear", 5, **of)]
+    shown = [proof("condition", "in force", 2.1), proof("condition", "gone", 5.1)]
+    [finding] = judged(events, shown)
+    assert "(set): nobody looked at its state" in finding.sentence
+    [finding] = judged(events, [*shown, proof("state", "in force", 2.2)])
+    assert finding.answer is Answer.PASS
 
 
 def test_one_contradiction_is_enough_and_names_the_path():

@@ -15,6 +15,7 @@ from harness.experiments import judge
 from harness.history import history, reader
 from harness.history.events import PhaseBegan, PhasesOver, RunEnded
 from harness.history.folder import RunFolder
+from harness.history.journal import header, record
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -49,6 +50,22 @@ def test_a_journal_that_is_detached_stays_as_it_is(tmp_path):
     os.close(descriptor)
     assert [file.name for file in (made.path / "journal").iterdir()] == ["node-1.bin"]
     assert (made.path / "journal" / "node-1.bin").read_bytes() == b"before"
+    made.close()
+
+
+@pytest.mark.parametrize("written", [0, 30, 64, 64 + 39, 64 + 40, 64 + 79])
+def test_a_journal_of_a_killed_node_ends_with_a_whole_record(tmp_path, written):
+    """The next life's records followed half a one, and none of them could be read."""
+    made = RunFolder(tmp_path, "demo", MOMENT)
+    made.mend_journal("node-2")  # which had none
+    whole = header(b"\1" * 32) + record(1, bytes(16), 5, b"") * 2
+    descriptor = made.journal("node-1")
+    os.write(descriptor, whole[:written])
+    made.mend_journal("node-1")
+    kept = {0: 0, 30: 0, 103: 64, 143: 104}.get(written, written)
+    os.write(descriptor, whole[kept:])
+    os.close(descriptor)
+    assert (made.path / "journal" / "node-1.bin").read_bytes() == whole
     made.close()
 
 

@@ -49,6 +49,23 @@ def test_a_condition_is_what_the_process_has(look, found, answer):
     assert str(found) in proof.sentence
 
 
+@pytest.mark.parametrize("asked", [Condition.KILLED, Condition.CRASHED])
+def test_of_a_node_that_is_down_no_process_is_left(asked):
+    """How it went nobody can see any more; the cut around a crashed one is proven by itself."""
+    down = verdicts.judge_condition(LOOK, "n", asked, Condition.STOPPED)
+    assert (down.answer, down.sentence) == (IN_FORCE, f"n is {asked}")
+    for found in (Condition.RUNNING, Condition.PAUSED):
+        lives = verdicts.judge_condition(LOOK, "n", asked, found)
+        assert (lives.answer, lives.sentence) == (NOT_IN_FORCE, f"n is {found}, asked is {asked}")
+
+
+def test_a_wiped_node_has_nothing_that_it_wrote():
+    wiped = verdicts.judge_wiped(LOOK, "n", [])
+    assert (wiped.what, wiped.answer, wiped.n) == ("state", IN_FORCE, 0)
+    left = verdicts.judge_wiped(LOOK, "n", ["state", "state/values"])
+    assert (left.answer, left.n, left.sentence) == (NOT_IN_FORCE, 2, "n has state, …")
+
+
 @pytest.mark.parametrize(
     "asked", [Impairment(blocked=True), Impairment(refuses_new=True), Impairment(loss=1.0)]
 )

@@ -33,7 +33,9 @@ class Nodes:
     def __init__(self) -> None:
         self.processes = {name: subprocess.Popen(["sleep", "600"]) for name in ("a", "b", "c")}
         self.running = {name: SimpleNamespace(pid=one.pid) for name, one in self.processes.items()}
-        self.runtime = SimpleNamespace(members=lambda _: [], ending=self.ending)
+        self.runtime = SimpleNamespace(
+            members=lambda _: [], ending=self.ending, is_held=lambda _: False
+        )
         self.ended: dict[str, tuple[Ending, int]] = {}
         self.slow, self.is_slow = threading.Event(), threading.Event()
         self.slow.set()
@@ -57,6 +59,9 @@ class Nodes:
             self.slow.wait()
         os.kill(self.processes[name].pid, SIGNALS[condition])
         return True
+
+    def await_ready(self, _: str) -> None:
+        """They are ready as soon as they run."""
 
 
 class Wires:
@@ -185,3 +190,51 @@ def test_what_cannot_be_done_here_changes_nothing(faults):
     with pytest.raises(UnavailableError):
         faults.set(network_fault("x", duplicate=0.1))
     assert told == []
+
+
+def test_a_node_that_starts_slowly_keeps_no_other_from_changing(nodes, faults):
+    """But its own next change waits, and so does whoever wants all to be still."""
+    faults.set(paused("slow", "a"))
+    nodes.slow.clear()
+    clearing = threading.Thread(target=faults.clear, args=("slow",))
+    clearing.start()
+    nodes.is_slow.wait()
+    faults.set(paused("other", "b"))
+    assert faults.standing.keys() == {"other"}
+    told: list[str] = []
+
+    def still() -> None:
+        with faults.held():
+            told.append("still")
+
+    def again() -> None:
+        faults.set(paused("again", "a"))
+        told.append("again")
+
+    waiting = [threading.Thread(target=one) for one in (still, again)]
+    for one in waiting:
+        one.start()
+        one.join(0.3)
+        assert one.is_alive()
+    assert not told
+    nodes.slow.set()
+    for one in (clearing, *waiting):
+        one.join(20.0)
+    assert sorted(told) == ["again", "still"]
+    assert faults.standing.keys() == {"other", "again"}
+
+
+def test_a_fault_of_one_name_waits_for_the_one_before(nodes, faults):
+    faults.set(paused("x", "a"))
+    nodes.slow.clear()
+    clearing = threading.Thread(target=faults.clear, args=("x",))
+    clearing.start()
+    nodes.is_slow.wait()
+    setting = threading.Thread(target=faults.set, args=(paused("x", "b"),))
+    setting.start()
+    setting.join(0.3)
+    assert setting.is_alive()
+    nodes.slow.set()
+    clearing.join(20.0)
+    setting.join(20.0)
+    assert [one.nodes for one in faults.standing.values()] == [("b",)]

@@ -18,8 +18,8 @@ COLUMNS = ("Node", "Region", "Condition", "CPU", "", "Memory", "Descriptors", "N
 NUMBERS = ("CPU", "Memory", "Descriptors", "Network")
 NOW_NS = 5_000_000_000  # what is older than that is not so now: of a run before, or a cluster
 BUTTONS = {  # condition → what can be done with such a node
-    "running": (("kill", "stopped"), ("pause", "paused")),
-    "paused": (("resume", "running"), ("kill", "stopped")),
+    "running": (("stop", "stopped"), ("kill", "killed"), ("pause", "paused")),
+    "paused": (("resume", "running"), ("stop", "stopped"), ("kill", "killed")),
     "stopped": (("restart", "running"),),
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.errors import BadFileError
 from harness.faults.partitions import PATTERNS
-from harness.faults.spec import CONDITIONS, WORDS, parse
+from harness.faults.spec import CONDITIONS, STATES, WORDS, parse
 from harness.load.locust.tabs import blocks, quantities
 from harness.load.locust.tabs.blocks import Block
 from harness.load.locust.tabs.desk import Desk
@@ -16,7 +16,12 @@ SECONDS = ("for_s", "flap_s")
 FLAGS = ("one_way",)
 MANY = ("of", "toxic")  # several, parted by ;
 BY_HAND = tuple(name for name in WORDS if name != "at_s")  # a fault by hand is set now
-CHOICES = {"cut": tuple(PATTERNS), "condition": CONDITIONS, "half_open": tuple(HALF_OPEN)}
+CHOICES = {
+    "cut": tuple(PATTERNS),
+    "condition": CONDITIONS,
+    "state": STATES,
+    "half_open": tuple(HALF_OPEN),
+}
 COLUMNS = ("Fault", "Does", "In force for", "How long", "Proof", "On")
 
 

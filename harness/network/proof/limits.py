@@ -1,0 +1,104 @@
+"""Verdicts on the limits of nodes: pure functions of what was asked and what the kernel says."""
+
+from __future__ import annotations
+
+from harness.faults.limits import UNLIMITED, Limits
+from harness.history.proof import Proof, ProofAnswer
+from harness.network.proof.verdicts import Look
+from harness.runtimes.runtime import Reading
+
+QUOTA_TOLERANCE = 0.005  # of a core, by which the kernel rounds
+CPU_TOLERANCE = 0.1
+PERIOD_NS = 100_000_000  # of the kernel: so much may be used at once, at either end of a look
+APART_NS = 500_000_000  # two looks that are nearer show nothing
+IN_FORCE, NOT_IN_FORCE = ProofAnswer.IN_FORCE, ProofAnswer.NOT_IN_FORCE
+NOT_SHOWN = ProofAnswer.AMOUNT_NOT_SHOWN
+
+
+def judge_limits(
+    look: Look, node: str, asked: Limits, reading: Reading, gone: Limits = UNLIMITED
+) -> Proof:
+    """Judge what the kernel has of a node's limits. `gone`: those that were taken back."""
+    if not reading.processes:
+        answer, said = NOT_SHOWN, f"{node} has no process"
+    elif wrong := _wrong(asked, reading, gone):
+        answer, said = look.answers[1], f"{node}: {wrong}"
+    else:
+        answer, said = look.answers[0], ""
+    return look.proof(
+        what="limits", n=reading.processes, backend="kernel", answer=answer, sentence=said
+    )
+
+
+def judge_unread(look: Look, why: str) -> Proof:
+    """Say that nothing could be read of a node's limits."""
+    return look.proof(what="limits", backend="kernel", answer=NOT_SHOWN, sentence=why)
+
+
+def _wrong(asked: Limits, reading: Reading, gone: Limits) -> str | None:
+    """What is other than asked; None where all is as it should be."""
+    quota = reading.quota
+    if asked.cpu is None and gone.cpu is not None and quota is not None:
+        return f"its quota of CPU time is still {quota:g}"
+    if asked.cpu is not None and (quota is None or abs(quota - asked.cpu) > QUOTA_TOLERANCE):
+        return f"its quota of CPU time is {quota}, asked are {asked.cpu:g}"
+    for name, wanted, before, found in (
+        ("memory", asked.memory_bytes, gone.memory_bytes, reading.memory_bytes),
+        ("fds", asked.fds, gone.fds, reading.fds),
+    ):
+        if wanted is not None and found != {wanted}:
+            return f"its limits of {name} are {_listed(found)}, asked are {wanted:,}"
+        if wanted is None and before is not None and before in found:
+            return f"its limit of {name} is still {before:,}"
+    return None
+
+
+def _listed(found: frozenset[int | None]) -> str:
+    return ", ".join(sorted("none" if one is None else f"{one:,}" for one in found))
+
+
+def judge_amounts(
+    look: Look, node: str, asked: Limits, before: Reading | None, now: Reading
+) -> list[Proof]:
+    """Judge how much of each limit was seen in use: a Proof for each that is asked.
+
+    That nothing more is given shows only in what a node does not get, and of address space and
+    descriptors in nothing that is counted. Of CPU time it is what was used since the look before.
+    """
+    found = [
+        look.proof(
+            what=what,
+            backend="kernel",
+            answer=NOT_SHOWN,
+            sentence=f"{node}: it is read back, and nothing counts what is refused",
+        )
+        for what in asked.kinds
+        if what != "cpu"
+    ]
+    return found if asked.cpu is None else [_judge_cpu(look, node, asked.cpu, before, now), *found]
+
+
+def _judge_cpu(look: Look, node: str, asked: float, before: Reading | None, now: Reading) -> Proof:
+    """Judge a quota by the CPU time that was used in a stretch in which it was used up."""
+    elapsed_ns = 0 if before is None else now.at_ns - before.at_ns
+    if before is None or elapsed_ns < APART_NS or now.cpu_ns < before.cpu_ns:
+        said = f"{node}: nothing to compare with yet"
+        return look.proof(what="cpu", backend="proc", answer=NOT_SHOWN, sentence=said)
+    used = (now.cpu_ns - before.cpu_ns) / elapsed_ns
+    tolerance = asked * (CPU_TOLERANCE + 2 * PERIOD_NS / elapsed_ns)
+    if used > asked + tolerance:
+        answer = NOT_IN_FORCE
+    elif used >= asked - tolerance and now.throttled > before.throttled:
+        answer = IN_FORCE
+    else:
+        answer = NOT_SHOWN
+    return look.proof(
+        what="cpu",
+        asked=asked * 100,
+        achieved=used * 100,
+        tolerance=tolerance * 100,
+        n=now.throttled - before.throttled,
+        backend="proc",
+        answer=answer,
+        sentence=f"{node} used {used * 100:.1f} % of a core, asked are {asked * 100:g} %",
+    )

@@ -1,0 +1,161 @@
+"""Conditions of nodes are brought about: by signals and new starts, with the cuts around crashed
+machines, and with what a node wrote wiped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import NamedTuple
+
+from harness.errors import UnavailableError
+from harness.faults.fault import Condition, Fault, State, fold_conditions, fold_limits
+from harness.faults.limits import UNLIMITED, Limits
+from harness.kernel.proc import is_stopped
+from harness.network.network import Network
+from harness.runtimes.runtime import Reading
+from harness.supervisor.cluster import Cluster
+from harness.supervisor.crashes import Crashes
+
+NODES_TOGETHER = 8  # nodes that are stopped or started side by side
+OUTSIDE_SAID = 3
+
+
+class Turn(NamedTuple):
+    """A node whose condition changes."""
+
+    node: str
+    before: Condition
+    after: Condition
+
+    @property
+    def starts(self) -> bool:
+        """Whether the node has no process and gets one."""
+        return self.before.is_down and not self.after.is_down
+
+
+def turns(had: Mapping[str, Fault], wanted: Mapping[str, Fault]) -> list[Turn]:
+    """Return the nodes whose folded condition is another one by the second faults."""
+    before, after = fold_conditions(had.values()), fold_conditions(wanted.values())
+    both = (
+        Turn(node, before.get(node, Condition.RUNNING), after.get(node, Condition.RUNNING))
+        for node in dict.fromkeys((*before, *after))
+    )
+    return [one for one in both if one.before is not one.after]
+
+
+def limited(had: Mapping[str, Fault], wanted: Mapping[str, Fault]) -> dict[str, Limits]:
+    """Return the nodes whose folded limits are others by the second faults, with these."""
+    before, after = fold_limits(had.values()), fold_limits(wanted.values())
+    both = {node: after.get(node, UNLIMITED) for node in (*before, *after)}
+    return {node: one for node, one in both.items() if one != before.get(node, UNLIMITED)}
+
+
+class Conditions:
+    """Brings nodes into conditions, and looks which ones they have.
+
+    Whoever changes a node holds it meanwhile. `told` is told of each change: the node, its
+    condition, and when that began to be brought about.
+    """
+
+    def __init__(
+        self, cluster: Cluster, network: Network, told: Callable[[str, Condition, int], None]
+    ) -> None:
+        self._cluster, self._told = cluster, told
+        self.crashes = Crashes(network)
+
+    def require(self, faults: Collection[Fault]) -> None:
+        """Raise UnavailableError for what cannot be done here; nothing has changed then."""
+        for fault in faults:
+            if fault.condition is Condition.CRASHED and fault.nodes:
+                self.crashes.require(fault.nodes[0])
+                break  # it is one kernel
+        wiped = (fault.nodes for fault in faults if fault.state is State.WIPE)
+        for node in dict.fromkeys(chain.from_iterable(wiped)):
+            if outside := self._cluster.runtime.outside(node):
+                raise UnavailableError(
+                    f"node {node} cannot be wiped: it wrote outside of its directory too "
+                    f"({', '.join(outside[:OUTSIDE_SAID])}); possible: state keep"
+                )
+            self._cluster.directories.require(self._cluster.places[node])
+
+    def bring_about(self, fault: Fault, changing: list[Turn], *, wipes: bool) -> None:
+        """Bring nodes into their new conditions, by this fault; then wipe its nodes if asked.
+
+        Raises HarnessError.
+        """
+        begun_ns = time.monotonic_ns()
+        crashing = [one.node for one in changing if one.after is Condition.CRASHED]
+        back = [one for one in changing if one.before is Condition.CRASHED]
+        self.crashes.cut_off(fault.name, crashing)
+
+        def one(turn: Turn) -> None:
+            if not turn.starts:
+                self._bring(turn, begun_ns if turn.node in crashing else time.monotonic_ns())
+            elif self._cluster.set_condition(turn.node, Condition.RUNNING) and turn not in back:
+                self._finish(turn)
+
+        with ThreadPoolExecutor(NODES_TOGETHER, thread_name_prefix="conditions") as pool:
+            try:
+                list(pool.map(one, changing))
+                self.crashes.forget(crashing)
+            finally:
+                self.crashes.let_in([turn.node for turn in back])
+            list(pool.map(self._finish, [turn for turn in back if turn.starts]))
+            if wipes:
+                list(pool.map(self._wipe, fault.nodes))
+
+    def limit(self, limits: Mapping[str, Limits]) -> None:
+        """Limit what these nodes may use, each as it says. Raises HarnessError."""
+        for node, asked in limits.items():
+            self._cluster.runtime.limit(node, asked)
+
+    def reading(self, node: str) -> Reading:
+        """Read back what a node may use, and what it used. Raises HarnessError."""
+        return self._cluster.runtime.reading(node)
+
+    def revive(self, node: str) -> None:
+        """Start a node that ended by itself; one that runs is left alone."""
+        if self._cluster.set_condition(node, Condition.RUNNING):
+            self._finish(Turn(node, Condition.STOPPED, Condition.RUNNING))
+
+    def found(self, node: str) -> Condition:
+        """Read the condition of a node's processes from the kernel.
+
+        A node is stopped where none is left, and paused where none can go on; one that is held
+        for a moment by its limit of CPU time runs.
+        """
+        is_held = self._cluster.runtime.is_held
+        was_held, running = is_held(node), self._cluster.running.get(node)
+        first = [] if running is None or self._cluster.has_ended(node) else [running.pid]
+        found = {*first, *self._cluster.runtime.members(node)}
+        if not found:
+            return Condition.STOPPED
+        runs = was_held or not all(map(is_stopped, found)) or is_held(node)
+        return Condition.RUNNING if runs else Condition.PAUSED
+
+    def written(self, node: str) -> list[str]:
+        """List what a node wrote in its directory and is there."""
+        return self._cluster.directories.left(self._cluster.places[node])
+
+    def _bring(self, turn: Turn, since_ns: int) -> None:
+        if turn.before is Condition.PAUSED and not turn.after.is_down and self._is_gone(turn.node):
+            return  # it ended by itself meanwhile: whoever paused it does not start it
+        if self._cluster.set_condition(turn.node, turn.after):
+            self._told(turn.node, turn.after, since_ns)
+
+    def _finish(self, turn: Turn) -> None:
+        """Wait for a node that was started, and tell of it."""
+        self._cluster.await_ready(turn.node)
+        self._told(turn.node, Condition.RUNNING, time.monotonic_ns())
+        if turn.after is Condition.PAUSED:
+            self._bring(Turn(turn.node, Condition.RUNNING, turn.after), time.monotonic_ns())
+
+    def _wipe(self, node: str) -> None:
+        self._cluster.runtime.clear(node)
+        self._cluster.directories.wipe(self._cluster.places[node])
+
+    def _is_gone(self, node: str) -> bool:
+        return node not in self._cluster.running or self._cluster.has_ended(node)

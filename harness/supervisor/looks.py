@@ -1,0 +1,69 @@
+"""Looks at nodes show whether a fault of nodes is in force: what their processes are, may, and use.
+
+It is one look after the other: how much CPU time was used shows between two of them.
+"""
+
+from __future__ import annotations
+
+import time
+
+from harness.errors import HarnessError
+from harness.faults.fault import Condition, Fault, State
+from harness.faults.limits import UNLIMITED, Limits
+from harness.history.proof import Proof
+from harness.network.proof.limits import judge_amounts, judge_limits, judge_unread
+from harness.network.proof.verdicts import Look, is_as_asked, judge_condition, judge_wiped
+from harness.runtimes.runtime import Reading
+from harness.supervisor.conditions import Conditions
+
+LOOK_EVERY_S = 0.002
+
+
+class Looks:
+    """Looks at nodes. Methods may be called from any thread."""
+
+    def __init__(self, conditions: Conditions) -> None:
+        self._conditions = conditions
+        # Fault and node → the limits that were asked at the look before, and what it read.
+        self._before: dict[tuple[str, str], tuple[Limits, Reading]] = {}
+
+    def condition(
+        self, fault: Fault, node: str, wanted: Condition, *, gone: bool, until_s: float
+    ) -> list[Proof]:
+        """Look at one node, whose condition is to be this one; wait for that until then (s of
+        CLOCK_MONOTONIC).
+        """
+        while not is_as_asked(wanted, found := self._conditions.found(node)):
+            if time.monotonic() >= until_s:
+                break
+            time.sleep(LOOK_EVERY_S)
+        look = _look(fault, gone=gone)
+        proofs = [judge_condition(look, node, wanted, found)]
+        if fault.state is State.WIPE and not gone:
+            proofs.append(judge_wiped(look, node, self._conditions.written(node)))
+        return proofs
+
+    def limits(self, fault: Fault, node: str, wanted: Limits, *, gone: bool) -> list[Proof]:
+        """Look at one node, whose limits are to be these."""
+        key = (fault.name, node)
+        asked, before = self._before.pop(key, (UNLIMITED, None))
+        try:
+            now = self._conditions.reading(node)
+        except HarnessError as error:
+            return [judge_unread(_look(fault, gone=gone), str(error))]
+        look = _look(fault, gone=gone)
+        lifted = fault.limits if gone else UNLIMITED
+        proofs = [judge_limits(look, node, wanted, now, lifted)]
+        if not gone:
+            self._before[key] = wanted, now
+            same = before if asked == wanted else None
+            proofs += judge_amounts(look, node, wanted, same, now)
+        return proofs
+
+    def under_way(self, fault: Fault, node: str, wanted: Condition, *, gone: bool) -> list[Proof]:
+        """Say of a node that is being changed that nothing can be seen of it."""
+        return [judge_condition(_look(fault, gone=gone), node, wanted, None)]
+
+
+def _look(fault: Fault, *, gone: bool) -> Look:
+    return Look(at_ns=time.monotonic_ns(), fault=fault.name, gone=gone)
