@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.checks import statistic
 from harness.checks.metrics import METRICS
 from harness.faults.partitions import PATTERNS
+from harness.history.plan import PhaseKind
 from harness.operations import Operation
 from harness.scenario.budget import COMPARISONS, UNITS
 from harness.scenario.stream import Arrivals
@@ -81,6 +82,7 @@ seed = 1
 
 [[phase]]                        # phases follow each other; each is judged by itself
 name = "active"
+kind = "steady"                  # what it is for, and so what of it is judged (scenarios.md)
 duration_s = 20
 [[phase.stream]]                 # an open model: due by the clock, waits for no answer
 operation = "private_message"
@@ -108,6 +110,7 @@ iperf3 = ["node-1", "node-2"]    # from the first to the second
 
 | key | values |
 |---|---|
+| `kind` | {kinds}; default: none, and everything is judged |
 | `operation` | {operations} |
 | `cut` | {patterns} |
 | a fault's own | {words} |
@@ -204,6 +207,7 @@ def page() -> str:
         patterns=code(PATTERNS),
         words=code([*WORDS, "toxic", "up", "down", "one_way", "part", "name", "half_open"])
         + " (`new` or `established`)",
+        kinds=code(PhaseKind),
         operations=code(operation.word for operation in Operation),
         arrivals=", ".join(Arrivals),
         statistics=", ".join(statistic.NAMES),

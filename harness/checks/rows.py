@@ -11,7 +11,17 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from harness.checks import asked, conditions, faults, host, lateness, record, records, statistic
+from harness.checks import (
+    asked,
+    conditions,
+    faults,
+    host,
+    lateness,
+    liveness,
+    record,
+    records,
+    statistic,
+)
 from harness.checks.measurements import BENCHMARKS, SPREAD_MAX
 from harness.checks.metric import Chosen, Floats, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS
@@ -58,9 +68,28 @@ def check(history: History, rows: Sequence[Row]) -> list[Finding]:
 def _judge_alone(history: History, row: Row) -> Finding:
     """The finding of a row; one that breaks is UNKNOWN and leaves the others their answers."""
     try:
+        if liveness.is_warm_up(history.phase(row.conditions.phase)):
+            return _of_warm_up(history, row)
         return _judge(history, row)
     except Exception as error:  # whatever broke, the row was not judged, and says so
         return _unknown(row, Cause.CHECKER_BROKE, f"it broke: {type(error).__name__}: {error}")
+
+
+def _of_warm_up(history: History, row: Row) -> Finding:
+    """The finding of a row that is about a warm-up: what was measured, and no answer."""
+    found, said = _judge(history, replace(row, bound=None)), "not judged: warm-up"
+    if found.answer is Answer.NOT_ASKED:
+        return found
+    if found.answer is Answer.UNKNOWN:
+        said += f" ({found.sentence})"
+    return replace(
+        found,
+        answer=Answer.MEASURED,
+        promised=promised(row),
+        sentence=said,
+        cause=None,
+        bound=row.bound,
+    )
 
 
 def _judge(history: History, row: Row) -> Finding:

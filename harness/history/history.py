@@ -17,7 +17,7 @@ import pyarrow as pa
 from harness.history.doubts import Doubt
 from harness.history.events import Event
 from harness.history.gaps import Gap
-from harness.history.plan import Plan
+from harness.history.plan import PhaseKind, Plan
 from harness.history.proof import Proof
 from harness.operations.records import RecordKind
 
@@ -89,6 +89,7 @@ class PhaseWindow:
     end_ns: int
     late_ns: int = 0
     left_out: tuple[tuple[int, int], ...] = ()
+    kind: PhaseKind | None = None
 
     @property
     def seconds(self) -> float:

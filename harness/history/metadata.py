@@ -59,6 +59,7 @@ WANTED: Mapping[str, Any] = {
             "begin_s?": float | None,
             "end_s?": float | None,
             "duration_s?": float | None,
+            "kind?": str | None,
         },
     ),
     "t0_ns?": int,

@@ -34,5 +34,9 @@ def _window(
         begin_ns = wanted.begin_ns
         end_ns = last_ns if wanted.end_ns is None else min(wanted.end_ns, last_ns)
     return PhaseWindow(
-        name=event.phase, begin_ns=begin_ns, end_ns=max(end_ns, begin_ns), late_ns=late_ns
+        name=event.phase,
+        begin_ns=begin_ns,
+        end_ns=max(end_ns, begin_ns),
+        late_ns=late_ns,
+        kind=None if wanted is None else wanted.kind,
     )

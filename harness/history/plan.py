@@ -7,12 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from harness.errors import BadFileError
 
 LATE_NS = 1_000_000  # of a folder that does not say it
 SECONDS_MAX = 1e9  # no run knows a time further from its beginning
+
+
+class PhaseKind(StrEnum):
+    """What a phase is for, which says what of it is judged (docs/scenarios.md)."""
+
+    WARM_UP = "warm-up"  # kept in the record, and judged by no row
+    STEADY = "steady"  # the baseline
+    CHAOS = "chaos"  # nothing wrong may happen; what does not happen is measured
+    CONVERGE = "converge"  # what does not happen is judged again
+
+    @property
+    def judges_liveness(self) -> bool:
+        """Whether what every run is held to asks that operations come true in it."""
+        return self not in (PhaseKind.WARM_UP, PhaseKind.CHAOS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +37,7 @@ class PhasePlan:
     name: str
     begin_ns: int
     end_ns: int | None
+    kind: PhaseKind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +116,9 @@ def read(facts: Mapping[str, Any], timeline: Mapping[str, Any]) -> Plan | None:
             t0_ns=t0_ns,
             seed=facts.get("seed", 0),
             phases=tuple(
-                PhasePlan(name=one["name"], begin_ns=begin_ns, end_ns=end_ns)
+                PhasePlan(
+                    name=one["name"], begin_ns=begin_ns, end_ns=end_ns, kind=_kind(one.get("kind"))
+                )
                 for one, (begin_ns, end_ns) in zip(
                     planned, bounds_ns(t0_ns, durations), strict=True
                 )
@@ -126,6 +144,10 @@ def _change_ns(t0_ns: int, at_s: float) -> int:
     if wrong := strange(at_s):
         raise ValueError(wrong)
     return moment_ns(t0_ns, at_s)
+
+
+def _kind(said: str | None) -> PhaseKind | None:
+    return None if said is None else PhaseKind(said)
 
 
 def _duration_s(planned: Mapping[str, Any]) -> float | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.choices import did_you_mean
 from harness.errors import BadFileError
 from harness.faults.spec import FaultSpec, parse
+from harness.history.plan import PhaseKind
 from harness.operations import Operation
 from harness.scenario import shipped
 from harness.scenario.budget import Budget, Conditions, Row
@@ -277,6 +278,7 @@ def _phase(table: Table) -> Phase:
             streams=streams,
             iperf3=_pair(table, "iperf3"),
             faults=tuple(_fault(one) for one in table.tables("fault")),
+            kind=PhaseKind(table.choice("kind", PhaseKind)) if "kind" in table else None,
         ),
     )
     table.finish()

@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.choices import did_you_mean
 from harness.errors import BadFileError
 from harness.faults.spec import FaultSpec
+from harness.history.plan import PhaseKind
 from harness.scenario.schedule import SEED_MAX
 from harness.scenario.stream import Stream
 from harness.topology.topology import NAME, Topology
@@ -18,7 +19,8 @@ class Phase:
     """A stretch of time that is judged by itself.
 
     `duration_s` None: it lasts until somebody stops the load. `iperf3` names two nodes: iperf3
-    sends from the first to the second all the while, and says what their path carries.
+    sends from the first to the second all the while, and says what their path carries. `kind` says
+    what it is for, and so what of it is judged; None: everything.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Phase:
     streams: tuple[Stream, ...] = ()
     iperf3: tuple[str, str] | None = None
     faults: tuple[FaultSpec, ...] = ()
+    kind: PhaseKind | None = None
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):

@@ -9,6 +9,7 @@ from harness.errors import BadFileError
 from harness.history import plan
 from harness.history.events import PhaseBegan, PhasesOver, RunBegan
 from harness.history.phases import windows
+from harness.history.plan import PhaseKind
 from harness.load.plan import RunPlan
 from harness.load.request import RunRequest
 from harness.scenario.scenario import Phase
@@ -50,6 +51,27 @@ def test_a_late_player_moves_no_operation_into_the_phase_before(late):
 def test_the_last_phase_ends_as_planned_or_with_the_run():
     assert phases(over=400)[1][2] == 5 * SECOND
     assert phases(over=-1500)[1][2] == 3500 * MS
+
+
+def test_a_phase_has_the_kind_that_was_planned():
+    said = {
+        "t0_ns": SECOND,
+        "load": {},
+        "plan": [
+            {"name": "a", "begin_s": 0.0, "end_s": 2.0, "kind": "chaos"},
+            {"name": "b", "begin_s": 2.0, "end_s": 4.0, "kind": None},
+            {"name": "c", "begin_s": 4.0, "end_s": 6.0},
+        ],
+    }
+    happened = [
+        PhaseBegan(at_ns=SECOND * (1 + 2 * at), phase=name) for at, name in enumerate("abc")
+    ]
+    found = windows([*happened, PhasesOver(at_ns=7 * SECOND)], plan.read(said, {}))
+    assert [one.kind for one in found] == [PhaseKind.CHAOS, None, None]
+    assert [one.kind for one in windows(happened, None)] == [None] * 3  # an older folder
+    said["plan"][0]["kind"] = "nap"
+    with pytest.raises(BadFileError, match="nap"):
+        plan.read(said, {})
 
 
 def test_a_run_that_ended_before_its_first_phase_has_none():
