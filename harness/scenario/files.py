@@ -278,11 +278,17 @@ def _phase(table: Table) -> Phase:
             streams=streams,
             iperf3=_pair(table, "iperf3"),
             faults=tuple(_fault(one) for one in table.tables("fault")),
-            kind=PhaseKind(table.choice("kind", PhaseKind)) if "kind" in table else None,
+            kind=_kind(table),
         ),
     )
     table.finish()
     return built
+
+
+def _kind(table: Table) -> PhaseKind | None:
+    if "kind" not in table:
+        return None
+    return PhaseKind(table.choice("kind", [kind.value for kind in PhaseKind]))
 
 
 def _fault(table: Table) -> FaultSpec:
