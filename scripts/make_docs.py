@@ -152,6 +152,7 @@ received_per_s = 1000            # condition: `node` received so many messages a
 under = "wan"                    # condition: this fault was in force, and its amount was shown
 scenario = "meshara-10"          # what measures it; a run of another scenario leaves the row out
 stretch = 20                     # a further aim; said beside the answer, never judged
+factor = 2                       # of *.return_to_baseline: within how much of the steady phase's
 ```
 
 | key | values |

@@ -12,7 +12,8 @@ import numpy as np
 
 from harness.checks import asked, faults, liveness, records
 from harness.checks.metric import Chosen
-from harness.checks.operation_metrics import SHARES, TIMES, taken_over
+from harness.checks.metrics import taken_over
+from harness.checks.operation_metrics import SHARES, TIMES
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.history import History
 from harness.operations import Operation

@@ -364,6 +364,7 @@ def _row(table: Table, source: str) -> Row:
             bound=table.take_or_none("bound", float),
             comparison=table.take("comparison", str, "<"),
             stretch=table.take_or_none("stretch", float),
+            factor=table.take_or_none("factor", float),
             source=table.take_or_none("source", str) or source,
             conditions=Conditions(
                 phase=table.take("phase", str),
