@@ -81,7 +81,7 @@ class PhaseWindow:
     """When a phase was in force, as planned. CLOCK_MONOTONIC ns; the end is not in it.
 
     `late_ns`: so much later the player began it (histograms are taken then). `left_out`: stretches
-    of it, in order, that are none of what is looked at (from, to).
+    of it, in order, that are none of what is looked at (from, to). `until`: what was to end it.
     """
 
     name: str
@@ -90,6 +90,7 @@ class PhaseWindow:
     late_ns: int = 0
     left_out: tuple[tuple[int, int], ...] = ()
     kind: PhaseKind | None = None
+    until: str | None = None
 
     @property
     def seconds(self) -> float:

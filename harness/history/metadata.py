@@ -60,6 +60,7 @@ WANTED: Mapping[str, Any] = {
             "end_s?": float | None,
             "duration_s?": float | None,
             "kind?": str | None,
+            "until?": str | None,
         },
     ),
     "t0_ns?": int,

@@ -270,15 +270,19 @@ def _beside(path: Path, named: str, folder: str) -> Path:
 
 def _phase(table: Table) -> Phase:
     streams = tuple(_stream(one) for one in table.tables("stream"))
+    until = table.take_or_none("until", str)
+    if until is None and "at_most_s" in table:
+        raise BadFileError(f"{table.where}.at_most_s: expected until beside it, found none")
     built = with_file(
         table.where,
         lambda: Phase(
             name=table.take("name", str),
-            duration_s=table.take("duration_s", float),
+            duration_s=table.take("duration_s" if until is None else "at_most_s", float),
             streams=streams,
             iperf3=_pair(table, "iperf3"),
             faults=tuple(_fault(one) for one in table.tables("fault")),
             kind=_kind(table),
+            until=until,
         ),
     )
     table.finish()

@@ -25,7 +25,8 @@ class PlannedPhase:
     """A phase as planned, in seconds from the beginning of the first one.
 
     `end_s` None: it lasts until the run ends. `idle`: no load is sent in it. `iperf3` names two
-    nodes between which iperf3 sends meanwhile.
+    nodes between which iperf3 sends meanwhile. `until`: what ends it earlier when it holds; all
+    that comes after it then comes so much earlier.
     """
 
     name: str
@@ -34,6 +35,7 @@ class PlannedPhase:
     idle: bool = False
     iperf3: tuple[str, str] | None = None
     kind: PhaseKind | None = None
+    until: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the phase as plain values."""
@@ -151,6 +153,7 @@ def plan(phases: tuple[Phase, ...]) -> tuple[PlannedPhase, ...]:
                 idle=not phase.streams,
                 iperf3=phase.iperf3,
                 kind=phase.kind,
+                until=phase.until,
             )
         )
         at_s += phase.duration_s or 0.0
