@@ -2,14 +2,18 @@
 were due. Pure.
 
 Safety (nothing wrong may happen) is judged of every operation, whenever it was due. Liveness (what
-is asked for happens) is not judged in a warm-up, nor in chaos but by the rows that name the phase.
+is asked for happens) is not judged in a warm-up, nor in chaos but by the rows that name the phase,
+and where a phase ends when a condition holds, until then by that condition alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 
-from harness.checks import records
+from harness.checks import convergence, records
 from harness.checks.metric import Chosen
 from harness.history.history import History, PhaseWindow, once
 from harness.history.plan import PhaseKind
@@ -19,15 +23,21 @@ from harness.history.plan import PhaseKind
 def judged(history: History) -> Chosen:
     """Return the operations of which what every run is held to asks that they came true."""
     found = np.ones(history.operations.num_rows, np.bool_)
-    for phase in history.phases:
-        if not is_judged(phase):
-            found &= ~records.due(history, phase)
+    for window in _open(history):
+        found &= ~records.due(history, window)
     return found
 
 
-def is_judged(phase: PhaseWindow) -> bool:
-    """Whether what every run is held to asks that operations of this phase came true."""
-    return phase.kind is None or phase.kind.judges_liveness
+def _open(history: History) -> Iterator[PhaseWindow]:
+    """Yield the stretches of which nobody asks that: warm-ups, chaos, and where a condition was to
+    end a phase all until it held, for that is judged by itself.
+    """
+    for phase in history.phases:
+        if phase.kind is not None and not phase.kind.judges_liveness:
+            yield phase
+        elif phase.until is not None:
+            held_ns = convergence.held_ns(history, phase)
+            yield phase if held_ns is None else replace(phase, end_ns=held_ns)
 
 
 def is_warm_up(phase: PhaseWindow | None) -> bool:
@@ -40,8 +50,8 @@ def why_not(history: History, chosen: Chosen) -> str:
     a sentence: ``in phase cut (chaos)``; empty where all are.
     """
     named = [
-        f"{phase.name} ({phase.kind})"
-        for phase in history.phases
-        if not is_judged(phase) and (chosen & records.due(history, phase)).any()
+        f"{one.name} ({'until it held' if one.until else one.kind})"
+        for one in _open(history)
+        if (chosen & records.due(history, one)).any()
     ]
     return f"in phase {', '.join(named[:3])}" if named else ""

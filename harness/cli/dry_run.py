@@ -56,7 +56,10 @@ def _table(found: DryRun) -> Plain:
     for phase, played in zip(found.planned.phases, found.played.phases, strict=True):
         kind = "" if played.kind is None else f" ({played.kind})"
         table.add_row(
-            _at(played.begin_s), _at(played.end_s), Text(played.name + kind, style="bold")
+            _at(played.begin_s),
+            _at(played.end_s),
+            Text(played.name + kind, style="bold"),
+            "" if played.until is None else f"until {played.until}, or until then",
         )
         for what, where in _loads(phase):
             table.add_row("", "", "", what, where)
