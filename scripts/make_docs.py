@@ -102,6 +102,15 @@ at_s = 5                         # after the phase began; default 0
 for_s = 10                       # default: to the phase's end
 flap_s = 2                       # meanwhile it comes and goes, 2 s each time; default: it stays
 
+[[phase]]                        # ends when a condition holds (scenarios.md)
+name = "converge"
+kind = "converge"
+until = "coverage of the last second >= 100 %"
+at_most_s = 40
+[[phase.stream]]
+operation = "broadcast"
+rate_per_s = 10
+
 [[phase]]                        # measures a path by a tool that is not ours, beside the load
 name = "reference"
 duration_s = 8
