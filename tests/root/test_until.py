@@ -1,5 +1,5 @@
-"""A phase that ends when its condition holds, in real runs: what follows comes earlier, and what was
-planned is known exactly.
+"""A phase that ends when its condition holds, in real runs: what follows comes earlier, and what
+was planned is known exactly.
 """
 
 from __future__ import annotations
