@@ -24,6 +24,7 @@ from harness.scenario.until import SETTLE_MS, Quantity, Until, parse
 NAME = "converged"
 SECOND_NS = 1_000_000_000
 SETTLE_NS = SETTLE_MS * 1_000_000
+ROUNDED_S = 1e-6  # by which seconds of a file may differ from those of the clock
 LATE_SHARE = 0.05  # of the time that counts: what was sent later says nothing of the system
 
 
@@ -93,7 +94,7 @@ def _judge(history: History, phase: PhaseWindow) -> Finding:
     assert phase.until is not None
     until, held = parse(phase.until), held_ns(history, phase)
     planned = None if history.plan is None else history.plan.phase(phase.name)
-    most_s = None if planned is None else planned.most_s
+    most_s = None if planned is None else planned.at_most_s
     promised = until.text if most_s is None else f"{until.text}, within {most_s:g} s"
     if held is not None:
         return Finding(
@@ -124,7 +125,8 @@ def _open(
         return Cause.UNDER_WAY, "it has not held yet"
     if phase.name in ends_ns(history.events):
         return Cause.NOT_MEASURED, "the generator saw it hold, and the record does not show it"
-    if planned is None or planned.end_ns is None or phase.end_ns < planned.end_ns:
+    most_s = None if planned is None else planned.at_most_s
+    if most_s is None or phase.seconds < most_s - ROUNDED_S:
         return Cause.NOT_MEASURED, f"the phase ended after {phase.seconds:.1f} s"
     counts = _seconds(history, phase, until, phase.end_ns).counts
     if counts.max(initial=0) < until.least:

@@ -41,7 +41,7 @@ class PhasePlan:
     end_ns: int | None
     kind: PhaseKind | None = None
     until: str | None = None
-    most_s: float | None = None  # how long it was to last, had `until` not held
+    at_most_s: float | None = None  # in which `until` was to hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,11 +137,9 @@ def read(
                     end_ns=end_ns,
                     kind=_kind(one.get("kind")),
                     until=one.get("until"),
-                    most_s=length_s,
+                    at_most_s=one.get("at_most_s"),
                 )
-                for one, (begin_ns, end_ns), (_, length_s) in zip(
-                    planned, bounds, lengths_s, strict=True
-                )
+                for one, (begin_ns, end_ns) in zip(planned, bounds, strict=True)
             ),
             streams=tuple(load.get("streams", ())),
             workers=load.get("shares", 0),

@@ -26,7 +26,8 @@ class PlannedPhase:
 
     `end_s` None: it lasts until the run ends. `idle`: no load is sent in it. `iperf3` names two
     nodes between which iperf3 sends meanwhile. `until`: what ends it earlier when it holds; all
-    that comes after it then comes so much earlier.
+    that comes after it then comes so much earlier. `at_most_s`: in which it was to hold; a replay
+    of a phase that it ended is as long as that one was.
     """
 
     name: str
@@ -36,6 +37,7 @@ class PlannedPhase:
     iperf3: tuple[str, str] | None = None
     kind: PhaseKind | None = None
     until: str | None = None
+    at_most_s: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the phase as plain values."""
@@ -154,6 +156,7 @@ def plan(phases: tuple[Phase, ...]) -> tuple[PlannedPhase, ...]:
                 iperf3=phase.iperf3,
                 kind=phase.kind,
                 until=phase.until,
+                at_most_s=None if phase.until is None else phase.duration_s,
             )
         )
         at_s += phase.duration_s or 0.0

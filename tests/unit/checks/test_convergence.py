@@ -36,6 +36,7 @@ def run(until, operations, journal, seconds=10.0, most_s=10.0, happened=(), **ch
                 "end_s": most_s,
                 "kind": "converge",
                 "until": until,
+                "at_most_s": 10.0,
             }
         ],
     }
@@ -167,6 +168,9 @@ def test_a_run_that_ended_before_the_time_was_over_is_unknown():
     answer = judged(run(COVERAGE, *never, seconds=6.0))
     assert (answer.answer, answer.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
     assert judged(run(COVERAGE, *never, seconds=6.0, plan=None)).answer is Answer.UNKNOWN
+    # A replay is as long as its original was, which the condition ended.
+    again = judged(run(COVERAGE, *never, seconds=6.0, most_s=6.0))
+    assert (again.answer, again.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
     # A look at a run under way does not know yet when the phase ends.
     under_way = judged(run(COVERAGE, *never, seconds=6.0, most_s=None))
     assert (under_way.answer, under_way.cause) == (Answer.UNKNOWN, Cause.UNDER_WAY)
