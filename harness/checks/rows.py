@@ -345,7 +345,9 @@ def _gap(history: History, row: Row, phase: PhaseWindow) -> str | None:
         needs |= {Part.PROOFS, Part.PLAN}
     if row.conditions.received_per_s is not None:
         needs |= METRICS["private_message.received"].needs
-    windows = [None] if metric.whole_run else taken_over(history, row.metric, phase)
+    windows: Sequence[PhaseWindow | None] = [None]
+    if not metric.whole_run:
+        windows = taken_over(history, row.metric, phase)
     node = row.conditions.node if metric.by_node else None
     found = (record.lacking(history, needs, one, node) for one in windows)
     return next((gap for gap in found if gap is not None), None)
