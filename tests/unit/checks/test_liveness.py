@@ -110,7 +110,7 @@ def test_where_nothing_came_true_nothing_is_known():
 def test_no_row_judges_a_warm_up(bound):
     found = judged(PhaseKind.WARM_UP, lost={100}, rows=[delivered(bound=bound), delivered("b")])
     warm, other = found.findings[:2]
-    assert (warm.answer, warm.measured) == (Answer.MEASURED, "98.0000 % (n=50)")
+    assert (warm.answer, warm.measured) == (Answer.MEASURED, "98 % (n=50)")
     assert (warm.sentence, warm.cause) == ("not judged: warm-up", None)
     assert other.answer is Answer.PASS
     assert found.answer is Answer.PASS

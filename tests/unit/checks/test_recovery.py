@@ -21,6 +21,7 @@ from harness.scenario.budget import Conditions, Row
 # Seconds since the run began, at SECOND of the clock.
 STEADY, CUT, CONVERGE, END = 0, 10, 20, 40
 HEALED = 18
+BEARS_S = 0.28  # 6 of the 125 messages of 5 s may be bad: it begins behind the seventh
 
 
 def phases(*kinds):
@@ -87,7 +88,7 @@ def test_the_time_is_from_the_heal_until_it_stays_as_it_was(bad):
     """Failed, or of a p95 of more than twice as long. The first 5 % of the 5 s may be bad still."""
     found = judged(run(until(25, bad)))
     assert found.answer is Answer.PASS
-    assert found.value == pytest.approx(25 - HEALED, abs=0.26)
+    assert found.value == pytest.approx(25 - HEALED - BEARS_S, abs=1e-6)
     assert judged(run(until(25, bad)), row(bound=6.5)).answer is Answer.FAIL
 
 
@@ -109,12 +110,12 @@ def test_a_share_of_success_has_a_factor_too():
 
 def test_good_seconds_among_bad_ones_are_no_return():
     flapping = run(lambda second: None if 11 <= second < 30 and int(second) % 4 == 0 else 4.0)
-    assert judged(flapping, row(bound=15)).value == pytest.approx(29 - HEALED, abs=0.26)
+    assert judged(flapping, row(bound=15)).value == pytest.approx(29 - HEALED - BEARS_S, abs=1e-6)
 
 
 def test_without_a_fault_the_time_begins_with_the_phase():
     found = judged(run(until(25), events=(RunEnded(),)))
-    assert found.value == pytest.approx(25 - CONVERGE, abs=0.26)
+    assert found.value == pytest.approx(25 - CONVERGE - BEARS_S, abs=1e-6)
 
 
 def test_of_several_faults_the_last_one_to_go_is_the_heal():
@@ -123,7 +124,7 @@ def test_of_several_faults_the_last_one_to_go_is_the_heal():
         for verb, at in (("set", 12), ("clear", 22))
     ]
     found = judged(run(until(25), events=(*CHANGES, *more, RunEnded())))
-    assert found.value == pytest.approx(25 - 22, abs=0.26)
+    assert found.value == pytest.approx(25 - 22 - BEARS_S, abs=1e-6)
     # One that stood in the steady phase, and stays, is what the baseline was measured under.
     always = FaultChanged(verb="set", fault="wan", set_ns=SECOND)
     assert judged(run(until(25), events=(always, *CHANGES, RunEnded()))).answer is Answer.PASS
@@ -231,13 +232,13 @@ def test_a_broadcast_returns_when_all_have_it_in_time():
     found = history(operations, journal, phases=USUAL, events=(*CHANGES, RunEnded()))
     answer = judged(found, row(metric="broadcast.return_to_baseline"))
     assert answer.answer is Answer.PASS
-    assert answer.value == pytest.approx(24 - HEALED, abs=0.26)
+    assert answer.value == pytest.approx(24 - HEALED - 0.3, abs=1e-6)  # 2 of 50 may lack
 
 
 def test_without_a_bound_it_is_measured():
     found = judged(run(until(25)), row(bound=None))
     assert found.answer is Answer.MEASURED
-    assert found.value == pytest.approx(7, abs=0.26)
+    assert found.value == pytest.approx(25 - HEALED - BEARS_S, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,7 @@ def test_a_phase_ends_when_its_condition_holds(tmp_path: Path):
     ids = [id_ for _, id_ in due["after"]]
     assert [int.from_bytes(id_[12:], "little") for id_ in ids] == list(range(100))
     assert {id_[10] for id_ in ids} == {2}  # the number of its stream
+    worker._record.close()
 
 
 def test_every_doubt_is_told(tmp_path: Path):
