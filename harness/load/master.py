@@ -31,6 +31,7 @@ START_IN_S = 1.0  # from `begin` to t0: the workers have the plan by then
 START_WITH_GETS_IN_S = 3.0  # … and have put the first keys
 STOP_IN_NS = 50_000_000  # a stop is told before it happens, so that all workers stop at one moment
 END_PHASE_IN_NS = 300_000_000  # likewise the end of a phase whose condition held
+AHEAD_NS = 5_000_000_000  # so long before its phase a watcher is started
 REPORT_SLACK_NS = 20_000_000_000  # for which a worker that closes its record may be silent
 LAST_WORD_NS = 2_000_000_000  # from a worker's end until its last message has come
 OF_A_WORKER = ("worker", "blocked", "late_answers", "cpu_ns", "doubts")
@@ -309,12 +310,13 @@ class Master:
         """End a phase when its condition holds, which another process looks for."""
         assert self.plan is not None
         number = [one.name for one in self.plan.phases].index(phase)
-        while (left_ns := self.plan.bounds_ns()[number][0] - monotonic_ns()) > 0:
+        while (left_ns := self.plan.bounds_ns()[number][0] - AHEAD_NS - monotonic_ns()) > 0:
             gevent.sleep(min(left_ns / 1e9, 0.5))
-        end_ns = self.plan.bounds_ns()[number][1]
+        begin_ns, end_ns = self.plan.bounds_ns()[number]
         assert end_ns is not None
+        command = [sys.executable, "-m", "harness.load.watcher", self.plan.run, phase]
         watched = subprocess.run(  # it ends with this greenlet
-            [sys.executable, "-m", "harness.load.watcher", self.plan.run, phase, str(end_ns)],
+            [*command, str(begin_ns), str(end_ns)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             check=False,

@@ -1,12 +1,12 @@
 """Watches a run under way, and says when the condition of a phase holds: a process of its own, for
 it looks at whole histories, and the master must not stand still.
 
-    python -m harness.load.watcher RUN PHASE UNTIL_NS
+    python -m harness.load.watcher RUN PHASE BEGIN_NS UNTIL_NS
 
 It prints one line (CLOCK_MONOTONIC ns) and ends; without a line where the phase is over at
-UNTIL_NS, or the run, or whoever asked. It looks as the judge will (checks/convergence.py), at what
-is written until now: what is not in the record yet has not come true, so it sees the condition hold
-late and never early.
+UNTIL_NS, or the run, or whoever asked. It is started before BEGIN_NS, and has its libraries then.
+It looks as the judge will (checks/convergence.py), at what is written until now: what is not in the
+record yet has not come true, so it sees the condition hold late and never early.
 """
 
 from __future__ import annotations
@@ -56,11 +56,12 @@ def seen_to_hold(seen: Look, phase: str) -> int | None:
     return convergence.held_ns(history, window, seen.at_ns - convergence.SETTLE_NS)
 
 
-def main(run: str, phase: str, until_ns: str) -> None:
+def main(run: str, phase: str, begin_ns: str, until_ns: str) -> None:
     """Watch, and say it."""
     asked_by = os.getppid()
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    time.sleep(max(0.0, (int(begin_ns) - time.monotonic_ns()) / 1e9))
     held_ns = watch(Path(run), phase, int(until_ns), asked_by)
     if held_ns is not None:
         print(held_ns, flush=True)

@@ -201,7 +201,7 @@ def test_the_load_of_a_warm_up_may_be_late(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_load_that_was_not_made_is_another_one_in_any_phase(kind):
     operations, journal = messages()
-    run = history(operations[20:], journal[20:], phases=two(kind, None), **PLANNED)
+    run = history(operations[40:], journal[40:], phases=two(kind, None), **PLANNED)
     found = of("load: private_message", checks.judge(run, []).findings, "a")
     assert (found.answer, found.cause) == (Answer.UNKNOWN, Cause.LOAD_NOT_DELIVERED)
 

@@ -84,7 +84,7 @@ def test_the_table_has_phases_streams_and_faults(scenario):
     [cut] = [line for line in lines if "bad-1" in line]
     assert cut.startswith("3.5 s 6.5 s fault bad-1: cut (2 times) node-0, node-1, node-2, node-3,")
     assert "node-9: 50 paths" in lines
-    [thin] = [line for line in lines if "thin" in line]
+    [thin] = [line for line in lines if "fault thin" in line]
     assert thin.endswith("the link of node-4")
 
 
