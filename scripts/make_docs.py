@@ -15,6 +15,7 @@ from harness.faults.churn import WAYS, Sessions
 from harness.faults.fault import State
 from harness.faults.partitions import PATTERNS
 from harness.faults.spec import CONDITIONS, STATES
+from harness.history.plan import PhaseKind
 from harness.operations import Operation
 from harness.scenario.budget import COMPARISONS, UNITS
 from harness.scenario.stream import Arrivals
@@ -84,6 +85,7 @@ seed = 1
 
 [[phase]]                        # phases follow each other; each is judged by itself
 name = "active"
+kind = "steady"                  # what it is for, and so what of it is judged (scenarios.md)
 duration_s = 20
 [[phase.stream]]                 # an open model: due by the clock, waits for no answer
 operation = "private_message"
@@ -114,6 +116,14 @@ how = "crashed"                  # {ways}; default killed
 state = "wipe"                   # {states}; default keep
 at_s = 5                         # after the phase began; default 0
 for_s = 30                       # default: to the phase's end
+[[phase]]                        # ends when a condition holds (scenarios.md)
+name = "converge"
+kind = "converge"
+until = "coverage of the last second >= 100 %"
+at_most_s = 40
+[[phase.stream]]
+operation = "broadcast"
+rate_per_s = 10
 
 [[phase]]                        # measures a path by a tool that is not ours, beside the load
 name = "reference"
@@ -123,6 +133,7 @@ iperf3 = ["node-1", "node-2"]    # from the first to the second
 
 | key | values |
 |---|---|
+| `kind` | {kinds}; default: none, and everything is judged |
 | `operation` | {operations} |
 | `cut` | {patterns} |
 | a fault's own | {words} |
@@ -164,6 +175,7 @@ received_per_s = 1000            # condition: `node` received so many messages a
 under = "wan"                    # condition: this fault was in force, and its amount was shown
 scenario = "meshara-10"          # what measures it; a run of another scenario leaves the row out
 stretch = 20                     # a further aim; said beside the answer, never judged
+factor = 2                       # of *.return_to_baseline: within how much of the steady phase's
 ```
 
 | key | values |
@@ -223,6 +235,7 @@ def page() -> str:
         + f" ({code(CONDITIONS)}), "
         + code(["state"])
         + f" ({code(STATES)})",
+        kinds=code(PhaseKind),
         operations=code(operation.word for operation in Operation),
         arrivals=", ".join(Arrivals),
         sessions=", ".join(Sessions),

@@ -6,7 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.checks import delivery, doubts, faults, load, nodes, record, replay, scope
+from harness.checks import (
+    convergence,
+    delivery,
+    doubts,
+    faults,
+    load,
+    nodes,
+    record,
+    replay,
+    scope,
+)
 from harness.checks import rows as budget
 from harness.checks.check import Check
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
@@ -15,6 +25,7 @@ from harness.scenario.budget import Row
 
 # What every run is held to, whatever its budget; findings come in this order, after the budget's.
 CHECKS: dict[str, Check] = {
+    "convergence": convergence.check,
     "nodes": nodes.check,
     "delivery": delivery.check,
     "load": load.check,

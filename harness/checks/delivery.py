@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from harness.checks import records, silences
+from harness.checks import liveness, records, silences
 from harness.checks.ids import Places
 from harness.checks.metric import Chosen
 from harness.checks.verdict import Answer, Cause, Finding
@@ -164,11 +164,14 @@ def _exempted(finding: Finding, why: str | None) -> Finding:
 class Held:
     """How acknowledged operations fared against the records: description → how many of them.
 
-    `open`: those of whose record nothing can be known.
+    `open`: those of whose record nothing can be known. `unjudged`: those that did not come true
+    everywhere in phases of which that is not asked; `where`: these phases.
     """
 
     wrong: dict[str, int]
     open: dict[str, int] = field(default_factory=dict)
+    unjudged: int = 0
+    where: str = ""
 
 
 SILENT = "to a node that could not journal then"
@@ -241,16 +244,23 @@ def _differing(
 
 
 def _at_every_other_node(history: History, operation: Operation, acknowledged: Chosen) -> Held:
-    """Each operation must have a record at every node but its source that ran meanwhile."""
+    """Each operation must have a record at every node but its source that ran meanwhile: where that
+    is asked for, for it is no safety. A node that is cut off cannot have it.
+    """
     ledger = _ledger(operation)
     expected = silences.of(history).expected(history, acknowledged)
     heard = records.heard_ns(history, ledger.record, acknowledged) != records.NEVER
+    missed = np.zeros(len(acknowledged), np.bool_)
+    missed[acknowledged] = (expected & ~heard).any(axis=1)
+    unjudged = missed & ~liveness.judged(history)
     return Held(
         {
-            "not everywhere": int((expected & ~heard).any(axis=1).sum()),
+            "not everywhere": int((missed & ~unjudged).sum()),
             TWICE: repeated(history, ledger.record, acknowledged),
         },
         {"while no other node ran": int((~expected.any(axis=1)).sum())},
+        unjudged=int(unjudged.sum()),
+        where=liveness.why_not(history, unjudged),
     )
 
 
@@ -327,7 +337,7 @@ _HELD: dict[Witness, Callable[[History, Operation, Chosen], Held]] = {
 
 
 def _finding(name: str, count: int, held: Held, ledger: Ledger) -> Finding:
-    all_of_them = f"{count:,} of {count:,}"
+    all_of_them = f"{count - held.unjudged:,} of {count:,}"
     wrong, open_ = (
         ", ".join(f"{number:,} {what}" for what, number in of.items() if number)
         for of in (held.wrong, held.open)
@@ -336,12 +346,16 @@ def _finding(name: str, count: int, held: Held, ledger: Ledger) -> Finding:
         answer, sentence = Answer.FAIL, "what the sender was told is not what happened"
     elif open_:
         answer, sentence = Answer.UNKNOWN, "who did not journal can neither confirm nor deny it"
+    elif held.unjudged == count:
+        answer, sentence = Answer.MEASURED, f"counted {ledger.counted}"
     else:
         answer, sentence = Answer.PASS, f"counted {ledger.counted}"
+    if held.unjudged:
+        sentence += f"; {held.unjudged:,} not everywhere {held.where}: not judged"
     return Finding(
         name=name,
         answer=answer,
-        promised=all_of_them,
+        promised="–" if answer is Answer.MEASURED else all_of_them,
         measured=wrong or open_ or all_of_them,
         sentence=sentence,
         cause=Cause.NOT_MEASURED if answer is Answer.UNKNOWN else None,

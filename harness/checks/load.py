@@ -4,11 +4,14 @@ them sent, and sent in time.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from harness.checks import lateness, records, replay
+from harness.checks import lateness, liveness, records, replay
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.history import History, PhaseWindow
+from harness.history.plan import PhaseKind
 from harness.operations import Operation
 
 # Of a folder that does not say the schedule; a Poisson stream's own spread is allowed on top.
@@ -55,13 +58,18 @@ def _planned(history: History, phase_name: str, operation: Operation, rate_per_s
     if due > sent:
         unsent = chosen & (history.column("sent_ns") == 0)
         sentence += f", {due - sent:,} never{lateness.why(history, unsent)}"
-    return _finding(name, phase_name, promised, measured, sentence)
+    found = _finding(name, phase_name, promised, measured, sentence)
+    if liveness.is_warm_up(phase):
+        return replace(found, answer=Answer.MEASURED, sentence=f"not judged: warm-up; {sentence}")
+    return found
 
 
 def _wrong(
     history: History, phase: PhaseWindow, operation: Operation, rate_per_s: float
 ) -> tuple[Cause, str] | None:
-    """Why the load of a phase was not the planned one; None where it was."""
+    """Why the load of a phase was not the planned one; None where it was. In a warm-up it may be
+    late, and in chaos that nodes were stopped is the plan.
+    """
     differences = replay.differences(history, phase, operation)
     if differences is None:
         due = int(records.in_phase(history, phase, operation).sum())
@@ -72,8 +80,11 @@ def _wrong(
         differences.insert(0, f"the phase ended after {phase.seconds:.1f} of {wanted_s:g} s")
     if differences:
         return BAD, "; ".join(differences[:3])
+    if liveness.is_warm_up(phase):
+        return None
     behind = lateness.behind(history, phase, operation)
-    if behind is not None:
+    is_planned = phase.kind is PhaseKind.CHAOS and behind is not None
+    if behind is not None and not (is_planned and behind[0] is Cause.NODE_STOPPED):
         return behind
     chosen = records.in_phase(history, phase, operation)
     own = chosen & (history.column("sent_ns") == 0) & ~lateness.excused(history, phase).all

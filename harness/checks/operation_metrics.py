@@ -274,6 +274,7 @@ OWN: dict[str, Metric] = {
         sentence="time a message in bursts of different sizes: dearest ÷ cheapest − 1",
         needs=WITNESSED,
         whole_run=True,
+        over=alike,
     ),
     "broadcast.fanout": Metric(
         kind="number",
@@ -338,13 +339,6 @@ TIMES = LATENCIES | {
     "private_message.burst_each",
     "private_message.linearity",
 }
-# Metrics that are taken from all phases named alike.
-OVER_PHASES = frozenset({"private_message.linearity"})
-
-
-def taken_over(history: History, metric: str, phase: PhaseWindow) -> list[PhaseWindow]:
-    """The phases that a metric of this one is taken from."""
-    return alike(history, phase) if metric in OVER_PHASES else [phase]
 
 
 def _needs(operation: Operation, taken: Taken) -> Parts:

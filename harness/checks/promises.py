@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from harness.scenario.budget import COMPARISONS, Row
+from harness.scenario.budget import COMPARISONS, RETURN, Row
 from harness.topology.quantities import number
 
 
@@ -26,6 +26,8 @@ def missed(row: Row, value: float) -> str:
     """Say that a value in the row's unit is not what was promised."""
     if not math.isinf(value):
         return f"missed: {_number(row, value)} is not {promised(row)}"
+    if row.metric.endswith(RETURN):
+        return "it did not return in all the time that was looked at"
     never = "were never sent" if row.metric == "pacer.lag" else "never arrived"
     return f"some {never}, and they are more than this statistic leaves out"
 

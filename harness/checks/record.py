@@ -17,6 +17,7 @@ from harness.history.history import History, PhaseWindow
 NEEDS: Mapping[str, Parts] = {
     "nodes": frozenset(),
     "scope": frozenset({Part.OPERATIONS}),
+    "convergence": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.PLAN}),
     "delivery": frozenset({Part.OPERATIONS, Part.JOURNAL}),
     "load": frozenset({Part.OPERATIONS, Part.PLAN}),
     "faults": frozenset({Part.PROOFS, Part.PLAN}),

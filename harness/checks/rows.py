@@ -11,11 +11,22 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from harness.checks import asked, conditions, faults, host, lateness, record, records, statistic
+from harness.checks import (
+    asked,
+    conditions,
+    faults,
+    host,
+    lateness,
+    liveness,
+    record,
+    records,
+    recovery,
+    statistic,
+)
 from harness.checks.measurements import BENCHMARKS, SPREAD_MAX
 from harness.checks.metric import Chosen, Floats, Measured, PerNode, Samples
-from harness.checks.metrics import METRICS
-from harness.checks.operation_metrics import OVER_PHASES, TIMES, taken_over
+from harness.checks.metrics import METRICS, as_one, take, taken_over
+from harness.checks.operation_metrics import TIMES
 from harness.checks.promises import missed, promised, shown, stretch
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Answer, Cause, Finding
@@ -41,6 +52,7 @@ def validate(rows: Sequence[Row]) -> None:
                 f"row {row.name}: unit: {row.metric} is a {metric.kind}, {row.unit!r} measures a "
                 f"{row.kind}"
             )
+        recovery.validate(row)
 
 
 def check(history: History, rows: Sequence[Row]) -> list[Finding]:
@@ -58,9 +70,28 @@ def check(history: History, rows: Sequence[Row]) -> list[Finding]:
 def _judge_alone(history: History, row: Row) -> Finding:
     """The finding of a row; one that breaks is UNKNOWN and leaves the others their answers."""
     try:
+        if liveness.is_warm_up(history.phase(row.conditions.phase)):
+            return _of_warm_up(history, row)
         return _judge(history, row)
     except Exception as error:  # whatever broke, the row was not judged, and says so
         return _unknown(row, Cause.CHECKER_BROKE, f"it broke: {type(error).__name__}: {error}")
+
+
+def _of_warm_up(history: History, row: Row) -> Finding:
+    """The finding of a row that is about a warm-up: what was measured, and no answer."""
+    found, said = _judge(history, replace(row, bound=None)), "not judged: warm-up"
+    if found.answer is Answer.NOT_ASKED:
+        return found
+    if found.answer is Answer.UNKNOWN:
+        said += f" ({found.sentence})"
+    return replace(
+        found,
+        answer=Answer.MEASURED,
+        promised=promised(row),
+        sentence=said,
+        cause=None,
+        bound=row.bound,
+    )
 
 
 def _judge(history: History, row: Row) -> Finding:
@@ -81,11 +112,11 @@ def _judge(history: History, row: Row) -> Finding:
     if row.conditions.under is not None:
         phase = faults.under(history, row.conditions.under, phase)
     try:
-        taken = METRICS[row.metric].take(history, phase)
+        taken = take(history, row, phase)
         statistic.take(taken, history, row)
     except NoValueError as lacking:
         return _unknown(row, lacking.cause, f"{lacking}{asked.unplanned(history, row)}")
-    excused = lateness.excused_of(history, phase, row)
+    excused = lateness.excused_of(history, as_one(taken_over(history, row.metric, phase)), row)
     fair = _without(history, row, phase, taken, excused.all)
     measured, value = _shown(history, row, fair, taken)
     if unsteady := _unsteady(row, taken):
@@ -96,7 +127,8 @@ def _judge(history: History, row: Row) -> Finding:
     best, worst = _best(history, row, fair, taken), _worst(history, row, phase, taken, excused)
     doubt = _doubt(history, row, phase, excused, best=best, worst=worst)
     if doubt is None and not best:
-        doubt = _by_a_stop(history, row, phase, taken, excused)
+        doubt = recovery.too_short(history, row, phase, value)
+        doubt = doubt or _by_a_stop(history, row, phase, taken, excused)
         doubt = doubt or _by_the_wait(history, row, phase, excused.all)
         doubt = doubt or _host_limited(history, row, phase, taken, excused.all)
     if doubt is not None:
@@ -116,7 +148,7 @@ def _unexcused(history: History, row: Row, phase: PhaseWindow, value: float) -> 
     record that is gone makes a time shorter, and how times differ may be more by it.
     """
     needs, kind = METRICS[row.metric].needs, "time" if host.is_of_times(row) else row.kind
-    lost = math.isinf(value) or row.metric in OVER_PHASES
+    lost = math.isinf(value) or METRICS[row.metric].over is not None
     windows = taken_over(history, row.metric, phase)
     found = (record.excuse(history, needs, kind, one, lost=lost) for one in windows)
     return next((gap for gap in found if gap is not None), None)
@@ -141,7 +173,10 @@ def _without(
     if taken.of is not None:
         return Samples(values=taken.values[~left_out[taken.of]])
     rest = replace(history, operations=history.operations.filter(pa.array(~left_out)))
-    return METRICS[row.metric].take(rest, phase)
+    try:
+        return take(rest, row, phase)
+    except NoValueError:  # of what is left
+        return Samples(values=np.empty(0))
 
 
 def _shown(history: History, row: Row, first: Measured, second: Measured) -> tuple[str, float]:
@@ -236,12 +271,13 @@ def _doubt(
     system's counted as if they had met it, and as if they had not.
     """
     if best != worst:  # also where nothing is left: no promise is kept by what was never sent
-        due = int(records.due(history, phase).sum())
+        span = as_one(taken_over(history, row.metric, phase))
+        due = int(records.due(history, span).sum())
         return excused.cause(), excused.sentence(history, due) + host.busy(history, phase)
     if mixed := lateness.two_phases(history, row, phase):
         return Cause.HOST_LIMITED, mixed
     rests = (best or _wants_more(row)) and lateness.rests_on_load(row)
-    rests |= row.metric in OVER_PHASES
+    rests |= METRICS[row.metric].over is not None
     for one in taken_over(history, row.metric, phase) if rests else ():
         behind = lateness.behind(history, one)
         if behind is not None and behind[0] is not Cause.NODE_STOPPED:
@@ -271,7 +307,7 @@ def _by_the_wait(
     """Why a missed time may be the generator's, which waited before it sent; None if it is not."""
     if row.metric not in TIMES or row.comparison not in ("<", "<="):
         return None
-    taken = METRICS[row.metric].take(lateness.as_sent(history, ~excused), phase)
+    taken = take(lateness.as_sent(history, ~excused), row, phase)
     said = lateness.WAITED + lateness.tick(history, row, phase)
     return (Cause.GENERATOR_BEHIND, said) if _holds(history, row, taken, 0, met=False) else None
 
@@ -283,8 +319,9 @@ def _host_limited(
     without what was under way while other processes had the host. Where phases are held against
     each other, nothing of them can be left out, but what was lost is lost on any host.
     """
-    is_of_all = row.metric in OVER_PHASES
-    if is_of_all and isinstance(taken, Samples) and np.isinf(taken.values).any():
+    is_of_all = METRICS[row.metric].over is not None
+    is_lost = row.metric in TIMES and isinstance(taken, Samples) and np.isinf(taken.values).any()
+    if is_of_all and is_lost:
         return None
     for one in taken_over(history, row.metric, phase):
         if limited := host.limits(history, row, one):
@@ -308,12 +345,12 @@ def _gap(history: History, row: Row, phase: PhaseWindow) -> str | None:
         needs |= {Part.PROOFS, Part.PLAN}
     if row.conditions.received_per_s is not None:
         needs |= METRICS["private_message.received"].needs
-    return record.lacking(
-        history,
-        needs,
-        None if metric.whole_run else phase,
-        row.conditions.node if metric.by_node else None,
-    )
+    windows: Sequence[PhaseWindow | None] = [None]
+    if not metric.whole_run:
+        windows = taken_over(history, row.metric, phase)
+    node = row.conditions.node if metric.by_node else None
+    found = (record.lacking(history, needs, one, node) for one in windows)
+    return next((gap for gap in found if gap is not None), None)
 
 
 def _unknown(row: Row, cause: Cause, sentence: str, measured: str = "–") -> Finding:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.checks import asked, faults, records
+from harness.checks import asked, faults, liveness, records
 from harness.checks.metric import Chosen
-from harness.checks.operation_metrics import SHARES, TIMES, taken_over
+from harness.checks.metrics import taken_over
+from harness.checks.operation_metrics import SHARES, TIMES
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.history import History
 from harness.operations import Operation
@@ -28,17 +29,24 @@ def check(history: History, rows: Sequence[Row]) -> list[Finding]:
     was sent.
     """
     mine = [row for row in rows if row.conditions.scenario in (None, history.name)]
-    found = [_came_true(history, operation, mine) for operation in Operation]
+    judging = [row for row in mine if not liveness.is_warm_up(history.phase(row.conditions.phase))]
+    found = [_came_true(history, operation, judging) for operation in Operation]
     came_true = [finding for finding in found if finding is not None]
-    return [*_about(history, rows, mine, is_loaded=bool(came_true)), *came_true]
+    return [*_about(history, rows, mine, judging, is_loaded=bool(came_true)), *came_true]
 
 
 def _about(
-    history: History, rows: Sequence[Row], mine: Sequence[Row], *, is_loaded: bool
+    history: History,
+    rows: Sequence[Row],
+    mine: Sequence[Row],
+    judging: Sequence[Row],
+    *,
+    is_loaded: bool,
 ) -> list[Finding]:
     """Whether rows judged the run at all. Without a budget they did not, and the verdict is of what
     every run is held to, where anything was sent; a budget that is about other runs is a mistake,
-    and one that is about other streams alone leaves nothing to say.
+    and one that is about other streams or the warm-up alone leaves nothing to say. `judging`: those
+    of `mine` that are about more than that.
     """
     measured, cause = "not judged", None
     promises = [row for row in mine if row.bound is not None]
@@ -48,6 +56,11 @@ def _about(
     elif promises and all(asked.left_out(history, row) for row in promises):
         measured, cause = f"0 of {len(promises)}", Cause.NOT_JUDGED
         sentence = f"0 of {len(promises)} rows are about the streams of this run"
+    elif promises and not any(
+        row in judging and not asked.left_out(history, row) for row in promises
+    ):
+        measured, cause = f"0 of {len(promises)}", Cause.NOT_JUDGED
+        sentence = f"0 of {len(promises)} rows are about more than the warm-up of this run"
     elif not is_loaded and all(row.bound is None for row in mine):
         cause = Cause.NOT_JUDGED
         sentence = "no row promises anything of this run, and nothing was sent: there is no verdict"
@@ -76,15 +89,22 @@ def _came_true(history: History, operation: Operation, rows: Sequence[Row]) -> F
     if not count:
         return None
     failed = sent & ~records.ended_ok(history, records.WHOLE_RUN, operation)
-    covering, left = [], failed.copy()
+    unjudged = failed & ~liveness.judged(history)
+    covering, left = [], failed & ~unjudged
     for row in rows:
         if _feels(row, operation) and (mine := failed & _taken_from(history, row)).any():
             covering.append(row.name)
-            left &= ~mine
+            left, unjudged = left & ~mine, unjudged & ~mine
     if not failed.any():
         answer, sentence = Answer.PASS, "each ended as it should, as its sender was told"
+    elif unjudged.any() and failed.sum() == count:
+        answer = Answer.UNKNOWN
+        sentence = "none came true: that nothing wrong happened to them says nothing"
     elif not left.any():
-        answer, sentence = Answer.MEASURED, f"the row {covering[0]!r} is about it"
+        told = [f"the row {covering[0]!r} is about it"] if covering else []
+        if unjudged.any():
+            told.append(f"not judged {liveness.why_not(history, unjudged)}")
+        answer, sentence = Answer.MEASURED, "; ".join(told)
     else:
         answer = Answer.UNKNOWN
         sentence = (

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 import harness
+from harness.cli import dry_run as dry_run_cli
 from harness.cli import follow as follow_cli
 from harness.cli import words
 from harness.cli.progress import shown
@@ -38,6 +39,11 @@ from harness.scenario import shipped
 @click.option(
     "--keep", is_flag=True, help="Leave the cluster up that this starts; else it ends with the run."
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print what would be played when, on which nodes and paths; start nothing.",
+)
 @json_option
 def run(
     scenario: str,
@@ -48,14 +54,19 @@ def run(
     workers: int,
     *,
     keep: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Play SCENARIO (a file, or the name of a shipped one) and judge it; starts the cluster if none
     is up.
     """
+    file = shipped.find(scenario, "scenarios")
+    if dry_run:
+        dry_run_cli.tell(file, system, as_json=as_json)
+        return
     with shown(lines=True) as progress:
         judged = harness.run(
-            shipped.find(scenario, "scenarios"),
+            file,
             cluster=cluster,
             runtime_name=runtime,
             runs=runs,

@@ -138,6 +138,10 @@ class Client:
         answer: dict[str, Any] = self.call("start", facts)
         return answer
 
+    def end_phase(self, **ended: Any) -> None:
+        """End a phase whose condition held; see Recording.end_phase."""
+        self.call("end-phase", ended)
+
     def end(self, **facts: Any) -> dict[str, Any]:
         """Close the run folder; see Supervisor.end."""
         answer: dict[str, Any] = self.call("end", facts)

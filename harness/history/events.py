@@ -50,6 +50,18 @@ class PhaseBegan(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseEnded(Event):
+    """The condition of a phase held: it ends at `end_ns`, a little later than this is told, and all
+    that was planned after it comes so much earlier.
+    """
+
+    word: ClassVar[str] = "phase-ended"
+
+    phase: str
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PhasesOver(Event):
     """The last phase ended."""
 
@@ -163,6 +175,7 @@ BY_WORD: dict[str, type[Event]] = {
     for one in (
         RunBegan,
         PhaseBegan,
+        PhaseEnded,
         PhasesOver,
         NodeEnded,
         NodeStarted,
@@ -179,6 +192,11 @@ def over_ns(happened: Sequence[Event]) -> int:
     """Return when the last phase was over, as the events tell; else when they end."""
     over = [event.at_ns for event in happened if isinstance(event, PhasesOver)]
     return over[0] if over else max((event.at_ns for event in happened), default=0)
+
+
+def ends_ns(happened: Iterable[Event]) -> dict[str, int]:
+    """Return when phases ended whose condition held, by their names."""
+    return {event.phase: event.end_ns for event in happened if isinstance(event, PhaseEnded)}
 
 
 def spells(changes: Iterable[tuple[bool, int]], end_ns: int) -> list[tuple[int, int]]:

@@ -22,6 +22,7 @@ from harness.history.events import (
     NodeChanged,
     NodeEnded,
     NodeStarted,
+    ends_ns,
     over_ns,
     spells,
 )
@@ -118,12 +119,16 @@ def of_phases(history: History, facts: Mapping[str, Any]) -> Iterator[Gap]:
         yield Gap(what=RECORDED, from_ns=last_ns - 1, why="the run was interrupted")
     elif not history.ended:
         yield Gap(what=RECORDED, from_ns=last_ns - 1, why="the run was cut short")
-    at_ns = facts.get("t0_ns", 0)
+    at_ns, ended_ns, early_ns = facts.get("t0_ns", 0), ends_ns(history.events), 0
     for planned in facts.get("plan", ()):
         begin_s = planned.get("begin_s")
         begin_ns = at_ns if begin_s is None else moment_ns(facts.get("t0_ns", 0), begin_s)
         end_ns = _end_ns(planned, facts, begin_ns)
         at_ns = begin_ns if end_ns is None else end_ns
+        begin_ns, end_ns = begin_ns - early_ns, None if end_ns is None else end_ns - early_ns
+        if end_ns is not None and planned["name"] in ended_ns:  # its condition held
+            early_ns += max(end_ns - ended_ns[planned["name"]], 0)
+            end_ns = min(end_ns, ended_ns[planned["name"]])
         window = history.phase(planned["name"])
         if window is None:
             if begin_ns + SHORT_NS < over_ns(history.events):

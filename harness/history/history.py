@@ -17,7 +17,7 @@ import pyarrow as pa
 from harness.history.doubts import Doubt
 from harness.history.events import Event
 from harness.history.gaps import Gap
-from harness.history.plan import Plan
+from harness.history.plan import PhaseKind, Plan
 from harness.history.proof import Proof
 from harness.operations.records import RecordKind
 
@@ -81,7 +81,7 @@ class PhaseWindow:
     """When a phase was in force, as planned. CLOCK_MONOTONIC ns; the end is not in it.
 
     `late_ns`: so much later the player began it (histograms are taken then). `left_out`: stretches
-    of it, in order, that are none of what is looked at (from, to).
+    of it, in order, that are none of what is looked at (from, to). `until`: what was to end it.
     """
 
     name: str
@@ -89,6 +89,8 @@ class PhaseWindow:
     end_ns: int
     late_ns: int = 0
     left_out: tuple[tuple[int, int], ...] = ()
+    kind: PhaseKind | None = None
+    until: str | None = None
 
     @property
     def seconds(self) -> float:

@@ -18,7 +18,14 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from harness.history.events import Event, FaultChanged, PhaseBegan, PhasesOver, RunEnded
+from harness.history.events import (
+    Event,
+    FaultChanged,
+    PhaseBegan,
+    PhaseEnded,
+    PhasesOver,
+    RunEnded,
+)
 from harness.history.gaps import CHANGING_NS, Gap, Part
 from harness.history.growing import Growing
 from harness.history.history import HOST, OPERATIONS, History
@@ -51,7 +58,7 @@ def look(files: Growing, facts: Mapping[str, Any]) -> Look | None:
     """Look at a run under way by what is new in its files; None where it is too young."""
     folder = Folder(files, facts)
     happened = folder.events()
-    planned = folder.plan()
+    planned = folder.plan(happened)
     written, _ = files.batches("host.arrow", HOST)
     if planned is None or not written:
         return None
@@ -117,6 +124,8 @@ def _happened(events: Sequence[Event], at_ns: int) -> Iterator[Event]:
             begin_ns = event.at_ns if event.planned_ns is None else event.planned_ns
         elif isinstance(event, FaultChanged):
             begin_ns = event.set_ns
+        elif isinstance(event, PhaseEnded):
+            begin_ns = event.end_ns
         elif isinstance(event, PhasesOver | RunEnded):
             continue
         else:

@@ -59,6 +59,9 @@ WANTED: Mapping[str, Any] = {
             "begin_s?": float | None,
             "end_s?": float | None,
             "duration_s?": float | None,
+            "kind?": str | None,
+            "until?": str | None,
+            "at_most_s?": float | None,
         },
     ),
     "t0_ns?": int,
@@ -126,7 +129,7 @@ def _strange_time(found: Mapping[str, Any]) -> str | None:
     """Name the first time that no run has; None: there is none."""
     times = {"t0_ns": found.get("t0_ns", 0) / 1e9, "ready_s": found.get("ready_s")}
     for planned in found.get("plan", ()):
-        for key in ("begin_s", "end_s", "duration_s"):
+        for key in ("begin_s", "end_s", "duration_s", "at_most_s"):
             times[f"plan: {planned['name']}: {key}"] = planned.get(key)
     wrong = ((name, strange(value)) for name, value in times.items() if value is not None)
     return next((f"{name}: {why}" for name, why in wrong if why is not None), None)

@@ -1,4 +1,6 @@
-"""Phases are when what was judged of them was due: as planned, and at most until the run ended."""
+"""Phases are when what was judged of them was due: as planned, earlier where a condition ended one,
+and at most until the run ended.
+"""
 
 from __future__ import annotations
 
@@ -34,5 +36,10 @@ def _window(
         begin_ns = wanted.begin_ns
         end_ns = last_ns if wanted.end_ns is None else min(wanted.end_ns, last_ns)
     return PhaseWindow(
-        name=event.phase, begin_ns=begin_ns, end_ns=max(end_ns, begin_ns), late_ns=late_ns
+        name=event.phase,
+        begin_ns=begin_ns,
+        end_ns=max(end_ns, begin_ns),
+        late_ns=late_ns,
+        kind=None if wanted is None else wanted.kind,
+        until=None if wanted is None else wanted.until,
     )

@@ -5,14 +5,31 @@ It is read from the run folder, so that the judge can hold against it what was r
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from harness.errors import BadFileError
+from harness.history.events import Event, ends_ns
 
 LATE_NS = 1_000_000  # of a folder that does not say it
 SECONDS_MAX = 1e9  # no run knows a time further from its beginning
+
+
+class PhaseKind(StrEnum):
+    """What a phase is for, which says what of it is judged (docs/scenarios.md)."""
+
+    WARM_UP = "warm-up"  # kept in the record, and judged by no row
+    STEADY = "steady"  # the baseline
+    CHAOS = "chaos"  # nothing wrong may happen; what does not happen is measured
+    CONVERGE = "converge"  # what does not happen is judged again
+
+    @property
+    def judges_liveness(self) -> bool:
+        """Whether what every run is held to asks that operations come true in it."""
+        return self not in (PhaseKind.WARM_UP, PhaseKind.CHAOS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +39,9 @@ class PhasePlan:
     name: str
     begin_ns: int
     end_ns: int | None
+    kind: PhaseKind | None = None
+    until: str | None = None
+    at_most_s: float | None = None  # in which `until` was to hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,36 +94,52 @@ def strange(seconds: float) -> str | None:
 
 
 def bounds_ns(
-    t0_ns: int, durations_s: Iterable[float | None]
+    t0_ns: int,
+    lengths_s: Iterable[tuple[str, float | None]],
+    ended_ns: Mapping[str, int] | None = None,
 ) -> tuple[tuple[int, int | None], ...]:
-    """Give phases of these lengths their begin and end; None: it lasts until somebody stops."""
+    """Give phases of these names and lengths their begin and end; None: it lasts until somebody
+    stops. `ended_ns`: when phases ended whose condition held; those after them follow at once.
+    """
     found: list[tuple[int, int | None]] = []
-    for duration_s in durations_s:
+    for name, duration_s in lengths_s:
         end_ns = None if duration_s is None else moment_ns(t0_ns, duration_s)
+        if end_ns is not None and ended_ns and name in ended_ns:
+            end_ns = max(min(end_ns, ended_ns[name]), t0_ns)
         found.append((t0_ns, end_ns))
         t0_ns = t0_ns if end_ns is None else end_ns
     return tuple(found)
 
 
-def read(facts: Mapping[str, Any], timeline: Mapping[str, Any]) -> Plan | None:
+def read(
+    facts: Mapping[str, Any], timeline: Mapping[str, Any], happened: Iterable[Event] = ()
+) -> Plan | None:
     """Read the plan from metadata.json and timeline.json; None where they say nothing of it.
 
-    Raises BadFileError.
+    What `happened` moves it: a phase whose condition held ended then, and all that was planned
+    after it came so much earlier. Raises BadFileError.
     """
     if "plan" not in facts or "t0_ns" not in facts:
         return None
     try:
         planned, load, t0_ns = facts["plan"], facts["load"], facts["t0_ns"]
-        durations = [_duration_s(one) for one in planned]
+        lengths_s = [(one["name"], _duration_s(one)) for one in planned]
+        plain = bounds_ns(t0_ns, lengths_s)
+        bounds = bounds_ns(t0_ns, lengths_s, ends_ns(happened))
         names = [fault["name"] for fault in timeline.get("faults", ())]
         return Plan(
             t0_ns=t0_ns,
             seed=facts.get("seed", 0),
             phases=tuple(
-                PhasePlan(name=one["name"], begin_ns=begin_ns, end_ns=end_ns)
-                for one, (begin_ns, end_ns) in zip(
-                    planned, bounds_ns(t0_ns, durations), strict=True
+                PhasePlan(
+                    name=one["name"],
+                    begin_ns=begin_ns,
+                    end_ns=end_ns,
+                    kind=_kind(one.get("kind")),
+                    until=one.get("until"),
+                    at_most_s=one.get("at_most_s"),
                 )
+                for one, (begin_ns, end_ns) in zip(planned, bounds, strict=True)
             ),
             streams=tuple(load.get("streams", ())),
             workers=load.get("shares", 0),
@@ -111,7 +147,7 @@ def read(facts: Mapping[str, Any], timeline: Mapping[str, Any]) -> Plan | None:
             left_out=frozenset(load.get("left_out", ())),
             changes=tuple(
                 ChangePlan(
-                    at_ns=_change_ns(t0_ns, one["at_s"]),
+                    at_ns=_moved(_change_ns(t0_ns, one["at_s"]), plain, bounds),
                     verb=one["verb"],
                     fault=names[one["fault"]],
                 )
@@ -122,10 +158,24 @@ def read(facts: Mapping[str, Any], timeline: Mapping[str, Any]) -> Plan | None:
         raise BadFileError(f"the run's plan: {type(error).__name__}: {error}") from None
 
 
+Bounds = tuple[tuple[int, int | None], ...]
+
+
+def _moved(at_ns: int, plain: Bounds, bounds: Bounds) -> int:
+    """Move a planned moment as much as the phase that it lies in."""
+    begins = [begin_ns for begin_ns, _ in plain]
+    phase = max(bisect_right(begins, at_ns) - 1, 0)
+    return at_ns + bounds[phase][0] - begins[phase] if begins else at_ns
+
+
 def _change_ns(t0_ns: int, at_s: float) -> int:
     if wrong := strange(at_s):
         raise ValueError(wrong)
     return moment_ns(t0_ns, at_s)
+
+
+def _kind(said: str | None) -> PhaseKind | None:
+    return None if said is None else PhaseKind(said)
 
 
 def _duration_s(planned: Mapping[str, Any]) -> float | None:

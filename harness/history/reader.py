@@ -67,7 +67,7 @@ def read(path: Path) -> History:
 
 def history_of(folder: Folder, happened: Sequence[Event], journals: history.Records) -> History:
     """Make the history of a folder in which this happened."""
-    facts, told, planned = folder.facts, folder.told(), folder.plan()
+    facts, told, planned = folder.facts, folder.told(), folder.plan(happened)
     found = History(
         nodes=folder.nodes,
         wire_ids=tuple(bytes.fromhex(node["wire_id"]) for node in facts["nodes"]),
@@ -245,10 +245,10 @@ class Folder:
             )
         return records
 
-    def plan(self) -> Plan | None:
+    def plan(self, happened: Sequence[Event]) -> Plan | None:
         """What the run was to do; None where nothing that can be read says it."""
         try:
-            return plan.read(self.facts, self._json("timeline.json", Part.PLAN) or {})
+            return plan.read(self.facts, self._json("timeline.json", Part.PLAN) or {}, happened)
         except BadFileError as error:
             self._miss(frozenset({Part.PLAN}), str(error))
             return None

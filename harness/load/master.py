@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from time import monotonic_ns
 from typing import Any
@@ -29,6 +30,8 @@ from harness.scenario import budget, files
 START_IN_S = 1.0  # from `begin` to t0: the workers have the plan by then
 START_WITH_GETS_IN_S = 3.0  # … and have put the first keys
 STOP_IN_NS = 50_000_000  # a stop is told before it happens, so that all workers stop at one moment
+END_PHASE_IN_NS = 300_000_000  # likewise the end of a phase whose condition held
+AHEAD_NS = 5_000_000_000  # so long before its phase a watcher is started
 REPORT_SLACK_NS = 20_000_000_000  # for which a worker that closes its record may be silent
 LAST_WORD_NS = 2_000_000_000  # from a worker's end until its last message has come
 OF_A_WORKER = ("worker", "blocked", "late_answers", "cpu_ns", "doubts")
@@ -105,6 +108,9 @@ class Master:
         self._watch(self._await_workers)
         if self.plan.end_ns is not None:
             self._watch(self._await_end)
+        for phase in self.plan.phases:
+            if phase.until is not None:
+                self._watch(partial(self._await_condition, phase.name))
 
     def _begin(self, asked: RunRequest, workers: list[str]) -> tuple[str, int, int]:
         """Begin the run, if nobody has, and start its clock: its folder, t0, and how late its
@@ -299,6 +305,30 @@ class Master:
         while (left_ns := self.plan.end_ns - monotonic_ns()) > 0:
             gevent.sleep(min(left_ns / 1e9, 1.0))
         self._leave()
+
+    def _await_condition(self, phase: str) -> None:
+        """End a phase when its condition holds, which another process looks for."""
+        assert self.plan is not None
+        number = [one.name for one in self.plan.phases].index(phase)
+        while (left_ns := self.plan.bounds_ns()[number][0] - AHEAD_NS - monotonic_ns()) > 0:
+            gevent.sleep(min(left_ns / 1e9, 0.5))
+        begin_ns, end_ns = self.plan.bounds_ns()[number]
+        assert end_ns is not None
+        command = [sys.executable, "-m", "harness.load.watcher", self.plan.run, phase]
+        watched = subprocess.run(  # it ends with this greenlet
+            [*command, str(begin_ns), str(end_ns)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            check=False,
+            preexec_fn=priority.be_ordinary,
+        )
+        at_ns = monotonic_ns() + END_PHASE_IN_NS
+        if not watched.stdout or at_ns >= end_ns:
+            return
+        self._send("p2p-end-phase", {"phase": phase, "at_ns": at_ns})
+        self.plan = self.plan.ended(phase, at_ns)
+        with Client.connect(self.cluster) as client:
+            client.end_phase(run=self.plan.run, phase=phase, at_ns=at_ns)
 
 
 def _late_ns(run: Path) -> int:

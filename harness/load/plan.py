@@ -5,7 +5,7 @@ messages.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from harness.history.plan import bounds_ns
@@ -40,6 +40,7 @@ class RunPlan:
     phases: tuple[Phase, ...]
     workers: tuple[str, ...]  # Locust client ids; the position is the worker's number
     late_ns: int = LATE_NS_LEAST  # how late an operation may be sent
+    ended_ns: Mapping[str, int] = field(default_factory=dict)  # phases whose condition held: when
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,7 +59,12 @@ class RunPlan:
 
     def bounds_ns(self) -> tuple[tuple[int, int | None], ...]:
         """Start and end of every phase (end None: until somebody stops)."""
-        return bounds_ns(self.t0_ns, [phase.duration_s for phase in self.phases])
+        lengths_s = [(phase.name, phase.duration_s) for phase in self.phases]
+        return bounds_ns(self.t0_ns, lengths_s, self.ended_ns)
+
+    def ended(self, phase: str, at_ns: int) -> RunPlan:
+        """Return the plan in which the condition of a phase held, and it ends at `at_ns`."""
+        return replace(self, ended_ns={**self.ended_ns, phase: at_ns})
 
     @property
     def timeout_s(self) -> float:

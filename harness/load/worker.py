@@ -76,6 +76,8 @@ class Worker:
             Heard(answered=self._answered, dropped=self._dropped, lost=self._lost, failed=failed),
         )
         self._streams = self._make_streams()
+        # The phase of each stream.
+        self._phases = [phase.name for phase in plan.phases for _ in phase.streams]
         self._closing = False
         self._keeping = gevent.Greenlet(self._keep)
         self._keeping.link_exception(lambda ended: self._failed(ended.exception))
@@ -89,6 +91,18 @@ class Worker:
             self._seed()
         self._timer.set(monotonic_ns())
         self._keeping.start()
+
+    def end_phase(self, phase: str, at_ns: int) -> None:
+        """End a phase at a moment ahead, for its condition held; later ones follow it at once."""
+        self._plan = self._plan.ended(phase, at_ns)
+        names = [one.name for one in self._plan.phases]
+        for number, moved in enumerate(self._make_streams()):
+            name = self._phases[number]
+            if name == phase:
+                self._streams[number].stop(at_ns)
+            elif names.index(name) > names.index(phase):  # nothing of it was due yet
+                self._streams[number] = moved
+        self._timer.set(monotonic_ns())
 
     def finish(self, at_ns: int, wait_s: float) -> dict[str, Any]:
         """Stop at `at_ns`, wait at most `wait_s` for answers, close the record; the final

@@ -37,6 +37,9 @@ UNITS: dict[str, tuple[str, float]] = {
 # An operation that was sent later than both says nothing of the system.
 LATE_NS_LEAST = 1_000_000
 LATE_SHARE_OF_BOUND = 0.05
+# The metrics of this suffix are taken by a factor (checks/recovery.py).
+RETURN = ".return_to_baseline"
+FACTOR = 2.0
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -61,7 +64,10 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One promise. `bound` None: the row is measured and not promised (it is never PASS)."""
+    """One promise. `bound` None: the row is measured and not promised (it is never PASS).
+
+    `factor`: within how much of the baseline a stream has returned; None: FACTOR.
+    """
 
     name: str
     metric: str
@@ -70,6 +76,7 @@ class Row:
     bound: float | None
     comparison: str = "<"  # strict, as in the source
     stretch: float | None = None  # a further aim, said beside the answer and never judged
+    factor: float | None = None
     source: str = ""
     conditions: Conditions = field(default_factory=lambda: Conditions(phase=""))
 
@@ -86,6 +93,8 @@ class Row:
                 raise BadFileError(
                     f"row {self.name}: {key}: expected a finite number; found {value}"
                 )
+        if self.factor is not None and not 1 <= self.factor < math.inf:
+            raise BadFileError(f"row {self.name}: factor: expected 1 or more; found {self.factor}")
 
     @property
     def kind(self) -> str:
@@ -100,7 +109,8 @@ class Row:
         if self.metric == "pacer.lag" or self.kind not in ("time", "byte rate"):
             return None
         bound_ns = 0.0
-        if self.kind == "time" and self.bound is not None:
+        is_of_each = not self.metric.endswith(RETURN)  # the time of one operation, or of a burst
+        if self.kind == "time" and self.bound is not None and is_of_each:
             bound_ns = self.bound * UNITS[self.unit][1]
         return round(max(LATE_NS_LEAST, LATE_SHARE_OF_BOUND * bound_ns))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.choices import did_you_mean
 from harness.errors import BadFileError
 from harness.faults.spec import FaultSpec, parse
+from harness.history.plan import PhaseKind
 from harness.operations import Operation
 from harness.scenario import shipped
 from harness.scenario.budget import Budget, Conditions, Row
@@ -270,19 +271,30 @@ def _beside(path: Path, named: str, folder: str) -> Path:
 
 def _phase(table: Table) -> Phase:
     streams = tuple(_stream(one) for one in table.tables("stream"))
+    until = table.take_or_none("until", str)
+    if until is None and "at_most_s" in table:
+        raise BadFileError(f"{table.where}.at_most_s: expected until beside it, found none")
     built = with_file(
         table.where,
         lambda: Phase(
             name=table.take("name", str),
-            duration_s=table.take("duration_s", float),
+            duration_s=table.take("duration_s" if until is None else "at_most_s", float),
             streams=streams,
             iperf3=_pair(table, "iperf3"),
             faults=tuple(_fault(one) for one in table.tables("fault")),
             churn=tuple(map(read_churn, table.tables("churn"))),
+            kind=_kind(table),
+            until=until,
         ),
     )
     table.finish()
     return built
+
+
+def _kind(table: Table) -> PhaseKind | None:
+    if "kind" not in table:
+        return None
+    return PhaseKind(table.choice("kind", [kind.value for kind in PhaseKind]))
 
 
 def _fault(table: Table) -> FaultSpec:
@@ -358,6 +370,7 @@ def _row(table: Table, source: str) -> Row:
             bound=table.take_or_none("bound", float),
             comparison=table.take("comparison", str, "<"),
             stretch=table.take_or_none("stretch", float),
+            factor=table.take_or_none("factor", float),
             source=table.take_or_none("source", str) or source,
             conditions=Conditions(
                 phase=table.take("phase", str),

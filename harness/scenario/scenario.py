@@ -9,8 +9,11 @@ from harness.choices import did_you_mean
 from harness.errors import BadFileError
 from harness.faults.churn import Churn
 from harness.faults.spec import FaultSpec
+from harness.history.plan import PhaseKind
+from harness.scenario import until
 from harness.scenario.schedule import SEED_MAX
 from harness.scenario.stream import Stream
+from harness.scenario.until import Until
 from harness.topology.topology import NAME, Topology
 
 
@@ -19,7 +22,9 @@ class Phase:
     """A stretch of time that is judged by itself.
 
     `duration_s` None: it lasts until somebody stops the load. `iperf3` names two nodes: iperf3
-    sends from the first to the second all the while, and says what their path carries.
+    sends from the first to the second all the while, and says what their path carries. `kind` says
+    what it is for, and so what of it is judged; None: everything. `until` ends it as soon as that
+    holds (until.py); `duration_s` is then how long it lasts at most.
     """
 
     name: str
@@ -28,6 +33,8 @@ class Phase:
     iperf3: tuple[str, str] | None = None
     faults: tuple[FaultSpec, ...] = ()
     churn: tuple[Churn, ...] = ()
+    kind: PhaseKind | None = None
+    until: str | None = None
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -48,6 +55,8 @@ class Phase:
                     f"phase {self.name}: churn that takes {end_s:g} s at least does not fit into "
                     f"{self.duration_s:g} s"
                 )
+        if self.until is not None:
+            self._require_until(until.parse(self.until))
         for fault in self.faults:
             end_s = fault.at_s + (fault.for_s or 0.0)
             if end_s > self.duration_s:
@@ -59,6 +68,28 @@ class Phase:
                 raise BadFileError(
                     f"phase {self.name}: a fault at its end, {end_s:g} s, would never be set"
                 )
+
+    def _require_until(self, wanted: Until) -> None:
+        """Raise BadFileError where the condition cannot be looked at, or would end what has an end
+        of its own.
+        """
+        where = f"phase {self.name}: until"
+        if self.kind is not PhaseKind.CONVERGE:
+            raise BadFileError(
+                f"{where}: it is of a phase of the kind {PhaseKind.CONVERGE}, found "
+                f"{self.kind or 'none'}"
+            )
+        if self.faults or self.iperf3 is not None:
+            raise BadFileError(f"{where}: nobody knows when it ends: no fault, no iperf3 beside it")
+        word = wanted.operation.word
+        rate_per_s = sum(
+            stream.rate_per_s for stream in self.streams if stream.operation is wanted.operation
+        )
+        if rate_per_s < wanted.least:
+            raise BadFileError(
+                f"{where}: {wanted.quantity} wants at least {wanted.least} {word} a second, found "
+                f"{rate_per_s:g}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,13 +8,14 @@ as timeline.json in the run folder.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from harness.errors import BadFileError, HarnessError
 from harness.faults.churn import Away
 from harness.faults.fault import Fault, Verb
 from harness.faults.spec import FaultSpec
+from harness.history.plan import PhaseKind
 from harness.scenario.scenario import Phase, Scenario
 
 VERSION = 1
@@ -25,7 +26,9 @@ class PlannedPhase:
     """A phase as planned, in seconds from the beginning of the first one.
 
     `end_s` None: it lasts until the run ends. `idle`: no load is sent in it. `iperf3` names two
-    nodes between which iperf3 sends meanwhile.
+    nodes between which iperf3 sends meanwhile. `until`: what ends it earlier when it holds; all
+    that comes after it then comes so much earlier. `at_most_s`: in which it was to hold; a replay
+    of a phase that it ended is as long as that one was.
     """
 
     name: str
@@ -33,6 +36,28 @@ class PlannedPhase:
     end_s: float | None
     idle: bool = False
     iperf3: tuple[str, str] | None = None
+    kind: PhaseKind | None = None
+    until: str | None = None
+    at_most_s: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the phase as plain values."""
+        return {**asdict(self), "kind": None if self.kind is None else str(self.kind)}
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> PlannedPhase:
+        """Read what `as_json` said; an older file knows no kinds.
+
+        Raises KeyError, TypeError, ValueError for what is no phase.
+        """
+        kind = said.get("kind")
+        return cls(
+            **{
+                **said,
+                "iperf3": tuple(said["iperf3"]) if said["iperf3"] else None,
+                "kind": None if kind is None else PhaseKind(kind),
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +88,7 @@ class Timeline:
         return {
             "version": VERSION,
             "seed": self.seed,
-            "phases": [
-                {
-                    "name": phase.name,
-                    "begin_s": phase.begin_s,
-                    "end_s": phase.end_s,
-                    "idle": phase.idle,
-                    "iperf3": phase.iperf3,
-                }
-                for phase in self.phases
-            ],
+            "phases": [phase.as_json() for phase in self.phases],
             "faults": [fault.as_json() for fault in self.faults],
             "changes": [
                 {
@@ -96,12 +112,7 @@ class Timeline:
             faults = [Fault.from_json(one) for one in said["faults"]]
             return cls(
                 seed=said["seed"],
-                phases=tuple(
-                    PlannedPhase(
-                        **{**phase, "iperf3": tuple(phase["iperf3"]) if phase["iperf3"] else None}
-                    )
-                    for phase in said["phases"]
-                ),
+                phases=tuple(map(PlannedPhase.from_json, said["phases"])),
                 changes=tuple(
                     PlannedChange(
                         at_s=change["at_s"],
@@ -182,6 +193,9 @@ def plan(phases: tuple[Phase, ...]) -> tuple[PlannedPhase, ...]:
                 end_s=end_s,
                 idle=not phase.streams,
                 iperf3=phase.iperf3,
+                kind=phase.kind,
+                until=phase.until,
+                at_most_s=None if phase.until is None else phase.duration_s,
             )
         )
         at_s += phase.duration_s or 0.0

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from harness.errors import close_all
+from harness.errors import UsageError, close_all
 from harness.faults.fault import Change, Fault, Verb
 from harness.history.events import PhaseBegan, PhasesOver
 from harness.history.folder import RunFolder
@@ -44,7 +44,8 @@ class Player:
         self._snapshot = snapshot
         self._failed = failed
         self._began = began
-        self._stop = threading.Event()
+        self._news, self._over = threading.Condition(), False
+        self._early_ns: list[tuple[float, int]] = []  # planned end of a phase, s → so much earlier
         self.phase: str | None = None
         self._ended_ns: int | None = None
         self._snapshots: list[threading.Thread] = []
@@ -58,11 +59,34 @@ class Player:
 
         `at_ns`: when the load stopped, if that was earlier.
         """
-        self._ended_ns = at_ns
-        self._stop.set()
+        with self._news:
+            self._ended_ns, self._over = at_ns, True
+            self._news.notify_all()
         self._thread.join()
         for snapshot in self._snapshots:
             snapshot.join()
+
+    def end_phase(self, name: str, at_ns: int) -> tuple[int, int]:
+        """End a phase at a moment ahead, for its condition held; the rest comes as much earlier.
+
+        Return when it was to end until now, and by how much that is earlier, ns. Raises UsageError
+        where it is no phase that a condition ends, or has ended.
+        """
+        planned = next((one for one in self._phases if one.name == name), None)
+        if planned is None or planned.until is None or planned.end_s is None:
+            raise UsageError(f"the run has no phase {name!r} that a condition ends")
+        with self._news:
+            due_ns = self._due_ns(planned.end_s)
+            if at_ns >= due_ns or any(end_s == planned.end_s for end_s, _ in self._early_ns):
+                raise UsageError(f"phase {name} has ended, or ends before that")
+            self._early_ns.append((planned.end_s, due_ns - at_ns))
+            self._news.notify_all()
+        return due_ns, due_ns - at_ns
+
+    def _due_ns(self, at_s: float) -> int:
+        """When a planned moment comes, by what is known until now."""
+        early_ns = sum(by_ns for end_s, by_ns in self._early_ns if end_s <= at_s)
+        return self._t0_ns + int(at_s * 1e9) - early_ns
 
     def _guarded(self, act: Callable[[], None]) -> None:
         try:
@@ -73,15 +97,15 @@ class Player:
     def _play(self) -> None:
         for planned in self._phases:
             self._wait_until(planned.begin_s)
-            if self._stop.is_set():
+            if self._over:
                 break
             if self.phase is not None:
                 self._snapshot_later(self.phase)
             self.phase = planned.name
-            planned_ns = self._t0_ns + int(planned.begin_s * 1e9)
+            planned_ns = self._due_ns(planned.begin_s)
             self._folder.event(PhaseBegan(phase=planned.name, planned_ns=planned_ns))
             self._began(planned.name)
-        if not self._stop.is_set():
+        if not self._over:
             self._wait_until(self._phases[-1].end_s)
         now_ns = time.monotonic_ns()
         self._folder.event(PhasesOver(at_ns=min(self._ended_ns or now_ns, now_ns)))
@@ -101,12 +125,12 @@ class Player:
         thread.start()
 
     def _wait_until(self, at_s: float | None) -> None:
-        if at_s is None:
-            self._stop.wait()
-            return
-        while (left := self._t0_ns / 1e9 + at_s - time.monotonic()) > 0:
-            if self._stop.wait(left):
-                return
+        with self._news:
+            while not self._over:
+                left_s = None if at_s is None else (self._due_ns(at_s) - time.monotonic_ns()) / 1e9
+                if left_s is not None and left_s <= 0:
+                    return
+                self._news.wait(left_s)
 
 
 @dataclass(order=True, slots=True)
@@ -157,6 +181,19 @@ class FaultPlayer:
         """
         self._played += [change.fault for change in changes]
         self._add(changes, t0_ns, failed, by_hand=False)
+
+    def bring_forward(self, from_ns: int, by_ns: int) -> None:
+        """Let what timelines plan from a moment on come so much earlier."""
+        with self._news:
+            moved = [due for due in self._due if not due.by_hand and due.at_ns >= from_ns]
+            for key in {id(due.change.fault) for due in moved}:
+                if key in self._gone:
+                    fault, gone_ns = self._gone[key]
+                    self._gone[key] = fault, gone_ns - by_ns
+            for due in moved:
+                due.at_ns -= by_ns
+            heapq.heapify(self._due)
+            self._news.notify_all()
 
     def set_for(self, fault: Fault, changes: Sequence[PlannedChange]) -> Change:
         """Set a fault by hand, now, and have the rest of its changes played later.

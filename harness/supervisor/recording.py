@@ -21,6 +21,7 @@ from harness.history.events import (
     NodeChanged,
     NodeEnded,
     NodeStarted,
+    PhaseEnded,
     RunBegan,
     RunEnded,
 )
@@ -179,6 +180,17 @@ class Recording:
     def note(self, failure: str) -> None:
         """Note a failure that makes the record incomplete; it lands in the verdict."""
         self._failures.append(failure)
+
+    def end_phase(self, phase: str, at_ns: int) -> None:
+        """End a phase at a moment ahead, for its condition held; the rest comes as much earlier.
+
+        Raises UsageError where it is no phase that a condition ends, or has ended.
+        """
+        if self._player is None:
+            raise UsageError(f"{self.folder.path} has not started")
+        due_ns, early_ns = self._player.end_phase(phase, at_ns)
+        self._fault_player.bring_forward(due_ns, early_ns)
+        self.folder.event(PhaseEnded(phase=phase, end_ns=at_ns))
 
     def nodes_ended(self, endings: Mapping[str, Ending], at_ns: int) -> None:
         """Record that nodes' processes ended by themselves, how, and when (CLOCK_MONOTONIC ns).

@@ -84,6 +84,9 @@ class Supervisor:
                 "begin": lambda params, _, by: self.begin(by=peer(by)[0], **params),
                 "start": lambda params, _, by: self.start(by=peer(by)[0], **params),
                 "end": lambda params, *_: self.end(**params),
+                "end-phase": lambda params, *_: self._recorded(params["run"]).end_phase(
+                    params["phase"], params["at_ns"]
+                ),
                 "exec": self.execute,
                 "logs": lambda params, *_: self.cluster.last_lines(params["node"], params["lines"]),
                 "condition": lambda params, *_: self.set_condition(

@@ -37,6 +37,9 @@ class Follower:
         """Hear the master's messages, and Locust's own end."""
         self._runner.register_message("p2p-begin", lambda msg, **_: self._begin(msg.data))
         self._runner.register_message(
+            "p2p-end-phase", lambda msg, **_: self._end_phase(msg.data["phase"], msg.data["at_ns"])
+        )
+        self._runner.register_message(
             "p2p-drain",
             lambda msg, **_: self._drain(msg.data["at_ns"], msg.data["wait_s"]),
             concurrent=True,
@@ -63,6 +66,13 @@ class Follower:
             self._worker = worker  # one that did not start could not finish
         except Exception as error:  # Locust would log it and go on without load
             self._failed(error)
+
+    def _end_phase(self, phase: str, at_ns: int) -> None:
+        if self._worker is not None:
+            try:
+                self._worker.end_phase(phase, at_ns)
+            except Exception as error:  # Locust would log it, and the phase would go on
+                self._failed(error)
 
     def _drain(self, at_ns: int, wait_s: float) -> None:
         with self._draining:  # a second caller, about to end the process, waits for the first

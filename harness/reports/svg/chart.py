@@ -104,11 +104,12 @@ def _phases(scene: Scene, axes: Axes) -> Iterator[str]:
     for number, phase in enumerate(scene.phases):
         begin_s = (phase.begin_ns - scene.begin_ns) / 1e9
         x, width = _extent(begin_s, begin_s + phase.seconds, axes, 0.0)
+        called = phase.name if phase.kind is None else f"{phase.name} ({phase.kind})"
         yield (
             f'<rect class="phase p{number % 2}" x="{x:.1f}" y="{axes.top}" width="{width:.1f}" '
-            f'height="{axes.floor - axes.top}"><title>{escape(phase.name)}</title></rect>'
+            f'height="{axes.floor - axes.top}"><title>{escape(called)}</title></rect>'
         )
-        name = fitting(phase.name, width - 4)
+        name = fitting(called, width - 4)
         if name:
             yield f'<text class="phase" x="{x + 3:.1f}" y="{NAMES - 6}">{escape(name)}</text>'
 

@@ -130,7 +130,13 @@ def test_each_stream_of_a_shipped_scenario_has_a_row_about_its_failures(scenario
     planned = files.read_scenario(scenario)
     rows = files.read_budget(planned.budget).rows
     windows = tuple(
-        PhaseWindow(name=one.name, begin_ns=SECOND * at, end_ns=SECOND * (at + 1))
+        PhaseWindow(
+            name=one.name,
+            begin_ns=SECOND * at,
+            end_ns=SECOND * (at + 1),
+            kind=one.kind,
+            until=one.until,
+        )
         for at, one in enumerate(planned.phases, 1)
     )
     for phase, window in zip(planned.phases, windows, strict=True):
@@ -138,7 +144,8 @@ def test_each_stream_of_a_shipped_scenario_has_a_row_about_its_failures(scenario
             lost = operation(
                 0, stream.operation, intended_ns=window.begin_ns, outcome=int(Outcome.UNKNOWN)
             )
-            found = history([lost], phases=windows, name=planned.name)
+            other = operation(1, stream.operation, intended_ns=window.begin_ns)
+            found = history([lost, other], phases=windows, name=planned.name)
             what = f"operations that came true: {stream.operation.word}"
             assert named(what, found, rows).answer is Answer.MEASURED, (phase.name, what)
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import pytest
-from kit.schedules import facts, messages
+from kit.histories import history, operation
+from kit.schedules import facts, messages, sequence
 
+from harness.checks import replay
 from harness.errors import BadFileError
 from harness.history import plan
-from harness.history.events import PhaseBegan, PhasesOver, RunBegan
+from harness.history.events import PhaseBegan, PhaseEnded, PhasesOver, RunBegan
+from harness.history.history import PhaseWindow
 from harness.history.phases import windows
+from harness.history.plan import PhaseKind
 from harness.load.plan import RunPlan
 from harness.load.request import RunRequest
+from harness.operations import Operation
 from harness.scenario.scenario import Phase
+from harness.scenario.schedule import Share
 from harness.scenario.timeline import Timeline
 from harness.scenario.timeline import plan as planned_phases
 
@@ -50,6 +56,27 @@ def test_a_late_player_moves_no_operation_into_the_phase_before(late):
 def test_the_last_phase_ends_as_planned_or_with_the_run():
     assert phases(over=400)[1][2] == 5 * SECOND
     assert phases(over=-1500)[1][2] == 3500 * MS
+
+
+def test_a_phase_has_the_kind_that_was_planned():
+    said = {
+        "t0_ns": SECOND,
+        "load": {},
+        "plan": [
+            {"name": "a", "begin_s": 0.0, "end_s": 2.0, "kind": "chaos"},
+            {"name": "b", "begin_s": 2.0, "end_s": 4.0, "kind": None},
+            {"name": "c", "begin_s": 4.0, "end_s": 6.0},
+        ],
+    }
+    happened = [
+        PhaseBegan(at_ns=SECOND * (1 + 2 * at), phase=name) for at, name in enumerate("abc")
+    ]
+    found = windows([*happened, PhasesOver(at_ns=7 * SECOND)], plan.read(said, {}))
+    assert [one.kind for one in found] == [PhaseKind.CHAOS, None, None]
+    assert [one.kind for one in windows(happened, None)] == [None] * 3  # an older folder
+    said["plan"][0]["kind"] = "nap"
+    with pytest.raises(BadFileError, match="nap"):
+        plan.read(said, {})
 
 
 def test_a_run_that_ended_before_its_first_phase_has_none():
@@ -101,3 +128,83 @@ def test_a_change_at_a_time_that_no_run_has_is_no_plan(at_s):
     facts = {"t0_ns": 1, "load": {}, "plan": [{"name": "load", "begin_s": 0.0, "end_s": 9.0}]}
     with pytest.raises(BadFileError, match="the run's plan: ValueError: expected at most 1e"):
         plan.read(facts, timeline)
+
+
+UNTIL = "success of private_message in the last second >= 99 %"
+
+
+def ended(at_ns=None):
+    """Three phases, of which a condition was to end the second; each stream as it is planned."""
+    stream = messages(20)
+    phases = (
+        Phase(name="a", duration_s=0.7, streams=(stream,)),
+        Phase(name="b", duration_s=10.1, streams=(stream,), kind=PhaseKind.CONVERGE, until=UNTIL),
+        Phase(name="c", duration_s=0.3, streams=(stream,)),
+    )
+    run = RunPlan(run="", t0_ns=SECOND, adapter="", seed=7, nodes=(), phases=phases, workers=("w",))
+    said = {
+        "t0_ns": SECOND,
+        "seed": 7,
+        "load": {"shares": 1, "streams": [stream.as_json(name, 1.0) for name in "abc"]},
+        "plan": [phase.as_json() for phase in planned_phases(phases)],
+    }
+    happened = [] if at_ns is None else [PhaseEnded(phase="b", end_ns=at_ns)]
+    changes = [(0.1, "set"), (0.7, "clear"), (10.8, "set"), (11.0, "clear")]
+    timeline = {
+        "faults": [{"name": "x"}],
+        "changes": [{"at_s": at_s, "verb": verb, "fault": 0} for at_s, verb in changes],
+    }
+    return run if at_ns is None else run.ended("b", at_ns), plan.read(said, timeline, happened)
+
+
+def test_a_phase_that_its_condition_ended_moves_what_follows():
+    """The load and the judge move it alike, to the nanosecond."""
+    run, planned = ended()
+    assert [(one.begin_ns, one.end_ns) for one in planned.phases] == list(run.bounds_ns())
+    plain = [change.at_ns for change in planned.changes]
+    at_ns = SECOND + 3_123_456_789
+    run, moved = ended(at_ns)
+    assert [(one.begin_ns, one.end_ns) for one in moved.phases] == list(run.bounds_ns())
+    early_ns = planned.phases[1].end_ns - at_ns
+    assert (moved.phases[1].end_ns, moved.phases[2].begin_ns) == (at_ns, at_ns)
+    assert moved.phases[2].end_ns == planned.phases[2].end_ns - early_ns
+    assert [one.at_most_s for one in moved.phases] == [None, 10.1, None]
+    later = [change.at_ns for change in moved.changes]
+    assert later == [*plain[:2], plain[2] - early_ns, plain[3] - early_ns]
+
+
+def test_a_condition_that_is_seen_too_late_moves_nothing():
+    _, planned = ended()
+    _, same = ended(planned.phases[2].end_ns)
+    assert same == planned
+
+
+def test_the_schedule_is_replayed_up_to_where_a_condition_ended_its_phase():
+    at_ns = SECOND + 3_123_456_789
+    run, planned = ended(at_ns)
+    names = ("node-0", "node-1", "node-2")
+    windows_ = tuple(
+        PhaseWindow(name=one.name, begin_ns=one.begin_ns, end_ns=one.end_ns)
+        for one in planned.phases
+    )
+    made = [
+        operation(0, id=id_, source=source, target=target, intended_ns=due_ns)
+        for number, (begin_ns, end_ns) in enumerate(run.bounds_ns())
+        for id_, due_ns, source, target in sequence(
+            messages(20),
+            number,
+            names,
+            Share(seed=7, phase=number, stream=0),
+            SECOND,
+            begin_ns,
+            end_ns,
+        )
+    ]
+    whole = history(made, phases=windows_, plan=planned)
+    assert len(made) == 14 + 49 + 6
+    for window in windows_:
+        assert replay.differences(whole, window, Operation.PRIVATE_MESSAGE) == []
+    short = history([*made[:-7], *made[-6:]], phases=windows_, plan=planned)
+    [said] = replay.differences(short, windows_[1], Operation.PRIVATE_MESSAGE)
+    assert said.startswith("1 of 49 planned operations are not in the record")
+    assert replay.differences(short, windows_[2], Operation.PRIVATE_MESSAGE) == []

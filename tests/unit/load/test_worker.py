@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic_ns
 
 import gevent
 import pytest
 
+from harness.history.plan import PhaseKind
 from harness.load.pacer import Timer
 from harness.load.plan import RunPlan, Target
 from harness.load.stream import COUNTED_AT_ONCE
@@ -88,6 +90,43 @@ def test_what_was_never_sent_is_written_in_parts(tmp_path: Path, monkeypatch: py
     ended = worker.finish(t0_ns + 1_000_000_000, 0.0)
     assert sum(held) == sum(ended["operations"]["private_message"]["outcomes"]) == 50_000
     assert max(held) <= ABANDONED_AT_ONCE
+
+
+def test_a_phase_ends_when_its_condition_holds(tmp_path: Path):
+    """What is due later is not sent, and the next phase begins there, as it was planned."""
+    t0_ns = monotonic_ns() + 3_600_000_000_000
+    plan = plan_of(tmp_path, 100.0, t0_ns)
+    [load] = plan.phases
+    ended = replace(
+        load,
+        name="converge",
+        duration_s=60.0,
+        kind=PhaseKind.CONVERGE,
+        until="success of private_message in the last second >= 99 %",
+    )
+    plan = replace(plan, phases=(load, ended, replace(load, name="after")))
+    worker = Worker(plan, 0, report=lambda *_: None, failed=fail)
+    first, second, third = worker._streams
+    at_ns = t0_ns + 1_500_000_000
+    worker.end_phase("converge", at_ns)
+    assert worker._streams[:2] == [first, second]
+    moved = worker._streams[2]
+    assert moved is not third
+    due = {}
+    for name, stream in (("load", first), ("converge", second), ("after", moved)):
+        taken = stream.take(t0_ns + 3_600_000_000_000, 10_000)
+        flights = [flight for _, some in taken.values() for flight in some]
+        due[name] = sorted((flight.intended_ns, flight.id) for flight in flights)
+    assert {name: len(some) for name, some in due.items()} == {
+        "load": 100,
+        "converge": 50,
+        "after": 100,
+    }
+    assert due["converge"][-1][0] < at_ns == due["after"][0][0]
+    ids = [id_ for _, id_ in due["after"]]
+    assert [int.from_bytes(id_[12:], "little") for id_ in ids] == list(range(100))
+    assert {id_[10] for id_ in ids} == {2}  # the number of its stream
+    worker._record.close()
 
 
 def test_every_doubt_is_told(tmp_path: Path):

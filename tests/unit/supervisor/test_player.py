@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -186,3 +187,47 @@ def test_snapshot_fails(tmp_path: Path) -> None:
     player.stop()
     folder.discard()
     assert (began, [str(error) for error in told]) == (["a", "b"], ["No space left on device"])
+
+
+def test_a_phase_that_its_condition_ended(tmp_path: Path) -> None:
+    """What follows it comes as much earlier, and is told as due then; only such a phase ends so."""
+    phases = [
+        PlannedPhase(name="a", begin_s=0.0, end_s=0.05),
+        PlannedPhase(name="b", begin_s=0.05, end_s=600.0, until="it holds"),
+        PlannedPhase(name="c", begin_s=600.0, end_s=600.1),
+    ]
+    folder, began = RunFolder(tmp_path, "run"), cast("list[str]", [])
+    t0_ns = time.monotonic_ns()
+    player = Player(phases, t0_ns, folder, lambda _: None, pytest.fail, began.append)
+    until(lambda: began == ["a", "b"])
+    for name in ("a", "z"):
+        with pytest.raises(UsageError, match="that a condition ends"):
+            player.end_phase(name, time.monotonic_ns())
+    at_ns = time.monotonic_ns() + 50_000_000
+    due_ns, early_ns = player.end_phase("b", at_ns)
+    assert (due_ns, due_ns - early_ns) == (t0_ns + 600 * 10**9, at_ns)
+    with pytest.raises(UsageError, match="has ended"):
+        player.end_phase("b", at_ns)
+    until(lambda: began == ["a", "b", "c"] and player.phase is None)
+    player.stop()
+    lines = (folder.path / "events.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    [told] = [one for one in events if one.get("phase") == "c"]
+    assert told["planned_ns"] == at_ns <= told["at_ns"]
+    [over] = [one for one in events if one["event"] == "phases-over"]
+    assert over["at_ns"] >= at_ns + 99_000_000
+    folder.discard()
+
+
+def test_faults_of_later_phases_come_earlier(table: Table, player: FaultPlayer) -> None:
+    """Those that somebody set by hand stay where they are."""
+    t0_ns = time.monotonic_ns()
+    spec = parse({"where": "node-1", "loss": "50%", "name": "later", "for_s": 300})
+    fault = spec.resolve(NODES, 1)
+    player.play(list(changes_of(spec, fault, 600.0, None)), t0_ns, pytest.fail)
+    by_hand(player, for_s=700)
+    player.bring_forward(t0_ns + 600 * 10**9, 600 * 10**9)
+    until(lambda: set(table.standing) == {"bad", "later"})
+    left = {row["name"]: row["left_s"] for row in player.listed()["faults"]}
+    assert 200 < left["later"] <= 300
+    assert 600 < left["bad"] <= 700

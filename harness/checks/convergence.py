@@ -1,0 +1,144 @@
+"""Whether and when the condition of a phase held that was to end it (scenario/until.py). Pure.
+
+The generator ends the phase when it sees the condition hold; here it is looked for anew, in the
+whole record. What was due in a second counts as it was SETTLE_NS after it was due. The condition
+has held from the end of the first second of the phase on that met it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from harness.checks import host, lateness, records, silences
+from harness.checks.metric import Chosen, Floats
+from harness.checks.verdict import Answer, Cause, Finding
+from harness.history.events import ends_ns
+from harness.history.history import History, Nanoseconds, PhaseWindow, once
+from harness.history.plan import LATE_NS, PhasePlan
+from harness.operations.records import RecordKind
+from harness.scenario.until import SETTLE_MS, Quantity, Until, parse
+
+NAME = "converged"
+SECOND_NS = 1_000_000_000
+SETTLE_NS = SETTLE_MS * 1_000_000
+ROUNDED_S = 1e-6  # by which seconds of a file may differ from those of the clock
+LATE_SHARE = 0.05  # of the time that counts: what was sent later says nothing of the system
+
+
+@dataclass(frozen=True, slots=True)
+class _Seconds:
+    """All seconds of a phase that differ in what was due in them: when each ends, in order, how
+    many operations were due in it, and whether it met the condition.
+    """
+
+    ends_ns: Nanoseconds
+    counts: Nanoseconds
+    met: Chosen
+
+
+def check(history: History) -> list[Finding]:
+    """One finding for each phase that a condition was to end."""
+    return [_judge(history, phase) for phase in history.phases if phase.until is not None]
+
+
+@once
+def held_ns(history: History, phase: PhaseWindow, last_ns: int | None = None) -> int | None:
+    """Return when the condition of a phase held first; None where it did not until its end, or
+    until `last_ns`.
+    """
+    assert phase.until is not None
+    seconds = _seconds(history, phase, parse(phase.until), last_ns or phase.end_ns)
+    return int(seconds.ends_ns[np.argmax(seconds.met)]) if seconds.met.any() else None
+
+
+def _seconds(history: History, phase: PhaseWindow, until: Until, last_ns: int) -> _Seconds:
+    due, values = _values(history, phase, until)
+    first_ns = phase.begin_ns + SECOND_NS
+    # What is in a second changes only where an operation comes into it, or leaves it.
+    edges = np.concatenate([[first_ns], due + 1, due + SECOND_NS + 1])
+    ends = np.unique(edges[(edges >= first_ns) & (edges <= last_ns)])
+    low, high = np.searchsorted(due, ends - SECOND_NS), np.searchsorted(due, ends)
+    good = values < until.bound * 1e6 if until.quantity is Quantity.P95 else values
+    passed = np.concatenate([[0.0], np.cumsum(good)])
+    wanted = 0.95 if until.quantity is Quantity.P95 else until.bound
+    share_met = passed[high] - passed[low] >= wanted * (high - low) - 1e-9
+    return _Seconds(ends, high - low, share_met & (high - low >= until.least))
+
+
+def _values(history: History, phase: PhaseWindow, until: Until) -> tuple[Nanoseconds, Floats]:
+    """When the operations were due that a condition is about, in order, and of each the share of
+    success, or how long it took (ns).
+    """
+    chosen = records.in_phase(history, phase, until.operation)
+    due = history.column("intended_ns")[chosen]
+    if until.quantity is Quantity.COVERAGE:
+        heard = records.heard_ns(history, RecordKind.RECEIVED, chosen)
+        expected = silences.of(history).expected(history, chosen)
+        in_time = expected & (heard != records.NEVER) & (heard <= due[:, None] + SETTLE_NS)
+        count = expected.sum(axis=1)
+        values = in_time.sum(axis=1) / np.maximum(count, 1)
+        due, values = due[count > 0], values[count > 0]
+    else:
+        took = records.took_ns(history, phase, until.operation)
+        took = np.where(took <= SETTLE_NS, took, np.inf)
+        is_time = until.quantity is Quantity.P95
+        values = took if is_time else np.isfinite(took).astype(np.float64)
+    order = np.argsort(due, kind="stable")
+    return due[order], values[order]
+
+
+def _judge(history: History, phase: PhaseWindow) -> Finding:
+    assert phase.until is not None
+    until, held = parse(phase.until), held_ns(history, phase)
+    planned = None if history.plan is None else history.plan.phase(phase.name)
+    most_s = None if planned is None else planned.at_most_s
+    promised = until.text if most_s is None else f"{until.text}, within {most_s:g} s"
+    if held is not None:
+        return Finding(
+            name=NAME,
+            answer=Answer.PASS,
+            promised=promised,
+            measured=f"held after {(held - phase.begin_ns) / 1e9:.1f} s",
+            sentence=f"the phase ended after {phase.seconds:.1f} s",
+            phase=phase.name,
+        )
+    cause, sentence = _open(history, phase, until, planned) or (None, "it never held")
+    return Finding(
+        name=NAME,
+        answer=Answer.FAIL if cause is None else Answer.UNKNOWN,
+        promised=promised,
+        measured=f"not in {phase.seconds:.1f} s",
+        sentence=sentence,
+        cause=cause,
+        phase=phase.name,
+    )
+
+
+def _open(
+    history: History, phase: PhaseWindow, until: Until, planned: PhasePlan | None
+) -> tuple[Cause, str] | None:
+    """Why a condition that never held says nothing of the system; None where it does."""
+    if planned is not None and planned.end_ns is None:
+        return Cause.UNDER_WAY, "it has not held yet"
+    if phase.name in ends_ns(history.events):
+        return Cause.NOT_MEASURED, "the generator saw it hold, and the record does not show it"
+    most_s = None if planned is None else planned.at_most_s
+    if most_s is None or phase.seconds < most_s - ROUNDED_S:
+        return Cause.NOT_MEASURED, f"the phase ended after {phase.seconds:.1f} s"
+    counts = _seconds(history, phase, until, phase.end_ns).counts
+    if counts.max(initial=0) < until.least:
+        few = f"at most {counts.max(initial=0)} {until.operation.word}s were due in a second of it"
+        return Cause.TOO_FEW, f"{few}, {until.quantity} wants {until.least}"
+    if behind := lateness.behind(history, phase, until.operation):
+        return behind
+    bound_ns = until.bound * 1e6 if until.quantity is Quantity.P95 else SETTLE_NS
+    late = lateness.excused(history, phase, round(max(LATE_NS, LATE_SHARE * bound_ns)))
+    rest = replace(history, operations=history.operations.filter(pa.array(~late.all)))
+    if late.all.any() and held_ns(rest, phase) is not None:
+        due = int(records.due(history, phase).sum())
+        return late.cause(), late.sentence(history, due)
+    _, slowed = host.slowed(history, phase)
+    return (Cause.HOST_LIMITED, slowed + host.busy(history, phase)) if slowed else None

@@ -1,0 +1,233 @@
+"""Whether the condition of a phase held, and when: PASS, FAIL and UNKNOWN."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from kit.histories import MS, SECOND, history, host, operation, record
+
+from harness import checks
+from harness.checks import convergence
+from harness.checks.verdict import Answer, Cause
+from harness.history import plan
+from harness.history.events import NodeChanged, PhaseEnded, PhasesOver, RunEnded
+from harness.history.gaps import Gap, Part
+from harness.history.history import PhaseWindow
+from harness.history.plan import PhaseKind
+from harness.operations import Operation, Outcome
+from harness.operations.records import RecordKind
+
+COVERAGE = "coverage of the last second >= 100 %"
+SUCCESS = "success of private_message in the last second >= 95 %"
+P95 = "p95 of private_message in the last second < 50 ms"
+EVERYWHERE = "broadcasts: in the journals of all 2 other nodes"
+
+
+def run(until, operations, journal, seconds=10.0, most_s=10.0, happened=(), **changes):
+    """A run of one phase "load", which a condition was to end."""
+    said = {
+        "t0_ns": SECOND,
+        "load": {},
+        "plan": [
+            {
+                "name": "load",
+                "begin_s": 0.0,
+                "end_s": most_s,
+                "kind": "converge",
+                "until": until,
+                "at_most_s": 10.0,
+            }
+        ],
+    }
+    window = PhaseWindow(
+        name="load",
+        begin_ns=SECOND,
+        end_ns=SECOND + round(seconds * SECOND),
+        kind=PhaseKind.CONVERGE,
+        until=until,
+    )
+    plain = {
+        "plan": plan.read(said, {}, happened),
+        "phases": (window,),
+        "events": (*happened, PhasesOver(at_ns=window.end_ns), RunEnded()),
+    }
+    return history(operations, journal, **{**plain, **changes})
+
+
+def broadcasts(late, until_s=10):
+    """A broadcast each 200 ms to nodes 0 and 2; node 2 hears those of `late` so much later (ms),
+    or never where that is None.
+    """
+    operations, journal = [], []
+    for number in range(0, until_s * 1000, 200):
+        due_ns, late_ms = SECOND + number * MS, late(number / 1000)
+        operations.append(operation(number, Operation.BROADCAST, target=-1))
+        journal.append(record(number, RecordKind.RECEIVED, 0, due_ns + MS))
+        if late_ms is not None:
+            journal.append(record(number, RecordKind.RECEIVED, 2, due_ns + late_ms * MS))
+    return operations, journal
+
+
+def messages(took_ms, every_ms=20, **changes):
+    """A message each 20 ms, which took what `took_ms` says of its second; None: it failed."""
+    operations, journal = [], []
+    for number in range(0, 10_000, every_ms):
+        took = took_ms(number / 1000)
+        outcome = Outcome.FAILED if took is None else Outcome.OK
+        done_ns = SECOND + number * MS + (took or 0) * MS
+        operations.append(operation(number, outcome=int(outcome), done_ns=done_ns, **changes))
+        if took is not None:
+            journal.append(record(number, at_ns=done_ns))
+    return operations, journal
+
+
+def judged(found):
+    [answer] = convergence.check(found)
+    return answer
+
+
+def test_a_run_without_conditions_has_no_finding():
+    assert convergence.check(history()) == []
+
+
+@pytest.mark.parametrize("late_ms", [None, 1001])
+def test_coverage_holds_from_the_end_of_the_first_whole_second(late_ms):
+    """What comes later than a second after it was due has not come."""
+    found = judged(run(COVERAGE, *broadcasts(lambda second: late_ms if second < 3 else 5)))
+    assert (found.answer, found.phase) == (Answer.PASS, "load")
+    # The last that was not everywhere was due after 2.8 s: a second without it begins just then.
+    assert found.measured == "held after 3.8 s"
+    assert found.promised == "coverage of the last second >= 100 %, within 10 s"
+    assert found.sentence == "the phase ended after 10.0 s"
+
+
+def test_what_is_in_time_counts():
+    assert judged(run(COVERAGE, *broadcasts(lambda _: 1000))).measured == "held after 1.0 s"
+
+
+def test_a_mean_of_coverage_is_enough_for_less():
+    """One of two nodes has it: half."""
+    half = broadcasts(lambda _: None)
+    assert judged(run("coverage of the last second >= 50 %", *half)).answer is Answer.PASS
+    assert judged(run("coverage of the last second >= 51 %", *half)).answer is Answer.FAIL
+
+
+def test_a_node_that_the_harness_stopped_is_not_waited_for():
+    never = broadcasts(lambda _: None)
+    assert judged(run(COVERAGE, *never)).answer is Answer.FAIL
+    stopped = NodeChanged(at_ns=1, node="node-2", condition="stopped")
+    events = (stopped, PhasesOver(at_ns=11 * SECOND), RunEnded())
+    assert judged(run(COVERAGE, *never, events=events)).answer is Answer.PASS
+
+
+@pytest.mark.parametrize("bad", [None, 1500])
+def test_success_is_of_what_came_true_within_a_second(bad):
+    found = judged(run(SUCCESS, *messages(lambda second: bad if second < 4 else 5)))
+    # 5 % of the 50 of a second may fail: two.
+    assert found.measured == "held after 4.9 s"
+    assert judged(run(SUCCESS, *messages(lambda _: bad))).answer is Answer.FAIL
+
+
+def test_p95_is_below_its_bound():
+    found = judged(run(P95, *messages(lambda second: 50 if second < 4 else 49)))
+    assert (found.answer, found.measured) == (Answer.PASS, "held after 4.9 s")
+    never = judged(run(P95, *messages(lambda _: 50)))
+    assert (never.answer, never.measured) == (Answer.FAIL, "not in 10.0 s")
+    assert never.sentence == "it never held"
+
+
+def test_too_few_show_nothing():
+    found = judged(run(P95, *messages(lambda _: 99, every_ms=100)))
+    assert (found.answer, found.cause) == (Answer.UNKNOWN, Cause.TOO_FEW)
+    assert found.sentence.startswith("at most 10 private_messages were due in a second")
+
+
+def test_a_phase_that_a_condition_ended_was_as_long_as_it_was():
+    ended = PhaseEnded(phase="load", end_ns=SECOND + 6 * SECOND)
+    some = broadcasts(lambda second: None if second < 3 else 5, until_s=6)
+    found = run(COVERAGE, *some, seconds=6.0, happened=(ended,))
+    answer = judged(found)
+    assert answer.measured == "held after 3.8 s"
+    assert answer.promised.endswith("within 10 s")
+    assert answer.sentence == "the phase ended after 6.0 s"
+    verdict = checks.judge(found, [])
+    assert {one.answer for one in verdict.findings} <= {Answer.PASS, Answer.MEASURED}
+
+
+def test_a_condition_that_the_record_does_not_show_is_unknown():
+    ended = PhaseEnded(phase="load", end_ns=SECOND + 6 * SECOND)
+    never = broadcasts(lambda _: None, until_s=6)
+    answer = judged(run(COVERAGE, *never, seconds=6.0, happened=(ended,)))
+    assert (answer.answer, answer.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
+    assert "the generator saw it hold" in answer.sentence
+
+
+def test_a_run_that_ended_before_the_time_was_over_is_unknown():
+    never = broadcasts(lambda _: None, until_s=6)
+    answer = judged(run(COVERAGE, *never, seconds=6.0))
+    assert (answer.answer, answer.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
+    assert judged(run(COVERAGE, *never, seconds=6.0, plan=None)).answer is Answer.UNKNOWN
+    # A replay is as long as its original was, which the condition ended.
+    again = judged(run(COVERAGE, *never, seconds=6.0, most_s=6.0))
+    assert (again.answer, again.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
+    # A look at a run under way does not know yet when the phase ends.
+    under_way = judged(run(COVERAGE, *never, seconds=6.0, most_s=None))
+    assert (under_way.answer, under_way.cause) == (Answer.UNKNOWN, Cause.UNDER_WAY)
+
+
+def test_a_gap_in_the_phase_makes_it_unknown():
+    gap = Gap(what=frozenset({Part.JOURNAL}), from_ns=SECOND, to_ns=2 * SECOND, why="torn")
+    for late in (5, None):
+        found = run(COVERAGE, *broadcasts(lambda _, late=late: late), gaps=(gap,))
+        [answer] = [one for one in checks.judge(found, []).findings if one.name == "converged"]
+        assert (answer.answer, answer.cause) == (Answer.UNKNOWN, Cause.GAP)
+
+
+def test_a_generator_that_was_late_did_not_keep_it_from_holding():
+    """Each third message was sent 60 ms late: without them the p95 is 5 ms."""
+    operations, journal = messages(lambda _: 5)
+    late = [
+        {**one, "sent_ns": one["intended_ns"] + 60 * MS, "done_ns": one["intended_ns"] + 65 * MS}
+        if number % 3 == 0
+        else one
+        for number, one in enumerate(operations)
+    ]
+    answer = judged(run(P95, late, journal))
+    assert (answer.answer, answer.cause) == (Answer.UNKNOWN, Cause.GENERATOR_BEHIND)
+
+
+def test_a_load_that_was_not_sent_shows_nothing():
+    operations, journal = messages(lambda _: None, sent_ns=0)
+    answer = judged(run(SUCCESS, operations, journal))
+    assert (answer.answer, answer.cause) == (Answer.UNKNOWN, Cause.GENERATOR_BEHIND)
+
+
+def test_a_host_that_others_used_decides_nothing():
+    seconds = [host(at, 2.0 * at) for at in range(14)]
+    table = history().host.from_pylist(seconds, history().host.schema)
+    answer = judged(run(P95, *messages(lambda _: 60), host=table, cores=2))
+    assert (answer.answer, answer.cause) == (Answer.UNKNOWN, Cause.HOST_LIMITED)
+
+
+def test_until_it_holds_nobody_asks_for_what_does_not_come_true():
+    """And from then on everybody does."""
+    early = run(COVERAGE, *broadcasts(lambda second: None if second < 3 else 5))
+    findings = {one.name: one for one in checks.judge(early, []).findings}
+    assert (findings[EVERYWHERE].answer, findings[EVERYWHERE].measured) == (
+        Answer.PASS,
+        "35 of 50",
+    )
+    assert findings[EVERYWHERE].sentence.endswith("in phase load (until it held): not judged")
+    later = broadcasts(lambda second: None if second < 3 or second > 8 else 5)
+    findings = {one.name: one for one in checks.judge(run(COVERAGE, *later), []).findings}
+    assert findings["converged"].answer is Answer.PASS
+    assert findings[EVERYWHERE].answer is Answer.FAIL
+
+
+def test_a_condition_of_a_later_version_is_not_judged():
+    found = run(COVERAGE, *broadcasts(lambda _: 5))
+    [window] = found.phases
+    strange = replace(found, phases=(replace(window, until="the moon is full"),))
+    [one] = [one for one in checks.judge(strange, []).findings if one.name == "convergence"]
+    assert (one.answer, one.cause) == (Answer.UNKNOWN, Cause.CHECKER_BROKE)
