@@ -78,6 +78,7 @@ topology = "cluster-10"          # a file beside this one, or ../topologies/NAME
 budget = "first-budget"          # likewise; optional
 system = "opendht"               # another system than the topology names; optional
 seed = 1
+checks = ["ordered"]             # beyond what every run is held to (checkers.md); or module:function
 
 [[phase]]                        # phases follow each other; each is judged by itself
 name = "active"

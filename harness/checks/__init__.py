@@ -1,12 +1,25 @@
 """Who judges: pure functions from a history, and the rows of a budget, to findings. One check a
-file, one row in CHECKS; the two that need the rows are called by name.
+file, one row in CHECKS, or in selection.TABLE where a scenario has to ask for it; the two that need
+the rows are called by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.checks import delivery, doubts, faults, load, nodes, record, replay, scope
+from harness.checks import (
+    delivery,
+    doubts,
+    faults,
+    isolation,
+    load,
+    nodes,
+    record,
+    replay,
+    scope,
+    selection,
+    vacuity,
+)
 from harness.checks import rows as budget
 from harness.checks.check import Check
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
@@ -20,13 +33,16 @@ CHECKS: dict[str, Check] = {
     "load": load.check,
     "doubts": doubts.check,
     "faults": faults.check,
+    "isolation": isolation.check,
+    "non-vacuity": vacuity.check,
     "record": record.check,
 }
 
 
 def judge(history: History, rows: Sequence[Row]) -> Verdict:
-    """Hold a history against the rows of its budget and against all checks. A check that crashes is
-    an UNKNOWN finding, never a pass; so is one whose record has a gap.
+    """Hold a history against the rows of its budget, against what every run is held to, and against
+    the checks that its scenario asks for. A check that crashes is an UNKNOWN finding, never a pass;
+    so is one whose record has a gap, and one that was asked for and had nothing to check.
     """
     history = _replayed(history)
     checks: dict[str, Check] = {
@@ -34,22 +50,32 @@ def judge(history: History, rows: Sequence[Row]) -> Verdict:
         "scope": lambda run: scope.check(run, rows),
         **CHECKS,
     }
-    findings: list[Finding] = []
-    for name, check in checks.items():
-        try:
-            findings += [record.judged(history, name, found) for found in check(history)]
-        except Exception as error:  # whatever broke, the run was not judged by it, and says so
-            findings.append(
-                Finding(
-                    name=name,
-                    answer=Answer.UNKNOWN,
-                    promised="a judgement",
-                    measured=type(error).__name__,
-                    sentence=f"the checker {name} broke: {type(error).__name__}: {error}",
-                    cause=Cause.CHECKER_BROKE,
-                )
+    found = {name: _held(history, name, check) for name, check in checks.items()}
+    for name in history.checks:
+        if not found.get(name):
+            found[name] = _held(history, name, _selected(name))
+    return Verdict(findings=tuple(finding for some in found.values() for finding in some))
+
+
+def _held(history: History, name: str, check: Check) -> list[Finding]:
+    try:
+        return [record.judged(history, name, found) for found in check(history)]
+    except (Exception, SystemExit) as error:  # the run was not judged by it, and says so
+        return [
+            Finding(
+                name=name,
+                answer=Answer.UNKNOWN,
+                promised="a judgement",
+                measured=type(error).__name__,
+                sentence=f"the checker {name} broke: {type(error).__name__}: {error}",
+                cause=Cause.CHECKER_BROKE,
             )
-    return Verdict(findings=tuple(findings))
+        ]
+
+
+def _selected(name: str) -> Check:
+    """The check of that name, which finds at least one thing; it is loaded when it is called."""
+    return lambda history: selection.findings(name, selection.load(name)(history))
 
 
 def _replayed(history: History) -> History:

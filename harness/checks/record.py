@@ -20,6 +20,9 @@ NEEDS: Mapping[str, Parts] = {
     "delivery": frozenset({Part.OPERATIONS, Part.JOURNAL}),
     "load": frozenset({Part.OPERATIONS, Part.PLAN}),
     "faults": frozenset({Part.PROOFS, Part.PLAN}),
+    "isolation": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.PLAN}),
+    "non-vacuity": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.PLAN}),
+    "ordered": frozenset({Part.OPERATIONS, Part.JOURNAL}),
 }
 # What must be whole for a miss to be the system's own, by the row's kind: the host is asked first.
 EXCUSES: Mapping[str, Parts] = {

@@ -147,6 +147,7 @@ class History:
     # Ids (V16) of operations that were due and of which it is not settled yet how they ended: of a
     # look at a run under way.
     under_way: Records = field(default_factory=lambda: np.empty(0, "V16"))
+    checks: tuple[str, ...] = ()  # that its scenario asked for, by word or as module:function
     sealed: bool = True  # False: no manifest says how its files were when the run was closed
     # What `once` has derived of it; a history that is made of this one by `replace` begins anew.
     derived: dict[Hashable, Any] = field(

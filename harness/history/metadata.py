@@ -65,6 +65,7 @@ WANTED: Mapping[str, Any] = {
     "ready_s?": float | None,
     "operations?": dict[str, int],
     "exempt?": dict[str, str],
+    "checks?": list[str],
     "records?": list[int],
     "manifest?": bool,
     "inputs?": list[str],

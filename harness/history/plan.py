@@ -33,6 +33,19 @@ class ChangePlan:
     fault: str
 
 
+Block = tuple[frozenset[str], frozenset[str]]  # each of the first to each other of the second
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultPlan:
+    """Where a planned fault is: on these paths, or, of a cut, between whom nothing passes."""
+
+    name: str
+    words: str
+    paths: tuple[Block, ...] = ()
+    far: tuple[Block, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What was planned of one run.
@@ -48,6 +61,7 @@ class Plan:
     streams: tuple[Mapping[str, Any], ...] = ()
     workers: int = 0
     changes: tuple[ChangePlan, ...] = ()
+    faults: tuple[FaultPlan, ...] = ()
     late_ns: int = LATE_NS  # how late the generator was to send at most
     left_out: frozenset[str] = frozenset()
 
@@ -109,6 +123,15 @@ def read(facts: Mapping[str, Any], timeline: Mapping[str, Any]) -> Plan | None:
             workers=load.get("shares", 0),
             late_ns=load.get("late_ns", LATE_NS),
             left_out=frozenset(load.get("left_out", ())),
+            faults=tuple(
+                FaultPlan(
+                    name=one["name"],
+                    words=one.get("words", ""),
+                    paths=_blocks(one.get("paths", ())),
+                    far=_blocks(one.get("far", ())),
+                )
+                for one in timeline.get("faults", ())
+            ),
             changes=tuple(
                 ChangePlan(
                     at_ns=_change_ns(t0_ns, one["at_s"]),
@@ -120,6 +143,10 @@ def read(facts: Mapping[str, Any], timeline: Mapping[str, Any]) -> Plan | None:
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise BadFileError(f"the run's plan: {type(error).__name__}: {error}") from None
+
+
+def _blocks(said: Iterable[Any]) -> tuple[Block, ...]:
+    return tuple((frozenset(sources), frozenset(targets)) for sources, targets in said)
 
 
 def _change_ns(t0_ns: int, at_s: float) -> int:

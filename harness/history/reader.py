@@ -85,6 +85,7 @@ def history_of(folder: Folder, happened: Sequence[Event], journals: history.Reco
         name=facts["name"],
         proofs=folder.proofs(),
         exempt=facts.get("exempt", {}),
+        checks=tuple(facts.get("checks", ())),
         kept=frozenset(facts.get("records", FORMERLY_COUNTED)),
         doubts=doubts.read(facts),
         can_send_per_s=facts["host"].get("calibration", {}).get("messages_per_s"),

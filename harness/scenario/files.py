@@ -207,6 +207,7 @@ def read_scenario(path: Path) -> Scenario:
             phases=phases,
             budget=_beside(path, budget, "budgets") if budget else None,
             seed=table.take("seed", int, 1),
+            checks=tuple(table.texts("checks")),
         ),
     )
     table.finish()
