@@ -22,7 +22,9 @@ NEEDS: Mapping[str, Parts] = {
     "faults": frozenset({Part.PROOFS, Part.PLAN}),
     "isolation": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.PLAN}),
     "non-vacuity": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.PLAN}),
+    "linearizability": frozenset({Part.OPERATIONS}),
     "ordered": frozenset({Part.OPERATIONS, Part.JOURNAL}),
+    "register": frozenset({Part.OPERATIONS}),
 }
 # What must be whole for a miss to be the system's own, by the row's kind: the host is asked first.
 EXCUSES: Mapping[str, Parts] = {

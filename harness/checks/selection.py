@@ -13,7 +13,9 @@ from harness.errors import UsageError
 
 TABLE: Mapping[str, str] = {
     "isolation": "harness.checks.isolation:check",
+    "linearizability": "harness.checks.linearizability:check",
     "ordered": "harness.checks.ordered:check",
+    "register": "harness.checks.register:check",
 }
 
 

@@ -50,6 +50,7 @@ WANTED: Mapping[str, Any] = {
                 "sources?": list[str],
                 "arrivals?": str,
                 "profile?": (list,),
+                "keys?": int,
             },
         ),
     },

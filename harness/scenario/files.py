@@ -315,6 +315,7 @@ def _stream(table: Table) -> Stream:
             timeout_ms=table.take("timeout_ms", int, 10_000),
             count=table.take_or_none("count", int),
             after_s=table.take("after_s", float, 0.0),
+            keys=table.take_or_none("keys", int),
         ),
     )
     table.finish()

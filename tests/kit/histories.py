@@ -130,3 +130,18 @@ def seen(name: str = "cut", what: str = "cut", at_s: float = 2.5, **more: Any) -
     """A look that showed a fault in force."""
     plain = {"backend": "nftables", "answer": ProofAnswer.IN_FORCE, "path": ("node-0", "node-1")}
     return Proof(at_ns=int(at_s * SECOND), fault=name, what=what, **{**plain, **more})
+
+
+def stored(*rows: tuple[int, int, int | None]) -> pa.Table:
+    """What was put and read under keys: (operation, key, the operation whose value was read)."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "id": identifier(number),
+                "key": key.to_bytes(16, "big"),
+                "value": None if value is None else identifier(value),
+            }
+            for number, key, value in rows
+        ],
+        h.VALUES,
+    )

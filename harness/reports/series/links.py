@@ -50,7 +50,9 @@ CHECKS = {
     "record": ("bands", ("manifest.json",)),
     "isolation": ("bands", ("events.jsonl", "load/", "journal/")),
     "non-vacuity": ("bands", ("events.jsonl", "load/", "journal/")),
+    "linearizability": ("outcomes-dht_get", ("load/",)),
     "ordered": ("", ("load/", "journal/")),
+    "register": ("outcomes-dht_get", ("load/",)),
 }
 FACTORS = {"time": 1e-6, "size": 1e-6, "byte rate": 1e-6, "share": 100.0, "number": 1.0}
 SUMS = frozenset({"network"})  # of two charts: a bound on either would say something else
