@@ -91,7 +91,7 @@ def violation(
         if value not in puts:
             return "a value was read that nobody put there"
         if interval[1] < puts[value][0]:
-            return f"the value put {_at(puts[value][0], begin)} was read before"
+            return f"the value put at {_at(puts[value][0], begin)} was read before"
         times[value].append(interval)
         is_read.add(value)
     zones = [
@@ -106,13 +106,14 @@ def _conflict(zones: Iterable[Zone], puts: Mapping[bytes, Interval], begin: int)
     every = list(zones)
     spans = sorted((one for one in every if one.is_span), key=lambda one: one.first_end)
     others = sorted((one for one in every if not one.is_span), key=lambda one: one.last_begin)
+    put_at = {value: _at(interval[0], begin) for value, interval in puts.items()}
     at, open_ = 0, None
     for span in spans:
         if open_ is not None and span.first_end < open_.last_begin:
             return (
-                f"the value put {_at(puts[open_.value][0], begin)} was read until "
-                f"{_at(open_.last_begin, begin)}, that put {_at(puts[span.value][0], begin)} was "
-                f"there from {_at(span.first_end, begin)} on"
+                f"the value put at {put_at[open_.value]} was read until "
+                f"{_at(open_.last_begin, begin)}, that put at {put_at[span.value]} was there from "
+                f"{_at(span.first_end, begin)} on"
             )
         open_ = span
         while at < len(others) and others[at].last_begin <= span.first_end:
@@ -121,12 +122,12 @@ def _conflict(zones: Iterable[Zone], puts: Mapping[bytes, Interval], begin: int)
         while inside < len(others) and others[inside].last_begin < span.last_begin:
             if others[inside].first_end < span.last_begin:
                 return (
-                    f"the value put {_at(puts[span.value][0], begin)} was read before and after "
-                    f"that put {_at(puts[others[inside].value][0], begin)}"
+                    f"the value put at {put_at[span.value]} was read before and after that put at "
+                    f"{put_at[others[inside].value]}"
                 )
             inside += 1
     return None
 
 
 def _at(at: int, begin: int) -> str:
-    return f"at {(at - begin) / 1e9:.3f} s"
+    return f"{(at - begin) / 1e9:.3f} s"

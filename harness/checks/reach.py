@@ -128,16 +128,23 @@ class Reach:
         return self._known[key]
 
     def _apart(self, stretches: frozenset[frozenset[int]]) -> Matrix | None:
-        blocked: Matrix | None = None
-        for patterns in stretches:
-            if not patterns:
-                return None
-            here = np.logical_or.reduce([self.patterns[one] for one in patterns])
-            blocked = here if blocked is None else blocked & here
-        if blocked is None:
+        if not all(stretches):
             return None
-        found = ~ways(~blocked)
+        blocked = np.logical_and.reduce([self._cut(patterns) for patterns in stretches])
+        found: Matrix = ~ways(~blocked)
         return found if found.any() else None
+
+    def blocked(self, stretch: int) -> Matrix:
+        """Mark the paths on which nothing passed in a stretch in which some cut stood."""
+        return self._cut(self.cuts[stretch])
+
+    def _cut(self, patterns: frozenset[int]) -> Matrix:
+        found: Matrix = np.logical_or.reduce([self.patterns[one] for one in patterns])
+        return found
+
+    def bounds_ns(self, stretch: int) -> tuple[int, int]:
+        """From when and until when a stretch was, where some cut stood in it."""
+        return int(self.edges_ns[stretch - 1]), int(self.edges_ns[stretch])
 
     def parted(
         self, sent_ns: Nanoseconds, at_ns: Nanoseconds, source: Nodes, target: Nodes

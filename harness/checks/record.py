@@ -21,6 +21,7 @@ NEEDS: Mapping[str, Parts] = {
     "load": frozenset({Part.OPERATIONS, Part.PLAN}),
     "faults": frozenset({Part.PROOFS, Part.PLAN}),
     "isolation": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.PLAN}),
+    "coverage-by-side": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.PLAN, Part.TOPOLOGY}),
     "non-vacuity": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.PLAN}),
     "linearizability": frozenset({Part.OPERATIONS}),
     "ordered": frozenset({Part.OPERATIONS, Part.JOURNAL}),

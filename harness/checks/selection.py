@@ -12,6 +12,7 @@ from harness.checks.verdict import Answer, Cause, Finding
 from harness.errors import UsageError
 
 TABLE: Mapping[str, str] = {
+    "coverage-by-side": "harness.checks.coverage:check",
     "isolation": "harness.checks.isolation:check",
     "linearizability": "harness.checks.linearizability:check",
     "ordered": "harness.checks.ordered:check",

@@ -50,6 +50,7 @@ CHECKS = {
     "record": ("bands", ("manifest.json",)),
     "isolation": ("bands", ("events.jsonl", "load/", "journal/")),
     "non-vacuity": ("bands", ("events.jsonl", "load/", "journal/")),
+    "coverage": ("outcomes-broadcast", ("events.jsonl", "load/", "journal/")),
     "linearizability": ("outcomes-dht_get", ("load/",)),
     "ordered": ("", ("load/", "journal/")),
     "register": ("outcomes-dht_get", ("load/",)),
