@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from harness.history.history import History, Nanoseconds, once
 from harness.history.plan import Block, FaultPlan
 
 Matrix = npt.NDArray[np.bool_]  # [source, target] by the nodes' indexes
-Nodes = npt.NDArray[np.integer[npt.NBitBase]]
+Nodes = npt.NDArray[np.integer[Any]]
 CUT = "cut"  # what an event says that such a fault does
 
 

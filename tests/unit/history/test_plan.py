@@ -6,14 +6,17 @@ import pytest
 from kit.schedules import facts, messages
 
 from harness.errors import BadFileError
+from harness.faults.spec import parse
 from harness.history import plan
 from harness.history.events import PhaseBegan, PhasesOver, RunBegan
 from harness.history.phases import windows
 from harness.load.plan import RunPlan
 from harness.load.request import RunRequest
-from harness.scenario.scenario import Phase
+from harness.scenario.scenario import Phase, Scenario
 from harness.scenario.timeline import Timeline
+from harness.scenario.timeline import compile as compiled
 from harness.scenario.timeline import plan as planned_phases
+from harness.topology.topology import Node, Topology
 
 MS, SECOND = 10**6, 10**9
 
@@ -101,3 +104,18 @@ def test_a_change_at_a_time_that_no_run_has_is_no_plan(at_s):
     facts = {"t0_ns": 1, "load": {}, "plan": [{"name": "load", "begin_s": 0.0, "end_s": 9.0}]}
     with pytest.raises(BadFileError, match="the run's plan: ValueError: expected at most 1e"):
         plan.read(facts, timeline)
+
+
+def test_where_a_planned_fault_is_stands_in_its_timeline():
+    """Also of a cut in one direction, of which no event tells the sides."""
+    there = parse({"cut": "halves", "one_way": True, "name": "there"})
+    slow = parse({"where": "a -> b", "delay": "5ms", "name": "slow"})
+    phase = Phase(name="load", duration_s=10.0, faults=(there, slow))
+    topology = Topology(name="t", nodes=tuple(Node(name=name) for name in "abcd"))
+    timeline = compiled(Scenario(name="s", topology=topology, phases=(phase,)))
+    read = plan.read(facts(messages(1)), timeline.as_json())
+    found = {one.name: one for one in read.faults}
+    assert found["there"].far == ((frozenset("ab"), frozenset("cd")),)
+    assert (found["there"].paths, found["slow"].far) == ((), ())
+    assert found["slow"].paths == ((frozenset("a"), frozenset("b")),)
+    assert found["slow"].words == slow.words
