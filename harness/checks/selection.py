@@ -4,6 +4,7 @@ their word or as anybody's own ``module:function``.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 
 from harness import plugin
@@ -26,7 +27,16 @@ def is_foreign(name: str) -> bool:
 
 
 def load(name: str) -> Check:
-    """Load a check by its word or as ``module:function``. Raises UsageError."""
+    """Load a check by its word or as ``module:function``. Raises UsageError.
+
+    A run folder names it, which somebody else may have made: what only a program would run, or
+    Python's own, is no check.
+    """
+    modules = name.partition(":")[0].split(".")
+    if is_foreign(name) and (modules[0] in sys.stdlib_module_names or "__main__" in modules):
+        raise UsageError(
+            f"checks: {name!r}: expected a check of your own, found Python's or a program"
+        )
     found: Check = plugin.load("checks", TABLE, name)
     if not callable(found):
         raise UsageError(f"checks: {name!r}: expected a function of a history, found {found!r}")
