@@ -34,13 +34,12 @@ def load(name: str) -> Check:
     """
     modules = name.partition(":")[0].split(".")
     if is_foreign(name) and (modules[0] in sys.stdlib_module_names or "__main__" in modules):
-        raise UsageError(
-            f"checks: {name!r}: expected a check of your own, found Python's or a program"
-        )
-    found: Check = plugin.load("checks", TABLE, name)
-    if not callable(found):
-        raise UsageError(f"checks: {name!r}: expected a function of a history, found {found!r}")
-    return found
+        found = "a program" if "__main__" in modules else "Python's own"
+        raise UsageError(f"checks: {name!r}: expected a check of yours, found {found}")
+    check: Check = plugin.load("checks", TABLE, name)
+    if not callable(check):
+        raise UsageError(f"checks: {name!r}: expected a function of a history, found {check!r}")
+    return check
 
 
 def require(names: Sequence[str], *, imports: bool = True) -> str:

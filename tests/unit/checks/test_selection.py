@@ -94,8 +94,8 @@ def test_a_check_of_ones_own_is_a_row_like_any(own):
         ("own_broken:check", "SyntaxError"),
         ("no_such_module:check", "is its folder on PYTHONPATH?"),
         ("orderd", "did you mean 'ordered'"),
-        ("os:abort", "expected a check of your own"),
-        ("pip.__main__:main", "expected a check of your own"),
+        ("os:abort", "expected a check of yours"),
+        ("pip.__main__:main", "expected a check of yours"),
     ],
 )
 def test_a_check_that_breaks_is_unknown(own, name, says):
