@@ -6,6 +6,7 @@ the rows are called by name.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from harness.checks import (
     delivery,
@@ -50,16 +51,30 @@ def judge(history: History, rows: Sequence[Row]) -> Verdict:
         "scope": lambda run: scope.check(run, rows),
         **CHECKS,
     }
-    found = {name: _held(history, name, check) for name, check in checks.items()}
+    found = {
+        name: _held(history, name, partial(_run, name, check)) for name, check in checks.items()
+    }
     for name in history.checks:
         if not found.get(name):
-            found[name] = _held(history, name, _selected(name))
+            found[name] = _held(history, name, partial(_run_selected, name))
     return Verdict(findings=tuple(finding for some in found.values() for finding in some))
 
 
-def _held(history: History, name: str, check: Check) -> list[Finding]:
+def _run(name: str, check: Check, history: History) -> list[Finding]:
+    return [record.judged(history, found, record.needs_of(name)) for found in check(history)]
+
+
+def _run_selected(name: str, history: History) -> list[Finding]:
+    """Run a check that a scenario asks for; one of somebody's own may say itself what it needs."""
+    check = selection.load(name)
+    needs = getattr(check, "needs", record.needs_of(name))
+    found = selection.findings(name, check(history))
+    return [record.judged(history, one, needs) for one in found]
+
+
+def _held(history: History, name: str, run: Check) -> list[Finding]:
     try:
-        return [record.judged(history, name, found) for found in check(history)]
+        return run(history)
     except (Exception, SystemExit) as error:  # the run was not judged by it, and says so
         return [
             Finding(
@@ -71,11 +86,6 @@ def _held(history: History, name: str, check: Check) -> list[Finding]:
                 cause=Cause.CHECKER_BROKE,
             )
         ]
-
-
-def _selected(name: str) -> Check:
-    """The check of that name, which finds at least one thing; it is loaded when it is called."""
-    return lambda history: selection.findings(name, selection.load(name)(history))
 
 
 def _replayed(history: History) -> History:

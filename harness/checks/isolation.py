@@ -42,6 +42,8 @@ def check(history: History) -> list[Finding]:
     or no cut parted anybody.
     """
     found = reach.of(history)
+    if not len(found.edges_ns) and not found.unknown:
+        return []
     asked, leaks = 0, list[Leak]()
     for operation in Operation:
         ledger = operation.spec.ledger
@@ -95,7 +97,7 @@ def _across(history: History, found: Reach, ledger: Ledger, chosen: Chosen) -> i
     for one in np.unique(stretch).tolist():
         apart = found.apart(one, one)
         if apart is not None:
-            count += int(apart.any(axis=1)[source[stretch == one]].sum())
+            count += int(reach.sources(apart)[source[stretch == one]].sum())
     return count
 
 

@@ -71,7 +71,7 @@ def _failure_seen(history: History, phase: PhaseWindow) -> Samples:
 
 def _suspected(history: History, phase: PhaseWindow) -> Samples:
     """Nodes that never ended in the run × the others that ran in the phase: how long the first
-    longest held the second to be failed while it ran.
+    longest held the second to be failed while it ran. None where no journal tells of members.
     """
     gone: dict[int, list[tuple[int, int]]] = {}
     for stretch in silences.of(history).gone:
@@ -81,7 +81,7 @@ def _suspected(history: History, phase: PhaseWindow) -> Samples:
     values = []
     for node in range(len(history.nodes)):
         ran = _without(gone.get(node, []), phase)
-        for other in living if ran else ():
+        for other in living if ran and told else ():
             if other != node:
                 held = spells(told.get((other, node), ()), phase.end_ns)
                 both = (min(a[1], b[1]) - max(a[0], b[0]) for a in ran for b in held)
@@ -94,8 +94,8 @@ def _told(history: History) -> dict[tuple[int, int], list[tuple[bool, int]]]:
     when.
     """
     journal = history.journal
-    mine = np.isin(journal["kind"], (RecordKind.MEMBER_FAILED, RecordKind.MEMBER_JOINED))
-    mine = np.flatnonzero(mine)[np.argsort(journal["at_ns"][mine], kind="stable")]
+    about = np.isin(journal["kind"], (RecordKind.MEMBER_FAILED, RecordKind.MEMBER_JOINED))
+    mine = np.flatnonzero(about)[np.argsort(journal["at_ns"][about], kind="stable")]
     order = {int(name): node for node, name in enumerate(records.beginnings(history))}
     columns = (journal[name][mine].tolist() for name in ("node", "peer", "kind", "at_ns"))
     found: dict[tuple[int, int], list[tuple[bool, int]]] = {}

@@ -192,15 +192,21 @@ def of(history: History) -> Reach:
     return Reach(np.array(edges, np.int64), cuts, patterns, frozenset(unknown))
 
 
+def sources(paths_of: Matrix) -> Chosen:
+    """Mark the nodes that some path begins at."""
+    found: Chosen = np.logical_or.reduce(paths_of, axis=1)
+    return found
+
+
 def ways(is_open: Matrix) -> Matrix:
     """Mark who has a way to whom over paths that are open: each has one to itself."""
+    is_open = is_open | np.eye(len(is_open), dtype=np.bool_)
     alike = np.packbits(np.concatenate([is_open, is_open.T], axis=1), axis=1)
     if not len(alike):
         return is_open
     # Nodes that have the same paths, to and from each other too, stand for one another.
     _, first, kind = np.unique(alike, axis=0, return_index=True, return_inverse=True)
     found = is_open[np.ix_(first, first)]
-    np.fill_diagonal(found, val=True)
     while True:
         more = (found.astype(np.float32) @ found.astype(np.float32)) > 0
         if (more == found).all():

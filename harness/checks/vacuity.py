@@ -18,7 +18,7 @@ from harness.checks.metric import Chosen
 from harness.checks.reach import Matrix, Stand
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.events import FaultChanged
-from harness.history.history import History, once
+from harness.history.history import History, Nanoseconds, once
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
 
@@ -114,7 +114,7 @@ def _met(history: History, stand: Stand, touched: Matrix) -> bool:
     free = under_way & (target < 0)
     if stand.change.nodes:
         return bool(free.any())
-    return bool(touched.any(axis=1)[source[free]].any())
+    return bool(reach.sources(touched)[source[free]].any())
 
 
 def _is_direct(history: History) -> Chosen:
@@ -124,7 +124,7 @@ def _is_direct(history: History) -> Chosen:
     return found
 
 
-Taken = tuple[records.Nanoseconds, reach.Nodes, reach.Nodes]
+Taken = tuple[Nanoseconds, reach.Nodes, reach.Nodes]
 
 
 @once

@@ -18,11 +18,17 @@ from harness.history import manifest
 
 OWN = """
 from harness.checks.verdict import Answer, Finding
+from harness.history.gaps import Part
 
 def check(history):
     count = history.operations.num_rows
     return [Finding(name="mine: some", answer=Answer.PASS, promised="some", measured=f"{count}",
                     sentence="counted")]
+
+check.needs = frozenset({Part.OPERATIONS})
+
+def of_all(history):
+    return [Finding(name="mine: all", answer=Answer.PASS, promised="", measured="", sentence="")]
 
 def nothing(history):
     return []
@@ -120,9 +126,11 @@ def test_the_folder_says_which_checks_it_is_held_to(own, tmp_path):
     folder = run_folders.good(tmp_path / "runs")
     facts = json.loads((folder / "metadata.json").read_text())
     (folder / "metadata.json").write_text(
-        json.dumps({**facts, "checks": ["ordered", "own_checks:check"]})
+        json.dumps({**facts, "checks": ["ordered", "own_checks:check", "own_checks:of_all"]})
     )
     manifest.write(folder)
     found = {one.name: one for one in judge.judge(folder, write=False).verdict.findings}
     assert found["ordered: private messages of each pair, as they were sent"].answer is Answer.PASS
     assert found["mine: some"].answer is Answer.PASS
+    # One that does not say what it needs rests on all, of which the histograms have a gap.
+    assert found["mine: all"].cause is Cause.GAP

@@ -564,16 +564,18 @@ def with_values(folder):
 
 
 def test_values_are_read_where_there_are_any(folder):
-    assert reader.read(folder).values.num_rows == 0
+    before = reader.read(folder)
+    assert before.values.num_rows == 0
     with_values(folder)
     found = reader.read(folder)
-    assert (found.values.num_rows, found.gaps) == (2, ())
+    assert (found.values.num_rows, found.gaps) == (2, before.gaps)
 
 
 def test_values_that_are_torn_are_a_gap_of_the_operations(folder):
+    before = reader.read(folder).gaps
     file = with_values(folder)
     file.write_bytes(file.read_bytes()[:-200])
     manifest.write(folder)
-    (gap,) = reader.read(folder).gaps
+    (gap,) = set(reader.read(folder).gaps) - {*before}
     assert gap.what == {Part.OPERATIONS}
     assert "values-0.arrow" in gap.why

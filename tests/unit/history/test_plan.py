@@ -111,7 +111,9 @@ def test_where_a_planned_fault_is_stands_in_its_timeline():
     there = parse({"cut": "halves", "one_way": True, "name": "there"})
     slow = parse({"where": "a -> b", "delay": "5ms", "name": "slow"})
     phase = Phase(name="load", duration_s=10.0, faults=(there, slow))
-    topology = Topology(name="t", nodes=tuple(Node(name=name) for name in "abcd"))
+    topology = Topology(
+        name="t", nodes=tuple(Node(name=name) for name in "abcd"), links=frozenset({("a", "b")})
+    )
     timeline = compiled(Scenario(name="s", topology=topology, phases=(phase,)))
     read = plan.read(facts(messages(1)), timeline.as_json())
     found = {one.name: one for one in read.faults}
