@@ -23,7 +23,8 @@ def load(what: str, table: Mapping[str, str], name: str) -> Any:
         )
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever it does when it is imported
         raise UsageError(
-            f"{what}: {name!r} cannot be loaded: {error}; is its folder on PYTHONPATH?"
+            f"{what}: {name!r} cannot be loaded: {type(error).__name__}: {error}; is its folder "
+            "on PYTHONPATH?"
         ) from error

@@ -82,6 +82,7 @@ topology = "cluster-10"          # a file beside this one, or ../topologies/NAME
 budget = "first-budget"          # likewise; optional
 system = "opendht"               # another system than the topology names; optional
 seed = 1
+checks = ["ordered"]             # beyond what every run is held to (checkers.md); or module:function
 
 [[phase]]                        # phases follow each other; each is judged by itself
 name = "active"
@@ -97,6 +98,7 @@ arrivals = "uniform"             # {arrivals}
 timeout_ms = 10000               # an operation without an answer by then is UNKNOWN
 after_s = 1                      # the stream begins so long after its phase
 count = 1000                     # the stream ends after so many; with a high rate it is a burst
+# keys = 8                       # of dht_put, dht_get: all that say 8 share these; default: a put its own
 
 [[phase.fault]]                  # something goes wrong in that phase (faults.md)
 where = "node-1 -> node-2"       # or cut = "halves"

@@ -1,21 +1,26 @@
 """Who judges: pure functions from a history, and the rows of a budget, to findings. One check a
-file, one row in CHECKS; the two that need the rows are called by name.
+file, one row in CHECKS, or in selection.TABLE where a scenario has to ask for it; the two that need
+the rows are called by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from harness.checks import (
     convergence,
     delivery,
     doubts,
     faults,
+    isolation,
     load,
     nodes,
     record,
     replay,
     scope,
+    selection,
+    vacuity,
 )
 from harness.checks import rows as budget
 from harness.checks.check import Check
@@ -31,13 +36,16 @@ CHECKS: dict[str, Check] = {
     "load": load.check,
     "doubts": doubts.check,
     "faults": faults.check,
+    "isolation": isolation.check,
+    "non-vacuity": vacuity.check,
     "record": record.check,
 }
 
 
 def judge(history: History, rows: Sequence[Row]) -> Verdict:
-    """Hold a history against the rows of its budget and against all checks. A check that crashes is
-    an UNKNOWN finding, never a pass; so is one whose record has a gap.
+    """Hold a history against the rows of its budget, against what every run is held to, and against
+    the checks that its scenario asks for. A check that crashes is an UNKNOWN finding, never a pass;
+    so is one whose record has a gap, and one that was asked for and had nothing to check.
     """
     history = _replayed(history)
     checks: dict[str, Check] = {
@@ -45,22 +53,41 @@ def judge(history: History, rows: Sequence[Row]) -> Verdict:
         "scope": lambda run: scope.check(run, rows),
         **CHECKS,
     }
-    findings: list[Finding] = []
-    for name, check in checks.items():
-        try:
-            findings += [record.judged(history, name, found) for found in check(history)]
-        except Exception as error:  # whatever broke, the run was not judged by it, and says so
-            findings.append(
-                Finding(
-                    name=name,
-                    answer=Answer.UNKNOWN,
-                    promised="a judgement",
-                    measured=type(error).__name__,
-                    sentence=f"the checker {name} broke: {type(error).__name__}: {error}",
-                    cause=Cause.CHECKER_BROKE,
-                )
+    found = {
+        name: _held(history, name, partial(_run, name, check)) for name, check in checks.items()
+    }
+    for name in history.checks:
+        if not found.get(name):
+            found[name] = _held(history, name, partial(_run_selected, name))
+    return Verdict(findings=tuple(finding for some in found.values() for finding in some))
+
+
+def _run(name: str, check: Check, history: History) -> list[Finding]:
+    return [record.judged(history, found, record.needs_of(name)) for found in check(history)]
+
+
+def _run_selected(name: str, history: History) -> list[Finding]:
+    """Run a check that a scenario asks for; one of somebody's own may say itself what it needs."""
+    check = selection.load(name)
+    needs = getattr(check, "needs", record.needs_of(name))
+    found = selection.findings(name, check(history))
+    return [record.judged(history, one, needs) for one in found]
+
+
+def _held(history: History, name: str, run: Check) -> list[Finding]:
+    try:
+        return run(history)
+    except (Exception, SystemExit) as error:  # the run was not judged by it, and says so
+        return [
+            Finding(
+                name=name,
+                answer=Answer.UNKNOWN,
+                promised="a judgement",
+                measured=type(error).__name__,
+                sentence=f"the checker {name} broke: {type(error).__name__}: {error}",
+                cause=Cause.CHECKER_BROKE,
             )
-    return Verdict(findings=tuple(findings))
+        ]
 
 
 def _replayed(history: History) -> History:

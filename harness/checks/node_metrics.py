@@ -4,7 +4,7 @@ failures that they report, and when all were ready. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from harness import stats
 from harness.checks import records, silences
 from harness.checks.metric import Metric, PerNode, Samples
+from harness.history.events import spells
 from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
 from harness.operations.records import RecordKind
@@ -66,6 +67,53 @@ def _failure_seen(history: History, phase: PhaseWindow) -> Samples:
                     seen = mine["at_ns"][mine["node"] == node]
                     values.append(float(seen.min() - at_ns) if len(seen) else np.inf)
     return Samples(values=np.array(values, np.float64))
+
+
+def _suspected(history: History, phase: PhaseWindow) -> Samples:
+    """Nodes that never ended in the run × the others that ran in the phase: how long the first
+    longest held the second to be failed while it ran. None where no journal tells of members.
+    """
+    gone: dict[int, list[tuple[int, int]]] = {}
+    for stretch in silences.of(history).gone:
+        gone.setdefault(stretch.node, []).append((stretch.begin_ns, stretch.end_ns))
+    living = [node for node in range(len(history.nodes)) if node not in gone]
+    told = _told(history)
+    values = []
+    for node in range(len(history.nodes)):
+        ran = _without(gone.get(node, []), phase)
+        for other in living if ran and told else ():
+            if other != node:
+                held = spells(told.get((other, node), ()), phase.end_ns)
+                both = (min(a[1], b[1]) - max(a[0], b[0]) for a in ran for b in held)
+                values.append(float(max([0, *both])))
+    return Samples(values=np.array(values, np.float64))
+
+
+def _told(history: History) -> dict[tuple[int, int], list[tuple[bool, int]]]:
+    """What each node told of each other one, in order: that it failed (else that it joined), and
+    when.
+    """
+    journal = history.journal
+    about = np.isin(journal["kind"], (RecordKind.MEMBER_FAILED, RecordKind.MEMBER_JOINED))
+    mine = np.flatnonzero(about)[np.argsort(journal["at_ns"][about], kind="stable")]
+    order = {int(name): node for node, name in enumerate(records.beginnings(history))}
+    columns = (journal[name][mine].tolist() for name in ("node", "peer", "kind", "at_ns"))
+    found: dict[tuple[int, int], list[tuple[bool, int]]] = {}
+    for node, peer, kind, at_ns in zip(*columns, strict=True):
+        whose = (node, order.get(peer, records.NOBODY))
+        found.setdefault(whose, []).append((kind == RecordKind.MEMBER_FAILED, at_ns))
+    return found
+
+
+def _without(gone: Sequence[tuple[int, int]], phase: PhaseWindow) -> list[tuple[int, int]]:
+    """The stretches of a phase that are not in these, which are in order."""
+    begins = [phase.begin_ns, *(end_ns for _, end_ns in gone)]
+    ends = [*(begin_ns for begin_ns, _ in gone), phase.end_ns]
+    within = (
+        (max(begin_ns, phase.begin_ns), min(end_ns, phase.end_ns))
+        for begin_ns, end_ns in zip(begins, ends, strict=True)
+    )
+    return [(begin_ns, end_ns) for begin_ns, end_ns in within if begin_ns < end_ns]
 
 
 def _ready(history: History, _: PhaseWindow) -> Samples:
@@ -132,6 +180,15 @@ NODE_METRICS: dict[str, Metric] = {
         "lives",
         needs=frozenset({Part.JOURNAL}),
         records=frozenset({RecordKind.MEMBER_FAILED}),
+        whole_run=True,
+    ),
+    "membership.suspected": Metric(
+        kind="time",
+        take=_suspected,
+        sentence="how long a node that ran was held to be failed by another one, longest in the "
+        "phase, a sample a pair; 0 where it was not",
+        needs=frozenset({Part.JOURNAL}),
+        records=frozenset({RecordKind.MEMBER_FAILED, RecordKind.MEMBER_JOINED}),
         whole_run=True,
     ),
     "cluster.ready": Metric(

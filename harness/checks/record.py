@@ -21,6 +21,12 @@ NEEDS: Mapping[str, Parts] = {
     "delivery": frozenset({Part.OPERATIONS, Part.JOURNAL}),
     "load": frozenset({Part.OPERATIONS, Part.PLAN}),
     "faults": frozenset({Part.PROOFS, Part.PLAN}),
+    "isolation": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.PLAN}),
+    "coverage-by-side": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.PLAN, Part.TOPOLOGY}),
+    "non-vacuity": frozenset(),  # what is there shows that a fault met something, or does not
+    "linearizability": frozenset({Part.OPERATIONS}),
+    "ordered": frozenset({Part.OPERATIONS, Part.JOURNAL}),
+    "register": frozenset({Part.OPERATIONS}),
 }
 # What must be whole for a miss to be the system's own, by the row's kind: the host is asked first.
 EXCUSES: Mapping[str, Parts] = {
@@ -85,11 +91,15 @@ def excuse(
     return unsure(history, needs) if missing is None and (lost or kind != "time") else missing
 
 
-def judged(history: History, check_name: str, finding: Finding) -> Finding:
-    """The finding of a check; UNKNOWN where a part of the record is missing that it rests on."""
-    if finding.answer is Answer.UNKNOWN or check_name in ASK_THEMSELVES:
+def needs_of(check_name: str) -> Parts | None:
+    """What a check takes of the record, beside ALWAYS; None: it asks for itself."""
+    return None if check_name in ASK_THEMSELVES else NEEDS.get(check_name, EVERYTHING)
+
+
+def judged(history: History, finding: Finding, needs: Parts | None) -> Finding:
+    """The finding of a check; UNKNOWN where a part of the record is missing that it needs."""
+    if finding.answer is Answer.UNKNOWN or needs is None:
         return finding
-    needs = NEEDS.get(check_name, EVERYTHING)
     missing = lacking(history, needs | ALWAYS, history.phase(finding.phase))
     if missing is None and finding.answer is Answer.FAIL:
         missing = unsure(history, needs)

@@ -41,6 +41,7 @@ class Cause(StrEnum):
     UNSTABLE = "unstable"
     HOST_LIMITED = "host limited"
     CHECKER_BROKE = "the checker broke"
+    VACUOUS = "nothing to check"  # a fault that met nothing, a check that had nothing to look at
     NOT_JUDGED = "not judged"
     GAP = "gap in the record"
     UNDER_WAY = "still under way"  # of a look at a run that has not ended

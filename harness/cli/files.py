@@ -16,7 +16,8 @@ from harness.scenario import shipped
     "--import",
     "imports",
     is_flag=True,
-    help="Import a system of your own (module:Class) and check it too; that runs its code.",
+    help="Import a system or a check of your own (module:Class) and check it too; that runs its "
+    "code.",
 )
 @json_option
 def check(file: Path, *, imports: bool, as_json: bool) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 
 from harness import runtimes
 from harness.checks import rows as budget_rows
+from harness.checks import selection
 from harness.choices import one_of
 from harness.control import launcher, state, wanted
 from harness.control.client import Client
@@ -139,11 +140,13 @@ def run(
 def check(planned: Scenario, *, imports: bool = True) -> Timeline:
     """Return the timeline of a scenario that can be run.
 
-    `imports`: whether a system that is Python of the user's own may be imported; what it can do is
-    not looked at otherwise. Raises UsageError for what its system cannot do, BadFileError for
-    faults that name what is not there and a budget that cannot be measured.
+    `imports`: whether a system, or a check, that is Python of the user's own may be imported; it is
+    not looked at otherwise. Raises UsageError for what its system cannot do and for a check that
+    cannot be had, BadFileError for faults that name what is not there and a budget that cannot be
+    measured.
     """
     abilities.require(planned, imports=imports)
+    selection.require(planned.checks, imports=imports)
     if planned.budget is not None:
         rows = files.read_budget(planned.budget).rows
         budget_rows.validate(rows)
@@ -172,6 +175,7 @@ def _begin(scenario: Path, planned: Scenario, played: Timeline, cluster: str, ru
             budget=None if planned.budget is None else str(planned.budget.resolve()),
             runs=str(runs.resolve()),
             files={"scenario.toml": scenario.read_text()},
+            checks=planned.checks,
         )
     return Path(begun["run"])
 

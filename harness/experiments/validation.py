@@ -1,7 +1,8 @@
 """Validation finds what `up` and `run` would refuse in a file, and starts nothing.
 
-It asks the same functions that refuse it there. Nothing of a stranger's runs: a system that is
-Python of the user's own (``module:Class``) is imported only where that is asked for.
+It asks the same functions that refuse it there. Nothing of a stranger's runs: a system or a check
+that is Python of the user's own (``module:Class``, ``module:function``) is imported only where that
+is asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.checks import rows as budget_rows
+from harness.checks import selection
 from harness.errors import BadFileError, HarnessError, UsageError
 from harness.experiments import run, suite
 from harness.host import capabilities
@@ -47,7 +49,7 @@ class Checked:
 def validate(file: Path, *, imports: bool = False) -> Checked:
     """Validate a topology, scenario, suite, budget or command file.
 
-    `imports`: whether a system that is named ``module:Class`` may be imported, which runs its code.
+    `imports`: whether what is named ``module:Class`` may be imported, which runs its code.
     Raises BadFileError, and UnavailableError for impairments that nothing on this host can make.
     """
     keys = tables.load(file).keys()
@@ -109,7 +111,9 @@ _VALIDATORS = {
 
 def _playable(planned: Scenario, imports: bool) -> str:
     faults = (change.fault.impairment for change in run.check(planned, imports=imports).changes)
-    return _startable(planned.topology, imports, (*planned.topology.baseline.values(), *faults))
+    unseen = selection.require(planned.checks, imports=imports)
+    baseline = planned.topology.baseline.values()
+    return _startable(planned.topology, imports, (*baseline, *faults)) + unseen
 
 
 def _startable(built: Topology, imports: bool, asked: Iterable[Impairment]) -> str:

@@ -40,6 +40,15 @@ OPERATIONS = pa.schema(
         ("error", pa.dictionary(pa.int32(), pa.string())),
     ]
 )
+# Of each operation that put a value under a key of the DHT, or read one. Keys and values by their
+# first 16 bytes: a value begins with the id of the put that wrote it.
+VALUES = pa.schema(
+    [
+        pa.field("id", pa.binary(16), nullable=False),
+        pa.field("key", pa.binary(16), nullable=False),
+        pa.field("value", pa.binary(16)),  # that was read; null: nothing was, or it is not told
+    ]
+)
 SAMPLES = pa.schema(
     [
         pa.field("at_ns", pa.int64(), nullable=False),  # when this node was read
@@ -122,6 +131,7 @@ class History:
     samples: pa.Table
     journal: Records
     host: pa.Table  # columns of HOST
+    values: pa.Table = field(default_factory=VALUES.empty_table)  # columns of VALUES
     # (phase, node, operation) → bucket → count.
     histograms: Mapping[tuple[str, int, str], Mapping[int, int]] = field(default_factory=dict)
     # (phase, operation) → asked rate.
@@ -149,6 +159,7 @@ class History:
     # Ids (V16) of operations that were due and of which it is not settled yet how they ended: of a
     # look at a run under way.
     under_way: Records = field(default_factory=lambda: np.empty(0, "V16"))
+    checks: tuple[str, ...] = ()  # that its scenario asked for, by word or as module:function
     sealed: bool = True  # False: no manifest says how its files were when the run was closed
     # What `once` has derived of it; a history that is made of this one by `replace` begins anew.
     derived: dict[Hashable, Any] = field(

@@ -74,6 +74,7 @@ def history_of(folder: Folder, happened: Sequence[Event], journals: history.Reco
         phases=phases.windows(happened, planned),
         plan=planned,
         operations=folder.operations(),
+        values=folder.values(),
         samples=folder.sampled("samples.arrow", history.SAMPLES, Part.SAMPLES),
         journal=journals,
         histograms=told.histograms,
@@ -85,6 +86,7 @@ def history_of(folder: Folder, happened: Sequence[Event], journals: history.Reco
         name=facts["name"],
         proofs=folder.proofs(),
         exempt=facts.get("exempt", {}),
+        checks=tuple(facts.get("checks", ())),
         kept=frozenset(facts.get("records", FORMERLY_COUNTED)),
         doubts=doubts.read(facts),
         can_send_per_s=facts["host"].get("calibration", {}).get("messages_per_s"),
@@ -172,6 +174,18 @@ class Folder:
         table = tables.joined(batches, history.OPERATIONS)
         below = dict.fromkeys(("source", "target", "answered_by"), len(self.nodes))
         return self._usable(table, {"error"}, below, Part.OPERATIONS)
+
+    def values(self) -> pa.Table:
+        """What load workers put and read under keys of the DHT; one that did neither has no
+        file.
+        """
+        batches: list[pa.RecordBatch] = []
+        for name in self.source.names("load/values-*.arrow"):
+            found, why = self.source.batches(name, history.VALUES)
+            batches += found
+            if why:
+                self._miss(frozenset({Part.OPERATIONS}), why)
+        return self._usable(tables.joined(batches, history.VALUES), {"value"}, {}, Part.OPERATIONS)
 
     def _workers(self, least: int) -> int:
         """How many load workers the run had, as far as anything says."""

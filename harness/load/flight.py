@@ -20,7 +20,7 @@ class Flight:
     payload_bytes: int
     intended_ns: int
     deadline_ns: int  # after this it counts as not sent, or not answered
-    key: bytes | None = None  # of a DHT put: may be read once the put is acknowledged
+    key: bytes | None = None  # of the DHT, that it puts a value under, or reads
     sent_ns: int = 0  # 0: not sent
 
 

@@ -1,5 +1,6 @@
 """The raw record of one worker: ``load/operations-<worker>.arrow``, an Arrow IPC stream, one batch
-about each second.
+about each second; and where it put or read values of the DHT, ``load/values-<worker>.arrow``, which
+says under which key, and what was read.
 
 Rows are gathered as tuples and turned into columns a few hundred at a time, because a second's
 worth at once would stall the pacer that shares this process.
@@ -14,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from harness.errors import StorageError
-from harness.history.history import OPERATIONS
+from harness.history.history import OPERATIONS, VALUES
 from harness.load.flight import Flight
 from harness.operations import Outcome
+from harness.operations.operation import ID_BYTES
 from harness.stats import Integers
 
 ERRORS_MAX = 1000  # different texts; more of them would be texts with ids inside
@@ -47,6 +49,9 @@ class Record:
                 f"{folder}: the load's record cannot be written: {error.strerror}"
             ) from error
         self._writer = pa.ipc.new_stream(self._file, self._schema)
+        self._values_path = folder / f"values-{worker}.arrow"
+        self._values: list[dict[str, bytes | None]] = []
+        self._values_writer: Any = None  # opened for the first of them
         self._ids: list[bytes] = []
         self._rows: list[tuple[int, ...]] = []
         self._chunks: list[tuple[bytes, Integers]] = []
@@ -83,6 +88,14 @@ class Record:
             )
         )
 
+    def note(self, flight: Flight, value: bytes | None) -> None:
+        """Note the key of an operation that ended, and the value that it read, where that is told
+        and long enough to begin with the id of the put that wrote it.
+        """
+        assert flight.key is not None
+        read = None if value is None or len(value) < ID_BYTES else value[:ID_BYTES]
+        self._values.append({"id": flight.id, "key": flight.key[:ID_BYTES], "value": read})
+
     def gather(self) -> Integers:
         """Turn the rows since the last call into an int64 array (rows × columns, see COLUMNS, the
         error's code last) and return it.
@@ -96,6 +109,7 @@ class Record:
     def write(self) -> None:
         """Write what was gathered as one batch."""
         self.gather()
+        self._write_values()
         if not self._chunks:
             return
         ids = b"".join(chunk[0] for chunk in self._chunks)
@@ -123,9 +137,25 @@ class Record:
                 f"{self._file.name}: the load's record cannot be written: {error.strerror}"
             ) from error
 
+    def _write_values(self) -> None:
+        if not self._values:
+            return
+        batch = pa.RecordBatch.from_pylist(self._values, VALUES)
+        self._values = []
+        try:
+            if self._values_writer is None:
+                self._values_writer = pa.ipc.new_stream(str(self._values_path), VALUES)
+            self._values_writer.write_batch(batch)
+        except OSError as error:
+            raise StorageError(
+                f"{self._values_path}: the load's record cannot be written: {error.strerror}"
+            ) from error
+
     def close(self) -> None:
-        """Write the rest and end the stream."""
+        """Write the rest and end the streams."""
         self.write()
+        if self._values_writer is not None:
+            self._values_writer.close()
         self._writer.close()
         self._file.close()
 

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness.checks import rows
+from harness.checks import rows, selection
 from harness.control import wanted
 from harness.errors import UsageError
 from harness.load.locust import options
@@ -92,7 +92,8 @@ def _of_scenario(
     if run is None:
         played = _playable(path, scenario, status, backends)
         budget = None if scenario.budget is None else str(scenario.budget.resolve())
-        begin = _begin(given, scenario.name, played, budget, {"scenario.toml": path.read_text()})
+        texts = {"scenario.toml": path.read_text()}
+        begin = _begin(given, scenario.name, played, budget, texts, scenario.checks)
     phases = tuple(replace(phase, faults=()) for phase in scenario.phases)
     return RunRequest(phases=phases, seed=scenario.seed, run=run, begin=begin)
 
@@ -105,6 +106,7 @@ def _playable(
 ) -> Timeline:
     """The timeline of a scenario that the cluster can play."""
     abilities.require(scenario)
+    selection.require(scenario.checks)
     if scenario.budget is not None:
         rows.validate(files.read_budget(scenario.budget).rows)
     file, system = files.topology_of(path), scenario.topology.adapter
@@ -150,7 +152,12 @@ def _plain(given: Any, user_classes: list[Any], system: NodeAdapter) -> RunReque
 
 
 def _begin(
-    given: Any, name: str, played: Timeline, budget: str | None, texts: Mapping[str, str]
+    given: Any,
+    name: str,
+    played: Timeline,
+    budget: str | None,
+    texts: Mapping[str, str],
+    checks: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     return {
         "scenario": name,
@@ -158,6 +165,7 @@ def _begin(
         "budget": budget,
         "runs": str(Path(given.runs).resolve()),
         "files": dict(texts),
+        "checks": checks,
     }
 
 

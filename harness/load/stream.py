@@ -12,13 +12,14 @@ import numpy as np
 
 from harness.load.flight import Flight, Keys
 from harness.operations import Outcome, Request, Response
-from harness.operations.operation import NO_KEY, Address, key_of
+from harness.operations.operation import NO_KEY, Address, key_of, shared_key
 from harness.scenario.schedule import BATCH, Due
 from harness.scenario.stream import Stream
 from harness.stats import Integers
 
 NEVER_NS = (1 << 63) - 1
 ID_BYTES = 16
+SALT_BYTES = 8  # of an id, which are the run's
 IN_FLIGHT_MAX = 1 << 18
 COUNTED_AT_ONCE = 10_000
 GRACE_NS = 1_000_000_000  # a node reports a timeout itself; so long we wait for its report
@@ -49,6 +50,8 @@ class TrafficStream:
         self.operation, self._spec = stream.operation, stream.operation.spec
         self.in_flight: dict[bytes, Flight] = {}
         self._stream = stream
+        # Whether what it puts is for gets to read, which need not know of keys that all share.
+        self._may_be_read = self._spec.to is Address.NEW_KEY and stream.keys is None
         self._timeout_ns = stream.timeout_ms * 1_000_000
         self._due = due
         self._ready: list[Row] = []  # the drawn stretch of the schedule
@@ -121,7 +124,7 @@ class TrafficStream:
         flight = self.in_flight.pop(response.id, None)
         if flight is None:
             return False
-        if flight.key is not None and response.outcome is Outcome.OK:
+        if self._may_be_read and response.outcome is Outcome.OK and flight.key is not None:
             self._keys.add(flight.key, flight.source)
         flight.sent_ns = response.sent_ns or flight.sent_ns
         self._ended(flight, response.outcome, response, response.error)
@@ -214,13 +217,18 @@ class TrafficStream:
         match self._spec.to:
             case Address.NODE:
                 return self._wire_ids[flight.target]
-            case Address.STORED_KEY:
-                return self._keys.pick(draw, flight.source)
-            case Address.NEW_KEY:
-                flight.key = key_of(flight.id)
+            case Address.STORED_KEY | Address.NEW_KEY:
+                flight.key = self._key(flight, draw)
                 return flight.key
             case Address.NOBODY:
                 return None
+
+    def _key(self, flight: Flight, draw: int) -> bytes | None:
+        if self._stream.keys is not None:
+            return shared_key(self._prefix[:SALT_BYTES], draw % self._stream.keys)
+        if self._spec.to is Address.NEW_KEY:
+            return key_of(flight.id)
+        return self._keys.pick(draw, flight.source)
 
     def _payload(self, flight: Flight) -> bytes | None:
         if self._spec.payload is None:

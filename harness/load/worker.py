@@ -24,7 +24,7 @@ from harness.load.stream import GRACE_NS, NEVER_NS, TrafficStream
 from harness.load.tally import Tally
 from harness.operations import Operation, Outcome, Request, Response
 from harness.operations.operation import Address, key_of
-from harness.scenario.schedule import Share, schedule, tick_ns
+from harness.scenario.schedule import EARLY_STREAM, Share, schedule, tick_ns
 from harness.stats import Integers
 from harness.systems import adapters
 
@@ -37,7 +37,6 @@ CATCH_UP_NS = 2_000_000_000  # a pacer that is behind at the end may still send 
 FULL_CORE = 0.9  # of one core
 ABANDONED_AT_ONCE = 10_000  # never sent; then whatever waits has its turn
 SEEDS = 64  # keys that a worker puts before t0, for its gets
-SEED_STREAM = 0xFFFF
 GC_THRESHOLD = 100_000  # objects in flight are no garbage; scanning them would stall the pacer
 
 Report = Callable[[dict[str, Any], list[tuple[Operation, Integers]], list[str]], None]
@@ -174,7 +173,7 @@ class Worker:
         chance = Random(f"{self._plan.seed} {self._index} keys")
         now_ns = monotonic_ns()
         for number in range(SEEDS):
-            id_ = self._prefix(SEED_STREAM) + number.to_bytes(4, "little")
+            id_ = self._prefix(EARLY_STREAM) + number.to_bytes(4, "little")
             node = chance.randrange(len(self._plan.nodes))
             flight = Flight(
                 id_,
@@ -296,6 +295,7 @@ class Worker:
             elif (flight := self._seeds.pop(response.id, None)) and response.outcome is Outcome.OK:
                 assert flight.key is not None
                 self._keys.add(flight.key, flight.source)
+                self._record.note(flight, None)
 
     def _stream_of(self, id_: bytes) -> TrafficStream | None:
         number = int.from_bytes(id_[10:12], "little")
@@ -321,6 +321,8 @@ class Worker:
     def _ended(
         self, flight: Flight, outcome: Outcome, response: Response | None, error: str | None
     ) -> None:
+        if flight.key is not None:
+            self._record.note(flight, None if response is None else response.value)
         if response is None:
             self._record.add(flight, outcome, error=error)
             return

@@ -90,3 +90,4 @@ class Response:
     hops: int = -1
     answered_by: bytes | None = None  # DHT get: wire id of the node that had the value
     sent_ns: int = 0  # CLOCK_MONOTONIC at which a gateway passed it on; 0: there is no gateway
+    value: bytes | None = None  # DHT get: what it returned, at least its beginning; None: not told

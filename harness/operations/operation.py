@@ -49,6 +49,11 @@ def key_of(id_: bytes) -> bytes:
     return hashlib.sha256(id_).digest()
 
 
+def shared_key(salt: bytes, number: int) -> bytes:
+    """Return the key (32 bytes) of this number that the operations of a run share."""
+    return hashlib.sha256(b"shared key" + salt + number.to_bytes(8, "little")).digest()
+
+
 def may_be_of(key: bytes, value: bytes) -> bool:
     """Whether a value that a get returned can be what was put under its key: it begins with the id
     that the key is made of. A value shorter than an id shows nothing.

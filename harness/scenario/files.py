@@ -209,6 +209,7 @@ def read_scenario(path: Path) -> Scenario:
             phases=phases,
             budget=_beside(path, budget, "budgets") if budget else None,
             seed=table.take("seed", int, 1),
+            checks=tuple(table.texts("checks")),
         ),
     )
     table.finish()
@@ -328,6 +329,7 @@ def _stream(table: Table) -> Stream:
             timeout_ms=table.take("timeout_ms", int, 10_000),
             count=table.take_or_none("count", int),
             after_s=table.take("after_s", float, 0.0),
+            keys=table.take_or_none("keys", int),
         ),
     )
     table.finish()

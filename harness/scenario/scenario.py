@@ -104,12 +104,16 @@ class Scenario:
     phases: tuple[Phase, ...]
     budget: Path | None = None
     seed: int = 1
+    checks: tuple[str, ...] = ()  # beyond what every run is held to: words, or module:function
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise BadFileError(f"scenario name {self.name!r}: expected 1 to 32 of a-z, 0-9 and '-'")
         if not 0 <= self.seed <= SEED_MAX:
             raise BadFileError(f"seed: expected 0 to {SEED_MAX:,}, found {self.seed:,}")
+        for name in self.checks:
+            if self.checks.count(name) > 1:
+                raise BadFileError(f"checks: {name!r} stands twice")
         if not self.phases:
             raise BadFileError("phases: expected at least 1 phase, found 0")
         names = [phase.name for phase in self.phases]

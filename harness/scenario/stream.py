@@ -8,11 +8,13 @@ from typing import Any
 
 from harness.errors import BadFileError
 from harness.operations import Operation
-from harness.operations.operation import MESSAGE
+from harness.operations.operation import MESSAGE, Address
 from harness.scenario.rate import Profile
 
 RATE_PER_S_MAX = 1_000_000.0
 COUNT_MAX = 1_000_000_000
+KEYS_MAX = 1_000_000
+OF_KEYS = (Address.NEW_KEY, Address.STORED_KEY)
 
 
 class Arrivals(StrEnum):
@@ -45,6 +47,7 @@ class Stream:
     count: int | None = None
     after_s: float = 0.0
     profile: Profile | None = None
+    keys: int | None = None  # of the DHT, which all puts and gets that name a number share
 
     def planned_per_s(self, seconds: float) -> float:
         """Return the operations a second over a phase of so many seconds."""
@@ -59,19 +62,24 @@ class Stream:
         `seconds`: how long its phase lasts.
         """
         profile = {} if self.profile is None else {"profile": [*map(list, self.profile.points)]}
-        return profile | {
-            "phase": phase,
-            "operation": self.operation.word,
-            "rate_per_s": self.planned_per_s(seconds),
-            "asked_per_s": self.rate_per_s,
-            "after_s": self.after_s,
-            "count": self.count,
-            "payload_bytes": self.payload_bytes,
-            "target": self.target,
-            "sources": list(self.sources),
-            "arrivals": self.arrivals.value,
-            "timeout_ms": self.timeout_ms,
-        }
+        keys = {} if self.keys is None else {"keys": self.keys}
+        return (
+            profile
+            | keys
+            | {
+                "phase": phase,
+                "operation": self.operation.word,
+                "rate_per_s": self.planned_per_s(seconds),
+                "asked_per_s": self.rate_per_s,
+                "after_s": self.after_s,
+                "count": self.count,
+                "payload_bytes": self.payload_bytes,
+                "target": self.target,
+                "sources": list(self.sources),
+                "arrivals": self.arrivals.value,
+                "timeout_ms": self.timeout_ms,
+            }
+        )
 
     def __post_init__(self) -> None:
         if not 0 < self.rate_per_s <= RATE_PER_S_MAX:
@@ -88,6 +96,14 @@ class Stream:
             raise BadFileError(f"payload_bytes: expected 0 to {most:,}, found {self.payload_bytes}")
         if self.count is not None and not 1 <= self.count <= COUNT_MAX:
             raise BadFileError(f"count: expected 1 to {COUNT_MAX:,}, found {self.count}")
+        if self.keys is not None:
+            words = [one.word for one in Operation if one.spec.to in OF_KEYS]
+            if self.operation.word not in words:
+                raise BadFileError(
+                    f"keys: they are of {' and '.join(words)}, and {self.operation.word} has none"
+                )
+            if not 1 <= self.keys <= KEYS_MAX:
+                raise BadFileError(f"keys: expected 1 to {KEYS_MAX:,}, found {self.keys}")
         if not 0 <= self.after_s <= 86_400:
             raise BadFileError(f"after_s: expected 0 to 86,400, found {self.after_s}")
         if not 1 <= self.timeout_ms <= 600_000:

@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,11 +129,13 @@ class Supervisor:
         runs: str,
         files: Mapping[str, str],
         by: int,
+        checks: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Open a run folder below `runs` for a timeline, which is played from `start` on.
 
         `budget` is the path of a budget file, whose text is kept in the folder. `by`: the pid of
-        who asks. Raises BadFileError before anything is made.
+        who asks. `checks`: those that the scenario asks for. Raises BadFileError before anything is
+        made.
         """
         with self._lock:
             faults, player = self._standing
@@ -164,6 +166,7 @@ class Supervisor:
                     "cluster": self._spec.cluster,
                     **self.cluster.facts(),
                     "seed": played.seed,
+                    "checks": list(checks),
                     "runtime": {"name": self._spec.runtime, **self._runtime.facts()},
                     "network": self._fabric.facts(),
                     "operations": {each.word: int(each) for each in Operation},

@@ -15,14 +15,16 @@ from typing import Any
 import msgpack
 
 from harness.errors import UnavailableError
-from harness.operations import Outcome, Request, Response
+from harness.operations import Operation, Outcome, Request, Response
 from harness.systems.adapter import Endpoint
 
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 ANSWER_TIMEOUT_S = 30.0
+WITH_VALUE = "value"  # in a get's place of a payload: its answer brings the value along
 PACK_BYTES = 4096  # grows where a frame is longer
 NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
+_GET = Operation.DHT_GET
 _OUTCOMES = {int(outcome): outcome for outcome in Outcome}  # quicker than Outcome(…)
 
 
@@ -35,9 +37,17 @@ class ControlCodec:
 
     def encode(self, requests: Iterable[Request]) -> bytes:
         """Return one ``op`` frame that carries all requests."""
-        body: bytes = self._pack(
-            ["op", [[r.id, int(r.operation), r.target, r.payload, r.timeout_ms] for r in requests]]
-        )
+        rows = [
+            [
+                r.id,
+                int(r.operation),
+                r.target,
+                r.payload if r.operation is not _GET else WITH_VALUE,
+                r.timeout_ms,
+            ]
+            for r in requests
+        ]
+        body: bytes = self._pack(["op", rows])
         return len(body).to_bytes(4, "little") + body
 
     def feed(self, data: bytes) -> list[Response]:
@@ -63,6 +73,7 @@ def _response(id_: bytes, outcome: int, done_ns: int, detail: Mapping[str, Any] 
         get("hops", -1),
         get("from"),
         get("sent", 0),
+        get("value"),
     )
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from harness.history import history as h
-from harness.history.events import RunEnded
+from harness.history.events import FaultChanged, RunEnded
 from harness.history.history import History, PhaseWindow
 from harness.history.journal import JOURNAL
+from harness.history.proof import Proof, ProofAnswer
 from harness.operations import Operation, Outcome
 from harness.operations.operation import key_of
 from harness.operations.records import RecordKind
@@ -115,3 +116,32 @@ def history(
         "events": (RunEnded(),),
     }
     return History(**{**plain, **changes})
+
+
+def fault(
+    verb: str, at_s: float, name: str = "cut", *, does: str = "cut", **more: Any
+) -> FaultChanged:
+    """A fault that was set or cleared at once."""
+    set_ns = int(at_s * SECOND)
+    return FaultChanged(at_ns=set_ns, verb=verb, fault=name, does=does, set_ns=set_ns, **more)
+
+
+def seen(name: str = "cut", what: str = "cut", at_s: float = 2.5, **more: Any) -> Proof:
+    """A look that showed a fault in force."""
+    plain = {"backend": "nftables", "answer": ProofAnswer.IN_FORCE, "path": ("node-0", "node-1")}
+    return Proof(at_ns=int(at_s * SECOND), fault=name, what=what, **{**plain, **more})
+
+
+def stored(*rows: tuple[int, int, int | None]) -> pa.Table:
+    """What was put and read under keys: (operation, key, the operation whose value was read)."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "id": identifier(number),
+                "key": key.to_bytes(16, "big"),
+                "value": None if value is None else identifier(value),
+            }
+            for number, key, value in rows
+        ],
+        h.VALUES,
+    )

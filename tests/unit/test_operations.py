@@ -8,13 +8,14 @@ import struct
 import pytest
 
 from harness.checks.metrics import METRICS
+from harness.errors import BadFileError
 from harness.history import journal
 from harness.history.history import OPERATIONS
 from harness.load import record
 from harness.load.flight import Keys
 from harness.load.stream import TrafficStream
 from harness.operations import TABLE, Operation, Outcome
-from harness.operations.operation import key_of, may_be_of
+from harness.operations.operation import key_of, may_be_of, shared_key
 from harness.operations.records import RecordKind
 from harness.scenario.schedule import Share, schedule
 from harness.scenario.stream import Stream
@@ -84,7 +85,35 @@ def test_each_operation_is_sent_to_its_address_with_its_payload(word):
     target, payload = SENT[word]
     assert (request.target, request.payload) == (targets[target], payloads[payload])
     assert flight.payload_bytes == (0 if payload is None else 300)
-    assert flight.key == (request.target if target == "new key" else None)
+    assert flight.key == (request.target if target in ("new key", "stored key") else None)
+
+
+def test_streams_that_name_a_number_of_keys_share_them():
+    """Puts and gets of all workers, which know no keys of each other."""
+    found = {}
+    for word, worker in (("dht_put", 0), ("dht_get", 1)):
+        stream = Stream(operation=Operation[word.upper()], rate_per_s=100, keys=3)
+        share = Share(seed=1, phase=0, stream=0, worker=worker, workers=2)
+        made = TrafficStream(
+            stream,
+            schedule(stream, ("a", "b"), share, 0, 10**9),
+            prefix=b"the run." + bytes([worker, 0, 0, 0]),
+            wire_ids=(b"A" * 32, b"B" * 32),
+            keys=Keys(),
+            filler=bytes(300),
+            ended=lambda *_: None,
+        )
+        taken = made.take(10**9, 100).values()
+        found[word] = {request.target for requests, _ in taken for request in requests}
+    assert found["dht_put"] == found["dht_get"]
+    assert found["dht_put"] == {shared_key(b"the run.", number) for number in range(3)}
+
+
+def test_keys_are_of_puts_and_gets_alone():
+    with pytest.raises(BadFileError, match="keys: they are of dht_put and dht_get, and broadcast"):
+        Stream(operation=Operation.BROADCAST, rate_per_s=1, keys=3)
+    with pytest.raises(BadFileError, match="keys: expected 1 to 1,000,000, found 0"):
+        Stream(operation=Operation.DHT_PUT, rate_per_s=1, keys=0)
 
 
 def test_a_get_without_a_stored_key_is_not_sent():

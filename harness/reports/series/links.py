@@ -48,6 +48,12 @@ CHECKS = {
     "faults": ("bands", ("proofs.jsonl", "events.jsonl")),
     "nodes": ("bands", ("events.jsonl",)),
     "record": ("bands", ("manifest.json",)),
+    "isolation": ("bands", ("events.jsonl", "load/", "journal/")),
+    "non-vacuity": ("bands", ("events.jsonl", "load/", "journal/")),
+    "coverage": ("outcomes-broadcast", ("events.jsonl", "load/", "journal/")),
+    "linearizability": ("outcomes-dht_get", ("load/",)),
+    "ordered": ("", ("load/", "journal/")),
+    "register": ("outcomes-dht_get", ("load/",)),
 }
 FACTORS = {"time": 1e-6, "size": 1e-6, "byte rate": 1e-6, "share": 100.0, "number": 1.0}
 SUMS = frozenset({"network"})  # of two charts: a bound on either would say something else

@@ -167,14 +167,15 @@ class Driver:
         By then every node that should have the value was asked, or has not answered.
         """
         assert request.target is not None
-        found, why = False, "no node had the value"
+        found, why = list[bytes](), "no node had the value"
         async for line in self._http.lines("GET", f"{PROXY}/key/{_key(request.target)}"):
             if line and (data := _read(line).get("data")):
-                found = found or may_be_of(request.target, base64.b64decode(data))
+                value = base64.b64decode(data)
+                found += [value] if may_be_of(request.target, value) else []
                 why = "the value is not the one that was put"
         at_ns = time.monotonic_ns()
         return (
-            Response(request.id, Outcome.OK, at_ns)
+            Response(request.id, Outcome.OK, at_ns, value=found[0])
             if found
             else Response(request.id, Outcome.FAILED, at_ns, why)
         )

@@ -194,13 +194,10 @@ class GatewayNode:
         """Answer one frame of a client."""
         match message:
             case ["op", list() as asked]:
-                for id_, operation, target, payload, timeout_ms in asked:
-                    self._spawn(
-                        self._perform(
-                            connection,
-                            Request(id_, Operation(operation), target, payload, timeout_ms),
-                        )
-                    )
+                for id_, operation, target, slot, timeout_ms in asked:
+                    payload = slot if isinstance(slot, bytes) else None
+                    request = Request(id_, Operation(operation), target, payload, timeout_ms)
+                    self._spawn(self._perform(connection, request))
             case ["call", seq, str() as method, dict()]:
                 self._spawn(self._call(connection, seq, method, descriptors))
             case _:
@@ -295,9 +292,9 @@ class GatewayNode:
         finally:
             if target is not None:
                 target.waiting.pop(request.id, None)
-        detail = {"hops": answer.hops, "sent": sent_ns or 0} | (
-            {"error": answer.error} if answer.error else {}
-        )
+        detail: dict[str, Any] = {"hops": answer.hops, "sent": sent_ns or 0}
+        detail |= {"error": answer.error} if answer.error else {}
+        detail |= {} if answer.value is None else {"value": answer.value}
         connection.done([answer.id, int(answer.outcome), answer.done_ns, detail])
 
     def _target(self, request: Request) -> GatewayNode:

@@ -258,6 +258,25 @@ def test_each_end_of_a_node_is_to_be_seen():
     assert sorted(values) == [1.0, 1.0, np.inf, np.inf]
 
 
+def test_a_node_that_runs_is_not_to_be_held_failed_for_long():
+    """node-1 holds node-2 failed from 3 s on, node-0 from 4 s to 6 s; it ran from 5 s to 11 s."""
+    ends = (
+        NodeChanged(at_ns=2 * SECOND, node="node-2", condition="stopped"),
+        NodeStarted(at_ns=5 * SECOND, node="node-2"),
+    )
+    told = [
+        record(9, kind, node, at_s * SECOND, peer=beginning(2))
+        for kind, node, at_s in (
+            (RecordKind.MEMBER_JOINED, 0, 6),
+            (RecordKind.MEMBER_FAILED, 0, 4),
+            (RecordKind.MEMBER_FAILED, 1, 3),
+        )
+    ]
+    values = taken("membership.suspected", history((), told, events=ends)).values / SECOND
+    # Of node-0 and node-1 nobody said so; node-2 was away, and tells of none.
+    assert sorted(values) == [0.0, 0.0, 1.0, 6.0]
+
+
 def test_an_end_is_seen_while_it_is_brought_about():
     """It took 2 s to stop node-2, and the others saw it after one: "never reported"."""
     stop = NodeChanged(at_ns=4 * SECOND, since_ns=2 * SECOND, node="node-2", condition="stopped")

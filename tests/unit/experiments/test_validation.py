@@ -120,6 +120,25 @@ def test_nothing_of_a_stranger_is_run(tmp_path, monkeypatch):
     assert spied.exists()
 
 
+def test_no_check_of_a_stranger_is_run(tmp_path, monkeypatch):
+    spied = tmp_path / "spied"
+    written(tmp_path, "strange_check.py", f"open({str(spied)!r}, 'w').close()\ncheck = list\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    written(tmp_path, "t.toml", NODES)
+    file = written(tmp_path, "s.toml", "checks = ['strange_check:check']\n" + SCENARIO + STREAM)
+    assert "strange_check:check was not looked at" in validation.validate(file).sentence
+    assert not spied.exists()
+    assert "not looked at" not in validation.validate(file, imports=True).sentence
+    assert spied.exists()
+
+
+def test_a_check_that_there_is_not_is_refused(tmp_path):
+    written(tmp_path, "t.toml", NODES)
+    file = written(tmp_path, "s.toml", "checks = ['orderd']\n" + SCENARIO + STREAM)
+    with pytest.raises(BadFileError, match=r"checks: expected one of .* did you mean 'ordered'"):
+        validation.validate(file)
+
+
 def test_a_name_that_ends_the_process_does_not(tmp_path):
     file = written(tmp_path, "t.toml", "adapter = 'os:abort'\n" + NODES)
     done = CliRunner().invoke(main, ["check", str(file)])

@@ -551,3 +551,31 @@ def test_what_is_before_the_first_changed_segment_is_read(folder):
     assert "16,384 of 24,744 bytes are" in gap.why
     assert T0 + 4 * SECOND < gap.from_ns < END_NS
     assert 200 < found.operations.num_rows < 300
+
+
+def with_values(folder):
+    """The folder with what one worker put and read under keys, two batches of one row."""
+    rows = [{"id": bytes([n]) * 16, "key": b"k" * 16, "value": None} for n in (1, 2)]
+    with pa.ipc.new_stream(str(folder / "load" / "values-0.arrow"), h.VALUES) as stream:
+        for row in rows:
+            stream.write_batch(pa.RecordBatch.from_pylist([row], h.VALUES))
+    manifest.write(folder)
+    return folder / "load" / "values-0.arrow"
+
+
+def test_values_are_read_where_there_are_any(folder):
+    before = reader.read(folder)
+    assert before.values.num_rows == 0
+    with_values(folder)
+    found = reader.read(folder)
+    assert (found.values.num_rows, found.gaps) == (2, before.gaps)
+
+
+def test_values_that_are_torn_are_a_gap_of_the_operations(folder):
+    before = reader.read(folder).gaps
+    file = with_values(folder)
+    file.write_bytes(file.read_bytes()[:-200])
+    manifest.write(folder)
+    (gap,) = set(reader.read(folder).gaps) - {*before}
+    assert gap.what == {Part.OPERATIONS}
+    assert "values-0.arrow" in gap.why

@@ -5,11 +5,15 @@ from __future__ import annotations
 import socket
 import threading
 
+import msgpack
 import pytest
 
 from harness.errors import UnavailableError
+from harness.operations import Operation, Outcome, Request
 from harness.systems.adapter import Endpoint
-from harness.systems.protocol import NodeSocket, frame, frames
+from harness.systems.protocol import ControlCodec, NodeSocket, frame, frames
+
+ID = bytes(range(16))
 
 HEALTH = {"links": 2, "counters": {"messages_in": 7}}
 ROUTE = {"unit": "ns", "count": 1, "sum": 5, "max": 5, "buckets": {5: 1}}
@@ -78,3 +82,16 @@ def test_a_node_that_hangs_up_is_told_with_what_it_left_unanswered(node):
     asked = node(2, lambda calls: [["reply", calls[0][1], None, {}]])
     with pytest.raises(UnavailableError, match=r"instead of answering health"):
         asked.counted()
+
+
+def test_a_get_asks_for_the_value_and_tells_it():
+    codec = ControlCodec()
+    get = Request(ID, Operation.DHT_GET, b"k" * 32, None, 1000)
+    put = Request(ID, Operation.DHT_PUT, b"k" * 32, b"", 1000)
+    _, rows = msgpack.unpackb(codec.encode([get, put])[4:])
+    assert [row[3] for row in rows] == ["value", b""]
+    detail = {"hops": 1, "from": b"n" * 32, "size": 2, "value": b"ab"}
+    [answer] = codec.feed(frame(["done", [[ID, 0, 5, detail]]]))
+    assert (answer.outcome, answer.value, answer.hops) == (Outcome.OK, b"ab", 1)
+    [answer] = codec.feed(frame(["done", [[ID, 1, 5, {"error": "no"}]]]))
+    assert (answer.outcome, answer.value) == (Outcome.FAILED, None)

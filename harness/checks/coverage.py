@@ -1,0 +1,129 @@
+"""Coverage of broadcasts, by side: while cuts stand, what a node sends reaches its own side; once
+they have gone, it reaches all. Pure.
+
+A side is who can be reached over links of the topology (or, where it has none, over any path) that
+are open both ways for as long as the cuts stand as they do, and over nodes that run all the while.
+What was sent less than SPREADING_NS before the cuts changed is not judged by sides, and
+what was sent before they had gone is not judged by all: that it arrives in the end is what the
+delivery ledger asks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.checks import reach, records, silences
+from harness.checks.metric import Chosen
+from harness.checks.reach import Matrix, Reach
+from harness.checks.silences import FOR_EVER_NS, SPREADING_NS
+from harness.checks.verdict import Answer, Cause, Finding
+from harness.history.history import History
+from harness.operations import Operation
+from harness.operations.records import RecordKind
+
+BY_SIDE = "coverage: each side, while the cuts stood"
+AFTER = "coverage: all, after the cuts had gone"
+
+
+def check(history: History) -> list[Finding]:
+    """A finding of the sides, and one of all; none where no broadcast was sent then, or nobody was
+    due it.
+    """
+    found = reach.of(history)
+    if not len(found.edges_ns):
+        return [] if not found.unknown else [_unknown(BY_SIDE, _whom(found))]
+    if RecordKind.RECEIVED not in history.kept:
+        why = "journals of this run have no records of broadcasts that were received"
+        return [_unknown(BY_SIDE, why)]
+    return [*_by_side(history, found), *_after(history, found)]
+
+
+def _by_side(history: History, found: Reach) -> list[Finding]:
+    if found.unknown:
+        return [_unknown(BY_SIDE, _whom(found))]
+    count, lacking = 0, 0
+    for stretch, cuts in enumerate(found.cuts):
+        if not cuts:
+            continue
+        begin_ns, end_ns = found.bounds_ns(stretch)
+        chosen = _sent(history, begin_ns, end_ns - SPREADING_NS)
+        due = _due(history, chosen, sides(history, found, stretch))
+        heard = records.heard_ns(history, RecordKind.RECEIVED, chosen)
+        missing = due & ~((heard != records.NEVER) & (heard < end_ns))
+        count += int(due.any(axis=1).sum())
+        lacking += int(missing.any(axis=1).sum())
+    kept = "each reached all of its own side that ran before the cuts changed"
+    return _finding(BY_SIDE, count, lacking, kept, "did not reach all of their own side in time")
+
+
+def _after(history: History, found: Reach) -> list[Finding]:
+    over_ns = history.phases[-1].end_ns if history.phases else 0
+    since_ns = int(found.edges_ns[-1])
+    if since_ns >= over_ns:
+        return []
+    chosen = _sent(history, since_ns, FOR_EVER_NS)
+    due = silences.of(history).expected(history, chosen)
+    heard = records.heard_ns(history, RecordKind.RECEIVED, chosen) != records.NEVER
+    count, lacking = int(due.any(axis=1).sum()), int((due & ~heard).any(axis=1).sum())
+    return _finding(AFTER, count, lacking, "each reached all that ran", "did not reach all")
+
+
+def _sent(history: History, begin_ns: int, end_ns: int) -> Chosen:
+    """The acknowledged broadcasts that were sent in a stretch."""
+    sent = history.column("sent_ns")
+    chosen = records.ended_ok(history, records.WHOLE_RUN, Operation.BROADCAST)
+    within: Chosen = chosen & (sent >= begin_ns) & (sent < end_ns)
+    return within
+
+
+def _due(history: History, chosen: Chosen, side: Matrix) -> Matrix:
+    """Who of its source's side each of the chosen broadcasts is to reach."""
+    expected = silences.of(history).expected(history, chosen)
+    found: Matrix = expected & side[history.column("source")[chosen]]
+    return found
+
+
+def sides(history: History, found: Reach, stretch: int) -> Matrix:
+    """Mark who is on one side with whom in a stretch: [node, other]."""
+    cut = found.blocked(stretch)
+    is_open = ~(cut | cut.T)
+    silent = silences.of(history)
+    bounds = [np.array([at]) for at in found.bounds_ns(stretch)]
+    for node, times in silences.by_node((*silent.away, *silent.gone, *silent.mute)).items():
+        if times.meet(*bounds)[0]:
+            is_open[node] = is_open[:, node] = False
+    if history.links:
+        linked = np.zeros_like(is_open)
+        ends = np.array(sorted(history.links)).T
+        linked[ends[0], ends[1]] = linked[ends[1], ends[0]] = True
+        is_open &= linked
+    return reach.ways(is_open)
+
+
+def _whom(found: Reach) -> str:
+    return f"the record does not say whom {', '.join(sorted(found.unknown))} parted"
+
+
+def _finding(name: str, count: int, lacking: int, kept: str, missed: str) -> list[Finding]:
+    if not count:
+        return []
+    return [
+        Finding(
+            name=name,
+            answer=Answer.FAIL if lacking else Answer.PASS,
+            promised=f"{count:,} of {count:,}",
+            measured=f"{count - lacking:,} of {count:,}",
+            sentence=f"{lacking:,} broadcasts {missed}" if lacking else kept,
+        )
+    ]
+
+
+def _unknown(name: str, why: str) -> Finding:
+    return Finding(
+        name=name,
+        answer=Answer.UNKNOWN,
+        promised="each",
+        measured="not told",
+        sentence=why,
+        cause=Cause.NOT_MEASURED,
+    )

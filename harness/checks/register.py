@@ -1,0 +1,167 @@
+"""A DHT as a register: what is read was written, and is not lost, and does not grow old. Pure.
+
+- No get brings a value that nobody put under its key: of another key, of a put that was said to
+  have failed, or of one that was sent after the get had ended.
+- No get brings an older value after a newer one: of a put that had ended before another one began,
+  which in turn was acknowledged before the get was sent. While puts are under way either value may
+  be read, in any order (a regular register; linearizability.py asks for more).
+- SETTLED_NS after the last change of a fault or of a node, no get finds nothing under a key of
+  which a put had been acknowledged. Keys that nobody reads then are not judged.
+
+The record tells of each get its key, and of each value its first 16 bytes, which are the id of the
+put.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from harness.checks import registers
+from harness.checks.registers import Get, Put, Register, Registers
+from harness.checks.verdict import Answer, Cause, Finding
+from harness.history.events import FaultChanged, NodeChanged, NodeEnded, NodeStarted
+from harness.history.history import History
+from harness.operations import Outcome
+
+WRITTEN = "register: no value that nobody wrote"
+FRESH = "register: no older value after a newer one"
+KEPT = "register: each acknowledged key can be read after the last fault"
+SETTLED_NS = 5_000_000_000  # after a change of a fault or a node the DHT may look for its values
+
+
+def check(history: History) -> list[Finding]:
+    """A finding of each promise of which this run shows something."""
+    found = registers.of(history)
+    return [*_written(found), *_fresh(found), *_kept(history, found)]
+
+
+def _told(found: Registers) -> Iterator[tuple[Register, Get]]:
+    """The gets whose value the record tells."""
+    for register in found.read.values():
+        for get in register.gets:
+            if get.is_told:
+                yield register, get
+
+
+def _written(found: Registers) -> list[Finding]:
+    wrong, count = list[str](), 0
+    for register, get in _told(found):
+        count += 1
+        why = _unwritten(found, register, get)
+        if why is not None:
+            wrong.append(f"a get of the key {shown(register.key)} brought {why}")
+    return _finding(WRITTEN, count, wrong, "each value read was put under its key", found)
+
+
+def _unwritten(found: Registers, register: Register, get: Get) -> str | None:
+    """What is wrong with the value of a get; None where somebody wrote it."""
+    assert get.value is not None
+    put = register.puts.get(get.value)
+    if put is None:
+        elsewhere = get.value in found.keys
+        return "a value of another key" if elsewhere else "a value that nobody put"
+    if put.outcome is Outcome.FAILED:
+        return "the value of a put that was said to have failed"
+    if put.begin_ns > get.end_ns:
+        return "a value that was put after it had ended"
+    return None
+
+
+def _fresh(found: Registers) -> list[Finding]:
+    wrong, count, is_at_stake = list[str](), 0, False
+    for register in found.read.values():
+        ended = sorted(
+            (put for put in register.puts.values() if put.is_acknowledged),
+            key=lambda put: put.end_ns,
+        )
+        is_at_stake |= len(ended) > 1
+        ends, latest = [put.end_ns for put in ended], _latest(ended)
+        for get in register.gets if len(ended) > 1 else ():
+            put = register.puts.get(get.value or b"")
+            at = bisect_right(ends, get.begin_ns)
+            if put is None or not get.is_told or not at:
+                continue
+            count += 1
+            newer = latest[at - 1]
+            if put.end_ns < newer.begin_ns:
+                age_s = (get.begin_ns - newer.end_ns) / 1e9
+                wrong.append(
+                    f"a get of the key {shown(register.key)} brought a value that another one, "
+                    f"put later, had replaced {age_s:.3f} s before it was sent"
+                )
+    kept = "no value read had been replaced before"
+    return _finding(FRESH, count, wrong, kept, found) if is_at_stake else []
+
+
+def _latest(ended: list[Put]) -> list[Put]:
+    """Of each put and those that ended before it, the one that began last."""
+    made = list[Put]()
+    for put in ended:
+        made.append(put if not made or put.begin_ns > made[-1].begin_ns else made[-1])
+    return made
+
+
+def _kept(history: History, found: Registers) -> list[Finding]:
+    settled_ns = _settled_ns(history)
+    keys, wrong, open_ = set[bytes](), list[str](), 0
+    for register in found.read.values():
+        from_ns = max(settled_ns, register.acknowledged_ns)
+        for get in register.gets:
+            if get.begin_ns < from_ns:
+                continue
+            keys.add(register.key)
+            if get.outcome is Outcome.FAILED:
+                wrong.append(f"a get of the key {shown(register.key)} found nothing")
+            open_ += get.outcome is Outcome.UNKNOWN
+    if open_ and not wrong:
+        return [
+            Finding(
+                name=KEPT,
+                answer=Answer.UNKNOWN,
+                promised=f"{len(keys):,} keys",
+                measured=f"{open_:,} without an answer",
+                sentence=f"{open_:,} gets had no answer in time: what they would have found is not "
+                "known",
+                cause=Cause.NOT_MEASURED,
+            )
+        ]
+    kept = f"each get of them brought a value; {found.acknowledged:,} keys have an acknowledged put"
+    return _finding(KEPT, len(keys), wrong, kept)
+
+
+def _settled_ns(history: History) -> int:
+    """From when on nothing disturbs the DHT any more."""
+    disturbing = FaultChanged | NodeChanged | NodeEnded | NodeStarted
+    times = [event.at_ns for event in history.events if isinstance(event, disturbing)]
+    return max(times) + SETTLED_NS if times else 0
+
+
+def shown(key: bytes) -> str:
+    """Show enough of a key to tell it from others."""
+    return f"{key.hex()[:8]}…"
+
+
+def _finding(
+    name: str, count: int, wrong: list[str], kept: str, found: Registers | None = None
+) -> list[Finding]:
+    """The finding of a promise; none where there was nothing to check."""
+    untold = 0 if found is None else found.untold
+    if not count and not wrong and not untold:
+        return []
+    answer, measured, sentence = Answer.PASS, f"{count:,} of {count:,}", kept
+    if wrong:
+        answer, measured, sentence = Answer.FAIL, f"{len(wrong):,} not", wrong[0]
+    elif untold:
+        answer, measured = Answer.UNKNOWN, f"{untold:,} not told"
+        sentence = f"the record does not tell which values {untold:,} gets brought"
+    return [
+        Finding(
+            name=name,
+            answer=answer,
+            promised=f"{count:,} of {count:,}",
+            measured=measured,
+            sentence=sentence,
+            cause=Cause.NOT_MEASURED if answer is Answer.UNKNOWN else None,
+        )
+    ]

@@ -1,0 +1,78 @@
+"""Which checks a run is held to beyond what every run is: those that its scenario asks for, by
+their word or as anybody's own ``module:function``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from harness import plugin
+from harness.checks.check import Check
+from harness.checks.verdict import Answer, Cause, Finding
+from harness.errors import UsageError
+
+TABLE: Mapping[str, str] = {
+    "coverage-by-side": "harness.checks.coverage:check",
+    "isolation": "harness.checks.isolation:check",
+    "linearizability": "harness.checks.linearizability:check",
+    "ordered": "harness.checks.ordered:check",
+    "register": "harness.checks.register:check",
+}
+
+
+def is_foreign(name: str) -> bool:
+    """Whether the check is Python of the user's own, which `load` would run."""
+    return ":" in name and name not in TABLE
+
+
+def load(name: str) -> Check:
+    """Load a check by its word or as ``module:function``. Raises UsageError.
+
+    A run folder names it, which somebody else may have made: what only a program would run, or
+    Python's own, is no check.
+    """
+    modules = name.partition(":")[0].split(".")
+    if is_foreign(name) and (modules[0] in sys.stdlib_module_names or "__main__" in modules):
+        found = "a program" if "__main__" in modules else "Python's own"
+        raise UsageError(f"checks: {name!r}: expected a check of yours, found {found}")
+    check: Check = plugin.load("checks", TABLE, name)
+    if not callable(check):
+        raise UsageError(f"checks: {name!r}: expected a function of a history, found {check!r}")
+    return check
+
+
+def require(names: Sequence[str], *, imports: bool = True) -> str:
+    """Raise UsageError for a check that cannot be had; return, as the end of a sentence, which were
+    not looked at. `imports`: whether one of the user's own may be imported.
+    """
+    unseen = [name for name in names if is_foreign(name) and not imports]
+    for name in names:
+        if name not in unseen:
+            load(name)
+    if not unseen:
+        return ""
+    return (
+        f"; its check {unseen[0]} was not looked at: it is Python of your own, which --import runs"
+    )
+
+
+def findings(name: str, found: object) -> list[Finding]:
+    """Return what a selected check found; where that is nothing, an UNKNOWN finding that says so.
+    Raises TypeError where it is no list of findings.
+    """
+    if not isinstance(found, list) or not all(isinstance(one, Finding) for one in found):
+        raise TypeError(f"expected a list of findings, found {str(found)[:80]}")
+    return found or [nothing(name)]
+
+
+def nothing(name: str) -> Finding:
+    """Make the finding of a check that was asked for and had nothing to check."""
+    return Finding(
+        name=f"{name}: something to check",
+        answer=Answer.UNKNOWN,
+        promised="a judgement",
+        measured="nothing",
+        sentence=f"the scenario asks for the check {name}, and nothing of this run is its business",
+        cause=Cause.VACUOUS,
+    )

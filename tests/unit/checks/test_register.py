@@ -1,0 +1,186 @@
+"""The DHT as a register: what was read, against what was put."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from kit.histories import MS, SECOND, fault, history, identifier, operation, stored
+
+from harness.checks import register
+from harness.checks.register import FRESH, KEPT, WRITTEN
+from harness.checks.verdict import Answer, Cause
+from harness.history import history as h
+from harness.history.events import RunEnded
+from harness.operations import Operation, Outcome
+from harness.scenario.schedule import EARLY_STREAM, IDENTIFIER
+
+NO_ANSWER = {"outcome": int(Outcome.UNKNOWN), "done_ns": 0}
+FAILED = {"outcome": int(Outcome.FAILED)}
+
+
+def put(number, lasts_ms=2, **more):
+    """A put that is sent `number` ms into the run, 0.1 ms after it was due."""
+    done_ns = SECOND + (number + lasts_ms) * MS
+    return operation(number, Operation.DHT_PUT, target=-1, **{"done_ns": done_ns, **more})
+
+
+def get(number, lasts_ms=2, **more):
+    done_ns = SECOND + (number + lasts_ms) * MS
+    return operation(number, Operation.DHT_GET, target=-1, **{"done_ns": done_ns, **more})
+
+
+def judged(operations, values, events=(), **more):
+    """The findings by name."""
+    events = (*events, RunEnded())
+    found = register.check(history(operations, values=values, events=events, **more))
+    return {one.name: one for one in found}
+
+
+def test_what_was_put_is_read():
+    found = judged([put(1), get(10), get(20)], stored((1, 7, None), (10, 7, 1), (20, 7, 1)))
+    assert found[WRITTEN].answer is Answer.PASS
+    assert found[WRITTEN].measured == "2 of 2"
+    assert (found[KEPT].answer, found[KEPT].measured) == (Answer.PASS, "1 of 1")
+    assert FRESH not in found  # of one value none is older
+
+
+@pytest.mark.parametrize(
+    ("operations", "values", "says"),
+    [
+        ([put(1), get(10)], [(1, 7, None), (10, 7, 99)], "a value that nobody put"),
+        (
+            [put(1), put(2), get(10)],
+            [(1, 7, None), (2, 8, None), (10, 7, 2)],
+            "a value of another key",
+        ),
+        (
+            [put(1, **FAILED), get(10)],
+            [(1, 7, None), (10, 7, 1)],
+            "the value of a put that was said to have failed",
+        ),
+        (
+            [put(20), get(10)],
+            [(20, 7, None), (10, 7, 20)],
+            "a value that was put after it had ended",
+        ),
+    ],
+)
+def test_a_value_that_nobody_wrote(operations, values, says):
+    finding = judged(operations, stored(*values))[WRITTEN]
+    assert (finding.answer, finding.measured) == (Answer.FAIL, "1 not")
+    assert finding.sentence.endswith(says)
+
+
+def test_a_put_without_an_answer_may_have_happened():
+    values = stored((1, 7, None), (10, 7, 1))
+    assert judged([put(1, **NO_ANSWER), get(10)], values)[WRITTEN].answer is Answer.PASS
+
+
+def test_keys_that_were_put_before_the_run_are_known_by_their_id():
+    early = np.zeros(1, IDENTIFIER)
+    early["stream"], early["sequence"] = EARLY_STREAM, 3
+    id_, key = early.tobytes(), bytes(16)
+    values = pa.Table.from_pylist(
+        [
+            {"id": id_, "key": key, "value": None},
+            {"id": identifier(10), "key": key, "value": id_},
+            {"id": identifier(20), "key": key, "value": None},
+        ],
+        h.VALUES,
+    )
+    found = judged([get(10)], values)
+    assert found[WRITTEN].answer is found[KEPT].answer is Answer.PASS
+    assert judged([get(20, **FAILED)], values)[KEPT].answer is Answer.FAIL
+
+
+VALUES = stored((1, 7, None), (10, 7, None), (30, 7, 1), (40, 7, 10))
+
+
+def test_an_older_value_after_a_newer_one():
+    finding = judged([put(1), put(10), get(30), get(40)], VALUES)[FRESH]
+    assert (finding.answer, finding.measured) == (Answer.FAIL, "1 not")
+    assert "had replaced 0.018 s before it was sent" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    "second",
+    [put(10, 25), put(10, **NO_ANSWER), put(10, **FAILED), put(1, 12)],
+    ids=["still under way", "never acknowledged", "failed", "side by side with the first"],
+)
+def test_an_older_value_may_be_read_where_no_newer_one_is_sure(second):
+    number = 10 if second["id"] == identifier(10) else 1
+    operations = [put(1), second, get(30)] if number == 10 else [put(0, 9), second, get(30)]
+    values = (
+        stored((1, 7, None), (10, 7, None), (30, 7, 1))
+        if number == 10
+        else stored((0, 7, None), (1, 7, None), (30, 7, 0))
+    )
+    found = judged(operations, values)
+    assert found.get(FRESH) is None or found[FRESH].answer is Answer.PASS
+
+
+def test_a_long_get_may_bring_what_it_met_first():
+    """It was sent before the second put was acknowledged."""
+    values = stored((1, 7, None), (10, 7, None), (11, 7, 1))
+    finding = judged([put(1), put(10, 3), get(11, 20)], values)[FRESH]
+    assert finding.answer is Answer.PASS
+
+
+def test_an_acknowledged_key_that_is_gone_after_the_last_fault():
+    changes = (fault("set", 2), fault("clear", 3))
+    values = stored((1, 7, None), (500, 7, 1), (7500, 7, None))
+    operations = [put(1), get(500), get(7500, **FAILED)]
+    finding = judged(operations, values, changes, seconds=20)[KEPT]
+    assert (finding.answer, finding.measured) == (Answer.FAIL, "1 not")
+    # While the fault stands, and just after, nothing is promised of it.
+    values = stored((1, 7, None), (2500, 7, None), (6000, 7, None), (7500, 7, 1))
+    operations = [put(1), get(2500, **FAILED), get(6000, **FAILED), get(7500)]
+    finding = judged(operations, values, changes, seconds=20)[KEPT]
+    assert finding.answer is Answer.PASS
+    assert finding.sentence.endswith("1 keys have an acknowledged put")
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [put(1, **NO_ANSWER), get(10, **FAILED)],
+        [put(20), get(10, **FAILED)],
+        [put(1), get(10, sent_ns=0, **FAILED)],
+    ],
+    ids=["not acknowledged", "put later", "never sent"],
+)
+def test_a_key_that_need_not_be_there(operations):
+    values = stored((1, 7, None), (20, 7, None), (10, 7, None))
+    assert judged(operations, values) == {}
+
+
+def test_a_get_without_an_answer_leaves_it_open():
+    values = stored((1, 7, None), (10, 7, None))
+    finding = judged([put(1), get(10, **NO_ANSWER)], values)[KEPT]
+    assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
+
+
+@pytest.mark.parametrize("values", [stored(), stored((1, 7, None), (10, 7, None))])
+def test_values_that_are_not_told_are_unknown(values):
+    """An older folder has none, and a system may not say what a get brought."""
+    finding = judged([put(1), get(10)], values)[WRITTEN]
+    assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
+    assert finding.measured == "1 not told"
+
+
+def test_a_run_that_reads_nothing_has_nothing_to_check():
+    assert judged([put(1)], stored((1, 7, None))) == {}
+
+
+def test_a_look_at_a_run_under_way_does_not_accuse_what_it_does_not_know_yet():
+    """The put has not ended, and so is in no record, or not settled."""
+    values = stored((10, 7, 1))
+    accused = history([get(10)], values=values)
+    assert register.check(accused)[0].answer is Answer.FAIL
+    known = replace(accused, under_way=np.frombuffer(identifier(1), "V16"))
+    assert register.check(known)[0].answer is Answer.PASS
+    unsettled = replace(accused, values=stored((1, 7, None), (10, 7, 1)))
+    assert register.check(unsettled)[0].answer is Answer.PASS
