@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -72,6 +73,24 @@ class Stream:
             "arrivals": self.arrivals.value,
             "timeout_ms": self.timeout_ms,
         }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Stream:
+        """Read what `as_json` said. Raises KeyError, TypeError, ValueError, BadFileError for what
+        is no stream.
+        """
+        return cls(
+            operation=Operation[said["operation"].upper()],
+            rate_per_s=said["asked_per_s"],
+            payload_bytes=said["payload_bytes"],
+            target=said["target"],
+            sources=tuple(said["sources"]),
+            arrivals=Arrivals(said["arrivals"]),
+            timeout_ms=said["timeout_ms"],
+            count=said["count"],
+            after_s=said["after_s"],
+            profile=Profile.parsed(said["profile"]) if "profile" in said else None,
+        )
 
     def __post_init__(self) -> None:
         if not 0 < self.rate_per_s <= RATE_PER_S_MAX:

@@ -125,12 +125,14 @@ class Supervisor:
         budget: str | None,
         runs: str,
         files: Mapping[str, str],
+        facts: Mapping[str, Any] | None = None,
         by: int,
     ) -> dict[str, Any]:
         """Open a run folder below `runs` for a timeline, which is played from `start` on.
 
-        `budget` is the path of a budget file, whose text is kept in the folder. `by`: the pid of
-        who asks. Raises BadFileError before anything is made.
+        `budget` is the path of a budget file, whose text is kept in the folder. `facts`: what its
+        metadata say besides. `by`: the pid of who asks. Raises BadFileError before anything is
+        made.
         """
         with self._lock:
             faults, player = self._standing
@@ -158,6 +160,7 @@ class Supervisor:
                 begun_by=by,
                 files={**named, **files},
                 facts={
+                    **(facts or {}),
                     "cluster": self._spec.cluster,
                     **self.cluster.facts(),
                     "seed": played.seed,
