@@ -147,6 +147,8 @@ class Supervisor:
             played, topology = Timeline.from_json(timeline), self._spec.topology
             named = {"topology.toml": self._spec.topology_text} if self._spec.topology_text else {}
             named["topology.json"] = json.dumps(topology.as_json(), indent=1)
+            if topology.adapter.endswith(".toml") and Path(topology.adapter).is_file():
+                named["system.toml"] = Path(topology.adapter).read_text()
             if budget is not None:
                 budget_rows.validate(read_budget(Path(budget)).rows)
                 named["budget.toml"] = Path(budget).read_text()
