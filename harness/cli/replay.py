@@ -1,24 +1,43 @@
-"""``replay``: a run once more, as it was executed."""
+"""``replay``: a run once more, as it was executed, and with one thing changed."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 import harness
-from harness.cli import runs as runs_cli
 from harness.cli import words
 from harness.cli.progress import shown
 from harness.cli.shared import (
     cluster_option,
     json_option,
+    print_json,
     runs_option,
     runtime_option,
     system_option,
 )
+from harness.errors import UsageError
+from harness.experiments import fork, original
+from harness.experiments.replay import BASE, Replayed
+from harness.reports import replay as reports
+from harness.reports import text
+from harness.reports.terminal import Terminal
+
+VERSION = 1
 
 
+def _help(function: click.Command) -> click.Command:
+    """Add the list of changes to a command's help, as it stands."""
+    listed = "\n\n".join(
+        f"\b\n{change.words}\n    {change.sentence.replace('`', '')}" for change in fork.CHANGES
+    )
+    function.help = f"{function.help}\n\nWhat --fork may change:\n\n{listed}"
+    return function
+
+
+@_help
 @click.command()
 @click.argument(
     "run",
@@ -31,22 +50,85 @@ from harness.cli.shared import (
 @runtime_option
 @system_option
 @runs_option
+@click.option(
+    "--fork",
+    "forks",
+    multiple=True,
+    metavar="CHANGE",
+    help="Play it with one thing changed, beside the replay; again for another fork.",
+)
+@click.option("--no-base", is_flag=True, help="Play the forks only.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be played, faults by number; start nothing."
+)
 @json_option
 def replay(
-    run: Path, cluster: str, runtime: str, system: str | None, runs: Path, *, as_json: bool
+    run: Path,
+    cluster: str,
+    runtime: str,
+    system: str | None,
+    runs: Path,
+    forks: tuple[str, ...],
+    *,
+    no_base: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
-    """Play RUN again as it was executed, also what was done by hand, and judge it by its budget.
+    """Play RUN again as it was executed, also what was done by hand; judge it by its own budget,
+    and say how near it came.
 
     RUN is a run folder, or a folder of runs, whose latest is meant: the default is $HARNESS_RUNS,
-    else runs. The runtime is the run's own unless one is named.
+    else runs. The runtime is the run's own unless one is named. Exit code: the replay's verdict;
+    with --fork, the worst of the forks'.
     """
+    if no_base and not forks:
+        raise UsageError("--no-base leaves the forks, and there is no --fork")
+    if dry_run:
+        _show(run, forks, as_json=as_json)
+        return
     with shown(lines=True) as progress:
-        judged = harness.replay(
+        replayed = harness.replay(
             run,
             cluster=cluster,
             runtime_name=runtime,
             system=system,
             runs=runs,
+            forks=forks,
+            base=not no_base,
             progress=progress,
         )
-    runs_cli.tell(judged, as_json=as_json)
+    _tell(replayed, as_json=as_json)
+    sys.exit(replayed.exit_code)
+
+
+def _tell(replayed: Replayed, *, as_json: bool) -> None:
+    """Print verdicts, side by side where there are forks, and the fidelity."""
+    if as_json:
+        print_json(replayed.as_json())
+        return
+    console = Terminal() if sys.stdout.isatty() else Terminal(width=text.WIDTH_COLUMNS)
+    forked = list(replayed.runs) != [BASE]
+    for name, judged in replayed.runs.items():
+        if forked:
+            console.rule(name, align="left", style="dim")
+        console.print(judged.report())
+        console.print()
+    if forked:
+        console.print(reports.side_by_side(*replayed.side_by_side()))
+    if replayed.fidelity is not None:
+        console.print(reports.fidelity(replayed.fidelity))
+
+
+def _show(run: Path, forks: tuple[str, ...], *, as_json: bool) -> None:
+    """Print the timeline that would be played, of the run and of each fork."""
+    first = original.read(original.find(run))
+    every = {"replay": first} | {change: fork.made(first, change) for change in forks}
+    if as_json:
+        timelines = {name: one.timeline.as_json() for name, one in every.items()}
+        print_json({"version": VERSION, "timelines": timelines})
+        return
+    console = Terminal()
+    for name, one in every.items():
+        if forks:
+            console.rule(name, align="left", style="dim")
+        console.print(reports.timeline(one.timeline))
