@@ -25,6 +25,7 @@ HOMES = {
     "run": "runs.run",
     "judge": "runs.judge",
     "replay": "replay.replay",
+    "bundle": "replay.bundle",
     "saturate": "saturate.saturate",
     "fault": "faults.fault",
     "check": "files.check",

@@ -1,4 +1,6 @@
-"""``replay``: a run once more, as it was executed, and with one thing changed."""
+"""``replay``: a run once more, as it was executed, and with one thing changed; ``bundle``: a run as
+one file.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,9 @@ from harness.cli.shared import (
     system_option,
 )
 from harness.errors import UsageError
-from harness.experiments import fork, original
-from harness.experiments.replay import BASE, Replayed
+from harness.experiments import bundle as packing
+from harness.experiments import fork
+from harness.experiments.replay import BASE, Replayed, opened
 from harness.reports import replay as reports
 from harness.reports import text
 from harness.reports.terminal import Terminal
@@ -77,8 +80,9 @@ def replay(
     """Play RUN again as it was executed, also what was done by hand; judge it by its own budget,
     and say how near it came.
 
-    RUN is a run folder, or a folder of runs, whose latest is meant: the default is $HARNESS_RUNS,
-    else runs. The runtime is the run's own unless one is named. Exit code: the replay's verdict;
+    RUN is a run folder, a folder of runs, whose latest is meant, or a file that `harness bundle`
+    wrote: the default is $HARNESS_RUNS, else runs. The runtime is the run's own unless one is
+    named. Exit code: the replay's verdict;
     with --fork, the worst of the forks'.
     """
     if no_base and not forks:
@@ -121,8 +125,8 @@ def _tell(replayed: Replayed, *, as_json: bool) -> None:
 
 def _show(run: Path, forks: tuple[str, ...], *, as_json: bool) -> None:
     """Print the timeline that would be played, of the run and of each fork."""
-    first = original.read(original.find(run))
-    every = {"replay": first} | {change: fork.made(first, change) for change in forks}
+    with opened(run) as first:
+        every = {BASE: first} | {change: fork.made(first, change) for change in forks}
     if as_json:
         timelines = {name: one.timeline.as_json() for name, one in every.items()}
         print_json({"version": VERSION, "timelines": timelines})
@@ -132,3 +136,38 @@ def _show(run: Path, forks: tuple[str, ...], *, as_json: bool) -> None:
         if forks:
             console.rule(name, align="left", style="dim")
         console.print(reports.timeline(one.timeline))
+
+
+@click.command()
+@click.argument(
+    "run",
+    type=click.Path(path_type=Path),
+    envvar="HARNESS_RUNS",
+    default=Path("runs"),
+    shell_complete=words.runs,
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help=f"Where to write it; default: NAME-TIME{packing.SUFFIX}, here.",
+)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also raw samples, journals and logs: it can be judged again.",
+)
+@json_option
+def bundle(run: Path, output: Path | None, *, everything: bool, as_json: bool) -> None:
+    """Write RUN as one file, which `harness replay FILE` plays on any machine.
+
+    RUN is a run folder, or a folder of runs, whose latest is meant: the default is $HARNESS_RUNS,
+    else runs.
+    """
+    made = packing.write(run, output, everything=everything)
+    if as_json:
+        print_json(made.as_json())
+    else:
+        left = f"; {made.left_out} left out (--all)" if made.left_out else ""
+        click.echo(f"{made.path}: {made.files} files, {made.size_bytes:,} bytes{left}")

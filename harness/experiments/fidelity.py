@@ -92,7 +92,7 @@ def sent(folder: Path, files: Folder) -> list[int] | None:
     does not have all of them.
     """
     if (folder / SENT).is_file():
-        found: list[int] = json.loads((folder / SENT).read_text())
+        found: list[int] | None = json.loads((folder / SENT).read_text())
         return found
     table = files.operations()
     if any(Of.OPERATIONS in gap.what for gap in files.gaps):

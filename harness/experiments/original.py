@@ -35,12 +35,14 @@ OWN = {"topology.toml", "topology.json", "system.toml", "timeline.json", "budget
 class Original:
     """A run as it was played.
 
+    `source` is where a person finds it: its folder, or the bundle that this was unpacked from.
     `scenario` has its topology, streams, lengths, budget and seed, and `timeline` its phases and
     faults as executed. `files` are the other inputs that its folder has, by name. `remarks` say
     what happened in it that is not played again.
     """
 
     folder: Path
+    source: Path
     facts: Mapping[str, Any]
     scenario: Scenario
     timeline: Timeline
@@ -116,6 +118,7 @@ def read(folder: Path) -> Original:
     kept = _kept(files)
     return Original(
         folder=folder,
+        source=folder,
         facts=facts,
         scenario=Scenario(
             name=facts["name"],

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from harness.control import state
 from harness.control.client import Client
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, UsageError
-from harness.experiments import fidelity, fork, judge, original, run
+from harness.experiments import bundle, fidelity, fork, judge, original, run
 from harness.experiments.fidelity import Answered
 from harness.experiments.judge import Judged
 from harness.experiments.original import Original
@@ -32,7 +33,7 @@ from harness.history import manifest
 from harness.history.folder import translated
 from harness.kernel.files import replace_text
 from harness.scenario import files, workload
-from harness.systems import abilities
+from harness.systems import abilities, adapters
 
 VERSION = 1
 BASE = "replay"  # what the run is called in which nothing is changed
@@ -88,34 +89,49 @@ def replay(
 ) -> Replayed:
     """Play a run again, judge it, and say how near it came.
 
-    `source`: its folder, or the ``latest`` in a folder of runs. `runtime_name` auto: the
-    original's. `system` says where the system under test is now. `forks` are changes, each of which
-    is played by itself; `base`: whether the replay without a change is, too. Raises BadFileError,
-    UsageError before anything starts where one of them cannot be played, and what a run raises.
+    `source`: its folder, or the ``latest`` in a folder of runs, or a bundle. `runtime_name` auto:
+    the original's. `system` says where the system under test is now. `forks` are changes, each of
+    which is played by itself; `base`: whether the replay without a change is, too. Raises
+    BadFileError, UsageError before anything starts where one of them cannot be played, and what a
+    run raises.
     """
-    first = checked(original.read(original.find(source)), system)
-    played = {BASE: first} if base or not forks else {}
-    played |= {words: checked(fork.made(first, words)) for words in forks}
-    _require_quiet(cluster)
-    judged: dict[str, Judged] = {}
-    for words, one in played.items():
-        judged[words] = run.play(
-            made(one, None if words == BASE else words),
-            cluster=cluster,
-            runtime_name=first.runtime if runtime_name == "auto" else runtime_name,
-            runs=runs,
-            workers=first.workers,
-            progress=_named(words, progress) if len(played) > 1 else progress,
+    with opened(source) as found:
+        first = checked(found, system)
+        played = {BASE: first} if base or not forks else {}
+        played |= {words: checked(fork.made(first, words), system) for words in forks}
+        _require_quiet(cluster)
+        judged: dict[str, Judged] = {}
+        nearness: dict[str, Any] | None = None
+        for words, one in played.items():
+            judged[words] = run.play(
+                made(one, None if words == BASE else words),
+                cluster=cluster,
+                runtime_name=first.runtime if runtime_name == "auto" else runtime_name,
+                runs=runs,
+                workers=first.workers,
+                progress=_named(words, progress) if len(played) > 1 else progress,
+            )
+            if words == BASE:
+                nearness = compared(first, judged[BASE].run)
+        return Replayed(
+            of=identity(first),
+            runs=judged,
+            answers=_first_answers(first.folder),
+            fidelity=nearness,
         )
-        if words == BASE:
-            compared(first, judged[BASE].run)
-    found = judged[BASE].run / fidelity.FILE if BASE in judged else None
-    return Replayed(
-        of=identity(first),
-        runs=judged,
-        answers=_first_answers(first.folder),
-        fidelity=None if found is None else json.loads(found.read_text()),
-    )
+
+
+@contextmanager
+def opened(source: Path) -> Iterator[Original]:
+    """Read an original from its folder, or from a bundle, which is unpacked as long as this lasts.
+
+    Raises BadFileError.
+    """
+    if not source.is_file():
+        yield original.read(original.find(source))
+        return
+    with bundle.opened(source) as folder:
+        yield replace(original.read(folder), source=source.resolve())
 
 
 def compared(first: Original, again: Path) -> dict[str, Any]:
@@ -169,7 +185,7 @@ def identity(of: Original) -> dict[str, Any]:
     """
     sealed = of.folder / manifest.FILE
     return {
-        "run": str(of.folder),
+        "run": str(of.source),
         "name": of.facts["name"],
         "started": of.facts.get("started", ""),
         "t0_ns": of.facts["t0_ns"],
@@ -183,10 +199,16 @@ def checked(of: Original, system: str | None = None) -> Original:
     """Return the original on the system that is there now.
 
     Raises BadFileError where the system's file is gone, or the budget cannot be measured, and
-    UsageError where the system cannot do what is asked.
+    UsageError where the system cannot do what is asked, or a bundle names one of somebody's own.
     """
     topology = run.with_system(of.scenario.topology, system)
-    adapter = Path(topology.adapter)
+    adapter, is_own = Path(topology.adapter), topology.adapter in adapters.TABLE
+    if of.source != of.folder and system is None and not is_own:
+        raise UsageError(
+            f"{of.source}: the system under test was {topology.adapter}, which is none of the "
+            "harness's own; expected --system, for a bundle from elsewhere may name whatever it "
+            "likes (of a command file it has the text, as system.toml)"
+        )
     if adapter.suffix == ".toml" and not adapter.is_file():
         raise BadFileError(
             f"the system under test was {adapter}, which is gone; expected it there, or --system "

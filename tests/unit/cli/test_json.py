@@ -83,7 +83,7 @@ def test_json_is_one_object_with_a_version(name, tmp_path, monkeypatch):
     monkeypatch.delenv("HARNESS_CLUSTER", raising=False)
     monkeypatch.chdir(tmp_path)
     words = [*name.split(), *ARGUMENTS.get(name, [])]
-    if name in {"judge", "replay"}:
+    if name in {"judge", "replay", "bundle"}:
         words.append(str(good(tmp_path)))
     lock = server = None
     if name not in {"down", "doctor"}:

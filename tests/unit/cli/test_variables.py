@@ -68,7 +68,7 @@ def test_the_page_is_read():
         "HARNESS_STATE",
         "HARNESS_REQUIRE_ALL",
     }
-    assert of("HARNESS_RUNS") == ["run", "replay", "saturate", "judge"]
+    assert of("HARNESS_RUNS") == ["run", "replay", "bundle", "saturate", "judge"]
 
 
 @pytest.mark.parametrize("variable", ["RUNTIME", "SYSTEM", "HARNESS_CLUSTER"])
