@@ -242,7 +242,7 @@ def test_more_than_the_disk_has(tmp_path, monkeypatch):
 
 
 def test_a_bomb_is_not_unpacked(tmp_path):
-    """A gigabyte of zeros that packs to one megabyte: no more of it is read than the list says."""
+    """64 MiB of zeros that pack to 64 KiB: no more of it is read than the list says."""
     data = b"\0" * (1 << 26)
     made = packed(tmp_path / "b", {"a": entry(b"\0")}, member("run/a", data))
     assert made.stat().st_size < len(data) / 100
@@ -256,7 +256,7 @@ def test_a_list_that_is_a_bomb(tmp_path):
     refused(tmp_path / "b", "it is no bundle")
 
 
-@pytest.mark.parametrize("part", [0.3, 0.9, 0.999])
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9, 0.99])
 def test_one_that_is_torn(folder, tmp_path, part):
     whole = bundle.write(folder, tmp_path / "whole").path.read_bytes()
     (tmp_path / "b").write_bytes(whole[: round(len(whole) * part)])
