@@ -15,10 +15,11 @@ from typing import Any
 from harness.errors import BadFileError, HarnessError
 from harness.faults.fault import Fault, Verb
 from harness.history import events as event_lines
-from harness.history import metadata, phases, plan
+from harness.history import metadata, phases
 from harness.history.events import Event, FaultChanged, NodeStarted
 from harness.history.files import Files
 from harness.history.history import PhaseWindow
+from harness.history.reader import Folder
 from harness.scenario import workload
 from harness.scenario.scenario import Phase, Scenario
 from harness.scenario.stream import Stream
@@ -28,7 +29,7 @@ from harness.topology.topology import Topology
 
 SUITE = "suite.json"
 # What a replay writes itself, and so does not take over from its original.
-OWN = {"topology.toml", "topology.json", "system.toml", "timeline.json", "budget.toml"}
+OWN = {"topology.json", "system.toml", "timeline.json", "budget.toml", workload.FILE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,7 @@ def read(folder: Path) -> Original:
     _need(files, "metadata.json")
     planned, topology = _planned(files), Topology.from_json(_json(files, "topology.json"))
     happened = tuple(_lines(files, "events.jsonl", event_lines.read))
-    wanted = plan.read(facts, planned.as_json())
+    wanted = Folder(files, facts).plan()
     if wanted is None:
         raise BadFileError(f"{folder}: it does not say what was planned: of an older version")
     windows = [one for one in phases.windows(happened, wanted) if one.end_ns > one.begin_ns]
@@ -265,7 +266,7 @@ def _others(files: Files, facts: Mapping[str, Any]) -> dict[str, str]:
     found = {}
     for name in facts.get("inputs", ()):
         content = files.open(name)
-        if name not in {*OWN, workload.FILE} and content.exists and not content.wrong:
+        if name not in OWN and content.exists and not content.wrong:
             found[name] = content.text.decode(errors="replace")
     return found
 

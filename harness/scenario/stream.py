@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -79,18 +79,15 @@ class Stream:
         """Read what `as_json` said. Raises KeyError, TypeError, ValueError, BadFileError for what
         is no stream.
         """
-        return cls(
-            operation=Operation[said["operation"].upper()],
-            rate_per_s=said["asked_per_s"],
-            payload_bytes=said["payload_bytes"],
-            target=said["target"],
-            sources=tuple(said["sources"]),
-            arrivals=Arrivals(said["arrivals"]),
-            timeout_ms=said["timeout_ms"],
-            count=said["count"],
-            after_s=said["after_s"],
-            profile=Profile.parsed(said["profile"]) if "profile" in said else None,
-        )
+        plain = {one.name: said[one.name] for one in fields(cls) if one.name in said}
+        read = {
+            "operation": Operation[said["operation"].upper()],
+            "rate_per_s": said["asked_per_s"],
+            "sources": tuple(said["sources"]),
+            "arrivals": Arrivals(said["arrivals"]),
+            "profile": Profile.parsed(said["profile"]) if "profile" in said else None,
+        }
+        return cls(**{**plain, **read})
 
     def __post_init__(self) -> None:
         if not 0 < self.rate_per_s <= RATE_PER_S_MAX:
