@@ -80,7 +80,7 @@ class Stream:
         is no stream.
         """
         plain = {one.name: said[one.name] for one in fields(cls) if one.name in said}
-        read = {
+        read: dict[str, Any] = {
             "operation": Operation[said["operation"].upper()],
             "rate_per_s": said["asked_per_s"],
             "sources": tuple(said["sources"]),
