@@ -26,7 +26,7 @@ from harness.experiments import fork
 from harness.experiments.replay import BASE, Replayed, opened
 from harness.reports import replay as reports
 from harness.reports import text
-from harness.reports.terminal import Terminal
+from harness.reports.terminal import Terminal, plain
 
 VERSION = 1
 
@@ -110,17 +110,21 @@ def _tell(replayed: Replayed, *, as_json: bool) -> None:
     if as_json:
         print_json(replayed.as_json())
         return
-    console = Terminal() if sys.stdout.isatty() else Terminal(width=text.WIDTH_COLUMNS)
+    console = _console()
     forked = list(replayed.runs) != [BASE]
     for name, judged in replayed.runs.items():
         if forked:
-            console.rule(name, align="left", style="dim")
+            console.rule(plain(name), align="left", style="dim")
         console.print(judged.report())
         console.print()
     if forked:
         console.print(reports.side_by_side(*replayed.side_by_side()))
     if replayed.fidelity is not None:
         console.print(reports.fidelity(replayed.fidelity))
+
+
+def _console() -> Terminal:
+    return Terminal() if sys.stdout.isatty() else Terminal(width=text.WIDTH_COLUMNS)
 
 
 def _show(run: Path, forks: tuple[str, ...], *, as_json: bool) -> None:
@@ -131,10 +135,10 @@ def _show(run: Path, forks: tuple[str, ...], *, as_json: bool) -> None:
         timelines = {name: one.timeline.as_json() for name, one in every.items()}
         print_json({"version": VERSION, "timelines": timelines})
         return
-    console = Terminal()
+    console = _console()
     for name, one in every.items():
         if forks:
-            console.rule(name, align="left", style="dim")
+            console.rule(plain(name), align="left", style="dim")
         console.print(reports.timeline(one.timeline))
 
 
