@@ -278,7 +278,7 @@ def test_what_was_never_sent_does_not_count(folder):
     sent_ns = table.column("sent_ns").to_numpy().copy()
     sent_ns[:7] = 0
     place = table.schema.get_field_index("sent_ns")
-    changed = table.set_column(place, history.OPERATIONS.field("sent_ns"), [sent_ns])
+    changed = table.set_column(place, history.OPERATIONS.field("sent_ns"), pa.array(sent_ns))
     with pa.ipc.new_stream(str(file), table.schema) as writer:
         writer.write_table(changed)
     (folder / "manifest.json").unlink()
