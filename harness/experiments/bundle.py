@@ -95,18 +95,19 @@ def write(source: Path, output: Path | None = None, *, everything: bool = False)
                 f"{folder}: expected at most {BYTES_MOST:,} bytes in a bundle, found {total:,}"
                 f"{'; without --all it has less' if everything else ''}"
             )
+        left_out = sorted(set(names) - set(kept))
         said = {
             "version": VERSION,
             "harness": harness.__version__,
             "files": listed,
-            "left_out": sorted(set(names) - set(kept)),
+            "left_out": left_out,
         }
         _pack(output, top, said, contents)
     return Bundled(
         path=output,
         size_bytes=output.stat().st_size,
         files=len(listed),
-        left_out=len(said["left_out"]),
+        left_out=len(left_out),
     )
 
 
@@ -198,7 +199,7 @@ def _read(path: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _members(path: Path, stream: IO[bytes]) -> Iterator[tuple[str, int]]:
+def _members(path: Path, stream: gzip.GzipFile) -> Iterator[tuple[str, int]]:
     """Yield name, below the bundle's own folder, and length of each member, at its content, which
     has to be read before the next one. No extension of tar is read: only what we write.
     """
@@ -252,7 +253,7 @@ def _listed(path: Path, text: bytes, folder: Path) -> dict[str, Any]:
     return files
 
 
-def _unpack(path: Path, stream: IO[bytes], target: Path, entry: Mapping[str, Any]) -> None:
+def _unpack(path: Path, stream: gzip.GzipFile, target: Path, entry: Mapping[str, Any]) -> None:
     """Write one file of the length that was said. Raises BadFileError where its hash is not."""
     digest, left = hashlib.sha256(), entry["bytes"]
     with translated(target):
@@ -269,7 +270,7 @@ def _unpack(path: Path, stream: IO[bytes], target: Path, entry: Mapping[str, Any
         raise BadFileError(f"{path}: {target.name} is not what was packed: it has another SHA-256")
 
 
-def _exactly(stream: IO[bytes], count: int) -> bytes:
+def _exactly(stream: gzip.GzipFile, count: int) -> bytes:
     """Read so many bytes. Raises EOFError where there are fewer."""
     parts = []
     while count:

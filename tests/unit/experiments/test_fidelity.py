@@ -273,7 +273,7 @@ def _rows(folder):
 
 def test_what_was_never_sent_does_not_count(folder):
     file = folder / "load" / "operations-0.arrow"
-    table = pa.ipc.open_stream(str(file)).read_all()
+    table = pa.ipc.open_stream(file.read_bytes()).read_all()
     whole = fidelity.read(folder).sent
     sent_ns = table.column("sent_ns").to_numpy().copy()
     sent_ns[:7] = 0
