@@ -142,7 +142,8 @@ def _moments_of(of: Timeline) -> Iterator[tuple[float, str, str, str]]:
     order = {id(fault): position for position, fault in enumerate(of.faults, 1)}
     for change in of.changes:
         fault = change.fault
-        where = f"{fault.count} paths" if fault.count else ", ".join(fault.nodes)
+        where = f"{fault.count:,} path{'s' * (fault.count > 1)}"
+        where = where if fault.count else ", ".join((*fault.nodes, *{**fault.up, **fault.down}))
         does = f"{fault.does}: {where}" if str(change.verb) == "set" else ""
         yield change.at_s, f"{change.verb} fault {order[id(fault)]}", fault.name, does
     if of.phases and of.phases[-1].end_s is not None:
