@@ -145,7 +145,7 @@ def test_a_session_of_locust_is_played_again(desk):
     of = original.read(run)
     assert (of.workers, of.timeline.seed, len(of.left_out)) == (2, 5, 6)
     [phase] = of.scenario.phases
-    assert [stream.rate_per_s for stream in phase.streams] == [2.0, 40.0]
+    assert [stream.rate_per_s for stream in phase.streams] == [40.0, 2.0]
     once_in_three(lambda: is_near(replayed(desk, str(run))))
     desk.assert_nothing_left()
 
