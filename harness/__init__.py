@@ -18,10 +18,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Client", "down", "judge", "run", "up"]
+__all__ = ["Client", "down", "judge", "replay", "run", "up"]
 
 if TYPE_CHECKING:
     from harness.control.client import Client
+    from harness.experiments.replay import replay
     from harness.experiments.run import down, up
     from harness.experiments.suite import judge, run
 
@@ -29,6 +30,7 @@ _HOMES = {
     "Client": "control.client",
     "down": "experiments.run",
     "judge": "experiments.suite",
+    "replay": "experiments.replay",
     "run": "experiments.suite",
     "up": "experiments.run",
 }

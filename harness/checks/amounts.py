@@ -37,12 +37,18 @@ def seen(proofs: Sequence[Proof]) -> list[str]:
     return found
 
 
+def achieved_of(what: str, proofs: Sequence[Proof]) -> float:
+    """The amount that looks at one thing show, in the unit of the proofs."""
+    if what in SHARES:
+        return _share(proofs)[0]
+    return float(np.median([proof.achieved for proof in proofs if proof.achieved is not None]))
+
+
 def _amount(what: str, asked: float, proofs: Sequence[Proof]) -> str:
     """The amount that looks at one thing show, with what was asked."""
+    achieved = achieved_of(what, proofs)
     if what in SHARES:
-        value, of = _share(proofs)
-        return compared(percent(value), of, SHARE.show(asked))
-    achieved = float(np.median([proof.achieved for proof in proofs if proof.achieved is not None]))
+        return compared(percent(achieved), _share(proofs)[1], SHARE.show(asked))
     if what.startswith("rate "):
         achieved, asked = achieved / 1e6, asked / 1e6
     unit = _unit(what)

@@ -7,7 +7,7 @@ each one that was planned is either in the record, or it is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,8 @@ from harness.history.gaps import Gap, Part
 from harness.history.history import OPERATIONS, History, PhaseWindow, once
 from harness.history.plan import Plan
 from harness.operations import Operation, Outcome
-from harness.scenario.rate import Profile
 from harness.scenario.schedule import IDENTIFIER, Due, Share, salt, schedule
-from harness.scenario.stream import Arrivals, Stream
+from harness.scenario.stream import Stream
 
 Numbers = npt.NDArray[np.int64]
 # The last half of an id is all but the run.
@@ -114,7 +113,7 @@ def _as_unknown(plan: Plan, number: int, due: Due, at: Numbers, first: int) -> p
     ids = np.empty(len(at), IDENTIFIER)
     ids["run"], ids["stream"] = _run(plan), number
     ids["sequence"], ids["worker"] = np.divmod(at + first, plan.workers)
-    stream = _stream(plan.streams[number])
+    stream = Stream.from_json(plan.streams[number])
     known = {
         "id": pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(16), len(at), [None, pa.py_buffer(ids.tobytes())]
@@ -218,23 +217,8 @@ def _due(history: History, plan: Plan, phase: PhaseWindow, number: int) -> Itera
     names = [one.name for one in plan.phases]
     earlier = [one["phase"] for one in plan.streams[:number]]
     share = Share(seed=plan.seed, phase=names.index(phase.name), stream=earlier.count(phase.name))
-    stream = _stream(plan.streams[number])
+    stream = Stream.from_json(plan.streams[number])
     return schedule(stream, history.nodes, share, phase.begin_ns, phase.end_ns)
-
-
-def _stream(said: Mapping[str, Any]) -> Stream:
-    return Stream(
-        operation=next(each for each in Operation if each.word == said["operation"]),
-        rate_per_s=said["asked_per_s"],
-        payload_bytes=said["payload_bytes"],
-        target=said["target"],
-        sources=tuple(said["sources"]),
-        arrivals=Arrivals(said["arrivals"]),
-        timeout_ms=said["timeout_ms"],
-        count=said["count"],
-        after_s=said["after_s"],
-        profile=Profile.parsed(said["profile"]) if "profile" in said else None,
-    )
 
 
 def _missing(missing: Numbers, count: int, first_s: float, plan: Plan) -> str:

@@ -24,6 +24,8 @@ HOMES = {
     "logs": "cluster.logs",
     "run": "runs.run",
     "judge": "runs.judge",
+    "replay": "replay.replay",
+    "bundle": "replay.bundle",
     "saturate": "saturate.saturate",
     "fault": "faults.fault",
     "check": "files.check",

@@ -15,9 +15,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,22 @@ from harness.topology.topology import Topology
 
 LOAD_GRACE_S = 120.0  # beyond the phases: Locust's start, the drain, the writing
 POLL_S = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Play:
+    """What is to be played: the load of a scenario, and a timeline, which is compiled from its
+    words or comes from elsewhere.
+
+    `source`: the scenario's file, as the load generator is told; `files`: what the run folder keeps
+    of it, by name; `facts`: what its metadata say besides.
+    """
+
+    scenario: Scenario
+    timeline: Timeline
+    source: Path
+    files: Mapping[str, str]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def up(
@@ -117,20 +133,46 @@ def run(
     """
     planned = files.read_scenario(scenario)
     planned = replace(planned, topology=with_system(planned.topology, system))
-    played = check(planned)
-    name = state.cluster_name(cluster)
+    asked = Play(
+        scenario=planned,
+        timeline=check(planned),
+        source=scenario,
+        files={"scenario.toml": scenario.read_text()},
+    )
+    return play(
+        asked,
+        cluster=cluster,
+        runtime_name=runtime_name,
+        runs=runs,
+        workers=workers,
+        keep=keep,
+        progress=progress,
+    )
+
+
+def play(
+    asked: Play,
+    *,
+    cluster: str | None,
+    runtime_name: str,
+    runs: Path,
+    workers: int,
+    keep: bool = False,
+    progress: Progress = nobody,
+) -> Judged:
+    """Play what was read and checked, and judge it; see `run`."""
+    name, topology = state.cluster_name(cluster), asked.scenario.topology
     ours = not state.is_alive(name)
     with Hold() as held:
         if ours:
-            settings = {"cluster": name, "runtime_name": runtime_name}
-            up(planned.topology, **settings, progress=progress, held=held)
+            up(topology, cluster=name, runtime_name=runtime_name, progress=progress, held=held)
             if keep:
                 held.keep()
             else:
                 held.callback(down, name)
         else:
-            same(name, planned.topology, runtime_name)
-        folder = _play(scenario, planned, played, name, runs, workers, progress)
+            same(name, topology, runtime_name)
+        folder = _play(asked, name, runs, workers, progress)
     progress("judge", 0, 1)
     judged = judge.judge(folder)
     progress("judge", 1, 1)
@@ -166,29 +208,22 @@ def same(cluster: str, topology: Topology, runtime_name: str) -> None:
         wanted.require(client.status(), topology, runtime_name)
 
 
-def _begin(scenario: Path, planned: Scenario, played: Timeline, cluster: str, runs: Path) -> Path:
+def _begin(asked: Play, cluster: str, runs: Path) -> Path:
     """Have the supervisor open a run folder for this timeline; the load starts its clock."""
+    budget = asked.scenario.budget
     with Client.connect(cluster) as client:
         begun = client.begin(
-            scenario=planned.name,
-            timeline=played.as_json(),
-            budget=None if planned.budget is None else str(planned.budget.resolve()),
+            scenario=asked.scenario.name,
+            timeline=asked.timeline.as_json(),
+            budget=None if budget is None else str(budget.resolve()),
             runs=str(runs.resolve()),
-            files={"scenario.toml": scenario.read_text()},
-            checks=planned.checks,
+            files=dict(asked.files),
+            facts={**asked.facts, "checks": asked.scenario.checks},
         )
     return Path(begun["run"])
 
 
-def _play(
-    scenario: Path,
-    planned: Scenario,
-    played: Timeline,
-    cluster: str,
-    runs: Path,
-    workers: int,
-    progress: Progress,
-) -> Path:
+def _play(asked: Play, cluster: str, runs: Path, workers: int, progress: Progress) -> Path:
     """Open a run, and run Locust as a child until the scenario is over; return the run's folder.
 
     Whatever ends it, Ctrl-C at any moment too, the run is closed and Locust has ended.
@@ -198,10 +233,10 @@ def _play(
     child: subprocess.Popen[bytes] | None = None
     try:
         with held_back():
-            folder = _begin(scenario, planned, played, cluster, runs)
+            folder = _begin(asked, cluster, runs)
         with held_back():
-            child = _locust(scenario, folder, cluster, workers, log)
-        code = _wait(child, cluster, planned, played.phases, progress)
+            child = _locust(asked.source, folder, cluster, workers, log)
+        code = _wait(child, cluster, asked.scenario, asked.timeline.phases, progress)
     except BaseException as error:
         if child is not None:
             _end(child)
@@ -219,12 +254,12 @@ def _play(
 
 
 def _locust(
-    scenario: Path, folder: Path, cluster: str, workers: int, log: Path
+    source: Path, folder: Path, cluster: str, workers: int, log: Path
 ) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         "HARNESS_CLUSTER": cluster,
-        "HARNESS_SCENARIO": str(scenario.resolve()),
+        "HARNESS_SCENARIO": str(source.resolve()),
         "HARNESS_RUN": str(folder),
         "HARNESS_JUDGE": "never",  # this process judges, when the cluster is down
     }

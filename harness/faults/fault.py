@@ -8,7 +8,7 @@ the narrower rate wins, a cut stays a cut. Of two conditions of one node the wor
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -192,6 +192,28 @@ class Fault:
         said += [self.limits.words()] if self.limits != UNLIMITED else []
         said += ["state wiped"] if self.state is State.WIPE else []
         return ", ".join([*said, *rates]) or "nothing"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the fault is on nothing: no path, no node."""
+        return not (self.count or self.nodes or self.up or self.down)
+
+    def among(self, names: Collection[str]) -> Fault:
+        """Return the fault as far as it is on these nodes, and on paths between them."""
+        some = frozenset(names)
+        paths = self.paths if isinstance(self.paths, Paths) else Paths.of_pairs(self.paths)
+        return replace(
+            self,
+            paths=paths.among(some),
+            far={
+                source: targets & some
+                for source, targets in self.far.items()
+                if source in some and targets & some
+            },
+            up={node: rate_bps for node, rate_bps in self.up.items() if node in some},
+            down={node: rate_bps for node, rate_bps in self.down.items() if node in some},
+            nodes=tuple(node for node in self.nodes if node in some),
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the fault as plain values.

@@ -36,6 +36,11 @@ class Paths(AbstractSet[DirectedPath]):
             targets.setdefault(source, []).append(target)
         return cls(([source], reached) for source, reached in targets.items())
 
+    def among(self, names: frozenset[str]) -> Paths:
+        """Return the paths between these nodes."""
+        blocks = ((sources & names, targets & names) for sources, targets in self.blocks)
+        return Paths((a, b) for a, b in blocks if a and b and len(a | b) > 1)
+
     @classmethod
     def _from_iterable(cls, paths: Iterable[DirectedPath]) -> frozenset[DirectedPath]:  # type: ignore[override]
         return frozenset(paths)

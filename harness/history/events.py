@@ -113,7 +113,9 @@ class NodeChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultChanged(Event):
-    """A fault was set or cleared; `set_ns` is when the last part of it was done."""
+    """A fault was set or cleared; `set_ns` is when the last part of it was done, `resolved` its
+    number in faults.jsonl, which has its nodes and paths; −1: an older folder has none.
+    """
 
     word: ClassVar[str] = "fault"
 
@@ -128,6 +130,7 @@ class FaultChanged(Event):
     sides: Mapping[str, int] = field(default_factory=dict)  # of a cut: node → its side
     set_ns: int
     took_ms: float = 0.0
+    resolved: int = -1
 
     @property
     def is_set(self) -> bool:

@@ -73,6 +73,7 @@ WANTED: Mapping[str, Any] = {
     "records?": list[int],
     "manifest?": bool,
     "inputs?": list[str],
+    "replay?": {"of": {"run": str}, "fork?": str | None},
 }
 
 

@@ -16,7 +16,7 @@ from harness.errors import UsageError
 from harness.load.locust import options
 from harness.network import injectors
 from harness.operations import Operation
-from harness.scenario import files, shipped, timeline
+from harness.scenario import files, shipped, timeline, workload
 from harness.scenario.scenario import Phase, Scenario
 from harness.scenario.timeline import Timeline
 from harness.systems import abilities, adapters
@@ -68,14 +68,29 @@ def made(
     status: Mapping[str, Any],
     backends: Callable[[], Mapping[str, str]],
 ) -> RunRequest:
-    """The request of the scenario that the options name, else of these options and classes.
+    """The request of the run that was begun with a workload of its own, else of the scenario that
+    the options name, else of these options and classes.
 
     `status` is the cluster's; `backends` asks it what serves which impairment. Raises UsageError,
     BadFileError, and for a scenario that this cluster cannot play NameTakenError, UnavailableError.
     """
+    if (handed := _handed()) is not None:
+        return handed
     if given.scenario:
         return _of_scenario(given, status, backends)
     return _plain(given, user_classes, adapters.named(status["adapter"]))
+
+
+def _handed() -> RunRequest | None:
+    """The request of a run that was begun with a workload of its own, as a replay is; None where
+    none was.
+    """
+    run = os.environ.get(RUN)
+    file = Path(run or "") / workload.FILE
+    if run is None or not file.is_file():
+        return None
+    load = workload.read(file)
+    return RunRequest(phases=load.phases, seed=load.seed, run=run, begin={}, left_out=load.left_out)
 
 
 def _of_scenario(
@@ -165,7 +180,7 @@ def _begin(
         "budget": budget,
         "runs": str(Path(given.runs).resolve()),
         "files": dict(texts),
-        "checks": checks,
+        "facts": {"checks": checks},
     }
 
 

@@ -74,6 +74,15 @@ def again(facts: Mapping[str, Any], run: str) -> str:
     return shlex.join(["harness", "judge", run, *(["--budget", other] if other else [])])
 
 
+def replay_of(facts: Mapping[str, Any]) -> str:
+    """Say of which run this is a replay, and what was changed; empty where it is none."""
+    said = facts.get("replay")
+    if not said:
+        return ""
+    forked = f", changed: {said['fork']}" if said.get("fork") else ""
+    return f"replay of {said['of']['run']}{forked}"
+
+
 def unsealed(history: History | None, parts: Sequence[SuitePart] = ()) -> str:
     """Say of a run, or of which parts of a suite, that nobody can tell whether files were changed;
     empty where a manifest does.

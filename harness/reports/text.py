@@ -85,6 +85,7 @@ def _what(facts: Mapping[str, Any]) -> str:
         what = f"{len(nodes)} {facts['adapter']} nodes ({what})"
     said = [facts["name"], f"{what} on {runtime['name']}{packed}"]
     said += [f"seed {facts['seed']}"] if nodes else []
+    said += [of] if (of := headline.replay_of(facts)) else []
     return " · ".join([*said, f"{host['cores']} cores {host['cpu']}, kernel {host['kernel']}"])
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -80,6 +81,21 @@ class Stream:
                 "timeout_ms": self.timeout_ms,
             }
         )
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Stream:
+        """Read what `as_json` said. Raises KeyError, TypeError, ValueError, BadFileError for what
+        is no stream.
+        """
+        plain = {one.name: said[one.name] for one in fields(cls) if one.name in said}
+        read: dict[str, Any] = {
+            "operation": Operation[said["operation"].upper()],
+            "rate_per_s": said["asked_per_s"],
+            "sources": tuple(said["sources"]),
+            "arrivals": Arrivals(said["arrivals"]),
+            "profile": Profile.parsed(said["profile"]) if "profile" in said else None,
+        }
+        return cls(**{**plain, **read})
 
     def __post_init__(self) -> None:
         if not 0 < self.rate_per_s <= RATE_PER_S_MAX:

@@ -6,6 +6,7 @@ The supervisor owns it from `begin` to `end`.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StorageError, UsageError, attempt
-from harness.faults.fault import Change, Condition
+from harness.faults.fault import Change, Condition, Fault
 from harness.history.events import (
     FaultChanged,
     NodeChanged,
@@ -85,6 +86,9 @@ class Recording:
         self._failures: list[str] = []
         # Node → its condition as the journal sees it: STOPPED, where none of its process is kept.
         self._journalled: dict[str, Condition] = {}
+        # Identity of a fault that came in this run → it, and its number in faults.jsonl.
+        self._kept: dict[int, tuple[Fault, int]] = {}
+        self._keeping = threading.Lock()
         self._led_by = begun_by
         self._player: Player | None = None  # None: it has not started
         self._stops: list[Callable[[], object]] = []  # what has to end, in this order
@@ -309,9 +313,21 @@ class Recording:
                 sides=fault.sides,
                 set_ns=change.at_ns,
                 took_ms=change.took_ns / 1e6,
+                resolved=self._resolved(fault),
             )
         )
         self._prover.changed(change)
+
+    def _resolved(self, fault: Fault) -> int:
+        """Return a fault's number in faults.jsonl, where it is kept when it first comes: what was
+        set by hand is in no timeline.
+        """
+        with self._keeping:
+            if id(fault) not in self._kept:
+                number = len(self._kept)
+                self.folder.append_line("faults.jsonl", {"number": number, **fault.as_json()})
+                self._kept[id(fault)] = fault, number
+            return self._kept[id(fault)][1]
 
     def _find(self, node: str, condition: Condition) -> None:
         """Record what the run finds of a node; the journal of one that runs has begun."""

@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,14 +128,14 @@ class Supervisor:
         budget: str | None,
         runs: str,
         files: Mapping[str, str],
+        facts: Mapping[str, Any] | None = None,
         by: int,
-        checks: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Open a run folder below `runs` for a timeline, which is played from `start` on.
 
-        `budget` is the path of a budget file, whose text is kept in the folder. `by`: the pid of
-        who asks. `checks`: those that the scenario asks for. Raises BadFileError before anything is
-        made.
+        `budget` is the path of a budget file, whose text is kept in the folder. `facts`: what its
+        metadata say besides (the checks that are asked for). `by`: the pid of who asks. Raises
+        BadFileError before anything is made.
         """
         with self._lock:
             faults, player = self._standing
@@ -150,6 +150,8 @@ class Supervisor:
             played, topology = Timeline.from_json(timeline), self._spec.topology
             named = {"topology.toml": self._spec.topology_text} if self._spec.topology_text else {}
             named["topology.json"] = json.dumps(topology.as_json(), indent=1)
+            if topology.adapter.endswith(".toml") and Path(topology.adapter).is_file():
+                named["system.toml"] = Path(topology.adapter).read_text()
             if budget is not None:
                 budget_rows.validate(read_budget(Path(budget)).rows)
                 named["budget.toml"] = Path(budget).read_text()
@@ -163,10 +165,10 @@ class Supervisor:
                 begun_by=by,
                 files={**named, **files},
                 facts={
+                    **(facts or {}),
                     "cluster": self._spec.cluster,
                     **self.cluster.facts(),
                     "seed": played.seed,
-                    "checks": list(checks),
                     "runtime": {"name": self._spec.runtime, **self._runtime.facts()},
                     "network": self._fabric.facts(),
                     "operations": {each.word: int(each) for each in Operation},

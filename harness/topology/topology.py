@@ -10,8 +10,9 @@ import hashlib
 import ipaddress
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.choices import did_you_mean, listed
@@ -19,6 +20,7 @@ from harness.errors import BadFileError
 from harness.topology.impairment import Impairment
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+VERSION = 1  # of topology.json
 NODES_MAX = 1_000_000  # what a file may ask for; what a host can hold is preflight's business
 # RFC 2544: set aside for benchmarks, routed nowhere.
 BENCHMARK_BLOCK = ipaddress.IPv4Network("198.18.0.0/15")
@@ -120,7 +122,7 @@ class Topology:
     def as_json(self) -> dict[str, Any]:
         """Return all that this is: the content of topology.json."""
         return {
-            "version": 1,
+            "version": VERSION,
             "name": self.name,
             "adapter": self.adapter,
             "addresses": str(self.addresses),
@@ -138,6 +140,56 @@ class Topology:
                 for (source, target), what in sorted(self.baseline.items())
             ],
         }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Topology:
+        """Read what `as_json` said. Raises BadFileError for another version, and what is none."""
+        if said.get("version") != VERSION:
+            raise BadFileError(f"topology: expected version {VERSION}, found {said.get('version')}")
+        try:
+            return cls(
+                **{
+                    name: said[name]
+                    for name in (
+                        *("name", "adapter", "seed", "congestion_control", "gso_max_segs"),
+                        "silence_s",
+                    )
+                },
+                addresses=ipaddress.IPv4Network(said["addresses"]),
+                nodes=tuple(Node(**one) for one in said["nodes"]),
+                links=frozenset((a, b) for a, b in said["links"]),
+                baseline={
+                    (one.pop("from"), one.pop("to")): Impairment.from_json(one)
+                    for one in map(dict, said["baseline"])
+                },
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadFileError(f"topology: {type(error).__name__}: {error}") from None
+
+    def among(self, names: Collection[str]) -> Topology:
+        """Return the topology of these nodes alone, linked as they were by way of the others.
+
+        Each of the others goes to the one of them that is nearest by links, and so do its links:
+        what was in one piece stays so, and a ring stays a ring.
+        """
+        kept = [node for node in self.nodes if node.name in names]
+        near, neighbours = {node.name: node.name for node in kept}, self.neighbours()
+        reached = deque(near)
+        while reached:
+            name = reached.popleft()
+            for other in neighbours[name]:
+                if other not in near:
+                    near[other] = near[name]
+                    reached.append(other)
+        order = {node.name: index for index, node in enumerate(kept)}
+        ends = ((near[a], near[b]) for a, b in self.links if a in near and b in near)
+        regions = {node.region for node in kept}
+        return replace(
+            self,
+            nodes=tuple(kept),
+            links=frozenset((a, b) if order[a] < order[b] else (b, a) for a, b in ends if a != b),
+            baseline={pair: what for pair, what in self.baseline.items() if {*pair} <= regions},
+        )
 
     def digest(self) -> str:
         """Compute what two topologies have in common only where they are the same: SHA-256, hex."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from harness.reports import headline
 from harness.reports.html.elements import escape
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -33,7 +34,8 @@ def header(facts: Mapping[str, Any]) -> str:
     )
     started = str(facts.get("started", ""))[:16].replace("T", " ")
     when = f" · {started} UTC" if started else ""
-    what = f"{nodes} on {facts['runtime']['name']}{when}"
+    of = headline.replay_of(facts)
+    what = f"{nodes} on {facts['runtime']['name']}{when}{f' · {of}' if of else ''}"
     return (
         f"<header><h1>{escape(facts['name'])}</h1><span class=soft>{escape(what)}</span>"
         "<button id=theme type=button>light / dark</button></header>"

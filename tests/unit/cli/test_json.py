@@ -57,6 +57,7 @@ ARGUMENTS = {
     "check": [str(Path(__file__).parents[3] / "topologies" / "cluster-10.toml")],
     "fault set": ["n", "--delay", "1ms"],
     "fault cut": ["halves"],
+    "replay": ["--dry-run"],
 }
 # tests/root/test_cluster.py, test_saturate.py; test_calibrate.py
 STARTS_SOMETHING = {"up", "run", "saturate", "calibrate"}
@@ -82,7 +83,7 @@ def test_json_is_one_object_with_a_version(name, tmp_path, monkeypatch):
     monkeypatch.delenv("HARNESS_CLUSTER", raising=False)
     monkeypatch.chdir(tmp_path)
     words = [*name.split(), *ARGUMENTS.get(name, [])]
-    if name == "judge":
+    if name in {"judge", "replay", "bundle"}:
         words.append(str(good(tmp_path)))
     lock = server = None
     if name not in {"down", "doctor"}:

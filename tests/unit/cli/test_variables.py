@@ -11,6 +11,7 @@ from pathlib import Path
 import configargparse
 import pytest
 from click.testing import CliRunner
+from kit import run_folders
 
 from harness.cli import main
 from harness.control import state
@@ -32,6 +33,11 @@ ARGUMENTS = {
     "fault set": ["node-0", "--delay", "1ms"],
     "fault cut": ["halves"],
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _folder(tmp_path_factory):
+    ARGUMENTS["replay"] = [str(run_folders.good(tmp_path_factory.mktemp("runs")))]
 
 
 def promised():
@@ -62,7 +68,7 @@ def test_the_page_is_read():
         "HARNESS_STATE",
         "HARNESS_REQUIRE_ALL",
     }
-    assert of("HARNESS_RUNS") == ["run", "saturate", "judge"]
+    assert of("HARNESS_RUNS") == ["run", "replay", "bundle", "saturate", "judge"]
 
 
 @pytest.mark.parametrize("variable", ["RUNTIME", "SYSTEM", "HARNESS_CLUSTER"])
@@ -104,7 +110,7 @@ def test_state(command, tmp_path, monkeypatch):
     """A dead cluster that stands in the folder is found by each; `up` finds a living one taken."""
     monkeypatch.setenv("HARNESS_STATE", str(tmp_path))
     (tmp_path / "main").mkdir()
-    lock = state.Lock("main") if command in ("up", "run", "saturate") else None
+    lock = state.Lock("main") if command in ("up", "run", "replay", "saturate") else None
     done = run(command, HARNESS_STATE=str(tmp_path), RUNTIME="netns")
     if command == "up":
         assert done.exit_code == NameTakenError.exit_code

@@ -682,3 +682,24 @@ def test_a_row_under_a_fault_is_judged_on_what_was_due_while_it_stood():
     )
     assert (finding.answer, finding.measured) == (Answer.PASS, "2 ms (n=200)")
     assert checker.under(found, "other", load).seconds == 0
+
+
+def test_a_fault_among_fewer_nodes():
+    """Of what it is on, that remains which is there; nothing of a path whose end is gone."""
+    names = [f"n{index}" for index in range(6)]
+    nodes = [Node(name=name) for name in names]
+    few = {"n0", "n1", "n5"}
+    cut = spec.parse({"cut": "halves"}).resolve(nodes, 1).among(few)
+    whole = spec.parse({"cut": "halves"}).resolve(nodes, 1)
+    assert {(a, b) for a, far in cut.far.items() for b in far} == {
+        (a, b) for a, far in whole.far.items() for b in far if {a, b} <= few
+    }
+    slow = spec.parse({"where": "n0,n2 -> n1,n2", "delay": "5ms"}).resolve(nodes, 1).among(few)
+    assert set(slow.paths) == {("n0", "n1")}
+    narrow = spec.parse({"where": "all", "rate": "1mbit"}).resolve(nodes, 1).among(few)
+    assert {*narrow.up} == {*narrow.down} == few
+    stopped = spec.parse({"where": "n1,n2", "condition": "stopped"}).resolve(nodes, 1)
+    assert stopped.among(few).nodes == ("n1",)
+    assert not stopped.among(few).is_empty
+    assert stopped.among({"n0"}).is_empty
+    assert spec.parse({"where": "n0 -> n2", "loss": "1%"}).resolve(nodes, 1).among(few).is_empty

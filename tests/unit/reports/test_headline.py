@@ -120,3 +120,20 @@ def test_that_files_may_have_been_changed_is_said_in_every_report(format_):
     ]
     assert "b: no manifest" in told(None, parts)
     assert "no manifest" not in told(None, parts[:1])
+
+
+@pytest.mark.parametrize("format_", ["text", "html"])
+def test_a_replay_says_of_which_run_and_what_was_changed(format_):
+    of = {"of": {"run": "/runs/a/1"}, "fork": None}
+
+    def said(facts):
+        if format_ == "text":
+            return text.to_text(text.render(VERDICT, facts, "/run"))
+        return reports.render("html", VERDICT, facts, "/run")
+
+    assert "replay of" not in said(FACTS)
+    plain = " ".join(said({**FACTS, "replay": of}).split())
+    assert "replay of /runs/a/1" in plain
+    assert "changed" not in plain
+    forked = " ".join(said({**FACTS, "replay": {**of, "fork": "rate x2"}}).split())
+    assert "replay of /runs/a/1, changed: rate x2" in forked

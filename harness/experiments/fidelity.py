@@ -1,0 +1,338 @@
+"""Fidelity says how near a replay came to its original: a number from 0 to 1, and what it is made
+of. `compare` is pure.
+
+It is the least of four parts, for a replay is as good as what it is worst at:
+
+    moments   when phases began, faults were set and cleared, and the run ended
+    load      the operations a second that each stream sent
+    faults    what looks at each fault showed of it
+    findings  the answers of the verdict: the share of them that are the same
+
+A part is the mean of its items: 1 where an item is no further from the original's than is allowed,
+else what is allowed divided by how far it is (`closeness`), and 0 where only one run has it.
+Allowed are 20 ms for a moment; 1 % and one operation for a rate; for an amount of a fault the
+tolerances of both looks. A part of which the runs have nothing is left out; one of which the
+folders do not tell is left out too, and said to be unknown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from harness.checks.amounts import achieved_of
+from harness.history import metadata, phases
+from harness.history.events import Event, FaultChanged, PhaseBegan, PhasesOver
+from harness.history.files import Files
+from harness.history.gaps import Part as Of
+from harness.history.history import PhaseWindow
+from harness.history.proof import READ_BACK, Proof, ProofAnswer
+from harness.history.reader import Folder
+from harness.scenario.schedule import IDENTIFIER
+
+FILE = "fidelity.json"
+VERSION = 1
+MOMENT_MS = 20.0
+RATE_SHARE = 0.01
+AMOUNT_SHARE = 0.05  # of an amount whose looks say no tolerance
+SENT = "sent.json"  # of a bundle that has no operations: how many each stream sent
+SHOWN = (ProofAnswer.IN_FORCE, ProofAnswer.NOT_IN_FORCE)  # answers of looks that show an amount
+# Of metadata.json, what says on what a run was played; two runs differ in it, or not.
+SURROUNDINGS = ("runtime", "host", "network", "adapter")
+NO_MATTER = {"host.memory_bytes"}
+
+
+class Answered(NamedTuple):
+    """A finding of a verdict, as it is set beside those of other runs."""
+
+    phase: str
+    name: str
+    answer: str
+    measured: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """What is compared of a run. `sent` is how many operations each stream sent, `answers` the
+    findings of its verdict; None: its folder does not tell.
+    """
+
+    facts: Mapping[str, Any]
+    happened: Sequence[Event]
+    t0_ns: int
+    phases: Sequence[PhaseWindow]
+    proofs: Sequence[Proof]
+    sent: Sequence[int] | None
+    answers: Sequence[Answered] | None
+
+
+def read(folder: Path) -> Played:
+    """Read what is compared of a run folder. Raises BadFileError where it is none."""
+    facts = metadata.read(folder)
+    files = Folder(Files(folder, has_manifest=facts.get("manifest", False)), facts)
+    happened, planned = files.events(), files.plan()
+    return Played(
+        facts=facts,
+        happened=happened,
+        t0_ns=facts["t0_ns"],
+        phases=phases.windows(happened, planned),
+        proofs=files.proofs(),
+        sent=sent(folder, files),
+        answers=answers(folder),
+    )
+
+
+def sent(folder: Path, files: Folder) -> list[int] | None:
+    """Count the operations that each stream sent, by the stream's number; None where the folder
+    does not have all of them.
+    """
+    if (folder / SENT).is_file():
+        found: list[int] | None = json.loads((folder / SENT).read_text())
+        return found
+    table = files.operations()
+    if any(Of.OPERATIONS in gap.what for gap in files.gaps):
+        return None
+    count = len(files.facts["load"].get("streams", ()))
+    ids = table.column("id").combine_chunks()
+    if not len(ids):
+        return [0] * count
+    made = np.frombuffer(ids.buffers()[1], IDENTIFIER)[ids.offset : ids.offset + len(ids)]
+    went = (table.column("sent_ns").to_numpy() > 0) & (made["stream"] < count)
+    streams = made["stream"][went].astype(np.int64)
+    return [int(number) for number in np.bincount(streams, minlength=count)]
+
+
+def answers(folder: Path) -> list[Answered] | None:
+    """Return what verdict.json of a folder answers; None where there is none that can be read."""
+    try:
+        found = json.loads((folder / "verdict.json").read_text())
+        return [Answered(*(one[key] for key in Answered._fields)) for one in found["findings"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def compare(first: Played, again: Played, remarks: Sequence[str] = ()) -> dict[str, Any]:
+    """Compare a replay with its original; return the content of fidelity.json."""
+    parts = {
+        "moments": _moments(first, again),
+        "load": _load(first, again),
+        "faults": _faults(first.proofs, again.proofs),
+        "findings": _findings(first.answers, again.answers),
+    }
+    scores = [part["score"] for part in parts.values() if part["score"] is not None]
+    return {
+        "version": VERSION,
+        "fidelity": min(scores, default=None),
+        "parts": parts,
+        "differs": differences(first.facts, again.facts),
+        "remarks": list(remarks),
+    }
+
+
+def closeness(error: float, allowed: float) -> float:
+    """Return 1 where an error is allowed, else the share of it that is."""
+    return 1.0 if error <= allowed else allowed / error
+
+
+def moments(of: Played) -> dict[tuple[str, int], float]:
+    """Return when what happened in a run did, in ms from its t0, by what it was and how often it
+    had happened before. What stood before the run stands at 0.
+    """
+    found: dict[tuple[str, int], float] = {}
+    times: dict[str, int] = {}
+    for event in of.happened:
+        at_ns = event.set_ns if isinstance(event, FaultChanged) else event.at_ns
+        if isinstance(event, FaultChanged):
+            what = f"{event.verb} {event.fault}"
+        elif isinstance(event, PhaseBegan):
+            what = f"phase {event.phase}"
+        elif isinstance(event, PhasesOver):
+            what = "end"
+        else:
+            continue
+        times[what] = times.get(what, -1) + 1
+        found[what, times[what]] = max(at_ns - of.t0_ns, 0) / 1e6
+    return found
+
+
+def _at_the_end(of: Played) -> set[tuple[str, int]]:
+    """Which moments are of faults that went when the run was over, if at all: only one run may
+    have seen them go.
+    """
+    end_ms = max(((one.end_ns - of.t0_ns) / 1e6 for one in of.phases), default=0.0)
+    return {
+        key for key, at_ms in moments(of).items() if key[0].startswith("clear ") and at_ms >= end_ms
+    }
+
+
+def _moments(first: Played, again: Played) -> dict[str, Any]:
+    wanted, found = moments(first), moments(again)
+    missing = sorted(wanted.keys() - found.keys() - _at_the_end(first))
+    extra = sorted(found.keys() - wanted.keys() - _at_the_end(again))
+    errors = {key: found[key] - at_ms for key, at_ms in wanted.items() if key in found}
+    sizes = [abs(error) for error in errors.values()]
+    scores = [closeness(size, MOMENT_MS) for size in sizes] + [0.0] * len([*missing, *extra])
+    worst = max(errors, key=lambda key: abs(errors[key]), default=None)
+    return {
+        "score": _mean(scores),
+        "allowed_ms": MOMENT_MS,
+        "median_ms": float(np.median(sizes)) if sizes else None,
+        "p99_ms": float(np.percentile(sizes, 99, method="higher")) if sizes else None,
+        "worst_ms": None if worst is None else errors[worst],
+        "worst": None if worst is None else worst[0],
+        "missing": [what for what, _ in missing],
+        "extra": [what for what, _ in extra],
+        "errors": [
+            {"what": what, "at_ms": wanted[what, number], "error_ms": error}
+            for (what, number), error in errors.items()
+        ],
+    }
+
+
+def _load(first: Played, again: Played) -> dict[str, Any]:
+    """Compare what streams sent, over the lengths of the original's phases."""
+    if first.sent is None or again.sent is None:
+        return {"score": None, "unknown": "not all operations of both runs are there to be counted"}
+    seconds = {one.name: one.seconds for one in first.phases}
+    streams = []
+    for said, was, now in zip(
+        first.facts["load"].get("streams", ()), first.sent, again.sent, strict=False
+    ):
+        if lasts_s := seconds.get(said["phase"]):
+            error = abs(now - was)
+            streams.append(
+                {
+                    "phase": said["phase"],
+                    "operation": said["operation"],
+                    "original_per_s": was / lasts_s,
+                    "replay_per_s": now / lasts_s,
+                    "error": error / max(was, 1),
+                    "score": closeness(error, max(RATE_SHARE * was, 1.0)),
+                }
+            )
+    return {"score": _mean([one["score"] for one in streams]), "streams": streams}
+
+
+def _faults(first: Sequence[Proof], again: Sequence[Proof]) -> dict[str, Any]:
+    """Compare what was seen of each fault. What only one look was made at in both runs, and showed
+    no amount, is held to whether it was seen in force.
+    """
+    wanted, found = _by_what(first), _by_what(again)
+    seen = []
+    for fault, what in sorted(wanted.keys() | found.keys()):
+        was, now = wanted.get((fault, what), []), found.get((fault, what), [])
+        seen.append({"fault": fault, "what": what, **_amounts(what, was, now)})
+    return {"score": _mean([one["score"] for one in seen]), "seen": seen}
+
+
+def _by_what(proofs: Iterable[Proof]) -> dict[tuple[str, str], list[Proof]]:
+    """The looks at each thing that each fault does; what is read back is of the kernel, and what
+    shows that a fault is gone is no amount of it.
+    """
+    found: dict[tuple[str, str], list[Proof]] = {}
+    for proof in proofs:
+        if proof.what not in (READ_BACK, "clear") and proof.answer not in (
+            ProofAnswer.GONE,
+            ProofAnswer.NOT_GONE,
+        ):
+            found.setdefault((proof.fault, proof.what), []).append(proof)
+    return found
+
+
+def _amounts(what: str, was: Sequence[Proof], now: Sequence[Proof]) -> dict[str, Any]:
+    shown = [
+        [one for one in proofs if one.achieved is not None and one.asked and one.answer in SHOWN]
+        for proofs in (was, now)
+    ]
+    if all(shown):
+        before, after = (achieved_of(what, proofs) for proofs in shown)
+        allowed = sum(_tolerance(proofs) for proofs in shown) or AMOUNT_SHARE * abs(before)
+        return {
+            "original": before,
+            "replay": after,
+            "allowed": allowed,
+            "score": closeness(abs(after - before), allowed),
+        }
+    answers_of = [_answer(proofs) for proofs in (was, now)]
+    return {
+        "original": answers_of[0],
+        "replay": answers_of[1],
+        "allowed": None,
+        "score": float(answers_of[0] == answers_of[1]),
+    }
+
+
+def _tolerance(proofs: Sequence[Proof]) -> float:
+    """The tolerance of the look that saw most."""
+    return max(proofs, key=lambda one: one.n).tolerance or 0.0
+
+
+def _answer(proofs: Sequence[Proof]) -> str:
+    """What all looks at one thing answer together: that it was not so wins, then that it was."""
+    answered = {one.answer for one in proofs}
+    for answer in (ProofAnswer.NOT_IN_FORCE, ProofAnswer.IN_FORCE):
+        if answer in answered:
+            return str(answer)
+    return str(ProofAnswer.AMOUNT_NOT_SHOWN) if proofs else "no look"
+
+
+def _findings(first: Sequence[Answered] | None, again: Sequence[Answered] | None) -> dict[str, Any]:
+    if first is None or again is None:
+        return {"score": None, "unknown": "one of the two was not judged"}
+    pairs = side_by_side([first, again])
+    changed = [
+        {"phase": was.phase, "name": was.name, "original": was.answer, "replay": now.answer}
+        for was, now in pairs
+        if was.answer != now.answer
+    ]
+    return {
+        "score": _mean([float(was.answer == now.answer) for was, now in pairs]),
+        "of": len(pairs),
+        "changed": changed,
+    }
+
+
+def side_by_side(verdicts: Sequence[Sequence[Answered]]) -> list[list[Answered]]:
+    """Return each finding of any of these verdicts as each of them has it; one that it does not
+    have has the answer "–" there.
+    """
+    every: dict[tuple[str, str, int], list[Answered]] = {}
+    for number, verdict in enumerate(verdicts):
+        times: dict[tuple[str, str], int] = {}
+        for one in verdict:
+            what = one.phase, one.name
+            times[what] = times.get(what, -1) + 1
+            nowhere = Answered(*what, "–", "–")
+            every.setdefault((*what, times[what]), [nowhere] * len(verdicts))[number] = one
+    return list(every.values())
+
+
+def differences(first: Mapping[str, Any], again: Mapping[str, Any]) -> list[list[str]]:
+    """Name what the surroundings of two runs differ in: [what, of the original, of the replay]."""
+    was, now = (
+        dict(_leaves({key: facts.get(key) for key in SURROUNDINGS})) for facts in (first, again)
+    )
+    return [
+        [key, was.get(key, "–"), now.get(key, "–")]
+        for key in sorted(was.keys() | now.keys())
+        if was.get(key) != now.get(key)
+        and key not in NO_MATTER
+        and not key.startswith("host.calibration")
+    ]
+
+
+def _leaves(table: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, str]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", str(value)
+
+
+def _mean(scores: Sequence[float]) -> float | None:
+    return sum(scores) / len(scores) if scores else None

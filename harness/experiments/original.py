@@ -1,0 +1,315 @@
+"""An original is a run that is to be played again: what its folder says was played, as executed.
+
+Its phases are those that the load had. Each change of a fault is at the moment at which it began to
+be made, on the nodes and paths that it was on, whoever made it: a timeline, or somebody by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.errors import BadFileError, HarnessError
+from harness.faults.fault import Fault, Verb
+from harness.history import events as event_lines
+from harness.history import metadata, phases
+from harness.history.events import Event, FaultChanged, NodeStarted
+from harness.history.files import Files
+from harness.history.history import PhaseWindow
+from harness.history.reader import Folder
+from harness.scenario import workload
+from harness.scenario.scenario import Phase, Scenario
+from harness.scenario.stream import Stream
+from harness.scenario.timeline import PlannedChange, PlannedPhase, Timeline, in_order
+from harness.scenario.workload import Workload
+from harness.topology.topology import Topology
+
+SUITE = "suite.json"
+# What a replay writes itself, and so does not take over from its original.
+OWN = {"topology.json", "system.toml", "timeline.json", "budget.toml", workload.FILE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """A run as it was played.
+
+    `source` is where a person finds it: its folder, or the bundle that this was unpacked from.
+    `scenario` has its topology, streams, lengths, budget and seed, and `timeline` its phases and
+    faults as executed. `files` are the other inputs that its folder has, by name. `remarks` say
+    what happened in it that is not played again.
+    """
+
+    folder: Path
+    source: Path
+    facts: Mapping[str, Any]
+    scenario: Scenario
+    timeline: Timeline
+    left_out: tuple[str, ...]
+    files: Mapping[str, str]
+    happened: tuple[Event, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def runtime(self) -> str:
+        """The runtime that it ran on."""
+        return str(self.facts["runtime"]["name"])
+
+    @property
+    def workers(self) -> int:
+        """How many load workers it had; 1 where an older folder does not say it."""
+        return int(self.facts["load"].get("shares", 0)) or 1
+
+    @property
+    def workload(self) -> Workload:
+        """What its load generator sent."""
+        return Workload(
+            seed=self.scenario.seed, phases=self.scenario.phases, left_out=self.left_out
+        )
+
+
+def find(path: Path) -> Path:
+    """Return the run folder that `path` means: itself, or ``latest`` in it.
+
+    Raises BadFileError; of a suite's folder with the parts of it that can be replayed.
+    """
+    for candidate in (path, path / "latest"):
+        if (candidate / SUITE).is_file():
+            raise BadFileError(
+                f"{path} is a suite's; a replay is of one run: {', '.join(_parts(candidate))}"
+            )
+    return metadata.find(path)
+
+
+def _parts(folder: Path) -> list[str]:
+    try:
+        parts = json.loads((folder / SUITE).read_text())["parts"].values()
+        return [str(folder / part) for part in parts] or ["it has none"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadFileError(f"{folder / SUITE}: cannot be read: {error}") from None
+
+
+def read(folder: Path) -> Original:
+    """Read what was played from a run folder.
+
+    Raises BadFileError where it is none, is of another version, or is damaged in what a replay
+    needs: the rest of it is not looked at.
+    """
+    facts = metadata.read(folder)
+    files = Files(folder, has_manifest=facts.get("manifest", False))
+    if files.problem:
+        raise BadFileError(
+            f"{folder}: {files.problem}: the run was cut short, or its folder was; nobody can tell "
+            "what was played"
+        )
+    _need(files, "metadata.json")
+    planned, topology = _planned(files), Topology.from_json(_json(files, "topology.json"))
+    happened = tuple(_lines(files, "events.jsonl", event_lines.read))
+    wanted = Folder(files, facts).plan()
+    if wanted is None:
+        raise BadFileError(f"{folder}: it does not say what was planned: of an older version")
+    windows = [one for one in phases.windows(happened, wanted) if one.end_ns > one.begin_ns]
+    if not windows or not {one.name for one in windows} <= {one.name for one in planned.phases}:
+        raise BadFileError(f"{folder}: no phase of it was played, or another than was planned")
+    budget = folder / "budget.toml" if files.open("budget.toml").exists else None
+    if budget is not None or "budget.toml" in facts.get("inputs", ()):
+        _need(files, "budget.toml")
+    kept = _kept(files)
+    return Original(
+        folder=folder,
+        source=folder,
+        facts=facts,
+        scenario=Scenario(
+            name=facts["name"],
+            topology=topology,
+            phases=_load(windows, planned.phases, facts["load"].get("streams", ())),
+            budget=budget,
+            seed=planned.seed,
+        ),
+        timeline=Timeline(
+            seed=planned.seed,
+            phases=_phases(windows, planned.phases, wanted.t0_ns),
+            changes=changes(happened, kept, planned, wanted.t0_ns, windows[-1].end_ns),
+        ),
+        left_out=tuple(facts["load"].get("left_out", ())),
+        files=_others(files, facts),
+        happened=happened,
+        remarks=tuple(_remarks(happened, wanted.t0_ns)),
+    )
+
+
+def changes(
+    happened: Iterable[Event],
+    kept: Mapping[int, Fault],
+    planned: Timeline,
+    t0_ns: int,
+    end_ns: int,
+) -> tuple[PlannedChange, ...]:
+    """Return the changes of faults as they were made, in seconds from `t0_ns`; what stood when the
+    run ended, at `end_ns`, is cleared then.
+
+    `kept`: the faults by their numbers in faults.jsonl; an older folder has none, and its planned
+    faults are known by their names. A fault that stood when the run began has a time before it.
+    Raises BadFileError for one of which nothing says on which paths it was.
+    """
+    found: list[PlannedChange] = []
+    standing: dict[str, Fault] = {}
+    came: dict[str, int] = {}  # name → how often it was set
+    for event in happened:
+        if not isinstance(event, FaultChanged):
+            continue
+        at_s, name = (event.begun_ns - t0_ns) / 1e9, event.fault
+        if event.is_set:
+            fault = kept.get(event.resolved) or _by_name(planned, name, came.get(name, 0))
+            if name in standing:  # it takes the place of that one, and is one of its own
+                fault = replace(fault)
+            came[name], standing[name] = came.get(name, 0) + 1, fault
+            found.append(PlannedChange(at_s=at_s, verb=Verb.SET, fault=fault))
+        elif (gone := standing.pop(name, None)) is not None:
+            found.append(PlannedChange(at_s=at_s, verb=Verb.CLEAR, fault=gone))
+    over_s = (end_ns - t0_ns) / 1e9
+    found += [
+        PlannedChange(at_s=over_s, verb=Verb.CLEAR, fault=fault) for fault in standing.values()
+    ]
+    return in_order(found)
+
+
+def _by_name(planned: Timeline, name: str, number: int) -> Fault:
+    """Return the fault of the `number`-th planned change, from 0, that sets one of this name."""
+    sets = [
+        change.fault
+        for change in planned.changes
+        if change.verb is Verb.SET and change.fault.name == name
+    ]
+    if number >= len(sets):
+        raise BadFileError(
+            f"fault {name!r} was set by hand, and the folder, which is of an older version, does "
+            "not say on which nodes and paths: it cannot be played again"
+        )
+    return sets[number]
+
+
+def _phases(
+    windows: Sequence[PhaseWindow], planned: Sequence[PlannedPhase], t0_ns: int
+) -> tuple[PlannedPhase, ...]:
+    known = {phase.name: phase for phase in planned}
+    return tuple(
+        replace(
+            known[one.name],
+            begin_s=(one.begin_ns - t0_ns) / 1e9,
+            end_s=(one.end_ns - t0_ns) / 1e9,
+        )
+        for one in windows
+    )
+
+
+def _load(
+    windows: Sequence[PhaseWindow],
+    planned: Sequence[PlannedPhase],
+    streams: Iterable[Mapping[str, Any]],
+) -> tuple[Phase, ...]:
+    """Return the phases with their streams, as the load generator had them."""
+    of_phase: dict[str, list[Stream]] = {}
+    try:
+        for said in streams:
+            of_phase.setdefault(said["phase"], []).append(Stream.from_json(said))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadFileError(
+            f"metadata.json: load.streams: {type(error).__name__}: {error}: it says too little to "
+            "send the same load again, as folders of older versions do"
+        ) from None
+    known = {phase.name: phase for phase in planned}
+    return tuple(
+        Phase(
+            name=one.name,
+            duration_s=(one.end_ns - one.begin_ns) / 1e9,
+            streams=tuple(of_phase.get(one.name, ())),
+            iperf3=known[one.name].iperf3,
+        )
+        for one in windows
+    )
+
+
+def _planned(files: Files) -> Timeline:
+    try:
+        return Timeline.from_json(_json(files, "timeline.json"))
+    except BadFileError:
+        raise
+    except HarnessError as error:
+        raise BadFileError(f"{files.folder / 'timeline.json'}: {error}") from None
+
+
+def _kept(files: Files) -> dict[int, Fault]:
+    """Return the faults of faults.jsonl by their numbers; two lines that say the same fault, as of
+    one that came and went and found other connections, are one.
+    """
+    if not files.open("faults.jsonl").exists and not files.open("faults.jsonl").wrong:
+        return {}
+    alike: dict[str, Fault] = {}
+    found: dict[int, Fault] = {}
+    for said in _lines(files, "faults.jsonl", dict):
+        try:
+            number = said.pop("number")
+            text = json.dumps(said, sort_keys=True)
+            if text not in alike:
+                alike[text] = Fault.from_json(said)
+        except (KeyError, TypeError, ValueError, HarnessError) as error:
+            raise BadFileError(f"faults.jsonl: {type(error).__name__}: {error}") from None
+        found[number] = alike[text]
+    return found
+
+
+def _others(files: Files, facts: Mapping[str, Any]) -> dict[str, str]:
+    """The inputs that a replay takes over as they are, those of them that are whole."""
+    found = {}
+    for name in facts.get("inputs", ()):
+        content = files.open(name)
+        if name not in OWN and content.exists and not content.wrong:
+            found[name] = content.text.decode(errors="replace")
+    return found
+
+
+def _remarks(happened: Sequence[Event], t0_ns: int) -> Iterable[str]:
+    """Say what was done to nodes that no fault did: a node that had ended was started by hand."""
+    made = [event for event in happened if isinstance(event, FaultChanged) and event.nodes]
+    for event in happened:
+        if isinstance(event, NodeStarted) and not any(
+            event.node in one.nodes and one.begun_ns <= event.at_ns <= one.at_ns for one in made
+        ):
+            at_s = (event.at_ns - t0_ns) / 1e9
+            yield (
+                f"{event.node}, which had ended by itself, was started by hand at {at_s:.1f} s: "
+                "that is not played again"
+            )
+
+
+def _need(files: Files, name: str) -> bytes:
+    content = files.open(name)
+    if content.wrong or not content.exists:
+        raise BadFileError(
+            f"{files.folder}: {content.wrong or f'{name} is missing'}: without it the run cannot "
+            "be played again"
+        )
+    return content.text
+
+
+def _json(files: Files, name: str) -> dict[str, Any]:
+    try:
+        found = json.loads(_need(files, name).decode())
+    except (ValueError, RecursionError) as error:
+        raise BadFileError(f"{files.folder / name}: cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise BadFileError(f"{files.folder / name}: expected a table")
+    return found
+
+
+def _lines(files: Files, name: str, make: Any) -> list[Any]:
+    _need(files, name)
+    found, breaks = files.lines(name, make)
+    if breaks:
+        raise BadFileError(
+            f"{files.folder}: {breaks[0].why}: without it the run cannot be played again"
+        )
+    return found

@@ -1,0 +1,311 @@
+"""How near a replay came: the parts, and the number that is the least of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from kit import run_folders
+from kit.histories import MS, SECOND
+
+from harness.experiments import fidelity
+from harness.experiments.fidelity import Answered, Played
+from harness.history import history
+from harness.history.events import FaultChanged, NodeStarted, PhaseBegan, PhasesOver
+from harness.history.history import PhaseWindow
+from harness.history.proof import READ_BACK, Proof, ProofAnswer
+
+T0 = 500 * SECOND
+FACTS = {
+    "load": {"streams": [{"phase": "load", "operation": "broadcast"}]},
+    "runtime": {"name": "netns"},
+    "host": {"kernel": "6.1", "versions": {"p2p-harness": "1"}, "memory_bytes": 1},
+}
+
+
+def change(verb: str, at_ms: float, fault: str = "cut", took_ms: float = 1.0) -> FaultChanged:
+    return FaultChanged(verb=verb, fault=fault, set_ns=T0 + round(at_ms * MS), took_ms=took_ms)
+
+
+def phase(at_ms: float) -> PhaseBegan:
+    return PhaseBegan(at_ns=T0 + round(at_ms * MS), phase="load")
+
+
+def over(at_ms: float) -> PhasesOver:
+    return PhasesOver(at_ns=T0 + round(at_ms * MS))
+
+
+def look(what: str, achieved: float | None, **changes) -> Proof:
+    return replace(
+        Proof(
+            at_ns=T0,
+            fault="slow",
+            what=what,
+            asked=achieved and 50.0,
+            achieved=achieved,
+            n=20,
+            tolerance=2.0,
+            backend="netem",
+            answer=ProofAnswer.IN_FORCE,
+        ),
+        **changes,
+    )
+
+
+FIRST = Played(
+    facts=FACTS,
+    happened=(phase(1), change("set", 5000), change("clear", 9000), over(20_000)),
+    t0_ns=T0,
+    phases=(PhaseWindow(name="load", begin_ns=T0, end_ns=T0 + 20 * SECOND),),
+    proofs=(look("delay", 50.0), look("cut", None, fault="cut")),
+    sent=(2000,),
+    answers=(Answered("load", "latency", "PASS", "3 ms"), Answered("", "host", "PASS", "–")),
+)
+
+
+def compared(**changes):
+    return fidelity.compare(FIRST, replace(FIRST, **changes))
+
+
+def part(name: str, **changes):
+    return compared(**changes)["parts"][name]
+
+
+def test_a_run_is_as_near_to_itself_as_can_be():
+    found = compared()
+    assert found["fidelity"] == 1.0
+    assert [one["score"] for one in found["parts"].values()] == [1.0] * 4
+    assert (found["differs"], found["parts"]["findings"]["changed"]) == ([], [])
+
+
+@pytest.mark.parametrize(("error", "score"), [(0, 1), (20, 1), (40, 0.5), (200, 0.1)])
+def test_what_is_allowed_counts_whole_and_more_by_its_share(error, score):
+    assert fidelity.closeness(error, 20) == pytest.approx(score)
+
+
+def test_moments():
+    """Each counts from its own run's t0; one is 60 ms late, two are on time, one 20 ms early."""
+    later = replace(
+        FIRST,
+        t0_ns=T0 + SECOND,
+        happened=(phase(1001), change("set", 6060), change("clear", 9980), over(21_000)),
+    )
+    found = fidelity.compare(FIRST, later)["parts"]["moments"]
+    assert found["score"] == pytest.approx((1 + 1 / 3 + 1 + 1) / 4)
+    assert found["worst_ms"] == pytest.approx(60)
+    assert found["worst"] == "set cut"
+    assert found["p99_ms"] == pytest.approx(60)
+    assert found["median_ms"] == pytest.approx(10)
+
+
+def test_a_moment_that_only_one_run_has():
+    lacking = part("moments", happened=(phase(1), change("set", 5000), over(20_000)))
+    assert (lacking["missing"], lacking["extra"]) == (["clear cut"], [])
+    assert lacking["score"] == pytest.approx(3 / 4)
+    more = part("moments", happened=(*FIRST.happened, change("set", 7000, "other")))
+    assert (more["missing"], more["extra"]) == ([], ["set other"])
+    assert more["score"] == pytest.approx(4 / 5)
+
+
+def test_each_coming_is_compared_with_its_own():
+    """A fault that comes twice has two moments, in order."""
+    twice = (change("set", 1000), change("clear", 2000), change("set", 3000), change("clear", 4000))
+    first = replace(FIRST, happened=twice)
+    found = fidelity.compare(first, replace(first, happened=twice[:2]))["parts"]["moments"]
+    assert found["missing"] == ["clear cut", "set cut"]
+    assert [one["error_ms"] for one in found["errors"]] == [0, 0]
+
+
+def test_what_stood_before_the_run_stands_at_its_beginning():
+    early, earlier = change("set", -200), change("set", -900)
+    first = replace(FIRST, happened=(early, phase(1)))
+    found = fidelity.compare(first, replace(FIRST, happened=(earlier, phase(1))))
+    assert found["parts"]["moments"]["worst_ms"] == 0
+
+
+def test_what_goes_as_the_run_ends_need_not_have_been_seen_in_both():
+    stood = (phase(1), change("set", 5000), over(20_000))
+    gone = (*stood, change("clear", 20_003))
+    for first, again in ((stood, gone), (gone, stood)):
+        found = fidelity.compare(replace(FIRST, happened=first), replace(FIRST, happened=again))
+        assert found["parts"]["moments"]["score"] == 1.0
+    too_early = (*stood, change("clear", 19_500))
+    found = fidelity.compare(replace(FIRST, happened=stood), replace(FIRST, happened=too_early))
+    assert found["parts"]["moments"]["extra"] == ["clear cut"]
+
+
+def test_other_events_are_no_moments():
+    happened = (*FIRST.happened, NodeStarted(at_ns=T0, node="node-1"))
+    assert part("moments", happened=happened)["score"] == 1.0
+
+
+@pytest.mark.parametrize(("sent", "score"), [(1980, 1), (2020, 1), (1960, 0.5), (0, 0.01)])
+def test_rates(sent, score):
+    found = part("load", sent=(sent,))
+    assert found["score"] == pytest.approx(score)
+    [stream] = found["streams"]
+    assert (stream["original_per_s"], stream["replay_per_s"]) == (100.0, sent / 20)
+
+
+def test_one_operation_more_of_a_few_is_no_error():
+    first = replace(FIRST, sent=(3,))
+    assert fidelity.compare(first, replace(first, sent=(4,)))["parts"]["load"]["score"] == 1.0
+
+
+@pytest.mark.parametrize(("achieved", "score"), [(54.0, 1), (46.0, 1), (58.0, 0.5)])
+def test_amounts_are_held_to_the_tolerances_of_both_looks(achieved, score):
+    found = part("faults", proofs=(look("delay", achieved), FIRST.proofs[1]))
+    assert found["score"] == pytest.approx((score + 1) / 2)
+
+
+def test_an_amount_that_was_not_shown_is_none():
+    unshown = look("delay", 5.0, answer=ProofAnswer.AMOUNT_NOT_SHOWN)
+    found = part("faults", proofs=(unshown, FIRST.proofs[1]))
+    assert found["score"] == pytest.approx(1 / 2)
+    assert found["seen"][1]["replay"] == "amount not shown"
+
+
+def test_what_is_no_amount_is_held_to_its_answer():
+    wrong = look("cut", None, fault="cut", answer=ProofAnswer.NOT_IN_FORCE)
+    found = part("faults", proofs=(*FIRST.proofs, wrong))
+    assert found["score"] == pytest.approx(1 / 2)
+    assert (found["seen"][0]["original"], found["seen"][0]["replay"]) == (
+        "in force",
+        "not in force",
+    )
+
+
+def test_a_fault_that_nobody_looked_at_again():
+    assert part("faults", proofs=FIRST.proofs[:1])["score"] == pytest.approx(1 / 2)
+
+
+def test_what_shows_no_amount_is_left_out():
+    more = (
+        look(READ_BACK, None),
+        look("clear", None, answer=ProofAnswer.GONE),
+        look("delay", 0.0, asked=0.0, answer=ProofAnswer.GONE),
+    )
+    assert part("faults", proofs=(*FIRST.proofs, *more))["score"] == 1.0
+
+
+def test_findings():
+    others = (
+        Answered("load", "latency", "FAIL", "9 ms"),
+        Answered("", "host", "PASS", "–"),
+        Answered("load", "more", "PASS", "1"),
+    )
+    found = part("findings", answers=others)
+    assert found["of"] == 3
+    assert found["score"] == pytest.approx(1 / 3)
+    assert [(one["name"], one["original"], one["replay"]) for one in found["changed"]] == [
+        ("latency", "PASS", "FAIL"),
+        ("more", "–", "PASS"),
+    ]
+
+
+def test_it_is_the_least_of_its_parts():
+    assert compared(sent=(1960,))["fidelity"] == pytest.approx(0.5)
+    assert compared(sent=(1960,), answers=())["fidelity"] == 0.0
+
+
+def test_what_nobody_knows_is_left_out_and_said():
+    found = compared(sent=None, answers=None, proofs=())
+    assert found["parts"]["load"]["score"] is None
+    assert "not all operations" in found["parts"]["load"]["unknown"]
+    assert "not judged" in found["parts"]["findings"]["unknown"]
+    assert found["fidelity"] == found["parts"]["faults"]["score"] == 0.0
+    nothing = replace(FIRST, happened=(), proofs=(), sent=None, answers=None)
+    assert fidelity.compare(nothing, nothing)["fidelity"] is None
+
+
+def test_differences():
+    other = {
+        **FACTS,
+        "runtime": {"name": "docker", "image": "sha256:1"},
+        "host": {"kernel": "6.1", "versions": {"p2p-harness": "2"}, "memory_bytes": 2},
+    }
+    assert compared(facts=other)["differs"] == [
+        ["host.versions.p2p-harness", "1", "2"],
+        ["runtime.image", "–", "sha256:1"],
+        ["runtime.name", "netns", "docker"],
+    ]
+
+
+def test_side_by_side_keeps_rows_apart_that_have_one_name():
+    twice = [Answered("a", "row", "PASS", "1"), Answered("a", "row", "FAIL", "2")]
+    once = [Answered("a", "row", "PASS", "1")]
+    rows = fidelity.side_by_side([twice, once])
+    assert [[one.answer for one in row] for row in rows] == [["PASS", "PASS"], ["FAIL", "–"]]
+
+
+# ---- of folders ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = run_folders.good(tmp_path / "runs")
+    finding = {"phase": "load", "name": "latency", "answer": "PASS", "measured": "2 ms"}
+    (made / "verdict.json").write_text(json.dumps({"findings": [finding]}))
+    return made
+
+
+def test_a_folder_is_read(folder):
+    """Each stream of it sent all that its schedule has."""
+    found = fidelity.read(folder)
+    assert found.answers == [Answered("load", "latency", "PASS", "2 ms")]
+    assert [one.name for one in found.phases] == ["idle", "load", "settle"]
+    assert len(found.proofs) > 4
+    planned = [stream for phase in run_folders.SCENARIO.phases for stream in phase.streams]
+    assert len(found.sent) == len(planned)
+    assert found.sent[0] == 20 * 12
+    assert sum(found.sent) == sum(_rows(folder))
+    assert fidelity.compare(found, found)["fidelity"] == 1.0
+
+
+def _rows(folder):
+    for file in (folder / "load").glob("operations-*.arrow"):
+        yield pa.ipc.open_stream(str(file)).read_all().num_rows
+
+
+def test_what_was_never_sent_does_not_count(folder):
+    file = folder / "load" / "operations-0.arrow"
+    table = pa.ipc.open_stream(file.read_bytes()).read_all()
+    whole = fidelity.read(folder).sent
+    sent_ns = table.column("sent_ns").to_numpy().copy()
+    sent_ns[:7] = 0
+    place = table.schema.get_field_index("sent_ns")
+    changed = table.set_column(place, history.OPERATIONS.field("sent_ns"), pa.array(sent_ns))
+    with pa.ipc.new_stream(str(file), table.schema) as writer:
+        writer.write_table(changed)
+    (folder / "manifest.json").unlink()
+    facts = json.loads((folder / "metadata.json").read_text())
+    (folder / "metadata.json").write_text(json.dumps({**facts, "manifest": False}))
+    assert sum(whole) - sum(fidelity.read(folder).sent) == 7
+
+
+def test_without_operations_a_bundle_says_what_was_sent(folder):
+    whole = fidelity.read(folder).sent
+    shutil.rmtree(folder / "load")
+    assert fidelity.read(folder).sent is None
+    (folder / fidelity.SENT).write_text(json.dumps(whole))
+    assert fidelity.read(folder).sent == whole
+
+
+def test_a_run_that_was_not_judged_has_no_answers(folder):
+    (folder / "verdict.json").unlink()
+    assert fidelity.read(folder).answers is None
+
+
+def test_no_operation_is_none_of_every_stream(folder):
+    for file in (folder / "load").glob("operations-*.arrow"):
+        with pa.ipc.new_stream(str(file), history.OPERATIONS) as writer:
+            writer.write_table(history.OPERATIONS.empty_table())
+    facts = json.loads((folder / "metadata.json").read_text())
+    (folder / "metadata.json").write_text(json.dumps({**facts, "manifest": False}))
+    (folder / "manifest.json").unlink()
+    assert fidelity.read(folder).sent == [0] * len(facts["load"]["streams"])
+    assert np.sum(fidelity.read(folder).sent) == 0

@@ -1,0 +1,208 @@
+"""Forks: each change of the list, and what is refused, with what is possible."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from kit import run_folders
+
+from harness.errors import UsageError
+from harness.experiments import fork, original
+from harness.experiments.original import Original
+from harness.faults import spec
+from harness.faults.fault import Verb
+from harness.operations import Operation
+from harness.scenario.rate import Profile
+from harness.scenario.scenario import Phase
+from harness.scenario.stream import Stream
+from harness.scenario.timeline import PlannedChange, PlannedPhase, Timeline, in_order
+from harness.topology import shapes
+from harness.topology.topology import Node, Topology
+
+NAMES = [f"node-{index}" for index in range(12)]
+TOPOLOGY = Topology(
+    name="ring",
+    nodes=tuple(Node(name=name) for name in NAMES),
+    links=shapes.links("ring", NAMES, {}, 1),
+)
+WORDS = (
+    ({"cut": "halves", "name": "halves"}, [(2, 6)]),
+    ({"where": "node-7", "up": "1mbit", "down": "2mbit", "name": "narrow"}, [(3, 5), (7, 9)]),
+    ({"where": "node-3 -> node-5", "delay": "20ms", "loss": "1%", "name": "slow"}, [(4, 30)]),
+    ({"where": "node-9", "condition": "paused", "name": "asleep"}, [(10, 12)]),
+)
+
+
+def _timeline() -> Timeline:
+    changes = []
+    for words, spells in WORDS:
+        fault = spec.parse(words).resolve(TOPOLOGY.nodes, 1)
+        for begin_s, end_s in spells:
+            changes.append(PlannedChange(at_s=begin_s, verb=Verb.SET, fault=fault))
+            changes.append(PlannedChange(at_s=end_s, verb=Verb.CLEAR, fault=fault))
+    phases = (PlannedPhase(name="load", begin_s=0.0, end_s=30.0),)
+    return Timeline(seed=1, phases=phases, changes=in_order(changes))
+
+
+@pytest.fixture
+def of(tmp_path) -> Original:
+    """A run of twelve nodes in a ring, with four faults."""
+    found = original.read(run_folders.good(tmp_path))
+    streams = (
+        Stream(operation=Operation.PRIVATE_MESSAGE, rate_per_s=10, sources=("node-2", "node-4")),
+        Stream(
+            operation=Operation.BROADCAST, rate_per_s=8, profile=Profile(points=((0, 2), (9, 8)))
+        ),
+    )
+    phases = (Phase(name="load", duration_s=30.0, streams=streams),)
+    return replace(
+        found,
+        scenario=replace(found.scenario, topology=TOPOLOGY, phases=phases),
+        timeline=_timeline(),
+    )
+
+
+def spells(of: Original, name: str) -> list[tuple[str, float]]:
+    return [(str(one.verb), one.at_s) for one in of.timeline.changes if one.fault.name == name]
+
+
+def streams(of: Original) -> list[Stream]:
+    return [stream for phase in of.scenario.phases for stream in phase.streams]
+
+
+@pytest.mark.parametrize("which", ["3", "slow"])
+def test_drop(of, which):
+    found = fork.made(of, f"drop fault {which}")
+    assert [one.name for one in found.timeline.faults] == ["halves", "narrow", "asleep"]
+    assert found.scenario == of.scenario
+
+
+def test_later_and_earlier(of):
+    assert spells(fork.made(of, "fault 2 later 5s"), "narrow") == [
+        *(("set", 8), ("clear", 10)),
+        *(("set", 12), ("clear", 14)),
+    ]
+    assert spells(fork.made(of, "fault halves earlier 1500ms"), "halves") == [
+        ("set", 0.5),
+        ("clear", 4.5),
+    ]
+    moved = fork.made(of, "fault 3 later 5s")
+    assert spells(moved, "slow") == [("set", 9), ("clear", 30)]  # no longer than the run
+    assert [one.at_s for one in moved.timeline.changes] == sorted(
+        one.at_s for one in moved.timeline.changes
+    )
+
+
+def test_longer_and_shorter(of):
+    assert spells(fork.made(of, "fault 2 longer 1s"), "narrow") == [
+        *(("set", 3), ("clear", 6)),
+        *(("set", 7), ("clear", 10)),
+    ]
+    assert spells(fork.made(of, "fault 1 shorter 3s"), "halves") == [("set", 2), ("clear", 3)]
+
+
+def test_amounts(of):
+    assert fork.made(of, "fault 3 loss 5%").timeline.faults[2].impairment.loss == 0.05
+    slower = fork.made(of, "fault slow delay 1s").timeline.faults[2]
+    assert (slower.impairment.delay_ms, slower.impairment.loss) == (1000, 0.01)
+    assert set(slower.paths) == {("node-3", "node-5")}
+    wider = fork.made(of, "fault 2 up 8mbit").timeline
+    assert [one.up for one in wider.faults if one.name == "narrow"] == [{"node-7": 8_000_000}]
+    assert [one.down for one in wider.faults if one.name == "narrow"] == [{"node-7": 2_000_000}]
+    assert len(wider.faults) == 4  # it comes twice, and is one still
+
+
+def test_rates(of):
+    first, second = streams(fork.made(of, "rate x2.5"))
+    assert first.rate_per_s == 25
+    assert second.profile == Profile(points=((0, 5), (9, 20)))
+    assert second.rate_per_s == 20
+    first, second = streams(fork.made(of, "rate broadcast x0.5"))
+    assert (first.rate_per_s, second.rate_per_s) == (10, 4)
+
+
+def test_seed(of):
+    found = fork.made(of, "seed 7")
+    assert (found.scenario.seed, found.timeline.seed, found.workload.seed) == (7, 7, 7)
+    assert found.timeline.changes == of.timeline.changes
+
+
+def test_nodes(of):
+    """Those that faults and streams name remain; a ring stays a ring."""
+    found = fork.made(of, "nodes 8")
+    names = [node.name for node in found.scenario.topology.nodes]
+    assert len(names) == 8
+    assert {"node-2", "node-3", "node-5", "node-7", "node-9"} <= {*names}
+    assert len(found.scenario.topology.links) == 8
+    assert {len(one) for one in found.scenario.topology.neighbours().values()} == {2}
+    halves, narrow, slow, asleep = found.timeline.faults
+    assert {*halves.far} == {*names}
+    assert len(set(halves.far.values())) == 2
+    assert set(slow.paths) == {("node-3", "node-5")}
+    assert (asleep.nodes, {*narrow.up}) == (("node-9",), {"node-7"})
+    assert [one.at_s for one in found.timeline.changes] == [one.at_s for one in of.timeline.changes]
+    assert fork.made(of, "nodes 8") == found
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("drop fault 9", "there is no fault 9; expected .*: 1 halves, 2 narrow, 3 slow, 4 asleep"),
+        ("drop fault fast", "there is no fault fast"),
+        ("fault 1 later 40s", r"halves would come at 42 s; expected 0 to 30 s"),
+        ("fault 1 earlier 3s", "halves would come at -1 s"),
+        ("fault 2 longer 2s", "would go before it comes, or come again"),
+        ("fault 1 shorter 4s", "would go before it comes, or come again"),
+        ("fault 3 longer 1s", "nothing would change"),
+        ("fault 1 later 5", "units: us"),
+        ("fault 1 loss 5%", "halves has no loss; it does: cut"),
+        ("fault 3 up 1mbit", "slow has no up; it does: delay 20 ms, loss 1 %"),
+        ("fault 3 loss 500%", "expected 0% to 100%"),
+        ("rate x0", "above 0"),
+        ("rate x1", "nothing would change"),
+        ("rate teleport x2", "expected one of broadcast, private_message; found 'teleport'"),
+        ("rate x1000000", "rate_per_s: expected above 0 and at most 1,000,000"),
+        ("seed 99999999999999999999", "seed: expected 0 to"),
+        ("nodes 12", "expected 2 to 11 nodes, fewer than the 12 of the run; found 12"),
+        ("nodes 1", "expected 2 to 11"),
+        ("nodes 3", "expected at least .* streams and faults are about"),
+        ("make it fail", "possible: drop fault N; fault N later|earlier TIME;"),
+        ("drop fault 3; rate x2", "there is no fault 3; rate x2"),
+        ("", "possible: drop fault N"),
+    ],
+)
+def test_what_is_refused(of, words, says):
+    with pytest.raises(UsageError, match=says) as refused:
+        fork.made(of, words)
+    assert str(refused.value).startswith(f"--fork {words!r}: ")
+
+
+def test_two_faults_of_one_name_are_told_apart_by_number(of):
+    again = replace(of.timeline.faults[0])
+    changes = [
+        *of.timeline.changes,
+        PlannedChange(at_s=20, verb=Verb.SET, fault=again),
+        PlannedChange(at_s=21, verb=Verb.CLEAR, fault=again),
+    ]
+    of = replace(of, timeline=replace(of.timeline, changes=in_order(changes)))
+    with pytest.raises(UsageError, match="2 faults have the name 'halves'"):
+        fork.made(of, "drop fault halves")
+    assert spells(fork.made(of, "drop fault 5"), "halves") == [("set", 2), ("clear", 6)]
+
+
+def test_every_change_has_an_example_that_is_taken(of):
+    """The words of the list, filled in, are changes of that kind and of no other."""
+    examples = [
+        "drop fault 1",
+        "fault 2 later 1s",
+        "fault 2 shorter 1s",
+        "fault 3 delay 30ms",
+        "rate x2",
+        "nodes 9",
+        "seed 2",
+    ]
+    assert len(examples) == len(fork.CHANGES)
+    for example, change in zip(examples, fork.CHANGES, strict=True):
+        assert [one for one in fork.CHANGES if one.pattern.fullmatch(example)] == [change]
+        fork.made(of, example)

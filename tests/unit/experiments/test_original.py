@@ -1,0 +1,261 @@
+"""What a folder says was played: as executed, by whoever, and what of it cannot be played again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from kit import run_folders
+from kit.histories import MS, SECOND
+from kit.run_folders import T0
+
+from harness.errors import BadFileError
+from harness.experiments import original
+from harness.faults import spec
+from harness.faults.fault import Verb
+from harness.history import manifest
+from harness.history.events import FaultChanged, NodeStarted, PhaseBegan, PhasesOver
+from harness.scenario.timeline import PlannedChange, Timeline
+from harness.topology.topology import Node
+
+NODES = [Node(name=f"node-{index}") for index in range(4)]
+SLOW = spec.parse({"where": "node-1 -> node-2", "delay": "5ms", "name": "slow"}).resolve(NODES, 1)
+LOSSY = spec.parse({"where": "node-0", "loss": "5%", "name": "slow"}).resolve(NODES, 1)
+CUT = spec.parse({"cut": "halves"}).resolve(NODES, 1)
+KEPT = {0: SLOW, 1: CUT, 2: LOSSY}
+END_NS = T0 + 20 * SECOND
+NOTHING = Timeline(seed=1, phases=())
+
+
+def changed(verb: str, number: int, at_s: float, took_ms: float = 2.0) -> FaultChanged:
+    """A change that began to be made so many seconds into the run."""
+    set_ns = T0 + round(at_s * SECOND) + round(took_ms * MS)
+    return FaultChanged(
+        at_ns=set_ns + MS,
+        verb=verb,
+        fault=KEPT[number].name,
+        set_ns=set_ns,
+        took_ms=took_ms,
+        resolved=number,
+    )
+
+
+def played(*happened) -> list[tuple[float, str, object]]:
+    found = original.changes(happened, KEPT, NOTHING, T0, END_NS)
+    return [(round(one.at_s, 6), str(one.verb), one.fault) for one in found]
+
+
+def test_a_change_is_at_the_moment_at_which_it_began():
+    assert played(changed("set", 0, 1.000_001), changed("clear", 0, 4.5, took_ms=300)) == [
+        (1.000_001, "set", SLOW),
+        (4.5, "clear", SLOW),
+    ]
+
+
+def test_what_stood_before_and_after_the_run():
+    """It is set before the first phase, and cleared when the last one ended."""
+    before, after = played(changed("set", 1, -0.75, took_ms=0))
+    assert before == (-0.75, "set", CUT)
+    assert after == (20.0, "clear", CUT)
+
+
+def test_one_that_comes_and_goes_is_one_fault():
+    happened = [changed(verb, 0, at_s) for at_s, verb in ((1, "set"), (2, "clear"), (3, "set"))]
+    found = original.changes(happened, KEPT, NOTHING, T0, END_NS)
+    assert len(Timeline(seed=1, phases=(), changes=found).faults) == 1
+    assert [one.verb for one in found] == [Verb.SET, Verb.CLEAR, Verb.SET, Verb.CLEAR]
+
+
+def test_one_that_takes_the_place_of_its_namesake():
+    """Also where it is the same one again: it was set twice, and cleared once."""
+    for number in (2, 0):
+        found = original.changes(
+            [changed("set", 0, 1), changed("set", number, 2), changed("clear", number, 3)],
+            KEPT,
+            NOTHING,
+            T0,
+            END_NS,
+        )
+        assert [one.fault for one in found] == [SLOW, KEPT[number], KEPT[number]]
+        first, second, third = (id(one.fault) for one in found)
+        assert first != second == third
+
+
+def test_of_one_moment_what_goes_is_before_what_comes():
+    happened = [changed("set", 0, 1), changed("set", 1, 5, 9), changed("clear", 0, 5, 1)]
+    assert [one[1:] for one in played(*happened)][1:3] == [("clear", SLOW), ("set", CUT)]
+
+
+def test_an_older_folder_knows_planned_faults_by_name():
+    planned = Timeline(
+        seed=1,
+        phases=(),
+        changes=(
+            PlannedChange(at_s=1, verb=Verb.SET, fault=SLOW),
+            PlannedChange(at_s=2, verb=Verb.CLEAR, fault=SLOW),
+            PlannedChange(at_s=3, verb=Verb.SET, fault=LOSSY),
+        ),
+    )
+    happened = [changed("set", 0, 1), changed("clear", 0, 2), changed("set", 2, 3)]
+    found = original.changes(happened, {}, planned, T0, END_NS)
+    assert [one.fault for one in found] == [SLOW, SLOW, LOSSY, LOSSY]
+    with pytest.raises(BadFileError, match="'cut halves' was set by hand"):
+        original.changes([changed("set", 1, 1)], {}, planned, T0, END_NS)
+
+
+# ---- a folder ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return run_folders.good(tmp_path / "runs")
+
+
+def resealed(folder: Path) -> Path:
+    manifest.write(folder)
+    return folder
+
+
+def said(folder: Path, name: str, change) -> Path:
+    """The folder with a JSON file of it changed, as if it had been so when the run was closed."""
+    found = json.loads((folder / name).read_text())
+    change(found)
+    (folder / name).write_text(json.dumps(found))
+    return resealed(folder)
+
+
+def test_a_good_folder(folder):
+    """Its phases and streams are those of its scenario; its faults those of its events."""
+    found = original.read(original.find(folder.parent.parent))
+    assert found.folder == folder
+    assert found.scenario.topology == run_folders.SCENARIO.topology
+    wanted = [(one.name, one.duration_s, one.streams) for one in run_folders.SCENARIO.phases]
+    assert [(one.name, one.duration_s, one.streams) for one in found.scenario.phases] == wanted
+    assert found.scenario.budget == folder / "budget.toml"
+    assert found.timeline.phases == run_folders.TIMELINE.phases
+    assert found.timeline.faults == run_folders.TIMELINE.faults
+    moments = [(one.at_s, one.verb) for one in run_folders.TIMELINE.changes]
+    executed = [(one.at_s - 0.001, one.verb) for one in found.timeline.changes]
+    assert executed == [(pytest.approx(at_s), verb) for at_s, verb in moments]
+    assert (found.runtime, found.workers, found.remarks) == ("netns", run_folders.WORKERS, ())
+    assert found.workload.phases == found.scenario.phases
+
+
+def test_a_phase_that_was_cut_short_is_as_long_as_it_was(folder):
+    events = (folder / "events.jsonl").read_text().splitlines()
+    kept = [one for one in map(json.loads, events) if one.get("phase") != "settle"]
+    for one in kept:
+        if one["event"] == PhasesOver.word:
+            one["at_ns"] = T0 + 9 * SECOND + 7
+    (folder / "events.jsonl").write_text("".join(json.dumps(one) + "\n" for one in kept))
+    found = original.read(resealed(folder))
+    lengths = [(one.name, one.duration_s) for one in found.scenario.phases]
+    assert lengths == [("idle", 4.0), ("load", 5.000000007)]
+    assert found.timeline.phases[-1].end_s == 9.000000007
+
+
+def test_a_session_without_a_planned_end(folder):
+    """It was one phase until somebody stopped it, and it left operations out."""
+
+    def endless(facts):
+        facts["plan"] = [{"name": "load", "begin_s": 0.0, "end_s": None}]
+        facts["load"]["left_out"] = ["connect"]
+
+    said(folder, "metadata.json", endless)
+    phase = {"name": "load", "begin_s": 0.0, "end_s": None, "idle": False, "iperf3": None}
+    said(folder, "timeline.json", lambda one: one.update(phases=[phase], changes=[], faults=[]))
+    happened = [PhaseBegan(at_ns=T0, phase="load", planned_ns=T0), PhasesOver(at_ns=T0 + 1234567)]
+    (folder / "events.jsonl").write_text(
+        "".join(json.dumps(one.as_json()) + "\n" for one in happened)
+    )
+    found = original.read(resealed(folder))
+    [only] = found.scenario.phases
+    assert only.duration_s == 0.001234567
+    assert only.streams == run_folders.SCENARIO.phases[1].streams
+    assert found.left_out == ("connect",)
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "events.jsonl", "topology.json", "budget.toml"])
+def test_damage_where_it_is_needed_is_refused(folder, name):
+    with (folder / name).open("a") as file:
+        file.write(" ")
+    with pytest.raises(BadFileError, match=f"{name} is not as it was .* cannot be played again"):
+        original.read(folder)
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "timeline.json", "budget.toml"])
+def test_what_is_missing_is_refused(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(BadFileError, match=f"{name} is missing"):
+        original.read(folder)
+
+
+def test_what_is_not_needed_may_be_damaged_or_gone(folder):
+    shutil.rmtree(folder / "load")
+    shutil.rmtree(folder / "journal")
+    (folder / "samples.arrow").write_text("")
+    assert original.read(folder).timeline.changes
+
+
+def test_a_run_without_an_end_is_refused(folder):
+    (folder / manifest.FILE).unlink()
+    with pytest.raises(BadFileError, match="nobody can tell what was played"):
+        original.read(folder)
+
+
+def test_another_version_is_refused(folder):
+    said(folder, "topology.json", lambda one: one.update(version=2))
+    with pytest.raises(BadFileError, match="topology: expected version 1, found 2"):
+        original.read(folder)
+    said(folder, "topology.json", lambda one: one.update(version=1))
+    said(folder, "timeline.json", lambda one: one.update(version=9))
+    with pytest.raises(BadFileError, match="timeline: expected version 1, found 9"):
+        original.read(folder)
+
+
+def test_streams_of_an_older_version_are_refused(folder):
+    def older(facts):
+        del facts["load"]["streams"][0]["asked_per_s"]
+
+    said(folder, "metadata.json", older)
+    with pytest.raises(BadFileError, match="too little to send the same load again"):
+        original.read(folder)
+
+
+def test_faults_that_are_kept_are_taken_from_there(folder):
+    """They have their paths there, whatever the timeline has under that name."""
+    other = spec.parse({"where": "node-0 -> node-3", "loss": "9%", "name": "slow"})
+    fault = other.resolve(NODES, 1)
+    events = [json.loads(one) for one in (folder / "events.jsonl").read_text().splitlines()]
+    for one in events:
+        if one.get("fault") == "slow":
+            one["resolved"] = 4
+    (folder / "events.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
+    line = json.dumps({"number": 4, **fault.as_json()})
+    (folder / "faults.jsonl").write_text(line + "\n")
+    found = original.read(resealed(folder)).timeline
+    assert [one for one in found.faults if one.name == "slow"] == [fault]
+    (folder / "faults.jsonl").write_text(line.replace("node-3", "node-2") + "\n")
+    with pytest.raises(BadFileError, match=r"faults\.jsonl is not as it was"):
+        original.read(folder)
+
+
+def test_a_node_that_was_started_by_hand_is_remarked(folder):
+    events = (folder / "events.jsonl").read_text()
+    by_hand = NodeStarted(at_ns=T0 + 3 * SECOND, node="node-0")
+    (folder / "events.jsonl").write_text(events + json.dumps(by_hand.as_json()) + "\n")
+    [remark] = original.read(resealed(folder)).remarks
+    assert remark.startswith("node-0, which had ended by itself, was started by hand at 3.0 s")
+
+
+def test_a_suites_folder_names_its_parts(tmp_path):
+    (tmp_path / "suite.json").write_text(json.dumps({"parts": {"one": "../one/now"}}))
+    with pytest.raises(BadFileError, match=r"is a suite's; a replay is of one run: .*one/now"):
+        original.find(tmp_path)
+
+
+def test_a_folder_that_is_none(tmp_path):
+    with pytest.raises(BadFileError, match="expected a run folder"):
+        original.find(tmp_path)
