@@ -25,6 +25,7 @@ HOMES = {
     "run": "runs.run",
     "judge": "runs.judge",
     "saturate": "saturate.saturate",
+    "shrink": "shrink.shrink",
     "fault": "faults.fault",
     "check": "files.check",
     "init": "files.init",

@@ -171,7 +171,10 @@ def _begin(scenario: Path, planned: Scenario, played: Timeline, cluster: str, ru
             timeline=played.as_json(),
             budget=None if planned.budget is None else str(planned.budget.resolve()),
             runs=str(runs.resolve()),
-            files={"scenario.toml": scenario.read_text()},
+            files={
+                "scenario.toml": scenario.read_text(),
+                "topology.toml": files.topology_of(scenario).read_text(),
+            },
         )
     return Path(begun["run"])
 

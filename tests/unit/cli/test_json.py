@@ -58,8 +58,8 @@ ARGUMENTS = {
     "fault set": ["n", "--delay", "1ms"],
     "fault cut": ["halves"],
 }
-# tests/root/test_cluster.py, test_saturate.py; test_calibrate.py
-STARTS_SOMETHING = {"up", "run", "saturate", "calibrate"}
+# tests/root/test_cluster.py, test_saturate.py, test_shrink.py; test_calibrate.py
+STARTS_SOMETHING = {"up", "run", "saturate", "shrink", "calibrate"}
 
 
 def test_what_prints_no_data_is_named():
