@@ -1,5 +1,5 @@
-"""A case is a scenario with its topology and its budget, as their files say them: what `shrink` makes
-smaller. Pure, but for reading a run folder.
+"""A case is a scenario with its topology and its budget, as their files say them: what `shrink`
+makes smaller. Pure, but for reading a run folder.
 
 It is kept as documents, not as what they are read into: a key that is not known here stays.
 """

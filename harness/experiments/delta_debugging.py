@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 from harness.experiments.sequential_test import Decision, Outcome, SequentialTest
@@ -177,7 +178,7 @@ class Search(Generic[C]):
                 len(left) * number // min(shares, len(left))
                 for number in range(min(shares, len(left)) + 1)
             ]
-            some = [left[begin:end] for begin, end in zip(cuts, cuts[1:], strict=False)]
+            some = [left[begin:end] for begin, end in pairwise(cuts)]
             tries = [self._other(one.without(base, gone | set(share))) for share in some]
             position = self.trials.first_failing(one.name, tries)
             if position is not None and (smaller := tries[position]) is not None:

@@ -1,5 +1,5 @@
-"""A laboratory plays cases for `shrink`: each in a run of its own on a cluster of its own, inside the
-bounds, with a line of the log for each.
+"""A laboratory plays cases for `shrink`: each in a run of its own on a cluster of its own, inside
+the bounds, with a line of the log for each.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def _without_rest(case: Case, kind: str, gone: Collection[Part]) -> Case:
             if (phase["name"], position) not in gone
         ]
         phase.pop(kind, None)
-        phase |= {kind: left} if left else {}
+        phase.update({kind: left} if left else {})
     return found.case()
 
 
@@ -306,7 +306,7 @@ def _without_words(case: Case, gone: Collection[Part]) -> Case:
             del fault[word]
         if len(left) < len(toxics):
             del fault["toxic"]
-            fault |= {"toxic": left} if left else {}
+            fault.update({"toxic": left} if left else {})
     return found.case()
 
 

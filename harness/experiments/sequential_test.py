@@ -1,5 +1,5 @@
-"""A sequential test decides by as few runs as it takes whether what fails only sometimes still fails
-often enough. Pure.
+"""A sequential test decides, by as few runs as it takes, whether what fails only sometimes still
+fails often enough. Pure.
 
 A run ends in one of three outcomes; one that says nothing is counted for neither side.
 """

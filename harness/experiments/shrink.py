@@ -106,8 +106,7 @@ class Shrunk:
                 "passes": found and found.passes,
                 "unresolved": found and found.unresolved,
             },
-            "test": test
-            and {"p1": test.p1, "p0": test.p0, "alpha": test.alpha, "beta": test.beta},
+            "test": test and {"p1": test.p1, "p0": test.p0, "alpha": test.alpha, "beta": test.beta},
             "smallest": self.best.documents().counts(),
             "dropped": dropped,
             "changed": changed,
@@ -139,13 +138,12 @@ class Shrunk:
             f"{self.best.documents().size()}; the original had {self.original.documents().size()}",
             self.sentence(),
         ]
-        if self.estimated is not None and self.test is not None:
-            p1, p0 = percent(self.test.p1), percent(self.test.p0)
-            errors = f"{percent(self.test.alpha)} and {percent(self.test.beta)}"
+        if (test := self.test) is not None:
+            p1, p0, *errors = map(percent, (test.p1, test.p0, test.alpha, test.beta))
             lines += [
                 f"The original failed in {self.estimated}. By a sequential test a candidate fails",
-                f"if {p1} of its runs do or more, and does not if {p0} do or fewer (errors: "
-                f"{errors}).",
+                f"if {p1} or more of its runs do, and does not if {p0} or fewer do (errors:",
+                f"{' and '.join(errors)}).",
             ]
         if self.trials is not None:
             lines.append(_tried(self.trials, self.runs, self.seconds))
@@ -210,9 +208,10 @@ def shrink(
     """Search for the smallest scenario in which a finding of a run is FAIL again; return what is
     known of it.
 
-    `finding`: its name; None: any that failed. `for_s`, `tries`: how long all runs together may take, and how many there may be.
-    `told` hears a sentence about each candidate. Ctrl-C ends with what is known. Raises UsageError,
-    BadFileError and NameTakenError before anything starts.
+    `finding`: its name; None: any that failed. `for_s` and `tries`: how long all runs together may
+    take, and how many there may be. `out`: where the smallest scenario is written too. `told` hears
+    a sentence about each candidate. Ctrl-C ends with what is known. Raises UsageError, BadFileError
+    and NameTakenError before anything starts.
     """
     names = _clusters(cluster, jobs)
     run = metadata.find(run)

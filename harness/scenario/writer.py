@@ -1,4 +1,4 @@
-"""The writer writes tables as TOML text, which `tables` reads: the way back from values to a file."""
+"""The writer makes TOML text of tables, which `tables` reads: the way back to a file."""
 
 from __future__ import annotations
 

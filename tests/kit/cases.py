@@ -9,15 +9,17 @@ from harness.experiments.case import Case, Documents
 
 def case(
     phases: list[dict[str, Any]],
-    nodes: int = 12,
+    nodes: int | dict[str, Any] = 12,
     rows: list[dict[str, Any]] | None = None,
     **topology: Any,
 ) -> Case:
-    """A case of these phases, on nodes that are linked each with each."""
+    """A case of these phases, on nodes that are linked each with each; `nodes`: how many, or what
+    `[nodes]` says.
+    """
+    group = {"count": nodes} if isinstance(nodes, int) else nodes
     return Documents(
         scenario={"name": "planted", "system": "meshnode", "seed": 1, "phase": phases},
-        topology={"name": "t", "nodes": {"count": nodes}, "shape": {"kind": "full-mesh"}}
-        | topology,
+        topology={"name": "t", "nodes": group, "shape": {"kind": "full-mesh"}} | topology,
         budget=None if rows is None else {"row": rows},
     ).case()
 

@@ -12,7 +12,13 @@ from harness.experiments.sequential_test import Outcome
 
 def finding(name, answer, phase="load", cause=None):
     return Finding(
-        name=name, answer=answer, promised="1", measured="2", sentence="so", phase=phase, cause=cause
+        name=name,
+        answer=answer,
+        promised="1",
+        measured="2",
+        sentence="so",
+        phase=phase,
+        cause=cause,
     )
 
 

@@ -40,6 +40,10 @@ def only_fault(one):
     return found
 
 
+# What is left of these may be nothing that can be: a jitter above its delay, nobody to aim at.
+NOT_ALWAYS = {"targets of faults", "words of faults", "amounts of faults"}
+
+
 def test_every_part_and_number_of_a_case_can_be_reduced(tmp_path):
     one = twelve()
     for number, each in enumerate(ALL.values()):
@@ -47,10 +51,10 @@ def test_every_part_and_number_of_a_case_can_be_reduced(tmp_path):
             made = [each.without(one, {part}) for part in each.parts(one)]
         else:
             made = [found.put(one, found.goal) for found in each.numbers(one)]
-        assert made or each.name == "phases"
-        for position, smaller in enumerate(made):
-            if smaller is not None and each.name != "targets of faults":
-                assert smaller != one
+        assert made
+        assert one not in made
+        if each.name not in NOT_ALWAYS:
+            for position, smaller in enumerate(made):
                 readable(tmp_path / f"{number}-{position}", smaller)
 
 
