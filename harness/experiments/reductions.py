@@ -2,9 +2,10 @@
 Pure.
 
 Their order is that of the time they save. Each try plays the whole case, so what makes all later
-tries shorter comes first: whole phases, then (the fewer faults have to fit in, the shorter a phase
-can be) faults, the lengths of phases, and nodes, which have to be started each time. What costs no
-time comes last: streams, rates, and of the faults that are left, on whom, how long and how bad.
+tries shorter comes first: whole phases; faults, for the fewer have to fit in, the shorter a phase
+can be, and the fewer nodes they name; nodes, which are started each time, and whose least number
+mostly fails at once; the lengths of phases. What costs no time comes last: streams, rates, and of
+the faults that are left, on whom, how long and how bad.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def passes(wanted_phases: Collection[str]) -> tuple[Pass[Case], ...]:
     return (
         Drop(name="phases", parts=_phase_names, without=partial(_without_phases, keep)),
         Drop(name="faults", parts=_fault_keys, without=_without_faults),
-        Lower(name="lengths of phases", numbers=_phase_lengths),
         Lower(name="nodes", numbers=_node_counts),
+        Lower(name="lengths of phases", numbers=_phase_lengths),
         Drop(name="streams", parts=_stream_keys, without=_without_streams),
         Lower(name="rates", numbers=_rates),
         Drop(name="targets of faults", parts=_target_keys, without=_without_targets),
@@ -174,13 +175,15 @@ def _with_nodes(case: Case, count: int) -> Case | None:
     first = 0
     if len({node.region for node in made}) == 1:
         first = next((at for at, one in enumerate(left) if one is not made[at]), len(left))
-    if not first:
+    if first:
+        group["count"] = first
+    else:
+        group.pop("count", None)
         group.pop("regions", None)
-    group["count"] = first
-    found.topology["nodes"] = group
-    found.topology["node"] = [*map(_listed, left[first:]), *listed]
-    if not found.topology["node"]:
-        del found.topology["node"]
+    named = [*map(_listed, left[first:]), *listed]
+    for key, value in (("nodes", group), ("node", named)):
+        found.topology.pop(key, None)
+        found.topology.update({key: value} if value else {})
     try:
         return found.case() if len(found.nodes()) == count else None
     except BadFileError:

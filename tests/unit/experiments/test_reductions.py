@@ -238,10 +238,10 @@ def test_twelve_faults_of_which_two_are_guilty():
         guilty = [faults.get("chaos-4"), faults.get("chaos-9")]
         fails = (
             all(guilty)
-            and all(quantities.time_ms(one["delay"]) >= 30 for one in guilty)
+            and all(quantities.time_ms(one.get("delay", "0ms")) >= 30 for one in guilty)
             and len(found.nodes()) >= 3
             and phases["chaos"]["duration_s"] >= 3
-            and any(one["operation"] == "broadcast" for one in phases["chaos"]["stream"])
+            and any(one["operation"] == "broadcast" for one in phases["chaos"].get("stream", ()))
         )
         return Outcome.FAILS if fails else Outcome.PASSES
 
