@@ -152,13 +152,13 @@ def of_run(run: Path, findings: Collection[str]) -> Case:
 
 
 def _topology(run: Path, built: Document) -> Document:
-    """The file that the run's topology was made from, without the system: the scenario names it."""
+    """The file that the run's topology was made from, without the system: the scenario names it.
+
+    A folder of an earlier version may lack it; then it is the shipped one of that name.
+    """
     file = run / "topology.toml"
     if not file.is_file():
-        raise BadFileError(
-            f"{file}: no such file: the run was played by an earlier version, which did not keep "
-            "it; play the scenario once more"
-        )
+        file = files.topology_of(run / "scenario.toml")
     values = load(file)
     made = replace(files.topology_from(values, str(file), built["name"]), adapter=built["adapter"])
     if json.loads(json.dumps(made.as_json())) != built:

@@ -14,7 +14,7 @@ from harness.experiments.delta_debugging import Trials
 from harness.experiments.failure import Failure
 from harness.experiments.sequential_test import Estimate, Outcome, SequentialTest
 from harness.experiments.shrink import Shrunk
-from harness.scenario import files, writer
+from harness.scenario import files, shipped, writer
 
 TOPOLOGY = "name = 'mine'\n[nodes]\ncount = 4\n[shape]\nkind = 'ring'\n"
 SCENARIO = """
@@ -76,13 +76,22 @@ def test_a_session_of_locust_is_refused(run):
         cases.of_run(run, {"fast"})
 
 
-@pytest.mark.parametrize("text", [None, TOPOLOGY.replace("ring", "line")])
-def test_a_topology_that_is_not_the_runs_is_refused(run, text):
-    (run / "topology.toml").unlink()
-    if text is not None:
-        (run / "topology.toml").write_text(text)
-    with pytest.raises(BadFileError, match=r"topology\.toml: "):
+def test_a_topology_that_is_not_the_runs_is_refused(run):
+    (run / "topology.toml").write_text(TOPOLOGY.replace("ring", "line"))
+    with pytest.raises(BadFileError, match=r"topology\.toml: expected the topology of topology"):
         cases.of_run(run, {"fast"})
+    (run / "topology.toml").unlink()
+    with pytest.raises(BadFileError, match="'../elsewhere/mine.toml' names no file"):
+        cases.of_run(run, {"fast"})
+
+
+def test_the_shipped_topology_of_that_name_is_the_runs(run):
+    """Of a folder of an earlier version, which kept none."""
+    (run / "topology.toml").unlink()
+    (run / "scenario.toml").write_text(SCENARIO.replace("../elsewhere/mine.toml", "cluster-10"))
+    built = files.read_topology(shipped.find("cluster-10", "topologies"))
+    (run / "topology.json").write_text(json.dumps(built.as_json()))
+    assert len(cases.of_run(run, {"fast"}).documents().nodes()) == 10
 
 
 def test_the_smallest_says_how_it_came_about_and_can_be_played(tmp_path):
