@@ -28,7 +28,7 @@ STATISTIC = {"certain": "p50", "flaky": "max"}
 # after a time that, with the delay, is too long.
 GUILTY = {
     "certain": {4: {"where": "all", "delay": "30ms"}, 9: {"where": "all", "delay": "30ms"}},
-    "flaky": {4: {"where": "all", "delay": "30ms"}, 9: {"where": "all", "loss": "0.2%"}},
+    "flaky": {4: {"where": "all", "delay": "30ms"}, 9: {"where": "all", "loss": "0.08%"}},
 }
 # Phases: the seconds, and whether faults are in it.
 PHASES = (("before", 2, False), ("chaos", 6, True), ("after", 2, False))

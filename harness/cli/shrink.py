@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from harness.cli.progress import shown
 from harness.cli.shared import cluster_option, json_option, print_json, runs_option
 from harness.errors import BadFileError, InterruptedByUserError, UsageError
 from harness.topology import quantities
+
+CORES = 2  # that a cluster under load wants
+JOBS_MOST = 4  # unless more are asked for: each has all the memory of a cluster
 
 
 @click.command()
@@ -33,9 +37,9 @@ from harness.topology import quantities
 @click.option(
     "--jobs",
     type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    help="Candidates side by side, each on a cluster of its own; a cluster wants two cores.",
+    default=lambda: min(max(len(os.sched_getaffinity(0)) // CORES, 1), JOBS_MOST),
+    show_default=f"one for each {CORES} cores, at most {JOBS_MOST}",
+    help="Candidates side by side, each on a cluster of its own.",
 )
 @click.option(
     "--out",

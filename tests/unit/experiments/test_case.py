@@ -81,7 +81,7 @@ def test_a_topology_that_is_not_the_runs_is_refused(run):
     with pytest.raises(BadFileError, match=r"topology\.toml: expected the topology of topology"):
         cases.of_run(run, {"fast"})
     (run / "topology.toml").unlink()
-    with pytest.raises(BadFileError, match="'../elsewhere/mine.toml' names no file"):
+    with pytest.raises(BadFileError, match="names no file"):
         cases.of_run(run, {"fast"})
 
 
