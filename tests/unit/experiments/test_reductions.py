@@ -51,7 +51,7 @@ def test_every_part_and_number_of_a_case_can_be_reduced(tmp_path):
             made = [each.without(one, {part}) for part in each.parts(one)]
         else:
             made = [found.put(one, found.goal) for found in each.numbers(one)]
-        assert made
+        assert made or each.name == "nodes"  # all of its nodes are named by faults
         assert one not in made
         if each.name not in NOT_ALWAYS:
             for position, smaller in enumerate(made):
@@ -94,7 +94,7 @@ def test_a_shorter_phase_keeps_its_faults_and_what_overlapped(tmp_path):
 
 
 def test_nodes_that_are_named_stay_and_keep_their_names(tmp_path):
-    one = case([{"name": "a", "duration_s": 2, "fault": [fault(7)]}])  # of node-7 and node-0
+    one = case([{"name": "a", "duration_s": 9, "fault": [fault(7)]}])  # of node-7 and node-0
     [number] = ALL["nodes"].numbers(one)
     assert (number.value, number.goal) == (12, 2)
     for count, names in (
