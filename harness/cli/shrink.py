@@ -11,7 +11,7 @@ import click
 from harness.cli import words
 from harness.cli.progress import shown
 from harness.cli.shared import cluster_option, json_option, print_json, runs_option
-from harness.errors import BadFileError, InterruptedByUserError, UsageError
+from harness.errors import BadFileError, UsageError
 from harness.topology import quantities
 
 CORES = 2  # that a cluster under load wants
@@ -93,8 +93,6 @@ def shrink(
         for what, some in (("left out", facts["dropped"]), ("changed", facts["changed"])):
             for one in some:
                 click.echo(f"{what:<10}{one}")
-        click.echo(f"{found.answer}: {found.sentence()}")
-        click.echo(out or facts["file"])
-    if found.is_interrupted:
-        sys.exit(InterruptedByUserError.exit_code)
-    sys.exit(found.answer.exit_code)
+        click.echo(found.sentence())
+        click.echo(facts["file"] if out is None else out)
+    sys.exit(found.exit_code)

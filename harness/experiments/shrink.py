@@ -68,9 +68,11 @@ class Shrunk:
         return self.last is not None and self.last.outcome is Outcome.FAILS
 
     @property
-    def answer(self) -> Answer:
-        """PASS where the result is known to fail; else UNKNOWN."""
-        return Answer.PASS if self.is_verified else Answer.UNKNOWN
+    def exit_code(self) -> int:
+        """0 where the smallest one is known to fail; else 2, or 130 where Ctrl-C ended it."""
+        if self.is_interrupted:
+            return InterruptedByUserError.exit_code
+        return (Answer.PASS if self.is_verified else Answer.UNKNOWN).exit_code
 
     def sentence(self) -> str:
         """Say what came of it."""
@@ -98,7 +100,6 @@ class Shrunk:
             "version": VERSION,
             "run": str(self.run),
             "findings": [{"name": name, "phase": of} for name, of in sorted(self.failure.findings)],
-            "answer": str(self.answer),
             "sentence": self.sentence(),
             "original": {
                 **self.original.documents().counts(),
