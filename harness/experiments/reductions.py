@@ -131,7 +131,8 @@ def _with_length(name: str, case: Case, seconds: float) -> Case:
     for fault in phase.get("fault", ()):
         at_s = float(fault.get("at_s", 0))
         lasts_s = min(float(fault.get("for_s", before - at_s)), seconds)
-        fault["at_s"] = _plain(min(at_s, seconds - lasts_s))
+        if at_s > seconds - lasts_s:
+            fault["at_s"] = _plain(seconds - lasts_s)
         if "for_s" in fault:
             fault["for_s"] = _plain(lasts_s)
     for stream in phase.get("stream", ()):

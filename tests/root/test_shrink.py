@@ -16,13 +16,14 @@ TOPOLOGY = "[nodes]\ncount = 4\n[shape]\nkind = 'full-mesh'\n"
 # Of four faults the last one breaks the promise, whatever the others do.
 SCENARIO = """
 topology = "four.toml"
-budget = "fast.toml"
+budget = "promises.toml"
 [[phase]]
 name = "load"
-duration_s = 2
+duration_s = 3
 [[phase.stream]]
 operation = "private_message"
 rate_per_s = 40
+timeout_ms = 500
 [[phase.fault]]
 where = "node-0 -> node-1"
 delay = "2ms"
@@ -33,16 +34,17 @@ rate = "100mbit"
 where = "node-2 <-> node-3"
 delay = "5ms"
 [[phase.fault]]
-where = "all"
-delay = "400ms"
+cut = "isolate"
+of = ["node-3"]
 """
 BUDGET = """
 [[row]]
-name = "fast"
-metric = "private_message.end_to_end"
-statistic = "p50"
-unit = "ms"
-bound = 300
+name = "delivered"
+metric = "private_message.delivered"
+statistic = "mean"
+unit = "%"
+comparison = ">="
+bound = 100
 phase = "load"
 [[row]]
 name = "memory"
@@ -58,9 +60,9 @@ phase = "load"
 def desk(tmp_path_factory):
     made = Desk(tmp_path_factory.mktemp("desk"))
     made.write("four.toml", TOPOLOGY)
-    made.write("fast.toml", BUDGET)
+    made.write("promises.toml", BUDGET)
     try:
-        run = made.harness("run", str(made.write("slow.toml", SCENARIO)), "--json")
+        run = made.harness("run", str(made.write("cut.toml", SCENARIO)), "--json")
         assert run.returncode == 1, (run.stdout, run.stderr)
         yield made
     finally:
@@ -69,7 +71,7 @@ def desk(tmp_path_factory):
 
 @pytest.fixture
 def run(desk):
-    [found] = (desk.runs / "slow").glob("2*")
+    [found] = (desk.runs / "cut").glob("2*")
     return str(found)
 
 
@@ -109,7 +111,7 @@ def test_ctrl_c_ends_with_the_best_so_far_and_leaves_nothing(desk, run):
 def test_where_nothing_failed_there_is_nothing_to_shrink(desk, run):
     done = desk.harness("shrink", run, "--finding", "memory")
     assert done.returncode == 64
-    assert "--finding: expected one of fast" in done.stderr
+    assert "--finding: expected one of delivered" in done.stderr
     done = desk.harness("shrink", run, "--for", "5s")
     assert done.returncode == 64
-    assert "--for: expected at least 10 s" in done.stderr
+    assert "--for: expected at least 15 s" in done.stderr

@@ -88,7 +88,7 @@ def test_a_shorter_phase_keeps_its_faults_and_what_overlapped(tmp_path):
     made = lowered("lengths of phases", case([phase]), 4.0)
     [found] = made.documents().phases
     spans = [(one.get("at_s"), one.get("for_s")) for one in found["fault"]]
-    assert spans == [(1, 3), (0, None), (0, 4)]
+    assert spans == [(1, 3), (0, None), (None, 4)]
     assert found["stream"][0]["after_s"] == 2
     readable(tmp_path, made)
 
