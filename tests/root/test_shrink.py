@@ -10,7 +10,7 @@ import signal
 import pytest
 from kit.desk import Desk, wait_for
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
 
 TOPOLOGY = "[nodes]\ncount = 4\n[shape]\nkind = 'full-mesh'\n"
 # Of four faults the last one breaks the promise, whatever the others do.
@@ -76,15 +76,15 @@ def run(desk):
 
 
 def test_one_fault_of_four_is_found(desk, run):
-    """Three runs of the original, three of candidates, and what is left but the last one."""
-    bounds = ("--tries", "9", "--for", "30m")
-    found = desk.harness("shrink", run, *bounds, "--out", "out.toml", "--json")
+    """Three runs of the original, three of candidates, one that may say nothing, and the last."""
+    bounds = ("--tries", "8", "--for", "1h")
+    found = desk.harness("shrink", run, *bounds, "--out", "out.toml", "--json", timeout=None)
     facts = json.loads(found.stdout)
     assert found.returncode == 0, (found.stdout, found.stderr)
     assert facts["original"]["faults"] == 4
     assert facts["smallest"]["faults"] == 1
     assert facts["verified"]
-    assert facts["runs"] <= 9
+    assert facts["runs"] <= 8
     text = (desk.folder / "out.toml").read_text()
     assert 'name = "load-4"' in text
     assert "# without this: passes" in text
