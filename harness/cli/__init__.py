@@ -27,6 +27,7 @@ HOMES = {
     "replay": "replay.replay",
     "bundle": "replay.bundle",
     "saturate": "saturate.saturate",
+    "shrink": "shrink.shrink",
     "fault": "faults.fault",
     "check": "files.check",
     "init": "files.init",

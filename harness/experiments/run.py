@@ -137,7 +137,10 @@ def run(
         scenario=planned,
         timeline=check(planned),
         source=scenario,
-        files={"scenario.toml": scenario.read_text()},
+        files={
+            "scenario.toml": scenario.read_text(),
+            "topology.toml": files.topology_of(scenario).read_text(),
+        },
     )
     return play(
         asked,

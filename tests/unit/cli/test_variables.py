@@ -27,6 +27,7 @@ ARGUMENTS = {
     "up": ["cluster-10"],
     "run": ["demo"],
     "saturate": ["demo", "--stream", "private_message", "--until", "p99 < 50 ms"],
+    "shrink": ["runs"],
     "condition": ["node-0", "paused"],
     "exec": ["node-0", "true"],
     "logs": ["node-0"],
@@ -68,7 +69,7 @@ def test_the_page_is_read():
         "HARNESS_STATE",
         "HARNESS_REQUIRE_ALL",
     }
-    assert of("HARNESS_RUNS") == ["run", "replay", "bundle", "saturate", "judge"]
+    assert of("HARNESS_RUNS") == ["run", "replay", "bundle", "saturate", "shrink", "judge"]
 
 
 @pytest.mark.parametrize("variable", ["RUNTIME", "SYSTEM", "HARNESS_CLUSTER"])
@@ -107,12 +108,15 @@ def test_cluster(command, tmp_path):
 
 @pytest.mark.parametrize("command", of("HARNESS_STATE"))
 def test_state(command, tmp_path, monkeypatch):
-    """A dead cluster that stands in the folder is found by each; `up` finds a living one taken."""
+    """A dead cluster that stands in the folder is found by each; `up` finds a living one taken,
+    and so does `shrink`, which has clusters of its own.
+    """
     monkeypatch.setenv("HARNESS_STATE", str(tmp_path))
     (tmp_path / "main").mkdir()
-    lock = state.Lock("main") if command in ("up", "run", "replay", "saturate") else None
+    taken = dict.fromkeys(("up", "run", "replay", "saturate"), "main") | {"shrink": "main-s1"}
+    lock = state.Lock(taken[command]) if command in taken else None
     done = run(command, HARNESS_STATE=str(tmp_path), RUNTIME="netns")
-    if command == "up":
+    if command in ("up", "shrink"):
         assert done.exit_code == NameTakenError.exit_code
     elif command == "clusters":
         assert done.exit_code == 0

@@ -1,0 +1,71 @@
+"""A failure is the findings of a run of which one has to be FAIL again. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.checks.verdict import Answer, Cause, Finding, Verdict
+from harness.choices import one_of
+from harness.errors import UsageError
+from harness.experiments.sequential_test import Outcome
+
+# Why a run that does not fail says nothing: it was not the one that was asked for.
+OTHER_RUN = (Cause.FAULT_NOT_PROVEN, Cause.LOAD_NOT_DELIVERED, Cause.CHECKER_BROKE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Findings by name and phase (empty: of no phase), any of which is the failure."""
+
+    findings: frozenset[tuple[str, str]]
+
+    @classmethod
+    def of(cls, verdict: Verdict, name: str | None, run: str) -> Failure:
+        """Take what failed in a verdict: the findings of that name, or all of them.
+
+        Raises UsageError where nothing failed, or nothing of that name did. `run`: of messages.
+        """
+        failed = [one for one in verdict.findings if one.answer is Answer.FAIL]
+        if not failed:
+            raise UsageError(
+                f"{run}: expected a run in which something failed, found the verdict "
+                f"{verdict.answer}: there is nothing to shrink"
+            )
+        names = {one.name for one in failed}
+        if name is not None and name not in names:
+            raise UsageError(f"--finding: {one_of(name, sorted(names))}")
+        found = ((one.name, one.phase) for one in failed if name in (None, one.name))
+        return cls(findings=frozenset(found))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the findings."""
+        return frozenset(name for name, _ in self.findings)
+
+    @property
+    def phases(self) -> frozenset[str]:
+        """The phases of the findings."""
+        return frozenset(phase for _, phase in self.findings)
+
+    def __str__(self) -> str:
+        said = (f"{name} (phase {phase})" if phase else name for name, phase in self.findings)
+        return ", ".join(sorted(said))
+
+    def outcome(self, verdict: Verdict) -> tuple[Outcome, str]:
+        """Return whether a run failed so again, and the sentence that says why.
+
+        It did where one of the findings is FAIL. It says nothing where one is UNKNOWN, or where it
+        was another run than was asked for: its faults were not proven, its load not delivered.
+        """
+        mine = [one for one in verdict.findings if (one.name, one.phase) in self.findings]
+        for one in mine:
+            if one.answer is Answer.FAIL:
+                return Outcome.FAILS, _said(one)
+        for one in (*mine, *verdict.findings):
+            if one.answer is Answer.UNKNOWN and (one in mine or one.cause in OTHER_RUN):
+                return Outcome.UNRESOLVED, f"{one.cause}: {_said(one)}"
+        return Outcome.PASSES, "; ".join(map(_said, mine)) or "no such finding in this run"
+
+
+def _said(one: Finding) -> str:
+    return f"{one.name}: {one.measured}; {one.sentence}"

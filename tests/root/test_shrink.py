@@ -1,0 +1,117 @@
+"""A failure of a real cluster is made small by real runs, and what comes out fails when it is
+played.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+from kit.desk import Desk, wait_for
+
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
+
+TOPOLOGY = "[nodes]\ncount = 4\n[shape]\nkind = 'full-mesh'\n"
+# Of four faults the last one breaks the promise, whatever the others do.
+SCENARIO = """
+topology = "four.toml"
+budget = "promises.toml"
+[[phase]]
+name = "load"
+duration_s = 3
+[[phase.stream]]
+operation = "private_message"
+rate_per_s = 40
+timeout_ms = 500
+[[phase.fault]]
+where = "node-0 -> node-1"
+delay = "2ms"
+[[phase.fault]]
+where = "node-1 -> node-2"
+rate = "100mbit"
+[[phase.fault]]
+where = "node-2 <-> node-3"
+delay = "5ms"
+[[phase.fault]]
+cut = "isolate"
+of = ["node-3"]
+"""
+BUDGET = """
+[[row]]
+name = "delivered"
+metric = "private_message.delivered"
+statistic = "mean"
+unit = "%"
+comparison = ">="
+bound = 100
+phase = "load"
+[[row]]
+name = "memory"
+metric = "rss"
+statistic = "max"
+unit = "MB"
+bound = 500
+phase = "load"
+"""
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    made = Desk(tmp_path_factory.mktemp("desk"))
+    made.write("four.toml", TOPOLOGY)
+    made.write("promises.toml", BUDGET)
+    try:
+        run = made.harness("run", str(made.write("cut.toml", SCENARIO)), "--json")
+        assert run.returncode == 1, (run.stdout, run.stderr)
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def run(desk):
+    [found] = (desk.runs / "cut").glob("2*")
+    return str(found)
+
+
+def test_one_fault_of_four_is_found(desk, run):
+    """Three runs of the original, three of candidates, one that may say nothing, and the last."""
+    bounds = ("--tries", "8", "--for", "1h")
+    found = desk.harness("shrink", run, *bounds, "--out", "out.toml", "--json", timeout=None)
+    facts = json.loads(found.stdout)
+    assert found.returncode == 0, (found.stdout, found.stderr)
+    assert facts["original"]["faults"] == 4
+    assert facts["smallest"]["faults"] == 1
+    assert facts["verified"]
+    assert facts["runs"] <= 8
+    text = (desk.folder / "out.toml").read_text()
+    assert 'name = "load-4"' in text
+    assert "# without this: passes" in text
+    lines = (desk.runs / "latest" / "trials.jsonl").read_text().splitlines()
+    trials = [json.loads(line) for line in lines]
+    assert len([one for one in trials if "run" in one]) == facts["runs"]
+    assert desk.harness("run", "out.toml", "--runs", "again").returncode == 1
+    desk.assert_nothing_left()
+
+
+def test_ctrl_c_ends_with_the_best_so_far_and_leaves_nothing(desk, run):
+    shrink = desk.start("shrink", run, "--json", "--jobs", "2")
+    wait_for(lambda: desk.supervisor() is not None)
+    shrink.send_signal(signal.SIGINT)
+    said, errors = shrink.communicate()
+    assert shrink.returncode == 130, errors
+    facts = json.loads(said)
+    assert facts["interrupted"]
+    assert not facts["verified"]
+    assert facts["smallest"]["faults"] == 4
+    desk.assert_nothing_left()
+
+
+def test_where_nothing_failed_there_is_nothing_to_shrink(desk, run):
+    done = desk.harness("shrink", run, "--finding", "memory")
+    assert done.returncode == 64
+    assert "--finding: expected one of delivered" in done.stderr
+    done = desk.harness("shrink", run, "--for", "5s")
+    assert done.returncode == 64
+    assert "--for: expected at least 15 s" in done.stderr
