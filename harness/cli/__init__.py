@@ -24,6 +24,7 @@ HOMES = {
     "logs": "cluster.logs",
     "run": "runs.run",
     "judge": "runs.judge",
+    "scenarios": "scenarios.scenarios",
     "saturate": "saturate.saturate",
     "fault": "faults.fault",
     "check": "files.check",
