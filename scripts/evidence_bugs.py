@@ -45,7 +45,7 @@ FOUND_BY = {
     "never-unsuspects": Finder("crash-restart", ("links, after",)),
 }
 # Why nothing finds it yet.
-NOT_YET = {"returns-older-value": "no operation writes a key twice: a key is put once"}
+NOT_YET = {"returns-older-value": "a key is put once: it takes streams that share keys"}
 
 
 class Run(NamedTuple):
