@@ -126,7 +126,7 @@ def _options(place: Place) -> dict[str, Any]:
             )
         if expected is str:
             _require_bug(f"node {place.node.name}: options.{key}", value)
-        elif type(value) is not expected or value < 1:
+        elif type(value) is not int or value < 1:
             raise BadFileError(
                 f"node {place.node.name}: options.{key}: expected a whole number above 0, found "
                 f"{value!r}"
