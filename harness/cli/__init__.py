@@ -26,6 +26,7 @@ HOMES = {
     "judge": "runs.judge",
     "replay": "replay.replay",
     "bundle": "replay.bundle",
+    "scenarios": "scenarios.scenarios",
     "saturate": "saturate.saturate",
     "shrink": "shrink.shrink",
     "fault": "faults.fault",

@@ -147,7 +147,7 @@ class Node:
     port: int
     directory: Path
     links: list[dict[str, Any]] = field(default_factory=list)
-    options: dict[str, int] = field(default_factory=dict)
+    options: dict[str, int | str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     _control: Control | None = None
 
@@ -230,7 +230,7 @@ class Node:
 
 
 def make_nodes(
-    directory: Path, count: int, edges: Iterable[tuple[int, int]], **options: int
+    directory: Path, count: int, edges: Iterable[tuple[int, int]], **options: int | str
 ) -> list[Node]:
     """Nodes with identities of one authority on 127.0.0.1, 127.0.0.2, …; nothing is started."""
     authority, port = Authority.load_or_create(directory / "ca"), free_port()

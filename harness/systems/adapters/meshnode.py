@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.choices import did_you_mean
+from harness.choices import did_you_mean, one_of
 from harness.errors import BadFileError
 from harness.operations import Operation
 from harness.operations.records import RecordKind
@@ -28,6 +28,7 @@ OPTIONS = {
     "max_connections": int,
     "rate_per_peer": int,
     "routes": int,
+    "planted_bug": str,
 }
 
 
@@ -123,10 +124,20 @@ def _options(place: Place) -> dict[str, Any]:
                 f"node {place.node.name}: options.{key}: meshnode has no such option; possible: "
                 f"{', '.join(OPTIONS)}{did_you_mean(key, OPTIONS)}"
             )
-        if type(value) is not expected or value < 1:
+        if expected is str:
+            _require_bug(f"node {place.node.name}: options.{key}", value)
+        elif type(value) is not int or value < 1:
             raise BadFileError(
                 f"node {place.node.name}: options.{key}: expected a whole number above 0, found "
                 f"{value!r}"
             )
         found[key] = value
     return found
+
+
+def _require_bug(where: str, value: object) -> None:
+    """Raise BadFileError where `value` names no bug that can be planted."""
+    from meshnode.bugs import BUGS  # late: load workers plant none
+
+    if value not in BUGS:
+        raise BadFileError(f"{where}: {one_of(value, BUGS)}")

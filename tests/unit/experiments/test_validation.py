@@ -72,6 +72,11 @@ def test_a_bad_command_file_is_refused(tmp_path, old, new, says):
         (NODES + "[nodes.options]\nfanout = 'many'", "options.fanout: expected a whole number"),
         (NODES + "[[node]]\nname = 'x'\noptions = { fanout = true }", "node x: options.fanout"),
         (NODES + "[nodes.options]\nfan = 3", "options.fan: meshnode has no such option"),
+        (
+            NODES + "[nodes.options]\nplanted_bug = 'forgets-on-chrun'",
+            "planted_bug: expected one of loses-.*; did you mean 'forgets-on-churn'",
+        ),
+        (NODES + "[nodes.options]\nplanted_bug = true", "planted_bug: expected one of loses"),
         ("addresses = '198.18.0.0/30'\n" + NODES, "expected a block of at least /27"),
         ("adapter = 'meshnodd'\n" + NODES, "found 'meshnodd'"),
         ("adapter = 'none.toml'\n" + NODES, "none.toml"),

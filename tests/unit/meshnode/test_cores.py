@@ -93,6 +93,11 @@ def test_the_replay_cache_remembers_long_enough_and_is_bounded() -> None:
         ({"links": [7]}, r"links\[0\]: expected an object, found int"),
         ({"options": {"k": 0}}, "options.k: expected 1 to 30, found 0"),
         ({"options": {"kk": 1}}, "unknown key options.kk"),
+        (
+            {"options": {"planted_bug": "never-unsuspect"}},
+            r"options.planted_bug: expected one of loses-after-heal, .*; found 'never-unsuspect'",
+        ),
+        ({"options": {"planted_bug": True}}, "options.planted_bug: expected a string, found True"),
     ],
 )
 def test_a_wrong_configuration_is_named(

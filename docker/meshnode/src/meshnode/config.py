@@ -2,9 +2,12 @@
 
 import ipaddress
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+
+from meshnode.bugs import BUGS
 
 VERSION = 1
 
@@ -36,6 +39,7 @@ class Options:
     max_connections: int = 2000
     rate_per_peer: int = 0  # frames a second that one peer may send; 0: as many as it likes
     routes: int = 0  # destinations that nobody is, for a routing table of a large network's size
+    planted_bug: str = ""  # of tests: one of BUGS, of which they see whether it is found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,7 @@ def _options(table: "_Table") -> Options:
         max_connections=table.number("max_connections", 1, 1_000_000, default.max_connections),
         rate_per_peer=table.number("rate_per_peer", 0, 1_000_000, default.rate_per_peer),
         routes=table.number("routes", 0, 1_000_000, default.routes),
+        planted_bug=table.choice("planted_bug", BUGS, default.planted_bug),
     )
     table.finish()
     return options
@@ -143,6 +148,14 @@ class _Table:
         value: int = self.take(key, int, default)
         if not low <= value <= high:
             raise ConfigError(f"{self._prefix}{key}: expected {low} to {high}, found {value}")
+        return value
+
+    def choice(self, key: str, possible: Iterable[str], default: str) -> str:
+        value: str = self.take(key, str, default)
+        if value != default and value not in possible:
+            raise ConfigError(
+                f"{self._prefix}{key}: expected one of {', '.join(possible)}; found {value!r}"
+            )
         return value
 
     def name(self, key: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import uvloop
 
+from meshnode import bugs
 from meshnode.broadcasting import Broadcasting
 from meshnode.config import Config
 from meshnode.control import Client, Control, ControlError
@@ -57,6 +58,8 @@ class Node:
         )
         self._memory = Memory(config.directory / "state", self._overlay.dht, self._pulse)
         self._frames, self._payloads = self._dispatch()
+        if config.options.planted_bug:
+            bugs.plant(config.options.planted_bug, self)
 
     def _build_ways(self, contexts: Contexts) -> None:
         """Links and DHT, the two ways to other nodes, and what needs no more than these."""

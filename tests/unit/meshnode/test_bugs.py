@@ -1,0 +1,93 @@
+"""Planted bugs that show in a node's journal: each does what it says, and a node without one does
+not. Those that take other nodes are in tests/processes/test_bugs.py.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kit.nodes import read_journal
+from meshnode.bugs import BUGS
+from meshnode.config import Config, Options
+from meshnode.dht import Contact
+from meshnode.identity import Authority
+from meshnode.journal import Kind
+from meshnode.node import Node
+
+CLEAN = ""
+PEER = Contact(bytes(range(32)), "127.0.0.2", 7000)
+
+
+def with_node(folder: Path, bug: str, act: Callable[[Node], Any]) -> Any:
+    """What `act` makes of a node that is built and not run. Of one folder it is the same node."""
+    if not (folder / "ca").exists():
+        Authority.load_or_create(folder / "ca").issue(folder, "n")
+    config = Config(
+        name="n",
+        address="127.0.0.1",
+        port=7000,
+        directory=folder,
+        options=Options(planted_bug=bug),
+    )
+
+    async def main() -> Any:
+        return act(Node(config))
+
+    return asyncio.run(main())
+
+
+def delivered(node: Node, messages: int) -> int:
+    """How many of so many messages the node's journal has."""
+    path = node._config.directory / "journal"
+    path.unlink(missing_ok=True)
+    journal = node._instruments.journal
+    journal.begin(os.open(path, os.O_WRONLY | os.O_CREAT))
+    for number in range(messages):
+        journal.add(Kind.PRIVATE_DELIVERED, number.to_bytes(16), time.monotonic_ns())
+        journal.add(Kind.BROADCAST_DELIVERED, number.to_bytes(16), time.monotonic_ns())
+    journal.end()
+    kinds = [record.kind for record in read_journal(path)]
+    assert kinds.count(Kind.BROADCAST_DELIVERED) == messages
+    return kinds.count(Kind.PRIVATE_DELIVERED)
+
+
+@pytest.mark.parametrize(("bug", "healed"), [(CLEAN, 2500), ("loses-after-heal", 2498)])
+def test_one_in_a_thousand_is_lost_after_a_heal(tmp_path: Path, bug: str, healed: int) -> None:
+    def act(node: Node) -> list[int]:
+        dht, found = node._overlay.dht, []
+        dht.add_contact(PEER, 1)
+        found.append(delivered(node, 2500))
+        dht._table.failed(PEER, 2)
+        found.append(delivered(node, 2500))
+        dht.add_contact(PEER, 3)
+        found.append(delivered(node, 2500))
+        return found
+
+    assert with_node(tmp_path, bug, act) == [2500, 2500, healed]
+
+
+@pytest.mark.parametrize(("bug", "again"), [(CLEAN, 100), ("delivers-twice-after-restart", 110)])
+def test_one_in_ten_comes_twice_after_a_restart(tmp_path: Path, bug: str, again: int) -> None:
+    def act(node: Node) -> int:
+        node._memory.load()
+        found = delivered(node, 100)
+        node._memory.save()
+        return found
+
+    assert [with_node(tmp_path, bug, act) for _ in range(2)] == [100, again]
+
+
+def test_each_bug_says_what_it_does_and_is_told_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for bug, put in BUGS.items():
+        assert put.__doc__, bug
+        with_node(tmp_path, bug, lambda _: None)
+        assert f"a bug is planted: {bug}" in caplog.messages
+    caplog.clear()
+    with_node(tmp_path, CLEAN, lambda _: None)
+    assert not caplog.messages
