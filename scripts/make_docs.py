@@ -202,8 +202,9 @@ are too few samples for the statistic. Whose fault it was is asked as well:
 - *the gateway stood still*: likewise for an operation during which our gateway, which speaks to
   nodes of systems without a control socket, stood still for longer than that.
 - *host limited*, of a row that was missed: a time, while other processes used the host or the
-  hypervisor took 10 % of it; a rate, while the host was full and the node was far from using one
-  core.
+  hypervisor took 10 % of it; likewise a share of operations that came true, where without those
+  that nobody answered in their time then it is kept (what failed was answered, and counts); a rate,
+  while the host was full and the node was far from using one core.
 
 What was sent and is lost, duplicated or wrong is FAIL on any host. Where none of the operations
 that a row is about was sent, it is UNKNOWN: no promise is kept by them. A private message that was

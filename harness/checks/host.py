@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from harness.checks import lateness, records
 from harness.checks.metric import Chosen
 from harness.checks.operation_metrics import TIMES
 from harness.checks.resource_metrics import cores, cpu
 from harness.checks.times import Times
-from harness.history.history import History, PhaseWindow, once
-from harness.operations import Outcome
+from harness.history.history import History, Nanoseconds, PhaseWindow, once
+from harness.operations import Operation
 from harness.scenario.budget import Row
 
 # A host is limited where it had hardly a free core and other processes used a fifth of it.
@@ -94,8 +95,8 @@ def is_of_times(row: Row) -> bool:
 
 @once
 def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
-    """Return which operations came true while the host was limited, or the hypervisor took much of
-    it, and the sentence of it.
+    """Return which operations were under way while the host was limited, or the hypervisor took
+    much of it, and the sentence of it.
 
     The host is looked at in stretches of STRETCH_NS: on the whole of a phase it may have had a free
     core, and none when it mattered.
@@ -111,8 +112,7 @@ def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
             limited.append((begin_ns, end_ns - 1))
     taken = [one for one in stolen(history) if one[0] < phase.end_ns and one[1] > phase.begin_ns]
     limited += [(begin_ns, end_ns - 1) for begin_ns, end_ns, _ in taken]
-    found = Times.of(limited).meet(history.column("intended_ns"), history.column("done_ns"))
-    found &= history.column("outcome") == Outcome.OK
+    found = Times.of(limited).meet(history.column("intended_ns"), _until_ns(history))
     if taken and not shares:
         worst = max(share for *_, share in taken)
         return found, f"the hypervisor took up to {worst:.0%} of the host from it"
@@ -122,6 +122,16 @@ def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
         f"processes that are none of this run's took {np.mean(shares):.0%} of the host for "
         f"{len(shares)} of {len(stretches)} times {STRETCH_NS // 10**9} s"
     )
+
+
+def _until_ns(history: History) -> Nanoseconds:
+    """Until when each operation was under way: until it was done, or its time was over."""
+    until_ns = history.column("done_ns").copy()
+    for kind in records.kinds(history):
+        open_ = (until_ns == 0) & (history.column("operation") == kind)
+        wait_ns = lateness.patience_ns(history, Operation(kind))
+        until_ns[open_] = history.column("intended_ns")[open_] + wait_ns
+    return until_ns
 
 
 def stolen(history: History) -> list[tuple[int, int, float]]:

@@ -169,9 +169,10 @@ def late_ns(row: Row) -> int:
     return FOR_EVER_NS if row.bound is None or row.late_ns is None else row.late_ns
 
 
-def patience_ns(history: History) -> int:
-    """Return how long an operation may take."""
-    return (history.plan.patience_ns if history.plan else 0) or PATIENCE_NS
+def patience_ns(history: History, operation: Operation | None = None) -> int:
+    """Return how long an operation, or one of this kind, may take."""
+    word = None if operation is None else operation.word
+    return (history.plan.patience_ns(word) if history.plan else 0) or PATIENCE_NS
 
 
 def allowed_ns(history: History) -> int:

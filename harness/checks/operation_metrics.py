@@ -313,16 +313,15 @@ OWN: dict[str, Metric] = {
 }
 
 
-# Metrics that an operation which failed makes lower, and those that it makes infinite.
-SHARES = frozenset(
-    {
-        f"{spec.word}.{each.suffix}"
-        for spec in TABLE
-        for each in spec.metrics
-        if each.taken is Taken.SHARE
-    }
-    | {"broadcast.coverage", "file_transfer.goodput"}
+# Which share of the operations came true, in their time.
+CAME_TRUE = frozenset(
+    f"{spec.word}.{each.suffix}"
+    for spec in TABLE
+    for each in spec.metrics
+    if each.taken is Taken.SHARE
 )
+# Metrics that an operation which failed makes lower, and those that it makes infinite.
+SHARES = CAME_TRUE | {"broadcast.coverage", "file_transfer.goodput"}
 # Metrics whose values are how long each operation took, one by one.
 LATENCIES = frozenset(
     {

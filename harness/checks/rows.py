@@ -26,7 +26,7 @@ from harness.checks import (
 from harness.checks.measurements import BENCHMARKS, SPREAD_MAX
 from harness.checks.metric import Chosen, Floats, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS, as_one, take, taken_over
-from harness.checks.operation_metrics import TIMES
+from harness.checks.operation_metrics import CAME_TRUE, TIMES
 from harness.checks.promises import missed, promised, shown, stretch
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Answer, Cause, Finding
@@ -34,6 +34,7 @@ from harness.choices import one_of
 from harness.errors import BadFileError
 from harness.history.gaps import ALWAYS, Part
 from harness.history.history import History, PhaseWindow
+from harness.operations import Outcome
 from harness.scenario.budget import UNITS, Row
 
 
@@ -317,7 +318,9 @@ def _host_limited(
 ) -> tuple[Cause, str] | None:
     """Why a row that was missed says nothing of the system; None where it does: it is missed also
     without what was under way while other processes had the host. Where phases are held against
-    each other, nothing of them can be left out, but what was lost is lost on any host.
+    each other, nothing of them can be left out, but what was lost is lost on any host. That nobody
+    answered an operation in its time is a time as well, where it lowers a share: what failed was
+    answered.
     """
     is_of_all = METRICS[row.metric].over is not None
     is_lost = row.metric in TIMES and isinstance(taken, Samples) and np.isinf(taken.values).any()
@@ -326,8 +329,10 @@ def _host_limited(
     for one in taken_over(history, row.metric, phase):
         if limited := host.limits(history, row, one):
             return Cause.HOST_LIMITED, limited
-        slowed, told = host.slowed(history, one) if host.is_of_times(row) else (excused, "")
-        if not told or not (slowed & records.due(history, one)).any():
+        ended = _ends_slowly(row)
+        slowed, told = (excused, "") if ended is None else host.slowed(history, one)
+        slowed = slowed & records.due(history, one) & (history.column("outcome") == ended)
+        if not told or not slowed.any():
             continue
         if is_of_all:
             return Cause.HOST_LIMITED, told + host.busy(history, one)
@@ -335,6 +340,13 @@ def _host_limited(
             without = ", and without what was under way then the promise holds"
             return Cause.HOST_LIMITED, told + without + host.busy(history, one)
     return None
+
+
+def _ends_slowly(row: Row) -> Outcome | None:
+    """How an operation ends that a slow host alone made miss the row; None: in no way."""
+    if host.is_of_times(row):
+        return Outcome.OK
+    return Outcome.UNKNOWN if row.metric in CAME_TRUE else None
 
 
 def _gap(history: History, row: Row, phase: PhaseWindow) -> str | None:

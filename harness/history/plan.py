@@ -89,10 +89,12 @@ class Plan:
         """Return the phase of that name, None where none was planned."""
         return next((phase for phase in self.phases if phase.name == name), None)
 
-    @property
-    def patience_ns(self) -> int:
-        """The longest that an operation may take, ns."""
-        return max((one.get("timeout_ms", 0) for one in self.streams), default=0) * 1_000_000
+    def patience_ns(self, word: str | None = None) -> int:
+        """Return the longest that an operation may take, ns; of one kind where a word says which.
+        0: no stream says it.
+        """
+        mine = [one for one in self.streams if word in (None, one.get("operation"))]
+        return max((one.get("timeout_ms", 0) for one in mine), default=0) * 1_000_000
 
 
 def moment_ns(t0_ns: int, seconds: float) -> int:

@@ -136,7 +136,9 @@ def _playable(
 
 
 def _plain(given: Any, user_classes: list[Any], system: NodeAdapter) -> RunRequest:
-    asked = [stream for each in user_classes if (stream := each.stream(given)) is not None]
+    # By name: Locust keeps those of its command line in a set, whose order changes from run to run.
+    ordered = sorted(user_classes, key=lambda each: each.__name__)
+    asked = [stream for each in ordered if (stream := each.stream(given)) is not None]
     lacking = [stream.operation for stream in asked if stream.operation not in system.operations]
     for operation in lacking:
         if options.is_asked_for(given, operation):

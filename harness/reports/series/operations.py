@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.checks import records, statistic
+from harness.checks import lateness, records, statistic
 from harness.checks.operation_metrics import propagation_ns
 from harness.checks.statistic import NoValueError
 from harness.history.history import History, PhaseWindow
@@ -22,7 +22,6 @@ Ints = npt.NDArray[np.int64]
 DRAWN = ("p50", "p95", "p99")
 SUMMARY = ("p50", "p90", "p95", "p99", "p99.9")
 FEW = 100  # samples, of which none lies beyond a p99
-PATIENCE_NS = 10_000_000_000  # of an older folder that does not say its streams' timeouts
 DATA, WITNESSED = "load/", "journal/"
 
 
@@ -69,7 +68,7 @@ def _of(history: History, operation: Operation) -> Sent:
         history.column(name)[chosen] for name in ("intended_ns", "sent_ns", "done_ns")
     )
     # Nobody answered: its sender gave it up when its time was over. What was not sent never began.
-    given_up = np.where(began > 0, due + _patience_ns(history, operation), due)
+    given_up = np.where(began > 0, due + lateness.patience_ns(history, operation), due)
     ended = np.where(done > 0, done, given_up)
     zero = clock.begin_ns(history)
     took, until, spreads = _took_ns(history, operation)
@@ -98,13 +97,6 @@ def _took_ns(history: History, operation: Operation) -> tuple[Floats, str, bool]
         return propagation_ns(history, records.WHOLE_RUN), until, True
     until = "until its source had passed it on; the journals do not tell how it spread"
     return records.took_ns(history, records.WHOLE_RUN, operation), until, False
-
-
-def _patience_ns(history: History, operation: Operation) -> int:
-    """The longest that an operation of this kind may take."""
-    streams = history.plan.streams if history.plan is not None else ()
-    mine = [one.get("timeout_ms", 0) for one in streams if one["operation"] == operation.word]
-    return round(max(mine, default=0) * 1e6) or PATIENCE_NS
 
 
 def charts(history: History, of: Sequence[Sent]) -> list[Chart]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from kit.budget_rows import judged, row
 from kit.histories import MS, SECOND, history, host, operation, record, sample
+from kit.schedules import facts, messages
 
 from harness import checks
 from harness.checks import rows
@@ -18,6 +19,7 @@ from harness.checks.metrics import METRICS
 from harness.checks.verdict import Answer, Cause
 from harness.errors import BadFileError
 from harness.history import history as h
+from harness.history import plan
 from harness.history.gaps import EVERYTHING, Gap, Part
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
@@ -442,3 +444,48 @@ def test_a_time_missed_while_others_had_the_host_is_unknown(slow_at_s, lost, ans
     assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
     if answer is Answer.UNKNOWN:
         assert "of the host for 1 of 10 times 3 s" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("at_s", "outcome", "busy", "answer"),
+    [
+        (3, Outcome.UNKNOWN, 1.7, Answer.UNKNOWN),
+        (3, Outcome.FAILED, 1.7, Answer.FAIL),  # it was answered, and not with what was asked
+        (15, Outcome.UNKNOWN, 1.7, Answer.FAIL),  # the host was free by then
+        (3, Outcome.UNKNOWN, 0.7, Answer.FAIL),
+    ],
+)
+def test_what_nobody_answered_in_its_time_while_others_had_the_host_lowers_no_share(
+    at_s, outcome, busy, answer
+):
+    """A file of 100 MB was not through after a minute, on a host of which others had two thirds:
+    FAIL, 0 % arrived whole. That is a time, which a busy host excuses.
+    """
+    busy_s = [0.2 * at + (busy * min(max(at - 3, 0), 4)) for at in range(32)]
+    late = range(at_s * 10, at_s * 10 + 10)
+    operations = [
+        operation(
+            n,
+            intended_ns=SECOND + n * 100 * MS,
+            sent_ns=SECOND + n * 100 * MS,
+            done_ns=0 if n in late else SECOND + n * 100 * MS + 2 * MS,
+            outcome=int(outcome if n in late else Outcome.OK),
+        )
+        for n in range(300)
+    ]
+    found = history(
+        operations,
+        seconds=30,
+        host=pa.Table.from_pylist([host(at, busy_s[at]) for at in range(1, 32)], h.HOST),
+        cores=2,
+        plan=plan.read(facts(messages(10, timeout_ms=2000), seconds=30), {}),
+    )
+    share = {"metric": "private_message.delivered", "statistic": "mean", "unit": "%"}
+    finding = judged(found, **share, bound=99.0, comparison=">")
+    assert finding.answer is answer, finding
+    assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
+    if answer is Answer.UNKNOWN:
+        assert "without what was under way then the promise holds" in finding.sentence
+    # What was told to have arrived, and did not, is lost on any host.
+    ledger = {one.name: one for one in checks.judge(found, []).findings}
+    assert ledger["private messages: acknowledged and delivered"].answer is Answer.FAIL
