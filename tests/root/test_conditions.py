@@ -312,6 +312,7 @@ def group_of(pid: int) -> str:
         return file.read()
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("busy", ["groups", "signals"], indirect=True)
 def test_a_node_uses_what_it_may_and_a_run_shows_it(busy, monkeypatch):
     """It holds after a restart too, and nothing of it is left when it is taken back."""
