@@ -167,16 +167,20 @@ class Churn:
         return mean_s
 
     def _session_s(self, chance: random.Random, mean_s: float) -> float:
+        """Draw a session. That the cut around a crashed machine is gone has to be probed in it."""
         if self.shape is None:
-            return chance.expovariate(1 / mean_s)
-        return chance.weibullvariate(mean_s / math.gamma(1 + 1 / self.shape), self.shape)
+            drawn_s = chance.expovariate(1 / mean_s)
+        else:
+            scale_s = mean_s / math.gamma(1 + 1 / self.shape)
+            drawn_s = chance.weibullvariate(scale_s, self.shape)
+        return max(drawn_s, CRASHED_S_LEAST) if self.how is Condition.CRASHED else drawn_s
 
     def _rest_s(self, chance: random.Random, mean_s: float) -> float:
         """What is left of a session at a moment that anybody chose: long ones are met more often,
         each anywhere.
         """
         if self.shape is None:
-            return self._session_s(chance, mean_s)  # exponential sessions have no memory
+            return chance.expovariate(1 / mean_s)  # exponential sessions have no memory
         scale_s = mean_s / math.gamma(1 + 1 / self.shape)
         met_s: float = scale_s * chance.gammavariate(1 + 1 / self.shape, 1.0) ** (1 / self.shape)
         return chance.random() * met_s

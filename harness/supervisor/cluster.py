@@ -31,6 +31,7 @@ from harness.topology.topology import Topology
 
 LOG_LINES_IN_ERRORS = 12
 ASKED_AT_ONCE = 32
+STARTING = "starting"  # the status of a node that has said nothing yet
 CLEARED_AT_ONCE = 8
 
 
@@ -254,11 +255,18 @@ class Cluster:
             self.conditions[name] = condition
         return True
 
-    def await_ready(self, name: str) -> None:
+    def await_ready(self, name: str, is_wanted: Callable[[str], bool] = lambda _: False) -> None:
         """Wait until a node that was started is ready, or says nothing new: without its neighbours
-        it runs and cannot be ready. One that was ready all along is not waited for.
+        it runs and cannot be ready. One that was ready all along is not waited for, and one that
+        `is_wanted` only until it has said anything: then it can be asked to journal.
         """
-        self._silent([name], lambda *_: None)
+
+        def look(*_: object) -> None:
+            if is_wanted(name) and self._readiness.statuses.get(name) != STARTING:
+                raise _EnoughError
+
+        with suppress(_EnoughError):
+            self._silent([name], look)
 
     def note_ended(self, names: Sequence[str]) -> None:
         """Note that these nodes' first processes ended by themselves. Takes no time."""
@@ -319,6 +327,10 @@ class Cluster:
             self.fabric.close,
             self._readiness.close,
         )
+
+
+class _EnoughError(Exception):
+    """Somebody waits no longer."""
 
 
 @contextmanager

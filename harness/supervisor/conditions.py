@@ -57,13 +57,18 @@ class Conditions:
     """Brings nodes into conditions, and looks which ones they have.
 
     Whoever changes a node holds it meanwhile. `told` is told of each change: the node, its
-    condition, and when that began to be brought about.
+    condition, and when that began to be brought about. Nobody waits any longer until a node that
+    was started is ready where it `is_wanted` for a change of it.
     """
 
     def __init__(
-        self, cluster: Cluster, network: Network, told: Callable[[str, Condition, int], None]
+        self,
+        cluster: Cluster,
+        network: Network,
+        told: Callable[[str, Condition, int], None],
+        is_wanted: Callable[[str], bool],
     ) -> None:
-        self._cluster, self._told = cluster, told
+        self._cluster, self._told, self._is_wanted = cluster, told, is_wanted
         self.crashes = Crashes(network)
 
     def require(self, faults: Collection[Fault]) -> None:
@@ -148,7 +153,7 @@ class Conditions:
 
     def _finish(self, turn: Turn) -> None:
         """Wait for a node that was started, and tell of it."""
-        self._cluster.await_ready(turn.node)
+        self._cluster.await_ready(turn.node, self._is_wanted)
         self._told(turn.node, Condition.RUNNING, time.monotonic_ns())
         if turn.after is Condition.PAUSED:
             self._bring(Turn(turn.node, Condition.RUNNING, turn.after), time.monotonic_ns())

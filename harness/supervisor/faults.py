@@ -61,7 +61,9 @@ class Faults:
         self._ends = threading.Condition()  # of nodes by themselves: no change of ours delays it
         self._untold: set[str] = set()  # nodes whose end was noted, and nobody told how
         self._listener = NOBODY
-        self._conditions = Conditions(cluster, network, self._node_changed)
+        self._conditions = Conditions(
+            cluster, network, self._node_changed, self._of_nodes.is_wanted
+        )
         self._looks = Looks(self._conditions)
         self._chance = random.Random(f"{network.seed}/conditions")
         self._since_ns: dict[str, int] = {}  # name of a fault in force → when it came

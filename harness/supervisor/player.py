@@ -23,6 +23,7 @@ from harness.history.folder import RunFolder
 from harness.scenario.timeline import PlannedChange, PlannedPhase
 from harness.supervisor.faults import Faults
 
+LOOK_EVERY_S = 0.02
 NODES_TOGETHER = 16  # faults of nodes that are changed side by side
 
 
@@ -352,8 +353,14 @@ class FaultPlayer:
         change: PlannedChange,
         failed: Callable[[str], None],
     ) -> None:
-        if before is not None:  # it was given earlier, so that it never waits for this one
-            wait([before])
+        """Make a change after the one before of the same fault, which was given earlier: of a fault
+        that comes again, once it has begun to go.
+        """
+        fault, is_set = change.fault, change.verb is Verb.SET
+        while before is not None and not before.done():
+            if is_set and self._faults.standing.get(fault.name) is not fault:
+                break
+            wait([before], LOOK_EVERY_S)
         self._do(change, failed)
 
     def _is_due(self) -> bool:

@@ -52,6 +52,11 @@ class Ledger:
     def __init__(self) -> None:
         self.now = Standing()
         self._turn = threading.Condition()
+        self._wanted: list[frozenset[str]] = []  # nodes that somebody waits for
+
+    def is_wanted(self, node: str) -> bool:
+        """Whether somebody waits until he may change a node."""
+        return any(node in nodes for nodes in list(self._wanted))
 
     @contextmanager
     def changing(self, verb: Verb, fault: Fault) -> Iterator[tuple[Faults, Faults]]:
@@ -60,7 +65,9 @@ class Ledger:
         out and does not stand.
         """
         with self._turn:
+            self._wanted.append(wanted := self._nodes_of(fault))
             self._turn.wait_for(lambda: self._is_free(fault.name, self._nodes_of(fault)))
+            self._wanted.remove(wanted)
             before = self.now.faults
             after = _entered(verb, fault, before)
             held = fault, self._nodes_of(fault)

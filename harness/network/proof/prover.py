@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 
 from harness.errors import close_all
-from harness.faults.fault import Change, Fault, Verb
+from harness.faults.fault import Change, Condition, Fault, Verb
 from harness.faults.paths import DirectedPath
 from harness.history.proof import Proof, seen_as
 from harness.network.network import Network
@@ -86,9 +86,13 @@ class Prover:
     def changed(self, change: Change) -> None:
         """Note that a fault was set or cleared.
 
-        A condition is not looked at here: whoever brought it about has looked already.
+        A condition is not looked at here: whoever brought it about has looked already. What a crash
+        does to the network is its cut, which is told of by itself.
         """
         fault, replaced = change.fault, None
+        if fault.condition is Condition.CRASHED:
+            self._news.set()
+            return
         if not fault.is_of_nodes:
             replaced = self._standing.pop(fault.name, None)
             if change.verb is Verb.SET:

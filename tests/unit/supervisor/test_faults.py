@@ -60,7 +60,7 @@ class Nodes:
         os.kill(self.processes[name].pid, SIGNALS[condition])
         return True
 
-    def await_ready(self, _: str) -> None:
+    def await_ready(self, *_: object) -> None:
         """They are ready as soon as they run."""
 
 
