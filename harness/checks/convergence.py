@@ -68,10 +68,10 @@ def _seconds(
     edges = np.concatenate([[first_ns], due + 1, due + SECOND_NS + 1])
     ends = np.unique(edges[(edges >= first_ns) & (edges <= last_ns)])
     low, high = np.searchsorted(due, ends - SECOND_NS), np.searchsorted(due, ends)
-    good = values
     if until.quantity is Quantity.P95:
-        good = values < (until.bound * 1e6 if settle_ns == SETTLE_NS else np.inf)
-    passed = np.concatenate([[0.0], np.cumsum(good)])
+        most_ns = until.bound * 1e6 if settle_ns == SETTLE_NS else np.inf
+        values = (values < most_ns).astype(np.float64)
+    passed = np.concatenate([[0.0], np.cumsum(values)])
     wanted = 0.95 if until.quantity is Quantity.P95 else until.bound
     share_met = passed[high] - passed[low] >= wanted * (high - low) - 1e-9
     return _Seconds(ends, high - low, share_met & (high - low >= until.least))
