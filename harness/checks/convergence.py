@@ -54,21 +54,32 @@ def held_ns(history: History, phase: PhaseWindow, last_ns: int | None = None) ->
     return int(seconds.ends_ns[np.argmax(seconds.met)]) if seconds.met.any() else None
 
 
-def _seconds(history: History, phase: PhaseWindow, until: Until, last_ns: int) -> _Seconds:
-    due, values = _values(history, phase, until)
+def _seconds(
+    history: History,
+    phase: PhaseWindow,
+    until: Until,
+    last_ns: int,
+    *,
+    settle_ns: int = SETTLE_NS,
+) -> _Seconds:
+    due, values = _values(history, phase, until, settle_ns)
     first_ns = phase.begin_ns + SECOND_NS
     # What is in a second changes only where an operation comes into it, or leaves it.
     edges = np.concatenate([[first_ns], due + 1, due + SECOND_NS + 1])
     ends = np.unique(edges[(edges >= first_ns) & (edges <= last_ns)])
     low, high = np.searchsorted(due, ends - SECOND_NS), np.searchsorted(due, ends)
-    good = values < until.bound * 1e6 if until.quantity is Quantity.P95 else values
-    passed = np.concatenate([[0.0], np.cumsum(good)])
+    if until.quantity is Quantity.P95:
+        most_ns = until.bound * 1e6 if settle_ns == SETTLE_NS else np.inf
+        values = (values < most_ns).astype(np.float64)
+    passed = np.concatenate([[0.0], np.cumsum(values)])
     wanted = 0.95 if until.quantity is Quantity.P95 else until.bound
     share_met = passed[high] - passed[low] >= wanted * (high - low) - 1e-9
     return _Seconds(ends, high - low, share_met & (high - low >= until.least))
 
 
-def _values(history: History, phase: PhaseWindow, until: Until) -> tuple[Nanoseconds, Floats]:
+def _values(
+    history: History, phase: PhaseWindow, until: Until, settle_ns: int
+) -> tuple[Nanoseconds, Floats]:
     """When the operations were due that a condition is about, in order, and of each the share of
     success, or how long it took (ns).
     """
@@ -77,13 +88,13 @@ def _values(history: History, phase: PhaseWindow, until: Until) -> tuple[Nanosec
     if until.quantity is Quantity.COVERAGE:
         heard = records.heard_ns(history, RecordKind.RECEIVED, chosen)
         expected = silences.of(history).expected(history, chosen)
-        in_time = expected & (heard != records.NEVER) & (heard <= due[:, None] + SETTLE_NS)
+        in_time = expected & (heard != records.NEVER) & (heard <= due[:, None] + settle_ns)
         count = expected.sum(axis=1)
         values = in_time.sum(axis=1) / np.maximum(count, 1)
         due, values = due[count > 0], values[count > 0]
     else:
         took = records.took_ns(history, phase, until.operation)
-        took = np.where(took <= SETTLE_NS, took, np.inf)
+        took = np.where(took <= settle_ns, took, np.inf)
         is_time = until.quantity is Quantity.P95
         values = took if is_time else np.isfinite(took).astype(np.float64)
     order = np.argsort(due, kind="stable")
@@ -141,4 +152,8 @@ def _open(
         due = int(records.due(history, phase).sum())
         return late.cause(), late.sentence(history, due)
     _, slowed = host.slowed(history, phase)
-    return (Cause.HOST_LIMITED, slowed + host.busy(history, phase)) if slowed else None
+    # What never came true is lost on any host, however long others had it.
+    ever = _seconds(history, phase, until, phase.end_ns, settle_ns=silences.FOR_EVER_NS)
+    if slowed and ever.met.any():
+        return Cause.HOST_LIMITED, slowed + host.busy(history, phase)
+    return None

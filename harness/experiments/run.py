@@ -312,9 +312,21 @@ def _wait(
                 if client.status()["phase"] is not None:
                     begun = time.monotonic()
         if begun is not None:
+            begun -= _early_s(phases, time.monotonic() - begun, cluster)
             _tell(phases, time.monotonic() - begun, progress)
         time.sleep(POLL_S)
     return child.returncode
+
+
+def _early_s(phases: Sequence[PlannedPhase], at_s: float, cluster: str) -> float:
+    """Return by how much a phase is over earlier that a condition ends; 0.0: nothing says it is."""
+    now = next((one for one in phases if one.begin_s <= at_s < (one.end_s or 0.0)), None)
+    if now is None or now.until is None:
+        return 0.0
+    begins = {one.name: one.begin_s for one in phases[phases.index(now) + 1 :]}
+    with suppress(HarnessError), Client.connect(cluster) as client:  # the load tells if it is gone
+        return begins.get(client.status()["phase"], at_s) - at_s
+    return 0.0
 
 
 def _tell(phases: Sequence[PlannedPhase], at_s: float, progress: Progress) -> None:

@@ -27,14 +27,14 @@ from harness.history.live import Look
 
 NICE = 19  # whatever is measured goes first
 EVERY_S = 0.25
-PAUSE_SHARE = 4  # of what a look took, it rests so many times as long
+PAUSE_SHARE = 4  # it rests so many times as long as the CPU time that a look took
 
 
 def watch(run: Path, phase: str, until_ns: int, asked_by: int) -> int | None:
     """Return when the condition of a phase was seen to hold; None where it is over before."""
     files, facts = Growing(run), reader.metadata(run)
     while os.getppid() == asked_by:
-        begun_s = time.monotonic()
+        begun_s = time.process_time()
         seen = live.look(files, facts)
         if seen is not None:
             held_ns = seen_to_hold(seen, phase)
@@ -42,7 +42,7 @@ def watch(run: Path, phase: str, until_ns: int, asked_by: int) -> int | None:
                 return held_ns
             if seen.has_ended or seen.at_ns >= until_ns:
                 return None
-        time.sleep(max(EVERY_S, PAUSE_SHARE * (time.monotonic() - begun_s)))
+        time.sleep(max(EVERY_S, PAUSE_SHARE * (time.process_time() - begun_s)))
     return None
 
 

@@ -109,7 +109,7 @@ def _phases(scene: Scene, axes: Axes) -> Iterator[str]:
             f'<rect class="phase p{number % 2}" x="{x:.1f}" y="{axes.top}" width="{width:.1f}" '
             f'height="{axes.floor - axes.top}"><title>{escape(called)}</title></rect>'
         )
-        name = fitting(called, width - 4)
+        name = fitting(phase.name, width - 4)
         if name:
             yield f'<text class="phase" x="{x + 3:.1f}" y="{NAMES - 6}">{escape(name)}</text>'
 

@@ -203,11 +203,21 @@ def test_a_load_that_was_not_sent_shows_nothing():
     assert (answer.answer, answer.cause) == (Answer.UNKNOWN, Cause.GENERATOR_BEHIND)
 
 
-def test_a_host_that_others_used_decides_nothing():
+@pytest.mark.parametrize(
+    ("until", "slow", "lost"),
+    [
+        (P95, messages(lambda _: 60), messages(lambda second: None if second % 0.1 < 0.02 else 60)),
+        (SUCCESS, messages(lambda _: 1500), messages(lambda _: None)),
+        (COVERAGE, broadcasts(lambda _: 1500), broadcasts(lambda _: None)),
+    ],
+    ids=["p95", "success", "coverage"],
+)
+def test_a_host_that_others_used_makes_late_and_loses_nothing(until, slow, lost):
     seconds = [host(at, 2.0 * at) for at in range(14)]
     table = history().host.from_pylist(seconds, history().host.schema)
-    answer = judged(run(P95, *messages(lambda _: 60), host=table, cores=2))
+    answer = judged(run(until, *slow, host=table, cores=2))
     assert (answer.answer, answer.cause) == (Answer.UNKNOWN, Cause.HOST_LIMITED)
+    assert judged(run(until, *lost, host=table, cores=2)).answer is Answer.FAIL
 
 
 def test_until_it_holds_nobody_asks_for_what_does_not_come_true():
