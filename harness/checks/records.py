@@ -265,8 +265,66 @@ def _at_target(history: History, kind: RecordKind, chosen: Chosen) -> Nanosecond
 
 
 def _at_keeper(history: History, kind: RecordKind, chosen: Chosen) -> Nanoseconds:
-    """The first record of each operation's key at a node that is not its source."""
-    index = Index.of(*halves(keys(identifiers(history)[chosen])))
+    """The first record of each operation's key at a node that is not its source; of a key that
+    operations share, the first that names its source and was made until its end.
+    """
+    own = keys(identifiers(history)[chosen])
+    named, is_shared = _named_keys(history, chosen, own)
+    seen = _of_own_keys(history, kind, chosen, own)
+    if is_shared.any():
+        places = np.flatnonzero(chosen)[is_shared]
+        seen[is_shared] = _of_shared_keys(history, kind, places, named[is_shared])
+    return seen
+
+
+def _named_keys(history: History, chosen: Chosen, own: Ids) -> tuple[Ids, Chosen]:
+    """The key that each chosen operation named, as the load tells, and whether it is another one
+    than its own, which others name too.
+    """
+    told = history.values
+    if not told.num_rows:
+        return own, np.zeros(len(own), np.bool_)
+    ids, under = (
+        np.frombuffer(b"".join(told.column(name).to_pylist()), f"V{ID_BYTES}")
+        for name in ("id", "key")
+    )
+    place = Index.of(*halves(ids)).find(*halves(identifiers(history)[chosen]))
+    is_told = place != NOWHERE
+    named = own.copy()
+    named[is_told] = under[place[is_told]]
+    (first, last), (own_first, own_last) = halves(named), halves(own)
+    differ: Chosen = (first != own_first) | (last != own_last)
+    return named, differ
+
+
+def _of_shared_keys(history: History, kind: RecordKind, places: Places, named: Ids) -> Nanoseconds:
+    """For each of these operations the first record of its key that names its source, at another
+    node, between its sending and its end.
+    """
+    index = Index.of(*halves(named))
+    who = np.arange(len(named)) if index.same is None else index.same
+    found = _told(history, kind, index)
+    order = np.lexsort((found.at_ns, found.of))
+    of, at_ns, node = found.of[order], found.at_ns[order], found.node[order]
+    peer, names = history.journal["peer"][found.places[order]], beginnings(history)
+    seen = np.full(len(places), NEVER, np.int64)
+    source, sent, done = (history.column(name)[places] for name in ("source", "sent_ns", "done_ns"))
+    begins, ends = (np.searchsorted(of, who, side) for side in ("left", "right"))
+    for row, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
+        first = begin + int(np.searchsorted(at_ns[begin:end], sent[row]))
+        last = begin + int(np.searchsorted(at_ns[begin:end], done[row], "right"))
+        part = slice(first, max(first, last))
+        mine = (node[part] != source[row]) & (peer[part] == names[source[row]])
+        if mine.any():
+            seen[row] = at_ns[part][mine.argmax()]
+    return seen
+
+
+def _of_own_keys(history: History, kind: RecordKind, chosen: Chosen, own: Ids) -> Nanoseconds:
+    """For each chosen operation the first record of its own key at a node that is not its
+    source.
+    """
+    index = Index.of(*halves(own))
     found, count = _told(history, kind, index), int(chosen.sum())
     # Of each key, who kept it first, and when first somebody else did.
     first_ns = _earliest(found.of, found.at_ns, count)

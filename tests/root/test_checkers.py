@@ -61,7 +61,8 @@ def counted(history):
 @pytest.fixture
 def desk(tmp_path):
     made = Desk(tmp_path, "checkers")
-    made.environment["PYTHONPATH"] = str(tmp_path)
+    (tmp_path / "own").mkdir()
+    made.environment["PYTHONPATH"] = str(tmp_path / "own")
     yield made
     made.harness("down")
     made.assert_nothing_left()
@@ -77,7 +78,7 @@ def found(desk, *argv):
 
 def test_what_a_scenario_asks_for_is_judged_anywhere(desk):
     desk.write("six.toml", "[nodes]\ncount = 6\n[shape]\nkind = 'full-mesh'\n")
-    desk.write("mine.py", MINE)
+    desk.write("own/mine.py", MINE)
     desk.write("scenario.toml", SCENARIO)
     played = found(desk, "run", "scenario.toml")
     for name in (isolation.NAME, vacuity.MET, register.WRITTEN, register.FRESH, "mine: counted"):

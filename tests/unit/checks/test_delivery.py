@@ -4,7 +4,8 @@ can differ.
 
 from __future__ import annotations
 
-from kit.histories import MS, SECOND, beginning, history, operation, record
+import numpy as np
+from kit.histories import MS, SECOND, beginning, history, operation, record, stored
 
 from harness.checks import delivery, load
 from harness.checks.verdict import Answer, Cause
@@ -347,3 +348,26 @@ def test_a_broadcast_that_nobody_was_there_to_hear_is_no_proof():
     assert kept.answer is Answer.UNKNOWN
     one = ledger(history(sent, [record(1, RecordKind.RECEIVED, 2)], events=(stops[0], RunEnded())))
     assert one.answer is Answer.PASS
+
+
+def test_a_put_under_a_shared_key_is_told_by_its_source_and_time():
+    """Two puts under one key, of which the record at the keeper names the key alone."""
+    key, puts = (
+        (7).to_bytes(16, "big"),
+        [operation(n, Operation.DHT_PUT, target=-1) for n in (1, 5)],
+    )
+
+    def judged(*kept):
+        """Each: the node that stored it, for whom, and when, in ms."""
+        row = record(1, RecordKind.STORED)
+        journal = [
+            (*row[:4], np.void(key), SECOND + at_ms * MS, beginning(source), node)
+            for node, source, at_ms in kept
+        ]
+        return ledger(history(puts, journal, values=stored((1, 7, None), (5, 7, None))))
+
+    assert judged((0, 1, 2), (2, 1, 6)).answer is Answer.PASS
+    lost = "1 stored at no other node"
+    assert judged((0, 1, 2), (0, 1, 9)).measured == lost  # after the second's end
+    assert judged((0, 1, 2), (0, 2, 6)).measured == lost  # for somebody else
+    assert judged((0, 1, 2), (1, 1, 6)).measured == lost  # at its own node
