@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness.checks.amounts import achieved_of
+from harness.checks.verdict import Answer
 from harness.history import metadata, phases
 from harness.history.events import Event, FaultChanged, PhaseBegan, PhasesOver
 from harness.history.files import Files
@@ -42,6 +43,8 @@ RATE_SHARE = 0.01
 AMOUNT_SHARE = 0.05  # of an amount whose looks say no tolerance
 SENT = "sent.json"  # of a bundle that has no operations: how many each stream sent
 SHOWN = (ProofAnswer.IN_FORCE, ProofAnswer.NOT_IN_FORCE)  # answers of looks that show an amount
+# What is no answer of a verdict: such findings tell, and one of them may be there or not.
+UNANSWERED = frozenset({str(Answer.MEASURED), str(Answer.NOT_ASKED), "–"})
 # Of metadata.json, what says on what a run was played; two runs differ in it, or not.
 SURROUNDINGS = ("runtime", "host", "network", "adapter")
 NO_MATTER = {"host.memory_bytes"}
@@ -284,7 +287,11 @@ def _answer(proofs: Sequence[Proof]) -> str:
 def _findings(first: Sequence[Answered] | None, again: Sequence[Answered] | None) -> dict[str, Any]:
     if first is None or again is None:
         return {"score": None, "unknown": "one of the two was not judged"}
-    pairs = side_by_side([first, again])
+    pairs = [
+        pair
+        for pair in side_by_side([first, again])
+        if not UNANSWERED.issuperset(one.answer for one in pair)
+    ]
     changed = [
         {"phase": was.phase, "name": was.name, "original": was.answer, "replay": now.answer}
         for was, now in pairs

@@ -131,7 +131,7 @@ def read(folder: Path) -> Original:
         timeline=Timeline(
             seed=planned.seed,
             phases=_phases(windows, planned.phases, wanted.t0_ns),
-            changes=changes(happened, kept, planned, wanted.t0_ns, windows[-1].end_ns),
+            changes=changes(happened, kept, planned, wanted.t0_ns),
         ),
         left_out=tuple(facts["load"].get("left_out", ())),
         files=_others(files, facts),
@@ -145,10 +145,9 @@ def changes(
     kept: Mapping[int, Fault],
     planned: Timeline,
     t0_ns: int,
-    end_ns: int,
 ) -> tuple[PlannedChange, ...]:
-    """Return the changes of faults as they were made, in seconds from `t0_ns`; what stood when the
-    run ended, at `end_ns`, is cleared then.
+    """Return the changes of faults as they were made, in seconds from `t0_ns`. What nobody took
+    back stood while the last answers came, too: it is not cleared before the run is closed.
 
     `kept`: the faults by their numbers in faults.jsonl; an older folder has none, and its planned
     faults are known by their names. A fault that stood when the run began has a time before it.
@@ -169,10 +168,6 @@ def changes(
             found.append(PlannedChange(at_s=at_s, verb=Verb.SET, fault=fault))
         elif (gone := standing.pop(name, None)) is not None:
             found.append(PlannedChange(at_s=at_s, verb=Verb.CLEAR, fault=gone))
-    over_s = (end_ns - t0_ns) / 1e9
-    found += [
-        PlannedChange(at_s=over_s, verb=Verb.CLEAR, fault=fault) for fault in standing.values()
-    ]
     return in_order(found)
 
 

@@ -207,6 +207,15 @@ def test_findings():
     ]
 
 
+def test_what_only_tells_is_no_answer():
+    """A finding that is MEASURED in one run, and not there in the other, has not changed."""
+    tells = Answered("", "load generator, second by second", "MEASURED", "3 s in doubt")
+    found = part("findings", answers=(*FIRST.answers, tells))
+    assert (found["of"], found["changed"], found["score"]) == (2, [], 1.0)
+    worse = tells._replace(answer="UNKNOWN")
+    assert part("findings", answers=(*FIRST.answers, worse))["of"] == 3
+
+
 def test_it_is_the_least_of_its_parts():
     assert compared(sent=(1960,))["fidelity"] == pytest.approx(0.5)
     assert compared(sent=(1960,), answers=())["fidelity"] == 0.0

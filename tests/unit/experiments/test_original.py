@@ -25,7 +25,6 @@ SLOW = spec.parse({"where": "node-1 -> node-2", "delay": "5ms", "name": "slow"})
 LOSSY = spec.parse({"where": "node-0", "loss": "5%", "name": "slow"}).resolve(NODES, 1)
 CUT = spec.parse({"cut": "halves"}).resolve(NODES, 1)
 KEPT = {0: SLOW, 1: CUT, 2: LOSSY}
-END_NS = T0 + 20 * SECOND
 NOTHING = Timeline(seed=1, phases=())
 
 
@@ -43,7 +42,7 @@ def changed(verb: str, number: int, at_s: float, took_ms: float = 2.0) -> FaultC
 
 
 def played(*happened) -> list[tuple[float, str, object]]:
-    found = original.changes(happened, KEPT, NOTHING, T0, END_NS)
+    found = original.changes(happened, KEPT, NOTHING, T0)
     return [(round(one.at_s, 6), str(one.verb), one.fault) for one in found]
 
 
@@ -55,17 +54,15 @@ def test_a_change_is_at_the_moment_at_which_it_began():
 
 
 def test_what_stood_before_and_after_the_run():
-    """It is set before the first phase, and cleared when the last one ended."""
-    before, after = played(changed("set", 1, -0.75, took_ms=0))
-    assert before == (-0.75, "set", CUT)
-    assert after == (20.0, "clear", CUT)
+    """It is set before the first phase, and stays until the run is closed."""
+    assert played(changed("set", 1, -0.75, took_ms=0)) == [(-0.75, "set", CUT)]
 
 
 def test_one_that_comes_and_goes_is_one_fault():
     happened = [changed(verb, 0, at_s) for at_s, verb in ((1, "set"), (2, "clear"), (3, "set"))]
-    found = original.changes(happened, KEPT, NOTHING, T0, END_NS)
+    found = original.changes(happened, KEPT, NOTHING, T0)
     assert len(Timeline(seed=1, phases=(), changes=found).faults) == 1
-    assert [one.verb for one in found] == [Verb.SET, Verb.CLEAR, Verb.SET, Verb.CLEAR]
+    assert [one.verb for one in found] == [Verb.SET, Verb.CLEAR, Verb.SET]
 
 
 def test_one_that_takes_the_place_of_its_namesake():
@@ -76,7 +73,6 @@ def test_one_that_takes_the_place_of_its_namesake():
             KEPT,
             NOTHING,
             T0,
-            END_NS,
         )
         assert [one.fault for one in found] == [SLOW, KEPT[number], KEPT[number]]
         first, second, third = (id(one.fault) for one in found)
@@ -99,10 +95,10 @@ def test_an_older_folder_knows_planned_faults_by_name():
         ),
     )
     happened = [changed("set", 0, 1), changed("clear", 0, 2), changed("set", 2, 3)]
-    found = original.changes(happened, {}, planned, T0, END_NS)
-    assert [one.fault for one in found] == [SLOW, SLOW, LOSSY, LOSSY]
+    found = original.changes(happened, {}, planned, T0)
+    assert [one.fault for one in found] == [SLOW, SLOW, LOSSY]
     with pytest.raises(BadFileError, match="'cut halves' was set by hand"):
-        original.changes([changed("set", 1, 1)], {}, planned, T0, END_NS)
+        original.changes([changed("set", 1, 1)], {}, planned, T0)
 
 
 # ---- a folder ------------------------------------------------------------------------------------
