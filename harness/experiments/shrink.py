@@ -137,7 +137,6 @@ class Shrunk:
         lines = [
             f"Fails: {self.failure}",
             f"Made by `harness shrink` from {self.run}",
-            f"{self.best.documents().size()}; the original had {self.original.documents().size()}",
             self.sentence(),
         ]
         if (test := self.test) is not None:
