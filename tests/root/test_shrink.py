@@ -77,10 +77,10 @@ def run(desk):
 
 def test_one_fault_of_four_is_found(desk, run):
     """Three runs of the original, three of candidates, one that may say nothing, and the last."""
-    bounds = ("--tries", "8", "--for", "1h")
+    bounds = ("--tries", "8", "--for", "60m")
     found = desk.harness("shrink", run, *bounds, "--out", "out.toml", "--json", timeout=None)
-    facts = json.loads(found.stdout)
     assert found.returncode == 0, (found.stdout, found.stderr)
+    facts = json.loads(found.stdout)
     assert facts["original"]["faults"] == 4
     assert facts["smallest"]["faults"] == 1
     assert facts["verified"]
