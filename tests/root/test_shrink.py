@@ -87,7 +87,7 @@ def test_one_fault_of_four_is_found(desk, run):
     assert facts["runs"] <= 8
     text = (desk.folder / "out.toml").read_text()
     assert 'name = "load-4"' in text
-    assert "# without this: passes" in text
+    assert "#   fault load-1: where node-0 -> node-1, delay 2ms" in text
     lines = (desk.runs / "latest" / "trials.jsonl").read_text().splitlines()
     trials = [json.loads(line) for line in lines]
     assert len([one for one in trials if "run" in one]) == facts["runs"]
