@@ -120,8 +120,8 @@ class Documents:
         if self.budget is not None:
             scenario["budget"] = f"{stem}{BUDGET}"
             found[f"{stem}{BUDGET}"] = writer.text_of(self.budget)
-        lines = [f"# {line}".rstrip() for line in header.splitlines()]
-        found[f"{stem}{FILE}"] = "\n".join([*lines, writer.text_of(scenario)])
+        lines = "".join(f"# {line}".rstrip() + "\n" for line in header.splitlines())
+        found[f"{stem}{FILE}"] = "\n".join([*([lines] if lines else []), writer.text_of(scenario)])
         return found
 
 

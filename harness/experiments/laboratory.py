@@ -143,12 +143,13 @@ class Laboratory:
                 "unresolved": decision.unresolved,
             }
         )
-        self.told(f"{what}: {size}: {decision.outcome} ({decision})")
+        runs = f" ({decision})" if decision.runs > 1 else ""
+        self.told(f"{what}: {size}: {decision.outcome}{runs}")
 
     def told(self, sentence: str) -> None:
         """Tell a sentence, with what is left of the bounds."""
         left_s = max(0, round(self._bounds.for_s - self.seconds))
-        self._say(f"{sentence}; {left_s // 60}:{left_s % 60:02} left")
+        self._say(f"{left_s // 60}:{left_s % 60:02} left: {sentence}")
 
     def _begin(self, case: Case) -> int:
         """Count a run that may begin; return its number, from 1."""

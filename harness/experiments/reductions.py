@@ -40,7 +40,7 @@ def passes(wanted_phases: Collection[str]) -> tuple[Pass[Case], ...]:
     """Return the passes, in their order. `wanted_phases`: those of what has to fail again, of which
     at least one must be left; an empty name is of no phase.
     """
-    keep = frozenset() if "" in wanted_phases else frozenset(wanted_phases)
+    keep: frozenset[str] = frozenset() if "" in wanted_phases else frozenset(wanted_phases)
     return (
         Drop(name="phases", parts=_phase_names, without=partial(_without_phases, keep)),
         Drop(name="faults", parts=_fault_keys, without=_without_faults),
@@ -59,7 +59,7 @@ def _phase_names(case: Case) -> Sequence[Part]:
     return [phase["name"] for phase in case.documents().phases]
 
 
-def _without_phases(keep: Collection[str], case: Case, gone: Collection[Part]) -> Case | None:
+def _without_phases(keep: frozenset[str], case: Case, gone: Collection[Part]) -> Case | None:
     """Leave phases out, with the rows of the budget that are about them."""
     found = case.documents()
     left = [phase for phase in found.phases if phase["name"] not in gone]

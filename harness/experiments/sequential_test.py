@@ -41,8 +41,9 @@ class Decision:
         return self.fails + self.passes + self.unresolved
 
     def __str__(self) -> str:
-        said = f"{self.fails} of {self.fails + self.passes} runs failed"
-        return f"{said}, {self.unresolved} said nothing" if self.unresolved else said
+        counted = self.fails + self.passes
+        said = [f"{self.fails} of {counted} runs failed"] if counted else []
+        return ", ".join([*said, *([f"{self.unresolved} said nothing"] if self.unresolved else [])])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,6 @@ class Shrunk:
         lines = [
             f"Fails: {self.failure}",
             f"Made by `harness shrink` from {self.run}",
-            f"{self.best.documents().size()}; the original had {self.original.documents().size()}",
             self.sentence(),
         ]
         if (test := self.test) is not None:
@@ -288,7 +288,7 @@ def _verify(found: Shrunk, search: Search[Case], lab: Laboratory) -> None:
         found.write()
         file = found.folder / f"{SMALLEST}{cases.FILE}"
         try:
-            found.last = found.test.decide(lambda one=candidate, at=file: lab.play(one, at))
+            found.last = found.test.decide(partial(lab.play, candidate, file))
         except SpentError:
             return
         lab.decided("its own file", candidate, found.last)
