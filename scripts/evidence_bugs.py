@@ -70,23 +70,27 @@ def wanted(bugs: list[str]) -> Iterator[Run]:
 
 
 def written(folder: Path, run: Run) -> Path:
-    """A copy of the scenario with this seed, and of its topology with this bug in every node."""
-    scenario = (ROOT / "scenarios" / f"{run.scenario}.toml").read_text()
-    topology = f"{tomllib.loads(scenario)['topology']}.toml"
-    nodes = (ROOT / "topologies" / topology).read_text()
+    """A copy of the scenario with this seed, of its budget, and of its topology with this bug in
+    every node.
+    """
+    scenario, named = read("scenarios", run.scenario), {}
+    for kind, key in (("topologies", "topology"), ("budgets", "budget")):
+        name = tomllib.loads(scenario)[key]
+        named[folder / kind / f"{name}.toml"] = read(kind, name)
     if run.bug != CLEAN:
+        topology = next(iter(named))
         planted = f'[nodes]\noptions = {{ planted_bug = "{run.bug}" }}\n'
-        nodes = changed(nodes, "[nodes]\n", planted)
-    files = {
-        folder / "scenarios" / f"{run.scenario}.toml": changed(
-            scenario, "seed = 1\n", f"seed = {run.seed}\n"
-        ),
-        folder / "topologies" / topology: nodes,
-    }
-    for file, text in files.items():
-        file.parent.mkdir()
-        file.write_text(text)
-    return next(iter(files))
+        named[topology] = changed(named[topology], "[nodes]\n", planted)
+    file = folder / "scenarios" / f"{run.scenario}.toml"
+    named[file] = changed(scenario, "seed = 1\n", f"seed = {run.seed}\n")
+    for path, text in named.items():
+        path.parent.mkdir()
+        path.write_text(text)
+    return file
+
+
+def read(kind: str, name: str) -> str:
+    return (ROOT / kind / f"{name}.toml").read_text()
 
 
 def changed(text: str, old: str, new: str) -> str:
