@@ -65,8 +65,8 @@ def _table(found: DryRun) -> Plain:
             table.add_row("", "", "", what, where)
         for fault, times in _faults(found, played):
             often = f" ({len(times)} times)" if len(times) > 1 else ""
-            said = plain(f"fault {fault.name}: {fault.does}{often}")
-            table.add_row(_at(times[0][0]), _at(times[-1][1]), "", said, _where(fault))
+            does = plain(f"fault {fault.name}: {fault.does}{often}")
+            table.add_row(_at(times[0][0]), _at(times[-1][1]), "", does, _where(fault))
     return table
 
 

@@ -78,7 +78,8 @@ def read(folder: Path) -> Played:
     """Read what is compared of a run folder. Raises BadFileError where it is none."""
     facts = metadata.read(folder)
     files = Folder(Files(folder, has_manifest=facts.get("manifest", False)), facts)
-    happened, planned = files.events(), files.plan()
+    happened = files.events()
+    planned = files.plan(happened)
     return Played(
         facts=facts,
         happened=happened,

@@ -107,7 +107,7 @@ def read(folder: Path) -> Original:
     _need(files, "metadata.json")
     planned, topology = _planned(files), Topology.from_json(_json(files, "topology.json"))
     happened = tuple(_lines(files, "events.jsonl", event_lines.read))
-    wanted = Folder(files, facts).plan()
+    wanted = Folder(files, facts).plan(happened)
     if wanted is None:
         raise BadFileError(f"{folder}: it does not say what was planned: of an older version")
     windows = [one for one in phases.windows(happened, wanted) if one.end_ns > one.begin_ns]
@@ -127,6 +127,7 @@ def read(folder: Path) -> Original:
             phases=_load(windows, planned.phases, facts["load"].get("streams", ())),
             budget=budget,
             seed=planned.seed,
+            checks=tuple(facts.get("checks", ())),
         ),
         timeline=Timeline(
             seed=planned.seed,

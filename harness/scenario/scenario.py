@@ -79,8 +79,10 @@ class Phase:
                 f"{where}: it is of a phase of the kind {PhaseKind.CONVERGE}, found "
                 f"{self.kind or 'none'}"
             )
-        if self.faults or self.iperf3 is not None:
-            raise BadFileError(f"{where}: nobody knows when it ends: no fault, no iperf3 beside it")
+        if self.faults or self.churn or self.iperf3 is not None:
+            raise BadFileError(
+                f"{where}: nobody knows when it ends: no fault, no churn, no iperf3 beside it"
+            )
         word = wanted.operation.word
         rate_per_s = sum(
             stream.rate_per_s for stream in self.streams if stream.operation is wanted.operation
