@@ -97,9 +97,13 @@ def test_a_phase_with_a_condition_has_its_longest_time(tmp_path):
         (
             "rate_per_s = 5",
             'rate_per_s = 5\n[[phase.fault]]\ncut = "halves"',
-            "no fault, no iperf3 beside it",
+            "no fault, no churn, no iperf3 beside it",
         ),
-        ("at_most_s", 'iperf3 = ["node-0", "node-1"]\nat_most_s', "no fault, no iperf3 beside it"),
+        (
+            "at_most_s",
+            'iperf3 = ["node-0", "node-1"]\nat_most_s',
+            "no fault, no churn, no iperf3 beside it",
+        ),
     ],
 )
 def test_a_phase_that_no_condition_can_end_is_refused(tmp_path, was, is_, says):
