@@ -203,8 +203,8 @@ are too few samples for the statistic. Whose fault it was is asked as well:
   nodes of systems without a control socket, stood still for longer than that.
 - *host limited*, of a row that was missed: a time, while other processes used the host or the
   hypervisor took 10 % of it; likewise a share of operations that came true, where without those
-  that nobody answered in their time then it is kept (what failed was answered, and counts); a rate,
-  while the host was full and the node was far from using one core.
+  that came then, as their receivers' journals show, and after their time, it is kept; a rate, while
+  the host was full and the node was far from using one core.
 
 What was sent and is lost, duplicated or wrong is FAIL on any host. Where none of the operations
 that a row is about was sent, it is UNKNOWN: no promise is kept by them. A private message that was

@@ -34,7 +34,7 @@ from harness.choices import one_of
 from harness.errors import BadFileError
 from harness.history.gaps import ALWAYS, Part
 from harness.history.history import History, PhaseWindow
-from harness.operations import Outcome
+from harness.operations import Operation, Outcome
 from harness.scenario.budget import UNITS, Row
 
 
@@ -318,9 +318,9 @@ def _host_limited(
 ) -> tuple[Cause, str] | None:
     """Why a row that was missed says nothing of the system; None where it does: it is missed also
     without what was under way while other processes had the host. Where phases are held against
-    each other, nothing of them can be left out, but what was lost is lost on any host. That nobody
-    answered an operation in its time is a time as well, where it lowers a share: what failed was
-    answered.
+    each other, nothing of them can be left out, but what was lost is lost on any host. What nobody
+    answered in its time and came all the same, as its receiver's journal shows, came late: a time
+    as well, where it lowers a share.
     """
     is_of_all = METRICS[row.metric].over is not None
     is_lost = row.metric in TIMES and isinstance(taken, Samples) and np.isinf(taken.values).any()
@@ -332,6 +332,8 @@ def _host_limited(
         ended = _ends_slowly(row)
         slowed, told = (excused, "") if ended is None else host.slowed(history, one)
         slowed = slowed & records.due(history, one) & (history.column("outcome") == ended)
+        if ended is Outcome.UNKNOWN and told:
+            slowed = _came(history, slowed)
         if not told or not slowed.any():
             continue
         if is_of_all:
@@ -340,6 +342,15 @@ def _host_limited(
             without = ", and without what was under way then the promise holds"
             return Cause.HOST_LIMITED, told + without + host.busy(history, one)
     return None
+
+
+def _came(history: History, unanswered: Chosen) -> Chosen:
+    """Which of these operations came to whom they were for, though nobody answered in time."""
+    came = np.zeros(len(unanswered), np.bool_)
+    for kind in records.kinds(history):
+        mine = unanswered & (history.column("operation") == kind)
+        came[mine] = records.witnessed_ns(history, Operation(kind), mine) != records.NEVER
+    return came
 
 
 def _ends_slowly(row: Row) -> Outcome | None:

@@ -158,10 +158,11 @@ class NodeSocket:
                     for message in frames(buffer):
                         if message[0] == "reply":
                             # What is wrong with the connection is answered without a number.
-                            number = message[1] if message[1] in asked else len(answers)
+                            told = message[1] in asked
+                            number = asked.index(message[1]) if told else len(answers)
                             answers[number] = self._value(methods[number], message)
-                    if len(answers) == len(asked):
-                        return [answers[number] for number in asked]
+                            if len(answers) == len(asked):
+                                return [answers[number] for number in asked]
         except OSError as error:
             raise UnavailableError(
                 f"node {self._endpoint.node} did not answer {methods[len(answers)]}: {error}"

@@ -78,6 +78,11 @@ def test_an_answer_without_a_number_of_ours_is_of_the_next_call(node, number):
         asked.counted()
 
 
+def test_a_node_that_answers_more_than_was_asked_by_numbers_that_are_none_breaks_nothing(node):
+    replies = [["reply", 0.0, None, {}], ["reply", 1.0, None, HEALTH], ["reply", None, None, {}]]
+    assert node(2, lambda _: replies).counted() == ({}, HEALTH)
+
+
 def test_a_node_that_hangs_up_is_told_with_what_it_left_unanswered(node):
     asked = node(2, lambda calls: [["reply", calls[0][1], None, {}]])
     with pytest.raises(UnavailableError, match=r"instead of answering health"):
