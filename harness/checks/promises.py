@@ -1,10 +1,14 @@
-"""What a row promises, and what became of it, as a reader sees it. Pure."""
+"""What a row promises, what would keep and miss it, and what became of it, as a reader sees it.
+
+Pure.
+"""
 
 from __future__ import annotations
 
 import math
 
-from harness.scenario.budget import COMPARISONS, RETURN, Row
+from harness.checks.metric import Floats
+from harness.scenario.budget import COMPARISONS, RETURN, UNITS, Row
 from harness.topology.quantities import number
 
 
@@ -40,6 +44,31 @@ def stretch(row: Row, value: float) -> str:
         return ""
     reached = "reached" if COMPARISONS[row.comparison](value, row.stretch) else "not reached"
     return f"; stretch {row.comparison} {number(row.stretch, row.stretch)}: {reached}"
+
+
+def keeping(row: Row, values: Floats) -> float:
+    """Return what an operation measures that keeps the promise, in the base unit of the row's kind.
+
+    `values`: those of the others.
+    """
+    assert row.bound is not None
+    if row.comparison in ("<", "<="):
+        return 0.0
+    bound = row.bound * UNITS[row.unit][1]
+    if row.comparison == "==":
+        return bound
+    if row.kind == "share":
+        return 1.0
+    if row.comparison == ">":  # which the bound itself does not meet
+        bound = 2 * abs(bound) + 1
+    return float(max(bound, values.max(initial=0.0)))
+
+
+def missing(row: Row) -> float:
+    """Return what an operation measures that misses the promise, likewise."""
+    if row.comparison in (">", ">=") or (row.comparison == "==" and row.bound):
+        return 0.0
+    return 1.0 if row.kind == "share" else math.inf
 
 
 def _number(row: Row, value: float) -> str:

@@ -24,10 +24,10 @@ from harness.checks import (
     statistic,
 )
 from harness.checks.measurements import BENCHMARKS, SPREAD_MAX
-from harness.checks.metric import Chosen, Floats, Measured, PerNode, Samples
+from harness.checks.metric import Chosen, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS, as_one, take, taken_over
 from harness.checks.operation_metrics import CAME_TRUE, TIMES
-from harness.checks.promises import missed, promised, shown, stretch
+from harness.checks.promises import keeping, missed, missing, promised, shown, stretch
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.choices import one_of
@@ -35,7 +35,7 @@ from harness.errors import BadFileError
 from harness.history.gaps import ALWAYS, Part
 from harness.history.history import History, PhaseWindow
 from harness.operations import Operation, Outcome
-from harness.scenario.budget import UNITS, Row
+from harness.scenario.budget import Row
 
 
 def validate(rows: Sequence[Row]) -> None:
@@ -222,7 +222,7 @@ def _holds(history: History, row: Row, measured: Measured, more: int, *, met: bo
         counts = (float(_count(measured)), float(_count(measured) + more))
         return any(map(row.holds, counts)) if met else all(map(row.holds, counts))
     if isinstance(measured, Samples) and more:
-        value = _met(row, measured.values) if met else _missing(row)
+        value = keeping(row, measured.values) if met else missing(row)
         measured = Samples(values=np.append(measured.values, np.full(more, value)))
     try:
         return row.holds(row.in_unit(statistic.take(measured, history, row)[0]))
@@ -233,28 +233,6 @@ def _holds(history: History, row: Row, measured: Measured, more: int, *, met: bo
 def _count(measured: Measured) -> int:
     """How many samples there are; 0 of values by node."""
     return len(measured.values) if isinstance(measured, Samples) else 0
-
-
-def _met(row: Row, values: Floats) -> float:
-    """The value of an operation that met the promise, in the base unit of the row's kind."""
-    assert row.bound is not None
-    if row.comparison in ("<", "<="):
-        return 0.0
-    bound = row.bound * UNITS[row.unit][1]
-    if row.comparison == "==":
-        return bound
-    if row.kind == "share":
-        return 1.0
-    if row.comparison == ">":  # which the bound itself does not meet
-        bound = 2 * abs(bound) + 1
-    return float(max(bound, values.max(initial=0.0)))
-
-
-def _missing(row: Row) -> float:
-    """The value of an operation that missed the promise, likewise."""
-    if row.comparison in (">", ">=") or (row.comparison == "==" and row.bound):
-        return 0.0
-    return 1.0 if row.kind == "share" else math.inf
 
 
 def _doubt(

@@ -37,9 +37,10 @@ from harness.runtimes.runtime import Ending
 from harness.scenario.timeline import Timeline
 from harness.supervisor import journals
 from harness.supervisor.cluster import Cluster
+from harness.supervisor.fault_player import FaultPlayer
 from harness.supervisor.faults import NOBODY, Faults, Listener
 from harness.supervisor.iperf3 import Iperf3
-from harness.supervisor.player import FaultPlayer, Player
+from harness.supervisor.phase_player import PhasePlayer
 from harness.supervisor.samples import Samples
 from harness.systems.adapter import Endpoint
 
@@ -90,7 +91,7 @@ class Recording:
         self._kept: dict[int, tuple[Fault, int]] = {}
         self._keeping = threading.Lock()
         self._led_by = begun_by
-        self._player: Player | None = None  # None: it has not started
+        self._player: PhasePlayer | None = None  # None: it has not started
         self._stops: list[Callable[[], object]] = []  # what has to end, in this order
         self.folder = RunFolder(runs, name)
         try:
@@ -147,7 +148,7 @@ class Recording:
             )
         )
         self._faults.tell_standing()
-        self._player = Player(
+        self._player = PhasePlayer(
             self._timeline.phases,
             t0_ns,
             self.folder,

@@ -41,8 +41,8 @@ from harness.supervisor import execution, server
 from harness.supervisor.channel import Channel, failure
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.deaths import Deaths
+from harness.supervisor.fault_player import FaultPlayer
 from harness.supervisor.faults import Faults
-from harness.supervisor.player import FaultPlayer
 from harness.supervisor.recording import Recording
 from harness.systems import adapters
 

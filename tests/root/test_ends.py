@@ -31,8 +31,8 @@ if "harness.supervisor" in sys.orig_argv:
         break_(step)
 """
 RECORDING = [
-    "harness.supervisor.player:Player:stop",
-    "harness.supervisor.player:FaultPlayer:end",
+    "harness.supervisor.phase_player:PhasePlayer:stop",
+    "harness.supervisor.fault_player:FaultPlayer:end",
     "harness.network.proof.datagrams:Prober:close",
     "harness.network.proof.prover:Prover:close",
     "harness.supervisor.iperf3:Iperf3:close",
@@ -40,7 +40,7 @@ RECORDING = [
     "harness.supervisor.samples:Samples:close",
 ]
 CLUSTER = [
-    "harness.supervisor.player:FaultPlayer:close",
+    "harness.supervisor.fault_player:FaultPlayer:close",
     "harness.supervisor.server:Server:close",
     "harness.network.network:Network:close",
     "harness.runtimes.zygote:Zygote:close",
@@ -85,7 +85,7 @@ def test_a_step_that_raises_keeps_no_other_from_running(desk, broken):
     desk.assert_nothing_left()
     [*_, last] = map(json.loads, Path(run, "events.jsonl").read_text().splitlines())
     assert last["event"] == "end"
-    outer = {"Player:stop", "FaultPlayer:end", "Prover:close", "Iperf3:close", "Samples:close"}
+    outer = {"PhasePlayer:stop", "FaultPlayer:end", "Prover:close", "Iperf3:close", "Samples:close"}
     for step in broken:
         method = step.rsplit(":", 1)[1]
         if any(step.endswith(one) for one in outer) and step in RECORDING:
