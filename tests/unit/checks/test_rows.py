@@ -443,7 +443,41 @@ def test_a_time_missed_while_others_had_the_host_is_unknown(slow_at_s, lost, ans
     assert finding.answer is answer, finding
     assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
     if answer is Answer.UNKNOWN:
-        assert "of the host for 1 of 10 times 3 s" in finding.sentence
+        assert "of the host in 4 of 30 seconds" in finding.sentence
+
+
+@pytest.mark.parametrize(("others", "answer"), [(1.2, Answer.UNKNOWN), (0.6, Answer.FAIL)])
+def test_others_that_had_the_host_for_a_second_now_and_then_made_late_what_was_under_way(
+    others, answer
+):
+    """A second of each four: never long enough to show in three seconds. Nodes use 0.6 cores."""
+    of_others = [others * (at // 4) + others * (at % 4 == 3) for at in range(1, 32)]
+    operations = [
+        operation(
+            n,
+            intended_ns=due_ns,
+            sent_ns=due_ns,
+            done_ns=due_ns + (500 if due_ns // SECOND % 4 == 2 and due_ns % SECOND else 2) * MS,
+        )
+        for n, due_ns in enumerate(SECOND + n * 250 * MS for n in range(120))
+    ]
+    found = history(
+        operations,
+        seconds=30,
+        journal=[record(n, at_ns=one["done_ns"]) for n, one in enumerate(operations)],
+        samples=[
+            sample(at + 0.01 * node, node, cpu_ns=int(0.2 * at * SECOND))
+            for at in range(1, 32)
+            for node in range(3)
+        ],
+        host=pa.Table.from_pylist(
+            [host(at, 0.6 * at + of_others[at - 1]) for at in range(1, 32)], h.HOST
+        ),
+        cores=2,
+    )
+    finding = judged(found, statistic="p99")
+    assert finding.answer is answer, finding
+    assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
 
 
 @pytest.mark.parametrize(
