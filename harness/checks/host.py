@@ -130,7 +130,9 @@ def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
         worst = max((share for *_, share in taken), default=0.0)
         return found, f"the hypervisor took up to {worst:.0%} of the host from it" if taken else ""
     share = np.mean([share for *_, share in limited])
-    lasted_ns = sum(end_ns - begin_ns for begin_ns, end_ns, _ in limited)
+    lasted_ns = sum(
+        min(end_ns, phase.end_ns) - max(begin_ns, phase.begin_ns) for begin_ns, end_ns, _ in limited
+    )
     return found, (
         f"processes that are none of this run's took {share:.0%} of the host in "
         f"{lasted_ns / 1e9:.0f} of {phase.seconds:.0f} seconds"

@@ -525,3 +525,38 @@ def test_what_came_after_its_time_while_others_had_the_host_lowers_no_share(
     assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
     if answer is Answer.UNKNOWN:
         assert "without what was under way then the promise holds" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("kind", "busy", "answer"),
+    [
+        (Operation.DHT_LOOKUP, 1.7, Answer.UNKNOWN),
+        (Operation.DHT_LOOKUP, 0.7, Answer.FAIL),
+        (Operation.DHT_PUT, 1.7, Answer.FAIL),  # who was to keep it may still have got it
+    ],
+)
+def test_what_its_sender_gave_up_while_others_had_the_host_lowers_no_share(kind, busy, answer):
+    """A file of 100 MB that was under way for its 60 s beside others was "0 % arrived": FAIL."""
+    operations = [
+        operation(
+            n,
+            kind,
+            intended_ns=SECOND + n * 100 * MS,
+            sent_ns=SECOND + n * 100 * MS,
+            done_ns=0 if 30 <= n < 40 else SECOND + n * 100 * MS + 2 * MS,
+            outcome=int(Outcome.UNKNOWN if 30 <= n < 40 else Outcome.OK),
+        )
+        for n in range(300)
+    ]
+    busy_s = [0.2 * at + (busy * min(max(at - 3, 0), 4)) for at in range(32)]
+    found = history(
+        operations,
+        seconds=30,
+        host=pa.Table.from_pylist([host(at, busy_s[at]) for at in range(1, 32)], h.HOST),
+        cores=2,
+    )
+    metric = {Operation.DHT_LOOKUP: "dht_lookup.completed", Operation.DHT_PUT: "dht_put.stored"}
+    share = {"metric": metric[kind], "statistic": "mean", "unit": "%"}
+    finding = judged(found, **share, bound=99.0, comparison=">")
+    assert finding.answer is answer, finding
+    assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
