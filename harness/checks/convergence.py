@@ -2,19 +2,23 @@
 
 The generator ends the phase when it sees the condition hold; here it is looked for anew, in the
 whole record. What was due in a second counts as it was SETTLE_NS after it was due. The condition
-has held from the end of the first second of the phase on that met it.
+has held from the end of the first second of the phase on that met it; one of the nodes from the
+first moment of the phase at which each of them was ready.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
-from harness.checks import host, lateness, records, silences
+from harness.checks import host, lateness, reach, records, silences
 from harness.checks.metric import Chosen, Floats
+from harness.checks.silences import Stretch
 from harness.checks.verdict import Answer, Cause, Finding
+from harness.choices import listed
 from harness.history.events import ends_ns
 from harness.history.history import History, Nanoseconds, PhaseWindow, once
 from harness.history.plan import LATE_NS, PhasePlan
@@ -50,8 +54,29 @@ def held_ns(history: History, phase: PhaseWindow, last_ns: int | None = None) ->
     until `last_ns`.
     """
     assert phase.until is not None
-    seconds = _seconds(history, phase, parse(phase.until), last_ns or phase.end_ns)
+    until, last_ns = parse(phase.until), last_ns or phase.end_ns
+    if until.operation is None:
+        return _ready_ns(history, phase, last_ns)
+    seconds = _seconds(history, phase, until, last_ns)
     return int(seconds.ends_ns[np.argmax(seconds.met)]) if seconds.met.any() else None
+
+
+def _ready_ns(history: History, phase: PhaseWindow, last_ns: int) -> int | None:
+    """When all nodes were ready first in a phase: whoever had stopped them, or paused them, or if
+    they had ended by themselves; None where they were not until `last_ns`.
+    """
+    ready_ns = phase.begin_ns
+    for begin_ns, end_ns in sorted((one.begin_ns, one.end_ns) for one in _away(history)):
+        if begin_ns > ready_ns:
+            break
+        ready_ns = max(ready_ns, end_ns)
+    return ready_ns if ready_ns <= last_ns else None
+
+
+def _away(history: History) -> tuple[Stretch, ...]:
+    """When which node was not ready."""
+    found = silences.of(history)
+    return (*found.away, *found.ended)
 
 
 def _seconds(
@@ -83,6 +108,7 @@ def _values(
     """When the operations were due that a condition is about, in order, and of each the share of
     success, or how long it took (ns).
     """
+    assert until.operation is not None
     chosen = records.in_phase(history, phase, until.operation)
     due = history.column("intended_ns")[chosen]
     if until.quantity is Quantity.COVERAGE:
@@ -116,7 +142,7 @@ def _judge(history: History, phase: PhaseWindow) -> Finding:
             sentence=f"the phase ended after {phase.seconds:.1f} s",
             phase=phase.name,
         )
-    cause, sentence = _open(history, phase, until, planned) or (None, "it never held")
+    cause, sentence = _open(history, phase, until, planned) or (None, _missed(history, phase))
     return Finding(
         name=NAME,
         answer=Answer.FAIL if cause is None else Answer.UNKNOWN,
@@ -139,6 +165,51 @@ def _open(
     most_s = None if planned is None else planned.at_most_s
     if most_s is None or phase.seconds < most_s - ROUNDED_S:
         return Cause.NOT_MEASURED, f"the phase ended after {phase.seconds:.1f} s"
+    if until.operation is None:
+        late, kept = _unready(history, phase.end_ns)
+        if not late:
+            return Cause.NODE_STOPPED, f"a fault kept them from it: {_named(history, kept)}"
+        ever = _ready_ns(history, phase, silences.FOR_EVER_NS - 1) is not None
+    elif doubt := _of_load(history, phase, until):
+        return doubt
+    else:  # what never came true is lost on any host, however long others had it
+        seconds = _seconds(history, phase, until, phase.end_ns, settle_ns=silences.FOR_EVER_NS)
+        ever = bool(seconds.met.any())
+    _, slowed = host.slowed(history, phase)
+    return (Cause.HOST_LIMITED, slowed + host.busy(history, phase)) if slowed and ever else None
+
+
+def _missed(history: History, phase: PhaseWindow) -> str:
+    """Say that a condition never held; of the nodes, by whom."""
+    assert phase.until is not None
+    if parse(phase.until).operation is not None:
+        return "it never held"
+    return f"not ready at its end: {_named(history, _unready(history, phase.end_ns)[0])}"
+
+
+def _unready(history: History, at_ns: int) -> tuple[set[int], set[int]]:
+    """Which nodes were not ready at a moment: by the system, and because a fault stood that kept
+    them from it.
+    """
+    away = {one.node for one in _away(history) if one.begin_ns <= at_ns <= one.end_ns}
+    kept = {
+        history.index(node)
+        for one in reach.stands(history)
+        if one.begin_ns <= at_ns <= one.end_ns
+        for node in one.change.nodes
+    }
+    return away - kept, away & kept
+
+
+def _named(history: History, nodes: Iterable[int]) -> str:
+    return listed(history.nodes[node] for node in sorted(nodes))
+
+
+def _of_load(history: History, phase: PhaseWindow, until: Until) -> tuple[Cause, str] | None:
+    """Why the load of a phase, whose condition never held, says nothing of the system; None where
+    it does.
+    """
+    assert until.operation is not None
     counts = _seconds(history, phase, until, phase.end_ns).counts
     if counts.max(initial=0) < until.least:
         few = f"at most {counts.max(initial=0)} {until.operation.word}s were due in a second of it"
@@ -151,9 +222,4 @@ def _open(
     if late.all.any() and held_ns(rest, phase) is not None:
         due = int(records.due(history, phase).sum())
         return late.cause(), late.sentence(history, due)
-    _, slowed = host.slowed(history, phase)
-    # What never came true is lost on any host, however long others had it.
-    ever = _seconds(history, phase, until, phase.end_ns, settle_ns=silences.FOR_EVER_NS)
-    if slowed and ever.met.any():
-        return Cause.HOST_LIMITED, slowed + host.busy(history, phase)
     return None

@@ -83,6 +83,8 @@ class Phase:
             raise BadFileError(
                 f"{where}: nobody knows when it ends: no fault, no churn, no iperf3 beside it"
             )
+        if wanted.operation is None:
+            return
         word = wanted.operation.word
         rate_per_s = sum(
             stream.rate_per_s for stream in self.streams if stream.operation is wanted.operation

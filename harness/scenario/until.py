@@ -11,7 +11,9 @@ from harness.choices import one_of
 from harness.errors import BadFileError
 from harness.operations import Operation
 
+READY = "all nodes ready"
 EXAMPLES = (
+    f"'{READY}'",
     "'coverage of the last second >= 100 %'",
     "'success of STREAM in the last second >= 99 %'",
     "'p95 of STREAM in the last second < 50 ms'",
@@ -21,7 +23,9 @@ P95_LEAST = 20  # operations of which there is a p95
 
 
 class Quantity(StrEnum):
-    """What is held against the bound; all over what was due in one second."""
+    """What is held against the bound; all but the first over what was due in one second."""
+
+    READY = "ready"  # of the nodes, the share that runs and is ready
 
     COVERAGE = "coverage"  # of those that were to hear of a broadcast, the share that did; mean
     SUCCESS = "success"  # share of operations that came true
@@ -30,10 +34,13 @@ class Quantity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Until:
-    """A condition: a quantity of a stream, and what it must be at least (a share) or below (ms)."""
+    """A condition: a quantity of a stream, and what it must be at least (a share) or below (ms).
+
+    `operation` None: it is of the nodes, and of no stream.
+    """
 
     quantity: Quantity
-    operation: Operation
+    operation: Operation | None
     bound: float
     text: str  # as it was written
 
@@ -56,6 +63,8 @@ FORMS = {
 @cache
 def parse(text: str) -> Until:
     """Read a condition. Raises BadFileError with the forms that there are."""
+    if text == READY:
+        return Until(quantity=Quantity.READY, operation=None, bound=1.0, text=text)
     for form, quantity in FORMS.items():
         if match := form.fullmatch(text):
             said = match.groupdict()

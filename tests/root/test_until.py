@@ -53,6 +53,30 @@ at_most_s = 6
 {STREAMS}
 """
 
+NODES = """
+topology = "ten.toml"
+[[phase]]
+name = "crash"
+kind = "chaos"
+duration_s = 4
+[[phase.fault]]
+name = "gone"
+where = "node-1, node-2"
+condition = "killed"
+at_s = 1
+[[phase]]
+name = "back"
+kind = "converge"
+until = "all nodes ready"
+at_most_s = 300
+[[phase]]
+name = "after"
+duration_s = 3
+[[phase.stream]]
+operation = "private_message"
+rate_per_s = 20
+"""
+
 
 @pytest.fixture
 def desk(tmp_path):
@@ -89,6 +113,19 @@ def test_a_condition_ends_its_phase_and_what_follows_comes_earlier(desk):
     assert not causes & {"gap in the record", "load not delivered", "the checker broke"}
     assert not [one for one in findings if one["answer"] == "FAIL"]
     assert {one["phase"] for one in findings if one["name"].startswith("load: ")} == {*begun}
+    desk.assert_nothing_left()
+
+
+def test_nodes_that_are_ready_again_end_their_phase(desk):
+    """The faults go as the phase begins, and the nodes take their time to start."""
+    found, events = played(desk, NODES)
+    ready = [one["at_ns"] for one in events if one["event"] == "node-started"]
+    [ended] = [one for one in events if one["event"] == "phase-ended"]
+    begun = {one["phase"]: one["planned_ns"] for one in events if one["event"] == "phase"}
+    assert begun["back"] < max(ready) < ended["end_ns"] == begun["after"]
+    [converged] = [one for one in found["findings"] if one["name"] == "converged"]
+    held_s = (max(ready) - begun["back"]) / 1e9
+    assert (converged["answer"], converged["measured"]) == ("PASS", f"held after {held_s:.1f} s")
     desk.assert_nothing_left()
 
 

@@ -5,19 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from kit.histories import MS, SECOND, history, host, operation, record
+from kit.histories import MS, SECOND, fault, history, host, operation, record
 
 from harness import checks
 from harness.checks import convergence
 from harness.checks.verdict import Answer, Cause
 from harness.history import plan
-from harness.history.events import NodeChanged, PhaseEnded, PhasesOver, RunEnded
+from harness.history.events import (
+    NodeChanged,
+    NodeEnded,
+    NodeStarted,
+    PhaseEnded,
+    PhasesOver,
+    RunEnded,
+)
 from harness.history.gaps import Gap, Part
 from harness.history.history import PhaseWindow
 from harness.history.plan import PhaseKind
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
 
+READY = "all nodes ready"
 COVERAGE = "coverage of the last second >= 100 %"
 SUCCESS = "success of private_message in the last second >= 95 %"
 P95 = "p95 of private_message in the last second < 50 ms"
@@ -241,3 +249,73 @@ def test_a_condition_of_a_later_version_is_not_judged():
     strange = replace(found, phases=(replace(window, until="the moon is full"),))
     [one] = [one for one in checks.judge(strange, []).findings if one.name == "convergence"]
     assert (one.answer, one.cause) == (Answer.UNKNOWN, Cause.CHECKER_BROKE)
+
+
+# ---- the nodes -----------------------------------------------------------------------------------
+
+
+def nodes(*happened, **more):
+    """A run that waits for its nodes, of ten seconds, in which this happened (s)."""
+    return judged(run(READY, [], [], happened=happened, **more))
+
+
+def down(node, since_s, at_s=None, condition="killed"):
+    at_ns = round((since_s if at_s is None else at_s) * SECOND)
+    since_ns = round(since_s * SECOND)
+    return NodeChanged(at_ns=at_ns, node=node, condition=condition, since_ns=since_ns)
+
+
+def up(node, at_s):
+    return NodeStarted(at_ns=round(at_s * SECOND), node=node)
+
+
+def test_nodes_that_are_all_ready_end_it_at_once():
+    assert nodes().measured == "held after 0.0 s"
+    assert nodes(down("node-1", 0.5), up("node-1", 0.9)).measured == "held after 0.0 s"
+
+
+def test_the_last_node_that_is_ready_ends_it():
+    """node-2 is stopped while the other starts; that it is paused later is another matter."""
+    found = nodes(
+        down("node-1", 0.5),
+        down("node-2", 2.0, 2.2, "stopped"),
+        up("node-1", 3.0),
+        up("node-2", 4.5),
+        down("node-0", 6.0, condition="paused"),
+    )
+    assert (found.answer, found.measured) == (Answer.PASS, "held after 3.5 s")
+    assert found.promised == "all nodes ready, within 10 s"
+
+
+def test_a_node_that_ended_by_itself_is_not_ready():
+    found = nodes(NodeEnded(at_ns=SECOND // 2, node="node-1"))
+    assert (found.answer, found.cause) == (Answer.FAIL, None)
+    assert found.sentence == "not ready at its end: node-1"
+
+
+def test_a_node_that_is_still_starting_is_named():
+    """Its fault began to go at 2 s, and it is ready at 20 s."""
+    found = nodes(
+        fault("set", 0.4, "gone", does="killed", nodes=("node-1",)),
+        down("node-1", 0.5),
+        fault("clear", 20.0, "gone", does="killed", nodes=("node-1",), took_ms=18_000.0),
+        up("node-1", 20),
+    )
+    assert (found.answer, found.sentence) == (Answer.FAIL, "not ready at its end: node-1")
+
+
+def test_a_node_that_a_fault_holds_is_nobodys_fault():
+    gone = fault("set", 0.4, "gone", does="killed", nodes=("node-1",))
+    found = nodes(gone, down("node-1", 0.5))
+    assert (found.answer, found.cause) == (Answer.UNKNOWN, Cause.NODE_STOPPED)
+    assert found.sentence == "a fault kept them from it: node-1"
+
+
+def test_a_slow_host_may_have_kept_a_node():
+    """It was ready, after all, when others let go of the host."""
+    busy = [host(at_s, 2 * at_s, 0.0) for at_s in range(25)]
+    taken = history().host.from_pylist(busy, history().host.schema)
+    late = (down("node-1", 0.5), up("node-1", 20))
+    found = nodes(*late, host=taken)
+    assert (found.answer, found.cause) == (Answer.UNKNOWN, Cause.HOST_LIMITED)
+    assert nodes(late[0], host=taken).answer is Answer.FAIL

@@ -36,10 +36,15 @@ def test_each_form_is_read(text, quantity, operation, bound):
     assert found.text == text
 
 
+def test_the_nodes_need_no_stream():
+    found = until.parse("all nodes ready")
+    assert (found.quantity, found.operation) == (Quantity.READY, None)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "expected one of 'coverage of the last second"),
+        ("", "expected one of 'all nodes ready', 'coverage of the last second"),
         ("coverage of the last second > 100 %", "expected one of"),
         ("coverage of the last second >= 101 %", "above 0 and at most 100"),
         ("coverage of the last second >= 0 %", "above 0"),
@@ -71,6 +76,12 @@ rate_per_s = 5
 def read(folder, text):
     (folder / "s.toml").write_text(text)
     return files.read_scenario(folder / "s.toml").phases[0]
+
+
+def test_a_phase_may_wait_for_its_nodes_alone(tmp_path):
+    quiet = PHASE.split("[[phase.stream]]", maxsplit=1)[0]
+    phase = read(tmp_path, quiet.replace("coverage of the last second >= 100 %", until.READY))
+    assert (phase.until, phase.streams) == ("all nodes ready", ())
 
 
 def test_a_phase_with_a_condition_has_its_longest_time(tmp_path):
