@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from harness.checks import host, lateness, reach, records, silences
+from harness.checks import host, lateness, reach, records, silences, sliding
 from harness.checks.metric import Chosen, Floats
 from harness.checks.silences import Stretch
 from harness.checks.verdict import Answer, Cause, Finding
@@ -88,18 +88,14 @@ def _seconds(
     settle_ns: int = SETTLE_NS,
 ) -> _Seconds:
     due, values = _values(history, phase, until, settle_ns)
-    first_ns = phase.begin_ns + SECOND_NS
-    # What is in a second changes only where an operation comes into it, or leaves it.
-    edges = np.concatenate([[first_ns], due + 1, due + SECOND_NS + 1])
-    ends = np.unique(edges[(edges >= first_ns) & (edges <= last_ns)])
-    low, high = np.searchsorted(due, ends - SECOND_NS), np.searchsorted(due, ends)
+    found = sliding.over(due, SECOND_NS, phase.begin_ns, last_ns)
     if until.quantity is Quantity.P95:
         most_ns = until.bound * 1e6 if settle_ns == SETTLE_NS else np.inf
         values = (values < most_ns).astype(np.float64)
-    passed = np.concatenate([[0.0], np.cumsum(values)])
     wanted = 0.95 if until.quantity is Quantity.P95 else until.bound
-    share_met = passed[high] - passed[low] >= wanted * (high - low) - 1e-9
-    return _Seconds(ends, high - low, share_met & (high - low >= until.least))
+    share_met = found.sums(values) >= wanted * found.counts - 1e-9
+    ends = found.begins_ns + SECOND_NS
+    return _Seconds(ends, found.counts, share_met & (found.counts >= until.least))
 
 
 def _values(

@@ -14,9 +14,9 @@ from functools import partial
 
 import numpy as np
 
-from harness.checks import records, statistic
+from harness.checks import records, sliding, statistic
 from harness.checks.faults import changes_of
-from harness.checks.metric import Chosen, Floats, Metric, Samples
+from harness.checks.metric import Floats, Metric, Samples
 from harness.checks.operation_metrics import WITNESSED, propagation_ns
 from harness.checks.silences import FOR_EVER_NS
 from harness.checks.statistic import NoValueError
@@ -144,22 +144,12 @@ def _returned_ns(
     """The first moment that is followed by STAYS_NS in which the p95 and the share are kept; None
     where there is none. Raises NoValueError where that is open, for too few operations were due.
     """
-    last_ns = since.end_ns - STAYS_NS
-    # What is in such a stretch changes only where an operation leaves it, or comes into it.
-    edges = np.concatenate([[since.begin_ns], due + 1, due - STAYS_NS + 1])
-    moments = np.unique(edges[(edges >= since.begin_ns) & (edges <= last_ns)])
-    low, high = np.searchsorted(due, moments), np.searchsorted(due, moments + STAYS_NS)
-    count = high - low
-
-    def kept(good: Chosen) -> Nanoseconds:
-        passed = np.concatenate([[0], np.cumsum(good)])
-        found: Nanoseconds = passed[high] - passed[low]
-        return found
-
+    found = sliding.over(due, STAYS_NS, since.begin_ns, since.end_ns)
+    count, moments = found.counts, found.begins_ns
     rank = np.maximum(np.ceil(0.95 * count - 1e-9 * count), 1)  # as stats.rank_of
     enough = count >= LEAST
-    is_quick = kept(took <= most_ns) >= rank
-    succeeds = kept(np.isfinite(took)) >= share * count - 1e-9
+    is_quick = found.sums(took <= most_ns) >= rank
+    succeeds = found.sums(np.isfinite(took)) >= share * count - 1e-9
     holds = enough & is_quick & succeeds
     first = int(np.argmax(holds)) if holds.any() else len(moments)
     if not enough[:first].all():
