@@ -32,11 +32,7 @@ class DryRun:
             "seed": planned.seed,
             "budget": None if planned.budget is None else str(planned.budget),
             "timeline": self.played.as_json(),
-            "streams": [
-                stream.as_json(phase.name, phase.duration_s or 1.0)
-                for phase in planned.phases
-                for stream in phase.streams
-            ],
+            "streams": [said for phase in planned.phases for said in phase.streams_as_json()],
         }
 
 

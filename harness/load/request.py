@@ -54,11 +54,7 @@ class RunRequest:
             "shares": len(workers),
             "pids": _pids(),
             "left_out": list(self.left_out),
-            "streams": [
-                stream.as_json(phase.name, phase.duration_s or 1.0)
-                for phase in self.phases
-                for stream in phase.streams
-            ],
+            "streams": [said for phase in self.phases for said in phase.streams_as_json()],
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.choices import did_you_mean
 from harness.errors import BadFileError
@@ -68,6 +69,10 @@ class Phase:
                 raise BadFileError(
                     f"phase {self.name}: a fault at its end, {end_s:g} s, would never be set"
                 )
+
+    def streams_as_json(self) -> list[dict[str, Any]]:
+        """Return what metadata.json says of its streams."""
+        return [stream.as_json(self.name, self.duration_s or 1.0) for stream in self.streams]
 
     def _require_until(self, wanted: Until) -> None:
         """Raise BadFileError where the condition cannot be looked at, or would end what has an end

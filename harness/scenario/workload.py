@@ -40,10 +40,7 @@ class Workload:
                 {
                     "name": phase.name,
                     "duration_s": phase.duration_s,
-                    "streams": [
-                        stream.as_json(phase.name, phase.duration_s or 1.0)
-                        for stream in phase.streams
-                    ],
+                    "streams": phase.streams_as_json(),
                 }
                 for phase in self.phases
             ],

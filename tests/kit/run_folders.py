@@ -273,11 +273,7 @@ def _facts() -> dict[str, Any]:
         "load": {
             "workers": [{"worker": worker} for worker in range(WORKERS)],
             "shares": WORKERS,
-            "streams": [
-                stream.as_json(phase.name, phase.duration_s or 1.0)
-                for phase in SCENARIO.phases
-                for stream in phase.streams
-            ],
+            "streams": [said for phase in SCENARIO.phases for said in phase.streams_as_json()],
         },
         "host": {"cores": 4, "cpu": "c", "kernel": "k"},
     }
