@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import runtimes
-from harness.checks import rows as budget_rows
 from harness.control import state
 from harness.control.spec import Spec
 from harness.errors import HarnessError, UnavailableError, UsageError, attempt, close_all
@@ -146,6 +145,8 @@ class Supervisor:
             named = {"topology.toml": self._spec.topology_text} if self._spec.topology_text else {}
             named["topology.json"] = json.dumps(topology.as_json(), indent=1)
             if budget is not None:
+                from harness.checks import rows as budget_rows  # late: `up` judges nothing
+
                 budget_rows.validate(read_budget(Path(budget)).rows)
                 named["budget.toml"] = Path(budget).read_text()
             self._recording = Recording(
