@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from harness.choices import did_you_mean, listed
 from harness.control.progress import Progress
 from harness.errors import HarnessError, NodeStartError, UsageError, close_all
 from harness.faults.fault import Condition
+from harness.faults.programs import Program
 from harness.kernel.proc import is_readable
 from harness.network.fabric import Fabric
 from harness.network.network import Network
 from harness.runtimes import owner
 from harness.runtimes.processes import last_lines, log_of, tail
-from harness.runtimes.runtime import Ending, Place, Process, Running, Runtime
+from harness.runtimes.runtime import Ending, Image, Place, Process, Recipe, Running, Runtime
 from harness.supervisor.directories import Directories
 from harness.supervisor.readiness import Readiness
 from harness.systems.adapter import DrivenAdapter, Endpoint, NodeAdapter
@@ -267,6 +269,18 @@ class Cluster:
 
         with suppress(_EnoughError):
             self._silent([name], look)
+
+    def process_of(self, name: str, program: Program) -> Process:
+        """Return what a node runs as by this program."""
+        own, place = self._processes[name], self.places[name]
+        values = {
+            "name": name,
+            "index": str(place.index),
+            "address": place.address,
+            "directory": str(place.directory),
+        }
+        image = Image(program.image, Recipe.REFERENCE) if program.image else own.image
+        return replace(own, argv=program.argv(own.argv, values), image=image)
 
     def note_ended(self, names: Sequence[str]) -> None:
         """Note that these nodes' first processes ended by themselves. Takes no time."""

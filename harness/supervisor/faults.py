@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.choices import did_you_mean
 from harness.errors import HarnessError, UsageError
-from harness.faults.fault import Change, Condition, Fault, State, Verb
+from harness.faults.fault import Change, Condition, Fault, Verb
 from harness.faults.spec import FaultSpec
 from harness.history.proof import Proof
 from harness.network.network import Network
@@ -266,8 +266,8 @@ class Faults:
         """Bring every node whose folded condition or limits change into the new ones, by this
         fault.
         """
-        wipes = fault.state is State.WIPE and after.get(fault.name) is fault
-        self._conditions.bring_about(fault, turns(before, after), wipes=wipes)
+        is_set = after.get(fault.name) is fault
+        self._conditions.bring_about(fault, turns(before, after), is_set=is_set)
         self._conditions.limit(limited(before, after))
 
     def revive(self, node: str) -> None:

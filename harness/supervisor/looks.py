@@ -12,7 +12,13 @@ from harness.faults.fault import Condition, Fault, State
 from harness.faults.limits import UNLIMITED, Limits
 from harness.history.proof import Proof
 from harness.network.proof.limits import judge_amounts, judge_limits, judge_unread
-from harness.network.proof.verdicts import Look, is_as_asked, judge_condition, judge_wiped
+from harness.network.proof.verdicts import (
+    Look,
+    is_as_asked,
+    judge_command,
+    judge_condition,
+    judge_wiped,
+)
 from harness.runtimes.runtime import Reading
 from harness.supervisor.conditions import Conditions
 
@@ -41,6 +47,8 @@ class Looks:
         proofs = [judge_condition(look, node, wanted, found)]
         if fault.state is State.WIPE and not gone:
             proofs.append(judge_wiped(look, node, self._conditions.written(node)))
+        if fault.program is not None and wanted is Condition.RUNNING:
+            proofs.append(judge_command(look, node, *self._conditions.commands(node)))
         return proofs
 
     def limits(self, fault: Fault, node: str, wanted: Limits, *, gone: bool) -> list[Proof]:

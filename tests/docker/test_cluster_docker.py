@@ -93,6 +93,32 @@ def test_a_container_crashes_and_comes_back_with_what_it_may_keep(desk):
     desk.assert_nothing_left()
 
 
+def test_a_node_comes_back_from_another_image_as_another_command(desk, sdk, image):
+    """In another container, which has its limits too; the one before is gone."""
+    sdk.images.get(image).tag("meshnode-v2", "test")
+    try:
+        desk.ok("up", "ten.toml")
+        desk.ok("fault", "set", "node-3", "--cpu", "30%", "--name", "slow")
+        words = ("--condition", "restarted", "--image", "meshnode-v2:test")
+        command = ("--command", "{program} run --config {directory}/node.json")
+        desk.ok("fault", "set", "node-3", *words, *command)
+        now = desk.status()["nodes"][3]
+        assert NodeSocket(endpoint(now)).health()["restarts"] == 1
+        group = cgroups.found(now["pid"])
+        assert (group.quota(), group.pids()) == (0.3, {now["pid"]})
+        assert {one["State"]["Pid"] for one in inspected(desk)} == {
+            node["pid"] for node in desk.status()["nodes"]
+        }
+        refused = desk.harness("fault", "set", "node-4", "--condition", "killed", "--image", "no:1")
+        assert refused.returncode == 69
+        assert "the image no:1 is not on this host" in refused.stderr
+        assert desk.status()["nodes"][4]["condition"] == "running"
+        desk.ok("down")
+        desk.assert_nothing_left()
+    finally:
+        sdk.images.remove("meshnode-v2:test", noprune=True)
+
+
 def endpoint(node: dict) -> Endpoint:
     return Endpoint(node=node["name"], address="", control=node["control"], wire_id=b"")
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import HarnessError, UnavailableError, close_all
@@ -82,6 +82,22 @@ class NetnsRuntime(processes.HostProcesses):
     def ending(self, node: str) -> Ending:
         """See Runtime. The zygote reaps its processes, and says how each ended."""
         return self._zygotes[self._resident(node).process.zygote].zygote.ending(node)
+
+    def require(self, node: str, process: Process) -> None:
+        """See Runtime. There are no images, and the program is one of the host's."""
+        if process.image != self.process(node).image:
+            raise UnavailableError(
+                f"node {node} cannot start from the image {process.image.name}: the runtime "
+                f"{self.name} has no images; possible: command, or the runtime docker"
+            )
+        _program(process.argv[0])
+
+    def replace(self, node: str, process: Process) -> None:
+        """See Runtime. Told by its whole path, a program is executed and not forked by a zygote
+        that has one of its name.
+        """
+        program, *arguments = process.argv
+        super().replace(node, replace(process, argv=(_program(program), *arguments)))
 
     def facts(self) -> Mapping[str, str]:
         """See Runtime."""
