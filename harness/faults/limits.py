@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from typing import Any, NamedTuple, Self, TypeVar
 
+from harness.choices import one_of
 from harness.errors import BadFileError
 from harness.topology.quantities import number, percent, share, size_bytes
 
@@ -16,17 +18,24 @@ MEMORY_LEAST = 1_000_000
 FDS_LEAST = 3  # a program's standard ones
 
 
+class Disk(StrEnum):
+    """What is wrong with a node's disk."""
+
+    FULL = "full"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a node may use; None: as much as the host has. Raises BadFileError.
 
     `cpu` is of all its processes together, in cores; `memory_bytes`, the address space, and `fds`
-    are of each.
+    are of each. `disk` is of the node's own.
     """
 
     cpu: float | None = None
     memory_bytes: int | None = None
     fds: int | None = None
+    disk: Disk | None = None
 
     def __post_init__(self) -> None:
         if self.cpu is not None and self.cpu < CPU_LEAST:
@@ -41,7 +50,12 @@ class Limits:
     @property
     def kinds(self) -> list[str]:
         """The words for what is limited."""
-        asked = (("cpu", self.cpu), ("memory", self.memory_bytes), ("fds", self.fds))
+        asked = (
+            ("cpu", self.cpu),
+            ("memory", self.memory_bytes),
+            ("fds", self.fds),
+            ("disk", self.disk),
+        )
         return [name for name, value in asked if value is not None]
 
     def words(self) -> str:
@@ -49,7 +63,13 @@ class Limits:
         said = [f"cpu {percent(self.cpu)}"] if self.cpu is not None else []
         if self.memory_bytes is not None:
             said.append(f"memory {number(self.memory_bytes / 1e6)} MB")
-        return ", ".join([*said, *([f"fds {self.fds:,}"] if self.fds is not None else [])])
+        said += [f"fds {self.fds:,}"] if self.fds is not None else []
+        return ", ".join([*said, *([f"disk {self.disk}"] if self.disk is not None else [])])
+
+    @property
+    def of_processes(self) -> Limits:
+        """Those that the kernel holds a node's processes to."""
+        return replace(self, disk=None)
 
     def with_(self, other: Limits) -> Limits:
         """Fold two limits: of each the narrower."""
@@ -57,6 +77,7 @@ class Limits:
             cpu=_narrower(self.cpu, other.cpu),
             memory_bytes=_narrower(self.memory_bytes, other.memory_bytes),
             fds=_narrower(self.fds, other.fds),
+            disk=self.disk or other.disk,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -65,8 +86,9 @@ class Limits:
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Self:
-        """Read what `as_json` said. Raises TypeError, BadFileError."""
-        return cls(**said)
+        """Read what `as_json` said. Raises TypeError, ValueError, BadFileError."""
+        disk = said.get("disk")
+        return cls(**{**said, "disk": None if disk is None else Disk(disk)})
 
 
 UNLIMITED = Limits()
@@ -77,6 +99,17 @@ def _whole(value: object) -> int:
     if isinstance(value, bool) or not text.isascii() or not text.isdigit():
         raise BadFileError(f"expected a whole number, found {value!r}")
     return int(text)
+
+
+def _disk(value: object) -> Disk:
+    if value == "slow":
+        raise BadFileError(
+            "slow cannot be shown: a node's disk is in memory (tmpfs), and has no device whose "
+            "reads and writes the kernel could hold back; possible: full"
+        )
+    if value not in tuple(Disk):
+        raise BadFileError(one_of(value, Disk))
+    return Disk(str(value))
 
 
 class Word(NamedTuple):
@@ -103,6 +136,9 @@ WORDS = {
     ),
     "fds": Word(
         "fds", _whole, "64", "descriptors (files, sockets) that each process of a node may have"
+    ),
+    "disk": Word(
+        "disk", _disk, "full", "the node's own disk (a topology's disk) takes nothing more: ENOSPC"
     ),
 }
 

@@ -214,8 +214,8 @@ class FaultSpec:
     def _refuse_without_meaning(self) -> None:
         """Raise BadFileError for words beside a condition that mean nothing there."""
         starts = {"state": self.state, "command, image": self.program}
-        for name, value in starts.items():
-            if value is not None and (self.condition is None or not self.condition.is_down):
+        for name, start in starts.items():
+            if start is not None and (self.condition is None or not self.condition.is_down):
                 down = ", ".join(word for word in CONDITIONS if Condition(word).is_down)
                 raise BadFileError(
                     f"{name}: it is of nodes that start again; expected a condition of {down}; "
@@ -278,15 +278,26 @@ class FaultSpec:
         if not targets.is_node(at):
             what = ", ".join(self.limits.kinds) or "condition"
             raise BadFileError(f"{what}: it is of nodes, found the path {at!r}")
+        whom = targets.nodes_of(at, nodes)
+        self._require_own(whom, nodes)
         return Fault(
             name=self.name or self.words,
-            nodes=targets.nodes_of(at, nodes),
+            nodes=whom,
             condition=self.condition,
             state=self.state or State.KEEP,
             program=self.program,
             limits=self.limits,
             words=self.words,
         )
+
+    def _require_own(self, whom: Sequence[str], nodes: Sequence[Node]) -> None:
+        """Raise BadFileError where one of these nodes has not of its own what is to go wrong."""
+        for node in nodes:
+            if node.name in whom and self.limits.disk is not None and node.disk_bytes is None:
+                raise BadFileError(
+                    f"disk: {node.name} has no disk of its own; say how large it is to be in its "
+                    'topology, as disk = "8mb" of [nodes] or its [[node]]'
+                )
 
     def _cut(self, nodes: Sequence[Node], seed: int) -> Fault:
         assert self.cut is not None

@@ -25,6 +25,7 @@ from harness.scenario.stream import Arrivals, Stream
 from harness.scenario.tables import Table, load, with_file
 from harness.topology import impairment, shapes
 from harness.topology.impairment import Impairment
+from harness.topology.quantities import size_bytes
 from harness.topology.topology import BENCHMARK_BLOCK, NODES_MAX, Node, Option, Topology
 
 
@@ -62,7 +63,7 @@ def _nodes(table: Table) -> tuple[Node, ...]:
     count = group.take("count", int, 0)
     prefix = group.take("prefix", str, "node")
     regions = group.texts("regions") or ["default"]
-    options = _options(group.table("options"))
+    options, disk = _options(group.table("options")), _disk(group)
     group.finish()
     if count < 0 or count > NODES_MAX:
         raise BadFileError(
@@ -75,22 +76,27 @@ def _nodes(table: Table) -> tuple[Node, ...]:
         )
     # Blocks, not round robin: a region's nodes stand together, as its addresses do.
     found = [
-        _node(group.where, f"{prefix}-{index}", regions[index * len(regions) // count], options)
+        _node(
+            group.where, f"{prefix}-{index}", regions[index * len(regions) // count], options, disk
+        )
         for index in range(count)
     ]
     for one in table.tables("node"):
-        own = _options(one.table("options"))
-        found.append(
-            _node(
-                one.where, one.take("name", str), one.take("region", str, "default"), options | own
-            )
-        )
+        name, region = one.take("name", str), one.take("region", str, "default")
+        own = options | _options(one.table("options"))
+        found.append(_node(one.where, name, region, own, _disk(one) or disk))
         one.finish()
     return tuple(found)
 
 
-def _node(where: str, name: str, region: str, options: dict[str, Option]) -> Node:
-    return with_file(where, lambda: Node(name=name, region=region, options=options))
+def _node(where: str, name: str, region: str, options: dict[str, Option], disk: int | None) -> Node:
+    made = partial(Node, name=name, region=region, options=options, disk_bytes=disk)
+    return with_file(where, made)
+
+
+def _disk(table: Table) -> int | None:
+    text = table.take_or_none("disk", str)
+    return None if text is None else with_file(f"{table.where}.disk", lambda: size_bytes(text))
 
 
 def _options(table: Table) -> dict[str, Option]:

@@ -18,6 +18,7 @@ from harness.control.progress import Progress
 from harness.errors import HarnessError, NodeStartError, UsageError, close_all
 from harness.faults.fault import Condition
 from harness.faults.programs import Program
+from harness.kernel import mounts
 from harness.kernel.proc import is_readable
 from harness.network.fabric import Fabric
 from harness.network.network import Network
@@ -25,6 +26,7 @@ from harness.runtimes import owner
 from harness.runtimes.processes import last_lines, log_of, tail
 from harness.runtimes.runtime import Ending, Image, Place, Process, Recipe, Running, Runtime
 from harness.supervisor.directories import Directories
+from harness.supervisor.disks import Disks
 from harness.supervisor.readiness import Readiness
 from harness.systems.adapter import DrivenAdapter, Endpoint, NodeAdapter
 from harness.systems.gateway.launcher import Gateway
@@ -97,6 +99,8 @@ class Cluster:
             baseline=self.topology.baseline,
             ports=self.adapter.ports,
         )
+        self.disks = Disks(places)
+        self.disks.mount()
         launches = self.adapter.prepare(self.topology, places, self._folder)
         self._processes = {place.node.name: process for place, process in launches}
         self.endpoints = {endpoint.node: endpoint for endpoint in self.adapter.endpoints(places)}
@@ -338,6 +342,7 @@ class Cluster:
             *speakers,
             self.runtime.close,
             lambda: owner.end_processes(self._folder),  # commands of `harness exec`
+            lambda: mounts.remove_below(self._folder),
             self.fabric.close,
             self._readiness.close,
         )

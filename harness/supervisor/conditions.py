@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from harness.errors import HarnessError, UnavailableError
 from harness.faults.fault import Condition, Fault, State, fold_conditions, fold_limits
-from harness.faults.limits import UNLIMITED, Limits
+from harness.faults.limits import UNLIMITED, Disk, Limits
 from harness.faults.programs import Program
 from harness.kernel.proc import is_stopped
 from harness.network.network import Network
+from harness.network.proof.limits import Room
 from harness.runtimes.runtime import Process, Reading
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.crashes import Crashes
@@ -79,10 +80,10 @@ class Conditions:
             if fault.condition is Condition.CRASHED and fault.nodes:
                 self.crashes.require(fault.nodes[0])
                 break  # it is one kernel
-        for fault in faults:
-            for node in fault.nodes if fault.program is not None else ():
-                process = self._cluster.process_of(node, fault.program)
-                self._cluster.runtime.require(node, process)
+        replaced = ((fault.nodes, fault.program) for fault in faults if fault.program is not None)
+        for nodes, program in replaced:
+            for node in nodes:
+                self._cluster.runtime.require(node, self._cluster.process_of(node, program))
         wiped = (fault.nodes for fault in faults if fault.state is State.WIPE)
         for node in dict.fromkeys(chain.from_iterable(wiped)):
             if outside := self._cluster.runtime.outside(node):
@@ -122,11 +123,16 @@ class Conditions:
     def limit(self, limits: Mapping[str, Limits]) -> None:
         """Limit what these nodes may use, each as it says. Raises HarnessError."""
         for node, asked in limits.items():
-            self._cluster.runtime.limit(node, asked)
+            self._cluster.runtime.limit(node, asked.of_processes)
+            self._cluster.disks.limit(node, asked.disk)
 
     def reading(self, node: str) -> Reading:
         """Read back what a node may use, and what it used. Raises HarnessError."""
         return self._cluster.runtime.reading(node)
+
+    def room(self, node: str, disk: Disk | None) -> Room:
+        """Look at a node's disk, which is to be like that. Raises HarnessError."""
+        return self._cluster.disks.look(node, full=disk is Disk.FULL)
 
     def revive(self, node: str) -> None:
         """Start a node that ended by itself; one that runs is left alone."""

@@ -9,9 +9,9 @@ import time
 
 from harness.errors import HarnessError
 from harness.faults.fault import Condition, Fault, State
-from harness.faults.limits import UNLIMITED, Limits
+from harness.faults.limits import UNLIMITED, Disk, Limits
 from harness.history.proof import Proof
-from harness.network.proof.limits import judge_amounts, judge_limits, judge_unread
+from harness.network.proof.limits import judge_amounts, judge_disk, judge_limits, judge_unread
 from harness.network.proof.verdicts import (
     Look,
     is_as_asked,
@@ -53,6 +53,21 @@ class Looks:
 
     def limits(self, fault: Fault, node: str, wanted: Limits, *, gone: bool) -> list[Proof]:
         """Look at one node, whose limits are to be these."""
+        found = []
+        if fault.limits.of_processes != UNLIMITED:
+            found += self._processes(fault, node, wanted.of_processes, gone=gone)
+        if fault.limits.disk is not None:
+            found.append(self._disk(fault, node, wanted.disk, gone=gone))
+        return found
+
+    def _disk(self, fault: Fault, node: str, wanted: Disk | None, *, gone: bool) -> Proof:
+        look = _look(fault, gone=gone)
+        try:
+            return judge_disk(look, node, wanted, self._conditions.room(node, wanted))
+        except HarnessError as error:
+            return judge_unread(look, str(error), "disk")
+
+    def _processes(self, fault: Fault, node: str, wanted: Limits, *, gone: bool) -> list[Proof]:
         key = (fault.name, node)
         asked, before = self._before.pop(key, (UNLIMITED, None))
         try:
@@ -60,7 +75,7 @@ class Looks:
         except HarnessError as error:
             return [judge_unread(_look(fault, gone=gone), str(error))]
         look = _look(fault, gone=gone)
-        lifted = fault.limits if gone else UNLIMITED
+        lifted = fault.limits.of_processes if gone else UNLIMITED
         proofs = [judge_limits(look, node, wanted, now, lifted)]
         if not gone:
             self._before[key] = wanted, now

@@ -10,9 +10,9 @@ import pytest
 from harness.errors import BadFileError
 from harness.faults import spec
 from harness.faults.fault import Fault, fold_conditions, fold_limits
-from harness.faults.limits import UNLIMITED, Limits
+from harness.faults.limits import UNLIMITED, Disk, Limits
 from harness.history.proof import ProofAnswer, seen_as
-from harness.network.proof.limits import judge_amounts, judge_limits
+from harness.network.proof.limits import Room, judge_amounts, judge_disk, judge_limits
 from harness.network.proof.verdicts import Look
 from harness.runtimes.runtime import Reading
 from harness.topology.topology import Node
@@ -56,6 +56,10 @@ def test_words_are_limits_in_files_and_by_hand():
         ({"fds": "many"}, "fds: expected a whole number, found 'many'"),
         ({"fds": True}, "fds: expected a whole number, found True"),
         ({"fds": 2}, "fds: expected at least 3, found 2"),
+        ({"disk": "full"}, "disk: node-1 has no disk of its own; say how large it is to be"),
+        ({"disk": "ful"}, "disk: expected one of full"),
+        ({"disk": "slow"}, "disk: slow cannot be shown: a node's disk is in memory"),
+        ({"disk": "full", "loss": "1%"}, "disk: what nodes may use stands alone"),
         ({"fds": 64, "condition": "paused"}, "fds: what nodes may use stands alone"),
         ({"cpu": "20%", "loss": "1%"}, "cpu: what nodes may use stands alone"),
         ({"cpu": "20%", "state": "wipe"}, "state: it is of nodes that start again"),
@@ -138,3 +142,31 @@ def test_the_first_look_and_one_at_a_new_process_show_no_quota():
 def test_of_descriptors_and_memory_no_amount_is_shown():
     found = judge_amounts(LOOK, "n", Limits(memory_bytes=2_000_000, fds=9), None, AS_ASKED)
     assert [(one.what, one.answer) for one in found] == [("memory", NOT_SHOWN), ("fds", NOT_SHOWN)]
+
+
+def test_a_disk_is_full_by_a_fault_in_files_and_by_hand():
+    nodes = [Node(name="node-1", disk_bytes=2_000_000)]
+    fault = spec.parse({"where": "node-1", "disk": "full"}).resolve(nodes, 1)
+    assert (fault.limits, fault.does) == (Limits(disk=Disk.FULL), "disk full")
+    assert seen_as(fault.does) == ["disk"]
+    assert Fault.from_json(json.loads(json.dumps(fault.as_json()))) == fault
+    both = {"node-1": Limits(disk=Disk.FULL, fds=64)}
+    assert fold_limits([fault, Fault(name="g", nodes=("node-1",), limits=Limits(fds=64))]) == both
+
+
+@pytest.mark.parametrize(
+    ("size", "free", "error", "full", "answers"),
+    [
+        (5, 0, "ENOSPC", True, "in force"),
+        (9, 4, "", True, "not in force"),
+        (5, 0, "EIO", True, "not in force"),
+        (9, 4, "", False, "gone"),
+        (9, 0, "ENOSPC", False, "gone"),  # the node has filled it itself
+        (9, 4, "EIO", False, "not gone"),
+        (5, 0, "ENOSPC", False, "not gone"),
+    ],
+)
+def test_a_disk_is_full_where_a_write_finds_no_space(size, free, error, full, answers):
+    room = Room(made_bytes=9, size_bytes=size, free_bytes=free, error=error)
+    proof = judge_disk(LOOK if full else AFTER, "node-1", Disk.FULL if full else None, room)
+    assert (proof.what, proof.answer) == ("disk", answers)
