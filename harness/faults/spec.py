@@ -279,7 +279,9 @@ class FaultSpec:
             what = ", ".join(self.limits.kinds) or "condition"
             raise BadFileError(f"{what}: it is of nodes, found the path {at!r}")
         whom = targets.nodes_of(at, nodes)
-        self._require_own(whom, nodes)
+        for node in nodes:
+            if node.name in whom:
+                self.limits.require(node)
         return Fault(
             name=self.name or self.words,
             nodes=whom,
@@ -289,15 +291,6 @@ class FaultSpec:
             limits=self.limits,
             words=self.words,
         )
-
-    def _require_own(self, whom: Sequence[str], nodes: Sequence[Node]) -> None:
-        """Raise BadFileError where one of these nodes has not of its own what is to go wrong."""
-        for node in nodes:
-            if node.name in whom and self.limits.disk is not None and node.disk_bytes is None:
-                raise BadFileError(
-                    f"disk: {node.name} has no disk of its own; say how large it is to be in its "
-                    'topology, as disk = "8mb" of [nodes] or its [[node]]'
-                )
 
     def _cut(self, nodes: Sequence[Node], seed: int) -> Fault:
         assert self.cut is not None

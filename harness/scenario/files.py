@@ -10,6 +10,7 @@ import ipaddress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness.choices import did_you_mean
 from harness.errors import BadFileError
@@ -63,7 +64,7 @@ def _nodes(table: Table) -> tuple[Node, ...]:
     count = group.take("count", int, 0)
     prefix = group.take("prefix", str, "node")
     regions = group.texts("regions") or ["default"]
-    options, disk = _options(group.table("options")), _disk(group)
+    options, own = _options(group.table("options")), _own(group)
     group.finish()
     if count < 0 or count > NODES_MAX:
         raise BadFileError(
@@ -77,26 +78,31 @@ def _nodes(table: Table) -> tuple[Node, ...]:
     # Blocks, not round robin: a region's nodes stand together, as its addresses do.
     found = [
         _node(
-            group.where, f"{prefix}-{index}", regions[index * len(regions) // count], options, disk
+            group.where, f"{prefix}-{index}", regions[index * len(regions) // count], options, own
         )
         for index in range(count)
     ]
     for one in table.tables("node"):
         name, region = one.take("name", str), one.take("region", str, "default")
-        own = options | _options(one.table("options"))
-        found.append(_node(one.where, name, region, own, _disk(one) or disk))
+        mine = options | _options(one.table("options"))
+        found.append(_node(one.where, name, region, mine, {**own, **_own(one)}))
         one.finish()
     return tuple(found)
 
 
-def _node(where: str, name: str, region: str, options: dict[str, Option], disk: int | None) -> Node:
-    made = partial(Node, name=name, region=region, options=options, disk_bytes=disk)
-    return with_file(where, made)
+def _node(
+    where: str, name: str, region: str, options: dict[str, Option], own: dict[str, Any]
+) -> Node:
+    return with_file(where, partial(Node, name=name, region=region, options=options, **own))
 
 
-def _disk(table: Table) -> int | None:
-    text = table.take_or_none("disk", str)
-    return None if text is None else with_file(f"{table.where}.disk", lambda: size_bytes(text))
+def _own(table: Table) -> dict[str, Any]:
+    """Read what a node has of its own, as far as it is said."""
+    text, clock = table.take_or_none("disk", str), table.take_or_none("own_clock", bool)
+    found: dict[str, Any] = {} if clock is None else {"own_clock": clock}
+    if text is not None:
+        found["disk_bytes"] = with_file(f"{table.where}.disk", partial(size_bytes, text))
+    return found
 
 
 def _options(table: Table) -> dict[str, Option]:

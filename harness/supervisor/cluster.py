@@ -25,6 +25,7 @@ from harness.network.network import Network
 from harness.runtimes import owner
 from harness.runtimes.processes import last_lines, log_of, tail
 from harness.runtimes.runtime import Ending, Image, Place, Process, Recipe, Running, Runtime
+from harness.supervisor.clocks import Clocks
 from harness.supervisor.directories import Directories
 from harness.supervisor.disks import Disks
 from harness.supervisor.readiness import Readiness
@@ -59,6 +60,7 @@ class Cluster:
         self.runtime = runtime
         self.fabric = fabric
         self.places: dict[str, Place] = {}
+        self.clocks, self.disks = Clocks(()), Disks(())  # of those that have their own
         self.endpoints: dict[str, Endpoint] = {}
         self.running: dict[str, Running] = {}
         self.conditions: dict[str, Condition] = {}
@@ -101,12 +103,13 @@ class Cluster:
         )
         self.disks = Disks(places)
         self.disks.mount()
-        launches = self.adapter.prepare(self.topology, places, self._folder)
+        self.clocks = Clocks(places)
+        launches = self.clocks.give(self.adapter.prepare(self.topology, places, self._folder))
         self._processes = {place.node.name: process for place, process in launches}
         self.endpoints = {endpoint.node: endpoint for endpoint in self.adapter.endpoints(places)}
         is_driven = isinstance(self.adapter, DrivenAdapter)
         sockets = [endpoint.control for endpoint in self.endpoints.values()] if is_driven else []
-        self.directories = Directories(places, ours=sockets)
+        self.directories = Directories(places, ours=[*sockets, *map(str, self.clocks.paths)])
         if is_driven:
             self.gateway = Gateway(self.topology.adapter, places, self._folder)
         self._expect(list(self.places))
@@ -331,6 +334,11 @@ class Cluster:
             "nodes": self.rows(),
         }
 
+    def _unmake(self) -> None:
+        """Let go of the clocks and disks that nodes have of their own."""
+        self.clocks.close()
+        mounts.remove_below(self._folder)
+
     def close(self) -> None:
         """End everything, in the order that leaves nothing: processes, then the network.
 
@@ -342,7 +350,7 @@ class Cluster:
             *speakers,
             self.runtime.close,
             lambda: owner.end_processes(self._folder),  # commands of `harness exec`
-            lambda: mounts.remove_below(self._folder),
+            self._unmake,
             self.fabric.close,
             self._readiness.close,
         )

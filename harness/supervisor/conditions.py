@@ -17,7 +17,7 @@ from harness.faults.limits import UNLIMITED, Disk, Limits
 from harness.faults.programs import Program
 from harness.kernel.proc import is_stopped
 from harness.network.network import Network
-from harness.network.proof.limits import Room
+from harness.network.proof.limits import Room, Told
 from harness.runtimes.runtime import Process, Reading
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.crashes import Crashes
@@ -84,6 +84,9 @@ class Conditions:
         for nodes, program in replaced:
             for node in nodes:
                 self._cluster.runtime.require(node, self._cluster.process_of(node, program))
+        skewed = (fault.nodes for fault in faults if fault.limits.clock_s is not None)
+        for node in dict.fromkeys(chain.from_iterable(skewed)):
+            self._cluster.clocks.require(node)
         wiped = (fault.nodes for fault in faults if fault.state is State.WIPE)
         for node in dict.fromkeys(chain.from_iterable(wiped)):
             if outside := self._cluster.runtime.outside(node):
@@ -125,6 +128,7 @@ class Conditions:
         for node, asked in limits.items():
             self._cluster.runtime.limit(node, asked.of_processes)
             self._cluster.disks.limit(node, asked.disk)
+            self._cluster.clocks.limit(node, asked.clock_s)
 
     def reading(self, node: str) -> Reading:
         """Read back what a node may use, and what it used. Raises HarnessError."""
@@ -133,6 +137,10 @@ class Conditions:
     def room(self, node: str, disk: Disk | None) -> Room:
         """Look at a node's disk, which is to be like that. Raises HarnessError."""
         return self._cluster.disks.look(node, full=disk is Disk.FULL)
+
+    def told(self, node: str) -> Told:
+        """Tell what a node's program was told of the time since its clock was set."""
+        return self._cluster.clocks.look(node)
 
     def revive(self, node: str) -> None:
         """Start a node that ended by itself; one that runs is left alone."""

@@ -233,7 +233,7 @@ class Faults:
             if fault.condition is not None:
                 seen = self._looks.condition(fault, node, condition, gone=gone, until_s=until_s)
             else:
-                seen = self._looks.limits(fault, node, limits, gone=gone)
+                seen = self._looks.limits(fault, node, limits, gone=gone, until_s=until_s)
             later = self._of_nodes.now
             if is_mine or (node not in later.changing and later.asked(node) == asked):
                 proofs += seen

@@ -11,7 +11,13 @@ from harness.errors import HarnessError
 from harness.faults.fault import Condition, Fault, State
 from harness.faults.limits import UNLIMITED, Disk, Limits
 from harness.history.proof import Proof
-from harness.network.proof.limits import judge_amounts, judge_disk, judge_limits, judge_unread
+from harness.network.proof.limits import (
+    judge_amounts,
+    judge_clock,
+    judge_disk,
+    judge_limits,
+    judge_unread,
+)
 from harness.network.proof.verdicts import (
     Look,
     is_as_asked,
@@ -51,13 +57,21 @@ class Looks:
             proofs.append(judge_command(look, node, *self._conditions.commands(node)))
         return proofs
 
-    def limits(self, fault: Fault, node: str, wanted: Limits, *, gone: bool) -> list[Proof]:
-        """Look at one node, whose limits are to be these."""
+    def limits(
+        self, fault: Fault, node: str, wanted: Limits, *, gone: bool, until_s: float
+    ) -> list[Proof]:
+        """Look at one node, whose limits are to be these; wait until then that it reads its
+        clock.
+        """
         found = []
         if fault.limits.of_processes != UNLIMITED:
             found += self._processes(fault, node, wanted.of_processes, gone=gone)
         if fault.limits.disk is not None:
             found.append(self._disk(fault, node, wanted.disk, gone=gone))
+        if fault.limits.clock_s is not None:
+            while not (seen := self._conditions.told(node)).told and time.monotonic() < until_s:
+                time.sleep(LOOK_EVERY_S)
+            found.append(judge_clock(_look(fault, gone=gone), node, wanted.clock_s, seen))
         return found
 
     def _disk(self, fault: Fault, node: str, wanted: Disk | None, *, gone: bool) -> Proof:

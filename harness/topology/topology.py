@@ -33,12 +33,14 @@ Option = str | int | float | bool
 class Node:
     """One node: a name (a DNS label of at most 32 characters), a region, and options for its
     adapter. `disk_bytes`: its directory is a disk of its own, of this size; None: the host's.
+    `own_clock`: the wall clock that it reads can be made another than the host's.
     """
 
     name: str
     region: str = "default"
     options: Mapping[str, Option] = field(default_factory=dict)
     disk_bytes: int | None = None
+    own_clock: bool = False
 
     def __post_init__(self) -> None:
         for what, value in (("node name", self.name), ("region", self.region)):
@@ -54,8 +56,13 @@ class Node:
 
     def as_json(self) -> dict[str, Any]:
         """Return all that this is; what it has not of its own is left out."""
-        own = {} if self.disk_bytes is None else {"disk_bytes": self.disk_bytes}
-        return {"name": self.name, "region": self.region, "options": dict(self.options), **own}
+        own = {"disk_bytes": self.disk_bytes, "own_clock": self.own_clock}
+        return {
+            "name": self.name,
+            "region": self.region,
+            "options": dict(self.options),
+            **{what: value for what, value in own.items() if value},
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

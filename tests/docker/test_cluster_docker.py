@@ -14,7 +14,7 @@ import pytest
 from kit.desk import TEN, Desk, small_scenario, wait_for
 from kit.verdicts import DOUBTS
 
-from harness.kernel import cgroups
+from harness.kernel import cgroups, mounts
 from harness.runtimes.docker.labels import container_name
 from harness.systems.adapter import Endpoint
 from harness.systems.protocol import NodeSocket
@@ -117,6 +117,22 @@ def test_a_node_comes_back_from_another_image_as_another_command(desk, sdk, imag
         desk.assert_nothing_left()
     finally:
         sdk.images.remove("meshnode-v2:test", noprune=True)
+
+
+def test_a_container_has_a_disk_and_a_clock_of_its_own(desk):
+    own = '[nodes]\ncount = 3\ndisk = "2mb"\nown_clock = true\n[shape]\nkind = "full-mesh"\n'
+    desk.write("own.toml", own)
+    desk.ok("up", "own.toml")
+    desk.ok("fault", "set", "node-1", "--disk", "full", "--clock", "-45s", "--name", "x")
+    desk.ok("fault", "set", "node-1", "--condition", "killed", "--name", "k")
+    desk.ok("fault", "clear", "k")
+    wait_for(lambda: "No space left on device" in desk.ok("logs", "node-1"))
+    desk.ok("fault", "clear", "x")
+    wait_for(lambda: NodeSocket(endpoint(desk.status()["nodes"][1])).health()["ready"])
+    os.kill(desk.status()["pid"], signal.SIGKILL)
+    wait_for(lambda: not mounts.below(desk.state))
+    desk.ok("doctor")
+    desk.assert_nothing_left()
 
 
 def endpoint(node: dict) -> Endpoint:

@@ -60,6 +60,39 @@ def judge_disk(look: Look, node: str, disk: Disk | None, room: Room) -> Proof:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a node's program was told of the time since its clock was set: how often, and by which
+    offset the last time. `loaded`: processes of it that could be.
+    """
+
+    offset_ns: int
+    told_ns: int
+    told: int
+    loaded: int
+
+
+def judge_clock(look: Look, node: str, asked_s: float | None, seen: Told) -> Proof:
+    """Judge a node's clock by what its program was told. One that is gone was not told otherwise;
+    one in force was told so.
+    """
+    wanted_ns = round((asked_s or 0.0) * 1e9)
+    if seen.offset_ns != wanted_ns or (seen.told and seen.told_ns != wanted_ns):
+        answer = look.answers[1]
+    else:
+        answer = look.answers[0] if seen.told or look.gone else NOT_SHOWN
+    said = f"was told {seen.told_ns / 1e9:+g} s" if seen.told else "has not read its clock"
+    return look.proof(
+        what="clock",
+        asked=wanted_ns / 1e9,
+        achieved=seen.told_ns / 1e9 if seen.told else None,
+        n=seen.told,
+        backend="preload",
+        answer=answer,
+        sentence=f"{node} {said} since it was set {wanted_ns / 1e9:+g} s",
+    )
+
+
 def judge_unread(look: Look, why: str, what: str = "limits") -> Proof:
     """Say that nothing could be read of a node's limits."""
     return look.proof(what=what, backend="kernel", answer=NOT_SHOWN, sentence=why)

@@ -25,7 +25,7 @@ from harness.runtimes.runtime import Cost, Ending, Place, Process, Running
 from harness.runtimes.zygote import Zygote
 
 END_TIMEOUT_S = 5.0
-PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR")
+PASSED_ON = ("HOME", "LANG", "TMPDIR")
 SPAWNER = (sys.executable, "-IS", str(Path(__file__).with_name("spawner.py")))
 
 
@@ -145,6 +145,7 @@ class NetnsRuntime(processes.HostProcesses):
         log = self.state / f"zygote-{len(self._zygotes)}.log"
         environment = {
             **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+            "PATH": _path(),
             **self.environment,
         }
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -172,11 +173,16 @@ class NetnsRuntime(processes.HostProcesses):
         )
 
 
-def _program(name: str) -> str:
-    """Find a program's full path: beside this Python (a virtual environment need not be activated),
-    else on PATH.
+def _path() -> str:
+    """Where programs are sought: beside this Python (a virtual environment need not be activated),
+    then on PATH.
     """
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+
+def _program(name: str) -> str:
+    """Find a program's full path. Raises UnavailableError."""
+    path = _path()
     found = shutil.which(name, path=path)
     if found is None:
         raise UnavailableError(

@@ -12,7 +12,14 @@ from harness.faults import spec
 from harness.faults.fault import Fault, fold_conditions, fold_limits
 from harness.faults.limits import UNLIMITED, Disk, Limits
 from harness.history.proof import ProofAnswer, seen_as
-from harness.network.proof.limits import Room, judge_amounts, judge_disk, judge_limits
+from harness.network.proof.limits import (
+    Room,
+    Told,
+    judge_amounts,
+    judge_clock,
+    judge_disk,
+    judge_limits,
+)
 from harness.network.proof.verdicts import Look
 from harness.runtimes.runtime import Reading
 from harness.topology.topology import Node
@@ -56,7 +63,11 @@ def test_words_are_limits_in_files_and_by_hand():
         ({"fds": "many"}, "fds: expected a whole number, found 'many'"),
         ({"fds": True}, "fds: expected a whole number, found True"),
         ({"fds": 2}, "fds: expected at least 3, found 2"),
-        ({"disk": "full"}, "disk: node-1 has no disk of its own; say how large it is to be"),
+        ({"disk": "full"}, "disk: node-1 has no disk of its own; say disk ="),
+        ({"clock": "+9s"}, "clock: node-1 has no clock of its own; say own_clock = true"),
+        ({"clock": "9"}, "clock: expected a time such as 80ms"),
+        ({"clock": "--9s"}, "clock: expected a time such as 80ms"),
+        ({"clock": "4000000000s"}, "clock: expected at most 315,360,000 s ahead or behind"),
         ({"disk": "ful"}, "disk: expected one of full"),
         ({"disk": "slow"}, "disk: slow cannot be shown: a node's disk is in memory"),
         ({"disk": "full", "loss": "1%"}, "disk: what nodes may use stands alone"),
@@ -170,3 +181,36 @@ def test_a_disk_is_full_where_a_write_finds_no_space(size, free, error, full, an
     room = Room(made_bytes=9, size_bytes=size, free_bytes=free, error=error)
     proof = judge_disk(LOOK if full else AFTER, "node-1", Disk.FULL if full else None, room)
     assert (proof.what, proof.answer) == ("disk", answers)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds", "does"),
+    [("+90s", 90.0, "+90"), ("90s", 90.0, "+90"), ("-500ms", -0.5, "-0.5")],
+)
+def test_a_clock_is_ahead_or_behind(said, seconds, does):
+    nodes = [Node(name="node-1", own_clock=True)]
+    fault = spec.parse({"where": "node-1", "clock": said}).resolve(nodes, 1)
+    assert (fault.limits, fault.does) == (Limits(clock_s=seconds), f"clock {does} s")
+    assert seen_as(fault.does) == ["clock"]
+    assert Fault.from_json(json.loads(json.dumps(fault.as_json()))) == fault
+    other = Fault(name="g", nodes=("node-1",), limits=Limits(clock_s=1.0, cpu=0.5))
+    assert fold_limits([fault, other]) == {"node-1": Limits(clock_s=seconds + 1, cpu=0.5)}
+
+
+@pytest.mark.parametrize(
+    ("offset", "last", "told", "wanted", "gone", "answer"),
+    [
+        (5, 5, 3, 5, False, "in force"),
+        (5, 0, 0, 5, False, "amount not shown"),  # nobody has read it yet
+        (5, 0, 1, 5, False, "not in force"),
+        (0, 0, 1, 5, False, "not in force"),
+        (0, 0, 1, None, True, "gone"),
+        (0, 5, 0, None, True, "gone"),
+        (0, 5, 1, None, True, "not gone"),
+        (5, 5, 1, None, True, "not gone"),
+    ],
+)
+def test_a_clock_is_shown_by_what_the_program_was_told(offset, last, told, wanted, gone, answer):
+    seen = Told(offset_ns=offset * SECOND, told_ns=last * SECOND, told=told, loaded=1)
+    proof = judge_clock(AFTER if gone else LOOK, "node-1", wanted, seen)
+    assert (proof.what, proof.answer) == ("clock", answer)
