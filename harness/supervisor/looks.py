@@ -29,6 +29,7 @@ from harness.runtimes.runtime import Reading
 from harness.supervisor.conditions import Conditions
 
 LOOK_EVERY_S = 0.002
+OF_THEIR_OWN = ("disk", "clock")  # of what nodes have of their own, a look each
 
 
 class Looks:
@@ -99,7 +100,12 @@ class Looks:
 
     def under_way(self, fault: Fault, node: str, wanted: Condition, *, gone: bool) -> list[Proof]:
         """Say of a node that is being changed that nothing can be seen of it."""
-        return [judge_condition(_look(fault, gone=gone), node, wanted, None)]
+        look = _look(fault, gone=gone)
+        if fault.condition is not None:
+            return [judge_condition(look, node, wanted, None)]
+        limits = ["limits"] if fault.limits.of_processes != UNLIMITED else []
+        own = [what for what in fault.limits.kinds if what in OF_THEIR_OWN]
+        return [judge_unread(look, f"{node} is being changed", what) for what in (*limits, *own)]
 
 
 def _look(fault: Fault, *, gone: bool) -> Look:
