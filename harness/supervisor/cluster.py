@@ -20,7 +20,7 @@ from harness.faults.fault import Condition
 from harness.faults.programs import Program
 from harness.kernel import mounts
 from harness.kernel.proc import is_readable
-from harness.network.fabric import Fabric
+from harness.network.fabric import Fabric, Wire
 from harness.network.network import Network
 from harness.runtimes import owner
 from harness.runtimes.processes import last_lines, log_of, tail
@@ -81,18 +81,16 @@ class Cluster:
         Raises NodeStartError with the node's last log lines where one dies or stays silent.
         """
         total = len(self.topology.nodes)
-        wires = self.fabric.wire(self.topology.nodes, lambda done: progress("wire", done, total))
-        places = [
-            Place(
-                node=node,
-                index=index,
-                address=wire.address,
-                directory=self._folder / "nodes" / node.name,
-                namespace=wire.namespace,
-            )
-            for index, (node, wire) in enumerate(zip(self.topology.nodes, wires, strict=True))
-        ]
+        wires = self.fabric.make(self.topology.nodes, lambda done: progress("make", done, total))
+        places = self._placed(wires)
         self.places = {place.node.name: place for place in places}
+        self.disks, self.clocks = Disks(places), Clocks(places)
+        self.disks.mount()
+        with ThreadPoolExecutor(1, thread_name_prefix="join") as pool:  # the kernel waits a lot
+            joined = pool.submit(self.fabric.join, lambda done: progress("wire", done, total))
+            prepared = self.adapter.prepare(self.topology, places, self._folder)
+            launches = self.clocks.give(prepared)
+            joined.result()
         self.network = Network(
             self.fabric,
             self.topology.nodes,
@@ -101,10 +99,6 @@ class Cluster:
             baseline=self.topology.baseline,
             ports=self.adapter.ports,
         )
-        self.disks = Disks(places)
-        self.disks.mount()
-        self.clocks = Clocks(places)
-        launches = self.clocks.give(self.adapter.prepare(self.topology, places, self._folder))
         self._processes = {place.node.name: process for place, process in launches}
         self.endpoints = {endpoint.node: endpoint for endpoint in self.adapter.endpoints(places)}
         is_driven = isinstance(self.adapter, DrivenAdapter)
@@ -126,6 +120,18 @@ class Cluster:
         self._wait_ready(list(self.places), progress)
         if self.adapter.keeps_links:
             self._check_overlay()
+
+    def _placed(self, wires: Sequence[Wire]) -> list[Place]:
+        return [
+            Place(
+                node=node,
+                index=index,
+                address=wire.address,
+                directory=self._folder / "nodes" / node.name,
+                namespace=wire.namespace,
+            )
+            for index, (node, wire) in enumerate(zip(self.topology.nodes, wires, strict=True))
+        ]
 
     def _expect(self, names: list[str]) -> None:
         """Have readiness and the gateway know that these nodes are about to start."""
