@@ -182,6 +182,7 @@ class Conditions:
     def _wipe(self, node: str) -> None:
         self._cluster.runtime.clear(node)
         self._cluster.directories.wipe(self._cluster.places[node])
+        self._cluster.disks.wiped(node)
 
     def _replace(self, nodes: Sequence[str], program: Program) -> None:
         """Have nodes, which are down, start with this program: all of them, or none."""

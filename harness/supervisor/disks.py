@@ -27,6 +27,7 @@ class Disks:
 
     def __init__(self, places: Iterable[Place]) -> None:
         self._places = {place.node.name: place for place in places if place.node.disk_bytes}
+        self._full: set[str] = set()
 
     def mount(self) -> None:
         """Mount them all, empty. Raises PermissionNeededError, HarnessError."""
@@ -40,12 +41,17 @@ class Disks:
     def limit(self, node: str, disk: Disk | None) -> None:
         """Have a node's disk be full, or as large as it was made. Raises HarnessError."""
         place = self._places.get(node)
-        if place is None:
-            return
-        if disk is Disk.FULL:
+        if place is not None and disk is Disk.FULL:
+            self._full.add(node)
             mounts.fill(place.directory)
-        else:
+        elif place is not None:
+            self._full.discard(node)
             mounts.resize(place.directory, place.node.disk_bytes or 0)
+
+    def wiped(self, node: str) -> None:
+        """Have a disk that is full be so without what was wiped. Raises HarnessError."""
+        if node in self._full:
+            mounts.fill(self._places[node].directory)
 
     def look(self, node: str, *, full: bool) -> Room:
         """Look at a node's disk, and write to it what nobody sees and is gone at once: a page, or
