@@ -9,6 +9,7 @@ import functools
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -241,3 +242,12 @@ def test_nothing_unfinished_and_no_download_address_is_committed():
             assert not marks.search(text), path
             if path.name.startswith("constraints"):
                 assert "://" not in text, path
+
+
+def test_up_loads_no_judge():
+    """Half of what a supervisor took to begin was code that only a run with a budget needs."""
+    program = (
+        "import sys, harness.supervisor.supervisor as _; print('harness.checks' in sys.modules)"
+    )
+    said = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert said == "False\n"

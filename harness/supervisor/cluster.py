@@ -81,16 +81,11 @@ class Cluster:
         Raises NodeStartError with the node's last log lines where one dies or stays silent.
         """
         total = len(self.topology.nodes)
-        wires = self.fabric.make(self.topology.nodes, lambda done: progress("make", done, total))
+        wires = self.fabric.wire(self.topology.nodes, lambda done: progress("wire", done, total))
         places = self._placed(wires)
         self.places = {place.node.name: place for place in places}
         self.disks, self.clocks = Disks(places), Clocks(places)
         self.disks.mount()
-        with ThreadPoolExecutor(1, thread_name_prefix="join") as pool:  # the kernel waits a lot
-            joined = pool.submit(self.fabric.join, lambda done: progress("wire", done, total))
-            prepared = self.adapter.prepare(self.topology, places, self._folder)
-            launches = self.clocks.give(prepared)
-            joined.result()
         self.network = Network(
             self.fabric,
             self.topology.nodes,
@@ -99,6 +94,7 @@ class Cluster:
             baseline=self.topology.baseline,
             ports=self.adapter.ports,
         )
+        launches = self.clocks.give(self.adapter.prepare(self.topology, places, self._folder))
         self._processes = {place.node.name: process for place, process in launches}
         self.endpoints = {endpoint.node: endpoint for endpoint in self.adapter.endpoints(places)}
         is_driven = isinstance(self.adapter, DrivenAdapter)

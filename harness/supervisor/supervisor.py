@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import runtimes
-from harness.checks import rows as budget_rows
 from harness.control import state
 from harness.control.spec import Spec
 from harness.errors import HarnessError, UnavailableError, UsageError, attempt, close_all
@@ -153,6 +152,8 @@ class Supervisor:
             if topology.adapter.endswith(".toml") and Path(topology.adapter).is_file():
                 named["system.toml"] = Path(topology.adapter).read_text()
             if budget is not None:
+                from harness.checks import rows as budget_rows  # late: `up` judges nothing
+
                 budget_rows.validate(read_budget(Path(budget)).rows)
                 named["budget.toml"] = Path(budget).read_text()
             self._recording = Recording(

@@ -35,7 +35,6 @@ def busy():
     yield process
     process.kill()
     process.wait()
-    cgroups.remove_all("test")
 
 
 def test_a_quota_of_version_2_is_kept_and_taken_back(busy):
@@ -55,4 +54,5 @@ def test_a_quota_of_version_2_is_kept_and_taken_back(busy):
     assert second.throttled > first.throttled
     limiter.limit(UNLIMITED)
     assert cgroups.found(busy.pid).path == MOUNT
+    cgroups.remove_all("test")
     assert cgroups.owners() == []
