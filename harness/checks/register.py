@@ -107,7 +107,7 @@ class _Ended:
         )
         self._ends_ns = [put.end_ns for put in self._puts]
         # Of each and those that ended before it, the one that began last.
-        self._latest = [*accumulate(self._puts, lambda a, b: max(a, b, key=_begun_ns))]
+        self._latest = list[Put](accumulate(self._puts, _later))
         self._owed: dict[tuple[int, int], _Ended] = {}
 
     def __len__(self) -> int:
@@ -129,8 +129,9 @@ class _Ended:
         return self._owed[nodes]
 
 
-def _begun_ns(put: Put) -> int:
-    return put.begin_ns
+def _later(one: Put, other: Put) -> Put:
+    """Which of two puts began later."""
+    return one if one.begin_ns >= other.begin_ns else other
 
 
 def kept(history: History, found: Registers) -> list[Finding]:

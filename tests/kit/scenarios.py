@@ -6,8 +6,10 @@ Times are eighths of a second, whose sums are exact: what ends with its phase do
 
 from __future__ import annotations
 
+import functools
+import operator
 import tomllib
-from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,15 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from harness.faults import churn, limits, partitions
+from harness.faults import churn
 from harness.faults.churn import Sessions
 from harness.faults.fault import Condition, State
+from harness.faults.partitions import PATTERNS
 from harness.faults.spec import CONDITIONS, FLAP_S_LEAST
 from harness.history.plan import PhaseKind
 from harness.scenario import files, writer
 from harness.scenario.scenario import Scenario
+from harness.scenario.schedule import SEED_MAX
 from harness.topology import impairment
 from harness.topology.impairment import HALF_OPEN, STREAMS, TOXICS, WORDS
 
@@ -34,169 +38,163 @@ TOPOLOGY: Document = {
     "shape": {"kind": "full-mesh"},
 }
 OPERATIONS = ("private_message", "broadcast", "dht_put", "dht_get", "dht_lookup", "connect")
-SHORT_S = 3.0  # of a phase
+SHORT, LONG = 24, 160  # of a phase, in eighths of a second
+AWAY, CRASHED = (round(8 * least_s) for least_s in (churn.AWAY_S_LEAST, churn.CRASHED_S_LEAST))
+DOWN = tuple(word for word in CONDITIONS if Condition(word).is_down)
+LATE = "300ms"  # what jitter and reordering need beside them
 
-some_nodes = st.lists(st.sampled_from(NODES), min_size=1, max_size=4, unique=True)
-anywhere = st.one_of(
-    some_nodes.map(", ".join), st.sampled_from(REGIONS).map("region:{}".format), st.just("all")
-)
+# Strategies of which the words of a fault are made.
+of, one_of, merged = st.fixed_dictionaries, st.sampled_from, partial(st.builds, operator.or_)
+some_nodes = st.lists(one_of(NODES), min_size=1, max_size=4, unique=True)
+places = st.one_of(some_nodes.map(", ".join), one_of([*map("region:{}".format, REGIONS), "all"]))
+pairs = st.permutations(NODES).map(lambda nodes: (nodes[0], ", ".join(nodes[1:3])))
+sides = st.one_of(pairs, pairs.map(lambda pair: ("all", pair[0])), st.just(("region:eu", "all")))
+paths = st.builds("{0[0]} {1} {0[1]}".format, sides, one_of(["->", "<->"]))
+parts = one_of([{}, {}, {"part": "5%"}, {"part": "30%"}])
+half_open = of({"half_open": one_of([*HALF_OPEN])})
 AMOUNTS = {
     impairment.TIME: st.integers(1, 300).map("{}ms".format),
-    impairment.SPREAD: st.integers(1, 50).map("{}ms".format),
+    impairment.SPREAD: st.integers(1, 300).map("{}ms".format),
     impairment.SHARE: st.integers(1, 1000).map(lambda tenths: f"{tenths / 10:g}%"),
     impairment.RATE: st.integers(64, 100_000).map("{}kbit".format),
 }
+# Of few bytes no stream is made, and of no time Toxiproxy waits for ever.
+toxics = st.one_of(
+    st.builds(
+        " ".join,
+        st.tuples(
+            st.just(kind),
+            *(st.integers(50, 500).map(f"{name}={{}}".format) for name in names),
+            one_of([*map("stream={}".format, STREAMS)]),
+        ),
+    )
+    for kind, names in TOXICS.items()
+)
+cuts = st.one_of(
+    of({"cut": one_of([name for name, pattern in PATTERNS.items() if not pattern.words])}),
+    of({"cut": st.just("isolate"), "of": some_nodes}),
+    of({"cut": st.just("k-way"), "of": st.integers(2, len(NODES)).map(str)}),
+)
+of_nodes = merged(
+    of({"where": places}),
+    st.one_of(
+        of({"condition": one_of([word for word in CONDITIONS if word not in DOWN])}),
+        of({"condition": one_of(DOWN)}, optional={"state": one_of([*map(str, State)])}),
+        of(
+            {"fds": st.just(64)},
+            optional={"cpu": st.just("20%"), "memory": st.just("500mb")},
+        ),
+        of({"cpu": st.just("10%")}),
+        of({"up": AMOUNTS[impairment.RATE]}),
+        of({"down": AMOUNTS[impairment.RATE]}),
+    ),
+)
 
 
-def seconds(least_s: float, most_s: float) -> SearchStrategy[float]:
-    """So many seconds, in eighths."""
-    return st.integers(round(least_s * 8), int(most_s * 8)).map(lambda eighths: eighths / 8)
+@functools.cache
+def faults_of(kinds: tuple[str, ...]) -> SearchStrategy[Document]:
+    """The words of any fault but its times. `kinds`: what may be wrong with paths."""
+    found = [of({name: AMOUNTS[WORDS[name].kind]}) for name in kinds]
+    amounts = st.lists(st.one_of(found), min_size=1, max_size=3).map(_together)
+    some = merged(of({"where": paths}), st.one_of(amounts, half_open))
+    return st.one_of(
+        of_nodes,
+        of({"where": paths, "toxic": st.lists(toxics, min_size=1, max_size=2)}),
+        merged(of({"where": places}), amounts),
+        merged(some, parts),
+        merged(merged(cuts, one_of([{}, {"one_way": True}])), parts),
+        merged(merged(cuts, parts), st.one_of(amounts, half_open)),
+    )
 
 
-@st.composite
-def paths(draw: DrawFn) -> str:
-    """Paths between nodes that differ."""
-    first, *others = draw(st.lists(st.sampled_from(NODES), min_size=2, max_size=4, unique=True))
-    sides = draw(st.sampled_from([(first, ", ".join(others)), ("all", first), REGION_PATH]))
-    return draw(st.sampled_from(["->", "<->"])).join(f" {side} " for side in sides).strip()
+def _together(amounts: list[Document]) -> Document:
+    words: Document = functools.reduce(operator.or_, amounts)
+    return words | ({"delay": LATE} if {"jitter", "reorder"} & words.keys() else {})
 
 
-REGION_PATH = ("region:eu", "region:us")
+shares = st.integers(0, 63)
+maybe = st.none() | shares
 
 
-@st.composite
-def impaired(draw: DrawFn, kinds: Collection[str]) -> Document:
-    """What is wrong with paths: one impairment, or several."""
-    names = draw(st.lists(st.sampled_from([*kinds]), min_size=1, max_size=3, unique=True))
-    words = {name: draw(AMOUNTS[WORDS[name].kind]) for name in names}
-    if {"jitter", "reorder"} & words.keys():
-        words["delay"] = draw(st.integers(50, 300).map("{}ms".format))
-    return words
-
-
-@st.composite
-def toxic(draw: DrawFn) -> str:
-    """One toxic. Of few bytes no stream is made, and of no time Toxiproxy waits for ever."""
-    kind = draw(st.sampled_from([*TOXICS]))
-    numbers = [f"{name}={draw(st.integers(50, 500))}" for name in TOXICS[kind]]
-    return " ".join([kind, *numbers, f"stream={draw(st.sampled_from(STREAMS))}"])
-
-
-def _part(draw: DrawFn) -> Document:
-    return {"part": draw(st.sampled_from(["5%", "30%", "100%"]))} if draw(st.booleans()) else {}
-
-
-def _of_paths(draw: DrawFn, kinds: Collection[str]) -> Document:
-    return {"where": draw(paths()), **draw(impaired(kinds)), **_part(draw)}
-
-
-def _of_places(draw: DrawFn, kinds: Collection[str]) -> Document:
-    return {"where": draw(anywhere), **draw(impaired(kinds))}
-
-
-def _of_links(draw: DrawFn, _: Collection[str]) -> Document:
-    rates = AMOUNTS[impairment.RATE]
-    ways = draw(st.sampled_from([("up",), ("down",), ("up", "down")]))
-    return {"where": draw(anywhere), **{way: draw(rates) for way in ways}}
-
-
-def _half_open(draw: DrawFn, _: Collection[str]) -> Document:
-    return {"where": draw(paths()), "half_open": draw(st.sampled_from([*HALF_OPEN]))}
-
-
-def _toxic(draw: DrawFn, _: Collection[str]) -> Document:
-    return {"where": draw(paths()), "toxic": draw(st.lists(toxic(), min_size=1, max_size=2))}
-
-
-def _cut(draw: DrawFn, kinds: Collection[str]) -> Document:
-    pattern = draw(st.sampled_from([*partitions.PATTERNS]))
-    of = {"isolate": some_nodes, "k-way": st.integers(2, len(NODES)).map(lambda ways: [str(ways)])}
-    words: Document = {"cut": pattern, **({"of": draw(of[pattern])} if pattern in of else {})}
-    if draw(st.booleans()):
-        words["one_way"] = True
-    half_open = st.sampled_from([*HALF_OPEN]).map(lambda which: {"half_open": which})
-    return words | draw(st.one_of(st.just({}), half_open, impaired(kinds))) | _part(draw)
-
-
-def _condition(draw: DrawFn, _: Collection[str]) -> Document:
-    words = {"where": draw(anywhere), "condition": draw(st.sampled_from(CONDITIONS))}
-    if Condition(words["condition"]).is_down and draw(st.booleans()):
-        words["state"] = draw(st.sampled_from([*map(str, State)]))
-    return words
-
-
-def _limits(draw: DrawFn, _: Collection[str]) -> Document:
-    names = draw(st.lists(st.sampled_from([*limits.WORDS]), min_size=1, max_size=3, unique=True))
-    return {"where": draw(anywhere), **{name: limits.WORDS[name].example for name in names}}
-
-
-KINDS = (_of_paths, _of_places, _of_links, _half_open, _toxic, _cut, _condition, _limits)
+def _at(share: int, least: int, most: int) -> int:
+    """So far from the least to the most."""
+    return least + (most - least) * share // 63
 
 
 @st.composite
-def faults(draw: DrawFn, phase_s: float, kinds: Collection[str]) -> Document:
-    """One fault of any kind, at any time of a phase."""
-    words = draw(st.sampled_from(KINDS))(draw, kinds)
-    words["at_s"] = draw(seconds(0, phase_s - 1 / 8))
+def faults(draw: DrawFn, phase: int, kinds: tuple[str, ...]) -> Document:
+    """One fault of any kind, at any time of a phase of so many eighths of a second."""
+    words = dict(draw(faults_of(kinds)))
+    begin = _at(draw(shares), 0, phase - 1)
+    words["at_s"] = begin / 8
+    lasts, flaps = draw(maybe), draw(maybe)
     if words.get("condition") != Condition.RESTARTED:
-        words["for_s"] = draw(st.none() | seconds(1 / 8, phase_s - words["at_s"]))
-        words["flap_s"] = draw(st.none() | seconds(FLAP_S_LEAST, phase_s))
-    words["name"] = draw(st.sampled_from([None, None, "the same"]))
-    return {name: value for name, value in words.items() if value is not None}
+        if lasts is not None:
+            words["for_s"] = _at(lasts, 1, phase - begin) / 8
+        if flaps is not None:
+            words["flap_s"] = _at(flaps, round(8 * FLAP_S_LEAST), phase) / 8
+    if draw(one_of([False, False, True])):
+        words["name"] = "the same"
+    return words
 
 
 @st.composite
-def leaving(draw: DrawFn, phase_s: float) -> Document:
+def leaving(draw: DrawFn, phase: int) -> Document:
     """Churn that fits into a phase, at a rate that its nodes can have."""
-    how = draw(st.sampled_from(churn.WAYS))
-    least_s = churn.CRASHED_S_LEAST if how is Condition.CRASHED else churn.AWAY_S_LEAST
-    down_s = draw(seconds(least_s, phase_s))
-    whom = draw(st.just([*NODES]) | some_nodes)
-    floor = draw(st.integers(0, len(whom) - 1))
-    most = min(len(whom) - floor, 0.99 * len(whom)) / down_s
-    words: Document = {
+    how, whom = draw(one_of(churn.WAYS)), draw(st.just(NODES) | some_nodes)
+    down = _at(draw(shares), CRASHED if how is Condition.CRASHED else AWAY, phase)
+    floor = _at(draw(shares), 0, len(whom) - 1)
+    most = min(len(whom) - floor, 0.99 * len(whom)) / (down / 8)
+    weibull = {"sessions": str(Sessions.WEIBULL), "shape": 0.5}
+    return {
         "where": ", ".join(whom),
-        "rate_per_s": draw(st.integers(1, 9)) / 10 * most,
-        "down_s": down_s,
+        "rate_per_s": _at(draw(shares), 5, 90) / 100 * most,
+        "down_s": down / 8,
         "floor": floor,
         "how": str(how),
-        "state": str(draw(st.sampled_from(State))),
-        "at_s": draw(seconds(0, phase_s - down_s)),
+        "state": str(draw(one_of(State))),
+        "at_s": _at(draw(shares), 0, phase - down) / 8,
+        **draw(one_of([{}, weibull])),
     }
-    if draw(st.booleans()):
-        words |= {"sessions": str(Sessions.WEIBULL), "shape": draw(st.sampled_from([0.4, 1.0, 2]))}
-    return words
+
+
+streams = of(
+    {
+        "operation": one_of(OPERATIONS),
+        "rate_per_s": st.integers(5, 20),
+        "timeout_ms": st.just(3000),
+    }
+)
 
 
 @st.composite
-def phases(draw: DrawFn, number: int, longest_s: float, kinds: Collection[str]) -> Document:
+def phases(draw: DrawFn, number: int, longest: int, kinds: tuple[str, ...]) -> Document:
     """One phase with load: it ends by a condition, or has faults, or neither."""
-    phase_s = draw(seconds(SHORT_S, longest_s))
-    kind = draw(st.none() | st.sampled_from(PhaseKind))
-    rate = st.integers(5, 20)
-    sent = draw(st.lists(st.sampled_from(OPERATIONS), min_size=1, max_size=3, unique=True))
-    streams = [{"operation": word, "rate_per_s": draw(rate), "timeout_ms": 3000} for word in sent]
-    words: Document = {"name": f"phase-{number}", "kind": kind and str(kind), "stream": streams}
+    phase, kind = _at(draw(shares), SHORT, longest), draw(st.none() | one_of(PhaseKind))
+    sent = draw(st.lists(streams, min_size=1, max_size=3))
+    words: Document = {"name": f"phase-{number}", "kind": kind and str(kind), "stream": sent}
     if kind is PhaseKind.CONVERGE and draw(st.booleans()):
-        until = f"success of {sent[0]} in the last second >= {draw(st.integers(1, 100))} %"
-        return words | {"until": until, "at_most_s": phase_s}
+        until = f"success of {sent[0]['operation']} in the last second >= {draw(shares) + 1} %"
+        return words | {"until": until, "at_most_s": phase / 8}
     return words | {
-        "duration_s": phase_s,
-        "fault": draw(st.lists(faults(phase_s, kinds), max_size=5)),
-        "churn": draw(st.lists(leaving(phase_s), max_size=2)),
+        "duration_s": phase / 8,
+        "fault": draw(st.lists(faults(phase, kinds), max_size=5)),
+        "churn": draw(st.lists(leaving(phase), max_size=2)),
     }
 
 
 @st.composite
 def scenarios(
-    draw: DrawFn, *, most: int = 4, longest_s: float = 20.0, kinds: Collection[str] = tuple(WORDS)
+    draw: DrawFn, *, most: int = 4, longest: int = LONG, kinds: tuple[str, ...] = tuple(WORDS)
 ) -> Document:
-    """A scenario of at most so many phases. `kinds`: what paths may have."""
-    numbers = range(1, draw(st.integers(1, most)) + 1)
+    """A scenario of at most so many phases, each of at most so many eighths of a second."""
     return {
         "topology": "ten.toml",
-        "seed": draw(st.integers(0, 1 << 31)),
-        "phase": [draw(phases(number, longest_s, kinds)) for number in numbers],
+        "seed": draw(st.integers(0, SEED_MAX)),
+        "phase": [
+            draw(phases(number, longest, kinds))
+            for number in range(1, draw(st.integers(1, most)) + 1)
+        ],
     }
 
 

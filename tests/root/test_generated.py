@@ -39,7 +39,7 @@ def small():
     """Scenarios of seconds, of what this kernel can do."""
     backends = capabilities.probe().backends
     kinds = tuple(kind for kind in WORDS if backends[kind] != NONE)
-    return scenarios(most=2, longest_s=6.0, kinds=kinds)
+    return scenarios(most=2, longest=48, kinds=kinds)
 
 
 @pytest.mark.parametrize("number", range(FIRST, FIRST + COUNT))
