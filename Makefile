@@ -62,7 +62,7 @@ fmt: setup  ## Format, sort imports, mend what ruff can mend
 coverage: setup  ## Branch coverage of the tests without an engine, a browser and a machine
 	@scripts/coverage
 
-evidence: setup  ## Long repeats: 20 kills a runtime, 1000 puts, hops over 10/100/1000, 1000 network states, every sabotage, 100 seeded ones, 500 damaged run folders (about 100 minutes)
+evidence: setup  ## Long repeats: 20 kills a runtime, 1000 puts, hops over 10/100/1000, every scenario, 30 generated ones, 1000 network states, every sabotage, 100 seeded ones, 500 damaged run folders (three hours)
 	@scripts/evidence
 
 evidence-sabotage: setup  ## A hundred seeded changes to the hub, nodes and helpers under faults (45 minutes a time; goes on where it stopped)
