@@ -1,10 +1,12 @@
 """Thirty scenarios that Hypothesis drew, of faults of every kind, faults of nodes and churn, played
 on ten nodes: afterwards each path is healthy, and nothing is left. `make evidence-generated` (at
-most 45 minutes a time; it goes on where it stopped).
+most 45 minutes a time; it goes on where it stopped), `python scripts/evidence_generated.py
+[NUMBER …]`.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -73,8 +75,11 @@ def section(results: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("number", nargs="*", type=int, default=[*NUMBERS], metavar="NUMBER")
+    asked = parser.parse_args()
     record, deadline, failed = Record("generated"), time.monotonic() + SECONDS, 0
-    for number in NUMBERS:
+    for number in asked.number:
         done = {one["number"] for one in record.results() if is_sound(one)}
         if number not in done and time.monotonic() < deadline:
             failed += not play(number, record)
