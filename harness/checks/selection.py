@@ -18,6 +18,7 @@ TABLE: Mapping[str, str] = {
     "linearizability": "harness.checks.linearizability:check",
     "ordered": "harness.checks.ordered:check",
     "register": "harness.checks.register:check",
+    "register-by-side": "harness.checks.register_by_side:check",
 }
 
 
