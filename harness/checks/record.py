@@ -25,6 +25,7 @@ NEEDS: Mapping[str, Parts] = {
     "coverage-by-side": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.PLAN, Part.TOPOLOGY}),
     "non-vacuity": frozenset(),  # what is there shows that a fault met something, or does not
     "linearizability": frozenset({Part.OPERATIONS}),
+    "membership": frozenset({Part.JOURNAL, Part.PLAN, Part.TOPOLOGY}),
     "ordered": frozenset({Part.OPERATIONS, Part.JOURNAL}),
     "register": frozenset({Part.OPERATIONS}),
 }
