@@ -18,7 +18,8 @@ import numpy as np
 
 from harness.checks import gateway, host, liveness, reach, record, records, silences, vacuity
 from harness.checks.verdict import Answer, Cause, Finding
-from harness.history.events import DOWN, spells
+from harness.faults.fault import Condition
+from harness.history.events import NodeStarted, spells
 from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
 from harness.operations.records import RecordKind
@@ -155,12 +156,18 @@ class Sight:
 
     def _dead_until_ns(self, dead: int, begin_ns: int, end_ns: int) -> int:
         """Until when a node was surely dead: until somebody began to start it, or the end."""
-        stands = (
-            one.end_ns
-            for one in reach.stands(self._history)
-            if self._name(dead) in one.change.nodes and one.begin_ns <= end_ns
-        )
-        return min(end_ns, self._over_ns, *(at_ns for at_ns in stands if at_ns > begin_ns))
+        name = self._name(dead)
+        edges = [
+            event.journals_ns
+            for event in self._history.events
+            if isinstance(event, NodeStarted) and event.node == name
+        ]
+        edges += [
+            stand.end_ns
+            for stand in reach.stands(self._history)
+            if name in stand.change.nodes and stand.begin_ns <= end_ns
+        ]
+        return min(end_ns, self._over_ns, *(at_ns for at_ns in edges if at_ns > begin_ns))
 
     def _others(self, node: int) -> Sequence[int]:
         """Who is to know of a node, and of whom it is to know."""
@@ -188,7 +195,7 @@ class Sight:
 
 def _is_an_end(stand: reach.Stand) -> bool:
     """Whether a fault is that nodes were ended, or paused: when they ran is told by events."""
-    return stand.change.does.partition(",")[0] in (*DOWN, "paused")
+    return stand.change.does.partition(",")[0] in tuple(Condition)
 
 
 def _told(history: History, view: View) -> Mapping[tuple[int, int], list[tuple[bool, int]]]:

@@ -105,18 +105,20 @@ def test_a_suspicion_may_last_as_long_as_the_bound():
     assert judged(journal, within_s=4.999)[LIVING].answer is Answer.FAIL
 
 
+KILLED = [
+    fault(verb, at_s, "crash", does="killed", nodes=("node-2",))
+    for verb, at_s in (("set", 10), ("clear", 13))
+]
+
+
 @pytest.mark.parametrize(
     "events",
     [
         (killed(10), started(14)),
-        (
-            killed(10),
-            started(17, journals_ns=12 * SECOND),
-            fault("set", 10, "crash", does="killed", nodes=("node-2",)),
-            fault("clear", 13, "crash", does="killed", nodes=("node-2",)),
-        ),
+        (killed(10), started(17), *KILLED),
+        (killed(10), started(17, journals_ns=12 * SECOND)),
     ],
-    ids=["back too soon", "being started before it was due"],
+    ids=["back too soon", "began to be started", "ran long before it was ready"],
 )
 def test_a_death_that_nobody_had_to_see(events):
     found = judged([*BEGUN, tells(2, UP, 1, 13.5)], events)
@@ -190,6 +192,13 @@ def test_a_fault_elsewhere_excuses_nobody():
     sides = {"node-0": 0, "node-2": 1}
     changes = [fault("set", 10, sides=sides), fault("clear", 30, sides=sides)]
     assert judged([*BEGUN, tells(1, DOWN, 2, 11)], changes)[LIVING].answer is Answer.FAIL
+
+
+@pytest.mark.parametrize("does", ["killed", "crashed", "restarted", "stopped, state wiped"])
+def test_a_fault_that_is_the_death_itself_excuses_nobody(does):
+    of_it = {"name": "crash", "does": does, "nodes": ("node-2",)}
+    changes = [fault("set", 10, **of_it), killed(10), fault("clear", 30, **of_it), started(30)]
+    assert judged(BEGUN, changes)[DEAD].answer is Answer.FAIL
 
 
 def test_a_paused_node_is_neither_dead_nor_alive():
