@@ -10,6 +10,7 @@ from kit import run_folders
 from kit.histories import history, operation, record
 
 from harness import checks
+from harness.checks import record as record_check
 from harness.checks import selection
 from harness.checks.verdict import Answer, Cause
 from harness.errors import UsageError
@@ -67,6 +68,7 @@ def test_every_word_of_the_table_is_a_check():
     for name in selection.TABLE:
         assert callable(selection.load(name))
         assert not selection.is_foreign(name)
+        assert name in record_check.NEEDS, "or a gap that is none of its business ends it"
     assert selection.require([*selection.TABLE]) == ""
 
 
