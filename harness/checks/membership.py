@@ -28,6 +28,7 @@ from harness.topology.quantities import number
 DEAD = "membership: a dead node is suspected by all in time"
 LIVING = "membership: no living node is suspected for longer"
 WITHIN_NS = 10_000_000_000  # the bound where the scenario says none
+LOOKED_AT_NS = 2_000_000_000  # of the host: others have it in bursts, and it is sampled each second
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,10 +271,16 @@ def _excuse(history: History, case: Case, within_ns: int) -> tuple[Cause, str] |
     window = PhaseWindow(name="", begin_ns=case.from_ns, end_ns=until_ns)
     if missing := record.lacking(history, frozenset({Part.HOST}), window):
         return Cause.GAP, missing
-    used, stolen = host.use(history, window), host.stolen(history)
-    if used is not None and used.limited:
-        what = f"processes that are none of this run's took {used.other_processes:.0%} of the host"
+    parts = (
+        PhaseWindow(name="", begin_ns=at_ns, end_ns=min(at_ns + LOOKED_AT_NS, until_ns))
+        for at_ns in range(case.from_ns, until_ns, LOOKED_AT_NS)
+    )
+    used = [one for one in (host.use(history, part) for part in parts) if one and one.limited]
+    if used:
+        worst = max(one.other_processes for one in used)
+        what = f"processes that are none of this run's took up to {worst:.0%} of the host"
         return Cause.HOST_LIMITED, f"{what} meanwhile"
+    stolen = host.stolen(history)
     if any(from_ns < until_ns and to_ns > case.from_ns for from_ns, to_ns, _ in stolen):
         return Cause.HOST_LIMITED, "the hypervisor took much of the host from it meanwhile"
     return None

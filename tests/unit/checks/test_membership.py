@@ -238,21 +238,38 @@ def test_a_warm_up_is_not_judged():
     assert judged(journal, phases=phases[:1]) == {}
 
 
+def used(busy):
+    """A host of two cores, which others had in these seconds."""
+    rows = [
+        host(at + 0.5, sum(2.0 if one in busy else 0.1 for one in range(at))) for at in range(45)
+    ]
+    return {"host": pa.Table.from_pylist(rows, h.HOST), "cores": 2}
+
+
+STALL = GatewayStalled(since_ns=12 * SECOND, until_ns=13 * SECOND)
+
+
 @pytest.mark.parametrize(
-    ("events", "busy_s", "cause"),
+    ("events", "busy", "cause"),
     [
-        ((), 2.0, Cause.HOST_LIMITED),
-        ((GatewayStalled(since_ns=12 * SECOND, until_ns=13 * SECOND),), 0.1, Cause.GATEWAY_STALLED),
+        ((), range(45), Cause.HOST_LIMITED),
+        ((), (12, 13), Cause.HOST_LIMITED),
+        ((STALL,), (), Cause.GATEWAY_STALLED),
+        ((), (18, 19), None),
     ],
+    ids=["busy", "busy for a while", "the gateway", "busy afterwards"],
 )
-def test_what_others_held_up_accuses_nobody(events, busy_s, cause):
-    rows = [host(at + 0.5, at * busy_s) for at in range(45)]
-    used = pa.Table.from_pylist(rows, h.HOST)
-    missed = [killed(10)]
-    finding = judged(BEGUN, [*missed, *events], host=used, cores=2)[DEAD]
-    assert (finding.answer, finding.cause) == (Answer.UNKNOWN, cause)
-    calm = pa.Table.from_pylist([host(at + 0.5, at * 0.1) for at in range(45)], h.HOST)
-    assert judged(BEGUN, missed, host=calm, cores=2)[DEAD].answer is Answer.FAIL
+def test_what_others_held_up_accuses_nobody(events, busy, cause):
+    """node-2 dies at 10 s, and nobody tells of it."""
+    finding = judged(BEGUN, [killed(10), *events], **used(busy))[DEAD]
+    assert (finding.answer, finding.cause) == (Answer.UNKNOWN if cause else Answer.FAIL, cause)
+
+
+def test_a_host_of_which_nothing_is_known_leaves_a_miss_open():
+    gap = Gap(what=frozenset({Part.HOST}), from_ns=0, to_ns=END_NS, why="host.arrow is missing")
+    finding = judged(BEGUN, [killed(10)], gaps=(gap,))[DEAD]
+    assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.GAP)
+    assert judged(BEGUN, gaps=(gap,))[LIVING].answer is Answer.PASS
 
 
 def test_journals_that_tell_nothing_show_nothing():
