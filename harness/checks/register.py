@@ -6,7 +6,8 @@
   which in turn was acknowledged before the get was sent. While puts are under way either value may
   be read, in any order (a regular register; linearizability.py asks for more).
 - SETTLED_NS after the last change of a fault or of a node, no get finds nothing under a key of
-  which a put had been acknowledged. Keys that nobody reads then are not judged.
+  which a put had been acknowledged. Keys that nobody reads then are not judged, nor is any where a
+  fault stood to the end, or a node was kept from running.
 
 The record tells of each get its key, and of each value its first 16 bytes, which are the id of the
 put.
@@ -18,8 +19,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 
-from harness.checks import registers
+from harness.checks import registers, silences
+from harness.checks.faults import changes_of
 from harness.checks.registers import Get, Put, Register, Registers
+from harness.checks.silences import FOR_EVER_NS
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.events import FaultChanged, NodeChanged, NodeEnded, NodeStarted
 from harness.history.history import History
@@ -164,7 +167,13 @@ def kept(history: History, found: Registers) -> list[Finding]:
 
 
 def _settled_ns(history: History) -> int:
-    """From when on nothing disturbs the DHT any more."""
+    """From when on nothing disturbs the DHT any more; FOR_EVER_NS where something does to the
+    end. A node that ended by itself disturbs nothing: that is the system's own.
+    """
+    stands = {change.fault: change.is_set for change in changes_of(history)}
+    away = (one.end_ns for one in silences.of(history).away)
+    if any(stands.values()) or FOR_EVER_NS in away:
+        return FOR_EVER_NS
     disturbing = FaultChanged | NodeChanged | NodeEnded | NodeStarted
     times = [event.at_ns for event in history.events if isinstance(event, disturbing)]
     return max(times) + SETTLED_NS if times else 0

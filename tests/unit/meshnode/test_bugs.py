@@ -61,7 +61,7 @@ def test_one_in_a_thousand_is_lost_after_a_heal(tmp_path: Path, bug: str, healed
         dht, found = node._overlay.dht, []
         dht.add_contact(PEER, 1)
         found.append(delivered(node, 2500))
-        dht._table.failed(PEER, 2)
+        dht._table.failed(PEER, 1, 2)
         found.append(delivered(node, 2500))
         dht.add_contact(PEER, 3)
         found.append(delivered(node, 2500))

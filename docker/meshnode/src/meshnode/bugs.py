@@ -41,9 +41,9 @@ def _loses_after_heal(node: "Node") -> None:
     silent: set[bytes] = set()
     is_healed, numbers = False, itertools.count(1)
 
-    def failed(clean: Callable[..., None], contact: "Contact", now_ns: int) -> None:
+    def failed(clean: Callable[..., None], contact: "Contact", *times_ns: int) -> None:
         silent.add(contact.id)
-        clean(contact, now_ns)
+        clean(contact, *times_ns)
 
     def heard(clean: Callable[..., Any], contact: "Contact", now_ns: int) -> Any:
         nonlocal is_healed
