@@ -100,16 +100,27 @@ def lanes_of(bands: Sequence[Band]) -> tuple[list[list[Band]], int]:
 
 
 def _phases(scene: Scene, axes: Axes) -> Iterator[str]:
-    """Draw each phase as a ground, in two shades by turns, with its name where there is room."""
+    """Draw each phase as a ground, in the colour of its kind or in two shades by turns, with its
+    name and, where there is room, its kind.
+    """
     for number, phase in enumerate(scene.phases):
         begin_s = (phase.begin_ns - scene.begin_ns) / 1e9
         x, width = _extent(begin_s, begin_s + phase.seconds, axes, 0.0)
-        called = phase.name if phase.kind is None else f"{phase.name} ({phase.kind})"
+        called, look = phase.name, f"p{number % 2}"
+        if phase.kind is not None:
+            called, look = f"{phase.name} ({phase.kind})", f"k-{phase.kind}"
+        title = f"<title>{escape(called)}</title>"
         yield (
-            f'<rect class="phase p{number % 2}" x="{x:.1f}" y="{axes.top}" width="{width:.1f}" '
-            f'height="{axes.floor - axes.top}"><title>{escape(called)}</title></rect>'
+            f'<rect class="phase {look}" x="{x:.1f}" y="{axes.top}" width="{width:.1f}" '
+            f'height="{axes.floor - axes.top}">{title}</rect>'
         )
-        name = fitting(phase.name, width - 4)
+        if phase.kind is not None:
+            yield (
+                f'<rect class="kind {look}" x="{x:.1f}" y="{NAMES - 4}" '
+                f'width="{max(width - 1, 1):.1f}" height="3">{title}</rect>'
+            )
+        room = width - 4
+        name = called if len(called) * CHARACTER <= room else fitting(phase.name, room)
         if name:
             yield f'<text class="phase" x="{x + 3:.1f}" y="{NAMES - 6}">{escape(name)}</text>'
 
