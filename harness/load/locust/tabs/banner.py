@@ -1,5 +1,5 @@
 """The banner stands above every tab while a fault is in force, the cluster does not answer, or a
-run came to nothing.
+run came to nothing; once one is over it says its verdict.
 """
 
 from __future__ import annotations
@@ -7,14 +7,13 @@ from __future__ import annotations
 from typing import Any
 
 from harness.errors import UnavailableError
-from harness.load.locust.tabs import delivery, faults
+from harness.load.locust.tabs import delivery, faults, verdict
 from harness.load.locust.tabs.desk import Desk, sentence_of
-
-NAMED = 6  # nodes that are named; of more, how many
+from harness.load.locust.tabs.faults import NAMED, names
 
 
 def lines(desk: Desk) -> list[dict[str, str]]:
-    """The banner's sentences, each with a level; none where nothing is wrong."""
+    """The banner's sentences, each with a level; none where there is nothing to say."""
     in_force, problem = sentence_of(desk.faults)
     broken = desk.master.broken
     if problem and isinstance(broken, UnavailableError):  # it broke for the same reason
@@ -27,6 +26,8 @@ def lines(desk: Desk) -> list[dict[str, str]]:
     for fault in in_force or ():
         level = fault["proof"][1]
         found.append({"text": _of(fault), "level": "" if level == "good" else level})
+    if (ended := verdict.told(desk)) is not None:
+        found.append(ended)
     late = delivery.waiting_sentence(desk)
     if late:
         found.append({"text": late, "level": "warn"})
@@ -58,9 +59,3 @@ def whom(fault: dict[str, Any]) -> str:
     counts = " / ".join(str(len(side)) for side in sides[:NAMED])
     more = " / …" if len(sides) > NAMED else ""
     return f"groups of {counts}{more} nodes cannot reach each other: {names(every)}"
-
-
-def names(every: list[str]) -> str:
-    """Some names, and how many more there are."""
-    more = len(every) - NAMED
-    return ", ".join(every[:NAMED]) + (f" and {more:,} more" if more > 0 else "")

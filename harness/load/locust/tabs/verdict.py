@@ -45,6 +45,26 @@ def view(desk: Desk, wanted: str) -> list[Block]:
     return [blocks.text(said, LEVELS[so_far["answer"]]), *problem, *_rows(so_far, wanted)]
 
 
+def told(desk: Desk) -> dict[str, str] | None:
+    """Say the newest run's verdict in a line, with a link to its report, or that it is being
+    judged; None while it goes on, and of a run that came to nothing.
+    """
+    if desk.run is None:
+        return None
+    if desk.master.plan is not None:
+        judging = {"text": "the run is over, and is being judged", "level": "soft"}
+        return judging if desk.master.is_over else None
+    final = _final(desk)
+    if final is None:
+        return None
+    answer = final["answer"]
+    why = next((one for one in final["findings"] if one["answer"] == answer != "PASS"), None)
+    said = f"{answer}: the verdict of {final['run']}"
+    said += f"; {_name(why)}: {_why(why)}" if why else ""
+    report = {"href": "./p2p/report"} if (desk.run / REPORT).is_file() else {}
+    return {"text": said, "level": LEVELS[answer], **report}
+
+
 def _final(desk: Desk) -> dict[str, Any] | None:
     """The verdict that the folder holds; None while the run goes on, or is being judged."""
     assert desk.run is not None

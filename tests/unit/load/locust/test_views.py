@@ -76,6 +76,7 @@ def used(at_s: float) -> list[str]:
     seen: Any = SimpleNamespace(
         samples=SimpleNamespace(read=lambda: None, nodes={0: samples}),
         status=lambda: {"nodes": [node]},
+        faults=list,
     )
     [row] = cluster.view(seen, "")[-1]["rows"]
     return [row["cells"][3], *row["cells"][5:]]
@@ -209,3 +210,27 @@ def test_locusts_figures_that_were_reset_count_from_there():
     figures.reset(seen)
     ok = 130
     assert figures.counted(seen)["x"].outcomes[Outcome.OK] == 30
+
+
+def test_a_node_that_is_held_to_limits_is_not_said_to_run_as_usual():
+    nodes = [
+        {"name": f"node-{number}", "region": "eu", "condition": condition, "index": number}
+        for number, condition in enumerate(["running", "running", "killed"])
+    ]
+    slow = FAULT | {"name": "slow", "does": "cpu 20 %, fds 64", "nodes": ["node-1"]}
+    seen: Any = SimpleNamespace(
+        samples=SimpleNamespace(read=lambda: None, nodes={}),
+        status=lambda: {"nodes": nodes},
+        faults=lambda: [FAULT, slow],
+    )
+    summary, _, table = cluster.view(seen, "")
+    assert summary["text"] == "3 nodes: 2 running, 1 killed; 1 limited"
+    shown = {row["cells"][0]: row["cells"][2] for row in table["rows"]}
+    assert shown == {
+        "node-0": {"text": "running", "level": "good"},
+        "node-1": {"text": "running, cpu 20 %, fds 64", "level": "warn"},
+        "node-2": {"text": "killed", "level": "bad"},
+    }
+    by_name = {row["cells"][0]: [one["label"] for one in row["actions"]] for row in table["rows"]}
+    assert by_name["node-0"] == ["stop", "kill", "crash", "pause", "restart"]
+    assert by_name["node-2"] == ["restart"]
