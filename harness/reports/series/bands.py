@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.checks import amounts
+from harness.checks.faults import changes_of
+from harness.faults.fault import cut_of
 from harness.history.events import FaultChanged, NodeChanged, NodeEnded, NodeStarted
 from harness.history.gaps import Gap, Part, Parts
 from harness.history.history import History
@@ -114,8 +116,9 @@ def faults(history: History) -> list[Band]:
         spell = Spell(change.set_ns, until_ns, change.fault)
         spells.setdefault(_what(change), []).append(spell)
     looks: dict[str, list[Proof]] = {}
+    of = _crashes(history)
     for proof in history.proofs:
-        looks.setdefault(proof.fault, []).append(proof)
+        looks.setdefault(of.get(proof.fault, proof.fault), []).append(proof)
     found = _bands(history, spells, lambda mine: _shown(looks, mine))
     return sorted(found, key=lambda one: one.from_s)
 
@@ -124,7 +127,7 @@ def _spells(history: History) -> list[tuple[FaultChanged, int]]:
     """Find each coming of a fault, and when it went or was replaced."""
     found: list[tuple[FaultChanged, int]] = []
     open_: dict[str, FaultChanged] = {}
-    for change in sorted(_changes(history), key=lambda change: change.set_ns):
+    for change in sorted(asked_for(history), key=lambda change: change.set_ns):
         begun = open_.pop(change.fault, None)
         if begun is not None:
             found.append((begun, change.set_ns))
@@ -134,8 +137,18 @@ def _spells(history: History) -> list[tuple[FaultChanged, int]]:
     return [*found, *((begun, end_ns) for begun in open_.values())]
 
 
-def _changes(history: History) -> list[FaultChanged]:
-    return [event for event in history.events if isinstance(event, FaultChanged)]
+def asked_for(history: History) -> list[FaultChanged]:
+    """Find the changes of faults that somebody asked for: the cut around a machine that crashed is
+    a part of its crash.
+    """
+    cuts = _crashes(history)
+    return [one for one in changes_of(history) if one.fault not in cuts]
+
+
+def _crashes(history: History) -> dict[str, str]:
+    """Find, by the name of the cut around crashed machines, the fault that crashed them."""
+    crashed = (one for one in changes_of(history) if kind_of(one.does) == "crashed")
+    return {cut_of(one.fault): one.fault for one in crashed}
 
 
 def _what(change: FaultChanged) -> _What:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from harness.history.events import FaultChanged
 from harness.history.history import History
 from harness.operations import Outcome
 from harness.reports.series import bands
@@ -69,9 +68,9 @@ def graphs(history: History, regions: Sequence[str]) -> list[Graph]:
     if not history.nodes:
         return []
     cuts: dict[str, Mapping[str, int]] = {}  # title → the sides of the cut
-    for event in history.events:
-        if isinstance(event, FaultChanged) and event.is_set and event.sides:
-            _add(cuts, f"Cut {event.fault}", event.sides)
+    for change in bands.asked_for(history):
+        if change.is_set and change.sides:
+            _add(cuts, f"Cut {change.fault}", change.sides)
     if not cuts:
         return [_graph(history, "Nodes and links", regions, {})]
     drawn = [
@@ -195,9 +194,9 @@ def _kinds(history: History) -> dict[str, list[str]]:
     what happened to it besides.
     """
     found = {(one.node, one.kind) for one in bands.away(history)}
-    for event in history.events:
-        if isinstance(event, FaultChanged) and event.is_set:
-            found |= {(node, bands.kind_of(event.does)) for node in event.nodes}
+    for change in bands.asked_for(history):
+        if change.is_set:
+            found |= {(node, bands.kind_of(change.does)) for node in change.nodes}
     by_node: dict[str, list[str]] = {}
     for kind in WORST:
         for node, _ in sorted(one for one in found if one[1] == kind):

@@ -8,9 +8,10 @@ import pytest
 from kit.histories import SECOND, fault, history
 
 from harness.faults.churn import Churn
+from harness.faults.fault import cut_of
 from harness.history.events import FaultChanged, NodeChanged, NodeStarted
 from harness.history.proof import Proof, ProofAnswer
-from harness.reports.series import bands
+from harness.reports.series import bands, graph
 from harness.topology.topology import Node
 
 
@@ -125,3 +126,20 @@ def test_all_that_leave_by_one_churn_are_one_band():
     assert (band.kind, band.from_s, band.until_s) == ("churn", 0.0, 7.0)
     assert band.does.startswith("churn of all: 1 leave a second")
     assert band.shown == "1 × in force"  # node-1 was not away at the other look
+
+
+def test_the_cut_around_a_crashed_machine_is_a_part_of_its_crash():
+    """It was a band of its own, and a picture of the nodes."""
+    sides = {"node-0": 0, "node-1": 1, "node-2": 0}
+    name = cut_of("down")
+    events = [
+        fault("set", 2, name, paths=4, sides=sides),
+        fault("set", 2.1, "down", does="crashed", nodes=("node-1",)),
+        fault("clear", 5, name, paths=4, sides=sides),
+        fault("clear", 5.1, "down", does="crashed", nodes=("node-1",)),
+    ]
+    proof = replace(look(3, ProofAnswer.IN_FORCE), fault=name, what="cut")
+    found = history(events=events, proofs=(proof,))
+    [band] = bands.bands(found)
+    assert (band.name, band.kind, band.shown) == ("down", "crashed", "1 × in force")
+    assert [one.title for one in graph.graphs(found, ["eu"] * 3)] == ["Nodes and links"]
