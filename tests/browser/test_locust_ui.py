@@ -271,7 +271,10 @@ def test_a_button_stays_under_the_pointer_and_a_filter_is_one_tabs(page):
 
 def test_nodes_are_killed_and_paused_by_buttons_and_the_picture_shows_it(page):
     port = free_port()
-    with cluster(10) as fake, fake.locust("--web-port", str(port)):
+    with (
+        cluster(10) as fake,
+        fake.locust("--web-port", str(port), "--autostart", "PrivateMessageUser"),
+    ):
         wait_until(lambda: listens(port))
         page.goto(f"http://127.0.0.1:{port}/")
         page.get_by_role("tab", name="Cluster").click()
@@ -303,7 +306,10 @@ def test_nodes_are_killed_and_paused_by_buttons_and_the_picture_shows_it(page):
 
 def test_the_form_offers_what_a_fault_of_its_kind_takes_and_sends_no_more(page):
     port = free_port()
-    with cluster(10) as fake, fake.locust("--web-port", str(port)):
+    with (
+        cluster(10) as fake,
+        fake.locust("--web-port", str(port), "--autostart", "PrivateMessageUser"),
+    ):
         wait_until(lambda: listens(port))
         page.goto(f"http://127.0.0.1:{port}/")
         page.get_by_role("tab", name="Faults").click()
