@@ -11,6 +11,9 @@ from harness.load.locust.tabs import delivery, faults, verdict
 from harness.load.locust.tabs.desk import Desk, sentence_of
 from harness.load.locust.tabs.faults import NAMED, names
 
+FAULTS_SAID = 4  # by a line each
+WORST = ("bad", "warn", "good")
+
 
 def lines(desk: Desk) -> list[dict[str, str]]:
     """The banner's sentences, each with a level; none where there is nothing to say."""
@@ -23,15 +26,29 @@ def lines(desk: Desk) -> list[dict[str, str]]:
     if desk.refusal:
         said.insert(0, f"the run did not start: {desk.refusal}")
     found = [{"text": one, "level": "bad"} for one in said if one]
-    for fault in in_force or ():
-        level = fault["proof"][1]
-        found.append({"text": _of(fault), "level": "" if level == "good" else level})
+    found += _in_force(in_force or [])
     if (ended := verdict.told(desk)) is not None:
         found.append(ended)
     late = delivery.waiting_sentence(desk)
     if late:
         found.append({"text": late, "level": "warn"})
     return found
+
+
+def _in_force(faults: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """A line for each fault in force; of many the worst proven, and how many more there are."""
+    ordered = sorted(faults, key=lambda fault: WORST.index(fault["proof"][1]))
+    found = [{"text": _of(fault), "level": _level(fault)} for fault in ordered[:FAULTS_SAID]]
+    if more := ordered[FAULTS_SAID:]:
+        s, are = ("", "is") if len(more) == 1 else ("s", "are")
+        said = f"{len(more):,} more fault{s} {are} in force: the tab Faults has them"
+        found.append({"text": said, "level": _level(more[0])})
+    return found
+
+
+def _level(fault: dict[str, Any]) -> str:
+    level: str = fault["proof"][1]
+    return "" if level == "good" else level
 
 
 def _of(fault: dict[str, Any]) -> str:

@@ -106,7 +106,12 @@ def form() -> Block:
         "submit": "Set",
         "route": "fault",
         "kinds": [
-            {"title": title, "says": _condition(given), "fields": _taken(given)}
+            {
+                "title": title,
+                "says": (says := _condition(given)),
+                "note": " ".join(WORDS[name].sentence for name in says),
+                "fields": _taken(given),
+            }
             for title, given in _kinds().items()
         ],
         "fields": [

@@ -14,6 +14,7 @@ from harness.load.locust.tabs.blocks import Block
 from harness.load.locust.tabs.desk import Desk
 
 SIZE, RADIUS = 640, 270
+ASIDE = 60  # room for names beside the ring
 LINKS_MAX = 3000  # of more, every so many is drawn
 LABELS_MAX = 60
 COLOURS = 6
@@ -93,7 +94,7 @@ def _drawing(
     for place, node in enumerate(nodes):
         angle = 2 * pi * place / max(1, len(nodes)) - pi / 2
         at[node["name"]] = (SIZE / 2 + RADIUS * cos(angle), SIZE / 2 + RADIUS * sin(angle))
-    drawn = [f'<svg class="p2p-net" viewBox="0 0 {SIZE} {SIZE}" role="img">']
+    drawn = [f'<svg class="p2p-net" viewBox="{-ASIDE} 0 {SIZE + 2 * ASIDE} {SIZE}" role="img">']
     for one, other in links:
         if one in at and other in at:
             (x1, y1), (x2, y2) = at[one], at[other]
@@ -114,8 +115,10 @@ def _drawing(
             f"<title>{name}, {escape(said)}</title></circle>{_mark(out, x, y, dot / 2)}"
         )
         if len(nodes) <= LABELS_MAX or found:
-            x, y = (SIZE / 2 + (each - SIZE / 2) * 1.1 for each in (x, y))
-            drawn.append(f'<text x="{x:.0f}" y="{y + 4:.0f}" text-anchor="middle">{name}</text>')
+            aside = (x - SIZE / 2) / RADIUS
+            anchor = "middle" if abs(aside) < 0.3 else "start" if aside > 0 else "end"
+            x, y = (SIZE / 2 + (each - SIZE / 2) * 1.08 for each in (x, y))
+            drawn.append(f'<text x="{x:.0f}" y="{y + 4:.0f}" text-anchor="{anchor}">{name}</text>')
     return "".join([*drawn, "</svg>"])
 
 

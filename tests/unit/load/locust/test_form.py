@@ -160,3 +160,20 @@ def test_a_stop_shows_the_verdict(tmp_path: Path, plan, is_over, is_judged, said
     if is_judged:
         assert "missed: " in lines[0]["text"]
         assert (lines[0]["level"], lines[0]["href"]) == ("bad", "./p2p/report")
+
+
+def test_of_many_faults_the_banner_names_the_worst_proven():
+    """Each node of a churn that is away has a fault of its own."""
+    fault = {"does": "killed", "in_force": "1 s", "left_s": None, "paths": 0}
+    levels = ["good", "warn", "good", "bad", "good", "good"]
+    rows = [
+        fault | {"name": f"churn node-{at}", "nodes": [f"node-{at}"], "proof": ("…", level)}
+        for at, level in enumerate(levels)
+    ]
+    *named, rest = banner.lines(desk(faults=lambda: rows))
+    assert [line["text"].split(" ")[1] for line in named] == [
+        "node-3", "node-1", "node-0", "node-2",
+    ]  # fmt: skip
+    assert [line["level"] for line in named] == ["bad", "warn", "", ""]
+    assert rest == {"text": "2 more faults are in force: the tab Faults has them", "level": ""}
+    assert len(banner.lines(desk(faults=lambda: rows[:4]))) == 4

@@ -57,7 +57,7 @@
     form: b => {
       const form = make("form"), kind = make("select"), kinds = make("label", "p2p-kind"), labels = {}; form.append(make("h3", "", b.title));
       b.kinds.forEach((k, i) => { const option = make("option", "", k.title); option.value = i; kind.append(option); });
-      kinds.append(make("b", "", "what"), kind); form.append(kinds);
+      const note = make("span", "soft"); kinds.append(make("b", "", "what"), kind, note); form.append(kinds);
       for (const f of b.fields) {
         const label = make("label"); label.append(make("b", "", f.name));
         let input = make("input");
@@ -65,6 +65,7 @@
         input.name = f.name; label.append(input, make("span", "soft", f.sentence)); form.append(label); labels[f.name] = label;
       }
       kind.onchange = () => { // only what a fault of this kind takes is offered, and sent
+        note.textContent = b.kinds[kind.value].note;
         for (const [name, label] of Object.entries(labels)) { const off = !b.kinds[kind.value].fields.includes(name); label.hidden = off; label.children[1].disabled = off; }
       };
       kind.onchange();
