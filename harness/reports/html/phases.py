@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from harness.history.events import ends_ns
 from harness.history.history import History, PhaseWindow
-from harness.history.plan import PhaseKind, PhasePlan
+from harness.history.plan import PhaseKind, PhasePlan, judged_of
 from harness.reports.html.elements import Column, escape, table
 from harness.reports.series import clock
 from harness.topology.quantities import number
 
-JUDGED = {
-    None: "everything",
-    PhaseKind.WARM_UP: "safety; no row of the budget judges it",
-    PhaseKind.STEADY: "everything; it is the baseline of later phases",
-    PhaseKind.CHAOS: "safety, and the rows that name it",
-    PhaseKind.CONVERGE: "everything",
-}
 COLUMNS = (
     Column("phase"),
     Column("from – until", is_number=True),
@@ -44,15 +37,12 @@ def named(phase: str, kind: PhaseKind | None) -> str:
 def _row(history: History, phase: PhaseWindow) -> tuple[str, ...]:
     begin_s, end_s = (clock.of_s(history, at_ns) for at_ns in (phase.begin_ns, phase.end_ns))
     planned = None if history.plan is None else history.plan.phase(phase.name)
-    judged = JUDGED[phase.kind]
-    if phase.until is not None:
-        judged += " from when that held on; until then that"
     return (
         named(phase.name, phase.kind),
         f"{begin_s:.1f} – {end_s:.1f} s",
         f"{number(round(end_s - begin_s, 2))} s",
         escape(_ended(history, phase, planned)),
-        escape(judged),
+        escape(judged_of(phase.kind, phase.until)),
     )
 
 

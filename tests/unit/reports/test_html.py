@@ -122,7 +122,7 @@ def test_phases_are_listed_with_what_they_are_for_and_what_ended_them():
         "safety; no row of the budget judges it",
         "safety, and the rows that name it",
         f"until {until.replace('>', '&gt;')}, at most 40 s: it held",
-        "everything from when that held on; until then that",
+        "everything from when its condition held on; until then that",
         ">cut short<",
     ):
         assert said in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections import deque
@@ -16,6 +17,7 @@ import pytest
 
 from harness.errors import UnavailableError, UsageError
 from harness.history.history import SAMPLES
+from harness.history.plan import PhaseKind
 from harness.load.locust.tabs import (
     cluster,
     delivery,
@@ -29,8 +31,11 @@ from harness.load.locust.tabs import (
 from harness.load.locust.tabs.desk import Desk
 from harness.load.locust.tabs.tail import Samples
 from harness.load.master import Master
+from harness.load.plan import RunPlan
 from harness.load.tally import Tally
-from harness.operations import Outcome
+from harness.operations import Operation, Outcome
+from harness.scenario.scenario import Phase
+from harness.scenario.stream import Stream
 
 FAULT = {
     "name": "halves",
@@ -41,6 +46,14 @@ FAULT = {
     "paths": 50,
     "nodes": [],
 }
+
+
+def planned(*phases: Phase, begun_s: float = 0.0) -> RunPlan:
+    """A run that began so many seconds ago."""
+    t0_ns = time.monotonic_ns() - round(begun_s * 1e9)
+    return RunPlan(
+        run="run", t0_ns=t0_ns, adapter="meshnode", seed=1, nodes=(), phases=phases, workers=()
+    )
 
 
 def texts(shown: list[dict[str, Any]]) -> list[str]:
@@ -123,7 +136,7 @@ def test_a_run_that_is_being_judged_is_not_said_to_go_on(tmp_path, is_over, is_f
     }
     seen: Any = SimpleNamespace(
         run=tmp_path,
-        master=SimpleNamespace(plan="a plan", is_over=is_over),
+        master=SimpleNamespace(plan=planned(), is_over=is_over),
         judge=SimpleNamespace(newest=newest, problem=""),
     )
     assert texts(verdict.view(seen, ""))[0] == f"PASS, 5.00 s into the run: {said}"
@@ -234,3 +247,46 @@ def test_a_node_that_is_held_to_limits_is_not_said_to_run_as_usual():
     by_name = {row["cells"][0]: [one["label"] for one in row["actions"]] for row in table["rows"]}
     assert by_name["node-0"] == ["stop", "kill", "crash", "pause", "restart"]
     assert by_name["node-2"] == ["restart"]
+
+
+@pytest.mark.parametrize(
+    ("begun_s", "said"),
+    [
+        (
+            10,
+            r"phase cut \(chaos\), \d+ min \d+ s left; judged of it: safety, and the rows that .*",
+        ),
+        (
+            1010,
+            r"phase heal \(converge\), until coverage .*, at most .* left; judged of it: .* held.*",
+        ),
+        (3000, None),
+    ],
+)
+def test_the_verdict_tab_says_which_phase_goes_on_and_what_is_judged_of_it(tmp_path, begun_s, said):
+    newest = {
+        "at_s": 5.0,
+        "is_final": False,
+        "verdict": {"answer": "PASS", "findings": [], "rows": {"judged": 0, "of": 0}},
+    }
+    plan = planned(
+        Phase(name="cut", duration_s=1000, kind=PhaseKind.CHAOS),
+        Phase(
+            name="heal",
+            duration_s=1000,
+            kind=PhaseKind.CONVERGE,
+            until="coverage of the last second >= 100 %",
+            streams=(Stream(operation=Operation.BROADCAST, rate_per_s=1.0),),
+        ),
+        begun_s=begun_s,
+    )
+    seen: Any = SimpleNamespace(
+        run=tmp_path,
+        master=SimpleNamespace(plan=plan, is_over=False),
+        judge=SimpleNamespace(newest=newest, problem=""),
+    )
+    shown = texts(verdict.view(seen, ""))
+    if said is None:
+        assert not any(one.startswith("phase") for one in shown)
+    else:
+        assert re.fullmatch(said, shown[1])
