@@ -56,5 +56,5 @@ def _ended(history: History, phase: PhaseWindow, planned: PhasePlan | None) -> s
         held = "it held" if phase.name in ends_ns(history.events) else "it was not seen to hold"
         return f"until {phase.until}{bounded}: {'cut short' if is_short else held}"
     if planned_ns is None:
-        return "the end of the run"
+        return "the end of the run" if phase is history.phases[-1] else "the next one"
     return "cut short" if is_short else "its time"
