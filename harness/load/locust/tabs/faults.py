@@ -50,12 +50,17 @@ def view(desk: Desk, wanted: str) -> list[Block]:
         blocks.text(f"{name}: the kernel does not have what was asked: {why}", "bad")
         for name, why in look["disagree"].items()
     ]
-    serves = [blocks.row(what, who) for what, who in sorted(look["backends"].items())]
-    return [
-        *found,
-        blocks.text("What this host can do, and by what:"),
-        blocks.table(("Impairment", "Served by"), serves),
-    ]
+    return [*found, blocks.text(_served(look["backends"]), "soft")]
+
+
+def _served(backends: Mapping[str, str]) -> str:
+    """Say what this host can do to the network, by what, and what it cannot."""
+    by: dict[str, list[str]] = {}
+    for what, who in sorted(backends.items()):
+        by.setdefault(who, []).append(what)
+    cannot = by.pop("none", [])
+    said = "; ".join(f"{', '.join(what)} by {who}" for who, what in sorted(by.items()))
+    return f"Here are set: {said}" + (f". Not here: {', '.join(cannot)}" if cannot else "")
 
 
 def _row(fault: dict[str, Any]) -> dict[str, Any]:

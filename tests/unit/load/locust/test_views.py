@@ -71,6 +71,14 @@ def test_a_filter_that_no_fault_has_does_not_say_that_none_is_in_force():
     assert texts(faults.view(seen, "isol"))[0] == "no fault is in force"
 
 
+def test_what_this_host_cannot_do_is_said():
+    served = {"cut": "nftables", "loss": "nftables", "delay": "nfqueue", "corrupt": "none"}
+    seen: Any = SimpleNamespace(faults=list, kernel=lambda: {"disagree": {}, "backends": served})
+    assert texts(faults.view(seen, ""))[-1] == (
+        "Here are set: delay by nfqueue; cut, loss by nftables. Not here: corrupt"
+    )
+
+
 def test_a_filter_that_no_operation_has_does_not_say_that_nothing_was_sent():
     seen: Any = SimpleNamespace(
         master=SimpleNamespace(tallies=lambda: {"private_message": Tally()})
