@@ -120,7 +120,7 @@ def _tell(replayed: Replayed, *, as_json: bool) -> None:
     if forked:
         console.print(reports.side_by_side(*replayed.side_by_side()))
     if replayed.fidelity is not None:
-        console.print(reports.nearness(replayed.fidelity))
+        console.print(reports.fidelity(replayed.fidelity))
 
 
 def _console() -> Terminal:

@@ -9,21 +9,104 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from harness.checks.verdict import Answer
-from harness.reports import fidelity
 from harness.reports.terminal import Plain, plain
 from harness.reports.text import COLOURS
 from harness.scenario.timeline import Timeline
+from harness.topology.quantities import number, percent
+
+DIFFERENCES_MOST = 8
 
 
-def nearness(found: Mapping[str, Any]) -> RenderableType:
+def fidelity(found: Mapping[str, Any]) -> RenderableType:
     """Lay out what fidelity.json holds."""
     table = Plain(header_style="bold", expand=False)
     table.add_column("part", no_wrap=True)
     table.add_column("of 1", justify="right", no_wrap=True)
     table.add_column("what", overflow="fold")
-    for line in fidelity.lines(found):
-        table.add_row(*line)
-    return Group(table, Text.assemble(("fidelity ", "bold"), fidelity.whole(found)))
+    for row in rows(found):
+        table.add_row(*row)
+    return Group(table, Text.assemble(("fidelity ", "bold"), whole(found)))
+
+
+def rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Say what fidelity.json holds, part by part: the part, how near it came (of 1), and what; and
+    what else there is to say.
+    """
+    told = []
+    for name, part in found["parts"].items():
+        score = part["score"]
+        said = part.get("unknown") or SENTENCES[name](part)
+        told.append((name, "–" if score is None else _score(score), said))
+    for what, was, now in found["differs"][:DIFFERENCES_MOST]:
+        told.append(("differs", "", f"{what}: {was} → {now}"))
+    if found["differs"][DIFFERENCES_MOST:]:
+        left = len(found["differs"]) - DIFFERENCES_MOST
+        told.append(("differs", "", f"… and {left} more, in fidelity.json"))
+    return [*told, *(("remark", "", remark) for remark in found["remarks"])]
+
+
+def whole(found: Mapping[str, Any]) -> str:
+    """Say how near a replay came."""
+    least = found["fidelity"]
+    return "not known" if least is None else f"{_score(least)} of 1: the least of its parts"
+
+
+def _score(value: float) -> str:
+    """Show a score; what is less than 1 is not shown as 1."""
+    return number(value, 0.0, 1.0)
+
+
+def _moments(part: Mapping[str, Any]) -> str:
+    said = f"{len(part['errors'])} events"
+    if part["errors"]:
+        said += (
+            f": median {part['median_ms']:.1f} ms, p99 {part['p99_ms']:.1f} ms, worst "
+            f"{part['worst_ms']:+.1f} ms ({part['worst']})"
+        )
+    for word in ("missing", "extra"):
+        if part[word]:
+            said += f"; {word}: {', '.join(part[word][:3])}"
+            said += f" and {len(part[word]) - 3} more" if len(part[word]) > 3 else ""
+    return said
+
+
+def _load(part: Mapping[str, Any]) -> str:
+    if not part["streams"]:
+        return "no stream"
+    worst = max(part["streams"], key=lambda one: one["error"])
+    return (
+        f"{len(part['streams'])} streams; furthest: {worst['operation']} of {worst['phase']}, "
+        f"{number(worst['original_per_s'])} → {number(worst['replay_per_s'])} a second "
+        f"({percent(worst['error'])} off)"
+    )
+
+
+def _faults(part: Mapping[str, Any]) -> str:
+    if not part["seen"]:
+        return "no fault"
+    worst = min(part["seen"], key=lambda one: one["score"])
+    was, now = (
+        number(value) if isinstance(value, float) else str(value)
+        for value in (worst["original"], worst["replay"])
+    )
+    furthest = f"{worst['what']} of {worst['fault']}, {was} → {now}"
+    return f"{len(part['seen'])} things seen of faults; furthest: {furthest}"
+
+
+def _findings(part: Mapping[str, Any]) -> str:
+    said = f"{part['of'] - len(part['changed'])} of {part['of']} have the same answer"
+    changes = (
+        f"{one['name']}{_of(one['phase'])}: {one['original']} → {one['replay']}"
+        for one in part["changed"]
+    )
+    return "; ".join([said, *changes])
+
+
+def _of(phase: str) -> str:
+    return f" ({phase})" if phase else ""
+
+
+SENTENCES = {"moments": _moments, "load": _load, "faults": _faults, "findings": _findings}
 
 
 def side_by_side(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> RenderableType:

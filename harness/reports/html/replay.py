@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from harness.errors import BadFileError
-from harness.reports import fidelity
+from harness.reports import replay
 from harness.reports.html.elements import Column, escape, file_link, note, table
 
 COLUMNS = (Column("part"), Column("of 1", is_number=True), Column("what"))
@@ -30,9 +29,9 @@ def section(facts: Mapping[str, Any], run: str) -> str:
     if found is None:
         return told + note(unknown)
     try:
-        lines = fidelity.lines(found)
-        whole = f"<p><b>Fidelity {escape(fidelity.whole(found))}</b></p>"
-    except (BadFileError, KeyError, TypeError, ValueError):
+        lines = replay.rows(found)
+        whole = f"<p><b>Fidelity {escape(replay.whole(found))}</b></p>"
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):  # it is some file's
         return told + note(unknown)
     rows = (tuple(map(escape, line)) for line in lines)
     return f"{told}{whole}{table(COLUMNS, rows, 'fidelity')}<p class=foot>{file_link(FILE)}</p>"

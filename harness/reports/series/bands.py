@@ -33,6 +33,8 @@ KINDS = {
     "cpu": "slowed",
     "memory": "limited",
     "fds": "limited",
+    "disk": "limited",
+    "clock": "limited",
     "toxic": "stream",
     "loss": "loss",
     "rate": "rate",

@@ -26,7 +26,7 @@ KINDS: dict[str, dict[str, str]] = {
     "paths: delay, loss, rate …": {"where": "all", "delay": "80ms"},
     "cut": {"cut": "halves"},
     **{f"nodes {word}": {"where": "all", "condition": word} for word in CONDITIONS},
-    f"nodes limited: {', '.join(limits.WORDS)}": {
+    "nodes limited": {
         "where": "all",
         **{name: word.example for name, word in limits.WORDS.items()},
     },

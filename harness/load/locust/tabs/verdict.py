@@ -81,7 +81,7 @@ def told(desk: Desk) -> dict[str, str] | None:
         return None
     answer = final["answer"]
     why = next((one for one in final["findings"] if one["answer"] == answer != "PASS"), None)
-    said = f"{answer}: the verdict of {final['run']}"
+    said = f"{answer}: the verdict of {desk.run.parent.name} {desk.run.name}"
     said += f"; {_name(why)}: {_why(why)}" if why else ""
     report = {"href": "./p2p/report"} if (desk.run / REPORT).is_file() else {}
     return {"text": said, "level": LEVELS[answer], **report}

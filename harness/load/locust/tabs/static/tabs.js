@@ -94,7 +94,7 @@
   };
   const said_of = line => {
     const said = make("p", line.level, line.text);
-    if (line.href) said.append(" ", kinds.link({ href: line.href, text: "report" }));
+    if (line.href) said.append(" · ", kinds.link({ href: line.href, text: "the report" }));
     return said;
   };
   const draw = async () => {
