@@ -17,7 +17,7 @@ from harness.reports.svg.axes import Axes, log_scale, moments, scale, span
 
 WIDTH, RIGHT = 520, 12
 NAMES, LANE, PLOT, BOTTOM = 18, 17, 150, 24  # heights: of phases' names, a lane, the plot, the foot
-LANES_MOST = 4
+LANES_MOST = 6
 CHARACTER = 8.4  # the widest that a character gets: text is larger on a phone
 BOUND_FAR = 4.0  # times the highest value: a bound further up would flatten the lines
 
@@ -35,7 +35,7 @@ class Scene:
 def draw(chart: Chart, scene: Scene) -> str:
     """Draw a chart for a view that scales; the page's script finds the plot by data attributes."""
     lanes, more = lanes_of(scene.bands)
-    top = NAMES + LANE * len(lanes) + 4
+    top = NAMES + LANE * (len(lanes) + bool(more)) + 4
     axes, ticks = axes_of(chart, scene.end_s, top)
     label = escape(chart.title, quote=True)
     parts = [
@@ -159,9 +159,10 @@ def _lanes(lanes: Sequence[Sequence[Band]], more: int, axes: Axes) -> Iterator[s
                     f"{title}</text>"
                 )
     if more:
+        said, y = f"and {more:,} more band{'s' * (more > 1)}", NAMES + LANE * len(lanes)
         yield (
-            f'<text class="phase" x="{axes.right}" y="{NAMES - 6}" text-anchor="end">and {more:,} '
-            "more bands</text>"
+            f'<text class="phase" x="{axes.right}" y="{y + LANE - 6}" text-anchor="end">{said}'
+            "</text>"
         )
 
 
