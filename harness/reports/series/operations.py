@@ -256,7 +256,7 @@ class Summary:
 
     operation: str
     phase: str
-    kind: PhaseKind | None
+    kind: PhaseKind | None = None
     due: int
     rate_per_s: float
     asked_per_s: float | None
