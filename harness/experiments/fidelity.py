@@ -120,6 +120,17 @@ def answers(folder: Path) -> list[Answered] | None:
         return None
 
 
+def kept(folder: Path) -> dict[str, Any] | None:
+    """Return what a replay's folder keeps of the comparison; None where there is none that can be
+    read.
+    """
+    try:
+        found = json.loads((folder / FILE).read_text())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and found.get("version") == VERSION else None
+
+
 def compare(first: Played, again: Played, remarks: Sequence[str] = ()) -> dict[str, Any]:
     """Compare a replay with its original; return the content of fidelity.json."""
     parts = {

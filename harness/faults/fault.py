@@ -261,6 +261,11 @@ class Fault:
         )
 
 
+def cut_of(crash: str) -> str:
+    """Name the cut around the machines that a fault of this name crashes."""
+    return f"{crash}: cut"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """A change of a fault, set or cleared, as executed."""

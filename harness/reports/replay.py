@@ -22,20 +22,32 @@ def fidelity(found: Mapping[str, Any]) -> RenderableType:
     table.add_column("part", no_wrap=True)
     table.add_column("of 1", justify="right", no_wrap=True)
     table.add_column("what", overflow="fold")
+    for row in rows(found):
+        table.add_row(*row)
+    return Group(table, Text.assemble(("fidelity ", "bold"), whole(found)))
+
+
+def rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Say what fidelity.json holds, part by part: the part, how near it came (of 1), and what; and
+    what else there is to say.
+    """
+    told = []
     for name, part in found["parts"].items():
         score = part["score"]
         said = part.get("unknown") or SENTENCES[name](part)
-        table.add_row(name, "–" if score is None else _score(score), said)
+        told.append((name, "–" if score is None else _score(score), said))
     for what, was, now in found["differs"][:DIFFERENCES_MOST]:
-        table.add_row("differs", "", f"{what}: {was} → {now}")
+        told.append(("differs", "", f"{what}: {was} → {now}"))
     if found["differs"][DIFFERENCES_MOST:]:
         left = len(found["differs"]) - DIFFERENCES_MOST
-        table.add_row("differs", "", f"… and {left} more, in fidelity.json")
-    for remark in found["remarks"]:
-        table.add_row("remark", "", remark)
-    whole = found["fidelity"]
-    said = "not known" if whole is None else f"{_score(whole)} of 1: the least of its parts"
-    return Group(table, Text.assemble(("fidelity ", "bold"), said))
+        told.append(("differs", "", f"… and {left} more, in fidelity.json"))
+    return [*told, *(("remark", "", remark) for remark in found["remarks"])]
+
+
+def whole(found: Mapping[str, Any]) -> str:
+    """Say how near a replay came."""
+    least = found["fidelity"]
+    return "not known" if least is None else f"{_score(least)} of 1: the least of its parts"
 
 
 def _score(value: float) -> str:

@@ -93,6 +93,7 @@ def test_what_was_done_by_hand_is_played_again(desk):
     desk.assert_nothing_left()
     facts = json.loads((desk.runs / "latest" / "metadata.json").read_text())
     assert facts["replay"]["of"]["name"] == facts["name"] == "small"
+    assert "the least of its parts" in (desk.runs / "latest" / "report.html").read_text()
 
     desk.ok("bundle", str(run), "-o", "handed.tar.gz")
     (desk.folder / "elsewhere").mkdir()
