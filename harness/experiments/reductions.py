@@ -34,6 +34,12 @@ AMOUNTS: dict[str, Kind] = {
     "part": SHARE,
 }
 SIDES = ("left", "right")
+# Drops whose parts are tables of a document: those tables, in the order of the parts.
+TABLES: dict[str, Callable[[Documents], list[Document]]] = {
+    "phases": lambda found: found.phases,
+    "faults": lambda found: [fault for _, _, fault in found.faults()],
+    "streams": lambda found: [stream for _, _, stream in found.streams()],
+}
 
 
 def passes(wanted_phases: Collection[str]) -> tuple[Pass[Case], ...]:

@@ -10,10 +10,10 @@ from kit.run_folders import good
 
 from harness.errors import BadFileError, UsageError
 from harness.experiments import case as cases
-from harness.experiments.delta_debugging import Trials
+from harness.experiments.delta_debugging import Search, Trials
 from harness.experiments.failure import Failure
 from harness.experiments.sequential_test import Estimate, Outcome, SequentialTest
-from harness.experiments.shrink import Shrunk
+from harness.experiments.shrunk import Shrunk
 from harness.scenario import files, shipped, writer
 
 TOPOLOGY = "name = 'mine'\n[nodes]\ncount = 4\n[shape]\nkind = 'ring'\n"
@@ -107,22 +107,23 @@ def test_the_smallest_says_how_it_came_about_and_can_be_played(tmp_path):
     small = case([{"name": "load", "duration_s": 3, "fault": [fault]}], 2, rows=[row("load")])
     nothing = case([{"name": "load", "duration_s": 3}], 2, rows=[row("load")])
     failing = {original, small}
-    test = SequentialTest(rate=1.0)
+    test = SequentialTest(p1=0.95)
     trials = Trials(lambda one: Outcome.FAILS if one in failing else Outcome.PASSES, test)
     trials.first_failing("faults", [nothing, small])
+    search = Search(original, trials)
+    search.found.append(small)
+    search.is_minimal = True
     found = Shrunk(
         run=tmp_path / "run",
         failure=Failure(findings=frozenset({("fast", "load")})),
         original=original,
-        best=small,
         folder=tmp_path,
         estimated=Estimate(fails=3, passes=0, unresolved=0),
         test=test,
-        trials=trials,
+        search=search,
         last=trials.decided[small],
         runs=6,
         seconds=60.0,
-        is_minimal=True,
     )
     found.write()
     text = (tmp_path / "smallest.toml").read_text()
@@ -146,4 +147,7 @@ def test_the_smallest_says_how_it_came_about_and_can_be_played(tmp_path):
         "streams": 0,
         "nodes": 2,
         "seconds": 3,
+        "fails": 1,
+        "passes": 0,
+        "unresolved": 0,
     }
