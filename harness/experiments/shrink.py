@@ -22,7 +22,7 @@ from harness.errors import (
     UsageError,
 )
 from harness.experiments import case as cases
-from harness.experiments import judge, reductions
+from harness.experiments import judge, recorded_case, reductions, replay
 from harness.experiments.case import Case
 from harness.experiments.delta_debugging import Search, SpentError, Trials
 from harness.experiments.failure import Failure
@@ -36,7 +36,6 @@ from harness.experiments.sequential_test import (
     estimate,
 )
 from harness.experiments.shrunk import SMALLEST, Shrunk
-from harness.history import metadata
 from harness.history.folder import new_folder, translated
 from harness.kernel.files import replace_text
 
@@ -60,24 +59,22 @@ def shrink(
     """Search for the smallest scenario in which a finding of a run is FAIL again; return what is
     known of it.
 
-    `finding`: its name; None: any that failed. `for_s` and `tries`: how long all runs together may
-    take, and how many there may be. `out`: where the smallest scenario is written too. `told` hears
-    a sentence about each candidate. Ctrl-C ends with what is known. Raises UsageError, BadFileError
-    and NameTakenError before anything starts.
+    `run`: its folder, or the ``latest`` in a folder of runs, or a bundle. `finding`: its name;
+    None: any that failed. `for_s` and `tries`: how long all runs together may take, and how many
+    there may be. `out`: where the smallest scenario is written too. `told` hears a sentence about
+    each candidate. Ctrl-C ends with what is known. Raises UsageError, BadFileError and
+    NameTakenError before anything starts.
     """
     clusters = _clusters(cluster, jobs)
-    run = metadata.find(run)
-    failure = Failure.of(judge.judge(run, write=False).verdict, finding, str(run))
-    original = cases.of_run(run, failure.names)
+    with replay.opened(run) as played:
+        verdict = judge.judge(played.folder, write=False).verdict
+        failure = Failure.of(verdict, finding, str(played.source))
+        original = recorded_case.case_of(played, failure.names)
     bounds = Bounds(for_s=for_s, runs=tries)
     _require_possible(original, bounds, out)
-    facts = metadata.read(run)
-    settings = {
-        "runtime_name": facts["runtime"]["name"],
-        "workers": facts["load"].get("shares", 1),
-    }
-    folder = new_folder(runs, f"{facts['name'][:25]}-shrink")
-    found = Shrunk(run=run, failure=failure, original=original, folder=folder)
+    settings = {"runtime_name": played.runtime, "workers": played.workers}
+    folder = new_folder(runs, f"{played.scenario.name[:25]}-shrink")
+    found = Shrunk(run=played.source, failure=failure, original=original, folder=folder)
     lab = Laboratory(folder, failure, bounds, clusters, settings, progress, told)
     with ThreadPoolExecutor(jobs) as executor:
         try:
@@ -144,6 +141,7 @@ def search(found: Shrunk, lab: Laboratory, executor: ThreadPoolExecutor, jobs: i
             found.search.run(reductions.passes(found.failure.phases))
         is_over = True
         while _verify(found, lab, at_end) is Outcome.PASSES and found.best != found.original:
+            assert found.last is not None  # it says PASSES
             found.search.retract(found.last)
             kept(found.best)
             is_over = False
