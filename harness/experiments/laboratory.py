@@ -99,7 +99,8 @@ class Laboratory:
         for run in gone:
             _remove(run)
 
-    def refusal(self, case: Case) -> str | None:
+    @staticmethod
+    def refusal(case: Case) -> str | None:
         """Say why a case cannot be played; None: it can."""
         with tempfile.TemporaryDirectory() as scratch:
             try:

@@ -70,6 +70,8 @@ def shrink(
         verdict = judge.judge(played.folder, write=False).verdict
         failure = Failure.of(verdict, finding, str(played.source))
         original = recorded_case.case_of(played, failure.names)
+    if (why := Laboratory.refusal(original)) is not None:
+        raise UsageError(f"{played.source}: it cannot be played again as a scenario: {why}")
     bounds = Bounds(for_s=for_s, runs=tries)
     _require_possible(original, bounds, out)
     settings = {"runtime_name": played.runtime, "workers": played.workers}
@@ -175,6 +177,7 @@ def _verify(found: Shrunk, lab: Laboratory, test: SequentialTest) -> Outcome | N
         found.last = Decision(
             outcome=Outcome.UNRESOLVED, fails=fails, passes=passes, unresolved=unresolved
         )
+    lab.keep(found.best, 0)  # of the runs of its own file the last one is enough
     lab.decided("its own file", found.best, found.best, found.last)
     return found.last.outcome
 
