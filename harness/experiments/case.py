@@ -56,7 +56,8 @@ class Documents:
     @property
     def seconds(self) -> float:
         """How long all phases last, at most."""
-        return sum(float(one.get("duration_s", one.get("at_most_s", 0))) for one in self.phases)
+        lengths = [one.get("duration_s", one.get("at_most_s", 0.0)) for one in self.phases]
+        return sum(map(float, lengths))
 
     def faults(self) -> Iterator[tuple[Document, int, Document]]:
         """Yield each fault with its phase and its position there."""

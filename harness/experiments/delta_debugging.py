@@ -122,6 +122,11 @@ class Trials(Generic[C]):
         found = self.decided.get(candidate)
         return found is not None and found.outcome is Outcome.FAILS
 
+    def passes(self, candidate: C) -> bool:
+        """Whether a candidate was found not to fail."""
+        found = self.decided.get(candidate)
+        return found is not None and found.outcome is Outcome.PASSES
+
     def _is_possible(self, candidate: C) -> bool:
         if candidate not in self.refused and (why := self._refusal(candidate)) is not None:
             self.refused[candidate] = why
@@ -164,7 +169,7 @@ class Search(Generic[C]):
         """`original` is known to fail."""
         self.found = [original]
         self.trials, self._kept = trials, kept
-        self.is_minimal = False
+        self.is_minimal, self._infers = False, True
         self.lows: dict[str, float] = {}  # number → the value next to its own that does not fail
 
     @property
@@ -176,12 +181,15 @@ class Search(Generic[C]):
         """Play the passes, again and again until none changes anything.
 
         The best is not minimal where it ends early, because runs or time are used up, and where
-        something of the last round stayed unresolved: it may be left out, and nobody knows.
+        something of the last round stayed unresolved: it may be left out, and nobody knows. The
+        first round takes for granted that with more left out nothing fails that did not with less;
+        the last one does not.
         """
-        self.is_minimal = False
+        self.is_minimal, self._infers = False, True
         try:
             before: C | None = None
-            while before != self.best:
+            while before != self.best or self._infers:
+                self._infers = before is None
                 before = self.best
                 self.trials.asked.clear()
                 for one in passes:
@@ -206,25 +214,39 @@ class Search(Generic[C]):
 
     def _drop(self, one: Drop[C]) -> None:
         """Leave out as many parts as can be: all of them at first, then ever smaller shares."""
-        base, left, gone = self.best, list(one.parts(self.best)), set[Part]()
+        base, left, gone = self.best, list(one.parts(self.best)), frozenset[Part]()
+        needed: list[frozenset[Part]] = []  # without all of one of these it does not fail
         shares = 1
         while left:
             cuts = [
                 len(left) * number // min(shares, len(left))
                 for number in range(min(shares, len(left)) + 1)
             ]
-            some = [left[begin:end] for begin, end in pairwise(cuts)]
-            tries = [self._other(one.without(base, gone | set(share))) for share in some]
+            some = [gone.union(left[begin:end]) for begin, end in pairwise(cuts)]
+            tries = [self._without(one, base, each, needed) for each in some]
             position = self.trials.first_failing(one.name, tries)
+            needed += [
+                each
+                for each, made in zip(some, tries, strict=True)
+                if made is not None and self.trials.passes(made)
+            ]
             if position is not None and (smaller := tries[position]) is not None:
                 self._found(smaller)
-                gone |= set(some[position])
+                gone = some[position]
                 left = [part for part in left if part not in gone]
                 shares = max(shares - 1, 2)
             elif shares >= len(left):
                 return
             else:
                 shares *= 2
+
+    def _without(
+        self, one: Drop[C], base: C, gone: frozenset[Part], needed: Sequence[frozenset[Part]]
+    ) -> C | None:
+        """Leave parts out; None: it cannot be, changes nothing, or is known not to fail."""
+        if self._infers and any(each <= gone for each in needed):
+            return None
+        return self._other(one.without(base, gone))
 
     def _lower(self, one: Lower[C]) -> None:
         for number in one.numbers(self.best):

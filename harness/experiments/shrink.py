@@ -40,7 +40,7 @@ from harness.history.folder import new_folder, translated
 from harness.kernel.files import replace_text
 
 UNRESOLVED_AT_END = 4  # runs of the smallest one's own file that may say nothing
-DOUBT = 2  # times the runs that it takes to verify the smallest: without a smaller one, it is done
+DOUBT = 3  # times the runs that it takes to verify the smallest: without a smaller one, it is done
 
 
 def shrink(

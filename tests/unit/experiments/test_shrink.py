@@ -106,7 +106,7 @@ def test_what_always_fails_is_found_and_verified(tmp_path):
     assert (found.last.fails, found.last.passes) == (3, 0)
     assert oracle.own == 3
     assert len(found.best.documents().nodes()) == 2
-    assert oracle.runs <= 50
+    assert oracle.runs <= 40
     written = files.read_scenario(tmp_path / "smallest.toml")
     assert [fault.name for phase in written.phases for fault in phase.faults] == ["f4", "f9"]
 
@@ -123,16 +123,16 @@ def test_what_fails_in_one_run_of_three_is_found_over_many_seeds(tmp_path):
         sizes[found.is_verified, len(names(found.best))] += 1
         runs.append(oracle.runs)
     assert sizes[True, 2] >= 27
-    assert sum(runs) <= 300 * len(runs)
+    assert sum(runs) <= 200 * len(runs)
 
 
 def test_a_wrong_step_is_taken_back_and_the_search_goes_on(tmp_path):
-    """What is innocent fails in one run of fifty, so that some of the many candidates are taken for
+    """What is innocent fails in 3 % of its runs, so that some of the many candidates are taken for
     failing: the result's own file shows it.
     """
-    wrong = 0
+    wrong = runs = 0
     for seed in range(30):
-        oracle = Oracle(seed, rate=0.9, noise=0.02)
+        oracle = Oracle(seed, rate=0.9, noise=0.03)
         found = shrunk(tmp_path, oracle)
         wrong += any(
             decision.outcome is Outcome.FAILS and not is_guilty(candidate)
@@ -141,8 +141,9 @@ def test_a_wrong_step_is_taken_back_and_the_search_goes_on(tmp_path):
         )
         assert found.is_verified
         assert names(found.best) == GUILTY
-        assert oracle.runs <= 100
+        runs += oracle.runs
     assert wrong >= 5
+    assert runs <= 30 * 60
 
 
 def test_runs_that_say_nothing_lose_nothing(tmp_path):
