@@ -56,8 +56,10 @@ class Documents:
     @property
     def seconds(self) -> float:
         """How long all phases last, at most."""
-        lengths = [one.get("duration_s", one.get("at_most_s", 0.0)) for one in self.phases]
-        return sum(map(float, lengths))
+        total = 0.0
+        for phase in self.phases:
+            total += phase.get("duration_s") or phase.get("at_most_s") or 0.0
+        return total
 
     def faults(self) -> Iterator[tuple[Document, int, Document]]:
         """Yield each fault with its phase and its position there."""
