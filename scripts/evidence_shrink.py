@@ -25,7 +25,7 @@ RUNS_TO_FAIL = 12  # of the original: one of them is what is shrunk
 MINUTES = {"certain": 15, "flaky": 60}
 BUGS = {"certain": "loses-after-two-left", "flaky": "loses-after-two-left-sometimes"}
 STREAMS: tuple[dict[str, object], ...] = (
-    {"operation": "private_message", "rate_per_s": 40, "timeout_ms": 3000},
+    {"operation": "private_message", "rate_per_s": 40, "timeout_ms": 1000},
     {"operation": "broadcast", "rate_per_s": 1},
 )
 GUILTY: dict[int, dict[str, object]] = {
@@ -72,9 +72,9 @@ def _key(pair: tuple[str, object]) -> str:
     return f"{pair[0]} = {json.dumps(pair[1])}"
 
 
-def harness(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the harness in a folder, in its own state folder."""
-    variables = {"HARNESS_STATE": str(folder / "s"), "RUNTIME": "netns", "HARNESS_CLUSTER": "sh"}
+def harness(folder: Path, part: str, *argv: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the harness in a folder, in its own state folder, on a cluster of a name."""
+    variables = {"HARNESS_STATE": str(folder / "s"), "RUNTIME": "netns", "HARNESS_CLUSTER": part}
     return subprocess.run(
         [str(HARNESS), *argv],
         cwd=folder,
@@ -93,14 +93,16 @@ def once(part: str, minutes: int) -> dict[str, Any]:
         (folder / "twelve.toml").write_text(topology(part))
         (folder / "scenario.toml").write_text(scenario(part))
         for runs in range(1, RUNS_TO_FAIL + 1):
-            code = harness(folder, "run", "scenario.toml", "--json").returncode
+            code = harness(folder, part, "run", "scenario.toml", "--json").returncode
             print(f"{part}: run {runs} of the original: exit code {code}", flush=True)
             if code == 1 and failed(folder / "runs" / "latest"):
                 break
         else:
             return {"part": part, "error": f"the original did not fail in {runs} runs"}
         bounds = ("--for", f"{minutes}m", "--finding", FINDING)
-        done = harness(folder, "shrink", "runs/latest", *bounds, "--out", "small.toml", "--json")
+        done = harness(
+            folder, part, "shrink", "runs/latest", *bounds, "--out", "small.toml", "--json"
+        )
         small = folder / "small.toml"
         found: dict[str, Any] = json.loads(done.stdout)
         text = small.read_text() if small.is_file() else ""
