@@ -37,7 +37,7 @@ HEADER = (
     *("seconds", "left", "result failed", "verified", "minimal"),
 )
 # Phases: the seconds, and whether faults are in it.
-PHASES = (("before", 2, False), ("chaos", 4, True), ("after", 2, False))
+PHASES = (("before", 1, False), ("chaos", 3, True), ("after", 1, False))
 
 
 def topology(part: str) -> str:

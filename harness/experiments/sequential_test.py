@@ -93,9 +93,10 @@ class SequentialTest:
         return math.ceil(self._lower / self._pass)
 
     @property
-    def runs_to_fail(self) -> int:
-        """How many runs it takes, about, to say of what fails in p1 of its runs that it does."""
-        return math.ceil(math.ceil(self._upper / math.log(self.odds)) / self.p1)
+    def runs_to_verify(self) -> int:
+        """How many runs the stricter test takes, about, of what fails in p1 of its runs."""
+        strict = self.stricter()
+        return math.ceil(math.ceil(strict._upper / math.log(strict.odds)) / self.p1)
 
     @property
     def _upper(self) -> float:

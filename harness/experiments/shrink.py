@@ -40,7 +40,7 @@ from harness.history.folder import new_folder, translated
 from harness.kernel.files import replace_text
 
 UNRESOLVED_AT_END = 4  # runs of the smallest one's own file that may say nothing
-DOUBT = 3  # times the runs that it takes to verify the smallest: without a smaller one, it is done
+DOUBT = 4  # times the runs that it takes to verify the smallest: without a smaller one, it is done
 
 
 def shrink(
@@ -115,19 +115,20 @@ def search(found: Shrunk, lab: Laboratory, executor: ThreadPoolExecutor, jobs: i
         return
     found.test = SequentialTest(p1=found.estimated.p1)
     lab.told(f"the original failed in {found.estimated}")
-    at_end, idle = found.test.stricter(), 0  # runs since something smaller was found
+    at_end, least = found.test.stricter(), found.test.runs_to_verify
+    idle = 0  # runs since something smaller was found
 
     def kept(case: Case) -> None:
         nonlocal idle
         found.last, idle = None, 0
-        lab.keep(case, at_end.runs_to_fail)
+        lab.keep(case, least)
         _write(found, lab)
 
     def decided(what: str, candidate: Case, decision: Decision) -> None:
         nonlocal idle
         lab.decided(what, found.best, candidate, decision)
         idle += decision.runs
-        if idle > DOUBT * at_end.runs_to_fail and found.last is None:
+        if idle > DOUBT * least and found.last is None:
             _verify(found, lab, at_end)
             if found.last is not None and found.last.outcome is Outcome.PASSES:
                 raise _WrongError
@@ -195,7 +196,7 @@ def _require_possible(original: Case, bounds: Bounds, out: Path | None) -> None:
     if out is not None and (out.suffix != cases.FILE or not out.absolute().parent.is_dir()):
         raise UsageError(f"--out: expected a .toml file in a folder that is there, found {out}")
     always = Estimate(fails=FAILURES_WANTED, passes=0, unresolved=0)
-    at_end = SequentialTest(p1=always.p1).stricter().runs_to_fail
+    at_end = SequentialTest(p1=always.p1).runs_to_verify
     least = FAILURES_WANTED + 1 + at_end
     why = f"the original is played {FAILURES_WANTED} times first, the result up to {at_end} at last"
     if bounds.runs is not None and bounds.runs < least:

@@ -108,7 +108,7 @@ def test_two_runs_decide_where_the_original_always_fails():
     assert test.outcome(1, 0) is FAILS
     assert [test.outcome(0, passes) for passes in (1, 2)] == [None, PASSES]
     assert test.runs_to_pass == 2
-    assert test.stricter().runs_to_fail == 6
+    assert test.runs_to_verify == 4
     assert [test.stricter().outcome(fails, 0) for fails in (2, 3)] == [None, FAILS]
     assert [test.stricter().outcome(0, passes) for passes in (4, 5)] == [None, PASSES]
 
