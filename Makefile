@@ -71,7 +71,7 @@ evidence-sabotage: setup  ## A hundred seeded changes to the hub, nodes and help
 evidence-clean: setup  ## Ten runs of every shipped scenario on a quiet host (45 minutes a time; goes on where it stopped; BUSY=1: beside busy processes)
 	@$(BIN)/python scripts/evidence_clean.py $(if $(BUSY),--busy)
 
-evidence-shrink: setup  ## A scenario of twelve faults made small, one that always fails and one that does in one run of three (45 minutes; goes on where it stopped)
+evidence-shrink: setup  ## A scenario of twelve faults made small, one that always fails and one that does in one run of three (75 minutes; goes on where it stopped)
 	@$(BIN)/python scripts/evidence_shrink.py
 
 evidence-bugs: setup  ## Each planted bug under the scenario that finds it, and the clean node with ten seeds (45 minutes at most; goes on where it stopped)

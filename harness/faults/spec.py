@@ -390,3 +390,29 @@ def _said(table: Mapping[str, object]) -> str:
     said += ["one-way"] if table.get("one_way") else []
     said += [f"half-open {table['half_open']}"] if table.get("half_open") else []
     return " ".join(said)
+
+
+def table_of(words: str) -> dict[str, Any]:
+    """Return the table whose words these are, as `FaultSpec.words` has them: the way back.
+
+    Raises BadFileError where there is none.
+    """
+    table: dict[str, Any] = {}
+    key, said = "", list[str]()
+    alone = (*impairments.WORDS, "up", "down", "part", "condition", "state", *limits.WORDS)
+    for word in [*words.split(" "), ""]:
+        if word and word not in (*alone, "toxic", "one-way", "half-open"):
+            said.append(word)
+            continue
+        text = " ".join(said)
+        if key == "toxic":
+            table.setdefault("toxic", []).append(text)
+        elif not key and text.startswith("cut "):
+            table["cut"], *of = said[1:]
+            table |= {"of": of} if of else {}
+        else:
+            table[key.replace("-", "_") or "where"] = True if key == "one-way" else text
+        key, said = word, []
+    if _said(table) != words:
+        raise BadFileError(f"expected the words of a fault, found {words!r}")
+    return table
