@@ -86,11 +86,11 @@ class PhasePlayer:
             self._wait_until(planned.begin_s)
             if self._over:
                 break
-            if self.phase is not None:
-                self._snapshot_later(self.phase)
-            self.phase = planned.name
+            at_ns, before, self.phase = time.monotonic_ns(), self.phase, planned.name
             planned_ns = self._due_ns(planned.begin_s)
-            self._folder.event(PhaseBegan(phase=planned.name, planned_ns=planned_ns))
+            self._folder.event(PhaseBegan(at_ns=at_ns, phase=planned.name, planned_ns=planned_ns))
+            if before is not None:
+                self._snapshot_later(before)
             self._began(planned.name)
         if not self._over:
             self._wait_until(self._phases[-1].end_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from harness.errors import UnavailableError, UsageError
 from harness.faults.fault import Change, Fault, Verb
 from harness.faults.spec import FaultSpec, parse
+from harness.network.ahead import Precedence
 from harness.scenario.timeline import changes_of
 from harness.supervisor.fault_player import FaultPlayer
 from harness.supervisor.faults import Faults
@@ -18,6 +20,13 @@ from harness.topology.topology import Node
 
 NODES = [Node(name=f"node-{number}") for number in range(3)]
 PATIENCE_S = 10.0
+NETWORK = SimpleNamespace(
+    precedence=Precedence(),
+    prepare=lambda *_: None,
+    look_ahead_s=0.1,
+    look_ahead=lambda: None,
+    call_off=lambda: None,
+)
 
 
 class Table:
@@ -26,6 +35,7 @@ class Table:
     def __init__(self) -> None:
         self.standing: dict[str, Fault] = {}
         self.refused = self.unwritten = self.stuck = False
+        self.network = NETWORK
 
     def rows(self) -> list[dict[str, str]]:
         return [{"name": name} for name in self.standing]
