@@ -137,6 +137,29 @@ def planned(player: FaultPlayer, **words: object) -> list[str]:
     return told
 
 
+def test_made_ready(table: Table, player: FaultPlayer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change is made ready before its moment, and made not before it."""
+    did: list[tuple[str, int]] = []
+    ready = {
+        "prepare": lambda verb, _: did.append((f"ready to {verb}", time.monotonic_ns())),
+        "look_ahead": lambda: did.append(("looked", time.monotonic_ns())),
+    }
+    monkeypatch.setattr(table, "network", SimpleNamespace(**{**vars(NETWORK), **ready}))
+    plain_set = table.set
+
+    def noted(fault: Fault) -> Change:
+        did.append(("set", time.monotonic_ns()))
+        return plain_set(fault)
+
+    monkeypatch.setattr(table, "set", noted)
+    spec = parse({"where": "node-1", "loss": "50%", "name": "bad"})
+    fault, t0_ns = spec.resolve(NODES, 1), time.monotonic_ns()
+    player.play(list(changes_of(spec, fault, 2.0, 600.0)), t0_ns, pytest.fail)
+    until(lambda: "bad" in table.standing)
+    assert [what for what, _ in did] == ["ready to set", "looked", "set"]
+    assert did[-1][1] >= t0_ns + 2 * 10**9
+
+
 def test_refused_is_not_away(table: Table, player: FaultPlayer) -> None:
     """A planned fault that could not be set does not come again."""
     table.refused = True
