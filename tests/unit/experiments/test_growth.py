@@ -39,7 +39,7 @@ def of(tmp_path) -> Original:
     )
 
 
-def with_fault(of: Original, **words: Any) -> Original:
+def with_fault(of: Original, /, **words: Any) -> Original:
     fault = spec.parse(words).resolve(NODES, 1)
     phases = (PlannedPhase(name="load", begin_s=0.0, end_s=30.0),)
     changes = tuple(
