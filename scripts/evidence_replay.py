@@ -202,10 +202,10 @@ def section(results: list[dict[str, Any]]) -> str:
         "",
         f"*scenario*: `{SCENARIO}`. *by hand*: a Locust session of {BY_HAND_S:g} s on ten nodes in",
         "which a cut, a delay with loss, a rate, a pause, a kill and a start were entered as",
-        "commands, ended by Ctrl-C. *bundle*: in a fresh clone, set up as anybody does. netns.",
+        "commands, ended by Ctrl-C. *bundle*: in a fresh clone, set up as anybody does. netns. The",
+        "moments: p50, p99 and worst of all replays' errors.",
         "",
-        "| played | from | commit | replays | p99 within 20 ms | same findings | p50, p99, worst | "
-        "fidelity |",
+        "| played | from | commit | replays | p99 ≤ 20 ms | same findings | moments | fidelity |",
         "|---|---|---|---|---|---|---|---|",
     ]
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
