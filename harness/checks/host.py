@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,11 +22,10 @@ from harness.scenario.budget import Row
 # A host is limited where it had hardly a free core and other processes used a fifth of it.
 BUSY_SHARE_LIMIT = 0.85
 OTHER_PROCESSES_SHARE_LIMIT = 0.2
-# Others come in bursts: a host that was limited for this long made what was under way late.
-STRETCH_NS = 3_000_000_000
 STOLEN_SHARE_LIMIT = 0.1  # of all cores: the hypervisor gave them to others
 HOST_FULL = 0.95  # share of all cores from which on the host has no more to give
 AROUND_NS = 1_500_000_000  # samples are taken once a second
+APART_NS = 300_000_000  # at most, of a host's sample and its nodes'
 NODE_FULL = 0.9  # share of one core from which on a node is at its own limit
 
 
@@ -58,15 +58,37 @@ def use(history: History, phase: PhaseWindow) -> HostUse | None:
     inside = np.nonzero((at >= phase.begin_ns) & (at < phase.end_ns))[0]
     if len(inside) < 2:
         return None
-    first, last = int(inside[0]), int(inside[-1])
-    if at[last] <= at[first]:
+    return _between(history, phase, int(inside[0]), int(inside[-1]))
+
+
+def _between(history: History, phase: PhaseWindow, first: int, last: int) -> HostUse | None:
+    """How the host was used between two of its samples; None where these are of one moment."""
+    begin_ns, end_ns = (history.host.column("at_ns")[row].as_py() for row in (first, last))
+    if end_ns <= begin_ns:
         return None
-    whole = float(at[last] - at[first]) * history.cores
+    whole = float(end_ns - begin_ns) * history.cores
     busy = sum(_gained(history, column, first, last) for column in ("cpu_busy_ns", "cpu_steal_ns"))
     watched = [dict(history.host.column("load_cpu_ns")[row].as_py()) for row in (first, last)]
     own = sum(watched[1][name] - watched[0][name] for name in watched[0].keys() & watched[1].keys())
-    own += cores(history, phase) * (at[last] - at[first])
+    around = replace(phase, begin_ns=begin_ns - APART_NS, end_ns=end_ns + APART_NS, left_out=())
+    own += cores(history, around) * (end_ns - begin_ns)
     return HostUse(busy=busy / whole, other_processes=max(busy - own, 0.0) / whole)
+
+
+@once
+def _limited(history: History) -> list[tuple[int, int, float]]:
+    """When other processes had the host, from one of its samples to the next: from, to (ns), and
+    which share of it they took. They come in bursts: over a phase, or over three seconds, it may
+    have had a free core, and none when it mattered.
+    """
+    at = history.host.column("at_ns").to_numpy()
+    found = []
+    for row, (begin_ns, end_ns) in enumerate(pairwise(at.tolist())):
+        phase = PhaseWindow(name="", begin_ns=begin_ns, end_ns=end_ns)
+        used = _between(history, phase, row, row + 1)
+        if used is not None and used.limited:
+            found.append((begin_ns, end_ns, used.other_processes))
+    return found
 
 
 def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
@@ -97,30 +119,23 @@ def is_of_times(row: Row) -> bool:
 def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
     """Return which operations were under way while the host was limited, or the hypervisor took
     much of it, and the sentence of it.
-
-    The host is looked at in stretches of STRETCH_NS: on the whole of a phase it may have had a free
-    core, and none when it mattered.
     """
-    shares: list[float] = []
-    limited: list[tuple[int, int]] = []
-    stretches = range(phase.begin_ns, phase.end_ns, STRETCH_NS)
-    for begin_ns in stretches:
-        end_ns = min(begin_ns + STRETCH_NS, phase.end_ns)
-        used = use(history, replace(phase, begin_ns=begin_ns, end_ns=end_ns))
-        if used is not None and used.limited:
-            shares.append(used.other_processes)
-            limited.append((begin_ns, end_ns - 1))
-    taken = [one for one in stolen(history) if one[0] < phase.end_ns and one[1] > phase.begin_ns]
-    limited += [(begin_ns, end_ns - 1) for begin_ns, end_ns, _ in taken]
-    found = Times.of(limited).meet(history.column("intended_ns"), _until_ns(history))
-    if taken and not shares:
-        worst = max(share for *_, share in taken)
-        return found, f"the hypervisor took up to {worst:.0%} of the host from it"
-    if not shares:
-        return found, ""
+    limited, taken = (
+        [one for one in found if one[0] < phase.end_ns and one[1] > phase.begin_ns]
+        for found in (_limited(history), stolen(history))
+    )
+    stretches = [(begin_ns, end_ns - 1) for begin_ns, end_ns, _ in (*limited, *taken)]
+    found = Times.of(stretches).meet(history.column("intended_ns"), _until_ns(history))
+    if not limited:
+        worst = max((share for *_, share in taken), default=0.0)
+        return found, f"the hypervisor took up to {worst:.0%} of the host from it" if taken else ""
+    share = np.mean([share for *_, share in limited])
+    lasted_ns = sum(
+        min(end_ns, phase.end_ns) - max(begin_ns, phase.begin_ns) for begin_ns, end_ns, _ in limited
+    )
     return found, (
-        f"processes that are none of this run's took {np.mean(shares):.0%} of the host for "
-        f"{len(shares)} of {len(stretches)} times {STRETCH_NS // 10**9} s"
+        f"processes that are none of this run's took {share:.0%} of the host in "
+        f"{lasted_ns / 1e9:.0f} of {phase.seconds:.0f} seconds"
     )
 
 

@@ -18,7 +18,7 @@ from harness.checks.faults import changes_of
 from harness.checks.metric import Chosen
 from harness.history.events import FaultChanged
 from harness.history.history import History, Nanoseconds, once
-from harness.history.plan import Block, FaultPlan
+from harness.history.resolved import Block
 
 Matrix = npt.NDArray[np.bool_]  # [source, target] by the nodes' indexes
 Nodes = npt.NDArray[np.integer[Any]]
@@ -63,13 +63,6 @@ def stands(history: History) -> tuple[Stand, ...]:
     return tuple(one for one in found if one.begin_ns < one.end_ns)
 
 
-def planned(history: History, change: FaultChanged) -> FaultPlan | None:
-    """The plan of a fault that was set; None where nobody planned it, or nothing says so."""
-    faults = () if history.plan is None else history.plan.faults
-    mine = (one for one in faults if (one.name, one.words) == (change.fault, change.words))
-    return next(mine, None)
-
-
 def between(history: History, blocks: Iterable[Block]) -> Matrix:
     """Mark the paths of blocks; no node has a path to itself."""
     order = {name: index for index, name in enumerate(history.nodes)}
@@ -89,8 +82,8 @@ def paths(history: History, change: FaultChanged) -> Matrix | None:
         sides = np.array([change.sides.get(name, -1) for name in history.nodes])
         found: Matrix = (sides[:, None] != sides) & (sides[:, None] >= 0) & (sides >= 0)
         return found
-    plan = planned(history, change)
-    blocks = () if plan is None else plan.far or plan.paths
+    known = history.resolved.get(change.resolved)
+    blocks = () if known is None else known.far or known.paths
     return between(history, blocks) if blocks else None
 
 
@@ -174,7 +167,7 @@ def of(history: History) -> Reach:
         if not stand.is_cut:
             continue
         change = stand.change
-        key = (change.fault, change.words, tuple(sorted(change.sides.items())))
+        key = (change.resolved, tuple(sorted(change.sides.items())))
         if key not in numbers:
             found = paths(history, change)
             if found is None:

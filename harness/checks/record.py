@@ -21,9 +21,10 @@ NEEDS: Mapping[str, Parts] = {
     "delivery": frozenset({Part.OPERATIONS, Part.JOURNAL}),
     "load": frozenset({Part.OPERATIONS, Part.PLAN}),
     "faults": frozenset({Part.PROOFS, Part.PLAN}),
-    "isolation": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.PLAN}),
-    "coverage-by-side": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.PLAN, Part.TOPOLOGY}),
-    "non-vacuity": frozenset(),  # what is there shows that a fault met something, or does not
+    "isolation": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.FAULTS}),
+    "coverage-by-side": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.FAULTS, Part.TOPOLOGY}),
+    # What is there of operations shows that a fault met something, or does not.
+    "non-vacuity": frozenset({Part.FAULTS}),
     "linearizability": frozenset({Part.OPERATIONS}),
     "ordered": frozenset({Part.OPERATIONS, Part.JOURNAL}),
     "register": frozenset({Part.OPERATIONS}),

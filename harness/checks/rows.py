@@ -298,7 +298,7 @@ def _host_limited(
     without what was under way while other processes had the host. Where phases are held against
     each other, nothing of them can be left out, but what was lost is lost on any host. What nobody
     answered in its time and came all the same, as its receiver's journal shows, came late: a time
-    as well, where it lowers a share.
+    as well, where it lowers a share. So is the time of what its sender gave up when it was over.
     """
     is_of_all = METRICS[row.metric].over is not None
     is_lost = row.metric in TIMES and isinstance(taken, Samples) and np.isinf(taken.values).any()
@@ -323,11 +323,16 @@ def _host_limited(
 
 
 def _came(history: History, unanswered: Chosen) -> Chosen:
-    """Which of these operations came to whom they were for, though nobody answered in time."""
+    """Which of these operations came to whom they were for, though nobody answered in time, or
+    could not, because their sender had given them up.
+    """
     came = np.zeros(len(unanswered), np.bool_)
     for kind in records.kinds(history):
         mine = unanswered & (history.column("operation") == kind)
-        came[mine] = records.witnessed_ns(history, Operation(kind), mine) != records.NEVER
+        given_up = Operation(kind).spec.is_given_up
+        came[mine] = given_up | (
+            records.witnessed_ns(history, Operation(kind), mine) != records.NEVER
+        )
     return came
 
 

@@ -24,6 +24,7 @@ from harness.reports.terminal import Terminal, plain
 
 # Stage → its words; a stage that is not here is shown as it is called.
 STAGES = {
+    "make": "making namespaces",
     "wire": "wiring namespaces",
     "start": "starting nodes",
     "ready": "waiting until nodes are ready",

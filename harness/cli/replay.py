@@ -25,7 +25,7 @@ from harness.experiments import bundle as packing
 from harness.experiments import fork
 from harness.experiments.replay import BASE, Replayed, opened
 from harness.reports import replay as reports
-from harness.reports import text
+from harness.reports import text, timeline
 from harness.reports.terminal import Terminal, plain
 
 VERSION = 1
@@ -139,7 +139,7 @@ def _show(run: Path, forks: tuple[str, ...], *, as_json: bool) -> None:
     for name, one in every.items():
         if forks:
             console.rule(plain(name), align="left", style="dim")
-        console.print(reports.timeline(one.timeline))
+        console.print(timeline.laid_out(one.scenario, one.timeline))
 
 
 @click.command()

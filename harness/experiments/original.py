@@ -223,6 +223,8 @@ def _load(
             duration_s=(one.end_ns - one.begin_ns) / 1e9,
             streams=tuple(of_phase.get(one.name, ())),
             iperf3=known[one.name].iperf3,
+            kind=known[one.name].kind,
+            until=known[one.name].until,
         )
         for one in windows
     )

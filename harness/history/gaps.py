@@ -53,6 +53,7 @@ class Part(StrEnum):
     HOST = "host"
     HISTOGRAMS = "histograms"
     GAUGES = "gauges"
+    FAULTS = "faults"
     PROOFS = "proofs"
     MEASUREMENTS = "measurements"
 

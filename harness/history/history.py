@@ -19,6 +19,7 @@ from harness.history.events import Event
 from harness.history.gaps import Gap
 from harness.history.plan import PhaseKind, Plan
 from harness.history.proof import Proof
+from harness.history.resolved import ResolvedFault
 from harness.operations.records import RecordKind
 
 Nanoseconds = npt.NDArray[np.int64]
@@ -151,6 +152,8 @@ class History:
     events: tuple[Event, ...] = ()
     ended: bool = True  # False: the run was cut short
     plan: Plan | None = None  # None: an older folder does not say it
+    # Where each fault was that came, by the number that events name it by.
+    resolved: Mapping[int, ResolvedFault] = field(default_factory=dict)
     # (phase, node) that told of itself at the phase's end → it had counted on since the one before.
     told: Mapping[tuple[str, int], bool] = field(default_factory=dict)
     can_send_per_s: float | None = None  # by one load worker of this machine, where calibrated

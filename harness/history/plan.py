@@ -53,19 +53,6 @@ class ChangePlan:
     fault: str
 
 
-Block = tuple[frozenset[str], frozenset[str]]  # each of the first to each other of the second
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultPlan:
-    """Where a planned fault is: on these paths, or, of a cut, between whom nothing passes."""
-
-    name: str
-    words: str
-    paths: tuple[Block, ...] = ()
-    far: tuple[Block, ...] = ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What was planned of one run.
@@ -81,7 +68,6 @@ class Plan:
     streams: tuple[Mapping[str, Any], ...] = ()
     workers: int = 0
     changes: tuple[ChangePlan, ...] = ()
-    faults: tuple[FaultPlan, ...] = ()
     late_ns: int = LATE_NS  # how late the generator was to send at most
     left_out: frozenset[str] = frozenset()
 
@@ -161,15 +147,6 @@ def read(
             workers=load.get("shares", 0),
             late_ns=load.get("late_ns", LATE_NS),
             left_out=frozenset(load.get("left_out", ())),
-            faults=tuple(
-                FaultPlan(
-                    name=one["name"],
-                    words=one.get("words", ""),
-                    paths=_blocks(one.get("paths", ())),
-                    far=_blocks(one.get("far", ())),
-                )
-                for one in timeline.get("faults", ())
-            ),
             changes=tuple(
                 ChangePlan(
                     at_ns=_moved(_change_ns(t0_ns, one["at_s"]), plain, bounds),
@@ -191,10 +168,6 @@ def _moved(at_ns: int, plain: Bounds, bounds: Bounds) -> int:
     begins = [begin_ns for begin_ns, _ in plain]
     phase = max(bisect_right(begins, at_ns) - 1, 0)
     return at_ns + bounds[phase][0] - begins[phase] if begins else at_ns
-
-
-def _blocks(said: Iterable[Any]) -> tuple[Block, ...]:
-    return tuple((frozenset(sources), frozenset(targets)) for sources, targets in said)
 
 
 def _change_ns(t0_ns: int, at_s: float) -> int:

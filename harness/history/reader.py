@@ -37,6 +37,7 @@ from harness.history.metadata import find, numbers, timeout_ns
 from harness.history.metadata import read as metadata
 from harness.history.plan import Plan
 from harness.history.proof import Proof
+from harness.history.resolved import ResolvedFault
 from harness.history.snapshots import Gains, Snapshot
 from harness.operations.records import FORMERLY_COUNTED
 
@@ -73,6 +74,7 @@ def history_of(folder: Folder, happened: Sequence[Event], journals: history.Reco
         wire_ids=tuple(bytes.fromhex(node["wire_id"]) for node in facts["nodes"]),
         phases=phases.windows(happened, planned),
         plan=planned,
+        resolved=folder.resolved(),
         operations=folder.operations(),
         values=folder.values(),
         samples=folder.sampled("samples.arrow", history.SAMPLES, Part.SAMPLES),
@@ -136,6 +138,13 @@ class Folder:
     def proofs(self) -> tuple[Proof, ...]:
         """What was seen of faults."""
         return tuple(self._lines("proofs.jsonl", Proof.from_json, Part.PROOFS))
+
+    def resolved(self) -> dict[int, ResolvedFault]:
+        """Where each fault was that came, by its number."""
+        found, breaks = self.source.lines("faults.jsonl", ResolvedFault.from_json)
+        for one in breaks:
+            self._miss(frozenset({Part.FAULTS}), one.why)
+        return {one.number: one for one in found}
 
     def _lines(self, name: str, make: Any, part: Part) -> list[Any]:
         found, breaks = self.source.lines(name, make)

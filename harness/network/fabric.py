@@ -131,37 +131,52 @@ class Fabric:
     def wire(
         self, nodes: Sequence[Node], progress: Callable[[int], None] = lambda _: None
     ) -> list[Wire]:
-        """Make the namespaces of all nodes and join them to the hub; called once.
+        """Make the namespaces of all nodes and join them to the hub, as `make` and `join` do."""
+        wires = self.make(nodes)
+        self.join(progress)
+        return wires
+
+    def make(
+        self, nodes: Sequence[Node], progress: Callable[[int], None] = lambda _: None
+    ) -> list[Wire]:
+        """Make the hub and a namespace for each node, which nothing joins yet; called once.
 
         `progress` is told how many are done. Raises BadFileError (too few addresses),
-        PermissionNeededError, UsageError (congestion control), HarnessError; the caller then closes
-        the fabric, as always.
+        PermissionNeededError, HarnessError; the caller then closes the fabric, as always.
         """
         if self._open:
             raise HarnessError(f"fabric {self._label}: wired already")
         plan = plan_addresses(nodes, self._addresses)
-        hub = self._make_hub()
+        self._make_hub()
         for start in range(0, len(nodes), _TOGETHER):
-            part = nodes[start : start + _TOGETHER]
-            namespaces = create_many(len(part))
-            self._open += namespaces
-            wires = [
-                Wire(
-                    node=node.name,
-                    address=str(plan.nodes[index]),
-                    namespace=namespace,
-                    ifindex=HUB_IFINDEX_FIRST + index,
-                )
-                for index, (node, namespace) in enumerate(zip(part, namespaces, strict=True), start)
-            ]
-            hub.do(
+            self._open += create_many(len(nodes[start : start + _TOGETHER]))
+            progress(len(self._open) - 1)
+        self._wires = [
+            Wire(
+                node=node.name,
+                address=str(plan.nodes[index]),
+                namespace=namespace,
+                ifindex=HUB_IFINDEX_FIRST + index,
+            )
+            for index, (node, namespace) in enumerate(zip(nodes, self._open[1:], strict=True))
+        ]
+        return list(self._wires)
+
+    def join(self, progress: Callable[[int], None] = lambda _: None) -> None:
+        """Join all that was made to the hub; called once, from any thread.
+
+        `progress` is told how many are done. Raises UsageError (congestion control), HarnessError.
+        """
+        assert self._netlink is not None
+        for start in range(0, len(self._wires), _TOGETHER):
+            wires = self._wires[start : start + _TOGETHER]
+            self._netlink.do(
                 [message for wire in wires for message in _hub_side(wire)],
                 where=f"the hub of {self._label}",
             )
             self._finish(wires)
-            self._wires += wires
-            progress(len(self._wires))
-        self._reader = Wiring(hub)
+            progress(start + len(wires))
+        self._reader = Wiring(self._netlink)
         self._wiring = self._reader.read()
         with inside(self._wires[0].namespace):
             self._facts = {
@@ -169,9 +184,8 @@ class Fabric:
                 "tcp_congestion_control": read_sysctl(_CONGESTION_CONTROL),
                 "gso_max_segs": str(self._gso_max_segs or "default"),
             }
-        return list(self._wires)
 
-    def _make_hub(self) -> Netlink:
+    def _make_hub(self) -> None:
         namespace = create()
         self._open.append(namespace)
         with inside(namespace):
@@ -189,7 +203,6 @@ class Fabric:
             [netlink.set_up(_LOOPBACK_IFINDEX), netlink.blackhole()],
             where=f"the hub of {self._label}",
         )
-        return self._netlink
 
     def _finish(self, wires: Iterable[Wire]) -> None:
         up = [netlink.set_up(_LOOPBACK_IFINDEX)]

@@ -25,6 +25,7 @@ SPEC = OperationSpec(
         record=RecordKind.CONNECTED,
         counted="as authenticated, while the source dialled, in the targets' journals",
     ),
+    is_given_up=True,
     metrics=(
         OperationMetric(
             suffix="response",

@@ -24,6 +24,7 @@ SPEC = OperationSpec(
         record=RecordKind.ANSWERED,
         counted="as answered to the asker, while it waited, in the journals of the nodes named",
     ),
+    is_given_up=True,
     metrics=(
         OperationMetric(
             suffix="response",

@@ -10,6 +10,7 @@ SPEC = OperationSpec(
     sentence="Lookups of other nodes' ids.",
     to=Address.NODE,
     rate_per_s=10,
+    is_given_up=True,
     metrics=(
         OperationMetric(
             suffix="response",

@@ -36,6 +36,7 @@ SPEC = OperationSpec(
         "that the source's journal has",
         content=RecordKind.FILE_HASHED,
     ),
+    is_given_up=True,
     metrics=(
         OperationMetric(
             suffix="response",

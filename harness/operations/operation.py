@@ -119,3 +119,5 @@ class OperationSpec:
     payload: Payload | None = None
     ledger: Ledger | None = None
     metrics: tuple[OperationMetric, ...] = ()
+    # Whether its sender ends it when its time is over: what was slow is then never seen to come.
+    is_given_up: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -11,7 +11,6 @@ from rich.text import Text
 from harness.checks.verdict import Answer
 from harness.reports.terminal import Plain, plain
 from harness.reports.text import COLOURS
-from harness.scenario.timeline import Timeline
 from harness.topology.quantities import number, percent
 
 DIFFERENCES_MOST = 8
@@ -133,29 +132,3 @@ def _cell(answer: str, measured: str) -> Text:
     return Text.assemble(
         (answer, style), plain(f" {measured}" if measured not in ("", "–") else "")
     )
-
-
-def timeline(of: Timeline) -> RenderableType:
-    """Lay out a timeline: when phases begin, and which fault comes and goes, by its number."""
-    table = Plain(header_style="bold", expand=False)
-    table.add_column("at", justify="right", no_wrap=True)
-    table.add_column("what", no_wrap=True)
-    table.add_column("name", overflow="fold")
-    table.add_column("does", overflow="fold")
-    for at_s, *cells in sorted(_moments_of(of), key=lambda one: one[0]):
-        table.add_row(f"{at_s:.6f} s", *cells)
-    return table
-
-
-def _moments_of(of: Timeline) -> Iterator[tuple[float, str, str, str]]:
-    for phase in of.phases:
-        yield phase.begin_s, "phase", phase.name, ""
-    order = {id(fault): position for position, fault in enumerate(of.faults, 1)}
-    for change in of.changes:
-        fault = change.fault
-        where = f"{fault.count:,} path{'s' * (fault.count > 1)}"
-        where = where if fault.count else ", ".join((*fault.nodes, *{**fault.up, **fault.down}))
-        does = f"{fault.does}: {where}" if str(change.verb) == "set" else ""
-        yield change.at_s, f"{change.verb} fault {order[id(fault)]}", fault.name, does
-    if of.phases and of.phases[-1].end_s is not None:
-        yield of.phases[-1].end_s, "end", "", ""

@@ -75,7 +75,7 @@ class Cluster:
         Raises NodeStartError with the node's last log lines where one dies or stays silent.
         """
         total = len(self.topology.nodes)
-        wires = self.fabric.wire(self.topology.nodes, lambda done: progress("wire", done, total))
+        wires = self.fabric.make(self.topology.nodes, lambda done: progress("make", done, total))
         places = [
             Place(
                 node=node,
@@ -87,6 +87,10 @@ class Cluster:
             for index, (node, wire) in enumerate(zip(self.topology.nodes, wires, strict=True))
         ]
         self.places = {place.node.name: place for place in places}
+        with ThreadPoolExecutor(1, thread_name_prefix="join") as pool:  # the kernel waits a lot
+            joined = pool.submit(self.fabric.join, lambda done: progress("wire", done, total))
+            launches = self.adapter.prepare(self.topology, places, self._folder)
+            joined.result()
         self.network = Network(
             self.fabric,
             self.topology.nodes,
@@ -95,7 +99,6 @@ class Cluster:
             baseline=self.topology.baseline,
             ports=self.adapter.ports,
         )
-        launches = self.adapter.prepare(self.topology, places, self._folder)
         self._processes = {place.node.name: process for place, process in launches}
         self.endpoints = {endpoint.node: endpoint for endpoint in self.adapter.endpoints(places)}
         is_driven = isinstance(self.adapter, DrivenAdapter)

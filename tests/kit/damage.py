@@ -28,6 +28,7 @@ PARTS: dict[str, Parts] = {
     "budget.toml": frozenset({Part.BUDGET}),
     "samples.arrow": frozenset({Part.SAMPLES}),
     "host.arrow": frozenset({Part.HOST}),
+    "faults.jsonl": frozenset({Part.FAULTS}),
     "proofs.jsonl": frozenset({Part.PROOFS}),
     "histograms.jsonl": frozenset({Part.HISTOGRAMS, Part.GAUGES}),
     "manifest.json": frozenset(Part),

@@ -71,6 +71,9 @@ def _lines(path: Path) -> Iterator[tuple[int, int]]:
         said = json.loads(line)
         if "at_ns" in said:
             yield end, said["at_ns"]
+        elif "number" in said:  # a fault, before it first comes
+            came = (one.at_s for one in TIMELINE.changes if one.fault.name == said["name"])
+            yield end, at_ns(min(came))
         else:  # what nodes tell at a phase's end
             phase = next(one for one in TIMELINE.phases if one.name == said["phase"])
             yield end, at_ns(phase.end_s or 0)

@@ -300,6 +300,10 @@ def _write_events(folder: RunFolder) -> None:
         PhasesOver(at_ns=END_NS),
         RunEnded(at_ns=END_NS + SECOND),
     ]
+    numbers = {fault.name: number for number, fault in enumerate(TIMELINE.faults)}
+    for fault in TIMELINE.faults:
+        line = {"number": numbers[fault.name], **fault.as_json()}
+        folder.append_line("faults.jsonl", line)
     for change in TIMELINE.changes:
         fault, set_ns = change.fault, at_ns(change.at_s)
         happened.append(
@@ -313,6 +317,7 @@ def _write_events(folder: RunFolder) -> None:
                 nodes=fault.nodes,
                 set_ns=set_ns + 2 * MS,
                 took_ms=1.0,
+                resolved=numbers[fault.name],
             )
         )
         happened += [
@@ -449,6 +454,10 @@ def _write_proofs(folder: RunFolder) -> None:
 
     delay = {"asked": 1.0, "achieved": 1.0, "n": 8, "tolerance": 0.1}
     began_ns = 0
+    numbers = {fault.name: number for number, fault in enumerate(TIMELINE.faults)}
+    for fault in TIMELINE.faults:
+        line = {"number": numbers[fault.name], **fault.as_json()}
+        folder.append_line("faults.jsonl", line)
     for change in TIMELINE.changes:
         fault, set_ns = change.fault, at_ns(change.at_s)
         is_set, began_ns = change.verb is Verb.SET, set_ns if change.verb is Verb.SET else began_ns

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from kit.desk import wait_for
 
 from harness.kernel import namespaces, priority
-from harness.kernel.proc import is_readable
 from harness.runtimes.netns.runtime import NetnsRuntime
 from harness.runtimes.runtime import Image, Place, Process
 from harness.topology.topology import Node
@@ -110,10 +110,10 @@ def test_nodes_and_commands_beside_them_go_behind_us(tmp_path, zygote):
     try:
         runtime.start([(place, sleeper)], found.append)
         command = runtime.execute("n0", ["sleep", "1"], (0, 1, 2))
-        pids = [found[0].pid, command]
-        assert not is_readable(found[0].pidfd, 0.5)
-        pids += map(int, Path(f"/proc/{pids[0]}/task/{pids[0]}/children").read_text().split())
-        assert len(pids) == 3  # the node's own child is as nice as the node
+        node = found[0].pid
+        children = Path(f"/proc/{node}/task/{node}/children")
+        [child] = wait_for(lambda: children.read_text().split())  # it is as nice as the node
+        pids = [node, command, int(child)]
         assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in pids] == [priority.of_nodes()] * 3
         os.waitpid(command, 0)
     finally:

@@ -371,3 +371,23 @@ def test_a_thousand_nodes_are_started_and_each_is_told_of_once(netns, places):
         == len(found)
         == 1000
     )
+
+
+def test_many_nodes_are_forked_by_a_zygote_a_core(netns, places, monkeypatch):
+    """One that dies takes its own nodes along, and no other's."""
+    monkeypatch.setattr("harness.runtimes.netns.runtime.NODES_A_ZYGOTE", 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    made = places(5)
+    found = start(netns, [(place, process(("meshnode", "zygote"))) for place in made])
+    spaces = {name: inode(f"/proc/{running.pid}/ns/pid") for name, running in found.items()}
+    assert len(set(spaces.values())) == 2
+    assert spaces["node-0"] == spaces["node-2"] != spaces["node-1"]
+    netns.set_condition("node-1", Condition.STOPPED)
+    again = netns.set_condition("node-1", Condition.RUNNING)
+    assert inode(f"/proc/{again.pid}/ns/pid") == spaces["node-1"]
+    parent = int(Path(f"/proc/{again.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(parent, signal.SIGKILL)
+    assert is_readable(again.pidfd, 5)
+    assert is_readable(found["node-3"].pidfd, 5)
+    assert netns.ending("node-3").with_holder
+    assert not is_readable(found["node-0"].pidfd)

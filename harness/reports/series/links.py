@@ -29,6 +29,7 @@ FILES: Mapping[Part, str] = {
     Part.HOST: "host.arrow",
     Part.HISTOGRAMS: "histograms.jsonl",
     Part.GAUGES: "histograms.jsonl",
+    Part.FAULTS: "faults.jsonl",
     Part.PROOFS: "proofs.jsonl",
     Part.MEASUREMENTS: "measurements.json",
 }

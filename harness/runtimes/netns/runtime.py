@@ -1,19 +1,22 @@
 """Nodes as bare processes, each in its network namespace: no daemon, no image, a thousand of them
 in seconds.
 
-Each distinct zygote command runs once, as PID 1 of a PID namespace; spawner.py takes that part for
-programs without a zygote. So no node outlives the supervisor: its death kills the zygote
-(PR_SET_PDEATHSIG), and the kernel kills every process of a PID namespace whose PID 1 ends.
+Each distinct zygote command runs once (of many nodes once a core), as PID 1 of a PID namespace;
+spawner.py takes that part for programs without a zygote. So no node outlives the supervisor: its
+death kills the zygote (PR_SET_PDEATHSIG), and the kernel kills every process of a PID namespace
+whose PID 1 ends.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +28,7 @@ from harness.runtimes.runtime import Cost, Ending, Place, Process, Running
 from harness.runtimes.zygote import Zygote
 
 END_TIMEOUT_S = 5.0
+NODES_A_ZYGOTE = 250  # from more nodes on, several zygotes fork at once, at most one a core
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR")
 SPAWNER = (sys.executable, "-IS", str(Path(__file__).with_name("spawner.py")))
 
@@ -53,7 +57,8 @@ class NetnsRuntime(processes.HostProcesses):
 
     def __init__(self, *, label: str, state: Path) -> None:
         super().__init__(label=label, state=state)
-        self._zygotes: dict[tuple[str, ...], _Guarded] = {}
+        self._zygotes: dict[tuple[tuple[str, ...], int], _Guarded] = {}  # by command and number
+        self._zygote_of: dict[str, Zygote] = {}  # by node
 
     def start(
         self,
@@ -65,12 +70,18 @@ class NetnsRuntime(processes.HostProcesses):
         thread that started them.
         """
         del doing  # nothing takes time before
-        for _, process in launches:
-            if process.zygote not in self._zygotes:
-                made = self._zygotes[process.zygote] = self._make_zygote(process.zygote)
+        nodes = Counter(process.zygote for _, process in launches)
+        turns = {
+            command: itertools.cycle(range(_zygotes(count))) for command, count in nodes.items()
+        }
+        for place, process in launches:
+            which = process.zygote, next(turns[process.zygote])
+            if which not in self._zygotes:
+                made = self._zygotes[which] = self._make_zygote(process.zygote)
                 priority.lead(made.guard.pid)
+            self._zygote_of[place.node.name] = self._zygotes[which].zygote
         zygote.start_all(
-            ((self._zygotes[process.zygote].zygote, place, process) for place, process in launches),
+            ((self._zygote_of[place.node.name], place, process) for place, process in launches),
             lambda place, process, running: started(self._register(place, process, running)),
         )
 
@@ -81,7 +92,7 @@ class NetnsRuntime(processes.HostProcesses):
 
     def ending(self, node: str) -> Ending:
         """See Runtime. The zygote reaps its processes, and says how each ended."""
-        return self._zygotes[self._resident(node).process.zygote].zygote.ending(node)
+        return self._zygote_of[node].ending(node)
 
     def facts(self) -> Mapping[str, str]:
         """See Runtime."""
@@ -96,12 +107,12 @@ class NetnsRuntime(processes.HostProcesses):
             *(one.wait for one in guards),
             self._kill_all,
             self._zygotes.clear,
+            self._zygote_of.clear,
         )
 
     def _spawn(self, place: Place, process: Process) -> Running:
-        return (
-            self._zygotes[process.zygote].zygote.ask(place, process).result(zygote.ANSWER_TIMEOUT_S)
-        )
+        asked = self._zygote_of[place.node.name].ask(place, process)
+        return asked.result(zygote.ANSWER_TIMEOUT_S)
 
     def _make_zygote(self, command: tuple[str, ...]) -> _Guarded:
         if threading.current_thread() is not threading.main_thread():
@@ -154,6 +165,11 @@ class NetnsRuntime(processes.HostProcesses):
             Zygote(ours, environment=environment, last_words=lambda: processes.last_lines(log)),
             guard,
         )
+
+
+def _zygotes(nodes: int) -> int:
+    """How many zygotes fork so many nodes of one command."""
+    return min(len(os.sched_getaffinity(0)), -(-nodes // NODES_A_ZYGOTE))
 
 
 def _program(name: str) -> str:

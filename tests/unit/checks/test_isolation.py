@@ -9,8 +9,8 @@ from kit.histories import MS, SECOND, fault, history, operation, record, seen
 from harness.checks import isolation, reach
 from harness.checks.verdict import Answer, Cause
 from harness.history.events import RunEnded
-from harness.history.plan import FaultPlan, Plan
 from harness.history.proof import ProofAnswer
+from harness.history.resolved import ResolvedFault
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
 
@@ -120,20 +120,16 @@ def test_a_way_may_open_in_between():
     assert finding.answer is Answer.PASS
 
 
-def planned(*faults):
-    return Plan(t0_ns=SECOND, seed=1, phases=(), faults=faults)
-
-
-def test_a_cut_of_one_direction_is_known_by_its_plan():
-    """node-1 and node-2 cannot reach node-0, which reaches them."""
+def test_a_cut_of_one_direction_is_known_by_its_paths():
+    """node-1 and node-2 cannot reach node-0, which reaches them; nobody planned it."""
     far = ((frozenset({"node-1", "node-2"}), frozenset({"node-0"})),)
-    plan = planned(FaultPlan(name="cut", words="one way", far=far))
-    changes = (fault("set", 2, words="one way"), fault("clear", 5, words="one way"))
+    resolved = {4: ResolvedFault(number=4, far=far)}
+    changes = (fault("set", 2, resolved=4), fault("clear", 5, resolved=4))
     there, back = operation(1500), operation(1600, source=0, target=1)
     journal = [at(1600, node=1, at_s=3)]
-    (finding,) = judged([there, back], journal, changes, plan=plan)
+    (finding,) = judged([there, back], journal, changes, resolved=resolved)
     assert (finding.answer, finding.measured) == (Answer.PASS, "1 of 1")
-    (finding,) = judged([there, back], [*journal, at(1500, at_s=3)], changes, plan=plan)
+    (finding,) = judged([there, back], [*journal, at(1500, at_s=3)], changes, resolved=resolved)
     assert finding.answer is Answer.FAIL
 
 

@@ -443,7 +443,41 @@ def test_a_time_missed_while_others_had_the_host_is_unknown(slow_at_s, lost, ans
     assert finding.answer is answer, finding
     assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
     if answer is Answer.UNKNOWN:
-        assert "of the host for 1 of 10 times 3 s" in finding.sentence
+        assert "of the host in 4 of 30 seconds" in finding.sentence
+
+
+@pytest.mark.parametrize(("others", "answer"), [(1.2, Answer.UNKNOWN), (0.6, Answer.FAIL)])
+def test_others_that_had_the_host_for_a_second_now_and_then_made_late_what_was_under_way(
+    others, answer
+):
+    """A second of each four: never long enough to show in three seconds. Nodes use 0.6 cores."""
+    of_others = [others * (at // 4) + others * (at % 4 == 3) for at in range(1, 32)]
+    operations = [
+        operation(
+            n,
+            intended_ns=due_ns,
+            sent_ns=due_ns,
+            done_ns=due_ns + (500 if due_ns // SECOND % 4 == 2 and due_ns % SECOND else 2) * MS,
+        )
+        for n, due_ns in enumerate(SECOND + n * 250 * MS for n in range(120))
+    ]
+    found = history(
+        operations,
+        seconds=30,
+        journal=[record(n, at_ns=one["done_ns"]) for n, one in enumerate(operations)],
+        samples=[
+            sample(at + 0.01 * node, node, cpu_ns=int(0.2 * at * SECOND))
+            for at in range(1, 32)
+            for node in range(3)
+        ],
+        host=pa.Table.from_pylist(
+            [host(at, 0.6 * at + of_others[at - 1]) for at in range(1, 32)], h.HOST
+        ),
+        cores=2,
+    )
+    finding = judged(found, statistic="p99")
+    assert finding.answer is answer, finding
+    assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
 
 
 @pytest.mark.parametrize(
@@ -491,3 +525,38 @@ def test_what_came_after_its_time_while_others_had_the_host_lowers_no_share(
     assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
     if answer is Answer.UNKNOWN:
         assert "without what was under way then the promise holds" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("kind", "busy", "answer"),
+    [
+        (Operation.DHT_LOOKUP, 1.7, Answer.UNKNOWN),
+        (Operation.DHT_LOOKUP, 0.7, Answer.FAIL),
+        (Operation.DHT_PUT, 1.7, Answer.FAIL),  # who was to keep it may still have got it
+    ],
+)
+def test_what_its_sender_gave_up_while_others_had_the_host_lowers_no_share(kind, busy, answer):
+    """A file of 100 MB that was under way for its 60 s beside others was "0 % arrived": FAIL."""
+    operations = [
+        operation(
+            n,
+            kind,
+            intended_ns=SECOND + n * 100 * MS,
+            sent_ns=SECOND + n * 100 * MS,
+            done_ns=0 if 30 <= n < 40 else SECOND + n * 100 * MS + 2 * MS,
+            outcome=int(Outcome.UNKNOWN if 30 <= n < 40 else Outcome.OK),
+        )
+        for n in range(300)
+    ]
+    busy_s = [0.2 * at + (busy * min(max(at - 3, 0), 4)) for at in range(32)]
+    found = history(
+        operations,
+        seconds=30,
+        host=pa.Table.from_pylist([host(at, busy_s[at]) for at in range(1, 32)], h.HOST),
+        cores=2,
+    )
+    metric = {Operation.DHT_LOOKUP: "dht_lookup.completed", Operation.DHT_PUT: "dht_put.stored"}
+    share = {"metric": metric[kind], "statistic": "mean", "unit": "%"}
+    finding = judged(found, **share, bound=99.0, comparison=">")
+    assert finding.answer is answer, finding
+    assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)

@@ -8,23 +8,18 @@ from kit.histories import SECOND, beginning, fault, history, operation, record
 from harness.checks import vacuity
 from harness.checks.verdict import Answer, Cause
 from harness.history.events import RunEnded
-from harness.history.plan import FaultPlan, Plan
+from harness.history.resolved import ResolvedFault
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
 
-SLOW = FaultPlan(
-    name="slow",
-    words="node-1 -> node-0",
-    paths=((frozenset({"node-1"}), frozenset({"node-0"})),),
-)
-PLAN = Plan(t0_ns=SECOND, seed=1, phases=(), faults=(SLOW,))
+SLOW = ResolvedFault(number=0, paths=((frozenset({"node-1"}), frozenset({"node-0"})),))
 NO = {"outcome": int(Outcome.UNKNOWN), "done_ns": 0}
 
 
-def stood(name="slow", does="delay 50 ms", words="node-1 -> node-0", **more):
+def stood(name="slow", does="delay 50 ms", resolved=0, **more):
     """A fault that stood from 2 s to 5 s."""
     return tuple(
-        fault(verb, at_s, name, does=does, words=words, **more)
+        fault(verb, at_s, name, does=does, resolved=resolved, **more)
         for verb, at_s in (("set", 2), ("clear", 5))
     )
 
@@ -32,7 +27,9 @@ def stood(name="slow", does="delay 50 ms", words="node-1 -> node-0", **more):
 def met(operations, journal=(), events=None, nodes=4):
     """The finding of the faults."""
     changes = stood(paths=1) if events is None else events
-    found = history(operations, journal, nodes=nodes, events=(*changes, RunEnded()), plan=PLAN)
+    found = history(
+        operations, journal, nodes=nodes, events=(*changes, RunEnded()), resolved={0: SLOW}
+    )
     finding = vacuity.check(found)[0]
     assert finding.name == vacuity.MET
     return finding
@@ -69,7 +66,7 @@ def test_the_answer_to_a_message_takes_the_path_back():
 
 def test_one_spell_of_a_fault_that_flaps_is_enough():
     changes = [
-        fault(verb, at_s, "slow", does="delay 50 ms", words="node-1 -> node-0", paths=1)
+        fault(verb, at_s, "slow", does="delay 50 ms", resolved=0, paths=1)
         for verb, at_s in (("set", 2), ("clear", 3), ("set", 4), ("clear", 5))
     ]
     assert met([operation(3500)], events=changes).answer is Answer.PASS
@@ -96,7 +93,7 @@ def test_a_relay_took_the_path():
 
 def test_a_cut_met_what_was_to_cross_it():
     sides = {"node-0": 0, "node-1": 1, "node-2": 1, "node-3": 1}
-    cut = stood("cut", "cut", "isolate", sides=sides, paths=6)
+    cut = stood("cut", "cut", -1, sides=sides, paths=6)
     assert met([operation(1500, **NO)], events=cut).answer is Answer.PASS
     finding = met([operation(1500, source=2, target=3)], events=cut)
     assert finding.answer is Answer.UNKNOWN
@@ -116,18 +113,18 @@ def test_a_cut_met_what_was_to_cross_it():
     ],
 )
 def test_a_stopped_node_was_wanted(message, answer):
-    gone = stood("gone", "stopped", "node-0", nodes=("node-0",))
+    gone = stood("gone", "stopped", -1, nodes=("node-0",))
     assert met([message], events=gone).answer is answer
 
 
 def test_a_link_of_a_node_is_every_path_of_it():
-    thin = stood("thin", "up 1 Mbit/s", "node-0", up={"node-0": 1_000_000})
+    thin = stood("thin", "up 1 Mbit/s", -1, up={"node-0": 1_000_000})
     assert met([operation(1500)], events=thin).answer is Answer.PASS
     assert met([operation(1500, source=2, target=3)], events=thin).answer is Answer.UNKNOWN
 
 
 def test_a_fault_of_which_nothing_says_where_it_is_is_unknown():
-    finding = met([operation(1500)], events=stood("by hand", words="x", paths=2))
+    finding = met([operation(1500)], events=stood("by hand", resolved=-1, paths=2))
     assert finding.answer is Answer.UNKNOWN
     assert finding.sentence == "by hand: the record does not say which paths it was on"
 

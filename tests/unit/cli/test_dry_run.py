@@ -77,14 +77,14 @@ def test_the_table_has_phases_streams_and_faults(scenario):
         "dht_get 1/s at 0 s 10/s at 2 s, poisson any node",
         "2.5 s 12.5 s bad (chaos)",
         "no load",
-        "2.5 s 4.5 s fault bad-2: paused node-3",
-        "2.5 s 12.5 s fault bad-4: delay 5 ms node-1 -> node-2 delay 5ms: 1 path",
+        "2.5 s 4.5 s fault 1, bad-2: paused node-3",
+        "2.5 s 12.5 s fault 3, bad-4: delay 5 ms node-1 -> node-2 delay 5ms: 1 path",
     ):
         assert line in lines
     [cut] = [line for line in lines if "bad-1" in line]
-    assert cut.startswith("3.5 s 6.5 s fault bad-1: cut (2 times) node-0, node-1, node-2, node-3,")
+    assert cut.startswith("3.5 s 6.5 s fault 4, bad-1: cut (2 times) node-0, node-1, node-2,")
     assert "node-9: 50 paths" in lines
-    [thin] = [line for line in lines if "fault thin" in line]
+    [thin] = [line for line in lines if ", thin:" in line]
     assert thin.endswith("the link of node-4")
 
 

@@ -18,7 +18,6 @@ NODES = tuple(Node(name=f"node-{index}") for index in range(3))
 def cluster(tmp_path, monkeypatch):
     """A control socket behind which the words are read as a supervisor reads them."""
     monkeypatch.setenv("HARNESS_STATE", str(tmp_path))
-    monkeypatch.delenv("HARNESS_CLUSTER", raising=False)
     (tmp_path / "main").mkdir()
 
     def set_fault(params, *_):

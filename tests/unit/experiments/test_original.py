@@ -17,6 +17,7 @@ from harness.faults import spec
 from harness.faults.fault import Verb
 from harness.history import manifest
 from harness.history.events import FaultChanged, NodeStarted, PhaseBegan, PhasesOver
+from harness.history.plan import PhaseKind
 from harness.scenario.timeline import PlannedChange, Timeline
 from harness.topology.topology import Node
 
@@ -26,6 +27,7 @@ LOSSY = spec.parse({"where": "node-0", "loss": "5%", "name": "slow"}).resolve(NO
 CUT = spec.parse({"cut": "halves"}).resolve(NODES, 1)
 KEPT = {0: SLOW, 1: CUT, 2: LOSSY}
 NOTHING = Timeline(seed=1, phases=())
+HELD = "success of private_message in the last second >= 99 %"
 
 
 def changed(verb: str, number: int, at_s: float, took_ms: float = 2.0) -> FaultChanged:
@@ -137,6 +139,19 @@ def test_a_good_folder(folder):
     assert executed == [(pytest.approx(at_s), verb) for at_s, verb in moments]
     assert (found.runtime, found.workers, found.remarks) == ("netns", run_folders.WORKERS, ())
     assert found.workload.phases == found.scenario.phases
+
+
+def test_what_phases_are_for_is_kept(folder):
+    """Their kinds, and the condition that ended one earlier."""
+
+    def meant(one):
+        one["phases"][1]["kind"] = "steady"
+        one["phases"][2] |= {"kind": "converge", "until": HELD, "at_most_s": 6.0}
+
+    found = original.read(said(folder, "timeline.json", meant))
+    for phases in (found.scenario.phases, found.timeline.phases):
+        assert [one.kind for one in phases] == [None, PhaseKind.STEADY, PhaseKind.CONVERGE]
+        assert [one.until for one in phases] == [None, None, HELD]
 
 
 def test_a_phase_that_was_cut_short_is_as_long_as_it_was(folder):

@@ -8,7 +8,6 @@ from kit.schedules import facts, messages, sequence
 
 from harness.checks import replay
 from harness.errors import BadFileError
-from harness.faults.spec import parse
 from harness.history import plan
 from harness.history.events import PhaseBegan, PhaseEnded, PhasesOver, RunBegan
 from harness.history.history import PhaseWindow
@@ -17,12 +16,10 @@ from harness.history.plan import PhaseKind
 from harness.load.plan import RunPlan
 from harness.load.request import RunRequest
 from harness.operations import Operation
-from harness.scenario.scenario import Phase, Scenario
+from harness.scenario.scenario import Phase
 from harness.scenario.schedule import Share
 from harness.scenario.timeline import Timeline
-from harness.scenario.timeline import compile as compiled
 from harness.scenario.timeline import plan as planned_phases
-from harness.topology.topology import Node, Topology
 
 MS, SECOND = 10**6, 10**9
 
@@ -211,20 +208,3 @@ def test_the_schedule_is_replayed_up_to_where_a_condition_ended_its_phase():
     [said] = replay.differences(short, windows_[1], Operation.PRIVATE_MESSAGE)
     assert said.startswith("1 of 49 planned operations are not in the record")
     assert replay.differences(short, windows_[2], Operation.PRIVATE_MESSAGE) == []
-
-
-def test_where_a_planned_fault_is_stands_in_its_timeline():
-    """Also of a cut in one direction, of which no event tells the sides."""
-    there = parse({"cut": "halves", "one_way": True, "name": "there"})
-    slow = parse({"where": "a -> b", "delay": "5ms", "name": "slow"})
-    phase = Phase(name="load", duration_s=10.0, faults=(there, slow))
-    topology = Topology(
-        name="t", nodes=tuple(Node(name=name) for name in "abcd"), links=frozenset({("a", "b")})
-    )
-    timeline = compiled(Scenario(name="s", topology=topology, phases=(phase,)))
-    read = plan.read(facts(messages(1)), timeline.as_json())
-    found = {one.name: one for one in read.faults}
-    assert found["there"].far == ((frozenset("ab"), frozenset("cd")),)
-    assert (found["there"].paths, found["slow"].far) == ((), ())
-    assert found["slow"].paths == ((frozenset("a"), frozenset("b")),)
-    assert found["slow"].words == slow.words
