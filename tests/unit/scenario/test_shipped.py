@@ -52,7 +52,9 @@ def test_what_a_scenario_asks_is_gathered_of_its_phases():
     )
     assert found.operations == ("private_message", "dht_put", "dht_get")
     assert found.faults == ("killed",)
-    assert found.sentence.startswith("One node of ten is killed and starts again after four seconds:")
+    assert found.sentence.startswith(
+        "One node of ten is killed and starts again after four seconds:"
+    )
 
 
 def test_a_suite_asks_what_its_parts_do():
