@@ -199,6 +199,8 @@ class Network:
 
     def call_off(self) -> None:
         """Drop what was made ready for a change that was not made."""
+        if self._ready is None:
+            return  # and waits for nobody
         with self._lock:
             if self._ready is not None and not self.faults and not self.baseline:
                 self._shut()
