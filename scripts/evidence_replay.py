@@ -61,14 +61,13 @@ class Desk:
 
     def start(self, program: str, *argv: str, **more: Any) -> subprocess.Popen[str]:
         """Start a program of the checkout."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
         return subprocess.Popen(
             [str(self._binaries / program), *argv],
             cwd=self.folder,
             env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             text=True,
-            **more,
+            **pipes,
         )
 
     def harness(self, *argv: str) -> subprocess.CompletedProcess[str]:
@@ -96,8 +95,14 @@ def scenario(desk: Desk) -> Path:
 def by_hand(desk: Desk) -> Path:
     """A session of Locust on ten nodes, in which somebody enters commands, and ends it."""
     desk.harness("up", "cluster-10")
+    log = (desk.folder / "locust.log").open("w+")
     try:
-        locust = desk.start("locust", *LOCUST, "-f", desk.locustfile(), start_new_session=True)
+        locust = desk.start(
+            *("locust", *LOCUST, "-f", desk.locustfile()),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
         patient = time.monotonic() + PATIENCE_S
         while desk.phase() is None and locust.poll() is None and time.monotonic() < patient:
             time.sleep(0.2)
@@ -108,11 +113,12 @@ def by_hand(desk: Desk) -> Path:
             print(f"by hand: {' '.join(command)}: {done.stdout or done.stderr}", end="", flush=True)
         time.sleep(max(0.0, began + BY_HAND_S - time.monotonic()))
         locust.send_signal(signal.SIGINT)
-        _, errors = locust.communicate()
-        if locust.returncode not in (0, 1, 2):
-            raise RuntimeError(f"locust ended with {locust.returncode}: {errors[-300:]}")
+        if locust.wait() not in (0, 1, 2):
+            log.seek(0)
+            raise RuntimeError(f"locust ended with {locust.returncode}: {log.read()[-300:]}")
     finally:
         desk.harness("down")
+        log.close()
     return (desk.folder / "runs" / "latest").resolve()
 
 
