@@ -249,20 +249,19 @@ def main() -> None:
     said = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(said, capture_output=True, text=True, check=True).stdout.strip()
     originals = Originals(commit)
-    for part in asked.part:
-        for origin in ORIGINS:
-            for number in range(asked.times):
-                done = [
-                    one
-                    for one in record.results()
-                    if (one["part"], one["origin"], one["commit"]) == (part, origin, commit)
-                    and "error" not in one
-                ]
-                if len(done) > number or time.monotonic() > deadline:
-                    continue
-                result = once(originals, part, origin)
-                record.add(result)
-                print(f"{part} from its {origin} {number + 1}/{asked.times}: {told(result)}")
+    played = [(part, origin) for part in asked.part for origin in ORIGINS]
+    for number in range(asked.times):
+        for part, origin in played:
+            key = (part, origin, commit)
+            done = sum(
+                (one["part"], one["origin"], one["commit"]) == key and "error" not in one
+                for one in record.results()
+            )
+            if done > number or time.monotonic() > deadline:
+                continue
+            result = once(originals, part, origin)
+            record.add(result)
+            print(f"{part}, {origin}, {number + 1}/{asked.times}: {told(result)}", flush=True)
     record.publish(section(record.results()))
 
 
