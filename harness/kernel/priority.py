@@ -51,7 +51,10 @@ def prompt() -> Iterator[None]:
     """Run the calling thread as soon as it wants to meanwhile, where that is allowed; what it
     starts meanwhile is ordinary.
     """
-    raised = _try(lambda: _schedule(os.SCHED_RR | os.SCHED_RESET_ON_FORK, _REAL_TIME))
+    is_already = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_RR
+    raised = not is_already and _try(
+        lambda: _schedule(os.SCHED_RR | os.SCHED_RESET_ON_FORK, _REAL_TIME)
+    )
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ from typing import Any, cast
 from harness.choices import did_you_mean
 from harness.errors import HarnessError, UsageError
 from harness.faults.fault import Change, Fault, NetworkState, Verb, fold
+from harness.kernel import priority
 from harness.network import flows, injectors
 from harness.network.ahead import LOOK_S, Precedence, Ready
 from harness.network.fabric import Fabric, plan_addresses
@@ -186,6 +187,11 @@ class Network:
                 self._ready = self._make_ready(self._without(fault))
 
     @property
+    def is_ready(self) -> bool:
+        """Whether something was made ready that was not made or called off yet."""
+        return self._ready is not None
+
+    @property
     def look_ahead_s(self) -> float:
         """How long before a change `look_ahead` has to begin, by how long the last look took."""
         return min(LOOK_S, 0.01 + 2 * self._look_s)
@@ -199,10 +205,10 @@ class Network:
 
     def call_off(self) -> None:
         """Drop what was made ready for a change that was not made."""
-        if self._ready is None:
+        if not self.is_ready:
             return  # and waits for nobody
         with self._lock:
-            if self._ready is not None and not self.faults and not self.baseline:
+            if self.is_ready and not self.faults and not self.baseline:
                 self._shut()
             self._ready = None
 
@@ -363,8 +369,9 @@ class Network:
         """
         try:
             ready = self._make_ready(self.faults) if ready is None else ready
-            begun_ns = time.monotonic_ns()
-            self._bring_about(ready.compiled)
+            with priority.prompt():
+                begun_ns = time.monotonic_ns()
+                self._bring_about(ready.compiled)
         except Exception as error:
             self._broken = f"what is asked could not be brought about: {error}"
             raise

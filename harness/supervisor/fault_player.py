@@ -228,7 +228,8 @@ class FaultPlayer:
         network.precedence.expect(due.number, due.at_ns)
         if not is_of_nodes and not self._is_due():
             self._make_ready(due)
-        with nullcontext() if is_of_nodes else priority.prompt():
+        # What is not ready makes threads, which would be behind their like.
+        with priority.prompt() if network.is_ready else nullcontext():
             self._await(due)
             with self._acting:
                 is_given = self._act(due)

@@ -40,6 +40,8 @@ from harness.kernel import priority
 priority.lead_session()
 CHILD = [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"]
 with priority.prompt():
+    with priority.prompt():
+        pass
     print(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK, flush=True)
     subprocess.run(CHILD)
 print(os.sched_getscheduler(0), priority.of_nodes(), flush=True)

@@ -24,6 +24,7 @@ NETWORK = SimpleNamespace(
     precedence=Precedence(),
     prepare=lambda *_: None,
     look_ahead_s=0.1,
+    is_ready=False,
     look_ahead=lambda: None,
     call_off=lambda: None,
 )
