@@ -21,7 +21,7 @@ from harness.choices import did_you_mean
 from harness.errors import HarnessError, UsageError
 from harness.faults.fault import Change, Fault, NetworkState, Verb, fold
 from harness.kernel import priority
-from harness.network import flows, injectors
+from harness.network import flows, injectors, listing
 from harness.network.ahead import LOOK_S, Precedence, Ready
 from harness.network.fabric import Fabric, plan_addresses
 from harness.network.hub import strangers
@@ -188,7 +188,7 @@ class Network:
 
     @property
     def is_ready(self) -> bool:
-        """Whether something was made ready that was not made or called off yet."""
+        """Whether a change was made ready, and neither made nor called off yet."""
         return self._ready is not None
 
     @property
@@ -263,22 +263,7 @@ class Network:
     def rows(self) -> list[dict[str, Any]]:
         """List the faults in force as `harness fault list` shows them."""
         with self._lock:  # not while one is half set
-            faults = list(self.faults.values())
-        return [
-            {
-                "name": fault.name,
-                "words": fault.words,
-                "paths": fault.count,
-                "does": fault.does,
-                "up": dict(fault.up),
-                "down": dict(fault.down),
-                "nodes": [],
-                "sides": fault.groups,
-                "mutual": bool(fault.sides),
-                "lost": fault.lost,
-            }
-            for fault in faults
-        ]
+            return [listing.row(fault) for fault in self.faults.values()]
 
     def close(self) -> None:
         """Take away all that is ours, and nothing else.
@@ -325,7 +310,7 @@ class Network:
         before, self.faults = self.faults, faults
         begun_ns = time.monotonic_ns()
         try:
-            begun_ns = self._apply(ready)
+            begun_ns, at_ns = self._apply(ready)
         except Exception:
             self._go_back(before)
             if not self._tell_drift():
@@ -335,12 +320,11 @@ class Network:
             self._shut()
             self.faults = faults
             try:
-                self._apply()
+                _, at_ns = self._apply()
             except Exception:
                 self._shut()
                 self._go_back(before)
                 raise
-        at_ns = time.monotonic_ns()
         if self.compiled.is_counted:
             self._report()
         change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault)
@@ -363,20 +347,23 @@ class Network:
         with suppress(Exception):
             self._apply()
 
-    def _apply(self, ready: Ready | None = None) -> int:
-        """Bring about what is asked for; return when that began, CLOCK_MONOTONIC ns: before, all
-        was made ready for it, and nothing changed.
+    def _apply(self, ready: Ready | None = None) -> tuple[int, int]:
+        """Bring about what is asked for; return when that began and was done, CLOCK_MONOTONIC ns.
+        Nothing of what is made before it, or taken away after it, meets a packet.
         """
         try:
             ready = self._make_ready(self.faults) if ready is None else ready
             with priority.prompt():
                 begun_ns = time.monotonic_ns()
                 self._bring_about(ready.compiled)
+                done_ns = time.monotonic_ns()
         except Exception as error:
             self._broken = f"what is asked could not be brought about: {error}"
             raise
         self._broken = None
-        return begun_ns
+        if ready.compiled is None:
+            self._shut()
+        return begun_ns, done_ns
 
     def _make_ready(self, faults: Mapping[str, Fault]) -> Ready:
         if not faults and not self.baseline:
@@ -388,11 +375,15 @@ class Network:
 
     def _bring_about(self, wanted: Compiled | None) -> None:
         if wanted is None:
-            self._shut()
+            try:
+                self._bring_about(Compiled())
+            except Exception:
+                self._shut()  # whatever is left of it
             return
         for one in self._standing.values():
             one.prepare(wanted)
-        self._chooser.choose(wanted)
+        if self._standing:
+            self._chooser.choose(wanted)
         for one in self._standing.values():
             one.finish(wanted)
         self.compiled = wanted
