@@ -208,11 +208,12 @@ def section(results: list[dict[str, Any]]) -> str:
         "",
         f"*scenario*: `{SCENARIO}`. *by hand*: a Locust session of {BY_HAND_S:g} s on ten nodes in",
         "which a cut, a delay with loss, a rate, a pause, a kill and a start were entered as",
-        "commands, ended by Ctrl-C. *bundle*: in a fresh clone, set up as anybody does. netns. The",
-        "moments: p50, p99 and worst of all replays' errors.",
+        "commands, ended by Ctrl-C. *bundle*: in a fresh clone, set up as anybody does. netns.",
+        "*ms*: p50, p99 and worst of the errors of all replays' moments. *load*: the host's, as a",
+        "replay began: what others do on its cores may change findings.",
         "",
-        "| played | from | commit | replays | p99 ≤ 20 ms | same findings | moments | fidelity |",
-        "|---|---|---|---|---|---|---|---|",
+        "| played | from | commit | load | times | p99 ≤ 20 ms | same findings | ms | fidelity |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for one in results:
@@ -229,8 +230,10 @@ def section(results: list[dict[str, Any]]) -> str:
         for one in (change for result in of for change in result["findings"]["changed"]):
             what = f"{part}, {origin}: {one['name']}: {one['original']} → {one['replay']}"
             changed[what] = changed.get(what, 0) + 1
+        loads = sorted(one["load"] for one in of)
         lines.append(
-            f"| {part} | {origin} | {commit} | {len(of)} | {near} of {len(of)} | "
+            f"| {part} | {origin} | {commit} | {loads[0]:.0f} to {loads[-1]:.0f} | {len(of)} | "
+            f"{near} of {len(of)} | "
             f"{same} of {len(of)} | {p50:.1f}, {p99:.1f}, {worst['worst_ms']:+.1f} ms "
             f"({worst['worst']}) | {scores[0]:.3f} to {scores[-1]:.3f} |"
         )
