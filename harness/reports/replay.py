@@ -14,6 +14,11 @@ from harness.reports.text import COLOURS
 from harness.topology.quantities import number, percent
 
 DIFFERENCES_MOST = 8
+MOMENTS_TOLD = {
+    "missing": "missing",
+    "extra": "extra",
+    "not compared, for it went as the run was closed": "not_compared",
+}
 
 
 def fidelity(found: Mapping[str, Any]) -> RenderableType:
@@ -62,10 +67,16 @@ def _moments(part: Mapping[str, Any]) -> str:
             f": median {part['median_ms']:.1f} ms, p99 {part['p99_ms']:.1f} ms, worst "
             f"{part['worst_ms']:+.1f} ms ({part['worst']})"
         )
-    for word in ("missing", "extra"):
-        if part[word]:
-            said += f"; {word}: {', '.join(part[word][:3])}"
-            said += f" and {len(part[word]) - 3} more" if len(part[word]) > 3 else ""
+    for word, key in MOMENTS_TOLD.items():
+        if part[key]:
+            said += f"; {word}: {', '.join(part[key][:3])}"
+            said += f" and {len(part[key]) - 3} more" if len(part[key]) > 3 else ""
+    if part["starts"]:
+        most = max(part["starts"], key=lambda one: abs(one["replay_ms"] - one["original_ms"]))
+        said += (
+            f"; nodes started in {most['replay_ms']:.0f} ms instead of {most['original_ms']:.0f} "
+            f"({most['what']})"
+        )
     return said
 
 

@@ -15,6 +15,7 @@ from harness.errors import HarnessError, UnavailableError
 from harness.faults.fault import Condition, Fault, State, fold_conditions, fold_limits
 from harness.faults.limits import UNLIMITED, Disk, Limits
 from harness.faults.programs import Program
+from harness.kernel import priority
 from harness.kernel.proc import is_stopped
 from harness.network.network import Network
 from harness.network.proof.limits import Room, Told
@@ -107,13 +108,14 @@ class Conditions:
 
         def one(turn: Turn) -> None:
             if not turn.starts:
-                self._bring(turn, begun_ns if turn.node in crashing else time.monotonic_ns())
+                with priority.prompt():  # its moment is now
+                    self._bring(turn, begun_ns if turn.node in crashing else time.monotonic_ns())
             elif self._cluster.set_condition(turn.node, Condition.RUNNING) and turn not in back:
                 self._finish(turn)
 
         with ThreadPoolExecutor(NODES_TOGETHER, thread_name_prefix="conditions") as pool:
-            try:
-                list(pool.map(one, changing))
+            try:  # one alone is not worth a thread
+                list((pool.map if len(changing) > 1 else map)(one, changing))
                 self.crashes.forget(crashing)
             finally:
                 self.crashes.let_in([turn.node for turn in back])
