@@ -19,6 +19,9 @@ TABLES = [
     {"cut": "k-way", "of": ["3"], "part": "30%", "loss": "5%"},
     {"where": "node-1, node-2", "condition": "killed", "state": "wipe"},
     {"where": "node-1", "cpu": "20%", "fds": "64", "memory": "64mb"},
+    {"where": "node-1", "disk": "full", "clock": "+90s"},
+    {"where": "node-1", "condition": "stopped", "command": "/opt/v2/node {arguments}"},
+    {"where": "node-1", "condition": "restarted", "image": "node:v2"},
     {"where": "node-0", "toxic": ["latency latency=100 jitter=5", "slicer delay=1"]},
 ]
 
