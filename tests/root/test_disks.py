@@ -132,7 +132,8 @@ def test_a_run_proves_it_also_of_a_node_that_is_down(tmp_path):
         assert proven["answer"] == "PASS", proven["sentence"]
         history = reader.read(made.runs / "latest")
         of_disks = [one for one in history.proofs if one.what == "disk"]
-        assert {one.answer for one in of_disks} == {"in force", "gone"}
+        # While a node is killed or starts nobody looks at its disk.
+        assert {one.answer for one in of_disks} - {"amount not shown"} == {"in force", "gone"}
         assert len(of_disks) >= 8
         made.assert_nothing_left()
         assert mounts.below(made.state) == []
