@@ -61,7 +61,21 @@ def section(results: list[dict[str, Any]]) -> str:
         lines += ["", f"**{scenario}** ({result['at']}; {said})", ""]
         lines += ["| what | promised | measured | |", "|---|---|---|---|"]
         lines += [_line(row) for row in result["findings"] if _is_told(row)]
+        before = [one for one in results if one["scenario"] == scenario and one is not result]
+        lines += [f"| {text} |" for one in before for text in _missed(one)]
     return "\n".join([*lines, "", *LOOKED_INTO])
+
+
+def _missed(result: dict[str, Any]) -> list[str]:
+    """What was not PASS in an earlier run, as cells of a row."""
+    at = result["at"]
+    if not result["findings"]:
+        return [f"earlier, {at} | a verdict | none | {result['answer']}"]
+    missed = [row for row in result["findings"] if row["answer"] in ("FAIL", "UNKNOWN")]
+    return [
+        f"earlier, {at}: {row['name']} | {row['promised']} | {row['measured']} | {row['answer']}"
+        for row in missed
+    ]
 
 
 def _is_told(row: dict[str, Any]) -> bool:

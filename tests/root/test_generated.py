@@ -49,7 +49,10 @@ def test_a_generated_scenario_ends_healthy_and_leaves_nothing(desk, small, numbe
     before = described(desk)
     done = desk.harness("run", file.name, "--json", timeout=600)
     told = {"number": number, "text": file.read_text(), **asked(file), "exit": done.returncode}
-    told |= {"answer": json.loads(done.stdout)["answer"]} if done.stdout else {}
+    if done.stdout:
+        verdict = json.loads(done.stdout)
+        failed = [one["name"] for one in verdict["findings"] if one["answer"] == "FAIL"]
+        told |= {"answer": verdict["answer"], "failed": failed}
     after = described(desk)
     told["changed"] = {name: text for name, text in after.items() if text != before[name]}
     told["unreached"] = unreached(desk)
