@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from
 export RUNTIME SYSTEM HARNESS_CLUSTER
 
-.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean evidence-shrink evidence-bugs bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project down clean wheel constraints
+.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean evidence-shrink evidence-bugs evidence-replay evidence-generated evidence-systems bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project down clean wheel constraints
 
 help:  ## Show what can be made
 	@grep -hE '^[a-zA-Z0-9_ -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{n = split($$1, names, " "); for (i = 1; i <= n; i++) printf "  make %-16s %s\n", names[i], $$2}'
@@ -62,7 +62,7 @@ fmt: setup  ## Format, sort imports, mend what ruff can mend
 coverage: setup  ## Branch coverage of the tests without an engine, a browser and a machine
 	@scripts/coverage
 
-evidence: setup  ## Long repeats: 20 kills a runtime, 1000 puts, hops over 10/100/1000, 1000 network states, every sabotage, 100 seeded ones, 500 damaged run folders (about 100 minutes)
+evidence: setup  ## Long repeats: 20 kills a runtime, 1000 puts, hops over 10/100/1000, every scenario, 30 generated ones, 1000 network states, every sabotage, 100 seeded ones, 500 damaged run folders (three hours)
 	@scripts/evidence
 
 evidence-sabotage: setup  ## A hundred seeded changes to the hub, nodes and helpers under faults (45 minutes a time; goes on where it stopped)
@@ -71,11 +71,20 @@ evidence-sabotage: setup  ## A hundred seeded changes to the hub, nodes and help
 evidence-clean: setup  ## Ten runs of every shipped scenario on a quiet host (45 minutes a time; goes on where it stopped; BUSY=1: beside busy processes)
 	@$(BIN)/python scripts/evidence_clean.py $(if $(BUSY),--busy)
 
-evidence-shrink: setup  ## A scenario of twelve faults made small, one that always fails and one that does in one run of three (45 minutes; goes on where it stopped)
+evidence-shrink: setup  ## A scenario of twelve faults made small, one that always fails and one that does in one run of three (75 minutes; goes on where it stopped)
 	@$(BIN)/python scripts/evidence_shrink.py
 
 evidence-bugs: setup  ## Each planted bug under the scenario that finds it, and the clean node with ten seeds (45 minutes at most; goes on where it stopped)
 	@$(BIN)/python scripts/evidence_bugs.py
+
+evidence-generated: setup  ## Thirty scenarios that nobody wrote, played on ten nodes: healthy afterwards, and nothing left (45 minutes at most; goes on where it stopped)
+	@$(BIN)/python scripts/evidence_generated.py
+
+evidence-systems: setup  ## OpenDHT and Serf under a partition, churn and a crash: what was found (45 minutes at most; goes on where it stopped)
+	@$(BIN)/python scripts/evidence_systems.py
+
+evidence-replay: setup  ## A partition scenario and a session by hand, each replayed five times from its folder and from a bundle in a fresh clone (45 minutes at most; goes on where it stopped)
+	@$(BIN)/python scripts/evidence_replay.py
 
 bench: setup  ## Every benchmark that writes its section of docs/benchmarks.md, one after another
 	@$(MAKE) --no-print-directory bench-cluster bench-judge bench-load

@@ -45,13 +45,13 @@ def busy_host() -> Iterator[None]:
             process.wait()
 
 
-def once(scenario: str, runtime: str, host: str) -> dict[str, Any]:
-    """Run a scenario from nothing; what its verdict said."""
+def played(scenario: str, runtime: str) -> subprocess.CompletedProcess[str]:
+    """Run a scenario from nothing, in a state folder and a runs folder of its own."""
     with tempfile.TemporaryDirectory(prefix="hc-", dir="/tmp") as folder:
         state = Path(folder) / "s"
         state.mkdir()
         command = [str(HARNESS), "run", scenario, "--runtime", runtime, "--json"]
-        found = subprocess.run(
+        return subprocess.run(
             [*command, "--runs", str(Path(folder) / "runs")],
             cwd=ROOT,
             env={**os.environ, "HARNESS_STATE": str(state)},
@@ -60,6 +60,11 @@ def once(scenario: str, runtime: str, host: str) -> dict[str, Any]:
             timeout=LONGEST_S,
             check=False,
         )
+
+
+def once(scenario: str, runtime: str, host: str) -> dict[str, Any]:
+    """Run a scenario from nothing; what its verdict said."""
+    found = played(scenario, runtime)
     result = {
         "scenario": scenario,
         "host": host,

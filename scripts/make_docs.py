@@ -14,7 +14,7 @@ from harness.checks.metrics import METRICS
 from harness.faults.churn import WAYS, Sessions
 from harness.faults.fault import State
 from harness.faults.partitions import PATTERNS
-from harness.faults.spec import CONDITIONS, STATES
+from harness.faults.spec import CONDITIONS, OF_NODES, STATES
 from harness.history.plan import PhaseKind
 from harness.operations import Operation
 from harness.scenario.budget import COMPARISONS, UNITS
@@ -47,10 +47,12 @@ count = 100
 prefix = "node"
 regions = ["eu", "us"]           # the group is divided equally, in this order
 options = {{ k = 20 }}             # of the system under test
+disk = "8mb"                     # each on a disk of its own, which can be full (faults.md); root
+own_clock = true                 # each with a clock of its own, which can be set (faults.md)
 
 [[node]]                         # and single ones
 name = "sink"
-region = "eu"
+region = "eu"                    # options, disk and own_clock too
 
 [shape]                          # who is linked with whom; default, without links: random-regular
 kind = "random-regular"
@@ -237,7 +239,8 @@ def page() -> str:
         + code(["condition"])
         + f" ({code(CONDITIONS)}), "
         + code(["state"])
-        + f" ({code(STATES)})",
+        + f" ({code(STATES)}), "
+        + code(OF_NODES),
         kinds=code(PhaseKind),
         operations=code(operation.word for operation in Operation),
         arrivals=", ".join(Arrivals),

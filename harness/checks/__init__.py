@@ -69,7 +69,7 @@ def _run(name: str, check: Check, history: History) -> list[Finding]:
 def _run_selected(name: str, history: History) -> list[Finding]:
     """Run a check that a scenario asks for; one of somebody's own may say itself what it needs."""
     check = selection.load(name)
-    needs = getattr(check, "needs", record.needs_of(name))
+    needs = getattr(check, "needs", record.needs_of(selection.word(name)))
     found = selection.findings(name, check(history))
     return [record.judged(history, one, needs) for one in found]
 

@@ -58,6 +58,8 @@ def _amount(what: str, asked: float, proofs: Sequence[Proof]) -> str:
 def _unit(what: str) -> str:
     if what in TIMES:
         return " ms"
+    if what == "clock":
+        return " s"
     if what == "cpu":
         return " % of a core"
     return " Mbit/s" if what.startswith("rate ") else ""  # a toxic says its own

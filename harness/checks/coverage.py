@@ -35,7 +35,7 @@ def check(history: History) -> list[Finding]:
     if RecordKind.RECEIVED not in history.kept:
         why = "journals of this run have no records of broadcasts that were received"
         return [_unknown(BY_SIDE, why)]
-    return [*_by_side(history, found), *_after(history, found)]
+    return [*_by_side(history, found), *_after(history)]
 
 
 def _by_side(history: History, found: Reach) -> list[Finding]:
@@ -56,9 +56,9 @@ def _by_side(history: History, found: Reach) -> list[Finding]:
     return _finding(BY_SIDE, count, lacking, kept, "did not reach all of their own side in time")
 
 
-def _after(history: History, found: Reach) -> list[Finding]:
+def _after(history: History) -> list[Finding]:
     over_ns = history.phases[-1].end_ns if history.phases else 0
-    since_ns = int(found.edges_ns[-1])
+    since_ns = max(one.gone_ns for one in reach.stands(history) if one.is_cut)
     if since_ns >= over_ns:
         return []
     chosen = _sent(history, since_ns, FOR_EVER_NS)

@@ -22,7 +22,7 @@ NAME = "faults: proven in force, and gone"
 LOOK_S = 6.0  # between two looks at most: three times as long as the prover waits
 # A fault stands for as long as was planned, but for the time that changes take: this share, or 1 s.
 OFF_SHARE, OFF_S = 0.1, 1.0
-OF_NODES = ("condition", "limits")  # what a look at nodes says of them
+OF_NODES = ("condition", "limits", "disk", "clock")  # what a look at nodes says of them
 PROBED = ("cut", "delay", "clear")  # what a probe of a path says of it
 
 

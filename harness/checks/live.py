@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from harness import checks
-from harness.checks import lateness, records, replay, silences
+from harness.checks import coverage, lateness, records, register, replay, silences
 from harness.checks.metric import Chosen
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.history.history import OPERATIONS, History, Nanoseconds
@@ -33,6 +33,8 @@ from harness.scenario.budget import Row
 OLD_NS = 2_000_000_000  # under way for so long, it is not taken for granted that it comes true
 YOUNG_NS = 5_000_000_000  # a phase that has been under way for less has not missed anything yet
 RECORDED_NS = 5_000_000_000  # after its time was up, an operation is in the record
+# Findings of what came after the last fault: until a run ends there may be another one.
+AFTER_THE_LAST = (register.KEPT, coverage.AFTER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +132,20 @@ def _told(findings: Sequence[Finding], look: Look, rows: int) -> Verdict:
     """The verdict; a row of a phase that has not begun, or has hardly begun, says so."""
     return Verdict(
         findings=tuple(
-            _young(one, look) if number < rows else one for number, one in enumerate(findings)
+            _young(one, look) if number < rows else _early(one)
+            for number, one in enumerate(findings)
         )
     )
+
+
+def _early(check: Finding) -> Finding:
+    """The finding of a check; where what it looks for may still come, it says so."""
+    if check.cause is Cause.VACUOUS:
+        return replace(check, sentence=f"so far: {check.sentence}")
+    if check.name not in AFTER_THE_LAST or check.answer is Answer.UNKNOWN:
+        return check
+    why = f"judged at the end: until then another fault may come (so far {check.answer})"
+    return replace(check, answer=Answer.UNKNOWN, cause=Cause.UNDER_WAY, sentence=why)
 
 
 def _young(row: Finding, look: Look) -> Finding:

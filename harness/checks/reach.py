@@ -27,11 +27,14 @@ CUT = "cut"  # what an event says that such a fault does
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """A fault while it surely stood. CLOCK_MONOTONIC ns, the end is not in it."""
+    """A fault while it surely stood. CLOCK_MONOTONIC ns, the end is not in it. `gone_ns`: until
+    when some of it may have.
+    """
 
     change: FaultChanged
     begin_ns: int
     end_ns: int
+    gone_ns: int
 
     @property
     def is_cut(self) -> bool:
@@ -54,7 +57,12 @@ def stands(history: History) -> tuple[Stand, ...]:
     for change in sorted(changes_of(history), key=lambda one: one.set_ns):
         by_fault.setdefault(change.fault, []).append(change)
     found = [
-        Stand(change, change.set_ns, over_ns if later is None else later.begun_ns)
+        Stand(
+            change,
+            change.set_ns,
+            over_ns if later is None else later.begun_ns,
+            over_ns if later is None else later.set_ns,
+        )
         for changes in by_fault.values()
         for change, later in pairwise([*changes, None])
         if change is not None and change.is_set

@@ -6,7 +6,8 @@
   which in turn was acknowledged before the get was sent. While puts are under way either value may
   be read, in any order (a regular register; linearizability.py asks for more).
 - SETTLED_NS after the last change of a fault or of a node, no get finds nothing under a key of
-  which a put had been acknowledged. Keys that nobody reads then are not judged.
+  which a put had been acknowledged. Keys that nobody reads then are not judged, nor is any where a
+  fault stood to the end, or a node was kept from running.
 
 The record tells of each get its key, and of each value its first 16 bytes, which are the id of the
 put.
@@ -15,10 +16,13 @@ put.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 
-from harness.checks import registers
+from harness.checks import registers, silences
+from harness.checks.faults import changes_of
 from harness.checks.registers import Get, Put, Register, Registers
+from harness.checks.silences import FOR_EVER_NS
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.events import FaultChanged, NodeChanged, NodeEnded, NodeStarted
 from harness.history.history import History
@@ -33,7 +37,7 @@ SETTLED_NS = 5_000_000_000  # after a change of a fault or a node the DHT may lo
 def check(history: History) -> list[Finding]:
     """A finding of each promise of which this run shows something."""
     found = registers.of(history)
-    return [*_written(found), *_fresh(found), *_kept(history, found)]
+    return [*written(found), *fresh(found, FRESH), *kept(history, found)]
 
 
 def _told(found: Registers) -> Iterator[tuple[Register, Get]]:
@@ -44,7 +48,8 @@ def _told(found: Registers) -> Iterator[tuple[Register, Get]]:
                 yield register, get
 
 
-def _written(found: Registers) -> list[Finding]:
+def written(found: Registers) -> list[Finding]:
+    """The finding that no value was read that nobody wrote."""
     wrong, count = list[str](), 0
     for register, get in _told(found):
         count += 1
@@ -68,22 +73,24 @@ def _unwritten(found: Registers, register: Register, get: Get) -> str | None:
     return None
 
 
-def _fresh(found: Registers) -> list[Finding]:
+def fresh(
+    found: Registers, name: str, owed: Callable[[Put, int], bool] | None = None
+) -> list[Finding]:
+    """The finding of this name: no older value after a newer one. `owed` says whether a put may be
+    newer for a node, and so for what that node reads or wrote; None: for every node.
+    """
     wrong, count, is_at_stake = list[str](), 0, False
     for register in found.read.values():
-        ended = sorted(
-            (put for put in register.puts.values() if put.is_acknowledged),
-            key=lambda put: put.end_ns,
-        )
+        ended = _Ended(register.puts.values())
         is_at_stake |= len(ended) > 1
-        ends, latest = [put.end_ns for put in ended], _latest(ended)
         for get in register.gets if len(ended) > 1 else ():
             put = register.puts.get(get.value or b"")
-            at = bisect_right(ends, get.begin_ns)
-            if put is None or not get.is_told or not at:
+            if put is None or not get.is_told:
+                continue
+            newer = ended.for_(get, put, owed).latest(get.begin_ns)
+            if newer is None:
                 continue
             count += 1
-            newer = latest[at - 1]
             if put.end_ns < newer.begin_ns:
                 age_s = (get.begin_ns - newer.end_ns) / 1e9
                 wrong.append(
@@ -91,18 +98,47 @@ def _fresh(found: Registers) -> list[Finding]:
                     f"put later, had replaced {age_s:.3f} s before it was sent"
                 )
     kept = "no value read had been replaced before"
-    return _finding(FRESH, count, wrong, kept, found) if is_at_stake else []
+    return _finding(name, count, wrong, kept, found) if is_at_stake else []
 
 
-def _latest(ended: list[Put]) -> list[Put]:
-    """Of each put and those that ended before it, the one that began last."""
-    made = list[Put]()
-    for put in ended:
-        made.append(put if not made or put.begin_ns > made[-1].begin_ns else made[-1])
-    return made
+class _Ended:
+    """The acknowledged puts of a key, by when they ended."""
+
+    def __init__(self, puts: Iterable[Put]) -> None:
+        self._puts = sorted(
+            (put for put in puts if put.is_acknowledged), key=lambda put: put.end_ns
+        )
+        self._ends_ns = [put.end_ns for put in self._puts]
+        # Of each and those that ended before it, the one that began last.
+        self._latest = list[Put](accumulate(self._puts, _later))
+        self._owed: dict[tuple[int, int], _Ended] = {}
+
+    def __len__(self) -> int:
+        return len(self._puts)
+
+    def latest(self, at_ns: int) -> Put | None:
+        """Of those that had ended at a moment, the one that began last."""
+        at = bisect_right(self._ends_ns, at_ns)
+        return self._latest[at - 1] if at else None
+
+    def for_(self, get: Get, put: Put, owed: Callable[[Put, int], bool] | None) -> _Ended:
+        """Those that may be newer than a put for who wrote it and for who read it."""
+        if owed is None:
+            return self
+        nodes = get.node, put.node
+        if nodes not in self._owed:
+            mine = [one for one in self._puts if all(owed(one, node) for node in nodes)]
+            self._owed[nodes] = _Ended(mine)
+        return self._owed[nodes]
 
 
-def _kept(history: History, found: Registers) -> list[Finding]:
+def _later(one: Put, other: Put) -> Put:
+    """Which of two puts began later."""
+    return one if one.begin_ns >= other.begin_ns else other
+
+
+def kept(history: History, found: Registers) -> list[Finding]:
+    """The finding that each acknowledged key can be read after the last fault."""
     settled_ns = _settled_ns(history)
     keys, wrong, open_ = set[bytes](), list[str](), 0
     for register in found.read.values():
@@ -131,7 +167,13 @@ def _kept(history: History, found: Registers) -> list[Finding]:
 
 
 def _settled_ns(history: History) -> int:
-    """From when on nothing disturbs the DHT any more."""
+    """From when on nothing disturbs the DHT any more; FOR_EVER_NS where something does to the
+    end. A node that ended by itself disturbs nothing: that is the system's own.
+    """
+    stands = {change.fault: change.is_set for change in changes_of(history)}
+    away = (one.end_ns for one in silences.of(history).away)
+    if any(stands.values()) or FOR_EVER_NS in away:
+        return FOR_EVER_NS
     disturbing = FaultChanged | NodeChanged | NodeEnded | NodeStarted
     times = [event.at_ns for event in history.events if isinstance(event, disturbing)]
     return max(times) + SETTLED_NS if times else 0

@@ -19,18 +19,22 @@ from harness.operations import Operation, Outcome
 from harness.operations.operation import ID_BYTES
 from harness.scenario.schedule import EARLY_STREAM, IDENTIFIER
 
+NOBODY = -1
+
 
 @dataclass(frozen=True, slots=True)
 class Put:
     """A value, which is the operation's id, as it was written. CLOCK_MONOTONIC ns.
 
-    `end_ns` FOR_EVER_NS: nobody acknowledged it.
+    `end_ns` FOR_EVER_NS: nobody acknowledged it. `node`: the index of who sent it, NOBODY where
+    the record does not tell.
     """
 
     value: bytes
     begin_ns: int
     end_ns: int
     outcome: Outcome
+    node: int = NOBODY
 
     @property
     def is_acknowledged(self) -> bool:
@@ -40,12 +44,16 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Get:
-    """A read that was sent. CLOCK_MONOTONIC ns. `value` None: it brought none, or none is told."""
+    """A read that was sent. CLOCK_MONOTONIC ns. `value` None: it brought none, or none is told.
+
+    `node`: as of a put.
+    """
 
     value: bytes | None
     begin_ns: int
     end_ns: int
     outcome: Outcome
+    node: int = NOBODY
 
     @property
     def is_told(self) -> bool:
@@ -91,16 +99,16 @@ def of(history: History) -> Registers:
     values = dict(zip(named[0], named[2], strict=True))
     made: dict[bytes, Register] = {}
     untold = 0
-    for id_, kind, begin_ns, end_ns, how in _sent(history):
+    for id_, kind, begin_ns, end_ns, how, node in _sent(history):
         is_get, value = kind == Operation.DHT_GET, values.get(id_)
         untold += is_get and how is Outcome.OK and value is None
         if id_ not in keys:
             continue
         register = made.setdefault(keys[id_], Register(keys[id_]))
         if is_get:
-            register.gets.append(Get(value, begin_ns, end_ns, how))
+            register.gets.append(Get(value, begin_ns, end_ns, how, node))
         else:
-            register.puts[id_] = Put(id_, begin_ns, end_ns, how)
+            register.puts[id_] = Put(id_, begin_ns, end_ns, how, node)
     for id_ in _early(named[0]):
         made.setdefault(keys[id_], Register(keys[id_])).puts[id_] = Put(id_, 0, 0, Outcome.OK)
     acknowledged = sum(one.acknowledged_ns < FOR_EVER_NS for one in made.values())
@@ -119,19 +127,19 @@ def _early(ids: list[bytes]) -> set[bytes]:
     return {ids[at] for at in np.flatnonzero(streams == EARLY_STREAM).tolist()}
 
 
-def _sent(history: History) -> Iterator[tuple[bytes, int, int, int, Outcome]]:
-    """The puts and gets that were sent: id, kind, begin, end, outcome."""
+def _sent(history: History) -> Iterator[tuple[bytes, int, int, int, Outcome, int]]:
+    """The puts and gets that were sent: id, kind, begin, end, outcome, who sent it."""
     kinds = history.column("operation")
     mine = (kinds == Operation.DHT_PUT) | (kinds == Operation.DHT_GET)
     mine &= history.column("sent_ns") > 0
     ids = history.operations.column("id").filter(pa.array(mine)).to_pylist()
     columns = (
         history.column(name)[mine].tolist()
-        for name in ("operation", "sent_ns", "done_ns", "outcome")
+        for name in ("operation", "sent_ns", "done_ns", "outcome", "source")
     )
-    for id_, kind, sent_ns, done_ns, outcome in zip(ids, *columns, strict=True):
+    for id_, kind, sent_ns, done_ns, outcome, node in zip(ids, *columns, strict=True):
         how = Outcome(outcome)
-        yield id_, kind, sent_ns, done_ns if how is Outcome.OK else FOR_EVER_NS, how
+        yield id_, kind, sent_ns, done_ns if how is Outcome.OK else FOR_EVER_NS, how, node
 
 
 def _add_under_way(

@@ -1,24 +1,36 @@
 """Which checks a run is held to beyond what every run is: those that its scenario asks for, by
-their word or as anybody's own ``module:function``.
+their word, with a time where they take one (``membership within 5 s``), or as anybody's own
+``module:function``.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from harness import plugin
 from harness.checks.check import Check
 from harness.checks.verdict import Answer, Cause, Finding
-from harness.errors import UsageError
+from harness.errors import BadFileError, UsageError
+from harness.topology.quantities import time_ms
 
 TABLE: Mapping[str, str] = {
     "coverage-by-side": "harness.checks.coverage:check",
     "isolation": "harness.checks.isolation:check",
     "linearizability": "harness.checks.linearizability:check",
+    "membership": "harness.checks.membership:check",
     "ordered": "harness.checks.ordered:check",
     "register": "harness.checks.register:check",
+    "register-by-side": "harness.checks.register_by_side:check",
 }
+WITHIN = " within "
+BOUNDED = ("membership",)  # those that take a time
+
+
+def word(name: str) -> str:
+    """Return what names the check, without its time."""
+    return name.partition(WITHIN)[0]
 
 
 def is_foreign(name: str) -> bool:
@@ -27,7 +39,7 @@ def is_foreign(name: str) -> bool:
 
 
 def load(name: str) -> Check:
-    """Load a check by its word or as ``module:function``. Raises UsageError.
+    """Load a check by its word, with its time, or as ``module:function``. Raises UsageError.
 
     A run folder names it, which somebody else may have made: what only a program would run, or
     Python's own, is no check.
@@ -36,10 +48,24 @@ def load(name: str) -> Check:
     if is_foreign(name) and (modules[0] in sys.stdlib_module_names or "__main__" in modules):
         found = "a program" if "__main__" in modules else "Python's own"
         raise UsageError(f"checks: {name!r}: expected a check of yours, found {found}")
-    check: Check = plugin.load("checks", TABLE, name)
-    if not callable(check):
-        raise UsageError(f"checks: {name!r}: expected a function of a history, found {check!r}")
+    found = plugin.load("checks", TABLE, word(name))
+    if not callable(found):
+        raise UsageError(f"checks: {name!r}: expected a function of a history, found {found!r}")
+    check: Check = found if WITHIN not in name else partial(found, within_ns=_within_ns(name))
     return check
+
+
+def _within_ns(name: str) -> int:
+    """Return the time that a check is given. Raises UsageError."""
+    if word(name) not in BOUNDED:
+        raise UsageError(f"checks: {name!r}: {', '.join(BOUNDED)} alone takes a time")
+    try:
+        found = round(time_ms(name.partition(WITHIN)[2]) * 1e6)
+    except BadFileError as error:
+        raise UsageError(f"checks: {name!r}: {error}") from None
+    if not found:
+        raise UsageError(f"checks: {name!r}: expected a time above 0")
+    return found
 
 
 def require(names: Sequence[str], *, imports: bool = True) -> str:

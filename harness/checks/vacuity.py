@@ -70,16 +70,16 @@ def _faults(history: History) -> list[Finding]:
 def _idle(history: History, stood: Sequence[Stand]) -> str | None:
     """Why a fault is not known to have met an operation; None where it met one."""
     for stand in stood:
-        touched = _touched(history, stand.change)
-        if touched is None:
+        paths = touched(history, stand.change)
+        if paths is None:
             return "the record does not say which paths it was on"
-        if _met(history, stand, touched):
+        if _met(history, stand, paths):
             return None
     seconds = sum(one.end_ns - one.begin_ns for one in stood) / 1e9
     return f"no operation is known to have crossed what it touched in the {seconds:.1f} s it stood"
 
 
-def _touched(history: History, change: FaultChanged) -> Matrix | None:
+def touched(history: History, change: FaultChanged) -> Matrix | None:
     """Mark the paths that a fault touched, either way: what goes one way is answered the other.
     None where the record does not say which.
     """
@@ -98,23 +98,23 @@ def _touched(history: History, change: FaultChanged) -> Matrix | None:
     return either
 
 
-def _met(history: History, stand: Stand, touched: Matrix) -> bool:
-    """Whether an operation crossed a touched path while the fault stood."""
+def _met(history: History, stand: Stand, paths: Matrix) -> bool:
+    """Whether an operation crossed one of these paths while the fault stood."""
     at_ns, one, other = taken(history)
     during = (at_ns >= stand.begin_ns) & (at_ns < stand.end_ns)
-    if touched[one[during], other[during]].any():
+    if paths[one[during], other[during]].any():
         return True
     sent, source, target = (history.column(name) for name in ("sent_ns", "source", "target"))
     under_way = (sent >= stand.begin_ns) & (sent < stand.end_ns)
     named = under_way & (target >= 0) & _is_direct(history)
-    if touched[source[named], target[named]].any():
+    if paths[source[named], target[named]].any():
         return True
     if len(at_ns) and not (stand.is_cut or stand.change.nodes):
         return False  # what passed would be told of
     free = under_way & (target < 0)
     if stand.change.nodes:
         return bool(free.any())
-    return bool(reach.sources(touched)[source[free]].any())
+    return bool(reach.sources(paths)[source[free]].any())
 
 
 def _is_direct(history: History) -> Chosen:

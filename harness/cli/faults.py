@@ -13,7 +13,7 @@ from harness.cli import words
 from harness.cli.shared import F, cluster_option, json_option, print_json
 from harness.control.client import Client
 from harness.errors import BadFileError, UsageError
-from harness.faults import limits
+from harness.faults import spec
 from harness.faults.partitions import PATTERNS
 from harness.faults.spec import CONDITIONS, STATES, WORDS, Word
 from harness.kernel.proc import age_ns
@@ -26,7 +26,8 @@ from harness.topology.impairment import HALF_OPEN
 NO_OPTIONS = ("where", "cut", "of", "at_s")
 TIMES = {"for_s": "--for", "flap_s": "--flap"}  # by hand with a unit: 20s
 OF_NODES = {"condition": CONDITIONS, "state": STATES}
-OF_CUTS, OF_SETS = ("one_way",), ("up", "down", "toxic", "condition", "state", *limits.WORDS)
+OF_CUTS = ("one_way",)
+OF_SETS = ("up", "down", "toxic", "condition", "state", *spec.OF_NODES)
 
 
 def _option(name: str, word: Word) -> Callable[[F], F]:

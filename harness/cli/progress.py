@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import click
@@ -37,14 +38,33 @@ def shown(*, lines: bool = False) -> Iterator[Progress]:
 
     SIGTERM and a terminal that closes end like Ctrl-C: what was started is taken back.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            signal.signal(number, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    _end_like_ctrl_c()
     if Terminal(stderr=True).is_terminal:
         with _bars() as progress:
             yield progress
     else:
         yield _lines() if lines else nobody
+
+
+def _end_like_ctrl_c() -> None:
+    """Have SIGTERM and SIGHUP do what Ctrl-C does, also where a shell that started this in the
+    background has it ignore Ctrl-C itself.
+    """
+    asked: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        asked.append(number)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if asked:
+            signal.default_int_handler(number, frame)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, end)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupt)
 
 
 @contextmanager

@@ -61,8 +61,8 @@ def shrink(
     *,
     as_json: bool,
 ) -> None:
-    """Make the scenario of RUN, a run folder with a FAIL, as small as it can be while it still
-    fails, by real runs on the same runtime.
+    """Make the scenario of RUN, the folder or bundle of a run with a FAIL, as small as it can be
+    while it still fails, by real runs on the same runtime.
 
     Exit code: 0 the smallest was found and fails by its own file, 2 that is not known; 130
     interrupted, with the smallest so far.

@@ -7,6 +7,7 @@ from contextlib import suppress
 from harness import runtimes
 from harness.control import state
 from harness.errors import NameTakenError
+from harness.kernel import mounts
 from harness.runtimes import owner
 
 
@@ -30,6 +31,7 @@ def sweep(cluster: str) -> list[str]:
     lock = state.Lock(cluster)
     removed = runtimes.sweep(cluster, lock.path.parent)
     removed += [f"process {pid}" for pid in owner.end_processes(lock.path)]
+    removed += [f"mount {path}" for path in mounts.remove_below(lock.path)]
     removed.append(f"folder {lock.path}")
     lock.remove()
     _forget_log(cluster)

@@ -1,5 +1,5 @@
 """A case is a scenario with its topology and its budget, as their files say them: what `shrink`
-makes smaller. Pure, but for reading a run folder.
+makes smaller. Pure.
 
 It is kept as documents, not as what they are read into: a key that is not known here stays.
 """
@@ -9,21 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import BadFileError, UsageError
-from harness.history import metadata
 from harness.scenario import files, writer
-from harness.scenario.tables import load
 from harness.topology.topology import Node
 
 Document = dict[str, Any]
 BETWEEN_NAMES = re.compile(r"[\s,]*<?->[\s,]*|[\s,]+")
 FILE, TOPOLOGY, BUDGET = ".toml", ".topology.toml", ".budget.toml"
 COMMENT = writer.COMMENT
+TABLES = ("fault", "churn", "stream")  # of a phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +55,23 @@ class Documents:
 
     @property
     def seconds(self) -> float:
-        """How long all phases last."""
-        return sum(float(phase.get("duration_s", 0)) for phase in self.phases)
+        """How long all phases last, at most."""
+        total = 0.0
+        for phase in self.phases:
+            total += phase.get("duration_s") or phase.get("at_most_s") or 0.0
+        return total
 
     def faults(self) -> Iterator[tuple[Document, int, Document]]:
         """Yield each fault with its phase and its position there."""
         for phase in self.phases:
             for position, fault in enumerate(phase.get("fault", ())):
                 yield phase, position, fault
+
+    def churns(self) -> Iterator[tuple[Document, int, Document]]:
+        """Yield each churn with its phase and its position there."""
+        for phase in self.phases:
+            for position, churn in enumerate(phase.get("churn", ())):
+                yield phase, position, churn
 
     def streams(self) -> Iterator[tuple[Document, int, Document]]:
         """Yield each stream with its phase and its position there."""
@@ -99,7 +105,7 @@ class Documents:
         """Return how big it is: how many of what, and how many seconds."""
         return {
             "phases": len(self.phases),
-            "faults": sum(1 for _ in self.faults()),
+            "faults": sum(1 for _ in (*self.faults(), *self.churns())),
             "streams": sum(1 for _ in self.streams()),
             "nodes": len(self.nodes()),
             "seconds": self.seconds,
@@ -125,68 +131,6 @@ class Documents:
         return found
 
 
-def of_run(run: Path, findings: Collection[str]) -> Case:
-    """Return the case that a run folder keeps, with no rows of its budget but those of `findings`.
-
-    Faults without a name get the one that they had in the run: they keep it whatever is left out.
-    Raises UsageError for a run that no scenario file was played in, BadFileError for files that
-    are not those of the run.
-    """
-    file = run / "scenario.toml"
-    if not file.is_file():
-        raise UsageError(
-            f"{run}: expected a run of `harness run`, whose scenario.toml is in its folder; found "
-            "none: what a plain `locust` played is in no file that could be made smaller"
-        )
-    facts = metadata.read(run)
-    built = _json(run / "topology.json")
-    said = {key: one for key, one in load(file).items() if key not in ("topology", "budget")}
-    found = Documents(
-        scenario={**said, "name": facts["name"], "system": built["adapter"]},
-        topology=_topology(run, built),
-        budget=_budget(run, facts["name"], findings),
-    )
-    for phase, position, fault in found.faults():
-        fault.setdefault("name", f"{phase['name']}-{position + 1}")
-    return found.case()
-
-
-def _topology(run: Path, built: Document) -> Document:
-    """The file that the run's topology was made from, without the system: the scenario names it.
-
-    A folder of an earlier version may lack it; then it is the shipped one of that name.
-    """
-    file = run / "topology.toml"
-    if not file.is_file():
-        file = files.topology_of(run / "scenario.toml")
-    values = load(file)
-    made = replace(files.topology_from(values, str(file), built["name"]), adapter=built["adapter"])
-    if json.loads(json.dumps(made.as_json())) != built:
-        raise BadFileError(f"{file}: expected the topology of topology.json, found another one")
-    return {"name": built["name"]} | {key: one for key, one in values.items() if key != "adapter"}
-
-
-def _budget(run: Path, scenario: str, findings: Collection[str]) -> Document | None:
-    file = run / "budget.toml"
-    if not file.is_file():
-        return None
-    values = dict(load(file))
-    rows = values.get("row")
-    assert isinstance(rows, list)  # it was judged by
-    values["row"] = [
-        row for row in rows if row["name"] in findings and row.get("scenario", scenario) == scenario
-    ]
-    return values if values["row"] else None
-
-
-def _json(file: Path) -> Document:
-    try:
-        found: Document = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise BadFileError(f"{file}: cannot be read: {error}") from None
-    return found
-
-
 def differences(before: Case, after: Case) -> tuple[list[str], list[str]]:
     """Return what of a case is left out in a smaller one, and what is changed, a line each."""
     old, new = _things(before.documents()), _things(after.documents())
@@ -206,10 +150,11 @@ def _things(found: Documents) -> dict[str, Document]:
     things = {"topology": {"nodes": len(found.nodes())}}
     for phase in found.phases:
         things[f"phase {phase['name']}"] = {
-            key: value for key, value in phase.items() if key not in ("name", "fault", "stream")
+            key: value for key, value in phase.items() if key not in ("name", *TABLES)
         }
-    for _, _, fault in found.faults():
-        things[f"fault {fault['name']}"] = {k: v for k, v in fault.items() if k != "name"}
+    for kind, all_ in (("fault", found.faults()), ("churn", found.churns())):
+        for _, _, one in all_:
+            things[f"{kind} {one['name']}"] = {k: v for k, v in one.items() if k != "name"}
     for phase, _, stream in found.streams():
         name, number = f"stream {stream['operation']} of phase {phase['name']}", 1
         while (what := name if number == 1 else f"{name} ({number})") in things:

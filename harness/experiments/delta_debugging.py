@@ -99,6 +99,7 @@ class Trials(Generic[C]):
         self._executor, self._jobs, self._told = executor, jobs, told
         self.decided: dict[C, Decision] = {}
         self.refused: dict[C, str] = {}
+        self.asked: set[C] = set()  # since somebody emptied it
 
     def first_failing(self, what: str, candidates: Sequence[C | None]) -> int | None:
         """Return the position of the first candidate that fails; None where none does.
@@ -108,10 +109,9 @@ class Trials(Generic[C]):
         for begin in range(0, len(candidates), self._jobs):
             batch = candidates[begin : begin + self._jobs]
             some = dict.fromkeys(one for one in batch if one is not None)
+            self.asked.update(some)
             fresh = [one for one in some if one not in self.decided and self._is_possible(one)]
-            for one, decision in zip(fresh, self._decide(fresh), strict=True):
-                self.decided[one] = decision
-                self._told(what, one, decision)
+            self._decide(what, fresh)
             for position, candidate in enumerate(batch, begin):
                 if candidate is not None and self.fails(candidate):
                     return position
@@ -122,32 +122,55 @@ class Trials(Generic[C]):
         found = self.decided.get(candidate)
         return found is not None and found.outcome is Outcome.FAILS
 
+    def passes(self, candidate: C) -> bool:
+        """Whether a candidate was found not to fail."""
+        found = self.decided.get(candidate)
+        return found is not None and found.outcome is Outcome.PASSES
+
     def _is_possible(self, candidate: C) -> bool:
         if candidate not in self.refused and (why := self._refusal(candidate)) is not None:
             self.refused[candidate] = why
         return candidate not in self.refused
 
-    def _decide(self, candidates: Sequence[C]) -> Iterator[Decision]:
+    def _decide(self, what: str, candidates: Sequence[C]) -> None:
+        """Decide of candidates; what is known of one stays known where another is SpentError."""
+
         def decide(candidate: C) -> Decision:
             return self.test.decide(lambda: self._play(candidate))
 
+        def keep(candidate: C, decision: Decision) -> None:
+            self.decided[candidate] = decision
+            self._told(what, candidate, decision)
+
         if self._executor is None:
-            return map(decide, candidates)
-        return self._executor.map(decide, candidates)
+            for one in candidates:
+                keep(one, decide(one))
+            return
+        spent: SpentError | None = None
+        for one, future in [(one, self._executor.submit(decide, one)) for one in candidates]:
+            try:
+                keep(one, future.result())
+            except SpentError as error:
+                spent = error
+        if spent is not None:
+            raise spent
 
 
 class Search(Generic[C]):
     """Makes a candidate smaller; `best` is the smallest so far, whatever ends the search.
 
-    `found` are all that failed, in the order of the search, the original first.
+    `found` are all that failed, in the order of the search, the original first. `kept` hears of
+    each that becomes the best.
     """
 
-    def __init__(self, original: C, trials: Trials[C]) -> None:
+    def __init__(
+        self, original: C, trials: Trials[C], kept: Callable[[C], None] = lambda _: None
+    ) -> None:
         """`original` is known to fail."""
         self.found = [original]
-        self.trials = trials
-        self.is_minimal = False
-        self._lows: dict[str, float] = {}  # number → the value next to its own that does not fail
+        self.trials, self._kept = trials, kept
+        self.is_minimal, self._infers = False, True
+        self.lows: dict[str, float] = {}  # number → the value next to its own that does not fail
 
     @property
     def best(self) -> C:
@@ -157,39 +180,73 @@ class Search(Generic[C]):
     def run(self, passes: Sequence[Pass[C]]) -> None:
         """Play the passes, again and again until none changes anything.
 
-        It ends early, and is not minimal then, where runs or time are used up.
+        The best is not minimal where it ends early, because runs or time are used up, and where
+        something of the last round stayed unresolved: it may be left out, and nobody knows. The
+        first round takes for granted that with more left out nothing fails that did not with less;
+        the last one does not.
         """
+        self.is_minimal, self._infers = False, True
         try:
             before: C | None = None
-            while before != self.best:
+            while before != self.best or self._infers:
+                self._infers = before is None
                 before = self.best
+                self.trials.asked.clear()
                 for one in passes:
                     self._drop(one) if isinstance(one, Drop) else self._lower(one)
-            self.is_minimal = True
         except SpentError:
-            pass
+            return
+        decided = [self.trials.decided.get(one) for one in self.trials.asked]
+        self.is_minimal = all(one is None or one.outcome is Outcome.PASSES for one in decided)
+
+    def retract(self, decision: Decision) -> None:
+        """Take the best back, of which more runs say that it does not fail: the one before it is
+        the best again, and `run` goes on from there. The original cannot be taken back.
+        """
+        wrong = self.found.pop()
+        assert self.found
+        self.trials.decided[wrong] = decision
+        self.is_minimal = False
+
+    def _found(self, smaller: C) -> None:
+        self.found.append(smaller)
+        self._kept(smaller)
 
     def _drop(self, one: Drop[C]) -> None:
         """Leave out as many parts as can be: all of them at first, then ever smaller shares."""
-        base, left, gone = self.best, list(one.parts(self.best)), set[Part]()
+        base, left, gone = self.best, list(one.parts(self.best)), frozenset[Part]()
+        needed: list[frozenset[Part]] = []  # without all of one of these it does not fail
         shares = 1
         while left:
             cuts = [
                 len(left) * number // min(shares, len(left))
                 for number in range(min(shares, len(left)) + 1)
             ]
-            some = [left[begin:end] for begin, end in pairwise(cuts)]
-            tries = [self._other(one.without(base, gone | set(share))) for share in some]
+            some = [gone.union(left[begin:end]) for begin, end in pairwise(cuts)]
+            tries = [self._without(one, base, each, needed) for each in some]
             position = self.trials.first_failing(one.name, tries)
+            needed += [
+                each
+                for each, made in zip(some, tries, strict=True)
+                if made is not None and self.trials.passes(made)
+            ]
             if position is not None and (smaller := tries[position]) is not None:
-                self.found.append(smaller)
-                gone |= set(some[position])
+                self._found(smaller)
+                gone = some[position]
                 left = [part for part in left if part not in gone]
                 shares = max(shares - 1, 2)
             elif shares >= len(left):
                 return
             else:
                 shares *= 2
+
+    def _without(
+        self, one: Drop[C], base: C, gone: frozenset[Part], needed: Sequence[frozenset[Part]]
+    ) -> C | None:
+        """Leave parts out; None: it cannot be, changes nothing, or is known not to fail."""
+        if self._infers and any(each <= gone for each in needed):
+            return None
+        return self._other(one.without(base, gone))
 
     def _lower(self, one: Lower[C]) -> None:
         for number in one.numbers(self.best):
@@ -202,7 +259,7 @@ class Search(Generic[C]):
         next to its own that did not fail before.
         """
         goal, high = number.goal, number.value
-        low = self._lows.get(number.name, goal)
+        low = self.lows.get(number.name, goal)
         if not min(goal, high) <= low <= max(goal, high) or low == high:
             low = goal  # another pass has moved it since
         while high != goal and self._fails(what, number, [low]) is not None:
@@ -210,7 +267,7 @@ class Search(Generic[C]):
         while high != goal and (values := list(number.between(low, high))):
             value = self._fails(what, number, values)
             low, high = (values[0], high) if value is None else (low, value)
-        self._lows[number.name] = low
+        self.lows[number.name] = low
 
     def _fails(self, what: str, number: Number[C], values: Sequence[float]) -> float | None:
         """Try a number at the first of these values that it can have; return the value if it
@@ -220,7 +277,7 @@ class Search(Generic[C]):
         value, smaller = next((one for one in made if one[1] is not None), (values[0], None))
         if smaller is None or self.trials.first_failing(what, [smaller]) is None:
             return None
-        self.found.append(smaller)
+        self._found(smaller)
         return value
 
     def _other(self, candidate: C | None) -> C | None:

@@ -28,7 +28,7 @@ import numpy as np
 from harness.checks.amounts import achieved_of
 from harness.checks.verdict import Answer
 from harness.history import metadata, phases
-from harness.history.events import Event, FaultChanged, PhaseBegan, PhasesOver
+from harness.history.events import Event, FaultChanged, NodeStarted, PhaseBegan, PhasesOver
 from harness.history.files import Files
 from harness.history.gaps import Part as Of
 from harness.history.history import PhaseWindow
@@ -120,6 +120,17 @@ def answers(folder: Path) -> list[Answered] | None:
         return None
 
 
+def kept(folder: Path) -> dict[str, Any] | None:
+    """Return what a replay's folder keeps of the comparison; None where there is none that can be
+    read.
+    """
+    try:
+        found = json.loads((folder / FILE).read_text())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and found.get("version") == VERSION else None
+
+
 def compare(first: Played, again: Played, remarks: Sequence[str] = ()) -> dict[str, Any]:
     """Compare a replay with its original; return the content of fidelity.json."""
     parts = {
@@ -143,16 +154,30 @@ def closeness(error: float, allowed: float) -> float:
     return 1.0 if error <= allowed else allowed / error
 
 
-def moments(of: Played) -> dict[tuple[str, int], float]:
-    """Return when what happened in a run did, in ms from its t0, by what it was and how often it
-    had happened before. What stood before the run stands at 0.
+class Moment(NamedTuple):
+    """When something happened: in ms from the run's t0, when it was done; when it began, where that
+    is another; and whether nodes started in it, which takes them their own time.
     """
-    found: dict[tuple[str, int], float] = {}
+
+    at_ms: float
+    begun_ms: float
+    starts: bool = False
+
+
+def moments(of: Played) -> dict[tuple[str, int], Moment]:
+    """Return when what happened in a run did, by what it was and how often it had happened before.
+    What stood before the run stands at 0.
+    """
+    found: dict[tuple[str, int], Moment] = {}
     times: dict[str, int] = {}
+    started = [event for event in of.happened if isinstance(event, NodeStarted)]
     for event in of.happened:
-        at_ns = event.set_ns if isinstance(event, FaultChanged) else event.at_ns
+        at_ns = begun_ns = event.at_ns
+        starts = False
         if isinstance(event, FaultChanged):
             what = f"{event.verb} {event.fault}"
+            at_ns, begun_ns = event.set_ns, event.begun_ns
+            starts = any(_is_started_by(event, one) for one in started)
         elif isinstance(event, PhaseBegan):
             what = f"phase {event.phase}"
         elif isinstance(event, PhasesOver):
@@ -160,25 +185,45 @@ def moments(of: Played) -> dict[tuple[str, int], float]:
         else:
             continue
         times[what] = times.get(what, -1) + 1
-        found[what, times[what]] = max(at_ns - of.t0_ns, 0) / 1e6
+        at_ms, begun_ms = (max(ns - of.t0_ns, 0) / 1e6 for ns in (at_ns, begun_ns))
+        found[what, times[what]] = Moment(at_ms, begun_ms, starts)
     return found
 
 
-def _at_the_end(of: Played) -> set[tuple[str, int]]:
-    """Which moments are of faults that went when the run was over, if at all: only one run may
-    have seen them go.
+def _is_started_by(change: FaultChanged, event: NodeStarted) -> bool:
+    return event.node in change.nodes and change.begun_ns <= event.at_ns <= change.set_ns
+
+
+def _at_the_end(of: Played, after_ms: float = 0.0) -> set[tuple[str, int]]:
+    """Which moments are of faults that went when the run was over, so long after it at least, if at
+    all: only one run may have seen them go.
     """
-    end_ms = max(((one.end_ns - of.t0_ns) / 1e6 for one in of.phases), default=0.0)
+    end_ms = max(((one.end_ns - of.t0_ns) / 1e6 for one in of.phases), default=0.0) + after_ms
     return {
-        key for key, at_ms in moments(of).items() if key[0].startswith("clear ") and at_ms >= end_ms
+        key
+        for key, moment in moments(of).items()
+        if key[0].startswith("clear ") and moment.at_ms >= end_ms
     }
 
 
 def _moments(first: Played, again: Played) -> dict[str, Any]:
+    """Compare moments. Where nodes start it is when that began: how long they take is the system's
+    own, and is told. What went as the run was closed is not played by any clock, and is named.
+    """
     wanted, found = moments(first), moments(again)
+    closing = _at_the_end(first, MOMENT_MS) & _at_the_end(again)
     missing = sorted(wanted.keys() - found.keys() - _at_the_end(first))
     extra = sorted(found.keys() - wanted.keys() - _at_the_end(again))
-    errors = {key: found[key] - at_ms for key, at_ms in wanted.items() if key in found}
+    both = {
+        key: (moment, found[key])
+        for key, moment in wanted.items()
+        if key in found and key not in closing
+    }
+    starts = {key: pair for key, pair in both.items() if any(one.starts for one in pair)}
+    errors = {
+        key: now.begun_ms - was.begun_ms if key in starts else now.at_ms - was.at_ms
+        for key, (was, now) in both.items()
+    }
     sizes = [abs(error) for error in errors.values()]
     scores = [closeness(size, MOMENT_MS) for size in sizes] + [0.0] * len([*missing, *extra])
     worst = max(errors, key=lambda key: abs(errors[key]), default=None)
@@ -191,9 +236,18 @@ def _moments(first: Played, again: Played) -> dict[str, Any]:
         "worst": None if worst is None else worst[0],
         "missing": [what for what, _ in missing],
         "extra": [what for what, _ in extra],
+        "not_compared": sorted(what for what, _ in closing),
         "errors": [
-            {"what": what, "at_ms": wanted[what, number], "error_ms": error}
-            for (what, number), error in errors.items()
+            {"what": key[0], "at_ms": wanted[key].at_ms, "error_ms": error}
+            for key, error in errors.items()
+        ],
+        "starts": [
+            {
+                "what": key[0],
+                "original_ms": was.at_ms - was.begun_ms,
+                "replay_ms": now.at_ms - now.begun_ms,
+            }
+            for key, (was, now) in starts.items()
         ],
     }
 

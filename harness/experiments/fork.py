@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.choices import listed, one_of
 from harness.errors import BadFileError, UsageError
+from harness.experiments.growth import grown
 from harness.experiments.original import Original
 from harness.faults.fault import Fault, Verb
 from harness.scenario.rate import Profile
@@ -22,6 +23,7 @@ from harness.scenario.stream import Stream
 from harness.scenario.timeline import PlannedChange, Timeline, in_order
 from harness.topology import quantities
 from harness.topology.impairment import WORDS
+from harness.topology.topology import NODES_MAX
 
 LINKS = ("up", "down")  # of a fault: rates of nodes' own links
 TIME, FACTOR = r"(\S+)", r"x([0-9]+(?:\.[0-9]+)?)"
@@ -179,16 +181,16 @@ def _seed(of: Original, seed: str) -> Original:
 
 
 def _nodes(of: Original, count: str) -> Original:
-    """Keep so many nodes: those that streams and faults name, then others evenly from all.
+    """Keep so many nodes: those that streams and faults name, then others evenly from all; or add
+    as many as are missing (growth.py).
 
-    They are linked as they were by way of those that are left out, and faults are on those left.
+    Those kept are linked as they were by way of those left out, and faults are on those left.
     """
     names = [node.name for node in of.scenario.topology.nodes]
-    if not 2 <= int(count) < len(names):
-        raise UsageError(
-            f"expected 2 to {len(names) - 1:,} nodes, fewer than the {len(names):,} of the run; "
-            f"found {int(count):,}"
-        )
+    if not 2 <= int(count) <= NODES_MAX:
+        raise UsageError(f"expected 2 to {NODES_MAX:,} nodes, found {int(count):,}")
+    if int(count) >= len(names):
+        return _grown(of, int(count)) if int(count) > len(names) else of
     kept = dict.fromkeys(_wanted(of))
     if len(kept) > int(count):
         raise UsageError(
@@ -205,6 +207,15 @@ def _nodes(of: Original, count: str) -> Original:
     )
     fewer = replace(of, scenario=replace(scenario, topology=scenario.topology.among(kept)))
     return _with_faults(fewer, lambda fault: fault.among(kept))
+
+
+def _grown(of: Original, count: int) -> Original:
+    growth = grown(of, count)
+    scenario = _with_streams(
+        of.scenario, lambda one: replace(one, sources=growth.names(one.sources))
+    )
+    more = replace(of, scenario=replace(scenario, topology=growth.topology))
+    return _with_faults(more, growth.fault)
 
 
 def _wanted(of: Original) -> Iterator[str]:
@@ -268,7 +279,8 @@ CHANGES: tuple[Change, ...] = (
     ),
     Change(
         words="nodes COUNT",
-        sentence="with fewer nodes; those that streams and faults name remain",
+        sentence="with fewer nodes, of which those that streams and faults name remain; or with "
+        "more, each like one that is there",
         pattern=re.compile(r"nodes ([0-9]+)"),
         make=_nodes,
     ),

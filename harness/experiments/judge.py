@@ -19,6 +19,7 @@ from harness import checks
 from harness.checks import rows as budget_rows
 from harness.checks.verdict import Verdict
 from harness.errors import BadFileError
+from harness.experiments import fidelity
 from harness.history import reader
 from harness.history.folder import translated
 from harness.history.gaps import Gap, Part
@@ -113,7 +114,15 @@ def judge_by(run: Path, rows: Sequence[Row]) -> Judged:
 
 def _judged(run: Path, rows: Sequence[Row], history: History) -> Judged:
     verdict = checks.judge(history, rows)
-    return Judged(run=run, verdict=verdict, facts=reader.metadata(run), history=history)
+    return Judged(run=run, verdict=verdict, facts=_facts(run), history=history)
+
+
+def _facts(run: Path) -> dict[str, Any]:
+    """What is said of a run beside its verdict; of a replay also how near it came, as far as that
+    was compared.
+    """
+    facts = reader.metadata(run)
+    return {**facts, "fidelity": fidelity.kept(run)} if facts.get("replay") else facts
 
 
 def own_rows(run: Path, history: History) -> tuple[tuple[Row, ...], History]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import math
 import queue
+import shutil
 import statistics
 import tempfile
 import threading
@@ -26,9 +27,9 @@ from harness.errors import (
     UsageError,
 )
 from harness.experiments import run as single_run
-from harness.experiments.case import FILE, Case
+from harness.experiments.case import FILE, Case, differences
 from harness.experiments.delta_debugging import SpentError
-from harness.experiments.failure import Failure
+from harness.experiments.failure import Failure, Key, Said
 from harness.experiments.sequential_test import Decision, Outcome
 from harness.history.folder import translated
 from harness.scenario import files
@@ -73,6 +74,8 @@ class Laboratory:
         self._stopped = threading.Event()
         self._overheads_s: list[float] = []  # of the runs that are over
         self._kept: tuple[Case, int] | None = None
+        self._whole: list[tuple[Case, Path]] = []  # runs that failed, whose folders are there
+        self.failed: dict[Case, set[Key]] = {}  # the findings by which a case was seen to fail
         self.runs = 0
 
     @property
@@ -84,13 +87,20 @@ class Laboratory:
         """End the runs under way, and begin no other."""
         self._stopped.set()
 
-    def keep(self, case: Case | None, rate: float = 1.0) -> None:
-        """Keep as much of the bounds free as it takes to see this case fail once more; None: none
-        of it. `rate`: the share of its runs that fail.
+    def keep(self, case: Case, runs: int) -> None:
+        """Keep as much of the bounds free as so many runs of this case take, and the folder of its
+        last run; those of other cases are removed.
         """
-        self._kept = None if case is None else (case, math.ceil(1 / rate))
+        with self._lock:
+            self._kept = (case, runs)
+            last = [run for of, run in self._whole if of == case][-1:]
+            gone = [run for _, run in self._whole if run not in last]
+            self._whole = [(case, run) for run in last]
+        for run in gone:
+            _remove(run)
 
-    def refusal(self, case: Case) -> str | None:
+    @staticmethod
+    def refusal(case: Case) -> str | None:
         """Say why a case cannot be played; None: it can."""
         with tempfile.TemporaryDirectory() as scratch:
             try:
@@ -109,34 +119,47 @@ class Laboratory:
         begun_s = time.monotonic()
         try:
             played = file or _write(folder, case)
-            outcome, why, run = self._run(played, number, cluster, folder)
+            said, run = self._run(played, number, cluster, folder)
         finally:
             self._free.put(cluster)
         took_s = time.monotonic() - begun_s
+        is_whole = run is not None and said.outcome is Outcome.FAILS
         with self._lock:
-            if run:
+            if run is not None:
                 self._overheads_s.append(took_s - case.documents().seconds)
+            if run is not None and is_whole:
+                self._whole.append((case, run))
+                self.failed.setdefault(case, set()).update(said.failed)
+        if run is not None and not is_whole:
+            _remove(run)
         self._log(
             {
                 "run": number,
                 "candidate": case.digest,
                 "size": case.documents().size(),
-                "outcome": str(outcome),
-                "why": why,
+                "outcome": str(said.outcome),
+                "why": said.why,
+                "failed": [{"name": name, "phase": phase} for name, phase in sorted(said.failed)],
                 "took_s": round(took_s, 1),
-                "folder": run,
+                "folder": str(folder.relative_to(self._folder)),
             }
         )
-        return outcome
+        return said.outcome
 
-    def decided(self, what: str, case: Case, decision: Decision) -> None:
-        """Log and tell what was found of a candidate. `what`: the pass that asked."""
+    def decided(self, what: str, best: Case, case: Case, decision: Decision) -> None:
+        """Log and tell what was found of a candidate. `what`: the pass that asked; `best`: the
+        smallest then, of which the candidate is a reduction.
+        """
         size = case.documents().size()
+        dropped, changed = differences(best, case)
         self._log(
             {
                 "decided": str(decision.outcome),
                 "pass": what,
                 "candidate": case.digest,
+                "of": best.digest,
+                "dropped": dropped,
+                "changed": changed,
                 "size": size,
                 "fails": decision.fails,
                 "passes": decision.passes,
@@ -156,9 +179,8 @@ class Laboratory:
         with self._lock:
             if self._stopped.is_set():
                 raise InterruptedByUserError("interrupted")
-            kept, runs = (None, 0) if self._kept is None else self._kept
-            kept_s = 0.0 if kept is None else runs * self._expected_s(kept)
-            left_s = self._bounds.for_s - self.seconds - kept_s
+            kept, runs = (case, 0) if self._kept is None else self._kept
+            left_s = self._bounds.for_s - self.seconds - runs * self._expected_s(kept)
             most = math.inf if self._bounds.runs is None else self._bounds.runs - runs
             if self.runs >= most or left_s < self._expected_s(case):
                 raise SpentError
@@ -169,8 +191,8 @@ class Laboratory:
         overhead_s = statistics.fmean(self._overheads_s) if self._overheads_s else OVERHEAD_S
         return case.documents().seconds + overhead_s
 
-    def _run(self, file: Path, number: int, cluster: str, folder: Path) -> tuple[Outcome, str, str]:
-        """Play a file; return the outcome, why, and the run's folder, relative to the search's."""
+    def _run(self, file: Path, number: int, cluster: str, folder: Path) -> tuple[Said, Path | None]:
+        """Play a file; return what it says, and the run's folder; None: the run broke."""
 
         def progress(stage: str, done: int, total: int) -> None:
             if self._stopped.is_set():
@@ -187,9 +209,8 @@ class Laboratory:
         except HarnessError as error:
             if number == 1:
                 raise  # nothing is known, and its kind says whose fault it is
-            return Outcome.UNRESOLVED, f"the run broke: {error}", ""
-        outcome, why = self._failure.outcome(judged.verdict)
-        return outcome, why, str(judged.run.relative_to(self._folder.resolve()))
+            return Said(Outcome.UNRESOLVED, f"the run broke: {error}"), None
+        return self._failure.outcome(judged.verdict), judged.run
 
     def _log(self, line: Mapping[str, object]) -> None:
         at = {"at_s": round(self.seconds, 1)}
@@ -205,3 +226,14 @@ def _write(folder: Path, case: Case) -> Path:
         for name, text in case.documents().written("case").items():
             (folder / name).write_text(text)
     return folder / f"case{FILE}"
+
+
+def _remove(run: Path) -> None:
+    """Remove a run's folder but for its verdict, which is put beside it: a search of a hundred runs
+    would fill the disk.
+    """
+    trial = run.parent.parent
+    with translated(run):
+        (run / "verdict.json").replace(trial / "verdict.json")
+        shutil.rmtree(run.parent)
+        (trial / "latest").unlink()

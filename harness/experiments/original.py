@@ -78,7 +78,7 @@ def find(path: Path) -> Path:
     for candidate in (path, path / "latest"):
         if (candidate / SUITE).is_file():
             raise BadFileError(
-                f"{path} is a suite's; a replay is of one run: {', '.join(_parts(candidate))}"
+                f"{path} is a suite's; expected one run: {', '.join(_parts(candidate))}"
             )
     return metadata.find(path)
 

@@ -10,29 +10,23 @@ the faults that are left, on whom, how long and how bad.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Any
 
 from harness.errors import BadFileError
+from harness.experiments import amounts
+from harness.experiments.amounts import at_of, plain, with_word
 from harness.experiments.case import Case, Document, Documents
 from harness.experiments.delta_debugging import Drop, Lower, Number, Part, Pass
 from harness.faults import targets
+from harness.history.plan import PhaseKind
 from harness.topology import impairment
-from harness.topology.impairment import RATE, SHARE, Kind
 from harness.topology.topology import Node
 
 SECONDS_LEAST = 1.0  # of a phase, and of a fault
+PATIENT = (PhaseKind.WARM_UP, PhaseKind.CONVERGE)
 NODES_LEAST = 2
 RATE_LEAST = 1.0
-GIGABIT_BPS = 1_000_000_000
-# Words of a fault that say how bad it is, and the kind of their quantity.
-AMOUNTS: dict[str, Kind] = {
-    **{name: word.kind for name, word in impairment.WORDS.items()},
-    "up": RATE,
-    "down": RATE,
-    "part": SHARE,
-}
 SIDES = ("left", "right")
 
 
@@ -51,12 +45,17 @@ def passes(wanted_phases: Collection[str]) -> tuple[Pass[Case], ...]:
         Drop(name="targets of faults", parts=_target_keys, without=_without_targets),
         Drop(name="words of faults", parts=_word_keys, without=_without_words),
         Lower(name="lengths of faults", numbers=_fault_lengths),
-        Lower(name="amounts of faults", numbers=_amounts),
+        Lower(name="amounts of faults", numbers=amounts.numbers),
     )
 
 
 def _phase_names(case: Case) -> Sequence[Part]:
-    return [phase["name"] for phase in case.documents().phases]
+    return [phase["name"] for phase in _phases(case.documents())]
+
+
+def _phases(found: Documents) -> list[Document]:
+    """The phases but for a warm-up: without it a cold start would fail, and not what did."""
+    return [phase for phase in found.phases if phase.get("kind") != PhaseKind.WARM_UP]
 
 
 def _without_phases(keep: frozenset[str], case: Case, gone: Collection[Part]) -> Case | None:
@@ -74,11 +73,14 @@ def _without_phases(keep: frozenset[str], case: Case, gone: Collection[Part]) ->
 
 
 def _fault_keys(case: Case) -> Sequence[Part]:
-    return [(phase["name"], position) for phase, position, _ in case.documents().faults()]
+    found = case.documents()
+    faults = [(phase["name"], position) for phase, position, _ in found.faults()]
+    return [*faults, *((phase["name"], "churn", at) for phase, at, _ in found.churns())]
 
 
 def _without_faults(case: Case, gone: Collection[Part]) -> Case | None:
-    return _without_rest(case, "fault", gone)
+    churns = {(key[0], key[2]) for key in gone if isinstance(key, tuple) and len(key) > 2}
+    return _without_rest(_without_rest(case, "fault", gone), "churn", churns)
 
 
 def _stream_keys(case: Case) -> Sequence[Part]:
@@ -109,6 +111,9 @@ def _without_rest(case: Case, kind: str, gone: Collection[Part]) -> Case:
 
 
 def _phase_lengths(case: Case) -> Sequence[Number[Case]]:
+    """The lengths of phases but for those that a system is given to start, and to recover, in: with
+    less of it anything would fail.
+    """
     return [
         Number(
             name=f"{phase['name']}: duration_s",
@@ -117,7 +122,7 @@ def _phase_lengths(case: Case) -> Sequence[Number[Case]]:
             put=partial(_with_length, phase["name"]),
         )
         for phase in case.documents().phases
-        if phase.get("duration_s", 0) > SECONDS_LEAST
+        if phase.get("duration_s", 0) > SECONDS_LEAST and phase.get("kind") not in PATIENT
     ]
 
 
@@ -127,17 +132,17 @@ def _with_length(name: str, case: Case, seconds: float) -> Case:
     """
     found = case.documents()
     phase = next(one for one in found.phases if one["name"] == name)
-    before, phase["duration_s"] = float(phase["duration_s"]), _plain(seconds)
-    for fault in phase.get("fault", ()):
+    before, phase["duration_s"] = float(phase["duration_s"]), plain(seconds)
+    for fault in (*phase.get("fault", ()), *phase.get("churn", ())):
         at_s = float(fault.get("at_s", 0))
         lasts_s = min(float(fault.get("for_s", before - at_s)), seconds)
         if at_s > seconds - lasts_s:
-            fault["at_s"] = _plain(seconds - lasts_s)
+            fault["at_s"] = plain(seconds - lasts_s)
         if "for_s" in fault:
-            fault["for_s"] = _plain(lasts_s)
+            fault["for_s"] = plain(lasts_s)
     for stream in phase.get("stream", ()):
         if stream.get("after_s", 0) >= seconds:
-            stream["after_s"] = _plain(seconds / 2)
+            stream["after_s"] = plain(seconds / 2)
     return found.case()
 
 
@@ -159,12 +164,15 @@ def _node_counts(case: Case) -> Sequence[Number[Case]]:
 
 def _with_nodes(case: Case, count: int) -> Case | None:
     """Keep so many nodes: those that are named somewhere, and the first of the others. None where
-    the shape cannot have so many.
+    the shape cannot have so many. Of churn as many leave of each node as before.
 
     Names stay what they were, so those that are not the first ones are listed one by one.
     """
     found = case.documents()
     nodes, kept = found.nodes(), found.named()
+    for _, _, churn in found.churns():
+        churn["rate_per_s"] = plain(churn["rate_per_s"] * count / len(nodes))
+        churn["floor"] = churn["floor"] * count // len(nodes)
     for node in nodes:
         if len(kept) < count:
             kept.add(node.name)
@@ -220,12 +228,12 @@ def _rates(case: Case) -> Sequence[Number[Case]]:
 def _with_rate(at: tuple[str, int], key: str, case: Case, value: float) -> Case:
     """Give a stream another rate, or count; of a rate over time all points are scaled."""
     found = case.documents()
-    stream = _at(found, "stream", at)
+    stream = at_of(found, "stream", at)
     if key == "rate_per_s" and isinstance(points := stream[key], list):
         highest = max(point[1] for point in points)
-        stream[key] = [[at_s, _plain(rate * value / highest)] for at_s, rate in points]
+        stream[key] = [[at_s, plain(rate * value / highest)] for at_s, rate in points]
     else:
-        stream[key] = int(value) if key == "count" else _plain(value)
+        stream[key] = int(value) if key == "count" else plain(value)
     return found.case()
 
 
@@ -330,61 +338,15 @@ def _fault_lengths(case: Case) -> Sequence[Number[Case]]:
                     name=f"{fault['name']}: for_s",
                     value=lasts_s,
                     goal=SECONDS_LEAST,
-                    put=partial(_with_word, (phase["name"], position), "for_s", _plain),
+                    put=partial(with_word, (phase["name"], position), "for_s", plain),
                 )
             )
     return found
 
 
-def _amounts(case: Case) -> Sequence[Number[Case]]:
-    return [
-        number
-        for phase, position, fault in case.documents().faults()
-        for number in _amounts_of(fault, (phase["name"], position))
-    ]
-
-
-def _amounts_of(fault: Document, at: tuple[str, int]) -> Iterator[Number[Case]]:
-    """The amounts of a fault: a time or a share is lowered, a rate is raised, which is milder."""
-    for word, kind in AMOUNTS.items():
-        if word not in fault:
-            continue
-        value, is_rate = float(kind.read(str(fault[word]))), kind is RATE
-        goal, text = _milder(kind)
-        if 0 < value < goal if is_rate else value > goal:
-            yield Number(
-                name=f"{fault['name']}: {word}",
-                value=value,
-                goal=goal,
-                put=partial(_with_word, at, word, text),
-                near=1.5,
-            )
-
-
-def _milder(kind: Kind) -> tuple[float, Callable[[float], str]]:
-    """The mildest amount that is tried of a kind, and how one is written."""
-    if kind is RATE:
-        return float(GIGABIT_BPS), lambda value: f"{value / 1000:.0f}kbit"
-    if kind is SHARE:
-        return 0.001, lambda value: f"{value * 100:g}%"
-    return 1.0, lambda value: f"{value:g}ms"
-
-
-def _with_word(
-    at: tuple[str, int], word: str, written: Callable[[float], Any], case: Case, value: float
-) -> Case:
-    found = case.documents()
-    _at(found, "fault", at)[word] = written(value)
-    return found.case()
-
-
-def _at(found: Documents, kind: str, at: tuple[str, int]) -> Document:
-    name, position = at
-    phase = next(one for one in found.phases if one["name"] == name)
-    one: Document = phase[kind][position]
-    return one
-
-
-def _plain(value: float) -> float:
-    """A number as a person writes it: whole where it is, else with three decimals."""
-    return int(value) if value == int(value) else round(value, 3)
+# Drops whose parts are tables of a document: those tables, in the order of the parts.
+TABLES: dict[str, Callable[[Documents], list[Document]]] = {
+    "phases": _phases,
+    "faults": lambda found: [one for _, _, one in (*found.faults(), *found.churns())],
+    "streams": lambda found: [stream for _, _, stream in found.streams()],
+}

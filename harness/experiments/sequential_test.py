@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-FAILURES_WANTED = 3  # of the original, before its rate is told
-ESTIMATE_RUNS_MOST = 12  # of the original, however seldom it fails
-ESTIMATE_UNRESOLVED_MOST = 3  # of them may say nothing
+FAILURES_WANTED = 5  # of the original, before its rate is told
+ESTIMATE_RUNS_MOST = 15  # of the original, however seldom it fails
+ESTIMATE_UNRESOLVED_MOST = 5  # of them may say nothing
 UNRESOLVED_MOST = 2  # runs of one candidate that say nothing, before it is left unresolved
 LONGEST = 3  # times what a candidate that never fails takes: then nothing is known of it
+SEARCH = 20.0  # p1 / p0 of the test by which candidates are searched: one failure is enough
+VERIFY = 4.0  # of the stricter one by which the result is verified
 
 
 class Outcome(StrEnum):
@@ -57,28 +59,31 @@ class SequentialTest:
     about `beta` of those that fail in p1 are said not to (A. Wald, Sequential Tests of Statistical
     Hypotheses, Annals of Mathematical Statistics 16, 1945, 117-186).
 
-    `rate` is that of the original, above 0 and at most 1; p1 and p0 are as far below it as the
-    errors allow, so that a single run decides where the original fails each time.
+    `odds` is p1 / p0: the greater it is, the fewer runs it takes, and the more lies between the
+    two, of which the test may say either. p1 is above 0 and below 1.
     """
 
-    rate: float
+    p1: float
+    odds: float = SEARCH
     alpha: float = 0.05
     beta: float = 0.05
 
     @property
-    def p1(self) -> float:
-        """The share of runs from which on a candidate still fails."""
-        return (1 - self.beta) * self.rate
-
-    @property
     def p0(self) -> float:
         """The share of runs up to which a candidate does not fail any more."""
-        return self.alpha * self.p1
+        return self.p1 / self.odds
+
+    def stricter(self) -> SequentialTest:
+        """Return the test of a result: several failures make it sure that it was no chance. It asks
+        for two thirds of p1, so that a result is not lost because the original seemed to fail more
+        often than it does.
+        """
+        return replace(self, p1=self.p1 * 2 / 3, odds=VERIFY)
 
     def outcome(self, fails: int, passes: int) -> Outcome | None:
         """Return what so many runs say; None: not enough yet."""
-        ratio = fails * math.log(self.p1 / self.p0) + passes * self._pass
-        if ratio >= math.log((1 - self.beta) / self.alpha):
+        ratio = fails * math.log(self.odds) + passes * self._pass
+        if ratio >= self._upper:
             return Outcome.FAILS
         return Outcome.PASSES if ratio <= self._lower else None
 
@@ -88,6 +93,16 @@ class SequentialTest:
         return math.ceil(self._lower / self._pass)
 
     @property
+    def runs_to_verify(self) -> int:
+        """How many runs the stricter test takes, about, of what fails in p1 of its runs."""
+        strict = self.stricter()
+        return math.ceil(math.ceil(strict._upper / math.log(strict.odds)) / self.p1)
+
+    @property
+    def _upper(self) -> float:
+        return math.log((1 - self.beta) / self.alpha)
+
+    @property
     def _pass(self) -> float:
         return math.log((1 - self.p1) / (1 - self.p0))
 
@@ -95,11 +110,13 @@ class SequentialTest:
     def _lower(self) -> float:
         return math.log(self.beta / (1 - self.alpha))
 
-    def decide(self, play: Callable[[], Outcome]) -> Decision:
+    def decide(
+        self, play: Callable[[], Outcome], unresolved_most: int = UNRESOLVED_MOST
+    ) -> Decision:
         """Play runs until the test ends.
 
-        It is unresolved where two of them say nothing, or where it has taken three times as many
-        as one that never fails: the truth lies between p0 and p1 then.
+        It is unresolved where so many of them say nothing, or where it has taken three times as
+        many as one that never fails: the truth lies between p0 and p1 then.
         """
         counts = dict.fromkeys(Outcome, 0)
         most = LONGEST * self.runs_to_pass
@@ -108,7 +125,7 @@ class SequentialTest:
             counts[play()] += 1
             fails, passes, unresolved = counts.values()
             outcome = self.outcome(fails, passes)
-            if outcome is None and (unresolved >= UNRESOLVED_MOST or fails + passes >= most):
+            if outcome is None and (unresolved >= unresolved_most or fails + passes >= most):
                 outcome = Outcome.UNRESOLVED
         return Decision(outcome=outcome, fails=fails, passes=passes, unresolved=unresolved)
 
@@ -122,25 +139,37 @@ class Estimate:
     unresolved: int
 
     @property
-    def rate(self) -> float:
-        """The share of runs that fail; 0 where none did.
+    def p1(self) -> float:
+        """The share of runs that the original fails in at least, as far as its repeats can tell: of
+        all rates, which are equally likely before, a quarter is below it. 0: it never failed.
 
-        Runs are played until 3 of them failed, so 2 of all but the last is the unbiased estimate
-        (J. B. S. Haldane, On a Method of Estimating Frequencies, Biometrika 33, 1945, 222-225).
-        Where it took too many, it is the plain share.
+        A higher one, as the mean, would be above the truth each other time, and the tests of
+        candidates would lose what fails more often than they say.
         """
-        runs = self.fails + self.passes
-        if self.fails >= FAILURES_WANTED:
-            return (self.fails - 1) / (runs - 1)
-        return self.fails / runs if runs else 0.0
+        return _quartile(self.fails, self.passes) if self.fails else 0.0
 
     def __str__(self) -> str:
         said = f"{self.fails} of {self.fails + self.passes} runs"
         return f"{said} ({self.unresolved} more said nothing)" if self.unresolved else said
 
 
+def _quartile(fails: int, passes: int) -> float:
+    """The lower quartile of the beta distribution of a rate, by bisection."""
+    runs = fails + passes + 1
+
+    def below(rate: float) -> float:
+        ways = range(fails + 1, runs + 1)
+        return sum(math.comb(runs, k) * rate**k * (1 - rate) ** (runs - k) for k in ways)
+
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if below(middle) < 0.25 else (low, middle)
+    return low
+
+
 def estimate(play: Callable[[], Outcome]) -> Estimate:
-    """Play the original until it failed 3 times, for 12 runs, or until 3 runs said nothing.
+    """Play the original until it failed 5 times, for 15 runs, or until 5 runs said nothing.
 
     The run that made somebody ask is not counted: it was picked because it failed.
     """

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.faults.limits import UNLIMITED, Limits, folded
 from harness.faults.paths import DirectedPath, Layers, Paths
+from harness.faults.programs import Program
 from harness.topology.impairment import CLEAR, Impairment
 
 # Source and its port, target and its port: one direction of a connection.
@@ -102,6 +103,7 @@ class Fault:
     nodes: tuple[str, ...] = ()  # whose condition it is
     condition: Condition | None = None
     state: State = State.KEEP  # what nodes that are down by it find again
+    program: Program | None = None  # what they start with from then on; None: as before
     limits: Limits = UNLIMITED  # of what each of them may use
     words: str = ""  # as it was asked
 
@@ -191,6 +193,7 @@ class Fault:
         said += [str(self.condition)] if self.condition is not None else []
         said += [self.limits.words()] if self.limits != UNLIMITED else []
         said += ["state wiped"] if self.state is State.WIPE else []
+        said += [self.program.words] if self.program is not None else []
         return ", ".join([*said, *rates]) or "nothing"
 
     @property
@@ -232,6 +235,7 @@ class Fault:
             "nodes": list(self.nodes),
             "condition": None if self.condition is None else str(self.condition),
             "state": str(self.state),
+            "program": None if self.program is None else self.program.as_json(),
             "limits": self.limits.as_json(),
         }
 
@@ -252,8 +256,14 @@ class Fault:
             nodes=tuple(said["nodes"]),
             condition=None if said["condition"] is None else Condition(said["condition"]),
             state=State(said.get("state", State.KEEP)),
+            program=Program.from_json(said["program"]) if said.get("program") else None,
             limits=Limits.from_json(said.get("limits", {})),
         )
+
+
+def cut_of(crash: str) -> str:
+    """Name the cut around the machines that a fault of this name crashes."""
+    return f"{crash}: cut"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from harness.faults import limits, partitions, targets
 from harness.faults.fault import Condition, Fault, State
 from harness.faults.limits import UNLIMITED, Limits
 from harness.faults.paths import DirectedPath, Paths
+from harness.faults.programs import Program
 from harness.topology import impairment as impairments
 from harness.topology import quantities
 from harness.topology.impairment import CLEAR, HALF_OPEN, Impairment
@@ -125,6 +126,17 @@ WORDS: dict[str, Word] = {
         sentence="what nodes that were down start again with: all that they had (keep, the "
         "default), or only what was prepared for them",
     ),
+    "command": Word(
+        read=_text,
+        example="/opt/v2/node {arguments}",
+        sentence="what nodes that were down start with from then on ({program} {arguments}: their "
+        "own again)",
+    ),
+    "image": Word(
+        read=_text,
+        example="node:v2",
+        sentence="of containers, the image that they start from from then on",
+    ),
     **{
         name: Word(read=word.read, example=word.example, sentence=word.sentence)
         for name, word in limits.WORDS.items()
@@ -136,6 +148,8 @@ WORDS: dict[str, Word] = {
         read=_seconds, example="2", sentence="meanwhile it comes and goes, so long each time"
     ),
 }
+OF_PROGRAMS = ("command", "image")
+OF_NODES = (*OF_PROGRAMS, *limits.WORDS)
 # Words of a fault that stand for what is wrong with the network.
 AMOUNTS = (*impairments.WORDS, "toxic", "up", "down", "half_open")
 
@@ -158,6 +172,7 @@ class FaultSpec:
     down: int | None = None
     condition: Condition | None = None
     state: State | None = None
+    program: Program | None = None
     limits: Limits = UNLIMITED  # of nodes
     name: str = ""  # empty: its words
     at_s: float = 0.0
@@ -198,12 +213,14 @@ class FaultSpec:
 
     def _refuse_without_meaning(self) -> None:
         """Raise BadFileError for words beside a condition that mean nothing there."""
-        if self.state is not None and (self.condition is None or not self.condition.is_down):
-            down = ", ".join(word for word in CONDITIONS if Condition(word).is_down)
-            raise BadFileError(
-                f"state: it is of nodes that start again; expected a condition of {down}; found "
-                f"{self.condition or 'none'}"
-            )
+        starts = {"state": self.state, "command, image": self.program}
+        for name, start in starts.items():
+            if start is not None and (self.condition is None or not self.condition.is_down):
+                down = ", ".join(word for word in CONDITIONS if Condition(word).is_down)
+                raise BadFileError(
+                    f"{name}: it is of nodes that start again; expected a condition of {down}; "
+                    f"found {self.condition or 'none'}"
+                )
         if self.condition is Condition.RESTARTED:
             for name, value in (("for_s", self.for_s), ("flap_s", self.flap_s)):
                 if value is not None:
@@ -261,11 +278,16 @@ class FaultSpec:
         if not targets.is_node(at):
             what = ", ".join(self.limits.kinds) or "condition"
             raise BadFileError(f"{what}: it is of nodes, found the path {at!r}")
+        whom = targets.nodes_of(at, nodes)
+        for node in nodes:
+            if node.name in whom:
+                self.limits.require(node)
         return Fault(
             name=self.name or self.words,
-            nodes=targets.nodes_of(at, nodes),
+            nodes=whom,
             condition=self.condition,
             state=self.state or State.KEEP,
+            program=self.program,
             limits=self.limits,
             words=self.words,
         )
@@ -345,10 +367,12 @@ def parse(table: Mapping[str, object]) -> FaultSpec:
         read["condition"] = Condition(read["condition"])
     if "state" in read:
         read["state"] = State(read["state"])
+    other = {name: read.pop(name) for name in OF_PROGRAMS if name in read}
     narrow = {word.field: read.pop(name, None) for name, word in limits.WORDS.items()}
     return FaultSpec(
         **read,
         limits=Limits(**narrow),
+        program=Program(**other) if other else None,
         impairment=Impairment(**wrong, toxics=toxics, **half_open),
         words=_said(table),
     )
@@ -359,10 +383,36 @@ def _said(table: Mapping[str, object]) -> str:
     cut = table.get("cut")
     said = [str(table.get("where") or "")] if cut is None else [f"cut {cut}"]
     said += list(_texts(table.get("of") or ()))
-    for key in (*impairments.WORDS, "up", "down", "part", "condition", "state", *limits.WORDS):
+    for key in (*impairments.WORDS, "up", "down", "part", "condition", "state", *OF_NODES):
         if table.get(key) is not None:
             said.append(f"{key} {table[key]}")
     said += [f"toxic {words}" for words in _texts(table.get("toxic") or ())]
     said += ["one-way"] if table.get("one_way") else []
     said += [f"half-open {table['half_open']}"] if table.get("half_open") else []
     return " ".join(said)
+
+
+def table_of(words: str) -> dict[str, Any]:
+    """Return the table whose words these are, as `FaultSpec.words` has them: the way back.
+
+    Raises BadFileError where there is none.
+    """
+    table: dict[str, Any] = {}
+    key, said = "", list[str]()
+    alone = (*impairments.WORDS, "up", "down", "part", "condition", "state", *limits.WORDS)
+    for word in [*words.split(" "), ""]:
+        if word and word not in (*alone, "toxic", "one-way", "half-open"):
+            said.append(word)
+            continue
+        text = " ".join(said)
+        if key == "toxic":
+            table.setdefault("toxic", []).append(text)
+        elif not key and text.startswith("cut "):
+            table["cut"], *of = said[1:]
+            table |= {"of": of} if of else {}
+        else:
+            table[key.replace("-", "_") or "where"] = True if key == "one-way" else text
+        key, said = word, []
+    if _said(table) != words:
+        raise BadFileError(f"expected the words of a fault, found {words!r}")
+    return table

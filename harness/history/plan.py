@@ -32,6 +32,22 @@ class PhaseKind(StrEnum):
         return self not in (PhaseKind.WARM_UP, PhaseKind.CHAOS)
 
 
+# What is judged of a phase, by its kind, as a part of a sentence.
+JUDGED: Mapping[PhaseKind | None, str] = {
+    None: "everything",
+    PhaseKind.WARM_UP: "safety; no row of the budget judges it",
+    PhaseKind.STEADY: "everything; it is the baseline of later phases",
+    PhaseKind.CHAOS: "safety, and the rows that name it",
+    PhaseKind.CONVERGE: "everything",
+}
+
+
+def judged_of(kind: PhaseKind | None, until: str | None) -> str:
+    """Say what is judged of a phase."""
+    held = " from when its condition held on; until then that" if until is not None else ""
+    return JUDGED[kind] + held
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhasePlan:
     """When a phase was to be, CLOCK_MONOTONIC ns. `end_ns` None: until the run ended."""

@@ -37,6 +37,8 @@ SEEN_AS = {
     "cpu": "cpu",
     "memory": "memory",
     "fds": "fds",
+    "disk": "disk",
+    "clock": "clock",
     **{
         word: word for word in ("cut", "delay", "jitter", "loss", "duplicate", "reorder", "corrupt")
     },
@@ -51,8 +53,9 @@ class Proof:
     at_ns: int
     fault: str
     path: tuple[str, str] | None = None
-    # read back, condition, state, limits, cpu, memory, fds, cut, half-open, flows, delay, jitter,
-    # duplicate, reorder, corrupt, loss, rate up|down|into, clear, stream, toxic KIND DIRECTION
+    # read back, condition, state, command, limits, cpu, memory, fds, disk, clock, cut, half-open,
+    # flows, delay, jitter, duplicate, reorder, corrupt, loss, rate up|down|into, clear, stream,
+    # toxic KIND DIRECTION
     what: str
     # ms, probability, bit/s, % of a core, a toxic's own unit; None where it is no amount
     asked: float | None = None

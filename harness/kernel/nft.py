@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from harness.errors import HarnessError, UnavailableError
+from harness.kernel import priority
 from harness.kernel.descriptors import leave_table
 from harness.kernel.namespaces import stay_in
 
@@ -63,7 +64,7 @@ class Nft:
         """Carry out commands in nft(8)'s syntax, all or none; returns what they print. Raises
         HarnessError with nft's words.
         """
-        return self._thread.submit(self._run, commands, 0).result()
+        return self._thread.submit(self._run_promptly, commands).result()
 
     def json(self, command: str) -> list[dict[str, Any]]:
         """Parse what a ``list …`` command prints, in the form of libnftables-json(5). Raises
@@ -72,6 +73,10 @@ class Nft:
         said = self._thread.submit(self._run, command, _OUTPUT_JSON).result()
         found: list[dict[str, Any]] = json.loads(said)["nftables"]
         return found
+
+    def _run_promptly(self, commands: str) -> str:
+        with priority.prompt():  # as who waits for it is
+            return self._run(commands, 0)
 
     def _run(self, commands: str, flags: int) -> str:
         self._library.nft_ctx_output_set_flags(self._context, flags)

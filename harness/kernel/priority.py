@@ -7,8 +7,8 @@ the priority of the session is set too. What is not allowed is left as it is.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 STEPS = 20  # of nice, from us to a node: of two that want one core, we get 98 % and more
@@ -44,6 +44,26 @@ def be_prompt() -> None:
     """
     if not _try(lambda: os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(_REAL_TIME))):
         _try(lambda: os.setpriority(os.PRIO_PROCESS, 0, _FIRST))
+
+
+@contextmanager
+def prompt() -> Iterator[None]:
+    """Run the calling thread as soon as it wants to meanwhile, where that is allowed; what it
+    starts meanwhile is ordinary.
+    """
+    is_already = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_RR
+    raised = not is_already and _try(
+        lambda: _schedule(os.SCHED_RR | os.SCHED_RESET_ON_FORK, _REAL_TIME)
+    )
+    try:
+        yield
+    finally:
+        if raised and not _try(lambda: _schedule(os.SCHED_OTHER)):  # the mark is root's to take off
+            _try(lambda: _schedule(os.SCHED_OTHER | os.SCHED_RESET_ON_FORK))
+
+
+def _schedule(policy: int, priority: int = 0) -> None:
+    os.sched_setscheduler(0, policy, os.sched_param(priority))
 
 
 def put_first(pid: int) -> None:

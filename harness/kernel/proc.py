@@ -60,6 +60,15 @@ def _state(pid: int) -> bytes:
     return text[text.rindex(b")") + 2 :].split(None, 1)[0]
 
 
+def command_line(pid: int) -> tuple[str, ...]:
+    """Read a process's command line; empty of one that has ended. Raises OSError where it is
+    gone.
+    """
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        text = file.read().decode("utf-8", "replace")
+    return tuple(text.removesuffix("\0").split("\0")) if text else ()
+
+
 def age_ns() -> int:
     """Compute how long ago the calling process was started, to a clock tick (10 ms)."""
     with open("/proc/self/stat", "rb") as file:

@@ -19,9 +19,10 @@ from typing import Any, cast
 
 from harness.choices import did_you_mean
 from harness.errors import HarnessError, UsageError
-from harness.faults.fault import Change, Fault, Flow, NetworkState, Verb, fold
-from harness.kernel.inet_diag import established
-from harness.network import injectors
+from harness.faults.fault import Change, Fault, NetworkState, Verb, fold
+from harness.kernel import priority
+from harness.network import flows, injectors, listing
+from harness.network.ahead import LOOK_S, Precedence, Ready
 from harness.network.fabric import Fabric, plan_addresses
 from harness.network.hub import strangers
 from harness.network.injectors import BACKENDS, NONE
@@ -39,7 +40,9 @@ CHOOSER = "nftables"  # the injector that chooses among what the others have mad
 class Network:
     """The one owner of all faults of a cluster's network.
 
-    Methods may be called from any thread. `changed` is told of every change, in order.
+    Methods may be called from any thread. `changed` is told of every change, in order. A change
+    whose moment is known is made ready before it (`prepare`, `look_ahead`), and looks give way to
+    it: then only the kernel's own work is left for the moment.
     """
 
     def __init__(
@@ -74,6 +77,9 @@ class Network:
         )
         self._site = Site(fabric=fabric, seed=seed, ports=ports)
         self._lock = threading.RLock()
+        self.precedence = Precedence()
+        self._ready: Ready | None = None  # for the change that comes next
+        self._look_s = 0.0  # how long the last look at all took
         self._standing: dict[str, Injector] = {}  # by their name, in the order of BACKENDS
         self.compiled = Compiled()
         if self.baseline:
@@ -141,7 +147,7 @@ class Network:
         with self._lock:
             self.require(fault)
             if fault.impairment.drops_established:
-                fault = replace(fault, flows=self._established(fault.paths))
+                fault = replace(fault, flows=flows.established(self.wires, fault.paths))
             return self._change(Verb.SET, fault, {**self.faults, fault.name: fault})
 
     def clear(self, name: str | None = None) -> list[Change]:
@@ -166,12 +172,55 @@ class Network:
             if self.faults.get(fault.name) is fault:
                 self._cleared(fault)
 
+    def prepare(self, verb: Verb, fault: Fault) -> None:
+        """Make all ready for a change that comes soon: compile the state that it leaves, and open
+        what that needs. Nothing changes for any packet.
+
+        What keeps it from that keeps the change from it too, which says so. What the connections
+        are that a fault drops shows when it comes: nothing is made ready for it.
+        """
+        with self._lock, suppress(Exception):
+            self._ready = None
+            if verb is Verb.SET and not fault.impairment.drops_established:
+                self._ready = self._make_ready({**self.faults, fault.name: fault})
+            elif verb is Verb.CLEAR and self.faults.get(fault.name) is fault:
+                self._ready = self._make_ready(self._without(fault))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a change was made ready, and neither made nor called off yet."""
+        return self._ready is not None
+
+    @property
+    def look_ahead_s(self) -> float:
+        """How long before a change `look_ahead` has to begin, by how long the last look took."""
+        return min(LOOK_S, 0.01 + 2 * self._look_s)
+
+    def look_ahead(self) -> None:
+        """Count, and read back, for the change that was made ready, what it would else wait for."""
+        with self._lock:
+            if self._ready is not None:
+                self._look_before(self._ready.faults)
+                self._ready = replace(self._ready, looked=True)
+
+    def call_off(self) -> None:
+        """Drop what was made ready for a change that was not made."""
+        if not self.is_ready:
+            return  # and waits for nobody
+        with self._lock:
+            if self.is_ready and not self.faults and not self.baseline:
+                self._shut()
+            self._ready = None
+
     def _cleared(self, fault: Fault) -> Change:
-        left = {name: one for name, one in self.faults.items() if name != fault.name}
-        return self._change(Verb.CLEAR, fault, left)
+        return self._change(Verb.CLEAR, fault, self._without(fault))
+
+    def _without(self, fault: Fault) -> dict[str, Fault]:
+        return {name: one for name, one in self.faults.items() if name != fault.name}
 
     def drift(self) -> dict[str, str | None]:
         """Say for each injector why the kernel does not have what was asked; None where it does."""
+        self.precedence.give_way()
         with self._lock:
             return {
                 **self._drift_of_ours(),
@@ -179,7 +228,9 @@ class Network:
             }
 
     def _drift_of_ours(self) -> dict[str, str | None]:
+        begun_s = time.monotonic()
         found = {name: one.drift(self.compiled) for name, one in self._standing.items()}
+        self._look_s = time.monotonic() - begun_s
         return found if self._broken is None else {**found, "network": self._broken}
 
     @property
@@ -201,45 +252,18 @@ class Network:
 
     def report(self) -> None:
         """Tell `counted` what the counters say now, in the order of the changes."""
+        self.precedence.give_way()
+        self._report()
+
+    def _report(self) -> None:
         with self._lock, suppress(HarnessError):  # `drift` says what cannot be read
             if self.counted is not None:
                 self.counted(self.reading())
 
-    def _established(self, paths: Collection[tuple[str, str]]) -> frozenset[Flow]:
-        """List the connections that exist now on these paths.
-
-        Both ends are asked: a proxy between them makes two connections of one.
-        """
-        names = {wire.address: name for name, wire in self.wires.items()}
-        found: set[Flow] = set()
-        for name in {end for path in paths for end in path}:
-            for _, port, peer, peer_port in established(self.wires[name].namespace):
-                if peer in names:
-                    here, there = (name, port), (names[peer], peer_port)
-                    found |= {
-                        (*a, *b) for a, b in ((here, there), (there, here)) if (a[0], b[0]) in paths
-                    }
-        return frozenset(found)
-
     def rows(self) -> list[dict[str, Any]]:
         """List the faults in force as `harness fault list` shows them."""
         with self._lock:  # not while one is half set
-            faults = list(self.faults.values())
-        return [
-            {
-                "name": fault.name,
-                "words": fault.words,
-                "paths": fault.count,
-                "does": fault.does,
-                "up": dict(fault.up),
-                "down": dict(fault.down),
-                "nodes": [],
-                "sides": fault.groups,
-                "mutual": bool(fault.sides),
-                "lost": fault.lost,
-            }
-            for fault in faults
-        ]
+            return [listing.row(fault) for fault in self.faults.values()]
 
     def close(self) -> None:
         """Take away all that is ours, and nothing else.
@@ -271,15 +295,22 @@ class Network:
             if name in serving and not stands and kind.is_needed(wanted):
                 self._standing[kind.name] = kind(site)
 
-    def _change(self, verb: Verb, fault: Fault, faults: dict[str, Fault]) -> Change:
+    def _look_before(self, faults: Mapping[str, Fault]) -> None:
         if self.compiled.is_counted:
-            self.report()
+            self._report()
         if not faults and not self.baseline and self.counted is not None:
             self._tell_drift()  # all of it goes: nothing will be left to be read back
+
+    def _change(self, verb: Verb, fault: Fault, faults: dict[str, Fault]) -> Change:
+        ready, self._ready = self._ready, None
+        if ready is not None and not ready.is_of(faults):
+            ready = None  # another change came between
+        if ready is None or not ready.looked:
+            self._look_before(faults)
         before, self.faults = self.faults, faults
         begun_ns = time.monotonic_ns()
         try:
-            self._apply()
+            begun_ns, at_ns = self._apply(ready)
         except Exception:
             self._go_back(before)
             if not self._tell_drift():
@@ -289,14 +320,13 @@ class Network:
             self._shut()
             self.faults = faults
             try:
-                self._apply()
+                _, at_ns = self._apply()
             except Exception:
                 self._shut()
                 self._go_back(before)
                 raise
-        at_ns = time.monotonic_ns()
         if self.compiled.is_counted:
-            self.report()
+            self._report()
         change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault)
         self.changed(change)
         return change
@@ -317,23 +347,43 @@ class Network:
         with suppress(Exception):
             self._apply()
 
-    def _apply(self) -> None:
+    def _apply(self, ready: Ready | None = None) -> tuple[int, int]:
+        """Bring about what is asked for; return when that began and was done, CLOCK_MONOTONIC ns.
+        Nothing of what is made before it, or taken away after it, meets a packet.
+        """
         try:
-            self._bring_about()
+            ready = self._make_ready(self.faults) if ready is None else ready
+            with priority.prompt():
+                begun_ns = time.monotonic_ns()
+                self._bring_about(ready.compiled)
+                done_ns = time.monotonic_ns()
         except Exception as error:
             self._broken = f"what is asked could not be brought about: {error}"
             raise
         self._broken = None
+        if ready.compiled is None:
+            self._shut()
+        return begun_ns, done_ns
 
-    def _bring_about(self) -> None:
-        if not self.faults and not self.baseline:
-            self._shut()  # nothing is wrong: nothing is there
-            return
-        wanted = self._compiler.compile(self.state, self.baseline)
+    def _make_ready(self, faults: Mapping[str, Fault]) -> Ready:
+        if not faults and not self.baseline:
+            return Ready(faults=faults, compiled=None)
+        state = fold(faults.values(), self.baseline_of)
+        wanted = self._compiler.compile(state, self.baseline)
         self._open(wanted)
+        return Ready(faults=faults, compiled=wanted)
+
+    def _bring_about(self, wanted: Compiled | None) -> None:
+        if wanted is None:
+            try:
+                self._bring_about(Compiled())
+            except Exception:
+                self._shut()  # whatever is left of it
+            return
         for one in self._standing.values():
             one.prepare(wanted)
-        self._chooser.choose(wanted)
+        if self._standing:
+            self._chooser.choose(wanted)
         for one in self._standing.values():
             one.finish(wanted)
         self.compiled = wanted

@@ -29,6 +29,10 @@ class RecordKind(IntEnum):
     # The following are of every system again.
     FILE_HASHED = 15  # at both ends; `peer` is the beginning of the hash of all chunks' hashes
     CONNECTED = 16  # a connection from another node was authenticated here
+    # The link with a neighbour of the topology: it stands, as it may have when the journal began;
+    # it is gone.
+    LINK_UP = 17
+    LINK_DOWN = 18
 
 
 # What the ledger counted before a run's metadata said which records its system keeps.

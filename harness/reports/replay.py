@@ -14,6 +14,11 @@ from harness.reports.text import COLOURS
 from harness.topology.quantities import number, percent
 
 DIFFERENCES_MOST = 8
+MOMENTS_TOLD = {
+    "missing": "missing",
+    "extra": "extra",
+    "not compared, for it went as the run was closed": "not_compared",
+}
 
 
 def fidelity(found: Mapping[str, Any]) -> RenderableType:
@@ -22,20 +27,32 @@ def fidelity(found: Mapping[str, Any]) -> RenderableType:
     table.add_column("part", no_wrap=True)
     table.add_column("of 1", justify="right", no_wrap=True)
     table.add_column("what", overflow="fold")
+    for row in rows(found):
+        table.add_row(*row)
+    return Group(table, Text.assemble(("fidelity ", "bold"), whole(found)))
+
+
+def rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Say what fidelity.json holds, part by part: the part, how near it came (of 1), and what; and
+    what else there is to say.
+    """
+    told = []
     for name, part in found["parts"].items():
         score = part["score"]
         said = part.get("unknown") or SENTENCES[name](part)
-        table.add_row(name, "–" if score is None else _score(score), said)
+        told.append((name, "–" if score is None else _score(score), said))
     for what, was, now in found["differs"][:DIFFERENCES_MOST]:
-        table.add_row("differs", "", f"{what}: {was} → {now}")
+        told.append(("differs", "", f"{what}: {was} → {now}"))
     if found["differs"][DIFFERENCES_MOST:]:
         left = len(found["differs"]) - DIFFERENCES_MOST
-        table.add_row("differs", "", f"… and {left} more, in fidelity.json")
-    for remark in found["remarks"]:
-        table.add_row("remark", "", remark)
-    whole = found["fidelity"]
-    said = "not known" if whole is None else f"{_score(whole)} of 1: the least of its parts"
-    return Group(table, Text.assemble(("fidelity ", "bold"), said))
+        told.append(("differs", "", f"… and {left} more, in fidelity.json"))
+    return [*told, *(("remark", "", remark) for remark in found["remarks"])]
+
+
+def whole(found: Mapping[str, Any]) -> str:
+    """Say how near a replay came."""
+    least = found["fidelity"]
+    return "not known" if least is None else f"{_score(least)} of 1: the least of its parts"
 
 
 def _score(value: float) -> str:
@@ -50,10 +67,16 @@ def _moments(part: Mapping[str, Any]) -> str:
             f": median {part['median_ms']:.1f} ms, p99 {part['p99_ms']:.1f} ms, worst "
             f"{part['worst_ms']:+.1f} ms ({part['worst']})"
         )
-    for word in ("missing", "extra"):
-        if part[word]:
-            said += f"; {word}: {', '.join(part[word][:3])}"
-            said += f" and {len(part[word]) - 3} more" if len(part[word]) > 3 else ""
+    for word, key in MOMENTS_TOLD.items():
+        if part[key]:
+            said += f"; {word}: {', '.join(part[key][:3])}"
+            said += f" and {len(part[key]) - 3} more" if len(part[key]) > 3 else ""
+    if part["starts"]:
+        most = max(part["starts"], key=lambda one: abs(one["replay_ms"] - one["original_ms"]))
+        said += (
+            f"; nodes started in {most['replay_ms']:.0f} ms instead of {most['original_ms']:.0f} "
+            f"({most['what']})"
+        )
     return said
 
 

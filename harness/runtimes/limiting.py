@@ -144,6 +144,8 @@ class Limiter:
         members = set(self._members())
         if not members:
             return  # it is down
+        if self._home is None and self._group is not None and not self._group.path.exists():
+            self._group = None  # of a container that another one has replaced
         if self._group is None:
             own = cgroups.found(min(members))
             if own.pids() == members:

@@ -13,6 +13,7 @@ zygote's, and the supervisor, which was executed before it owned the folder, sho
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 
 OWNER = "HARNESS_OWNER"
+MNT_DETACH = 2
 ROUNDS, ROUND_S = 100, 0.1  # of the warden: what is killed ends soon, what it forked is killed too
 
 
@@ -72,12 +74,24 @@ def start_warden(folder: Path) -> Callable[[], object]:
 
 
 def _keep_watch(folder: Path) -> None:
-    """Wait until the supervisor has ended, then kill all that carries the mark."""
+    """Wait until the supervisor has ended, then kill all that carries the mark, and take away what
+    was mounted in the folder.
+    """
     sys.stdin.buffer.read()
     for _ in range(ROUNDS):
         if not end_processes(folder):
-            return
+            break
         time.sleep(ROUND_S)
+    _unmount(folder)
+
+
+def _unmount(folder: Path) -> None:
+    """As kernel/mounts.py does it, which this program cannot import."""
+    libc, inside = ctypes.CDLL(None), f"{folder.resolve()}/"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines()[::-1]:
+        point = line.split()[4].encode().decode("unicode_escape")
+        if point.startswith(inside):
+            libc.umount2(os.fsencode(point), MNT_DETACH)
 
 
 if __name__ == "__main__":

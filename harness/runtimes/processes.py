@@ -27,7 +27,7 @@ from harness.faults.fault import Condition
 from harness.faults.limits import Limits
 from harness.kernel import cgroups, namespaces, priority
 from harness.kernel.families import Census, Family, family_of
-from harness.kernel.proc import is_readable, is_stopped
+from harness.kernel.proc import command_line, is_readable, is_stopped
 from harness.runtimes import owner
 from harness.runtimes.limiting import Limiter
 from harness.runtimes.runtime import Ending, Place, Process, Reading, Running
@@ -245,6 +245,24 @@ class HostProcesses(ABC):
         resident = self._resident(node)
         with resident.changing:
             self._limiter(resident).limit(limits)
+
+    def replace(self, node: str, process: Process) -> None:
+        """See Runtime."""
+        resident = self._resident(node)
+        with resident.changing:
+            resident.process = process
+
+    def process(self, node: str) -> Process:
+        """See Runtime."""
+        return self._resident(node).process
+
+    def command(self, node: str) -> tuple[str, ...]:
+        """See Runtime."""
+        running = self._resident(node).running
+        with suppress(OSError):
+            if running is not None and not is_readable(running.pidfd):
+                return command_line(running.pid)
+        return ()
 
     def is_held(self, node: str) -> bool:
         """See Runtime."""

@@ -177,6 +177,24 @@ class Runtime(Protocol):
     def limit(self, node: str, limits: Limits) -> None:
         """Limit what a node may use, now and when it starts anew. Raises HarnessError."""
 
+    def require(self, node: str, process: Process) -> None:
+        """Raise UnavailableError where a node cannot start as this process here; may fetch its
+        image.
+        """
+
+    def replace(self, node: str, process: Process) -> None:
+        """Have a node, which is down, start as this process from now on. Raises HarnessError;
+        nothing has changed then.
+        """
+
+    def process(self, node: str) -> Process:
+        """Tell what a node starts as."""
+
+    def command(self, node: str) -> tuple[str, ...]:
+        """Read the command line of a node's first process from the kernel; empty where it has
+        ended.
+        """
+
     def is_held(self, node: str) -> bool:
         """Whether a node's processes are stopped for a moment, for it has used the CPU time that it
         may use.

@@ -10,6 +10,7 @@ import ipaddress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness.choices import did_you_mean
 from harness.errors import BadFileError
@@ -25,6 +26,7 @@ from harness.scenario.stream import Arrivals, Stream
 from harness.scenario.tables import Table, load, with_file
 from harness.topology import impairment, shapes
 from harness.topology.impairment import Impairment
+from harness.topology.quantities import size_bytes
 from harness.topology.topology import BENCHMARK_BLOCK, NODES_MAX, Node, Option, Topology
 
 
@@ -62,7 +64,7 @@ def _nodes(table: Table) -> tuple[Node, ...]:
     count = group.take("count", int, 0)
     prefix = group.take("prefix", str, "node")
     regions = group.texts("regions") or ["default"]
-    options = _options(group.table("options"))
+    options, own = _options(group.table("options")), _own(group)
     group.finish()
     if count < 0 or count > NODES_MAX:
         raise BadFileError(
@@ -75,22 +77,32 @@ def _nodes(table: Table) -> tuple[Node, ...]:
         )
     # Blocks, not round robin: a region's nodes stand together, as its addresses do.
     found = [
-        _node(group.where, f"{prefix}-{index}", regions[index * len(regions) // count], options)
+        _node(
+            group.where, f"{prefix}-{index}", regions[index * len(regions) // count], options, own
+        )
         for index in range(count)
     ]
     for one in table.tables("node"):
-        own = _options(one.table("options"))
-        found.append(
-            _node(
-                one.where, one.take("name", str), one.take("region", str, "default"), options | own
-            )
-        )
+        name, region = one.take("name", str), one.take("region", str, "default")
+        mine = options | _options(one.table("options"))
+        found.append(_node(one.where, name, region, mine, {**own, **_own(one)}))
         one.finish()
     return tuple(found)
 
 
-def _node(where: str, name: str, region: str, options: dict[str, Option]) -> Node:
-    return with_file(where, lambda: Node(name=name, region=region, options=options))
+def _node(
+    where: str, name: str, region: str, options: dict[str, Option], own: dict[str, Any]
+) -> Node:
+    return with_file(where, partial(Node, name=name, region=region, options=options, **own))
+
+
+def _own(table: Table) -> dict[str, Any]:
+    """Read what a node has of its own, as far as it is said."""
+    text, clock = table.take_or_none("disk", str), table.take_or_none("own_clock", bool)
+    found: dict[str, Any] = {} if clock is None else {"own_clock": clock}
+    if text is not None:
+        found["disk_bytes"] = with_file(f"{table.where}.disk", partial(size_bytes, text))
+    return found
 
 
 def _options(table: Table) -> dict[str, Option]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.faults.spec import FaultSpec
 from harness.scenario import files, shipped
-from harness.scenario.scenario import Scenario, Suite
+from harness.scenario.scenario import Phase, Scenario, Suite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +58,23 @@ def overview(file: Path) -> Overview:
         operations=_each(
             stream.operation.word for phase in planned.phases for stream in phase.streams
         ),
-        faults=_each(
-            what for phase in planned.phases for one in phase.faults for what in does(one)
-        ),
+        faults=_each(what for phase in planned.phases for what in _wrong(phase)),
         rows=_rows(planned),
     )
+
+
+def _wrong(phase: Phase) -> list[str]:
+    """What goes wrong in a phase, churn last."""
+    faults = [what for one in phase.faults for what in does(one)]
+    return faults + [f"churn, {churn.how}" for churn in phase.churn]
 
 
 def does(spec: FaultSpec) -> tuple[str, ...]:
     """Say what kinds of wrong a fault is: ``cut halves``, ``loss``, ``stopped``."""
     if spec.condition is not None:
         return (str(spec.condition),)
+    if spec.limits.kinds:
+        return tuple(spec.limits.kinds)
     found = list(spec.impairment.kinds)
     if spec.up is not None or spec.down is not None:
         found.append("rate")

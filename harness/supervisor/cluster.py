@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,17 @@ from harness.choices import did_you_mean, listed
 from harness.control.progress import Progress
 from harness.errors import HarnessError, NodeStartError, UsageError, close_all
 from harness.faults.fault import Condition
+from harness.faults.programs import Program
+from harness.kernel import mounts
 from harness.kernel.proc import is_readable
-from harness.network.fabric import Fabric
+from harness.network.fabric import Fabric, Wire
 from harness.network.network import Network
 from harness.runtimes import owner
 from harness.runtimes.processes import last_lines, log_of, tail
-from harness.runtimes.runtime import Ending, Place, Process, Running, Runtime
+from harness.runtimes.runtime import Ending, Image, Place, Process, Recipe, Running, Runtime
+from harness.supervisor.clocks import Clocks
 from harness.supervisor.directories import Directories
+from harness.supervisor.disks import Disks
 from harness.supervisor.readiness import Readiness
 from harness.systems.adapter import DrivenAdapter, Endpoint, NodeAdapter
 from harness.systems.gateway.launcher import Gateway
@@ -55,6 +60,7 @@ class Cluster:
         self.runtime = runtime
         self.fabric = fabric
         self.places: dict[str, Place] = {}
+        self.clocks, self.disks = Clocks(()), Disks(())  # of those that have their own
         self.endpoints: dict[str, Endpoint] = {}
         self.running: dict[str, Running] = {}
         self.conditions: dict[str, Condition] = {}
@@ -76,17 +82,10 @@ class Cluster:
         """
         total = len(self.topology.nodes)
         wires = self.fabric.wire(self.topology.nodes, lambda done: progress("wire", done, total))
-        places = [
-            Place(
-                node=node,
-                index=index,
-                address=wire.address,
-                directory=self._folder / "nodes" / node.name,
-                namespace=wire.namespace,
-            )
-            for index, (node, wire) in enumerate(zip(self.topology.nodes, wires, strict=True))
-        ]
+        places = self._placed(wires)
         self.places = {place.node.name: place for place in places}
+        self.disks, self.clocks = Disks(places), Clocks(places)
+        self.disks.mount()
         self.network = Network(
             self.fabric,
             self.topology.nodes,
@@ -95,12 +94,12 @@ class Cluster:
             baseline=self.topology.baseline,
             ports=self.adapter.ports,
         )
-        launches = self.adapter.prepare(self.topology, places, self._folder)
+        launches = self.clocks.give(self.adapter.prepare(self.topology, places, self._folder))
         self._processes = {place.node.name: process for place, process in launches}
         self.endpoints = {endpoint.node: endpoint for endpoint in self.adapter.endpoints(places)}
         is_driven = isinstance(self.adapter, DrivenAdapter)
         sockets = [endpoint.control for endpoint in self.endpoints.values()] if is_driven else []
-        self.directories = Directories(places, ours=sockets)
+        self.directories = Directories(places, ours=[*sockets, *map(str, self.clocks.paths)])
         if is_driven:
             self.gateway = Gateway(self.topology.adapter, places, self._folder)
         self._expect(list(self.places))
@@ -117,6 +116,18 @@ class Cluster:
         self._wait_ready(list(self.places), progress)
         if self.adapter.keeps_links:
             self._check_overlay()
+
+    def _placed(self, wires: Sequence[Wire]) -> list[Place]:
+        return [
+            Place(
+                node=node,
+                index=index,
+                address=wire.address,
+                directory=self._folder / "nodes" / node.name,
+                namespace=wire.namespace,
+            )
+            for index, (node, wire) in enumerate(zip(self.topology.nodes, wires, strict=True))
+        ]
 
     def _expect(self, names: list[str]) -> None:
         """Have readiness and the gateway know that these nodes are about to start."""
@@ -268,6 +279,18 @@ class Cluster:
         with suppress(_EnoughError):
             self._silent([name], look)
 
+    def process_of(self, name: str, program: Program) -> Process:
+        """Return what a node runs as by this program."""
+        own, place = self._processes[name], self.places[name]
+        values = {
+            "name": name,
+            "index": str(place.index),
+            "address": place.address,
+            "directory": str(place.directory),
+        }
+        image = Image(program.image, Recipe.REFERENCE) if program.image else own.image
+        return replace(own, argv=program.argv(own.argv, values), image=image)
+
     def note_ended(self, names: Sequence[str]) -> None:
         """Note that these nodes' first processes ended by themselves. Takes no time."""
         if self.gateway is not None:
@@ -313,6 +336,11 @@ class Cluster:
             "nodes": self.rows(),
         }
 
+    def _unmake(self) -> None:
+        """Let go of the clocks and disks that nodes have of their own."""
+        self.clocks.close()
+        mounts.remove_below(self._folder)
+
     def close(self) -> None:
         """End everything, in the order that leaves nothing: processes, then the network.
 
@@ -324,6 +352,7 @@ class Cluster:
             *speakers,
             self.runtime.close,
             lambda: owner.end_processes(self._folder),  # commands of `harness exec`
+            self._unmake,
             self.fabric.close,
             self._readiness.close,
         )

@@ -5,17 +5,21 @@ machines, and with what a node wrote wiped.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import chain
 from typing import NamedTuple
 
-from harness.errors import UnavailableError
+from harness.errors import HarnessError, UnavailableError
 from harness.faults.fault import Condition, Fault, State, fold_conditions, fold_limits
-from harness.faults.limits import UNLIMITED, Limits
+from harness.faults.limits import UNLIMITED, Disk, Limits
+from harness.faults.programs import Program
+from harness.kernel import priority
 from harness.kernel.proc import is_stopped
 from harness.network.network import Network
-from harness.runtimes.runtime import Reading
+from harness.network.proof.limits import Room, Told
+from harness.runtimes.runtime import Process, Reading
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.crashes import Crashes
 
@@ -77,6 +81,13 @@ class Conditions:
             if fault.condition is Condition.CRASHED and fault.nodes:
                 self.crashes.require(fault.nodes[0])
                 break  # it is one kernel
+        replaced = ((fault.nodes, fault.program) for fault in faults if fault.program is not None)
+        for nodes, program in replaced:
+            for node in nodes:
+                self._cluster.runtime.require(node, self._cluster.process_of(node, program))
+        skewed = (fault.nodes for fault in faults if fault.limits.clock_s is not None)
+        for node in dict.fromkeys(chain.from_iterable(skewed)):
+            self._cluster.clocks.require(node)
         wiped = (fault.nodes for fault in faults if fault.state is State.WIPE)
         for node in dict.fromkeys(chain.from_iterable(wiped)):
             if outside := self._cluster.runtime.outside(node):
@@ -86,10 +97,9 @@ class Conditions:
                 )
             self._cluster.directories.require(self._cluster.places[node])
 
-    def bring_about(self, fault: Fault, changing: list[Turn], *, wipes: bool) -> None:
-        """Bring nodes into their new conditions, by this fault; then wipe its nodes if asked.
-
-        Raises HarnessError.
+    def bring_about(self, fault: Fault, changing: list[Turn], *, is_set: bool) -> None:
+        """Bring nodes into their new conditions, by this fault. Where it `is_set`, its nodes are
+        then wiped and given another program, as it asks. Raises HarnessError.
         """
         begun_ns = time.monotonic_ns()
         crashing = [one.node for one in changing if one.after is Condition.CRASHED]
@@ -98,28 +108,41 @@ class Conditions:
 
         def one(turn: Turn) -> None:
             if not turn.starts:
-                self._bring(turn, begun_ns if turn.node in crashing else time.monotonic_ns())
+                with priority.prompt():  # its moment is now
+                    self._bring(turn, begun_ns if turn.node in crashing else time.monotonic_ns())
             elif self._cluster.set_condition(turn.node, Condition.RUNNING) and turn not in back:
                 self._finish(turn)
 
         with ThreadPoolExecutor(NODES_TOGETHER, thread_name_prefix="conditions") as pool:
-            try:
-                list(pool.map(one, changing))
+            try:  # one alone is not worth a thread
+                list((pool.map if len(changing) > 1 else map)(one, changing))
                 self.crashes.forget(crashing)
             finally:
                 self.crashes.let_in([turn.node for turn in back])
             list(pool.map(self._finish, [turn for turn in back if turn.starts]))
-            if wipes:
+            if is_set and fault.state is State.WIPE:
                 list(pool.map(self._wipe, fault.nodes))
+        if is_set and fault.program is not None:
+            self._replace(fault.nodes, fault.program)
 
     def limit(self, limits: Mapping[str, Limits]) -> None:
         """Limit what these nodes may use, each as it says. Raises HarnessError."""
         for node, asked in limits.items():
-            self._cluster.runtime.limit(node, asked)
+            self._cluster.runtime.limit(node, asked.of_processes)
+            self._cluster.disks.limit(node, asked.disk)
+            self._cluster.clocks.limit(node, asked.clock_s)
 
     def reading(self, node: str) -> Reading:
         """Read back what a node may use, and what it used. Raises HarnessError."""
         return self._cluster.runtime.reading(node)
+
+    def room(self, node: str, disk: Disk | None) -> Room:
+        """Look at a node's disk, which is to be like that. Raises HarnessError."""
+        return self._cluster.disks.look(node, full=disk is Disk.FULL)
+
+    def told(self, node: str) -> Told:
+        """Tell what a node's program was told of the time since its clock was set."""
+        return self._cluster.clocks.look(node)
 
     def revive(self, node: str) -> None:
         """Start a node that ended by itself; one that runs is left alone."""
@@ -161,6 +184,26 @@ class Conditions:
     def _wipe(self, node: str) -> None:
         self._cluster.runtime.clear(node)
         self._cluster.directories.wipe(self._cluster.places[node])
+        self._cluster.disks.wiped(node)
+
+    def _replace(self, nodes: Sequence[str], program: Program) -> None:
+        """Have nodes, which are down, start with this program: all of them, or none."""
+        runtime, done = self._cluster.runtime, list[tuple[str, Process]]()
+        try:
+            for node in nodes:
+                before = runtime.process(node)
+                runtime.replace(node, self._cluster.process_of(node, program))
+                done.append((node, before))
+        except HarnessError:
+            for node, before in done:
+                with suppress(HarnessError):
+                    runtime.replace(node, before)
+            raise
+
+    def commands(self, node: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the command line that a node was to start with, and the one that it has."""
+        runtime = self._cluster.runtime
+        return runtime.process(node).argv, runtime.command(node)
 
     def _is_gone(self, node: str) -> bool:
         return node not in self._cluster.running or self._cluster.has_ended(node)

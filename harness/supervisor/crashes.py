@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Mapping
 
-from harness.faults.fault import Fault
+from harness.faults.fault import Fault, cut_of
 from harness.faults.partitions import isolate
 from harness.kernel.inet_diag import forget_orphans, require_forgetting
 from harness.network.network import Network
@@ -35,7 +35,7 @@ class Crashes:
 
     def cut_off(self, fault: str, nodes: Collection[str]) -> None:
         """Cut these nodes off, which are about to be crashed by this fault. Raises HarnessError."""
-        name = f"{fault}: cut"
+        name = cut_of(fault)
         if nodes:
             with self._lock:
                 self._set(name, self.cuts.get(name, frozenset()) | frozenset(nodes))

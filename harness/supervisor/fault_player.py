@@ -10,16 +10,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import close_all
 from harness.faults.fault import Change, Fault, Verb
+from harness.kernel import priority
 from harness.scenario.timeline import PlannedChange
 from harness.supervisor.faults import Faults
 
 LOOK_EVERY_S = 0.02
+AHEAD_S = 1.0  # before a change, when it begins to be made ready; a look before that is over then
 NODES_TOGETHER = 16  # faults of nodes that are changed side by side
 
 
@@ -213,47 +215,79 @@ class FaultPlayer:
     def _run(self) -> None:
         while True:
             with self._news:
-                while not self._over and not self._is_due():
-                    wait_s = (self._due[0].at_ns - time.monotonic_ns()) / 1e9 if self._due else None
-                    self._news.wait(wait_s)
+                while not self._over and not self._is_due(AHEAD_S):
+                    self._news.wait(self._left_s(AHEAD_S) if self._due else None)
                 if self._over:
                     return
-            with self._acting:
-                self._act()
+                due = self._due[0]
+            self._play(due)
 
-    def _act(self) -> None:
-        """Make the change that is due, unless it was called off in this moment."""
+    def _play(self, due: _DueChange) -> None:
+        """Make a change at its moment, which is soon, with all made ready for it that can be."""
+        network, is_of_nodes = self._faults.network, due.change.fault.is_of_nodes
+        network.precedence.expect(due.number, due.at_ns)
+        if not is_of_nodes and not self._is_due():
+            self._make_ready(due)
+        # What is not ready makes threads, which would be behind their like.
+        with priority.prompt() if network.is_ready else nullcontext():
+            self._await(due)
+            with self._acting:
+                is_given = self._act(due)
+        network.call_off()
+        if not is_given:
+            network.precedence.made(due.number)
+
+    def _make_ready(self, due: _DueChange) -> None:
+        network, fault = self._faults.network, due.change.fault
+        if due.change.verb is Verb.CLEAR and id(fault) in self._in_force:
+            fault = self._in_force[id(fault)][1]
+        network.prepare(due.change.verb, fault)
+        self._await(due, network.look_ahead_s)
+        network.look_ahead()
+
+    def _await(self, due: _DueChange, ahead_s: float = 0.0) -> None:
+        """Wait until so long before the moment of a change, unless another comes first now."""
         with self._news:
-            if not self._is_due():
-                return
-            due = heapq.heappop(self._due)
+            while not self._over and self._is_next(due) and not self._is_due(ahead_s):
+                self._news.wait(self._left_s(ahead_s))
+
+    def _act(self, due: _DueChange) -> bool:
+        """Make the change that is due, unless it was called off in this moment; return whether it
+        was given to a thread that tells when it was made.
+        """
+        with self._news:
+            if self._over or not self._is_next(due) or not self._is_due():
+                return False
+            heapq.heappop(self._due)
         if not due.change.fault.is_of_nodes:
             self._do(due.change, due.failed)
-        else:
-            before = self._given.get(id(due.change.fault))
-            self._given = {key: one for key, one in self._given.items() if not one.done()}
-            self._given[id(due.change.fault)] = self._nodes.submit(
-                self._do_after, before, due.change, due.failed
-            )
+            return False
+        before = self._given.get(id(due.change.fault))
+        self._given = {key: one for key, one in self._given.items() if not one.done()}
+        self._given[id(due.change.fault)] = self._nodes.submit(self._do_after, before, due)
+        return due.change.verb is Verb.SET  # a node that starts takes its time
 
-    def _do_after(
-        self,
-        before: Future[None] | None,
-        change: PlannedChange,
-        failed: Callable[[str], None],
-    ) -> None:
+    def _do_after(self, before: Future[None] | None, due: _DueChange) -> None:
         """Make a change after the one before of the same fault, which was given earlier: of a fault
         that comes again, once it has begun to go.
         """
-        fault, is_set = change.fault, change.verb is Verb.SET
+        fault, is_set = due.change.fault, due.change.verb is Verb.SET
         while before is not None and not before.done():
             if is_set and self._faults.standing.get(fault.name) is not fault:
                 break
             wait([before], LOOK_EVERY_S)
-        self._do(change, failed)
+        self._do(due.change, due.failed)
+        self._faults.network.precedence.made(due.number)
 
-    def _is_due(self) -> bool:
-        return bool(self._due) and self._due[0].at_ns <= time.monotonic_ns()
+    def _is_next(self, due: _DueChange) -> bool:
+        return bool(self._due) and self._due[0] is due
+
+    def _is_due(self, ahead_s: float = 0.0) -> bool:
+        return bool(self._due) and self._left_s(ahead_s) <= 0
+
+    def _left_s(self, ahead_s: float) -> float:
+        """How long it is until so long before the moment of the next change."""
+        return (self._due[0].at_ns - time.monotonic_ns()) / 1e9 - ahead_s
 
     def _do(self, change: PlannedChange, failed: Callable[[str], None]) -> None:
         fault = change.fault

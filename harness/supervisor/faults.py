@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.choices import did_you_mean
 from harness.errors import HarnessError, UsageError
-from harness.faults.fault import Change, Condition, Fault, State, Verb
+from harness.faults.fault import Change, Condition, Fault, Verb
 from harness.faults.spec import FaultSpec
 from harness.history.proof import Proof
 from harness.network.network import Network
@@ -233,7 +233,7 @@ class Faults:
             if fault.condition is not None:
                 seen = self._looks.condition(fault, node, condition, gone=gone, until_s=until_s)
             else:
-                seen = self._looks.limits(fault, node, limits, gone=gone)
+                seen = self._looks.limits(fault, node, limits, gone=gone, until_s=until_s)
             later = self._of_nodes.now
             if is_mine or (node not in later.changing and later.asked(node) == asked):
                 proofs += seen
@@ -266,8 +266,8 @@ class Faults:
         """Bring every node whose folded condition or limits change into the new ones, by this
         fault.
         """
-        wipes = fault.state is State.WIPE and after.get(fault.name) is fault
-        self._conditions.bring_about(fault, turns(before, after), wipes=wipes)
+        is_set = after.get(fault.name) is fault
+        self._conditions.bring_about(fault, turns(before, after), is_set=is_set)
         self._conditions.limit(limited(before, after))
 
     def revive(self, node: str) -> None:

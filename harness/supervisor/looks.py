@@ -9,14 +9,27 @@ import time
 
 from harness.errors import HarnessError
 from harness.faults.fault import Condition, Fault, State
-from harness.faults.limits import UNLIMITED, Limits
+from harness.faults.limits import UNLIMITED, Disk, Limits
 from harness.history.proof import Proof
-from harness.network.proof.limits import judge_amounts, judge_limits, judge_unread
-from harness.network.proof.verdicts import Look, is_as_asked, judge_condition, judge_wiped
+from harness.network.proof.limits import (
+    judge_amounts,
+    judge_clock,
+    judge_disk,
+    judge_limits,
+    judge_unread,
+)
+from harness.network.proof.verdicts import (
+    Look,
+    is_as_asked,
+    judge_command,
+    judge_condition,
+    judge_wiped,
+)
 from harness.runtimes.runtime import Reading
 from harness.supervisor.conditions import Conditions
 
 LOOK_EVERY_S = 0.002
+OF_THEIR_OWN = ("disk", "clock")  # of what nodes have of their own, a look each
 
 
 class Looks:
@@ -41,10 +54,35 @@ class Looks:
         proofs = [judge_condition(look, node, wanted, found)]
         if fault.state is State.WIPE and not gone:
             proofs.append(judge_wiped(look, node, self._conditions.written(node)))
+        if fault.program is not None and wanted is Condition.RUNNING:
+            proofs.append(judge_command(look, node, *self._conditions.commands(node)))
         return proofs
 
-    def limits(self, fault: Fault, node: str, wanted: Limits, *, gone: bool) -> list[Proof]:
-        """Look at one node, whose limits are to be these."""
+    def limits(
+        self, fault: Fault, node: str, wanted: Limits, *, gone: bool, until_s: float
+    ) -> list[Proof]:
+        """Look at one node, whose limits are to be these; wait until then that it reads its
+        clock.
+        """
+        found = []
+        if fault.limits.of_processes != UNLIMITED:
+            found += self._processes(fault, node, wanted.of_processes, gone=gone)
+        if fault.limits.disk is not None:
+            found.append(self._disk(fault, node, wanted.disk, gone=gone))
+        if fault.limits.clock_s is not None:
+            while not (seen := self._conditions.told(node)).told and time.monotonic() < until_s:
+                time.sleep(LOOK_EVERY_S)
+            found.append(judge_clock(_look(fault, gone=gone), node, wanted.clock_s, seen))
+        return found
+
+    def _disk(self, fault: Fault, node: str, wanted: Disk | None, *, gone: bool) -> Proof:
+        look = _look(fault, gone=gone)
+        try:
+            return judge_disk(look, node, wanted, self._conditions.room(node, wanted))
+        except HarnessError as error:
+            return judge_unread(look, str(error), "disk")
+
+    def _processes(self, fault: Fault, node: str, wanted: Limits, *, gone: bool) -> list[Proof]:
         key = (fault.name, node)
         asked, before = self._before.pop(key, (UNLIMITED, None))
         try:
@@ -52,7 +90,7 @@ class Looks:
         except HarnessError as error:
             return [judge_unread(_look(fault, gone=gone), str(error))]
         look = _look(fault, gone=gone)
-        lifted = fault.limits if gone else UNLIMITED
+        lifted = fault.limits.of_processes if gone else UNLIMITED
         proofs = [judge_limits(look, node, wanted, now, lifted)]
         if not gone:
             self._before[key] = wanted, now
@@ -62,7 +100,12 @@ class Looks:
 
     def under_way(self, fault: Fault, node: str, wanted: Condition, *, gone: bool) -> list[Proof]:
         """Say of a node that is being changed that nothing can be seen of it."""
-        return [judge_condition(_look(fault, gone=gone), node, wanted, None)]
+        look = _look(fault, gone=gone)
+        if fault.condition is not None:
+            return [judge_condition(look, node, wanted, None)]
+        limits = ["limits"] if fault.limits.of_processes != UNLIMITED else []
+        own = [what for what in fault.limits.kinds if what in OF_THEIR_OWN]
+        return [judge_unread(look, f"{node} is being changed", what) for what in (*limits, *own)]
 
 
 def _look(fault: Fault, *, gone: bool) -> Look:

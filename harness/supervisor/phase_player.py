@@ -10,6 +10,7 @@ from functools import partial
 from harness.errors import UsageError
 from harness.history.events import PhaseBegan, PhasesOver
 from harness.history.folder import RunFolder
+from harness.kernel import priority
 from harness.scenario.timeline import PlannedPhase
 
 
@@ -83,18 +84,16 @@ class PhasePlayer:
 
     def _play(self) -> None:
         for planned in self._phases:
-            self._wait_until(planned.begin_s)
+            at_ns = self._wait_until(planned.begin_s)
             if self._over:
                 break
-            if self.phase is not None:
-                self._snapshot_later(self.phase)
-            self.phase = planned.name
+            before, self.phase = self.phase, planned.name
             planned_ns = self._due_ns(planned.begin_s)
-            self._folder.event(PhaseBegan(phase=planned.name, planned_ns=planned_ns))
+            self._folder.event(PhaseBegan(at_ns=at_ns, phase=planned.name, planned_ns=planned_ns))
+            if before is not None:
+                self._snapshot_later(before)
             self._began(planned.name)
-        if not self._over:
-            self._wait_until(self._phases[-1].end_s)
-        now_ns = time.monotonic_ns()
+        now_ns = self._wait_until(self._phases[-1].end_s)
         self._folder.event(PhasesOver(at_ns=min(self._ended_ns or now_ns, now_ns)))
         if self.phase is not None:
             self._snapshot(self.phase)
@@ -111,10 +110,12 @@ class PhasePlayer:
         self._snapshots.append(thread)
         thread.start()
 
-    def _wait_until(self, at_s: float | None) -> None:
-        with self._news:
+    def _wait_until(self, at_s: float | None) -> int:
+        """Wait until a planned moment, or until the run is over; return when that was, ns."""
+        with priority.prompt(), self._news:
             while not self._over:
                 left_s = None if at_s is None else (self._due_ns(at_s) - time.monotonic_ns()) / 1e9
                 if left_s is not None and left_s <= 0:
-                    return
+                    break
                 self._news.wait(left_s)
+            return time.monotonic_ns()

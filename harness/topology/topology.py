@@ -22,6 +22,7 @@ from harness.topology.impairment import Impairment
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 VERSION = 1  # of topology.json
 NODES_MAX = 1_000_000  # what a file may ask for; what a host can hold is preflight's business
+DISK_LEAST = 1_000_000
 # RFC 2544: set aside for benchmarks, routed nowhere.
 BENCHMARK_BLOCK = ipaddress.IPv4Network("198.18.0.0/15")
 
@@ -31,12 +32,15 @@ Option = str | int | float | bool
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """One node: a name (a DNS label of at most 32 characters), a region, and options for its
-    adapter.
+    adapter. `disk_bytes`: its directory is a disk of its own, of this size; None: the host's.
+    `own_clock`: the wall clock that it reads can be made another than the host's.
     """
 
     name: str
     region: str = "default"
     options: Mapping[str, Option] = field(default_factory=dict)
+    disk_bytes: int | None = None
+    own_clock: bool = False
 
     def __post_init__(self) -> None:
         for what, value in (("node name", self.name), ("region", self.region)):
@@ -45,6 +49,20 @@ class Node:
                     f"{what} {value!r}: expected 1 to 32 of a-z, 0-9 and '-', beginning and "
                     "ending with a letter or digit"
                 )
+        if self.disk_bytes is not None and self.disk_bytes < DISK_LEAST:
+            raise BadFileError(
+                f"disk: expected at least {DISK_LEAST:,} bytes, found {self.disk_bytes:,}"
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all that this is; what it has not of its own is left out."""
+        own = {"disk_bytes": self.disk_bytes, "own_clock": self.own_clock}
+        return {
+            "name": self.name,
+            "region": self.region,
+            "options": dict(self.options),
+            **{what: value for what, value in own.items() if value},
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,10 +145,7 @@ class Topology:
             "adapter": self.adapter,
             "addresses": str(self.addresses),
             "seed": self.seed,
-            "nodes": [
-                {"name": node.name, "region": node.region, "options": dict(node.options)}
-                for node in self.nodes
-            ],
+            "nodes": [node.as_json() for node in self.nodes],
             "links": sorted(self.links),
             "congestion_control": self.congestion_control,
             "gso_max_segs": self.gso_max_segs,

@@ -269,6 +269,88 @@ def test_a_button_stays_under_the_pointer_and_a_filter_is_one_tabs(page):
         expect(page.locator(".p2p-panel")).to_contain_text("no fault is in force")
 
 
+def test_nodes_are_killed_and_paused_by_buttons_and_the_picture_shows_it(page):
+    port = free_port()
+    with (
+        cluster(10) as fake,
+        fake.locust("--web-port", str(port), "--autostart", "PrivateMessageUser"),
+    ):
+        wait_until(lambda: listens(port))
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.get_by_role("tab", name="Cluster").click()
+        panel, banner = page.locator(".p2p-panel"), page.locator(".p2p-banner")
+        for node, button, condition in (
+            ("node-3", "kill", "killed"),
+            ("node-4", "stop", "stopped"),
+            ("node-5", "pause", "paused"),
+        ):
+            row = panel.locator("tr", has=page.locator("td", has_text=re.compile(f"^{node}$")))
+            row.get_by_role("button", name=button, exact=True).click()
+            expect(panel.locator(".p2p-says")).to_have_text(f"{node} is {condition}")
+            expect(row.locator("td").nth(2)).to_have_text(condition)
+        expect(banner).to_contain_text("condition node-3 (killed): in force for")
+        shoot(page, "cluster")
+        page.get_by_role("tab", name="Topology").click()
+        expect(panel).to_contain_text("killed: node-3 (a ring with a cross)")
+        expect(panel.locator("circle.out")).to_have_count(2)
+        expect(panel.locator("circle.paused")).to_have_count(1)
+        shoot(page, "topology")
+        page.get_by_role("tab", name="Cluster").click()
+        row = panel.locator("tr", has=page.locator("td", has_text=re.compile("^node-3$")))
+        row.get_by_role("button", name="restart").click()
+        expect(row.locator("td").nth(2)).to_have_text("running")
+        asked = [(call["node"], call["condition"]) for call in fake.calls("condition")]
+        assert asked[0] == ("node-3", "killed")
+        assert asked[-1] == ("node-3", "running")
+
+
+def test_the_form_offers_what_a_fault_of_its_kind_takes_and_sends_no_more(page):
+    port = free_port()
+    with (
+        cluster(10) as fake,
+        fake.locust("--web-port", str(port), "--autostart", "PrivateMessageUser"),
+    ):
+        wait_until(lambda: listens(port))
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.get_by_role("tab", name="Faults").click()
+        panel = page.locator(".p2p-panel")
+        kind, form = panel.locator(".p2p-kind select"), panel.locator("form")
+        form.locator("[name=loss]").fill("5%")  # of another kind, and so not of what is sent
+        kind.select_option(label="nodes restarted")
+        fields = "all => all.filter(e => e.offsetParent).map(e => e.name)"
+        offered = form.locator("[name]")
+        assert {"where", "state", "name"} <= set(offered.evaluate_all(fields))
+        assert not {"for_s", "loss", "cpu"} & set(offered.evaluate_all(fields))
+        kind.select_option(label="nodes killed")
+        assert {"where", "state", "for_s"} <= set(offered.evaluate_all(fields))
+        assert not {"condition", "loss", "cpu"} & set(offered.evaluate_all(fields))
+        form.locator("[name=where]").fill("node-1, node-2")
+        form.locator("[name=state]").select_option("wipe")
+        form.locator("[name=for_s]").fill("20")
+        shoot(page, "fault-form")
+        form.get_by_role("button", name="Set").click()
+        expect(panel.locator(".p2p-says")).to_contain_text("in force on 2 nodes")
+        [words] = fake.calls("fault-set")
+        assert words == {
+            "condition": "killed",
+            "where": "node-1, node-2",
+            "state": "wipe",
+            "for_s": 20.0,
+        }
+        row = panel.locator("tr", has_text="killed, state wiped")
+        expect(row).to_contain_text("node-1, node-2")
+        kind.select_option(label="nodes limited")
+        form.locator("[name=where]").fill("node-7")
+        form.locator("[name=cpu]").fill("20%")
+        form.get_by_role("button", name="Set").click()
+        expect(panel.locator("tr", has_text="cpu 20 %")).to_contain_text("node-7")
+        page.get_by_role("tab", name="Topology").click()
+        expect(panel.locator("circle.slow")).to_have_count(1)
+        page.get_by_role("tab", name="Faults").click()
+        row.get_by_role("button", name="heal").click()
+        expect(row).to_have_count(0)
+
+
 def test_a_supervisor_that_does_not_answer_is_said(page):
     port = free_port()
     with cluster(2) as fake, fake.locust("--web-port", str(port)):

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from kit.histories import SECOND, fault
 from kit.long_run import hour
 from kit.searches import TRIES, attempt, facts
 from kit.verdicts import FACTS, VERDICT, finding, full
@@ -16,7 +18,9 @@ from playwright.sync_api import expect, sync_playwright
 
 from harness import reports
 from harness.checks.verdict import Answer, Verdict
-from harness.history.events import FaultChanged
+from harness.history.events import FaultChanged, RunEnded
+from harness.history.history import PhaseWindow
+from harness.history.plan import PhaseKind
 from harness.reports import saturation
 
 pytestmark = pytest.mark.browser
@@ -97,6 +101,68 @@ def opened(file):
         browser.close()
         assert set(asked) == own
         assert said == []
+
+
+NODE_FAULTS = {
+    "killed": "killed node",
+    "crashed": "crashed machine",
+    "stopped": "stopped node",
+    "restarted": "restarted node",
+    "paused": "paused node",
+    "cpu 20 %": "slowed node",
+    "fds 64": "limited node",
+    "delay 50 ms": "delay",
+    "cut": "cut",
+}
+
+
+@pytest.fixture(scope="module")
+def chaotic(tmp_path_factory):
+    """A page with a phase of each kind, and a second of each kind of node fault."""
+    edges = [1, 3, 5, 9, 11]
+    phases = tuple(
+        PhaseWindow(name=f"the-{kind}", begin_ns=a * SECOND, end_ns=b * SECOND, kind=kind)
+        for kind, (a, b) in zip(PhaseKind, pairwise(edges), strict=True)
+    )
+    events = []
+    for number, does in enumerate(NODE_FAULTS):
+        at = {"name": f"f{number}", "does": does, "nodes": (f"node-{number % 3}",)}
+        events += [fault("set", 1 + number, **at), fault("clear", 2 + number, **at)]
+    leaves = {"name": "waves node-1", "does": "killed", "nodes": ("node-1",)}
+    leaves |= {"words": "churn of all: 1 leave a second, exponential sessions"}
+    events += [fault("set", 6, **leaves), fault("clear", 8, **leaves), RunEnded()]
+    path = tmp_path_factory.mktemp("chaotic") / "report.html"
+    found = replace(full(), phases=phases, events=tuple(events))
+    row = finding("converged", phase="the-converge")
+    path.write_text(reports.render("html", Verdict(findings=(row,)), FACTS, "/runs/x", found))
+    return path
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_each_kind_of_node_fault_and_of_phase_has_its_own_name_and_colour(opened, chaotic, theme):
+    page = opened(chaotic, viewport=WIDE, color_scheme=theme)
+    keys = page.locator("#bands .keys .key")
+    assert set(keys.all_inner_texts()) == {*NODE_FAULTS.values(), "churn"}
+    colour = "all => all.map(one => getComputedStyle(one, '::before').backgroundColor)"
+    colours = keys.evaluate_all(colour)
+    assert len(set(colours)) == len(colours)
+    chart = page.locator("svg.chart").first
+    grounds = "all => all.map(one => getComputedStyle(one).fill)"
+    strips = chart.locator("rect.kind")
+    assert len(set(strips.evaluate_all(grounds))) == len(PhaseKind)
+    titles = strips.locator("title").evaluate_all("all => all.map(one => one.textContent)")
+    assert titles == [f"the-{kind} ({kind})" for kind in PhaseKind]
+    rows = page.locator("#phases tbody tr").all_inner_texts()
+    assert [kind for kind, row in zip(PhaseKind, rows, strict=True) if f"({kind})" in row] == [
+        *PhaseKind
+    ]
+    page.get_by_role("link", name="table").first.click()
+    assert page.url.endswith("#phases")
+
+
+@pytest.mark.parametrize("size", [PHONE, TABLET, WIDE])
+def test_a_page_of_many_kinds_fits(opened, chaotic, size):
+    assert opened(chaotic, viewport=size).evaluate(STICKS_OUT) == []
 
 
 def background(page):

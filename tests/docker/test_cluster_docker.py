@@ -14,7 +14,7 @@ import pytest
 from kit.desk import TEN, Desk, small_scenario, wait_for
 from kit.verdicts import DOUBTS
 
-from harness.kernel import cgroups
+from harness.kernel import cgroups, mounts
 from harness.runtimes.docker.labels import container_name
 from harness.systems.adapter import Endpoint
 from harness.systems.protocol import NodeSocket
@@ -90,6 +90,48 @@ def test_a_container_crashes_and_comes_back_with_what_it_may_keep(desk):
     assert group.quota() is None
     assert resource.prlimit(now["pid"], resource.RLIMIT_NOFILE)[0] > 512
     desk.ok("down")
+    desk.assert_nothing_left()
+
+
+def test_a_node_comes_back_from_another_image_as_another_command(desk, sdk, image):
+    """In another container, which has its limits too; the one before is gone."""
+    sdk.images.get(image).tag("meshnode-v2", "test")
+    try:
+        desk.ok("up", "ten.toml")
+        desk.ok("fault", "set", "node-3", "--cpu", "30%", "--name", "slow")
+        words = ("--condition", "restarted", "--image", "meshnode-v2:test")
+        command = ("--command", "{program} run --config {directory}/node.json")
+        desk.ok("fault", "set", "node-3", *words, *command)
+        now = desk.status()["nodes"][3]
+        assert NodeSocket(endpoint(now)).health()["restarts"] == 1
+        group = cgroups.found(now["pid"])
+        assert (group.quota(), group.pids()) == (0.3, {now["pid"]})
+        assert {one["State"]["Pid"] for one in inspected(desk)} == {
+            node["pid"] for node in desk.status()["nodes"]
+        }
+        refused = desk.harness("fault", "set", "node-4", "--condition", "killed", "--image", "no:1")
+        assert refused.returncode == 69
+        assert "the image no:1 is not on this host" in refused.stderr
+        assert desk.status()["nodes"][4]["condition"] == "running"
+        desk.ok("down")
+        desk.assert_nothing_left()
+    finally:
+        sdk.images.remove("meshnode-v2:test", noprune=True)
+
+
+def test_a_container_has_a_disk_and_a_clock_of_its_own(desk):
+    own = '[nodes]\ncount = 3\ndisk = "2mb"\nown_clock = true\n[shape]\nkind = "full-mesh"\n'
+    desk.write("own.toml", own)
+    desk.ok("up", "own.toml")
+    desk.ok("fault", "set", "node-1", "--disk", "full", "--clock", "-45s", "--name", "x")
+    desk.ok("fault", "set", "node-1", "--condition", "killed", "--name", "k")
+    desk.ok("fault", "clear", "k")
+    wait_for(lambda: "No space left on device" in desk.ok("logs", "node-1"))
+    desk.ok("fault", "clear", "x")
+    wait_for(lambda: NodeSocket(endpoint(desk.status()["nodes"][1])).health()["ready"])
+    os.kill(desk.status()["pid"], signal.SIGKILL)
+    wait_for(lambda: not mounts.below(desk.state))
+    desk.ok("doctor")
     desk.assert_nothing_left()
 
 

@@ -17,8 +17,8 @@ import pytest
 
 from harness.errors import UnavailableError
 from harness.network.injectors import toxiproxy_server
+from harness.runtimes import compiled
 from harness.runtimes.docker import engine as engine_module
-from harness.runtimes.docker import entry
 from harness.runtimes.docker import image as recipe
 from harness.runtimes.runtime import Image, Recipe
 
@@ -89,7 +89,7 @@ def test_the_dockerfile_is_built_with_the_programs_sources(engine, image, sdk, s
     dockerfile = state / "docker" / "meshnode" / "Dockerfile"
     dockerfile.parent.mkdir(parents=True)
     dockerfile.write_text(f"FROM {image}\nCOPY src/meshnode /copied\n")
-    monkeypatch.setattr(entry, "shipped", state.joinpath)
+    monkeypatch.setattr(compiled, "shipped", state.joinpath)
     reference = f"p2p-harness/{state.name.lower()}:1"
     assert engine._build("meshnode", reference, print)
     try:
@@ -190,7 +190,7 @@ def test_the_base_is_built_upon_where_a_registry_has_it(engine, published, sdk, 
     dockerfile.parent.mkdir(parents=True)
     dockerfile.write_text("ARG BASE\nFROM ${BASE}\nCOPY src/meshnode /copied\n")
     reference = f"p2p-harness/{state.name.lower()}:1"
-    monkeypatch.setattr(entry, "shipped", state.joinpath)
+    monkeypatch.setattr(compiled, "shipped", state.joinpath)
     monkeypatch.setattr(engine_module, "BASE_IMAGE", published)
     monkeypatch.setattr(recipe, "tag", lambda _: reference)
     try:
@@ -206,7 +206,7 @@ def test_a_failed_build_gives_way_to_the_local_image(engine, state, monkeypatch)
     dockerfile = state / "docker" / "meshnode" / "Dockerfile"
     dockerfile.parent.mkdir(parents=True)
     dockerfile.write_text("FROM scratch\nCOPY nothing-of-the-kind /\n")
-    monkeypatch.setattr(entry, "shipped", state.joinpath)
+    monkeypatch.setattr(compiled, "shipped", state.joinpath)
     said = []
     assert not engine._build("meshnode", "p2p-harness/never:1", said.append)
     assert "nothing-of-the-kind" in said[-1]

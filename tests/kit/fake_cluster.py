@@ -24,6 +24,8 @@ from typing import Any
 import msgpack
 
 from harness.control import state
+from harness.faults.fault import Fault, fold_conditions
+from harness.faults.spec import parse
 from harness.scenario import shipped
 from harness.scenario.files import read_topology
 from harness.supervisor import server
@@ -81,9 +83,11 @@ class Supervisor:
     def __init__(self, given: argparse.Namespace, folder: Path, nodes: list[Node]) -> None:
         self.given, self.folder, self.nodes = given, folder, nodes
         self.run: str | None = None
+        self.faults: dict[str, Fault] = {}
         self.topology = read_topology(shipped.find(given.topology, "topologies"))
 
     def status(self, *_: Any) -> dict[str, Any]:
+        conditions = fold_conditions(self.faults.values())
         return {
             "version": 1,
             "cluster": self.given.cluster,
@@ -99,7 +103,7 @@ class Supervisor:
                     "address": "127.0.0.1",
                     "pid": os.getpid(),
                     "region": "default",
-                    "condition": "running",
+                    "condition": conditions.get(f"node-{node.index}", "running"),
                     "control": str(self.folder / f"node-{node.index}.sock"),
                     "wire_id": node.wire_id.hex(),
                     "index": node.index,
@@ -107,6 +111,47 @@ class Supervisor:
                 for node in self.nodes
             ],
         }
+
+    def set_condition(self, asked: dict[str, Any], *_: Any) -> dict[str, Any]:
+        self._note({"condition": asked})
+        name = f"condition {asked['node']}"
+        self.faults.pop(name, None)
+        if asked["condition"] != "running":
+            words = {"where": asked["node"], "condition": asked["condition"], "name": name}
+            self.faults[name] = parse(words).resolve(self.topology.nodes, 1)
+        return {**asked, "says": ""}
+
+    def set_fault(self, asked: dict[str, Any], *_: Any) -> dict[str, Any]:
+        self._note({"fault-set": asked["words"]})
+        fault = parse(asked["words"]).resolve(self.topology.nodes, 1)
+        self.faults[fault.name] = fault
+        return {
+            "name": fault.name,
+            "paths": fault.count,
+            "nodes": len(fault.nodes),
+            "took_ms": 1.0,
+        }
+
+    def clear_fault(self, asked: dict[str, Any], *_: Any) -> dict[str, Any]:
+        self._note({"fault-clear": asked})
+        del self.faults[asked["name"]]
+        return {"cleared": [asked["name"]]}
+
+    def list_faults(self, *_: Any) -> dict[str, Any]:
+        rows = [
+            {
+                "name": fault.name,
+                "words": fault.words,
+                "paths": fault.count,
+                "does": fault.does,
+                "nodes": list(fault.nodes),
+                "in_force_s": 1.0,
+                "left_s": None,
+            }
+            for fault in self.faults.values()
+        ]
+        backends = {"cut": "nftables", "delay": "none"}
+        return {"faults": rows, "away": {}, "backends": backends, "disagree": {}}
 
     def begin(self, plan: dict[str, Any], *_: Any) -> dict[str, Any]:
         self._note({"asked": plan["scenario"]})
@@ -155,12 +200,10 @@ async def main() -> None:
         folder / "control.sock",
         {
             "status": supervisor.status,
-            "fault-list": lambda *_: {
-                "faults": [],
-                "away": {},
-                "backends": {"cut": "nftables", "delay": "none"},
-                "disagree": {},
-            },
+            "condition": supervisor.set_condition,
+            "fault-set": supervisor.set_fault,
+            "fault-clear": supervisor.clear_fault,
+            "fault-list": supervisor.list_faults,
             "begin": supervisor.begin,
             "start": supervisor.start,
             "end": supervisor.end,

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from harness.faults import partitions, spec
-from harness.faults.fault import Fault
+from harness.faults.fault import Fault, Verb
 from harness.kernel.namespaces import open_socket, spawn_in
 from harness.network.fabric import Fabric
 from harness.network.network import Network
@@ -71,9 +71,18 @@ class Net:
         for number in range(states):
             names = list(self.network.faults)
             if names and chance.random() < 0.4:
-                self.network.clear(chance.choice(names))
+                verb, fault = Verb.CLEAR, self.network.faults[chance.choice(names)]
             else:
-                self.network.set(_random_fault(chance, self.nodes, number))
+                verb, fault = Verb.SET, _random_fault(chance, self.nodes, number)
+            if number % 3 == 1:  # made ready: this one, or one that is called off
+                self.network.prepare(verb, fault)
+            elif number % 3 == 2:
+                self.network.prepare(Verb.SET, _random_fault(chance, self.nodes, -number))
+                self.network.look_ahead()
+            if verb is Verb.CLEAR:
+                self.network.clear(fault.name)
+            else:
+                self.network.set(fault)
             assert not any(self.network.drift().values()), (
                 number,
                 self.network.drift(),

@@ -44,7 +44,25 @@ def test_a_node_journals_what_it_took_before_it_was_handed_the_file(tmp_path: Pa
         assert delivered.id == identifier
         assert before_ns < since_ns < delivered.at_ns
         # One that was told so without "early" begins with now, as before.
-        assert sender.begin().stat().st_size == 64
+        assert {one.kind for one in read_journal(sender.begin())} == {Kind.LINK_UP}
+
+
+def test_a_journal_says_which_neighbours_a_node_has_a_link_with(tmp_path: Path) -> None:
+    """From its beginning on; what falls with the node itself is no news of the others."""
+    nodes = make_nodes(tmp_path, 3, [(0, 1), (1, 2)])
+    with running(nodes):
+        middle = nodes[1]
+        path = middle.begin()
+        nodes[0].kill()
+        nodes[0].disconnect()
+        wait_until(lambda: middle.health()["links"] == 1, "the link fell")
+        nodes[0].start()
+        wait_until(lambda: middle.health()["links"] == 2, "the link stands again")
+        middle.terminate()
+        told = [(r.kind, r.peer) for r in read_journal(path) if r.kind >= Kind.LINK_UP]
+    ends = [node.id[:8] for node in (nodes[0], nodes[2])]
+    assert set(told[:2]) == {(Kind.LINK_UP, end) for end in ends}
+    assert told[2:] == [(Kind.LINK_DOWN, ends[0]), (Kind.LINK_UP, ends[0])]
 
 
 def test_both_ends_of_a_file_and_of_a_connection_journal(line: list[Node]) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -166,6 +167,49 @@ def test_a_node_that_changed_what_was_prepared_is_not_wiped(desk):
     assert "node-5 cannot be wiped: it has changed what was prepared for it" in done.stderr
     assert desk.status()["nodes"][5] == node
 
+
+def command_line(node: dict) -> list[str]:
+    return Path(f"/proc/{node['pid']}/cmdline").read_text().split("\0")[:-1]
+
+
+def test_a_node_comes_back_as_another_program_and_keeps_what_it_had(desk):
+    """And stays it at later restarts, until it is given its own again."""
+    program = desk.write("v2", f"#!{sys.executable}\n{V2}")
+    program.chmod(0o755)
+    set_(desk, "node-6", "restarted", "--command", f"{program} {{arguments}} # {{name}}")
+    now = desk.status()["nodes"][6]
+    config = f"{desk.state}/{desk.cluster}/nodes/node-6/node.json"
+    assert command_line(now)[1:] == [str(program), "run", "--config", config, "#", "node-6"]
+    assert health(now)["restarts"] == 1
+    set_(desk, "node-6", "killed")
+    desk.ok("fault", "clear", "x")
+    assert str(program) in command_line(desk.status()["nodes"][6])
+    set_(desk, "node-6", "restarted", "--command", "{program} {arguments}")
+    assert str(program) not in command_line(desk.status()["nodes"][6])
+    assert health(desk.status()["nodes"][6])["restarts"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--command", "no-such-program"], "the program 'no-such-program' is needed"),
+        (["--image", "node:v2"], "the runtime netns has no images"),
+    ],
+)
+def test_a_program_that_is_not_here_changes_nothing(desk, words, says):
+    nodes = desk.status()["nodes"]
+    done = desk.harness("fault", "set", "node-7", "--condition", "restarted", *words)
+    assert done.returncode == 69
+    assert says in done.stderr
+    assert desk.status()["nodes"] == nodes
+
+
+V2 = """
+import sys
+from meshnode.cli import main
+sys.argv = sys.argv[:4]
+sys.exit(main())
+"""
 
 RUN = """
 topology = "ten.toml"

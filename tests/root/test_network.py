@@ -23,7 +23,7 @@ from kit.network import Net
 
 from harness.errors import HarnessError, UnavailableError, UsageError
 from harness.faults import spec
-from harness.faults.fault import Fault
+from harness.faults.fault import Fault, Verb
 from harness.host import capabilities
 from harness.kernel import nfqueue as queue
 from harness.kernel.namespaces import open_socket
@@ -73,6 +73,31 @@ def test_faults_fold_and_come_off_one_by_one(net):
     assert it.ping("n0", "n1")[1] == pytest.approx(60, abs=15)
     with pytest.raises(UsageError, match="there is no fault 'a'; in force: b"):
         it.network.clear("a")
+
+
+def test_what_is_made_ready_changes_nothing_before_its_moment(net):
+    it = net()
+    slow = spec.parse({"where": "n0 -> n1", "delay": "60ms"}).resolve(it.nodes, 1)
+    for verb, before, after in ((Verb.SET, 0, 60), (Verb.CLEAR, 60, 0)):
+        it.network.prepare(verb, slow)
+        it.network.look_ahead()
+        assert it.ping("n0", "n1")[1] == pytest.approx(before, abs=15)
+        assert not any(it.network.drift().values())
+        if verb is Verb.SET:
+            it.network.set(slow)
+        else:
+            it.network.clear_this(slow)
+        assert it.ping("n0", "n1")[1] == pytest.approx(after, abs=15)
+    assert it.kernel() == it.before
+
+
+def test_what_was_made_ready_and_is_called_off_leaves_nothing(net):
+    it = net()
+    slow = spec.parse({"where": "n0 -> n1", "delay": "60ms"}).resolve(it.nodes, 1)
+    it.network.prepare(Verb.SET, slow)
+    assert it.kernel() != it.before
+    it.network.call_off()
+    assert it.kernel() == it.before
 
 
 def test_loss_is_what_was_asked(net):

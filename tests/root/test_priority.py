@@ -34,6 +34,18 @@ subprocess.run(CHILD)
 priority.be_ordinary()
 subprocess.run(CHILD)
 """
+FOR_A_WHILE = """
+import os, subprocess, sys, threading
+from harness.kernel import priority
+priority.lead_session()
+CHILD = [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"]
+with priority.prompt():
+    with priority.prompt():
+        pass
+    print(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK, flush=True)
+    subprocess.run(CHILD)
+print(os.sched_getscheduler(0), priority.of_nodes(), flush=True)
+"""
 
 
 def said(program: str) -> list[str]:
@@ -54,6 +66,11 @@ def test_the_leader_of_a_session_goes_before_all_others():
 
 def test_who_is_prompt_is_so_with_its_children_until_it_is_ordinary():
     assert said(PROMPT) == [str(os.SCHED_RR), str(os.SCHED_OTHER)]
+
+
+def test_who_is_prompt_for_a_while_is_so_alone_and_goes_back_to_where_it_was():
+    ordinary = str(os.SCHED_OTHER)
+    assert said(FOR_A_WHILE) == [str(os.SCHED_RR), ordinary, ordinary, "0"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no sessions are scheduled")

@@ -93,6 +93,7 @@ def test_what_was_done_by_hand_is_played_again(desk):
     desk.assert_nothing_left()
     facts = json.loads((desk.runs / "latest" / "metadata.json").read_text())
     assert facts["replay"]["of"]["name"] == facts["name"] == "small"
+    assert "the least of its parts" in (desk.runs / "latest" / "report.html").read_text()
 
     desk.ok("bundle", str(run), "-o", "handed.tar.gz")
     (desk.folder / "elsewhere").mkdir()
@@ -169,11 +170,12 @@ def test_a_fork_is_played_beside_its_replay(desk):
     set_fault(desk, cut="halves")
     set_fault(desk, where="node-1 -> node-2", delay="20ms")
     run.communicate()
-    found = replayed(desk, "--fork", "drop fault 1", "--fork", "nodes 6")
-    assert [*found["runs"]] == ["replay", "drop fault 1", "nodes 6"]
+    forks = ("drop fault 1", "nodes 6", "nodes 13")
+    found = replayed(desk, *(word for words in forks for word in ("--fork", words)))
+    assert [*found["runs"]] == ["replay", *forks]
     folders = [Path(one["run"]) for one in found["runs"].values()]
     for folder, words, nodes, faults in zip(
-        folders, (None, "drop fault 1", "nodes 6"), (10, 10, 6), (2, 1, 2), strict=True
+        folders, (None, *forks), (10, 10, 6, 13), (2, 1, 2, 2), strict=True
     ):
         facts = json.loads((folder / "metadata.json").read_text())
         assert facts["replay"]["fork"] == words

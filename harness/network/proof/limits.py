@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from harness.faults.limits import UNLIMITED, Limits
+from dataclasses import dataclass
+
+from harness.faults.limits import UNLIMITED, Disk, Limits
 from harness.history.proof import Proof, ProofAnswer
 from harness.network.proof.verdicts import Look
 from harness.runtimes.runtime import Reading
@@ -30,9 +32,70 @@ def judge_limits(
     )
 
 
-def judge_unread(look: Look, why: str) -> Proof:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What a look at a node's disk showed; `error`: what became of a write that wanted more than is
+    free of a disk that is to be full, or else of one page; empty: it was written.
+    """
+
+    made_bytes: int  # how large it is without a fault
+    size_bytes: int
+    free_bytes: int
+    error: str
+
+
+def judge_disk(look: Look, node: str, disk: Disk | None, room: Room) -> Proof:
+    """Judge whether a node's disk is full, or as large as it was made."""
+    if disk is Disk.FULL:
+        is_so = room.error == "ENOSPC"
+    else:
+        is_so = room.size_bytes >= room.made_bytes and not (room.error and room.free_bytes)
+    said = f"{node}: {room.free_bytes:,} of {room.size_bytes:,} bytes are free"
+    written = f"a write got {room.error}" if room.error else "a write took place"
+    return look.proof(
+        what="disk",
+        backend="tmpfs",
+        answer=look.answers[0 if is_so else 1],
+        sentence=f"{said}, {written}",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a node's program was told of the time since its clock was set: how often, and by which
+    offset the last time. `loaded`: processes of it that could be.
+    """
+
+    offset_ns: int
+    told_ns: int
+    told: int
+    loaded: int
+
+
+def judge_clock(look: Look, node: str, asked_s: float | None, seen: Told) -> Proof:
+    """Judge a node's clock by what its program was told. One that is gone was not told otherwise;
+    one in force was told so.
+    """
+    wanted_ns = round((asked_s or 0.0) * 1e9)
+    if seen.offset_ns != wanted_ns or (seen.told and seen.told_ns != wanted_ns):
+        answer = look.answers[1]
+    else:
+        answer = look.answers[0] if seen.told or look.gone else NOT_SHOWN
+    said = f"was told {seen.told_ns / 1e9:+g} s" if seen.told else "has not read its clock"
+    return look.proof(
+        what="clock",
+        asked=wanted_ns / 1e9,
+        achieved=seen.told_ns / 1e9 if seen.told else None,
+        n=seen.told,
+        backend="preload",
+        answer=answer,
+        sentence=f"{node} {said} since it was set {wanted_ns / 1e9:+g} s",
+    )
+
+
+def judge_unread(look: Look, why: str, what: str = "limits") -> Proof:
     """Say that nothing could be read of a node's limits."""
-    return look.proof(what="limits", backend="kernel", answer=NOT_SHOWN, sentence=why)
+    return look.proof(what=what, backend="kernel", answer=NOT_SHOWN, sentence=why)
 
 
 def _wrong(asked: Limits, reading: Reading, gone: Limits) -> str | None:
@@ -72,7 +135,7 @@ def judge_amounts(
             answer=NOT_SHOWN,
             sentence=f"{node}: it is read back, and nothing counts what is refused",
         )
-        for what in asked.kinds
+        for what in asked.of_processes.kinds
         if what != "cpu"
     ]
     return found if asked.cpu is None else [_judge_cpu(look, node, asked.cpu, before, now), *found]

@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from os.path import basename
 from statistics import median, quantiles
 from typing import Any
 
@@ -98,6 +99,22 @@ def judge_wiped(look: Look, node: str, written: Sequence[str]) -> Proof:
         backend="files",
         answer=NOT_IN_FORCE if written else IN_FORCE,
         sentence=f"{node} {said}",
+    )
+
+
+def judge_command(look: Look, node: str, asked: Sequence[str], found: Sequence[str]) -> Proof:
+    """Judge the program of a node that runs again by its command line: of a script it begins with
+    its interpreter. What a program executes in its own place, and what it calls itself, is its own
+    affair: that shows nothing.
+    """
+    end = found[-len(asked) :]
+    is_so = bool(end) and (basename(end[0]), *end[1:]) == (basename(asked[0]), *asked[1:])
+    runs = " ".join(found) or "nothing"
+    return look.proof(
+        what="command",
+        backend="proc",
+        answer=look.answers[0] if is_so else NOT_SHOWN,
+        sentence=f"{node} runs {runs}" + ("" if is_so else f", asked is {' '.join(asked)}"),
     )
 
 

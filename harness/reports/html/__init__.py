@@ -10,13 +10,14 @@ from typing import Any
 from harness.checks.verdict import Finding, Verdict
 from harness.history.history import History
 from harness.reports import headline
-from harness.reports.html import charts, findings, nodes, page, suite, tables
+from harness.reports.html import charts, findings, nodes, page, phases, replay, suite, tables
 from harness.reports.html.elements import note, section
 from harness.reports.series import bands, errors, graph, links, operations
 from harness.reports.suite_part import SuitePart
 
-FIRST = {"verdict": "Verdict", "parts": "Parts"}
+FIRST = {"verdict": "Verdict", "replay": "Replay", "parts": "Parts"}
 TITLES = {
+    "phases": "Phases",
     "bands": "Faults and conditions",
     "operations": "Operations",
     "errors": "Errors",
@@ -34,7 +35,7 @@ def render(
     parts: Sequence[SuitePart] = (),
 ) -> str:
     """Write the page of a run. A suite has no history, and `parts`: its page has their charts."""
-    sections: dict[str, str] = {"facts": tables.facts(facts, run)}
+    sections = {"facts": tables.facts(facts, run), "replay": replay.section(facts, run)}
     if history is not None:
         sections |= _of_run(history, facts, verdict)
     elif parts:
@@ -60,7 +61,8 @@ def _of_run(history: History, facts: Mapping[str, Any], verdict: Verdict) -> dic
     sent, found = operations.sent(history), bands.bands(history)
     drawn, series = charts.all_of(history, sent, verdict.findings)
     about, scene = findings.by_chart(verdict.findings), charts.scene(history, found)
-    anchors = {chart.key for chart in drawn} | ({"bands"} if found else set())
+    tabled = {"phases": phases.listed(history), "bands": charts.band_table(found)}
+    anchors = {chart.key for chart in drawn} | {key for key, table in tabled.items() if table}
 
     def place(one: Finding) -> str:
         key = links.chart_of(one)
@@ -70,7 +72,7 @@ def _of_run(history: History, facts: Mapping[str, Any], verdict: Verdict) -> dic
     regions = regions if len(regions) == len(history.nodes) else ["nodes"] * len(history.nodes)
     return {
         "verdict": findings.rows(verdict.findings, place, with_files=True),
-        "bands": charts.band_table(found),
+        **tabled,
         "operations": tables.operations(operations.summaries(history, sent)),
         "errors": tables.errors(errors.errors(history)),
         "charts": grid(charts.figure(chart, scene, about) for chart in drawn)

@@ -64,7 +64,8 @@ def _row(number: int, finding: Finding, anchor: str, with_files: bool) -> tuple[
     if finding.source:
         name += f' <span class=soft title="{escape(finding.source)}">§</span>'
     near = "" if links.is_drawn(finding) else " (of another quantity)"
-    onward = [f'<a href="#{escape(anchor)}">chart</a>{near}'] if anchor else []
+    what = "table" if anchor in links.TABLES else "chart"
+    onward = [f'<a href="#{escape(anchor)}">{what}</a>{near}'] if anchor else []
     if with_files and (data := links.files_of(finding)):
         onward.append(files(data))
     return (

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from harness.history.history import History
 from harness.reports.html.elements import Column, escape, note, safe_json, table
 from harness.reports.series import clock
-from harness.reports.series.graph import Graph
+from harness.reports.series.graph import WORST, Graph
 from harness.reports.series.resources import NodeSeries
 from harness.reports.svg import topology
 from harness.topology.quantities import number
@@ -117,8 +117,7 @@ def _keys(graph: Graph) -> str:
     kinds = {
         "": "ran throughout",
         "bad": "some of its operations did not come true",
-        "stopped": "was stopped",
-        "paused": "was paused",
+        **{kind: f"was {kind}" for kind in WORST},
         "ended": "ended by itself",
     }
     there = {dot.kind for dot in graph.dots}

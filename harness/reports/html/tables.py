@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.reports import headline
+from harness.reports.html import phases
 from harness.reports.html.elements import Column, escape, note, table
 from harness.reports.series.errors import Error
 from harness.reports.series.operations import SUMMARY, Summary
@@ -40,7 +41,7 @@ def operations(summaries: Sequence[Summary]) -> str:
     rows = (
         (
             f"<b>{escape(one.operation)}</b>",
-            escape(one.phase or "whole run"),
+            phases.named(one.phase, one.kind) if one.phase else "whole run",
             f"{one.due:,}",
             _rate(one),
             _bad(one.failed),

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from harness.history.events import FaultChanged, NodeChanged, NodeEnded
 from harness.history.history import History
 from harness.operations import Outcome
+from harness.reports.series import bands
 
 WIDTH = 520.0
 COLUMNS_MOST = 4
@@ -20,6 +20,8 @@ RING_MOST = 40  # nodes on a ring; more fill a disc
 LINKS_MOST = 20_000  # more would be a black disc
 CUTS_MOST = 3
 MARGIN, LABEL = 10.0, 20.0
+# What may have been the matter with a node, the worst first.
+WORST = ("ended", "crashed", "killed", "stopped", "restarted", "paused", "slowed", "limited")
 GOLDEN = math.pi * (3 - math.sqrt(5))
 
 
@@ -66,9 +68,9 @@ def graphs(history: History, regions: Sequence[str]) -> list[Graph]:
     if not history.nodes:
         return []
     cuts: dict[str, Mapping[str, int]] = {}  # title → the sides of the cut
-    for event in history.events:
-        if isinstance(event, FaultChanged) and event.is_set and event.sides:
-            _add(cuts, f"Cut {event.fault}", event.sides)
+    for change in bands.asked_for(history):
+        if change.is_set and change.sides:
+            _add(cuts, f"Cut {change.fault}", change.sides)
     if not cuts:
         return [_graph(history, "Nodes and links", regions, {})]
     drawn = [
@@ -187,18 +189,27 @@ def _bad(history: History, end: str) -> npt.NDArray[np.int64]:
     return np.bincount(node[mine], minlength=len(history.nodes)).astype(np.int64)
 
 
+def _kinds(history: History) -> dict[str, list[str]]:
+    """Find what was the matter with each node at some time, the worst first: by faults, and by
+    what happened to it besides.
+    """
+    found = {(one.node, one.kind) for one in bands.away(history)}
+    for change in bands.asked_for(history):
+        if change.is_set:
+            found |= {(node, bands.kind_of(change.does)) for node in change.nodes}
+    by_node: dict[str, list[str]] = {}
+    for kind in WORST:
+        for node, _ in sorted(one for one in found if one[1] == kind):
+            by_node.setdefault(node, []).append(kind)
+    return by_node
+
+
 def _dots(history: History, places: Mapping[int, tuple[float, float]]) -> tuple[Dot, ...]:
-    kinds: dict[str, str] = {}
-    for event in history.events:
-        if isinstance(event, NodeEnded):
-            kinds[event.node] = "ended"
-        elif isinstance(event, NodeChanged) and event.condition != "running":
-            kinds.setdefault(event.node, "stopped" if event.is_down else event.condition)
-    to, by = _bad(history, "target"), _bad(history, "source")
+    kinds, (to, by) = _kinds(history), (_bad(history, end) for end in ("target", "source"))
     found = []
     for node, name in enumerate(history.nodes):
-        kind, lost = kinds.get(name, ""), int(to[node] + by[node])
-        says = f"{name}: {kind or 'ran throughout'}"
+        mine, lost = kinds.get(name, []), int(to[node] + by[node])
+        kind, says = mine[0] if mine else "", f"{name}: {', '.join(mine) or 'ran throughout'}"
         if lost:
             says += f"; did not come true: {int(by[node]):,} by it, {int(to[node]):,} to it"
         x, y = places[node]

@@ -43,17 +43,24 @@ CHARTS = {
     "network": key_of("bytes_in"),
     "network.in": key_of("bytes_in"),
     "network.out": key_of("bytes_out"),
+    "membership.failure_seen": "bands",
+    "membership.suspected": "bands",
 }
-# First word of a check's finding → where the page shows what it is about, and its files.
+TABLES = frozenset({"bands", "phases"})  # what is no chart of what findings lead to
+# What a finding is called before its colon → where the page shows what it is about, its files.
 CHECKS = {
+    "converged": ("phases", ("events.jsonl", "timeline.json", "load/", "journal/")),
     "faults": ("bands", ("proofs.jsonl", "events.jsonl")),
     "nodes": ("bands", ("events.jsonl",)),
     "record": ("bands", ("manifest.json",)),
     "isolation": ("bands", ("events.jsonl", "load/", "journal/")),
     "non-vacuity": ("bands", ("events.jsonl", "load/", "journal/")),
     "coverage": ("outcomes-broadcast", ("events.jsonl", "load/", "journal/")),
+    "coverage-by-side": ("outcomes-broadcast", ("events.jsonl", "load/", "journal/")),
     "linearizability": ("outcomes-dht_get", ("load/",)),
-    "ordered": ("", ("load/", "journal/")),
+    "load generator": ("lag", ("load/",)),
+    "load generator, second by second": ("lag", ("load/",)),
+    "ordered": ("outcomes-private_message", ("load/", "journal/")),
     "register": ("outcomes-dht_get", ("load/",)),
 }
 FACTORS = {"time": 1e-6, "size": 1e-6, "byte rate": 1e-6, "share": 100.0, "number": 1.0}

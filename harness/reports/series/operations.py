@@ -12,6 +12,7 @@ from harness.checks import lateness, records, statistic
 from harness.checks.operation_metrics import propagation_ns
 from harness.checks.statistic import NoValueError
 from harness.history.history import History, PhaseWindow
+from harness.history.plan import PhaseKind
 from harness.operations import Operation, Outcome
 from harness.operations.operation import Witness
 from harness.reports.series import clock
@@ -255,6 +256,7 @@ class Summary:
 
     operation: str
     phase: str
+    kind: PhaseKind | None = None
     due: int
     rate_per_s: float
     asked_per_s: float | None
@@ -290,6 +292,7 @@ def _summary(
     return Summary(
         operation=of.operation.word,
         phase="" if phase is None else phase.name,
+        kind=None if phase is None else phase.kind,
         due=due,
         rate_per_s=due / max(seconds, 1e-9),
         asked_per_s=asked,

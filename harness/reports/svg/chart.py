@@ -17,7 +17,7 @@ from harness.reports.svg.axes import Axes, log_scale, moments, scale, span
 
 WIDTH, RIGHT = 520, 12
 NAMES, LANE, PLOT, BOTTOM = 18, 17, 150, 24  # heights: of phases' names, a lane, the plot, the foot
-LANES_MOST = 4
+LANES_MOST = 6
 CHARACTER = 8.4  # the widest that a character gets: text is larger on a phone
 BOUND_FAR = 4.0  # times the highest value: a bound further up would flatten the lines
 
@@ -35,7 +35,7 @@ class Scene:
 def draw(chart: Chart, scene: Scene) -> str:
     """Draw a chart for a view that scales; the page's script finds the plot by data attributes."""
     lanes, more = lanes_of(scene.bands)
-    top = NAMES + LANE * len(lanes) + 4
+    top = NAMES + LANE * (len(lanes) + bool(more)) + 4
     axes, ticks = axes_of(chart, scene.end_s, top)
     label = escape(chart.title, quote=True)
     parts = [
@@ -100,16 +100,27 @@ def lanes_of(bands: Sequence[Band]) -> tuple[list[list[Band]], int]:
 
 
 def _phases(scene: Scene, axes: Axes) -> Iterator[str]:
-    """Draw each phase as a ground, in two shades by turns, with its name where there is room."""
+    """Draw each phase as a ground, in the colour of its kind or in two shades by turns, with its
+    name and, where there is room, its kind.
+    """
     for number, phase in enumerate(scene.phases):
         begin_s = (phase.begin_ns - scene.begin_ns) / 1e9
         x, width = _extent(begin_s, begin_s + phase.seconds, axes, 0.0)
-        called = phase.name if phase.kind is None else f"{phase.name} ({phase.kind})"
+        called, look = phase.name, f"p{number % 2}"
+        if phase.kind is not None:
+            called, look = f"{phase.name} ({phase.kind})", f"k-{phase.kind}"
+        title = f"<title>{escape(called)}</title>"
         yield (
-            f'<rect class="phase p{number % 2}" x="{x:.1f}" y="{axes.top}" width="{width:.1f}" '
-            f'height="{axes.floor - axes.top}"><title>{escape(called)}</title></rect>'
+            f'<rect class="phase {look}" x="{x:.1f}" y="{axes.top}" width="{width:.1f}" '
+            f'height="{axes.floor - axes.top}">{title}</rect>'
         )
-        name = fitting(phase.name, width - 4)
+        if phase.kind is not None:
+            yield (
+                f'<rect class="kind {look}" x="{x:.1f}" y="{NAMES - 4}" '
+                f'width="{max(width - 1, 1):.1f}" height="3">{title}</rect>'
+            )
+        room = width - 4
+        name = called if len(called) * CHARACTER <= room else fitting(phase.name, room)
         if name:
             yield f'<text class="phase" x="{x + 3:.1f}" y="{NAMES - 6}">{escape(name)}</text>'
 
@@ -148,9 +159,10 @@ def _lanes(lanes: Sequence[Sequence[Band]], more: int, axes: Axes) -> Iterator[s
                     f"{title}</text>"
                 )
     if more:
+        said, y = f"and {more:,} more band{'s' * (more > 1)}", NAMES + LANE * len(lanes)
         yield (
-            f'<text class="phase" x="{axes.right}" y="{NAMES - 6}" text-anchor="end">and {more:,} '
-            "more bands</text>"
+            f'<text class="phase" x="{axes.right}" y="{y + LANE - 6}" text-anchor="end">{said}'
+            "</text>"
         )
 
 

@@ -264,11 +264,12 @@ class Engine:
         # Again: a start that was under way may have added one.
         while found := self.containers(labels):
             with ThreadPoolExecutor(THREADS) as pool:
-                list(pool.map(self._remove, found))
+                list(pool.map(self.remove, found))
             removed += sorted(name for name, _ in found.values())
         return removed
 
-    def _remove(self, container: str) -> None:
+    def remove(self, container: str) -> None:
+        """Kill and remove a container; nothing happens where it is gone."""
         with _translated(f"remove the container {container[:12]}"):
             try:
                 self._client.remove_container(container, force=True, v=True)

@@ -7,13 +7,9 @@ Nothing is mounted that outlives a process: namespace and log travel as SCM_RIGH
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import socket
 import struct
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import harness
-from harness.errors import HarnessError, NodeStartError, UnavailableError
+from harness.errors import NodeStartError, UnavailableError
 from harness.kernel.proc import is_readable
 from harness.runtimes import processes
+from harness.runtimes.compiled import built
 from harness.runtimes.runtime import Place, Running
 
 CALL_TIMEOUT_S = (
@@ -34,51 +30,12 @@ LOOK_EVERY_S = 0.5  # how often a silent container is asked whether it lives
 PEER = struct.Struct("iII")  # struct ucred: pid, uid, gid
 
 
-def shipped(name: str) -> Path:
-    """Find a file that comes with the harness: in a checkout at ``name``, in a wheel below
-    ``harness/_data``.
-    """
-    package = Path(harness.__file__).parent
-    for base in (package / "_data", package.parent):
-        if (base / name).exists():
-            return base / name
-    raise HarnessError(
-        f"{name} is missing from this installation; looked in {package / '_data'} and "
-        f"{package.parent}"
-    )
-
-
 def helper() -> Path:
     """Find the compiled helper, or compile it. Raises UnavailableError where there is no C
     compiler.
     """
-    source = shipped("docker/enter/enter.c")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "p2p-harness"
-    wanted = cache / f"enter-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"
-    if wanted.exists():
-        return wanted
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        raise UnavailableError(
-            "the docker runtime needs a C compiler once, for its entry helper: install gcc and "
-            "libc6-dev"
-        )
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        made = Path(folder) / "enter"
-        result = subprocess.run(
-            [compiler, "-static", "-Os", "-s", "-o", str(made), str(source)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if result.returncode:
-            raise UnavailableError(
-                f"the entry helper {source} could not be compiled: install gcc and libc6-dev; "
-                f"{compiler} said: {result.stderr.strip()}"
-            )
-        made.replace(wanted)
-    return wanted
+    need = "the docker runtime needs a C compiler once, for its entry helper"
+    return built("docker/enter/enter.c", ("-static", "-Os", "-s"), need)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import UnavailableError
-from harness.runtimes.docker import entry
+from harness.runtimes import compiled
 from harness.runtimes.runtime import Image, Recipe
 
 Files = dict[str, Path]  # path in the image → file on this host
@@ -120,7 +120,7 @@ def build_context(program: str) -> bytes:
 
     Raises UnavailableError where no Dockerfile is shipped for it.
     """
-    dockerfile = entry.shipped(f"docker/{program}/Dockerfile")
+    dockerfile = compiled.shipped(f"docker/{program}/Dockerfile")
     if not dockerfile.stat().st_size:
         raise UnavailableError(f"{dockerfile} is empty")
     files = {path.name: path for path in dockerfile.parent.iterdir() if path.is_file()}

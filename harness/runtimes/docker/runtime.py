@@ -8,6 +8,7 @@ container, whose helper has entered the namespace.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import threading
@@ -17,7 +18,7 @@ from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
-from harness.errors import HarnessError, NodeStartError, close_all
+from harness.errors import HarnessError, NodeStartError, UnavailableError, close_all
 from harness.kernel.proc import is_readable
 from harness.runtimes import processes, zygote
 from harness.runtimes.docker import entry, image, labels
@@ -27,6 +28,7 @@ from harness.runtimes.zygote import Zygote
 
 NODES_A_CONTAINER = 10
 PACKED_ABOVE = 100
+FILES_SAID = 3
 HOLD = "--hold"  # the helper's command of a pause container: enter, and stay
 
 
@@ -51,6 +53,8 @@ class DockerRuntime(processes.HostProcesses):
         self._nodes_a_container = nodes_a_container
         self._engine: Engine | None = None
         self._containers: dict[str, str] = {}  # node → container, where it has one to itself
+        self._pauses: dict[str, str] = {}  # node of a pod → the container whose network it joins
+        self._replaced = itertools.count(1)
         self._zygotes: dict[str, Zygote] = {}  # node → its container's zygote, where it shares one
         self._images: dict[Image, dict[str, str]] = {}
         self._facts: dict[str, str] = {}
@@ -140,6 +144,30 @@ class DockerRuntime(processes.HostProcesses):
             return Ending(code=self._running_engine.exit_code(self._containers[node]))
         return Ending()
 
+    def require(self, node: str, process: Process) -> None:
+        """See Runtime. Another command or image is another container, which has nothing that the
+        node wrote in the one before.
+        """
+        if node not in self._containers:
+            raise UnavailableError(
+                f"node {node} cannot start otherwise: it shares its container; expected a cluster "
+                f"of at most {self._packed_above} nodes, which have one each"
+            )
+        if outside := self.outside(node):
+            raise UnavailableError(
+                f"node {node} cannot start otherwise: it wrote outside of its directory "
+                f"({', '.join(outside[:FILES_SAID])}), which another container does not have"
+            )
+        self._images[process.image] = self._running_engine.image(process.image, lambda _: None)
+
+    def replace(self, node: str, process: Process) -> None:
+        """See Runtime."""
+        before, place = self._containers[node], self._resident(node).place
+        name = f"{node}-{next(self._replaced)}"
+        self._containers[node] = self._create_alone(name, place, process)
+        super().replace(node, process)
+        self._running_engine.remove(before)
+
     def outside(self, node: str) -> list[str]:
         """See Runtime. A container keeps its own layer of files over its image, from one start to
         the next; nodes that share one share that too.
@@ -164,6 +192,7 @@ class DockerRuntime(processes.HostProcesses):
             self._kill_all,
             self._zygotes.clear,
             self._containers.clear,
+            self._pauses.clear,
             partial(shutil.rmtree, self._doors, ignore_errors=True),
         )
 
@@ -198,24 +227,26 @@ class DockerRuntime(processes.HostProcesses):
     def _start_alone(
         self, place: Place, process: Process, started: Callable[[Running], None]
     ) -> None:
-        name, helper = (
-            place.node.name,
-            [str(self._doors / "enter"), str(self._door(place.node.name))],
-        )
+        name = place.node.name
         if process.pod:
-            pause = self._create(f"{name}-pod", process, [*helper, HOLD], [], user="0")
+            pause = self._create(f"{name}-pod", process, [*self._helper(name), HOLD], [], user="0")
             with entry.Doorway(self._door(name)) as doorway:
                 os.close(
                     entry.let_in(doorway, self._running_engine.start(pause, name), place).pidfd
                 )
-            self._containers[name] = self._create(
-                name, process, process.argv, [(place, process)], joins=pause
-            )
-        else:
-            self._containers[name] = self._create(
-                name, process, [*helper, *process.argv], [(place, process)]
-            )
+            self._pauses[name] = pause
+        self._containers[name] = self._create_alone(name, place, process)
         started(self._register(place, process, self._spawn(place, process)))
+
+    def _create_alone(self, name: str, place: Place, process: Process) -> str:
+        """Make a container of one node, without starting it."""
+        node, residents = place.node.name, [(place, process)]
+        if node in self._pauses:
+            return self._create(name, process, process.argv, residents, joins=self._pauses[node])
+        return self._create(name, process, [*self._helper(node), *process.argv], residents)
+
+    def _helper(self, node: str) -> list[str]:
+        return [str(self._doors / "enter"), str(self._door(node))]
 
     def _start_pack(
         self, number: int, pack: Sequence[tuple[Place, Process]], started: Callable[[Running], None]

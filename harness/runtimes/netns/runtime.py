@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import HarnessError, UnavailableError, close_all
@@ -25,7 +25,7 @@ from harness.runtimes.runtime import Cost, Ending, Place, Process, Running
 from harness.runtimes.zygote import Zygote
 
 END_TIMEOUT_S = 5.0
-PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR")
+PASSED_ON = ("HOME", "LANG", "TMPDIR")
 SPAWNER = (sys.executable, "-IS", str(Path(__file__).with_name("spawner.py")))
 
 
@@ -83,6 +83,22 @@ class NetnsRuntime(processes.HostProcesses):
         """See Runtime. The zygote reaps its processes, and says how each ended."""
         return self._zygotes[self._resident(node).process.zygote].zygote.ending(node)
 
+    def require(self, node: str, process: Process) -> None:
+        """See Runtime. There are no images, and the program is one of the host's."""
+        if process.image != self.process(node).image:
+            raise UnavailableError(
+                f"node {node} cannot start from the image {process.image.name}: the runtime "
+                f"{self.name} has no images; possible: command, or the runtime docker"
+            )
+        _program(process.argv[0])
+
+    def replace(self, node: str, process: Process) -> None:
+        """See Runtime. Told by its whole path, a program is executed and not forked by a zygote
+        that has one of its name.
+        """
+        program, *arguments = process.argv
+        super().replace(node, replace(process, argv=(_program(program), *arguments)))
+
     def facts(self) -> Mapping[str, str]:
         """See Runtime."""
         return {"runtime": self.name, "python": sys.version.split()[0]}
@@ -127,10 +143,8 @@ class NetnsRuntime(processes.HostProcesses):
             *command[1:],
         ]
         log = self.state / f"zygote-{len(self._zygotes)}.log"
-        environment = {
-            **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
-            **self.environment,
-        }
+        passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        environment = {**passed_on, "PATH": _path(), **self.environment}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             # A session of its own: Ctrl-C at the terminal is for the supervisor, which then ends
@@ -156,11 +170,16 @@ class NetnsRuntime(processes.HostProcesses):
         )
 
 
-def _program(name: str) -> str:
-    """Find a program's full path: beside this Python (a virtual environment need not be activated),
-    else on PATH.
+def _path() -> str:
+    """Where programs are sought: beside this Python (a virtual environment need not be activated),
+    then on PATH.
     """
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+
+def _program(name: str) -> str:
+    """Find a program's full path. Raises UnavailableError."""
+    path = _path()
     found = shutil.which(name, path=path)
     if found is None:
         raise UnavailableError(

@@ -51,6 +51,8 @@ class Meshnode:
             RecordKind.FILE_DELIVERED,
             RecordKind.FILE_HASHED,
             RecordKind.CONNECTED,
+            RecordKind.LINK_UP,
+            RecordKind.LINK_DOWN,
         }
     )
 

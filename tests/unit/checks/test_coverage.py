@@ -57,6 +57,13 @@ def test_after_the_heal_all_are_due():
     assert (found[AFTER].answer, found[AFTER].measured) == (Answer.FAIL, "0 of 1")
 
 
+def test_who_sends_while_a_cut_still_goes_is_not_heard_by_all():
+    """It began to go at 6 s, and was gone at 8 s."""
+    slow = (CUT[0], fault("clear", 8, sides=SIDES, took_ms=2000.0))
+    assert AFTER not in judged([sent(6500)], heard(6500, 1, 2, at_s=7.6), slow)
+    assert judged([sent(7500)], heard(7500, 1, 2, at_s=9), slow)[AFTER].answer is Answer.FAIL
+
+
 def test_a_side_is_what_its_own_links_hold_together():
     """node-2 is linked with node-3 alone, which the cut takes from it."""
     links = frozenset({(0, 1), (2, 3), (3, 4), (1, 3)})

@@ -13,7 +13,7 @@ from harness.checks import register
 from harness.checks.register import FRESH, KEPT, WRITTEN
 from harness.checks.verdict import Answer, Cause
 from harness.history import history as h
-from harness.history.events import RunEnded
+from harness.history.events import NodeChanged, NodeEnded, RunEnded
 from harness.operations import Operation, Outcome
 from harness.scenario.schedule import EARLY_STREAM, IDENTIFIER
 
@@ -141,6 +141,23 @@ def test_an_acknowledged_key_that_is_gone_after_the_last_fault():
     finding = judged(operations, values, changes, seconds=20)[KEPT]
     assert finding.answer is Answer.PASS
     assert finding.sentence.endswith("1 keys have an acknowledged put")
+
+
+@pytest.mark.parametrize(
+    ("events", "is_judged"),
+    [
+        ((fault("set", 2),), False),
+        ((NodeChanged(at_ns=2 * SECOND, node="node-2", condition="killed"),), False),
+        ((NodeChanged(at_ns=2 * SECOND, node="node-2", condition="paused"),), False),
+        ((NodeEnded(at_ns=2 * SECOND, node="node-2"),), True),
+    ],
+    ids=["a fault that nobody took back", "killed", "paused", "ended by itself"],
+)
+def test_what_disturbs_to_the_end_is_never_settled(events, is_judged):
+    """A cut was set by hand and stood: the keys behind it were held to be lost."""
+    values = stored((1, 7, None), (9000, 7, None))
+    found = judged([put(1), get(9000, **FAILED)], values, events, seconds=20)
+    assert (KEPT in found) == is_judged
 
 
 @pytest.mark.parametrize(

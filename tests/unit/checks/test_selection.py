@@ -10,6 +10,7 @@ from kit import run_folders
 from kit.histories import history, operation, record
 
 from harness import checks
+from harness.checks import record as record_check
 from harness.checks import selection
 from harness.checks.verdict import Answer, Cause
 from harness.errors import UsageError
@@ -67,6 +68,7 @@ def test_every_word_of_the_table_is_a_check():
     for name in selection.TABLE:
         assert callable(selection.load(name))
         assert not selection.is_foreign(name)
+        assert name in record_check.NEEDS, "or a gap that is none of its business ends it"
     assert selection.require([*selection.TABLE]) == ""
 
 
@@ -100,6 +102,10 @@ def test_a_check_of_ones_own_is_a_row_like_any(own):
         ("own_broken:check", "SyntaxError"),
         ("no_such_module:check", "is its folder on PYTHONPATH?"),
         ("orderd", "did you mean 'ordered'"),
+        ("ordered within 5 s", "membership alone takes a time"),
+        ("membership within 5 h", "expected a time such as 80ms, found '5 h'"),
+        ("membership within 0 s", "expected a time above 0"),
+        ("own_checks:check within 5 s", "membership alone takes a time"),
         ("os:abort", "expected a check of yours"),
         ("pip.__main__:main", "expected a check of yours"),
     ],
@@ -110,7 +116,9 @@ def test_a_check_that_breaks_is_unknown(own, name, says):
     assert says in finding.sentence
 
 
-@pytest.mark.parametrize("name", ["orderd", "own_checks:missing", "own_broken:check"])
+@pytest.mark.parametrize(
+    "name", ["orderd", "own_checks:missing", "own_broken:check", "membership within x"]
+)
 def test_what_cannot_be_had_is_refused_before_a_run(own, name):
     with pytest.raises(UsageError, match="checks"):
         selection.require([name])

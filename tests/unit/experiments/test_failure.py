@@ -28,6 +28,7 @@ def verdict(*findings):
 
 FAST = finding("fast", Answer.FAIL)
 FAILED = verdict(FAST, finding("fast", Answer.PASS, "other"), finding("lost", Answer.FAIL, ""))
+GAP = finding("record", Answer.UNKNOWN, "", Cause.GAP)
 BROKEN = finding("load", Answer.UNKNOWN, "", Cause.LOAD_NOT_DELIVERED)
 
 
@@ -54,6 +55,8 @@ def test_a_run_in_which_nothing_failed_is_refused():
         ([], Outcome.PASSES),
         ([finding("fast", Answer.UNKNOWN, cause=Cause.HOST_LIMITED)], Outcome.UNRESOLVED),
         ([finding("fast", Answer.PASS), BROKEN], Outcome.UNRESOLVED),
+        ([finding("fast", Answer.PASS), GAP], Outcome.PASSES),
+        ([GAP], Outcome.UNRESOLVED),
         (
             [
                 finding("fast", Answer.PASS),
@@ -64,4 +67,12 @@ def test_a_run_in_which_nothing_failed_is_refused():
     ],
 )
 def test_what_a_run_says(findings, outcome):
-    assert Failure.of(FAILED, None, "r").outcome(verdict(*findings))[0] is outcome
+    assert Failure.of(FAILED, None, "r").outcome(verdict(*findings)).outcome is outcome
+
+
+def test_a_run_says_by_which_of_the_findings_it_failed():
+    failure = Failure.of(FAILED, None, "r")
+    assert failure.outcome(FAILED).failed == {("fast", "load"), ("lost", "")}
+    assert failure.outcome(verdict(FAST, finding("other", Answer.FAIL))).failed == {
+        ("fast", "load")
+    }

@@ -111,6 +111,45 @@ def test_a_moment_that_only_one_run_has():
     assert more["score"] == pytest.approx(4 / 5)
 
 
+def restart(began_ms: float, ready_ms: float) -> tuple[NodeStarted, FaultChanged]:
+    """The end of a crash of one node, which starts then."""
+    began_ns, ready_ns = (T0 + round(at_ms * MS) for at_ms in (began_ms, ready_ms))
+    return (
+        NodeStarted(at_ns=ready_ns - 1000, node="node-1"),
+        FaultChanged(
+            verb="clear",
+            fault="crash",
+            nodes=("node-1",),
+            set_ns=ready_ns,
+            took_ms=(ready_ns - began_ns) / MS,
+        ),
+    )
+
+
+def test_how_long_a_node_takes_to_start_is_no_error_of_the_replay():
+    first = replace(FIRST, happened=(phase(1), *restart(5000, 5200)))
+    again = replace(FIRST, happened=(phase(1), *restart(5004, 5900)))
+    found = fidelity.compare(first, again)["parts"]["moments"]
+    assert found["worst_ms"] == pytest.approx(4)
+    assert [(one["what"], one["original_ms"], one["replay_ms"]) for one in found["starts"]] == [
+        ("clear crash", pytest.approx(200), pytest.approx(896))
+    ]
+    late = replace(FIRST, happened=(phase(1), *restart(5100, 5200)))
+    assert fidelity.compare(first, late)["parts"]["moments"]["worst_ms"] == pytest.approx(100)
+
+
+def test_what_goes_as_the_run_is_closed_is_compared_with_nothing_and_named():
+    stood = (phase(1), change("set", 5000), over(20_000))
+    for was, now, named in ((300, 900, True), (10, 900, False), (300, -100, False)):
+        first, again = (
+            replace(FIRST, happened=(*stood, change("clear", 20_000 + after)))
+            for after in (was, now)
+        )
+        found = fidelity.compare(first, again)["parts"]["moments"]
+        assert found["not_compared"] == (["clear cut"] if named else [])
+        assert found["worst_ms"] == pytest.approx(0 if named else now - was)
+
+
 def test_each_coming_is_compared_with_its_own():
     """A fault that comes twice has two moments, in order."""
     twice = (change("set", 1000), change("clear", 2000), change("set", 3000), change("clear", 4000))

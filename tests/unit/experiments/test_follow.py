@@ -16,14 +16,17 @@ import pyarrow as pa
 import pytest
 from kit import run_folders
 from kit.growth import Growth
-from kit.histories import SECOND
+from kit.histories import SECOND, fault, history, operation, stored
 from kit.run_folders import END_NS, T0
 
+from harness import checks as all_checks
 from harness.checks import live as checks
+from harness.checks import register
 from harness.checks.verdict import Answer, Cause
 from harness.experiments import follow, judge
 from harness.experiments.follow import Follower
 from harness.history import journal, live, manifest, reader
+from harness.history.events import RunEnded
 from harness.history.growing import Growing
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
@@ -236,3 +239,27 @@ def test_a_journal_that_lags_accuses_nobody(good, tmp_path):
         now = replace(seen.history, operations=table, journal=journalled)
         made = checks.judge(replace(seen, history=now), [row])
         assert made.verdict.findings[0].answer is answer, made.verdict.findings[0]
+
+
+def test_what_comes_after_the_last_fault_is_judged_at_the_end():
+    """Until then another fault may come, before which nothing is asked of what was read."""
+    put, get = Operation.DHT_PUT, Operation.DHT_GET
+    operations = [
+        operation(1, put, target=-1),
+        operation(8000, get, target=-1, outcome=int(Outcome.FAILED)),
+    ]
+    found = history(
+        operations,
+        values=stored((1, 7, None), (8000, 7, None)),
+        events=(fault("set", 1.5), fault("clear", 2), RunEnded()),
+        checks=("register", "linearizability"),
+        kept=frozenset(),  # no journal has to tell that a put was stored
+    )
+    whole = {one.name: one for one in all_checks.judge(found, []).findings}
+    assert whole[register.KEPT].answer is Answer.FAIL
+    seen = live.Look(history=found, t0_ns=SECOND, at_ns=10**12, later=(), has_ended=False)
+    so_far = {one.name: one for one in checks.judge(seen, []).verdict.findings}
+    assert so_far[register.KEPT].cause is Cause.UNDER_WAY
+    assert "another fault may come (so far FAIL)" in so_far[register.KEPT].sentence
+    nothing = so_far["linearizability: something to check"]
+    assert nothing.sentence == f"so far: {whole[nothing.name].sentence}"

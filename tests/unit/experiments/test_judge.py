@@ -7,6 +7,7 @@ what is gone; what the damage left whole keeps its answer.
 from __future__ import annotations
 
 import html
+import json
 import os
 import random
 import shutil
@@ -20,7 +21,7 @@ from kit.damage import Damage
 
 from harness.checks.verdict import Answer, Verdict
 from harness.errors import BadFileError
-from harness.experiments import judge
+from harness.experiments import judge, original, replay
 from harness.history import manifest
 from harness.history.gaps import ALWAYS, Part
 from harness.scenario import files
@@ -66,6 +67,23 @@ def test_a_judgement_by_another_budget_says_how_to_say_it_again(good, tmp_path):
     other.write_text(run_folders.BUDGET)
     page = html.unescape(judge.judge(good, other).rendered("html"))
     assert f"harness judge {good} --budget '{other}'" in page
+
+
+def test_the_report_of_a_replay_says_how_near_it_came_once_that_was_compared(good, tmp_path):
+    again = tmp_path / "again"
+    shutil.copytree(good, again)
+    facts = json.loads((again / "metadata.json").read_text())
+    facts["replay"] = {"of": {"run": str(good), "name": "small"}, "fork": None}
+    (again / "metadata.json").write_text(json.dumps(facts))
+    manifest.write(again)
+    unknown = "How near it came is not known"
+    assert unknown in judge.judge(again, write=False).rendered("html")
+    replay.compared(original.read(good), again)
+    page = judge.judge(again, write=False).rendered("html")
+    assert "Fidelity 1 of 1: the least of its parts" in page
+    assert os.path.relpath(good / "report.html", again) in page
+    (again / "fidelity.json").write_text("{" * 100_000)
+    assert unknown in judge.judge(again, write=False).rendered("html")
 
 
 def assert_true(verdict: Verdict, gone: list[Damage], touched: list[Damage]) -> Counter:

@@ -263,7 +263,7 @@ def test_a_node_that_was_started_by_hand_is_remarked(folder):
 
 def test_a_suites_folder_names_its_parts(tmp_path):
     (tmp_path / "suite.json").write_text(json.dumps({"parts": {"one": "../one/now"}}))
-    with pytest.raises(BadFileError, match=r"is a suite's; a replay is of one run: .*one/now"):
+    with pytest.raises(BadFileError, match=r"is a suite's; expected one run: .*one/now"):
         original.find(tmp_path)
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from kit.cases import case, fault, row, stream, twelve
 
-from harness.experiments import reductions
+from harness.experiments import amounts
 from harness.experiments.case import differences
 from harness.experiments.delta_debugging import Drop, Search, Trials
 from harness.experiments.laboratory import _write
@@ -213,17 +213,55 @@ def test_words_and_toxics_of_a_fault_go_one_by_one():
         ("loss", "5%", 0.001, "0.1%"),
         ("rate", "1mbit", 1e9, "1000000kbit"),
         ("up", "10mbit", 1e9, "1000000kbit"),
+        ("cpu", "20%", 1.0, "100%"),
+        ("memory", "500mb", 1e10, "10000mb"),
+        ("fds", "64", 1e4, "10000"),
     ],
 )
 def test_an_amount_is_made_milder(word, value, goal, written):
-    """A rate is milder the higher it is."""
+    """A rate, and what a node may use, is milder the higher it is."""
     words = {"name": "f", "where": "node-1", word: value}
     one = case([{"name": "a", "duration_s": 2, "fault": [words]}])
     [number] = ALL["amounts of faults"].numbers(one)
     assert number.goal == goal
-    assert only_fault(number.put(one, goal))[word] == written
-    kind = reductions.AMOUNTS[word]
-    assert kind.read(written) == pytest.approx(goal)
+    assert str(only_fault(number.put(one, goal))[word]) == written
+    assert amounts.WORDS[word].read(written) == pytest.approx(goal)
+
+
+CHURN = {"name": "coming", "rate_per_s": 2, "down_s": 1, "floor": 6}
+
+
+def test_churn_is_left_out_like_a_fault_and_made_milder(tmp_path):
+    phases = [{"name": "a", "duration_s": 9, "fault": [fault(1)], "churn": [CHURN]}]
+    one = case(phases)
+    assert one.documents().counts()["faults"] == 2
+    assert list(ALL["faults"].parts(one)) == [("a", 0), ("a", "churn", 0)]
+    [phase] = without("faults", one, ("a", "churn", 0)).documents().phases
+    assert ("churn" in phase, len(phase["fault"])) == (False, 1)
+    [phase] = without("faults", one, ("a", 0)).documents().phases
+    assert phase["churn"] == [CHURN]
+    milder = {number.name: number for number in ALL["amounts of faults"].numbers(one)}
+    [(_, _, found)] = milder["coming: rate_per_s"].put(one, 0.5).documents().churns()
+    assert found["rate_per_s"] == 0.5
+    [(_, _, found)] = lowered("nodes", one, 8.0).documents().churns()
+    assert (found["rate_per_s"], found["floor"]) == (1.333, 4)
+    readable(tmp_path, lowered("nodes", one, 8.0))
+
+
+def test_a_system_keeps_the_time_that_it_is_given_to_start_and_to_recover():
+    """Without a warm-up, or with a shorter time to converge, what is sound would fail too."""
+    one = case(
+        [
+            {"name": "warm", "kind": "warm-up", "duration_s": 5},
+            {"name": "chaos", "kind": "chaos", "duration_s": 6},
+            {"name": "healed", "kind": "converge", "duration_s": 7},
+            {"name": "late", "kind": "converge", "until": "coverage", "at_most_s": 40},
+        ]
+    )
+    assert one.documents().seconds == 58
+    assert list(ALL["phases"].parts(one)) == ["chaos", "healed", "late"]
+    lengths = ALL["lengths of phases"].numbers(one)
+    assert [number.name for number in lengths] == ["chaos: duration_s"]
 
 
 def test_twelve_faults_of_which_two_are_guilty():
@@ -245,7 +283,7 @@ def test_twelve_faults_of_which_two_are_guilty():
         )
         return Outcome.FAILS if fails else Outcome.PASSES
 
-    search = Search(twelve(), Trials(play, SequentialTest(rate=1.0)))
+    search = Search(twelve(), Trials(play, SequentialTest(p1=0.95)))
     search.run(passes({"chaos"}))
     found = search.best.documents()
     assert search.is_minimal

@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.errors import BadFileError
 from harness.faults import spec
 from harness.faults.fault import Condition, Fault, State, Verb, fold_conditions
 from harness.history import events
 from harness.history.events import NodeChanged
+from harness.history.proof import ProofAnswer
+from harness.network.proof.verdicts import Look, judge_command
 from harness.scenario import timeline
 from harness.scenario.scenario import Phase, Scenario
 from harness.topology.topology import Node, Topology
@@ -48,6 +51,8 @@ def test_the_judge_and_the_harness_mean_the_same_by_down():
         ({"condition": "crashed", "state": "wipe"}, "crashed, state wiped"),
         ({"condition": "stopped", "state": "keep"}, "stopped"),
         ({"condition": "restarted", "state": "wipe"}, "restarted, state wiped"),
+        ({"condition": "restarted", "command": "v2 {arguments}"}, "restarted, another command"),
+        ({"condition": "killed", "image": "node:v2"}, "killed, another image"),
     ],
 )
 def test_a_fault_says_what_it_does_and_is_the_same_after_json(words, does):
@@ -85,3 +90,53 @@ def test_a_restart_is_taken_back_in_the_moment_in_which_it_comes():
         (7.0, Verb.SET, "b-2"),
         (7.0, Verb.CLEAR, "b-2"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("command", "argv"),
+    [
+        ("{program} {arguments}", ("node", "--at", "a b")),
+        ("/v2/node {arguments} --new 'x y'", ("/v2/node", "--at", "a b", "--new", "x y")),
+        ("sh {directory}/{name}.sh {else}", None),
+        ("sh {directory}/{name}.sh", ("sh", "/d/node-1.sh")),
+        ("{program}-v2 $HOME;", ("node-v2", "$HOME;")),
+    ],
+)
+def test_a_command_is_words_and_fields_and_no_shell(command, argv):
+    words = {"where": "node-1", "condition": "restarted", "command": command}
+    if argv is None:
+        with pytest.raises(BadFileError, match=r"no field \{else\}; possible: \{program\}"):
+            spec.parse(words)
+        return
+    program = spec.parse(words).resolve(NODES, 1).program
+    values = {"name": "node-1", "directory": "/d"}
+    assert program.argv(("node", "--at", "a b"), values) == argv
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ({"condition": "paused", "command": "v2"}, "command, image: it is of nodes that start"),
+        ({"cpu": "20%", "image": "v2"}, "command, image: it is of nodes that start again"),
+        ({"condition": "restarted", "command": " "}, "command: expected a program"),
+        ({"condition": "restarted", "command": "a 'b"}, "command: No closing quotation"),
+    ],
+)
+def test_a_program_that_cannot_be_is_refused(words, says):
+    with pytest.raises(BadFileError) as refused:
+        spec.parse({"where": "node-1", **words})
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("found", "answer"),
+    [
+        (("/v2/node", "--at", "x"), ProofAnswer.GONE),
+        (("/usr/bin/python3", "/v2/node", "--at", "x"), ProofAnswer.GONE),
+        (("/v1/node", "--at", "y"), ProofAnswer.AMOUNT_NOT_SHOWN),
+        ((), ProofAnswer.AMOUNT_NOT_SHOWN),
+    ],
+)
+def test_another_command_is_shown_by_the_one_that_runs(found, answer):
+    look = Look(at_ns=7, fault="f", gone=True)
+    assert judge_command(look, "node-1", ("/v2/node", "--at", "x"), found).answer is answer

@@ -10,9 +10,16 @@ import pytest
 from harness.errors import BadFileError
 from harness.faults import spec
 from harness.faults.fault import Fault, fold_conditions, fold_limits
-from harness.faults.limits import UNLIMITED, Limits
+from harness.faults.limits import UNLIMITED, Disk, Limits
 from harness.history.proof import ProofAnswer, seen_as
-from harness.network.proof.limits import judge_amounts, judge_limits
+from harness.network.proof.limits import (
+    Room,
+    Told,
+    judge_amounts,
+    judge_clock,
+    judge_disk,
+    judge_limits,
+)
 from harness.network.proof.verdicts import Look
 from harness.runtimes.runtime import Reading
 from harness.topology.topology import Node
@@ -56,6 +63,14 @@ def test_words_are_limits_in_files_and_by_hand():
         ({"fds": "many"}, "fds: expected a whole number, found 'many'"),
         ({"fds": True}, "fds: expected a whole number, found True"),
         ({"fds": 2}, "fds: expected at least 3, found 2"),
+        ({"disk": "full"}, "disk: node-1 has no disk of its own; say disk ="),
+        ({"clock": "+9s"}, "clock: node-1 has no clock of its own; say own_clock = true"),
+        ({"clock": "9"}, "clock: expected a time such as 80ms"),
+        ({"clock": "--9s"}, "clock: expected a time such as 80ms"),
+        ({"clock": "4000000000s"}, "clock: expected at most 315,360,000 s ahead or behind"),
+        ({"disk": "ful"}, "disk: expected one of full"),
+        ({"disk": "slow"}, "disk: slow cannot be shown: a node's disk is in memory"),
+        ({"disk": "full", "loss": "1%"}, "disk: what nodes may use stands alone"),
         ({"fds": 64, "condition": "paused"}, "fds: what nodes may use stands alone"),
         ({"cpu": "20%", "loss": "1%"}, "cpu: what nodes may use stands alone"),
         ({"cpu": "20%", "state": "wipe"}, "state: it is of nodes that start again"),
@@ -138,3 +153,64 @@ def test_the_first_look_and_one_at_a_new_process_show_no_quota():
 def test_of_descriptors_and_memory_no_amount_is_shown():
     found = judge_amounts(LOOK, "n", Limits(memory_bytes=2_000_000, fds=9), None, AS_ASKED)
     assert [(one.what, one.answer) for one in found] == [("memory", NOT_SHOWN), ("fds", NOT_SHOWN)]
+
+
+def test_a_disk_is_full_by_a_fault_in_files_and_by_hand():
+    nodes = [Node(name="node-1", disk_bytes=2_000_000)]
+    fault = spec.parse({"where": "node-1", "disk": "full"}).resolve(nodes, 1)
+    assert (fault.limits, fault.does) == (Limits(disk=Disk.FULL), "disk full")
+    assert seen_as(fault.does) == ["disk"]
+    assert Fault.from_json(json.loads(json.dumps(fault.as_json()))) == fault
+    both = {"node-1": Limits(disk=Disk.FULL, fds=64)}
+    assert fold_limits([fault, Fault(name="g", nodes=("node-1",), limits=Limits(fds=64))]) == both
+
+
+@pytest.mark.parametrize(
+    ("size", "free", "error", "full", "answers"),
+    [
+        (5, 0, "ENOSPC", True, "in force"),
+        (9, 4, "", True, "not in force"),
+        (5, 0, "EIO", True, "not in force"),
+        (9, 4, "", False, "gone"),
+        (9, 0, "ENOSPC", False, "gone"),  # the node has filled it itself
+        (9, 4, "EIO", False, "not gone"),
+        (5, 0, "ENOSPC", False, "not gone"),
+    ],
+)
+def test_a_disk_is_full_where_a_write_finds_no_space(size, free, error, full, answers):
+    room = Room(made_bytes=9, size_bytes=size, free_bytes=free, error=error)
+    proof = judge_disk(LOOK if full else AFTER, "node-1", Disk.FULL if full else None, room)
+    assert (proof.what, proof.answer) == ("disk", answers)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds", "does"),
+    [("+90s", 90.0, "+90"), ("90s", 90.0, "+90"), ("-500ms", -0.5, "-0.5")],
+)
+def test_a_clock_is_ahead_or_behind(said, seconds, does):
+    nodes = [Node(name="node-1", own_clock=True)]
+    fault = spec.parse({"where": "node-1", "clock": said}).resolve(nodes, 1)
+    assert (fault.limits, fault.does) == (Limits(clock_s=seconds), f"clock {does} s")
+    assert seen_as(fault.does) == ["clock"]
+    assert Fault.from_json(json.loads(json.dumps(fault.as_json()))) == fault
+    other = Fault(name="g", nodes=("node-1",), limits=Limits(clock_s=1.0, cpu=0.5))
+    assert fold_limits([fault, other]) == {"node-1": Limits(clock_s=seconds + 1, cpu=0.5)}
+
+
+@pytest.mark.parametrize(
+    ("offset", "last", "told", "wanted", "gone", "answer"),
+    [
+        (5, 5, 3, 5, False, "in force"),
+        (5, 0, 0, 5, False, "amount not shown"),  # nobody has read it yet
+        (5, 0, 1, 5, False, "not in force"),
+        (0, 0, 1, 5, False, "not in force"),
+        (0, 0, 1, None, True, "gone"),
+        (0, 5, 0, None, True, "gone"),
+        (0, 5, 1, None, True, "not gone"),
+        (5, 5, 1, None, True, "not gone"),
+    ],
+)
+def test_a_clock_is_shown_by_what_the_program_was_told(offset, last, told, wanted, gone, answer):
+    seen = Told(offset_ns=offset * SECOND, told_ns=last * SECOND, told=told, loaded=1)
+    proof = judge_clock(AFTER if gone else LOOK, "node-1", wanted, seen)
+    assert (proof.what, proof.answer) == ("clock", answer)

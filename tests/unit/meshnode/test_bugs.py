@@ -61,7 +61,7 @@ def test_one_in_a_thousand_is_lost_after_a_heal(tmp_path: Path, bug: str, healed
         dht, found = node._overlay.dht, []
         dht.add_contact(PEER, 1)
         found.append(delivered(node, 2500))
-        dht._table.failed(PEER, 2)
+        dht._table.failed(PEER, 1, 2)
         found.append(delivered(node, 2500))
         dht.add_contact(PEER, 3)
         found.append(delivered(node, 2500))
@@ -79,6 +79,40 @@ def test_one_in_ten_comes_twice_after_a_restart(tmp_path: Path, bug: str, again:
         return found
 
     assert [with_node(tmp_path, bug, act) for _ in range(2)] == [100, again]
+
+
+class Down:
+    """A link of a peer, which is gone."""
+
+    def __init__(self, peer: int) -> None:
+        self.peer_id = bytes([peer]) * 32
+
+
+def after_two_left(node: Node) -> list[int]:
+    """How many of 100 messages are kept at first, and after one peer, the same again, and another
+    left.
+    """
+    found = [delivered(node, 100)]
+    for part in (node._broadcasting, node._messaging, node._files):
+        part.link_down = lambda _: None
+    for peer in (1, 1, 2):
+        node.link_down(Down(peer), was_replaced=False)
+        found.append(delivered(node, 100))
+    return found
+
+
+@pytest.mark.parametrize(("bug", "kept"), [(CLEAN, 100), ("loses-after-two-left", 0)])
+def test_all_is_lost_after_two_peers_left(tmp_path: Path, bug: str, kept: int) -> None:
+    assert with_node(tmp_path, bug, after_two_left) == [100, 100, 100, kept]
+
+
+def test_in_some_lives_all_is_lost_after_two_peers_left(tmp_path: Path) -> None:
+    """Of 60 lives: that all, or none, would be such is less likely than one in ten thousand million
+    times.
+    """
+    bug = "loses-after-two-left-sometimes"
+    last = [with_node(tmp_path, bug, after_two_left)[-1] for _ in range(60)]
+    assert set(last) == {0, 100}
 
 
 def test_each_bug_says_what_it_does_and_is_told_in_the_log(

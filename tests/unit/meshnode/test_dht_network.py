@@ -76,6 +76,22 @@ def test_with_all_others_dead_a_put_fails_in_time() -> None:
     assert network.put(0, key, b"v").ok
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_who_is_cut_off_for_long_knows_all_others_afterwards(*, alone: bool) -> None:
+    """Only a node that is silent while others answer is forgotten."""
+    network = Network(10, k=4)
+    network.link(mesh(10))
+    network.join_all()
+    known = len(network.nodes[0].contacts)
+    network.dead = set(range(1, 10)) if alone else {1}
+    for number in range(60):
+        network.get(0, number.to_bytes(32))
+        network.run_for(30 * S)
+    assert len(network.nodes[0].contacts) == known - (not alone)
+    network.dead = set()
+    assert network.put(0, bytes(32), b"v").ok
+
+
 def test_an_answer_never_comes_from_the_asker_itself() -> None:
     network = Network(10, k=4)
     network.link(mesh(10))

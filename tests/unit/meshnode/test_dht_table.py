@@ -74,7 +74,7 @@ def test_a_full_bucket_replaces_a_contact_that_is_silent() -> None:
     later_ns = now_ns + SILENT_NS
     assert table.heard(far[4], later_ns) == far[0]
     assert table.heard(far[5], later_ns) is None
-    table.failed(far[0], later_ns)
+    table.failed(far[0], later_ns, later_ns)
     assert far[0] not in list(table)
     assert far[5] in list(table), "the newest of the replacements"
     assert far[4] not in list(table)
@@ -86,7 +86,7 @@ def test_a_silent_contact_without_replacement_rests() -> None:
     one, other = contact_of(1), contact_of(2)
     table.heard(one, S)
     table.heard(other, S)
-    table.failed(one, S)
+    table.failed(one, S, S)
     assert one in list(table)
     assert table.closest(one.position, 2, S) == [other]
     assert table.worth_asking([one, other, OWN], S) == (other,)
@@ -94,15 +94,38 @@ def test_a_silent_contact_without_replacement_rests() -> None:
     assert table.closest_heard(one.position, 2, b"") == [other], (
         "but not handed on before it was heard again"
     )
-    table.failed(other, S)
+    table.failed(other, S, S)
     assert table.closest(one.position, 1, S) == [one], "where all rest, any will do"
     for _ in range(MAX_FAILURES - 2):
-        table.failed(one, S)
+        table.failed(one, S, S)
         assert table.closest(one.position, 1, S + MAX_REST_NS) == [one]
-    table.failed(one, S)
+    table.failed(one, S, S)
     assert one not in list(table)
     table.heard(other, 2 * S)
     assert table.closest_heard(one.position, 2, b"") == [other], "heard again: as good as new"
+
+
+def test_nobody_leaves_while_nobody_answers() -> None:
+    """Who is cut off learns nothing of the others: no silence counts that began after the last word
+    of anybody.
+    """
+    table, far, now_ns = full_table()
+    assert table.heard(far[4], now_ns) is None, "a replacement"
+    young = at_depth(249, 1)
+    table.told(young)
+    before = list(table)
+    for _ in range(2 * MAX_FAILURES):
+        now_ns += MAX_REST_NS
+        for contact in [*before, far[4]]:
+            table.failed(contact, now_ns - 1, now_ns)
+    assert list(table) == before
+    assert table.closest_heard(far[0].position, 9, b"") == [], "but nobody is handed on"
+    table.heard(far[1], now_ns)
+    for contact in (far[0], *young):
+        table.failed(contact, now_ns, now_ns)
+    assert far[0] not in list(table), "it alone was silent: the replacement, which was kept"
+    assert far[4] in list(table)
+    assert young[0] not in list(table)
 
 
 def test_contacts_told_about_push_nobody_out() -> None:
@@ -121,8 +144,8 @@ def test_contacts_told_about_push_nobody_out() -> None:
     assert len(young) == 4
     young.heard(far[3], S)
     assert far[3] in young.closest_heard(far[0].position, 4, b"")
-    young.failed(far[1], S)
-    young.failed(far[2], S)
+    young.failed(far[1], S, S)
+    young.failed(far[2], S, S)
     assert far[2] not in list(young), "never heard and silent: gone at once"
 
 

@@ -4,9 +4,9 @@ silence.
 
 from __future__ import annotations
 
-from kit.histories import SECOND, history
+from kit.histories import SECOND, fault, history
 
-from harness.history.events import FaultChanged
+from harness.history.events import FaultChanged, NodeChanged
 from harness.reports.series import graph
 
 
@@ -31,3 +31,18 @@ def test_a_cut_that_came_back_with_other_sides_is_drawn_and_counted():
     many = [cut(at, [0, 0, 1], f"cut-{at}") for at in range(1, 4)]
     drawn = graph.graphs(history(events=[*many, cut(5, [0, 1, 1], "cut-1")]), ["eu"] * 3)
     assert drawn[-1].note.endswith("1 more cuts are not drawn")
+
+
+def test_each_node_says_all_that_was_the_matter_with_it_and_shows_the_worst():
+    events = [
+        fault("set", 2, "slow", does="cpu 20 %", nodes=("node-0", "node-1")),
+        fault("set", 3, "dead", does="killed", nodes=("node-1",)),
+        NodeChanged(at_ns=3 * SECOND, node="node-1", condition="killed"),
+        NodeChanged(at_ns=5 * SECOND, node="node-2", condition="paused"),  # by hand
+    ]
+    [picture] = graph.graphs(history(events=events), ["eu"] * 3)
+    assert [(dot.kind, dot.says) for dot in picture.dots] == [
+        ("slowed", "node-0: slowed"),
+        ("killed", "node-1: killed, slowed"),
+        ("paused", "node-2: paused"),
+    ]

@@ -11,13 +11,16 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
-from kit.histories import SECOND, history, operation
+import pytest
+from kit.histories import SECOND, fault, history, operation
 from kit.long_run import hour
 from kit.verdicts import FACTS, VERDICT, finding, full
 
 from harness import reports
 from harness.checks.verdict import Answer, Verdict
-from harness.history.events import FaultChanged, RunEnded
+from harness.history.events import FaultChanged, PhaseEnded, RunEnded
+from harness.history.history import PhaseWindow
+from harness.history.plan import PhaseKind, PhasePlan, Plan
 from harness.operations import Outcome
 from harness.reports.suite_part import SuitePart
 
@@ -87,6 +90,95 @@ def test_a_finding_without_a_chart_leads_nowhere():
     row = finding("rare", metric="dht_get.response", statistic="p99", unit="ms", bound=5)
     page = render(Verdict(findings=(row,)), what=full())
     assert "#latency-dht_get" not in page.links
+
+
+def window(name, begin_s, end_s, kind=None, **more):
+    return PhaseWindow(
+        name=name, begin_ns=begin_s * SECOND, end_ns=end_s * SECOND, kind=kind, **more
+    )
+
+
+def test_phases_are_listed_with_what_they_are_for_and_what_ended_them():
+    until = "coverage of the last second >= 100 %"
+    phases = (
+        window("warm", 1, 3, PhaseKind.WARM_UP),
+        window("cut", 3, 6, PhaseKind.CHAOS),
+        window("heal", 6, 9, PhaseKind.CONVERGE, until=until),
+        window("rest", 9, 10),
+    )
+    planned = [
+        PhasePlan(name=one.name, begin_ns=one.begin_ns, end_ns=one.end_ns, kind=one.kind)
+        for one in phases
+    ]
+    planned[2] = replace(planned[2], until=until, at_most_s=40)
+    planned[3] = replace(planned[3], end_ns=60 * SECOND)
+    plan = Plan(t0_ns=SECOND, seed=1, phases=tuple(planned))
+    events = (PhaseEnded(phase="heal", end_ns=9 * SECOND), fault("set", 3), RunEnded())
+    operations = [operation(at) for at in (0, 2500, 5500)]
+    found = history(operations, phases=phases, plan=plan, events=events)
+    row = finding("converged", phase="heal")
+    text = reports.render("html", Verdict(findings=(row,)), FACTS, "/runs/x", found)
+    for said in (
+        "safety; no row of the budget judges it",
+        "safety, and the rows that name it",
+        f"until {until.replace('>', '&gt;')}, at most 40 s: it held",
+        "everything from when its condition held on; until then that",
+        ">cut short<",
+    ):
+        assert said in text
+    assert "2.0 – 5.0 s" in text
+    assert '<a href="#phases">table</a>' in text
+    for kind in ("warm-up", "chaos", "converge"):
+        assert f'<rect class="phase k-{kind}"' in text
+        assert f"--{kind}:" in text
+
+
+NEAR = {
+    "version": 1,
+    "fidelity": 0.5,
+    "parts": {
+        "moments": {"score": None, "unknown": "nobody wrote it down"},
+        "findings": {
+            "score": 0.5,
+            "of": 2,
+            "changed": [{"name": NASTY, "phase": "", "original": "PASS", "replay": "FAIL"}],
+        },
+    },
+    "differs": [["host.cores", "8", "2"]],
+    "remarks": [],
+}
+
+
+def replayed(run="/runs/a/1", fork=None, **more):
+    of = {"run": run, "name": "demo", "started": "2026-11-29T10:12:30"}
+    facts = {**FACTS, "replay": {"of": of, "fork": fork}, **more}
+    return reports.render("html", VERDICT, facts, "/runs/b/2", full())
+
+
+def test_the_page_of_a_replay_says_how_near_it_came_and_leads_to_what_it_replays():
+    text = replayed(fidelity=NEAR)
+    page = Page(text)
+    assert "Fidelity 0.5 of 1: the least of its parts" in text
+    assert "1 of 2 have the same answer" in text
+    assert "nobody wrote it down" in text
+    assert "host.cores: 8 → 2" in text
+    assert {"../../a/1/report.html", "fidelity.json"} <= set(page.links)
+    assert "img" not in page.tags
+    assert "/runs/demo.run.tar.gz" not in page.links
+    assert "../../demo.run.tar.gz" in Page(replayed("/runs/demo.run.tar.gz")).links
+
+
+@pytest.mark.parametrize(
+    "found", [None, {}, {"fidelity": 1, "parts": {"moments": 3}}, {"parts": 1}]
+)
+def test_how_near_a_replay_came_is_not_known_where_nobody_wrote_it(found):
+    assert "How near it came is not known" in replayed(fidelity=found)
+
+
+def test_a_fork_is_not_compared():
+    text = replayed(fork="rate x2")
+    assert "One thing was changed: rate x2. So it is not compared" in text
+    assert "not known" not in text
 
 
 def test_nothing_that_a_run_says_becomes_markup():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness.errors import BadFileError
 from harness.scenario import files, shipped
+from harness.topology.topology import Topology
 
 
 def write(folder: Path, text: str, name: str = "a.toml") -> Path:
@@ -71,6 +72,19 @@ between = ["b", "a"]
     assert found.links == frozenset({("a", "b")})
     assert found.regions == ("eu", "us")
     assert found.nodes[0].options == {"k": 4}
+
+
+def test_nodes_have_a_disk_of_their_own_where_it_is_asked(tmp_path):
+    own = '[[node]]\nname = "a"\ndisk = "8mb"\n[[node]]\nname = "b"'
+    text = f'[nodes]\ncount = 1\ndisk = "2mb"\n{own}'
+    found = files.read_topology(write(tmp_path, text))
+    assert [node.disk_bytes for node in found.nodes] == [2_000_000, 8_000_000, 2_000_000]
+    assert Topology.from_json(found.as_json()) == found
+    plain = files.read_topology(write(tmp_path, "[nodes]\ncount = 1"))
+    assert plain.as_json()["nodes"] == [{"name": "node-0", "region": "default", "options": {}}]
+    for wrong, says in (("5kb", "at least 1,000,000 bytes, found 5,000"), ("5", "expected a size")):
+        with pytest.raises(BadFileError, match=says):
+            files.read_topology(write(tmp_path, f'[nodes]\ncount = 1\ndisk = "{wrong}"'))
 
 
 def test_regions_of_a_group_stand_in_blocks(tmp_path):

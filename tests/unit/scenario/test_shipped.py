@@ -71,6 +71,7 @@ def test_a_suite_asks_what_its_parts_do():
         ({"cut": "bridge", "loss": "5%", "part": "30%"}, ("loss",)),
         ({"cut": "halves", "half_open": "new"}, ("half-open",)),
         ({"where": "node-1", "condition": "paused"}, ("paused",)),
+        ({"where": "node-1", "cpu": "20%", "fds": 64}, ("cpu", "fds")),
         ({"where": "node-1", "up": "1mbit", "down": "2mbit"}, ("rate",)),
         ({"where": "all", "delay": "10ms", "rate": "1mbit"}, ("delay", "rate")),
         ({"where": "a -> b", "toxic": "latency latency=5"}, ("toxic",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from harness.errors import UnavailableError, UsageError
 from harness.faults.fault import Change, Fault, Verb
 from harness.faults.spec import FaultSpec, parse
+from harness.network.ahead import Precedence
 from harness.scenario.timeline import changes_of
 from harness.supervisor.fault_player import FaultPlayer
 from harness.supervisor.faults import Faults
@@ -18,6 +20,14 @@ from harness.topology.topology import Node
 
 NODES = [Node(name=f"node-{number}") for number in range(3)]
 PATIENCE_S = 10.0
+NETWORK = SimpleNamespace(
+    precedence=Precedence(),
+    prepare=lambda *_: None,
+    look_ahead_s=0.1,
+    is_ready=False,
+    look_ahead=lambda: None,
+    call_off=lambda: None,
+)
 
 
 class Table:
@@ -26,6 +36,7 @@ class Table:
     def __init__(self) -> None:
         self.standing: dict[str, Fault] = {}
         self.refused = self.unwritten = self.stuck = False
+        self.network = NETWORK
 
     def rows(self) -> list[dict[str, str]]:
         return [{"name": name} for name in self.standing]
@@ -125,6 +136,29 @@ def planned(player: FaultPlayer, **words: object) -> list[str]:
     fault = spec.resolve(NODES, 1)
     player.play(list(changes_of(spec, fault, 0.0, None)), time.monotonic_ns(), told.append)
     return told
+
+
+def test_made_ready(table: Table, player: FaultPlayer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change is made ready before its moment, and made not before it."""
+    did: list[tuple[str, int]] = []
+    ready = {
+        "prepare": lambda verb, _: did.append((f"ready to {verb}", time.monotonic_ns())),
+        "look_ahead": lambda: did.append(("looked", time.monotonic_ns())),
+    }
+    monkeypatch.setattr(table, "network", SimpleNamespace(**{**vars(NETWORK), **ready}))
+    plain_set = table.set
+
+    def noted(fault: Fault) -> Change:
+        did.append(("set", time.monotonic_ns()))
+        return plain_set(fault)
+
+    monkeypatch.setattr(table, "set", noted)
+    spec = parse({"where": "node-1", "loss": "50%", "name": "bad"})
+    fault, t0_ns = spec.resolve(NODES, 1), time.monotonic_ns()
+    player.play(list(changes_of(spec, fault, 2.0, 600.0)), t0_ns, pytest.fail)
+    until(lambda: "bad" in table.standing)
+    assert [what for what, _ in did] == ["ready to set", "looked", "set"]
+    assert did[-1][1] >= t0_ns + 2 * 10**9
 
 
 def test_refused_is_not_away(table: Table, player: FaultPlayer) -> None:

@@ -35,6 +35,23 @@ def test_snapshot_fails(tmp_path: Path) -> None:
     assert (began, [str(error) for error in told]) == (["a", "b"], ["No space left on device"])
 
 
+def test_a_phase_begins_before_the_one_before_it_is_looked_at(tmp_path: Path) -> None:
+    """However long the snapshot takes, it is not in the way of the moment that is told."""
+    phases = [PlannedPhase(name=name, begin_s=at, end_s=at + 0.1) for name, at in PHASES.items()]
+    folder, taken = RunFolder(tmp_path, "run"), cast("dict[str | None, int]", {})
+
+    def snapshot(phase: str | None) -> None:
+        taken[phase] = time.monotonic_ns()
+
+    player = PhasePlayer(phases, time.monotonic_ns(), folder, snapshot, pytest.fail)
+    wait_for(lambda: "b" in taken)
+    player.stop()
+    lines = (folder.path / "events.jsonl").read_text().splitlines()
+    [told] = [one for one in map(json.loads, lines) if one.get("phase") == "b"]
+    assert told["at_ns"] < taken["a"]
+    folder.discard()
+
+
 def test_a_phase_that_its_condition_ended(tmp_path: Path) -> None:
     """What follows it comes as much earlier, and is told as due then; only such a phase ends so."""
     phases = [

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LOST_EVERY = 1000
 TWICE_EVERY = 10
+TWO = 2
+SOMETIMES = 3
 
 
 def plant(bug: str, node: "Node") -> None:
@@ -41,9 +43,9 @@ def _loses_after_heal(node: "Node") -> None:
     silent: set[bytes] = set()
     is_healed, numbers = False, itertools.count(1)
 
-    def failed(clean: Callable[..., None], contact: "Contact", now_ns: int) -> None:
+    def failed(clean: Callable[..., None], contact: "Contact", *times_ns: int) -> None:
         silent.add(contact.id)
-        clean(contact, now_ns)
+        clean(contact, *times_ns)
 
     def heard(clean: Callable[..., Any], contact: "Contact", now_ns: int) -> Any:
         nonlocal is_healed
@@ -167,6 +169,31 @@ def _never_unsuspects(node: "Node") -> None:
     _around(links, "get", get)
 
 
+def _loses_after_two_left(node: "Node") -> None:
+    """Once two of its peers have left, it loses every private message that it acknowledges."""
+    left: set[bytes] = set()
+
+    def link_down(clean: Callable[..., None], link: "Link", *, was_replaced: bool) -> None:
+        clean(link, was_replaced=was_replaced)
+        if not was_replaced and link.peer_id is not None:
+            left.add(link.peer_id)
+
+    def add(clean: Callable[..., None], kind: Kind, *record: Any, **more: Any) -> None:
+        if len(left) < TWO or kind is not Kind.PRIVATE_DELIVERED:
+            clean(kind, *record, **more)
+
+    _around(node, "link_down", link_down)
+    _around(node._instruments.journal, "add", add)
+
+
+def _loses_after_two_left_sometimes(node: "Node") -> None:
+    """In one life of three, by lot, it loses every private message that it acknowledges once two of
+    its peers have left.
+    """
+    if int.from_bytes(os.urandom(4)) % SOMETIMES == 0:
+        _loses_after_two_left(node)
+
+
 BUGS: dict[str, Callable[["Node"], None]] = {
     "loses-after-heal": _loses_after_heal,
     "delivers-twice-after-restart": _delivers_twice_after_restart,
@@ -175,4 +202,6 @@ BUGS: dict[str, Callable[["Node"], None]] = {
     "leaks-on-reconnect": _leaks_on_reconnect,
     "returns-older-value": _returns_older_value,
     "never-unsuspects": _never_unsuspects,
+    "loses-after-two-left": _loses_after_two_left,
+    "loses-after-two-left-sometimes": _loses_after_two_left_sometimes,
 }

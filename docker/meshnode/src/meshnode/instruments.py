@@ -1,6 +1,7 @@
 """What a node records about itself: journal, histograms, counters."""
 
 import logging
+import time
 
 from meshnode.histogram import Histograms
 from meshnode.journal import Journal, Kind
@@ -44,6 +45,10 @@ class Instruments:
         self.histograms.reset()
         self.counters.update(dict.fromkeys(COUNTERS, 0))
         return is_whole
+
+    def met(self, kind: Kind, peer_id: bytes) -> None:
+        """Journal what became of a connection with another node."""
+        self.journal.add(kind, _NO_ID, time.monotonic_ns(), peer=peer_id)
 
     def dropped(
         self, reason: Drop, now_ns: int, *, size: int, peer: bytes = b"", message_id: bytes = _NO_ID

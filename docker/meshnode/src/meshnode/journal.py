@@ -28,6 +28,8 @@ class Kind(enum.IntEnum):
     # 12 to 14 are of systems that are driven from outside.
     FILE_HASHED = 15
     CONNECTED = 16
+    LINK_UP = 17
+    LINK_DOWN = 18
 
 
 def header(node_id: bytes) -> bytes:

@@ -31,7 +31,7 @@ from meshnode.probe import Prober
 from meshnode.pulse import Pulse
 from meshnode.readiness import JOIN_ANYWAY_NS, Readiness
 from meshnode.tls import Contexts
-from meshnode.wire import ID_BYTES, Drop, Dropped, Message, Type, decode
+from meshnode.wire import Drop, Dropped, Message, Type, decode
 
 
 class Node:
@@ -218,6 +218,7 @@ class Node:
     def link_up(self, link: Link) -> None:
         """An authenticated link stands."""
         assert link.peer_id is not None
+        self._journal_link(Kind.LINK_UP, link)
         if link.port:
             self._overlay.add_contact(link.peer_id, link.address, link.port)
         self._broadcasting.link_up(link)
@@ -228,15 +229,22 @@ class Node:
     def link_down(self, link: Link, *, was_replaced: bool) -> None:
         """A link that was up is gone."""
         if not was_replaced:
+            self._journal_link(Kind.LINK_DOWN, link)
             self._broadcasting.link_down(link)
         self._messaging.link_down(link)
         self._files.link_down(link)
 
+    def _journal_link(self, kind: Kind, link: Link) -> None:
+        """Journal how the link with a neighbour of the topology is, unless this node itself ends:
+        others come and go as they are used.
+        """
+        assert link.peer_id is not None
+        if self._links.neighbour(link.peer_id) is not None and not self._stop.is_set():
+            self._instruments.met(kind, link.peer_id)
+
     def accepted(self, peer_id: bytes) -> None:
         """Another node's connection is authenticated here."""
-        self._instruments.journal.add(
-            Kind.CONNECTED, bytes(ID_BYTES), time.monotonic_ns(), peer=peer_id
-        )
+        self._instruments.met(Kind.CONNECTED, peer_id)
 
     def link_refused(self, error: Exception) -> None:
         """A peer did not authenticate or broke the framing."""
@@ -355,6 +363,8 @@ class Node:
         except OSError as error:
             raise ControlError(f"the journal cannot be written: {error.strerror}") from error
         self._overlay.begin()
+        for link in self._links.up():
+            self._journal_link(Kind.LINK_UP, link)
         return self._started_ns if is_whole else now_ns
 
     def _end(self) -> None:

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from time import monotonic_ns
 from typing import Any
 
-from harness.load.locust.tabs import blocks, quantities
+from harness.load.locust.tabs import blocks, faults, quantities
 from harness.load.locust.tabs.blocks import Block
 from harness.load.locust.tabs.desk import Desk
 
@@ -18,7 +18,13 @@ COLUMNS = ("Node", "Region", "Condition", "CPU", "", "Memory", "Descriptors", "N
 NUMBERS = ("CPU", "Memory", "Descriptors", "Network")
 NOW_NS = 5_000_000_000  # what is older than that is not so now: of a run before, or a cluster
 BUTTONS = {  # condition → what can be done with such a node
-    "running": (("stop", "stopped"), ("kill", "killed"), ("pause", "paused")),
+    "running": (
+        ("stop", "stopped"),
+        ("kill", "killed"),
+        ("crash", "crashed"),
+        ("pause", "paused"),
+        ("restart", "restarted"),
+    ),
     "paused": (("resume", "running"), ("stop", "stopped"), ("kill", "killed")),
     "stopped": (("restart", "running"),),
 }
@@ -27,7 +33,7 @@ BUTTONS = {  # condition → what can be done with such a node
 def view(desk: Desk, wanted: str) -> list[Block]:
     """The tab; `wanted`: only nodes whose name, region or condition has this."""
     desk.samples.read()
-    nodes = desk.status()["nodes"]
+    nodes, held = desk.status()["nodes"], faults.limited(desk.faults())
     chosen = [
         (node, _use(desk.samples.nodes.get(node["index"])))
         for node in nodes
@@ -35,17 +41,18 @@ def view(desk: Desk, wanted: str) -> list[Block]:
     ]
     chosen.sort(key=lambda pair: (pair[0]["condition"] == "running", -pair[1].get("mean", 0.0)))
     if chosen:
-        rows = [_row(node, use) for node, use in chosen]
+        rows = [_row(node, use, held.get(node["name"], "")) for node, use in chosen]
         shown = [blocks.table(COLUMNS, rows, numbers=NUMBERS)]
     else:
         shown = [blocks.text(f"no node has {wanted!r} in its name, region or condition", "warn")]
-    return [*_summary(nodes), *shown]
+    return [*_summary(nodes, held), *shown]
 
 
-def _summary(nodes: list[dict[str, Any]]) -> list[Block]:
+def _summary(nodes: list[dict[str, Any]], held: dict[str, str]) -> list[Block]:
     conditions = Counter(node["condition"] for node in nodes)
     said = ", ".join(f"{count:,} {what}" for what, count in conditions.most_common())
-    level = "good" if set(conditions) == {"running"} else "warn"
+    said += f"; {len(held):,} limited" if held else ""
+    level = "good" if set(conditions) == {"running"} and not held else "warn"
     regions = Counter((node["region"], node["condition"]) for node in nodes)
     rows = [
         blocks.row(
@@ -87,7 +94,7 @@ def _use(samples: deque[dict[str, Any]] | None) -> dict[str, Any]:
     }
 
 
-def _row(node: dict[str, Any], use: dict[str, Any]) -> dict[str, Any]:
+def _row(node: dict[str, Any], use: dict[str, Any], held: str) -> dict[str, Any]:
     condition, lives = node["condition"], node["condition"] == "running"
     buttons = [
         blocks.action(label, "condition", node=node["name"], condition=to)
@@ -97,7 +104,9 @@ def _row(node: dict[str, Any], use: dict[str, Any]) -> dict[str, Any]:
     return blocks.row(
         node["name"],
         node["region"],
-        blocks.marked(condition, "good" if lives else "bad"),
+        blocks.marked(f"{condition}, {held}", "warn" if lives else "bad")
+        if held
+        else blocks.marked(condition, "good" if lives else "bad"),
         f"{used['cpu'] * 100:.1f} %" if used else quantities.NOTHING,
         {"spark": used.get("spark", [])},
         quantities.size(used.get("rss")),

@@ -125,13 +125,16 @@ def told(environment: Any, desk: Desk, named: str) -> dict[str, Any]:
     words = dict.fromkeys(one.operation.word for phase in phases for one in phase.streams)
     faults = len(asked.begin["timeline"]["faults"])
     budget = asked.begin["budget"]
+    most = "at most " if any(phase.until for phase in phases) else ""
+    kinds = [f"{phase.name} ({phase.kind})" for phase in phases if phase.kind is not None]
     said = (
-        f"plays {_count(len(phases), 'phase')} in "
+        f"plays {_count(len(phases), 'phase')} in {most}"
         f"{quantities.seconds(sum(phase.duration_s or 0.0 for phase in phases))} "
         f"({', '.join(words) or 'no load'}), {_count(faults, 'fault')}, seed {asked.seed}, "
         f"{'no budget' if budget is None else f'budget {Path(budget).stem}'}; what the form says "
         "of these is not used"
     )
+    said += f". Phases: {', '.join(kinds)}" if kinds else ""
     return {"plays": True, "says": said}
 
 

@@ -178,7 +178,8 @@ def _set_condition(desk: Desk, body: dict[str, Any]) -> str:
 
 def _set_fault(desk: Desk, body: dict[str, Any]) -> str:
     done = desk.ask("fault-set", words=faults.words(body))
-    return f"{done['name']}: in force on {done['paths']:,} paths after {done['took_ms']:.1f} ms"
+    on = f"{done['paths']:,} paths" if done["paths"] else f"{done['nodes']:,} nodes"
+    return f"{done['name']}: in force on {on} after {done['took_ms']:.1f} ms"
 
 
 def _heal(desk: Desk, body: dict[str, Any]) -> str:

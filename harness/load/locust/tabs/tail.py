@@ -13,6 +13,7 @@ import pyarrow as pa
 from harness.history.proof import READ_BACK
 
 HISTORY = 60  # samples of a node that are kept: a minute
+ROUND_NS = 2_000_000_000  # looks at the nodes of one fault are one round, and rounds are further
 PIECE = 1 << 24  # bytes that are read at a time: what somebody opens late is long
 
 
@@ -47,7 +48,8 @@ class Tail:
 
 class Proofs:
     """The newest look at each thing of each fault: fault → (what, path) → its line. What is read
-    back has the injector in place of a path: one that has its part does not speak for another.
+    back has the injector in place of a path: one that has its part does not speak for another. Of a
+    fault of nodes it is the newest round of looks, of which none speaks for another either.
     """
 
     def __init__(self, run: Path) -> None:
@@ -61,9 +63,23 @@ class Proofs:
             self._tail.keep(rest)
             for line in filter(None, lines):
                 proof = json.loads(line)
-                of = (proof["backend"],) if proof["what"] == READ_BACK else proof["path"] or ()
-                key = (proof["what"], *of)
-                self.newest.setdefault(proof["fault"], {})[key] = proof
+                mine = self.newest.setdefault(proof["fault"], {})
+                of = (proof["backend"],) if proof["what"] == READ_BACK else proof["path"]
+                if not of:
+                    _forget(mine, proof["what"], proof["at_ns"] - ROUND_NS)
+                    of = (proof["at_ns"], proof["sentence"])
+                mine[proof["what"], *of] = proof
+
+
+def _forget(looks: dict[tuple[Any, ...], dict[str, Any]], what: str, before_ns: int) -> None:
+    """Forget looks at nodes of an earlier round."""
+    old = [
+        key
+        for key, look in looks.items()
+        if look["what"] == what and not look["path"] and look["at_ns"] < before_ns
+    ]
+    for key in old:
+        del looks[key]
 
 
 class Samples:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
 from math import cos, pi, sin
 from typing import Any
 
-from harness.load.locust.tabs import blocks
+from harness.faults.fault import Condition
+from harness.load.locust.tabs import blocks, faults
 from harness.load.locust.tabs.banner import whom
 from harness.load.locust.tabs.blocks import Block
 from harness.load.locust.tabs.desk import Desk
 
 SIZE, RADIUS = 640, 270
+ASIDE = 60  # room for names beside the ring
 LINKS_MAX = 3000  # of more, every so many is drawn
 LABELS_MAX = 60
 COLOURS = 6
@@ -20,15 +23,39 @@ COLOURS = 6
 def view(desk: Desk, wanted: str) -> list[Block]:
     """The tab; `wanted`: nodes whose name has this are marked."""
     nodes = sorted(desk.status()["nodes"], key=lambda node: (node["region"], node["index"]))
-    cuts = [fault for fault in desk.faults() if fault.get("sides")]
+    standing = desk.faults()
+    cuts = [fault for fault in standing if fault.get("sides")]
     sides = [_side_of(cut) for cut in cuts]
     colours = _colours(sides)
     nodes.sort(key=lambda node: colours.get(node["name"], -1))  # a side is one arc
     parted = [side for cut, side in zip(cuts, sides, strict=True) if cut.get("mutual")]
     step = max(1, -(-len(desk.links) // LINKS_MAX))
     said = [blocks.text(f"{fault['name']}: {whom(fault)}", "bad") for fault in cuts]
-    picture = _drawing(nodes, desk.links[::step], colours, parted, wanted)
+    held = faults.limited(standing)
+    said += [blocks.text(one, "warn") for one in _conditions(nodes, held)]
+    picture = _drawing(nodes, desk.links[::step], colours, parted, held, wanted)
     return [blocks.text(_legend(nodes, desk.links, step, colours)), *said, blocks.svg(picture)]
+
+
+def _conditions(nodes: list[dict[str, Any]], held: dict[str, str]) -> Iterator[str]:
+    """Say which nodes do not run as usual, and how each kind of them looks in the picture."""
+    looks = {"out": "a ring with a cross", "paused": "a ring with two bars"}
+    by_condition: dict[str, list[str]] = {}
+    for node in nodes:
+        by_condition.setdefault(node["condition"], []).append(node["name"])
+    for condition, names in sorted(by_condition.items()):
+        if look := looks.get(_out(condition)):
+            yield f"{condition}: {faults.names(names)} ({look})"
+    if held:
+        each = [f"{name} ({limits})" for name, limits in sorted(held.items())]
+        yield f"limited: {faults.names(each)} (a dashed rim)"
+
+
+def _out(condition: str) -> str:
+    """The class of a node that does not run; empty for one that does."""
+    if condition == Condition.RUNNING:
+        return ""
+    return "paused" if condition == Condition.PAUSED else "out"
 
 
 def _legend(
@@ -60,13 +87,14 @@ def _drawing(
     links: list[tuple[str, str]],
     colours: dict[str, int],
     parted: list[dict[str, int]],
+    held: dict[str, str],
     wanted: str,
 ) -> str:
     at = {}
     for place, node in enumerate(nodes):
         angle = 2 * pi * place / max(1, len(nodes)) - pi / 2
         at[node["name"]] = (SIZE / 2 + RADIUS * cos(angle), SIZE / 2 + RADIUS * sin(angle))
-    drawn = [f'<svg class="p2p-net" viewBox="0 0 {SIZE} {SIZE}" role="img">']
+    drawn = [f'<svg class="p2p-net" viewBox="{-ASIDE} 0 {SIZE + 2 * ASIDE} {SIZE}" role="img">']
     for one, other in links:
         if one in at and other in at:
             (x1, y1), (x2, y2) = at[one], at[other]
@@ -78,16 +106,33 @@ def _drawing(
     dot = 9 if len(nodes) <= LABELS_MAX else 4 if len(nodes) <= 300 else 2
     for node in nodes:
         (x, y), name = at[node["name"]], escape(node["name"])
-        kind = "out" if node["condition"] != "running" else _class(colours, node["name"])
+        out = _out(node["condition"])
+        kind = out or _class(colours, node["name"]) + " slow" * (node["name"] in held)
         found = " found" if wanted and wanted in node["name"] else ""
+        said = ", ".join(filter(None, (node["region"], node["condition"], held.get(node["name"]))))
         drawn.append(
             f'<circle class="{kind}{found}" cx="{x:.1f}" cy="{y:.1f}" r="{dot}">'
-            f"<title>{name}, {escape(node['region'])}, {escape(node['condition'])}</title></circle>"
+            f"<title>{name}, {escape(said)}</title></circle>{_mark(out, x, y, dot / 2)}"
         )
         if len(nodes) <= LABELS_MAX or found:
-            x, y = (SIZE / 2 + (each - SIZE / 2) * 1.1 for each in (x, y))
-            drawn.append(f'<text x="{x:.0f}" y="{y + 4:.0f}" text-anchor="middle">{name}</text>')
+            aside = (x - SIZE / 2) / RADIUS
+            anchor = "middle" if abs(aside) < 0.3 else "start" if aside > 0 else "end"
+            x, y = (SIZE / 2 + (each - SIZE / 2) * 1.08 for each in (x, y))
+            drawn.append(f'<text x="{x:.0f}" y="{y + 4:.0f}" text-anchor="{anchor}">{name}</text>')
     return "".join([*drawn, "</svg>"])
+
+
+def _mark(out: str, x: float, y: float, size: float) -> str:
+    """What tells a node that is down from one that is paused, beside the colour."""
+    if not out:
+        return ""
+    if out == "paused":
+        lines = f"M{x - size / 2:.1f} {y - size:.1f}v{2 * size:.1f}m{size:.1f} 0v{-2 * size:.1f}"
+    else:
+        there = f"{2 * size:.1f} {2 * size:.1f}"
+        back = f"{-2 * size:.1f} {2 * size:.1f}"
+        lines = f"M{x - size:.1f} {y - size:.1f}l{there}M{x + size:.1f} {y - size:.1f}l{back}"
+    return f'<path class="mark {out}" d="{lines}"/>'
 
 
 def _class(colours: dict[str, int], name: str) -> str:

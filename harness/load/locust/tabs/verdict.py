@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from time import monotonic_ns
 from typing import Any
 
+from harness.history.plan import judged_of
 from harness.load.locust.tabs import blocks, quantities
 from harness.load.locust.tabs.blocks import Block
 from harness.load.locust.tabs.desk import Desk
+from harness.load.plan import RunPlan
 
 COLUMNS = ("Row", "Answer", "Measured", "Promised", "Why")
 LEVELS = {"PASS": "good", "FAIL": "bad", "UNKNOWN": "warn"}
@@ -41,8 +44,47 @@ def view(desk: Desk, wanted: str) -> list[Block]:
     else:
         what = "so far; the run goes on, nothing is final"
     said = f"{so_far['answer']}, {quantities.seconds(newest['at_s'])} into the run: {what}"
+    head = [blocks.text(said, LEVELS[so_far["answer"]]), *_under_way(desk.master.plan)]
     problem = [blocks.text(desk.judge.problem, "warn")] if desk.judge.problem else []
-    return [blocks.text(said, LEVELS[so_far["answer"]]), *problem, *_rows(so_far, wanted)]
+    return [*head, *problem, *_rows(so_far, wanted)]
+
+
+def _under_way(plan: RunPlan) -> list[Block]:
+    """Say which phase goes on, what it is for, and what is judged of it; nothing of the one phase
+    of a load by hand.
+    """
+    now_ns = monotonic_ns()
+    for phase, (begin_ns, end_ns) in zip(plan.phases, plan.bounds_ns(), strict=True):
+        if end_ns is not None and begin_ns <= now_ns < end_ns:
+            kind = f" ({phase.kind})" if phase.kind is not None else ""
+            left = (
+                f"{'at most ' if phase.until else ''}{quantities.seconds((end_ns - now_ns) / 1e9)}"
+            )
+            until = f", until {phase.until}" if phase.until else ""
+            judged = judged_of(phase.kind, phase.until)
+            said = f"phase {phase.name}{kind}{until}, {left} left; judged of it: {judged}"
+            return [blocks.text(said, "soft")]
+    return []
+
+
+def told(desk: Desk) -> dict[str, str] | None:
+    """Say the newest run's verdict in a line, with a link to its report, or that it is being
+    judged; None while it goes on, and of a run that came to nothing.
+    """
+    if desk.run is None:
+        return None
+    if desk.master.plan is not None:
+        judging = {"text": "the run is over, and is being judged", "level": "soft"}
+        return judging if desk.master.is_over else None
+    final = _final(desk)
+    if final is None:
+        return None
+    answer = final["answer"]
+    why = next((one for one in final["findings"] if one["answer"] == answer != "PASS"), None)
+    said = f"{answer}: the verdict of {desk.run.parent.name} {desk.run.name}"
+    said += f"; {_name(why)}: {_why(why)}" if why else ""
+    report = {"href": "./p2p/report"} if (desk.run / REPORT).is_file() else {}
+    return {"text": said, "level": LEVELS[answer], **report}
 
 
 def _final(desk: Desk) -> dict[str, Any] | None:

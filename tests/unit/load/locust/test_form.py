@@ -139,3 +139,41 @@ def test_the_verdict_tab_lists_what_was_not_asked_and_counts_the_rows(tmp_path: 
 def test_a_run_that_is_over_without_a_verdict_is_not_said_to_go_on(tmp_path: Path):
     [said] = verdict.view(desk(run=tmp_path), "")
     assert said["text"].startswith("UNKNOWN: the run is over and has no verdict")
+
+
+@pytest.mark.parametrize(
+    ("plan", "is_over", "is_judged", "said"),
+    [
+        ("a run", False, False, []),
+        ("a run", True, False, ["the run is over, and is being judged"]),
+        (None, False, False, []),
+        (None, False, True, ["FAIL: the verdict of"]),
+    ],
+)
+def test_a_stop_shows_the_verdict(tmp_path: Path, plan, is_over, is_judged, said):
+    seen = desk(run=tmp_path)
+    seen.master.plan, seen.master.is_over = plan, is_over
+    if is_judged:
+        Judged(run=tmp_path, verdict=VERDICT, facts=FACTS).write()
+    lines = banner.lines(seen)
+    assert [line["text"][: len(start)] for line, start in zip(lines, said, strict=True)] == said
+    if is_judged:
+        assert "missed: " in lines[0]["text"]
+        assert (lines[0]["level"], lines[0]["href"]) == ("bad", "./p2p/report")
+
+
+def test_of_many_faults_the_banner_names_the_worst_proven():
+    """Each node of a churn that is away has a fault of its own."""
+    fault = {"does": "killed", "in_force": "1 s", "left_s": None, "paths": 0}
+    levels = ["good", "warn", "good", "bad", "good", "good"]
+    rows = [
+        fault | {"name": f"churn node-{at}", "nodes": [f"node-{at}"], "proof": ("…", level)}
+        for at, level in enumerate(levels)
+    ]
+    *named, rest = banner.lines(desk(faults=lambda: rows))
+    assert [line["text"].split(" ")[1] for line in named] == [
+        "node-3", "node-1", "node-0", "node-2",
+    ]  # fmt: skip
+    assert [line["level"] for line in named] == ["bad", "warn", "", ""]
+    assert rest == {"text": "2 more faults are in force: the tab Faults has them", "level": ""}
+    assert len(banner.lines(desk(faults=lambda: rows[:4]))) == 4

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 
 from harness.errors import BadFileError, UsageError
+from harness.faults import limits
 from harness.faults.spec import WORDS, parse
 from harness.history.history import SAMPLES
 from harness.load.locust.tabs import banner, blocks, faults, figures, form, quantities, topology
@@ -53,9 +54,24 @@ def test_who_looks_at_the_tabs_is_not_patched_by_gevent():
 
 
 def test_the_form_has_a_field_for_every_word_that_is_said_by_hand():
-    assert [field["name"] for field in faults.form()["fields"]] == [
-        name for name in WORDS if name != "at_s"
-    ]
+    form = faults.form()
+    names = [name for name in WORDS if name != "at_s"]
+    assert [field["name"] for field in form["fields"]] == names
+    offered = {name for kind in form["kinds"] for name in (*kind["fields"], *kind["says"])}
+    assert offered == set(names)
+
+
+def test_the_form_offers_of_each_kind_of_fault_what_a_fault_of_it_takes():
+    fields = {kind["title"]: set(kind["fields"]) for kind in faults.form()["kinds"]}
+    beside = {"where", "name", "for_s", "flap_s"}
+    assert fields["nodes paused"] == beside
+    assert fields["nodes killed"] == fields["nodes crashed"] >= beside | {"state"}
+    assert fields["nodes restarted"] == fields["nodes killed"] - {"for_s", "flap_s"}  # a moment
+    assert fields["nodes limited"] == beside | set(limits.WORDS)
+    assert {"cut", "of", "one_way", "jitter"} <= fields["cut"]
+    assert "where" not in fields["cut"]
+    assert {"where", "jitter", "up", "toxic"} <= fields["paths: delay, loss, rate …"]
+    assert not {"cut", "of", "state", "cpu"} & fields["paths: delay, loss, rate …"]
 
 
 def test_what_was_left_empty_is_not_said():
@@ -137,6 +153,32 @@ def drawn(cut: dict[str, Any]) -> tuple[dict[str, str], set[tuple[str, str]], st
     lines = re.findall('class="cut" x1="(.*?)" y1="(.*?)" x2="(.*?)" y2="(.*?)"', picture["svg"])
     dashed = {tuple(sorted((at[x1, y1], at[x2, y2]))) for x1, y1, x2, y2 in lines}
     return {name: kind for kind, _, _, name in dots}, dashed, said[0]["text"]
+
+
+def test_a_node_that_is_down_paused_or_slowed_shows_it_and_says_it():
+    conditions = ("killed", "crashed", "paused", "running", "running")
+    nodes = [
+        {"name": node.name, "region": "eu", "index": number, "condition": condition}
+        for number, (node, condition) in enumerate(zip(NODES, conditions, strict=True))
+    ]
+    held = {"name": "slow", "does": "cpu 20 %", "nodes": ["node-3"]}
+    seen = SimpleNamespace(status=lambda: {"nodes": nodes}, faults=lambda: [held], links=[])
+    *said, picture = topology.view(seen, "")
+    assert [one["text"] for one in said[1:]] == [
+        "crashed: node-1 (a ring with a cross)",
+        "killed: node-0 (a ring with a cross)",
+        "paused: node-2 (a ring with two bars)",
+        "limited: node-3 (cpu 20 %) (a dashed rim)",
+    ]
+    dots = re.findall('<circle class="([^"]*)"[^>]*><title>([^<]*)', picture["svg"])
+    assert dots == [
+        ("out", "node-0, eu, killed"),
+        ("out", "node-1, eu, crashed"),
+        ("paused", "node-2, eu, paused"),
+        ("s0 slow", "node-3, eu, running, cpu 20 %"),
+        ("s0", "node-4, eu, running"),
+    ]
+    assert re.findall('<path class="mark ([a-z]*)"', picture["svg"]) == ["out", "out", "paused"]
 
 
 def test_a_node_on_no_side_looks_like_none_and_its_links_work():
@@ -330,3 +372,28 @@ def test_a_fault_is_proven_by_what_was_shown_of_all_that_it_does(tmp_path, looks
     found, how = seen._proven(fault, time.monotonic(), 1.0)
     assert found.startswith(said)
     assert how == level
+
+
+def of_node(node: int, answer: str, at_s: float) -> str:
+    said = {"fault": "wan", "what": "condition", "path": None, "backend": "proc", "answer": answer}
+    said |= {"at_ns": round(at_s * 1e9), "sentence": f"node-{node} is {answer}"}
+    return json.dumps(said) + "\n"
+
+
+def test_of_a_fault_of_nodes_no_look_at_one_speaks_for_another(tmp_path):
+    """What was seen of the node looked at last hid that another one was not paused."""
+    now_s = time.monotonic()
+    seen = Desk(Namespace(plan="a run goes on"), Namespace(is_under_way=False))
+    seen.proofs, path = Proofs(tmp_path), tmp_path / "proofs.jsonl"
+    fault = {"name": "wan", "does": "paused"}
+    good = [of_node(node, "in force", now_s - 1 + node / 100) for node in range(3)]
+    rounds = [of_node(7, "not in force", now_s - 1.01), *good]
+    path.write_text("".join(rounds))
+    seen.proofs.read()
+    found, how = seen._proven(fault, now_s, 5.0)
+    assert (found, how) == ("NOT in force: condition: node-7 is not in force", "bad")
+    path.write_text("".join([of_node(7, "not in force", now_s - 4), *rounds[1:]]))
+    seen.proofs = Proofs(tmp_path)
+    seen.proofs.read()
+    found, how = seen._proven(fault, now_s, 5.0)
+    assert found.startswith("proven by 3 looks")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections import deque
@@ -16,6 +17,7 @@ import pytest
 
 from harness.errors import UnavailableError, UsageError
 from harness.history.history import SAMPLES
+from harness.history.plan import PhaseKind
 from harness.load.locust.tabs import (
     cluster,
     delivery,
@@ -29,8 +31,11 @@ from harness.load.locust.tabs import (
 from harness.load.locust.tabs.desk import Desk
 from harness.load.locust.tabs.tail import Samples
 from harness.load.master import Master
+from harness.load.plan import RunPlan
 from harness.load.tally import Tally
-from harness.operations import Outcome
+from harness.operations import Operation, Outcome
+from harness.scenario.scenario import Phase
+from harness.scenario.stream import Stream
 
 FAULT = {
     "name": "halves",
@@ -41,6 +46,14 @@ FAULT = {
     "paths": 50,
     "nodes": [],
 }
+
+
+def planned(*phases: Phase, begun_s: float = 0.0) -> RunPlan:
+    """A run that began so many seconds ago."""
+    t0_ns = time.monotonic_ns() - round(begun_s * 1e9)
+    return RunPlan(
+        run="run", t0_ns=t0_ns, adapter="meshnode", seed=1, nodes=(), phases=phases, workers=()
+    )
 
 
 def texts(shown: list[dict[str, Any]]) -> list[str]:
@@ -56,6 +69,14 @@ def test_a_filter_that_no_fault_has_does_not_say_that_none_is_in_force():
     )
     seen.faults = list
     assert texts(faults.view(seen, "isol"))[0] == "no fault is in force"
+
+
+def test_what_this_host_cannot_do_is_said():
+    served = {"cut": "nftables", "loss": "nftables", "delay": "nfqueue", "corrupt": "none"}
+    seen: Any = SimpleNamespace(faults=list, kernel=lambda: {"disagree": {}, "backends": served})
+    assert texts(faults.view(seen, ""))[-1] == (
+        "Here are set: delay by nfqueue; cut, loss by nftables. Not here: corrupt"
+    )
 
 
 def test_a_filter_that_no_operation_has_does_not_say_that_nothing_was_sent():
@@ -76,6 +97,7 @@ def used(at_s: float) -> list[str]:
     seen: Any = SimpleNamespace(
         samples=SimpleNamespace(read=lambda: None, nodes={0: samples}),
         status=lambda: {"nodes": [node]},
+        faults=list,
     )
     [row] = cluster.view(seen, "")[-1]["rows"]
     return [row["cells"][3], *row["cells"][5:]]
@@ -122,7 +144,7 @@ def test_a_run_that_is_being_judged_is_not_said_to_go_on(tmp_path, is_over, is_f
     }
     seen: Any = SimpleNamespace(
         run=tmp_path,
-        master=SimpleNamespace(plan="a plan", is_over=is_over),
+        master=SimpleNamespace(plan=planned(), is_over=is_over),
         judge=SimpleNamespace(newest=newest, problem=""),
     )
     assert texts(verdict.view(seen, ""))[0] == f"PASS, 5.00 s into the run: {said}"
@@ -209,3 +231,70 @@ def test_locusts_figures_that_were_reset_count_from_there():
     figures.reset(seen)
     ok = 130
     assert figures.counted(seen)["x"].outcomes[Outcome.OK] == 30
+
+
+def test_a_node_that_is_held_to_limits_is_not_said_to_run_as_usual():
+    nodes = [
+        {"name": f"node-{number}", "region": "eu", "condition": condition, "index": number}
+        for number, condition in enumerate(["running", "running", "killed"])
+    ]
+    slow = FAULT | {"name": "slow", "does": "cpu 20 %, fds 64", "nodes": ["node-1"]}
+    seen: Any = SimpleNamespace(
+        samples=SimpleNamespace(read=lambda: None, nodes={}),
+        status=lambda: {"nodes": nodes},
+        faults=lambda: [FAULT, slow],
+    )
+    summary, _, table = cluster.view(seen, "")
+    assert summary["text"] == "3 nodes: 2 running, 1 killed; 1 limited"
+    shown = {row["cells"][0]: row["cells"][2] for row in table["rows"]}
+    assert shown == {
+        "node-0": {"text": "running", "level": "good"},
+        "node-1": {"text": "running, cpu 20 %, fds 64", "level": "warn"},
+        "node-2": {"text": "killed", "level": "bad"},
+    }
+    by_name = {row["cells"][0]: [one["label"] for one in row["actions"]] for row in table["rows"]}
+    assert by_name["node-0"] == ["stop", "kill", "crash", "pause", "restart"]
+    assert by_name["node-2"] == ["restart"]
+
+
+@pytest.mark.parametrize(
+    ("begun_s", "said"),
+    [
+        (
+            10,
+            r"phase cut \(chaos\), \d+ min \d+ s left; judged of it: safety, and the rows that .*",
+        ),
+        (
+            1010,
+            r"phase heal \(converge\), until coverage .*, at most .* left; judged of it: .* held.*",
+        ),
+        (3000, None),
+    ],
+)
+def test_the_verdict_tab_says_which_phase_goes_on_and_what_is_judged_of_it(tmp_path, begun_s, said):
+    newest = {
+        "at_s": 5.0,
+        "is_final": False,
+        "verdict": {"answer": "PASS", "findings": [], "rows": {"judged": 0, "of": 0}},
+    }
+    plan = planned(
+        Phase(name="cut", duration_s=1000, kind=PhaseKind.CHAOS),
+        Phase(
+            name="heal",
+            duration_s=1000,
+            kind=PhaseKind.CONVERGE,
+            until="coverage of the last second >= 100 %",
+            streams=(Stream(operation=Operation.BROADCAST, rate_per_s=1.0),),
+        ),
+        begun_s=begun_s,
+    )
+    seen: Any = SimpleNamespace(
+        run=tmp_path,
+        master=SimpleNamespace(plan=plan, is_over=False),
+        judge=SimpleNamespace(newest=newest, problem=""),
+    )
+    shown = texts(verdict.view(seen, ""))
+    if said is None:
+        assert not any(one.startswith("phase") for one in shown)
+    else:
+        assert re.fullmatch(said, shown[1])

@@ -10,7 +10,8 @@ import tarfile
 import pytest
 
 from harness.errors import UnavailableError
-from harness.runtimes.docker import entry, image
+from harness.runtimes import compiled
+from harness.runtimes.docker import image
 from harness.runtimes.runtime import Image
 
 
@@ -128,7 +129,7 @@ def test_every_module_has_a_current_compiled_form(root):
 def test_the_build_context_has_the_dockerfile_and_the_sources(tmp_path, monkeypatch):
     dockerfile = tmp_path / "docker" / "meshnode" / "Dockerfile"
     dockerfile.parent.mkdir(parents=True)
-    monkeypatch.setattr(entry, "shipped", tmp_path.joinpath)
+    monkeypatch.setattr(compiled, "shipped", tmp_path.joinpath)
     dockerfile.write_text("")
     with pytest.raises(UnavailableError, match="Dockerfile is empty"):
         image.build_context("meshnode")

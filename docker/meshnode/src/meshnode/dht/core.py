@@ -368,7 +368,7 @@ class Dht:
             if operation is not None:
                 operation.late(pending.ask)
         else:
-            self._table.failed(pending.ask.contact, now_ns)
+            self._table.failed(pending.ask.contact, pending.sent_ns[0], now_ns)
             if operation is not None:
                 operation.failed(pending.ask)
         if operation is not None:

@@ -4,7 +4,8 @@ own position.
 Rules of the paper: a bucket is kept from least to most recently seen; a contact leaves it only
 after it failed to answer (§2.2); a contact that failed and has no replacement is kept, and rested
 for a while (§4.1); the nodes nearest to this one are known however they fall into buckets (§2.4:
-the k closest must be complete, or values are not found).
+the k closest must be complete, or values are not found). While nobody at all answers, this node is
+the one that is cut off, and nobody leaves.
 
 Contacts that others only told about fill free room, so that a young table is useful. They are never
 handed on, count for nothing, and give way to any node that was heard itself: made-up contacts
@@ -51,6 +52,7 @@ class Table:
         self._neighbourhood = max(2 * k, NEIGHBOURHOOD)
         self._buckets: dict[int, _Bucket] = {}
         self._entries: dict[bytes, _Entry] = {}
+        self._heard_ns = 0  # when a node was heard last, whichever
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -77,6 +79,7 @@ class Table:
         """
         if contact.id == self._own.id:
             return None
+        self._heard_ns = now_ns
         known = self._entries.get(contact.id)
         depth = self._depth(contact)
         bucket = self._buckets.setdefault(depth, _Bucket())
@@ -105,18 +108,24 @@ class Table:
             if len(bucket.entries) < self._k and contact.id not in bucket.replacements:
                 self._insert(bucket, _Entry(contact, None))
 
-    def failed(self, contact: Contact, now_ns: int) -> None:
-        """The contact did not answer a request, nor its repetitions."""
+    def failed(self, contact: Contact, asked_ns: int, now_ns: int) -> None:
+        """The contact did not answer a request, which was first sent at `asked_ns`, nor its
+        repetitions. Where nobody was heard since, that says nothing of the contact: it rests.
+        """
         bucket = self._buckets.get(self._depth(contact))
         if bucket is None:
             return
         bucket.ping_under_way = False
+        is_cut_off = self._heard_ns < asked_ns
         entry = bucket.entries.get(contact.id)
         if entry is None:
-            bucket.replacements.pop(contact.id, None)
+            if not is_cut_off:
+                bucket.replacements.pop(contact.id, None)
             return
-        entry.failures += 1
+        entry.failures = max(entry.failures, 1) if is_cut_off else entry.failures + 1
         entry.rest_until_ns = now_ns + min(REST_NS << (entry.failures - 1), MAX_REST_NS)
+        if is_cut_off:
+            return
         if bucket.replacements:
             self._remove(bucket, entry)
             if len(bucket.entries) < self._k:

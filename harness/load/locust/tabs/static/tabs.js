@@ -55,15 +55,22 @@
       box.append(table); if (b.note) box.append(make("p", "soft", b.note)); return box;
     },
     form: b => {
-      const form = make("form"); form.append(make("h3", "", b.title));
+      const form = make("form"), kind = make("select"), kinds = make("label", "p2p-kind"), labels = {}; form.append(make("h3", "", b.title));
+      b.kinds.forEach((k, i) => { const option = make("option", "", k.title); option.value = i; kind.append(option); });
+      const note = make("span", "soft"); kinds.append(make("b", "", "what"), kind, note); form.append(kinds);
       for (const f of b.fields) {
         const label = make("label"); label.append(make("b", "", f.name));
         let input = make("input");
         if (f.choices.length) { input = make("select"); for (const c of ["", ...f.choices]) input.append(make("option", "", c)); } else input.placeholder = f.example;
-        input.name = f.name; label.append(input, make("span", "soft", f.sentence)); form.append(label);
+        input.name = f.name; label.append(input, make("span", "soft", f.sentence)); form.append(label); labels[f.name] = label;
       }
+      kind.onchange = () => { // only what a fault of this kind takes is offered, and sent
+        note.textContent = b.kinds[kind.value].note;
+        for (const [name, label] of Object.entries(labels)) { const off = !b.kinds[kind.value].fields.includes(name); label.hidden = off; label.children[1].disabled = off; }
+      };
+      kind.onchange();
       form.append(make("button", "", b.submit));
-      form.onsubmit = e => { e.preventDefault(); post(b.route, Object.fromEntries(new FormData(form))); };
+      form.onsubmit = e => { e.preventDefault(); post(b.route, { ...b.kinds[kind.value].says, ...Object.fromEntries(new FormData(form)) }); };
       return form;
     },
   };
@@ -85,6 +92,11 @@
     body.querySelectorAll(".p2p-scroll").forEach((box, i) => { box.scrollLeft = scrolled[i] || 0; });
     done = false;
   };
+  const said_of = line => {
+    const said = make("p", line.level, line.text);
+    if (line.href) said.append(" · ", kinds.link({ href: line.href, text: "the report" }));
+    return said;
+  };
   const draw = async () => {
     if (busy) return;
     busy = true;
@@ -94,7 +106,7 @@
     try {
       const answer = await fetch(`./p2p/view/${key || "banner"}?filter=${encodeURIComponent(filter.value)}`, { signal: AbortSignal.timeout(LOOK_MS) }), said = await answer.json();
       const lines = said.problem ? [{ text: said.problem, level: "bad" }, ...said.banner] : said.banner;
-      banner.replaceChildren(...lines.map(line => make("p", line.level, line.text)));
+      banner.replaceChildren(...lines.map(said_of));
       if (key && key === selected()) fill(said.blocks);
       if (key !== shown) {
         shown = key;

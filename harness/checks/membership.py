@@ -1,0 +1,304 @@
+"""Membership: a dead node is suspected by all in bounded time, and no living one is suspected for
+longer. Pure.
+
+Who suspects whom is told by journals: of systems that report the failures of members, by every
+other node; of nodes that keep links, by the neighbours of the topology, to whom a link that is gone
+is a suspicion. Judged is what two nodes could know of each other: while the one that looks ran and
+journalled, and no fault of the network, nor a limit of a node, was on a path between the two. What
+is due once that has been so for as long as the bound is the system's; what the record ends before,
+nobody knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.checks import gateway, host, liveness, reach, record, records, silences, vacuity
+from harness.checks.verdict import Answer, Cause, Finding
+from harness.faults.fault import Condition
+from harness.history.events import NodeStarted, spells
+from harness.history.gaps import Part
+from harness.history.history import History, PhaseWindow
+from harness.operations.records import RecordKind
+from harness.topology.quantities import number
+
+DEAD = "membership: a dead node is suspected by all in time"
+LIVING = "membership: no living node is suspected for longer"
+WITHIN_NS = 10_000_000_000  # the bound where the scenario says none
+LOOKED_AT_NS = 2_000_000_000  # of the host: others have it in bursts, and it is sampled each second
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The two kinds of records by which nodes tell of others. `of_links`: of the neighbours of the
+    topology, and of all of them from the beginning of each journal on.
+    """
+
+    suspects: RecordKind
+    holds: RecordKind
+    of_links: bool
+
+
+VIEWS = (
+    View(RecordKind.MEMBER_FAILED, RecordKind.MEMBER_JOINED, of_links=False),
+    View(RecordKind.LINK_DOWN, RecordKind.LINK_UP, of_links=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What one node was to know of another, from a moment on. `wrong`: what it did instead, empty:
+    it did right; `is_open`: the record ends before that can be told.
+    """
+
+    from_ns: int
+    wrong: str = ""
+    is_open: bool = False
+
+
+def check(history: History, within_ns: int = WITHIN_NS) -> list[Finding]:
+    """A finding of the dead, and one of the living; none where there was nothing to know."""
+    views = [view for view in VIEWS if {view.suspects, view.holds} <= history.kept]
+    if not views:
+        why = "journals of this run have no records of which nodes are held to be alive"
+        return [_finding(LIVING, Answer.UNKNOWN, "each", "not told", why, Cause.NOT_MEASURED)]
+    seen = [Sight(history, view, within_ns) for view in views]
+    dead = [case for one in seen for case in one.of_the_dead()]
+    living = [case for one in seen for case in one.of_the_living()]
+    return [*_judged(history, DEAD, dead, within_ns), *_judged(history, LIVING, living, within_ns)]
+
+
+class Sight:
+    """What each node knew of the others, by one view."""
+
+    def __init__(self, history: History, view: View, within_ns: int) -> None:
+        self._history, self._view, self._within_ns = history, view, within_ns
+        silent = silences.of(history)
+        phases = [one for one in history.phases if not liveness.is_warm_up(one)]
+        self._begin_ns, self._over_ns = (
+            (phases[0].begin_ns, phases[-1].end_ns) if phases else (0, 0)
+        )
+        self._gone, self._stops = _grouped(silent.gone), silent.stops
+        # While a node could neither know nor tell, or was not there to be known.
+        self._unable = _grouped((*silent.away, *silent.gone, *silent.mute))
+        self._disturbed = [
+            (vacuity.touched(history, stand.change), (stand.change.begun_ns, stand.gone_ns))
+            for stand in reach.stands(history)
+            if not _is_an_end(stand)
+        ]
+        self._told = _told(history, view)
+
+    def of_the_dead(self) -> Iterator[Case]:
+        """Each death, to each other node that could know of it until it was due to."""
+        for dead, gone in self._gone.items():
+            for begin_ns, end_ns in gone:
+                if self._begin_ns <= begin_ns < self._over_ns:
+                    stopped_ns = (at for at in self._stops.get(dead, ()) if begin_ns <= at < end_ns)
+                    due_ns = next(stopped_ns, begin_ns) + self._within_ns
+                    until_ns = self._dead_until_ns(dead, begin_ns, end_ns)
+                    for node in self._others(dead):
+                        yield from self._death(node, dead, begin_ns, due_ns, until_ns)
+
+    def _death(
+        self, node: int, dead: int, begin_ns: int, due_ns: int, until_ns: int
+    ) -> Iterator[Case]:
+        """Yield whether a node suspected a dead one in time; nothing where it need not have."""
+        lasts = (begin_ns, min(due_ns, until_ns))
+        if _meet([*self._unable.get(node, ()), *self._disturbances(node, dead)], lasts):
+            return
+        told = self._told.get((node, dead), ())
+        if self._view.of_links and all(suspects or at_ns > begin_ns for suspects, at_ns in told):
+            return  # it never held it, of which the living tell
+        if _meet(self._suspicions(node, dead), lasts):
+            yield Case(begin_ns)
+        elif until_ns >= due_ns:
+            when = number((begin_ns - self._begin_ns) / 1e9)
+            yield Case(
+                begin_ns,
+                f"{self._name(node)} did not suspect {self._name(dead)}, which died {when} s into "
+                "the run",
+            )
+        elif until_ns >= self._over_ns:
+            yield Case(begin_ns, is_open=True)
+
+    def of_the_living(self) -> Iterator[Case]:
+        """Each node of which another one told, or was to, while that could know that it ran."""
+        nodes = range(len(self._history.nodes))
+        pairs: Iterable[tuple[int, int]] = self._told
+        if self._view.of_links and self._told:
+            pairs = ((node, other) for node in nodes for other in self._others(node))
+        for node, other in pairs:
+            if node != other:
+                yield from self._life(node, other)
+
+    def _life(self, node: int, other: int) -> Iterator[Case]:
+        """How a node held another one that ran, in each stretch in which it could know that."""
+        busy = [
+            *self._unable.get(node, ()),
+            *self._unable.get(other, ()),
+            *self._disturbances(node, other),
+        ]
+        suspicions = self._suspicions(node, other)
+        for begin_ns, end_ns in _free(busy, (self._begin_ns, self._over_ns)):
+            both = [(max(a, begin_ns), min(b, end_ns)) for a, b in suspicions]
+            held = [(a, b) for a, b in both if a < b]
+            long = next(((a, b) for a, b in held if b - a > self._within_ns), None)
+            if long is not None:
+                seconds = number((long[1] - long[0]) / 1e9)
+                what = f"{self._name(node)} suspected {self._name(other)}, which ran, for"
+                yield Case(long[0], f"{what} {seconds} s")
+            elif held and held[-1][1] == self._over_ns:
+                yield Case(held[-1][0], is_open=True)
+            elif end_ns - begin_ns > self._within_ns:
+                yield Case(begin_ns)
+
+    def _dead_until_ns(self, dead: int, begin_ns: int, end_ns: int) -> int:
+        """Until when a node was surely dead: until somebody began to start it, or the end."""
+        name = self._name(dead)
+        edges = [
+            event.journals_ns
+            for event in self._history.events
+            if isinstance(event, NodeStarted) and event.node == name
+        ]
+        edges += [
+            stand.end_ns
+            for stand in reach.stands(self._history)
+            if name in stand.change.nodes and stand.begin_ns <= end_ns
+        ]
+        return min(end_ns, self._over_ns, *(at_ns for at_ns in edges if at_ns > begin_ns))
+
+    def _others(self, node: int) -> Sequence[int]:
+        """Who is to know of a node, and of whom it is to know."""
+        if not self._view.of_links:
+            return [other for other in range(len(self._history.nodes)) if other != node]
+        ends = (pair for pair in self._history.links if node in pair)
+        return sorted(one if other == node else other for one, other in ends)
+
+    def _suspicions(self, node: int, other: int) -> list[tuple[int, int]]:
+        """When a node held another one to be dead. A new life of it knows nothing of what the one
+        before told; where its journal begins with all that it holds, it holds nobody before.
+        """
+        begins = (0, *(begin_ns for begin_ns, _ in self._gone.get(node, ())))
+        changes = [(self._view.of_links, at_ns) for at_ns in begins]
+        changes += self._told.get((node, other), ())
+        return spells(sorted(changes, key=lambda one: one[1]), self._over_ns)
+
+    def _disturbances(self, node: int, other: int) -> list[tuple[int, int]]:
+        """When a fault was on a path between two nodes, or may have been."""
+        return [times for paths, times in self._disturbed if paths is None or paths[node, other]]
+
+    def _name(self, node: int) -> str:
+        return self._history.nodes[node]
+
+
+def _is_an_end(stand: reach.Stand) -> bool:
+    """Whether a fault is that nodes were ended, or paused: when they ran is told by events."""
+    return stand.change.does.partition(",")[0] in tuple(Condition)
+
+
+def _told(history: History, view: View) -> Mapping[tuple[int, int], list[tuple[bool, int]]]:
+    """What each node told of each other one: that it suspects it (else holds it), and when."""
+    journal = history.journal
+    about = np.flatnonzero(np.isin(journal["kind"], (view.suspects, view.holds)))
+    order = {int(name): node for node, name in enumerate(records.beginnings(history))}
+    columns = (journal[name][about].tolist() for name in ("node", "peer", "kind", "at_ns"))
+    found: dict[tuple[int, int], list[tuple[bool, int]]] = {}
+    for node, peer, kind, at_ns in zip(*columns, strict=True):
+        if peer in order:
+            found.setdefault((node, order[peer]), []).append((kind == view.suspects, at_ns))
+    return found
+
+
+def _grouped(stretches: Iterable[silences.Stretch]) -> dict[int, list[tuple[int, int]]]:
+    """The stretches of each node that has any."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for one in stretches:
+        found.setdefault(one.node, []).append((one.begin_ns, one.end_ns))
+    return found
+
+
+def _meet(some: Iterable[tuple[int, int]], other: tuple[int, int]) -> bool:
+    """Whether one of some stretches shares a moment with another one."""
+    return any(begin_ns <= other[1] and end_ns >= other[0] for begin_ns, end_ns in some)
+
+
+def _free(busy: Iterable[tuple[int, int]], within: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """The stretches within one that are in none of the busy ones."""
+    at_ns, over_ns = within
+    for begin_ns, end_ns in sorted(busy):
+        if at_ns < min(begin_ns, over_ns):
+            yield at_ns, min(begin_ns, over_ns)
+        at_ns = max(at_ns, end_ns)
+    if at_ns < over_ns:
+        yield at_ns, over_ns
+
+
+def _judged(history: History, name: str, cases: Sequence[Case], within_ns: int) -> list[Finding]:
+    """The finding of some cases; none where there are none. What was due while others had the host,
+    or the gateway stood still, is nobody's fault.
+    """
+    wrong = [case for case in cases if case.wrong]
+    excuses = [_excuse(history, case, within_ns) for case in wrong]
+    faults = [case for case, excuse in zip(wrong, excuses, strict=True) if excuse is None]
+    open_ = sum(case.is_open for case in cases)
+    each, bound = f"{len(cases):,}", f"{number(within_ns / 1e9)} s"
+    promised = f"{each} of {each} within {bound}"
+    if faults:
+        return [_finding(name, Answer.FAIL, promised, f"{len(faults):,} not", faults[0].wrong)]
+    if wrong and excuses[0] is not None:
+        cause, why = excuses[0]
+        said = f"{wrong[0].wrong}; {why}"
+        return [_finding(name, Answer.UNKNOWN, promised, f"{len(wrong):,} not", said, cause)]
+    if open_:
+        said = f"of {open_:,} pairs of nodes the record ends before {bound} were over"
+        told = f"{open_:,} not told"
+        return [_finding(name, Answer.UNKNOWN, promised, told, said, Cause.NOT_MEASURED)]
+    if not cases:
+        return []
+    said = "each node knew it of each that it was to know of, as its own journal says"
+    return [_finding(name, Answer.PASS, promised, f"{each} of {each}", said)]
+
+
+def _excuse(history: History, case: Case, within_ns: int) -> tuple[Cause, str] | None:
+    """Why what was due was not the system's; None where it was."""
+    until_ns = case.from_ns + within_ns
+    stalls = gateway.stalls(history)
+    if len(stalls) and ((stalls[:, 0] < until_ns) & (stalls[:, 1] > case.from_ns)).any():
+        return Cause.GATEWAY_STALLED, "the gateway, which keeps its journal, stood still meanwhile"
+    window = PhaseWindow(name="", begin_ns=case.from_ns, end_ns=until_ns)
+    if missing := record.lacking(history, frozenset({Part.HOST}), window):
+        return Cause.GAP, missing
+    parts = (
+        PhaseWindow(name="", begin_ns=at_ns, end_ns=min(at_ns + LOOKED_AT_NS, until_ns))
+        for at_ns in range(case.from_ns, until_ns, LOOKED_AT_NS)
+    )
+    used = [one for one in (host.use(history, part) for part in parts) if one and one.limited]
+    if used:
+        worst = max(one.other_processes for one in used)
+        what = f"processes that are none of this run's took up to {worst:.0%} of the host"
+        return Cause.HOST_LIMITED, f"{what} meanwhile"
+    stolen = host.stolen(history)
+    if any(from_ns < until_ns and to_ns > case.from_ns for from_ns, to_ns, _ in stolen):
+        return Cause.HOST_LIMITED, "the hypervisor took much of the host from it meanwhile"
+    return None
+
+
+def _finding(
+    name: str,
+    answer: Answer,
+    promised: str,
+    measured: str,
+    sentence: str,
+    cause: Cause | None = None,
+) -> Finding:
+    return Finding(
+        name=name,
+        answer=answer,
+        promised=promised,
+        measured=measured,
+        sentence=sentence,
+        cause=cause,
+    )

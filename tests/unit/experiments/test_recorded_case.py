@@ -1,0 +1,234 @@
+"""A case is read from a run folder, with what was done by hand, and its files can be played."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from kit import run_folders
+from kit.cases import row
+from kit.histories import MS, SECOND
+from kit.run_folders import T0, good
+
+from harness.errors import BadFileError, UsageError
+from harness.experiments import original, recorded_case
+from harness.faults import spec
+from harness.history import manifest
+from harness.history.events import FaultChanged
+from harness.scenario import files, shipped, timeline, workload, writer
+
+TOPOLOGY = "name = 'mine'\n[nodes]\ncount = 4\n[shape]\nkind = 'ring'\n"
+SCENARIO = """
+topology = "../elsewhere/mine.toml"
+budget = "not-there"
+seed = 7
+[[phase]]
+name = "load"
+duration_s = 3
+[[phase.stream]]
+operation = "private_message"
+rate_per_s = 10
+[[phase.fault]]
+where = "node-1"
+loss = "1%"
+[[phase.fault]]
+name = "mine"
+cut = "halves"
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder that keeps its files, played on another system than its file names."""
+    folder = good(tmp_path)
+    (folder / "scenario.toml").write_text(SCENARIO)
+    forget_faults(folder)
+    (folder / "topology.toml").write_text(TOPOLOGY)
+    built = files.read_topology(folder / "topology.toml").as_json() | {"adapter": "serf"}
+    (folder / "topology.json").write_text(json.dumps(built))
+    rows = [row("load"), row("load", "other"), row("load", "lost") | {"scenario": "another"}]
+    (folder / "budget.toml").write_text(writer.text_of({"name": "b", "row": rows}))
+    return folder
+
+
+def read(folder, findings=frozenset({"fast"})):
+    """The case of a folder as it is now."""
+    manifest.write(folder)
+    return recorded_case.case_of(original.read(folder), findings).documents()
+
+
+def played(found, folder):
+    """The timeline of a case's own file."""
+    for file, text in found.written("x").items():
+        (folder / file).write_text(text)
+    return timeline.compile(files.read_scenario(folder / "x.toml"))
+
+
+def test_a_run_is_read_with_what_failed_alone(run, tmp_path):
+    found = read(run, {"fast", "lost"})
+    name = json.loads((run / "metadata.json").read_text())["name"]
+    assert found.scenario["name"] == name
+    assert [each["name"] for each in found.budget["row"]] == ["fast"]
+    assert [fault["name"] for _, _, fault in found.faults()] == ["load-1", "mine"]
+    for file, text in found.written("x").items():
+        (tmp_path / file).write_text(text)
+    planned = files.read_scenario(tmp_path / "x.toml")
+    assert (planned.seed, planned.topology.adapter) == (7, "serf")
+    built = json.loads((run / "topology.json").read_text())
+    assert json.loads(json.dumps(planned.topology.as_json())) == built
+    assert [each.name for each in files.read_budget(planned.budget).rows] == ["fast"]
+
+
+def test_a_case_without_rows_has_no_budget(run):
+    found = read(run, {"no row of this name"})
+    assert found.budget is None
+    assert set(found.written("x")) == {"x.toml", "x.topology.toml"}
+
+
+def test_a_topology_that_is_not_the_runs_is_refused(run):
+    (run / "topology.toml").write_text(TOPOLOGY.replace("ring", "line"))
+    with pytest.raises(BadFileError, match=r"topology\.toml: expected the topology of topology"):
+        read(run)
+    (run / "topology.toml").unlink()
+    with pytest.raises(BadFileError, match="names no file"):
+        read(run)
+
+
+def test_the_shipped_topology_of_that_name_is_the_runs(run):
+    """Of a folder of an earlier version, which kept none."""
+    (run / "topology.toml").unlink()
+    (run / "scenario.toml").write_text(SCENARIO.replace("../elsewhere/mine.toml", "cluster-10"))
+    built = files.read_topology(shipped.find("cluster-10", "topologies"))
+    (run / "topology.json").write_text(json.dumps(built.as_json()))
+    assert len(read(run).nodes()) == 10
+
+
+def changed(folder, number, words, *moments):
+    """Somebody sets a fault by hand, and clears it: (verb, second) each; others are forgotten."""
+    fault = spec.parse(words).resolve(run_folders.SCENARIO.topology.nodes, 7)
+    with (folder / "faults.jsonl").open("a") as file:
+        file.write(json.dumps({"number": number, **fault.as_json()}) + "\n")
+    events = [json.loads(one) for one in (folder / "events.jsonl").read_text().splitlines()]
+    for verb, at_s in moments:
+        at_ns = T0 + round(at_s * SECOND)
+        one = FaultChanged(
+            at_ns=at_ns + MS, verb=verb, fault=fault.name, set_ns=at_ns, resolved=number
+        )
+        events.append(one.as_json())
+    events.sort(key=lambda one: one["at_ns"])
+    (folder / "events.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
+    return fault
+
+
+def forget_faults(folder):
+    """Leave no fault in a folder, and none in its scenario."""
+    events = [json.loads(one) for one in (folder / "events.jsonl").read_text().splitlines()]
+    kept = [one for one in events if one["event"] not in ("fault", "node-condition")]
+    (folder / "events.jsonl").write_text("".join(json.dumps(one) + "\n" for one in kept))
+    (folder / "faults.jsonl").unlink(missing_ok=True)
+
+
+PHASES = """
+topology = "../elsewhere/mine.toml"
+seed = 7
+[[phase]]
+name = "idle"
+duration_s = 4
+[[phase]]
+name = "load"
+duration_s = 12
+[[phase.stream]]
+operation = "private_message"
+rate_per_s = 20
+[[phase.fault]]
+where = "node-1"
+loss = "1%"
+[[phase]]
+name = "settle"
+duration_s = 6
+"""
+
+
+@pytest.fixture
+def by_hand(run):
+    """A run of three phases, at 0, 4 and 16 s, with a planned fault in the second."""
+    (run / "scenario.toml").write_text(PHASES)
+    words = {"where": "node-1", "loss": "1%", "name": "load-1"}
+    changed(run, 0, words, ("set", 4), ("clear", 16))
+    return run
+
+
+def test_what_was_set_by_hand_is_a_fault_like_the_others(by_hand, tmp_path):
+    cut = {"cut": "isolate", "of": ["node-3"]}
+    fault = changed(by_hand, 1, cut, ("set", 6.5), ("clear", 9))
+    found = read(by_hand)
+    assert [fault["name"] for _, _, fault in found.faults()] == ["load-1", "by-hand-1"]
+    assert [one for _, _, one in found.faults()][1] == {
+        **cut,
+        "name": "by-hand-1",
+        "at_s": 2.5,
+        "for_s": 2.5,
+    }
+    again = played(found, tmp_path)
+    [one] = [one for one in again.changes if one.fault.name == "by-hand-1"][:1]
+    assert (one.at_s, one.fault.far) == (6.5, fault.far)
+
+
+def test_one_that_was_there_over_phases_comes_again_in_each(by_hand):
+    """It stood before the run, and nobody took it back."""
+    changed(by_hand, 1, {"where": "node-0 -> node-2", "delay": "80ms"}, ("set", -1))
+    spans = {
+        phase["name"]: [one for one in phase.get("fault", ()) if one["name"] == "by-hand-1"]
+        for phase in read(by_hand).phases
+    }
+    assert {name: len(some) for name, some in spans.items()} == {"idle": 1, "load": 1, "settle": 1}
+    for [one] in spans.values():
+        assert one["at_s"] == 0
+        assert "for_s" not in one
+
+
+def test_one_that_took_anothers_place_ends_it(by_hand):
+    for number, delay in ((1, "5ms"), (2, "9ms")):
+        words = {"where": "node-0 -> node-2", "delay": delay, "name": "slow"}
+        changed(by_hand, number, words, ("set", 4 + number))
+    slow = [one for _, _, one in read(by_hand).faults() if "delay" in one]
+    assert [(one["delay"], one["at_s"], one.get("for_s")) for one in slow] == [
+        ("5ms", 1, 1),
+        ("9ms", 2, None),
+        ("9ms", 0, None),
+    ]
+
+
+def test_what_a_scenario_cannot_say_is_refused(by_hand):
+    fault = changed(by_hand, 1, {"where": "node-0", "delay": "5ms"}, ("set", 6))
+    line = json.dumps({"number": 1, **fault.as_json()})
+    other = line.replace('"words": "node-0 delay 5ms"', '"words": "node-1 delay 5ms"')
+    assert other != line
+    text = (by_hand / "faults.jsonl").read_text()
+    (by_hand / "faults.jsonl").write_text(text.replace(line, other))
+    with pytest.raises(UsageError, match="its words would be other nodes or paths"):
+        read(by_hand)
+
+
+def test_a_session_without_a_file_is_what_was_played(by_hand, tmp_path):
+    """Its phases, its streams, and every fault, which all were set by hand; so is a replay, whose
+    load is in a file of its own.
+    """
+    (by_hand / workload.FILE).write_text("{}")
+    of_replay = read(by_hand)
+    (by_hand / workload.FILE).unlink()
+    (by_hand / "scenario.toml").unlink()
+    found = read(by_hand)
+    assert found == of_replay
+    again = played(found, tmp_path)
+    assert [(one.name, one.begin_s) for one in again.phases] == [
+        ("idle", 0),
+        ("load", 4),
+        ("settle", 16),
+    ]
+    planned = files.read_scenario(tmp_path / "x.toml")
+    assert planned.seed == run_folders.SCENARIO.seed
+    wanted = [phase.streams for phase in run_folders.SCENARIO.phases]
+    assert [phase.streams for phase in planned.phases] == wanted
+    [set_, _] = again.changes
+    assert (set_.at_s, set_.fault.impairment.loss) == (4, 0.01)
