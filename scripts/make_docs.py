@@ -14,7 +14,7 @@ from harness.checks.metrics import METRICS
 from harness.faults.churn import WAYS, Sessions
 from harness.faults.fault import State
 from harness.faults.partitions import PATTERNS
-from harness.faults.spec import CONDITIONS, OF_NODES, STATES
+from harness.faults.words import CONDITIONS, OF_NODES, STATES
 from harness.history.plan import PhaseKind
 from harness.operations import Operation
 from harness.scenario.budget import COMPARISONS, UNITS

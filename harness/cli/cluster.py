@@ -19,7 +19,7 @@ from harness.cli.shared import (
 )
 from harness.control.client import Client
 from harness.control.launcher import Hold
-from harness.faults.spec import CONDITIONS
+from harness.faults.words import CONDITIONS
 from harness.reports.terminal import Plain, Terminal, plain, visible
 from harness.scenario import shipped
 

@@ -13,9 +13,8 @@ from harness.cli import words
 from harness.cli.shared import F, cluster_option, json_option, print_json
 from harness.control.client import Client
 from harness.errors import BadFileError, UsageError
-from harness.faults import spec
 from harness.faults.partitions import PATTERNS
-from harness.faults.spec import CONDITIONS, STATES, WORDS, Word
+from harness.faults.words import CONDITIONS, OF_NODES, STATES, WORDS, Word
 from harness.kernel.proc import age_ns
 from harness.reports.terminal import Plain, Terminal
 from harness.scenario.tables import with_file
@@ -25,9 +24,9 @@ from harness.topology.impairment import HALF_OPEN
 # Words that are arguments of a command, or mean nothing by hand: a fault is set now.
 NO_OPTIONS = ("where", "cut", "of", "at_s")
 TIMES = {"for_s": "--for", "flap_s": "--flap"}  # by hand with a unit: 20s
-OF_NODES = {"condition": CONDITIONS, "state": STATES}
+CHOICES = {"condition": CONDITIONS, "state": STATES}
 OF_CUTS = ("one_way",)
-OF_SETS = ("up", "down", "toxic", "condition", "state", *spec.OF_NODES)
+OF_SETS = ("up", "down", "toxic", "condition", "state", *OF_NODES)
 
 
 def _option(name: str, word: Word) -> Callable[[F], F]:
@@ -48,8 +47,8 @@ def _option(name: str, word: Word) -> Callable[[F], F]:
             flag_value="new",
             help=f"{text} Without a word: new.",
         )
-    if name in OF_NODES:
-        return click.option(flag, type=words.Choice(OF_NODES[name]), help=text)
+    if name in CHOICES:
+        return click.option(flag, type=words.Choice(CHOICES[name]), help=text)
     return click.option(flag, metavar=word.example, help=f"{text} ({word.example})")
 
 

@@ -1,157 +1,28 @@
 """A FaultSpec is a fault as people ask for it, in the same words live and in scenarios.
 
-`WORDS` is the one list of words: files are parsed by it, and the command line's options and the
-documentation are made from it. Everything is checked before anything changes.
+Everything is checked before anything changes.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.choices import did_you_mean, one_of
+from harness.choices import did_you_mean
 from harness.errors import BadFileError
 from harness.faults import limits, partitions, targets
 from harness.faults.fault import Condition, Fault, State
 from harness.faults.limits import UNLIMITED, Limits
 from harness.faults.paths import DirectedPath, Paths
 from harness.faults.programs import Program
+from harness.faults.words import CONDITIONS, OF_NODES, OF_PROGRAMS, WORDS, texts
 from harness.topology import impairment as impairments
-from harness.topology import quantities
 from harness.topology.impairment import CLEAR, HALF_OPEN, Impairment
 from harness.topology.topology import Node
 
 FLAP_S_LEAST = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
-    """One word of a fault: what reads its value, an example, and a sentence about it."""
-
-    read: Callable[[object], Any]
-    example: str
-    sentence: str
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise BadFileError(f"expected text, found {value!r}")
-    return value
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    """Read one text, or a list of them."""
-    many = value if isinstance(value, (list, tuple)) else [value]
-    return tuple(_text(one) for one in many)
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise BadFileError(f"expected true or false, found {value!r}")
-    return value
-
-
-def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise BadFileError(f"expected a number of seconds, found {value!r}")
-    if not math.isfinite(value):
-        raise BadFileError(f"expected a finite number of seconds, found {value}")
-    return float(value)
-
-
-def _one_of(*choices: str) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        if value not in choices:
-            raise BadFileError(one_of(value, choices))
-        return str(value)
-
-    return read
-
-
-def _quantity(read: Callable[[str], Any]) -> Callable[[object], Any]:
-    return lambda value: read(str(value))
-
-
-CONDITIONS = tuple(str(one) for one in Condition if one is not Condition.RUNNING)
-STATES = tuple(map(str, State))
-WORDS: dict[str, Word] = {
-    "where": Word(
-        read=_text,
-        example="node-1 -> node-2",
-        sentence="a node, region:NAME, all, or paths A -> B (one way) and A <-> B",
-    ),
-    "cut": Word(read=_text, example="halves", sentence="the pattern of a cut, instead of where"),
-    "of": Word(read=_texts, example="node-9", sentence="what the pattern takes: nodes, a number"),
-    "one_way": Word(
-        read=_flag, example="true", sentence="of a cut, only what the earlier node of a pair sends"
-    ),
-    "part": Word(
-        read=_quantity(quantities.share),
-        example="30%",
-        sentence="only on a seeded share of these paths (a gray failure)",
-    ),
-    "half_open": Word(
-        read=_one_of(*HALF_OPEN),
-        example="new",
-        sentence="new: connections that exist go on, nothing new is made; established: these are "
-        "cut, new ones pass",
-    ),
-    **{
-        name: Word(read=_quantity(word.kind.read), example=word.example, sentence=word.sentence)
-        for name, word in impairments.WORDS.items()
-    },
-    "up": Word(
-        read=_quantity(quantities.rate_bps), example="10mbit", sentence="rate of what nodes send"
-    ),
-    "down": Word(
-        read=_quantity(quantities.rate_bps), example="10mbit", sentence="rate of what nodes receive"
-    ),
-    "toxic": Word(
-        read=_texts,
-        example="latency latency=100",
-        sentence="a stream fault by Toxiproxy, with its attributes; several in a list",
-    ),
-    "condition": Word(
-        read=_one_of(*CONDITIONS),
-        example="stopped",
-        sentence="of nodes: paused (SIGSTOP), stopped (SIGTERM), killed (SIGKILL), crashed (cut "
-        "off, then killed), or restarted, which is a moment; they run again afterwards",
-    ),
-    "state": Word(
-        read=_one_of(*STATES),
-        example="wipe",
-        sentence="what nodes that were down start again with: all that they had (keep, the "
-        "default), or only what was prepared for them",
-    ),
-    "command": Word(
-        read=_text,
-        example="/opt/v2/node {arguments}",
-        sentence="what nodes that were down start with from then on ({program} {arguments}: their "
-        "own again)",
-    ),
-    "image": Word(
-        read=_text,
-        example="node:v2",
-        sentence="of containers, the image that they start from from then on",
-    ),
-    **{
-        name: Word(read=word.read, example=word.example, sentence=word.sentence)
-        for name, word in limits.WORDS.items()
-    },
-    "name": Word(read=_text, example="wan", sentence="what it is called, to clear it"),
-    "at_s": Word(read=_seconds, example="5", sentence="seconds after its phase began"),
-    "for_s": Word(read=_seconds, example="20", sentence="it is taken back after so many seconds"),
-    "flap_s": Word(
-        read=_seconds, example="2", sentence="meanwhile it comes and goes, so long each time"
-    ),
-}
-OF_PROGRAMS = ("command", "image")
-OF_NODES = (*OF_PROGRAMS, *limits.WORDS)
-# Words of a fault that stand for what is wrong with the network.
-AMOUNTS = (*impairments.WORDS, "toxic", "up", "down", "half_open")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -382,11 +253,11 @@ def _said(table: Mapping[str, object]) -> str:
     """Join the words in one line, which is also the name of a fault that has none."""
     cut = table.get("cut")
     said = [str(table.get("where") or "")] if cut is None else [f"cut {cut}"]
-    said += list(_texts(table.get("of") or ()))
+    said += list(texts(table.get("of") or ()))
     for key in (*impairments.WORDS, "up", "down", "part", "condition", "state", *OF_NODES):
         if table.get(key) is not None:
             said.append(f"{key} {table[key]}")
-    said += [f"toxic {words}" for words in _texts(table.get("toxic") or ())]
+    said += [f"toxic {words}" for words in texts(table.get("toxic") or ())]
     said += ["one-way"] if table.get("one_way") else []
     said += [f"half-open {table['half_open']}"] if table.get("half_open") else []
     return " ".join(said)
@@ -399,7 +270,7 @@ def table_of(words: str) -> dict[str, Any]:
     """
     table: dict[str, Any] = {}
     key, said = "", list[str]()
-    alone = (*impairments.WORDS, "up", "down", "part", "condition", "state", *limits.WORDS)
+    alone = (*impairments.WORDS, "up", "down", "part", "condition", "state", *OF_NODES)
     for word in [*words.split(" "), ""]:
         if word and word not in (*alone, "toxic", "one-way", "half-open"):
             said.append(word)

@@ -21,7 +21,8 @@ from harness.faults import churn
 from harness.faults.churn import Sessions
 from harness.faults.fault import Condition, State
 from harness.faults.partitions import PATTERNS
-from harness.faults.spec import CONDITIONS, FLAP_S_LEAST
+from harness.faults.spec import FLAP_S_LEAST
+from harness.faults.words import CONDITIONS
 from harness.history.plan import PhaseKind
 from harness.scenario import files, writer
 from harness.scenario.scenario import Scenario

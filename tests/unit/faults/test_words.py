@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import BadFileError
 from harness.faults import spec
-from harness.faults.spec import WORDS
+from harness.faults.words import WORDS
 from harness.topology.topology import Node
 
 TABLES = [

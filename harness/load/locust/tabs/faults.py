@@ -9,7 +9,8 @@ from typing import Any
 from harness.errors import BadFileError
 from harness.faults import limits
 from harness.faults.partitions import PATTERNS
-from harness.faults.spec import CONDITIONS, STATES, WORDS, parse
+from harness.faults.spec import parse
+from harness.faults.words import CONDITIONS, STATES, WORDS
 from harness.load.locust.tabs import blocks, quantities
 from harness.load.locust.tabs.blocks import Block
 from harness.load.locust.tabs.desk import Desk

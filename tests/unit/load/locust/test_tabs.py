@@ -20,7 +20,8 @@ import pytest
 
 from harness.errors import BadFileError, UsageError
 from harness.faults import limits
-from harness.faults.spec import WORDS, parse
+from harness.faults.spec import parse
+from harness.faults.words import WORDS
 from harness.history.history import SAMPLES
 from harness.load.locust.tabs import banner, blocks, faults, figures, form, quantities, topology
 from harness.load.locust.tabs.desk import Desk
