@@ -26,7 +26,7 @@ NEEDS: Mapping[str, Parts] = {
     # What is there of operations shows that a fault met something, or does not.
     "non-vacuity": frozenset({Part.FAULTS}),
     "linearizability": frozenset({Part.OPERATIONS}),
-    "membership": frozenset({Part.JOURNAL, Part.PLAN, Part.TOPOLOGY}),
+    "membership": frozenset({Part.JOURNAL, Part.FAULTS, Part.TOPOLOGY}),
     "ordered": frozenset({Part.OPERATIONS, Part.JOURNAL}),
     "register": frozenset({Part.OPERATIONS}),
 }
