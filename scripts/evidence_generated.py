@@ -10,6 +10,7 @@ import argparse
 import os
 import subprocess
 import sys
+import textwrap
 import time
 from collections import Counter
 from typing import Any
@@ -66,7 +67,7 @@ def section(results: list[dict[str, Any]]) -> str:
     lines.append(f"| {' | '.join(map(str, told))} |")
     kinds = Counter(kind for one in last for kind in one["kinds"])
     said = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
-    lines += ["", f"In how many of them a kind of fault was: {said}."]
+    lines += ["", *textwrap.wrap(f"In how many of them a kind of fault was: {said}.", 100)]
     for one in results:
         if not is_sound(one):
             wrong = {what: one[what] for what in ("exit", "changed", "unreached", "left")}

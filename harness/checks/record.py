@@ -29,6 +29,7 @@ NEEDS: Mapping[str, Parts] = {
     "membership": frozenset({Part.JOURNAL, Part.FAULTS, Part.TOPOLOGY}),
     "ordered": frozenset({Part.OPERATIONS, Part.JOURNAL}),
     "register": frozenset({Part.OPERATIONS}),
+    "register-by-side": frozenset({Part.OPERATIONS, Part.FAULTS, Part.TOPOLOGY}),
 }
 # What must be whole for a miss to be the system's own, by the row's kind: the host is asked first.
 EXCUSES: Mapping[str, Parts] = {
