@@ -31,7 +31,10 @@ def test_one_run_from_begin_to_verdict():
         assert all(row["answered_by"] not in (-1, row["source"]) for row in gets)
         [begin], [start], [end] = (fake.calls(what) for what in ("begin", "start", "end"))
         assert begin["timeline"]["phases"] == [
-            {"name": "load", "begin_s": 0.0, "end_s": None, "idle": False, "iperf3": None}
+            {
+                **{"name": "load", "begin_s": 0.0, "end_s": None, "idle": False, "iperf3": None},
+                **{"kind": None, "until": None, "at_most_s": None},
+            }
         ]
         assert begin["timeline"]["changes"] == []
         assert {stream["operation"] for stream in start["load"]["streams"]} == {
