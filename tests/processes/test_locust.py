@@ -32,8 +32,14 @@ def test_one_run_from_begin_to_verdict():
         [begin], [start], [end] = (fake.calls(what) for what in ("begin", "start", "end"))
         assert begin["timeline"]["phases"] == [
             {
-                **{"name": "load", "begin_s": 0.0, "end_s": None, "idle": False, "iperf3": None},
-                **{"kind": None, "until": None, "at_most_s": None},
+                "name": "load",
+                "begin_s": 0.0,
+                "end_s": None,
+                "idle": False,
+                "iperf3": None,
+                "kind": None,
+                "until": None,
+                "at_most_s": None,
             }
         ]
         assert begin["timeline"]["changes"] == []
