@@ -33,6 +33,11 @@ ROOT_LANES = {
     "clusters": [f"tests/root/test_{name}.py" for name in ("cluster", "systems")],
     "networks": [f"tests/root/test_{name}.py" for name in ("network", "proof", "sabotage_fuzz")],
     "bad nodes": ["tests/root/test_bad_nodes.py", "tests/processes"],
+    "faults of nodes": [
+        f"tests/root/test_{name}.py"
+        for name in ("bad_ends", "checkers", "clocks", "conditions", "disks", "until")
+    ],
+    "experiments": [f"tests/root/test_{name}.py" for name in ("generated", "replay", "shrink")],
 }
 IN_LANES = [path for paths in ROOT_LANES.values() for path in paths]
 # Rounds, one after the other, of lanes that run side by side. Tests on namespaces wait for two

@@ -258,6 +258,7 @@ rate_per_s = 50
 """
 
 
+@pytest.mark.quiet
 def test_a_run_proves_them_and_excuses_nobody(tmp_path):
     made = Desk(tmp_path, "nodefaults")
     try:

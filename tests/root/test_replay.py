@@ -79,6 +79,7 @@ def is_near(found: dict[str, Any]) -> tuple[bool, Any]:
     return near and not findings["changed"], found["fidelity"]
 
 
+@pytest.mark.quiet
 def test_what_was_done_by_hand_is_played_again(desk):
     """Also from a bundle, in another folder with clusters of its own."""
     run = played_by_hand(desk)
