@@ -130,9 +130,8 @@ def test_one_that_is_killed_leaves_nothing(desk, run):
 
 def test_what_was_done_by_hand_is_found(desk):
     """A scenario that keeps its promise breaks it because somebody kills a node meanwhile."""
-    harmless = SCENARIO.split("[[phase.fault]]\ncut", maxsplit=1)[0].replace(
-        "duration_s = 3", "duration_s = 6"
-    )
+    own = SCENARIO.rindex("[[phase.fault]]")
+    harmless = SCENARIO[:own].replace("duration_s = 3", "duration_s = 6")
     desk.write("harmless.toml", harmless)
     played = desk.start("run", "harmless.toml", "--json")
     wait_for(lambda: desk.doing() == "phase load")
