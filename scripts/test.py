@@ -37,7 +37,8 @@ ROOT_LANES = {
         f"tests/root/test_{name}.py"
         for name in ("bad_ends", "checkers", "clocks", "conditions", "disks", "until")
     ],
-    "experiments": [f"tests/root/test_{name}.py" for name in ("generated", "replay", "shrink")],
+    "replays": [f"tests/root/test_{name}.py" for name in ("generated", "replay")],
+    "shrinking": ["tests/root/test_shrink.py"],
 }
 IN_LANES = [path for paths in ROOT_LANES.values() for path in paths]
 # Rounds, one after the other, of lanes that run side by side. Tests on namespaces wait for two
