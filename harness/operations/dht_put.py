@@ -26,7 +26,6 @@ SPEC = OperationSpec(
         record=RecordKind.STORED,
         counted="by key, as stored in the journals of other nodes",
     ),
-    is_given_up=True,
     metrics=(
         OperationMetric(
             suffix="response",

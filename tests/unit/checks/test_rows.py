@@ -532,14 +532,12 @@ def test_what_came_after_its_time_while_others_had_the_host_lowers_no_share(
     [
         (Operation.DHT_LOOKUP, 1.7, Answer.UNKNOWN),
         (Operation.DHT_LOOKUP, 0.7, Answer.FAIL),
-        (Operation.DHT_PUT, 1.7, Answer.UNKNOWN),
+        (Operation.DHT_PUT, 1.7, Answer.FAIL),  # who was to keep it may still have got it
         (Operation.PRIVATE_MESSAGE, 1.7, Answer.FAIL),  # it may still come, and did not
     ],
 )
 def test_what_its_sender_gave_up_while_others_had_the_host_lowers_no_share(kind, busy, answer):
-    """A file of 100 MB that was under way for its 60 s beside others was "0 % arrived": FAIL. So
-    were puts that still looked for whom to store it at, after 10 s.
-    """
+    """A file of 100 MB that was under way for its 60 s beside others was "0 % arrived": FAIL."""
     operations = [
         operation(
             n,
