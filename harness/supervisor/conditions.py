@@ -62,7 +62,7 @@ class Conditions:
 
     Whoever changes a node holds it meanwhile. `told` is told of each change: the node, its
     condition, and when that began to be brought about. Nobody waits any longer until a node that
-    was started is ready where it `is_wanted` for a change of it.
+    was started is ready where it `is_wanted` for a change of it, or of another of the same fault.
     """
 
     def __init__(

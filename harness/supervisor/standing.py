@@ -55,8 +55,9 @@ class Ledger:
         self._wanted: list[frozenset[str]] = []  # nodes that somebody waits for
 
     def is_wanted(self, node: str) -> bool:
-        """Whether somebody waits until he may change a node."""
-        return any(node in nodes for nodes in list(self._wanted))
+        """Whether somebody waits until he may change a node, or another that is held with it."""
+        held = frozenset({node}).union(*(with_ for _, with_ in self.now.under_way if node in with_))
+        return not all(held.isdisjoint(nodes) for nodes in list(self._wanted))
 
     @contextmanager
     def changing(self, verb: Verb, fault: Fault) -> Iterator[tuple[Faults, Faults]]:

@@ -31,10 +31,12 @@ def busy():
     ctypes.CDLL(None).mount(b"cgroup2", bytes(MOUNT), b"cgroup2", 0, None)
     cgroups.hierarchy.cache_clear()
     cgroups.are_ours.cache_clear()
-    process = subprocess.Popen([sys.executable, "-IS", "-c", "while True: pass"])
-    yield process
-    process.kill()
-    process.wait()
+    endless = "print(flush=True)\nwhile True: pass"
+    command = [sys.executable, "-IS", "-c", endless]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()  # while it is read from the disk, the machine skips time
+        yield process
+        process.kill()
 
 
 def test_a_quota_of_version_2_is_kept_and_taken_back(busy):

@@ -24,7 +24,11 @@ from harness.supervisor.cluster import Cluster
 from harness.supervisor.faults import NOBODY, Faults
 from harness.topology.impairment import Impairment
 
-SIGNALS = {Condition.PAUSED: signal.SIGSTOP, Condition.RUNNING: signal.SIGCONT}
+SIGNALS = {
+    Condition.PAUSED: signal.SIGSTOP,
+    Condition.RUNNING: signal.SIGCONT,
+    Condition.KILLED: signal.SIGSTOP,  # they are needed again
+}
 
 
 class Nodes:
@@ -39,7 +43,7 @@ class Nodes:
         self.ended: dict[str, tuple[Ending, int]] = {}
         self.slow, self.is_slow = threading.Event(), threading.Event()
         self.slow.set()
-        self.refused = ""
+        self.refused = self.never_ready = ""
 
     def has_ended(self, _: str) -> bool:
         return False
@@ -60,8 +64,10 @@ class Nodes:
         os.kill(self.processes[name].pid, SIGNALS[condition])
         return True
 
-    def await_ready(self, *_: object) -> None:
-        """They are ready as soon as they run."""
+    def await_ready(self, name: str, is_wanted: Callable[[str], bool]) -> None:
+        """They are ready as soon as they run, but for one that is never ready."""
+        while name == self.never_ready and not is_wanted(name):
+            time.sleep(0.01)
 
 
 class Wires:
@@ -222,6 +228,22 @@ def test_a_node_that_starts_slowly_keeps_no_other_from_changing(nodes, faults):
         one.join(20.0)
     assert sorted(told) == ["again", "still"]
     assert faults.standing.keys() == {"other", "again"}
+
+
+def test_a_node_is_not_kept_until_another_of_its_fault_is_ready(nodes, faults):
+    """What the one is due comes at its time: a pause ended late that long."""
+    faults.set(paused("pause", "a"))
+    faults.set(Fault(name="killed", nodes=("a", "b"), condition=Condition.KILLED))
+    nodes.never_ready = "b"
+    clearing = threading.Thread(target=faults.clear, args=("killed",), daemon=True)
+    clearing.start()
+    nodes.is_slow.wait()
+    unpausing = threading.Thread(target=faults.clear, args=("pause",), daemon=True)
+    unpausing.start()
+    for one in (clearing, unpausing):
+        one.join(20.0)
+        assert not one.is_alive()
+    assert not faults.standing
 
 
 def test_a_fault_of_one_name_waits_for_the_one_before(nodes, faults):
