@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadFileError, HarnessError
-from harness.faults.fault import Fault, Verb
+from harness.faults.fault import Condition, Fault, Verb, cut_of
 from harness.history import events as event_lines
 from harness.history import metadata, phases
 from harness.history.events import Event, FaultChanged, NodeStarted
@@ -148,7 +148,8 @@ def changes(
     t0_ns: int,
 ) -> tuple[PlannedChange, ...]:
     """Return the changes of faults as they were made, in seconds from `t0_ns`. What nobody took
-    back stood while the last answers came, too: it is not cleared before the run is closed.
+    back stood while the last answers came, too: it is not cleared before the run is closed. The cut
+    around machines that crashed is a part of their crash, which makes it again.
 
     `kept`: the faults by their numbers in faults.jsonl; an older folder has none, and its planned
     faults are known by their names. A fault that stood when the run began has a time before it.
@@ -157,8 +158,10 @@ def changes(
     found: list[PlannedChange] = []
     standing: dict[str, Fault] = {}
     came: dict[str, int] = {}  # name → how often it was set
+    faults = (*kept.values(), *planned.faults)
+    parts = {cut_of(one.name) for one in faults if one.condition is Condition.CRASHED}
     for event in happened:
-        if not isinstance(event, FaultChanged):
+        if not isinstance(event, FaultChanged) or event.fault in parts:
             continue
         at_s, name = (event.begun_ns - t0_ns) / 1e9, event.fault
         if event.is_set:

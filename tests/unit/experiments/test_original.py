@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,9 @@ NODES = [Node(name=f"node-{index}") for index in range(4)]
 SLOW = spec.parse({"where": "node-1 -> node-2", "delay": "5ms", "name": "slow"}).resolve(NODES, 1)
 LOSSY = spec.parse({"where": "node-0", "loss": "5%", "name": "slow"}).resolve(NODES, 1)
 CUT = spec.parse({"cut": "halves"}).resolve(NODES, 1)
-KEPT = {0: SLOW, 1: CUT, 2: LOSSY}
+CRASH = spec.parse({"where": "node-3", "condition": "crashed", "name": "crash"}).resolve(NODES, 1)
+AROUND = replace(CUT, name="crash: cut")
+KEPT = {0: SLOW, 1: CUT, 2: LOSSY, 3: CRASH, 4: AROUND}
 NOTHING = Timeline(seed=1, phases=())
 HELD = "success of private_message in the last second >= 99 %"
 
@@ -84,6 +87,15 @@ def test_one_that_takes_the_place_of_its_namesake():
 def test_of_one_moment_what_goes_is_before_what_comes():
     happened = [changed("set", 0, 1), changed("set", 1, 5, 9), changed("clear", 0, 5, 1)]
     assert [one[1:] for one in played(*happened)][1:3] == [("clear", SLOW), ("set", CUT)]
+
+
+def test_the_cut_around_a_crash_is_a_part_of_it():
+    """The crash makes it again; it was played beside it, as a fault of its own."""
+    happened = [changed("set", 4, 1), changed("set", 3, 1), changed("clear", 4, 5)]
+    assert [one[1:] for one in played(*happened, changed("clear", 3, 5))] == [
+        ("set", CRASH),
+        ("clear", CRASH),
+    ]
 
 
 def test_an_older_folder_knows_planned_faults_by_name():
