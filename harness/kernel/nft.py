@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -48,6 +49,7 @@ class Nft:
         self._thread = ThreadPoolExecutor(1, "nftables")
         try:
             self._context = self._thread.submit(self._open, namespace).result()
+            self._number = self._thread.submit(threading.get_native_id).result()
         except BaseException:
             self._thread.shutdown()
             raise
@@ -64,7 +66,8 @@ class Nft:
         """Carry out commands in nft(8)'s syntax, all or none; returns what they print. Raises
         HarnessError with nft's words.
         """
-        return self._thread.submit(self._run_promptly, commands).result()
+        with priority.prompt(self._number):  # from now on: raised by itself it would wait for that
+            return self._thread.submit(self._run, commands, 0).result()
 
     def json(self, command: str) -> list[dict[str, Any]]:
         """Parse what a ``list …`` command prints, in the form of libnftables-json(5). Raises
@@ -73,10 +76,6 @@ class Nft:
         said = self._thread.submit(self._run, command, _OUTPUT_JSON).result()
         found: list[dict[str, Any]] = json.loads(said)["nftables"]
         return found
-
-    def _run_promptly(self, commands: str) -> str:
-        with priority.prompt():  # as who waits for it is
-            return self._run(commands, 0)
 
     def _run(self, commands: str, flags: int) -> str:
         self._library.nft_ctx_output_set_flags(self._context, flags)

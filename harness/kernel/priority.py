@@ -47,23 +47,23 @@ def be_prompt() -> None:
 
 
 @contextmanager
-def prompt() -> Iterator[None]:
-    """Run the calling thread as soon as it wants to meanwhile, where that is allowed; what it
-    starts meanwhile is ordinary.
+def prompt(thread: int = 0) -> Iterator[None]:
+    """Run a thread, by its number in the kernel, or else the calling one, as soon as it wants to
+    meanwhile, where that is allowed; what it starts meanwhile is ordinary.
     """
-    is_already = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_RR
+    is_already = os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK == os.SCHED_RR
     raised = not is_already and _try(
-        lambda: _schedule(os.SCHED_RR | os.SCHED_RESET_ON_FORK, _REAL_TIME)
+        lambda: _schedule(thread, os.SCHED_RR | os.SCHED_RESET_ON_FORK, _REAL_TIME)
     )
     try:
         yield
-    finally:
-        if raised and not _try(lambda: _schedule(os.SCHED_OTHER)):  # the mark is root's to take off
-            _try(lambda: _schedule(os.SCHED_OTHER | os.SCHED_RESET_ON_FORK))
+    finally:  # the mark is root's to take off
+        if raised and not _try(lambda: _schedule(thread, os.SCHED_OTHER)):
+            _try(lambda: _schedule(thread, os.SCHED_OTHER | os.SCHED_RESET_ON_FORK))
 
 
-def _schedule(policy: int, priority: int = 0) -> None:
-    os.sched_setscheduler(0, policy, os.sched_param(priority))
+def _schedule(thread: int, policy: int, priority: int = 0) -> None:
+    os.sched_setscheduler(thread, policy, os.sched_param(priority))
 
 
 def put_first(pid: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from kit.desk import wait_for
 
 from harness.kernel import namespaces, priority
+from harness.kernel.nft import Nft
 from harness.runtimes.netns.runtime import NetnsRuntime
 from harness.runtimes.runtime import Image, Place, Process
 from harness.topology.topology import Node
@@ -71,6 +73,29 @@ def test_who_is_prompt_is_so_with_its_children_until_it_is_ordinary():
 def test_who_is_prompt_for_a_while_is_so_alone_and_goes_back_to_where_it_was():
     ordinary = str(os.SCHED_OTHER)
     assert said(FOR_A_WHILE) == [str(os.SCHED_RR), ordinary, ordinary, "0"]
+
+
+def test_who_carries_out_a_change_is_prompt_before_it_is_handed_over(monkeypatch):
+    """It waited for a core first, to become prompt: 22 ms of each first change."""
+    [namespace] = namespaces.create_many(1)
+    try:
+        with contextlib.closing(Nft(namespace)) as nft:
+            submit, found = nft._thread.submit, []
+
+            def handed_over(*words):
+                found.append(policy(nft._number))
+                return submit(*words)
+
+            monkeypatch.setattr(nft._thread, "submit", handed_over)
+            nft.run("add table ip t")
+            nft.json("list tables")
+            assert found == [os.SCHED_RR, os.SCHED_OTHER]
+    finally:
+        os.close(namespace)
+
+
+def policy(thread: int) -> int:
+    return os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK
 
 
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no sessions are scheduled")
