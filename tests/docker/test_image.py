@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import socket
 import subprocess
 import sys
@@ -90,7 +91,7 @@ def test_the_dockerfile_is_built_with_the_programs_sources(engine, image, sdk, s
     dockerfile.parent.mkdir(parents=True)
     dockerfile.write_text(f"FROM {image}\nCOPY src/meshnode /copied\n")
     monkeypatch.setattr(compiled, "shipped", state.joinpath)
-    reference = f"p2p-harness/{state.name.lower()}:1"
+    reference = f"p2p-harness/sources-{os.getpid()}:1"
     assert engine._build("meshnode", reference, print)
     try:
         listing = sdk.containers.run(
@@ -189,7 +190,7 @@ def test_the_base_is_built_upon_where_a_registry_has_it(engine, published, sdk, 
     dockerfile = state / "docker" / "meshnode" / "Dockerfile"
     dockerfile.parent.mkdir(parents=True)
     dockerfile.write_text("ARG BASE\nFROM ${BASE}\nCOPY src/meshnode /copied\n")
-    reference = f"p2p-harness/{state.name.lower()}:1"
+    reference = f"p2p-harness/base-{os.getpid()}:1"
     monkeypatch.setattr(compiled, "shipped", state.joinpath)
     monkeypatch.setattr(engine_module, "BASE_IMAGE", published)
     monkeypatch.setattr(recipe, "tag", lambda _: reference)

@@ -85,7 +85,12 @@ def tag(image: Image) -> str:
             digest.update(f"{name} {distribution.version}\n".encode())
         for path in _package(image.name):
             digest.update(path.read_bytes())
-    return f"p2p-harness/{Path(image.name).name.lower()}:{digest.hexdigest()[:16]}"
+    return f"p2p-harness/{_repository(image.name)}:{digest.hexdigest()[:16]}"
+
+
+def _repository(program: str) -> str:
+    """Name a program as Docker allows it: letters, digits, and single separators between them."""
+    return re.sub(r"[^a-z0-9]+", "-", Path(program).name.lower()).strip("-") or "program"
 
 
 def closure(program: str) -> dict[str, importlib.metadata.Distribution]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import os
+import shutil
 import tarfile
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from harness.errors import UnavailableError
 from harness.runtimes import compiled
 from harness.runtimes.docker import image
-from harness.runtimes.runtime import Image
+from harness.runtimes.runtime import Image, Recipe
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,16 @@ def test_the_tag_follows_the_sources_and_nothing_else(installed):
     assert image.tag(Image("tinynode")) == first
     installed(source="VALUE = 2\n")
     assert image.tag(Image("tinynode")) != first
+
+
+@pytest.mark.parametrize(
+    ("name", "repository"),
+    [("_My node+1", "my-node-1"), ("redis-server", "redis-server"), ("+", "program")],
+)
+def test_a_program_of_any_name_has_a_tag_that_docker_takes(tmp_path, name, repository):
+    shutil.copy(shutil.which("true"), tmp_path / name)
+    found = image.tag(Image(str(tmp_path / name), Recipe.PROGRAM))
+    assert found.startswith(f"p2p-harness/{repository}:")
 
 
 def test_no_shell_and_no_package_manager_is_inside(root):
