@@ -133,7 +133,7 @@ class Recording:
             self._find(name, condition)
         gateway = [cluster.gateway.pid] if cluster.gateway is not None else []
         watched = [os.getpid(), *gateway, *load.get("pids", [])]
-        self._samples = Samples(cluster, self.folder, watched, self.note)
+        self._samples = Samples(cluster, self.folder, watched, self.note, t0_ns)
         self._stops.append(self._samples.close)
         self._iperf3 = Iperf3(cluster, self.folder, self._timeline.phases)
         self._stops.insert(0, self._iperf3.close)
