@@ -133,6 +133,7 @@ def operations(run: Path) -> list[tuple[int, ...]]:
     )  # before t0 keys are put
 
 
+@pytest.mark.quiet
 def test_a_session_of_locust_is_played_again(desk):
     """Its streams, what it left out, and its end, which nobody had planned."""
     desk.ok("up", str(desk.write("ten.toml", TEN)))
