@@ -15,10 +15,11 @@ import numpy as np
 from harness.checks import reach, records, silences
 from harness.checks.metric import Chosen
 from harness.checks.reach import Matrix, Reach
-from harness.checks.silences import FOR_EVER_NS, SPREADING_NS
+from harness.checks.silences import FOR_EVER_NS
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.history import History
 from harness.operations import Operation
+from harness.operations.operation import SPREADING_NS
 from harness.operations.records import RecordKind
 
 BY_SIDE = "coverage: each side, while the cuts stood"

@@ -15,9 +15,9 @@ from harness.checks.metric import Chosen
 from harness.checks.times import Times
 from harness.history.events import Event, NodeChanged, NodeEnded, NodeStarted
 from harness.history.history import History, once
+from harness.operations.operation import SPREADING_NS  # who is stopped meanwhile is not due it
 
 FOR_EVER_NS = 1 << 62
-SPREADING_NS = 2_000_000_000  # a broadcast may take so long; who is stopped meanwhile is not due it
 Ran = NodeStarted | NodeChanged  # the events of a node that runs again
 
 

@@ -25,6 +25,7 @@ from harness.load.plan import RunPlan, Target
 from harness.load.request import RunRequest
 from harness.load.tally import Tally
 from harness.operations import Outcome
+from harness.operations.operation import SPREADING_NS
 from harness.scenario import budget, files
 
 START_IN_S = 1.0  # from `begin` to t0: the workers have the plan by then
@@ -172,6 +173,8 @@ class Master:
                 f"{len(self._undrained())} of {len(plan.workers)} load workers did not close "
                 f"their record of {plan.run}"
             )
+        if self.broken is None:
+            gevent.sleep(max(0, self._arrived_ns(plan, at_ns) - monotonic_ns()) / 1e9)
         if not isinstance(self.broken, UnavailableError):
             try:
                 with Client.connect(self.cluster) as client:
@@ -231,6 +234,19 @@ class Master:
         ):
             return max(now_ns, plan.t0_ns + round(self._run_time_s * 1e9))
         return now_ns + STOP_IN_NS
+
+    def _arrived_ns(self, plan: RunPlan, at_ns: int) -> int:
+        """When all that was sent before a stop has had its time to arrive, which journals have to
+        tell of: what its sender calls done is not with everybody yet.
+        """
+        since_ns = at_ns - SPREADING_NS
+        sent = (
+            stream.operation.spec
+            for phase, (begin_ns, end_ns) in zip(plan.phases, plan.bounds_ns(), strict=True)
+            if begin_ns < at_ns and (end_ns is None or end_ns > since_ns)
+            for stream in phase.streams
+        )
+        return at_ns + SPREADING_NS if any(one.arrives_later for one in sent) else at_ns
 
     def _undrained(self) -> set[str]:
         assert self.plan is not None

@@ -14,6 +14,8 @@ from harness.operations.records import RecordKind
 
 ID_BYTES = 16  # of an operation; payloads begin with its id
 PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
+# So long may it take until what its sender calls done is with all who are to have it.
+SPREADING_NS = 2_000_000_000
 # What the record says of a read that was not sent, for nothing was there that it could have read.
 NO_KEY = "unsent: no acknowledged key of another node to read yet"
 
@@ -121,3 +123,11 @@ class OperationSpec:
     metrics: tuple[OperationMetric, ...] = ()
     # Whether its sender ends it when its time is over: what was slow is then never seen to come.
     is_given_up: bool = False
+
+    @property
+    def arrives_later(self) -> bool:
+        """Whether its sender may call it done before those who are to have it do: who answers, and
+        the peer of a connection, know of it by then.
+        """
+        witness = self.ledger.witness if self.ledger is not None else Witness.ANSWERER
+        return witness not in (Witness.ANSWERER, Witness.PEER)

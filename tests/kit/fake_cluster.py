@@ -169,7 +169,7 @@ class Supervisor:
         return {"t0_ns": t0_ns}
 
     def end(self, facts: dict[str, Any], *_: Any) -> dict[str, Any]:
-        self._note({"end": facts})
+        self._note({"end": facts, "heard_ns": time.monotonic_ns()})
         time.sleep(self.given.end_ms / 1e3)
         run, self.run = self.run, None
         return {"run": run}

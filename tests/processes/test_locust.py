@@ -15,6 +15,7 @@ import pytest
 from kit.load import cluster, session_members, wait_until
 
 from harness.operations import Operation, Outcome
+from harness.operations.operation import SPREADING_NS
 
 
 def test_one_run_from_begin_to_verdict():
@@ -48,6 +49,15 @@ def test_one_run_from_begin_to_verdict():
         }
         assert end["load"]["operations"]["private_message"]["ok"] == 200
         assert max(table["intended_ns"].to_pylist()) < end["at_ns"]
+
+
+def test_what_was_sent_last_has_its_time_to_arrive():
+    """Its sender calls it done at once. The journals ended while it was on its way: lost, FAIL."""
+    with cluster() as fake:
+        code, output = fake.run("-t", "1s", "BroadcastUser")
+        assert code == 0, output
+        [end], [heard_ns] = fake.calls("end"), fake.calls("heard_ns")
+        assert heard_ns - end["at_ns"] >= SPREADING_NS
 
 
 @pytest.mark.parametrize("processes", ["0", "2"])
