@@ -298,8 +298,9 @@ class Network:
     def _look_before(self, faults: Mapping[str, Fault]) -> None:
         if self.compiled.is_counted:
             self._report()
-        if not faults and not self.baseline and self.counted is not None:
-            self._tell_drift()  # all of it goes: nothing will be left to be read back
+        all_goes = not faults and not self.baseline
+        if self.counted is not None and (all_goes or self._look_s <= LOOK_S):
+            self._tell_drift()  # what the change makes anew cannot be read back after it
 
     def _change(self, verb: Verb, fault: Fault, faults: dict[str, Fault]) -> Change:
         ready, self._ready = self._ready, None

@@ -482,6 +482,20 @@ def test_proxies_whose_server_does_not_answer_leave_nothing(net, monkeypatch):
     it.set(where="n0 -> n1", toxic=["latency latency=5"])
 
 
+def test_what_a_change_mends_is_told_before_it(net):
+    """A cut whose map somebody had emptied was made anew by the next change: nobody knew."""
+    it = net()
+    told: list[object] = []
+    it.network.counted = lambda _: None
+    it.network.lost = lambda drifted, faults: told.append(([*drifted], [*faults]))
+    it.set(cut="halves", name="halves")
+    it.set(where="n1 -> n0", loss="5%", name="more")
+    assert told == []
+    it.run(None, "nft", "flush", "map", "ip", "harness", "side")
+    it.set(cut="minority", name="other")
+    assert told == [(["nftables"], ["halves", "more"])]
+
+
 def test_an_engine_that_cannot_have_the_queue_leaves_no_rule(net):
     it = net()
     with (
