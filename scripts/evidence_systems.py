@@ -26,9 +26,9 @@ LOOKED_INTO = (
     "Looked into, in runs of 2026-11-29 on a host that others kept busy: in one of",
     "opendht-partition-heal all of 10 gets that found nothing were for values that the other half",
     "had put while it was cut off, nine of them during the cut, and after it had converged 300 of",
-    "300 were found. In one of serf-churn one of 75 events after the churn had not come to three of",
-    "ten agents: it had been sent 0.2 s before the end, and our journals ended while it was on its",
-    "way. They go on for 2 s now.",
+    "300 were found. In two of serf-churn one of 75 events after the churn had not come to three",
+    "and four of ten agents: it had been sent 0.2 s before the end, and our journals ended while it",
+    "was on its way. They go on for 2 s now.",
 )
 
 
