@@ -27,8 +27,8 @@ LOOKED_INTO = (
     "opendht-partition-heal all of 10 gets that found nothing were for values that the other half",
     "had put while it was cut off, nine of them during the cut, and after it had converged 300 of",
     "300 were found. In two of serf-churn one of 75 events after the churn had not come to three",
-    "and four of ten agents: it had been sent 0.2 s before the end, and our journals ended while it",
-    "was on its way. They go on for 2 s now.",
+    "and four of ten agents: it had been sent 0.2 s before the end, and our journals ended while",
+    "it was on its way. They go on for 2 s now.",
 )
 
 
