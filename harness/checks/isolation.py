@@ -9,11 +9,12 @@ answering both have to cross, the end says it. Of a put nobody can say which nod
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from harness.checks import reach, records
+from harness.checks import reach, records, silences
 from harness.checks.ids import Places
 from harness.checks.metric import Chosen
 from harness.checks.reach import Reach
@@ -57,13 +58,15 @@ def check(history: History) -> list[Finding]:
         return [_unknown(asked, found.unknown)]
     if not asked:
         return []
+    unproven = _unproven(history, {one.change.fault for one in reach.stands(history) if one.is_cut})
     return [
         Finding(
             name=NAME,
-            answer=Answer.PASS,
+            answer=Answer.UNKNOWN if unproven else Answer.PASS,
             promised=f"{asked:,} of {asked:,}",
             measured=f"{asked:,} of {asked:,}",
-            sentence="what was sent across a cut came to nobody behind it while it held",
+            sentence=unproven or "what was sent across a cut came to nobody behind it",
+            cause=Cause.FAULT_NOT_PROVEN if unproven else None,
         )
     ]
 
@@ -79,13 +82,17 @@ def _sent(history: History, found: Reach, operation: Operation) -> Chosen:
 
 def _across(history: History, found: Reach, ledger: Ledger, chosen: Chosen) -> int:
     """How many of the chosen operations were to reach a node to which no way led when they were
-    sent.
+    sent; where its record tells of them, one that could journal then.
     """
     sent, source, target = (
         history.column(name)[chosen] for name in ("sent_ns", "source", "target")
     )
+    told = np.ones((len(sent), len(history.nodes)), np.bool_)
+    if ledger.witness in BY_RECORD:
+        told = _journalling(history, sent)
     if ledger.witness is Witness.TARGET:
-        return int(found.parted(sent, sent, source, target).sum())
+        parted = found.parted(sent, sent, source, target)
+        return int((parted & told[np.arange(len(sent)), target]).sum())
     if ledger.witness is Witness.PEER:
         there, back = (
             found.parted(sent, sent, *ends) for ends in ((source, target), (target, source))
@@ -97,8 +104,18 @@ def _across(history: History, found: Reach, ledger: Ledger, chosen: Chosen) -> i
     for one in np.unique(stretch).tolist():
         apart = found.apart(one, one)
         if apart is not None:
-            count += int(reach.sources(apart)[source[stretch == one]].sum())
+            mine = stretch == one
+            count += int((apart[source[mine]] & told[mine]).any(axis=1).sum())
     return count
+
+
+def _journalling(history: History, at_ns: Nanoseconds) -> reach.Matrix:
+    """Which nodes ran and journalled at each of these moments: [moment, node]."""
+    found = np.ones((len(at_ns), len(history.nodes)), np.bool_)
+    silent = silences.of(history)
+    for node, times in silences.by_node((*silent.gone, *silent.mute)).items():
+        found[:, node] = ~times.meet(at_ns, at_ns)
+    return found
 
 
 def _leaks(history: History, found: Reach, ledger: Ledger, chosen: Chosen) -> list[Leak]:
@@ -162,9 +179,11 @@ def _leaked(history: History, asked: int, leaks: list[Leak]) -> Finding:
     )
 
 
-def _unproven(history: History, names: list[str]) -> str | None:
-    """Why what crossed may be the harness's own: a cut of these was not shown to be in force."""
-    for name in names:
+def _unproven(history: History, names: Iterable[str]) -> str | None:
+    """Why what crossed may be the harness's own, and what did not says nothing: a cut of these was
+    not shown to be in force.
+    """
+    for name in sorted(names):
         about = [proof for proof in history.proofs if proof.fault == name]
         wrong = [proof for proof in about if proof.answer is ProofAnswer.NOT_IN_FORCE]
         if wrong:
