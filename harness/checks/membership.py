@@ -18,7 +18,7 @@ import numpy as np
 
 from harness.checks import gateway, host, liveness, reach, record, records, silences, vacuity
 from harness.checks.verdict import Answer, Cause, Finding
-from harness.faults.fault import Condition
+from harness.faults.fault import Condition, cut_of
 from harness.history.events import NodeStarted, spells
 from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
@@ -84,10 +84,13 @@ class Sight:
         self._gone, self._stops = _grouped(silent.gone), silent.stops
         # While a node could neither know nor tell, or was not there to be known.
         self._unable = _grouped((*silent.away, *silent.gone, *silent.mute))
+        stands = reach.stands(history)
+        # The cut around a crash comes with the end of its nodes, and goes before they run.
+        cuts = {cut_of(stand.change.fault) for stand in stands if _is_an_end(stand)}
         self._disturbed = [
             (vacuity.touched(history, stand.change), (stand.change.begun_ns, stand.gone_ns))
-            for stand in reach.stands(history)
-            if not _is_an_end(stand)
+            for stand in stands
+            if not _is_an_end(stand) and stand.change.fault not in cuts
         ]
         self._told = _told(history, view)
 
