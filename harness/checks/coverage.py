@@ -5,14 +5,15 @@ A side is who can be reached over links of the topology (or, where it has none, 
 are open both ways for as long as the cuts stand as they do, and over nodes that run all the while.
 What was sent less than SPREADING_NS before the cuts changed is not judged by sides, and
 what was sent before they had gone is not judged by all: that it arrives in the end is what the
-delivery ledger asks.
+delivery ledger asks. Where another fault of paths or nodes stands, which may be one that loses all,
+its paths are no links of a side, and by all nothing is judged.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from harness.checks import reach, records, silences
+from harness.checks import reach, records, silences, vacuity
 from harness.checks.metric import Chosen
 from harness.checks.reach import Matrix, Reach
 from harness.checks.silences import FOR_EVER_NS, SPREADING_NS
@@ -62,6 +63,10 @@ def _after(history: History) -> list[Finding]:
     if since_ns >= over_ns:
         return []
     chosen = _sent(history, since_ns, FOR_EVER_NS)
+    sent = history.column("sent_ns")
+    for one in reach.stands(history):
+        if one.is_impairing:
+            chosen &= (sent + SPREADING_NS < one.change.begun_ns) | (sent >= one.gone_ns)
     due = silences.of(history).expected(history, chosen)
     heard = records.heard_ns(history, RecordKind.RECEIVED, chosen) != records.NEVER
     count, lacking = int(due.any(axis=1).sum()), int((due & ~heard).any(axis=1).sum())
@@ -88,7 +93,12 @@ def sides(history: History, found: Reach, stretch: int) -> Matrix:
     cut = found.blocked(stretch)
     is_open = ~(cut | cut.T)
     silent = silences.of(history)
-    bounds = [np.array([at]) for at in found.bounds_ns(stretch)]
+    begin_ns, end_ns = found.bounds_ns(stretch)
+    for one in reach.stands(history):
+        if one.is_impairing and one.change.begun_ns < end_ns and one.gone_ns > begin_ns:
+            touched = vacuity.touched(history, one.change)
+            is_open &= False if touched is None else ~touched
+    bounds = [np.array([at]) for at in (begin_ns, end_ns)]
     for node, times in silences.by_node((*silent.away, *silent.gone, *silent.mute)).items():
         if times.meet(*bounds)[0]:
             is_open[node] = is_open[:, node] = False

@@ -18,7 +18,7 @@ import numpy as np
 
 from harness.checks import gateway, host, liveness, reach, record, records, silences, vacuity
 from harness.checks.verdict import Answer, Cause, Finding
-from harness.faults.fault import Condition, cut_of
+from harness.faults.fault import cut_of
 from harness.history.events import NodeStarted, spells
 from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
@@ -86,11 +86,11 @@ class Sight:
         self._unable = _grouped((*silent.away, *silent.gone, *silent.mute))
         stands = reach.stands(history)
         # The cut around a crash comes with the end of its nodes, and goes before they run.
-        cuts = {cut_of(stand.change.fault) for stand in stands if _is_an_end(stand)}
+        cuts = {cut_of(stand.change.fault) for stand in stands if stand.is_an_end}
         self._disturbed = [
             (vacuity.touched(history, stand.change), (stand.change.begun_ns, stand.gone_ns))
             for stand in stands
-            if not _is_an_end(stand) and stand.change.fault not in cuts
+            if not stand.is_an_end and stand.change.fault not in cuts
         ]
         self._told = _told(history, view)
 
@@ -195,11 +195,6 @@ class Sight:
 
     def _name(self, node: int) -> str:
         return self._history.nodes[node]
-
-
-def _is_an_end(stand: reach.Stand) -> bool:
-    """Whether a fault is that nodes were ended, or paused: when they ran is told by events."""
-    return stand.change.does.partition(",")[0] in tuple(Condition)
 
 
 def _told(history: History, view: View) -> Mapping[tuple[int, int], list[tuple[bool, int]]]:

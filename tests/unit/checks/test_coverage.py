@@ -8,6 +8,7 @@ from harness.checks import coverage
 from harness.checks.coverage import AFTER, BY_SIDE
 from harness.checks.verdict import Answer, Cause
 from harness.history.events import NodeChanged, RunEnded
+from harness.history.resolved import ResolvedFault
 from harness.operations import Operation
 from harness.operations.records import RecordKind
 
@@ -92,3 +93,26 @@ def test_journals_without_receptions_cannot_tell():
 
 def test_a_run_without_cuts_has_no_sides():
     assert judged([sent(1500)], heard(1500, 1, at_s=3), ()) == {}
+
+
+LOSES_ALL = ResolvedFault(number=5, paths=((frozenset({"node-0"}), frozenset({"node-2"})),))
+
+
+def test_a_link_that_another_fault_is_on_is_none_of_a_side():
+    """A loss of 100 % is no cut, and lets nothing through."""
+    line = frozenset({(0, 1), (0, 2)})
+    lost = {"does": "loss 100 %", "paths": 1, "resolved": 5}
+    events = (*CUT, fault("set", 2.2, "lost", **lost), fault("clear", 7, "lost", **lost))
+    more = {"links": line, "resolved": {5: LOSES_ALL}}
+    found = judged([sent(1500)], heard(1500, 1, at_s=3), events, **more)
+    assert (found[BY_SIDE].answer, found[BY_SIDE].measured) == (Answer.PASS, "1 of 1")
+    assert judged([sent(1500)], [], events, **more)[BY_SIDE].answer is Answer.FAIL
+
+
+def test_after_the_heal_nothing_is_due_while_another_fault_stands():
+    lost = {"does": "loss 100 %", "paths": 1, "resolved": 5}
+    events = (*CUT, fault("set", 11, "lost", **lost), fault("clear", 13, "lost", **lost))
+    during, later = sent(11_500), sent(12_100)
+    more = {"resolved": {5: LOSES_ALL}, "seconds": 20}
+    assert judged([during], heard(11_500, 1, 3, 4, at_s=12.9), events, **more) == {}
+    assert judged([during, later], [], events, **more)[AFTER].measured == "0 of 1"
