@@ -82,38 +82,34 @@ def _sent(history: History, found: Reach, operation: Operation) -> Chosen:
 
 def _across(history: History, found: Reach, ledger: Ledger, chosen: Chosen) -> int:
     """How many of the chosen operations were to reach a node to which no way led when they were
-    sent; where its record tells of them, one that could journal then.
+    sent; one that ran, and where its record tells of them, that journalled.
     """
     sent, source, target = (
         history.column(name)[chosen] for name in ("sent_ns", "source", "target")
     )
-    told = np.ones((len(sent), len(history.nodes)), np.bool_)
-    if ledger.witness in BY_RECORD:
-        told = _journalling(history, sent)
+    rows, able = np.arange(len(sent)), _able(history, ledger, sent)
     if ledger.witness is Witness.TARGET:
-        parted = found.parted(sent, sent, source, target)
-        return int((parted & told[np.arange(len(sent)), target]).sum())
+        return int((found.parted(sent, sent, source, target) & able[rows, target]).sum())
     if ledger.witness is Witness.PEER:
         there, back = (
             found.parted(sent, sent, *ends) for ends in ((source, target), (target, source))
         )
-        return int((there | back).sum())
+        return int(((there | back) & able[rows, target]).sum())
     if ledger.witness not in (Witness.EVERY_OTHER_NODE, Witness.ANSWERER):
         return 0
     stretch, count = found.stretch(sent), 0
     for one in np.unique(stretch).tolist():
-        apart = found.apart(one, one)
+        apart, mine = found.apart(one, one), stretch == one
         if apart is not None:
-            mine = stretch == one
-            count += int((apart[source[mine]] & told[mine]).any(axis=1).sum())
+            count += int((apart[source[mine]] & able[mine]).any(axis=1).sum())
     return count
 
 
-def _journalling(history: History, at_ns: Nanoseconds) -> reach.Matrix:
-    """Which nodes ran and journalled at each of these moments: [moment, node]."""
-    found = np.ones((len(at_ns), len(history.nodes)), np.bool_)
-    silent = silences.of(history)
-    for node, times in silences.by_node((*silent.gone, *silent.mute)).items():
+def _able(history: History, ledger: Ledger, at_ns: Nanoseconds) -> reach.Matrix:
+    """Which nodes could have what was sent at each of these moments, and tell of it."""
+    found, silent = np.ones((len(at_ns), len(history.nodes)), np.bool_), silences.of(history)
+    unable = (*silent.gone, *(silent.mute if ledger.witness in BY_RECORD else ()))
+    for node, times in silences.by_node(unable).items():
         found[:, node] = ~times.meet(at_ns, at_ns)
     return found
 

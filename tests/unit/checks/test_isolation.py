@@ -159,12 +159,32 @@ def test_a_cut_that_was_not_proven_kept_nothing_apart():
     assert finding.sentence == "nothing showed cut in force"
 
 
+DEAD = NodeChanged(at_ns=SECOND, node="node-0", condition="killed")
+
+
+def sent_to(kind):
+    is_addressed = kind in (Operation.PRIVATE_MESSAGE, Operation.CONNECT)
+    return [operation(1500, kind, target=0 if is_addressed else -1, **NO)]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Operation.PRIVATE_MESSAGE,
+        Operation.BROADCAST,
+        Operation.DHT_GET,
+        Operation.CONNECT,
+    ],
+)
+def test_nothing_comes_to_the_dead(kind):
+    """Behind the cut nobody runs, as behind that around a crash: it keeps nothing apart."""
+    assert judged(sent_to(kind))[0].answer is Answer.PASS
+    assert judged(sent_to(kind), events=(DEAD, *CUT)) == []
+
+
 @pytest.mark.parametrize("kind", [Operation.PRIVATE_MESSAGE, Operation.BROADCAST])
-def test_who_is_dead_keeps_no_record_of_what_came(kind):
-    """Behind the cut nobody ran: nothing could have been told of."""
-    sent = [operation(1500, kind, target=0 if kind is Operation.PRIVATE_MESSAGE else -1, **NO)]
-    dead = NodeChanged(at_ns=SECOND, node="node-0", condition="killed")
-    assert judged(sent, events=(dead, *CUT)) == []
+def test_who_does_not_journal_yet_does_not_tell_what_came(kind):
+    sent, dead = sent_to(kind), DEAD
     back = NodeStarted(at_ns=2 * SECOND, node="node-0", journals_ns=2200 * MS)
     (finding,) = judged(sent, events=(dead, back, *CUT))
     assert (finding.answer, finding.measured) == (Answer.PASS, "1 of 1")
