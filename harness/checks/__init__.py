@@ -70,9 +70,10 @@ def _run(name: str, check: Check, history: History) -> list[Finding]:
 
 def _run_selected(name: str, names: AbstractSet[str], history: History) -> list[Finding]:
     """Run a check that a scenario asks for, after those whose findings have these names."""
-    check = selection.load(name)
-    needs = selection.needs(name, check)
-    found = selection.findings(name, check(history), names)
+    with selection.aside():
+        check = selection.load(name)
+        needs = selection.needs(name, check)
+        found = selection.findings(name, check(history), names)
     return [record.judged(history, one, needs) for one in found]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager, redirect_stdout
 from functools import partial
 
 from harness import plugin
@@ -71,14 +72,22 @@ def _within_ns(name: str) -> int:
     return found
 
 
+def aside() -> AbstractContextManager[object]:
+    """Have what a check of the user's own prints, or its module as it is imported, told beside the
+    answer, which may be JSON.
+    """
+    return redirect_stdout(sys.stderr)
+
+
 def require(names: Sequence[str], *, imports: bool = True) -> str:
     """Raise UsageError for a check that cannot be had; return, as the end of a sentence, which were
     not looked at. `imports`: whether one of the user's own may be imported.
     """
     unseen = [name for name in names if is_foreign(name) and not imports]
-    for name in names:
-        if name not in unseen:
-            needs(name, load(name))
+    with aside():
+        for name in names:
+            if name not in unseen:
+                needs(name, load(name))
     if not unseen:
         return ""
     return (

@@ -44,6 +44,10 @@ def ends(history):
 def silent(history):
     return None
 
+def prints(history):
+    print("debugging")
+    return made()
+
 def made(**more):
     return [Finding(**{"name": "mine", "answer": Answer.PASS, "promised": "", "measured": "",
                        "sentence": "", **more})]
@@ -153,6 +157,13 @@ def test_a_check_that_does_not_say_what_it_needs_rests_on_all(own):
     """Also where it says None, which no set of parts is."""
     torn = (Gap(what=frozenset({Part.SAMPLES}), why="torn"),)
     assert asked("own_checks:says_none", gaps=torn)["mine"].cause is Cause.GAP
+
+
+def test_what_a_check_prints_is_none_of_the_answer(own, capsys):
+    """`harness judge --json` is read by programs."""
+    selection.require(["own_checks:prints"])
+    assert asked("own_checks:prints")["mine"].answer is Answer.PASS
+    assert capsys.readouterr() == ("", "debugging\n")
 
 
 def test_two_checks_of_a_register_share_findings():
