@@ -12,11 +12,11 @@ import numpy as np
 
 from harness.checks import lateness, records
 from harness.checks.metric import Chosen
-from harness.checks.operation_metrics import TIMES
+from harness.checks.operation_metrics import CAME_TRUE, TIMES
 from harness.checks.resource_metrics import cores, cpu
 from harness.checks.times import Times
 from harness.history.history import History, Nanoseconds, PhaseWindow, once
-from harness.operations import Operation
+from harness.operations import Operation, Outcome
 from harness.scenario.budget import Row
 
 # A host is limited where it had hardly a free core and other processes used a fifth of it.
@@ -113,6 +113,27 @@ def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
 def is_of_times(row: Row) -> bool:
     """Whether a row is about times, or about how they differ."""
     return row.kind == "time" or row.metric in TIMES
+
+
+def ends_slowly(row: Row) -> Outcome | None:
+    """How an operation ends that a slow host alone made miss the row; None: in no way."""
+    if is_of_times(row):
+        return Outcome.OK
+    return Outcome.UNKNOWN if row.metric in CAME_TRUE else None
+
+
+def came(history: History, unanswered: Chosen) -> Chosen:
+    """Which of these operations came to whom they were for, though nobody answered in time, or
+    could not, because their sender had given them up.
+    """
+    found = np.zeros(len(unanswered), np.bool_)
+    for kind in records.kinds(history):
+        mine = unanswered & (history.column("operation") == kind)
+        given_up = Operation(kind).spec.is_given_up
+        found[mine] = given_up | (
+            records.witnessed_ns(history, Operation(kind), mine) != records.NEVER
+        )
+    return found
 
 
 @once
