@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.checks import gateway, host, liveness, reach, record, records, silences, vacuity
+from harness.checks.times import free
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.faults.fault import cut_of
 from harness.history.events import NodeStarted, spells
@@ -145,7 +146,7 @@ class Sight:
             *self._disturbances(node, other),
         ]
         suspicions = self._suspicions(node, other)
-        for begin_ns, end_ns in _free(busy, (self._begin_ns, self._over_ns)):
+        for begin_ns, end_ns in free(busy, (self._begin_ns, self._over_ns)):
             both = [(max(a, begin_ns), min(b, end_ns)) for a, b in suspicions]
             held = [(a, b) for a, b in both if a < b]
             long = next(((a, b) for a, b in held if b - a > self._within_ns), None)
@@ -221,17 +222,6 @@ def _grouped(stretches: Iterable[silences.Stretch]) -> dict[int, list[tuple[int,
 def _meet(some: Iterable[tuple[int, int]], other: tuple[int, int]) -> bool:
     """Whether one of some stretches shares a moment with another one."""
     return any(begin_ns <= other[1] and end_ns >= other[0] for begin_ns, end_ns in some)
-
-
-def _free(busy: Iterable[tuple[int, int]], within: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """The stretches within one that are in none of the busy ones."""
-    at_ns, over_ns = within
-    for begin_ns, end_ns in sorted(busy):
-        if at_ns < min(begin_ns, over_ns):
-            yield at_ns, min(begin_ns, over_ns)
-        at_ns = max(at_ns, end_ns)
-    if at_ns < over_ns:
-        yield at_ns, over_ns
 
 
 def _judged(history: History, name: str, cases: Sequence[Case], within_ns: int) -> list[Finding]:
