@@ -1,10 +1,11 @@
 """How long a stream took to be again as it was in the steady phase: p95 and share of success. Pure.
 
 It is looked at from the heal on, which is when the last fault went that had come since the steady
-phase; without one it is the begin of the row's phase. The stream has returned at the first moment
-from which on, for STAYS_NS, its p95 is at most the factor times that of the steady phase, and its
-share of success at least that of the steady phase ÷ the factor. What failed counts as infinite, and
-under less than half of the steady phase's load nothing is known.
+phase (a fault of nodes: when it began to go); without one it is the begin of the row's phase. The
+stream has returned at the first moment from which on, for STAYS_NS, its p95 is at most the factor
+times that of the steady phase, and its share of success at least that of the steady phase ÷ the
+factor. What failed counts as infinite, and under less than half of the steady phase's load nothing
+is known.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from harness.checks.silences import FOR_EVER_NS
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Cause
 from harness.errors import BadFileError
-from harness.history.events import spells
+from harness.history.events import FaultChanged, spells
 from harness.history.gaps import Part
 from harness.history.history import History, Nanoseconds, PhaseWindow
 from harness.history.plan import PhaseKind
@@ -83,7 +84,7 @@ def _healed_ns(history: History, steady: PhaseWindow, phase: PhaseWindow) -> int
             raise NoValueError(Cause.FAULT_NOT_PROVEN, said)
     gone: list[int] = []
     for fault in dict.fromkeys(change.fault for change in changes):
-        happened = [(one.is_set, one.set_ns) for one in changes if one.fault == fault]
+        happened = [(one.is_set, _changed_ns(one)) for one in changes if one.fault == fault]
         for begin_ns, end_ns in spells(happened, FOR_EVER_NS):
             if end_ns <= steady.end_ns or begin_ns >= phase.end_ns:
                 continue
@@ -93,6 +94,13 @@ def _healed_ns(history: History, steady: PhaseWindow, phase: PhaseWindow) -> int
                 said = f"fault {fault} stood until the end of phase {phase.name}: nothing healed"
                 raise NoValueError(Cause.CONDITIONS, said)
     return max(gone, default=phase.begin_ns)
+
+
+def _changed_ns(change: FaultChanged) -> int:
+    """When a change counts: of the network when it was done. What a node takes to start is its own
+    time to return, and so from when it began to be taken back.
+    """
+    return change.begun_ns if change.nodes and not change.is_set else change.set_ns
 
 
 def _over(history: History, phase: PhaseWindow) -> list[PhaseWindow]:

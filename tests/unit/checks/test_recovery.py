@@ -115,6 +115,16 @@ def test_good_seconds_among_bad_ones_are_no_return():
     assert judged(flapping, row(bound=15)).value == pytest.approx(29 - HEALED - BEARS_S, abs=1e-6)
 
 
+def test_the_time_that_a_node_takes_to_start_is_a_part_of_its_return():
+    """It was started at once at 18 s, and was ready after 4 s; all was well at 25 s."""
+    back_ns = SECOND + (HEALED + 4) * SECOND
+    gone, back = replace(CHANGES[0], nodes=("node-2",)), replace(CHANGES[1], nodes=("node-2",))
+    slow = (gone, replace(back, set_ns=back_ns, took_ms=4000.0), RunEnded())
+    assert judged(run(until(25), events=slow)).value == pytest.approx(25 - HEALED - BEARS_S)
+    network = (CHANGES[0], replace(CHANGES[1], set_ns=back_ns, took_ms=4000.0), RunEnded())
+    assert judged(run(until(25), events=network)).value == pytest.approx(3 - BEARS_S)
+
+
 def test_under_a_fraction_of_the_load_nothing_has_returned():
     """A fifth of the messages is due from the heal on, and none is slow."""
     usual = run(until(25))
