@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.checks import reach, records, silences, vacuity
+from harness.checks import host, reach, records, silences, vacuity
 from harness.checks.metric import Chosen
 from harness.checks.reach import Matrix, Reach
 from harness.checks.silences import FOR_EVER_NS, SPREADING_NS
@@ -24,6 +24,7 @@ from harness.operations.records import RecordKind
 
 BY_SIDE = "coverage: each side, while the cuts stood"
 AFTER = "coverage: all, after the cuts had gone"
+Excuse = tuple[Cause, str] | None
 
 
 def check(history: History) -> list[Finding]:
@@ -42,7 +43,7 @@ def check(history: History) -> list[Finding]:
 def _by_side(history: History, found: Reach) -> list[Finding]:
     if found.unknown:
         return [_unknown(BY_SIDE, _whom(found))]
-    count, lacking = 0, 0
+    count, lacking, excuses = 0, 0, list[Excuse]()
     for stretch, cuts in enumerate(found.cuts):
         if not cuts:
             continue
@@ -50,11 +51,19 @@ def _by_side(history: History, found: Reach) -> list[Finding]:
         chosen = _sent(history, begin_ns, end_ns - SPREADING_NS)
         due = _due(history, chosen, sides(history, found, stretch))
         heard = records.heard_ns(history, RecordKind.RECEIVED, chosen)
-        missing = due & ~((heard != records.NEVER) & (heard < end_ns))
+        lost = (due & (heard == records.NEVER)).any(axis=1)
+        is_late = (due & (heard >= end_ns)).any(axis=1) & ~lost
         count += int(due.any(axis=1).sum())
-        lacking += int(missing.any(axis=1).sum())
+        lacking += int((lost | is_late).sum())
+        if lost.any():  # on any host
+            excuses.append(None)
+        elif is_late.any():
+            since_ns = int(history.column("sent_ns")[chosen][is_late].min())
+            excuses.append(host.excuse(history, since_ns, end_ns))
     kept = "each reached all of its own side that ran before the cuts changed"
-    return _finding(BY_SIDE, count, lacking, kept, "did not reach all of their own side in time")
+    missed = "did not reach all of their own side in time"
+    excuse = excuses[0] if excuses and None not in excuses else None
+    return _finding(BY_SIDE, count, lacking, kept, missed, excuse)
 
 
 def _after(history: History) -> list[Finding]:
@@ -114,16 +123,25 @@ def _whom(found: Reach) -> str:
     return f"the record does not say whom {', '.join(sorted(found.unknown))} parted"
 
 
-def _finding(name: str, count: int, lacking: int, kept: str, missed: str) -> list[Finding]:
+def _finding(
+    name: str, count: int, lacking: int, kept: str, missed: str, excuse: Excuse = None
+) -> list[Finding]:
+    """The finding of some broadcasts; none where there were none. `excuse`: why what is lacking
+    need not be the system's own.
+    """
     if not count:
         return []
+    answer, cause, why = Answer.FAIL if lacking else Answer.PASS, None, ""
+    if lacking and excuse is not None:
+        answer, cause, why = Answer.UNKNOWN, excuse[0], f"; {excuse[1]}"
     return [
         Finding(
             name=name,
-            answer=Answer.FAIL if lacking else Answer.PASS,
+            answer=answer,
             promised=f"{count:,} of {count:,}",
             measured=f"{count - lacking:,} of {count:,}",
-            sentence=f"{lacking:,} broadcasts {missed}" if lacking else kept,
+            sentence=f"{lacking:,} broadcasts {missed}{why}" if lacking else kept,
+            cause=cause,
         )
     ]
 

@@ -16,20 +16,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.checks import gateway, host, liveness, reach, record, records, silences, vacuity
+from harness.checks import host, liveness, reach, records, silences, vacuity
 from harness.checks.times import free
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.faults.fault import cut_of
 from harness.history.events import NodeStarted, spells
-from harness.history.gaps import Part
-from harness.history.history import History, PhaseWindow
+from harness.history.history import History
 from harness.operations.records import RecordKind
 from harness.topology.quantities import number
 
 DEAD = "membership: a dead node is suspected by all in time"
 LIVING = "membership: no living node is suspected for longer"
 WITHIN_NS = 10_000_000_000  # the bound where the scenario says none
-LOOKED_AT_NS = 2_000_000_000  # of the host: others have it in bursts, and it is sampled each second
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +227,7 @@ def _judged(history: History, name: str, cases: Sequence[Case], within_ns: int) 
     or the gateway stood still, is nobody's fault.
     """
     wrong = [case for case in cases if case.wrong]
-    excuses = [_excuse(history, case, within_ns) for case in wrong]
+    excuses = [host.excuse(history, case.from_ns, case.from_ns + within_ns) for case in wrong]
     faults = [case for case, excuse in zip(wrong, excuses, strict=True) if excuse is None]
     open_ = sum(case.is_open for case in cases)
     each, bound = f"{len(cases):,}", f"{number(within_ns / 1e9)} s"
@@ -248,30 +246,6 @@ def _judged(history: History, name: str, cases: Sequence[Case], within_ns: int) 
         return []
     said = "each node knew it of each that it was to know of, as its own journal says"
     return [_finding(name, Answer.PASS, promised, f"{each} of {each}", said)]
-
-
-def _excuse(history: History, case: Case, within_ns: int) -> tuple[Cause, str] | None:
-    """Why what was due was not the system's; None where it was."""
-    until_ns = case.from_ns + within_ns
-    stalls = gateway.stalls(history)
-    if len(stalls) and ((stalls[:, 0] < until_ns) & (stalls[:, 1] > case.from_ns)).any():
-        return Cause.GATEWAY_STALLED, "the gateway, which keeps its journal, stood still meanwhile"
-    window = PhaseWindow(name="", begin_ns=case.from_ns, end_ns=until_ns)
-    if missing := record.lacking(history, frozenset({Part.HOST}), window):
-        return Cause.GAP, missing
-    parts = (
-        PhaseWindow(name="", begin_ns=at_ns, end_ns=min(at_ns + LOOKED_AT_NS, until_ns))
-        for at_ns in range(case.from_ns, until_ns, LOOKED_AT_NS)
-    )
-    used = [one for one in (host.use(history, part) for part in parts) if one and one.limited]
-    if used:
-        worst = max(one.other_processes for one in used)
-        what = f"processes that are none of this run's took up to {worst:.0%} of the host"
-        return Cause.HOST_LIMITED, f"{what} meanwhile"
-    stolen = host.stolen(history)
-    if any(from_ns < until_ns and to_ns > case.from_ns for from_ns, to_ns, _ in stolen):
-        return Cause.HOST_LIMITED, "the hypervisor took much of the host from it meanwhile"
-    return None
 
 
 def _finding(
