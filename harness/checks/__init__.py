@@ -6,6 +6,7 @@ the rows are called by name.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 
 from harness.checks import (
@@ -58,7 +59,8 @@ def judge(history: History, rows: Sequence[Row]) -> Verdict:
     }
     for name in history.checks:
         if not found.get(name):
-            found[name] = _held(history, name, partial(_run_selected, name))
+            names = {finding.name for some in found.values() for finding in some}
+            found[name] = _held(history, name, partial(_run_selected, name, names))
     return Verdict(findings=tuple(finding for some in found.values() for finding in some))
 
 
@@ -66,11 +68,12 @@ def _run(name: str, check: Check, history: History) -> list[Finding]:
     return [record.judged(history, found, record.needs_of(name)) for found in check(history)]
 
 
-def _run_selected(name: str, history: History) -> list[Finding]:
-    """Run a check that a scenario asks for; one of somebody's own may say itself what it needs."""
-    check = selection.load(name)
-    needs = getattr(check, "needs", record.needs_of(selection.word(name)))
-    found = selection.findings(name, check(history))
+def _run_selected(name: str, names: AbstractSet[str], history: History) -> list[Finding]:
+    """Run a check that a scenario asks for, after those whose findings have these names."""
+    with selection.aside():
+        check = selection.load(name)
+        needs = selection.needs(name, check)
+        found = selection.findings(name, check(history), names)
     return [record.judged(history, one, needs) for one in found]
 
 

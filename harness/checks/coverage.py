@@ -5,14 +5,15 @@ A side is who can be reached over links of the topology (or, where it has none, 
 are open both ways for as long as the cuts stand as they do, and over nodes that run all the while.
 What was sent less than SPREADING_NS before the cuts changed is not judged by sides, and
 what was sent before they had gone is not judged by all: that it arrives in the end is what the
-delivery ledger asks.
+delivery ledger asks. Where another fault of paths or nodes stands, which may be one that loses all,
+its paths are no links of a side, and by all nothing is judged.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from harness.checks import reach, records, silences
+from harness.checks import host, reach, records, silences, vacuity
 from harness.checks.metric import Chosen
 from harness.checks.reach import Matrix, Reach
 from harness.checks.silences import FOR_EVER_NS
@@ -24,6 +25,7 @@ from harness.operations.records import RecordKind
 
 BY_SIDE = "coverage: each side, while the cuts stood"
 AFTER = "coverage: all, after the cuts had gone"
+Excuse = tuple[Cause, str] | None
 
 
 def check(history: History) -> list[Finding]:
@@ -42,7 +44,7 @@ def check(history: History) -> list[Finding]:
 def _by_side(history: History, found: Reach) -> list[Finding]:
     if found.unknown:
         return [_unknown(BY_SIDE, _whom(found))]
-    count, lacking = 0, 0
+    count, lacking, excuses = 0, 0, list[Excuse]()
     for stretch, cuts in enumerate(found.cuts):
         if not cuts:
             continue
@@ -50,11 +52,19 @@ def _by_side(history: History, found: Reach) -> list[Finding]:
         chosen = _sent(history, begin_ns, end_ns - SPREADING_NS)
         due = _due(history, chosen, sides(history, found, stretch))
         heard = records.heard_ns(history, RecordKind.RECEIVED, chosen)
-        missing = due & ~((heard != records.NEVER) & (heard < end_ns))
+        lost = (due & (heard == records.NEVER)).any(axis=1)
+        is_late = (due & (heard >= end_ns)).any(axis=1) & ~lost
         count += int(due.any(axis=1).sum())
-        lacking += int(missing.any(axis=1).sum())
+        lacking += int((lost | is_late).sum())
+        if lost.any():  # on any host
+            excuses.append(None)
+        elif is_late.any():
+            since_ns = int(history.column("sent_ns")[chosen][is_late].min())
+            excuses.append(host.excuse(history, since_ns, end_ns))
     kept = "each reached all of its own side that ran before the cuts changed"
-    return _finding(BY_SIDE, count, lacking, kept, "did not reach all of their own side in time")
+    missed = "did not reach all of their own side in time"
+    excuse = excuses[0] if excuses and None not in excuses else None
+    return _finding(BY_SIDE, count, lacking, kept, missed, excuse)
 
 
 def _after(history: History) -> list[Finding]:
@@ -63,6 +73,10 @@ def _after(history: History) -> list[Finding]:
     if since_ns >= over_ns:
         return []
     chosen = _sent(history, since_ns, FOR_EVER_NS)
+    sent = history.column("sent_ns")
+    for one in reach.stands(history):
+        if one.is_impairing:
+            chosen &= (sent + SPREADING_NS < one.change.begun_ns) | (sent >= one.gone_ns)
     due = silences.of(history).expected(history, chosen)
     heard = records.heard_ns(history, RecordKind.RECEIVED, chosen) != records.NEVER
     count, lacking = int(due.any(axis=1).sum()), int((due & ~heard).any(axis=1).sum())
@@ -89,7 +103,12 @@ def sides(history: History, found: Reach, stretch: int) -> Matrix:
     cut = found.blocked(stretch)
     is_open = ~(cut | cut.T)
     silent = silences.of(history)
-    bounds = [np.array([at]) for at in found.bounds_ns(stretch)]
+    begin_ns, end_ns = found.bounds_ns(stretch)
+    for one in reach.stands(history):
+        if one.is_impairing and one.change.begun_ns < end_ns and one.gone_ns > begin_ns:
+            touched = vacuity.touched(history, one.change)
+            is_open &= False if touched is None else ~touched
+    bounds = [np.array([at]) for at in (begin_ns, end_ns)]
     for node, times in silences.by_node((*silent.away, *silent.gone, *silent.mute)).items():
         if times.meet(*bounds)[0]:
             is_open[node] = is_open[:, node] = False
@@ -105,16 +124,25 @@ def _whom(found: Reach) -> str:
     return f"the record does not say whom {', '.join(sorted(found.unknown))} parted"
 
 
-def _finding(name: str, count: int, lacking: int, kept: str, missed: str) -> list[Finding]:
+def _finding(
+    name: str, count: int, lacking: int, kept: str, missed: str, excuse: Excuse = None
+) -> list[Finding]:
+    """The finding of some broadcasts; none where there were none. `excuse`: why what is lacking
+    need not be the system's own.
+    """
     if not count:
         return []
+    answer, cause, why = Answer.FAIL if lacking else Answer.PASS, None, ""
+    if lacking and excuse is not None:
+        answer, cause, why = Answer.UNKNOWN, excuse[0], f"; {excuse[1]}"
     return [
         Finding(
             name=name,
-            answer=Answer.FAIL if lacking else Answer.PASS,
+            answer=answer,
             promised=f"{count:,} of {count:,}",
             measured=f"{count - lacking:,} of {count:,}",
-            sentence=f"{lacking:,} broadcasts {missed}" if lacking else kept,
+            sentence=f"{lacking:,} broadcasts {missed}{why}" if lacking else kept,
+            cause=cause,
         )
     ]
 

@@ -88,11 +88,10 @@ def _backwards(history: History, operation: Operation, acknowledged: Chosen) -> 
     sent, done = history.column("sent_ns")[acknowledged], history.column("done_ns")[acknowledged]
     seen = records.witnessed_ns(history, operation, acknowledged)
     ledger = operation.spec.ledger
-    if ledger is not None and ledger.witness is Witness.EVERY_OTHER_NODE:
-        heard = records.heard_ns(history, ledger.record, acknowledged)
-        early = (heard != records.NEVER) & (heard < sent[:, None])
-        done = np.where(early.any(axis=1), np.int64(records.NEVER), done)
-    wrong = int(((done < sent) | ((seen != records.NEVER) & (seen < sent))).sum())
+    is_early = (done < sent) | ((seen != records.NEVER) & (seen < sent))
+    if ledger is not None and ledger.witness in BY_ID:
+        is_early |= _early(history, ledger, acknowledged)
+    wrong = int(is_early.sum())
     if not wrong:
         return []
     return [
@@ -106,26 +105,35 @@ def _backwards(history: History, operation: Operation, acknowledged: Chosen) -> 
     ]
 
 
+def _early(history: History, ledger: Ledger, chosen: Chosen) -> Chosen:
+    """Which of the chosen operations a node has a record of that was made before they were sent,
+    or though they never were.
+    """
+    rows, mine = records.about(history, ledger.record, chosen)
+    sent = history.column("sent_ns")[chosen]
+    found = np.zeros(len(sent), np.bool_)
+    found[rows[(sent[rows] == 0) | (mine.at_ns < sent[rows])]] = True
+    return found
+
+
 def _astray(history: History, operation: Operation, others: Chosen) -> list[Finding]:
     """The finding of operations that nobody acknowledged, and that were delivered wrongly all the
-    same: twice, or to another node. That they arrive nobody promised.
+    same: twice, to another node, or before they were sent. That they arrive nobody promised.
     """
     ledger = operation.spec.ledger
-    if ledger is None or not others.any():
+    if ledger is None or ledger.witness not in BY_ID or not others.any():
         return []
+    wrong = {"delivered before it was sent": int(_early(history, ledger, others).sum())}
     if ledger.witness is Witness.TARGET:
-        wrong = _misdelivered(
-            history, ledger, others, *records.arrivals(history, ledger.record, others)
-        )
-    elif ledger.witness is Witness.EVERY_OTHER_NODE:
-        wrong = {TWICE: repeated(history, ledger.record, others)}
+        arrivals = records.arrivals(history, ledger.record, others)
+        wrong |= _misdelivered(history, ledger, others, *arrivals)
     else:
-        return []
+        wrong[TWICE] = repeated(history, ledger.record, others)
     if not any(wrong.values()):
         return []
     name = f"{operation.word}: not acknowledged, and not delivered wrongly"
     finding = _finding(name, int(others.sum()), Held(wrong), ledger)
-    finding = replace(finding, sentence="what nobody acknowledged may arrive once, at its target")
+    finding = replace(finding, sentence="what nobody acknowledged may come once, to its target")
     return [_exempted(finding, history.exempt.get(operation.word))]
 
 
@@ -174,6 +182,7 @@ class Held:
     where: str = ""
 
 
+BY_ID = (Witness.TARGET, Witness.EVERY_OTHER_NODE)  # whose records name the operation itself
 SILENT = "to a node that could not journal then"
 TWICE = "delivered more than once at a node"
 

@@ -113,11 +113,11 @@ def _misplayed(
     told already: somebody else changed them, or the player could not keep up.
 
     Each counts from when it began to be changed: how long a node takes to start is the system's.
-    What changes of the network took, one after another, is allowed for.
+    What changes of the network took, while it was due and waited for them, is allowed for.
     """
     over_ns = history.phases[-1].end_ns if history.phases else 0
     planned = history.plan.changes if history.plan is not None else ()
-    took_s = sum(one.took_ms for one in changes if not one.nodes) / 1e3
+    made = [(one.begun_ns, one.set_ns) for one in changes if not one.nodes]
     found: list[str] = []
     for fault in dict.fromkeys(one.fault for one in planned):
         wanted = [(one.verb == "set", one.at_ns) for one in planned if one.fault == fault]
@@ -129,10 +129,14 @@ def _misplayed(
             if one.fault == fault
         ]
         stood_s = _lasted_s(happened, over_ns)
-        if (
-            fault not in told
-            and abs(stood_s - wanted_s) > max(OFF_SHARE * wanted_s, OFF_S) + took_s
-        ):
+        begun_ns = [one.begun_ns for one in changes if one.fault == fault]
+        waited_s = sum(
+            max(min(until_ns, end_ns) - max(due_ns, begin_ns), 0)
+            for (_, due_ns), until_ns in zip(wanted, begun_ns, strict=False)
+            for begin_ns, end_ns in made
+        )
+        most_s = max(OFF_SHARE * wanted_s, OFF_S) + waited_s / 1e9
+        if fault not in told and abs(stood_s - wanted_s) > most_s:
             found.append(f"{fault} stood for {stood_s:.1f} s, planned were {wanted_s:.1f} s")
     return found
 

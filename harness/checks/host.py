@@ -10,13 +10,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.checks import lateness, records
+from harness.checks import gateway, lateness, record, records
 from harness.checks.metric import Chosen
-from harness.checks.operation_metrics import TIMES
+from harness.checks.operation_metrics import CAME_TRUE, TIMES
 from harness.checks.resource_metrics import cores, cpu
 from harness.checks.times import Times
+from harness.checks.verdict import Cause
+from harness.history.gaps import Part
 from harness.history.history import History, Nanoseconds, PhaseWindow, once
-from harness.operations import Operation
+from harness.operations import Operation, Outcome
 from harness.scenario.budget import Row
 
 # A host is limited where it had hardly a free core and other processes used a fifth of it.
@@ -26,6 +28,7 @@ STOLEN_SHARE_LIMIT = 0.1  # of all cores: the hypervisor gave them to others
 HOST_FULL = 0.95  # share of all cores from which on the host has no more to give
 AROUND_NS = 1_500_000_000  # samples are taken once a second
 APART_NS = 300_000_000  # at most, of a host's sample and its nodes'
+LOOKED_AT_NS = 2_000_000_000  # at once: others have it in bursts, and it is sampled each second
 NODE_FULL = 0.9  # share of one core from which on a node is at its own limit
 
 
@@ -113,6 +116,51 @@ def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
 def is_of_times(row: Row) -> bool:
     """Whether a row is about times, or about how they differ."""
     return row.kind == "time" or row.metric in TIMES
+
+
+def excuse(history: History, from_ns: int, until_ns: int) -> tuple[Cause, str] | None:
+    """Why what was due from one moment until another may not have been the system's to do; None
+    where it was.
+    """
+    stalls = gateway.stalls(history)
+    if len(stalls) and ((stalls[:, 0] < until_ns) & (stalls[:, 1] > from_ns)).any():
+        return Cause.GATEWAY_STALLED, "the gateway, which keeps its journal, stood still meanwhile"
+    window = PhaseWindow(name="", begin_ns=from_ns, end_ns=until_ns)
+    if missing := record.lacking(history, frozenset({Part.HOST}), window):
+        return Cause.GAP, missing
+    parts = (
+        PhaseWindow(name="", begin_ns=at_ns, end_ns=min(at_ns + LOOKED_AT_NS, until_ns))
+        for at_ns in range(from_ns, until_ns, LOOKED_AT_NS)
+    )
+    used = [one for one in (use(history, part) for part in parts) if one and one.limited]
+    if used:
+        worst = max(one.other_processes for one in used)
+        what = f"processes that are none of this run's took up to {worst:.0%} of the host"
+        return Cause.HOST_LIMITED, f"{what} meanwhile"
+    if any(begin_ns < until_ns and end_ns > from_ns for begin_ns, end_ns, _ in stolen(history)):
+        return Cause.HOST_LIMITED, "the hypervisor took much of the host from it meanwhile"
+    return None
+
+
+def ends_slowly(row: Row) -> Outcome | None:
+    """How an operation ends that a slow host alone made miss the row; None: in no way."""
+    if is_of_times(row):
+        return Outcome.OK
+    return Outcome.UNKNOWN if row.metric in CAME_TRUE else None
+
+
+def came(history: History, unanswered: Chosen) -> Chosen:
+    """Which of these operations came to whom they were for, though nobody answered in time, or
+    could not, because their sender had given them up.
+    """
+    found = np.zeros(len(unanswered), np.bool_)
+    for kind in records.kinds(history):
+        mine = unanswered & (history.column("operation") == kind)
+        given_up = Operation(kind).spec.is_given_up
+        found[mine] = given_up | (
+            records.witnessed_ns(history, Operation(kind), mine) != records.NEVER
+        )
+    return found
 
 
 @once

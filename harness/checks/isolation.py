@@ -9,11 +9,12 @@ answering both have to cross, the end says it. Of a put nobody can say which nod
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from harness.checks import reach, records
+from harness.checks import reach, records, silences
 from harness.checks.ids import Places
 from harness.checks.metric import Chosen
 from harness.checks.reach import Reach
@@ -57,13 +58,15 @@ def check(history: History) -> list[Finding]:
         return [_unknown(asked, found.unknown)]
     if not asked:
         return []
+    unproven = _unproven(history, {one.change.fault for one in reach.stands(history) if one.is_cut})
     return [
         Finding(
             name=NAME,
-            answer=Answer.PASS,
+            answer=Answer.UNKNOWN if unproven else Answer.PASS,
             promised=f"{asked:,} of {asked:,}",
             measured=f"{asked:,} of {asked:,}",
-            sentence="what was sent across a cut came to nobody behind it while it held",
+            sentence=unproven or "what was sent across a cut came to nobody behind it",
+            cause=Cause.FAULT_NOT_PROVEN if unproven else None,
         )
     ]
 
@@ -79,26 +82,36 @@ def _sent(history: History, found: Reach, operation: Operation) -> Chosen:
 
 def _across(history: History, found: Reach, ledger: Ledger, chosen: Chosen) -> int:
     """How many of the chosen operations were to reach a node to which no way led when they were
-    sent.
+    sent; one that ran, and where its record tells of them, that journalled.
     """
     sent, source, target = (
         history.column(name)[chosen] for name in ("sent_ns", "source", "target")
     )
+    rows, able = np.arange(len(sent)), _able(history, ledger, sent)
     if ledger.witness is Witness.TARGET:
-        return int(found.parted(sent, sent, source, target).sum())
+        return int((found.parted(sent, sent, source, target) & able[rows, target]).sum())
     if ledger.witness is Witness.PEER:
         there, back = (
             found.parted(sent, sent, *ends) for ends in ((source, target), (target, source))
         )
-        return int((there | back).sum())
+        return int(((there | back) & able[rows, target]).sum())
     if ledger.witness not in (Witness.EVERY_OTHER_NODE, Witness.ANSWERER):
         return 0
     stretch, count = found.stretch(sent), 0
     for one in np.unique(stretch).tolist():
-        apart = found.apart(one, one)
+        apart, mine = found.apart(one, one), stretch == one
         if apart is not None:
-            count += int(reach.sources(apart)[source[stretch == one]].sum())
+            count += int((apart[source[mine]] & able[mine]).any(axis=1).sum())
     return count
+
+
+def _able(history: History, ledger: Ledger, at_ns: Nanoseconds) -> reach.Matrix:
+    """Which nodes could have what was sent at each of these moments, and tell of it."""
+    found, silent = np.ones((len(at_ns), len(history.nodes)), np.bool_), silences.of(history)
+    unable = (*silent.gone, *(silent.mute if ledger.witness in BY_RECORD else ()))
+    for node, times in silences.by_node(unable).items():
+        found[:, node] = ~times.meet(at_ns, at_ns)
+    return found
 
 
 def _leaks(history: History, found: Reach, ledger: Ledger, chosen: Chosen) -> list[Leak]:
@@ -162,9 +175,11 @@ def _leaked(history: History, asked: int, leaks: list[Leak]) -> Finding:
     )
 
 
-def _unproven(history: History, names: list[str]) -> str | None:
-    """Why what crossed may be the harness's own: a cut of these was not shown to be in force."""
-    for name in names:
+def _unproven(history: History, names: Iterable[str]) -> str | None:
+    """Why what crossed may be the harness's own, and what did not says nothing: a cut of these was
+    not shown to be in force.
+    """
+    for name in sorted(names):
         about = [proof for proof in history.proofs if proof.fault == name]
         wrong = [proof for proof in about if proof.answer is ProofAnswer.NOT_IN_FORCE]
         if wrong:

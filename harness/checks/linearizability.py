@@ -9,7 +9,7 @@ first end. A key is linearizable where no two spans of the first kind overlap an
 the second kind whole, and no get ended before its put began.
 
 A put without an answer counts where somebody read it: it may have taken effect at any time, or
-never. A get that brought no value is left out.
+never; one that failed did not. A get that brought no value is left out.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.checks import registers
-from harness.checks.register import shown
-from harness.checks.registers import Register
+from harness.checks.register import shown, unwritten
+from harness.checks.registers import Register, Registers
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.history import History
 
@@ -45,7 +45,8 @@ def check(history: History) -> list[Finding]:
     """One finding of all keys that were read; none where no get brought a value that is told."""
     found = registers.of(history)
     read = {key: one for key, one in found.read.items() if any(get.is_told for get in one.gets)}
-    wrong = [(key, why) for key, one in read.items() if (why := _wrong(history, one)) is not None]
+    why = {key: _wrong(history, found, one) for key, one in read.items()}
+    wrong = [(key, said) for key, said in why.items() if said is not None]
     if not read and not found.untold:
         return []
     answer, cause = Answer.PASS, None
@@ -54,10 +55,9 @@ def check(history: History) -> list[Finding]:
     if wrong:
         answer, measured = Answer.FAIL, f"{len(wrong):,} not"
         sentence = f"of the key {shown(wrong[0][0])} no order explains what was read: {wrong[0][1]}"
-    elif found.untold:
+    elif found.not_told is not None:
         answer, cause = Answer.UNKNOWN, Cause.NOT_MEASURED
-        measured = f"{found.untold:,} not told"
-        sentence = f"the record does not tell which values {found.untold:,} gets brought"
+        measured, sentence = "not told", found.not_told
     return [
         Finding(
             name=NAME,
@@ -70,11 +70,14 @@ def check(history: History) -> list[Finding]:
     ]
 
 
-def _wrong(history: History, register: Register) -> str | None:
+def _wrong(history: History, found: Registers, register: Register) -> str | None:
     """Why no order explains a key; None where one does."""
     begin_ns = history.phases[0].begin_ns if history.phases else 0
     puts = {value: (put.begin_ns, put.end_ns) for value, put in register.puts.items()}
     told = [get for get in register.gets if get.is_told]
+    for get in told:
+        if (why := unwritten(found, register, get)) is not None:
+            return f"a get brought {why}"
     gets = [(get.value or b"", (get.begin_ns, get.end_ns)) for get in told]
     return violation(puts, gets, begin_ns)
 
@@ -86,14 +89,12 @@ def violation(
     it is. Times are in ns; sentences count them from `begin`.
     """
     times: dict[bytes, list[Interval]] = {value: [interval] for value, interval in puts.items()}
-    is_read: set[bytes] = set()
     for value, interval in gets:
         if value not in puts:
             return "a value was read that nobody put there"
         if interval[1] < puts[value][0]:
             return f"the value put at {_at(puts[value][0], begin)} was read before"
         times[value].append(interval)
-        is_read.add(value)
     zones = [
         Zone(value, min(end for _, end in some), max(first for first, _ in some))
         for value, some in times.items()

@@ -16,19 +16,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.checks import gateway, host, liveness, reach, record, records, silences, vacuity
+from harness.checks import host, liveness, reach, records, silences, vacuity
+from harness.checks.times import free
 from harness.checks.verdict import Answer, Cause, Finding
-from harness.faults.fault import Condition
+from harness.faults.fault import cut_of
 from harness.history.events import NodeStarted, spells
-from harness.history.gaps import Part
-from harness.history.history import History, PhaseWindow
+from harness.history.history import History
 from harness.operations.records import RecordKind
 from harness.topology.quantities import number
 
 DEAD = "membership: a dead node is suspected by all in time"
 LIVING = "membership: no living node is suspected for longer"
 WITHIN_NS = 10_000_000_000  # the bound where the scenario says none
-LOOKED_AT_NS = 2_000_000_000  # of the host: others have it in bursts, and it is sampled each second
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +83,13 @@ class Sight:
         self._gone, self._stops = _grouped(silent.gone), silent.stops
         # While a node could neither know nor tell, or was not there to be known.
         self._unable = _grouped((*silent.away, *silent.gone, *silent.mute))
+        stands = reach.stands(history)
+        # The cut around a crash comes with the end of its nodes, and goes before they run.
+        cuts = {cut_of(stand.change.fault) for stand in stands if stand.is_an_end}
         self._disturbed = [
             (vacuity.touched(history, stand.change), (stand.change.begun_ns, stand.gone_ns))
-            for stand in reach.stands(history)
-            if not _is_an_end(stand)
+            for stand in stands
+            if not stand.is_an_end and stand.change.fault not in cuts
         ]
         self._told = _told(history, view)
 
@@ -142,7 +144,7 @@ class Sight:
             *self._disturbances(node, other),
         ]
         suspicions = self._suspicions(node, other)
-        for begin_ns, end_ns in _free(busy, (self._begin_ns, self._over_ns)):
+        for begin_ns, end_ns in free(busy, (self._begin_ns, self._over_ns)):
             both = [(max(a, begin_ns), min(b, end_ns)) for a, b in suspicions]
             held = [(a, b) for a, b in both if a < b]
             long = next(((a, b) for a, b in held if b - a > self._within_ns), None)
@@ -194,11 +196,6 @@ class Sight:
         return self._history.nodes[node]
 
 
-def _is_an_end(stand: reach.Stand) -> bool:
-    """Whether a fault is that nodes were ended, or paused: when they ran is told by events."""
-    return stand.change.does.partition(",")[0] in tuple(Condition)
-
-
 def _told(history: History, view: View) -> Mapping[tuple[int, int], list[tuple[bool, int]]]:
     """What each node told of each other one: that it suspects it (else holds it), and when."""
     journal = history.journal
@@ -225,23 +222,12 @@ def _meet(some: Iterable[tuple[int, int]], other: tuple[int, int]) -> bool:
     return any(begin_ns <= other[1] and end_ns >= other[0] for begin_ns, end_ns in some)
 
 
-def _free(busy: Iterable[tuple[int, int]], within: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """The stretches within one that are in none of the busy ones."""
-    at_ns, over_ns = within
-    for begin_ns, end_ns in sorted(busy):
-        if at_ns < min(begin_ns, over_ns):
-            yield at_ns, min(begin_ns, over_ns)
-        at_ns = max(at_ns, end_ns)
-    if at_ns < over_ns:
-        yield at_ns, over_ns
-
-
 def _judged(history: History, name: str, cases: Sequence[Case], within_ns: int) -> list[Finding]:
     """The finding of some cases; none where there are none. What was due while others had the host,
     or the gateway stood still, is nobody's fault.
     """
     wrong = [case for case in cases if case.wrong]
-    excuses = [_excuse(history, case, within_ns) for case in wrong]
+    excuses = [host.excuse(history, case.from_ns, case.from_ns + within_ns) for case in wrong]
     faults = [case for case, excuse in zip(wrong, excuses, strict=True) if excuse is None]
     open_ = sum(case.is_open for case in cases)
     each, bound = f"{len(cases):,}", f"{number(within_ns / 1e9)} s"
@@ -260,30 +246,6 @@ def _judged(history: History, name: str, cases: Sequence[Case], within_ns: int) 
         return []
     said = "each node knew it of each that it was to know of, as its own journal says"
     return [_finding(name, Answer.PASS, promised, f"{each} of {each}", said)]
-
-
-def _excuse(history: History, case: Case, within_ns: int) -> tuple[Cause, str] | None:
-    """Why what was due was not the system's; None where it was."""
-    until_ns = case.from_ns + within_ns
-    stalls = gateway.stalls(history)
-    if len(stalls) and ((stalls[:, 0] < until_ns) & (stalls[:, 1] > case.from_ns)).any():
-        return Cause.GATEWAY_STALLED, "the gateway, which keeps its journal, stood still meanwhile"
-    window = PhaseWindow(name="", begin_ns=case.from_ns, end_ns=until_ns)
-    if missing := record.lacking(history, frozenset({Part.HOST}), window):
-        return Cause.GAP, missing
-    parts = (
-        PhaseWindow(name="", begin_ns=at_ns, end_ns=min(at_ns + LOOKED_AT_NS, until_ns))
-        for at_ns in range(case.from_ns, until_ns, LOOKED_AT_NS)
-    )
-    used = [one for one in (host.use(history, part) for part in parts) if one and one.limited]
-    if used:
-        worst = max(one.other_processes for one in used)
-        what = f"processes that are none of this run's took up to {worst:.0%} of the host"
-        return Cause.HOST_LIMITED, f"{what} meanwhile"
-    stolen = host.stolen(history)
-    if any(from_ns < until_ns and to_ns > case.from_ns for from_ns, to_ns, _ in stolen):
-        return Cause.HOST_LIMITED, "the hypervisor took much of the host from it meanwhile"
-    return None
 
 
 def _finding(

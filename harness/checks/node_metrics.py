@@ -4,7 +4,7 @@ failures that they report, and when all were ready. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from harness import stats
 from harness.checks import records, silences
 from harness.checks.metric import Metric, PerNode, Samples
+from harness.checks.times import free
 from harness.history.events import spells
 from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
@@ -71,16 +72,19 @@ def _failure_seen(history: History, phase: PhaseWindow) -> Samples:
 
 def _suspected(history: History, phase: PhaseWindow) -> Samples:
     """Nodes that never ended in the run × the others that ran in the phase: how long the first
-    longest held the second to be failed while it ran. None where no journal tells of members.
+    longest held the second to be failed while it ran. One that was paused did not. None where no
+    journal tells of members.
     """
-    gone: dict[int, list[tuple[int, int]]] = {}
-    for stretch in silences.of(history).gone:
-        gone.setdefault(stretch.node, []).append((stretch.begin_ns, stretch.end_ns))
+    silent = silences.of(history)
+    away: dict[int, list[tuple[int, int]]] = {}
+    for stretch in (*silent.away, *silent.ended):
+        away.setdefault(stretch.node, []).append((stretch.begin_ns, stretch.end_ns))
+    gone = {stretch.node for stretch in silent.gone}
     living = [node for node in range(len(history.nodes)) if node not in gone]
     told = _told(history)
     values = []
     for node in range(len(history.nodes)):
-        ran = _without(gone.get(node, []), phase)
+        ran = list(free(away.get(node, ()), (phase.begin_ns, phase.end_ns)))
         for other in living if ran and told else ():
             if other != node:
                 held = spells(told.get((other, node), ()), phase.end_ns)
@@ -103,17 +107,6 @@ def _told(history: History) -> dict[tuple[int, int], list[tuple[bool, int]]]:
         whose = (node, order.get(peer, records.NOBODY))
         found.setdefault(whose, []).append((kind == RecordKind.MEMBER_FAILED, at_ns))
     return found
-
-
-def _without(gone: Sequence[tuple[int, int]], phase: PhaseWindow) -> list[tuple[int, int]]:
-    """The stretches of a phase that are not in these, which are in order."""
-    begins = [phase.begin_ns, *(end_ns for _, end_ns in gone)]
-    ends = [*(begin_ns for begin_ns, _ in gone), phase.end_ns]
-    within = (
-        (max(begin_ns, phase.begin_ns), min(end_ns, phase.end_ns))
-        for begin_ns, end_ns in zip(begins, ends, strict=True)
-    )
-    return [(begin_ns, end_ns) for begin_ns, end_ns in within if begin_ns < end_ns]
 
 
 def _ready(history: History, _: PhaseWindow) -> Samples:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from harness.checks.faults import changes_of
 from harness.checks.metric import Chosen
+from harness.faults.fault import Condition
 from harness.history.events import FaultChanged
 from harness.history.history import History, Nanoseconds, once
 from harness.history.resolved import Block
@@ -40,6 +41,16 @@ class Stand:
     def is_cut(self) -> bool:
         """Whether nothing passed on its paths."""
         return is_cut(self.change)
+
+    @property
+    def is_an_end(self) -> bool:
+        """Whether it is that nodes were ended, or paused: when they ran is told by events."""
+        return self.change.does.partition(",")[0] in tuple(Condition)
+
+    @property
+    def is_impairing(self) -> bool:
+        """Whether something passed on its paths, and nobody can say what did not."""
+        return not self.is_cut and not self.is_an_end
 
 
 def is_cut(change: FaultChanged) -> bool:

@@ -21,7 +21,7 @@ NEEDS: Mapping[str, Parts] = {
     "delivery": frozenset({Part.OPERATIONS, Part.JOURNAL}),
     "load": frozenset({Part.OPERATIONS, Part.PLAN}),
     "faults": frozenset({Part.PROOFS, Part.PLAN}),
-    "isolation": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.FAULTS}),
+    "isolation": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.FAULTS, Part.PROOFS}),
     "coverage-by-side": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.FAULTS, Part.TOPOLOGY}),
     # What is there of operations shows that a fault met something, or does not.
     "non-vacuity": frozenset({Part.FAULTS}),

@@ -1,9 +1,11 @@
 """How long a stream took to be again as it was in the steady phase: p95 and share of success. Pure.
 
 It is looked at from the heal on, which is when the last fault went that had come since the steady
-phase; without one it is the begin of the row's phase. The stream has returned at the first moment
-from which on, for STAYS_NS, its p95 is at most the factor times that of the steady phase, and its
-share of success at least that of the steady phase ÷ the factor. What failed counts as infinite.
+phase (a fault of nodes: when it began to go); without one it is the begin of the row's phase. The
+stream has returned at the first moment from which on, for STAYS_NS, its p95 is at most the factor
+times that of the steady phase, and its share of success at least that of the steady phase ÷ the
+factor. What failed counts as infinite, and under less than half of the steady phase's load nothing
+is known.
 """
 
 from __future__ import annotations
@@ -15,14 +17,14 @@ from functools import partial
 import numpy as np
 
 from harness.checks import records, sliding, statistic
-from harness.checks.faults import changes_of
+from harness.checks.faults import changes_of, not_played
 from harness.checks.metric import Floats, Metric, Samples
 from harness.checks.operation_metrics import WITNESSED, propagation_ns
 from harness.checks.silences import FOR_EVER_NS
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Cause
 from harness.errors import BadFileError
-from harness.history.events import spells
+from harness.history.events import FaultChanged, spells
 from harness.history.gaps import Part
 from harness.history.history import History, Nanoseconds, PhaseWindow
 from harness.history.plan import PhaseKind
@@ -32,6 +34,7 @@ from harness.scenario.budget import FACTOR, RETURN, UNITS, Row
 
 STAYS_NS = 5_000_000_000
 LEAST = 20  # operations of which there is a p95
+LOAD_LEAST = 0.5  # of the steady phase's rate: under less load what is as before says nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +75,16 @@ def _of(history: History, phase: PhaseWindow) -> _Recovery:
 def _healed_ns(history: History, steady: PhaseWindow, phase: PhaseWindow) -> int:
     """When the last fault went; one that stood in the steady phase and stays is no fault of this.
 
-    Raises NoValueError where one stands until the end of the phase.
+    Raises NoValueError where one stands until the end of the phase, or was to come and never did.
     """
     changes = sorted(changes_of(history), key=lambda one: one.set_ns)
+    for planned in not_played(history, changes):
+        if planned.verb == "set" and steady.end_ns <= planned.at_ns < phase.end_ns:
+            said = f"fault {planned.fault} was planned, and could not be done: nothing healed"
+            raise NoValueError(Cause.FAULT_NOT_PROVEN, said)
     gone: list[int] = []
     for fault in dict.fromkeys(change.fault for change in changes):
-        happened = [(one.is_set, one.set_ns) for one in changes if one.fault == fault]
+        happened = [(one.is_set, _changed_ns(one)) for one in changes if one.fault == fault]
         for begin_ns, end_ns in spells(happened, FOR_EVER_NS):
             if end_ns <= steady.end_ns or begin_ns >= phase.end_ns:
                 continue
@@ -87,6 +94,13 @@ def _healed_ns(history: History, steady: PhaseWindow, phase: PhaseWindow) -> int
                 said = f"fault {fault} stood until the end of phase {phase.name}: nothing healed"
                 raise NoValueError(Cause.CONDITIONS, said)
     return max(gone, default=phase.begin_ns)
+
+
+def _changed_ns(change: FaultChanged) -> int:
+    """When a change counts: of the network when it was done. What a node takes to start is its own
+    time to return, and so from when it began to be taken back.
+    """
+    return change.begun_ns if change.nodes and not change.is_set else change.set_ns
 
 
 def _over(history: History, phase: PhaseWindow) -> list[PhaseWindow]:
@@ -117,7 +131,9 @@ def _take(
         said = f"{1 - share:.0%} failed in the steady phase {found.steady.name}: it is no baseline"
         raise NoValueError(Cause.CONDITIONS, said)
     due, took = _took_ns(history, found.since, operation)
-    at_ns = _returned_ns(due, took, found.since, p95_ns * factor, share / factor)
+    usual = len(before) / found.steady.seconds * STAYS_NS / 1e9
+    least = max(LEAST, int(usual * LOAD_LEAST))
+    at_ns = _returned_ns(due, took, found.since, least, p95_ns * factor, share / factor)
     returned = np.inf if at_ns is None else float(at_ns - found.since.begin_ns)
     return Samples(values=np.array([returned]))
 
@@ -139,7 +155,7 @@ def _took_ns(
 
 
 def _returned_ns(
-    due: Nanoseconds, took: Floats, since: PhaseWindow, most_ns: float, share: float
+    due: Nanoseconds, took: Floats, since: PhaseWindow, least: int, most_ns: float, share: float
 ) -> int | None:
     """The first moment that is followed by STAYS_NS in which the p95 and the share are kept; None
     where there is none. Raises NoValueError where that is open, for too few operations were due.
@@ -147,14 +163,15 @@ def _returned_ns(
     found = sliding.over(due, STAYS_NS, since.begin_ns, since.end_ns)
     count, moments = found.counts, found.begins_ns
     rank = np.maximum(np.ceil(0.95 * count - 1e-9 * count), 1)  # as stats.rank_of
-    enough = count >= LEAST
+    enough = count >= least
     is_quick = found.sums(took <= most_ns) >= rank
     succeeds = found.sums(np.isfinite(took)) >= share * count - 1e-9
     holds = enough & is_quick & succeeds
     first = int(np.argmax(holds)) if holds.any() else len(moments)
     if not enough[:first].all():
         few = int(count[:first].min())
-        said = f"in 5 s of phase {since.name} only {few} operations were due, a p95 wants {LEAST}"
+        said = f"in 5 s of phase {since.name} only {few} operations were due, {least} are wanted: "
+        said += f"a p95 wants {LEAST}, and a return half the load of the steady phase"
         raise NoValueError(Cause.TOO_FEW, said)
     return int(moments[first]) if first < len(moments) else None
 

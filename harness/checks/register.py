@@ -53,18 +53,18 @@ def written(found: Registers) -> list[Finding]:
     wrong, count = list[str](), 0
     for register, get in _told(found):
         count += 1
-        why = _unwritten(found, register, get)
+        why = unwritten(found, register, get)
         if why is not None:
             wrong.append(f"a get of the key {shown(register.key)} brought {why}")
     return _finding(WRITTEN, count, wrong, "each value read was put under its key", found)
 
 
-def _unwritten(found: Registers, register: Register, get: Get) -> str | None:
+def unwritten(found: Registers, register: Register, get: Get) -> str | None:
     """What is wrong with the value of a get; None where somebody wrote it."""
     assert get.value is not None
     put = register.puts.get(get.value)
     if put is None:
-        elsewhere = get.value in found.keys
+        elsewhere = found.keys.get(get.value, register.key) != register.key
         return "a value of another key" if elsewhere else "a value that nobody put"
     if put.outcome is Outcome.FAILED:
         return "the value of a put that was said to have failed"
@@ -188,15 +188,14 @@ def _finding(
     name: str, count: int, wrong: list[str], kept: str, found: Registers | None = None
 ) -> list[Finding]:
     """The finding of a promise; none where there was nothing to check."""
-    untold = 0 if found is None else found.untold
-    if not count and not wrong and not untold:
+    not_told = None if found is None else found.not_told
+    if not count and not wrong and not_told is None:
         return []
     answer, measured, sentence = Answer.PASS, f"{count:,} of {count:,}", kept
     if wrong:
         answer, measured, sentence = Answer.FAIL, f"{len(wrong):,} not", wrong[0]
-    elif untold:
-        answer, measured = Answer.UNKNOWN, f"{untold:,} not told"
-        sentence = f"the record does not tell which values {untold:,} gets brought"
+    elif not_told is not None:
+        answer, measured, sentence = Answer.UNKNOWN, "not told", not_told
     return [
         Finding(
             name=name,

@@ -81,13 +81,23 @@ class Registers:
     """All keys that were read.
 
     `keys`: operation → the key that it named; `acknowledged`: how many keys have a put that was;
-    `untold`: how many gets brought a value that the record does not tell.
+    `untold`: how many gets brought a value that the record does not tell; `keyless`: of how many
+    puts it does not tell the key.
     """
 
     read: Mapping[bytes, Register]
     keys: Mapping[bytes, bytes]
     acknowledged: int
     untold: int
+    keyless: int
+
+    @property
+    def not_told(self) -> str | None:
+        """Say what the record does not tell of what was read; None where it tells all."""
+        said = [f"which values {self.untold:,} gets brought"] if self.untold else []
+        if self.keyless and self.read:
+            said.append(f"under which keys {self.keyless:,} puts wrote")
+        return f"the record does not tell {', and '.join(said)}" if said else None
 
 
 @once
@@ -98,11 +108,15 @@ def of(history: History) -> Registers:
     keys = dict(zip(named[0], named[1], strict=True))
     values = dict(zip(named[0], named[2], strict=True))
     made: dict[bytes, Register] = {}
-    untold = 0
-    for id_, kind, begin_ns, end_ns, how, node in _sent(history):
+    recorded, keyless, untold = set[bytes](), set[bytes](), 0
+    for id_, kind, begin_ns, end_ns, how, node in _ended(history):
+        recorded.add(id_)
+        if not begin_ns:
+            continue  # it was never sent
         is_get, value = kind == Operation.DHT_GET, values.get(id_)
         untold += is_get and how is Outcome.OK and value is None
         if id_ not in keys:
+            keyless |= set() if is_get else {id_}
             continue
         register = made.setdefault(keys[id_], Register(keys[id_]))
         if is_get:
@@ -113,8 +127,10 @@ def of(history: History) -> Registers:
         made.setdefault(keys[id_], Register(keys[id_])).puts[id_] = Put(id_, 0, 0, Outcome.OK)
     acknowledged = sum(one.acknowledged_ns < FOR_EVER_NS for one in made.values())
     read = {key: register for key, register in made.items() if register.gets}
-    _add_under_way(history, read, keys)
-    return Registers(read, keys, acknowledged, untold)
+    unknown = _under_way(history) | keyless
+    for register in read.values():
+        _add_unknown(register, keys, recorded, unknown)
+    return Registers(read, keys, acknowledged, untold, len(keyless))
 
 
 def _early(ids: list[bytes]) -> set[bytes]:
@@ -127,11 +143,10 @@ def _early(ids: list[bytes]) -> set[bytes]:
     return {ids[at] for at in np.flatnonzero(streams == EARLY_STREAM).tolist()}
 
 
-def _sent(history: History) -> Iterator[tuple[bytes, int, int, int, Outcome, int]]:
-    """The puts and gets that were sent: id, kind, begin, end, outcome, who sent it."""
+def _ended(history: History) -> Iterator[tuple[bytes, int, int, int, Outcome, int]]:
+    """The puts and gets: id, kind, begin (0: never sent), end, outcome, who was to send it."""
     kinds = history.column("operation")
     mine = (kinds == Operation.DHT_PUT) | (kinds == Operation.DHT_GET)
-    mine &= history.column("sent_ns") > 0
     ids = history.operations.column("id").filter(pa.array(mine)).to_pylist()
     columns = (
         history.column(name)[mine].tolist()
@@ -142,16 +157,19 @@ def _sent(history: History) -> Iterator[tuple[bytes, int, int, int, Outcome, int
         yield id_, kind, sent_ns, done_ns if how is Outcome.OK else FOR_EVER_NS, how, node
 
 
-def _add_under_way(
-    history: History, read: Mapping[bytes, Register], keys: Mapping[bytes, bytes]
-) -> None:
-    """Add the puts that a look at a run under way does not tell of yet, and that were read."""
+def _under_way(history: History) -> set[bytes]:
+    """The operations that a look at a run under way does not tell of yet."""
     open_ = history.under_way.tobytes()
-    under_way = {open_[at : at + ID_BYTES] for at in range(0, len(open_), ID_BYTES)}
-    for key, register in read.items():
-        for get in register.gets:
-            value = get.value
-            if value is None or value in register.puts:
-                continue
-            if value in under_way or keys.get(value) == key:
-                register.puts[value] = Put(value, 0, FOR_EVER_NS, Outcome.UNKNOWN)
+    return {open_[at : at + ID_BYTES] for at in range(0, len(open_), ID_BYTES)}
+
+
+def _add_unknown(
+    register: Register, keys: Mapping[bytes, bytes], recorded: set[bytes], unknown: set[bytes]
+) -> None:
+    """Add the puts that were read, and of which is not known how they ended, or not even their
+    key.
+    """
+    for value in {get.value for get in register.gets if get.value is not None}:
+        is_of_it = keys[value] == register.key if value in keys else value in unknown
+        if value not in register.puts and is_of_it and (value in unknown or value not in recorded):
+            register.puts[value] = Put(value, 0, FOR_EVER_NS, Outcome.UNKNOWN)

@@ -26,16 +26,18 @@ from harness.checks import (
 from harness.checks.measurements import BENCHMARKS, SPREAD_MAX
 from harness.checks.metric import Chosen, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS, as_one, take, taken_over
-from harness.checks.operation_metrics import CAME_TRUE, TIMES
+from harness.checks.operation_metrics import TIMES
 from harness.checks.promises import keeping, missed, missing, promised, shown, stretch
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.choices import one_of
 from harness.errors import BadFileError
-from harness.history.gaps import ALWAYS, Part
+from harness.history.gaps import ALWAYS, END_NS, Part
 from harness.history.history import History, PhaseWindow
-from harness.operations import Operation, Outcome
+from harness.operations import Outcome
 from harness.scenario.budget import Row
+
+HOST, JOURNAL = frozenset({Part.HOST}), frozenset({Part.JOURNAL})
 
 
 def validate(rows: Sequence[Row]) -> None:
@@ -135,7 +137,9 @@ def _judge(history: History, row: Row) -> Finding:
     if doubt is not None:
         return _unknown(row, doubt[0], doubt[1], measured)
     if not best:
-        if gap := _unexcused(history, row, phase, value):
+        if gap := _unexcused(history, row, phase, value) or _untold(
+            history, row, phase, taken, excused.all
+        ):
             return _unknown(row, Cause.GAP, gap, measured)
         busy = host.busy(history, phase) if row.kind == "time" else ""
         return _finding(row, Answer.FAIL, measured, missed(row, value) + busy, value=value)
@@ -153,6 +157,29 @@ def _unexcused(history: History, row: Row, phase: PhaseWindow, value: float) -> 
     windows = taken_over(history, row.metric, phase)
     found = (record.excuse(history, needs, kind, one, lost=lost) for one in windows)
     return next((gap for gap in found if gap is not None), None)
+
+
+def _untold(
+    history: History, row: Row, phase: PhaseWindow, taken: Measured, excused: Chosen
+) -> str | None:
+    """Say what is missing of the record that could show that what had no answer came late, on a
+    host that others had; None: nothing, or the promise was missed without that too.
+    """
+    if host.ends_slowly(row) is not Outcome.UNKNOWN:
+        return None
+    # It was under way for longer than the phase, and may have come at any time.
+    until_ns = phase.end_ns + lateness.patience_ns(history)
+    no_host = record.lacking(history, HOST, replace(phase, end_ns=until_ns))
+    no_journal = record.lacking(history, JOURNAL, replace(phase, end_ns=END_NS))
+    no_journal = no_journal or record.unsure(history, JOURNAL)
+    slowed, told = host.slowed(history, phase)
+    if no_host is None and (no_journal is None or not told):
+        return None
+    late = records.due(history, phase) & (history.column("outcome") == Outcome.UNKNOWN)
+    late &= slowed if no_host is None else True
+    late = host.came(history, late) if no_journal is None else late
+    without = _without(history, row, phase, taken, excused | late)
+    return no_host or no_journal if _best(history, row, without, taken) else None
 
 
 def _unsteady(row: Row, taken: Measured) -> str | None:
@@ -307,11 +334,11 @@ def _host_limited(
     for one in taken_over(history, row.metric, phase):
         if limited := host.limits(history, row, one):
             return Cause.HOST_LIMITED, limited
-        ended = _ends_slowly(row)
+        ended = host.ends_slowly(row)
         slowed, told = (excused, "") if ended is None else host.slowed(history, one)
         slowed = slowed & records.due(history, one) & (history.column("outcome") == ended)
         if ended is Outcome.UNKNOWN and told:
-            slowed = _came(history, slowed)
+            slowed = host.came(history, slowed)
         if not told or not slowed.any():
             continue
         if is_of_all:
@@ -320,27 +347,6 @@ def _host_limited(
             without = ", and without what was under way then the promise holds"
             return Cause.HOST_LIMITED, told + without + host.busy(history, one)
     return None
-
-
-def _came(history: History, unanswered: Chosen) -> Chosen:
-    """Which of these operations came to whom they were for, though nobody answered in time, or
-    could not, because their sender had given them up.
-    """
-    came = np.zeros(len(unanswered), np.bool_)
-    for kind in records.kinds(history):
-        mine = unanswered & (history.column("operation") == kind)
-        given_up = Operation(kind).spec.is_given_up
-        came[mine] = given_up | (
-            records.witnessed_ns(history, Operation(kind), mine) != records.NEVER
-        )
-    return came
-
-
-def _ends_slowly(row: Row) -> Outcome | None:
-    """How an operation ends that a slow host alone made miss the row; None: in no way."""
-    if host.is_of_times(row):
-        return Outcome.OK
-    return Outcome.UNKNOWN if row.metric in CAME_TRUE else None
 
 
 def _gap(history: History, row: Row, phase: PhaseWindow) -> str | None:

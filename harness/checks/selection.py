@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager, redirect_stdout
 from functools import partial
 
 from harness import plugin
+from harness.checks import record
 from harness.checks.check import Check
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.errors import BadFileError, UsageError
+from harness.history.gaps import EVERYTHING, Part, Parts
 from harness.topology.quantities import time_ms
 
 TABLE: Mapping[str, str] = {
@@ -68,14 +72,22 @@ def _within_ns(name: str) -> int:
     return found
 
 
+def aside() -> AbstractContextManager[object]:
+    """Have what a check of the user's own prints, or its module as it is imported, told beside the
+    answer, which may be JSON.
+    """
+    return redirect_stdout(sys.stderr)
+
+
 def require(names: Sequence[str], *, imports: bool = True) -> str:
     """Raise UsageError for a check that cannot be had; return, as the end of a sentence, which were
     not looked at. `imports`: whether one of the user's own may be imported.
     """
     unseen = [name for name in names if is_foreign(name) and not imports]
-    for name in names:
-        if name not in unseen:
-            load(name)
+    with aside():
+        for name in names:
+            if name not in unseen:
+                needs(name, load(name))
     if not unseen:
         return ""
     return (
@@ -83,12 +95,30 @@ def require(names: Sequence[str], *, imports: bool = True) -> str:
     )
 
 
-def findings(name: str, found: object) -> list[Finding]:
+def needs(name: str, check: Check) -> Parts | None:
+    """Return what a selected check takes of the record; one of the user's own may say it itself.
+    Raises UsageError where what it says are no parts of a record.
+    """
+    said = getattr(check, "needs", None)
+    if said is None:
+        return record.needs_of(word(name))
+    if not isinstance(said, AbstractSet) or not said <= EVERYTHING:
+        raise UsageError(
+            f"checks: {name!r}: needs: expected a set of parts of a record ({', '.join(Part)}), "
+            f"found {said!r}"
+        )
+    return frozenset(said)
+
+
+def findings(name: str, found: object, names: AbstractSet[str]) -> list[Finding]:
     """Return what a selected check found; where that is nothing, an UNKNOWN finding that says so.
-    Raises TypeError where it is no list of findings.
+    Raises TypeError where it is no list of findings, ValueError where one of the user's own has the
+    name of another check's: one of `names`.
     """
     if not isinstance(found, list) or not all(isinstance(one, Finding) for one in found):
         raise TypeError(f"expected a list of findings, found {str(found)[:80]}")
+    if (taken := sorted({one.name for one in found} & names)) and is_foreign(name):
+        raise ValueError(f"expected findings of names of its own, found {taken[0]!r}")
     return found or [nothing(name)]
 
 

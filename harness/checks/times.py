@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,3 +34,14 @@ class Times:
         found = first < len(self.ends_ns)
         found[found] = self.begins_ns[first[found]] <= until_ns[found]
         return found
+
+
+def free(busy: Iterable[tuple[int, int]], within: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """The stretches within one that are in none of the busy ones."""
+    at_ns, over_ns = within
+    for begin_ns, end_ns in sorted(busy):
+        if at_ns < min(begin_ns, over_ns):
+            yield at_ns, min(begin_ns, over_ns)
+        at_ns = max(at_ns, end_ns)
+    if at_ns < over_ns:
+        yield at_ns, over_ns

@@ -4,7 +4,8 @@ Pure. A run whose fault met nothing says nothing of what the fault does.
 A fault met an operation whose path it touched while it stood. Journals say which paths were taken:
 who got a message from whom, and who relayed it to whom. Where they cannot, an operation's own ends
 say it: what was sent from a touched path's one end to its other, and what no path is told of
-(a cut lets nothing through to be told of; a broadcast, or a lookup, is everybody's).
+(a cut lets nothing through to be told of, and who is ended or paused tells of nothing; a broadcast,
+or a lookup, is everybody's).
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def _met(history: History, stand: Stand, paths: Matrix) -> bool:
     named = under_way & (target >= 0) & _is_direct(history)
     if paths[source[named], target[named]].any():
         return True
-    if len(at_ns) and not (stand.is_cut or stand.change.nodes):
+    if len(at_ns) and stand.is_impairing:
         return False  # what passed would be told of
     free = under_way & (target < 0)
     if stand.change.nodes:

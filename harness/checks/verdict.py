@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.history import shape
+
 
 class Answer(StrEnum):
     """The three answers; MEASURED for a row that promises nothing, and NOT ASKED for one about a
@@ -67,6 +69,14 @@ class Finding:
     bound: float | None = None
 
     def __post_init__(self) -> None:
+        """Refuse what is no finding: it may be somebody else's check that made it."""
+        if not isinstance(self.answer, Answer) or not isinstance(self.cause, Cause | None):
+            raise TypeError(
+                f"finding {self.name!r}: expected an Answer, and a Cause or None; found "
+                f"{self.answer!r}, and {self.cause!r}"
+            )
+        if wrong := shape.misfit(self):
+            raise TypeError(f"finding {self.name!r}: {wrong}")
         if (self.answer is Answer.UNKNOWN) != (self.cause is not None):
             raise ValueError(
                 f"{self.name}: UNKNOWN and a cause go together, found {self.answer} with "

@@ -169,6 +169,10 @@ class History:
         default_factory=dict, init=False, repr=False, compare=False
     )
 
+    def __post_init__(self) -> None:
+        for records in (self.journal, self.under_way, *self.measurements.values()):
+            records.setflags(write=False)  # nobody who looks at the record changes it
+
     def with_gaps(self, gaps: tuple[Gap, ...]) -> History:
         """Return the same record with these gaps more; what was derived of it still holds."""
         made = replace(self, gaps=(*self.gaps, *gaps))

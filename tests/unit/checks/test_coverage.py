@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from kit.histories import SECOND, fault, history, operation, record
+import pyarrow as pa
+import pytest
+from kit.histories import SECOND, fault, history, host, operation, record
 
 from harness.checks import coverage
 from harness.checks.coverage import AFTER, BY_SIDE
 from harness.checks.verdict import Answer, Cause
+from harness.history import history as h
 from harness.history.events import NodeChanged, RunEnded
+from harness.history.gaps import Gap, Part
+from harness.history.resolved import ResolvedFault
 from harness.operations import Operation
 from harness.operations.records import RecordKind
 
@@ -92,3 +97,44 @@ def test_journals_without_receptions_cannot_tell():
 
 def test_a_run_without_cuts_has_no_sides():
     assert judged([sent(1500)], heard(1500, 1, at_s=3), ()) == {}
+
+
+LOSES_ALL = ResolvedFault(number=5, paths=((frozenset({"node-0"}), frozenset({"node-2"})),))
+
+
+def test_a_link_that_another_fault_is_on_is_none_of_a_side():
+    """A loss of 100 % is no cut, and lets nothing through."""
+    line = frozenset({(0, 1), (0, 2)})
+    lost = {"does": "loss 100 %", "paths": 1, "resolved": 5}
+    events = (*CUT, fault("set", 2.2, "lost", **lost), fault("clear", 7, "lost", **lost))
+    more = {"links": line, "resolved": {5: LOSES_ALL}}
+    found = judged([sent(1500)], heard(1500, 1, at_s=3), events, **more)
+    assert (found[BY_SIDE].answer, found[BY_SIDE].measured) == (Answer.PASS, "1 of 1")
+    assert judged([sent(1500)], [], events, **more)[BY_SIDE].answer is Answer.FAIL
+
+
+def test_after_the_heal_nothing_is_due_while_another_fault_stands():
+    lost = {"does": "loss 100 %", "paths": 1, "resolved": 5}
+    events = (*CUT, fault("set", 11, "lost", **lost), fault("clear", 13, "lost", **lost))
+    during, later = sent(11_500), sent(12_100)
+    more = {"resolved": {5: LOSES_ALL}, "seconds": 20}
+    assert judged([during], heard(11_500, 1, 3, 4, at_s=12.9), events, **more) == {}
+    assert judged([during, later], [], events, **more)[AFTER].measured == "0 of 1"
+
+
+@pytest.mark.parametrize(("busy_s", "answer"), [(1.0, Answer.UNKNOWN), (0.1, Answer.FAIL)])
+def test_what_came_too_late_while_others_had_the_host_is_nobodys(busy_s, answer):
+    others = pa.Table.from_pylist([host(at + 0.5, at * busy_s) for at in range(12)], h.HOST)
+    late = heard(1500, 1, at_s=3) + heard(1500, 2, at_s=9)
+    finding = judged([sent(1500)], late, host=others)[BY_SIDE]
+    assert (finding.answer, finding.measured) == (answer, "0 of 1")
+    assert finding.cause is (Cause.HOST_LIMITED if answer is Answer.UNKNOWN else None)
+    # What never came is lost on any host.
+    assert judged([sent(1500)], late[:1], host=others)[BY_SIDE].answer is Answer.FAIL
+
+
+def test_what_came_too_late_while_nobody_looked_at_the_host_is_not_known():
+    torn = (Gap(what=frozenset({Part.HOST}), why="host.arrow is torn"),)
+    late = heard(1500, 1, at_s=3) + heard(1500, 2, at_s=9)
+    finding = judged([sent(1500)], late, gaps=torn)[BY_SIDE]
+    assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.GAP)

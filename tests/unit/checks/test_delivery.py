@@ -5,6 +5,7 @@ can differ.
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from kit.histories import MS, SECOND, beginning, history, operation, record, stored
 
 from harness.checks import delivery, load
@@ -335,6 +336,22 @@ def test_what_was_not_acknowledged_is_delivered_once_and_to_its_target_all_the_s
     assert ledger(exempt).answer is Answer.MEASURED
     # What never arrived, or arrived once, is as it may be.
     assert delivery.check(history(gave_up, [record(0)])) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [(Operation.PRIVATE_MESSAGE, RecordKind.DELIVERED), (Operation.BROADCAST, RecordKind.RECEIVED)],
+)
+def test_what_was_not_acknowledged_does_not_come_before_it_was_sent(kind, told):
+    """A node journals at once what its peer has still to hear of, or what nobody ever sent."""
+    gave_up = operation(1, kind, outcome=int(Outcome.UNKNOWN), done_ns=0)
+    never = operation(1, kind, outcome=int(Outcome.FAILED), done_ns=0, sent_ns=0)
+    for sent, at_ns in ((gave_up, SECOND), (never, None)):
+        finding = ledger(history([sent], [record(1, told, at_ns=at_ns)]))
+        assert (finding.answer, finding.measured) == (
+            Answer.FAIL,
+            "1 delivered before it was sent",
+        )
 
 
 def test_a_broadcast_that_nobody_was_there_to_hear_is_no_proof():

@@ -17,6 +17,7 @@ from harness.checks.verdict import Answer, Cause
 from harness.errors import BadFileError
 from harness.history import history as h
 from harness.history.events import FaultChanged, NodeChanged, RunEnded
+from harness.history.gaps import Gap, Part
 from harness.history.history import PhaseWindow
 from harness.history.proof import Proof, ProofAnswer
 from harness.operations import Operation, Outcome
@@ -191,3 +192,48 @@ def test_a_fault_is_shown_by_what_it_does_in_the_rows_own_phase():
         Cause.FAULT_NOT_PROVEN,
         "wan: in force, amount not shown: loss",
     )
+
+
+@pytest.mark.parametrize(
+    ("part", "busy_s", "came", "answer"),
+    [
+        (None, 1.0, True, Answer.UNKNOWN),  # others had the host, and it came late
+        (None, 0.1, True, Answer.FAIL),
+        (None, 1.0, False, Answer.FAIL),  # what never came is lost on any host
+        (Part.HOST, 0.1, True, Answer.UNKNOWN),
+        (Part.HOST, 0.1, False, Answer.FAIL),
+        (Part.JOURNAL, 1.0, False, Answer.UNKNOWN),
+        (Part.JOURNAL, 0.1, False, Answer.FAIL),
+        (Part.SAMPLES, 0.1, True, Answer.FAIL),
+    ],
+)
+def test_what_could_excuse_a_share_is_asked_for(part, busy_s, came, answer):
+    """A tenth had no answer. That the host was not sampled, or the receivers' journals are gone,
+    made a FAIL of what nobody can know.
+    """
+    lost = {"outcome": int(Outcome.UNKNOWN), "done_ns": 0}
+    sent = [operation(n, **(lost if n % 10 == 0 else {})) for n in range(1000)]
+    journal = [record(n) for n in range(1000) if came or n % 10]
+    others = pa.Table.from_pylist([host(at + 0.5, at * busy_s) for at in range(12)], h.HOST)
+    gaps = () if part is None else (Gap(what=frozenset({part}), why="it is torn"),)
+    finding = judged(
+        history(sent, journal, host=others, gaps=gaps),
+        metric="private_message.delivered",
+        statistic="mean",
+        unit="%",
+        comparison=">=",
+        bound=100.0,
+    )
+    assert finding.answer is answer
+    assert (finding.cause is Cause.GAP) == (part is not None and answer is Answer.UNKNOWN)
+
+
+def test_a_journal_that_may_have_been_cut_may_have_told_of_what_came():
+    """The folder has no manifest."""
+    lost = {"outcome": int(Outcome.UNKNOWN), "done_ns": 0}
+    others = pa.Table.from_pylist([host(at + 0.5, at) for at in range(12)], h.HOST)
+    share = {"metric": "private_message.delivered", "statistic": "mean", "unit": "%"}
+    found = history([operation(n, **lost) for n in range(1000)], host=others)
+    assert judged(found, **share, comparison=">=", bound=100.0).answer is Answer.FAIL
+    unsealed = judged(replace(found, sealed=False), **share, comparison=">=", bound=100.0)
+    assert (unsealed.answer, unsealed.cause) == (Answer.UNKNOWN, Cause.GAP)

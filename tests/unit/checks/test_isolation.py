@@ -8,7 +8,7 @@ from kit.histories import MS, SECOND, fault, history, operation, record, seen
 
 from harness.checks import isolation, reach
 from harness.checks.verdict import Answer, Cause
-from harness.history.events import RunEnded
+from harness.history.events import NodeChanged, NodeStarted, RunEnded
 from harness.history.proof import ProofAnswer
 from harness.history.resolved import ResolvedFault
 from harness.operations import Operation, Outcome
@@ -150,6 +150,46 @@ def test_a_leak_through_a_cut_that_was_not_proven_accuses_nobody(proofs, says):
     (finding,) = judged([operation(1500)], [at(1500, at_s=3)], proofs=proofs)
     assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.FAULT_NOT_PROVEN)
     assert says in finding.sentence
+
+
+def test_a_cut_that_was_not_proven_kept_nothing_apart():
+    """Nothing crossed it, as nothing crosses a path that is merely slow."""
+    (finding,) = judged([operation(1500, **NO)], proofs=())
+    assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.FAULT_NOT_PROVEN)
+    assert finding.sentence == "nothing showed cut in force"
+
+
+DEAD = NodeChanged(at_ns=SECOND, node="node-0", condition="killed")
+
+
+def sent_to(kind):
+    is_addressed = kind in (Operation.PRIVATE_MESSAGE, Operation.CONNECT)
+    return [operation(1500, kind, target=0 if is_addressed else -1, **NO)]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Operation.PRIVATE_MESSAGE,
+        Operation.BROADCAST,
+        Operation.DHT_GET,
+        Operation.CONNECT,
+    ],
+)
+def test_nothing_comes_to_the_dead(kind):
+    """Behind the cut nobody runs, as behind that around a crash: it keeps nothing apart."""
+    assert judged(sent_to(kind))[0].answer is Answer.PASS
+    assert judged(sent_to(kind), events=(DEAD, *CUT)) == []
+
+
+@pytest.mark.parametrize("kind", [Operation.PRIVATE_MESSAGE, Operation.BROADCAST])
+def test_who_does_not_journal_yet_does_not_tell_what_came(kind):
+    sent, dead = sent_to(kind), DEAD
+    back = NodeStarted(at_ns=2 * SECOND, node="node-0", journals_ns=2200 * MS)
+    (finding,) = judged(sent, events=(dead, back, *CUT))
+    assert (finding.answer, finding.measured) == (Answer.PASS, "1 of 1")
+    late = NodeStarted(at_ns=2 * SECOND, node="node-0", journals_ns=2700 * MS)
+    assert judged(sent, events=(dead, late, *CUT)) == []
 
 
 def test_nothing_to_check_is_no_finding():

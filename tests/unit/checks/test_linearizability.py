@@ -128,6 +128,14 @@ def test_a_run_in_which_an_old_value_comes_back_while_the_new_one_is_put():
     )
 
 
+def test_a_put_that_failed_did_not_happen():
+    values = stored((1, 7, None), (10, 7, 1))
+    failed = put(1, outcome=int(Outcome.FAILED))
+    (finding,) = linearizability.check(history([failed, get(10)], values=values))
+    assert finding.answer is Answer.FAIL
+    assert finding.sentence.endswith("the value of a put that was said to have failed")
+
+
 def test_values_that_are_not_told_are_unknown():
     (finding,) = linearizability.check(history([put(1), get(10)]))
     assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)

@@ -74,6 +74,26 @@ def test_members_are_everybodys():
     assert (found[DEAD].answer, found[DEAD].measured) == (Answer.FAIL, "1 not")
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_the_cut_around_a_crash_is_no_excuse(told):
+    """It is there for as long as the machine is dead, and no death would ever be judged."""
+    crash = NodeChanged(
+        at_ns=10_100_000_000, node="node-2", condition="crashed", since_ns=10 * SECOND
+    )
+    sides = {"node-0": 0, "node-1": 0, "node-2": 1}
+    events = [
+        fault("set", 10.05, "crash: cut", sides=sides, took_ms=50.0),
+        crash,
+        fault("set", 10.1, "crash", does="crashed", nodes=("node-2",), took_ms=100.0),
+        fault("clear", 19.9, "crash: cut", sides=sides, took_ms=50.0),
+        started(20),
+        fault("clear", 20, "crash", does="crashed", nodes=("node-2",), took_ms=300.0),
+    ]
+    journal = [*BEGUN, tells(1, UP, 2, 20.5), tells(2, UP, 1, 20.4)]
+    found = judged([*journal, *([tells(1, DOWN, 2, 12)] if told else [])], events)
+    assert found[DEAD].answer is (Answer.PASS if told else Answer.FAIL)
+
+
 @pytest.mark.parametrize("told", [(), (tells(1, DOWN, 2, 15.5),)], ids=["never", "too late"])
 def test_a_death_that_nobody_tells_of(told):
     finding = judged([*BEGUN, *told], [killed(10)])[DEAD]

@@ -277,6 +277,24 @@ def test_a_node_that_runs_is_not_to_be_held_failed_for_long():
     assert sorted(values) == [0.0, 0.0, 1.0, 6.0]
 
 
+def test_a_node_that_is_paused_is_rightly_held_failed():
+    """From 3 s to 8 s; node-0 holds it failed from 4 s to 9 s: for one second of those it ran."""
+    paused = [
+        NodeChanged(at_ns=at_s * SECOND, node="node-2", condition=condition)
+        for at_s, condition in ((3, "paused"), (8, "running"))
+    ]
+    told = [
+        record(9, kind, 0, at_s * SECOND, peer=beginning(2))
+        for kind, at_s in ((RecordKind.MEMBER_FAILED, 4), (RecordKind.MEMBER_JOINED, 9))
+    ]
+    values = taken("membership.suspected", history((), told, events=paused)).values / SECOND
+    assert values.max() == 1.0
+    # It ended while it was paused, and was never started again.
+    events = (*paused[:1], NodeEnded(at_ns=5 * SECOND, node="node-2"))
+    values = taken("membership.suspected", history((), told[:1], events=events)).values
+    assert values.max() == 0
+
+
 def test_an_end_is_seen_while_it_is_brought_about():
     """It took 2 s to stop node-2, and the others saw it after one: "never reported"."""
     stop = NodeChanged(at_ns=4 * SECOND, since_ns=2 * SECOND, node="node-2", condition="stopped")

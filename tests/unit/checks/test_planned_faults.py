@@ -92,6 +92,22 @@ def test_a_fault_that_stood_for_another_time_than_planned_is_unknown(cleared_s, 
     assert finding.sentence == f"slow stood for {stood} s, planned were 2.0 s"
 
 
+@pytest.mark.parametrize(
+    ("begun_s", "answer"), [(8.0, Answer.UNKNOWN), (4.9, Answer.PASS)], ids=["later", "meanwhile"]
+)
+def test_what_another_change_took_excuses_those_alone_that_waited_for_it(begun_s, answer):
+    """The fault was to go at 5 s. All that all changes took was allowed for, whenever they were."""
+    cleared_s = 3.5 if answer is Answer.UNKNOWN else 7.5
+    other = change("set", begun_s + 2.5, "other", took_s=2.5)
+    changes = (change("set", 3), change("clear", cleared_s), other)
+    proofs = [read_back(at_s) for at_s in (3.2, 6, 9.5)]
+    proofs += [replace(one, fault="other", at_ns=one.at_ns + 1400 * MS) for one in proofs]
+    (finding,) = judged(*changes, proofs=proofs)
+    assert finding.answer is answer
+    if answer is Answer.UNKNOWN:
+        assert finding.sentence == "slow stood for 0.5 s, planned were 2.0 s"
+
+
 def test_a_node_that_takes_long_to_start_was_not_stopped_for_longer():
     changes = change("set", 3), change("clear", 9, took_s=4.0)
     (finding,) = judged(*changes, proofs=[read_back(at_s) for at_s in (3.2, 6, 9.5)])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from kit.histories import MS, SECOND, history, operation, record
 
@@ -13,7 +15,7 @@ from harness.errors import BadFileError
 from harness.history.events import FaultChanged, RunEnded
 from harness.history.gaps import Gap, Part
 from harness.history.history import PhaseWindow
-from harness.history.plan import PhaseKind
+from harness.history.plan import ChangePlan, PhaseKind, Plan
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
 from harness.scenario.budget import Conditions, Row
@@ -111,6 +113,35 @@ def test_a_share_of_success_has_a_factor_too():
 def test_good_seconds_among_bad_ones_are_no_return():
     flapping = run(lambda second: None if 11 <= second < 30 and int(second) % 4 == 0 else 4.0)
     assert judged(flapping, row(bound=15)).value == pytest.approx(29 - HEALED - BEARS_S, abs=1e-6)
+
+
+def test_the_time_that_a_node_takes_to_start_is_a_part_of_its_return():
+    """It was started at once at 18 s, and was ready after 4 s; all was well at 25 s."""
+    back_ns = SECOND + (HEALED + 4) * SECOND
+    gone, back = replace(CHANGES[0], nodes=("node-2",)), replace(CHANGES[1], nodes=("node-2",))
+    slow = (gone, replace(back, set_ns=back_ns, took_ms=4000.0), RunEnded())
+    assert judged(run(until(25), events=slow)).value == pytest.approx(25 - HEALED - BEARS_S)
+    network = (CHANGES[0], replace(CHANGES[1], set_ns=back_ns, took_ms=4000.0), RunEnded())
+    assert judged(run(until(25), events=network)).value == pytest.approx(3 - BEARS_S)
+
+
+def test_under_a_fraction_of_the_load_nothing_has_returned():
+    """A fifth of the messages is due from the heal on, and none is slow."""
+    usual = run(until(25))
+    number = np.arange(usual.operations.num_rows)
+    kept = (usual.column("intended_ns") < (1 + CUT) * SECOND) | (number % 5 == 0)
+    found = judged(replace(usual, operations=usual.operations.filter(pa.array(kept))))
+    assert (found.answer, found.cause) == (Answer.UNKNOWN, Cause.TOO_FEW)
+    assert "half the load of the steady phase" in found.sentence
+
+
+def test_a_fault_that_never_came_has_no_heal():
+    """It was planned, and could not be done: at once all is as before."""
+    never = ChangePlan(at_ns=12 * SECOND, verb="set", fault="cut")
+    planned = Plan(t0_ns=SECOND, seed=1, phases=(), changes=(never,))
+    found = judged(run(until(11), events=(RunEnded(),), plan=planned))
+    assert (found.answer, found.cause) == (Answer.UNKNOWN, Cause.FAULT_NOT_PROVEN)
+    assert found.sentence == "fault cut was planned, and could not be done: nothing healed"
 
 
 def test_without_a_fault_the_time_begins_with_the_phase():

@@ -66,7 +66,14 @@ def test_what_was_put_is_read():
             [(20, 7, None), (10, 7, 20)],
             "a value that was put after it had ended",
         ),
+        ([put(1), get(10)], [(1, 7, None), (10, 7, 10)], "a value that nobody put"),
+        (
+            [put(1, sent_ns=0, **FAILED), get(10)],
+            [(1, 7, None), (10, 7, 1)],
+            "a value that nobody put",
+        ),
     ],
+    ids=["of nobody", "of another key", "failed", "of later", "the get's own id", "never sent"],
 )
 def test_a_value_that_nobody_wrote(operations, values, says):
     finding = judged(operations, stored(*values))[WRITTEN]
@@ -185,7 +192,17 @@ def test_values_that_are_not_told_are_unknown(values):
     """An older folder has none, and a system may not say what a get brought."""
     finding = judged([put(1), get(10)], values)[WRITTEN]
     assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
-    assert finding.measured == "1 not told"
+    assert finding.measured == "not told"
+
+
+def test_puts_of_which_no_key_is_told_are_no_ghosts():
+    """A load worker's file of values is gone: its put may be what was read, or a newer one."""
+    operations = [put(1), put(3), put(5), get(10), get(20)]
+    values = stored((1, 7, None), (3, 7, None), (10, 7, 5), (20, 7, 3))
+    found = judged(operations, values)
+    for name in (WRITTEN, FRESH):
+        assert (found[name].answer, found[name].cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
+        assert found[name].sentence == "the record does not tell under which keys 1 puts wrote"
 
 
 def test_a_run_that_reads_nothing_has_nothing_to_check():
@@ -201,3 +218,6 @@ def test_a_look_at_a_run_under_way_does_not_accuse_what_it_does_not_know_yet():
     assert register.check(known)[0].answer is Answer.PASS
     unsettled = replace(accused, values=stored((1, 7, None), (10, 7, 1)))
     assert register.check(unsettled)[0].answer is Answer.PASS
+    # What is told of its key already is that it is another one.
+    elsewhere = replace(known, values=stored((1, 8, None), (10, 7, 1)))
+    assert register.check(elsewhere)[0].answer is Answer.FAIL

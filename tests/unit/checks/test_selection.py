@@ -16,6 +16,7 @@ from harness.checks.verdict import Answer, Cause
 from harness.errors import UsageError
 from harness.experiments import judge
 from harness.history import manifest
+from harness.history.gaps import Gap, Part
 
 OWN = """
 from harness.checks.verdict import Answer, Finding
@@ -42,6 +43,37 @@ def ends(history):
 
 def silent(history):
     return None
+
+def prints(history):
+    print("debugging")
+    return made()
+
+def made(**more):
+    return [Finding(**{"name": "mine", "answer": Answer.PASS, "promised": "", "measured": "",
+                       "sentence": "", **more})]
+
+def shouts(history):
+    return made(answer="fail")
+
+def counts(history):
+    return made(measured=3)
+
+def borrows(history):
+    return made(name="nodes: alive throughout")
+
+def changes(history):
+    history.journal["at_ns"] -= history.journal["at_ns"].min()
+    return made()
+
+def mistaken(history):
+    return made()
+
+mistaken.needs = frozenset({"journals"})
+
+def says_none(history):
+    return made()
+
+says_none.needs = None
 
 number = 7
 """
@@ -97,6 +129,11 @@ def test_a_check_of_ones_own_is_a_row_like_any(own):
         ("own_checks:broken", "KeyError: 'oops'"),
         ("own_checks:ends", "SystemExit: 3"),
         ("own_checks:silent", "expected a list of findings, found None"),
+        ("own_checks:shouts", "expected an Answer, and a Cause or None; found 'fail'"),
+        ("own_checks:counts", "finding 'mine': measured: expected str"),
+        ("own_checks:borrows", "of names of its own, found 'nodes: alive throughout'"),
+        ("own_checks:changes", "read-only"),
+        ("own_checks:mistaken", "needs: expected a set of parts of a record"),
         ("own_checks:missing", "cannot be loaded"),
         ("own_checks:number", "expected a function of a history, found 7"),
         ("own_broken:check", "SyntaxError"),
@@ -116,8 +153,33 @@ def test_a_check_that_breaks_is_unknown(own, name, says):
     assert says in finding.sentence
 
 
+def test_a_check_that_does_not_say_what_it_needs_rests_on_all(own):
+    """Also where it says None, which no set of parts is."""
+    torn = (Gap(what=frozenset({Part.SAMPLES}), why="torn"),)
+    assert asked("own_checks:says_none", gaps=torn)["mine"].cause is Cause.GAP
+
+
+def test_what_a_check_prints_is_none_of_the_answer(own, capsys):
+    """`harness judge --json` is read by programs."""
+    selection.require(["own_checks:prints"])
+    assert asked("own_checks:prints")["mine"].answer is Answer.PASS
+    assert capsys.readouterr() == ("", "debugging\n")
+
+
+def test_two_checks_of_a_register_share_findings():
+    found = asked("register", "register-by-side")
+    assert {one.cause for name, one in found.items() if "register" in name} == {Cause.VACUOUS}
+
+
 @pytest.mark.parametrize(
-    "name", ["orderd", "own_checks:missing", "own_broken:check", "membership within x"]
+    "name",
+    [
+        "orderd",
+        "own_checks:missing",
+        "own_broken:check",
+        "own_checks:mistaken",
+        "membership within x",
+    ],
 )
 def test_what_cannot_be_had_is_refused_before_a_run(own, name):
     with pytest.raises(UsageError, match="checks"):

@@ -117,6 +117,16 @@ def test_a_stopped_node_was_wanted(message, answer):
     assert met([message], events=gone).answer is answer
 
 
+def test_a_limited_node_tells_of_what_came_to_it():
+    """It runs and journals: what others asked each other did not meet it."""
+    limited = stood("slow", "cpu 2 %", -1, nodes=("node-0",))
+    sent = [operation(1500, Operation.BROADCAST, source=2, target=-1)]
+    by = [record(1500, RecordKind.RECEIVED, 3, 3 * SECOND, peer=beginning(2))]
+    assert met(sent, by, events=limited).answer is Answer.UNKNOWN
+    to = record(1500, RecordKind.RECEIVED, 0, 3 * SECOND, peer=beginning(3))
+    assert met(sent, [*by, to], events=limited).answer is Answer.PASS
+
+
 def test_a_link_of_a_node_is_every_path_of_it():
     thin = stood("thin", "up 1 Mbit/s", -1, up={"node-0": 1_000_000})
     assert met([operation(1500)], events=thin).answer is Answer.PASS

@@ -14,6 +14,7 @@ from harness.cli import main
 from harness.experiments import run
 from harness.faults.fault import Verb
 from harness.faults.spec import parse
+from harness.operations import Operation
 from harness.scenario import files
 from harness.scenario.overview import does, overview, overviews
 
@@ -40,6 +41,39 @@ def test_a_shipped_scenario_says_what_it_asks_and_is_judged(path):
     found = overview(path)
     assert found.sentence.endswith(".")
     assert found.rows
+
+
+def rows_of(scenario):
+    """The rows that are about a scenario, each with its phase."""
+    phases = {phase.name: phase for phase in scenario.phases}
+    rows = [] if scenario.budget is None else files.read_budget(scenario.budget).rows
+    for row in rows:
+        if row.conditions.scenario in (None, scenario.name):
+            assert row.conditions.phase in phases, row.name
+            yield row, phases[row.conditions.phase]
+
+
+@pytest.mark.parametrize("path", PLAYED, ids=lambda path: path.stem)
+def test_a_row_is_about_what_its_phase_has(path):
+    """Its operation is sent there, and its fault is played."""
+    for row, phase in rows_of(files.read_scenario(path)):
+        word = row.metric.partition(".")[0]
+        if word in {operation.word for operation in Operation}:
+            assert word in {stream.operation.word for stream in phase.streams}, row.name
+        if row.conditions.under is not None:
+            assert row.conditions.under in {fault.name for fault in phase.faults}, row.name
+
+
+@pytest.mark.parametrize("path", PLAYED, ids=lambda path: path.stem)
+def test_what_comes_after_a_cut_does_not_pass_for_coverage_under_it(path):
+    """A row counts a broadcast wherever it ever came, also when the cut had gone: where it promises
+    something of a phase with a cut, the scenario asks for the sides too.
+    """
+    scenario = files.read_scenario(path)
+    for row, phase in rows_of(scenario):
+        has_cut = any(fault.cut is not None for fault in phase.faults)
+        if row.metric == "broadcast.coverage" and row.bound is not None and has_cut:
+            assert "coverage-by-side" in scenario.checks, row.name
 
 
 def test_what_a_scenario_asks_is_gathered_of_its_phases():
