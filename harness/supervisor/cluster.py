@@ -72,7 +72,9 @@ class Cluster:
         self.gateway: Gateway | None = None
         self._lock = threading.Lock()
         self._folder = folder
-        self._readiness = Readiness(folder / "notify" / "socket")
+        self.became_ready: Callable[[str], None] = lambda _: None
+        self._hurried: set[str] = set()  # nodes that nobody waited for until they were ready
+        self._readiness = Readiness(folder / "notify" / "socket", self._tell_ready)
 
     def up(self, progress: Progress) -> None:
         """Wire and start the nodes; wait until all are ready and the overlay is one connected
@@ -156,6 +158,15 @@ class Cluster:
         if not runs or name in self._readiness.ready:
             return ""
         return f"not ready yet ({self._last_status(name)})"
+
+    def _tell_ready(self, name: str) -> None:
+        self.became_ready(name)
+
+    def readiness(self, name: str) -> tuple[bool, bool]:
+        """Tell whether a node is ready; and if not, whether that was waited for as long as it said
+        anything new.
+        """
+        return name in self._readiness.ready, name not in self._hurried
 
     def _silent(self, names: list[str], progress: Progress) -> list[str]:
         """Wait until all are ready, or have said nothing new for too long; return those that are
@@ -276,8 +287,11 @@ class Cluster:
             if is_wanted(name) and self._readiness.statuses.get(name) != STARTING:
                 raise _EnoughError
 
-        with suppress(_EnoughError):
+        self._hurried.discard(name)
+        try:
             self._silent([name], look)
+        except _EnoughError:
+            self._hurried.add(name)
 
     def process_of(self, name: str, program: Program) -> Process:
         """Return what a node runs as by this program."""

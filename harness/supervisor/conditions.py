@@ -104,14 +104,20 @@ class Conditions:
         begun_ns = time.monotonic_ns()
         crashing = [one.node for one in changing if one.after is Condition.CRASHED]
         back = [one for one in changing if one.before is Condition.CRASHED]
+        coming: list[tuple[Turn, int]] = []  # of these, who was started, and since when
         self.crashes.cut_off(fault.name, crashing)
 
         def one(turn: Turn) -> None:
+            since_ns = time.monotonic_ns()
             if not turn.starts:
                 with priority.prompt():  # its moment is now
-                    self._bring(turn, begun_ns if turn.node in crashing else time.monotonic_ns())
-            elif self._cluster.set_condition(turn.node, Condition.RUNNING) and turn not in back:
-                self._finish(turn)
+                    self._bring(turn, begun_ns if turn.node in crashing else since_ns)
+            elif not self._cluster.set_condition(turn.node, Condition.RUNNING):
+                return
+            elif turn in back:
+                coming.append((turn, since_ns))
+            else:
+                self._finish(turn, since_ns)
 
         with ThreadPoolExecutor(NODES_TOGETHER, thread_name_prefix="conditions") as pool:
             try:  # one alone is not worth a thread
@@ -119,7 +125,9 @@ class Conditions:
                 self.crashes.forget(crashing)
             finally:
                 self.crashes.let_in([turn.node for turn in back])
-            list(pool.map(self._finish, [turn for turn in back if turn.starts]))
+                finished = [pool.submit(self._finish, *each) for each in coming]
+            for one_finished in finished:
+                one_finished.result()
             if is_set and fault.state is State.WIPE:
                 list(pool.map(self._wipe, fault.nodes))
         if is_set and fault.program is not None:
@@ -146,8 +154,9 @@ class Conditions:
 
     def revive(self, node: str) -> None:
         """Start a node that ended by itself; one that runs is left alone."""
+        since_ns = time.monotonic_ns()
         if self._cluster.set_condition(node, Condition.RUNNING):
-            self._finish(Turn(node, Condition.STOPPED, Condition.RUNNING))
+            self._finish(Turn(node, Condition.STOPPED, Condition.RUNNING), since_ns)
 
     def found(self, node: str) -> Condition:
         """Read the condition of a node's processes from the kernel.
@@ -174,10 +183,10 @@ class Conditions:
         if self._cluster.set_condition(turn.node, turn.after):
             self._told(turn.node, turn.after, since_ns)
 
-    def _finish(self, turn: Turn) -> None:
-        """Wait for a node that was started, and tell of it."""
+    def _finish(self, turn: Turn, since_ns: int) -> None:
+        """Wait for a node that began to be started then, and tell of it."""
         self._cluster.await_ready(turn.node, self._is_wanted)
-        self._told(turn.node, Condition.RUNNING, time.monotonic_ns())
+        self._told(turn.node, Condition.RUNNING, since_ns)
         if turn.after is Condition.PAUSED:
             self._bring(Turn(turn.node, Condition.RUNNING, turn.after), time.monotonic_ns())
 

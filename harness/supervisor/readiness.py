@@ -17,9 +17,12 @@ TICK_S = 0.25
 
 
 class Readiness:
-    """The last status of every node, and which nodes are ready."""
+    """The last status of every node, and which nodes are ready. `told` is told of each that becomes
+    so.
+    """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, told: Callable[[str], None] = lambda _: None) -> None:
+        self._told = told
         self._changed = threading.Condition()
         self.statuses: dict[str, str] = {}
         self.ready: set[str] = set()
@@ -74,6 +77,7 @@ class Readiness:
             )
             node = said.get("NODE", "")
             with self._changed:
+                is_news = said.get("READY") == "1" and node not in self.ready
                 if said.get("READY") == "1" or said.get("STATUS", "") not in (
                     "",
                     self.statuses.get(node),
@@ -84,3 +88,5 @@ class Readiness:
                 if said.get("READY") == "1":
                     self.ready.add(node)
                     self._changed.notify_all()
+            if is_news:
+                self._told(node)

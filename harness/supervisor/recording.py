@@ -21,6 +21,7 @@ from harness.history.events import (
     FaultChanged,
     NodeChanged,
     NodeEnded,
+    NodeReadiness,
     NodeStarted,
     PhaseEnded,
     RunBegan,
@@ -90,6 +91,8 @@ class Recording:
         # Identity of a fault that came in this run → it, and its number in faults.jsonl.
         self._kept: dict[int, tuple[Fault, int]] = {}
         self._keeping = threading.Lock()
+        self._unready: set[str] = set()  # nodes of which it was told that they are not ready
+        self._readying = threading.Lock()
         self._led_by = begun_by
         self._player: PhasePlayer | None = None  # None: it has not started
         self._stops: list[Callable[[], object]] = []  # what has to end, in this order
@@ -144,6 +147,7 @@ class Recording:
                 changed=self._changed,
                 node_changed=self._node_changed,
                 nodes_ended=self.nodes_ended,
+                node_ready=self._node_ready,
                 proven=self._prove,
             )
         )
@@ -337,6 +341,7 @@ class Recording:
             self.nodes_ended({node: ending}, at_ns)
         elif condition is Condition.RUNNING:
             self._journalled[node] = condition
+            self._tell_unready(node, time.monotonic_ns())
         else:
             self.folder.event(NodeChanged(node=node, condition=str(condition)))
             self._journalled[node] = Condition.STOPPED
@@ -356,11 +361,34 @@ class Recording:
             [journals_ns] = journals.begin_journals(
                 self._cluster.adapter, [endpoint], self.folder, early=True
             )
-            self.folder.event(NodeStarted(node=node, journals_ns=journals_ns))
+            at_ns = time.monotonic_ns()
+            self.folder.event(
+                NodeStarted(at_ns=at_ns, node=node, journals_ns=journals_ns, since_ns=since_ns)
+            )
+            self._tell_unready(node, at_ns)
         else:
             self.folder.event(NodeChanged(node=node, condition=str(condition), since_ns=since_ns))
             if condition.is_down and self._cluster.gateway is None:
                 self.folder.mend_journal(node)
+
+    def _tell_unready(self, node: str, at_ns: int) -> None:
+        """Record that a node which runs is not ready, where it is not, as of a moment."""
+        with self._readying:
+            ready, awaited = self._cluster.readiness(node)
+            if not ready:
+                self._unready.add(node)
+                self.folder.event(
+                    NodeReadiness(at_ns=at_ns, node=node, ready=False, awaited=awaited)
+                )
+
+    def _node_ready(self, node: str) -> None:
+        """Record that a node has become ready of which it was told that it was not."""
+        with self._readying:
+            if node in self._unready:
+                self._unready.discard(node)
+                raised = attempt(lambda: self.folder.event(NodeReadiness(node=node, ready=True)))
+                for error in raised:  # whoever tells it must go on
+                    self.note(f"{node} has become ready, which could not be written down: {error}")
 
     def _live(self) -> list[Endpoint]:
         return [
