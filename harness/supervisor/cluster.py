@@ -72,9 +72,9 @@ class Cluster:
         self.gateway: Gateway | None = None
         self._lock = threading.Lock()
         self._folder = folder
-        self.became_ready: Callable[[str], None] = lambda _: None
-        self._hurried: set[str] = set()  # nodes that nobody waited for until they were ready
-        self._readiness = Readiness(folder / "notify" / "socket", self._tell_ready)
+        # Has it told that a node ended by itself, where nobody has, before it is changed.
+        self.settle: Callable[[str], None] = lambda _: None
+        self.readiness = Readiness(folder / "notify" / "socket")
 
     def up(self, progress: Progress) -> None:
         """Wire and start the nodes; wait until all are ready and the overlay is one connected
@@ -134,7 +134,7 @@ class Cluster:
     def _expect(self, names: list[str]) -> None:
         """Have readiness and the gateway know that these nodes are about to start."""
         for name in names:
-            self._readiness.expect(name)
+            self.readiness.expect(name)
         if self.gateway is not None:
             self.gateway.expect(names)
 
@@ -150,23 +150,14 @@ class Cluster:
             )
 
     def _last_status(self, name: str) -> str:
-        return f"last status: {self._readiness.statuses.get(name, 'nothing')}"
+        return f"last status: {self.readiness.statuses.get(name, 'nothing')}"
 
     def not_ready(self, name: str) -> str:
         """Say that a node which runs is not ready; empty where it is, or does not run."""
         runs = self.conditions.get(name) is Condition.RUNNING and not self.has_ended(name)
-        if not runs or name in self._readiness.ready:
+        if not runs or name in self.readiness.ready:
             return ""
         return f"not ready yet ({self._last_status(name)})"
-
-    def _tell_ready(self, name: str) -> None:
-        self.became_ready(name)
-
-    def readiness(self, name: str) -> tuple[bool, bool]:
-        """Tell whether a node is ready; and if not, whether that was waited for as long as it said
-        anything new.
-        """
-        return name in self._readiness.ready, name not in self._hurried
 
     def _silent(self, names: list[str], progress: Progress) -> list[str]:
         """Wait until all are ready, or have said nothing new for too long; return those that are
@@ -179,14 +170,14 @@ class Cluster:
                     f"the gateway, which speaks to the nodes, ended{last_lines(self.gateway.log)}"
                 )
             for name in names:
-                if name not in self._readiness.ready and self.has_ended(name):
+                if name not in self.readiness.ready and self.has_ended(name):
                     raise NodeStartError(
                         f"node {name} ended while starting. Its last log "
                         f"lines:\n{self.last_lines(name)}"
                     )
             progress("ready", ready, len(names))
 
-        return self._readiness.wait(names, self.topology.silence_s, tick)
+        return self.readiness.wait(names, self.topology.silence_s, tick)
 
     def _check_overlay(self) -> None:
         """Ask every node for the links that stand.
@@ -243,26 +234,25 @@ class Cluster:
     def set_condition(self, name: str, condition: Condition) -> bool:
         """Bring a node into a condition; return whether it was in another one.
 
-        One that is down already is only called otherwise. One that has ended by itself in this
-        moment is left to whoever tells of that, but for RUNNING. `await_ready` has to follow a
-        start.
+        One that is down already is only called otherwise. That one has ended by itself is told
+        before. `await_ready` has to follow a start.
         """
         self.require(name)
-        before = self.conditions.get(name, Condition.RUNNING)
-        if before == condition and not self.has_ended(name):
-            return False
-        if condition.is_down:
-            if before.is_down:
-                self.conditions[name] = condition
+        self.settle(name)
+        with self._lock:
+            before = self.conditions.get(name, Condition.RUNNING)
+            if before == condition and not self.has_ended(name):
                 return False
-            if self.has_ended(name):
-                return False
+            if condition.is_down:
+                if not before.is_down and self.has_ended(name):
+                    return False  # just now: whoever looks tells of that
+                self.conditions[name] = condition  # before it ends: it does not end by itself
+                if before.is_down:
+                    return False
         if condition is Condition.RUNNING and before is not Condition.PAUSED:
             self._expect([name])
         elif condition.is_down and self.gateway is not None:
             self.gateway.gone([name])
-        if condition.is_down:  # before it ends: it does not end by itself
-            self.conditions[name] = condition
         try:
             running = self.runtime.set_condition(name, condition)
         except HarnessError:
@@ -284,14 +274,13 @@ class Cluster:
         """
 
         def look(*_: object) -> None:
-            if is_wanted(name) and self._readiness.statuses.get(name) != STARTING:
+            if is_wanted(name) and self.readiness.statuses.get(name) != STARTING:
                 raise _EnoughError
 
-        self._hurried.discard(name)
         try:
             self._silent([name], look)
         except _EnoughError:
-            self._hurried.add(name)
+            self.readiness.hurried.add(name)
 
     def process_of(self, name: str, program: Program) -> Process:
         """Return what a node runs as by this program."""
@@ -305,14 +294,22 @@ class Cluster:
         image = Image(program.image, Recipe.REFERENCE) if program.image else own.image
         return replace(own, argv=program.argv(own.argv, values), image=image)
 
-    def note_ended(self, names: Sequence[str]) -> None:
-        """Note that these nodes' first processes ended by themselves. Takes no time."""
-        if self.gateway is not None:
-            self.gateway.gone(names)
+    def note_ended(self, names: Sequence[str]) -> list[str]:
+        """Note which of these nodes' first processes have ended by themselves, and return those of
+        which nobody has noted it. Takes no time.
+        """
         with self._lock:
-            for name in names:
+            ended = [
+                name
+                for name in names
+                if not self.conditions.get(name, Condition.RUNNING).is_down and self.has_ended(name)
+            ]
+            for name in ended:
                 self.running.pop(name, None)
                 self.conditions[name] = Condition.STOPPED
+        if ended and self.gateway is not None:
+            self.gateway.gone(ended)
+        return ended
 
     def clear(self, names: Sequence[str]) -> None:
         """End what nodes left that ended by themselves."""
@@ -368,7 +365,7 @@ class Cluster:
             lambda: owner.end_processes(self._folder),  # commands of `harness exec`
             self._unmake,
             self.fabric.close,
-            self._readiness.close,
+            self.readiness.close,
         )
 
 

@@ -70,7 +70,7 @@ class Faults:
         self._chance = random.Random(f"{network.seed}/conditions")
         self._since_ns: dict[str, int] = {}  # name of a fault in force → when it came
         network.changed = self._changed
-        cluster.became_ready = self._node_ready
+        cluster.readiness.told = self._node_ready
 
     def _changed(self, change: Change) -> None:
         if change.verb is Verb.SET:
@@ -281,11 +281,19 @@ class Faults:
         with self._of_nodes.holding(node):
             self._conditions.revive(node)
 
-    def note_ended(self, names: Sequence[str]) -> None:
-        """Note that these nodes ended by themselves; takes no time. `tell_ended` has to follow."""
+    def note_ended(self, names: Sequence[str]) -> list[str]:
+        """Note which of these nodes have ended by themselves, and return those of which nobody has
+        noted it; takes no time. `tell_ended` has to follow.
+        """
         with self._ends:
-            self._cluster.note_ended(names)
-            self._untold |= set(names)
+            ended = self._cluster.note_ended(names)
+            self._untold |= set(ended)
+        return ended
+
+    def await_told(self, name: str) -> None:
+        """Wait until it is told how a node ended of which that was noted."""
+        with self._ends:
+            self._ends.wait_for(lambda: name not in self._untold)
 
     def tell_ended(self, names: Sequence[str], at_ns: int) -> Mapping[str, Ending]:
         """Find out how nodes that ended at `at_ns` did, and tell it; return it."""

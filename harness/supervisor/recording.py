@@ -92,7 +92,6 @@ class Recording:
         self._kept: dict[int, tuple[Fault, int]] = {}
         self._keeping = threading.Lock()
         self._unready: set[str] = set()  # nodes of which it was told that they are not ready
-        self._readying = threading.Lock()
         self._led_by = begun_by
         self._player: PhasePlayer | None = None  # None: it has not started
         self._stops: list[Callable[[], object]] = []  # what has to end, in this order
@@ -361,11 +360,11 @@ class Recording:
             [journals_ns] = journals.begin_journals(
                 self._cluster.adapter, [endpoint], self.folder, early=True
             )
-            at_ns = time.monotonic_ns()
+            now = time.monotonic_ns()
             self.folder.event(
-                NodeStarted(at_ns=at_ns, node=node, journals_ns=journals_ns, since_ns=since_ns)
+                NodeStarted(at_ns=now, node=node, journals_ns=journals_ns, since_ns=since_ns)
             )
-            self._tell_unready(node, at_ns)
+            self._tell_unready(node, now)
         else:
             self.folder.event(NodeChanged(node=node, condition=str(condition), since_ns=since_ns))
             if condition.is_down and self._cluster.gateway is None:
@@ -373,22 +372,21 @@ class Recording:
 
     def _tell_unready(self, node: str, at_ns: int) -> None:
         """Record that a node which runs is not ready, where it is not, as of a moment."""
-        with self._readying:
-            ready, awaited = self._cluster.readiness(node)
-            if not ready:
+        readiness = self._cluster.readiness
+        with self._keeping:
+            if node not in readiness.ready:
                 self._unready.add(node)
+                awaited = node not in readiness.hurried
                 self.folder.event(
                     NodeReadiness(at_ns=at_ns, node=node, ready=False, awaited=awaited)
                 )
 
     def _node_ready(self, node: str) -> None:
         """Record that a node has become ready of which it was told that it was not."""
-        with self._readying:
+        with self._keeping:
             if node in self._unready:
                 self._unready.discard(node)
-                raised = attempt(lambda: self.folder.event(NodeReadiness(node=node, ready=True)))
-                for error in raised:  # whoever tells it must go on
-                    self.note(f"{node} has become ready, which could not be written down: {error}")
+                self.folder.event(NodeReadiness(node=node, ready=True))
 
     def _live(self) -> list[Endpoint]:
         return [

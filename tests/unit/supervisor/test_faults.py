@@ -40,6 +40,7 @@ class Nodes:
         self.runtime = SimpleNamespace(
             members=lambda _: [], ending=self.ending, is_held=lambda _: False
         )
+        self.readiness = SimpleNamespace()
         self.ended: dict[str, tuple[Ending, int]] = {}
         self.slow, self.is_slow = threading.Event(), threading.Event()
         self.slow.set()
@@ -48,9 +49,10 @@ class Nodes:
     def has_ended(self, _: str) -> bool:
         return False
 
-    def note_ended(self, names: Sequence[str]) -> None:
+    def note_ended(self, names: Sequence[str]) -> list[str]:
         for name in names:
             del self.running[name]
+        return list(names)
 
     def ending(self, name: str) -> Ending:
         raise UnavailableError(f"nobody can say how {name} ended")
