@@ -372,14 +372,12 @@ class Recording:
 
     def _tell_unready(self, node: str, at_ns: int) -> None:
         """Record that a node which runs is not ready, where it is not, as of a moment."""
-        readiness = self._cluster.readiness
+        known = self._cluster.readiness
         with self._keeping:
-            if node not in readiness.ready:
+            if node not in known.ready:
                 self._unready.add(node)
-                awaited = node not in readiness.hurried
-                self.folder.event(
-                    NodeReadiness(at_ns=at_ns, node=node, ready=False, awaited=awaited)
-                )
+                said = {"ready": False, "awaited": node not in known.hurried}
+                self.folder.event(NodeReadiness(at_ns=at_ns, node=node, **said))
 
     def _node_ready(self, node: str) -> None:
         """Record that a node has become ready of which it was told that it was not."""
