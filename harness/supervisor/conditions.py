@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
-from harness.errors import HarnessError, UnavailableError
+from harness.errors import HarnessError, UnavailableError, close_all
 from harness.faults.fault import Condition, Fault, State, fold_conditions, fold_limits
-from harness.faults.limits import UNLIMITED, Disk, Limits
+from harness.faults.limits import UNLIMITED, Limits
 from harness.faults.programs import Program
 from harness.kernel import priority
 from harness.kernel.proc import is_stopped
@@ -134,19 +135,28 @@ class Conditions:
             self._replace(fault.nodes, fault.program)
 
     def limit(self, limits: Mapping[str, Limits]) -> None:
-        """Limit what these nodes may use, each as it says. Raises HarnessError."""
-        for node, asked in limits.items():
-            self._cluster.runtime.limit(node, asked.of_processes)
-            self._cluster.disks.limit(node, asked.disk)
-            self._cluster.clocks.limit(node, asked.clock_s)
+        """Limit what these nodes may use, each as it says: all that can be, also where one cannot.
+        Raises HarnessError.
+        """
+        cluster = self._cluster
+        steps = [
+            partial(limit, node, how)
+            for node, asked in limits.items()
+            for limit, how in (
+                (cluster.runtime.limit, asked.of_processes),
+                (cluster.disks.limit, asked.disk),
+                (cluster.clocks.limit, asked.clock_s),
+            )
+        ]
+        close_all("a change of limits", *steps)
 
     def reading(self, node: str) -> Reading:
         """Read back what a node may use, and what it used. Raises HarnessError."""
         return self._cluster.runtime.reading(node)
 
-    def room(self, node: str, disk: Disk | None) -> Room:
-        """Look at a node's disk, which is to be like that. Raises HarnessError."""
-        return self._cluster.disks.look(node, full=disk is Disk.FULL)
+    def room(self, node: str) -> Room:
+        """Look at a node's disk. Raises HarnessError."""
+        return self._cluster.disks.look(node)
 
     def told(self, node: str) -> Told:
         """Tell what a node's program was told of the time since its clock was set."""

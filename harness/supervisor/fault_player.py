@@ -57,7 +57,8 @@ class FaultPlayer:
         # Identity of a fault → it, and when it is taken back for good.
         self._gone: dict[int, tuple[Fault, int]] = {}
         self._played: list[Fault] = []  # of the timeline, as planned
-        self._nodes = ThreadPoolExecutor(NODES_TOGETHER, "faults of nodes")
+        # What comes need not wait for what goes: nodes that start take their time.
+        self._nodes = {one: ThreadPoolExecutor(NODES_TOGETHER, f"nodes {one}") for one in Verb}
         # Identity of a fault of nodes → its last change that was given to a thread.
         self._given: dict[int, Future[None]] = {}
         self._thread = threading.Thread(target=self._run, name="fault player", daemon=True)
@@ -164,7 +165,8 @@ class FaultPlayer:
         with self._news:
             self._over = True
             self._news.notify_all()
-        close_all("the player of faults", self._thread.join, self._nodes.shutdown)
+        pools = (one.shutdown for one in self._nodes.values())
+        close_all("the player of faults", self._thread.join, *pools)
 
     def _add(
         self,
@@ -264,7 +266,8 @@ class FaultPlayer:
             return False
         before = self._given.get(id(due.change.fault))
         self._given = {key: one for key, one in self._given.items() if not one.done()}
-        self._given[id(due.change.fault)] = self._nodes.submit(self._do_after, before, due)
+        pool = self._nodes[due.change.verb]
+        self._given[id(due.change.fault)] = pool.submit(self._do_after, before, due)
         return due.change.verb is Verb.SET  # a node that starts takes its time
 
     def _do_after(self, before: Future[None] | None, due: _DueChange) -> None:

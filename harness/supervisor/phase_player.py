@@ -65,6 +65,8 @@ class PhasePlayer:
             raise UsageError(f"the run has no phase {name!r} that a condition ends")
         with self._news:
             due_ns = self._due_ns(planned.end_s)
+            if at_ns < self._due_ns(planned.begin_s):
+                raise UsageError(f"phase {name} has not begun by then")
             if at_ns >= due_ns or any(end_s == planned.end_s for end_s, _ in self._early_ns):
                 raise UsageError(f"phase {name} has ended, or ends before that")
             self._early_ns.append((planned.end_s, due_ns - at_ns))

@@ -66,6 +66,8 @@ def test_a_phase_that_its_condition_ended(tmp_path: Path) -> None:
     for name in ("a", "z"):
         with pytest.raises(UsageError, match="that a condition ends"):
             player.end_phase(name, time.monotonic_ns())
+    with pytest.raises(UsageError, match="has not begun by then"):
+        player.end_phase("b", t0_ns + 10_000_000)
     at_ns = time.monotonic_ns() + 50_000_000
     due_ns, early_ns = player.end_phase("b", at_ns)
     assert (due_ns, due_ns - early_ns) == (t0_ns + 600 * 10**9, at_ns)
