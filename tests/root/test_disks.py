@@ -85,6 +85,16 @@ def test_a_log_that_grows_does_not_fill_the_disk(place):
     assert disks.look("a").error == ""
 
 
+def test_mounts_are_found_below_a_folder_of_any_name(tmp_path):
+    """Of one that is not ASCII they stayed, after `down` too."""
+    folder = tmp_path / "n\u00e9 \\ \u2603"
+    (folder / "a b").mkdir(parents=True)
+    mounts.make(folder / "a b", 100_000)
+    assert mounts.below(folder) == [folder / "a b"]
+    assert mounts.remove_below(folder) == [str(folder / "a b")]
+    assert mounts.below(tmp_path) == []
+
+
 def test_in_a_user_namespace_a_disk_is_refused():
     """Nobody outside would see what is on it."""
     code = (
