@@ -131,8 +131,6 @@ class Recording:
         t0_ns = time.monotonic_ns() + int(start_in_s * 1e9)
         self._write_facts(t0_ns, load)
         self.folder.event(RunBegan())
-        for name, condition in cluster.conditions.items():
-            self._find(name, condition)
         gateway = [cluster.gateway.pid] if cluster.gateway is not None else []
         watched = [os.getpid(), *gateway, *load.get("pids", [])]
         self._samples = Samples(cluster, self.folder, watched, self.note)
@@ -150,6 +148,8 @@ class Recording:
                 proven=self._prove,
             )
         )
+        for name, condition in cluster.conditions.items():
+            self._find(name, condition)
         self._faults.tell_standing()
         self._player = PhasePlayer(
             self._timeline.phases,
