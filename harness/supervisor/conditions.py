@@ -138,16 +138,13 @@ class Conditions:
         """Limit what these nodes may use, each as it says: all that can be, also where one cannot.
         Raises HarnessError.
         """
-        cluster = self._cluster
-        steps = [
-            partial(limit, node, how)
-            for node, asked in limits.items()
-            for limit, how in (
-                (cluster.runtime.limit, asked.of_processes),
-                (cluster.disks.limit, asked.disk),
-                (cluster.clocks.limit, asked.clock_s),
-            )
-        ]
+        steps = list[Callable[[], object]]()
+        for node, asked in limits.items():
+            steps += [
+                partial(self._cluster.runtime.limit, node, asked.of_processes),
+                partial(self._cluster.disks.limit, node, asked.disk),
+                partial(self._cluster.clocks.limit, node, asked.clock_s),
+            ]
         close_all("a change of limits", *steps)
 
     def reading(self, node: str) -> Reading:

@@ -22,7 +22,7 @@ from harness.supervisor.faults import Faults
 
 LOOK_EVERY_S = 0.02
 AHEAD_S = 1.0  # before a change, when it begins to be made ready; a look before that is over then
-NODES_TOGETHER = 16  # faults of nodes that are changed side by side
+NODES_TOGETHER = 128  # faults of nodes that are changed side by side: most wait until one is ready
 
 
 @dataclass(order=True, slots=True)
