@@ -74,6 +74,7 @@ class Cluster:
         self._folder = folder
         # Has it told that a node ended by itself, where nobody has, before it is changed.
         self.settle: Callable[[str], None] = lambda _: None
+        self.haste: set[str] = set()  # why nobody waits for nodes now
         self.readiness = Readiness(folder / "notify" / "socket")
 
     def up(self, progress: Progress) -> None:
@@ -251,6 +252,7 @@ class Cluster:
                     return False
         if condition is Condition.RUNNING and before is not Condition.PAUSED:
             self._expect([name])
+            self.clocks.starts(name)
         elif condition.is_down and self.gateway is not None:
             self.gateway.gone([name])
         try:
@@ -269,12 +271,14 @@ class Cluster:
 
     def await_ready(self, name: str, is_wanted: Callable[[str], bool] = lambda _: False) -> None:
         """Wait until a node that was started is ready, or says nothing new: without its neighbours
-        it runs and cannot be ready. One that was ready all along is not waited for, and one that
-        `is_wanted` only until it has said anything: then it can be asked to journal.
+        it runs and cannot be ready. One that was ready all along is not waited for, one that
+        `is_wanted` only until it has said anything, so that it can be asked to journal, and none
+        in `haste`.
         """
 
         def look(*_: object) -> None:
-            if is_wanted(name) and self.readiness.statuses.get(name) != STARTING:
+            has_said = self.readiness.statuses.get(name) != STARTING
+            if self.haste or (has_said and is_wanted(name)):
                 raise _EnoughError
 
         try:

@@ -149,16 +149,19 @@ class FaultPlayer:
             "away": away,
         }
 
-    def end(self, failed: Callable[[str], None]) -> None:
-        """Take back the faults that the timeline left in force; nothing of it comes any more."""
-        self._call_off(lambda due: not due.by_hand)
-        with self._acting:
-            self._settle()
-        for planned in self._played:
-            if id(planned) in self._in_force:
-                change = PlannedChange(at_s=0.0, verb=Verb.CLEAR, fault=planned)
-                self._do(change, failed)
-        self._played = []
+    def end(self, failed: Callable[[str], None], *, in_haste: bool = False) -> None:
+        """Take back the faults that the timeline left in force; nothing of it comes any more. In
+        haste nobody waits until nodes are ready.
+        """
+        with self._faults.in_haste("a run was cut") if in_haste else nullcontext():
+            self._call_off(lambda due: not due.by_hand)
+            with self._acting:
+                self._settle()
+            for planned in self._played:
+                if id(planned) in self._in_force:
+                    change = PlannedChange(at_s=0.0, verb=Verb.CLEAR, fault=planned)
+                    self._do(change, failed)
+            self._played = []
 
     def close(self) -> None:
         """Stop the clock."""

@@ -281,6 +281,15 @@ class Faults:
         with self._of_nodes.holding(node):
             self._conditions.revive(node)
 
+    @contextmanager
+    def in_haste(self, why: str) -> Iterator[None]:
+        """Have nobody wait meanwhile until nodes are ready that were started."""
+        self._cluster.haste.add(why)
+        try:
+            yield
+        finally:
+            self._cluster.haste.discard(why)
+
     def note_ended(self, names: Sequence[str]) -> list[str]:
         """Note which of these nodes have ended by themselves, and return those of which nobody has
         noted it; takes no time. `tell_ended` has to follow.

@@ -35,6 +35,7 @@ class PhasePlayer:
         self._news, self._over = threading.Condition(), False
         self._early_ns: list[tuple[float, int]] = []  # planned end of a phase, s → so much earlier
         self.phase: str | None = None
+        self.is_cut = False  # it was stopped before the planned end
         self._ended_ns: int | None = None
         self._snapshots: list[threading.Thread] = []
         self._thread = threading.Thread(
@@ -95,7 +96,9 @@ class PhasePlayer:
             if before is not None:
                 self._snapshot_later(before)
             self._began(planned.name)
-        now_ns = self._wait_until(self._phases[-1].end_s)
+        end_s = self._phases[-1].end_s
+        now_ns = self._wait_until(end_s)
+        self.is_cut = end_s is not None and now_ns < self._due_ns(end_s)
         self._folder.event(PhasesOver(at_ns=min(self._ended_ns or now_ns, now_ns)))
         if self.phase is not None:
             self._snapshot(self.phase)

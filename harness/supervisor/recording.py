@@ -222,14 +222,14 @@ class Recording:
         `at_ns`: when the load stopped, if before now. A run that never started leaves no folder.
         Whatever fails, all ends; it stands in the folder, and is raised afterwards.
         """
-        if self._player is None:
+        if (player := self._player) is None:
             self.folder.discard()
             return self.folder.path
         for sentence in load.get("failures", ()):
             self.note(sentence)
         raised = attempt(
-            partial(self._player.stop, at_ns),
-            partial(self._fault_player.end, self.note),
+            partial(player.stop, at_ns),
+            lambda: self._fault_player.end(self.note, in_haste=player.is_cut),
             # What somebody changes during the last look is of no run, and that look has to know.
             partial(self._faults.listen, replace(NOBODY, changed=self._prover.changed)),
             *self._stops,

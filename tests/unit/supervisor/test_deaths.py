@@ -1,9 +1,12 @@
-"""Nodes that end by themselves just before they are changed; they are plain processes."""
+"""Nodes that end by themselves just before they are changed, and nodes that nobody waits for; they
+are plain processes.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -101,3 +104,20 @@ def test_an_end_just_before_a_fault_is_told(cluster, condition):
     assert told == [{"a": Ending(signal=15)}, ("a", Condition.RUNNING)]
     assert cluster.ended == {}
     assert cluster.running["a"].pid != first.pid
+
+
+def test_in_haste_nobody_waits_for_a_node(cluster):
+    """`down`, and the end of a run that was cut, waited until a node was ready that was not to be:
+    as long as it was silent, and its like talked.
+    """
+    patient = replace(cluster.topology, silence_s=1e9)
+    cluster.topology = patient
+    cluster.readiness.expect("a")
+    waiting = threading.Thread(target=cluster.await_ready, args=("a",), daemon=True)
+    waiting.start()
+    waiting.join(0.5)
+    assert waiting.is_alive()
+    cluster.haste.add("all go down")
+    waiting.join(60.0)
+    assert not waiting.is_alive()
+    assert cluster.readiness.hurried == {"a"}
