@@ -171,7 +171,8 @@ class Cluster:
                     f"the gateway, which speaks to the nodes, ended{last_lines(self.gateway.log)}"
                 )
             for name in names:
-                if name not in self.readiness.ready and self.has_ended(name):
+                is_noted = name not in self.running
+                if name not in self.readiness.ready and (is_noted or self.has_ended(name)):
                     raise NodeStartError(
                         f"node {name} ended while starting. Its last log "
                         f"lines:\n{self.last_lines(name)}"
