@@ -16,11 +16,12 @@ from typing import Any, cast
 
 import pytest
 
+from harness.errors import NodeStartError
 from harness.faults.fault import Condition, Fault
 from harness.kernel.proc import is_readable
 from harness.network.fabric import Fabric
 from harness.network.network import Network
-from harness.runtimes.runtime import Ending, Running, Runtime
+from harness.runtimes.runtime import Ending, Place, Running, Runtime
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.deaths import Deaths
 from harness.supervisor.faults import NOBODY, Faults
@@ -70,7 +71,10 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         cast("Fabric", None),
         tmp_path,
     )
-    made.places = cast("Any", {"a": None})
+    place = Place(
+        node=Node(name="a"), index=0, address="198.18.0.1", directory=tmp_path, namespace=-1
+    )
+    made.places = {"a": place}
     made.running, made.conditions = {"a": runtime.start()}, {"a": Condition.RUNNING}
     yield made
     for one in runtime.processes:
@@ -104,6 +108,19 @@ def test_an_end_just_before_a_fault_is_told(cluster, condition):
     assert told == [{"a": Ending(signal=15)}, ("a", Condition.RUNNING)]
     assert cluster.ended == {}
     assert cluster.running["a"].pid != first.pid
+
+
+def test_a_node_that_ended_while_it_started_did_not_start(cluster):
+    """Where that was noted before, it was silent for as long as may be, and "started" then: it ran
+    in the record from its end on.
+    """
+    cluster.topology = replace(cluster.topology, silence_s=1e9)
+    cluster.readiness.expect("a")
+    cluster.runtime.processes[0].terminate()
+    assert is_readable(cluster.running["a"].pidfd, 60.0)
+    assert cluster.note_ended(["a"]) == ["a"]
+    with pytest.raises(NodeStartError, match="node a ended while starting"):
+        cluster.await_ready("a")
 
 
 def test_in_haste_nobody_waits_for_a_node(cluster):
