@@ -76,7 +76,7 @@ def _ready_ns(history: History, phase: PhaseWindow, last_ns: int) -> int | None:
 def _away(history: History) -> tuple[Stretch, ...]:
     """When which node was not ready."""
     found = silences.of(history)
-    return (*found.away, *found.ended)
+    return (*found.away, *found.ended, *found.unready)
 
 
 def _seconds(

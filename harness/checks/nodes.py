@@ -1,15 +1,21 @@
-"""Whether every node lived throughout the run, but for those that the harness stopped. Pure."""
+"""Whether every node lived throughout the run, but for those that the harness stopped. Pure.
+
+One that the harness started again and that was not ready by the end is as good as not there: what
+it did not do until then is not held against it, so nothing is known of it.
+"""
 
 from __future__ import annotations
 
 from signal import Signals
 
-from harness.checks.verdict import Answer, Finding
-from harness.history.events import NodeChanged, NodeEnded
+from harness.checks import silences
+from harness.checks.verdict import Answer, Cause, Finding
+from harness.history.events import NodeChanged, NodeEnded, NodeStarted
 from harness.history.history import History
 
 NAME = "nodes: alive throughout"
 SAID = 3  # of those that ended, in the sentence
+LATE_NS = 1_000_000_000  # who began to be started so shortly before the end had no time
 
 
 def check(history: History) -> list[Finding]:
@@ -20,6 +26,18 @@ def check(history: History) -> list[Finding]:
         return []
     ends = [event for event in history.events if isinstance(event, NodeEnded)]
     count, dead = len(history.nodes), len({event.node for event in ends})
+    if not ends and (late := _not_ready(history)):
+        return [
+            Finding(
+                name=NAME,
+                answer=Answer.UNKNOWN,
+                promised=f"{count:,} of {count:,}",
+                measured=f"{count - len(late):,} of {count:,}",
+                sentence="; ".join(late[:SAID])
+                + (f"; and {len(late) - SAID} more" if len(late) > SAID else ""),
+                cause=Cause.NODE_STOPPED,
+            )
+        ]
     if not ends:
         stopped = {
             event.node
@@ -40,6 +58,24 @@ def check(history: History) -> list[Finding]:
             measured=f"{count - dead:,} of {count:,}",
             sentence=sentence,
         )
+    ]
+
+
+def _not_ready(history: History) -> list[str]:
+    """Say of each node that ran and was not ready when the last phase ended, since when."""
+    over_ns = history.phases[-1].end_ns if history.phases else 0
+    since_ns = {
+        event.node: event.since_ns
+        for event in history.events
+        if isinstance(event, NodeStarted) and 0 < event.since_ns < over_ns < event.at_ns
+    }
+    for one in silences.of(history).unready:
+        if one.begin_ns < over_ns < one.end_ns:
+            since_ns.setdefault(history.nodes[one.node], one.begin_ns)
+    return [
+        f"{node} was started {(over_ns - at_ns) / 1e9:.1f} s before the end, and not ready by then"
+        for node, at_ns in since_ns.items()
+        if over_ns - at_ns > LATE_NS
     ]
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from harness.checks.metric import Chosen
 from harness.checks.times import Times
-from harness.history.events import Event, NodeChanged, NodeEnded, NodeStarted
+from harness.history.events import Event, NodeChanged, NodeEnded, NodeReadiness, NodeStarted
 from harness.history.history import History, once
 from harness.operations.operation import SPREADING_NS  # who is stopped meanwhile is not due it
 
@@ -40,13 +40,14 @@ def by_node(stretches: Iterable[Stretch], longer_ns: int = 0) -> dict[int, Times
 
 @dataclass(frozen=True, slots=True)
 class Silences:
-    """`away`: the harness had stopped or paused the node. `ended`: it had ended by itself. `gone`:
-    it had no process, for either reason. `mute`: it did not journal, though it may have received:
-    from its end until its journal went on. `stops`: node → when the harness had stopped it, in
-    order.
+    """`away`: the harness had stopped or paused the node, or did not wait until it was ready.
+    `unready`: it ran, and was not ready. `ended`: it had ended by itself. `gone`: it had no
+    process, for either reason. `mute`: it did not journal, though it may have received: from its
+    end until its journal went on. `stops`: node → when the harness had stopped it, in order.
     """
 
     away: tuple[Stretch, ...]
+    unready: tuple[Stretch, ...]
     ended: tuple[Stretch, ...]
     gone: tuple[Stretch, ...]
     mute: tuple[Stretch, ...]
@@ -98,8 +99,11 @@ def of(history: History) -> Silences:
     (nodes.py), and what it was due is judged.
     """
     either = _until_it_ran(history, lambda event: _stopped_ns(event) or _ended_ns(event))
+    unready = tuple(_unready(history))
+    hurried = (stretch for stretch, awaited in unready if not awaited)
     return Silences(
-        away=_stretches(_until_it_ran(history, _stopped_ns)),
+        away=(*_stretches(_until_it_ran(history, _stopped_ns)), *hurried),
+        unready=tuple(stretch for stretch, _ in unready),
         ended=_stretches(_until_it_ran(history, _ended_ns)),
         gone=_stretches(_until_it_ran(history, _gone_ns)),
         # What was paused never ceased to keep its journal.
@@ -136,6 +140,22 @@ def _until_it_ran(
         elif _is_running(event) and node in since:
             yield node, since.pop(node), event
     yield from ((node, begin_ns, None) for node, begin_ns in since.items())
+
+
+def _unready(history: History) -> Iterator[tuple[Stretch, bool]]:
+    """Each stretch in which a node ran and was not ready, and whether that was waited for."""
+    open_: dict[int, NodeReadiness] = {}
+    for event in sorted(history.events, key=lambda event: event.at_ns):
+        is_other = isinstance(event, NodeChanged) and not event.is_down  # a pause is no start
+        if is_other or not isinstance(event, NodeReadiness | Ran | NodeEnded):
+            continue
+        node = history.index(event.node)
+        if before := open_.pop(node, None):
+            yield Stretch(node, before.at_ns, event.at_ns), before.awaited
+        if isinstance(event, NodeReadiness) and not event.ready:
+            open_[node] = event
+    for node, event in open_.items():
+        yield Stretch(node, event.at_ns, FOR_EVER_NS), event.awaited
 
 
 def _stretches(

@@ -27,6 +27,13 @@ LEAVES_MOST = 100_000
 WAYS = (Condition.STOPPED, Condition.KILLED, Condition.CRASHED)
 
 
+class Floor(NamedTuple):
+    """So many of these nodes live at all times."""
+
+    of: frozenset[str]
+    least: int
+
+
 class Sessions(StrEnum):
     """The distribution of how long a node lives."""
 
@@ -109,15 +116,24 @@ class Churn:
             for node in targets.nodes_of(self.where, nodes)
         }
 
+    def kept(self, nodes: Sequence[Node]) -> Floor:
+        """Return the floor, resolved. Raises BadFileError."""
+        return Floor(frozenset(targets.nodes_of(self.where, nodes)), self.floor)
+
     def departures(
-        self, nodes: Sequence[Node], seed: int, end_s: float, others: Collection[Away] = ()
+        self,
+        nodes: Sequence[Node],
+        seed: int,
+        end_s: float,
+        others: Collection[Away] = (),
+        floors: Collection[Floor] = (),
     ) -> list[Away]:
         """Plan who leaves when, in order, counted from the beginning of the phase that ends after
         `end_s`. All are back by then.
 
         Who is away by `others` does not leave, and does not count as living. A leave that would
-        come below the floor does not happen: that node lives for another session. Raises
-        BadFileError for a rate that these nodes cannot have.
+        come below the floor, or one of `floors` of others, does not happen: that node lives for
+        another session. Raises BadFileError for a rate that these nodes cannot have.
         """
         whom = targets.nodes_of(self.where, nodes)
         mean_s, end_s = self._mean_s(len(whom)), min(end_s, self.at_s + (self.for_s or math.inf))
@@ -129,25 +145,15 @@ class Churn:
         chance = random.Random(f"{seed}/{self.name}/churn")
         due = [(self.at_s + self._rest_s(chance, mean_s), node) for node in whom]
         heapq.heapify(due)
-        away, known = list[Away](), [one for one in others if one.node in set(whom)]
+        away, floors = list[Away](), [self.kept(nodes), *floors]
         while due and due[0][0] + self.down_s <= end_s:
             at_s, node = heapq.heappop(due)
             one = Away(node, at_s, at_s + self.down_s)
-            if self._may_leave(one, [*known, *away[-len(whom) :]], len(whom)):
+            if _may_leave(one, [*others, *away[-len(whom) :]], floors):
                 away.append(one)
                 at_s = one.to_s
             heapq.heappush(due, (at_s + self._session_s(chance, mean_s), node))
         return away
-
-    def _may_leave(self, one: Away, others: Sequence[Away], count: int) -> bool:
-        """Whether so many live all the while that one is away, and it does until then."""
-        meanwhile = [each for each in others if each.from_s < one.to_s and each.to_s > one.from_s]
-        moments = {max(one.from_s, each.from_s) for each in meanwhile} | {one.from_s}
-        most = max(
-            len({each.node for each in meanwhile if each.from_s <= at_s < each.to_s})
-            for at_s in moments
-        )
-        return one.node not in {each.node for each in meanwhile} and count - most - 1 >= self.floor
 
     def _mean_s(self, count: int) -> float:
         """The mean session of so many nodes."""
@@ -184,3 +190,19 @@ class Churn:
         scale_s = mean_s / math.gamma(1 + 1 / self.shape)
         met_s: float = scale_s * chance.gammavariate(1 + 1 / self.shape, 1.0) ** (1 / self.shape)
         return chance.random() * met_s
+
+
+def _may_leave(one: Away, others: Sequence[Away], floors: Sequence[Floor]) -> bool:
+    """Whether as many live as each floor says all the while that one is away, and it does until
+    then.
+    """
+    meanwhile = [each for each in others if each.from_s < one.to_s and each.to_s > one.from_s]
+    if one.node in {each.node for each in meanwhile}:
+        return False
+    moments = {max(one.from_s, each.from_s) for each in meanwhile} | {one.from_s}
+    at_once = [
+        {one.node} | {each.node for each in meanwhile if each.from_s <= at_s < each.to_s}
+        for at_s in moments
+    ]
+    mine = [floor for floor in floors if one.node in floor.of]
+    return all(len(floor.of - away) >= floor.least for floor in mine for away in at_once)

@@ -83,14 +83,28 @@ class NodeEnded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStarted(Event):
-    """The harness started a node: a new process. `journals_ns`: since when its journal has all that
-    it saw; 0: since the event itself.
+    """The harness started a node: a new process, which began to be started at `since_ns` (0: not
+    known). `journals_ns`: since when its journal has all that it saw; 0: since the event itself.
     """
 
     word: ClassVar[str] = "node-started"
 
     node: str
     journals_ns: int = 0
+    since_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReadiness(Event):
+    """A node that runs is not ready, or has become so since. `awaited`: it had said nothing new for
+    long; else it was not waited for, because somebody was due to change it, or its like, again.
+    """
+
+    word: ClassVar[str] = "node-readiness"
+
+    node: str
+    ready: bool
+    awaited: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +196,7 @@ BY_WORD: dict[str, type[Event]] = {
         PhasesOver,
         NodeEnded,
         NodeStarted,
+        NodeReadiness,
         NodeChanged,
         FaultChanged,
         Iperf3Failed,

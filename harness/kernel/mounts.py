@@ -63,8 +63,9 @@ def room(path: Path) -> tuple[int, int]:
 def below(folder: Path) -> list[Path]:
     """List the mounts below a folder, the deepest first."""
     inside = f"{folder.resolve()}/"
-    with open("/proc/self/mountinfo", encoding="utf-8") as file:
-        points = [line.split()[4].encode().decode("unicode_escape") for line in file]
+    with open("/proc/self/mountinfo", "rb") as file:
+        escaped = (line.split()[4] for line in file)  # blanks and the like; other bytes are as is
+        points = [os.fsdecode(one.decode("unicode_escape").encode("latin-1")) for one in escaped]
     return [Path(one) for one in sorted(points, reverse=True) if one.startswith(inside)]
 
 

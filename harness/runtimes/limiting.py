@@ -2,7 +2,8 @@
 a throttle of ours, address space and descriptors by the soft limits (RLIMIT_AS, RLIMIT_NOFILE) of
 each process.
 
-A process that starts later has its parent's limits and its group.
+A process that starts later has its parent's limits and its group. A limit gives no process more
+than it had: one that is wider than its own leaves it as it is.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ class Limiter:
         self._owner, self._node, self._members, self._send = owner, node, members, send
         self.throttle: Throttle | None = None
         self.limits = UNLIMITED
-        self._before: dict[int, int] = {}  # resource → the soft limit before ours
+        # Resource → process → its soft limit before ours, and the limits that were given to any.
+        self._own: dict[int, dict[int, int]] = {}
+        self._given: dict[int, set[int | None]] = {}
+        self._last_own: dict[int, frozenset[int | None]] = {}  # of those that are limited no more
         self._group: cgroups.Group | None = None
         self._home: Path | None = None  # the group that they were in; None: the limited one is it
 
@@ -90,13 +94,13 @@ class Limiter:
         """Read back what the kernel has, and what was used. Raises OSError, HarnessError."""
         members = self._members()
         limits: dict[str, set[int | None]] = {field: set() for field in OF_EACH}
+        own = {field: self._last_own.get(number, frozenset()) for field, number in OF_EACH.items()}
         cpu_ns = 0
         for pid in members:
             with suppress(OSError):  # it ended meanwhile
                 cpu_ns += time.clock_gettime_ns(process_cpu_clock(pid))
                 for field, number in OF_EACH.items():
-                    soft, _ = resource.prlimit(pid, number)
-                    limits[field].add(None if soft == resource.RLIM_INFINITY else soft)
+                    limits[field].add(_bound(resource.prlimit(pid, number)[0]))
         quota, throttled = self._quota(set(members))
         return Reading(
             at_ns=time.monotonic_ns(),
@@ -106,6 +110,8 @@ class Limiter:
             throttled=throttled,
             memory_bytes=frozenset(limits["memory_bytes"]),
             fds=frozenset(limits["fds"]),
+            own_memory_bytes=own["memory_bytes"],
+            own_fds=own["fds"],
         )
 
     def _quota(self, members: set[int]) -> tuple[float | None, int]:
@@ -118,27 +124,18 @@ class Limiter:
 
     def _each(self, number: int, asked: int | None) -> None:
         """Set one limit of every process; None: as it was before ours."""
-        if asked is None and number not in self._before:
+        if asked is None and number not in self._own:
             return
+        own, given = self._own.setdefault(number, {}), self._given.setdefault(number, set())
         for _ in range(ROUNDS):
-            wrong = [pid for pid in self._members() if self._correct(pid, number, asked)]
-            if not wrong:
+            of_others = frozenset(given)
+            made = {pid: _correct(pid, number, asked, own, of_others) for pid in self._members()}
+            given.update(made.values())
+            if all(one is None for one in made.values()):
                 break
         if asked is None:
-            del self._before[number]
-
-    def _correct(self, pid: int, number: int, asked: int | None) -> bool:
-        """Set one limit of one process; whether it was another one."""
-        with suppress(ProcessLookupError):
-            soft, hard = resource.prlimit(pid, number)
-            before = self._before.setdefault(number, soft)
-            wanted = before if asked is None else asked
-            if hard != resource.RLIM_INFINITY:
-                wanted = hard if wanted == resource.RLIM_INFINITY else min(wanted, hard)
-            if soft != wanted:
-                resource.prlimit(pid, number, (wanted, hard))
-                return True
-        return False
+            self._last_own[number] = frozenset(map(_bound, self._own.pop(number).values()))
+            del self._given[number]
 
     def _give(self, cores: float) -> None:
         members = set(self._members())
@@ -161,3 +158,31 @@ class Limiter:
                 return
             for pid in missing:
                 self._group.add(pid)
+
+
+def _correct(
+    pid: int, number: int, asked: int | None, own: dict[int, int], given: frozenset[int | None]
+) -> int | None:
+    """Set one limit of one process; returns it, None where it had it. What it had is entered into
+    `own`: where that is one of those that were given to others, it is a child's, and its parent's
+    is its.
+    """
+    with suppress(ProcessLookupError):
+        soft, hard = resource.prlimit(pid, number)
+        if pid not in own:
+            own[pid] = next(iter(own.values()), soft) if soft in given else soft
+        wanted = _narrowest(own[pid], hard, resource.RLIM_INFINITY if asked is None else asked)
+        if soft != wanted:
+            resource.prlimit(pid, number, (wanted, hard))
+            return wanted
+    return None
+
+
+def _bound(soft: int) -> int | None:
+    """What a soft limit bounds; None: nothing."""
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def _narrowest(*limits: int) -> int:
+    bounds = [one for one in limits if one != resource.RLIM_INFINITY]
+    return min(bounds, default=resource.RLIM_INFINITY)

@@ -87,11 +87,11 @@ def _keep_watch(folder: Path) -> None:
 
 def _unmount(folder: Path) -> None:
     """As kernel/mounts.py does it, which this program cannot import."""
-    libc, inside = ctypes.CDLL(None), f"{folder.resolve()}/"
-    for line in Path("/proc/self/mountinfo").read_text().splitlines()[::-1]:
-        point = line.split()[4].encode().decode("unicode_escape")
+    libc, inside = ctypes.CDLL(None), os.fsencode(folder.resolve()) + b"/"
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines()[::-1]:
+        point = line.split()[4].decode("unicode_escape").encode("latin-1")
         if point.startswith(inside):
-            libc.umount2(os.fsencode(point), MNT_DETACH)
+            libc.umount2(point, MNT_DETACH)
 
 
 if __name__ == "__main__":

@@ -343,7 +343,11 @@ class HostProcesses(ABC):
             resident.place, resident.process, self._spawn(resident.place, resident.process)
         )
         if resident.limiter is not None:
-            resident.limiter.limit(resident.limiter.limits)
+            try:
+                resident.limiter.limit(resident.limiter.limits)
+            except HarnessError:
+                resident.kill()  # it did not start
+                raise
             if resident.throttle is not None:
                 resident.throttle.resume()
         return running

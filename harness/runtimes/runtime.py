@@ -117,6 +117,9 @@ class Reading:
     # Of its processes, each value once; None: without a limit.
     memory_bytes: frozenset[int | None]
     fds: frozenset[int | None]
+    # The same as they were before they were limited last.
+    own_memory_bytes: frozenset[int | None] = frozenset()
+    own_fds: frozenset[int | None] = frozenset()
 
 
 class Runtime(Protocol):

@@ -62,7 +62,9 @@ class Throttle:
         while not self._over.wait(TICK_S):
             now_s = time.monotonic()
             if now_s - looked_s > MEMBERS_EVERY_S:
-                members, looked_s = self._members(), now_s
+                looked_s = now_s
+                with suppress(OSError):  # no descriptor is free, say: those of before are known
+                    members = self._members()
             used = _used(members)
             spent_s = sum(used_s - before.get(pid, used_s) for pid, used_s in used.items())
             earned_s = self.cores * (now_s - last_s) if last_s else 0.0

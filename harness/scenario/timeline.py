@@ -155,7 +155,9 @@ def _churned(
         others = _away([*changes, *made], planned.begin_s)
         try:
             faults = named.faults(nodes)
-            away = named.departures(nodes, scenario.seed, phase.duration_s or 0.0, others)
+            floors = [one.kept(nodes) for one in phase.churn]
+            end_s = phase.duration_s or 0.0
+            away = named.departures(nodes, scenario.seed, end_s, others, floors)
         except BadFileError as error:
             raise BadFileError(f"phase {phase.name}: churn {number}: {error}") from None
         for one in away:

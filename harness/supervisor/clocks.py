@@ -68,8 +68,15 @@ class Clocks:
             page[OFFSET] = struct.pack("=q", round((offset_s or 0.0) * 1e9))
             page[TOLD] = bytes(8)
 
+    def starts(self, node: str) -> None:
+        """Forget what a node's program was told: another process is about to be it."""
+        if (page := self._pages.get(node)) is not None:
+            page[TOLD] = bytes(8)
+
     def look(self, node: str) -> Told:
-        """Tell what a node's program was told of the time since its clock was last set."""
+        """Tell what a node's program was told of the time since it started, and its clock was last
+        set.
+        """
         return self._told(node)
 
     def close(self) -> None:

@@ -72,7 +72,10 @@ class Cluster:
         self.gateway: Gateway | None = None
         self._lock = threading.Lock()
         self._folder = folder
-        self._readiness = Readiness(folder / "notify" / "socket")
+        # Has it told that a node ended by itself, where nobody has, before it is changed.
+        self.settle: Callable[[str], None] = lambda _: None
+        self.haste: set[str] = set()  # why nobody waits for nodes now
+        self.readiness = Readiness(folder / "notify" / "socket")
 
     def up(self, progress: Progress) -> None:
         """Wire and start the nodes; wait until all are ready and the overlay is one connected
@@ -132,7 +135,7 @@ class Cluster:
     def _expect(self, names: list[str]) -> None:
         """Have readiness and the gateway know that these nodes are about to start."""
         for name in names:
-            self._readiness.expect(name)
+            self.readiness.expect(name)
         if self.gateway is not None:
             self.gateway.expect(names)
 
@@ -148,12 +151,12 @@ class Cluster:
             )
 
     def _last_status(self, name: str) -> str:
-        return f"last status: {self._readiness.statuses.get(name, 'nothing')}"
+        return f"last status: {self.readiness.statuses.get(name, 'nothing')}"
 
     def not_ready(self, name: str) -> str:
         """Say that a node which runs is not ready; empty where it is, or does not run."""
         runs = self.conditions.get(name) is Condition.RUNNING and not self.has_ended(name)
-        if not runs or name in self._readiness.ready:
+        if not runs or name in self.readiness.ready:
             return ""
         return f"not ready yet ({self._last_status(name)})"
 
@@ -168,14 +171,15 @@ class Cluster:
                     f"the gateway, which speaks to the nodes, ended{last_lines(self.gateway.log)}"
                 )
             for name in names:
-                if name not in self._readiness.ready and self.has_ended(name):
+                is_noted = name not in self.running
+                if name not in self.readiness.ready and (is_noted or self.has_ended(name)):
                     raise NodeStartError(
                         f"node {name} ended while starting. Its last log "
                         f"lines:\n{self.last_lines(name)}"
                     )
             progress("ready", ready, len(names))
 
-        return self._readiness.wait(names, self.topology.silence_s, tick)
+        return self.readiness.wait(names, self.topology.silence_s, tick)
 
     def _check_overlay(self) -> None:
         """Ask every node for the links that stand.
@@ -232,26 +236,26 @@ class Cluster:
     def set_condition(self, name: str, condition: Condition) -> bool:
         """Bring a node into a condition; return whether it was in another one.
 
-        One that is down already is only called otherwise. One that has ended by itself in this
-        moment is left to whoever tells of that, but for RUNNING. `await_ready` has to follow a
-        start.
+        One that is down already is only called otherwise. That one has ended by itself is told
+        before. `await_ready` has to follow a start.
         """
         self.require(name)
-        before = self.conditions.get(name, Condition.RUNNING)
-        if before == condition and not self.has_ended(name):
-            return False
-        if condition.is_down:
-            if before.is_down:
-                self.conditions[name] = condition
+        self.settle(name)
+        with self._lock:
+            before = self.conditions.get(name, Condition.RUNNING)
+            if before == condition and not self.has_ended(name):
                 return False
-            if self.has_ended(name):
-                return False
+            if condition.is_down:
+                if not before.is_down and self.has_ended(name):
+                    return False  # just now: whoever looks tells of that
+                self.conditions[name] = condition  # before it ends: it does not end by itself
+                if before.is_down:
+                    return False
         if condition is Condition.RUNNING and before is not Condition.PAUSED:
             self._expect([name])
+            self.clocks.starts(name)
         elif condition.is_down and self.gateway is not None:
             self.gateway.gone([name])
-        if condition.is_down:  # before it ends: it does not end by itself
-            self.conditions[name] = condition
         try:
             running = self.runtime.set_condition(name, condition)
         except HarnessError:
@@ -268,16 +272,20 @@ class Cluster:
 
     def await_ready(self, name: str, is_wanted: Callable[[str], bool] = lambda _: False) -> None:
         """Wait until a node that was started is ready, or says nothing new: without its neighbours
-        it runs and cannot be ready. One that was ready all along is not waited for, and one that
-        `is_wanted` only until it has said anything: then it can be asked to journal.
+        it runs and cannot be ready. One that was ready all along is not waited for, one that
+        `is_wanted` only until it has said anything, so that it can be asked to journal, and none
+        in `haste`.
         """
 
         def look(*_: object) -> None:
-            if is_wanted(name) and self._readiness.statuses.get(name) != STARTING:
+            has_said = self.readiness.statuses.get(name) != STARTING
+            if self.haste or (has_said and is_wanted(name)):
                 raise _EnoughError
 
-        with suppress(_EnoughError):
+        try:
             self._silent([name], look)
+        except _EnoughError:
+            self.readiness.hurried.add(name)
 
     def process_of(self, name: str, program: Program) -> Process:
         """Return what a node runs as by this program."""
@@ -291,14 +299,22 @@ class Cluster:
         image = Image(program.image, Recipe.REFERENCE) if program.image else own.image
         return replace(own, argv=program.argv(own.argv, values), image=image)
 
-    def note_ended(self, names: Sequence[str]) -> None:
-        """Note that these nodes' first processes ended by themselves. Takes no time."""
-        if self.gateway is not None:
-            self.gateway.gone(names)
+    def note_ended(self, names: Sequence[str]) -> list[str]:
+        """Note which of these nodes' first processes have ended by themselves, and return those of
+        which nobody has noted it. Takes no time.
+        """
         with self._lock:
-            for name in names:
+            ended = [
+                name
+                for name in names
+                if not self.conditions.get(name, Condition.RUNNING).is_down and self.has_ended(name)
+            ]
+            for name in ended:
                 self.running.pop(name, None)
                 self.conditions[name] = Condition.STOPPED
+        if ended and self.gateway is not None:
+            self.gateway.gone(ended)
+        return ended
 
     def clear(self, names: Sequence[str]) -> None:
         """End what nodes left that ended by themselves."""
@@ -354,7 +370,7 @@ class Cluster:
             lambda: owner.end_processes(self._folder),  # commands of `harness exec`
             self._unmake,
             self.fabric.close,
-            self._readiness.close,
+            self.readiness.close,
         )
 
 

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
-from harness.errors import HarnessError, UnavailableError
+from harness.errors import HarnessError, UnavailableError, close_all
 from harness.faults.fault import Condition, Fault, State, fold_conditions, fold_limits
-from harness.faults.limits import UNLIMITED, Disk, Limits
+from harness.faults.limits import UNLIMITED, Limits
 from harness.faults.programs import Program
 from harness.kernel import priority
 from harness.kernel.proc import is_stopped
@@ -104,14 +105,20 @@ class Conditions:
         begun_ns = time.monotonic_ns()
         crashing = [one.node for one in changing if one.after is Condition.CRASHED]
         back = [one for one in changing if one.before is Condition.CRASHED]
+        coming: list[tuple[Turn, int]] = []  # of these, who was started, and since when
         self.crashes.cut_off(fault.name, crashing)
 
         def one(turn: Turn) -> None:
+            since_ns = time.monotonic_ns()
             if not turn.starts:
                 with priority.prompt():  # its moment is now
-                    self._bring(turn, begun_ns if turn.node in crashing else time.monotonic_ns())
-            elif self._cluster.set_condition(turn.node, Condition.RUNNING) and turn not in back:
-                self._finish(turn)
+                    self._bring(turn, begun_ns if turn.node in crashing else since_ns)
+            elif not self._cluster.set_condition(turn.node, Condition.RUNNING):
+                return
+            elif turn in back:
+                coming.append((turn, since_ns))
+            else:
+                self._finish(turn, since_ns)
 
         with ThreadPoolExecutor(NODES_TOGETHER, thread_name_prefix="conditions") as pool:
             try:  # one alone is not worth a thread
@@ -119,26 +126,34 @@ class Conditions:
                 self.crashes.forget(crashing)
             finally:
                 self.crashes.let_in([turn.node for turn in back])
-            list(pool.map(self._finish, [turn for turn in back if turn.starts]))
+                finished = [pool.submit(self._finish, *each) for each in coming]
+            for one_finished in finished:
+                one_finished.result()
             if is_set and fault.state is State.WIPE:
                 list(pool.map(self._wipe, fault.nodes))
         if is_set and fault.program is not None:
             self._replace(fault.nodes, fault.program)
 
     def limit(self, limits: Mapping[str, Limits]) -> None:
-        """Limit what these nodes may use, each as it says. Raises HarnessError."""
+        """Limit what these nodes may use, each as it says: all that can be, also where one cannot.
+        Raises HarnessError.
+        """
+        steps = list[Callable[[], object]]()
         for node, asked in limits.items():
-            self._cluster.runtime.limit(node, asked.of_processes)
-            self._cluster.disks.limit(node, asked.disk)
-            self._cluster.clocks.limit(node, asked.clock_s)
+            steps += [
+                partial(self._cluster.runtime.limit, node, asked.of_processes),
+                partial(self._cluster.disks.limit, node, asked.disk),
+                partial(self._cluster.clocks.limit, node, asked.clock_s),
+            ]
+        close_all("a change of limits", *steps)
 
     def reading(self, node: str) -> Reading:
         """Read back what a node may use, and what it used. Raises HarnessError."""
         return self._cluster.runtime.reading(node)
 
-    def room(self, node: str, disk: Disk | None) -> Room:
-        """Look at a node's disk, which is to be like that. Raises HarnessError."""
-        return self._cluster.disks.look(node, full=disk is Disk.FULL)
+    def room(self, node: str) -> Room:
+        """Look at a node's disk. Raises HarnessError."""
+        return self._cluster.disks.look(node)
 
     def told(self, node: str) -> Told:
         """Tell what a node's program was told of the time since its clock was set."""
@@ -146,8 +161,9 @@ class Conditions:
 
     def revive(self, node: str) -> None:
         """Start a node that ended by itself; one that runs is left alone."""
+        since_ns = time.monotonic_ns()
         if self._cluster.set_condition(node, Condition.RUNNING):
-            self._finish(Turn(node, Condition.STOPPED, Condition.RUNNING))
+            self._finish(Turn(node, Condition.STOPPED, Condition.RUNNING), since_ns)
 
     def found(self, node: str) -> Condition:
         """Read the condition of a node's processes from the kernel.
@@ -174,10 +190,10 @@ class Conditions:
         if self._cluster.set_condition(turn.node, turn.after):
             self._told(turn.node, turn.after, since_ns)
 
-    def _finish(self, turn: Turn) -> None:
-        """Wait for a node that was started, and tell of it."""
+    def _finish(self, turn: Turn, since_ns: int) -> None:
+        """Wait for a node that began to be started then, and tell of it."""
         self._cluster.await_ready(turn.node, self._is_wanted)
-        self._told(turn.node, Condition.RUNNING, time.monotonic_ns())
+        self._told(turn.node, Condition.RUNNING, since_ns)
         if turn.after is Condition.PAUSED:
             self._bring(Turn(turn.node, Condition.RUNNING, turn.after), time.monotonic_ns())
 

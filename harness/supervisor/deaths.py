@@ -28,6 +28,7 @@ class Deaths:
         self._cluster, self._faults, self._log, self._note = cluster, faults, log, note
         self._guard = threading.Lock()
         self._threads: list[threading.Thread] = []
+        cluster.settle = self._settle
 
     def look(self, wake: int) -> None:
         """Wait until a node has ended or the descriptor `wake` is readable, at most for a moment;
@@ -45,14 +46,10 @@ class Deaths:
             poll.register(pidfd, select.POLLIN)
         ready = poll.poll(WATCH_EVERY_MS)
         at_ns = time.monotonic_ns()
-        names = [
-            name
-            for name in (watched.get(descriptor) for descriptor, _ in ready)
-            if name is not None and not _is_down(cluster, name) and cluster.has_ended(name)
-        ]
+        names = [watched[descriptor] for descriptor, _ in ready if descriptor in watched]
+        names = self._faults.note_ended(names)
         if not names:
             return
-        self._faults.note_ended(names)
         with self._guard:
             told = threading.Thread(target=self._tell, args=(names, at_ns), name="deaths")
             self._threads = [one for one in self._threads if one.is_alive()] + [told]
@@ -64,6 +61,15 @@ class Deaths:
             threads = list(self._threads)
         for thread in threads:
             thread.join()
+
+    def _settle(self, name: str) -> None:
+        """Have it told that a node ended by itself, where it did: it is about to be changed, and a
+        new process would be all that is left to look at.
+        """
+        at_ns = time.monotonic_ns()
+        if self._faults.note_ended([name]):
+            self._tell([name], at_ns)
+        self._faults.await_told(name)
 
     def _tell(self, names: Sequence[str], at_ns: int) -> None:
         try:

@@ -19,8 +19,6 @@ from harness.network.proof.limits import Room
 from harness.runtimes.processes import log_of
 from harness.runtimes.runtime import Place
 
-WRITTEN_BYTES_MOST = 1 << 20  # by one look
-
 
 class Disks:
     """The disks of a cluster's nodes that have one. Its owner changes one node's alone."""
@@ -53,15 +51,14 @@ class Disks:
         if node in self._full:
             mounts.fill(self._places[node].directory)
 
-    def look(self, node: str, *, full: bool) -> Room:
-        """Look at a node's disk, and write to it what nobody sees and is gone at once: a page, or
-        where it is to be full, one more than there is room for. Raises HarnessError.
+    def look(self, node: str) -> Room:
+        """Look at a node's disk, and write a page to it that nobody sees and is gone at once: where
+        that takes place, the disk is not full, even if it was. Raises HarnessError.
         """
         directory, asked = self._places[node].directory, self._places[node].node.disk_bytes or 0
         try:
             size, free = mounts.room(directory)
-            wanted = free + mounts.PAGE_BYTES if full else mounts.PAGE_BYTES
-            refused = _refused(directory, min(wanted, WRITTEN_BYTES_MOST))
+            refused = _refused(directory, mounts.PAGE_BYTES)
         except OSError as error:
             raise HarnessError(
                 f"the disk of node {node} cannot be looked at: {error.strerror}"

@@ -22,7 +22,7 @@ from harness.supervisor.faults import Faults
 
 LOOK_EVERY_S = 0.02
 AHEAD_S = 1.0  # before a change, when it begins to be made ready; a look before that is over then
-NODES_TOGETHER = 16  # faults of nodes that are changed side by side
+NODES_TOGETHER = 128  # faults of nodes that are changed side by side: most wait until one is ready
 
 
 @dataclass(order=True, slots=True)
@@ -57,7 +57,8 @@ class FaultPlayer:
         # Identity of a fault → it, and when it is taken back for good.
         self._gone: dict[int, tuple[Fault, int]] = {}
         self._played: list[Fault] = []  # of the timeline, as planned
-        self._nodes = ThreadPoolExecutor(NODES_TOGETHER, "faults of nodes")
+        # What comes need not wait for what goes: nodes that start take their time.
+        self._nodes = {one: ThreadPoolExecutor(NODES_TOGETHER, f"nodes {one}") for one in Verb}
         # Identity of a fault of nodes → its last change that was given to a thread.
         self._given: dict[int, Future[None]] = {}
         self._thread = threading.Thread(target=self._run, name="fault player", daemon=True)
@@ -148,23 +149,27 @@ class FaultPlayer:
             "away": away,
         }
 
-    def end(self, failed: Callable[[str], None]) -> None:
-        """Take back the faults that the timeline left in force; nothing of it comes any more."""
-        self._call_off(lambda due: not due.by_hand)
-        with self._acting:
-            self._settle()
-        for planned in self._played:
-            if id(planned) in self._in_force:
-                change = PlannedChange(at_s=0.0, verb=Verb.CLEAR, fault=planned)
-                self._do(change, failed)
-        self._played = []
+    def end(self, failed: Callable[[str], None], *, in_haste: bool = False) -> None:
+        """Take back the faults that the timeline left in force; nothing of it comes any more. In
+        haste nobody waits until nodes are ready.
+        """
+        with self._faults.in_haste("a run was cut") if in_haste else nullcontext():
+            self._call_off(lambda due: not due.by_hand)
+            with self._acting:
+                self._settle()
+            for planned in self._played:
+                if id(planned) in self._in_force:
+                    change = PlannedChange(at_s=0.0, verb=Verb.CLEAR, fault=planned)
+                    self._do(change, failed)
+            self._played = []
 
     def close(self) -> None:
         """Stop the clock."""
         with self._news:
             self._over = True
             self._news.notify_all()
-        close_all("the player of faults", self._thread.join, self._nodes.shutdown)
+        pools = (one.shutdown for one in self._nodes.values())
+        close_all("the player of faults", self._thread.join, *pools)
 
     def _add(
         self,
@@ -264,7 +269,8 @@ class FaultPlayer:
             return False
         before = self._given.get(id(due.change.fault))
         self._given = {key: one for key, one in self._given.items() if not one.done()}
-        self._given[id(due.change.fault)] = self._nodes.submit(self._do_after, before, due)
+        pool = self._nodes[due.change.verb]
+        self._given[id(due.change.fault)] = pool.submit(self._do_after, before, due)
         return due.change.verb is Verb.SET  # a node that starts takes its time
 
     def _do_after(self, before: Future[None] | None, due: _DueChange) -> None:

@@ -34,13 +34,14 @@ class Listener:
     """Who is told, in order, of every change of a fault and of a node's condition.
 
     `node_changed` is told the node, its condition, and when it began to be brought about;
-    `nodes_ended` which nodes ended by themselves, how and when; `proven` what a look at the nodes
-    showed just after a change.
+    `nodes_ended` which nodes ended by themselves, how and when; `node_ready` which node has become
+    ready; `proven` what a look at the nodes showed just after a change.
     """
 
     changed: Callable[[Change], None]
     node_changed: Callable[[str, Condition, int], None]
     nodes_ended: Callable[[Mapping[str, Ending], int], None]
+    node_ready: Callable[[str], None]
     proven: Callable[[Proof], None]
 
 
@@ -48,6 +49,7 @@ NOBODY = Listener(
     changed=lambda _: None,
     node_changed=lambda *_: None,
     nodes_ended=lambda *_: None,
+    node_ready=lambda _: None,
     proven=lambda _: None,
 )
 
@@ -68,6 +70,7 @@ class Faults:
         self._chance = random.Random(f"{network.seed}/conditions")
         self._since_ns: dict[str, int] = {}  # name of a fault in force → when it came
         network.changed = self._changed
+        cluster.readiness.told = self._node_ready
 
     def _changed(self, change: Change) -> None:
         if change.verb is Verb.SET:
@@ -76,6 +79,9 @@ class Faults:
 
     def _node_changed(self, node: str, condition: Condition, since_ns: int) -> None:
         self._listener.node_changed(node, condition, since_ns)
+
+    def _node_ready(self, node: str) -> None:
+        self._listener.node_ready(node)
 
     def listen(self, listener: Listener = NOBODY) -> None:
         """Tell this listener from now on, and no other."""
@@ -275,11 +281,28 @@ class Faults:
         with self._of_nodes.holding(node):
             self._conditions.revive(node)
 
-    def note_ended(self, names: Sequence[str]) -> None:
-        """Note that these nodes ended by themselves; takes no time. `tell_ended` has to follow."""
+    @contextmanager
+    def in_haste(self, why: str) -> Iterator[None]:
+        """Have nobody wait meanwhile until nodes are ready that were started."""
+        self._cluster.haste.add(why)
+        try:
+            yield
+        finally:
+            self._cluster.haste.discard(why)
+
+    def note_ended(self, names: Sequence[str]) -> list[str]:
+        """Note which of these nodes have ended by themselves, and return those of which nobody has
+        noted it; takes no time. `tell_ended` has to follow.
+        """
         with self._ends:
-            self._cluster.note_ended(names)
-            self._untold |= set(names)
+            ended = self._cluster.note_ended(names)
+            self._untold |= set(ended)
+        return ended
+
+    def await_told(self, name: str) -> None:
+        """Wait until it is told how a node ended of which that was noted."""
+        with self._ends:
+            self._ends.wait_for(lambda: name not in self._untold)
 
     def tell_ended(self, names: Sequence[str], at_ns: int) -> Mapping[str, Ending]:
         """Find out how nodes that ended at `at_ns` did, and tell it; return it."""

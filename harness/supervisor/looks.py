@@ -12,6 +12,7 @@ from harness.faults.fault import Condition, Fault, State
 from harness.faults.limits import UNLIMITED, Disk, Limits
 from harness.history.proof import Proof
 from harness.network.proof.limits import (
+    Told,
     judge_amounts,
     judge_clock,
     judge_disk,
@@ -70,7 +71,9 @@ class Looks:
         if fault.limits.disk is not None:
             found.append(self._disk(fault, node, wanted.disk, gone=gone))
         if fault.limits.clock_s is not None:
-            while not (seen := self._conditions.told(node)).told and time.monotonic() < until_s:
+            while not _is_heard(seen := self._conditions.told(node)):
+                if time.monotonic() >= until_s:
+                    break
                 time.sleep(LOOK_EVERY_S)
             found.append(judge_clock(_look(fault, gone=gone), node, wanted.clock_s, seen))
         return found
@@ -78,7 +81,7 @@ class Looks:
     def _disk(self, fault: Fault, node: str, wanted: Disk | None, *, gone: bool) -> Proof:
         look = _look(fault, gone=gone)
         try:
-            return judge_disk(look, node, wanted, self._conditions.room(node, wanted))
+            return judge_disk(look, node, wanted, self._conditions.room(node))
         except HarnessError as error:
             return judge_unread(look, str(error), "disk")
 
@@ -106,6 +109,11 @@ class Looks:
         limits = ["limits"] if fault.limits.of_processes != UNLIMITED else []
         own = [what for what in fault.limits.kinds if what in OF_THEIR_OWN]
         return [judge_unread(look, f"{node} is being changed", what) for what in (*limits, *own)]
+
+
+def _is_heard(seen: Told) -> bool:
+    """Whether a program was told what its clock is set to: its last answer may be of before."""
+    return seen.told > 0 and seen.told_ns == seen.offset_ns
 
 
 def _look(fault: Fault, *, gone: bool) -> Look:

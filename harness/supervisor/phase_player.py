@@ -35,6 +35,7 @@ class PhasePlayer:
         self._news, self._over = threading.Condition(), False
         self._early_ns: list[tuple[float, int]] = []  # planned end of a phase, s → so much earlier
         self.phase: str | None = None
+        self.is_cut = False  # it was stopped before the planned end
         self._ended_ns: int | None = None
         self._snapshots: list[threading.Thread] = []
         self._thread = threading.Thread(
@@ -65,6 +66,8 @@ class PhasePlayer:
             raise UsageError(f"the run has no phase {name!r} that a condition ends")
         with self._news:
             due_ns = self._due_ns(planned.end_s)
+            if at_ns < self._due_ns(planned.begin_s):
+                raise UsageError(f"phase {name} has not begun by then")
             if at_ns >= due_ns or any(end_s == planned.end_s for end_s, _ in self._early_ns):
                 raise UsageError(f"phase {name} has ended, or ends before that")
             self._early_ns.append((planned.end_s, due_ns - at_ns))
@@ -93,7 +96,9 @@ class PhasePlayer:
             if before is not None:
                 self._snapshot_later(before)
             self._began(planned.name)
-        now_ns = self._wait_until(self._phases[-1].end_s)
+        end_s = self._phases[-1].end_s
+        now_ns = self._wait_until(end_s)
+        self.is_cut = end_s is not None and now_ns < self._due_ns(end_s)
         self._folder.event(PhasesOver(at_ns=min(self._ended_ns or now_ns, now_ns)))
         if self.phase is not None:
             self._snapshot(self.phase)

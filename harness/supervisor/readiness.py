@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 
 DATAGRAM_BYTES_MAX = 4096
@@ -17,9 +18,13 @@ TICK_S = 0.25
 
 
 class Readiness:
-    """The last status of every node, and which nodes are ready."""
+    """The last status of every node, and which nodes are ready. `told` is told of each that becomes
+    so. `hurried`: nodes that were not waited for, as others were due to change them.
+    """
 
     def __init__(self, path: Path) -> None:
+        self.told: Callable[[str], None] = lambda _: None
+        self.hurried: set[str] = set()
         self._changed = threading.Condition()
         self.statuses: dict[str, str] = {}
         self.ready: set[str] = set()
@@ -40,6 +45,7 @@ class Readiness:
         """Forget what a node said: it is about to start."""
         with self._changed:
             self.ready.discard(node)
+            self.hurried.discard(node)
             self.statuses[node] = "starting"
             self._last_news_s = time.monotonic()
 
@@ -74,6 +80,7 @@ class Readiness:
             )
             node = said.get("NODE", "")
             with self._changed:
+                is_news = said.get("READY") == "1" and node not in self.ready
                 if said.get("READY") == "1" or said.get("STATUS", "") not in (
                     "",
                     self.statuses.get(node),
@@ -84,3 +91,6 @@ class Readiness:
                 if said.get("READY") == "1":
                     self.ready.add(node)
                     self._changed.notify_all()
+            if is_news:
+                with suppress(Exception):  # what could not be written down is a node that is not
+                    self.told(node)

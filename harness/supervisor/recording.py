@@ -21,6 +21,7 @@ from harness.history.events import (
     FaultChanged,
     NodeChanged,
     NodeEnded,
+    NodeReadiness,
     NodeStarted,
     PhaseEnded,
     RunBegan,
@@ -90,6 +91,7 @@ class Recording:
         # Identity of a fault that came in this run → it, and its number in faults.jsonl.
         self._kept: dict[int, tuple[Fault, int]] = {}
         self._keeping = threading.Lock()
+        self._unready: set[str] = set()  # nodes of which it was told that they are not ready
         self._led_by = begun_by
         self._player: PhasePlayer | None = None  # None: it has not started
         self._stops: list[Callable[[], object]] = []  # what has to end, in this order
@@ -129,8 +131,6 @@ class Recording:
         t0_ns = time.monotonic_ns() + int(start_in_s * 1e9)
         self._write_facts(t0_ns, load)
         self.folder.event(RunBegan())
-        for name, condition in cluster.conditions.items():
-            self._find(name, condition)
         gateway = [cluster.gateway.pid] if cluster.gateway is not None else []
         watched = [os.getpid(), *gateway, *load.get("pids", [])]
         self._samples = Samples(cluster, self.folder, watched, self.note, t0_ns)
@@ -144,9 +144,12 @@ class Recording:
                 changed=self._changed,
                 node_changed=self._node_changed,
                 nodes_ended=self.nodes_ended,
+                node_ready=self._node_ready,
                 proven=self._prove,
             )
         )
+        for name, condition in cluster.conditions.items():
+            self._find(name, condition)
         self._faults.tell_standing()
         self._player = PhasePlayer(
             self._timeline.phases,
@@ -219,14 +222,14 @@ class Recording:
         `at_ns`: when the load stopped, if before now. A run that never started leaves no folder.
         Whatever fails, all ends; it stands in the folder, and is raised afterwards.
         """
-        if self._player is None:
+        if (player := self._player) is None:
             self.folder.discard()
             return self.folder.path
         for sentence in load.get("failures", ()):
             self.note(sentence)
         raised = attempt(
-            partial(self._player.stop, at_ns),
-            partial(self._fault_player.end, self.note),
+            partial(player.stop, at_ns),
+            lambda: self._fault_player.end(self.note, in_haste=player.is_cut),
             # What somebody changes during the last look is of no run, and that look has to know.
             partial(self._faults.listen, replace(NOBODY, changed=self._prover.changed)),
             *self._stops,
@@ -337,6 +340,7 @@ class Recording:
             self.nodes_ended({node: ending}, at_ns)
         elif condition is Condition.RUNNING:
             self._journalled[node] = condition
+            self._tell_unready(node, time.monotonic_ns())
         else:
             self.folder.event(NodeChanged(node=node, condition=str(condition)))
             self._journalled[node] = Condition.STOPPED
@@ -356,11 +360,31 @@ class Recording:
             [journals_ns] = journals.begin_journals(
                 self._cluster.adapter, [endpoint], self.folder, early=True
             )
-            self.folder.event(NodeStarted(node=node, journals_ns=journals_ns))
+            now = time.monotonic_ns()
+            self.folder.event(
+                NodeStarted(at_ns=now, node=node, journals_ns=journals_ns, since_ns=since_ns)
+            )
+            self._tell_unready(node, now)
         else:
             self.folder.event(NodeChanged(node=node, condition=str(condition), since_ns=since_ns))
             if condition.is_down and self._cluster.gateway is None:
                 self.folder.mend_journal(node)
+
+    def _tell_unready(self, node: str, at_ns: int) -> None:
+        """Record that a node which runs is not ready, where it is not, as of a moment."""
+        known = self._cluster.readiness
+        with self._keeping:
+            if node not in known.ready:
+                self._unready.add(node)
+                said = {"ready": False, "awaited": node not in known.hurried}
+                self.folder.event(NodeReadiness(at_ns=at_ns, node=node, **said))
+
+    def _node_ready(self, node: str) -> None:
+        """Record that a node has become ready of which it was told that it was not."""
+        with self._keeping:
+            if node in self._unready:
+                self._unready.discard(node)
+                self.folder.event(NodeReadiness(node=node, ready=True))
 
     def _live(self) -> list[Endpoint]:
         return [

@@ -348,6 +348,7 @@ class Supervisor:
     def close(self) -> None:
         """End an open run as it is, then take the cluster down."""
         self._stage = "going down"
+        self.cluster.haste.add(self._stage)
         player = [self._fault_player.close] if self._fault_player is not None else []
         close_all("the supervisor", self._end_open, *player, self._server.close, self.cluster.close)
 

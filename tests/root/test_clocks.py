@@ -7,11 +7,14 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
-from kit.desk import PROMISES, Desk, wait_for
+from kit.desk import PROMISES, Desk, begin_by_hand, wait_for
 
+from harness.control.client import Client
 from harness.history import reader
+from harness.history.proof import Proof, ProofAnswer
 from harness.runtimes.runtime import Image, Place, Process
 from harness.supervisor.clocks import Clocks
 from harness.topology.topology import Node
@@ -118,6 +121,32 @@ def test_a_program_reads_another_clock_while_it_runs_and_when_it_starts_again(de
     os.kill(desk.status()["pid"], signal.SIGKILL)
     wait_for(lambda: not desk.processes())
     desk.ok("doctor")
+
+
+def test_what_another_program_was_told_shows_nothing_of_the_one_that_runs(desk, monkeypatch):
+    """A static one, which is not told, was "told" what the one before it was: in force."""
+    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
+    program = desk.folder / "static"
+    source = desk.write("static.c", STATIC)
+    subprocess.run(["cc", "-static", "-o", program, source], check=True)
+    desk.ok("up", "two.toml", "--system", "reader.toml")
+    with Client.connect(desk.cluster) as client:
+        run = begin_by_hand(client, desk.runs)
+        desk.ok("fault", "set", "node-0", "--clock", "+90s", "--name", "c")
+        another = ("--condition", "restarted", "--command", str(program), "--name", "r")
+        desk.ok("fault", "set", "node-0", *another)
+        before = len(of_clock(run))
+        wait_for(lambda: len(of_clock(run)) >= before + 3)
+        client.end(run=run)
+    assert ProofAnswer.IN_FORCE in {one.answer for one in of_clock(run)[:before]}
+    # One look may have come while it was restarted.
+    assert {one.answer for one in of_clock(run)[before + 1 :]} == {ProofAnswer.AMOUNT_NOT_SHOWN}
+
+
+def of_clock(run: str) -> list[Proof]:
+    lines = (Path(run) / "proofs.jsonl").read_text().splitlines()
+    found = [Proof.from_json(json.loads(line)) for line in lines]
+    return [one for one in found if one.what == "clock"]
 
 
 @pytest.mark.parametrize("offset_s", [0.0, 90.0, -90.0])

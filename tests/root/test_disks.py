@@ -14,7 +14,10 @@ from kit.desk import PROMISES, Desk, wait_for
 
 from harness.faults.limits import Disk
 from harness.history import reader
+from harness.history.proof import ProofAnswer
 from harness.kernel import mounts
+from harness.network.proof.limits import judge_disk
+from harness.network.proof.verdicts import Look
 from harness.runtimes.processes import log_of
 from harness.runtimes.runtime import Place
 from harness.supervisor.disks import Disks
@@ -53,31 +56,43 @@ def test_a_full_disk_takes_no_more_and_loses_nothing(place):
         for _ in range(2):  # it may be said twice
             disks.limit("a", Disk.FULL)
             assert refused(file) == errno.ENOSPC
-            room = disks.look("a", full=True)
+            room = disks.look("a")
             assert (room.free_bytes, room.error) == (0, "ENOSPC")
         disks.limit("a", None)
-        assert disks.look("a", full=False).error == ""
+        assert disks.look("a").error == ""
         assert refused(file) == 0
     assert (place.directory / "open").stat().st_size == 4 * mounts.PAGE_BYTES
     assert sorted(path.name for path in place.directory.iterdir()) == ["log", "open"]
 
 
-def test_what_a_node_removes_from_a_full_disk_is_seen(place):
+def test_a_full_disk_from_which_a_node_removed_something_is_not_full(place):
+    """It writes again what it removed. A write of more than was free got ENOSPC: "in force"."""
     disks = Disks([place])
     disks.mount()
     (place.directory / "much").write_bytes(bytes(500_000))
     disks.limit("a", Disk.FULL)
     (place.directory / "much").unlink()
-    room = disks.look("a", full=True)
-    assert room.error == "ENOSPC"
-    assert room.free_bytes > 400_000
+    room = disks.look("a")
+    assert (room.error, room.free_bytes > 400_000) == ("", True)
+    proof = judge_disk(Look(at_ns=7, fault="f"), "a", Disk.FULL, room)
+    assert proof.answer is ProofAnswer.NOT_IN_FORCE
 
 
 def test_a_log_that_grows_does_not_fill_the_disk(place):
     disks = Disks([place])
     disks.mount()
     log_of(place).write_bytes(bytes(2_000_000))
-    assert disks.look("a", full=False).error == ""
+    assert disks.look("a").error == ""
+
+
+def test_mounts_are_found_below_a_folder_of_any_name(tmp_path):
+    """Of one that is not ASCII they stayed, after `down` too."""
+    folder = tmp_path / "n\u00e9 \\ \u2603"
+    (folder / "a b").mkdir(parents=True)
+    mounts.make(folder / "a b", 100_000)
+    assert mounts.below(folder) == [folder / "a b"]
+    assert mounts.remove_below(folder) == [str(folder / "a b")]
+    assert mounts.below(tmp_path) == []
 
 
 def test_in_a_user_namespace_a_disk_is_refused():

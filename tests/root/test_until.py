@@ -77,6 +77,27 @@ operation = "private_message"
 rate_per_s = 20
 """
 
+UNREADY = f"""
+topology = "impatient.toml"
+[[phase]]
+name = "crash"
+kind = "chaos"
+duration_s = 8
+{STREAMS}
+[[phase.fault]]
+where = "node-1"
+condition = "killed"
+command = "/usr/bin/env NOTIFY_SOCKET= {{program}} {{arguments}}"
+at_s = 1
+for_s = 1
+[[phase]]
+name = "back"
+kind = "converge"
+until = "all nodes ready"
+at_most_s = 3
+{STREAMS}
+"""
+
 
 @pytest.fixture
 def desk(tmp_path):
@@ -126,6 +147,23 @@ def test_nodes_that_are_ready_again_end_their_phase(desk):
     [converged] = [one for one in found["findings"] if one["name"] == "converged"]
     held_s = (max(ready) - begun["back"]) / 1e9
     assert (converged["answer"], converged["measured"]) == ("PASS", f"held after {held_s:.1f} s")
+    desk.assert_nothing_left()
+
+
+def test_a_node_that_runs_and_is_never_ready_ends_no_phase(desk):
+    """It was told as started once it had said nothing new for long: "held after 0.0 s", PASS. And
+    the run knows nothing of it.
+    """
+    desk.write("impatient.toml", f"silence_s = 2\n{TEN}")
+    found, events = played(desk, UNREADY)
+    assert not [one for one in events if one["event"] == "phase-ended"]
+    [told] = [one for one in events if one["event"] == "node-readiness"]
+    assert (told["node"], told["ready"], told["awaited"]) == ("node-1", False, True)
+    by_name = {one["name"]: one for one in found["findings"]}
+    assert by_name["converged"]["answer"] in ("FAIL", "UNKNOWN")  # the host may be another's
+    assert by_name["converged"]["measured"] == "not in 3.0 s"
+    alive = by_name["nodes: alive throughout"]
+    assert (alive["answer"], alive["measured"]) == ("UNKNOWN", "9 of 10")
     desk.assert_nothing_left()
 
 

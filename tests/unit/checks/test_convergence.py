@@ -14,6 +14,7 @@ from harness.history import plan
 from harness.history.events import (
     NodeChanged,
     NodeEnded,
+    NodeReadiness,
     NodeStarted,
     PhaseEnded,
     PhasesOver,
@@ -285,6 +286,29 @@ def test_the_last_node_that_is_ready_ends_it():
     )
     assert (found.answer, found.measured) == (Answer.PASS, "held after 3.5 s")
     assert found.promised == "all nodes ready, within 10 s"
+
+
+def readiness(node, at_s, *, ready, **more):
+    return NodeReadiness(at_ns=round(at_s * SECOND), node=node, ready=ready, **more)
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_node_that_runs_and_is_not_ready_does_not_end_it(awaited):
+    """It was told as started when it had said nothing new for long, or when somebody was due to
+    change another node of its fault: PASS, "held after 0.0 s".
+    """
+    started = (
+        down("node-1", 0.5),
+        up("node-1", 0.9),
+        readiness("node-1", 0.9, ready=False, awaited=awaited),
+    )
+    found = nodes(*started)
+    assert (found.answer, found.sentence) == (Answer.FAIL, "not ready at its end: node-1")
+    paused = (down("node-1", 2, condition="paused"), down("node-1", 3, condition="running"))
+    late = nodes(*started, *paused, readiness("node-1", 4.5, ready=True))
+    assert (late.answer, late.measured) == (Answer.PASS, "held after 3.5 s")
+    again = (down("node-1", 2), up("node-1", 3.0))
+    assert nodes(*started, *again).measured == "held after 2.0 s"
 
 
 def test_a_node_that_ended_by_itself_is_not_ready():

@@ -7,9 +7,9 @@ from kit.histories import SECOND, history
 
 from harness import checks
 from harness.checks import nodes
-from harness.checks.verdict import Answer
+from harness.checks.verdict import Answer, Cause
 from harness.history import events
-from harness.history.events import NodeChanged, NodeEnded, NodeStarted, RunEnded
+from harness.history.events import NodeChanged, NodeEnded, NodeReadiness, NodeStarted, RunEnded
 
 
 def judged(*happened):
@@ -51,6 +51,40 @@ def test_a_node_that_the_harness_stopped_is_no_failure(condition):
     assert (
         judged(stopped, NodeStarted(node="node-1", at_ns=3 * SECOND), later).answer is Answer.FAIL
     )
+
+
+STOPPED = NodeChanged(node="node-1", condition="killed", at_ns=2 * SECOND)
+
+
+@pytest.mark.parametrize(
+    "happened",
+    [
+        # It was ready only when the run was over, and was away until then.
+        [NodeStarted(node="node-1", at_ns=90 * SECOND, since_ns=3 * SECOND)],
+        # It said nothing new for long, or nobody waited.
+        [
+            NodeStarted(node="node-1", at_ns=3 * SECOND, since_ns=3 * SECOND),
+            NodeReadiness(node="node-1", at_ns=3 * SECOND, ready=False),
+        ],
+    ],
+)
+def test_a_node_that_never_came_back_is_unknown(happened):
+    """It was "stopped by the harness" to the end, which excused all that it lost: PASS."""
+    found = judged(STOPPED, *happened)
+    assert (found.answer, found.cause) == (Answer.UNKNOWN, Cause.NODE_STOPPED)
+    over_s = history().phases[-1].end_ns / SECOND
+    says = f"node-1 was started {over_s - 3:.1f} s before the end, and not ready by then"
+    assert (found.sentence, found.measured) == (says, "2 of 3")
+    ended = NodeEnded(node="node-2", at_ns=2 * SECOND, code=1)
+    assert judged(STOPPED, *happened, ended).answer is Answer.FAIL
+
+
+def test_a_node_that_had_no_time_to_come_back_is_nobodys_fault():
+    """Nor one that was started when the run was closed."""
+    over_ns = history().phases[-1].end_ns
+    for since_ns in (over_ns - SECOND // 2, over_ns + 7):
+        late = NodeStarted(node="node-1", at_ns=over_ns + SECOND, since_ns=since_ns)
+        assert judged(STOPPED, late).answer is Answer.PASS
 
 
 def test_many_ends_are_counted():

@@ -110,6 +110,21 @@ def test_weibull_sessions_of_a_small_shape_are_many_short_ones_and_a_few_long_on
     assert statistics.median(lasted[0.5]) == pytest.approx(2.0 * 0.480, rel=0.15)
 
 
+def test_churn_beside_another_keeps_the_floor_of_each():
+    """One that came later, and had a lower floor or none, left nobody of the first one's."""
+    first = churn(where="node-0,node-1,node-2,node-3", rate_per_s=0.2, floor=3, name="a")
+    beside = churn(where="all", rate_per_s=1.0, floor=0, name="b")
+    for churns in ((first, beside), (beside, first)):
+        phase = Phase(name="churn", duration_s=60.0, churn=churns)
+        topology = Topology(name="t", nodes=HUNDRED[:6], links=frozenset())
+        played = timeline.compile(Scenario(name="s", topology=topology, phases=(phase,), seed=1))
+        down: set[str] = set()
+        for change in played.changes:
+            (down.add if change.verb is Verb.SET else down.discard)(change.fault.nodes[0])
+            assert len(down & {"node-0", "node-1", "node-2", "node-3"}) <= 1, change.at_s
+        assert len(played.changes) > 40
+
+
 def test_who_is_away_already_does_not_leave_and_does_not_count():
     one = churn(rate_per_s=0.5, floor=1)
     others = [Away("node-0", 0.0, 50.0)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -10,11 +11,11 @@ from typing import cast
 import pytest
 
 from harness.errors import UnavailableError, UsageError
-from harness.faults.fault import Change, Fault, Verb
+from harness.faults.fault import Change, Condition, Fault, Verb
 from harness.faults.spec import FaultSpec, parse
 from harness.network.ahead import Precedence
-from harness.scenario.timeline import changes_of
-from harness.supervisor.fault_player import FaultPlayer
+from harness.scenario.timeline import PlannedChange, changes_of
+from harness.supervisor.fault_player import NODES_TOGETHER, FaultPlayer
 from harness.supervisor.faults import Faults
 from harness.topology.topology import Node
 
@@ -214,3 +215,21 @@ def test_faults_of_later_phases_come_earlier(table: Table, player: FaultPlayer) 
     left = {row["name"]: row["left_s"] for row in player.listed()["faults"]}
     assert 200 < left["later"] <= 300
     assert 600 < left["bad"] <= 700
+
+
+def test_what_comes_does_not_wait_for_nodes_that_start(
+    table: Table, player: FaultPlayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as are changed side by side were starting, and a kill came when one was ready."""
+    gone = threading.Event()
+    monkeypatch.setattr(table, "clear_this", lambda _: gone.wait())
+    slow = [
+        Fault(name=f"slow {number}", nodes=("node-1",), condition=Condition.KILLED)
+        for number in range(2 * NODES_TOGETHER)
+    ]
+    killed = Fault(name="killed", nodes=("node-2",), condition=Condition.KILLED)
+    changes = [PlannedChange(at_s=0.0, verb=verb, fault=one) for one in slow for verb in Verb]
+    t0_ns = time.monotonic_ns()
+    player.play([*changes, PlannedChange(at_s=0.1, verb=Verb.SET, fault=killed)], t0_ns, print)
+    until(lambda: "killed" in table.standing)
+    gone.set()

@@ -17,6 +17,7 @@ import pytest
 
 from harness.errors import NodeStartError, UnavailableError
 from harness.faults.fault import Change, Condition, Fault, Verb
+from harness.faults.limits import UNLIMITED, Limits
 from harness.history.proof import ProofAnswer
 from harness.network.network import Network
 from harness.runtimes.runtime import Ending
@@ -40,6 +41,7 @@ class Nodes:
         self.runtime = SimpleNamespace(
             members=lambda _: [], ending=self.ending, is_held=lambda _: False
         )
+        self.readiness = SimpleNamespace()
         self.ended: dict[str, tuple[Ending, int]] = {}
         self.slow, self.is_slow = threading.Event(), threading.Event()
         self.slow.set()
@@ -48,9 +50,10 @@ class Nodes:
     def has_ended(self, _: str) -> bool:
         return False
 
-    def note_ended(self, names: Sequence[str]) -> None:
+    def note_ended(self, names: Sequence[str]) -> list[str]:
         for name in names:
             del self.running[name]
+        return list(names)
 
     def ending(self, name: str) -> Ending:
         raise UnavailableError(f"nobody can say how {name} ended")
@@ -260,3 +263,24 @@ def test_a_fault_of_one_name_waits_for_the_one_before(nodes, faults):
     clearing.join(20.0)
     setting.join(20.0)
     assert [one.nodes for one in faults.standing.values()] == [("b",)]
+
+
+def test_one_node_whose_limit_stays_keeps_no_other_limited(nodes, faults):
+    """They were left limited by a fault that did not stand any more."""
+    limits: dict[str, Limits] = {}
+
+    def limit(node: str, asked: Limits) -> None:
+        if node == nodes.refused:
+            raise UnavailableError(f"{node} is stuck")
+        limits[node] = asked
+
+    nodes.runtime.limit = limit
+    nodes.runtime.reading = nodes.ending  # nobody can say
+    nodes.disks = nodes.clocks = SimpleNamespace(limit=lambda *_: None)
+    fault = Fault(name="slow", nodes=("a", "b", "c"), limits=Limits(cpu=0.2))
+    faults.set(fault)
+    assert limits == dict.fromkeys("abc", fault.limits)
+    nodes.refused = "a"
+    with pytest.raises(UnavailableError, match="a is stuck"):
+        faults.clear("slow")
+    assert limits == {"a": fault.limits, "b": UNLIMITED, "c": UNLIMITED}

@@ -66,6 +66,8 @@ def test_a_phase_that_its_condition_ended(tmp_path: Path) -> None:
     for name in ("a", "z"):
         with pytest.raises(UsageError, match="that a condition ends"):
             player.end_phase(name, time.monotonic_ns())
+    with pytest.raises(UsageError, match="has not begun by then"):
+        player.end_phase("b", t0_ns + 10_000_000)
     at_ns = time.monotonic_ns() + 50_000_000
     due_ns, early_ns = player.end_phase("b", at_ns)
     assert (due_ns, due_ns - early_ns) == (t0_ns + 600 * 10**9, at_ns)
@@ -79,4 +81,20 @@ def test_a_phase_that_its_condition_ended(tmp_path: Path) -> None:
     assert told["planned_ns"] == at_ns <= told["at_ns"]
     [over] = [one for one in events if one["event"] == "phases-over"]
     assert over["at_ns"] >= at_ns + 99_000_000
+    assert not player.is_cut
+    folder.discard()
+
+
+@pytest.mark.parametrize(("end_s", "is_cut"), [(600.0, True), (None, False)])
+def test_a_run_is_cut_where_it_had_an_end(
+    tmp_path: Path, end_s: float | None, is_cut: bool
+) -> None:
+    phases = [PlannedPhase(name="a", begin_s=0.0, end_s=end_s)]
+    folder, began = RunFolder(tmp_path, "run"), cast("list[str]", [])
+    player = PhasePlayer(
+        phases, time.monotonic_ns(), folder, lambda _: None, pytest.fail, began.append
+    )
+    wait_for(lambda: began == ["a"])
+    player.stop()
+    assert player.is_cut is is_cut
     folder.discard()
