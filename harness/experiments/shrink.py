@@ -22,7 +22,7 @@ from harness.errors import (
     UsageError,
 )
 from harness.experiments import case as cases
-from harness.experiments import judge, recorded_case, reductions, replay
+from harness.experiments import foreign, judge, recorded_case, reductions, replay
 from harness.experiments.case import Case
 from harness.experiments.delta_debugging import Search, SpentError, Trials
 from harness.experiments.failure import Failure
@@ -67,6 +67,7 @@ def shrink(
     """
     clusters = _clusters(cluster, jobs)
     with replay.opened(run) as played:
+        foreign.require_none(played)
         verdict = judge.judge(played.folder, write=False).verdict
         failure = Failure.of(verdict, finding, str(played.source))
         original = recorded_case.case_of(played, failure.names)

@@ -91,7 +91,7 @@ def test_a_system_that_cannot_do_what_was_asked(folder):
 @pytest.mark.parametrize("adapter", ["os:system", "/etc/mine.toml"])
 def test_a_bundle_does_not_say_what_is_run_here(folder, tmp_path, adapter):
     of = replace(on_system(folder, adapter), source=tmp_path / "b.tar.gz")
-    with pytest.raises(UsageError, match="none of the harness's own; expected --system"):
+    with pytest.raises(UsageError, match="none of the harness's own; expected `harness replay"):
         replay.checked(of)
     assert replay.checked(of, "meshnode").scenario.topology.adapter == "meshnode"
 
