@@ -99,7 +99,9 @@ def _moved(of: Original, which: str, how: str, time: str) -> Original:
             found.append(one)
             continue
         at_s = one.at_s + by_s
-        found.append(replace(one, at_s=min(at_s, over_s) if one.verb is Verb.CLEAR else at_s))
+        # What went as the run was closed, after its end, does not go earlier by being longer.
+        last_s = max(over_s, one.at_s)
+        found.append(replace(one, at_s=min(at_s, last_s) if one.verb is Verb.CLEAR else at_s))
     moved = [one for one in found if one.fault is fault]
     if is_whole and not all(0 <= one.at_s < over_s for one in moved if one.verb is Verb.SET):
         raise UsageError(
@@ -116,21 +118,21 @@ def _moved(of: Original, which: str, how: str, time: str) -> Original:
 def _amount(of: Original, which: str, word: str, amount: str) -> Original:
     """Give a fault another amount of what it does already."""
     fault = _fault(of, which)
-    words = f"{fault.words or fault.name}, {word} {amount}"
     if word in LINKS:
         rates: dict[str, int] = getattr(fault, word)
         if not rates:
             raise UsageError(f"{fault.name} has no {word}; it does: {fault.does}")
         rate_bps = quantities.rate_bps(amount)
-        changed = replace(fault, **{word: dict.fromkeys(rates, rate_bps)}, words=words)  # type: ignore[arg-type]
+        changed = replace(fault, **{word: dict.fromkeys(rates, rate_bps)})  # type: ignore[arg-type]
     else:
         field = WORDS[word].field
         if not getattr(fault.impairment, field):
             raise UsageError(f"{fault.name} has no {word}; it does: {fault.does}")
         value: Any = WORDS[word].kind.read(amount)
-        changed = replace(
-            fault, impairment=replace(fault.impairment, **{field: value}), words=words
-        )
+        changed = replace(fault, impairment=replace(fault.impairment, **{field: value}))
+    if changed == fault:
+        return of
+    changed = replace(changed, words=f"{fault.words or fault.name}, {word} {amount}")
     return _with_faults(of, lambda one: changed if one is fault else one)
 
 

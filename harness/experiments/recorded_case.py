@@ -18,11 +18,13 @@ from harness.experiments.case import Case, Document, Documents
 from harness.experiments.original import Original
 from harness.faults import spec
 from harness.faults.fault import Fault, Verb
+from harness.history.files import Files
 from harness.scenario import files, workload
 from harness.scenario.stream import Stream
 from harness.scenario.tables import load
 
 SHORTEST_S = 0.01  # of what a fault was there in a phase, to be a fault of that phase
+EARLY_S = 0.1  # before its planned end, from which on a fault was taken back by hand
 
 
 def case_of(of: Original, findings: Collection[str]) -> Case:
@@ -49,6 +51,9 @@ def case_of(of: Original, findings: Collection[str]) -> Case:
 def _scenario(of: Original) -> Document:
     """The scenario's file without what it names; of a run that sent other load, what it sent."""
     file = of.folder / "scenario.toml"
+    manifest = Files(of.folder, has_manifest=of.facts.get("manifest", False))
+    if wrong := manifest.open(file.name).wrong:
+        raise BadFileError(f"{of.folder}: {wrong}: nobody can tell what was asked for")
     if file.is_file() and not (of.folder / workload.FILE).is_file():
         return {key: one for key, one in load(file).items() if key not in ("topology", "budget")}
     checks = {"checks": list(of.scenario.checks)} if of.scenario.checks else {}
@@ -85,18 +90,30 @@ def _stream(stream: Stream) -> Document:
 
 
 def _add_live(of: Original, found: Documents) -> None:
-    """Add the faults that the scenario does not name, where and while they were; one that was there
-    in several phases comes again in each. Raises UsageError.
+    """Add what was done by hand: faults that the scenario does not name, where and while they were,
+    one that was there in several phases in each of them; and of those that it names the ends that
+    came earlier. Raises UsageError.
     """
-    planned = {fault["name"] for _, _, fault in found.faults()}
+    planned = {fault["name"]: (phase, fault) for phase, _, fault in found.faults()}
     churns = tuple(f"{churn['name']} " for _, _, churn in found.churns())  # then the node
     bounds = {phase.name: (phase.begin_s, phase.end_s or 0.0) for phase in of.timeline.phases}
-    number = 0
+    number, seen = 0, set[str]()
     for fault, set_s, clear_s in _spans(of):
-        if fault.name in planned or (churns and fault.name.startswith(churns)):
+        phase, said = planned.get(fault.name, ({}, {}))
+        if (
+            said
+            and _alike(_resolved(of, said), fault)
+            and (fault.name not in seen or "flap_s" in said)
+        ):
+            seen.add(fault.name)
+            _end_early(said, fault, clear_s - set_s, bounds.get(phase["name"], (0.0, 0.0)))
+            continue
+        if churns and fault.name.startswith(churns):
             continue
         number += 1
-        table = _table(of, fault)
+        while f"by-hand-{number}" in planned:
+            number += 1
+        table = {**_table(of, fault), "name": f"by-hand-{number}"}
         for phase in found.phases:
             begin_s, end_s = bounds.get(phase["name"], (0.0, 0.0))
             at_s, gone_s = max(set_s, begin_s), min(clear_s, end_s)
@@ -104,10 +121,18 @@ def _add_live(of: Original, found: Documents) -> None:
                 gone_s = end_s if begin_s <= set_s < end_s else at_s
             if gone_s - at_s < SHORTEST_S:
                 continue
-            piece = {**table, "name": f"by-hand-{number}", "at_s": round(at_s - begin_s, 3)}
+            piece = {**table, "at_s": round(at_s - begin_s, 3)}
             if gone_s < end_s:
                 piece["for_s"] = round(gone_s - at_s, 3)
             phase.setdefault("fault", []).append(piece)
+
+
+def _end_early(said: Document, fault: Fault, lasted_s: float, bounds: tuple[float, float]) -> None:
+    """Make a planned fault as long as it was, where somebody took it back before its end."""
+    begin_s, end_s = bounds
+    wanted_s = float(said.get("for_s", end_s - begin_s - float(said.get("at_s", 0))))
+    if not fault.is_moment and "flap_s" not in said and lasted_s < wanted_s - EARLY_S:
+        said["for_s"] = round(max(lasted_s, SHORTEST_S), 3)
 
 
 def _spans(of: Original) -> Iterator[tuple[Fault, float, float]]:
@@ -126,14 +151,21 @@ def _table(of: Original, fault: Fault) -> Document:
     """The words of a fault as a table, which is on the same nodes and paths. Raises UsageError."""
     try:
         table = spec.table_of(fault.words)
-        again = spec.parse({**table, "name": fault.name}).resolve(
-            of.scenario.topology.nodes, of.scenario.seed
-        )
+        again = _resolved(of, {**table, "name": fault.name})
     except BadFileError as error:
         raise _not_sayable(of, fault, str(error)) from None
-    if replace(again, words=fault.words).as_json() != fault.as_json():
+    if not _alike(again, fault):
         raise _not_sayable(of, fault, "its words would be other nodes or paths")
     return table
+
+
+def _resolved(of: Original, table: Document) -> Fault:
+    return spec.parse(table).resolve(of.scenario.topology.nodes, of.scenario.seed)
+
+
+def _alike(one: Fault, other: Fault) -> bool:
+    """Whether two faults are the same, whatever their words."""
+    return replace(one, words=other.words).as_json() == other.as_json()
 
 
 def _not_sayable(of: Original, fault: Fault, why: str) -> UsageError:
