@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 
 import harness
-from harness.cli import words
 from harness.cli.progress import shown
 from harness.cli.shared import (
     cluster_option,
     json_option,
     print_json,
+    run_argument,
     runs_option,
     runtime_option,
     system_option,
@@ -26,7 +26,7 @@ from harness.experiments import fork
 from harness.experiments.replay import BASE, Replayed, opened
 from harness.reports import replay as reports
 from harness.reports import text, timeline
-from harness.reports.terminal import Terminal, plain
+from harness.reports.terminal import plain
 
 VERSION = 1
 
@@ -42,13 +42,7 @@ def _help(function: click.Command) -> click.Command:
 
 @_help
 @click.command()
-@click.argument(
-    "run",
-    type=click.Path(path_type=Path),
-    envvar="HARNESS_RUNS",
-    default=Path("runs"),
-    shell_complete=words.runs,
-)
+@run_argument
 @cluster_option
 @runtime_option
 @system_option
@@ -110,7 +104,7 @@ def _tell(replayed: Replayed, *, as_json: bool) -> None:
     if as_json:
         print_json(replayed.as_json())
         return
-    console = _console()
+    console = text.console()
     forked = list(replayed.runs) != [BASE]
     for name, judged in replayed.runs.items():
         if forked:
@@ -123,10 +117,6 @@ def _tell(replayed: Replayed, *, as_json: bool) -> None:
         console.print(reports.fidelity(replayed.fidelity))
 
 
-def _console() -> Terminal:
-    return Terminal() if sys.stdout.isatty() else Terminal(width=text.WIDTH_COLUMNS)
-
-
 def _show(run: Path, forks: tuple[str, ...], *, as_json: bool) -> None:
     """Print the timeline that would be played, of the run and of each fork."""
     with opened(run) as first:
@@ -135,7 +125,7 @@ def _show(run: Path, forks: tuple[str, ...], *, as_json: bool) -> None:
         timelines = {name: one.timeline.as_json() for name, one in every.items()}
         print_json({"version": VERSION, "timelines": timelines})
         return
-    console = _console()
+    console = text.console()
     for name, one in every.items():
         if forks:
             console.rule(plain(name), align="left", style="dim")
@@ -143,13 +133,7 @@ def _show(run: Path, forks: tuple[str, ...], *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument(
-    "run",
-    type=click.Path(path_type=Path),
-    envvar="HARNESS_RUNS",
-    default=Path("runs"),
-    shell_complete=words.runs,
-)
+@run_argument
 @click.option(
     "-o",
     "--output",
