@@ -16,10 +16,10 @@ from harness.errors import BadFileError, HarnessError
 from harness.faults.fault import Condition, Fault, Verb, cut_of
 from harness.history import events as event_lines
 from harness.history import metadata, phases, shape
-from harness.history.events import Event, FaultChanged, NodeStarted
+from harness.history.events import Event, FaultChanged, NodeEnded, NodeStarted
 from harness.history.files import Files
 from harness.history.history import PhaseWindow
-from harness.history.reader import Folder
+from harness.history.reader import NOT_RUNNING, Folder
 from harness.scenario import workload
 from harness.scenario.scenario import Phase, Scenario
 from harness.scenario.stream import Stream
@@ -143,7 +143,7 @@ def read(folder: Path) -> Original:
         left_out=tuple(facts["load"].get("left_out", ())),
         files=_others(files, facts),
         happened=happened,
-        remarks=tuple(_remarks(happened, wanted.t0_ns)),
+        remarks=tuple(_remarks(happened, wanted.t0_ns, facts["nodes"])),
     )
 
 
@@ -302,18 +302,29 @@ def _others(files: Files, facts: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _remarks(happened: Sequence[Event], t0_ns: int) -> Iterable[str]:
-    """Say what was done to nodes that no fault did: a node that had ended was started by hand."""
+def _remarks(
+    happened: Sequence[Event], t0_ns: int, nodes: Iterable[Mapping[str, Any]]
+) -> Iterable[str]:
+    """Say what happened to nodes that no fault did: it is not played again. `nodes`: of the
+    metadata, in the condition in which the run found them.
+    """
     made = [event for event in happened if isinstance(event, FaultChanged) and event.nodes]
+    before = {node for one in made if one.begun_ns <= t0_ns for node in one.nodes}
+    for one in nodes:
+        if (found := one.get("condition")) in NOT_RUNNING and one["name"] not in before:
+            yield f"{one['name']} was {found} when the run began, by no fault of it: it runs again"
     for event in happened:
-        if isinstance(event, NodeStarted) and not any(
+        if isinstance(event, NodeEnded):
+            yield _remark(event.node, "ended by itself", event.at_ns - t0_ns)
+        elif isinstance(event, NodeStarted) and not any(
             event.node in one.nodes and one.begun_ns <= event.at_ns <= one.at_ns for one in made
         ):
-            at_s = (event.at_ns - t0_ns) / 1e9
-            yield (
-                f"{event.node}, which had ended by itself, was started by hand at {at_s:.1f} s: "
-                "that is not played again"
-            )
+            what = "which had ended by itself, was started by hand"
+            yield _remark(f"{event.node},", what, event.at_ns - t0_ns)
+
+
+def _remark(node: str, what: str, at_ns: int) -> str:
+    return f"{node} {what} at {at_ns / 1e9:.1f} s: that is not played again"
 
 
 def _need(files: Files, name: str) -> bytes:
