@@ -29,7 +29,7 @@ from harness.checks.amounts import achieved_of
 from harness.checks.verdict import Answer
 from harness.experiments.comparable import Answered, Played
 from harness.history.events import FaultChanged, NodeStarted, PhaseBegan, PhasesOver
-from harness.history.proof import READ_BACK, Proof, ProofAnswer
+from harness.history.proof import ALL, BEFORE, READ_BACK, UNTOUCHED, Proof, ProofAnswer
 
 FILE = "fidelity.json"
 VERSION = 1
@@ -37,6 +37,7 @@ MOMENT_MS = 20.0
 RATE_SHARE = 0.01
 AMOUNT_SHARE = 0.05  # of an amount whose looks say no tolerance
 SHOWN = (ProofAnswer.IN_FORCE, ProofAnswer.NOT_IN_FORCE)  # answers of looks that show an amount
+NO_FAULT = (BEFORE, ALL, UNTOUCHED)
 # What is no answer of a verdict: such findings tell, and one of them may be there or not.
 UNANSWERED = frozenset({str(Answer.MEASURED), str(Answer.NOT_ASKED), "–"})
 # Of metadata.json, what says on what a run was played; two runs differ in it, or not.
@@ -208,13 +209,16 @@ def _faults(first: Played, again: Played) -> dict[str, Any]:
     """
     if first.proofs is None or again.proofs is None:
         return {"score": None, "unknown": "not all looks at the faults of both runs are there"}
-    wanted, found = _by_what(first.proofs), _by_what(again.proofs)
-    looked_at = {fault for fault, _ in (*wanted, *found)}
     came = {
         event.fault
         for event in (*first.happened, *again.happened)
         if isinstance(event, FaultChanged) and event.is_set
     }
+    wanted, found = (
+        _by_what(one for one in proofs if one.fault in came or one.fault not in NO_FAULT)
+        for proofs in (first.proofs, again.proofs)
+    )
+    looked_at = {fault for fault, _ in (*wanted, *found)}
     never = dict.fromkeys((fault, "") for fault in came - looked_at)
     seen = []
     for fault, what in sorted(wanted.keys() | found.keys() | never.keys()):

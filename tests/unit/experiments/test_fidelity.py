@@ -249,6 +249,15 @@ def test_what_neither_run_saw_is_not_compared_and_said():
     assert "not all of it seen in either run: short" in str(reports.rows(again))
 
 
+def test_paths_that_no_fault_touches_are_no_fault():
+    """A look that began before another fault went shows a delay on them, by chance."""
+    other = look("delay", 50.0, fault="untouched")
+    assert [one["fault"] for one in part("faults", proofs=(*FIRST.proofs, other))["seen"]] == [
+        "cut",
+        "slow",
+    ]
+
+
 def test_looks_that_are_lost_are_none_that_differ():
     found = fidelity.compare(replace(FIRST, proofs=None), FIRST)
     assert found["parts"]["faults"]["score"] is None
