@@ -14,6 +14,7 @@ from harness.reports.text import COLOURS
 from harness.topology.quantities import number, percent
 
 DIFFERENCES_MOST = 8
+JUDGED = frozenset({Answer.PASS, Answer.FAIL, Answer.UNKNOWN})  # what only tells is no answer
 MOMENTS_TOLD = {
     "missing": "missing",
     "extra": "extra",
@@ -149,7 +150,7 @@ def side_by_side(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Rendera
         table.add_column(plain(name), overflow="fold")
     changed = 0
     for row in rows:
-        differs = len({one.answer for one in row}) > 1
+        differs = len({one.answer if one.answer in JUDGED else "" for one in row}) > 1
         changed += differs
         cells = (_cell(one.answer, one.measured) for one in row)
         table.add_row("≠" if differs else "", row[0].phase or "–", row[0].name, *cells)

@@ -20,6 +20,8 @@ from harness.experiments import bundle, original, replay
 from harness.experiments.judge import Judged
 from harness.experiments.replay import BASE, Replayed
 from harness.load import request
+from harness.reports import replay as reports
+from harness.reports import text
 from harness.supervisor.server import Server
 
 SYSTEM = """
@@ -146,6 +148,17 @@ def test_verdicts_side_by_side():
         of={}, runs={BASE: good}, answers=replay._answers(bad)[:1]
     ).side_by_side()
     assert (names, [one.answer for one in row]) == (["original", BASE], ["FAIL", "PASS"])
+
+
+def test_what_only_tells_is_no_other_answer():
+    """As in the fidelity: one run measured it, the other one did not."""
+    tells = judged(("row", Answer.PASS), ("second by second", Answer.MEASURED))
+    of = Replayed(of={}, runs={BASE: judged(("row", Answer.PASS)), "seed 7": tells}, answers=None)
+    told = text.to_text(reports.side_by_side(*of.side_by_side()))
+    assert "0 of 2 findings have another answer" in told
+    of = replace(of, runs={**of.runs, "rate x2": judged(("row", Answer.UNKNOWN))})
+    told = text.to_text(reports.side_by_side(*of.side_by_side()))
+    assert "1 of 2 findings have another answer" in told
 
 
 # ---- the command line ----------------------------------------------------------------------------
