@@ -14,8 +14,9 @@ from typing import Any
 
 from harness.choices import listed, one_of
 from harness.errors import BadFileError, UsageError
-from harness.experiments.growth import grown
+from harness.experiments.growth import TOPOLOGY, grown
 from harness.experiments.original import Original
+from harness.faults import spec
 from harness.faults.fault import Fault, Verb
 from harness.scenario.rate import Profile
 from harness.scenario.scenario import Scenario
@@ -56,9 +57,17 @@ def made(of: Original, words: str) -> Original:
                 raise UsageError(f"--fork {words!r}: {error}") from None
             if (forked.scenario, forked.timeline) == (of.scenario, of.timeline):
                 raise UsageError(f"--fork {words!r}: that is as it was: nothing would change")
-            return forked
+            return replace(forked, files=_files(of, forked))
     possible = "; ".join(change.words for change in CHANGES)
     raise UsageError(f"--fork {words!r}: expected one change; possible: {possible}")
+
+
+def _files(of: Original, forked: Original) -> dict[str, str]:
+    """The inputs that are the fork's as well: the topology's file, where the topology is as it
+    was.
+    """
+    is_same = forked.scenario.topology == of.scenario.topology
+    return {name: text for name, text in of.files.items() if is_same and name == TOPOLOGY}
 
 
 def numbered(timeline: Timeline) -> str:
@@ -132,8 +141,16 @@ def _amount(of: Original, which: str, word: str, amount: str) -> Original:
         changed = replace(fault, impairment=replace(fault.impairment, **{field: value}))
     if changed == fault:
         return of
-    changed = replace(changed, words=f"{fault.words or fault.name}, {word} {amount}")
+    changed = replace(changed, words=_words(fault, word, amount))
     return _with_faults(of, lambda one: changed if one is fault else one)
+
+
+def _words(fault: Fault, word: str, amount: str) -> str:
+    """The words of a fault with another amount, as a scenario may say them."""
+    try:
+        return spec.parse({**spec.table_of(fault.words), word: amount}).words
+    except BadFileError:  # its words are none of a scenario's
+        return f"{fault.words or fault.name}, {word} {amount}"
 
 
 def _with_faults(of: Original, change: Callable[[Fault], Fault]) -> Original:

@@ -181,8 +181,14 @@ def _topology(run: Path, built: Document) -> Document:
     A folder of an earlier version may lack it; then it is the shipped one of that name.
     """
     file = run / "topology.toml"
+    scenario = run / "scenario.toml"
+    if not file.is_file() and not scenario.is_file():
+        raise UsageError(
+            f"{run}: its topology is that of no file, as of a fork with other nodes: expected a "
+            "run of a topology's file"
+        )
     if not file.is_file():
-        file = files.topology_of(run / "scenario.toml")
+        file = files.topology_of(scenario)
     values = load(file)
     made = replace(files.topology_from(values, str(file), built["name"]), adapter=built["adapter"])
     if json.loads(json.dumps(made.as_json())) != built:

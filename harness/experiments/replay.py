@@ -175,16 +175,13 @@ def _named(words: str, progress: Progress) -> Progress:
 
 
 def made(of: Original, forked: str | None = None) -> Play:
-    """Make what is played of an original; `forked`: the change that was made of it, by which it is
-    none of its files' any more.
-    """
-    kept = {} if forked else of.files
+    """Make what is played of an original; `forked`: the change that was made of it."""
     load = json.dumps(of.workload.as_json(), indent=1) + "\n"
     return Play(
         scenario=of.scenario,
         timeline=of.timeline,
         source=of.folder,
-        files={**kept, workload.FILE: load},
+        files={**of.files, workload.FILE: load},
         facts={"replay": {"of": identity(of), "fork": forked}},
     )
 

@@ -126,6 +126,16 @@ def test_amounts(of):
     assert len(wider.faults) == 4  # it comes twice, and is one still
 
 
+def test_a_fork_can_be_made_a_scenario_again(of):
+    """Its words are those of another amount, and the topology's file is kept where it is true."""
+    changed = fork.made(of, "fault 3 loss 5%").timeline.faults[2]
+    again = spec.parse({**spec.table_of(changed.words), "name": "slow"})
+    assert again.resolve(TOPOLOGY.nodes, 1).as_json() == changed.as_json()
+    of = replace(of, files={"topology.toml": "its text", "scenario.toml": "another"})
+    assert fork.made(of, "fault 3 loss 5%").files == {"topology.toml": "its text"}
+    assert fork.made(of, "nodes 9").files == {}
+
+
 def test_rates(of):
     first, second = streams(fork.made(of, "rate x2.5"))
     assert first.rate_per_s == 25

@@ -103,6 +103,14 @@ def test_the_shipped_topology_of_that_name_is_the_runs(run):
     assert len(read(run).nodes()) == 10
 
 
+def test_a_topology_of_no_file_is_refused(run):
+    """As of a fork with other nodes, which keeps no file that does not say what was played."""
+    for name in ("topology.toml", "scenario.toml"):
+        (run / name).unlink()
+    with pytest.raises(UsageError, match="its topology is that of no file"):
+        read(run)
+
+
 def changed(folder, number, words, *moments):
     """Somebody sets a fault by hand, and clears it: (verb, second) each; others are forgotten."""
     fault = spec.parse(words).resolve(run_folders.SCENARIO.topology.nodes, 7)
