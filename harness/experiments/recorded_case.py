@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +93,14 @@ def _stream(stream: Stream) -> Document:
 def _add_live(of: Original, found: Documents) -> None:
     """Add what was done by hand: faults that the scenario does not name, where and while they were,
     one that was there in several phases in each of them; and of those that it names the ends that
-    came earlier. Raises UsageError.
+    came earlier. Those that a row is about keep their names. Raises UsageError.
     """
     planned = {fault["name"]: (phase, fault) for phase, _, fault in found.faults()}
     churns = tuple(f"{churn['name']} " for _, _, churn in found.churns())  # then the node
     bounds = {phase.name: (phase.begin_s, phase.end_s or 0.0) for phase in of.timeline.phases}
-    number, seen = 0, set[str]()
+    rows = [] if found.budget is None else found.budget["row"]
+    under, seen = {row.get("under") for row in rows}, set[str]()
+    names = (name for number in count(1) if (name := f"by-hand-{number}") not in planned)
     for fault, set_s, clear_s in _spans(of):
         phase, said = planned.get(fault.name, ({}, {}))
         if (
@@ -110,10 +113,9 @@ def _add_live(of: Original, found: Documents) -> None:
             continue
         if churns and fault.name.startswith(churns):
             continue
-        number += 1
-        while f"by-hand-{number}" in planned:
-            number += 1
-        table = {**_table(of, fault), "name": f"by-hand-{number}"}
+        table = {**_table(of, fault), "name": fault.name}
+        if fault.name in planned or fault.name not in under:
+            table["name"] = next(names)
         for phase in found.phases:
             begin_s, end_s = bounds.get(phase["name"], (0.0, 0.0))
             at_s, gone_s = max(set_s, begin_s), min(clear_s, end_s)

@@ -242,6 +242,14 @@ def test_what_was_set_by_hand_has_a_name_of_its_own(by_hand):
     assert sorted(names) == ["by-hand-1", "by-hand-2", "by-hand-3"]
 
 
+def test_one_that_a_row_is_about_keeps_its_name(by_hand):
+    """Of a replay all faults are like set by hand; a row under one of them would have none else."""
+    rows = [row("load") | {"under": "halves"}]
+    (by_hand / "budget.toml").write_text(writer.text_of({"name": "b", "row": rows}))
+    changed(by_hand, 1, {"cut": "halves", "name": "halves"}, ("set", 6.5), ("clear", 9))
+    assert [one["name"] for _, _, one in read(by_hand).faults()] == ["load-1", "halves"]
+
+
 def test_a_scenario_that_is_not_as_it_was_is_refused(by_hand):
     manifest.write(by_hand)
     of = original.read(by_hand)
