@@ -7,7 +7,9 @@ those that were played.
 
 from __future__ import annotations
 
+import copy
 import json
+import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import count
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadFileError, UsageError
-from harness.experiments.case import Case, Document, Documents
+from harness.experiments.case import FILE, Case, Document, Documents
 from harness.experiments.original import Original
 from harness.faults import spec
 from harness.faults.fault import Fault, Verb
@@ -41,12 +43,25 @@ def case_of(of: Original, findings: Collection[str]) -> Case:
         topology=_topology(of.folder, built),
         budget=_budget(of.folder, of.facts["name"], findings),
     )
+    _require_scenario(of, found)
     for phase, position, fault in found.faults():
         fault.setdefault("name", f"{phase['name']}-{position + 1}")
     for phase, position, churn in found.churns():
         churn.setdefault("name", f"{phase['name']}-churn-{position + 1}")
     _add_live(of, found)
     return found.case()
+
+
+def _require_scenario(of: Original, found: Documents) -> None:
+    """Raise BadFileError where the documents are none of a scenario."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, text in found.written(of.scenario.name).items():
+            (Path(scratch) / name).write_text(text)
+        try:
+            files.read_scenario(Path(scratch) / f"{of.scenario.name}{FILE}")
+        except BadFileError as error:
+            said = str(error).replace(f"{scratch}/", "")
+            raise BadFileError(f"{of.folder}: its scenario cannot be read: {said}") from None
 
 
 def _scenario(of: Original) -> Document:
@@ -203,8 +218,8 @@ def _budget(run: Path, scenario: str, findings: Collection[str]) -> Document | N
     if not file.is_file():
         return None
     values = dict(load(file))
-    rows = values.get("row")
-    assert isinstance(rows, list)  # it was judged by
+    files.budget_from(copy.deepcopy(values), str(file), "budget")
+    rows: Any = values["row"]
     values["row"] = [
         row for row in rows if row["name"] in findings and row.get("scenario", scenario) == scenario
     ]

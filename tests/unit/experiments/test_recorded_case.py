@@ -103,6 +103,24 @@ def test_the_shipped_topology_of_that_name_is_the_runs(run):
     assert len(read(run).nodes()) == 10
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("scenario.toml", "seed = 1"),
+        ("scenario.toml", "phase = 5"),
+        ("scenario.toml", "[[phase]]\nduration_s = 3"),
+        ("scenario.toml", "[[phase]]\nname = 'load'\nduration_s = 3\nfault = 'all'"),
+        ("budget.toml", "[[row]]\nmetric = 'rss'"),
+        ("budget.toml", "row = [1]"),
+    ],
+)
+def test_documents_of_no_run_are_refused(run, file, text):
+    """A bundle may have whatever it likes in them."""
+    (run / file).write_text(text)
+    with pytest.raises(BadFileError, match=file.removesuffix(".toml")):
+        read(run)
+
+
 def test_a_topology_of_no_file_is_refused(run):
     """As of a fork with other nodes, which keeps no file that does not say what was played."""
     for name in ("topology.toml", "scenario.toml"):
