@@ -22,11 +22,11 @@ from harness.cli.shared import (
 )
 from harness.errors import UsageError
 from harness.experiments import bundle as packing
-from harness.experiments import fork
+from harness.experiments import foreign, fork
 from harness.experiments.replay import BASE, Replayed, opened
 from harness.reports import replay as reports
 from harness.reports import text, timeline
-from harness.reports.terminal import plain
+from harness.reports.terminal import plain, visible
 
 VERSION = 1
 
@@ -82,7 +82,7 @@ def replay(
     if no_base and not forks:
         raise UsageError("--no-base leaves the forks, and there is no --fork")
     if dry_run:
-        _show(run, forks, as_json=as_json)
+        _show(run, forks, system, runtime, as_json=as_json)
         return
     with shown(lines=True) as progress:
         replayed = harness.replay(
@@ -117,9 +117,17 @@ def _tell(replayed: Replayed, *, as_json: bool) -> None:
         console.print(reports.fidelity(replayed.fidelity))
 
 
-def _show(run: Path, forks: tuple[str, ...], *, as_json: bool) -> None:
-    """Print the timeline that would be played, of the run and of each fork."""
+def _show(
+    run: Path, forks: tuple[str, ...], system: str | None, runtime: str, *, as_json: bool
+) -> None:
+    """Print the timeline that would be played, of the run and of each fork, and why it would not
+    be, as far as that is seen without running anything.
+    """
     with opened(run) as first:
+        try:
+            foreign.require_none(first, system, runtime)
+        except UsageError as error:
+            click.echo(f"harness: it would be refused: {visible(str(error))}", err=True)
         every = {BASE: first} | {change: fork.made(first, change) for change in forks}
     if as_json:
         timelines = {name: one.timeline.as_json() for name, one in every.items()}

@@ -6,12 +6,13 @@ whatever it likes: none of it is run, nor even imported, before a person says so
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from harness import runtimes
 from harness.checks import selection
 from harness.errors import UsageError
 from harness.experiments.original import Original
+from harness.runtimes import AUTO
 from harness.systems import adapters
 
 SYSTEM, RUNTIME, CHECK, PROGRAM = "system under test", "runtime", "check", "program of a fault"
@@ -19,14 +20,15 @@ SYSTEM, RUNTIME, CHECK, PROGRAM = "system under test", "runtime", "check", "prog
 SAID_BY = {SYSTEM: "`harness replay --system`", RUNTIME: "`harness replay --runtime`"}
 
 
-def require_none(of: Original, said: Collection[str] = ()) -> None:
-    """Raise UsageError where a bundle names a program that is none of the harness's own. `said`:
-    what a person has named instead (SYSTEM, RUNTIME).
+def require_none(of: Original, system: str | None = None, runtime_name: str = AUTO) -> None:
+    """Raise UsageError where a bundle names a program that is none of the harness's own, and no
+    person has named a system, or a runtime, instead.
     """
     if of.source == of.folder:
         return
+    said = {SYSTEM: system is not None, RUNTIME: runtime_name != AUTO}
     for what, name in _named(of):
-        if what in said:
+        if said.get(what):
             continue
         option = f"{SAID_BY[what]}, or " if what in SAID_BY else ""
         text = " (of a command file it has the text, as system.toml)" if what == SYSTEM else ""

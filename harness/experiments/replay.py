@@ -209,8 +209,7 @@ def checked(of: Original, system: str | None = None, runtime_name: str = AUTO) -
     UsageError where the system cannot do what is asked, a check cannot be had, or a bundle names
     what is none of the harness's own.
     """
-    said = {foreign.SYSTEM: system is not None, foreign.RUNTIME: runtime_name != AUTO}
-    foreign.require_none(of, [what for what, is_said in said.items() if is_said])
+    foreign.require_none(of, system, runtime_name)
     topology = run.with_system(of.scenario.topology, system)
     adapter = Path(topology.adapter)
     if adapter.suffix == ".toml" and not adapter.is_file():

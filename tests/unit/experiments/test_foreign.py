@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from kit import run_folders
 
+from harness.cli import main
 from harness.errors import BadFileError, UsageError
 from harness.experiments import bundle, foreign, original, replay, shrink
 from harness.faults import spec
@@ -57,6 +59,17 @@ def test_a_bundle_does_not_say_what_is_run_here(folder, tmp_path, what):
         with pytest.raises(UsageError, match=f"the {what} was evil:.*, which is none of"):
             play(made, runs=tmp_path / "again")
     assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.usefixtures("evil")
+def test_a_dry_run_shows_it_and_says_that_it_would_be_refused(folder, tmp_path):
+    bundle.write(folder, tmp_path / "good.tar.gz")
+    made = bundle.write(said(folder, *NAMED["check"]), tmp_path / "b.tar.gz").path
+    done = CliRunner().invoke(main, ["replay", str(made), "--dry-run"])
+    assert done.exit_code == 0
+    assert "it would be refused" in done.output
+    assert "evil:check, which is none of the harness's own" in done.output
+    assert "slow: delay 1 ms" in done.output
 
 
 def test_a_fault_that_starts_nodes_with_another_program(folder, tmp_path):
