@@ -24,7 +24,7 @@ from harness.checks.verdict import worst
 from harness.control import state
 from harness.control.client import Client
 from harness.control.progress import Progress, nobody
-from harness.errors import BadFileError, UsageError
+from harness.errors import BadFileError, HarnessError, UsageError
 from harness.experiments import bundle, comparable, fidelity, foreign, fork, judge, original, run
 from harness.experiments.comparable import Answered
 from harness.experiments.judge import Judged
@@ -106,26 +106,39 @@ def replay(
         _require_fit(cluster, runtime_name, [one.scenario.topology for one in played.values()])
         judged: dict[str, Judged] = {}
         nearness: dict[str, Any] | None = None
-        for words, one in played.items():
-            judged[words] = run.play(
-                made(one, None if words == BASE else words),
-                cluster=cluster,
-                runtime_name=runtime_name,
-                runs=runs,
-                workers=first.workers,
-                progress=_named(words, progress) if len(played) > 1 else progress,
-            )
-            if words == BASE:
-                nearness = compared(first, judged[BASE].run)
-                told = {**judged[BASE].facts, "fidelity": nearness}
-                judged[BASE] = replace(judged[BASE], facts=told)
-                judged[BASE].write()  # its report says how near it came
+        with _telling(judged):
+            for words, one in played.items():
+                judged[words] = run.play(
+                    made(one, None if words == BASE else words),
+                    cluster=cluster,
+                    runtime_name=runtime_name,
+                    runs=runs,
+                    workers=first.workers,
+                    progress=_named(words, progress) if len(played) > 1 else progress,
+                )
+                if words == BASE:
+                    nearness = compared(first, judged[BASE].run)
+                    told = {**judged[BASE].facts, "fidelity": nearness}
+                    judged[BASE] = replace(judged[BASE], facts=told)
+                    judged[BASE].write()  # its report says how near it came
         return Replayed(
             of=identity(first),
             runs=judged,
             answers=_first_answers(first.folder),
             fidelity=nearness,
         )
+
+
+@contextmanager
+def _telling(judged: Mapping[str, Judged]) -> Iterator[None]:
+    """Have what ends this say which runs were played and judged before, which it does not undo."""
+    try:
+        yield
+    except HarnessError as error:
+        if not judged:
+            raise
+        said = ", ".join(f"{words} ({one.run})" for words, one in judged.items())
+        raise type(error)(f"{error}; played and judged before: {said}") from error
 
 
 @contextmanager

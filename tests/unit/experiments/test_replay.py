@@ -15,7 +15,7 @@ from kit import run_folders
 from harness.checks.verdict import Answer, Finding, Verdict
 from harness.cli import main
 from harness.control import state
-from harness.errors import BadFileError, UsageError
+from harness.errors import BadFileError, InterruptedByUserError, UsageError
 from harness.experiments import bundle, original, replay
 from harness.experiments.judge import Judged
 from harness.experiments.replay import BASE, Replayed
@@ -148,6 +148,16 @@ def test_verdicts_side_by_side():
         of={}, runs={BASE: good}, answers=replay._answers(bad)[:1]
     ).side_by_side()
     assert (names, [one.answer for one in row]) == (["original", BASE], ["FAIL", "PASS"])
+
+
+def test_what_was_played_before_is_not_lost_by_what_ends_it():
+    """As by Ctrl-C in a fork: the replay is over, and its folder is there."""
+    before = {BASE: judged(("row", Answer.PASS))}
+    said = r"cut; played and judged before: replay \(/run\)"
+    with pytest.raises(InterruptedByUserError, match=said), replay._telling(before):
+        raise InterruptedByUserError("cut")
+    with pytest.raises(InterruptedByUserError, match=r"^cut$"), replay._telling({}):
+        raise InterruptedByUserError("cut")
 
 
 def test_what_only_tells_is_no_other_answer():
