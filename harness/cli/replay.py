@@ -10,23 +10,23 @@ from pathlib import Path
 import click
 
 import harness
-from harness.cli import words
 from harness.cli.progress import shown
 from harness.cli.shared import (
     cluster_option,
     json_option,
     print_json,
+    run_argument,
     runs_option,
     runtime_option,
     system_option,
 )
 from harness.errors import UsageError
 from harness.experiments import bundle as packing
-from harness.experiments import fork
+from harness.experiments import foreign, fork
 from harness.experiments.replay import BASE, Replayed, opened
 from harness.reports import replay as reports
 from harness.reports import text, timeline
-from harness.reports.terminal import Terminal, plain
+from harness.reports.terminal import plain, visible
 
 VERSION = 1
 
@@ -42,13 +42,7 @@ def _help(function: click.Command) -> click.Command:
 
 @_help
 @click.command()
-@click.argument(
-    "run",
-    type=click.Path(path_type=Path),
-    envvar="HARNESS_RUNS",
-    default=Path("runs"),
-    shell_complete=words.runs,
-)
+@run_argument
 @cluster_option
 @runtime_option
 @system_option
@@ -88,7 +82,7 @@ def replay(
     if no_base and not forks:
         raise UsageError("--no-base leaves the forks, and there is no --fork")
     if dry_run:
-        _show(run, forks, as_json=as_json)
+        _show(run, forks, system, runtime, as_json=as_json)
         return
     with shown(lines=True) as progress:
         replayed = harness.replay(
@@ -110,7 +104,7 @@ def _tell(replayed: Replayed, *, as_json: bool) -> None:
     if as_json:
         print_json(replayed.as_json())
         return
-    console = _console()
+    console = text.console()
     forked = list(replayed.runs) != [BASE]
     for name, judged in replayed.runs.items():
         if forked:
@@ -123,19 +117,23 @@ def _tell(replayed: Replayed, *, as_json: bool) -> None:
         console.print(reports.fidelity(replayed.fidelity))
 
 
-def _console() -> Terminal:
-    return Terminal() if sys.stdout.isatty() else Terminal(width=text.WIDTH_COLUMNS)
-
-
-def _show(run: Path, forks: tuple[str, ...], *, as_json: bool) -> None:
-    """Print the timeline that would be played, of the run and of each fork."""
+def _show(
+    run: Path, forks: tuple[str, ...], system: str | None, runtime: str, *, as_json: bool
+) -> None:
+    """Print the timeline that would be played, of the run and of each fork, and why it would not
+    be, as far as that is seen without running anything.
+    """
     with opened(run) as first:
+        try:
+            foreign.require_none(first, system, runtime)
+        except UsageError as error:
+            click.echo(f"harness: it would be refused: {visible(str(error))}", err=True)
         every = {BASE: first} | {change: fork.made(first, change) for change in forks}
     if as_json:
         timelines = {name: one.timeline.as_json() for name, one in every.items()}
         print_json({"version": VERSION, "timelines": timelines})
         return
-    console = _console()
+    console = text.console()
     for name, one in every.items():
         if forks:
             console.rule(plain(name), align="left", style="dim")
@@ -143,13 +141,7 @@ def _show(run: Path, forks: tuple[str, ...], *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument(
-    "run",
-    type=click.Path(path_type=Path),
-    envvar="HARNESS_RUNS",
-    default=Path("runs"),
-    shell_complete=words.runs,
-)
+@run_argument
 @click.option(
     "-o",
     "--output",

@@ -17,6 +17,7 @@ from harness.cli.shared import (
     cluster_option,
     json_option,
     print_json,
+    run_argument,
     runs_option,
     runtime_option,
     system_option,
@@ -25,7 +26,6 @@ from harness.cli.shared import (
 from harness.errors import StorageError, UsageError
 from harness.experiments import follow as follow_of
 from harness.reports import FORMATS, text
-from harness.reports.terminal import Terminal
 from harness.scenario import shipped
 
 
@@ -79,13 +79,7 @@ def run(
 
 
 @click.command()
-@click.argument(
-    "run",
-    type=click.Path(path_type=Path),
-    envvar="HARNESS_RUNS",
-    default=Path("runs"),
-    shell_complete=words.runs,
-)
+@run_argument
 @click.option(
     "--budget",
     shell_complete=words.files("budgets"),
@@ -155,6 +149,5 @@ def tell(judged: Any, *, as_json: bool) -> None:
     if as_json:
         print_json(judged.as_json())
     else:
-        console = Terminal() if sys.stdout.isatty() else Terminal(width=text.WIDTH_COLUMNS)
-        console.print(judged.report())
+        text.console().print(judged.report())
     sys.exit(judged.exit_code)

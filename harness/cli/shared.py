@@ -119,6 +119,14 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=1))
 
 
+run_argument = click.argument(
+    "run",
+    type=click.Path(path_type=Path),
+    envvar="HARNESS_RUNS",
+    default=Path("runs"),
+    shell_complete=words.runs,
+)
+
 runs_option = click.option(
     "--runs",
     envvar="HARNESS_RUNS",

@@ -26,7 +26,7 @@ from typing import IO, Any
 
 import harness
 from harness.errors import BadFileError, StorageError
-from harness.experiments import fidelity, judge, original
+from harness.experiments import comparable, judge, original
 from harness.history import shape
 from harness.history.files import Files
 from harness.history.folder import free_bytes, translated
@@ -40,6 +40,7 @@ BYTES_MOST = 4 << 30  # of all its files together
 LIST_BYTES_MOST = 16 << 20  # of bundle.json itself
 FREE_BYTES_LEAST = 256 << 20  # that unpacking leaves on the disk
 BLOCK, CHUNK = 512, 1 << 20
+NAME_MOST = 100  # characters that a tar of this format has for one, and for its folder's
 # Plain names, none of which leads out of a folder or is hidden in it.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*){0,3}")
 
@@ -72,22 +73,22 @@ def write(source: Path, output: Path | None = None, *, everything: bool = False)
     """
     folder = original.find(source)
     facts = original.read(folder).facts
-    if fidelity.answers(folder) is None:
+    if comparable.answers(folder) is None:
         judge.judge(folder)
     names = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
         if path.is_file() and not path.is_symlink()
     )
-    kept = [name for name in names if NAME.fullmatch(name) and (everything or not _is_bulky(name))]
+    kept = [name for name in names if _is_plain(name) and (everything or not _is_bulky(name))]
     contents = {name: folder / name for name in kept}
-    top = re.sub("[^A-Za-z0-9._-]+", "-", f"{facts['name']}-{folder.name}")
+    top = re.sub("[^A-Za-z0-9._-]+", "-", f"{facts['name']}-{folder.name}")[:NAME_MOST]
     output = output or Path(f"{top}{SUFFIX}")
     with translated(output), tempfile.TemporaryDirectory(prefix="harness-") as made:
         if not everything:
-            contents[fidelity.SENT] = Path(made) / fidelity.SENT
+            contents[comparable.SENT] = Path(made) / comparable.SENT
             files = Folder(Files(folder, has_manifest=facts.get("manifest", False)), facts)
-            contents[fidelity.SENT].write_text(json.dumps(fidelity.sent(folder, files)) + "\n")
+            contents[comparable.SENT].write_text(json.dumps(comparable.sent(folder, files)) + "\n")
         listed = {name: _entry(path) for name, path in contents.items()}
         total = sum(entry["bytes"] for entry in listed.values())
         if total > BYTES_MOST:
@@ -109,6 +110,10 @@ def write(source: Path, output: Path | None = None, *, everything: bool = False)
         files=len(listed),
         left_out=len(left_out),
     )
+
+
+def _is_plain(name: str) -> bool:
+    return len(name) <= NAME_MOST and NAME.fullmatch(name) is not None
 
 
 def _is_bulky(name: str) -> bool:
@@ -180,10 +185,13 @@ def extract(path: Path, folder: Path) -> None:
             raise BadFileError(f"{path}: expected {FILE} as its first file: it is no bundle")
         text = _exactly(stream, first[1])
         files = _listed(path, text, folder)
+        names = frozenset(files)
         for name, size in members:
             entry = files.pop(name, None)
             if entry is None or entry["bytes"] != size:
                 raise BadFileError(f"{path}: {name!r} is not as {FILE} says, or there twice")
+            if both := names.intersection(map(str, Path(name).parents)):
+                raise BadFileError(f"{path}: {min(both)!r} is a file and a folder, of {name!r}")
             _unpack(path, stream, folder / name, entry)
     if files:
         raise BadFileError(f"{path}: it lacks {', '.join(sorted(files)[:3])}: it is torn")

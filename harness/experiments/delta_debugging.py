@@ -138,20 +138,20 @@ class Trials(Generic[C]):
         def decide(candidate: C) -> Decision:
             return self.test.decide(lambda: self._play(candidate))
 
-        def keep(candidate: C, decision: Decision) -> None:
-            self.decided[candidate] = decision
-            self._told(what, candidate, decision)
-
         if self._executor is None:
             for one in candidates:
-                keep(one, decide(one))
+                self.decided[one] = decide(one)
+                self._told(what, one, self.decided[one])
             return
         spent: SpentError | None = None
         for one, future in [(one, self._executor.submit(decide, one)) for one in candidates]:
             try:
-                keep(one, future.result())
+                self.decided[one] = future.result()
             except SpentError as error:
                 spent = error
+        for one in candidates:  # none is played any more: who hears of one may play others
+            if one in self.decided:
+                self._told(what, one, self.decided[one])
         if spent is not None:
             raise spent
 

@@ -11,15 +11,15 @@ It is the least of four parts, for a replay is as good as what it is worst at:
 A part is the mean of its items: 1 where an item is no further from the original's than is allowed,
 else what is allowed divided by how far it is (`closeness`), and 0 where only one run has it.
 Allowed are 20 ms for a moment; 1 % and one operation for a rate; for an amount of a fault the
-tolerances of both looks. A part of which the runs have nothing is left out; one of which the
-folders do not tell is left out too, and said to be unknown.
+tolerances of both looks. What neither run knows is no item, and is counted beside them. A part of
+which the runs have nothing is left out; one of which the folders do not tell is left out too, and
+said to be unknown.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,97 +27,22 @@ import numpy as np
 
 from harness.checks.amounts import achieved_of
 from harness.checks.verdict import Answer
-from harness.history import metadata, phases
-from harness.history.events import Event, FaultChanged, NodeStarted, PhaseBegan, PhasesOver
-from harness.history.files import Files
-from harness.history.gaps import Part as Of
-from harness.history.history import PhaseWindow
-from harness.history.proof import READ_BACK, Proof, ProofAnswer
-from harness.history.reader import Folder
-from harness.scenario.schedule import IDENTIFIER
+from harness.experiments.comparable import Answered, Played
+from harness.history.events import FaultChanged, NodeStarted, PhaseBegan, PhasesOver
+from harness.history.proof import ALL, BEFORE, READ_BACK, UNTOUCHED, Proof, ProofAnswer
 
 FILE = "fidelity.json"
 VERSION = 1
 MOMENT_MS = 20.0
 RATE_SHARE = 0.01
 AMOUNT_SHARE = 0.05  # of an amount whose looks say no tolerance
-SENT = "sent.json"  # of a bundle that has no operations: how many each stream sent
 SHOWN = (ProofAnswer.IN_FORCE, ProofAnswer.NOT_IN_FORCE)  # answers of looks that show an amount
+NO_FAULT = (BEFORE, ALL, UNTOUCHED)
 # What is no answer of a verdict: such findings tell, and one of them may be there or not.
 UNANSWERED = frozenset({str(Answer.MEASURED), str(Answer.NOT_ASKED), "–"})
 # Of metadata.json, what says on what a run was played; two runs differ in it, or not.
 SURROUNDINGS = ("runtime", "host", "network", "adapter")
 NO_MATTER = {"host.memory_bytes"}
-
-
-class Answered(NamedTuple):
-    """A finding of a verdict, as it is set beside those of other runs."""
-
-    phase: str
-    name: str
-    answer: str
-    measured: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Played:
-    """What is compared of a run. `sent` is how many operations each stream sent, `answers` the
-    findings of its verdict; None: its folder does not tell.
-    """
-
-    facts: Mapping[str, Any]
-    happened: Sequence[Event]
-    t0_ns: int
-    phases: Sequence[PhaseWindow]
-    proofs: Sequence[Proof]
-    sent: Sequence[int] | None
-    answers: Sequence[Answered] | None
-
-
-def read(folder: Path) -> Played:
-    """Read what is compared of a run folder. Raises BadFileError where it is none."""
-    facts = metadata.read(folder)
-    files = Folder(Files(folder, has_manifest=facts.get("manifest", False)), facts)
-    happened = files.events()
-    planned = files.plan(happened)
-    return Played(
-        facts=facts,
-        happened=happened,
-        t0_ns=facts["t0_ns"],
-        phases=phases.windows(happened, planned),
-        proofs=files.proofs(),
-        sent=sent(folder, files),
-        answers=answers(folder),
-    )
-
-
-def sent(folder: Path, files: Folder) -> list[int] | None:
-    """Count the operations that each stream sent, by the stream's number; None where the folder
-    does not have all of them.
-    """
-    if (folder / SENT).is_file():
-        found: list[int] | None = json.loads((folder / SENT).read_text())
-        return found
-    table = files.operations()
-    if any(Of.OPERATIONS in gap.what for gap in files.gaps):
-        return None
-    count = len(files.facts["load"].get("streams", ()))
-    ids = table.column("id").combine_chunks()
-    if not len(ids):
-        return [0] * count
-    made = np.frombuffer(ids.buffers()[1], IDENTIFIER)[ids.offset : ids.offset + len(ids)]
-    went = (table.column("sent_ns").to_numpy() > 0) & (made["stream"] < count)
-    streams = made["stream"][went].astype(np.int64)
-    return [int(number) for number in np.bincount(streams, minlength=count)]
-
-
-def answers(folder: Path) -> list[Answered] | None:
-    """Return what verdict.json of a folder answers; None where there is none that can be read."""
-    try:
-        found = json.loads((folder / "verdict.json").read_text())
-        return [Answered(*(one[key] for key in Answered._fields)) for one in found["findings"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def kept(folder: Path) -> dict[str, Any] | None:
@@ -136,7 +61,7 @@ def compare(first: Played, again: Played, remarks: Sequence[str] = ()) -> dict[s
     parts = {
         "moments": _moments(first, again),
         "load": _load(first, again),
-        "faults": _faults(first.proofs, again.proofs),
+        "faults": _faults(first, again),
         "findings": _findings(first.answers, again.answers),
     }
     scores = [part["score"] for part in parts.values() if part["score"] is not None]
@@ -256,10 +181,12 @@ def _load(first: Played, again: Played) -> dict[str, Any]:
     """Compare what streams sent, over the lengths of the original's phases."""
     if first.sent is None or again.sent is None:
         return {"score": None, "unknown": "not all operations of both runs are there to be counted"}
+    if len(first.sent) != len(again.sent):
+        return {"score": None, "unknown": "the two had other streams"}
     seconds = {one.name: one.seconds for one in first.phases}
     streams = []
     for said, was, now in zip(
-        first.facts["load"].get("streams", ()), first.sent, again.sent, strict=False
+        first.facts["load"].get("streams", ()), first.sent, again.sent, strict=True
     ):
         if lasts_s := seconds.get(said["phase"]):
             error = abs(now - was)
@@ -276,16 +203,30 @@ def _load(first: Played, again: Played) -> dict[str, Any]:
     return {"score": _mean([one["score"] for one in streams]), "streams": streams}
 
 
-def _faults(first: Sequence[Proof], again: Sequence[Proof]) -> dict[str, Any]:
+def _faults(first: Played, again: Played) -> dict[str, Any]:
     """Compare what was seen of each fault. What only one look was made at in both runs, and showed
-    no amount, is held to whether it was seen in force.
+    no amount, is held to whether it was seen in force. What neither run saw is not compared.
     """
-    wanted, found = _by_what(first), _by_what(again)
+    if first.proofs is None or again.proofs is None:
+        return {"score": None, "unknown": "not all looks at the faults of both runs are there"}
+    came = {
+        event.fault
+        for event in (*first.happened, *again.happened)
+        if isinstance(event, FaultChanged) and event.is_set
+    }
+    wanted, found = (
+        _by_what(one for one in proofs if one.fault in came or one.fault not in NO_FAULT)
+        for proofs in (first.proofs, again.proofs)
+    )
+    looked_at = {fault for fault, _ in (*wanted, *found)}
+    never = dict.fromkeys((fault, "") for fault in came - looked_at)
     seen = []
-    for fault, what in sorted(wanted.keys() | found.keys()):
+    for fault, what in sorted(wanted.keys() | found.keys() | never.keys()):
         was, now = wanted.get((fault, what), []), found.get((fault, what), [])
         seen.append({"fault": fault, "what": what, **_amounts(what, was, now)})
-    return {"score": _mean([one["score"] for one in seen]), "seen": seen}
+    scores = [one["score"] for one in seen if one["score"] is not None]
+    blind = {"unknown": "neither run saw anything of its faults"} if seen and not scores else {}
+    return {"score": _mean(scores), "seen": seen, **blind}
 
 
 def _by_what(proofs: Iterable[Proof]) -> dict[tuple[str, str], list[Proof]]:
@@ -316,12 +257,13 @@ def _amounts(what: str, was: Sequence[Proof], now: Sequence[Proof]) -> dict[str,
             "allowed": allowed,
             "score": closeness(abs(after - before), allowed),
         }
-    answers_of = [_answer(proofs) for proofs in (was, now)]
+    answered = [_answer(proofs) for proofs in (was, now)]
+    is_seen = not {*answered}.isdisjoint(map(str, SHOWN))
     return {
-        "original": answers_of[0],
-        "replay": answers_of[1],
+        "original": answered[0],
+        "replay": answered[1],
         "allowed": None,
-        "score": float(answers_of[0] == answers_of[1]),
+        "score": float(answered[0] == answered[1]) if is_seen else None,
     }
 
 
@@ -347,14 +289,18 @@ def _findings(first: Sequence[Answered] | None, again: Sequence[Answered] | None
         for pair in side_by_side([first, again])
         if not UNANSWERED.issuperset(one.answer for one in pair)
     ]
+    known = [pair for pair in pairs if {one.answer for one in pair} != {str(Answer.UNKNOWN)}]
     changed = [
         {"phase": was.phase, "name": was.name, "original": was.answer, "replay": now.answer}
-        for was, now in pairs
+        for was, now in known
         if was.answer != now.answer
     ]
+    blind = {"unknown": "all findings are UNKNOWN in both verdicts"} if pairs and not known else {}
     return {
-        "score": _mean([float(was.answer == now.answer) for was, now in pairs]),
-        "of": len(pairs),
+        **blind,
+        "score": _mean([float(was.answer == now.answer) for was, now in known]),
+        "of": len(known),
+        "unknown_in_both": len(pairs) - len(known),
         "changed": changed,
     }
 

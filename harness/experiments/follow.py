@@ -64,6 +64,8 @@ class Follower:
         self.run = _find(run)
         self._other, self._files = rows, Growing(self.run)
         self._facts: dict[str, Any] | None = None
+        self._newest_s: float | None = None  # when something was last written, by the wall clock
+        self._since_s = 0.0  # and since when nothing was, by the monotonic one
         budget_rows.validate(rows or ())
 
     def look(self) -> Followed | None:
@@ -100,8 +102,13 @@ class Follower:
         """Say that nobody writes to the folder any more; empty while somebody does."""
         written = [self.run / name for name in WRITTEN if (self.run / name).exists()]
         newest_s = max((path.stat().st_mtime for path in written), default=0.0)
+        if newest_s != self._newest_s:
+            # The wall clock, which may be set, is asked once, of what was written before.
+            age_s = 0.0 if self._newest_s is not None else max(time.time() - newest_s, 0.0)
+            self._newest_s, self._since_s = newest_s, time.monotonic() - age_s
+        since_s = time.monotonic() - self._since_s
         most_s = CLOSING_S if self._has_ended() else SILENT_S
-        if (since_s := time.time() - newest_s) <= most_s:
+        if since_s <= most_s:
             return ""
         return (
             f"nothing was written to {self.run} for {since_s:,.0f} s, and nobody closed it: its "

@@ -14,8 +14,9 @@ from typing import Any
 
 from harness.choices import listed, one_of
 from harness.errors import BadFileError, UsageError
-from harness.experiments.growth import grown
+from harness.experiments.growth import TOPOLOGY, grown
 from harness.experiments.original import Original
+from harness.faults import spec
 from harness.faults.fault import Fault, Verb
 from harness.scenario.rate import Profile
 from harness.scenario.scenario import Scenario
@@ -56,9 +57,17 @@ def made(of: Original, words: str) -> Original:
                 raise UsageError(f"--fork {words!r}: {error}") from None
             if (forked.scenario, forked.timeline) == (of.scenario, of.timeline):
                 raise UsageError(f"--fork {words!r}: that is as it was: nothing would change")
-            return forked
+            return replace(forked, files=_files(of, forked))
     possible = "; ".join(change.words for change in CHANGES)
     raise UsageError(f"--fork {words!r}: expected one change; possible: {possible}")
+
+
+def _files(of: Original, forked: Original) -> dict[str, str]:
+    """The inputs that are the fork's as well: the topology's file, where the topology is as it
+    was.
+    """
+    is_same = forked.scenario.topology == of.scenario.topology
+    return {name: text for name, text in of.files.items() if is_same and name == TOPOLOGY}
 
 
 def numbered(timeline: Timeline) -> str:
@@ -99,7 +108,9 @@ def _moved(of: Original, which: str, how: str, time: str) -> Original:
             found.append(one)
             continue
         at_s = one.at_s + by_s
-        found.append(replace(one, at_s=min(at_s, over_s) if one.verb is Verb.CLEAR else at_s))
+        # What went as the run was closed, after its end, does not go earlier by being longer.
+        last_s = max(over_s, one.at_s)
+        found.append(replace(one, at_s=min(at_s, last_s) if one.verb is Verb.CLEAR else at_s))
     moved = [one for one in found if one.fault is fault]
     if is_whole and not all(0 <= one.at_s < over_s for one in moved if one.verb is Verb.SET):
         raise UsageError(
@@ -116,22 +127,30 @@ def _moved(of: Original, which: str, how: str, time: str) -> Original:
 def _amount(of: Original, which: str, word: str, amount: str) -> Original:
     """Give a fault another amount of what it does already."""
     fault = _fault(of, which)
-    words = f"{fault.words or fault.name}, {word} {amount}"
     if word in LINKS:
         rates: dict[str, int] = getattr(fault, word)
         if not rates:
             raise UsageError(f"{fault.name} has no {word}; it does: {fault.does}")
         rate_bps = quantities.rate_bps(amount)
-        changed = replace(fault, **{word: dict.fromkeys(rates, rate_bps)}, words=words)  # type: ignore[arg-type]
+        changed = replace(fault, **{word: dict.fromkeys(rates, rate_bps)})  # type: ignore[arg-type]
     else:
         field = WORDS[word].field
         if not getattr(fault.impairment, field):
             raise UsageError(f"{fault.name} has no {word}; it does: {fault.does}")
         value: Any = WORDS[word].kind.read(amount)
-        changed = replace(
-            fault, impairment=replace(fault.impairment, **{field: value}), words=words
-        )
+        changed = replace(fault, impairment=replace(fault.impairment, **{field: value}))
+    if changed == fault:
+        return of
+    changed = replace(changed, words=_words(fault, word, amount))
     return _with_faults(of, lambda one: changed if one is fault else one)
+
+
+def _words(fault: Fault, word: str, amount: str) -> str:
+    """The words of a fault with another amount, as a scenario may say them."""
+    try:
+        return spec.parse({**spec.table_of(fault.words), word: amount}).words
+    except BadFileError:  # its words are none of a scenario's
+        return f"{fault.words or fault.name}, {word} {amount}"
 
 
 def _with_faults(of: Original, change: Callable[[Fault], Fault]) -> Original:

@@ -7,19 +7,19 @@ be made, on the nodes and paths that it was on, whoever made it: a timeline, or 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.errors import BadFileError, HarnessError
 from harness.faults.fault import Condition, Fault, Verb, cut_of
 from harness.history import events as event_lines
-from harness.history import metadata, phases
-from harness.history.events import Event, FaultChanged, NodeStarted
+from harness.history import metadata, phases, shape
+from harness.history.events import Event, FaultChanged, NodeEnded, NodeStarted
 from harness.history.files import Files
 from harness.history.history import PhaseWindow
-from harness.history.reader import Folder
+from harness.history.reader import NOT_RUNNING, Folder
 from harness.scenario import workload
 from harness.scenario.scenario import Phase, Scenario
 from harness.scenario.stream import Stream
@@ -28,6 +28,10 @@ from harness.scenario.workload import Workload
 from harness.topology.topology import Topology
 
 SUITE = "suite.json"
+WORKERS_MOST = 1024
+# What making a value of a file's text raises where the text is no such value.
+UNREADABLE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError)
+Made = TypeVar("Made")
 # What a replay writes itself, and so does not take over from its original.
 OWN = {"topology.json", "system.toml", "timeline.json", "budget.toml", workload.FILE}
 
@@ -105,7 +109,8 @@ def read(folder: Path) -> Original:
             "what was played"
         )
     _need(files, "metadata.json")
-    planned, topology = _planned(files), Topology.from_json(_json(files, "topology.json"))
+    planned = _made(files, "timeline.json", Timeline.from_json, _json(files, "timeline.json"))
+    topology = _made(files, "topology.json", Topology.from_json, _json(files, "topology.json"))
     happened = tuple(_lines(files, "events.jsonl", event_lines.read))
     wanted = Folder(files, facts).plan(happened)
     if wanted is None:
@@ -116,7 +121,8 @@ def read(folder: Path) -> Original:
     budget = folder / "budget.toml" if files.open("budget.toml").exists else None
     if budget is not None or "budget.toml" in facts.get("inputs", ()):
         _need(files, "budget.toml")
-    kept = _kept(files)
+    made = _made(files, "events.jsonl", changes, happened, _kept(files), planned, wanted.t0_ns)
+    _require_possible(files, facts, topology, made)
     return Original(
         folder=folder,
         source=folder,
@@ -132,12 +138,12 @@ def read(folder: Path) -> Original:
         timeline=Timeline(
             seed=planned.seed,
             phases=_phases(windows, planned.phases, wanted.t0_ns),
-            changes=changes(happened, kept, planned, wanted.t0_ns),
+            changes=made,
         ),
         left_out=tuple(facts["load"].get("left_out", ())),
         files=_others(files, facts),
         happened=happened,
-        remarks=tuple(_remarks(happened, wanted.t0_ns)),
+        remarks=tuple(_remarks(happened, wanted.t0_ns, facts["nodes"])),
     )
 
 
@@ -233,13 +239,18 @@ def _load(
     )
 
 
-def _planned(files: Files) -> Timeline:
+def _made(files: Files, name: str, make: Callable[..., Made], *said: Any) -> Made:
+    """Make a value of what a file says. Raises BadFileError where it says none."""
     try:
-        return Timeline.from_json(_json(files, "timeline.json"))
-    except BadFileError:
-        raise
+        made = make(*said)
+        wrong = shape.misfit(made) if is_dataclass(made) else None
     except HarnessError as error:
-        raise BadFileError(f"{files.folder / 'timeline.json'}: {error}") from None
+        wrong = str(error)
+    except UNREADABLE as error:
+        wrong = f"{type(error).__name__}: {error}"
+    if wrong is not None:
+        raise BadFileError(f"{files.folder / name}: {wrong}")
+    return made
 
 
 def _kept(files: Files) -> dict[int, Fault]:
@@ -251,15 +262,34 @@ def _kept(files: Files) -> dict[int, Fault]:
     alike: dict[str, Fault] = {}
     found: dict[int, Fault] = {}
     for said in _lines(files, "faults.jsonl", dict):
-        try:
-            number = said.pop("number")
-            text = json.dumps(said, sort_keys=True)
-            if text not in alike:
-                alike[text] = Fault.from_json(said)
-        except (KeyError, TypeError, ValueError, HarnessError) as error:
-            raise BadFileError(f"faults.jsonl: {type(error).__name__}: {error}") from None
+        number = said.pop("number", None)
+        if not shape.fits(number, int):
+            raise BadFileError(f"{files.folder / 'faults.jsonl'}: number: found {number!r}")
+        text = json.dumps(said, sort_keys=True)
+        if text not in alike:
+            alike[text] = _made(files, "faults.jsonl", Fault.from_json, said)
         found[number] = alike[text]
     return found
+
+
+def _require_possible(
+    files: Files, facts: Mapping[str, Any], topology: Topology, made: Iterable[PlannedChange]
+) -> None:
+    """Raise BadFileError for more load workers than any run has, and for a fault of nodes that the
+    topology does not have.
+    """
+    if not 0 <= (shares := facts["load"].get("shares", 0)) <= WORKERS_MOST:
+        raise BadFileError(
+            f"{files.folder}: metadata.json: load.shares: expected at most {WORKERS_MOST:,} load "
+            f"workers, found {shares:,}"
+        )
+    names = {node.name for node in topology.nodes}
+    for fault in {id(one.fault): one.fault for one in made}.values():
+        if fault.among(names).as_json() != fault.as_json():
+            raise BadFileError(
+                f"{files.folder}: fault {fault.name!r} is on nodes that {topology.name} does not "
+                "have"
+            )
 
 
 def _others(files: Files, facts: Mapping[str, Any]) -> dict[str, str]:
@@ -272,18 +302,29 @@ def _others(files: Files, facts: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _remarks(happened: Sequence[Event], t0_ns: int) -> Iterable[str]:
-    """Say what was done to nodes that no fault did: a node that had ended was started by hand."""
+def _remarks(
+    happened: Sequence[Event], t0_ns: int, nodes: Iterable[Mapping[str, Any]]
+) -> Iterable[str]:
+    """Say what happened to nodes that no fault did: it is not played again. `nodes`: of the
+    metadata, in the condition in which the run found them.
+    """
     made = [event for event in happened if isinstance(event, FaultChanged) and event.nodes]
+    before = {node for one in made if one.begun_ns <= t0_ns for node in one.nodes}
+    for one in nodes:
+        if (found := one.get("condition")) in NOT_RUNNING and one["name"] not in before:
+            yield f"{one['name']} was {found} when the run began, by no fault of it: it runs again"
     for event in happened:
-        if isinstance(event, NodeStarted) and not any(
+        if isinstance(event, NodeEnded):
+            yield _remark(event.node, "ended by itself", event.at_ns - t0_ns)
+        elif isinstance(event, NodeStarted) and not any(
             event.node in one.nodes and one.begun_ns <= event.at_ns <= one.at_ns for one in made
         ):
-            at_s = (event.at_ns - t0_ns) / 1e9
-            yield (
-                f"{event.node}, which had ended by itself, was started by hand at {at_s:.1f} s: "
-                "that is not played again"
-            )
+            what = "which had ended by itself, was started by hand"
+            yield _remark(f"{event.node},", what, event.at_ns - t0_ns)
+
+
+def _remark(node: str, what: str, at_ns: int) -> str:
+    return f"{node} {what} at {at_ns / 1e9:.1f} s: that is not played again"
 
 
 def _need(files: Files, name: str) -> bytes:

@@ -7,22 +7,27 @@ those that were played.
 
 from __future__ import annotations
 
+import copy
 import json
+import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from harness.errors import BadFileError, UsageError
-from harness.experiments.case import Case, Document, Documents
+from harness.experiments.case import FILE, Case, Document, Documents
 from harness.experiments.original import Original
 from harness.faults import spec
 from harness.faults.fault import Fault, Verb
+from harness.history.files import Files
 from harness.scenario import files, workload
 from harness.scenario.stream import Stream
 from harness.scenario.tables import load
 
 SHORTEST_S = 0.01  # of what a fault was there in a phase, to be a fault of that phase
+EARLY_S = 0.1  # before its planned end, from which on a fault was taken back by hand
 
 
 def case_of(of: Original, findings: Collection[str]) -> Case:
@@ -38,6 +43,7 @@ def case_of(of: Original, findings: Collection[str]) -> Case:
         topology=_topology(of.folder, built),
         budget=_budget(of.folder, of.facts["name"], findings),
     )
+    _require_scenario(of, found)
     for phase, position, fault in found.faults():
         fault.setdefault("name", f"{phase['name']}-{position + 1}")
     for phase, position, churn in found.churns():
@@ -46,9 +52,24 @@ def case_of(of: Original, findings: Collection[str]) -> Case:
     return found.case()
 
 
+def _require_scenario(of: Original, found: Documents) -> None:
+    """Raise BadFileError where the documents are none of a scenario."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, text in found.written(of.scenario.name).items():
+            (Path(scratch) / name).write_text(text)
+        try:
+            files.read_scenario(Path(scratch) / f"{of.scenario.name}{FILE}")
+        except BadFileError as error:
+            said = str(error).replace(f"{scratch}/", "")
+            raise BadFileError(f"{of.folder}: its scenario cannot be read: {said}") from None
+
+
 def _scenario(of: Original) -> Document:
     """The scenario's file without what it names; of a run that sent other load, what it sent."""
     file = of.folder / "scenario.toml"
+    manifest = Files(of.folder, has_manifest=of.facts.get("manifest", False))
+    if wrong := manifest.open(file.name).wrong:
+        raise BadFileError(f"{of.folder}: {wrong}: nobody can tell what was asked for")
     if file.is_file() and not (of.folder / workload.FILE).is_file():
         return {key: one for key, one in load(file).items() if key not in ("topology", "budget")}
     checks = {"checks": list(of.scenario.checks)} if of.scenario.checks else {}
@@ -85,18 +106,31 @@ def _stream(stream: Stream) -> Document:
 
 
 def _add_live(of: Original, found: Documents) -> None:
-    """Add the faults that the scenario does not name, where and while they were; one that was there
-    in several phases comes again in each. Raises UsageError.
+    """Add what was done by hand: faults that the scenario does not name, where and while they were,
+    one that was there in several phases in each of them; and of those that it names the ends that
+    came earlier. Those that a row is about keep their names. Raises UsageError.
     """
-    planned = {fault["name"] for _, _, fault in found.faults()}
+    planned = {fault["name"]: (phase, fault) for phase, _, fault in found.faults()}
     churns = tuple(f"{churn['name']} " for _, _, churn in found.churns())  # then the node
     bounds = {phase.name: (phase.begin_s, phase.end_s or 0.0) for phase in of.timeline.phases}
-    number = 0
+    rows = [] if found.budget is None else found.budget["row"]
+    under, seen = {row.get("under") for row in rows}, set[str]()
+    names = (name for number in count(1) if (name := f"by-hand-{number}") not in planned)
     for fault, set_s, clear_s in _spans(of):
-        if fault.name in planned or (churns and fault.name.startswith(churns)):
+        phase, said = planned.get(fault.name, ({}, {}))
+        if (
+            said
+            and _alike(_resolved(of, said), fault)
+            and (fault.name not in seen or "flap_s" in said)
+        ):
+            seen.add(fault.name)
+            _end_early(said, fault, clear_s - set_s, bounds.get(phase["name"], (0.0, 0.0)))
             continue
-        number += 1
-        table = _table(of, fault)
+        if churns and fault.name.startswith(churns):
+            continue
+        table = {**_table(of, fault), "name": fault.name}
+        if fault.name in planned or fault.name not in under:
+            table["name"] = next(names)
         for phase in found.phases:
             begin_s, end_s = bounds.get(phase["name"], (0.0, 0.0))
             at_s, gone_s = max(set_s, begin_s), min(clear_s, end_s)
@@ -104,10 +138,18 @@ def _add_live(of: Original, found: Documents) -> None:
                 gone_s = end_s if begin_s <= set_s < end_s else at_s
             if gone_s - at_s < SHORTEST_S:
                 continue
-            piece = {**table, "name": f"by-hand-{number}", "at_s": round(at_s - begin_s, 3)}
+            piece = {**table, "at_s": round(at_s - begin_s, 3)}
             if gone_s < end_s:
                 piece["for_s"] = round(gone_s - at_s, 3)
             phase.setdefault("fault", []).append(piece)
+
+
+def _end_early(said: Document, fault: Fault, lasted_s: float, bounds: tuple[float, float]) -> None:
+    """Make a planned fault as long as it was, where somebody took it back before its end."""
+    begin_s, end_s = bounds
+    wanted_s = float(said.get("for_s", end_s - begin_s - float(said.get("at_s", 0))))
+    if not fault.is_moment and "flap_s" not in said and lasted_s < wanted_s - EARLY_S:
+        said["for_s"] = round(max(lasted_s, SHORTEST_S), 3)
 
 
 def _spans(of: Original) -> Iterator[tuple[Fault, float, float]]:
@@ -126,14 +168,21 @@ def _table(of: Original, fault: Fault) -> Document:
     """The words of a fault as a table, which is on the same nodes and paths. Raises UsageError."""
     try:
         table = spec.table_of(fault.words)
-        again = spec.parse({**table, "name": fault.name}).resolve(
-            of.scenario.topology.nodes, of.scenario.seed
-        )
+        again = _resolved(of, {**table, "name": fault.name})
     except BadFileError as error:
         raise _not_sayable(of, fault, str(error)) from None
-    if replace(again, words=fault.words).as_json() != fault.as_json():
+    if not _alike(again, fault):
         raise _not_sayable(of, fault, "its words would be other nodes or paths")
     return table
+
+
+def _resolved(of: Original, table: Document) -> Fault:
+    return spec.parse(table).resolve(of.scenario.topology.nodes, of.scenario.seed)
+
+
+def _alike(one: Fault, other: Fault) -> bool:
+    """Whether two faults are the same, whatever their words."""
+    return replace(one, words=other.words).as_json() == other.as_json()
 
 
 def _not_sayable(of: Original, fault: Fault, why: str) -> UsageError:
@@ -149,8 +198,14 @@ def _topology(run: Path, built: Document) -> Document:
     A folder of an earlier version may lack it; then it is the shipped one of that name.
     """
     file = run / "topology.toml"
+    scenario = run / "scenario.toml"
+    if not file.is_file() and not scenario.is_file():
+        raise UsageError(
+            f"{run}: its topology is that of no file, as of a fork with other nodes: expected a "
+            "run of a topology's file"
+        )
     if not file.is_file():
-        file = files.topology_of(run / "scenario.toml")
+        file = files.topology_of(scenario)
     values = load(file)
     made = replace(files.topology_from(values, str(file), built["name"]), adapter=built["adapter"])
     if json.loads(json.dumps(made.as_json())) != built:
@@ -163,8 +218,8 @@ def _budget(run: Path, scenario: str, findings: Collection[str]) -> Document | N
     if not file.is_file():
         return None
     values = dict(load(file))
-    rows = values.get("row")
-    assert isinstance(rows, list)  # it was judged by
+    files.budget_from(copy.deepcopy(values), str(file), "budget")
+    rows: Any = values["row"]
     values["row"] = [
         row for row in rows if row["name"] in findings and row.get("scenario", scenario) == scenario
     ]

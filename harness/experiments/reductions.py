@@ -34,7 +34,7 @@ def passes(wanted_phases: Collection[str]) -> tuple[Pass[Case], ...]:
     """Return the passes, in their order. `wanted_phases`: those of what has to fail again, of which
     at least one must be left; an empty name is of no phase.
     """
-    keep: frozenset[str] = frozenset() if "" in wanted_phases else frozenset(wanted_phases)
+    keep = frozenset(wanted_phases)
     return (
         Drop(name="phases", parts=_phase_names, without=partial(_without_phases, keep)),
         Drop(name="faults", parts=_fault_keys, without=_without_faults),
@@ -59,17 +59,32 @@ def _phases(found: Documents) -> list[Document]:
 
 
 def _without_phases(keep: frozenset[str], case: Case, gone: Collection[Part]) -> Case | None:
-    """Leave phases out, with the rows of the budget that are about them."""
+    """Leave phases out, with the rows of the budget that are about them. None where that takes the
+    last of those to keep, or the time to recover that what is left is given.
+    """
     found = case.documents()
     left = [phase for phase in found.phases if phase["name"] not in gone]
     names = {phase["name"] for phase in left}
-    if not left or (keep and not keep & names):
+    if not left or not keep & {*names, ""} or _is_hurried(found, gone, of_all="" in keep):
         return None
     found.scenario["phase"] = left
     if found.budget is not None:
         rows = [row for row in found.budget["row"] if row["phase"] in names]
         found.budget = {**found.budget, "row": rows} if rows else None
     return found.case()
+
+
+def _is_hurried(found: Documents, gone: Collection[Part], *, of_all: bool) -> bool:
+    """Whether a phase in which the system recovers is gone, and something is judged after it;
+    `of_all`: what is judged is the run as a whole.
+    """
+    is_judged = of_all
+    for phase in reversed(found.phases):
+        if phase["name"] not in gone:
+            is_judged = True
+        elif is_judged and phase.get("kind") == PhaseKind.CONVERGE:
+            return True
+    return False
 
 
 def _fault_keys(case: Case) -> Sequence[Part]:

@@ -19,21 +19,24 @@ from pathlib import Path
 from typing import Any
 
 from harness.checks import rows as budget_rows
+from harness.checks import selection
 from harness.checks.verdict import worst
 from harness.control import state
 from harness.control.client import Client
 from harness.control.progress import Progress, nobody
-from harness.errors import BadFileError, UsageError
-from harness.experiments import bundle, fidelity, fork, judge, original, run
-from harness.experiments.fidelity import Answered
+from harness.errors import BadFileError, HarnessError, UsageError
+from harness.experiments import bundle, comparable, fidelity, foreign, fork, judge, original, run
+from harness.experiments.comparable import Answered
 from harness.experiments.judge import Judged
 from harness.experiments.original import Original
 from harness.experiments.run import Play
 from harness.history import manifest
 from harness.history.folder import translated
 from harness.kernel.files import replace_text
+from harness.runtimes import AUTO
 from harness.scenario import files, workload
-from harness.systems import abilities, adapters
+from harness.systems import abilities
+from harness.topology.topology import Topology
 
 VERSION = 1
 BASE = "replay"  # what the run is called in which nothing is changed
@@ -80,7 +83,7 @@ def replay(
     source: Path,
     *,
     cluster: str | None = None,
-    runtime_name: str = "auto",
+    runtime_name: str = AUTO,
     system: str | None = None,
     runs: Path = Path("runs"),
     forks: Sequence[str] = (),
@@ -96,32 +99,46 @@ def replay(
     run raises.
     """
     with opened(source) as found:
-        first = checked(found, system)
+        first = checked(found, system, runtime_name)
         played = {BASE: first} if base or not forks else {}
-        played |= {words: checked(fork.made(first, words), system) for words in forks}
-        _require_quiet(cluster)
+        played |= {words: checked(fork.made(found, words), system, runtime_name) for words in forks}
+        runtime_name = first.runtime if runtime_name == AUTO else runtime_name
+        _require_fit(cluster, runtime_name, [one.scenario.topology for one in played.values()])
         judged: dict[str, Judged] = {}
         nearness: dict[str, Any] | None = None
-        for words, one in played.items():
-            judged[words] = run.play(
-                made(one, None if words == BASE else words),
-                cluster=cluster,
-                runtime_name=first.runtime if runtime_name == "auto" else runtime_name,
-                runs=runs,
-                workers=first.workers,
-                progress=_named(words, progress) if len(played) > 1 else progress,
-            )
-            if words == BASE:
-                nearness = compared(first, judged[BASE].run)
-                told = {**judged[BASE].facts, "fidelity": nearness}
-                judged[BASE] = replace(judged[BASE], facts=told)
-                judged[BASE].write()  # its report says how near it came
+        with _telling(judged):
+            for words, one in played.items():
+                judged[words] = run.play(
+                    made(one, None if words == BASE else words),
+                    cluster=cluster,
+                    runtime_name=runtime_name,
+                    runs=runs,
+                    workers=first.workers,
+                    progress=_named(words, progress) if len(played) > 1 else progress,
+                )
+                if words == BASE:
+                    nearness = compared(first, judged[BASE].run)
+                    told = {**judged[BASE].facts, "fidelity": nearness}
+                    judged[BASE] = replace(judged[BASE], facts=told)
+                    judged[BASE].write()  # its report says how near it came
         return Replayed(
             of=identity(first),
             runs=judged,
             answers=_first_answers(first.folder),
             fidelity=nearness,
         )
+
+
+@contextmanager
+def _telling(judged: Mapping[str, Judged]) -> Iterator[None]:
+    """Have what ends this say which runs were played and judged before, which it does not undo."""
+    try:
+        yield
+    except HarnessError as error:
+        if not judged:
+            raise
+        said = ", ".join(f"{words} ({one.run})" for words, one in judged.items())
+        raise type(error)(f"{error}; played and judged before: {said}") from error
 
 
 @contextmanager
@@ -139,8 +156,8 @@ def opened(source: Path) -> Iterator[Original]:
 
 def compared(first: Original, again: Path) -> dict[str, Any]:
     """Compare a replay's folder with its original; return what is kept there as fidelity.json."""
-    was = replace(fidelity.read(first.folder), answers=_first_answers(first.folder))
-    found = fidelity.compare(was, fidelity.read(again), first.remarks)
+    was = replace(comparable.read(first.folder), answers=_first_answers(first.folder))
+    found = fidelity.compare(was, comparable.read(again), first.remarks)
     with translated(again / fidelity.FILE):
         replace_text(again / fidelity.FILE, json.dumps(found, indent=1) + "\n")
     return found
@@ -150,8 +167,8 @@ def _first_answers(folder: Path) -> Sequence[Answered] | None:
     """Return the verdict of the original, as it was kept; of a run that nobody has judged, as it
     is now. None where its folder has too little to be judged.
     """
-    kept = fidelity.answers(folder)
-    if kept is not None or (folder / fidelity.SENT).is_file():
+    kept = comparable.answers(folder)
+    if kept is not None or (folder / comparable.SENT).is_file():
         return kept
     return _answers(judge.judge(folder, write=False))
 
@@ -171,16 +188,13 @@ def _named(words: str, progress: Progress) -> Progress:
 
 
 def made(of: Original, forked: str | None = None) -> Play:
-    """Make what is played of an original; `forked`: the change that was made of it, by which it is
-    none of its files' any more.
-    """
-    kept = {} if forked else of.files
+    """Make what is played of an original; `forked`: the change that was made of it."""
     load = json.dumps(of.workload.as_json(), indent=1) + "\n"
     return Play(
         scenario=of.scenario,
         timeline=of.timeline,
         source=of.folder,
-        files={**kept, workload.FILE: load},
+        files={**of.files, workload.FILE: load},
         facts={"replay": {"of": identity(of), "fork": forked}},
     )
 
@@ -201,26 +215,23 @@ def identity(of: Original) -> dict[str, Any]:
     }
 
 
-def checked(of: Original, system: str | None = None) -> Original:
+def checked(of: Original, system: str | None = None, runtime_name: str = AUTO) -> Original:
     """Return the original on the system that is there now.
 
     Raises BadFileError where the system's file is gone, or the budget cannot be measured, and
-    UsageError where the system cannot do what is asked, or a bundle names one of somebody's own.
+    UsageError where the system cannot do what is asked, a check cannot be had, or a bundle names
+    what is none of the harness's own.
     """
+    foreign.require_none(of, system, runtime_name)
     topology = run.with_system(of.scenario.topology, system)
-    adapter, is_own = Path(topology.adapter), topology.adapter in adapters.TABLE
-    if of.source != of.folder and system is None and not is_own:
-        raise UsageError(
-            f"{of.source}: the system under test was {topology.adapter}, which is none of the "
-            "harness's own; expected --system, for a bundle from elsewhere may name whatever it "
-            "likes (of a command file it has the text, as system.toml)"
-        )
+    adapter = Path(topology.adapter)
     if adapter.suffix == ".toml" and not adapter.is_file():
         raise BadFileError(
             f"the system under test was {adapter}, which is gone; expected it there, or --system "
             f"FILE, where it is now{_kept_as(of)}"
         )
     abilities.require(replace(of.scenario, topology=topology))
+    selection.require(of.scenario.checks)
     if of.scenario.budget is not None:
         budget_rows.validate(files.read_budget(of.scenario.budget).rows)
     return replace(of, scenario=replace(of.scenario, topology=topology))
@@ -231,8 +242,10 @@ def _kept_as(of: Original) -> str:
     return f" (the run kept its text as {kept})" if kept.is_file() else ""
 
 
-def _require_quiet(cluster: str | None) -> None:
-    """Raise UsageError where the cluster that is up has faults that are none of the replay's."""
+def _require_fit(cluster: str | None, runtime_name: str, wanted: Sequence[Topology]) -> None:
+    """Raise, where a cluster is up, UsageError if it has faults that are none of the replay's, and
+    NameTakenError if one of these topologies is another than its own.
+    """
     name = state.cluster_name(cluster)
     if not state.is_alive(name):
         return
@@ -243,3 +256,5 @@ def _require_quiet(cluster: str | None) -> None:
             f"cluster {name!r} is up with faults in force ({', '.join(status['faults'])}), which "
             "no replay has; expected none: `harness fault clear`, or another cluster (--cluster)"
         )
+    for topology in wanted:
+        run.same(name, topology, runtime_name)

@@ -22,7 +22,7 @@ from harness.errors import (
     UsageError,
 )
 from harness.experiments import case as cases
-from harness.experiments import judge, recorded_case, reductions, replay
+from harness.experiments import foreign, judge, recorded_case, reductions, replay
 from harness.experiments.case import Case
 from harness.experiments.delta_debugging import Search, SpentError, Trials
 from harness.experiments.failure import Failure
@@ -36,8 +36,7 @@ from harness.experiments.sequential_test import (
     estimate,
 )
 from harness.experiments.shrunk import SMALLEST, Shrunk
-from harness.history.folder import new_folder, translated
-from harness.kernel.files import replace_text
+from harness.history.folder import new_folder
 
 UNRESOLVED_AT_END = 4  # runs of the smallest one's own file that may say nothing
 DOUBT = 4  # times the runs that it takes to verify the smallest: without a smaller one, it is done
@@ -67,6 +66,7 @@ def shrink(
     """
     clusters = _clusters(cluster, jobs)
     with replay.opened(run) as played:
+        foreign.require_none(played)
         verdict = judge.judge(played.folder, write=False).verdict
         failure = Failure.of(verdict, finding, str(played.source))
         original = recorded_case.case_of(played, failure.names)
@@ -93,9 +93,7 @@ def shrink(
             with suppress(StorageError):  # of a full disk, which has ended the search
                 _write(found, lab)
     if out is not None and found.test is not None:
-        for name, text in found.written(out.stem).items():
-            with translated(out.parent / name):
-                replace_text(out.parent / name, text)
+        found.write_as(out)
     return found
 
 

@@ -19,7 +19,7 @@ from harness.experiments.delta_debugging import Drop, Lower, Search, Trials
 from harness.experiments.failure import Failure, Key, names
 from harness.experiments.sequential_test import Decision, Estimate, Outcome, SequentialTest
 from harness.history.folder import translated
-from harness.kernel.files import replace_text
+from harness.kernel.files import replace_text, replace_texts
 from harness.topology.quantities import percent
 
 VERSION = 1
@@ -120,11 +120,19 @@ class Shrunk:
 
     def write(self) -> None:
         """Write shrink.json, and the smallest scenario with its comments. Raises StorageError."""
-        for name, text in self.written(SMALLEST).items():
-            with translated(self.folder / name):
-                replace_text(self.folder / name, text)
+        self.write_as(self.folder / f"{SMALLEST}{cases.FILE}")
         with translated(self.folder / FILE):
+            if self.best.documents().budget is None:  # of a larger one
+                (self.folder / f"{SMALLEST}{cases.BUDGET}").unlink(missing_ok=True)
             replace_text(self.folder / FILE, json.dumps(self.facts(), indent=1) + "\n")
+
+    def write_as(self, file: Path) -> None:
+        """Write the smallest scenario to this file, with topology and budget beside it. Raises
+        StorageError.
+        """
+        with translated(file):
+            texts = self.written(file.stem).items()
+            replace_texts({file.with_name(name): text for name, text in texts})
 
     def written(self, stem: str) -> dict[str, str]:
         """Return the files of the smallest scenario, with comments that say how it came about."""
@@ -132,7 +140,8 @@ class Shrunk:
 
     def _header(self) -> list[str]:
         dropped, changed = cases.differences(self.original, self.best)
-        lines = [f"Fails: {names(self.failed or self.failure.findings)}"]
+        does = "Fails" if self.is_verified else "Failed" if self.failed else "Searched for"
+        lines = [f"{does}: {names(self.failed or self.failure.findings)}"]
         if self.failed and (others := self.failure.findings - set(self.failed)):
             lines.append(f"Failed in the original, and was not seen to in this: {names(others)}")
         lines += [f"Made by `harness shrink` from {self.run}", self.sentence()]

@@ -108,8 +108,9 @@ def _wrong_values(found: Mapping[str, Any]) -> str | None:
     names = [node["name"] for node in found["nodes"]]
     if len(set(names)) < len(names):
         return "nodes: two have the same name"
-    if any("/" in name for name in names):
-        return "nodes: a name has a slash in it"
+    for what, some in (("nodes", names), ("inputs", found.get("inputs", ()))):
+        if any("/" in name for name in some):
+            return f"{what}: a name has a slash in it"
     if not str(found["runtime"].get("nodes_per_container", 1)).isdecimal():
         return f"runtime.nodes_per_container: found {found['runtime']['nodes_per_container']!r}"
     if found["host"]["cores"] < 1:

@@ -43,6 +43,9 @@ SEEN_AS = {
         word: word for word in ("cut", "delay", "jitter", "loss", "duplicate", "reorder", "corrupt")
     },
 }
+# What looks are made at besides faults, in place of a fault's name: the network before the first
+# one, all of it, and paths that no fault touches.
+BEFORE, ALL, UNTOUCHED = "before", "all", "untouched"
 READ_BACK = "read back"  # what `what` says of a comparison with the kernel's own state
 
 

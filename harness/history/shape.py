@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import types
 import typing
@@ -15,7 +16,8 @@ _LEAST, _MOST = -(2**63), 2**63 - 1  # what a column of numbers can hold
 def fits(value: object, hint: Any) -> bool:
     """Whether a value is of the type; a type that is not known here fits everything.
 
-    A bool is no number, an integer has 64 bits, and a fraction is finite.
+    A bool is no number, an integer has 64 bits, and a fraction is finite. The fields of a dataclass
+    are of their types too.
     """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
@@ -31,6 +33,8 @@ def fits(value: object, hint: Any) -> bool:
         return whole or (hint is float and isinstance(value, float) and math.isfinite(value))
     if hint in (str, bool, dict, list):
         return isinstance(value, hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return isinstance(value, hint) and misfit(value) is None
     return value is None if hint in (None, types.NoneType) else True
 
 

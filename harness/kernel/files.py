@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -10,10 +11,20 @@ def replace_text(path: Path, text: str) -> None:
     """Write a file in one step: whoever reads meanwhile, or after a crash, finds the old text or
     the new one. Raises OSError, with the old file as it was.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    replace_texts({path: text})
+
+
+def replace_texts(texts: Mapping[Path, str]) -> None:
+    """Write files that belong together, each in one step, once all of them are on the disk. Raises
+    OSError; where that is for want of space, all old files are as they were.
+    """
+    drafts = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in texts}
     try:
-        draft.write_text(text)
-        draft.replace(path)
+        for path, draft in drafts.items():
+            draft.write_text(texts[path])
+        for path, draft in drafts.items():
+            draft.replace(path)
     except BaseException:
-        draft.unlink(missing_ok=True)
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
         raise

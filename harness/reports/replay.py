@@ -14,6 +14,7 @@ from harness.reports.text import COLOURS
 from harness.topology.quantities import number, percent
 
 DIFFERENCES_MOST = 8
+JUDGED = frozenset({Answer.PASS, Answer.FAIL, Answer.UNKNOWN})  # what only tells is no answer
 MOMENTS_TOLD = {
     "missing": "missing",
     "extra": "extra",
@@ -52,7 +53,11 @@ def rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 def whole(found: Mapping[str, Any]) -> str:
     """Say how near a replay came."""
     least = found["fidelity"]
-    return "not known" if least is None else f"{_score(least)} of 1: the least of its parts"
+    if least is None:
+        return "not known"
+    lacking = [name for name, part in found["parts"].items() if "unknown" in part]
+    known = f" that are known: not {', '.join(lacking)}" if lacking else ""
+    return f"{_score(least)} of 1: the least of its parts{known}"
 
 
 def _score(value: float) -> str:
@@ -69,8 +74,7 @@ def _moments(part: Mapping[str, Any]) -> str:
         )
     for word, key in MOMENTS_TOLD.items():
         if part[key]:
-            said += f"; {word}: {', '.join(part[key][:3])}"
-            said += f" and {len(part[key]) - 3} more" if len(part[key]) > 3 else ""
+            said += f"; {word}: {_some(part[key])}"
     if part["starts"]:
         most = max(part["starts"], key=lambda one: abs(one["replay_ms"] - one["original_ms"]))
         said += (
@@ -94,22 +98,36 @@ def _load(part: Mapping[str, Any]) -> str:
 def _faults(part: Mapping[str, Any]) -> str:
     if not part["seen"]:
         return "no fault"
-    worst = min(part["seen"], key=lambda one: one["score"])
-    was, now = (
-        number(value) if isinstance(value, float) else str(value)
-        for value in (worst["original"], worst["replay"])
-    )
-    furthest = f"{worst['what']} of {worst['fault']}, {was} → {now}"
-    return f"{len(part['seen'])} things seen of faults; furthest: {furthest}"
+    known = [one for one in part["seen"] if one["score"] is not None]
+    unseen = sorted({one["fault"] for one in part["seen"] if one["score"] is None})
+    said = [f"{len(known)} things seen of faults"]
+    if known:
+        worst = min(known, key=lambda one: one["score"])
+        was, now = (
+            number(value) if isinstance(value, float) else str(value)
+            for value in (worst["original"], worst["replay"])
+        )
+        said.append(f"furthest: {worst['what']} of {worst['fault']}, {was} → {now}")
+    if unseen:
+        said.append(f"not all of it seen in either run: {_some(unseen)}")
+    return "; ".join(said)
 
 
 def _findings(part: Mapping[str, Any]) -> str:
-    said = f"{part['of'] - len(part['changed'])} of {part['of']} have the same answer"
+    said = [f"{part['of'] - len(part['changed'])} of {part['of']} have the same answer"]
+    if unknown := part.get("unknown_in_both"):
+        said.append(f"{unknown} more are UNKNOWN in both")
     changes = (
         f"{one['name']}{_of(one['phase'])}: {one['original']} → {one['replay']}"
         for one in part["changed"]
     )
-    return "; ".join([said, *changes])
+    return "; ".join([*said, *changes])
+
+
+def _some(names: Sequence[str]) -> str:
+    """List the first of some names."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
 
 
 def _of(phase: str) -> str:
@@ -132,7 +150,7 @@ def side_by_side(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Rendera
         table.add_column(plain(name), overflow="fold")
     changed = 0
     for row in rows:
-        differs = len({one.answer for one in row}) > 1
+        differs = len({one.answer if one.answer in JUDGED else "" for one in row}) > 1
         changed += differs
         cells = (_cell(one.answer, one.measured) for one in row)
         table.add_row("≠" if differs else "", row[0].phase or "–", row[0].name, *cells)

@@ -4,6 +4,7 @@ again.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,11 @@ COLOURS = {
 }
 ORDER = (Answer.FAIL, Answer.UNKNOWN, Answer.PASS, Answer.MEASURED, Answer.NOT_ASKED)
 WIDTH_COLUMNS = 150  # where output is no terminal
+
+
+def console() -> Terminal:
+    """Return the console for reports: as wide as the terminal, or as a report is elsewhere."""
+    return Terminal() if sys.stdout.isatty() else Terminal(width=WIDTH_COLUMNS)
 
 
 def render(verdict: Verdict, facts: Mapping[str, Any], run: str) -> Group:

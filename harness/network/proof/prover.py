@@ -17,7 +17,7 @@ from itertools import pairwise
 from harness.errors import close_all
 from harness.faults.fault import Change, Condition, Fault, Verb
 from harness.faults.paths import DirectedPath
-from harness.history.proof import Proof, seen_as
+from harness.history.proof import ALL, BEFORE, UNTOUCHED, Proof, seen_as
 from harness.network.network import Network
 from harness.network.proof import verdicts
 from harness.network.proof.accounts import Accounts
@@ -203,14 +203,14 @@ class Prover:
         bad.
         """
         self._looked = True
-        self._read_back("before")
-        before = Fault(name="before")
+        self._read_back(BEFORE)
+        before = Fault(name=BEFORE)
         paths = self._round_trip()[:PATHS_MAX]
         self._probing.look([Target(fault=before, path=path) for path in paths])
 
     def _look_again(self) -> None:
         self._looked = True
-        self._read_back("all")
+        self._read_back(ALL)
         if self._idle():
             return
         baseline = Fault(name=BASELINE)
@@ -224,7 +224,7 @@ class Prover:
 
     def _untouched(self) -> list[Target]:
         """Draw some paths that no fault touches: a dead network is no proof of a cut."""
-        untouched, faults = Fault(name="untouched"), list(self._network.faults.values())
+        untouched, faults = Fault(name=UNTOUCHED), list(self._network.faults.values())
         paths = [
             path for path in self._round_trip() if not any(fault.touches(*path) for fault in faults)
         ]

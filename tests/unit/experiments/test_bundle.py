@@ -13,7 +13,7 @@ import pytest
 from kit import run_folders
 
 from harness.errors import BadFileError, StorageError
-from harness.experiments import bundle, fidelity, judge, original
+from harness.experiments import bundle, comparable, fidelity, judge, original
 
 
 @pytest.fixture
@@ -42,7 +42,9 @@ def test_a_bundle_has_what_a_replay_needs(folder, tmp_path):
         found = original.read(unpacked)
         assert (found.timeline, found.facts) == (was.timeline, was.facts)
         assert found.scenario.phases == was.scenario.phases
-        assert fidelity.compare(fidelity.read(folder), fidelity.read(unpacked))["fidelity"] == 1.0
+        assert (
+            fidelity.compare(comparable.read(folder), comparable.read(unpacked))["fidelity"] == 1.0
+        )
     assert not unpacked.exists()
 
 
@@ -58,9 +60,9 @@ def test_of_a_bundle_a_bundle_can_be_made(folder, tmp_path):
     first = bundle.write(folder, tmp_path / "first.tar.gz").path
     with bundle.opened(first) as unpacked:
         second = bundle.write(unpacked, tmp_path / "second.tar.gz").path
-        sent = fidelity.read(unpacked).sent
+        sent = comparable.read(unpacked).sent
     with bundle.opened(second) as again:
-        assert fidelity.read(again).sent == sent == fidelity.read(folder).sent
+        assert comparable.read(again).sent == sent == comparable.read(folder).sent
 
 
 def test_its_name_is_the_runs(folder, monkeypatch, tmp_path):
@@ -95,6 +97,16 @@ def test_what_cannot_be_replayed_is_not_bundled(folder, tmp_path):
 def test_where_it_cannot_be_written(folder, tmp_path):
     with pytest.raises(StorageError, match="cannot be written"):
         bundle.write(folder, tmp_path / "nowhere" / "b")
+
+
+def test_a_run_is_bundled_wherever_it_lies(folder, tmp_path):
+    """A tar of this kind has no names of any length: the folder's is cut, other files stay out."""
+    other = folder.rename(folder.with_name("ä run of mine, " + "x" * 200))
+    (other / ("n" * 101)).write_text("mine")
+    made = bundle.write(other, tmp_path / "b")
+    assert "n" * 101 not in names(made.path)
+    with bundle.opened(made.path) as unpacked:
+        assert original.read(unpacked).timeline == original.read(other).timeline
 
 
 # ---- what is refused -----------------------------------------------------------------------------
@@ -228,6 +240,11 @@ def test_a_file_that_is_missing(tmp_path):
 )
 def test_a_list_that_cannot_be(tmp_path, files, says):
     refused(packed(tmp_path / "b", files), says)
+
+
+def test_a_file_that_would_be_a_folder_too(tmp_path):
+    listed = {"a": entry(), "a/b": entry()}
+    refused(packed(tmp_path / "b", listed, member("run/a"), member("run/a/b")), "is a file and a")
 
 
 def test_another_version(tmp_path):

@@ -104,6 +104,26 @@ def test_two_of_a_hundred_take_few_runs(jobs):
     assert played.total() <= 60 * jobs
 
 
+def test_whoever_hears_of_one_finds_none_that_is_still_played():
+    """Or the search would go on beside runs that nobody waits for, and play their cases again."""
+    played = Counter()
+
+    def play(one):
+        played[one] += 1
+        return PASSES
+
+    def told(*_):
+        assert len(trials.decided) == 4
+        raise LookupError  # as one does who finds that the search went wrong
+
+    with ThreadPoolExecutor(4) as executor:
+        trials = Trials(play, CERTAIN, executor=executor, jobs=4, told=told)
+        with pytest.raises(LookupError):
+            trials.first_failing("some", [1, 2, 3, 4])
+        assert trials.first_failing("some", [4, 3, 2, 1]) is None
+    assert played.total() == 4 * CERTAIN.runs_to_pass
+
+
 def test_a_number_may_be_raised():
     number = numbers(1000.0)
     search, _ = shrunk((frozenset(), 10.0), lambda one: one[1] <= 300, [number])

@@ -12,12 +12,13 @@ import pytest
 from kit import run_folders
 from kit.histories import MS, SECOND
 
-from harness.experiments import fidelity
-from harness.experiments.fidelity import Answered, Played
+from harness.experiments import comparable, fidelity
+from harness.experiments.comparable import Answered, Played
 from harness.history import history
 from harness.history.events import FaultChanged, NodeStarted, PhaseBegan, PhasesOver
 from harness.history.history import PhaseWindow
 from harness.history.proof import READ_BACK, Proof, ProofAnswer
+from harness.reports import replay as reports
 
 T0 = 500 * SECOND
 FACTS = {
@@ -231,6 +232,56 @@ def test_what_shows_no_amount_is_left_out():
     assert part("faults", proofs=(*FIRST.proofs, *more))["score"] == 1.0
 
 
+def test_what_neither_run_saw_is_not_compared_and_said():
+    """Two faults of which no look shows anything are not the same because of it."""
+    unshown = tuple(replace(one, answer=ProofAnswer.AMOUNT_NOT_SHOWN) for one in FIRST.proofs[:1])
+    first = replace(FIRST, proofs=unshown)
+    found = fidelity.compare(first, first)["parts"]["faults"]
+    assert (found["score"], found["unknown"]) == (None, "neither run saw anything of its faults")
+    assert [(one["fault"], one["original"]) for one in found["seen"]] == [
+        ("cut", "no look"),
+        ("slow", "amount not shown"),
+    ]
+    seen = replace(FIRST, proofs=FIRST.proofs[1:])
+    more = (*FIRST.happened, change("set", 1, "short"))
+    again = fidelity.compare(seen, replace(seen, happened=more))
+    assert again["parts"]["faults"]["score"] == 1.0
+    assert "not all of it seen in either run: short" in str(reports.rows(again))
+
+
+def test_paths_that_no_fault_touches_are_no_fault():
+    """A look that began before another fault went shows a delay on them, by chance."""
+    other = look("delay", 50.0, fault="untouched")
+    assert [one["fault"] for one in part("faults", proofs=(*FIRST.proofs, other))["seen"]] == [
+        "cut",
+        "slow",
+    ]
+
+
+def test_looks_that_are_lost_are_none_that_differ():
+    found = fidelity.compare(replace(FIRST, proofs=None), FIRST)
+    assert found["parts"]["faults"]["score"] is None
+    assert found["fidelity"] == 1.0
+    assert reports.whole(found).endswith("the least of its parts that are known: not faults")
+
+
+def test_what_neither_verdict_knows_is_not_the_same():
+    unknown = tuple(one._replace(answer="UNKNOWN") for one in FIRST.answers)
+    first = replace(FIRST, answers=unknown)
+    found = fidelity.compare(first, first)["parts"]["findings"]
+    assert (found["score"], found["of"], found["unknown_in_both"]) == (None, 0, 2)
+    assert found["unknown"] == "all findings are UNKNOWN in both verdicts"
+    first = replace(FIRST, answers=(FIRST.answers[0], unknown[1]))
+    again = fidelity.compare(first, first)
+    assert again["parts"]["findings"]["score"] == 1.0
+    assert "1 of 1 have the same answer; 1 more are UNKNOWN in both" in str(reports.rows(again))
+
+
+def test_runs_of_other_streams_are_not_compared():
+    found = fidelity.compare(FIRST, replace(FIRST, sent=(2000, 5)))["parts"]["load"]
+    assert (found["score"], found["unknown"]) == (None, "the two had other streams")
+
+
 def test_findings():
     others = (
         Answered("load", "latency", "FAIL", "9 ms"),
@@ -303,7 +354,7 @@ def folder(tmp_path):
 
 def test_a_folder_is_read(folder):
     """Each stream of it sent all that its schedule has."""
-    found = fidelity.read(folder)
+    found = comparable.read(folder)
     assert found.answers == [Answered("load", "latency", "PASS", "2 ms")]
     assert [one.name for one in found.phases] == ["idle", "load", "settle"]
     assert len(found.proofs) > 4
@@ -322,7 +373,7 @@ def _rows(folder):
 def test_what_was_never_sent_does_not_count(folder):
     file = folder / "load" / "operations-0.arrow"
     table = pa.ipc.open_stream(file.read_bytes()).read_all()
-    whole = fidelity.read(folder).sent
+    whole = comparable.read(folder).sent
     sent_ns = table.column("sent_ns").to_numpy().copy()
     sent_ns[:7] = 0
     place = table.schema.get_field_index("sent_ns")
@@ -332,20 +383,44 @@ def test_what_was_never_sent_does_not_count(folder):
     (folder / "manifest.json").unlink()
     facts = json.loads((folder / "metadata.json").read_text())
     (folder / "metadata.json").write_text(json.dumps({**facts, "manifest": False}))
-    assert sum(whole) - sum(fidelity.read(folder).sent) == 7
+    assert sum(whole) - sum(comparable.read(folder).sent) == 7
 
 
 def test_without_operations_a_bundle_says_what_was_sent(folder):
-    whole = fidelity.read(folder).sent
+    whole = comparable.read(folder).sent
     shutil.rmtree(folder / "load")
-    assert fidelity.read(folder).sent is None
-    (folder / fidelity.SENT).write_text(json.dumps(whole))
-    assert fidelity.read(folder).sent == whole
+    assert comparable.read(folder).sent is None
+    (folder / comparable.SENT).write_text(json.dumps(whole))
+    assert comparable.read(folder).sent == whole
+
+
+@pytest.mark.parametrize(
+    "said", ["null", "{", "[1]", "{}", '"x"', '[1, 2, 3, "4"]', "[NaN, 1, 2, 3]", "[-1, 1, 2, 3]"]
+)
+def test_a_bundle_that_does_not_say_it_of_each_stream_says_nothing(folder, said):
+    (folder / comparable.SENT).write_text(said)
+    assert comparable.read(folder).sent is None
+
+
+def test_what_is_no_verdict_answers_nothing(folder):
+    one = {"phase": "load", "name": "a", "answer": "PASS", "measured": "1"}
+    for wrong in ({"name": {}}, {"answer": "GREAT"}, {"measured": 3}):
+        (folder / "verdict.json").write_text(json.dumps({"findings": [{**one, **wrong}]}))
+        assert comparable.answers(folder) is None
+    (folder / "verdict.json").write_text(json.dumps({"findings": [one]}))
+    assert comparable.answers(folder) == [Answered(**one)]
+
+
+def test_looks_that_are_damaged_are_not_told(folder):
+    """A look that is lost is none that was not made: the replay is not blamed for it."""
+    assert comparable.read(folder).proofs
+    (folder / "proofs.jsonl").write_text("torn\n")
+    assert comparable.read(folder).proofs is None
 
 
 def test_a_run_that_was_not_judged_has_no_answers(folder):
     (folder / "verdict.json").unlink()
-    assert fidelity.read(folder).answers is None
+    assert comparable.read(folder).answers is None
 
 
 def test_no_operation_is_none_of_every_stream(folder):
@@ -355,5 +430,5 @@ def test_no_operation_is_none_of_every_stream(folder):
     facts = json.loads((folder / "metadata.json").read_text())
     (folder / "metadata.json").write_text(json.dumps({**facts, "manifest": False}))
     (folder / "manifest.json").unlink()
-    assert fidelity.read(folder).sent == [0] * len(facts["load"]["streams"])
-    assert np.sum(fidelity.read(folder).sent) == 0
+    assert comparable.read(folder).sent == [0] * len(facts["load"]["streams"])
+    assert np.sum(comparable.read(folder).sent) == 0

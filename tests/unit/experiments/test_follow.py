@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import tomllib
 from dataclasses import replace
 from random import Random
@@ -172,6 +173,29 @@ def test_a_run_that_nobody_writes_any_more_is_judged_as_it_is(good, tmp_path):
     assert "nobody closed it" in only.problem
     assert only.judged.verdict == judge.judge(tmp_path, write=False).verdict
     assert only.judged.exit_code == 2
+
+
+def test_a_wall_clock_that_is_set_makes_no_run_silent(good, tmp_path, monkeypatch):
+    """Nor does one that was ahead keep a run that nobody writes from being seen as such."""
+    growth = Growth(good, tmp_path, 1)
+    growth.grow(T0 + 8 * SECOND)
+    now_s = [0.0, 0.0]  # by the wall clock and by the monotonic one, from now on
+    real = time.time(), time.monotonic()
+    monkeypatch.setattr(follow.time, "time", lambda: real[0] + now_s[0])
+    monkeypatch.setattr(follow.time, "monotonic", lambda: real[1] + now_s[1])
+    follower = Follower(tmp_path)
+    assert follower.silence() == ""
+    now_s[:] = 3600.0, 1.0
+    assert follower.silence() == ""
+    now_s[:] = -3600.0, follow.SILENT_S + 2
+    assert "nobody closed it" in follower.silence()
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (real[0] + 3600, real[0] + 3600))
+    now_s[:] = 0.0, 0.0
+    follower = Follower(tmp_path)
+    assert follower.silence() == ""
+    now_s[:] = 20.0, 20.0
+    assert "nobody closed it" in follower.silence()
 
 
 def test_a_finished_run_is_one_look(good):

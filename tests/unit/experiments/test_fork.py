@@ -102,6 +102,19 @@ def test_longer_and_shorter(of):
     assert spells(fork.made(of, "fault 1 shorter 3s"), "halves") == [("set", 2), ("clear", 3)]
 
 
+def test_what_went_as_the_run_was_closed_goes_no_earlier_by_being_longer(of):
+    """The last answers came after its phases; the fault stood until then."""
+    closed = tuple(
+        replace(one, at_s=32.5) if (one.verb, one.at_s) == (Verb.CLEAR, 30) else one
+        for one in of.timeline.changes
+    )
+    of = replace(of, timeline=replace(of.timeline, changes=closed))
+    with pytest.raises(UsageError, match="nothing would change"):
+        fork.made(of, "fault 3 longer 1s")
+    assert spells(fork.made(of, "fault 3 later 1s"), "slow") == [("set", 5), ("clear", 32.5)]
+    assert spells(fork.made(of, "fault 3 shorter 5s"), "slow") == [("set", 4), ("clear", 27.5)]
+
+
 def test_amounts(of):
     assert fork.made(of, "fault 3 loss 5%").timeline.faults[2].impairment.loss == 0.05
     slower = fork.made(of, "fault slow delay 1s").timeline.faults[2]
@@ -111,6 +124,16 @@ def test_amounts(of):
     assert [one.up for one in wider.faults if one.name == "narrow"] == [{"node-7": 8_000_000}]
     assert [one.down for one in wider.faults if one.name == "narrow"] == [{"node-7": 2_000_000}]
     assert len(wider.faults) == 4  # it comes twice, and is one still
+
+
+def test_a_fork_can_be_made_a_scenario_again(of):
+    """Its words are those of another amount, and the topology's file is kept where it is true."""
+    changed = fork.made(of, "fault 3 loss 5%").timeline.faults[2]
+    again = spec.parse({**spec.table_of(changed.words), "name": "slow"})
+    assert again.resolve(TOPOLOGY.nodes, 1).as_json() == changed.as_json()
+    of = replace(of, files={"topology.toml": "its text", "scenario.toml": "another"})
+    assert fork.made(of, "fault 3 loss 5%").files == {"topology.toml": "its text"}
+    assert fork.made(of, "nodes 9").files == {}
 
 
 def test_rates(of):
@@ -155,6 +178,9 @@ def test_nodes(of):
         ("fault 2 longer 2s", "would go before it comes, or come again"),
         ("fault 1 shorter 4s", "would go before it comes, or come again"),
         ("fault 3 longer 1s", "nothing would change"),
+        ("fault 3 loss 1%", "nothing would change"),
+        ("fault 3 delay 0.02s", "nothing would change"),
+        ("fault 2 up 1000kbit", "nothing would change"),
         ("fault 1 later 5", "units: us"),
         ("fault 1 loss 5%", "halves has no loss; it does: cut"),
         ("fault 3 up 1mbit", "slow has no up; it does: delay 20 ms, loss 1 %"),

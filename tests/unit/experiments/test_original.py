@@ -17,7 +17,7 @@ from harness.experiments import original
 from harness.faults import spec
 from harness.faults.fault import Verb
 from harness.history import manifest
-from harness.history.events import FaultChanged, NodeStarted, PhaseBegan, PhasesOver
+from harness.history.events import FaultChanged, NodeEnded, NodeStarted, PhaseBegan, PhasesOver
 from harness.history.plan import PhaseKind
 from harness.scenario.timeline import PlannedChange, Timeline
 from harness.topology.topology import Node
@@ -271,6 +271,17 @@ def test_a_node_that_was_started_by_hand_is_remarked(folder):
     (folder / "events.jsonl").write_text(events + json.dumps(by_hand.as_json()) + "\n")
     [remark] = original.read(resealed(folder)).remarks
     assert remark.startswith("node-0, which had ended by itself, was started by hand at 3.0 s")
+
+
+def test_what_the_system_did_by_itself_is_remarked(folder):
+    """A node that no fault ended, in the run or before it."""
+    events = (folder / "events.jsonl").read_text()
+    ended = NodeEnded(at_ns=T0 + 5 * SECOND, node="node-1")
+    (folder / "events.jsonl").write_text(events + json.dumps(ended.as_json()) + "\n")
+    said(folder, "metadata.json", lambda one: one["nodes"][2].update(condition="stopped"))
+    was_down, remark = original.read(folder).remarks
+    assert was_down == "node-2 was stopped when the run began, by no fault of it: it runs again"
+    assert remark == "node-1 ended by itself at 5.0 s: that is not played again"
 
 
 def test_a_suites_folder_names_its_parts(tmp_path):

@@ -103,6 +103,32 @@ def test_the_shipped_topology_of_that_name_is_the_runs(run):
     assert len(read(run).nodes()) == 10
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("scenario.toml", "seed = 1"),
+        ("scenario.toml", "phase = 5"),
+        ("scenario.toml", "[[phase]]\nduration_s = 3"),
+        ("scenario.toml", "[[phase]]\nname = 'load'\nduration_s = 3\nfault = 'all'"),
+        ("budget.toml", "[[row]]\nmetric = 'rss'"),
+        ("budget.toml", "row = [1]"),
+    ],
+)
+def test_documents_of_no_run_are_refused(run, file, text):
+    """A bundle may have whatever it likes in them."""
+    (run / file).write_text(text)
+    with pytest.raises(BadFileError, match=file.removesuffix(".toml")):
+        read(run)
+
+
+def test_a_topology_of_no_file_is_refused(run):
+    """As of a fork with other nodes, which keeps no file that does not say what was played."""
+    for name in ("topology.toml", "scenario.toml"):
+        (run / name).unlink()
+    with pytest.raises(UsageError, match="its topology is that of no file"):
+        read(run)
+
+
 def changed(folder, number, words, *moments):
     """Somebody sets a fault by hand, and clears it: (verb, second) each; others are forgotten."""
     fault = spec.parse(words).resolve(run_folders.SCENARIO.topology.nodes, 7)
@@ -197,6 +223,57 @@ def test_one_that_took_anothers_place_ends_it(by_hand):
         ("9ms", 2, None),
         ("9ms", 0, None),
     ]
+
+
+def test_one_of_a_planned_ones_name_is_another(by_hand):
+    """It took the place of the planned one, which ended then; neither is forgotten."""
+    changed(by_hand, 1, {"where": "node-2", "loss": "7%", "name": "load-1"}, ("set", 6))
+    events = (by_hand / "events.jsonl").read_text().splitlines()
+    kept = [one for one in events if '"clear"' not in one]
+    (by_hand / "events.jsonl").write_text("\n".join(kept) + "\n")
+    faults = [one for _, _, one in read(by_hand).faults()]
+    told = [(one["name"], one["where"], one["loss"], one.get("for_s")) for one in faults]
+    assert told == [
+        ("load-1", "node-1", "1%", 2.0),
+        ("by-hand-1", "node-2", "7%", None),
+        ("by-hand-1", "node-2", "7%", None),
+    ]
+
+
+def test_a_planned_one_that_somebody_took_back_is_as_short(by_hand):
+    forget_faults(by_hand)
+    words = {"where": "node-1", "loss": "1%", "name": "load-1"}
+    changed(by_hand, 0, words, ("set", 4), ("clear", 7.5), ("set", 9), ("clear", 10))
+    faults = [one for _, _, one in read(by_hand).faults()]
+    assert [(one["name"], one.get("at_s"), one["for_s"]) for one in faults] == [
+        ("load-1", None, 3.5),
+        ("by-hand-1", 5, 1),
+    ]
+
+
+def test_what_was_set_by_hand_has_a_name_of_its_own(by_hand):
+    """Also where the scenario is what a search before this one has found."""
+    text = PHASES.replace('where = "node-1"', 'name = "by-hand-1"\nwhere = "node-1"')
+    (by_hand / "scenario.toml").write_text(text)
+    changed(by_hand, 1, {"cut": "isolate", "of": ["node-3"]}, ("set", 6.5), ("clear", 9))
+    names = [fault["name"] for _, _, fault in read(by_hand).faults()]
+    assert sorted(names) == ["by-hand-1", "by-hand-2", "by-hand-3"]
+
+
+def test_one_that_a_row_is_about_keeps_its_name(by_hand):
+    """Of a replay all faults are like set by hand; a row under one of them would have none else."""
+    rows = [row("load") | {"under": "halves"}]
+    (by_hand / "budget.toml").write_text(writer.text_of({"name": "b", "row": rows}))
+    changed(by_hand, 1, {"cut": "halves", "name": "halves"}, ("set", 6.5), ("clear", 9))
+    assert [one["name"] for _, _, one in read(by_hand).faults()] == ["load-1", "halves"]
+
+
+def test_a_scenario_that_is_not_as_it_was_is_refused(by_hand):
+    manifest.write(by_hand)
+    of = original.read(by_hand)
+    (by_hand / "scenario.toml").write_text(PHASES.replace("1%", "2%"))
+    with pytest.raises(BadFileError, match=r"scenario\.toml is not as it was"):
+        recorded_case.case_of(of, frozenset({"fast"}))
 
 
 def test_what_a_scenario_cannot_say_is_refused(by_hand):

@@ -264,6 +264,25 @@ def test_a_system_keeps_the_time_that_it_is_given_to_start_and_to_recover():
     assert [number.name for number in lengths] == ["chaos: duration_s"]
 
 
+def test_what_comes_after_a_recovery_keeps_it():
+    """What is judged after it, or over the whole run, would fail for want of it."""
+    one = case(
+        [
+            {"name": "chaos", "kind": "chaos", "duration_s": 6},
+            {"name": "healed", "kind": "converge", "duration_s": 7},
+            {"name": "after", "duration_s": 5},
+        ]
+    )
+    some = passes({"chaos", "after"})[0]
+    assert some.without(one, {"healed"}) is None
+    assert some.without(one, {"healed", "after"}).documents().seconds == 6
+    assert some.without(one, {"chaos", "healed"}) is None
+    assert some.without(one, {"chaos"}).documents().seconds == 12
+    whole = passes({""})[0]
+    assert whole.without(one, {"healed", "after"}) is None
+    assert whole.without(one, {"after"}).documents().seconds == 13
+
+
 def test_twelve_faults_of_which_two_are_guilty():
     """They are found, with a quarter of the nodes or fewer, in the one phase that matters."""
     played = Counter()

@@ -15,11 +15,13 @@ from kit import run_folders
 from harness.checks.verdict import Answer, Finding, Verdict
 from harness.cli import main
 from harness.control import state
-from harness.errors import BadFileError, UsageError
+from harness.errors import BadFileError, InterruptedByUserError, UsageError
 from harness.experiments import bundle, original, replay
 from harness.experiments.judge import Judged
 from harness.experiments.replay import BASE, Replayed
 from harness.load import request
+from harness.reports import replay as reports
+from harness.reports import text
 from harness.supervisor.server import Server
 
 SYSTEM = """
@@ -91,7 +93,7 @@ def test_a_system_that_cannot_do_what_was_asked(folder):
 @pytest.mark.parametrize("adapter", ["os:system", "/etc/mine.toml"])
 def test_a_bundle_does_not_say_what_is_run_here(folder, tmp_path, adapter):
     of = replace(on_system(folder, adapter), source=tmp_path / "b.tar.gz")
-    with pytest.raises(UsageError, match="none of the harness's own; expected --system"):
+    with pytest.raises(UsageError, match="none of the harness's own; expected `harness replay"):
         replay.checked(of)
     assert replay.checked(of, "meshnode").scenario.topology.adapter == "meshnode"
 
@@ -146,6 +148,27 @@ def test_verdicts_side_by_side():
         of={}, runs={BASE: good}, answers=replay._answers(bad)[:1]
     ).side_by_side()
     assert (names, [one.answer for one in row]) == (["original", BASE], ["FAIL", "PASS"])
+
+
+def test_what_was_played_before_is_not_lost_by_what_ends_it():
+    """As by Ctrl-C in a fork: the replay is over, and its folder is there."""
+    before = {BASE: judged(("row", Answer.PASS))}
+    said = r"cut; played and judged before: replay \(/run\)"
+    with pytest.raises(InterruptedByUserError, match=said), replay._telling(before):
+        raise InterruptedByUserError("cut")
+    with pytest.raises(InterruptedByUserError, match=r"^cut$"), replay._telling({}):
+        raise InterruptedByUserError("cut")
+
+
+def test_what_only_tells_is_no_other_answer():
+    """As in the fidelity: one run measured it, the other one did not."""
+    tells = judged(("row", Answer.PASS), ("second by second", Answer.MEASURED))
+    of = Replayed(of={}, runs={BASE: judged(("row", Answer.PASS)), "seed 7": tells}, answers=None)
+    told = text.to_text(reports.side_by_side(*of.side_by_side()))
+    assert "0 of 2 findings have another answer" in told
+    of = replace(of, runs={**of.runs, "rate x2": judged(("row", Answer.FAIL))})
+    told = text.to_text(reports.side_by_side(*of.side_by_side()))
+    assert "1 of 2 findings have another answer" in told
 
 
 # ---- the command line ----------------------------------------------------------------------------

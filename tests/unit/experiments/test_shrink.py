@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from kit.cases import case, row, stream
 
-from harness.errors import InterruptedByUserError
+from harness.errors import InterruptedByUserError, StorageError
 from harness.experiments.delta_debugging import SpentError
 from harness.experiments.failure import Failure
 from harness.experiments.sequential_test import FAILURES_WANTED, Outcome
@@ -219,6 +221,36 @@ def test_ctrl_c_leaves_the_best_so_far(tmp_path):
     written = files.read_scenario(tmp_path / "smallest.toml")
     assert {fault.name for phase in written.phases for fault in phase.faults} == names(found.best)
     assert not json.loads((tmp_path / "shrink.json").read_text())["verified"]
+
+
+def test_a_full_disk_leaves_files_that_belong_together(tmp_path, monkeypatch):
+    """Of a scenario, its topology and its budget no one is newer than the others."""
+    oracle = Oracle(1)
+    found = shrunk(tmp_path, oracle)
+    before = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    found.search.found.append(planted())
+    real = Path.write_text
+
+    def full(path, text):
+        if "topology" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, text)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(StorageError, match="No space left"):
+        found.write()
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == before
+
+
+def test_what_was_not_seen_to_fail_is_not_called_failing(tmp_path):
+    """Its files say what was searched for, what failed once, and what is known to fail."""
+    found = shrunk(tmp_path, Oracle(1, rate=0.0))
+    assert found.written("x")["x.toml"].startswith("# Searched for: fast")
+    found = shrunk(tmp_path, Oracle(1))
+    found.failed = {FAST}
+    assert found.written("x")["x.toml"].startswith("# Fails: fast")
+    found.last = None
+    assert found.written("x")["x.toml"].startswith("# Failed: fast")
 
 
 def test_a_result_that_fails_by_one_of_two_findings_says_which(tmp_path):
