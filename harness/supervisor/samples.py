@@ -2,8 +2,7 @@
 when the gateway stood still.
 
 They are taken half a second off the whole seconds of the run's clock. Phases, faults and bursts are
-planned on these, and a pass, which goes before the nodes, would delay what it is to measure: the
-first message of each burst by some 10 ms, on two cores.
+planned on these, and a pass, which goes before the nodes, would take a core from what it measures.
 """
 
 from __future__ import annotations
