@@ -83,6 +83,7 @@ class NetworkState:
 
 
 GROUPS_TOLD = 6  # of a cut, whose losses are listed
+CUT_OF_A_CRASH = ": cut"  # after the name of the fault that crashes machines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +264,7 @@ class Fault:
 
 def cut_of(crash: str) -> str:
     """Name the cut around the machines that a fault of this name crashes."""
-    return f"{crash}: cut"
+    return crash + CUT_OF_A_CRASH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any
 from harness.choices import one_of
 from harness.errors import BadFileError
 from harness.faults import limits
-from harness.faults.fault import Condition, State
+from harness.faults.fault import CUT_OF_A_CRASH, Condition, State
 from harness.topology import impairment as impairments
 from harness.topology import quantities
 from harness.topology.impairment import HALF_OPEN
@@ -33,6 +33,16 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise BadFileError(f"expected text, found {value!r}")
     return value
+
+
+def _name(value: object) -> str:
+    name = _text(value)
+    if name.endswith(CUT_OF_A_CRASH):
+        raise BadFileError(
+            f"expected a name that does not end with {CUT_OF_A_CRASH!r}, as the cut around a "
+            f"machine that crashes is called; found {name!r}"
+        )
+    return name
 
 
 def texts(value: object) -> tuple[str, ...]:
@@ -134,7 +144,7 @@ WORDS: dict[str, Word] = {
         name: Word(read=word.read, example=word.example, sentence=word.sentence)
         for name, word in limits.WORDS.items()
     },
-    "name": Word(read=_text, example="wan", sentence="what it is called, to clear it"),
+    "name": Word(read=_name, example="wan", sentence="what it is called, to clear it"),
     "at_s": Word(read=_seconds, example="5", sentence="seconds after its phase began"),
     "for_s": Word(read=_seconds, example="20", sentence="it is taken back after so many seconds"),
     "flap_s": Word(

@@ -199,6 +199,7 @@ def test_where_in_words():
         ({"cut": "halves", "loss": "1%", "down": "1mbit"}, "of the cut's paths, say rate"),
         ({"where": "node-1", "down": "1mbit", "part": "50%"}, "part: it is of paths"),
         ({"where": "node-1", "rate": "1mbit", "part": "50%"}, "a node are of its own link"),
+        ({"cut": "halves", "name": "x: cut"}, "does not end with ': cut', as the cut around a m"),
     ],
 )
 def test_bad_words_are_said_before_anything_changes(words, said):
