@@ -248,6 +248,7 @@ class Network:
                 counters=self._chooser.counters() if self._standing else {},
                 sent={} if counter is None else cast("RateCounter", counter).sent(self.compiled),
                 links=self._fabric.counters(),
+                read_ns=time.monotonic_ns(),
             )
 
     def report(self) -> None:

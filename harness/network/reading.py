@@ -1,4 +1,4 @@
-"""A reading is what all counters of a network said at one moment."""
+"""A reading is what all counters of a network said, one after the other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class Reading:
     """The counters, cumulative, and the state that they were counted in: read under one lock.
 
     `counters`: packets by counter of nftables. `sent`: bytes that each rate let through. `links`:
-    node → what its link carried, as the node sees it.
+    node → what its link carried, as the node sees it. From `at_ns` on they were read, and by
+    `read_ns` all: on a busy host that is not one moment.
     """
 
     at_ns: int  # CLOCK_MONOTONIC
@@ -25,3 +26,4 @@ class Reading:
     counters: Mapping[str, int]
     sent: Mapping[Limit, int]
     links: Mapping[int, LinkCounters]
+    read_ns: int

@@ -120,14 +120,12 @@ def test_what_passes_a_rate_is_seen_at_the_links(net, gone):
         time.sleep(3)  # it knows the links before
         it.set(**words, name="rate")
         with sending(it, "n0", "n1"):
-            time.sleep(3)
+            wait_until(lambda: IN_FORCE in answers(proofs, what, "rate"), "the rate in force")
             before = list(proofs)
             it.run(None, "sh", "-c", act)
-            time.sleep(5)
+            wait_until(lambda: NOT_IN_FORCE in answers(proofs, what, "rate"), "more than the rate")
+            wait_until(lambda: NOT_IN_FORCE in answers(proofs, "read back"), "other rules")
     assert wrong(before) == []
-    assert IN_FORCE in answers(before, what, "rate")
-    assert NOT_IN_FORCE in answers(proofs, what, "rate"), proofs
-    assert NOT_IN_FORCE in answers(proofs, "read back")
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,8 @@ class Accounts:
         return worst + (self._losses(new[-1]) if new else [])
 
     def _rates(self, before: Reading, after: Reading) -> Iterable[tuple[str, Proof]]:
-        seconds = (after.at_ns - before.at_ns) / 1e9
+        # The longest in which it may have passed: no counter is read at a moment that is known.
+        seconds = (after.read_ns - before.at_ns) / 1e9
         if seconds <= 0:
             return
         for limit in limits(after.compiled):

@@ -50,7 +50,9 @@ def links(*mbit: tuple[float, float]) -> dict[int, LinkCounters]:
     }
 
 
-def reading(at_s: float, compiled: Compiled, carried, sent=None, **counters: int) -> Reading:
+def reading(
+    at_s: float, compiled: Compiled, carried, sent=None, took_s: float = 0.0, **counters: int
+) -> Reading:
     return Reading(
         at_ns=round(at_s * SECOND),
         compiled=compiled,
@@ -58,6 +60,7 @@ def reading(at_s: float, compiled: Compiled, carried, sent=None, **counters: int
         counters=counters,
         sent=sent or {},
         links=carried,
+        read_ns=round((at_s + took_s) * SECOND),
     )
 
 
@@ -90,6 +93,18 @@ def test_a_rate_is_held_against_its_counter_and_the_links(which, counted, carrie
         reading(3, compiled, carried, {limit: 2 * counted * MBIT}),
     )
     assert found == {f"rate {which}": answer}
+
+
+@pytest.mark.parametrize("which", list(LIMITS))
+def test_what_passed_while_counters_were_read_is_not_charged_to_a_rate(which):
+    """A busy host took a second to read them all: "1.269 of 1 Mbit/s passed, not in force"."""
+    compiled, limit = COMPILED[which], LIMITS[which]
+    carried = links((3, 0), (0, 3), (0, 0))
+    assert judged(
+        reading(0, Compiled(), QUIET),
+        reading(1, compiled, QUIET, {limit: 0}),
+        reading(3, compiled, carried, {limit: 3 * MBIT}, took_s=1),
+    ) == {f"rate {which}": IN_FORCE}
 
 
 @pytest.mark.parametrize("which", ["into", "up"])
@@ -234,7 +249,7 @@ def test_a_rate_is_of_the_faults_that_are_on_its_paths():
     accounts = Accounts(list(TWELVE), list(TWELVE.values()))
     for at_s in (0, 2):
         counted = dict.fromkeys(limits(state.compiled), 0)
-        accounts.add(replace(state, at_ns=at_s * SECOND, sent=counted))
+        accounts.add(replace(state, at_ns=at_s * SECOND, read_ns=at_s * SECOND, sent=counted))
     assert {(proof.fault, proof.asked) for proof in accounts.proofs()} == {
         ("one", 1e6),
         ("baseline", 5e6),
