@@ -92,6 +92,7 @@ class Limiter:
 
     def reading(self) -> Reading:
         """Read back what the kernel has, and what was used. Raises OSError, HarnessError."""
+        begun_ns = time.monotonic_ns()
         members = self._members()
         limits: dict[str, set[int | None]] = {field: set() for field in OF_EACH}
         own = {field: self._last_own.get(number, frozenset()) for field, number in OF_EACH.items()}
@@ -103,6 +104,7 @@ class Limiter:
                     limits[field].add(_bound(resource.prlimit(pid, number)[0]))
         quota, throttled = self._quota(set(members))
         return Reading(
+            begun_ns=begun_ns,
             at_ns=time.monotonic_ns(),
             processes=len(members),
             quota=quota,

@@ -107,8 +107,11 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What the kernel says of a node's limits and of what it used, at one moment."""
+    """What the kernel says of a node's limits and of what it used. From `begun_ns` on it was read,
+    and by `at_ns` all of it (CLOCK_MONOTONIC): on a busy host that is not one moment.
+    """
 
+    begun_ns: int
     at_ns: int
     processes: int
     quota: float | None  # of CPU time, in cores; None: some process of it has none

@@ -148,7 +148,8 @@ def judge_amounts(
 
 def _judge_cpu(look: Look, node: str, asked: float, before: Reading | None, now: Reading) -> Proof:
     """Judge a quota by the CPU time that was used in a stretch in which it was used up."""
-    elapsed_ns = 0 if before is None else now.at_ns - before.at_ns
+    # The longest in which it may have been used.
+    elapsed_ns = 0 if before is None else now.at_ns - before.begun_ns
     if before is None or elapsed_ns < APART_NS or now.cpu_ns < before.cpu_ns:
         said = f"{node}: nothing to compare with yet"
         return look.proof(what="cpu", backend="proc", answer=NOT_SHOWN, sentence=said)

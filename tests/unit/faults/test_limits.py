@@ -29,6 +29,7 @@ LOOK, AFTER = Look(at_ns=7, fault="f"), Look(at_ns=7, fault="f", gone=True)
 SECOND = 10**9
 ASKED = Limits(cpu=0.2, memory_bytes=64_000_000, fds=64)
 AS_ASKED = Reading(
+    begun_ns=0,
     at_ns=0,
     processes=2,
     quota=0.2,
@@ -141,11 +142,19 @@ def test_a_quota_is_shown_by_the_cpu_time_of_a_node_that_wants_more(used, thrott
     assert proof.achieved == pytest.approx(used * 50)
 
 
+def test_what_was_used_while_a_look_took_long_is_not_charged_to_a_quota():
+    """A busy host took a second for the first look: 30 % of what the two were apart."""
+    slow = replace(AS_ASKED, at_ns=SECOND)
+    now = replace(AS_ASKED, at_ns=3 * SECOND, cpu_ns=int(0.6 * SECOND), throttled=30)
+    [proof] = judge_amounts(LOOK, "n", Limits(cpu=0.2), slow, now)
+    assert proof.answer is IN_FORCE
+
+
 def test_the_first_look_and_one_at_a_new_process_show_no_quota():
     cpu = Limits(cpu=0.2)
     now = replace(AS_ASKED, at_ns=2 * SECOND, cpu_ns=SECOND)
     anew = replace(AS_ASKED, cpu_ns=2 * SECOND)
-    for before in (None, anew, replace(AS_ASKED, at_ns=now.at_ns - SECOND // 10)):
+    for before in (None, anew, replace(AS_ASKED, begun_ns=now.at_ns - SECOND // 10)):
         [proof] = judge_amounts(LOOK, "n", cpu, before, now)
         assert proof.answer is NOT_SHOWN
 
