@@ -40,6 +40,7 @@ ROOT_LANES = {
     "replays": [f"tests/root/test_{name}.py" for name in ("generated", "replay")],
     "shrinking": ["tests/root/test_shrink.py"],
 }
+REPLAYS = "tests/root/test_replay.py"
 IN_LANES = [path for paths in ROOT_LANES.values() for path in paths]
 # Rounds, one after the other, of lanes that run side by side. Tests on namespaces wait for two
 # thirds of their time, so more lanes of them than cores share the cores.
@@ -59,7 +60,13 @@ ROUNDS = {
             **{name: [*PYTEST, *REST, *paths] for name, paths in ROOT_LANES.items()},
             "root": [*PYTEST, *REST, "tests/root", *(f"--ignore={path}" for path in IN_LANES)],
         },
-        {"quiet": [*PYTEST, *QUIET, "tests/root", "tests/processes", "tests/docker"]},
+        {  # two small clusters on two cores leave each other what they need
+            "quiet": [
+                *(*PYTEST, *QUIET, "tests/root", "tests/processes", "tests/docker"),
+                f"--ignore={REPLAYS}",
+            ],
+            "quiet replays": [*PYTEST, *QUIET, REPLAYS],
+        },
     ],
 }
 COUNTED = ("failed", "passed", "skipped", "xfailed", "error")
