@@ -142,7 +142,11 @@ def _misplayed(
 
 
 def _lasted_s(happened: Iterable[tuple[bool, int]], over_ns: int) -> float:
-    return sum(max(end - begin, 0) for begin, end in spells(happened, over_ns)) / 1e9
+    """How long something stood until the phases were over: what nobody takes back goes later, when
+    the last answers have come.
+    """
+    stood = spells(happened, over_ns)
+    return sum(max(min(end, over_ns) - begin, 0) for begin, end in stood) / 1e9
 
 
 def under(history: History, fault: str, phase: PhaseWindow) -> PhaseWindow:

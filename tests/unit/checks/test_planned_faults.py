@@ -71,6 +71,18 @@ def test_each_planned_change_is_counted(verbs):
         assert finding.sentence == "slow (clear): it was planned, and could not be done"
 
 
+def test_what_nobody_takes_back_goes_when_the_last_answers_have_come():
+    """ "stood for 11.9 s, planned were 9.9 s", of each replay of one that was set for good."""
+    for_good = {**TIMELINE, "changes": TIMELINE["changes"][:1]}
+    found = history(
+        events=(change("set", 3), change("clear", 15), RunEnded()),
+        proofs=tuple(map(read_back, range(4, 17, 2))),
+        plan=plan.read(FACTS, for_good),
+    )
+    (finding,) = faults.check(found)
+    assert finding.answer is Answer.PASS, finding.sentence
+
+
 def test_a_fault_of_the_same_name_stands_for_one_planned_change_only():
     """One that flaps is set twice."""
     twice = {**TIMELINE, "changes": [*TIMELINE["changes"][:2], {**TIMELINE["changes"][0]}]}
