@@ -31,7 +31,7 @@ def inode(namespace: int) -> int:
 
 def output(*argv: str) -> str:
     """What a command prints; it must end with 0."""
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{argv}: {done.returncode}: {done.stdout}{done.stderr}"
     return done.stdout
 

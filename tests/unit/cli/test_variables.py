@@ -193,7 +193,6 @@ def test_cluster_and_state_of_locust(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
     )
     assert done.returncode == UnavailableError.exit_code
     assert "the supervisor of cluster 'elsewhere' is gone" in done.stderr + done.stdout
@@ -226,6 +225,5 @@ def test_require_all_of_pytest(value, outcome, tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
     )
     assert re.fullmatch(rf"\d+ {outcome}s? in .*", done.stdout.splitlines()[-1]), done.stdout
