@@ -109,7 +109,7 @@ def _values(
     due = history.column("intended_ns")[chosen]
     if until.quantity is Quantity.COVERAGE:
         heard = records.heard_ns(history, RecordKind.RECEIVED, chosen)
-        expected = silences.of(history).expected(history, chosen)
+        expected = silences.of(history).due(history, chosen)
         in_time = expected & (heard != records.NEVER) & (heard <= due[:, None] + settle_ns)
         count = expected.sum(axis=1)
         values = in_time.sum(axis=1) / np.maximum(count, 1)

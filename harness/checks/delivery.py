@@ -257,7 +257,8 @@ def _at_every_other_node(history: History, operation: Operation, acknowledged: C
     is asked for, for it is no safety. A node that is cut off cannot have it.
     """
     ledger = _ledger(operation)
-    expected = silences.of(history).expected(history, acknowledged)
+    silent = silences.of(history)
+    due, expected = silent.due(history, acknowledged), silent.expected(history, acknowledged)
     heard = records.heard_ns(history, ledger.record, acknowledged) != records.NEVER
     missed = np.zeros(len(acknowledged), np.bool_)
     missed[acknowledged] = (expected & ~heard).any(axis=1)
@@ -267,7 +268,10 @@ def _at_every_other_node(history: History, operation: Operation, acknowledged: C
             "not everywhere": int((missed & ~unjudged).sum()),
             TWICE: repeated(history, ledger.record, acknowledged),
         },
-        {"while no other node ran": int((~expected.any(axis=1)).sum())},
+        {
+            "while no other node ran": int((~due.any(axis=1)).sum()),
+            "on their way when the journals ended": int((due & ~expected).any(axis=1).sum()),
+        },
         unjudged=int(unjudged.sum()),
         where=liveness.why_not(history, unjudged),
     )

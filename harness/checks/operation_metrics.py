@@ -168,7 +168,7 @@ def _spread_ns(history: History, phase: PhaseWindow) -> tuple[Floats, Chosen]:
     heard = records.heard_ns(history, RecordKind.RECEIVED, chosen)
     took = (np.maximum(heard, sent[:, None]) - begun[:, None]).astype(np.float64)
     took[heard == records.NEVER] = np.inf
-    return took, silences.of(history).expected(history, chosen)
+    return took, silences.of(history).due(history, chosen)
 
 
 def _fanout(history: History, phase: PhaseWindow) -> Samples:

@@ -11,11 +11,22 @@ from typing import Any, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
+from harness.checks import records
 from harness.checks.metric import Chosen
 from harness.checks.times import Times
-from harness.history.events import Event, NodeChanged, NodeEnded, NodeReadiness, NodeStarted
+from harness.history.events import (
+    Event,
+    NodeChanged,
+    NodeEnded,
+    NodeReadiness,
+    NodeStarted,
+    PhasesOver,
+    RunEnded,
+)
 from harness.history.history import History, once
+from harness.operations import Operation
 from harness.operations.operation import SPREADING_NS  # who is stopped meanwhile is not due it
+from harness.operations.records import RecordKind
 
 FOR_EVER_NS = 1 << 62
 Ran = NodeStarted | NodeChanged  # the events of a node that runs again
@@ -44,6 +55,7 @@ class Silences:
     `unready`: it ran, and was not ready. `ended`: it had ended by itself. `gone`: it had no
     process, for either reason. `mute`: it did not journal, though it may have received: from its
     end until its journal went on. `stops`: node → when the harness had stopped it, in order.
+    `over_ns`: when all journals ended.
     """
 
     away: tuple[Stretch, ...]
@@ -52,6 +64,7 @@ class Silences:
     gone: tuple[Stretch, ...]
     mute: tuple[Stretch, ...]
     stops: Mapping[int, Sequence[int]]
+    over_ns: int
 
     def lives(
         self, nodes: npt.NDArray[np.integer[Any]], at_ns: npt.NDArray[np.int64]
@@ -74,14 +87,23 @@ class Silences:
         for node, times in by_node(self.mute).items():
             mine = nodes == node
             found[mine] = times.meet(sent[mine], done[mine])
-        return found
+        return found | self.spreading(history, chosen)
 
     def anybody_during(self, history: History, chosen: Chosen) -> Chosen:
         """Which of the chosen operations were under way while some node was mute."""
         sent, done = history.column("sent_ns")[chosen], history.column("done_ns")[chosen]
-        return Times.of([(one.begin_ns, one.end_ns) for one in self.mute]).meet(sent, done)
+        some = Times.of([(one.begin_ns, one.end_ns) for one in self.mute])
+        return some.meet(sent, done) | self.spreading(history, chosen)
 
-    def expected(self, history: History, chosen: Chosen) -> npt.NDArray[np.bool_]:
+    def spreading(self, history: History, chosen: Chosen) -> Chosen:
+        """Which of the chosen operations may have been on their way when all journals ended, though
+        their senders called them done.
+        """
+        later = [int(one) for one in Operation if one.spec.arrives_later]
+        is_late: Chosen = history.column("sent_ns")[chosen] + SPREADING_NS > self.over_ns
+        return is_late & np.isin(history.column("operation")[chosen], later)
+
+    def due(self, history: History, chosen: Chosen) -> npt.NDArray[np.bool_]:
         """Who is to receive each of the chosen broadcasts (a row each, a column a node): all but
         its source, and those that the harness kept from running while it spread.
         """
@@ -90,6 +112,16 @@ class Silences:
         for node, times in by_node((*self.away, *self.mute)).items():
             found[times.meet(sent, sent + SPREADING_NS), node] = False
         found[np.arange(len(sent)), history.column("source")[chosen]] = False
+        return found
+
+    def expected(self, history: History, chosen: Chosen) -> npt.NDArray[np.bool_]:
+        """Of whom the journals must tell that they received each of the chosen broadcasts: whoever
+        was due it; where it still spread when all journals ended, those of whom they do.
+        """
+        found = self.due(history, chosen)
+        if (spread := self.spreading(history, chosen)).any():
+            heard = records.heard_ns(history, RecordKind.RECEIVED, chosen) != records.NEVER
+            found[spread] &= heard[spread]
         return found
 
 
@@ -113,7 +145,15 @@ def of(history: History) -> Silences:
             if isinstance(again, NodeStarted)
         ),
         stops=_stops(history),
+        over_ns=_over_ns(history),
     )
+
+
+def _over_ns(history: History) -> int:
+    """When all journals ended. A run that does not say kept them until its phases were over."""
+    ends = [event for event in history.events if isinstance(event, RunEnded | PhasesOver)]
+    said = [event.journals_ns for event in ends if isinstance(event, RunEnded)]
+    return max(said, default=0) or min((event.at_ns for event in ends), default=0) or FOR_EVER_NS
 
 
 def _stops(history: History) -> dict[int, list[int]]:

@@ -180,11 +180,14 @@ class GatewayStalled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded(Event):
-    """The run was closed; `failures` are the sentences that make its record incomplete."""
+    """The run was closed; `failures` are the sentences that make its record incomplete.
+    `journals_ns`: until when nodes journalled; 0: the run does not say.
+    """
 
     word: ClassVar[str] = "end"
 
     failures: tuple[str, ...] = ()
+    journals_ns: int = 0
 
 
 BY_WORD: dict[str, type[Event]] = {

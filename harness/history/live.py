@@ -68,7 +68,7 @@ def look(files: Growing, facts: Mapping[str, Any]) -> Look | None:
         return None
     journals = folder.journals([*happened, Event(at_ns=newest_ns)])
     folder.facts = _facts(facts, planned, at_ns)
-    found = history_of(folder, list(_happened(happened, at_ns)), journals)
+    found = history_of(folder, list(_happened(happened, at_ns, newest_ns)), journals)
     return Look(
         history=_without_ends(found, at_ns),
         t0_ns=planned.t0_ns,
@@ -115,9 +115,9 @@ def _facts(facts: Mapping[str, Any], planned: Plan, at_ns: int) -> dict[str, Any
     return {**facts, "plan": begun}
 
 
-def _happened(events: Sequence[Event], at_ns: int) -> Iterator[Event]:
-    """What happened before T, and the run's end at T. Of nodes everything is told: that one was
-    stopped later may excuse what was under way.
+def _happened(events: Sequence[Event], at_ns: int, newest_ns: int) -> Iterator[Event]:
+    """What happened before T, and the run's end at T, with the journals as they are now. Of nodes
+    everything is told: that one was stopped later may excuse what was under way.
     """
     for event in events:
         if isinstance(event, PhaseBegan):
@@ -133,7 +133,7 @@ def _happened(events: Sequence[Event], at_ns: int) -> Iterator[Event]:
         if begin_ns < at_ns:
             yield event
     yield PhasesOver(at_ns=at_ns)
-    yield RunEnded(at_ns=at_ns)
+    yield RunEnded(at_ns=at_ns, journals_ns=newest_ns)
 
 
 def _without_ends(found: History, at_ns: int) -> History:

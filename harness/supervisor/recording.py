@@ -95,6 +95,7 @@ class Recording:
         self._led_by = begun_by
         self._player: PhasePlayer | None = None  # None: it has not started
         self._stops: list[Callable[[], object]] = []  # what has to end, in this order
+        self._journals_ns = 0  # until when nodes journalled
         self.folder = RunFolder(runs, name)
         try:
             for file, text in files.items():
@@ -247,7 +248,7 @@ class Recording:
 
         The gateway keeps those of its nodes, whatever condition these are in.
         """
-        cluster = self._cluster
+        self._journals_ns, cluster = time.monotonic_ns(), self._cluster
         asked = self._live() if cluster.gateway is None else list(cluster.endpoints.values())
         broken = journals.end_journals(cluster.adapter, asked)
         for sentence in broken.values():
@@ -260,7 +261,7 @@ class Recording:
             self.folder.copy_log(name, place.directory / "log")
 
     def _write_end(self, load: Mapping[str, Any]) -> None:
-        self.folder.event(RunEnded(failures=tuple(self._failures)))
+        self.folder.event(RunEnded(failures=(*self._failures,), journals_ns=self._journals_ns))
         self._facts |= {"load": {**self._facts["load"], **load}, "failures": self._failures}
         self.folder.write_json("metadata.json", self._facts)
 

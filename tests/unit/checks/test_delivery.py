@@ -10,7 +10,7 @@ from kit.histories import MS, SECOND, beginning, history, operation, record, sto
 
 from harness.checks import delivery, load
 from harness.checks.verdict import Answer, Cause
-from harness.history.events import NodeChanged, NodeEnded, NodeStarted, RunEnded
+from harness.history.events import NodeChanged, NodeEnded, NodeStarted, PhasesOver, RunEnded
 from harness.operations import Operation, Outcome
 from harness.operations.records import FORMERLY_COUNTED, RecordKind
 
@@ -60,6 +60,28 @@ def test_a_broadcast_must_be_in_every_other_journal():
     assert heard(1, 2).answer is Answer.PASS
     assert heard(1).measured == "1 not everywhere"
     assert heard(1, 0).answer is Answer.FAIL
+
+
+@pytest.mark.parametrize(("ended_s", "answer"), [(4.9, Answer.UNKNOWN), (5.1, Answer.FAIL)])
+def test_what_was_still_spreading_when_the_journals_ended_is_not_lost(ended_s, answer):
+    """Ctrl-C of `harness run` ends them with the load: what nobody had yet was lost, FAIL."""
+    at = {"sent_ns": 3 * SECOND, "done_ns": 3 * SECOND + MS}
+    broadcast = operation(1, Operation.BROADCAST, source=0, target=-1, **at)
+    message, arrived = operation(2, **at), operation(3, **at)
+    seen = [record(1, RecordKind.RECEIVED, 1, at_ns=4 * SECOND), record(3, at_ns=4 * SECOND)]
+    ended = RunEnded(at_ns=9 * SECOND, journals_ns=round(ended_s * SECOND))
+    found = history([broadcast, message, arrived], seen, events=(ended,))
+    for finding in delivery.check(found):
+        assert finding.answer is answer
+        if answer is Answer.UNKNOWN:
+            assert finding.measured.startswith("1 ")
+
+
+def test_a_run_that_does_not_say_when_its_journals_ended_kept_them_while_its_phases_went_on():
+    over = (PhasesOver(at_ns=4 * SECOND), RunEnded(at_ns=9 * SECOND))
+    for sent_ns, answer in ((3 * SECOND, Answer.UNKNOWN), (SECOND, Answer.FAIL)):
+        sent = operation(1, sent_ns=sent_ns, done_ns=sent_ns + MS)
+        assert ledger(history([sent], events=over)).answer is answer
 
 
 def test_a_broadcast_must_not_be_in_a_journal_twice_acknowledged_or_not():
