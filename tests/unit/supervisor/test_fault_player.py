@@ -20,7 +20,7 @@ from harness.supervisor.faults import Faults
 from harness.topology.topology import Node
 
 NODES = [Node(name=f"node-{number}") for number in range(3)]
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 NETWORK = SimpleNamespace(
     precedence=Precedence(),
     prepare=lambda *_: None,

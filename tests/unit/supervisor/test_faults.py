@@ -137,7 +137,7 @@ def test_a_node_that_starts_slowly_keeps_nobody_from_looking(nodes, faults):
     looking = threading.Thread(target=lambda: looked.extend([faults.looks(), faults.rows()]))
     looking.daemon = True
     looking.start()
-    looking.join(20.0)
+    looking.join(60.0)
     assert not looking.is_alive()
     nodes.slow.set()
     clearing.join()
@@ -228,7 +228,7 @@ def test_a_node_that_starts_slowly_keeps_no_other_from_changing(nodes, faults):
     assert not told
     nodes.slow.set()
     for one in (clearing, *waiting):
-        one.join(20.0)
+        one.join(60.0)
     assert sorted(told) == ["again", "still"]
     assert faults.standing.keys() == {"other", "again"}
 
@@ -244,7 +244,7 @@ def test_a_node_is_not_kept_until_another_of_its_fault_is_ready(nodes, faults):
     unpausing = threading.Thread(target=faults.clear, args=("pause",), daemon=True)
     unpausing.start()
     for one in (clearing, unpausing):
-        one.join(20.0)
+        one.join(60.0)
         assert not one.is_alive()
     assert not faults.standing
 
@@ -260,8 +260,8 @@ def test_a_fault_of_one_name_waits_for_the_one_before(nodes, faults):
     setting.join(0.3)
     assert setting.is_alive()
     nodes.slow.set()
-    clearing.join(20.0)
-    setting.join(20.0)
+    clearing.join(60.0)
+    setting.join(60.0)
     assert [one.nodes for one in faults.standing.values()] == [("b",)]
 
 

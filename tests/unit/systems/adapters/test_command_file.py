@@ -211,7 +211,7 @@ def test_a_log_is_followed_from_where_a_life_begins(tmp_path):
                 log.write(part)
                 log.flush()
                 await asyncio.sleep(0.02)
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 60)
         return found
 
     assert asyncio.run(followed()) == ["one", "two", "three"]
@@ -230,10 +230,10 @@ def test_lines_are_answered_in_order_and_a_hang_up_is_told(tmp_path):
         connection = await Lines.connect(-1, f"unix:{tmp_path}/ctl")
         try:
             said = await asyncio.wait_for(
-                asyncio.gather(*(connection.ask(str(number)) for number in range(3))), 5
+                asyncio.gather(*(connection.ask(str(number)) for number in range(3))), 60
             )
             with pytest.raises(ConnectionError, match="closed its line connection"):
-                await asyncio.wait_for(connection.ask("bye"), 5)
+                await asyncio.wait_for(connection.ask("bye"), 60)
             with pytest.raises(ConnectionError):
                 await connection.ask("anybody?")
             assert connection.closed
