@@ -107,7 +107,7 @@ class Cluster:
     def run(self, *options: str, **environment: str) -> tuple[int, str]:
         """Locust without its web UI, to its end: exit code and output."""
         with self.locust("--headless", *options, **environment) as running:
-            output, _ = running.communicate()
+            output, _ = running.communicate(timeout=300)
             return running.returncode, output
 
     def calls(self, method: str) -> list[dict]:
