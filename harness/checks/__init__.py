@@ -21,6 +21,7 @@ from harness.checks import (
     replay,
     scope,
     selection,
+    time_limit,
     vacuity,
 )
 from harness.checks import rows as budget
@@ -70,7 +71,8 @@ def _run(name: str, check: Check, history: History) -> list[Finding]:
 
 def _run_selected(name: str, names: AbstractSet[str], history: History) -> list[Finding]:
     """Run a check that a scenario asks for, after those whose findings have these names."""
-    with selection.aside():
+    limit_s = time_limit.CHECK_S if selection.is_foreign(name) else None
+    with selection.aside(), time_limit.limited(limit_s):
         check = selection.load(name)
         needs = selection.needs(name, check)
         found = selection.findings(name, check(history), names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 
 import pytest
@@ -11,7 +12,7 @@ from kit.histories import history, operation, record
 
 from harness import checks
 from harness.checks import record as record_check
-from harness.checks import selection
+from harness.checks import selection, time_limit
 from harness.checks.verdict import Answer, Cause
 from harness.errors import UsageError
 from harness.experiments import judge
@@ -19,6 +20,8 @@ from harness.history import manifest
 from harness.history.gaps import Gap, Part
 
 OWN = """
+import time
+
 from harness.checks.verdict import Answer, Finding
 from harness.history.gaps import Part
 
@@ -74,6 +77,13 @@ def says_none(history):
     return made()
 
 says_none.needs = None
+
+def endless(history):
+    while True:
+        try:
+            time.sleep(10)
+        except Exception:
+            pass
 
 number = 7
 """
@@ -151,6 +161,28 @@ def test_a_check_that_breaks_is_unknown(own, name, says):
     finding = asked(name)[name]
     assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.CHECKER_BROKE)
     assert says in finding.sentence
+
+
+def test_a_check_that_never_ends_is_unknown_and_the_others_judge(own, monkeypatch):
+    """The judge waited for ever. An alarm that was set before still comes."""
+    monkeypatch.setattr(time_limit, "CHECK_S", 0.2)
+    came = []
+    handler = signal.signal(signal.SIGALRM, lambda *_: came.append(1))
+    before = signal.setitimer(signal.ITIMER_REAL, 3600)
+    try:
+        found = asked("own_checks:endless", "own_checks:check")
+        left_s, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+        assert 3000 < left_s < 3600
+        assert not came
+        signal.raise_signal(signal.SIGALRM)
+        assert came
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, *before)
+    broke = found["own_checks:endless"]
+    assert (broke.answer, broke.cause) == (Answer.UNKNOWN, Cause.CHECKER_BROKE)
+    assert "did not end within 0.2 s" in broke.sentence
+    assert found["mine: some"].answer is Answer.PASS
 
 
 def test_a_check_that_does_not_say_what_it_needs_rests_on_all(own):
