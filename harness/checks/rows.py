@@ -41,8 +41,8 @@ HOST, JOURNAL = frozenset({Part.HOST}), frozenset({Part.JOURNAL})
 
 
 def validate(rows: Sequence[Row]) -> None:
-    """Raise BadFileError for a row whose metric or statistic there is not, or whose unit is none of
-    the metric's.
+    """Raise BadFileError for a row whose metric or statistic there is not, whose unit is none of
+    the metric's, or that asks of one what it cannot tell.
     """
     for row in rows:
         metric = METRICS.get(row.metric)
@@ -54,6 +54,11 @@ def validate(rows: Sequence[Row]) -> None:
             raise BadFileError(
                 f"row {row.name}: unit: {row.metric} is a {metric.kind}, {row.unit!r} measures a "
                 f"{row.kind}"
+            )
+        if metric.over is not None and row.conditions.under is not None:
+            raise BadFileError(
+                f"row {row.name}: under: {row.metric} compares whole phases; expected none, found "
+                f"{row.conditions.under!r}"
             )
         recovery.validate(row)
 

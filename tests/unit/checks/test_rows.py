@@ -328,6 +328,12 @@ def test_a_row_that_cannot_be_measured_is_refused(changes):
         rows.validate([row(**changes)])
 
 
+def test_what_compares_whole_phases_cannot_be_under_a_fault():
+    """Only one of them was looked at for the fault, and their seconds without it counted too."""
+    with pytest.raises(BadFileError, match="compares whole phases"):
+        rows.validate([row(**LINEAR, under="slow")])
+
+
 def test_no_metric_breaks_on_an_empty_run_and_none_is_pass():
     for name, metric in METRICS.items():
         unit = {
