@@ -106,7 +106,8 @@ class Conditions:
         crashing = [one.node for one in changing if one.after is Condition.CRASHED]
         back = [one for one in changing if one.before is Condition.CRASHED]
         coming: list[tuple[Turn, int]] = []  # of these, who was started, and since when
-        self.crashes.cut_off(fault.name, crashing)
+        with priority.prompt():
+            self.crashes.cut_off(fault.name, crashing)
 
         def one(turn: Turn) -> None:
             since_ns = time.monotonic_ns()

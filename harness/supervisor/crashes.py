@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Mapping
 
-from harness.faults.fault import Fault, cut_of
+from harness.faults.fault import Fault, Verb, cut_of
 from harness.faults.partitions import isolate
 from harness.kernel.inet_diag import forget_orphans, require_forgetting
 from harness.network.network import Network
@@ -28,17 +28,30 @@ class Crashes:
         self._network = network
         self.cuts: Mapping[str, frozenset[str]] = {}
         self._lock = threading.Lock()
+        # Of the cut that was made ready: whom it parts, and it.
+        self._ahead: tuple[frozenset[str], Fault] | None = None
 
     def require(self, node: str) -> None:
         """Raise UnavailableError where a machine's crash cannot be shown on this kernel."""
         require_forgetting(self._network.wires[node].namespace)
 
+    def make_ready(self, fault: Fault) -> None:
+        """Make the cut ready that comes once this fault crashes its nodes, which is soon."""
+        with self._lock:
+            name = cut_of(fault.name)
+            nodes = self.cuts.get(name, frozenset()).union(fault.nodes)
+            self._ahead = nodes, self._cut(name, nodes)
+            self._network.prepare(Verb.SET, self._ahead[1])
+
     def cut_off(self, fault: str, nodes: Collection[str]) -> None:
         """Cut these nodes off, which are about to be crashed by this fault. Raises HarnessError."""
         name = cut_of(fault)
-        if nodes:
-            with self._lock:
-                self._set(name, self.cuts.get(name, frozenset()) | frozenset(nodes))
+        with self._lock:
+            if nodes:
+                self._set(name, self.cuts.get(name, frozenset()).union(nodes))
+            elif self._ahead is not None and self._ahead[1].name == name:  # they are down already
+                self._ahead = None
+                self._network.call_off()
 
     def forget(self, nodes: Collection[str]) -> None:
         """Have the kernel forget the connections of these nodes, which have no process any more.
@@ -59,7 +72,11 @@ class Crashes:
                     self._set(name, left)
 
     def _set(self, name: str, nodes: frozenset[str]) -> None:
-        far = isolate(self._network.nodes, nodes)
-        words = f"cut isolate {' '.join(sorted(nodes))}"
-        self._network.set(Fault(name=name, far=far, words=words))
+        ahead, self._ahead = self._ahead, None
+        is_ready = ahead is not None and ahead[0] == nodes and ahead[1].name == name
+        self._network.set(ahead[1] if ahead is not None and is_ready else self._cut(name, nodes))
         self.cuts = {**self.cuts, name: nodes}
+
+    def _cut(self, name: str, nodes: frozenset[str]) -> Fault:
+        words = f"cut isolate {' '.join(sorted(nodes))}"
+        return Fault(name=name, far=isolate(self._network.nodes, nodes), words=words)

@@ -229,26 +229,28 @@ class FaultPlayer:
 
     def _play(self, due: _DueChange) -> None:
         """Make a change at its moment, which is soon, with all made ready for it that can be."""
-        network, is_of_nodes = self._faults.network, due.change.fault.is_of_nodes
+        network = self._faults.network
         network.precedence.expect(due.number, due.at_ns)
-        if not is_of_nodes and not self._is_due():
+        if not self._is_due():
             self._make_ready(due)
-        # What is not ready makes threads, which would be behind their like.
-        with priority.prompt() if network.is_ready else nullcontext():
+        # A change of nodes is given to a thread, which, made now, would be behind its like.
+        is_here = network.is_ready and not due.change.fault.is_of_nodes
+        with priority.prompt() if is_here else nullcontext():
             self._await(due)
             with self._acting:
                 is_given = self._act(due)
-        network.call_off()
-        if not is_given:
+        if not is_given:  # else the thread has it all
+            network.call_off()
             network.precedence.made(due.number)
 
     def _make_ready(self, due: _DueChange) -> None:
         network, fault = self._faults.network, due.change.fault
         if due.change.verb is Verb.CLEAR and id(fault) in self._in_force:
             fault = self._in_force[id(fault)][1]
-        network.prepare(due.change.verb, fault)
-        self._await(due, network.look_ahead_s)
-        network.look_ahead()
+        self._faults.make_ready(due.change.verb, fault)
+        if network.is_ready:
+            self._await(due, network.look_ahead_s)
+            network.look_ahead()
 
     def _await(self, due: _DueChange, ahead_s: float = 0.0) -> None:
         """Wait until so long before the moment of a change, unless another comes first now."""

@@ -114,6 +114,13 @@ class Faults:
         ours = {name: one for name, one in self.network.faults.items() if name not in cuts}
         return {**ours, **self._of_nodes.now.faults}
 
+    def make_ready(self, verb: Verb, fault: Fault) -> None:
+        """Make ready what the network has to be for a change that comes soon."""
+        if not fault.is_of_nodes:
+            self.network.prepare(verb, fault)
+        elif verb is Verb.SET and fault.condition is Condition.CRASHED:
+            self._conditions.crashes.make_ready(fault)
+
     def set(self, fault: Fault) -> Change:
         """Bring a fault into force; it replaces one of the same name.
 

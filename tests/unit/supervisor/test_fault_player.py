@@ -23,7 +23,6 @@ NODES = [Node(name=f"node-{number}") for number in range(3)]
 PATIENCE_S = 60.0
 NETWORK = SimpleNamespace(
     precedence=Precedence(),
-    prepare=lambda *_: None,
     look_ahead_s=0.1,
     is_ready=False,
     look_ahead=lambda: None,
@@ -38,6 +37,9 @@ class Table:
         self.standing: dict[str, Fault] = {}
         self.refused = self.unwritten = self.stuck = False
         self.network = NETWORK
+
+    def make_ready(self, verb: Verb, fault: Fault) -> None:
+        pass
 
     def rows(self) -> list[dict[str, str]]:
         return [{"name": name} for name in self.standing]
@@ -142,11 +144,15 @@ def planned(player: FaultPlayer, **words: object) -> list[str]:
 def test_made_ready(table: Table, player: FaultPlayer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change is made ready before its moment, and made not before it."""
     did: list[tuple[str, int]] = []
-    ready = {
-        "prepare": lambda verb, _: did.append((f"ready to {verb}", time.monotonic_ns())),
-        "look_ahead": lambda: did.append(("looked", time.monotonic_ns())),
-    }
-    monkeypatch.setattr(table, "network", SimpleNamespace(**{**vars(NETWORK), **ready}))
+    network = SimpleNamespace(**vars(NETWORK))
+    network.look_ahead = lambda: did.append(("looked", time.monotonic_ns()))
+    monkeypatch.setattr(table, "network", network)
+
+    def make_ready(verb: Verb, _: Fault) -> None:
+        network.is_ready = True
+        did.append((f"ready to {verb}", time.monotonic_ns()))
+
+    monkeypatch.setattr(table, "make_ready", make_ready)
     plain_set = table.set
 
     def noted(fault: Fault) -> Change:
