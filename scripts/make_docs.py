@@ -203,8 +203,9 @@ are too few samples for the statistic. Whose fault it was is asked as well:
   phase make another load. Where no put is ever acknowledged, nothing is known of gets.
 - *the gateway stood still*: likewise for an operation during which our gateway, which speaks to
   nodes of systems without a control socket, stood still for longer than that.
-- *host limited*, of a row that was missed: a time, while other processes used the host or the
-  hypervisor took 10 % of it; likewise a share of operations that came true, where without those
+- *host limited*, of a row that was missed: a time, while other processes used a fifth of a full
+  host, or more of it than the run did and some node waited for a core for 5 % of a second or more,
+  as its kernel counts (run delay), or while the hypervisor took 10 % of it; likewise a share of operations that came true, where without those
   that came then, as their receivers' journals show, and after their time, it is kept; a rate, while
   the host was full and the node was far from using one core.
 

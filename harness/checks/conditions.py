@@ -8,6 +8,7 @@ from harness.checks import faults, host
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import received
 from harness.checks.verdict import Cause
+from harness.errors import BadFileError
 from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
 from harness.scenario.budget import Row
@@ -17,6 +18,15 @@ from harness.scenario.budget import Row
 RECEIVED_TOLERANCE = 0.01
 # What is told or measured once a phase.
 OF_A_PHASE = frozenset({Part.HISTOGRAMS, Part.GAUGES, Part.MEASUREMENTS})
+
+
+def validate(row: Row) -> None:
+    """Raise BadFileError where a row that compares whole phases is to be about a fault."""
+    if METRICS[row.metric].over is not None and row.conditions.under is not None:
+        raise BadFileError(
+            f"row {row.name}: under: {row.metric} compares whole phases; expected none, found "
+            f"{row.conditions.under!r}"
+        )
 
 
 def unmet(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, str] | None:

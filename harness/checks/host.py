@@ -13,7 +13,7 @@ import numpy as np
 from harness.checks import gateway, lateness, record, records
 from harness.checks.metric import Chosen
 from harness.checks.operation_metrics import CAME_TRUE, TIMES
-from harness.checks.resource_metrics import cores, cpu
+from harness.checks.resource_metrics import cores, cpu, waited
 from harness.checks.times import Times
 from harness.checks.verdict import Cause
 from harness.history.gaps import Part
@@ -21,9 +21,12 @@ from harness.history.history import History, Nanoseconds, PhaseWindow, once
 from harness.operations import Operation, Outcome
 from harness.scenario.budget import Row
 
-# A host is limited where it had hardly a free core and other processes used a fifth of it.
+# A host is limited where other processes used a fifth of it, and it had hardly a free core; or some
+# node waited for a core while they used more than the run: cores are shared out one by one, and who
+# has the higher priority may have the one that a node wants.
 BUSY_SHARE_LIMIT = 0.85
 OTHER_PROCESSES_SHARE_LIMIT = 0.2
+WAITED_SHARE_LIMIT = 0.05  # of the time: 50 ms in a second
 STOLEN_SHARE_LIMIT = 0.1  # of all cores: the hypervisor gave them to others
 HOST_FULL = 0.95  # share of all cores from which on the host has no more to give
 AROUND_NS = 1_500_000_000  # samples are taken once a second
@@ -35,16 +38,41 @@ NODE_FULL = 0.9  # share of one core from which on a node is at its own limit
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostUse:
     """Shares of all cores over a phase: all that was busy (or stolen by the hypervisor), and the
-    part of it that processes used which are none of the run's.
+    part of it that processes used which are none of the run's. `waited`: for which share of the
+    time the node that waited longest for a core did; 0 where the rest says enough.
     """
 
     busy: float
     other_processes: float
+    waited: float = 0.0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there was hardly a free core."""
+        return self.busy >= BUSY_SHARE_LIMIT
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it was not full, and what waited for a core did so for others more than for the
+        run itself.
+        """
+        most = max(OTHER_PROCESSES_SHARE_LIMIT, self.busy / 2)
+        return not self.is_full and self.other_processes >= most
 
     @property
     def limited(self) -> bool:
         """Whether a missed time says more of the host than of the system under test."""
-        return self.busy >= BUSY_SHARE_LIMIT and self.other_processes >= OTHER_PROCESSES_SHARE_LIMIT
+        if self.is_full:
+            return self.other_processes >= OTHER_PROCESSES_SHARE_LIMIT
+        return self.is_shared and self.waited >= WAITED_SHARE_LIMIT
+
+    @property
+    def sentence(self) -> str:
+        """What others took of it."""
+        said = f"processes that are none of this run's took {self.other_processes:.0%} of the host"
+        if self.is_full:
+            return said
+        return f"{said}, and a node waited for a core for {self.waited:.0%} of the time"
 
 
 def use(history: History, phase: PhaseWindow) -> HostUse | None:
@@ -75,23 +103,38 @@ def _between(history: History, phase: PhaseWindow, first: int, last: int) -> Hos
     own = sum(watched[1][name] - watched[0][name] for name in watched[0].keys() & watched[1].keys())
     around = replace(phase, begin_ns=begin_ns - APART_NS, end_ns=end_ns + APART_NS, left_out=())
     own += cores(history, around) * (end_ns - begin_ns)
-    return HostUse(busy=busy / whole, other_processes=max(busy - own, 0.0) / whole)
+    used = HostUse(busy=busy / whole, other_processes=max(busy - own, 0.0) / whole)
+    return replace(used, waited=waited(history, around)) if used.is_shared else used
 
 
 @once
-def _limited(history: History) -> list[tuple[int, int, float]]:
-    """When other processes had the host, from one of its samples to the next: from, to (ns), and
-    which share of it they took. They come in bursts: over a phase, or over three seconds, it may
-    have had a free core, and none when it mattered.
+def _each(history: History) -> list[tuple[int, int, HostUse]]:
+    """How the host was used from one of its samples to the next: from, to (ns), and how. Others
+    come in bursts: over a phase, or over three seconds, it may have had a free core, and none when
+    it mattered.
     """
     at = history.host.column("at_ns").to_numpy()
     found = []
     for row, (begin_ns, end_ns) in enumerate(pairwise(at.tolist())):
         phase = PhaseWindow(name="", begin_ns=begin_ns, end_ns=end_ns)
         used = _between(history, phase, row, row + 1)
-        if used is not None and used.limited:
-            found.append((begin_ns, end_ns, used.other_processes))
+        if used is not None:
+            found.append((begin_ns, end_ns, used))
     return found
+
+
+def untold(history: History, row: Row, phase: PhaseWindow) -> str | None:
+    """Say what is missing that could show that nodes waited for a core in a phase, where a row is
+    about times; None where nothing is.
+    """
+    if not is_of_times(row):
+        return None
+    for begin_ns, end_ns, used in _each(history):
+        if used.is_shared and not used.limited and _meets(phase, begin_ns, end_ns):
+            window = PhaseWindow(name="", begin_ns=begin_ns, end_ns=end_ns)
+            if missing := record.lacking(history, frozenset({Part.SAMPLES}), window):
+                return missing
+    return None
 
 
 def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
@@ -106,10 +149,7 @@ def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
         return None
     used = use(history, phase)
     if used is not None and used.limited:
-        return (
-            f"processes that are none of this run's took {used.other_processes:.0%} of the "
-            f"host{busy(history, phase)}"
-        )
+        return f"{used.sentence}{busy(history, phase)}"
     return None
 
 
@@ -134,9 +174,8 @@ def excuse(history: History, from_ns: int, until_ns: int) -> tuple[Cause, str] |
     )
     used = [one for one in (use(history, part) for part in parts) if one and one.limited]
     if used:
-        worst = max(one.other_processes for one in used)
-        what = f"processes that are none of this run's took up to {worst:.0%} of the host"
-        return Cause.HOST_LIMITED, f"{what} meanwhile"
+        worst = max(used, key=lambda one: one.other_processes)
+        return Cause.HOST_LIMITED, f"in two seconds of it, {worst.sentence}"
     if any(begin_ns < until_ns and end_ns > from_ns for begin_ns, end_ns, _ in stolen(history)):
         return Cause.HOST_LIMITED, "the hypervisor took much of the host from it meanwhile"
     return None
@@ -168,23 +207,31 @@ def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
     """Return which operations were under way while the host was limited, or the hypervisor took
     much of it, and the sentence of it.
     """
-    limited, taken = (
-        [one for one in found if one[0] < phase.end_ns and one[1] > phase.begin_ns]
-        for found in (_limited(history), stolen(history))
-    )
+    limited = [one for one in _each(history) if one[2].limited and _meets(phase, *one[:2])]
+    taken = [one for one in stolen(history) if _meets(phase, *one[:2])]
     stretches = [(begin_ns, end_ns - 1) for begin_ns, end_ns, _ in (*limited, *taken)]
     found = Times.of(stretches).meet(history.column("intended_ns"), _until_ns(history))
     if not limited:
         worst = max((share for *_, share in taken), default=0.0)
         return found, f"the hypervisor took up to {worst:.0%} of the host from it" if taken else ""
-    share = np.mean([share for *_, share in limited])
+    share = np.mean([used.other_processes for *_, used in limited])
+    waited = max(used.waited for *_, used in limited)
     lasted_ns = sum(
         min(end_ns, phase.end_ns) - max(begin_ns, phase.begin_ns) for begin_ns, end_ns, _ in limited
     )
     return found, (
         f"processes that are none of this run's took {share:.0%} of the host in "
         f"{lasted_ns / 1e9:.0f} of {phase.seconds:.0f} seconds"
+        + (
+            f", in which a node waited for a core for up to {waited:.0%} of the time"
+            if waited
+            else ""
+        )
     )
+
+
+def _meets(phase: PhaseWindow, begin_ns: int, end_ns: int) -> bool:
+    return begin_ns < phase.end_ns and end_ns > phase.begin_ns
 
 
 def _until_ns(history: History) -> Nanoseconds:

@@ -147,6 +147,14 @@ def cores(history: History, phase: PhaseWindow) -> float:
     return float(sum((rates / 1e9).tolist()))
 
 
+def waited(history: History, phase: PhaseWindow) -> float:
+    """For which share of the phase the node that waited longest for a core did; 0 where nobody
+    tells.
+    """
+    _, rates = _rates(history, phase, ["run_delay_ns"], of_process=True)
+    return float(rates.max(initial=0.0) / 1e9)
+
+
 def _of_iperf3(history: History, phase: PhaseWindow) -> PerNode:
     reference = history.measurements.get("iperf3.goodput", np.empty(0))
     if not len(reference):

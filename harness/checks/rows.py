@@ -55,11 +55,7 @@ def validate(rows: Sequence[Row]) -> None:
                 f"row {row.name}: unit: {row.metric} is a {metric.kind}, {row.unit!r} measures a "
                 f"{row.kind}"
             )
-        if metric.over is not None and row.conditions.under is not None:
-            raise BadFileError(
-                f"row {row.name}: under: {row.metric} compares whole phases; expected none, found "
-                f"{row.conditions.under!r}"
-            )
+        conditions.validate(row)
         recovery.validate(row)
 
 
@@ -161,7 +157,8 @@ def _unexcused(history: History, row: Row, phase: PhaseWindow, value: float) -> 
     lost = math.isinf(value) or METRICS[row.metric].over is not None
     windows = taken_over(history, row.metric, phase)
     found = (record.excuse(history, needs, kind, one, lost=lost) for one in windows)
-    return next((gap for gap in found if gap is not None), None)
+    untold = (host.untold(history, row, one) for one in windows)
+    return next((gap for gap in (*found, *untold) if gap is not None), None)
 
 
 def _untold(

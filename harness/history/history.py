@@ -66,6 +66,8 @@ SAMPLES = pa.schema(
         pa.field("bytes_out", pa.int64()),
         pa.field("packets_in", pa.int64()),
         pa.field("packets_out", pa.int64()),
+        # Cumulative like cpu_ns: its threads could run and waited for a core; null: not told.
+        pa.field("run_delay_ns", pa.int64()),
     ]
 )
 HOST = pa.schema(

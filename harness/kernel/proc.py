@@ -84,6 +84,23 @@ def process_cpu_clock(pid: int) -> int:
     return (~pid << 3) | 2
 
 
+def run_delay_ns(schedstat: bytes) -> int:
+    """Read how long a thread could run and waited for a core, from its schedstat in /proc: the
+    second number (the kernel's Documentation/scheduler/sched-stats.rst). 0 of one that has ended.
+    """
+    return int(schedstat.split(None, 2)[1]) if schedstat else 0
+
+
+def run_delay_of_threads_ns(pid: int) -> int:
+    """Sum the run delay of all threads that a process has. 0 of one that has ended."""
+    total = 0
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError), open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as file:
+                total += run_delay_ns(file.read())
+    return total
+
+
 def established(snmp: bytes) -> int:
     """Read CurrEstab of /proc/net/snmp: TCP connections in ESTABLISHED or CLOSE_WAIT, both IP
     versions, loopback too (RFC 4022).

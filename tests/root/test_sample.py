@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -48,6 +49,9 @@ for line in sys.stdin:
             while time.thread_time() < float(value): pass
         worker = threading.Thread(target=burn)
         worker.start(); worker.join()
+    if order == "spin":
+        end = time.thread_time() + float(value)
+        while time.thread_time() < end: pass
     print(time.process_time_ns(), flush=True)
 """
 
@@ -109,12 +113,12 @@ def bench():
         yield Bench(stack)
 
 
-def test_three_descriptors_a_node_and_none_after_forget(bench):
+def test_four_descriptors_a_node_and_none_after_forget(bench):
     before = len(os.listdir("/proc/self/fd"))
     for index in range(3):
         bench.sampler.forget(index)
         bench.sampler.forget(index)
-    assert before - len(os.listdir("/proc/self/fd")) == 9
+    assert before - len(os.listdir("/proc/self/fd")) == 12
     assert bench.rows() == {}
 
 
@@ -149,6 +153,34 @@ def test_cpu_is_exact_and_counts_threads_that_have_ended(bench):
     # Its own clock, then a few µs to print the answer and wait.
     assert said <= after < said + 5_000_000
     assert after - before > 200_000_000
+
+
+@pytest.mark.parametrize("threads", [0, 3])
+def test_two_that_want_one_core_wait_for_it(bench, threads):
+    """Of two that compute for 0.3 s on one core, one waits while the other does."""
+    core = min(os.sched_getaffinity(0))
+    for child in bench.nodes[:2]:
+        child.tell(f"threads {threads}")
+        os.sched_setaffinity(child.pid, {core})
+    before = bench.rows()
+    for child in bench.nodes[:2]:
+        child.order("spin 0.3")
+    for child in bench.nodes[:2]:
+        child.answers.readline()
+    after = bench.rows()
+    waited = [after[node]["run_delay_ns"] - before[node]["run_delay_ns"] for node in range(3)]
+    assert waited[0] + waited[1] > 250_000_000
+    pids = [child.pid for child in bench.nodes]
+    least = [run_delay_ns(pid) for pid in pids]
+    told = [row["run_delay_ns"] for row in bench.rows().values()]
+    most = [run_delay_ns(pid) for pid in pids]
+    assert all(low <= said <= high for low, said, high in zip(least, told, most, strict=True))
+
+
+def run_delay_ns(pid):
+    """What the kernel says of all threads."""
+    files = pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(file.read_text().split()[1]) for file in files)
 
 
 def test_connections_and_traffic_as_the_node_sees_them(bench):

@@ -96,6 +96,35 @@ def test_a_missed_time_on_a_host_that_other_processes_took_is_unknown(own_share,
     assert judged(found, bound=10.0).answer is Answer.PASS
 
 
+@pytest.mark.parametrize(
+    ("busy", "own", "waited", "answer"),
+    [
+        (1.3, 0.2, 0.10, Answer.UNKNOWN),  # seen: 65 % busy, and 100 ms late five times
+        (1.3, 0.2, 0.01, Answer.FAIL),  # it did not wait
+        (1.3, 0.8, 0.10, Answer.FAIL),  # it waited for the run itself
+        (0.3, 0.0, 0.10, Answer.FAIL),  # others had next to nothing
+    ],
+)
+def test_a_node_that_waited_for_a_core_that_others_had_is_not_late(busy, own, waited, answer):
+    """A core more was free, and the node did not get it: FAIL."""
+    rows = [host(at, at * busy, at * own) for at in range(1, 11)]
+    samples = [
+        sample(at, node, run_delay_ns=int(at * (waited if node == 1 else 0.001) * SECOND))
+        for at in range(1, 11)
+        for node in range(3)
+    ]
+    made = {"host": pa.Table.from_pylist(rows, h.HOST), "cores": 2}
+    found = history([operation(n) for n in range(100)], samples=samples, **made)
+    finding = judged(found, bound=1.0)
+    assert finding.answer is answer
+    assert ("a node waited for a core" in finding.sentence) == (answer is Answer.UNKNOWN)
+    assert judged(found, bound=10.0).answer is Answer.PASS
+    gap = Gap(what=frozenset({Part.SAMPLES}), of=("node-1",), why="torn")
+    lacking = judged(replace(found, samples=found.samples.slice(0, 0), gaps=(gap,)), bound=1.0)
+    is_shared = busy > 1 and own < 0.5
+    assert (lacking.cause is Cause.GAP) == is_shared, "what would have shown the wait is gone"
+
+
 def test_what_never_arrived_is_infinite_and_not_left_out():
     lost = [
         operation(n, outcome=int(Outcome.UNKNOWN if n < 30 else Outcome.OK)) for n in range(100)
