@@ -33,6 +33,9 @@ class Resource:
 RESOURCES = (
     Resource(title="Resident memory", unit="MB", column="rss_bytes", factor=1e-6),
     Resource(title="CPU of one core", unit="%", column="cpu_ns", factor=1e-7, is_rate=True),
+    Resource(
+        title="Waiting for a core", unit="%", column="run_delay_ns", factor=1e-7, is_rate=True
+    ),
     Resource(title="File descriptors", unit="", column="fds"),
     Resource(title="Threads", unit="", column="threads"),
     Resource(title="TCP connections", unit="", column="connections"),
