@@ -205,9 +205,11 @@ are too few samples for the statistic. Whose fault it was is asked as well:
   nodes of systems without a control socket, stood still for longer than that.
 - *host limited*, of a row that was missed: a time, while other processes used a fifth of a full
   host, or more of it than the run did and some node waited for a core for 5 % of a second or more,
-  as its kernel counts (run delay), or while the hypervisor took 10 % of it; likewise a share of operations that came true, where without those
-  that came then, as their receivers' journals show, and after their time, it is kept; a rate, while
-  the host was full and the node was far from using one core.
+  as its kernel counts (run delay); while the hypervisor took 10 % of it; while the control group
+  that the harness runs in had used up its CPU quota (for 0.5 % of the host's time). Likewise a
+  share of operations that came true, where without those that came then, as their receivers'
+  journals show, and after their time, it is kept; a rate, while the host was full and the node was
+  far from using one core.
 
 What was sent and is lost, duplicated or wrong is FAIL on any host. Where none of the operations
 that a row is about was sent, it is UNKNOWN: no promise is kept by them. A private message that was

@@ -80,7 +80,7 @@ def marked(history: History, begin_ns: int, seconds: int) -> dict[int, list[str]
         *_late(history, begin_ns),
         *_noted(history, begin_ns),
         *_held(history, begin_ns),
-        *_stolen(history, begin_ns),
+        *_taken(history, begin_ns),
         *_dropped(history, begin_ns),
     ):
         if 0 <= second < seconds:
@@ -167,9 +167,12 @@ def _dropped(history: History, begin_ns: int) -> list[tuple[int, str]]:
     return found
 
 
-def _stolen(history: History, begin_ns: int) -> list[tuple[int, str]]:
-    """The seconds in which the hypervisor gave the host's cores to others."""
+def _taken(history: History, begin_ns: int) -> list[tuple[int, str]]:
+    """The seconds in which the host's cores were given to others, or kept from us."""
     return [
-        (((from_ns + to_ns) // 2 - begin_ns) // SECOND_NS, f"the hypervisor took {share:.0%}")
-        for from_ns, to_ns, share in host.stolen(history)
+        (
+            ((one.begin_ns + one.end_ns) // 2 - begin_ns) // SECOND_NS,
+            f"{one.by} took {one.share:.0%}",
+        )
+        for one in host.taken(history)
     ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,7 +28,11 @@ from harness.scenario.budget import Row
 BUSY_SHARE_LIMIT = 0.85
 OTHER_PROCESSES_SHARE_LIMIT = 0.2
 WAITED_SHARE_LIMIT = 0.05  # of the time: 50 ms in a second
-STOLEN_SHARE_LIMIT = 0.1  # of all cores: the hypervisor gave them to others
+# What is taken from the host: the column, its unit (ns), from which share of all cores on, by whom.
+TAKEN = (
+    ("cpu_steal_ns", 1, 0.1, "the hypervisor"),
+    ("cpu_throttled_us", 1000, 0.005, "the CPU quota of its control group"),
+)
 HOST_FULL = 0.95  # share of all cores from which on the host has no more to give
 AROUND_NS = 1_500_000_000  # samples are taken once a second
 APART_NS = 300_000_000  # at most, of a host's sample and its nodes'
@@ -176,8 +181,9 @@ def excuse(history: History, from_ns: int, until_ns: int) -> tuple[Cause, str] |
     if used:
         worst = max(used, key=lambda one: one.other_processes)
         return Cause.HOST_LIMITED, f"in two seconds of it, {worst.sentence}"
-    if any(begin_ns < until_ns and end_ns > from_ns for begin_ns, end_ns, _ in stolen(history)):
-        return Cause.HOST_LIMITED, "the hypervisor took much of the host from it meanwhile"
+    for one in taken(history):
+        if _meets(window, one.begin_ns, one.end_ns):
+            return Cause.HOST_LIMITED, f"{one.by} took much of the host from it meanwhile"
     return None
 
 
@@ -204,16 +210,16 @@ def came(history: History, unanswered: Chosen) -> Chosen:
 
 @once
 def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
-    """Return which operations were under way while the host was limited, or the hypervisor took
-    much of it, and the sentence of it.
+    """Return which operations were under way while the host was limited, or some of it was taken
+    away, and the sentence of it.
     """
     limited = [one for one in _each(history) if one[2].limited and _meets(phase, *one[:2])]
-    taken = [one for one in stolen(history) if _meets(phase, *one[:2])]
-    stretches = [(begin_ns, end_ns - 1) for begin_ns, end_ns, _ in (*limited, *taken)]
+    lost = [one for one in taken(history) if _meets(phase, *one[:2])]
+    stretches = [(begin_ns, end_ns - 1) for begin_ns, end_ns, _ in limited]
+    stretches += [(one.begin_ns, one.end_ns - 1) for one in lost]
     found = Times.of(stretches).meet(history.column("intended_ns"), _until_ns(history))
     if not limited:
-        worst = max((share for *_, share in taken), default=0.0)
-        return found, f"the hypervisor took up to {worst:.0%} of the host from it" if taken else ""
+        return found, max(lost, key=lambda one: one.share).sentence if lost else ""
     share = np.mean([used.other_processes for *_, used in limited])
     waited = max(used.waited for *_, used in limited)
     lasted_ns = sum(
@@ -244,17 +250,36 @@ def _until_ns(history: History) -> Nanoseconds:
     return until_ns
 
 
-def stolen(history: History) -> list[tuple[int, int, float]]:
-    """Return when the hypervisor took much of the host, between two samples: from, to (ns), and
-    which share of all cores.
+class Taken(NamedTuple):
+    """A stretch between two samples of the host in which somebody took cores from it: from, to
+    (ns), which share of all cores, and who.
+    """
+
+    begin_ns: int
+    end_ns: int
+    share: float
+    by: str
+
+    @property
+    def sentence(self) -> str:
+        """What it took."""
+        return f"{self.by} took up to {self.share:.0%} of the host from it"
+
+
+def taken(history: History) -> list[Taken]:
+    """Return when the hypervisor took much of the host, or anything was taken by the quota of the
+    control group that the harness runs in: that stops all of it, for most of a tenth of a second.
     """
     at = history.host.column("at_ns").to_numpy()
-    steal = history.host.column("cpu_steal_ns").to_numpy()
-    shares = np.diff(steal) / np.maximum(np.diff(at), 1) / history.cores
-    return [
-        (int(at[each]), int(at[each + 1]), float(shares[each]))
-        for each in np.nonzero(shares >= STOLEN_SHARE_LIMIT)[0]
-    ]
+    found = []
+    for column, unit_ns, least, by in TAKEN:
+        values = history.host.column(column).to_numpy(zero_copy_only=False).astype(np.float64)
+        shares = np.diff(values) * unit_ns / np.maximum(np.diff(at), 1) / history.cores
+        found += [
+            Taken(int(at[each]), int(at[each + 1]), float(shares[each]), by)
+            for each in np.nonzero(shares >= least)[0]
+        ]
+    return found
 
 
 def pressure(history: History, begin_ns: int, end_ns: int) -> float | None:

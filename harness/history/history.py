@@ -84,6 +84,9 @@ HOST = pa.schema(
         pa.field("load_cpu_ns", pa.map_(pa.string(), pa.int64()), nullable=False),
         # Cumulative: a CPU's backlog of packets was full, of whichever namespace; null: not told.
         pa.field("packets_dropped", pa.int64()),
+        # Cumulative, all CPUs: the harness's control group, or one above it, had used up its quota;
+        # null: not told.
+        pa.field("cpu_throttled_us", pa.int64()),
     ]
 )
 

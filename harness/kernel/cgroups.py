@@ -39,6 +39,13 @@ class Hierarchy:
                 return self.mount / path.removeprefix(self.root).lstrip("/")
         raise FileNotFoundError(f"/proc/{pid}/cgroup")
 
+    def above(self, pid: int) -> list[Path]:
+        """Return the group that a process is in, and all above it. Raises OSError where it is
+        gone.
+        """
+        group = self.of(pid)
+        return [one for one in (group, *group.parents) if one.is_relative_to(self.mount)]
+
 
 @cache
 def hierarchy() -> Hierarchy | None:
@@ -118,6 +125,29 @@ def found(pid: int) -> Group:
     """Return the group that a process is in. Raises UnavailableError, OSError."""
     there = _here()
     return Group(there.of(pid), there.version)
+
+
+def open_stats(pid: int) -> list[int]:
+    """Open what the groups that a process is in tell of their CPU time; the caller closes them."""
+    there, found = hierarchy(), list[int]()
+    with suppress(OSError):
+        for group in there.above(pid) if there is not None else ():
+            with suppress(OSError):
+                found.append(os.open(group / "cpu.stat", os.O_RDONLY | os.O_CLOEXEC))
+    return found
+
+
+def throttled_us(stat: bytes) -> int | None:
+    """Read from a cpu.stat how long a group that had used its quota up was kept from its cores, all
+    cores together, in µs; None where it does not tell.
+    """
+    for line in stat.splitlines():
+        name, _, value = line.partition(b" ")
+        if name == b"throttled_usec":
+            return int(value)
+        if name == b"throttled_time":  # version 1: ns
+            return int(value) // 1000
+    return None
 
 
 def make(owner: str, name: str) -> Group:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from harness.history.history import HOST, SAMPLES
+from harness.kernel.cgroups import open_stats, throttled_us
 from harness.kernel.families import Census, Family, family_of
 from harness.kernel.namespaces import inside
 from harness.kernel.netlink import LinkCounters
@@ -98,6 +99,7 @@ class Sampler:
             name: _open_if_there(f"/proc/{name}")
             for name in ("stat", "meminfo", "pressure/cpu", "net/softnet_stat")
         }
+        self._groups = open_stats(os.getpid())
         # Since Linux 6.2; else the folder is listed.
         self._counts_by_size = os.stat("/proc/self/fd").st_size > 0
         self._census = Census()
@@ -225,16 +227,18 @@ class Sampler:
                 "memory_available_bytes": memory_available_bytes(self._read("meminfo")),
                 "load_cpu_ns": load_cpu_ns,
                 "packets_dropped": packets_dropped(self._read("net/softnet_stat")),
+                "cpu_throttled_us": self._throttled_us(),
             }
         return pa.RecordBatch.from_pylist([row], schema=HOST)
 
+    def _throttled_us(self) -> int | None:
+        said = [throttled_us(_pread(one)) for one in self._groups]
+        told = [one for one in said if one is not None]
+        return sum(told) if told else None
+
     def _read(self, name: str) -> bytes:
         descriptor = self._host[name]
-        try:
-            return b"" if descriptor is None else os.pread(descriptor, 1 << 16, 0)
-        # PSI that was built in but is switched off opens and then refuses to be read.
-        except OSError:
-            return b""
+        return b"" if descriptor is None else _pread(descriptor)
 
     def close(self) -> None:
         """Close every descriptor. May be called twice."""
@@ -247,6 +251,9 @@ class Sampler:
             self._nodes.clear()
             self._watched.clear()
             self._host = dict.fromkeys(self._host)
+            for descriptor in self._groups:
+                os.close(descriptor)
+            self._groups = []
 
 
 def _usage(clock: int, stat: int) -> _Usage | None:
@@ -312,6 +319,16 @@ def _open_source(pid: int, namespace: int) -> _Source | None:
         pid=pid,
         family=family_of(pid, namespace),
     )
+
+
+def _pread(descriptor: int) -> bytes:
+    """Read a file of the kernel anew; empty where it cannot be read: PSI that was built in but is
+    switched off opens and then refuses, and a group may be gone.
+    """
+    try:
+        return os.pread(descriptor, 1 << 16, 0)
+    except OSError:
+        return b""
 
 
 def _open_if_there(path: str) -> int | None:

@@ -18,6 +18,7 @@ import pytest
 from kit.leftovers import eventually, in_namespace, no_descriptor_left, output
 
 from harness.history.history import HOST, SAMPLES
+from harness.kernel import cgroups
 from harness.kernel.namespaces import spawn_in
 from harness.kernel.netlink import LinkCounters
 from harness.network.fabric import Fabric
@@ -175,6 +176,40 @@ def test_two_that_want_one_core_wait_for_it(bench, threads):
     told = [row["run_delay_ns"] for row in bench.rows().values()]
     most = [run_delay_ns(pid) for pid in pids]
     assert all(low <= said <= high for low, said, high in zip(least, told, most, strict=True))
+
+
+HELD = """
+import sys, time
+from harness.supervisor.sampler import Sampler
+
+def told():
+    return sampler.host().to_pylist()[0]["cpu_throttled_us"]
+
+print("ready", flush=True)
+sys.stdin.readline()
+sampler = Sampler([])
+before, end = told(), time.monotonic() + 60
+while told() - before < 100_000 and time.monotonic() < end:
+    pass
+print(told() - before)
+"""
+
+
+def test_a_quota_that_the_harness_has_used_up_is_told():
+    """It computes without an end, and may do so for 5 ms of each 100."""
+    group = cgroups.make(f"sample-{os.getpid()}", "one")
+    try:
+        group.set_quota(0.05)
+        argv = [sys.executable, "-c", HELD]
+        with subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            process.stdout.readline()
+            group.add(process.pid)
+            said, _ = process.communicate("go\n")
+    finally:
+        cgroups.remove_all(f"sample-{os.getpid()}")
+    assert int(said) >= 100_000
 
 
 def run_delay_ns(pid):

@@ -150,6 +150,7 @@ def host(history: History) -> Chart:
     shares = (
         ("busy", share("cpu_busy_ns", 1e-9, history.cores)),
         ("stolen", share("cpu_steal_ns", 1e-9, history.cores)),
+        ("used-up quota", share("cpu_throttled_us", 1e-6, history.cores)),
         ("pressure", share("psi_cpu_some_us", 1e-6, 1)),
     )
     return Chart(
@@ -158,7 +159,8 @@ def host(history: History) -> Chart:
         unit="%",
         at_s=at[1:][inside],
         lines=tuple(Line(name=name, values=values[inside]) for name, values in shares),
-        note="pressure: the share of time in which some task waited for a CPU (PSI)",
+        note="used-up quota: what the harness's control group was kept from; pressure: the share "
+        "of time in which some task waited for a CPU (PSI)",
         data=("host.arrow",),
     )
 

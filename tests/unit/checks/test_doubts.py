@@ -121,6 +121,26 @@ def test_a_time_that_was_missed_while_the_hypervisor_took_the_host_is_unknown(sh
     assert "second 5: the hypervisor took 30%, tasks waited for a core 25% of it" in said.sentence
 
 
+@pytest.mark.parametrize(("share", "answer"), [(0.05, Answer.UNKNOWN), (0.0, Answer.FAIL)])
+def test_a_time_that_was_missed_while_the_quota_was_used_up_is_unknown(share, answer):
+    """A CI job that may use half a core stands still for 50 ms of each 100: FAIL."""
+    rows = [
+        {**host(at, at * 0.5), "cpu_throttled_us": int(share * 2e6) if at > 5 else 0}
+        for at in range(1, 12)
+    ]
+    quota = pa.Table.from_pylist(rows, h.HOST)
+    found = history(operations(took_ms=500), host=quota, cores=2)
+    finding = judged(found, statistic="p99")
+    assert finding.answer is answer, finding
+    if answer is Answer.FAIL:
+        assert doubts.check(found) == []
+        return
+    assert finding.cause is Cause.HOST_LIMITED
+    assert "the CPU quota of its control group took up to 5% of the host" in finding.sentence
+    (said,) = doubts.check(found)
+    assert "second 5: the CPU quota of its control group took 5%" in said.sentence
+
+
 def test_what_was_slow_without_the_hypervisor_stays_a_fail():
     slow = operations(took_ms=500)
     for one in operations(took_ms=500)[80:]:
