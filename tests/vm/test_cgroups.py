@@ -54,6 +54,12 @@ def test_a_quota_of_version_2_is_kept_and_taken_back(busy):
     share = (second.cpu_ns - first.cpu_ns) / (second.at_ns - first.at_ns)
     assert share == pytest.approx(0.2, abs=0.05)
     assert second.throttled > first.throttled
+    stats = cgroups.open_stats(busy.pid)
+    own, *_, root = [cgroups.throttled_us(os.pread(one, 4096, 0)) for one in stats]
+    for one in stats:
+        os.close(one)
+    assert own > 1_000_000, "of five seconds in which it may have a fifth of a core"
+    assert root is None
     limiter.limit(UNLIMITED)
     assert cgroups.found(busy.pid).path == MOUNT
     cgroups.remove_all("test")
