@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.checks import gateway, lateness, record, records
 from harness.checks.metric import Chosen
-from harness.checks.operation_metrics import CAME_TRUE, TIMES
+from harness.checks.operation_metrics import CAME_TRUE, SPEEDS, TIMES
 from harness.checks.resource_metrics import cores, cpu, waited
 from harness.checks.times import Times
 from harness.checks.verdict import Cause
@@ -132,7 +132,7 @@ def untold(history: History, row: Row, phase: PhaseWindow) -> str | None:
     """Say what is missing that could show that nodes waited for a core in a phase, where a row is
     about times; None where nothing is.
     """
-    if not is_of_times(row):
+    if not feels_it(row):
         return None
     for begin_ns, end_ns, used in _each(history):
         if used.is_shared and not used.limited and _meets(phase, begin_ns, end_ns):
@@ -146,11 +146,12 @@ def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
     """Why a missed row says nothing of the system; None where it does.
 
     Of a time: other processes had the host. Of a rate that should have been higher: the host was
-    full, and the node far from using one core.
+    full, or others had the core that the node wanted, and the node was far from using one.
     """
-    if row.kind in ("rate", "byte rate") and row.comparison in (">", ">="):
+    is_rate = row.kind in ("rate", "byte rate") and row.metric not in SPEEDS
+    if is_rate and row.comparison in (">", ">="):
         return _full(history, row, phase)
-    if not is_of_times(row) or row.bound is None:
+    if not feels_it(row) or row.bound is None:
         return None
     used = use(history, phase)
     if used is not None and used.limited:
@@ -158,9 +159,13 @@ def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
     return None
 
 
-def is_of_times(row: Row) -> bool:
-    """Whether a row is about times, or about how they differ."""
-    return row.kind == "time" or row.metric in TIMES
+def feels_it(row: Row) -> bool:
+    """Whether a slow host alone can make a row be missed, by how long operations take: it promises
+    that times are short, or do not differ much, or that a speed is high.
+    """
+    if row.metric in SPEEDS:
+        return row.comparison in (">", ">=")
+    return (row.kind == "time" or row.metric in TIMES) and row.comparison in ("<", "<=")
 
 
 def excuse(history: History, from_ns: int, until_ns: int) -> tuple[Cause, str] | None:
@@ -189,7 +194,7 @@ def excuse(history: History, from_ns: int, until_ns: int) -> tuple[Cause, str] |
 
 def ends_slowly(row: Row) -> Outcome | None:
     """How an operation ends that a slow host alone made miss the row; None: in no way."""
-    if is_of_times(row):
+    if feels_it(row):
         return Outcome.OK
     return Outcome.UNKNOWN if row.metric in CAME_TRUE else None
 
@@ -309,11 +314,17 @@ def _full(history: History, row: Row, phase: PhaseWindow) -> str | None:
         (float(shares.series[index].mean()) for index in wanted if index in shares.series),
         default=math.inf,
     )
-    if used is None or used.busy < HOST_FULL or busiest > NODE_FULL:
+    if used is None or busiest > NODE_FULL:
+        return None
+    if used.busy >= HOST_FULL:
+        why = "the host had no more to give"
+    elif used.waited >= WAITED_SHARE_LIMIT:
+        why = used.sentence
+    else:
         return None
     return (
-        f"the node used {busiest:.0%} of one core, and the host had no more to give: what it "
-        f"can do is not known{busy(history, phase)}"
+        f"the node used {busiest:.0%} of one core, and {why}: what it can do is not known"
+        f"{busy(history, phase)}"
     )
 
 

@@ -338,6 +338,8 @@ TIMES = LATENCIES | {
     "private_message.burst_each",
     "private_message.linearity",
 }
+# Metrics whose values are a size by how long an operation took.
+SPEEDS = frozenset({"file_transfer.goodput"})
 
 
 def _needs(operation: Operation, taken: Taken) -> Parts:

@@ -142,7 +142,7 @@ def _judge(history: History, row: Row) -> Finding:
             history, row, phase, taken, excused.all
         ):
             return _unknown(row, Cause.GAP, gap, measured)
-        busy = host.busy(history, phase) if row.kind == "time" else ""
+        busy = host.busy(history, phase) if host.feels_it(row) else ""
         return _finding(row, Answer.FAIL, measured, missed(row, value) + busy, value=value)
     measured, value = _shown(history, row, taken, fair)
     kept = f"kept{stretch(row, value)}{lateness.tick(history, row, phase)}"
@@ -153,7 +153,7 @@ def _unexcused(history: History, row: Row, phase: PhaseWindow, value: float) -> 
     """Say what is missing of the record that could have excused a missed row; None: nothing. A
     record that is gone makes a time shorter, and how times differ may be more by it.
     """
-    needs, kind = METRICS[row.metric].needs, "time" if host.is_of_times(row) else row.kind
+    needs, kind = METRICS[row.metric].needs, "time" if host.feels_it(row) else row.kind
     lost = math.isinf(value) or METRICS[row.metric].over is not None
     windows = taken_over(history, row.metric, phase)
     found = (record.excuse(history, needs, kind, one, lost=lost) for one in windows)
