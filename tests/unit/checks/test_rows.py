@@ -125,6 +125,36 @@ def test_a_node_that_waited_for_a_core_that_others_had_is_not_late(busy, own, wa
     assert (lacking.cause is Cause.GAP) == is_shared, "what would have shown the wait is gone"
 
 
+TOO_FAST = {"metric": "private_message.end_to_end", "comparison": ">=", "bound": 50.0}
+FILES = {"metric": "file_transfer.goodput", "unit": "MB/s", "statistic": "mean"}
+
+
+@pytest.mark.parametrize(
+    ("row_of", "answer"),
+    [
+        ({**FILES, "comparison": ">=", "bound": 8.0}, Answer.UNKNOWN),
+        ({**FILES, "comparison": "<", "bound": 2.0}, Answer.FAIL),  # faster than the path
+        (TOO_FAST, Answer.FAIL),  # faster than the delay of the path
+    ],
+)
+def test_a_full_host_makes_slow_and_nothing_fast(row_of, answer):
+    """A goodput beside others that took the host was FAIL, and a time below the path's own delay
+    was excused by them.
+    """
+    sent = [operation(n) for n in range(100)]
+    sent += [
+        operation(200 + n, Operation.FILE_TRANSFER, payload_bytes=5_000_000, done_ns=2 * SECOND)
+        for n in range(2)
+    ]
+    journal = [record(n, at_ns=SECOND + (n + 2) * MS) for n in range(100)]
+    journal += [record(200 + n, RecordKind.FILE_DELIVERED, at_ns=2 * SECOND) for n in range(2)]
+    rows = [host(at, at * 1.9, at * 0.1) for at in range(1, 11)]
+    made = {"host": pa.Table.from_pylist(rows, h.HOST), "cores": 2}
+    finding = judged(history(sent, journal, **made), **row_of)
+    assert finding.answer is answer, finding
+    assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
+
+
 def test_what_never_arrived_is_infinite_and_not_left_out():
     lost = [
         operation(n, outcome=int(Outcome.UNKNOWN if n < 30 else Outcome.OK)) for n in range(100)
