@@ -204,13 +204,13 @@ are too few samples for the statistic. Whose fault it was is asked as well:
 - *the gateway stood still*: likewise for an operation during which our gateway, which speaks to
   nodes of systems without a control socket, stood still for longer than that.
 - *host limited*, of a row that was missed: a time that was too long, or a goodput that was too
-  low, while other processes used a fifth of a full
-  host, or more of it than the run did and some node waited for a core for 5 % of a second or more,
-  as its kernel counts (run delay); while the hypervisor took 10 % of it; while the control group
-  that the harness runs in had used up its CPU quota (for 0.5 % of the host's time). Likewise a
-  share of operations that came true, where without those that came then, as their receivers'
-  journals show, and after their time, it is kept; a rate, while the host was full, or others had
-  the core that a node wanted, and the node was far from using one. What was too fast is FAIL.
+  low, while other processes used a fifth of a full host, or more of it than the run did and some
+  node waited for a core for 5 % of a second or more, as its kernel counts (run delay); while the
+  hypervisor took 10 % of it; while the control group that the harness runs in had used up its CPU
+  quota (for 0.5 % of the host's time). Likewise a share of operations that came true, where
+  without those that came then, as their receivers' journals show, and after their time, it is
+  kept; a rate, while the host was full, or others had the core that a node wanted, and the node
+  was far from using one. What was too fast is FAIL.
 
 What was sent and is lost, duplicated or wrong is FAIL on any host. Where none of the operations
 that a row is about was sent, it is UNKNOWN: no promise is kept by them. A private message that was
