@@ -210,7 +210,9 @@ are too few samples for the statistic. Whose fault it was is asked as well:
   quota (for 0.5 % of the host's time). Likewise a share of operations that came true, where
   without those that came then, as their receivers' journals show, and after their time, it is
   kept; a rate, while the host was full, or others had the core that a node wanted, and the node
-  was far from using one. What was too fast is FAIL.
+  was far from using one. What was too fast is FAIL. Where some node waited for a core for half of
+  a second or more, others having most of the host, also what nodes gave up, refused or did not
+  find then, and the links and members that they tell of: their own times run out.
 
 What was sent and is lost, duplicated or wrong is FAIL on any host. Where none of the operations
 that a row is about was sent, it is UNKNOWN: no promise is kept by them. A private message that was

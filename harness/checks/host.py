@@ -28,6 +28,7 @@ from harness.scenario.budget import Row
 BUSY_SHARE_LIMIT = 0.85
 OTHER_PROCESSES_SHARE_LIMIT = 0.2
 WAITED_SHARE_LIMIT = 0.05  # of the time: 50 ms in a second
+STARVED_SHARE = 0.5  # of the time, from which on a node's own times run out meanwhile
 # What is taken from the host: the column, its unit (ns), from which share of all cores on, by whom.
 TAKEN = (
     ("cpu_steal_ns", 1, 0.1, "the hypervisor"),
@@ -44,7 +45,7 @@ NODE_FULL = 0.9  # share of one core from which on a node is at its own limit
 class HostUse:
     """Shares of all cores over a phase: all that was busy (or stolen by the hypervisor), and the
     part of it that processes used which are none of the run's. `waited`: for which share of the
-    time the node that waited longest for a core did; 0 where the rest says enough.
+    time the node that waited longest for a core did; 0 where others used less than the run.
     """
 
     busy: float
@@ -57,12 +58,19 @@ class HostUse:
         return self.busy >= BUSY_SHARE_LIMIT
 
     @property
+    def is_of_others(self) -> bool:
+        """Whether what waited for a core did so for others more than for the run itself."""
+        return self.other_processes >= max(OTHER_PROCESSES_SHARE_LIMIT, self.busy / 2)
+
+    @property
     def is_shared(self) -> bool:
-        """Whether it was not full, and what waited for a core did so for others more than for the
-        run itself.
-        """
-        most = max(OTHER_PROCESSES_SHARE_LIMIT, self.busy / 2)
-        return not self.is_full and self.other_processes >= most
+        """Whether others had most of it, and it was not full."""
+        return self.is_of_others and not self.is_full
+
+    @property
+    def starved(self) -> bool:
+        """Whether some node hardly got a core, for others had them."""
+        return self.is_of_others and self.waited >= STARVED_SHARE
 
     @property
     def limited(self) -> bool:
@@ -75,7 +83,7 @@ class HostUse:
     def sentence(self) -> str:
         """What others took of it."""
         said = f"processes that are none of this run's took {self.other_processes:.0%} of the host"
-        if self.is_full:
+        if self.waited < WAITED_SHARE_LIMIT:
             return said
         return f"{said}, and a node waited for a core for {self.waited:.0%} of the time"
 
@@ -109,11 +117,11 @@ def _between(history: History, phase: PhaseWindow, first: int, last: int) -> Hos
     around = replace(phase, begin_ns=begin_ns - APART_NS, end_ns=end_ns + APART_NS, left_out=())
     own += cores(history, around) * (end_ns - begin_ns)
     used = HostUse(busy=busy / whole, other_processes=max(busy - own, 0.0) / whole)
-    return replace(used, waited=waited(history, around)) if used.is_shared else used
+    return replace(used, waited=waited(history, around)) if used.is_of_others else used
 
 
 @once
-def _each(history: History) -> list[tuple[int, int, HostUse]]:
+def by_second(history: History) -> list[tuple[int, int, HostUse]]:
     """How the host was used from one of its samples to the next: from, to (ns), and how. Others
     come in bursts: over a phase, or over three seconds, it may have had a free core, and none when
     it mattered.
@@ -134,7 +142,7 @@ def untold(history: History, row: Row, phase: PhaseWindow) -> str | None:
     """
     if not feels_it(row):
         return None
-    for begin_ns, end_ns, used in _each(history):
+    for begin_ns, end_ns, used in by_second(history):
         if used.is_shared and not used.limited and _meets(phase, begin_ns, end_ns):
             window = PhaseWindow(name="", begin_ns=begin_ns, end_ns=end_ns)
             if missing := record.lacking(history, frozenset({Part.SAMPLES}), window):
@@ -218,15 +226,15 @@ def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
     """Return which operations were under way while the host was limited, or some of it was taken
     away, and the sentence of it.
     """
-    limited = [one for one in _each(history) if one[2].limited and _meets(phase, *one[:2])]
+    limited = [one for one in by_second(history) if one[2].limited and _meets(phase, *one[:2])]
     lost = [one for one in taken(history) if _meets(phase, *one[:2])]
     stretches = [(begin_ns, end_ns - 1) for begin_ns, end_ns, _ in limited]
     stretches += [(one.begin_ns, one.end_ns - 1) for one in lost]
-    found = Times.of(stretches).meet(history.column("intended_ns"), _until_ns(history))
+    found = Times.of(stretches).meet(history.column("intended_ns"), until_ns(history))
     if not limited:
         return found, max(lost, key=lambda one: one.share).sentence if lost else ""
     share = np.mean([used.other_processes for *_, used in limited])
-    waited = max(used.waited for *_, used in limited)
+    longest = max(used.waited for *_, used in limited)
     lasted_ns = sum(
         min(end_ns, phase.end_ns) - max(begin_ns, phase.begin_ns) for begin_ns, end_ns, _ in limited
     )
@@ -234,8 +242,8 @@ def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
         f"processes that are none of this run's took {share:.0%} of the host in "
         f"{lasted_ns / 1e9:.0f} of {phase.seconds:.0f} seconds"
         + (
-            f", in which a node waited for a core for up to {waited:.0%} of the time"
-            if waited
+            f", in which a node waited for a core for up to {longest:.0%} of the time"
+            if longest >= WAITED_SHARE_LIMIT
             else ""
         )
     )
@@ -245,8 +253,8 @@ def _meets(phase: PhaseWindow, begin_ns: int, end_ns: int) -> bool:
     return begin_ns < phase.end_ns and end_ns > phase.begin_ns
 
 
-def _until_ns(history: History) -> Nanoseconds:
-    """Until when each operation was under way: until it was done, or its time was over."""
+def until_ns(history: History) -> Nanoseconds:
+    """Compute until when each operation was under way: until it was done, or its time was over."""
     until_ns = history.column("done_ns").copy()
     for kind in records.kinds(history):
         open_ = (until_ns == 0) & (history.column("operation") == kind)

@@ -19,7 +19,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 
-from harness.checks import registers, silences
+from harness.checks import registers, silences, starvation
 from harness.checks.faults import changes_of
 from harness.checks.registers import Get, Put, Register, Registers
 from harness.checks.silences import FOR_EVER_NS
@@ -140,16 +140,30 @@ def _later(one: Put, other: Put) -> Put:
 def kept(history: History, found: Registers) -> list[Finding]:
     """The finding that each acknowledged key can be read after the last fault."""
     settled_ns = _settled_ns(history)
-    keys, wrong, open_ = set[bytes](), list[str](), 0
+    keys, wrong, open_, since_ns = set[bytes](), list[str](), 0, FOR_EVER_NS
+    over_ns = max((phase.end_ns for phase in history.phases), default=0)
     for register in found.read.values():
         from_ns = max(settled_ns, register.acknowledged_ns)
         for get in register.gets:
             if get.begin_ns < from_ns:
                 continue
             keys.add(register.key)
+            since_ns = min(since_ns, get.begin_ns)
             if get.outcome is Outcome.FAILED:
                 wrong.append(f"a get of the key {shown(register.key)} found nothing")
             open_ += get.outcome is Outcome.UNKNOWN
+    starved = starvation.between(history, since_ns, over_ns) if wrong else ""
+    if starved:
+        return [
+            Finding(
+                name=KEPT,
+                answer=Answer.UNKNOWN,
+                promised=f"{len(keys):,} keys",
+                measured=f"{len(wrong):,} not",
+                sentence=f"{wrong[0]}; {starved}",
+                cause=Cause.HOST_LIMITED,
+            )
+        ]
     if open_ and not wrong:
         return [
             Finding(

@@ -21,6 +21,7 @@ from harness.checks import (
     record,
     records,
     recovery,
+    starvation,
     statistic,
 )
 from harness.checks.measurements import BENCHMARKS, SPREAD_MAX
@@ -41,9 +42,7 @@ HOST, JOURNAL = frozenset({Part.HOST}), frozenset({Part.JOURNAL})
 
 
 def validate(rows: Sequence[Row]) -> None:
-    """Raise BadFileError for a row whose metric or statistic there is not, whose unit is none of
-    the metric's, or that asks of one what it cannot tell.
-    """
+    """Raise BadFileError for a row that asks for what there is not, or its metric cannot tell."""
     for row in rows:
         metric = METRICS.get(row.metric)
         if metric is None:
@@ -157,7 +156,7 @@ def _unexcused(history: History, row: Row, phase: PhaseWindow, value: float) -> 
     lost = math.isinf(value) or METRICS[row.metric].over is not None
     windows = taken_over(history, row.metric, phase)
     found = (record.excuse(history, needs, kind, one, lost=lost) for one in windows)
-    untold = (host.untold(history, row, one) for one in windows)
+    untold = (about.untold(history, row, one) for about in (host, starvation) for one in windows)
     return next((gap for gap in (*found, *untold) if gap is not None), None)
 
 
@@ -325,9 +324,8 @@ def _host_limited(
 ) -> tuple[Cause, str] | None:
     """Why a row that was missed says nothing of the system; None where it does: it is missed also
     without what was under way while other processes had the host. Where phases are held against
-    each other, nothing of them can be left out, but what was lost is lost on any host. What nobody
-    answered in its time and came all the same, as its receiver's journal shows, came late: a time
-    as well, where it lowers a share. So is the time of what its sender gave up when it was over.
+    each other, nothing of them can be left out, but what was lost is lost on any host. What came
+    after its time, or was given up when that was over, is late where it lowers a share.
     """
     is_of_all = METRICS[row.metric].over is not None
     is_lost = row.metric in TIMES and isinstance(taken, Samples) and np.isinf(taken.values).any()
@@ -336,6 +334,10 @@ def _host_limited(
     for one in taken_over(history, row.metric, phase):
         if limited := host.limits(history, row, one):
             return Cause.HOST_LIMITED, limited
+        starved, told = starvation.of(history, row, one)
+        rest = _without(history, row, one, taken, excused | starved)
+        if told and (starvation.is_of_nodes(row) or _best(history, row, rest, taken)):
+            return Cause.HOST_LIMITED, told
         ended = host.ends_slowly(row)
         slowed, told = (excused, "") if ended is None else host.slowed(history, one)
         slowed = slowed & records.due(history, one) & (history.column("outcome") == ended)

@@ -1,0 +1,90 @@
+"""Nodes that hardly got a core, for others had them: what they gave up is not the system's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+from kit.budget_rows import judged
+from kit.histories import MS, SECOND, history, host, operation, sample
+
+from harness.checks import starvation
+from harness.checks.verdict import Answer, Cause
+from harness.history import history as h
+from harness.history.gaps import Gap, Part
+from harness.operations import Operation, Outcome
+
+STORED = {
+    "metric": "dht_put.stored",
+    "statistic": "mean",
+    "unit": "%",
+    "comparison": ">=",
+    "bound": 100.0,
+}
+
+
+def puts(refused=range(400, 450)):
+    """A put each ten ms; of some, no other node answered in the node's own time."""
+    failed = {"outcome": int(Outcome.FAILED), "error": "none of the 3 nodes asked answered"}
+    return [
+        operation(
+            n * 10,
+            Operation.DHT_PUT,
+            target=-1,
+            done_ns=SECOND + n * 10 * MS + 500 * MS,
+            **(failed if n in refused else {}),
+        )
+        for n in range(900)
+    ]
+
+
+def run(waited, own, refused=range(400, 450)):
+    """From the fifth second to the seventh, node 1 waited for a core for a share of the time, and
+    the run used so many of the two.
+    """
+    seconds = range(1, 12)
+    rows = [host(at, at * 1.98, at * own) for at in seconds]
+    samples = [
+        sample(at, node, run_delay_ns=int(min(max(at - 4, 0), 3) * waited * SECOND * (node == 1)))
+        for at in seconds
+        for node in range(3)
+    ]
+    made = {"host": pa.Table.from_pylist(rows, h.HOST), "cores": 2}
+    return history(puts(refused), samples=samples, **made)
+
+
+@pytest.mark.parametrize(
+    ("waited", "own", "refused", "answer"),
+    [
+        (0.9, 0.1, range(400, 450), Answer.UNKNOWN),  # seen: 100 % of 30 s, at a load of 72
+        (0.2, 0.1, range(400, 450), Answer.FAIL),  # it had a core most of the time
+        (0.9, 1.5, range(400, 450), Answer.FAIL),  # it was the run itself that had them
+        (0.9, 0.1, range(400, 451, 50), Answer.UNKNOWN),
+        (0.9, 0.1, (10, 420), Answer.FAIL),  # one was refused while nobody waited
+    ],
+)
+def test_what_a_starved_node_gave_up_is_not_the_systems(waited, own, refused, answer):
+    """It was FAIL: "values stored 0 %" beside what wanted all cores."""
+    finding = judged(run(waited, own, refused), **STORED)
+    assert finding.answer is answer, finding
+    assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
+    if answer is Answer.UNKNOWN:
+        assert "a node waited for a core for 90% of the time" in finding.sentence
+
+
+def test_where_nobody_can_say_whether_it_starved_it_is_unknown():
+    found = run(0.2, 0.1)
+    torn = replace(found, gaps=(Gap(what=frozenset({Part.SAMPLES}), why="torn"),))
+    assert judged(torn, **STORED).cause is Cause.GAP
+    starved = run(0.9, 0.1)
+    untold = replace(starved, gaps=(Gap(what=frozenset({Part.HOST}), why="torn"),))
+    no_host = replace(untold, host=untold.host.slice(0, 0))
+    assert judged(no_host, **STORED).cause is Cause.GAP
+    assert judged(replace(no_host, samples=found.samples), **STORED).answer is Answer.FAIL
+
+
+def test_how_long_it_starved_is_told():
+    found = run(0.9, 0.1)
+    assert starvation.between(found, SECOND, 3 * SECOND) == ""
+    assert starvation.between(found, 3 * SECOND, 9 * SECOND).startswith("for 3 of 6 s, ")
