@@ -5,7 +5,7 @@ load generator was. Pure.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from harness.checks import records
 from harness.checks.metric import Floats, Metric, PerNode, Samples
-from harness.history.events import NodeChanged, NodeEnded
+from harness.history.events import FaultChanged, NodeChanged, NodeEnded
 from harness.history.gaps import Part, Parts
 from harness.history.history import History, Nanoseconds, PhaseWindow, once
 
@@ -148,11 +148,23 @@ def cores(history: History, phase: PhaseWindow) -> float:
 
 
 def waited(history: History, phase: PhaseWindow) -> float:
-    """For which share of the phase the node that waited longest for a core did; 0 where nobody
-    tells.
+    """For which share of the phase the node that waited longest for a core did, of those that no
+    fault of the run kept from one; 0 where nobody tells.
     """
-    _, rates = _rates(history, phase, ["run_delay_ns"], of_process=True)
-    return float(rates.max(initial=0.0) / 1e9)
+    nodes, rates = _rates(history, phase, ["run_delay_ns"], of_process=True)
+    by_others = rates[~np.isin(nodes, _kept_from_cores(history))]
+    return float(by_others.max(initial=0.0) / 1e9)
+
+
+@once
+def _kept_from_cores(history: History) -> list[int]:
+    """The nodes that a fault of the run ever limited in what they may compute."""
+    slowed = (
+        event.nodes
+        for event in history.events
+        if isinstance(event, FaultChanged) and "cpu" in event.does.split()
+    )
+    return [history.index(name) for name in dict.fromkeys(chain.from_iterable(slowed))]
 
 
 def _of_iperf3(history: History, phase: PhaseWindow) -> PerNode:

@@ -12,6 +12,7 @@ from kit.histories import MS, SECOND, history, host, operation, sample
 from harness.checks import starvation
 from harness.checks.verdict import Answer, Cause
 from harness.history import history as h
+from harness.history.events import FaultChanged, RunEnded
 from harness.history.gaps import Gap, Part
 from harness.operations import Operation, Outcome
 
@@ -71,6 +72,21 @@ def test_what_a_starved_node_gave_up_is_not_the_systems(waited, own, refused, an
     assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
     if answer is Answer.UNKNOWN:
         assert "a node waited for a core for 90% of the time" in finding.sentence
+
+
+def test_a_node_that_a_fault_of_the_run_slows_waits_for_that():
+    slow = FaultChanged(
+        verb="set",
+        fault="slow",
+        words="node-1 --cpu 10%",
+        does="cpu 10 %",
+        paths=0,
+        nodes=("node-1",),
+        set_ns=SECOND,
+        took_ms=0.0,
+    )
+    found = replace(run(0.9, 0.1), events=(slow, RunEnded()))
+    assert judged(found, **STORED).answer is Answer.FAIL
 
 
 def test_where_nobody_can_say_whether_it_starved_it_is_unknown():
