@@ -82,7 +82,7 @@ topology = "impatient.toml"
 [[phase]]
 name = "crash"
 kind = "chaos"
-duration_s = 8
+duration_s = 25
 {STREAMS}
 [[phase.fault]]
 where = "node-1"
