@@ -59,7 +59,7 @@ def test_a_quota_of_version_2_is_kept_and_taken_back(busy):
     for one in stats:
         os.close(one)
     assert own > 1_000_000, "of five seconds in which it may have a fifth of a core"
-    assert root is None
+    assert not root, "which has no quota"
     limiter.limit(UNLIMITED)
     assert cgroups.found(busy.pid).path == MOUNT
     cgroups.remove_all("test")
