@@ -1,7 +1,7 @@
 // Draws our tabs into Locust's page from the JSON of ./p2p/view/TAB, once a second; text is never HTML but for blocks "svg".
 (() => {
   "use strict";
-  const EVERY_MS = 1000, LOOK_MS = 5000, SVG = "http://www.w3.org/2000/svg";
+  const EVERY_MS = 1000, LATE_MS = 5000, LOOK_MS = 60000, SVG = "http://www.w3.org/2000/svg";
   const make = (name, cls, text) => { const e = document.createElement(name); if (cls) e.className = cls; if (text !== undefined) e.textContent = text; return e; };
   const banner = make("div", "p2p-banner"), panel = make("section", "p2p-panel"), body = make("div"), forms = make("div");
   const filter = make("input", "p2p-filter"), says = make("p", "p2p-says");
@@ -97,12 +97,14 @@
     if (line.href) said.append(" · ", kinds.link({ href: line.href, text: "the report" }));
     return said;
   };
+  const unanswered = () => banner.replaceChildren(make("p", "bad", "Locust does not answer: it has ended, or it or its host is too busy; what is shown is old"));
   const draw = async () => {
     if (busy) return;
     busy = true;
     const key = selected();
     place(key);
     if (key !== shown) { says.textContent = ""; filter.value = ""; body.replaceChildren(); forms.replaceChildren(); } // a filter is one tab's
+    const late = setTimeout(unanswered, LATE_MS); // and what it answers later is shown all the same
     try {
       const answer = await fetch(`./p2p/view/${key || "banner"}?filter=${encodeURIComponent(filter.value)}`, { signal: AbortSignal.timeout(LOOK_MS) }), said = await answer.json();
       const lines = said.problem ? [{ text: said.problem, level: "bad" }, ...said.banner] : said.banner;
@@ -112,7 +114,8 @@
         shown = key;
         if (key === "faults") forms.append(kinds.form(await (await fetch("./p2p/form")).json()));
       }
-    } catch { banner.replaceChildren(make("p", "bad", "Locust does not answer: it has ended, or it or its host is too busy; what is shown is old")); }
+    } catch { unanswered(); }
+    clearTimeout(late);
     busy = false;
   };
   filter.oninput = draw;
