@@ -153,27 +153,19 @@ def kept(history: History, found: Registers) -> list[Finding]:
                 wrong.append(f"a get of the key {shown(register.key)} found nothing")
             open_ += get.outcome is Outcome.UNKNOWN
     starved = starvation.between(history, since_ns, over_ns) if wrong else ""
-    if starved:
+    if starved or (open_ and not wrong):
+        lacking = f"{len(wrong):,} not" if wrong else f"{open_:,} without an answer"
+        unanswered = (
+            f"{open_:,} gets had no answer in time: what they would have found is not known"
+        )
         return [
             Finding(
                 name=KEPT,
                 answer=Answer.UNKNOWN,
                 promised=f"{len(keys):,} keys",
-                measured=f"{len(wrong):,} not",
-                sentence=f"{wrong[0]}; {starved}",
-                cause=Cause.HOST_LIMITED,
-            )
-        ]
-    if open_ and not wrong:
-        return [
-            Finding(
-                name=KEPT,
-                answer=Answer.UNKNOWN,
-                promised=f"{len(keys):,} keys",
-                measured=f"{open_:,} without an answer",
-                sentence=f"{open_:,} gets had no answer in time: what they would have found is not "
-                "known",
-                cause=Cause.NOT_MEASURED,
+                measured=lacking,
+                sentence=f"{wrong[0]}; {starved}" if wrong else unanswered,
+                cause=Cause.HOST_LIMITED if wrong else Cause.NOT_MEASURED,
             )
         ]
     kept = f"each get of them brought a value; {found.acknowledged:,} keys have an acknowledged put"

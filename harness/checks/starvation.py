@@ -44,8 +44,9 @@ def between(history: History, begin_ns: int, end_ns: int) -> str:
 
 
 def of(history: History, row: Row, phase: PhaseWindow) -> tuple[Chosen, str]:
-    """Return which operations did not come true, or everywhere, that were under way while nodes
-    were starved, and the sentence of it; none where the row does not feel it.
+    """Return which operations a node gave up, or that came after their time, or not everywhere, and
+    that were under way while nodes were starved, and the sentence of it; none where the row does
+    not feel it. What had no answer and never came is lost on any host.
     """
     none = np.zeros(history.operations.num_rows, np.bool_)
     patience_ns = lateness.patience_ns(history)
@@ -54,9 +55,12 @@ def of(history: History, row: Row, phase: PhaseWindow) -> tuple[Chosen, str]:
         return none, ""
     times = Times.of([(from_ns, to_ns - 1) for from_ns, to_ns, _ in _stretches(history)])
     found = times.meet(history.column("intended_ns"), host.until_ns(history))
+    found &= records.due(history, phase)
     if row.metric != COVERAGE:
-        found &= history.column("outcome") != Outcome.OK
-    return found & records.due(history, phase), said
+        outcome = history.column("outcome")
+        unanswered = found & (outcome == Outcome.UNKNOWN)
+        found = (found & (outcome == Outcome.FAILED)) | host.came(history, unanswered)
+    return found, said
 
 
 def untold(history: History, row: Row, phase: PhaseWindow) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 from kit.budget_rows import judged
-from kit.histories import MS, SECOND, history, host, operation, sample
+from kit.histories import MS, SECOND, history, host, operation, record, sample
 
 from harness.checks import starvation
 from harness.checks.verdict import Answer, Cause
@@ -72,6 +72,19 @@ def test_what_a_starved_node_gave_up_is_not_the_systems(waited, own, refused, an
     assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
     if answer is Answer.UNKNOWN:
         assert "a node waited for a core for 90% of the time" in finding.sentence
+
+
+def test_what_had_no_answer_and_never_came_is_lost_on_a_starved_host_too():
+    lost = {"outcome": int(Outcome.UNKNOWN), "done_ns": 0}
+    sent = [operation(n * 10, **(lost if n in range(400, 450) else {})) for n in range(900)]
+    arrived = [record(n * 10) for n in range(900) if n not in range(400, 450)]
+    found = replace(history(sent, arrived), **parts(run(0.9, 0.1)))
+    share = {**STORED, "metric": "private_message.delivered"}
+    assert judged(found, **share).answer is Answer.FAIL
+
+
+def parts(found):
+    return {"host": found.host, "samples": found.samples, "cores": found.cores}
 
 
 def test_a_node_that_a_fault_of_the_run_slows_waits_for_that():
