@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from itertools import chain
 from typing import NamedTuple
@@ -106,7 +106,9 @@ class Conditions:
         crashing = [one.node for one in changing if one.after is Condition.CRASHED]
         back = [one for one in changing if one.before is Condition.CRASHED]
         coming: list[tuple[Turn, int]] = []  # of these, who was started, and since when
-        with priority.prompt():
+        with (
+            priority.prompt() if crashing else nullcontext()
+        ):  # to be ordinary again may take turns
             self.crashes.cut_off(fault.name, crashing)
 
         def one(turn: Turn) -> None:
