@@ -161,7 +161,7 @@ class Sight:
         """Until when a node was surely dead: until somebody began to start it, or the end."""
         name = self._name(dead)
         edges = [
-            event.journals_ns
+            event.since_ns or event.journals_ns
             for event in self._history.events
             if isinstance(event, NodeStarted) and event.node == name
         ]

@@ -130,7 +130,6 @@ def of(history: History) -> Silences:
     """The silences of a run. A node that ended by itself is not away: that is a finding of its own
     (nodes.py), and what it was due is judged.
     """
-    either = _until_it_ran(history, lambda event: _stopped_ns(event) or _ended_ns(event))
     unready = tuple(_unready(history))
     hurried = (stretch for stretch, awaited in unready if not awaited)
     return Silences(
@@ -138,12 +137,7 @@ def of(history: History) -> Silences:
         unready=tuple(stretch for stretch, _ in unready),
         ended=_stretches(_until_it_ran(history, _ended_ns)),
         gone=_stretches(_until_it_ran(history, _gone_ns)),
-        # What was paused never ceased to keep its journal.
-        mute=tuple(
-            Stretch(node, begin_ns, again.journals_ns or again.at_ns)
-            for node, begin_ns, again in either
-            if isinstance(again, NodeStarted)
-        ),
+        mute=tuple(_mute(history)),
         stops=_stops(history),
         over_ns=_over_ns(history),
     )
@@ -180,6 +174,31 @@ def _until_it_ran(
         elif _is_running(event) and node in since:
             yield node, since.pop(node), event
     yield from ((node, begin_ns, None) for node, begin_ns in since.items())
+
+
+def _mute(history: History) -> Iterator[Stretch]:
+    """Each stretch from a node's end until its journal went on, or until nobody knows, where it ran
+    again and could not journal. What was paused never ceased to keep it.
+    """
+    since: dict[int, int] = {}
+    unheard: set[int] = set()
+    for event in sorted(history.events, key=lambda event: event.at_ns):
+        if not isinstance(event, NodeStarted | NodeChanged | NodeEnded):
+            continue
+        node, begin_ns = history.index(event.node), _stopped_ns(event) or _ended_ns(event)
+        if begin_ns is not None:
+            since.setdefault(node, begin_ns)
+        elif isinstance(event, NodeStarted) and not event.has_journal:
+            since.setdefault(node, event.since_ns or event.at_ns)
+            unheard.add(node)
+        elif isinstance(event, NodeStarted):
+            if node in since:
+                yield Stretch(node, since[node], event.journals_ns or event.at_ns)
+            unheard.discard(node)
+            since.pop(node, None)
+        elif node not in unheard:
+            since.pop(node, None)
+    yield from (Stretch(node, since[node], FOR_EVER_NS) for node in sorted(unheard))
 
 
 def _unready(history: History) -> Iterator[tuple[Stretch, bool]]:

@@ -84,14 +84,21 @@ class NodeEnded(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStarted(Event):
     """The harness started a node: a new process, which began to be started at `since_ns` (0: not
-    known). `journals_ns`: since when its journal has all that it saw; 0: since the event itself.
+    known). `journals_ns`: since when its journal has all that it saw; 0: since the event itself;
+    NO_JOURNAL: it runs, and could not be made to journal.
     """
 
     word: ClassVar[str] = "node-started"
+    NO_JOURNAL: ClassVar[int] = -1
 
     node: str
     journals_ns: int = 0
     since_ns: int = 0
+
+    @property
+    def has_journal(self) -> bool:
+        """Whether what it receives is told of again."""
+        return self.journals_ns != self.NO_JOURNAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

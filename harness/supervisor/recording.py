@@ -357,15 +357,15 @@ class Recording:
         if condition is Condition.RUNNING and before is not Condition.PAUSED:
             if before is Condition.RUNNING:
                 return
-            endpoint = self._cluster.endpoints[node]
-            [journals_ns] = journals.begin_journals(
-                self._cluster.adapter, [endpoint], self.folder, early=True
-            )
-            now = time.monotonic_ns()
-            self.folder.event(
-                NodeStarted(at_ns=now, node=node, journals_ns=journals_ns, since_ns=since_ns)
-            )
-            self._tell_unready(node, now)
+            journals_ns, endpoint = NodeStarted.NO_JOURNAL, self._cluster.endpoints[node]
+            try:
+                [journals_ns] = journals.begin_journals(
+                    self._cluster.adapter, [endpoint], self.folder, early=True
+                )
+            finally:
+                said = NodeStarted(node=node, journals_ns=journals_ns, since_ns=since_ns)
+                self.folder.event(said)
+                self._tell_unready(node, said.at_ns)
         else:
             self.folder.event(NodeChanged(node=node, condition=str(condition), since_ns=since_ns))
             if condition.is_down and self._cluster.gateway is None:
