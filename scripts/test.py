@@ -30,7 +30,10 @@ QUIET = ["-m", "quiet"]
 REST = ["-m", "not quiet"]
 ROOT_LANES = {
     "lives": [f"tests/root/test_{name}.py" for name in ("kill", "bad_days")],
-    "clusters": [f"tests/root/test_{name}.py" for name in ("cluster", "systems")],
+    "clusters": [
+        f"tests/root/test_{name}.py"
+        for name in ("cluster", "cluster_conditions", "cluster_recording", "systems")
+    ],
     "networks": [f"tests/root/test_{name}.py" for name in ("network", "proof", "sabotage_fuzz")],
     "bad nodes": ["tests/root/test_bad_nodes.py", "tests/processes"],
     "faults of nodes": [
