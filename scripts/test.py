@@ -34,7 +34,10 @@ ROOT_LANES = {
         f"tests/root/test_{name}.py"
         for name in ("cluster", "cluster_conditions", "cluster_recording", "systems")
     ],
-    "networks": [f"tests/root/test_{name}.py" for name in ("network", "proof", "sabotage_fuzz")],
+    "networks": [
+        f"tests/root/test_{name}.py"
+        for name in ("network", "network_sabotage", "network_streams", "proof", "sabotage_fuzz")
+    ],
     "bad nodes": ["tests/root/test_bad_nodes.py", "tests/processes"],
     "faults of nodes": [
         f"tests/root/test_{name}.py"
