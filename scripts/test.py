@@ -30,8 +30,14 @@ QUIET = ["-m", "quiet"]
 REST = ["-m", "not quiet"]
 ROOT_LANES = {
     "lives": [f"tests/root/test_{name}.py" for name in ("kill", "bad_days")],
-    "clusters": [f"tests/root/test_{name}.py" for name in ("cluster", "systems")],
-    "networks": [f"tests/root/test_{name}.py" for name in ("network", "proof", "sabotage_fuzz")],
+    "clusters": [
+        f"tests/root/test_{name}.py"
+        for name in ("cluster", "cluster_conditions", "cluster_recording", "systems")
+    ],
+    "networks": [
+        f"tests/root/test_{name}.py"
+        for name in ("network", "network_sabotage", "network_streams", "proof", "sabotage_fuzz")
+    ],
     "bad nodes": ["tests/root/test_bad_nodes.py", "tests/processes"],
     "faults of nodes": [
         f"tests/root/test_{name}.py"

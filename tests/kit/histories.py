@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from harness.history import history as h
 from harness.history.events import FaultChanged, RunEnded
+from harness.history.gaps import Gap, Part
 from harness.history.history import History, PhaseWindow
 from harness.history.journal import JOURNAL
 from harness.history.proof import Proof, ProofAnswer
@@ -130,6 +131,11 @@ def seen(name: str = "cut", what: str = "cut", at_s: float = 2.5, **more: Any) -
     """A look that showed a fault in force."""
     plain = {"backend": "nftables", "answer": ProofAnswer.IN_FORCE, "path": ("node-0", "node-1")}
     return Proof(at_ns=int(at_s * SECOND), fault=name, what=what, **{**plain, **more})
+
+
+def gap(what: Part, **changes: Any) -> Gap:
+    """A part of the record that nobody saw."""
+    return Gap(what=frozenset({what}), why="nobody saw it", **changes)
 
 
 def stored(*rows: tuple[int, int, int | None]) -> pa.Table:

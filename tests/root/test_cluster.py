@@ -4,50 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
-from kit.desk import PROMISES, TEN, Desk, ask, begin_by_hand, request, small_scenario, wait_for
+from kit.desk import PROMISES, TEN, Desk, ask, request, small_scenario, wait_for
 
-from harness.checks import faults, nodes, records
-from harness.checks.verdict import Answer
-from harness.control.client import Client
-from harness.errors import UsageError
-from harness.history import reader
-from harness.history.events import NodeChanged, NodeEnded, NodeStarted
-from harness.history.proof import ProofAnswer
 from harness.kernel.proc import is_stopped
 from harness.operations import Operation, Outcome
-from harness.operations.records import RecordKind
-from harness.scenario.timeline import PlannedPhase, Timeline
 
 pytestmark = pytest.mark.root
-ONE_PHASE = Timeline(seed=1, phases=(PlannedPhase(name="a", begin_s=0.0, end_s=None),)).as_json()
-
-
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory):
-    made = Desk(tmp_path_factory.mktemp("desk"))
-    made.ok("up", str(made.write("ten.toml", TEN)))
-    try:
-        yield made
-        made.ok("down")
-        made.assert_nothing_left()
-    finally:
-        made.close()
-
-
-@pytest.fixture
-def other(tmp_path):
-    made = Desk(tmp_path, "other")
-    yield made
-    made.close()
 
 
 def test_status_has_the_documented_keys(desk):
@@ -159,72 +127,6 @@ def test_logs(desk):
     )
 
 
-def test_identity_and_values_survive_a_restart(desk):
-    before = desk.status()["nodes"][5]
-    key = b"k" * 32
-    assert (
-        ask(before["control"], [request(1, Operation.DHT_PUT, key, b"value")])[
-            (1).to_bytes(16, "big")
-        ].outcome
-        is Outcome.OK
-    )
-    desk.ok("condition", "node-5", "stopped")
-    assert desk.status()["nodes"][5] | {"pid": None, "condition": "stopped"} == before | {
-        "pid": None,
-        "condition": "stopped",
-    }
-    desk.ok("condition", "node-5", "running")
-    after = desk.status()["nodes"][5]
-    assert (after["wire_id"], after["condition"]) == (before["wire_id"], "running")
-    assert after["pid"] != before["pid"]
-    health = (
-        json.loads(
-            subprocess.run(
-                ["curl", "-s", "--unix-socket", after["control"], "http://node/health"],
-                capture_output=True,
-                check=True,
-            ).stdout
-        )
-        if shutil.which("curl")
-        else {"restarts": 1, "dht_values": 1}
-    )
-    assert (health["restarts"], health["dht_values"] >= 1) == (1, True)
-
-
-def test_a_paused_node_stands_still_until_it_runs_again(desk):
-    desk.ok("condition", "node-6", "paused")
-    node = desk.status()["nodes"][6]
-    assert node["condition"] == "paused"
-    assert re.search(r"State:\s+T", Path(f"/proc/{node['pid']}/status").read_text())
-    desk.ok("condition", "node-6", "running")
-    assert re.search(r"State:\s+[SR]", Path(f"/proc/{node['pid']}/status").read_text())
-
-
-def test_stopped_while_paused(desk):
-    """A node that was stopped while another fault pauses it is started and paused again."""
-    desk.ok("fault", "set", "node-7", "--condition", "paused", "--name", "pause")
-    before = desk.status()["nodes"][7]
-    desk.ok("fault", "set", "node-7", "--condition", "stopped", "--name", "stop")
-    assert desk.status()["nodes"][7]["condition"] == "stopped"
-    desk.ok("fault", "clear", "stop")
-    paused = desk.status()["nodes"][7]
-    assert (paused["condition"], paused["pid"] != before["pid"]) == ("paused", True)
-    assert re.search(r"State:\s+T", Path(f"/proc/{paused['pid']}/status").read_text())
-    desk.ok("fault", "clear", "pause")
-    assert desk.status()["nodes"][7]["condition"] == "running"
-
-
-def test_killed_while_paused(desk):
-    """A paused node that is killed is seen to have ended, and its fault does not start it."""
-    desk.ok("fault", "set", "node-8", "--condition", "paused", "--name", "pause")
-    os.kill(desk.status()["nodes"][8]["pid"], signal.SIGKILL)
-    wait_for(lambda: desk.status()["nodes"][8]["condition"] == "stopped")
-    desk.ok("fault", "clear", "pause")
-    assert desk.status()["nodes"][8]["condition"] == "stopped"
-    desk.ok("condition", "node-8", "running")
-    assert desk.status()["nodes"][8]["condition"] == "running"
-
-
 def test_values_are_found_by_get_from_other_nodes(desk):
     nodes = desk.status()["nodes"]
     puts = [
@@ -247,204 +149,6 @@ def test_values_are_found_by_get_from_other_nodes(desk):
         nodes[0]["control"], [request(9, Operation.DHT_GET, b"nobody put this" + bytes(17))]
     )
     assert next(iter(missing.values())).outcome is Outcome.FAILED
-
-
-def test_a_broadcast_is_in_every_other_journal(desk, tmp_path, monkeypatch):
-    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
-    with Client.connect(desk.cluster) as client:
-        begin_by_hand(client, tmp_path)
-        ask(desk.status()["nodes"][0]["control"], [request(77, Operation.BROADCAST, None, b"x")])
-        wait_for(lambda: heard(tmp_path) == set(range(1, 10)), lambda: heard(tmp_path))
-        run = Path(client.end()["run"])
-    found = reader.read(run)
-    assert found.ended
-    assert found.samples.num_rows >= 10
-    # No intent was recorded: nothing is invented.
-    sent = records.in_phase(found, records.WHOLE_RUN, Operation.BROADCAST)
-    assert records.heard_ns(found, RecordKind.RECEIVED, sent).shape == (0, 10)
-
-
-def test_a_node_without_its_neighbours_runs_and_is_not_ready(other, monkeypatch):
-    """It exited 69 for a node that ran, and a run did not record that it did."""
-    monkeypatch.setenv("HARNESS_STATE", str(other.state))
-    two = "silence_s = 3\n[nodes]\ncount = 2\n[shape]\nkind = 'line'\n"
-    other.ok("up", str(other.write("two.toml", two)))
-    with Client.connect(other.cluster) as client:
-        begin_by_hand(client, other.folder)
-        for node in ("node-0", "node-1"):
-            other.ok("condition", node, "stopped")
-        said = other.ok("condition", "node-0", "running")
-        assert said == "node-0 is running, but not ready yet (last status: listening)\n"
-        assert other.ok("condition", "node-0", "running") == said  # nor has it become so
-        assert other.ok("condition", "node-1", "running") == "node-1 is running\n"
-        wait_for(lambda: other.ok("condition", "node-0", "running") == "node-0 is running\n")
-        run = Path(client.end()["run"])
-    started = [one.node for one in reader.read(run).events if isinstance(one, NodeStarted)]
-    assert started == ["node-0", "node-1"]
-    other.ok("down")
-
-
-def test_what_happened_to_nodes_is_in_the_events(desk, tmp_path, monkeypatch):
-    """Hole 43: paused → running wrote "node-started". Hole 18: an end had no code. Hole 10: that a
-    running node is to run is no news.
-    """
-    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
-    desk.ok("condition", "node-4", "paused")
-    with Client.connect(desk.cluster) as client:
-        begin_by_hand(client, tmp_path)
-        for node, *conditions in (
-            ("node-1", "paused", "running", "running"),
-            ("node-4", "running"),
-            ("node-2", "stopped", "running"),
-        ):
-            for condition in conditions:
-                desk.ok("condition", node, condition)
-        os.kill(desk.status()["nodes"][3]["pid"], signal.SIGSEGV)
-        wait_for(lambda: desk.status()["nodes"][3]["condition"] == "stopped")
-        run = Path(client.end()["run"])
-    desk.ok("condition", "node-3", "running")
-    found = reader.read(run)
-    changed = [one for one in found.events if isinstance(one, NodeChanged)]
-    assert [(one.node, one.condition) for one in changed] == [
-        ("node-4", "paused"),  # as it was found
-        ("node-1", "paused"),
-        ("node-1", "running"),
-        ("node-2", "stopped"),
-    ]
-    assert all(0 < one.since_ns < one.at_ns for one in changed[1:])
-    started = {one.node: one for one in found.events if isinstance(one, NodeStarted)}
-    assert list(started) == ["node-4", "node-2"]  # node-4's journal had not begun
-    # node-2 journals since its process began, and not since it was handed the file.
-    assert changed[3].at_ns < started["node-2"].journals_ns < started["node-2"].at_ns - 20_000_000
-    [ended] = [one for one in found.events if isinstance(one, NodeEnded)]
-    assert (ended.node, ended.code, ended.signal) == ("node-3", None, signal.SIGSEGV)
-    [dead] = nodes.check(found)
-    assert (dead.answer, "by signal 11 (SIGSEGV)" in dead.sentence) == (Answer.FAIL, True)
-
-
-def test_a_node_that_died_before_the_run(desk, tmp_path, monkeypatch):
-    """A node that ended by itself before a run has failed, and was not stopped by the harness."""
-    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
-    os.kill(desk.status()["nodes"][3]["pid"], signal.SIGSEGV)
-    wait_for(lambda: desk.status()["nodes"][3]["condition"] == "stopped")
-    found = []
-    for _ in range(2):
-        with Client.connect(desk.cluster) as client:
-            begin_by_hand(client, tmp_path)
-            found.append(reader.read(Path(client.end()["run"])))
-        desk.ok("condition", "node-3", "running")
-    assert not any(isinstance(one, NodeChanged) for one in (*found[0].events, *found[1].events))
-    [ended] = [one for one in found[0].events if isinstance(one, NodeEnded)]
-    assert (ended.node, ended.signal) == ("node-3", signal.SIGSEGV)
-    assert ended.at_ns < found[0].phases[0].begin_ns
-    assert [nodes.check(one)[0].answer for one in found] == [Answer.FAIL, Answer.PASS]
-
-
-def test_faults_from_before_the_run(desk, tmp_path, monkeypatch):
-    """What stands as a run starts is among its events, and is proven like what is set in it."""
-    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
-    desk.ok("fault", "cut", "halves")
-    desk.ok("condition", "node-4", "paused")
-    desk.ok("condition", "node-5", "stopped")
-    with Client.connect(desk.cluster) as client:
-        run = begin_by_hand(client, tmp_path)
-        try:
-            wait_for(lambda: ProofAnswer.IN_FORCE in seen(Path(run), "cut halves"))
-        finally:
-            client.end(run=run)
-    desk.ok("fault", "clear")
-    history = reader.read(Path(run))
-    changes = faults.changes_of(history)
-    assert [(one.fault, one.verb) for one in changes] == [
-        ("cut halves", "set"),
-        ("condition node-4", "set"),
-        ("condition node-5", "set"),
-    ]
-    [finding] = faults.check(history)
-    assert (finding.answer, finding.measured) == (Answer.PASS, "3 of 3"), finding
-
-
-def seen(run: Path, fault: str) -> set[ProofAnswer]:
-    """What probes of a fault's paths have said by now."""
-    proofs = reader.read(run).proofs
-    return {proof.answer for proof in proofs if proof.fault == fault and proof.what == "cut"}
-
-
-def test_a_run_of_others(desk, tmp_path, monkeypatch):
-    """Only who names the run that is open can start or end it."""
-    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
-    with Client.connect(desk.cluster) as client:
-        run = begin_by_hand(client, tmp_path)
-        for method, facts in (("start", {"load": {}, "start_in_s": 0.0}), ("end", {})):
-            with pytest.raises(UsageError, match="is recording"):
-                client.call(method, {"run": "/nowhere", **facts})
-        with pytest.raises(UsageError, match="started already"):
-            client.start(run=run, load={}, start_in_s=0.0)
-        assert client.status()["run"] == run
-        client.end(run=run)
-
-
-def test_a_node_that_runs_already(desk, tmp_path, monkeypatch):
-    """It is told to run: that is no event, and neither its journal nor its counts begin anew."""
-    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
-    with Client.connect(desk.cluster) as client:
-        run = begin_by_hand(client, tmp_path)
-        client.call("condition", {"node": "node-1", "condition": "running"})
-        client.end(run=run)
-    found = reader.read(Path(run))
-    assert [event.word for event in found.events] == ["begin", "phase", "phases-over", "end"]
-    assert found.sealed
-
-
-def test_an_abandoned_run(desk, tmp_path):
-    """A run that was begun by a process that ended before its start gives way to the next, and
-    leaves no folder.
-    """
-    lost = abandoned(desk, tmp_path, "")
-    next_one(desk, tmp_path)
-    assert not lost.exists()
-
-
-def test_a_run_without_its_generator(desk, tmp_path):
-    """A run whose load generator was killed gives way to the next; its record says that it was
-    interrupted.
-    """
-    lost = abandoned(desk, tmp_path, "client.start(run=run['run'], load={}, start_in_s=0.0)")
-    next_one(desk, tmp_path)
-    assert json.loads((lost / "metadata.json").read_text())["load"]["interrupted"]
-    assert reader.read(lost).ended
-
-
-def abandoned(desk: Desk, runs: Path, then: str) -> Path:
-    """A run that a process began that was killed after what it did then; its folder."""
-    begin = (
-        "import os, signal; from harness.control.client import Client\n"
-        f"with Client.connect({desk.cluster!r}) as client:\n"
-        f"    run = client.begin(scenario='lost', timeline={ONE_PHASE!r}, budget=None,"
-        f" runs={str(runs)!r}, files={{}})\n"
-        f"    {then}\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    subprocess.run([sys.executable, "-c", begin], env=desk.environment, check=False)
-    lost = Path(desk.status()["run"])
-    assert (lost.is_dir(), lost.parent.name) == (True, "lost")
-    return lost
-
-
-def next_one(desk: Desk, runs: Path) -> Path:
-    """The folder of a run that is begun and ended, and is the latest."""
-    with patch.dict(os.environ, {"HARNESS_STATE": str(desk.state)}):
-        client = Client.connect(desk.cluster)
-    with client:
-        run = begin_by_hand(client, runs)
-        client.end(run=run)
-    assert reader.find(runs) == Path(run)
-    return Path(run)
-
-
-def heard(runs: Path) -> set[int]:
-    journal = reader.read(reader.find(runs)).journal
-    return set(journal["node"][journal["kind"] == RecordKind.RECEIVED].tolist())
 
 
 def test_names_are_taken_once_and_clusters_stand_side_by_side(desk, other):
