@@ -123,7 +123,10 @@ def _astray(history: History, operation: Operation, others: Chosen) -> list[Find
     ledger = operation.spec.ledger
     if ledger is None or ledger.witness not in BY_ID or not others.any():
         return []
-    wrong = {"delivered before it was sent": int(_early(history, ledger, others).sum())}
+    wrong = {
+        "delivered before it was sent": int(_early(history, ledger, others).sum()),
+        RESIZED: resized(history, ledger, others),
+    }
     if ledger.witness is Witness.TARGET:
         arrivals = records.arrivals(history, ledger.record, others)
         wrong |= _misdelivered(history, ledger, others, *arrivals)
@@ -184,6 +187,7 @@ class Held:
 
 BY_ID = (Witness.TARGET, Witness.EVERY_OTHER_NODE)  # whose records name the operation itself
 SILENT = "to a node that could not journal then"
+RESIZED = "of another size"
 TWICE = "delivered more than once at a node"
 
 
@@ -225,12 +229,20 @@ def _at_target(history: History, operation: Operation, acknowledged: Chosen) -> 
         "acknowledged but in no journal": int((lacking & ~silent).sum()),
         **_misdelivered(history, ledger, acknowledged, seen, first),
     }
+    wrong[RESIZED] = resized(history, ledger, acknowledged)
     if ledger.content is not None:
-        places = records.told(history, ledger.record).places[first[has_arrived]]
-        size = history.column("payload_bytes")[acknowledged][has_arrived]
-        wrong["of another size"] = int((history.journal["size"][places] != size).sum())
         wrong |= _differing(history, ledger.content, acknowledged, has_arrived)
     return Held(wrong, {SILENT: int((lacking & silent).sum())})
+
+
+def resized(history: History, ledger: Ledger, chosen: Chosen) -> int:
+    """How many of the chosen operations a node has with another size than was sent. A record of
+    size 0 does not tell it, but of those whose content is told.
+    """
+    rows, mine = records.about(history, ledger.record, chosen)
+    sent, had = history.column("payload_bytes")[chosen][rows], history.journal["size"][mine.places]
+    is_told = (had > 0) | (ledger.content is not None)
+    return len(np.unique(rows[is_told & (had != sent)]))
 
 
 def _differing(
@@ -267,6 +279,7 @@ def _at_every_other_node(history: History, operation: Operation, acknowledged: C
         {
             "not everywhere": int((missed & ~unjudged).sum()),
             TWICE: repeated(history, ledger.record, acknowledged),
+            RESIZED: resized(history, ledger, acknowledged),
         },
         {
             "while no other node ran": int((~due.any(axis=1)).sum()),

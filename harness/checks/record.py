@@ -30,6 +30,7 @@ NEEDS: Mapping[str, Parts] = {
     "ordered": frozenset({Part.OPERATIONS, Part.JOURNAL}),
     "register": frozenset({Part.OPERATIONS}),
     "register-by-side": frozenset({Part.OPERATIONS, Part.FAULTS, Part.TOPOLOGY}),
+    "values": frozenset({Part.OPERATIONS}),
 }
 # What must be whole for a miss to be the system's own, by the row's kind: the host is asked first.
 EXCUSES: Mapping[str, Parts] = {

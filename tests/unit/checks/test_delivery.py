@@ -62,6 +62,29 @@ def test_a_broadcast_must_be_in_every_other_journal():
     assert heard(1, 0).answer is Answer.FAIL
 
 
+@pytest.mark.parametrize("outcome", [Outcome.OK, Outcome.UNKNOWN])
+@pytest.mark.parametrize(
+    ("kind", "target", "record_kind"),
+    [
+        (Operation.PRIVATE_MESSAGE, 2, RecordKind.DELIVERED),
+        (Operation.BROADCAST, -1, RecordKind.RECEIVED),
+    ],
+)
+def test_what_came_with_another_size_is_not_what_was_sent(kind, target, record_kind, outcome):
+    """Half of each broadcast arrived, and all journals said so: PASS."""
+    sent = [operation(1, kind, source=0, target=target, outcome=int(outcome))]
+
+    def judged(size):
+        nodes = (2,) if target == 2 else (1, 2)
+        seen = [record(1, record_kind, node, size=size) for node in nodes]
+        return delivery.check(history(sent, seen))
+
+    assert all(one.answer is Answer.FAIL for one in judged(128))
+    assert [one.measured for one in judged(128)] == ["1 of another size"]
+    for size in (256, 0):  # 0: the system does not tell it
+        assert all(one.answer is Answer.PASS for one in judged(size))
+
+
 @pytest.mark.parametrize(("ended_s", "answer"), [(4.9, Answer.UNKNOWN), (5.1, Answer.FAIL)])
 def test_what_was_still_spreading_when_the_journals_ended_is_not_lost(ended_s, answer):
     """Ctrl-C of `harness run` ends them with the load: what nobody had yet was lost, FAIL."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from kit.histories import MS, SECOND, fault, history, identifier, operation, stored
 
-from harness.checks import register
+from harness.checks import judge, register
 from harness.checks.register import FRESH, KEPT, WRITTEN
 from harness.checks.verdict import Answer, Cause
 from harness.history import history as h
@@ -221,3 +221,20 @@ def test_a_look_at_a_run_under_way_does_not_accuse_what_it_does_not_know_yet():
     # What is told of its key already is that it is another one.
     elsewhere = replace(known, values=stored((1, 8, None), (10, 7, 1)))
     assert register.check(elsewhere)[0].answer is Answer.FAIL
+
+
+@pytest.mark.parametrize(
+    ("values", "answer"),
+    [
+        ([(1, 7, None), (10, 7, 1)], Answer.PASS),
+        ([(1, 7, None), (10, 7, 99)], Answer.FAIL),
+        ([(1, 7, None)], None),  # what no record tells nobody is held to, unless it is asked for
+    ],
+)
+def test_every_run_is_held_to_values_that_somebody_wrote(values, answer):
+    """A node that brought random bytes to each get: PASS, 100 % found, for nobody had asked."""
+    found = history([put(1), get(10)], values=stored(*values), events=(RunEnded(),))
+    answers = [one.answer for one in judge(found, ()).findings if one.name == WRITTEN]
+    assert answers == ([] if answer is None else [answer])
+    asked = judge(replace(found, checks=("register",)), ()).findings
+    assert [one.name for one in asked].count(WRITTEN) == 1  # and is told of it once
