@@ -48,7 +48,7 @@ def section(results: list[dict[str, Any]]) -> str:
     lines = [
         "## Seeded sabotage (`make evidence-sabotage`)",
         "",
-        f"{len({one['seed'] for one in results})} of {SEEDS} seeds. Ten nodes, six faults that",
+        f"{len({one['seed'] for one in results})} seeds. Ten nodes, six faults that",
         "stand, one change; then a sender of its own measures every fault's path. *Seen*: it",
         "measured something else than was asked.",
         "",
