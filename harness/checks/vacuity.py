@@ -11,10 +11,11 @@ or a lookup, is everybody's).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from harness.checks import reach, records
+from harness.checks import reach, records, silences
 from harness.checks.metric import Chosen
 from harness.checks.reach import Matrix, Stand
 from harness.checks.verdict import Answer, Cause, Finding
@@ -70,6 +71,7 @@ def _faults(history: History) -> list[Finding]:
 
 def _idle(history: History, stood: Sequence[Stand]) -> str | None:
     """Why a fault is not known to have met an operation; None where it met one."""
+    stood = [_while_away(history, one) if one.is_an_end else one for one in stood]
     for stand in stood:
         paths = touched(history, stand.change)
         if paths is None:
@@ -78,6 +80,23 @@ def _idle(history: History, stood: Sequence[Stand]) -> str | None:
             return None
     seconds = sum(one.end_ns - one.begin_ns for one in stood) / 1e9
     return f"no operation is known to have crossed what it touched in the {seconds:.1f} s it stood"
+
+
+def _while_away(history: History, stand: Stand) -> Stand:
+    """A stand of what ended nodes, or paused them, for as long as it kept them from running: what
+    starts them again at once is over before they run.
+    """
+    mine = {history.index(node) for node in stand.change.nodes}
+    away = [
+        one
+        for one in silences.of(history).away
+        if one.node in mine
+        and one.begin_ns < stand.gone_ns
+        and one.end_ns > stand.change.begun_ns
+    ]
+    begin_ns = min([stand.begin_ns, *(one.begin_ns for one in away)])
+    ends_ns = [one.end_ns for one in away if one.end_ns != silences.FOR_EVER_NS]
+    return replace(stand, begin_ns=begin_ns, end_ns=max([stand.end_ns, *ends_ns]))
 
 
 def touched(history: History, change: FaultChanged) -> Matrix | None:

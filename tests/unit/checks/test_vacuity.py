@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from kit.histories import SECOND, beginning, fault, history, operation, record
+from kit.histories import MS, SECOND, beginning, fault, history, operation, record
 
 from harness.checks import vacuity
 from harness.checks.verdict import Answer, Cause
-from harness.history.events import RunEnded
+from harness.history.events import NodeChanged, NodeStarted, RunEnded
 from harness.history.resolved import ResolvedFault
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
@@ -33,6 +33,23 @@ def met(operations, journal=(), events=None, nodes=4):
     finding = vacuity.check(found)[0]
     assert finding.name == vacuity.MET
     return finding
+
+
+def restarted():
+    """A fault that was over 2 ms after it came, and kept a node from running for 165 ms."""
+    of_nodes = {"does": "restarted", "nodes": ("node-1",)}
+    return (
+        fault("set", 2, "again", took_ms=1, **of_nodes),
+        NodeChanged(node="node-1", condition="stopped", at_ns=2 * SECOND),
+        fault("clear", 2.166, "again", took_ms=164, **of_nodes),
+        NodeStarted(node="node-1", at_ns=2 * SECOND + 165 * MS),
+    )
+
+
+@pytest.mark.parametrize(("at_ms", "answer"), [(1100, Answer.PASS), (1300, Answer.UNKNOWN)])
+def test_what_was_for_a_node_while_it_started_again_met_its_restart(at_ms, answer):
+    """Twelve operations were, of which six did not come true: "in the 0.0 s it stood"."""
+    assert met([operation(at_ms)], events=restarted()).answer is answer
 
 
 def test_a_message_over_the_path_met_the_fault():
