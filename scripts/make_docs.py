@@ -168,7 +168,7 @@ source = "where it was promised"
 [[row]]
 name = "end-to-end private message p99"
 metric = "private_message.end_to_end"
-statistic = "p99"                # {statistics}
+statistic = "p99"                # {statistics} (of those that came true)
 comparison = "<"                 # {comparisons}; default <, strict
 bound = 50                       # left out: measured, not promised, never PASS
 unit = "ms"

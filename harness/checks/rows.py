@@ -246,16 +246,16 @@ def _holds(history: History, row: Row, measured: Measured, more: int, *, met: bo
     """Whether the promise was kept, had there been more operations which all met it, or missed
     it.
     """
-    if row.statistic == "count":
-        counts = (float(_count(measured)), float(_count(measured) + more))
-        return any(map(row.holds, counts)) if met else all(map(row.holds, counts))
-    if isinstance(measured, Samples) and more:
+    if isinstance(measured, Samples) and more and row.statistic != "count":
         value = keeping(row, measured.values) if met else missing(row)
         measured = Samples(values=np.append(measured.values, np.full(more, value)))
     try:
-        return row.holds(row.in_unit(statistic.take(measured, history, row)[0]))
+        value = row.in_unit(statistic.take(measured, history, row)[0])
     except NoValueError:
         return met
+    if row.statistic == "count":
+        return (any if met else all)(map(row.holds, (value, value + more)))
+    return row.holds(value)
 
 
 def _count(measured: Measured) -> int:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from harness.checks.metric import Floats, PerNode, Samples
+from harness.checks.operation_metrics import SHARES
 from harness.checks.verdict import Cause
 from harness.history.history import History
 from harness.scenario.budget import Row
@@ -29,7 +30,9 @@ def take(measured: Samples | PerNode, history: History, row: Row) -> tuple[float
     if isinstance(measured, Samples):
         known = measured.known
         if row.statistic not in known:
-            known[row.statistic] = of(measured.values, row.statistic)
+            is_count = row.statistic == "count"
+            some = came_true(measured.values, row.metric) if is_count else measured.values
+            known[row.statistic] = of(some, row.statistic)
         return known[row.statistic], f" (n={len(measured.values):,})"
     if row.conditions.node is not None:
         index = history.index(row.conditions.node)
@@ -48,6 +51,13 @@ def take(measured: Samples | PerNode, history: History, row: Row) -> tuple[float
     values = {index: of(series, row.statistic) for index, series in measured.series.items()}
     worst = min(values, key=lambda index: (_goodness(row, values[index]), index))
     return values[worst], f" at {history.nodes[worst]}"
+
+
+def came_true(values: Floats, metric: str) -> Floats:
+    """Those of operations that came true: what failed is no share of anything, and has no speed;
+    what never arrived took for ever. A count is of them.
+    """
+    return values[np.isfinite(values) & ((values >= 1) | (metric not in SHARES))]
 
 
 def _goodness(row: Row, value: float) -> float:

@@ -228,4 +228,17 @@ def test_a_checker_that_crashes_is_unknown():
     verdict = checks.judge(broken, [row()])
     assert verdict.answer is Answer.UNKNOWN
     broke = {one.name for one in verdict.findings if one.cause is Cause.CHECKER_BROKE}
-    assert broke == {"r", "scope", "delivery", "load", "doubts", "non-vacuity"}
+    assert broke == {"r", "scope", "delivery", "values", "load", "doubts", "non-vacuity"}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.UNKNOWN])
+def test_a_count_is_of_what_came_true(outcome):
+    """300 messages failed: "count >= 200" PASS, 300."""
+    failed = {"outcome": int(outcome), "done_ns": 0}
+    operations = [operation(n, **(failed if n >= 30 else {})) for n in range(100)]
+    for metric in ("private_message.delivered", "private_message.end_to_end"):
+        counted = {"metric": metric, "statistic": "count", "unit": "1", "comparison": ">="}
+        seen = [record(n) for n in range(30)]
+        for bound, answer in ((30.0, Answer.PASS), (31.0, Answer.FAIL)):
+            finding = judged(history(operations, seen), **counted, bound=bound)
+            assert (finding.answer, finding.measured) == (answer, "30 (n=100)")
