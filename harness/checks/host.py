@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.checks import gateway, lateness, record, records
+from harness.checks import gateway, lateness, record, records, statistic
 from harness.checks.metric import Chosen
 from harness.checks.operation_metrics import CAME_TRUE, SPEEDS, TIMES
-from harness.checks.resource_metrics import cores, cpu, waited
+from harness.checks.resource_metrics import cores, cpu, waited, wanted
 from harness.checks.times import Times
 from harness.checks.verdict import Cause
 from harness.history.gaps import Part
@@ -165,6 +165,24 @@ def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
     if used is not None and used.limited:
         return f"{used.sentence}{busy(history, phase)}"
     return None
+
+
+def hides(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, str] | None:
+    """Why a row that was kept says nothing of the system: others had the core that a node waited
+    for, with which it might have used more, or sent more, than is promised. None where it does.
+    """
+    used = use(history, phase)
+    if used is None or not used.is_of_others or row.comparison not in ("<", "<="):
+        return None
+    if row.metric != "cpu":
+        is_rate = row.kind in ("rate", "byte rate") and row.metric not in SPEEDS
+        said = f"{used.sentence}{busy(history, phase)}"
+        return (Cause.HOST_LIMITED, said) if is_rate and used.starved else None
+    value, at = statistic.take(wanted(history, phase), history, row)
+    if row.bound is None or row.holds(row.in_unit(value)):
+        return None
+    said = f"with what it waited for, it might have used {value:.0%} of one core{at}"
+    return Cause.HOST_LIMITED, f"{used.sentence}; {said}{busy(history, phase)}"
 
 
 def feels_it(row: Row) -> bool:

@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.checks.metric import Metric, Samples
+from harness.checks import statistic
+from harness.checks.metric import Measured, Metric, Samples
 from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
+from harness.scenario.budget import Row
 
 SIZES = (1_024, 10_240, 102_400, 1_024_000)
 
@@ -69,3 +71,13 @@ MEASURED_METRICS: dict[str, Metric] = {
     )
     for name, (kind, sentence) in MEASUREMENTS.items()
 }
+
+
+def unsteady(row: Row, taken: Measured) -> str | None:
+    """Say how much the values of one micro benchmark differ; None where that is little enough."""
+    if row.metric not in BENCHMARKS or not isinstance(taken, Samples):
+        return None
+    spread = statistic.spread(taken.values)
+    if spread < SPREAD_MAX:
+        return None
+    return f"its values differ by ± {spread:.0%}, {SPREAD_MAX:.0%} is the most that is judged"

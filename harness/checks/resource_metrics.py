@@ -156,6 +156,17 @@ def waited(history: History, phase: PhaseWindow) -> float:
     return float(by_others.max(initial=0.0) / 1e9)
 
 
+def wanted(history: History, phase: PhaseWindow) -> PerNode:
+    """Share of one core that each node used over the phase or waited for, but what a fault of the
+    run kept it from; nothing is added where nobody tells.
+    """
+    used = cpu(history, phase).series
+    nodes, rates = _rates(history, phase, ["run_delay_ns"], of_process=True)
+    is_free = ~np.isin(nodes, _kept_from_cores(history))
+    delays = dict(zip(nodes[is_free].tolist(), (rates[is_free] / 1e9).tolist(), strict=True))
+    return PerNode(series={node: value + delays.get(node, 0.0) for node, value in used.items()})
+
+
 @once
 def _kept_from_cores(history: History) -> list[int]:
     """The nodes that a fault of the run ever limited in what they may compute."""

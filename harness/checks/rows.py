@@ -24,7 +24,7 @@ from harness.checks import (
     starvation,
     statistic,
 )
-from harness.checks.measurements import BENCHMARKS, SPREAD_MAX
+from harness.checks.measurements import unsteady
 from harness.checks.metric import Chosen, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS, as_one, take, taken_over
 from harness.checks.operation_metrics import TIMES
@@ -122,18 +122,18 @@ def _judge(history: History, row: Row) -> Finding:
     excused = lateness.excused_of(history, as_one(taken_over(history, row.metric, phase)), row)
     fair = _without(history, row, phase, taken, excused.all)
     measured, value = _shown(history, row, fair, taken)
-    if unsteady := _unsteady(row, taken):
-        return _unknown(row, Cause.UNSTABLE, unsteady, measured)
+    if differs := unsteady(row, taken):
+        return _unknown(row, Cause.UNSTABLE, differs, measured)
     if row.bound is None:
         told = f"measured, not promised{lateness.tick(history, row, phase)}"
         return _finding(row, Answer.MEASURED, measured, told, value=value)
     best, worst = _best(history, row, fair, taken), _worst(history, row, phase, taken, excused)
     doubt = _doubt(history, row, phase, excused, best=best, worst=worst)
-    if doubt is None and not best:
+    if doubt is None and best:
+        doubt = host.hides(history, row, phase)
+    elif doubt is None:
         doubt = recovery.too_short(history, row, phase, value)
-        doubt = doubt or _by_a_stop(history, row, phase, taken, excused)
-        doubt = doubt or _by_the_wait(history, row, phase, excused.all)
-        doubt = doubt or _host_limited(history, row, phase, taken, excused.all)
+        doubt = doubt or _excuse(history, row, phase, taken, excused)
     if doubt is not None:
         return _unknown(row, doubt[0], doubt[1], measured)
     if not best:
@@ -146,6 +146,17 @@ def _judge(history: History, row: Row) -> Finding:
     measured, value = _shown(history, row, taken, fair)
     kept = f"kept{stretch(row, value)}{lateness.tick(history, row, phase)}"
     return _finding(row, Answer.PASS, measured, kept, value=value)
+
+
+def _excuse(
+    history: History, row: Row, phase: PhaseWindow, taken: Measured, excused: lateness.Excused
+) -> tuple[Cause, str] | None:
+    """Why a row that was missed says nothing of the system; None where it does."""
+    return (
+        _by_a_stop(history, row, phase, taken, excused)
+        or _by_the_wait(history, row, phase, excused.all)
+        or _host_limited(history, row, phase, taken, excused.all)
+    )
 
 
 def _unexcused(history: History, row: Row, phase: PhaseWindow, value: float) -> str | None:
@@ -181,16 +192,6 @@ def _untold(
     late = host.came(history, late) if no_journal is None else late
     without = _without(history, row, phase, taken, excused | late)
     return no_host or no_journal if _best(history, row, without, taken) else None
-
-
-def _unsteady(row: Row, taken: Measured) -> str | None:
-    """Say how much the values of one micro benchmark differ; None where that is little enough."""
-    if row.metric not in BENCHMARKS or not isinstance(taken, Samples):
-        return None
-    spread = statistic.spread(taken.values)
-    if spread < SPREAD_MAX:
-        return None
-    return f"its values differ by ± {spread:.0%}, {SPREAD_MAX:.0%} is the most that is judged"
 
 
 def _without(

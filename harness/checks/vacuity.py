@@ -90,9 +90,7 @@ def _while_away(history: History, stand: Stand) -> Stand:
     away = [
         one
         for one in silences.of(history).away
-        if one.node in mine
-        and one.begin_ns < stand.gone_ns
-        and one.end_ns > stand.change.begun_ns
+        if one.node in mine and one.begin_ns < stand.gone_ns and one.end_ns > stand.change.begun_ns
     ]
     begin_ns = min([stand.begin_ns, *(one.begin_ns for one in away)])
     ends_ns = [one.end_ns for one in away if one.end_ns != silences.FOR_EVER_NS]

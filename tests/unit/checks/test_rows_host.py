@@ -276,3 +276,39 @@ def test_what_its_sender_gave_up_while_others_had_the_host_lowers_no_share(kind,
     finding = judged(found, **share, bound=99.0, comparison=">")
     assert finding.answer is answer, finding
     assert (finding.cause is Cause.HOST_LIMITED) == (answer is Answer.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("own", "waited", "bound", "answer"),
+    [
+        (0.2, 0.8, 70.0, Answer.UNKNOWN),  # seen: a node that spins, 20 % of a core: PASS
+        (0.2, 0.1, 70.0, Answer.PASS),  # with all that it waited for too
+        (1.9, 0.8, 70.0, Answer.PASS),  # it waited for the run itself
+        (0.2, 0.8, 10.0, Answer.FAIL),  # it used more than that of what it got
+    ],
+)
+def test_a_node_that_others_kept_from_a_core_did_not_use_little(own, waited, bound, answer):
+    rows = [host(at, at * 1.95, at * own) for at in range(1, 11)]
+    samples = [
+        sample(at, node, cpu_ns=at * SECOND // 5, run_delay_ns=int(at * waited * SECOND))
+        for at in range(1, 11)
+        for node in range(3)
+    ]
+    found = history([], samples=samples, host=pa.Table.from_pylist(rows, h.HOST), cores=2)
+    finding = judged(found, metric="cpu", statistic="max", unit="%", bound=bound)
+    assert finding.answer is answer
+    if answer is Answer.UNKNOWN:
+        assert "it might have used 100% of one core" in finding.sentence
+
+
+@pytest.mark.parametrize(("waited", "answer"), [(0.8, Answer.UNKNOWN), (0.2, Answer.PASS)])
+def test_a_starved_node_did_not_send_little(waited, answer):
+    rows = [host(at, at * 1.95, at * 0.2) for at in range(1, 11)]
+    samples = [
+        sample(at, node, bytes_in=at * 1000, run_delay_ns=int(at * waited * SECOND))
+        for at in range(1, 11)
+        for node in range(3)
+    ]
+    found = history([], samples=samples, host=pa.Table.from_pylist(rows, h.HOST), cores=2)
+    finding = judged(found, metric="network", statistic="max", unit="KB/s", bound=10.0)
+    assert finding.answer is answer
