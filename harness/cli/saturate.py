@@ -20,6 +20,7 @@ from harness.cli.shared import (
     workers_option,
 )
 from harness.errors import InterruptedByUserError
+from harness.reports.terminal import visible
 from harness.scenario import shipped
 
 
@@ -83,7 +84,7 @@ def saturate(
     """
     from harness.experiments.saturate import PAGE
     from harness.experiments.saturate import saturate as searched
-    from harness.reports.saturation import told as told_of
+    from harness.reports.saturation import sentence, told
 
     with shown() as progress:
         folder, found = searched(
@@ -105,9 +106,8 @@ def saturate(
         print_json(found)
     else:
         for one in found["tries"]:
-            told = told_of(found, one)
-            click.echo(f"{told:>14}  {one['answer']:<8}{one['why']}")
-        click.echo(f"{found['answer']}: {found['sentence']}")
+            click.echo(visible(f"{told(found, one):>14}  {one['answer']:<8}{one['why']}"))
+        click.echo(visible(f"{found['answer']}: {sentence(found)}"))
         click.echo(f"{folder / PAGE}")
     if found["interrupted"]:
         sys.exit(InterruptedByUserError.exit_code)

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.checks import nodes as nodes_alive
 from harness.checks.verdict import Answer, Finding, Verdict
 from harness.choices import one_of
 from harness.control import state
@@ -45,10 +46,11 @@ from harness.experiments.saturation import (
     search,
 )
 from harness.history.folder import new_folder, point_latest, translated
+from harness.history.plan import PhaseKind
 from harness.kernel.files import replace_text
 from harness.operations import Operation
 from harness.reports import saturation as page
-from harness.scenario import files
+from harness.scenario import files, writer
 from harness.scenario.budget import Row
 from harness.scenario.scenario import Phase, Scenario
 from harness.scenario.stream import Stream
@@ -56,7 +58,7 @@ from harness.scenario.stream import Stream
 VERSION = 1
 FILE, PAGE = "saturation.json", "saturation.html"
 WARM_S = 2.0  # of the same load before each try, unjudged
-NOT_ASKED = "operations that came true: "  # no promise of a try's is about them
+CAME_TRUE = "operations that came true: "  # and the word of the operation
 
 
 class Saturating:
@@ -138,9 +140,10 @@ class Saturating:
                     raise  # nothing is known, and its kind says whose fault it is
                 why = f"the {'cluster did not start' if too_many else 'try broke'}: {error}"
                 return Try(
-                    at=value, answer=Answer.UNKNOWN, why=why, values={}, is_broken=not too_many
+                    at=value, answer=Answer.UNKNOWN, why=why, values={}, is_last=not too_many
                 )
-            return _tried(value, self.promised, judged, folder)
+            one = _tried(value, self.promised, judged, folder)
+            return one if self.searched is RATE else replace(one, is_last=False)
 
         try:
             search(
@@ -198,22 +201,24 @@ class Saturating:
             topology = folder.resolve() / f"{name}.topology.toml"
             with translated(folder):
                 topology.write_text(text)
-        head: dict[str, object] = {
+        load = [_words(one) for one in streams]
+        warm = {"name": "warm", "kind": PhaseKind.WARM_UP.value, "duration_s": WARM_S}
+        document = {
             "name": name,
             "topology": str(topology),
             "system": self.wanted.adapter,
             "seed": self.planned.seed,
             "budget": f"{name}.budget.toml",
+            "phase": [
+                {**warm, "stream": load},
+                {"name": PHASE, "duration_s": self.seconds, "stream": load},
+            ],
         }
-        text = _keys(head)
-        for phase, seconds in (("warm", WARM_S), (PHASE, self.seconds)):
-            text += "\n[[phase]]\n" + _keys({"name": phase, "duration_s": seconds})
-            text += "".join("[[phase.stream]]\n" + _keys(_words(one)) for one in streams)
-        budget = "".join("[[row]]\n" + _keys(_row(one)) for one in rows(self.promised))
+        budget = {"row": [_row(one) for one in rows(self.promised)]}
         with translated(folder):
-            (folder / f"{name}.budget.toml").write_text(budget)
+            (folder / f"{name}.budget.toml").write_text(writer.text_of(budget))
             file = folder / f"{name}.toml"
-            file.write_text(text)
+            file.write_text(writer.text_of(document))
         return file
 
 
@@ -256,11 +261,11 @@ def saturate(
             f"--nodes starts clusters of its own, and {name!r} is up: `harness down` first, or "
             "choose another name (--cluster)"
         )
-    settings: dict[str, Any] = {"cluster": name, "workers": workers}
+    settings = {"cluster": name, "workers": workers, "runtime_name": runtime_name}
     with Hold() as held:
-        if nodes:  # each run starts its own, and takes it down
-            settings["runtime_name"] = runtime_name
-        elif not state.is_alive(name):
+        if not nodes and state.is_alive(name):
+            single_run.same(name, asked.wanted, runtime_name)
+        elif not nodes:  # else each run starts its own, and takes it down
             single_run.up(
                 files.topology_of(scenario),
                 cluster=name,
@@ -270,8 +275,6 @@ def saturate(
                 held=held,
             )
             held.callback(single_run.down, name)
-        else:
-            single_run.same(name, asked.wanted, runtime_name)
         folder, found, is_interrupted = asked.play(settings, progress)
     return folder, asked.facts(found, is_interrupted=is_interrupted)
 
@@ -324,13 +327,14 @@ def _with_nodes(topology: Path, count: int) -> str:
 
 
 def _tried(value: float, promised: Row, judged: Judged, folder: Path) -> Try:
-    """Return what a run says of a value: all that it was judged by, but for how many of other
-    operations may fail, of which nobody asked.
+    """Return what a run says of a value. It is the last one where a node ended by itself: the
+    cluster is not the one any more that is searched.
     """
-    asked = [one for one in judged.verdict.findings if not one.name.startswith(NOT_ASKED)]
+    asked = _asked(judged.verdict.findings, promised)
     answer = Verdict(findings=tuple(asked)).answer
-    mine = next(one for one in asked if one.name == promised.name)
-    worst = mine if mine.answer is answer else next(one for one in asked if one.answer is answer)
+    dead = [one for one in asked if one.name == nodes_alive.NAME and one.answer is Answer.FAIL]
+    mine = [one for one in asked if one.name == promised.name]
+    worst = next(one for one in (*dead, *mine, *asked) if one.answer is answer)
     values = {name: _value(judged.verdict.findings, f"{promised.metric} {name}") for name in CURVE}
     return Try(
         at=value,
@@ -338,7 +342,21 @@ def _tried(value: float, promised: Row, judged: Judged, folder: Path) -> Try:
         why=f"{worst.name}: {worst.measured}; {worst.sentence}",
         values={name: value for name, value in values.items() if value is not None},
         run=str(judged.run.relative_to(folder.resolve())),
+        is_last=bool(dead),
     )
+
+
+def _asked(findings: Sequence[Finding], promised: Row) -> list[Finding]:
+    """Return what a try is judged by: the promise and what every run is held to, but not the curve,
+    which promises nothing, nor how many of other operations failed, of which nobody asked.
+    """
+    mine = CAME_TRUE + promised.metric.partition(".")[0]
+    return [
+        one
+        for one in findings
+        if not (one.metric and one.bound is None)
+        and (one.name == mine or not one.name.startswith(CAME_TRUE))
+    ]
 
 
 def _value(findings: Sequence[Finding], name: str) -> float | None:
@@ -365,6 +383,7 @@ def _words(stream: Stream) -> dict[str, object]:
         "timeout_ms": stream.timeout_ms,
         "count": stream.count,
         "after_s": stream.after_s,
+        "keys": stream.keys,
     }
 
 
@@ -378,12 +397,3 @@ def _row(row: Row) -> dict[str, object]:
         "comparison": row.comparison,
         "phase": row.conditions.phase,
     }
-
-
-def _keys(values: dict[str, object]) -> str:
-    """Write keys as TOML, which has JSON's texts, numbers and lists; without those of None."""
-    return "".join(
-        f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
-        for key, value in values.items()
-        if value is not None and not (isinstance(value, float) and math.isinf(value))
-    )

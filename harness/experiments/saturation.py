@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.checks import statistic
+from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import TIMES
 from harness.checks.verdict import Answer
 from harness.choices import one_of
@@ -77,7 +78,7 @@ class Try:
     why: str  # the sentence that decided it
     values: Mapping[str, float]  # statistic → value in the unit of the promise; not finite: lost
     run: str = ""  # its folder
-    is_broken: bool = False  # the harness broke, and would again: the search ends with it
+    is_last: bool = False  # the harness broke, or a node ended: another try would tell of that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,7 @@ class Saturation:
         low, high, it = self.holds_at, self.fails_at, self.searched
         if low is None and high is None:
             return first
-        if self.tries[-1].is_broken:
+        if self.tries[-1].is_last:
             return None
         if low is None:
             assert high is not None
@@ -138,10 +139,12 @@ class Saturation:
             return "nothing was tried"
         if low is None:
             assert high is not None
-            name = self.searched.name
-            return f"no {name} held that was tried, down to {told(high)} ({self._ceiling(high)})"
-        held = len(self.of(low))
-        times = f"{held} of {held} tries" if held > 1 else "its only try"
+            missed = self.is_missed(high)
+            held = "held that was tried" if missed else "that was tried is known to hold"
+            down = f"down to {told(high)} ({self._ceiling(high)})"
+            return f"no {self.searched.name} {held}, {down}"
+        count = len(self.of(low))
+        times = f"{count} of {count} tries" if count > 1 else "its only try"
         if high is None:
             return f"{told(low)} held in {times}; no {self.searched.name} that was tried did not"
         did_not = "did not" if self.is_missed(high) else "is not known to"
@@ -208,7 +211,11 @@ def promise(text: str, operation: Operation) -> Row:
     Raises UsageError with what is possible.
     """
     found = UNTIL.fullmatch(text.strip())
-    mine = sorted(metric for metric in TIMES if metric.startswith(f"{operation.word}."))
+    mine = sorted(
+        metric
+        for metric in TIMES
+        if metric.startswith(f"{operation.word}.") and METRICS[metric].kind == "time"
+    )
     statistics = [name for name in statistic.NAMES if name != "count"]
     times = [unit for unit, (kind, _) in UNITS.items() if kind == "time"]
     if found is None:

@@ -37,7 +37,7 @@ def render(facts: Mapping[str, Any]) -> str:
             "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport ",
             f"content='width=device-width, initial-scale=1'><title>{escape(title)}</title>",
             f"<style>{css}</style></head><body><main><header><h1>{escape(title)}</h1></header>",
-            f"<p class=total>{escape(facts['sentence'])}{_cut(facts)}</p>",
+            f"<p class=total>{escape(sentence(facts))}</p>",
             f"<h2>Latency in {escape(facts['unit'])} against {escape(searched)}</h2>",
             _curve(facts, tried) if tried else "<p>Nothing was tried.</p>",
             "<h2>Tries</h2>",
@@ -51,17 +51,23 @@ def _at(facts: Mapping[str, Any], one: Try) -> float:
     return float(one[SEARCHED[facts["searched"]][0]])
 
 
-def told(facts: Mapping[str, Any], at: float) -> str:
+def told(facts: Mapping[str, Any], one: Try) -> str:
     """Write what a try was of: its rate, or how many nodes."""
+    return _told(facts, _at(facts, one))
+
+
+def _told(facts: Mapping[str, Any], at: float) -> str:
     return f"{number(at, at)}{SEARCHED[facts['searched']][1]}"
 
 
-def _cut(facts: Mapping[str, Any]) -> str:
-    return "; the search was interrupted" if facts["interrupted"] else ""
+def sentence(facts: Mapping[str, Any]) -> str:
+    """Say what is known, and whether the search was cut short."""
+    cut = "; the search was interrupted" if facts["interrupted"] else ""
+    return f"{facts['sentence']}{cut}"
 
 
 def _row(facts: Mapping[str, Any], one: Try) -> tuple[str, ...]:
-    of = told(facts, _at(facts, one))
+    of = told(facts, one)
     if one["run"]:
         of = f"<a href='{escape(one['run'], quote=True)}/report.html'>{of}</a>"
     values = (_value(one, name, facts) for name in LINES)
@@ -119,7 +125,7 @@ def _places(facts: Mapping[str, Any], ats: Sequence[float], x: _Across) -> Itera
     answers = [facts[key] for key in (f"holds_at_{ends}", f"fails_at_{ends}") if key in facts]
     taken: list[tuple[int, float, float]] = []
     for at in dict.fromkeys([*(one for one in answers if one in ats), min(ats), max(ats), *ats]):
-        of = told(facts, at)
+        of = _told(facts, at)
         half = len(of) * CHARACTER / 2
         middle = min(max(x(at), half), WIDTH - half)
         row = next((row for row in ROWS if _is_free(taken, row, middle - half, middle + half)), 0)

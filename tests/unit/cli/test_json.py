@@ -59,7 +59,7 @@ ARGUMENTS = {
     "fault cut": ["halves"],
     "replay": ["--dry-run"],
 }
-# tests/root/test_cluster.py, test_saturate.py, test_shrink.py; test_calibrate.py
+# tests/root/test_cluster.py, test_shrink.py; test_saturate.py; test_calibrate.py
 STARTS_SOMETHING = {"up", "run", "saturate", "shrink", "calibrate"}
 
 

@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.histories import history, operation, record
 
+from harness import checks
+from harness.checks import nodes as nodes_alive
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.errors import HarnessError, UnavailableError, UsageError
 from harness.experiments.judge import Judged
-from harness.experiments.saturate import Saturating, _tried
+from harness.experiments.saturate import Saturating, _tried, saturate
 from harness.experiments.saturation import (
     NEAR,
     NODES,
@@ -28,7 +31,8 @@ from harness.experiments.saturation import (
     rows,
     search,
 )
-from harness.operations import Operation
+from harness.history.plan import PhaseKind
+from harness.operations import Operation, Outcome
 from harness.reports import saturation as page
 from harness.scenario import files, shipped
 
@@ -70,6 +74,8 @@ def test_where_nothing_holds_the_system_failed_only_if_a_try_says_so():
     found = searched(0, above=Answer.UNKNOWN)
     assert found.answer is Answer.UNKNOWN
     assert found.as_json()["system_missed_there"] is False
+    assert found.sentence() == "no rate that was tried is known to hold, down to 1/s (at 1)"
+    assert searched(0).sentence() == "no rate held that was tried, down to 1/s (at 1)"
 
 
 def test_a_limit_of_the_generator_is_not_said_to_be_the_systems():
@@ -114,6 +120,7 @@ def test_a_promise_is_read(text, metric, statistic, bound, unit):
         ("p99 < 0 ms", "bound: expected more than 0 ms, found '0'"),
         ("dht_get.response p99 < 5 ms", "metric: expected one of private_message."),
         ("p99 > 50 ms", "expected such as"),
+        ("private_message.linearity p99 < 5 ms", "metric: expected one of private_message.burst"),
     ],
 )
 def test_a_promise_that_is_none_is_refused(text, words):
@@ -140,10 +147,19 @@ def test_a_try_is_a_scenario_that_can_be_run(tmp_path):
     made = asked(tmp_path, "first-budget", "broadcast")
     read = files.read_scenario(made._written(tmp_path, 1, 12.5))
     assert [phase.name for phase in read.phases] == ["warm", "load"]
+    assert [phase.kind for phase in read.phases] == [PhaseKind.WARM_UP, None]
     [stream] = [one for one in read.phases[1].streams if one.operation is Operation.BROADCAST]
     assert stream.rate_per_s == 12.5
     assert read.topology.digest() == made.planned.topology.digest()
     assert files.read_budget(read.budget).rows[0].statistic == "p99"
+
+
+def test_a_try_has_the_streams_of_its_scenario(tmp_path):
+    """Their `keys` were left out: puts and gets shared none."""
+    made = asked(tmp_path, "split-brain-writes", "dht_get")
+    read = files.read_scenario(made._written(tmp_path, 1, made.first))
+    assert read.phases[1].streams == tuple(made.streams)
+    assert [one.keys for one in read.phases[1].streams] == [4, 4]
 
 
 def test_a_try_of_nodes_is_the_same_load_on_another_topology(tmp_path):
@@ -237,6 +253,95 @@ def test_a_first_try_that_breaks_is_an_error(tmp_path, monkeypatch):
     """Nothing is known then, and the exit code says whose fault it is."""
     with pytest.raises(UnavailableError, match="is gone"):
         breaking(monkeypatch, tmp_path, 0).play({}, lambda *_: None)
+
+
+def tried(tmp_path, until, of, seconds=1.0):
+    """What is said of a try at 10/s with this record, and what its own verdict says."""
+    row = promise(until, MESSAGE)
+    verdict = checks.judge(history(*of, seconds=seconds), rows(row))
+    judged = Judged(run=tmp_path.resolve(), verdict=verdict, facts={})
+    return _tried(10.0, row, judged, tmp_path), verdict
+
+
+def sent(count, failed=0, **changes):
+    """The operations and journal of a run in which the first ones failed."""
+    bad = {"outcome": int(Outcome.FAILED), "error": "no route"}
+    operations = [operation(n, **(bad if n < failed else {}), **changes) for n in range(count)]
+    return operations, [record(n) for n in range(failed, count)]
+
+
+def test_a_try_is_in_doubt_where_operations_of_its_stream_failed(tmp_path):
+    """40 % FAILED, no row says how many may, and the median was in time: "held"."""
+    made, verdict = tried(tmp_path, "p50 < 1 s", sent(1_000, failed=400))
+    assert verdict.answer is Answer.UNKNOWN
+    assert made.answer is Answer.UNKNOWN
+    assert made.why.startswith("operations that came true: private_message: 600 of 1,000; ")
+    assert "no route" in made.why
+    assert tried(tmp_path, "max < 1 s", sent(1_000, failed=400))[0].answer is Answer.FAIL
+
+
+def test_how_many_of_other_operations_failed_is_no_doubt_of_a_try(tmp_path):
+    operations, journal = sent(1_000)
+    bad = {"kind": Operation.CONNECT, "outcome": int(Outcome.FAILED)}
+    operations += [operation(n, **bad) for n in range(1_000, 1_100)]
+    made, verdict = tried(tmp_path, "p50 < 1 s", (operations, journal), seconds=2)
+    assert verdict.answer is Answer.UNKNOWN
+    assert made.answer is Answer.PASS, made.why
+
+
+def test_what_only_the_curve_has_too_few_samples_for_is_no_doubt_of_a_try(tmp_path):
+    """p99.9 wants 1,000: with fewer each try was UNKNOWN, and the search went down."""
+    made, verdict = tried(tmp_path, "p50 < 1 s", sent(200))
+    assert verdict.answer is Answer.UNKNOWN
+    assert made.answer is Answer.PASS, made.why
+    assert made.values.keys() == {"p50", "p95", "p99"}
+    made, _ = tried(tmp_path, "p99.9 < 1 s", sent(200))
+    assert made.answer is Answer.UNKNOWN
+    assert "p99.9 wants at least 1,000 samples" in made.why
+
+
+def test_a_node_that_ended_ends_the_search_of_a_rate(tmp_path, monkeypatch):
+    """It is missing in each later try: what held before would not have held any more."""
+    row = promise("p99 < 50 ms", MESSAGE)
+    kept = Finding(name=row.name, answer=Answer.PASS, promised="", measured="", sentence="")
+    dead = replace(kept, name=nodes_alive.NAME, answer=Answer.FAIL, sentence="node-3 ended")
+    verdicts = iter([(kept,), (kept, dead), (kept, dead)])
+
+    def run(*_: object, **__: object) -> Judged:
+        return Judged(run=tmp_path.resolve(), verdict=Verdict(findings=next(verdicts)), facts={})
+
+    found = played(monkeypatch, tmp_path, run)
+    assert [one.answer for one in found.tries] == [Answer.PASS, Answer.FAIL]
+    assert "did not (nodes: alive throughout" in found.sentence()
+    verdicts = iter([(kept,), (kept, dead), (kept,), (kept,), (kept,)])
+    found = played(monkeypatch, tmp_path, run, nodes=True)  # each try has a cluster of its own
+    assert len(found.tries) == 5
+
+
+def played(monkeypatch, tmp_path, run, **how):
+    """What is known after a search with these runs."""
+    monkeypatch.setattr("harness.experiments.run.run", run)
+    monkeypatch.setattr("harness.experiments.saturate.new_folder", lambda *_: tmp_path)
+    monkeypatch.setattr("harness.experiments.saturate.point_latest", lambda *_: None)
+    return asked(tmp_path, **how).play({}, lambda *_: None)[1]
+
+
+@pytest.mark.parametrize("nodes", [False, True])
+def test_each_try_is_on_the_runtime_that_was_asked_for(tmp_path, monkeypatch, nodes):
+    """Where the cluster had ended meanwhile, a try started another one on any."""
+    heard = {}
+
+    def play(_: Saturating, settings, __: object):
+        heard.update(settings)
+        return tmp_path, Saturation(), False
+
+    monkeypatch.setenv("HARNESS_STATE", str(tmp_path))
+    monkeypatch.setattr(Saturating, "play", play)
+    monkeypatch.setattr("harness.experiments.run.up", lambda *_, **__: {})
+    monkeypatch.setattr("harness.experiments.run.down", lambda *_: False)
+    demo = shipped.find("demo", "scenarios")
+    saturate(demo, "private_message", "p99 < 50 ms", runtime_name="netns", nodes=nodes)
+    assert heard["runtime_name"] == "netns"
 
 
 @pytest.mark.parametrize(
