@@ -203,6 +203,8 @@ are too few samples for the statistic. Whose fault it was is asked as well:
   phase make another load. Where no put is ever acknowledged, nothing is known of gets.
 - *the gateway stood still*: likewise for an operation during which our gateway, which speaks to
   nodes of systems without a control socket, stood still for longer than that.
+- *a fault stood too long*: likewise for an operation under way while a fault stood that was to be
+  gone before the phase began.
 - *host limited*, of a row that was missed: a time that was too long, or a goodput that was too
   low, while other processes used a fifth of a full host, or more of it than the run did and some
   node waited for a core for 5 % of a second or more, as its kernel counts (run delay); while the
@@ -212,7 +214,10 @@ are too few samples for the statistic. Whose fault it was is asked as well:
   kept; a rate, while the host was full, or others had the core that a node wanted, and the node
   was far from using one. What was too fast is FAIL. Where some node waited for a core for half of
   a second or more, others having most of the host, also what nodes gave up, refused or did not
-  find then, and the links and members that they tell of: their own times run out.
+  find then, and the links and members that they tell of: their own times run out. Of a row that
+  was kept: a CPU below its bound, where it would not be with what the node waited for while others
+  had most of the host; a rate below its bound, where nodes waited so for half of the time. Of
+  `cluster.ready`: others had a fifth of the host while the cluster started.
 
 What was sent and is lost, duplicated or wrong is FAIL on any host. Where none of the operations
 that a row is about was sent, it is UNKNOWN: no promise is kept by them. A private message that was

@@ -141,6 +141,22 @@ def _misplayed(
     return found
 
 
+@once
+def overruns(history: History) -> tuple[tuple[int, int], ...]:
+    """When a fault stood that was to be gone: from when it was to be cleared until it was, ns; one
+    of nodes until that was begun, for how long they take to start is the system's.
+    """
+    planned = history.plan.changes if history.plan is not None else ()
+    found: list[tuple[int, int]] = []
+    for fault in dict.fromkeys(one.fault for one in planned):
+        wanted = (one.at_ns for one in planned if (one.verb, one.fault) == ("clear", fault))
+        made = (one for one in changes_of(history) if one.fault == fault and not one.is_set)
+        for at_ns, change in zip(wanted, made, strict=False):
+            until_ns = change.begun_ns if change.nodes else change.set_ns
+            found += [(at_ns, until_ns)] if until_ns > at_ns else []
+    return tuple(found)
+
+
 def _lasted_s(happened: Iterable[tuple[bool, int]], over_ns: int) -> float:
     """How long something stood until the phases were over: what nobody takes back goes later, when
     the last answers have come.

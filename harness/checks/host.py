@@ -156,6 +156,8 @@ def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
     Of a time: other processes had the host. Of a rate that should have been higher: the host was
     full, or others had the core that the node wanted, and the node was far from using one.
     """
+    if row.metric == "cluster.ready":
+        return _of_start(history)
     is_rate = row.kind in ("rate", "byte rate") and row.metric not in SPEEDS
     if is_rate and row.comparison in (">", ">="):
         return _full(history, row, phase)
@@ -165,6 +167,16 @@ def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
     if used is not None and used.limited:
         return f"{used.sentence}{busy(history, phase)}"
     return None
+
+
+def _of_start(history: History) -> str | None:
+    """Why a start that took too long says nothing of the system: no phase's samples tell of it."""
+    others = history.ready_others
+    if others is None:
+        return "how much of the host others took while the cluster started is not known"
+    if others < OTHER_PROCESSES_SHARE_LIMIT:
+        return None
+    return f"processes that are none of the cluster's took {others:.0%} of the host as it started"
 
 
 def hides(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, str] | None:

@@ -1,8 +1,9 @@
 """Whose fault it was: which operations are none of the system's, because the load generator sent
 them late or never, because the harness had stopped a node of theirs, because nothing was there yet
-that they could have read, or because the gateway held them up. Pure.
+that they could have read, because the gateway held them up, or because a fault stood that was to be
+gone. Pure.
 
-Four causes, never mixed. Only times, rates and resources are excused by a generator: what was sent
+Five causes, never mixed. Only times, rates and resources are excused by a generator: what was sent
 and is lost, duplicated or wrong is the system's on any host.
 """
 
@@ -15,11 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.checks import gateway, records, silences
+from harness.checks import faults, gateway, records, silences
 from harness.checks.metric import Chosen
 from harness.checks.operation_metrics import OPERATION_METRICS
 from harness.checks.resource_metrics import RESOURCE_METRICS
 from harness.checks.silences import FOR_EVER_NS, Stretch
+from harness.checks.times import Times
 from harness.checks.verdict import Cause
 from harness.history.history import History, Nanoseconds, PhaseWindow, once
 from harness.history.plan import LATE_NS
@@ -50,11 +52,12 @@ class Excused:
     stopped: Chosen  # the harness had stopped or paused their source or target meanwhile
     keyless: Chosen  # they were to read, and nothing that they could read was there
     held: Chosen  # the gateway stood still while they were under way
+    overrun: Chosen  # a fault of a phase before was still there, which was to be gone
 
     @property
     def all(self) -> Chosen:
         """All together."""
-        return self.behind | self.stopped | self.keyless | self.held
+        return self.behind | self.stopped | self.keyless | self.held | self.overrun
 
     def of(self, chosen: Chosen) -> Excused:
         """Return those of them that were chosen."""
@@ -63,6 +66,7 @@ class Excused:
             stopped=self.stopped & chosen,
             keyless=self.keyless & chosen,
             held=self.held & chosen,
+            overrun=self.overrun & chosen,
         )
 
     def by(self, cause: Cause) -> Excused:
@@ -100,6 +104,11 @@ class Excused:
                 f"the gateway, which speaks to the nodes, stood still while {self.held.sum():,} of "
                 f"{count:,} operations were under way"
             )
+        if self.cause() is Cause.FAULT_OVERRAN:
+            return (
+                f"a fault that was to be gone by then was still there for {self.overrun.sum():,} "
+                f"of {count:,} operations"
+            )
         if self.cause() is Cause.NODE_STOPPED:
             return (
                 f"the harness had stopped or paused the source or the target of "
@@ -123,6 +132,7 @@ _NAMES = {
     Cause.NODE_STOPPED: "stopped",
     Cause.NOTHING_TO_READ: "keyless",
     Cause.GATEWAY_STALLED: "held",
+    Cause.FAULT_OVERRAN: "overrun",
 }
 
 
@@ -146,11 +156,13 @@ def excused(history: History, phase: PhaseWindow, late_ns: int = FOR_EVER_NS) ->
     held_ns, given_ns = gateway.held_ns(history, patience_ns(history)), patience_ns(history)
     is_open = history.column("outcome") == Outcome.UNKNOWN
     held = due & ((held_ns > late_ns) | (is_open & (held_ns > given_ns * HELD_SHARE)))
+    held &= ~behind & ~stopped & ~keyless
     return Excused(
         behind=behind,
         stopped=stopped & ~keyless,
         keyless=keyless,
-        held=held & ~behind & ~stopped & ~keyless,
+        held=held,
+        overrun=due & _overrun(history, phase) & ~behind & ~stopped & ~keyless & ~held,
     )
 
 
@@ -300,6 +312,13 @@ def _stopped(history: History) -> Chosen:
     if not history.ended:
         found |= _until_ns(history) >= history.phases[-1].end_ns
     return found
+
+
+@once
+def _overrun(history: History, phase: PhaseWindow) -> Chosen:
+    """Which operations were under way while a fault stood that was to be gone before the phase."""
+    late = [(a, b - 1) for a, b in faults.overruns(history) if a <= phase.begin_ns]
+    return Times.of(late).meet(history.column("intended_ns"), _until_ns(history))
 
 
 @once

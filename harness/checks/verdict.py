@@ -40,6 +40,7 @@ class Cause(StrEnum):
     NODE_STOPPED = "the node was stopped by the harness"
     NOTHING_TO_READ = "nothing to read yet"
     FAULT_NOT_PROVEN = "fault not proven"
+    FAULT_OVERRAN = "a fault stood too long"
     UNSTABLE = "unstable"
     HOST_LIMITED = "host limited"
     CHECKER_BROKE = "the checker broke"

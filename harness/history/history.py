@@ -148,6 +148,7 @@ class History:
     measurements: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     links: frozenset[tuple[int, int]] = frozenset()  # of the topology
     ready_s: float | None = None  # from `up` until all nodes were ready
+    ready_others: float | None = None  # which share of the host others took meanwhile
     name: str = ""  # of the scenario
     cores: int = 1
     # Operation word → why the ledger does not hold this system to it.

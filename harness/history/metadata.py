@@ -67,6 +67,7 @@ WANTED: Mapping[str, Any] = {
     ),
     "t0_ns?": int,
     "ready_s?": float | None,
+    "ready_others?": float | None,
     "operations?": dict[str, int],
     "exempt?": dict[str, str],
     "checks?": list[str],

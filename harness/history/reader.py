@@ -85,6 +85,7 @@ def history_of(folder: Folder, happened: Sequence[Event], journals: history.Reco
         links=folder.links(),
         measurements=folder.measurements(),
         ready_s=facts.get("ready_s"),
+        ready_others=facts.get("ready_others"),
         name=facts["name"],
         proofs=folder.proofs(),
         exempt=facts.get("exempt", {}),

@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ from harness.errors import HarnessError, UnavailableError, UsageError, attempt, 
 from harness.faults.fault import Condition
 from harness.faults.spec import parse
 from harness.host import preflight
+from harness.host.starting import Starting
 from harness.kernel.descriptors import peer
 from harness.network.fabric import Fabric
 from harness.operations import Operation
@@ -62,7 +62,7 @@ class Supervisor:
         self._fault_player: FaultPlayer | None = None
         self._run: Path | None = None
         self._stage = "starting"
-        self._ready_s: float | None = None
+        self._started: dict[str, Any] = {}  # how its start went, once it is over
         self._up_since: str | None = None
         topology = spec.topology
         self._runtime = runtimes.named(spec.runtime)(label=spec.cluster, state=folder)
@@ -173,7 +173,7 @@ class Supervisor:
                     "runtime": {"name": self._spec.runtime, **self._runtime.facts()},
                     "network": self._fabric.facts(),
                     "operations": {each.word: int(each) for each in Operation},
-                    "ready_s": self._ready_s,
+                    **self._started,
                 },
             )
             return {"run": str(self._recording.folder.path)}
@@ -309,9 +309,9 @@ class Supervisor:
         cost, limits = self._runtime.cost(count), preflight.read_limits()
         preflight.preflight(count, self._spec.runtime, cost, limits)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        begun = time.monotonic()
+        starting = Starting()
         self.cluster.up(channel.progress)
-        self._ready_s = time.monotonic() - begun
+        self._started = starting.facts()
         assert self.cluster.network is not None
         self._faults = Faults(self.cluster, self.cluster.network)
         self._fault_player = FaultPlayer(self._faults, self._note)

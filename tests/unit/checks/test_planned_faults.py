@@ -216,3 +216,35 @@ def test_a_restart_stands_for_as_long_as_its_node_takes_to_stop(cleared_s, is_so
     assert (finding.answer is Answer.PASS) is is_so, finding
     if not is_so:
         assert finding.sentence == "slow stood for 2.0 s, planned were 0.0 s"
+
+
+@pytest.mark.parametrize(
+    ("gone_s", "nodes", "planned_s", "answer"),
+    [
+        (1.9, (), 0.0, Answer.UNKNOWN),  # seen: the supervisor stood still over a phase's edge
+        (1.1, (), 0.0, Answer.FAIL),  # it was gone, and they were slow
+        (1.9, (), 1.0, Answer.FAIL),  # a fault of the row's own phase
+        (1.9, ("node-0",), 0.0, Answer.FAIL),  # how long a node takes to start is its own
+    ],
+)
+def test_what_met_a_fault_that_was_to_be_gone_is_not_the_systems(gone_s, nodes, planned_s, answer):
+    """A delay of the phase before stood 0.9 s longer: "366 is not < 200 ms", FAIL."""
+    timeline = {
+        "faults": [{"name": "slow"}],
+        "changes": [
+            {"at_s": -5.0, "verb": "set", "fault": 0},
+            {"at_s": planned_s, "verb": "clear", "fault": 0},
+        ],
+    }
+    slow = [
+        operation(n, done_ns=SECOND + (n + (366 if 400 < n < 800 else 2)) * MS)
+        for n in range(1, 2000)
+    ]
+    changes = (change("set", -4.0), replace(change("clear", gone_s, took_s=0.9), nodes=nodes))
+    planned = plan.read(FACTS, timeline)
+    found = history(slow, events=(*changes, RunEnded()), plan=planned)
+    finding = row(found, statistic="max", bound=200.0)
+    assert finding.answer is answer
+    if answer is Answer.UNKNOWN:
+        assert finding.cause is Cause.FAULT_OVERRAN
+    assert row(found, statistic="max", bound=400.0).answer is Answer.PASS

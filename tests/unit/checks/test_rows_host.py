@@ -312,3 +312,17 @@ def test_a_starved_node_did_not_send_little(waited, answer):
     found = history([], samples=samples, host=pa.Table.from_pylist(rows, h.HOST), cores=2)
     finding = judged(found, metric="network", statistic="max", unit="KB/s", bound=10.0)
     assert finding.answer is answer
+
+
+@pytest.mark.parametrize(
+    ("others", "answer"), [(0.1, Answer.FAIL), (0.5, Answer.UNKNOWN), (None, Answer.UNKNOWN)]
+)
+def test_a_start_that_others_slowed_is_not_too_slow(others, answer):
+    """The host was idle in the phase that the row names, and had been at a load of 100: FAIL."""
+    rows = [host(at, at * 0.2) for at in range(1, 11)]
+    told = {"host": pa.Table.from_pylist(rows, h.HOST), "cores": 2}
+    found = history([operation(1)], ready_s=9.0, ready_others=others, **told)
+    finding = judged(found, metric="cluster.ready", statistic="max", unit="s", bound=5.0)
+    assert finding.answer is answer
+    kept = judged(found, metric="cluster.ready", statistic="max", unit="s", bound=10.0)
+    assert kept.answer is Answer.PASS
