@@ -8,9 +8,9 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.choices import did_you_mean
@@ -69,6 +69,8 @@ class Faults:
         self._looks = Looks(self._conditions)
         self._chance = random.Random(f"{network.seed}/conditions")
         self._since_ns: dict[str, int] = {}  # name of a fault in force → when it came
+        # Limits that were taken back of nodes which had no process: it shows once they run.
+        self._unshown: dict[str, Fault] = {}
         network.changed = self._changed
         cluster.readiness.told = self._node_ready
 
@@ -269,9 +271,33 @@ class Faults:
             at_ns = time.monotonic_ns()
             change = Change(at_ns=at_ns, took_ns=at_ns - begun_ns, verb=verb, fault=fault)
             self._changed(change)
-            for proof in self._look(fault, gone=verb is Verb.CLEAR, wait_s=SIGNAL_S):
+            self._unshown.pop(fault.name, None)
+            proofs = self._look_gone(fault.nodes)
+            proofs += self._look(fault, gone=verb is Verb.CLEAR, wait_s=SIGNAL_S)
+            down = tuple(filter(self._is_down, fault.nodes))
+            if verb is Verb.CLEAR and fault.condition is None and down:
+                self._unshown[fault.name] = replace(fault, nodes=down)
+            for proof in proofs:
                 self._listener.proven(proof)
             return change
+
+    def _look_gone(self, nodes: Collection[str]) -> list[Proof]:
+        """Look at those of these nodes, which are held, that run, and had no process when a limit
+        of theirs was taken back.
+        """
+        found: list[Proof] = []
+        for name, fault in list(self._unshown.items()):
+            mine = tuple(one for one in fault.nodes if one in nodes and not self._is_down(one))
+            rest = tuple(one for one in fault.nodes if one not in mine)
+            found += self._look(replace(fault, nodes=mine), gone=True) if mine else []
+            self._unshown[name] = replace(fault, nodes=rest)
+            if not rest:
+                del self._unshown[name]
+        return found
+
+    def _is_down(self, node: str) -> bool:
+        """Whether a node has no process: somebody stopped it, or it ended by itself."""
+        return self._of_nodes.now.asked(node)[0].is_down or node in self._cluster.ended
 
     def _bring_about(
         self, fault: Fault, before: Mapping[str, Fault], after: Mapping[str, Fault]
@@ -287,6 +313,8 @@ class Faults:
         """Start a node that ended by itself; one that runs is left alone."""
         with self._of_nodes.holding(node):
             self._conditions.revive(node)
+            for proof in self._look_gone([node]):
+                self._listener.proven(proof)
 
     @contextmanager
     def in_haste(self, why: str) -> Iterator[None]:

@@ -205,3 +205,29 @@ def next_one(desk: Desk, runs: Path) -> Path:
 def heard(runs: Path) -> set[int]:
     journal = reader.read(reader.find(runs)).journal
     return set(journal["node"][journal["kind"] == RecordKind.RECEIVED].tolist())
+
+
+def test_a_limit_that_goes_while_its_node_is_down_is_looked_for_once_it_runs(
+    desk, tmp_path, monkeypatch
+):
+    """ "node-1 has no process", and nobody looked again: each such run was UNKNOWN, "no look at its
+    nodes showed it gone".
+    """
+    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
+    with Client.connect(desk.cluster) as client:
+        begin_by_hand(client, tmp_path)
+        desk.ok("fault", "set", "node-1", "--fds", "800", "--name", "few")
+        desk.ok("fault", "set", "node-1", "--condition", "killed", "--name", "dead")
+        desk.ok("fault", "clear", "few")
+        desk.ok("fault", "clear", "dead")
+        found = reader.read(Path(client.end()["run"]))
+    [finding] = faults.check(found)
+    assert finding.answer is Answer.PASS, finding.sentence
+    cleared = next(one.set_ns for one in faults.changes_of(found) if one.verb == "clear")
+    gone = [
+        proof.at_ns
+        for proof in found.proofs
+        if (proof.fault, proof.what, proof.answer) == ("few", "limits", ProofAnswer.GONE)
+    ]
+    started = next(one for one in found.events if isinstance(one, NodeStarted))
+    assert gone and min(gone) > started.since_ns > cleared
