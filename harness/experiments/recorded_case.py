@@ -12,6 +12,7 @@ import json
 import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,17 @@ from harness.errors import BadFileError, UsageError
 from harness.experiments.case import FILE, Case, Document, Documents
 from harness.experiments.original import Original
 from harness.faults import spec
-from harness.faults.fault import Fault, Verb
+from harness.faults.fault import Fault, State, Verb
 from harness.history.files import Files
 from harness.scenario import files, workload
+from harness.scenario.scenario import Phase
 from harness.scenario.stream import Stream
 from harness.scenario.tables import load
+from harness.scenario.timeline import PlannedPhase
 
 SHORTEST_S = 0.01  # of what a fault was there in a phase, to be a fault of that phase
 EARLY_S = 0.1  # before its planned end, from which on a fault was taken back by hand
+LATE_S = 0.25  # after a phase began, until when a fault went with the phase before it
 
 
 def case_of(of: Original, findings: Collection[str]) -> Case:
@@ -73,16 +77,23 @@ def _scenario(of: Original) -> Document:
     if file.is_file() and not (of.folder / workload.FILE).is_file():
         return {key: one for key, one in load(file).items() if key not in ("topology", "budget")}
     checks = {"checks": list(of.scenario.checks)} if of.scenario.checks else {}
-    kinds = {phase.name: phase.kind for phase in of.timeline.phases}
+    planned = {phase.name: phase for phase in of.timeline.phases}
     phases = []
     for phase in of.scenario.phases:
-        assert phase.duration_s is not None  # as it was played
-        said: Document = {"name": phase.name, "duration_s": round(phase.duration_s, 3)}
-        said |= {"kind": str(kind)} if (kind := kinds.get(phase.name)) is not None else {}
+        said: Document = {"name": phase.name, **_length(phase, planned[phase.name])}
+        said |= {} if phase.kind is None else {"kind": str(phase.kind)}
         said |= {"iperf3": list(phase.iperf3)} if phase.iperf3 is not None else {}
         said |= {"stream": [*map(_stream, phase.streams)]} if phase.streams else {}
         phases.append(said)
     return {"seed": of.scenario.seed, **checks, "phase": phases}
+
+
+def _length(phase: Phase, planned: PlannedPhase) -> Document:
+    """How long a phase was; of one that a condition was to end, that, and in which time."""
+    assert phase.duration_s is not None  # as it was played
+    if planned.until is None:
+        return {"duration_s": round(phase.duration_s, 3)}
+    return {"until": planned.until, "at_most_s": planned.at_most_s or round(phase.duration_s, 3)}
 
 
 def _stream(stream: Stream) -> Document:
@@ -132,16 +143,23 @@ def _add_live(of: Original, found: Documents) -> None:
         if fault.name in planned or fault.name not in under:
             table["name"] = next(names)
         for phase in found.phases:
-            begin_s, end_s = bounds.get(phase["name"], (0.0, 0.0))
-            at_s, gone_s = max(set_s, begin_s), min(clear_s, end_s)
-            if fault.is_moment:
-                gone_s = end_s if begin_s <= set_s < end_s else at_s
-            if gone_s - at_s < SHORTEST_S:
-                continue
-            piece = {**table, "at_s": round(at_s - begin_s, 3)}
-            if gone_s < end_s:
-                piece["for_s"] = round(gone_s - at_s, 3)
-            phase.setdefault("fault", []).append(piece)
+            piece = _piece(fault, set_s, clear_s, *bounds.get(phase["name"], (0.0, 0.0)))
+            if piece is not None:
+                phase.setdefault("fault", []).append({**table, **piece})
+
+
+def _piece(
+    fault: Fault, set_s: float, clear_s: float, begin_s: float, end_s: float
+) -> Document | None:
+    """Say when a fault was there in a phase, from its beginning on; None: it was not."""
+    at_s, gone_s = max(set_s, begin_s), min(clear_s, end_s)
+    if fault.is_moment:
+        gone_s = end_s if begin_s <= set_s < end_s else at_s
+    if gone_s - at_s < SHORTEST_S or (set_s < begin_s and clear_s < begin_s + LATE_S):
+        return None
+    from_s, to_s = round(at_s - begin_s, 3), round(gone_s - begin_s, 3)
+    is_over = to_s < round(end_s - begin_s, 3)
+    return {"at_s": from_s} | ({"for_s": round(to_s - from_s, 3)} if is_over else {})
 
 
 def _end_early(said: Document, fault: Fault, lasted_s: float, bounds: tuple[float, float]) -> None:
@@ -165,15 +183,27 @@ def _spans(of: Original) -> Iterator[tuple[Fault, float, float]]:
 
 
 def _table(of: Original, fault: Fault) -> Document:
-    """The words of a fault as a table, which is on the same nodes and paths. Raises UsageError."""
-    try:
-        table = spec.table_of(fault.words)
-        again = _resolved(of, {**table, "name": fault.name})
-    except BadFileError as error:
-        raise _not_sayable(of, fault, str(error)) from None
-    if not _alike(again, fault):
-        raise _not_sayable(of, fault, "its words would be other nodes or paths")
-    return table
+    """A fault as a table, which is on the same nodes and paths: by its words, or by its condition.
+    Raises UsageError.
+    """
+    why = ""
+    for said in (partial(spec.table_of, fault.words), partial(_condition, fault)):
+        try:
+            table = said()
+            if _alike(_resolved(of, {**table, "name": fault.name}), fault):
+                return table
+            why = why or "its words would be other nodes or paths"
+        except BadFileError as error:
+            why = why or str(error)
+    raise _not_sayable(of, fault, why)
+
+
+def _condition(fault: Fault) -> Document:
+    """The condition of a fault's nodes as a table; churn has words for all its nodes together."""
+    program = {} if fault.program is None else fault.program.as_json()
+    said = {"where": ", ".join(fault.nodes), "condition": fault.condition, **program}
+    said |= {} if fault.state is State.KEEP else {"state": fault.state}
+    return {key: str(one) for key, one in said.items() if one}
 
 
 def _resolved(of: Original, table: Document) -> Fault:
