@@ -84,10 +84,10 @@ def shrink(
         except (KeyboardInterrupt, InterruptedByUserError):
             found.is_interrupted = True
         except HarnessError as error:
-            if found.search is None:
+            if found.search is None or found.file is None:
                 raise
-            smallest = folder / f"{SMALLEST}{cases.FILE}"
-            raise type(error)(f"{error}; the smallest that failed so far: {smallest}") from error
+            said = f"{error}; the smallest that failed so far: {found.file}"
+            raise type(error)(said) from error
         finally:
             lab.stop()
             with suppress(StorageError):  # of a full disk, which has ended the search

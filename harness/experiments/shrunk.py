@@ -43,6 +43,7 @@ class Shrunk:
     runs: int = 0
     seconds: float = 0.0
     is_interrupted: bool = False
+    file: Path | None = None  # the smallest one's that was written last; None: none was
 
     @property
     def best(self) -> Case:
@@ -133,6 +134,7 @@ class Shrunk:
         with translated(file):
             texts = self.written(file.stem).items()
             replace_texts({file.with_name(name): text for name, text in texts})
+        self.file = file
 
     def written(self, stem: str) -> dict[str, str]:
         """Return the files of the smallest scenario, with comments that say how it came about."""
