@@ -181,14 +181,17 @@ class Shrunk:
         return found
 
     def _beyond(self) -> Iterator[str]:
-        """Say of each number that was lowered as far as it goes how the next value did."""
+        """Say of each number that was lowered as far as it goes how the next value did. Of one that
+        was being lowered when the runs were used up nobody knows it.
+        """
         if self.search is None:
             return
         for one in reductions.passes(self.failure.phases):
             for number in one.numbers(self.best) if isinstance(one, Lower) else ():
-                low = self.search.lows.get(number.name)
-                further = None if low is None else number.put(self.best, low)
-                if further is None or (made := self.search.trials.decided.get(further)) is None:
+                low = self.search.lows.get(number.name, number.value)
+                further = number.put(self.best, low) if number.is_ahead(low) else None
+                made = None if further is None else self.search.trials.decided.get(further)
+                if further is None or made is None or further == self.best:
                     continue
                 _, changed = cases.differences(self.best, further)
                 yield f"{', '.join(changed)}: {made.outcome} ({made})"

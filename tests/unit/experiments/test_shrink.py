@@ -177,6 +177,33 @@ def test_a_part_whose_removal_says_nothing_is_not_called_needed(tmp_path):
     assert "# without this: unresolved (2 said nothing)" in (tmp_path / "smallest.toml").read_text()
 
 
+def beyond(found):
+    """What the smallest one's file says was tried beyond it."""
+    lines = found.written("x")["x.toml"].split("\n\n")[0].splitlines()
+    title = "# Tried beyond that:"
+    return lines[lines.index(title) + 1 :] if title in lines else []
+
+
+def test_what_is_beyond_the_smallest_is_neither_it_nor_larger(tmp_path):
+    """A number whose next value said nothing at first fails there later, as the runs are used up:
+    that value is the smallest one's own now, and nobody knows what is beyond it.
+    """
+    told = set()
+    for runs_most in range(40, 60):
+        oracle = Oracle(1, runs_most=runs_most)
+
+        def play(one, file=None, own=oracle.play, oracle=oracle):
+            said, phase = own(one, file), one.documents().phases[-1]
+            if phase["duration_s"] < 2 and oracle.runs < 40:
+                return Outcome.UNRESOLVED
+            delays = {fault["name"]: fault["delay"] for fault in phase.get("fault", ())}
+            return Outcome.PASSES if delays.get("f4") in ("1ms", "2ms") else said
+
+        oracle.play = play
+        told.update(beyond(shrunk(tmp_path, oracle)))
+    assert told == {"#   fault f4: delay 2ms, was 2.8ms: passes (0 of 2 runs failed)"}
+
+
 @pytest.mark.parametrize("runs_most", [FAILURES_WANTED, 10, 16, 20, 26, 32])
 def test_where_the_runs_are_used_up_the_best_so_far_is_verified(tmp_path, runs_most):
     oracle = Oracle(1, runs_most=runs_most)
