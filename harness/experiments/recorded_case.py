@@ -10,8 +10,8 @@ from __future__ import annotations
 import copy
 import json
 import tempfile
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -27,7 +27,7 @@ from harness.scenario import files, workload
 from harness.scenario.scenario import Phase
 from harness.scenario.stream import Stream
 from harness.scenario.tables import load
-from harness.scenario.timeline import PlannedPhase
+from harness.scenario.timeline import PlannedChange, PlannedPhase, changes_of
 
 SHORTEST_S = 0.01  # of what a fault was there in a phase, to be a fault of that phase
 EARLY_S = 0.1  # before its planned end, from which on a fault was taken back by hand
@@ -116,26 +116,66 @@ def _stream(stream: Stream) -> Document:
     return {key: value for key, value in said.items() if value is not None}
 
 
+@dataclass(slots=True, kw_only=True)
+class _Planned:
+    """A fault that the scenario names: its table, what is planned of it in the phase as that was
+    played, and each time that it was there.
+    """
+
+    said: Document
+    changes: Sequence[PlannedChange]
+    end_s: float  # of its phase
+    stood: list[tuple[float, float]] = field(default_factory=list)
+
+    def is_this(self, fault: Fault, set_s: float) -> bool:
+        """Whether a fault of its name that was set then is this one, and none that was set by
+        hand.
+        """
+        again = "flap_s" in self.said or not self.stood
+        is_due = self.changes[0].at_s <= set_s + EARLY_S
+        return is_due and again and _alike(self.changes[0].fault, fault)
+
+    def end_early(self) -> None:
+        """Make it as long as it was, where somebody took it back before its end. The end of the
+        run, which ends its phase, takes all back.
+        """
+        if not self.stood:
+            return
+        set_s, clear_s = self.stood[0][0], self.stood[-1][1]
+        wanted_s = self.changes[-1].at_s - self.changes[0].at_s
+        if clear_s < self.end_s and clear_s - set_s < wanted_s - EARLY_S:
+            self.said["for_s"] = round(max(clear_s - set_s, SHORTEST_S), 3)
+
+
+def _planned(of: Original, found: Documents) -> dict[str, list[_Planned]]:
+    """The faults that the scenario names in the phases that were played, by their names."""
+    phases = {phase.name: phase for phase in of.timeline.phases}
+    planned: dict[str, list[_Planned]] = {}
+    for phase, _, said in found.faults():
+        named = planned.setdefault(said["name"], [])
+        if (played := phases.get(phase["name"])) is None:
+            continue
+        changes = [*changes_of(spec.parse(said), _resolved(of, said), played.begin_s, played.end_s)]
+        if changes:
+            named.append(_Planned(said=said, changes=changes, end_s=played.end_s or 0.0))
+    return planned
+
+
 def _add_live(of: Original, found: Documents) -> None:
     """Add what was done by hand: faults that the scenario does not name, where and while they were,
     one that was there in several phases in each of them; and of those that it names the ends that
     came earlier. Those that a row is about keep their names. Raises UsageError.
     """
-    planned = {fault["name"]: (phase, fault) for phase, _, fault in found.faults()}
+    planned = _planned(of, found)
     churns = tuple(f"{churn['name']} " for _, _, churn in found.churns())  # then the node
     bounds = {phase.name: (phase.begin_s, phase.end_s or 0.0) for phase in of.timeline.phases}
     rows = [] if found.budget is None else found.budget["row"]
-    under, seen = {row.get("under") for row in rows}, set[str]()
+    under = {row.get("under") for row in rows}
     names = (name for number in count(1) if (name := f"by-hand-{number}") not in planned)
     for fault, set_s, clear_s in _spans(of):
-        phase, said = planned.get(fault.name, ({}, {}))
-        if (
-            said
-            and _alike(_resolved(of, said), fault)
-            and (fault.name not in seen or "flap_s" in said)
-        ):
-            seen.add(fault.name)
-            _end_early(said, fault, clear_s - set_s, bounds.get(phase["name"], (0.0, 0.0)))
+        mine = [one for one in planned.get(fault.name, ()) if one.is_this(fault, set_s)]
+        if mine:
+            mine[-1].stood.append((set_s, clear_s))
             continue
         if churns and fault.name.startswith(churns):
             continue
@@ -146,6 +186,8 @@ def _add_live(of: Original, found: Documents) -> None:
             piece = _piece(fault, set_s, clear_s, *bounds.get(phase["name"], (0.0, 0.0)))
             if piece is not None:
                 phase.setdefault("fault", []).append({**table, **piece})
+    for one in (one for some in planned.values() for one in some):
+        one.end_early()
 
 
 def _piece(
@@ -160,14 +202,6 @@ def _piece(
     from_s, to_s = round(at_s - begin_s, 3), round(gone_s - begin_s, 3)
     is_over = to_s < round(end_s - begin_s, 3)
     return {"at_s": from_s} | ({"for_s": round(to_s - from_s, 3)} if is_over else {})
-
-
-def _end_early(said: Document, fault: Fault, lasted_s: float, bounds: tuple[float, float]) -> None:
-    """Make a planned fault as long as it was, where somebody took it back before its end."""
-    begin_s, end_s = bounds
-    wanted_s = float(said.get("for_s", end_s - begin_s - float(said.get("at_s", 0))))
-    if not fault.is_moment and "flap_s" not in said and lasted_s < wanted_s - EARLY_S:
-        said["for_s"] = round(max(lasted_s, SHORTEST_S), 3)
 
 
 def _spans(of: Original) -> Iterator[tuple[Fault, float, float]]:

@@ -258,6 +258,49 @@ def test_a_planned_one_that_somebody_took_back_is_as_short(by_hand):
     ]
 
 
+def test_one_that_comes_and_goes_and_was_taken_back_ends_as_early(by_hand):
+    """Each time that it was there is a part of one fault; nobody took back what its file plans."""
+    text = PHASES.replace('loss = "1%"', 'loss = "1%"\nat_s = 1\nflap_s = 1\nfor_s = 8')
+    (by_hand / "scenario.toml").write_text(text)
+    words = {"where": "node-1", "loss": "1%", "name": "load-1"}
+    flaps = [("set" if at_s % 2 else "clear", at_s) for at_s in range(5, 13)]
+    for count, for_s in ((8, 8), (4, 3)):
+        forget_faults(by_hand)
+        changed(by_hand, 0, words, *flaps[:count])
+        [fault] = [one for _, _, one in read(by_hand).faults()]
+        assert (fault["at_s"], fault["flap_s"], fault["for_s"]) == (1, 1, for_s)
+
+
+def test_one_that_ended_with_the_run_was_not_taken_back(by_hand):
+    """Somebody ended the run before its phase was over."""
+    text = PHASES.replace('loss = "1%"', 'loss = "1%"\nfor_s = 11')
+    (by_hand / "scenario.toml").write_text(text)
+    forget_faults(by_hand)
+    events = [json.loads(one) for one in (by_hand / "events.jsonl").read_text().splitlines()]
+    for one in events:
+        if one["event"] in ("phases-over", "end"):
+            one["at_ns"] = T0 + 10 * SECOND
+    kept = [json.dumps(one) for one in events if one.get("phase") != "settle"]
+    (by_hand / "events.jsonl").write_text("\n".join(kept) + "\n")
+    words = {"where": "node-1", "loss": "1%", "name": "load-1"}
+    for clear_s, for_s in ((10.1, 11), (9, 5)):
+        changed(by_hand, 0, words, ("set", 4), ("clear", clear_s))
+        [fault] = [one for _, _, one in read(by_hand).faults()]
+        assert fault["for_s"] == for_s
+        forget_faults(by_hand)
+
+
+def test_planned_ones_of_one_name_are_each_itself(by_hand):
+    """As of a search before this one, in which one that stood over phases came again in each."""
+    fault = '[[phase.fault]]\nname = "load-1"\nwhere = "node-1"\nloss = "1%"\nfor_s = 3\n'
+    (by_hand / "scenario.toml").write_text(PHASES + fault)
+    words = {"where": "node-1", "loss": "1%", "name": "load-1"}
+    changed(by_hand, 0, words, ("set", 16), ("clear", 18))
+    faults = [(phase["name"], one["name"]) for phase, _, one in read(by_hand).faults()]
+    assert faults == [("load", "load-1"), ("settle", "load-1")]
+    assert [one.get("for_s") for _, _, one in read(by_hand).faults()] == [None, 2]
+
+
 def test_what_was_set_by_hand_has_a_name_of_its_own(by_hand):
     """Also where the scenario is what a search before this one has found."""
     text = PHASES.replace('where = "node-1"', 'name = "by-hand-1"\nwhere = "node-1"')
