@@ -201,8 +201,8 @@ def _require_possible(original: Case, bounds: Bounds, out: Path | None) -> None:
         raise UsageError(f"--tries: expected at least {least}: {why}; found {bounds.runs}")
     if bounds.for_s < least * seconds:
         raise UsageError(
-            f"--for: expected at least {least * seconds:,.0f} s: the run lasts {seconds:g} s (and "
-            f"some {OVERHEAD_S:g} to start); {why}; found {bounds.for_s:g} s"
+            f"--for: expected at least {least * seconds:,.0f} s: the run lasts up to {seconds:g} s "
+            f"(and some {OVERHEAD_S:g} to start); {why}; found {bounds.for_s:g} s"
         )
 
 

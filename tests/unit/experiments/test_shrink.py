@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 from kit.cases import case, row, stream
 
-from harness.errors import InterruptedByUserError, StorageError
+from harness.errors import InterruptedByUserError, StorageError, UsageError
 from harness.experiments.delta_debugging import SpentError
 from harness.experiments.failure import Failure
+from harness.experiments.laboratory import Bounds
 from harness.experiments.sequential_test import FAILURES_WANTED, Outcome
-from harness.experiments.shrink import search
+from harness.experiments.shrink import _require_possible, search
 from harness.experiments.shrunk import Shrunk
 from harness.scenario import files
+from harness.scenario.until import READY
 
 FAST = ("fast", "chaos")
 GUILTY = {"f4", "f9"}
@@ -217,6 +219,13 @@ def test_where_the_runs_are_used_up_the_best_so_far_is_verified(tmp_path, runs_m
     else:
         assert not found.is_verified
         assert found.exit_code == 2
+
+
+def test_bounds_in_which_nothing_can_be_found_are_refused():
+    """A phase that a condition ends may be shorter than the scenario says."""
+    phase = {"name": "healed", "kind": "converge", "until": READY, "at_most_s": 40}
+    with pytest.raises(UsageError, match=r"at least 400 s: the run lasts up to 40 s \(and some 8"):
+        _require_possible(case([phase]), Bounds(for_s=100), None)
 
 
 def test_an_original_that_does_not_fail_again_is_told(tmp_path):
