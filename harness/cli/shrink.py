@@ -44,7 +44,8 @@ JOBS_MOST = 4  # unless more are asked for: each has all the memory of a cluster
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the smallest scenario there too (.toml), with topology and budget beside it.",
+    help="Write the smallest scenario there too (.toml), with topology and budget beside it, once "
+    "the search has begun.",
 )
 @cluster_option
 @runs_option
@@ -94,5 +95,6 @@ def shrink(
             for one in some:
                 click.echo(f"{what:<10}{one}")
         click.echo(found.sentence())
-        click.echo(facts["file"] if out is None else out)
+        if found.file is not None:
+            click.echo(found.file)
     sys.exit(found.exit_code)

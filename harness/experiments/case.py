@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 from harness.scenario import files, writer
@@ -133,7 +134,10 @@ class Documents:
 
 def differences(before: Case, after: Case) -> tuple[list[str], list[str]]:
     """Return what of a case is left out in a smaller one, and what is changed, a line each."""
-    old, new = _things(before.documents()), _things(after.documents())
+    whole = before.documents()
+    names = [one["name"] for _, _, one in (*whole.faults(), *whole.churns())]
+    shared = {name for name in names if names.count(name) > 1}
+    old, new = _things(whole, shared), _things(after.documents(), shared)
     dropped = [_line(what, keys) for what, keys in old.items() if what not in new]
     changed = [
         f"{what}: {key} {_shown(new[what].get(key))}, was {_shown(keys.get(key))}"
@@ -145,22 +149,30 @@ def differences(before: Case, after: Case) -> tuple[list[str], list[str]]:
     return dropped, changed
 
 
-def _things(found: Documents) -> dict[str, Document]:
-    """Everything of a case that has a name, and what is said of it."""
+def _things(found: Documents, shared: Collection[str]) -> dict[str, Document]:
+    """Everything of a case that has a name, and what is said of it; faults of `shared` names are
+    told apart by their phases.
+    """
     things = {"topology": {"nodes": len(found.nodes())}}
     for phase in found.phases:
         things[f"phase {phase['name']}"] = {
             key: value for key, value in phase.items() if key not in ("name", *TABLES)
         }
     for kind, all_ in (("fault", found.faults()), ("churn", found.churns())):
-        for _, _, one in all_:
-            things[f"{kind} {one['name']}"] = {k: v for k, v in one.items() if k != "name"}
+        for phase, _, one in all_:
+            of = f" of phase {phase['name']}" if one["name"] in shared else ""
+            what = _free(f"{kind} {one['name']}{of}", things)
+            things[what] = {key: value for key, value in one.items() if key != "name"}
     for phase, _, stream in found.streams():
-        name, number = f"stream {stream['operation']} of phase {phase['name']}", 1
-        while (what := name if number == 1 else f"{name} ({number})") in things:
-            number += 1
+        what = _free(f"stream {stream['operation']} of phase {phase['name']}", things)
         things[what] = {key: value for key, value in stream.items() if key != "operation"}
     return things
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """Return a name, with a number where others have it."""
+    numbered = (f"{name} ({number})" for number in count(2))
+    return next(one for one in chain([name], numbered) if one not in taken)
 
 
 def _line(what: str, keys: Document) -> str:

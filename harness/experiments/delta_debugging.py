@@ -51,6 +51,11 @@ class Number(Generic[C]):
     near: float = 1.25
     is_whole: bool = False
 
+    def is_ahead(self, value: float) -> bool:
+        """Whether another value than its own lies between that and its goal."""
+        low, high = sorted((self.goal, self.value))
+        return low <= value <= high and value != self.value
+
     def between(self, low: float, high: float) -> Iterator[float]:
         """Yield values between two, the best to try first; none where the two are near."""
         if max(low, high) / min(low, high) <= self.near:
@@ -260,7 +265,7 @@ class Search(Generic[C]):
         """
         goal, high = number.goal, number.value
         low = self.lows.get(number.name, goal)
-        if not min(goal, high) <= low <= max(goal, high) or low == high:
+        if not number.is_ahead(low):
             low = goal  # another pass has moved it since
         while high != goal and self._fails(what, number, [low]) is not None:
             high, low = low, goal

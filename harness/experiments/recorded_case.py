@@ -10,8 +10,9 @@ from __future__ import annotations
 import copy
 import json
 import tempfile
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,17 @@ from harness.errors import BadFileError, UsageError
 from harness.experiments.case import FILE, Case, Document, Documents
 from harness.experiments.original import Original
 from harness.faults import spec
-from harness.faults.fault import Fault, Verb
+from harness.faults.fault import Fault, State, Verb
 from harness.history.files import Files
 from harness.scenario import files, workload
+from harness.scenario.scenario import Phase
 from harness.scenario.stream import Stream
 from harness.scenario.tables import load
+from harness.scenario.timeline import PlannedChange, PlannedPhase, changes_of
 
 SHORTEST_S = 0.01  # of what a fault was there in a phase, to be a fault of that phase
 EARLY_S = 0.1  # before its planned end, from which on a fault was taken back by hand
+LATE_S = 0.25  # after a phase began, until when a fault went with the phase before it
 
 
 def case_of(of: Original, findings: Collection[str]) -> Case:
@@ -73,16 +77,23 @@ def _scenario(of: Original) -> Document:
     if file.is_file() and not (of.folder / workload.FILE).is_file():
         return {key: one for key, one in load(file).items() if key not in ("topology", "budget")}
     checks = {"checks": list(of.scenario.checks)} if of.scenario.checks else {}
-    kinds = {phase.name: phase.kind for phase in of.timeline.phases}
+    planned = {phase.name: phase for phase in of.timeline.phases}
     phases = []
     for phase in of.scenario.phases:
-        assert phase.duration_s is not None  # as it was played
-        said: Document = {"name": phase.name, "duration_s": round(phase.duration_s, 3)}
-        said |= {"kind": str(kind)} if (kind := kinds.get(phase.name)) is not None else {}
+        said: Document = {"name": phase.name, **_length(phase, planned[phase.name])}
+        said |= {} if phase.kind is None else {"kind": str(phase.kind)}
         said |= {"iperf3": list(phase.iperf3)} if phase.iperf3 is not None else {}
         said |= {"stream": [*map(_stream, phase.streams)]} if phase.streams else {}
         phases.append(said)
     return {"seed": of.scenario.seed, **checks, "phase": phases}
+
+
+def _length(phase: Phase, planned: PlannedPhase) -> Document:
+    """How long a phase was; of one that a condition was to end, that, and in which time."""
+    assert phase.duration_s is not None  # as it was played
+    if planned.until is None:
+        return {"duration_s": round(phase.duration_s, 3)}
+    return {"until": planned.until, "at_most_s": planned.at_most_s or round(phase.duration_s, 3)}
 
 
 def _stream(stream: Stream) -> Document:
@@ -105,26 +116,66 @@ def _stream(stream: Stream) -> Document:
     return {key: value for key, value in said.items() if value is not None}
 
 
+@dataclass(slots=True, kw_only=True)
+class _Planned:
+    """A fault that the scenario names: its table, what is planned of it in the phase as that was
+    played, and each time that it was there.
+    """
+
+    said: Document
+    changes: Sequence[PlannedChange]
+    end_s: float  # of its phase
+    stood: list[tuple[float, float]] = field(default_factory=list)
+
+    def is_this(self, fault: Fault, set_s: float) -> bool:
+        """Whether a fault of its name that was set then is this one, and none that was set by
+        hand.
+        """
+        again = "flap_s" in self.said or not self.stood
+        is_due = self.changes[0].at_s <= set_s + EARLY_S
+        return is_due and again and _alike(self.changes[0].fault, fault)
+
+    def end_early(self) -> None:
+        """Make it as long as it was, where somebody took it back before its end. The end of the
+        run, which ends its phase, takes all back.
+        """
+        if not self.stood:
+            return
+        set_s, clear_s = self.stood[0][0], self.stood[-1][1]
+        wanted_s = self.changes[-1].at_s - self.changes[0].at_s
+        if clear_s < self.end_s and clear_s - set_s < wanted_s - EARLY_S:
+            self.said["for_s"] = round(max(clear_s - set_s, SHORTEST_S), 3)
+
+
+def _planned(of: Original, found: Documents) -> dict[str, list[_Planned]]:
+    """The faults that the scenario names in the phases that were played, by their names."""
+    phases = {phase.name: phase for phase in of.timeline.phases}
+    planned: dict[str, list[_Planned]] = {}
+    for phase, _, said in found.faults():
+        named = planned.setdefault(said["name"], [])
+        if (played := phases.get(phase["name"])) is None:
+            continue
+        changes = [*changes_of(spec.parse(said), _resolved(of, said), played.begin_s, played.end_s)]
+        if changes:
+            named.append(_Planned(said=said, changes=changes, end_s=played.end_s or 0.0))
+    return planned
+
+
 def _add_live(of: Original, found: Documents) -> None:
     """Add what was done by hand: faults that the scenario does not name, where and while they were,
     one that was there in several phases in each of them; and of those that it names the ends that
     came earlier. Those that a row is about keep their names. Raises UsageError.
     """
-    planned = {fault["name"]: (phase, fault) for phase, _, fault in found.faults()}
+    planned = _planned(of, found)
     churns = tuple(f"{churn['name']} " for _, _, churn in found.churns())  # then the node
     bounds = {phase.name: (phase.begin_s, phase.end_s or 0.0) for phase in of.timeline.phases}
     rows = [] if found.budget is None else found.budget["row"]
-    under, seen = {row.get("under") for row in rows}, set[str]()
+    under = {row.get("under") for row in rows}
     names = (name for number in count(1) if (name := f"by-hand-{number}") not in planned)
     for fault, set_s, clear_s in _spans(of):
-        phase, said = planned.get(fault.name, ({}, {}))
-        if (
-            said
-            and _alike(_resolved(of, said), fault)
-            and (fault.name not in seen or "flap_s" in said)
-        ):
-            seen.add(fault.name)
-            _end_early(said, fault, clear_s - set_s, bounds.get(phase["name"], (0.0, 0.0)))
+        mine = [one for one in planned.get(fault.name, ()) if one.is_this(fault, set_s)]
+        if mine:
+            mine[-1].stood.append((set_s, clear_s))
             continue
         if churns and fault.name.startswith(churns):
             continue
@@ -132,24 +183,25 @@ def _add_live(of: Original, found: Documents) -> None:
         if fault.name in planned or fault.name not in under:
             table["name"] = next(names)
         for phase in found.phases:
-            begin_s, end_s = bounds.get(phase["name"], (0.0, 0.0))
-            at_s, gone_s = max(set_s, begin_s), min(clear_s, end_s)
-            if fault.is_moment:
-                gone_s = end_s if begin_s <= set_s < end_s else at_s
-            if gone_s - at_s < SHORTEST_S:
-                continue
-            piece = {**table, "at_s": round(at_s - begin_s, 3)}
-            if gone_s < end_s:
-                piece["for_s"] = round(gone_s - at_s, 3)
-            phase.setdefault("fault", []).append(piece)
+            piece = _piece(fault, set_s, clear_s, *bounds.get(phase["name"], (0.0, 0.0)))
+            if piece is not None:
+                phase.setdefault("fault", []).append({**table, **piece})
+    for one in (one for some in planned.values() for one in some):
+        one.end_early()
 
 
-def _end_early(said: Document, fault: Fault, lasted_s: float, bounds: tuple[float, float]) -> None:
-    """Make a planned fault as long as it was, where somebody took it back before its end."""
-    begin_s, end_s = bounds
-    wanted_s = float(said.get("for_s", end_s - begin_s - float(said.get("at_s", 0))))
-    if not fault.is_moment and "flap_s" not in said and lasted_s < wanted_s - EARLY_S:
-        said["for_s"] = round(max(lasted_s, SHORTEST_S), 3)
+def _piece(
+    fault: Fault, set_s: float, clear_s: float, begin_s: float, end_s: float
+) -> Document | None:
+    """Say when a fault was there in a phase, from its beginning on; None: it was not."""
+    at_s, gone_s = max(set_s, begin_s), min(clear_s, end_s)
+    if fault.is_moment:
+        gone_s = end_s if begin_s <= set_s < end_s else at_s
+    if gone_s - at_s < SHORTEST_S or (set_s < begin_s and clear_s < begin_s + LATE_S):
+        return None
+    from_s, to_s = round(at_s - begin_s, 3), round(gone_s - begin_s, 3)
+    is_over = to_s < round(end_s - begin_s, 3)
+    return {"at_s": from_s} | ({"for_s": round(to_s - from_s, 3)} if is_over else {})
 
 
 def _spans(of: Original) -> Iterator[tuple[Fault, float, float]]:
@@ -165,15 +217,27 @@ def _spans(of: Original) -> Iterator[tuple[Fault, float, float]]:
 
 
 def _table(of: Original, fault: Fault) -> Document:
-    """The words of a fault as a table, which is on the same nodes and paths. Raises UsageError."""
-    try:
-        table = spec.table_of(fault.words)
-        again = _resolved(of, {**table, "name": fault.name})
-    except BadFileError as error:
-        raise _not_sayable(of, fault, str(error)) from None
-    if not _alike(again, fault):
-        raise _not_sayable(of, fault, "its words would be other nodes or paths")
-    return table
+    """A fault as a table, which is on the same nodes and paths: by its words, or by its condition.
+    Raises UsageError.
+    """
+    why = ""
+    for said in (partial(spec.table_of, fault.words), partial(_condition, fault)):
+        try:
+            table = said()
+            if _alike(_resolved(of, {**table, "name": fault.name}), fault):
+                return table
+            why = why or "its words would be other nodes or paths"
+        except BadFileError as error:
+            why = why or str(error)
+    raise _not_sayable(of, fault, why)
+
+
+def _condition(fault: Fault) -> Document:
+    """The condition of a fault's nodes as a table; churn has words for all its nodes together."""
+    program = {} if fault.program is None else fault.program.as_json()
+    said = {"where": ", ".join(fault.nodes), "condition": fault.condition, **program}
+    said |= {} if fault.state is State.KEEP else {"state": fault.state}
+    return {key: str(one) for key, one in said.items() if one}
 
 
 def _resolved(of: Original, table: Document) -> Fault:

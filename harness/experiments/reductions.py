@@ -185,12 +185,11 @@ def _with_nodes(case: Case, count: int) -> Case | None:
     """
     found = case.documents()
     nodes, kept = found.nodes(), found.named()
-    for _, _, churn in found.churns():
-        churn["rate_per_s"] = plain(churn["rate_per_s"] * count / len(nodes))
-        churn["floor"] = churn["floor"] * count // len(nodes)
     for node in nodes:
         if len(kept) < count:
             kept.add(node.name)
+    for _, _, churn in found.churns():
+        _thin(churn, nodes, kept)
     listed = found.topology.get("node", [])
     own = {one["name"] for one in listed}
     made = [node for node in nodes if node.name not in own]  # by `count`, in this order
@@ -212,6 +211,17 @@ def _with_nodes(case: Case, count: int) -> Case | None:
         return found.case() if len(found.nodes()) == count else None
     except BadFileError:
         return None
+
+
+def _thin(churn: Document, nodes: Sequence[Node], kept: Collection[str]) -> None:
+    """Have the same share of a churn's nodes leave, and live, of those of them that are kept; of
+    who has to live it is rounded up: fewer would be another failure.
+    """
+    whom = targets.nodes_of(churn.get("where", "all"), nodes)
+    stay = sum(name in kept for name in whom)
+    if stay < len(whom):
+        churn["rate_per_s"] = plain(churn["rate_per_s"] * stay / len(whom))
+        churn["floor"] = -(-churn["floor"] * stay // len(whom))
 
 
 def _listed(node: Node) -> Document:

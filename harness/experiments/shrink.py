@@ -84,10 +84,10 @@ def shrink(
         except (KeyboardInterrupt, InterruptedByUserError):
             found.is_interrupted = True
         except HarnessError as error:
-            if found.search is None:
+            if found.search is None or found.file is None:
                 raise
-            smallest = folder / f"{SMALLEST}{cases.FILE}"
-            raise type(error)(f"{error}; the smallest that failed so far: {smallest}") from error
+            said = f"{error}; the smallest that failed so far: {found.file}"
+            raise type(error)(said) from error
         finally:
             lab.stop()
             with suppress(StorageError):  # of a full disk, which has ended the search
@@ -201,8 +201,8 @@ def _require_possible(original: Case, bounds: Bounds, out: Path | None) -> None:
         raise UsageError(f"--tries: expected at least {least}: {why}; found {bounds.runs}")
     if bounds.for_s < least * seconds:
         raise UsageError(
-            f"--for: expected at least {least * seconds:,.0f} s: the run lasts {seconds:g} s (and "
-            f"some {OVERHEAD_S:g} to start); {why}; found {bounds.for_s:g} s"
+            f"--for: expected at least {least * seconds:,.0f} s: the run lasts up to {seconds:g} s "
+            f"(and some {OVERHEAD_S:g} to start); {why}; found {bounds.for_s:g} s"
         )
 
 

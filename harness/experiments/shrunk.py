@@ -43,6 +43,7 @@ class Shrunk:
     runs: int = 0
     seconds: float = 0.0
     is_interrupted: bool = False
+    file: Path | None = None  # the smallest one's that was written last; None: none was
 
     @property
     def best(self) -> Case:
@@ -133,6 +134,7 @@ class Shrunk:
         with translated(file):
             texts = self.written(file.stem).items()
             replace_texts({file.with_name(name): text for name, text in texts})
+        self.file = file
 
     def written(self, stem: str) -> dict[str, str]:
         """Return the files of the smallest scenario, with comments that say how it came about."""
@@ -179,14 +181,17 @@ class Shrunk:
         return found
 
     def _beyond(self) -> Iterator[str]:
-        """Say of each number that was lowered as far as it goes how the next value did."""
+        """Say of each number that was lowered as far as it goes how the next value did. Of one that
+        was being lowered when the runs were used up nobody knows it.
+        """
         if self.search is None:
             return
         for one in reductions.passes(self.failure.phases):
             for number in one.numbers(self.best) if isinstance(one, Lower) else ():
-                low = self.search.lows.get(number.name)
-                further = None if low is None else number.put(self.best, low)
-                if further is None or (made := self.search.trials.decided.get(further)) is None:
+                low = self.search.lows.get(number.name, number.value)
+                further = number.put(self.best, low) if number.is_ahead(low) else None
+                made = None if further is None else self.search.trials.decided.get(further)
+                if further is None or made is None or further == self.best:
                     continue
                 _, changed = cases.differences(self.best, further)
                 yield f"{', '.join(changed)}: {made.outcome} ({made})"

@@ -6,6 +6,7 @@ import json
 
 from kit.cases import case, row
 
+from harness.experiments.case import differences
 from harness.experiments.delta_debugging import Search, Trials
 from harness.experiments.failure import Failure
 from harness.experiments.sequential_test import Estimate, Outcome, SequentialTest
@@ -69,3 +70,33 @@ def test_the_smallest_says_how_it_came_about_and_can_be_played(tmp_path):
         "passes": 0,
         "unresolved": 0,
     }
+
+
+def phases(*faults):
+    """Two phases with faults of one name, at the moments that are said of each phase."""
+    words = {"name": "slow", "where": "all", "delay": "80ms"}
+    return case(
+        [
+            {"name": name, "duration_s": 9, "fault": [words | {"at_s": at_s} for at_s in some]}
+            for name, some in zip(("load", "settle"), faults, strict=True)
+        ]
+    )
+
+
+def test_faults_of_one_name_are_told_apart():
+    """One that stood over phases comes again in each; what became of which is said."""
+    said = "where all, delay 80ms, at_s"
+    before = phases([3], [0])
+    assert differences(before, phases([], [0])) == (
+        [f"fault slow of phase load: {said} 3"],
+        [],
+    )
+    assert differences(before, phases([2], [0])) == (
+        [],
+        ["fault slow of phase load: at_s 2, was 3"],
+    )
+    assert differences(phases([1, 3], []), phases([1], [])) == (
+        [f"fault slow of phase load (2): {said} 3"],
+        [],
+    )
+    assert differences(phases([3], []), phases([], [])) == ([f"fault slow: {said} 3"], [])

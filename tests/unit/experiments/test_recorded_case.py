@@ -13,6 +13,8 @@ from kit.run_folders import T0, good
 from harness.errors import BadFileError, UsageError
 from harness.experiments import original, recorded_case
 from harness.faults import spec
+from harness.faults.churn import Churn
+from harness.faults.fault import Condition, State
 from harness.history import manifest
 from harness.history.events import FaultChanged
 from harness.scenario import files, shipped, timeline, workload, writer
@@ -132,6 +134,11 @@ def test_a_topology_of_no_file_is_refused(run):
 def changed(folder, number, words, *moments):
     """Somebody sets a fault by hand, and clears it: (verb, second) each; others are forgotten."""
     fault = spec.parse(words).resolve(run_folders.SCENARIO.topology.nodes, 7)
+    return happened(folder, number, fault, *moments)
+
+
+def happened(folder, number, fault, *moments):
+    """A fault is set, and cleared: (verb, second) each."""
     with (folder / "faults.jsonl").open("a") as file:
         file.write(json.dumps({"number": number, **fault.as_json()}) + "\n")
     events = [json.loads(one) for one in (folder / "events.jsonl").read_text().splitlines()]
@@ -251,6 +258,49 @@ def test_a_planned_one_that_somebody_took_back_is_as_short(by_hand):
     ]
 
 
+def test_one_that_comes_and_goes_and_was_taken_back_ends_as_early(by_hand):
+    """Each time that it was there is a part of one fault; nobody took back what its file plans."""
+    text = PHASES.replace('loss = "1%"', 'loss = "1%"\nat_s = 1\nflap_s = 1\nfor_s = 8')
+    (by_hand / "scenario.toml").write_text(text)
+    words = {"where": "node-1", "loss": "1%", "name": "load-1"}
+    flaps = [("set" if at_s % 2 else "clear", at_s) for at_s in range(5, 13)]
+    for count, for_s in ((8, 8), (4, 3)):
+        forget_faults(by_hand)
+        changed(by_hand, 0, words, *flaps[:count])
+        [fault] = [one for _, _, one in read(by_hand).faults()]
+        assert (fault["at_s"], fault["flap_s"], fault["for_s"]) == (1, 1, for_s)
+
+
+def test_one_that_ended_with_the_run_was_not_taken_back(by_hand):
+    """Somebody ended the run before its phase was over."""
+    text = PHASES.replace('loss = "1%"', 'loss = "1%"\nfor_s = 11')
+    (by_hand / "scenario.toml").write_text(text)
+    forget_faults(by_hand)
+    events = [json.loads(one) for one in (by_hand / "events.jsonl").read_text().splitlines()]
+    for one in events:
+        if one["event"] in ("phases-over", "end"):
+            one["at_ns"] = T0 + 10 * SECOND
+    kept = [json.dumps(one) for one in events if one.get("phase") != "settle"]
+    (by_hand / "events.jsonl").write_text("\n".join(kept) + "\n")
+    words = {"where": "node-1", "loss": "1%", "name": "load-1"}
+    for clear_s, for_s in ((10.1, 11), (9, 5)):
+        changed(by_hand, 0, words, ("set", 4), ("clear", clear_s))
+        [fault] = [one for _, _, one in read(by_hand).faults()]
+        assert fault["for_s"] == for_s
+        forget_faults(by_hand)
+
+
+def test_planned_ones_of_one_name_are_each_itself(by_hand):
+    """As of a search before this one, in which one that stood over phases came again in each."""
+    fault = '[[phase.fault]]\nname = "load-1"\nwhere = "node-1"\nloss = "1%"\nfor_s = 3\n'
+    (by_hand / "scenario.toml").write_text(PHASES + fault)
+    words = {"where": "node-1", "loss": "1%", "name": "load-1"}
+    changed(by_hand, 0, words, ("set", 16), ("clear", 18))
+    faults = [(phase["name"], one["name"]) for phase, _, one in read(by_hand).faults()]
+    assert faults == [("load", "load-1"), ("settle", "load-1")]
+    assert [one.get("for_s") for _, _, one in read(by_hand).faults()] == [None, 2]
+
+
 def test_what_was_set_by_hand_has_a_name_of_its_own(by_hand):
     """Also where the scenario is what a search before this one has found."""
     text = PHASES.replace('where = "node-1"', 'name = "by-hand-1"\nwhere = "node-1"')
@@ -309,3 +359,66 @@ def test_a_session_without_a_file_is_what_was_played(by_hand, tmp_path):
     assert [phase.streams for phase in planned.phases] == wanted
     [set_, _] = again.changes
     assert (set_.at_s, set_.fault.impairment.loss) == (4, 0.01)
+
+
+@pytest.fixture
+def replayed(by_hand):
+    """The same run as a replay: what was played is in its load and its timeline alone."""
+    (by_hand / workload.FILE).write_text("{}")
+    return by_hand
+
+
+def planned(folder, number, **words):
+    """Say of a phase's plan what it was."""
+    for name, of in (("timeline.json", "phases"), ("metadata.json", "plan")):
+        found = json.loads((folder / name).read_text())
+        found[of][number] |= words
+        (folder / name).write_text(json.dumps(found))
+
+
+def test_churn_of_a_replay_is_a_fault_of_each_node_that_was_away(replayed, tmp_path):
+    """No scenario says the churn; what became of each of its nodes is there to be said."""
+    words = {"rate_per_s": 0.4, "down_s": 2, "floor": 1, "name": "away"}
+    churn = Churn(**words, where="node-2, node-3", how=Condition.CRASHED, state=State.WIPE)
+    gone = churn.faults(run_folders.SCENARIO.topology.nodes)
+    happened(replayed, 1, gone["node-2"], ("set", 5), ("clear", 7), ("set", 10), ("clear", 12))
+    happened(replayed, 2, gone["node-3"], ("set", 6), ("clear", 8))
+    found = read(replayed)
+    away = [one for _, _, one in found.faults() if "condition" in one]
+    says = {"condition": "crashed", "state": "wipe", "for_s": 2}
+    assert away == [
+        {"name": "by-hand-1", "where": "node-2", "at_s": 1, **says},
+        {"name": "by-hand-2", "where": "node-3", "at_s": 2, **says},
+        {"name": "by-hand-3", "where": "node-2", "at_s": 6, **says},
+    ]
+    again = [one.fault for one in played(found, tmp_path).changes if one.fault.nodes]
+    assert {(one.nodes, one.condition, one.state) for one in again} == {
+        ((node,), Condition.CRASHED, State.WIPE) for node in ("node-2", "node-3")
+    }
+
+
+UNTIL = {"kind": "converge", "until": "success of broadcast in the last second >= 99 %"}
+
+
+def test_a_replay_keeps_the_condition_that_ends_a_phase(replayed, tmp_path):
+    """It is what *converged* is judged by; the replay's phase was as long as its original's."""
+    planned(replayed, 2, **UNTIL, at_most_s=40)
+    found = read(replayed)
+    [settle] = found.phases[2:]
+    assert UNTIL.items() <= settle.items()
+    assert (settle["at_most_s"], "duration_s" in settle) == (40, False)
+    [again] = played(found, tmp_path).phases[2:]
+    assert (again.until, again.at_most_s) == (UNTIL["until"], 40)
+
+
+def test_a_fault_that_went_a_little_late_is_none_of_the_next_phase(replayed, tmp_path):
+    """It went with the phase before: where a condition ends the next one, no fault can be in it."""
+    planned(replayed, 2, **UNTIL, at_most_s=40)
+    changed(replayed, 1, {"where": "node-2", "condition": "killed"}, ("set", 5), ("clear", 16.08))
+    found = read(replayed)
+    assert [(phase["name"], one["name"]) for phase, _, one in found.faults()] == [
+        ("load", "by-hand-1"),
+        ("load", "by-hand-2"),
+    ]
+    assert all("for_s" not in one for _, _, one in found.faults())
+    assert played(found, tmp_path).phases[2].until == UNTIL["until"]

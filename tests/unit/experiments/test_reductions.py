@@ -248,6 +248,41 @@ def test_churn_is_left_out_like_a_fault_and_made_milder(tmp_path):
     readable(tmp_path, lowered("nodes", one, 8.0))
 
 
+def with_churn(one, nodes):
+    """The rate and the floor of a case's churn that is left with so many nodes."""
+    [(_, _, found)] = lowered("nodes", one, float(nodes)).documents().churns()
+    return found["rate_per_s"], found["floor"]
+
+
+def test_churn_of_nodes_that_stay_stays_as_it_is(tmp_path):
+    """However many others are left out: as many leave of each node as before."""
+    some = {"name": "some", "where": "node-5, node-6", "rate_per_s": 0.4, "down_s": 2, "floor": 1}
+    one = case([{"name": "a", "duration_s": 9, "churn": [some]}], nodes=10)
+    assert [with_churn(one, nodes) for nodes in (9, 5, 2)] == [(0.4, 1)] * 3
+    readable(tmp_path, lowered("nodes", lowered("nodes", one, 5.0), 2.0))
+
+
+def test_churn_of_a_region_goes_with_the_regions_nodes(tmp_path):
+    """Of seven nodes three are of that region's four, of five one is; of the other all stay."""
+    told = {}
+    for region in ("eu", "us"):
+        words = {"where": f"region:{region}", "rate_per_s": 0.4, "down_s": 1, "floor": 2}
+        phase = {"name": "a", "duration_s": 9, "churn": [{"name": "some"} | words]}
+        one = case([phase], nodes={"count": 8, "regions": ["eu", "us"]})
+        told[region] = [with_churn(one, nodes) for nodes in (7, 5)]
+        readable(tmp_path / region, lowered("nodes", one, 7.0))
+    assert told == {"eu": [(0.4, 2), (0.4, 2)], "us": [(0.3, 2), (0.1, 1)]}
+
+
+def test_a_floor_that_was_asked_for_is_never_gone():
+    """It is rounded up: fewer that have to live would be another failure."""
+    floors = {}
+    for floor in (0, 1, 5):
+        one = case([{"name": "a", "duration_s": 9, "churn": [CHURN | {"floor": floor}]}])
+        floors[floor] = [with_churn(one, nodes)[1] for nodes in (10, 7, 3)]
+    assert floors == {0: [0, 0, 0], 1: [1, 1, 1], 5: [5, 3, 2]}
+
+
 def test_a_system_keeps_the_time_that_it_is_given_to_start_and_to_recover():
     """Without a warm-up, or with a shorter time to converge, what is sound would fail too."""
     one = case(

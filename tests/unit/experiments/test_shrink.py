@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 from kit.cases import case, row, stream
 
-from harness.errors import InterruptedByUserError, StorageError
+from harness.errors import InterruptedByUserError, StorageError, UsageError
 from harness.experiments.delta_debugging import SpentError
 from harness.experiments.failure import Failure
+from harness.experiments.laboratory import Bounds
 from harness.experiments.sequential_test import FAILURES_WANTED, Outcome
-from harness.experiments.shrink import search
+from harness.experiments.shrink import _require_possible, search
 from harness.experiments.shrunk import Shrunk
 from harness.scenario import files
+from harness.scenario.until import READY
 
 FAST = ("fast", "chaos")
 GUILTY = {"f4", "f9"}
@@ -177,6 +179,33 @@ def test_a_part_whose_removal_says_nothing_is_not_called_needed(tmp_path):
     assert "# without this: unresolved (2 said nothing)" in (tmp_path / "smallest.toml").read_text()
 
 
+def beyond(found):
+    """What the smallest one's file says was tried beyond it."""
+    lines = found.written("x")["x.toml"].split("\n\n")[0].splitlines()
+    title = "# Tried beyond that:"
+    return lines[lines.index(title) + 1 :] if title in lines else []
+
+
+def test_what_is_beyond_the_smallest_is_neither_it_nor_larger(tmp_path):
+    """A number whose next value said nothing at first fails there later, as the runs are used up:
+    that value is the smallest one's own now, and nobody knows what is beyond it.
+    """
+    told = set()
+    for runs_most in range(40, 60):
+        oracle = Oracle(1, runs_most=runs_most)
+
+        def play(one, file=None, own=oracle.play, oracle=oracle):
+            said, phase = own(one, file), one.documents().phases[-1]
+            if phase["duration_s"] < 2 and oracle.runs < 40:
+                return Outcome.UNRESOLVED
+            delays = {fault["name"]: fault["delay"] for fault in phase.get("fault", ())}
+            return Outcome.PASSES if delays.get("f4") in ("1ms", "2ms") else said
+
+        oracle.play = play
+        told.update(beyond(shrunk(tmp_path, oracle)))
+    assert told == {"#   fault f4: delay 2ms, was 2.8ms: passes (0 of 2 runs failed)"}
+
+
 @pytest.mark.parametrize("runs_most", [FAILURES_WANTED, 10, 16, 20, 26, 32])
 def test_where_the_runs_are_used_up_the_best_so_far_is_verified(tmp_path, runs_most):
     oracle = Oracle(1, runs_most=runs_most)
@@ -190,6 +219,13 @@ def test_where_the_runs_are_used_up_the_best_so_far_is_verified(tmp_path, runs_m
     else:
         assert not found.is_verified
         assert found.exit_code == 2
+
+
+def test_bounds_in_which_nothing_can_be_found_are_refused():
+    """A phase that a condition ends may be shorter than the scenario says."""
+    phase = {"name": "healed", "kind": "converge", "until": READY, "at_most_s": 40}
+    with pytest.raises(UsageError, match=r"at least 400 s: the run lasts up to 40 s \(and some 8"):
+        _require_possible(case([phase]), Bounds(for_s=100), None)
 
 
 def test_an_original_that_does_not_fail_again_is_told(tmp_path):
