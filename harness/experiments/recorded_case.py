@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -20,9 +21,9 @@ from harness.errors import BadFileError, UsageError
 from harness.experiments.case import FILE, Case, Document, Documents
 from harness.experiments.original import Original
 from harness.faults import spec
-from harness.faults.fault import Fault, Verb
+from harness.faults.fault import Fault
 from harness.history.files import Files
-from harness.scenario import files, workload
+from harness.scenario import files, timeline, workload
 from harness.scenario.stream import Stream
 from harness.scenario.tables import load
 
@@ -116,7 +117,8 @@ def _add_live(of: Original, found: Documents) -> None:
     rows = [] if found.budget is None else found.budget["row"]
     under, seen = {row.get("under") for row in rows}, set[str]()
     names = (name for number in count(1) if (name := f"by-hand-{number}") not in planned)
-    for fault, set_s, clear_s in _spans(of):
+    for fault, set_s, until_s in timeline.stands(of.timeline.changes):
+        clear_s = math.inf if until_s is None else until_s
         phase, said = planned.get(fault.name, ({}, {}))
         if (
             said
@@ -150,18 +152,6 @@ def _end_early(said: Document, fault: Fault, lasted_s: float, bounds: tuple[floa
     wanted_s = float(said.get("for_s", end_s - begin_s - float(said.get("at_s", 0))))
     if not fault.is_moment and "flap_s" not in said and lasted_s < wanted_s - EARLY_S:
         said["for_s"] = round(max(lasted_s, SHORTEST_S), 3)
-
-
-def _spans(of: Original) -> Iterator[tuple[Fault, float, float]]:
-    """Yield each time that a fault was there: from when to when, in seconds of the run."""
-    since: dict[str, tuple[Fault, float]] = {}
-    for change in of.timeline.changes:
-        if (before := since.pop(change.fault.name, None)) is not None:
-            yield *before, change.at_s  # cleared, or another one took its place
-        if change.verb is Verb.SET:
-            since[change.fault.name] = change.fault, change.at_s
-    for fault, set_s in since.values():
-        yield fault, set_s, float("inf")
 
 
 def _table(of: Original, fault: Fault) -> Document:

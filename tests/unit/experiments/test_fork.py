@@ -218,6 +218,93 @@ def test_two_faults_of_one_name_are_told_apart_by_number(of):
     assert spells(fork.made(of, "drop fault 5"), "halves") == [("set", 2), ("clear", 6)]
 
 
+@pytest.fixture
+def namesakes(of) -> Original:
+    """A run in which `wan` took the place of another `wan`, and two faults were called `again`."""
+
+    def fault(where: str, name: str, **words: str):
+        return spec.parse({"where": where, "name": name, **words}).resolve(TOPOLOGY.nodes, 1)
+
+    first, second = fault("node-1", "wan", delay="30ms"), fault("node-2", "wan", delay="60ms")
+    once, more = fault("node-3", "again", loss="5%"), fault("node-4", "again", loss="7%")
+    changes = [
+        PlannedChange(at_s=2.871, verb=Verb.SET, fault=first),
+        PlannedChange(at_s=6.432, verb=Verb.SET, fault=second),
+        PlannedChange(at_s=11.167, verb=Verb.CLEAR, fault=second),
+        PlannedChange(at_s=12.694, verb=Verb.SET, fault=once),
+        PlannedChange(at_s=14.698, verb=Verb.CLEAR, fault=once),
+        PlannedChange(at_s=17.158, verb=Verb.SET, fault=more),
+    ]
+    return replace(of, timeline=replace(of.timeline, changes=tuple(changes)))
+
+
+def delays(of: Original) -> list[tuple[str, float, float]]:
+    """The changes of both `wan`, each told by its delay."""
+    return [
+        (str(one.verb), one.fault.impairment.delay_ms, pytest.approx(one.at_s))
+        for one in of.timeline.changes
+        if one.fault.name == "wan"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "first", "second"),
+    [
+        ("drop fault 2", (2.871, 6.432), ()),
+        ("drop fault 1", (), (6.432, 11.167)),
+        ("fault 2 later 1s", (2.871, 6.432), (7.432, 12.167)),
+        ("fault 1 earlier 1s", (1.871, 5.432), (6.432, 11.167)),
+        ("fault 1 shorter 1s", (2.871, 5.432), (6.432, 11.167)),
+        ("fault 2 longer 1s", (2.871, None), (6.432, 12.167)),
+        ("drop fault 3", (2.871, None), (6.432, 11.167)),
+        ("fault 1 delay 40ms", (2.871, None), (6.432, 11.167)),
+    ],
+)
+def test_a_fault_that_another_of_its_name_ended_ends_then_in_a_fork_too(
+    namesakes, words, first, second
+):
+    """Also where that one is dropped or moved; where it is not, it ends it, as it was played."""
+    found = fork.made(namesakes, words)
+    delay_ms = 40.0 if "delay" in words else 30.0
+    wanted = [
+        (verb, delay_ms, at_s)
+        for delay_ms, times in ((delay_ms, first), (60.0, second))
+        for verb, at_s in zip(("set", "clear"), times, strict=False)
+        if at_s is not None
+    ]
+    assert delays(found) == sorted(wanted, key=lambda one: one[2])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            "fault 3 later 4s",
+            "there from 16.694 s to 18.698 s, and fault 4, .* from 17.158 s until",
+        ),
+        ("fault 3 later 16s", "and fault 4, which has its name, is from 17.158 s until the run"),
+        ("fault 3 longer 3s", "again would be there from 12.694 s to 17.698 s"),
+        ("fault 4 earlier 3s", "and fault 3, which has its name, is from 12.694 s to 14.698 s"),
+        ("fault 1 later 1s", "wan would be there from 3.871 s to 7.432 s, and fault 2"),
+        ("fault 1 longer 1s", "wan would be there from 2.871 s to 7.432 s, and fault 2"),
+        ("fault 2 earlier 1s", "and fault 1, which has its name, is from 2.871 s to 6.432 s"),
+    ],
+)
+def test_a_fault_is_not_moved_over_another_of_its_name(namesakes, words, says):
+    """One of the two would be there for another time than it was, and nobody asked for that."""
+    with pytest.raises(UsageError, match=f"{says}.*: of one name there is one fault at a time"):
+        fork.made(namesakes, words)
+
+
+def test_a_fault_is_moved_beside_another_of_its_name(namesakes):
+    moved = fork.made(namesakes, "fault 3 later 2400ms")
+    assert spells(moved, "again") == [
+        ("set", pytest.approx(15.094)),
+        ("clear", pytest.approx(17.098)),
+        ("set", 17.158),
+    ]
+
+
 def test_every_change_has_an_example_that_is_taken(of):
     """The words of the list, filled in, are changes of that kind and of no other."""
     examples = [
