@@ -212,7 +212,9 @@ def _with_faults(of: Original, change: Callable[[Fault], Fault]) -> Original:
 
 
 def _rate(of: Original, word: str | None, factor: str) -> Original:
-    """Multiply what the streams of one operation send, or of all."""
+    """Multiply what the streams of one operation send, or of all: their rates, and where a stream
+    ends after so many operations, these, so that it lasts as long.
+    """
     there = {stream.operation.word for phase in of.scenario.phases for stream in phase.streams}
     if word is not None and word not in there:
         raise UsageError(one_of(word, sorted(there)))
@@ -222,6 +224,8 @@ def _rate(of: Original, word: str | None, factor: str) -> Original:
     def one(stream: Stream) -> Stream:
         if word not in (None, stream.operation.word):
             return stream
+        if stream.count is not None:
+            stream = replace(stream, count=max(1, round(stream.count * float(factor))))
         if stream.profile is None:
             return replace(stream, rate_per_s=stream.rate_per_s * float(factor))
         points = tuple((at_s, rate * float(factor)) for at_s, rate in stream.profile.points)
@@ -342,7 +346,8 @@ CHANGES: tuple[Change, ...] = (
     ),
     Change(
         words="rate [OPERATION] xFACTOR",
-        sentence="streams send so many times as much, all or those of an operation: `rate x2`",
+        sentence="streams send so many times as much (their rate, and their `count`), all or those "
+        "of an operation: `rate x2`",
         pattern=re.compile(rf"rate (?:(\w+) )?{FACTOR}"),
         make=_rate,
     ),

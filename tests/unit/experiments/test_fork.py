@@ -145,6 +145,19 @@ def test_rates(of):
     assert (first.rate_per_s, second.rate_per_s) == (10, 4)
 
 
+@pytest.mark.parametrize(("factor", "count"), [("2", 200), ("0.5", 50), ("0.001", 1)])
+def test_the_rate_of_a_stream_that_ends_after_so_many(of, factor, count):
+    """It sends so many times as much, and not the same sooner; one operation at least."""
+    burst = Stream(operation=Operation.BROADCAST, rate_per_s=50, count=100)
+    rising = replace(burst, profile=Profile(points=((0, 2), (9, 50))))
+    [phase] = of.scenario.phases
+    phases = (replace(phase, streams=(burst, rising)),)
+    of = replace(of, scenario=replace(of.scenario, phases=phases))
+    found = streams(fork.made(of, f"rate x{factor}"))
+    assert [one.count for one in found] == [count, count]
+    assert [one.rate_per_s for one in found] == [pytest.approx(50 * float(factor))] * 2
+
+
 def test_seed(of):
     found = fork.made(of, "seed 7")
     assert (found.scenario.seed, found.timeline.seed, found.workload.seed) == (7, 7, 7)
