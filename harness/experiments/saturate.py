@@ -31,6 +31,7 @@ from harness.errors import (
     PreflightError,
     UsageError,
 )
+from harness.experiments import beforehand
 from harness.experiments import run as single_run
 from harness.experiments.judge import Judged
 from harness.experiments.saturation import (
@@ -236,8 +237,8 @@ def saturate(
     """Search for the highest rate of a stream, or number of `nodes`, at which a promise holds;
     return the folder and what saturation.json holds.
 
-    Raises UsageError, BadFileError and NameTakenError before anything starts; Ctrl-C ends with what
-    is known.
+    Raises UsageError, BadFileError, NameTakenError and StorageError before anything starts; Ctrl-C
+    ends with what is known.
     """
     asked = Saturating(
         scenario,
@@ -256,6 +257,7 @@ def saturate(
             f"--nodes starts clusters of its own, and {name!r} is up: `harness down` first, or "
             "choose another name (--cluster)"
         )
+    beforehand.require([], cluster=cluster, runtime_name=runtime_name, runs=runs)
     settings: dict[str, Any] = {"cluster": name, "workers": workers}
     with Hold() as held:
         if nodes:  # each run starts its own, and takes it down
