@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 import harness
+from harness.cli.dry_run import refused
 from harness.cli.progress import shown
 from harness.cli.shared import (
     cluster_option,
@@ -20,13 +21,14 @@ from harness.cli.shared import (
     runtime_option,
     system_option,
 )
-from harness.errors import UsageError
+from harness.errors import UnavailableError, UsageError
+from harness.experiments import beforehand, foreign, fork
 from harness.experiments import bundle as packing
-from harness.experiments import foreign, fork
 from harness.experiments.replay import BASE, Replayed, opened
 from harness.reports import replay as reports
 from harness.reports import text, timeline
-from harness.reports.terminal import plain, visible
+from harness.reports.terminal import plain
+from harness.runtimes import AUTO
 
 VERSION = 1
 
@@ -82,7 +84,7 @@ def replay(
     if no_base and not forks:
         raise UsageError("--no-base leaves the forks, and there is no --fork")
     if dry_run:
-        _show(run, forks, system, runtime, as_json=as_json)
+        _show(run, forks, system, cluster, runtime, as_json=as_json)
         return
     with shown(lines=True) as progress:
         replayed = harness.replay(
@@ -118,7 +120,13 @@ def _tell(replayed: Replayed, *, as_json: bool) -> None:
 
 
 def _show(
-    run: Path, forks: tuple[str, ...], system: str | None, runtime: str, *, as_json: bool
+    run: Path,
+    forks: tuple[str, ...],
+    system: str | None,
+    cluster: str,
+    runtime: str,
+    *,
+    as_json: bool,
 ) -> None:
     """Print the timeline that would be played, of the run and of each fork, and why it would not
     be, as far as that is seen without running anything.
@@ -126,8 +134,10 @@ def _show(
     with opened(run) as first:
         try:
             foreign.require_none(first, system, runtime)
-        except UsageError as error:
-            click.echo(f"harness: it would be refused: {visible(str(error))}", err=True)
+            named = first.runtime if runtime == AUTO else runtime
+            beforehand.require_programs([first.timeline], cluster=cluster, runtime_name=named)
+        except (UsageError, UnavailableError) as error:
+            refused(error)
         every = {BASE: first} | {change: fork.made(first, change) for change in forks}
     if as_json:
         timelines = {name: one.timeline.as_json() for name, one in every.items()}

@@ -62,7 +62,7 @@ def run(
     """
     file = shipped.find(scenario, "scenarios")
     if dry_run:
-        dry_run_cli.tell(file, system, as_json=as_json)
+        dry_run_cli.tell(file, system, cluster, runtime, as_json=as_json)
         return
     with shown(lines=True) as progress:
         judged = harness.run(

@@ -9,7 +9,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 from harness.choices import listed, one_of
@@ -21,7 +21,7 @@ from harness.faults.fault import Fault, Verb
 from harness.scenario.rate import Profile
 from harness.scenario.scenario import Scenario
 from harness.scenario.stream import Stream
-from harness.scenario.timeline import PlannedChange, Timeline, in_order
+from harness.scenario.timeline import PlannedChange, Stand, Timeline, in_order, stands
 from harness.topology import quantities
 from harness.topology.impairment import WORDS
 from harness.topology.topology import NODES_MAX
@@ -92,9 +92,38 @@ def _with_changes(of: Original, changes: Iterable[PlannedChange]) -> Original:
     return replace(of, timeline=replace(of.timeline, changes=in_order(list(changes))))
 
 
+def _with_ends(of: Original) -> tuple[PlannedChange, ...]:
+    """The changes of a run; where a fault took the place of another of its name, that one is taken
+    back then, so that it goes at its time whatever becomes of its successor.
+    """
+    there = of.timeline.changes
+    said = {(id(one.fault), one.at_s) for one in there if one.verb is Verb.CLEAR}
+    ends = (
+        PlannedChange(at_s=until_s, verb=Verb.CLEAR, fault=fault)
+        for fault, _, until_s in stands(there)
+        if until_s is not None and (id(fault), until_s) not in said
+    )
+    return in_order([*there, *ends])
+
+
+def _as_played(of: Original, changes: Sequence[PlannedChange]) -> Original:
+    """Give a run other changes of faults. A fault goes as it was played, by its successor, where
+    that comes at that moment still.
+    """
+    comes = {(one.fault.name, one.at_s): one.fault for one in changes if one.verb is Verb.SET}
+    return _with_changes(
+        of,
+        (
+            one
+            for one in changes
+            if one.verb is Verb.SET or comes.get((one.fault.name, one.at_s), one.fault) is one.fault
+        ),
+    )
+
+
 def _drop(of: Original, which: str) -> Original:
     gone = _fault(of, which)
-    return _with_changes(of, (one for one in of.timeline.changes if one.fault is not gone))
+    return _as_played(of, [one for one in _with_ends(of) if one.fault is not gone])
 
 
 def _moved(of: Original, which: str, how: str, time: str) -> Original:
@@ -103,7 +132,7 @@ def _moved(of: Original, which: str, how: str, time: str) -> Original:
     by_s = -by_s if how in ("earlier", "shorter") else by_s
     is_whole, over_s = how in ("later", "earlier"), of.timeline.phases[-1].end_s or 0.0
     found = []
-    for one in of.timeline.changes:
+    for one in _with_ends(of):
         if one.fault is not fault or (one.verb is Verb.SET and not is_whole):
             found.append(one)
             continue
@@ -121,7 +150,28 @@ def _moved(of: Original, which: str, how: str, time: str) -> Original:
         raise UsageError(
             f"{fault.name} would go before it comes, or come again before it goes; expected less"
         )
-    return _with_changes(of, found)
+    _require_apart(of, fault, found)
+    return _as_played(of, found)
+
+
+def _require_apart(of: Original, moved: Fault, changes: Sequence[PlannedChange]) -> None:
+    """Raise UsageError where a fault would be there while another of its name is: that would end
+    one of the two.
+    """
+
+    def times(fault: Fault) -> list[Stand]:
+        return list(stands(one for one in changes if one.fault is fault))
+
+    for number, other in enumerate(of.timeline.faults, 1):
+        if other is moved or other.name != moved.name:
+            continue
+        for mine, theirs in product(times(moved), times(other)):
+            if mine.meets(theirs):
+                raise UsageError(
+                    f"{moved.name} would be there {mine.when}, and fault {number}, which has its "
+                    f"name, is {theirs.when}: of one name there is one fault at a time; expected "
+                    "a time without it"
+                )
 
 
 def _amount(of: Original, which: str, word: str, amount: str) -> Original:
@@ -162,7 +212,9 @@ def _with_faults(of: Original, change: Callable[[Fault], Fault]) -> Original:
 
 
 def _rate(of: Original, word: str | None, factor: str) -> Original:
-    """Multiply what the streams of one operation send, or of all."""
+    """Multiply what the streams of one operation send, or of all: their rates, and where a stream
+    ends after so many operations, these, so that it lasts as long.
+    """
     there = {stream.operation.word for phase in of.scenario.phases for stream in phase.streams}
     if word is not None and word not in there:
         raise UsageError(one_of(word, sorted(there)))
@@ -172,6 +224,8 @@ def _rate(of: Original, word: str | None, factor: str) -> Original:
     def one(stream: Stream) -> Stream:
         if word not in (None, stream.operation.word):
             return stream
+        if stream.count is not None:
+            stream = replace(stream, count=max(1, round(stream.count * float(factor))))
         if stream.profile is None:
             return replace(stream, rate_per_s=stream.rate_per_s * float(factor))
         points = tuple((at_s, rate * float(factor)) for at_s, rate in stream.profile.points)
@@ -292,7 +346,8 @@ CHANGES: tuple[Change, ...] = (
     ),
     Change(
         words="rate [OPERATION] xFACTOR",
-        sentence="streams send so many times as much, all or those of an operation: `rate x2`",
+        sentence="streams send so many times as much (their rate, and their `count`), all or those "
+        "of an operation: `rate x2`",
         pattern=re.compile(rf"rate (?:(\w+) )?{FACTOR}"),
         make=_rate,
     ),

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import BadFileError, HarnessError
-from harness.faults.fault import Condition, Fault, Verb, cut_of
+from harness.experiments.executed import changes
+from harness.faults.fault import Fault
 from harness.history import events as event_lines
 from harness.history import metadata, phases, shape
 from harness.history.events import Event, FaultChanged, NodeEnded, NodeStarted
@@ -23,7 +24,7 @@ from harness.history.reader import NOT_RUNNING, Folder
 from harness.scenario import workload
 from harness.scenario.scenario import Phase, Scenario
 from harness.scenario.stream import Stream
-from harness.scenario.timeline import PlannedChange, PlannedPhase, Timeline, in_order
+from harness.scenario.timeline import PlannedChange, PlannedPhase, Timeline
 from harness.scenario.workload import Workload
 from harness.topology.topology import Topology
 
@@ -121,7 +122,8 @@ def read(folder: Path) -> Original:
     budget = folder / "budget.toml" if files.open("budget.toml").exists else None
     if budget is not None or "budget.toml" in facts.get("inputs", ()):
         _need(files, "budget.toml")
-    made = _made(files, "events.jsonl", changes, happened, _kept(files), planned, wanted.t0_ns)
+    at = (happened, _kept(files), planned, wanted.t0_ns, _line_numbers(files, "events.jsonl"))
+    made = _made(files, "events.jsonl", changes, *at)
     _require_possible(files, facts, topology, made)
     return Original(
         folder=folder,
@@ -145,55 +147,6 @@ def read(folder: Path) -> Original:
         happened=happened,
         remarks=tuple(_remarks(happened, wanted.t0_ns, facts["nodes"])),
     )
-
-
-def changes(
-    happened: Iterable[Event],
-    kept: Mapping[int, Fault],
-    planned: Timeline,
-    t0_ns: int,
-) -> tuple[PlannedChange, ...]:
-    """Return the changes of faults as they were made, in seconds from `t0_ns`. What nobody took
-    back stood while the last answers came, too: it is not cleared before the run is closed. The cut
-    around machines that crashed is a part of their crash, which makes it again.
-
-    `kept`: the faults by their numbers in faults.jsonl; an older folder has none, and its planned
-    faults are known by their names. A fault that stood when the run began has a time before it.
-    Raises BadFileError for one of which nothing says on which paths it was.
-    """
-    found: list[PlannedChange] = []
-    standing: dict[str, Fault] = {}
-    came: dict[str, int] = {}  # name → how often it was set
-    faults = (*kept.values(), *planned.faults)
-    parts = {cut_of(one.name) for one in faults if one.condition is Condition.CRASHED}
-    for event in happened:
-        if not isinstance(event, FaultChanged) or event.fault in parts:
-            continue
-        at_s, name = (event.begun_ns - t0_ns) / 1e9, event.fault
-        if event.is_set:
-            fault = kept.get(event.resolved) or _by_name(planned, name, came.get(name, 0))
-            if name in standing:  # it takes the place of that one, and is one of its own
-                fault = replace(fault)
-            came[name], standing[name] = came.get(name, 0) + 1, fault
-            found.append(PlannedChange(at_s=at_s, verb=Verb.SET, fault=fault))
-        elif (gone := standing.pop(name, None)) is not None:
-            found.append(PlannedChange(at_s=at_s, verb=Verb.CLEAR, fault=gone))
-    return in_order(found)
-
-
-def _by_name(planned: Timeline, name: str, number: int) -> Fault:
-    """Return the fault of the `number`-th planned change, from 0, that sets one of this name."""
-    sets = [
-        change.fault
-        for change in planned.changes
-        if change.verb is Verb.SET and change.fault.name == name
-    ]
-    if number >= len(sets):
-        raise BadFileError(
-            f"fault {name!r} was set by hand, and the folder, which is of an older version, does "
-            "not say on which nodes and paths: it cannot be played again"
-        )
-    return sets[number]
 
 
 def _phases(
@@ -345,6 +298,12 @@ def _json(files: Files, name: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BadFileError(f"{files.folder / name}: expected a table")
     return found
+
+
+def _line_numbers(files: Files, name: str) -> list[int]:
+    """The numbers of the lines of a file that are not empty: `_lines` makes something of each."""
+    lines = files.open(name).text.split(b"\n")
+    return [number for number, line in enumerate(lines, 1) if line]
 
 
 def _lines(files: Files, name: str, make: Any) -> list[Any]:

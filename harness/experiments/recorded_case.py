@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
@@ -21,9 +22,9 @@ from harness.errors import BadFileError, UsageError
 from harness.experiments.case import FILE, Case, Document, Documents
 from harness.experiments.original import Original
 from harness.faults import spec
-from harness.faults.fault import Fault, State, Verb
+from harness.faults.fault import Fault, State
 from harness.history.files import Files
-from harness.scenario import files, workload
+from harness.scenario import files, timeline, workload
 from harness.scenario.scenario import Phase
 from harness.scenario.stream import Stream
 from harness.scenario.tables import load
@@ -172,7 +173,8 @@ def _add_live(of: Original, found: Documents) -> None:
     rows = [] if found.budget is None else found.budget["row"]
     under = {row.get("under") for row in rows}
     names = (name for number in count(1) if (name := f"by-hand-{number}") not in planned)
-    for fault, set_s, clear_s in _spans(of):
+    for fault, set_s, until_s in timeline.stands(of.timeline.changes):
+        clear_s = math.inf if until_s is None else until_s
         mine = [one for one in planned.get(fault.name, ()) if one.is_this(fault, set_s)]
         if mine:
             mine[-1].stood.append((set_s, clear_s))
@@ -202,18 +204,6 @@ def _piece(
     from_s, to_s = round(at_s - begin_s, 3), round(gone_s - begin_s, 3)
     is_over = to_s < round(end_s - begin_s, 3)
     return {"at_s": from_s} | ({"for_s": round(to_s - from_s, 3)} if is_over else {})
-
-
-def _spans(of: Original) -> Iterator[tuple[Fault, float, float]]:
-    """Yield each time that a fault was there: from when to when, in seconds of the run."""
-    since: dict[str, tuple[Fault, float]] = {}
-    for change in of.timeline.changes:
-        if (before := since.pop(change.fault.name, None)) is not None:
-            yield *before, change.at_s  # cleared, or another one took its place
-        if change.verb is Verb.SET:
-            since[change.fault.name] = change.fault, change.at_s
-    for fault, set_s in since.values():
-        yield fault, set_s, float("inf")
 
 
 def _table(of: Original, fault: Fault) -> Document:

@@ -1,6 +1,7 @@
 """An experiment runs from file to verdict.
 
-1. read: the scenario, its topology and its budget; refuse what cannot be before anything starts
+1. read: the scenario, its topology and its budget; refuse what cannot be before anything starts,
+   also what cannot be here (beforehand.py)
 2. up: start the cluster, unless one of the same topology is up under that name
 3. begin: hand the compiled timeline to the supervisor, which opens the run folder
 4. load: start Locust as a child; it starts the clock, drives the phases, drains, and ends the run
@@ -38,7 +39,7 @@ from harness.errors import (
     StorageError,
     UnavailableError,
 )
-from harness.experiments import judge
+from harness.experiments import beforehand, judge
 from harness.experiments.judge import Judged
 from harness.scenario import files, shipped, timeline
 from harness.scenario.scenario import Scenario
@@ -164,6 +165,7 @@ def play(
     progress: Progress = nobody,
 ) -> Judged:
     """Play what was read and checked, and judge it; see `run`."""
+    beforehand.require([asked.timeline], cluster=cluster, runtime_name=runtime_name, runs=runs)
     name, topology = state.cluster_name(cluster), asked.scenario.topology
     ours = not state.is_alive(name)
     with Hold() as held:

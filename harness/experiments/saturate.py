@@ -1,6 +1,5 @@
-"""Saturating a system: short runs at one rate after another, on one cluster that stays up, or with
-one number of nodes after another, each on a cluster of its own, until the highest that holds is
-known.
+"""Saturating a system: short runs at one rate after another on one cluster, or with one number of
+nodes after another on a cluster each, until the highest that holds is known.
 
 Its folder, ``runs/<scenario>-saturate/<time>/``, has `saturation.json` and `saturation.html` after
 each try, and each try's scenario, budget and run folder.
@@ -32,6 +31,7 @@ from harness.errors import (
     PreflightError,
     UsageError,
 )
+from harness.experiments import beforehand
 from harness.experiments import run as single_run
 from harness.experiments.judge import Judged
 from harness.experiments.saturation import (
@@ -241,8 +241,8 @@ def saturate(
     """Search for the highest rate of a stream, or number of `nodes`, at which a promise holds;
     return the folder and what saturation.json holds.
 
-    Raises UsageError, BadFileError and NameTakenError before anything starts; Ctrl-C ends with what
-    is known.
+    Raises UsageError, BadFileError, NameTakenError and StorageError before anything starts; Ctrl-C
+    ends with what is known.
     """
     asked = Saturating(
         scenario,
@@ -261,6 +261,7 @@ def saturate(
             f"--nodes starts clusters of its own, and {name!r} is up: `harness down` first, or "
             "choose another name (--cluster)"
         )
+    beforehand.require([], cluster=cluster, runtime_name=runtime_name, runs=runs)
     settings = {"cluster": name, "workers": workers, "runtime_name": runtime_name}
     with Hold() as held:
         if not nodes and state.is_alive(name):

@@ -21,8 +21,8 @@ from harness.errors import (
     StorageError,
     UsageError,
 )
+from harness.experiments import beforehand, foreign, judge, recorded_case, reductions, replay
 from harness.experiments import case as cases
-from harness.experiments import foreign, judge, recorded_case, reductions, replay
 from harness.experiments.case import Case
 from harness.experiments.delta_debugging import Search, SpentError, Trials
 from harness.experiments.failure import Failure
@@ -61,8 +61,8 @@ def shrink(
     `run`: its folder, or the ``latest`` in a folder of runs, or a bundle. `finding`: its name;
     None: any that failed. `for_s` and `tries`: how long all runs together may take, and how many
     there may be. `out`: where the smallest scenario is written too. `told` hears a sentence about
-    each candidate. Ctrl-C ends with what is known. Raises UsageError, BadFileError and
-    NameTakenError before anything starts.
+    each candidate. Ctrl-C ends with what is known. Raises UsageError, BadFileError, NameTakenError,
+    UnavailableError and StorageError before anything starts.
     """
     clusters = _clusters(cluster, jobs)
     with replay.opened(run) as played:
@@ -75,6 +75,9 @@ def shrink(
     bounds = Bounds(for_s=for_s, runs=tries)
     _require_possible(original, bounds, out)
     settings = {"runtime_name": played.runtime, "workers": played.workers}
+    beforehand.require(
+        [played.timeline], cluster=clusters[0], runtime_name=played.runtime, runs=runs
+    )
     folder = new_folder(runs, f"{played.scenario.name[:25]}-shrink")
     found = Shrunk(run=played.source, failure=failure, original=original, folder=folder)
     lab = Laboratory(folder, failure, bounds, clusters, settings, progress, told)

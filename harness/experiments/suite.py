@@ -23,6 +23,7 @@ from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.choices import one_of
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError, InterruptedByUserError, UsageError
+from harness.experiments import beforehand
 from harness.experiments import judge as single_judge
 from harness.experiments import run as single_run
 from harness.experiments.judge import Judged, budget_of
@@ -30,7 +31,7 @@ from harness.history import reader
 from harness.history.folder import new_folder, point_latest, translated
 from harness.kernel.files import replace_text
 from harness.reports.suite_part import SuitePart
-from harness.scenario import files
+from harness.scenario import files, timeline
 from harness.scenario.budget import Row
 from harness.scenario.scenario import Suite
 
@@ -55,7 +56,8 @@ def run(
     A part that breaks is said in the verdict, and the next is played; Ctrl-C ends the suite.
     `system` puts another system under test than the files name. `keep` leaves a cluster up that a
     scenario started. Raises BadFileError before anything starts where the suite or one of its parts
-    cannot be played, UsageError where a suite is to keep a cluster, InterruptedByUserError.
+    cannot be played, or not here (beforehand.py), UsageError where a suite is to keep a cluster,
+    InterruptedByUserError.
     """
     settings: dict[str, Any] = {
         "cluster": cluster,
@@ -70,6 +72,8 @@ def run(
     if keep:
         raise UsageError("keep: a suite starts a cluster for each of its parts, and keeps none")
     names = check(planned)
+    timelines = [timeline.compile(files.read_scenario(part)) for part in planned.parts]
+    beforehand.require(timelines, cluster=cluster, runtime_name=runtime_name, runs=runs)
     folder = new_folder(runs, planned.name)
     with translated(folder):
         (folder / BUDGET).write_text(planned.budget.read_text())

@@ -42,6 +42,14 @@ class Program:
                 )
 
     @property
+    def file(self) -> str | None:
+        """The program's name or path, as far as it is the same one for every node; None: it is each
+        node's own.
+        """
+        first = _words(self.command)[0]
+        return None if FIELD.search(first) else first
+
+    @property
     def words(self) -> str:
         """What it is, as a person says it, without what only its owner knows."""
         other = ["another command"] if self.command != OWN else []

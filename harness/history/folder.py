@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -20,6 +21,28 @@ from harness.history.events import Event
 from harness.kernel.files import replace_text
 
 VERSION = 1
+FREE_BYTES_LEAST = 256 * 1024 * 1024  # below this a run would end with holes in it
+
+
+def require_writable(root: Path) -> None:
+    """Make the folder of runs, unless it is there. Raises StorageError where that cannot be, and
+    where no run can be written in it.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".try-", dir=root) as trial:
+            (Path(trial) / "latest").symlink_to(".")
+    except OSError as error:
+        why = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+        raise StorageError(
+            f"{root}: no run can be written there: {why}; expected a folder, or where one can be "
+            "made (--runs, HARNESS_RUNS)"
+        ) from error
+    if (free := free_bytes(root)) < FREE_BYTES_LEAST:
+        raise StorageError(
+            f"{root}: {free // 2**20} MiB are free, a run wants at least "
+            f"{FREE_BYTES_LEAST // 2**20}; free some, or choose another folder for runs"
+        )
 
 
 def new_folder(root: Path, name: str, now: datetime | None = None) -> Path:

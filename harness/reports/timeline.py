@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from harness.faults.fault import Fault, Verb
+from harness.faults.fault import Fault
 from harness.reports.terminal import Plain, plain
 from harness.scenario.scenario import Phase, Scenario
 from harness.scenario.stream import Arrivals, Stream
-from harness.scenario.timeline import Timeline
+from harness.scenario.timeline import Timeline, stands
 from harness.topology.quantities import number
 
 NAMED = 6  # nodes of a fault's side, by name
@@ -90,15 +90,14 @@ def _faults(played: Timeline) -> list[list[tuple[str, str, str, Text, str]]]:
     """List the rows of the faults that first come in each phase, or before the first one."""
     begins = [phase.begin_s for phase in played.phases]
     found: list[list[tuple[str, str, str, Text, str]]] = [[] for _ in begins]
+    every = list(stands(played.changes))
     for place, fault in enumerate(played.faults, 1):
-        mine = [change for change in played.changes if change.fault is fault]
-        comes = [change.at_s for change in mine if change.verb is Verb.SET]
-        goes = [change.at_s for change in mine if change.verb is Verb.CLEAR]
-        often = f" ({len(comes)} times)" if len(comes) > 1 else ""
-        until = _at(goes[-1] if len(goes) == len(comes) else None)
+        mine = [one for one in every if one.fault is fault]
+        often = f" ({len(mine)} times)" if len(mine) > 1 else ""
         does = plain(f"fault {place}, {fault.name}: {fault.does}{often}")
-        phase = max(bisect_right(begins, comes[0]) - 1, 0)
-        found[phase].append((_at(comes[0]), until, "", does, _where(fault)))
+        phase = max(bisect_right(begins, mine[0].from_s) - 1, 0)
+        from_, until = _at(mine[0].from_s), _at(mine[-1].until_s)
+        found[phase].append((from_, until, "", does, _where(fault)))
     return found
 
 

@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol
 
 from harness.faults.fault import Condition
 from harness.faults.limits import Limits
+from harness.faults.programs import Program
 from harness.topology.topology import Node
 
 
@@ -157,6 +158,12 @@ class Runtime(Protocol):
     def orphans(cls, root: Path) -> list[str]:
         """List the clusters below the state folder `root`, living or dead, of which `sweep` would
         remove something.
+        """
+
+    @classmethod
+    def require_program(cls, program: Program) -> None:
+        """Raise UnavailableError where no node can start with this program here, as far as that
+        shows before there are nodes: `require` looks again.
         """
 
     def cost(self, nodes: int) -> Cost:

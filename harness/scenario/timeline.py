@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.errors import BadFileError, HarnessError
 from harness.faults.churn import Away
@@ -169,18 +169,12 @@ def _churned(
 
 def _away(changes: Sequence[PlannedChange], begin_s: float) -> list[Away]:
     """List when nodes are down, in seconds from `begin_s` on."""
-    found: list[Away] = []
-    since_s: dict[int, float] = {}
-    for change in in_order(changes):
-        fault, at_s = change.fault, change.at_s - begin_s
-        if fault.condition is None or not fault.condition.is_down:
-            continue
-        if change.verb is Verb.SET:
-            since_s[id(fault)] = at_s
-        else:
-            begun_s = since_s.pop(id(fault), at_s)
-            found += [Away(node, begun_s, at_s) for node in fault.nodes]
-    return found
+    return [
+        Away(node, from_s - begin_s, until_s - begin_s)
+        for fault, from_s, until_s in stands(in_order(changes))
+        if until_s is not None and fault.condition is not None and fault.condition.is_down
+        for node in fault.nodes
+    ]
 
 
 def plan(phases: tuple[Phase, ...]) -> tuple[PlannedPhase, ...]:
@@ -237,3 +231,48 @@ def in_order(changes: Iterable[PlannedChange]) -> tuple[PlannedChange, ...]:
         return one.at_s, one.verb is Verb.SET or one.fault.is_moment
 
     return tuple(sorted(changes, key=key))
+
+
+class Stand(NamedTuple):
+    """A time that a fault is there: from when until when, in seconds after the first phase began.
+    `until_s` None: nobody takes it back.
+    """
+
+    fault: Fault
+    from_s: float
+    until_s: float | None
+
+    @property
+    def when(self) -> str:
+        """The time as a person says it."""
+        until = "until the run ends" if self.until_s is None else f"to {self.until_s:.3f} s"
+        return f"from {self.from_s:.3f} s {until}"
+
+    def meets(self, other: Stand) -> bool:
+        """Whether both are there at one time."""
+        return (other.until_s is None or self.from_s < other.until_s) and (
+            self.until_s is None or other.from_s < self.until_s
+        )
+
+
+def stands(changes: Iterable[PlannedChange]) -> Iterator[Stand]:
+    """Yield each time that a fault is there by these changes, which are in order: as they end, and
+    at last those without an end.
+
+    Of one name there is one fault at a time: another that takes the name ends it, and it does not
+    come again meanwhile. So does the player of faults.
+    """
+    there: dict[str, tuple[Fault, float]] = {}
+    came: set[int] = set()
+    for change in changes:
+        fault, before = change.fault, there.get(change.fault.name)
+        if change.verb is Verb.CLEAR:
+            if before is not None and before[0] is fault:
+                yield Stand(*there.pop(fault.name), change.at_s)
+        elif before is None or id(fault) not in came:
+            if before is not None:
+                yield Stand(*before, change.at_s)
+            there[fault.name] = fault, change.at_s
+            came.add(id(fault))
+    for fault, from_s in there.values():
+        yield Stand(fault, from_s, None)

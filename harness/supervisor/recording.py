@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.errors import StorageError, UsageError, attempt
+from harness.errors import UsageError, attempt
 from harness.faults.fault import Change, Condition, Fault
 from harness.history.events import (
     FaultChanged,
@@ -27,7 +27,7 @@ from harness.history.events import (
     RunBegan,
     RunEnded,
 )
-from harness.history.folder import VERSION, RunFolder, free_bytes
+from harness.history.folder import VERSION, RunFolder, require_writable
 from harness.history.proof import Proof
 from harness.host.facts import host_facts
 from harness.kernel.proc import is_ended
@@ -46,7 +46,6 @@ from harness.supervisor.samples import Samples
 from harness.systems.adapter import Endpoint
 
 HOLDER_ENDED = "a zygote, which is the harness's own, ended and took its nodes along"
-FREE_BYTES_LEAST = 256 * 1024 * 1024  # below this a run would end with holes in it
 
 
 class Recording:
@@ -71,17 +70,13 @@ class Recording:
         """`files`: inputs as they were, by name; `facts`: what metadata.json says of the cluster;
         `begun_by`: the pid of who asked for it; 0: a process of another PID namespace.
 
-        Raises StorageError where the disk is full, UnavailableError for a fault that no backend
-        here can set.
+        Raises StorageError where no run can be written in `runs`, UnavailableError for a fault that
+        no backend here can set.
         """
-        if free_bytes(runs) < FREE_BYTES_LEAST:
-            raise StorageError(
-                f"{runs}: {free_bytes(runs) // 2**20} MiB are free, a run wants at least "
-                f"{FREE_BYTES_LEAST // 2**20}; free some, or choose another folder for runs"
-            )
         if cluster.network is not None:
             injectors.require_faults(timeline.faults, cluster.network.backends)
             faults.require(timeline.faults)
+        require_writable(runs)
         self._cluster, self._faults, self._fault_player = cluster, faults, fault_player
         self._timeline, self._name, self._facts = timeline, name, dict(facts)
         self._facts["inputs"] = sorted({*files, "timeline.json"})

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.errors import HarnessError, NodeStartError, UnavailableError, close_all
+from harness.faults.programs import Program
 from harness.kernel.proc import is_readable
 from harness.runtimes import processes, zygote
 from harness.runtimes.docker import entry, image, labels
@@ -69,6 +70,10 @@ class DockerRuntime(processes.HostProcesses):
         except HarnessError:
             return False
         return True
+
+    @classmethod
+    def require_program(cls, program: Program) -> None:
+        """See Runtime. What an image has shows in its container."""
 
     @classmethod
     def sweep(cls, label: str, root: Path) -> list[str]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import HarnessError, UnavailableError, close_all
+from harness.faults.programs import Program
 from harness.kernel import priority
 from harness.runtimes import processes, zygote
 from harness.runtimes.runtime import Cost, Ending, Place, Process, Running
@@ -55,6 +56,14 @@ class NetnsRuntime(processes.HostProcesses):
         super().__init__(label=label, state=state)
         self._zygotes: dict[tuple[str, ...], _Guarded] = {}
 
+    @classmethod
+    def require_program(cls, program: Program) -> None:
+        """See Runtime. There are no images, and the program is one of the host's."""
+        if program.image:
+            raise _no_image("nodes", program.image)
+        if program.file is not None:
+            _program(program.file)
+
     def start(
         self,
         launches: Sequence[tuple[Place, Process]],
@@ -84,12 +93,9 @@ class NetnsRuntime(processes.HostProcesses):
         return self._zygotes[self._resident(node).process.zygote].zygote.ending(node)
 
     def require(self, node: str, process: Process) -> None:
-        """See Runtime. There are no images, and the program is one of the host's."""
+        """See Runtime."""
         if process.image != self.process(node).image:
-            raise UnavailableError(
-                f"node {node} cannot start from the image {process.image.name}: the runtime "
-                f"{self.name} has no images; possible: command, or the runtime docker"
-            )
+            raise _no_image(f"node {node}", process.image.name)
         _program(process.argv[0])
 
     def replace(self, node: str, process: Process) -> None:
@@ -170,6 +176,13 @@ class NetnsRuntime(processes.HostProcesses):
         )
 
 
+def _no_image(who: str, image: str) -> UnavailableError:
+    return UnavailableError(
+        f"{who} cannot start from the image {image}: the runtime {NetnsRuntime.name} has no "
+        "images; possible: command, or the runtime docker"
+    )
+
+
 def _path() -> str:
     """Where programs are sought: beside this Python (a virtual environment need not be activated),
     then on PATH.
@@ -182,7 +195,6 @@ def _program(name: str) -> str:
     path = _path()
     found = shutil.which(name, path=path)
     if found is None:
-        raise UnavailableError(
-            f"the program {name!r} is needed and not installed; looked in {path}"
-        )
+        looked = "" if os.path.dirname(name) else f"; looked in {path}"
+        raise UnavailableError(f"the program {name!r} is needed and not installed{looked}")
     return found

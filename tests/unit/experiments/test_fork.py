@@ -145,6 +145,19 @@ def test_rates(of):
     assert (first.rate_per_s, second.rate_per_s) == (10, 4)
 
 
+@pytest.mark.parametrize(("factor", "count"), [("2", 200), ("0.5", 50), ("0.001", 1)])
+def test_the_rate_of_a_stream_that_ends_after_so_many(of, factor, count):
+    """It sends so many times as much, and not the same sooner; one operation at least."""
+    burst = Stream(operation=Operation.BROADCAST, rate_per_s=50, count=100)
+    rising = replace(burst, profile=Profile(points=((0, 2), (9, 50))))
+    [phase] = of.scenario.phases
+    phases = (replace(phase, streams=(burst, rising)),)
+    of = replace(of, scenario=replace(of.scenario, phases=phases))
+    found = streams(fork.made(of, f"rate x{factor}"))
+    assert [one.count for one in found] == [count, count]
+    assert [one.rate_per_s for one in found] == [pytest.approx(50 * float(factor))] * 2
+
+
 def test_seed(of):
     found = fork.made(of, "seed 7")
     assert (found.scenario.seed, found.timeline.seed, found.workload.seed) == (7, 7, 7)
@@ -216,6 +229,93 @@ def test_two_faults_of_one_name_are_told_apart_by_number(of):
     with pytest.raises(UsageError, match="2 faults have the name 'halves'"):
         fork.made(of, "drop fault halves")
     assert spells(fork.made(of, "drop fault 5"), "halves") == [("set", 2), ("clear", 6)]
+
+
+@pytest.fixture
+def namesakes(of) -> Original:
+    """A run in which `wan` took the place of another `wan`, and two faults were called `again`."""
+
+    def fault(where: str, name: str, **words: str):
+        return spec.parse({"where": where, "name": name, **words}).resolve(TOPOLOGY.nodes, 1)
+
+    first, second = fault("node-1", "wan", delay="30ms"), fault("node-2", "wan", delay="60ms")
+    once, more = fault("node-3", "again", loss="5%"), fault("node-4", "again", loss="7%")
+    changes = [
+        PlannedChange(at_s=2.871, verb=Verb.SET, fault=first),
+        PlannedChange(at_s=6.432, verb=Verb.SET, fault=second),
+        PlannedChange(at_s=11.167, verb=Verb.CLEAR, fault=second),
+        PlannedChange(at_s=12.694, verb=Verb.SET, fault=once),
+        PlannedChange(at_s=14.698, verb=Verb.CLEAR, fault=once),
+        PlannedChange(at_s=17.158, verb=Verb.SET, fault=more),
+    ]
+    return replace(of, timeline=replace(of.timeline, changes=tuple(changes)))
+
+
+def delays(of: Original) -> list[tuple[str, float, float]]:
+    """The changes of both `wan`, each told by its delay."""
+    return [
+        (str(one.verb), one.fault.impairment.delay_ms, pytest.approx(one.at_s))
+        for one in of.timeline.changes
+        if one.fault.name == "wan"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "first", "second"),
+    [
+        ("drop fault 2", (2.871, 6.432), ()),
+        ("drop fault 1", (), (6.432, 11.167)),
+        ("fault 2 later 1s", (2.871, 6.432), (7.432, 12.167)),
+        ("fault 1 earlier 1s", (1.871, 5.432), (6.432, 11.167)),
+        ("fault 1 shorter 1s", (2.871, 5.432), (6.432, 11.167)),
+        ("fault 2 longer 1s", (2.871, None), (6.432, 12.167)),
+        ("drop fault 3", (2.871, None), (6.432, 11.167)),
+        ("fault 1 delay 40ms", (2.871, None), (6.432, 11.167)),
+    ],
+)
+def test_a_fault_that_another_of_its_name_ended_ends_then_in_a_fork_too(
+    namesakes, words, first, second
+):
+    """Also where that one is dropped or moved; where it is not, it ends it, as it was played."""
+    found = fork.made(namesakes, words)
+    delay_ms = 40.0 if "delay" in words else 30.0
+    wanted = [
+        (verb, delay_ms, at_s)
+        for delay_ms, times in ((delay_ms, first), (60.0, second))
+        for verb, at_s in zip(("set", "clear"), times, strict=False)
+        if at_s is not None
+    ]
+    assert delays(found) == sorted(wanted, key=lambda one: one[2])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            "fault 3 later 4s",
+            "there from 16.694 s to 18.698 s, and fault 4, .* from 17.158 s until",
+        ),
+        ("fault 3 later 16s", "and fault 4, which has its name, is from 17.158 s until the run"),
+        ("fault 3 longer 3s", "again would be there from 12.694 s to 17.698 s"),
+        ("fault 4 earlier 3s", "and fault 3, which has its name, is from 12.694 s to 14.698 s"),
+        ("fault 1 later 1s", "wan would be there from 3.871 s to 7.432 s, and fault 2"),
+        ("fault 1 longer 1s", "wan would be there from 2.871 s to 7.432 s, and fault 2"),
+        ("fault 2 earlier 1s", "and fault 1, which has its name, is from 2.871 s to 6.432 s"),
+    ],
+)
+def test_a_fault_is_not_moved_over_another_of_its_name(namesakes, words, says):
+    """One of the two would be there for another time than it was, and nobody asked for that."""
+    with pytest.raises(UsageError, match=f"{says}.*: of one name there is one fault at a time"):
+        fork.made(namesakes, words)
+
+
+def test_a_fault_is_moved_beside_another_of_its_name(namesakes):
+    moved = fork.made(namesakes, "fault 3 later 2400ms")
+    assert spells(moved, "again") == [
+        ("set", pytest.approx(15.094)),
+        ("clear", pytest.approx(17.098)),
+        ("set", 17.158),
+    ]
 
 
 def test_every_change_has_an_example_that_is_taken(of):

@@ -12,6 +12,7 @@ import pytest
 
 from harness.errors import BadFileError, StorageError
 from harness.experiments import judge
+from harness.history import folder as folders
 from harness.history import history, reader
 from harness.history.events import PhaseBegan, PhasesOver, RunEnded
 from harness.history.folder import RunFolder
@@ -38,6 +39,35 @@ def facts(**changes):
         "host": {"cores": 2, "cpu": "c", "kernel": "k"},
         **changes,
     }
+
+
+def test_a_folder_for_runs_is_made_and_nothing_is_left_in_it(tmp_path):
+    for _ in range(2):
+        folders.require_writable(tmp_path / "far" / "runs")
+        assert [*(tmp_path / "far" / "runs").iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [
+        ("file", "it is no folder"),
+        ("file/runs", "Not a directory"),
+        ("/dev/null", "it is no folder"),
+        ("/proc/runs", "(No such file or directory|Permission denied)"),
+        ("/proc", "(No such file or directory|Permission denied)"),  # nobody can write there
+    ],
+)
+def test_where_no_run_can_be_written_is_refused(tmp_path, where, why):
+    (tmp_path / "file").write_text("")
+    says = f"{where}: no run can be written there: {why}; expected a folder"
+    with pytest.raises(StorageError, match=says):
+        folders.require_writable(tmp_path / where)
+
+
+def test_a_full_disk_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "free_bytes", lambda _: 5 << 20)
+    with pytest.raises(StorageError, match="5 MiB are free, a run wants at least 256"):
+        folders.require_writable(tmp_path)
 
 
 def test_a_journal_that_is_detached_stays_as_it_is(tmp_path):

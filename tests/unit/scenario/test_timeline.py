@@ -11,11 +11,11 @@ from kit.regions import NAMES, NODES
 
 from harness.errors import BadFileError, HarnessError
 from harness.faults import spec
-from harness.faults.fault import Condition
+from harness.faults.fault import Condition, Fault, Verb
 from harness.history.plan import PhaseKind
 from harness.scenario import files, timeline
 from harness.scenario.scenario import Phase, Scenario
-from harness.scenario.timeline import Timeline
+from harness.scenario.timeline import PlannedChange, Timeline
 from harness.topology.topology import Topology
 
 SCENARIO = """
@@ -134,3 +134,29 @@ def test_of_two_faults_of_one_name_both_are_the_timelines():
 def test_what_is_no_timeline_is_refused(broken):
     with pytest.raises(HarnessError, match="timeline"):
         timeline.Timeline.from_json(broken)
+
+
+def test_of_one_name_one_fault_is_there_at_a_time():
+    """As it is played: the next one ends it, and it does not come again while that one is there."""
+    flapping, other, alone = Fault(name="x"), Fault(name="x"), Fault(name="y")
+    moments = (
+        (0, Verb.SET, flapping),
+        (1, Verb.SET, alone),
+        (2, Verb.CLEAR, flapping),
+        (4, Verb.SET, flapping),
+        (5, Verb.SET, other),
+        (6, Verb.CLEAR, flapping),  # which is there no longer
+        (8, Verb.SET, flapping),  # another has its name
+        (9, Verb.CLEAR, other),
+        (10, Verb.CLEAR, flapping),
+        (12, Verb.SET, flapping),
+    )
+    changes = [PlannedChange(at_s=at_s, verb=verb, fault=fault) for at_s, verb, fault in moments]
+    found = [(id(one.fault), one.from_s, one.until_s) for one in timeline.stands(changes)]
+    assert found == [
+        (id(flapping), 0, 2),
+        (id(flapping), 4, 5),
+        (id(other), 5, 9),
+        (id(alone), 1, None),
+        (id(flapping), 12, None),
+    ]
