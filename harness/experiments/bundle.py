@@ -88,7 +88,8 @@ def write(source: Path, output: Path | None = None, *, everything: bool = False)
         if not everything:
             contents[comparable.SENT] = Path(made) / comparable.SENT
             files = Folder(Files(folder, has_manifest=facts.get("manifest", False)), facts)
-            contents[comparable.SENT].write_text(json.dumps(comparable.sent(folder, files)) + "\n")
+            sent = comparable.sent(folder, files)
+            contents[comparable.SENT].write_text(json.dumps(sent and sent.as_json()) + "\n")
         listed = {name: _entry(path) for name, path in contents.items()}
         total = sum(entry["bytes"] for entry in listed.values())
         if total > BYTES_MOST:

@@ -42,9 +42,9 @@ def test_a_bundle_has_what_a_replay_needs(folder, tmp_path):
         found = original.read(unpacked)
         assert (found.timeline, found.facts) == (was.timeline, was.facts)
         assert found.scenario.phases == was.scenario.phases
-        assert (
-            fidelity.compare(comparable.read(folder), comparable.read(unpacked))["fidelity"] == 1.0
-        )
+        compared = fidelity.compare(comparable.read(folder), comparable.read(unpacked))
+        assert compared["fidelity"] == 1.0
+        assert compared["parts"]["load"]["streams"][0]["both"] == 20 * 12
     assert not unpacked.exists()
 
 
