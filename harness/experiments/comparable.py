@@ -73,7 +73,7 @@ class Sent(NamedTuple):
 class Played:
     """What is compared of a run. `proofs` are the looks at its faults, `sent` is how many
     operations each stream sent, `when` at which moments, `answers` the findings of its verdict;
-    None: its folder does not tell.
+    None: its folder does not tell. `as_kept`: nobody can judge it again, and they are believed.
     """
 
     facts: Mapping[str, Any]
@@ -84,6 +84,7 @@ class Played:
     sent: Sequence[int] | None
     when: Sequence[When] | None = None
     answers: Sequence[Answered] | None
+    as_kept: bool = False
 
 
 def read(folder: Path) -> Played:
@@ -102,12 +103,13 @@ def read(folder: Path) -> Played:
         sent=None if went is None else went.counts,
         when=None if went is None else went.when,
         answers=answers(folder),
+        as_kept=is_left_out(folder),
     )
 
 
-def has_operations(folder: Path) -> bool:
-    """Whether a folder has the operations of its run; a bundle leaves them out."""
-    return any(folder.glob(OPERATIONS))
+def is_left_out(folder: Path) -> bool:
+    """Whether a bundle has left the operations of this run out, and says of them what it does."""
+    return (folder / SENT).is_file() and not any(folder.glob(OPERATIONS))
 
 
 def sent(folder: Path, files: Folder) -> Sent | None:
@@ -115,7 +117,7 @@ def sent(folder: Path, files: Folder) -> Sent | None:
     where the folder does not have all of it.
     """
     count = len(files.facts["load"].get("streams", ()))
-    if (folder / SENT).is_file() and not has_operations(folder):
+    if is_left_out(folder):
         return _said(folder / SENT, count)
     table = files.operations()
     if any(Of.OPERATIONS in gap.what for gap in files.gaps):

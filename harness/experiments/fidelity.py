@@ -62,7 +62,7 @@ def compare(first: Played, again: Played, remarks: Sequence[str] = ()) -> dict[s
         "moments": _moments(first, again),
         "load": _load(first, again),
         "faults": _faults(first, again),
-        "findings": _findings(first.answers, again.answers),
+        "findings": {**_findings(first.answers, again.answers), "as_kept": first.as_kept},
     }
     scores = [part["score"] for part in parts.values() if part["score"] is not None]
     return {

@@ -133,6 +133,8 @@ def _findings(part: Mapping[str, Any]) -> str:
         f"{one['name']}{_of(one['phase'])}: {one['original']} → {one['replay']}"
         for one in part["changed"]
     )
+    if part.get("as_kept"):
+        said.append("the original's as its bundle keeps them, not judged again")
     return "; ".join([*said, *changes])
 
 
