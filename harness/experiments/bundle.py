@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import harness
+from harness.control import scratch
 from harness.errors import BadFileError, HarnessError, StorageError
 from harness.experiments import comparable, judge, original
 from harness.history import shape
@@ -161,8 +162,8 @@ def opened(path: Path) -> Iterator[Path]:
 
     Raises BadFileError for what is no bundle, or not whole; nothing of it remains. StorageError.
     """
-    with tempfile.TemporaryDirectory(prefix="harness-") as made:
-        folder = Path(made) / "run"
+    with scratch.folder() as made:
+        folder = made / "run"
         try:
             extract(path, folder)
         except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.HeaderError) as error:

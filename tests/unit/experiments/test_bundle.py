@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from kit import run_folders
 
+from harness.control import state
 from harness.errors import BadFileError, StorageError, UsageError
 from harness.experiments import bundle, comparable, fidelity, judge, original, replay
 
@@ -267,6 +268,15 @@ def test_a_bomb_is_not_unpacked(tmp_path):
     made = packed(tmp_path / "b", {"a": entry(b"\0")}, member("run/a", data))
     assert made.stat().st_size < len(data) / 100
     refused(made, "'a' is not as bundle.json says")
+
+
+def test_where_it_is_unpacked_is_known_to_who_cleans_up(tmp_path):
+    """A bundle is up to 4 GiB, and who reads it may be killed (control/test_cleanup.py)."""
+    good = packed(tmp_path / "b", {"a": entry()}, member("run/a"))
+    with bundle.opened(good) as folder:
+        [note] = state.root().iterdir()
+        assert note.read_text() == str(folder.parent)
+    assert list(state.root().iterdir()) == []
 
 
 def test_a_list_that_is_a_bomb(tmp_path):
