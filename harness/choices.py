@@ -31,9 +31,11 @@ def listed(possible: Iterable[str], found: object = "") -> str:
 
 
 def _close(found: object, possible: Iterable[str], most: int, least: float = 0.6) -> list[str]:
-    """The possible words closest to what was found, upper case or not, the closest first."""
+    """The possible words closest to what was found, upper case or not, the closest first; a member
+    of an enumeration is the word that people write.
+    """
     folded: dict[str, str] = {}
-    for word in possible:
+    for word in map(str, possible):
         folded.setdefault(word.casefold(), word)
     said = str(found).casefold()
     return [folded[one] for one in difflib.get_close_matches(said, folded, most, least)]

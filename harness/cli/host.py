@@ -49,14 +49,16 @@ def capabilities(*, as_json: bool) -> None:
 @click.command()
 @json_option
 def doctor(*, as_json: bool) -> None:
-    """Remove what dead clusters left behind; living ones are not touched."""
-    from harness.control import cleanup
+    """Remove what dead clusters and killed commands left behind; living ones are not touched."""
+    from harness.control import cleanup, scratch
 
-    removed = cleanup.doctor()
+    removed, folders = cleanup.doctor(), scratch.sweep()
     living = [name for name in state.clusters() if state.is_alive(name)]
     if as_json:
-        print_json({"version": 1, "removed": removed, "running": living})
+        print_json({"version": 1, "removed": removed, "scratch": folders, "running": living})
         return
+    for folder in folders:
+        click.echo(f"{folder}: removed, of a command that was killed")
     for cluster, things in removed.items():
         click.echo(f"{cluster}: removed {', '.join(things)}")
     click.echo(f"{len(removed)} dead clusters removed; running: {', '.join(living) or 'none'}")

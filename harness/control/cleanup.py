@@ -5,21 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 
 from harness import runtimes
-from harness.control import state
+from harness.control import logs, state
 from harness.errors import NameTakenError
 from harness.kernel import mounts
 from harness.runtimes import owner
-
-
-def _forget_log(cluster: str) -> None:
-    """Remove a supervisor's log, unless another one lives: it is that one's.
-
-    It is worth keeping only while the supervisor lives, and after it died without being asked to.
-    """
-    if state.is_alive(cluster):
-        return
-    with suppress(OSError):
-        (state.root() / f"{cluster}.log").unlink()
 
 
 def sweep(cluster: str) -> list[str]:
@@ -28,21 +17,27 @@ def sweep(cluster: str) -> list[str]:
     Returns what was removed, a line each. Raises NameTakenError where the cluster's supervisor
     lives.
     """
+    existed = state.folder(cluster).exists()
     lock = state.Lock(cluster)
     removed = runtimes.sweep(cluster, lock.path.parent)
     removed += [f"process {pid}" for pid in owner.end_processes(lock.path)]
     removed += [f"mount {path}" for path in mounts.remove_below(lock.path)]
-    removed.append(f"folder {lock.path}")
+    if existed:
+        removed.append(f"folder {lock.path}")
     lock.remove()
-    _forget_log(cluster)
-    return removed
+    return removed + logs.forget(cluster)
 
 
 def doctor() -> dict[str, list[str]]:
-    """Remove the leftovers of all dead clusters of this user: cluster → what was removed."""
+    """Remove the leftovers of all dead clusters of this user: cluster → what was removed. Of one
+    that went down when nobody waited for it any more that is its log.
+    """
     found: dict[str, list[str]] = {}
     for cluster in (*state.clusters(), *runtimes.orphans(state.root())):
         if cluster not in found and not state.is_alive(cluster):
             with suppress(NameTakenError):  # somebody has taken the name just now
                 found[cluster] = sweep(cluster)
+    for cluster in logs.clusters():
+        if removed := logs.forget(cluster):
+            found.setdefault(cluster, []).extend(removed)
     return found

@@ -15,8 +15,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from harness.control import client, state
-from harness.control.cleanup import _forget_log, sweep
+from harness.control import client, logs, state
+from harness.control.cleanup import sweep
 from harness.control.client import Client
 from harness.control.interrupts import held_back
 from harness.control.progress import Progress
@@ -63,7 +63,7 @@ def start(spec: Spec, progress: Progress, held: Hold) -> dict[str, Any]:
     if state.folder(spec.cluster).exists():
         sweep(spec.cluster)
     try:
-        with ExitStack() as started:
+        with logs.kept(spec.cluster), ExitStack() as started:
             ours = _spawn(spec, started)
             with suppress(BrokenPipeError):  # `_follow` finds why
                 ours.sendall(pickle.dumps(spec))
@@ -72,22 +72,22 @@ def start(spec: Spec, progress: Progress, held: Hold) -> dict[str, Any]:
                 status = connected.status()
             with held_back():
                 held.channel = ours
-                held.callback(_forget_log, spec.cluster)
+                held.callback(logs.forget, spec.cluster)
                 held.enter_context(started.pop_all())
         return status
     except KeyboardInterrupt:
-        _forget_log(spec.cluster)
+        logs.forget(spec.cluster)
         raise InterruptedByUserError(
             "interrupted while the cluster was starting; everything was removed"
         ) from None
     except _SilentError:
-        tail = _tail(state.root() / f"{spec.cluster}.log")
+        tail = _tail(logs.path(spec.cluster))
         sweep(spec.cluster)
         raise HarnessError(
             f"the supervisor of cluster {spec.cluster!r} ended while starting:\n{tail}"
         ) from None
     except HarnessError:
-        _forget_log(spec.cluster)
+        logs.forget(spec.cluster)
         raise
 
 
@@ -97,8 +97,7 @@ def _spawn(spec: Spec, started: ExitStack) -> socket.socket:
     Once `started` closes, the supervisor has seen the channel close, taken everything back and
     ended.
     """
-    state.root().mkdir(mode=0o700, parents=True, exist_ok=True)
-    with held_back(), (state.root() / f"{spec.cluster}.log").open("ab") as log:
+    with held_back(), logs.path(spec.cluster).open("ab") as log:
         ours, theirs = socket.socketpair()
         started.callback(ours.close)
         with theirs:
@@ -157,8 +156,9 @@ def _follow(channel: socket.socket, progress: Progress) -> None:
 
 
 def _tail(log: Path) -> str:
-    with suppress(OSError):
-        return "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+    with suppress(OSError, ValueError):
+        _, *lines = log.read_text(errors="replace").splitlines()  # after the mark
+        return "\n".join(lines[-12:])
     return "(no log)"
 
 

@@ -23,7 +23,8 @@ LOCK_FILE = "lock"
 # open file (F_OFD_…), which the kernel gives back with its last descriptor, and which can be asked
 # about without being taken.
 FLOCK = struct.Struct("hhqqi4x")
-WRITE_LOCK = FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+WRITE_LOCK = FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)  # one holder, and no other
+READ_LOCK = FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)  # several, and no writer
 SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7), less the final zero
 
 
@@ -62,6 +63,43 @@ def folder(cluster: str) -> Path:
     return root() / cluster
 
 
+def make_root() -> None:
+    """Make the folder of all clusters where it is not there. Raises OSError, and StorageError where
+    it is another user's.
+    """
+    root().mkdir(mode=0o700, parents=True, exist_ok=True)
+    if root().stat().st_uid != os.getuid():
+        raise StorageError(
+            f"{root()} belongs to another user; expected a folder of ours (set HARNESS_STATE)"
+        )
+
+
+def lock_file(file: Path, kind: bytes = WRITE_LOCK, *, make: bool = True) -> int | None:
+    """Lock a file and return its descriptor, which holds the lock until it is closed; None where
+    the file is not there, or was removed meanwhile. `make`: whether it is made.
+
+    Raises BlockingIOError where somebody else holds it, OSError.
+    """
+    try:
+        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0)
+        descriptor = os.open(file, flags, 0o600)
+    except FileNotFoundError:  # or the folder went away since
+        return None
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, kind)
+        # Its last holder may have removed the file before we had the lock: nobody else sees this
+        # one any more.
+        if os.path.samestat(os.fstat(descriptor), file.stat()):
+            return descriptor
+    except FileNotFoundError:
+        pass
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
 class Lock:
     """The right to be the supervisor of a cluster.
 
@@ -76,12 +114,7 @@ class Lock:
         """
         self.path = folder(cluster)
         try:
-            root().mkdir(mode=0o700, parents=True, exist_ok=True)
-            if root().stat().st_uid != os.getuid():
-                raise StorageError(
-                    f"{root()} belongs to another user; expected a folder of ours (set "
-                    "HARNESS_STATE)"
-                )
+            make_root()
             while (descriptor := self._take()) is None:
                 pass
         except BlockingIOError:
@@ -108,24 +141,7 @@ class Lock:
                 f"{self.path} was not made by a cluster and would be removed with it; choose "
                 "another name (--cluster) or state folder (HARNESS_STATE)"
             )
-        file = self.path / LOCK_FILE
-        try:
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except FileNotFoundError:  # the folder went away since
-            return None
-        try:
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, WRITE_LOCK)
-            # Its last holder may have removed the file before we had the lock: nobody else sees
-            # this one any more.
-            if os.path.samestat(os.fstat(descriptor), file.stat()):
-                return descriptor
-        except FileNotFoundError:
-            pass
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-        return None
+        return lock_file(self.path / LOCK_FILE)
 
     def remove(self) -> None:
         """Remove the folder and give the lock back.

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import harness
-from harness.errors import BadFileError, StorageError
+from harness.control import scratch
+from harness.errors import BadFileError, HarnessError, StorageError
 from harness.experiments import comparable, judge, original
 from harness.history import shape
 from harness.history.files import Files
@@ -40,6 +41,7 @@ BYTES_MOST = 4 << 30  # of all its files together
 LIST_BYTES_MOST = 16 << 20  # of bundle.json itself
 FREE_BYTES_LEAST = 256 << 20  # that unpacking leaves on the disk
 BLOCK, CHUNK = 512, 1 << 20
+SHOWN_MOST = 60  # characters of what was found instead
 NAME_MOST = 100  # characters that a tar of this format has for one, and for its folder's
 # Plain names, none of which leads out of a folder or is hidden in it.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*){0,3}")
@@ -88,7 +90,8 @@ def write(source: Path, output: Path | None = None, *, everything: bool = False)
         if not everything:
             contents[comparable.SENT] = Path(made) / comparable.SENT
             files = Folder(Files(folder, has_manifest=facts.get("manifest", False)), facts)
-            contents[comparable.SENT].write_text(json.dumps(comparable.sent(folder, files)) + "\n")
+            sent = comparable.sent(folder, files)
+            contents[comparable.SENT].write_text(json.dumps(sent and sent.as_json()) + "\n")
         listed = {name: _entry(path) for name, path in contents.items()}
         total = sum(entry["bytes"] for entry in listed.values())
         if total > BYTES_MOST:
@@ -154,12 +157,13 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Path]:
-    """Unpack a bundle for as long as this lasts; the run folder that is in it.
+    """Unpack a bundle for as long as this lasts; the run folder that is in it. What is wrong with
+    a file of that is said of the bundle.
 
     Raises BadFileError for what is no bundle, or not whole; nothing of it remains. StorageError.
     """
-    with tempfile.TemporaryDirectory(prefix="harness-") as made:
-        folder = Path(made) / "run"
+    with scratch.folder() as made:
+        folder = made / "run"
         try:
             extract(path, folder)
         except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.HeaderError) as error:
@@ -167,7 +171,20 @@ def opened(path: Path) -> Iterator[Path]:
                 f"{path}: expected a bundle that `harness bundle` wrote, found none, or one that "
                 f"is torn: {error}"
             ) from None
-        yield folder
+        with _said_of(path, folder):
+            yield folder
+
+
+@contextmanager
+def _said_of(path: Path, folder: Path) -> Iterator[None]:
+    """Have errors name a bundle and its member, and not the folder that it is unpacked to."""
+    try:
+        yield
+    except HarnessError as error:
+        said = str(error).replace(f"{folder}/", f"{path}: ").replace(str(folder), str(path))
+        if said == str(error):
+            raise
+        raise type(error)(said) from error
 
 
 def extract(path: Path, folder: Path) -> None:
@@ -193,6 +210,11 @@ def extract(path: Path, folder: Path) -> None:
             if both := names.intersection(map(str, Path(name).parents)):
                 raise BadFileError(f"{path}: {min(both)!r} is a file and a folder, of {name!r}")
             _unpack(path, stream, folder / name, entry)
+        # A tar ends with zeros, up to a whole record. Whoever reads on to the end of the compressed
+        # file has its length and checksum held against it.
+        rest = stream.read(tarfile.RECORDSIZE + 1)
+    if len(rest) > tarfile.RECORDSIZE or any(rest):
+        raise BadFileError(f"{path}: something comes after its end; expected a bundle alone")
     if files:
         raise BadFileError(f"{path}: it lacks {', '.join(sorted(files)[:3])}: it is torn")
 
@@ -238,8 +260,10 @@ def _listed(path: Path, text: bytes, folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise BadFileError(f"{path}: {FILE} cannot be read: {error}") from None
     found = said.get("version") if isinstance(said, dict) else None
-    if found != VERSION:
-        raise BadFileError(f"{path}: {FILE}: expected version {VERSION}, found {found}")
+    if not shape.fits(found, int) or found != VERSION:
+        raise BadFileError(
+            f"{path}: {FILE}: expected version {VERSION}, found {json.dumps(found)[:SHOWN_MOST]}"
+        )
     files = said.get("files")
     if not isinstance(files, dict) or any(
         not isinstance(entry, dict)

@@ -4,16 +4,16 @@ of. `compare` is pure.
 It is the least of four parts, for a replay is as good as what it is worst at:
 
     moments   when phases began, faults were set and cleared, and the run ended
-    load      the operations a second that each stream sent
+    load      the operations a second that each stream sent, and when it sent each
     faults    what looks at each fault showed of it
     findings  the answers of the verdict: the share of them that are the same
 
 A part is the mean of its items: 1 where an item is no further from the original's than is allowed,
 else what is allowed divided by how far it is (`closeness`), and 0 where only one run has it.
-Allowed are 20 ms for a moment; 1 % and one operation for a rate; for an amount of a fault the
-tolerances of both looks. What neither run knows is no item, and is counted beside them. A part of
-which the runs have nothing is left out; one of which the folders do not tell is left out too, and
-said to be unknown.
+Allowed are 20 ms for a moment, also that of an operation; 1 % and one operation for a rate; for an
+amount of a fault the tolerances of both looks. What neither run knows is no item, and is counted
+beside them. A part of which the runs have nothing is left out; one of which the folders do not tell
+is left out too, and said to be unknown.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 
 from harness.checks.amounts import achieved_of
 from harness.checks.verdict import Answer
-from harness.experiments.comparable import Answered, Played
+from harness.experiments.comparable import Answered, Played, When
 from harness.history.events import FaultChanged, NodeStarted, PhaseBegan, PhasesOver
 from harness.history.proof import ALL, BEFORE, READ_BACK, UNTOUCHED, Proof, ProofAnswer
 
@@ -62,7 +62,7 @@ def compare(first: Played, again: Played, remarks: Sequence[str] = ()) -> dict[s
         "moments": _moments(first, again),
         "load": _load(first, again),
         "faults": _faults(first, again),
-        "findings": _findings(first.answers, again.answers),
+        "findings": {**_findings(first.answers, again.answers), "as_kept": first.as_kept},
     }
     scores = [part["score"] for part in parts.values() if part["score"] is not None]
     return {
@@ -178,18 +178,25 @@ def _moments(first: Played, again: Played) -> dict[str, Any]:
 
 
 def _load(first: Played, again: Played) -> dict[str, Any]:
-    """Compare what streams sent, over the lengths of the original's phases."""
+    """Compare what streams sent: how much, over the lengths of the original's phases, and when. Of
+    a stream what it is worse at counts.
+    """
     if first.sent is None or again.sent is None:
         return {"score": None, "unknown": "not all operations of both runs are there to be counted"}
     if len(first.sent) != len(again.sent):
         return {"score": None, "unknown": "the two had other streams"}
     seconds = {one.name: one.seconds for one in first.phases}
+    is_known = first.when is not None and again.when is not None
     streams = []
-    for said, was, now in zip(
-        first.facts["load"].get("streams", ()), first.sent, again.sent, strict=True
-    ):
+    for number, said in enumerate(first.facts["load"].get("streams", ())):
         if lasts_s := seconds.get(said["phase"]):
-            error = abs(now - was)
+            was, now = first.sent[number], again.sent[number]
+            error, allowed = abs(now - was), max(RATE_SHARE * was, 1.0)
+            near = closeness(error, allowed)
+            when: Mapping[str, Any] = {}
+            if first.when is not None and again.when is not None:
+                timely, when = _sent_when(first.when[number], again.when[number], allowed)
+                near = min(near, timely)
             streams.append(
                 {
                     "phase": said["phase"],
@@ -197,10 +204,33 @@ def _load(first: Played, again: Played) -> dict[str, Any]:
                     "original_per_s": was / lasts_s,
                     "replay_per_s": now / lasts_s,
                     "error": error / max(was, 1),
-                    "score": closeness(error, max(RATE_SHARE * was, 1.0)),
+                    **when,
+                    "score": near,
                 }
             )
-    return {"score": _mean([one["score"] for one in streams]), "streams": streams}
+    lacks = {} if is_known else {"not_known": "when each operation was sent"}
+    return {"score": _mean([one["score"] for one in streams]), "streams": streams, **lacks}
+
+
+def _sent_when(was: When, now: When, allowed: float) -> tuple[float, dict[str, Any]]:
+    """Hold each operation of a stream to the moment at which the original sent the same one: how
+    near they are, and what of them is kept. More than `allowed` that only one of the two sent are
+    as far away as can be.
+    """
+    _, before, after = np.intersect1d(
+        was.number, now.number, assume_unique=True, return_indices=True
+    )
+    errors = now.at_ms[after] - was.at_ms[before]
+    sizes = np.abs(errors)
+    alone = len(was.number) + len(now.number) - 2 * len(errors)
+    nearness = float((MOMENT_MS / np.maximum(sizes, MOMENT_MS)).sum())
+    counted = len(errors) + max(alone - allowed, 0.0)
+    return nearness / counted if counted else 1.0, {
+        "both": len(errors),
+        "only_one": alone,
+        "moved": int((sizes > MOMENT_MS).sum()),
+        "furthest_ms": int(errors[sizes.argmax()]) if len(errors) else None,
+    }
 
 
 def _faults(first: Played, again: Played) -> dict[str, Any]:

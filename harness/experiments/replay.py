@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,13 @@ class Replayed:
     """A run and what was played of it: the replay first, then its forks, each by its words.
 
     `fidelity` is how near the replay came; None where only forks were played. `answers` is the
-    verdict of the original; None: its folder does not tell.
+    verdict of the original; None: its folder does not tell. `as_kept`: as a bundle says it.
     """
 
     of: Mapping[str, Any]
     runs: Mapping[str, Judged]
     answers: Sequence[Answered] | None
+    as_kept: bool = False
     fidelity: Mapping[str, Any] | None = None
 
     @property
@@ -76,7 +78,8 @@ class Replayed:
         verdicts = [_answers(judged) for judged in self.runs.values()]
         if self.answers is None:
             return [*self.runs], fidelity.side_by_side(verdicts)
-        return ["original", *self.runs], fidelity.side_by_side([self.answers, *verdicts])
+        first = "original (as kept)" if self.as_kept else "original"
+        return [first, *self.runs], fidelity.side_by_side([self.answers, *verdicts])
 
 
 def replay(
@@ -104,6 +107,7 @@ def replay(
         played |= {words: checked(fork.made(found, words), system, runtime_name) for words in forks}
         runtime_name = first.runtime if runtime_name == AUTO else runtime_name
         _require_fit(cluster, runtime_name, [one.scenario.topology for one in played.values()])
+        answers = cache(partial(_first_answers, first.folder))
         judged: dict[str, Judged] = {}
         nearness: dict[str, Any] | None = None
         with _telling(judged):
@@ -117,14 +121,15 @@ def replay(
                     progress=_named(words, progress) if len(played) > 1 else progress,
                 )
                 if words == BASE:
-                    nearness = compared(first, judged[BASE].run)
+                    nearness = compared(first, answers(), judged[BASE].run)
                     told = {**judged[BASE].facts, "fidelity": nearness}
                     judged[BASE] = replace(judged[BASE], facts=told)
                     judged[BASE].write()  # its report says how near it came
         return Replayed(
             of=identity(first),
             runs=judged,
-            answers=_first_answers(first.folder),
+            answers=answers(),
+            as_kept=comparable.is_left_out(first.folder),
             fidelity=nearness,
         )
 
@@ -154,9 +159,11 @@ def opened(source: Path) -> Iterator[Original]:
         yield replace(original.read(folder), source=source.resolve())
 
 
-def compared(first: Original, again: Path) -> dict[str, Any]:
-    """Compare a replay's folder with its original; return what is kept there as fidelity.json."""
-    was = replace(comparable.read(first.folder), answers=_first_answers(first.folder))
+def compared(first: Original, answers: Sequence[Answered] | None, again: Path) -> dict[str, Any]:
+    """Compare a replay's folder with its original, of which these are the answers; return what is
+    kept there as fidelity.json.
+    """
+    was = replace(comparable.read(first.folder), answers=answers)
     found = fidelity.compare(was, comparable.read(again), first.remarks)
     with translated(again / fidelity.FILE):
         replace_text(again / fidelity.FILE, json.dumps(found, indent=1) + "\n")
@@ -164,12 +171,12 @@ def compared(first: Original, again: Path) -> dict[str, Any]:
 
 
 def _first_answers(folder: Path) -> Sequence[Answered] | None:
-    """Return the verdict of the original, as it was kept; of a run that nobody has judged, as it
-    is now. None where its folder has too little to be judged.
+    """Return the verdict of the original as its record is judged now: no manifest holds the one
+    that lies in its folder. Where a bundle has left the record out, it is the one that it keeps;
+    None where that cannot be read.
     """
-    kept = comparable.answers(folder)
-    if kept is not None or (folder / comparable.SENT).is_file():
-        return kept
+    if comparable.is_left_out(folder):
+        return comparable.answers(folder)
     return _answers(judge.judge(folder, write=False))
 
 

@@ -55,7 +55,11 @@ def whole(found: Mapping[str, Any]) -> str:
     least = found["fidelity"]
     if least is None:
         return "not known"
-    lacking = [name for name, part in found["parts"].items() if "unknown" in part]
+    lacking = [
+        part.get("not_known", name)
+        for name, part in found["parts"].items()
+        if "unknown" in part or "not_known" in part
+    ]
     known = f" that are known: not {', '.join(lacking)}" if lacking else ""
     return f"{_score(least)} of 1: the least of its parts{known}"
 
@@ -87,12 +91,20 @@ def _moments(part: Mapping[str, Any]) -> str:
 def _load(part: Mapping[str, Any]) -> str:
     if not part["streams"]:
         return "no stream"
-    worst = max(part["streams"], key=lambda one: one["error"])
-    return (
+    worst = min(part["streams"], key=lambda one: (one["score"], -one["error"]))
+    said = (
         f"{len(part['streams'])} streams; furthest: {worst['operation']} of {worst['phase']}, "
         f"{number(worst['original_per_s'])} → {number(worst['replay_per_s'])} a second "
         f"({percent(worst['error'])} off)"
     )
+    if worst.get("moved"):
+        said += (
+            f", {worst['moved']:,} of {worst['both']:,} operations at another moment (furthest "
+            f"{worst['furthest_ms']:+,} ms)"
+        )
+    if worst.get("only_one"):
+        said += f", {worst['only_one']:,} in one of the two only"
+    return f"{said}; {part['not_known']} is not known" if "not_known" in part else said
 
 
 def _faults(part: Mapping[str, Any]) -> str:
@@ -121,6 +133,8 @@ def _findings(part: Mapping[str, Any]) -> str:
         f"{one['name']}{_of(one['phase'])}: {one['original']} → {one['replay']}"
         for one in part["changed"]
     )
+    if part.get("as_kept"):
+        said.append("the original's as its bundle keeps them, not judged again")
     return "; ".join([*said, *changes])
 
 

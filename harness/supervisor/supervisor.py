@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import runtimes
-from harness.control import state
+from harness.control import logs, state
 from harness.control.spec import Spec
 from harness.errors import HarnessError, UnavailableError, UsageError, attempt, close_all
 from harness.faults.fault import Condition
@@ -376,7 +376,7 @@ def main(descriptor: int, problem: HarnessError | None = None) -> int:
             raise problem
         lock = state.Lock(spec.cluster)
         ends.append(lock.remove)
-        os.ftruncate(sys.stderr.fileno(), 0)  # what an earlier one of this name has logged
+        logs.begin(sys.stderr.fileno(), spec.cluster)  # an earlier one may have logged
         os.environ |= owner.mark(lock.path)
         ends.append(owner.start_warden(lock.path))
         supervisor = Supervisor(spec, lock.path)

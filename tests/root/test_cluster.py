@@ -203,7 +203,8 @@ def test_without_a_cluster(other):
         assert done.returncode == 69
         assert done.stderr.startswith(f"harness: no cluster '{other.cluster}' is up")
     assert f"there was no cluster {other.cluster}" in other.ok("down")
-    assert json.loads(other.ok("doctor", "--json")) == {"version": 1, "removed": {}, "running": []}
+    nothing = {"version": 1, "removed": {}, "scratch": [], "running": []}
+    assert json.loads(other.ok("doctor", "--json")) == nothing
 
 
 def test_a_scenario_from_file_to_verdict(other, tmp_path):

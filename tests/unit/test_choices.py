@@ -22,6 +22,7 @@ from harness.topology.topology import Node
 NODES = tuple(Node(name=f"node-{index}", region="europe") for index in range(300))
 TOPOLOGY = "[nodes]\ncount = 4\nregions = ['europe']\n"
 LOADED = "topology = 'cluster-10'\n[[phase]]\nname = 'load'\nduration_s = 1\n"
+CHURN = "[[phase.churn]]\nrate_per_s = 0.1\ndown_s = 5\nfloor = 2\n"
 ROW = {
     "name": "r",
     "metric": "rss",
@@ -128,6 +129,18 @@ TOLD = {
         "halves",
     ),
     "condition": (lambda _: parse({"where": "node-1", "condition": "stoped"}), "stopped"),
+    "way of churn": (
+        lambda at: read(files.read_scenario, f"{LOADED}{CHURN}how = 'killled'", at),
+        "killed",
+    ),
+    "state of churn": (
+        lambda at: read(files.read_scenario, f"{LOADED}{CHURN}state = 'wiped'", at),
+        "wipe",
+    ),
+    "sessions of churn": (
+        lambda at: read(files.read_scenario, f"{LOADED}{CHURN}sessions = 'weibul'", at),
+        "weibull",
+    ),
     "half-open": (lambda _: parse({"where": "node-1", "half_open": "establish"}), "established"),
     "node of a fault": (
         lambda _: parse({"where": "nod-7", "delay": "1ms"}).resolve(NODES, 1),

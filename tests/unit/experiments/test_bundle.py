@@ -6,14 +6,16 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
 import pytest
 from kit import run_folders
 
-from harness.errors import BadFileError, StorageError
-from harness.experiments import bundle, comparable, fidelity, judge, original
+from harness.control import state
+from harness.errors import BadFileError, StorageError, UsageError
+from harness.experiments import bundle, comparable, fidelity, judge, original, replay
 
 
 @pytest.fixture
@@ -42,9 +44,9 @@ def test_a_bundle_has_what_a_replay_needs(folder, tmp_path):
         found = original.read(unpacked)
         assert (found.timeline, found.facts) == (was.timeline, was.facts)
         assert found.scenario.phases == was.scenario.phases
-        assert (
-            fidelity.compare(comparable.read(folder), comparable.read(unpacked))["fidelity"] == 1.0
-        )
+        compared = fidelity.compare(comparable.read(folder), comparable.read(unpacked))
+        assert compared["fidelity"] == 1.0
+        assert compared["parts"]["load"]["streams"][0]["both"] == 20 * 12
     assert not unpacked.exists()
 
 
@@ -247,8 +249,10 @@ def test_a_file_that_would_be_a_folder_too(tmp_path):
     refused(packed(tmp_path / "b", listed, member("run/a"), member("run/a/b")), "is a file and a")
 
 
-def test_another_version(tmp_path):
-    refused(packed(tmp_path / "b", {}, version=2), "expected version 1, found 2")
+@pytest.mark.parametrize("version", [2, True, 1.0, "1", None])
+def test_another_version(tmp_path, version):
+    found = re.escape(json.dumps(version))
+    refused(packed(tmp_path / "b", {}, version=version), f"expected version 1, found {found}")
 
 
 def test_more_than_the_disk_has(tmp_path, monkeypatch):
@@ -266,6 +270,15 @@ def test_a_bomb_is_not_unpacked(tmp_path):
     refused(made, "'a' is not as bundle.json says")
 
 
+def test_where_it_is_unpacked_is_known_to_who_cleans_up(tmp_path):
+    """A bundle is up to 4 GiB, and who reads it may be killed (control/test_cleanup.py)."""
+    good = packed(tmp_path / "b", {"a": entry()}, member("run/a"))
+    with bundle.opened(good) as folder:
+        [note] = state.root().iterdir()
+        assert note.read_text() == str(folder.parent)
+    assert list(state.root().iterdir()) == []
+
+
 def test_a_list_that_is_a_bomb(tmp_path):
     with tarfile.open(tmp_path / "b", "w:gz") as tar:
         made, data = member(f"run/{bundle.FILE}", b" " * (bundle.LIST_BYTES_MOST + 1))
@@ -278,6 +291,30 @@ def test_one_that_is_torn(folder, tmp_path, part):
     whole = bundle.write(folder, tmp_path / "whole").path.read_bytes()
     (tmp_path / "b").write_bytes(whole[: round(len(whole) * part)])
     refused(tmp_path / "b", "is torn")
+
+
+@pytest.mark.parametrize("lost", [1, 8, 9])
+def test_one_whose_last_bytes_are_gone(folder, tmp_path, lost):
+    """They are the compressed file's own check: all files in it are whole."""
+    whole = bundle.write(folder, tmp_path / "whole").path.read_bytes()
+    (tmp_path / "b").write_bytes(whole[:-lost])
+    refused(tmp_path / "b", "is torn")
+
+
+@pytest.mark.parametrize(
+    "more", [b"garbage", gzip.compress(b"more"), gzip.compress(b"\0" * (1 << 20))]
+)
+def test_one_that_something_comes_after(folder, tmp_path, more):
+    whole = bundle.write(folder, tmp_path / "whole").path.read_bytes()
+    (tmp_path / "b").write_bytes(whole + more)
+    refused(tmp_path / "b", "is torn|comes after its end")
+
+
+def test_a_tar_that_something_comes_after(tmp_path):
+    packed(tmp_path / "whole", {"a": entry()}, member("run/a"))
+    tar = gzip.decompress((tmp_path / "whole").read_bytes())
+    (tmp_path / "b").write_bytes(gzip.compress(tar + b"more"))
+    refused(tmp_path / "b", "comes after its end")
 
 
 @pytest.mark.parametrize(
@@ -309,6 +346,29 @@ def test_a_byte_that_was_changed(folder, tmp_path):
     whole[at] ^= 1
     (tmp_path / "b").write_bytes(gzip.compress(bytes(whole)))
     refused(tmp_path / "b", r"events\.jsonl is not what was packed")
+
+
+def repacked(folder: Path, file: Path, **changed: bytes) -> Path:
+    """A bundle of this folder in which these files are others, as somebody made it by hand."""
+    inside = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    inside |= {name.replace("_", "."): data for name, data in changed.items()}
+    files = {name: entry(data) for name, data in inside.items()}
+    return packed(file, files, *(member(f"run/{name}", data) for name, data in inside.items()))
+
+
+def test_what_is_wrong_inside_is_said_of_the_bundle(folder, tmp_path):
+    """It is unpacked somewhere, which is gone by the time that anybody reads of it."""
+    one = repacked(folder, tmp_path / "b", timeline_json=b"{}")
+    with pytest.raises(BadFileError) as raised, replay.opened(one):
+        pass
+    assert str(raised.value).startswith(f"{one}: timeline.json is not as it was")
+    other = repacked(folder, tmp_path / "c", manifest_json=b"{}")
+    with pytest.raises(BadFileError) as raised, replay.opened(other):
+        pass
+    assert str(raised.value).startswith(f"{other}: manifest.json cannot be read")
+    with pytest.raises(UsageError) as raised, bundle.opened(one) as unpacked:
+        raise UsageError(f"{unpacked / 'budget.toml'}: row 3; {unpacked}: no")
+    assert str(raised.value) == f"{one}: budget.toml: row 3; {one}: no"
 
 
 def test_what_cannot_be_read(tmp_path):

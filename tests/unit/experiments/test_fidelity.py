@@ -13,7 +13,7 @@ from kit import run_folders
 from kit.histories import MS, SECOND
 
 from harness.experiments import comparable, fidelity
-from harness.experiments.comparable import Answered, Played
+from harness.experiments.comparable import Answered, Played, When
 from harness.history import history
 from harness.history.events import FaultChanged, NodeStarted, PhaseBegan, PhasesOver
 from harness.history.history import PhaseWindow
@@ -64,6 +64,7 @@ FIRST = Played(
     phases=(PhaseWindow(name="load", begin_ns=T0, end_ns=T0 + 20 * SECOND),),
     proofs=(look("delay", 50.0), look("cut", None, fault="cut")),
     sent=(2000,),
+    when=(When(np.arange(2000), np.arange(2000) * 10),),
     answers=(Answered("load", "latency", "PASS", "3 ms"), Answered("", "host", "PASS", "–")),
 )
 
@@ -194,6 +195,60 @@ def test_rates(sent, score):
 def test_one_operation_more_of_a_few_is_no_error():
     first = replace(FIRST, sent=(3,))
     assert fidelity.compare(first, replace(first, sent=(4,)))["parts"]["load"]["score"] == 1.0
+
+
+def at_other_moments(later_ms, lost=()):
+    """The load of the first run, each operation so much later, without some of them."""
+    [was] = FIRST.when
+    there = np.setdiff1d(was.number, lost)
+    when = When(there, (was.at_ms + later_ms)[there])
+    return part("load", sent=(len(there),), when=(when,))
+
+
+@pytest.mark.parametrize(("later_ms", "score"), [(0, 1), (20, 1), (40, 0.5), (-400, 0.05)])
+def test_each_operation_is_held_to_its_moment(later_ms, score):
+    """Also where every second has as many as in the original."""
+    assert at_other_moments(later_ms)["score"] == pytest.approx(score)
+
+
+def test_jitter_is_no_error():
+    jitter = np.random.default_rng(1).integers(-20, 21, 2000)
+    assert at_other_moments(jitter)["score"] == 1.0
+
+
+def test_a_load_generator_that_stood_still_sent_the_same_at_other_moments():
+    """For 3 s of 20: what was due then was sent when it went on, as many as in the original."""
+    due_ms = FIRST.when[0].at_ms
+    found = at_other_moments(np.where((due_ms >= 5000) & (due_ms < 8000), 8000 - due_ms, 0))
+    [stream] = found["streams"]
+    assert (stream["original_per_s"], stream["replay_per_s"], stream["error"]) == (100, 100, 0)
+    assert (stream["both"], stream["only_one"], stream["moved"]) == (2000, 0, 298)
+    assert stream["furthest_ms"] == 3000
+    assert 1 - 298 / 2000 < found["score"] < 0.9
+    said = str(reports.rows(compared(when=(When(np.arange(2000), due_ms + 3000),))))
+    assert "2,000 of 2,000 operations at another moment (furthest +3,000 ms)" in said
+
+
+def test_as_many_others_are_not_the_same():
+    """The original never sent what was due in one second, the replay what was in another."""
+    was, now = (np.setdiff1d(np.arange(2000), np.arange(at, at + 100)) for at in (500, 900))
+    first, again = (replace(FIRST, sent=(1900,), when=(When(one, one * 10),)) for one in (was, now))
+    found = fidelity.compare(first, again)["parts"]["load"]
+    assert found["score"] == pytest.approx(1800 / (1800 + 200 - 19))
+    assert found["streams"][0]["only_one"] == 200
+
+
+def test_one_in_a_hundred_that_was_not_sent_is_no_error():
+    """And what comes after it is at its own moment."""
+    assert at_other_moments(0, lost=range(0, 2000, 100))["score"] == 1.0
+
+
+def test_of_what_does_not_say_when_it_was_sent_that_is_told():
+    """As of a bundle of an older version: how much was sent is compared."""
+    found = compared(when=None)
+    assert found["parts"]["load"]["score"] == 1.0
+    assert "0 % off); when each operation was sent is not known" in str(reports.rows(found))
+    assert reports.whole(found).endswith("known: not when each operation was sent")
 
 
 @pytest.mark.parametrize(("achieved", "score"), [(54.0, 1), (46.0, 1), (58.0, 0.5)])
@@ -387,19 +442,60 @@ def test_what_was_never_sent_does_not_count(folder):
 
 
 def test_without_operations_a_bundle_says_what_was_sent(folder):
-    whole = comparable.read(folder).sent
+    """Also one of an older version, which does not say when."""
+    first = comparable.read(folder)
+    whole, when = first.sent, first.when
     shutil.rmtree(folder / "load")
     assert comparable.read(folder).sent is None
     (folder / comparable.SENT).write_text(json.dumps(whole))
     assert comparable.read(folder).sent == whole
+    assert comparable.read(folder).when is None
+    (folder / comparable.SENT).write_text(json.dumps(comparable.Sent(whole, when).as_json()))
+    again = comparable.read(folder)
+    assert again.sent == whole
+    for one, other in zip(when, again.when, strict=True):
+        assert (one.number.tolist(), one.at_ms.tolist()) == tuple(map(list, other))
+
+
+def test_when_operations_were_sent(folder):
+    """By their numbers in the stream, whichever worker sent them."""
+    number, at_ms = comparable.read(folder).when[0]
+    assert number.tolist() == list(range(20 * 12))
+    assert np.abs(at_ms - 4000 - number * 50).max() <= 20
+
+
+def when(*streams: object) -> str:
+    """A bundle's sent.json, of streams of which one sent something, or says nonsense."""
+    none = {"number": [], "at_ms": []}
+    return json.dumps({"counts": [1, 2, 3, 4], "when": [none, none, none, *streams]})
 
 
 @pytest.mark.parametrize(
-    "said", ["null", "{", "[1]", "{}", '"x"', '[1, 2, 3, "4"]', "[NaN, 1, 2, 3]", "[-1, 1, 2, 3]"]
+    "said",
+    [
+        *("null", "{", "[1]", "{}", '"x"'),
+        *('[1, 2, 3, "4"]', "[NaN, 1, 2, 3]", "[-1, 1, 2, 3]"),
+        '{"counts": [1, 2, 3, 4]}',
+        '{"counts": [1, 2, 3], "when": null}',
+        '{"counts": [1, 2, 3, 4], "when": 3}',
+        when(),
+        when({}),
+        when({"number": [1], "at_ms": []}),
+        when({"number": [1, 0], "at_ms": [1, 1]}),
+        when({"number": [1.5], "at_ms": [1]}),
+    ],
 )
 def test_a_bundle_that_does_not_say_it_of_each_stream_says_nothing(folder, said):
+    shutil.rmtree(folder / "load")
     (folder / comparable.SENT).write_text(said)
     assert comparable.read(folder).sent is None
+
+
+def test_operations_that_are_there_are_counted_whatever_a_bundle_would_say(folder):
+    """No manifest holds what a bundle says."""
+    whole = comparable.read(folder).sent
+    (folder / comparable.SENT).write_text("[1, 2, 3, 4]")
+    assert comparable.read(folder).sent == whole
 
 
 def test_what_is_no_verdict_answers_nothing(folder):

@@ -78,7 +78,7 @@ def test_the_report_of_a_replay_says_how_near_it_came_once_that_was_compared(goo
     manifest.write(again)
     unknown = "How near it came is not known"
     assert unknown in judge.judge(again, write=False).rendered("html")
-    replay.compared(original.read(good), again)
+    replay.compared(original.read(good), replay._first_answers(good), again)
     page = judge.judge(again, write=False).rendered("html")
     assert "Fidelity 1 of 1: the least of its parts" in page
     assert os.path.relpath(good / "report.html", again) in page

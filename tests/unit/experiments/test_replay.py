@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from harness.checks.verdict import Answer, Finding, Verdict
 from harness.cli import main
 from harness.control import state
 from harness.errors import BadFileError, InterruptedByUserError, UsageError
-from harness.experiments import bundle, original, replay
+from harness.experiments import bundle, judge, original, replay
 from harness.experiments.judge import Judged
 from harness.experiments.replay import BASE, Replayed
 from harness.load import request
@@ -148,6 +149,47 @@ def test_verdicts_side_by_side():
         of={}, runs={BASE: good}, answers=replay._answers(bad)[:1]
     ).side_by_side()
     assert (names, [one.answer for one in row]) == (["original", BASE], ["FAIL", "PASS"])
+
+
+def compared(of: original.Original, again: Path) -> dict:
+    """The part of the findings, of a replay whose verdict is that of this folder."""
+    return replay.compared(of, replay._first_answers(of.folder), again)["parts"]["findings"]
+
+
+def change_by_hand(folder: Path) -> None:
+    """Its verdict.json, which no manifest holds: what was PASS is FAIL, and a row is gone."""
+    file = folder / "verdict.json"
+    said = json.loads(file.read_text())
+    for one in said["findings"]:
+        one["answer"] = one["answer"].replace("PASS", "FAIL")
+    file.write_text(json.dumps({**said, "findings": said["findings"][1:]}))
+
+
+def test_of_a_folder_the_record_says_what_the_answers_were(folder, tmp_path):
+    shutil.copytree(folder, again := tmp_path / "again")
+    for one in (folder, again):
+        judge.judge(one)
+    change_by_hand(folder)
+    found = compared(original.read(folder), again)
+    assert (found["score"], found["changed"], found["as_kept"]) == (1.0, [], False)
+    assert "as its bundle keeps" not in reports._findings(found)
+
+
+def test_of_a_bundle_without_its_record_the_answers_are_as_it_keeps_them(folder, tmp_path):
+    """And it is said: nobody can judge them again."""
+    shutil.copytree(folder, again := tmp_path / "again")
+    for one in (folder, again):
+        judge.judge(one)
+    change_by_hand(folder)
+    for everything in (False, True):
+        made = bundle.write(folder, tmp_path / "b", everything=everything).path
+        with replay.opened(made) as of:
+            found = compared(of, again)
+        assert found["as_kept"] is not everything
+        assert ("as its bundle keeps them" in reports._findings(found)) is not everything
+        assert (found["score"] == 1.0) is everything
+    kept = Replayed(of={}, runs={}, answers=[], as_kept=True)
+    assert kept.side_by_side()[0] == ["original (as kept)"]
 
 
 def test_what_was_played_before_is_not_lost_by_what_ends_it():
