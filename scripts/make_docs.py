@@ -225,6 +225,10 @@ sent late, or to a stopped node, may have met a new peer all the same, so that n
 pair counts as the first; one that was never sent met nobody. A row that names a `node` and
 whose metric is not measured by node is UNKNOWN without `received_per_s`.
 
+What a node tells of itself once, at the phase's end, such as `node.links`, is one value: `min` and
+`max` are of nodes and say nothing of the rest of the phase, so it is shown as *3 at node-0, at the
+phase's end*.
+
 | metric | kind | |
 |---|---|---|
 """
@@ -263,7 +267,7 @@ def page() -> str:
         units=code(UNITS),
     )
     for name, metric in METRICS.items():
-        text += f"| `{name}` | {metric.kind} | {metric.sentence} |\n"
+        text += f"| `{name}` | {metric.kind} | {metric.sentence}{metric.moment} |\n"
     return text
 
 

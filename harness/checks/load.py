@@ -19,8 +19,9 @@ PLANNED_TOLERANCE = 0.01
 
 
 def check(history: History) -> list[Finding]:
-    """One finding for each operation that a phase planned: UNKNOWN where the load was another one;
-    and one for operations that nobody planned, or that share an id, where there are any.
+    """One finding for each operation that a phase planned: UNKNOWN where the load was another one,
+    only MEASURED where none of it was due; and one for operations that nobody planned, or that
+    share an id, where there are any.
     """
     found = [
         _planned(history, phase_name, Operation(number), rate_per_s)
@@ -61,7 +62,16 @@ def _planned(history: History, phase_name: str, operation: Operation, rate_per_s
     found = _finding(name, phase_name, promised, measured, sentence)
     if liveness.is_warm_up(phase):
         return replace(found, answer=Answer.MEASURED, sentence=f"not judged: warm-up; {sentence}")
+    if not due:
+        return replace(found, answer=Answer.MEASURED, sentence=_none_due(history, phase, operation))
     return found
+
+
+def _none_due(history: History, phase: PhaseWindow, operation: Operation) -> str:
+    """Say that a phase, which may have been ended before a stream of it began, had no load."""
+    if replay.differences(history, phase, operation) is None or len(history.under_way):
+        return "not judged: no operation of it is in the record"
+    return "not judged: no operation was due before the phase ended"
 
 
 def _wrong(

@@ -55,7 +55,8 @@ class Metric:
     `needs` is what it takes of the record: where some of that is missing, no row of it is judged.
     `records` are the kinds that it counts in journals; what a system's cannot have is not missed.
     `take_by` is how it is taken by a row's `factor`, where it knows one. `over` are the stretches
-    that it holds against each other, where these are others than the row's phase.
+    that it holds against each other, where these are others than the row's phase. `moment` ends
+    what is shown of one value a node: when in the phase that was, of which it tells nothing else.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class Metric:
     needs: Parts = EVERYTHING
     records: frozenset[RecordKind] = frozenset()
     by_node: bool = False  # a row that names a node needs the record of no other
+    moment: str = ""
     whole_run: bool = False  # it needs more of the record than what it is taken from
     take_by: Callable[[History, PhaseWindow, float], Measured] | None = None
     over: Callable[[History, PhaseWindow], list[PhaseWindow]] | None = None

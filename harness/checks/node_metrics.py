@@ -18,6 +18,8 @@ from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
 from harness.operations.records import RecordKind
 
+AT_THE_END = ", at the phase's end"  # when nodes tell their gauges: once a phase
+
 
 def _histogram(operation: str) -> Callable[[History, PhaseWindow], Samples]:
     """Samples out of the nodes' own histograms; a value is its bucket's middle (error at most
@@ -144,6 +146,7 @@ NODE_METRICS: dict[str, Metric] = {
         sentence="entries of the routing table",
         needs=frozenset({Part.GAUGES}),
         by_node=True,
+        moment=AT_THE_END,
     ),
     "node.links": Metric(
         kind="number",
@@ -151,6 +154,7 @@ NODE_METRICS: dict[str, Metric] = {
         sentence="authenticated links that stand",
         needs=frozenset({Part.GAUGES}),
         by_node=True,
+        moment=AT_THE_END,
     ),
     "node.good": Metric(
         kind="number",
@@ -158,6 +162,7 @@ NODE_METRICS: dict[str, Metric] = {
         sentence="nodes that an OpenDHT node knows to be good",
         needs=frozenset({Part.GAUGES}),
         by_node=True,
+        moment=AT_THE_END,
     ),
     "node.members": Metric(
         kind="number",
@@ -165,6 +170,7 @@ NODE_METRICS: dict[str, Metric] = {
         sentence="members that a node holds to be alive",
         needs=frozenset({Part.GAUGES}),
         by_node=True,
+        moment=AT_THE_END,
     ),
     "membership.failure_seen": Metric(
         kind="time",

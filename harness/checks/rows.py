@@ -219,7 +219,7 @@ def _shown(history: History, row: Row, first: Measured, second: Measured) -> tup
         value, at = statistic.take(second, history, row)
         if math.isinf(value):
             return "–", value
-    return f"{shown(row, row.in_unit(value))}{at}", row.in_unit(value)
+    return f"{shown(row, row.in_unit(value))}{at}{METRICS[row.metric].moment}", row.in_unit(value)
 
 
 def _best(history: History, row: Row, fair: Measured, taken: Measured) -> bool:

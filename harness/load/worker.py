@@ -174,19 +174,20 @@ class Worker:
         now_ns = monotonic_ns()
         for number in range(SEEDS):
             id_ = self._prefix(EARLY_STREAM) + number.to_bytes(4, "little")
+            value = id_ + id_  # some systems are told the first half of it, as text: the whole id
             node = chance.randrange(len(self._plan.nodes))
             flight = Flight(
                 id_,
                 Operation.DHT_PUT,
                 node,
                 -1,
-                len(id_),
+                len(value),
                 now_ns,
                 self._plan.t0_ns,
                 key=key_of(id_),
             )
             self._seeds[id_] = flight
-            request = Request(id_, Operation.DHT_PUT, flight.key, id_, 5_000)
+            request = Request(id_, Operation.DHT_PUT, flight.key, value, 5_000)
             self._connections.to(node).send([request], [flight])
 
     def _pace(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from harness.errors import BadFileError, HarnessError
-from harness.faults.churn import Away
+from harness.faults.churn import Away, Churn
 from harness.faults.fault import Fault, Verb
 from harness.faults.spec import FaultSpec
 from harness.history.plan import PhaseKind
@@ -129,7 +129,7 @@ class Timeline:
 def compile(scenario: Scenario) -> Timeline:  # noqa: A001 - the vocabulary's own word
     """Compile a scenario to its timeline.
 
-    Raises BadFileError where a fault names what is not there.
+    Raises BadFileError where a fault names what is not there, or nobody takes part in churn.
     """
     changes: list[PlannedChange] = []
     for phase, planned in zip(scenario.phases, plan(scenario.phases), strict=True):
@@ -158,6 +158,8 @@ def _churned(
             floors = [one.kept(nodes) for one in phase.churn]
             end_s = phase.duration_s or 0.0
             away = named.departures(nodes, scenario.seed, end_s, others, floors)
+            if not away:
+                raise BadFileError(_nobody_leaves(named, scenario.seed, end_s))
         except BadFileError as error:
             raise BadFileError(f"phase {phase.name}: churn {number}: {error}") from None
         for one in away:
@@ -165,6 +167,16 @@ def _churned(
                 at_s = planned.begin_s + after_s
                 made.append(PlannedChange(at_s=at_s, verb=verb, fault=faults[one.node]))
     return made
+
+
+def _nobody_leaves(churn: Churn, seed: int, end_s: float) -> str:
+    """Say that a phase would be played as one with churn in which every node stays."""
+    longer = "longer phase" if churn.for_s is None else "longer for_s"
+    others = [f"a {longer}", "another seed"] + (["a lower floor"] if churn.floor else [])
+    return (
+        f"with seed {seed} nobody would leave in the {end_s:g} s of the phase, by {churn.words}: "
+        f"nothing would be tested; possible: a higher rate_per_s, {', '.join(others)}"
+    )
 
 
 def _away(changes: Sequence[PlannedChange], begin_s: float) -> list[Away]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import operator
+import re
+import tempfile
 import tomllib
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from harness.errors import BadFileError
 from harness.faults import churn
 from harness.faults.churn import Sessions
 from harness.faults.fault import Condition, State
@@ -24,7 +27,7 @@ from harness.faults.partitions import PATTERNS
 from harness.faults.spec import FLAP_S_LEAST
 from harness.faults.words import CONDITIONS
 from harness.history.plan import PhaseKind
-from harness.scenario import files, writer
+from harness.scenario import files, timeline, writer
 from harness.scenario.scenario import Scenario
 from harness.scenario.schedule import SEED_MAX
 from harness.topology import impairment
@@ -185,10 +188,9 @@ def phases(draw: DrawFn, number: int, longest: int, kinds: tuple[str, ...]) -> D
 
 
 @st.composite
-def scenarios(
+def _any(
     draw: DrawFn, *, most: int = 4, longest: int = LONG, kinds: tuple[str, ...] = tuple(WORDS)
 ) -> Document:
-    """A scenario of at most so many phases, each of at most so many eighths of a second."""
     return {
         "topology": "ten.toml",
         "seed": draw(st.integers(0, SEED_MAX)),
@@ -197,6 +199,30 @@ def scenarios(
             for number in range(1, draw(st.integers(1, most)) + 1)
         ],
     }
+
+
+def scenarios(**bounds: Any) -> SearchStrategy[Document]:
+    """Scenarios of at most so many phases (`most`), each of at most so many eighths of a second
+    (`longest`), whose paths have so many `kinds` of faults. Churn in which by the seed nobody would
+    leave is refused, and so left out.
+    """
+    return _any(**bounds).map(_without_idle_churn)
+
+
+def _without_idle_churn(document: Document) -> Document:
+    if not any(phase.get("churn") for phase in document["phase"]):
+        return document
+    with tempfile.TemporaryDirectory() as folder:
+        while True:
+            try:
+                timeline.compile(read(Path(folder), document))
+                return document
+            except BadFileError as error:
+                idle = re.match(r"phase phase-(\d+): churn (\d+): .*nobody would leave", str(error))
+                if idle is None:
+                    raise
+                phase, number = (int(each) - 1 for each in idle.groups())
+                del document["phase"][phase]["churn"][number]
 
 
 def written(folder: Path, document: Document) -> Path:

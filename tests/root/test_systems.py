@@ -20,6 +20,7 @@ from harness.checks import records
 from harness.control.client import Client
 from harness.history import reader
 from harness.operations import Operation, Outcome
+from harness.operations.operation import key_of
 from harness.operations.records import RecordKind
 
 pytestmark = [pytest.mark.root, pytest.mark.systems]
@@ -270,17 +271,21 @@ def test_a_node_that_speaks_lines(desk):
     }
     desk.ok("up", "eight.toml", "--system", "lines.toml")
     control = desk.status()["nodes"][2]["control"]
-    key, other = b"k" * 32, b"o" * 32
-    assert (
-        ask(control, [request(1, Operation.DHT_PUT, key, b"v" * 40)])[
-            request(1, Operation.DHT_PUT).id
-        ].outcome
-        is Outcome.OK
-    )
-    said = ask(control, [request(2, Operation.DHT_GET, key), request(3, Operation.DHT_GET, other)])
-    assert [(answer.outcome, answer.error) for answer in said.values()] == [
-        (Outcome.OK, None),
-        (Outcome.FAILED, "the node answered: NONE"),
+    id_, another = (request(number, Operation.DHT_PUT).id for number in (1, 4))
+    key, other, wrong = key_of(id_), b"o" * 32, key_of(another)
+    puts = [
+        request(1, Operation.DHT_PUT, key, id_ + bytes(24)),
+        request(4, Operation.DHT_PUT, wrong, bytes(40)),
+    ]
+    assert [each.outcome for each in ask(control, puts).values()] == [Outcome.OK] * 2
+    asked = [key, other, wrong]
+    said = ask(control, [request(5 + at, Operation.DHT_GET, asked[at]) for at in range(3)])
+    not_it = "the value is not one that was put under the key, or not as it was put"
+    found = sorted((each.id, each.outcome, each.error, each.value) for each in said.values())
+    assert [each[1:] for each in found] == [
+        (Outcome.OK, None, id_),
+        (Outcome.FAILED, "the node answered: NONE", None),
+        (Outcome.FAILED, not_it, None),
     ]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.errors import BadFileError
 from harness.operations import Operation, Outcome, Request, Response
+from harness.operations.operation import may_be_of
 from harness.operations.records import RecordKind
 from harness.runtimes.runtime import Image, Place, Process, Recipe
 from harness.systems.adapter import Saw
@@ -35,7 +36,7 @@ ENTRANCES = 3
 HEXADECIMAL = re.compile(r"[0-9a-f]{32,}")
 ID_CHARACTERS = 32
 KINDS = {Operation.PRIVATE_MESSAGE: RecordKind.DELIVERED, Operation.BROADCAST: RecordKind.RECEIVED}
-KINDS_MAX = 1 << 18  # operations whose kind is remembered
+KINDS_MAX = 1 << 18  # operations whose kind is remembered, or the shared key that they put
 
 
 class Command(driven.Driven):
@@ -44,7 +45,8 @@ class Command(driven.Driven):
     confirmed = frozenset({Operation.PRIVATE_MESSAGE})
     exempt: Mapping[str, str] = {
         "dht_put": "a command file's node does not say which nodes stored the value",
-        "dht_get": "a command file's node does not say which node had the value",
+        "dht_get": "a command file's node does not say which node had the value; that it is one "
+        "which was put is seen by the id that it begins with",
     }
 
     def __init__(self, path: Path) -> None:
@@ -55,6 +57,7 @@ class Command(driven.Driven):
         self.budget = self._file.budget
         self.ports = self._file.start.ports
         self._kinds: dict[bytes, int] = {}
+        self._shared: dict[bytes, bytes] = {}
 
     def prepare(
         self, topology: Topology, places: Sequence[Place], state: Path
@@ -135,6 +138,7 @@ class Command(driven.Driven):
             place,
             {driven.wire_id(other.node.name): other for other in places},
             self._kinds,
+            self._shared,
         )
 
 
@@ -147,8 +151,13 @@ class Driver:
         place: Place,
         peers: Mapping[bytes, Place],
         kinds: dict[bytes, int],
+        shared: dict[bytes, bytes],
     ) -> None:
-        self._file, self._place, self._peers, self._kinds = given, place, peers, kinds
+        """`kinds`, `shared`: id → kind of its reports; id of a put → its key, where that is not
+        made of the id. All drivers of a cluster know them.
+        """
+        self._file, self._place, self._peers = given, place, peers
+        self._kinds, self._shared = kinds, shared
         self._http = Http(place.namespace)
         self._standing: dict[str, Lines] = {}
         self._connecting = asyncio.Lock()
@@ -222,42 +231,55 @@ class Driver:
 
     async def perform(self, request: Request, sent: Callable[[], None]) -> Response:
         """Ask for the operation as ``[send.OPERATION]`` says."""
-        payload = (request.payload or b"").hex()[: len(request.payload or b"")]
-        if request.operation in KINDS and len(payload) < ID_CHARACTERS:
+        values = self._values_of(request)
+        if self._says_id(request.operation) and len(values["payload"]) < ID_CHARACTERS:
             return Response(
                 request.id,
                 Outcome.FAILED,
                 time.monotonic_ns(),
                 f"unsent: payload_bytes: expected at least {ID_CHARACTERS}, the id as text",
             )
-        values = _values(self._place) | {"id": request.id.hex(), "payload": payload}
-        if request.operation in KINDS:
-            self._kinds[request.id] = KINDS[request.operation]
-            while len(self._kinds) > KINDS_MAX:
-                del self._kinds[next(iter(self._kinds))]
-        if request.operation in (Operation.DHT_PUT, Operation.DHT_GET):
-            values["key"] = (request.target or b"").hex()
-        elif request.target is not None:
-            target = self._peers[request.target]
-            values |= {"target": target.node.name, "target_address": target.address}
+        self._remember(request)
         send = self._file.send[request.operation]
         sent()
         succeeded, said = await self._ask(send.ask, values)
         at_ns = time.monotonic_ns()
         if succeeded and send.ok is not None:
-            succeeded = (
-                re.search(
-                    filled(send.ok, {name: re.escape(value) for name, value in values.items()}),
-                    said,
-                )
-                is not None
-            )
-        return Response(
-            request.id,
-            Outcome.OK if succeeded else Outcome.FAILED,
-            at_ns,
-            None if succeeded else f"the node answered: {said[:100].strip() or 'nothing'}",
-        )
+            escaped = {name: re.escape(value) for name, value in values.items()}
+            succeeded = re.search(filled(send.ok, escaped), said) is not None
+        if not succeeded:
+            why = f"the node answered: {said[:100].strip() or 'nothing'}"
+            return Response(request.id, Outcome.FAILED, at_ns, why)
+        if request.operation is Operation.DHT_GET:
+            return _read(request, self._shared, said, at_ns)
+        return Response(request.id, Outcome.OK, at_ns)
+
+    def _values_of(self, request: Request) -> dict[str, str]:
+        """Return what is filled in for an operation."""
+        payload = request.payload or b""
+        values = _values(self._place)
+        values |= {"id": request.id.hex(), "payload": payload.hex()[: len(payload)]}
+        if request.operation in (Operation.DHT_PUT, Operation.DHT_GET):
+            values["key"] = (request.target or b"").hex()
+        elif request.target is not None:
+            target = self._peers[request.target]
+            values |= {"target": target.node.name, "target_address": target.address}
+        return values
+
+    def _says_id(self, operation: Operation) -> bool:
+        """Whether what becomes of an operation is known by the id that its payload begins with."""
+        is_read = operation is Operation.DHT_PUT and Operation.DHT_GET in self._file.send
+        return operation in KINDS or is_read
+
+    def _remember(self, request: Request) -> None:
+        if request.operation in KINDS:
+            self._kinds[request.id] = KINDS[request.operation]
+        key = request.target or b""
+        if request.operation is Operation.DHT_PUT and not may_be_of(key, request.id):
+            self._shared[request.id] = key
+        for known in (self._kinds, self._shared):
+            while len(known) > KINDS_MAX:
+                del known[next(iter(known))]
 
     async def _ask(
         self, ask: HttpAsk | ExecAsk | LineAsk, values: Mapping[str, str]
@@ -306,6 +328,24 @@ def _known(line: str, known: Container[bytes]) -> set[bytes]:
                 step = ID_CHARACTERS
             at += step
     return found
+
+
+def _read(request: Request, shared: Mapping[bytes, bytes], said: str, at_ns: int) -> Response:
+    """Return what a get brought: the first value of its key that is in the answer, by the id that
+    it begins with. `shared`: the keys of puts that share them.
+    """
+    key = request.target or b""
+    runs = HEXADECIMAL.findall(said.replace(key.hex(), " "))
+    for digits in runs:
+        for at in range(len(digits) - ID_CHARACTERS + 1):
+            id_ = bytes.fromhex(digits[at : at + ID_CHARACTERS])
+            if may_be_of(key, id_) or shared.get(id_) == key:
+                return Response(request.id, Outcome.OK, at_ns, value=id_)
+    why = "the value is not one that was put under the key, or not as it was put"
+    if not runs:
+        why = f"no value is in the answer, of which each begins with {ID_CHARACTERS} hexadecimal "
+        why += f"digits: {said[:100].strip() or 'nothing'}"
+    return Response(request.id, Outcome.FAILED, at_ns, why)
 
 
 def _values(place: Place) -> dict[str, str]:

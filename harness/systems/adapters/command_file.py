@@ -148,7 +148,27 @@ def read(path: Path) -> CommandFile:
             f"{path}: received: expected http, line or log, found nothing: that a node took a "
             f"{silent[0]} says nothing of who received it"
         )
+    _require_value(made, path)
     return made
+
+
+def _require_value(made: CommandFile, path: Path) -> None:
+    """Raise BadFileError where no get could be seen to bring what was put."""
+    put = made.send.get(Operation.DHT_PUT)
+    if put is None or Operation.DHT_GET not in made.send:
+        return
+    match put.ask:
+        case HttpAsk(url=url, body=body, headers=headers):
+            texts = [url, body, *headers.values()]
+        case ExecAsk(argv=argv):
+            texts = [*argv]
+        case LineAsk(say=say):
+            texts = [say]
+    if not {"payload", "id"} & {name for text in texts for name in FIELD.findall(text)}:
+        raise BadFileError(
+            f"{path}: send.dht_put: expected {{payload}} or {{id}} in what is put, found neither: "
+            "that a dht_get brought it is seen by the id, with which the payload begins"
+        )
 
 
 def _name(table: Table, path: Path) -> str:

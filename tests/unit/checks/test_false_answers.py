@@ -37,8 +37,21 @@ def test_equal_is_said_of_every_node():
         gauges = {("load", node, "members"): 100.0 for node in range(3)}
         finding = judged(history(gauges=gauges | {("load", 1, "members"): odd}), **row_)
         assert finding.answer is Answer.FAIL
-        assert finding.measured == f"{odd:g} at node-1"
+        assert finding.measured == f"{odd:g} at node-1, at the phase's end"
         assert judged(history(gauges=gauges), **row_).answer is Answer.PASS
+
+
+@pytest.mark.parametrize("metric", ["node.links", "node.routes", "node.good", "node.members"])
+def test_one_value_of_a_phase_says_when_it_was_so(metric):
+    """A phase in which a node was killed twice had "min >= 3, 3 at node-0": that was its end."""
+    gauges = {("load", node, metric.partition(".")[2]): 3.0 for node in range(3)}
+    row_ = {"metric": metric, "unit": "1", "comparison": ">=", "bound": 3.0}
+    for statistic in ("min", "mean", "max"):
+        finding = judged(history(gauges=gauges), statistic=statistic, **row_)
+        said = (finding.answer, finding.measured)
+        assert said == (Answer.PASS, "3 at node-0, at the phase's end")
+    finding = judged(history(gauges=gauges), statistic="min", node="node-2", **row_)
+    assert finding.measured == "3 at node-2, at the phase's end"
 
 
 def test_what_no_operation_sent_is_not_received():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from kit.histories import MS, SECOND, history, operation
 from kit.schedules import messages, recorded, run
@@ -114,6 +116,19 @@ def test_a_phase_that_ended_early_is_short_and_nothing_worse():
     # Without an end of its own it lasts until somebody ends it.
     assert judged(run(early, stream, seconds=None, ended_s=4)).answer is Answer.PASS
     assert "1 of 80" in judged(run(early[:-1], stream, seconds=None, ended_s=4)).sentence
+
+
+def test_a_phase_that_ended_before_any_of_it_was_due_kept_no_promise():
+    """A condition held before a stream of the phase began: 2/s was a PASS, measured 0.0/s."""
+    late = messages(2, after_s=12)
+    finding = judged(run([], late, seconds=None, ended_s=5))
+    assert (finding.answer, finding.cause) == (Answer.MEASURED, None)
+    assert finding.measured == "0.0/s"
+    assert finding.sentence == "not judged: no operation was due before the phase ended"
+    of_older = replace(run([], late, seconds=None, ended_s=5), plan=None)
+    finding = judged(of_older)
+    assert finding.answer is Answer.MEASURED
+    assert finding.sentence == "not judged: no operation of it is in the record"
 
 
 def test_load_that_was_sent_late_is_not_the_load_that_was_planned():

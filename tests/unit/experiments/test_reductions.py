@@ -11,7 +11,7 @@ from kit.cases import case, fault, row, stream, twelve
 from harness.experiments import amounts
 from harness.experiments.case import differences
 from harness.experiments.delta_debugging import Drop, Search, Trials
-from harness.experiments.laboratory import _write
+from harness.experiments.laboratory import Laboratory, _write
 from harness.experiments.reductions import passes
 from harness.experiments.sequential_test import Outcome, SequentialTest
 from harness.scenario import files, timeline
@@ -281,6 +281,14 @@ def test_a_floor_that_was_asked_for_is_never_gone():
         one = case([{"name": "a", "duration_s": 9, "churn": [CHURN | {"floor": floor}]}])
         floors[floor] = [with_churn(one, nodes)[1] for nodes in (10, 7, 3)]
     assert floors == {0: [0, 0, 0], 1: [1, 1, 1], 5: [5, 3, 2]}
+
+
+def test_a_candidate_in_which_nobody_would_leave_any_more_cannot_be_played():
+    phases = [{"name": "a", "duration_s": 9, "stream": [stream()], "churn": [CHURN]}]
+    one = case(phases)
+    assert Laboratory.refusal(one) is None
+    [milder] = ALL["amounts of faults"].numbers(one)
+    assert "nobody would leave" in Laboratory.refusal(milder.put(one, 0.1))
 
 
 def test_a_system_keeps_the_time_that_it_is_given_to_start_and_to_recover():

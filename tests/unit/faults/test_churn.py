@@ -6,7 +6,7 @@ import json
 import statistics
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from harness.errors import BadFileError
@@ -55,7 +55,11 @@ def test_churn_ends_healthy_and_keeps_the_floor(made, seed, beside):
         Phase(name="churn", duration_s=30.0, churn=(one, one), faults=tuple(map(parse, faults))),
     )
     topology = Topology(name="t", nodes=nodes, links=frozenset())
-    played = timeline.compile(Scenario(name="s", topology=topology, phases=phases, seed=seed))
+    try:
+        played = timeline.compile(Scenario(name="s", topology=topology, phases=phases, seed=seed))
+    except BadFileError as refused:
+        assume("nobody would leave" not in str(refused))
+        raise
     assert Timeline.from_json(json.loads(json.dumps(played.as_json()))) == played
     assert (
         timeline.compile(Scenario(name="s", topology=topology, phases=phases, seed=seed)) == played
@@ -117,7 +121,8 @@ def test_churn_beside_another_keeps_the_floor_of_each():
     for churns in ((first, beside), (beside, first)):
         phase = Phase(name="churn", duration_s=60.0, churn=churns)
         topology = Topology(name="t", nodes=HUNDRED[:6], links=frozenset())
-        played = timeline.compile(Scenario(name="s", topology=topology, phases=(phase,), seed=1))
+        # By most other seeds nobody of the first would leave beside the other: that is refused.
+        played = timeline.compile(Scenario(name="s", topology=topology, phases=(phase,), seed=4))
         down: set[str] = set()
         for change in played.changes:
             (down.add if change.verb is Verb.SET else down.discard)(change.fault.nodes[0])
@@ -168,6 +173,33 @@ def test_a_rate_that_these_nodes_cannot_have_is_refused(changes, says):
     with pytest.raises(BadFileError) as refused:
         churn(**changes).departures(HUNDRED[:10], 1, 60.0)
     assert says in str(refused.value)
+
+
+def test_churn_that_nobody_would_take_part_in_is_refused():
+    """Its phase was played and judged as one in which nodes leave, and every node stayed."""
+    topology = Topology(name="t", nodes=HUNDRED[:5], links=frozenset())
+
+    def compiled(seed, **changes):
+        one = churn(**{"rate_per_s": 0.2, "floor": 3, **changes})
+        phase = Phase(name="leaving", duration_s=6.0, churn=(one,))
+        asked = Scenario(name="s", topology=topology, phases=(phase,), seed=seed)
+        return timeline.compile(asked)
+
+    def refusal(seed, **changes):
+        with pytest.raises(BadFileError) as refused:
+            compiled(seed, **changes)
+        return str(refused.value)
+
+    quiet, busy = 3, 1  # seeds
+    assert compiled(busy).changes
+    assert refusal(quiet) == (
+        "phase leaving: churn 1: with seed 3 nobody would leave in the 6 s of the phase, by churn "
+        "of all: 0.2 leave a second, exponential sessions, killed for 2 s, at least 3 live: "
+        "nothing would be tested; possible: a higher rate_per_s, a longer phase, another seed, a "
+        "lower floor"
+    )
+    assert refusal(quiet, floor=0, for_s=5.0).endswith("a longer for_s, another seed")
+    assert compiled(quiet, rate_per_s=0.9).changes
 
 
 SCENARIO = """

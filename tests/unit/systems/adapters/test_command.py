@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from contextlib import suppress
 
 import pytest
 
 from harness.operations import Operation, Outcome, Request
+from harness.operations.operation import key_of, shared_key
 from harness.runtimes.runtime import Place
 from harness.systems.adapters import command, command_file
 from harness.topology.topology import Node
@@ -52,7 +54,7 @@ def test_a_line_reports_each_id_in_it_once(tmp_path, line, reported):
             namespace=namespace,
         )
         kinds = {ID: 1, OTHER: 1, bytes(16): 2}
-        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, kinds)
+        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, kinds, {})
         whole = asyncio.Event()
 
         def saw(kind, id_, at_ns):
@@ -92,7 +94,7 @@ def test_all_who_ask_at_once_share_one_connection(tmp_path):
         place = Place(
             node=Node(name="a"), index=0, address="198.18.0.1", directory=tmp_path, namespace=-1
         )
-        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, {})
+        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, {}, {})
         requests = [
             Request(bytes([number]) * 16, Operation.BROADCAST, None, b"x" * 32, 1000)
             for number in range(5)
@@ -105,3 +107,92 @@ def test_all_who_ask_at_once_share_one_connection(tmp_path):
 
     assert asyncio.run(asked()) == [Outcome.OK] * 5
     assert len(opened) == 1
+
+
+DHT = """
+[start]
+argv = ["true"]
+[ready]
+log = "up"
+[send.dht_put]
+line = { to = "unix:{directory}/ctl", say = "PUT {key} {payload}" }
+[send.dht_get]
+line = { to = "unix:{directory}/ctl", say = "GET {key}" }
+"""
+
+
+def answered(tmp_path, answers, *requests):
+    """What a driver makes of these requests, in turn, to a node that gives these answers."""
+    (tmp_path / "told.toml").write_text(DHT)
+    all_closed = asyncio.Event()
+
+    async def answer(reader, writer):
+        for line in answers:
+            await reader.readline()
+            writer.write(line.encode() + b"\n")
+        await reader.read()
+        writer.close()
+        all_closed.set()
+
+    async def asked():
+        server = await asyncio.start_unix_server(answer, tmp_path / "ctl")
+        place = Place(
+            node=Node(name="a"), index=0, address="198.18.0.1", directory=tmp_path, namespace=-1
+        )
+        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, {}, {})
+        found = [await driver.perform(each, lambda: None) for each in requests]
+        await driver.close()
+        server.close()
+        if answers:
+            await all_closed.wait()
+        return found
+
+    return asyncio.run(asked())
+
+
+def get(key):
+    return Request(b"g" * 16, Operation.DHT_GET, key, None, 1000)
+
+
+def put(id_, key, payload_bytes=40):
+    payload = (id_ + bytes(payload_bytes))[:payload_bytes]
+    return Request(id_, Operation.DHT_PUT, key, payload, 1000)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (f"VALUE {ID.hex()}0000", None),
+        (f"f{ID.hex()}", None),
+        (f'{{"key": "{key_of(ID).hex()}", "value": "{ID.hex()}"}}', None),
+        ("f" * 512, "the value is not one that was put under the key, or not as it was put"),
+        (OTHER.hex(), "the value is not one that was put under the key, or not as it was put"),
+        (ID.hex()[:31], f"each begins with 32 hexadecimal digits: {ID.hex()[:31]}"),
+        (key_of(ID).hex(), f"no value is in the answer, .* digits: {key_of(ID).hex()}"),
+        ("", "digits: nothing"),
+    ],
+)
+def test_a_get_is_ok_only_where_it_brought_what_was_put(tmp_path, answer, error):
+    """Whatever a node answered was a value found: 100 % of a node that always said ff."""
+    [found] = answered(tmp_path, [answer], get(key_of(ID)))
+    if error is None:
+        assert (found.outcome, found.error, found.value) == (Outcome.OK, None, ID)
+    else:
+        assert (found.outcome, found.value) == (Outcome.FAILED, None)
+        assert re.search(error, found.error), found.error
+
+
+def test_of_a_key_that_puts_share_each_value_that_was_put_there_is_one(tmp_path):
+    key, other = (shared_key(b"salt", number) for number in (1, 2))
+    answers = ["OK", "OK", f"VALUE {ID.hex()}", f"VALUE {OTHER.hex()}", f"VALUE {UNKNOWN.hex()}"]
+    _, _, mine, others, nobodys = answered(
+        tmp_path, answers, put(ID, key), put(OTHER, other), get(key), get(key), get(key)
+    )
+    assert (mine.outcome, mine.value) == (Outcome.OK, ID)
+    assert [others.outcome, nobodys.outcome] == [Outcome.FAILED] * 2
+
+
+def test_a_value_too_short_to_be_known_again_is_not_put(tmp_path):
+    [found] = answered(tmp_path, [], put(ID, key_of(ID), 31))
+    assert found.outcome is Outcome.FAILED
+    assert found.error == "unsent: payload_bytes: expected at least 32, the id as text"

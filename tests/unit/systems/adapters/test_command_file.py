@@ -150,6 +150,23 @@ def test_bad_files(tmp_path, old, new, said):
         read(tmp_path, GOOD.replace(old, new))
 
 
+PUT_AND_GET = """
+[send.dht_put]
+http = { url = "http://127.0.0.1:7000/put/{key}", body = "a value", headers = { x = "{name}" } }
+[send.dht_get]
+line = { to = "127.0.0.1:6000", say = "GET {key}" }
+"""
+
+
+def test_values_that_no_get_could_be_seen_to_bring_are_refused(tmp_path):
+    with pytest.raises(BadFileError, match=re.escape("send.dht_put: expected {payload} or {id}")):
+        read(tmp_path, GOOD + PUT_AND_GET)
+    for told in ("a value", "{name}"):
+        for field in ("{payload}", "{id}"):
+            assert read(tmp_path, GOOD + PUT_AND_GET.replace(told, field)).send
+    read(tmp_path, GOOD + PUT_AND_GET.partition("[send.dht_get]")[0])
+
+
 def test_a_system_is_a_name_a_file_or_a_class(tmp_path):
     (tmp_path / "mynode.toml").write_text(GOOD)
     assert adapters.named(str(tmp_path / "mynode.toml")).operations == {Operation.BROADCAST}
