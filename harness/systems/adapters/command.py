@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 import shutil
 import time
@@ -13,7 +14,6 @@ from typing import Any
 
 from harness.errors import BadFileError
 from harness.operations import Operation, Outcome, Request, Response
-from harness.operations.operation import may_be_of
 from harness.operations.records import RecordKind
 from harness.runtimes.runtime import Image, Place, Process, Recipe
 from harness.systems.adapter import Saw
@@ -36,7 +36,8 @@ ENTRANCES = 3
 HEXADECIMAL = re.compile(r"[0-9a-f]{32,}")
 ID_CHARACTERS = 32
 KINDS = {Operation.PRIVATE_MESSAGE: RecordKind.DELIVERED, Operation.BROADCAST: RecordKind.RECEIVED}
-KINDS_MAX = 1 << 18  # operations whose kind is remembered, or the shared key that they put
+BASE64 = re.compile(r"[A-Za-z0-9+/]{43,}={0,2}")  # of an id as text, and more
+KINDS_MAX = 1 << 18  # operations whose kind is remembered
 
 
 class Command(driven.Driven):
@@ -57,7 +58,7 @@ class Command(driven.Driven):
         self.budget = self._file.budget
         self.ports = self._file.start.ports
         self._kinds: dict[bytes, int] = {}
-        self._shared: dict[bytes, bytes] = {}
+        self._read = driven.Values()
 
     def prepare(
         self, topology: Topology, places: Sequence[Place], state: Path
@@ -138,7 +139,7 @@ class Command(driven.Driven):
             place,
             {driven.wire_id(other.node.name): other for other in places},
             self._kinds,
-            self._shared,
+            self._read,
         )
 
 
@@ -151,13 +152,11 @@ class Driver:
         place: Place,
         peers: Mapping[bytes, Place],
         kinds: dict[bytes, int],
-        shared: dict[bytes, bytes],
+        known: driven.Values,
     ) -> None:
-        """`kinds`, `shared`: id → kind of its reports; id of a put → its key, where that is not
-        made of the id. All drivers of a cluster know them.
-        """
+        """`kinds`: id → kind of its reports. All drivers of a cluster know both."""
         self._file, self._place, self._peers = given, place, peers
-        self._kinds, self._shared = kinds, shared
+        self._kinds, self._known = kinds, known
         self._http = Http(place.namespace)
         self._standing: dict[str, Lines] = {}
         self._connecting = asyncio.Lock()
@@ -251,7 +250,7 @@ class Driver:
             why = f"the node answered: {said[:100].strip() or 'nothing'}"
             return Response(request.id, Outcome.FAILED, at_ns, why)
         if request.operation is Operation.DHT_GET:
-            return _read(request, self._shared, said, at_ns)
+            return _read(request, self._known, said, at_ns)
         return Response(request.id, Outcome.OK, at_ns)
 
     def _values_of(self, request: Request) -> dict[str, str]:
@@ -274,12 +273,9 @@ class Driver:
     def _remember(self, request: Request) -> None:
         if request.operation in KINDS:
             self._kinds[request.id] = KINDS[request.operation]
-        key = request.target or b""
-        if request.operation is Operation.DHT_PUT and not may_be_of(key, request.id):
-            self._shared[request.id] = key
-        for known in (self._kinds, self._shared):
-            while len(known) > KINDS_MAX:
-                del known[next(iter(known))]
+            if len(self._kinds) > KINDS_MAX:
+                del self._kinds[next(iter(self._kinds))]
+        self._known.remember(request)
 
     async def _ask(
         self, ask: HttpAsk | ExecAsk | LineAsk, values: Mapping[str, str]
@@ -330,22 +326,31 @@ def _known(line: str, known: Container[bytes]) -> set[bytes]:
     return found
 
 
-def _read(request: Request, shared: Mapping[bytes, bytes], said: str, at_ns: int) -> Response:
-    """Return what a get brought: the first value of its key that is in the answer, by the id that
-    it begins with. `shared`: the keys of puts that share them.
+def _read(request: Request, known: driven.Values, said: str, at_ns: int) -> Response:
+    """Return what a get brought: the first value of its key that is in the answer, as it was put or
+    in base64, by the id that it begins with.
     """
     key = request.target or b""
-    runs = HEXADECIMAL.findall(said.replace(key.hex(), " "))
+    texts = [said, *map(_decoded, BASE64.findall(said))]
+    runs = [run for text in texts for run in HEXADECIMAL.findall(text.replace(key.hex(), " "))]
     for digits in runs:
         for at in range(len(digits) - ID_CHARACTERS + 1):
             id_ = bytes.fromhex(digits[at : at + ID_CHARACTERS])
-            if may_be_of(key, id_) or shared.get(id_) == key:
+            if known.may_hold(key, id_):
                 return Response(request.id, Outcome.OK, at_ns, value=id_)
     why = "the value is not one that was put under the key, or not as it was put"
     if not runs:
         why = f"no value is in the answer, of which each begins with {ID_CHARACTERS} hexadecimal "
         why += f"digits: {said[:100].strip() or 'nothing'}"
     return Response(request.id, Outcome.FAILED, at_ns, why)
+
+
+def _decoded(text: str) -> str:
+    """Read base64, as HTTP interfaces of stores answer; what is none is nothing."""
+    try:
+        return base64.b64decode(text, validate=True).decode("ascii", "replace")
+    except ValueError:
+        return ""
 
 
 def _values(place: Place) -> dict[str, str]:

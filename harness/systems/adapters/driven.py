@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from harness.choices import did_you_mean
 from harness.errors import BadFileError
-from harness.operations import Operation
+from harness.operations import Operation, Request
+from harness.operations.operation import ID_BYTES, may_be_of
 from harness.operations.records import FORMERLY_COUNTED, RecordKind
 from harness.runtimes.runtime import Place
 from harness.systems.adapter import Endpoint
@@ -19,6 +20,7 @@ from harness.systems.protocol import ControlCodec, NodeSocket
 from harness.topology.topology import Option
 
 CONTROL = "control.sock"
+PUTS_MAX = 1 << 18  # of which a key is remembered that they share
 
 
 class Driven:
@@ -56,6 +58,27 @@ class Driven:
     def administer(self, endpoint: Endpoint) -> NodeSocket:
         """Make a connection to the gateway's socket for the node."""
         return NodeSocket(endpoint)
+
+
+class Values:
+    """What was put under which key, as far as a value does not tell it: it begins with the id of
+    its put, of which the key is made, unless puts share it. All drivers of a cluster know one.
+    """
+
+    def __init__(self) -> None:
+        self._shared: dict[bytes, bytes] = {}  # id of a put → its key
+
+    def remember(self, request: Request) -> None:
+        """Remember a put that shares its key with others."""
+        key = request.target or b""
+        if request.operation is Operation.DHT_PUT and not may_be_of(key, request.id):
+            self._shared[request.id] = key
+            if len(self._shared) > PUTS_MAX:
+                del self._shared[next(iter(self._shared))]
+
+    def may_hold(self, key: bytes, value: bytes) -> bool:
+        """Whether a value that a get returned can be one that was put under its key."""
+        return may_be_of(key, value) or self._shared.get(value[:ID_BYTES]) == key
 
 
 def wire_id(name: str) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.operations import Operation, Outcome, Request, Response
-from harness.operations.operation import ID_BYTES, may_be_of
+from harness.operations.operation import ID_BYTES
 from harness.operations.records import RecordKind
 from harness.runtimes.runtime import Image, Place, Process, Recipe
 from harness.systems.adapter import Saw
@@ -45,6 +45,7 @@ class OpenDht(driven.Driven):
 
     def __init__(self) -> None:
         self._told: dict[str, dict[bytes, object]] = {}  # node → what all its drivers know
+        self._values = driven.Values()
 
     def prepare(
         self, topology: Topology, places: Sequence[Place], state: Path
@@ -81,6 +82,7 @@ class OpenDht(driven.Driven):
             place,
             {driven.wire_id(other.node.name): other.node.name for other in places},
             self._told.setdefault(place.node.name, {}),
+            self._values,
             alone=len(places) == 1,
         )
 
@@ -89,12 +91,18 @@ class Driver:
     """Speaks to one ``dhtnode``."""
 
     def __init__(
-        self, place: Place, names: dict[bytes, str], told: dict[bytes, object], *, alone: bool
+        self,
+        place: Place,
+        names: dict[bytes, str],
+        told: dict[bytes, object],
+        values: driven.Values,
+        *,
+        alone: bool,
     ) -> None:
         """`told`: id → the listen that told of it, of all listens of this node."""
         self._http = Http(place.namespace)
         self._inbox = _inbox(place.node.name)
-        self._names, self._told, self._alone = names, told, alone
+        self._names, self._told, self._values, self._alone = names, told, values, alone
 
     async def ready(self, living: int) -> str:
         """Wait until the node knows another node."""
@@ -140,6 +148,7 @@ class Driver:
 
     async def perform(self, request: Request, sent: Callable[[], None]) -> Response:
         """Put, get, or put where the target listens."""
+        self._values.remember(request)
         sent()
         if request.operation is Operation.DHT_GET:
             return await self._get(request)
@@ -171,7 +180,7 @@ class Driver:
         async for line in self._http.lines("GET", f"{PROXY}/key/{_key(request.target)}"):
             if line and (data := _read(line).get("data")):
                 value = base64.b64decode(data)
-                found += [value] if may_be_of(request.target, value) else []
+                found += [value] if self._values.may_hold(request.target, value) else []
                 why = "the value is not the one that was put"
         at_ns = time.monotonic_ns()
         return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import re
 from contextlib import suppress
@@ -13,6 +14,7 @@ from harness.operations import Operation, Outcome, Request
 from harness.operations.operation import key_of, shared_key
 from harness.runtimes.runtime import Place
 from harness.systems.adapters import command, command_file
+from harness.systems.adapters.driven import Values
 from harness.topology.topology import Node
 
 ID, OTHER, UNKNOWN = (bytes([number]) * 16 for number in (0xAB, 0xCD, 0x12))
@@ -54,7 +56,9 @@ def test_a_line_reports_each_id_in_it_once(tmp_path, line, reported):
             namespace=namespace,
         )
         kinds = {ID: 1, OTHER: 1, bytes(16): 2}
-        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, kinds, {})
+        driver = command.Driver(
+            command_file.read(tmp_path / "told.toml"), place, {}, kinds, Values()
+        )
         whole = asyncio.Event()
 
         def saw(kind, id_, at_ns):
@@ -94,7 +98,7 @@ def test_all_who_ask_at_once_share_one_connection(tmp_path):
         place = Place(
             node=Node(name="a"), index=0, address="198.18.0.1", directory=tmp_path, namespace=-1
         )
-        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, {}, {})
+        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, {}, Values())
         requests = [
             Request(bytes([number]) * 16, Operation.BROADCAST, None, b"x" * 32, 1000)
             for number in range(5)
@@ -139,7 +143,7 @@ def answered(tmp_path, answers, *requests):
         place = Place(
             node=Node(name="a"), index=0, address="198.18.0.1", directory=tmp_path, namespace=-1
         )
-        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, {}, {})
+        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, {}, Values())
         found = [await driver.perform(each, lambda: None) for each in requests]
         await driver.close()
         server.close()
@@ -164,6 +168,8 @@ def put(id_, key, payload_bytes=40):
     [
         (f"VALUE {ID.hex()}0000", None),
         (f"f{ID.hex()}", None),
+        (f'{{"Value": "{base64.b64encode(ID.hex().encode() + b"00").decode()}"}}', None),
+        (f"value: {base64.b64encode(b'put:' + ID.hex().encode()).decode()}", None),
         (f'{{"key": "{key_of(ID).hex()}", "value": "{ID.hex()}"}}', None),
         ("f" * 512, "the value is not one that was put under the key, or not as it was put"),
         (OTHER.hex(), "the value is not one that was put under the key, or not as it was put"),
