@@ -30,6 +30,7 @@ SETTLE_S = 0.25  # for the last probe to arrive, beside the delay itself
 CHANGES_KEPT = 1_000  # more than come during one look
 LATE_MOST_S = 5.0  # what a slow rate holds for longer is not waited for
 STREAMS_MAX = 3  # paths with a stream fault, or half-open, that are dialled at each look
+TURNS = 3  # in which a path is looked at, where changes of others come meanwhile
 TALLIED = ("jitter_ms", "reorder", "duplicate", "corrupt", "loss")
 
 
@@ -97,8 +98,12 @@ class Probing:
             some, again = self._waiting.popleft()
             targets |= {(one.fault.name, one.path, one.gone): one for one in some}
             is_again = is_again and again
-        if targets:
-            self._probe(list(targets.values()), again=is_again)
+        some = list(targets.values())
+        if some:
+            self._dial(some, again=is_again)
+        for _ in range(1 if is_again else TURNS):
+            if some:
+                some = self._probe(some)
 
     def close(self) -> None:
         """Wait for what is under way, and close the sockets."""
@@ -109,11 +114,13 @@ class Probing:
         what = state.of(*path)
         return what if path in state.paths else fold_two(self._network.baseline_of(path), what)
 
-    def _probe(self, targets: Sequence[Target], *, again: bool) -> None:
+    def _probe(self, targets: Sequence[Target]) -> list[Target]:
+        """Probe these paths; return those of which it says nothing, for another change came to the
+        path, and none of the fault itself: nobody else looks at that one once more.
+        """
         begun_ns, state = time.monotonic_ns(), self._network.now
         asked = {one.path: self.asked(state, one.path) for one in targets}
         longest_ms = max(what.delay_ms + what.jitter_ms for what in asked.values())
-        self._dial(targets, state, asked, again=again)
         counts = {
             path: PROBES_MANY if _is_tallied(what) and not what.rate_bps else PROBES
             for path, what in asked.items()
@@ -126,9 +133,14 @@ class Probing:
         }
         late_s = {path: min(queue_ms / 1e3, LATE_MOST_S) for path, queue_ms in queues_ms.items()}
         heard = self._prober.probe(counts, SETTLE_S + longest_ms / 1e3, late_s)
+        spoiled = []
         for one in targets:
-            if not self._changed_since(begun_ns, one.path):  # else the next look is about that
+            since = self._changes_since(begun_ns, one.path)
+            if not since:
                 self._say(one, asked[one.path], heard[one.path], queues_ms[one.path])
+            elif one.fault.name not in since:  # else the next look is about that
+                spoiled.append(one)
+        return spoiled
 
     def _say(self, one: Target, asked: Impairment, heard: Heard, queue_ms: float) -> None:
         backends = self._network.backends
@@ -147,30 +159,26 @@ class Probing:
         ):
             self._write(many)
 
-    def _changed_since(self, begun_ns: int, path: DirectedPath) -> bool:
-        """Whether a change of a fault on this path came since then, or may have.
+    def _changes_since(self, begun_ns: int, path: DirectedPath) -> set[str]:
+        """Return of which faults a change on this path came since then, or may have.
 
         Waits for a change that is under way.
         """
         self._network.settle()
-        return any(
-            change.at_ns >= begun_ns
-            and (change.fault.touches(*path) or change.fault.touches(*path[::-1]))
+        return {
+            change.fault.name
             for change in self._history.copy()
-        )
+            if change.at_ns >= begun_ns
+            and (change.fault.touches(*path) or change.fault.touches(*path[::-1]))
+        }
 
-    def _dial(
-        self,
-        targets: Sequence[Target],
-        state: NetworkState,
-        asked: Mapping[DirectedPath, Impairment],
-        *,
-        again: bool,
-    ) -> None:
+    def _dial(self, targets: Sequence[Target], *, again: bool) -> None:
         """Dial, beside the probes, on some of the paths that have or had a toxic or are half-open.
 
         Paths on which nothing can be dialled are left out.
         """
+        state = self._network.now
+        asked = {one.path: self.asked(state, one.path) for one in targets}
         if again and self._dialled is not None and not self._dialled.done():
             return
         acts: list[Callable[[], None]] = []
@@ -200,7 +208,7 @@ class Probing:
             return  # it changed while an earlier stream was dialled
         late_ms = sum(what.delay_ms + what.jitter_ms for what in (there, back))
         dialled = dial(*self._ends(one.path), SETTLE_S + late_ms / 1e3)
-        if not self._changed_since(begun_ns, one.path):
+        if not self._changes_since(begun_ns, one.path):
             look = Look(at_ns=time.monotonic_ns(), fault=one.fault.name, path=one.path)
             self._write(verdicts.judge_half_open(look, dialled))
 
@@ -211,7 +219,7 @@ class Probing:
         below = {"upstream": upstream, "downstream": downstream}
         namespaces, addresses = self._ends(one.path)
         seen = stream(namespaces, addresses[1], upstream.toxics, below)
-        if self._changed_since(begun_ns, one.path):
+        if self._changes_since(begun_ns, one.path):
             return
         narrow = bool(state.up or state.down) or any(
             what.rate_bps or what.loss for what in below.values()
