@@ -16,7 +16,10 @@ from harness.kernel.proc import process_cpu_clock
 
 TICK_S = 0.005
 PERIOD_S = 0.1  # so much of its share may a node save up
-MEMBERS_EVERY_S = 0.2  # a process that is new is counted from then on
+MEMBERS_EVERY_S = (
+    0.2  # a process that is new is counted from its start on, and stopped from then on
+)
+PROCESSES_MOST = 10_000  # that ended, whose CPU time is remembered
 
 
 class Throttle:
@@ -33,6 +36,7 @@ class Throttle:
         self._members, self._send = members, send
         self._gate = threading.Lock()  # held while a signal goes, and by who must not be disturbed
         self._is_suspended = False
+        self._looked_s = 0.0  # when its processes were listed last
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="throttle", daemon=True)
         self._thread.start()
@@ -43,9 +47,9 @@ class Throttle:
             self._is_suspended, self.is_holding = True, False
 
     def resume(self) -> None:
-        """Throttle again: the node runs."""
+        """Throttle again: the node runs, maybe as another process."""
         with self._gate:
-            self._is_suspended = False
+            self._is_suspended, self._looked_s = False, 0.0
 
     def close(self) -> None:
         """Let the node run, unless somebody else has it."""
@@ -56,20 +60,23 @@ class Throttle:
             self.is_holding = False
 
     def _run(self) -> None:
-        credit_s, before = self.cores * PERIOD_S, dict[int, float]()
+        credit_s, last_s = self.cores * PERIOD_S, 0.0
+        known: dict[int, float] = {}  # what each process had used when it was seen last
         members: Sequence[int] = ()
-        last_s = looked_s = 0.0
         while not self._over.wait(TICK_S):
             now_s = time.monotonic()
-            if now_s - looked_s > MEMBERS_EVERY_S:
-                looked_s = now_s
+            if now_s - self._looked_s > MEMBERS_EVERY_S:
+                self._looked_s = now_s
                 with suppress(OSError):  # no descriptor is free, say: those of before are known
                     members = self._members()
             used = _used(members)
-            spent_s = sum(used_s - before.get(pid, used_s) for pid, used_s in used.items())
-            earned_s = self.cores * (now_s - last_s) if last_s else 0.0
-            credit_s = min(credit_s + earned_s - spent_s, self.cores * PERIOD_S)
-            last_s, before = now_s, used
+            if last_s:
+                spent_s = sum(used_s - known.get(pid, 0.0) for pid, used_s in used.items())
+                credit_s += self.cores * (now_s - last_s) - max(
+                    spent_s, 0.0
+                )  # a pid may come again
+                credit_s = min(credit_s, self.cores * PERIOD_S)
+            last_s, known = now_s, used if len(known) > PROCESSES_MOST else known | used
             with self._gate:
                 if not self._is_suspended and (credit_s < 0) is not self.is_holding:
                     self.is_holding = credit_s < 0
