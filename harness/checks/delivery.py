@@ -236,13 +236,14 @@ def _at_target(history: History, operation: Operation, acknowledged: Chosen) -> 
 
 
 def resized(history: History, ledger: Ledger, chosen: Chosen) -> int:
-    """How many of the chosen operations a node has with another size than was sent. A record of
-    size 0 does not tell it, but of those whose content is told.
+    """How many of the chosen operations a node has with another size than was sent. Where no record
+    of their kind has a size, the system does not tell it.
     """
     rows, mine = records.about(history, ledger.record, chosen)
     sent, had = history.column("payload_bytes")[chosen][rows], history.journal["size"][mine.places]
-    is_told = (had > 0) | (ledger.content is not None)
-    return len(np.unique(rows[is_told & (had != sent)]))
+    if ledger.content is None and not had.any():
+        return 0
+    return len(np.unique(rows[had != sent]))
 
 
 def _differing(

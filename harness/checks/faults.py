@@ -149,11 +149,14 @@ def overruns(history: History) -> tuple[tuple[int, int], ...]:
     planned = history.plan.changes if history.plan is not None else ()
     found: list[tuple[int, int]] = []
     for fault in dict.fromkeys(one.fault for one in planned):
-        wanted = (one.at_ns for one in planned if (one.verb, one.fault) == ("clear", fault))
-        made = (one for one in changes_of(history) if one.fault == fault and not one.is_set)
-        for at_ns, change in zip(wanted, made, strict=False):
-            until_ns = change.begun_ns if change.nodes else change.set_ns
-            found += [(at_ns, until_ns)] if until_ns > at_ns else []
+        wanted = [one.at_ns for one in planned if (one.verb, one.fault) == ("clear", fault)]
+        made = [
+            (one.is_set, one.begun_ns if one.nodes and not one.is_set else one.set_ns)
+            for one in changes_of(history)
+            if one.fault == fault
+        ]
+        stood = spells(made, max((phase.end_ns for phase in history.phases), default=0))
+        found += [(at, end) for begin, end in stood for at in wanted if begin < at < end]
     return tuple(found)
 
 

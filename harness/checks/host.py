@@ -183,18 +183,26 @@ def hides(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, str] |
     """Why a row that was kept says nothing of the system: others had the core that a node waited
     for, with which it might have used more, or sent more, than is promised. None where it does.
     """
+    if row.comparison not in ("<", "<="):
+        return None
+    said = ""
+    if row.metric == "cpu":
+        value, at = statistic.take(wanted(history, phase), history, row)
+        if row.bound is None or row.holds(row.in_unit(value)):
+            return None
+        said = f"; with what it waited for, it might have used {value:.0%} of one core{at}"
+    elif (
+        row.kind not in ("rate", "byte rate")
+        or row.metric in SPEEDS
+        or waited(history, phase) < STARVED_SHARE
+    ):
+        return None
+    if missing := record.lacking(history, frozenset({Part.HOST}), phase):
+        return Cause.GAP, missing
     used = use(history, phase)
-    if used is None or not used.is_of_others or row.comparison not in ("<", "<="):
+    if used is None or not used.is_of_others:
         return None
-    if row.metric != "cpu":
-        is_rate = row.kind in ("rate", "byte rate") and row.metric not in SPEEDS
-        said = f"{used.sentence}{busy(history, phase)}"
-        return (Cause.HOST_LIMITED, said) if is_rate and used.starved else None
-    value, at = statistic.take(wanted(history, phase), history, row)
-    if row.bound is None or row.holds(row.in_unit(value)):
-        return None
-    said = f"with what it waited for, it might have used {value:.0%} of one core{at}"
-    return Cause.HOST_LIMITED, f"{used.sentence}; {said}{busy(history, phase)}"
+    return Cause.HOST_LIMITED, f"{used.sentence}{said}{busy(history, phase)}"
 
 
 def feels_it(row: Row) -> bool:

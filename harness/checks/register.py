@@ -37,12 +37,13 @@ SETTLED_NS = 5_000_000_000  # after a change of a fault or a node the DHT may lo
 
 def check_values(history: History) -> list[Finding]:
     """The finding that no value was read that nobody wrote, to which every run is held. Where the
-    record does not tell each value there is none but of a wrong one; a run that asks for more than
-    this is told by what it asks for.
+    record does not tell each value there is none but of a wrong one. A put that was said to have
+    failed may have happened. A run that asks for more than this is told by what it asks for.
     """
     if ASKED & {*history.checks}:
         return []
-    return [one for one in written(registers.of(history)) if one.answer is not Answer.UNKNOWN]
+    found = written(registers.of(history), believes=False)
+    return [one for one in found if one.answer is not Answer.UNKNOWN]
 
 
 def check(history: History) -> list[Finding]:
@@ -59,25 +60,31 @@ def _told(found: Registers) -> Iterator[tuple[Register, Get]]:
                 yield register, get
 
 
-def written(found: Registers) -> list[Finding]:
-    """The finding that no value was read that nobody wrote."""
+def written(found: Registers, *, believes: bool = True) -> list[Finding]:
+    """The finding that no value was read that nobody wrote. `believes`: nor one of a put that was
+    said to have failed.
+    """
     wrong, count = list[str](), 0
     for register, get in _told(found):
         count += 1
-        why = unwritten(found, register, get)
+        why = unwritten(found, register, get, believes=believes)
         if why is not None:
             wrong.append(f"a get of the key {shown(register.key)} brought {why}")
     return _finding(WRITTEN, count, wrong, "each value read was put under its key", found)
 
 
-def unwritten(found: Registers, register: Register, get: Get) -> str | None:
-    """What is wrong with the value of a get; None where somebody wrote it."""
+def unwritten(
+    found: Registers, register: Register, get: Get, *, believes: bool = True
+) -> str | None:
+    """What is wrong with the value of a get; None where somebody wrote it. `believes`: see
+    `written`.
+    """
     assert get.value is not None
     put = register.puts.get(get.value)
     if put is None:
         elsewhere = found.keys.get(get.value, register.key) != register.key
         return "a value of another key" if elsewhere else "a value that nobody put"
-    if put.outcome is Outcome.FAILED:
+    if put.outcome is Outcome.FAILED and believes:
         return "the value of a put that was said to have failed"
     if put.begin_ns > get.end_ns:
         return "a value that was put after it had ended"

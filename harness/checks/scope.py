@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.checks import asked, faults, liveness, records
+from harness.checks import asked, faults, liveness, records, statistic
 from harness.checks.metric import Chosen
 from harness.checks.metrics import taken_over
 from harness.checks.operation_metrics import SHARES, TIMES
@@ -137,7 +137,7 @@ def _taken_from(history: History, row: Row) -> Chosen:
 
 def _feels(row: Row, operation: Operation) -> bool:
     """Whether a single operation that fails can change the row's value."""
-    if not row.metric.startswith(f"{operation.word}."):
+    if not row.metric.startswith(f"{operation.word}.") or statistic.wants_more_time(row):
         return False
     return (row.metric in SHARES and row.statistic in FELT_BY_SHARES) or (
         row.metric in TIMES and row.statistic in FELT_BY_TIMES

@@ -28,12 +28,14 @@ class NoValueError(Exception):
 def take(measured: Samples | PerNode, history: History, row: Row) -> tuple[float, str]:
     """The row's statistic in base units, and where it was measured (" at node-3")."""
     if isinstance(measured, Samples):
-        known = measured.known
-        if row.statistic not in known:
-            is_count = row.statistic == "count"
-            some = came_true(measured.values, row.metric) if is_count else measured.values
-            known[row.statistic] = of(some, row.statistic)
-        return known[row.statistic], f" (n={len(measured.values):,})"
+        known, some, which = measured.known, measured.values, row.statistic
+        if row.statistic == "count":
+            some = came_true(some, row.metric)
+        elif wants_more_time(row):  # what never arrived is not slow: it is no time at all
+            which, some = f"{which} of what arrived", some[np.isfinite(some)]
+        if which not in known:
+            known[which] = of(some, row.statistic)
+        return known[which], f" (n={len(measured.values):,})"
     if row.conditions.node is not None:
         index = history.index(row.conditions.node)
         if index not in measured.series:
@@ -51,6 +53,11 @@ def take(measured: Samples | PerNode, history: History, row: Row) -> tuple[float
     values = {index: of(series, row.statistic) for index, series in measured.series.items()}
     worst = min(values, key=lambda index: (_goodness(row, values[index]), index))
     return values[worst], f" at {history.nodes[worst]}"
+
+
+def wants_more_time(row: Row) -> bool:
+    """Whether a row promises that times are long."""
+    return row.kind == "time" and row.comparison in (">", ">=")
 
 
 def came_true(values: Floats, metric: str) -> Floats:

@@ -92,7 +92,8 @@ def _while_away(history: History, stand: Stand) -> Stand:
         for one in silences.of(history).away
         if one.node in mine and one.begin_ns < stand.gone_ns and one.end_ns > stand.change.begun_ns
     ]
-    begin_ns = min([stand.begin_ns, *(one.begin_ns for one in away)])
+    since_ns = (max(one.begin_ns, stand.change.begun_ns) for one in away)
+    begin_ns = min([stand.begin_ns, *since_ns])
     ends_ns = [one.end_ns for one in away if one.end_ns != silences.FOR_EVER_NS]
     return replace(stand, begin_ns=begin_ns, end_ns=max([stand.end_ns, *ends_ns]))
 

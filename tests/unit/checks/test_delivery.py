@@ -85,6 +85,12 @@ def test_what_came_with_another_size_is_not_what_was_sent(kind, target, record_k
         assert all(one.answer is Answer.PASS for one in judged(size))
 
 
+def test_what_came_empty_is_not_what_was_sent_where_others_tell_their_size():
+    seen = [record(1, size=0), record(2, size=256)]
+    finding = ledger(history([operation(1), operation(2)], seen))
+    assert (finding.answer, finding.measured) == (Answer.FAIL, "1 of another size")
+
+
 @pytest.mark.parametrize(("ended_s", "answer"), [(4.9, Answer.UNKNOWN), (5.1, Answer.FAIL)])
 def test_what_was_still_spreading_when_the_journals_ended_is_not_lost(ended_s, answer):
     """Ctrl-C of `harness run` ends them with the load: what nobody had yet was lost, FAIL."""

@@ -248,3 +248,21 @@ def test_what_met_a_fault_that_was_to_be_gone_is_not_the_systems(gone_s, nodes, 
     if answer is Answer.UNKNOWN:
         assert finding.cause is Cause.FAULT_OVERRAN
     assert row(found, statistic="max", bound=400.0).answer is Answer.PASS
+
+
+def test_an_overrun_is_of_what_stood_when_it_was_to_be_gone():
+    """The middle one of three flaps could not be set: the third's end was taken for the second's,
+    and all in between for an overrun.
+    """
+    moments = [("set", 2), ("clear", 3), ("set", 4), ("clear", 5), ("set", 16), ("clear", 17)]
+    timeline = {
+        "faults": [{"name": "slow"}],
+        "changes": [{"at_s": at_s - 1, "verb": verb, "fault": 0} for verb, at_s in moments],
+    }
+    planned = plan.read(FACTS, timeline)
+    made = [change(verb, at_s) for verb, at_s in moments if not 4 <= at_s <= 5]
+    assert faults.overruns(history(events=(*made, RunEnded()), plan=planned)) == ()
+    by_hand = [change("set", 6), change("clear", 7)]
+    late = [*made[:2], *by_hand, made[2], change("clear", 17.9)]
+    found = faults.overruns(history(events=(*late, RunEnded()), plan=planned))
+    assert found == ((17 * SECOND, int(17.9 * SECOND)),)

@@ -223,6 +223,15 @@ def test_a_look_at_a_run_under_way_does_not_accuse_what_it_does_not_know_yet():
     assert register.check(elsewhere)[0].answer is Answer.FAIL
 
 
+def test_a_put_that_failed_may_have_happened_unless_a_run_asks_for_more():
+    """An answer with an error, or a client that was cut off, does not say that it did not."""
+    operations = [put(1, **FAILED), get(10)]
+    values = stored((1, 7, None), (10, 7, 1))
+    found = history(operations, values=values, events=(RunEnded(),))
+    assert [one.answer for one in register.check_values(found)] == [Answer.PASS]
+    assert judged(operations, values)[WRITTEN].answer is Answer.FAIL
+
+
 @pytest.mark.parametrize(
     ("values", "answer"),
     [

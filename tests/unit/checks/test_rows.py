@@ -242,3 +242,14 @@ def test_a_count_is_of_what_came_true(outcome):
         for bound, answer in ((30.0, Answer.PASS), (31.0, Answer.FAIL)):
             finding = judged(history(operations, seen), **counted, bound=bound)
             assert (finding.answer, finding.measured) == (answer, "30 (n=100)")
+
+
+@pytest.mark.parametrize(("lost", "answer"), [(100, Answer.UNKNOWN), (99, Answer.FAIL)])
+def test_what_never_arrived_keeps_no_row_that_wants_more_time(lost, answer):
+    """ "mean >= 5 ms", all lost: PASS, infinity."""
+    gone = {"outcome": int(Outcome.UNKNOWN), "done_ns": 0}
+    found = history([operation(n, **(gone if n < lost else {})) for n in range(100)])
+    wanted = {"statistic": "mean", "comparison": ">=", "bound": 5.0}
+    assert judged(found, **wanted).answer is answer
+    came_true = [one for one in checks.judge(found, [row(**wanted)]).findings if "true" in one.name]
+    assert [one.answer for one in came_true] == [Answer.UNKNOWN]  # such a row is about no loss

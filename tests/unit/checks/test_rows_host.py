@@ -299,6 +299,10 @@ def test_a_node_that_others_kept_from_a_core_did_not_use_little(own, waited, bou
     assert finding.answer is answer
     if answer is Answer.UNKNOWN:
         assert "it might have used 100% of one core" in finding.sentence
+    gap = Gap(what=frozenset({Part.HOST}), why="torn")
+    lacking = replace(found, host=found.host.slice(0, 0), gaps=(gap,))
+    finding = judged(lacking, metric="cpu", statistic="max", unit="%", bound=70.0)
+    assert finding.cause is (Cause.GAP if waited > 0.5 else None), "nobody knows whose it was"
 
 
 @pytest.mark.parametrize(("waited", "answer"), [(0.8, Answer.UNKNOWN), (0.2, Answer.PASS)])

@@ -46,6 +46,19 @@ def restarted():
     )
 
 
+def test_a_pause_met_nothing_of_the_time_before_it():
+    """The node had been away for another reason since before."""
+    of_nodes = {"does": "paused", "nodes": ("node-1",)}
+    events = (
+        NodeChanged(node="node-1", condition="stopped", at_ns=2 * SECOND),
+        fault("set", 8.5, "pause", **of_nodes),
+        fault("clear", 9.5, "pause", **of_nodes),
+        NodeStarted(node="node-1", at_ns=10 * SECOND),
+    )
+    assert met([operation(4000)], events=events).answer is Answer.UNKNOWN
+    assert met([operation(8000)], events=events).answer is Answer.PASS
+
+
 @pytest.mark.parametrize(("at_ms", "answer"), [(1100, Answer.PASS), (1300, Answer.UNKNOWN)])
 def test_what_was_for_a_node_while_it_started_again_met_its_restart(at_ms, answer):
     """Twelve operations were, of which six did not come true: "in the 0.0 s it stood"."""
