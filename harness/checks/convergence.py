@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from harness.checks import host, lateness, reach, records, silences, sliding
+from harness.checks import host, lateness, reach, record, records, silences, sliding
 from harness.checks.metric import Chosen, Floats
 from harness.checks.silences import Stretch
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.choices import listed
 from harness.history.events import ends_ns
+from harness.history.gaps import Part
 from harness.history.history import History, Nanoseconds, PhaseWindow, once
 from harness.history.plan import LATE_NS, PhasePlan
 from harness.operations.records import RecordKind
@@ -172,7 +173,12 @@ def _open(
         seconds = _seconds(history, phase, until, phase.end_ns, settle_ns=silences.FOR_EVER_NS)
         ever = bool(seconds.met.any())
     _, slowed = host.slowed(history, phase)
-    return (Cause.HOST_LIMITED, slowed + host.busy(history, phase)) if slowed and ever else None
+    if not ever:
+        return None
+    if slowed:
+        return Cause.HOST_LIMITED, slowed + host.busy(history, phase)
+    missing = record.lacking(history, frozenset({Part.HOST}), phase)
+    return None if missing is None else (Cause.GAP, missing)
 
 
 def _missed(history: History, phase: PhaseWindow) -> str:

@@ -16,7 +16,7 @@ put.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import accumulate
 
 from harness.checks import registers, silences, starvation
@@ -171,23 +171,31 @@ def kept(history: History, found: Registers) -> list[Finding]:
                 wrong.append(f"a get of the key {shown(register.key)} found nothing")
             open_ += get.outcome is Outcome.UNKNOWN
     starved = starvation.between(history, since_ns, over_ns) if wrong else ""
+    gap = None if starved or not wrong else starvation.untold_between(history, since_ns, over_ns)
+    if gap is not None:
+        return [_open(keys, f"{len(wrong):,} not", f"{wrong[0]}; {gap}", Cause.GAP)]
     if starved or (open_ and not wrong):
         lacking = f"{len(wrong):,} not" if wrong else f"{open_:,} without an answer"
         unanswered = (
             f"{open_:,} gets had no answer in time: what they would have found is not known"
         )
-        return [
-            Finding(
-                name=KEPT,
-                answer=Answer.UNKNOWN,
-                promised=f"{len(keys):,} keys",
-                measured=lacking,
-                sentence=f"{wrong[0]}; {starved}" if wrong else unanswered,
-                cause=Cause.HOST_LIMITED if wrong else Cause.NOT_MEASURED,
-            )
-        ]
+        if wrong:
+            return [_open(keys, lacking, f"{wrong[0]}; {starved}", Cause.HOST_LIMITED)]
+        return [_open(keys, lacking, unanswered, Cause.NOT_MEASURED)]
     kept = f"each get of them brought a value; {found.acknowledged:,} keys have an acknowledged put"
     return _finding(KEPT, len(keys), wrong, kept)
+
+
+def _open(keys: Collection[bytes], measured: str, sentence: str, cause: Cause) -> Finding:
+    """The finding where nobody knows whether each key can be read."""
+    return Finding(
+        name=KEPT,
+        answer=Answer.UNKNOWN,
+        promised=f"{len(keys):,} keys",
+        measured=measured,
+        sentence=sentence,
+        cause=cause,
+    )
 
 
 def _settled_ns(history: History) -> int:

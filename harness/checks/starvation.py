@@ -67,8 +67,12 @@ def untold(history: History, row: Row, phase: PhaseWindow) -> str | None:
     """Say what is missing that could show that nodes were starved; None where nothing is."""
     if not feels_it(row):
         return None
-    end_ns = phase.end_ns + lateness.patience_ns(history)
-    window = PhaseWindow(name="", begin_ns=phase.begin_ns, end_ns=end_ns)
+    return untold_between(history, phase.begin_ns, phase.end_ns + lateness.patience_ns(history))
+
+
+def untold_between(history: History, begin_ns: int, end_ns: int) -> str | None:
+    """Say what is missing that could show that nodes were starved in a stretch; None: nothing."""
+    window = PhaseWindow(name="", begin_ns=begin_ns, end_ns=end_ns)
     if missing := record.lacking(history, HOST, window):
         # Of nodes that are known to have had their cores, nobody has to say who had them.
         return (
@@ -77,7 +81,7 @@ def untold(history: History, row: Row, phase: PhaseWindow) -> str | None:
             else None
         )
     for from_ns, to_ns, used in host.by_second(history):
-        if used.is_of_others and from_ns < end_ns and to_ns > phase.begin_ns:
+        if used.is_of_others and from_ns < end_ns and to_ns > begin_ns:
             second = PhaseWindow(name="", begin_ns=from_ns, end_ns=to_ns)
             if missing := record.lacking(history, SAMPLES, second):
                 return missing

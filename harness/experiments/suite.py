@@ -167,7 +167,7 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     for name in found.get("planned", ()):
         if name not in judged:
             failures.setdefault(name, f"scenario {name!r} was not played: the suite was cut short")
-    verdicts = {name: _in_suite(rows, one.verdict) for name, one in judged.items()}
+    verdicts = {name: _in_suite(rows, name, one.verdict) for name, one in judged.items()}
     verdict = Verdict(findings=(*findings(rows, verdicts, failures), *lost))
     result = Judged(
         run=folder.resolve(),
@@ -224,7 +224,7 @@ def findings(
     was played and of which no row promises anything is as good as what every run is held to, in a
     suite that promises something.
     """
-    left = {name: list(_in_suite(rows, verdict).findings) for name, verdict in parts.items()}
+    left = {name: list(_in_suite(rows, name, one).findings) for name, one in parts.items()}
     found = []
     for row in rows:
         of = row.conditions.scenario or ""
@@ -258,9 +258,10 @@ def _broken(part: str, why: str) -> Finding:
     )
 
 
-def _in_suite(rows: Sequence[Row], verdict: Verdict) -> Verdict:
+def _in_suite(rows: Sequence[Row], part: str, verdict: Verdict) -> Verdict:
     """The verdict of a part as the suite takes it."""
-    if not any(row.bound is not None for row in rows):
+    about = {row.conditions.scenario for row in rows if row.bound is not None}
+    if not about or about & {None, part}:
         return verdict
     return Verdict(findings=tuple(map(_only_played, verdict.findings)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from kit.histories import MS, SECOND, fault, history, host, operation, record
+from kit.histories import MS, SECOND, fault, gap, history, host, operation, record
 
 from harness import checks
 from harness.checks import convergence
@@ -227,6 +227,9 @@ def test_a_host_that_others_used_makes_late_and_loses_nothing(until, slow, lost)
     answer = judged(run(until, *slow, host=table, cores=2))
     assert (answer.answer, answer.cause) == (Answer.UNKNOWN, Cause.HOST_LIMITED)
     assert judged(run(until, *lost, host=table, cores=2)).answer is Answer.FAIL
+    torn = {"host": table.slice(0, 0), "gaps": (gap(Part.HOST),), "cores": 2}
+    assert judged(run(until, *slow, **torn)).cause is Cause.GAP  # nobody knows whose it was
+    assert judged(run(until, *lost, **torn)).answer is Answer.FAIL
 
 
 def test_until_it_holds_nobody_asks_for_what_does_not_come_true():

@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from kit.histories import MS, SECOND, fault, history, identifier, operation, stored
+from kit.histories import MS, SECOND, fault, gap, history, identifier, operation, stored
 
 from harness.checks import judge, register
 from harness.checks.register import FRESH, KEPT, WRITTEN
 from harness.checks.verdict import Answer, Cause
 from harness.history import history as h
 from harness.history.events import NodeChanged, NodeEnded, RunEnded
+from harness.history.gaps import Part
 from harness.operations import Operation, Outcome
 from harness.scenario.schedule import EARLY_STREAM, IDENTIFIER
 
@@ -247,3 +248,15 @@ def test_every_run_is_held_to_values_that_somebody_wrote(values, answer):
     assert answers == ([] if answer is None else [answer])
     asked = judge(replace(found, checks=("register",)), ()).findings
     assert [one.name for one in asked].count(WRITTEN) == 1  # and is told of it once
+
+
+@pytest.mark.parametrize(
+    ("lacking", "answer"), [((), Answer.FAIL), ((Part.HOST, Part.SAMPLES), Answer.UNKNOWN)]
+)
+def test_a_key_that_cannot_be_read_is_lost_where_the_host_is_known(lacking, answer):
+    """Without its record nobody can say that the nodes had their cores."""
+    operations = [put(1), get(9000, **FAILED)]
+    gaps = tuple(gap(part) for part in lacking)
+    assert (
+        judged(operations, stored((1, 7, None), (9000, 7, None)), gaps=gaps)[KEPT].answer is answer
+    )

@@ -123,6 +123,16 @@ def test_a_part_that_is_only_played_is_held_to_what_every_run_is():
     assert Verdict(findings=tuple(found)).answer is Answer.UNKNOWN
 
 
+def test_a_part_of_which_a_row_promises_something_that_was_not_judged_is_not_only_played():
+    """Its only row is of its warm-up: the suite said that none promises anything of it, PASS."""
+    parts = {
+        "a": Verdict(findings=(finding("x"),)),
+        "b": Verdict(findings=(finding("w", Answer.MEASURED, "warm"), unjudged("1 of 1 rows"))),
+    }
+    found = suite.findings((row("x", "a"), row("w", "b", "warm")), parts, {})
+    assert Verdict(findings=tuple(found)).answer is Answer.UNKNOWN
+
+
 @pytest.mark.parametrize("rows", [(), (replace(row("x", "a"), bound=None),)])
 def test_a_suite_that_promises_nothing_has_no_verdict(rows):
     parts = {
