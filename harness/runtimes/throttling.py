@@ -16,9 +16,7 @@ from harness.kernel.proc import process_cpu_clock
 
 TICK_S = 0.005
 PERIOD_S = 0.1  # so much of its share may a node save up
-MEMBERS_EVERY_S = (
-    0.2  # a process that is new is counted from its start on, and stopped from then on
-)
+MEMBERS_EVERY_S = 0.2  # a new process is stopped from then on, and counted from its start
 PROCESSES_MOST = 10_000  # that ended, whose CPU time is remembered
 
 
@@ -60,7 +58,7 @@ class Throttle:
             self.is_holding = False
 
     def _run(self) -> None:
-        credit_s, last_s = self.cores * PERIOD_S, 0.0
+        credit_s, last_s, begun_s = self.cores * PERIOD_S, 0.0, time.monotonic()
         known: dict[int, float] = {}  # what each process had used when it was seen last
         members: Sequence[int] = ()
         while not self._over.wait(TICK_S):
@@ -71,10 +69,13 @@ class Throttle:
                     members = self._members()
             used = _used(members)
             if last_s:
-                spent_s = sum(used_s - known.get(pid, 0.0) for pid, used_s in used.items())
-                credit_s += self.cores * (now_s - last_s) - max(
-                    spent_s, 0.0
-                )  # a pid may come again
+                # Of one that is new to it, no more than since it began; and a pid may come again.
+                age_s = now_s - begun_s
+                spent_s = sum(
+                    used_s - known[pid] if pid in known else min(used_s, age_s)
+                    for pid, used_s in used.items()
+                )
+                credit_s += self.cores * (now_s - last_s) - max(spent_s, 0.0)
                 credit_s = min(credit_s, self.cores * PERIOD_S)
             last_s, known = now_s, used if len(known) > PROCESSES_MOST else known | used
             with self._gate:

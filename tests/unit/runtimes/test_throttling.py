@@ -39,3 +39,18 @@ def test_a_process_that_is_found_late_is_counted_from_its_start(spinning):
     throttle.close()
     # On a busy host it gets less. Unseen, it has used twice as much as it may in all the time.
     assert used_s < CORES * (LASTS_S - LATE_S) + LATE_S - 0.1
+
+
+def test_what_a_process_used_before_is_not_paid_back(spinning):
+    """One that could not be looked at when the throttle began would stand for minutes."""
+    time.sleep(1.0)
+    listed = iter([[], [spinning]])
+    throttle = Throttle(
+        CORES, lambda: next(listed, [spinning]), lambda number: os.kill(spinning, number)
+    )
+    time.sleep(2.5)  # it pays for the 0.2 s until it was listed, which takes a second
+    before_s = time.clock_gettime(process_cpu_clock(spinning))
+    time.sleep(2.0)
+    used_s = time.clock_gettime(process_cpu_clock(spinning)) - before_s
+    throttle.close()
+    assert used_s > 0
