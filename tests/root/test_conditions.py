@@ -34,18 +34,6 @@ FIN, RST = 0x01, 0x04
 ETH_P_IP, SO_RCVBUFFORCE = 0x0800, 33
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory):
-    made = Desk(tmp_path_factory.mktemp("conditions"), "conditions")
-    made.ok("up", str(made.write("ten.toml", TEN)))
-    try:
-        yield made
-        made.ok("down")
-        made.assert_nothing_left()
-    finally:
-        made.close()
-
-
 class Ear:
     """Hears what TCP sends to a node from one address: the flags of every segment."""
 
