@@ -269,6 +269,31 @@ def test_a_button_stays_under_the_pointer_and_a_filter_is_one_tabs(page):
         expect(page.locator(".p2p-panel")).to_contain_text("no fault is in force")
 
 
+def test_a_look_asked_before_an_act_does_not_hide_the_act(page):
+    """Its answer comes after the act, and the table stands still under the pointer from then on."""
+    port = free_port()
+    with (
+        cluster(6) as fake,
+        fake.locust("--web-port", str(port), "--autostart", "PrivateMessageUser"),
+    ):
+        wait_until(lambda: listens(port))
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.get_by_role("tab", name="Cluster").click()
+        row = page.locator(".p2p-panel tr", has_text="node-4")
+        row.get_by_role("button", name="stop", exact=True).hover()
+        held = []
+        page.route("**/p2p/view/cluster*", lambda route: held.append((route, route.fetch())))
+        with page.expect_response(lambda seen: "/p2p/do/" in seen.url):
+            while not held:
+                page.wait_for_timeout(50)
+            row.get_by_role("button", name="stop", exact=True).click()
+        expect(page.locator(".p2p-says")).to_have_text("node-4 is stopped")
+        page.unroute("**/p2p/view/cluster*")
+        route, before = held[0]
+        route.fulfill(response=before)
+        expect(row.locator("td").nth(2)).to_have_text("stopped")
+
+
 def test_nodes_are_killed_and_paused_by_buttons_and_the_picture_shows_it(page):
     port = free_port()
     with (

@@ -8,7 +8,7 @@
   filter.placeholder = "filter"; filter.type = "search"; filter.setAttribute("aria-label", "filter"); banner.setAttribute("role", "status"); says.setAttribute("role", "status");
   const still = make("p", "soft p2p-still", "the table below stands still while you are at one of its buttons");
   panel.append(filter, says, still, body, forms); still.hidden = true;
-  let shown = "", busy = false, done = false; // done: something was done that the table does not show yet
+  let shown = "", busy = false, acts = 0, drawn = 0; // of the acts so far, how many the table shows: what was asked before an act does not show it
 
   const selected = () => { // the tab of ours that is chosen, "" where it is one of Locust's
     const tab = document.querySelector('[role=tab][aria-selected="true"]');
@@ -21,7 +21,7 @@
       const answer = await fetch("./p2p/do/" + route, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(what) });
       says.textContent = (await answer.json()).says; says.className = "p2p-says " + (answer.ok ? "good" : "bad");
     } catch { says.textContent = "Locust does not answer"; says.className = "p2p-says bad"; }
-    done = true; draw();
+    acts += 1; draw();
   };
   const spark = values => {
     const chart = document.createElementNS(SVG, "svg"), line = document.createElementNS(SVG, "polyline"), most = Math.max(...values, 0.01);
@@ -84,13 +84,13 @@
     const list = document.querySelector("[role=tablist]"), home = list && (list.closest(".MuiContainer-root") || list.parentNode) || root;
     if (!key) panel.remove(); else if (panel.parentNode !== home) home.append(panel);
   };
-  const fill = blocks => { // a row that went away under somebody's hand would have another node's button pressed
-    still.hidden = done || !body.querySelector(".acts button:is(:hover, :active, :focus-visible)");
+  const fill = (blocks, after) => { // a row that went away under somebody's hand would have another node's button pressed
+    still.hidden = after > drawn || !body.querySelector(".acts button:is(:hover, :active, :focus-visible)");
     if (!still.hidden) return;
     const scrolled = [...body.querySelectorAll(".p2p-scroll")].map(box => box.scrollLeft);
     body.replaceChildren(...blocks.map(b => kinds[b.kind](b)));
     body.querySelectorAll(".p2p-scroll").forEach((box, i) => { box.scrollLeft = scrolled[i] || 0; });
-    done = false;
+    drawn = after;
   };
   const said_of = line => {
     const said = make("p", line.level, line.text);
@@ -101,7 +101,7 @@
   const draw = async () => {
     if (busy) return;
     busy = true;
-    const key = selected();
+    const key = selected(), after = acts;
     place(key);
     if (key !== shown) { says.textContent = ""; filter.value = ""; body.replaceChildren(); forms.replaceChildren(); } // a filter is one tab's
     const late = setTimeout(unanswered, LATE_MS); // and what it answers later is shown all the same
@@ -109,7 +109,7 @@
       const answer = await fetch(`./p2p/view/${key || "banner"}?filter=${encodeURIComponent(filter.value)}`, { signal: AbortSignal.timeout(LOOK_MS) }), said = await answer.json();
       const lines = said.problem ? [{ text: said.problem, level: "bad" }, ...said.banner] : said.banner;
       banner.replaceChildren(...lines.map(said_of));
-      if (key && key === selected()) fill(said.blocks);
+      if (key && key === selected()) fill(said.blocks, after);
       if (key !== shown) {
         shown = key;
         if (key === "faults") forms.append(kinds.form(await (await fetch("./p2p/form")).json()));
