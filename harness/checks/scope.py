@@ -136,12 +136,16 @@ def _taken_from(history: History, row: Row) -> Chosen:
 
 
 def _feels(row: Row, operation: Operation) -> bool:
-    """Whether a single operation that fails can change the row's value."""
-    if not row.metric.startswith(f"{operation.word}.") or statistic.wants_more_time(row):
+    """Whether the row promises something that failed operations can break: a single one makes its
+    value worse. A row without a bound, and one whose bound no value misses, promise nothing.
+    """
+    if not row.metric.startswith(f"{operation.word}.") or row.bound is None:
         return False
-    return (row.metric in SHARES and row.statistic in FELT_BY_SHARES) or (
-        row.metric in TIMES and row.statistic in FELT_BY_TIMES
-    )
+    if row.metric in SHARES:
+        wants_more = row.comparison in (">", ">=") and row.bound > 0
+        return wants_more and row.statistic in FELT_BY_SHARES
+    wants_less = not statistic.wants_more_time(row)
+    return wants_less and row.metric in TIMES and row.statistic in FELT_BY_TIMES
 
 
 def _phases(history: History, failed: Chosen) -> str:

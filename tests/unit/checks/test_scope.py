@@ -66,8 +66,19 @@ def test_a_row_that_feels_a_failure_judges_it():
         row("private_message.hops"),
         row("dht_get.found"),
         row(conditions=Conditions(phase="load", scenario="another")),
+        row("private_message.end_to_end", "max", comparison=">="),
     ):
         assert named(NAME, some, [blind]).answer is Answer.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "empty", [{"bound": None}, {"bound": 0.0}, {"comparison": "<=", "bound": 50.0}], ids=str
+)
+def test_a_row_that_promises_nothing_says_nothing_of_failures(empty):
+    """All messages of a phase lost, a row without a bound measured 0 % of them: PASS."""
+    bad = history([*SENT[:50], *REFUSED[50:]], JOURNAL[:50])
+    assert named(NAME, bad, [row(**empty)]).answer is Answer.UNKNOWN
+    assert checks.judge(bad, [row(**empty)]).answer is Answer.UNKNOWN
 
 
 TWO = (
