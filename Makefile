@@ -107,8 +107,11 @@ bench-faults: setup  ## Accuracy of every fault by tools that are not ours, into
 bench-judge: setup  ## Judging 10 M operations with journals beside polars and pandas, into docs/benchmarks.md (about ten minutes)
 	@$(BIN)/python scripts/bench_judge.py
 
-bench-project: setup  ## The project's own rows: wheel, clean set-up, full tests (about ten minutes)
-	@$(BIN)/python scripts/bench_project.py
+bench-project: setup  ## The project's own rows: wheel, clean set-up, full tests (about 16 minutes; PARTS="setup tests wheel": some of them)
+	@$(BIN)/python scripts/bench_project.py $(PARTS)
+
+gate-%: setup  ## Play a gate and say MET, NOT MET or PARTIAL: gate-project, gate-pull-request
+	@$(BIN)/harness gate $* --runtime $(RUNTIME)
 
 wheel: setup  ## Build the wheels of harness and meshnode into dist/
 	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist docker/meshnode .

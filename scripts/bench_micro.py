@@ -82,7 +82,7 @@ def main() -> int:
         "micro",
         found,
         budget=shipped.find("micro", "budgets"),
-        runs=Path("runs"),
+        runs=Path(os.environ.get("HARNESS_RUNS", "runs")),
         begun_ns=begun_ns,
         runtime=facts,
     )

@@ -1,9 +1,10 @@
-"""`make bench-project`: what the project promises of itself, measured in a fresh checkout: wheel,
-clean set-up, full tests.
+"""`make bench-project [PARTS="setup tests wheel"]`: what the project promises of itself, measured
+in a fresh checkout: clean set-up, full tests, wheel.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from harness.experiments import bench
 from harness.scenario import shipped
 
 ROOT = Path(__file__).parent.parent
+PARTS = ("setup", "tests", "wheel")
 
 
 def timed(argv: list[str], where: Path) -> tuple[float, int]:
@@ -28,18 +30,26 @@ def timed(argv: list[str], where: Path) -> tuple[float, int]:
     return float(time.monotonic_ns() - begun_ns), code
 
 
-def main() -> int:
-    """Measure, record, judge. What failed is not measured, and its row UNKNOWN."""
+def main(parts: list[str]) -> int:
+    """Measure these parts, or all; record, judge. What failed, or was not asked for, is not
+    measured, and its row UNKNOWN.
+    """
+    if unknown := [part for part in parts if part not in PARTS]:
+        print(f"bench-project: {unknown[0]}: expected {', '.join(PARTS)}", file=sys.stderr)
+        return 64
+    parts = parts or list(PARTS)
     begun_ns = time.monotonic_ns()
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         checkout = Path(folder) / "checkout"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(checkout)], check=True)
-        for name, target in (("project.setup", "setup"), ("project.tests", "test")):
+        for part, target in (("setup", "setup"), ("tests", "test")):
+            if part not in parts:
+                continue
             took_ns, code = timed(["make", target], checkout)
             if code == 0:
-                found[name] = [took_ns]
-        if timed(["make", "wheel"], checkout)[1] == 0:
+                found[f"project.{part}"] = [took_ns]
+        if "wheel" in parts and timed(["make", "wheel"], checkout)[1] == 0:
             found["project.wheel"] = [
                 float(next(checkout.glob("dist/p2p_harness-*.whl")).stat().st_size)
             ]
@@ -47,7 +57,7 @@ def main() -> int:
         "project",
         found,
         budget=shipped.find("project", "budgets"),
-        runs=Path("runs"),
+        runs=Path(os.environ.get("HARNESS_RUNS", "runs")),
         begun_ns=begun_ns,
         runtime={"name": "host"},
     )
@@ -56,4 +66,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

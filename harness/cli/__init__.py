@@ -24,6 +24,7 @@ HOMES = {
     "logs": "cluster.logs",
     "run": "runs.run",
     "judge": "runs.judge",
+    "gate": "gate.gate",
     "replay": "replay.replay",
     "bundle": "replay.bundle",
     "scenarios": "scenarios.scenarios",

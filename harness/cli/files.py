@@ -21,8 +21,8 @@ from harness.scenario import shipped
 )
 @json_option
 def check(file: Path, *, imports: bool, as_json: bool) -> None:
-    """Find what `up` or `run` would refuse in a topology, scenario, suite, budget or command file,
-    without starting it.
+    """Find what `up` or `run` would refuse in a topology, scenario, suite, budget, gate or command
+    file, without starting it.
     """
     from harness.experiments import validation
 

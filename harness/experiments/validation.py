@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness.checks import rows as budget_rows
 from harness.checks import selection
+from harness.choices import one_of
 from harness.errors import BadFileError, HarnessError, UsageError
 from harness.experiments import run, suite
 from harness.host import capabilities
@@ -21,6 +22,7 @@ from harness.network import injectors
 from harness.network.fabric import plan_addresses
 from harness.runtimes.runtime import Place
 from harness.scenario import files, shipped, tables
+from harness.scenario import gate as gates
 from harness.scenario.scenario import Scenario
 from harness.systems import adapters
 from harness.systems.adapter import NodeAdapter
@@ -30,11 +32,12 @@ from harness.topology.topology import Node, Topology
 # A key that only files of one kind have; where none of them stands, the folder says the kind.
 KEYS = {
     "parts": "suite",
+    "criterion": "gate",
     "phase": "scenario",
     "row": "budget",
     **dict.fromkeys(("start", "ready", "send", "received"), "system"),
 }
-FOLDERS = {"scenarios": "scenario", "budgets": "budget"}
+FOLDERS = {"scenarios": "scenario", "budgets": "budget", "gates": "gate"}
 OTHERS = "topology"
 
 
@@ -47,7 +50,7 @@ class Checked:
 
 
 def validate(file: Path, *, imports: bool = False) -> Checked:
-    """Validate a topology, scenario, suite, budget or command file.
+    """Validate a topology, scenario, suite, budget, gate or command file.
 
     `imports`: whether what is named ``module:Class`` may be imported, which runs its code.
     Raises BadFileError, and UnavailableError for impairments that nothing on this host can make.
@@ -99,12 +102,36 @@ def _system(file: Path, _: bool) -> str:
     return f"{built.name} can do {', '.join(sorted(one.word for one in built.operations))}"
 
 
+def _gate(file: Path, imports: bool) -> str:
+    planned = gates.read(file)
+    for one in planned.criteria:
+        if one.gate is not None:
+            _gate(one.gate, imports)
+        elif one.scenario is not None:
+            validate(one.scenario, imports=imports)
+            _require_rows(planned, one.name, one.rows, _budget_of(one.scenario))
+    return f"{len(planned.criteria)} criteria"
+
+
+def _budget_of(scenario: Path) -> Path | None:
+    of_suite = files.read_suite(scenario)
+    return of_suite.budget if of_suite else files.read_scenario(scenario).budget
+
+
+def _require_rows(planned: gates.Gate, name: str, rows: Iterable[str], budget: Path | None) -> None:
+    known = [row.name for row in files.read_budget(budget).rows] if budget else []
+    for row in rows:
+        if row not in known:
+            raise BadFileError(f"{planned.file}: criterion {name!r}: rows: {one_of(row, known)}")
+
+
 _PAIR = frozenset({("a", "b")})
 _VALIDATORS = {
     "suite": _suite,
     "scenario": _scenario,
     "topology": _topology,
     "budget": _budget,
+    "gate": _gate,
     "system": _system,
 }
 

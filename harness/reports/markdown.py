@@ -37,15 +37,15 @@ def render(
 ) -> str:
     """Write the comment."""
     said = (headline.why(verdict), headline.unsealed(history, parts))
-    lead = "".join(f"{_escaped(one)}\n\n" for one in said if one)
+    lead = "".join(f"{escaped(one)}\n\n" for one in said if one)
     nodes, seed = "", ""
     if facts["nodes"]:
         nodes = f"{len(facts['nodes'])} {facts['adapter']} nodes on "
         seed = f" · seed {facts['seed']}"
     text = (
         f"## {MARKS[verdict.answer]} {verdict.answer} · "
-        f"{_escaped(str(facts['name']))}\n\n{lead}"
-        f"{headline.counts(verdict)} · {_escaped(nodes + facts['runtime']['name'])}{seed} · "
+        f"{escaped(str(facts['name']))}\n\n{lead}"
+        f"{headline.counts(verdict)} · {escaped(nodes + facts['runtime']['name'])}{seed} · "
         f"`{run.replace('`', '')}`\n"
     )
     bad = [
@@ -78,12 +78,13 @@ def _rows(findings: Sequence[Finding], room: int) -> str:
     for number, finding in enumerate(findings):
         phase = finding.phase or "–"
         cells = (finding.name, phase, finding.promised, finding.measured, finding.sentence)
-        row = f"| {MARKS[finding.answer]} | {' | '.join(map(_escaped, cells))} |\n"
+        row = f"| {MARKS[finding.answer]} | {' | '.join(map(escaped, cells))} |\n"
         if len(text) + len(row) > room:
             return text + f"| | … and {len(findings) - number} more | | | | |\n"
         text += row
     return text
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Make a text harmless in Markdown, in a cell of a table too."""
     return text.translate(SPECIAL)

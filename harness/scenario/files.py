@@ -209,7 +209,7 @@ def read_scenario(path: Path) -> Scenario:
     """
     table = Table(load(path), str(path))
     named = table.take("topology", str)
-    at = _beside(path, named, "topologies")
+    at = beside(path, named, "topologies")
     system = table.take_or_none("system", str)
     phases = tuple(_phase(one) for one in table.tables("phase"))
     budget = table.take_or_none("budget", str)
@@ -219,7 +219,7 @@ def read_scenario(path: Path) -> Scenario:
             name=table.take("name", str, path.stem),
             topology=_of_system(read_topology(at), _system(path, system) if system else None),
             phases=phases,
-            budget=_beside(path, budget, "budgets") if budget else None,
+            budget=beside(path, budget, "budgets") if budget else None,
             seed=table.take("seed", int, 1),
             checks=tuple(table.texts("checks")),
         ),
@@ -239,7 +239,7 @@ def _of_system(built: Topology, system: str | None) -> Topology:
 
 def topology_of(path: Path) -> Path:
     """Return the file of a scenario's topology. Raises BadFileError."""
-    return _beside(path, Table(load(path), str(path)).take("topology", str), "topologies")
+    return beside(path, Table(load(path), str(path)).take("topology", str), "topologies")
 
 
 def read_suite(path: Path) -> Suite | None:
@@ -251,20 +251,20 @@ def read_suite(path: Path) -> Suite | None:
     if "parts" not in values:
         return None
     table = Table(values, str(path))
-    parts = tuple(_beside(path, named, "scenarios") for named in table.texts("parts"))
+    parts = tuple(beside(path, named, "scenarios") for named in table.texts("parts"))
     built = with_file(
         str(path),
         lambda: Suite(
             name=table.take("name", str, path.stem),
             parts=parts,
-            budget=_beside(path, table.take("budget", str), "budgets"),
+            budget=beside(path, table.take("budget", str), "budgets"),
         ),
     )
     table.finish()
     return built
 
 
-def _beside(path: Path, named: str, folder: str) -> Path:
+def beside(path: Path, named: str, folder: str) -> Path:
     """Find `named` beside the file, as ``../FOLDER/NAME.toml``, or among those that are shipped."""
     candidates = [
         path.parent / named,

@@ -1,6 +1,6 @@
 """The files that come with the harness, in a wheel or in a checkout.
 
-They are topologies, scenarios, budgets and locustfiles.
+They are topologies, scenarios, budgets, gates and locustfiles.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import harness
 from harness.choices import did_you_mean, listed
 from harness.errors import BadFileError, StorageError, UsageError
 
-FOLDERS = ("topologies", "scenarios", "budgets", "locustfiles")
+FOLDERS = ("topologies", "scenarios", "budgets", "gates", "locustfiles")
 
 
 def root() -> Path:

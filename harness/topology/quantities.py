@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from harness.errors import BadFileError
 
-TIMES_MS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
+TIMES_MS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4, "h": 3.6e6}
 
 RATES_BPS = {
     "bit": 1,

@@ -93,8 +93,8 @@ def test_bulk_traffic_is_counted_as_the_node_counts_it():
         received = report["end"]["sum_received"]["bytes"]  # the rest died with the sender's socket
         assert received > 10_000_000
         assert report["end"]["sender_tcp_congestion"] == "reno"
-        counted = None
-        while (again := fabric.counters()) != counted:  # the last acknowledgements may be on their way
+        counted = None  # the last acknowledgements may be on their way
+        while (again := fabric.counters()) != counted:
             counted = again
             time.sleep(0.2)
         assert counted[0].tx_bytes > received

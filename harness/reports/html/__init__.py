@@ -10,12 +10,12 @@ from typing import Any
 from harness.checks.verdict import Finding, Verdict
 from harness.history.history import History
 from harness.reports import headline
-from harness.reports.html import charts, findings, nodes, page, phases, replay, suite, tables
+from harness.reports.html import charts, findings, gate, nodes, page, phases, replay, suite, tables
 from harness.reports.html.elements import note, section
 from harness.reports.series import bands, errors, graph, links, operations
 from harness.reports.suite_part import SuitePart
 
-FIRST = {"verdict": "Verdict", "replay": "Replay", "parts": "Parts"}
+FIRST = {"verdict": "Verdict", "replay": "Replay", "parts": "Parts", "criteria": "Criteria"}
 TITLES = {
     "phases": "Phases",
     "bands": "Faults and conditions",
@@ -40,6 +40,8 @@ def render(
         sections |= _of_run(history, facts, verdict)
     elif parts:
         sections |= suite.sections(parts, verdict)
+    elif criteria := gate.section(facts, verdict):
+        sections["criteria"] = criteria
     else:
         sections["verdict"] = findings.rows(verdict.findings, lambda _: "", with_files=False)
     titles = {**FIRST, **suite.titles(parts), **TITLES}

@@ -26,6 +26,7 @@ PAGE = (ROOT / "docs" / "interfaces.md").read_text()
 ARGUMENTS = {
     "up": ["cluster-10"],
     "run": ["demo"],
+    "gate": ["pull-request"],
     "saturate": ["demo", "--stream", "private_message", "--until", "p99 < 50 ms"],
     "shrink": ["runs"],
     "condition": ["node-0", "paused"],
@@ -69,7 +70,7 @@ def test_the_page_is_read():
         "HARNESS_STATE",
         "HARNESS_REQUIRE_ALL",
     }
-    assert of("HARNESS_RUNS") == ["run", "replay", "bundle", "saturate", "shrink", "judge"]
+    assert of("HARNESS_RUNS") == ["run", "gate", "replay", "bundle", "saturate", "shrink", "judge"]
 
 
 @pytest.mark.parametrize("variable", ["RUNTIME", "SYSTEM", "HARNESS_CLUSTER"])
@@ -109,14 +110,17 @@ def test_cluster(command, tmp_path):
 @pytest.mark.parametrize("command", of("HARNESS_STATE"))
 def test_state(command, tmp_path, monkeypatch):
     """A dead cluster that stands in the folder is found by each; `up` finds a living one taken,
-    and so does `shrink`, which has clusters of its own.
+    and so do `shrink` and `gate`, which have clusters of their own.
     """
     monkeypatch.setenv("HARNESS_STATE", str(tmp_path))
     (tmp_path / "main").mkdir()
-    taken = dict.fromkeys(("up", "run", "replay", "saturate"), "main") | {"shrink": "main-s1"}
+    taken = dict.fromkeys(("up", "run", "replay", "saturate"), "main") | {
+        "shrink": "main-s1",
+        "gate": "main-gate",
+    }
     lock = state.Lock(taken[command]) if command in taken else None
     done = run(command, HARNESS_STATE=str(tmp_path), RUNTIME="netns")
-    if command in ("up", "shrink"):
+    if command in ("up", "shrink", "gate"):
         assert done.exit_code == NameTakenError.exit_code
     elif command == "clusters":
         assert done.exit_code == 0

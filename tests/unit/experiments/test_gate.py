@@ -1,0 +1,150 @@
+"""A gate of real commands: what it says of what was played, skipped, broken and cut short."""
+
+from __future__ import annotations
+
+import json
+import sys
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.errors import BadFileError, InterruptedByUserError
+from harness.experiments import gate, validation
+
+BENCH = """
+import os, sys, time
+from pathlib import Path
+from harness.experiments import bench
+bench.record("mine", {{"project.wheel": [{size}]}}, budget=Path({budget!r}),
+             runs=Path(os.environ["HARNESS_RUNS"]), begun_ns=time.monotonic_ns(),
+             runtime={{"name": "host"}})
+"""
+ROW = """[[row]]
+name = "wheel"
+metric = "project.wheel"
+statistic = "max"
+bound = 10
+unit = "MB"
+phase = "bench"
+"""
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Write a gate of criteria (name, size of the wheel in MB or a command) and play it."""
+    budget = tmp_path / "b.toml"
+    budget.write_text(ROW)
+
+    def command(what):
+        if isinstance(what, list):
+            return what
+        return [sys.executable, "-c", BENCH.format(size=what * 1e6, budget=str(budget))]
+
+    def write(criteria, more=""):
+        file = tmp_path / "mine.toml"
+        file.write_text(
+            "".join(
+                f"[[criterion]]\nname = {json.dumps(name)}\nrun = 'mine'\n"
+                f"command = {json.dumps(command(what))}\n{more}"
+                for name, what in criteria.items()
+            )
+        )
+        return file
+
+    return write
+
+
+def play(file, tmp_path, **settings):
+    return gate.run(file, runs=tmp_path / "runs", **settings)
+
+
+def answers(judged):
+    return {one.name: str(one.answer) for one in judged.verdict.findings}
+
+
+def test_met_not_met_and_partial(made, tmp_path):
+    judged = play(made({"small": 1, "large": 11, "none": ["true"]}), tmp_path)
+    assert answers(judged) == {"small": "PASS", "large": "FAIL", "none": "UNKNOWN"}
+    assert judged.exit_code == 1
+    page = unescape((judged.run / gate.PAGE).read_text().replace("\\", ""))
+    assert "NOT MET · gate mine" in page
+    assert "3 criteria: 1 MET, 1 NOT MET, 1 PARTIAL" in page
+    assert "11 MB (n=1), promised < 10 MB" in page
+    assert "true ended with 0 and wrote no run" in page
+    html = (judged.run / "report.html").read_text()
+    assert html.count("/report.html</a>") == 2
+    assert 'failures="1"' in (judged.run / "junit.xml").read_text()
+    assert play(made({"small": 1}), tmp_path).exit_code == 0
+
+
+def test_it_is_judged_anew_from_its_folder(made, tmp_path):
+    judged = play(made({"small": 1}), tmp_path)
+    assert (tmp_path / "runs" / "latest").resolve() == judged.run
+    assert answers(harness.judge(tmp_path / "runs")) == {"small": "PASS"}
+    (run,) = (tmp_path / "runs" / "mine").glob("2*")
+    (run / "measurements.json").unlink()
+    assert answers(harness.judge(judged.run)) == {"small": "UNKNOWN"}
+    with pytest.raises(BadFileError, match="judged by its criteria"):
+        harness.judge(judged.run, tmp_path / "b.toml")
+    (judged.run / gate.FILE).write_text("{")
+    with pytest.raises(BadFileError, match="cannot be read"):
+        harness.judge(judged.run)
+
+
+def test_what_takes_longer_than_is_left_is_skipped_and_said(made, tmp_path):
+    judged = play(made({"small": 1}, 'takes = "10m"\n'), tmp_path, for_s=60.0)
+    (found,) = judged.verdict.findings
+    assert judged.exit_code == 2
+    assert found.sentence == "skipped: a run takes about 600 s, 60 s of 60 were left"
+
+
+def test_a_run_that_was_there_before_is_not_taken_for_new(made, tmp_path):
+    assert play(made({"small": 1}), tmp_path).exit_code == 0
+    assert play(made({"small": ["false"]}), tmp_path).exit_code == 2
+
+
+def test_a_program_that_is_not_there_is_said(made, tmp_path):
+    (found,) = play(made({"x": ["/no/such"]}), tmp_path).verdict.findings
+    assert "/no/such: No such file" in found.sentence
+
+
+def test_what_was_judged_stays_when_it_is_interrupted(made, tmp_path, monkeypatch):
+    real, played = gate._play, []
+
+    def once(*args):
+        played.append(args)
+        if len(played) == 2:
+            raise InterruptedByUserError("interrupted")
+        return real(*args)
+
+    monkeypatch.setattr(gate, "_play", once)
+    with pytest.raises(InterruptedByUserError):
+        play(made({"first": 1, "second": 1}), tmp_path)
+    found = harness.judge(tmp_path / "runs")
+    assert answers(found) == {"first": "PASS", "second": "UNKNOWN"}
+    assert "not played" in found.verdict.findings[1].sentence
+
+
+def test_what_a_gate_names_is_checked_before_anything_starts(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('[[criterion]]\nname = "a"\nscenario = "small-10"\nrows = ["RSSS"]\n')
+    with pytest.raises(BadFileError, match="did you mean 'RSS'"):
+        play(file, tmp_path)
+    assert not (tmp_path / "runs").exists()
+    file.write_text('[[criterion]]\nname = "a"\nscenario = "small-10"\nrows = ["RSS"]\n')
+    assert validation.validate(file).sentence == "1 criteria"
+
+
+def test_a_gate_in_a_gate_answers_as_a_whole(made, tmp_path):
+    inner = made({"large": 11})
+    outer = tmp_path / "outer.toml"
+    outer.write_text(f'[[criterion]]\nname = "inner"\ngate = "{inner.name}"\n')
+    judged = play(outer, tmp_path)
+    assert answers(judged) == {"inner": "FAIL"}
+    assert "large" in judged.verdict.findings[0].sentence
+
+
+def test_the_folder_of_runs_is_no_gate(tmp_path):
+    assert not gate.is_gate(Path(tmp_path))
