@@ -20,6 +20,7 @@ from harness.operations import Operation
 from harness.scenario.budget import Row
 
 BUDGET = "budget"
+RATE = "private_message.received"  # of a named node: what it did not receive makes it lower
 FELT_BY_TIMES = ("max", "mean")  # statistics of times that one failed operation makes infinite
 FELT_BY_SHARES = ("min", "mean")  # of ones and zeroes, those that one zero more makes lower
 
@@ -122,8 +123,8 @@ def _came_true(history: History, operation: Operation, rows: Sequence[Row]) -> F
 
 
 def _taken_from(history: History, row: Row) -> Chosen:
-    """Which operations a row's value is taken from: those due in its phases, and of a row about a
-    fault those that were due while it stood.
+    """Which operations a row's value is taken from: those due in its phases, of a row about a
+    fault those that were due while it stood, and of a rate those to its node.
     """
     phase = history.phase(row.conditions.phase)
     windows = [] if phase is None else taken_over(history, row.metric, phase)
@@ -132,6 +133,9 @@ def _taken_from(history: History, row: Row) -> Chosen:
     found = np.zeros(history.operations.num_rows, np.bool_)
     for window in windows:
         found |= records.due(history, window)
+    node = row.conditions.node
+    if row.metric == RATE and node is not None:
+        found &= history.column("target") == (history.index(node) if node in history.nodes else -1)
     return found
 
 
@@ -141,7 +145,7 @@ def _feels(row: Row, operation: Operation) -> bool:
     """
     if not row.metric.startswith(f"{operation.word}.") or row.bound is None:
         return False
-    if row.metric in SHARES:
+    if row.metric in SHARES or (row.metric == RATE and row.conditions.node is not None):
         wants_more = row.comparison in (">", ">=") and row.bound > 0
         return wants_more and row.statistic in FELT_BY_SHARES
     wants_less = not statistic.wants_more_time(row)

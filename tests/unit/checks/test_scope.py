@@ -117,6 +117,22 @@ def test_a_row_about_a_fault_is_about_what_was_due_while_it_stood():
     assert named(NAME, failed(60, 81), [under]).answer is Answer.UNKNOWN
 
 
+def test_the_rate_of_a_node_is_about_what_was_sent_to_it():
+    """A peak promises a rate, which is missed, or cannot be told, on a host that has no more."""
+    some = history([*SENT[:50], *REFUSED[50:]], JOURNAL[:50])
+    (target,) = {some.nodes[one] for one in some.column("target")}
+    other = next(one for one in some.nodes if one != target)
+
+    def rate(node, **changes):
+        conditions = Conditions(phase="load", node=node)
+        plain = {"unit": "1/s", "comparison": ">=", "bound": 60.0, "conditions": conditions}
+        return row("private_message.received", **plain | changes)
+
+    assert named(NAME, some, [rate(target)]).answer is Answer.MEASURED
+    for blind in (rate(other), rate(None), rate("node-99"), rate(target, bound=None)):
+        assert named(NAME, some, [blind]).answer is Answer.UNKNOWN
+
+
 def test_the_row_of_linearity_is_about_all_bursts():
     bursts = tuple(replace(one, name=f"pair-{one.name}") for one in TWO)
     bad = history([*REFUSED[:50], *SENT[50:]], JOURNAL[50:], phases=bursts)
