@@ -4,13 +4,13 @@ failures that they report, and when all were ready. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from harness import stats
-from harness.checks import records, silences
+from harness.checks import deaths, records, silences
 from harness.checks.metric import Metric, PerNode, Samples
 from harness.checks.times import free
 from harness.history.events import spells
@@ -53,23 +53,64 @@ def _gauge(name: str) -> Callable[[History, PhaseWindow], PerNode]:
 
 def _failure_seen(history: History, phase: PhaseWindow) -> Samples:
     """Ends of nodes in the phase × the nodes that never ended in the run; infinite where one of
-    these did not report it, before the node ended once more.
+    these did not report it, before the node ended once more. Who held it failed as it ended, and
+    did not take that back before it was started again, has nothing to report: that is 0.
     """
-    gone: dict[int, list[int]] = {}
-    for stretch in silences.of(history).gone:
-        gone.setdefault(stretch.node, []).append(stretch.begin_ns)
-    living = [node for node in range(len(history.nodes)) if node not in gone]
-    reports = history.journal[history.journal["kind"] == RecordKind.MEMBER_FAILED]
-    values = []
-    for ended, begins_ns in gone.items():
-        of_it = reports[reports["peer"] == records.beginnings(history)[ended]]
-        for at_ns, until_ns in pairwise([*begins_ns, silences.FOR_EVER_NS]):
-            if phase.begin_ns <= at_ns < phase.end_ns:
-                mine = of_it[(of_it["at_ns"] >= at_ns) & (of_it["at_ns"] < until_ns)]
-                for node in living:
-                    seen = mine["at_ns"][mine["node"] == node]
-                    values.append(float(seen.min() - at_ns) if len(seen) else np.inf)
+    told = _told(history)
+    values = [
+        _seen_ns(told.get((one.node, one.ended), ()), one)
+        for one in _ends(history)
+        if phase.begin_ns <= one.at_ns < phase.end_ns
+    ]
     return Samples(values=np.array(values, np.float64))
+
+
+class _End(NamedTuple):
+    """An end of a node, to one that never ended in the run: when it was, when somebody began to
+    start it again, and when it ended once more.
+    """
+
+    ended: int
+    node: int
+    at_ns: int
+    back_ns: int
+    until_ns: int
+
+
+def _seen_ns(changes: Sequence[tuple[bool, int]], end: _End) -> float:
+    """How long it took until who told of these changes had reported an end; infinite: not yet."""
+    seen = [at_ns for failed, at_ns in changes if failed and end.at_ns <= at_ns < end.until_ns]
+    if seen:
+        return float(seen[0] - end.at_ns)
+    held = spells(changes, silences.FOR_EVER_NS)
+    return 0.0 if any(a <= end.at_ns and b >= end.back_ns for a, b in held) else np.inf
+
+
+def unreported(history: History, at_ns: int) -> list[tuple[int, int]]:
+    """Who may still report an end of a node from a moment on: each (ended, node) of which there is
+    no report.
+    """
+    told = _told(history)
+    return [
+        (one.ended, one.node)
+        for one in _ends(history)
+        if one.at_ns < at_ns < one.until_ns
+        and np.isinf(_seen_ns(told.get((one.node, one.ended), ()), one))
+    ]
+
+
+def _ends(history: History) -> Iterator[_End]:
+    """Each end of a node × the nodes that never ended in the run."""
+    gone: dict[int, list[silences.Stretch]] = {}
+    for stretch in silences.of(history).gone:
+        gone.setdefault(stretch.node, []).append(stretch)
+    living = [node for node in range(len(history.nodes)) if node not in gone]
+    for ended, stretches in gone.items():
+        untils_ns = [*(one.begin_ns for one in stretches[1:]), silences.FOR_EVER_NS]
+        for one, until_ns in zip(stretches, untils_ns, strict=True):
+            back_ns = min(one.end_ns, deaths.until_ns(history, ended, one.begin_ns))
+            for node in living:
+                yield _End(ended, node, one.begin_ns, back_ns, until_ns)
 
 
 def _suspected(history: History, phase: PhaseWindow) -> Samples:
@@ -176,7 +217,7 @@ NODE_METRICS: dict[str, Metric] = {
         kind="time",
         take=_failure_seen,
         sentence="from a node's end until another node reported it failed, a sample a node that "
-        "lives",
+        "lives; 0 where it held it failed already",
         needs=frozenset({Part.JOURNAL}),
         records=frozenset({RecordKind.MEMBER_FAILED}),
         whole_run=True,
