@@ -94,7 +94,9 @@ def test_bulk_traffic_is_counted_as_the_node_counts_it():
         assert received > 10_000_000
         assert report["end"]["sender_tcp_congestion"] == "reno"
         counted = None
-        while (again := fabric.counters()) != counted:  # the last acknowledgements may be on their way
+        while (
+            again := fabric.counters()
+        ) != counted:  # the last acknowledgements may be on their way
             counted = again
             time.sleep(0.2)
         assert counted[0].tx_bytes > received
