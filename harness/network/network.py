@@ -266,6 +266,11 @@ class Network:
         with self._lock:  # not while one is half set
             return [listing.row(fault) for fault in self.faults.values()]
 
+    def helpers(self) -> dict[str, int]:
+        """Return the pids of the harness's own processes that injectors stand on, by name."""
+        found = ((one.helper, one.pid) for one in list(self._standing.values()))
+        return {name: pid for name, pid in found if pid is not None}
+
     def close(self) -> None:
         """Take away all that is ours, and nothing else.
 
