@@ -55,13 +55,15 @@ RESOURCES: Mapping[str, Resource] = {
 class Watched:
     """One resource (of RESOURCES) of one node or process, over its lives, in order of time.
 
-    `limit` is what it may reach, in bytes or numbers; None: nobody knows of one.
+    `limit` is what it may reach, in bytes or numbers, and `limit_is` what that is; None: nobody
+    knows of one.
     """
 
     of: str
     resource: str
     lives: tuple[Life, ...]
     limit: float | None = None
+    limit_is: str = "its limit of {}"
     is_node: bool = True
 
 
@@ -84,12 +86,7 @@ class Trend:
     @property
     def sentence(self) -> str:
         """``node-3: fds +1.0/min [0.9, 1.1], reaches its limit of 20,000 in 11 h``."""
-        said = f"{self.watched.of}: {self.watched.resource}"
-        if self.slope is None or not self.slope.is_bounded:
-            return f"{said}: too short to tell"
-        return (
-            f"{said} {rate(self.watched.resource, self.slope)}{_reaches(self.watched, self.slope)}"
-        )
+        return sentence(self.watched, self.slope)
 
 
 def found(watched: Sequence[Watched], false_alarms: float = FALSE_ALARMS) -> list[Trend]:
@@ -209,16 +206,32 @@ def _holm(probabilities: Sequence[float]) -> list[float]:
     return made
 
 
+def sentence(watched: Watched, found: Slope | None) -> str:
+    """Say what a series does."""
+    said = f"{watched.of}: {watched.resource}"
+    if found is None or not found.is_bounded:
+        return f"{said}: too short to tell"
+    return f"{said} {rate(watched.resource, found)}{_reaches(watched, found)}"
+
+
 def rate(resource: str, found: Slope) -> str:
     """Show a slope with its interval: ``+2.0 MB/h [1.8, 2.2]``."""
-    if RESOURCES[resource].is_bytes:
-        factor, unit = HOUR_S / 1e6, " MB/h"
-    elif abs(found.per_s) * 60 >= 0.5:
-        factor, unit = 60.0, "/min"
-    else:
-        factor, unit = HOUR_S, "/h"
+    factor, unit = _unit(resource, found.per_s)
     low, high = (_short(one * factor) for one in (found.low_per_s, found.high_per_s))
-    return f"{found.per_s * factor:+.{_digits(found.per_s * factor)}f}{unit} [{low}, {high}]"
+    return f"+{_short(found.per_s * factor)}{unit} [{low}, {high}]".replace("+-", "-")
+
+
+def at_rate(resource: str, per_s: float) -> str:
+    """Show a slope: ``2.0 MB/h``."""
+    factor, unit = _unit(resource, per_s)
+    return f"{_short(per_s * factor)}{unit}"
+
+
+def _unit(resource: str, per_s: float) -> tuple[float, str]:
+    """In what a slope is shown: the factor from that of seconds, and the unit."""
+    if RESOURCES[resource].is_bytes:
+        return HOUR_S / 1e6, " MB/h"
+    return (60.0, "/min") if abs(per_s) * 60 >= 0.5 else (HOUR_S, "/h")
 
 
 def _reaches(watched: Watched, found: Slope) -> str:
@@ -229,7 +242,8 @@ def _reaches(watched: Watched, found: Slope) -> str:
         return ""
     about = RESOURCES[watched.resource]
     most = f"{watched.limit / 1e6:,.0f} MB" if about.is_bytes else f"{watched.limit:,.0f}"
-    return f", reaches its limit of {most} in {_long((watched.limit - found.last) / found.per_s)}"
+    after = _long((watched.limit - found.last) / found.per_s)
+    return f", reaches {watched.limit_is.format(most)} in {after}"
 
 
 def _long(seconds: float) -> str:

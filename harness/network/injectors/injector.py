@@ -28,11 +28,6 @@ class Injector(Protocol):
     """
 
     name: str
-    helper: str  # what its process is called, if it has one
-
-    @property
-    def pid(self) -> int | None:
-        """The pid of a process of ours that the injector stands on; None: there is none."""
 
     @staticmethod
     def is_needed(wanted: Compiled) -> bool:
@@ -68,13 +63,6 @@ class Injector(Protocol):
 
 class OfTheKernel:
     """What injectors share that need nothing but the kernel: they stand from the first fault on."""
-
-    helper = ""
-
-    @property
-    def pid(self) -> int | None:
-        """There is none."""
-        return None
 
     @staticmethod
     def is_needed(wanted: Compiled) -> bool:

@@ -36,7 +36,7 @@ class Nfqueue(OfTheKernel):
     Make it after `Nftables`: the queue's rule must come after the base chains.
     """
 
-    name, helper = "nfqueue", "delay engine"
+    name = "nfqueue"
 
     def __init__(self, site: Site) -> None:
         self._hub, self._seed = site.fabric.hub, site.seed

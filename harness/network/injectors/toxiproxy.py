@@ -70,7 +70,6 @@ class Toxiproxy:
     """The proxies of one hub."""
 
     name = "toxiproxy"
-    helper, pid = "", None  # its server is not ours
 
     def __init__(self, site: Site) -> None:
         program, self._fabric, self._hub = server(), site.fabric, site.fabric.hub
