@@ -25,8 +25,8 @@ FALSE_ALARMS = 0.01  # how often anything is said to leak where nothing does, ov
 WANDERS = (
     0.5  # correlation of a trough with the next: what wanders is no trend yet, however far it went
 )
-TOGETHER = "all nodes"
-TOGETHER_CELLS = 240  # of time, over which nodes are added up
+TOGETHER = "mean of all nodes"
+TOGETHER_CELLS = 240  # of time, in each of which nodes are added up
 TOGETHER_COVERED = 0.8  # of the whole time must be one life of a node that is added
 
 
@@ -65,6 +65,7 @@ class Watched:
     limit: float | None = None
     limit_is: str = "its limit of {}"
     is_node: bool = True
+    share: float = 1.0  # of a step of the resource, in which its values come
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,7 @@ def of(watched: Watched, confidence: float) -> Slope | None:
         watched.lives,
         confidence=confidence,
         least_per_s=about.least_per_h / HOUR_S,
-        quantum=about.quantum,
+        quantum=about.quantum * watched.share,
     )
 
 
@@ -154,18 +155,18 @@ def thinned(watched: Sequence[Watched], every_s: float) -> list[Watched]:
 
 
 def together(watched: Sequence[Watched]) -> list[Watched]:
-    """Return each resource summed over the nodes that lived nearly all the time, where these are
-    most of several: what leaks a little in each may show in none.
+    """Return the mean of each resource over the nodes that lived nearly all the time, where these
+    are most of several: what leaks a little in each may show in none.
     """
     by_resource: dict[str, list[Watched]] = defaultdict(list)
     for one in watched:
         if one.is_node and any(len(life.at_s) for life in one.lives):
             by_resource[one.resource].append(one)
-    sums = (_sum(resource, nodes) for resource, nodes in by_resource.items() if len(nodes) > 1)
-    return [one for one in sums if one is not None]
+    means = (_mean(resource, nodes) for resource, nodes in by_resource.items() if len(nodes) > 1)
+    return [one for one in means if one is not None]
 
 
-def _sum(resource: str, nodes: Sequence[Watched]) -> Watched | None:
+def _mean(resource: str, nodes: Sequence[Watched]) -> Watched | None:
     lives = [life for one in nodes for life in one.lives if len(life.at_s)]
     begin_s = min(float(life.at_s[0]) for life in lives)
     end_s = max(float(life.at_s[-1]) for life in lives)
@@ -185,8 +186,8 @@ def _sum(resource: str, nodes: Sequence[Watched]) -> Watched | None:
         total[cells] += life.values[order][first]
         seen[cells] += 1
     whole = np.flatnonzero(seen == len(long))
-    made = Life(at_s=(whole + 0.5) * cell_s + np.float64(begin_s), values=total[whole])
-    return Watched(of=TOGETHER, resource=resource, lives=(made,))
+    made = Life(at_s=(whole + 0.5) * cell_s + np.float64(begin_s), values=total[whole] / len(long))
+    return Watched(of=TOGETHER, resource=resource, lives=(made,), share=1 / len(long))
 
 
 def _continued(before: Life, after: Life) -> Life:

@@ -193,7 +193,7 @@ def test_the_check_of_leaks():
         f"leaks: {x}" for x in ("rss", "fds", "threads", "connections", "disk")
     ]
     assert findings["leaks: fds"].answer is Answer.FAIL
-    assert findings["leaks: fds"].measured == "2 of 5 grow"  # node-1, and with it the sum
+    assert findings["leaks: fds"].measured == "2 of 5 grow"  # node-1, and with it the mean
     assert findings["leaks: threads"].answer is Answer.PASS
     assert "would have shown" in findings["leaks: threads"].sentence
     short = {one.name: one for one in leak_check.check(leaking(60, 0))}

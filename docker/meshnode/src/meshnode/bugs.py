@@ -7,6 +7,7 @@ runs nothing of this module.
 import asyncio
 import functools
 import itertools
+import mmap
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -226,12 +227,13 @@ def _saw_tooth_memory(node: "Node") -> None:
     """Its memory rises by 10 MB in 40 s and falls again: what a garbage collector does, and no
     bug.
     """
-    held: list[bytearray] = []
+    held: list[mmap.mmap] = []
 
     def rise() -> None:
         if len(held) >= TEETH:
             held.clear()
-        held.append(bytearray(b"x" * TOOTH_BYTES))
+        held.append(mmap.mmap(-1, TOOTH_BYTES))
+        held[-1].write(b"x" * TOOTH_BYTES)
 
     _every(node, 1.0, rise)
 
