@@ -110,7 +110,7 @@ def found(watched: Sequence[Watched], false_alarms: float = FALSE_ALARMS) -> lis
             is_leak=found is not None
             and p < false_alarms
             and not found.slows
-            and found.repeats < WANDERS,
+            and (found.repeats < WANDERS or not RESOURCES[one.resource].is_bytes),
         )
         for one, found, p in zip(looked_at, slopes, corrected, strict=True)
     ]
@@ -124,6 +124,7 @@ def of(watched: Watched, confidence: float) -> Slope | None:
         confidence=confidence,
         least_per_s=about.least_per_h / HOUR_S,
         quantum=about.quantum * watched.share,
+        is_counted=not about.is_bytes,
     )
 
 

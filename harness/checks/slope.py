@@ -113,27 +113,34 @@ def of(
     confidence: float,
     least_per_s: float = 0.0,
     quantum: float = 0.0,
+    is_counted: bool = False,
     warm_up_s: float | None = None,
 ) -> Slope | None:
     """Return the slope of a series over its lives; None where they are too short to tell.
 
     `confidence`: of the two-sided interval. `quantum`: the step in which the values come (one
     descriptor): a slope that makes less than one in all the time may not show, and the interval is
-    so much wider. `warm_up_s`: how much of the beginning of each life is left out; None: a fifth of
-    it, one minute at least and half an hour at most.
+    so much wider. `is_counted`: each came by itself, and may have stayed (descriptors), so that the
+    sum of what came may be told from a trend by how evenly it came (`_as_walk`); memory, which an
+    allocator seldom gives back, cannot. `warm_up_s`: how much of the beginning of each life is left
+    out; None: a fifth of it, one minute at least and half an hour at most.
     """
     settled = [one for one in (_settled(life, warm_up_s) for life in lives) if len(one.at_s) > 1]
-    troughs = _troughs(settled, quantum)
+    troughs = _troughs(settled, quantum, confidence)
     if troughs is None:
         return None
     slopes = _pairwise(troughs)
     per_s = float(np.median(slopes))
     repeats = _repeats(troughs.without(per_s))
-    deviation = math.sqrt(_variance(troughs) * _inflation(repeats, troughs.count))
-    from scipy.special import stdtrit  # a sixth of a second
-
-    within = float(stdtrit(_freedom(troughs, repeats), (1 + confidence) / 2)) * deviation
-    low_per_s, high_per_s = _interval(slopes, within)
+    p = _p(troughs.without(least_per_s), repeats)
+    if is_counted:  # of two tests and intervals, each surer, the sharper one
+        confidence, walk = (1 + confidence) / 2, _as_walk(troughs)
+    low_per_s, high_per_s = _interval(slopes, _within(troughs, repeats, confidence))
+    if is_counted:
+        off_per_s = walk.quantile(confidence) * walk.error_per_s
+        if 2 * off_per_s < high_per_s - low_per_s:
+            low_per_s, high_per_s = per_s - off_per_s, per_s + off_per_s
+        p = min(2 * min(p, walk.p(per_s - least_per_s)), 1.0)
     hidden_per_s = quantum / (troughs.count * troughs.block_s)
     by_chance = _by_chance(troughs)
     if by_chance > (1 - confidence) / 2:
@@ -143,7 +150,7 @@ def of(
         per_s=per_s,
         low_per_s=low_per_s - hidden_per_s,
         high_per_s=high_per_s + hidden_per_s,
-        p=max(_p(troughs.without(least_per_s), repeats), by_chance),
+        p=max(p, by_chance),
         slows=not len(latter) or float(np.median(latter)) < SLOWS_BELOW * per_s,
         blocks=troughs.count,
         block_s=troughs.block_s,
@@ -176,7 +183,7 @@ def _settled(life: Life, warm_up_s: float | None) -> Life:
     return replace(life, at_s=life.at_s[is_settled], values=life.values[is_settled])
 
 
-def _troughs(lives: Sequence[Life], quantum: float) -> _Troughs | None:
+def _troughs(lives: Sequence[Life], quantum: float, confidence: float) -> _Troughs | None:
     """Return the troughs of the blocks by which the slope is told most sharply: fine ones are of
     the flanks of a saw-tooth, and repeat each other. They are chosen by how troughs scatter about
     their line, not by how it rises. None where there are too few.
@@ -189,18 +196,19 @@ def _troughs(lives: Sequence[Life], quantum: float) -> _Troughs | None:
         troughs = _Troughs(made, block_s, quantum)
         if troughs.count < BLOCKS_LEAST:
             break
-        blur = _blur(troughs.without(float(np.median(_pairwise(troughs)))))
+        blur = _blur(troughs.without(float(np.median(_pairwise(troughs)))), confidence)
         if blur < sharpest:
             found, sharpest = troughs, blur
     return found
 
 
-def _blur(residuals: _Troughs) -> float:
-    """Return to what the error of a slope through these troughs is proportional."""
+def _blur(residuals: _Troughs, confidence: float) -> float:
+    """Return to what the interval of a slope through these troughs is proportional."""
     away = [np.abs(values - np.median(values)) for _, values in residuals.lives]
     spread = sum(float(((at_s - at_s.mean()) ** 2).sum()) for at_s, _ in residuals.lives)
-    inflation = _inflation(_repeats(residuals), residuals.count)
-    return float(np.concatenate(away).mean()) * math.sqrt(inflation / spread)
+    repeats = _repeats(residuals)
+    error = math.sqrt(_inflation(repeats, residuals.count) / spread)
+    return float(np.concatenate(away).mean()) * error * _quantile(residuals, repeats, confidence)
 
 
 def _blocks(life: Life, block_s: float) -> tuple[Floats, Floats] | None:
@@ -250,12 +258,13 @@ def _variance(troughs: _Troughs) -> float:
 def _repeats(residuals: _Troughs) -> float:
     """Return the correlation of a trough with the next, of what a trend left: 0 at least. Short
     series show less of it than there is; (nr + 2) / (n − 4) makes up for that (van Giersbergen
-    2005, as Hamed 2009 has it for this test). What is smaller than a step of the values is rounding
-    (its variance is a twelfth of the step's square), which repeats nothing.
+    2005, as Hamed 2009 has it for this test). What is nearer to the trend than half a step of the
+    values is on it: they cannot be nearer.
     """
-    product, square = 0.0, residuals.count * residuals.quantum**2 / 12
+    product = square = 0.0
     for _, values in residuals.lives:
-        around = values - np.median(values)
+        away = values - np.median(values)
+        around = np.sign(away) * np.maximum(np.abs(away) - residuals.quantum / 2, 0.0)
         product += float((around[1:] * around[:-1]).sum())
         square += float((around * around).sum())
     if square <= 0 or product <= 0:
@@ -287,6 +296,19 @@ def _freedom(troughs: _Troughs, repeats: float) -> float:
     return max(troughs.count / _inflation(repeats, troughs.count) - 2, 1.0)
 
 
+def _quantile(troughs: _Troughs, repeats: float, confidence: float) -> float:
+    """Return how many deviations of S an interval takes to either side."""
+    from scipy.special import stdtrit  # a sixth of a second
+
+    return float(stdtrit(_freedom(troughs, repeats), (1 + confidence) / 2))
+
+
+def _within(troughs: _Troughs, repeats: float, confidence: float) -> float:
+    """Return by how much S may vary without a trend."""
+    variance = _variance(troughs) * _inflation(repeats, troughs.count)
+    return _quantile(troughs, repeats, confidence) * math.sqrt(variance)
+
+
 def _interval(slopes: Floats, within: float) -> tuple[float, float]:
     """Return the interval of the median of pairwise slopes (Sen 1968): by how many of them lie
     below and above, when S varies `within` so much.
@@ -297,6 +319,43 @@ def _interval(slopes: Floats, within: float) -> tuple[float, float]:
         float(ordered[low]) if low >= 0 else -math.inf,
         float(ordered[high]) if high < count else math.inf,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """How far a slope may be off where what comes adds up: each step is by itself, and none comes
+    back (a random walk, whose troughs repeat each other wholly).
+    """
+
+    error_per_s: float
+    steps: int
+
+    def quantile(self, confidence: float) -> float:
+        from scipy.special import stdtrit
+
+        return float(stdtrit(max(self.steps - 1, 1), (1 + confidence) / 2))
+
+    def p(self, over_per_s: float) -> float:
+        """How likely it rises so much faster than it does."""
+        from scipy.special import stdtr
+
+        if over_per_s <= 0 or self.error_per_s <= 0:
+            return 1.0
+        return float(stdtr(max(self.steps - 1, 1), -over_per_s / self.error_per_s))
+
+
+WALK_OF_MEDIAN = 1.1  # error of the median slope of a walk ÷ that of its mean step (simulated)
+
+
+def _as_walk(troughs: _Troughs) -> _Walk:
+    """Return how far the slope may be off by how evenly troughs step. Of troughs that only scatter
+    that is more than they are off.
+    """
+    steps = np.concatenate([np.diff(values) for _, values in troughs.lives])
+    seconds = sum(float(at_s[-1] - at_s[0]) for at_s, _ in troughs.lives)
+    # Whole steps are seen to no more than a twelfth of the square of one.
+    square = float(steps.var(ddof=1)) + troughs.quantum**2 / 12
+    return _Walk(WALK_OF_MEDIAN * math.sqrt(square * len(steps)) / seconds, len(steps))
 
 
 def _p(residuals: _Troughs, repeats: float) -> float:

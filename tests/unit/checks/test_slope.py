@@ -109,6 +109,38 @@ def test_few_steps_are_no_trend(steps):
     assert found.p > 0.025
 
 
+def test_what_comes_by_chance_and_stays_is_a_trend():
+    """A connection of each reconnect, half a minute apart on the average: the line wanders, for
+    what came stays, and how evenly it came tells.
+    """
+    rng = drawn("reconnects")
+    values = 20 + np.cumsum(rng.random(HOUR) < 1 / 30)
+    found = of(life(values), quantum=1.0, is_counted=True, least_per_s=2 / HOUR)
+    assert found.p < 1e-4
+    assert found.low_per_s * HOUR > 60
+    assert found.low_per_s * HOUR < 120 < found.high_per_s * HOUR
+
+
+@pytest.mark.parametrize("seconds", [600, HOUR])
+def test_what_comes_and_goes_by_chance_is_none(seconds):
+    """A walk of whole steps, which goes far from where it began."""
+    rng, rises = drawn(f"walk {seconds}"), 0
+    for _ in range(100):
+        steps = np.zeros(seconds)
+        np.add.at(steps, rng.integers(0, seconds, 60), rng.choice([-1.0, 1.0], 60))
+        rises += of(life(steps.cumsum()), quantum=1.0, is_counted=True).p < 0.01
+    assert rises <= 6
+
+
+def test_a_stair_is_a_line():
+    """One descriptor a minute lies on its line but for what is less than one."""
+    found = of(life(20 + np.arange(1200) // 60), quantum=1.0, is_counted=True, confidence=0.9998)
+    assert found.repeats < 0.3
+    assert found.low_per_s * 60 > 0.4
+    assert found.high_per_s * 60 < 1.6
+    assert found.p < 1e-4
+
+
 def test_what_does_not_show_in_whole_steps_is_not_denied():
     """No descriptor in ten minutes may be one every quarter of an hour."""
     found = of(life(np.full(600, 20.0)), quantum=1.0)
