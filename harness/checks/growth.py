@@ -183,12 +183,11 @@ def _lacking(history: History, row: Row, watched: Sequence[Watched]) -> str | No
 
 def _shown(row: Row, watched: Watched, slope: Slope) -> str:
     """Show a slope with its interval in the row's unit."""
-    low, high = (
-        "∞"
-        if math.isinf(one) and one > 0
-        else "−∞"
-        if math.isinf(one)
-        else f"{row.in_unit(one):.3g}"
-        for one in (slope.low_per_s, slope.high_per_s)
-    )
+    low, high = (_digits(row.in_unit(one)) for one in (slope.low_per_s, slope.high_per_s))
     return f"{shown(row, row.in_unit(slope.per_s))} [{low}, {high}] at {watched.of}"
+
+
+def _digits(value: float) -> str:
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
