@@ -168,7 +168,7 @@ source = "where it was promised"
 [[row]]
 name = "end-to-end private message p99"
 metric = "private_message.end_to_end"
-statistic = "p99"                # {statistics} (of those that came true)
+statistic = "p99"                # {statistics} (of those that came true), slope
 comparison = "<"                 # {comparisons}; default <, strict
 bound = 50                       # left out: measured, not promised, never PASS
 unit = "ms"
@@ -180,7 +180,11 @@ under = "wan"                    # condition: this fault was in force, and its a
 scenario = "meshara-10"          # what measures it; a run of another scenario leaves the row out
 stretch = 20                     # a further aim; said beside the answer, never judged
 factor = 2                       # of *.return_to_baseline: within how much of the steady phase's
+process = "harness"              # of a slope: judged on processes of the harness, not on nodes
 ```
+
+`slope` is how fast a resource grows ([leaks](leaks.md)): of `rss`, `fds`, `threads`, `connections`
+and `disk`, in the units that end in `/h`, which are of nothing else.
 
 | key | values |
 |---|---|

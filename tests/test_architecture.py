@@ -50,6 +50,7 @@ HOMES = {
     "msgpack": {"harness/systems/protocol.py", "harness/systems/adapters/serf.py"},
     "aiohttp": {"harness/systems/transports/http.py"},
     "click": {"harness/cli"},
+    "scipy": {"harness/checks"},
 }
 FUNCTION_LINES_MAX = 50
 FILE_LINES_MAX = 400

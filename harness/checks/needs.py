@@ -18,11 +18,13 @@ from harness.history.history import History, PhaseWindow
 from harness.scenario.budget import Row
 from harness.topology.quantities import number
 
+HOST = frozenset({Part.HOST})
+
 
 def gap(history: History, row: Row, phase: PhaseWindow) -> str | None:
     """What the record lacks of that which the row needs; None where it lacks nothing."""
     metric = METRICS[row.metric]
-    needs = metric.needs | ALWAYS
+    needs = ALWAYS | (metric.needs if row.conditions.process is None else HOST)
     if row.conditions.under is not None:
         needs |= {Part.PROOFS, Part.PLAN}
     if row.conditions.received_per_s is not None:

@@ -25,6 +25,7 @@ NEEDS: Mapping[str, Parts] = {
     "coverage-by-side": frozenset({Part.OPERATIONS, Part.JOURNAL, Part.FAULTS, Part.TOPOLOGY}),
     # What is there of operations shows that a fault met something, or does not.
     "non-vacuity": frozenset({Part.FAULTS}),
+    "leaks": frozenset({Part.SAMPLES, Part.HOST}),
     "linearizability": frozenset({Part.OPERATIONS}),
     "membership": frozenset({Part.JOURNAL, Part.FAULTS, Part.TOPOLOGY}),
     "ordered": frozenset({Part.OPERATIONS, Part.JOURNAL}),

@@ -48,13 +48,12 @@ def _sampled(column: str) -> Callable[[History, PhaseWindow], PerNode]:
     def take(history: History, phase: PhaseWindow) -> PerNode:
         edges, columns = _inside(history, phase, column)
         values = columns[column].astype(np.float64)
-        return PerNode(
-            series={
-                node: values[begin:end]
-                for node, (begin, end) in enumerate(pairwise(edges))
-                if end > begin
-            }
-        )
+        told = {
+            node: one[~np.isnan(one)]
+            for node, (begin, end) in enumerate(pairwise(edges))
+            if len(one := values[begin:end])
+        }
+        return PerNode(series={node: one for node, one in told.items() if len(one)})
 
     return take
 
@@ -111,14 +110,14 @@ def _lives(
 ) -> npt.NDArray[np.int64]:
     """In which life of its node's process each sample was taken."""
     found = np.zeros(len(at_ns), np.int64)
-    for node, ends_ns in _ends_of(history).items():
+    for node, ends_ns in ends_of(history).items():
         mine = slice(edges[node], edges[node + 1])
         found[mine] = np.searchsorted(ends_ns, at_ns[mine])
     return found
 
 
 @once
-def _ends_of(history: History) -> dict[int, list[int]]:
+def ends_of(history: History) -> dict[int, list[int]]:
     """When each node's process ended, in order: by itself, or stopped by the harness."""
     order = {name: index for index, name in enumerate(history.nodes)}
     found: dict[int, list[int]] = {}
@@ -246,6 +245,11 @@ RESOURCE_METRICS: dict[str, Metric] = {
     "threads": _of_node("number", _sampled("threads"), "threads"),
     "connections": _of_node(
         "number", _sampled("connections"), "TCP sockets in the node's namespace"
+    ),
+    "disk": _of_node(
+        "size",
+        _sampled("disk_bytes"),
+        "what the files in a node's directory take of the disk, without its log; twice a minute",
     ),
     "network": _of_node(
         "byte rate",

@@ -15,6 +15,7 @@ from harness.checks import (
     asked,
     conditions,
     faults,
+    growth,
     host,
     lateness,
     liveness,
@@ -30,6 +31,7 @@ from harness.checks.metric import Chosen, Measured, PerNode, Samples
 from harness.checks.metrics import METRICS, as_one, take, taken_over
 from harness.checks.operation_metrics import TIMES
 from harness.checks.promises import keeping, missed, missing, promised, shown, stretch
+from harness.checks.row_finding import finding, unknown
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.choices import one_of
@@ -48,9 +50,11 @@ def validate(rows: Sequence[Row]) -> None:
         metric = METRICS.get(row.metric)
         if metric is None:
             raise BadFileError(f"row {row.name}: metric: {one_of(row.metric, METRICS)}")
-        if row.statistic not in statistic.NAMES:
-            raise BadFileError(f"row {row.name}: {one_of(row.statistic, statistic.NAMES)}")
-        if row.statistic != "count" and row.kind != metric.kind:
+        known = (*statistic.NAMES, growth.SLOPE)
+        if row.statistic not in known:
+            raise BadFileError(f"row {row.name}: statistic: {one_of(row.statistic, known)}")
+        growth.validate(row)
+        if row.statistic not in ("count", growth.SLOPE) and row.kind != metric.kind:
             raise BadFileError(
                 f"row {row.name}: unit: {row.metric} is a {metric.kind}, {row.unit!r} measures a "
                 f"{row.kind}"
@@ -78,7 +82,7 @@ def _judge_alone(history: History, row: Row) -> Finding:
             return _of_warm_up(history, row)
         return _judge(history, row)
     except Exception as error:  # whatever broke, the row was not judged, and says so
-        return _unknown(row, Cause.CHECKER_BROKE, f"it broke: {type(error).__name__}: {error}")
+        return unknown(row, Cause.CHECKER_BROKE, f"it broke: {type(error).__name__}: {error}")
 
 
 def _of_warm_up(history: History, row: Row) -> Finding:
@@ -101,34 +105,34 @@ def _of_warm_up(history: History, row: Row) -> Finding:
 def _judge(history: History, row: Row) -> Finding:
     phase = history.phase(row.conditions.phase)
     if phase is None:
-        return _unknown(
-            row, Cause.NOT_MEASURED, f"the run played no phase {row.conditions.phase!r}"
-        )
+        return unknown(row, Cause.NOT_MEASURED, f"the run played no phase {row.conditions.phase!r}")
     if left_out := asked.left_out(history, row):
-        return _finding(row, Answer.NOT_ASKED, "–", left_out)
+        return finding(row, Answer.NOT_ASKED, "–", left_out)
     if phase.end_ns <= phase.begin_ns:
-        return _unknown(row, Cause.NOT_MEASURED, f"phase {phase.name} was over at once")
+        return unknown(row, Cause.NOT_MEASURED, f"phase {phase.name} was over at once")
     gap = needs.gap(history, row, phase)
     if gap is not None:
-        return _unknown(row, Cause.GAP, gap)
+        return unknown(row, Cause.GAP, gap)
     if unmet := conditions.unmet(history, row, phase):
-        return _unknown(row, *unmet)
+        return unknown(row, *unmet)
+    if row.statistic == growth.SLOPE:
+        return growth.judge(history, row, phase)
     if row.conditions.under is not None:
         phase = faults.under(history, row.conditions.under, phase)
     try:
         taken = take(history, row, phase)
         statistic.take(taken, history, row)
     except NoValueError as lacking:
-        return _unknown(row, lacking.cause, f"{lacking}{asked.unplanned(history, row)}")
+        return unknown(row, lacking.cause, f"{lacking}{asked.unplanned(history, row)}")
     excused = lateness.excused_of(history, as_one(taken_over(history, row.metric, phase)), row)
     fair = _without(history, row, phase, taken, excused.all)
     measured, value = _shown(history, row, fair, taken)
     if differs := unsteady(row, taken):
-        return _unknown(row, Cause.UNSTABLE, differs, measured)
+        return unknown(row, Cause.UNSTABLE, differs, measured)
     unseen = needs.unseen(history, row, phase, taken)
     if row.bound is None:
         told = f"measured, not promised{lateness.tick(history, row, phase)}{unseen.told}"
-        return _finding(row, Answer.MEASURED, measured, told, value=value)
+        return finding(row, Answer.MEASURED, measured, told, value=value)
     best, worst = _best(history, row, fair, taken), _worst(history, row, phase, taken, excused)
     doubt = _doubt(history, row, phase, excused, best=best, worst=worst)
     if doubt is None and best:
@@ -138,17 +142,17 @@ def _judge(history: History, row: Row) -> Finding:
         doubt = doubt or _excuse(history, row, phase, taken, excused)
     doubt = doubt or unseen.doubt
     if doubt is not None:
-        return _unknown(row, doubt[0], doubt[1], measured)
+        return unknown(row, doubt[0], doubt[1], measured)
     if not best:
         if gap := _unexcused(history, row, phase, value) or _untold(
             history, row, phase, taken, excused.all
         ):
-            return _unknown(row, Cause.GAP, gap, measured)
+            return unknown(row, Cause.GAP, gap, measured)
         busy = host.busy(history, phase) if host.feels_it(row) else ""
-        return _finding(row, Answer.FAIL, measured, missed(row, value) + busy, value=value)
+        return finding(row, Answer.FAIL, measured, missed(row, value) + busy, value=value)
     measured, value = _shown(history, row, taken, fair)
     kept = f"kept{stretch(row, value)}{lateness.tick(history, row, phase)}{unseen.told}"
-    return _finding(row, Answer.PASS, measured, kept, value=value)
+    return finding(row, Answer.PASS, measured, kept, value=value)
 
 
 def _excuse(
@@ -355,33 +359,3 @@ def _host_limited(
             without = ", and without what was under way then the promise holds"
             return Cause.HOST_LIMITED, told + without + host.busy(history, one)
     return None
-
-
-def _unknown(row: Row, cause: Cause, sentence: str, measured: str = "–") -> Finding:
-    return _finding(row, Answer.UNKNOWN, measured, sentence, cause=cause)
-
-
-def _finding(
-    row: Row,
-    answer: Answer,
-    measured: str,
-    sentence: str,
-    *,
-    cause: Cause | None = None,
-    value: float | None = None,
-) -> Finding:
-    return Finding(
-        name=row.name,
-        answer=answer,
-        promised=promised(row),
-        measured=measured,
-        sentence=sentence,
-        cause=cause,
-        phase=row.conditions.phase,
-        value=None if value is None or math.isinf(value) else value,
-        source=row.source,
-        metric=row.metric,
-        statistic=row.statistic,
-        unit=row.unit,
-        bound=row.bound,
-    )

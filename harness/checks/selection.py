@@ -22,6 +22,7 @@ from harness.topology.quantities import time_ms
 TABLE: Mapping[str, str] = {
     "coverage-by-side": "harness.checks.coverage:check",
     "isolation": "harness.checks.isolation:check",
+    "leaks": "harness.checks.leak_check:check",
     "linearizability": "harness.checks.linearizability:check",
     "membership": "harness.checks.membership:check",
     "ordered": "harness.checks.ordered:check",

@@ -68,6 +68,25 @@ SAMPLES = pa.schema(
         pa.field("packets_out", pa.int64()),
         # Cumulative like cpu_ns: its threads could run and waited for a core; null: not told.
         pa.field("run_delay_ns", pa.int64()),
+        # Its first process, in the supervisor's PID namespace; null: not told.
+        pa.field("pid", pa.int32()),
+        # Taken every half a minute: what the node's directory takes of the disk, without its log,
+        # and how many descriptors its first process may have; null: not looked, or not told.
+        pa.field("disk_bytes", pa.int64()),
+        pa.field("fds_limit", pa.int32()),
+    ]
+)
+# A process of the harness itself. Its sockets (of any kind) and limit are taken seldom; null: not
+# looked, or not told.
+OWN = pa.struct(
+    [
+        pa.field("name", pa.string()),
+        pa.field("pid", pa.int32()),
+        pa.field("rss_bytes", pa.int64()),
+        pa.field("fds", pa.int32()),
+        pa.field("threads", pa.int32()),
+        pa.field("sockets", pa.int32()),
+        pa.field("fds_limit", pa.int32()),
     ]
 )
 HOST = pa.schema(
@@ -87,6 +106,7 @@ HOST = pa.schema(
         # Cumulative, all CPUs: the harness's control group, or one above it, had used up its quota;
         # null: not told.
         pa.field("cpu_throttled_us", pa.int64()),
+        pa.field("own", pa.list_(OWN)),  # the harness's processes; null: not told
     ]
 )
 

@@ -28,6 +28,7 @@ from harness.network.hub import strangers
 from harness.network.injectors import BACKENDS, NONE
 from harness.network.injectors.compiler import Compiled, Compiler
 from harness.network.injectors.injector import Injector, RateCounter, Site
+from harness.network.injectors.nfqueue import Nfqueue
 from harness.network.injectors.nftables import Nftables
 from harness.network.proof.streams import PORT as STREAM_PORT
 from harness.network.reading import Reading
@@ -35,6 +36,7 @@ from harness.topology.impairment import CLEAR, Impairment
 from harness.topology.topology import Node
 
 CHOOSER = "nftables"  # the injector that chooses among what the others have made
+HELPED = "nfqueue"  # the injector that stands on a process of ours
 
 
 class Network:
@@ -265,6 +267,11 @@ class Network:
         """List the faults in force as `harness fault list` shows them."""
         with self._lock:  # not while one is half set
             return [listing.row(fault) for fault in self.faults.values()]
+
+    def helpers(self) -> dict[str, int]:
+        """Return the pids of the harness's own processes that injectors stand on, by name."""
+        engine = self._standing.get(HELPED)
+        return {} if engine is None else {"delay engine": cast("Nfqueue", engine).pid}
 
     def close(self) -> None:
         """Take away all that is ours, and nothing else.

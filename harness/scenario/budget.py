@@ -14,7 +14,7 @@ from harness.choices import one_of
 from harness.errors import BadFileError
 
 # Unit → (kind of quantity, factor to the kind's base: ns, bytes, bytes a second, share of one core,
-# a plain number)
+# a plain number, a growth a second)
 UNITS: dict[str, tuple[str, float]] = {
     "ns": ("time", 1),
     "us": ("time", 1e3),
@@ -33,6 +33,13 @@ UNITS: dict[str, tuple[str, float]] = {
     "%": ("share", 0.01),
     "1": ("number", 1),
     "1/s": ("rate", 1),
+    # How fast something grows, a second: of `statistic = "slope"` alone.
+    "KB/h": ("growth in bytes", 1e3 / 3600),
+    "MB/h": ("growth in bytes", 1e6 / 3600),
+    "GB/h": ("growth in bytes", 1e9 / 3600),
+    "fds/h": ("growth in fds", 1 / 3600),
+    "threads/h": ("growth in threads", 1 / 3600),
+    "connections/h": ("growth in connections", 1 / 3600),
 }
 # An operation that was sent later than both says nothing of the system.
 LATE_NS_LEAST = 1_000_000
@@ -60,6 +67,8 @@ class Conditions:
     received_per_s: float | None = None
     scenario: str | None = None  # which scenario measures it; a run of another leaves the row out
     under: str | None = None  # the name of a fault whose amount must have been shown in the phase
+    # Of a slope: judged on these of the harness's own processes (checks/growth.py), not on nodes.
+    process: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +108,7 @@ class Row:
     @property
     def kind(self) -> str:
         """The kind of quantity that the unit measures: time, size, byte rate, share, number,
-        rate.
+        rate, growth in something.
         """
         return UNITS[self.unit][0]
 

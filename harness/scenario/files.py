@@ -356,18 +356,15 @@ def _profile(table: Table) -> Profile | None:
 
 
 def read_budget(path: Path) -> Budget:
-    """Read a budget. Raises BadFileError.
-
-    Whether its metrics and statistics exist is checked by checks/rows.py, which knows them.
-    """
+    """Read a budget; checks/rows.py knows whether what it names exists. Raises BadFileError."""
     return budget_from(load(path), str(path), path.stem)
 
 
 def budget_from(values: dict[str, object], where: str, name: str) -> Budget:
     """Make a budget from parsed TOML; `where` names the file in errors. Raises BadFileError."""
     table = Table(values, where)
-    source = table.take("source", str, " ")
-    rows = tuple(_row(one, source.strip()) for one in table.tables("row"))
+    source = table.take("source", str, " ").strip()
+    rows = tuple(_row(one, source) for one in table.tables("row"))
     built = with_file(where, lambda: Budget(name=table.take("name", str, name), rows=rows))
     table.finish()
     return built
@@ -393,6 +390,7 @@ def _row(table: Table, source: str) -> Row:
                 received_per_s=table.take_or_none("received_per_s", float),
                 scenario=table.take_or_none("scenario", str),
                 under=table.take_or_none("under", str),
+                process=table.take_or_none("process", str),
             ),
         ),
     )

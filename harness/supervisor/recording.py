@@ -127,8 +127,12 @@ class Recording:
         t0_ns = time.monotonic_ns() + int(start_in_s * 1e9)
         self._write_facts(t0_ns, load)
         self.folder.event(RunBegan())
-        gateway = [cluster.gateway.pid] if cluster.gateway is not None else []
-        watched = [os.getpid(), *gateway, *load.get("pids", [])]
+        watched = {"supervisor": os.getpid()}
+        if cluster.gateway is not None:
+            watched["gateway"] = cluster.gateway.pid
+        watched |= {
+            f"load {at}" if at else "load": pid for at, pid in enumerate(load.get("pids", ()))
+        }
         self._samples = Samples(cluster, self.folder, watched, self.note, t0_ns)
         self._stops.append(self._samples.close)
         self._iperf3 = Iperf3(cluster, self.folder, self._timeline.phases)

@@ -2,10 +2,11 @@
 
 That is resident memory, CPU, waits for a core, descriptors, threads, connections and traffic.
 Everything is read from descriptors that are kept open (four a node), so a pass over 1000 nodes
-takes some 20 ms. A node without a live process is absent from a batch, never zero. A node is all
-its processes: what its others use is added to what the first does, and costs an opened file for
-each (memory that they share is counted in each), as does each thread, where there is more than one.
-Pids are those of the sampler's own PID namespace, for containers and bare processes alike.
+takes some 20 ms; what costs more is read seldom (seldom.py). A node without a live process is
+absent from a batch, never zero. A node is all its processes: what its others use is added to what
+the first does, and costs an opened file for each (memory that they share is counted in each), as
+does each thread, where there is more than one. Pids are those of the sampler's own PID namespace,
+for containers and bare processes alike.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -33,6 +34,14 @@ from harness.kernel.proc import (
     psi_some_us,
     run_delay_ns,
     run_delay_of_threads_ns,
+)
+from harness.supervisor.seldom import (
+    EVERY_S,
+    NOTHING,
+    Directory,
+    Seldom,
+    fds_limit,
+    sockets,
 )
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -74,6 +83,15 @@ class _Source:
                 os.close(descriptor)
 
 
+class _Watched(NamedTuple):
+    """A process that is no node; `is_load`: its CPU is the run's own."""
+
+    pid: int
+    clock: int  # id of its CPU clock
+    stat: int  # descriptor of /proc/PID/stat
+    is_load: bool
+
+
 class _Usage(NamedTuple):
     at_ns: int
     cpu_ns: int
@@ -87,14 +105,15 @@ class Sampler:
 
     `namespaces` are the descriptors of the nodes' network namespaces, in the topology's order. The
     namespace, not the process, says which TCP statistics are a node's: a process that has just
-    started may not have entered it yet. Every method may be called from any thread.
+    started may not have entered it yet. `directories` are theirs, likewise; without them nobody
+    tells of disks. Every method may be called from any thread.
     """
 
-    def __init__(self, namespaces: Sequence[int]) -> None:
+    def __init__(self, namespaces: Sequence[int], directories: Sequence[Directory] = ()) -> None:
         self._namespaces = tuple(namespaces)
+        self._seldom, self._own_due_s = Seldom(directories), 0.0
         self._nodes: dict[int, _Source] = {}
-        # Name → CPU clock id, descriptor of /proc/PID/stat.
-        self._watched: dict[str, tuple[int, int]] = {}
+        self._watched: dict[str, _Watched] = {}  # by name
         self._host = {
             name: _open_if_there(f"/proc/{name}")
             for name in ("stat", "meminfo", "pressure/cpu", "net/softnet_stat")
@@ -125,17 +144,21 @@ class Sampler:
             if source is not None:
                 source.close()
 
-    def watch(self, name: str, pid: int) -> None:
+    def watch(self, name: str, pid: int, *, is_load: bool = True) -> None:
         """Add a process that is no node, such as a load generator, to the host's rows.
 
-        It leaves them when it ends.
+        It leaves them when it ends. `is_load`: its CPU is the run's own, and not other processes'.
         """
-        stat = _open_if_there(f"/proc/{pid}/stat")
         with self._lock:
-            if name in self._watched:
-                os.close(self._watched.pop(name)[1])
+            known = self._watched.get(name)
+            if known is not None and known.pid == pid:
+                return
+            stat = _open_if_there(f"/proc/{pid}/stat")
+            if known is not None:
+                os.close(self._watched.pop(name).stat)
             if stat is not None:
-                self._watched[name] = (process_cpu_clock(pid), stat)
+                self._watched[name] = _Watched(pid, process_cpu_clock(pid), stat, is_load)
+                self._own_due_s = 0.0
 
     def take(
         self, counters: Mapping[int, LinkCounters], only: Collection[int] | None = None
@@ -147,6 +170,8 @@ class Sampler:
         rows: list[tuple[int | None, ...]] = []
         with self._lock:
             families = self._census.families()
+            pids = {node: source.pid for node, source in self._nodes.items()}
+            looks = self._seldom.look(pids, time.monotonic())
             for node_index, source in sorted(self._nodes.items()):
                 if only is not None and node_index not in only:
                     continue
@@ -171,6 +196,9 @@ class Sampler:
                             else (link.rx_bytes, link.tx_bytes, link.rx_packets, link.tx_packets)
                         ),
                         self._run_delay_ns(source, usage.threads, family),
+                        source.pid,
+                        looks.get(node_index, NOTHING).disk_bytes,
+                        looks.get(node_index, NOTHING).fds_limit,
                     )
                 )
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(SAMPLES)
@@ -216,13 +244,7 @@ class Sampler:
         """Return one row about the host and the watched processes, schema HOST."""
         with self._lock:
             busy, steal = cpu_ticks(self._read("stat"))
-            load_cpu_ns = []
-            for name, (clock, stat) in list(self._watched.items()):
-                usage = _usage(clock, stat)
-                if usage is None:
-                    os.close(self._watched.pop(name)[1])
-                else:
-                    load_cpu_ns.append((name, usage.cpu_ns))
+            load_cpu_ns, own = self._own()
             row = {
                 "at_ns": time.monotonic_ns(),
                 "cpu_busy_ns": busy * _TICK_NS,
@@ -232,8 +254,35 @@ class Sampler:
                 "load_cpu_ns": load_cpu_ns,
                 "packets_dropped": packets_dropped(self._read("net/softnet_stat")),
                 "cpu_throttled_us": self._throttled_us(),
+                "own": own,
             }
         return pa.RecordBatch.from_pylist([row], schema=HOST)
+
+    def _own(self) -> tuple[list[tuple[str, int]], list[dict[str, Any]]]:
+        """Read the watched processes: what CPU those of the load used, and what each has."""
+        is_due = time.monotonic() >= self._own_due_s
+        self._own_due_s = time.monotonic() + EVERY_S if is_due else self._own_due_s
+        load_cpu_ns, own = [], []
+        for name, one in list(self._watched.items()):
+            fds = _count_of(one.pid)
+            usage = _usage(one.clock, one.stat)
+            if usage is None:
+                os.close(self._watched.pop(name).stat)
+                continue
+            if one.is_load:
+                load_cpu_ns.append((name, usage.cpu_ns))
+            own.append(
+                {
+                    "name": name,
+                    "pid": one.pid,
+                    "rss_bytes": usage.rss_bytes,
+                    "fds": fds,
+                    "threads": usage.threads,
+                    "sockets": sockets(one.pid) if is_due else None,
+                    "fds_limit": fds_limit(one.pid) if is_due else None,
+                }
+            )
+        return load_cpu_ns, own
 
     def _throttled_us(self) -> int | None:
         said = [throttled_us(_pread(one)) for one in self._groups]
@@ -249,7 +298,7 @@ class Sampler:
         with self._lock:
             for source in self._nodes.values():
                 source.close()
-            for descriptor in (*(stat for _, stat in self._watched.values()), *self._host.values()):
+            for descriptor in (*(one.stat for one in self._watched.values()), *self._host.values()):
                 if descriptor is not None:
                     os.close(descriptor)
             self._nodes.clear()
@@ -284,6 +333,14 @@ def _usage(clock: int, stat: int) -> _Usage | None:
         int(fields[21]) * _PAGE_BYTES,
         (int(fields[13]) + int(fields[14])) * _TICK_NS,
     )
+
+
+def _count_of(pid: int) -> int | None:
+    """Count a process's descriptors; None where it has ended, or nobody may look."""
+    try:
+        return os.stat(f"/proc/{pid}/fd").st_size or len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return None
 
 
 def _of_pid(pid: int) -> tuple[_Usage, int] | None:

@@ -12,15 +12,17 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 
 from harness.errors import close_all
 from harness.history.events import GatewayStalled
 from harness.history.folder import RunFolder
+from harness.runtimes.processes import log_of
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.sampler import Sampler
+from harness.supervisor.seldom import Directory
 
 SAMPLE_EVERY_S = 1.0
 OFF_S = 0.5  # from the whole seconds of a run's clock
@@ -42,18 +44,22 @@ class Samples:
         self,
         cluster: Cluster,
         folder: RunFolder,
-        watched: Iterable[int],
+        watched: Mapping[str, int],
         failed: Callable[[str], None],
         t0_ns: int,
     ) -> None:
-        """`watched`: pids of the run's own processes that are no nodes; `t0_ns`: when its clock
-        says 0.
+        """`watched`: the run's own processes that are no nodes, pids by name; `t0_ns`: when its
+        clock says 0.
         """
         self._cluster, self._folder, self._failed = cluster, folder, failed
-        self._sampler = Sampler([place.namespace for place in cluster.places.values()])
+        places = list(cluster.places.values())
+        self._sampler = Sampler(
+            [place.namespace for place in places],
+            [Directory(place.directory, log_of(place)) for place in places],
+        )
         self._tracked: dict[str, int] = {}  # node → pid
-        for pid in watched:
-            self._sampler.watch(str(pid), pid)
+        for name, pid in watched.items():
+            self._sampler.watch(name, pid)
         self._t0_s = t0_ns / 1e9
         self._stop = threading.Event()
         self._taking = threading.Lock()
@@ -127,3 +133,6 @@ class Samples:
             if name not in self._tracked:
                 self._sampler.track(self._cluster.places[name].index, pid)
                 self._tracked[name] = pid
+        network = self._cluster.network
+        for name, pid in ({} if network is None else network.helpers()).items():
+            self._sampler.watch(name, pid, is_load=False)

@@ -9,7 +9,7 @@ from harness.checks.verdict import Finding
 from harness.history.history import History
 from harness.scenario.budget import Conditions, Row
 
-CONDITIONS = ("phase", "nodes", "node", "received_per_s", "under")
+CONDITIONS = ("phase", "nodes", "node", "received_per_s", "under", "process")
 
 
 def row(**changes: Any) -> Row:

@@ -80,7 +80,8 @@ def beginning(node: int) -> int:
 
 def sample(at_s: float, node: int, **values: int) -> dict[str, Any]:
     row = dict.fromkeys(h.SAMPLES.names, 0)
-    return {**row, "at_ns": int(at_s * SECOND), "node": node, **values}
+    untold = {"pid": None, "disk_bytes": None, "fds_limit": None}
+    return {**row, **untold, "at_ns": int(at_s * SECOND), "node": node, **values}
 
 
 def host(at_s: float, busy_s: float, own_s: float = 0.0) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Planted bugs that show between nodes: each does what it says, and a node without one does not."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,27 @@ def test_a_peer_that_comes_back_stays_dead(tmp_path: Path, bug: str, links: int)
         assert nodes[2].health()["links"] == 2
         wait_until(lambda: nodes[0].health()["links"] == links, f"{links} links")
         assert nodes[0].control.call("health")["links"] == links
+
+
+@pytest.mark.parametrize(("bug", "leaked"), [(CLEAN, 0), ("leaks-a-connection-a-reconnect", 5)])
+def test_a_reconnect_costs_a_connection(tmp_path: Path, bug: str, leaked: int) -> None:
+    nodes = make_nodes(tmp_path, 2, PAIR, **options(bug))
+    with running(nodes):
+        control = nodes[0].control
+        assert control.do(CONNECT, nodes[1].id)[0] == OK
+        before = to_itself(nodes[1])
+        for _ in range(5):
+            assert control.do(CONNECT, nodes[1].id)[0] == OK
+        assert to_itself(nodes[1]) == before + leaked
+
+
+def to_itself(node: Node) -> int:
+    """How many connections of a node's address to the same one there are, by their client's end."""
+    assert node.process is not None
+    address = int.from_bytes(socket.inet_aton(node.address), "little")
+    found = 0
+    for line in Path(f"/proc/{node.process.pid}/net/tcp").read_text().splitlines()[1:]:
+        local, remote = line.split()[1:3]
+        same = local.split(":")[0] == remote.split(":")[0] == f"{address:08X}"
+        found += same and int(remote.split(":")[1], 16) == node.port
+    return found

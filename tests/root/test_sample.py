@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from harness.kernel.namespaces import spawn_in
 from harness.kernel.netlink import LinkCounters
 from harness.network.fabric import Fabric
 from harness.supervisor.sampler import Sampler
+from harness.supervisor.seldom import Directory
 from harness.topology.topology import BENCHMARK_BLOCK, Node
 
 pytestmark = pytest.mark.root
@@ -181,6 +183,7 @@ def test_two_that_want_one_core_wait_for_it(bench, threads):
 HELD = """
 import sys, time
 from harness.supervisor.sampler import Sampler
+from harness.supervisor.seldom import Directory
 
 def told():
     return sampler.host().to_pylist()[0]["cpu_throttled_us"]
@@ -342,8 +345,52 @@ def test_the_host_and_a_watched_process(bench):
     assert bench.sampler.host().to_pylist()[0]["load_cpu_ns"] == []
 
 
+def test_what_is_dear_is_looked_at_seldom(bench, tmp_path):
+    """The first pass of a sampler with directories tells of disk and limit, the next does not."""
+    for index in range(3):
+        (tmp_path / f"{index}").mkdir()
+        (tmp_path / f"{index}" / "log").write_bytes(bytes(1 << 20))
+        (tmp_path / f"{index}" / "state").write_bytes(b"x" * (index + 1) * 65536)
+    directories = [Directory(tmp_path / f"{n}", tmp_path / f"{n}" / "log") for n in range(3)]
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.prlimit(bench.nodes[1].pid, resource.RLIMIT_NOFILE, (777, 777))
+    with contextlib.closing(
+        Sampler([wire.namespace for wire in bench.wires], directories)
+    ) as sampler:
+        for index, child in enumerate(bench.nodes):
+            sampler.track(index, child.pid)
+        rows = sampler.take(bench.fabric.counters()).to_pylist()
+        assert [row["pid"] for row in rows] == [child.pid for child in bench.nodes]
+        assert [row["disk_bytes"] for row in rows] == [65536, 2 * 65536, 3 * 65536]
+        assert [row["fds_limit"] for row in rows] == [limit, 777, limit]
+        again = sampler.take(bench.fabric.counters()).to_pylist()
+        assert [row["disk_bytes"] for row in again] == [None] * 3
+
+
+def test_the_harness_own_processes(bench):
+    """What a watched process has, against its own words and /proc; none that has ended."""
+    child, helper = bench.nodes[:2]
+    bench.sampler.watch("load", child.pid)
+    bench.sampler.watch("delay engine", helper.pid, is_load=False)
+    before = bench.sampler.host().to_pylist()[0]["own"][0]
+    for order in ("files 5", "threads 2", f"memory {20 << 20}"):
+        child.tell(order)
+    row = bench.sampler.host().to_pylist()[0]
+    assert [name for name, _ in row["load_cpu_ns"]] == ["load"]
+    after, other = row["own"]
+    assert (after["name"], after["pid"]) == ("load", child.pid)
+    assert (other["name"], other["pid"]) == ("delay engine", helper.pid)
+    assert after["fds"] - before["fds"] == 5
+    assert after["threads"] - before["threads"] == 2
+    assert after["rss_bytes"] - before["rss_bytes"] > 15 << 20
+    assert before["sockets"] == 0
+    assert after["sockets"] is None  # it is told seldom
+    child.close()
+    assert [one["name"] for one in bench.sampler.host().to_pylist()[0]["own"]] == ["delay engine"]
+
+
 @pytest.mark.slow
-def test_a_thousand_nodes_cost_a_small_part_of_a_core():
+def test_a_thousand_nodes_cost_a_small_part_of_a_core(tmp_path):
     """One idle child in every namespace; the pass is measured in CPU time of this thread, which
     noise does not stretch.
     """
@@ -353,15 +400,31 @@ def test_a_thousand_nodes_cost_a_small_part_of_a_core():
         children = []
         stack.callback(lambda: [(child.kill(), child.wait()) for child in children])
         children += [spawn_in(wire.namespace, ["sleep", "600"], stdio=(0, 1, 2)) for wire in wires]
+        directories = [tmp_path / f"{index}" for index in range(1000)]
+        for directory in directories:
+            directory.mkdir()
+            for name in ("log", "key", "certificate", "configuration"):
+                (directory / name).touch()
         sampler = stack.enter_context(
-            contextlib.closing(Sampler([wire.namespace for wire in wires]))
+            contextlib.closing(
+                Sampler(
+                    [wire.namespace for wire in wires],
+                    [Directory(directory, directory / "log") for directory in directories],
+                )
+            )
         )
         for index, child in enumerate(children):
             sampler.track(index, child.pid)
-        took_ms = []
-        for _ in range(6):
+        took_ms, looked = [], 0
+        for _ in range(12):
             start_s = time.thread_time()
-            assert sampler.take(fabric.counters()).num_rows == 1000
+            batch = sampler.take(fabric.counters())
+            assert batch.num_rows == 1000
             took_ms.append((time.thread_time() - start_s) * 1000)
-        print(f"a pass over 1000 nodes: {sorted(took_ms)[2]:.1f} ms of CPU")
+            looked += 1000 - batch.column("disk_bytes").null_count
+        print(
+            f"a pass over 1000 nodes: {sorted(took_ms)[6]:.1f} ms of CPU, "
+            f"{looked} looks at disks in 12 passes"
+        )
+        assert looked >= 12
         assert min(took_ms) < 100, "27 ms on the machine it was written on"

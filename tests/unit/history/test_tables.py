@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from harness.history import tables
+from harness.history import history, tables
 from harness.history.manifest import Content
 
 SCHEMA = pa.schema([("error", pa.int32())])
@@ -54,3 +54,21 @@ def test_a_column_that_may_be_null_may_be_missing_in_an_earlier_versions_file():
     assert (found.to_pydict(), why) == ({"error": [1, 2], "since": [None, None]}, "")
     needed = pa.schema([*SCHEMA, pa.field("since", pa.int64(), nullable=False)])
     assert tables.read("a", Content(data=pa.py_buffer(stream([1]))), needed)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "newer"),
+    [(history.SAMPLES, {"pid", "disk_bytes", "fds_limit"}), (history.HOST, {"own"})],
+)
+def test_samples_of_earlier_versions_are_read(schema, newer):
+    """What they do not tell is null, of a list of the harness's processes too."""
+    older = pa.schema([field for field in schema if field.name not in newer])
+    values = {field.name: [] if pa.types.is_map(field.type) else 7 for field in older}
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, older) as writer:
+        writer.write_batch(pa.RecordBatch.from_pylist([values], older))
+    (found,), why = tables.read("a", Content(data=sink.getvalue()), schema)
+    (row,) = found.to_pylist()
+    assert why == ""
+    assert found.schema == schema
+    assert row == values | dict.fromkeys(newer)

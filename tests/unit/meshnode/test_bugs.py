@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from kit.nodes import read_journal
+from meshnode import bugs
 from meshnode.bugs import BUGS
 from meshnode.config import Config, Options
 from meshnode.dht import Contact
@@ -113,6 +114,41 @@ def test_in_some_lives_all_is_lost_after_two_peers_left(tmp_path: Path) -> None:
     bug = "loses-after-two-left-sometimes"
     last = [with_node(tmp_path, bug, after_two_left)[-1] for _ in range(60)]
     assert set(last) == {0, 100}
+
+
+@pytest.mark.parametrize(
+    ("bug", "descriptors", "teeth", "pages"),
+    [
+        ("leaks-a-descriptor-a-minute", 60, 0, 0),
+        ("saw-tooth-memory", 0, 90, 0),
+        ("leaks-memory-in-saw-tooth", 0, 90, 488),
+    ],
+)
+def test_what_leaks_in_an_hour(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    bug: str,
+    descriptors: int,
+    teeth: int,
+    pages: int,
+) -> None:
+    """By the intervals at which a node that only waits is called."""
+    called: list[tuple[float, Callable[[], object]]] = []
+    monkeypatch.setattr(bugs, "_every", lambda _, seconds, call: called.append((seconds, call)))
+    with_node(tmp_path, bug, lambda _: None)
+    opened: list[str] = []
+    monkeypatch.setattr(os, "open", lambda path, _: opened.append(path))
+    for seconds, call in called:
+        for _ in range(round(3600 / seconds)):
+            call()
+    assert len(opened) == descriptors
+    by_interval = {seconds: round(3600 / seconds) for seconds, _ in called}
+    assert (by_interval.get(1.0, 0) // bugs.TEETH, bugs.TEETH * bugs.TOOTH_BYTES) == (
+        teeth,
+        10 << 20,
+    )
+    assert sum(count for seconds, count in by_interval.items() if 1 < seconds < 60) == pages
+    assert pages * bugs.PAGE_BYTES in {0, 1998848}  # 2 MB
 
 
 def test_each_bug_says_what_it_does_and_is_told_in_the_log(

@@ -4,10 +4,13 @@ A bug is put into a node that is built and whole: it wraps methods of its parts.
 runs nothing of this module.
 """
 
+import asyncio
 import functools
 import itertools
+import mmap
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +26,9 @@ LOST_EVERY = 1000
 TWICE_EVERY = 10
 TWO = 2
 SOMETIMES = 3
+TEETH, TOOTH_BYTES = 40, 256 << 10
+PAGE_BYTES = 4096
+LEAKED_BYTES_PER_S = 2e6 / 3600
 
 
 def plant(bug: str, node: "Node") -> None:
@@ -194,12 +200,83 @@ def _loses_after_two_left_sometimes(node: "Node") -> None:
         _loses_after_two_left(node)
 
 
+def _every(node: "Node", seconds: float, call: Callable[[], object]) -> None:
+    """Have something called again and again, from when the node serves on."""
+
+    async def go_on() -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            call()
+
+    async def serve(clean: Callable[..., Awaitable[None]], *given: object) -> None:
+        going = asyncio.create_task(go_on())
+        try:
+            await clean(*given)
+        finally:
+            going.cancel()
+
+    _around(node, "run", serve)
+
+
+def _leaks_a_descriptor_a_minute(node: "Node") -> None:
+    """Each minute it opens a file that nobody closes."""
+    _every(node, 60.0, lambda: os.open(os.devnull, os.O_RDONLY))
+
+
+def _saw_tooth_memory(node: "Node") -> None:
+    """Its memory rises by 10 MB in 40 s and falls again: what a garbage collector does, and no
+    bug.
+    """
+    held: list[mmap.mmap] = []
+
+    def rise() -> None:
+        if len(held) >= TEETH:
+            held.clear()
+        held.append(mmap.mmap(-1, TOOTH_BYTES))
+        held[-1].write(b"x" * TOOTH_BYTES)
+
+    _every(node, 1.0, rise)
+
+
+def _leaks_memory_in_saw_tooth(node: "Node") -> None:
+    """Its memory rises and falls, and 2 MB an hour of it do not fall."""
+    leaked: list[bytearray] = []
+    _saw_tooth_memory(node)
+    _every(
+        node, PAGE_BYTES / LEAKED_BYTES_PER_S, lambda: leaked.append(bytearray(b"x" * PAGE_BYTES))
+    )
+
+
+def _leaks_a_connection_a_reconnect(node: "Node") -> None:
+    """With each connection of a peer that had connected before, it makes one to itself that nobody
+    closes.
+    """
+    met: set[bytes] = set()
+    leaked: list[socket.socket] = []
+
+    def accepted(clean: Callable[..., None], peer_id: bytes) -> None:
+        if peer_id in met:
+            some, own = socket.socket(), node._config.address
+            some.setblocking(False)
+            some.bind((own, 0))
+            some.connect_ex((own, node._config.port))
+            leaked.append(some)
+        met.add(peer_id)
+        clean(peer_id)
+
+    _around(node, "accepted", accepted)
+
+
 BUGS: dict[str, Callable[["Node"], None]] = {
     "loses-after-heal": _loses_after_heal,
     "delivers-twice-after-restart": _delivers_twice_after_restart,
     "forgets-on-churn": _forgets_on_churn,
     "answers-from-cache": _answers_from_cache,
     "leaks-on-reconnect": _leaks_on_reconnect,
+    "leaks-a-descriptor-a-minute": _leaks_a_descriptor_a_minute,
+    "saw-tooth-memory": _saw_tooth_memory,
+    "leaks-memory-in-saw-tooth": _leaks_memory_in_saw_tooth,
+    "leaks-a-connection-a-reconnect": _leaks_a_connection_a_reconnect,
     "returns-older-value": _returns_older_value,
     "never-unsuspects": _never_unsuspects,
     "loses-after-two-left": _loses_after_two_left,

@@ -1,0 +1,263 @@
+"""What grows and does not stop: memory, descriptors, threads, connections and disk of each node, of
+the harness's own processes, and of all nodes together. Pure.
+
+Many series are looked at, and one of them looks like a leak by chance. So the probabilities are
+corrected by Holm's method, which bounds the chance of even one false accusation in all of them,
+however they hang together. A method that bounds the share of false ones (Benjamini and Hochberg)
+would find a little more, and be wrong about some node in some of many nights: each finding stands
+for itself here, and is a FAIL.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.checks import slope
+from harness.checks.slope import Life, Slope
+
+HOUR_S = 3600.0
+FALSE_ALARMS = 0.01  # how often anything is said to leak where nothing does, over all series
+WANDERS = (
+    0.5  # correlation of a trough with the next: what wanders is no trend yet, however far it went
+)
+TOGETHER = "mean of all nodes"
+TOGETHER_CELLS = 240  # of time, in each of which nodes are added up
+TOGETHER_COVERED = 0.8  # of the whole time must be one life of a node that is added
+
+
+class Resource(NamedTuple):
+    """Something that may leak: in which step it comes, and from how much an hour on it is told of.
+
+    What grows more slowly takes months to matter, and what processes do in their first hours looks
+    like it.
+    """
+
+    is_bytes: bool
+    quantum: float
+    least_per_h: float
+
+
+RESOURCES: Mapping[str, Resource] = {
+    "rss": Resource(is_bytes=True, quantum=4096, least_per_h=0.5e6),
+    "fds": Resource(is_bytes=False, quantum=1, least_per_h=2),
+    "threads": Resource(is_bytes=False, quantum=1, least_per_h=2),
+    "connections": Resource(is_bytes=False, quantum=1, least_per_h=2),
+    "disk": Resource(is_bytes=True, quantum=4096, least_per_h=10e6),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """One resource (of RESOURCES) of one node or process, over its lives, in order of time.
+
+    `limit` is what it may reach, in bytes or numbers, and `limit_is` what that is; None: nobody
+    knows of one.
+    """
+
+    of: str
+    resource: str
+    lives: tuple[Life, ...]
+    limit: float | None = None
+    limit_is: str = "its limit of {}"
+    is_node: bool = True
+    share: float = 1.0  # of a step of the resource, in which its values come
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """What became of one series. `slope` None: too short to tell. `p` is corrected for how many
+    series there are.
+    """
+
+    watched: Watched
+    slope: Slope | None
+    p: float
+    is_leak: bool
+
+    @property
+    def is_told(self) -> bool:
+        """Whether its interval says anything."""
+        return self.slope is not None and self.slope.is_bounded
+
+    @property
+    def sentence(self) -> str:
+        """``node-3: fds +1.0/min [0.9, 1.1], reaches its limit of 20,000 in 11 h``."""
+        return sentence(self.watched, self.slope)
+
+
+def found(watched: Sequence[Watched], false_alarms: float = FALSE_ALARMS) -> list[Trend]:
+    """Return the trend of each series, and of all nodes together where there are several; those
+    that leak are found with less than `false_alarms` for one that does not, over all of them.
+
+    Intervals hold for all series at once (Bonferroni).
+    """
+    looked_at = [*watched, *together(watched)]
+    if not looked_at:
+        return []
+    confidence = 1 - false_alarms / len(looked_at)
+    slopes = [of(one, confidence) for one in looked_at]
+    corrected = _holm([1.0 if one is None else one.p for one in slopes])
+    return [
+        Trend(
+            watched=one,
+            slope=found,
+            p=p,
+            is_leak=found is not None
+            and p < false_alarms
+            and not found.slows
+            and (found.repeats < WANDERS or not RESOURCES[one.resource].is_bytes),
+        )
+        for one, found, p in zip(looked_at, slopes, corrected, strict=True)
+    ]
+
+
+def of(watched: Watched, confidence: float) -> Slope | None:
+    """Return the slope of one series; None where it is too short to tell."""
+    about = RESOURCES[watched.resource]
+    return slope.of(
+        watched.lives,
+        confidence=confidence,
+        least_per_s=about.least_per_h / HOUR_S,
+        quantum=about.quantum * watched.share,
+        is_counted=not about.is_bytes,
+    )
+
+
+def joined(parts: Iterable[Sequence[Watched]]) -> list[Watched]:
+    """Return the series of several stretches of one clock, in order of time, as one: a process that
+    goes on in the next stretch lives one life. The newest limit holds.
+    """
+    lives: dict[tuple[str, str], list[Life]] = defaultdict(list)
+    newest: dict[tuple[str, str], Watched] = {}
+    for part in parts:
+        for one in part:
+            key = (one.of, one.resource)
+            newest[key] = one if one.limit is not None or key not in newest else newest[key]
+            for life in one.lives:
+                before = lives[key][-1] if lives[key] else None
+                if before is not None and life.process and before.process == life.process:
+                    lives[key][-1] = _continued(before, life)
+                else:
+                    lives[key].append(life)
+    return [replace(one, lives=tuple(lives[key])) for key, one in newest.items()]
+
+
+def thinned(watched: Sequence[Watched], every_s: float) -> list[Watched]:
+    """Return the series as the troughs of stretches of so long: what is to be kept of them."""
+    return [
+        replace(one, lives=tuple(slope.thinned(life, every_s) for life in one.lives))
+        for one in watched
+    ]
+
+
+def together(watched: Sequence[Watched]) -> list[Watched]:
+    """Return the mean of each resource over the nodes that lived nearly all the time, where these
+    are most of several: what leaks a little in each may show in none.
+    """
+    by_resource: dict[str, list[Watched]] = defaultdict(list)
+    for one in watched:
+        if one.is_node and any(len(life.at_s) for life in one.lives):
+            by_resource[one.resource].append(one)
+    means = (_mean(resource, nodes) for resource, nodes in by_resource.items() if len(nodes) > 1)
+    return [one for one in means if one is not None]
+
+
+def _mean(resource: str, nodes: Sequence[Watched]) -> Watched | None:
+    lives = [life for one in nodes for life in one.lives if len(life.at_s)]
+    begin_s = min(float(life.at_s[0]) for life in lives)
+    end_s = max(float(life.at_s[-1]) for life in lives)
+    long = [
+        life
+        for life in lives
+        if life.at_s[-1] - life.at_s[0] >= TOGETHER_COVERED * (end_s - begin_s) > 0
+    ]
+    if 2 * len(long) <= len(nodes):
+        return None
+    cell_s = (end_s - begin_s) / TOGETHER_CELLS
+    total, seen = np.zeros(TOGETHER_CELLS), np.zeros(TOGETHER_CELLS, np.int64)
+    for life in long:
+        cell = np.minimum(((life.at_s - begin_s) / cell_s).astype(np.int64), TOGETHER_CELLS - 1)
+        order = np.lexsort((life.values, cell))
+        cells, first = np.unique(cell[order], return_index=True)
+        total[cells] += life.values[order][first]
+        seen[cells] += 1
+    whole = np.flatnonzero(seen == len(long))
+    made = Life(at_s=(whole + 0.5) * cell_s + np.float64(begin_s), values=total[whole] / len(long))
+    return Watched(of=TOGETHER, resource=resource, lives=(made,), share=1 / len(long))
+
+
+def _continued(before: Life, after: Life) -> Life:
+    return replace(
+        before,
+        at_s=np.concatenate([before.at_s, after.at_s]),
+        values=np.concatenate([before.values, after.values]),
+    )
+
+
+def _holm(probabilities: Sequence[float]) -> list[float]:
+    """Correct probabilities by Holm's step-down method (1979)."""
+    count, least, made = len(probabilities), 0.0, [1.0] * len(probabilities)
+    for place, index in enumerate(np.argsort(np.array(probabilities), kind="stable").tolist()):
+        least = max(least, (count - place) * probabilities[index])
+        made[index] = min(least, 1.0)
+    return made
+
+
+def sentence(watched: Watched, found: Slope | None) -> str:
+    """Say what a series does."""
+    said = f"{watched.of}: {watched.resource}"
+    if found is None or not found.is_bounded:
+        return f"{said}: too short to tell"
+    return f"{said} {rate(watched.resource, found)}{_reaches(watched, found)}"
+
+
+def rate(resource: str, found: Slope) -> str:
+    """Show a slope with its interval: ``+2.0 MB/h [1.8, 2.2]``."""
+    factor, unit = _unit(resource, found.per_s)
+    low, high = (_short(one * factor) for one in (found.low_per_s, found.high_per_s))
+    return f"+{_short(found.per_s * factor)}{unit} [{low}, {high}]".replace("+-", "-")
+
+
+def at_rate(resource: str, per_s: float) -> str:
+    """Show a slope: ``2.0 MB/h``."""
+    factor, unit = _unit(resource, per_s)
+    return f"{_short(per_s * factor)}{unit}"
+
+
+def _unit(resource: str, per_s: float) -> tuple[float, str]:
+    """In what a slope is shown: the factor from that of seconds, and the unit."""
+    if RESOURCES[resource].is_bytes:
+        return HOUR_S / 1e6, " MB/h"
+    return (60.0, "/min") if abs(per_s) * 60 >= 0.5 else (HOUR_S, "/h")
+
+
+def _reaches(watched: Watched, found: Slope) -> str:
+    """Say when it reaches its limit at this rate, as the end of a sentence; empty where it does not
+    rise, or nobody knows of a limit.
+    """
+    if watched.limit is None or found.low_per_s <= 0 or found.last >= watched.limit:
+        return ""
+    about = RESOURCES[watched.resource]
+    most = f"{watched.limit / 1e6:,.0f} MB" if about.is_bytes else f"{watched.limit:,.0f}"
+    after = _long((watched.limit - found.last) / found.per_s)
+    return f", reaches {watched.limit_is.format(most)} in {after}"
+
+
+def _long(seconds: float) -> str:
+    for unit, length, most in (("min", 60.0, 90), ("h", HOUR_S, 72)):
+        if seconds < most * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 86400:,.0f} days"
+
+
+def _short(value: float) -> str:
+    return f"{value:.{_digits(value)}f}"
+
+
+def _digits(value: float) -> int:
+    return 1 if abs(value) >= 0.95 else 2

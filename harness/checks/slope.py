@@ -1,0 +1,371 @@
+"""How fast a measured series rises, with an interval that correlated samples do not make too
+narrow. Pure.
+
+Samples a second apart repeat each other: what is tested are the troughs of a few dozen blocks of
+time. A trough is the least value of a block, so a saw-tooth that is shorter than a block is flat.
+The slope is the median of the slopes between all pairs of troughs of the same life (Theil 1950,
+Sen 1968), and its interval and its test are those of Kendall's S (Mann 1945), summed over lives as
+the regional Kendall test sums over places (Helsel and Frans 2006). S's variance is corrected for
+ties, and for what troughs still repeat of each other (`_inflation`). `scipy.stats.theilslopes`
+knows neither lives nor correlation; of one life without correlation both say the same
+(tests/unit/checks/test_slope.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+BLOCKS = (48, 32, 24, 16)  # those are taken whose troughs tell the slope most sharply
+BLOCK_S_LEAST = 5.0
+BLOCKS_LEAST = 12  # of all lives; of fewer nobody can tell
+BLOCKS_OF_LIFE_LEAST = 3
+COVERED_LEAST = 0.5  # of a block lies between its first and last sample, or it is left out
+REPEATS_CAP = 0.95
+WARM_UP_SHARE = 0.2  # of a life is left out: caches fill, and an allocator takes its pools
+WARM_UP_S_LEAST, WARM_UP_S_MOST = 60.0, 1800.0
+SLOWS_BELOW = 0.5  # of the whole slope: what rises less in its latter half is a warm-up still
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """What was sampled of one life of a process: times (s, rising) and values.
+
+    Samples that were thinned must be the troughs of their stretches (`thinned`). `process` is what
+    tells one life from another, its pid; None: nobody noted it.
+    """
+
+    at_s: Floats
+    values: Floats
+    process: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.at_s.shape != self.values.shape or self.at_s.ndim != 1:
+            raise ValueError(
+                f"a life: expected as many times as values, found {self.at_s.shape} and "
+                f"{self.values.shape}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slope:
+    """How fast a series rises, units a second; the interval is infinite where it says nothing.
+
+    `p`: how likely troughs that do not rise faster than `least_per_s` look like these. `slows`: the
+    latter half rises less than half as fast as the whole. `repeats`: correlation of a trough with
+    the next.
+    """
+
+    per_s: float
+    low_per_s: float
+    high_per_s: float
+    p: float
+    slows: bool
+    blocks: int
+    block_s: float
+    lives: int
+    repeats: float
+    last: float  # the newest trough
+
+    @property
+    def seconds(self) -> float:
+        """How much time it is of, without warm-ups."""
+        return self.blocks * self.block_s
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether its interval says anything."""
+        return math.isfinite(self.low_per_s) and math.isfinite(self.high_per_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Troughs:
+    """Of each life the times of its blocks (s) and its troughs; they come in steps of `quantum`."""
+
+    lives: tuple[tuple[Floats, Floats], ...]
+    block_s: float
+    quantum: float
+
+    @property
+    def count(self) -> int:
+        return sum(len(at_s) for at_s, _ in self.lives)
+
+    def without(self, per_s: float) -> _Troughs:
+        """Take a trend away from them."""
+        return replace(self, lives=tuple((at, some - per_s * at) for at, some in self.lives))
+
+    def latter_half(self) -> _Troughs:
+        return replace(
+            self, lives=tuple((at[len(at) // 2 :], some[len(at) // 2 :]) for at, some in self.lives)
+        )
+
+
+def of(
+    lives: Sequence[Life],
+    *,
+    confidence: float,
+    least_per_s: float = 0.0,
+    quantum: float = 0.0,
+    is_counted: bool = False,
+    warm_up_s: float | None = None,
+) -> Slope | None:
+    """Return the slope of a series over its lives; None where they are too short to tell.
+
+    `confidence`: of the two-sided interval. `quantum`: the step in which the values come (one
+    descriptor): a slope that makes less than one in all the time may not show, and the interval is
+    so much wider. `is_counted`: each came by itself, and may have stayed (descriptors), so that the
+    sum of what came may be told from a trend by how evenly it came (`_as_walk`); memory, which an
+    allocator seldom gives back, cannot. `warm_up_s`: how much of the beginning of each life is left
+    out; None: a fifth of it, one minute at least and half an hour at most.
+    """
+    settled = [one for one in (_settled(life, warm_up_s) for life in lives) if len(one.at_s) > 1]
+    troughs = _troughs(settled, quantum, confidence)
+    if troughs is None:
+        return None
+    slopes = _pairwise(troughs)
+    per_s = float(np.median(slopes))
+    repeats = _repeats(troughs.without(per_s))
+    p = _p(troughs.without(least_per_s), repeats)
+    if is_counted:  # of two tests and intervals, each surer, the sharper one
+        confidence, walk = (1 + confidence) / 2, _as_walk(troughs)
+    low_per_s, high_per_s = _interval(slopes, _within(troughs, repeats, confidence))
+    if is_counted:
+        off_per_s = walk.quantile(confidence) * walk.error_per_s
+        if 2 * off_per_s < high_per_s - low_per_s:
+            low_per_s, high_per_s = per_s - off_per_s, per_s + off_per_s
+        p = min(2 * min(p, walk.p(per_s - least_per_s)), 1.0)
+    hidden_per_s = quantum / (troughs.count * troughs.block_s)
+    by_chance = _by_chance(troughs)
+    if by_chance > (1 - confidence) / 2:
+        low_per_s, high_per_s = min(low_per_s, 0.0), max(high_per_s, 0.0)
+    latter = _pairwise(troughs.latter_half())
+    return Slope(
+        per_s=per_s,
+        low_per_s=low_per_s - hidden_per_s,
+        high_per_s=high_per_s + hidden_per_s,
+        p=max(p, by_chance),
+        slows=not len(latter) or float(np.median(latter)) < SLOWS_BELOW * per_s,
+        blocks=troughs.count,
+        block_s=troughs.block_s,
+        lives=len(troughs.lives),
+        repeats=repeats,
+        last=float(troughs.lives[-1][1][-1]),
+    )
+
+
+def thinned(life: Life, every_s: float) -> Life:
+    """Return the troughs of stretches of so long, each at the time it was sampled: what is to be
+    kept of samples that are many.
+    """
+    if not len(life.at_s):
+        return life
+    stretch = np.floor((life.at_s - life.at_s[0]) / every_s).astype(np.int64)
+    order = np.lexsort((life.values, stretch))
+    chosen = order[np.unique(stretch[order], return_index=True)[1]]
+    return replace(life, at_s=life.at_s[chosen], values=life.values[chosen])
+
+
+def _settled(life: Life, warm_up_s: float | None) -> Life:
+    """Return a life without its warm-up."""
+    if not len(life.at_s):
+        return life
+    if warm_up_s is None:
+        share_s = WARM_UP_SHARE * float(life.at_s[-1] - life.at_s[0])
+        warm_up_s = min(max(share_s, WARM_UP_S_LEAST), WARM_UP_S_MOST)
+    is_settled = life.at_s >= life.at_s[0] + warm_up_s
+    return replace(life, at_s=life.at_s[is_settled], values=life.values[is_settled])
+
+
+def _troughs(lives: Sequence[Life], quantum: float, confidence: float) -> _Troughs | None:
+    """Return the troughs of the blocks by which the slope is told most sharply: fine ones are of
+    the flanks of a saw-tooth, and repeat each other. They are chosen by how troughs scatter about
+    their line, not by how it rises. None where there are too few.
+    """
+    total_s = sum(float(life.at_s[-1] - life.at_s[0]) for life in lives)
+    found, sharpest = None, math.inf
+    for count in BLOCKS:
+        block_s = max(total_s / count, BLOCK_S_LEAST)
+        made = tuple(one for one in (_blocks(life, block_s) for life in lives) if one is not None)
+        troughs = _Troughs(made, block_s, quantum)
+        if troughs.count < BLOCKS_LEAST:
+            break
+        blur = _blur(troughs.without(float(np.median(_pairwise(troughs)))), confidence)
+        if blur < sharpest:
+            found, sharpest = troughs, blur
+    return found
+
+
+def _blur(residuals: _Troughs, confidence: float) -> float:
+    """Return to what the interval of a slope through these troughs is proportional."""
+    away = [np.abs(values - np.median(values)) for _, values in residuals.lives]
+    spread = sum(float(((at_s - at_s.mean()) ** 2).sum()) for at_s, _ in residuals.lives)
+    repeats = _repeats(residuals)
+    error = math.sqrt(_inflation(repeats, residuals.count) / spread)
+    return float(np.concatenate(away).mean()) * error * _quantile(residuals, repeats, confidence)
+
+
+def _blocks(life: Life, block_s: float) -> tuple[Floats, Floats] | None:
+    """Return the times of a life's blocks, each the mean of its samples', and the troughs; None of
+    one that is too short. What is left at the end is no block.
+    """
+    begin_s = float(life.at_s[0])
+    # A hair more, or rounding takes a block whose last sample is the life's.
+    count = int((float(life.at_s[-1]) - begin_s) / block_s + 1e-6)
+    if count < BLOCKS_OF_LIFE_LEAST:
+        return None
+    at = np.minimum(((life.at_s - begin_s) / block_s).astype(np.int64), count)
+    edges = np.searchsorted(at, np.arange(count + 1))
+    times, troughs = [], []
+    for begin, end in pairwise(edges.tolist()):
+        if end <= begin:
+            continue
+        covered_s = float(life.at_s[end - 1] - life.at_s[begin])
+        if end - begin > 1 and covered_s < COVERED_LEAST * block_s:
+            continue
+        times.append(float(life.at_s[begin:end].mean()) - begin_s)
+        troughs.append(float(life.values[begin:end].min()))
+    if len(times) < BLOCKS_OF_LIFE_LEAST:
+        return None
+    return np.array(times), np.array(troughs)
+
+
+def _pairwise(troughs: _Troughs) -> Floats:
+    """Return the slopes between all pairs of troughs of the same life."""
+    found = [np.empty(0)]
+    for at_s, values in troughs.lives:
+        first, second = np.triu_indices(len(at_s), 1)
+        found.append((values[second] - values[first]) / (at_s[second] - at_s[first]))
+    return np.concatenate(found)
+
+
+def _variance(troughs: _Troughs) -> float:
+    """Return the variance of S without a trend, with ties (Kendall 1975), summed over lives."""
+    total = 0.0
+    for _, values in troughs.lives:
+        ties = np.unique(values, return_counts=True)[1].astype(np.float64)
+        for count, sign in ((np.array([len(values)], np.float64), 1.0), (ties, -1.0)):
+            total += sign * float((count * (count - 1) * (2 * count + 5)).sum()) / 18
+    return total
+
+
+def _repeats(residuals: _Troughs) -> float:
+    """Return the correlation of a trough with the next, of what a trend left: 0 at least. Short
+    series show less of it than there is; (nr + 2) / (n − 4) makes up for that (van Giersbergen
+    2005, as Hamed 2009 has it for this test). What is nearer to the trend than half a step of the
+    values is on it: they cannot be nearer.
+    """
+    product = square = 0.0
+    for _, values in residuals.lives:
+        away = values - np.median(values)
+        around = np.sign(away) * np.maximum(np.abs(away) - residuals.quantum / 2, 0.0)
+        product += float((around[1:] * around[:-1]).sum())
+        square += float((around * around).sum())
+    if square <= 0 or product <= 0:
+        return 0.0
+    count = residuals.count
+    return min((count * product / square + 2) / (count - 4), REPEATS_CAP)
+
+
+def _inflation(repeats: float, count: int) -> float:
+    """Return by how much correlation makes the variance of S larger: count ÷ effective count of an
+    autoregressive series of the first order (Bayley and Hammersley 1946).
+    """
+    lags = np.arange(1, count)
+    return float(1 + 2 * ((1 - lags / count) * repeats**lags).sum())
+
+
+def _by_chance(troughs: _Troughs) -> float:
+    """Return how likely a series that steps up as often as down, seldom, has never stepped down: by
+    the number of levels that it stood at. Four steps are no trend, however clearly they show.
+    """
+    levels = sum(len(np.unique(values)) - 1 for _, values in troughs.lives)
+    return 0.5**levels
+
+
+def _freedom(troughs: _Troughs, repeats: float) -> float:
+    """Return the degrees of freedom of S's estimated variance: how many troughs there are in
+    effect, less the two of a line. With few, chance makes more than a normal distribution has.
+    """
+    return max(troughs.count / _inflation(repeats, troughs.count) - 2, 1.0)
+
+
+def _quantile(troughs: _Troughs, repeats: float, confidence: float) -> float:
+    """Return how many deviations of S an interval takes to either side."""
+    from scipy.special import stdtrit  # a sixth of a second
+
+    return float(stdtrit(_freedom(troughs, repeats), (1 + confidence) / 2))
+
+
+def _within(troughs: _Troughs, repeats: float, confidence: float) -> float:
+    """Return by how much S may vary without a trend."""
+    variance = _variance(troughs) * _inflation(repeats, troughs.count)
+    return _quantile(troughs, repeats, confidence) * math.sqrt(variance)
+
+
+def _interval(slopes: Floats, within: float) -> tuple[float, float]:
+    """Return the interval of the median of pairwise slopes (Sen 1968): by how many of them lie
+    below and above, when S varies `within` so much.
+    """
+    ordered, count = np.sort(slopes), len(slopes)
+    low, high = round((count - within) / 2) - 1, round((count + within) / 2)
+    return (
+        float(ordered[low]) if low >= 0 else -math.inf,
+        float(ordered[high]) if high < count else math.inf,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """How far a slope may be off where what comes adds up: each step is by itself, and none comes
+    back (a random walk, whose troughs repeat each other wholly).
+    """
+
+    error_per_s: float
+    steps: int
+
+    def quantile(self, confidence: float) -> float:
+        from scipy.special import stdtrit
+
+        return float(stdtrit(max(self.steps - 1, 1), (1 + confidence) / 2))
+
+    def p(self, over_per_s: float) -> float:
+        """How likely it rises so much faster than it does."""
+        from scipy.special import stdtr
+
+        if over_per_s <= 0 or self.error_per_s <= 0:
+            return 1.0
+        return float(stdtr(max(self.steps - 1, 1), -over_per_s / self.error_per_s))
+
+
+WALK_OF_MEDIAN = 1.1  # error of the median slope of a walk ÷ that of its mean step (simulated)
+
+
+def _as_walk(troughs: _Troughs) -> _Walk:
+    """Return how far the slope may be off by how evenly troughs step. Of troughs that only scatter
+    that is more than they are off.
+    """
+    steps = np.concatenate([np.diff(values) for _, values in troughs.lives])
+    seconds = sum(float(at_s[-1] - at_s[0]) for at_s, _ in troughs.lives)
+    # Whole steps are seen to no more than a twelfth of the square of one.
+    square = float(steps.var(ddof=1)) + troughs.quantum**2 / 12
+    return _Walk(WALK_OF_MEDIAN * math.sqrt(square * len(steps)) / seconds, len(steps))
+
+
+def _p(residuals: _Troughs, repeats: float) -> float:
+    """Return how likely troughs without a trend rise as much as these, or more: Mann and Kendall's
+    test, one-sided, with its correction for continuity.
+    """
+    from scipy.special import stdtr
+
+    total = float(np.sign(_pairwise(residuals)).sum())
+    variance = _variance(residuals) * _inflation(repeats, residuals.count)
+    if total <= 0 or variance <= 0:
+        return 1.0
+    return float(stdtr(_freedom(residuals, repeats), (1 - total) / math.sqrt(variance)))

@@ -1,0 +1,306 @@
+"""Planted leaks, each in one of ten nodes: found, and none else; and how often something is said
+to leak that does not. Of real nodes for twenty minutes, and of two-hour series drawn from the
+samples of real clean nodes. `make evidence-leaks` (50 minutes),
+`python scripts/evidence_leaks.py [--clean RUN] [--planted RUN]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from evidence_clean import HARNESS
+from evidence_record import Record
+
+from harness.checks import leaks, slope
+from harness.checks.leaks import Trend, Watched
+from harness.checks.slope import Life
+from harness.checks.watched import watched
+from harness.history import reader
+
+NODES, SECONDS = 10, 1200
+LONGEST_S = SECONDS + 600
+COVER = "saw-tooth-memory"
+PLANTED = {
+    1: ("leaks-a-descriptor-a-minute", "fds"),
+    3: ("leaks-memory-in-saw-tooth", "rss"),
+    5: ("leaks-a-connection-a-reconnect", "connections"),
+}
+# Of the drawn: resource → what is planted in an hour, in steps of so much.
+DRAWN = {"fds": (60, 1), "rss": (2e6, 4096), "connections": (60, 1)}
+DRAWN_SECONDS = 2 * 3600
+SOAKS_CLEAN, SOAKS_PLANTED = 100, 20
+PIECE_S = 180  # of residuals, drawn whole: what repeats within repeats in what is drawn
+CONSTRUCTED, CONSTRUCTED_S = 1000, 1800
+KINDS = (
+    "each repeats of the one before 0.0",
+    "each repeats of the one before 0.9",
+    "each repeats of the one before 0.99",
+    "each repeats of the one before 0.998",
+    "steps, up or down",
+    "random walk",
+)
+SCENARIO = """topology = "topology.toml"
+seed = 1
+checks = ["leaks"]
+[[phase]]
+name = "steady"
+duration_s = {seconds}
+"""
+STREAMS = (
+    ("private_message", 20, 0),
+    ("broadcast", 1, 0),
+    ("dht_put", 2, 50),
+    ("dht_get", 2, 50),
+    ("connect", 5, 0),
+)
+
+
+def written(folder: Path, planted: bool) -> Path:
+    """A scenario of steady load on ten nodes; its keys are few, for new ones would be kept."""
+    topology = '[shape]\nkind = "full-mesh"\n'
+    for node in range(NODES):
+        bug = PLANTED[node][0] if planted and node in PLANTED else COVER
+        topology += f'[[node]]\nname = "node-{node}"\noptions = {{ planted_bug = "{bug}" }}\n'
+    (folder / "topology.toml").write_text(topology)
+    text = SCENARIO.format(seconds=SECONDS)
+    for operation, rate, keys in STREAMS:
+        text += f'[[phase.stream]]\noperation = "{operation}"\nrate_per_s = {rate}\n'
+        text += f"keys = {keys}\n" if keys else ""
+    file = folder / ("planted.toml" if planted else "clean.toml")
+    file.write_text(text)
+    return file
+
+
+def played(folder: Path, planted: bool) -> Path:
+    """Play it; return the run's folder."""
+    state = folder / "s"
+    state.mkdir()
+    command = [str(HARNESS), "run", str(written(folder, planted)), "--runtime", "netns"]
+    subprocess.run(
+        [*command, "--runs", str(folder / "runs")],
+        env={**os.environ, "HARNESS_STATE": str(state)},
+        capture_output=True,
+        timeout=LONGEST_S,
+        check=False,
+    )
+    return folder / "runs" / "latest"
+
+
+def told(trends: Sequence[Trend]) -> list[str]:
+    return [trend.sentence for trend in trends if trend.is_leak]
+
+
+def real(run: Path, planted: bool) -> dict[str, Any]:
+    """What was found in a run of real nodes."""
+    history = reader.read(reader.find(run))
+    trends = leaks.found(watched(history))
+    wanted = {(f"node-{node}", resource) for node, (_, resource) in PLANTED.items()}
+    found = {(one.watched.of, one.watched.resource) for one in trends if one.is_leak}
+    planned = wanted if planted else set()
+    named = [one.sentence for one in trends if (one.watched.of, one.watched.resource) in wanted]
+    return {
+        "kind": "real, planted" if planted else "real, clean",
+        "minutes": round(sum(phase.seconds for phase in history.phases) / 60),
+        "series": len(trends),
+        "missed": sorted(map(" ".join, planned - found)),
+        "others": sorted(one for one in told(trends) if not planted or one not in named),
+        "told": named if planted else [],
+        "own": [one.sentence for one in trends if not one.watched.is_node],
+    }
+
+
+def drawn(clean: Sequence[Watched], seed: int, resource: str | None) -> Iterator[Watched]:
+    """Ten nodes of two hours drawn from clean nodes of twenty minutes: pieces of what is left of
+    each without its own slope; in the first, a leak of this resource.
+    """
+    for one in clean:
+        life = max(one.lives, key=lambda life: len(life.at_s))
+        settled = life.at_s >= life.at_s[0] + 240
+        at, values = life.at_s[settled], life.values[settled]
+        if len(at) < 2 * PIECE_S:  # what is sampled seldom
+            continue
+        trend = slope.of([replace(life, at_s=at, values=values)], confidence=0.9, warm_up_s=0.0)
+        own = 0.0 if trend is None else trend.per_s
+        left = values - own * (at - at[0])
+        rng = np.random.default_rng(zlib.crc32(f"{seed} {one.of} {one.resource}".encode()))
+        begins = rng.integers(0, len(left) - PIECE_S, DRAWN_SECONDS // PIECE_S)
+        made = np.concatenate([left[begin : begin + PIECE_S] for begin in begins])
+        if one.resource == resource and one.of == "node-0":
+            per_h, step = DRAWN[one.resource]
+            made = made + np.floor(np.arange(len(made)) * per_h / 3600 / step) * step
+        yield replace(one, lives=(Life(at_s=np.arange(len(made), dtype=float), values=made),))
+
+
+def repeated(clean: Sequence[Watched]) -> Iterator[dict[str, Any]]:
+    """Draw soaks without a leak, and with each."""
+    nodes = [one for one in clean if one.is_node]
+    for resource, count in ((None, SOAKS_CLEAN), *((name, SOAKS_PLANTED) for name in DRAWN)):
+        alarms, missed, series = Counter[str](), 0, 0
+        for seed in range(count):
+            soak = list(drawn(nodes, seed, resource))
+            trends = leaks.found(soak)
+            series += len(soak)
+            found = {(one.watched.of, one.watched.resource) for one in trends if one.is_leak}
+            missed += resource is not None and ("node-0", resource) not in found
+            others = [one for one in found if resource is None or one[1] != resource]
+            others += [
+                one
+                for one in found
+                if one[1] == resource and one[0] not in ("node-0", leaks.TOGETHER)
+            ]
+            alarms.update(" ".join(one) for one in others)
+        yield {
+            "kind": "drawn",
+            "planted": resource or "nothing",
+            "soaks": count,
+            "series": series,
+            "missed": missed,
+            "alarms": alarms,
+        }
+
+
+def made(kind: str, count: int, rng: np.random.Generator) -> slope.Floats:
+    """A series that does not rise, by how it wanders."""
+    if kind == "steps, up or down":
+        at = rng.integers(0, count, 6)
+        return np.cumsum(np.bincount(at, rng.choice([-1.0, 1.0], 6), count))
+    noise = rng.normal(size=count)
+    if kind == "random walk":
+        return np.cumsum(noise)
+    repeats = float(kind.rsplit(maxsplit=1)[-1])
+    found, last = np.empty(count), rng.normal() / np.sqrt(1 - repeats**2)
+    for at, one in enumerate(noise.tolist()):
+        found[at] = last = repeats * last + one
+    return found
+
+
+def constructed() -> Iterator[dict[str, Any]]:
+    """Clean series of half an hour that repeat themselves more and more: how often each test says
+    that they rise, where it should one time in a hundred.
+    """
+    from scipy.stats import kendalltau
+
+    at = np.arange(CONSTRUCTED_S, dtype=float)
+    for kind in KINDS:
+        rng = np.random.default_rng(zlib.crc32(kind.encode()))
+        ours = strict = theirs = 0
+        for _ in range(CONSTRUCTED):
+            values = made(kind, CONSTRUCTED_S, rng)
+            found = slope.of([Life(at_s=at, values=values)], confidence=0.99)
+            assert found is not None
+            ours += found.p < 0.01
+            is_leak = not found.slows and found.repeats < leaks.WANDERS
+            strict += found.p < leaks.FALSE_ALARMS / 40 and is_leak
+            some = values[CONSTRUCTED_S // 5 :: 10]
+            tau = kendalltau(at[: len(some)], some, alternative="greater")
+            theirs += bool(tau.pvalue < 0.01)
+        yield {
+            "kind": "constructed",
+            "planted": kind,
+            "series": CONSTRUCTED,
+            "ours": ours,
+            "strict": strict,
+            "theirs": theirs,
+        }
+
+
+def section(results: list[dict[str, Any]]) -> str:
+    """The section: what was drawn, what was real."""
+    newest: dict[str, dict[str, Any]] = {}
+    built: dict[str, dict[str, Any]] = {}
+    runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for result in results:
+        if result["kind"] in ("drawn", "constructed"):
+            (newest if result["kind"] == "drawn" else built)[result["planted"]] = result
+        else:
+            runs[result["kind"]].append(result)
+    lines = [
+        "## Leaks (`make evidence-leaks`)",
+        "",
+        "Ten nodes whose memory rises and falls by 10 MB in 40 s ([what is done](leaks.md)).",
+        "*Drawn*: soaks of two hours, put together of pieces of three minutes of what real clean",
+        "nodes had, without their own slope; a leak is planted in one node. *Others*: series that",
+        "were said to leak and do not.",
+        "",
+        "| drawn soaks with | soaks | series | found | others |",
+        "|---|---|---|---|---|",
+    ]
+    for planted, one in newest.items():
+        found = "–" if planted == "nothing" else f"{one['soaks'] - one['missed']} of {one['soaks']}"
+        per_h = DRAWN.get(planted, (0, 0))[0]
+        what = planted if planted == "nothing" else f"{planted} +{per_h:,.0f}/h"
+        others = sum(one["alarms"].values())
+        lines.append(f"| {what} | {one['soaks']} | {one['series']:,} | {found} | {others} |")
+    lines += [
+        "",
+        f"Clean series of {CONSTRUCTED_S // 60} minutes that repeat themselves: how many are said",
+        "to rise, where a test at 1 % may say so of one in a hundred. *scipy*: Mann and Kendall's",
+        "test as it has it, of every tenth sample. *Leak*: told as one among 40 series.",
+        "",
+        "| series | number | rises | rises, scipy | leak |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {kind} | {one['series']:,} | {one['ours']} | {one['theirs']} | {one['strict']} |"
+        for kind, one in built.items()
+    ]
+    lines += ["", "| real nodes | minutes | series | missed | others |", "|---|---|---|---|---|"]
+    for kind, of in sorted(runs.items()):
+        for one in of:
+            lines.append(
+                f"| {kind} | {one['minutes']} | {one['series']} | "
+                f"{'; '.join(one['missed']) or '–'} | {'; '.join(one['others']) or '–'} |"
+            )
+    planted_runs = runs.get("real, planted", [])
+    for title, key in (
+        ("What was said of the planted:", "told"),
+        ("Of the harness itself:", "own"),
+    ):
+        if planted_runs:
+            lines += ["", title, "", *(f"- {said}" for said in planted_runs[-1][key])]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clean", type=Path, help="a clean run that was played already")
+    parser.add_argument("--planted", type=Path, help="a planted run that was played already")
+    asked, record = parser.parse_args(), Record("leaks")
+    with tempfile.TemporaryDirectory(prefix="hl-", dir="/tmp") as folder:
+        runs = {False: asked.clean, True: asked.planted}
+        for planted, given in runs.items():
+            own = Path(folder) / ("planted" if planted else "clean")
+            own.mkdir()
+            runs[planted] = given or played(own, planted)
+            result = real(runs[planted], planted)
+            record.add(result)
+            print(
+                f"{result['kind']}: missed {result['missed']}, others {result['others']}",
+                flush=True,
+            )
+        for result in repeated(watched(reader.read(reader.find(runs[False])))):
+            record.add(result)
+            print(
+                f"drawn, {result['planted']}: missed {result['missed']}, others "
+                f"{dict(result['alarms'])} of {result['series']}",
+                flush=True,
+            )
+        for result in constructed():
+            record.add(result)
+            print(result, flush=True)
+    record.publish(section(record.results()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""Leaks planted in one of several series: found, and none else; and what is said of them."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+
+from harness.checks import leaks
+from harness.checks.leaks import TOGETHER, Watched
+from harness.checks.slope import Life
+
+HOUR = 3600
+
+
+def life(values, begin_s: float = 0.0, process: int | None = None) -> Life:
+    values = np.asarray(values, np.float64)
+    return Life(at_s=begin_s + np.arange(len(values)), values=values, process=process)
+
+
+def nodes(resource: str, leaks_per_h: float, seconds: int = 2 * HOUR, count: int = 10):
+    """Ten nodes, of which node-3 leaks; all have noise, and teeth where it is memory."""
+    at, made = np.arange(seconds), []
+    for number in range(count):
+        rng = np.random.default_rng(zlib.crc32(f"{resource} {number}".encode()))
+        if resource == "rss":
+            values = 50e6 + (at + rng.integers(45)) % 45 * 0.2e6 + rng.normal(size=seconds) * 50e3
+        else:
+            values = 20 + rng.poisson(0.5, seconds)
+        if number == 3:
+            values = values + np.floor(at * leaks_per_h / HOUR)
+        made.append(
+            Watched(of=f"node-{number}", resource=resource, lives=(life(values),), limit=20_000)
+        )
+    return made
+
+
+def found(watched) -> list[str]:
+    return [
+        f"{one.watched.of} {one.watched.resource}" for one in leaks.found(watched) if one.is_leak
+    ]
+
+
+@pytest.mark.parametrize(
+    ("resource", "leaks_per_h"), [("fds", 60), ("rss", 2e6), ("connections", 30), ("threads", 20)]
+)
+def test_a_leak_of_one_node_is_found_and_none_else(resource, leaks_per_h):
+    clean = [
+        one
+        for other in ("rss", "fds", "threads", "connections")
+        if other != resource
+        for one in nodes(other, 0)
+    ]
+    named = found([*nodes(resource, leaks_per_h), *clean])
+    assert f"node-3 {resource}" in named
+    assert set(named) <= {f"node-3 {resource}", f"{TOGETHER} {resource}"}
+
+
+def test_nothing_is_found_where_nothing_leaks():
+    watched = [one for resource in ("rss", "fds", "threads") for one in nodes(resource, 0)]
+    assert found(watched) == []
+
+
+def test_what_leaks_a_little_everywhere_shows_in_the_mean():
+    """Half of the noise of each in an hour, in each of 60 nodes: the mean is found first."""
+    at, made = np.arange(HOUR), []
+    for number in range(60):
+        rng = np.random.default_rng(number)
+        values = 100 + at * 6 / HOUR + rng.normal(size=HOUR) * 12
+        made.append(Watched(of=f"node-{number}", resource="fds", lives=(life(values),)))
+    assert f"{TOGETHER} fds" in found(made)
+
+
+def test_the_sentence():
+    values = 20 + np.floor(np.arange(HOUR) / 60)
+    made = [
+        Watched(of="node-3", resource="fds", lives=(life(values),), limit=20_000),
+        Watched(of="node-4", resource="fds", lives=(life(values[:60]),), limit=20_000),
+    ]
+    leaking, short = leaks.found(made)[:2]
+    assert leaking.is_leak
+    assert (
+        leaking.sentence
+        == "node-3: fds +1.0/min [1.0, 1.0], reaches its limit of 20,000 in 14 days"
+    )
+    assert not short.is_leak
+    assert short.sentence == "node-4: fds: too short to tell"
+
+
+@pytest.mark.parametrize(
+    ("resource", "per_h", "says"),
+    [("rss", 2e6, "+2.0 MB/h [2.0, 2.0]"), ("disk", 20e6, "+20.0 MB/h [20.0, 20.0]")],
+)
+def test_bytes_are_told_in_megabytes_an_hour(resource, per_h, says):
+    values = 50e6 + np.floor(np.arange(4 * HOUR) * per_h / HOUR)
+    (trend,) = leaks.found([Watched(of="n", resource=resource, lives=(life(values),), limit=900e6)])
+    assert says in trend.sentence
+    assert ", reaches its limit of 900 MB in " in trend.sentence
+
+
+def test_a_slow_growth_is_not_told_of():
+    """A descriptor an hour would take years."""
+    values = 20 + np.floor(np.arange(24 * HOUR) / HOUR)
+    (trend,) = leaks.found([Watched(of="n", resource="fds", lives=(life(values),))])
+    assert not trend.is_leak
+    assert trend.slope.per_s * HOUR == pytest.approx(1, rel=0.05)
+
+
+def test_holm_is_exact():
+    assert leaks._holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert leaks._holm([0.9, 0.001]) == pytest.approx([0.9, 0.002])
+    assert leaks._holm([]) == []
+
+
+def test_windows_are_joined_and_a_process_goes_on():
+    """Twelve windows of ten minutes with breaks, one restart between the sixth and the seventh."""
+    values = 20 + np.floor(np.arange(2 * HOUR) / 60)
+    parts = [
+        [
+            Watched(
+                of="n",
+                resource="fds",
+                lives=(life(values[at : at + 590], at, process=7 if at < HOUR else 8),),
+                limit=100 if at else None,
+            )
+        ]
+        for at in range(0, 2 * HOUR, 600)
+    ]
+    (one,) = leaks.joined(parts)
+    assert [life.process for life in one.lives] == [7, 8]
+    assert [len(life.at_s) for life in one.lives] == [3540, 3540]
+    assert one.limit == 100
+    (again,) = leaks.joined([leaks.thinned(part, 60.0) for part in parts])
+    for watched in (one, again):
+        (trend,) = leaks.found([watched])
+        assert trend.is_leak
+        assert trend.slope.per_s * 60 == pytest.approx(1, abs=0.05)
+
+
+def test_nodes_that_nobody_noted_are_not_joined():
+    parts = [[Watched(of="n", resource="fds", lives=(life(np.zeros(5)),))]] * 2
+    (one,) = leaks.joined(parts)
+    assert len(one.lives) == 2
+
+
+def test_nothing_to_look_at():
+    assert leaks.found([]) == []
+    assert leaks.joined([]) == []
+    (trend,) = leaks.found([Watched(of="n", resource="fds", lives=())])
+    assert trend.slope is None
