@@ -81,6 +81,13 @@ def files(folder: str) -> Completion:
     return complete
 
 
+def soaks(_: click.Context, __: click.Parameter, incomplete: str) -> Items:
+    """Offer what `harness soak` plays: soaks and topologies, and TOML files."""
+    here = sorted(str(path) for path in Path().glob("*.toml"))
+    known = [*shipped.soaks(), *shipped.names("topologies"), *here]
+    return _items(known, incomplete) or [CompletionItem(incomplete, type="file")]
+
+
 def systems(known: Iterable[str]) -> Completion:
     """Offer the systems under test, and TOML files."""
     names = list(known)
