@@ -28,6 +28,7 @@ ARGUMENTS = {
     "run": ["demo"],
     "saturate": ["demo", "--stream", "private_message", "--until", "p99 < 50 ms"],
     "shrink": ["runs"],
+    "soak": ["soak-10", "--for", "10m"],
     "condition": ["node-0", "paused"],
     "exec": ["node-0", "true"],
     "logs": ["node-0"],
@@ -69,7 +70,7 @@ def test_the_page_is_read():
         "HARNESS_STATE",
         "HARNESS_REQUIRE_ALL",
     }
-    assert of("HARNESS_RUNS") == ["run", "replay", "bundle", "saturate", "shrink", "judge"]
+    assert of("HARNESS_RUNS") == ["run", "replay", "bundle", "saturate", "shrink", "soak", "judge"]
 
 
 @pytest.mark.parametrize("variable", ["RUNTIME", "SYSTEM", "HARNESS_CLUSTER"])
@@ -113,7 +114,7 @@ def test_state(command, tmp_path, monkeypatch):
     """
     monkeypatch.setenv("HARNESS_STATE", str(tmp_path))
     (tmp_path / "main").mkdir()
-    taken = dict.fromkeys(("up", "run", "replay", "saturate"), "main") | {"shrink": "main-s1"}
+    taken = dict.fromkeys(("up", "run", "replay", "saturate", "soak"), "main") | {"shrink": "main-s1"}
     lock = state.Lock(taken[command]) if command in taken else None
     done = run(command, HARNESS_STATE=str(tmp_path), RUNTIME="netns")
     if command in ("up", "shrink"):
