@@ -68,7 +68,7 @@ def play_until(desk: Desk, number: int):
     """Play until a window is in its chaos: who plays, and the folder."""
     process = desk.start("soak", "soak-ten.toml", "--for", "42s", "--json")
     folder = folder_of(desk)
-    wait_for(lambda: is_in_load(desk, folder, number), lambda: desk.doing(), 150)
+    wait_for(lambda: is_in_load(desk, folder, number), desk.doing, 150)
     return process, folder
 
 
@@ -85,13 +85,12 @@ def test_three_windows_are_played_judged_and_summarised(desk):
     assert all("cut random-halves" in one["faults"] for one in said["soak"]["windows"])
     delivered = next(one for one in said["findings"] if one["name"] == "delivered")
     assert delivered["answer"] in ("PASS", "UNKNOWN")
-    assert len(said["soak"]["windows"][1:]) == sum(
-        one["pause_s"] is not None for one in said["soak"]["windows"]
-    )
+    pauses = [one["pause_s"] for one in said["soak"]["windows"]]
+    assert pauses[0] is None
+    assert all(2 < one < 120 for one in pauses[1:])  # until all has arrived, and Locust's start
     for row in said["soak"]["windows"]:
         own = folder / "windows" / f"{row['number']:04}"
-        kept = row["answer"] != "PASS" or row["number"] == 3
-        assert row["raw"] == kept or row["number"] != 3
+        assert row["raw"] == (row["answer"] in ("FAIL", "UNKNOWN"))
         assert (own / "latest").exists() == row["raw"]
         assert {"summary.json", "verdict.json", "samples.arrow"} <= {
             path.name for path in own.iterdir()

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
@@ -213,11 +213,11 @@ class SoakFolder:
 
         Raises NameTakenError where another process does, StorageError.
         """
-        try:
-            with translated(self.path / LOCK):
+        with translated(self.path / LOCK):
+            try:
                 descriptor = state.lock_file(self.path / LOCK)
-        except BlockingIOError as error:
-            raise NameTakenError(f"{self.path} is being played by another process") from error
+            except BlockingIOError as error:
+                raise NameTakenError(f"{self.path} is being played by another process") from error
         if descriptor is None:
             raise BadFileError(f"{self.path}: it was removed")
         return descriptor
@@ -230,11 +230,6 @@ class SoakFolder:
 def find(path: Path) -> Path | None:
     """Return the soak folder that is meant: the path, or the ``latest`` in it; None: it is none."""
     return next((one for one in (path, path / "latest") if (one / FILE).is_file()), None)
-
-
-def begun_again(window: Window, problem: str) -> Window:
-    """Return a window that was being played when the harness ended."""
-    return replace(window, stage=Stage.CUT, problem=problem)
 
 
 def _json(file: Path) -> dict[str, Any]:

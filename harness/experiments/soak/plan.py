@@ -14,6 +14,7 @@ from harness.experiments import run as single_run
 from harness.experiments.run import Play, with_system
 from harness.experiments.soak import default
 from harness.experiments.soak.folder import SoakFolder
+from harness.history.folder import translated
 from harness.scenario import files, shipped, soak, timeline, writer
 from harness.scenario.scenario import Scenario
 from harness.scenario.soak import Soak
@@ -157,8 +158,6 @@ def _window(asked: Soak, number: int, seconds: float, of: Source) -> tuple[Plann
             raise BadFileError(f"window {number}: {error}") from None
         why = str(error)
     for phase in document["phase"]:
-        phase.pop("churn", None)
-    for phase in document["phase"]:
         if phase["name"] == "chaos":
             phase["churn"] = []
     try:
@@ -193,6 +192,8 @@ def play_of(folder: SoakFolder, number: int) -> tuple[Play, tuple[str, ...]]:
     scenario = folder.path / asked.scenario
     text = scenario.read_text()
     whole = read(text, scenario, seed=asked.seed, window_s=None)
+    with translated(folder.path):
+        folder.window_folder(number).mkdir(parents=True, exist_ok=True)
     kept = Source(
         scenario=folder.window_folder(number) / scenario.name,
         text=text,
@@ -200,14 +201,14 @@ def play_of(folder: SoakFolder, number: int) -> tuple[Play, tuple[str, ...]]:
         budget=None if asked.budget is None else folder.path / asked.budget,
         system=asked.system,
     )
-    beside = {"topology": f"../../{asked.topology}", "system": asked.system, "name": asked.name}
+    beside = {"topology": f"../../{asked.topology}", "system": asked.system}
     if asked.budget is not None:
         beside["budget"] = f"../../{asked.budget}"
     whole = replace(whole, others={**whole.others, **beside})
     planned, _ = _window(whole, number, asked.lengths_s[number - 1], kept)
     made = writer.text_of(planned.document)
-    kept.scenario.parent.mkdir(exist_ok=True)
-    kept.scenario.write_text(made)
+    with translated(kept.scenario):
+        kept.scenario.write_text(made)
     return Play(
         scenario=planned.scenario,
         timeline=planned.timeline,

@@ -125,21 +125,33 @@ def _joined(some: Sequence[tuple[int, Finding]]) -> Finding:
         more = f" and {len(mine) - NAMED_MOST} more" if len(mine) > NAMED_MOST else ""
         word = "window" if len(mine) == 1 else "windows"
         said = f"{word} {numbers}{more} of {len(some)}; {number}: {finding.sentence}"
-    else:
-        said = f"the worst of {len(some)} windows: {number}"
-        said = f"{said}; {finding.sentence}" if finding.sentence else said
-    return replace(finding, sentence=said)
+        return replace(finding, sentence=said)
+    if worst is Answer.PASS:
+        return replace(finding, sentence=f"the worst of {len(some)} windows: {number}")
+    return _measured(mine, finding)
+
+
+def _measured(some: Sequence[tuple[int, Finding]], finding: Finding) -> Finding:
+    """Return what promises nothing, from its least value to its highest."""
+    valued = sorted(
+        ((one.value, number, one) for number, one in some if one.value is not None),
+        key=lambda each: each[:2],
+    )
+    if not valued or valued[0][0] == valued[-1][0]:
+        return finding
+    (_, least, low), (_, most, high) = valued[0], valued[-1]
+    said = f"from window {least} to window {most}; {finding.sentence}"
+    return replace(finding, measured=f"{low.measured} to {high.measured}", sentence=said)
 
 
 def _worst(some: Sequence[tuple[int, Finding]]) -> tuple[int, Finding]:
     """Return the window with the worst value: the one that is nearest to the bound, or farthest
-    beyond it; without values the first.
+    beyond it; without a bound the first.
     """
     valued = [one for one in some if one[1].value is not None and one[1].bound is not None]
     if not valued:
-        highest = [one for one in some if one[1].value is not None]
-        return max(highest, key=lambda one: one[1].value or 0.0) if highest else some[0]
-    is_least = valued[0][1].promised.lstrip().startswith((">", "≥", "at least"))
+        return some[0]
+    is_least = valued[0][1].promised.startswith(">")
     choose = min if is_least else max
     return choose(valued, key=lambda one: one[1].value or 0.0)
 

@@ -114,7 +114,9 @@ def test_state(command, tmp_path, monkeypatch):
     """
     monkeypatch.setenv("HARNESS_STATE", str(tmp_path))
     (tmp_path / "main").mkdir()
-    taken = dict.fromkeys(("up", "run", "replay", "saturate", "soak"), "main") | {"shrink": "main-s1"}
+    taken = dict.fromkeys(("up", "run", "replay", "saturate", "soak"), "main") | {
+        "shrink": "main-s1"
+    }
     lock = state.Lock(taken[command]) if command in taken else None
     done = run(command, HARNESS_STATE=str(tmp_path), RUNTIME="netns")
     if command in ("up", "shrink"):
