@@ -20,6 +20,7 @@ from harness.scenario.schedule import SEED_MAX
 from harness.scenario.tables import Table
 
 KEY = "soak"
+WHOLE = "leaks"  # a check that is of all of a soak, and of no window
 WINDOW_S, WARM_S, SETTLE_S = 600.0, 5.0, 15.0
 CHAOS = 0.4  # of what a window has beside `warm` and `settle`; the rest is half `steady`
 GAP_S = (20.0, 60.0)
@@ -107,7 +108,16 @@ class Soak:
             self._phase("settle", PhaseKind.CHAOS, settle_s),
             self._phase("after", None, after_s),
         ]
-        return {**self.others, "seed": seed, "phase": [one for one in phases if one["duration_s"]]}
+        document = {**self.others, "seed": seed}
+        if isinstance(checks := document.get("checks"), list):
+            document["checks"] = [one for one in checks if one != WHOLE]
+        return {**document, "phase": [one for one in phases if one["duration_s"]]}
+
+    @property
+    def asks_for_leaks(self) -> bool:
+        """Whether its file asks for the check of leaks."""
+        checks = self.others.get("checks")
+        return isinstance(checks, list) and WHOLE in checks
 
     def _phase(self, name: str, kind: PhaseKind | None, seconds: float) -> Words:
         named: Words = {"name": name, "duration_s": seconds, "stream": [*self.streams]}

@@ -21,6 +21,8 @@ RATES: dict[Operation, tuple[float, float, float]] = {
 BROADCASTS_RECEIVED_PER_S = 20.0
 BROADCASTS_PER_S = (0.1, 2.0)
 TIMEOUT_MS = 3000
+KEYS = 100  # or nodes keep more and more values, which is no leak
+OF_KEYS = (Operation.DHT_PUT, Operation.DHT_GET)
 LEAVES_OF = 5  # one node of so many comes and goes; the others live as long as the soak
 LEAVES_PER_S, DOWN_S = 1 / 60, 8.0
 NODES_LEAST = 3  # for churn and cuts
@@ -56,7 +58,12 @@ def _streams(count: int, operations: Collection[Operation]) -> list[dict[str, An
     least, most = BROADCASTS_PER_S
     rates[Operation.BROADCAST] = min(max(BROADCASTS_RECEIVED_PER_S / count, least), most)
     return [
-        {"operation": one.word, "rate_per_s": round(rate, 2), "timeout_ms": TIMEOUT_MS}
+        {
+            "operation": one.word,
+            "rate_per_s": round(rate, 2),
+            "timeout_ms": TIMEOUT_MS,
+            "keys": KEYS if one in OF_KEYS else None,
+        }
         for one, rate in sorted(rates.items())
         if one in operations
     ]

@@ -13,10 +13,11 @@ Every file but harness.jsonl is replaced in one step: after a crash it is as it 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +30,17 @@ from harness.kernel.files import replace_text
 
 VERSION = 1
 FILE, STATE, WINDOWS, INPUTS, LOCK = "soak.json", "state.json", "windows", "inputs", "soak.lock"
+# What of a window's summary others rest on.
+SUMMARISED: Mapping[str, Any] = {
+    "answer": str,
+    "counts": dict[str, int],
+    "faults": list[str],
+    "t0_ns": int,
+    "over_ns": int,
+    "raw_bytes": float,
+    "kept_bytes": float,
+    "verdict_sha256": str,
+}
 SUMMARY, VERDICT, SAMPLES, OWN = "summary.json", "verdict.json", "samples.arrow", "harness.jsonl"
 
 
@@ -51,6 +63,7 @@ class Asked:
     raw_s: float  # for how long raw values are kept
     started: str
     planned_bytes: int  # at most at one time, before anything was measured
+    inputs: Mapping[str, str] = field(default_factory=dict)  # path → SHA-256 of what it was
     version: int = VERSION
 
 
@@ -81,7 +94,6 @@ class Window:
     not_judged: str = ""  # why it could not be judged
     raw: bool = True  # whether its raw values are kept
     notes: tuple[str, ...] = field(default_factory=tuple)
-    pids: Mapping[str, int] = field(default_factory=dict)  # of the nodes that ran at its end
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Self:
@@ -128,8 +140,22 @@ class SoakFolder:
                 (path / name).parent.mkdir(parents=True, exist_ok=True)
                 (path / name).write_text(text)
             (path / WINDOWS).mkdir()
-            replace_text(path / FILE, json.dumps(asdict(asked), indent=1) + "\n")
+            hashed = {name: _sha256(text.encode()) for name, text in inputs.items()}
+            said = json.dumps(asdict(replace(asked, inputs=hashed)), indent=1)
+            replace_text(path / FILE, said + "\n")
         return cls(path)
+
+    def changed_inputs(self) -> list[str]:
+        """Say which inputs are not as they were when the soak began."""
+        found = []
+        for name, hashed in self.asked.inputs.items():
+            try:
+                is_same = _sha256((self.path / name).read_bytes()) == hashed
+            except OSError:
+                is_same = False
+            if not is_same:
+                found.append(f"{name} is not as it was when the soak began")
+        return found
 
     def window_folder(self, number: int) -> Path:
         """Return the folder of a window, which need not exist."""
@@ -186,9 +212,29 @@ class SoakFolder:
         return None if newest is None else str(newest.relative_to(folder))
 
     def summary(self, number: int) -> dict[str, Any] | None:
-        """Return what was said of a judged window; None where it was not judged."""
-        file = self.window_folder(number) / SUMMARY
-        return _json(file) if file.is_file() else None
+        """Return what was said of a judged window; None where it was not judged. Raises
+        BadFileError where what was said cannot be believed: neither that, nor its verdict.
+        """
+        path = self.window_folder(number)
+        if not (path / SUMMARY).is_file():
+            return None
+        said = _json(path / SUMMARY)
+        if wrong := shape.misses(said, SUMMARISED):
+            raise BadFileError(f"{path / SUMMARY}: {wrong}")
+        try:
+            data = (path / VERDICT).read_bytes()
+        except OSError as error:
+            raise BadFileError(f"{path / VERDICT}: cannot be read: {error.strerror}") from None
+        if _sha256(data) != said["verdict_sha256"]:
+            raise BadFileError(f"{path / VERDICT} is not as it was when the window was judged")
+        return said
+
+    def is_judged(self, number: int) -> bool:
+        """Whether a window has a verdict that can be believed."""
+        try:
+            return self.summary(number) is not None
+        except BadFileError:
+            return False
 
     @property
     def ended(self) -> str | None:
@@ -230,6 +276,10 @@ class SoakFolder:
 def find(path: Path) -> Path | None:
     """Return the soak folder that is meant: the path, or the ``latest`` in it; None: it is none."""
     return next((one for one in (path, path / "latest") if (one / FILE).is_file()), None)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _json(file: Path) -> dict[str, Any]:

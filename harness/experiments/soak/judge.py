@@ -4,7 +4,6 @@ together. What was never judged, and is still there, is judged now.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +16,13 @@ from harness.checks.leaks import Trend
 from harness.checks.verdict import Answer, Verdict
 from harness.errors import BadFileError, HarnessError
 from harness.experiments.judge import Judged
-from harness.experiments.soak import cost, retention, series, window
+from harness.experiments.soak import cost, growth, retention, series, window
 from harness.experiments.soak import verdict as verdicts
 from harness.experiments.soak.folder import VERDICT, SoakFolder, Stage, Window
 from harness.experiments.soak.verdict import Seen
 from harness.reports import soak as page
+from harness.scenario import soak
+from harness.scenario.tables import load
 
 FACTS = "facts.json"
 HTML = "html"
@@ -65,6 +66,12 @@ def judge(folder: SoakFolder, *, write: bool = True, late: bool = True) -> SoakJ
     seen = [_seen(folder, one) for one in folder.windows()]
     watched, wrong = series.of_soak(folder)
     trends = leaks.found(watched)
+    wrong += folder.changed_inputs()
+    try:
+        asked, grown = _asks_for_leaks(folder), growth.findings(_budget(folder), watched)
+    except BadFileError as error:
+        asked, grown = False, []
+        wrong.append(str(error))
     verdict = verdicts.whole(
         len(folder.asked.lengths_s),
         seen,
@@ -72,6 +79,8 @@ def judge(folder: SoakFolder, *, write: bool = True, late: bool = True) -> SoakJ
         folder.ended,
         is_played=is_played,
         wrong=wrong,
+        asked=asked,
+        grown=grown,
     )
     judged = SoakJudged(
         run=folder.path.resolve(),
@@ -84,6 +93,15 @@ def judge(folder: SoakFolder, *, write: bool = True, late: bool = True) -> SoakJ
     return judged
 
 
+def _budget(folder: SoakFolder) -> Path | None:
+    return None if folder.asked.budget is None else folder.path / folder.asked.budget
+
+
+def _asks_for_leaks(folder: SoakFolder) -> bool:
+    file = folder.path / folder.asked.scenario
+    return soak.soak_from(load(file), str(file)).asks_for_leaks
+
+
 def _judge_left(folder: SoakFolder) -> None:
     """Judge the windows that nobody came to judge; of one that was being played when the harness
     was killed what was recorded.
@@ -92,7 +110,7 @@ def _judge_left(folder: SoakFolder) -> None:
         if one.stage is Stage.PLAYING:
             folder.write(window.cut(folder, one))
     for one in folder.windows():
-        if folder.run_of(one) is not None and folder.summary(one.number) is None:
+        if folder.run_of(one) is not None and not folder.is_judged(one.number):
             window.judge(folder, one.number)
 
 
@@ -102,10 +120,7 @@ def _seen(folder: SoakFolder, one: Window) -> Seen:
         said = folder.summary(one.number)
         if said is None:
             return Seen(window=one, verdict=None, problem=one.not_judged)
-        data = (path / VERDICT).read_bytes()
-        if hashlib.sha256(data).hexdigest() != said.get("verdict_sha256"):
-            raise BadFileError(f"{path / VERDICT} is not as it was when the window was judged")
-        return Seen(window=one, verdict=verdicts.read(json.loads(data)))
+        return Seen(window=one, verdict=verdicts.read(json.loads((path / VERDICT).read_text())))
     except (OSError, ValueError, HarnessError) as error:
         return Seen(window=one, verdict=None, problem=str(error))
 

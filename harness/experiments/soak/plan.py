@@ -12,7 +12,7 @@ from harness.choices import did_you_mean, listed
 from harness.errors import BadFileError, UsageError
 from harness.experiments import run as single_run
 from harness.experiments.run import Play, with_system
-from harness.experiments.soak import default
+from harness.experiments.soak import default, growth
 from harness.experiments.soak.folder import SoakFolder
 from harness.history.folder import translated
 from harness.scenario import files, shipped, soak, timeline, writer
@@ -22,6 +22,8 @@ from harness.scenario.tables import load
 from harness.scenario.timeline import Timeline
 from harness.systems import adapters
 from harness.topology.topology import Topology
+
+OF_WINDOWS = "windows"  # in `inputs`: the budget without what is about all of a soak
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class Source:
         found[self.input_of(self.topology, "topologies")] = self.topology.read_text()
         if self.budget is not None:
             found[self.input_of(self.budget, "budgets")] = self.budget.read_text()
+            found[self.input_of(self.budget, OF_WINDOWS)] = growth.without_slopes(self.budget)
         return found
 
     @staticmethod
@@ -203,7 +206,7 @@ def play_of(folder: SoakFolder, number: int) -> tuple[Play, tuple[str, ...]]:
     )
     beside = {"topology": f"../../{asked.topology}", "system": asked.system}
     if asked.budget is not None:
-        beside["budget"] = f"../../{asked.budget}"
+        beside["budget"] = f"../../inputs/{OF_WINDOWS}/{Path(asked.budget).name}"
     whole = replace(whole, others={**whole.others, **beside})
     planned, _ = _window(whole, number, asked.lengths_s[number - 1], kept)
     made = writer.text_of(planned.document)

@@ -32,7 +32,7 @@ from harness.experiments import run as single_run
 from harness.experiments.soak import cost, plan, retention, window
 from harness.experiments.soak.folder import OWN, Asked, SoakFolder, Stage, Window
 from harness.experiments.soak.judge import SoakJudged, judge
-from harness.experiments.soak.own import OwnProcesses, require_free
+from harness.experiments.soak.own import OwnProcess, require_free
 from harness.experiments.soak.status import answers_of, news, so_far
 from harness.history.folder import require_writable
 from harness.scenario import files
@@ -130,6 +130,8 @@ def soak(
     """
     held = folder.lock()
     try:
+        if changed := folder.changed_inputs():
+            raise BadFileError(f"{folder.path}: {'; '.join(changed)}: nothing more can be played")
         require_writable(folder.path)
         retention.let_go_leftovers(folder)
         for one in folder.windows():
@@ -151,7 +153,7 @@ class Player:
         self._begun_s = time.monotonic()
         self._cluster = ""  # which of the soak's clusters this is
         self._judging: tuple[int, subprocess.Popen[bytes]] | None = None
-        self._own: OwnProcesses | None = None
+        self._own: OwnProcess | None = None
         self._at: tuple[int, str] = (0, "starting")
         self._so_far: tuple[Answer | None, Sequence[str]] = (None, ())
         self._counts = [0, 0]  # played, judged
@@ -196,11 +198,10 @@ class Player:
         with Client.connect(self.asked.cluster) as client:
             status = client.status()
             self._cluster = f"{status['pid']} {status['up_since']}"
-            supervisor = int(status["pid"])
         for number in self.folder.left():
             try:
                 self._make_room(number)
-                self._window(number, supervisor)
+                self._window(number)
                 broken = 0
             except (KeyboardInterrupt, InterruptedByUserError):
                 return f"it was interrupted in window {number}"
@@ -214,7 +215,7 @@ class Player:
                     return f"{broken} windows in a row could not be played; {number}: {error}"
         return ""
 
-    def _window(self, number: int, supervisor: int) -> None:
+    def _window(self, number: int) -> None:
         """Play one window, and have it judged beside the next. Raises HarnessError where it did not
         come to its end; what was recorded is judged all the same.
         """
@@ -232,8 +233,7 @@ class Player:
         try:
             asked, notes = plan.play_of(folder, number)
             played = replace(played, notes=notes)
-            pids = {"supervisor": supervisor, "soak": os.getpid()}
-            self._own = OwnProcesses(folder.window_folder(number) / OWN, pids, seconds)
+            self._own = OwnProcess(folder.window_folder(number) / OWN, "soak", seconds)
             path = folder.window_folder(number)
             single_run.record(asked, self.asked.cluster, path, self.asked.workers, self._on)
         except (KeyboardInterrupt, InterruptedByUserError):
@@ -253,15 +253,8 @@ class Player:
         with held_back():
             run = self.folder.found_run(played.number)
             stage = played.stage if run is not None else Stage.BROKEN
-            ended_s, pids = time.time(), self._pids()
-            self.folder.write(replace(played, stage=stage, run=run, ended_s=ended_s, pids=pids))
+            self.folder.write(replace(played, stage=stage, run=run, ended_s=time.time()))
         return run is not None
-
-    def _pids(self) -> dict[str, int]:
-        with suppress(HarnessError), Client.connect(self.asked.cluster, timeout_s=10) as client:
-            nodes = client.status()["nodes"]
-            return {node["name"]: node["pid"] for node in nodes if node["pid"]}
-        return {}
 
     def _wait_for_judge(self, following: int | None) -> None:
         """Wait until the judge of the window before has ended, and start the next one's."""
@@ -293,9 +286,10 @@ class Player:
         number, process = self._judging
         self._judging = None
         folder = self.folder
-        if process.returncode and folder.summary(number) is None:
+        is_judged = folder.is_judged(number)
+        if not is_judged:
             self._note_unjudged(number, process.returncode)
-        self._counts[1] += folder.summary(number) is not None
+        self._counts[1] += is_judged
         with suppress(BadFileError):
             self._so_far = so_far(folder)
         self._let_go()
@@ -331,9 +325,12 @@ class Player:
                     raise
                 retention.let_go(self.folder, least)
 
-    def _summaries(self) -> list[Mapping[str, float]]:
-        numbers = [one.number for one in self.folder.windows()]
-        return [said for one in numbers if (said := self.folder.summary(one)) is not None]
+    def _summaries(self) -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = []
+        for one in self.folder.windows():
+            with suppress(BadFileError):
+                found.append(self.folder.summary(one.number) or {})
+        return found
 
     def _on(self, stage: str, done: int, total: int) -> None:
         """What a window's progress brings along: looks at the harness, the disk, and the judge."""

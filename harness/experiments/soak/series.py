@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from harness.checks import leaks
 from harness.checks.leaks import Watched
 from harness.checks.slope import Life
+from harness.checks.watched import watched
 from harness.errors import BadFileError
 from harness.experiments.soak.folder import OWN, SAMPLES, SoakFolder
-from harness.history.events import NodeStarted
 from harness.history.folder import translated
 from harness.history.history import History
 
-COLUMNS = {  # of the samples: resource → column
-    "rss": "rss_bytes",
-    "fds": "fds",
-    "threads": "threads",
-    "connections": "connections",
-}
+OWN_PREFIX, PASSING = "harness: ", "harness: load"
 OWN_COLUMNS = {"rss": "rss_bytes", "fds": "fds", "threads": "threads"}
 POINTS = 60  # of a series in a window
 SCHEMA = pa.schema(
@@ -40,65 +36,22 @@ SCHEMA = pa.schema(
         pa.field("process", pa.int64()),  # null: nobody noted it
         ("at_s", pa.float64()),  # of the wall clock
         ("value", pa.float64()),
+        pa.field("limit", pa.float64()),  # that it may reach; null: nobody knows of one
+        pa.field("limit_is", pa.dictionary(pa.int32(), pa.string())),
     ]
 )
 
 
-def of_run(
-    history: History, wall_s: float, began: Mapping[str, int], ended: Mapping[str, int]
-) -> list[Watched]:
-    """Return the series of the nodes of a window. `wall_s` is what makes the wall clock's time of
-    CLOCK_MONOTONIC; `began`, `ended`: the pid of each node that ran before the window, and after.
-    """
-    samples = history.samples
-    at_ns = samples.column("at_ns").to_numpy()
-    of_node, cpu_ns = (samples.column(name).to_numpy() for name in ("node", "cpu_ns"))
-    columns = {name: samples.column(column).to_numpy() for name, column in COLUMNS.items()}
-    starts_ns: dict[str, list[int]] = {}
-    for event in history.events:
-        if isinstance(event, NodeStarted):
-            starts_ns.setdefault(event.node, []).append(event.since_ns or event.at_ns)
+def of_run(history: History, wall_s: float) -> list[Watched]:
+    """Return the series of a window. `wall_s` makes the wall clock's time of CLOCK_MONOTONIC."""
     found = []
-    for number, name in enumerate(history.nodes):
-        rows = np.flatnonzero(of_node == number)
-        rows = rows[np.argsort(at_ns[rows], kind="stable")]
-        edges = _lives(at_ns[rows], cpu_ns[rows], starts_ns.get(name, []))
-        pids = _processes(len(edges) - 1, name, began, ended, is_one=not starts_ns.get(name))
-        for resource, values in columns.items():
-            lives = tuple(
-                Life(
-                    at_s=at_ns[rows[begin:end]] / 1e9 + wall_s,
-                    values=values[rows[begin:end]].astype(np.float64),
-                    process=pid,
-                )
-                for begin, end, pid in zip(edges[:-1], edges[1:], pids, strict=True)
-            )
-            found.append(Watched(of=name, resource=resource, lives=lives))
+    for one in watched(history):
+        of = one.of if one.is_node else f"{OWN_PREFIX}{one.of}"
+        if of.startswith(PASSING):  # a load generator has one window
+            continue
+        lives = tuple(replace(life, at_s=life.at_s + wall_s) for life in one.lives)
+        found.append(replace(one, of=of, lives=lives))
     return found
-
-
-def _lives(
-    at_ns: npt.NDArray[np.int64], cpu_ns: npt.NDArray[np.int64], starts_ns: Sequence[int]
-) -> list[int]:
-    """Return where each life begins in a node's samples, and their number at last: a process was
-    started, or its CPU time began anew.
-    """
-    anew = set((np.flatnonzero(np.diff(cpu_ns) < 0) + 1).tolist())
-    anew |= set(np.searchsorted(at_ns, np.array(sorted(starts_ns), np.int64)).tolist())
-    inner = sorted(one for one in anew if 0 < one < len(at_ns))
-    return [0, *inner, len(at_ns)] if len(at_ns) else [0]
-
-
-def _processes(
-    count: int, name: str, began: Mapping[str, int], ended: Mapping[str, int], *, is_one: bool
-) -> list[int | None]:
-    """Return the pid of each life: of the first and the last it is known."""
-    pids: list[int | None] = [None] * count
-    if count and is_one:
-        pids[0] = began.get(name)
-    if count:
-        pids[-1] = ended.get(name, pids[-1]) if count > 1 or not is_one else pids[-1]
-    return pids
 
 
 def of_own(lines: Iterable[Mapping[str, Any]]) -> list[Watched]:
@@ -110,7 +63,7 @@ def of_own(lines: Iterable[Mapping[str, Any]]) -> list[Watched]:
             lives.setdefault(one["pid"], []).append((one["at_s"], float(one[key])))
     return [
         Watched(
-            of=f"harness: {name}",
+            of=f"{OWN_PREFIX}{name}",
             resource=resource,
             lives=tuple(
                 Life(
@@ -126,10 +79,10 @@ def of_own(lines: Iterable[Mapping[str, Any]]) -> list[Watched]:
     ]
 
 
-def write(file: Path, watched: Sequence[Watched], seconds: float) -> None:
+def write(file: Path, some: Sequence[Watched], seconds: float) -> None:
     """Keep the troughs of a window's series. Raises StorageError."""
     columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
-    for one in leaks.thinned(watched, max(seconds / POINTS, 1.0)):
+    for one in leaks.thinned(some, max(seconds / POINTS, 1.0)):
         for number, life in enumerate(one.lives):
             count = len(life.at_s)
             for name, value in (
@@ -137,6 +90,8 @@ def write(file: Path, watched: Sequence[Watched], seconds: float) -> None:
                 ("resource", one.resource),
                 ("life", number),
                 ("process", life.process),
+                ("limit", one.limit),
+                ("limit_is", one.limit_is),
             ):
                 columns[name] += [value] * count
             columns["at_s"] += life.at_s.tolist()
@@ -157,24 +112,32 @@ def read(file: Path) -> list[Watched]:
             if reader.schema.names != SCHEMA.names:
                 raise BadFileError(f"{file}: expected columns {SCHEMA.names}")
             table = reader.read_all()
-            rows = [table.column(name).cast(pa.string()).to_pylist() for name in ("of", "resource")]
-            numbers = [table.column(name).to_pylist() for name in ("life", "process")]
+            words = [
+                table.column(name).cast(pa.string()).to_pylist()
+                for name in ("of", "resource", "limit_is")
+            ]
+            numbers = [table.column(name).to_pylist() for name in ("limit", "life", "process")]
             at_s, values = (table.column(name).to_numpy().copy() for name in ("at_s", "value"))
     except (OSError, pa.ArrowException) as error:
         raise BadFileError(f"{file}: cannot be read: {error}") from None
-    found: dict[tuple[str, str], list[Life]] = {}
-    keys = list(zip(*rows, *numbers, strict=True))
-    begin = 0
-    for end in range(1, len(keys) + 1):
-        if end == len(keys) or keys[end] != keys[begin]:
-            of, resource, _, process = keys[begin]
-            life = Life(at_s=at_s[begin:end], values=values[begin:end], process=process)
-            found.setdefault((of, resource), []).append(life)
-            begin = end
-    return [
-        Watched(of=of, resource=resource, lives=tuple(lives))
-        for (of, resource), lives in found.items()
-    ]
+    found: dict[tuple[str, str], Watched] = {}
+    keys = list(zip(*words, *numbers, strict=True))
+    edges = [at for at in range(1, len(keys)) if keys[at] != keys[at - 1]]
+    for begin, end in pairwise([0, *edges, len(keys)] if keys else [0]):
+        of, resource, limit_is, limit, _, process = keys[begin]
+        if resource not in leaks.RESOURCES:
+            raise BadFileError(f"{file}: there is no resource {resource!r}")
+        life = Life(at_s=at_s[begin:end], values=values[begin:end], process=process)
+        before = found.get((of, resource))
+        found[of, resource] = Watched(
+            of=of,
+            resource=resource,
+            lives=(*(before.lives if before is not None else ()), life),
+            limit=limit,
+            limit_is=limit_is,
+            is_node=not of.startswith(OWN_PREFIX),
+        )
+    return list(found.values())
 
 
 def of_soak(folder: SoakFolder) -> tuple[list[Watched], list[str]]:

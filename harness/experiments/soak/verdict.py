@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.checks import leaks
-from harness.checks.leaks import Trend
+from harness.checks import leak_check, leaks
+from harness.checks.leaks import TOGETHER, Trend
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.errors import BadFileError
 from harness.experiments.soak.folder import Stage, Window
+from harness.experiments.soak.series import OWN_PREFIX
 
-WINDOWS, LEAKS, SERIES = "soak: windows", "soak: nothing leaks", "soak: series"
-OWN = "harness: "  # and the process, in the name of a series
+WINDOWS, RECORD = "soak: windows", "soak: record"
 # From how much growth on the harness's own memory is no longer flat, bytes an hour.
 OWN_FLAT_PER_H = 10e6
 ORDER = (Answer.FAIL, Answer.UNKNOWN, Answer.PASS, Answer.MEASURED, Answer.NOT_ASKED)
@@ -43,23 +43,26 @@ def whole(
     *,
     is_played: bool,
     wrong: Sequence[str] = (),
+    asked: bool = False,
+    grown: Sequence[Finding] = (),
 ) -> Verdict:
     """Return the verdict. `ended`: why it ended, empty where it came to its end, None where nobody
-    said so. `is_played`: somebody plays it now. `wrong`: series that cannot be read.
+    said so. `is_played`: somebody plays it now. `wrong`: what of its files cannot be believed.
+    `asked`: the check of leaks was asked for. `grown`: findings of rows about slopes.
     """
     found = [windows(planned, seen, ended, is_played=is_played), *of_windows(seen)]
     if wrong:
         found.append(
             Finding(
-                name=SERIES,
+                name=RECORD,
                 answer=Answer.UNKNOWN,
-                promised="a series of each window",
-                measured=f"{len(wrong)} cannot be read",
+                promised="whole",
+                measured=f"{len(wrong)} gap{'s' if len(wrong) > 1 else ''}",
                 sentence="; ".join(wrong),
                 cause=Cause.GAP,
             )
         )
-    return Verdict(findings=(*found, *of_nodes(trends), *of_own(trends)))
+    return Verdict(findings=(*found, *grown, *of_nodes(trends, asked=asked), *of_own(trends)))
 
 
 def windows(planned: int, seen: Sequence[Seen], ended: str | None, *, is_played: bool) -> Finding:
@@ -156,34 +159,37 @@ def _worst(some: Sequence[tuple[int, Finding]]) -> tuple[int, Finding]:
     return choose(valued, key=lambda one: one[1].value or 0.0)
 
 
-def of_nodes(trends: Iterable[Trend]) -> list[Finding]:
-    """Return a FAIL for each series of a node that leaks, and else one finding for all of them."""
-    mine = [one for one in trends if not one.watched.of.startswith(OWN)]
-    leaking = [_leak(one) for one in mine if one.is_leak]
-    if leaking or not mine:
-        return leaking
-    told = [one for one in mine if one.is_told]
-    finding = Finding(
-        name=LEAKS,
-        answer=Answer.PASS,
-        promised="no series that grows",
-        measured=f"{len(told)} of {len(mine)} series looked at",
-        sentence="",
-    )
-    if told:
-        return [finding]
-    sentence = "the soak is too short, or its nodes' lives are: no series shows a slope"
-    return [replace(finding, answer=Answer.MEASURED, sentence=sentence)]
+def of_nodes(trends: Iterable[Trend], *, asked: bool) -> list[Finding]:
+    """Return a finding for each resource of the nodes: FAIL where something leaks. `asked`: the
+    file asks for the check of leaks, and where nobody can tell it is UNKNOWN.
+    """
+    mine = [one for one in trends if not one.watched.of.startswith(OWN_PREFIX)]
+    found = []
+    for resource in leaks.RESOURCES:
+        some = [one for one in mine if one.watched.resource == resource]
+        told = [one for one in some if one.is_told or one.is_leak]
+        found += [
+            _with_untold(finding, some, told, asked=asked)
+            for finding in leak_check.findings(told or some)
+        ]
+    return found
 
 
-def _leak(one: Trend) -> Finding:
-    return Finding(
-        name=f"soak: leak of {one.watched.resource}, {one.watched.of}",
-        answer=Answer.FAIL,
-        promised="does not grow",
-        measured=_rate(one),
-        sentence=one.sentence,
-    )
+def _with_untold(
+    finding: Finding, some: Sequence[Trend], told: Sequence[Trend], *, asked: bool
+) -> Finding:
+    """Say of whom nobody can tell: of nodes that were restarted again and again, or of all of them
+    in a short soak.
+    """
+    untold = [one.watched.of for one in some if one not in told and one.watched.of != TOGETHER]
+    if not told:
+        return finding if asked else replace(finding, answer=Answer.MEASURED, cause=None)
+    if not untold:
+        return finding
+    more = f" and {len(untold) - NAMED_MOST} more" if len(untold) > NAMED_MOST else ""
+    said = f"{', '.join(untold[:NAMED_MOST])}{more}: too short to tell"
+    sentence = f"{finding.sentence}; {said}" if finding.sentence else said
+    return replace(finding, sentence=sentence)
 
 
 def _rate(one: Trend) -> str:
@@ -198,7 +204,7 @@ def of_own(trends: Iterable[Trend]) -> list[Finding]:
     """
     found = []
     for one in trends:
-        if not one.watched.of.startswith(OWN):
+        if not one.watched.of.startswith(OWN_PREFIX):
             continue
         finding = Finding(
             name=f"{one.watched.of}: {one.watched.resource}",

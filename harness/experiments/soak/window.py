@@ -49,14 +49,8 @@ def judge(folder: SoakFolder, number: int) -> None:
         judged = single_judge.judge(run)
         assert judged.history is not None
         text = json.dumps(judged.as_json(), indent=1) + "\n"
-        began = {
-            node["name"]: node["pid"]
-            for node in judged.facts["nodes"]
-            if isinstance(node.get("pid"), int)
-        }
         wall_s = time.time() - time.monotonic()
-        watched = series.of_run(judged.history, wall_s, began, window.pids)
-        series.write(path / SAMPLES, watched, window.seconds)
+        series.write(path / SAMPLES, series.of_run(judged.history, wall_s), window.seconds)
         with translated(path):
             replace_text(path / VERDICT, text)
             shutil.copyfile(run / "summary.txt", path / "summary.txt")

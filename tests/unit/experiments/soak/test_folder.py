@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
-from harness.checks.verdict import Answer
+from harness.checks.verdict import Answer, Cause, Finding
 from harness.errors import BadFileError, NameTakenError
 from harness.experiments.soak import folder as folders
 from harness.experiments.soak import judge, retention, status
@@ -28,11 +29,12 @@ ASKED = Asked(
     started="2026-11-30T00:00:00+00:00",
     planned_bytes=1000,
 )
+SCENARIO = "[soak]\n[[soak.stream]]\noperation = 'broadcast'\nrate_per_s = 1\n"
 
 
 @pytest.fixture
 def folder(tmp_path) -> SoakFolder:
-    return SoakFolder.made(tmp_path, ASKED, {"inputs/scenarios/x.toml": "text"})
+    return SoakFolder.made(tmp_path, ASKED, {"inputs/scenarios/x.toml": SCENARIO})
 
 
 def played(folder: SoakFolder, number: int, answer: Answer, ended_s: float = 0.0) -> Window:
@@ -44,13 +46,22 @@ def played(folder: SoakFolder, number: int, answer: Answer, ended_s: float = 0.0
     made = Window(number=number, seconds=600.0, stage=Stage.PLAYED, run="soak-x/time")
     made = replace(made, ended_s=ended_s)
     folder.write(made)
-    said = {"answer": str(answer), "raw_bytes": 1.0, "kept_bytes": 1.0}
+    findings = [Finding(name="x", answer=answer, promised="", measured="", sentence="")]
+    if answer is Answer.UNKNOWN:
+        findings = [replace(findings[0], cause=Cause.HOST_LIMITED)]
+    text = json.dumps({"findings": [asdict(one) for one in findings]})
+    (folder.window_folder(number) / "verdict.json").write_text(text)
+    said = {"answer": str(answer), "counts": {}, "faults": [], "t0_ns": 1, "over_ns": 2}
+    said |= {"raw_bytes": 1.0, "kept_bytes": 1.0}
+    said["verdict_sha256"] = hashlib.sha256(text.encode()).hexdigest()
     (folder.window_folder(number) / "summary.json").write_text(json.dumps(said))
     return made
 
 
 def test_what_was_written_is_read(folder, tmp_path):
-    assert SoakFolder(folder.path).asked == ASKED
+    asked = SoakFolder(folder.path).asked
+    assert replace(asked, inputs={}) == ASKED
+    assert folder.changed_inputs() == []
     assert folders.find(tmp_path) == tmp_path / "latest"
     assert folders.find(tmp_path / "nothing") is None
     window = played(folder, 2, Answer.PASS)
@@ -158,12 +169,36 @@ def test_a_verdict_that_was_changed_is_no_verdict(folder):
     assert "is not as it was" in found.verdict.findings[0].sentence
 
 
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"answer": "PASS"}', '{"answer": 3, "verdict_sha256": ""}']
+)
+def test_a_summary_that_is_broken_is_none(folder, text):
+    played(folder, 1, Answer.PASS)
+    (folder.window_folder(1) / "summary.json").write_text(text)
+    found = judge.judge(folder, write=False)
+    assert found.verdict.answer is Answer.UNKNOWN
+    assert "summary.json" in found.verdict.findings[0].sentence
+    assert status.answers_of(folder) == {}
+
+
 def test_a_soak_of_which_nothing_was_played_can_be_judged(folder):
     found = judge.judge(folder)
     assert found.verdict.answer is Answer.UNKNOWN
     assert "3 of 3 windows were not begun" in found.verdict.findings[0].sentence
     assert (folder.path / "report.html").is_file()
     assert json.loads((folder.path / "verdict.json").read_text())["soak"]["windows"] == []
+
+
+@pytest.mark.parametrize("text", ["", "x", SCENARIO + "# shorter\n"])
+def test_an_input_that_was_changed_is_a_gap(folder, text):
+    """A row of the budget that was taken out afterwards is no promise kept."""
+    for number in (1, 2, 3):
+        played(folder, number, Answer.PASS)
+    (folder.path / "inputs" / "scenarios" / "x.toml").write_text(text)
+    found = judge.judge(folder, write=False).verdict
+    [record] = [one for one in found.findings if one.name == "soak: record"]
+    assert record.answer is Answer.UNKNOWN
+    assert "inputs/scenarios/x.toml is not as it was" in record.sentence
 
 
 def test_the_page_escapes_what_others_wrote(folder):
