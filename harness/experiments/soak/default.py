@@ -15,13 +15,13 @@ BUDGET = "soak"
 # received by every node: its rate falls with their number.
 RATES: dict[Operation, tuple[float, float, float]] = {
     Operation.PRIVATE_MESSAGE: (0.5, 4.0, 50.0),
-    Operation.DHT_PUT: (0.02, 0.5, 5.0),
+    Operation.DHT_PUT: (0.02, 2.0, 5.0),
     Operation.DHT_GET: (0.05, 1.0, 10.0),
 }
 BROADCASTS_RECEIVED_PER_S = 20.0
 BROADCASTS_PER_S = (0.1, 2.0)
 TIMEOUT_MS = 3000
-KEYS = 100  # or nodes keep more and more values, which is no leak
+KEYS = 2  # of a window, put before its warm-up is over; else nodes keep ever more values
 OF_KEYS = (Operation.DHT_PUT, Operation.DHT_GET)
 LEAVES_OF = 5  # one node of so many comes and goes; the others live as long as the soak
 LEAVES_PER_S, DOWN_S = 1 / 60, 8.0
