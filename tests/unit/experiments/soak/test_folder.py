@@ -5,31 +5,13 @@ import json
 from dataclasses import asdict, replace
 
 import pytest
+from kit.soaks import ASKED, SCENARIO
 
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.errors import BadFileError, NameTakenError
 from harness.experiments.soak import folder as folders
 from harness.experiments.soak import judge, retention, status
-from harness.experiments.soak.folder import Asked, SoakFolder, Stage, Window
-
-ASKED = Asked(
-    name="soak-x",
-    what="x",
-    seed=1,
-    for_s=1800.0,
-    lengths_s=(600.0, 600.0, 600.0),
-    scenario="inputs/scenarios/x.toml",
-    topology="inputs/topologies/t.toml",
-    budget=None,
-    system="meshnode",
-    runtime="netns",
-    cluster="main",
-    workers=1,
-    raw_s=3600.0,
-    started="2026-11-30T00:00:00+00:00",
-    planned_bytes=1000,
-)
-SCENARIO = "[soak]\n[[soak.stream]]\noperation = 'broadcast'\nrate_per_s = 1\n"
+from harness.experiments.soak.folder import SoakFolder, Stage, Window
 
 
 @pytest.fixture
