@@ -23,6 +23,9 @@ cluster-10 cluster-100 cluster-1000: cluster-%: setup  ## Start a cluster of so 
 cluster-%: setup
 	@scripts/cluster $@
 
+soak-%: setup  ## Load for DURATION (default 8h) on a cluster, judged while it runs: soak-10, or soak-100 on topologies/cluster-100.toml
+	@scripts/soak $@ $(or $(DURATION),8h)
+
 down: setup  ## Take the cluster down
 	@$(BIN)/harness down
 

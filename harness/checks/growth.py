@@ -92,13 +92,16 @@ def judge(history: History, row: Row, phase: PhaseWindow) -> Finding:
     watched = _watched(history, row, phase)
     if lacking := _lacking(history, row, watched):
         return unknown(row, Cause.NOT_MEASURED, lacking)
+    return of_series(row, watched, f"phase {phase.name}")
+
+
+def of_series(row: Row, watched: Sequence[Watched], where: str) -> Finding:
+    """The finding of a row about the slopes of these series, at least one, which are of `where`."""
     confidence = 1 - leaks.FALSE_ALARMS / len(watched)
     slopes = [leaks.of(one, confidence) for one in watched]
     told = [(one, found) for one, found in zip(watched, slopes, strict=True) if found is not None]
     if not told:
-        said = (
-            f"{watched[0].of}: phase {phase.name} is too short to tell how fast {row.metric} grows"
-        )
+        said = f"{watched[0].of}: {where} is too short to tell how fast {row.metric} grows"
         return unknown(row, Cause.TOO_FEW, said)
     untold = [one.of for one, found in zip(watched, slopes, strict=True) if found is None]
     return _judged(row, told, untold)
@@ -159,11 +162,11 @@ def _watched(history: History, row: Row, phase: PhaseWindow) -> list[Watched]:
     return [
         one
         for one in watching.of_own(history, phase)
-        if one.resource == row.metric and (process == ALL or _kind(one.of) == process)
+        if one.resource == row.metric and (process == ALL or kind_of(one.of) == process)
     ]
 
 
-def _kind(process: str) -> str:
+def kind_of(process: str) -> str:
     """Which of PROCESSES one is: each of several load workers has a number behind its word."""
     return process.rstrip(" 0123456789")
 

@@ -153,7 +153,7 @@ def cpu_at_most(history: History, phase: PhaseWindow) -> tuple[PerNode, float]:
     for node, share in used.items():
         mine = slice(edges[node], edges[node + 1])
         at_ns, lived, fell = at[mine], lives[mine], np.diff(columns["cpu_ns"][mine]) < 0
-        ends_ns = np.array([0, *_ends_of(history).get(node, ())], np.int64)
+        ends_ns = np.array([0, *ends_of(history).get(node, ())], np.int64)
         until_ns = np.where(np.diff(lived) > 0, ends_ns[lived[1:]], fell * at_ns[1:])
         unseen_ns = int(np.maximum(until_ns - at_ns[:-1], 0).sum())
         longest_ns = max(longest_ns, unseen_ns)

@@ -28,6 +28,7 @@ HOMES = {
     "replay": "replay.replay",
     "bundle": "replay.bundle",
     "scenarios": "scenarios.scenarios",
+    "soak": "soak.soak",
     "saturate": "saturate.saturate",
     "shrink": "shrink.shrink",
     "fault": "faults.fault",

@@ -17,9 +17,7 @@ from harness.cli.shared import (
     runtime_option,
     workers_option,
 )
-from harness.errors import BadFileError, UsageError
 from harness.scenario import shipped
-from harness.topology import quantities
 
 
 @click.command()
@@ -30,8 +28,8 @@ from harness.topology import quantities
 @workers_option
 @click.option(
     "--for",
-    "for_",
-    metavar="TIME",
+    "for_s",
+    type=words.Duration(),
     help="The time of the whole (8h, 5m): what takes longer than is left is skipped, and said.",
 )
 @json_option
@@ -41,7 +39,7 @@ def gate(
     runtime: str,
     runs: Path,
     workers: int,
-    for_: str | None,
+    for_s: float | None,
     *,
     as_json: bool,
 ) -> None:
@@ -61,7 +59,7 @@ def gate(
             runtime_name=runtime,
             runs=runs,
             workers=workers,
-            for_s=None if for_ is None else seconds("--for", for_),
+            for_s=for_s,
             progress=progress,
             told=lambda sentence: click.echo(f"harness: {sentence}", err=True),
         )
@@ -71,14 +69,3 @@ def gate(
         click.echo((judged.run / gates.PAGE).read_text(), nl=False)
         click.echo(f"\n{judged.run}")
     sys.exit(judged.exit_code)
-
-
-def seconds(option: str, text: str) -> float:
-    """Read a time of the command line, in seconds. Raises UsageError."""
-    try:
-        found = quantities.time_ms(text) / 1e3
-    except BadFileError as error:
-        raise UsageError(f"{option}: {error}") from None
-    if found <= 0:
-        raise UsageError(f"{option}: expected a time above 0, found {text!r}")
-    return found

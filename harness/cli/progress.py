@@ -38,15 +38,15 @@ def shown(*, lines: bool = False) -> Iterator[Progress]:
 
     SIGTERM and a terminal that closes end like Ctrl-C: what was started is taken back.
     """
-    _end_like_ctrl_c()
+    end_like_ctrl_c()
     if Terminal(stderr=True).is_terminal:
         with _bars() as progress:
             yield progress
     else:
-        yield _lines() if lines else nobody
+        yield as_lines() if lines else nobody
 
 
-def _end_like_ctrl_c() -> None:
+def end_like_ctrl_c() -> None:
     """Have SIGTERM and SIGHUP do what Ctrl-C does, also where a shell that started this in the
     background has it ignore Ctrl-C itself.
     """
@@ -87,7 +87,8 @@ def _bars() -> Iterator[Progress]:
         yield progress
 
 
-def _lines() -> Progress:
+def as_lines() -> Progress:
+    """Return what says a line a stage."""
     begun_s, told = time.monotonic(), set[str]()
 
     def progress(stage: str, _: int, total: int) -> None:

@@ -19,8 +19,9 @@ from click.shell_completion import CompletionItem
 from harness.choices import did_you_mean, listed, one_of
 from harness.control import state
 from harness.control.client import Client
-from harness.errors import HarnessError
+from harness.errors import BadFileError, HarnessError
 from harness.scenario import shipped
+from harness.topology import quantities
 
 ANSWER_S = 1.0  # for which a shell waits until a supervisor answers
 Items = list[CompletionItem[Any]]
@@ -52,6 +53,23 @@ class Choice(click.Choice[str]):
         return one_of(value, self.choices)
 
 
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions alone
+    """A time such as 8h, 10m, 90s; in seconds."""
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read one. Raises click.BadParameter."""
+        if isinstance(value, int | float):
+            return float(value)
+        try:
+            return quantities.long_time_s(str(value))
+        except BadFileError as error:
+            self.fail(str(error), param, ctx)
+
+
 class Number(click.FloatRange):
     """A range of numbers, none of which is infinite or none at all."""
 
@@ -79,6 +97,13 @@ def files(folder: str) -> Completion:
         ]
 
     return complete
+
+
+def soaks(_: click.Context, __: click.Parameter, incomplete: str) -> Items:
+    """Offer what `harness soak` plays: soaks and topologies, and TOML files."""
+    here = sorted(str(path) for path in Path().glob("*.toml"))
+    known = [*shipped.soaks(), *shipped.names("topologies"), *here]
+    return _items(known, incomplete) or [CompletionItem(incomplete, type="file")]
 
 
 def systems(known: Iterable[str]) -> Completion:

@@ -162,8 +162,13 @@ class Lock:
 
 def is_alive(cluster: str) -> bool:
     """Whether a supervisor holds the cluster's lock now. Asking takes nothing."""
+    return is_locked(folder(cluster) / LOCK_FILE)
+
+
+def is_locked(file: Path) -> bool:
+    """Whether somebody holds the lock of a file now. Asking takes nothing."""
     try:
-        descriptor = os.open(folder(cluster) / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
     try:

@@ -177,7 +177,7 @@ def play(
                 held.callback(down, name)
         else:
             same(name, topology, runtime_name)
-        folder = _play(asked, name, runs, workers, progress)
+        folder = record(asked, name, runs, workers, progress)
     progress("judge", 0, 1)
     judged = judge.judge(folder)
     progress("judge", 1, 1)
@@ -228,7 +228,7 @@ def _begin(asked: Play, cluster: str, runs: Path) -> Path:
     return Path(begun["run"])
 
 
-def _play(asked: Play, cluster: str, runs: Path, workers: int, progress: Progress) -> Path:
+def record(asked: Play, cluster: str, runs: Path, workers: int, progress: Progress) -> Path:
     """Open a run, and run Locust as a child until the scenario is over; return the run's folder.
 
     Whatever ends it, Ctrl-C at any moment too, the run is closed and Locust has ended.

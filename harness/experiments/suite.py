@@ -27,6 +27,7 @@ from harness.experiments import beforehand
 from harness.experiments import judge as single_judge
 from harness.experiments import run as single_run
 from harness.experiments.judge import Judged, budget_of
+from harness.experiments.soak import folder as soaks
 from harness.history import reader
 from harness.history.folder import new_folder, point_latest, translated
 from harness.kernel.files import replace_text
@@ -142,10 +143,13 @@ def check(planned: Suite, *, imports: bool = True) -> list[str]:
 
 
 def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judged:
-    """Judge a run folder, or a suite's folder by its parts, each by the suite's own budget only.
+    """Judge a run folder, or a suite's folder by its parts, each by the suite's own budget only, or
+    a soak's by its windows.
 
-    Raises BadFileError where it is neither.
+    Raises BadFileError where it is none of them.
     """
+    if (soak := soaks.find(run)) is not None:
+        return _judge_soak(soak, budget, write=write)
     folder = next((found for found in (run, run / "latest") if (found / FILE).is_file()), None)
     if folder is None:
         return single_judge.judge(run, budget, write=write)
@@ -184,6 +188,16 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     if write:
         result.write()
     return result
+
+
+def _judge_soak(folder: Path, budget: Path | None, *, write: bool) -> Judged:
+    if budget is not None:
+        raise BadFileError(
+            f"{folder}: a soak is judged by its own budget; judge one of its windows by {budget}"
+        )
+    from harness.experiments.soak import judge as soak_judge  # late: `run` needs none of it
+
+    return soak_judge.judge(soaks.SoakFolder(folder), write=write)
 
 
 def _own_rows(folder: Path, sha256: str | None) -> tuple[tuple[Row, ...], list[Finding]]:

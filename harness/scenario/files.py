@@ -17,15 +17,15 @@ from harness.errors import BadFileError
 from harness.faults.spec import FaultSpec, parse
 from harness.history.plan import PhaseKind
 from harness.operations import Operation
-from harness.scenario import shipped
+from harness.scenario import shipped, soak
 from harness.scenario.budget import Budget, Conditions, Row
 from harness.scenario.churn import read_churn
 from harness.scenario.rate import Profile
+from harness.scenario.region_links import read_region_links
 from harness.scenario.scenario import Phase, Scenario, Suite
 from harness.scenario.stream import Arrivals, Stream
 from harness.scenario.tables import Table, load, with_file
-from harness.topology import impairment, shapes
-from harness.topology.impairment import Impairment
+from harness.topology import shapes
 from harness.topology.quantities import size_bytes
 from harness.topology.topology import BENCHMARK_BLOCK, NODES_MAX, Node, Option, Topology
 
@@ -52,7 +52,7 @@ def topology_from(values: dict[str, object], where: str, name: str) -> Topology:
             congestion_control=table.take_or_none("congestion_control", str),
             gso_max_segs=table.take_or_none("gso_max_segs", int),
             silence_s=table.take("silence_s", float, 30.0),
-            baseline=_baseline(table),
+            baseline=read_region_links(table),
         ),
     )
     table.finish()
@@ -149,42 +149,6 @@ def _links(table: Table, nodes: tuple[Node, ...], seed: int) -> frozenset[tuple[
     return frozenset(found)
 
 
-def _baseline(table: Table) -> dict[tuple[str, str], Impairment]:
-    """Read what is always there between regions: ``[[region_link]] between = ["eu", "us"]``.
-
-    It holds both ways unless `one_way` is set.
-    """
-    found: dict[tuple[str, str], Impairment] = {}
-    for one in table.tables("region_link"):
-        ends = one.texts("between")
-        if len(ends) != 2:
-            raise BadFileError(
-                f"{one.where}.between: expected the names of two regions (one may stand twice), "
-                f"found {ends!r}"
-            )
-        words = _fault_words(one)
-        if not words:
-            raise BadFileError(
-                f"{one.where}: expected at least one of {', '.join(impairment.WORDS)}; found none"
-            )
-        what = with_file(one.where, partial(impairment.impairment, words))
-        there, back = (ends[0], ends[1]), (ends[1], ends[0])
-        for pair in {there} if one.take("one_way", bool, False) else {there, back}:
-            if pair in found:
-                raise BadFileError(f"{one.where}.between: {pair[0]} to {pair[1]} stands twice")
-            found[pair] = what
-        one.finish()
-    return found
-
-
-def _fault_words(table: Table) -> dict[str, str]:
-    return {
-        key: value
-        for key in impairment.WORDS
-        if (value := table.take_or_none(key, str)) is not None
-    }
-
-
 def _addresses(table: Table, where: str) -> ipaddress.IPv4Network:
     text = table.take("addresses", str, str(BENCHMARK_BLOCK))
     try:
@@ -203,11 +167,16 @@ def _addresses(table: Table, where: str) -> ipaddress.IPv4Network:
 
 
 def read_scenario(path: Path) -> Scenario:
-    """Read a scenario. Raises BadFileError.
+    """Read a scenario, of a soak its first window. Raises BadFileError.
 
     Its topology and budget are named relative to the file, or by a shipped name.
     """
-    table = Table(load(path), str(path))
+    return scenario_from(soak.first_window(load(path), str(path)), path)
+
+
+def scenario_from(values: dict[str, object], path: Path) -> Scenario:
+    """Make a scenario from parsed TOML, as if it stood in that file. Raises BadFileError."""
+    table = Table(values, str(path))
     named = table.take("topology", str)
     at = beside(path, named, "topologies")
     system = table.take_or_none("system", str)

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.errors import BadFileError
 from harness.scenario.files import beside
 from harness.scenario.tables import Table, load, with_file
-from harness.topology.quantities import time_ms
+from harness.topology.quantities import long_time_s
 
 KINDS = ("scenario", "gate", "command")
 
@@ -135,7 +135,7 @@ def _seconds(table: Table) -> float:
     text = table.take_or_none("takes", str)
     if text is None:
         return 0.0
-    seconds = with_file(f"{table.where}.takes", lambda: time_ms(text) / 1e3)
+    seconds = with_file(f"{table.where}.takes", lambda: long_time_s(text))
     if not (math.isfinite(seconds) and seconds > 0):
         raise BadFileError(f"{table.where}.takes: expected a time above 0, found {text!r}")
     return seconds

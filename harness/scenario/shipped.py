@@ -5,6 +5,7 @@ They are topologies, scenarios, budgets, gates and locustfiles.
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import harness
 from harness.choices import did_you_mean, listed
 from harness.errors import BadFileError, StorageError, UsageError
 
+SOAK = re.compile(r"(?m)^\[soak\]")
 FOLDERS = ("topologies", "scenarios", "budgets", "gates", "locustfiles")
 
 
@@ -49,6 +51,15 @@ def names(folder: str, *beside: Path) -> list[str]:
     """Return the names of what is shipped in a folder, here, and in places beside, sorted."""
     places = (Path(folder), root() / folder, *beside)
     return sorted({file.stem for place in places for file in place.glob("*.toml")})
+
+
+def soaks() -> list[str]:
+    """Return the names of the scenarios with ``[soak]``, shipped or here, sorted."""
+    return [
+        name
+        for name in names("scenarios")
+        if SOAK.search(find(name, "scenarios").read_text(errors="replace"))
+    ]
 
 
 def copy_to(target: Path) -> list[Path]:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from harness.errors import BadFileError
 
-TIMES_MS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4, "h": 3.6e6}
+TIMES_MS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
+LONG_TIMES_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 
 RATES_BPS = {
     "bit": 1,
@@ -45,6 +46,11 @@ def time_ms(text: str) -> float:
     Raises BadFileError with the units that there are.
     """
     return _quantity(text, TIMES_MS, "a time such as 80ms")
+
+
+def long_time_s(text: str) -> float:
+    """Read a time of seconds to days in s: ``8h``, ``10m``, ``90s``. Raises BadFileError."""
+    return _quantity(text, LONG_TIMES_S, "a time such as 8h")
 
 
 def rate_bps(text: str) -> int:

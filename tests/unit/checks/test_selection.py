@@ -150,7 +150,7 @@ def test_a_check_of_ones_own_is_a_row_like_any(own):
         ("no_such_module:check", "is its folder on PYTHONPATH?"),
         ("orderd", "did you mean 'ordered'"),
         ("ordered within 5 s", "membership alone takes a time"),
-        ("membership within 5 d", "expected a time such as 80ms, found '5 d'"),
+        ("membership within 5 h", "expected a time such as 80ms, found '5 h'"),
         ("membership within 0 s", "expected a time above 0"),
         ("own_checks:check within 5 s", "membership alone takes a time"),
         ("os:abort", "expected a check of yours"),

@@ -59,8 +59,9 @@ ARGUMENTS = {
     "fault cut": ["halves"],
     "replay": ["--dry-run"],
 }
-# tests/root/test_cluster.py, test_shrink.py, test_gate.py; test_saturate.py; test_calibrate.py
-STARTS_SOMETHING = {"up", "run", "gate", "saturate", "shrink", "calibrate"}
+# tests/root/test_cluster.py, test_shrink.py, test_gate.py, test_soak.py; test_saturate.py;
+# test_calibrate.py
+STARTS_SOMETHING = {"up", "run", "gate", "saturate", "shrink", "soak", "calibrate"}
 
 
 def test_what_prints_no_data_is_named():

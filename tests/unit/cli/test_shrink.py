@@ -39,7 +39,7 @@ def ended(monkeypatch, outcome, plays, *words):
         return outcome
 
     monkeypatch.setattr(Laboratory, "play", play)
-    monkeypatch.setattr(progress, "_end_like_ctrl_c", lambda: None)  # signals are of a process
+    monkeypatch.setattr(progress, "end_like_ctrl_c", lambda: None)  # signals are of a process
     return CliRunner().invoke(main, ["shrink", *words, "--for", "60m"])
 
 

@@ -29,6 +29,7 @@ ARGUMENTS = {
     "gate": ["pull-request"],
     "saturate": ["demo", "--stream", "private_message", "--until", "p99 < 50 ms"],
     "shrink": ["runs"],
+    "soak": ["soak-10", "--for", "10m"],
     "condition": ["node-0", "paused"],
     "exec": ["node-0", "true"],
     "logs": ["node-0"],
@@ -70,7 +71,8 @@ def test_the_page_is_read():
         "HARNESS_STATE",
         "HARNESS_REQUIRE_ALL",
     }
-    assert of("HARNESS_RUNS") == ["run", "gate", "replay", "bundle", "saturate", "shrink", "judge"]
+    heard = ["run", "gate", "replay", "bundle", "saturate", "shrink", "soak", "judge"]
+    assert of("HARNESS_RUNS") == heard
 
 
 @pytest.mark.parametrize("variable", ["RUNTIME", "SYSTEM", "HARNESS_CLUSTER"])
@@ -114,7 +116,7 @@ def test_state(command, tmp_path, monkeypatch):
     """
     monkeypatch.setenv("HARNESS_STATE", str(tmp_path))
     (tmp_path / "main").mkdir()
-    taken = dict.fromkeys(("up", "run", "replay", "saturate"), "main") | {
+    taken = dict.fromkeys(("up", "run", "replay", "saturate", "soak"), "main") | {
         "shrink": "main-s1",
         "gate": "main-gate",
     }

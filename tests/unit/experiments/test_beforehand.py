@@ -39,7 +39,7 @@ def started(tmp_path, monkeypatch) -> list[object]:
     found: list[object] = []
     monkeypatch.setenv("HARNESS_STATE", str(tmp_path / "state"))
     monkeypatch.setattr(run, "up", lambda topology, **_: found.append(topology))
-    monkeypatch.setattr(run, "_play", lambda *_: pytest.fail("it was played"))
+    monkeypatch.setattr(run, "record", lambda *_: pytest.fail("it was played"))
     return found
 
 

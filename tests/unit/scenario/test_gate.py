@@ -40,7 +40,7 @@ def test_a_criterion_has_its_defaults(tmp_path):
         (f'{ONE}command = ["make"]\n', "command and run go together"),
         (f'{ONE}command = ["make"]\nrun = "../x"\n', "the name of a folder"),
         (f'{ONE}scenario = "demo"\nrepeats = 0\n', "repeats: expected 1 to 1000"),
-        (f'{ONE}scenario = "demo"\ntakes = "soon"\n', "takes: expected a time such as"),
+        (f'{ONE}scenario = "demo"\ntakes = "soon"\n', "takes: expected a time such as 8h"),
         (f'{ONE}scenario = "demo"\ntakes = "0s"\n', "expected a time above 0"),
         (f'{ONE}gate = "project"\nrepeats = 2\n', "a gate answers as a whole and once"),
         (f'{ONE}scenario = "demo"\n{ONE}scenario = "serf"\n', "'a' stands twice"),

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, replace
+
+import pytest
+from kit.soaks import ASKED, SCENARIO
+
+from harness.checks.verdict import Answer, Cause, Finding
+from harness.errors import BadFileError, NameTakenError
+from harness.experiments.soak import folder as folders
+from harness.experiments.soak import judge, retention, status
+from harness.experiments.soak.folder import SoakFolder, Stage, Window
+
+
+@pytest.fixture
+def folder(tmp_path) -> SoakFolder:
+    return SoakFolder.made(tmp_path, ASKED, {"inputs/scenarios/x.toml": SCENARIO})
+
+
+def played(folder: SoakFolder, number: int, answer: Answer, ended_s: float = 0.0) -> Window:
+    """A window that was played and judged, with raw values."""
+    run = folder.window_folder(number) / "soak-x" / "time"
+    run.mkdir(parents=True)
+    (run / "metadata.json").write_text("{}")
+    (run.parent.parent / "latest").symlink_to("soak-x/time")
+    made = Window(number=number, seconds=600.0, stage=Stage.PLAYED, run="soak-x/time")
+    made = replace(made, ended_s=ended_s)
+    folder.write(made)
+    findings = [Finding(name="x", answer=answer, promised="", measured="", sentence="")]
+    if answer is Answer.UNKNOWN:
+        findings = [replace(findings[0], cause=Cause.HOST_LIMITED)]
+    text = json.dumps({"findings": [asdict(one) for one in findings]})
+    (folder.window_folder(number) / "verdict.json").write_text(text)
+    said = {"answer": str(answer), "counts": {}, "faults": [], "t0_ns": 1, "over_ns": 2}
+    said |= {"raw_bytes": 1.0, "kept_bytes": 1.0}
+    said["verdict_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    (folder.window_folder(number) / "summary.json").write_text(json.dumps(said))
+    return made
+
+
+def test_what_was_written_is_read(folder, tmp_path):
+    asked = SoakFolder(folder.path).asked
+    assert replace(asked, inputs={}) == ASKED
+    assert folder.changed_inputs() == []
+    assert folders.find(tmp_path) == tmp_path / "latest"
+    assert folders.find(tmp_path / "nothing") is None
+    window = played(folder, 2, Answer.PASS)
+    assert folder.windows() == [window]
+    assert folder.left() == [1, 3]
+    assert folder.found_run(2) == "soak-x/time"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"version": 2}',
+        json.dumps({"version": 1, "name": "x"}),
+    ],
+)
+def test_what_is_no_soak_is_refused(folder, text):
+    (folder.path / "soak.json").write_text(text)
+    with pytest.raises(BadFileError, match=r"soak\.json"):
+        SoakFolder(folder.path)
+
+
+def test_a_wrong_type_is_refused(folder):
+    said = json.loads((folder.path / "soak.json").read_text())
+    (folder.path / "soak.json").write_text(json.dumps({**said, "for_s": "long"}))
+    with pytest.raises(BadFileError, match="for_s"):
+        SoakFolder(folder.path)
+    (folder.path / "soak.json").write_text(json.dumps({**said, "lengths_s": []}))
+    with pytest.raises(BadFileError, match="at least 1 window"):
+        SoakFolder(folder.path)
+
+
+@pytest.mark.parametrize("text", ["", '{"number": 2', '{"number": 1}', '{"number": "2"}'])
+def test_a_window_whose_note_is_broken_is_there_all_the_same(folder, text):
+    played(folder, 2, Answer.PASS)
+    (folder.window_folder(2) / "window.json").write_text(text)
+    [window] = folder.windows()
+    assert (window.number, window.stage) == (2, Stage.CUT)
+    assert "window.json" in window.problem
+    assert folder.left() == [1, 3]
+
+
+def test_two_cannot_play_it(folder):
+    held = folder.lock()
+    assert folder.is_played
+    with pytest.raises(NameTakenError, match="being played"):
+        SoakFolder(folder.path).lock()
+    folder.unlock(held)
+    assert not folder.is_played
+
+
+def test_a_run_outside_of_its_window_is_none(folder, tmp_path):
+    """Whoever writes that into window.json has nothing removed."""
+    (tmp_path / "precious").mkdir()
+    for run in ("../../../../precious", str(tmp_path / "precious"), ".", "..", "soak-x/../.."):
+        window = replace(played(folder, 1, Answer.PASS), run=run)
+        assert folder.run_of(window) is None
+        retention.let_go(folder, window)
+        assert (tmp_path / "precious").is_dir()
+        assert folder.window_folder(1).is_dir()
+        (folder.window_folder(1) / "soak-x" / "time" / "metadata.json").unlink()
+        (folder.window_folder(1) / "soak-x" / "time").rmdir()
+        (folder.window_folder(1) / "soak-x").rmdir()
+
+
+def test_raw_values_of_the_last_hour_and_of_findings_stay(folder):
+    played(folder, 1, Answer.PASS, ended_s=100.0)
+    played(folder, 2, Answer.FAIL, ended_s=100.0)
+    played(folder, 3, Answer.PASS, ended_s=3000.0)
+    answers = status.answers_of(folder)
+    [gone] = retention.to_let_go(folder.windows(), answers, 4000.0, 3600.0)
+    assert gone.number == 1
+    assert retention.to_let_go(folder.windows(), {}, 4000.0, 3600.0) == []  # none was judged
+    retention.let_go(folder, gone)
+    first = folder.windows()[0]
+    assert not first.raw
+    assert folder.run_of(first) is None
+    assert not (folder.window_folder(1) / "latest").is_symlink()
+    assert (folder.window_folder(1) / "summary.json").is_file()
+
+
+def test_who_was_killed_while_it_removed_is_followed_up(folder):
+    window = played(folder, 1, Answer.PASS)
+    folder.write(replace(window, raw=False))
+    retention.let_go_leftovers(folder)
+    assert folder.run_of(window) is None
+
+
+def test_on_a_full_disk_a_fail_goes_never():
+    some = [Window(number=n, seconds=600.0, stage=Stage.PLAYED) for n in (1, 2, 3)]
+    answers = {1: Answer.FAIL, 2: Answer.UNKNOWN, 3: Answer.PASS}
+    assert retention.least_wanted(some, answers).number == 3
+    assert retention.least_wanted(some[:2], answers).number == 2
+    assert retention.least_wanted(some[:1], answers) is None
+
+
+def test_a_verdict_that_was_changed_is_no_verdict(folder):
+    """A window's verdict is held against its hash: an edited PASS is not believed."""
+    played(folder, 1, Answer.PASS)
+    (folder.window_folder(1) / "verdict.json").write_text('{"findings": []}')
+    found = judge.judge(folder, write=False)
+    assert found.verdict.answer is Answer.UNKNOWN
+    assert "is not as it was" in found.verdict.findings[0].sentence
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"answer": "PASS"}', '{"answer": 3, "verdict_sha256": ""}']
+)
+def test_a_summary_that_is_broken_is_none(folder, text):
+    played(folder, 1, Answer.PASS)
+    (folder.window_folder(1) / "summary.json").write_text(text)
+    found = judge.judge(folder, write=False)
+    assert found.verdict.answer is Answer.UNKNOWN
+    assert "summary.json" in found.verdict.findings[0].sentence
+    assert status.answers_of(folder) == {}
+
+
+def test_a_soak_of_which_nothing_was_played_can_be_judged(folder):
+    found = judge.judge(folder)
+    assert found.verdict.answer is Answer.UNKNOWN
+    assert "3 of 3 windows were not begun" in found.verdict.findings[0].sentence
+    assert (folder.path / "report.html").is_file()
+    assert json.loads((folder.path / "verdict.json").read_text())["soak"]["windows"] == []
+
+
+@pytest.mark.parametrize("text", ["", "x", SCENARIO + "# shorter\n"])
+def test_an_input_that_was_changed_is_a_gap(folder, text):
+    """A row of the budget that was taken out afterwards is no promise kept."""
+    for number in (1, 2, 3):
+        played(folder, number, Answer.PASS)
+    (folder.path / "inputs" / "scenarios" / "x.toml").write_text(text)
+    found = judge.judge(folder, write=False).verdict
+    [record] = [one for one in found.findings if one.name == "soak: record"]
+    assert record.answer is Answer.UNKNOWN
+    assert "inputs/scenarios/x.toml is not as it was" in record.sentence
+
+
+def test_the_page_escapes_what_others_wrote(folder):
+    bad = Window(number=1, seconds=1.0, stage=Stage.BROKEN, problem="<script>x</script>")
+    folder.write(bad)
+    judge.judge(folder)
+    assert "<script>x" not in (folder.path / "report.html").read_text()
