@@ -123,6 +123,16 @@ class PhaseWindow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """Who else may have sent to the cluster of a run: `runs` before it, by the first 8 bytes of
+    their operations' ids, and programs that were run beside nodes, until its end.
+    """
+
+    runs: tuple[bytes, ...] = ()
+    commands: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """One run.
 
@@ -156,6 +166,8 @@ class History:
     kept: frozenset[int] = frozenset(RecordKind)  # kinds of records that its journals keep
     proofs: tuple[Proof, ...] = ()
     events: tuple[Event, ...] = ()
+    before: Before | None = None  # None: an older folder does not say it
+    failed_is_certain: bool = False  # what FAILED says; of an older folder it may have happened
     ended: bool = True  # False: the run was cut short
     plan: Plan | None = None  # None: an older folder does not say it
     # Where each fault was that came, by the number that events name it by.

@@ -74,6 +74,8 @@ WANTED: Mapping[str, Any] = {
     "records?": list[int],
     "manifest?": bool,
     "inputs?": list[str],
+    "before?": {"runs": list[str], "commands": int},
+    "failed_is_certain?": bool,
     "replay?": {"of": {"run": str}, "fork?": str | None},
 }
 
@@ -114,13 +116,15 @@ def _wrong_values(found: Mapping[str, Any]) -> str | None:
             return f"{what}: a name has a slash in it"
     if not str(found["runtime"].get("nodes_per_container", 1)).isdecimal():
         return f"runtime.nodes_per_container: found {found['runtime']['nodes_per_container']!r}"
+    for what, some in (
+        ("nodes: wire_id", [node["wire_id"] for node in found["nodes"]]),
+        ("before: runs", found.get("before", {}).get("runs", ())),
+    ):
+        for one in some:
+            if not _is_hexadecimal(one):
+                return f"{what}: found {one!r}"
     if found["host"]["cores"] < 1:
         return f"host.cores: found {found['host']['cores']}"
-    for node in found["nodes"]:
-        try:
-            bytes.fromhex(node["wire_id"])
-        except ValueError:
-            return f"nodes: wire_id: found {node['wire_id']!r}"
     if wrong := _strange_time(found):
         return wrong
     known = numbers(found)
@@ -128,6 +132,14 @@ def _wrong_values(found: Mapping[str, Any]) -> str | None:
         if stream["operation"] not in known:
             return f"load.streams: operation: found {stream['operation']!r}"
     return None
+
+
+def _is_hexadecimal(text: str) -> bool:
+    try:
+        bytes.fromhex(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _strange_time(found: Mapping[str, Any]) -> str | None:
