@@ -68,6 +68,8 @@ SAMPLES = pa.schema(
         pa.field("packets_out", pa.int64()),
         # Cumulative like cpu_ns: its threads could run and waited for a core; null: not told.
         pa.field("run_delay_ns", pa.int64()),
+        # Cumulative like cpu_ns: read from disks, and written (to memory, for them); null: not told
+        pa.field("disk_bytes", pa.int64()),
     ]
 )
 HOST = pa.schema(
@@ -87,6 +89,14 @@ HOST = pa.schema(
         # Cumulative, all CPUs: the harness's control group, or one above it, had used up its quota;
         # null: not told.
         pa.field("cpu_throttled_us", pa.int64()),
+        # Cumulative: some task waited for a disk; null: no PSI here.
+        pa.field("psi_io_some_us", pa.int64()),
+        # Cumulative, all disks: read and written; null: no disk is told of.
+        pa.field("disk_bytes", pa.int64()),
+        # Disk → cumulative: it had something to do.
+        pa.field("disks_busy_ms", pa.map_(pa.string(), pa.int64())),
+        # Cumulative: what watched processes did of `disk_bytes`, as a node's; null: not told.
+        pa.field("load_disk_bytes", pa.int64()),
     ]
 )
 

@@ -1,7 +1,8 @@
 """The sampler reads what each node and the host use, once a second.
 
-That is resident memory, CPU, waits for a core, descriptors, threads, connections and traffic.
-Everything is read from descriptors that are kept open (four a node), so a pass over 1000 nodes
+That is resident memory, CPU, waits for a core, descriptors, threads, connections, traffic, and
+what is read from disks and written to them.
+Everything is read from descriptors that are kept open (five a node), so a pass over 1000 nodes
 takes some 20 ms. A node without a live process is absent from a batch, never zero. A node is all
 its processes: what its others use is added to what the first does, and costs an opened file for
 each (memory that they share is counted in each), as does each thread, where there is more than one.
@@ -14,12 +15,14 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from harness.history.history import HOST, SAMPLES
+from harness.kernel import disks
 from harness.kernel.cgroups import open_stats, throttled_us
 from harness.kernel.families import Census, Family, family_of
 from harness.kernel.namespaces import inside
@@ -37,6 +40,7 @@ from harness.kernel.proc import (
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+_OF_HOST = ("stat", "meminfo", "pressure/cpu", "pressure/io", "net/softnet_stat", "diskstats")
 _NO_TRAFFIC = (None, None, None, None)
 
 
@@ -44,14 +48,14 @@ _NO_TRAFFIC = (None, None, None, None)
 class _Gains:
     """What a total gained over time, of processes and threads that come and go."""
 
-    total_ns: int = 0  # of all that live now
-    gained_ns: int = 0  # of all that ever lived, as far as it was seen: it never falls
+    total: int = 0  # of all that live now
+    gained: int = 0  # of all that ever lived, as far as it was seen: it never falls
 
-    def count(self, total_ns: int) -> int:
+    def count(self, total: int) -> int:
         """Return what it gained after a pass that found this total."""
-        self.gained_ns += max(0, total_ns - self.total_ns)
-        self.total_ns = total_ns
-        return self.gained_ns
+        self.gained += max(0, total - self.total)
+        self.total = total
+        return self.gained
 
 
 @dataclass(slots=True)
@@ -63,13 +67,29 @@ class _Source:
     descriptors: int  # of the folder /proc/PID/fd
     snmp: int  # TCP statistics of the node's namespace
     schedstat: int | None  # of its first thread; None: this kernel does not tell
+    io: int | None  # what it reads and writes; None likewise
     pid: int
     family: Family | None
     cpu: _Gains = field(default_factory=_Gains)
     run_delay: _Gains = field(default_factory=_Gains)
+    disk: _Gains = field(default_factory=_Gains)
 
     def close(self) -> None:
-        for descriptor in (self.stat, self.descriptors, self.snmp, self.schedstat):
+        for descriptor in (self.stat, self.descriptors, self.snmp, self.schedstat, self.io):
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+@dataclass(slots=True)
+class _Watched:
+    """The kept descriptors of a process that is no node."""
+
+    clock: int
+    stat: int
+    io: int | None
+
+    def close(self) -> None:
+        for descriptor in (self.stat, self.io):
             if descriptor is not None:
                 os.close(descriptor)
 
@@ -93,12 +113,10 @@ class Sampler:
     def __init__(self, namespaces: Sequence[int]) -> None:
         self._namespaces = tuple(namespaces)
         self._nodes: dict[int, _Source] = {}
-        # Name → CPU clock id, descriptor of /proc/PID/stat.
-        self._watched: dict[str, tuple[int, int]] = {}
-        self._host = {
-            name: _open_if_there(f"/proc/{name}")
-            for name in ("stat", "meminfo", "pressure/cpu", "net/softnet_stat")
-        }
+        self._watched: dict[str, _Watched] = {}
+        self._watched_disk = _Gains()
+        self._host = {name: _open_if_there(f"/proc/{name}") for name in _OF_HOST}
+        self._disks = disks.names()
         self._groups = open_stats(os.getpid())
         # Since Linux 6.2; else the folder is listed.
         self._counts_by_size = os.stat("/proc/self/fd").st_size > 0
@@ -130,12 +148,14 @@ class Sampler:
 
         It leaves them when it ends.
         """
-        stat = _open_if_there(f"/proc/{pid}/stat")
+        stat, io = _open_if_there(f"/proc/{pid}/stat"), _open_io(pid)
         with self._lock:
             if name in self._watched:
-                os.close(self._watched.pop(name)[1])
+                self._watched.pop(name).close()
             if stat is not None:
-                self._watched[name] = (process_cpu_clock(pid), stat)
+                self._watched[name] = _Watched(process_cpu_clock(pid), stat, io)
+            elif io is not None:
+                os.close(io)
 
     def take(self, counters: Mapping[int, LinkCounters]) -> pa.RecordBatch:
         """Return one row for each live node, schema SAMPLES.
@@ -167,6 +187,7 @@ class Sampler:
                             else (link.rx_bytes, link.tx_bytes, link.rx_packets, link.tx_packets)
                         ),
                         self._run_delay_ns(source, usage.threads, family),
+                        _disk_bytes(source, family),
                     )
                 )
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(SAMPLES)
@@ -206,19 +227,20 @@ class Sampler:
         try:  # it has no other process
             return source.run_delay.count(run_delay_ns(os.pread(source.schedstat, 128, 0)))
         except OSError:  # it has ended since
-            return source.run_delay.gained_ns
+            return source.run_delay.gained
 
     def host(self) -> pa.RecordBatch:
         """Return one row about the host and the watched processes, schema HOST."""
         with self._lock:
             busy, steal = cpu_ticks(self._read("stat"))
             load_cpu_ns = []
-            for name, (clock, stat) in list(self._watched.items()):
-                usage = _usage(clock, stat)
+            for name, one in list(self._watched.items()):
+                usage = _usage(one.clock, one.stat)
                 if usage is None:
-                    os.close(self._watched.pop(name)[1])
+                    self._watched.pop(name).close()
                 else:
                     load_cpu_ns.append((name, usage.cpu_ns))
+            on_disks = disks.use(self._read("diskstats"), self._disks)
             row = {
                 "at_ns": time.monotonic_ns(),
                 "cpu_busy_ns": busy * _TICK_NS,
@@ -228,8 +250,17 @@ class Sampler:
                 "load_cpu_ns": load_cpu_ns,
                 "packets_dropped": packets_dropped(self._read("net/softnet_stat")),
                 "cpu_throttled_us": self._throttled_us(),
+                "psi_io_some_us": psi_some_us(self._read("pressure/io")),
+                "disk_bytes": None if on_disks is None else on_disks[0],
+                "disks_busy_ms": None if on_disks is None else list(on_disks[1].items()),
+                "load_disk_bytes": self._load_disk_bytes(),
             }
         return pa.RecordBatch.from_pylist([row], schema=HOST)
+
+    def _load_disk_bytes(self) -> int | None:
+        said = [_used(one.io) for one in self._watched.values() if one.io is not None]
+        told = [one for one in said if one is not None]
+        return self._watched_disk.count(sum(told)) if told else None
 
     def _throttled_us(self) -> int | None:
         said = [throttled_us(_pread(one)) for one in self._groups]
@@ -245,7 +276,9 @@ class Sampler:
         with self._lock:
             for source in self._nodes.values():
                 source.close()
-            for descriptor in (*(stat for _, stat in self._watched.values()), *self._host.values()):
+            for one in self._watched.values():
+                one.close()
+            for descriptor in self._host.values():
                 if descriptor is not None:
                     os.close(descriptor)
             self._nodes.clear()
@@ -254,6 +287,23 @@ class Sampler:
             for descriptor in self._groups:
                 os.close(descriptor)
             self._groups = []
+
+
+def _used(io: int) -> int | None:
+    """Read what a process has read from disks and written to them; None where it does not tell."""
+    return disks.used_by(_pread(io))
+
+
+def _disk_bytes(source: _Source, family: Sequence[int]) -> int | None:
+    """Return what a node has read from disks and written to them; None where nobody tells."""
+    first = None if source.io is None else _used(source.io)
+    if first is None:
+        return None
+    for pid in family:
+        if pid != source.pid:
+            with suppress(OSError), open(f"/proc/{pid}/io", "rb") as file:
+                first += disks.used_by(file.read()) or 0
+    return source.disk.count(first)
 
 
 def _usage(clock: int, stat: int) -> _Usage | None:
@@ -302,7 +352,7 @@ def _open_source(pid: int, namespace: int) -> _Source | None:
         opened.append(os.open(f"/proc/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         with inside(namespace):
             opened.append(os.open("/proc/thread-self/net/snmp", os.O_RDONLY | os.O_CLOEXEC))
-        schedstat = _open_if_there(f"/proc/{pid}/schedstat")
+        schedstat, io = _open_if_there(f"/proc/{pid}/schedstat"), _open_io(pid)
     except Exception as error:
         for descriptor in opened:
             os.close(descriptor)
@@ -316,6 +366,7 @@ def _open_source(pid: int, namespace: int) -> _Source | None:
         descriptors=descriptors,
         snmp=snmp,
         schedstat=schedstat,
+        io=io,
         pid=pid,
         family=family_of(pid, namespace),
     )
@@ -329,6 +380,14 @@ def _pread(descriptor: int) -> bytes:
         return os.pread(descriptor, 1 << 16, 0)
     except OSError:
         return b""
+
+
+def _open_io(pid: int) -> int | None:
+    """Open what tells of a process's use of disks; None where that is not for us to know."""
+    try:
+        return _open_if_there(f"/proc/{pid}/io")
+    except PermissionError:
+        return None
 
 
 def _open_if_there(path: str) -> int | None:
