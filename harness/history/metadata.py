@@ -13,6 +13,7 @@ from harness.history.folder import VERSION
 from harness.history.plan import strange
 from harness.operations import Operation
 
+RUN_BYTES = 8  # of an operation's id
 # What is read of it, and of what type; a one-tuple is a list of such tables.
 WANTED: Mapping[str, Any] = {
     "name": str,
@@ -116,13 +117,12 @@ def _wrong_values(found: Mapping[str, Any]) -> str | None:
             return f"{what}: a name has a slash in it"
     if not str(found["runtime"].get("nodes_per_container", 1)).isdecimal():
         return f"runtime.nodes_per_container: found {found['runtime']['nodes_per_container']!r}"
-    for what, some in (
-        ("nodes: wire_id", [node["wire_id"] for node in found["nodes"]]),
-        ("before: runs", found.get("before", {}).get("runs", ())),
-    ):
-        for one in some:
-            if not _is_hexadecimal(one):
-                return f"{what}: found {one!r}"
+    for node in found["nodes"]:
+        if not _is_hexadecimal(node["wire_id"]):
+            return f"nodes: wire_id: found {node['wire_id']!r}"
+    for one in found.get("before", {}).get("runs", ()):
+        if len(one) != 2 * RUN_BYTES or not _is_hexadecimal(one):
+            return f"before: runs: found {one!r}"
     if found["host"]["cores"] < 1:
         return f"host.cores: found {found['host']['cores']}"
     if wrong := _strange_time(found):
