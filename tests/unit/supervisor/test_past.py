@@ -21,6 +21,7 @@ def test_runs_and_programs_are_kept_and_a_program_is_told_without_its_arguments(
     past.command("node-1", ["curl", "--token", "secret"], folder)
     past.ran(5, 7)
     assert past.facts() == {"before": {"runs": [salt(5, 7).hex()], "commands": 2}}
+    folder.close()
     (line,) = (folder.path / "events.jsonl").read_text().splitlines()
     said = json.loads(line)
     assert (said["event"], said["node"], said["program"]) == ("command", "node-1", "curl")
