@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.checks import gateway, host, lateness
+from harness.checks import gateway, host, lateness, taken
 from harness.checks.verdict import Answer, Finding
 from harness.history.history import History
 from harness.topology.quantities import number
@@ -172,7 +172,7 @@ def _taken(history: History, begin_ns: int) -> list[tuple[int, str]]:
     return [
         (
             ((one.begin_ns + one.end_ns) // 2 - begin_ns) // SECOND_NS,
-            f"{one.by} took {one.share:.0%}",
+            one.briefly,
         )
-        for one in host.taken(history)
+        for one in taken.taken(history)
     ]

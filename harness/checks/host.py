@@ -7,14 +7,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
-from harness.checks import gateway, lateness, record, records, statistic
+from harness.checks import gateway, lateness, record, records, taken
 from harness.checks.metric import Chosen
 from harness.checks.operation_metrics import CAME_TRUE, SPEEDS, TIMES
-from harness.checks.resource_metrics import cores, cpu, waited, wanted
+from harness.checks.resource_metrics import OF_IPERF3, cores, cpu, waited
+from harness.checks.taken import meets
 from harness.checks.times import Times
 from harness.checks.verdict import Cause
 from harness.history.gaps import Part
@@ -29,11 +29,6 @@ BUSY_SHARE_LIMIT = 0.85
 OTHER_PROCESSES_SHARE_LIMIT = 0.2
 WAITED_SHARE_LIMIT = 0.05  # of the time: 50 ms in a second
 STARVED_SHARE = 0.5  # of the time, from which on a node's own times run out meanwhile
-# What is taken from the host: the column, its unit (ns), from which share of all cores on, by whom.
-TAKEN = (
-    ("cpu_steal_ns", 1, 0.1, "the hypervisor"),
-    ("cpu_throttled_us", 1000, 0.005, "the CPU quota of its control group"),
-)
 HOST_FULL = 0.95  # share of all cores from which on the host has no more to give
 AROUND_NS = 1_500_000_000  # samples are taken once a second
 APART_NS = 300_000_000  # at most, of a host's sample and its nodes'
@@ -143,7 +138,7 @@ def untold(history: History, row: Row, phase: PhaseWindow) -> str | None:
     if not feels_it(row):
         return None
     for begin_ns, end_ns, used in by_second(history):
-        if used.is_shared and not used.limited and _meets(phase, begin_ns, end_ns):
+        if used.is_shared and not used.limited and meets(phase, begin_ns, end_ns):
             window = PhaseWindow(name="", begin_ns=begin_ns, end_ns=end_ns)
             if missing := record.lacking(history, frozenset({Part.SAMPLES}), window):
                 return missing
@@ -158,7 +153,8 @@ def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
     """
     if row.metric == "cluster.ready":
         return _of_start(history)
-    is_rate = row.kind in ("rate", "byte rate") and row.metric not in SPEEDS
+    is_rate = row.metric == OF_IPERF3 or row.kind in ("rate", "byte rate")
+    is_rate &= row.metric not in SPEEDS
     if is_rate and row.comparison in (">", ">="):
         return _full(history, row, phase)
     if not feels_it(row) or row.bound is None:
@@ -166,7 +162,7 @@ def limits(history: History, row: Row, phase: PhaseWindow) -> str | None:
     used = use(history, phase)
     if used is not None and used.limited:
         return f"{used.sentence}{busy(history, phase)}"
-    return None
+    return taken.mostly(history, phase)
 
 
 def _of_start(history: History) -> str | None:
@@ -177,32 +173,6 @@ def _of_start(history: History) -> str | None:
     if others < OTHER_PROCESSES_SHARE_LIMIT:
         return None
     return f"processes that are none of the cluster's took {others:.0%} of the host as it started"
-
-
-def hides(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, str] | None:
-    """Why a row that was kept says nothing of the system: others had the core that a node waited
-    for, with which it might have used more, or sent more, than is promised. None where it does.
-    """
-    if row.comparison not in ("<", "<="):
-        return None
-    said = ""
-    if row.metric == "cpu":
-        value, at = statistic.take(wanted(history, phase), history, row)
-        if row.bound is None or row.holds(row.in_unit(value)):
-            return None
-        said = f"; with what it waited for, it might have used {value:.0%} of one core{at}"
-    elif (
-        row.kind not in ("rate", "byte rate")
-        or row.metric in SPEEDS
-        or waited(history, phase) < STARVED_SHARE
-    ):
-        return None
-    if missing := record.lacking(history, frozenset({Part.HOST}), phase):
-        return Cause.GAP, missing
-    used = use(history, phase)
-    if used is None or not used.is_of_others:
-        return None
-    return Cause.HOST_LIMITED, f"{used.sentence}{said}{busy(history, phase)}"
 
 
 def feels_it(row: Row) -> bool:
@@ -232,9 +202,9 @@ def excuse(history: History, from_ns: int, until_ns: int) -> tuple[Cause, str] |
     if used:
         worst = max(used, key=lambda one: one.other_processes)
         return Cause.HOST_LIMITED, f"in two seconds of it, {worst.sentence}"
-    for one in taken(history):
-        if _meets(window, one.begin_ns, one.end_ns):
-            return Cause.HOST_LIMITED, f"{one.by} took much of the host from it meanwhile"
+    for one in taken.taken(history):
+        if meets(window, one.begin_ns, one.end_ns):
+            return Cause.HOST_LIMITED, f"meanwhile {one.sentence}"
     return None
 
 
@@ -264,8 +234,8 @@ def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
     """Return which operations were under way while the host was limited, or some of it was taken
     away, and the sentence of it.
     """
-    limited = [one for one in by_second(history) if one[2].limited and _meets(phase, *one[:2])]
-    lost = [one for one in taken(history) if _meets(phase, *one[:2])]
+    limited = [one for one in by_second(history) if one[2].limited and meets(phase, *one[:2])]
+    lost = [one for one in taken.taken(history) if meets(phase, *one[:2])]
     stretches = [(begin_ns, end_ns - 1) for begin_ns, end_ns, _ in limited]
     stretches += [(one.begin_ns, one.end_ns - 1) for one in lost]
     found = Times.of(stretches).meet(history.column("intended_ns"), until_ns(history))
@@ -287,10 +257,6 @@ def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
     )
 
 
-def _meets(phase: PhaseWindow, begin_ns: int, end_ns: int) -> bool:
-    return begin_ns < phase.end_ns and end_ns > phase.begin_ns
-
-
 def until_ns(history: History) -> Nanoseconds:
     """Compute until when each operation was under way: until it was done, or its time was over."""
     until_ns = history.column("done_ns").copy()
@@ -299,38 +265,6 @@ def until_ns(history: History) -> Nanoseconds:
         wait_ns = lateness.patience_ns(history, Operation(kind))
         until_ns[open_] = history.column("intended_ns")[open_] + wait_ns
     return until_ns
-
-
-class Taken(NamedTuple):
-    """A stretch between two samples of the host in which somebody took cores from it: from, to
-    (ns), which share of all cores, and who.
-    """
-
-    begin_ns: int
-    end_ns: int
-    share: float
-    by: str
-
-    @property
-    def sentence(self) -> str:
-        """What it took."""
-        return f"{self.by} took up to {self.share:.0%} of the host from it"
-
-
-def taken(history: History) -> list[Taken]:
-    """Return when the hypervisor took much of the host, or anything was taken by the quota of the
-    control group that the harness runs in: that stops all of it, for most of a tenth of a second.
-    """
-    at = history.host.column("at_ns").to_numpy()
-    found = []
-    for column, unit_ns, least, by in TAKEN:
-        values = history.host.column(column).to_numpy(zero_copy_only=False).astype(np.float64)
-        shares = np.diff(values) * unit_ns / np.maximum(np.diff(at), 1) / history.cores
-        found += [
-            Taken(int(at[each]), int(at[each + 1]), float(shares[each]), by)
-            for each in np.nonzero(shares >= least)[0]
-        ]
-    return found
 
 
 def pressure(history: History, begin_ns: int, end_ns: int) -> float | None:
@@ -366,6 +300,8 @@ def _full(history: History, row: Row, phase: PhaseWindow) -> str | None:
         why = "the host had no more to give"
     elif used.waited >= WAITED_SHARE_LIMIT:
         why = used.sentence
+    elif (of_disks := taken.mostly(history, phase)) is not None:
+        why = of_disks
     else:
         return None
     return (

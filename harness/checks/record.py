@@ -32,6 +32,8 @@ NEEDS: Mapping[str, Parts] = {
     "register": frozenset({Part.OPERATIONS}),
     "register-by-side": frozenset({Part.OPERATIONS, Part.FAULTS, Part.TOPOLOGY}),
     "values": frozenset({Part.OPERATIONS}),
+    "denials": frozenset({Part.OPERATIONS, Part.JOURNAL}),
+    "phantoms": frozenset({Part.OPERATIONS, Part.JOURNAL}),
 }
 # What must be whole for a miss to be the system's own, by the row's kind: the host is asked first.
 EXCUSES: Mapping[str, Parts] = {

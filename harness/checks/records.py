@@ -95,10 +95,10 @@ def named(history: History) -> Index:
 @once
 def told(history: History, kind: RecordKind) -> Told:
     """The records of one kind that tell of an operation by its id."""
-    return _told(history, kind, named(history))
+    return told_by(history, kind, named(history))
 
 
-def _told(history: History, kind: RecordKind, index: Index) -> Told:
+def told_by(history: History, kind: RecordKind, index: Index) -> Told:
     """The records of a kind whose id is one of the index's; looked for in one stretch of the
     journal after the other, so that each is in the caches of the CPU while it is.
     """
@@ -303,7 +303,7 @@ def _of_shared_keys(history: History, kind: RecordKind, places: Places, named: I
     """
     index = Index.of(*halves(named))
     who = np.arange(len(named)) if index.same is None else index.same
-    found = _told(history, kind, index)
+    found = told_by(history, kind, index)
     order = np.lexsort((found.at_ns, found.of))
     of, at_ns, node = found.of[order], found.at_ns[order], found.node[order]
     peer, names = history.journal["peer"][found.places[order]], beginnings(history)
@@ -325,7 +325,7 @@ def _of_own_keys(history: History, kind: RecordKind, chosen: Chosen, own: Ids) -
     source.
     """
     index = Index.of(*halves(own))
-    found, count = _told(history, kind, index), int(chosen.sum())
+    found, count = told_by(history, kind, index), int(chosen.sum())
     # Of each key, who kept it first, and when first somebody else did.
     first_ns = _earliest(found.of, found.at_ns, count)
     keeper = np.full(count, NOBODY)

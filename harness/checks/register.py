@@ -37,12 +37,13 @@ SETTLED_NS = 5_000_000_000  # after a change of a fault or a node the DHT may lo
 
 def check_values(history: History) -> list[Finding]:
     """The finding that no value was read that nobody wrote, to which every run is held. Where the
-    record does not tell each value there is none but of a wrong one. A put that was said to have
-    failed may have happened. A run that asks for more than this is told by what it asks for.
+    record does not tell each value there is none but of a wrong one. In an older folder a put that
+    was said to have failed may have happened. A run that asks for more than this is told by what it
+    asks for.
     """
     if ASKED & {*history.checks}:
         return []
-    found = written(registers.of(history), believes=False)
+    found = written(registers.of(history), believes=history.failed_is_certain)
     return [one for one in found if one.answer is not Answer.UNKNOWN]
 
 

@@ -218,6 +218,7 @@ def pacer_lag(history: History, phase: PhaseWindow) -> Samples:
 
 
 SAMPLES = frozenset({Part.SAMPLES})
+OF_IPERF3 = "network.of_iperf3"  # a rate, as a share of another one
 
 
 def _of_node(
@@ -258,7 +259,7 @@ RESOURCE_METRICS: dict[str, Metric] = {
     ),
     "network.in": _of_node("byte rate", _bytes_in_per_s, "bytes a second in"),
     "network.out": _of_node("byte rate", _rate("bytes_out"), "bytes a second out"),
-    "network.of_iperf3": _of_node(
+    OF_IPERF3: _of_node(
         "share",
         _of_iperf3,
         "bytes a second in ÷ what iperf3 carried in the same run",

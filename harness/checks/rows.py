@@ -1,6 +1,4 @@
-"""The budget's rows, each against the phase that it names. A row that was not measured is UNKNOWN,
-never PASS.
-"""
+"""The budget's rows, each against its phase. A row that was not measured is UNKNOWN, never PASS."""
 
 from __future__ import annotations
 
@@ -16,6 +14,7 @@ from harness.checks import (
     conditions,
     faults,
     growth,
+    hidden,
     host,
     lateness,
     liveness,
@@ -23,6 +22,7 @@ from harness.checks import (
     record,
     records,
     recovery,
+    reference,
     starvation,
     statistic,
 )
@@ -64,9 +64,7 @@ def validate(rows: Sequence[Row]) -> None:
 
 
 def check(history: History, rows: Sequence[Row]) -> list[Finding]:
-    """One finding a row, in the order of the rows; rows of another scenario are left out. Raises
-    BadFileError as `validate` does.
-    """
+    """One finding a row, in order, but for other scenarios'. Raises BadFileError as `validate`."""
     validate(rows)
     return [
         _judge_alone(history, row)
@@ -136,7 +134,7 @@ def _judge(history: History, row: Row) -> Finding:
     best, worst = _best(history, row, fair, taken), _worst(history, row, phase, taken, excused)
     doubt = _doubt(history, row, phase, excused, best=best, worst=worst)
     if doubt is None and best:
-        doubt = host.hides(history, row, phase)
+        doubt = hidden.by_the_host(history, row, phase, taken)
     elif doubt is None:
         doubt = recovery.too_short(history, row, phase, value)
         doubt = doubt or _excuse(history, row, phase, taken, excused)
@@ -162,6 +160,7 @@ def _excuse(
     return (
         _by_a_stop(history, row, phase, taken, excused)
         or _by_the_wait(history, row, phase, excused.all)
+        or reference.excuse(history, row)
         or _host_limited(history, row, phase, taken, excused.all)
     )
 

@@ -47,6 +47,7 @@ class Cause(StrEnum):
     VACUOUS = "nothing to check"  # a fault that met nothing, a check that had nothing to look at
     NOT_JUDGED = "not judged"
     GAP = "gap in the record"
+    OTHERS_SENT = "others may have sent it"
     UNDER_WAY = "still under way"  # of a look at a run that has not ended
 
 

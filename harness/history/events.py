@@ -174,6 +174,16 @@ class Iperf3Failed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRan(Event):
+    """A program was begun beside a node (`harness exec`), and may have asked it for anything."""
+
+    word: ClassVar[str] = "command"
+
+    node: str
+    program: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayStalled(Event):
     """The gateway stood still from `since_ns` to `until_ns`; the event comes up to a second
     later.
@@ -210,6 +220,7 @@ BY_WORD: dict[str, type[Event]] = {
         NodeChanged,
         FaultChanged,
         Iperf3Failed,
+        CommandRan,
         GatewayStalled,
         RunEnded,
     )

@@ -74,6 +74,8 @@ SAMPLES = pa.schema(
         # and how many descriptors its first process may have; null: not looked, or not told.
         pa.field("disk_bytes", pa.int64()),
         pa.field("fds_limit", pa.int32()),
+        # Cumulative like cpu_ns: read from disks, and written (to memory, for them); null: not told
+        pa.field("io_bytes", pa.int64()),
     ]
 )
 # A process of the harness itself. Its sockets (of any kind) and limit are taken seldom; null: not
@@ -107,6 +109,14 @@ HOST = pa.schema(
         # null: not told.
         pa.field("cpu_throttled_us", pa.int64()),
         pa.field("own", pa.list_(OWN)),  # the harness's processes; null: not told
+        # Cumulative: some task waited for a disk; null: no PSI here.
+        pa.field("psi_io_some_us", pa.int64()),
+        # Cumulative, all disks: read and written; null: no disk is told of.
+        pa.field("disk_io_bytes", pa.int64()),
+        # Disk → cumulative: it had something to do.
+        pa.field("disks_busy_ms", pa.map_(pa.string(), pa.int64())),
+        # Cumulative: what watched processes did of `disk_io_bytes`, as a node's; null: not told.
+        pa.field("load_io_bytes", pa.int64()),
     ]
 )
 
@@ -143,6 +153,16 @@ class PhaseWindow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """Who else may have sent to the cluster of a run: `runs` before it, by the first 8 bytes of
+    their operations' ids, and programs that were run beside nodes, until its end.
+    """
+
+    runs: tuple[bytes, ...] = ()
+    commands: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """One run.
 
@@ -176,6 +196,8 @@ class History:
     kept: frozenset[int] = frozenset(RecordKind)  # kinds of records that its journals keep
     proofs: tuple[Proof, ...] = ()
     events: tuple[Event, ...] = ()
+    before: Before | None = None  # None: an older folder does not say it
+    failed_is_certain: bool = False  # what FAILED says; of an older folder it may have happened
     ended: bool = True  # False: the run was cut short
     plan: Plan | None = None  # None: an older folder does not say it
     # Where each fault was that came, by the number that events name it by.

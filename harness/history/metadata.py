@@ -13,6 +13,7 @@ from harness.history.folder import VERSION
 from harness.history.plan import strange
 from harness.operations import Operation
 
+RUN_BYTES = 8  # of an operation's id
 # What is read of it, and of what type; a one-tuple is a list of such tables.
 WANTED: Mapping[str, Any] = {
     "name": str,
@@ -74,6 +75,8 @@ WANTED: Mapping[str, Any] = {
     "records?": list[int],
     "manifest?": bool,
     "inputs?": list[str],
+    "before?": {"runs": list[str], "commands": int},
+    "failed_is_certain?": bool,
     "replay?": {"of": {"run": str}, "fork?": str | None},
 }
 
@@ -114,13 +117,14 @@ def _wrong_values(found: Mapping[str, Any]) -> str | None:
             return f"{what}: a name has a slash in it"
     if not str(found["runtime"].get("nodes_per_container", 1)).isdecimal():
         return f"runtime.nodes_per_container: found {found['runtime']['nodes_per_container']!r}"
+    for node in found["nodes"]:
+        if not _is_hexadecimal(node["wire_id"]):
+            return f"nodes: wire_id: found {node['wire_id']!r}"
+    for one in found.get("before", {}).get("runs", ()):
+        if len(one) != 2 * RUN_BYTES or not _is_hexadecimal(one):
+            return f"before: runs: found {one!r}"
     if found["host"]["cores"] < 1:
         return f"host.cores: found {found['host']['cores']}"
-    for node in found["nodes"]:
-        try:
-            bytes.fromhex(node["wire_id"])
-        except ValueError:
-            return f"nodes: wire_id: found {node['wire_id']!r}"
     if wrong := _strange_time(found):
         return wrong
     known = numbers(found)
@@ -128,6 +132,14 @@ def _wrong_values(found: Mapping[str, Any]) -> str | None:
         if stream["operation"] not in known:
             return f"load.streams: operation: found {stream['operation']!r}"
     return None
+
+
+def _is_hexadecimal(text: str) -> bool:
+    try:
+        bytes.fromhex(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _strange_time(found: Mapping[str, Any]) -> str | None:

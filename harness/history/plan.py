@@ -58,6 +58,7 @@ class PhasePlan:
     kind: PhaseKind | None = None
     until: str | None = None
     at_most_s: float | None = None  # in which `until` was to hold
+    has_iperf3: bool = False  # iperf3 was to send meanwhile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +157,7 @@ def read(
                     kind=_kind(one.get("kind")),
                     until=one.get("until"),
                     at_most_s=one.get("at_most_s"),
+                    has_iperf3=bool(one.get("iperf3")),
                 )
                 for one, (begin_ns, end_ns) in zip(planned, bounds, strict=True)
             ),

@@ -32,7 +32,7 @@ from harness.history import (
 from harness.history.events import Event, NodeStarted, RunEnded
 from harness.history.files import Files
 from harness.history.gaps import CHANGING_NS, END_NS, EVERYTHING, Gap, Part, Parts
-from harness.history.history import History
+from harness.history.history import Before, History
 from harness.history.metadata import find, numbers, timeout_ns
 from harness.history.metadata import read as metadata
 from harness.history.plan import Plan
@@ -97,6 +97,8 @@ def history_of(folder: Folder, happened: Sequence[Event], journals: history.Reco
         host=folder.sampled("host.arrow", history.HOST, Part.HOST),
         cores=facts["host"]["cores"],
         events=tuple(happened),
+        before=_before(facts),
+        failed_is_certain=facts.get("failed_is_certain", False),
         ended=any(isinstance(event, RunEnded) for event in happened),
         sealed=folder.source.is_sealed,
     )
@@ -314,6 +316,15 @@ class Folder:
             self._miss(frozenset({part}), f"{name} cannot be read: {error}")
             return None
         return found
+
+
+def _before(facts: Mapping[str, Any]) -> Before | None:
+    """Who else may have sent to the run's cluster; None where nothing says it."""
+    said = facts.get("before")
+    if said is None:
+        return None
+    runs = tuple(bytes.fromhex(one) for one in said["runs"])
+    return Before(runs=runs, commands=said["commands"])
 
 
 def _last_ns(batch: pa.RecordBatch) -> int:

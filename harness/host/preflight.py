@@ -36,8 +36,8 @@ class _Need:
     cure: str
 
 
-# In the supervisor: namespace, pidfd, log, control connection, three of the sampler.
-_DESCRIPTORS_A_NODE = 8
+# In the supervisor: namespace, pidfd, log, control connection, five of the sampler.
+_DESCRIPTORS_A_NODE = 9
 _DESCRIPTORS_BASE = 200
 _PID_MAX_LIMIT = 4_194_304  # 2^22, the largest kernel.pid_max
 

@@ -24,7 +24,7 @@ from harness.load.stream import GRACE_NS, NEVER_NS, TrafficStream
 from harness.load.tally import Tally
 from harness.operations import Operation, Outcome, Request, Response
 from harness.operations.operation import Address, key_of
-from harness.scenario.schedule import EARLY_STREAM, Share, schedule, tick_ns
+from harness.scenario.schedule import EARLY_STREAM, SEEDS, Share, schedule, tick_ns
 from harness.stats import Integers
 from harness.systems import adapters
 
@@ -36,7 +36,6 @@ YIELD_S = 0.001  # between the parts of a report: the pacer has its turn
 CATCH_UP_NS = 2_000_000_000  # a pacer that is behind at the end may still send this long
 FULL_CORE = 0.9  # of one core
 ABANDONED_AT_ONCE = 10_000  # never sent; then whatever waits has its turn
-SEEDS = 64  # keys that a worker puts before t0, for its gets
 GC_THRESHOLD = 100_000  # objects in flight are no garbage; scanning them would stall the pacer
 
 Report = Callable[[dict[str, Any], list[tuple[Operation, Integers]], list[str]], None]

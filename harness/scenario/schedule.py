@@ -35,6 +35,7 @@ DIRECT_RATE_PER_S = 2_000.0
 BATCH = 32
 WAITED_SHARE = 0.6
 EARLY_STREAM = 0xFFFF  # of keys that are put for gets to read, before the run's clock starts
+SEEDS = 64  # such keys that a worker puts
 # An operation's id: which run, which worker of it, which stream, and its position in the worker's
 # share of it.
 IDENTIFIER = np.dtype([("run", "<u8"), ("worker", "<u2"), ("stream", "<u2"), ("sequence", "<u4")])

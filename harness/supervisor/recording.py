@@ -41,6 +41,7 @@ from harness.supervisor.cluster import Cluster
 from harness.supervisor.fault_player import FaultPlayer
 from harness.supervisor.faults import NOBODY, Faults, Listener
 from harness.supervisor.iperf3 import Iperf3
+from harness.supervisor.past import Past
 from harness.supervisor.phase_player import PhasePlayer
 from harness.supervisor.samples import Samples
 from harness.systems.adapter import Endpoint
@@ -66,6 +67,7 @@ class Recording:
         files: Mapping[str, str],
         facts: Mapping[str, Any],
         begun_by: int,
+        past: Past,
     ) -> None:
         """`files`: inputs as they were, by name; `facts`: what metadata.json says of the cluster;
         `begun_by`: the pid of who asked for it; 0: a process of another PID namespace.
@@ -87,7 +89,7 @@ class Recording:
         self._kept: dict[int, tuple[Fault, int]] = {}
         self._keeping = threading.Lock()
         self._unready: set[str] = set()  # nodes of which it was told that they are not ready
-        self._led_by = begun_by
+        self._led_by, self._past = begun_by, past
         self._player: PhasePlayer | None = None  # None: it has not started
         self._stops: list[Callable[[], object]] = []  # what has to end, in this order
         self._journals_ns = 0  # until when nodes journalled
@@ -262,6 +264,8 @@ class Recording:
     def _write_end(self, load: Mapping[str, Any]) -> None:
         self.folder.event(RunEnded(failures=(*self._failures,), journals_ns=self._journals_ns))
         self._facts |= {"load": {**self._facts["load"], **load}, "failures": self._failures}
+        self._facts |= self._past.facts()  # until now
+        self._past.ran(self._facts["t0_ns"], self.seed)
         self.folder.write_json("metadata.json", self._facts)
 
     def _write_facts(self, t0_ns: int, load: Mapping[str, Any]) -> None:
@@ -274,6 +278,7 @@ class Recording:
             "plan": self._timeline.as_json()["phases"],
             "host": host_facts(),
             **self._facts,
+            **self._past.facts(),
             "load": dict(load),
         }
         self.folder.write_json("metadata.json", self._facts)

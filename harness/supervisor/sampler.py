@@ -1,12 +1,12 @@
 """The sampler reads what each node and the host use, once a second.
 
-That is resident memory, CPU, waits for a core, descriptors, threads, connections and traffic.
-Everything is read from descriptors that are kept open (four a node), so a pass over 1000 nodes
-takes some 20 ms; what costs more is read seldom (seldom.py). A node without a live process is
-absent from a batch, never zero. A node is all its processes: what its others use is added to what
-the first does, and costs an opened file for each (memory that they share is counted in each), as
-does each thread, where there is more than one. Pids are those of the sampler's own PID namespace,
-for containers and bare processes alike.
+That is resident memory, CPU, waits for a core, descriptors, threads, connections, traffic, and what
+is read from disks and written to them. Everything is read from descriptors that are kept open (five
+a node), so a pass over 1000 nodes takes some 20 ms; what costs more is read seldom (seldom.py). A
+node without a live process is absent from a batch, never zero. A node is all its processes: what
+its others use is added to what the first does, and costs an opened file for each (memory that they
+share is counted in each), as does each thread, where there is more than one. Pids are those of the
+sampler's own PID namespace, for containers and bare processes alike.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ import os
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 
 from harness.history.history import HOST, SAMPLES
+from harness.kernel import disks
 from harness.kernel.cgroups import open_stats, throttled_us
-from harness.kernel.families import Census, Family, family_of
-from harness.kernel.namespaces import inside
+from harness.kernel.families import Census
 from harness.kernel.netlink import LinkCounters
 from harness.kernel.proc import (
     cpu_ticks,
@@ -35,69 +34,26 @@ from harness.kernel.proc import (
     run_delay_ns,
     run_delay_of_threads_ns,
 )
-from harness.supervisor.seldom import (
-    EVERY_S,
-    NOTHING,
-    Directory,
-    Seldom,
-    fds_limit,
-    sockets,
+from harness.supervisor.seldom import EVERY_S, NOTHING, Directory, Seldom, fds_limit, sockets
+from harness.supervisor.sources import (
+    TICK_NS,
+    Gains,
+    Source,
+    Usage,
+    Watched,
+    count_of,
+    io_bytes,
+    of_pid,
+    open_if_there,
+    open_io,
+    open_source,
+    pread,
+    usage_of,
+    used,
 )
 
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+_OF_HOST = ("stat", "meminfo", "pressure/cpu", "pressure/io", "net/softnet_stat", "diskstats")
 _NO_TRAFFIC = (None, None, None, None)
-
-
-@dataclass(slots=True)
-class _Gains:
-    """What a total gained over time, of processes and threads that come and go."""
-
-    total_ns: int = 0  # of all that live now
-    gained_ns: int = 0  # of all that ever lived, as far as it was seen: it never falls
-
-    def count(self, total_ns: int) -> int:
-        """Return what it gained after a pass that found this total."""
-        self.gained_ns += max(0, total_ns - self.total_ns)
-        self.total_ns = total_ns
-        return self.gained_ns
-
-
-@dataclass(slots=True)
-class _Source:
-    """The kept descriptors of one process."""
-
-    clock: int  # id of the process's CPU clock
-    stat: int
-    descriptors: int  # of the folder /proc/PID/fd
-    snmp: int  # TCP statistics of the node's namespace
-    schedstat: int | None  # of its first thread; None: this kernel does not tell
-    pid: int
-    family: Family | None
-    cpu: _Gains = field(default_factory=_Gains)
-    run_delay: _Gains = field(default_factory=_Gains)
-
-    def close(self) -> None:
-        for descriptor in (self.stat, self.descriptors, self.snmp, self.schedstat):
-            if descriptor is not None:
-                os.close(descriptor)
-
-
-class _Watched(NamedTuple):
-    """A process that is no node; `is_load`: its CPU is the run's own."""
-
-    pid: int
-    clock: int  # id of its CPU clock
-    stat: int  # descriptor of /proc/PID/stat
-    is_load: bool
-
-
-class _Usage(NamedTuple):
-    at_ns: int
-    cpu_ns: int
-    threads: int
-    rss_bytes: int
-    waited_ns: int  # CPU time of ended children that it waited for
 
 
 class Sampler:
@@ -112,12 +68,11 @@ class Sampler:
     def __init__(self, namespaces: Sequence[int], directories: Sequence[Directory] = ()) -> None:
         self._namespaces = tuple(namespaces)
         self._seldom, self._own_due_s = Seldom(directories), 0.0
-        self._nodes: dict[int, _Source] = {}
-        self._watched: dict[str, _Watched] = {}  # by name
-        self._host = {
-            name: _open_if_there(f"/proc/{name}")
-            for name in ("stat", "meminfo", "pressure/cpu", "net/softnet_stat")
-        }
+        self._nodes: dict[int, Source] = {}
+        self._watched: dict[str, Watched] = {}  # by name
+        self._watched_disk = Gains()
+        self._host = {name: open_if_there(f"/proc/{name}") for name in _OF_HOST}
+        self._disks = disks.names()
         self._groups = open_stats(os.getpid())
         # Since Linux 6.2; else the folder is listed.
         self._counts_by_size = os.stat("/proc/self/fd").st_size > 0
@@ -129,7 +84,7 @@ class Sampler:
 
         A process that is gone is no error.
         """
-        source = _open_source(pid, self._namespaces[node_index])
+        source = open_source(pid, self._namespaces[node_index])
         with self._lock:
             earlier = self._nodes.pop(node_index, None)
             if earlier is not None:
@@ -153,12 +108,14 @@ class Sampler:
             known = self._watched.get(name)
             if known is not None and known.pid == pid:
                 return
-            stat = _open_if_there(f"/proc/{pid}/stat")
+            stat, io = open_if_there(f"/proc/{pid}/stat"), open_io(pid)
             if known is not None:
-                os.close(self._watched.pop(name).stat)
+                self._watched.pop(name).close()
             if stat is not None:
-                self._watched[name] = _Watched(pid, process_cpu_clock(pid), stat, is_load)
+                self._watched[name] = Watched(pid, process_cpu_clock(pid), stat, io, is_load)
                 self._own_due_s = 0.0
+            elif io is not None:
+                os.close(io)
 
     def take(
         self, counters: Mapping[int, LinkCounters], only: Collection[int] | None = None
@@ -199,14 +156,15 @@ class Sampler:
                         source.pid,
                         looks.get(node_index, NOTHING).disk_bytes,
                         looks.get(node_index, NOTHING).fds_limit,
+                        io_bytes(source, family),
                     )
                 )
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(SAMPLES)
         return pa.record_batch(columns, schema=SAMPLES)
 
-    def _usage_of(self, source: _Source, family: Sequence[int]) -> tuple[_Usage, int] | None:
+    def _usage_of(self, source: Source, family: Sequence[int]) -> tuple[Usage, int] | None:
         """Return what a node uses, and its descriptors; None where its first process has ended."""
-        usage = _usage(source.clock, source.stat)
+        usage = usage_of(source.clock, source.stat)
         if usage is None:
             return None
         try:
@@ -220,15 +178,15 @@ class Sampler:
         at_ns, cpu_ns, threads, rss_bytes, waited_ns = usage
         total_ns = cpu_ns + waited_ns
         for pid in family:
-            other = _of_pid(pid) if pid != source.pid else None
+            other = of_pid(pid) if pid != source.pid else None
             if other is not None:
                 total_ns += other[0].cpu_ns + other[0].waited_ns
                 threads += other[0].threads
                 rss_bytes += other[0].rss_bytes
                 descriptors += other[1]
-        return _Usage(at_ns, source.cpu.count(total_ns), threads, rss_bytes, 0), descriptors
+        return Usage(at_ns, source.cpu.count(total_ns), threads, rss_bytes, 0), descriptors
 
-    def _run_delay_ns(self, source: _Source, threads: int, family: Sequence[int]) -> int | None:
+    def _run_delay_ns(self, source: Source, threads: int, family: Sequence[int]) -> int | None:
         """Return how long a node could run and waited for a core; None where nobody tells."""
         if source.schedstat is None:
             return None
@@ -238,23 +196,28 @@ class Sampler:
         try:  # it has no other process
             return source.run_delay.count(run_delay_ns(os.pread(source.schedstat, 128, 0)))
         except OSError:  # it has ended since
-            return source.run_delay.gained_ns
+            return source.run_delay.gained
 
     def host(self) -> pa.RecordBatch:
         """Return one row about the host and the watched processes, schema HOST."""
         with self._lock:
             busy, steal = cpu_ticks(self._read("stat"))
             load_cpu_ns, own = self._own()
+            on_disks = disks.use(self._read("diskstats"), self._disks)
             row = {
                 "at_ns": time.monotonic_ns(),
-                "cpu_busy_ns": busy * _TICK_NS,
-                "cpu_steal_ns": steal * _TICK_NS,
+                "cpu_busy_ns": busy * TICK_NS,
+                "cpu_steal_ns": steal * TICK_NS,
                 "psi_cpu_some_us": psi_some_us(self._read("pressure/cpu")),
                 "memory_available_bytes": memory_available_bytes(self._read("meminfo")),
                 "load_cpu_ns": load_cpu_ns,
                 "packets_dropped": packets_dropped(self._read("net/softnet_stat")),
                 "cpu_throttled_us": self._throttled_us(),
                 "own": own,
+                "psi_io_some_us": psi_some_us(self._read("pressure/io")),
+                "disk_io_bytes": None if on_disks is None else on_disks[0],
+                "disks_busy_ms": None if on_disks is None else list(on_disks[1].items()),
+                "load_io_bytes": self._load_io_bytes(),
             }
         return pa.RecordBatch.from_pylist([row], schema=HOST)
 
@@ -264,10 +227,10 @@ class Sampler:
         self._own_due_s = time.monotonic() + EVERY_S if is_due else self._own_due_s
         load_cpu_ns, own = [], []
         for name, one in list(self._watched.items()):
-            fds = _count_of(one.pid)
-            usage = _usage(one.clock, one.stat)
+            fds = count_of(one.pid)
+            usage = usage_of(one.clock, one.stat)
             if usage is None:
-                os.close(self._watched.pop(name).stat)
+                self._watched.pop(name).close()
                 continue
             if one.is_load:
                 load_cpu_ns.append((name, usage.cpu_ns))
@@ -284,21 +247,28 @@ class Sampler:
             )
         return load_cpu_ns, own
 
+    def _load_io_bytes(self) -> int | None:
+        said = [used(one.io) for one in self._watched.values() if one.io is not None]
+        told = [one for one in said if one is not None]
+        return self._watched_disk.count(sum(told)) if told else None
+
     def _throttled_us(self) -> int | None:
-        said = [throttled_us(_pread(one)) for one in self._groups]
+        said = [throttled_us(pread(one)) for one in self._groups]
         told = [one for one in said if one is not None]
         return sum(told) if told else None
 
     def _read(self, name: str) -> bytes:
         descriptor = self._host[name]
-        return b"" if descriptor is None else _pread(descriptor)
+        return b"" if descriptor is None else pread(descriptor)
 
     def close(self) -> None:
         """Close every descriptor. May be called twice."""
         with self._lock:
             for source in self._nodes.values():
                 source.close()
-            for descriptor in (*(one.stat for one in self._watched.values()), *self._host.values()):
+            for one in self._watched.values():
+                one.close()
+            for descriptor in self._host.values():
                 if descriptor is not None:
                     os.close(descriptor)
             self._nodes.clear()
@@ -307,93 +277,3 @@ class Sampler:
             for descriptor in self._groups:
                 os.close(descriptor)
             self._groups = []
-
-
-def _usage(clock: int, stat: int) -> _Usage | None:
-    """Read what a process uses; None where it has ended.
-
-    The clock goes by pid, which the kernel may have given to another process. But while `stat`,
-    opened for the same pid, can still be read *afterwards*, the pid was not free before.
-    """
-    try:
-        at_ns = time.monotonic_ns()
-        cpu_ns = time.clock_gettime_ns(clock)
-        text = os.pread(stat, 1024, 0)
-    except OSError:
-        return None
-    # proc(5): the name in parentheses may hold anything; after it state (3rd field) … num_threads
-    # (20th) … rss (24th).
-    fields = text[text.rindex(b")") + 2 :].split(None, 22)
-    if fields[0] in {b"Z", b"X"}:
-        return None
-    return _Usage(
-        at_ns,
-        cpu_ns,
-        int(fields[17]),
-        int(fields[21]) * _PAGE_BYTES,
-        (int(fields[13]) + int(fields[14])) * _TICK_NS,
-    )
-
-
-def _count_of(pid: int) -> int | None:
-    """Count a process's descriptors; None where it has ended, or nobody may look."""
-    try:
-        return os.stat(f"/proc/{pid}/fd").st_size or len(os.listdir(f"/proc/{pid}/fd"))
-    except OSError:
-        return None
-
-
-def _of_pid(pid: int) -> tuple[_Usage, int] | None:
-    """Read what a process uses and how many descriptors it has; None where it has ended."""
-    try:
-        stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            usage = _usage(process_cpu_clock(pid), stat)
-            return None if usage is None else (usage, len(os.listdir(f"/proc/{pid}/fd")))
-        finally:
-            os.close(stat)
-    except OSError:
-        return None
-
-
-def _open_source(pid: int, namespace: int) -> _Source | None:
-    opened: list[int] = []
-    try:
-        opened.append(os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC))
-        opened.append(os.open(f"/proc/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        with inside(namespace):
-            opened.append(os.open("/proc/thread-self/net/snmp", os.O_RDONLY | os.O_CLOEXEC))
-        schedstat = _open_if_there(f"/proc/{pid}/schedstat")
-    except Exception as error:
-        for descriptor in opened:
-            os.close(descriptor)
-        if isinstance(error, FileNotFoundError | ProcessLookupError):
-            return None
-        raise
-    stat, descriptors, snmp = opened
-    return _Source(
-        clock=process_cpu_clock(pid),
-        stat=stat,
-        descriptors=descriptors,
-        snmp=snmp,
-        schedstat=schedstat,
-        pid=pid,
-        family=family_of(pid, namespace),
-    )
-
-
-def _pread(descriptor: int) -> bytes:
-    """Read a file of the kernel anew; empty where it cannot be read: PSI that was built in but is
-    switched off opens and then refuses, and a group may be gone.
-    """
-    try:
-        return os.pread(descriptor, 1 << 16, 0)
-    except OSError:
-        return b""
-
-
-def _open_if_there(path: str) -> int | None:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError):
-        return None

@@ -7,7 +7,6 @@ Afterwards the control socket is the only way in.
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import resource
@@ -42,6 +41,7 @@ from harness.supervisor.cluster import Cluster
 from harness.supervisor.deaths import Deaths
 from harness.supervisor.fault_player import FaultPlayer
 from harness.supervisor.faults import Faults
+from harness.supervisor.past import Past
 from harness.supervisor.recording import Recording
 from harness.systems import adapters
 
@@ -61,6 +61,7 @@ class Supervisor:
         self._faults: Faults | None = None  # once the cluster is up
         self._fault_player: FaultPlayer | None = None
         self._run: Path | None = None
+        self._past = Past()
         self._stage = "starting"
         self._started: dict[str, Any] = {}  # how its start went, once it is over
         self._up_since: str | None = None
@@ -146,11 +147,7 @@ class Supervisor:
                     f"cluster {self._spec.cluster!r} is recording a run already: "
                     f"{self._recording.folder.path}"
                 )
-            played, topology = Timeline.from_json(timeline), self._spec.topology
-            named = {"topology.toml": self._spec.topology_text} if self._spec.topology_text else {}
-            named["topology.json"] = json.dumps(topology.as_json(), indent=1)
-            if topology.adapter.endswith(".toml") and Path(topology.adapter).is_file():
-                named["system.toml"] = Path(topology.adapter).read_text()
+            played, named = Timeline.from_json(timeline), self._spec.files()
             if budget is not None:
                 from harness.checks import rows as budget_rows  # late: `up` judges nothing
 
@@ -164,6 +161,7 @@ class Supervisor:
                 timeline=played,
                 runs=Path(runs),
                 begun_by=by,
+                past=self._past,
                 files={**named, **files},
                 facts={
                     **(facts or {}),
@@ -228,8 +226,9 @@ class Supervisor:
         self, params: dict[str, Any], descriptors: list[int], connection: socket.socket
     ) -> dict[str, Any]:
         """Run a command beside a node (execution.py); return its exit code."""
-        self.cluster.require(params["node"])
-        node, argv = params["node"], params["argv"]
+        node, argv, recording = params["node"], params["argv"], self._recording
+        self.cluster.require(node)
+        self._past.command(node, argv, recording.folder if recording is not None else None)
         return {"exit_code": execution.run(self._runtime, node, argv, descriptors, connection)}
 
     @property

@@ -121,7 +121,9 @@ class Driver(Protocol):
     async def perform(self, request: Request, sent: Callable[[], None]) -> Response:
         """Do one operation; `sent` is called when the node is asked.
 
-        May be cancelled when its time is over.
+        FAILED is of what was certainly not done: found in a journal all the same, it is a FAIL of
+        the run. What may have been done, as after most errors, is UNKNOWN. May be cancelled when
+        its time is over.
         """
 
     async def health(self) -> dict[str, Any]:

@@ -258,6 +258,8 @@ def _facts() -> dict[str, Any]:
         "version": 1,
         "manifest": True,
         "inputs": ["budget.toml", "timeline.json", "topology.json"],
+        "before": {"runs": [], "commands": 0},
+        "failed_is_certain": True,
         "t0_ns": T0,
         "name": SCENARIO.name,
         "adapter": "meshnode",

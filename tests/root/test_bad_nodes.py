@@ -125,13 +125,15 @@ LIES = {  # kind → exit code, finding, its answer, what was measured ends with
         "160 done before it was sent",
     ),
     "Refuses": (2, "operations that came true: private_message", "UNKNOWN", "0 of 160"),
+    "MakesUp": (1, "journals: nothing that nobody sent", "FAIL", "16 records"),
+    "Denies": (1, "private_message: what failed was not done", "FAIL", "160 failed, and done"),
     "Dies": (1, "nodes: alive throughout", "FAIL", "9 of 10"),
 }
 
 
 @pytest.mark.parametrize("kind", LIES)
 def test_a_node_that_says_what_is_not_so(desk, kind):
-    """Holes 13, 15, 16 and 18, without any budget: each was PASS."""
+    """Holes 13, 15, 16 and 18, without any budget, and what was found later: each was PASS."""
     desk.write("ten.toml", f"adapter = 'bad_node:{kind}'\n{TEN}")
     load = STREAMS["message"].format(rate=20)
     desk.write(

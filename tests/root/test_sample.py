@@ -19,7 +19,7 @@ import pytest
 from kit.leftovers import eventually, in_namespace, no_descriptor_left, output
 
 from harness.history.history import HOST, SAMPLES
-from harness.kernel import cgroups
+from harness.kernel import cgroups, disks
 from harness.kernel.namespaces import spawn_in
 from harness.kernel.netlink import LinkCounters
 from harness.network.fabric import Fabric
@@ -31,12 +31,15 @@ pytestmark = pytest.mark.root
 
 # Takes orders by line on its standard input and answers each on its standard output.
 NODE = """
-import resource, socket, sys, threading, time
+import os, resource, socket, sys, threading, time
 held, server = [], None
 for line in sys.stdin:
     order, _, value = line.strip().partition(" ")
     if order == "files": held += [open("/dev/null") for _ in range(int(value))]
     if order == "memory": held.append(bytearray(b"x" * int(value)))
+    if order == "write":
+        with open(value, "wb", buffering=0) as file:
+            file.write(bytes(8 << 20)); os.fsync(file.fileno())
     if order == "threads":
         for _ in range(int(value)):
             threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
@@ -116,12 +119,12 @@ def bench():
         yield Bench(stack)
 
 
-def test_four_descriptors_a_node_and_none_after_forget(bench):
+def test_five_descriptors_a_node_and_none_after_forget(bench):
     before = len(os.listdir("/proc/self/fd"))
     for index in range(3):
         bench.sampler.forget(index)
         bench.sampler.forget(index)
-    assert before - len(os.listdir("/proc/self/fd")) == 12
+    assert before - len(os.listdir("/proc/self/fd")) == 15
     assert bench.rows() == {}
 
 
@@ -387,6 +390,26 @@ def test_the_harness_own_processes(bench):
     assert after["sockets"] is None  # it is told seldom
     child.close()
     assert [one["name"] for one in bench.sampler.host().to_pylist()[0]["own"]] == ["delay engine"]
+
+
+def test_what_nodes_and_watched_processes_write_is_told_and_so_is_what_disks_do(bench, tmp_path):
+    """8 MiB each, written out: of the disks it is at least that, for others use them too."""
+    if output("stat", "-f", "-c", "%T", str(tmp_path)).strip() == "tmpfs":
+        pytest.skip("what is written here goes to memory")
+    bench.sampler.watch("load-0", bench.nodes[1].pid)
+    before, host_before = bench.rows(), bench.sampler.host().to_pylist()[0]
+    for node in (0, 1):
+        bench.nodes[node].tell(f"write {tmp_path / str(node)}")
+    after, host_after = bench.rows(), bench.sampler.host().to_pylist()[0]
+    wrote = [after[node]["io_bytes"] - before[node]["io_bytes"] for node in range(3)]
+    assert wrote == [8 << 20, 8 << 20, 0]
+    assert host_after["load_io_bytes"] - host_before["load_io_bytes"] == 8 << 20
+    assert host_after["psi_io_some_us"] >= host_before["psi_io_some_us"]
+    if not disks.names():
+        pytest.skip("this machine has no disks of its own")
+    assert host_after["disk_io_bytes"] - host_before["disk_io_bytes"] >= 16 << 20
+    busy_ms, was_ms = (dict(one["disks_busy_ms"]) for one in (host_after, host_before))
+    assert any(busy_ms[name] > was_ms[name] for name in busy_ms)
 
 
 @pytest.mark.slow

@@ -11,7 +11,18 @@ import time
 
 from harness.systems.adapters.meshnode import Meshnode
 
-KINDS = ("sleeps", "leaks", "grows", "drops", "lies", "predates", "refuses", "dies")
+KINDS = (
+    "sleeps",
+    "leaks",
+    "grows",
+    "drops",
+    "lies",
+    "predates",
+    "refuses",
+    "dies",
+    "makes-up",
+    "denies",
+)
 
 
 class BadNode(Meshnode):
@@ -75,6 +86,18 @@ class Dies(BadNode):
     kind = "dies"
 
 
+class MakesUp(BadNode):
+    """Says of each tenth private message that another one came too, which nobody sent."""
+
+    kind = "makes-up"
+
+
+class Denies(BadNode):
+    """Sends each private message, and says that it failed."""
+
+    kind = "denies"
+
+
 def plant_lie(kind):
     """Change what a node says of private messages."""
     import types
@@ -98,6 +121,23 @@ def plant_lie(kind):
         )
     elif kind == "refuses":
         messaging.Messaging.send = lambda self, id_, *_: self._fail(id_, "no")
+    elif kind == "denies":
+        send = messaging.Messaging._send
+
+        def denying(self, link, operation_id, target, payload):
+            send(self, link, operation_id, target, payload)
+            self._fail(operation_id, "no")
+
+        messaging.Messaging._send = denying
+    elif kind == "makes-up":
+        add = journal.Journal.add
+
+        def inventing(self, what, id_, *given, **named):
+            add(self, what, id_, *given, **named)
+            if what == journal.Kind.PRIVATE_DELIVERED and id_[-4] % 10 == 7:
+                add(self, what, os.urandom(16), *given, **named)
+
+        journal.Journal.add = inventing
     elif kind == "dies":
         taken = []
 

@@ -152,15 +152,16 @@ def host(history: History) -> Chart:
         ("stolen", share("cpu_steal_ns", 1e-9, history.cores)),
         ("used-up quota", share("cpu_throttled_us", 1e-6, history.cores)),
         ("pressure", share("psi_cpu_some_us", 1e-6, 1)),
+        ("of disks", share("psi_io_some_us", 1e-6, 1)),
     )
     return Chart(
         key="host",
-        title="The host: busy, stolen, waiting for a CPU",
+        title="The host: busy, stolen, waiting for a CPU or a disk",
         unit="%",
         at_s=at[1:][inside],
         lines=tuple(Line(name=name, values=values[inside]) for name, values in shares),
         note="used-up quota: what the harness's control group was kept from; pressure: the share "
-        "of time in which some task waited for a CPU (PSI)",
+        "of time in which some task waited for a CPU (PSI); of disks: for a disk",
         data=("host.arrow",),
     )
 

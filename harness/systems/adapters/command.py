@@ -28,7 +28,7 @@ from harness.systems.adapters.command_file import (
     filled,
 )
 from harness.systems.transports import logs, programs
-from harness.systems.transports.http import Http
+from harness.systems.transports.http import Http, refuses
 from harness.systems.transports.lines import Lines
 from harness.topology.topology import Topology
 
@@ -248,7 +248,7 @@ class Driver:
             succeeded = re.search(filled(send.ok, escaped), said) is not None
         if not succeeded:
             why = f"the node answered: {said[:100].strip() or 'nothing'}"
-            return Response(request.id, Outcome.FAILED, at_ns, why)
+            return Response(request.id, _refused(request, send.ask, said), at_ns, why)
         if request.operation is Operation.DHT_GET:
             return _read(request, self._known, said, at_ns)
         return Response(request.id, Outcome.OK, at_ns)
@@ -324,6 +324,15 @@ def _known(line: str, known: Container[bytes]) -> set[bytes]:
                 step = ID_CHARACTERS
             at += step
     return found
+
+
+def _refused(request: Request, ask: HttpAsk | ExecAsk | LineAsk, said: str) -> Outcome:
+    """How an operation ended to which a node did not agree: what it said may come after the fact.
+    A get changes nothing, and an HTTP status may say that nothing was done.
+    """
+    if isinstance(ask, HttpAsk) and refuses(int(said[:3])):
+        return Outcome.FAILED
+    return Outcome.FAILED if request.operation is Operation.DHT_GET else Outcome.UNKNOWN
 
 
 def _read(request: Request, known: driven.Values, said: str, at_ns: int) -> Response:

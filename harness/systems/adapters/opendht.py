@@ -21,7 +21,7 @@ from harness.operations.records import RecordKind
 from harness.runtimes.runtime import Image, Place, Process, Recipe
 from harness.systems.adapter import Saw
 from harness.systems.adapters import driven
-from harness.systems.transports.http import Http
+from harness.systems.transports.http import Http, refuses
 from harness.topology.topology import Topology
 
 PORT = 4222
@@ -164,7 +164,7 @@ class Driver:
         if status != 200:
             return Response(
                 request.id,
-                Outcome.FAILED,
+                Outcome.FAILED if refuses(status) else Outcome.UNKNOWN,
                 at_ns,
                 f"its proxy answered {status}: {said[:100].decode('utf-8', 'replace').strip()}",
             )

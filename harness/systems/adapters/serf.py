@@ -160,7 +160,7 @@ class Driver:
                 at_ns = time.monotonic_ns()
                 if event is None:
                     standing()
-                elif event[b"Event"] == b"user":
+                elif event[b"Event"] == b"user" and event[b"Name"] == EVENT.encode():
                     id_ = event[b"Payload"][:ID_BYTES].ljust(ID_BYTES, b"\0")
                     saw(RecordKind.RECEIVED, id_, at_ns)
                 elif event[b"Event"] in KINDS:

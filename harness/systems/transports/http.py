@@ -80,6 +80,13 @@ class Http:
         await self._session.close()
 
 
+def refuses(status: int) -> bool:
+    """Whether an HTTP status says that nothing was done: the request was at fault (RFC 9110, 15.5),
+    but for the one that came too slowly. After a server's error (5xx) it may have been.
+    """
+    return 400 <= status < 500 and status != 408
+
+
 @contextlib.contextmanager
 def _translated() -> Any:
     try:

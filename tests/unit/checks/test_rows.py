@@ -228,7 +228,17 @@ def test_a_checker_that_crashes_is_unknown():
     verdict = checks.judge(broken, [row()])
     assert verdict.answer is Answer.UNKNOWN
     broke = {one.name for one in verdict.findings if one.cause is Cause.CHECKER_BROKE}
-    assert broke == {"r", "scope", "delivery", "values", "load", "doubts", "non-vacuity"}
+    assert broke == {
+        "r",
+        "scope",
+        "delivery",
+        "values",
+        "denials",
+        "phantoms",
+        "load",
+        "doubts",
+        "non-vacuity",
+    }
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.UNKNOWN])

@@ -46,10 +46,10 @@ def limits(**changed: int | None) -> Limits:
     [
         (
             "open_files",
-            8_200,
+            9_200,
             (
-                r"open files \(hard limit\): found 8,199, needed 8,200: `ulimit -Hn 8200` as root, "
-                r"or LimitNOFILE=8200"
+                r"open files \(hard limit\): found 9,199, needed 9,200: `ulimit -Hn 9200` as root, "
+                r"or LimitNOFILE=9200"
             ),
         ),
         (

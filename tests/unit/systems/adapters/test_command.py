@@ -15,6 +15,7 @@ from harness.operations.operation import key_of, shared_key
 from harness.runtimes.runtime import Place
 from harness.systems.adapters import command, command_file
 from harness.systems.adapters.driven import Values
+from harness.systems.transports.http import refuses
 from harness.topology.topology import Node
 
 ID, OTHER, UNKNOWN = (bytes([number]) * 16 for number in (0xAB, 0xCD, 0x12))
@@ -120,6 +121,7 @@ argv = ["true"]
 log = "up"
 [send.dht_put]
 line = { to = "unix:{directory}/ctl", say = "PUT {key} {payload}" }
+ok = "^OK"
 [send.dht_get]
 line = { to = "unix:{directory}/ctl", say = "GET {key}" }
 """
@@ -196,6 +198,20 @@ def test_of_a_key_that_puts_share_each_value_that_was_put_there_is_one(tmp_path)
     )
     assert (mine.outcome, mine.value) == (Outcome.OK, ID)
     assert [others.outcome, nobodys.outcome] == [Outcome.FAILED] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "is_certain"), [(400, True), (404, True), (408, False), (500, False), (503, False)]
+)
+def test_an_http_error_says_that_nothing_was_done_or_does_not(status, is_certain):
+    assert refuses(status) is is_certain
+
+
+def test_a_put_that_a_node_did_not_agree_to_may_have_happened(tmp_path):
+    """It was FAILED, which says: certainly not done. A get that failed changed nothing."""
+    put_, got = answered(tmp_path, ["ERR busy", "ERR busy"], put(ID, key_of(ID)), get(key_of(ID)))
+    assert (put_.outcome, put_.error) == (Outcome.UNKNOWN, "the node answered: ERR busy")
+    assert got.outcome is Outcome.FAILED
 
 
 def test_a_value_too_short_to_be_known_again_is_not_put(tmp_path):
