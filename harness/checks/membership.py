@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.checks import host, liveness, reach, records, silences, vacuity
+from harness.checks import deaths, host, liveness, reach, records, silences, vacuity
 from harness.checks.times import free
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.faults.fault import cut_of
-from harness.history.events import NodeStarted, spells
+from harness.history.events import spells
 from harness.history.history import History
 from harness.operations.records import RecordKind
 from harness.topology.quantities import number
@@ -100,29 +100,40 @@ class Sight:
                 if self._begin_ns <= begin_ns < self._over_ns:
                     stopped_ns = (at for at in self._stops.get(dead, ()) if begin_ns <= at < end_ns)
                     due_ns = next(stopped_ns, begin_ns) + self._within_ns
-                    until_ns = self._dead_until_ns(dead, begin_ns, end_ns)
+                    back_ns = deaths.until_ns(self._history, dead, begin_ns)
+                    until_ns = min(end_ns, self._over_ns, back_ns)
                     for node in self._others(dead):
                         yield from self._death(node, dead, begin_ns, due_ns, until_ns)
 
     def _death(
         self, node: int, dead: int, begin_ns: int, due_ns: int, until_ns: int
     ) -> Iterator[Case]:
-        """Yield whether a node suspected a dead one in time; nothing where it need not have."""
-        lasts = (begin_ns, min(due_ns, until_ns))
-        if _meet([*self._unable.get(node, ()), *self._disturbances(node, dead)], lasts):
+        """Yield whether a node suspected a dead one in time, and went on to; nothing where it need
+        not have.
+        """
+        last_ns = min(due_ns, until_ns)
+        busy = [*self._unable.get(node, ()), *self._disturbances(node, dead)]
+        if _meet(busy, (begin_ns, last_ns)):
             return
         told = self._told.get((node, dead), ())
         if self._view.of_links and all(suspects or at_ns > begin_ns for suspects, at_ns in told):
             return  # it never held it, of which the living tell
-        if _meet(self._suspicions(node, dead), lasts):
-            yield Case(begin_ns)
+        suspicions = self._suspicions(node, dead)
+        who = f"{self._name(dead)}, which died {self._seconds(begin_ns)} s into the run"
+        if self._is_held(suspicions, last_ns):
+            over_ns = min([until_ns, *(at_ns for at_ns, _ in busy if at_ns > last_ns)])
+            alive = list(free(suspicions, (last_ns, over_ns)))
+            long = next(((a, b) for a, b in alive if b - a > self._within_ns), None)
+            if long is not None:
+                seconds = number((long[1] - long[0]) / 1e9)
+                what = f"{self._name(node)} took back for {seconds} s that it suspected {who}"
+                yield Case(long[0], what)
+            else:
+                yield Case(begin_ns, is_open=bool(alive) and alive[-1][1] == self._over_ns)
         elif until_ns >= due_ns:
-            when = number((begin_ns - self._begin_ns) / 1e9)
-            yield Case(
-                begin_ns,
-                f"{self._name(node)} did not suspect {self._name(dead)}, which died {when} s into "
-                "the run",
-            )
+            is_back = _meet(suspicions, (begin_ns, last_ns))
+            what = "took back that it suspected" if is_back else "did not suspect"
+            yield Case(begin_ns, f"{self._name(node)} {what} {who}")
         elif until_ns >= self._over_ns:
             yield Case(begin_ns, is_open=True)
 
@@ -157,21 +168,6 @@ class Sight:
             elif end_ns - begin_ns > self._within_ns:
                 yield Case(begin_ns)
 
-    def _dead_until_ns(self, dead: int, begin_ns: int, end_ns: int) -> int:
-        """Until when a node was surely dead: until somebody began to start it, or the end."""
-        name = self._name(dead)
-        edges = [
-            event.since_ns or event.journals_ns
-            for event in self._history.events
-            if isinstance(event, NodeStarted) and event.node == name
-        ]
-        edges += [
-            stand.end_ns
-            for stand in reach.stands(self._history)
-            if name in stand.change.nodes and stand.begin_ns <= end_ns
-        ]
-        return min(end_ns, self._over_ns, *(at_ns for at_ns in edges if at_ns > begin_ns))
-
     def _others(self, node: int) -> Sequence[int]:
         """Who is to know of a node, and of whom it is to know."""
         if not self._view.of_links:
@@ -191,6 +187,13 @@ class Sight:
     def _disturbances(self, node: int, other: int) -> list[tuple[int, int]]:
         """When a fault was on a path between two nodes, or may have been."""
         return [times for paths, times in self._disturbed if paths is None or paths[node, other]]
+
+    def _is_held(self, suspicions: Iterable[tuple[int, int]], at_ns: int) -> bool:
+        """Whether one of these goes on at a moment; one that nobody took back, until the end."""
+        return any(a <= at_ns and (at_ns < b or b == self._over_ns) for a, b in suspicions)
+
+    def _seconds(self, at_ns: int) -> str:
+        return number((at_ns - self._begin_ns) / 1e9)
 
     def _name(self, node: int) -> str:
         return self._history.nodes[node]

@@ -4,13 +4,13 @@ failures that they report, and when all were ready. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from harness import stats
-from harness.checks import records, silences
+from harness.checks import deaths, records, silences
 from harness.checks.metric import Metric, PerNode, Samples
 from harness.checks.times import free
 from harness.history.events import spells
@@ -53,23 +53,52 @@ def _gauge(name: str) -> Callable[[History, PhaseWindow], PerNode]:
 
 def _failure_seen(history: History, phase: PhaseWindow) -> Samples:
     """Ends of nodes in the phase × the nodes that never ended in the run; infinite where one of
-    these did not report it, before the node ended once more.
+    these did not report it, before the node ended once more. Who held it failed as it ended, and
+    did not take that back before it was started again, has nothing to report: that is 0.
     """
-    gone: dict[int, list[int]] = {}
-    for stretch in silences.of(history).gone:
-        gone.setdefault(stretch.node, []).append(stretch.begin_ns)
-    living = [node for node in range(len(history.nodes)) if node not in gone]
-    reports = history.journal[history.journal["kind"] == RecordKind.MEMBER_FAILED]
+    told = _told(history)
     values = []
-    for ended, begins_ns in gone.items():
-        of_it = reports[reports["peer"] == records.beginnings(history)[ended]]
-        for at_ns, until_ns in pairwise([*begins_ns, silences.FOR_EVER_NS]):
-            if phase.begin_ns <= at_ns < phase.end_ns:
-                mine = of_it[(of_it["at_ns"] >= at_ns) & (of_it["at_ns"] < until_ns)]
-                for node in living:
-                    seen = mine["at_ns"][mine["node"] == node]
-                    values.append(float(seen.min() - at_ns) if len(seen) else np.inf)
+    for ended, node, at_ns, back_ns, until_ns in _ends(history):
+        if phase.begin_ns <= at_ns < phase.end_ns:
+            changes = told.get((node, ended), ())
+            seen = [one for failed, one in changes if failed and at_ns <= one < until_ns]
+            held = any(begin <= at_ns and end >= back_ns for begin, end in _held(changes))
+            values.append(seen[0] - at_ns if seen else 0.0 if held else np.inf)
     return Samples(values=np.array(values, np.float64))
+
+
+def _held(changes: Sequence[tuple[bool, int]]) -> list[tuple[int, int]]:
+    return spells(changes, silences.FOR_EVER_NS)
+
+
+def unreported(history: History) -> list[tuple[int, int]]:
+    """Who may still report an end of a node: each (ended, node) of which there is no such report,
+    of the last end of each node.
+    """
+    told = _told(history)
+    return [
+        (ended, node)
+        for ended, node, at_ns, _, until_ns in _ends(history)
+        if until_ns == silences.FOR_EVER_NS
+        and not any(failed and one >= at_ns for failed, one in told.get((node, ended), ()))
+    ]
+
+
+def _ends(history: History) -> Iterator[tuple[int, int, int, int, int]]:
+    """Each end of a node × the nodes that never ended in the run: both, when it ended, when
+    somebody began to start it again, and when it ended once more.
+    """
+    gone: dict[int, list[silences.Stretch]] = {}
+    for stretch in silences.of(history).gone:
+        gone.setdefault(stretch.node, []).append(stretch)
+    living = [node for node in range(len(history.nodes)) if node not in gone]
+    for ended, stretches in gone.items():
+        for one, later in pairwise([*stretches, None]):
+            assert one is not None
+            until_ns = silences.FOR_EVER_NS if later is None else later.begin_ns
+            back_ns = min(one.end_ns, deaths.until_ns(history, ended, one.begin_ns))
+            for node in living:
+                yield ended, node, one.begin_ns, back_ns, until_ns
 
 
 def _suspected(history: History, phase: PhaseWindow) -> Samples:
@@ -176,7 +205,7 @@ NODE_METRICS: dict[str, Metric] = {
         kind="time",
         take=_failure_seen,
         sentence="from a node's end until another node reported it failed, a sample a node that "
-        "lives",
+        "lives; 0 where it held it failed already",
         needs=frozenset({Part.JOURNAL}),
         records=frozenset({RecordKind.MEMBER_FAILED}),
         whole_run=True,

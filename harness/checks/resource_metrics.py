@@ -141,6 +141,27 @@ def cpu(history: History, phase: PhaseWindow) -> PerNode:
     return PerNode(series={node: value / 1e9 for node, value in rates.series.items()})
 
 
+def cpu_at_most(history: History, phase: PhaseWindow) -> tuple[PerNode, float]:
+    """Share of one core that each node may have used over the phase at most, and for how long it
+    was not seen that it did not (s, the longest of a node): `cpu`, and all cores of the host from
+    the last sample of each of its processes until that ended. Of one whose end nobody tells, until
+    the next one was sampled.
+    """
+    edges, columns = _inside(history, phase, "at_ns", "cpu_ns")
+    at, used = columns["at_ns"], cpu(history, phase).series
+    lives = _lives(history, edges, at)
+    found, longest_ns = {}, 0
+    for node, share in used.items():
+        mine = slice(edges[node], edges[node + 1])
+        at_ns, lived, fell = at[mine], lives[mine], np.diff(columns["cpu_ns"][mine]) < 0
+        ends_ns = np.array([0, *_ends_of(history).get(node, ())], np.int64)
+        until_ns = np.where(np.diff(lived) > 0, ends_ns[lived[1:]], fell * at_ns[1:])
+        unseen_ns = int(np.maximum(until_ns - at_ns[:-1], 0).sum())
+        longest_ns = max(longest_ns, unseen_ns)
+        found[node] = share + unseen_ns * history.cores / (at_ns[-1] - at_ns[0])
+    return PerNode(series=found), longest_ns / 1e9
+
+
 def cores(history: History, phase: PhaseWindow) -> float:
     """How many cores all nodes together used over the phase, but those that `cpu` leaves out."""
     _, rates = _rates(history, phase, ["cpu_ns"], of_process=True)

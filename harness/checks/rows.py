@@ -18,6 +18,7 @@ from harness.checks import (
     host,
     lateness,
     liveness,
+    needs,
     record,
     records,
     recovery,
@@ -33,7 +34,7 @@ from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.choices import one_of
 from harness.errors import BadFileError
-from harness.history.gaps import ALWAYS, END_NS, Part
+from harness.history.gaps import END_NS, Part
 from harness.history.history import History, PhaseWindow
 from harness.operations import Outcome
 from harness.scenario.budget import Row
@@ -107,7 +108,7 @@ def _judge(history: History, row: Row) -> Finding:
         return _finding(row, Answer.NOT_ASKED, "–", left_out)
     if phase.end_ns <= phase.begin_ns:
         return _unknown(row, Cause.NOT_MEASURED, f"phase {phase.name} was over at once")
-    gap = _gap(history, row, phase)
+    gap = needs.gap(history, row, phase)
     if gap is not None:
         return _unknown(row, Cause.GAP, gap)
     if unmet := conditions.unmet(history, row, phase):
@@ -124,8 +125,9 @@ def _judge(history: History, row: Row) -> Finding:
     measured, value = _shown(history, row, fair, taken)
     if differs := unsteady(row, taken):
         return _unknown(row, Cause.UNSTABLE, differs, measured)
+    unseen = needs.unseen(history, row, phase, taken)
     if row.bound is None:
-        told = f"measured, not promised{lateness.tick(history, row, phase)}"
+        told = f"measured, not promised{lateness.tick(history, row, phase)}{unseen.told}"
         return _finding(row, Answer.MEASURED, measured, told, value=value)
     best, worst = _best(history, row, fair, taken), _worst(history, row, phase, taken, excused)
     doubt = _doubt(history, row, phase, excused, best=best, worst=worst)
@@ -134,6 +136,7 @@ def _judge(history: History, row: Row) -> Finding:
     elif doubt is None:
         doubt = recovery.too_short(history, row, phase, value)
         doubt = doubt or _excuse(history, row, phase, taken, excused)
+    doubt = doubt or unseen.doubt
     if doubt is not None:
         return _unknown(row, doubt[0], doubt[1], measured)
     if not best:
@@ -144,7 +147,7 @@ def _judge(history: History, row: Row) -> Finding:
         busy = host.busy(history, phase) if host.feels_it(row) else ""
         return _finding(row, Answer.FAIL, measured, missed(row, value) + busy, value=value)
     measured, value = _shown(history, row, taken, fair)
-    kept = f"kept{stretch(row, value)}{lateness.tick(history, row, phase)}"
+    kept = f"kept{stretch(row, value)}{lateness.tick(history, row, phase)}{unseen.told}"
     return _finding(row, Answer.PASS, measured, kept, value=value)
 
 
@@ -352,22 +355,6 @@ def _host_limited(
             without = ", and without what was under way then the promise holds"
             return Cause.HOST_LIMITED, told + without + host.busy(history, one)
     return None
-
-
-def _gap(history: History, row: Row, phase: PhaseWindow) -> str | None:
-    """What the record lacks of that which the row needs; None where it lacks nothing."""
-    metric = METRICS[row.metric]
-    needs = metric.needs | ALWAYS
-    if row.conditions.under is not None:
-        needs |= {Part.PROOFS, Part.PLAN}
-    if row.conditions.received_per_s is not None:
-        needs |= METRICS["private_message.received"].needs
-    windows: Sequence[PhaseWindow | None] = [None]
-    if not metric.whole_run:
-        windows = taken_over(history, row.metric, phase)
-    node = row.conditions.node if metric.by_node else None
-    found = (record.lacking(history, needs, one, node) for one in windows)
-    return next((gap for gap in found if gap is not None), None)
 
 
 def _unknown(row: Row, cause: Cause, sentence: str, measured: str = "–") -> Finding:

@@ -164,11 +164,14 @@ def _end_ns(planned: Mapping[str, Any], facts: Mapping[str, Any], begin_ns: int)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
-    """A stretch in which a node ran; `by_itself`: the harness did not end it."""
+    """A stretch in which a node ran; `by_itself`: the harness did not end it. `ending_ns`: since
+    when it did, and sampled it once more.
+    """
 
     from_ns: int
     to_ns: int
     by_itself: bool = False
+    ending_ns: int = END_NS
 
 
 def lives(history: History, facts: Mapping[str, Any]) -> dict[str, list[Life]]:
@@ -185,8 +188,14 @@ def lives(history: History, facts: Mapping[str, Any]) -> dict[str, list[Life]]:
             # One that ended before the run lived for no time of it.
             from_ns = begun.pop(event.node, event.at_ns if by_itself else None)
             if from_ns is not None and event.node in made:
+                since_ns = 0 if isinstance(event, NodeEnded) else event.since_ns
                 made[event.node].append(
-                    Life(from_ns=from_ns, to_ns=event.at_ns, by_itself=by_itself)
+                    Life(
+                        from_ns=from_ns,
+                        to_ns=event.at_ns,
+                        by_itself=by_itself,
+                        ending_ns=since_ns or event.at_ns,
+                    )
                 )
     for name, from_ns in begun.items():
         if name in made:
@@ -205,6 +214,8 @@ def of_samples(history: History, lived: Mapping[str, Sequence[Life]]) -> list[Ga
     for index, name in enumerate(history.nodes):
         own = at[edges[index] : edges[index + 1]]
         for from_ns, to_ns, why in _unseen(own, lived[name], history.phases):
+            missed[from_ns, to_ns, why].append(name)
+        for from_ns, to_ns, why in _never_seen(own, lived[name]):
             missed[from_ns, to_ns, why].append(name)
         for life, later in pairwise([*lived[name], None]):
             if life is not None and life.by_itself:
@@ -249,7 +260,12 @@ def _unseen(
     for phase in phases:
         stretches = [(max(o.from_ns, phase.begin_ns), min(o.to_ns, phase.end_ns)) for o in lived]
         seconds = sum(max(end - begin, 0) for begin, end in stretches) / 1e9
-        count = int(np.searchsorted(at, phase.end_ns) - np.searchsorted(at, phase.begin_ns))
+        count = _count(at, phase.begin_ns, phase.end_ns)
+        # Those before ends come out of turn: they make up for none of each second.
+        count -= sum(
+            _count(at, max(o.ending_ns, phase.begin_ns), min(o.to_ns, phase.end_ns)) > 0
+            for o in lived
+        )
         if count < int(seconds * SAMPLED_SHARE_LEAST):
             why = f"had {count} samples in {seconds:.0f} s of phase {phase.name}"
             yield phase.begin_ns, phase.end_ns, why
@@ -265,6 +281,21 @@ def _unseen(
                 seconds = round((seen[place + 1] - seen[place]) / 1e9)
                 why = f"was not sampled for {seconds} s in phase {phase.name}"
                 yield max(from_s * 10**9, begin_ns), min(to_s * 10**9, end_ns), why
+
+
+def _never_seen(at: Nanoseconds, lived: Sequence[Life]) -> Iterator[tuple[int, int, str]]:
+    """Find the lives that the harness ended before anybody had sampled them."""
+    before_ns = 0
+    for life in lived:
+        is_ours = life.from_ns > 0 and not life.by_itself and life.to_ns != END_NS
+        if is_ours and not _count(at, before_ns, life.to_ns):
+            seconds = (life.to_ns - life.from_ns) / 1e9
+            yield life.from_ns, life.to_ns, f"ran for {seconds:.1f} s and was not sampled"
+        before_ns = life.to_ns
+
+
+def _count(at: Nanoseconds, begin_ns: int, end_ns: int) -> int:
+    return int(np.searchsorted(at, end_ns) - np.searchsorted(at, begin_ns))
 
 
 def of_histograms(history: History) -> Iterator[Gap]:

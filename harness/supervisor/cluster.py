@@ -74,6 +74,7 @@ class Cluster:
         self._folder = folder
         # Has it told that a node ended by itself, where nobody has, before it is changed.
         self.settle: Callable[[str], None] = lambda _: None
+        self.before_end: Callable[[str], None] = lambda _: None  # told who is about to be ended
         self.haste: set[str] = set()  # why nobody waits for nodes now
         self.readiness = Readiness(folder / "notify" / "socket")
 

@@ -190,6 +190,8 @@ class Conditions:
     def _bring(self, turn: Turn, since_ns: int) -> None:
         if turn.before is Condition.PAUSED and not turn.after.is_down and self._is_gone(turn.node):
             return  # it ended by itself meanwhile: whoever paused it does not start it
+        if turn.after.is_down and not turn.before.is_down:
+            self._cluster.before_end(turn.node)
         if self._cluster.set_condition(turn.node, turn.after):
             self._told(turn.node, turn.after, since_ns)
 

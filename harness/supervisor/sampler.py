@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -137,8 +137,10 @@ class Sampler:
             if stat is not None:
                 self._watched[name] = (process_cpu_clock(pid), stat)
 
-    def take(self, counters: Mapping[int, LinkCounters]) -> pa.RecordBatch:
-        """Return one row for each live node, schema SAMPLES.
+    def take(
+        self, counters: Mapping[int, LinkCounters], only: Collection[int] | None = None
+    ) -> pa.RecordBatch:
+        """Return one row for each live node, or `only` for these; schema SAMPLES.
 
         `counters` is what the fabric counted just now.
         """
@@ -146,6 +148,8 @@ class Sampler:
         with self._lock:
             families = self._census.families()
             for node_index, source in sorted(self._nodes.items()):
+                if only is not None and node_index not in only:
+                    continue
                 family = families.get(source.family, ()) if source.family else ()
                 found = self._usage_of(source, family)
                 if found is None:

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
+import pyarrow.compute as pc
 import pytest
-from kit.desk import Desk, ask, begin_by_hand, request, wait_for
+from kit.desk import Desk, ask, begin_by_hand, once_in_three, request, wait_for
 
 from harness.checks import faults, nodes, records
 from harness.checks.verdict import Answer
@@ -80,6 +81,29 @@ def test_what_happened_to_nodes_is_in_the_events(desk, tmp_path, monkeypatch):
     assert (ended.node, ended.code, ended.signal) == ("node-3", None, signal.SIGSEGV)
     [dead] = nodes.check(found)
     assert (dead.answer, "by signal 11 (SIGSEGV)" in dead.sentence) == (Answer.FAIL, True)
+
+
+def test_a_node_is_sampled_once_more_before_it_is_ended(desk, tmp_path, monkeypatch):
+    """It is sampled once a second: of what it used since, up to all of a second was lost. Its end
+    waits for no pass of the sampler that takes long.
+    """
+    monkeypatch.setenv("HARNESS_STATE", str(desk.state))
+    changes = ("killed", "running", "stopped", "running", "paused", "killed", "running")
+
+    def attempt():
+        with Client.connect(desk.cluster) as client:
+            begin_by_hand(client, tmp_path)
+            for condition in changes:
+                client.call("condition", {"node": "node-3", "condition": condition})
+            found = reader.read(Path(client.end()["run"]))
+        ends = [one for one in found.events if isinstance(one, NodeChanged) and one.is_down]
+        assert len(ends) == 3
+        assert not [gap for gap in found.gaps if "samples" in gap.what]
+        at_ns = found.samples.filter(pc.equal(found.samples["node"], 3))["at_ns"].to_pylist()
+        told = [[at for at in at_ns if one.since_ns <= at < one.at_ns] for one in ends]
+        return all(told), (ends, at_ns)
+
+    once_in_three(attempt)
 
 
 def test_a_node_that_died_before_the_run(desk, tmp_path, monkeypatch):

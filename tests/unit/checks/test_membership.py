@@ -101,6 +101,49 @@ def test_a_death_that_nobody_tells_of(told):
     assert finding.sentence == "node-1 did not suspect node-2, which died 9 s into the run"
 
 
+@pytest.mark.parametrize(
+    ("taken_back_s", "again_s", "sentence"),
+    [
+        (15, None, "node-1 took back that it suspected node-2, which died 9 s into the run"),
+        (13, 15.5, "node-1 took back that it suspected node-2, which died 9 s into the run"),
+        (15.1, None, "node-1 took back for 25.9 s that it suspected node-2, which died 9 s into"),
+        (30, 36, "node-1 took back for 6 s that it suspected node-2, which died 9 s into the run"),
+        (13, 14, ""),  # it suspects it at 15 s, when that is due
+        (30, 35, ""),  # no longer than the bound
+    ],
+)
+def test_a_suspicion_of_the_dead_that_is_taken_back(taken_back_s, again_s, sentence):
+    """It is dead for good. One that lasted until the moment when it was due, or longer, and was
+    taken back, was PASS.
+    """
+    journal = [*BEGUN, tells(1, DOWN, 2, 12), tells(1, UP, 2, taken_back_s)]
+    journal += [] if again_s is None else [tells(1, DOWN, 2, again_s)]
+    finding = judged(journal, [killed(10)])[DEAD]
+    assert finding.answer is (Answer.FAIL if sentence else Answer.PASS), finding
+    assert finding.sentence.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("events", "more", "answer"),
+    [
+        ((), {"seconds": 32}, Answer.UNKNOWN),
+        ((started(34),), {}, Answer.PASS),  # it was back before anybody was due to suspect it again
+        ((killed(33, "node-1"),), {}, Answer.PASS),  # who took it back could not go on
+    ],
+    ids=["the record ends", "it is started", "who looks ends"],
+)
+def test_a_suspicion_that_was_taken_back_a_little_before_the_end(events, more, answer):
+    journal = [*BEGUN, tells(1, DOWN, 2, 12), tells(1, UP, 2, 30), tells(0, DOWN, 1, 33.5)]
+    assert judged(journal, [killed(10), *events], **more)[DEAD].answer is answer
+
+
+def test_one_that_took_its_time_to_end_is_dead_only_then():
+    """It let its links go when it was asked to, at 10 s, took one more, and ended at 17 s."""
+    stop = NodeChanged(at_ns=17 * SECOND, since_ns=10 * SECOND, node="node-2", condition="stopped")
+    journal = [*BEGUN, tells(1, DOWN, 2, 10.1), tells(1, UP, 2, 11), tells(1, DOWN, 2, 21)]
+    assert judged(journal, [stop])[DEAD].answer is Answer.PASS
+
+
 def test_a_node_that_stays_dead_to_another():
     """meshnode's planted bug: the link stands again, and one end holds the other to be dead."""
     journal = [*BEGUN, tells(1, DOWN, 2, 10.2), tells(2, UP, 1, 20.4)]

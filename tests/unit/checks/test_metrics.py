@@ -258,6 +258,35 @@ def test_each_end_of_a_node_is_to_be_seen():
     assert sorted(values) == [1.0, 1.0, np.inf, np.inf]
 
 
+@pytest.mark.parametrize(
+    ("told_s", "seen_s"),
+    [
+        ((), np.inf),
+        (((True, 3),), 0.0),  # paused at 2 s, it was held failed, and was then killed: infinite
+        (((True, 3), (False, 11)), 0.0),  # taken back once it was started
+        (((True, 3), (False, 4)), np.inf),  # it was held to run as it ended
+        (((True, 3), (False, 7)), np.inf),  # taken back, and nobody had started it
+        (((True, 3), (False, 7), (True, 8)), 2.0),
+        (((True, 3), (True, 7)), 1.0),  # reported anew
+        (((True, 6),), 0.0),
+    ],
+)
+def test_who_holds_a_node_failed_as_it_ends_has_seen_it(told_s, seen_s):
+    """node-2 was paused at 2 s, killed at 6 s, and started again at 10 s."""
+    events = (
+        NodeChanged(at_ns=2 * SECOND, node="node-2", condition="paused"),
+        NodeChanged(at_ns=6 * SECOND, node="node-2", condition="killed"),
+        NodeStarted(at_ns=12 * SECOND, since_ns=10 * SECOND, node="node-2"),
+    )
+    kinds = {True: RecordKind.MEMBER_FAILED, False: RecordKind.MEMBER_JOINED}
+    told = [
+        record(9, kinds[failed], 0, at_s * SECOND, peer=beginning(2)) for failed, at_s in told_s
+    ]
+    run = history((), told, events=events, nodes=3)
+    of_node_0, of_node_1 = taken("membership.failure_seen", run).values / SECOND
+    assert (of_node_0, of_node_1) == (seen_s, np.inf)
+
+
 def test_a_node_that_runs_is_not_to_be_held_failed_for_long():
     """node-1 holds node-2 failed from 3 s on, node-0 from 4 s to 6 s; it ran from 5 s to 11 s."""
     ends = (

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from kit.gaps import answers, facts, happened, lines, rewrite, unknown, write_lines
-from kit.histories import SECOND
+from kit.histories import MS, SECOND
 from kit.run_folders import NODES, T0
 
 from harness.checks.resource_metrics import cpu
@@ -154,3 +154,49 @@ def test_rows_with_values_that_cannot_be(folder):
 
     rewrite(folder, "samples.arrow", h.SAMPLES, foreign)
     assert "2 rows of samples have values that cannot be" in answers(folder)["memory"][1]
+
+
+def test_a_life_that_nobody_sampled_before_the_harness_ended_it(folder):
+    """It ran for 0.9 s between two looks: whatever memory it took, the most was of the others."""
+    edges = [T0 + round(at_s * SECOND) for at_s in (8.12, 8.15, 9.05, 9.08)]
+    happened(
+        folder,
+        NodeChanged(at_ns=edges[0], node="node-3", condition="killed"),
+        NodeStarted(at_ns=edges[1], node="node-3"),
+        NodeChanged(at_ns=edges[2], node="node-3", condition="killed"),
+        NodeStarted(at_ns=edges[3], node="node-3"),
+    )
+    at_ns = reader.read(folder).samples["at_ns"].to_pylist()
+    assert not any(edges[1] <= at < edges[2] for at in at_ns)
+    assert "memory" in unknown(folder)
+    assert answers(folder)["memory"][1] == "node-3 ran for 0.9 s and was not sampled"
+    assert answers(folder)["memory of one"][0] is Answer.PASS  # of another node
+    rewrite(folder, "samples.arrow", h.SAMPLES, lambda table: taken(table, edges[2] - 1, 1))
+    assert unknown(folder) == {"verify"}
+
+
+def test_samples_before_ends_make_up_for_none_of_each_second(folder):
+    """A node that was killed four times was sampled before each, and not for three seconds."""
+    ends = [T0 + round(at_s * SECOND) for at_s in (12.3, 13.4, 14.6, 15.8)]
+    events = [
+        one
+        for at in ends
+        for one in (
+            NodeChanged(at_ns=at, since_ns=at - SECOND // 50, node="node-3", condition="killed"),
+            NodeStarted(at_ns=at + 1, node="node-3"),
+        )
+    ]
+    happened(folder, *events)
+    rewrite(folder, "samples.arrow", h.SAMPLES, without(5.5, 8.2))
+    gone = unknown(folder)
+    assert "memory" in gone
+    for at in ends:
+        rewrite(folder, "samples.arrow", h.SAMPLES, lambda table, at=at: taken(table, at - MS, 1))
+    assert unknown(folder) == gone
+
+
+def taken(table: pa.Table, at_ns: int, count: int) -> pa.Table:
+    """The table, and as many more samples of node-3 taken then."""
+    at = pa.array([at_ns] * count, pa.int64())
+    last = table.filter(pc.equal(table["node"], 3)).slice(0, count)
+    return pa.concat_tables([table, last.set_column(0, h.SAMPLES.field("at_ns"), at)])

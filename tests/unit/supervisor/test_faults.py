@@ -46,6 +46,10 @@ class Nodes:
         self.slow, self.is_slow = threading.Event(), threading.Event()
         self.slow.set()
         self.refused = self.never_ready = ""
+        self.told: list[str] = []
+
+    def before_end(self, name: str) -> None:
+        self.told.append(f"{name} is about to end")
 
     def has_ended(self, _: str) -> bool:
         return False
@@ -64,6 +68,7 @@ class Nodes:
         if condition is Condition.RUNNING:
             self.is_slow.set()
             self.slow.wait()
+        self.told.append(f"{name} {condition}")
         os.kill(self.processes[name].pid, SIGNALS[condition])
         return True
 
@@ -247,6 +252,17 @@ def test_a_node_is_not_kept_until_another_of_its_fault_is_ready(nodes, faults):
         one.join(60.0)
         assert not one.is_alive()
     assert not faults.standing
+
+
+def test_who_is_about_to_end_is_told_before_while_it_runs(nodes, faults):
+    """It is sampled once more: nobody could say afterwards what it had used."""
+    for name, of, condition in (
+        ("pause", "a", Condition.PAUSED),
+        ("kill", "a", Condition.KILLED),
+        ("stop", "a", Condition.STOPPED),
+    ):
+        faults.set(Fault(name=name, nodes=(of,), condition=condition))
+    assert nodes.told == ["a paused", "a is about to end", "a killed"]
 
 
 def test_a_fault_of_one_name_waits_for_the_one_before(nodes, faults):
