@@ -7,7 +7,9 @@ FAIL; else it is UNKNOWN, *still under way*. So what is under way makes a number
 better, and nothing fails that may still come true.
 
 An operation is settled when its end was before T and its witnesses' journals have it; one that did
-not end OK when its time is up, for until then the harness may tell that it had stopped a node.
+not end OK when its time is up, for until then the harness may tell that it had stopped a node. Ends
+of nodes that nobody has reported yet may be at T at the earliest; and what is counted may still
+come for as long as its phase lasts.
 """
 
 from __future__ import annotations
@@ -20,19 +22,21 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from harness import checks
-from harness.checks import coverage, lateness, records, register, replay, silences
+from harness.checks import coverage, lateness, node_metrics, records, register, replay, silences
 from harness.checks.metric import Chosen
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
-from harness.history.history import OPERATIONS, History, Nanoseconds
+from harness.history.history import OPERATIONS, History, Nanoseconds, Records
 from harness.history.journal import JOURNAL
 from harness.history.live import Look
 from harness.operations import Operation, Outcome
 from harness.operations.operation import Ledger, Witness
+from harness.operations.records import RecordKind
 from harness.scenario.budget import Row
 
 OLD_NS = 2_000_000_000  # under way for so long, it is not taken for granted that it comes true
 YOUNG_NS = 5_000_000_000  # a phase that has been under way for less has not missed anything yet
 RECORDED_NS = 5_000_000_000  # after its time was up, an operation is in the record
+FAILURE_SEEN = "membership.failure_seen"
 # Findings of what came after the last fault: until a run ends there may be another one.
 AFTER_THE_LAST = (register.KEPT, coverage.AFTER)
 
@@ -73,13 +77,15 @@ def judge(look: Look, rows: Sequence[Row]) -> Judgement:
         in_flight=open_.num_rows,
         oldest_s=float(age_s.max(initial=0.0)),
     )
-    if not open_.num_rows:
-        return replace(made, verdict=_told(made.verdict.findings, look, len(mine)))
-    best = checks.judge(_best(base, open_, at_ns), rows).findings
-    worst = checks.judge(_with(base, open_.filter(pa.array(age_s * 1e9 >= OLD_NS))), rows).findings
+    reports = _reports(base, mine, at_ns)
+    if not open_.num_rows and not len(reports):
+        return replace(made, verdict=_told(made.verdict.findings, look, mine))
+    best = checks.judge(_best(base, open_, reports, at_ns), rows).findings
+    old = open_.filter(pa.array(age_s * 1e9 >= OLD_NS))
+    worst = checks.judge(_with(base, old), rows).findings if old.num_rows else made.verdict.findings
     by_name = {(one.name, one.phase): one for one in worst[len(mine) :]}
     found = [
-        _row(row, one, at_best, at_worst, made.sentence)
+        _row(row, one, at_best, at_worst, _awaited(row, len(reports)) or made.sentence)
         for row, one, at_best, at_worst in zip(
             mine, made.verdict.findings, best, worst, strict=False
         )
@@ -89,7 +95,7 @@ def judge(look: Look, rows: Sequence[Row]) -> Judgement:
         for one in made.verdict.findings[len(mine) :]
     ]
     found += [_other(None, one, made.sentence) for one in by_name.values()]
-    return replace(made, verdict=_told(found, look, len(mine)))
+    return replace(made, verdict=_told(found, look, mine))
 
 
 def _row(row: Row, settled: Finding, best: Finding, worst: Finding, under_way: str) -> Finding:
@@ -128,14 +134,17 @@ def _open(settled: Finding, other: Finding, under_way: str) -> Finding:
     )
 
 
-def _told(findings: Sequence[Finding], look: Look, rows: int) -> Verdict:
+def _awaited(row: Row, reports: int) -> str:
+    """Say what is awaited by a row about reports of nodes' ends; empty of another."""
+    if row.metric != FAILURE_SEEN or not reports:
+        return ""
+    return f"{reports:,} reports of nodes that ended may still come"
+
+
+def _told(findings: Sequence[Finding], look: Look, rows: Sequence[Row]) -> Verdict:
     """The verdict; a row of a phase that has not begun, or has hardly begun, says so."""
-    return Verdict(
-        findings=tuple(
-            _young(one, look) if number < rows else _early(one)
-            for number, one in enumerate(findings)
-        )
-    )
+    told = [_young(row, one, look) for row, one in zip(rows, findings, strict=False)]
+    return Verdict(findings=(*told, *map(_early, findings[len(rows) :])))
 
 
 def _early(check: Finding) -> Finding:
@@ -148,25 +157,33 @@ def _early(check: Finding) -> Finding:
     return replace(check, answer=Answer.UNKNOWN, cause=Cause.UNDER_WAY, sentence=why)
 
 
-def _young(row: Finding, look: Look) -> Finding:
-    if row.phase in look.later:
-        if row.answer is Answer.UNKNOWN:
-            why = f"phase {row.phase} has not begun yet"
-            return replace(row, cause=Cause.NOT_MEASURED, sentence=why)
-        return row
-    phase = look.history.phase(row.phase)
-    if row.answer is not Answer.FAIL or phase is None or phase.end_ns < look.at_ns:
-        return row
-    if phase.end_ns - phase.begin_ns >= YOUNG_NS:
-        return row
-    why = f"phase {row.phase} has been under way for {phase.seconds:.1f} s"
+def _young(row: Row, found: Finding, look: Look) -> Finding:
+    if found.phase in look.later:
+        if found.answer is Answer.UNKNOWN:
+            why = f"phase {found.phase} has not begun yet"
+            return replace(found, cause=Cause.NOT_MEASURED, sentence=why)
+        return found
+    phase = look.history.phase(found.phase)
+    if found.answer is not Answer.FAIL or phase is None or phase.end_ns < look.at_ns:
+        return found
+    may_come = row.statistic == "count" and _lacks(row, found.value)
+    if phase.end_ns - phase.begin_ns >= YOUNG_NS and not may_come:
+        return found
+    why = f"phase {found.phase} has been under way for {phase.seconds:.1f} s"
     return replace(
-        row,
+        found,
         answer=Answer.UNKNOWN,
         cause=Cause.UNDER_WAY,
-        sentence=f"{why}; {row.sentence}",
+        sentence=f"{why}{', more may come' if may_come else ''}; {found.sentence}",
         value=None,
     )
+
+
+def _lacks(row: Row, count: float | None) -> bool:
+    """Whether a row misses something that would keep it, had there only been more of it."""
+    if row.comparison not in (">", ">=", "==") or row.bound is None or count is None:
+        return False
+    return count <= row.bound and not row.holds(count)
 
 
 def _settled(history: History, at_ns: int) -> Chosen:
@@ -217,9 +234,23 @@ def _with(base: History, more: pa.Table) -> History:
     return replace(base, operations=pa.concat_tables([base.operations, more]).combine_chunks())
 
 
-def _best(base: History, open_: pa.Table, at_ns: int) -> History:
+def _reports(base: History, rows: Sequence[Row], at_ns: int) -> Records:
+    """The reports of nodes that ended, had those come at T that nobody has made yet; none where no
+    row is about them.
+    """
+    is_asked = any(row.metric == FAILURE_SEEN for row in rows)
+    missing = node_metrics.unreported(base, at_ns) if is_asked else []
+    made = np.zeros(len(missing), JOURNAL)
+    if missing:
+        ended, node = np.array(missing, np.int64).T
+        made["kind"], made["at_ns"], made["node"] = RecordKind.MEMBER_FAILED, at_ns, node
+        made["peer"] = records.beginnings(base)[ended]
+    return made
+
+
+def _best(base: History, open_: pa.Table, reports: Records, at_ns: int) -> History:
     """The history had all that is under way come true: what was acknowledged, when that was said,
-    for its witness's journal may only be behind; the rest at T at the earliest.
+    for its witness's journal may only be behind; the rest at T at the earliest. So do `reports`.
     """
     count = open_.num_rows
     done, said = open_.column("done_ns").to_numpy(), open_.column("outcome").to_numpy()
@@ -240,9 +271,10 @@ def _best(base: History, open_: pa.Table, at_ns: int) -> History:
         open_ = open_.set_column(index, field, pa.array(values).cast(field.type))
     history = _with(base, open_)
     # What was acknowledged may have been heard of long ago, the rest not before T.
-    early_ns = np.where(done < at_ns, history.column("sent_ns")[-count:], at_ns - 1)
-    heard_ns = np.concatenate([np.full(base.operations.num_rows, at_ns - 1), early_ns])
-    parts = [base.journal]
+    first = base.operations.num_rows
+    early_ns = np.where(done < at_ns, history.column("sent_ns")[first:], at_ns - 1)
+    heard_ns = np.concatenate([np.full(first, at_ns - 1), early_ns])
+    parts = [base.journal, reports]
     for operation in Operation:
         ledger = operation.spec.ledger
         chosen = records.in_phase(history, records.WHOLE_RUN, operation)

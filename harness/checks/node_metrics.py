@@ -5,7 +5,7 @@ failures that they report, and when all were ready. Pure.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,48 +57,60 @@ def _failure_seen(history: History, phase: PhaseWindow) -> Samples:
     did not take that back before it was started again, has nothing to report: that is 0.
     """
     told = _told(history)
-    values = []
-    for ended, node, at_ns, back_ns, until_ns in _ends(history):
-        if phase.begin_ns <= at_ns < phase.end_ns:
-            changes = told.get((node, ended), ())
-            seen = [one for failed, one in changes if failed and at_ns <= one < until_ns]
-            held = any(begin <= at_ns and end >= back_ns for begin, end in _held(changes))
-            values.append(seen[0] - at_ns if seen else 0.0 if held else np.inf)
+    values = [
+        _seen_ns(told.get((one.node, one.ended), ()), one)
+        for one in _ends(history)
+        if phase.begin_ns <= one.at_ns < phase.end_ns
+    ]
     return Samples(values=np.array(values, np.float64))
 
 
-def _held(changes: Sequence[tuple[bool, int]]) -> list[tuple[int, int]]:
-    return spells(changes, silences.FOR_EVER_NS)
+class _End(NamedTuple):
+    """An end of a node, to one that never ended in the run: when it was, when somebody began to
+    start it again, and when it ended once more.
+    """
+
+    ended: int
+    node: int
+    at_ns: int
+    back_ns: int
+    until_ns: int
 
 
-def unreported(history: History) -> list[tuple[int, int]]:
-    """Who may still report an end of a node: each (ended, node) of which there is no such report,
-    of the last end of each node.
+def _seen_ns(changes: Sequence[tuple[bool, int]], end: _End) -> float:
+    """How long it took until who told of these changes had reported an end; infinite: not yet."""
+    seen = [at_ns for failed, at_ns in changes if failed and end.at_ns <= at_ns < end.until_ns]
+    if seen:
+        return float(seen[0] - end.at_ns)
+    held = spells(changes, silences.FOR_EVER_NS)
+    return 0.0 if any(a <= end.at_ns and b >= end.back_ns for a, b in held) else np.inf
+
+
+def unreported(history: History, at_ns: int) -> list[tuple[int, int]]:
+    """Who may still report an end of a node from a moment on: each (ended, node) of which there is
+    no report.
     """
     told = _told(history)
     return [
-        (ended, node)
-        for ended, node, at_ns, _, until_ns in _ends(history)
-        if until_ns == silences.FOR_EVER_NS
-        and not any(failed and one >= at_ns for failed, one in told.get((node, ended), ()))
+        (one.ended, one.node)
+        for one in _ends(history)
+        if one.at_ns < at_ns < one.until_ns
+        and np.isinf(_seen_ns(told.get((one.node, one.ended), ()), one))
     ]
 
 
-def _ends(history: History) -> Iterator[tuple[int, int, int, int, int]]:
-    """Each end of a node × the nodes that never ended in the run: both, when it ended, when
-    somebody began to start it again, and when it ended once more.
-    """
+def _ends(history: History) -> Iterator[_End]:
+    """Each end of a node × the nodes that never ended in the run."""
     gone: dict[int, list[silences.Stretch]] = {}
     for stretch in silences.of(history).gone:
         gone.setdefault(stretch.node, []).append(stretch)
     living = [node for node in range(len(history.nodes)) if node not in gone]
     for ended, stretches in gone.items():
-        for one, later in pairwise([*stretches, None]):
-            assert one is not None
-            until_ns = silences.FOR_EVER_NS if later is None else later.begin_ns
+        untils_ns = [*(one.begin_ns for one in stretches[1:]), silences.FOR_EVER_NS]
+        for one, until_ns in zip(stretches, untils_ns, strict=True):
             back_ns = min(one.end_ns, deaths.until_ns(history, ended, one.begin_ns))
             for node in living:
-                yield ended, node, one.begin_ns, back_ns, until_ns
+                yield _End(ended, node, one.begin_ns, back_ns, until_ns)
 
 
 def _suspected(history: History, phase: PhaseWindow) -> Samples:
