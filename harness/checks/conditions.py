@@ -5,6 +5,7 @@ fault that stood. Pure.
 from __future__ import annotations
 
 from harness.checks import faults, host
+from harness.checks.fault_times import OFF_SHARE
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import received
 from harness.checks.verdict import Cause
@@ -58,7 +59,7 @@ def _mixed(row: Row, window: PhaseWindow, phase: PhaseWindow) -> str | None:
     """
     needs, fault = METRICS[row.metric].needs, row.conditions.under
     stood = f"{fault} stood for {window.seconds:.1f} of {phase.seconds:.1f} s of phase {phase.name}"
-    if needs & OF_A_PHASE and window.seconds < phase.seconds * (1 - faults.OFF_SHARE):
+    if needs & OF_A_PHASE and window.seconds < phase.seconds * (1 - OFF_SHARE):
         return f"{stood}, and {row.metric} is told of all of it"
     if window.left_out and Part.OPERATIONS not in needs:
         return f"{stood}, with breaks, and {row.metric} is also of these"

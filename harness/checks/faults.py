@@ -5,23 +5,22 @@ proven is UNKNOWN, never a pass.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, zip_longest
 
-from harness.checks import amounts
+from harness.checks import amounts, host, starvation
+from harness.checks.fault_times import Misplayed, changes_of, misplayed, not_played, standing
 from harness.checks.silences import FOR_EVER_NS
 from harness.checks.verdict import Answer, Cause, Finding
-from harness.history.events import FaultChanged, spells
+from harness.history.events import FaultChanged
 from harness.history.history import History, PhaseWindow, once
-from harness.history.plan import ChangePlan
 from harness.history.proof import READ_BACK, Proof, ProofAnswer, seen_as
 
 NAME = "faults: proven in force, and gone"
+SECOND_NS = 1_000_000_000
+PRESSED = 0.5  # of the time, from which on that something waits for a core is told
 LOOK_S = 6.0  # between two looks at most: three times as long as the prover waits
-# A fault stands for as long as was planned, but for the time that changes take: this share, or 1 s.
-OFF_SHARE, OFF_S = 0.1, 1.0
 OF_NODES = ("condition", "limits", "disk", "clock")  # what a look at nodes says of them
 PROBED = ("cut", "delay", "clear")  # what a probe of a path says of it
 
@@ -33,10 +32,15 @@ def check(history: History) -> list[Finding]:
     if not changes and not history.proofs and not unplayed:
         return []
     wrong = [proof for proof in history.proofs if proof.answer.is_contradiction]
+    missing = {one.fault for one in unplayed}
     unproven = [
         *(f"{one.fault} ({one.verb}): it was planned, and could not be done" for one in unplayed),
         *_unseen(history, changes),
-        *_misplayed(history, changes, {one.fault for one in unplayed}),
+        *(
+            f"{one}{_meanwhile(history, one)}"
+            for one in misplayed(history, changes)
+            if one.fault not in missing
+        ),
     ]
     count = sum(one.is_set for one in changes) + sum(one.verb == "set" for one in unplayed)
     if wrong or unproven:
@@ -77,95 +81,16 @@ def _seen(proofs: Sequence[Proof]) -> str:
     return "".join(f"; {one}" for one in said[:3]) + more
 
 
-def not_played(history: History, changes: Sequence[FaultChanged]) -> list[ChangePlan]:
-    """The planned changes that never happened, though they were due before the run ended; what
-    could not be set is not missed when it should go.
+def _meanwhile(history: History, stand: Misplayed) -> str:
+    """Say what the host lacked while a fault stood for another time than planned, or was to, as the
+    end of a sentence; empty where nothing is recorded of that.
     """
-    happened = Counter((change.verb, change.fault) for change in changes)
-    over_ns = history.phases[-1].end_ns if history.phases else 0
-    found: list[ChangePlan] = []
-    for planned in history.plan.changes if history.plan is not None else ():
-        key = (planned.verb, planned.fault)
-        if happened[key]:
-            happened[key] -= 1
-        elif planned.at_ns < over_ns and planned.fault not in {one.fault for one in found}:
-            found.append(planned)
-    return found
-
-
-def changes_of(history: History) -> list[FaultChanged]:
-    """The faults that were set and cleared, as they happened."""
-    return [event for event in history.events if isinstance(event, FaultChanged)]
-
-
-def standing(history: History, fault: str, phase: PhaseWindow) -> list[PhaseWindow]:
-    """The stretches of a phase in which a fault stood, as executed."""
-    happened = [(one.is_set, one.set_ns) for one in changes_of(history) if one.fault == fault]
-    found = spells(happened, phase.end_ns)
-    within = ((max(a, phase.begin_ns), min(b, phase.end_ns)) for a, b in found)
-    return [PhaseWindow(name=phase.name, begin_ns=a, end_ns=b) for a, b in within if a < b]
-
-
-def _misplayed(
-    history: History, changes: Sequence[FaultChanged], told: Collection[str]
-) -> list[str]:
-    """Tell of the faults that stood for longer or shorter than was planned, but those of which is
-    told already: somebody else changed them, or the player could not keep up.
-
-    Each counts from when it began to be changed: how long a node takes to start is the system's.
-    What changes of the network took, while it was due and waited for them, is allowed for.
-    """
-    over_ns = history.phases[-1].end_ns if history.phases else 0
-    planned = history.plan.changes if history.plan is not None else ()
-    made = [(one.begun_ns, one.set_ns) for one in changes if not one.nodes]
-    found: list[str] = []
-    for fault in dict.fromkeys(one.fault for one in planned):
-        wanted = [(one.verb == "set", one.at_ns) for one in planned if one.fault == fault]
-        wanted_s = _lasted_s(wanted, over_ns)
-        # A moment ends as soon as it has come: how long a node takes to stop is the system's too.
-        happened = [
-            (one.is_set, one.begun_ns if wanted_s or not one.is_set else one.set_ns)
-            for one in changes
-            if one.fault == fault
-        ]
-        stood_s = _lasted_s(happened, over_ns)
-        begun_ns = [one.begun_ns for one in changes if one.fault == fault]
-        waited_s = sum(
-            max(min(until_ns, end_ns) - max(due_ns, begin_ns), 0)
-            for (_, due_ns), until_ns in zip(wanted, begun_ns, strict=False)
-            for begin_ns, end_ns in made
-        )
-        most_s = max(OFF_SHARE * wanted_s, OFF_S) + waited_s / 1e9
-        if fault not in told and abs(stood_s - wanted_s) > most_s:
-            found.append(f"{fault} stood for {stood_s:.1f} s, planned were {wanted_s:.1f} s")
-    return found
-
-
-@once
-def overruns(history: History) -> tuple[tuple[int, int], ...]:
-    """When a fault stood that was to be gone: from when it was to be cleared until it was, ns; one
-    of nodes until that was begun, for how long they take to start is the system's.
-    """
-    planned = history.plan.changes if history.plan is not None else ()
-    found: list[tuple[int, int]] = []
-    for fault in dict.fromkeys(one.fault for one in planned):
-        wanted = [one.at_ns for one in planned if (one.verb, one.fault) == ("clear", fault)]
-        made = [
-            (one.is_set, one.begun_ns if one.nodes and not one.is_set else one.set_ns)
-            for one in changes_of(history)
-            if one.fault == fault
-        ]
-        stood = spells(made, max((phase.end_ns for phase in history.phases), default=0))
-        found += [(at, end) for begin, end in stood for at in wanted if begin < at < end]
-    return tuple(found)
-
-
-def _lasted_s(happened: Iterable[tuple[bool, int]], over_ns: int) -> float:
-    """How long something stood until the phases were over: what nobody takes back goes later, when
-    the last answers have come.
-    """
-    stood = spells(happened, over_ns)
-    return sum(max(min(end, over_ns) - begin, 0) for begin, end in stood) / 1e9
+    begin_ns, end_ns = stand.begin_ns, max(stand.end_ns, stand.begin_ns + SECOND_NS)
+    window = PhaseWindow(name="", begin_ns=begin_ns, end_ns=end_ns)
+    said = starvation.between(history, begin_ns, end_ns) or host.slowed(history, window)[1]
+    if not said and (waited := host.pressure(history, begin_ns, end_ns) or 0.0) >= PRESSED:
+        said = f"something waited for a core of this host for {waited:.0%} of the time"
+    return f"; meanwhile {said}{host.busy(history, window)}" if said else ""
 
 
 def under(history: History, fault: str, phase: PhaseWindow) -> PhaseWindow:

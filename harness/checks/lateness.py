@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.checks import faults, gateway, records, silences
+from harness.checks import fault_times, gateway, records, silences
 from harness.checks.metric import Chosen
 from harness.checks.operation_metrics import OPERATION_METRICS
 from harness.checks.resource_metrics import RESOURCE_METRICS
@@ -317,7 +317,7 @@ def _stopped(history: History) -> Chosen:
 @once
 def _overrun(history: History, phase: PhaseWindow) -> Chosen:
     """Which operations were under way while a fault stood that was to be gone before the phase."""
-    late = [(a, b - 1) for a, b in faults.overruns(history) if a <= phase.begin_ns]
+    late = [(a, b - 1) for a, b in fault_times.overruns(history) if a <= phase.begin_ns]
     return Times.of(late).meet(history.column("intended_ns"), _until_ns(history))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.checks.faults import changes_of
+from harness.checks.fault_times import changes_of
 from harness.checks.metric import Chosen
 from harness.faults.fault import Condition
 from harness.history.events import FaultChanged

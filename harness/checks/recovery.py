@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 
 from harness.checks import records, sliding, statistic
-from harness.checks.faults import changes_of, not_played
+from harness.checks.fault_times import changes_of, not_played
 from harness.checks.metric import Floats, Metric, Samples
 from harness.checks.operation_metrics import WITNESSED, propagation_ns
 from harness.checks.silences import FOR_EVER_NS

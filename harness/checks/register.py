@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import accumulate
 
 from harness.checks import registers, silences, starvation
-from harness.checks.faults import changes_of
+from harness.checks.fault_times import changes_of
 from harness.checks.registers import Get, Put, Register, Registers
 from harness.checks.silences import FOR_EVER_NS
 from harness.checks.verdict import Answer, Cause, Finding

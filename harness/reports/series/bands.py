@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.checks import amounts
-from harness.checks.faults import changes_of
+from harness.checks.fault_times import changes_of
 from harness.faults.fault import cut_of
 from harness.history.events import FaultChanged, NodeChanged, NodeEnded, NodeStarted
 from harness.history.gaps import Gap, Part, Parts

@@ -8,7 +8,7 @@ import pytest
 from kit.budget_rows import judged as row
 from kit.histories import MS, SECOND, history, operation, record, sample
 
-from harness.checks import faults
+from harness.checks import fault_times, faults
 from harness.checks.verdict import Answer, Cause
 from harness.history import plan
 from harness.history.events import FaultChanged, RunEnded
@@ -261,8 +261,8 @@ def test_an_overrun_is_of_what_stood_when_it_was_to_be_gone():
     }
     planned = plan.read(FACTS, timeline)
     made = [change(verb, at_s) for verb, at_s in moments if not 4 <= at_s <= 5]
-    assert faults.overruns(history(events=(*made, RunEnded()), plan=planned)) == ()
+    assert fault_times.overruns(history(events=(*made, RunEnded()), plan=planned)) == ()
     by_hand = [change("set", 6), change("clear", 7)]
     late = [*made[:2], *by_hand, made[2], change("clear", 17.9)]
-    found = faults.overruns(history(events=(*late, RunEnded()), plan=planned))
+    found = fault_times.overruns(history(events=(*late, RunEnded()), plan=planned))
     assert found == ((17 * SECOND, int(17.9 * SECOND)),)
