@@ -336,5 +336,7 @@ class FaultPlayer:
             try:
                 self._faults.clear_this(pair[1])
             finally:
-                if self._faults.standing.get(fault.name) is not pair[1]:
-                    del self._in_force[id(fault)]
+                is_gone = self._faults.standing.get(fault.name) is not pair[1]
+                # It may have come again, and gone, before its nodes were ready.
+                if is_gone and self._in_force.get(id(fault)) is pair:
+                    self._in_force.pop(id(fault), None)

@@ -239,3 +239,31 @@ def test_what_comes_does_not_wait_for_nodes_that_start(
     player.play([*changes, PlannedChange(at_s=0.1, verb=Verb.SET, fault=killed)], t0_ns, print)
     until(lambda: "killed" in table.standing)
     gone.set()
+
+
+def test_a_node_that_still_starts_as_it_goes_again(
+    table: Table, player: FaultPlayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Churn on a busy host: its second end was over before it had started from the first, and what
+    was taken back "could not be taken back".
+    """
+    told, taken, again = list[str](), list[Fault](), threading.Event()
+
+    def take_back(fault: Fault) -> None:
+        taken.append(fault)
+        table.clear(fault.name)
+        if len(taken) == 1:
+            again.wait(PATIENCE_S)
+
+    monkeypatch.setattr(table, "clear_this", take_back)
+    churn = Fault(name="churn", nodes=("node-1",), condition=Condition.KILLED)
+    changes = [
+        PlannedChange(at_s=at / 20, verb=verb, fault=churn)
+        for at, verb in enumerate((Verb.SET, Verb.CLEAR) * 2)
+    ]
+    player.play(changes, time.monotonic_ns(), told.append)
+    until(lambda: len(taken) == 2 and not player.listed()["faults"])
+    time.sleep(0.1)  # the second one is over
+    again.set()
+    player.close()  # all are over
+    assert (told, table.standing) == ([], {})
