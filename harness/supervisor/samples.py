@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 
+import pyarrow as pa
+
 from harness.errors import close_all
 from harness.history.events import GatewayStalled
 from harness.history.folder import RunFolder
