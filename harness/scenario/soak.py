@@ -89,8 +89,10 @@ class Soak:
         """Return the seed of a window: of its load, its faults and its churn."""
         return random.Random(f"{self.seed}/window {number}").randrange(SEED_MAX + 1)
 
-    def window(self, number: int, seconds: float) -> Words:
-        """Return a window as the document of an ordinary scenario."""
+    def window(self, number: int, seconds: float, lot: int = 1) -> Words:
+        """Return a window as the document of an ordinary scenario. `lot`: how often churn was drawn
+        for it, whose name makes another lot.
+        """
         seed = self.window_seed(number)
         warm_s, settle_s = self.warm_s, self.settle_s
         rest_s = seconds - warm_s - settle_s
@@ -98,8 +100,9 @@ class Soak:
         steady_s = round((rest_s - chaos_s) / 2, 1)
         after_s = round(rest_s - chaos_s - steady_s, 3)
         chaos: Words = {"fault": self._faults(seed, chaos_s)}
+        again = f"-{lot}" if lot > 1 else ""
         chaos["churn"] = [
-            {"name": f"churn-{place}", **one} for place, one in enumerate(self.churn, 1)
+            {"name": f"churn-{place}{again}", **one} for place, one in enumerate(self.churn, 1)
         ]
         phases = [
             self._phase("warm", PhaseKind.WARM_UP, warm_s),

@@ -23,6 +23,7 @@ from harness.scenario.timeline import Timeline
 from harness.systems import adapters
 from harness.topology.topology import Topology
 
+LOTS = 8  # of a window's churn, until somebody leaves
 OF_WINDOWS = "windows"  # in `inputs`: the budget without what is about all of a soak
 
 
@@ -152,16 +153,20 @@ def _chaos(one: PlannedWindow) -> list[Mapping[str, Any]]:
 
 
 def _window(asked: Soak, number: int, seconds: float, of: Source) -> tuple[PlannedWindow, str]:
-    """Draw one window, and say why it has no churn where by its seed nobody would leave in it."""
-    document: dict[str, Any] = asked.window(number, seconds)
-    try:
-        return _compiled(number, document, of, ()), ""
-    except BadFileError as error:
-        if not asked.churn:
-            raise BadFileError(f"window {number}: {error}") from None
-        why = str(error)
+    """Draw one window, its churn again where by the lot nobody would leave; and say why it has none
+    where that is so each time.
+    """
+    why = ""
+    for lot in range(1, LOTS + 1):
+        document: dict[str, Any] = asked.window(number, seconds, lot)
+        try:
+            return _compiled(number, document, of, ()), ""
+        except BadFileError as error:
+            why = why or str(error)
+            if not asked.churn:
+                break
     for phase in document["phase"]:
-        if phase["name"] == "chaos":
+        if "churn" in phase:
             phase["churn"] = []
     try:
         return _compiled(number, document, of, (f"no churn in this window: {why}",)), why

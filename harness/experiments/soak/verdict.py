@@ -69,7 +69,7 @@ def windows(planned: int, seen: Sequence[Seen], ended: str | None, *, is_played:
     """Say how many windows were planned, played to their end, and judged, and why not all."""
     stages = [one.window.stage for one in seen]
     played, judged = stages.count(Stage.PLAYED), sum(one.verdict is not None for one in seen)
-    why = [f"window {one.window.number}: {_missing(one)}" for one in seen if _missing(one)]
+    why = [f"window {one.window.number}: {said}" for one in seen if (said := _missing(one))]
     if (left := planned - len(seen)) > 0:
         why.append(f"{left} of {planned} windows were not begun")
     if ended:
@@ -93,6 +93,8 @@ def windows(planned: int, seen: Sequence[Seen], ended: str | None, *, is_played:
 def _missing(one: Seen) -> str:
     """Say what is missing of a window; empty where nothing is."""
     window = one.window
+    if window.stage is Stage.PLAYING:
+        return "is being played"
     said = [] if window.stage is Stage.PLAYED else [f"{window.stage}: {window.problem}"]
     if one.verdict is None and window.stage is not Stage.BROKEN:
         said.append(f"not judged{': ' if one.problem else ''}{one.problem}")

@@ -100,8 +100,10 @@ def test_killed_and_under_way_are_not_the_same():
     killed = windows_of(judged(3, seen(1, finding()), ended=None))
     assert killed.cause is Cause.NOT_MEASURED
     assert "was killed" in killed.sentence
-    played = windows_of(judged(3, seen(1, finding()), ended=None, is_played=True))
+    now = seen(2, stage=Stage.PLAYING)
+    played = windows_of(judged(3, seen(1, finding()), now, ended=None, is_played=True))
     assert played.cause is Cause.UNDER_WAY
+    assert played.sentence == ("window 2: is being played; 1 of 3 windows were not begun")
     assert "killed" not in played.sentence
 
 
