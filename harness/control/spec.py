@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.topology.topology import Topology
 
@@ -16,3 +18,13 @@ class Spec:
     # The file as it was, for run folders; empty where the topology came from code.
     topology_text: str
     runtime: str
+
+    def inputs(self) -> dict[str, str]:
+        """Return what a run folder keeps of it: text by the file's name. Raises OSError where the
+        file of a system can no longer be read.
+        """
+        named = {"topology.toml": self.topology_text} if self.topology_text else {}
+        named["topology.json"] = json.dumps(self.topology.as_json(), indent=1)
+        if self.topology.adapter.endswith(".toml") and Path(self.topology.adapter).is_file():
+            named["system.toml"] = Path(self.topology.adapter).read_text()
+        return named

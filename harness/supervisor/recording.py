@@ -89,6 +89,7 @@ class Recording:
         self._unready: set[str] = set()  # nodes of which it was told that they are not ready
         self._led_by = begun_by
         self._player: PhasePlayer | None = None  # None: it has not started
+        self.samples: Samples | None = None  # likewise
         self._stops: list[Callable[[], object]] = []  # what has to end, in this order
         self._journals_ns = 0  # until when nodes journalled
         self.folder = RunFolder(runs, name)
@@ -129,8 +130,8 @@ class Recording:
         self.folder.event(RunBegan())
         gateway = [cluster.gateway.pid] if cluster.gateway is not None else []
         watched = [os.getpid(), *gateway, *load.get("pids", [])]
-        self._samples = Samples(cluster, self.folder, watched, self.note, t0_ns)
-        self._stops.append(self._samples.close)
+        self.samples = Samples(cluster, self.folder, watched, self.note, t0_ns)
+        self._stops.append(self.samples.close)
         self._iperf3 = Iperf3(cluster, self.folder, self._timeline.phases)
         self._stops.insert(0, self._iperf3.close)
         self._prover = self._make_prover()

@@ -10,11 +10,15 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import pyarrow as pa
 
 from harness.errors import close_all
 from harness.history.events import GatewayStalled
 from harness.history.folder import RunFolder
+from harness.kernel.netlink import LinkCounters
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.sampler import Sampler
 
@@ -28,6 +32,14 @@ def next_due_s(due_s: float, now_s: float, t0_s: float) -> float:
     """
     last_s = now_s - (now_s - t0_s - OFF_S) % SAMPLE_EVERY_S
     return max(due_s + SAMPLE_EVERY_S, last_s)
+
+
+class Taken(NamedTuple):
+    """What one pass found: batches of SAMPLES and of HOST, and each node's pid then."""
+
+    nodes: pa.RecordBatch
+    host: pa.RecordBatch
+    pids: dict[int, int]  # by the node's position
 
 
 class Samples:
@@ -46,7 +58,8 @@ class Samples:
         """
         self._cluster, self._folder, self._failed = cluster, folder, failed
         self._sampler = Sampler([place.namespace for place in cluster.places.values()])
-        self._tracked: dict[str, int] = {}  # node → pid
+        self._tracked: dict[int, int] = {}  # a node's position → its pid
+        self.newest: Taken | None = None
         for pid in watched:
             self._sampler.watch(str(pid), pid)
         self._t0_s = t0_ns / 1e9
@@ -62,10 +75,12 @@ class Samples:
         due_s = next_due_s(-math.inf, time.monotonic(), self._t0_s)
         try:
             while True:
-                self._follow()
+                track(self._cluster, self._sampler, self._tracked)
                 counters = self._cluster.fabric.counters()
-                self._folder.append("samples.arrow", self._sampler.take(counters))
-                self._folder.append("host.arrow", self._sampler.host())
+                taken = take(self._sampler, counters, self._tracked)
+                self._folder.append("samples.arrow", taken.nodes)
+                self._folder.append("host.arrow", taken.host)
+                self.newest = taken
                 self._note_stalls()
                 due_s = next_due_s(due_s, time.monotonic(), self._t0_s)
                 if self._stop.wait(max(0.0, due_s - time.monotonic())):
@@ -79,15 +94,25 @@ class Samples:
         for since_ns, until_ns in [] if gateway is None else gateway.stalls():
             self._folder.event(GatewayStalled(since_ns=since_ns, until_ns=until_ns))
 
-    def _follow(self) -> None:
-        """Track the processes that run now; forget those that do not."""
-        # as a list: a node may stop meanwhile
-        running = {name: one.pid for name, one in list(self._cluster.running.items())}
-        for name, pid in list(self._tracked.items()):
-            if running.get(name) != pid:
-                self._sampler.forget(self._cluster.places[name].index)
-                del self._tracked[name]
-        for name, pid in running.items():
-            if name not in self._tracked:
-                self._sampler.track(self._cluster.places[name].index, pid)
-                self._tracked[name] = pid
+
+def take(
+    sampler: Sampler, counters: Mapping[int, LinkCounters], tracked: Mapping[int, int]
+) -> Taken:
+    """Make one pass over what `track` had a sampler track."""
+    return Taken(sampler.take(counters), sampler.host(), dict(tracked))
+
+
+def track(cluster: Cluster, sampler: Sampler, tracked: dict[int, int]) -> None:
+    """Have a sampler track the processes that run now, and forget those that do not. `tracked`:
+    a node's position → its pid as it was, which is brought up to date.
+    """
+    # as a list: a node may stop meanwhile
+    running = {cluster.places[name].index: one.pid for name, one in list(cluster.running.items())}
+    for index, pid in list(tracked.items()):
+        if running.get(index) != pid:
+            sampler.forget(index)
+            del tracked[index]
+    for index, pid in running.items():
+        if index not in tracked:
+            sampler.track(index, pid)
+            tracked[index] = pid

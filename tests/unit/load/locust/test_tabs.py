@@ -25,7 +25,7 @@ from harness.faults.words import WORDS
 from harness.history.history import SAMPLES
 from harness.load.locust.tabs import banner, blocks, faults, figures, form, quantities, topology
 from harness.load.locust.tabs.desk import Desk
-from harness.load.locust.tabs.tail import Proofs, Samples
+from harness.history.tail import Proofs, Samples
 from harness.load.tally import Tally
 from harness.network.network import Network
 from harness.operations import Outcome

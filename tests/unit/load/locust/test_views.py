@@ -25,11 +25,11 @@ from harness.load.locust.tabs import (
     faults,
     figures,
     form,
-    tail,
     verdict,
 )
 from harness.load.locust.tabs.desk import Desk
-from harness.load.locust.tabs.tail import Samples
+from harness.history import tail
+from harness.history.tail import Samples
 from harness.load.master import Master
 from harness.load.plan import RunPlan
 from harness.load.tally import Tally
