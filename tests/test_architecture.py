@@ -33,7 +33,7 @@ RANKS: list[set[str]] = [
         "ports",
         "adapters",
     },  # the last two: names of earlier versions, kept for users
-    {"supervisor", "experiments"},
+    {"supervisor", "experiments", "monitoring"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -50,6 +50,7 @@ HOMES = {
     "msgpack": {"harness/systems/protocol.py", "harness/systems/adapters/serf.py"},
     "aiohttp": {"harness/systems/transports/http.py"},
     "click": {"harness/cli"},
+    "prometheus_client": {"harness/monitoring"},
 }
 FUNCTION_LINES_MAX = 50
 FILE_LINES_MAX = 400

@@ -6,7 +6,7 @@ They are for whoever shows a run under way; who judges it reads it all (history/
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -61,6 +61,7 @@ class Proofs:
     def __init__(self, run: Path) -> None:
         self._tail = Tail(run / "proofs.jsonl")
         self.newest: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {}
+        self.answers: Counter[str] = Counter()  # how many looks so far had each answer
 
     def read(self) -> None:
         """Take in what is new."""
@@ -69,6 +70,7 @@ class Proofs:
             self._tail.keep(rest)
             for line in filter(None, lines):
                 proof = json.loads(line)
+                self.answers[proof["answer"]] += 1
                 mine = self.newest.setdefault(proof["fault"], {})
                 of = (proof["backend"],) if proof["what"] == READ_BACK else proof["path"]
                 if not of:
