@@ -65,12 +65,20 @@ def metrics(
         click.echo(rules.of_budget(read_budget(file), file.stem), nl=False)
     elif scrape_config:
         click.echo(rules.scrape_config(name, bind, port or PORT), nl=False)
-    elif once and as_json:
-        print_json(exporter.as_json(name))
     elif once:
-        click.echo(exporter.once(name), nl=False)
+        _tell(exporter.Once(name), as_json=as_json)
     else:
         _serve(name, bind, port)
+
+
+def _tell(seen: exporter.Once, *, as_json: bool) -> None:
+    """Print what is seen, also that there is no cluster; then say why."""
+    if as_json:
+        print_json(seen.as_json())
+    else:
+        click.echo(seen.as_text(), nl=False)
+    if seen.refusal is not None:
+        raise seen.refusal
 
 
 def _serve(cluster: str, bind: str, port: int) -> None:

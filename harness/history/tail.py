@@ -47,6 +47,13 @@ class Tail:
             self._rest += new
             yield self._rest
 
+    def has_lost(self) -> bool:
+        """Whether what was read is no longer all there: the file is gone, or shorter."""
+        try:
+            return self._path.stat().st_size < self._at
+        except OSError:
+            return self._at > 0
+
     def keep(self, rest: bytes) -> None:
         """Keep this for the next time: it is not whole yet."""
         self._rest = rest
@@ -70,7 +77,7 @@ class Proofs:
             self._tail.keep(rest)
             for line in filter(None, lines):
                 proof = json.loads(line)
-                self.answers[proof["answer"]] += 1
+                self.answers[str(proof.get("answer"))] += 1
                 mine = self.newest.setdefault(proof["fault"], {})
                 of = (proof["backend"],) if proof["what"] == READ_BACK else proof["path"]
                 if not of:
@@ -139,6 +146,8 @@ class Batches:
 
     def new(self) -> Iterator[pa.RecordBatch]:
         """Yield the batches that are whole and were not given yet, with the columns alone."""
+        if not self.wrong and self._tail.has_lost():
+            self.wrong = "what was read of it is gone"
         for data in self._tail.pieces():
             if self.wrong:
                 self._tail.keep(b"")

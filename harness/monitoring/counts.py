@@ -54,14 +54,16 @@ class Counts:
 
     def __init__(self, run: Path) -> None:
         self._folder = run / "load"
-        self._files: dict[str, Batches] = {}
+        self._files: dict[Path, Batches] = {}
         self._counts: dict[int, Count] = {}
         self.wrong = ""
 
     def read(self) -> dict[str, Count]:
         """Count what is new; return all so far by the operation's word, none once it is wrong."""
-        for path in sorted(self._folder.glob("operations-*.arrow")):
-            batches = self._files.setdefault(path.name, Batches(path, COLUMNS))
+        for path in self._folder.glob("operations-*.arrow"):
+            if path not in self._files:
+                self._files[path] = Batches(path, COLUMNS)
+        for path, batches in sorted(self._files.items()):
             for batch in batches.new():
                 self._add(batch)
             self.wrong = self.wrong or (batches.wrong and f"{path}: {batches.wrong}")

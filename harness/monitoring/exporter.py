@@ -78,31 +78,36 @@ def _refusal(error: Exception, bind: str, port: int) -> HarnessError:
     return UnavailableError(f"{at} cannot be served: {error}")
 
 
-def once(cluster: str) -> str:
-    """Return what one scrape would say, without the exporter's own process."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_of(cluster))
-    return generate_latest(registry).decode()
+class Once:
+    """One look at a cluster, told as a scrape would be, without the exporter's own process."""
 
+    def __init__(self, cluster: str) -> None:
+        watch = Watch(cluster, is_once=True)
+        self.families = list(families.make(watch.look()))
+        self.refusal = watch.refusal  # why there is no cluster
 
-def as_json(cluster: str) -> dict[str, Any]:
-    """Return the same as JSON: families by name, each with its samples."""
-    return {
-        "version": VERSION,
-        "families": [
-            {
-                "name": family.name,
-                "type": family.type,
-                "help": family.documentation,
-                "samples": [
-                    {"name": one.name, "labels": one.labels, "value": one.value}
-                    for one in family.samples
-                ],
-            }
-            for family in _of(cluster).collect()
-        ],
-    }
+    def collect(self) -> Iterator[Metric]:
+        """What the library asks for."""
+        return iter(self.families)
 
+    def as_text(self) -> str:
+        """Return Prometheus's own format."""
+        return generate_latest(self).decode()
 
-def _of(cluster: str) -> Families:
-    return Families(Watch(cluster, is_once=True))
+    def as_json(self) -> dict[str, Any]:
+        """Return the same as JSON: families by name, each with its samples."""
+        return {
+            "version": VERSION,
+            "families": [
+                {
+                    "name": family.name,
+                    "type": family.type,
+                    "help": family.documentation,
+                    "samples": [
+                        {"name": one.name, "labels": one.labels, "value": one.value}
+                        for one in family.samples
+                    ],
+                }
+                for family in self.families
+            ],
+        }

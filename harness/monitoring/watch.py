@@ -48,6 +48,7 @@ class Watch:
     def __init__(self, cluster: str, *, is_once: bool = False) -> None:
         """`is_once`: nobody asks a second time, so the verdict so far is waited for."""
         self._cluster, self._is_once = cluster, is_once
+        self.refusal: HarnessError | None = None  # why the newest look found no supervisor
         self._lock = threading.Lock()
         self._newest: tuple[float, Seen] | None = None
         self._run: _Run | None = None
@@ -59,7 +60,8 @@ class Watch:
         with self._lock:
             now_s = time.monotonic()
             if self._newest is None or now_s - self._newest[0] > KEEP_S:
-                self._newest = time.monotonic(), self._look(now_s)
+                seen = self._look(now_s)
+                self._newest = time.monotonic(), seen  # who waited for it gets it too
             return self._newest[1]
 
     def close(self) -> None:
@@ -87,8 +89,10 @@ class Watch:
         try:
             with Client.connect(self._cluster, timeout_s=ANSWER_S) as client:
                 answer: dict[str, Any] = client.call("metrics")
-        except HarnessError:  # there is none, it ended just now, or it does not answer
+        except HarnessError as error:  # there is none, it ended just now, or it does not answer
+            self.refusal = error
             return {}
+        self.refusal = None
         return answer
 
     def _follow(self, run: Path) -> None:

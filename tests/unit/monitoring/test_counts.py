@@ -80,6 +80,20 @@ def test_what_is_no_record_tells_nothing(tmp_path, what, monkeypatch):
     assert counts.read() == {}
 
 
+@pytest.mark.parametrize("end", ["gone", "shorter"])
+def test_a_record_that_was_taken_away_tells_nothing(tmp_path, end):
+    record = Record(tmp_path, worker=0, workers=1, seed=1)
+    add(record, Operation.BROADCAST, Outcome.OK, 1001, 2000)
+    record.close()
+    counts, file = Counts(tmp_path), tmp_path / "load" / "operations-0.arrow"
+    assert counts.read()
+    data = file.read_bytes()
+    file.unlink() if end == "gone" else file.write_bytes(data[:100])
+    assert counts.read() == {}
+    file.write_bytes(data)  # it is no longer known what was counted
+    assert counts.read() == {}
+
+
 def test_a_time_on_a_bound_is_within_it():
     times = Times()
     times.add(np.array([0, 500_000, 500_001, -5, 30 * 10**9, 30 * 10**9 + 1], np.int64))

@@ -100,6 +100,27 @@ def test_those_who_ask_at_once_get_one_look(supervisor, monkeypatch):
     assert supervisor.asked == 1
 
 
+def test_who_waits_for_a_look_does_not_look_again(supervisor, monkeypatch):
+    """A supervisor that is slow is not asked by each who waited, one after another."""
+    monkeypatch.setattr(watch, "KEEP_S", 0.5)
+    slow = threading.Event()
+    told = supervisor.says
+
+    def answered(*_):
+        supervisor.asked += 1
+        slow.wait(2.0)
+        return told
+
+    supervisor._server._handlers["metrics"] = answered
+    watched = Watch("main")
+    threads = [threading.Thread(target=watched.look) for _ in range(10)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert supervisor.asked == 1
+
+
 def test_a_run_that_is_over_has_the_verdict_of_its_folder(supervisor, good, place):
     run = place / "run"
     shutil.copytree(good, run)
