@@ -46,13 +46,18 @@ class Prometheus:
             stdout=self._log,
             stderr=self._log,
         )
-        wait_for(self._is_ready, (folder / "log").read_text)
+        try:
+            wait_for(self._is_ready, (folder / "log").read_text)
+        except BaseException:
+            self.close()
+            raise
 
     def _is_ready(self) -> bool:
         assert self._process.poll() is None, "prometheus ended"
         try:
-            return bool(self.get("/api/v1/status/runtimeinfo"))
-        except OSError:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=30) as answer:
+                return bool(answer.status == 200)
+        except OSError:  # also that it is not ready yet
             return False
 
     def get(self, path: str, **asked: str) -> Any:
