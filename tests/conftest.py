@@ -46,6 +46,11 @@ def _browser() -> str | None:
     return None if shutil.which("chromium") else "needs Chromium (Debian: apt-get install chromium)"
 
 
+def _prometheus() -> str | None:
+    lacking = [program for program in ("prometheus", "promtool") if shutil.which(program) is None]
+    return f"needs {', '.join(lacking)} (Debian: apt-get install prometheus)" if lacking else None
+
+
 def _registry() -> str | None:
     return (
         None
@@ -108,6 +113,7 @@ NEEDS = {
     "systems": _systems,
     "docker": _docker,
     "browser": _browser,
+    "prometheus": _prometheus,
     "registry": _registry,
 }
 

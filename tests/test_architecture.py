@@ -33,7 +33,7 @@ RANKS: list[set[str]] = [
         "ports",
         "adapters",
     },  # the last two: names of earlier versions, kept for users
-    {"supervisor", "experiments"},
+    {"supervisor", "experiments", "monitoring"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -51,6 +51,7 @@ HOMES = {
     "aiohttp": {"harness/systems/transports/http.py"},
     "click": {"harness/cli"},
     "scipy": {"harness/checks", "harness/experiments/soak/cost.py"},
+    "prometheus_client": {"harness/monitoring"},
 }
 FUNCTION_LINES_MAX = 50
 FILE_LINES_MAX = 400

@@ -14,7 +14,8 @@ come for as long as its phase lasts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,12 +45,14 @@ AFTER_THE_LAST = (register.KEPT, coverage.AFTER)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """A verdict as of a moment; `in_flight` operations were due before it and are not settled, the
-    oldest of them since `oldest_s`.
+    oldest of them since `oldest_s`. `waiting`: by an operation's word, how many were due and have
+    no end in the record.
     """
 
     verdict: Verdict
     in_flight: int
     oldest_s: float
+    waiting: Mapping[str, int]
 
     @property
     def sentence(self) -> str:
@@ -75,6 +78,7 @@ def judge(look: Look, rows: Sequence[Row]) -> Judgement:
     made = Judgement(
         verdict=checks.judge(base, rows),
         in_flight=open_.num_rows,
+        waiting=_by_word(history, other),
         oldest_s=float(age_s.max(initial=0.0)),
     )
     reports = _reports(base, mine, at_ns)
@@ -96,6 +100,13 @@ def judge(look: Look, rows: Sequence[Row]) -> Judgement:
     ]
     found += [_other(None, one, made.sentence) for one in by_name.values()]
     return replace(made, verdict=_told(found, look, mine))
+
+
+def _by_word(history: History, waiting: pa.Table) -> dict[str, int]:
+    """How many wait, by operation; none of one that the run sent is 0."""
+    sent = {*np.unique(history.column("operation")), *(key[1] for key in history.planned_per_s)}
+    counts = Counter(waiting.column("operation").to_pylist())
+    return {Operation(each).word: counts[each] for each in sorted({*map(int, sent), *counts})}
 
 
 def _row(row: Row, settled: Finding, best: Finding, worst: Finding, under_way: str) -> Finding:

@@ -38,6 +38,7 @@ HOMES = {
     "doctor": "host.doctor",
     "machine": "host.machine",
     "calibrate": "calibrate.calibrate",
+    "metrics": "metrics.metrics",
     "completion": "completion.completion",
 }
 

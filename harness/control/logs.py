@@ -8,6 +8,7 @@ asked to.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -70,6 +71,14 @@ def forget(cluster: str) -> list[str]:
         return []
     finally:
         os.close(descriptor)
+
+
+def say(line: str) -> None:
+    """Write a line into the log, which is a supervisor's standard error; on a full disk the channel
+    and the events still say it.
+    """
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def clusters() -> list[str]:

@@ -19,11 +19,12 @@ class Spec:
     topology_text: str
     runtime: str
 
-    def files(self) -> dict[str, str]:
-        """Return what each run keeps of it: its files' texts, by name. Raises OSError."""
-        found = {"topology.toml": self.topology_text} if self.topology_text else {}
-        found["topology.json"] = json.dumps(self.topology.as_json(), indent=1)
-        adapter = Path(self.topology.adapter)
-        if adapter.suffix == ".toml" and adapter.is_file():
-            found["system.toml"] = adapter.read_text()
-        return found
+    def inputs(self) -> dict[str, str]:
+        """Return what a run folder keeps of it: text by the file's name. Raises OSError where the
+        file of a system can no longer be read.
+        """
+        named = {"topology.toml": self.topology_text} if self.topology_text else {}
+        named["topology.json"] = json.dumps(self.topology.as_json(), indent=1)
+        if self.topology.adapter.endswith(".toml") and Path(self.topology.adapter).is_file():
+            named["system.toml"] = Path(self.topology.adapter).read_text()
+        return named

@@ -8,8 +8,8 @@ little ago (checks/live.py), and says at the end exactly what `judge` says.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Followed:
     is_final: bool = False
     in_flight: int = 0  # operations that were due and are not settled
     oldest_s: float = 0.0  # since when
+    waiting: Mapping[str, int] = field(default_factory=dict)  # of them by operation: have no end
     problem: str = ""  # why a final verdict is of a run that was not closed
 
     def as_json(self) -> dict[str, Any]:
@@ -87,6 +88,7 @@ class Follower:
             at_s=seen.at_s,
             in_flight=made.in_flight,
             oldest_s=made.oldest_s,
+            waiting=made.waiting,
         )
 
     def is_closed(self) -> bool:

@@ -74,6 +74,11 @@ PROGRAMS: dict[str, Program] = {
         needed_for="the tests of pages in a real browser (make test-browser)",
         get=_debian("chromium"),
     ),
+    "Prometheus": Program(
+        names=("prometheus",),
+        needed_for="the tests of `harness metrics`, and dashboards without Docker",
+        get=_debian("prometheus"),
+    ),
 }
 
 

@@ -382,10 +382,7 @@ class _EnoughError(Exception):
 
 @contextmanager
 def _stages(progress: Progress) -> Iterator[Callable[[str], None]]:
-    """Show what a runtime says it is doing as stages of one step each.
-
-    A stage ends when the next begins or the runtime is done.
-    """
+    """Show what a runtime says it is doing as stages, each of which ends when the next begins."""
     under_way: list[str] = []
 
     def doing(what: str) -> None:

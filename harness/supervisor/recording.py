@@ -5,7 +5,6 @@ The supervisor owns it from `begin` to `end`.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -91,6 +90,7 @@ class Recording:
         self._unready: set[str] = set()  # nodes of which it was told that they are not ready
         self._led_by, self._past = begun_by, past
         self._player: PhasePlayer | None = None  # None: it has not started
+        self.samples: Samples | None = None  # likewise
         self._stops: list[Callable[[], object]] = []  # what has to end, in this order
         self._journals_ns = 0  # until when nodes journalled
         self.folder = RunFolder(runs, name)
@@ -129,14 +129,8 @@ class Recording:
         t0_ns = time.monotonic_ns() + int(start_in_s * 1e9)
         self._write_facts(t0_ns, load)
         self.folder.event(RunBegan())
-        watched = {"supervisor": os.getpid()}
-        if cluster.gateway is not None:
-            watched["gateway"] = cluster.gateway.pid
-        watched |= {
-            f"load {at}" if at else "load": pid for at, pid in enumerate(load.get("pids", ()))
-        }
-        self._samples = Samples(cluster, self.folder, watched, self.note, t0_ns)
-        self._stops.append(self._samples.close)
+        self.samples = Samples(cluster, self.folder, load.get("pids", ()), self.note, t0_ns)
+        self._stops.append(self.samples.close)
         self._iperf3 = Iperf3(cluster, self.folder, self._timeline.phases)
         self._stops.insert(0, self._iperf3.close)
         self._prover = self._make_prover()

@@ -9,18 +9,19 @@ A node that the harness is about to end is sampled once more: nobody can ask it 
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-
-import pyarrow as pa
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from harness.errors import close_all
 from harness.history.events import GatewayStalled
 from harness.history.folder import RunFolder
+from harness.kernel.netlink import LinkCounters
 from harness.runtimes.processes import log_of
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.sampler import Sampler
@@ -39,6 +40,14 @@ def next_due_s(due_s: float, now_s: float, t0_s: float) -> float:
     return max(due_s + SAMPLE_EVERY_S, last_s)
 
 
+class Taken(NamedTuple):
+    """What one pass found: batches of SAMPLES and of HOST, and each node's pid then."""
+
+    nodes: pa.RecordBatch
+    host: pa.RecordBatch
+    pids: dict[int, int]  # by the node's position
+
+
 class Samples:
     """Takes samples in a thread of its own, from its making until `close`."""
 
@@ -46,21 +55,20 @@ class Samples:
         self,
         cluster: Cluster,
         folder: RunFolder,
-        watched: Mapping[str, int],
+        load: Sequence[int],
         failed: Callable[[str], None],
         t0_ns: int,
     ) -> None:
-        """`watched`: the run's own processes that are no nodes, pids by name; `t0_ns`: when its
-        clock says 0.
-        """
+        """`load`: the pids of the load generator; `t0_ns`: when the run's clock says 0."""
         self._cluster, self._folder, self._failed = cluster, folder, failed
         places = list(cluster.places.values())
         self._sampler = Sampler(
             [place.namespace for place in places],
             [Directory(place.directory, log_of(place)) for place in places],
         )
-        self._tracked: dict[str, int] = {}  # node → pid
-        for name, pid in watched.items():
+        self._tracked: dict[int, int] = {}  # a node's position → its pid
+        self.newest: Taken | None = None
+        for name, pid in _own(cluster, load).items():
             self._sampler.watch(name, pid)
         self._t0_s = t0_ns / 1e9
         self._stop = threading.Event()
@@ -86,10 +94,12 @@ class Samples:
             while True:
                 with self._taking:
                     self._follow()
-                    taken = self._sampler.take(self._cluster.fabric.counters())
+                    counters = self._cluster.fabric.counters()
+                    taken = take(self._sampler, counters, self._tracked)
                 self._write_lasts()
-                self._folder.append("samples.arrow", taken)
-                self._folder.append("host.arrow", self._sampler.host())
+                self._folder.append("samples.arrow", taken.nodes)
+                self._folder.append("host.arrow", taken.host)
+                self.newest = taken
                 self._note_stalls()
                 due_s = next_due_s(due_s, time.monotonic(), self._t0_s)
                 if self._stop.wait(max(0.0, due_s - time.monotonic())):
@@ -124,17 +134,39 @@ class Samples:
             self._folder.event(GatewayStalled(since_ns=since_ns, until_ns=until_ns))
 
     def _follow(self) -> None:
-        """Track the processes that run now; forget those that do not."""
-        # as a list: a node may stop meanwhile
-        running = {name: one.pid for name, one in list(self._cluster.running.items())}
-        for name, pid in list(self._tracked.items()):
-            if running.get(name) != pid:
-                self._sampler.forget(self._cluster.places[name].index)
-                del self._tracked[name]
-        for name, pid in running.items():
-            if name not in self._tracked:
-                self._sampler.track(self._cluster.places[name].index, pid)
-                self._tracked[name] = pid
+        """Track the processes that run now, and watch the network's helpers."""
+        track(self._cluster, self._sampler, self._tracked)
         network = self._cluster.network
         for name, pid in ({} if network is None else network.helpers()).items():
             self._sampler.watch(name, pid, is_load=False)
+
+
+def _own(cluster: Cluster, load: Sequence[int]) -> dict[str, int]:
+    """The run's own processes that are no nodes: pids by name."""
+    found = {"supervisor": os.getpid()}
+    if cluster.gateway is not None:
+        found["gateway"] = cluster.gateway.pid
+    return found | {f"load {at}" if at else "load": pid for at, pid in enumerate(load)}
+
+
+def take(
+    sampler: Sampler, counters: Mapping[int, LinkCounters], tracked: Mapping[int, int]
+) -> Taken:
+    """Make one pass over what `track` had a sampler track."""
+    return Taken(sampler.take(counters), sampler.host(), dict(tracked))
+
+
+def track(cluster: Cluster, sampler: Sampler, tracked: dict[int, int]) -> None:
+    """Have a sampler track the processes that run now, and forget those that do not. `tracked`:
+    a node's position → its pid as it was, which is brought up to date.
+    """
+    # as a list: a node may stop meanwhile
+    running = {cluster.places[name].index: one.pid for name, one in list(cluster.running.items())}
+    for index, pid in list(tracked.items()):
+        if running.get(index) != pid:
+            sampler.forget(index)
+            del tracked[index]
+    for index, pid in running.items():
+        if index not in tracked:
+            sampler.track(index, pid)
+            tracked[index] = pid

@@ -43,6 +43,7 @@ from harness.supervisor.fault_player import FaultPlayer
 from harness.supervisor.faults import Faults
 from harness.supervisor.past import Past
 from harness.supervisor.recording import Recording
+from harness.supervisor.usage import Usage
 from harness.systems import adapters
 
 STATUS_VERSION = 1
@@ -52,8 +53,7 @@ class Supervisor:
     """One cluster from `up` to `down`, and its runs."""
 
     def __init__(self, spec: Spec, folder: Path) -> None:
-        self._spec = spec
-        self._folder = folder
+        self._spec, self._folder = spec, folder
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -61,8 +61,7 @@ class Supervisor:
         self._faults: Faults | None = None  # once the cluster is up
         self._fault_player: FaultPlayer | None = None
         self._run: Path | None = None
-        self._past = Past()
-        self._stage = "starting"
+        self._past, self._stage = Past(), "starting"
         self._started: dict[str, Any] = {}  # how its start went, once it is over
         self._up_since: str | None = None
         topology = spec.topology
@@ -77,6 +76,7 @@ class Supervisor:
             topology, adapters.named(topology.adapter), self._runtime, self._fabric, folder
         )
         self._deaths: Deaths | None = None
+        self._usage = Usage(self.cluster)
         self._server = server.Server(
             folder / "control.sock",
             {
@@ -95,6 +95,9 @@ class Supervisor:
                 "fault-set": lambda params, *_: self.set_fault(params["words"]),
                 "fault-clear": lambda params, *_: self.clear_faults(params.get("name")),
                 "fault-list": lambda *_: self.faults(),
+                "metrics": lambda *_: self._usage.told(
+                    self.status(), self._fault_player, self._recording
+                ),
                 "down": lambda *_: self.stop(),
             },
         )
@@ -141,13 +144,13 @@ class Supervisor:
             faults, player = self._standing
             if self._recording is not None and self._recording.is_abandoned:
                 for error in attempt(lambda: self._close({"interrupted": True}, None)):
-                    _log(f"the end of a run that nobody leads any more: {error}")
+                    logs.say(f"the end of a run that nobody leads any more: {error}")
             if self._recording is not None:
                 raise UsageError(
                     f"cluster {self._spec.cluster!r} is recording a run already: "
                     f"{self._recording.folder.path}"
                 )
-            played, named = Timeline.from_json(timeline), self._spec.files()
+            played, named = Timeline.from_json(timeline), self._spec.inputs()
             if budget is not None:
                 from harness.checks import rows as budget_rows  # late: `up` judges nothing
 
@@ -180,8 +183,8 @@ class Supervisor:
         self, *, run: str, load: Mapping[str, Any], start_in_s: float, by: int
     ) -> dict[str, Any]:
         """Start the clock of the run that was begun: its first phase begins at ``t0_ns``
-        (CLOCK_MONOTONIC) of the answer. `load` is what the metadata say of the generator, `by` its
-        pid. A run that cannot start is gone afterwards.
+        (CLOCK_MONOTONIC) of the answer. `load`: what the metadata say of the generator; `by`: its
+        pid. A run that cannot start is gone.
         """
         with self._lock:
             recording = self._recorded(run)
@@ -314,7 +317,7 @@ class Supervisor:
         assert self.cluster.network is not None
         self._faults = Faults(self.cluster, self.cluster.network)
         self._fault_player = FaultPlayer(self._faults, self._note)
-        self._deaths = Deaths(self.cluster, self._faults, _log, self._note)
+        self._deaths = Deaths(self.cluster, self._faults, logs.say, self._note)
         self._up_since = datetime.now(UTC).isoformat(timespec="seconds")
         self._stage = "up"
 
@@ -324,7 +327,7 @@ class Supervisor:
         while not self._stop.is_set():
             gateway = self.cluster.gateway
             if gateway is not None and gateway.has_ended:
-                _log(f"the gateway, which speaks to the nodes, ended{last_lines(gateway.log)}")
+                logs.say(f"the gateway, which speaks to the nodes, ended{last_lines(gateway.log)}")
                 if self._recording is not None:
                     self._recording.note(
                         "the gateway, which speaks to the nodes, ended: nothing is known of them "
@@ -333,10 +336,11 @@ class Supervisor:
                 return
             self._deaths.look(self._wake_read)
             self._note_troubles()
+            self._usage.rest()
 
     def _note(self, sentence: str) -> None:
         """Write what went wrong beside what anybody asked into the log and the open run."""
-        _log(sentence)
+        logs.say(sentence)
         if (recording := self._recording) is not None:  # which may end meanwhile
             recording.note(sentence)
 
@@ -349,17 +353,14 @@ class Supervisor:
         self._stage = "going down"
         self.cluster.haste.add(self._stage)
         player = [self._fault_player.close] if self._fault_player is not None else []
-        close_all("the supervisor", self._end_open, *player, self._server.close, self.cluster.close)
-
-    def _end_open(self) -> None:
-        if self._recording is not None:
-            self.end(load={"interrupted": True})
-
-
-def _log(line: str) -> None:
-    """Write a line into the log; on a full disk the channel and the events still say it."""
-    with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        close_all(
+            "the supervisor",
+            lambda: self._recording is None or self.end(load={"interrupted": True}),
+            *player,
+            self._server.close,
+            self._usage.close,
+            self.cluster.close,
+        )
 
 
 def main(descriptor: int, problem: HarnessError | None = None) -> int:
@@ -388,12 +389,12 @@ def main(descriptor: int, problem: HarnessError | None = None) -> int:
         supervisor.serve()
     except Exception as error:
         kind, message = failure(error, state.folder(spec.cluster))
-        _log(message)
+        logs.say(message)
         told = {"kind": kind, "message": message}
     finally:
         broken = attempt(*reversed(ends))
         for one in broken:
-            _log(f"{type(one).__name__}: {one}")
+            logs.say(f"{type(one).__name__}: {one}")
     if told is not None:
         channel.say(error=told)  # last: whoever reads it finds nothing left
     return 70 if told or broken else 0

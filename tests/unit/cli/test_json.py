@@ -51,7 +51,9 @@ ANSWERS = {
     "fault-clear": {"cleared": ["x"]},
     "fault-list": {"version": 1, "faults": [], "away": {}, "backends": {}, "disagree": {}},
 }
+ANSWERS["metrics"] = STATUS | {"ended": [], "used": {}, "up_since": None, "last_run": None}
 ARGUMENTS = {
+    "metrics": ["--once"],
     "condition": ["n", "paused"],
     "logs": ["n"],
     "check": [str(Path(__file__).parents[3] / "topologies" / "cluster-10.toml")],

@@ -33,6 +33,7 @@ ARGUMENTS = {
     "condition": ["node-0", "paused"],
     "exec": ["node-0", "true"],
     "logs": ["node-0"],
+    "metrics": ["--once"],
     "fault set": ["node-0", "--delay", "1ms"],
     "fault cut": ["halves"],
 }

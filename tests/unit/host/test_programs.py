@@ -30,6 +30,7 @@ NAMED = {
     "serf": "serf",
     "curl": "curl",
     "Chromium": "Chromium",
+    "Prometheus": "Prometheus",
 }
 
 

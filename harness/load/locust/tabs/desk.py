@@ -16,18 +16,17 @@ from gevent.lock import BoundedSemaphore
 
 from harness.control.client import Client
 from harness.errors import HarnessError
-from harness.history.proof import READ_BACK, ProofAnswer, seen_as
+from harness.history.shown import Standing, shown
+from harness.history.tail import Proofs, Samples
 from harness.load.locust.starts import Starts
 from harness.load.locust.tabs import quantities
 from harness.load.locust.tabs.judge import LiveJudge
-from harness.load.locust.tabs.tail import Proofs, Samples
 from harness.load.master import Master
 from harness.load.tally import Tally
 
 STATUS_S, FAULTS_S = 1.0, 2.0  # a look at the faults reads the kernel's tables
 ANSWER_S = 4.0  # how long a look waits: less than the page does (LOOK_MS of tabs.js)
-ALL = "all"  # the prover's name for what it reads back of all faults together
-RECENT_S = 8.0  # a proof that is older says nothing of now
+LEVELS = {Standing.PROVEN: "good", Standing.NOT_PROVEN: "warn", Standing.CONTRADICTED: "bad"}
 
 
 class Desk:
@@ -98,36 +97,12 @@ class Desk:
         return found
 
     def _proven(self, fault: dict[str, Any], now_s: float, in_force_s: float) -> tuple[str, str]:
-        """What the newest looks at a fault showed since it came, and how good that is. As in the
-        verdict, only what packets or processes showed is a proof, of all that the fault does.
-        """
+        """What the newest looks at a fault showed since it came, and how good that is."""
         if self.master.plan is None:
             return "not proven: nobody looks at it without a run", "warn"
         since_ns = (now_s - in_force_s - FAULTS_S) * 1e9
-        newest = self.proofs.newest
-        found = [
-            proof
-            for proof in (*newest.get(fault["name"], {}).values(), *newest.get(ALL, {}).values())
-            if proof["at_ns"] >= since_ns and proof["answer"] != ProofAnswer.GONE
-        ]
-        against = [proof for proof in found if ProofAnswer(proof["answer"]).is_contradiction]
-        if against:
-            last = max(against, key=lambda proof: int(proof["at_ns"]))
-            return f"NOT in force: {last['what']}: {last['sentence']}", "bad"
-        found = [proof for proof in found if proof["what"] != READ_BACK]
-        shown = [proof for proof in found if proof["answer"] == ProofAnswer.IN_FORCE]
-        missing = set(seen_as(fault["does"])) - {proof["what"] for proof in shown}
-        if not shown or missing:
-            said = f": {', '.join(sorted(missing))} not shown" if shown else ""
-            return f"not proven yet{said}", "warn"
-        age_s = max(0.0, now_s - max(proof["at_ns"] for proof in shown) / 1e9)
-        if age_s > RECENT_S:
-            return f"proven {age_s:.0f} s ago, not looked at since", "warn"
-        looks = f"{len(shown):,} look{'' if len(shown) == 1 else 's'}"
-        said = f"proven by {looks}, the newest {age_s:.0f} s ago"
-        if len(shown) < len(found):
-            return f"{said}; {len(found) - len(shown):,} looks did not show its amount", "warn"
-        return said, "good"
+        found = shown(fault["name"], fault["does"], self.proofs.newest, since_ns, now_s)
+        return found.sentence, LEVELS[found.standing]
 
     def _look(self, method: str, keep_s: float) -> Any:
         with self._looking:

@@ -23,9 +23,9 @@ from harness.faults import limits
 from harness.faults.spec import parse
 from harness.faults.words import WORDS
 from harness.history.history import SAMPLES
+from harness.history.tail import Proofs, Samples
 from harness.load.locust.tabs import banner, blocks, faults, figures, form, quantities, topology
 from harness.load.locust.tabs.desk import Desk
-from harness.load.locust.tabs.tail import Proofs, Samples
 from harness.load.tally import Tally
 from harness.network.network import Network
 from harness.operations import Outcome

@@ -16,8 +16,10 @@ import pyarrow as pa
 import pytest
 
 from harness.errors import UnavailableError, UsageError
+from harness.history import tail
 from harness.history.history import SAMPLES
 from harness.history.plan import PhaseKind
+from harness.history.tail import Samples
 from harness.load.locust.tabs import (
     cluster,
     delivery,
@@ -25,11 +27,9 @@ from harness.load.locust.tabs import (
     faults,
     figures,
     form,
-    tail,
     verdict,
 )
 from harness.load.locust.tabs.desk import Desk
-from harness.load.locust.tabs.tail import Samples
 from harness.load.master import Master
 from harness.load.plan import RunPlan
 from harness.load.tally import Tally

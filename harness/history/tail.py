@@ -1,20 +1,26 @@
-"""Tails read what is new in a file that is still written, and keep the little they need."""
+"""Tails read what is new in a file that is still written, and keep the little they need.
+
+They are for whoever shows a run under way; who judges it reads it all (history/growing.py).
+"""
 
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from harness.history import tables
 from harness.history.proof import READ_BACK
 
 HISTORY = 60  # samples of a node that are kept: a minute
 ROUND_NS = 2_000_000_000  # looks at the nodes of one fault are one round, and rounds are further
 PIECE = 1 << 24  # bytes that are read at a time: what somebody opens late is long
+REST_MOST = 1 << 28  # bytes of a message that is not whole; what is longer is none
 
 
 class Tail:
@@ -41,6 +47,13 @@ class Tail:
             self._rest += new
             yield self._rest
 
+    def has_lost(self) -> bool:
+        """Whether what was read is no longer all there: the file is gone, or shorter."""
+        try:
+            return self._path.stat().st_size < self._at
+        except OSError:
+            return self._at > 0
+
     def keep(self, rest: bytes) -> None:
         """Keep this for the next time: it is not whole yet."""
         self._rest = rest
@@ -55,6 +68,7 @@ class Proofs:
     def __init__(self, run: Path) -> None:
         self._tail = Tail(run / "proofs.jsonl")
         self.newest: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {}
+        self.answers: Counter[str] = Counter()  # how many looks so far had each answer
 
     def read(self) -> None:
         """Take in what is new."""
@@ -63,6 +77,7 @@ class Proofs:
             self._tail.keep(rest)
             for line in filter(None, lines):
                 proof = json.loads(line)
+                self.answers[str(proof.get("answer"))] += 1
                 mine = self.newest.setdefault(proof["fault"], {})
                 of = (proof["backend"],) if proof["what"] == READ_BACK else proof["path"]
                 if not of:
@@ -117,3 +132,58 @@ class Samples:
                 newest.append(message)
             used = int(reader.tell())
         return used
+
+
+class Batches:
+    """The record batches of an Arrow stream that is still written, each given once and not kept."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        """`columns`: those that are read; the others are passed over."""
+        self._tail, self._columns = Tail(path), list(columns)
+        self._schema, self._dictionary = b"", b""  # messages that what comes later rests on
+        self._fields: list[int] | None = None
+        self.wrong = ""  # why nothing more is read: what is there is no such stream
+
+    def new(self) -> Iterator[pa.RecordBatch]:
+        """Yield the batches that are whole and were not given yet, with the columns alone."""
+        if not self.wrong and self._tail.has_lost():
+            self.wrong = "what was read of it is gone"
+        for data in self._tail.pieces():
+            if self.wrong:
+                self._tail.keep(b"")
+                continue
+            try:
+                begin, end, newest = self._whole(data)
+                if len(data) - end > REST_MOST:
+                    raise ValueError(f"a message of more than {REST_MOST:,} bytes")
+                stream = self._schema + self._dictionary + data[begin:end] + tables.END_OF_STREAM
+                if end > begin:
+                    yield from self._read(stream)
+            except (pa.ArrowException, OSError, ValueError) as error:
+                self.wrong = f"{type(error).__name__}: {str(error)[:80]}"
+                continue
+            self._tail.keep(data[end:])
+            self._dictionary = newest
+
+    def _whole(self, data: bytes) -> tuple[int, int, bytes]:
+        """Where the whole messages of a piece begin and end, and the newest dictionary in them."""
+        source = pa.BufferReader(data)
+        begin, end, newest = 0, 0, self._dictionary
+        with suppress(pa.ArrowException, OSError, EOFError):  # it is not whole yet
+            while True:
+                kind = pa.ipc.read_message(source).type
+                message, end = data[end : source.tell()], source.tell()
+                if kind == "schema":
+                    self._schema, begin = message, end
+                elif kind == "dictionary":
+                    newest = message
+        return begin, end, newest
+
+    def _read(self, stream: bytes) -> Iterator[pa.RecordBatch]:
+        if self._fields is None:
+            schema = pa.ipc.open_stream(stream).schema
+            self._fields = [schema.get_field_index(name) for name in self._columns]
+            if -1 in self._fields:
+                raise ValueError(f"expected the columns {', '.join(self._columns)}")
+        options = pa.ipc.IpcReadOptions(included_fields=self._fields)
+        yield from pa.ipc.open_stream(stream, options=options)
