@@ -30,6 +30,8 @@ HOMES = {
     "scenarios": "scenarios.scenarios",
     "saturate": "saturate.saturate",
     "shrink": "shrink.shrink",
+    "compare": "compare.compare",
+    "baseline": "compare.baseline",
     "fault": "faults.fault",
     "check": "files.check",
     "init": "files.init",

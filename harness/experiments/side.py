@@ -1,0 +1,235 @@
+"""A side of a comparison: runs of one scenario, each with what it measured of every row, and what
+it was played on. It is read from run folders, and has a JSON form, which a baseline keeps.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.checks import blocks, host
+from harness.checks.changes import Better, Told
+from harness.checks.liveness import is_warm_up
+from harness.checks.metrics import METRICS
+from harness.checks.operation_metrics import SHARES, SPEEDS, TIMES
+from harness.checks.verdict import Answer, Finding
+from harness.control.progress import Progress, nobody
+from harness.errors import BadFileError
+from harness.experiments import judge as judging
+from harness.experiments.agreement import Surroundings, surroundings
+from harness.history import metadata
+from harness.history.history import History
+from harness.scenario.budget import Conditions, Row
+
+# Of what a row without a bound measures, what is better higher, and what is neither.
+HIGHER = SHARES | SPEEDS | {"private_message.received", "network.of_iperf3", "iperf3.goodput"}
+NEITHER = frozenset(
+    {"broadcast.fanout", "private_message.relayed", "network", "network.in", "network.out"}
+)
+COUNTS = frozenset({"fds", "threads", "connections"})  # numbers that are better lower
+OF_EACH = ("p50", "p95", "p99")  # of times, where no budget says what is measured
+NOT_OF_EACH = ("burst", "burst_each", "linearity", "first_contact")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowOfRun:
+    """What a run said of a row, and what the row is: `definition` is the same where it is."""
+
+    phase: str
+    name: str
+    unit: str
+    definition: str
+    better: Better
+    feels_host: bool
+    told: Told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """A run as it is compared. `others`: which share of the host processes took that are none of
+    the run's, while it was judged; None: it is not told.
+    """
+
+    run: str
+    scenario: str
+    started: str
+    answer: str
+    others: float | None
+    surroundings: Surroundings
+    rows: tuple[RowOfRun, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a baseline keeps it."""
+        found = asdict(self)
+        for row in found["rows"]:
+            told = row["told"]
+            if told["value"] is not None and math.isinf(told["value"]):
+                told["value"] = "inf"
+        return found
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Played:
+        """Read it again. Raises KeyError, TypeError, ValueError where it is not that."""
+        rows = []
+        for row in kept["rows"]:
+            told = dict(row["told"])
+            told["value"] = None if told["value"] is None else float(told["value"])
+            told["within"] = tuple(map(float, told["within"]))
+            rows.append(RowOfRun(**{**row, "better": Better(row["better"]), "told": Told(**told)}))
+        return cls(**{**kept, "rows": tuple(rows)})
+
+
+def read(
+    runs: Sequence[Path], rows: Sequence[Row] | None = None, progress: Progress = nobody
+) -> tuple[Played, ...]:
+    """Judge these run folders, by these rows or by their own budgets, and return what is compared.
+    Writes nothing. Raises BadFileError.
+    """
+    found = []
+    for number, run in enumerate(runs):
+        progress("judge", number, len(runs))
+        found.append(_played(run, rows, is_alone=len(runs) == 1))
+    progress("judge", len(runs), len(runs))
+    return tuple(found)
+
+
+def _played(run: Path, rows: Sequence[Row] | None, *, is_alone: bool) -> Played:
+    facts = metadata.read(run)
+    if rows is None:
+        budget = judging.budget_of(run)
+        rows = budget.rows if budget else measured_rows(facts)
+    judged = judging.judge_by(run, rows)
+    assert judged.history is not None
+    history, by_name = judged.history, {(row.conditions.phase, row.name): row for row in rows}
+    told = [
+        _row(history, by_name[one.phase, one.name], one, is_alone=is_alone)
+        for one in judged.verdict.findings
+        if one.metric and one.answer is not Answer.NOT_ASKED and (one.phase, one.name) in by_name
+    ]
+    return Played(
+        run=str(run),
+        scenario=facts["name"],
+        started=facts.get("started", ""),
+        answer=str(judged.verdict.answer),
+        others=_others(history),
+        surroundings=surroundings(
+            facts, _json(run / "topology.json"), _json(run / "timeline.json"), _system(run)
+        ),
+        rows=tuple(told),
+    )
+
+
+def _row(history: History, row: Row, finding: Finding, *, is_alone: bool) -> RowOfRun:
+    value, why = finding.value, ""
+    if finding.answer is Answer.UNKNOWN:
+        value, why = None, f"{finding.cause}: {finding.sentence}"
+    elif value is None and finding.measured.startswith("∞"):
+        value = math.inf
+    elif value is None:
+        why = "no value was told"
+    return RowOfRun(
+        phase=finding.phase,
+        name=finding.name,
+        unit=row.unit,
+        definition=_definition(row),
+        better=better(row),
+        feels_host=host.feels_it(row) or row.kind in ("time", "rate", "byte rate"),
+        told=Told(
+            value=value,
+            why=why,
+            is_missed=finding.answer is Answer.FAIL,
+            within=blocks.drawn(history, row, value) if is_alone else (),
+        ),
+    )
+
+
+def _definition(row: Row) -> str:
+    """What the row measures: its bound may be another one."""
+    said = [row.statistic, "of", row.metric, "in", row.unit]
+    for key in ("node", "nodes", "received_per_s", "under"):
+        if (value := getattr(row.conditions, key)) is not None:
+            said += [key, str(value)]
+    return " ".join([*said, *([] if row.factor is None else ["factor", f"{row.factor:g}"])])
+
+
+def better(row: Row) -> Better:
+    """Which way a row is better: as it promises, or as what it measures is."""
+    if row.bound is not None or row.comparison in (">", ">="):
+        return {"<": Better.LOWER, "<=": Better.LOWER, "==": Better.SAME}.get(
+            row.comparison, Better.HIGHER
+        )
+    metric = row.metric
+    if metric in HIGHER or (row.kind == "byte rate" and metric.startswith("micro.")):
+        return Better.HIGHER
+    is_number = row.kind == "number" and metric not in COUNTS and not metric.endswith(".hops")
+    if row.statistic == "count" or metric in NEITHER or is_number:
+        return Better.NEITHER
+    return Better.LOWER
+
+
+def measured_rows(facts: Mapping[str, Any]) -> tuple[Row, ...]:
+    """Return rows of what each phase of a run sent, where no budget says what is measured of it:
+    times and shares of its operations, memory and CPU.
+    """
+    warm = {one["name"] for one in facts.get("plan", ()) if one.get("kind") == "warm-up"}
+    sent: dict[str, set[str]] = {}
+    for stream in facts["load"].get("streams", ()):
+        if stream["phase"] not in warm:
+            sent.setdefault(stream["phase"], set()).add(stream["operation"])
+    rows = []
+    for phase, words in sent.items():
+        for name in METRICS:
+            word, _, what = name.partition(".")
+            if word in words and name in TIMES and what not in NOT_OF_EACH:
+                rows += [_measured(phase, name, statistic, "ms") for statistic in OF_EACH]
+            elif word in words and name in SHARES and METRICS[name].kind == "share":
+                rows.append(_measured(phase, name, "mean", "%"))
+        rows += [_measured(phase, "rss", "max", "MB"), _measured(phase, "cpu", "mean", "%")]
+    return tuple(rows)
+
+
+def _measured(phase: str, metric: str, statistic: str, unit: str) -> Row:
+    return Row(
+        name=f"{metric} {statistic}",
+        metric=metric,
+        statistic=statistic,
+        unit=unit,
+        bound=None,
+        conditions=Conditions(phase=phase),
+    )
+
+
+def _others(history: History) -> float | None:
+    """Which share of the host others took, over the phases that are judged."""
+    used = [
+        (phase.seconds, host.use(history, phase))
+        for phase in history.phases
+        if not is_warm_up(phase)
+    ]
+    known = [(seconds, one.other_processes) for seconds, one in used if one is not None]
+    whole = sum(seconds for seconds, _ in known)
+    return sum(seconds * share for seconds, share in known) / whole if whole else None
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """A file of a run folder that is one JSON table; empty where there is none that can be read,
+    which its judgement tells.
+    """
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _system(run: Path) -> str | None:
+    try:
+        return (run / "system.toml").read_text()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise BadFileError(f"{run / 'system.toml'}: cannot be read: {error}") from None
