@@ -33,9 +33,9 @@ HARNESS = Path(sys.executable).with_name("harness")
 SECONDS = 45 * 60
 CLEAN, SLOW, SLOWER = "clean", "slower-by-8", "slower-by-25"
 ROUND = (CLEAN, SLOWER, CLEAN, SLOW, CLEAN)  # in turns: the host's day is the same for all
-ROUNDS = 20
-COMPARISONS, A_SIDE = 20, 6
-PLANTED_IN = "message p50"
+ROUNDS = 16
+COMPARISONS, A_SIDE = 20, 8
+PLANTED_IN, HARDER = "message min", "message p50"
 TOPOLOGY = """name = "six"
 [nodes]
 count = 6
@@ -73,10 +73,10 @@ operation = "dht_put"
 rate_per_s = 5
 """
 ROWS = {
-    PLANTED_IN: ("private_message.end_to_end", "p50", "ms"),
+    HARDER: ("private_message.end_to_end", "p50", "ms"),
     "message mean": ("private_message.end_to_end", "mean", "ms"),
     "message p95": ("private_message.end_to_end", "p95", "ms"),
-    "message min": ("private_message.end_to_end", "min", "ms"),
+    PLANTED_IN: ("private_message.end_to_end", "min", "ms"),
     "messages delivered": ("private_message.delivered", "mean", "%"),
     "broadcast p50": ("broadcast.propagation", "p50", "ms"),
     "put p50": ("dht_put.response", "p50", "ms"),
@@ -84,6 +84,10 @@ ROWS = {
     "CPU": ("cpu", "mean", "%"),
     "verify": ("node.verify", "p50", "us"),
 }
+HEADS = (
+    *("comparisons", "said", "wanted", "found", f"by {HARDER}"),
+    *("other rows said to have changed", "UNKNOWN rows"),
+)
 # Which comparisons are made: of which kinds, and what is wanted of them.
 PARTS = {
     "A/A": (CLEAN, CLEAN, "no row is said to have changed", "at most 1 of 20 says one"),
@@ -173,11 +177,11 @@ def compared(runs: dict[str, list[Played]], part: str) -> list[Comparison]:
     return found
 
 
-def is_found(part: str, one: Comparison) -> bool:
-    """Whether a comparison said what the part is about."""
+def is_found(part: str, one: Comparison, name: str = PLANTED_IN) -> bool:
+    """Whether a comparison said what the part is about, by a row."""
     if part == "A/A":
         return any(row.level is not Level.NONE for row in one.rows)
-    row = next(row for row in one.rows if row.name == PLANTED_IN)
+    row = next(row for row in one.rows if row.name == name)
     wanted = (Level.FAILED,) if part == "25 %" else (Level.SAID, Level.WARNED, Level.FAILED)
     return row.is_worse and row.level in wanted
 
@@ -189,30 +193,37 @@ def section(runs: dict[str, list[Played]]) -> str:
     lines = [
         "## Comparisons (`make evidence-compare`)",
         "",
-        f"A pool of real runs ({count}), each of 8 s on a cluster of its own: six nodes of",
+        f"A pool of real runs ({count}), each",
+        "of 8 s on a cluster of its own: six nodes of",
         "meshnode in two regions that are 40 ms apart, netns, messages over that wire. Kinds were",
         "played in turns. A slower node (`planted_bug`) holds each message for 8 % or 25 % of the",
         f"time that it was under way. Others took {min(others):.0%} to {max(others):.0%} of the",
         f"host meanwhile. Each comparison draws {A_SIDE} runs a side by a seed; draws share runs,",
         "so that the comparisons of a part are not independent of each other. Thresholds and",
         "false-alarm rate are the defaults (5, 10, 20 %; 1 %), corrected over the ten rows.",
+        "On a host that others want so much of, the median message of a run waits for a core now",
+        "and then, and its fastest does not: that is the row in which the planted slowness is",
+        f"looked for, and {HARDER} stands beside it. Holding a message takes a thread, so the CPU",
+        "of a slower node is really higher.",
         "",
-        "| comparisons | said | wanted | found | other rows said to have changed | UNKNOWN rows |",
-        "|---|---|---|---|---|---|",
+        f"| {' | '.join(HEADS)} |",
+        "|---" * len(HEADS) + "|",
     ]
     for part, (_, _, said, wanted) in PARTS.items():
         every = compared(runs, part)
         hits = sum(is_found(part, one) for one in every)
         shown = f"{hits} of {len(every)}{' say one' if part == 'A/A' else ''}"
+        harder = sum(is_found(part, one, HARDER) for one in every)
         changed = Counter(
             row.name
             for one in every
             for row in one.rows
-            if row.level is not Level.NONE and row.name != PLANTED_IN
+            if row.level is not Level.NONE and row.name not in (PLANTED_IN, HARDER)
         )
         unknown = Counter(row.name for one in every for row in one.rows if row.answer == "UNKNOWN")
         lines.append(
-            f"| {part} | {said} | {wanted} | {shown} | {_counted(changed)} | {_counted(unknown)} |"
+            f"| {part} | {said} | {wanted} | {shown} | {'–' if part == 'A/A' else harder} | "
+            f"{_counted(changed)} | {_counted(unknown)} |"
         )
     return "\n".join([*lines, "", *_spread(runs)])
 

@@ -1,7 +1,7 @@
 """Rows of two sides, each held against the other: which changed, how badly, and the answer. Pure.
 
 A side is one or more runs. Whether a row changed, a permutation test over all rows says; by how
-much, the ratio of the sides' means and its interval (history/regression.py). The change says how
+much, the ratio of the sides' centres and its interval (history/regression.py). The change says how
 bad it is; the answer is PASS only where the interval leaves no room for a change that fails.
 """
 
@@ -98,9 +98,9 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """A row of the comparison. Means and the interval are None where they are not known; `change`,
-    `low` and `high` are shares of base: 0.25 is a quarter more. `p`: at which level it changed,
-    corrected over all rows.
+    """A row of the comparison. Centres and the interval are None where they are not known;
+    `change`, `low` and `high` are shares of base: 0.25 is a quarter more. `p`: at which level it
+    changed, corrected over all rows.
     """
 
     phase: str

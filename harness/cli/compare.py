@@ -45,6 +45,13 @@ def _names(ctx: click.Context) -> list[str]:
     return sorted(file.stem for file in (Path(runs) / "baselines").glob("*.json"))
 
 
+as_judged_option = click.option(
+    "--as-judged",
+    is_flag=True,
+    help="Believe each run's verdict.json, of which all else may be gone; else judge it anew.",
+)
+
+
 @click.command()
 @click.argument("base", shell_complete=sides)
 @click.argument("head", shell_complete=sides)
@@ -55,6 +62,7 @@ def _names(ctx: click.Context) -> list[str]:
     help="Compare the rows of another budget: a file, or the name of a shipped one.",
 )
 @click.option("--scenario", help="Of folders with runs of several: whose runs are meant.")
+@as_judged_option
 @click.option(
     "--row", "rows", multiple=True, metavar="PATTERN", help="Only rows of such names ('*p50*')."
 )
@@ -99,6 +107,7 @@ def compare(
     runs: Path,
     budget: str | None,
     scenario: str | None,
+    as_judged: bool,
     rows: tuple[str, ...],
     despite: tuple[str, ...],
     said: float,
@@ -137,6 +146,7 @@ def compare(
             scenario=scenario,
             rows=rows,
             despite=despite,
+            as_judged=as_judged,
             thresholds=thresholds,
             progress=progress,
         )
@@ -178,6 +188,7 @@ def baseline() -> None:
     help="Keep the rows of another budget: a file, or the name of a shipped one.",
 )
 @click.option("--scenario", help="Of folders with runs of several: whose runs are meant.")
+@as_judged_option
 @click.option("--replace", is_flag=True, help="Where there is one of this name.")
 @json_option
 def save(
@@ -186,6 +197,7 @@ def save(
     runs: Path,
     budget: str | None,
     scenario: str | None,
+    as_judged: bool,
     *,
     replace: bool,
     as_json: bool,
@@ -201,6 +213,7 @@ def save(
             runs=runs,
             budget=shipped.find(budget, "budgets") if budget else None,
             scenario=scenario,
+            as_judged=as_judged,
             progress=progress,
         )
     file = kept.save(runs, name, played, replace=replace)

@@ -119,6 +119,7 @@ def compare(
     rows: Sequence[str] = (),
     despite: Sequence[str] = (),
     thresholds: Thresholds | None = None,
+    as_judged: bool = False,
     progress: Progress = nobody,
 ) -> Comparison:
     """Compare two sides, each a run folder, a folder of runs, a baseline's name in `runs`, or its
@@ -126,14 +127,20 @@ def compare(
 
     `budget`: its rows instead of the runs' own. `scenario`: the one whose runs are meant. `rows`:
     patterns of names; only these are compared. `despite`: parts of agreement.PARTS that may differ.
-    Judges run folders anew and writes nothing. Raises UsageError, BadFileError.
+    Judges run folders anew, unless they are believed `as_judged`, and writes nothing. Raises
+    UsageError, BadFileError.
     """
+    if as_judged and budget is not None:
+        raise UsageError("--budget: what is believed as it was judged is judged by no other one")
     known = (*agreement.PARTS, agreement.OTHERS)
     for part in despite:
         if part not in known:
             raise UsageError(f"--despite: {one_of(part, known)}")
     wanted = None if budget is None else files.read_budget(budget).rows
-    sides = [resolve(named, runs, wanted, scenario, progress=progress) for named in (base, head)]
+    sides = [
+        resolve(named, runs, wanted, scenario, as_judged=as_judged, progress=progress)
+        for named in (base, head)
+    ]
     return of_sides(*sides, rows=rows, despite=despite, thresholds=thresholds or Thresholds())
 
 
@@ -148,8 +155,7 @@ def of_sides(
     """Compare two sides that have been read. Raises UsageError where no row is to be compared, or
     a run is on both sides.
     """
-    if twice := {one.run for one in base.runs} & {one.run for one in head.runs}:
-        raise UsageError(f"{sorted(twice)[0]} is on both sides: a run tells nothing of itself")
+    _require_different((*base.runs, *head.runs))
     pairs = _pairs(base.runs, head.runs)
     known = list(dict.fromkeys(pair.name for pair in pairs))
     chosen = [pair for pair in pairs if not rows or any(fnmatchcase(pair.name, o) for o in rows)]
@@ -179,6 +185,18 @@ def of_sides(
         despite=tuple(dict.fromkeys(despite)),
         remarks=tuple(_remarks(base, head, host, is_felt=bool(felt))),
     )
+
+
+def _require_different(runs: Sequence[Played]) -> None:
+    """Raise UsageError where a run is there twice, or with a copy of it: it tells nothing of how
+    runs differ.
+    """
+    first: dict[str, Played] = {}
+    for run in runs:
+        if (other := first.get(run.identity)) is not None:
+            where = "twice" if other.run == run.run else f"also as {other.run}"
+            raise UsageError(f"{run.run} is there {where}: one run would count as two")
+        first[run.identity] = run
 
 
 def _pairs(base: Sequence[Played], head: Sequence[Played]) -> list[Pair]:
@@ -237,7 +255,7 @@ def _remarks(base: Side, head: Side, host: str, *, is_felt: bool) -> Iterator[st
         bad = Counter(one.answer for one in some.runs if one.answer != Answer.PASS)
         if bad:
             told = ", ".join(f"{number} {answer}" for answer, number in bad.items())
-            yield f"runs of {name} whose own verdict is not PASS: {told} of {len(some.runs)}"
+            yield f"runs of {name} whose verdict is not PASS: {told} of {len(some.runs)}"
 
 
 def resolve(
@@ -246,6 +264,7 @@ def resolve(
     rows: Sequence[Row] | None = None,
     scenario: str | None = None,
     *,
+    as_judged: bool = False,
     progress: Progress = nobody,
 ) -> Side:
     """Read the side that is meant: a run folder, a folder of runs, a baseline's file, or its name.
@@ -280,7 +299,7 @@ def resolve(
             f"{named}: has runs of {len(names)} scenarios ({', '.join(names)}): pick one by "
             "--scenario, or name its folder"
         )
-    return Side(named=named, runs=side.read(wanted, rows, progress))
+    return Side(named=named, runs=side.read(wanted, rows, as_judged=as_judged, progress=progress))
 
 
 def gathered(
@@ -289,6 +308,7 @@ def gathered(
     runs: Path,
     budget: Path | None = None,
     scenario: str | None = None,
+    as_judged: bool = False,
     progress: Progress = nobody,
 ) -> tuple[Played, ...]:
     """Read the runs of several folders as one side, which has to be of one scenario. Raises
@@ -299,12 +319,18 @@ def gathered(
     for folder in folders:
         if not Path(folder).is_dir():
             raise UsageError(f"{folder}: expected a run folder, or a folder of runs; found none")
-        found += resolve(os.path.join(folder, ""), runs, wanted, scenario, progress=progress).runs
+        found += resolve(
+            os.path.join(folder, ""),
+            runs,
+            wanted,
+            scenario,
+            as_judged=as_judged,
+            progress=progress,
+        ).runs
     names = sorted({one.scenario for one in found})
     if len(names) > 1:
         raise UsageError(f"expected runs of one scenario, found those of {', '.join(names)}")
-    if len({one.run for one in found}) < len(found):
-        raise UsageError("a run is named twice: it would count as two")
+    _require_different(found)
     if not any(one.rows for one in found):
         raise UsageError("no run measured a row: expected a budget of their own, or --budget")
     return tuple(found)

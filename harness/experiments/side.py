@@ -4,9 +4,10 @@ it was played on. It is read from run folders, and has a JSON form, which a base
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from harness.checks.changes import Better, Told
 from harness.checks.liveness import is_warm_up
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import SHARES, SPEEDS, TIMES
-from harness.checks.verdict import Answer, Finding
+from harness.checks.verdict import Answer, Cause, Finding
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError
 from harness.experiments import judge as judging
@@ -51,10 +52,11 @@ class RowOfRun:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
     """A run as it is compared. `others`: which share of the host processes took that are none of
-    the run's, while it was judged; None: it is not told.
+    the run's, while it was judged; None: it is not told. `identity` is the same of its copies.
     """
 
     run: str
+    identity: str
     scenario: str
     started: str
     answer: str
@@ -84,38 +86,77 @@ class Played:
 
 
 def read(
-    runs: Sequence[Path], rows: Sequence[Row] | None = None, progress: Progress = nobody
+    runs: Sequence[Path],
+    rows: Sequence[Row] | None = None,
+    *,
+    as_judged: bool = False,
+    progress: Progress = nobody,
 ) -> tuple[Played, ...]:
     """Judge these run folders, by these rows or by their own budgets, and return what is compared.
+    `as_judged`: believe the verdict.json that is kept in each, of which all else may be gone.
     Writes nothing. Raises BadFileError.
     """
     found = []
     for number, run in enumerate(runs):
         progress("judge", number, len(runs))
-        found.append(_played(run, rows, is_alone=len(runs) == 1))
+        found.append(_kept(run) if as_judged else _judged(run, rows, is_alone=len(runs) == 1))
     progress("judge", len(runs), len(runs))
     return tuple(found)
 
 
-def _played(run: Path, rows: Sequence[Row] | None, *, is_alone: bool) -> Played:
+def _judged(run: Path, rows: Sequence[Row] | None, *, is_alone: bool) -> Played:
     facts = metadata.read(run)
     if rows is None:
         budget = judging.budget_of(run)
         rows = budget.rows if budget else measured_rows(facts)
     judged = judging.judge_by(run, rows)
     assert judged.history is not None
-    history, by_name = judged.history, {(row.conditions.phase, row.name): row for row in rows}
+    history = judged.history
     told = [
-        _row(history, by_name[one.phase, one.name], one, is_alone=is_alone)
-        for one in judged.verdict.findings
-        if one.metric and one.answer is not Answer.NOT_ASKED and (one.phase, one.name) in by_name
+        _row(row, one, history if is_alone else None)
+        for row, one in _of_rows(rows, judged.verdict.findings)
     ]
+    return _played(run, facts, str(judged.verdict.answer), told, _others(history))
+
+
+def _kept(run: Path) -> Played:
+    """What verdict.json of a run folder says of the rows of its budget."""
+    facts, budget, file = metadata.read(run), judging.budget_of(run), run / "verdict.json"
+    kept = _json(file)
+    try:
+        findings = [
+            Finding(
+                **{
+                    **one,
+                    "answer": Answer(one["answer"]),
+                    "cause": None if one["cause"] is None else Cause(one["cause"]),
+                }
+            )
+            for one in kept["findings"]
+        ]
+        answer = str(Answer(kept["answer"]))
+    except (KeyError, TypeError, ValueError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise BadFileError(f"{file}: expected a verdict, found none: {why}") from None
+    rows = budget.rows if budget else ()
+    told = [_row(row, one, None) for row, one in _of_rows(rows, findings)]
+    return _played(run, facts, answer, told, None)
+
+
+def _played(
+    run: Path,
+    facts: Mapping[str, Any],
+    answer: str,
+    told: Sequence[RowOfRun],
+    others: float | None,
+) -> Played:
     return Played(
         run=str(run),
+        identity=_identity(run),
         scenario=facts["name"],
         started=facts.get("started", ""),
-        answer=str(judged.verdict.answer),
-        others=_others(history),
+        answer=answer,
+        others=others,
         surroundings=surroundings(
             facts, _json(run / "topology.json"), _json(run / "timeline.json"), _system(run)
         ),
@@ -123,7 +164,27 @@ def _played(run: Path, rows: Sequence[Row] | None, *, is_alone: bool) -> Played:
     )
 
 
-def _row(history: History, row: Row, finding: Finding, *, is_alone: bool) -> RowOfRun:
+def _identity(run: Path) -> str:
+    """What a run has in common with its copies, and with no other: its manifest; a run that was cut
+    short has none, and is where it is.
+    """
+    try:
+        return hashlib.sha256((run / "manifest.json").read_bytes()).hexdigest()
+    except OSError:
+        return str(run.resolve())
+
+
+def _of_rows(rows: Sequence[Row], findings: Sequence[Finding]) -> Iterator[tuple[Row, Finding]]:
+    """Each row that was asked for, with its finding."""
+    by_name = {(row.conditions.phase, row.name): row for row in rows}
+    for one in findings:
+        row = by_name.get((one.phase, one.name))
+        if row is not None and one.metric and one.answer is not Answer.NOT_ASKED:
+            yield row, one
+
+
+def _row(row: Row, finding: Finding, history: History | None) -> RowOfRun:
+    """What a finding says of its row; of a history also what blocks of it say."""
     value, why = finding.value, ""
     if finding.answer is Answer.UNKNOWN:
         value, why = None, f"{finding.cause}: {finding.sentence}"
@@ -142,7 +203,7 @@ def _row(history: History, row: Row, finding: Finding, *, is_alone: bool) -> Row
             value=value,
             why=why,
             is_missed=finding.answer is Answer.FAIL,
-            within=blocks.drawn(history, row, value) if is_alone else (),
+            within=() if history is None else blocks.drawn(history, row, value),
         ),
     )
 

@@ -5,15 +5,18 @@ how these values differ. Two questions have an answer each:
 
 - *Has anything changed?* A permutation test over runs: where the sides do not differ, the runs
   could as well have been dealt to them in any other way. The statistic of a row is Student's t of
-  the logarithms; over all rows it is the greatest, step by step (the step-down maxT procedure:
+  the logarithms, of which those that are far from all others are drawn nearer before anybody knows
+  whose they are; over all rows it is the greatest, step by step (the step-down maxT procedure:
   Westfall and Young, Resampling-Based Multiple Testing, 1993; algorithm of Ge, Dudoit and Speed,
   TEST 12, 2003, box 2). So the chance that any row of a comparison is said to have changed, where
   none has, is at most the level, whatever the values' distribution is and however rows depend on
   each other.
-- *By how much?* A bootstrap over runs of the ratio of the sides' means: of the geometric ones, or
-  where a value is 0 of the arithmetic ones. Its percentiles are expanded to what Student's t asks
-  for (Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69,
-  2015): plain ones are too narrow for a few runs.
+- *By how much?* A side's centre is its pseudomedian, the median of the means of all pairs of its
+  runs (Hodges and Lehmann, Estimates of Location Based on Rank Tests, Annals of Mathematical
+  Statistics 34, 1963), on the logarithmic scale unless a value is 0: a few runs that something else
+  slowed down do not move it. A bootstrap over runs gives the interval of the centres' ratio. Its
+  percentiles are expanded to what Student's t asks for (Hesterberg, What Teachers Should Know About
+  the Bootstrap, The American Statistician 69, 2015): plain ones are too narrow for a few runs.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ Masks = npt.NDArray[np.bool_]
 DEALS_MOST = 20_000  # ways of dealing runs to sides that are looked at; of more, so many by lot
 RESAMPLES = 4_000  # of the bootstrap
 CONFIDENCE = 0.95  # of a row's interval, which is not corrected over rows
+FAR = 3 * 1.4826  # of the median distance from the median: 3 standard deviations of normal values
+PAIRED_MOST = 40  # runs of a side whose pairs are looked at
 SEED = 20_261_130  # of what is drawn: the same values get the same answer
 DIGITS = 9  # of a ratio: what is beyond is of binary fractions
 NEVER = 1e-12  # of the spread of all runs, below which there is none within sides
@@ -48,8 +53,8 @@ class Values:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """How a row changed: `ratio` is head ÷ base, of the means that `base` and `head` are; `low` and
-    `high` are the ends of its interval. NaN where base is 0: there is no ratio.
+    """How a row changed: `ratio` is head ÷ base, of the centres that `base` and `head` are; `low`
+    and `high` are the ends of its interval. NaN where base is 0: there is no ratio.
     """
 
     base: float
@@ -80,7 +85,7 @@ def levels(rows: Sequence[Values]) -> list[float]:
     if not rows:
         return []
     base = len(rows[0].base)
-    scaled = np.array([np.concatenate(_scaled(one)) for one in rows])
+    scaled = np.array([_scaled(one) for one in rows])
     deals = _deals(base, scaled.shape[1] - base)
     sizes = np.abs(_student(scaled, deals))  # deal × row; the first is as it was
     found = sizes[0]
@@ -101,10 +106,9 @@ def change(values: Values) -> Change:
     rng = np.random.default_rng(SEED)
     drawn = [side[rng.integers(len(side), size=(RESAMPLES, len(side)))] for side in (base, head)]
     is_log = min(*values.base, *values.head) > 0
-    means = [_mean(side[None, :], is_log=is_log)[0] for side in (base, head)]
-    ratios = _ratios(*(_mean(side, is_log=is_log) for side in drawn))
-    share = _outside(base, head, is_log=is_log)
-    low, high = _ends(ratios, share)
+    means = [_centres(side[None, :], is_log=is_log)[0] for side in (base, head)]
+    ratios = _ratios(*(_centres(side, is_log=is_log) for side in drawn))
+    low, high = _ends(ratios, _outside(base, head, is_log=is_log))
     ratio = _ratios(np.array([means[0]]), np.array([means[1]]))[0]
     return Change(
         base=float(means[0]), head=float(means[1]), ratio=float(ratio), low=low, high=high
@@ -135,12 +139,16 @@ def student(confidence: float, freedom: int) -> float:
     return z + math.fsum(term / freedom**power for power, term in enumerate(terms, 1))
 
 
-def _scaled(values: Values) -> tuple[Floats, Floats]:
-    """The values on the scale on which they are held against each other."""
-    base, head = np.array(values.base), np.array(values.head)
-    if min(*values.base, *values.head) > 0:
-        return np.log(base), np.log(head)
-    return base, head
+def _scaled(values: Values) -> Floats:
+    """The values of all runs on the scale on which they are held against each other, none further
+    from their median than FAR; whose they are has no part in it.
+    """
+    found = np.array([*values.base, *values.head])
+    if found.min() > 0:
+        found = np.log(found)
+    middle = float(np.median(found))
+    far = FAR * float(np.median(np.abs(found - middle)))
+    return found.clip(middle - far, middle + far) if far else found
 
 
 def _deals(base: int, head: int) -> Masks:
@@ -172,9 +180,14 @@ def _student(rows: Floats, deals: Masks) -> Floats:
     return found
 
 
-def _mean(drawn: Floats, *, is_log: bool) -> Floats:
-    found: Floats = np.exp(np.log(drawn).mean(axis=1)) if is_log else drawn.mean(axis=1)
-    return found
+def _centres(drawn: Floats, *, is_log: bool) -> Floats:
+    """The pseudomedian of each row of values; of many runs their median, which it comes near to."""
+    scaled = np.log(drawn) if is_log else drawn
+    if drawn.shape[1] <= PAIRED_MOST:
+        first, second = np.triu_indices(drawn.shape[1])
+        scaled = (scaled[:, first] + scaled[:, second]) / 2
+    found: Floats = np.median(scaled, axis=1)
+    return np.exp(found) if is_log else found
 
 
 def _ratios(base: Floats, head: Floats) -> Floats:

@@ -18,7 +18,7 @@ from harness.experiments import agreement
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("sides")
-    for name, took_ms in (("base", 2), ("same", 2), ("slow", 3)):
+    for name, took_ms in (("base", 2), ("same", 2.001), ("slow", 3)):
         for jitter in range(5):
             good(root / name, took_ms * (1 + jitter / 100))
     return root

@@ -87,7 +87,7 @@ def test_json_is_one_object_with_a_version(name, tmp_path, monkeypatch):
     monkeypatch.delenv("HARNESS_CLUSTER", raising=False)
     monkeypatch.chdir(tmp_path)
     words = [*name.split(), *ARGUMENTS.get(name, [])]
-    words += [str(good(tmp_path)) for _ in range(RUNS.get(name, 0))]
+    words += [str(good(tmp_path, 2 + number)) for number in range(RUNS.get(name, 0))]
     if name == "baseline remove":
         CliRunner().invoke(main, ["baseline", "save", "kept", str(good(tmp_path))])
     lock = server = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from harness.checks.verdict import Answer
 from harness.errors import BadFileError, NameTakenError, UsageError
 from harness.experiments import baseline, side
 from harness.experiments.compare import Side, compare, gathered, of_sides, run_folders
+from harness.experiments.judge import judge
 from harness.reports import comparison
 
 JITTER = (0.99, 1.0, 1.01, 0.995, 1.005)
@@ -22,7 +24,7 @@ JITTER = (0.99, 1.0, 1.01, 0.995, 1.005)
 def folders(tmp_path_factory):
     """Runs of 2 ms, again, and of 3 ms, five each, which vary by a percent."""
     root = tmp_path_factory.mktemp("sides")
-    for name, took_ms in (("base", 2), ("same", 2), ("slow", 3)):
+    for name, took_ms in (("base", 2), ("same", 2.001), ("slow", 3)):
         for jitter in JITTER:
             good(root / name, took_ms * jitter)
     return root
@@ -193,13 +195,22 @@ def test_rows_are_picked_by_pattern(sides):
 
 
 def test_a_run_is_not_held_against_itself(sides):
-    with pytest.raises(UsageError, match="is on both sides"):
+    with pytest.raises(UsageError, match="is there twice: one run would count as two"):
         of_sides(sides[0], sides[0], thresholds=Thresholds())
+
+
+def test_a_copy_of_a_run_is_that_run(folders, tmp_path):
+    first = run_folders(folders / "base")[0]
+    shutil.copytree(first, tmp_path / "copy")
+    with pytest.raises(UsageError, match=f"is there also as {first}"):
+        compare(str(folders / "base"), str(tmp_path / "copy"))
+    with pytest.raises(UsageError, match="is there also as"):
+        gathered([str(first), str(tmp_path / "copy")], runs=tmp_path)
 
 
 def test_a_run_named_twice_does_not_count_twice(folders):
     one = str(run_folders(folders / "base")[0])
-    with pytest.raises(UsageError, match="named twice"):
+    with pytest.raises(UsageError, match="is there twice"):
         gathered([one, one], runs=folders)
 
 
@@ -242,6 +253,25 @@ def test_a_damaged_run_is_unknown_and_no_value(folders, tmp_path):
     lost = [row.told for row in played.rows if "broadcast" in row.definition]
     assert lost
     assert all(one.value is None and one.why for one in lost)
+
+
+def test_what_was_judged_is_believed_where_all_else_is_gone(folders, tmp_path):
+    for name in ("base", "slow"):
+        shutil.copytree(folders / name, tmp_path / name, symlinks=True)
+        for run in run_folders(tmp_path / name):
+            judge(run)
+            for bulk in ("load", "journal"):
+                shutil.rmtree(run / bulk)
+    sides = [str(tmp_path / name) for name in ("base", "slow")]
+    assert compare(*sides).answer is Answer.UNKNOWN
+    believed = compare(*sides, as_judged=True)
+    anew = compare(str(folders / "base"), str(folders / "slow"))
+    assert believed.rows == anew.rows
+    (run_folders(tmp_path / "slow")[0] / "verdict.json").write_text('{"findings": [{}]}')
+    with pytest.raises(BadFileError, match="expected a verdict, found none"):
+        compare(*sides, as_judged=True)
+    with pytest.raises(UsageError, match="--budget"):
+        compare(*sides, as_judged=True, budget=tmp_path / "b.toml")
 
 
 def test_links_are_no_runs_of_their_own(folders):

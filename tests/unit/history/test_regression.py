@@ -83,9 +83,29 @@ def test_the_interval_holds_the_truth():
     assert 270 < inside < 299
 
 
-def test_means_of_values_some_of_which_are_0_are_arithmetic():
+def test_the_centre_is_the_median_of_the_means_of_pairs():
+    """On the logarithmic scale where it can be: 1, 10, 100 and their means √10, 10, √1000."""
+    found = regression.change(Values(base=(1.0, 10.0, 100.0), head=(1.0, 100.0, 1.0)))
+    assert (found.base, found.head) == (pytest.approx(10), pytest.approx(10**0.5))
     found = regression.change(Values(base=(0.0, 2.0, 4.0), head=(3.0, 3.0, 3.0)))
     assert (found.base, found.head, found.ratio) == (2.0, 3.0, 1.5)
+
+
+def test_a_run_that_something_else_slowed_neither_hides_nor_makes_a_change():
+    steady, slow = (10.0, 10.1, 9.9, 10.2, 9.8, 10.0), (12.4, 12.6, 12.5, 12.3, 12.7)
+    found = regression.change(Values(base=steady, head=(*slow, 130.0)))
+    assert found.ratio == pytest.approx(1.25, abs=0.02)
+    assert regression.levels([Values(base=steady, head=(*slow, 130.0))])[0] <= 0.01
+    found = regression.change(Values(base=steady, head=(*steady[:5], 130.0)))
+    assert found.ratio == pytest.approx(1, abs=0.02)
+    assert regression.levels([Values(base=steady, head=(*steady[:5], 130.0))])[0] > 0.3
+
+
+def test_of_many_runs_the_centre_is_near_the_same():
+    few = drawn(1, 1, regression.PAIRED_MOST, 10, 0.1)[0].base
+    more = (*few, 10.0)
+    both = [regression.change(Values(base=base, head=(10.0, 10.0))).base for base in (few, more)]
+    assert both[0] == pytest.approx(both[1], rel=0.05)
 
 
 @pytest.mark.parametrize(("head", "ratio"), [((0.0, 0.0), 1.0), ((0.0, 1.0), math.nan)])
