@@ -256,8 +256,9 @@ def _answered(pair: Pair, row: Compared, thresholds: Thresholds, *, is_shown: bo
         )
         return replace(row, sentence=why + missed)
     if reach > thresholds.failed:
-        reaches = f"; {reach:.0%} for the worse is not excluded{_wanted(pair, row, thresholds)}"
-        return replace(row, sentence=said + reaches + missed)
+        said += f"; {number(reach * 100, digits=2)} % for the worse is not excluded"
+        said += _wanted(pair, row, thresholds)
+        return replace(row, sentence=said + missed)
     return replace(row, answer=Answer.PASS, sentence=said + missed)
 
 

@@ -21,6 +21,7 @@ from harness.experiments.side import Played, RowOfRun
 from harness.history import metadata, regression
 from harness.scenario import files
 from harness.scenario.budget import Row
+from harness.topology.quantities import number
 
 VERSION = 1
 DEPTH_MOST = 3  # of run folders below a folder of runs
@@ -79,9 +80,9 @@ class Comparison:
         said = [
             f"{count[level, True]} {words}"
             for level, words in (
-                (Level.FAILED, f"worse by more than {self.thresholds.failed:.0%}"),
-                (Level.WARNED, f"by more than {self.thresholds.warned:.0%}"),
-                (Level.SAID, f"by more than {self.thresholds.said:.0%}"),
+                (Level.FAILED, f"worse by more than {_percent(self.thresholds.failed)}"),
+                (Level.WARNED, f"worse by more than {_percent(self.thresholds.warned)}"),
+                (Level.SAID, f"worse by more than {_percent(self.thresholds.said)}"),
             )
             if count[level, True]
         ]
@@ -96,6 +97,10 @@ class Comparison:
         if agreed := [part for part in self.despite if part in self.differs]:
             found += f"; although the sides differ in {', '.join(agreed)}"
         return found
+
+
+def _percent(share: float) -> str:
+    return f"{number(share * 100)} %"
 
 
 def _side_json(of: Side) -> dict[str, Any]:

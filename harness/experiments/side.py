@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError
 from harness.experiments import judge as judging
 from harness.experiments.agreement import Surroundings, surroundings
-from harness.history import metadata
+from harness.history import metadata, shape
 from harness.history.history import History
 from harness.scenario.budget import Conditions, Row
 
@@ -76,13 +76,28 @@ class Played:
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Played:
         """Read it again. Raises KeyError, TypeError, ValueError where it is not that."""
-        rows = []
+        rows, values = [], []
         for row in kept["rows"]:
-            told = dict(row["told"])
-            told["value"] = None if told["value"] is None else float(told["value"])
-            told["within"] = tuple(map(float, told["within"]))
-            rows.append(RowOfRun(**{**row, "better": Better(row["better"]), "told": Told(**told)}))
-        return cls(**{**kept, "rows": tuple(rows)})
+            told = Told(**{**row["told"], "within": tuple(row["told"]["within"]), "value": None})
+            rows.append(RowOfRun(**{**row, "better": Better(row["better"]), "told": told}))
+            values.append(_value(row["told"]["value"]))
+        found = cls(**{**kept, "rows": tuple(rows)})
+        if wrong := shape.misfit(found):
+            raise TypeError(wrong)
+        valued = (
+            replace(row, told=replace(row.told, value=value))
+            for row, value in zip(rows, values, strict=True)
+        )
+        return replace(found, rows=tuple(valued))
+
+
+def _value(kept: object) -> float | None:
+    """Read a value of a baseline. Raises ValueError, TypeError where it is none."""
+    if kept is None or kept == "inf":
+        return None if kept is None else math.inf
+    if not shape.fits(kept, float) or (value := float(kept)) < 0:  # type: ignore[arg-type]
+        raise ValueError(f"value: expected a number of 0 or more, found {kept!r}")
+    return value
 
 
 def read(

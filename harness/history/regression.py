@@ -34,6 +34,7 @@ Floats = npt.NDArray[np.float64]
 Masks = npt.NDArray[np.bool_]
 
 DEALS_MOST = 20_000  # ways of dealing runs to sides that are looked at; of more, so many by lot
+DEALS_LEAST, DEALT_MOST = 2_000, 4_000_000  # of very many runs fewer, so that all fit the memory
 RESAMPLES = 4_000  # of the bootstrap
 CONFIDENCE = 0.95  # of a row's interval, which is not corrected over rows
 FAR = 3 * 1.4826  # of the median distance from the median: 3 standard deviations of normal values
@@ -155,13 +156,14 @@ def _deals(base: int, head: int) -> Masks:
     """Which runs are head's in each way of dealing them, as they were first: all ways, or many."""
     count = base + head
     first = np.arange(count) >= base
-    if math.comb(count, head) <= DEALS_MOST:
+    most = min(DEALS_MOST, max(DEALS_LEAST, DEALT_MOST // count))
+    if math.comb(count, head) <= most:
         dealt = np.zeros((math.comb(count, head), count), np.bool_)
         for row, chosen in enumerate(combinations(range(count - 1, -1, -1), head)):
             dealt[row, list(chosen)] = True  # the first one is of the last runs: head's own
         return dealt
     rng = np.random.default_rng(SEED)
-    return np.vstack([first, rng.permuted(np.tile(first, (DEALS_MOST - 1, 1)), axis=1)])
+    return np.vstack([first, rng.permuted(np.tile(first, (most - 1, 1)), axis=1)])
 
 
 def _student(rows: Floats, deals: Masks) -> Floats:

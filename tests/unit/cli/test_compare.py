@@ -33,7 +33,7 @@ def harness(*words, **environment):
 def test_the_exit_code_is_the_answer(folders):
     done = harness("compare", folders / "base", folders / "slow")
     assert done.exit_code == 1, done.output
-    assert "worse by more than 20%" in done.output
+    assert "worse by more than 20 %" in done.output
     done = harness("compare", folders / "base", folders / "slow", "--failed", 90, "--row", "late*")
     assert done.exit_code == 0, done.output
     alone = [next((folders / name / "small").iterdir()) for name in ("base", "slow")]

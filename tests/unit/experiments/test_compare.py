@@ -95,6 +95,35 @@ def test_what_is_no_baseline_is_refused(folders, tmp_path, text):
         compare(str(tmp_path / "torn.json"), str(folders / "base"))
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("rows", 0, "told", "value"), float("nan")),
+        (("rows", 0, "told", "value"), -1),
+        (("rows", 0, "told", "value"), "12"),
+        (("rows", 0, "told", "why"), 5),
+        (("rows", 0, "better"), "upper"),
+        (("rows", 0, "phase"), None),
+        (("rows",), 5),
+        (("surroundings",), []),
+        (("surroundings", "host"), "k"),
+        (("others",), "much"),
+        (("answer",), 1),
+    ],
+)
+def test_a_baseline_that_somebody_changed_is_refused(folders, tmp_path, path, value):
+    kept = side.read(run_folders(folders / "base")[:1])[0].as_json()
+    *way, last = path
+    inner = kept
+    for key in way:
+        inner = inner[key]
+    inner[last] = value
+    file = tmp_path / "b.json"
+    file.write_text(json.dumps({"version": 1, "runs": [kept]}))
+    with pytest.raises(BadFileError, match="expected a baseline, found what is none"):
+        baseline.read(file)
+
+
 def test_a_baseline_without_runs_is_refused(tmp_path):
     (tmp_path / "none.json").write_text('{"version": 1, "runs": []}')
     with pytest.raises(BadFileError, match="at least 1 run"):

@@ -73,6 +73,11 @@ def test_more_deals_than_can_be_looked_at_are_drawn():
     assert regression.levels(rows) == regression.levels(rows)
 
 
+def test_of_very_many_runs_fewer_deals_are_looked_at():
+    rows = drawn(4, 2, 1500, 1500, 0.05, 1.25)
+    assert regression.levels(rows) == [1 / regression.DEALS_LEAST] * 2
+
+
 def test_the_interval_holds_the_truth():
     """In 95 of 100 at five runs a side, which a plain bootstrap of so few is far from."""
     inside = 0
