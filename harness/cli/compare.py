@@ -30,9 +30,11 @@ FORMATS = ("text", "json", "markdown", "html")
 
 
 def sides(ctx: click.Context, param: click.Parameter, incomplete: str) -> words.Items:
-    """Offer baselines and run folders; where none begins so, the shell's own folders."""
-    kept = [CompletionItem(name) for name in _names(ctx) if name.startswith(incomplete)]
-    return [*kept, *words.runs(ctx, param, incomplete)]
+    """Offer baselines and run folders; where none begins so, the shell's own folders, which would
+    take the place of all others.
+    """
+    kept, found = names(ctx, param, incomplete), words.runs(ctx, param, incomplete)
+    return [*kept, *(one for one in found if one.type == "plain")] or found
 
 
 def names(ctx: click.Context, _: click.Parameter, incomplete: str) -> words.Items:
