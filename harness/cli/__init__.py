@@ -31,6 +31,8 @@ HOMES = {
     "soak": "soak.soak",
     "saturate": "saturate.saturate",
     "shrink": "shrink.shrink",
+    "compare": "compare.compare",
+    "baseline": "compare.baseline",
     "fault": "faults.fault",
     "check": "files.check",
     "init": "files.init",

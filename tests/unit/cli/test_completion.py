@@ -31,6 +31,8 @@ def offered(tmp_path, monkeypatch):
     folder = tmp_path / "here"
     folder.mkdir()
     (folder / "own.toml").touch()
+    (folder / "runs" / "baselines").mkdir(parents=True)
+    (folder / "runs" / "baselines" / "v1.json").touch()
     locks = [state.Lock(name) for name in ("main", "second")]
     handlers = {"status": lambda *_: STATUS, "fault-list": lambda *_: FAULTS}
     server = Server(tmp_path / "state" / "second" / "control.sock", handlers)
@@ -72,6 +74,9 @@ def offered(tmp_path, monkeypatch):
         (["fault", "set", "all", "--condition", "st"], ["stopped"]),
         (["judge", "--budget", "first"], ["first-budget"]),
         (["run", "demo", "--system", "s"], ["serf"]),
+        (["compare", "v"], ["v1"]),
+        (["compare", "v1", "x", "--despite", "ker"], ["kernel"]),
+        (["baseline", "remove", ""], ["v1"]),
     ],
     ids=lambda value: " ".join(value) or "nothing",
 )

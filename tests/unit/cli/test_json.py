@@ -60,7 +60,11 @@ ARGUMENTS = {
     "fault set": ["n", "--delay", "1ms"],
     "fault cut": ["halves"],
     "replay": ["--dry-run"],
+    "baseline save": ["saved"],
+    "baseline remove": ["kept"],
 }
+# How many run folders each is told.
+RUNS = {"judge": 1, "replay": 1, "bundle": 1, "compare": 2, "baseline save": 1}
 # tests/root/test_cluster.py, test_shrink.py, test_gate.py, test_soak.py; test_saturate.py;
 # test_calibrate.py
 STARTS_SOMETHING = {"up", "run", "gate", "saturate", "shrink", "soak", "calibrate"}
@@ -86,8 +90,9 @@ def test_json_is_one_object_with_a_version(name, tmp_path, monkeypatch):
     monkeypatch.delenv("HARNESS_CLUSTER", raising=False)
     monkeypatch.chdir(tmp_path)
     words = [*name.split(), *ARGUMENTS.get(name, [])]
-    if name in {"judge", "replay", "bundle"}:
-        words.append(str(good(tmp_path)))
+    words += [str(good(tmp_path, 2 + number)) for number in range(RUNS.get(name, 0))]
+    if name == "baseline remove":
+        CliRunner().invoke(main, ["baseline", "save", "kept", str(good(tmp_path))])
     lock = server = None
     if name not in {"down", "doctor"}:
         lock = state.Lock("main")

@@ -72,8 +72,9 @@ def test_the_page_is_read():
         "HARNESS_STATE",
         "HARNESS_REQUIRE_ALL",
     }
-    heard = ["run", "gate", "replay", "bundle", "saturate", "shrink", "soak", "judge"]
-    assert of("HARNESS_RUNS") == heard
+    commands = ["run", "gate", "replay", "bundle", "saturate", "shrink", "soak", "judge", "compare"]
+    baselines = ["baseline save", "baseline list", "baseline remove"]
+    assert of("HARNESS_RUNS") == [*commands, *baselines]
 
 
 @pytest.mark.parametrize("variable", ["RUNTIME", "SYSTEM", "HARNESS_CLUSTER"])

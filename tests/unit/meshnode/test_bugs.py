@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from kit.nodes import read_journal
 from meshnode import bugs
-from meshnode.bugs import BUGS
+from meshnode.bugs import BUGS, plant
 from meshnode.config import Config, Options
 from meshnode.dht import Contact
 from meshnode.identity import Authority
 from meshnode.journal import Kind
 from meshnode.node import Node
+from meshnode.wire import Message, Type
 
 CLEAN = ""
 PEER = Contact(bytes(range(32)), "127.0.0.2", 7000)
@@ -149,6 +150,36 @@ def test_what_leaks_in_an_hour(
     )
     assert sum(count for seconds, count in by_interval.items() if 1 < seconds < 60) == pages
     assert pages * bugs.PAGE_BYTES in {0, 1998848}  # 2 MB
+
+
+UNDER_WAY_NS = 200_000_000  # of a message: long enough for a share of it to be no noise
+
+
+async def held(config: Config, bug: str, *, is_own: bool) -> float:
+    """For which share of the time that it was under way a message is held, the least of three."""
+    node, done = Node(config), asyncio.Event()
+    node._frames[Type.PRIVATE] = lambda *_: done.set()
+    if bug:
+        plant(bug, node)
+    target, shares = node._identity.node_id if is_own else bytes(32), []
+    for _ in range(3):
+        done.clear()
+        began_ns = time.perf_counter_ns()
+        sent_ns = time.time_ns() - UNDER_WAY_NS
+        message = Message(Type.PRIVATE, bytes(16), bytes(32), target, sent_ns, ttl=1)
+        node._frames[Type.PRIVATE](None, message)
+        await done.wait()
+        shares.append((time.perf_counter_ns() - began_ns) / UNDER_WAY_NS)
+    return min(shares)
+
+
+@pytest.mark.parametrize(("bug", "share"), [("slower-by-8", 0.08), ("slower-by-25", 0.25)])
+def test_a_message_is_held_for_a_share_of_its_time(tmp_path: Path, bug: str, share: float) -> None:
+    Authority.load_or_create(tmp_path / "ca").issue(tmp_path, "n")
+    config = Config(name="n", address="127.0.0.1", port=7000, directory=tmp_path)
+    assert asyncio.run(held(config, bug, is_own=True)) >= share
+    assert asyncio.run(held(config, bug, is_own=False)) < share
+    assert asyncio.run(held(config, CLEAN, is_own=True)) < share
 
 
 def test_each_bug_says_what_it_does_and_is_told_in_the_log(

@@ -5,17 +5,20 @@ runs nothing of this module.
 """
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import mmap
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from meshnode.instruments import log
 from meshnode.journal import Kind
+from meshnode.wire import Dropped, Message, Type
 
 if TYPE_CHECKING:
     from meshnode.dht import Contact, Finished
@@ -267,6 +270,37 @@ def _leaks_a_connection_a_reconnect(node: "Node") -> None:
     _around(node, "accepted", accepted)
 
 
+def _slower(node: "Node", share: float) -> None:
+    """It holds a private message to it for this share of the time that it was under way, all nodes
+    of a host having one clock. A thread sleeps meanwhile: the loop's timers know milliseconds only.
+    """
+    clean, loop = node._frames[Type.PRIVATE], asyncio.get_running_loop()
+
+    def arrived(link: "Link", message: Message) -> None:
+        def hand_on(_: object) -> None:
+            with contextlib.suppress(Dropped):  # nobody is there any more to be told why
+                clean(link, message)
+            node._pulse.soon()
+
+        if message.target != node._identity.node_id:
+            clean(link, message)
+            return
+        held_s = share * max(time.time_ns() - message.timestamp_ns, 0) / 1e9
+        loop.run_in_executor(None, time.sleep, held_s).add_done_callback(hand_on)
+
+    node._frames[Type.PRIVATE] = arrived
+
+
+def _slower_by_25(node: "Node") -> None:
+    """Private messages to it take 25 % longer."""
+    _slower(node, 0.25)
+
+
+def _slower_by_8(node: "Node") -> None:
+    """Private messages to it take 8 % longer."""
+    _slower(node, 0.08)
+
+
 BUGS: dict[str, Callable[["Node"], None]] = {
     "loses-after-heal": _loses_after_heal,
     "delivers-twice-after-restart": _delivers_twice_after_restart,
@@ -281,4 +315,6 @@ BUGS: dict[str, Callable[["Node"], None]] = {
     "never-unsuspects": _never_unsuspects,
     "loses-after-two-left": _loses_after_two_left,
     "loses-after-two-left-sometimes": _loses_after_two_left_sometimes,
+    "slower-by-25": _slower_by_25,
+    "slower-by-8": _slower_by_8,
 }
