@@ -71,6 +71,8 @@ class Watched:
 
 
 class Usage(NamedTuple):
+    """What a process uses, at a moment."""
+
     at_ns: int
     cpu_ns: int
     threads: int
@@ -143,6 +145,7 @@ def of_pid(pid: int) -> tuple[Usage, int] | None:
 
 
 def open_source(pid: int, namespace: int) -> Source | None:
+    """Open what tells of a node's first process; None where it has ended. Raises OSError."""
     opened: list[int] = []
     try:
         opened.append(os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC))
@@ -188,6 +191,7 @@ def open_io(pid: int) -> int | None:
 
 
 def open_if_there(path: str) -> int | None:
+    """Open a file of the kernel; None where there is none (any more)."""
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError):

@@ -402,8 +402,10 @@ def test_what_nodes_and_watched_processes_write_is_told_and_so_is_what_disks_do(
         bench.nodes[node].tell(f"write {tmp_path / str(node)}")
     after, host_after = bench.rows(), bench.sampler.host().to_pylist()[0]
     wrote = [after[node]["io_bytes"] - before[node]["io_bytes"] for node in range(3)]
-    assert wrote == [8 << 20, 8 << 20, 0]
-    assert host_after["load_io_bytes"] - host_before["load_io_bytes"] == 8 << 20
+    # A page of a program may have to be read meanwhile.
+    assert [round(each / (1 << 20), 1) for each in wrote] == [8.0, 8.0, 0.0]
+    watched = host_after["load_io_bytes"] - host_before["load_io_bytes"]
+    assert round(watched / (1 << 20), 1) == 8.0
     assert host_after["psi_io_some_us"] >= host_before["psi_io_some_us"]
     if not disks.names():
         pytest.skip("this machine has no disks of its own")

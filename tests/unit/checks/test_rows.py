@@ -234,7 +234,6 @@ def test_a_checker_that_crashes_is_unknown():
         "delivery",
         "values",
         "denials",
-        "phantoms",
         "load",
         "doubts",
         "non-vacuity",
