@@ -154,6 +154,8 @@ class Database:
         """Raise sqlite3.DatabaseError where pages of the file are torn."""
         with _told(self.file):
             said = [one for (one,) in self._db.execute("PRAGMA quick_check(1)")]
+            self._db.execute("SELECT id, run, judged_ns FROM runs").fetchone()
+            self._db.execute("SELECT id, position, value FROM rows").fetchone()
         if said != ["ok"]:
             raise sqlite3.DatabaseError("; ".join(said)[:200])
 

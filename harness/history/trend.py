@@ -32,6 +32,7 @@ FALSE_ALARMS = 0.01  # of a row; and, of what is certain, of a page
 RUNS_LEAST = 6  # below which order says nothing: 2 of 720 orders of six are a whole drift
 SIDE_LEAST = 3  # runs on each side of a change
 WINDOWS = (10, 20, 40)  # newest runs that are looked at by themselves, beside all
+BETTER = 0.8  # of what a line leaves over: a level and a line that leave less are better
 ORDERS = 50_000  # random ones, of the test of a change: no p below 1 / 50,001
 SEED = 20_261_130
 
@@ -104,9 +105,16 @@ def drift_p(values: Floats) -> float:
     count = len(values)
     if count < RUNS_LEAST or values.min() == values.max():
         return 1.0
-    windows = [*(one for one in WINDOWS if one < count), count]
-    ps = [_kendall_p(values[-one:]) for one in windows]
-    return min(1.0, len(windows) * min(ps))
+    return _least([_kendall_p(values[-one:]) for one in _windows(count)])
+
+
+def _windows(count: int) -> list[int]:
+    return [*(one for one in WINDOWS if one < count), count]
+
+
+def _least(ps: Sequence[float]) -> float:
+    """The smallest of several p, as if it had been the only one that was looked at (Bonferroni)."""
+    return min(1.0, len(ps) * min(ps))
 
 
 def _kendall_p(values: Floats) -> float:
@@ -116,7 +124,13 @@ def _kendall_p(values: Floats) -> float:
 
 
 def step_p(values: Floats) -> float:
-    """How likely values in random order differ before and after some run as much as these."""
+    """How likely values in random order differ before and after some run as much as these, or the
+    newest of them, which another change before them does not hide.
+    """
+    return _least([_step_p(values[-one:]) for one in _windows(len(values))])
+
+
+def _step_p(values: Floats) -> float:
     if len(values) < RUNS_LEAST or values.min() == values.max():
         return 1.0
     ranks = stats.rankdata(values)
@@ -156,7 +170,8 @@ def _find(values: Floats, level: float, at: int = 0) -> list[Change]:
     of_drift, of_step = drift_p(values), step_p(values)
     if min(of_drift, of_step) > level:
         return []
-    step, step_misfit = _best_step(_finite(values))
+    window = min(_windows(count), key=lambda one: _step_p(values[-one:]))
+    step, step_misfit = _best_step(_finite(values), count - window)
     bend, drift_misfit = _best_drift(_finite(values))
     if of_step > level or (of_drift <= level and drift_misfit <= step_misfit):
         drift = Change(kind=Kind.DRIFT, begin=at + bend, end=at + count, p=of_drift)
@@ -174,27 +189,34 @@ def _finite(values: Floats) -> Floats:
     return np.clip(values, there.min() - apart, there.max() + apart)
 
 
-def _best_step(values: Floats) -> tuple[int, float]:
-    """At which run two levels fit best, and what they leave over, without signs."""
+def _best_step(values: Floats, since: int) -> tuple[int, float]:
+    """At which run two levels fit the values from `since` on best, and what they leave over of all,
+    without signs.
+    """
     misfits = {
-        at: float(
-            np.abs(values[:at] - np.median(values[:at])).sum()
-            + np.abs(values[at:] - np.median(values[at:])).sum()
-        )
-        for at in range(SIDE_LEAST, len(values) - SIDE_LEAST + 1)
+        at: _off(values[since:at]) + _off(values[at:])
+        for at in range(since + SIDE_LEAST, len(values) - SIDE_LEAST + 1)
     }
     best = min(misfits, key=misfits.__getitem__)
-    return best, misfits[best]
+    return best, _off(values[:best]) + _off(values[best:])
+
+
+def _off(values: Floats) -> float:
+    """How far values are off their median, together."""
+    return float(np.abs(values - np.median(values)).sum())
 
 
 def _best_drift(values: Floats) -> tuple[int, float]:
-    """From which run on a level that becomes a line fits best, and what it leaves over."""
+    """From which run on a level that becomes a line fits best, and what it leaves over; from the
+    first on, where a level before it is not clearly better.
+    """
     at, misfits = np.arange(len(values), dtype=np.float64), {}
     for bend in range(len(values) - RUNS_LEAST + 1):
         line = np.column_stack([np.ones_like(at), np.maximum(at - bend, 0)])
         left = values - line @ np.linalg.lstsq(line, values, rcond=None)[0]
         misfits[bend] = float(np.abs(left).sum())
     best = min(misfits, key=misfits.__getitem__)
+    best = best if misfits[best] < BETTER * misfits[0] else 0
     return best, misfits[best]
 
 
