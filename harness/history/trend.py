@@ -34,6 +34,7 @@ SIDE_LEAST = 3  # runs on each side of a change
 WINDOWS = (10, 20, 40)  # newest runs that are looked at by themselves, beside all
 BETTER = 0.8  # of what a line leaves over: a level and a line that leave less are better
 ORDERS = 50_000  # random ones, of the test of a change: no p below 1 / 50,001
+NO_DOUBT = 0.1  # a p above it is not looked at more closely
 SEED = 20_261_130
 
 
@@ -136,9 +137,14 @@ def _step_p(values: Floats) -> float:
     ranks = stats.rankdata(values)
     # A hair below: equal ones must count as equal.
     found = float(_apart(ranks[np.newaxis])[0]) * (1 - 1e-9)
-    by_chance = _by_chance(tuple(np.sort(ranks).tolist()))
-    as_far = len(by_chance) - int(np.searchsorted(by_chance, found, "left"))
-    return (1 + as_far) / (1 + len(by_chance))
+    p = 1.0
+    for orders in (ORDERS // 25, ORDERS):
+        by_chance = _by_chance(tuple(np.sort(ranks).tolist()), orders)
+        as_far = orders - int(np.searchsorted(by_chance, found, "left"))
+        p = (1 + as_far) / (1 + orders)
+        if p > NO_DOUBT:
+            break
+    return p
 
 
 def _apart(ranks: Floats) -> Floats:
@@ -151,11 +157,12 @@ def _apart(ranks: Floats) -> Floats:
 
 
 @functools.lru_cache(maxsize=512)
-def _by_chance(ranks: tuple[float, ...]) -> Floats:
+def _by_chance(ranks: tuple[float, ...], orders: int) -> Floats:
     """The same of so many random orders of these ranks, the smallest first."""
-    rng = np.random.default_rng(SEED)
+    rng, lines = np.random.default_rng(SEED), ORDERS // 25
     found = [
-        _apart(rng.permuted(np.tile(np.array(ranks), (ORDERS // 10, 1)), axis=1)) for _ in range(10)
+        _apart(rng.permuted(np.tile(np.array(ranks), (lines, 1)), axis=1))
+        for _ in range(orders // lines)
     ]
     return np.sort(np.concatenate(found))
 
@@ -226,6 +233,7 @@ def _levels(values: Floats, changes: Sequence[Change]) -> list[Change]:
     for number, change in enumerate(changes):
         is_last = number + 1 == len(changes)
         end = len(values) if is_last else changes[number + 1].begin
+        end = max(end, change.begin + SIDE_LEAST)  # of a step from which a drift begins
         if change.kind is Kind.DRIFT:
             end = min(end, change.end)
             found.append(_drifted(values, change, since, end))

@@ -1,4 +1,4 @@
-"""Folders of judged runs without their records: what the history reads of them, and nothing else."""
+"""Folders of judged runs without their records: what the history reads of them."""
 
 from __future__ import annotations
 

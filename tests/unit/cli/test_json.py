@@ -58,6 +58,7 @@ ARGUMENTS = {
     "fault set": ["n", "--delay", "1ms"],
     "fault cut": ["halves"],
     "replay": ["--dry-run"],
+    "history merge": ["other.json"],
 }
 # tests/root/test_cluster.py, test_shrink.py, test_gate.py; test_saturate.py; test_calibrate.py
 STARTS_SOMETHING = {"up", "run", "gate", "saturate", "shrink", "calibrate"}
@@ -85,6 +86,9 @@ def test_json_is_one_object_with_a_version(name, tmp_path, monkeypatch):
     words = [*name.split(), *ARGUMENTS.get(name, [])]
     if name in {"judge", "replay", "bundle"}:
         words.append(str(good(tmp_path)))
+    if name.startswith(("history ", "runs ")):
+        monkeypatch.setenv("HARNESS_RUNS", str(good(tmp_path).parents[1]))
+        (tmp_path / "other.json").write_text('{"version": 1, "runs": []}')
     lock = server = None
     if name not in {"down", "doctor"}:
         lock = state.Lock("main")
