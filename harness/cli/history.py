@@ -117,7 +117,7 @@ def rebuild(runs: Path, *, as_json: bool) -> None:
 
 
 @history.command()
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @json_option
 @click.pass_obj
 def merge(runs: Path, file: Path, *, as_json: bool) -> None:

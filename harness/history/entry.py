@@ -20,7 +20,7 @@ from harness.errors import BadFileError
 from harness.history import shape
 
 VERDICT, METADATA, SUITE = "verdict.json", "metadata.json", "suite.json"
-SOAK = ("soak.json", "soak.toml")
+SOAK = "soak.json"
 WINDOWS = "windows"  # of a soak's folder: its parts
 # checks/verdict.py names them; nothing of the history imports a judge.
 ANSWERS = frozenset({"PASS", "MEASURED", "NOT ASKED", "UNKNOWN", "FAIL"})
@@ -135,7 +135,8 @@ def of_folder(folder: Path, root: Path) -> Entry:
         rows = tuple(_row(one) for one in findings)
     except BadFileError as error:
         raise BadFileError(f"{folder / VERDICT}: {error}") from None
-    kind, facts = _kind(folder), [*_facts(folder)]
+    kind = _kind(folder)
+    facts = [*_facts(folder, kind)]
     if not facts:
         raise BadFileError(f"{folder}: expected {METADATA} of it, or of a part of it; found none")
     first = facts[0]
@@ -157,18 +158,46 @@ def of_folder(folder: Path, root: Path) -> Entry:
 def _kind(folder: Path) -> str:
     if (folder / SUITE).is_file():
         return OF_SUITE
-    if any((folder / name).is_file() for name in SOAK) or (folder / WINDOWS).is_dir():
+    if (folder / SOAK).is_file():
         return OF_SOAK
     return WINDOW if folder.parent.name == WINDOWS else RUN
 
 
-def _facts(folder: Path) -> Iterator[Mapping[str, Any]]:
+def _facts(folder: Path, kind: str) -> Iterator[Mapping[str, Any]]:
     """The metadata of a folder's runs, in order: its own, or those of its parts that are there."""
+    if kind in (OF_SOAK, WINDOW):
+        yield _of_soak(folder if kind == OF_SOAK else folder.parents[1], folder)
+        return
     for one in (folder, *parts(folder)):
-        try:
-            yield _json(one / METADATA)
-        except BadFileError:
-            continue
+        if found := _or_nothing(one / METADATA):
+            yield found
+
+
+def _of_soak(soak: Path, folder: Path) -> Mapping[str, Any]:
+    """What metadata.json would say of a soak, or of a window of it, whose run may be gone."""
+    asked = _or_nothing(soak / SOAK)
+    begun = asked if folder == soak else _or_nothing(folder / "summary.json")
+    lasts = asked.get("for_s") if folder == soak else _or_nothing(folder / "window.json")
+    inputs = sorted(one for one in (soak / "inputs").glob("**/*") if one.is_file())
+    return {
+        **_or_nothing(soak / "facts.json"),
+        "name": asked.get("name"),
+        "started": begun.get("started"),
+        "t0_ns": begun.get("t0_ns"),
+        "cluster": asked.get("cluster"),
+        "load": {
+            "workers": asked.get("workers"),
+            "streams": [hashlib.blake2b(one.read_bytes()).hexdigest() for one in inputs],
+        },
+        "plan": [{"end_s": lasts.get("seconds") if isinstance(lasts, dict) else lasts}],
+    }
+
+
+def _or_nothing(file: Path) -> dict[str, Any]:
+    try:
+        return _json(file)
+    except BadFileError:
+        return {}
 
 
 def parts(folder: Path) -> list[Path]:
@@ -177,10 +206,7 @@ def parts(folder: Path) -> list[Path]:
     """
     found: list[Path] = []
     if (folder / SUITE).is_file():
-        try:
-            named = _json(folder / SUITE).get("parts")
-        except BadFileError:
-            named = None
+        named = _or_nothing(folder / SUITE).get("parts")
         if isinstance(named, dict):  # a suite's parts lie beside it: ``../NAME/TIME``
             found = [Path(os.path.normpath(folder / str(one))) for one in named.values()]
     elif (folder / WINDOWS).is_dir():
@@ -236,7 +262,7 @@ def _id(kind: str, scenario: str, facts: Sequence[Mapping[str, Any]]) -> str:
             one.get("cluster"),
             _table(one, "host").get("cpu"),
         ]
-        for one in (facts[:1] if kind == OF_SOAK else facts)
+        for one in facts
     ]
     return _digest([kind, scenario, played])
 

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import stat
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,12 +24,12 @@ from harness.errors import BadFileError
 from harness.history import entry
 from harness.history.entry import VERDICT, WINDOWS
 
-LATEST, DATABASE = "latest", "history.db"
+LATEST, DATABASE, SOAK_LOCK = "latest", "history.db", "soak.lock"
 # By one of these files a folder is known to be ours: a run's, a suite's, a soak's, a search's.
 MARKS = {
     "metadata.json": "run",
     "suite.json": "suite",
-    **dict.fromkeys(entry.SOAK, "soak"),
+    entry.SOAK: "soak",
     "saturation.json": "saturate",
     "shrink.json": "shrink",
     "trials.jsonl": "shrink",
@@ -36,6 +37,8 @@ MARKS = {
 }
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(-\d+)?$")  # names of run folders
 UNJUDGED_S = 3600.0  # for which a folder without a verdict is held to be written yet
+FLOCK = struct.Struct("hhqqi4x")  # struct flock of fcntl(2)
+WRITE_LOCK = FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 GOING = ".pruned-"  # before the name of a folder that is being removed
 
 
@@ -66,7 +69,7 @@ def is_root(folder: Path) -> bool:
 
 def root_of(folder: Path) -> Path | None:
     """Find the folder of runs whose history a run belongs to; None where it belongs to none: it
-    lies by itself, or is a trial of a search.
+    lies by itself, or is a trial of a search or the run of a window of a soak.
     """
     folder = folder.absolute()
     up = 4 if folder.parent.name == WINDOWS else 2
@@ -74,8 +77,9 @@ def root_of(folder: Path) -> Path | None:
     if len(above) < up or not is_root(above[up - 1]):
         return None
     root = above[up - 1]
-    is_search = TIME.match(root.name) is not None and is_root(root.parents[1])
-    return None if is_search else root
+    is_trial = TIME.match(root.name) is not None and is_root(root.parents[1])
+    is_of_window = root.parent.name == WINDOWS  # its run: the soak's folder tells of it
+    return None if is_trial or is_of_window else root
 
 
 def folders(root: Path) -> Iterator[Path]:
@@ -237,10 +241,9 @@ def let_go(handle: int | None) -> None:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether somebody writes into it now."""
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+    """Whether somebody writes into it now, or plays the soak that it is."""
+    handle = _opened(folder, os.O_RDONLY | os.O_DIRECTORY)
+    if handle is None:
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -248,7 +251,28 @@ def is_held(folder: Path) -> bool:
         return True
     finally:
         os.close(handle)
-    return False
+    return _is_played(folder / SOAK_LOCK)
+
+
+def _is_played(lock: Path) -> bool:
+    """Whether somebody has a soak's lock, which is one of the open file (control/state.py)."""
+    handle = _opened(lock, os.O_RDWR)
+    if handle is None:
+        return False
+    try:
+        kind, *_ = FLOCK.unpack(fcntl.fcntl(handle, fcntl.F_OFD_GETLK, WRITE_LOCK))
+    except OSError:
+        return True  # nobody knows
+    finally:
+        os.close(handle)
+    return bool(kind != fcntl.F_UNLCK)
+
+
+def _opened(path: Path, how: int) -> int | None:
+    try:
+        return os.open(path, how | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
 
 
 def require_root(root: Path) -> Path:

@@ -81,7 +81,7 @@ def judge(path: Path, rows: Sequence[Mapping[str, Any]], answer: str, when: date
     said = {"version": 1, "run": str(path), "answer": answer, "findings": list(rows)}
     (path / "verdict.json").write_text(json.dumps(said))
     at_s = when.timestamp() + 60
-    for one in (path / "verdict.json", path / "metadata.json"):
+    for one in path.iterdir():
         os.utime(one, (at_s, at_s))
 
 
@@ -107,4 +107,27 @@ def judge_suite(path: Path, answer: str, when: datetime) -> None:
     said = {"version": 1, "answer": answer, "findings": [row(9.0, phase="small/load")]}
     (path / "verdict.json").write_text(json.dumps(said))
     at_s = when.timestamp() + 60
-    os.utime(path / "verdict.json", (at_s, at_s))
+    for one in path.iterdir():
+        os.utime(one, (at_s, at_s))
+
+
+def soak(root: Path, number: int, values: Sequence[float]) -> Path:
+    """The folder of a soak, with a window for each value, whose runs are gone."""
+    begun = FIRST + timedelta(days=number)
+    path = root / "steady" / begun.strftime("%Y-%m-%dT%H-%M-%S")
+    (path / "inputs").mkdir(parents=True)
+    (path / "inputs" / "scenario.toml").write_text("seed = 1")
+    asked = {"name": "steady", "for_s": 1200.0, "started": begun.isoformat(), "cluster": "main"}
+    (path / "soak.json").write_text(json.dumps({"version": 1, "workers": 1, **asked}))
+    facts = metadata("steady", begun)
+    kept = {key: facts[key] for key in ("host", "nodes", "topology", "adapter", "runtime")}
+    (path / "facts.json").write_text(json.dumps(kept))
+    for place, value in enumerate(values, 1):
+        window, at = path / "windows" / f"{place:04}", begun + timedelta(minutes=10 * place)
+        window.mkdir(parents=True)
+        said = {"started": at.isoformat(), "t0_ns": place}
+        (window / "summary.json").write_text(json.dumps(said))
+        (window / "window.json").write_text(json.dumps({"number": place, "seconds": 600.0}))
+        judge(window, [row(value)], "PASS", at)
+    judge_suite(path, "PASS", begun)
+    return path

@@ -87,14 +87,16 @@ def test_a_suite_is_what_its_parts_were_on(tmp_path):
 
 
 def test_a_window_of_a_soak_is_no_run_by_itself(tmp_path):
-    soak = tmp_path / "soak-small" / "1"
-    window = folders.run(tmp_path, 0, [folders.row(3.0)], folder=soak / "windows" / "0001")
-    assert of_folder(window, tmp_path).kind == "window"
-    (soak / "soak.json").write_text("{}")
-    shutil.copy(window / "verdict.json", soak)
-    found = of_folder(soak, tmp_path)
-    assert (found.kind, found.scenario, found.run) == ("soak", "soak-small", "soak-small/1")
-    assert found.id != of_folder(window, tmp_path).id
+    """Their run folders may be gone: what the soak keeps of them tells what they were on."""
+    path = folders.soak(tmp_path, 0, [3.0, 4.0])
+    soak = of_folder(path, tmp_path)
+    first, second = (of_folder(path / "windows" / f"000{n}", tmp_path) for n in (1, 2))
+    assert (soak.kind, soak.scenario, soak.run) == ("soak", "steady", "steady/2026-03-01T02-00-00")
+    assert (first.kind, first.scenario) == ("window", "steady")
+    assert first.started == "2026-03-01T02:10:00+00:00"
+    assert len({soak.id, first.id, second.id}) == 3
+    assert first.environment == second.environment
+    assert first.environment["kernel"] == "6.18"
 
 
 @pytest.mark.parametrize(

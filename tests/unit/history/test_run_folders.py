@@ -5,14 +5,15 @@ somebody else.
 from __future__ import annotations
 
 import os
-import shutil
 import time
 
 import pytest
 from kit import judged_folders as folders
 
+from harness.control import state
 from harness.errors import StorageError
 from harness.history import pruning, run_folders, store
+from harness.history.database import Database
 from harness.history.folder import RunFolder
 
 
@@ -148,32 +149,31 @@ def test_a_suite_that_lies_about_its_parts_takes_none_along(root):
     assert [one.parts for one in found] == [()]
 
 
-def test_a_soak_goes_with_its_windows(root):
-    soak = root / "soak-small" / "1"
-    for number in (1, 2):
-        folders.run(
-            root,
-            0,
-            [folders.row(3.0)],
-            folder=soak / "windows" / f"000{number}",
-            latest=False,
-            cluster=f"c{number}",
-        )
-    (soak / "soak.json").write_text("{}")
-    shutil.copy(soak / "windows" / "0001" / "verdict.json", soak)
-    old = folders.FIRST.timestamp()
-    for path in [soak / "verdict.json", soak / "soak.json"]:
-        os.utime(path, (old, old))
-    assert len(names(root)) == 9
+def test_a_soak_goes_with_its_windows_and_stays_while_it_is_played(root):
+    soak = folders.soak(root, 0, [3.0, 4.0])
+    name = "steady/2026-03-01T02-00-00"
     handle = run_folders.hold(soak / "windows" / "0002")
     prune(root, 1)
-    assert names(root) == ["soak-small/1", day(7)]
+    assert names(root) == [name, day(7)]
     run_folders.let_go(handle)
+    lock = state.lock_file(soak / "soak.lock")
+    prune(root, 1)
+    assert names(root) == [name, day(7)]
+    os.close(lock)
     prune(root, 1)
     assert names(root) == [day(7)]
     with store.opened(root) as database:
-        assert [one.kind for one in database.entries()].count("window") == 2
-        assert [one.kind for one in database.entries()].count("soak") == 1
+        kinds = [one.kind for one in database.entries()]
+    assert (kinds.count("window"), kinds.count("soak")) == (2, 1)
+
+
+def test_the_run_of_a_window_makes_no_history_of_its_own(root):
+    window = folders.soak(root, 0, [3.0]) / "windows" / "0001"
+    store.note(folders.run(window, 0, [folders.row(3.0)], name="steady"))
+    assert not (window / "history.db").exists()
+    store.note(window)
+    with Database(root) as database:
+        assert [one.kind for one in database.entries()] == ["window"]
 
 
 def test_no_link_is_followed_and_nothing_else_is_touched(root, tmp_path):
