@@ -10,7 +10,7 @@ import click
 
 from harness.cli import words
 from harness.cli.shared import json_option, print_json, runs_option
-from harness.errors import HarnessError, InterruptedByUserError
+from harness.errors import HarnessError, InterruptedByUserError, StorageError
 from harness.history import pruning, run_folders
 from harness.history.run_folders import RunFolder
 from harness.reports.terminal import Plain, Terminal
@@ -74,23 +74,24 @@ def prune(root: Path, keep: int, keep_failures: int, *, dry_run: bool, as_json: 
     What is being written stays, and what `latest` points to.
     """
     root = run_folders.require_root(root)
-    choices = pruning.choose(run_folders.listed(root), keep, keep_failures)
-    going = [one.folder for one in choices if one.stays is None]
     gone: list[RunFolder] = []
     failed: list[str] = []
-    if not dry_run:
-        pruning.remove_leftovers(root)
+    with pruning.alone(root):
+        choices = pruning.choose(run_folders.listed(root), keep, keep_failures)
+        going = [one.folder for one in choices if one.stays is None]
         try:
-            for one in going:
-                _remove(root, one, gone, failed, quiet=as_json)
+            if not dry_run:
+                pruning.remove_leftovers(root)
+                for one in going:
+                    _remove(root, one, gone, failed, quiet=as_json)
         except KeyboardInterrupt:
             raise InterruptedByUserError(
                 f"interrupted: {len(gone)} of {len(going)} folders went, the others are whole, but "
-                f"for what the next prune removes"
+                "for what the next prune removes"
             ) from None
     _told(root, choices, going if dry_run else gone, failed, dry_run=dry_run, as_json=as_json)
     if failed:
-        raise HarnessError("; ".join(failed))
+        raise StorageError("; ".join(failed))
 
 
 def _remove(

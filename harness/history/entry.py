@@ -226,7 +226,8 @@ def environment(facts: Sequence[Mapping[str, Any]], kind: str = RUN) -> dict[str
     found |= {"system": first.get("adapter"), "topology": first.get("topology")}
     found |= {key: one for key, one in _table(first, "network").items() if isinstance(one, str)}
     if kind in (RUN, WINDOW):
-        found["nodes"] = len(first.get("nodes") or ())
+        nodes = first.get("nodes")
+        found["nodes"] = len(nodes) if isinstance(nodes, list) else None
         workers = load.get("workers")
         found["workers"] = len(workers) if isinstance(workers, list) else workers
     found["load"] = _digest([_asked(one) for one in facts])[:8]

@@ -6,13 +6,15 @@ goes: whoever looks meanwhile, or after a kill, finds it whole or not at all.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import BadFileError, StorageError
+from harness.errors import StorageError
 from harness.history import entry, run_folders, store
 from harness.history.entry import WINDOWS
 from harness.history.run_folders import GOING, RunFolder
@@ -46,6 +48,17 @@ def choose(folders: Sequence[RunFolder], keep: int, keep_failures: int) -> list[
         return f"one of the newest {keep_failures} failures" if one.name in failures else None
 
     return [Choice(folder=one, stays=why(one)) for one in folders]
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Wait until nobody else prunes this folder of runs, and let nobody meanwhile."""
+    handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def remove(root: Path, folder: RunFolder) -> None:
@@ -100,9 +113,3 @@ def remove_leftovers(root: Path) -> int:
         if not os.listdir(name):
             name.rmdir()
     return count
-
-
-def require_counts(keep: int, keep_failures: int) -> None:
-    """Raise BadFileError for numbers of folders that cannot be."""
-    if keep < 0 or keep_failures < 0:
-        raise BadFileError(f"expected numbers of folders, found {keep} and {keep_failures}")

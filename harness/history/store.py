@@ -162,10 +162,14 @@ def keep(root: Path, those: Iterable[Entry]) -> None:
 
 def keep_rows(root: Path, folders: Iterable[Path]) -> None:
     """Keep the rows of folders that are about to go, those that are judged. Raises StorageError."""
-    those = [*_read_folders(root, (one for one in folders if (one / VERDICT).is_file()), [])]
+    paths = [*folders]
+    those = _read_folders(root, (one for one in paths if (one / VERDICT).is_file()), [])
+    names = {one.relative_to(root).as_posix() for one in paths}
     with opened(root) as database:
-        newest = {one.id: one for one in database.entries()}
-        keep(root, [newest.get(one.id, one) for one in those])
+        known = {one.id: one for one in database.entries()}
+    # What the database knows of a folder whose verdict cannot be read any more is kept too.
+    kept = {one.id: one for one in known.values() if one.run in names}
+    keep(root, (kept | {one.id: known.get(one.id, one) for one in those}).values())
 
 
 def note(folder: Path) -> None:

@@ -125,6 +125,19 @@ def test_what_is_no_verdict_is_said(tmp_path, text):
         of_folder(path, tmp_path)
 
 
+@pytest.mark.parametrize("lie", [5, "x", None, [], {}, [[]], {"a": 1}, -1.5, True])
+@pytest.mark.parametrize(
+    "key",
+    ["name", "started", "t0_ns", "host", "nodes", "runtime", "load", "plan", "network", "adapter"],
+)
+def test_metadata_that_lie_break_nothing(tmp_path, key, lie):
+    path = folders.run(tmp_path, 0, [folders.row(3.0)])
+    said = json.loads((path / "metadata.json").read_text())
+    (path / "metadata.json").write_text(json.dumps({**said, key: lie}))
+    found = of_folder(path, tmp_path)
+    assert from_json(json.loads(json.dumps(found.as_json()))) == found
+
+
 def test_without_metadata_nobody_knows_what_it_was_of(tmp_path):
     path = folders.run(tmp_path, 0, [])
     (path / "metadata.json").unlink()

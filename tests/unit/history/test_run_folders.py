@@ -4,7 +4,10 @@ somebody else.
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -60,6 +63,18 @@ def test_the_newest_stay_and_the_history_keeps_the_rows_of_the_others(root):
                 10.0 + number for number in range(8)
             ]
         (root / "history.db").unlink()
+
+
+def test_what_is_known_of_a_verdict_that_was_torn_is_kept(root):
+    store.opened(root).close()
+    (root / day(0) / "verdict.json").write_text("{")
+    old = folders.FIRST.timestamp()
+    os.utime(root / day(0) / "verdict.json", (old, old))
+    prune(root, 3)
+    assert len(names(root)) == 3
+    (root / "history.db").unlink()
+    with store.opened(root) as database:
+        assert len(database.entries()) == 8
 
 
 def test_failures_stay(root):
@@ -206,6 +221,17 @@ def test_what_is_no_folder_of_runs_is_not_removed(root, name):
             ),
         )
     assert len(names(root)) == 8
+
+
+def test_two_prunes_at_once_remove_each_folder_once(root):
+    words = [sys.executable, "-m", "harness", "runs", "--runs", str(root), "prune", "--keep", "2"]
+    both = [
+        subprocess.Popen([*words, "--json"], stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    said = [json.loads(one.communicate(timeout=120)[0]) for one in both]
+    assert [one.returncode for one in both] == [0, 0]
+    assert sorted(len(one["gone"]) for one in said) == [0, 6]
+    assert names(root) == [day(6), day(7)]
 
 
 def test_what_a_killed_prune_left_goes_with_the_next(root):
