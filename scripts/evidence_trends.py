@@ -23,7 +23,7 @@ from harness.history.series import series
 from harness.history.trend import look
 
 REAL = ROOT / "docs" / "evidence" / "trends-real.json"
-CLEAN, DRIFTS = 1000, 200  # series of a case
+CLEAN, DRIFTS = 1000, 100  # series of a case
 LOOKS = (10, 20, 30)  # after so many runs
 SPREADS = (0.01, 0.02, 0.03, 0.05, 0.1)
 ROWS = (1, 20, 60)
@@ -166,7 +166,7 @@ PAGES = (
 )
 DRIFTING = (
     "",
-    "One row of a page grows by 2 % a run from the first run on; in how many of 200 series it is",
+    "One row of a page grows by 2 % a run from the first run on; in how many of 100 series it is",
     "called out by the tenth run.",
     "",
     "| noise | standard deviation | rows of the page | called out | of them certain |",

@@ -12,7 +12,7 @@ from harness.history.trend import Change, Kind
 WIDTH, HEIGHT, RIGHT, TOP, FLOOR = 400, 150, 10, 12, 122
 LEFT = 58
 CELL, STRIP_HEIGHT, CELLS_MOST = 7, 12, 60
-BOUND_FAR = 4.0  # times the highest value: a bound further away would flatten the line
+BOUND_FAR = 1.6  # times the highest value: a bound further away would flatten the line
 MARKS = {"FAIL": "bad", "UNKNOWN": "doubt"}
 
 
@@ -83,7 +83,9 @@ def _ticks(plane: Plane) -> Iterator[str]:
 
 
 def _dates(series: Series, plane: Plane) -> Iterator[str]:
-    first, last = series.points[0].entry.started[:10], series.newest.entry.started[:10]
+    first, last = series.points[0].entry.started, series.newest.entry.started
+    shown = slice(11, 16) if first[:10] == last[:10] else slice(10)  # of one day, its hours
+    first, last = first[shown], last[shown]
     y = FLOOR + 18
     yield f'<text class="tick" x="{LEFT}" y="{y}">{escape(first)}</text>'
     if plane.count > 1:

@@ -225,6 +225,7 @@ def test_what_is_no_folder_of_runs_is_not_removed(root, name):
 
 def test_two_prunes_at_once_remove_each_folder_once(root):
     words = [sys.executable, "-m", "harness", "runs", "--runs", str(root), "prune", "--keep", "2"]
+    words += ["--keep-failures", "0"]
     both = [
         subprocess.Popen([*words, "--json"], stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
