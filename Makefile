@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from
 export RUNTIME SYSTEM HARNESS_CLUSTER
 
-.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean evidence-shrink evidence-bugs evidence-leaks evidence-replay evidence-generated evidence-systems evidence-compare bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project down clean wheel constraints
+.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean evidence-shrink evidence-bugs evidence-leaks evidence-replay evidence-generated evidence-systems evidence-compare evidence-trends bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project down clean wheel constraints
 
 help:  ## Show what can be made
 	@grep -hE '^[a-zA-Z0-9_ -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{n = split($$1, names, " "); for (i = 1; i <= n; i++) printf "  make %-16s %s\n", names[i], $$2}'
@@ -91,6 +91,9 @@ evidence-systems: setup  ## OpenDHT and Serf under a partition, churn and a cras
 
 evidence-compare: setup  ## Comparisons of a pool of real runs: A/A, nodes that are 25 % and 8 % slower (45 minutes at most a time; goes on where it stopped)
 	@$(BIN)/python scripts/evidence_compare.py
+
+evidence-trends: setup  ## A thousand rows that do not change, and slow drifts, as the history looks at them (ten minutes; goes on where it stopped)
+	@$(BIN)/python scripts/evidence_trends.py
 
 evidence-replay: setup  ## A partition scenario and a session by hand, each replayed five times from its folder and from a bundle in a fresh clone (45 minutes at most; goes on where it stopped)
 	@$(BIN)/python scripts/evidence_replay.py

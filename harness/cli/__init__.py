@@ -25,6 +25,8 @@ HOMES = {
     "run": "runs.run",
     "judge": "runs.judge",
     "gate": "gate.gate",
+    "history": "history.history",
+    "runs": "run_folders.runs",
     "replay": "replay.replay",
     "bundle": "replay.bundle",
     "scenarios": "scenarios.scenarios",

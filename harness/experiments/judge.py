@@ -20,7 +20,7 @@ from harness.checks import rows as budget_rows
 from harness.checks.verdict import Verdict
 from harness.errors import BadFileError
 from harness.experiments import fidelity
-from harness.history import reader
+from harness.history import reader, store
 from harness.history.folder import translated
 from harness.history.gaps import Gap, Part
 from harness.history.history import History
@@ -56,12 +56,15 @@ class Judged:
         return Group(told, Text.assemble(plain(unsealed), style="dim")) if unsealed else told
 
     def write(self) -> None:
-        """Write verdict.json and the reports into the run folder. Raises StorageError."""
+        """Write verdict.json and the reports into the run folder, and its rows into the history
+        beside it, where there is one. Raises StorageError.
+        """
         with translated(self.run):
             replace_text(self.run / "verdict.json", json.dumps(self.as_json(), indent=1) + "\n")
             replace_text(self.run / "summary.txt", text.to_text(self.report()))
             for name, (_, file) in FORMATS.items():
                 replace_text(self.run / file, self.rendered(name))
+        store.note(self.run)
 
     def rendered(self, format_: str) -> str:
         """Return the verdict in one of reports.FORMATS, or as ``text`` or ``json``.

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from harness.errors import StorageError
-from harness.history import journal, manifest
+from harness.history import journal, manifest, run_folders
 from harness.history.events import Event
 from harness.kernel.files import replace_text
 
@@ -80,6 +80,7 @@ class RunFolder:
         """Make ``root/scenario/<time>`` and point ``root/latest`` at it."""
         self._root, self._earlier = root, (root / "latest").resolve()
         self.path = new_folder(root, scenario, now)
+        self._held = run_folders.hold(self.path)  # nobody prunes it while it is written
         with translated(self.path):
             for name in ("journal", "load", "logs"):
                 (self.path / name).mkdir()
@@ -177,6 +178,8 @@ class RunFolder:
             self._events.close()
             while self._streams:
                 self._streams.popitem()[1].close()
+            run_folders.let_go(self._held)
+            self._held = None
 
 
 class translated:  # noqa: N801 - reads as a word: `with translated(path):`

@@ -62,6 +62,7 @@ ARGUMENTS = {
     "replay": ["--dry-run"],
     "baseline save": ["saved"],
     "baseline remove": ["kept"],
+    "history merge": ["other.json"],
 }
 # How many run folders each is told.
 RUNS = {"judge": 1, "replay": 1, "bundle": 1, "compare": 2, "baseline save": 1}
@@ -93,6 +94,9 @@ def test_json_is_one_object_with_a_version(name, tmp_path, monkeypatch):
     words += [str(good(tmp_path, 2 + number)) for number in range(RUNS.get(name, 0))]
     if name == "baseline remove":
         CliRunner().invoke(main, ["baseline", "save", "kept", str(good(tmp_path))])
+    if name.startswith(("history ", "runs ")):
+        monkeypatch.setenv("HARNESS_RUNS", str(good(tmp_path).parents[1]))
+        (tmp_path / "other.json").write_text('{"version": 1, "runs": []}')
     lock = server = None
     if name not in {"down", "doctor"}:
         lock = state.Lock("main")

@@ -72,9 +72,22 @@ def test_the_page_is_read():
         "HARNESS_STATE",
         "HARNESS_REQUIRE_ALL",
     }
-    commands = ["run", "gate", "replay", "bundle", "saturate", "shrink", "soak", "judge", "compare"]
-    baselines = ["baseline save", "baseline list", "baseline remove"]
-    assert of("HARNESS_RUNS") == [*commands, *baselines]
+    assert of("HARNESS_RUNS") == [
+        "run",
+        "gate",
+        "replay",
+        "bundle",
+        "saturate",
+        "shrink",
+        "soak",
+        "judge",
+        "compare",
+        "baseline save",
+        "baseline list",
+        "baseline remove",
+        "history",
+        "runs",
+    ]
 
 
 @pytest.mark.parametrize("variable", ["RUNTIME", "SYSTEM", "HARNESS_CLUSTER"])
@@ -183,6 +196,14 @@ def test_runs_of_judge(tmp_path):
     assert "expected a run folder" not in done.output
     done = run("judge", str(tmp_path / "said"), HARNESS_RUNS=str(tmp_path / "mine"))
     assert f"{tmp_path / 'said'}: expected a run folder" in done.output
+
+
+@pytest.mark.parametrize("words", [["history", "rebuild"], ["runs", "list"]])
+def test_runs_of_what_looks_at_all_of_them(words, tmp_path):
+    done = run(" ".join(words), HARNESS_RUNS=str(tmp_path / "mine"))
+    assert f"{tmp_path / 'mine'}: expected a folder of runs" in done.output
+    done = run(words[0], "--runs", str(tmp_path), words[1], HARNESS_RUNS=str(tmp_path / "mine"))
+    assert done.exit_code == 0, done.output
 
 
 def test_runs_of_locust():
