@@ -55,7 +55,7 @@ def main(base: str) -> int:
     table = RUNS / "compare.md"
     sides = (RUNS / "base", RUNS / "head")
     other = harness(ROOT, "compare", *sides, "--format", "markdown", "--output", table)
-    (RUNS / "comment.md").write_text("\n".join((MARK, gate, table.read_text())))
+    (RUNS / "comment.md").write_text(f"{MARK}\n{gate}\n{table.read_text()}")
     print(f"ci: {RUNS / 'comment.md'}", file=sys.stderr)
     return next((worst for worst in (1, 2) if worst in (code, other)), max(code, other))
 
