@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from
 export RUNTIME SYSTEM HARNESS_CLUSTER
 
-.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean evidence-shrink evidence-bugs evidence-leaks evidence-replay evidence-generated evidence-systems evidence-compare evidence-trends bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project down clean wheel constraints
+.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean evidence-shrink evidence-bugs evidence-leaks evidence-replay evidence-generated evidence-systems evidence-compare evidence-trends bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project lint-workflows ci-pull-request ci-release nightly down clean wheel constraints
 
 help:  ## Show what can be made
 	@grep -hE '^[a-zA-Z0-9_ -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{n = split($$1, names, " "); for (i = 1; i <= n; i++) printf "  make %-16s %s\n", names[i], $$2}'
@@ -55,6 +55,18 @@ test-browser: setup  ## Tests in a real browser
 
 lint: setup  ## ruff (rules and format) and mypy --strict
 	@scripts/lint
+
+lint-workflows:  ## actionlint over .github/workflows (on PATH, or built with Go)
+	@scripts/lint_workflows
+
+ci-pull-request: setup  ## What a pull request is told: the gate pull-request; base and head in turns, compared (BASE=origin/main; ten minutes)
+	@$(BIN)/python scripts/ci_pull_request.py $(BASE)
+
+ci-release: wheel  ## Try the wheels in an empty environment, and the project's own gate
+	@scripts/ci_release
+
+nightly: setup  ## Soak, large scenarios, all gates: one exit code, JUnit, one page (DURATION=8h; 5m for a try)
+	@$(BIN)/harness gate nightly --runtime $(RUNTIME) --for $(or $(DURATION),8h)
 
 check: setup  ## The one command before a commit: lint, types, unit tests, architecture
 	@$(BIN)/python scripts/test.py check

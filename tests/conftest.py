@@ -94,6 +94,10 @@ def _toxiproxy() -> str | None:
     return None
 
 
+def _go() -> str | None:
+    return None if shutil.which("go") else "needs Go (Debian: apt-get install golang-go)"
+
+
 def _machine() -> str | None:
     from harness.errors import HarnessError
     from harness.runtimes.machine import image
@@ -107,6 +111,7 @@ def _machine() -> str | None:
 
 NEEDS = {
     "machine": _machine,
+    "go": _go,
     "toxiproxy": _toxiproxy,
     "vm": _netem,
     "root": _root,

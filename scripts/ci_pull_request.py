@@ -1,0 +1,64 @@
+"""`make ci-pull-request BASE=origin/main`: what a pull request is told, made here without anybody's
+servers: the gate `pull-request`, and small-10 played by base and head in turns on this machine and
+compared. Writes runs/ci/comment.md. Exit code: the worse of both, 1 before 2 before 0.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+RUNS = ROOT / "runs" / "ci"
+SCENARIO = ROOT / "scenarios" / "small-10.toml"
+ROUNDS = 3  # runs a side: between one run and the next a host differs too
+MARK = "<!-- p2p-harness: pull request -->"  # by which ci_github.py finds the comment again
+
+
+def harness(checkout: Path, *argv: str | Path) -> int:
+    """Run `harness` of a checkout; its exit code."""
+    print(f"ci: {checkout.name}: harness {' '.join(map(str, argv))}", file=sys.stderr, flush=True)
+    environment = {**os.environ, "RUNTIME": "netns", "HARNESS_CLUSTER": "ci"}
+    command = [checkout / ".venv" / "bin" / "harness", *argv]
+    return subprocess.run(command, cwd=checkout, env=environment, check=False).returncode
+
+
+def played(base: Path) -> None:
+    """Play base and head in turns, each first as often as the other."""
+    sides = [(base, RUNS / "base"), (ROOT, RUNS / "head")]
+    for number in range(ROUNDS):
+        for checkout, runs in sides if number % 2 == 0 else reversed(sides):
+            code = harness(checkout, "run", SCENARIO, "--runs", runs)
+            if code not in (0, 1, 2):
+                sys.exit(f"ci: {checkout.name}: the run ended with {code}: nothing to compare")
+
+
+def main(base: str) -> int:
+    """Make base's environment, play, compare, write the comment."""
+    shutil.rmtree(RUNS, ignore_errors=True)
+    RUNS.mkdir(parents=True)
+    code = harness(ROOT, "gate", "pull-request", "--runs", RUNS)
+    gate = (RUNS / "latest" / "gate.md").read_text()
+    with tempfile.TemporaryDirectory(prefix="ci-base-") as folder:
+        checkout = Path(folder) / "base"
+        git = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run([*git, "add", "--detach", str(checkout), base], check=True)
+        try:
+            subprocess.run(["make", "setup"], cwd=checkout, check=True)
+            played(checkout)
+        finally:
+            subprocess.run([*git, "remove", "--force", str(checkout)], check=True)
+    table = RUNS / "compare.md"
+    sides = (RUNS / "base", RUNS / "head")
+    other = harness(ROOT, "compare", *sides, "--format", "markdown", "--output", table)
+    (RUNS / "comment.md").write_text(f"{MARK}\n{gate}\n{table.read_text()}")
+    print(f"ci: {RUNS / 'comment.md'}", file=sys.stderr)
+    return next((worst for worst in (1, 2) if worst in (code, other)), max(code, other))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "origin/main"))
