@@ -37,6 +37,7 @@ HOMES = {
     "doctor": "host.doctor",
     "machine": "host.machine",
     "calibrate": "calibrate.calibrate",
+    "profile": "profile.profile",
     "completion": "completion.completion",
 }
 

@@ -6,11 +6,25 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from harness.errors import UsageError
 from harness.runtimes.runtime import Runtime
+from harness.supervisor.cluster import Cluster
+
+
+def answer(
+    cluster: Cluster,
+    params: Mapping[str, Any],
+    descriptors: Sequence[int],
+    connection: socket.socket,
+) -> dict[str, Any]:
+    """Answer a request to run a command beside a node with its exit code; see `run`."""
+    node, argv = params["node"], params["argv"]
+    cluster.require(node)
+    return {"exit_code": run(cluster.runtime, node, argv, descriptors, connection)}
 
 
 def run(

@@ -42,6 +42,7 @@ from harness.supervisor.fault_player import FaultPlayer
 from harness.supervisor.faults import NOBODY, Faults, Listener
 from harness.supervisor.iperf3 import Iperf3
 from harness.supervisor.phase_player import PhasePlayer
+from harness.supervisor.profiles import RunProfiles, require_profilers
 from harness.supervisor.samples import Samples
 from harness.systems.adapter import Endpoint
 
@@ -71,11 +72,12 @@ class Recording:
         `begun_by`: the pid of who asked for it; 0: a process of another PID namespace.
 
         Raises StorageError where no run can be written in `runs`, UnavailableError for a fault that
-        no backend here can set.
+        no backend here can set, and for a profiler that is not here.
         """
         if cluster.network is not None:
             injectors.require_faults(timeline.faults, cluster.network.backends)
             faults.require(timeline.faults)
+        require_profilers(timeline.phases)
         require_writable(runs)
         self._cluster, self._faults, self._fault_player = cluster, faults, fault_player
         self._timeline, self._name, self._facts = timeline, name, dict(facts)
@@ -89,6 +91,7 @@ class Recording:
         self._unready: set[str] = set()  # nodes of which it was told that they are not ready
         self._led_by = begun_by
         self._player: PhasePlayer | None = None  # None: it has not started
+        self.profiles: RunProfiles | None = None  # the same
         self._stops: list[Callable[[], object]] = []  # what has to end, in this order
         self._journals_ns = 0  # until when nodes journalled
         self.folder = RunFolder(runs, name)
@@ -121,18 +124,19 @@ class Recording:
         return t0_ns
 
     def _start(self, load: Mapping[str, Any], start_in_s: float) -> int:
-        cluster = self._cluster
-        self._stops = [self._end_journals]
+        cluster, self._stops = self._cluster, [self._end_journals]
         journals.begin_journals(cluster.adapter, self._live(), self.folder)
         t0_ns = time.monotonic_ns() + int(start_in_s * 1e9)
         self._write_facts(t0_ns, load)
         self.folder.event(RunBegan())
         gateway = [cluster.gateway.pid] if cluster.gateway is not None else []
-        watched = [os.getpid(), *gateway, *load.get("pids", [])]
+        pids = load.get("pids", [])
+        watched = [os.getpid(), *gateway, *pids]
         self._samples = Samples(cluster, self.folder, watched, self.note, t0_ns)
         self._stops.append(self._samples.close)
-        self._iperf3 = Iperf3(cluster, self.folder, self._timeline.phases)
-        self._stops.insert(0, self._iperf3.close)
+        iperf3 = Iperf3(cluster, self.folder, self._timeline.phases)
+        self.profiles = RunProfiles(cluster, self.folder, self._timeline.phases, pids)
+        self._stops[:0] = [self.profiles.close, iperf3.close]
         self._prover = self._make_prover()
         self._stops[:0] = [self._prover.close, self._faults.listen]
         self._faults.listen(
@@ -153,7 +157,8 @@ class Recording:
             self.folder,
             self._snapshot,
             lambda error: self.note(f"player: {error}"),
-            self._iperf3.began,
+            iperf3.began,
+            self.profiles.began,
         )
         return t0_ns
 

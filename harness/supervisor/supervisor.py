@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from harness.supervisor.cluster import Cluster
 from harness.supervisor.deaths import Deaths
 from harness.supervisor.fault_player import FaultPlayer
 from harness.supervisor.faults import Faults
+from harness.supervisor.profiles import Profiles
 from harness.supervisor.recording import Recording
 from harness.systems import adapters
 
@@ -76,6 +78,7 @@ class Supervisor:
             topology, adapters.named(topology.adapter), self._runtime, self._fabric, folder
         )
         self._deaths: Deaths | None = None
+        self.profiles = Profiles(self.cluster)
         self._server = server.Server(
             folder / "control.sock",
             {
@@ -86,7 +89,8 @@ class Supervisor:
                 "end-phase": lambda params, *_: self._recorded(params["run"]).end_phase(
                     params["phase"], params["at_ns"]
                 ),
-                "exec": self.execute,
+                "exec": partial(execution.answer, self.cluster),
+                "profile": self._profile,
                 "logs": lambda params, *_: self.cluster.last_lines(params["node"], params["lines"]),
                 "condition": lambda params, *_: self.set_condition(
                     params["node"], Condition(params["condition"])
@@ -224,13 +228,10 @@ class Supervisor:
         self._run = path if recording.is_started else self._run
         return path
 
-    def execute(
-        self, params: dict[str, Any], descriptors: list[int], connection: socket.socket
-    ) -> dict[str, Any]:
-        """Run a command beside a node (execution.py); return its exit code."""
-        self.cluster.require(params["node"])
-        node, argv = params["node"], params["argv"]
-        return {"exit_code": execution.run(self._runtime, node, argv, descriptors, connection)}
+    def _profile(self, params: dict[str, Any], _: object, by: socket.socket) -> dict[str, Any]:
+        found = self._recording
+        run = None if found is None else (found.folder.path, found.profiles)
+        return self.profiles.by_hand(run, params, by)
 
     @property
     def _standing(self) -> tuple[Faults, FaultPlayer]:
@@ -350,7 +351,8 @@ class Supervisor:
         self._stage = "going down"
         self.cluster.haste.add(self._stage)
         player = [self._fault_player.close] if self._fault_player is not None else []
-        close_all("the supervisor", self._end_open, *player, self._server.close, self.cluster.close)
+        ours = [self._end_open, self.profiles.close, *player, self._server.close]
+        close_all("the supervisor", *ours, self.cluster.close)
 
     def _end_open(self) -> None:
         if self._recording is not None:
