@@ -22,7 +22,7 @@ MESHNODE = ROOT / "docker" / "meshnode" / "src" / "meshnode"
 # row.
 RANKS: list[set[str]] = [
     {"errors", "choices"},
-    {"operations", "stats", "plugin", "kernel", "topology"},
+    {"operations", "stats", "plugin", "kernel", "topology", "profiles"},
     {"faults", "history"},
     {"runtimes", "scenario"},
     {"network", "systems", "control", "checks"},
@@ -50,6 +50,7 @@ HOMES = {
     "msgpack": {"harness/systems/protocol.py", "harness/systems/adapters/serf.py"},
     "aiohttp": {"harness/systems/transports/http.py"},
     "click": {"harness/cli"},
+    "memray": {"harness/profiles/memray_recorder.py"},
 }
 FUNCTION_LINES_MAX = 50
 FILE_LINES_MAX = 400

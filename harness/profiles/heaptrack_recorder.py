@@ -71,12 +71,11 @@ def _inject(pid: int, home: Path, pipe: Path) -> str:
         f"sharedlibrary {LIBRARY}",
         f'call (void) heaptrack_inject("{pipe}")',
     )
-    if problem:
-        return problem
     with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as maps:
-        if LIBRARY not in maps.read():
-            return f"heaptrack could not be loaded into process {pid}"
-    return ""
+        is_loaded = LIBRARY in maps.read()
+    if problem.startswith("No symbol") and not is_loaded:
+        return f"process {pid} could not load {library}: is it in its container?"
+    return problem or ("" if is_loaded else f"process {pid} did not load {library}")
 
 
 def _debug(pid: int, *acts: str) -> str:

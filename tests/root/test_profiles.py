@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from kit.desk import TEN, Desk, wait_for
+from kit.desk import Desk, wait_for
 
 from harness.kernel.proc import is_stopped
 from harness.profiles.profiler import find
