@@ -25,11 +25,9 @@ def record(pid: int, seconds: float, file: Path) -> int:
     """Record a process; return the exit code, 0 where the stacks are written."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     home = Path(path_of("heaptrack")).resolve().parent.parent / "lib" / "heaptrack"
-    with tempfile.TemporaryDirectory(prefix="harness-heaptrack-") as folder:
-        os.chmod(folder, 0o755)  # noqa: S103 - the target, which writes, may be another user's
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         pipe, data = Path(folder) / "pipe", Path(folder) / "data"
         os.mkfifo(pipe)
-        pipe.chmod(0o666)
         with data.open("wb") as output:
             interpreter = subprocess.Popen(
                 [

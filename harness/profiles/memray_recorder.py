@@ -7,7 +7,6 @@ which would end the process under test.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -28,9 +27,8 @@ WITHIN_S = 60.0  # a debugger is in and out
 def record(pid: int, seconds: float, file: Path) -> int:
     """Record a process; return the exit code, 0 where the stacks are written."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    with tempfile.TemporaryDirectory(prefix="harness-memray-") as folder:
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         raw = Path(folder) / "raw.bin"
-        os.chmod(folder, 0o777)  # noqa: S103 - the target, which writes, may be another user's
         lasts = str(max(1, round(seconds + SPARE_S)))
         if problem := _memray("attach", "--output", str(raw), "--duration", lasts, str(pid)):
             print(problem, file=sys.stderr)

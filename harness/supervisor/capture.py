@@ -62,6 +62,8 @@ def target(cluster: Cluster, who: str, load_pids: Sequence[int]) -> Target:
         pids = tuple(cluster.runtime.members(who))
         if not pids or cluster.conditions.get(who, Condition.RUNNING).is_down:
             raise UnavailableError(f"node {who} does not run: there is nothing to profile")
+        if cluster.conditions.get(who) is Condition.PAUSED:
+            raise UnavailableError(f"node {who} is paused: there is nothing to profile")
         return Target(who=who, pids=pids, node=who)
     if who == SUPERVISOR:
         return Target(who=who, pids=(os.getpid(),))
@@ -101,7 +103,10 @@ class Capture:
         """Take it: `STEM.folded` and `STEM.svg` are written. Raises UnavailableError with the
         profilers' own words where there is nothing, StorageError.
         """
-        with tempfile.TemporaryDirectory(prefix="harness-profile-") as scratch, ExitStack() as held:
+        with ExitStack() as held:
+            with translated(stem):  # beside what it becomes: whoever is killed leaves nothing else
+                made = tempfile.TemporaryDirectory(prefix=".profile-", dir=stem.parent)
+            scratch = held.enter_context(made)
             targets = [self._held(pid, held) for pid in self.target.pids]
             began = time.monotonic()
             try:
@@ -149,12 +154,12 @@ class Capture:
             self._end(started, signal.SIGKILL)
         problems = []
         for (name, file), log, pid in zip(list(files.items()), logs, started, strict=True):
-            said = _said(log)
-            if NOTHING_SEEN in said:
+            text = log.read_text(errors="replace")
+            if NOTHING_SEEN in text:
                 file.write_text("")
             elif not self._is_whole(file, self._ended[pid]):
                 del files[name]
-                problems.append(f"{name}: {said or f'code {self._ended[pid]}'}")
+                problems.append(f"{name}: {_said(text) or f'code {self._ended[pid]}'}")
         return files, problems
 
     def _is_whole(self, file: Path, code: int) -> bool:
@@ -251,9 +256,8 @@ class Capture:
         )
 
 
-def _said(log: Path) -> str:
-    """The last line that a profiler said, without its own name."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
-    found = [line for line in lines if line and "Press Control-C" not in line]
-    errors = [line for line in found if "error" in line.lower() or NOTHING_SEEN in line]
-    return (errors or found or [""])[-1][-WORDS:]
+def _said(text: str) -> str:
+    """What a profiler said last, or first of what it calls an error."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if line.lower().startswith("error")]
+    return (errors[:1] or lines[-1:] or [""])[0][-WORDS:]

@@ -92,9 +92,7 @@ class Supervisor:
                 "exec": partial(execution.answer, self.cluster),
                 "profile": self._profile,
                 "logs": lambda params, *_: self.cluster.last_lines(params["node"], params["lines"]),
-                "condition": lambda params, *_: self.set_condition(
-                    params["node"], Condition(params["condition"])
-                ),
+                "condition": lambda params, *_: self.set_condition(**params),
                 "fault-set": lambda params, *_: self.set_fault(params["words"]),
                 "fault-clear": lambda params, *_: self.clear_faults(params.get("name")),
                 "fault-list": lambda *_: self.faults(),
@@ -239,11 +237,11 @@ class Supervisor:
             raise UnavailableError(f"cluster {self._spec.cluster!r} is {self._stage}, not up yet")
         return self._faults, self._fault_player
 
-    def set_condition(self, node: str, condition: Condition) -> dict[str, Any]:
+    def set_condition(self, node: str, condition: str) -> dict[str, Any]:
         """Bring a node into a condition, as a fault of its own name; RUNNING takes it back."""
         self.cluster.require(node)
         faults, player = self._standing
-        name = f"condition {node}"
+        name, condition = f"condition {node}", Condition(condition)
         if condition is not Condition.RUNNING:
             self.set_fault({"where": node, "condition": str(condition), "name": name})
         elif name in faults.standing:

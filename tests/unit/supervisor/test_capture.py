@@ -166,6 +166,13 @@ def test_a_target_that_ends_meanwhile_is_left_alone(process, over, tmp_path):
     assert time.monotonic() - began < 60
 
 
+def test_a_paused_node_has_nothing_to_profile():
+    paused = cluster(Condition.PAUSED)
+    paused.runtime.members = lambda _: [1]
+    with pytest.raises(UnavailableError, match="node node-0 is paused"):
+        target(paused, "node-0", [])
+
+
 @pytest.mark.parametrize(
     ("who", "load_pids", "says"),
     [
