@@ -49,11 +49,23 @@ ANSWERS = {
     "condition": {"node": "n", "condition": "paused", "says": None},
     "fault-set": FAULT,
     "fault-clear": {"cleared": ["x"]},
+    "profile": {
+        "run": None,
+        "folded": "1.folded",
+        "svg": "1.svg",
+        "count": 0,
+        "unit": "samples",
+        "hottest": {},
+        "profiler_cpu_s": 0.1,
+        "early": False,
+        "problems": [],
+    },
     "fault-list": {"version": 1, "faults": [], "away": {}, "backends": {}, "disagree": {}},
 }
 ARGUMENTS = {
     "condition": ["n", "paused"],
     "logs": ["n"],
+    "profile": ["supervisor"],
     "check": [str(Path(__file__).parents[3] / "topologies" / "cluster-10.toml")],
     "fault set": ["n", "--delay", "1ms"],
     "fault cut": ["halves"],

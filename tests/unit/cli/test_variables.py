@@ -32,6 +32,7 @@ ARGUMENTS = {
     "condition": ["node-0", "paused"],
     "exec": ["node-0", "true"],
     "logs": ["node-0"],
+    "profile": ["supervisor"],
     "fault set": ["node-0", "--delay", "1ms"],
     "fault cut": ["halves"],
 }
@@ -70,7 +71,16 @@ def test_the_page_is_read():
         "HARNESS_STATE",
         "HARNESS_REQUIRE_ALL",
     }
-    assert of("HARNESS_RUNS") == ["run", "gate", "replay", "bundle", "saturate", "shrink", "judge"]
+    assert of("HARNESS_RUNS") == [
+        "run",
+        "gate",
+        "replay",
+        "bundle",
+        "saturate",
+        "shrink",
+        "profile",
+        "judge",
+    ]
 
 
 @pytest.mark.parametrize("variable", ["RUNTIME", "SYSTEM", "HARNESS_CLUSTER"])
