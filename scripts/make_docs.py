@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness import profiles
 from harness.checks import statistic
 from harness.checks.metrics import METRICS
 from harness.faults.churn import WAYS, Sessions
@@ -17,6 +18,7 @@ from harness.faults.partitions import PATTERNS
 from harness.faults.words import CONDITIONS, OF_NODES, STATES
 from harness.history.plan import PhaseKind
 from harness.operations import Operation
+from harness.profiles.spec import Start
 from harness.scenario.budget import COMPARISONS, UNITS
 from harness.scenario.stream import Arrivals
 from harness.systems.adapters import TABLE, meshnode, serf
@@ -108,6 +110,13 @@ delay = "50ms"
 at_s = 5                         # after the phase began; default 0
 for_s = 10                       # default: to the phase's end
 flap_s = 2                       # meanwhile it comes and goes, 2 s each time; default: it stays
+
+[[phase.profile]]                # what somebody does with its time or memory (profiles.md)
+who = "node-3"                   # a node, supervisor, gateway, worker, worker-2
+with = "py-spy"                  # {profilers}; default py-spy
+start = "phase"                  # {starts}: with the phase, or when a row of it first fails
+at_s = 5                         # after that; default 0
+for_s = 10                       # default: to the phase's end
 
 [[phase.churn]]                  # nodes leave and join again (faults.md)
 rate_per_s = 0.5                 # so many leave a second, all together
@@ -269,6 +278,8 @@ def page() -> str:
         operations=code(operation.word for operation in Operation),
         arrivals=", ".join(Arrivals),
         sessions=", ".join(Sessions),
+        profilers=", ".join(profiles.TABLE),
+        starts=", ".join(Start),
         ways=", ".join(WAYS),
         states=", ".join(State),
         statistics=", ".join(statistic.NAMES),

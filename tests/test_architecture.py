@@ -22,7 +22,7 @@ MESHNODE = ROOT / "docker" / "meshnode" / "src" / "meshnode"
 # row.
 RANKS: list[set[str]] = [
     {"errors", "choices"},
-    {"operations", "stats", "plugin", "kernel", "topology"},
+    {"operations", "stats", "plugin", "kernel", "topology", "profiles"},
     {"faults", "history"},
     {"runtimes", "scenario"},
     {"network", "systems", "control", "checks"},
@@ -52,6 +52,7 @@ HOMES = {
     "click": {"harness/cli"},
     "scipy": {"harness/checks", "harness/experiments/soak/cost.py"},
     "prometheus_client": {"harness/monitoring"},
+    "memray": {"harness/profiles/memray_recorder.py"},
 }
 FUNCTION_LINES_MAX = 50
 FILE_LINES_MAX = 400

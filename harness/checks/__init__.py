@@ -19,6 +19,7 @@ from harness.checks import (
     load,
     nodes,
     phantoms,
+    profiled,
     record,
     register,
     replay,
@@ -27,7 +28,6 @@ from harness.checks import (
     time_limit,
     vacuity,
 )
-from harness.checks import rows as budget
 from harness.checks.check import Check
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.history.history import History
@@ -43,6 +43,7 @@ CHECKS: dict[str, Check] = {
     "phantoms": phantoms.check,
     "load": load.check,
     "doubts": doubts.check,
+    "profiles": profiled.check,
     "faults": faults.check,
     "isolation": isolation.check,
     "non-vacuity": vacuity.check,
@@ -57,7 +58,7 @@ def judge(history: History, rows: Sequence[Row]) -> Verdict:
     """
     history = _replayed(history)
     checks: dict[str, Check] = {
-        "budget": lambda run: budget.check(run, rows),
+        "budget": lambda run: profiled.rows(run, rows),
         "scope": lambda run: scope.check(run, rows),
         **CHECKS,
     }

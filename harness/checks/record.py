@@ -28,6 +28,7 @@ NEEDS: Mapping[str, Parts] = {
     "leaks": frozenset({Part.SAMPLES, Part.HOST}),
     "linearizability": frozenset({Part.OPERATIONS}),
     "membership": frozenset({Part.JOURNAL, Part.FAULTS, Part.TOPOLOGY}),
+    "profiles": frozenset(),
     "ordered": frozenset({Part.OPERATIONS, Part.JOURNAL}),
     "register": frozenset({Part.OPERATIONS}),
     "register-by-side": frozenset({Part.OPERATIONS, Part.FAULTS, Part.TOPOLOGY}),

@@ -37,6 +37,7 @@ class Cause(StrEnum):
     LOAD_NOT_DELIVERED = "load not delivered"
     GENERATOR_BEHIND = "generator fell behind"
     GATEWAY_STALLED = "the gateway stood still"
+    PROFILED = "profiled by the harness"
     NODE_STOPPED = "the node was stopped by the harness"
     NOTHING_TO_READ = "nothing to read yet"
     FAULT_NOT_PROVEN = "fault not proven"

@@ -43,6 +43,7 @@ HOMES = {
     "machine": "host.machine",
     "calibrate": "calibrate.calibrate",
     "metrics": "metrics.metrics",
+    "profile": "profile.profile",
     "completion": "completion.completion",
 }
 

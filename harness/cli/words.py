@@ -20,6 +20,7 @@ from harness.choices import did_you_mean, listed, one_of
 from harness.control import state
 from harness.control.client import Client
 from harness.errors import BadFileError, HarnessError
+from harness.profiles.spec import OURS
 from harness.scenario import shipped
 from harness.topology import quantities
 
@@ -134,6 +135,12 @@ def _asked(ctx: click.Context, method: str) -> dict[str, Any]:
 def nodes(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
     """Offer the nodes of the command's cluster."""
     return _items((node["name"] for node in _asked(ctx, "status").get("nodes", ())), incomplete)
+
+
+def profiled(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
+    """Offer whom a profile can be of: nodes, and parts of the harness."""
+    found = _asked(ctx, "status").get("nodes", ())
+    return _items([*(node["name"] for node in found), *OURS], incomplete)
 
 
 def targets(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:

@@ -293,8 +293,10 @@ def _grown(of: Original, count: int) -> Original:
 
 def _wanted(of: Original) -> Iterator[str]:
     """Name the nodes without which a stream or a fault would be of nobody."""
+    names = {node.name for node in of.scenario.topology.nodes}
     for phase in of.scenario.phases:
         yield from phase.iperf3 or ()
+        yield from (one.who for one in phase.profiles if one.who in names)
         for stream in phase.streams:
             yield from stream.sources[:1]
             yield from () if stream.target is None else (stream.target,)

@@ -21,6 +21,7 @@ from harness.history.events import Event, FaultChanged, NodeEnded, NodeStarted
 from harness.history.files import Files
 from harness.history.history import PhaseWindow
 from harness.history.reader import NOT_RUNNING, Folder
+from harness.profiles.spec import ProfileSpec
 from harness.scenario import workload
 from harness.scenario.scenario import Phase, Scenario
 from harness.scenario.stream import Stream
@@ -187,9 +188,15 @@ def _load(
             iperf3=known[one.name].iperf3,
             kind=known[one.name].kind,
             until=known[one.name].until,
+            profiles=_still(known[one.name].profiles, (one.end_ns - one.begin_ns) / 1e9),
         )
         for one in windows
     )
+
+
+def _still(profiles: Sequence[ProfileSpec], seconds: float) -> tuple[ProfileSpec, ...]:
+    """Return the profiles that fit into a phase as long as it was played."""
+    return tuple(one for one in profiles if one.fits(seconds))
 
 
 def _made(files: Files, name: str, make: Callable[..., Made], *said: Any) -> Made:

@@ -76,7 +76,7 @@ def _scenario(of: Original) -> Document:
     if wrong := manifest.open(file.name).wrong:
         raise BadFileError(f"{of.folder}: {wrong}: nobody can tell what was asked for")
     if file.is_file() and not (of.folder / workload.FILE).is_file():
-        return {key: one for key, one in load(file).items() if key not in ("topology", "budget")}
+        return _unprofiled(load(file))
     checks = {"checks": list(of.scenario.checks)} if of.scenario.checks else {}
     planned = {phase.name: phase for phase in of.timeline.phases}
     phases = []
@@ -87,6 +87,17 @@ def _scenario(of: Original) -> Document:
         said |= {"stream": [*map(_stream, phase.streams)]} if phase.streams else {}
         phases.append(said)
     return {"seed": of.scenario.seed, **checks, "phase": phases}
+
+
+def _unprofiled(said: Document) -> Document:
+    """The scenario without what it names, and without profiles: a smaller case needs none, and
+    they perturb it.
+    """
+    kept = {key: one for key, one in said.items() if key not in ("topology", "budget")}
+    phases = kept.get("phase", [])
+    return kept | {
+        "phase": [{key: phase[key] for key in phase if key != "profile"} for phase in phases]
+    }
 
 
 def _length(phase: Phase, planned: PlannedPhase) -> Document:

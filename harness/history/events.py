@@ -196,6 +196,43 @@ class GatewayStalled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileBegan(Event):
+    """A profiler was started beside a part of the run, or within it (`is_inside`); from then on it
+    perturbs what is measured. `number` is the profile's in its run; `why` says who asked for it.
+    """
+
+    word: ClassVar[str] = "profile-began"
+
+    number: int
+    who: str  # a node, supervisor, gateway, worker, worker-2
+    tool: str
+    processes: int
+    why: str
+    is_inside: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileEnded(Event):
+    """A profiler has ended. `file`: its stacks, below the run folder; empty: there are none, and
+    `error` says why. `count` of them, in `unit`; `hottest`: function → its own share; `cpu_ns`: the
+    CPU time of the profiler's own processes.
+    """
+
+    word: ClassVar[str] = "profile-ended"
+
+    number: int
+    who: str
+    tool: str
+    file: str = ""
+    graph: str = ""
+    count: int = 0
+    unit: str = ""
+    hottest: Mapping[str, float] = field(default_factory=dict)
+    cpu_ns: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded(Event):
     """The run was closed; `failures` are the sentences that make its record incomplete.
     `journals_ns`: until when nodes journalled; 0: the run does not say.
@@ -222,6 +259,8 @@ BY_WORD: dict[str, type[Event]] = {
         Iperf3Failed,
         CommandRan,
         GatewayStalled,
+        ProfileBegan,
+        ProfileEnded,
         RunEnded,
     )
 }

@@ -22,7 +22,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.host import programs
+from harness.host import profilers, programs
 from harness.host.preflight import Limits, read_limits
 from harness.kernel import trials
 from harness.kernel.namespaces import create, enter_user_namespace
@@ -82,6 +82,7 @@ _NEEDED_FOR: dict[str, tuple[str, str]] = {
     "CAP_SYS_NICE": ("a delay engine that is on time on a busy host", _ROOT.format("SYS_NICE")),
     "CAP_SYS_RESOURCE": ("raising the hard limit of open files", _ROOT.format("SYS_RESOURCE")),
     **{name: (one.needed_for, one.get) for name, one in programs.PROGRAMS.items()},
+    **profilers.needed_for(),
 }
 # Nfqueue last: its rule stays.
 _ON_A_HUB = (
@@ -164,6 +165,7 @@ def probe() -> Capabilities:
         "C compiler": _compiler(),
         **_process_capabilities(),
         **programs.found(),
+        **profilers.found(),
     }
     return Capabilities(
         capabilities=tuple(

@@ -105,7 +105,7 @@ def _of_scenario(
         budget = None if scenario.budget is None else str(scenario.budget.resolve())
         texts = {"scenario.toml": path.read_text()}
         begin = _begin(given, scenario.name, played, budget, texts, scenario.checks)
-    phases = tuple(replace(phase, faults=()) for phase in scenario.phases)
+    phases = tuple(replace(phase, faults=(), profiles=()) for phase in scenario.phases)
     return RunRequest(phases=phases, seed=scenario.seed, run=run, begin=begin)
 
 

@@ -20,6 +20,7 @@ from harness.operations import Operation
 from harness.scenario import shipped, soak
 from harness.scenario.budget import Budget, Conditions, Row
 from harness.scenario.churn import read_churn
+from harness.scenario.profiles import read_profile
 from harness.scenario.rate import Profile
 from harness.scenario.region_links import read_region_links
 from harness.scenario.scenario import Phase, Scenario, Suite
@@ -267,6 +268,7 @@ def _phase(table: Table) -> Phase:
             churn=tuple(map(read_churn, table.tables("churn"))),
             kind=_kind(table),
             until=until,
+            profiles=tuple(map(read_profile, table.tables("profile"))),
         ),
     )
     table.finish()
@@ -304,9 +306,7 @@ def _stream(table: Table) -> Stream:
             payload_bytes=table.take("payload_bytes", int, 256),
             target=table.take_or_none("target", str),
             sources=tuple(table.texts("sources")),
-            arrivals=Arrivals(
-                table.choice("arrivals", [arrival.value for arrival in Arrivals], "uniform")
-            ),
+            arrivals=Arrivals(table.choice("arrivals", Arrivals, Arrivals.UNIFORM)),
             timeout_ms=table.take("timeout_ms", int, 10_000),
             count=table.take_or_none("count", int),
             after_s=table.take("after_s", float, 0.0),

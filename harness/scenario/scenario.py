@@ -11,6 +11,7 @@ from harness.errors import BadFileError
 from harness.faults.churn import Churn
 from harness.faults.spec import FaultSpec
 from harness.history.plan import PhaseKind
+from harness.profiles.spec import ProfileSpec, require_who
 from harness.scenario import until
 from harness.scenario.schedule import SEED_MAX
 from harness.scenario.stream import Stream
@@ -36,10 +37,13 @@ class Phase:
     churn: tuple[Churn, ...] = ()
     kind: PhaseKind | None = None
     until: str | None = None
+    profiles: tuple[ProfileSpec, ...] = ()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise BadFileError(f"phase name {self.name!r}: expected 1 to 32 of a-z, 0-9 and '-'")
+        for profile in self.profiles:
+            profile.require_fits(self.duration_s, f"phase {self.name}")
         if self.duration_s is None:
             if self.churn:
                 raise BadFileError(f"phase {self.name}: churn needs a duration_s, to end within it")
@@ -84,9 +88,10 @@ class Phase:
                 f"{where}: it is of a phase of the kind {PhaseKind.CONVERGE}, found "
                 f"{self.kind or 'none'}"
             )
-        if self.faults or self.churn or self.iperf3 is not None:
+        if self.faults or self.churn or self.profiles or self.iperf3 is not None:
             raise BadFileError(
-                f"{where}: nobody knows when it ends: no fault, no churn, no iperf3 beside it"
+                f"{where}: nobody knows when it ends: no fault, no churn, no iperf3 beside it, and "
+                "no profile"
             )
         if wanted.operation is None:
             return
@@ -135,6 +140,8 @@ class Scenario:
             raise BadFileError("phases: only the last phase may have no duration_s")
         known = {node.name for node in self.topology.nodes}
         for phase in self.phases:
+            for profile in phase.profiles:
+                require_who(profile.who, known, f"phase {phase.name}")
             named = [
                 name
                 for stream in phase.streams

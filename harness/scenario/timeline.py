@@ -16,6 +16,7 @@ from harness.faults.churn import Away, Churn
 from harness.faults.fault import Fault, Verb
 from harness.faults.spec import FaultSpec
 from harness.history.plan import PhaseKind
+from harness.profiles.spec import ProfileSpec
 from harness.scenario.scenario import Phase, Scenario
 
 VERSION = 1
@@ -39,10 +40,15 @@ class PlannedPhase:
     kind: PhaseKind | None = None
     until: str | None = None
     at_most_s: float | None = None
+    profiles: tuple[ProfileSpec, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the phase as plain values."""
-        return {**asdict(self), "kind": None if self.kind is None else str(self.kind)}
+        return {
+            **asdict(self),
+            "kind": None if self.kind is None else str(self.kind),
+            "profiles": [one.as_json() for one in self.profiles],
+        }
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> PlannedPhase:
@@ -56,6 +62,7 @@ class PlannedPhase:
                 **said,
                 "iperf3": tuple(said["iperf3"]) if said["iperf3"] else None,
                 "kind": None if kind is None else PhaseKind(kind),
+                "profiles": tuple(map(ProfileSpec.from_json, said.get("profiles", ()))),
             }
         )
 
@@ -204,6 +211,7 @@ def plan(phases: tuple[Phase, ...]) -> tuple[PlannedPhase, ...]:
                 kind=phase.kind,
                 until=phase.until,
                 at_most_s=None if phase.until is None else phase.duration_s,
+                profiles=phase.profiles,
             )
         )
         at_s += phase.duration_s or 0.0

@@ -6,11 +6,32 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from harness.errors import UsageError
 from harness.runtimes.runtime import Runtime
+from harness.supervisor.cluster import Cluster
+from harness.supervisor.past import Past
+from harness.supervisor.recording import Recording
+
+
+def answer(
+    cluster: Cluster,
+    past: Past,
+    recording: Recording | None,
+    params: Mapping[str, Any],
+    descriptors: Sequence[int],
+    connection: socket.socket,
+) -> dict[str, Any]:
+    """Answer a request to run a command beside a node with its exit code; see `run`. The run under
+    way, if any, and those to come are told of it.
+    """
+    node, argv = params["node"], params["argv"]
+    cluster.require(node)
+    past.command(node, argv, None if recording is None else recording.folder)
+    return {"exit_code": run(cluster.runtime, node, argv, descriptors, connection)}
 
 
 def run(

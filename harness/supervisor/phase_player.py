@@ -24,7 +24,7 @@ class PhasePlayer:
         folder: RunFolder,
         snapshot: Callable[[str | None], None],
         failed: Callable[[BaseException], None],
-        began: Callable[[str], None] = lambda _: None,
+        *began: Callable[[str], None],
     ) -> None:
         self._phases = phases
         self._t0_ns = t0_ns
@@ -95,7 +95,8 @@ class PhasePlayer:
             self._folder.event(PhaseBegan(at_ns=at_ns, phase=planned.name, planned_ns=planned_ns))
             if before is not None:
                 self._snapshot_later(before)
-            self._began(planned.name)
+            for told in self._began:
+                told(planned.name)
         end_s = self._phases[-1].end_s
         now_ns = self._wait_until(end_s)
         self.is_cut = end_s is not None and now_ns < self._due_ns(end_s)

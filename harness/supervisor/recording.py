@@ -42,6 +42,7 @@ from harness.supervisor.faults import NOBODY, Faults, Listener
 from harness.supervisor.iperf3 import Iperf3
 from harness.supervisor.past import Past
 from harness.supervisor.phase_player import PhasePlayer
+from harness.supervisor.profiles import RunProfiles, require_profilers
 from harness.supervisor.samples import Samples
 from harness.systems.adapter import Endpoint
 
@@ -49,9 +50,8 @@ HOLDER_ENDED = "a zygote, which is the harness's own, ended and took its nodes a
 
 
 class Recording:
-    """Opens the run folder; `start` starts the clock, `close` ends the run.
-
-    From `start` on, nodes journal, samples are taken and the timeline is played.
+    """Opens the run folder; `start` starts the clock, `close` ends the run. Between the two nodes
+    journal, samples are taken and the timeline is played.
     """
 
     def __init__(
@@ -72,25 +72,25 @@ class Recording:
         `begun_by`: the pid of who asked for it; 0: a process of another PID namespace.
 
         Raises StorageError where no run can be written in `runs`, UnavailableError for a fault that
-        no backend here can set.
+        no backend here can set, and for a profiler that is not here.
         """
         if cluster.network is not None:
             injectors.require_faults(timeline.faults, cluster.network.backends)
             faults.require(timeline.faults)
+        require_profilers(timeline.phases)
         require_writable(runs)
         self._cluster, self._faults, self._fault_player = cluster, faults, fault_player
         self._timeline, self._name, self._facts = timeline, name, dict(facts)
         self._facts["inputs"] = sorted({*files, "timeline.json"})
         self._failures: list[str] = []
-        # Node → its condition as the journal sees it: STOPPED, where none of its process is kept.
-        self._journalled: dict[str, Condition] = {}
-        # Identity of a fault that came in this run → it, and its number in faults.jsonl.
-        self._kept: dict[int, tuple[Fault, int]] = {}
+        self._journalled: dict[str, Condition] = {}  # as journals see it; STOPPED: none is kept
+        self._kept: dict[int, tuple[Fault, int]] = {}  # id() → a fault, its number in faults.jsonl
         self._keeping = threading.Lock()
         self._unready: set[str] = set()  # nodes of which it was told that they are not ready
         self._led_by, self._past = begun_by, past
         self._player: PhasePlayer | None = None  # None: it has not started
         self.samples: Samples | None = None  # likewise
+        self.profiles: RunProfiles | None = None  # the same
         self._stops: list[Callable[[], object]] = []  # what has to end, in this order
         self._journals_ns = 0  # until when nodes journalled
         self.folder = RunFolder(runs, name)
@@ -123,16 +123,17 @@ class Recording:
         return t0_ns
 
     def _start(self, load: Mapping[str, Any], start_in_s: float) -> int:
-        cluster = self._cluster
-        self._stops = [self._end_journals]
+        cluster, self._stops = self._cluster, [self._end_journals]
         journals.begin_journals(cluster.adapter, self._live(), self.folder)
         t0_ns = time.monotonic_ns() + int(start_in_s * 1e9)
         self._write_facts(t0_ns, load)
         self.folder.event(RunBegan())
-        self.samples = Samples(cluster, self.folder, load.get("pids", ()), self.note, t0_ns)
+        pids = load.get("pids", ())
+        self.samples = Samples(cluster, self.folder, pids, self.note, t0_ns)
         self._stops.append(self.samples.close)
-        self._iperf3 = Iperf3(cluster, self.folder, self._timeline.phases)
-        self._stops.insert(0, self._iperf3.close)
+        iperf3 = Iperf3(cluster, self.folder, self._timeline.phases)
+        self.profiles = RunProfiles(cluster, self.folder, self._timeline.phases, pids)
+        self._stops[:0] = [self.profiles.close, iperf3.close]
         self._prover = self._make_prover()
         self._stops[:0] = [self._prover.close, self._faults.listen]
         self._faults.listen(
@@ -153,7 +154,8 @@ class Recording:
             self.folder,
             self._snapshot,
             lambda error: self.note(f"player: {error}"),
-            self._iperf3.began,
+            iperf3.began,
+            self.profiles.began,
         )
         return t0_ns
 
@@ -257,8 +259,8 @@ class Recording:
 
     def _write_end(self, load: Mapping[str, Any]) -> None:
         self.folder.event(RunEnded(failures=(*self._failures,), journals_ns=self._journals_ns))
-        self._facts |= {"load": {**self._facts["load"], **load}, "failures": self._failures}
-        self._facts |= self._past.facts()  # until now
+        self._facts |= {"load": {**self._facts["load"], **load}, **self._past.facts()}
+        self._facts["failures"] = self._failures
         self._past.ran(self._facts["t0_ns"], self.seed)
         self.folder.write_json("metadata.json", self._facts)
 
@@ -279,13 +281,13 @@ class Recording:
 
     def _make_prover(self) -> Prover:
         network, places = self._cluster.network, self._cluster.places
-        assert network is not None
         idle = {phase.name for phase in self._timeline.phases if phase.idle}
+        assert network is not None
         return Prover(
             network,
             Prober(
-                {name: place.namespace for name, place in places.items()},
-                {name: place.address for name, place in places.items()},
+                {name: one.namespace for name, one in places.items()},
+                {name: one.address for name, one in places.items()},
             ),
             self._timeline.seed,
             self._prove,

@@ -42,6 +42,7 @@ from harness.supervisor.deaths import Deaths
 from harness.supervisor.fault_player import FaultPlayer
 from harness.supervisor.faults import Faults
 from harness.supervisor.past import Past
+from harness.supervisor.profiles import Profiles, profiled
 from harness.supervisor.recording import Recording
 from harness.supervisor.usage import Usage
 from harness.systems import adapters
@@ -77,6 +78,7 @@ class Supervisor:
         )
         self._deaths: Deaths | None = None
         self._usage = Usage(self.cluster)
+        self.profiles = Profiles(self.cluster)
         self._server = server.Server(
             folder / "control.sock",
             {
@@ -87,11 +89,14 @@ class Supervisor:
                 "end-phase": lambda params, *_: self._recorded(params["run"]).end_phase(
                     params["phase"], params["at_ns"]
                 ),
-                "exec": self.execute,
-                "logs": lambda params, *_: self.cluster.last_lines(params["node"], params["lines"]),
-                "condition": lambda params, *_: self.set_condition(
-                    params["node"], Condition(params["condition"])
+                "exec": lambda params, fds, by: execution.answer(
+                    self.cluster, self._past, self._recording, params, fds, by
                 ),
+                "profile": lambda params, _, by: self.profiles.by_hand(
+                    profiled(self._recording), params, by
+                ),
+                "logs": lambda params, *_: self.cluster.last_lines(params["node"], params["lines"]),
+                "condition": lambda params, *_: self.set_condition(**params),
                 "fault-set": lambda params, *_: self.set_fault(params["words"]),
                 "fault-clear": lambda params, *_: self.clear_faults(params.get("name")),
                 "fault-list": lambda *_: self.faults(),
@@ -225,26 +230,17 @@ class Supervisor:
         self._run = path if recording.is_started else self._run
         return path
 
-    def execute(
-        self, params: dict[str, Any], descriptors: list[int], connection: socket.socket
-    ) -> dict[str, Any]:
-        """Run a command beside a node (execution.py); return its exit code."""
-        node, argv, recording = params["node"], params["argv"], self._recording
-        self.cluster.require(node)
-        self._past.command(node, argv, recording.folder if recording is not None else None)
-        return {"exit_code": execution.run(self._runtime, node, argv, descriptors, connection)}
-
     @property
     def _standing(self) -> tuple[Faults, FaultPlayer]:
         if self._faults is None or self._fault_player is None or self._stage != "up":
             raise UnavailableError(f"cluster {self._spec.cluster!r} is {self._stage}, not up yet")
         return self._faults, self._fault_player
 
-    def set_condition(self, node: str, condition: Condition) -> dict[str, Any]:
+    def set_condition(self, node: str, condition: str) -> dict[str, Any]:
         """Bring a node into a condition, as a fault of its own name; RUNNING takes it back."""
         self.cluster.require(node)
         faults, player = self._standing
-        name = f"condition {node}"
+        name, condition = f"condition {node}", Condition(condition)
         if condition is not Condition.RUNNING:
             self.set_fault({"where": node, "condition": str(condition), "name": name})
         elif name in faults.standing:
@@ -356,9 +352,7 @@ class Supervisor:
         close_all(
             "the supervisor",
             lambda: self._recording is None or self.end(load={"interrupted": True}),
-            *player,
-            self._server.close,
-            self._usage.close,
+            *(self.profiles.close, *player, self._server.close, self._usage.close),
             self.cluster.close,
         )
 

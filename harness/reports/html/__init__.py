@@ -10,7 +10,18 @@ from typing import Any
 from harness.checks.verdict import Finding, Verdict
 from harness.history.history import History
 from harness.reports import headline
-from harness.reports.html import charts, findings, gate, nodes, page, phases, replay, suite, tables
+from harness.reports.html import (
+    charts,
+    findings,
+    gate,
+    nodes,
+    page,
+    phases,
+    profiles,
+    replay,
+    suite,
+    tables,
+)
 from harness.reports.html.elements import note, section
 from harness.reports.series import bands, errors, graph, links, operations
 from harness.reports.suite_part import SuitePart
@@ -23,6 +34,7 @@ TITLES = {
     "errors": "Errors",
     "charts": "Over time",
     "nodes": "Nodes",
+    "profiles": "Profiles",
     "facts": "What was run on what",
 }
 
@@ -82,6 +94,7 @@ def _of_run(history: History, facts: Mapping[str, Any], verdict: Verdict) -> dic
         "nodes": grid([nodes.pictures(graph.graphs(history, regions))], "charts pictures")
         + nodes.panel(history, series)
         + nodes.worst(series, history.nodes),
+        "profiles": profiles.listed(history),
     }
 
 

@@ -49,6 +49,17 @@ ANSWERS = {
     "condition": {"node": "n", "condition": "paused", "says": None},
     "fault-set": FAULT,
     "fault-clear": {"cleared": ["x"]},
+    "profile": {
+        "run": None,
+        "folded": "1.folded",
+        "svg": "1.svg",
+        "count": 0,
+        "unit": "samples",
+        "hottest": {},
+        "profiler_cpu_s": 0.1,
+        "early": False,
+        "problems": [],
+    },
     "fault-list": {"version": 1, "faults": [], "away": {}, "backends": {}, "disagree": {}},
 }
 ANSWERS["metrics"] = STATUS | {"ended": [], "used": {}, "up_since": None, "last_run": None}
@@ -56,6 +67,7 @@ ARGUMENTS = {
     "metrics": ["--once"],
     "condition": ["n", "paused"],
     "logs": ["n"],
+    "profile": ["supervisor"],
     "check": [str(Path(__file__).parents[3] / "topologies" / "cluster-10.toml")],
     "fault set": ["n", "--delay", "1ms"],
     "fault cut": ["halves"],

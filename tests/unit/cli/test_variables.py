@@ -34,6 +34,7 @@ ARGUMENTS = {
     "exec": ["node-0", "true"],
     "logs": ["node-0"],
     "metrics": ["--once"],
+    "profile": ["supervisor"],
     "fault set": ["node-0", "--delay", "1ms"],
     "fault cut": ["halves"],
 }
@@ -80,6 +81,7 @@ def test_the_page_is_read():
         "saturate",
         "shrink",
         "soak",
+        "profile",
         "judge",
         "compare",
         "baseline save",

@@ -1,0 +1,22 @@
+"""What a process does with its time or its memory: which tool takes a profile, how its output
+becomes stacks, and the stacks a flame graph.
+"""
+
+from __future__ import annotations
+
+from harness.choices import one_of
+from harness.errors import UsageError
+from harness.profiles import heaptrack, memray, perf, py_spy
+from harness.profiles.profiler import Profiler
+
+TABLE: dict[str, Profiler] = {
+    one.name: one for one in (py_spy.PROFILER, perf.PROFILER, memray.PROFILER, heaptrack.PROFILER)
+}
+DEFAULT = py_spy.PROFILER.name
+
+
+def named(name: str) -> Profiler:
+    """Return a profiler by its name. Raises UsageError."""
+    if name not in TABLE:
+        raise UsageError(f"profiler: {one_of(name, TABLE)}")
+    return TABLE[name]

@@ -1,0 +1,165 @@
+"""Profiles of real nodes under load: the hot function is found by its name, the run says that it
+was profiled, and whoever ends a profiler leaves its target running.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from kit.desk import Desk, wait_for
+
+from harness.kernel.proc import is_stopped
+from harness.profiles.profiler import find
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+BUSY = """
+topology = "ten"
+[[phase]]
+name = "active"
+duration_s = {seconds}
+[[phase.stream]]
+operation = "private_message"
+rate_per_s = 40
+payload_bytes = 65536
+target = "node-3"
+"""
+ASKED = """
+[[phase.profile]]
+who = "node-3"
+at_s = 1
+for_s = 12
+"""
+# What a node does with each byte of a message that it receives.
+HOT = "crypto_aead_chacha20poly1305_ietf_decrypt (nacl/bindings/crypto_aead.py"
+
+needs_py_spy = pytest.mark.skipif(find("py-spy") is None, reason="py-spy is not here")
+needs_perf = pytest.mark.skipif(shutil.which("perf") is None, reason="perf is not here")
+
+
+def busy(desk: Desk, seconds: float, more: str = "") -> str:
+    return str(desk.write("busy.toml", BUSY.format(seconds=seconds) + more))
+
+
+def events(desk: Desk, word: str) -> list[dict]:
+    lines = (desk.runs / "latest" / "events.jsonl").read_text().splitlines()
+    return [one for one in map(json.loads, lines) if one["event"] == word]
+
+
+def profilers(desk: Desk) -> list[int]:
+    return [pid for pid, line in desk.processes().items() if "py-spy" in line.split(" ")[0]]
+
+
+@needs_py_spy
+def test_a_scenario_that_asks_finds_the_hot_function(desk):
+    said = desk.harness("run", busy(desk, 16, ASKED), "--json").stdout
+    [ended] = events(desk, "profile-ended")
+    assert (ended["who"], ended["tool"], ended["error"]) == ("node-3", "py-spy", "")
+    assert HOT in (desk.runs / "latest" / ended["file"]).read_text()
+    assert "crypto_aead" in (desk.runs / "latest" / ended["graph"]).read_text()
+    assert ended["graph"] in (desk.runs / "latest" / "report.html").read_text()
+    findings = {one["name"]: one for one in json.loads(said)["findings"]}
+    finding = findings["profile of node-3, by py-spy"]
+    assert finding["answer"] == "MEASURED"
+    assert "asked for by phase active" in finding["sentence"]
+    assert profilers(desk) == []
+
+
+@needs_py_spy
+def test_one_by_hand_goes_into_the_run_that_is_under_way(desk):
+    run = desk.start("run", busy(desk, 14), "--json")
+    wait_for(lambda: desk.doing() == "phase active")
+    found = json.loads(desk.ok("profile", "worker", "--for", "4s", "--json"))
+    assert found["run"] == str((desk.runs / "latest").resolve())
+    assert Path(found["svg"]).is_relative_to(found["run"])
+    assert "harness/load/" in Path(found["folded"]).read_text()
+    said, _ = run.communicate()
+    assert "profile of worker, by py-spy" in said
+    manifest = json.loads((desk.runs / "latest" / "manifest.json").read_text())
+    assert "profiles/1-worker-py-spy.svg" in manifest["files"]
+
+
+@needs_py_spy
+def test_a_killed_profiler_leaves_its_target_running(desk):
+    """While it looks, which it does by stopping the target."""
+    node = next(row for row in desk.status()["nodes"] if row["name"] == "node-3")
+    for _ in range(3):
+        asked = desk.start("profile", "node-3", "--for", "60s", "--json")
+        wait_for(lambda: profilers(desk))
+        time.sleep(1)
+        for pid in profilers(desk):
+            os.kill(pid, signal.SIGKILL)
+        _, told = asked.communicate()
+        assert asked.returncode == 69, told
+        time.sleep(0.2)
+        wait_for(lambda: not is_stopped(node["pid"]))
+    status = {row["name"]: row for row in desk.status()["nodes"]}
+    assert status["node-3"]["pid"] == node["pid"]
+    assert status["node-3"]["condition"] == "running"
+
+
+@needs_py_spy
+def test_ctrl_c_keeps_what_there_is_and_leaves_no_profiler(desk):
+    run = desk.start("run", busy(desk, 25), "--json")
+    wait_for(lambda: desk.doing() == "phase active")
+    asked = desk.start("profile", "node-3", "--for", "60s")
+    wait_for(lambda: profilers(desk))
+    time.sleep(4)
+    os.kill(asked.pid, signal.SIGINT)
+    _, told = asked.communicate()
+    assert (asked.returncode, "interrupted" in told) == (130, True)
+    wait_for(lambda: events(desk, "profile-ended"))
+    assert profilers(desk) == []
+    [ended] = events(desk, "profile-ended")
+    assert ended["count"] > 0
+    run.communicate()
+    node = next(row for row in desk.status()["nodes"] if row["name"] == "node-3")
+    assert not is_stopped(node["pid"])
+
+
+@needs_py_spy
+def test_the_end_of_the_run_ends_a_profile(desk):
+    run = desk.start("run", busy(desk, 12), "--json")
+    wait_for(lambda: desk.doing() == "phase active")
+    found = json.loads(desk.ok("profile", "node-3", "--for", "300s", "--json"))
+    assert found["early"]
+    said, _ = run.communicate()
+    assert "profile of node-3, by py-spy" in said
+
+
+@needs_py_spy
+def test_without_a_run_it_has_a_folder_of_its_own(desk):
+    found = json.loads(desk.ok("profile", "supervisor", "--for", "2s", "--json"))
+    assert found["run"] is None
+    assert Path(found["svg"]).is_relative_to(desk.runs / "profiles")
+    assert Path(found["folded"]).exists()
+
+
+@needs_perf
+def test_perf_sees_native_code_of_a_node(desk):
+    run = desk.start("run", busy(desk, 16), "--json")
+    wait_for(lambda: desk.doing() == "phase active")
+    found = json.loads(desk.ok("profile", "node-3", "--with", "perf", "--for", "6s", "--json"))
+    assert "libpython" in Path(found["folded"]).read_text()
+    run.communicate()
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "says"),
+    [
+        (["nod-3"], 64, "did you mean 'node-3'"),
+        (["gateway"], 64, "without a gateway"),
+        (["worker"], 69, "no run is under way"),
+        (["node-3", "--for", "0s"], 64, "--for: expected 1 s to a day"),
+        (["node-3", "--run", "nowhere"], 64, "expected it to be, found no run"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_changes(desk, argv, code, says):
+    done = desk.harness("profile", *argv)
+    assert (done.returncode, says in done.stderr) == (code, True), done.stderr
