@@ -101,6 +101,12 @@ class _Troughs:
         """Take a trend away from them."""
         return replace(self, lives=tuple((at, some - per_s * at) for at, some in self.lives))
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether most of them are the same: what a step early leaves, and hardly anything else."""
+        away = np.concatenate([np.abs(some - np.median(some)) for _, some in self.lives])
+        return float(np.median(away)) <= self.quantum / 2
+
     def latter_half(self) -> _Troughs:
         return replace(
             self, lives=tuple((at[len(at) // 2 :], some[len(at) // 2 :]) for at, some in self.lives)
@@ -135,7 +141,8 @@ def of(
     p = _p(troughs.without(least_per_s), repeats)
     if is_counted:  # of two tests and intervals, each surer, the sharper one
         confidence, walk = (1 + confidence) / 2, _as_walk(troughs)
-    low_per_s, high_per_s = _interval(slopes, _within(troughs, repeats, confidence))
+    repeated = 0.0 if troughs.without(per_s).is_flat else repeats
+    low_per_s, high_per_s = _interval(slopes, _within(troughs, repeated, confidence))
     if is_counted:
         off_per_s = walk.quantile(confidence) * walk.error_per_s
         if 2 * off_per_s < high_per_s - low_per_s:

@@ -132,6 +132,14 @@ def test_what_comes_and_goes_by_chance_is_none(seconds):
     assert rises <= 6
 
 
+def test_a_step_early_leaves_a_flat_line():
+    """The last that an allocator took, and nothing since."""
+    found = of(life(np.where(np.arange(1200) < 420, 124.1, 124.4)), quantum=0.01)
+    assert found.per_s == 0
+    assert found.low_per_s * HOUR > -0.1
+    assert found.high_per_s * HOUR < 0.1
+
+
 def test_a_stair_is_a_line():
     """One descriptor a minute lies on its line but for what is less than one."""
     found = of(life(20 + np.arange(1200) // 60), quantum=1.0, is_counted=True, confidence=0.9998)
