@@ -23,18 +23,23 @@ from evidence_clean import HARNESS
 from evidence_record import Record
 
 from harness.checks import leaks, slope
-from harness.checks.leaks import Trend, Watched
+from harness.checks.leaks import Watched
 from harness.checks.slope import Life
 from harness.checks.watched import watched
 from harness.history import reader
 
-NODES, SECONDS = 10, 1200
-LONGEST_S = SECONDS + 600
+NODES, MINUTES = 10, 20
+START_S = 600  # at most, and as long for what comes after
 COVER = "saw-tooth-memory"
 PLANTED = {
     1: ("leaks-a-descriptor-a-minute", "fds"),
     3: ("leaks-memory-in-saw-tooth", "rss"),
     5: ("leaks-a-connection-a-reconnect", "connections"),
+}
+# What a planted leak brings along: a connection is a descriptor, and is in the mean.
+FOLLOWS = {
+    ("node-5", "fds"),
+    *((leaks.TOGETHER, resource) for resource in ("fds", "rss", "connections")),
 }
 # Of the drawn: resource → what is planted in an hour, in steps of so much.
 DRAWN = {"fds": (60, 1), "rss": (2e6, 4096), "connections": (60, 1)}
@@ -66,14 +71,14 @@ STREAMS = (
 )
 
 
-def written(folder: Path, planted: bool) -> Path:
+def written(folder: Path, minutes: int, planted: bool) -> Path:
     """A scenario of steady load on ten nodes; its keys are few, for new ones would be kept."""
     topology = '[shape]\nkind = "full-mesh"\n'
     for node in range(NODES):
         bug = PLANTED[node][0] if planted and node in PLANTED else COVER
         topology += f'[[node]]\nname = "node-{node}"\noptions = {{ planted_bug = "{bug}" }}\n'
     (folder / "topology.toml").write_text(topology)
-    text = SCENARIO.format(seconds=SECONDS)
+    text = SCENARIO.format(seconds=minutes * 60)
     for operation, rate, keys in STREAMS:
         text += f'[[phase.stream]]\noperation = "{operation}"\nrate_per_s = {rate}\n'
         text += f"keys = {keys}\n" if keys else ""
@@ -82,23 +87,19 @@ def written(folder: Path, planted: bool) -> Path:
     return file
 
 
-def played(folder: Path, planted: bool) -> Path:
+def played(folder: Path, minutes: int, planted: bool) -> Path:
     """Play it; return the run's folder."""
     state = folder / "s"
     state.mkdir()
-    command = [str(HARNESS), "run", str(written(folder, planted)), "--runtime", "netns"]
+    command = [str(HARNESS), "run", str(written(folder, minutes, planted)), "--runtime", "netns"]
     subprocess.run(
         [*command, "--runs", str(folder / "runs")],
         env={**os.environ, "HARNESS_STATE": str(state)},
         capture_output=True,
-        timeout=LONGEST_S,
+        timeout=minutes * 60 + 2 * START_S,
         check=False,
     )
     return folder / "runs" / "latest"
-
-
-def told(trends: Sequence[Trend]) -> list[str]:
-    return [trend.sentence for trend in trends if trend.is_leak]
 
 
 def real(run: Path, planted: bool) -> dict[str, Any]:
@@ -109,12 +110,13 @@ def real(run: Path, planted: bool) -> dict[str, Any]:
     found = {(one.watched.of, one.watched.resource) for one in trends if one.is_leak}
     planned = wanted if planted else set()
     named = [one.sentence for one in trends if (one.watched.of, one.watched.resource) in wanted]
+    others = found - wanted - FOLLOWS if planted else found
     return {
         "kind": "real, planted" if planted else "real, clean",
         "minutes": round(sum(phase.seconds for phase in history.phases) / 60),
         "series": len(trends),
         "missed": sorted(map(" ".join, planned - found)),
-        "others": sorted(one for one in told(trends) if not planted or one not in named),
+        "others": sorted(map(" ".join, others)),
         "told": named if planted else [],
         "own": [one.sentence for one in trends if not one.watched.is_node],
     }
@@ -231,7 +233,8 @@ def section(results: list[dict[str, Any]]) -> str:
         "Ten nodes whose memory rises and falls by 10 MB in 40 s ([what is done](leaks.md)).",
         "*Drawn*: soaks of two hours, put together of pieces of three minutes of what real clean",
         "nodes had, without their own slope; a leak is planted in one node. *Others*: series that",
-        "were said to leak and do not.",
+        "were said to leak and do not. Of the real nodes, 2 MB/h are 0.5 MB in the 16 minutes that",
+        "are looked at: two hours show them.",
         "",
         "| drawn soaks with | soaks | series | found | others |",
         "|---|---|---|---|---|",
@@ -276,13 +279,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clean", type=Path, help="a clean run that was played already")
     parser.add_argument("--planted", type=Path, help="a planted run that was played already")
+    parser.add_argument("--minutes", type=int, default=MINUTES, help="of each real run")
     asked, record = parser.parse_args(), Record("leaks")
     with tempfile.TemporaryDirectory(prefix="hl-", dir="/tmp") as folder:
         runs = {False: asked.clean, True: asked.planted}
         for planted, given in runs.items():
             own = Path(folder) / ("planted" if planted else "clean")
             own.mkdir()
-            runs[planted] = given or played(own, planted)
+            runs[planted] = given or played(own, asked.minutes, planted)
             result = real(runs[planted], planted)
             record.add(result)
             print(
