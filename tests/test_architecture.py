@@ -50,7 +50,7 @@ HOMES = {
     "msgpack": {"harness/systems/protocol.py", "harness/systems/adapters/serf.py"},
     "aiohttp": {"harness/systems/transports/http.py"},
     "click": {"harness/cli"},
-    "scipy": {"harness/checks", "harness/experiments/soak/cost.py"},
+    "scipy": {"harness/checks", "harness/history/trend.py", "harness/experiments/soak/cost.py"},
     "prometheus_client": {"harness/monitoring"},
     "memray": {"harness/profiles/memray_recorder.py"},
 }

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--resume",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False),
     help="Go on with the soak of this folder, where it ended or was killed.",
 )
 @cluster_option

@@ -94,10 +94,15 @@ def _unprofiled(said: Document) -> Document:
     they perturb it.
     """
     kept = {key: one for key, one in said.items() if key not in ("topology", "budget")}
-    phases = kept.get("phase", [])
-    return kept | {
-        "phase": [{key: phase[key] for key in phase if key != "profile"} for phase in phases]
-    }
+    phases = kept.get("phase")
+    if isinstance(phases, list):  # else nothing of it can be read, and that is said later
+        kept["phase"] = [
+            {key: one for key, one in phase.items() if key != "profile"}
+            if isinstance(phase, dict)
+            else phase
+            for phase in phases
+        ]
+    return kept
 
 
 def _length(phase: Phase, planned: PlannedPhase) -> Document:

@@ -79,33 +79,33 @@ class Supervisor:
         self._deaths: Deaths | None = None
         self._usage = Usage(self.cluster)
         self.profiles = Profiles(self.cluster)
-        self._server = server.Server(
-            folder / "control.sock",
-            {
-                "status": lambda *_: self.status(),
-                "begin": lambda params, _, by: self.begin(by=peer(by)[0], **params),
-                "start": lambda params, _, by: self.start(by=peer(by)[0], **params),
-                "end": lambda params, *_: self.end(**params),
-                "end-phase": lambda params, *_: self._recorded(params["run"]).end_phase(
-                    params["phase"], params["at_ns"]
-                ),
-                "exec": lambda params, fds, by: execution.answer(
-                    self.cluster, self._past, self._recording, params, fds, by
-                ),
-                "profile": lambda params, _, by: self.profiles.by_hand(
-                    profiled(self._recording), params, by
-                ),
-                "logs": lambda params, *_: self.cluster.last_lines(params["node"], params["lines"]),
-                "condition": lambda params, *_: self.set_condition(**params),
-                "fault-set": lambda params, *_: self.set_fault(params["words"]),
-                "fault-clear": lambda params, *_: self.clear_faults(params.get("name")),
-                "fault-list": lambda *_: self.faults(),
-                "metrics": lambda *_: self._usage.told(
-                    self.status(), self._fault_player, self._recording
-                ),
-                "down": lambda *_: self.stop(),
-            },
-        )
+        self._server = server.Server(folder / "control.sock", self._handlers())
+
+    def _handlers(self) -> dict[str, server.Handler]:
+        return {
+            "status": lambda *_: self.status(),
+            "begin": lambda params, _, by: self.begin(by=peer(by)[0], **params),
+            "start": lambda params, _, by: self.start(by=peer(by)[0], **params),
+            "end": lambda params, *_: self.end(**params),
+            "end-phase": lambda params, *_: self._recorded(params["run"]).end_phase(
+                params["phase"], params["at_ns"]
+            ),
+            "exec": lambda params, fds, by: execution.answer(
+                self.cluster, self._past, self._recording, params, fds, by
+            ),
+            "profile": lambda params, _, by: self.profiles.by_hand(
+                profiled(self._recording), params, by
+            ),
+            "logs": lambda params, *_: self.cluster.last_lines(params["node"], params["lines"]),
+            "condition": lambda params, *_: self.set_condition(**params),
+            "fault-set": lambda params, *_: self.set_fault(params["words"]),
+            "fault-clear": lambda params, *_: self.clear_faults(params.get("name")),
+            "fault-list": lambda *_: self.faults(),
+            "metrics": lambda *_: self._usage.told(
+                self.status(), self._fault_player, self._recording
+            ),
+            "down": lambda *_: self.stop(),
+        }
 
     def status(self) -> dict[str, Any]:
         """Return what `harness status --json` prints (docs/interfaces.md)."""

@@ -38,6 +38,7 @@ def taken(pid: int, cpu_ns: int, load: dict[str, int] | None = None, age_s: floa
     row = {field.name: 1 for field in SAMPLES} | {"node": 0, "cpu_ns": cpu_ns, "bytes_in": None}
     host = {field.name: 1 for field in HOST}
     host |= {"at_ns": at_ns, "load_cpu_ns": list((load or {}).items()), "psi_cpu_some_us": None}
+    host |= {"disks_busy_ms": None, "own": None}
     return Taken(
         pa.RecordBatch.from_pylist([row], schema=SAMPLES),
         pa.RecordBatch.from_pylist([host], schema=HOST),
