@@ -95,13 +95,9 @@ def _unprofiled(said: Document) -> Document:
     """
     kept = {key: one for key, one in said.items() if key not in ("topology", "budget")}
     phases = kept.get("phase")
-    if isinstance(phases, list):  # else nothing of it can be read, and that is said later
-        kept["phase"] = [
-            {key: one for key, one in phase.items() if key != "profile"}
-            if isinstance(phase, dict)
-            else phase
-            for phase in phases
-        ]
+    for phase in phases if isinstance(phases, list) else ():  # what is none is refused later
+        if isinstance(phase, dict):
+            phase.pop("profile", None)
     return kept
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 
 from harness import profiles
 from harness.profiles import perf, py_spy
@@ -43,7 +44,8 @@ def _found(name: str) -> Found:
     lacking = profiles.TABLE[name].missing()
     if lacking is not None:
         return False, f"no {lacking.program} on PATH or beside this Python"
-    program = find(name) or name
+    tool = profiles.TABLE[name].tools[0].program
+    program = find(tool) or tool
     if name not in _TRIALS:
         return True, program
     try:
@@ -63,8 +65,13 @@ def _found(name: str) -> Found:
     return True, f"{program} looked at a process"
 
 
-_TRIALS = {
-    py_spy.PROFILER.name: lambda: ["dump", "--pid", str(os.getpid())],
+def _dump() -> list[str]:
+    return ["dump", "--pid", str(os.getpid())]
+
+
+_TRIALS: dict[str, Callable[[], list[str]]] = {
+    py_spy.PROFILER.name: _dump,
+    py_spy.WALL.name: _dump,
     perf.PROFILER.name: lambda: [
         *("record", "--event", perf.EVENT, "--output", "/dev/null"),
         *("--pid", str(os.getpid()), "--", "true"),

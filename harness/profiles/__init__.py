@@ -10,7 +10,14 @@ from harness.profiles import heaptrack, memray, perf, py_spy
 from harness.profiles.profiler import Profiler
 
 TABLE: dict[str, Profiler] = {
-    one.name: one for one in (py_spy.PROFILER, perf.PROFILER, memray.PROFILER, heaptrack.PROFILER)
+    one.name: one
+    for one in (
+        py_spy.PROFILER,
+        py_spy.WALL,
+        perf.PROFILER,
+        memray.PROFILER,
+        heaptrack.PROFILER,
+    )
 }
 DEFAULT = py_spy.PROFILER.name
 

@@ -81,8 +81,9 @@ def test_py_spy_pauses_and_asks_for_the_lock(monkeypatch):
     """Other looks at a process were seen to be wrong (docs/profiles.md)."""
     monkeypatch.setattr("harness.profiles.py_spy.path_of", lambda name: name)
     command = profiles.named("py-spy").command([7], 2.4, Path("/x"))
-    assert "--gil" in command
-    assert "--nonblocking" not in command
+    every = profiles.named("py-spy-wall").command([7], 2.4, Path("/x"))
+    assert ("--gil" in command, "--idle" in every) == (True, True)
+    assert "--nonblocking" not in [*command, *every]
     assert command[command.index("--duration") + 1] == "2"
 
 
