@@ -27,16 +27,20 @@ from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError, InterruptedByUserError, NameTakenError
 from harness.experiments import suite, validation
 from harness.experiments.judge import Judged
+from harness.experiments.soak import play
 from harness.history.folder import new_folder, point_latest, require_writable, translated
 from harness.host.facts import host_facts
 from harness.kernel.files import replace_text
 from harness.reports import gate as report
 from harness.scenario import gate as gates
 from harness.scenario.gate import Criterion, Gate
+from harness.scenario.soak import WINDOW_S
 
 VERSION = 1
 FILE = "gate.json"
 PAGE = "gate.md"
+INTERRUPTED = "interrupted"  # of a soak, which has its verdict all the same
+SHORT_WINDOW_S = 60.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,8 +113,12 @@ def _run(
                 one.skipped = _no_time(criterion, deadline, for_s)
                 if one.skipped:
                     break
-                one.runs.append(_play(criterion, folder, settings, deadline, progress, told))
+                said = _play(criterion, folder, settings, deadline, for_s, progress, told)
+                interrupted = said.pop(INTERRUPTED, None)
+                one.runs.append(said)
                 _write(folder, planned.name, tried)
+                if interrupted:
+                    raise InterruptedByUserError("interrupted")
             _write(folder, planned.name, tried)
             finding = _finding(folder, one)
             told(f"{criterion.name}: {check.WORDS[finding.answer]} {finding.sentence}".rstrip())
@@ -168,10 +176,10 @@ def _no_time(one: Criterion, deadline: float | None, for_s: float | None) -> str
     """Say why a run of the criterion is not begun; empty where there is time."""
     if deadline is None or for_s is None:
         return ""
-    left_s = deadline - time.monotonic()
-    if left_s >= max(one.takes_s, 1e-3):
+    left_s, takes_s = deadline - time.monotonic(), one.run_s(for_s)
+    if left_s >= max(takes_s, 1e-3):
         return ""
-    takes = f"a run takes about {one.takes_s:,.0f} s, " if one.takes_s else ""
+    takes = f"a run takes about {takes_s:,.0f} s, " if takes_s else ""
     return f"skipped: {takes}{max(0.0, left_s):,.0f} s of {for_s:,.0f} were left"
 
 
@@ -180,6 +188,7 @@ def _play(
     folder: Path,
     settings: dict[str, Any],
     deadline: float | None,
+    for_s: float | None,
     progress: Progress,
     told: Callable[[str], None],
 ) -> dict[str, str]:
@@ -188,6 +197,8 @@ def _play(
     try:
         if one.scenario is not None:
             made = suite.run(one.scenario, **settings, progress=_named(one.name, progress)).run
+        elif one.soak is not None:
+            return _soak(one, folder, settings, one.run_s(for_s), told)
         elif one.gate is not None:
             left_s = None if deadline is None else deadline - time.monotonic()
             inner = gates.read(one.gate)
@@ -199,6 +210,27 @@ def _play(
     except HarnessError as error:
         return {"failure": f"{type(error).__name__}: {error}"}
     return {"folder": os.path.relpath(made, folder)}
+
+
+def _soak(
+    one: Criterion,
+    folder: Path,
+    settings: dict[str, Any],
+    seconds: float,
+    told: Callable[[str], None],
+) -> dict[str, str]:
+    """Play a soak, in windows of ten minutes, or of a third of it where it is short."""
+    assert one.soak is not None
+    window_s = min(WINDOW_S, max(SHORT_WINDOW_S, seconds / 3))
+
+    def say(of: play.Told) -> None:
+        if of.news is not None:
+            told(f"{one.name}: window {of.number} of {of.windows}: {of.news['answer']}")
+
+    made = play.begin(str(one.soak), for_s=seconds, window_s=window_s, **settings)
+    judged = play.soak(made, told=say)
+    said = {"folder": os.path.relpath(judged.run, folder)}
+    return said | ({INTERRUPTED: "yes"} if "interrupted" in (made.ended or "") else {})
 
 
 def _command(one: Criterion, folder: Path, runs: Path) -> Path:

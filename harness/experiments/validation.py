@@ -107,6 +107,14 @@ def _gate(file: Path, imports: bool) -> str:
     for one in planned.criteria:
         if one.gate is not None:
             _gate(one.gate, imports)
+        elif one.soak is not None:
+            validate(one.soak, imports=imports)
+            if "soak" not in tables.load(one.soak):
+                raise BadFileError(
+                    f"{planned.file}: criterion {one.name!r}: {one.soak}: expected a scenario with "
+                    "[soak], found none"
+                )
+            _require_rows(planned, one.name, one.rows, _budget_of(one.soak))
         elif one.scenario is not None:
             validate(one.scenario, imports=imports)
             _require_rows(planned, one.name, one.rows, _budget_of(one.scenario))

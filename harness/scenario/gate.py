@@ -13,19 +13,24 @@ from harness.scenario.files import beside
 from harness.scenario.tables import Table, load, with_file
 from harness.topology.quantities import long_time_s
 
-KINDS = ("scenario", "gate", "command")
+KINDS = ("scenario", "soak", "gate", "command")
+SHARE = 0.4  # of the time of the whole that a soak takes, unless it says another
+SOAK_S = 3600.0  # of a soak where nothing says how long the whole or this takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criterion:
     """One thing that has to hold: what is played for it, and which of the findings it asks for.
 
-    Exactly one of `scenario` (a scenario or a suite), `gate` and `command` is there. A command
-    writes a run folder below the runs folder, in the folder `run`; it is judged as any other.
+    Exactly one of `scenario` (a scenario or a suite), `soak`, `gate` and `command` is there. A
+    command writes a run folder below the runs folder, in the folder `run`; it is judged as any
+    other. A soak takes `share` of the time of the whole, or `takes_s` where that has no end.
     """
 
     name: str
     scenario: Path | None = None
+    soak: Path | None = None
+    share: float = SHARE
     gate: Path | None = None
     command: tuple[str, ...] = ()
     run: str = ""
@@ -56,15 +61,23 @@ class Criterion:
                 f"criterion {self.name!r}: a gate answers as a whole and once: expected no rows "
                 "and no repeats"
             )
+        if not 0 < self.share < 1:
+            raise BadFileError(
+                f"criterion {self.name!r}: share: expected a part of the whole time, above 0 and "
+                f"below 1, found {self.share}"
+            )
         if not 1 <= self.repeats <= 1000:
             raise BadFileError(
                 f"criterion {self.name!r}: repeats: expected 1 to 1000, found {self.repeats}"
             )
 
-    @property
-    def whole_s(self) -> float:
-        """About how long all its runs take, in seconds; 0 where nobody said."""
-        return self.takes_s * self.repeats
+    def run_s(self, of_s: float | None) -> float:
+        """About how long one run takes, in seconds, in a whole of `of_s` (None: without an end);
+        0 where nobody said.
+        """
+        if self.soak is None:
+            return self.takes_s
+        return (self.takes_s or SOAK_S) if of_s is None else self.share * of_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +127,14 @@ def _read(path: Path, above: tuple[Path, ...]) -> Gate:
 
 def _criterion(path: Path, table: Table) -> Criterion:
     scenario, gate = table.take_or_none("scenario", str), table.take_or_none("gate", str)
+    soak = table.take_or_none("soak", str)
     built = with_file(
         str(path),
         lambda: Criterion(
             name=table.take("name", str),
             scenario=beside(path, scenario, "scenarios") if scenario else None,
+            soak=beside(path, soak, "scenarios") if soak else None,
+            share=table.take("share", float, SHARE),
             gate=beside(path, gate, "gates") if gate else None,
             command=tuple(table.texts("command")),
             run=table.take("run", str, ""),

@@ -137,6 +137,15 @@ def test_what_a_gate_names_is_checked_before_anything_starts(tmp_path):
     assert validation.validate(file).sentence == "1 criteria"
 
 
+def test_a_soak_wants_a_scenario_that_has_one(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('[[criterion]]\nname = "a"\nsoak = "small-10"\n')
+    with pytest.raises(BadFileError, match=r"expected a scenario with \[soak\]"):
+        validation.validate(file)
+    file.write_text('[[criterion]]\nname = "a"\nsoak = "soak-10"\n')
+    assert validation.validate(file).sentence == "1 criteria"
+
+
 def test_a_gate_in_a_gate_answers_as_a_whole(made, tmp_path):
     inner = made({"large": 11})
     outer = tmp_path / "outer.toml"

@@ -22,19 +22,20 @@ def test_shipped_gates_are_good(file):
     found = gate.read(file)
     assert found.name == file.stem
     assert gate.is_gate(file)
-    assert all(one.whole_s > 0 for one in found.criteria if one.gate is None)
+    assert all(one.run_s(600.0) > 0 for one in found.criteria if one.gate is None)
 
 
 def test_a_criterion_has_its_defaults(tmp_path):
     (one,) = read(tmp_path, f'{ONE}scenario = "demo"\ntakes = "2m"\nrepeats = 3\n').criteria
-    assert (one.name, one.scenario.name, one.whole_s) == ("a", "demo.toml", 360.0)
+    assert (one.name, one.scenario.name, one.repeats) == ("a", "demo.toml", 3)
+    assert (one.run_s(None), one.run_s(60.0)) == (120.0, 120.0)
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         ("", "at least one [[criterion]]"),
-        (ONE, "expected one of scenario, gate, command; found none"),
+        (ONE, "expected one of scenario, soak, gate, command; found none"),
         (f'{ONE}scenario = "demo"\ncommand = ["x"]\nrun = "x"\n', "found scenario and command"),
         (f'{ONE}scenario = "demmo"\n', "did you mean"),
         (f'{ONE}command = ["make"]\n', "command and run go together"),
@@ -52,6 +53,13 @@ def test_what_cannot_be_played_is_refused(tmp_path, text, why):
     with pytest.raises(BadFileError, match=r"mine\.toml") as refused:
         read(tmp_path, text)
     assert why in str(refused.value)
+
+
+def test_a_soak_takes_its_share_of_the_whole(tmp_path):
+    (one,) = read(tmp_path, f'{ONE}soak = "soak-10"\ntakes = "2h"\nshare = 0.5\n').criteria
+    assert (one.run_s(None), one.run_s(600.0)) == (7200.0, 300.0)
+    with pytest.raises(BadFileError, match="share: expected a part"):
+        read(tmp_path, f'{ONE}soak = "soak-10"\nshare = 1.0\n')
 
 
 def test_gates_that_ask_for_each_other_are_refused(tmp_path):
