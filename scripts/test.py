@@ -45,6 +45,7 @@ ROOT_LANES = {
     ],
     "replays": [f"tests/root/test_{name}.py" for name in ("generated", "replay")],
     "shrinking": ["tests/root/test_shrink.py"],
+    "nights": [f"tests/root/test_{name}.py" for name in ("gate", "soak", "metrics", "profiles")],
 }
 REPLAYS = "tests/root/test_replay.py"
 IN_LANES = [path for paths in ROOT_LANES.values() for path in paths]

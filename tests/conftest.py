@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -49,6 +50,17 @@ def _browser() -> str | None:
 def _prometheus() -> str | None:
     lacking = [program for program in ("prometheus", "promtool") if shutil.which(program) is None]
     return f"needs {', '.join(lacking)} (Debian: apt-get install prometheus)" if lacking else None
+
+
+def _profiler(name: str) -> str | None:
+    from harness import profiles
+    from harness.errors import HarnessError
+
+    try:
+        profiles.named(name).require()
+    except HarnessError as error:
+        return str(error)
+    return None
 
 
 def _registry() -> str | None:
@@ -119,6 +131,8 @@ NEEDS = {
     "docker": _docker,
     "browser": _browser,
     "prometheus": _prometheus,
+    "py_spy": partial(_profiler, "py-spy"),
+    "perf": partial(_profiler, "perf"),
     "registry": _registry,
 }
 

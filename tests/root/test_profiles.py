@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -15,7 +14,6 @@ import pytest
 from kit.desk import Desk, wait_for
 
 from harness.kernel.proc import is_stopped
-from harness.profiles.profiler import find
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -41,9 +39,6 @@ for_s = 12
 HOT = "_push (meshnode/link.py"
 NATIVE = "nacl/bindings/"
 
-needs_py_spy = pytest.mark.skipif(find("py-spy") is None, reason="py-spy is not here")
-needs_perf = pytest.mark.skipif(shutil.which("perf") is None, reason="perf is not here")
-
 
 def busy(desk: Desk, seconds: float, more: str = "") -> str:
     return str(desk.write("busy.toml", BUSY.format(seconds=seconds) + more))
@@ -58,7 +53,7 @@ def profilers(desk: Desk) -> list[int]:
     return [pid for pid, line in desk.processes().items() if "py-spy" in line.split(" ")[0]]
 
 
-@needs_py_spy
+@pytest.mark.py_spy
 def test_a_scenario_that_asks_finds_the_hot_function(desk):
     said = desk.harness("run", busy(desk, 16, ASKED), "--json").stdout
     [ended] = events(desk, "profile-ended")
@@ -73,7 +68,7 @@ def test_a_scenario_that_asks_finds_the_hot_function(desk):
     assert profilers(desk) == []
 
 
-@needs_py_spy
+@pytest.mark.py_spy
 def test_one_by_hand_goes_into_the_run_that_is_under_way(desk):
     run = desk.start("run", busy(desk, 14), "--json")
     wait_for(lambda: desk.doing() == "phase active")
@@ -87,7 +82,7 @@ def test_one_by_hand_goes_into_the_run_that_is_under_way(desk):
     assert "profiles/1-worker-py-spy.svg" in manifest["files"]
 
 
-@needs_py_spy
+@pytest.mark.py_spy
 def test_a_killed_profiler_leaves_its_target_running(desk):
     """While it looks, which it does by stopping the target."""
     node = next(row for row in desk.status()["nodes"] if row["name"] == "node-3")
@@ -106,7 +101,7 @@ def test_a_killed_profiler_leaves_its_target_running(desk):
     assert status["node-3"]["condition"] == "running"
 
 
-@needs_py_spy
+@pytest.mark.py_spy
 def test_ctrl_c_keeps_what_there_is_and_leaves_no_profiler(desk):
     run = desk.start("run", busy(desk, 25), "--json")
     wait_for(lambda: desk.doing() == "phase active")
@@ -125,7 +120,7 @@ def test_ctrl_c_keeps_what_there_is_and_leaves_no_profiler(desk):
     assert not is_stopped(node["pid"])
 
 
-@needs_py_spy
+@pytest.mark.py_spy
 def test_the_end_of_the_run_ends_a_profile(desk):
     run = desk.start("run", busy(desk, 12), "--json")
     wait_for(lambda: desk.doing() == "phase active")
@@ -135,7 +130,7 @@ def test_the_end_of_the_run_ends_a_profile(desk):
     assert "profile of node-3, by py-spy" in said
 
 
-@needs_py_spy
+@pytest.mark.py_spy
 def test_without_a_run_it_has_a_folder_of_its_own(desk):
     found = json.loads(desk.ok("profile", "supervisor", "--for", "2s", "--json"))
     assert found["run"] is None
@@ -143,7 +138,7 @@ def test_without_a_run_it_has_a_folder_of_its_own(desk):
     assert Path(found["folded"]).exists()
 
 
-@needs_py_spy
+@pytest.mark.py_spy
 def test_a_look_at_all_threads_sees_what_lets_go_of_the_lock_and_what_waits(desk):
     run = desk.start("run", busy(desk, 20), "--json")
     wait_for(lambda: desk.doing() == "phase active")
@@ -155,7 +150,7 @@ def test_a_look_at_all_threads_sees_what_lets_go_of_the_lock_and_what_waits(desk
     run.communicate()
 
 
-@needs_perf
+@pytest.mark.perf
 def test_perf_sees_native_code_of_a_node(desk):
     run = desk.start("run", busy(desk, 16), "--json")
     wait_for(lambda: desk.doing() == "phase active")
