@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from kit import ROOT
+from kit.run_folders import good
+
+from harness.experiments import judge
 
 ISSUES = "/repos/me/mine/issues"
 
@@ -143,6 +148,49 @@ def test_what_could_not_be_said_is_an_error(hub, tmp_path):
     done = say(hub, "comment", 7, file, token="wrong")
     assert done.returncode == 1
     assert "401" in done.stderr
+
+
+def test_the_history_outlives_the_machine(tmp_path):
+    """It is kept on a branch of a remote, and taken from there by another checkout."""
+    remote = tmp_path / "remote.git"
+    git("init", "--quiet", "--bare", str(remote))
+    names = []
+    for machine in ("one", "two"):
+        checkout = tmp_path / machine
+        git("clone", "--quiet", str(ROOT), str(checkout))
+        (checkout / ".venv").symlink_to(ROOT / ".venv")
+        fetched = history(checkout, remote, "fetch")
+        assert ("the history begins" in fetched) == (machine == "one")
+        run = good(tmp_path / f"made-{machine}")
+        shutil.copytree(run, checkout / "runs" / "mine" / machine)
+        metadata = checkout / "runs" / "mine" / machine / "metadata.json"
+        facts = {**json.loads(metadata.read_text()), "t0_ns": 1 + len(names)}
+        metadata.write_text(json.dumps(facts))  # else both would be one run
+        judge.judge(checkout / "runs" / "mine" / machine)
+        history(checkout, remote, "keep")
+        kept = git("-C", str(remote), "show", "history:history.json")
+        names.append({Path(one["run"]).name for one in json.loads(kept)["runs"]})
+        assert git("-C", str(checkout), "status", "--porcelain", "--untracked-files=no") == ""
+    assert names == [{"one"}, {"one", "two"}]
+    assert "<html" in git("-C", str(remote), "show", "history:index.html")
+
+
+def git(*words):
+    done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def history(checkout, remote, what):
+    done = subprocess.run(
+        [checkout / "scripts" / "ci_history", what],
+        env={**os.environ, "REMOTE": str(remote)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    return done.stdout
 
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
