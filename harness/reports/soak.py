@@ -10,6 +10,7 @@ from harness.checks.verdict import Answer, Verdict
 from harness.reports import headline
 from harness.reports.html import findings, page
 from harness.reports.html.elements import Column, answer, escape, section, table
+from harness.topology.quantities import number
 
 UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
@@ -49,9 +50,9 @@ def windows(details: Mapping[str, Any]) -> str:
 
 
 def _window(one: Mapping[str, Any]) -> tuple[str, ...]:
-    number = str(one["number"])
+    of = str(one["number"])
     link = one["page"] or one["summary"]
-    named = f"<a href='{escape(link)}'>{number}</a>" if link else number
+    named = f"<a href='{escape(link)}'>{of}</a>" if link else of
     began = datetime.fromtimestamp(one["began_s"], UTC).strftime("%Y-%m-%d %H:%M:%S")
     pause = "–" if one["pause_s"] is None else f"{one['pause_s']:.1f} s"
     said = [] if one["stage"] == "played" else [one["stage"]]
@@ -111,8 +112,8 @@ def extrapolated(one: Mapping[str, Any]) -> str:
     if one["low"] is None:
         bounds = "(too few windows for an interval)"
     else:
-        bounds = f"[{one['low'] / factor:.2g}, {one['high'] / factor:.2g}]"
-    return f"{hours(one['for_s'])} would take {one['bytes'] / factor:.2g} {name} {bounds}."
+        bounds = f"[{number(one['low'] / factor)}, {number(one['high'] / factor)}]"
+    return f"{hours(one['for_s'])} would take {number(one['bytes'] / factor)} {name} {bounds}."
 
 
 def hours(seconds: float) -> str:
@@ -126,7 +127,7 @@ def hours(seconds: float) -> str:
 def size(count: float) -> str:
     """Show so many bytes: ``1.2 GB``."""
     name, factor = _unit(count)
-    return f"{count / factor:.3g} {name}"
+    return f"{number(count / factor)} {name}"
 
 
 def _unit(count: float) -> tuple[str, float]:

@@ -24,6 +24,7 @@ from harness.errors import (
     BadFileError,
     HarnessError,
     InterruptedByUserError,
+    NameTakenError,
     StorageError,
     UsageError,
 )
@@ -36,6 +37,7 @@ from harness.experiments.soak.own import OwnProcess, require_free
 from harness.experiments.soak.status import answers_of, news, so_far
 from harness.history.folder import require_writable
 from harness.scenario import files
+from harness.topology.topology import Topology
 
 BROKEN_MOST = 3  # windows in a row that do not come about: the next would not either
 RAW_S = 3600.0
@@ -95,7 +97,7 @@ def begin(
         [one.timeline for one in planned], cluster=cluster, runtime_name=runtime, runs=runs
     )
     if state.is_alive(name):
-        single_run.same(name, first.topology, runtime_name)
+        _require_idle(name, first.topology, runtime_name)
     wanted = cost.planned_bytes(first, len(lengths_s), lengths_s[0], raw_s)
     require_free(runs, wanted)
     title = first.name if first.name.startswith("soak") else f"soak-{first.name}"[:32]
@@ -144,6 +146,17 @@ def soak(
     return judge(folder)
 
 
+def _require_idle(name: str, topology: Topology, runtime_name: str) -> None:
+    """Raise NameTakenError where the cluster that is up is another one, or has a run under way."""
+    single_run.same(name, topology, runtime_name)
+    with Client.connect(name) as client:
+        if (run := client.status()["run"]) is not None:
+            raise NameTakenError(
+                f"cluster {name!r} is recording a run: {run}; wait for its end, or choose another "
+                "name (--cluster)"
+            )
+
+
 class Player:
     """Plays the windows that are left."""
 
@@ -170,7 +183,7 @@ class Player:
         try:
             with Hold() as held:
                 if state.is_alive(name):
-                    single_run.same(name, topology, self.asked.runtime)
+                    _require_idle(name, topology, self.asked.runtime)
                 else:
                     self._up(held)
                     held.callback(single_run.down, name)

@@ -233,7 +233,7 @@ def steepest(trends: Iterable[Trend], most: int) -> list[Trend]:
 
     For a live line and a page; nothing is decided by it.
     """
-    told = [one for one in trends if one.slope is not None and one.slope.per_s > 0]
+    told = [one for one in trends if one.slope is not None and one.is_told and one.slope.per_s > 0]
 
     def key(one: Trend) -> tuple[bool, float]:
         slope = one.slope
