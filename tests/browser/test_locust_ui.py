@@ -282,14 +282,20 @@ def test_a_look_asked_before_an_act_does_not_hide_the_act(page):
         row = page.locator(".p2p-panel tr", has_text="node-4")
         row.get_by_role("button", name="stop", exact=True).hover()
         held = []
-        page.route("**/p2p/view/cluster*", lambda route: held.append((route, route.fetch())))
+
+        def hold(route):
+            if held:
+                route.continue_()
+            else:
+                held.append((route, route.fetch()))
+
+        page.route("**/p2p/view/cluster*", hold)
         with page.expect_response(lambda seen: "/p2p/do/" in seen.url):
             while not held:
                 page.wait_for_timeout(50)
             row.get_by_role("button", name="stop", exact=True).click()
         expect(page.locator(".p2p-says")).to_have_text("node-4 is stopped")
-        page.unroute("**/p2p/view/cluster*")
-        route, before = held[0]
+        [(route, before)] = held
         route.fulfill(response=before)
         expect(row.locator("td").nth(2)).to_have_text("stopped")
 

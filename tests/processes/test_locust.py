@@ -41,6 +41,7 @@ def test_one_run_from_begin_to_verdict():
                 "kind": None,
                 "until": None,
                 "at_most_s": None,
+                "profiles": [],
             }
         ]
         assert begin["timeline"]["changes"] == []
