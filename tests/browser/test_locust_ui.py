@@ -279,7 +279,9 @@ def test_a_look_asked_before_an_act_does_not_hide_the_act(page):
         wait_until(lambda: listens(port))
         page.goto(f"http://127.0.0.1:{port}/")
         page.get_by_role("tab", name="Cluster").click()
-        row = page.locator(".p2p-panel tr", has_text="node-4")
+        first, row = (page.locator(".p2p-panel tr", has_text=f"node-{n}") for n in (3, 4))
+        first.get_by_role("button", name="kill").click()  # its sentence moves the table down
+        expect(first.locator("td").nth(2)).to_have_text("killed")
         row.get_by_role("button", name="stop", exact=True).hover()
         held = []
 
