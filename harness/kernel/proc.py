@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import select
+import signal
 import time
 from contextlib import suppress
 
@@ -152,3 +153,17 @@ def memory_available_bytes(meminfo: bytes) -> int:
     if not found:
         raise HarnessError("/proc/meminfo: expected a line MemAvailable, found none")
     return int(rest.split(None, 1)[0]) * 1024
+
+
+def host_pid(pidfd: int) -> int:
+    """Look up the pid behind a pidfd, as this process's PID namespace sees it; -1 when the process
+    has ended, 0 when it is not visible.
+    """
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
+
+
+def send(pidfd: int, number: signal.Signals) -> None:
+    """Send a signal; nothing happens to a process that has ended."""
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, number)

@@ -27,7 +27,7 @@ from harness.faults.fault import Condition
 from harness.faults.limits import Limits
 from harness.kernel import cgroups, namespaces, priority
 from harness.kernel.families import Census, Family, family_of
-from harness.kernel.proc import command_line, is_readable, is_stopped
+from harness.kernel.proc import command_line, is_readable, is_stopped, send
 from harness.runtimes import owner
 from harness.runtimes.limiting import Limiter
 from harness.runtimes.runtime import Ending, Place, Process, Reading, Running
@@ -79,32 +79,19 @@ def tail(path: Path, count: int) -> list[str]:
         return file.read().decode("utf-8", "replace").splitlines()[-count:]
 
 
-def host_pid(pidfd: int) -> int:
-    """Look up the pid behind a pidfd, as this process's PID namespace sees it; -1 when the process
-    has ended, 0 when it is not visible.
-    """
-    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
-
-
-def send(pidfd: int, number: signal.Signals) -> None:
-    """Send a signal; nothing happens to a process that has ended."""
-    with suppress(ProcessLookupError):
-        signal.pidfd_send_signal(pidfd, number)
-
-
 @dataclass(slots=True)
 class Resident:
     """One node: its place, what runs there, and the processes that do so now.
 
-    `running` is its first process. All of them are `family`: None where the first ended before it
-    could be looked at.
+    `running` is its first process, `earlier` that of the life before. All of them are `family`:
+    None where the first ended before it could be looked at.
     """
 
     place: Place
     process: Process
     census: Census
     running: Running | None = None
+    earlier: Running | None = None
     family: Family | None = None
     limiter: Limiter | None = None
     changing: threading.Lock = field(default_factory=threading.Lock)
@@ -364,9 +351,18 @@ class HostProcesses(ABC):
         resident = self._residents.setdefault(
             place.node.name, Resident(place, process, self._census)
         )
-        resident.running = running
+        self._let_go(resident.earlier)
+        resident.earlier, resident.running = resident.running, running
         resident.family = family_of(running.pid, place.namespace)
         return running
+
+    def _let_go(self, earlier: Running | None) -> None:
+        """Close the descriptor of a process of two lives ago; at that of the life before somebody
+        who waits for its end may look still.
+        """
+        if earlier is not None and is_readable(earlier.pidfd):
+            self._pidfds.remove(earlier.pidfd)
+            os.close(earlier.pidfd)
 
     def _resident(self, node: str) -> Resident:
         if node not in self._residents:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from harness.errors import HarnessError, NodeStartError, UnavailableError
-from harness.kernel import descriptors
+from harness.kernel import descriptors, proc
 from harness.runtimes import processes
 from harness.runtimes.runtime import Ending, Place, Process, Running
 
@@ -151,7 +151,7 @@ class Zygote:
         elif not received:
             future.set_exception(HarnessError(f"node {name}: the zygote's answer carried no pidfd"))
         else:
-            pid = processes.host_pid(received[0])
+            pid = proc.host_pid(received[0])
             if pid <= 0:
                 os.close(received[0])
                 future.set_exception(

@@ -190,6 +190,22 @@ def test_conditions_are_true_of_the_process(netns, places, command):
     assert netns.set_condition("node-0", Condition.RUNNING) is not None
 
 
+def test_a_node_that_is_restarted_for_hours_costs_no_descriptors(netns, places, command):
+    """A soak with churn: one more of each life, and the supervisor's would be gone some day."""
+    (place,) = places(1)
+    start(netns, [(place, process(command))])
+
+    def restart():
+        netns.set_condition("node-0", Condition.KILLED)
+        netns.set_condition("node-0", Condition.RUNNING)
+
+    restart()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        restart()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_node_that_ignores_sigterm_is_killed_within_its_grace(netns, places, command):
     (place,) = places(1)
     deaf = process(command, "sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1000; done")
