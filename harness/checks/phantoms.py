@@ -1,9 +1,10 @@
 """What nobody sent: records of journals with an id, or a key, of no operation of the load. Pure.
 
-An id names the run whose load made it. One of an earlier run on the same cluster may have been on
-its way until now; of a key, which is a hash, nobody can tell whose it is. A command that was run
-beside a node (`harness exec`) may have asked it for anything. Where neither is, a node has made up
-what it says that it received.
+An id names the run whose load made it. What an earlier run on the same cluster sent may come late,
+to a node that was away above all: that is told, and no doubt. Of a key, which is a hash, nobody can
+tell whose it is, but of those that streams share and that are put before a run's clock starts. A
+command that was run beside a node (`harness exec`) may have asked it for anything. Where neither
+is, a node has made up what it says that it received.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from harness.scenario.schedule import EARLY_STREAM, IDENTIFIER, SEEDS, salt
 from harness.scenario.stream import Stream
 
 NAME = "journals: nothing that nobody sent"
-LATE = "an earlier run on this cluster may have sent it, and it comes late"
+LATE = "an earlier run on this cluster may have put it"
 EMPTY = np.empty(0, np.intp)
 
 
@@ -63,18 +64,19 @@ def check(history: History) -> list[Finding]:
     present = history.kept & frozenset(
         np.flatnonzero(np.bincount(history.journal["kind"])).tolist()
     )
-    strange = [
-        (told, places)
-        for told in KINDS
-        if told.kind in present and len(places := _strange(history, told))
-    ]
+    late, strange = [], []
+    for told in KINDS:
+        places = _strange(history, told) if told.kind in present else EMPTY
+        is_late = _is_earlier(history, places) & (not told.by_key)
+        late += [(told, places[is_late])] if is_late.any() else []
+        strange += [(told, places[~is_late])] if not is_late.all() else []
     why = _explained(history)
     open_ = (
         [] if why is not None else [(one, _unexplained(history, one, at)) for one, at in strange]
     )
     made_up = [(told, places) for told, places in open_ if len(places)]
     if not strange:
-        return []
+        return [_late(history, late)] if late else []
     if made_up:
         return [_finding(history, made_up)]
     return [_finding(history, strange, why or LATE)]
@@ -99,6 +101,21 @@ def _finding(
         measured=f"{count:,} record{'s' * (count > 1)}",
         sentence=sentence if why is None else f"{sentence}; {why}",
         cause=None if why is None else Cause.OTHERS_SENT,
+    )
+
+
+def _late(history: History, late: Sequence[tuple[Told, Places]]) -> Finding:
+    """The finding of what earlier runs sent: it is shown, and holds nobody to anything."""
+    count = sum(len(places) for _, places in late)
+    told, places = late[0]
+    node = history.nodes[history.journal["node"][places[0]]]
+    return Finding(
+        name=NAME,
+        answer=Answer.MEASURED,
+        promised="–",
+        measured=f"{count:,} of earlier runs",
+        sentence=f"what an earlier run on this cluster sent came late: to {node} first "
+        f"({told.kind.name.lower()})",
     )
 
 
@@ -170,13 +187,14 @@ def _own_keys(history: History) -> Ids:
 
 def _other_keys(history: History, plan: Plan) -> Iterator[Ids]:
     """The keys that operations share or name, and those that are put before the clock starts."""
-    run = salt(plan.t0_ns, plan.seed)
-    seeds = np.zeros((plan.workers, SEEDS), IDENTIFIER)
-    seeds["run"], seeds["stream"] = int.from_bytes(run, "little"), EARLY_STREAM
-    seeds["worker"], seeds["sequence"] = np.arange(plan.workers)[:, None], np.arange(SEEDS)
-    yield records.keys(seeds.ravel().view(f"V{ID_BYTES}"))
+    earlier = () if history.before is None else history.before.runs
     shared = max((Stream.from_json(one).keys or 0 for one in plan.streams), default=0)
-    yield _joined({shared_key(run, number)[:ID_BYTES] for number in range(shared)})
+    for run in (salt(plan.t0_ns, plan.seed), *earlier):
+        seeds = np.zeros((plan.workers, SEEDS), IDENTIFIER)
+        seeds["run"], seeds["stream"] = int.from_bytes(run, "little"), EARLY_STREAM
+        seeds["worker"], seeds["sequence"] = np.arange(plan.workers)[:, None], np.arange(SEEDS)
+        yield records.keys(seeds.ravel().view(f"V{ID_BYTES}"))
+        yield _joined({shared_key(run, number)[:ID_BYTES] for number in range(shared)})
     yield _joined(set(history.values.column(VALUES.names[1]).to_pylist()))
 
 
@@ -197,9 +215,14 @@ def _explained(history: History) -> str | None:
 
 def _unexplained(history: History, told: Told, places: Places) -> Places:
     """Those of strange records that no earlier run on the cluster can have sent."""
+    is_open = told.by_key and history.before is not None and history.before.runs
+    return EMPTY if is_open else places
+
+
+def _is_earlier(history: History, places: Places) -> Chosen:
+    """Which of these records have an id that an earlier run on the cluster made."""
     earlier = () if history.before is None else history.before.runs
-    if told.by_key and earlier:
-        return EMPTY
     runs = np.array([int.from_bytes(one, "little") for one in earlier], np.uint64)
     made = np.ascontiguousarray(history.journal["id"][places]).view(IDENTIFIER)
-    return places[~np.isin(made["run"], runs)]
+    found: Chosen = np.isin(made["run"], runs)
+    return found
