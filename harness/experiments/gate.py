@@ -28,6 +28,7 @@ from harness.errors import BadFileError, HarnessError, InterruptedByUserError, N
 from harness.experiments import suite, validation
 from harness.experiments.judge import Judged
 from harness.experiments.soak import play
+from harness.history import run_folders
 from harness.history.folder import new_folder, point_latest, require_writable, translated
 from harness.host.facts import host_facts
 from harness.kernel.files import replace_text
@@ -105,6 +106,21 @@ def _run(
 ) -> Judged:
     runs: Path = settings["runs"]
     folder = new_folder(runs, f"gate-{planned.name}")
+    with run_folders.held(folder):  # nobody prunes it meanwhile
+        return _tried(planned, folder, settings, deadline, for_s, progress, told)
+
+
+def _tried(
+    planned: Gate,
+    folder: Path,
+    settings: dict[str, Any],
+    deadline: float | None,
+    for_s: float | None,
+    progress: Progress,
+    told: Callable[[str], None],
+) -> Judged:
+    """Play the criteria one after another, and judge what came of them, whatever ends it."""
+    runs: Path = settings["runs"]
     tried = [_planned(one) for one in planned.criteria]
     _write(folder, planned.name, tried)
     try:

@@ -1,8 +1,8 @@
 """The folders below a folder of runs: which there are, and what may be said of each without reading
 its record.
 
-``runs/NAME/TIME/`` is one: a run, a suite, a soak, a search. A suite's parts lie beside it and
-belong to it; a soak's windows lie in it. No symlink is ever followed below the folder of runs.
+``runs/NAME/TIME/`` is one: a run, a suite, a soak, a gate, a search. A suite's parts lie beside it
+and belong to it; a soak's windows lie in it. No symlink is ever followed below the folder of runs.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from harness.history import entry
 from harness.history.entry import VERDICT, WINDOWS
 
 LATEST, DATABASE, SOAK_LOCK = "latest", "history.db", "soak.lock"
+GATE = "gate"  # its runs lie beside it, and are their own
 # By one of these files a folder is known to be ours: a run's, a suite's, a soak's, a search's.
 MARKS = {
     "metadata.json": "run",
     "suite.json": "suite",
     entry.SOAK: "soak",
+    "gate.json": GATE,
     "saturation.json": "saturate",
     "shrink.json": "shrink",
     "trials.jsonl": "shrink",
@@ -91,8 +93,12 @@ def folders(root: Path) -> Iterator[Path]:
 
 
 def judged(root: Path) -> Iterator[Path]:
-    """All folders that have a verdict for the history, with the windows of soaks."""
+    """All folders that have a verdict for the history, with the windows of soaks; of a gate its
+    runs have it.
+    """
     for folder in folders(root):
+        if _kind(folder) == GATE:
+            continue
         inside = _subfolders(folder / WINDOWS)
         yield from (one for one in (folder, *inside) if (one / VERDICT).is_file())
 

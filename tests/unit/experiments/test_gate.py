@@ -12,6 +12,7 @@ import pytest
 import harness
 from harness.errors import BadFileError, InterruptedByUserError
 from harness.experiments import gate, validation
+from harness.history import run_folders, store
 
 BENCH = """
 import os, sys, time
@@ -91,6 +92,26 @@ def test_it_is_judged_anew_from_its_folder(made, tmp_path):
     (judged.run / gate.FILE).write_text("{")
     with pytest.raises(BadFileError, match="cannot be read"):
         harness.judge(judged.run)
+
+
+def test_it_is_a_folder_among_the_others_and_its_runs_are_the_history(made, tmp_path):
+    judged = play(made({"small": 1}), tmp_path)
+    listed = {one.kind: one for one in run_folders.listed(tmp_path / "runs")}
+    assert set(listed) == {"gate", "run"}
+    assert (listed["gate"].answer, listed["gate"].is_latest) == ("PASS", True)
+    brought = store.rebuild(tmp_path / "runs")
+    assert (brought.unread, judged.run.name) == ((), Path(listed["gate"].name).name)
+
+
+def test_nobody_prunes_it_while_it_is_played(made, tmp_path):
+    seen = tmp_path / "seen"
+    look = (
+        "import sys, pathlib; from harness.history import run_folders as r; "
+        f"pathlib.Path({str(seen)!r}).write_text(str([o.busy for o in r.listed(pathlib.Path("
+        "__import__('os').environ['HARNESS_RUNS']))]))"
+    )
+    play(made({"looks": [sys.executable, "-c", look]}), tmp_path)
+    assert "is being written" in seen.read_text()
 
 
 def test_what_takes_longer_than_is_left_is_skipped_and_said(made, tmp_path):
