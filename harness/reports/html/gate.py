@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from harness.checks.verdict import Verdict
 from harness.reports import gate
-from harness.reports.html.elements import Column, answer, escape, file_link, table
+from harness.reports.html.elements import Column, escape, mark, table
 
-COLUMNS = tuple(map(Column, ("verdict", "criterion", "asked", "answer", "why", "runs")))
+COLUMNS = tuple(map(Column, ("answer", "criterion", "asked", "why", "runs")))
 
 
 def section(facts: Mapping[str, Any], verdict: Verdict) -> str:
@@ -18,13 +19,19 @@ def section(facts: Mapping[str, Any], verdict: Verdict) -> str:
         return ""
     rows = (
         (
-            answer(finding.answer),
+            f'<span class="answer {mark(finding.answer)}">{escape(gate.told(finding))}</span>',
             f"<b>{escape(finding.name)}</b>",
             escape(finding.promised),
-            escape(gate.told(finding)),
             escape(finding.sentence),
-            ", ".join(file_link(f"{one['folder']}/report.html") for one in runs if "folder" in one),
+            ", ".join(_run(number, one) for number, one in enumerate(runs, 1)),
         )
         for finding, runs in zip(verdict.findings, facts["criteria"], strict=True)
     )
     return table(COLUMNS, rows)
+
+
+def _run(number: int, said: Mapping[str, str]) -> str:
+    """Link the page of a run; one that broke has none."""
+    if "folder" not in said:
+        return f"run {number} broke"
+    return f'<a href="{escape(quote(said["folder"]))}/report.html">run {number}</a>'

@@ -75,7 +75,9 @@ def test_met_not_met_and_partial(made, tmp_path):
     assert "11 MB (n=1), promised < 10 MB" in page
     assert "true ended with 0 and wrote no run" in page
     html = (judged.run / "report.html").read_text()
-    assert html.count("/report.html</a>") == 2
+    assert html.count('/report.html">run 1</a>') == 2
+    assert html.count("run 1 broke") == 1
+    assert '<span class="answer FAIL">NOT MET</span>' in html
     assert 'failures="1"' in (judged.run / "junit.xml").read_text()
     assert play(made({"small": 1}), tmp_path).exit_code == 0
 
