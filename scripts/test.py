@@ -62,8 +62,7 @@ ROUNDS = {
     "all": [
         {
             "computing": [*YIELDING, *PYTEST, *UNIT, "tests/simulations", "tests/machine"],
-            "docker": [*PYTEST, *REST, "tests/docker"],
-            "browser": [*PYTEST, *REST, "tests/browser"],
+            "docker": [*PYTEST, *REST, "tests/docker", "tests/browser"],
             **{name: [*PYTEST, *REST, *paths] for name, paths in ROOT_LANES.items()},
             "root": [*PYTEST, *REST, "tests/root", *(f"--ignore={path}" for path in IN_LANES)],
         },
