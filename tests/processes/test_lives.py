@@ -26,10 +26,13 @@ def test_identity_values_and_contacts_survive_restarts(tmp_path: Path) -> None:
     nodes = make_nodes(tmp_path, 3, [(0, 1), (1, 2)])
     with running(nodes):
         keys = [os.urandom(32) for _ in range(5)]
-        for key in keys:
-            assert nodes[0].control.do(PUT, key, b"kept")[0] == OK
+
+        def kept() -> bool:  # the last node is known to the first one soon, not at once
+            assert {nodes[0].control.do(PUT, key, b"kept")[0] for key in keys} == {OK}
+            return nodes[2].health()["dht_values"] == 5
+
+        wait_until(kept, "the last node keeps all values")
         before = nodes[2].health()
-        assert before["dht_values"] == 5
         assert nodes[2].terminate() == 0
         nodes[2].start()
         wait_until(nodes[2].is_ready, "ready after SIGTERM")

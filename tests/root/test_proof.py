@@ -20,6 +20,7 @@ from harness.faults import spec
 from harness.history.proof import Proof, ProofAnswer
 from harness.kernel.namespaces import open_socket
 from harness.network.injectors.qdisc import Qdisc
+from harness.network.proof import datagrams
 from harness.network.proof import prover as provers
 from harness.network.proof.datagrams import PORT, Prober
 from harness.network.proof.prover import Prover
@@ -450,3 +451,23 @@ def test_what_somebody_took_away_is_not_expected_once_we_are_done(net):
     assert it.network.drift()["kernel"] == "link u0 is gone"
     it.network.clear()
     assert it.network.drift() == {"kernel": None}
+
+
+def test_a_prober_that_waits_for_a_core_reads_what_came_meanwhile(net, monkeypatch):
+    """Its time was over when it ran again: probes that had come were lost, of a path without
+    faults.
+    """
+    it = net()
+    prober = Prober(it.namespaces, it.addresses)
+    real, away_s = time.monotonic, [0.0]
+
+    def clock():
+        away_s[0] += 10.0
+        return real() + away_s[0]
+
+    monkeypatch.setattr(datagrams.time, "monotonic", clock)
+    try:
+        heard = prober.probe({("n0", "n1"): 40}, wait_s=0.2)[("n0", "n1")]
+    finally:
+        prober.close()
+    assert (heard.sent, len(heard.delays)) == (40, 40)

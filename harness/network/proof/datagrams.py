@@ -135,8 +135,14 @@ class Prober:
     def _receive(
         self, until_s: float, first: int, found: dict[tuple[str, str], Heard], seen: set[int]
     ) -> None:
-        while (left_s := until_s - time.monotonic()) > 0:
-            for descriptor, _ in self._epoll.poll(left_s):
+        """Receive until then, and once more what lies there: this thread may have waited for a core
+        while probes came, whose moments the kernel notes.
+        """
+        is_over = False
+        while not is_over:
+            left_s = until_s - time.monotonic()
+            is_over = left_s <= 0
+            for descriptor, _ in self._epoll.poll(max(0.0, left_s)):
                 target, one = self._by_descriptor[descriptor]
                 with suppress(BlockingIOError):
                     while True:
