@@ -17,7 +17,7 @@ from kit.nodes import wait_until
 
 from harness.errors import HarnessError
 from harness.faults import spec
-from harness.history.proof import Proof, ProofAnswer
+from harness.history.proof import BEFORE, UNTOUCHED, Proof, ProofAnswer
 from harness.kernel.namespaces import open_socket
 from harness.network.injectors.qdisc import Qdisc
 from harness.network.proof import datagrams
@@ -451,6 +451,29 @@ def test_what_somebody_took_away_is_not_expected_once_we_are_done(net):
     assert it.network.drift()["kernel"] == "link u0 is gone"
     it.network.clear()
     assert it.network.drift() == {"kernel": None}
+
+
+def test_what_is_seen_once_a_fault_stands_is_not_called_before(net, monkeypatch):
+    """A look that the first fault came into was taken again, and told of a loss on a path whose
+    other end was full by then.
+    """
+    it = net()
+    under_way, go = threading.Event(), threading.Event()
+    real = Prober.probe
+
+    def slow(*given):
+        under_way.set()
+        go.wait(60)
+        return real(*given)
+
+    monkeypatch.setattr(Prober, "probe", slow)
+    with proving(it) as proofs:
+        assert under_way.wait(60)
+        it.set(where="all", delay="20ms", name="late")
+        go.set()
+        wait_until(lambda: IN_FORCE in answers(proofs, "delay", "late"), "the delay in force")
+    seen = [one for one in proofs if one.fault in (BEFORE, UNTOUCHED) and one.what != "read back"]
+    assert seen == []
 
 
 def test_a_prober_that_waits_for_a_core_reads_what_came_meanwhile(net, monkeypatch):

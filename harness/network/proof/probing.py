@@ -15,7 +15,7 @@ from functools import partial
 from harness.errors import close_all
 from harness.faults.fault import Change, Fault, NetworkState, Verb
 from harness.faults.paths import DirectedPath
-from harness.history.proof import Proof
+from harness.history.proof import BEFORE, UNTOUCHED, Proof
 from harness.network.network import Network
 from harness.network.proof import rates, verdicts
 from harness.network.proof.datagrams import Heard, Prober
@@ -116,9 +116,14 @@ class Probing:
 
     def _probe(self, targets: Sequence[Target]) -> list[Target]:
         """Probe these paths; return those of which it says nothing, for another change came to the
-        path, and none of the fault itself: nobody else looks at that one once more.
+        path, and none of the fault itself: nobody else looks at that one once more. What was to be
+        seen before the first fault, or beside all, is no more once one has come to its path.
         """
         begun_ns, state = time.monotonic_ns(), self._network.now
+        if self._network.faults:
+            targets = [one for one in targets if one.fault.name != BEFORE]
+        if not targets:
+            return []
         asked = {one.path: self.asked(state, one.path) for one in targets}
         longest_ms = max(what.delay_ms + what.jitter_ms for what in asked.values())
         counts = {
@@ -138,7 +143,7 @@ class Probing:
             since = self._changes_since(begun_ns, one.path)
             if not since:
                 self._say(one, asked[one.path], heard[one.path], queues_ms[one.path])
-            elif one.fault.name not in since:  # else the next look is about that
+            elif one.fault.name not in (*since, BEFORE, UNTOUCHED):  # else the next look is of that
                 spoiled.append(one)
         return spoiled
 

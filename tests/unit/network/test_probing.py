@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.faults.fault import Change, Condition, Fault, NetworkState, Verb
-from harness.history.proof import Proof, ProofAnswer
+from harness.history.proof import BEFORE, UNTOUCHED, Proof, ProofAnswer
 from harness.network.proof.datagrams import Heard
 from harness.network.proof.probing import TURNS, Probing, Target
 from harness.topology.impairment import CLEAR
@@ -24,8 +24,8 @@ OTHER = Fault(name="other", paths={PATH: CLEAR})
 class Paths:
     """A network that is clear, whose probes all arrive at once; changes come while they do."""
 
-    def __init__(self, *changes: Fault) -> None:
-        self.now, self.wires = NetworkState(), {}
+    def __init__(self, *changes: Fault, faults: Mapping[str, Fault] | None = None) -> None:
+        self.now, self.wires, self.faults = NetworkState(), {}, faults or {}
         self.backends = {"delay": "none"}
         self.written: list[Proof] = []
         self._changes = [*changes]
@@ -67,3 +67,25 @@ def test_a_path_to_which_something_else_comes_is_looked_at_again(changes, looks,
     paths.probing.look([Target(fault=SLOW, path=PATH, gone=True)])
     paths.probing.close()
     assert (paths.looks, [one.answer for one in paths.written]) == (looks, answers)
+
+
+@pytest.mark.parametrize("name", [BEFORE, UNTOUCHED])
+def test_what_is_before_or_beside_all_is_no_more_once_a_fault_has_come(name):
+    paths = Paths(SLOW)
+    paths.probing.look([Target(fault=Fault(name=name), path=PATH)])
+    paths.probing.close()
+    assert (paths.looks, paths.written) == (1, [])
+
+
+def test_nothing_is_before_the_first_fault_where_one_stands():
+    """The look had to wait for a thread, or a core."""
+    paths = Paths(faults={"other": OTHER})
+    targets = [Target(fault=Fault(name=name), path=PATH) for name in (BEFORE, UNTOUCHED)]
+    paths.probing.look(targets)
+    paths.probing.close()
+    assert paths.looks == 1
+    assert BEFORE not in {one.fault for one in paths.written}
+    alone = Paths(faults={"other": OTHER})
+    alone.probing.look(targets[:1])
+    alone.probing.close()
+    assert alone.looks == 0
