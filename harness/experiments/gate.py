@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from harness.checks.verdict import Verdict
 from harness.control import state
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError, InterruptedByUserError, NameTakenError
-from harness.experiments import suite, validation
+from harness.experiments import command, suite, validation
 from harness.experiments.judge import Judged
 from harness.experiments.soak import play
 from harness.history import run_folders
@@ -259,18 +258,7 @@ def _command(one: Criterion, folder: Path, runs: Path) -> Path:
     log = folder / f"{one.run}.log"
     environment = {**os.environ, "HARNESS_RUNS": str(runs.resolve())}
     with translated(folder), log.open("ab") as output:
-        try:
-            process = subprocess.Popen(
-                one.command, stdout=output, stderr=output, env=environment, stdin=subprocess.DEVNULL
-            )
-        except OSError as error:
-            raise HarnessError(f"{one.command[0]}: {error.strerror}") from None
-        try:
-            code = process.wait()
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
+        code = command.run(one.command, output, environment)
     new = sorted(set(_folders(place)) - before)
     if not new:
         raise HarnessError(

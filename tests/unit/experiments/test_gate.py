@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from html import unescape
 from pathlib import Path
 
 import pytest
+from kit.nodes import wait_until
 
 import harness
 from harness.errors import BadFileError, InterruptedByUserError
@@ -148,6 +152,36 @@ def test_what_was_judged_stays_when_it_is_interrupted(made, tmp_path, monkeypatc
     found = harness.judge(tmp_path / "runs")
     assert answers(found) == {"first": "PASS", "second": "UNKNOWN"}
     assert "not played" in found.verdict.findings[1].sentence
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_that_a_command_started_outlives_the_gate(made, tmp_path, number):
+    told = tmp_path / "pid"
+    script = f"(sleep 600 & echo $! > {told}.new; mv {told}.new {told}; wait); true"
+    file = made({"long": ["sh", "-c", script]})
+    command = [sys.executable, "-m", "harness", "gate", str(file), "--runs", str(tmp_path / "r")]
+    environment = {**os.environ, "HARNESS_STATE": str(tmp_path / "s")}
+    gate_ = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    wait_until(told.exists, "the command runs", 60)
+    pid = int(told.read_text())
+    gate_.send_signal(number)
+    gate_.wait()
+    wait_until(lambda: is_ended(pid), "what it started has ended", 60)
+
+
+def is_ended(pid):
+    """Whether it is a zombie, which nobody here has to reap."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_a_command_that_leaves_something_behind_is_cleaned_up_after(made, tmp_path):
+    told = tmp_path / "pid"
+    play(made({"leaves": ["sh", "-c", f"sleep 600 & echo $! > {told}"]}), tmp_path)
+    pid = int(told.read_text())
+    wait_until(lambda: is_ended(pid), "what it started has ended", 60)
 
 
 def test_what_a_gate_names_is_checked_before_anything_starts(tmp_path):
