@@ -8,6 +8,7 @@ UNKNOWN.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -20,7 +21,7 @@ from typing import Any
 from harness import runtimes
 from harness.checks import gate as check
 from harness.checks.gate import Played
-from harness.checks.verdict import Verdict
+from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.control import state
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError, InterruptedByUserError, NameTakenError
@@ -41,6 +42,14 @@ FILE = "gate.json"
 PAGE = "gate.md"
 INTERRUPTED = "interrupted"  # of a soak, which has its verdict all the same
 SHORT_WINDOW_S = 60.0
+LOST = Finding(
+    name="record: whole",
+    answer=Answer.UNKNOWN,
+    promised="no gap",
+    measured="1 gap",
+    sentence=f"the criteria in {FILE} are not as they were",
+    cause=Cause.GAP,
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -153,9 +162,11 @@ def judge(folder: Path, budget: Path | None = None, *, write: bool = True) -> Ju
         found = json.loads((folder / FILE).read_text())
         tried = [Tried(**one) for one in found["criteria"]]
         name, started, host = found["name"], found["started"], found["host"]
+        is_whole = found["asked_sha256"] == _asked(tried)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BadFileError(f"{folder / FILE}: cannot be read: {error}") from None
-    verdict = Verdict(findings=tuple(_finding(folder, one) for one in tried))
+    lost = () if is_whole else (LOST,)
+    verdict = Verdict(findings=(*(_finding(folder, one) for one in tried), *lost))
     result = Judged(
         run=folder.resolve(),
         verdict=verdict,
@@ -167,13 +178,14 @@ def judge(folder: Path, budget: Path | None = None, *, write: bool = True) -> Ju
             "host": host,
             "started": started,
             "nodes": [],
-            "criteria": [one.runs for one in tried],
+            "criteria": [*(one.runs for one in tried), *([] for _ in lost)],
         },
     )
     if write:
         result.write()
         with translated(folder):
-            page = report.render(name, started, verdict, [(one.name, one.runs) for one in tried])
+            runs = [(one.name, one.runs) for one in tried] + [(one.name, []) for one in lost]
+            page = report.render(name, started, verdict, runs)
             replace_text(folder / PAGE, page)
     return result
 
@@ -299,9 +311,16 @@ def _write(folder: Path, name: str, tried: Sequence[Tried]) -> None:
             "name": name,
             "started": earlier.get("started") or datetime.now(UTC).isoformat(),
             "host": earlier.get("host") or host_facts(),
+            "asked_sha256": _asked(tried),
             "criteria": [{key: getattr(one, key) for key in Tried.__slots__} for one in tried],
         }
         replace_text(kept, json.dumps(found, indent=1) + "\n")
+
+
+def _asked(tried: Sequence[Tried]) -> str:
+    """The hash of what the criteria ask for: who takes one away, or a row of it, is seen."""
+    said = [[one.name, one.rows, one.planned] for one in tried]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def _named(name: str, progress: Progress) -> Progress:

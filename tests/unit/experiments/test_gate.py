@@ -100,6 +100,18 @@ def test_it_is_judged_anew_from_its_folder(made, tmp_path):
         harness.judge(judged.run)
 
 
+def test_criteria_that_somebody_took_away_are_missed(made, tmp_path):
+    """The one that was not met, out of gate.json: MET."""
+    judged = play(made({"small": 1, "large": 11}), tmp_path)
+    file = judged.run / gate.FILE
+    said = json.loads(file.read_text())
+    del said["criteria"][1]
+    file.write_text(json.dumps(said))
+    found = harness.judge(judged.run)
+    assert answers(found) == {"small": "PASS", "record: whole": "UNKNOWN"}
+    assert "not as they were" in (judged.run / gate.PAGE).read_text()
+
+
 def test_it_is_a_folder_among_the_others_and_its_runs_are_the_history(made, tmp_path):
     judged = play(made({"small": 1}), tmp_path)
     listed = {one.kind: one for one in run_folders.listed(tmp_path / "runs")}
