@@ -224,17 +224,18 @@ are too few samples for the statistic. Whose fault it was is asked as well:
   hypervisor took 10 % of it; while the control group that the harness runs in had used up its CPU
   quota (for 0.5 % of the host's time); while other processes moved most of what its disks moved,
   some task waited for a disk for a fifth of a second or more, and some node used one. Likewise a
-  share of operations that came true, where without those that came then, as their receivers'
-  journals show, and after their time, it is kept; a rate, while the host was full, or others had
+  share of operations that came true, where it is kept without those that came then, as their
+  receivers' journals show, and after their time, or that their sender gave up then (gets,
+  lookups, files, connections); a rate, while the host was full, or others had
   the core that a node wanted, or the disks for half of the phase, and the node was far from using
   a core. What was too fast is FAIL. Where some node waited for a core for half of
-  a second or more, others having most of the host, also what nodes gave up, refused or did not
-  find then, and the links and members that they tell of: their own times run out. Of a row that
-  was kept: a CPU below its bound, where it would not be with what the node waited for while others
-  had most of the host; a rate below its bound, where nodes waited so for half of the time; either,
-  where others had the disks for half of the phase; a time above its bound, where it is not without
-  what was under way while others had the host. Of a share of what iperf3 carried, kept or missed,
-  where it is more than it might be: others had the host while iperf3 sent. Of
+  a second or more, others having most of the host, also what nodes gave up (puts too), refused or
+  did not find then, and the links and members that they tell of: their own times run out. Of a row
+  that was kept: a CPU below its bound, where it would not be with what the node waited for while
+  others had most of the host; a rate below its bound, where nodes waited so for half of the time;
+  either, where others had the disks for half of the phase; a time above its bound, where it is not
+  without what was under way while others had the host. Of a share of what iperf3 carried, kept or
+  missed, where it is more than it might be: others had the host while iperf3 sent. Of
   `cluster.ready`: others had a fifth of the host while the cluster started.
 
 What was sent and is lost, duplicated or wrong is FAIL on any host. Where none of the operations

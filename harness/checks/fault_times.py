@@ -85,12 +85,14 @@ def matched(planned_ns: Sequence[int], made_ns: Sequence[int]) -> Collection[int
 
 @dataclass(frozen=True, slots=True)
 class Misplayed:
-    """A planned stand of a fault that stood for another time, and from when until when it was to,
-    or did. `number` of `count` that were planned of its name.
+    """A planned stand of a fault that came late or stood for another time, and from when until when
+    it was to, or did. `number` of `count` that were planned of its name; `late_s` and `stood_s` are
+    None where they are as planned.
     """
 
     fault: str
-    stood_s: float
+    late_s: float | None
+    stood_s: float | None
     wanted_s: float
     begin_ns: int
     end_ns: int
@@ -99,13 +101,15 @@ class Misplayed:
 
     def __str__(self) -> str:
         which = f" ({self.number} of {self.count} of this name)" if self.count > 1 else ""
-        stood = f"stood for {self.stood_s:.1f} s, planned were {self.wanted_s:.1f} s"
-        return f"{self.fault}{which} {stood}"
+        said = [] if self.late_s is None else [f"came {self.late_s:.1f} s late"]
+        if self.stood_s is not None:
+            said.append(f"stood for {self.stood_s:.1f} s, planned were {self.wanted_s:.1f} s")
+        return f"{self.fault}{which} {' and '.join(said)}"
 
 
 def misplayed(history: History, changes: Sequence[FaultChanged]) -> Iterator[Misplayed]:
-    """The faults that stood for longer or shorter than was planned: somebody else changed them, or
-    the player could not keep up.
+    """The faults that came later, or stood for longer or shorter, than was planned: somebody else
+    changed them, or the player could not keep up.
 
     Each counts from when it began to be changed: how long a node takes to start is the system's.
     What changes of the network took, while it was due and waited for them, is allowed for.
@@ -126,10 +130,20 @@ def misplayed(history: History, changes: Sequence[FaultChanged]) -> Iterator[Mis
             stood_s = sum(_lasted_s(begin_ns, end_ns, over_ns) for begin_ns, end_ns in ends)
             begun_ns = [one.begun_ns for pair in mine for one in pair if one is not None]
             waited_s = _waited_s(due_ns, begun_ns, made)
-            if abs(stood_s - wanted_s) > max(OFF_SHARE * wanted_s, OFF_S) + waited_s:
+            late_s = max((begun_ns[0] - comes.at_ns) / 1e9, 0.0) if begun_ns else 0.0
+            is_late = late_s > OFF_S + waited_s
+            is_off = abs(stood_s - wanted_s) > max(OFF_SHARE * wanted_s, OFF_S) + waited_s
+            if is_late or is_off:
                 moments = [*due_ns, *begun_ns, *([over_ns] if goes is None else [])]
                 yield Misplayed(
-                    fault, stood_s, wanted_s, min(moments), max(moments), number, len(wanted)
+                    fault=fault,
+                    late_s=late_s if is_late else None,
+                    stood_s=stood_s if is_off else None,
+                    wanted_s=wanted_s,
+                    begin_ns=min(moments),
+                    end_ns=max(moments),
+                    number=number,
+                    count=len(wanted),
                 )
 
 

@@ -16,10 +16,11 @@ from harness.checks.resource_metrics import waited
 from harness.checks.times import Times
 from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
-from harness.operations import Outcome
+from harness.operations import Operation, Outcome
 from harness.scenario.budget import Row
 
 COVERAGE = "broadcast.coverage"
+ENDED_BY_SENDERS = [int(one) for one in Operation if one.spec.ends_with_its_sender]
 HOST, SAMPLES = frozenset({Part.HOST}), frozenset({Part.SAMPLES})
 
 
@@ -46,7 +47,7 @@ def between(history: History, begin_ns: int, end_ns: int) -> str:
 def of(history: History, row: Row, phase: PhaseWindow) -> tuple[Chosen, str]:
     """Return which operations a node gave up, or that came after their time, or not everywhere, and
     that were under way while nodes were starved, and the sentence of it; none where the row does
-    not feel it. What had no answer and never came is lost on any host.
+    not feel it. What had no answer, never came, and travels without its sender is lost on any host.
     """
     none = np.zeros(history.operations.num_rows, np.bool_)
     patience_ns = lateness.patience_ns(history)
@@ -59,7 +60,8 @@ def of(history: History, row: Row, phase: PhaseWindow) -> tuple[Chosen, str]:
     if row.metric != COVERAGE:
         outcome = history.column("outcome")
         unanswered = found & (outcome == Outcome.UNKNOWN)
-        found = (found & (outcome == Outcome.FAILED)) | host.came(history, unanswered)
+        ended = unanswered & np.isin(history.column("operation"), ENDED_BY_SENDERS)
+        found = (found & (outcome == Outcome.FAILED)) | ended | host.came(history, unanswered)
     return found, said
 
 

@@ -235,13 +235,15 @@ class ProfileEnded(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded(Event):
     """The run was closed; `failures` are the sentences that make its record incomplete.
-    `journals_ns`: until when nodes journalled; 0: the run does not say.
+    `journals_ns`: until when nodes journalled; 0: the run does not say. `unclosed`: the nodes whose
+    journals may lack something, for they did not close them, or could not keep them all the time.
     """
 
     word: ClassVar[str] = "end"
 
     failures: tuple[str, ...] = ()
     journals_ns: int = 0
+    unclosed: tuple[str, ...] = ()
 
 
 BY_WORD: dict[str, type[Event]] = {

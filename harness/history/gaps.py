@@ -22,6 +22,7 @@ from harness.history.events import (
     NodeChanged,
     NodeEnded,
     NodeStarted,
+    RunEnded,
     ends_ns,
     over_ns,
     spells,
@@ -108,7 +109,7 @@ def found(history: History, facts: Mapping[str, Any]) -> list[Gap]:
         *of_samples(history, lived),
         *of_host(history),
         *of_histograms(history),
-        *of_journal_errors(history),
+        *of_journals(history),
         *of_proofs(history),
     ]
 
@@ -323,20 +324,24 @@ def of_histograms(history: History) -> Iterator[Gap]:
         unknown = silent
 
 
-def of_journal_errors(history: History) -> Iterator[Gap]:
-    """Find the phases in which a node could not write its journal, as it says itself."""
+def of_journals(history: History) -> Iterator[Gap]:
+    """Find the phases in which a node could not write its journal, as it says itself, and the nodes
+    whose journals were not closed: of these all that is not there may have come.
+    """
+    journal = frozenset({Part.JOURNAL})
+    for name in (
+        name for one in history.events if isinstance(one, RunEnded) for name in one.unclosed
+    ):
+        yield Gap(what=journal, of=(name,), why=f"{name} did not keep its journal to the end")
     for index, name in enumerate(history.nodes):
         before = 0.0
         for phase in history.phases:
             errors = history.gauges.get((phase.name, index, "journal_errors"), before)
             if errors > before:
+                times = f"{errors - before:,.0f} times in phase {phase.name}"
+                why = f"{name} could not write its journal {times}"
                 yield Gap(
-                    what=frozenset({Part.JOURNAL}),
-                    of=(name,),
-                    from_ns=phase.begin_ns,
-                    to_ns=phase.end_ns,
-                    why=f"{name} could not write its journal {errors - before:,.0f} times in phase "
-                    f"{phase.name}",
+                    what=journal, of=(name,), from_ns=phase.begin_ns, to_ns=phase.end_ns, why=why
                 )
             before = errors
 

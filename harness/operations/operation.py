@@ -125,6 +125,14 @@ class OperationSpec:
     is_given_up: bool = False
 
     @property
+    def ends_with_its_sender(self) -> bool:
+        """Whether nothing more comes of it once its sender has ended it, for its time was over: a
+        put, too, though one that was slow may have been stored by then.
+        """
+        is_put = self.ledger is not None and self.ledger.witness is Witness.KEEPER
+        return self.is_given_up or is_put
+
+    @property
     def arrives_later(self) -> bool:
         """Whether its sender may call it done before those who are to have it do: who answers, and
         the peer of a connection, know of it by then.

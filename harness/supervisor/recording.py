@@ -92,7 +92,7 @@ class Recording:
         self.samples: Samples | None = None  # likewise
         self.profiles: RunProfiles | None = None  # the same
         self._stops: list[Callable[[], object]] = []  # what has to end, in this order
-        self._journals_ns = 0  # until when nodes journalled
+        self._ended = RunEnded()  # as far as it is known
         self.folder = RunFolder(runs, name)
         try:
             for file, text in files.items():
@@ -245,11 +245,11 @@ class Recording:
 
         The gateway keeps those of its nodes, whatever condition these are in.
         """
-        self._journals_ns, cluster = time.monotonic_ns(), self._cluster
+        journals_ns, cluster = time.monotonic_ns(), self._cluster
         asked = self._live() if cluster.gateway is None else list(cluster.endpoints.values())
         broken = journals.end_journals(cluster.adapter, asked)
-        for sentence in broken.values():
-            self.note(sentence)
+        self._failures += broken.values()
+        self._ended = replace(self._ended, journals_ns=journals_ns, unclosed=(*broken,))
         for node in {*cluster.endpoints} - {endpoint.node for endpoint in asked} | {*broken}:
             self.folder.detach_journal(node)
 
@@ -258,7 +258,7 @@ class Recording:
             self.folder.copy_log(name, place.directory / "log")
 
     def _write_end(self, load: Mapping[str, Any]) -> None:
-        self.folder.event(RunEnded(failures=(*self._failures,), journals_ns=self._journals_ns))
+        self.folder.event(replace(self._ended, failures=(*self._failures,)))
         self._facts |= {"load": {**self._facts["load"], **load}, **self._past.facts()}
         self._facts["failures"] = self._failures
         self._past.ran(self._facts["t0_ns"], self.seed)

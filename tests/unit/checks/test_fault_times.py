@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import pyarrow as pa
@@ -76,6 +77,30 @@ def test_each_stand_of_a_name_is_held_against_its_own(made, said):
 
 
 @pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ([(3.5, 6.5)], "slow came 2.5 s late"),  # it stood for as long as planned: PASS
+        ([(3.5, 4)], "slow came 2.5 s late and stood for 0.5 s, planned were 3.0 s"),
+        ([(1.9, 4.9)], None),
+    ],
+)
+def test_a_fault_that_came_late_is_told(made, said):
+    (finding,) = faults.check(run(TWO[:1], made))
+    assert finding.answer is (Answer.UNKNOWN if said else Answer.PASS), finding
+    assert said is None or finding.sentence == said
+
+
+def test_what_waited_for_another_change_did_not_come_late():
+    """The network is changed by one thread: what is due meanwhile waits."""
+    found = run(TWO[:1], [(3.5, 6.5)])
+    set_ns = round(3.4 * SECOND)
+    other = FaultChanged(at_ns=1, verb="set", fault="other", set_ns=set_ns, took_ms=2400.0)
+    for events, count in ((found.events, 1), ((other, *found.events), 0)):
+        held = replace(found, events=events)
+        assert len(list(fault_times.misplayed(held, fault_times.changes_of(held)))) == count
+
+
+@pytest.mark.parametrize(
     ("made", "missed"),
     [
         ([(1, 4)], [("set", 6)]),
@@ -143,6 +168,6 @@ def test_the_host_is_named_that_kept_a_fault_from_its_time(more, said):
     """Churn beside six other runs: all that was said was that it stood for 4.2 s instead of 6."""
     (finding,) = faults.check(run([(3, 9)], [(4.8, 9)], **more))
     assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.FAULT_NOT_PROVEN)
-    begun = f"slow stood for 4.2 s, planned were 6.0 s{said}"
+    begun = f"slow came 1.8 s late and stood for 4.2 s, planned were 6.0 s{said}"
     assert finding.sentence.startswith(begun)
     assert said or finding.sentence == begun

@@ -36,6 +36,18 @@ def test_a_node_that_could_not_write_its_journal(folder):
     assert unknown(folder) == OF_JOURNALS - {"settled coverage"}
 
 
+def test_a_node_that_did_not_close_its_journal(folder):
+    """Seen: a node with a minute of messages before it, on a host that others had: the broadcasts
+    that it had not come to were "not everywhere", FAIL.
+    """
+    ended = lines(folder, "events.jsonl")
+    ended[-1]["unclosed"] = ["node-2"]
+    write_lines(folder, "events.jsonl", ended)
+    said = "node-2 did not keep its journal to the end"
+    assert answers(folder)["coverage"] == (Answer.UNKNOWN, said)
+    assert unknown(folder) == OF_JOURNALS
+
+
 @pytest.mark.parametrize("keep", [None, 0.0, 0.5])
 def test_a_journal_that_was_deleted_emptied_or_halved(folder, keep):
     """Acknowledged and in no journal: the record's fault, not the system's."""
