@@ -58,10 +58,8 @@ CLUSTERS = {
 }
 # What only computes lets those pass whose verdict a full host makes UNKNOWN; all but the quiet
 # tests go on beside it.
-COMPUTING = {
-    "computing": [*YIELDING, *PYTEST, *UNIT],
-    "simulations": [*YIELDING, *PYTEST, "tests/simulations", "tests/machine"],
-}
+COMPUTING = [*YIELDING, *PYTEST, *UNIT]
+SIMULATED = ["tests/simulations", "tests/machine"]
 LINT = [f"{ROOT}/scripts/lint"]
 REPLAYS = "tests/root/test_replay.py"
 ALONE = {  # two small clusters on two cores leave each other what they need
@@ -81,11 +79,15 @@ ROUNDS = {
             "unit": [*PYTEST, *UNIT, "--ignore=tests/unit/meshnode"],
         }
     ],
-    "all": [COMPUTING | CLUSTERS, ALONE],
-    # A night wants clusters that nobody starves, so no lane of them is beside it.
+    "all": [{"computing": [*COMPUTING, *SIMULATED], **CLUSTERS}, ALONE],
+    # A night wants clusters that nobody starves: what only computes is beside it, and no other.
     "ci": [
-        COMPUTING | {"lint": [*YIELDING, *LINT]} | CLUSTERS,
-        {"night": [*PYTEST, "-rP", "tests/night"]},
+        {"computing": COMPUTING, **CLUSTERS},
+        {
+            "night": [*PYTEST, "-rP", "tests/night"],
+            "simulations": [*YIELDING, *PYTEST, *SIMULATED],
+            "lint": [*YIELDING, *LINT],
+        },
         ALONE,
     ],
 }
