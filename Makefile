@@ -55,7 +55,7 @@ test-vm: setup  ## Tests of netem in a machine of its own (QEMU, a stock kernel;
 test-browser: setup  ## Tests in a real browser
 	@$(BIN)/python -m pytest tests/browser
 
-ci: setup  ## All that CI plays: lint, all tests, a night of five minutes (.ci/run; 16 minutes)
+ci: setup  ## All that CI plays: lint, all tests, a night of five minutes (.ci/run)
 	@$(BIN)/python scripts/test.py ci
 
 lint: setup  ## ruff (rules and format) and mypy --strict
