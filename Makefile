@@ -6,8 +6,10 @@ HARNESS_CLUSTER ?= main
 BIN := .venv/bin
 STAMP := .venv/.made-from
 export RUNTIME SYSTEM HARNESS_CLUSTER
+# Some machines forbid Python to keep what it compiled: then each of thousands of processes compiles it anew.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser lint check fmt coverage evidence evidence-sabotage evidence-clean evidence-shrink evidence-bugs evidence-leaks evidence-soak evidence-replay evidence-generated evidence-systems evidence-compare evidence-trends bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project lint-workflows ci-pull-request ci-release nightly down clean wheel constraints
+.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser ci lint check fmt coverage evidence evidence-sabotage evidence-clean evidence-shrink evidence-bugs evidence-leaks evidence-soak evidence-replay evidence-generated evidence-systems evidence-compare evidence-trends bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project lint-workflows ci-pull-request ci-release nightly down clean wheel constraints
 
 help:  ## Show what can be made
 	@grep -hE '^[a-zA-Z0-9_ -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{n = split($$1, names, " "); for (i = 1; i <= n; i++) printf "  make %-16s %s\n", names[i], $$2}'
@@ -52,6 +54,9 @@ test-vm: setup  ## Tests of netem in a machine of its own (QEMU, a stock kernel;
 
 test-browser: setup  ## Tests in a real browser
 	@$(BIN)/python -m pytest tests/browser
+
+ci: setup  ## All that CI plays: lint, all tests, a night of five minutes (.ci/run)
+	@$(BIN)/python scripts/test.py ci
 
 lint: setup  ## ruff (rules and format) and mypy --strict
 	@scripts/lint

@@ -1,5 +1,5 @@
-"""Run tests in lanes side by side: ``test.py all`` runs every layer (`make test`), and ``test.py
-check`` what belongs before a commit (`make check`).
+"""Run tests in lanes side by side: ``test.py all`` runs every layer (`make test`), ``test.py
+check`` what belongs before a commit (`make check`), ``test.py ci`` all that CI plays (`make ci`).
 
 A lane is one process, its output goes to a file of its own. All files are shown one after another
 at the end, those of failed lanes last, and then one line that sums them up as pytest's last line
@@ -28,51 +28,67 @@ YIELDING = ["nice", "-n", "19"]
 # Some tests want a verdict on times that only a host with nothing else to do allows.
 QUIET = ["-m", "quiet"]
 REST = ["-m", "not quiet"]
-ROOT_LANES = {
-    "lives": [f"tests/root/test_{name}.py" for name in ("kill", "bad_days")],
-    "clusters": [
-        f"tests/root/test_{name}.py"
-        for name in ("cluster", "cluster_conditions", "cluster_recording", "systems")
-    ],
-    "networks": [
-        f"tests/root/test_{name}.py"
-        for name in ("network", "network_sabotage", "network_streams", "proof", "sabotage_fuzz")
-    ],
-    "bad nodes": ["tests/root/test_bad_nodes.py", "tests/processes"],
-    "faults of nodes": [
-        f"tests/root/test_{name}.py"
-        for name in ("bad_ends", "checkers", "clocks", "conditions", "disks", "until")
-    ],
-    "replays": [f"tests/root/test_{name}.py" for name in ("generated", "replay")],
-    "shrinking": ["tests/root/test_shrink.py"],
-    "nights": [f"tests/root/test_{name}.py" for name in ("gate", "soak", "metrics", "profiles")],
+
+
+def files(layer: str, *names: str) -> list[str]:
+    return [f"tests/{layer}/test_{name}.py" for name in names]
+
+
+# The lanes that start clusters, about equally long: the longest decides. Tests on namespaces wait
+# for two thirds of their time, so more lanes than cores share the cores; more than these starve
+# each other.
+LANES = {
+    "shrinking": files("root", "shrink"),
+    "lives": files("root", "kill", "bad_days"),
+    "clusters": files("root", "cluster", "cluster_conditions", "systems"),
+    "faults of nodes": files("root", "bad_ends", "checkers", "clocks", "conditions", "disks"),
+    "docker": ["tests/docker", *files("root", "gate")],
+    "nights": files("root", "soak", "metrics", "profiles"),
+    "bad nodes": [*files("root", "bad_nodes"), "tests/browser"],
+    "networks": files(
+        "root", "network", "network_sabotage", "network_streams", "proof", "sabotage_fuzz"
+    ),
+    "replays": files("root", "generated", "replay", "cluster_recording", "until"),
+    "processes": ["tests/processes"],
 }
+IN_LANES = [path for paths in LANES.values() for path in paths]
+CLUSTERS = {
+    **{name: [*PYTEST, *REST, *paths] for name, paths in LANES.items()},
+    "root": [*PYTEST, *REST, "tests/root", *(f"--ignore={path}" for path in IN_LANES)],
+}
+# What only computes lets those pass whose verdict a full host makes UNKNOWN; all but the quiet
+# tests go on beside it.
+COMPUTING = [*YIELDING, *PYTEST, *UNIT]
+SIMULATED = ["tests/simulations", "tests/machine"]
+LINT = [f"{ROOT}/scripts/lint"]
 REPLAYS = "tests/root/test_replay.py"
-IN_LANES = [path for paths in ROOT_LANES.values() for path in paths]
-# Rounds, one after the other, of lanes that run side by side. Tests on namespaces wait for two
-# thirds of their time, so more lanes of them than cores share the cores.
+ALONE = {  # two small clusters on two cores leave each other what they need
+    "quiet": [
+        *(*PYTEST, *QUIET, "tests/root", "tests/processes", "tests/docker"),
+        f"--ignore={REPLAYS}",
+    ],
+    "quiet replays": [*PYTEST, *QUIET, REPLAYS],
+}
+# Rounds, one after the other, of lanes that run side by side. A lane of an earlier round that only
+# computes may run on.
 ROUNDS = {
     "check": [
         {
-            "lint": [f"{ROOT}/scripts/lint"],
+            "lint": LINT,
             "meshnode": [*PYTEST, "tests/unit/meshnode"],
             "unit": [*PYTEST, *UNIT, "--ignore=tests/unit/meshnode"],
         }
     ],
-    "all": [
+    "all": [{"computing": [*COMPUTING, *SIMULATED], **CLUSTERS}, ALONE],
+    # A night wants clusters that nobody starves: what only computes is beside it, and no other.
+    "ci": [
+        {"computing": COMPUTING, **CLUSTERS},
         {
-            "computing": [*YIELDING, *PYTEST, *UNIT, "tests/simulations", "tests/machine"],
-            "docker": [*PYTEST, *REST, "tests/docker", "tests/browser"],
-            **{name: [*PYTEST, *REST, *paths] for name, paths in ROOT_LANES.items()},
-            "root": [*PYTEST, *REST, "tests/root", *(f"--ignore={path}" for path in IN_LANES)],
+            "night": [*PYTEST, "-rP", "tests/night"],
+            "simulations": [*YIELDING, *PYTEST, *SIMULATED],
+            "lint": [*YIELDING, *LINT],
         },
-        {  # two small clusters on two cores leave each other what they need
-            "quiet": [
-                *(*PYTEST, *QUIET, "tests/root", "tests/processes", "tests/docker"),
-                f"--ignore={REPLAYS}",
-            ],
-            "quiet replays": [*PYTEST, *QUIET, REPLAYS],
-        },
+        ALONE,
     ],
 }
 COUNTED = ("failed", "passed", "skipped", "xfailed", "error")
@@ -86,6 +102,7 @@ class Lane:
     name: str
     process: subprocess.Popen[bytes]
     output: Path
+    yields: bool
 
     def counts(self) -> Counter[str]:
         """What the last line of pytest counts, by its words; empty where it wrote none."""
@@ -110,20 +127,20 @@ def start(name: str, command: list[str], folder: Path) -> Lane:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return Lane(name, process, output)
+    return Lane(name, process, output, command[: len(YIELDING)] == YIELDING)
 
 
-def wait(lanes: list[Lane], began_s: float) -> bool:
-    """Wait for all lanes and tell of each when it ends. Ctrl-C interrupts all that still run;
-    whether that happened.
+def wait(running: list[Lane], began_s: float, *, for_all: bool) -> bool:
+    """Wait for all lanes, or for those that do not yield, and tell of each when it ends: then it is
+    no more among those that are running. Ctrl-C interrupts all; whether that happened.
     """
-    waiting, spent_s, interrupted = list(lanes), computed_s(), False
-    while waiting:
+    spent_s, interrupted = computed_s(), False
+    while any(for_all or interrupted or not lane.yields for lane in running):
         try:
-            for lane in list(waiting):
+            for lane in list(running):
                 if lane.process.poll() is None:
                     continue
-                waiting.remove(lane)
+                running.remove(lane)
                 code, seconds = lane.process.returncode, time.monotonic() - began_s
                 spent_s, before_s = computed_s(), spent_s
                 print(
@@ -134,7 +151,7 @@ def wait(lanes: list[Lane], began_s: float) -> bool:
             time.sleep(0.1)
         except KeyboardInterrupt:
             interrupted = True
-            for lane in waiting:
+            for lane in running:
                 lane.process.send_signal(signal.SIGINT)
     return interrupted
 
@@ -157,12 +174,14 @@ def main(rounds: list[dict[str, list[str]]]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
     began_s = time.monotonic()
     ended: list[Lane] = []
+    running: list[Lane] = []
     with tempfile.TemporaryDirectory(prefix="lanes-") as folder:
-        for lanes in rounds:
+        for left, lanes in enumerate(rounds, 1 - len(rounds)):
             started = [start(name, command, Path(folder)) for name, command in lanes.items()]
             print(f"lanes: {', '.join(lanes)}; one: tail -f {started[0].output}", flush=True)
             ended += started
-            if wait(started, began_s):
+            running += started
+            if wait(running, began_s, for_all=left >= -1):  # the last round has the host alone
                 break
         counts: Counter[str] = Counter()
         for lane in sorted(ended, key=lambda lane: lane.process.returncode != 0):

@@ -1,0 +1,100 @@
+"""Lanes hold every test once; those that compute go on beside a night, and nothing runs beside the
+quiet ones.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+LAYERS = ("unit", "simulations", "machine", "processes", "root", "docker", "browser")
+
+
+@pytest.fixture(scope="module")
+def lanes():
+    """The script as a module; a dataclass looks its own up by name."""
+    spec = importlib.util.spec_from_file_location("lanes_of_tests", ROOT / "scripts" / "test.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+        yield module
+    finally:
+        del sys.modules[spec.name]
+
+
+def files(command: list[str]) -> set[Path]:
+    """The files of tests that a command of pytest names, without those that it ignores."""
+    found: set[Path] = set()
+    ignored = [ROOT / word.removeprefix("--ignore=") for word in command if "--ignore=" in word]
+    for word in command:
+        path = ROOT / word
+        if word.startswith("tests/"):
+            assert path.exists(), word
+            found |= {path} if path.is_file() else set(path.rglob("test_*.py"))
+    return {file for file in found if not any(file.is_relative_to(one) for one in ignored)}
+
+
+@pytest.mark.parametrize("name", ["all", "ci"])
+def test_every_test_is_in_one_lane(lanes, name):
+    *rounds, quiet = lanes.ROUNDS[name]
+    held = Counter(file for lane in rounds for command in lane.values() for file in files(command))
+    layers = LAYERS if name == "all" else (*LAYERS, "night")
+    every = {file for layer in layers for file in (ROOT / "tests" / layer).rglob("test_*.py")}
+    assert held == Counter(every | {ROOT / "tests" / "test_architecture.py"})
+    alone = Counter(file for command in quiet.values() for file in files(command))
+    others = every - {Path(__file__)}
+    marked = {file for file in others if "pytest.mark.quiet" in file.read_text()}
+    assert marked
+    assert {alone[file] for file in marked} == {1}
+
+
+def test_ci_plays_a_night_beside_which_there_are_no_clusters(lanes):
+    first, second, _ = lanes.ROUNDS["ci"]
+    assert files(second["night"]) == {ROOT / "tests" / "night" / "test_night.py"}
+    yielding = [one for one in (*first.values(), *second.values()) if one[:3] == lanes.YIELDING]
+    assert [*lanes.YIELDING, *lanes.LINT] in yielding
+    assert [one for one in second.values() if one not in yielding] == [second["night"]]
+    clusters = {ROOT / "tests" / layer for layer in ("root", "docker", "browser", "processes")}
+    assert not [file for one in yielding for file in files(one) if clusters & {*file.parents}]
+
+
+def test_ci_is_what_ci_runs():
+    assert "\nmake ci\n" in (ROOT / ".ci" / "run").read_text()
+    assert "scripts/test.py ci" in (ROOT / "Makefile").read_text()
+
+
+SAY = "import sys, time; time.sleep(float(sys.argv[1])); print('1 passed in 1.00s')"
+
+
+def says(seconds: float, *, yields: bool = False) -> list[str]:
+    return [*(["nice", "-n", "19"] if yields else []), sys.executable, "-c", SAY, str(seconds)]
+
+
+def test_what_yields_goes_on_and_the_last_round_has_the_host_alone(lanes, capsys):
+    code = lanes.main(
+        [
+            {"computing": says(3, yields=True), "cluster": says(0)},
+            {"night": says(0)},
+            {"quiet": says(0)},
+        ]
+    )
+    said = capsys.readouterr().out
+    order = ["lanes: computing", "cluster: ok", "lanes: night", "night: ok", "computing: ok"]
+    places = [said.index(word) for word in [*order, "lanes: quiet", "quiet: ok"]]
+    assert places == sorted(places), said
+    assert code == 0
+    assert "4 passed in" in said
+
+
+def test_the_exit_code_is_the_worst_and_the_rest_is_played(lanes, capsys):
+    code = lanes.main([{"bad": [sys.executable, "-c", "exit(3)"]}, {"good": says(0)}])
+    said = capsys.readouterr().out
+    assert code == 3
+    assert "lanes that failed: bad" in said
+    assert "good: ok" in said
