@@ -103,7 +103,8 @@ class Cluster:
         self.endpoints = {endpoint.node: endpoint for endpoint in self.adapter.endpoints(places)}
         is_driven = isinstance(self.adapter, DrivenAdapter)
         sockets = [endpoint.control for endpoint in self.endpoints.values()] if is_driven else []
-        self.directories = Directories(places, ours=[*sockets, *map(str, self.clocks.paths)])
+        ours = [*sockets, *map(str, self.clocks.paths)]
+        self.directories = Directories(places, ours, wipes=self.adapter.wipes)
         if is_driven:
             self.gateway = Gateway(self.topology.adapter, places, self._folder)
         self._expect(list(self.places))
@@ -253,6 +254,8 @@ class Cluster:
                 if before.is_down:
                     return False
         if condition is Condition.RUNNING and before is not Condition.PAUSED:
+            if self.directories.starts(self.places[name], self.runtime):
+                self.disks.wiped(name)
             self._expect([name])
             self.clocks.starts(name)
         elif condition.is_down and self.gateway is not None:
@@ -291,12 +294,8 @@ class Cluster:
     def process_of(self, name: str, program: Program) -> Process:
         """Return what a node runs as by this program."""
         own, place = self._processes[name], self.places[name]
-        values = {
-            "name": name,
-            "index": str(place.index),
-            "address": place.address,
-            "directory": str(place.directory),
-        }
+        values = {"name": name, "index": str(place.index)}
+        values |= {"address": place.address, "directory": str(place.directory)}
         image = Image(program.image, Recipe.REFERENCE) if program.image else own.image
         return replace(own, argv=program.argv(own.argv, values), image=image)
 
@@ -351,6 +350,7 @@ class Cluster:
             "exempt": dict(self.adapter.exempt),
             "records": sorted(self.adapter.records),
             "failed_is_certain": True,  # as the port of systems wants it
+            "state": "wipe" if self.adapter.wipes else "keep",  # of nodes that start anew
             "nodes": self.rows(),
         }
 

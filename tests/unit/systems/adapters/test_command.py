@@ -14,7 +14,7 @@ from harness.operations import Operation, Outcome, Request
 from harness.operations.operation import key_of, shared_key
 from harness.runtimes.runtime import Place
 from harness.systems.adapters import command, command_file
-from harness.systems.adapters.driven import Values
+from harness.systems.adapters.command_reports import Reports
 from harness.systems.transports.http import refuses
 from harness.topology.topology import Node
 
@@ -58,7 +58,7 @@ def test_a_line_reports_each_id_in_it_once(tmp_path, line, reported):
         )
         kinds = {ID: 1, OTHER: 1, bytes(16): 2}
         driver = command.Driver(
-            command_file.read(tmp_path / "told.toml"), place, {}, kinds, Values()
+            command_file.read(tmp_path / "told.toml"), place, {}, Reports(kinds=kinds)
         )
         whole = asyncio.Event()
 
@@ -99,7 +99,7 @@ def test_all_who_ask_at_once_share_one_connection(tmp_path):
         place = Place(
             node=Node(name="a"), index=0, address="198.18.0.1", directory=tmp_path, namespace=-1
         )
-        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, {}, Values())
+        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, Reports())
         requests = [
             Request(bytes([number]) * 16, Operation.BROADCAST, None, b"x" * 32, 1000)
             for number in range(5)
@@ -145,7 +145,7 @@ def answered(tmp_path, answers, *requests):
         place = Place(
             node=Node(name="a"), index=0, address="198.18.0.1", directory=tmp_path, namespace=-1
         )
-        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, {}, Values())
+        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, Reports())
         found = [await driver.perform(each, lambda: None) for each in requests]
         await driver.close()
         server.close()
