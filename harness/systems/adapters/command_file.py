@@ -254,7 +254,7 @@ def _helper(table: Table, ways: Ways) -> HelperProgram:
     inner = table.table("helper")
     environment, may = inner.table("environment"), [*OF_A_START, *ways.secrets]
     made = HelperProgram(
-        argv=exec_argv(inner, "argv", OF_ASKING, ways),
+        argv=exec_argv(inner, "argv", OF_A_START, ways),
         environment={
             key: fields(
                 text(value, f"{environment.where}.{key}"), may, f"{environment.where}.{key}"

@@ -64,6 +64,8 @@ async def run(
 
 def end(process: subprocess.Popen[bytes]) -> None:
     """Kill a program that leads a session, and what it started there; reap it."""
+    if process.returncode is not None:
+        return  # its number may be another's by now
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
