@@ -117,8 +117,10 @@ input()
 """
 
     async def scene(helper):
-        first = asyncio.create_task(ask(helper))
-        await asyncio.sleep(0.2)
+        asked = asyncio.Event()
+        first = asyncio.create_task(helper.ask("do it", asked.set))
+        await asked.wait()
+        await asyncio.sleep(0)
         first.cancel()
         return await ask(helper)
 

@@ -49,7 +49,7 @@ class Helper:
         self._namespace, self._argv, self._directory = namespace, argv, directory
         self._environment, self._doubt = environment, doubt
         self._life: _Life | None = None
-        self._starting = asyncio.Lock()
+        self._birth: asyncio.Task[_Life] | None = None
         self._listeners: list[asyncio.Queue[str | None]] = []
         self._untold: list[asyncio.TimerHandle] = []
 
@@ -76,23 +76,35 @@ class Helper:
         """End it."""
         for each in self._untold:
             each.cancel()
+        if self._birth is not None:
+            await asyncio.gather(self._birth, return_exceptions=True)
         if self._life is not None:
             await self._life.close()
 
     async def _living(self) -> _Life:
-        async with self._starting:
-            life = self._life
-            if life is not None and not life.has_ended:
-                return life
-            if life is not None:
-                if time.monotonic() - life.begun_s < AGAIN_S:
-                    raise ConnectionError(life.why)
-                await life.close()
-            self._life = made = await _Life.begun(
-                self._namespace, self._argv, self._directory, self._environment
-            )
-            made.follow(self._heard, self._doubt, self._ended)
-            return made
+        """Return its process. Whoever waits no longer for its start leaves that to the others."""
+        life = self._life
+        if life is not None and not life.has_ended:
+            return life
+        if self._birth is None:
+            if life is not None and time.monotonic() - life.begun_s < AGAIN_S:
+                raise ConnectionError(life.why)
+            self._birth = asyncio.get_running_loop().create_task(self._begin())
+            self._birth.add_done_callback(self._begun)
+        return await asyncio.shield(self._birth)
+
+    async def _begin(self) -> _Life:
+        if self._life is not None:
+            await self._life.close()
+        self._life = life = await _Life.begun(
+            self._namespace, self._argv, self._directory, self._environment
+        )
+        life.follow(self._heard, self._doubt, self._ended)
+        return life
+
+    def _begun(self, birth: asyncio.Task[_Life]) -> None:
+        birth.exception()  # whoever waits is told of it; perhaps nobody does any more
+        self._birth = None
 
     def _ended(self, why: str) -> None:
         """Tell that it ended, where the node lives on."""
@@ -196,7 +208,8 @@ class _Life:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._in.abort()
+        if not self._in.is_closing():
+            self._in.abort()
         programs.end(self._process)
 
     async def _listen(self) -> None:
