@@ -1,5 +1,5 @@
-"""What a command file says of the start of nodes, of secrets, helpers and lines: what is wrong in it
-is said with its key, before anything starts.
+"""What a command file says of the start of nodes, of secrets, helpers and lines: what is wrong in
+it is said with its key, before anything starts.
 """
 
 from __future__ import annotations
@@ -242,3 +242,26 @@ def test_a_program_that_is_not_here_is_said(folder, old, new, where):
     made = read(folder, GOOD.replace(old, new))
     with pytest.raises(BadFileError, match=f"{where}: there is no program"):
         command_launch.launches(made, RING, places(folder), folder)
+
+
+PAGE = Path(__file__).parents[4] / "docs" / "your-own-node.md"
+BASE = {
+    "[start]": '[start]\nargv = ["true"]\n',
+    "[ready]": '[ready]\nlog = "."\n',
+    "[connection]": '[connection]\nto = "127.0.0.1:1"\n',
+    "[received]": '[received]\nlog = "."\n',
+    "[send.": '[send.broadcast]\nline = "x"\n',
+    "[secrets]": '[secrets]\npassword = "MY_PASSWORD"\n',
+}
+
+
+def test_the_guides_parts_of_files_are_good(folder):
+    parts = [
+        block
+        for block in re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+        if "[connection]" in block or "[[start.joined]]" in block or "[secrets]" in block
+    ]
+    assert len(parts) == 6
+    for part in parts:
+        lacking = "".join(text for key, text in BASE.items() if key not in part)
+        assert read(folder, lacking + part).send
