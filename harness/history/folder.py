@@ -19,7 +19,7 @@ from harness.errors import StorageError
 from harness.history import journal, manifest, run_folders
 from harness.history.events import Event
 from harness.kernel.files import replace_text
-from harness.redaction import redacted_bytes
+from harness.redaction import redacted, redacted_bytes
 
 VERSION = 1
 FREE_BYTES_LEAST = 256 * 1024 * 1024  # below this a run would end with holes in it
@@ -102,7 +102,7 @@ class RunFolder:
     def event(self, event: Event) -> None:
         """Append to events.jsonl; an event without a time happens now."""
         timed = event if event.at_ns else replace(event, at_ns=time.monotonic_ns())
-        line = json.dumps(timed.as_json())
+        line = redacted(json.dumps(timed.as_json()))
         with translated(self.path / "events.jsonl"), self._lock:
             self._events.write(line + "\n")
 
@@ -119,7 +119,7 @@ class RunFolder:
     def append_line(self, name: str, value: object) -> None:
         """Append one JSON line."""
         with translated(self.path / name), self._lock, (self.path / name).open("a") as file:
-            file.write(json.dumps(value) + "\n")
+            file.write(redacted(json.dumps(value)) + "\n")
 
     def journal(self, node: str) -> int:
         """Open a node's journal; return the descriptor that the node appends to.

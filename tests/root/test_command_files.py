@@ -5,12 +5,19 @@ pass on what is published; and servers that lie, which make no PASS.
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 
 import pytest
 from kit.desk import Desk
 from kit.verdicts import answers
 
-pytestmark = [pytest.mark.root]
+from harness.errors import NodeStartError
+from harness.runtimes.runtime import Place
+from harness.systems.adapters import command_file, command_launch
+from harness.topology.topology import Node, Topology
+
+pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 PASSWORD = "correct horse battery"
 TOPOLOGY = "[nodes]\ncount = 3\n[shape]\nkind = 'full-mesh'\n"
 REDIS = """
@@ -145,15 +152,14 @@ class Handler(socketserver.StreamRequestHandler):
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = daemon_threads = True
 
-ANSWER = sys.argv[1].encode().decode("unicode_escape").encode()
+ANSWER = b"OK" + bytes([10]) + b"OK" + bytes([10])
 Server(("127.0.0.1", 7000), Handler).serve_forever()
 """
 LYING = """
 [connection]
 to = "127.0.0.1:7000"
-length = '^\\$(\\d+)'
 [start]
-argv = ["python3", "liar.py", 'ANSWER']
+argv = ["python3", "liar.py"]
 files = ["liar.py"]
 [ready]
 tcp = "127.0.0.1:7000"
@@ -163,16 +169,64 @@ ok = "OK|PUT"
 """
 
 
+def test_who_answers_twice_makes_no_pass(desk):
+    desk.write("liar.py", LIAR)
+    desk.write("lying.toml", LYING)
+    found = played(desk, "lying", "dht_put")
+    whole = found["record complete"]
+    assert whole["answer"] == "UNKNOWN"
+    assert "said 'OK' when nothing was asked" in whole["sentence"]
+
+
+RING = Topology(name="t", nodes=(Node(name="a"), Node(name="b")), links=frozenset({("a", "b")}))
+PREPARED = """
+[start]
+argv = ["true"]
+prepare = ["sh", "-c", "PROGRAM"]
+[ready]
+log = "."
+[send.dht_put]
+line = { to = "127.0.0.1:1", say = "PUT {payload} {prepared}" }
+"""
+
+
+def prepared(folder, program):
+    """What was prepared for the nodes of a pair."""
+    (folder / "mine.toml").write_text(PREPARED.replace("PROGRAM", program))
+    namespace = os.open("/proc/self/ns/net", os.O_RDONLY)
+    places = [
+        Place(
+            node=node,
+            index=index,
+            address=f"198.18.0.{index + 1}",
+            directory=folder / node.name,
+            namespace=namespace,
+        )
+        for index, node in enumerate(RING.nodes)
+    ]
+    try:
+        command_launch.launches(
+            command_file.read(folder / "mine.toml"), replace(RING, silence_s=0.5), places, folder
+        )
+    finally:
+        os.close(namespace)
+    return command_launch.Around.of(folder).prepared
+
+
+def test_what_a_program_prints_is_prepared_for_its_node(tmp_path):
+    program = "echo noise >&2; touch key; echo id of {name}, {peers}"
+    assert prepared(tmp_path, program) == {"a": "id of a, 198.18.0.2", "b": "id of b, 198.18.0.1"}
+    assert (tmp_path / "b" / "key").exists()
+
+
 @pytest.mark.parametrize(
-    ("answer", "name", "says"),
+    ("program", "says"),
     [
-        ("OK\\nOK\\n", "record complete", "said 'OK' when nothing was asked"),
-        ("$3\\nOKOK\\n", "operations that came true: dht_put", "said that 3 bytes follow"),
+        ("echo no key >&2; exit 3", "start.prepare: sh ended with exit code 3: no key"),
+        ("sleep 1000", r"start.prepare: sh has not ended within 0.5 s"),
+        ("head -c 100000 /dev/zero", "printed more than 65,536 characters"),
     ],
 )
-def test_who_answers_too_much_makes_no_pass(desk, answer, name, says):
-    desk.write("liar.py", LIAR)
-    desk.write("lying.toml", LYING.replace("ANSWER", answer))
-    found = played(desk, "lying", "dht_put")
-    assert found[name]["answer"] in ("UNKNOWN", "FAIL")
-    assert says in found[name]["sentence"], found[name]
+def test_a_program_that_does_not_prepare_its_node_is_said(tmp_path, program, says):
+    with pytest.raises(NodeStartError, match=f"node .: {says}|{says}"):
+        prepared(tmp_path, program)

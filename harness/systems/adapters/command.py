@@ -199,8 +199,14 @@ class Driver:
             )
         self._reports.remember(request, self._own)
         send = self._file.send[request.operation]
-        sent_ns = time.monotonic_ns()
-        succeeded, said = await self._asker.agreed(send.ask, send.ok, values, sent)
+        sent_ns = 0
+
+        def asked() -> None:
+            nonlocal sent_ns
+            sent()
+            sent_ns = time.monotonic_ns()
+
+        succeeded, said = await self._asker.agreed(send.ask, send.ok, values, asked)
         at_ns = time.monotonic_ns()
         if not succeeded:
             why = f"the node answered: {said[:100].strip() or 'nothing'}"

@@ -127,7 +127,7 @@ class Asker:
                 )
                 return code == 0, output if code == 0 else f"exit code {code}: {output}"
             case LineAsk():
-                connection = await self._connection(ask)
+                connection = await self._connection((filled(ask.to, values), ask.speech))
                 return True, await connection.ask(filled(ask.say, values), ask.shape, sent)
             case DialogAsk():
                 return await self._talked(ask, values, sent)
@@ -135,9 +135,8 @@ class Asker:
                 word, text = await self.helper.ask(filled(ask.say, values), sent)
                 return word == "ok", text if word == "ok" else f"{word} {text}".strip()
 
-    async def _connection(self, ask: LineAsk) -> Lines:
+    async def _connection(self, key: Connection) -> Lines:
         """Return the connection that all share who ask there."""
-        key = filled(ask.to, self._values), ask.speech
         async with self._connecting[key]:
             standing = self._standing.get(key)
             if standing is None or standing.closed:
@@ -158,7 +157,7 @@ class Asker:
         self, ask: DialogAsk, values: Mapping[str, str], sent: Callable[[], None]
     ) -> tuple[bool, str]:
         """Say all lines in turn, on a connection that nobody else has meanwhile."""
-        key = filled(ask.to, self._values), ask.speech
+        key = filled(ask.to, values), ask.speech
         connection = None
         while self._idle[key] and (connection is None or connection.closed):
             connection = self._idle[key].pop()

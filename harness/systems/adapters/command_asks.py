@@ -250,7 +250,7 @@ def _line(table: Table, key: str, known: Collection[str], given: Ways) -> LineAs
         return LineAsk(to=_to(None, given, where), say=say, speech=given.speech, shape=given.shape)
     inner = table.table(key)
     may = [*known, *given.secrets]
-    to = _to(address(inner), given, inner.where)
+    to = _to(address(inner, known), given, inner.where)
     speech, shape = speech_of(inner, given), shape_of(inner, given.shape)
     if inner.has_list("say"):
         said, oks = inner.texts("say"), inner.texts("ok")
@@ -281,12 +281,12 @@ def _to(to: str | None, given: Ways, where: str) -> str:
     return to or given.to or ""
 
 
-def address(table: Table) -> str | None:
+def address(table: Table, known: Collection[str] = OF_ASKING) -> str | None:
     """Read `to`, whom lines are said to. Raises BadFileError."""
     to = table.take_or_none("to", str)
     if to is None:
         return None
-    fields(to, OF_ASKING, f"{table.where}.to")
+    fields(to, known, f"{table.where}.to")
     if not to.startswith("unix:") and not re.fullmatch(r"[^:]+:\d+", to):
         raise BadFileError(f"{table.where}.to: expected HOST:PORT or unix:PATH, found {to!r}")
     return to

@@ -11,10 +11,12 @@ from harness.runtimes.runtime import Place
 
 OF_A_NODE = ("name", "index", "address", "directory")
 OF_A_START = (*OF_A_NODE, "peers", "entrances", "all", "count", "prepared")
-# What a program is given that runs before any node starts: nothing is prepared yet.
-OF_A_PREPARATION = tuple(name for name in OF_A_START if name != "prepared")
-OF_ASKING = (*OF_A_NODE, "count", "prepared")
-OF_A_JOIN = (*OF_A_START, "peer", "peer_name", "peer_address", "peer_prepared")
+# What a program is given that runs before any node starts: nothing is prepared yet. `folder` is of
+# this host, where the command file lies.
+OF_A_PREPARATION = (*(name for name in OF_A_START if name != "prepared"), "folder")
+OF_ASKING = (*OF_A_NODE, "count", "prepared", "folder")
+OF_A_HELPER = (*OF_A_START, "folder")
+OF_A_JOIN = (*OF_A_HELPER, "peer", "peer_name", "peer_address", "peer_prepared")
 OF_AN_OPERATION = (
     *OF_ASKING,
     "id",

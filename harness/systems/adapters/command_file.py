@@ -43,6 +43,7 @@ from harness.systems.adapters.command_asks import (
 )
 from harness.systems.adapters.command_fields import (
     FIELD,
+    OF_A_HELPER,
     OF_A_JOIN,
     OF_A_START,
     OF_AN_OPERATION,
@@ -73,6 +74,7 @@ TOLD_BY_RECEIVERS = {
     Operation.BROADCAST: "received",
     Operation.CONNECT: "connected",
 }
+BESIDE = re.compile(r"\{folder\}/([A-Za-z0-9._/-]+)")
 SECRET = re.compile(r"[a-z_]+")
 
 
@@ -115,6 +117,26 @@ class CommandFile:
     helper: HelperProgram | None = None
     secrets: Mapping[str, str] = field(default_factory=dict)  # field → variable of ours
     budget: str | None = None
+
+    @property
+    def argvs(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Return the command lines of this host's programs: where each is said, and what it is."""
+        found = [("start.prepare", self.start.prepare)] if self.start.prepare else []
+        found += [("helper.argv", self.helper.argv)] if self.helper is not None else []
+        asks = [("ready", self.ready.ask)]
+        asks += [(f"send.{one_.word}", said.ask) for one_, said in self.send.items()]
+        asks += [
+            (f"start.joined[{number}]", join.send.ask)
+            for number, join in enumerate(self.start.joined, 1)
+        ]
+        found += [(f"{where}.exec", ask.argv) for where, ask in asks if isinstance(ask, ExecAsk)]
+        return found
+
+    @property
+    def programs_files(self) -> list[str]:
+        """Return the files beside this one that programs of this host are given."""
+        texts = [each for _, argv in self.argvs for each in argv]
+        return sorted({name for each in texts for name in BESIDE.findall(each)})
 
     def unveiled(self) -> dict[str, str]:
         """Read the secrets from our environment; from now on none of them is shown. Raises
@@ -176,6 +198,9 @@ def _require_whole(made: CommandFile, path: Path) -> None:
     for operation in made.send:
         _require_told(made, operation, path)
     _require_value(made, path)
+    for name in made.programs_files:
+        if not (made.folder / name).is_file():
+            raise BadFileError(f"{path}: {{folder}}/{name}: there is no file {made.folder / name}")
     if not made.start.prepare:
         texts = [text_ for one_ in made.send.values() for text_ in texts_of(one_.ask)]
         command_start.require_prepared(texts, f"{path}: send")
@@ -254,7 +279,7 @@ def _helper(table: Table, ways: Ways) -> HelperProgram:
     inner = table.table("helper")
     environment, may = inner.table("environment"), [*OF_A_START, *ways.secrets]
     made = HelperProgram(
-        argv=exec_argv(inner, "argv", OF_A_START, ways),
+        argv=exec_argv(inner, "argv", OF_A_HELPER, ways),
         environment={
             key: fields(
                 text(value, f"{environment.where}.{key}"), may, f"{environment.where}.{key}"

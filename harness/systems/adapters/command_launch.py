@@ -17,8 +17,7 @@ from pathlib import Path
 from harness.errors import BadFileError, HarnessError, NodeStartError
 from harness.redaction import redacted
 from harness.runtimes.runtime import Image, Place, Process, Recipe
-from harness.systems.adapters import command_start, driven
-from harness.systems.adapters.command_asks import ExecAsk
+from harness.systems.adapters import driven
 from harness.systems.adapters.command_fields import as_peers, filled, of_place
 from harness.systems.adapters.command_file import CommandFile
 from harness.systems.transports import programs
@@ -55,6 +54,7 @@ class Around:
         """Return all fields of a node's start."""
         return of_place(place, self.prepared) | {
             "count": str(len(order)),
+            "folder": str(given.folder.resolve()),
             **{
                 word: as_peers(
                     given.start.peer,
@@ -96,7 +96,7 @@ def kept(given: CommandFile, path: Path) -> dict[str, str]:
     """
     templates = [each.template for each in given.start.written if each.template is not None]
     found = {}
-    for name in (path.name, *given.start.files, *templates):
+    for name in (path.name, *given.start.files, *templates, *given.programs_files):
         file = path if name == path.name else given.folder / name
         if KEEPABLE.fullmatch(name) and file.stat().st_size <= KEPT_BYTES_MOST:
             with suppress(UnicodeDecodeError):
@@ -208,13 +208,9 @@ def _path(given: CommandFile, place: Place, program: str) -> str:
 
 def _require_programs(given: CommandFile) -> None:
     """Raise BadFileError where a program of this host is not here that is run beside nodes."""
-    named = command_start.programs_of(given.start)
-    named += [("helper.argv", given.helper.argv[0])] if given.helper else []
-    asks = [("ready", given.ready.ask), *((f"send.{o.word}", s.ask) for o, s in given.send.items())]
-    named += [(f"{where}.exec", ask.argv[0]) for where, ask in asks if isinstance(ask, ExecAsk)]
     in_folder = {Path(name).name for name in given.start.files}
     in_folder |= {each.name for each in given.start.written}
-    for where, name in named:
+    for where, (name, *_) in given.argvs:
         below = name.removeprefix("{directory}/").removeprefix("./")
         if "/" not in name:
             is_here = shutil.which(name) is not None
@@ -222,6 +218,6 @@ def _require_programs(given: CommandFile) -> None:
             is_here = below in in_folder if below != name else Path(name).is_file()
         if not is_here and "{" not in below:
             raise BadFileError(
-                f"{where}: there is no program {name!r} here; expected one on PATH, or one of "
-                "start.files, as {directory}/NAME"
+                f"{where}: there is no program {name!r} here; expected one on PATH, a file beside "
+                "this one as {folder}/NAME, or one of start.files as {directory}/NAME"
             )

@@ -13,7 +13,6 @@ from harness.faults.fault import State
 from harness.scenario.tables import Table
 from harness.systems.adapters.command_asks import (
     DialogAsk,
-    ExecAsk,
     Send,
     Ways,
     exec_argv,
@@ -215,12 +214,3 @@ def _ports(table: Table) -> tuple[int, ...]:
         if type(port) is not int or not 1 <= port <= 65_535:
             raise BadFileError(f"{table.where}.ports: expected TCP ports, found {port!r}")
     return tuple(ports)
-
-
-def programs_of(start: Start) -> list[tuple[str, str]]:
-    """Return the programs of this host that are run beside nodes: where it is said, its name."""
-    found = [("start.prepare", start.prepare[0])] if start.prepare else []
-    for number, join in enumerate(start.joined, 1):
-        if isinstance(join.send.ask, ExecAsk):
-            found.append((f"start.joined[{number}].exec", join.send.ask.argv[0]))
-    return found

@@ -34,12 +34,12 @@ skip = "^-"
 length = '^\\$(-?\\d+)'
 
 [helper]
-argv = ["python3", "{directory}/helper.py", "{all}"]
+argv = ["python3", "{folder}/helper.py", "{all}"]
 environment = { PASSWORD = "{password}" }
 
 [start]
 argv = ["python3", "{directory}/node.py"]
-files = ["node.py", "helper.py"]
+files = ["node.py"]
 environment = { PASSWORD = "{password}" }
 prepare = ["echo", "id-{index}"]
 peer = "{prepared}@{address}"
@@ -166,6 +166,7 @@ def test_a_file_with_everything_as_values(folder):
         ('password = "MY', 'payload = "MY', "secrets.payload: expected a name of a-z and '_' that"),
         ('end = "\\\\r\\\\n"', 'end = "|"', r"connection.end: expected \n or \r\n, found '|'"),
         ('peer = "{prepared}@', 'peer = "{password}@', "start.peer: there is no field {password}"),
+        ("{folder}/helper.py", "{folder}/other.py", "{folder}/other.py: there is no file"),
         ("password = {password}", "p = {pasword}", "there is no field {pasword}; did you mean"),
     ],
 )
@@ -233,7 +234,7 @@ def test_a_secret_that_is_none_is_said_before_anything_is_written(folder, monkey
     ("old", "new", "where"),
     [
         ('["echo", "id-{index}"]', '["no-such-program"]', "start.prepare"),
-        ('["python3", "{directory}/helper.py", "{all}"]', '["./helpers.py"]', "helper.argv"),
+        ('["python3", "{folder}/helper.py", "{all}"]', '["./helpers.py"]', "helper.argv"),
         ('["true", "{target}"]', '["no-such-program"]', "send.connect.exec"),
     ],
 )
