@@ -23,7 +23,7 @@ from harness.systems.adapters.command_answers import (
     read_value,
     refused,
 )
-from harness.systems.adapters.command_asker import Asker
+from harness.systems.adapters.command_asker import Asker, NotAskedError
 from harness.systems.adapters.command_asks import HelperReports, HttpAsk, LineAsk, LogAsk, TcpAsk
 from harness.systems.adapters.command_fields import filled
 from harness.systems.adapters.command_file import CommandFile, Received
@@ -133,6 +133,7 @@ class Driver:
 
     async def _up(self) -> str:
         """Ask what ``[ready]`` names; return what the node still waits for."""
+        await self._asker.start_helper()
         match self._file.ready.ask:
             case LogAsk(pattern=pattern):
                 await self._found(pattern)
@@ -199,14 +200,13 @@ class Driver:
             )
         self._reports.remember(request, self._own)
         send = self._file.send[request.operation]
-        sent_ns = 0
-
-        def asked() -> None:
-            nonlocal sent_ns
-            sent()
-            sent_ns = time.monotonic_ns()
-
-        succeeded, said = await self._asker.agreed(send.ask, send.ok, values, asked)
+        sent()
+        sent_ns = time.monotonic_ns()
+        try:
+            succeeded, said = await self._asker.agreed(send.ask, send.ok, values)
+        except NotAskedError as error:
+            why = f"it could not be asked: {error}"
+            return Response(request.id, Outcome.FAILED, time.monotonic_ns(), why)
         at_ns = time.monotonic_ns()
         if not succeeded:
             why = f"the node answered: {said[:100].strip() or 'nothing'}"

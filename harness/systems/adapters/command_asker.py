@@ -29,6 +29,10 @@ LEAVING_MOST = 64  # connections on which an answer is late, and others are wait
 Connection = tuple[str, Speech]
 
 
+class NotAskedError(ConnectionError):
+    """Nothing was said to the node: there is no connection to say it on."""
+
+
 class Asker:
     """Asks a node. `doubt` is told what makes its answers doubtful."""
 
@@ -66,12 +70,11 @@ class Asker:
         ask: Ask,
         ok: str | None,
         values: Mapping[str, str],
-        sent: Callable[[], None] = lambda: None,
     ) -> tuple[bool, str]:
-        """Ask, and return whether the answer is one that agrees, and its words; `sent` is called as
-        the node is asked. Raises OSError, HarnessError.
+        """Ask, and return whether the answer is one that agrees, and its words. Raises
+        NotAskedError, OSError, HarnessError.
         """
-        succeeded, said = await self._ask(ask, values, sent)
+        succeeded, said = await self._ask(ask, values)
         return succeeded and (ok is None or _has(said, ok, values)), said
 
     async def accepts(self, to: str) -> None:
@@ -109,30 +112,26 @@ class Asker:
             await self._helper.close()
         await self._http.close()
 
-    async def _ask(
-        self, ask: Ask, values: Mapping[str, str], sent: Callable[[], None]
-    ) -> tuple[bool, str]:
+    async def _ask(self, ask: Ask, values: Mapping[str, str]) -> tuple[bool, str]:
         match ask:
             case HttpAsk():
                 headers = {name: filled(text, values) for name, text in ask.headers.items()}
                 body, url = filled(ask.body, values).encode() or None, filled(ask.url, values)
-                sent()
                 status, answer = await self._http.ask(ask.method, url, body=body, headers=headers)
                 return 200 <= status < 300, f"{status} {answer.decode('utf-8', 'replace')}"
             case ExecAsk():
                 argv = [filled(each, values) for each in ask.argv]
-                sent()
                 code, output = await programs.run(
                     self._place.namespace, argv, self._place.directory
                 )
                 return code == 0, output if code == 0 else f"exit code {code}: {output}"
             case LineAsk():
                 connection = await self._connection((filled(ask.to, values), ask.speech))
-                return True, await connection.ask(filled(ask.say, values), ask.shape, sent)
+                return True, await connection.ask(filled(ask.say, values), ask.shape)
             case DialogAsk():
-                return await self._talked(ask, values, sent)
+                return await self._talked(ask, values)
             case HelperAsk():
-                word, text = await self.helper.ask(filled(ask.say, values), sent)
+                word, text = await self.helper.ask(filled(ask.say, values))
                 return word == "ok", text if word == "ok" else f"{word} {text}".strip()
 
     async def _connection(self, key: Connection) -> Lines:
@@ -153,9 +152,7 @@ class Asker:
         else:
             connection.close()
 
-    async def _talked(
-        self, ask: DialogAsk, values: Mapping[str, str], sent: Callable[[], None]
-    ) -> tuple[bool, str]:
+    async def _talked(self, ask: DialogAsk, values: Mapping[str, str]) -> tuple[bool, str]:
         """Say all lines in turn, on a connection that nobody else has meanwhile."""
         key = filled(ask.to, values), ask.speech
         connection = None
@@ -166,7 +163,7 @@ class Asker:
         said = ""
         for say, ok in zip(ask.say, ask.ok, strict=True):
             try:
-                said = await connection.ask(filled(say, values), ask.shape, sent)
+                said = await connection.ask(filled(say, values), ask.shape)
             except BaseException:
                 connection.close()
                 raise
@@ -177,7 +174,16 @@ class Asker:
         return True, said
 
     async def _connect(self, to: str, speech: Speech) -> Lines:
-        return await Lines.connect(self._place.namespace, to, self._spoken(speech), self._doubt)
+        """Connect. Raises NotAskedError."""
+        try:
+            return await Lines.connect(self._place.namespace, to, self._spoken(speech), self._doubt)
+        except OSError as error:
+            raise NotAskedError(f"{to}: {error}") from error
+
+    async def start_helper(self) -> None:
+        """Start the node's helper, where it has one. Raises OSError, UsageError."""
+        if self._helper is not None:
+            await self._helper.start()
 
     def _spoken(self, speech: Speech) -> Speech:
         """Return how it is spoken, with all fields filled in."""

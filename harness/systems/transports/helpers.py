@@ -53,10 +53,13 @@ class Helper:
         self._listeners: list[asyncio.Queue[str | None]] = []
         self._untold: list[asyncio.TimerHandle] = []
 
-    async def ask(self, words: str, sent: Callable[[], None]) -> tuple[str, str]:
+    async def start(self) -> None:
+        """Start it, where it does not run. Raises OSError, UsageError."""
+        await self._living()
+
+    async def ask(self, words: str) -> tuple[str, str]:
         """Ask, and return the answer's word and its text. Raises OSError, UsageError."""
-        life = await self._living()
-        return await life.ask(words, sent)
+        return await (await self._living()).ask(words)
 
     async def reports(self) -> AsyncIterator[str | None]:
         """Yield what it reports, until it ends: None first, once it is followed. Raises OSError,
@@ -184,14 +187,13 @@ class _Life:
         """Whether nothing can be asked of it any more."""
         return bool(self.why) or self._in.is_closing()
 
-    async def ask(self, words: str, sent: Callable[[], None]) -> tuple[str, str]:
+    async def ask(self, words: str) -> tuple[str, str]:
         """Ask, and return the answer's word and its text. Raises ConnectionError."""
         if self.has_ended:
             raise ConnectionError(self.why or "its helper has ended")
         number = secrets.token_hex(NUMBER_BYTES)
         answer: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
-        sent()
         self._in.write(f"{number} {words}\n".encode())
         try:
             return await answer

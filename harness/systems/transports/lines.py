@@ -141,10 +141,8 @@ class Lines:
         """Send one line."""
         self._writer.write((line + self._speech.end).encode())
 
-    async def ask(
-        self, line: str, shape: Shape = ONE_LINE, sent: Callable[[], None] = lambda: None
-    ) -> str:
-        """Send one line and wait for its answer; `sent` is called as it is sent.
+    async def ask(self, line: str, shape: Shape = ONE_LINE) -> str:
+        """Send one line and wait for its answer.
 
         One whose answer is not waited for any more is the last that is asked here: were its answer
         never to come, all later ones would be taken for that of another. Raises ConnectionError.
@@ -154,7 +152,6 @@ class Lines:
         self._answering = self._answering or asyncio.get_running_loop().create_task(self._answer())
         asked = _Asked(asyncio.get_running_loop().create_future(), shape)
         self._asked.append(asked)
-        sent()
         self.say(line)
         try:
             return await asked.answer
