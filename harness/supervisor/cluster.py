@@ -98,6 +98,8 @@ class Cluster:
             baseline=self.topology.baseline,
             ports=self.adapter.ports,
         )
+        if isinstance(self.adapter, DrivenAdapter):
+            self.adapter.follow(progress)
         launches = self.clocks.give(self.adapter.prepare(self.topology, places, self._folder))
         self._processes = {place.node.name: process for place, process in launches}
         self.endpoints = {endpoint.node: endpoint for endpoint in self.adapter.endpoints(places)}

@@ -88,6 +88,11 @@ class DrivenAdapter(NodeAdapter, Protocol):
     # Done when the *target's* driver saw it arrive, whatever the sender was told.
     confirmed: frozenset[Operation]
 
+    def follow(self, progress: Callable[[str, int, int], None]) -> None:
+        """Tell `progress`, from now on, how far `prepare` is: what is done, how much of it, and of
+        how much. It may raise to give up.
+        """
+
     def resume(self, state: Path) -> None:
         """Take up what `prepare` left in the cluster's folder, before the first driver is made: in
         the gateway, where `prepare` is not called.

@@ -9,7 +9,7 @@ import os
 from dataclasses import replace
 
 import pytest
-from kit.desk import Desk
+from kit.desk import Desk, has_ended, wait_for
 from kit.verdicts import answers
 
 from harness.errors import NodeStartError
@@ -190,7 +190,10 @@ line = { to = "127.0.0.1:1", say = "PUT {payload} {prepared}" }
 """
 
 
-def prepared(folder, program):
+SILENCE_S = 3.0
+
+
+def prepared(folder, program, progress=lambda *_: None):
     """What was prepared for the nodes of a pair."""
     (folder / "mine.toml").write_text(PREPARED.replace("PROGRAM", program))
     namespace = os.open("/proc/self/ns/net", os.O_RDONLY)
@@ -206,7 +209,11 @@ def prepared(folder, program):
     ]
     try:
         command_launch.launches(
-            command_file.read(folder / "mine.toml"), replace(RING, silence_s=0.5), places, folder
+            command_file.read(folder / "mine.toml"),
+            replace(RING, silence_s=SILENCE_S),
+            places,
+            folder,
+            progress,
         )
     finally:
         os.close(namespace)
@@ -223,10 +230,24 @@ def test_what_a_program_prints_is_prepared_for_its_node(tmp_path):
     ("program", "says"),
     [
         ("echo no key >&2; exit 3", "start.prepare: sh ended with exit code 3: no key"),
-        ("sleep 1000", r"start.prepare: sh has not ended within 0.5 s"),
+        ("sleep 1000", r"start.prepare: sh has not ended within 3 s"),
         ("head -c 100000 /dev/zero", "printed more than 65,536 characters"),
     ],
 )
 def test_a_program_that_does_not_prepare_its_node_is_said(tmp_path, program, says):
     with pytest.raises(NodeStartError, match=f"node .: {says}|{says}"):
         prepared(tmp_path, program)
+
+
+def test_whoever_waits_for_it_no_longer_ends_it(tmp_path):
+    """`up` that was interrupted went on until the last program had ended."""
+
+    def interrupted(what, done, total):
+        if (tmp_path / "a" / "begun").exists() and (tmp_path / "b" / "begun").exists():
+            raise KeyboardInterrupt(f"{what}: {done} of {total}")
+
+    with pytest.raises(KeyboardInterrupt, match="preparing nodes: 0 of 2"):
+        prepared(tmp_path, "sleep 1000 & echo $! > pid; touch begun; wait", interrupted)
+    for node in ("a", "b"):
+        pid = (tmp_path / node / "pid").read_text().strip()
+        wait_for(lambda pid=pid: has_ended(pid))

@@ -55,6 +55,7 @@ class Command(driven.Driven):
         self.budget = self._file.budget
         self.ports = self._file.start.ports
         self.wipes = self._file.start.state is State.WIPE
+        self._progress: Callable[[str, int, int], None] = lambda *_: None
         self._path, self._kept = path, dict[str, str]()
         kinds = self._file.received.kinds if self._file.received is not None else {}
         if kinds:
@@ -72,7 +73,11 @@ class Command(driven.Driven):
     ) -> list[tuple[Place, Process]]:
         """Copy the files, have each node prepared, and fill in its command line."""
         self._kept = command_launch.kept(self._file, self._path)
-        return command_launch.launches(self._file, topology, places, state)
+        return command_launch.launches(self._file, topology, places, state, self._progress)
+
+    def follow(self, progress: Callable[[str, int, int], None]) -> None:
+        """See adapter.DrivenAdapter."""
+        self._progress = progress
 
     def kept(self) -> dict[str, str]:
         """Return the command file and the files that it names, as they were when nodes started."""

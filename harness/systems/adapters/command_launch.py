@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ KEPT_BYTES_MOST = 1 << 20  # of a file that a run keeps
 KEEPABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*){0,2}")
 AT_ONCE = 8  # programs that prepare nodes
 PREPARED_MOST = 1 << 16  # characters that one may print
+LOOK_S = 0.2  # at whether somebody waits still
 SHOWN = 300  # of what a program said
 REHEARSED = -1  # the namespace of a place that is none: nothing may run
 
@@ -68,9 +69,15 @@ class Around:
 
 
 def launches(
-    given: CommandFile, topology: Topology, places: Sequence[Place], state: Path
+    given: CommandFile,
+    topology: Topology,
+    places: Sequence[Place],
+    state: Path,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[tuple[Place, Process]]:
-    """Write what each node needs and say what to run. Raises BadFileError, NodeStartError."""
+    """Write what each node needs and say what to run. `progress` may raise to give up. Raises
+    BadFileError, NodeStartError.
+    """
     secrets, order = given.unveiled(), {place.node.name: place for place in places}
     program = _program(given)
     _require_programs(given)
@@ -81,7 +88,7 @@ def launches(
             shutil.copy2(given.folder / name, place.directory / Path(name).name)
     around = Around(told=_told(topology, places))
     if given.start.prepare and all(place.namespace != REHEARSED for place in places):
-        prepared = asyncio.run(_prepared(given, around, order, topology.silence_s))
+        prepared = asyncio.run(_prepared(given, around, order, topology.silence_s, progress))
         around = Around(told=around.told, prepared=prepared)
     _keep(around, state)
     return [
@@ -95,8 +102,10 @@ def kept(given: CommandFile, path: Path) -> dict[str, str]:
     ``system/``. What is no text, too large, or not beside the file is left out.
     """
     templates = [each.template for each in given.start.written if each.template is not None]
+    budget = Path(given.budget or "")
+    budgets = [budget.name] if budget.parent == given.folder.resolve() else []
     found = {}
-    for name in (path.name, *given.start.files, *templates, *given.programs_files):
+    for name in (path.name, *given.start.files, *templates, *given.programs_files, *budgets):
         file = path if name == path.name else given.folder / name
         if KEEPABLE.fullmatch(name) and file.stat().st_size <= KEPT_BYTES_MOST:
             with suppress(UnicodeDecodeError):
@@ -143,7 +152,11 @@ def _told(topology: Topology, places: Sequence[Place]) -> dict[str, dict[str, li
 
 
 async def _prepared(
-    given: CommandFile, around: Around, order: Mapping[str, Place], patience_s: float
+    given: CommandFile,
+    around: Around,
+    order: Mapping[str, Place],
+    patience_s: float,
+    progress: Callable[[str, int, int], None],
 ) -> dict[str, str]:
     """Run the program that prepares each node, in its network and folder; return what each printed.
     Raises NodeStartError.
@@ -151,30 +164,42 @@ async def _prepared(
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(place: Place) -> str:
-        values, complaints = around.values(place, order, given), list[str]()
-        argv = [filled(each, values) for each in given.start.prepare]
-        where = f"node {place.node.name}: start.prepare: {argv[0]}"
-        try:
-            async with turns:  # its time begins with its turn
-                running = programs.run(
-                    place.namespace, argv, place.directory, complaints=complaints
-                )
-                code, said = await asyncio.wait_for(running, patience_s)
-        except TimeoutError:
-            raise NodeStartError(f"{where} has not ended within {patience_s:g} s") from None
-        except HarnessError as error:
-            raise NodeStartError(f"{where}: {error}") from None
-        if code != 0:
-            last = (
-                redacted("".join(complaints).strip() or said.strip())[-SHOWN:] or "it said nothing"
-            )
-            raise NodeStartError(f"{where} ended with exit code {code}: {last}")
-        if len(said) > PREPARED_MOST:
-            raise NodeStartError(f"{where} printed more than {PREPARED_MOST:,} characters")
-        return said.strip()
+        async with turns:  # its time begins with its turn
+            return await _prints(given, place, around.values(place, order, given), patience_s)
 
-    said = await asyncio.gather(*map(one, order.values()))
-    return dict(zip(order, said, strict=True))
+    tasks = {name: asyncio.create_task(one(place)) for name, place in order.items()}
+    waiting = set(tasks.values())
+    while waiting:  # whatever raises here has all of them ended
+        progress("preparing nodes", len(tasks) - len(waiting), len(tasks))
+        done, waiting = await asyncio.wait(
+            waiting, timeout=LOOK_S, return_when=asyncio.FIRST_EXCEPTION
+        )
+        for task in done:
+            task.result()
+    progress("preparing nodes", len(tasks), len(tasks))
+    return {name: task.result() for name, task in tasks.items()}
+
+
+async def _prints(
+    given: CommandFile, place: Place, values: Mapping[str, str], patience_s: float
+) -> str:
+    """Run the program that prepares a node; return what it prints. Raises NodeStartError."""
+    complaints = list[str]()
+    argv = [filled(each, values) for each in given.start.prepare]
+    where = f"node {place.node.name}: start.prepare: {argv[0]}"
+    running = programs.run(place.namespace, argv, place.directory, complaints=complaints)
+    try:
+        code, said = await asyncio.wait_for(running, patience_s)
+    except TimeoutError:
+        raise NodeStartError(f"{where} has not ended within {patience_s:g} s") from None
+    except HarnessError as error:
+        raise NodeStartError(f"{where}: {error}") from None
+    if code != 0:
+        last = redacted("".join(complaints).strip() or said.strip())[-SHOWN:]
+        raise NodeStartError(f"{where} ended with exit code {code}: {last or 'it said nothing'}")
+    if len(said) > PREPARED_MOST:
+        raise NodeStartError(f"{where} printed more than {PREPARED_MOST:,} characters")
+    return said.strip()
 
 
 def _program(given: CommandFile) -> str:
