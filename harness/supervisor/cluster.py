@@ -61,6 +61,7 @@ class Cluster:
         self.fabric = fabric
         self.places: dict[str, Place] = {}
         self.clocks, self.disks = Clocks(()), Disks(())  # of those that have their own
+        self.directories = Directories(())
         self.endpoints: dict[str, Endpoint] = {}
         self.running: dict[str, Running] = {}
         self.conditions: dict[str, Condition] = {}
@@ -68,8 +69,7 @@ class Cluster:
         self.ended: dict[str, tuple[Ending, int]] = {}
         self._processes: dict[str, Process] = {}
         self.network: Network | None = None  # once it is wired
-        # Where the system does not speak the control protocol itself.
-        self.gateway: Gateway | None = None
+        self.gateway: Gateway | None = None  # where the system has no control protocol itself
         self._lock = threading.Lock()
         self._folder = folder
         # Has it told that a node ended by itself, where nobody has, before it is changed.

@@ -19,7 +19,7 @@ from harness.systems.adapter import Saw
 from harness.systems.adapters import command_file, command_launch, driven
 from harness.systems.adapters.command_answers import (
     ID_CHARACTERS,
-    others,
+    named_in,
     read_value,
     refused,
 )
@@ -29,11 +29,12 @@ from harness.systems.adapters.command_fields import filled
 from harness.systems.adapters.command_file import CommandFile, Received
 from harness.systems.adapters.command_join import Joining
 from harness.systems.adapters.command_launch import Around
-from harness.systems.adapters.command_reports import KINDS, Reports
+from harness.systems.adapters.command_reports import KINDS, Meeting, Reports
 from harness.systems.transports import logs
 from harness.topology.topology import Topology
 
 DOUBTS_MOST = 10  # sentences of one node
+MARGIN_S = 0.05  # before an operation's time is over: to say what it waited for
 EXEMPT: Mapping[Operation, str] = {
     Operation.DHT_PUT: "a command file's node does not say which nodes stored the value",
     Operation.DHT_GET: "a command file's node does not say which node had the value; that it is "
@@ -218,24 +219,43 @@ class Driver:
             return Response(request.id, refused(request, send.ask, said), at_ns, why)
         if request.operation is Operation.DHT_GET:
             found = read_value(request, self._reports.values, said, at_ns)
-            return found if send.by is None else await self._answered(found, send.by, said, sent_ns)
+            if send.by is not None:
+                found = await self._answered(request, found, send.by, said, sent_ns)
+            return found
         if request.operation is Operation.CONNECT:
             meeting = RecordKind.CONNECTED, request.target or b"", self._own
-            at_ns = max(at_ns, await self._reports.meeting(meeting, sent_ns))
+            return await self._met(
+                request, Response(request.id, Outcome.OK, at_ns), meeting, sent_ns
+            )
         return Response(request.id, Outcome.OK, at_ns)
 
+    async def _met(
+        self, request: Request, done: Response, meeting: Meeting, since_ns: int
+    ) -> Response:
+        """Return the end of an operation, once the other node has said that it took part."""
+        left_s = request.timeout_ms / 1e3 - MARGIN_S - (time.monotonic_ns() - since_ns) / 1e9
+        try:
+            async with asyncio.timeout(left_s):
+                done.done_ns = max(done.done_ns, await self._reports.meeting(meeting, since_ns))
+        except TimeoutError:
+            other = self._peers[meeting[1]].node.name
+            why = f"{other} has not told of it within {request.timeout_ms:,} ms"
+            return Response(request.id, Outcome.UNKNOWN, time.monotonic_ns(), why)
+        return done
+
     async def _answered(
-        self, found: Response, by: re.Pattern[str], said: str, since_ns: int
+        self, request: Request, found: Response, by: re.Pattern[str], said: str, since_ns: int
     ) -> Response:
         """Return a get's end with who answered it, once that one has said so too."""
         named = by.search(said)
-        who = others(named[1], self._reports.names, self._own) if named is not None else []
+        who = named_in(named[1], self._reports.names) if named is not None else []
         if found.outcome is not Outcome.OK or not who:
             return found
-        meeting = RecordKind.ANSWERED, who[0], self._own
         found.answered_by = who[0]
-        found.done_ns = max(found.done_ns, await self._reports.meeting(meeting, since_ns))
-        return found
+        if who[0] == self._own:  # it has not met itself
+            return found
+        meeting = RecordKind.ANSWERED, who[0], self._own
+        return await self._met(request, found, meeting, since_ns)
 
     def _values_of(self, request: Request) -> dict[str, str]:
         """Return what is filled in for an operation."""

@@ -48,10 +48,15 @@ def keys_of(line: str, known: Container[bytes]) -> set[bytes]:
     return found
 
 
+def named_in(line: str, names: Mapping[str, bytes]) -> list[bytes]:
+    """Return the nodes that a line names, by name or address, in their order."""
+    found = (names.get(word.strip(".-")) for word in WORD.findall(line))
+    return list(dict.fromkeys(each for each in found if each is not None))
+
+
 def others(line: str, names: Mapping[str, bytes], own: bytes) -> list[bytes]:
-    """Return the other nodes that a line names, by name or address, in their order."""
-    found = [names[word] for word in WORD.findall(line) if word in names]
-    return [each for each in dict.fromkeys(found) if each != own]
+    """Return the nodes that a line names beside its own."""
+    return [each for each in named_in(line, names) if each != own]
 
 
 def refused(request: Request, ask: Ask, said: str) -> Outcome:

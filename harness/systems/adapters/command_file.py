@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harness import redaction
 from harness.errors import BadFileError
@@ -22,6 +21,7 @@ from harness.systems.adapters import command_start
 from harness.systems.adapters.command_asks import (
     READINESS,
     REPORTING,
+    Ask,
     ExecAsk,
     HelperReports,
     HttpAsk,
@@ -100,7 +100,7 @@ class Received:
 class Ready:
     """What says that a node is up; `ok` must be found in its answer, where it is given."""
 
-    ask: HttpAsk | ExecAsk | TcpAsk | LogAsk | Any
+    ask: Ask | TcpAsk | LogAsk
     ok: str | None = None
 
 
@@ -123,7 +123,7 @@ class CommandFile:
         """Return the command lines of this host's programs: where each is said, and what it is."""
         found = [("start.prepare", self.start.prepare)] if self.start.prepare else []
         found += [("helper.argv", self.helper.argv)] if self.helper is not None else []
-        asks = [("ready", self.ready.ask)]
+        asks: list[tuple[str, Ask | TcpAsk | LogAsk]] = [("ready", self.ready.ask)]
         asks += [(f"send.{one_.word}", said.ask) for one_, said in self.send.items()]
         asks += [
             (f"start.joined[{number}]", join.send.ask)
@@ -203,7 +203,9 @@ def _require_whole(made: CommandFile, path: Path) -> None:
             raise BadFileError(f"{path}: {{folder}}/{name}: there is no file {made.folder / name}")
     if not made.start.prepare:
         texts = [text_ for one_ in made.send.values() for text_ in texts_of(one_.ask)]
-        command_start.require_prepared(texts, f"{path}: send")
+        texts += [*made.helper.argv, *made.helper.environment.values()] if made.helper else []
+        texts += [] if isinstance(made.ready.ask, TcpAsk | LogAsk) else texts_of(made.ready.ask)
+        command_start.require_prepared(texts, str(path))
 
 
 def _require_told(made: CommandFile, operation: Operation, path: Path) -> None:

@@ -17,7 +17,7 @@ from harness.operations.records import RecordKind
 from harness.runtimes.runtime import Place
 from harness.systems.adapter import Saw
 from harness.systems.adapters import driven
-from harness.systems.adapters.command_answers import keys_of, known_ids, others
+from harness.systems.adapters.command_answers import keys_of, known_ids, named_in, others
 
 KINDS = {Operation.PRIVATE_MESSAGE: RecordKind.DELIVERED, Operation.BROADCAST: RecordKind.RECEIVED}
 KNOWN_MAX = 1 << 18  # operations, and keys, that are remembered
@@ -98,13 +98,17 @@ class Reports:
         return ""
 
     def _met_another(self, kind: RecordKind, line: str, own: bytes, at_ns: int, saw: Saw) -> str:
-        named = others(line, self.names, own)
-        if not named:
+        named, everybody = others(line, self.names, own), named_in(line, self.names)
+        keys = keys_of(line, self._keys) if kind is RecordKind.ANSWERED else {bytes(ID_BYTES)}
+        if not everybody or not keys:
+            what = "no node by name or address" if keys else "no key that somebody put"
             return (
-                f"a line of its reports says {kind.name.lower()}, and names no other node by name "
-                f"or address: {line[:80]!r}"
+                f"a line of its reports says {kind.name.lower()}, and names {what}: {line!r:.200}"
             )
-        saw(kind, bytes(ID_BYTES), at_ns, peer=named[0])
+        if not named:
+            return ""  # it met itself, which shows nothing
+        for key in keys:
+            saw(kind, key, at_ns, peer=named[0])
         meeting = kind, own, named[0]
         waiting = self._waiting[meeting]
         while waiting:

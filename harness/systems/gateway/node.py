@@ -302,6 +302,7 @@ class GatewayNode:
         detail: dict[str, Any] = {"hops": answer.hops, "sent": sent_ns or 0}
         detail |= {"error": redacted(answer.error)} if answer.error else {}
         detail |= {} if answer.value is None else {"value": answer.value}
+        detail |= {} if answer.answered_by is None else {"from": answer.answered_by}
         connection.done([answer.id, int(answer.outcome), answer.done_ns, detail])
 
     def _target(self, request: Request) -> GatewayNode:

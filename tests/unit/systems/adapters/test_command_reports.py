@@ -21,6 +21,7 @@ PATTERNS = {
     RecordKind.DELIVERED: re.compile("^got"),
     RecordKind.RECEIVED: re.compile("^heard"),
     RecordKind.STORED: re.compile("^stored"),
+    RecordKind.ANSWERED: re.compile("^gave"),
     RecordKind.CONNECTED: re.compile("^met"),
 }
 
@@ -82,8 +83,19 @@ def test_of_a_key_that_puts_share_a_line_has_to_say_whose(reports):
 def test_a_meeting_names_the_other_by_name_or_address(reports):
     for line in ("met node-b", "met 198.18.0.2:4321 here at 198.18.0.1"):
         assert told(reports, line) == ([(RecordKind.CONNECTED, bytes(16), B)], "")
-    _, doubt = told(reports, "met somebody at 198.18.0.1")
-    assert "names no other node" in doubt
+    assert told(reports, "met 198.18.0.1") == ([], ""), "itself"
+    _, doubt = told(reports, "met somebody")
+    assert "says connected, and names no node by name or address" in doubt
+
+
+def test_who_answered_says_of_which_key(reports):
+    """A record of no key was one that nobody had asked for: a FAIL."""
+    key = key_of(ID)
+    put(reports, ID, key, B)
+    gave = [(RecordKind.ANSWERED, key[:16], B)]
+    assert told(reports, f"gave {key.hex()} to node-b") == (gave, "")
+    _, doubt = told(reports, "gave something to node-b")
+    assert "says answered, and names no key that somebody put" in doubt
 
 
 def test_each_meeting_is_of_one_who_asked(reports):
