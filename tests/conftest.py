@@ -76,6 +76,11 @@ def _systems() -> str | None:
     return f"needs {', '.join(lacking)} (Debian packages of those names)" if lacking else None
 
 
+def _redis() -> str | None:
+    found = shutil.which("redis-server")
+    return None if found else "needs Redis (Debian: apt-get install redis-server)"
+
+
 def _netem() -> str | None:
     from harness.kernel import trials
     from harness.kernel.namespaces import create
@@ -128,6 +133,7 @@ NEEDS = {
     "vm": _netem,
     "root": _root,
     "systems": _systems,
+    "redis": _redis,
     "docker": _docker,
     "browser": _browser,
     "prometheus": _prometheus,

@@ -21,7 +21,7 @@ MESHNODE = ROOT / "docker" / "meshnode" / "src" / "meshnode"
 # A module imports from the rows above its own, and from its own package; not from the others of its
 # row.
 RANKS: list[set[str]] = [
-    {"errors", "choices"},
+    {"errors", "choices", "redaction"},
     {"operations", "stats", "plugin", "kernel", "topology", "profiles"},
     {"faults", "history"},
     {"runtimes", "scenario"},

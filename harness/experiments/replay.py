@@ -245,6 +245,9 @@ def checked(of: Original, system: str | None = None, runtime_name: str = AUTO) -
 
 
 def _kept_as(of: Original) -> str:
+    kept = of.folder / "system" / Path(of.scenario.topology.adapter).name
+    if kept.is_file():
+        return f" (the run kept it, with the files that it names, as {kept})"
     kept = of.folder / "system.toml"
     return f" (the run kept its text as {kept})" if kept.is_file() else ""
 

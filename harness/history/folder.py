@@ -19,6 +19,7 @@ from harness.errors import StorageError
 from harness.history import journal, manifest, run_folders
 from harness.history.events import Event
 from harness.kernel.files import replace_text
+from harness.redaction import redacted, redacted_bytes
 
 VERSION = 1
 FREE_BYTES_LEAST = 256 * 1024 * 1024  # below this a run would end with holes in it
@@ -89,8 +90,9 @@ class RunFolder:
         self._streams: dict[str, pa.RecordBatchStreamWriter] = {}
 
     def write_text(self, name: str, text: str) -> None:
-        """Write one small file."""
+        """Write one small file, also in a folder below this one."""
         with translated(self.path / name):
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
             replace_text(self.path / name, text)
 
     def write_json(self, name: str, value: object) -> None:
@@ -100,7 +102,7 @@ class RunFolder:
     def event(self, event: Event) -> None:
         """Append to events.jsonl; an event without a time happens now."""
         timed = event if event.at_ns else replace(event, at_ns=time.monotonic_ns())
-        line = json.dumps(timed.as_json())
+        line = redacted(json.dumps(timed.as_json()))
         with translated(self.path / "events.jsonl"), self._lock:
             self._events.write(line + "\n")
 
@@ -117,7 +119,7 @@ class RunFolder:
     def append_line(self, name: str, value: object) -> None:
         """Append one JSON line."""
         with translated(self.path / name), self._lock, (self.path / name).open("a") as file:
-            file.write(json.dumps(value) + "\n")
+            file.write(redacted(json.dumps(value)) + "\n")
 
     def journal(self, node: str) -> int:
         """Open a node's journal; return the descriptor that the node appends to.
@@ -153,7 +155,7 @@ class RunFolder:
     def copy_log(self, node: str, log: Path) -> None:
         """Keep the end of a node's log."""
         with translated(self.path / "logs"), suppress(FileNotFoundError):
-            data = log.read_bytes()
+            data = redacted_bytes(log.read_bytes())  # before it is cut: half a secret is one too
             (self.path / "logs" / f"{node}.log").write_bytes(data[-65536:])
 
     def discard(self) -> None:

@@ -28,6 +28,7 @@ from harness.faults.limits import Limits
 from harness.kernel import cgroups, namespaces, priority
 from harness.kernel.families import Census, Family, family_of
 from harness.kernel.proc import command_line, is_readable, is_stopped, send
+from harness.redaction import redacted
 from harness.runtimes import owner
 from harness.runtimes.limiting import Limiter
 from harness.runtimes.runtime import Ending, Place, Process, Reading, Running
@@ -76,7 +77,7 @@ def tail(path: Path, count: int) -> list[str]:
     """Return the last lines of a log, at most `count`. Raises OSError."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - (TAIL_BYTES + count * LINE_BYTES)))
-        return file.read().decode("utf-8", "replace").splitlines()[-count:]
+        return redacted(file.read().decode("utf-8", "replace")).splitlines()[-count:]
 
 
 @dataclass(slots=True)

@@ -105,6 +105,10 @@ class Table:
         """Whether the file has a list below `key`."""
         return isinstance(self._values.get(key), list)
 
+    def is_text(self, key: str) -> bool:
+        """Whether the file has a text below `key`."""
+        return isinstance(self._values.get(key), str)
+
     def rest(self) -> dict[str, object]:
         """Return what nobody has taken yet: for tables of free options."""
         left = {key: value for key, value in self._values.items() if key not in self._known}

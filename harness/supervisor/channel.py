@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.errors import HarnessError, InterruptedByUserError, StorageError
 from harness.kernel.proc import is_readable
+from harness.redaction import redacted
 
 PROGRESS_EVERY_S = 0.05
 GONE_WITHIN_S = 3600.0  # one wait; it is woken at once
@@ -68,7 +69,7 @@ def failure(error: Exception, folder: Path) -> tuple[str, str]:
     Errors of the harness stay as they are; a full disk becomes what it is.
     """
     if isinstance(error, HarnessError):
-        return type(error).__name__, str(error)
+        return type(error).__name__, redacted(str(error))
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
         return (
             StorageError.__name__,

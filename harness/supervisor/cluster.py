@@ -61,6 +61,7 @@ class Cluster:
         self.fabric = fabric
         self.places: dict[str, Place] = {}
         self.clocks, self.disks = Clocks(()), Disks(())  # of those that have their own
+        self.directories = Directories(())
         self.endpoints: dict[str, Endpoint] = {}
         self.running: dict[str, Running] = {}
         self.conditions: dict[str, Condition] = {}
@@ -68,8 +69,7 @@ class Cluster:
         self.ended: dict[str, tuple[Ending, int]] = {}
         self._processes: dict[str, Process] = {}
         self.network: Network | None = None  # once it is wired
-        # Where the system does not speak the control protocol itself.
-        self.gateway: Gateway | None = None
+        self.gateway: Gateway | None = None  # where the system has no control protocol itself
         self._lock = threading.Lock()
         self._folder = folder
         # Has it told that a node ended by itself, where nobody has, before it is changed.
@@ -98,12 +98,15 @@ class Cluster:
             baseline=self.topology.baseline,
             ports=self.adapter.ports,
         )
+        if isinstance(self.adapter, DrivenAdapter):
+            self.adapter.follow(progress)
         launches = self.clocks.give(self.adapter.prepare(self.topology, places, self._folder))
         self._processes = {place.node.name: process for place, process in launches}
         self.endpoints = {endpoint.node: endpoint for endpoint in self.adapter.endpoints(places)}
         is_driven = isinstance(self.adapter, DrivenAdapter)
         sockets = [endpoint.control for endpoint in self.endpoints.values()] if is_driven else []
-        self.directories = Directories(places, ours=[*sockets, *map(str, self.clocks.paths)])
+        ours = [*sockets, *map(str, self.clocks.paths)]
+        self.directories = Directories(places, ours, wipes=self.adapter.wipes)
         if is_driven:
             self.gateway = Gateway(self.topology.adapter, places, self._folder)
         self._expect(list(self.places))
@@ -253,6 +256,8 @@ class Cluster:
                 if before.is_down:
                     return False
         if condition is Condition.RUNNING and before is not Condition.PAUSED:
+            if self.directories.starts(self.places[name], self.runtime):
+                self.disks.wiped(name)
             self._expect([name])
             self.clocks.starts(name)
         elif condition.is_down and self.gateway is not None:
@@ -291,12 +296,8 @@ class Cluster:
     def process_of(self, name: str, program: Program) -> Process:
         """Return what a node runs as by this program."""
         own, place = self._processes[name], self.places[name]
-        values = {
-            "name": name,
-            "index": str(place.index),
-            "address": place.address,
-            "directory": str(place.directory),
-        }
+        values = {"name": name, "index": str(place.index)}
+        values |= {"address": place.address, "directory": str(place.directory)}
         image = Image(program.image, Recipe.REFERENCE) if program.image else own.image
         return replace(own, argv=program.argv(own.argv, values), image=image)
 
@@ -351,6 +352,7 @@ class Cluster:
             "exempt": dict(self.adapter.exempt),
             "records": sorted(self.adapter.records),
             "failed_is_certain": True,  # as the port of systems wants it
+            "state": "wipe" if self.adapter.wipes else "keep",  # of nodes that start anew
             "nodes": self.rows(),
         }
 

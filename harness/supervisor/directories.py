@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, UnavailableError
 from harness.runtimes.processes import log_of
-from harness.runtimes.runtime import Place
+from harness.runtimes.runtime import Place, Runtime
 
 # Path below the directory → what tells whether it is as it was: mode, size, when it was written.
 Prepared = Mapping[Path, tuple[int, int, int]]
@@ -25,8 +25,13 @@ SAID = 3
 class Directories:
     """The directories of a cluster's nodes, as they were prepared."""
 
-    def __init__(self, places: Iterable[Place], ours: Iterable[str] = ()) -> None:
-        """Note what stands in each node's directory now. `ours`: paths that are never wiped."""
+    def __init__(
+        self, places: Iterable[Place], ours: Iterable[str] = (), *, wipes: bool = False
+    ) -> None:
+        """Note what stands in each node's directory now. `ours`: paths that are never wiped.
+        `wipes`: the system's nodes are wiped whenever they start anew.
+        """
+        self._wipes = wipes
         self._ours = frozenset(map(Path, ours))
         self._prepared = {place.node.name: self._found(place) for place in places}
 
@@ -39,6 +44,22 @@ class Directories:
                 f"node {place.node.name} cannot be wiped: it has changed what was prepared for it "
                 f"({', '.join(changed[:SAID])}), and the harness has no copy; possible: state keep"
             )
+
+    def starts(self, place: Place, runtime: Runtime) -> bool:
+        """Wipe a node that is about to start anew, where the system wants that; return whether it
+        does. Raises HarnessError.
+        """
+        if not self._wipes:
+            return False
+        if outside := runtime.outside(place.node.name):
+            raise UnavailableError(
+                f"node {place.node.name} cannot be wiped: it wrote outside of its directory too "
+                f"({', '.join(outside[:SAID])}); possible: start.state keep"
+            )
+        self.require(place)
+        runtime.clear(place.node.name)
+        self.wipe(place)
+        return True
 
     def left(self, place: Place) -> list[str]:
         """List what the node wrote in its directory and is there, by paths below it."""

@@ -81,7 +81,7 @@ class Recording:
         require_writable(runs)
         self._cluster, self._faults, self._fault_player = cluster, faults, fault_player
         self._timeline, self._name, self._facts = timeline, name, dict(facts)
-        self._facts["inputs"] = sorted({*files, "timeline.json"})
+        self._facts["inputs"] = sorted({*(f for f in files if "/" not in f), "timeline.json"})
         self._failures: list[str] = []
         self._journalled: dict[str, Condition] = {}  # as journals see it; STOPPED: none is kept
         self._kept: dict[int, tuple[Fault, int]] = {}  # id() → a fault, its number in faults.jsonl

@@ -15,6 +15,7 @@ from harness import errors
 from harness.choices import did_you_mean
 from harness.errors import HarnessError
 from harness.kernel.descriptors import peer, receive
+from harness.redaction import redacted
 
 Handler = Callable[[dict[str, Any], list[int], socket.socket], Any]
 
@@ -92,7 +93,7 @@ class Server:
                 {"id": number, "result": handler(asked["params"], descriptors, connection)}
             ).encode()
         except HarnessError as error:
-            kind, message = type(error).__name__, str(error)
+            kind, message = type(error).__name__, redacted(str(error))
         except Exception as error:  # a broken request or a bug of ours must not end the supervisor
             kind, message = (
                 "HarnessError",

@@ -46,6 +46,7 @@ from harness.supervisor.profiles import Profiles, profiled
 from harness.supervisor.recording import Recording
 from harness.supervisor.usage import Usage
 from harness.systems import adapters
+from harness.systems.adapter import DrivenAdapter
 
 STATUS_VERSION = 1
 
@@ -155,7 +156,9 @@ class Supervisor:
                     f"cluster {self._spec.cluster!r} is recording a run already: "
                     f"{self._recording.folder.path}"
                 )
-            played, named = Timeline.from_json(timeline), self._spec.inputs()
+            played = Timeline.from_json(timeline)
+            named, system = self._spec.inputs(), self.cluster.adapter
+            named |= system.kept() if isinstance(system, DrivenAdapter) else {}
             if budget is not None:
                 from harness.checks import rows as budget_rows  # late: `up` judges nothing
 

@@ -52,6 +52,9 @@ class NodeAdapter(Protocol):
     # Whether nodes link with the topology's neighbours and nobody else; else a node is only told of
     # its neighbours when it starts.
     keeps_links: bool
+    # Whether a node that is started anew finds only what was prepared for it: it is wiped, whatever
+    # a fault says.
+    wipes: bool
     # TCP ports at which nodes dial each other: what a stream fault can be put on.
     ports: tuple[int, ...]
     # Operation word → why the delivery ledger cannot hold it to that: counted and said.
@@ -84,6 +87,19 @@ class DrivenAdapter(NodeAdapter, Protocol):
 
     # Done when the *target's* driver saw it arrive, whatever the sender was told.
     confirmed: frozenset[Operation]
+
+    def follow(self, progress: Callable[[str, int, int], None]) -> None:
+        """Tell `progress`, from now on, how far `prepare` is: what is done, how much of it, and of
+        how much. It may raise to give up.
+        """
+
+    def resume(self, state: Path) -> None:
+        """Take up what `prepare` left in the cluster's folder, before the first driver is made: in
+        the gateway, where `prepare` is not called.
+        """
+
+    def kept(self) -> dict[str, str]:
+        """Return what a run folder keeps of the system's own files: name → text."""
 
     def driver(self, place: Place, places: Sequence[Place]) -> Driver:
         """Make the driver of a node, at each start of the node. Runs in the gateway."""
@@ -131,6 +147,16 @@ class Driver(Protocol):
 
     async def close(self) -> None:
         """Let go of every connection."""
+
+
+@runtime_checkable
+class Doubting(Protocol):
+    """A driver that may find out that its node's answers cannot be relied on."""
+
+    def tell_doubts(self, doubt: Callable[[str], None]) -> None:
+        """Tell `doubt`, from now on, what makes them doubtful, in a sentence: the run says so and
+        cannot PASS.
+        """
 
 
 class NodeControl(Protocol):

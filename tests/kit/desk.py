@@ -250,6 +250,15 @@ def begin_by_hand(client: Client, runs: Path) -> str:
     return run
 
 
+def has_ended(pid: int | str) -> bool:
+    """Whether a process is gone, or waits only to be reaped."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state == "Z"
+
+
 def wait_for(
     condition: Callable[[], Any],
     tell: Callable[[], Any] = lambda: None,

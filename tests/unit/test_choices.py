@@ -15,7 +15,7 @@ from harness.faults.spec import parse
 from harness.reports import render
 from harness.scenario import files, shipped
 from harness.scenario.budget import Budget
-from harness.systems.adapters import TABLE, command_file
+from harness.systems.adapters import TABLE, command_fields
 from harness.topology import impairment
 from harness.topology.topology import Node
 
@@ -158,7 +158,7 @@ TOLD = {
     "stream of a toxic": (lambda _: impairment.Toxic("latency", "upsteam"), "upstream"),
     "system": (lambda _: plugin.load("system", TABLE, "mehsnode"), "meshnode"),
     "field of a command file": (
-        lambda _: command_file.fields("{adress}", ["address"], "f"),
+        lambda _: command_fields.fields("{adress}", ["address"], "f"),
         "{address}",
     ),
     "scenario": (lambda _: shipped.find("fist-budget", "scenarios"), "first-budget"),

@@ -3,52 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-import base64
+import contextlib
 import re
-import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.errors import BadFileError
+from harness.errors import HarnessError
+from harness.faults.fault import State
 from harness.operations import Operation, Outcome, Request, Response
 from harness.operations.records import RecordKind
-from harness.runtimes.runtime import Image, Place, Process, Recipe
+from harness.runtimes.runtime import Place, Process
 from harness.systems.adapter import Saw
-from harness.systems.adapters import command_file, driven
-from harness.systems.adapters.command_file import (
-    CommandFile,
-    ExecAsk,
-    HttpAsk,
-    LineAsk,
-    LogAsk,
-    TcpAsk,
-    filled,
+from harness.systems.adapters import command_file, command_launch, driven
+from harness.systems.adapters.command_answers import (
+    ID_CHARACTERS,
+    named_in,
+    read_value,
+    refused,
 )
-from harness.systems.transports import logs, programs
-from harness.systems.transports.http import Http, refuses
-from harness.systems.transports.lines import Lines
+from harness.systems.adapters.command_asker import Asker, NotAskedError
+from harness.systems.adapters.command_asks import HelperReports, HttpAsk, LineAsk, LogAsk, TcpAsk
+from harness.systems.adapters.command_fields import filled
+from harness.systems.adapters.command_file import CommandFile, Received
+from harness.systems.adapters.command_join import Joining
+from harness.systems.adapters.command_launch import Around
+from harness.systems.adapters.command_reports import KINDS, Meeting, Reports
+from harness.systems.transports import logs
 from harness.topology.topology import Topology
 
-ENTRANCES = 3
-HEXADECIMAL = re.compile(r"[0-9a-f]{32,}")
-ID_CHARACTERS = 32
-KINDS = {Operation.PRIVATE_MESSAGE: RecordKind.DELIVERED, Operation.BROADCAST: RecordKind.RECEIVED}
-BASE64 = re.compile(r"[A-Za-z0-9+/]{43,}={0,2}")  # of an id as text, and more
-KINDS_MAX = 1 << 18  # operations whose kind is remembered
+DOUBTS_MOST = 10  # sentences of one node
+MARGIN_S = 0.05  # before an operation's time is over: to say what it waited for
+EXEMPT: Mapping[Operation, str] = {
+    Operation.DHT_PUT: "a command file's node does not say which nodes stored the value",
+    Operation.DHT_GET: "a command file's node does not say which node had the value; that it is "
+    "one which was put is seen by the id that it begins with",
+}
+TOLD_BY = {Operation.DHT_PUT: RecordKind.STORED, Operation.DHT_GET: RecordKind.ANSWERED}
 
 
 class Command(driven.Driven):
     """A system that a command file describes."""
 
     confirmed = frozenset({Operation.PRIVATE_MESSAGE})
-    exempt: Mapping[str, str] = {
-        "dht_put": "a command file's node does not say which nodes stored the value",
-        "dht_get": "a command file's node does not say which node had the value; that it is one "
-        "which was put is seen by the id that it begins with",
-    }
 
     def __init__(self, path: Path) -> None:
         """Read the command file at `path`. Raises BadFileError."""
@@ -57,90 +55,44 @@ class Command(driven.Driven):
         self.operations = frozenset(self._file.send)
         self.budget = self._file.budget
         self.ports = self._file.start.ports
-        self._kinds: dict[bytes, int] = {}
-        self._read = driven.Values()
+        self.wipes = self._file.start.state is State.WIPE
+        self._progress: Callable[[str, int, int], None] = lambda *_: None
+        self._path, self._kept = path, dict[str, str]()
+        kinds = self._file.received.kinds if self._file.received is not None else {}
+        if kinds:
+            self.records = frozenset(kinds)
+        self.exempt = {
+            operation.word: why
+            for operation, why in EXEMPT.items()
+            if TOLD_BY[operation] not in kinds
+        }
+        self._reports: Reports | None = None
+        self._around = Around()
 
     def prepare(
         self, topology: Topology, places: Sequence[Place], state: Path
     ) -> list[tuple[Place, Process]]:
-        """Copy the files and fill in each node's command line."""
-        del state
-        folder, given = self._file.folder, self._file.start
-        program = self._program()
-        neighbours, order = topology.neighbours(), {place.node.name: place for place in places}
-        told = driven.entrances(neighbours, places, ENTRANCES)
-        launches = []
-        for place in places:
-            driven.options(self.name, place, {})
-            place.directory.mkdir(parents=True, exist_ok=True)
-            for name in given.files:
-                shutil.copy2(folder / name, place.directory / Path(name).name)
-            values = _values(place) | {
-                "peers": self._peers([order[name] for name in neighbours[place.node.name]]),
-                "entrances": self._peers(told[place.node.name]),
-            }
-            _, *arguments = (filled(each, values) for each in given.argv)
-            launches.append(
-                (
-                    place,
-                    Process(
-                        argv=(self._path(place, program), *arguments),
-                        environment={
-                            key: filled(text, values) for key, text in given.environment.items()
-                        },
-                        image=Image(given.image, Recipe.REFERENCE)
-                        if given.image
-                        else Image(program, Recipe.PROGRAM),
-                        pod=given.pod,
-                    ),
-                )
-            )
-        return launches
+        """Copy the files, have each node prepared, and fill in its command line."""
+        self._kept = command_launch.kept(self._file, self._path)
+        return command_launch.launches(self._file, topology, places, state, self._progress)
 
-    def _program(self) -> str:
-        """Return the program to run, found on this host where the image is made of it.
+    def follow(self, progress: Callable[[str, int, int], None]) -> None:
+        """See adapter.DrivenAdapter."""
+        self._progress = progress
 
-        Raises BadFileError.
-        """
-        folder, given = self._file.folder, self._file.start
-        named = given.argv[0]
-        if "/" in named:
-            path = folder / named
-            if given.image or path.is_file():
-                return named if given.image else str(path.resolve())
-        elif given.image or shutil.which(named):
-            return named
-        raise BadFileError(
-            f"{folder / named if '/' in named else named}: start.argv: there is no such program "
-            "here, and no image is named that has it"
-        )
+    def kept(self) -> dict[str, str]:
+        """Return the command file and the files that it names, as they were when nodes started."""
+        return self._kept
 
-    def _path(self, place: Place, program: str) -> str:
-        """Return where the node's program is.
-
-        It is the node's own copy where the file is copied, else the one of the host or the image.
-        """
-        copies = {Path(name).name for name in self._file.start.files}
-        return (
-            str(place.directory / Path(program).name)
-            if "/" in self._file.start.argv[0] and Path(program).name in copies
-            else program
-        )
-
-    def _peers(self, places: Sequence[Place]) -> str:
-        return self._file.start.separator.join(
-            filled(self._file.start.peer, _values(place)) for place in places
-        )
+    def resume(self, state: Path) -> None:
+        """Take up what `prepare` left in the cluster's folder."""
+        self._around = Around.of(state)
 
     def driver(self, place: Place, places: Sequence[Place]) -> Driver:
         """See adapter.DrivenAdapter."""
-        return Driver(
-            self._file,
-            place,
-            {driven.wire_id(other.node.name): other for other in places},
-            self._kinds,
-            self._read,
-        )
+        peers = {driven.wire_id(other.node.name): other for other in places}
+        self._reports = self._reports or Reports.of(peers)
+        return Driver(self._file, place, peers, self._reports, self._around, self._file.unveiled())
 
 
 class Driver:
@@ -151,31 +103,52 @@ class Driver:
         given: CommandFile,
         place: Place,
         peers: Mapping[bytes, Place],
-        kinds: dict[bytes, int],
-        known: driven.Values,
+        reports: Reports,
+        around: Around = Around(),  # noqa: B008 - it cannot be changed
+        secrets: Mapping[str, str] | None = None,
     ) -> None:
-        """`kinds`: id → kind of its reports. All drivers of a cluster know both."""
-        self._file, self._place, self._peers = given, place, peers
-        self._kinds, self._known = kinds, known
-        self._http = Http(place.namespace)
-        self._standing: dict[str, Lines] = {}
-        self._connecting = asyncio.Lock()
+        """All drivers of a cluster share `reports`."""
+        self._file, self._place, self._peers, self._reports = given, place, peers, reports
+        self._own, self._prepared = driven.wire_id(place.node.name), around.prepared
+        order = {other.node.name: other for other in peers.values()}
+        self._values = around.values(place, order, given) | dict(secrets or {})
+        self._told: list[str] = []
+        self._doubt: Callable[[str], None] = lambda _: None
+        self._asker = Asker(given, place, self._values, self._doubted)
+        near = {
+            word: [order[name] for name in names]
+            for word, names in around.told.get(place.node.name, {}).items()
+        }
+        self._joining = Joining(given.start, place, near, self._asker, self._values, around)
         self._said_ready = False
 
+    def tell_doubts(self, doubt: Callable[[str], None]) -> None:
+        """See adapter.Doubting."""
+        self._doubt = doubt
+
+    def _doubted(self, why: str) -> None:
+        if len(self._told) < DOUBTS_MOST and why not in self._told:
+            self._told.append(why)
+            self._doubt(why)
+
     async def ready(self, living: int) -> str:
-        """Ask what ``[ready]`` names."""
-        del living
-        match self._file.ready:
+        """Ask what ``[ready]`` names, and once all nodes are up, what joins this one to them."""
+        if status := await self._up():
+            return status
+        return self._joining.status(self._reports.up, living)
+
+    async def _up(self) -> str:
+        """Ask what ``[ready]`` names; return what the node still waits for."""
+        await self._asker.start_helper()
+        match self._file.ready.ask:
             case LogAsk(pattern=pattern):
                 await self._found(pattern)
                 return ""
             case TcpAsk(to=to):
-                (
-                    await Lines.connect(self._place.namespace, filled(to, _values(self._place)))
-                ).close()
+                await self._asker.accepts(to)
                 return ""
             case ask:
-                succeeded, said = await self._ask(ask, _values(self._place))
+                succeeded, said = await self._asker.agreed(ask, self._file.ready.ok, self._values)
                 return "" if succeeded else f"not yet: {said[:80].strip()}"
 
     async def _found(self, pattern: re.Pattern[str]) -> None:
@@ -190,43 +163,36 @@ class Driver:
         return {}
 
     async def observe(self, saw: Saw, standing: Callable[[], None]) -> None:
-        """Report every operation's id that stands in a line of what ``[received]`` names."""
+        """Report what ``[received]`` says that the node received."""
         if self._file.received is None:
             standing()
             await asyncio.Event().wait()
-        async for line in self._reports():
+            return
+        kinds = self._file.received.kinds
+        async for line in self._lines(self._file.received):
             at_ns = time.monotonic_ns()
             if line is None:
                 standing()
-                continue
-            # A line is one report, however often it says the id.
-            for id_ in _known(line, self._kinds):
-                saw(self._kinds[id_], id_, at_ns)
+            elif why := self._reports.tell(line, self._own, kinds, at_ns, saw):
+                self._doubted(why)
 
-    async def _reports(self) -> AsyncIterator[str | None]:
+    async def _lines(self, received: Received) -> AsyncIterator[str | None]:
         """Yield lines of reports; None once nothing can be missed any more."""
-        match self._file.received:
+        match received.ask:
             case HttpAsk(url=url):
-                begun = False
-                async for data in self._http.lines("GET", filled(url, _values(self._place))):
-                    yield data.decode("utf-8", "replace") if begun else None
-                    begun = True
-            case LineAsk(to=to, say=say):
-                connection = await Lines.connect(
-                    self._place.namespace, filled(to, _values(self._place))
-                )
-                try:
-                    connection.say(filled(say, _values(self._place)))
-                    yield None
-                    async for line in connection.read():
-                        yield line
-                finally:
-                    connection.close()
+                async for line in self._asker.streamed(filled(url, self._values)):
+                    yield line
+            case LineAsk() as ask:
+                async for line in self._asker.said(ask):
+                    yield line
             case LogAsk(pattern=pattern):
                 yield None
                 async for line in logs.follow(self._place.directory / "log", self._place.log_from):
                     if pattern.search(line):
                         yield line
+            case HelperReports():
+                async for line in self._asker.helper.reports():
+                    yield line
 
     async def perform(self, request: Request, sent: Callable[[], None]) -> Response:
         """Ask for the operation as ``[send.OPERATION]`` says."""
@@ -238,31 +204,77 @@ class Driver:
                 time.monotonic_ns(),
                 f"unsent: payload_bytes: expected at least {ID_CHARACTERS}, the id as text",
             )
-        self._remember(request)
+        self._reports.remember(request, self._own)
         send = self._file.send[request.operation]
         sent()
-        succeeded, said = await self._ask(send.ask, values)
+        sent_ns = time.monotonic_ns()
+        try:
+            succeeded, said = await self._asker.agreed(send.ask, send.ok, values)
+        except NotAskedError as error:
+            why = f"it could not be asked: {error}"
+            return Response(request.id, Outcome.FAILED, time.monotonic_ns(), why)
         at_ns = time.monotonic_ns()
-        if succeeded and send.ok is not None:
-            escaped = {name: re.escape(value) for name, value in values.items()}
-            succeeded = re.search(filled(send.ok, escaped), said) is not None
         if not succeeded:
             why = f"the node answered: {said[:100].strip() or 'nothing'}"
-            return Response(request.id, _refused(request, send.ask, said), at_ns, why)
+            return Response(request.id, refused(request, send.ask, said), at_ns, why)
         if request.operation is Operation.DHT_GET:
-            return _read(request, self._known, said, at_ns)
+            found = read_value(request, self._reports.values, said, at_ns)
+            if send.by is not None:
+                found = await self._answered(request, found, send.by, said, sent_ns)
+            return found
+        if request.operation is Operation.CONNECT:
+            meeting = RecordKind.CONNECTED, request.target or b"", self._own
+            return await self._met(
+                request, Response(request.id, Outcome.OK, at_ns), meeting, sent_ns
+            )
         return Response(request.id, Outcome.OK, at_ns)
+
+    async def _met(
+        self, request: Request, done: Response, meeting: Meeting, since_ns: int
+    ) -> Response:
+        """Return the end of an operation, once the other node has said that it took part."""
+        left_s = request.timeout_ms / 1e3 - MARGIN_S - (time.monotonic_ns() - since_ns) / 1e9
+        try:
+            async with asyncio.timeout(left_s):
+                done.done_ns = max(done.done_ns, await self._reports.meeting(meeting, since_ns))
+        except TimeoutError:
+            other = self._peers[meeting[1]].node.name
+            why = f"{other} has not told of it within {request.timeout_ms:,} ms"
+            return Response(request.id, Outcome.UNKNOWN, time.monotonic_ns(), why)
+        return done
+
+    async def _answered(
+        self, request: Request, found: Response, by: re.Pattern[str], said: str, since_ns: int
+    ) -> Response:
+        """Return a get's end with who answered it, once that one has said so too."""
+        named = by.search(said)
+        who = named_in(named[1], self._reports.names) if named is not None else []
+        if found.outcome is not Outcome.OK or not who:
+            return found
+        found.answered_by = who[0]
+        if who[0] == self._own:  # it has not met itself
+            return found
+        meeting = RecordKind.ANSWERED, who[0], self._own
+        return await self._met(request, found, meeting, since_ns)
 
     def _values_of(self, request: Request) -> dict[str, str]:
         """Return what is filled in for an operation."""
         payload = request.payload or b""
-        values = _values(self._place)
-        values |= {"id": request.id.hex(), "payload": payload.hex()[: len(payload)]}
+        values = {
+            **self._values,
+            "id": request.id.hex(),
+            "payload": payload.hex()[: len(payload)],
+            "payload_bytes": str(len(payload)),
+        }
         if request.operation in (Operation.DHT_PUT, Operation.DHT_GET):
             values["key"] = (request.target or b"").hex()
         elif request.target is not None:
             target = self._peers[request.target]
-            values |= {"target": target.node.name, "target_address": target.address}
+            values |= {
+                "target": target.node.name,
+                "target_address": target.address,
+                "target_prepared": self._prepared.get(target.node.name, ""),
+            }
         return values
 
     def _says_id(self, operation: Operation) -> bool:
@@ -270,102 +282,9 @@ class Driver:
         is_read = operation is Operation.DHT_PUT and Operation.DHT_GET in self._file.send
         return operation in KINDS or is_read
 
-    def _remember(self, request: Request) -> None:
-        if request.operation in KINDS:
-            self._kinds[request.id] = KINDS[request.operation]
-            if len(self._kinds) > KINDS_MAX:
-                del self._kinds[next(iter(self._kinds))]
-        self._known.remember(request)
-
-    async def _ask(
-        self, ask: HttpAsk | ExecAsk | LineAsk, values: Mapping[str, str]
-    ) -> tuple[bool, str]:
-        """Ask the node; return whether it agreed, and its words. Raises OSError, HarnessError."""
-        fill = partial(filled, values=values)
-        match ask:
-            case HttpAsk():
-                headers = {name: fill(text) for name, text in ask.headers.items()}
-                status, body = await self._http.ask(
-                    ask.method, fill(ask.url), body=fill(ask.body).encode() or None, headers=headers
-                )
-                return 200 <= status < 300, f"{status} {body.decode('utf-8', 'replace')}"
-            case ExecAsk():
-                code, output = await programs.run(
-                    self._place.namespace, [fill(each) for each in ask.argv], self._place.directory
-                )
-                return code == 0, output if code == 0 else f"exit code {code}: {output}"
-            case LineAsk():
-                to = fill(ask.to)
-                async with self._connecting:  # one for all who ask
-                    if to not in self._standing or self._standing[to].closed:
-                        self._standing[to] = await Lines.connect(self._place.namespace, to)
-                return True, await self._standing[to].ask(fill(ask.say))
-
     async def close(self) -> None:
         """See adapter.Driver."""
-        for connection in self._standing.values():
-            connection.close()
-        await self._http.close()
-
-
-def _known(line: str, known: Container[bytes]) -> set[bytes]:
-    """Return the ids of a line that are known.
-
-    What stands right before one may be hexadecimal too (``received`` ends so), and so may be what
-    follows it, the rest of its payload: after the first of them others are sought side by side.
-    """
-    found = set()
-    for digits in HEXADECIMAL.findall(line):
-        at, step = 0, 1
-        while at + ID_CHARACTERS <= len(digits):
-            id_ = bytes.fromhex(digits[at : at + ID_CHARACTERS])
-            if id_ in known:
-                found.add(id_)
-                step = ID_CHARACTERS
-            at += step
-    return found
-
-
-def _refused(request: Request, ask: HttpAsk | ExecAsk | LineAsk, said: str) -> Outcome:
-    """How an operation ended to which a node did not agree: what it said may come after the fact.
-    A get changes nothing, and an HTTP status may say that nothing was done.
-    """
-    if isinstance(ask, HttpAsk) and refuses(int(said[:3])):
-        return Outcome.FAILED
-    return Outcome.FAILED if request.operation is Operation.DHT_GET else Outcome.UNKNOWN
-
-
-def _read(request: Request, known: driven.Values, said: str, at_ns: int) -> Response:
-    """Return what a get brought: the first value of its key that is in the answer, as it was put or
-    in base64, by the id that it begins with.
-    """
-    key = request.target or b""
-    texts = [said, *map(_decoded, BASE64.findall(said))]
-    runs = [run for text in texts for run in HEXADECIMAL.findall(text.replace(key.hex(), " "))]
-    for digits in runs:
-        for at in range(len(digits) - ID_CHARACTERS + 1):
-            id_ = bytes.fromhex(digits[at : at + ID_CHARACTERS])
-            if known.may_hold(key, id_):
-                return Response(request.id, Outcome.OK, at_ns, value=id_)
-    why = "the value is not one that was put under the key, or not as it was put"
-    if not runs:
-        why = f"no value is in the answer, of which each begins with {ID_CHARACTERS} hexadecimal "
-        why += f"digits: {said[:100].strip() or 'nothing'}"
-    return Response(request.id, Outcome.FAILED, at_ns, why)
-
-
-def _decoded(text: str) -> str:
-    """Read base64, as HTTP interfaces of stores answer; what is none is nothing."""
-    try:
-        return base64.b64decode(text, validate=True).decode("ascii", "replace")
-    except ValueError:
-        return ""
-
-
-def _values(place: Place) -> dict[str, str]:
-    return {
-        "name": place.node.name,
-        "index": str(place.index),
-        "address": place.address,
-        "directory": str(place.directory),
-    }
+        self._reports.up.discard(self._place.node.name)
+        with contextlib.suppress(HarnessError, OSError):
+            await self._joining.close()
+        await self._asker.close()

@@ -6,89 +6,102 @@ docs/your-own-node.md has the tables.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from harness.choices import did_you_mean
+from harness import redaction
 from harness.errors import BadFileError
 from harness.operations import Operation
+from harness.operations.records import RecordKind
 from harness.scenario.tables import Table, load
+from harness.systems.adapters import command_start
+from harness.systems.adapters.command_asks import (
+    READINESS,
+    REPORTING,
+    Ask,
+    ExecAsk,
+    HelperReports,
+    HttpAsk,
+    LineAsk,
+    LogAsk,
+    Send,
+    TcpAsk,
+    Ways,
+    address,
+    answer,
+    exec_argv,
+    one,
+    pattern,
+    send,
+    shape_of,
+    speech_of,
+    text,
+    texts_of,
+)
+from harness.systems.adapters.command_fields import (
+    FIELD,
+    OF_A_HELPER,
+    OF_A_JOIN,
+    OF_A_START,
+    OF_AN_OPERATION,
+    OF_ASKING,
+    fields,
+)
+from harness.systems.adapters.command_start import Start
 from harness.topology.topology import NAME
 
-OF_A_NODE = ("name", "index", "address", "directory")
-OF_A_START = (*OF_A_NODE, "peers", "entrances")
-OF_AN_OPERATION = (*OF_A_NODE, "id", "payload", "key", "target", "target_address")
-OPERATIONS = (Operation.PRIVATE_MESSAGE, Operation.BROADCAST, Operation.DHT_PUT, Operation.DHT_GET)
-TOLD_BY_RECEIVERS = (Operation.PRIVATE_MESSAGE, Operation.BROADCAST)
-PLACEMENTS = ("entered", "pod")
-FIELD = re.compile(r"\{([a-z_]+)\}")
+OPERATIONS = (
+    Operation.PRIVATE_MESSAGE,
+    Operation.BROADCAST,
+    Operation.DHT_PUT,
+    Operation.DHT_GET,
+    Operation.CONNECT,
+)
+# What a line of a node's reports may say, and the operation whose ledger is made of it.
+KINDS = {
+    "delivered": RecordKind.DELIVERED,
+    "received": RecordKind.RECEIVED,
+    "stored": RecordKind.STORED,
+    "answered": RecordKind.ANSWERED,
+    "connected": RecordKind.CONNECTED,
+}
+# Of these nothing but the receiver's word says that they happened.
+TOLD_BY_RECEIVERS = {
+    Operation.PRIVATE_MESSAGE: "delivered",
+    Operation.BROADCAST: "received",
+    Operation.CONNECT: "connected",
+}
+BESIDE = re.compile(r"\{folder\}/([A-Za-z0-9._/-]+)")
+SECRET = re.compile(r"[a-z_]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HttpAsk:
-    """One HTTP request; any status of 200 to 299 is a success."""
-
-    method: str
-    url: str
-    body: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecAsk:
-    """One run of a host's program in the node's network and folder; exit code 0 is a success."""
+class HelperProgram:
+    """The program of this host that speaks to a node for us, one process a node."""
 
     argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LineAsk:
-    """One line on a standing connection (``host:port``, or ``unix:PATH``).
-
-    The next line that comes back is its answer.
+class Received:
+    """How a node tells what it received. `kinds`: which lines say what; empty: a line that holds an
+    operation's id says that it arrived.
     """
 
-    to: str
-    say: str
+    ask: HttpAsk | LineAsk | LogAsk | HelperReports
+    kinds: Mapping[RecordKind, re.Pattern[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TcpAsk:
-    """A connection to the node; it is a success where the node accepts it."""
+class Ready:
+    """What says that a node is up; `ok` must be found in its answer, where it is given."""
 
-    to: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogAsk:
-    """Lines of the node's log (its stdout and stderr)."""
-
-    pattern: re.Pattern[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Send:
-    """How an operation is asked for; `ok` must be found in the answer, where it is given."""
-
-    ask: HttpAsk | ExecAsk | LineAsk
+    ask: Ask | TcpAsk | LogAsk
     ok: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """How a node is started."""
-
-    argv: tuple[str, ...]
-    files: tuple[str, ...] = ()  # copied into each node's folder, which the node is run in
-    environment: Mapping[str, str] = field(default_factory=dict)
-    peer: str = "{address}"  # how one is written in {peers}
-    separator: str = ","
-    image: str | None = None  # a reference; None: made of argv[0] and its libraries
-    pod: bool = False
-    ports: tuple[int, ...] = ()  # TCP, at which nodes dial each other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,58 +111,123 @@ class CommandFile:
     name: str
     folder: Path  # that the file lies in
     start: Start
-    ready: HttpAsk | ExecAsk | TcpAsk | LogAsk
+    ready: Ready
     send: Mapping[Operation, Send]
-    received: HttpAsk | LineAsk | LogAsk | None = None
+    received: Received | None = None
+    helper: HelperProgram | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)  # field → variable of ours
     budget: str | None = None
+
+    @property
+    def argvs(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Return the command lines of this host's programs: where each is said, and what it is."""
+        found = [("start.prepare", self.start.prepare)] if self.start.prepare else []
+        found += [("helper.argv", self.helper.argv)] if self.helper is not None else []
+        asks: list[tuple[str, Ask | TcpAsk | LogAsk]] = [("ready", self.ready.ask)]
+        asks += [(f"send.{one_.word}", said.ask) for one_, said in self.send.items()]
+        asks += [
+            (f"start.joined[{number}]", join.send.ask)
+            for number, join in enumerate(self.start.joined, 1)
+        ]
+        found += [(f"{where}.exec", ask.argv) for where, ask in asks if isinstance(ask, ExecAsk)]
+        return found
+
+    @property
+    def programs_files(self) -> list[str]:
+        """Return the files beside this one that programs of this host are given."""
+        texts = [each for _, argv in self.argvs for each in argv]
+        return sorted({name for each in texts for name in BESIDE.findall(each)})
+
+    def unveiled(self) -> dict[str, str]:
+        """Read the secrets from our environment; from now on none of them is shown. Raises
+        BadFileError.
+        """
+        found = {}
+        for name, variable in self.secrets.items():
+            value = os.environ.get(variable)
+            where = f"secrets.{name}: the environment variable {variable}"
+            if value is None:
+                raise BadFileError(f"{where} is not set; expected it to have the secret")
+            if len(value) < redaction.LEAST:
+                raise BadFileError(
+                    f"{where} has {len(value)} characters; expected at least {redaction.LEAST}: a "
+                    "shorter one cannot be kept out of logs and reports"
+                )
+            redaction.hide(name, value)
+            found[name] = value
+        return found
 
 
 def read(path: Path) -> CommandFile:
     """Read a command file. Raises BadFileError with what was expected, found, and possible."""
     table = Table(load(path), str(path))
-    start, ready, send, received = (
-        table.table("start"),
-        table.table("ready"),
-        table.table("send"),
-        table.table("received"),
-    )
     budget = table.take_or_none("budget", str)
+    tables = {key: table.table(key) for key in ("start", "ready", "send", "received")}
+    secrets = _secrets(table.table("secrets"))
+    ways = _ways(table, secrets)
     made = CommandFile(
         name=_name(table, path),
         folder=path.parent,
-        start=_start(start, path.parent),
-        ready=_ready(ready),
+        secrets=secrets,
+        start=command_start.read(tables["start"], path.parent, ways),
+        ready=_ready(tables["ready"], ways),
         send={
-            operation: _send(send.table(operation.word))
+            operation: _send(tables["send"].table(operation.word), operation, ways)
             for operation in OPERATIONS
-            if operation.word in send
+            if operation.word in tables["send"]
         },
-        received=_one(received, {"http": _http_stream, "line": _line, "log": _log})
-        if "received" in table
-        else None,
+        received=_received(tables["received"], ways) if "received" in table else None,
+        helper=_helper(table, ways) if ways.has_helper else None,
         budget=str((path.parent / budget).resolve())
         if budget and budget.endswith(".toml")
         else budget,
     )
-    for one in (start, ready, send, received, table):
-        one.finish()
+    for each in (*tables.values(), table):
+        each.finish()
+    _require_whole(made, path)
+    return made
+
+
+def _require_whole(made: CommandFile, path: Path) -> None:
+    """Raise BadFileError where the parts of a file do not make a whole."""
     if not made.send:
         raise BadFileError(
             f"{path}: send: expected at least one of "
             f"{', '.join(operation.word for operation in OPERATIONS)}; found none"
         )
-    silent = [
-        operation.word
-        for operation in made.send
-        if operation in TOLD_BY_RECEIVERS and made.received is None
-    ]
-    if silent:
-        raise BadFileError(
-            f"{path}: received: expected http, line or log, found nothing: that a node took a "
-            f"{silent[0]} says nothing of who received it"
-        )
+    for operation in made.send:
+        _require_told(made, operation, path)
     _require_value(made, path)
-    return made
+    for name in made.programs_files:
+        if not (made.folder / name).is_file():
+            raise BadFileError(f"{path}: {{folder}}/{name}: there is no file {made.folder / name}")
+    if not made.start.prepare:
+        texts = [text_ for one_ in made.send.values() for text_ in texts_of(one_.ask)]
+        texts += [*made.helper.argv, *made.helper.environment.values()] if made.helper else []
+        texts += [] if isinstance(made.ready.ask, TcpAsk | LogAsk) else texts_of(made.ready.ask)
+        command_start.require_prepared(texts, str(path))
+
+
+def _require_told(made: CommandFile, operation: Operation, path: Path) -> None:
+    """Raise BadFileError where nobody would tell of an operation that it happened."""
+    kind = TOLD_BY_RECEIVERS.get(operation)
+    if kind is not None and made.received is None:
+        raise BadFileError(
+            f"{path}: received: expected http, line, log or helper, found nothing: that a node "
+            f"took a {operation.word} says nothing of who received it"
+        )
+    kinds = made.received.kinds if made.received is not None else {}
+    if kind is not None and KINDS[kind] not in kinds and (kinds or operation is Operation.CONNECT):
+        raise BadFileError(
+            f"{path}: received.kinds: expected {kind}, by which the ledger of {operation.word} is "
+            f"kept; found {', '.join(word for word in KINDS if KINDS[word] in kinds) or 'none'}"
+        )
+    get = made.send.get(Operation.DHT_GET)
+    if get is not None and (get.by is None) == (RecordKind.ANSWERED in kinds):
+        raise BadFileError(
+            f"{path}: expected received.kinds.answered and send.dht_get.by both, or neither: who "
+            "is said to have answered a get must have said so itself"
+        )
 
 
 def _require_value(made: CommandFile, path: Path) -> None:
@@ -157,14 +235,7 @@ def _require_value(made: CommandFile, path: Path) -> None:
     put = made.send.get(Operation.DHT_PUT)
     if put is None or Operation.DHT_GET not in made.send:
         return
-    match put.ask:
-        case HttpAsk(url=url, body=body, headers=headers):
-            texts = [url, body, *headers.values()]
-        case ExecAsk(argv=argv):
-            texts = [*argv]
-        case LineAsk(say=say):
-            texts = [say]
-    if not {"payload", "id"} & {name for text in texts for name in FIELD.findall(text)}:
+    if not {"payload", "id"} & {name for said in texts_of(put.ask) for name in FIELD.findall(said)}:
         raise BadFileError(
             f"{path}: send.dht_put: expected {{payload}} or {{id}} in what is put, found neither: "
             "that a dht_get brought it is seen by the id, with which the payload begins"
@@ -178,157 +249,79 @@ def _name(table: Table, path: Path) -> str:
     return name
 
 
-def _start(table: Table, folder: Path) -> Start:
-    argv = tuple(fields(each, OF_A_START, f"{table.where}.argv") for each in table.texts("argv"))
-    if not argv:
-        raise BadFileError(
-            f"{table.where}.argv: expected the program and its arguments, found nothing"
-        )
-    files = tuple(table.texts("files"))
-    for name in files:
-        if not (folder / name).is_file():
-            raise BadFileError(f"{table.where}.files: there is no file {folder / name}")
-    environment = table.table("environment")
-    placement = table.choice("placement", PLACEMENTS, "entered")
-    return Start(
-        argv=argv,
-        files=files,
-        image=table.take_or_none("image", str),
-        pod=placement == "pod",
-        environment={
-            key: fields(str(value), OF_A_START, f"{environment.where}.{key}")
-            for key, value in environment.rest().items()
-        },
-        peer=fields(
-            table.take("peer", str, "{address}"),
-            ("name", "index", "address"),
-            f"{table.where}.peer",
-        ),
-        separator=table.take("separator", str, ","),
-        ports=_ports(table),
-    )
-
-
-def _ports(table: Table) -> tuple[int, ...]:
-    ports = table.take("ports", list, [])
-    for port in ports:
-        if type(port) is not int or not 1 <= port <= 65_535:
-            raise BadFileError(f"{table.where}.ports: expected TCP ports, found {port!r}")
-    return tuple(ports)
-
-
-def _ready(table: Table) -> HttpAsk | ExecAsk | TcpAsk | LogAsk:
-    found: HttpAsk | ExecAsk | TcpAsk | LogAsk = _one(
-        table, {"http": _http_stream, "tcp": _tcp, "exec": _exec, "log": _log}
-    )
+def _secrets(table: Table) -> dict[str, str]:
+    """Read which fields are secrets, and the variables that have them."""
+    found = {}
+    for name, variable in table.rest().items():
+        where = f"{table.where}.{name}"
+        if not SECRET.fullmatch(name) or name in {*OF_A_JOIN, *OF_AN_OPERATION}:
+            raise BadFileError(
+                f"{where}: expected a name of a-z and '_' that no other field has, found {name!r}"
+            )
+        found[name] = text(variable, where)
     return found
 
 
-def _send(table: Table) -> Send:
-    ok = table.take_or_none("ok", str)
-    if ok is not None:
-        _pattern(
-            FIELD.sub("x", fields(ok, OF_AN_OPERATION, f"{table.where}.ok")), f"{table.where}.ok"
-        )
-    made = Send(
-        ask=_one(table, {"http": _http, "exec": _exec, "line": _line}, OF_AN_OPERATION), ok=ok
+def _ways(table: Table, secrets: Mapping[str, str]) -> Ways:
+    """Read what all ways to ask rest on: ``[connection]``, and whether there is a helper."""
+    before = Ways(secrets=tuple(secrets), has_helper="helper" in table)
+    connection = table.table("connection")
+    made = Ways(
+        to=address(connection),
+        speech=speech_of(connection, before),
+        shape=shape_of(connection, before.shape),
+        has_helper=before.has_helper,
+        secrets=before.secrets,
     )
+    connection.finish()
+    return made
+
+
+def _helper(table: Table, ways: Ways) -> HelperProgram:
+    inner = table.table("helper")
+    environment, may = inner.table("environment"), [*OF_A_START, *ways.secrets]
+    made = HelperProgram(
+        argv=exec_argv(inner, "argv", OF_A_HELPER, ways),
+        environment={
+            key: fields(
+                text(value, f"{environment.where}.{key}"), may, f"{environment.where}.{key}"
+            )
+            for key, value in environment.rest().items()
+        },
+    )
+    inner.finish()
+    return made
+
+
+def _ready(table: Table, ways: Ways) -> Ready:
+    ask = one(table, READINESS, OF_ASKING, ways)
+    takes_ok = not isinstance(ask, TcpAsk | LogAsk)
+    return Ready(ask=ask, ok=answer(table, OF_ASKING) if takes_ok else None)
+
+
+def _send(table: Table, operation: Operation, ways: Ways) -> Send:
+    made = send(table, OF_AN_OPERATION, ways)
+    if operation is Operation.DHT_GET and "by" in table:
+        by = pattern(table.take("by", str), f"{table.where}.by")
+        if by.groups != 1:
+            raise BadFileError(
+                f"{table.where}.by: expected a pattern with one group, the name or address of the "
+                f"node that had the value; found {by.pattern!r}"
+            )
+        made = Send(ask=made.ask, ok=made.ok, by=by)
     table.finish()
     return made
 
 
-def _one(
-    table: Table,
-    ways: Mapping[str, Callable[[Table, str, Collection[str]], Any]],
-    known: Collection[str] = OF_A_NODE,
-) -> Any:
-    """Return the one way that the table names."""
-    named = [key for key in ways if key in table]
-    if len(named) != 1:
-        raise BadFileError(
-            f"{table.where}: expected exactly one of {', '.join(ways)}; found "
-            f"{', '.join(named) or 'none'}"
-        )
-    return ways[named[0]](table, named[0], known)
-
-
-def _http(table: Table, key: str, known: Collection[str]) -> HttpAsk:
-    inner = table.table(key)
-    headers = inner.table("headers")
-    made = HttpAsk(
-        method=inner.take("method", str, "POST"),
-        url=_url(inner.take("url", str), known, f"{inner.where}.url"),
-        body=fields(inner.take("body", str, ""), known, f"{inner.where}.body"),
-        headers={
-            name: fields(str(value), known, headers.where) for name, value in headers.rest().items()
+def _received(table: Table, ways: Ways) -> Received:
+    kinds = table.table("kinds")
+    made = Received(
+        ask=one(table, REPORTING, OF_ASKING, ways),
+        kinds={
+            KINDS[word]: pattern(kinds.take(word, str), f"{kinds.where}.{word}")
+            for word in KINDS
+            if word in kinds
         },
     )
-    inner.finish()
+    kinds.finish()
     return made
-
-
-def _http_stream(table: Table, key: str, known: Collection[str]) -> HttpAsk:
-    return HttpAsk(method="GET", url=_url(table.take(key, str), known, f"{table.where}.{key}"))
-
-
-def _url(text: str, known: Collection[str], where: str) -> str:
-    if not text.startswith("http://"):
-        raise BadFileError(
-            f"{where}: expected a URL that begins with http:// (the node's own network, nobody "
-            f"listens in); found {text!r}"
-        )
-    return fields(text, known, where)
-
-
-def _tcp(table: Table, key: str, known: Collection[str]) -> TcpAsk:
-    return TcpAsk(to=fields(table.take(key, str), known, f"{table.where}.{key}"))
-
-
-def _exec(table: Table, key: str, known: Collection[str]) -> ExecAsk:
-    argv = tuple(fields(each, known, f"{table.where}.{key}") for each in table.texts(key))
-    if not argv:
-        raise BadFileError(
-            f"{table.where}.{key}: expected the program and its arguments, found nothing"
-        )
-    return ExecAsk(argv=argv)
-
-
-def _line(table: Table, key: str, known: Collection[str]) -> LineAsk:
-    inner = table.table(key)
-    to = fields(inner.take("to", str), OF_A_NODE, f"{inner.where}.to")
-    if not to.startswith("unix:") and not re.fullmatch(r"[^:]+:\d+", to):
-        raise BadFileError(f"{inner.where}.to: expected HOST:PORT or unix:PATH, found {to!r}")
-    made = LineAsk(to=to, say=fields(inner.take("say", str), known, f"{inner.where}.say"))
-    inner.finish()
-    return made
-
-
-def _log(table: Table, key: str, known: Collection[str]) -> LogAsk:
-    del known
-    return LogAsk(pattern=_pattern(table.take(key, str), f"{table.where}.{key}"))
-
-
-def _pattern(text: str, where: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise BadFileError(
-            f"{where}: expected a regular expression, found {text!r}: {error}"
-        ) from None
-
-
-def fields(text: str, known: Collection[str], where: str) -> str:
-    """Return `text`, if every field in it is known. Raises BadFileError."""
-    for name in FIELD.findall(text):
-        if name not in known:
-            possible = [f"{{{each}}}" for each in known]
-            hint = did_you_mean(f"{{{name}}}", possible)
-            raise BadFileError(
-                f"{where}: there is no field {{{name}}}{hint} Possible: {', '.join(possible)}"
-            )
-    return text
-
-
-def filled(text: str, values: Mapping[str, str]) -> str:
-    """Return `text` with its fields filled in; braces around anything else stay."""
-    return FIELD.sub(lambda match: values.get(match[1], match[0]), text)

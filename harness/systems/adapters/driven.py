@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from harness.choices import did_you_mean
 from harness.errors import BadFileError
@@ -32,6 +33,7 @@ class Driven:
 
     budget: str | None = None
     keeps_links = False
+    wipes = False
     ports: tuple[int, ...] = ()
     confirmed: frozenset[Operation] = frozenset()
     exempt: Mapping[str, str] = {}
@@ -50,6 +52,20 @@ class Driven:
             )
             for place in places
         ]
+
+    def follow(self, progress: Callable[[str, int, int], None]) -> None:
+        """Tell `progress`, from now on, how far `prepare` is: what is done, how much of it, and of
+        how much. It may raise to give up.
+        """
+
+    def resume(self, state: Path) -> None:
+        """Take up what `prepare` left in the cluster's folder, before the first driver is made: in
+        the gateway, where `prepare` is not called.
+        """
+
+    def kept(self) -> dict[str, str]:
+        """Return what a run folder keeps of the system's own files: name → text."""
+        return {}
 
     def codec(self) -> ControlCodec:
         """Make a codec of the protocol that the gateway speaks."""

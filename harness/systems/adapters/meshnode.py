@@ -39,6 +39,7 @@ class Meshnode:
     operations = frozenset(Operation) - {Operation.DHT_LISTEN}
     budget = "demo"
     keeps_links = True
+    wipes = False
     ports = (PORT,)
     exempt: Mapping[str, str] = {}
     records = frozenset(

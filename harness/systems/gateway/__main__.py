@@ -1,9 +1,9 @@
 """``python -m harness.systems.gateway SETTINGS`` serves until standard input ends.
 
 Lines of standard input say which nodes are about to start (``expect node-3:1024``, the bytes of its
-log so far) or gone. Settings, JSON: ``{"adapter", "notify", "nodes": [{"name", "region", "options",
-"address", "directory", "namespace"}], "stalls"}``; namespaces and ``stalls`` (stalls.py) are
-descriptors that this process inherits.
+log so far) or gone. Settings, JSON: ``{"adapter", "notify", "state", "nodes": [{"name", "region",
+"options", "address", "directory", "namespace"}], "stalls"}``; namespaces and ``stalls``
+(stalls.py) are descriptors that this process inherits.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ async def serve(settings: dict[str, Any]) -> None:
         raise HarnessError(
             f"{settings['adapter']} has no driver: it serves its control sockets itself"
         )
+    adapter.resume(Path(settings["state"]))
     places = [
         Place(
             node=Node(name=each["name"], region=each["region"], options=each["options"]),

@@ -29,6 +29,7 @@ class Gateway:
             "stalls": told,
             "adapter": adapter,
             "notify": str(state / "notify" / "socket"),
+            "state": str(state),
             "nodes": [
                 {
                     "name": place.node.name,

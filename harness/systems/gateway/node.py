@@ -16,8 +16,9 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.operations import Operation, Outcome, Request, Response
+from harness.redaction import redacted
 from harness.runtimes.runtime import Place
-from harness.systems.adapter import DrivenAdapter, Driver, Endpoint
+from harness.systems.adapter import Doubting, DrivenAdapter, Driver, Endpoint
 from harness.systems.gateway.journal import Journal
 from harness.systems.gateway.sockets import Connection
 
@@ -42,7 +43,8 @@ class GatewayNode:
         peers: dict[bytes, GatewayNode],
     ) -> None:
         self.endpoint = endpoint
-        self.waiting: dict[bytes, asyncio.Future[int]] = {}  # operation id → when it arrived here
+        # Operation id → the kind of record that says it arrived here (None: any), and when it did.
+        self.waiting: dict[bytes, tuple[int | None, asyncio.Future[int]]] = {}
         self._adapter, self._place, self._places, self._notify, self._peers = (
             adapter,
             place,
@@ -89,6 +91,8 @@ class GatewayNode:
             except Exception as error:
                 await self._broke_off(error)
                 continue
+            if isinstance(driver, Doubting):
+                driver.tell_doubts(lambda why: self._note(f"{self.endpoint.node}: {why}"))
             try:
                 while True:
                     await self._until_ready(driver)
@@ -128,6 +132,7 @@ class GatewayNode:
 
     def _note(self, sentence: str) -> None:
         """Note what the journal of this run lacks; nothing where that is empty."""
+        sentence = redacted(sentence)
         if sentence and self._journal.is_open and sentence not in self._breaks:
             self._breaks.append(sentence)
 
@@ -136,12 +141,12 @@ class GatewayNode:
         the driver, which anybody may have written.
         """
         if isinstance(error, GONE):
-            return str(error) or type(error).__name__
-        words = f"its driver failed: {type(error).__name__}: {error}"
+            return redacted(str(error)) or type(error).__name__
+        words = redacted(f"its driver failed: {type(error).__name__}: {error}")
         if words != self._logged:
             self._logged = words
             print(f"{self.endpoint.node}: {words}", file=sys.stderr)
-            traceback.print_exception(error)
+            print(redacted("".join(traceback.format_exception(error))), end="", file=sys.stderr)
         return words
 
     async def _until_ready(self, driver: Driver) -> None:
@@ -171,13 +176,14 @@ class GatewayNode:
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
         ):
-            sender.sendto(f"NODE={self.endpoint.node}\n{news}".encode(), str(self._notify))
+            said = f"NODE={self.endpoint.node}\n{redacted(news)}"
+            sender.sendto(said.encode(), str(self._notify))
 
     def _saw(self, kind: int, id_: bytes, at_ns: int, *, peer: bytes = b"") -> None:
         if self._journal.add(kind, id_, at_ns, peer=peer):
             asyncio.get_running_loop().call_soon(self._flush)
-        arrived = self.waiting.get(id_)
-        if arrived is not None and not arrived.done():
+        awaited, arrived = self.waiting.get(id_, (None, None))
+        if arrived is not None and awaited in (None, kind) and not arrived.done():
             arrived.set_result(at_ns)
 
     def _flush(self) -> None:
@@ -268,9 +274,10 @@ class GatewayNode:
                     raise ConnectionError("the node is not up")
                 if request.operation in self._adapter.confirmed:
                     target = self._target(request)
-                    arrival = target.waiting[request.id] = (
-                        asyncio.get_running_loop().create_future()
-                    )
+                    ledger = request.operation.spec.ledger
+                    arrival = asyncio.get_running_loop().create_future()
+                    kind = None if ledger is None else int(ledger.record)
+                    target.waiting[request.id] = kind, arrival
                 answer = await self._driver.perform(request, sent)
                 if arrival is not None and answer.outcome is Outcome.OK:
                     what = "the target has not told of it"
@@ -293,8 +300,9 @@ class GatewayNode:
             if target is not None:
                 target.waiting.pop(request.id, None)
         detail: dict[str, Any] = {"hops": answer.hops, "sent": sent_ns or 0}
-        detail |= {"error": answer.error} if answer.error else {}
+        detail |= {"error": redacted(answer.error)} if answer.error else {}
         detail |= {} if answer.value is None else {"value": answer.value}
+        detail |= {} if answer.answered_by is None else {"from": answer.answered_by}
         connection.done([answer.id, int(answer.outcome), answer.done_ns, detail])
 
     def _target(self, request: Request) -> GatewayNode:

@@ -1,4 +1,4 @@
 """Transports are the ways in which a driver speaks to a node inside its network namespace.
 
-They are HTTP, lines and programs; logs.py follows a node's log.
+They are HTTP, lines, programs and helpers; logs.py follows a node's log.
 """

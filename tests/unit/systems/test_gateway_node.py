@@ -24,6 +24,9 @@ class Told:
     def __init__(self, system: System) -> None:
         self._system = system
 
+    def tell_doubts(self, doubt):
+        self._system.doubt = doubt
+
     async def ready(self, living):
         del living
         return "" if self._system.is_ready else "not now"
@@ -277,3 +280,13 @@ def test_a_stall_is_told_from_before_it_began():
         os.close(writing)
 
     asyncio.run(scene())
+
+
+def test_what_a_driver_doubts_is_said_by_the_run(play):
+    async def scene(kept):
+        await kept.begin()
+        kept.system.doubt("it answered twice")
+        with pytest.raises(UnavailableError, match="a: it answered twice"):
+            await kept.end()
+
+    play(scene)

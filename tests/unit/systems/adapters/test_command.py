@@ -13,8 +13,10 @@ import pytest
 from harness.operations import Operation, Outcome, Request
 from harness.operations.operation import key_of, shared_key
 from harness.runtimes.runtime import Place
-from harness.systems.adapters import command, command_file
-from harness.systems.adapters.driven import Values
+from harness.systems.adapters import command, command_file, command_join
+from harness.systems.adapters.command_launch import Around
+from harness.systems.adapters.command_reports import Reports
+from harness.systems.adapters.driven import wire_id
 from harness.systems.transports.http import refuses
 from harness.topology.topology import Node
 
@@ -58,7 +60,7 @@ def test_a_line_reports_each_id_in_it_once(tmp_path, line, reported):
         )
         kinds = {ID: 1, OTHER: 1, bytes(16): 2}
         driver = command.Driver(
-            command_file.read(tmp_path / "told.toml"), place, {}, kinds, Values()
+            command_file.read(tmp_path / "told.toml"), place, {}, Reports(kinds=kinds)
         )
         whole = asyncio.Event()
 
@@ -99,7 +101,7 @@ def test_all_who_ask_at_once_share_one_connection(tmp_path):
         place = Place(
             node=Node(name="a"), index=0, address="198.18.0.1", directory=tmp_path, namespace=-1
         )
-        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, {}, Values())
+        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, Reports())
         requests = [
             Request(bytes([number]) * 16, Operation.BROADCAST, None, b"x" * 32, 1000)
             for number in range(5)
@@ -145,7 +147,7 @@ def answered(tmp_path, answers, *requests):
         place = Place(
             node=Node(name="a"), index=0, address="198.18.0.1", directory=tmp_path, namespace=-1
         )
-        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, {}, Values())
+        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, Reports())
         found = [await driver.perform(each, lambda: None) for each in requests]
         await driver.close()
         server.close()
@@ -218,3 +220,154 @@ def test_a_value_too_short_to_be_known_again_is_not_put(tmp_path):
     [found] = answered(tmp_path, [], put(ID, key_of(ID), 31))
     assert found.outcome is Outcome.FAILED
     assert found.error == "unsent: payload_bytes: expected at least 32, the id as text"
+
+
+SPOKEN = """
+[start]
+argv = ["true"]
+[ready]
+line = "PING"
+ok = "^PONG"
+[[start.joined]]
+each = "peers"
+line = "MEET {peer_address}"
+ok = "^OK"
+[connection]
+to = "unix:{directory}/ctl"
+[send.dht_put]
+line = "PUT {key} {payload}"
+ok = "^OK"
+[send.dht_get.line]
+say = ["SELECT 1", "GET {key}"]
+ok = ["^OK", "^VALUE"]
+"""
+
+
+def spoken(tmp_path, serve, scene):
+    """What a scene returns that has a driver of a node that this serves, and what it doubts."""
+    (tmp_path / "told.toml").write_text(SPOKEN)
+    doubts, serving = [], []
+
+    async def served(reader, writer):
+        serving.append(asyncio.current_task())
+        try:
+            await serve(reader, writer)
+        finally:
+            writer.close()
+
+    async def whole():
+        server = await asyncio.start_unix_server(served, tmp_path / "ctl")
+        places = {
+            wire_id(name): Place(
+                node=Node(name=name),
+                index=index,
+                address=f"198.18.0.{index + 1}",
+                directory=tmp_path,
+                namespace=-1,
+            )
+            for index, name in enumerate(("a", "b", "c"))
+        }
+        reports = Reports.of(places)
+        around = Around(told={"a": {"peers": ["b", "c"]}})
+        driver = command.Driver(
+            command_file.read(tmp_path / "told.toml"),
+            places[wire_id("a")],
+            places,
+            reports,
+            around,
+        )
+        driver.tell_doubts(doubts.append)
+        found = await asyncio.wait_for(scene(driver, reports), 60)
+        await driver.close()
+        server.close()
+        await asyncio.gather(*serving)
+        return found, sorted(reports.up)
+
+    return asyncio.run(whole()), doubts
+
+
+def told_to(heard, answers):
+    """A node that answers each line by its first word, and notes what it heard."""
+
+    async def serve(reader, writer):
+        async for line in reader:
+            heard.append(line.decode().strip())
+            writer.write(answers(line.decode().split()).encode())
+
+    return serve
+
+
+def test_a_node_joins_once_all_are_up_and_is_asked_until_it_agrees(tmp_path, monkeypatch):
+    monkeypatch.setattr(command_join, "AGAIN_S", 0.0)
+    heard, refusals = [], iter([True, False, False])
+
+    def answers(words):
+        return "PONG\n" if words == ["PING"] else "BUSY\n" if next(refusals) else "OK\n"
+
+    async def scene(driver, reports):
+        said = [await driver.ready(2)]
+        reports.up.add("b")
+        while status := await driver.ready(2):
+            said.append(status)
+            await asyncio.sleep(0)
+        assert await driver.ready(2) == ""  # it is asked once a life
+        return list(dict.fromkeys(said))
+
+    (said, up), _ = spoken(tmp_path, told_to(heard, answers), scene)
+    assert said[0] == "up; 1 of 2 nodes are"
+    assert "joining, step 1: the node answered: BUSY" in said
+    assert [each for each in heard if each != "PING"] == [
+        "MEET 198.18.0.2",
+        "MEET 198.18.0.2",
+        "MEET 198.18.0.3",
+    ]
+    assert up == ["b"], "who is gone is not up"
+
+
+def test_an_answer_that_nobody_asked_for_is_a_doubt(tmp_path):
+    async def scene(driver, _):
+        answer = await driver.perform(put(ID, key_of(ID)), lambda: None)
+        await asyncio.sleep(0.1)
+        return answer.outcome
+
+    (outcome, _), doubts = spoken(tmp_path, told_to([], lambda _: "OK\nOK\n"), scene)
+    assert outcome is Outcome.OK
+    assert doubts == ["the node said 'OK' when nothing was asked"]
+
+
+def test_a_dialog_has_a_connection_of_its_own_and_ends_where_it_is_refused(tmp_path):
+    heard, selects = [], iter(["OK\n", "ERR\n", "OK\n"])
+
+    def answers(words):
+        return next(selects) if words[0] == "SELECT" else f"VALUE {ID.hex()}\n"
+
+    async def scene(driver, _):
+        return [await driver.perform(get(key_of(ID)), lambda: None) for _ in range(3)]
+
+    (found, _), doubts = spoken(tmp_path, told_to(heard, answers), scene)
+    assert [each.outcome for each in found] == [Outcome.OK, Outcome.FAILED, Outcome.OK]
+    key = key_of(ID).hex()
+    assert heard == ["SELECT 1", f"GET {key}", "SELECT 1", "SELECT 1", f"GET {key}"]
+    assert doubts == []
+
+
+def test_what_could_not_be_said_was_certainly_not_done(tmp_path):
+    """The node was not there to be asked, and it was UNKNOWN: perhaps done. That it took long to
+    connect is the node's time, as `sent` comes first: it was the load generator that was late.
+    """
+    (tmp_path / "told.toml").write_text(SPOKEN)
+    asked = []
+
+    async def scene():
+        place = Place(
+            node=Node(name="a"), index=0, address="198.18.0.1", directory=tmp_path, namespace=-1
+        )
+        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, Reports())
+        answer = await driver.perform(put(ID, key_of(ID)), lambda: asked.append(True))
+        await driver.close()
+        return answer
+
+    answer = asyncio.run(scene())
+    assert answer.outcome is Outcome.FAILED
+    assert "it could not be asked: unix:" in answer.error
+    assert asked == [True]

@@ -17,8 +17,16 @@ from harness.errors import BadFileError, UsageError
 from harness.operations import Operation
 from harness.scenario import files
 from harness.systems import adapters
-from harness.systems.adapters import command_file
-from harness.systems.adapters.command_file import FIELD, ExecAsk, HttpAsk, LineAsk, LogAsk, TcpAsk
+from harness.systems.adapters import command_fields, command_file
+from harness.systems.adapters.command_asks import (
+    ExecAsk,
+    HttpAsk,
+    LineAsk,
+    LogAsk,
+    Send,
+    TcpAsk,
+)
+from harness.systems.adapters.command_fields import FIELD
 from harness.systems.transports import logs
 from harness.systems.transports.lines import Lines
 
@@ -44,7 +52,7 @@ def read(tmp_path: Path, text: str) -> command_file.CommandFile:
 def test_a_good_file_as_values(tmp_path):
     made = read(tmp_path, GOOD)
     assert (made.name, made.start.argv[0], made.start.pod) == ("mynode", "sh", False)
-    assert (made.ready, made.received) == (
+    assert (made.ready.ask, made.received.ask) == (
         TcpAsk(to="127.0.0.1:7000"),
         LogAsk(pattern=re.compile("^got ")),
     )
@@ -65,7 +73,7 @@ line = { to = "unix:{directory}/ctl", say = "GET {key}" }
 """
     )
     made = read(tmp_path, more)
-    assert made.send[Operation.PRIVATE_MESSAGE] == command_file.Send(
+    assert made.send[Operation.PRIVATE_MESSAGE] == Send(
         ask=ExecAsk(argv=("ctl", "send", "{target}", "{payload}")), ok="sent to {target}"
     )
     assert made.send[Operation.DHT_GET].ask == LineAsk(to="unix:{directory}/ctl", say="GET {key}")
@@ -95,17 +103,17 @@ line = { to = "unix:{directory}/ctl", say = "GET {key}" }
         (
             'tcp = "127.0.0.1:7000"',
             "",
-            "ready: expected exactly one of http, tcp, exec, log; found none",
+            "ready: expected exactly one of http, tcp, exec, log, line, helper; found none",
         ),
         (
             'tcp = "127.0.0.1:7000"',
             'tcp = "127.0.0.1:7000"\nlog = "x"',
-            "ready: expected exactly one of http, tcp, exec, log; found tcp, log",
+            "ready: expected exactly one of http, tcp, exec, log, line, helper; found tcp, log",
         ),
         (
             "[ready]",
             "[readiness]",
-            "ready: expected exactly one of http, tcp, exec, log; found none",
+            "ready: expected exactly one of http, tcp, exec, log, line, helper; found none",
         ),
         (
             "http://127",
@@ -127,8 +135,8 @@ line = { to = "unix:{directory}/ctl", say = "GET {key}" }
             '[received]\nlog = "^got "',
             "",
             (
-                "received: expected http, line or log, found nothing: that a node took a broadcast "
-                "says nothing of who received it"
+                "received: expected http, line, log or helper, found nothing: that a node took a "
+                "broadcast says nothing of who received it"
             ),
         ),
         ("[start]", "[start]\nfiles = ['not-here']", "start.files: there is no file"),
@@ -191,11 +199,11 @@ def test_a_system_is_a_name_a_file_or_a_class(tmp_path):
     ),
 )
 def test_filling_in_touches_fields_only(text, values):
-    filled = command_file.filled(text, values)
+    filled = command_fields.filled(text, values)
     assert FIELD.sub("", filled) == FIELD.sub(
         lambda match: values.get(match[1], ""), text
     ) or "{" in "".join(values.values())
-    assert command_file.filled('{"json": {}}', values) == '{"json": {}}'
+    assert command_fields.filled('{"json": {}}', values) == '{"json": {}}'
 
 
 def test_the_guides_example_is_the_file_that_the_tests_run():
