@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from harness.experiments.session.session import Session
 
 SCOPES = ("function", "module", "session")
-TOPOLOGY = "cluster-10"  # of a test that is marked with none
+OPTIONS = (  # each its name, its default, and a sentence
+    ("runtime", "auto", "where nodes live: auto, netns or docker"),
+    ("system", "", "the system under test, instead of what the topology names"),
+    ("scope", "function", f"how long a cluster is shared: {', '.join(SCOPES)}"),
+    ("topology", "cluster-10", "the topology of tests that are marked with none"),
+    ("runs", "", "where run folders go; without it, pytest's own temporary folder"),
+)
 REQUIRE_ALL = "HARNESS_REQUIRE_ALL"
 RUN, REPORT = "p2p_run", "p2p_report"  # properties of a test, as JUnit has them too
 NAME_MOST = 32
@@ -35,13 +41,7 @@ MARKER = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options, and the setting of the same name in pytest's file for each."""
     group = parser.getgroup("p2p", "p2p-harness: clusters of peer-to-peer systems")
-    for name, default, sentence in (
-        ("runtime", "auto", "where nodes live: auto, netns or docker"),
-        ("system", "", "the system under test, instead of what the topology names"),
-        ("scope", "function", f"how long a cluster is shared: {', '.join(SCOPES)}"),
-        ("topology", TOPOLOGY, "the topology of tests that are marked with none"),
-        ("runs", "", "where run folders go (default: pytest's own temporary folder)"),
-    ):
+    for name, default, sentence in OPTIONS:
         group.addoption(f"--p2p-{name}", default=None, help=f"{sentence}; setting p2p_{name}")
         parser.addini(f"p2p_{name}", sentence, default=default)
 
@@ -184,13 +184,15 @@ def _started(wanted: _Wanted, runs: Path, name: str = "shared") -> Session:
     except NodeStartError:  # that is no lack of this host
         raise
     except (PermissionNeededError, PreflightError, UnavailableError) as error:
-        _lacking(f"needs a cluster of {wanted.topology} on {wanted.runtime}: {error}")
+        reason = f"needs a cluster of {wanted.topology} on {wanted.runtime}: {error}"
+    raise _lack(reason)
 
 
-def _lacking(reason: str) -> NoReturn:
+def _lack(reason: str) -> BaseException:
+    """What a test is skipped by, or what it fails by where everything is required."""
     if os.environ.get(REQUIRE_ALL) == "1":
-        pytest.fail(f"{REQUIRE_ALL}=1 and {reason}", pytrace=False)
-    pytest.skip(reason)
+        return pytest.fail.Exception(f"{REQUIRE_ALL}=1 and {reason}", pytrace=False)
+    return pytest.skip.Exception(reason)
 
 
 def _unique() -> str:

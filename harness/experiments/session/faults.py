@@ -4,14 +4,21 @@ recorded while they stood.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict
 
 from harness.control.client import Client
 from harness.errors import BadFileError, HarnessError, UsageError
 from harness.faults import spec
+from harness.faults.fault import Condition, Verb
 from harness.faults.spec import FaultSpec
+from harness.history.events import FaultChanged
+
+FOR_EVER_NS = 2**63 - 1
 
 
 class Words(TypedDict, total=False):
@@ -64,13 +71,19 @@ class Fault:
         """Set it. Raises UsageError for its words, and what the supervisor raises."""
         self._cluster, self._words = cluster, words
         # It may have gone by itself: for_s is over, or it is a moment.
-        self._goes = spec_.for_s is not None or words.get("condition") == "restarted"
+        self._goes = spec_.for_s is not None or spec_.condition is Condition.RESTARTED
         with Client.connect(cluster) as client:
             done = client.call("fault-set", {"words": dict(words)})
             self.name: str = done["name"]
             self.does: str = done["does"]
+            # From when until when it stands at most, CLOCK_MONOTONIC, as records have it.
+            self._set_ns, self._gone_ns = int(done["at_ns"]), FOR_EVER_NS
             self._cleared = False
             wrong = client.call("fault-list")["disagree"]
+        if spec_.condition is Condition.RESTARTED:
+            self._gone_ns = time.monotonic_ns()
+        elif spec_.for_s is not None:
+            self._gone_ns = self._set_ns + round(spec_.for_s * 1e9)
         if wrong:
             told = "; ".join(f"{backend}: {why}" for backend, why in wrong.items())
             raise HarnessError(f"fault {self.name!r} is not in force as it was asked: {told}")
@@ -82,6 +95,7 @@ class Fault:
         if self._cleared:
             return
         self._cleared = True
+        self._gone_ns = min(self._gone_ns, time.monotonic_ns())
         with Client.connect(self._cluster) as client:
             listed = client.call("fault-list")
             stands = {row["name"] for row in listed["faults"]} | set(listed["away"])
@@ -92,6 +106,12 @@ class Fault:
                     f"fault {self.name!r} was not in force any more as it was to be taken back: "
                     "somebody else took it back, or another one of its name took its place"
                 )
+
+    def is_told(self, told: Iterable[tuple[str, int]]) -> bool:
+        """Whether a record tells of it: only there it was proven."""
+        return any(
+            name == self.name and self._set_ns <= at_ns <= self._gone_ns for name, at_ns in told
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -119,6 +139,18 @@ def read(words: Mapping[str, Any]) -> FaultSpec:
         return spec.parse(words)
     except BadFileError as error:
         raise UsageError(f"fault: {error}") from None
+
+
+def told_of(run: Path) -> list[tuple[str, int]]:
+    """Return the faults that a run's record tells of: their names, and when they were set, or found
+    set as the run began.
+    """
+    lines = map(json.loads, (run / "events.jsonl").read_text().splitlines())
+    return [
+        (one["fault"], one["set_ns"])
+        for one in lines
+        if one["event"] == FaultChanged.word and one["verb"] == Verb.SET
+    ]
 
 
 class Network:

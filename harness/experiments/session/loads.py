@@ -11,15 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.choices import one_of
+from harness.choices import did_you_mean, one_of
 from harness.errors import BadFileError, UsageError
 from harness.experiments.run import Play, check
 from harness.faults import spec
+from harness.faults.words import texts
 from harness.operations import Operation
 from harness.scenario import workload
 from harness.scenario.scenario import Phase, Scenario
 from harness.scenario.stream import Arrivals, Stream
 from harness.scenario.workload import Workload
+
+# Of a stream, beside its operation and its rate.
+WORDS = ("payload_bytes", "target", "sources", "arrivals", "timeout_ms", "count", "keys", "after_s")
+POSSIBLE = f"possible: {', '.join(WORDS)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +71,16 @@ def phase(
     """Return the phase of a load. Raises UsageError for an operation, or a number, that is none."""
     try:
         rates = _rates(operations, rate_per_s)
+        unknown = next((word for word in words if word not in WORDS), None)
+        if unknown is not None:
+            raise UsageError(f"{unknown}: unknown word{did_you_mean(unknown, WORDS)}; {POSSIBLE}")
         if "arrivals" in words and words["arrivals"] not in tuple(Arrivals):
             raise UsageError(f"arrivals: {one_of(words['arrivals'], Arrivals)}")
-        words = {**words, "arrivals": Arrivals(words.get("arrivals", Arrivals.UNIFORM))}
+        words = {
+            **words,
+            "arrivals": Arrivals(words.get("arrivals", Arrivals.UNIFORM)),
+            "sources": texts(words.get("sources") or ()),
+        }
         streams = [
             Stream(operation=Operation[word.upper()], rate_per_s=rate, **words)
             for word, rate in rates.items()

@@ -26,7 +26,7 @@ from harness.errors import HarnessError, InterruptedByUserError, NotReachedError
 from harness.experiments import judge, run
 from harness.experiments.judge import Judged
 from harness.experiments.session import holds, loads, waits
-from harness.experiments.session.faults import Fault, Network, PlannedWords, Words, read
+from harness.experiments.session.faults import Fault, Network, PlannedWords, Words, read, told_of
 from harness.experiments.session.folder import SessionFolder
 from harness.experiments.session.loads import Load
 from harness.experiments.session.twins import twin
@@ -66,8 +66,8 @@ class Session:
         self._hold, self._pid = hold, os.getpid()
         self._runs, self._workers, self._seed = runs, workers, seed
         self._folder = SessionFolder(runs, name)
-        self._unproven: dict[int, Fault] = {}  # that nothing was recorded of until now
-        self._standing: list[Fault] = []
+        self._faults: list[Fault] = []  # that were set here
+        self._told: list[tuple[str, int]] = []  # of which a record tells: see told_of
         self._one = threading.Lock()  # held while a part is recorded
         self._is_closed = False
         self._began_with = _lives(self.status())
@@ -115,9 +115,7 @@ class Session:
         self._require_open()
         said = {key: value for key, value in words.items() if value is not None}
         made = Fault(self.name, said, read(said))
-        self._standing.append(made)
-        if not self._one.locked():
-            self._unproven[id(made)] = made
+        self._faults.append(made)
         return made
 
     def load(
@@ -212,7 +210,8 @@ class Session:
         unproven = {
             f"fault {one.name}": f"fault {one.name!r} stood while nothing was recorded: nobody "
             "proved it; expected a load or a wait beside it"
-            for one in self._unproven.values()
+            for one in self._faults
+            if not one.is_told(self._told)
         }
         return self._folder.judge(path, unproven)
 
@@ -227,7 +226,7 @@ class Session:
         if self._hold is not None:
             self._hold.close()
             return
-        for one in reversed(self._standing):
+        for one in reversed(self._faults):
             with suppress(HarnessError):  # its cluster may be gone
                 one.clear()
 
@@ -312,7 +311,6 @@ class Session:
             folder = self._folder.make()
             name = self._folder.next_name(kind)
             scenario = replace(scenario, name=name, seed=self._seed + len(self._folder.parts))
-            self._unproven.clear()
             try:
                 asked = loads.play(scenario, folder)
                 played = run.record(asked, self.name, folder, self._workers, progress)
@@ -323,6 +321,7 @@ class Session:
                     raise KeyboardInterrupt(str(error)) from error
                 raise
             self._folder.recorded(name, played)
+            self._told += told_of(played)
         finally:
             self._one.release()
         return name, played
