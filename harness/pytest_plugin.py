@@ -29,7 +29,8 @@ OPTIONS = (  # each its name, its default, and a sentence
     ("runs", "", "where run folders go; without it, pytest's own temporary folder"),
 )
 REQUIRE_ALL = "HARNESS_REQUIRE_ALL"
-RUN, REPORT = "p2p_run", "p2p_report"  # properties of a test, as JUnit has them too
+# Properties of a test, as JUnit has them too.
+RUN, REPORT, VERDICT = PROPERTIES = "p2p_run", "p2p_report", "p2p_verdict"
 NAME_MOST = 32
 FORM = "topology(name, scope=None, system=None)"
 MARKER = (
@@ -222,7 +223,9 @@ def pytest_runtest_makereport(
     if session is not None and session.folder is not None:
         told = {RUN: str(session.folder)}
         told |= {} if session.report is None else {REPORT: str(session.report)}
-        kept = [one for one in item.user_properties if one[0] not in (RUN, REPORT)]
+        if session.judged is not None:
+            told[VERDICT] = f"{session.judged.answer}: {session.judged.why}".rstrip(": ")
+        kept = [one for one in item.user_properties if one[0] not in PROPERTIES]
         item.user_properties[:] = [*kept, *told.items()]
     return (yield)
 
@@ -239,8 +242,10 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("p2p runs of what failed")
     for test, said in told.items():
         terminalreporter.write_line(f"{test}: {said[RUN]}")
+        if VERDICT in said:
+            terminalreporter.write_line(f"  {said[VERDICT]}")
         if REPORT in said:
-            terminalreporter.write_line(f"  report: file://{said[REPORT]}")
+            terminalreporter.write_line(f"  report: {Path(str(said[REPORT])).as_uri()}")
         terminalreporter.write_line(f"  again:  harness judge {said[RUN]}")
 
 

@@ -60,8 +60,12 @@ class Judged:
     __hash__ = object.__hash__
 
     def __repr__(self) -> str:
-        """Say the answer, and why it is not PASS: what a failed assertion shows."""
-        return f"<{self.answer}: {self.why or headline.counts(self.verdict)} {self.run}>"
+        """Say the answer, and why it is not PASS: what a failed assertion shows, which cuts it
+        short.
+        """
+        first = headline.first(self.verdict)
+        said = headline.counts(self.verdict) if first is None else headline.told(first)
+        return f"<{self.answer}: {said}>"
 
     @property
     def answer(self) -> Answer:

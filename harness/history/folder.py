@@ -53,10 +53,13 @@ def new_folder(root: Path, name: str, now: datetime | None = None) -> Path:
     moment = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H-%M-%S")
     path, number = root / name / moment, 1
     with translated(path):
-        while path.exists():
-            number += 1
-            path = root / name / f"{moment}-{number}"
-        path.mkdir(parents=True)
+        while True:
+            try:
+                path.mkdir(parents=True)
+                break
+            except FileExistsError:  # of the same second, perhaps by another process just now
+                number += 1
+                path = root / name / f"{moment}-{number}"
     point_latest(root, path)
     return path
 

@@ -79,6 +79,10 @@ with harness.up("three.toml", runtime_name="netns", runs="runs") as cluster:
     told["once"] = said(cluster.verdict(budget="mine.toml"))
     with cluster.fault(cut="isolate", of="node-0"):
         try:
+            cluster.fault(cut="isolate", of="node-0")
+        except harness.HarnessError as error:
+            told["twice"] = str(error)
+        try:
             cluster.wait_for("broadcast.coverage", seconds=4)
         except harness.NotReachedError as error:
             told["waited"] = str(error)
@@ -171,6 +175,7 @@ def test_nothing_untrue_is_said(desk):
     told = json.loads(done.stdout.splitlines()[-1])
     assert "nothing was recorded" in told["nothing ran"]
     assert "stood while nothing was recorded" in str(told["once"])
+    assert "'cut isolate node-0' is in force already" in told["twice"]
     assert "coverage of the last second >= 100 %" in told["waited"]
     assert "has a phase 'cutt'" in told["no such phase"]["delivered"]
     assert told["under way"] is None

@@ -37,9 +37,10 @@ def test_only_a_pass_has_passed_and_else_a_sentence_says_why():
         found = judged(*answers)
         assert found.passed is False
         assert found.why.endswith(".")
-        assert found.why in repr(found)  # what a failed assertion shows
         assert str(found.answer) in repr(found)
-    assert "it says why" in judged(Answer.UNKNOWN).why
+    for found in (judged(Answer.PASS, Answer.UNKNOWN), judged(Answer.FAIL)):
+        assert "it says why" in found.why
+        assert "row: it says why" in repr(found)  # what a failed assertion shows
 
 
 def test_a_verdict_is_neither_true_nor_false():

@@ -73,6 +73,7 @@ class Fault:
         # It may have gone by itself: for_s is over, or it is a moment.
         self._goes = spec_.for_s is not None or spec_.condition is Condition.RESTARTED
         with Client.connect(cluster) as client:
+            _require_new(spec_.name or spec_.words, client.status()["faults"])
             done = client.call("fault-set", {"words": dict(words)})
             self.name: str = done["name"]
             self.does: str = done["does"]
@@ -80,6 +81,8 @@ class Fault:
             self._set_ns, self._gone_ns = int(done["at_ns"]), FOR_EVER_NS
             self._cleared = False
             wrong = client.call("fault-list")["disagree"]
+            if wrong:
+                client.call("fault-clear", {"name": self.name})
         if spec_.condition is Condition.RESTARTED:
             self._gone_ns = time.monotonic_ns()
         elif spec_.for_s is not None:
@@ -131,6 +134,17 @@ class Fault:
     def __repr__(self) -> str:
         """Say what it does."""
         return f"<fault {self.name!r}: {self.does}>"
+
+
+def _require_new(name: str, standing: Sequence[str]) -> None:
+    """Raise UsageError where a fault of this name is in force: the new one would take its place,
+    and who takes the old one back would take back the new one.
+    """
+    if name in standing:
+        raise UsageError(
+            f"fault: one that is called {name!r} is in force already; expected another `name`, or "
+            "that one to be taken back first"
+        )
 
 
 def read(words: Mapping[str, Any]) -> FaultSpec:

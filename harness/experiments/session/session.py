@@ -70,6 +70,7 @@ class Session:
         self._told: list[tuple[str, int]] = []  # of which a record tells: see told_of
         self._one = threading.Lock()  # held while a part is recorded
         self._is_closed = False
+        self.judged: Judged | None = None  # the last verdict
         self._began_with = _lives(self.status())
         if hold is not None:
             holds.opened(self)
@@ -213,7 +214,8 @@ class Session:
             for one in self._faults
             if not one.is_told(self._told)
         }
-        return self._folder.judge(path, unproven)
+        self.judged = self._folder.judge(path, unproven)
+        return self.judged
 
     def close(self) -> None:
         """End the cluster and wait until nothing of it is left; of somebody else's, take back the
@@ -222,6 +224,7 @@ class Session:
         if self._is_closed or os.getpid() != self._pid:
             return
         self._is_closed = True
+        self._folder.close()
         holds.closed(self)
         if self._hold is not None:
             self._hold.close()
@@ -316,7 +319,7 @@ class Session:
                 played = run.record(asked, self.name, folder, self._workers, progress)
                 judge.judge(played)
             except BaseException as error:
-                self._folder.broke(name, f"{name}: {type(error).__name__}: {error}")
+                self._folder.broke(name, f"{type(error).__name__}: {error}")
                 if isinstance(error, InterruptedByUserError):
                     raise KeyboardInterrupt(str(error)) from error
                 raise

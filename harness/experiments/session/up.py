@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from harness.control import state
@@ -25,13 +26,17 @@ def read_topology(topology: str | Path | Topology, system: str | Path | None) ->
     return run.with_system(topology, None if system is None else str(system))
 
 
+def _runs(given: str | Path | None) -> Path:
+    return Path(given or os.environ.get("HARNESS_RUNS") or "runs")
+
+
 def up(
     topology: str | Path | Topology,
     *,
     system: str | Path | None = None,
     cluster: str | None = None,
-    runtime_name: str = AUTO,
-    runs: str | Path = "runs",
+    runtime_name: str | None = None,
+    runs: str | Path | None = None,
     name: str = NAME,
     workers: int = 1,
     seed: int = 1,
@@ -43,10 +48,11 @@ def up(
     `topology`: a file, the name of a shipped one (`cluster-10`), or a Topology. `system`: the
     system under test, instead of the topology's: `meshnode`, `serf`, …, a command file, or
     `module:Class`. `cluster`: its name; None: $HARNESS_CLUSTER, else `main`. `runtime_name`:
-    `auto`, `netns` or `docker`. `runs`: where run folders go; `name`: what the session's folder is
-    called. `workers`: processes that send the load. `seed`: of the loads' schedules. `keep`: the
-    cluster outlives this process. Raises BadFileError, UsageError, NameTakenError, PreflightError,
-    PermissionNeededError, UnavailableError, NodeStartError; KeyboardInterrupt takes all back.
+    `auto`, `netns` or `docker`; None: $RUNTIME, else `auto`. `runs`: where run folders go; None:
+    $HARNESS_RUNS, else `runs`. `name`: what the session's folder is called. `workers`: processes
+    that send the load. `seed`: of the loads' schedules. `keep`: the cluster outlives this process.
+    Raises BadFileError, UsageError, NameTakenError, PreflightError, PermissionNeededError,
+    UnavailableError, NodeStartError; KeyboardInterrupt takes all back.
     """
     path = None if isinstance(topology, Topology) else shipped.find(str(topology), "topologies")
     built = read_topology(topology, system)
@@ -56,14 +62,14 @@ def up(
         run.up(
             built if path is None else path,
             cluster=called,
-            runtime_name=runtime_name,
+            runtime_name=runtime_name or os.environ.get("RUNTIME") or AUTO,
             system=None if system is None else str(system),
             progress=progress,
             held=hold,
         )
         hold.callback(run.down, called)
         session = Session(
-            called, built, hold, runs=Path(runs), name=name, workers=workers, seed=seed
+            called, built, hold, runs=_runs(runs), name=name, workers=workers, seed=seed
         )
         if keep:
             session.keep()
@@ -83,7 +89,7 @@ def attach(
     *,
     system: str | Path | None = None,
     cluster: str | None = None,
-    runs: str | Path = "runs",
+    runs: str | Path | None = None,
     name: str = NAME,
     workers: int = 1,
     seed: int = 1,
@@ -95,4 +101,4 @@ def attach(
     """
     built, called = read_topology(topology, system), state.cluster_name(cluster)
     run.same(called, built, AUTO)
-    return Session(called, built, None, runs=Path(runs), name=name, workers=workers, seed=seed)
+    return Session(called, built, None, runs=_runs(runs), name=name, workers=workers, seed=seed)
