@@ -67,7 +67,7 @@ def new_folder(root: Path, name: str, now: datetime | None = None) -> Path:
 def point_latest(root: Path, path: Path) -> None:
     """Point ``root/latest`` at that folder. Raises StorageError."""
     with translated(path):
-        fresh = root / f".latest-{os.getpid()}"
+        fresh = root / f".latest-{os.getpid()}-{threading.get_ident()}"
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(path.relative_to(root))
         fresh.replace(root / "latest")
