@@ -26,7 +26,7 @@ OPTIONS = (  # each its name, its default, and a sentence
     ("system", "", "the system under test, instead of what the topology names"),
     ("scope", "function", f"how long a cluster is shared: {', '.join(SCOPES)}"),
     ("topology", "cluster-10", "the topology of tests that are marked with none"),
-    ("runs", "", "where run folders go; without it, pytest's own temporary folder"),
+    ("runs", "", "where run folders go; without it, $HARNESS_RUNS, else runs below the rootdir"),
 )
 REQUIRE_ALL = "HARNESS_REQUIRE_ALL"
 # Properties of a test, as JUnit has them too.
@@ -88,7 +88,7 @@ class _Pool:
         """Return the cluster that the tests below `owner` share; start it for the first of them."""
         key = (owner.nodeid, wanted)
         if key not in self.up:
-            self.up[key] = _started(wanted, Path("runs"))
+            self.up[key] = _started(wanted, _runs(owner.config))
             owner.addfinalizer(lambda: self.end(key))
         return self.up[key]
 
@@ -114,7 +114,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Session]:
     It ends with the test, or with what the marker's scope says; faults end with the test.
     """
     try:
-        wanted, runs = _wanted(request), _runs(request)
+        wanted, runs = _wanted(request), _runs(request.config)
     except pytest.UsageError as error:
         pytest.fail(str(error), pytrace=False)
     name = _slug(request.node.name)
@@ -201,12 +201,10 @@ def _unique() -> str:
     return f"t{os.environ.get('PYTEST_XDIST_WORKER', '')}-{uuid.uuid4().hex[:10]}"
 
 
-def _runs(request: pytest.FixtureRequest) -> Path:
-    given = _setting(request.config, "runs")
-    if given:
-        return Path(given)
-    factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
-    return factory.getbasetemp() / "p2p-runs"
+def _runs(config: pytest.Config) -> Path:
+    """Where run folders go: they outlive pytest's own temporary folder, for people look at them."""
+    given = _setting(config, "runs") or os.environ.get("HARNESS_RUNS")
+    return config.rootpath / (given or "runs")
 
 
 def _slug(name: str) -> str:
