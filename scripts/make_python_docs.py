@@ -68,8 +68,8 @@ with harness.up("topologies/cluster-10.toml", system="mine.toml") as cluster:
   row is about. One that is about none is UNKNOWN. Phases are called `load` and `wait`, or as you
   say: `cluster.load(…, phase="cut")`.
 - **`passed`** is True for PASS alone; `why` says in a sentence why it is not. `if verdict:` raises:
-  UNKNOWN is neither true nor false. The folder `verdict.run` has the report, and `harness judge`
-  says the same of it.
+  UNKNOWN is neither true nor false. Outside of pytest, write `assert verdict.passed, verdict.why`.
+  The folder `verdict.run` has the report, and `harness judge` says the same of it.
 
 ## In pytest
 

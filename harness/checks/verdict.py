@@ -22,10 +22,6 @@ class Answer(StrEnum):
     UNKNOWN = "UNKNOWN"
     FAIL = "FAIL"
 
-    def __bool__(self) -> bool:
-        """Refuse to be a truth, which each word is: FAIL too."""
-        raise TypeError(f"the answer {self} is neither true nor false: compare it")
-
     @property
     def exit_code(self) -> int:
         """0 PASS (and what is only shown), 1 FAIL, 2 UNKNOWN."""

@@ -44,7 +44,7 @@ def test_only_a_pass_has_passed_and_else_a_sentence_says_why():
 
 
 def test_a_verdict_is_neither_true_nor_false():
-    for found in (judged(Answer.UNKNOWN), judged(Answer.UNKNOWN).verdict, Answer.FAIL):
+    for found in (judged(Answer.UNKNOWN), judged(Answer.UNKNOWN).verdict):
         with pytest.raises(TypeError, match="neither true nor false"):
             bool(found)
     for never in (True, "PASS", Answer.PASS):
