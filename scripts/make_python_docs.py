@@ -93,9 +93,9 @@ def test_a_cut_is_survived(cluster, network):
 scope="module")`, or the option, shares it: each test has a record and a verdict of its own, and its
 faults end with it; one that leaves nodes in another state than it found them in gets the next test
 a fresh cluster. Names are unique on the host, so `pytest -n 4` (pytest-xdist) works where the host
-carries as many clusters. Of a test that failed the terminal says its verdict, its run folder and its
-report, and JUnit has them as the properties `{verdict}`, `{run}` and `{report}`. What this host
-cannot do is a skip with the reason, with `{require_all}=1` an error.
+carries as many clusters. Of a test that failed the terminal says its verdict, its run folder and
+its report, and JUnit has them as the properties `{verdict}`, `{run}` and `{report}`.
+What this host cannot do is a skip with the reason, with `{require_all}=1` an error.
 
 | option | setting | |
 |---|---|---|
