@@ -5,12 +5,11 @@ A **scenario** puts a **topology** on a **runtime**, drives **load**, plays a ti
 show it.
 
     import harness
-    harness.up(Path("topologies/cluster-10.toml"))
-    judged = harness.run(Path("scenarios/first-budget.toml"))
-    judged.verdict.answer
+    with harness.up("cluster-10") as cluster:
+        cluster.load("private_message", rate_per_s=200, seconds=10)
+        assert cluster.verdict(budget="mine-budget.toml").passed
 
-The names below are the public API; the command line is a thin client of them. They are loaded when
-first used.
+The names below are the public API (docs/python.md). They are loaded when first used.
 """
 
 from __future__ import annotations
@@ -18,22 +17,57 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Client", "down", "judge", "replay", "run", "up"]
+__all__ = [
+    "Answer",
+    "Client",
+    "Fault",
+    "HarnessError",
+    "Judged",
+    "Load",
+    "NotReachedError",
+    "Session",
+    "Topology",
+    "attach",
+    "down",
+    "judge",
+    "replay",
+    "run",
+    "up",
+    "up_async",
+]
 
 if TYPE_CHECKING:
+    from harness.checks.verdict import Answer
     from harness.control.client import Client
+    from harness.errors import HarnessError, NotReachedError
     from harness.experiments.folders import judge
+    from harness.experiments.judge import Judged
     from harness.experiments.replay import replay
-    from harness.experiments.run import down, up
+    from harness.experiments.run import down
+    from harness.experiments.session.faults import Fault
+    from harness.experiments.session.loads import Load
+    from harness.experiments.session.session import Session
+    from harness.experiments.session.up import attach, up, up_async
     from harness.experiments.suite import run
+    from harness.topology.topology import Topology
 
 _HOMES = {
+    "Answer": "checks.verdict",
     "Client": "control.client",
+    "Fault": "experiments.session.faults",
+    "HarnessError": "errors",
+    "Judged": "experiments.judge",
+    "Load": "experiments.session.loads",
+    "NotReachedError": "errors",
+    "Session": "experiments.session.session",
+    "Topology": "topology.topology",
+    "attach": "experiments.session.up",
     "down": "experiments.run",
     "judge": "experiments.folders",
     "replay": "experiments.replay",
     "run": "experiments.suite",
-    "up": "experiments.run",
+    "up": "experiments.session.up",
+    "up_async": "experiments.session.up",
 }
 
 

@@ -8,6 +8,7 @@
     ├── PreflightError                69  this host is too small: says what to change
     ├── NameTakenError                73  a cluster of this name is up
     ├── StorageError                  74  disk full, folder not writable
+    ├── NotReachedError               75  what a program waited for did not come in its time
     ├── PermissionNeededError         77  root, or a user namespace, is missing
     └── InterruptedByUserError       130  Ctrl-C
 
@@ -69,6 +70,12 @@ class StorageError(HarnessError):
     """A file could not be written: the disk is full, or the folder is not ours."""
 
     exit_code = 74
+
+
+class NotReachedError(HarnessError, TimeoutError):
+    """What a program waited for did not come in its time, or nobody can tell whether it did."""
+
+    exit_code = 75
 
 
 class PermissionNeededError(HarnessError):

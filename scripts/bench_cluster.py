@@ -25,11 +25,11 @@ import cluster_peers as peers
 import cluster_wires as wires
 from sections import BENCHMARKS, ROOT, publish
 
-import harness
 from harness import runtimes
 from harness.control import state
 from harness.control.client import Client
 from harness.errors import HarnessError
+from harness.experiments import run
 from harness.host.facts import host_facts
 from harness.runtimes.docker import labels
 from harness.scenario import shipped
@@ -48,11 +48,11 @@ Pairs = wires.Pairs
 def up(topology: str, where: str) -> Iterator[tuple[float, list[Node]]]:
     """A cluster: the seconds until all nodes were ready, and the nodes."""
     begun = time.monotonic()
-    status = harness.up(shipped.find(topology, "topologies"), cluster=CLUSTER, runtime_name=where)
+    status = run.up(shipped.find(topology, "topologies"), cluster=CLUSTER, runtime_name=where)
     try:
         yield time.monotonic() - begun, status["nodes"]
     finally:
-        harness.down(CLUSTER)
+        run.down(CLUSTER)
 
 
 def ready(topology: str, where: str) -> float:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from cluster_peers import bare_up, image_id
 
-import harness
 from harness import runtimes
+from harness.experiments import run
 from harness.scenario import shipped
 
 CLUSTER = "bench"
@@ -26,7 +26,7 @@ IDLE_S = 10.0
 def harness_up(topology: str, where: str) -> tuple[float, list[int]]:
     """Seconds of `harness.up`, and the nodes' pids; the cluster stays up."""
     begun = time.monotonic()
-    status = harness.up(shipped.find(topology, "topologies"), cluster=CLUSTER, runtime_name=where)
+    status = run.up(shipped.find(topology, "topologies"), cluster=CLUSTER, runtime_name=where)
     return time.monotonic() - begun, [node["pid"] for node in status["nodes"]]
 
 
@@ -56,7 +56,7 @@ def main() -> None:
     for topology in ("cluster-10", "cluster-100", "cluster-1000"):
         seconds, pids = harness_up(topology, "netns")
         cores, memory_gb = idle(pids)
-        harness.down(CLUSTER)
+        run.down(CLUSTER)
         print(
             f"{'netns ' + topology:44} {seconds:8.2f}  idle {cores:.3f} cores, PSS "
             f"{memory_gb:.2f} GB together",
@@ -66,13 +66,13 @@ def main() -> None:
         print("docker: no engine answers here, not measured")
         return
     harness_up("cluster-10", "docker")  # the image exists from here on
-    harness.down(CLUSTER)
+    run.down(CLUSTER)
     image = image_id()
     ratios = []
     for _ in range(int(sys.argv[1]) if len(sys.argv) > 1 else 3):
         bare = bare_up(image)
         ours, _ = harness_up("cluster-100", "docker")
-        harness.down(CLUSTER)
+        run.down(CLUSTER)
         ratios.append(ours / bare)
         print(f"{'docker 100 bare SDK, lone nodes, until ready':44} {bare:8.2f}", flush=True)
         print(

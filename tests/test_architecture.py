@@ -34,7 +34,7 @@ RANKS: list[set[str]] = [
         "adapters",
     },  # the last two: names of earlier versions, kept for users
     {"supervisor", "experiments", "monitoring"},
-    {"cli"},
+    {"cli", "pytest_plugin"},
     {"__main__", "__init__"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}

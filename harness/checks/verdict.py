@@ -95,6 +95,10 @@ class Verdict:
 
     findings: tuple[Finding, ...]
 
+    def __bool__(self) -> bool:
+        """Refuse to be a truth: there are three answers, and UNKNOWN is none of both."""
+        raise TypeError("a verdict is neither true nor false: ask its `answer`")
+
     @property
     def answer(self) -> Answer:
         """FAIL if any is FAIL, else UNKNOWN if any is UNKNOWN or none promised anything, else

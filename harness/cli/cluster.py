@@ -7,7 +7,6 @@ import sys
 
 import click
 
-import harness
 from harness.cli import words
 from harness.cli.progress import shown
 from harness.cli.shared import (
@@ -19,6 +18,7 @@ from harness.cli.shared import (
 )
 from harness.control.client import Client
 from harness.control.launcher import Hold
+from harness.experiments import run
 from harness.faults.words import CONDITIONS
 from harness.reports.terminal import Plain, Terminal, plain, visible
 from harness.scenario import shipped
@@ -35,7 +35,7 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
     cluster-1000).
     """
     with shown() as progress, Hold() as held:
-        status = harness.up(
+        status = run.up(
             shipped.find(topology, "topologies"),
             cluster=cluster,
             runtime_name=runtime,
@@ -61,7 +61,7 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
 def down(cluster: str, *, as_json: bool) -> None:
     """Take a cluster down and wait until nothing of it is left."""
     with Terminal(stderr=True).status(plain(f"taking {cluster} down")):
-        existed = harness.down(cluster)
+        existed = run.down(cluster)
     if as_json:
         print_json({"version": 1, "cluster": cluster, "existed": existed})
         return

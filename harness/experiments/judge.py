@@ -17,7 +17,7 @@ from rich.text import Text
 
 from harness import checks
 from harness.checks import rows as budget_rows
-from harness.checks.verdict import Verdict
+from harness.checks.verdict import Answer, Verdict
 from harness.errors import BadFileError
 from harness.experiments import fidelity
 from harness.history import reader, store
@@ -34,7 +34,7 @@ from harness.scenario.budget import Budget, Row
 VERSION = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Judged:
     """A run and its verdict."""
 
@@ -43,6 +43,44 @@ class Judged:
     facts: Mapping[str, Any]
     history: History | None = None  # None: of several runs (a suite)
     parts: tuple[SuitePart, ...] = ()  # of a suite
+
+    def __bool__(self) -> bool:
+        """Refuse to be a truth: there are three answers, and UNKNOWN is none of both."""
+        raise TypeError(
+            "a judged run is neither true nor false: ask `passed`, which is False for UNKNOWN too, "
+            "or `answer`"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Refuse to be compared with a truth, or an answer, which it never is."""
+        if isinstance(other, (bool, str)):
+            raise TypeError(f"a judged run is never {other!r}: ask its `passed`, or its `answer`")
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        """Say the answer, and why it is not PASS: what a failed assertion shows, which cuts it
+        short.
+        """
+        first = headline.first(self.verdict)
+        said = headline.counts(self.verdict) if first is None else headline.told(first)
+        return f"<{self.answer}: {said}>"
+
+    @property
+    def answer(self) -> Answer:
+        """PASS, FAIL or UNKNOWN."""
+        return self.verdict.answer
+
+    @property
+    def passed(self) -> bool:
+        """Whether the answer is PASS; False for UNKNOWN, as for FAIL."""
+        return self.answer is Answer.PASS
+
+    @property
+    def why(self) -> str:
+        """Why the answer is not PASS, in one sentence; empty where it is."""
+        return headline.why(self.verdict)
 
     @property
     def exit_code(self) -> int:

@@ -23,7 +23,7 @@ from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.choices import one_of
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError, InterruptedByUserError, UsageError
-from harness.experiments import beforehand
+from harness.experiments import beforehand, session_rows
 from harness.experiments import judge as single_judge
 from harness.experiments import run as single_run
 from harness.experiments.judge import Judged, budget_of
@@ -39,6 +39,7 @@ from harness.scenario.scenario import Suite
 VERSION = 1
 FILE = "suite.json"
 BUDGET = "budget.toml"
+NO_BUDGET = "none"  # instead of its hash
 
 
 def run(
@@ -80,7 +81,7 @@ def run(
         (folder / BUDGET).write_text(planned.budget.read_text())
     played: dict[str, str] = {}
     failures: dict[str, str] = {}
-    _write(folder, planned.name, names, played, failures)
+    write(folder, planned.name, names, played, failures)
     try:
         for name, part in zip(names, planned.parts, strict=True):
             try:
@@ -90,20 +91,22 @@ def run(
                 raise
             except HarnessError as error:
                 failures[name] = f"{type(error).__name__}: {error}"
-            _write(folder, planned.name, names, played, failures)
+            write(folder, planned.name, names, played, failures)
     finally:
         point_latest(runs, folder)  # each part has pointed it at itself
     return judge(folder)
 
 
-def _write(
+def write(
     folder: Path,
     name: str,
     planned: Sequence[str],
     played: Mapping[str, str],
     failures: Mapping[str, str],
 ) -> None:
-    """Write suite.json. A part that it plans and neither was played nor broke was not come to."""
+    """Write suite.json, beside the budget, where there is one. A part that it plans and neither was
+    played nor broke was not come to. Raises StorageError.
+    """
     found = {
         "version": VERSION,
         "name": name,
@@ -112,7 +115,8 @@ def _write(
         "failures": failures,
     }
     with translated(folder):
-        found["budget_sha256"] = _sha256(folder / BUDGET)
+        has_budget = (folder / BUDGET).is_file()
+        found["budget_sha256"] = _sha256(folder / BUDGET) if has_budget else NO_BUDGET
         replace_text(folder / FILE, json.dumps(found, indent=1) + "\n")
 
 
@@ -162,11 +166,11 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     except (OSError, ValueError) as error:
         raise BadFileError(f"{folder / FILE}: cannot be read: {error}") from None
     rows, lost = _own_rows(folder, found.get("budget_sha256"))
+    runs = {name: reader.find(folder / part) for name, part in found["parts"].items()}
+    rows = session_rows.bound(rows, {name: reader.metadata(run) for name, run in runs.items()})
     # The suite's rows, not those of the parts' files.
-    judged = {
-        name: single_judge.judge_by(reader.find(folder / part), rows)
-        for name, part in found["parts"].items()
-    }
+    about = [row for row in rows if row.conditions.scenario is not None]
+    judged = {name: single_judge.judge_by(run, about) for name, run in runs.items()}
     failures = found["failures"]
     for name in found.get("planned", ()):
         if name not in judged:
@@ -202,9 +206,11 @@ def _judge_soak(folder: Path, budget: Path | None, *, write: bool) -> Judged:
 
 def _own_rows(folder: Path, sha256: str | None) -> tuple[tuple[Row, ...], list[Finding]]:
     """Return the rows of a suite's folder; none where its budget is not as it was written, and a
-    finding that says so. `sha256` None: an earlier version did not note it.
+    finding that says so. `sha256` None: an earlier version did not note it; NO_BUDGET: it had none.
     """
     file = folder / BUDGET
+    if sha256 == NO_BUDGET:
+        return (), [_lost("was added")] if file.exists() else []
     if not file.is_file():
         return (), [_lost("is missing")]
     if sha256 not in (None, _sha256(file)):
@@ -251,7 +257,8 @@ def findings(
             None,
         )
         if mine is None:
-            found.append(_not_measured(row, failures.get(of, f"scenario {of!r} was not played")))
+            why = f"scenario {of!r} was not played" if of else session_rows.why_unbound(row, parts)
+            found.append(_not_measured(row, failures.get(of, why)))
         else:
             left[of].remove(mine)
             found.append(_of_part(mine, of))
@@ -300,7 +307,7 @@ def _not_measured(row: Row, why: str) -> Finding:
         measured="–",
         sentence=why,
         cause=Cause.NOT_MEASURED,
-        phase=f"{row.conditions.scenario}/{row.conditions.phase}",
+        phase="/".join(filter(None, (row.conditions.scenario, row.conditions.phase))),
         source=row.source,
         metric=row.metric,
         statistic=row.statistic,

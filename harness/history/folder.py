@@ -54,10 +54,13 @@ def new_folder(root: Path, name: str, now: datetime | None = None) -> Path:
     moment = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H-%M-%S")
     path, number = root / name / moment, 1
     with translated(path):
-        while path.exists():
-            number += 1
-            path = root / name / f"{moment}-{number}"
-        path.mkdir(parents=True)
+        while True:
+            try:
+                path.mkdir(parents=True)
+                break
+            except FileExistsError:  # of the same second, perhaps by another process just now
+                number += 1
+                path = root / name / f"{moment}-{number}"
     point_latest(root, path)
     return path
 
@@ -65,7 +68,7 @@ def new_folder(root: Path, name: str, now: datetime | None = None) -> Path:
 def point_latest(root: Path, path: Path) -> None:
     """Point ``root/latest`` at that folder. Raises StorageError."""
     with translated(path):
-        fresh = root / f".latest-{os.getpid()}"
+        fresh = root / f".latest-{os.getpid()}-{threading.get_ident()}"
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(path.relative_to(root))
         fresh.replace(root / "latest")

@@ -50,15 +50,16 @@ def why(verdict: Verdict) -> str:
         said = f"{number} of {of} findings {'is' if number == 1 else 'are'} FAIL{more}"
     else:
         causes = Counter(str(each.cause) for each in verdict.findings if each.cause is not None)
-        told = ", ".join(
+        listed = ", ".join(
             cause if number == times else f"{times} × {cause}"
             for cause, times in causes.most_common()
         )
-        said = f"{number} of {of} findings could not be judged ({told})"
-    return f"{said}; {'it is' if number == 1 else 'the first:'} {_told(one)}."
+        said = f"{number} of {of} findings could not be judged ({listed})"
+    return f"{said}; {'it is' if number == 1 else 'the first:'} {told(one)}."
 
 
-def _told(finding: Finding) -> str:
+def told(finding: Finding) -> str:
+    """Say a finding in one sentence."""
     phase = f" ({finding.phase})" if finding.phase else ""
     sentence = finding.sentence.rstrip(". ")
     if len(sentence) > SENTENCE_CHARACTERS:

@@ -29,6 +29,8 @@ def find(named: str, folder: str) -> Path:
     Raises BadFileError with what there is.
     """
     candidates = [Path(named), Path(folder) / f"{named}.toml", root() / folder / f"{named}.toml"]
+    if Path(named).parts[:1] == (folder,):  # as it is called in a checkout, and after `init`
+        candidates.append(root() / named)
     for candidate in candidates:
         if is_file(candidate):
             return candidate

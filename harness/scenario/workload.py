@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadFileError
+from harness.history.plan import PhaseKind
 from harness.scenario.scenario import Phase
 from harness.scenario.stream import Stream
 
@@ -22,8 +23,8 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """The streams of each phase, in order. `left_out` are the words of operations that somebody
-    who picked streams by hand did not pick.
+    """The streams of each phase, in order, and what ends one early. `left_out` are the words of
+    operations that somebody who picked streams by hand did not pick.
     """
 
     seed: int
@@ -41,6 +42,7 @@ class Workload:
                     "name": phase.name,
                     "duration_s": phase.duration_s,
                     "streams": phase.streams_as_json(),
+                    **({} if phase.until is None else {"until": phase.until}),
                 }
                 for phase in self.phases
             ],
@@ -60,6 +62,8 @@ class Workload:
                         name=phase["name"],
                         duration_s=phase["duration_s"],
                         streams=tuple(map(Stream.from_json, phase["streams"])),
+                        until=phase.get("until"),
+                        kind=PhaseKind.CONVERGE if phase.get("until") else None,
                     )
                     for phase in said["phases"]
                 ),

@@ -57,6 +57,13 @@ def test_files_page_is_what_the_tables_say():
     )
 
 
+def test_python_page_is_what_the_docstrings_say():
+    said = loaded(ROOT / "scripts" / "make_python_docs.py").page()
+    assert said == (ROOT / "docs" / "python.md").read_text(), (
+        "run: python scripts/make_python_docs.py"
+    )
+
+
 def test_the_examples_on_the_page_are_good_files():
     topology, _, budget = re.findall(r"```toml\n(.*?)```", generator().page(), re.DOTALL)
     assert len(files.topology_from(tomllib.loads(topology), "page", "page").nodes) == 101

@@ -30,7 +30,7 @@ SLOPES_MOST = 12
 EIGHT_H_S = 8 * 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class SoakJudged(Judged):
     """A soak and its verdict. `details`: what its page, and verdict.json, say beside it."""
 

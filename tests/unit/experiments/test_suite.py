@@ -10,17 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import pyarrow as pa
 import pytest
-from kit.histories import SECOND, sample
-from kit.verdicts import FACTS
+from kit.suites import BUDGET, part_run
 
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.errors import BadFileError, InterruptedByUserError
 from harness.experiments import suite
-from harness.history import history as h
-from harness.history.events import PhaseBegan, PhasesOver, RunEnded
-from harness.history.folder import RunFolder
 from harness.scenario import files
 from harness.scenario.budget import Conditions, Row
 
@@ -172,41 +167,6 @@ def test_a_suite_whose_budget_is_gone_is_not_judged_by_those_of_its_parts(two_pa
     for verdict, why in ((changed, "is not as it was"), (gone, "is missing")):
         (said,) = [one for one in verdict.findings if one.name == "record: whole"]
         assert (said.cause, said.sentence) == (Cause.GAP, f"budget.toml of the suite {why}")
-
-
-def part_run(runs, name, bound_mb):
-    """The run folder of a part whose own budget promises so much."""
-    folder = RunFolder(runs, name)
-    folder.write_text("budget.toml", BUDGET.format(bound=bound_mb, name=name))
-    folder.write_json(
-        "metadata.json",
-        {
-            **FACTS,
-            "version": 1,
-            "name": name,
-            "load": {},
-            "nodes": [{"name": "n", "wire_id": "00" * 32}],
-        },
-    )
-    folder.event(PhaseBegan(at_ns=SECOND, phase="load", planned_ns=SECOND))
-    folder.event(PhasesOver(at_ns=11 * SECOND))
-    folder.event(RunEnded())
-    rows = [sample(1 + at, 0, rss_bytes=100_000_000) for at in range(10)]
-    folder.append("samples.arrow", pa.RecordBatch.from_pylist(rows, h.SAMPLES))
-    folder.close()
-    return folder.path
-
-
-BUDGET = """
-[[row]]
-name = "memory"
-metric = "rss"
-statistic = "max"
-unit = "MB"
-bound = {bound}
-phase = "load"
-scenario = "{name}"
-"""
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from harness.experiments import judge
 from harness.history import folder as folders
 from harness.history import history, reader
 from harness.history.events import PhaseBegan, PhasesOver, RunEnded
-from harness.history.folder import RunFolder
+from harness.history.folder import RunFolder, new_folder
 from harness.history.journal import header, record
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -203,3 +204,10 @@ def test_a_full_disk_is_said_with_the_file(tmp_path):
         folder.append("samples.arrow", batch)
     with pytest.raises(StorageError, match="No space left"):
         folder.close()
+
+
+def test_folders_of_one_moment_are_each_their_own(tmp_path):
+    """Several processes may begin runs of one name in a second: one failed as it was taken."""
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda _: new_folder(tmp_path, "demo", MOMENT), range(16)))
+    assert len(set(made)) == 16

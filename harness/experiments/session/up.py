@@ -1,0 +1,104 @@
+"""How a Python program comes to a cluster: it starts one (`up`), or uses one that is (`attach`)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from harness.control import state
+from harness.control.launcher import Hold
+from harness.control.progress import Progress, nobody
+from harness.errors import InterruptedByUserError
+from harness.experiments import run
+from harness.experiments.session.session import NAME, Session
+from harness.experiments.session.twins import entered
+from harness.runtimes import AUTO
+from harness.scenario import files, shipped
+from harness.topology.topology import Topology
+
+
+def read_topology(topology: str | Path | Topology, system: str | Path | None) -> Topology:
+    """Return the topology that is meant: a value, a file, or the name of a shipped one; with
+    another system under test. Raises BadFileError.
+    """
+    if not isinstance(topology, Topology):
+        topology = files.read_topology(shipped.find(str(topology), "topologies"))
+    return run.with_system(topology, None if system is None else str(system))
+
+
+def _runs(given: str | Path | None) -> Path:
+    return Path(given or os.environ.get("HARNESS_RUNS") or "runs")
+
+
+def up(
+    topology: str | Path | Topology,
+    *,
+    system: str | Path | None = None,
+    cluster: str | None = None,
+    runtime_name: str | None = None,
+    runs: str | Path | None = None,
+    name: str = NAME,
+    workers: int = 1,
+    seed: int = 1,
+    keep: bool = False,
+    progress: Progress = nobody,
+) -> Session:
+    """Start a cluster and wait until every node is ready; `with` ends it.
+
+    `topology`: a file, the name of a shipped one (`cluster-10`), or a Topology. `system`: the
+    system under test, instead of the topology's: `meshnode`, `serf`, …, a command file, or
+    `module:Class`. `cluster`: its name; None: $HARNESS_CLUSTER, else `main`. `runtime_name`:
+    `auto`, `netns` or `docker`; None: $RUNTIME, else `auto`. `runs`: where run folders go; None:
+    $HARNESS_RUNS, else `runs`. `name`: what the session's folder is called. `workers`: processes
+    that send the load. `seed`: of the loads' schedules. `keep`: the cluster outlives this process.
+    Raises BadFileError, UsageError, NameTakenError, PreflightError, PermissionNeededError,
+    UnavailableError, NodeStartError; KeyboardInterrupt takes all back.
+    """
+    path = None if isinstance(topology, Topology) else shipped.find(str(topology), "topologies")
+    built = read_topology(topology, system)
+    called = state.cluster_name(cluster)
+    hold = Hold()
+    try:
+        run.up(
+            built if path is None else path,
+            cluster=called,
+            runtime_name=runtime_name or os.environ.get("RUNTIME") or AUTO,
+            system=None if system is None else str(system),
+            progress=progress,
+            held=hold,
+        )
+        hold.callback(run.down, called)
+        session = Session(
+            called, built, hold, runs=_runs(runs), name=name, workers=workers, seed=seed
+        )
+        if keep:
+            session.keep()
+    except BaseException as error:
+        hold.close()
+        if isinstance(error, InterruptedByUserError):
+            raise KeyboardInterrupt(str(error)) from error
+        raise
+    return session
+
+
+up_async = entered(up)
+
+
+def attach(
+    topology: str | Path | Topology,
+    *,
+    system: str | Path | None = None,
+    cluster: str | None = None,
+    runs: str | Path | None = None,
+    name: str = NAME,
+    workers: int = 1,
+    seed: int = 1,
+) -> Session:
+    """Use a cluster of this topology that is up already, and leave it up; see `up`.
+
+    Faults that were set here are taken back at the end. Raises UnavailableError where none is up,
+    NameTakenError where it is another one.
+    """
+    built, called = read_topology(topology, system), state.cluster_name(cluster)
+    run.same(called, built, AUTO)
+    return Session(called, built, None, runs=_runs(runs), name=name, workers=workers, seed=seed)
