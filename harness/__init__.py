@@ -22,18 +22,18 @@ __all__ = ["Client", "down", "judge", "replay", "run", "up"]
 
 if TYPE_CHECKING:
     from harness.control.client import Client
+    from harness.experiments.cluster import down, up
     from harness.experiments.folders import judge
     from harness.experiments.replay import replay
-    from harness.experiments.run import down, up
     from harness.experiments.suite import run
 
 _HOMES = {
     "Client": "control.client",
-    "down": "experiments.run",
+    "down": "experiments.cluster",
     "judge": "experiments.folders",
     "replay": "experiments.replay",
     "run": "experiments.suite",
-    "up": "experiments.run",
+    "up": "experiments.cluster",
 }
 
 

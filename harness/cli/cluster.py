@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 
@@ -53,6 +54,7 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
             f"cluster {cluster} is up: {len(status['nodes'])} {status['system']} nodes on "
             f"{status['runtime']}. Next: locust"
         )
+    gc.freeze()  # what is left goes with this process: no search of it while nodes want the cores
 
 
 @click.command()

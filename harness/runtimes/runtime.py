@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -171,12 +171,13 @@ class Runtime(Protocol):
 
     def start(
         self,
-        launches: Sequence[tuple[Place, Process]],
+        launches: Iterable[tuple[Place, Process]],
         started: Callable[[Running], None],
         doing: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Start all, in parallel. `started` is called once for each node as its process exists,
-        from any thread.
+        from any thread. `launches` may take its time, and raise; what a zygote forks begins when it
+        has ended.
 
         `doing` is told, in words, what takes time before the first node starts. Both may raise to
         give up.

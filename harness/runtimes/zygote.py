@@ -56,8 +56,10 @@ class Zygote:
         self._thread = threading.Thread(target=self._listen, name="zygote", daemon=True)
         self._thread.start()
 
-    def ask(self, place: Place, process: Process) -> Future[Running]:
-        """Ask for a process; the future ends in a Running, NodeStartError or UnavailableError."""
+    def ask(self, place: Place, process: Process, *, held: bool = False) -> Future[Running]:
+        """Ask for a process; the future ends in a Running, NodeStartError or UnavailableError.
+        `held`: what the zygote forks, instead of executing it, waits for `begin`.
+        """
         name, future = place.node.name, Future[Running]()
         request = {
             "op": "spawn",
@@ -65,6 +67,7 @@ class Zygote:
             "argv": process.argv,
             "directory": str(place.directory),
             "environment": {**self._environment, **process.environment},
+            "held": held,
         }
         log = processes.open_log(place)
         try:
@@ -88,6 +91,11 @@ class Zygote:
         finally:
             os.close(log)
         return future
+
+    def begin(self) -> None:
+        """Have all that are held begin; where the zygote has ended, so have they."""
+        with suppress(ConnectionError):
+            self._connection.send(json.dumps({"op": "begin"}).encode())
 
     def ending(self, name: str) -> Ending:
         """Tell how a node's last process ended; waits until the zygote has said so, or has ended
@@ -176,13 +184,14 @@ def start_all(
     started: Callable[[Place, Process, Running], None],
 ) -> None:
     """Start many, `WINDOW` of them under way at a time; `started` is called for each, in order, on
-    this thread.
+    this thread. What can be held begins when all have started; `asks` may take its time.
 
-    Raises the first error, once every request was answered: nothing starts after the caller has
-    heard of it.
+    Raises the first error, also one of `asks`, once every request was answered: nothing starts
+    after the caller has heard of it.
     """
     window: deque[tuple[Place, Process, Future[Running]]] = deque()
     failures: list[HarnessError] = []
+    zygotes: set[Zygote] = set()
 
     def answer() -> None:
         place, process, future = window.popleft()
@@ -200,17 +209,19 @@ def start_all(
         else:
             started(place, process, running)
 
-    for zygote, place, process in asks:
-        if len(window) >= WINDOW:
-            answer()
-        if failures:
-            break
-        try:
-            window.append((place, process, zygote.ask(place, process)))
-        except HarnessError as error:
-            failures.append(error)
-            break
+    try:
+        for zygote, place, process in asks:
+            if len(window) >= WINDOW:
+                answer()
+            if failures:
+                break
+            window.append((place, process, zygote.ask(place, process, held=True)))
+            zygotes.add(zygote)
+    except HarnessError as error:
+        failures.append(error)
     while window:
         answer()
     if failures:
         raise failures[0]
+    for zygote in zygotes:
+        zygote.begin()

@@ -296,10 +296,13 @@ class Zygote:
         argv: list[str],
         directory: Path,
         namespace: str = "/proc/self/ns/net",
+        *,
+        held: bool | None = None,
         **environment: str,
     ) -> None:
         request = {
             "op": "spawn",
+            **({} if held is None else {"held": held}),
             "name": name,
             "argv": argv,
             "environment": environment,
@@ -313,6 +316,9 @@ class Zygote:
         self.socket.sendmsg([json.dumps(request).encode()], rights)
         for descriptor in descriptors:
             os.close(descriptor)
+
+    def begin(self) -> None:
+        self.socket.send(json.dumps({"op": "begin"}).encode())
 
     def receive(self) -> tuple[dict[str, Any], list[int]]:
         data, descriptors, _, _ = socket.recv_fds(self.socket, 1 << 17, 4)
