@@ -59,7 +59,8 @@ class Process:
     environment: Mapping[str, str] = field(default_factory=dict)
     image: Image
     # Command of the zygote that forks such processes (meshnode PROTOCOL.md, section 3); the runtime
-    # appends ``--socket-fd N`` or ``--connect PATH``. Empty: the program is executed.
+    # appends ``--socket-fd N`` or ``--connect PATH``. It holds them until all have started, which
+    # they may before the network stands. Empty: the program is executed, and runs at once.
     zygote: tuple[str, ...] = ()
     # Docker: its container cannot enter a namespace, and joins a pause container that stands in it.
     pod: bool = False
