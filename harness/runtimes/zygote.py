@@ -58,7 +58,7 @@ class Zygote:
 
     def ask(self, place: Place, process: Process, *, held: bool = False) -> Future[Running]:
         """Ask for a process; the future ends in a Running, NodeStartError or UnavailableError.
-        `held`: what the zygote forks, instead of executing it, waits for `begin`.
+        `held`: more are to come; what the zygote forks, instead of executing it, waits for them.
         """
         name, future = place.node.name, Future[Running]()
         request = {
@@ -91,11 +91,6 @@ class Zygote:
         finally:
             os.close(log)
         return future
-
-    def begin(self) -> None:
-        """Have all that are held begin; where the zygote has ended, so have they."""
-        with suppress(ConnectionError):
-            self._connection.send(json.dumps({"op": "begin"}).encode())
 
     def ending(self, name: str) -> Ending:
         """Tell how a node's last process ended; waits until the zygote has said so, or has ended
@@ -184,14 +179,15 @@ def start_all(
     started: Callable[[Place, Process, Running], None],
 ) -> None:
     """Start many, `WINDOW` of them under way at a time; `started` is called for each, in order, on
-    this thread. What can be held begins when all have started; `asks` may take its time.
+    this thread. What can be held begins when `asks`, which may take its time, has ended: the last
+    of each zygote is asked for only then.
 
     Raises the first error, also one of `asks`, once every request was answered: nothing starts
     after the caller has heard of it.
     """
     window: deque[tuple[Place, Process, Future[Running]]] = deque()
     failures: list[HarnessError] = []
-    zygotes: set[Zygote] = set()
+    latest: dict[Zygote, tuple[Place, Process]] = {}
 
     def answer() -> None:
         place, process, future = window.popleft()
@@ -209,19 +205,24 @@ def start_all(
         else:
             started(place, process, running)
 
+    def ask(zygote: Zygote, place: Place, process: Process, *, held: bool) -> None:
+        if len(window) >= WINDOW:
+            answer()
+        if not failures:
+            window.append((place, process, zygote.ask(place, process, held=held)))
+
     try:
         for zygote, place, process in asks:
-            if len(window) >= WINDOW:
-                answer()
+            if zygote in latest:
+                ask(zygote, *latest[zygote], held=True)
+            latest[zygote] = (place, process)
             if failures:
                 break
-            window.append((place, process, zygote.ask(place, process, held=True)))
-            zygotes.add(zygote)
+        for zygote, (place, process) in latest.items():
+            ask(zygote, place, process, held=False)
     except HarnessError as error:
         failures.append(error)
     while window:
         answer()
     if failures:
         raise failures[0]
-    for zygote in zygotes:
-        zygote.begin()

@@ -317,9 +317,6 @@ class Zygote:
         for descriptor in descriptors:
             os.close(descriptor)
 
-    def begin(self) -> None:
-        self.socket.send(json.dumps({"op": "begin"}).encode())
-
     def receive(self) -> tuple[dict[str, Any], list[int]]:
         data, descriptors, _, _ = socket.recv_fds(self.socket, 1 << 17, 4)
         return json.loads(data), descriptors

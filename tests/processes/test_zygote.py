@@ -99,12 +99,12 @@ def test_nodes_run_in_their_namespace_and_end_with_the_zygote(
         os.close(descriptor)
 
 
-def test_what_is_held_begins_when_it_is_told_so(zygote: Zygote, tmp_path: Path) -> None:
+def test_what_is_held_begins_after_the_last_request(zygote: Zygote, tmp_path: Path) -> None:
     """Not when no more are asked for a while: the network may still be in the making."""
     one, other = make_nodes(tmp_path, 2, [(0, 1)])
-    for node, held in ((one, True), (other, False)):
+    for node in (one, other):
         argv = ["meshnode", "run", "--config", str(node.write_config())]
-        zygote.spawn(node.name, argv, node.directory, held=held)
+        zygote.spawn(node.name, argv, node.directory, held=True)
         answer, (pidfd,) = zygote.receive()
         assert answer["op"] == "spawned"
         os.close(pidfd)
@@ -113,7 +113,9 @@ def test_what_is_held_begins_when_it_is_told_so(zygote: Zygote, tmp_path: Path) 
     os.close(zygote.receive()[1][0])
     assert zygote.receive()[0]["op"] == "exited"
     assert not any((node.directory / "control.sock").exists() for node in (one, other))
-    zygote.begin()
+    zygote.spawn("last", ["true"], tmp_path)
+    os.close(zygote.receive()[1][0])
+    assert zygote.receive()[0]["op"] == "exited"
     for node in (one, other):
         wait_until(node.is_ready, "ready")
 
@@ -169,7 +171,6 @@ def test_what_cannot_start_has_failed_and_the_next_one_starts(
     assert words in answer["error"]
     zygote.socket.send(b"not json")
     assert "not JSON" in zygote.receive()[0]["error"]
-    zygote.begin()  # with nobody held it is nothing
     zygote.spawn("good", ["true"], tmp_path)
     answer, descriptors = zygote.receive()
     assert answer["op"] == "spawned"

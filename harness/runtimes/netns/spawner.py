@@ -68,8 +68,6 @@ def _take(requests: socket.socket, names: dict[int, str]) -> bool:
     if not packet:
         return False
     request = json.loads(packet)
-    if request.get("op") == "begin":  # programs are not held
-        return True
     try:
         try:
             error, pid, pidfd = _spawn(request, descriptors)

@@ -57,7 +57,7 @@ class _Gate:
 
     def __init__(self) -> None:
         self.is_awaited = False
-        self.is_held = False  # until it is told to open
+        self.is_held = False  # more are to come, however long that takes
         self.reading, self._writing = os.pipe2(os.O_CLOEXEC)
 
     def open(self) -> None:
@@ -148,11 +148,8 @@ class _Zygote:
         name = ""
         try:
             request = _read(data, descriptors)
-            if request["op"] == "begin":
-                self._gate.open()
-            else:
-                name = request["name"]
-                self._spawn(request, descriptors)
+            name = request["name"]
+            self._spawn(request, descriptors)
         except (_RequestError, OSError) as error:
             self._send({"op": "failed", "name": name, "error": str(error)})
         finally:
@@ -170,7 +167,7 @@ class _Zygote:
         if pid == 0:
             _become(request, descriptors, _Ends(writing, self._gate.reading), self._main)
         self._gate.is_awaited = True
-        self._gate.is_held |= request.get("held", False)
+        self._gate.is_held = request.get("held", False)
         os.close(writing)
         child = _Child(request["name"], pid, os.pidfd_open(pid), reading)
         for descriptor in (reading, child.pidfd):
@@ -253,8 +250,6 @@ def _read(data: bytes, descriptors: list[int]) -> dict[str, Any]:
     except ValueError as error:
         raise _RequestError(f"not JSON: {error}") from error
     match request:
-        case {"op": "begin"}:
-            return {"op": "begin"}
         case {
             "op": "spawn",
             "name": str(),
@@ -264,9 +259,7 @@ def _read(data: bytes, descriptors: list[int]) -> dict[str, Any]:
         }:
             pass
         case _:
-            raise _RequestError(
-                "expected op spawn with name, argv, environment and directory, or op begin"
-            )
+            raise _RequestError("expected op spawn with name, argv, environment and directory")
     texts = (*request["argv"], *request["environment"].values())
     if not isinstance(request.get("held", False), bool):
         raise _RequestError("held is true or false")

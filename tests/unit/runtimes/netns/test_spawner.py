@@ -49,7 +49,6 @@ def test_a_host_without_room_for_one_more_ends_none_of_the_others(tmp_path):
             return answer
 
         asked("a")
-        ours.send(b'{"op": "begin"}')  # nothing is held here
         assert json.loads(ours.recv(1 << 16))["op"] == "exited"  # it waits for more by then
         limit = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
         taken = {int(entry.name) for entry in Path(f"/proc/{process.pid}/fd").iterdir()}
