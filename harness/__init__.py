@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from harness.checks.verdict import Answer
     from harness.control.client import Client
     from harness.errors import HarnessError, NotReachedError
+    from harness.experiments.cluster import down
     from harness.experiments.folders import judge
     from harness.experiments.judge import Judged
     from harness.experiments.replay import replay
-    from harness.experiments.run import down
     from harness.experiments.session.faults import Fault
     from harness.experiments.session.loads import Load
     from harness.experiments.session.session import Session
@@ -62,7 +62,7 @@ _HOMES = {
     "Session": "experiments.session.session",
     "Topology": "topology.topology",
     "attach": "experiments.session.up",
-    "down": "experiments.run",
+    "down": "experiments.cluster",
     "judge": "experiments.folders",
     "replay": "experiments.replay",
     "run": "experiments.suite",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 
@@ -18,7 +19,7 @@ from harness.cli.shared import (
 )
 from harness.control.client import Client
 from harness.control.launcher import Hold
-from harness.experiments import run
+from harness.experiments import cluster as clusters
 from harness.faults.words import CONDITIONS
 from harness.reports.terminal import Plain, Terminal, plain, visible
 from harness.scenario import shipped
@@ -35,7 +36,7 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
     cluster-1000).
     """
     with shown() as progress, Hold() as held:
-        status = run.up(
+        status = clusters.up(
             shipped.find(topology, "topologies"),
             cluster=cluster,
             runtime_name=runtime,
@@ -53,6 +54,7 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
             f"cluster {cluster} is up: {len(status['nodes'])} {status['system']} nodes on "
             f"{status['runtime']}. Next: locust"
         )
+    gc.freeze()  # what is left goes with this process: no search of it while nodes want the cores
 
 
 @click.command()
@@ -61,7 +63,7 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
 def down(cluster: str, *, as_json: bool) -> None:
     """Take a cluster down and wait until nothing of it is left."""
     with Terminal(stderr=True).status(plain(f"taking {cluster} down")):
-        existed = run.down(cluster)
+        existed = clusters.down(cluster)
     if as_json:
         print_json({"version": 1, "cluster": cluster, "existed": existed})
         return

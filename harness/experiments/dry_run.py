@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.experiments import run, suite
+from harness.experiments.cluster import with_system
 from harness.scenario import files
 from harness.scenario.scenario import Scenario
 from harness.scenario.timeline import Timeline
@@ -48,6 +49,6 @@ def compiled(scenario: Path, system: str | None = None) -> list[DryRun]:
     found = []
     for part in (scenario,) if planned is None else planned.parts:
         one = files.read_scenario(part)
-        one = replace(one, topology=run.with_system(one.topology, system))
+        one = replace(one, topology=with_system(one.topology, system))
         found.append(DryRun(planned=one, played=run.check(one, imports=False)))
     return found

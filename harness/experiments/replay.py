@@ -27,6 +27,7 @@ from harness.control.client import Client
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError, UsageError
 from harness.experiments import bundle, comparable, fidelity, foreign, fork, judge, original, run
+from harness.experiments.cluster import with_system
 from harness.experiments.comparable import Answered
 from harness.experiments.judge import Judged
 from harness.experiments.original import Original
@@ -230,7 +231,7 @@ def checked(of: Original, system: str | None = None, runtime_name: str = AUTO) -
     what is none of the harness's own.
     """
     foreign.require_none(of, system, runtime_name)
-    topology = run.with_system(of.scenario.topology, system)
+    topology = with_system(of.scenario.topology, system)
     adapter = Path(topology.adapter)
     if adapter.suffix == ".toml" and not adapter.is_file():
         raise BadFileError(

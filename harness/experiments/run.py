@@ -22,16 +22,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import runtimes
 from harness.checks import rows as budget_rows
 from harness.checks import selection
 from harness.choices import one_of
-from harness.control import launcher, state, wanted
+from harness.control import state, wanted
 from harness.control.client import Client
 from harness.control.interrupts import held_back
 from harness.control.launcher import Hold
 from harness.control.progress import Progress, nobody
-from harness.control.spec import Spec
 from harness.errors import (
     BadFileError,
     HarnessError,
@@ -40,11 +38,12 @@ from harness.errors import (
     UnavailableError,
 )
 from harness.experiments import beforehand, judge
+from harness.experiments.cluster import down, up, with_system
 from harness.experiments.judge import Judged
 from harness.scenario import files, shipped, timeline
 from harness.scenario.scenario import Scenario
 from harness.scenario.timeline import PlannedPhase, Timeline
-from harness.systems import abilities, adapters
+from harness.systems import abilities
 from harness.topology.topology import Topology
 
 LOAD_GRACE_S = 120.0  # beyond the phases: Locust's start, the drain, the writing
@@ -65,54 +64,6 @@ class Play:
     source: Path
     files: Mapping[str, str]
     facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-def up(
-    topology: Topology | Path,
-    *,
-    cluster: str | None = None,
-    runtime_name: str = "auto",
-    system: str | None = None,
-    progress: Progress = nobody,
-    held: Hold | None = None,
-) -> dict[str, Any]:
-    """Start a cluster in the background and wait until every node is ready; return its status.
-
-    `system` puts another system under test than the topology names. `held`: the cluster ends when
-    this closes, or this process ends, unless it is kept; None: it outlives both. Raises
-    BadFileError, NameTakenError, PreflightError, PermissionNeededError, UnavailableError,
-    NodeStartError.
-    """
-    text = topology.read_text() if isinstance(topology, Path) and topology.is_file() else ""
-    built = files.read_topology(topology) if isinstance(topology, Path) else topology
-    built = with_system(built, system)
-    adapters.named(built.adapter)
-    spec = Spec(
-        cluster=state.cluster_name(cluster),
-        topology=built,
-        topology_text=text,
-        runtime=runtimes.choose(runtime_name),
-    )
-    if held is not None:
-        return launcher.start(spec, progress, held)
-    with Hold() as ours:
-        status = launcher.start(spec, progress, ours)
-        ours.keep()
-    return status
-
-
-def down(cluster: str | None = None) -> bool:
-    """Take a cluster down and wait until nothing of it is left; False where there was none."""
-    return launcher.stop(state.cluster_name(cluster))
-
-
-def with_system(topology: Topology, system: str | None) -> Topology:
-    """Put another system under test; a command file is named relative to the working directory."""
-    if not system:
-        return topology
-    return replace(
-        topology, adapter=str(Path(system).resolve()) if system.endswith(".toml") else system
-    )
 
 
 def run(

@@ -33,6 +33,7 @@ from harness.errors import (
 )
 from harness.experiments import beforehand
 from harness.experiments import run as single_run
+from harness.experiments.cluster import down, up, with_system
 from harness.experiments.judge import Judged
 from harness.experiments.saturation import (
     CURVE,
@@ -87,9 +88,7 @@ class Saturating:
             known = [each.word for each in Operation]
             raise UsageError(f"--stream: {one_of(word, known)}")
         self.planned = files.read_scenario(scenario)
-        self.wanted = self.planned.topology
-        if system:
-            self.wanted = single_run.with_system(self.wanted, system)
+        self.wanted = with_system(self.planned.topology, system)
         self.streams = _streams(self.planned, operation)
         self.promised = promise(until, operation)
         self.operation, self.scenario = operation, scenario
@@ -267,7 +266,7 @@ def saturate(
         if not nodes and state.is_alive(name):
             single_run.same(name, asked.wanted, runtime_name)
         elif not nodes:  # else each run starts its own, and takes it down
-            single_run.up(
+            up(
                 files.topology_of(scenario),
                 cluster=name,
                 runtime_name=runtime_name,
@@ -275,7 +274,7 @@ def saturate(
                 progress=progress,
                 held=held,
             )
-            held.callback(single_run.down, name)
+            held.callback(down, name)
         folder, found, is_interrupted = asked.play(settings, progress)
     return folder, asked.facts(found, is_interrupted=is_interrupted)
 

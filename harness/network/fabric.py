@@ -131,36 +131,53 @@ class Fabric:
     def wire(
         self, nodes: Sequence[Node], progress: Callable[[int], None] = lambda _: None
     ) -> list[Wire]:
-        """Make the namespaces of all nodes and join them to the hub; called once.
+        """Make the namespaces of all nodes and join them to the hub, as `make` and `join` do."""
+        wires = self.make(nodes)
+        for _ in self.join(progress):
+            pass
+        return wires
 
-        `progress` is told how many are done. Raises BadFileError (too few addresses),
-        PermissionNeededError, UsageError (congestion control), HarnessError; the caller then closes
-        the fabric, as always.
+    def make(self, nodes: Sequence[Node]) -> list[Wire]:
+        """Make the hub, and the namespaces of all nodes, which `join` has to follow; called once.
+
+        Raises BadFileError (too few addresses), PermissionNeededError, HarnessError; the caller
+        then closes the fabric, as always.
         """
         if self._open:
             raise HarnessError(f"fabric {self._label}: wired already")
         plan = plan_addresses(nodes, self._addresses)
-        hub = self._make_hub()
-        for start in range(0, len(nodes), _TOGETHER):
-            part = nodes[start : start + _TOGETHER]
-            namespaces = create_many(len(part))
-            self._open += namespaces
-            wires = [
-                Wire(
-                    node=node.name,
-                    address=str(plan.nodes[index]),
-                    namespace=namespace,
-                    ifindex=HUB_IFINDEX_FIRST + index,
-                )
-                for index, (node, namespace) in enumerate(zip(part, namespaces, strict=True), start)
-            ]
+        self._make_hub()
+        namespaces = create_many(len(nodes))
+        self._open += namespaces
+        self._wires = [
+            Wire(
+                node=node.name,
+                address=str(plan.nodes[index]),
+                namespace=namespace,
+                ifindex=HUB_IFINDEX_FIRST + index,
+            )
+            for index, (node, namespace) in enumerate(zip(nodes, namespaces, strict=True))
+        ]
+        return list(self._wires)
+
+    def join(self, progress: Callable[[int], None] = lambda _: None) -> Iterator[Wire]:
+        """Join the namespaces to the hub, and yield each that is, some at a time; all are once it
+        has ended.
+
+        `progress` is told how many are done. Raises UsageError (congestion control), and as `make`.
+        """
+        hub = self._netlink
+        if hub is None:
+            raise HarnessError(f"fabric {self._label}: not made yet")
+        for start in range(0, len(self._wires), _TOGETHER):
+            wires = self._wires[start : start + _TOGETHER]
             hub.do(
                 [message for wire in wires for message in _hub_side(wire)],
                 where=f"the hub of {self._label}",
             )
             self._finish(wires)
-            self._wires += wires
-            progress(len(self._wires))
+            progress(start + len(wires))
+            yield from wires
         self._reader = Wiring(hub)
         self._wiring = self._reader.read()
         with inside(self._wires[0].namespace):
@@ -169,7 +186,6 @@ class Fabric:
                 "tcp_congestion_control": read_sysctl(_CONGESTION_CONTROL),
                 "gso_max_segs": str(self._gso_max_segs or "default"),
             }
-        return list(self._wires)
 
     def _make_hub(self) -> Netlink:
         namespace = create()

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -59,7 +59,8 @@ class Process:
     environment: Mapping[str, str] = field(default_factory=dict)
     image: Image
     # Command of the zygote that forks such processes (meshnode PROTOCOL.md, section 3); the runtime
-    # appends ``--socket-fd N`` or ``--connect PATH``. Empty: the program is executed.
+    # appends ``--socket-fd N`` or ``--connect PATH``. It holds them until all have started, which
+    # they may before the network stands. Empty: the program is executed, and runs at once.
     zygote: tuple[str, ...] = ()
     # Docker: its container cannot enter a namespace, and joins a pause container that stands in it.
     pod: bool = False
@@ -171,12 +172,13 @@ class Runtime(Protocol):
 
     def start(
         self,
-        launches: Sequence[tuple[Place, Process]],
+        launches: Iterable[tuple[Place, Process]],
         started: Callable[[Running], None],
         doing: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Start all, in parallel. `started` is called once for each node as its process exists,
-        from any thread.
+        from any thread. `launches` may take its time, and raise; what a zygote forks begins when it
+        has ended.
 
         `doing` is told, in words, what takes time before the first node starts. Both may raise to
         give up.

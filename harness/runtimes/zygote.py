@@ -56,8 +56,10 @@ class Zygote:
         self._thread = threading.Thread(target=self._listen, name="zygote", daemon=True)
         self._thread.start()
 
-    def ask(self, place: Place, process: Process) -> Future[Running]:
-        """Ask for a process; the future ends in a Running, NodeStartError or UnavailableError."""
+    def ask(self, place: Place, process: Process, *, held: bool = False) -> Future[Running]:
+        """Ask for a process; the future ends in a Running, NodeStartError or UnavailableError.
+        `held`: more are to come; what the zygote forks, instead of executing it, waits for them.
+        """
         name, future = place.node.name, Future[Running]()
         request = {
             "op": "spawn",
@@ -65,6 +67,7 @@ class Zygote:
             "argv": process.argv,
             "directory": str(place.directory),
             "environment": {**self._environment, **process.environment},
+            "held": held,
         }
         log = processes.open_log(place)
         try:
@@ -176,13 +179,15 @@ def start_all(
     started: Callable[[Place, Process, Running], None],
 ) -> None:
     """Start many, `WINDOW` of them under way at a time; `started` is called for each, in order, on
-    this thread.
+    this thread. What can be held begins when `asks`, which may take its time, has ended: the last
+    of each zygote is asked for only then.
 
-    Raises the first error, once every request was answered: nothing starts after the caller has
-    heard of it.
+    Raises the first error, also one of `asks`, once every request was answered: nothing starts
+    after the caller has heard of it.
     """
     window: deque[tuple[Place, Process, Future[Running]]] = deque()
     failures: list[HarnessError] = []
+    latest: dict[Zygote, tuple[Place, Process]] = {}
 
     def answer() -> None:
         place, process, future = window.popleft()
@@ -200,16 +205,23 @@ def start_all(
         else:
             started(place, process, running)
 
-    for zygote, place, process in asks:
+    def ask(zygote: Zygote, place: Place, process: Process, *, held: bool) -> None:
         if len(window) >= WINDOW:
             answer()
-        if failures:
-            break
-        try:
-            window.append((place, process, zygote.ask(place, process)))
-        except HarnessError as error:
-            failures.append(error)
-            break
+        if not failures:
+            window.append((place, process, zygote.ask(place, process, held=held)))
+
+    try:
+        for zygote, place, process in asks:
+            if zygote in latest:
+                ask(zygote, *latest[zygote], held=True)
+            latest[zygote] = (place, process)
+            if failures:
+                break
+        for zygote, (place, process) in latest.items():
+            ask(zygote, place, process, held=False)
+    except HarnessError as error:
+        failures.append(error)
     while window:
         answer()
     if failures:

@@ -25,17 +25,16 @@ from harness.network.network import Network
 from harness.runtimes import owner
 from harness.runtimes.processes import last_lines, log_of, tail
 from harness.runtimes.runtime import Ending, Image, Place, Process, Recipe, Running, Runtime
+from harness.supervisor import overlay
 from harness.supervisor.clocks import Clocks
 from harness.supervisor.directories import Directories
 from harness.supervisor.disks import Disks
 from harness.supervisor.readiness import Readiness
 from harness.systems.adapter import DrivenAdapter, Endpoint, NodeAdapter
 from harness.systems.gateway.launcher import Gateway
-from harness.topology import shapes
 from harness.topology.topology import Topology
 
 LOG_LINES_IN_ERRORS = 12
-ASKED_AT_ONCE = 32
 STARTING = "starting"  # the status of a node that has said nothing yet
 CLEARED_AT_ONCE = 8
 
@@ -85,23 +84,20 @@ class Cluster:
         Raises NodeStartError with the node's last log lines where one dies or stays silent.
         """
         total = len(self.topology.nodes)
-        wires = self.fabric.wire(self.topology.nodes, lambda done: progress("wire", done, total))
-        places = self._placed(wires)
+        places = self._placed(self.fabric.make(self.topology.nodes))
         self.places = {place.node.name: place for place in places}
         self.disks, self.clocks = Disks(places), Clocks(places)
         self.disks.mount()
-        self.network = Network(
-            self.fabric,
-            self.topology.nodes,
-            self.topology.addresses,
-            seed=self.topology.seed,
-            baseline=self.topology.baseline,
-            ports=self.adapter.ports,
-        )
+        wired = self._wired(progress)
         if isinstance(self.adapter, DrivenAdapter):
+            wired = iter(list(wired))  # its programs may run in the network before any node does
             self.adapter.follow(progress)
         launches = self.clocks.give(self.adapter.prepare(self.topology, places, self._folder))
         self._processes = {place.node.name: process for place, process in launches}
+        if not all(process.zygote for _, process in launches):
+            wired = iter(list(wired))  # what no zygote holds runs at once: the network stands
+        of_node = {launch[0].node.name: launch for launch in launches}
+        joined = (of_node[name] for name in wired if name in of_node)
         self.endpoints = {endpoint.node: endpoint for endpoint in self.adapter.endpoints(places)}
         is_driven = isinstance(self.adapter, DrivenAdapter)
         sockets = [endpoint.control for endpoint in self.endpoints.values()] if is_driven else []
@@ -119,10 +115,26 @@ class Cluster:
             progress("start", done, total)
 
         with _stages(progress) as doing:
-            self.runtime.start(launches, started, doing)
+            self.runtime.start(joined, started, doing)
         self._wait_ready(list(self.places), progress)
         if self.adapter.keeps_links:
-            self._check_overlay()
+            overlay.check(self.adapter, self.endpoints, self.topology)
+
+    def _wired(self, progress: Progress) -> Iterator[str]:
+        """Yield each node once it is joined to the network, which stands in the end: a zygote forks
+        some while others are joined, and holds them.
+        """
+        total = len(self.topology.nodes)
+        for wire in self.fabric.join(lambda done: progress("wire", done, total)):
+            yield wire.node
+        self.network = Network(
+            self.fabric,
+            self.topology.nodes,
+            self.topology.addresses,
+            seed=self.topology.seed,
+            baseline=self.topology.baseline,
+            ports=self.adapter.ports,
+        )
 
     def _placed(self, wires: Sequence[Wire]) -> list[Place]:
         return [
@@ -184,38 +196,6 @@ class Cluster:
             progress("ready", ready, len(names))
 
         return self.readiness.wait(names, self.topology.silence_s, tick)
-
-    def _check_overlay(self) -> None:
-        """Ask every node for the links that stand.
-
-        They must make one component and be those of the topology; raises NodeStartError.
-        """
-        order = {
-            endpoint.wire_id.hex(): index for index, endpoint in enumerate(self.endpoints.values())
-        }
-        names = list(self.endpoints)
-        pairs: set[tuple[int, int]] = set()
-        # Many at once: each may be busy for a while.
-        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-            answers = pool.map(
-                lambda endpoint: self.adapter.administer(endpoint).peers(), self.endpoints.values()
-            )
-            for index, peers in enumerate(answers):
-                for other in (order[peer] for peer in peers if peer in order):
-                    pairs.add((min(index, other), max(index, other)))
-        position = {name: index for index, name in enumerate(names)}
-        wanted = {(position[a], position[b]) for a, b in self.topology.links}
-        missing = [f"{names[a]} – {names[b]}" for a, b in sorted(wanted - pairs)]
-        if missing:
-            raise NodeStartError(
-                f"all nodes say they are ready, but {len(missing)} links do not stand: "
-                f"{', '.join(missing[:5])}"
-            )
-        if not shapes.is_connected(len(names), pairs):
-            raise NodeStartError(
-                "all nodes are ready, but the overlay is not one connected component: the "
-                "topology has islands"
-            )
 
     def has_ended(self, name: str) -> bool:
         """Whether the node's process has ended (its pidfd is readable)."""

@@ -52,17 +52,18 @@ class Readiness:
     def wait(
         self, nodes: Collection[str], silence_s: float, tick: Callable[[int], None]
     ) -> list[str]:
-        """Wait until all `nodes` are ready, or no node said anything new for `silence_s` seconds.
+        """Wait until all `nodes` are ready, or no node said anything new for `silence_s` seconds of
+        waiting: before, they may have been held.
 
         `tick` is called at least twice a second with the number of nodes that are ready, and may
         raise to give up. Returns the nodes that are not ready.
         """
-        wanted = set(nodes)
+        wanted, since_s = set(nodes), time.monotonic()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: wanted <= self.ready, timeout=TICK_S)
                 missing = wanted - self.ready
-                silent_s = time.monotonic() - self._last_news_s
+                silent_s = time.monotonic() - max(self._last_news_s, since_s)
             tick(len(wanted) - len(missing))
             if not missing or silent_s > silence_s:
                 return sorted(missing)

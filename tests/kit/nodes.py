@@ -296,10 +296,13 @@ class Zygote:
         argv: list[str],
         directory: Path,
         namespace: str = "/proc/self/ns/net",
+        *,
+        held: bool | None = None,
         **environment: str,
     ) -> None:
         request = {
             "op": "spawn",
+            **({} if held is None else {"held": held}),
             "name": name,
             "argv": argv,
             "environment": environment,

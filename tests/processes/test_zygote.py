@@ -99,6 +99,27 @@ def test_nodes_run_in_their_namespace_and_end_with_the_zygote(
         os.close(descriptor)
 
 
+def test_what_is_held_begins_after_the_last_request(zygote: Zygote, tmp_path: Path) -> None:
+    """Not when no more are asked for a while: the network may still be in the making."""
+    one, other = make_nodes(tmp_path, 2, [(0, 1)])
+    for node in (one, other):
+        argv = ["meshnode", "run", "--config", str(node.write_config())]
+        zygote.spawn(node.name, argv, node.directory, held=True)
+        answer, (pidfd,) = zygote.receive()
+        assert answer["op"] == "spawned"
+        os.close(pidfd)
+    # A program that is executed was never held, and takes longer than a burst.
+    zygote.spawn("later", ["sleep", "0.2"], tmp_path, held=True)
+    os.close(zygote.receive()[1][0])
+    assert zygote.receive()[0]["op"] == "exited"
+    assert not any((node.directory / "control.sock").exists() for node in (one, other))
+    zygote.spawn("last", ["true"], tmp_path)
+    os.close(zygote.receive()[1][0])
+    assert zygote.receive()[0]["op"] == "exited"
+    for node in (one, other):
+        wait_until(node.is_ready, "ready")
+
+
 def test_many_requests_may_come_before_an_answer_is_read(zygote: Zygote, tmp_path: Path) -> None:
     count = 300
     for number in range(count):

@@ -9,7 +9,7 @@ from harness.control import state
 from harness.control.launcher import Hold
 from harness.control.progress import Progress, nobody
 from harness.errors import InterruptedByUserError
-from harness.experiments import run
+from harness.experiments import cluster as clusters
 from harness.experiments.session.session import NAME, Session
 from harness.experiments.session.twins import entered
 from harness.runtimes import AUTO
@@ -23,7 +23,7 @@ def read_topology(topology: str | Path | Topology, system: str | Path | None) ->
     """
     if not isinstance(topology, Topology):
         topology = files.read_topology(shipped.find(str(topology), "topologies"))
-    return run.with_system(topology, None if system is None else str(system))
+    return clusters.with_system(topology, None if system is None else str(system))
 
 
 def _runs(given: str | Path | None) -> Path:
@@ -59,7 +59,7 @@ def up(
     called = state.cluster_name(cluster)
     hold = Hold()
     try:
-        run.up(
+        clusters.up(
             built if path is None else path,
             cluster=called,
             runtime_name=runtime_name or os.environ.get("RUNTIME") or AUTO,
@@ -67,7 +67,7 @@ def up(
             progress=progress,
             held=hold,
         )
-        hold.callback(run.down, called)
+        hold.callback(clusters.down, called)
         session = Session(
             called, built, hold, runs=_runs(runs), name=name, workers=workers, seed=seed
         )

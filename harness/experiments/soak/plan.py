@@ -11,7 +11,8 @@ from typing import Any
 from harness.choices import did_you_mean, listed
 from harness.errors import BadFileError, UsageError
 from harness.experiments import run as single_run
-from harness.experiments.run import Play, with_system
+from harness.experiments.cluster import with_system
+from harness.experiments.run import Play
 from harness.experiments.soak import default, growth
 from harness.experiments.soak.folder import SoakFolder
 from harness.history.folder import translated

@@ -30,6 +30,7 @@ from harness.errors import (
 )
 from harness.experiments import beforehand
 from harness.experiments import run as single_run
+from harness.experiments.cluster import down, up
 from harness.experiments.soak import cost, plan, retention, window
 from harness.experiments.soak.folder import OWN, Asked, SoakFolder, Stage, Window
 from harness.experiments.soak.judge import SoakJudged, judge
@@ -128,7 +129,7 @@ def soak(
 
     Ctrl-C ends the soak early, and so does a cluster that died, or a disk that is nearly full: the
     verdict says so. `progress`: of the cluster's start. Raises NameTakenError where another process
-    plays it, and as `run.up` where the cluster cannot be started; then nothing was played.
+    plays it, and as `up` where the cluster cannot be started; then nothing was played.
     """
     held = folder.lock()
     try:
@@ -186,7 +187,7 @@ class Player:
                     _require_idle(name, topology, self.asked.runtime)
                 else:
                     self._up(held)
-                    held.callback(single_run.down, name)
+                    held.callback(down, name)
                 ended = self._windows()
                 self._tell("taking the cluster down")
         except (KeyboardInterrupt, InterruptedByUserError):
@@ -196,7 +197,7 @@ class Player:
         return ended
 
     def _up(self, held: Hold) -> None:
-        single_run.up(
+        up(
             self.folder.path / self.asked.topology,
             cluster=self.asked.cluster,
             runtime_name=self.asked.runtime,

@@ -12,7 +12,7 @@ import itertools
 import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, suppress
 from functools import partial
@@ -111,11 +111,12 @@ class DockerRuntime(processes.HostProcesses):
 
     def start(
         self,
-        launches: Sequence[tuple[Place, Process]],
+        launches: Iterable[tuple[Place, Process]],
         started: Callable[[Running], None],
         doing: Callable[[str], None] = lambda _: None,
     ) -> None:
         """See Runtime. Where one container fails, none is left."""
+        launches = list(launches)  # an engine starts many at once
         self._engine = self._engine or connect()
         try:
             helper = entry.helper()

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,7 +66,7 @@ class NetnsRuntime(processes.HostProcesses):
 
     def start(
         self,
-        launches: Sequence[tuple[Place, Process]],
+        launches: Iterable[tuple[Place, Process]],
         started: Callable[[Running], None],
         doing: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -74,12 +74,8 @@ class NetnsRuntime(processes.HostProcesses):
         thread that started them.
         """
         del doing  # nothing takes time before
-        for _, process in launches:
-            if process.zygote not in self._zygotes:
-                made = self._zygotes[process.zygote] = self._make_zygote(process.zygote)
-                priority.lead(made.guard.pid)
         zygote.start_all(
-            ((self._zygotes[process.zygote].zygote, place, process) for place, process in launches),
+            ((self._zygote_of(process), place, process) for place, process in launches),
             lambda place, process, running: started(self._register(place, process, running)),
         )
 
@@ -124,6 +120,12 @@ class NetnsRuntime(processes.HostProcesses):
         return (
             self._zygotes[process.zygote].zygote.ask(place, process).result(zygote.ANSWER_TIMEOUT_S)
         )
+
+    def _zygote_of(self, process: Process) -> Zygote:
+        if process.zygote not in self._zygotes:
+            made = self._zygotes[process.zygote] = self._make_zygote(process.zygote)
+            priority.lead(made.guard.pid)
+        return self._zygotes[process.zygote].zygote
 
     def _make_zygote(self, command: tuple[str, ...]) -> _Guarded:
         if threading.current_thread() is not threading.main_thread():

@@ -24,8 +24,8 @@ def searched(monkeypatch, tmp_path, found, *words, is_interrupted=False):
     monkeypatch.delenv("HARNESS_CLUSTER", raising=False)
     answer = (tmp_path, found, is_interrupted)
     monkeypatch.setattr(Saturating, "play", lambda *_: answer)
-    monkeypatch.setattr("harness.experiments.run.up", lambda *_, **__: {})
-    monkeypatch.setattr("harness.experiments.run.down", lambda *_: False)
+    monkeypatch.setattr("harness.experiments.saturate.up", lambda *_, **__: {})
+    monkeypatch.setattr("harness.experiments.saturate.down", lambda *_: False)
     asked = ["saturate", "demo", "--stream", "private_message", "--until", "p99 < 50 ms"]
     return CliRunner().invoke(main, [*asked, *words])
 

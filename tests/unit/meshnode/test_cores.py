@@ -188,6 +188,10 @@ def test_identities_are_checked_when_loaded(tmp_path: Path) -> None:
     assert Authority.load_or_create(tmp_path / "ca").issue(tmp_path / "c", "c") != a
     assert (tmp_path / "a" / "ca.pem").read_bytes() == (tmp_path / "c" / "ca.pem").read_bytes()
     assert (tmp_path / "a" / "key.pem").stat().st_mode & 0o777 == 0o600
+    # The chain is whole: OpenSSL sends what is there instead of building it for every link.
+    chain = (tmp_path / "a" / "cert.pem").read_bytes()
+    assert chain.count(b"BEGIN CERTIFICATE") == 2
+    assert chain.endswith((tmp_path / "a" / "ca.pem").read_bytes())
     (tmp_path / "a" / "cert.pem").write_bytes((tmp_path / "b" / "cert.pem").read_bytes())
     with pytest.raises(IdentityError, match="certifies another key"):
         Identity.load(tmp_path / "a")

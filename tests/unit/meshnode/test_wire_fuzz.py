@@ -205,7 +205,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
     directory = tmp_path_factory.mktemp("identity")
     node_id = Authority.load_or_create(directory / "ca").issue(directory / "n", "n")
-    der = ssl.PEM_cert_to_DER_cert((directory / "n" / "cert.pem").read_text())
+    chain = (directory / "n" / "cert.pem").read_text()  # its own first
+    der = ssl.PEM_cert_to_DER_cert(chain[: chain.index("-----BEGIN", 1)])
     assert key_of_certificate(der) == node_id
     return der
 

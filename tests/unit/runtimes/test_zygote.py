@@ -6,10 +6,14 @@ import fcntl
 import json
 import os
 import socket
-from contextlib import closing
+import threading
+from contextlib import closing, nullcontext
 
+import pytest
+
+from harness.errors import HarnessError
 from harness.runtimes.runtime import Ending, Image, Place, Process
-from harness.runtimes.zygote import Zygote
+from harness.runtimes.zygote import Zygote, start_all
 from harness.topology.topology import Node
 
 
@@ -72,3 +76,65 @@ def test_what_a_zygote_held_ends_with_it():
     with closing(Zygote(ours, environment={}, last_words=lambda: "")) as zygote:
         theirs.close()
         assert zygote.ending("a") == Ending(with_holder=True)
+
+
+class Answering:
+    """The other end: answers each request at once with this process, and keeps all that came."""
+
+    def __init__(self):
+        self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.came = []
+        self.thread = threading.Thread(target=self.answer)
+        self.thread.start()
+
+    def answer(self):
+        while True:
+            packet, lent, *_ = socket.recv_fds(self.theirs, 1 << 16, 2)
+            if not packet:
+                return
+            for descriptor in lent:
+                os.close(descriptor)
+            self.came.append(request := json.loads(packet))
+            pidfd = os.pidfd_open(os.getpid())
+            answer = {"op": "spawned", "name": request["name"], "pid": os.getpid()}
+            socket.send_fds(self.theirs, [json.dumps(answer).encode()], [pidfd])
+            os.close(pidfd)
+
+    def close(self):
+        self.thread.join(10)
+        self.theirs.close()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_many_are_held_until_all_have_started_and_for_ever_where_one_has_not(tmp_path, fails):
+    """What is asked for may still be in the making, as its network is, and may fail."""
+    namespace, started = os.open("/proc/self/ns/net", os.O_RDONLY), []
+    process = Process(argv=("/bin/true",), image=Image("none"))
+
+    def asks(zygote):
+        for index in range(100):
+            if fails and index == 70:
+                raise HarnessError("not wired")
+            node = Node(name=f"n{index}")
+            place = Place(
+                node=node,
+                index=index,
+                address="198.18.0.1",
+                directory=tmp_path,
+                namespace=namespace,
+            )
+            yield zygote, place, process
+
+    with closing(Answering()) as other:
+        zygote = Zygote(other.ours, environment={}, last_words=lambda: "")
+        with pytest.raises(HarnessError, match="not wired") if fails else nullcontext():
+            start_all(asks(zygote), lambda *told: started.append(told[-1]))
+        zygote.close()
+        other.thread.join(10)
+        spawned = [f"n{index}" for index in range(69 if fails else 100)]
+        assert [running.node for running in started] == spawned  # also where it failed: in order
+        assert [request["name"] for request in other.came] == spawned
+        held = [request["held"] for request in other.came]
+        assert held == [True] * len(spawned) if fails else [True] * 99 + [False]
+    for descriptor in (namespace, *(running.pidfd for running in started)):
+        os.close(descriptor)

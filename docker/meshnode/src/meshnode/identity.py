@@ -172,6 +172,9 @@ class Authority:
     def issue(self, directory: Path, name: str) -> bytes:
         """Write a new key, its certificate and the authority's into `directory`. Returns the node
         id.
+
+        The file of the certificate is the whole chain: without it OpenSSL builds the chain that it
+        sends anew for every link, which verifies a signature.
         """
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -181,7 +184,7 @@ class Authority:
         certificate = _certificate(key, name, self._key, self._certificate)
         _write_private(directory / KEY_FILE, _private_pem(key))
         (directory / CERTIFICATE_FILE).write_bytes(
-            certificate.public_bytes(serialization.Encoding.PEM)
+            certificate.public_bytes(serialization.Encoding.PEM) + self._pem
         )
         (directory / AUTHORITY_FILE).write_bytes(self._pem)
         return key.public_key().public_bytes_raw()

@@ -29,7 +29,7 @@ DESCRIPTORS = 2  # of a spawn request: network namespace, log
 # program that is executed gets the defaults, as from a shell.
 IGNORED_BY_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 
-BURST_S = 0.03  # without a request for so long, the nodes that were asked for begin
+BURST_S = 0.03  # without a request for so long, nodes that are not held begin
 
 log = logging.getLogger("meshnode.zygote")
 
@@ -57,13 +57,14 @@ class _Gate:
 
     def __init__(self) -> None:
         self.is_awaited = False
+        self.is_held = False  # more are to come, however long that takes
         self.reading, self._writing = os.pipe2(os.O_CLOEXEC)
 
     def open(self) -> None:
         """Let all go."""
         os.close(self._writing)
         os.close(self.reading)
-        self.is_awaited = False
+        self.is_awaited = self.is_held = False
         self.reading, self._writing = os.pipe2(os.O_CLOEXEC)
 
 
@@ -108,7 +109,8 @@ class _Zygote:
 
     def serve(self) -> None:
         while not self._is_over:
-            events = self._poll.poll(BURST_S if self._gate.is_awaited else None)
+            is_timed = self._gate.is_awaited and not self._gate.is_held
+            events = self._poll.poll(BURST_S if is_timed else None)
             if not events and not self._is_starting():
                 self._gate.open()
             for descriptor, event in events:
@@ -165,6 +167,7 @@ class _Zygote:
         if pid == 0:
             _become(request, descriptors, _Ends(writing, self._gate.reading), self._main)
         self._gate.is_awaited = True
+        self._gate.is_held = request.get("held", False)
         os.close(writing)
         child = _Child(request["name"], pid, os.pidfd_open(pid), reading)
         for descriptor in (reading, child.pidfd):
@@ -258,6 +261,8 @@ def _read(data: bytes, descriptors: list[int]) -> dict[str, Any]:
         case _:
             raise _RequestError("expected op spawn with name, argv, environment and directory")
     texts = (*request["argv"], *request["environment"].values())
+    if not isinstance(request.get("held", False), bool):
+        raise _RequestError("held is true or false")
     if not all(isinstance(text, str) for text in texts):
         raise _RequestError("argv and environment hold strings")
     if len(descriptors) != DESCRIPTORS:
