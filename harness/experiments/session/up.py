@@ -10,6 +10,7 @@ from harness.control.launcher import Hold
 from harness.control.progress import Progress, nobody
 from harness.errors import InterruptedByUserError
 from harness.experiments import cluster as clusters
+from harness.experiments import run
 from harness.experiments.session.session import NAME, Session
 from harness.experiments.session.twins import entered
 from harness.runtimes import AUTO
