@@ -7,7 +7,7 @@ import base64
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,15 @@ from harness.systems.adapters.command_file import (
     TcpAsk,
     filled,
 )
+from harness.systems.adapters.sent import HEXADECIMAL, ID_CHARACTERS, Sent
 from harness.systems.transports import logs, programs
 from harness.systems.transports.http import Http, refuses
 from harness.systems.transports.lines import Lines
 from harness.topology.topology import Topology
 
 ENTRANCES = 3
-HEXADECIMAL = re.compile(r"[0-9a-f]{32,}")
-ID_CHARACTERS = 32
 KINDS = {Operation.PRIVATE_MESSAGE: RecordKind.DELIVERED, Operation.BROADCAST: RecordKind.RECEIVED}
 BASE64 = re.compile(r"[A-Za-z0-9+/]{43,}={0,2}")  # of an id as text, and more
-KINDS_MAX = 1 << 18  # operations whose kind is remembered
 
 
 class Command(driven.Driven):
@@ -57,7 +55,7 @@ class Command(driven.Driven):
         self.operations = frozenset(self._file.send)
         self.budget = self._file.budget
         self.ports = self._file.start.ports
-        self._kinds: dict[bytes, int] = {}
+        self._sent = Sent()
         self._read = driven.Values()
 
     def prepare(
@@ -138,7 +136,7 @@ class Command(driven.Driven):
             self._file,
             place,
             {driven.wire_id(other.node.name): other for other in places},
-            self._kinds,
+            self._sent,
             self._read,
         )
 
@@ -151,12 +149,12 @@ class Driver:
         given: CommandFile,
         place: Place,
         peers: Mapping[bytes, Place],
-        kinds: dict[bytes, int],
+        asked: Sent,
         known: driven.Values,
     ) -> None:
-        """`kinds`: id → kind of its reports. All drivers of a cluster know both."""
+        """All drivers of a cluster share what was sent."""
         self._file, self._place, self._peers = given, place, peers
-        self._kinds, self._known = kinds, known
+        self._asked, self._known = asked, known
         self._http = Http(place.namespace)
         self._standing: dict[str, Lines] = {}
         self._connecting = asyncio.Lock()
@@ -200,8 +198,8 @@ class Driver:
                 standing()
                 continue
             # A line is one report, however often it says the id.
-            for id_ in _known(line, self._kinds):
-                saw(self._kinds[id_], id_, at_ns)
+            for id_ in self._asked.ids(line):
+                saw(self._asked.kind(id_), id_, at_ns)
 
     async def _reports(self) -> AsyncIterator[str | None]:
         """Yield lines of reports; None once nothing can be missed any more."""
@@ -272,9 +270,7 @@ class Driver:
 
     def _remember(self, request: Request) -> None:
         if request.operation in KINDS:
-            self._kinds[request.id] = KINDS[request.operation]
-            if len(self._kinds) > KINDS_MAX:
-                del self._kinds[next(iter(self._kinds))]
+            self._asked.remember(request.id, KINDS[request.operation])
         self._known.remember(request)
 
     async def _ask(
@@ -306,24 +302,6 @@ class Driver:
         for connection in self._standing.values():
             connection.close()
         await self._http.close()
-
-
-def _known(line: str, known: Container[bytes]) -> set[bytes]:
-    """Return the ids of a line that are known.
-
-    What stands right before one may be hexadecimal too (``received`` ends so), and so may be what
-    follows it, the rest of its payload: after the first of them others are sought side by side.
-    """
-    found = set()
-    for digits in HEXADECIMAL.findall(line):
-        at, step = 0, 1
-        while at + ID_CHARACTERS <= len(digits):
-            id_ = bytes.fromhex(digits[at : at + ID_CHARACTERS])
-            if id_ in known:
-                found.add(id_)
-                step = ID_CHARACTERS
-            at += step
-    return found
 
 
 def _refused(request: Request, ask: HttpAsk | ExecAsk | LineAsk, said: str) -> Outcome:

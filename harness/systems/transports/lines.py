@@ -10,18 +10,23 @@ import socket
 from collections import deque
 from collections.abc import AsyncIterator
 
+from harness.errors import HarnessError
 from harness.kernel.namespaces import open_socket
 
 LINE_BYTES_MAX = 1 << 20
+WORDS_MOST = 60  # characters that are told of a line
 
 
 class Lines:
-    """A connection on which answers come in the order of what was asked."""
+    """A connection on which answers come in the order of what was asked. Who says something that
+    nobody had asked has said what its answers are not, and is asked no more on it.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._asked: deque[asyncio.Future[str]] = deque()
         self._answering: asyncio.Task[None] | None = None
+        self._unasked: str | None = None  # a line that answers nothing, until that is told
 
     @classmethod
     async def connect(cls, namespace: int, to: str) -> Lines:
@@ -42,8 +47,8 @@ class Lines:
 
     @property
     def closed(self) -> bool:
-        """Whether the node hung up."""
-        return (
+        """Whether the node hung up, and there is nothing more to tell of it."""
+        return self._unasked is None and (
             self._writer.is_closing()
             or self._reader.at_eof()
             or (self._answering is not None and self._answering.done())
@@ -54,7 +59,13 @@ class Lines:
         self._writer.write(line.encode() + b"\n")
 
     async def ask(self, line: str) -> str:
-        """Send one line and wait for its answer. Raises ConnectionError."""
+        """Send one line and wait for its answer. Raises ConnectionError, and HarnessError where the
+        node has said something before it was asked.
+        """
+        if self._unasked is not None:
+            said, self._unasked = self._unasked, None
+            self.close()
+            raise HarnessError(f"the node said {said[:WORDS_MOST]!r} before it was asked")
         if self.closed:
             raise ConnectionError("the node closed its line connection")
         self._answering = self._answering or asyncio.get_running_loop().create_task(self._answer())
@@ -80,9 +91,11 @@ class Lines:
     async def _answer(self) -> None:
         try:
             async for line in self.read():
-                answer = self._asked.popleft() if self._asked else None
-                # An answer that nobody waits for any more is let go.
-                if answer is not None and not answer.done():
+                if not self._asked:
+                    self._unasked = line
+                    break
+                answer = self._asked.popleft()
+                if not answer.done():  # else nobody waits for it any more
                     answer.set_result(line)
         except OSError:
             pass
