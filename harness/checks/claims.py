@@ -3,7 +3,8 @@ the same. Pure.
 
 A node tells its numbers at the end of a phase, and is sampled once a second: they are held against
 each other there, and far apart is what cannot be one thing. What a node tells may be of one of its
-processes: it is too little only where it has no other.
+processes: it is too little only where it has no other. Of a node whose record has a gap then,
+nothing is said.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness.checks import record
 from harness.checks.verdict import Answer, Finding
+from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
 
 NAME = "nodes: what they tell of themselves"
+NEEDS = frozenset({Part.SAMPLES, Part.GAUGES})  # of the node, in that phase
 NEAR_NS = 3_000_000_000  # so far from the end of a phase samples tell of it
 SAMPLES_LEAST = 2
 TIMES = 2.0  # so many times what was measured is another thing
@@ -59,7 +63,8 @@ def check(history: History) -> list[Finding]:
     wrong = [
         sentence
         for phase in history.phases
-        for node in range(len(history.nodes))
+        for node, name in enumerate(history.nodes)
+        if record.lacking(history, NEEDS, phase, name) is None
         for sentence in _wrong(history, phase, node)
     ]
     if not wrong:

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from harness.errors import HarnessError, UnavailableError, close_all
@@ -187,14 +188,9 @@ class NetnsRuntime(processes.HostProcesses):
             raise UnavailableError(
                 f"the zygote {' '.join(command)!r} could not be started: {error.strerror}"
             ) from error
+        said = partial(processes.last_lines, log)
         return _Guarded(
-            Zygote(
-                ours,
-                environment=environment,
-                last_words=lambda: processes.last_lines(log),
-                group=self._group,
-            ),
-            guard,
+            Zygote(ours, environment=environment, last_words=said, group=self._group), guard
         )
 
 

@@ -15,10 +15,12 @@ from harness.operations.operation import key_of, shared_key
 from harness.runtimes.runtime import Place
 from harness.systems.adapters import command, command_file
 from harness.systems.adapters.driven import Values
+from harness.systems.adapters.sent import Sent
 from harness.systems.transports.http import refuses
 from harness.topology.topology import Node
 
 ID, OTHER, UNKNOWN = (bytes([number]) * 16 for number in (0xAB, 0xCD, 0x12))
+TO_COME = ID[:12] + bytes(4)  # of the same stream, and not sent yet
 FILE = """
 name = "told"
 [start]
@@ -40,6 +42,7 @@ log = ""
         (f"{ID.hex()}{OTHER.hex()}", [ID, OTHER]),
         (f"f{ID.hex()}0123456789abcdef {OTHER.hex()}", [ID, OTHER]),
         (f"{UNKNOWN.hex()} {ID.hex()[:31]}", []),
+        (f"{TO_COME.hex()} {ID.hex()}", [ID, TO_COME]),  # foretold, which was not heard
     ],
 )
 def test_a_line_reports_each_id_in_it_once(tmp_path, line, reported):
@@ -56,9 +59,11 @@ def test_a_line_reports_each_id_in_it_once(tmp_path, line, reported):
             directory=tmp_path,
             namespace=namespace,
         )
-        kinds = {ID: 1, OTHER: 1, bytes(16): 2}
+        asked = Sent()
+        for id_, kind in {ID: 1, OTHER: 1, bytes(16): 2}.items():
+            asked.remember(id_, kind)
         driver = command.Driver(
-            command_file.read(tmp_path / "told.toml"), place, {}, kinds, Values()
+            command_file.read(tmp_path / "told.toml"), place, {}, asked, Values()
         )
         whole = asyncio.Event()
 
@@ -99,7 +104,9 @@ def test_all_who_ask_at_once_share_one_connection(tmp_path):
         place = Place(
             node=Node(name="a"), index=0, address="198.18.0.1", directory=tmp_path, namespace=-1
         )
-        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, {}, Values())
+        driver = command.Driver(
+            command_file.read(tmp_path / "told.toml"), place, {}, Sent(), Values()
+        )
         requests = [
             Request(bytes([number]) * 16, Operation.BROADCAST, None, b"x" * 32, 1000)
             for number in range(5)
@@ -145,7 +152,9 @@ def answered(tmp_path, answers, *requests):
         place = Place(
             node=Node(name="a"), index=0, address="198.18.0.1", directory=tmp_path, namespace=-1
         )
-        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, {}, Values())
+        driver = command.Driver(
+            command_file.read(tmp_path / "told.toml"), place, {}, Sent(), Values()
+        )
         found = [await driver.perform(each, lambda: None) for each in requests]
         await driver.close()
         server.close()
