@@ -137,10 +137,9 @@ class Sampler:
             for node_index, source in sorted(self._nodes.items()):
                 if only is not None and node_index not in only:
                     continue
-                family = list(families.get(source.family, ()) if source.family else ())
-                if source.account is not None:
-                    family = list(dict.fromkeys([*family, *source.account.pids()]))
-                found = self._usage_of(node_index, source, family)
+                accounted = set(source.account.pids() if source.account else ())
+                family = accounted.union(families.get(source.family, ()) if source.family else ())
+                found = self._usage_of(node_index, source, family, accounted)
                 if found is None:
                     continue
                 usage, descriptors, processes = found
@@ -171,7 +170,7 @@ class Sampler:
         return pa.record_batch(columns, schema=SAMPLES)
 
     def _usage_of(
-        self, node_index: int, source: Source, family: Sequence[int]
+        self, node_index: int, source: Source, family: Collection[int], accounted: set[int]
     ) -> tuple[Usage, int, int] | None:
         """Return what a node uses, its descriptors, and how many processes it has; None where its
         first one has ended.
@@ -193,13 +192,14 @@ class Sampler:
             if other is not None:
                 used[pid] = other[0]
                 descriptors += other[1]
-        total_ns = cpu_ns(source, {pid: one.cpu_ns + one.waited_ns for pid, one in used.items()})
+        used_ns = {pid: one.cpu_ns + one.waited_ns for pid, one in used.items()}
+        total_ns = cpu_ns(source, used_ns, accounted)
         rss_bytes = self._memory.of(node_index, {pid: one.rss_bytes for pid, one in used.items()})
         threads = sum(one.threads for one in used.values())
         total = Usage(usage.at_ns, source.cpu.count(total_ns), threads, rss_bytes, 0)
         return total, descriptors, len(used)
 
-    def _run_delay_ns(self, source: Source, threads: int, family: Sequence[int]) -> int | None:
+    def _run_delay_ns(self, source: Source, threads: int, family: Collection[int]) -> int | None:
         """Return how long a node could run and waited for a core; None where nobody tells."""
         if source.schedstat is None:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -113,7 +113,7 @@ def used(io: int) -> int | None:
     return disks.used_by(pread(io))
 
 
-def io_bytes(source: Source, family: Sequence[int]) -> int | None:
+def io_bytes(source: Source, family: Collection[int]) -> int | None:
     """Return what a node has read from disks and written to them; None where nobody tells."""
     first = None if source.io is None else used(source.io)
     if first is None:
@@ -125,15 +125,15 @@ def io_bytes(source: Source, family: Sequence[int]) -> int | None:
     return source.disk.count(first)
 
 
-def cpu_ns(source: Source, used_ns: Mapping[int, int]) -> int:
+def cpu_ns(source: Source, used_ns: Mapping[int, int], accounted: set[int]) -> int:
     """Return what CPU time a node has used, by what each living process says of itself and of the
     children that it waited for. Its account knows of all others too; what somebody moved out of it
-    is counted from then on.
+    is counted from then on. `accounted`: the processes of the account.
     """
     total = None if source.account is None else source.account.cpu_ns()
     if source.account is None or total is None:
         return sum(used_ns.values())
-    for pid in used_ns.keys() - set(source.account.pids()):
+    for pid in used_ns.keys() - accounted:
         total += used_ns[pid] - source.outside.setdefault(pid, used_ns[pid])
     return total
 

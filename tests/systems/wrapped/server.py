@@ -42,6 +42,14 @@ def prefork():
     os.wait()
 
 
+def respawn():
+    """A supervisor, which starts its server again when it ends."""
+    while True:
+        if not os.fork():
+            serve()
+        os.wait()
+
+
 def unwaited():
     """Children that end unseen: each uses some CPU, and says how much."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -86,7 +94,13 @@ def answer(listener):
             connection.sendall(b"here\n")
 
 
-KINDS = {"daemon": daemon, "prefork": prefork, "unwaited": unwaited, "orphans": orphans}
+KINDS = {
+    "daemon": daemon,
+    "prefork": prefork,
+    "respawn": respawn,
+    "unwaited": unwaited,
+    "orphans": orphans,
+}
 
 
 if __name__ == "__main__":
