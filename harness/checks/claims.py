@@ -3,8 +3,8 @@ the same. Pure.
 
 A node tells its numbers at the end of a phase, and is sampled once a second: they are held against
 each other there, and far apart is what cannot be one thing. What a node tells may be of one of its
-processes: it is too little only where it has no other. Of a node whose record has a gap then,
-nothing is said.
+processes: it is too little only where it has no other, and CPU time never, which others that have
+ended used too. Of a node whose record has a gap then, nothing is said.
 """
 
 from __future__ import annotations
@@ -37,21 +37,19 @@ class Claim(NamedTuple):
     unit: float
     told: str
     measured: str
+    may_be_less: bool = False
 
 
 _RSS = Claim("rss_bytes", 4e6, 1.0, "{:,.0f} bytes of resident memory", "{:,.0f}")
-_CPU = Claim("cpu_ns", 1e9, 1e9, "{:,.1f} s of CPU time", "{:,.1f} s")
+_CPU = Claim("cpu_ns", 1e9, 1e9, "{:,.1f} s of CPU time", "{:,.1f} s", may_be_less=True)
 _FDS = Claim("fds", 16, 1.0, "{:,.0f} descriptors", "{:,.0f}")
 _THREADS = Claim("threads", 8, 1.0, "{:,.0f} threads", "{:,.0f}")
-# By the names that a node's health, or a client library of Prometheus, gives them.
+# By names that mean one thing: those of Prometheus' client libraries, and ours.
 CLAIMS = {
     "rss_bytes": _RSS,
     "process_resident_memory_bytes": _RSS,
-    "cpu_seconds": _CPU,
     "process_cpu_seconds_total": _CPU,
-    "fds": _FDS,
     "process_open_fds": _FDS,
-    "threads": _THREADS,
     "process_threads": _THREADS,
 }
 LINKS = "links"  # of systems whose links are TCP connections: no more than these
@@ -101,7 +99,7 @@ def _wrong(history: History, phase: PhaseWindow, node: int) -> Iterator[str]:
         claim = CLAIMS[name]
         values, value = columns[claim.column], told[name] * claim.unit
         is_too_much = value > values.max() * TIMES + claim.slack
-        is_alone = (columns["processes"] == 1).all()
+        is_alone = (columns["processes"] == 1).all() and not claim.may_be_less
         if is_too_much or (is_alone and value * TIMES + claim.slack < values.min()):
             words = claim.told.format(told[name]), claim.measured.format(values[-1] / claim.unit)
             yield f"{who} told {words[0]} {when}, and had {words[1]}"

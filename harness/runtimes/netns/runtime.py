@@ -129,8 +129,8 @@ class NetnsRuntime(processes.HostProcesses):
         )
 
     def _account(self, running: Running) -> Account | None:
-        account = self._accounts.get(running.node)
-        return account if account is not None and account.has(running.pid) else None
+        account = self._accounts.get(running.node)  # its own: whoever is in it came by this start
+        return account if account is not None and account.pids() else None
 
     def _spawn(self, place: Place, process: Process) -> Running:
         if (account := self._accounts.get(place.node.name)) is not None:
