@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 
 import pytest
+from kit.desk import wait_for
 
 from harness.kernel import priority
+from harness.kernel.proc import is_ended
 from harness.systems.transports import programs
 from harness.systems.transports.http import Http
 
@@ -91,3 +94,22 @@ def test_a_program_is_as_nice_as_a_node_and_leads_its_own_session(here, tmp_path
     finally:
         os.setpriority(os.PRIO_PROCESS, 0, before)
     assert (code, said.split()) == (0, [str(nice), "True"])
+
+
+def test_a_program_that_takes_too_long_ends_with_what_it_started(here, tmp_path):
+    """Its child was left beside the node, one each time."""
+
+    async def scene():
+        async with asyncio.timeout(30):
+            running = asyncio.create_task(
+                programs.run(here, ["sh", "-c", "sleep 600 & echo $! > child; wait"], tmp_path)
+            )
+            while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
+                await asyncio.sleep(0.01)
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+    asyncio.run(scene())
+    child = int((tmp_path / "child").read_text())
+    wait_for(lambda: is_ended(child))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ async def run(namespace: int, argv: Sequence[str], directory: Path) -> tuple[int
     """Run a program; return its exit code and its output (stdout and stderr together).
 
     It takes its turn with the nodes, and not with us, who go before all others. Raises UsageError
-    where there is no such program; kills it when cancelled.
+    where there is no such program; kills it, with what it started, when cancelled.
     """
     output = os.memfd_create("output", os.MFD_CLOEXEC)
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -33,7 +34,7 @@ async def run(namespace: int, argv: Sequence[str], directory: Path) -> tuple[int
         finally:
             os.close(pidfd)
             if process.poll() is None:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)  # and what it started: it leads a session
                 process.wait()
         return process.returncode, os.pread(output, OUTPUT_BYTES_MAX, 0).decode("utf-8", "replace")
     except ProcessLookupError as error:
