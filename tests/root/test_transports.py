@@ -99,17 +99,16 @@ def test_a_program_is_as_nice_as_a_node_and_leads_its_own_session(here, tmp_path
 def test_a_program_that_takes_too_long_ends_with_what_it_started(here, tmp_path):
     """Its child was left beside the node, one each time."""
 
+    told = tmp_path / "child"
+
     async def scene():
-        async with asyncio.timeout(30):
-            running = asyncio.create_task(
-                programs.run(here, ["sh", "-c", "sleep 600 & echo $! > child; wait"], tmp_path)
-            )
-            while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
-                await asyncio.sleep(0.01)
-            running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await running
+        argv = ["sh", "-c", "sleep 600 & echo $! > child; wait"]
+        running = asyncio.create_task(programs.run(here, argv, tmp_path))
+        await asyncio.to_thread(wait_for, lambda: told.exists() and told.read_text())
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
 
     asyncio.run(scene())
-    child = int((tmp_path / "child").read_text())
+    child = int(told.read_text())
     wait_for(lambda: is_ended(child))
