@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 PREFIX = "p2p-harness."
+PROCESSES = "cgroup.procs"
 _REMOVE_TRIES, _REMOVE_EVERY_S = 50, 0.02  # an ended process stays until somebody waits for it
 
 
@@ -34,13 +35,17 @@ class Account:
     @property
     def entrance(self) -> str:
         """The file that a process writes a 0 into to enter the group."""
-        return str(self.path / "cgroup.procs")
+        return str(self.path / PROCESSES)
 
     def pids(self) -> list[int]:
-        """List the processes that live; none where the group is gone."""
-        with suppress(OSError):
-            return list(map(int, Path(self.entrance).read_text().split()))
-        return []
+        """List the processes that live, also in groups that the node made in its own; none where
+        the group is gone.
+        """
+        found: list[int] = []
+        for folder, _, _ in os.walk(self.path):
+            with suppress(OSError):
+                found += map(int, Path(folder, PROCESSES).read_text().split())
+        return found
 
     def cpu_ns(self) -> int | None:
         """Read what all processes of this life have used; None where the group is gone."""
@@ -111,10 +116,9 @@ def owners() -> list[str]:
 def remove_all(owner: str) -> list[str]:
     """Remove the accounts of an owner, which have no process any more; returns their paths."""
     gone = []
-    for folder in [path for path in _standing() if path.name == f"{PREFIX}{owner}"]:
-        for path in [*(each for each in folder.iterdir() if each.is_dir()), folder]:
-            if _removed(path):
-                gone += [str(path)] if path != folder else []
+    for top in [path for path in _standing() if path.name == f"{PREFIX}{owner}"]:
+        for folder, _, _ in os.walk(top, topdown=False):
+            gone += [folder] if _removed(Path(folder)) and Path(folder).parent == top else []
     return gone
 
 

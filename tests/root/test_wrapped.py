@@ -25,6 +25,7 @@ KINDS = (
     "prefork",  # workers that share memory
     "unwaited",  # children that end, and nobody waits for them
     "orphans",  # the same whose parents are gone before
+    "grouped",  # a control group of its own, in that which it was given
     "jailed",  # a PID namespace of its own
     "apart",  # a network namespace too
 )
@@ -77,7 +78,14 @@ def test_whatever_a_program_starts_is_its_node(desk):
     desk.ok("fault", "clear", "p")
     for name in kinds:
         wait_for(lambda name=name: "T" not in of_node(desk, name).values())
-    for name in ("session", "waits", "outlives", "prefork", *(set(kinds) & {*OWN_NAMESPACES})):
+    for name in (
+        "session",
+        "waits",
+        "outlives",
+        "prefork",
+        "grouped",
+        *(set(kinds) & {*OWN_NAMESPACES}),
+    ):
         desk.ok("condition", name, "stopped")
         assert of_node(desk, name) == {}, name
     desk.ok("condition", "waits", "running")

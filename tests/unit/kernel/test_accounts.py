@@ -34,6 +34,9 @@ def test_an_account_that_is_gone_has_nobody(tmp_path: Path) -> None:
     assert (gone.pids(), gone.cpu_ns(), gone.has(os.getpid())) == ([], None, False)
     (tmp_path / "cgroup.procs").write_text("12\n7\n")
     assert Account(tmp_path).pids() == [12, 7]
+    (tmp_path / "own").mkdir()  # of a node that makes groups itself
+    (tmp_path / "own" / "cgroup.procs").write_text("9\n")
+    assert Account(tmp_path).pids() == [12, 7, 9]
 
 
 def test_where_no_hierarchy_is_mounted_nobody_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
