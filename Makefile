@@ -9,7 +9,7 @@ export RUNTIME SYSTEM HARNESS_CLUSTER
 # Some machines forbid Python to keep what it compiled: then each of thousands of processes compiles it anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser ci lint check fmt coverage evidence evidence-sabotage evidence-clean evidence-shrink evidence-bugs evidence-leaks evidence-soak evidence-replay evidence-generated evidence-systems evidence-compare evidence-trends bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project lint-workflows ci-pull-request ci-release nightly down clean wheel constraints
+.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser ci lint check fmt coverage evidence evidence-sabotage evidence-clean evidence-shrink evidence-bugs evidence-leaks evidence-liars evidence-soak evidence-replay evidence-generated evidence-systems evidence-compare evidence-trends bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project lint-workflows ci-pull-request ci-release nightly down clean wheel constraints
 
 help:  ## Show what can be made
 	@grep -hE '^[a-zA-Z0-9_ -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{n = split($$1, names, " "); for (i = 1; i <= n; i++) printf "  make %-16s %s\n", names[i], $$2}'
@@ -100,6 +100,8 @@ evidence-bugs: setup  ## Each planted bug under the scenario that finds it, and 
 evidence-leaks: setup  ## Three leaks planted in one of ten nodes each, and ten clean ones, for 20 minutes; 160 soaks drawn from them (50 minutes)
 	@$(BIN)/python scripts/evidence_leaks.py
 
+evidence-liars: setup  ## Each lie of the lying node, through a command file and a class: which finding names it (15 minutes; goes on where it stopped)
+	@$(BIN)/python scripts/evidence_liars.py
 evidence-soak: setup  ## A soak of two hours with a leak in each of three nodes, and ten clean ones of ten minutes (four hours; goes on where it stopped)
 	@$(BIN)/python scripts/evidence_soak.py
 

@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from functools import partial
 
 from harness.checks import (
+    claims,
     convergence,
     delivery,
     denials,
@@ -41,6 +42,7 @@ CHECKS: dict[str, Check] = {
     "values": register.check_values,
     "denials": denials.check,
     "phantoms": phantoms.check,
+    "claims": claims.check,
     "load": load.check,
     "doubts": doubts.check,
     "profiles": profiled.check,

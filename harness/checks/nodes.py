@@ -90,7 +90,16 @@ def _sentence(history: History, event: NodeEnded) -> str:
     where = f"phase {phase}" if phase else "in no phase"
     at_s = (event.at_ns - begin_ns) / 1e9
     when = f"{at_s:.1f} s into the run ({where})" if at_s >= 0 else f"{-at_s:.1f} s before the load"
-    return f"{event.node} ended {when}, {_how(event)}"
+    return f"{event.node} ended {when}, {_how(event)}{_left(event)}"
+
+
+def _left(event: NodeEnded) -> str:
+    """What it left: ", and left 2 processes (nginx: worker, …) behind, which were ended"."""
+    if not event.left:
+        return ""
+    count, more = len(event.left), ", …" if len(event.left) > 1 else ""
+    processes = f"{count} process{'es' if count > 1 else ''} ({event.left[0]}{more})"
+    return f", and left {processes} behind, which the harness ended"
 
 
 def _how(event: NodeEnded) -> str:

@@ -35,6 +35,7 @@ NEEDS: Mapping[str, Parts] = {
     "values": frozenset({Part.OPERATIONS}),
     "denials": frozenset({Part.OPERATIONS, Part.JOURNAL}),
     "phantoms": frozenset({Part.OPERATIONS, Part.JOURNAL}),
+    "claims": frozenset(),  # it asks for each node by itself
 }
 # What must be whole for a miss to be the system's own, by the row's kind: the host is asked first.
 EXCUSES: Mapping[str, Parts] = {

@@ -22,6 +22,7 @@ from harness.scenario.budget import Row
 BUDGET = "budget"
 RATE = "private_message.received"  # of a named node: what it did not receive makes it lower
 FELT_BY_TIMES = ("max", "mean")  # statistics of times that one failed operation makes infinite
+ERRORS_SAID = 5
 FELT_BY_SHARES = ("min", "mean")  # of ones and zeroes, those that one zero more makes lower
 
 
@@ -102,7 +103,9 @@ def _came_true(history: History, operation: Operation, rows: Sequence[Row]) -> F
         answer = Answer.UNKNOWN
         sentence = "none came true: that nothing wrong happened to them says nothing"
     elif not left.any():
-        told = [f"the row {covering[0]!r} is about it"] if covering else []
+        told = []
+        if covering:
+            told.append(f"the row {covering[0]!r} is about it{_said(history, failed)}")
         if unjudged.any():
             told.append(f"not judged {liveness.why_not(history, unjudged)}")
         answer, sentence = Answer.MEASURED, "; ".join(told)
@@ -164,6 +167,20 @@ def _most_common(history: History, failed: Chosen) -> str:
     """What most of these were said to have met, as a part of a sentence; empty where nothing was
     said.
     """
+    said = _errors(history, failed)
+    return f" (most: {said[0][0]})" if said else ""
+
+
+def _said(history: History, failed: Chosen) -> str:
+    """What these were said to have met, as a part of a sentence; empty where nothing was said."""
+    said = _errors(history, failed)
+    told = "; ".join(f"{count:,} × {text}" for text, count in said[:ERRORS_SAID])
+    more = f"; and {len(said) - ERRORS_SAID} more" if len(said) > ERRORS_SAID else ""
+    return f": {told}{more}" if said else ""
+
+
+def _errors(history: History, failed: Chosen) -> list[tuple[str, int]]:
+    """What these were said to have met, and how many, most first."""
     counts = history.operations.column("error").filter(failed).drop_null().value_counts()
-    said = {str(one["values"]): one["counts"].as_py() for one in counts}
-    return f" (most: {max(said, key=lambda text: said[text])})" if said else ""
+    said = [(str(one["values"]), int(one["counts"].as_py())) for one in counts]
+    return sorted(said, key=lambda one: -one[1])

@@ -71,7 +71,8 @@ class PhasesOver(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeEnded(Event):
     """A node's process ended by itself: with an exit code, or by a signal; neither is known of
-    every runtime, nor of older folders.
+    every runtime, nor of older folders. `left` are the command lines of those of its processes that
+    lived on then, and were ended.
     """
 
     word: ClassVar[str] = "node-ended"
@@ -79,6 +80,7 @@ class NodeEnded(Event):
     node: str
     code: int | None = None
     signal: int | None = None
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,7 @@ SAMPLES = pa.schema(
         pa.field("fds_limit", pa.int32()),
         # Cumulative like cpu_ns: read from disks, and written (to memory, for them); null: not told
         pa.field("io_bytes", pa.int64()),
+        pa.field("processes", pa.int32()),  # how many it has; null: not told
     ]
 )
 # A process of the harness itself. Its sockets (of any kind) and limit are taken seldom; null: not
@@ -194,6 +195,7 @@ class History:
     # Operation word → why the ledger does not hold this system to it.
     exempt: Mapping[str, str] = field(default_factory=dict)
     kept: frozenset[int] = frozenset(RecordKind)  # kinds of records that its journals keep
+    ports: tuple[int, ...] = ()  # TCP, at which nodes link; empty: not told, or not by TCP
     proofs: tuple[Proof, ...] = ()
     events: tuple[Event, ...] = ()
     before: Before | None = None  # None: an older folder does not say it

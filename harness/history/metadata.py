@@ -73,6 +73,7 @@ WANTED: Mapping[str, Any] = {
     "exempt?": dict[str, str],
     "checks?": list[str],
     "records?": list[int],
+    "ports?": list[int],
     "manifest?": bool,
     "inputs?": list[str],
     "before?": {"runs": list[str], "commands": int},

@@ -91,6 +91,7 @@ def history_of(folder: Folder, happened: Sequence[Event], journals: history.Reco
         exempt=facts.get("exempt", {}),
         checks=tuple(facts.get("checks", ())),
         kept=frozenset(facts.get("records", FORMERLY_COUNTED)),
+        ports=tuple(facts.get("ports", ())),
         doubts=doubts.read(facts),
         can_send_per_s=facts["host"].get("calibration", {}).get("messages_per_s"),
         planned_per_s=_planned(facts["load"].get("streams", []), numbers(facts)),

@@ -69,6 +69,11 @@ class Group:
     def __init__(self, path: Path, version: int) -> None:
         self.path, self._version = path, version
 
+    @property
+    def takes_quota(self) -> bool:
+        """Whether it has the controller: an account (accounts.py) has none."""
+        return (self.path / ("cpu.cfs_quota_us" if self._version == 1 else "cpu.max")).exists()
+
     def set_quota(self, cores: float | None) -> None:
         """Give all processes of the group together so much CPU time; None: without a limit."""
         quota = None if cores is None else round(cores * PERIOD_US)

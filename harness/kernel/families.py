@@ -1,25 +1,31 @@
 """A family is all processes of a node: those in its network namespace and its PID namespace.
 
 A program may start others, let them outlive the first, and give them sessions and parents of their
-own; the namespaces stay. What others run beside the node, such as a command of `harness exec`, is
-in the node's network, but not in its PID namespace.
+own; the namespaces stay. One that makes a PID namespace stays in the one that this is made in. What
+others run beside the node, such as a command of `harness exec`, is in the node's network, but not
+in its PID namespace.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from harness.kernel.proc import is_ended
 
+NS_GET_PARENT = 0xB702  # ioctl of linux/nsfs.h
+
 
 class Family(NamedTuple):
-    """The namespaces of one node, by the numbers of their inodes."""
+    """The namespaces of one node, by the numbers of their inodes. `pids`: the outermost below
+    ours.
+    """
 
     network: int
     pids: int
@@ -33,9 +39,25 @@ def family_of(pid: int, namespace: int | None = None) -> Family | None:
     """
     try:
         network = os.stat(f"/proc/{pid}/ns/net") if namespace is None else os.fstat(namespace)
-        return Family(network.st_ino, os.stat(f"/proc/{pid}/ns/pid").st_ino)
+        return Family(network.st_ino, _outermost(pid))
     except OSError:
         return None
+
+
+def _outermost(pid: int) -> int:
+    """Find the outermost PID namespace below ours that a process is in; ours where it is in no
+    other. Raises OSError where the process is gone.
+    """
+    ours = found = os.stat("/proc/self/ns/pid").st_ino
+    descriptor = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while (inode := os.fstat(descriptor).st_ino) != ours:
+            found, inner = inode, descriptor
+            descriptor = fcntl.ioctl(inner, NS_GET_PARENT)
+            os.close(inner)
+    finally:
+        os.close(descriptor)
+    return found
 
 
 class Census:
@@ -70,9 +92,14 @@ class Census:
         """
         return [pid for pid in self.families().get(family, ()) if not is_ended(pid)]
 
-    def signal(self, family: Family, *numbers: signal.Signals) -> None:
-        """Send signals to every process of a family; one that starts meanwhile may be missed."""
-        for pid in self.families().get(family, ()):
+    def signal(
+        self, family: Family, *numbers: signal.Signals, but: Collection[int] = ()
+    ) -> Sequence[int]:
+        """Send signals to every process of a family `but` some; returns all of them. One that
+        starts meanwhile may be missed.
+        """
+        pids = self.families().get(family, ())
+        for pid in (one for one in pids if one not in but):
             with suppress(OSError):  # it ended meanwhile
                 pidfd = os.pidfd_open(pid)
                 try:
@@ -81,6 +108,7 @@ class Census:
                             signal.pidfd_send_signal(pidfd, number)
                 finally:
                     os.close(pidfd)
+        return pids
 
     def _look(self) -> None:
         here = {int(name) for name in os.listdir("/proc") if name.isdigit()}

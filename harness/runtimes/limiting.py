@@ -147,7 +147,7 @@ class Limiter:
             self._group = None  # of a container that another one has replaced
         if self._group is None:
             own = cgroups.found(min(members))
-            if own.pids() == members:
+            if own.takes_quota and own.pids() == members:
                 self._group, self._home = own, None  # a container's, which nobody else is in
             else:
                 self._group, self._home = cgroups.make(self._owner, self._node), own.path

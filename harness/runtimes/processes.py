@@ -10,13 +10,11 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import threading
-import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from pathlib import Path
 from typing import ClassVar
@@ -25,21 +23,19 @@ from harness.choices import did_you_mean, listed
 from harness.errors import HarnessError, NodeStartError, UnavailableError, UsageError
 from harness.faults.fault import Condition
 from harness.faults.limits import Limits
-from harness.kernel import cgroups, namespaces, priority
-from harness.kernel.families import Census, Family, family_of
-from harness.kernel.proc import command_line, is_readable, is_stopped, send
+from harness.kernel import accounts, cgroups, namespaces, priority
+from harness.kernel.accounts import Account
+from harness.kernel.families import Census, family_of
+from harness.kernel.proc import command_line, is_readable, send
 from harness.redaction import redacted
 from harness.runtimes import owner
 from harness.runtimes.limiting import Limiter
+from harness.runtimes.resident import KILL_TIMEOUT_S, Resident
 from harness.runtimes.runtime import Ending, Place, Process, Reading, Running
-from harness.runtimes.throttling import Throttle
 
-TERMINATE_GRACE_S = 2.0  # from SIGTERM to SIGKILL: time to write state
-KILL_TIMEOUT_S = 10.0  # after SIGKILL; the kernel needs milliseconds, a thrashing host longer
-LOOK_EVERY_S = 0.02  # while processes end
-ROUNDS = 50  # of a pause: what is forked meanwhile is stopped in the next
 BY_SIGKILL = (Condition.KILLED, Condition.CRASHED)
 LAST_LINES = 10
+WORDS_MOST = 60  # characters of a command line that are told
 TAIL_BYTES, LINE_BYTES = 65536, 256  # of a log that are read, at least, and more a line
 
 
@@ -80,95 +76,6 @@ def tail(path: Path, count: int) -> list[str]:
         return redacted(file.read().decode("utf-8", "replace")).splitlines()[-count:]
 
 
-@dataclass(slots=True)
-class Resident:
-    """One node: its place, what runs there, and the processes that do so now.
-
-    `running` is its first process, `earlier` that of the life before. All of them are `family`:
-    None where the first ended before it could be looked at.
-    """
-
-    place: Place
-    process: Process
-    census: Census
-    running: Running | None = None
-    earlier: Running | None = None
-    family: Family | None = None
-    limiter: Limiter | None = None
-    changing: threading.Lock = field(default_factory=threading.Lock)
-
-    def members(self) -> list[int]:
-        """Return the pids of the node's living processes."""
-        return [] if self.family is None else self.census.members(self.family)
-
-    def signal(self, *numbers: signal.Signals) -> None:
-        """Signal the first process at once, then all; nothing happens where all have ended."""
-        if self.running is not None:
-            for number in numbers:
-                send(self.running.pidfd, number)
-        if self.family is not None:
-            self.census.signal(self.family, *numbers)
-
-    @property
-    def throttle(self) -> Throttle | None:
-        """What stops the node now and then, for it may use less CPU time than it wants."""
-        return None if self.limiter is None else self.limiter.throttle
-
-    def pause(self) -> None:
-        """Stop all processes, also those that start meanwhile."""
-        if self.throttle is not None:
-            self.throttle.suspend()
-        self.signal(signal.SIGSTOP)
-        for _ in range(ROUNDS):
-            if all(is_stopped(pid) for pid in self.members()):
-                return
-            self.signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        """Continue all processes, which were paused."""
-        self.signal(signal.SIGCONT)
-        if self.throttle is not None:
-            self.throttle.resume()
-
-    def end(self) -> None:
-        """End all processes by SIGTERM, and what is left by SIGKILL two seconds later. Paused ones
-        are continued, or they would never see the first.
-
-        Raises HarnessError where a process outlives SIGKILL.
-        """
-        if self.throttle is not None:
-            self.throttle.suspend()
-        self.signal(signal.SIGTERM, signal.SIGCONT)
-        if not self._are_gone(TERMINATE_GRACE_S):
-            self.kill()
-
-    def kill(self) -> None:
-        """End all processes at once by SIGKILL, and those that start meanwhile. Raises HarnessError
-        where one outlives it.
-        """
-        until_s = time.monotonic() + KILL_TIMEOUT_S
-        if self.throttle is not None:
-            self.throttle.suspend()
-        self.signal(signal.SIGKILL)
-        while not self._are_gone(LOOK_EVERY_S):
-            if time.monotonic() > until_s:
-                raise HarnessError(
-                    f"node {self.place.node.name}: processes {self.members()} have not ended "
-                    f"{KILL_TIMEOUT_S:.0f} s after SIGKILL: the kernel holds them"
-                )
-            self.signal(signal.SIGKILL)
-
-    def _are_gone(self, wait_s: float) -> bool:
-        """Wait, at most so long, until every process has ended; whether they have."""
-        until_s = time.monotonic() + wait_s
-        first = self.running is None or is_readable(self.running.pidfd, wait_s)
-        while first and self.members():
-            if time.monotonic() > until_s:
-                return False
-            time.sleep(LOOK_EVERY_S)
-        return first
-
-
 class HostProcesses(ABC):
     """The table of a cluster's nodes, with their conditions and the commands beside them.
 
@@ -196,13 +103,16 @@ class HostProcesses(ABC):
     @classmethod
     def sweep(cls, label: str, root: Path) -> list[str]:
         """See Runtime. The groups of limited nodes, where a cluster consists of its processes."""
-        return [f"control group {one}" for one in cgroups.remove_all(_groups(label, root))]
+        owner_ = _groups(label, root)
+        gone = [*cgroups.remove_all(owner_), *accounts.remove_all(owner_)]
+        return [f"control group {one}" for one in gone]
 
     @classmethod
     def orphans(cls, root: Path) -> list[str]:
         """See Runtime. Those with groups of limited nodes."""
         end = _groups("", root)
-        return [one.removesuffix(end) for one in cgroups.owners() if one.endswith(end)]
+        found = {*cgroups.owners(), *accounts.owners()}
+        return sorted(one.removesuffix(end) for one in found if one.endswith(end))
 
     def set_condition(self, node: str, condition: Condition) -> Running | None:
         """See Runtime. PAUSED raises UnavailableError for a node that has ended."""
@@ -277,6 +187,16 @@ class HostProcesses(ABC):
         """See Runtime."""
         return self._resident(node).members()
 
+    def _with_left(self, node: str, ending: Ending) -> Ending:
+        """Return an ending of a node's first process, with what that left: of the processes that
+        are there, each in so many words.
+        """
+        left = list[str]()
+        for pid in self._resident(node).members():
+            with suppress(OSError):  # it ended meanwhile
+                left.append(" ".join(command_line(pid))[:WORDS_MOST])
+        return replace(ending, left=tuple(sorted(filter(None, left))))
+
     def outside(self, node: str) -> list[str]:
         """See Runtime. None, where the host's files are all that there are."""
         self._resident(node)
@@ -322,6 +242,16 @@ class HostProcesses(ABC):
     def ending(self, node: str) -> Ending:
         """See Runtime."""
 
+    @property
+    def owner_of_groups(self) -> str:
+        """The name by which the control groups of this cluster are found."""
+        return _groups(self.label, self.state.parent)
+
+    def _account(self, running: Running) -> Account | None:
+        """Return the account that holds all that a process starts; None where nobody counts it."""
+        del running
+        return None
+
     @abstractmethod
     def _spawn(self, place: Place, process: Process) -> Running:
         """Start one process in its place, as only this runtime can."""
@@ -342,12 +272,14 @@ class HostProcesses(ABC):
 
     def _limiter(self, resident: Resident) -> Limiter:
         if resident.limiter is None:
-            owner_, node = _groups(self.label, self.state.parent), resident.place.node.name
-            resident.limiter = Limiter(owner_, node, resident.members, resident.signal)
+            resident.limiter = Limiter(
+                self.owner_of_groups, resident.place.node.name, resident.members, resident.signal
+            )
         return resident.limiter
 
     def _register(self, place: Place, process: Process, running: Running) -> Running:
-        """Enter a process that has started into the table."""
+        """Enter a process that has started into the table; returns it with its account."""
+        running = replace(running, account=self._account(running))
         self._pidfds.append(running.pidfd)
         resident = self._residents.setdefault(
             place.node.name, Resident(place, process, self._census)
@@ -389,7 +321,8 @@ class HostProcesses(ABC):
         while self._pidfds:
             os.close(self._pidfds.pop())
         self._residents.clear()
-        cgroups.remove_all(_groups(self.label, self.state.parent))
+        cgroups.remove_all(self.owner_of_groups)
+        accounts.remove_all(self.owner_of_groups)
 
 
 def _groups(label: str, root: Path) -> str:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from harness.faults.fault import Condition
 from harness.faults.limits import Limits
 from harness.faults.programs import Program
+from harness.kernel.accounts import Account
 from harness.topology.topology import Node
 
 
@@ -74,19 +75,43 @@ class Running:
     pid: int  # in the supervisor's PID namespace
     pidfd: int  # readable when the process has ended
     container: str | None = None  # container id
+    account: Account | None = None  # holds all that it starts; None: nobody counts that here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a process ended: with an exit code or by a signal. Neither: nobody can say."""
+    """How a process ended: with an exit code or by a signal. Neither: nobody can say. `left` are
+    the command lines of the node's other processes that lived on.
+    """
 
     code: int | None = None
     signal: int | None = None
     with_holder: bool = False  # what held it, a process of ours, ended and took it along
+    left: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a run's record says of it."""
+        return {"code": self.code, "signal": self.signal, "left": self.left}
 
     @property
     def words(self) -> str:
         """The ending as a person says it: ``exit code 3``, ``signal 13 (SIGPIPE)``."""
+        left = f", and left {self.left[0]}" if self.left else ""
+        more = f" and {len(self.left) - 1} more" if len(self.left) > 1 else ""
+        return f"{self._how}{left}{more}"
+
+    @property
+    def words_at_start(self) -> str:
+        """The same of a node that was starting, and what to do about it."""
+        if self.code != 0 and not self.left:
+            return self.words
+        return (
+            f"{self.words}. A node lives as long as the process that it was started with: have a "
+            "program that goes into the background stay in front"
+        )
+
+    @property
+    def _how(self) -> str:
         if self.with_holder:
             return "the zygote that held it ended"
         if self.signal is not None:

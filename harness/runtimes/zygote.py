@@ -39,14 +39,15 @@ class Zygote:
         environment: dict[str, str],
         last_words: Callable[[], str],
         container: str | None = None,
+        group: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         """`environment`: what every node gets beside its own; `last_words`: what the zygote logged,
-        for errors.
+        for errors; `group`: the file by which a node enters its control group.
         """
         self._connection = connection
         self._environment = environment
         self._last_words = last_words
-        self._container = container
+        self._container, self._group = container, group
         self._guard = threading.Lock()
         self._asked: dict[str, tuple[Place, Future[Running]]] = {}
         self._pids: dict[str, int] = {}  # node → its last process, as the zygote sees it
@@ -68,6 +69,7 @@ class Zygote:
             "directory": str(place.directory),
             "environment": {**self._environment, **process.environment},
             "held": held,
+            "group": self._group(name),
         }
         log = processes.open_log(place)
         try:

@@ -189,8 +189,9 @@ class Cluster:
             for name in names:
                 is_noted = name not in self.running
                 if name not in self.readiness.ready and (is_noted or self.has_ended(name)):
+                    how = self.runtime.ending(name).words_at_start
                     raise NodeStartError(
-                        f"node {name} ended while starting. Its last log "
+                        f"node {name} ended while starting: {how}. Its last log "
                         f"lines:\n{self.last_lines(name)}"
                     )
             progress("ready", ready, len(names))
@@ -331,6 +332,7 @@ class Cluster:
             "adapter": self.adapter.name,
             "exempt": dict(self.adapter.exempt),
             "records": sorted(self.adapter.records),
+            "ports": list(self.adapter.ports),
             "failed_is_certain": True,  # as the port of systems wants it
             "state": "wipe" if self.adapter.wipes else "keep",  # of nodes that start anew
             "nodes": self.rows(),

@@ -211,8 +211,7 @@ class Recording:
                 if HOLDER_ENDED not in self._failures:
                     self.note(HOLDER_ENDED)
             else:
-                how = NodeEnded(at_ns=at_ns, node=name, code=ending.code, signal=ending.signal)
-                self.folder.event(how)
+                self.folder.event(NodeEnded(at_ns=at_ns, node=name, **ending.as_json()))
 
     def close(self, load: Mapping[str, Any], at_ns: int | None) -> Path:
         """End the phases, journals and samples; return the folder, complete.

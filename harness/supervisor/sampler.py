@@ -4,9 +4,10 @@ That is resident memory, CPU, waits for a core, descriptors, threads, connection
 is read from disks and written to them. Everything is read from descriptors that are kept open (five
 a node), so a pass over 1000 nodes takes some 20 ms; what costs more is read seldom (seldom.py). A
 node without a live process is absent from a batch, never zero. A node is all its processes: what
-its others use is added to what the first does, and costs an opened file for each (memory that they
-share is counted in each), as does each thread, where there is more than one. Pids are those of the
-sampler's own PID namespace, for containers and bare processes alike.
+its others use is added to what the first does, and costs an opened file for each, as does each
+thread, where there is more than one. Memory that forks share counts once (kernel/memory.py), CPU
+time also of what came and went between two passes, where there are accounts (kernel/accounts.py).
+Pids are those of the sampler's own PID namespace, for containers and bare processes alike.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pyarrow as pa
 
 from harness.history.history import HOST, SAMPLES
 from harness.kernel import disks
+from harness.kernel.accounts import Account
 from harness.kernel.cgroups import open_stats, throttled_us
 from harness.kernel.families import Census
 from harness.kernel.netlink import LinkCounters
@@ -38,10 +40,12 @@ from harness.supervisor.seldom import EVERY_S, NOTHING, Directory, Seldom, fds_l
 from harness.supervisor.sources import (
     TICK_NS,
     Gains,
+    Memory,
     Source,
     Usage,
     Watched,
     count_of,
+    cpu_ns,
     io_bytes,
     of_pid,
     open_if_there,
@@ -76,15 +80,15 @@ class Sampler:
         self._groups = open_stats(os.getpid())
         # Since Linux 6.2; else the folder is listed.
         self._counts_by_size = os.stat("/proc/self/fd").st_size > 0
-        self._census = Census()
+        self._census, self._memory = Census(), Memory()
         self._lock = threading.Lock()  # a descriptor must not be closed, and reused, under a pass
 
-    def track(self, node_index: int, pid: int) -> None:
+    def track(self, node_index: int, pid: int, account: Account | None = None) -> None:
         """Sample this process as the node from now on, instead of an earlier one.
 
-        A process that is gone is no error.
+        A process that is gone is no error. `account`: holds all that it starts.
         """
-        source = open_source(pid, self._namespaces[node_index])
+        source = open_source(pid, self._namespaces[node_index], account)
         with self._lock:
             earlier = self._nodes.pop(node_index, None)
             if earlier is not None:
@@ -127,16 +131,18 @@ class Sampler:
         rows: list[tuple[int | None, ...]] = []
         with self._lock:
             families = self._census.families()
+            self._memory.begin()
             pids = {node: source.pid for node, source in self._nodes.items()}
             looks = self._seldom.look(pids, time.monotonic())
             for node_index, source in sorted(self._nodes.items()):
                 if only is not None and node_index not in only:
                     continue
-                family = families.get(source.family, ()) if source.family else ()
-                found = self._usage_of(source, family)
+                accounted = set(source.account.pids() if source.account else ())
+                family = accounted.union(families.get(source.family, ()) if source.family else ())
+                found = self._usage_of(node_index, source, family, accounted)
                 if found is None:
                     continue
-                usage, descriptors = found
+                usage, descriptors, processes = found
                 link = counters.get(node_index)
                 rows.append(
                     (
@@ -157,13 +163,18 @@ class Sampler:
                         looks.get(node_index, NOTHING).disk_bytes,
                         looks.get(node_index, NOTHING).fds_limit,
                         io_bytes(source, family),
+                        processes,
                     )
                 )
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(SAMPLES)
         return pa.record_batch(columns, schema=SAMPLES)
 
-    def _usage_of(self, source: Source, family: Sequence[int]) -> tuple[Usage, int] | None:
-        """Return what a node uses, and its descriptors; None where its first process has ended."""
+    def _usage_of(
+        self, node_index: int, source: Source, family: Collection[int], accounted: set[int]
+    ) -> tuple[Usage, int, int] | None:
+        """Return what a node uses, its descriptors, and how many processes it has; None where its
+        first one has ended.
+        """
         usage = usage_of(source.clock, source.stat)
         if usage is None:
             return None
@@ -175,18 +186,20 @@ class Sampler:
             )
         except OSError:  # it ended between the two readings
             return None
-        at_ns, cpu_ns, threads, rss_bytes, waited_ns = usage
-        total_ns = cpu_ns + waited_ns
+        used = {source.pid: usage}
         for pid in family:
             other = of_pid(pid) if pid != source.pid else None
             if other is not None:
-                total_ns += other[0].cpu_ns + other[0].waited_ns
-                threads += other[0].threads
-                rss_bytes += other[0].rss_bytes
+                used[pid] = other[0]
                 descriptors += other[1]
-        return Usage(at_ns, source.cpu.count(total_ns), threads, rss_bytes, 0), descriptors
+        used_ns = {pid: one.cpu_ns + one.waited_ns for pid, one in used.items()}
+        total_ns = cpu_ns(source, used_ns, accounted)
+        rss_bytes = self._memory.of(node_index, {pid: one.rss_bytes for pid, one in used.items()})
+        threads = sum(one.threads for one in used.values())
+        total = Usage(usage.at_ns, source.cpu.count(total_ns), threads, rss_bytes, 0)
+        return total, descriptors, len(used)
 
-    def _run_delay_ns(self, source: Source, threads: int, family: Sequence[int]) -> int | None:
+    def _run_delay_ns(self, source: Source, threads: int, family: Collection[int]) -> int | None:
         """Return how long a node could run and waited for a core; None where nobody tells."""
         if source.schedstat is None:
             return None

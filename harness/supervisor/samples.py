@@ -161,12 +161,13 @@ def track(cluster: Cluster, sampler: Sampler, tracked: dict[int, int]) -> None:
     a node's position → its pid as it was, which is brought up to date.
     """
     # as a list: a node may stop meanwhile
-    running = {cluster.places[name].index: one.pid for name, one in list(cluster.running.items())}
+    found = {cluster.places[name].index: one for name, one in list(cluster.running.items())}
+    running = {index: one.pid for index, one in found.items()}
     for index, pid in list(tracked.items()):
         if running.get(index) != pid:
             sampler.forget(index)
             del tracked[index]
     for index, pid in running.items():
         if index not in tracked:
-            sampler.track(index, pid)
+            sampler.track(index, pid, found[index].account)
             tracked[index] = pid

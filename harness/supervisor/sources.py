@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from harness.kernel import disks
+from harness.kernel import disks, memory
+from harness.kernel.accounts import Account
 from harness.kernel.families import Family, family_of
 from harness.kernel.namespaces import inside
 from harness.kernel.proc import process_cpu_clock
@@ -44,6 +45,8 @@ class Source:
     io: int | None  # what it reads and writes; None likewise
     pid: int
     family: Family | None
+    account: Account | None
+    outside: dict[int, int] = field(default_factory=dict)  # see `cpu_ns`
     cpu: Gains = field(default_factory=Gains)
     run_delay: Gains = field(default_factory=Gains)
     disk: Gains = field(default_factory=Gains)
@@ -70,6 +73,31 @@ class Watched:
                 os.close(descriptor)
 
 
+class Memory:
+    """Counts what nodes have in memory, each with several processes. What costs more than a pass
+    may is taken to be the same share of their sum as it was.
+    """
+
+    CPU_S = 0.02  # of a pass, of which there is one a second
+
+    def __init__(self) -> None:
+        self._shares: dict[int, float] = {}
+        self._until_s = 0.0
+
+    def begin(self) -> None:
+        """Begin a pass."""
+        self._until_s = time.thread_time() + self.CPU_S
+
+    def of(self, node: int, rss_bytes: Mapping[int, int]) -> int:
+        """Return what a node has in memory, by the resident memory of each of its processes."""
+        total = sum(rss_bytes.values())
+        if len(rss_bytes) < 2 or not total:
+            return total
+        if node not in self._shares or time.thread_time() < self._until_s:
+            self._shares[node] = memory.together(rss_bytes) / total
+        return round(total * self._shares[node])
+
+
 class Usage(NamedTuple):
     """What a process uses, at a moment."""
 
@@ -85,7 +113,7 @@ def used(io: int) -> int | None:
     return disks.used_by(pread(io))
 
 
-def io_bytes(source: Source, family: Sequence[int]) -> int | None:
+def io_bytes(source: Source, family: Collection[int]) -> int | None:
     """Return what a node has read from disks and written to them; None where nobody tells."""
     first = None if source.io is None else used(source.io)
     if first is None:
@@ -95,6 +123,19 @@ def io_bytes(source: Source, family: Sequence[int]) -> int | None:
             with suppress(OSError), open(f"/proc/{pid}/io", "rb") as file:
                 first += disks.used_by(file.read()) or 0
     return source.disk.count(first)
+
+
+def cpu_ns(source: Source, used_ns: Mapping[int, int], accounted: set[int]) -> int:
+    """Return what CPU time a node has used, by what each living process says of itself and of the
+    children that it waited for. Its account knows of all others too; what somebody moved out of it
+    is counted from then on. `accounted`: the processes of the account.
+    """
+    total = None if source.account is None else source.account.cpu_ns()
+    if source.account is None or total is None:
+        return sum(used_ns.values())
+    for pid in used_ns.keys() - accounted:
+        total += used_ns[pid] - source.outside.setdefault(pid, used_ns[pid])
+    return total
 
 
 def usage_of(clock: int, stat: int) -> Usage | None:
@@ -144,8 +185,11 @@ def of_pid(pid: int) -> tuple[Usage, int] | None:
         return None
 
 
-def open_source(pid: int, namespace: int) -> Source | None:
-    """Open what tells of a node's first process; None where it has ended. Raises OSError."""
+def open_source(pid: int, namespace: int, account: Account | None = None) -> Source | None:
+    """Open what tells of a node's first process; None where it has ended. Raises OSError.
+
+    `account`: holds all that it starts.
+    """
     opened: list[int] = []
     try:
         opened.append(os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC))
@@ -169,6 +213,7 @@ def open_source(pid: int, namespace: int) -> Source | None:
         io=io,
         pid=pid,
         family=family_of(pid, namespace),
+        account=account,
     )
 
 

@@ -16,7 +16,7 @@ from harness import runtimes
 from harness.errors import HarnessError, NodeStartError, PermissionNeededError, UnavailableError
 from harness.faults.fault import Condition
 from harness.kernel.proc import is_readable
-from harness.runtimes import processes
+from harness.runtimes import processes, resident
 from harness.runtimes.docker import engine as engine_module
 from harness.runtimes.docker import labels, runtime
 from harness.runtimes.runtime import Ending, Image
@@ -101,7 +101,7 @@ def test_conditions_act_on_the_process(make_runtime, places, sleeper, sdk):
     until(lambda: state_of(first.pid) == "S")
     began = time.monotonic()
     made.set_condition("node-0", Condition.STOPPED)
-    assert time.monotonic() - began < processes.TERMINATE_GRACE_S
+    assert time.monotonic() - began < resident.TERMINATE_GRACE_S
     again = made.set_condition("node-0", Condition.RUNNING)
     assert again.pid != first.pid
     assert again.container == first.container

@@ -202,6 +202,12 @@ class Desk:
                 if Path(name).suffix != ".log"
             ),
             "named": lines("ip", "netns", "list"),
+            "groups": [
+                name
+                for _, folders, _ in os.walk("/sys/fs/cgroup")
+                for name in folders
+                if name.startswith(f"p2p-harness.{self.cluster}.")
+            ],
         }
 
     def _counts(self, name: str) -> bool:

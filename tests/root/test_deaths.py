@@ -17,7 +17,7 @@ from harness.control.client import Client
 from harness.history import reader
 from harness.history.events import GatewayStalled, NodeEnded
 from harness.operations import Operation
-from harness.runtimes.processes import TERMINATE_GRACE_S
+from harness.runtimes.resident import TERMINATE_GRACE_S
 
 pytestmark = pytest.mark.root
 TINY = ROOT / "tests" / "systems" / "tiny"

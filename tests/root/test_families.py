@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from kit.desk import ROOT, Desk, begin_by_hand, wait_for
 
 from harness.control.client import Client
 from harness.kernel.families import Census, Family, family_of
+from harness.kernel.proc import command_line
 
 pytestmark = pytest.mark.root
 TINY = ROOT / "tests" / "systems" / "tiny"
@@ -125,3 +127,30 @@ def test_a_census_sees_what_comes_and_goes(desk):
     assert family_of(os.getpid()) not in census.families()
     census.signal(family, signal.SIGKILL)
     wait_for(lambda: not census.members(family))
+
+
+def descendants(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [one for child in map(int, children) for one in (child, *descendants(child))]
+
+
+def test_a_pid_namespace_within_a_node_s_is_the_node_s():
+    """A server behind a program that jails it was nobody's: "stopped", and serving."""
+    jailed = "unshare --pid --fork --kill-child sleep 600; true"
+    outer = subprocess.Popen(
+        ["unshare", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", jailed]
+    )
+    try:
+        wait_for(lambda: len(descendants(outer.pid)) == 3)
+        shell, _, sleeper = descendants(outer.pid)
+        wait_for(lambda: command_line(sleeper)[0] == "sleep")
+        family = family_of(shell)
+        assert family is not None
+        assert family_of(sleeper) == family
+        assert os.stat(f"/proc/{sleeper}/ns/pid").st_ino != family.pids
+        census = Census()
+        assert {shell, sleeper} <= set(census.members(family))
+        assert sleeper in census.signal(family, signal.SIGKILL, but=[shell])
+    finally:
+        outer.kill()
+        outer.wait()

@@ -20,7 +20,7 @@ from harness.errors import HarnessError, NodeStartError, UnavailableError, Usage
 from harness.faults.fault import Condition
 from harness.kernel import namespaces
 from harness.kernel.proc import is_readable
-from harness.runtimes import processes
+from harness.runtimes import processes, resident
 from harness.runtimes.netns.runtime import NetnsRuntime
 from harness.runtimes.runtime import Ending, Image, Place, Process, Running
 from harness.topology.topology import Node
@@ -214,7 +214,7 @@ def test_a_node_that_ignores_sigterm_is_killed_within_its_grace(netns, places, c
     began = time.monotonic()
     netns.set_condition("node-0", Condition.STOPPED)
     assert is_readable(running.pidfd)
-    assert processes.TERMINATE_GRACE_S <= time.monotonic() - began < processes.TERMINATE_GRACE_S + 3
+    assert resident.TERMINATE_GRACE_S <= time.monotonic() - began < resident.TERMINATE_GRACE_S + 3
 
 
 def test_a_node_that_exits_at_sigterm_is_not_kept_waiting(netns, places, command):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 
 import pytest
+from kit.desk import wait_for
 
 from harness.kernel import priority
+from harness.kernel.proc import is_ended
 from harness.systems.transports import programs
 from harness.systems.transports.http import Http
 
@@ -91,3 +94,21 @@ def test_a_program_is_as_nice_as_a_node_and_leads_its_own_session(here, tmp_path
     finally:
         os.setpriority(os.PRIO_PROCESS, 0, before)
     assert (code, said.split()) == (0, [str(nice), "True"])
+
+
+def test_a_program_that_takes_too_long_ends_with_what_it_started(here, tmp_path):
+    """Its child was left beside the node, one each time."""
+
+    told = tmp_path / "child"
+
+    async def scene():
+        argv = ["sh", "-c", "sleep 600 & echo $! > child; wait"]
+        running = asyncio.create_task(programs.run(here, argv, tmp_path))
+        await asyncio.to_thread(wait_for, lambda: told.exists() and told.read_text())
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+    asyncio.run(scene())
+    child = int(told.read_text())
+    wait_for(lambda: is_ended(child))

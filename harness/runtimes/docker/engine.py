@@ -24,7 +24,7 @@ import docker.types
 import requests
 
 from harness.errors import HarnessError, PermissionNeededError, UnavailableError
-from harness.runtimes import processes
+from harness.runtimes import processes, resident
 from harness.runtimes.docker import entry, image
 from harness.runtimes.docker.labels import LABEL
 from harness.runtimes.runtime import Image, Recipe
@@ -184,7 +184,7 @@ class Engine:
         with _translated(f"start the container {name}"):
             if again:
                 self._client.wait(
-                    container, condition="not-running", timeout=processes.KILL_TIMEOUT_S
+                    container, condition="not-running", timeout=resident.KILL_TIMEOUT_S
                 )
             started_s = time.time()
             self._client.start(container)
@@ -207,7 +207,7 @@ class Engine:
         """
         with _translated("wait for a container"):
             done = self._client.wait(
-                container, condition="not-running", timeout=processes.KILL_TIMEOUT_S
+                container, condition="not-running", timeout=resident.KILL_TIMEOUT_S
             )
             return int(done["StatusCode"])
 
@@ -280,7 +280,7 @@ class Engine:
                     error.status_code != 409
                 ):  # "removal … is already in progress": by another hand, and as good
                     raise
-                self._client.wait(container, condition="removed", timeout=processes.KILL_TIMEOUT_S)
+                self._client.wait(container, condition="removed", timeout=resident.KILL_TIMEOUT_S)
 
     def image(self, wanted: Image, progress: Callable[[str], None]) -> dict[str, str]:
         """Make or fetch an image where it is missing; returns ``image`` (reference), ``image_id``

@@ -20,6 +20,8 @@ from pathlib import Path
 
 from harness.errors import HarnessError, NodeStartError, UnavailableError, close_all
 from harness.faults.programs import Program
+from harness.kernel import accounts
+from harness.kernel.accounts import Account
 from harness.kernel.proc import is_readable
 from harness.runtimes import processes, zygote
 from harness.runtimes.docker import entry, image, labels
@@ -145,7 +147,7 @@ class DockerRuntime(processes.HostProcesses):
         an exit code alone, which a signal may have given.
         """
         if node in self._zygotes:
-            return self._zygotes[node].ending(node)
+            return self._with_left(node, self._zygotes[node].ending(node))
         with suppress(HarnessError):
             return Ending(code=self._running_engine.exit_code(self._containers[node]))
         return Ending()
@@ -316,6 +318,10 @@ class DockerRuntime(processes.HostProcesses):
 
     def _door(self, name: str) -> Path:
         return self._doors / f"{name}.sock"
+
+    def _account(self, running: Running) -> Account | None:
+        container = self._containers.get(running.node)  # that it has to itself
+        return None if container is None else accounts.of_container(running.pid, container)
 
     def _spawn(self, place: Place, process: Process) -> Running:
         name = place.node.name

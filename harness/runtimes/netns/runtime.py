@@ -16,11 +16,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from harness.errors import HarnessError, UnavailableError, close_all
 from harness.faults.programs import Program
-from harness.kernel import priority
+from harness.kernel import accounts, priority
+from harness.kernel.accounts import Account
 from harness.runtimes import processes, zygote
 from harness.runtimes.runtime import Cost, Ending, Place, Process, Running
 from harness.runtimes.zygote import Zygote
@@ -55,6 +57,7 @@ class NetnsRuntime(processes.HostProcesses):
     def __init__(self, *, label: str, state: Path) -> None:
         super().__init__(label=label, state=state)
         self._zygotes: dict[tuple[str, ...], _Guarded] = {}
+        self._accounts: dict[str, Account] = {}  # of nodes that are executed, not forked
 
     @classmethod
     def require_program(cls, program: Program) -> None:
@@ -75,7 +78,7 @@ class NetnsRuntime(processes.HostProcesses):
         """
         del doing  # nothing takes time before
         zygote.start_all(
-            ((self._zygote_of(process), place, process) for place, process in launches),
+            ((self._zygote_for(place, process), place, process) for place, process in launches),
             lambda place, process, running: started(self._register(place, process, running)),
         )
 
@@ -86,7 +89,8 @@ class NetnsRuntime(processes.HostProcesses):
 
     def ending(self, node: str) -> Ending:
         """See Runtime. The zygote reaps its processes, and says how each ended."""
-        return self._zygotes[self._resident(node).process.zygote].zygote.ending(node)
+        zygote_ = self._zygotes[self._resident(node).process.zygote].zygote
+        return self._with_left(node, zygote_.ending(node))
 
     def require(self, node: str, process: Process) -> None:
         """See Runtime."""
@@ -116,16 +120,31 @@ class NetnsRuntime(processes.HostProcesses):
             self._zygotes.clear,
         )
 
+    def _account(self, running: Running) -> Account | None:
+        account = self._accounts.get(running.node)  # its own: whoever is in it came by this start
+        return account if account is not None and account.pids() else None
+
     def _spawn(self, place: Place, process: Process) -> Running:
+        if (account := self._accounts.get(place.node.name)) is not None:
+            self._accounts[place.node.name] = account.anew()
         return (
             self._zygotes[process.zygote].zygote.ask(place, process).result(zygote.ANSWER_TIMEOUT_S)
         )
 
-    def _zygote_of(self, process: Process) -> Zygote:
+    def _zygote_for(self, place: Place, process: Process) -> Zygote:
+        """Return who starts it, and has what it needs: a node that is executed has an account."""
         if process.zygote not in self._zygotes:
             made = self._zygotes[process.zygote] = self._make_zygote(process.zygote)
             priority.lead(made.guard.pid)
+        name = place.node.name
+        account = None if process.zygote else accounts.make(self.owner_of_groups, name)
+        if account is not None:
+            self._accounts[name] = account
         return self._zygotes[process.zygote].zygote
+
+    def _group(self, node: str) -> str | None:
+        """The file by which a node enters its control group."""
+        return None if node not in self._accounts else self._accounts[node].entrance
 
     def _make_zygote(self, command: tuple[str, ...]) -> _Guarded:
         if threading.current_thread() is not threading.main_thread():
@@ -172,9 +191,9 @@ class NetnsRuntime(processes.HostProcesses):
             raise UnavailableError(
                 f"the zygote {' '.join(command)!r} could not be started: {error.strerror}"
             ) from error
+        said = partial(processes.last_lines, log)
         return _Guarded(
-            Zygote(ours, environment=environment, last_words=lambda: processes.last_lines(log)),
-            guard,
+            Zygote(ours, environment=environment, last_words=said, group=self._group), guard
         )
 
 

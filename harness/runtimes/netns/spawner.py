@@ -128,6 +128,9 @@ def _become(request: dict[str, Any], descriptors: list[int], status: int) -> NoR
     """
     try:
         namespace, output = descriptors
+        if request.get("group"):
+            with contextlib.suppress(OSError), open(request["group"], "w") as group:
+                group.write("0")
         os.setsid()  # a signal for the terminal is not for nodes
         # A session is scheduled as one: as nice as we are.
         with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as session:

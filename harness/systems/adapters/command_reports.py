@@ -18,9 +18,9 @@ from harness.runtimes.runtime import Place
 from harness.systems.adapter import Saw
 from harness.systems.adapters import driven
 from harness.systems.adapters.command_answers import keys_of, known_ids, named_in, others
+from harness.systems.adapters.sent import KNOWN_MAX, Sent
 
 KINDS = {Operation.PRIVATE_MESSAGE: RecordKind.DELIVERED, Operation.BROADCAST: RecordKind.RECEIVED}
-KNOWN_MAX = 1 << 18  # operations, and keys, that are remembered
 MEETINGS_MAX = 1 << 10  # of two nodes that nobody has asked for yet
 SHARED = b""  # the source of a key that several put under
 
@@ -33,7 +33,7 @@ class Reports:
     """What is known of the operations that were sent: by it a line of a report is read."""
 
     names: Mapping[str, bytes] = field(default_factory=dict)  # name or address → wire id
-    kinds: dict[bytes, int] = field(default_factory=dict)  # id → kind of the reports of it
+    sent: Sent = field(default_factory=Sent)
     values: driven.Values = field(default_factory=driven.Values)
     up: set[str] = field(default_factory=set)  # nodes that can be joined
     _sources: dict[bytes, bytes] = field(default_factory=dict)  # id of a put → who put it
@@ -54,7 +54,7 @@ class Reports:
     def remember(self, request: Request, source: bytes) -> None:
         """Remember an operation that is about to be asked for."""
         if request.operation in KINDS:
-            _keep(self.kinds, request.id, int(KINDS[request.operation]))
+            self.sent.remember(request.id, int(KINDS[request.operation]))
         if request.operation is Operation.DHT_PUT:
             key = (request.target or b"")[:ID_BYTES]
             _keep(self._sources, request.id, source)
@@ -71,12 +71,12 @@ class Reports:
     ) -> str:
         """Tell what a node's line reports; return what is doubtful in it, a sentence or nothing."""
         if not patterns:
-            for id_ in known_ids(line, self.kinds):  # once, however often the line says it
-                saw(self.kinds[id_], id_, at_ns)
+            for id_ in known_ids(line, self.sent):  # once, however often the line says it
+                saw(self.sent.kind(id_), id_, at_ns)
             return ""
         kind = next((kind for kind, pattern in patterns.items() if pattern.search(line)), None)
         if kind in (RecordKind.DELIVERED, RecordKind.RECEIVED):
-            for id_ in known_ids(line, self.kinds):
+            for id_ in known_ids(line, self.sent):
                 saw(kind, id_, at_ns)
         elif kind is RecordKind.STORED:
             return self._stored(line, own, at_ns, saw)

@@ -24,6 +24,14 @@ def judged(*happened):
         ({"code": 3}, "with exit code 3"),
         ({"code": 137}, "with exit code 137, as a signal 9 (SIGKILL) gives"),
         ({}, "how is not known"),
+        (
+            {"code": 0, "left": ("serve --all",)},
+            "with exit code 0, and left 1 process (serve --all) behind, which the harness ended",
+        ),
+        (
+            {"signal": 9, "left": ("a", "b")},
+            "by signal 9 (SIGKILL), and left 2 processes (a, …) behind, which the harness ended",
+        ),
     ],
 )
 def test_a_node_that_ended_is_fail_with_name_time_and_how(how, said):

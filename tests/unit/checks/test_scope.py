@@ -59,6 +59,8 @@ def test_a_row_that_feels_a_failure_judges_it():
     some = history([*SENT[:50], *REFUSED[50:]], JOURNAL[:50])
     assert named(NAME, some, [row()]).answer is Answer.MEASURED
     assert named(NAME, some, [row("private_message.end_to_end", "max")]).answer is Answer.MEASURED
+    said = named(NAME, some, [row()]).sentence
+    assert said == "the row 'delivered' is about it: 50 × at most 10 bytes, these are 256"
     # These would not change: half may fail before a median does, and hops are of what arrived.
     for blind in (
         row("private_message.end_to_end", "p50"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.kernel import proc
-from harness.kernel.cgroups import throttled_us
+from harness.kernel.cgroups import Group, throttled_us
 
 VERSION_1 = (
     b"nr_periods 91\nnr_throttled 80\nthrottled_time 4788371298\nnr_bursts 0\nburst_time 0\n"
@@ -24,3 +24,12 @@ def test_how_long_a_group_was_kept_from_its_cores(text, us):
 @pytest.mark.parametrize(("text", "ns"), [(b"1125452 178295 3\n", 178_295), (b"", 0)])
 def test_how_long_a_thread_waited_for_a_core(text, ns):
     assert proc.run_delay_ns(text) == ns
+
+
+@pytest.mark.parametrize(("version", "file"), [(1, "cpu.cfs_quota_us"), (2, "cpu.max")])
+def test_an_account_is_no_group_that_takes_a_quota(tmp_path, version, file):
+    """A node alone in its account was to be limited there, where nothing limits."""
+    group = Group(tmp_path, version)
+    assert not group.takes_quota
+    (tmp_path / file).touch()
+    assert group.takes_quota

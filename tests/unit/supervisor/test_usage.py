@@ -24,7 +24,7 @@ def cluster():
     process = subprocess.Popen(["sleep", "600"])
     yield SimpleNamespace(
         places={"a": SimpleNamespace(index=0), "b": SimpleNamespace(index=1)},
-        running={"a": SimpleNamespace(pid=process.pid)},
+        running={"a": SimpleNamespace(pid=process.pid, account=None)},
         gateway=None,
         ended={},
         fabric=SimpleNamespace(counters=dict),
@@ -60,7 +60,7 @@ def test_cpu_of_one_process_never_falls_and_that_of_the_next_begins_anew(cluster
     assert cpu_ns(used.now(recording(taken(pid, 50)))) == [50]
     assert cpu_ns(used.now(recording(taken(pid, 40)))) == [50]  # another run's sampler
     assert cpu_ns(used.now(recording(taken(pid, 60)))) == [60]
-    cluster.running["a"] = SimpleNamespace(pid=pid + 1)
+    cluster.running["a"] = SimpleNamespace(pid=pid + 1, account=None)
     assert cpu_ns(used.now(recording(taken(pid, 70)))) == []  # of the one before
     assert cpu_ns(used.now(recording(taken(pid + 1, 5)))) == [5]
     cluster.running.clear()

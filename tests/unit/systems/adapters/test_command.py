@@ -21,6 +21,7 @@ from harness.systems.transports.http import refuses
 from harness.topology.topology import Node
 
 ID, OTHER, UNKNOWN = (bytes([number]) * 16 for number in (0xAB, 0xCD, 0x12))
+TO_COME = ID[:12] + bytes(4)  # of the same stream, and not sent yet
 FILE = """
 name = "told"
 [start]
@@ -42,6 +43,7 @@ log = ""
         (f"{ID.hex()}{OTHER.hex()}", [ID, OTHER]),
         (f"f{ID.hex()}0123456789abcdef {OTHER.hex()}", [ID, OTHER]),
         (f"{UNKNOWN.hex()} {ID.hex()[:31]}", []),
+        (f"{TO_COME.hex()} {ID.hex()}", [ID, TO_COME]),  # foretold, which was not heard
     ],
 )
 def test_a_line_reports_each_id_in_it_once(tmp_path, line, reported):
@@ -58,10 +60,10 @@ def test_a_line_reports_each_id_in_it_once(tmp_path, line, reported):
             directory=tmp_path,
             namespace=namespace,
         )
-        kinds = {ID: 1, OTHER: 1, bytes(16): 2}
-        driver = command.Driver(
-            command_file.read(tmp_path / "told.toml"), place, {}, Reports(kinds=kinds)
-        )
+        reports = Reports()
+        for id_, kind in {ID: 1, OTHER: 1, bytes(16): 2}.items():
+            reports.sent.remember(id_, kind)
+        driver = command.Driver(command_file.read(tmp_path / "told.toml"), place, {}, reports)
         whole = asyncio.Event()
 
         def saw(kind, id_, at_ns):

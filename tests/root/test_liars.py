@@ -1,0 +1,102 @@
+"""Nodes that lie, through a command file and through a class: each lie is named by the finding that
+it is for, and the same node without a lie passes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kit import liars
+from kit.desk import Desk
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+MESSAGES = "operations that came true: private_message"
+LEDGER = "private messages: acknowledged and delivered"
+ALIVE = "nodes: alive throughout"
+RECORD = "record complete"
+TOGETHER = {  # lies that are told from one another in one run, and since which message each is told
+    "swallows": 0,
+    "refuses": 0,
+    "drops": 0,
+    "early": 0,
+    "repeats": 0,
+    "dies": 20,
+    "leaves": 20,
+    "boasts": 0,
+}
+# lie → way → finding, its answer, what stands in what was measured or in its sentence
+NAMED = {
+    "refuses": {
+        "command": (MESSAGES, "MEASURED", "× the node answered: NO"),
+        "class": (MESSAGES, "MEASURED", "× NO"),
+    },
+    "swallows": {
+        "command": (MESSAGES, "MEASURED", "× the target has not told of it within 2,000 ms"),
+        "class": (LEDGER, "FAIL", "acknowledged but in no journal"),
+    },
+    "early": dict.fromkeys(
+        liars.SYSTEMS, (RECORD, "UNKNOWN", "early: the node said 'OK' when nothing was asked")
+    ),
+    "repeats": dict.fromkeys(liars.SYSTEMS, (LEDGER, "FAIL", "delivered more than once")),
+    "dies": dict.fromkeys(liars.SYSTEMS, (ALIVE, "FAIL", "(phase load), with exit code 3")),
+    "leaves": dict.fromkeys(
+        liars.SYSTEMS, (ALIVE, "FAIL", "with exit code 0, and left 1 process (python3")
+    ),
+    "boasts": {
+        "class": ("nodes: what they tell of themselves", "FAIL", "boasts told 99 links"),
+    },
+}
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path, "liars")
+    made.environment |= liars.paths()
+    yield made
+    made.close()
+
+
+def played(desk: Desk, scenario: Path) -> tuple[int, dict[str, dict[str, Any]]]:
+    """The exit code of a run, and its findings by name; nothing is left of it."""
+    done = desk.harness("run", str(scenario), "--json")
+    assert done.stdout.startswith("{"), done.stderr
+    desk.assert_nothing_left()
+    return done.returncode, {one["name"]: one for one in json.loads(done.stdout)["findings"]}
+
+
+@pytest.mark.parametrize("way", liars.SYSTEMS)
+def test_each_lie_is_named_beside_others(desk, way):
+    lies = {f"{lie}": f"{lie}@{since}" for lie, since in TOGETHER.items()}
+    code, found = played(desk, liars.written(desk.folder, way, {"honest": "none", **lies}))
+    assert code == 1
+    for lie, ways in NAMED.items():
+        if way not in ways:
+            continue
+        name, answer, said = ways[way]
+        one = found[name]
+        assert one["answer"] == answer, (lie, one)
+        assert said in one["measured"] + one["sentence"], (lie, one)
+    assert found[ALIVE]["measured"] == "7 of 9"
+
+
+@pytest.mark.parametrize("way", liars.SYSTEMS)
+def test_ids_that_are_yet_to_come_are_no_receipts_and_silence_is_named(desk, way):
+    """Through a command file such ids were not heard, and the run was PASS."""
+    lies = {"honest": "none", "predicts": "predicts", "hangs": "hangs@20"}
+    code, found = played(desk, liars.written(desk.folder, way, lies, seconds=3))
+    assert code == 1
+    early = found["private_message: done after it was sent"]
+    assert (early["answer"], "done before it was sent" in early["measured"]) == ("FAIL", True)
+    assert "× no answer within 2,000 ms" in found[MESSAGES]["sentence"]
+
+
+@pytest.mark.parametrize("way", liars.SYSTEMS)
+def test_the_same_node_without_a_lie_passes(desk, way):
+    honest = dict.fromkeys(["one", "two", "three"], "none")
+    code, found = played(desk, liars.written(desk.folder, way, honest, seconds=3))
+    assert {one["answer"] for one in found.values()} <= {"PASS", "MEASURED"}, found
+    assert code == 0
