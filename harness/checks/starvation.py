@@ -20,12 +20,13 @@ from harness.operations import Outcome
 from harness.scenario.budget import Row
 
 COVERAGE = "broadcast.coverage"
+OF_NODES = frozenset({Part.GAUGES, Part.METRICS})
 HOST, SAMPLES = frozenset({Part.HOST}), frozenset({Part.SAMPLES})
 
 
 def is_of_nodes(row: Row) -> bool:
     """Whether a row is about what nodes tell of themselves: links, members."""
-    return Part.GAUGES in METRICS[row.metric].needs
+    return bool(OF_NODES & METRICS[row.metric].needs)
 
 
 def feels_it(row: Row) -> bool:

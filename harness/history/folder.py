@@ -82,7 +82,7 @@ class RunFolder:
         self.path = new_folder(root, scenario, now)
         self._held = run_folders.hold(self.path)  # nobody prunes it while it is written
         with translated(self.path):
-            for name in ("journal", "load", "logs"):
+            for name in ("journal", "load", "logs", "metrics"):
                 (self.path / name).mkdir()
             self._events = (self.path / "events.jsonl").open("a", buffering=1)
         self._lock = threading.Lock()

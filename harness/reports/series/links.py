@@ -29,6 +29,7 @@ FILES: Mapping[Part, str] = {
     Part.HOST: "host.arrow",
     Part.HISTOGRAMS: "histograms.jsonl",
     Part.GAUGES: "histograms.jsonl",
+    Part.METRICS: "metrics/",
     Part.FAULTS: "faults.jsonl",
     Part.PROOFS: "proofs.jsonl",
     Part.MEASUREMENTS: "measurements.json",
@@ -73,7 +74,7 @@ def chart_of(finding: Finding) -> str:
         return CHARTS[finding.metric]
     if finding.metric:
         word = finding.metric.partition(".")[0]
-        metric = METRICS.get(finding.metric)
+        metric = METRICS.find(finding.metric)
         if word not in {one.word for one in Operation} or metric is None:
             return ""
         return f"latency-{word}" if metric.kind == "time" else f"outcomes-{word}"
@@ -87,7 +88,7 @@ def is_drawn(finding: Finding) -> bool:
     """Whether its chart draws what the finding is about: not where it only lies near, as the time
     of a whole burst does by the latency of each message.
     """
-    metric = METRICS.get(finding.metric)
+    metric = METRICS.find(finding.metric)
     if metric is None or finding.metric in LATENCIES:
         return True
     is_near = metric.kind == "time" and finding.metric not in CHARTS
@@ -96,7 +97,7 @@ def is_drawn(finding: Finding) -> bool:
 
 def files_of(finding: Finding) -> tuple[str, ...]:
     """Find the files of the run folder that a finding was judged by."""
-    metric = METRICS.get(finding.metric)
+    metric = METRICS.find(finding.metric)
     if metric is not None:
         return tuple(dict.fromkeys(FILES[part] for part in sorted(metric.needs) if part in FILES))
     if _operation(finding.name) is not None:

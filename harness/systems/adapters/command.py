@@ -57,6 +57,7 @@ class Command(driven.Driven):
         self.operations = frozenset(self._file.send)
         self.budget = self._file.budget
         self.ports = self._file.start.ports
+        self.metrics, self.unpromised = self._file.metrics, self._file.exempt
         self._kinds: dict[bytes, int] = {}
         self._read = driven.Values()
 
@@ -363,9 +364,4 @@ def _decoded(text: str) -> str:
 
 
 def _values(place: Place) -> dict[str, str]:
-    return {
-        "name": place.node.name,
-        "index": str(place.index),
-        "address": place.address,
-        "directory": str(place.directory),
-    }
+    return place.fields

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from harness.choices import did_you_mean
 from harness.errors import BadFileError
 from harness.operations import Operation
 from harness.scenario.tables import Table, load
+from harness.systems.adapter import MetricsPage
+from harness.systems.adapters import exemptions
 from harness.topology.topology import NAME
 
 OF_A_NODE = ("name", "index", "address", "directory")
@@ -102,6 +104,8 @@ class CommandFile:
     send: Mapping[Operation, Send]
     received: HttpAsk | LineAsk | LogAsk | None = None
     budget: str | None = None
+    metrics: MetricsPage | None = None
+    exempt: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read(path: Path) -> CommandFile:
@@ -113,6 +117,7 @@ def read(path: Path) -> CommandFile:
         table.table("send"),
         table.table("received"),
     )
+    metrics, exempt = table.table("metrics"), table.table("exempt")
     budget = table.take_or_none("budget", str)
     made = CommandFile(
         name=_name(table, path),
@@ -127,11 +132,13 @@ def read(path: Path) -> CommandFile:
         received=_one(received, {"http": _http_stream, "line": _line, "log": _log})
         if "received" in table
         else None,
+        metrics=_metrics(metrics) if "metrics" in table else None,
         budget=str((path.parent / budget).resolve())
         if budget and budget.endswith(".toml")
         else budget,
     )
-    for one in (start, ready, send, received, table):
+    made = replace(made, exempt=exemptions.read(exempt, made.send))
+    for one in (start, ready, send, received, metrics, table):
         one.finish()
     if not made.send:
         raise BadFileError(
@@ -278,6 +285,11 @@ def _url(text: str, known: Collection[str], where: str) -> str:
             f"listens in); found {text!r}"
         )
     return fields(text, known, where)
+
+
+def _metrics(table: Table) -> MetricsPage:
+    url = _url(table.take("prometheus", str), OF_A_NODE, f"{table.where}.prometheus")
+    return MetricsPage(url=url, only=tuple(table.texts("only")))
 
 
 def _tcp(table: Table, key: str, known: Collection[str]) -> TcpAsk:
