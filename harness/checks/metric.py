@@ -18,6 +18,7 @@ from harness.history.history import History, PhaseWindow
 from harness.operations.records import RecordKind
 
 Floats = npt.NDArray[np.float64]
+UNSAMPLED = "were not sampled"
 Chosen = npt.NDArray[np.bool_]  # which rows of a table, one value a row
 
 
@@ -43,7 +44,7 @@ class PerNode:
     """
 
     series: dict[int, Floats]
-    lack: str = "were not sampled"
+    lack: str = UNSAMPLED
 
 
 class Within(Protocol):

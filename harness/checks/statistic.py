@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from harness.checks.metric import Bounded, Floats, PerNode, Samples
+from harness.checks.metric import UNSAMPLED, Bounded, Floats, PerNode, Samples
 from harness.checks.operation_metrics import SHARES
 from harness.checks.verdict import Cause
 from harness.history.history import History
@@ -44,7 +44,7 @@ def take(measured: Samples | PerNode, history: History, row: Row) -> tuple[float
             raise NoValueError(
                 Cause.NOT_MEASURED,
                 f"nothing was sampled of {row.conditions.node} in this phase"
-                if measured.lack == PerNode.lack
+                if measured.lack == UNSAMPLED
                 else f"{row.conditions.node} {measured.lack} in this phase",
             )
         return of(measured.series[index], row.statistic), f" at {row.conditions.node}"

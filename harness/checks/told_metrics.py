@@ -55,7 +55,7 @@ def find(name: str) -> Metric | None:
         ) from None
     if not asked.name or any(each in asked.name for each in ' "='):
         raise BadFileError(f"expected a name behind {word}., as nodes tell it; found {name!r}")
-    kind, _, of_rate = _native(asked.name)
+    kind, _, of_rate = native(asked.name)
     take, sentence = WORDS[word]
     return Metric(
         kind=of_rate if word == "rate" else kind,
@@ -80,7 +80,8 @@ def is_snapshot(history: History, name: str) -> bool:
     return not told.matching(history, _part(asked, "_bucket") if word == "histogram" else asked)
 
 
-def _native(name: str) -> tuple[str, float, str]:
+def native(name: str) -> tuple[str, float, str]:
+    """Say what a name measures: the kind, one of it in the kind's base, and the kind of its rate."""
     plain = name.removesuffix("_total")
     return next((of for end, of in NATIVE.items() if plain.endswith(end)), PLAIN)
 
@@ -95,7 +96,7 @@ def _gauge(asked: Series, history: History, phase: PhaseWindow) -> PerNode:
     if not numbers:
         return _of_health(asked, history, phase)
     _require(history, numbers, "gauge", is_counter=False)
-    factor, found = _native(asked.name)[1], {}
+    factor, found = native(asked.name)[1], {}
     for node, name in enumerate(history.nodes):
         some = [(one, told.of_node(history, phase, one, node)[1]) for one in numbers]
         some = [(one, values) for one, values in some if len(values)]
@@ -118,7 +119,7 @@ def _of_health(asked: Series, history: History, phase: PhaseWindow) -> PerNode:
     if asked.name not in gauges or asked.labels:
         raise told.untold(history, asked, gauges)
     _require_snapshots(history, Part.GAUGES, phase)
-    factor = _native(asked.name)[1]
+    factor = native(asked.name)[1]
     return PerNode(
         series={
             node: np.array([value * factor])
@@ -153,7 +154,7 @@ def _rate(asked: Series, history: History, phase: PhaseWindow) -> Bounded:
     if not numbers:
         raise told.untold(history, asked)
     _require(history, numbers, "rate", is_counter=True)
-    factor = 1.0 if _native(asked.name)[2] == "share" else _native(asked.name)[1]
+    factor = 1.0 if native(asked.name)[2] == "share" else native(asked.name)[1]
     within: dict[int, Within] = {}
     for node, times in told.tellers(history, phase):
         some = [one for one in numbers if len(told.of_node(history, phase, one, node)[1])]
@@ -194,7 +195,7 @@ def _counted(
     asked: Series, history: History, phase: PhaseWindow, node: int, numbers: list[int]
 ) -> Buckets:
     """What the buckets of a node gained, over all series that have the labels."""
-    kind, factor, _ = _native(asked.name)
+    kind, factor, _ = native(asked.name)
     by_edge: dict[float, float] = {}
     edges_of: dict[frozenset[tuple[str, str]], set[float]] = {}
     for number in numbers:
