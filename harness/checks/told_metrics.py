@@ -81,7 +81,7 @@ def is_snapshot(history: History, name: str) -> bool:
 
 
 def native(name: str) -> tuple[str, float, str]:
-    """Say what a name measures: the kind, one of it in the kind's base, and the kind of its rate."""
+    """Say what a name measures: its kind, one in the kind's base, and the kind of its rate."""
     plain = name.removesuffix("_total")
     return next((of for end, of in NATIVE.items() if plain.endswith(end)), PLAIN)
 

@@ -82,7 +82,7 @@ class RunFolder:
         self.path = new_folder(root, scenario, now)
         self._held = run_folders.hold(self.path)  # nobody prunes it while it is written
         with translated(self.path):
-            for name in ("journal", "load", "logs", "metrics"):
+            for name in ("journal", "load", "logs"):
                 (self.path / name).mkdir()
             self._events = (self.path / "events.jsonl").open("a", buffering=1)
         self._lock = threading.Lock()
@@ -109,6 +109,7 @@ class RunFolder:
         with translated(self.path / name), self._lock:
             writer = self._streams.get(name)
             if writer is None:
+                (self.path / name).parent.mkdir(exist_ok=True)
                 writer = self._streams[name] = pa.ipc.new_stream(
                     str(self.path / name), batch.schema
                 )

@@ -75,7 +75,7 @@ def _counted(history: History, asked: Series) -> Floats:
     """What the counters of each node gained together, a second."""
     at_ns, node, value = _told(history, asked)
     pages, place = np.unique(np.stack([node.astype(np.int64), at_ns]), axis=1, return_inverse=True)
-    together = np.bincount(place.ravel(), value, pages.shape[1])
+    together = np.bincount(place.ravel(), value, pages.shape[1]).astype(np.float64)
     return resources.by_second(history, pages[1], pages[0], together, is_rate=True)
 
 

@@ -3,19 +3,19 @@
 toldnode.py NUMBER
 """
 
+import itertools
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LIES = ("truth", "falls", "no-number", "endless", "much", "twice", "html", "refuses")
 LIE = LIES[int(sys.argv[1])]
-COUNTED = 0
+COUNTED = itertools.count(10, 10)
 
 
 def page():
-    global COUNTED
-    COUNTED += 10
-    count = COUNTED % 30 if LIE == "falls" else COUNTED
+    count = next(COUNTED)
+    count = count % 30 if LIE == "falls" else count
     links = "NaN" if LIE == "no-number" else "3"
     return f"""# HELP sent_total Sent.
 # TYPE sent_total counter

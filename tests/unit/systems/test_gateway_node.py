@@ -44,6 +44,9 @@ class Told:
     async def health(self):
         return {}
 
+    async def histograms(self):
+        return self._system.counted
+
     async def close(self):
         pass
 
@@ -57,6 +60,7 @@ class System(Driven):
         self.errors: asyncio.Queue[Exception | None] = asyncio.Queue()
         self.stood = asyncio.Event()
         self.is_ready = True
+        self.counted: dict[str, dict[int, int]] = {}
 
     def driver(self, place, places):
         del place, places
@@ -277,3 +281,23 @@ def test_a_stall_is_told_from_before_it_began():
         os.close(writing)
 
     asyncio.run(scene())
+
+
+def test_a_driver_tells_histograms_of_what_was_counted_in_the_run(play):
+    """What was counted before its begin is of no run; a node that starts again counts from zero."""
+
+    async def scene(kept):
+        def told():
+            return asyncio.to_thread(lambda: NodeSocket(kept.endpoint).counted()[0])
+
+        kept.system.counted = {"took_seconds": {100: 5}}
+        await kept.begin()
+        assert (await told())["took_seconds"] == {100: 0}
+        kept.system.counted = {"took_seconds": {100: 7, 200: 1}}
+        assert (await told())["took_seconds"] == {100: 2, 200: 1}
+        kept.node.gone()
+        await kept.lives()
+        kept.system.counted = {"took_seconds": {100: 1}}
+        assert (await told())["took_seconds"] == {100: 1}
+
+    play(scene)
