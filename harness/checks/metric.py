@@ -6,7 +6,7 @@ or values by node.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -40,11 +40,13 @@ class Samples:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PerNode:
     """Values by node index: all samples of the phase (`series`), or one number a node (a series of
-    one). `lack`: what nodes did that are missing.
+    one). `lack`: what nodes did that are missing. `refused`: why nothing is said of a node that
+    told what cannot be.
     """
 
     series: dict[int, Floats]
     lack: str = UNSAMPLED
+    refused: Mapping[int, Exception] = field(default_factory=dict)
 
 
 class Within(Protocol):

@@ -36,6 +36,9 @@ def take(measured: Samples | PerNode, history: History, row: Row) -> tuple[float
         if which not in known:
             known[which] = of(some, row.statistic)
         return known[which], f" (n={len(measured.values):,})"
+    for index, why in measured.refused.items():
+        if row.conditions.node in (None, history.nodes[index]):
+            raise why
     if isinstance(measured, Bounded):
         return _worst(bounds(measured, history, row), history, row)
     if row.conditions.node is not None:

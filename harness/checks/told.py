@@ -7,7 +7,6 @@ number, a series that comes and goes. Who asks for it hears of that instead (NoV
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -164,8 +163,6 @@ def _when(history: History, at_ns: int) -> str:
     return f"{(at_ns - begin_ns) / 1e9:.1f} s into the run"
 
 
-def tellers(history: History, phase: PhaseWindow) -> Iterator[tuple[int, Times]]:
-    """The nodes whose pages are known for half of a phase at least, and these."""
-    for node, times in enumerate(pages(history, phase)):
-        if times.seconds >= phase.seconds / 2:
-            yield node, times
+def are_enough(times: Times, phase: PhaseWindow) -> bool:
+    """Whether a node's pages are known for half of a phase at least."""
+    return times.seconds >= phase.seconds / 2

@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
 from harness import stats
 from harness.checks import record, told
-from harness.checks.metric import Bounded, Measured, Metric, PerNode, Within
+from harness.checks.metric import Bounded, Floats, Measured, Metric, PerNode, Within
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Cause
 from harness.checks.within import Between, Buckets
@@ -27,6 +28,7 @@ from harness.history.history import History, PhaseWindow
 from harness.history.metrics import Series
 from harness.scenario.budget import UNITS
 
+T = TypeVar("T")
 NEEDS = frozenset({Part.METRICS})
 # The end of a name → the kind of what it measures, and how many of the kind's base one of it is;
 # and the kind of a rate of it.
@@ -96,22 +98,45 @@ def _gauge(asked: Series, history: History, phase: PhaseWindow) -> PerNode:
     if not numbers:
         return _of_health(asked, history, phase)
     _require(history, numbers, "gauge", is_counter=False)
-    factor, found = native(asked.name)[1], {}
-    for node, name in enumerate(history.nodes):
+    factor = native(asked.name)[1]
+
+    def take(node: int) -> Floats | None:
         some = [(one, told.of_node(history, phase, one, node)[1]) for one in numbers]
         some = [(one, values) for one, values in some if len(values)]
         if len(some) > 1:
             those = "; ".join(str(history.metrics.series[one]) for one, _ in some[:3])
             raise NoValueError(
                 Cause.CONDITIONS,
-                f"{name} tells {len(some)} series of {asked}: name one by its labels: {those}",
+                f"{history.nodes[node]} tells {len(some)} series of {asked}: name one by its "
+                f"labels: {those}",
             )
         for number, values in some:
             if not np.isfinite(values).all():
                 odd = values[~np.isfinite(values)][0]
-                raise told.doubted(f"{history.metrics.series[number]} was {odd} at {name}")
-            found[node] = values * factor
-    return PerNode(series=found, lack=f"did not tell {asked}")
+                raise told.doubted(
+                    f"{history.metrics.series[number]} was {odd} at {history.nodes[node]}"
+                )
+            return values * factor
+        return None
+
+    found, refused = _by_node(history, take)
+    return PerNode(series=found, lack=f"did not tell {asked}", refused=refused)
+
+
+def _by_node(
+    history: History, take: Callable[[int], T | None]
+) -> tuple[dict[int, T], dict[int, Exception]]:
+    """Take something of each node; and why nothing is said of those that told what cannot be."""
+    found, refused = {}, dict[int, Exception]()
+    for node in range(len(history.nodes)):
+        try:
+            one = take(node)
+        except NoValueError as why:
+            refused[node] = why
+            continue
+        if one is not None:
+            found[node] = one
+    return found, refused
 
 
 def _of_health(asked: Series, history: History, phase: PhaseWindow) -> PerNode:
@@ -155,15 +180,23 @@ def _rate(asked: Series, history: History, phase: PhaseWindow) -> Bounded:
         raise told.untold(history, asked)
     _require(history, numbers, "rate", is_counter=True)
     factor = 1.0 if native(asked.name)[2] == "share" else native(asked.name)[1]
-    within: dict[int, Within] = {}
-    for node, times in told.tellers(history, phase):
-        some = [one for one in numbers if len(told.of_node(history, phase, one, node)[1])]
-        if not some:
-            continue
+
+    def take(node: int) -> Within | None:
+        times = told.pages(history, phase)[node]
+        some = _told_by(history, phase, node, numbers)
+        if not some or not told.are_enough(times, phase):
+            return None
         gained = sum(told.gained(history, phase, one, node) for one in some)
         per_s = gained * factor / times.seconds
-        within[node] = Between(per_s, math.inf if times.ends else per_s)
-    return Bounded(within=within, lack=LACK.format(asked))
+        return Between(per_s, math.inf if times.ends else per_s)
+
+    within, refused = _by_node(history, take)
+    return Bounded(within=within, lack=LACK.format(asked), refused=refused)
+
+
+def _told_by(history: History, phase: PhaseWindow, node: int, numbers: list[int]) -> list[int]:
+    """Those of these series that a node told within a phase."""
+    return [one for one in numbers if len(told.of_node(history, phase, one, node)[1])]
 
 
 def _histogram(asked: Series, history: History, phase: PhaseWindow) -> Bounded:
@@ -171,24 +204,24 @@ def _histogram(asked: Series, history: History, phase: PhaseWindow) -> Bounded:
     buckets = told.matching(history, _part(asked, "_bucket"))
     if not buckets:
         return _of_snapshots(asked, history, phase)
-    within: dict[int, Within] = {}
-    quiet = set()
-    for node, times in told.tellers(history, phase):
-        some = [one for one in buckets if len(told.of_node(history, phase, one, node)[1])]
-        if not some:
-            continue
+
+    def take(node: int) -> Buckets | None:
+        times = told.pages(history, phase)[node]
+        some = _told_by(history, phase, node, buckets)
+        if not some or not told.are_enough(times, phase):
+            return None
         if times.ends:
             raise NoValueError(
                 Cause.GAP,
                 f"{history.nodes[node]} ended in phase {phase.name}: what it measured after the "
                 "page before that is not known",
             )
-        found = _counted(asked, history, phase, node, some)
-        if found.counts.any():
-            within[node] = found
-        else:
-            quiet.add(node)
-    return Bounded(within=within, quiet=frozenset(quiet), lack=LACK.format(asked))
+        return _counted(asked, history, phase, node, some)
+
+    found, refused = _by_node(history, take)
+    quiet = frozenset(node for node, one in found.items() if not one.counts.any())
+    within: dict[int, Within] = {node: one for node, one in found.items() if node not in quiet}
+    return Bounded(within=within, quiet=quiet, lack=LACK.format(asked), refused=refused)
 
 
 def _counted(
@@ -234,7 +267,7 @@ def _edge(series: Series, node: str) -> float:
 def _sum_of(asked: Series, history: History, phase: PhaseWindow, node: int) -> float:
     """What counters of a node gained together; nan where it tells none."""
     numbers = told.matching(history, asked)
-    some = [one for one in numbers if len(told.of_node(history, phase, one, node)[1])]
+    some = _told_by(history, phase, node, numbers)
     if not some:
         return math.nan
     return sum(told.gained(history, phase, one, node) for one in some)

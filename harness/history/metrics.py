@@ -47,6 +47,7 @@ SCRAPES = pa.schema(
 )
 LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"')
 ESCAPED = re.compile(r"\\(.)")
+QUOTED = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 MEANT = {"n": "\n"}
 TOLD = ("pages of metrics", "told no metrics")
 
@@ -87,7 +88,8 @@ class Series:
         return cls(name, frozenset(labels), type_)
 
     def __str__(self) -> str:
-        inside = ", ".join(f'{key}="{value}"' for key, value in sorted(self.labels))
+        labels = ((key, value.translate(QUOTED)) for key, value in sorted(self.labels))
+        inside = ", ".join(f'{key}="{value}"' for key, value in labels)
         return f"{self.name}{{{inside}}}" if inside else self.name
 
 

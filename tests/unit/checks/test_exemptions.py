@@ -9,7 +9,7 @@ from kit.histories import MS, SECOND, fault, history, operation, record
 
 from harness.checks import coverage, delivery, denials, ordered, phantoms
 from harness.checks.verdict import Answer, Finding
-from harness.history.events import NodeChanged, RunEnded
+from harness.history.events import NodeChanged, NodeStarted, RunEnded
 from harness.history.history import Before
 from harness.operations import Operation, Outcome
 from harness.operations.promises import COVERS, words_for
@@ -100,7 +100,7 @@ def test_a_broadcast_that_is_not_everywhere_is_lost():
 def test_what_may_be_lost_need_not_be_known_of_a_node_that_was_stopped():
     """Without the exemption nobody can say whether it is missing."""
     stopped = NodeChanged(at_ns=SECOND // 2, node="node-0", condition="stopped")
-    events = (stopped, RunEnded())
+    events = (stopped, NodeStarted(at_ns=2 * SECOND, node="node-0"), RunEnded())
     assert ledger(journal=[record(1)], events=events).answer is Answer.UNKNOWN
     assert ledger("at most once", journal=[record(1)], events=events).answer is Answer.MEASURED
     again = [record(1), record(2), record(2)]

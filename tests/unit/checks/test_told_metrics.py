@@ -246,3 +246,13 @@ def test_a_node_that_ended_by_itself_has_counted_what_nobody_saw():
     ended = NodeEnded(at_ns=int(10.5 * SECOND), node="node-0", code=1, signal=None)
     run = telling({SENT: GROWING}, events=(ended, RunEnded()))
     assert judged(run, "rate.sent_total", 100, unit="1/s").answer is Answer.UNKNOWN
+
+
+def test_a_row_about_a_node_is_not_doubted_for_what_another_tells():
+    lies = [*GROWING[:5], 1.0, 2, 3, 4, 5]
+    run = telling({SENT: GROWING, LINKS: TEN}, {SENT: lies, LINKS: [*TEN[:9], math.nan]})
+    assert judged(run, "rate.sent_total", 11, unit="1/s", node="node-0").answer is Answer.PASS
+    assert judged(run, "gauge.links", 5, node="node-0").answer is Answer.PASS
+    for node in ("node-1", None):
+        assert judged(run, "rate.sent_total", 11, unit="1/s", node=node).cause is Cause.NOT_BELIEVED
+        assert judged(run, "gauge.links", 5, node=node).cause is Cause.NOT_BELIEVED
