@@ -90,7 +90,7 @@ def _within(history: History, row: Row, taken: Bounded) -> Unseen:
     if all(must) or not all(can):
         return Unseen()
     if any(math.isinf(high) for _, high in pairs):
-        return Unseen("; it may be more: nobody knows what a node counted beyond that", True)
+        return Unseen("; it may be more: nobody saw what a node counted last before its end", True)
     return Unseen("; the bound lies inside a bucket, and a value there may be any of it", True)
 
 
@@ -98,9 +98,9 @@ def between(history: History, row: Row, taken: Bounded) -> tuple[str, float]:
     """Show between what the row's statistic lies at the worst node, and one of the ends: as bad as
     it can be, where that is a number.
     """
-    value, at = statistic.take(taken, history, row)
     pairs = statistic.bounds(taken, history, row)
-    low, high = min(pair for pair in pairs.values() if value in pair)
+    index, value = statistic.worst(pairs, row)
+    (low, high), at = pairs[index], f" at {history.nodes[index]}"
     ends = [row.in_unit(one) for one in (low, high)]
     if math.isinf(high):
         return f"at least {shown(row, ends[0])}{at}", ends[0]

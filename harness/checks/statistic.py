@@ -40,7 +40,8 @@ def take(measured: Samples | PerNode, history: History, row: Row) -> tuple[float
         if row.conditions.node in (None, history.nodes[index]):
             raise why
     if isinstance(measured, Bounded):
-        return _worst(bounds(measured, history, row), history, row)
+        index, value = worst(bounds(measured, history, row), row)
+        return value, f" at {history.nodes[index]}"
     if row.conditions.node is not None:
         index = history.index(row.conditions.node)
         if index not in measured.series:
@@ -59,7 +60,8 @@ def take(measured: Samples | PerNode, history: History, row: Row) -> tuple[float
             f"{missing[0]} for one",
         )
     values = {index: of(series, row.statistic) for index, series in measured.series.items()}
-    return _worst({index: (value, value) for index, value in values.items()}, history, row)
+    index, value = worst({index: (value, value) for index, value in values.items()}, row)
+    return value, f" at {history.nodes[index]}"
 
 
 def bounds(measured: Bounded, history: History, row: Row) -> dict[int, tuple[float, float]]:
@@ -76,26 +78,20 @@ def bounds(measured: Bounded, history: History, row: Row) -> dict[int, tuple[flo
     found = {
         one: measured.within[one].of(row.statistic) for one in chosen if one in measured.within
     }
+    if row.statistic == "count":  # none is a count too
+        found |= {one: (0.0, 0.0) for one in chosen if one in measured.quiet}
     if not found:
         raise NoValueError(Cause.NOT_MEASURED, "nothing of this was measured in the phase")
     return found
 
 
-def _worst(
-    values: dict[int, tuple[float, float]], history: History, row: Row, *, best: bool = False
-) -> tuple[float, str]:
-    """The value of the node that is the worst for the row's promise, each as bad as it can be, or
-    as good; and where that is.
+def worst(pairs: dict[int, tuple[float, float]], row: Row) -> tuple[int, float]:
+    """The node that is the worst for the row's promise, were each as bad as it can be, and how bad
+    it is then.
     """
-    wants_more = row.comparison in (">", ">=")
-    ends = {index: pair[0 if wants_more != best else 1] for index, pair in values.items()}
-    worst = min(ends, key=lambda index: (_goodness(row, ends[index]), index))
-    return ends[worst], f" at {history.nodes[worst]}"
-
-
-def best_of(measured: Bounded, history: History, row: Row) -> float:
-    """The row's statistic in base units, were each node's as good as it can be."""
-    return _worst(bounds(measured, history, row), history, row, best=True)[0]
+    ends = {index: pair[0 if row.comparison in (">", ">=") else 1] for index, pair in pairs.items()}
+    index = min(ends, key=lambda index: (_goodness(row, ends[index]), index))
+    return index, ends[index]
 
 
 def wants_more_time(row: Row) -> bool:

@@ -23,7 +23,7 @@ from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Cause
 from harness.checks.within import Between, Buckets
 from harness.errors import BadFileError
-from harness.history.gaps import Part
+from harness.history.gaps import SAMPLED_SHARE_LEAST, Part
 from harness.history.history import History, PhaseWindow
 from harness.history.metrics import Series
 from harness.scenario.budget import UNITS
@@ -110,7 +110,14 @@ def _gauge(asked: Series, history: History, phase: PhaseWindow) -> PerNode:
                 f"{history.nodes[node]} tells {len(some)} series of {asked}: name one by its "
                 f"labels: {those}",
             )
+        count = len(told.pages(history, phase)[node].at_ns)
         for number, values in some:
+            if len(values) < int(count * SAMPLED_SHARE_LEAST):
+                raise NoValueError(
+                    Cause.NOT_MEASURED,
+                    f"{history.nodes[node]} told {asked} on {len(values)} of {count} pages of "
+                    f"phase {phase.name}",
+                )
             if not np.isfinite(values).all():
                 odd = values[~np.isfinite(values)][0]
                 raise told.doubted(
@@ -246,7 +253,10 @@ def _counted(
     count = _sum_of(_part(asked, "_count"), history, phase, node)
     if (counts < 0).any() or not (math.isnan(count) or count == behind[-1]):
         raise told.doubted(f"{name} counts more in a bucket than in those that hold it")
-    total = _sum_of(_part(asked, "_sum"), history, phase, node)
+    try:
+        total = _sum_of(_part(asked, "_sum"), history, phase, node)
+    except NoValueError:  # it may fall, where values are below 0
+        total = math.nan
     # A time, a size or a share is not below 0; of a plain number nobody says that.
     floor = 0.0 if kind != "number" and edges[0] > 0 else -math.inf
     lows = np.array([floor, *edges[:-1] * factor])

@@ -68,6 +68,8 @@ class Run:
             error = f"its page is not believed: {refused}"
         except (OSError, HarnessError) as refused:
             error = str(refused) or type(refused).__name__
+        except Exception as broken:  # the node is asked again all the same
+            error = f"the scraper broke: {type(broken).__name__}: {broken}"
         series = self._reader.series
         _say(
             {

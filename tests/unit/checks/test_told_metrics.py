@@ -58,7 +58,7 @@ def test_a_counter_that_begins_anew_with_its_node_gains_what_it_counts_since():
     run = telling({SENT: anew}, **stopped())
     found = judged(run, "rate.sent_total", 100, unit="1/s")
     assert (found.answer, found.measured) == (Answer.UNKNOWN, "at least 9.44 1/s at node-0")
-    assert "nobody knows what a node counted beyond that" in found.sentence
+    assert "nobody saw what a node counted last before its end" in found.sentence
     assert judged(run, "rate.sent_total", 9, unit="1/s").answer is Answer.FAIL
     more = judged(run, "rate.sent_total", 9, unit="1/s", comparison=">", statistic="min")
     assert more.answer is Answer.PASS
@@ -173,6 +173,10 @@ def test_a_node_that_measured_nothing_has_no_quantile_and_is_not_missed():
     quiet = buckets("took_seconds", ("0.1", 0), ("0.5", 0), ("+Inf", 0))
     found = judged(telling(TOOK, quiet), "histogram.took_seconds", 9, unit="s", statistic="p50")
     assert (found.answer, found.measured) == (Answer.PASS, "0 s to 0.1 s at node-0")
+    count = {"statistic": "count", "comparison": ">"}
+    assert judged(telling(TOOK), "histogram.took_seconds", 9, **count).answer is Answer.PASS
+    fewest = judged(telling(TOOK, quiet), "histogram.took_seconds", 9, **count)
+    assert (fewest.answer, fewest.measured) == (Answer.FAIL, "0 at node-1")
     none = judged(telling(quiet), "histogram.took_seconds", 9, unit="s", statistic="p50")
     assert (none.answer, none.sentence) == (
         Answer.UNKNOWN,
@@ -256,3 +260,21 @@ def test_a_row_about_a_node_is_not_doubted_for_what_another_tells():
     for node in ("node-1", None):
         assert judged(run, "rate.sent_total", 11, unit="1/s", node=node).cause is Cause.NOT_BELIEVED
         assert judged(run, "gauge.links", 5, node=node).cause is Cause.NOT_BELIEVED
+
+
+def test_a_gauge_that_comes_and_goes_is_not_known_meanwhile():
+    run = telling({LINKS: [3.0] * 4 + [None] * 6})
+    found = judged(run, "gauge.links", 5)
+    assert (found.answer, found.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
+    assert found.sentence == "node-0 told links on 4 of 10 pages of phase load"
+
+
+def test_a_sum_that_falls_says_nothing_of_quantiles():
+    """Values may be below 0: the buckets count on."""
+    told = buckets("change", ("0", 50), ("5", 100), ("+Inf", 100)) | {
+        ("change_sum", "histogram"): [-float(at) for at in range(10)]
+    }
+    run = telling(told)
+    assert judged(run, "histogram.change", 6, statistic="p90").answer is Answer.PASS
+    assert judged(run, "histogram.change", 0, statistic="p50").measured == "at most 0 at node-0"
+    assert judged(run, "histogram.change", 6, statistic="mean").cause is Cause.NOT_MEASURED
