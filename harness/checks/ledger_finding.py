@@ -105,6 +105,7 @@ def exempted(finding: Finding, why: str | None) -> Finding:
 
 
 def unknown(name: str, promised: str, measured: str, sentence: str) -> Finding:
+    """Make the finding of what was not measured."""
     return Finding(
         name=name,
         answer=Answer.UNKNOWN,

@@ -52,8 +52,8 @@ METRICS = Metrics(
 def require(name: str) -> Metric:
     """Return a metric. Raises BadFileError with what is possible where there is none."""
     if name not in METRICS and told_metrics.find(name) is None:
-        own = [f"{word}.NAME" for word in told_metrics.WORDS]
-        raise BadFileError(one_of(name, [*METRICS, *own]))
+        own = " or ".join(f"{word}.NAME" for word in told_metrics.WORDS)
+        raise BadFileError(f"{one_of(name, METRICS)} (and of what the system tells itself {own})")
     return METRICS[name]
 
 
