@@ -97,12 +97,12 @@ def _gauge(asked: Series, history: History, phase: PhaseWindow) -> PerNode:
     numbers = told.matching(history, asked)
     if not numbers:
         return _of_health(asked, history, phase)
-    _require(history, numbers, "gauge", is_counter=False)
     factor = native(asked.name)[1]
 
     def take(node: int) -> Floats | None:
         some = [(one, told.of_node(history, phase, one, node)[1]) for one in numbers]
         some = [(one, values) for one, values in some if len(values)]
+        _require(history, [one for one, _ in some], "gauge", is_counter=False)
         if len(some) > 1:
             those = "; ".join(str(history.metrics.series[one]) for one, _ in some[:3])
             raise NoValueError(
@@ -185,12 +185,12 @@ def _rate(asked: Series, history: History, phase: PhaseWindow) -> Bounded:
     numbers = told.matching(history, asked)
     if not numbers:
         raise told.untold(history, asked)
-    _require(history, numbers, "rate", is_counter=True)
     factor = 1.0 if native(asked.name)[2] == "share" else native(asked.name)[1]
 
     def take(node: int) -> Within | None:
         times = told.pages(history, phase)[node]
         some = _told_by(history, phase, node, numbers)
+        _require(history, some, "rate", is_counter=True)
         if not some or not told.are_enough(times, phase):
             return None
         gained = sum(told.gained(history, phase, one, node) for one in some)

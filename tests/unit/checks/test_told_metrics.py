@@ -281,3 +281,11 @@ def test_a_sum_that_falls_says_nothing_of_quantiles():
     assert judged(run, "histogram.change", 6, statistic="p90").answer is Answer.PASS
     assert judged(run, "histogram.change", 0, statistic="p50").measured == "at most 0 at node-0"
     assert judged(run, "histogram.change", 6, statistic="mean").cause is Cause.NOT_MEASURED
+
+
+def test_a_node_that_calls_a_counter_a_gauge_is_alone_with_it():
+    run = telling({SENT: GROWING}, {("sent_total", "gauge"): GROWING})
+    assert judged(run, "rate.sent_total", 11, unit="1/s", node="node-0").answer is Answer.PASS
+    other = judged(run, "rate.sent_total", 11, unit="1/s", node="node-1")
+    assert (other.answer, other.cause) == (Answer.UNKNOWN, Cause.CONDITIONS)
+    assert judged(run, "rate.sent_total", 11, unit="1/s").answer is Answer.UNKNOWN
