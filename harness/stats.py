@@ -30,13 +30,19 @@ def bucket_of(value: int) -> int:
     return (octave << SUB_BUCKET_BITS) + (value >> octave)
 
 
-def value_of(bucket: int) -> float:
-    """Return the middle of a bucket, in the unit of the values that went in."""
+def ends_of(bucket: int) -> tuple[int, int]:
+    """Return the least and the greatest value of a bucket, in the unit of what went in."""
     if bucket < EXACT_BELOW:
-        return float(bucket)
+        return bucket, bucket
     octave = (bucket >> SUB_BUCKET_BITS) - 1
     low = (bucket - (octave << SUB_BUCKET_BITS)) << octave
-    return low + ((1 << octave) - 1) / 2
+    return low, low + (1 << octave) - 1
+
+
+def value_of(bucket: int) -> float:
+    """Return the middle of a bucket, in the unit of the values that went in."""
+    low, high = ends_of(bucket)
+    return low + (high - low) / 2
 
 
 def counts_of(values: Integers) -> Integers:

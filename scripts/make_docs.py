@@ -190,7 +190,11 @@ scenario = "meshara-10"          # what measures it; a run of another scenario l
 stretch = 20                     # a further aim; said beside the answer, never judged
 factor = 2                       # of *.return_to_baseline: within how much of the steady phase's
 process = "harness"              # of a slope: judged on processes of the harness, not on nodes
+within = "5s"                    # of broadcast.coverage: of what came so soon after it was due
 ```
+
+`within` makes a share of what came in time: a broadcast that was sent late by a twentieth of it is
+none of the system's, and a row that was missed while others had the host is UNKNOWN, as a time is.
 
 `slope` is how fast a resource grows ([leaks](leaks.md)): of `rss`, `fds`, `threads`, `connections`
 and `disk`, in the units that end in `/h`, which are of nothing else.
@@ -247,6 +251,31 @@ whose metric is not measured by node is UNKNOWN without `received_per_s`.
 What a node tells of itself once, at the phase's end, such as `node.links`, is one value: `min` and
 `max` are of nodes and say nothing of the rest of the phase, so it is shown as *3 at node-0, at the
 phase's end*.
+
+A system's own metrics are named as it names them. They come from pages of metrics (`[metrics]` of a
+[command file](your-own-node.md#7-what-the-system-knows-itself)), once a second, or from the numbers
+of a driver's `health` and its `histograms`, once a phase:
+
+| metric | |
+|---|---|
+| `gauge.NAME` | what each node told, each second of the phase; of `health` at its end |
+| `rate.NAME` | what a counter gained, a second: between the first and the last page of the phase, the sum over the lives of the node's process, never last minus first |
+| `histogram.NAME` | values that nodes count in buckets: a percentile, `min` and `max` are known to the width of their bucket, and a row whose bound lies inside it is UNKNOWN; `mean` is sum by count; `count` is how many |
+
+- Labels choose: `metric = 'rate.http_requests_total{{code="500"}}'`. Series that have these labels,
+  and maybe more, are added up in a rate and a histogram. Of a gauge a node must tell just one.
+- The end of a name is its unit: `_seconds` is a time (a rate of it a share), `_bytes` a size (byte
+  rate), `_ratio` a share; all else is a plain number (`1`, a rate `1/s`).
+- The worst node is judged, or `node`. One that did not tell it makes the row UNKNOWN; in a
+  histogram one that measured nothing is left out.
+- A name that no node told is UNKNOWN, with what is near and what was told.
+- A counter that begins anew with its node goes on. What it counted between the last page and the
+  end of the process nobody saw: the rate is *at least* so much, and a row that promises less is
+  UNKNOWN. A series that comes later counts from 0.
+- *Not believed*, and UNKNOWN: a counter that falls while its node runs, that is no number, below 0,
+  or is told no more; a gauge that is no number; buckets that hold less than those inside them.
+- Pages that did not come, were late, or were refused are a gap of that node where they are more
+  than a tenth of a phase or 3 s in a row: rows about it are UNKNOWN, with why.
 
 | metric | kind | |
 |---|---|---|

@@ -51,7 +51,7 @@ HOMES = {
     "aiohttp": {"harness/systems/transports/http.py"},
     "click": {"harness/cli"},
     "scipy": {"harness/checks", "harness/history/trend.py", "harness/experiments/soak/cost.py"},
-    "prometheus_client": {"harness/monitoring"},
+    "prometheus_client": {"harness/monitoring", "harness/systems/scraper/page.py"},
     "memray": {"harness/profiles/memray_recorder.py"},
 }
 FUNCTION_LINES_MAX = 50

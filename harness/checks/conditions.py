@@ -22,7 +22,12 @@ OF_A_PHASE = frozenset({Part.HISTOGRAMS, Part.GAUGES, Part.MEASUREMENTS})
 
 
 def validate(row: Row) -> None:
-    """Raise BadFileError where a row that compares whole phases is to be about a fault."""
+    """Raise BadFileError where a row that compares whole phases is to be about a fault, or one is
+    to be about what came in time of which no time is known.
+    """
+    if row.within_ms is not None and METRICS[row.metric].take_within is None:
+        known = " and ".join(name for name, one in METRICS.items() if one.take_within is not None)
+        raise BadFileError(f"row {row.name}: within: {row.metric} has none; {known} has one")
     if METRICS[row.metric].over is not None and row.conditions.under is not None:
         raise BadFileError(
             f"row {row.name}: under: {row.metric} compares whole phases; expected none, found "
@@ -43,7 +48,7 @@ def unmet(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, str] |
     if wanted.node is not None and not by_node:
         said = f"the row is about node {wanted.node}, and {row.metric} is not measured by node"
         return Cause.CONDITIONS, said
-    if unkept := _unkept(history, row):
+    if unkept := _unkept(history, row) or _untold(history, row):
         return Cause.NOT_MEASURED, unkept
     if wanted.under is not None:
         if lacking := faults.not_shown(history, wanted.under, phase):
@@ -79,6 +84,14 @@ def _unreceived(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, 
         f"{node} received {rate_per_s:,.0f} messages a second, the row is about "
         f"{wanted_per_s:,.0f}{host.busy(history, phase)}"
     )
+
+
+def _untold(history: History, row: Row) -> str | None:
+    """Say that no node of the run ever told what the row is about; None where some did."""
+    name = METRICS[row.metric].tells
+    if not name or any(name == key[2] for key in (*history.gauges, *history.histograms)):
+        return None
+    return f"this system does not tell {name}"
 
 
 def _unkept(history: History, row: Row) -> str | None:

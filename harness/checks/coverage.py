@@ -21,6 +21,7 @@ from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.history import History
 from harness.operations import Operation
 from harness.operations.operation import SPREADING_NS
+from harness.operations.promises import Slip, covering
 from harness.operations.records import RecordKind
 
 BY_SIDE = "coverage: each side, while the cuts stood"
@@ -44,7 +45,8 @@ def check(history: History) -> list[Finding]:
 def _by_side(history: History, found: Reach) -> list[Finding]:
     if found.unknown:
         return [_unknown(BY_SIDE, _whom(found))]
-    count, lacking, excuses = 0, 0, list[Excuse]()
+    count, lacking, never, excuses = 0, 0, 0, list[Excuse]()
+    is_held = not _exempt(history, 1)[0]
     for stretch, cuts in enumerate(found.cuts):
         if not cuts:
             continue
@@ -55,8 +57,9 @@ def _by_side(history: History, found: Reach) -> list[Finding]:
         lost = (due & (heard == records.NEVER)).any(axis=1)
         is_late = (due & (heard >= end_ns)).any(axis=1) & ~lost
         count += int(due.any(axis=1).sum())
-        lacking += int((lost | is_late).sum())
-        if lost.any():  # on any host
+        lacking += int((lost & is_held | is_late).sum())
+        never += int(lost.sum())
+        if lost.any() and is_held:  # on any host
             excuses.append(None)
         elif is_late.any():
             since_ns = int(history.column("sent_ns")[chosen][is_late].min())
@@ -64,7 +67,7 @@ def _by_side(history: History, found: Reach) -> list[Finding]:
     kept = "each reached all of its own side that ran before the cuts changed"
     missed = "did not reach all of their own side in time"
     excuse = excuses[0] if excuses and None not in excuses else None
-    return _finding(BY_SIDE, count, lacking, kept, missed, excuse)
+    return _finding(BY_SIDE, count, lacking, kept, missed, excuse, _exempt(history, never))
 
 
 def _after(history: History) -> list[Finding]:
@@ -79,8 +82,16 @@ def _after(history: History) -> list[Finding]:
             chosen &= (sent + SPREADING_NS < one.change.begun_ns) | (sent >= one.gone_ns)
     due = silences.of(history).expected(history, chosen)
     heard = records.heard_ns(history, RecordKind.RECEIVED, chosen) != records.NEVER
-    count, lacking = int(due.any(axis=1).sum()), int((due & ~heard).any(axis=1).sum())
-    return _finding(AFTER, count, lacking, "each reached all that ran", "did not reach all")
+    count, never = int(due.any(axis=1).sum()), int((due & ~heard).any(axis=1).sum())
+    exempt, missed = _exempt(history, never), "did not reach all"
+    lacking = never - exempt[0]
+    return _finding(AFTER, count, lacking, "each reached all that ran", missed, None, exempt)
+
+
+def _exempt(history: History, lost: int) -> tuple[int, str]:
+    """How many of the broadcasts that were lost this system is not held to, and by which word."""
+    word = covering(history.unpromised.get(Operation.BROADCAST.word, ()), Slip.LOST)
+    return (lost, word) if word else (0, "")
 
 
 def _sent(history: History, begin_ns: int, end_ns: int) -> Chosen:
@@ -125,23 +136,34 @@ def _whom(found: Reach) -> str:
 
 
 def _finding(
-    name: str, count: int, lacking: int, kept: str, missed: str, excuse: Excuse = None
+    name: str,
+    count: int,
+    lacking: int,
+    kept: str,
+    missed: str,
+    excuse: Excuse = None,
+    exempt: tuple[int, str] = (0, ""),
 ) -> list[Finding]:
     """The finding of some broadcasts; none where there were none. `excuse`: why what is lacking
-    need not be the system's own.
+    need not be the system's own. `exempt`: how many more it is not held to, and by which word.
     """
     if not count:
         return []
     answer, cause, why = Answer.FAIL if lacking else Answer.PASS, None, ""
     if lacking and excuse is not None:
         answer, cause, why = Answer.UNKNOWN, excuse[0], f"; {excuse[1]}"
+    sentence = f"{lacking:,} broadcasts {missed}{why}" if lacking else kept
+    if exempt[0]:
+        answer = answer if lacking else Answer.MEASURED
+        told = f"{exempt[0]:,} were lost, and it is not held to that: this system promises "
+        sentence = f"{sentence}; {told}{exempt[1]}" if lacking else f"{told}{exempt[1]}"
     return [
         Finding(
             name=name,
             answer=answer,
-            promised=f"{count:,} of {count:,}",
-            measured=f"{count - lacking:,} of {count:,}",
-            sentence=f"{lacking:,} broadcasts {missed}{why}" if lacking else kept,
+            promised="–" if answer is Answer.MEASURED else f"{count:,} of {count:,}",
+            measured=f"{count - lacking - exempt[0]:,} of {count:,}",
+            sentence=sentence,
             cause=cause,
         )
     ]

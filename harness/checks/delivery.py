@@ -15,14 +15,26 @@ is UNKNOWN.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from harness.checks import liveness, records, silences
 from harness.checks.ids import Places
+from harness.checks.ledger_finding import (
+    MORE_THAN_ONCE,
+    NOT_EVERYWHERE,
+    NOT_STORED,
+    RESIZED,
+    TWICE,
+    UNSEEN,
+    Held,
+    exempted,
+    finding_of,
+    unknown,
+)
 from harness.checks.metric import Chosen
-from harness.checks.verdict import Answer, Cause, Finding
+from harness.checks.verdict import Answer, Finding
 from harness.history.events import RunEnded
 from harness.history.history import History, Nanoseconds
 from harness.operations import Operation
@@ -36,7 +48,7 @@ def check(history: History) -> list[Finding]:
     """
     if not history.ended:
         return [
-            _unknown(
+            unknown(
                 "run complete",
                 "the run to end",
                 "cut short",
@@ -46,7 +58,7 @@ def check(history: History) -> list[Finding]:
     findings = []
     if failures := _failures(history):
         findings.append(
-            _unknown("record complete", "no gap", f"{len(failures)} gaps", "; ".join(failures[:3]))
+            unknown("record complete", "no gap", f"{len(failures)} gaps", "; ".join(failures[:3]))
         )
     for operation in Operation:
         sent = records.in_phase(history, records.WHOLE_RUN, operation)
@@ -77,8 +89,9 @@ def _judge(history: History, operation: Operation, acknowledged: Chosen) -> list
     why = history.exempt.get(operation.word)
     if {ledger.record, ledger.content} - {None} - history.kept:
         return [*found, _cannot_tell(name, count, operation, why)]
-    finding = _finding(name, count, _HELD[ledger.witness](history, operation, acknowledged), ledger)
-    return [*found, _exempted(finding, why)]
+    held = _HELD[ledger.witness](history, operation, acknowledged)
+    finding = finding_of(name, count, held, ledger, history.unpromised.get(operation.word, ()))
+    return [*found, exempted(finding, why)]
 
 
 def _backwards(history: History, operation: Operation, acknowledged: Chosen) -> list[Finding]:
@@ -135,60 +148,28 @@ def _astray(history: History, operation: Operation, others: Chosen) -> list[Find
     if not any(wrong.values()):
         return []
     name = f"{operation.word}: not acknowledged, and not delivered wrongly"
-    finding = _finding(name, int(others.sum()), Held(wrong), ledger)
-    finding = replace(finding, sentence="what nobody acknowledged may come once, to its target")
-    return [_exempted(finding, history.exempt.get(operation.word))]
+    words = history.unpromised.get(operation.word, ())
+    finding = finding_of(name, int(others.sum()), Held(wrong), ledger, words)
+    if finding.answer is Answer.FAIL:
+        once = "what nobody acknowledged may come once, to its target"
+        finding = replace(finding, sentence=once)
+    return [exempted(finding, history.exempt.get(operation.word))]
 
 
 def _cannot_tell(name: str, count: int, operation: Operation, why: str | None) -> Finding:
     """The finding where the system's journals have no records that the ledger could count."""
-    unknown = _unknown(
+    finding = unknown(
         name,
         f"{count:,} of {count:,}",
         "not told",
         f"journals of this run have no records that tell of a {operation.word}: nothing but the "
         "sender's word says that it happened",
     )
-    return _exempted(unknown, why)
-
-
-def _exempted(finding: Finding, why: str | None) -> Finding:
-    """The finding; where the system cannot be held to it, as no answer that says why."""
-    if why is None:
-        return finding
-    measured = (
-        finding.measured
-        if finding.answer is Answer.PASS
-        else f"{finding.measured} of {finding.promised.partition(' of ')[0]}"
-    )
-    return replace(
-        finding,
-        answer=Answer.MEASURED,
-        promised="–",
-        measured=measured,
-        sentence=f"not held to it: {why}",
-        cause=None,
-    )
-
-
-@dataclass(slots=True)
-class Held:
-    """How acknowledged operations fared against the records: description → how many of them.
-
-    `open`: those of whose record nothing can be known. `unjudged`: those that did not come true
-    everywhere in phases of which that is not asked; `where`: these phases.
-    """
-
-    wrong: dict[str, int]
-    open: dict[str, int] = field(default_factory=dict)
-    unjudged: int = 0
-    where: str = ""
+    return exempted(finding, why)
 
 
 BY_ID = (Witness.TARGET, Witness.EVERY_OTHER_NODE)  # whose records name the operation itself
 SILENT = "to a node that could not journal then"
-RESIZED = "of another size"
-TWICE = "delivered more than once at a node"
 
 
 def _misdelivered(
@@ -203,7 +184,7 @@ def _misdelivered(
     return {
         "delivered to another node": int((node != target).sum()),
         "delivered to the sender itself": int((node == source).sum()),
-        "delivered more than once": _more_than_once(history, ledger.record, chosen),
+        MORE_THAN_ONCE: _more_than_once(history, ledger.record, chosen),
     }
 
 
@@ -226,7 +207,7 @@ def _at_target(history: History, operation: Operation, acknowledged: Chosen) -> 
     target = history.column("target")[acknowledged]
     silent = silences.of(history).during(history, acknowledged, target)
     wrong = {
-        "acknowledged but in no journal": int((lacking & ~silent).sum()),
+        UNSEEN: int((lacking & ~silent).sum()),
         **_misdelivered(history, ledger, acknowledged, seen, first),
     }
     wrong[RESIZED] = resized(history, ledger, acknowledged)
@@ -278,7 +259,7 @@ def _at_every_other_node(history: History, operation: Operation, acknowledged: C
     unjudged = missed & ~liveness.judged(history)
     return Held(
         {
-            "not everywhere": int((missed & ~unjudged).sum()),
+            NOT_EVERYWHERE: int((missed & ~unjudged).sum()),
             TWICE: repeated(history, ledger.record, acknowledged),
             RESIZED: resized(history, ledger, acknowledged),
         },
@@ -316,7 +297,7 @@ def _at_keeper(history: History, operation: Operation, acknowledged: Chosen) -> 
     silent = silences.of(history).anybody_during(history, acknowledged)
     lacking = seen == records.NEVER
     return Held(
-        {"stored at no other node": int((lacking & ~silent).sum())},
+        {NOT_STORED: int((lacking & ~silent).sum())},
         {SILENT: int((lacking & silent).sum())},
     )
 
@@ -361,40 +342,3 @@ _HELD: dict[Witness, Callable[[History, Operation, Chosen], Held]] = {
     Witness.ANSWERER: _at_answerer,
     Witness.PEER: _at_peer,
 }
-
-
-def _finding(name: str, count: int, held: Held, ledger: Ledger) -> Finding:
-    all_of_them = f"{count - held.unjudged:,} of {count:,}"
-    wrong, open_ = (
-        ", ".join(f"{number:,} {what}" for what, number in of.items() if number)
-        for of in (held.wrong, held.open)
-    )
-    if wrong:
-        answer, sentence = Answer.FAIL, "what the sender was told is not what happened"
-    elif open_:
-        answer, sentence = Answer.UNKNOWN, "who did not journal can neither confirm nor deny it"
-    elif held.unjudged == count:
-        answer, sentence = Answer.MEASURED, f"counted {ledger.counted}"
-    else:
-        answer, sentence = Answer.PASS, f"counted {ledger.counted}"
-    if held.unjudged:
-        sentence += f"; {held.unjudged:,} not everywhere {held.where}: not judged"
-    return Finding(
-        name=name,
-        answer=answer,
-        promised="–" if answer is Answer.MEASURED else all_of_them,
-        measured=wrong or open_ or all_of_them,
-        sentence=sentence,
-        cause=Cause.NOT_MEASURED if answer is Answer.UNKNOWN else None,
-    )
-
-
-def _unknown(name: str, promised: str, measured: str, sentence: str) -> Finding:
-    return Finding(
-        name=name,
-        answer=Answer.UNKNOWN,
-        promised=promised,
-        measured=measured,
-        sentence=sentence,
-        cause=Cause.NOT_MEASURED,
-    )

@@ -177,9 +177,9 @@ def _of_start(history: History) -> str | None:
 
 def feels_it(row: Row) -> bool:
     """Whether a slow host alone can make a row be missed, by how long operations take: it promises
-    that times are short, or do not differ much, or that a speed is high.
+    that times are short, or do not differ much, or that a speed is high, or much comes in time.
     """
-    if row.metric in SPEEDS:
+    if row.metric in SPEEDS or row.within_ms is not None:
         return row.comparison in (">", ">=")
     return (row.kind == "time" or row.metric in TIMES) and row.comparison in ("<", "<=")
 

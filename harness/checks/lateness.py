@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.checks import fault_times, gateway, records, silences
+from harness.checks import fault_times, gateway, records, silences, told_metrics
 from harness.checks.metric import Chosen
 from harness.checks.operation_metrics import OPERATION_METRICS
 from harness.checks.resource_metrics import RESOURCE_METRICS
@@ -230,13 +230,15 @@ def rests_on_load(row: Row) -> bool:
     """Whether a row's value is what it is because of the load: a time, a rate or a resource."""
     if row.metric in RESOURCE_METRICS:
         return row.metric != "pacer.lag"
-    of_load = row.metric in OPERATION_METRICS or row.metric.startswith("node.")
+    of_nodes = row.metric.startswith("node.") or told_metrics.is_told(row.metric)
+    of_load = row.metric in OPERATION_METRICS or of_nodes
     return of_load and row.kind in ("time", "rate", "byte rate")
 
 
 def two_phases(history: History, row: Row, phase: PhaseWindow) -> str | None:
     """Say why the nodes' own numbers of a phase are those of two; None where they are not."""
-    if not row.metric.startswith("node."):
+    is_snapshot = told_metrics.is_snapshot(history, row.metric)
+    if not row.metric.startswith("node.") and not is_snapshot:
         return None
     at = [one.name for one in history.phases].index(phase.name)
     for one in history.phases[at : at + 2]:

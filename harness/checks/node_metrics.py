@@ -46,7 +46,8 @@ def _gauge(name: str) -> Callable[[History, PhaseWindow], PerNode]:
             for (of, node, gauge), value in history.gauges.items()
             if of == phase.name and gauge == name
         }
-        return PerNode(series={node: np.array([value]) for node, value in found.items()})
+        series = {node: np.array([value]) for node, value in found.items()}
+        return PerNode(series=series, lack=f"did not tell {name}")
 
     return take
 
@@ -160,30 +161,35 @@ NODE_METRICS: dict[str, Metric] = {
     "node.create": Metric(
         kind="time",
         take=_histogram("create"),
+        tells="create",
         sentence="sign + encrypt, from the nodes' own histograms",
         needs=frozenset({Part.HISTOGRAMS}),
     ),
     "node.verify": Metric(
         kind="time",
         take=_histogram("verify"),
+        tells="verify",
         sentence="decrypt + verify, from the nodes' own histograms",
         needs=frozenset({Part.HISTOGRAMS}),
     ),
     "node.handshake": Metric(
         kind="time",
         take=_histogram("handshake"),
+        tells="handshake",
         sentence="TLS handshakes, from the nodes' own histograms",
         needs=frozenset({Part.HISTOGRAMS}),
     ),
     "node.route": Metric(
         kind="time",
         take=_histogram("route"),
+        tells="route",
         sentence="finding the next hop, from the nodes' own histograms",
         needs=frozenset({Part.HISTOGRAMS}),
     ),
     "node.routes": Metric(
         kind="number",
         take=_gauge("routes"),
+        tells="routes",
         sentence="entries of the routing table",
         needs=frozenset({Part.GAUGES}),
         by_node=True,
@@ -192,6 +198,7 @@ NODE_METRICS: dict[str, Metric] = {
     "node.links": Metric(
         kind="number",
         take=_gauge("links"),
+        tells="links",
         sentence="authenticated links that stand",
         needs=frozenset({Part.GAUGES}),
         by_node=True,
@@ -200,6 +207,7 @@ NODE_METRICS: dict[str, Metric] = {
     "node.good": Metric(
         kind="number",
         take=_gauge("good"),
+        tells="good",
         sentence="nodes that an OpenDHT node knows to be good",
         needs=frozenset({Part.GAUGES}),
         by_node=True,
@@ -208,6 +216,7 @@ NODE_METRICS: dict[str, Metric] = {
     "node.members": Metric(
         kind="number",
         take=_gauge("members"),
+        tells="members",
         sentence="members that a node holds to be alive",
         needs=frozenset({Part.GAUGES}),
         by_node=True,

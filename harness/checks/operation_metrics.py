@@ -198,10 +198,11 @@ def _delivery(history: History, phase: PhaseWindow) -> Samples:
     return Samples(values=took[expected], of=_broadcasts(history, phase, np.nonzero(expected)[0]))
 
 
-def _coverage(history: History, phase: PhaseWindow) -> Samples:
+def _coverage(history: History, phase: PhaseWindow, within_ns: float = np.inf) -> Samples:
+    """Of each broadcast the share of those who were to have it that had it in time."""
     took, expected = _spread_ns(history, phase)
     some = np.asarray(expected.any(axis=1))
-    heard = (expected & np.isfinite(took))[some].sum(axis=1)
+    heard = (expected & np.isfinite(took) & (took <= within_ns))[some].sum(axis=1)
     share = heard / expected[some].sum(axis=1)
     return Samples(values=share, of=_broadcasts(history, phase, some))
 
@@ -300,6 +301,7 @@ OWN: dict[str, Metric] = {
     "broadcast.coverage": Metric(
         kind="share",
         take=_coverage,
+        take_within=_coverage,
         sentence="share of the other nodes whose journals show the broadcast",
         needs=WITNESSED,
         records=RECEIVED,

@@ -16,7 +16,8 @@ def promised(row: Row) -> str:
     """Show the promise with all of its digits: ``< 10 ms``."""
     if row.bound is None:
         return "–"
-    return f"{row.comparison} {number(row.bound, row.bound)}{_unit(row)}"
+    in_time = "" if row.within_ms is None else f" within {number(row.within_ms / 1e3)} s"
+    return f"{row.comparison} {number(row.bound, row.bound)}{_unit(row)}{in_time}"
 
 
 def shown(row: Row, value: float) -> str:

@@ -27,8 +27,8 @@ from harness.checks import (
     statistic,
 )
 from harness.checks.measurements import unsteady
-from harness.checks.metric import Chosen, Measured, PerNode, Samples
-from harness.checks.metrics import METRICS, as_one, take, taken_over
+from harness.checks.metric import Bounded, Chosen, Measured, PerNode, Samples
+from harness.checks.metrics import METRICS, as_one, require, take, taken_over
 from harness.checks.operation_metrics import TIMES
 from harness.checks.promises import keeping, missed, missing, promised, shown, stretch
 from harness.checks.row_finding import finding, unknown
@@ -47,9 +47,10 @@ HOST, JOURNAL = frozenset({Part.HOST}), frozenset({Part.JOURNAL})
 def validate(rows: Sequence[Row]) -> None:
     """Raise BadFileError for a row that asks for what there is not, or its metric cannot tell."""
     for row in rows:
-        metric = METRICS.get(row.metric)
-        if metric is None:
-            raise BadFileError(f"row {row.name}: metric: {one_of(row.metric, METRICS)}")
+        try:
+            metric = require(row.metric)
+        except BadFileError as error:
+            raise BadFileError(f"row {row.name}: metric: {error}") from None
         known = (*statistic.NAMES, growth.SLOPE)
         if row.statistic not in known:
             raise BadFileError(f"row {row.name}: statistic: {one_of(row.statistic, known)}")
@@ -225,6 +226,8 @@ def _shown(history: History, row: Row, first: Measured, second: Measured) -> tup
         value, at = statistic.take(second, history, row)
         if math.isinf(value):
             return "–", value
+    if isinstance(first, Bounded):
+        return needs.between(history, row, first)
     return f"{shown(row, row.in_unit(value))}{at}{METRICS[row.metric].moment}", row.in_unit(value)
 
 
@@ -319,7 +322,7 @@ def _by_the_wait(
     history: History, row: Row, phase: PhaseWindow, excused: Chosen
 ) -> tuple[Cause, str] | None:
     """Why a missed time may be the generator's, which waited before it sent; None if it is not."""
-    if row.metric not in TIMES or row.comparison not in ("<", "<="):
+    if not (row.metric in TIMES or row.within_ms is not None) or not host.feels_it(row):
         return None
     taken = take(lateness.as_sent(history, ~excused), row, phase)
     said = lateness.WAITED + lateness.tick(history, row, phase)

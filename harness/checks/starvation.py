@@ -21,12 +21,13 @@ from harness.scenario.budget import Row
 
 COVERAGE = "broadcast.coverage"
 ENDED_BY_SENDERS = [int(one) for one in Operation if one.spec.ends_with_its_sender]
+OF_NODES = frozenset({Part.GAUGES, Part.METRICS})
 HOST, SAMPLES = frozenset({Part.HOST}), frozenset({Part.SAMPLES})
 
 
 def is_of_nodes(row: Row) -> bool:
     """Whether a row is about what nodes tell of themselves: links, members."""
-    return Part.GAUGES in METRICS[row.metric].needs
+    return bool(OF_NODES & METRICS[row.metric].needs)
 
 
 def feels_it(row: Row) -> bool:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from harness.checks.metric import Floats, PerNode, Samples
+from harness.checks.metric import UNSAMPLED, Bounded, Floats, PerNode, Samples
 from harness.checks.operation_metrics import SHARES
 from harness.checks.verdict import Cause
 from harness.history.history import History
@@ -36,23 +36,62 @@ def take(measured: Samples | PerNode, history: History, row: Row) -> tuple[float
         if which not in known:
             known[which] = of(some, row.statistic)
         return known[which], f" (n={len(measured.values):,})"
+    for index, why in measured.refused.items():
+        if row.conditions.node in (None, history.nodes[index]):
+            raise why
+    if isinstance(measured, Bounded):
+        index, value = worst(bounds(measured, history, row), row)
+        return value, f" at {history.nodes[index]}"
     if row.conditions.node is not None:
         index = history.index(row.conditions.node)
         if index not in measured.series:
             raise NoValueError(
-                Cause.NOT_MEASURED, f"nothing was sampled of {row.conditions.node} in this phase"
+                Cause.NOT_MEASURED,
+                f"nothing was sampled of {row.conditions.node} in this phase"
+                if measured.lack == UNSAMPLED
+                else f"{row.conditions.node} {measured.lack} in this phase",
             )
         return of(measured.series[index], row.statistic), f" at {row.conditions.node}"
     missing = [name for index, name in enumerate(history.nodes) if index not in measured.series]
     if missing:
         raise NoValueError(
             Cause.NOT_MEASURED,
-            f"{len(missing)} of {len(history.nodes)} nodes were not sampled in this phase, "
+            f"{len(missing)} of {len(history.nodes)} nodes {measured.lack} in this phase, "
             f"{missing[0]} for one",
         )
     values = {index: of(series, row.statistic) for index, series in measured.series.items()}
-    worst = min(values, key=lambda index: (_goodness(row, values[index]), index))
-    return values[worst], f" at {history.nodes[worst]}"
+    index, value = worst({index: (value, value) for index, value in values.items()}, row)
+    return value, f" at {history.nodes[index]}"
+
+
+def bounds(measured: Bounded, history: History, row: Row) -> dict[int, tuple[float, float]]:
+    """Between what the row's statistic lies at each node that it is about. Raises NoValueError."""
+    node = row.conditions.node
+    chosen = range(len(history.nodes)) if node is None else [history.index(node)]
+    missing = [one for one in chosen if one not in measured.within and one not in measured.quiet]
+    if missing:
+        raise NoValueError(
+            Cause.NOT_MEASURED,
+            f"{len(missing)} of {len(history.nodes)} nodes {measured.lack} in this phase, "
+            f"{history.nodes[missing[0]]} for one",
+        )
+    found = {
+        one: measured.within[one].of(row.statistic) for one in chosen if one in measured.within
+    }
+    if row.statistic == "count":  # none is a count too
+        found |= {one: (0.0, 0.0) for one in chosen if one in measured.quiet}
+    if not found:
+        raise NoValueError(Cause.NOT_MEASURED, "nothing of this was measured in the phase")
+    return found
+
+
+def worst(pairs: dict[int, tuple[float, float]], row: Row) -> tuple[int, float]:
+    """The node that is the worst for the row's promise, were each as bad as it can be, and how bad
+    it is then.
+    """
+    ends = {index: pair[0 if row.comparison in (">", ">=") else 1] for index, pair in pairs.items()}
+    index = min(ends, key=lambda index: (_goodness(row, ends[index]), index))
+    return index, ends[index]
 
 
 def wants_more_time(row: Row) -> bool:
@@ -83,19 +122,22 @@ def of(values: Floats, statistic: str) -> float:
     if not len(values):
         raise NoValueError(Cause.NOT_MEASURED, "nothing of this was measured in the phase")
     if statistic in PERCENTILES:
-        quantile = PERCENTILES[statistic]
-        # Of fewer than 1 / (1 − q) values none lies beyond the percentile: it would be their
-        # maximum by another name.
-        least = math.ceil(round(1 / (1 - quantile), 6))
-        if len(values) < least:
-            raise NoValueError(
-                Cause.TOO_FEW,
-                f"{statistic} wants at least {least:,} samples, there are {len(values):,}",
-            )
-        at = rank_of(len(values), quantile) - 1
+        least(statistic, len(values))
+        at = rank_of(len(values), PERCENTILES[statistic]) - 1
         return float(np.partition(values, at)[at])
     plain: dict[str, float] = {"min": values.min(), "mean": values.mean(), "max": values.max()}
     return float(plain[statistic])
+
+
+def least(statistic: str, count: int) -> None:
+    """Raise NoValueError where there are too few values for a percentile: of fewer than 1 / (1 − q)
+    none lies beyond it. It would be their maximum by another name.
+    """
+    wanted = math.ceil(round(1 / (1 - PERCENTILES[statistic]), 6))
+    if count < wanted:
+        raise NoValueError(
+            Cause.TOO_FEW, f"{statistic} wants at least {wanted:,} samples, there are {count:,}"
+        )
 
 
 def spread(values: Floats) -> float:

@@ -32,6 +32,7 @@ class Cause(StrEnum):
     """Why a finding is UNKNOWN."""
 
     NOT_MEASURED = "not measured"
+    NOT_BELIEVED = "not believed"  # what nodes told of themselves cannot be
     TOO_FEW = "too few samples"
     CONDITIONS = "conditions not met"
     LOAD_NOT_DELIVERED = "load not delivered"

@@ -36,7 +36,10 @@ from harness.history.reader import Folder
 FILE = "bundle.json"
 VERSION = 1
 SUFFIX = ".run.tar.gz"
-LEFT_OUT = ("load/*", "journal/*", "logs/*", "samples.arrow", "host.arrow", "histograms.jsonl")
+LEFT_OUT = (
+    *("load/*", "journal/*", "logs/*", "metrics/*"),
+    *("samples.arrow", "host.arrow", "histograms.jsonl"),
+)
 BYTES_MOST = 4 << 30  # of all its files together
 LIST_BYTES_MOST = 16 << 20  # of bundle.json itself
 FREE_BYTES_LEAST = 256 << 20  # that unpacking leaves on the disk

@@ -114,6 +114,7 @@ class RunFolder:
         with translated(self.path / name), self._lock:
             writer = self._streams.get(name)
             if writer is None:
+                (self.path / name).parent.mkdir(exist_ok=True)
                 writer = self._streams[name] = pa.ipc.new_stream(
                     str(self.path / name), batch.schema
                 )

@@ -54,6 +54,7 @@ class Part(StrEnum):
     HOST = "host"
     HISTOGRAMS = "histograms"
     GAUGES = "gauges"
+    METRICS = "metrics"
     FAULTS = "faults"
     PROOFS = "proofs"
     MEASUREMENTS = "measurements"
@@ -63,17 +64,10 @@ Parts = frozenset[Part]
 EVERYTHING: Parts = frozenset(Part)
 ALWAYS: Parts = frozenset({Part.METADATA, Part.EVENTS})  # what every answer rests on
 # What is recorded as the run goes on.
-RECORDED: Parts = frozenset(
-    {
-        Part.OPERATIONS,
-        Part.JOURNAL,
-        Part.SAMPLES,
-        Part.HOST,
-        Part.HISTOGRAMS,
-        Part.GAUGES,
-        Part.PROOFS,
-    }
-)
+RECORDED: Parts = EVERYTHING - {
+    *(Part.METADATA, Part.EVENTS, Part.PLAN, Part.BUDGET, Part.TOPOLOGY, Part.FAULTS),
+    Part.MEASUREMENTS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +208,7 @@ def of_samples(history: History, lived: Mapping[str, Sequence[Life]]) -> list[Ga
     gaps = []
     for index, name in enumerate(history.nodes):
         own = at[edges[index] : edges[index + 1]]
-        for from_ns, to_ns, why in _unseen(own, lived[name], history.phases):
+        for from_ns, to_ns, why in unseen(own, lived[name], history.phases):
             missed[from_ns, to_ns, why].append(name)
         for from_ns, to_ns, why in _never_seen(own, lived[name]):
             missed[from_ns, to_ns, why].append(name)
@@ -250,14 +244,19 @@ def of_host(history: History) -> list[Gap]:
     always = [Life(from_ns=0, to_ns=END_NS)]
     return [
         Gap(what=frozenset({Part.HOST}), from_ns=from_ns, to_ns=to_ns, why=f"the host {why}")
-        for from_ns, to_ns, why in _unseen(at, always, history.phases)
+        for from_ns, to_ns, why in unseen(at, always, history.phases)
     ]
 
 
-def _unseen(
-    at: Nanoseconds, lived: Sequence[Life], phases: Sequence[PhaseWindow]
+def unseen(
+    at: Nanoseconds,
+    lived: Sequence[Life],
+    phases: Sequence[PhaseWindow],
+    words: tuple[str, str] = ("samples", "was not sampled"),
 ) -> Iterator[tuple[int, int, str]]:
-    """Find where one thing lacks samples: (from, to, the end of a sentence)."""
+    """Find where one thing lacks samples: (from, to, the end of a sentence). `words`: what they are
+    called, and that there is none.
+    """
     for phase in phases:
         stretches = [(max(o.from_ns, phase.begin_ns), min(o.to_ns, phase.end_ns)) for o in lived]
         seconds = sum(max(end - begin, 0) for begin, end in stretches) / 1e9
@@ -268,7 +267,7 @@ def _unseen(
             for o in lived
         )
         if count < int(seconds * SAMPLED_SHARE_LEAST):
-            why = f"had {count} samples in {seconds:.0f} s of phase {phase.name}"
+            why = f"had {count} {words[0]} in {seconds:.0f} s of phase {phase.name}"
             yield phase.begin_ns, phase.end_ns, why
             continue
         for begin_ns, end_ns in stretches:
@@ -280,7 +279,7 @@ def _unseen(
                 # Whole seconds: all that one pass of the sampler missed is one gap.
                 from_s, to_s = int(seen[place]) // 10**9, -(-int(seen[place + 1]) // 10**9)
                 seconds = round((seen[place + 1] - seen[place]) / 1e9)
-                why = f"was not sampled for {seconds} s in phase {phase.name}"
+                why = f"{words[1]} for {seconds} s in phase {phase.name}"
                 yield max(from_s * 10**9, begin_ns), min(to_s * 10**9, end_ns), why
 
 

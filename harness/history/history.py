@@ -17,6 +17,7 @@ import pyarrow as pa
 from harness.history.doubts import Doubt
 from harness.history.events import Event
 from harness.history.gaps import Gap
+from harness.history.metrics import Metrics
 from harness.history.plan import PhaseKind, Plan
 from harness.history.proof import Proof
 from harness.history.resolved import ResolvedFault
@@ -187,6 +188,7 @@ class History:
     gauges: Mapping[tuple[str, int, str], float] = field(default_factory=dict)
     # Of a bench: name → values, base units.
     measurements: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=Metrics)  # that nodes told once a second
     links: frozenset[tuple[int, int]] = frozenset()  # of the topology
     ready_s: float | None = None  # from `up` until all nodes were ready
     ready_others: float | None = None  # which share of the host others took meanwhile
@@ -194,6 +196,8 @@ class History:
     cores: int = 1
     # Operation word → why the ledger does not hold this system to it.
     exempt: Mapping[str, str] = field(default_factory=dict)
+    # Operation word → promises (operations/promises.py) that the system does not make more than.
+    unpromised: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     kept: frozenset[int] = frozenset(RecordKind)  # kinds of records that its journals keep
     ports: tuple[int, ...] = ()  # TCP, at which nodes link; empty: not told, or not by TCP
     proofs: tuple[Proof, ...] = ()

@@ -71,6 +71,8 @@ WANTED: Mapping[str, Any] = {
     "ready_others?": float | None,
     "operations?": dict[str, int],
     "exempt?": dict[str, str],
+    "unpromised?": dict[str, list[str]],
+    "metrics?": {"url": str, "only": list[str]},
     "checks?": list[str],
     "records?": list[int],
     "ports?": list[int],

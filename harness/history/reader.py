@@ -23,6 +23,7 @@ from harness.history import (
     gaps,
     history,
     journal,
+    metrics,
     phases,
     plan,
     shape,
@@ -46,6 +47,7 @@ __all__ = ["find", "metadata", "read"]
 # How far a record's time may lie before the first event of a run, and after the last: of one that
 # ended, and of one of whose end nobody told. A torn record may bear any time.
 EARLY_NS, LATE_NS, LATER_NS = 60_000_000_000, 60_000_000_000, 3_600_000_000_000
+NOTHING: Mapping[str, int] = {}
 NOT_RUNNING = (*events.DOWN, "paused")  # conditions in which a node begins no journal
 # Files that are read as one, or only kept: what rests on each.
 WHOLE: Mapping[str, Part] = {
@@ -89,6 +91,8 @@ def history_of(folder: Folder, happened: Sequence[Event], journals: history.Reco
         name=facts["name"],
         proofs=folder.proofs(),
         exempt=facts.get("exempt", {}),
+        unpromised={word: tuple(said) for word, said in facts.get("unpromised", {}).items()},
+        metrics=folder.metrics(),
         checks=tuple(facts.get("checks", ())),
         kept=frozenset(facts.get("records", FORMERLY_COUNTED)),
         ports=tuple(facts.get("ports", ())),
@@ -103,7 +107,8 @@ def history_of(folder: Folder, happened: Sequence[Event], journals: history.Reco
         ended=any(isinstance(event, RunEnded) for event in happened),
         sealed=folder.source.is_sealed,
     )
-    return replace(found, gaps=gaps.merged([*folder.gaps, *gaps.found(found, facts)]))
+    lacking = [*gaps.found(found, facts), *metrics.gaps(found, gaps.lives(found, facts))]
+    return replace(found, gaps=gaps.merged([*folder.gaps, *lacking]))
 
 
 class Folder:
@@ -205,15 +210,39 @@ class Folder:
         said = self.facts["load"].get("workers", 0)
         return max(least, said if isinstance(said, int) else len(said))
 
-    def sampled(self, name: str, schema: pa.Schema, part: Part) -> pa.Table:
-        """A table of samples."""
+    def sampled(
+        self, name: str, schema: pa.Schema, part: Part, below: Mapping[str, int] = NOTHING
+    ) -> pa.Table:
+        """A table of samples; `below`: limits of more of its columns than its nodes."""
         batches, why = self.source.batches(name, schema)
         table = tables.joined(batches, schema)
         if why and self.nodes:  # a bench takes no samples
             times = table.column("at_ns").to_numpy()
             self._miss(frozenset({part}), why, int(times.max()) if len(times) else 0)
         optional = {field.name for field in schema if field.nullable}
-        return self._usable(table, optional, {"node": len(self.nodes)}, part)
+        return self._usable(table, optional, {"node": len(self.nodes), **below}, part)
+
+    def metrics(self) -> metrics.Metrics:
+        """What nodes told of themselves once a second; where nobody asked, nothing."""
+        if "metrics" not in self.facts:
+            return metrics.Metrics()
+        what = frozenset({Part.METRICS})
+        batches, why = self.source.batches(metrics.Files.SERIES, metrics.SERIES)
+        told = tables.joined(batches, metrics.SERIES)
+        series: tuple[metrics.Series, ...] = ()
+        try:
+            series = tuple(map(metrics.Series.read, *(one.to_pylist() for one in told.columns)))
+        except ValueError as error:
+            why = why or f"{metrics.Files.SERIES} cannot be read: {error}"
+        if why:
+            self._miss(what, why)
+        below = {"node": len(self.nodes), "series": len(series)}
+        return metrics.Metrics(
+            values=self.sampled(metrics.Files.VALUES, metrics.VALUES, Part.METRICS, below),
+            series=series,
+            scrapes=self.sampled(metrics.Files.SCRAPES, metrics.SCRAPES, Part.METRICS),
+            is_asked=True,
+        )
 
     def _usable(
         self, table: pa.Table, optional: set[str], below: dict[str, int], part: Part

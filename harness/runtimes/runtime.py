@@ -31,6 +31,16 @@ class Place:
     namespace: int  # descriptor of the network namespace, wired by the fabric
     log_from: int = 0  # bytes of its log that are of earlier lives
 
+    @property
+    def fields(self) -> dict[str, str]:
+        """What texts that are written for each node may name of it, in braces."""
+        return {
+            "name": self.node.name,
+            "index": str(self.index),
+            "address": self.address,
+            "directory": str(self.directory),
+        }
+
 
 class Recipe(StrEnum):
     """How an image comes to be where the engine does not have it."""

@@ -75,7 +75,8 @@ class Conditions:
 class Row:
     """One promise. `bound` None: the row is measured and not promised (it is never PASS).
 
-    `factor`: within how much of the baseline a stream has returned; None: FACTOR.
+    `factor`: within how much of the baseline a stream has returned; None: FACTOR. `within_ms`: what
+    came later, after it was due, does not count; None: it does, whenever it came.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Row:
     comparison: str = "<"  # strict, as in the source
     stretch: float | None = None  # a further aim, said beside the answer and never judged
     factor: float | None = None
+    within_ms: float | None = None
     source: str = ""
     conditions: Conditions = field(default_factory=lambda: Conditions(phase=""))
 
@@ -102,6 +104,10 @@ class Row:
                 raise BadFileError(
                     f"row {self.name}: {key}: expected a finite number; found {value}"
                 )
+        if self.within_ms is not None and self.within_ms <= 0:
+            raise BadFileError(
+                f"row {self.name}: within: expected more than 0; found {self.within_ms:g} ms"
+            )
         if self.factor is not None and not 1 <= self.factor < math.inf:
             raise BadFileError(f"row {self.name}: factor: expected 1 or more; found {self.factor}")
 
@@ -115,6 +121,8 @@ class Row:
     @property
     def late_ns(self) -> int | None:
         """From how much on an operation is late for this row, ns; None: it never is."""
+        if self.within_ms is not None:
+            return round(max(LATE_NS_LEAST, LATE_SHARE_OF_BOUND * self.within_ms * 1e6))
         if self.metric == "pacer.lag" or self.kind not in ("time", "byte rate"):
             return None
         bound_ns = 0.0

@@ -27,7 +27,7 @@ from harness.scenario.scenario import Phase, Scenario, Suite
 from harness.scenario.stream import Arrivals, Stream
 from harness.scenario.tables import Table, load, with_file
 from harness.topology import shapes
-from harness.topology.quantities import size_bytes
+from harness.topology.quantities import size_bytes, time_ms
 from harness.topology.topology import BENCHMARK_BLOCK, NODES_MAX, Node, Option, Topology
 
 
@@ -339,6 +339,14 @@ def budget_from(values: dict[str, object], where: str, name: str) -> Budget:
     return built
 
 
+def _within_ms(table: Table) -> float | None:
+    text = table.take_or_none("within", str)
+    try:
+        return None if text is None else time_ms(text)
+    except BadFileError as error:
+        raise BadFileError(f"{table.where}.within: {error}") from None
+
+
 def _row(table: Table, source: str) -> Row:
     built = with_file(
         table.where,
@@ -351,6 +359,7 @@ def _row(table: Table, source: str) -> Row:
             comparison=table.take("comparison", str, "<"),
             stretch=table.take_or_none("stretch", float),
             factor=table.take_or_none("factor", float),
+            within_ms=_within_ms(table),
             source=table.take_or_none("source", str) or source,
             conditions=Conditions(
                 phase=table.take("phase", str),

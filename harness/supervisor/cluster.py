@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,8 @@ class Cluster:
         ours = [*sockets, *map(str, self.clocks.paths)]
         self.directories = Directories(places, ours, wipes=self.adapter.wipes)
         if is_driven:
-            self.gateway = Gateway(self.topology.adapter, places, self._folder)
+            page = self.adapter.metrics
+            self.gateway = Gateway(self.topology.adapter, places, self._folder, page)
         self._expect(list(self.places))
 
         def started(running: Running) -> None:
@@ -276,9 +277,7 @@ class Cluster:
 
     def process_of(self, name: str, program: Program) -> Process:
         """Return what a node runs as by this program."""
-        own, place = self._processes[name], self.places[name]
-        values = {"name": name, "index": str(place.index)}
-        values |= {"address": place.address, "directory": str(place.directory)}
+        own, values = self._processes[name], self.places[name].fields
         image = Image(program.image, Recipe.REFERENCE) if program.image else own.image
         return replace(own, argv=program.argv(own.argv, values), image=image)
 
@@ -331,6 +330,8 @@ class Cluster:
             "topology": self.topology.name,
             "adapter": self.adapter.name,
             "exempt": dict(self.adapter.exempt),
+            "unpromised": dict(self.adapter.unpromised),
+            **({} if self.adapter.metrics is None else {"metrics": asdict(self.adapter.metrics)}),
             "records": sorted(self.adapter.records),
             "ports": list(self.adapter.ports),
             "failed_is_certain": True,  # as the port of systems wants it

@@ -1,5 +1,5 @@
-"""Samples of a run go into its folder once a second, of every running node and of the host, and
-when the gateway stood still.
+"""Samples of a run go into its folder once a second, of every running node and of the host, what
+nodes tell of themselves, and when the gateway stood still.
 
 They are taken half a second off the whole seconds of the run's clock. Phases, faults and bursts are
 planned on these, and a pass, which goes before the nodes, would take a core from what it measures.
@@ -25,6 +25,7 @@ from harness.kernel.netlink import LinkCounters
 from harness.runtimes.processes import log_of
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.sampler import Sampler
+from harness.supervisor.scrapes import Scrapes
 from harness.supervisor.seldom import Directory
 
 SAMPLE_EVERY_S = 1.0
@@ -70,6 +71,9 @@ class Samples:
         self.newest: Taken | None = None
         for name, pid in _own(cluster, load).items():
             self._sampler.watch(name, pid)
+        gateway = cluster.gateway
+        scraper = None if gateway is None else gateway.scraper
+        self._scrapes = None if scraper is None else Scrapes(scraper, folder, failed, t0_ns)
         self._t0_s = t0_ns / 1e9
         self._stop = threading.Event()
         self._taking = threading.Lock()
@@ -81,7 +85,8 @@ class Samples:
     def close(self) -> None:
         """Stop, and let go of every descriptor."""
         self._cluster.before_end = lambda _: None
-        close_all("sampling", self._stop.set, self._thread.join, self._end)
+        others = [] if self._scrapes is None else [self._scrapes.close]
+        close_all("sampling", self._stop.set, *others, self._thread.join, self._end)
 
     def _end(self) -> None:
         with self._taking:
@@ -146,6 +151,8 @@ def _own(cluster: Cluster, load: Sequence[int]) -> dict[str, int]:
     found = {"supervisor": os.getpid()}
     if cluster.gateway is not None:
         found["gateway"] = cluster.gateway.pid
+        if cluster.gateway.scraper is not None:
+            found["scraper"] = cluster.gateway.scraper.pid
     return found | {f"load {at}" if at else "load": pid for at, pid in enumerate(load)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from harness.operations import Operation, Request, Response
 from harness.operations.records import RecordKind
 from harness.runtimes.runtime import Place, Process
 from harness.topology.topology import Topology
+
+PLACE_FIELD = re.compile(r"\{([a-z]+)\}")
 
 
 class Codec(Protocol):
@@ -38,6 +41,23 @@ class Endpoint:
     wire_id: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsPage:
+    """Where each node tells what it knows itself, in the text format of Prometheus.
+
+    `url` may hold ``{name}``, ``{index}``, ``{address}`` and ``{directory}`` of the node; it is
+    asked inside its network namespace. `only`: patterns of names that are kept; empty: all.
+    """
+
+    url: str
+    only: tuple[str, ...] = ()
+
+    def url_at(self, place: Place) -> str:
+        """Return the address of one node's page."""
+        values = place.fields
+        return PLACE_FIELD.sub(lambda match: values.get(match[1], match[0]), self.url)
+
+
 class NodeAdapter(Protocol):
     """A system under test.
 
@@ -59,6 +79,10 @@ class NodeAdapter(Protocol):
     ports: tuple[int, ...]
     # Operation word → why the delivery ledger cannot hold it to that: counted and said.
     exempt: Mapping[str, str]
+    # Operation word → promises (promise.py) that the system does not make of it.
+    unpromised: Mapping[str, tuple[str, ...]]
+    # Where nodes tell metrics, which are kept once a second; None: nowhere.
+    metrics: MetricsPage | None
     # The kinds of records that its journals keep. An operation whose ledger needs another kind is
     # UNKNOWN: what journals cannot have is no evidence.
     records: frozenset[RecordKind]
@@ -143,7 +167,7 @@ class Driver(Protocol):
         """
 
     async def health(self) -> dict[str, Any]:
-        """Return numbers that the node tells of itself; they are kept as gauges."""
+        """Return numbers that the node tells of itself; they are kept as gauges, once a phase."""
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -156,6 +180,18 @@ class Doubting(Protocol):
     def tell_doubts(self, doubt: Callable[[str], None]) -> None:
         """Tell `doubt`, from now on, what makes them doubtful, in a sentence: the run says so and
         cannot PASS.
+        """
+
+
+@runtime_checkable
+class CountingDriver(Driver, Protocol):
+    """A driver whose node has histograms of its own, or that keeps some of it."""
+
+    async def histograms(self) -> Mapping[str, Mapping[int, int]]:
+        """Return what was counted since the node started: name → bucket → count.
+
+        `stats.bucket_of` gives the bucket of a value: nanoseconds where the name ends with
+        ``_seconds``, bytes, or plain numbers. They are asked for once a phase.
         """
 
 

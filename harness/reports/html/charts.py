@@ -12,7 +12,7 @@ from harness.checks.verdict import Finding
 from harness.history.history import History
 from harness.reports.html.elements import Column, escape, files, safe_json, table
 from harness.reports.html.findings import back
-from harness.reports.series import clock, links, operations, resources
+from harness.reports.series import clock, links, operations, resources, told
 from harness.reports.series.bands import NAMES, Band
 from harness.reports.series.chart import Chart, thin
 from harness.reports.svg import chart as drawing
@@ -32,9 +32,10 @@ def all_of(
     if not clock.is_drawable(history):
         return [], []
     of_nodes, series = resources.of_nodes(history)
-    made = [*operations.charts(history, sent), *of_nodes, resources.host(history)]
+    of_metrics, more = told.of_nodes(history, findings)
+    made = [*operations.charts(history, sent), *of_nodes, *of_metrics, resources.host(history)]
     drawn = [thin(one) for one in made if not one.is_empty]
-    return links.with_bounds(history, drawn, findings), series
+    return links.with_bounds(history, drawn, findings), [*series, *more]
 
 
 def scene(history: History, bands: Sequence[Band]) -> Scene:

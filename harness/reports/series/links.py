@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from harness.checks import told_metrics
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import LATENCIES
 from harness.checks.verdict import Finding
 from harness.history.gaps import Part
 from harness.history.history import History
 from harness.operations import Operation
-from harness.reports.series import clock
+from harness.reports.series import clock, told
 from harness.reports.series.chart import Bound, Chart
 from harness.reports.series.resources import key_of
 from harness.scenario.budget import UNITS
@@ -29,6 +30,7 @@ FILES: Mapping[Part, str] = {
     Part.HOST: "host.arrow",
     Part.HISTOGRAMS: "histograms.jsonl",
     Part.GAUGES: "histograms.jsonl",
+    Part.METRICS: "metrics/",
     Part.FAULTS: "faults.jsonl",
     Part.PROOFS: "proofs.jsonl",
     Part.MEASUREMENTS: "measurements.json",
@@ -63,7 +65,14 @@ CHECKS = {
     "ordered": ("outcomes-private_message", ("load/", "journal/")),
     "register": ("outcomes-dht_get", ("load/",)),
 }
-FACTORS = {"time": 1e-6, "size": 1e-6, "byte rate": 1e-6, "share": 100.0, "number": 1.0}
+FACTORS = {
+    "time": 1e-6,
+    "size": 1e-6,
+    "byte rate": 1e-6,
+    "share": 100.0,
+    "number": 1.0,
+    "rate": 1.0,
+}
 SUMS = frozenset({"network"})  # of two charts: a bound on either would say something else
 
 
@@ -71,9 +80,11 @@ def chart_of(finding: Finding) -> str:
     """Find the anchor of the chart that a finding is about; empty: there is none."""
     if finding.metric in CHARTS:
         return CHARTS[finding.metric]
+    if told_metrics.is_told(finding.metric):
+        return told.key_of(finding.metric)
     if finding.metric:
         word = finding.metric.partition(".")[0]
-        metric = METRICS.get(finding.metric)
+        metric = METRICS.find(finding.metric)
         if word not in {one.word for one in Operation} or metric is None:
             return ""
         return f"latency-{word}" if metric.kind == "time" else f"outcomes-{word}"
@@ -87,16 +98,18 @@ def is_drawn(finding: Finding) -> bool:
     """Whether its chart draws what the finding is about: not where it only lies near, as the time
     of a whole burst does by the latency of each message.
     """
-    metric = METRICS.get(finding.metric)
+    metric = METRICS.find(finding.metric)
     if metric is None or finding.metric in LATENCIES:
         return True
+    if told_metrics.is_told(finding.metric):  # a histogram's chart is of means
+        return not finding.metric.startswith("histogram.") or finding.statistic == "mean"
     is_near = metric.kind == "time" and finding.metric not in CHARTS
     return not is_near and finding.metric not in SUMS
 
 
 def files_of(finding: Finding) -> tuple[str, ...]:
     """Find the files of the run folder that a finding was judged by."""
-    metric = METRICS.get(finding.metric)
+    metric = METRICS.find(finding.metric)
     if metric is not None:
         return tuple(dict.fromkeys(FILES[part] for part in sorted(metric.needs) if part in FILES))
     if _operation(finding.name) is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.history.history import History
 from harness.operations import Outcome
@@ -56,13 +58,28 @@ def matrix(history: History, resource: Resource) -> Floats:
     cumulative column. Of several samples in a second the highest, of rates the mean; nan where
     nothing was sampled.
     """
+    samples = history.samples
+    at_ns, node = samples.column("at_ns").to_numpy(), samples.column("node").to_numpy()
+    value = samples.column(resource.column).to_numpy(zero_copy_only=False).astype(np.float64)
+    table = by_second(history, at_ns, node, value, is_rate=resource.is_rate)
+    return table * resource.factor
+
+
+def by_second(
+    history: History,
+    at_ns: npt.NDArray[Any],
+    node: npt.NDArray[Any],
+    value: Floats,
+    *,
+    is_rate: bool,
+) -> Floats:
+    """Lay values out as node × second: the highest of each, or the mean gain of a cumulative one;
+    nan where there is none.
+    """
     length = clock.seconds(history)
     table = np.full(len(history.nodes) * length, np.nan)
-    samples = history.samples
-    at = (samples.column("at_ns").to_numpy() - clock.begin_ns(history)) / 1e9
-    node = samples.column("node").to_numpy()
-    value = samples.column(resource.column).to_numpy(zero_copy_only=False).astype(np.float64)
-    if resource.is_rate:
+    at = (at_ns - clock.begin_ns(history)) / 1e9
+    if is_rate:
         order = np.lexsort((at, node))
         at, node, value = at[order], node[order], value[order]
         # A counter that went back is one of a new process: what it gained is not known.
@@ -71,8 +88,8 @@ def matrix(history: History, resource: Resource) -> Floats:
         at, node, value = at[1:][same], node[1:][same], gained[same]
     inside = (at >= 0) & (at < length)
     cell = node[inside].astype(np.intp) * length + at[inside].astype(np.intp)
-    value = value[inside] * resource.factor
-    if resource.is_rate:
+    value = value[inside]
+    if is_rate:
         count = np.bincount(cell, minlength=len(table))
         table[count > 0] = (np.bincount(cell, value, len(table)) / np.maximum(count, 1))[count > 0]
     else:
@@ -89,22 +106,22 @@ def of_nodes(history: History) -> tuple[list[Chart], list[NodeSeries]]:
     """Compute a chart over all nodes, and the series of each, of every resource that was sampled,
     one after the other: a table of a long run is large.
     """
-    charts, series = [], []
+    charts, made = [], []
     for resource in RESOURCES:
         table = matrix(history, resource)
         if np.isfinite(table).any():
-            charts.append(_chart(history, resource, table))
-            by = "mean" if resource.is_rate else "highest"
-            key = key_of(resource.column)
-            series.append(_series(key, resource.title, resource.unit, table, by))
+            by, key = "mean" if resource.is_rate else "highest", key_of(resource.column)
+            title, unit = resource.title, resource.unit
+            charts.append(chart(history, key, f"{title}, by node", unit, table, (DATA,)))
+            made.append(series(key, title, unit, table, by))
     for key, end, title in (
         ("bad-to", "target", "Not come true, sent to the node"),
         ("bad-from", "source", "Not come true, sent by the node"),
     ):
         table = bad(history, end)
         if table.any():
-            series.append(_series(key, title, "/s", table, "sum"))
-    return charts, series
+            made.append(series(key, title, "/s", table, "sum"))
+    return charts, made
 
 
 def ranked(table: Floats, percents: Sequence[float]) -> list[Floats]:
@@ -120,20 +137,22 @@ def ranked(table: Floats, percents: Sequence[float]) -> list[Floats]:
     ]
 
 
-def _chart(history: History, resource: Resource, table: Floats) -> Chart:
-    """A resource over all nodes."""
+def chart(
+    history: History, key: str, title: str, unit: str, table: Floats, data: tuple[str, ...]
+) -> Chart:
+    """Make a chart over all nodes of a table of node × second."""
     low, middle, high, worst = ranked(table, (BAND[0], 50, BAND[1], 100))
     return Chart(
-        key=key_of(resource.column),
-        title=f"{resource.title}, by node",
-        unit=resource.unit,
+        key=key,
+        title=title,
+        unit=unit,
         at_s=clock.middles(history),
         lines=(
             Line(name=f"{BAND[0]} to {BAND[1]} % of the nodes", values=low, upper=high),
             Line(name="median", values=middle),
             Line(name="worst", values=worst),
         ),
-        data=(DATA,),
+        data=data,
     )
 
 
@@ -199,7 +218,8 @@ def buckets(nodes: int, length: int) -> int:
     return -(-length // most)
 
 
-def _series(key: str, title: str, unit: str, table: Floats, by: str) -> NodeSeries:
+def series(key: str, title: str, unit: str, table: Floats, by: str) -> NodeSeries:
+    """Make the series of every node of a table of node × second, ranked as RANKS says."""
     size = buckets(*table.shape)
     starts = np.arange(0, table.shape[1], size)
     known = np.isfinite(table)

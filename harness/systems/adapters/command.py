@@ -55,6 +55,7 @@ class Command(driven.Driven):
         self.operations = frozenset(self._file.send)
         self.budget = self._file.budget
         self.ports = self._file.start.ports
+        self.metrics, self.unpromised = self._file.metrics, self._file.exempt
         self.wipes = self._file.start.state is State.WIPE
         self._progress: Callable[[str, int, int], None] = lambda *_: None
         self._path, self._kept = path, dict[str, str]()

@@ -163,7 +163,7 @@ def _http(table: Table, key: str, known: Collection[str], given: Ways) -> HttpAs
     headers, may = inner.table("headers"), [*known, *given.secrets]
     made = HttpAsk(
         method=inner.take("method", str, "POST"),
-        url=_url(inner.take("url", str), may, f"{inner.where}.url"),
+        url=url(inner.take("url", str), may, f"{inner.where}.url"),
         body=fields(inner.take("body", str, ""), may, f"{inner.where}.body"),
         headers={
             name: fields(text(value, f"{headers.where}.{name}"), may, f"{headers.where}.{name}")
@@ -183,16 +183,17 @@ def text(value: object, where: str) -> str:
 
 def _http_stream(table: Table, key: str, known: Collection[str], given: Ways) -> HttpAsk:
     may = [*known, *given.secrets]
-    return HttpAsk(method="GET", url=_url(table.take(key, str), may, f"{table.where}.{key}"))
+    return HttpAsk(method="GET", url=url(table.take(key, str), may, f"{table.where}.{key}"))
 
 
-def _url(url: str, known: Collection[str], where: str) -> str:
-    if not url.startswith("http://"):
+def url(text: str, known: Collection[str], where: str) -> str:
+    """Return the URL, if every field in it is known. Raises BadFileError."""
+    if not text.startswith("http://"):
         raise BadFileError(
             f"{where}: expected a URL that begins with http:// (the node's own network, nobody "
-            f"listens in); found {url!r}"
+            f"listens in); found {text!r}"
         )
-    return fields(url, known, where)
+    return fields(text, known, where)
 
 
 def _tcp(table: Table, key: str, known: Collection[str], given: Ways) -> TcpAsk:

@@ -50,13 +50,7 @@ def filled(text: str, values: Mapping[str, str]) -> str:
 
 def of_place(place: Place, prepared: Mapping[str, str]) -> dict[str, str]:
     """Return the values of a node's own fields; `prepared`: node → what was prepared for it."""
-    return {
-        "name": place.node.name,
-        "index": str(place.index),
-        "address": place.address,
-        "directory": str(place.directory),
-        "prepared": prepared.get(place.node.name, ""),
-    }
+    return {**place.fields, "prepared": prepared.get(place.node.name, "")}
 
 
 def as_peers(

@@ -17,7 +17,8 @@ from harness.errors import BadFileError
 from harness.operations import Operation
 from harness.operations.records import RecordKind
 from harness.scenario.tables import Table, load
-from harness.systems.adapters import command_start
+from harness.systems.adapter import MetricsPage
+from harness.systems.adapters import command_start, exemptions
 from harness.systems.adapters.command_asks import (
     READINESS,
     REPORTING,
@@ -40,11 +41,13 @@ from harness.systems.adapters.command_asks import (
     speech_of,
     text,
     texts_of,
+    url,
 )
 from harness.systems.adapters.command_fields import (
     FIELD,
     OF_A_HELPER,
     OF_A_JOIN,
+    OF_A_NODE,
     OF_A_START,
     OF_AN_OPERATION,
     OF_ASKING,
@@ -117,6 +120,8 @@ class CommandFile:
     helper: HelperProgram | None = None
     secrets: Mapping[str, str] = field(default_factory=dict)  # field → variable of ours
     budget: str | None = None
+    metrics: MetricsPage | None = None
+    exempt: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def argvs(self) -> list[tuple[str, tuple[str, ...]]]:
@@ -162,22 +167,21 @@ def read(path: Path) -> CommandFile:
     """Read a command file. Raises BadFileError with what was expected, found, and possible."""
     table = Table(load(path), str(path))
     budget = table.take_or_none("budget", str)
-    tables = {key: table.table(key) for key in ("start", "ready", "send", "received")}
+    tables = {key: table.table(key) for key in ("start", "ready", "send", "received", "metrics")}
     secrets = _secrets(table.table("secrets"))
     ways = _ways(table, secrets)
+    sent = [operation for operation in OPERATIONS if operation.word in tables["send"]]
     made = CommandFile(
         name=_name(table, path),
         folder=path.parent,
         secrets=secrets,
         start=command_start.read(tables["start"], path.parent, ways),
         ready=_ready(tables["ready"], ways),
-        send={
-            operation: _send(tables["send"].table(operation.word), operation, ways)
-            for operation in OPERATIONS
-            if operation.word in tables["send"]
-        },
+        send={each: _send(tables["send"].table(each.word), each, ways) for each in sent},
+        exempt=exemptions.read(table.table("exempt"), sent),
         received=_received(tables["received"], ways) if "received" in table else None,
         helper=_helper(table, ways) if ways.has_helper else None,
+        metrics=_metrics(tables["metrics"]) if "metrics" in table else None,
         budget=str((path.parent / budget).resolve())
         if budget and budget.endswith(".toml")
         else budget,
@@ -311,6 +315,11 @@ def _send(table: Table, operation: Operation, ways: Ways) -> Send:
         made = Send(ask=made.ask, ok=made.ok, by=by)
     table.finish()
     return made
+
+
+def _metrics(table: Table) -> MetricsPage:
+    page = url(table.take("prometheus", str), OF_A_NODE, f"{table.where}.prometheus")
+    return MetricsPage(url=page, only=tuple(table.texts("only")))
 
 
 def _received(table: Table, ways: Ways) -> Received:

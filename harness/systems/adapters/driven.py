@@ -16,7 +16,7 @@ from harness.operations import Operation, Request
 from harness.operations.operation import ID_BYTES, may_be_of
 from harness.operations.records import FORMERLY_COUNTED, RecordKind
 from harness.runtimes.runtime import Place
-from harness.systems.adapter import Endpoint
+from harness.systems.adapter import Endpoint, MetricsPage
 from harness.systems.protocol import ControlCodec, NodeSocket
 from harness.topology.topology import Option
 
@@ -37,6 +37,8 @@ class Driven:
     ports: tuple[int, ...] = ()
     confirmed: frozenset[Operation] = frozenset()
     exempt: Mapping[str, str] = {}
+    unpromised: Mapping[str, tuple[str, ...]] = {}
+    metrics: MetricsPage | None = None
     records: frozenset[RecordKind] = FORMERLY_COUNTED
 
     def endpoints(self, places: Sequence[Place]) -> list[Endpoint]:

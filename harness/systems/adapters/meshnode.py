@@ -15,7 +15,7 @@ from harness.errors import BadFileError
 from harness.operations import Operation
 from harness.operations.records import RecordKind
 from harness.runtimes.runtime import Image, Place, Process
-from harness.systems.adapter import Endpoint
+from harness.systems.adapter import Endpoint, MetricsPage
 from harness.systems.protocol import ControlCodec, NodeSocket
 from harness.topology.topology import Topology
 
@@ -42,6 +42,8 @@ class Meshnode:
     wipes = False
     ports = (PORT,)
     exempt: Mapping[str, str] = {}
+    unpromised: Mapping[str, tuple[str, ...]] = {}
+    metrics: MetricsPage | None = None  # its health has what it knows
     records = frozenset(
         {
             RecordKind.DELIVERED,

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from harness.runtimes.processes import log_of
 from harness.runtimes.runtime import Place
+from harness.systems.adapter import MetricsPage
 from harness.systems.gateway import stalls
+from harness.systems.scraper.launcher import Scraper
 
 END_TIMEOUT_S = 5.0
 
@@ -23,7 +25,14 @@ class Gateway:
     It ends when this process does: its standard input is ours to close.
     """
 
-    def __init__(self, adapter: str, places: Sequence[Place], state: Path) -> None:
+    def __init__(
+        self,
+        adapter: str,
+        places: Sequence[Place],
+        state: Path,
+        page: MetricsPage | None = None,
+    ) -> None:
+        """`page`: where nodes tell metrics, which a scraper asks them for."""
         self._stalls, told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         settings = {
             "stalls": told,
@@ -57,6 +66,7 @@ class Gateway:
             )
         os.close(told)
         self.log = state / "gateway.log"
+        self.scraper = None if page is None else Scraper(page, places, state / "scraper.log")
         self._logs = {place.node.name: log_of(place) for place in places}
 
     @property
@@ -86,6 +96,8 @@ class Gateway:
     def close(self) -> None:
         """End the gateway."""
         os.close(self._stalls)
+        if self.scraper is not None:
+            self.scraper.close()
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()

@@ -18,7 +18,7 @@ from harness.errors import HarnessError
 from harness.operations import Operation, Outcome, Request, Response
 from harness.redaction import redacted
 from harness.runtimes.runtime import Place
-from harness.systems.adapter import Doubting, DrivenAdapter, Driver, Endpoint
+from harness.systems.adapter import CountingDriver, Doubting, DrivenAdapter, Driver, Endpoint
 from harness.systems.gateway.journal import Journal
 from harness.systems.gateway.sockets import Connection
 
@@ -54,6 +54,7 @@ class GatewayNode:
         )
         self._journal = Journal(endpoint.wire_id)
         self._driver: Driver | None = None
+        self._counted_before: dict[str, dict[int, int]] = {}  # by its histograms, before this run
         self._life: asyncio.Task[None] | None = None
         self._breaks: list[str] = []  # what the journal lacks of this run, a sentence each
         # Since when the node cannot be followed, as a sentence; empty where it can, or was to end.
@@ -86,6 +87,7 @@ class GatewayNode:
 
     async def _live(self) -> None:
         while True:
+            self._counted_before = {}  # it counts from zero
             try:
                 driver = self._adapter.driver(self._place, self._places)
             except Exception as error:
@@ -230,19 +232,36 @@ class GatewayNode:
             told = await self._driver.health() if self._driver is not None else {}
             return {"ready": self._driver is not None, **told}
         if method == "begin":
-            self._begin(descriptors)
+            if self._begin(descriptors):
+                self._counted_before = {}
+                self._counted_before = await self._counted()
             return None
         if method == "end":
             await self._decided.wait()
             self._end()
             return None
-        # Of what is inside such a node, only its driver's health is known.
-        if method in ("histograms", "peers"):
-            return {} if method == "histograms" else []
+        if method == "histograms":
+            return {name: {"buckets": counts} for name, counts in (await self._counted()).items()}
+        if method == "peers":  # of what is inside such a node, only its driver tells
+            return []
         raise HarnessError(f"expected health, begin, end, histograms or peers; found {method!r}")
 
-    def _begin(self, descriptors: list[int]) -> None:
-        """Journal into the file of the descriptor: empty, where a new run begins."""
+    async def _counted(self) -> dict[str, dict[int, int]]:
+        """What the node's own histograms count, where its driver tells them."""
+        if not isinstance(self._driver, CountingDriver):
+            return {}
+        return {
+            name: {
+                bucket: count - self._counted_before.get(name, {}).get(bucket, 0)
+                for bucket, count in counts.items()
+            }
+            for name, counts in (await self._driver.histograms()).items()
+        }
+
+    def _begin(self, descriptors: list[int]) -> bool:
+        """Journal into the file of the descriptor: empty, where a new run begins. Return whether
+        one does.
+        """
         if not descriptors:
             raise HarnessError("begin: expected the journal's descriptor with it")
         is_new = self._journal.begin(descriptors[-1])
@@ -251,6 +270,7 @@ class GatewayNode:
             self._breaks.clear()
             if self._decided.is_set():
                 self._note(self._broken)
+        return is_new
 
     def _end(self) -> None:
         """End the journal. Raises HarnessError, OSError where it lacks something of the run."""

@@ -17,6 +17,9 @@ from harness.kernel.namespaces import open_socket
 
 CONNECT_TIMEOUT_S = 5.0
 LINE_BYTES_MAX = 1 << 20
+# What a page of metrics is asked for as, and what it may be answered as.
+PAGE_HEADERS = {"Accept": "text/plain;version=0.0.4", "Accept-Encoding": "identity"}
+PAGE_TYPE = "text/plain"
 
 
 class Http:
@@ -74,6 +77,25 @@ class Http:
                 yield b""
                 while line := await answer.content.readline():
                     yield line.rstrip(b"\r\n")
+
+    async def page(self, url: str, bytes_most: int) -> str:
+        """Return a text of at most so many bytes. Raises ConnectionError."""
+        with _translated():
+            async with self._session.request(
+                "GET", url, headers=PAGE_HEADERS, allow_redirects=False
+            ) as answer:
+                if answer.status != 200:
+                    raise ConnectionError(f"{url} answered {answer.status}")
+                if answer.content_type != PAGE_TYPE:
+                    raise ConnectionError(
+                        f"{url}: expected {PAGE_TYPE}, found {answer.content_type}"
+                    )
+                data = bytearray()
+                async for chunk in answer.content.iter_any():
+                    data += chunk
+                    if len(data) > bytes_most:
+                        raise ConnectionError(f"{url} tells more than {bytes_most:,} bytes")
+                return data.decode()
 
     async def close(self) -> None:
         """Close every connection."""

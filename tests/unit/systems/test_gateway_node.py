@@ -47,6 +47,9 @@ class Told:
     async def health(self):
         return {}
 
+    async def histograms(self):
+        return self._system.counted
+
     async def close(self):
         pass
 
@@ -60,6 +63,7 @@ class System(Driven):
         self.errors: asyncio.Queue[Exception | None] = asyncio.Queue()
         self.stood = asyncio.Event()
         self.is_ready = True
+        self.counted: dict[str, dict[int, int]] = {}
 
     def driver(self, place, places):
         del place, places
@@ -288,5 +292,25 @@ def test_what_a_driver_doubts_is_said_by_the_run(play):
         kept.system.doubt("it answered twice")
         with pytest.raises(UnavailableError, match="a: it answered twice"):
             await kept.end()
+
+    play(scene)
+
+
+def test_a_driver_tells_histograms_of_what_was_counted_in_the_run(play):
+    """What was counted before its begin is of no run; a node that starts again counts from zero."""
+
+    async def scene(kept):
+        def told():
+            return asyncio.to_thread(lambda: NodeSocket(kept.endpoint).counted()[0])
+
+        kept.system.counted = {"took_seconds": {100: 5}}
+        await kept.begin()
+        assert (await told())["took_seconds"] == {100: 0}
+        kept.system.counted = {"took_seconds": {100: 7, 200: 1}}
+        assert (await told())["took_seconds"] == {100: 2, 200: 1}
+        kept.node.gone()
+        await kept.lives()
+        kept.system.counted = {"took_seconds": {100: 1}}
+        assert (await told())["took_seconds"] == {100: 1}
 
     play(scene)

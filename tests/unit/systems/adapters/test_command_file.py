@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from harness.errors import BadFileError, UsageError
 from harness.operations import Operation
+from harness.runtimes.runtime import Place
 from harness.scenario import files
 from harness.systems import adapters
+from harness.systems.adapter import MetricsPage
 from harness.systems.adapters import command_fields, command_file
 from harness.systems.adapters.command_asks import (
     ExecAsk,
@@ -29,6 +31,7 @@ from harness.systems.adapters.command_asks import (
 from harness.systems.adapters.command_fields import FIELD
 from harness.systems.transports import logs
 from harness.systems.transports.lines import Lines
+from harness.topology.topology import Node
 
 ROOT = Path(__file__).parents[4]
 GOOD = """
@@ -268,3 +271,55 @@ def test_lines_are_answered_in_order_and_a_hang_up_is_told(tmp_path):
         return said
 
     assert asyncio.run(spoken()) == ["heard 0", "heard 1", "heard 2"]
+
+
+EXEMPT = (
+    GOOD
+    + """
+[metrics]
+prometheus = "http://127.0.0.1:9100/metrics/{name}"
+only = ["raft_*"]
+[exempt]
+broadcast = "at most once"
+"""
+)
+
+
+def test_what_a_system_tells_and_does_not_promise(tmp_path):
+    made = read(tmp_path, EXEMPT)
+    assert made.metrics == MetricsPage(url="http://127.0.0.1:9100/metrics/{name}", only=("raft_*",))
+    assert made.exempt == {"broadcast": ("at most once",)}
+    place = Place(
+        node=Node(name="n-1"), index=0, address="198.18.0.1", directory=tmp_path, namespace=-1
+    )
+    assert made.metrics.url_at(place) == "http://127.0.0.1:9100/metrics/n-1"
+    both = EXEMPT.replace('"at most once"', '["at most once", "at least once"]')
+    assert read(tmp_path, both).exempt == {"broadcast": ("at most once", "at least once")}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("at most once", "at most", "exempt.broadcast: expected one of at most once"),
+        ('"at most once"', "3", "exempt.broadcast: expected one of at most once"),
+        ('"at most once"', "[]", "exempt.broadcast: expected one of at most once"),
+        (
+            "at most once",
+            "unordered",
+            "'unordered' exempts from nothing that a broadcast is held to; possible: at most once",
+        ),
+        (
+            'broadcast = "at',
+            'broadcasts = "at',
+            "exempt: the file has no send.broadcasts; did you mean 'broadcast'?",
+        ),
+        ("/{name}", "/{id}", "metrics.prometheus: there is no field {id}"),
+        ("http://127.0.0.1:9100", "127.0.0.1:9100", "expected a URL that begins with http://"),
+        ("prometheus =", "prometeus =", "metrics.prometheus: expected text, found nothing"),
+        ("only =", "just =", "metrics.just: unknown key"),
+    ],
+)
+def test_what_no_system_can_say_of_itself_is_refused(tmp_path, old, new, said):
+    with pytest.raises(BadFileError) as refused:
+        read(tmp_path, EXEMPT.replace(old, new))
+    assert said in str(refused.value)
