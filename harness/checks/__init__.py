@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from functools import partial
 
 from harness.checks import (
+    asked,
     convergence,
     delivery,
     denials,
@@ -77,7 +78,11 @@ def _run(name: str, check: Check, history: History) -> list[Finding]:
 
 
 def _run_selected(name: str, names: AbstractSet[str], history: History) -> list[Finding]:
-    """Run a check that a scenario asks for, after those whose findings have these names."""
+    """Run a check that a scenario asks for, after those whose findings have these names; not where
+    the system has no operation that it looks at.
+    """
+    if why := asked.unchecked(history, selection.word(name)):
+        return [selection.not_asked(name, why)]
     limit_s = time_limit.CHECK_S if selection.is_foreign(name) else None
     with selection.aside(), time_limit.limited(limit_s):
         check = selection.load(name)

@@ -57,6 +57,7 @@ class Metric:
     `take_by` is how it is taken by a row's `factor`, where it knows one. `over` are the stretches
     that it holds against each other, where these are others than the row's phase. `moment` ends
     what is shown of one value a node: when in the phase that was, of which it tells nothing else.
+    `whatever_load`: it is of the nodes themselves, whatever they are asked to do meanwhile.
     """
 
     kind: str
@@ -69,3 +70,4 @@ class Metric:
     whole_run: bool = False  # it needs more of the record than what it is taken from
     take_by: Callable[[History, PhaseWindow, float], Measured] | None = None
     over: Callable[[History, PhaseWindow], list[PhaseWindow]] | None = None
+    whatever_load: bool = False

@@ -188,6 +188,7 @@ NODE_METRICS: dict[str, Metric] = {
         needs=frozenset({Part.GAUGES}),
         by_node=True,
         moment=AT_THE_END,
+        whatever_load=True,
     ),
     "node.links": Metric(
         kind="number",
@@ -196,6 +197,7 @@ NODE_METRICS: dict[str, Metric] = {
         needs=frozenset({Part.GAUGES}),
         by_node=True,
         moment=AT_THE_END,
+        whatever_load=True,
     ),
     "node.good": Metric(
         kind="number",
@@ -204,6 +206,7 @@ NODE_METRICS: dict[str, Metric] = {
         needs=frozenset({Part.GAUGES}),
         by_node=True,
         moment=AT_THE_END,
+        whatever_load=True,
     ),
     "node.members": Metric(
         kind="number",
@@ -212,6 +215,7 @@ NODE_METRICS: dict[str, Metric] = {
         needs=frozenset({Part.GAUGES}),
         by_node=True,
         moment=AT_THE_END,
+        whatever_load=True,
     ),
     "membership.failure_seen": Metric(
         kind="time",
@@ -221,6 +225,7 @@ NODE_METRICS: dict[str, Metric] = {
         needs=frozenset({Part.JOURNAL}),
         records=frozenset({RecordKind.MEMBER_FAILED}),
         whole_run=True,
+        whatever_load=True,
     ),
     "membership.suspected": Metric(
         kind="time",
@@ -230,11 +235,13 @@ NODE_METRICS: dict[str, Metric] = {
         needs=frozenset({Part.JOURNAL}),
         records=frozenset({RecordKind.MEMBER_FAILED, RecordKind.MEMBER_JOINED}),
         whole_run=True,
+        whatever_load=True,
     ),
     "cluster.ready": Metric(
         kind="time",
         take=_ready,
         sentence="from the start of the cluster until every node was ready",
         needs=frozenset(),
+        whatever_load=True,
     ),
 }

@@ -12,6 +12,7 @@ from dataclasses import replace
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.gaps import ALWAYS, EVERYTHING, Part, Parts
 from harness.history.history import History, PhaseWindow
+from harness.history.plan import Plan
 
 # What each check takes of the record, beside ALWAYS; one that is not here takes everything.
 NEEDS: Mapping[str, Parts] = {
@@ -76,6 +77,11 @@ def lacking(
     if not found:
         return None
     return found[0] + (f", and {len(found) - 1} more" if len(found) > 1 else "")
+
+
+def plan(history: History) -> Plan | None:
+    """Return the plan of a run; None where there is none, or it cannot be trusted."""
+    return history.plan if lacking(history, ALWAYS | {Part.PLAN}) is None else None
 
 
 def unsure(history: History, needs: Parts) -> str | None:

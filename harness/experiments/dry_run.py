@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.checks import asked
 from harness.experiments import run, suite
 from harness.scenario import files
+from harness.scenario.budget import Row
 from harness.scenario.scenario import Scenario
 from harness.scenario.timeline import Timeline
+from harness.systems import abilities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryRun:
-    """A scenario, and the timeline that it is compiled to."""
+    """A scenario, and the timeline that it is compiled to. `rows`: those of its budget, or of its
+    suite's, that are about it and promise something.
+    """
 
     planned: Scenario
     played: Timeline
+    rows: tuple[Row, ...] = ()
+
+    def left_out(self) -> list[str]:
+        """Say what is left out of the files for the system that is under test instead."""
+        other = self.planned.other_system
+        if other is None:
+            return []
+        found = [*other.sentences()]
+        if count := len(asked.beforehand(other, self.rows)):
+            found.append(f"{count} of {len(self.rows)} rows of the budget will not be asked")
+        return found
 
     def as_json(self) -> dict[str, Any]:
         """Return what `run --dry-run --json` says of it: the timeline and the streams are those
@@ -31,9 +47,19 @@ class DryRun:
             "system": planned.topology.adapter,
             "seed": planned.seed,
             "budget": None if planned.budget is None else str(planned.budget),
+            "left_out": self.left_out(),
             "timeline": self.played.as_json(),
             "streams": [said for phase in planned.phases for said in phase.streams_as_json()],
         }
+
+
+def _rows(planned: Scenario, budget: Path | None) -> tuple[Row, ...]:
+    rows = () if budget is None else files.read_budget(budget).rows
+    return tuple(
+        row
+        for row in rows
+        if row.bound is not None and row.conditions.scenario in (None, planned.name)
+    )
 
 
 def compiled(scenario: Path, system: str | None = None) -> list[DryRun]:
@@ -44,10 +70,11 @@ def compiled(scenario: Path, system: str | None = None) -> list[DryRun]:
     """
     planned = files.read_suite(scenario)
     if planned is not None:
-        suite.check(planned, imports=False)
+        suite.check(planned, system, imports=False)
     found = []
+    shared = None if planned is None else planned.budget
     for part in (scenario,) if planned is None else planned.parts:
-        one = files.read_scenario(part)
-        one = replace(one, topology=run.with_system(one.topology, system))
-        found.append(DryRun(planned=one, played=run.check(one, imports=False)))
+        one = abilities.fitted(files.read_scenario(part), system, imports=False)
+        played, budget = run.check(one, imports=False), shared or one.budget
+        found.append(DryRun(planned=one, played=played, rows=_rows(one, budget)))
     return found

@@ -230,7 +230,7 @@ def checked(of: Original, system: str | None = None, runtime_name: str = AUTO) -
     what is none of the harness's own.
     """
     foreign.require_none(of, system, runtime_name)
-    topology = run.with_system(of.scenario.topology, system)
+    topology = abilities.with_system(of.scenario.topology, system)
     adapter = Path(topology.adapter)
     if adapter.suffix == ".toml" and not adapter.is_file():
         raise BadFileError(

@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,12 @@ from harness.errors import (
 )
 from harness.experiments import beforehand, judge
 from harness.experiments.judge import Judged
+from harness.network import injectors
 from harness.scenario import files, shipped, timeline
 from harness.scenario.scenario import Scenario
 from harness.scenario.timeline import PlannedPhase, Timeline
 from harness.systems import abilities, adapters
+from harness.systems.adapter import NodeAdapter
 from harness.topology.topology import Topology
 
 LOAD_GRACE_S = 120.0  # beyond the phases: Locust's start, the drain, the writing
@@ -85,7 +87,7 @@ def up(
     """
     text = topology.read_text() if isinstance(topology, Path) and topology.is_file() else ""
     built = files.read_topology(topology) if isinstance(topology, Path) else topology
-    built = with_system(built, system)
+    built = abilities.with_system(built, system)
     adapters.named(built.adapter)
     spec = Spec(
         cluster=state.cluster_name(cluster),
@@ -106,15 +108,6 @@ def down(cluster: str | None = None) -> bool:
     return launcher.stop(state.cluster_name(cluster))
 
 
-def with_system(topology: Topology, system: str | None) -> Topology:
-    """Put another system under test; a command file is named relative to the working directory."""
-    if not system:
-        return topology
-    return replace(
-        topology, adapter=str(Path(system).resolve()) if system.endswith(".toml") else system
-    )
-
-
 def run(
     scenario: Path,
     *,
@@ -130,10 +123,9 @@ def run(
 
     A cluster that was up before stays up. One that this starts ends with the run, and with this
     process however it ends, unless `keep` says that it stays. `system` puts another system under
-    test than the scenario names.
+    test than the scenario names, and asks it for what it can do of it.
     """
-    planned = files.read_scenario(scenario)
-    planned = replace(planned, topology=with_system(planned.topology, system))
+    planned = abilities.fitted(files.read_scenario(scenario), system)
     asked = Play(
         scenario=planned,
         timeline=check(planned),
@@ -190,7 +182,7 @@ def check(planned: Scenario, *, imports: bool = True) -> Timeline:
     `imports`: whether a system, or a check, that is Python of the user's own may be imported; it is
     not looked at otherwise. Raises UsageError for what its system cannot do and for a check that
     cannot be had, BadFileError for faults that name what is not there and a budget that cannot be
-    measured.
+    measured, UnavailableError for a fault of streams where its nodes dial none.
     """
     abilities.require(planned, imports=imports)
     selection.require(planned.checks, imports=imports)
@@ -204,7 +196,17 @@ def check(planned: Scenario, *, imports: bool = True) -> Timeline:
                 raise BadFileError(
                     f"{planned.budget}: row {row.name}: phase: {one_of(of.phase, phases)}"
                 )
-    return timeline.compile(planned)
+    played = timeline.compile(planned)
+    if imports or not adapters.is_foreign(planned.topology.adapter):
+        _require_streams(played, adapters.named(planned.topology.adapter))
+    return played
+
+
+def _require_streams(played: Timeline, adapter: NodeAdapter) -> None:
+    for fault in played.faults:
+        if "toxic" in fault.impairment.kinds and not adapter.ports:
+            why = injectors.BACKENDS["toxiproxy"].absent
+            raise UnavailableError(f"fault {fault.name}: toxic: {adapter.name}: {why}")
 
 
 def same(cluster: str, topology: Topology, runtime_name: str) -> None:

@@ -54,6 +54,7 @@ from harness.scenario import files, writer
 from harness.scenario.budget import Row
 from harness.scenario.scenario import Phase, Scenario
 from harness.scenario.stream import Stream
+from harness.systems import abilities
 
 VERSION = 1
 FILE, PAGE = "saturation.json", "saturation.html"
@@ -87,9 +88,7 @@ class Saturating:
             known = [each.word for each in Operation]
             raise UsageError(f"--stream: {one_of(word, known)}")
         self.planned = files.read_scenario(scenario)
-        self.wanted = self.planned.topology
-        if system:
-            self.wanted = single_run.with_system(self.wanted, system)
+        self.wanted = abilities.with_system(self.planned.topology, system)
         self.streams = _streams(self.planned, operation)
         self.promised = promise(until, operation)
         self.operation, self.scenario = operation, scenario

@@ -36,7 +36,7 @@ def render(
     parts: Sequence[SuitePart] = (),
 ) -> str:
     """Write the comment."""
-    said = (headline.why(verdict), headline.unsealed(history, parts))
+    said = (*headline.sentences(verdict), headline.unsealed(history, parts))
     lead = "".join(f"{escaped(one)}\n\n" for one in said if one)
     nodes, seed = "", ""
     if facts["nodes"]:

@@ -106,6 +106,6 @@ def _why(finding: Finding) -> str:
 
 
 def _total(verdict: Verdict) -> Text:
-    why = headline.why(verdict)
     said = Text.assemble(_answer(verdict.answer), f"  {headline.counts(verdict)}")
-    return Text("\n").join([said, plain(why)]) if why else said
+    more = [plain(one) for one in headline.sentences(verdict)]
+    return Text("\n").join([said, *more])

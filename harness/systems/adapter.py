@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -52,6 +52,9 @@ class NodeAdapter(Protocol):
     # Whether nodes link with the topology's neighbours and nobody else; else a node is only told of
     # its neighbours when it starts.
     keeps_links: bool
+    # The options of nodes that it knows; None: it does not say, and is told all of them. Those of
+    # the system that a scenario was written for are left out where they are none of these.
+    options: Collection[str] | None
     # TCP ports at which nodes dial each other: what a stream fault can be put on.
     ports: tuple[int, ...]
     # Operation word → why the delivery ledger cannot hold it to that: counted and said.

@@ -22,6 +22,13 @@ def is_foreign(name: str) -> bool:
     return ":" in name and not name.endswith(".toml") and name not in TABLE
 
 
+def shown(name: str) -> str:
+    """Show a system by its own name; one that is Python of the user's own as it was given: it is
+    not imported for that.
+    """
+    return name if is_foreign(name) else named(name).name
+
+
 def named(name: str) -> NodeAdapter:
     """Return the adapter of that name, or the one that a command file (``PATH.toml``) describes.
 

@@ -7,7 +7,7 @@ import base64
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Container, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Command(driven.Driven):
     """A system that a command file describes."""
 
     confirmed = frozenset({Operation.PRIVATE_MESSAGE})
+    options: Collection[str] | None = frozenset()
     exempt: Mapping[str, str] = {
         "dht_put": "a command file's node does not say which nodes stored the value",
         "dht_get": "a command file's node does not say which node had the value; that it is one "

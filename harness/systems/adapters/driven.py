@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from harness.choices import did_you_mean
 from harness.errors import BadFileError
@@ -32,6 +32,7 @@ class Driven:
 
     budget: str | None = None
     keeps_links = False
+    options: Collection[str] | None = None
     ports: tuple[int, ...] = ()
     confirmed: frozenset[Operation] = frozenset()
     exempt: Mapping[str, str] = {}
