@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,7 @@ class DryRun:
 
     def left_out(self) -> list[str]:
         """Say what is left out of the files for the system that is under test instead."""
-        other = self.planned.other_system
-        if other is None:
-            return []
-        found = [*other.sentences()]
-        if count := len(asked.beforehand(other, self.rows)):
-            found.append(f"{count} of {len(self.rows)} rows of the budget will not be asked")
-        return found
+        return left_out(self.planned, self.rows)
 
     def as_json(self) -> dict[str, Any]:
         """Return what `run --dry-run --json` says of it: the timeline and the streams are those
@@ -53,7 +48,19 @@ class DryRun:
         }
 
 
-def _rows(planned: Scenario, budget: Path | None) -> tuple[Row, ...]:
+def left_out(planned: Scenario, rows: Sequence[Row]) -> list[str]:
+    """Say what is left out of a scenario, and of how many of these rows that promise something."""
+    other = planned.other_system
+    if other is None:
+        return []
+    found = [*other.sentences()]
+    if count := len(asked.beforehand(other, rows)):
+        found.append(f"{count} of {len(rows)} rows of the budget will not be asked")
+    return found
+
+
+def rows_of(planned: Scenario, budget: Path | None) -> tuple[Row, ...]:
+    """The rows of a budget that are about a scenario and promise something."""
     rows = () if budget is None else files.read_budget(budget).rows
     return tuple(
         row
@@ -76,5 +83,5 @@ def compiled(scenario: Path, system: str | None = None) -> list[DryRun]:
     for part in (scenario,) if planned is None else planned.parts:
         one = abilities.fitted(files.read_scenario(part), system, imports=False)
         played, budget = run.check(one, imports=False), shared or one.budget
-        found.append(DryRun(planned=one, played=played, rows=_rows(one, budget)))
+        found.append(DryRun(planned=one, played=played, rows=rows_of(one, budget)))
     return found

@@ -8,7 +8,6 @@ from typing import Any
 
 from harness.choices import did_you_mean, listed
 from harness.errors import BadFileError
-from harness.experiments import gate as gates
 from harness.experiments import suite
 from harness.experiments.soak import folder as soaks
 from harness.scenario import shipped, soak, tables
@@ -25,12 +24,14 @@ KEYS: Mapping[str, Collection[str]] = {
     "system": ("start", "ready", "send", "received", "connection", "helper", "secrets"),
     "topology": ("nodes", "node", "shape", "link", "region_link", "addresses", "adapter"),
 }
+ANY = ("name", "seed", "budget")  # that files of several kinds have
 FOLDERS = {
     "scenarios": "scenario",
     "budgets": "budget",
     "gates": "gate",
     "topologies": "topology",
 }
+GATE = "gate.json"  # experiments/gate.py, which validates what it plays by these
 NAMED = ("scenarios", "topologies", "budgets")  # what is found by its name, in this order
 
 
@@ -82,31 +83,22 @@ def of_keys(values: Mapping[str, Any], file: Path) -> str:
 
 
 def misspelled(kind: str, values: Collection[str]) -> str:
-    """Say which key of a file that was refused is none of its kind, and is close to one that it
-    does not have; empty where there is none.
+    """Say which key of a file that was refused is none that there is, and is close to one of its
+    kind; empty where there is none.
     """
-    missing = [key for key in KEYS.get(kind, ()) if key not in values]
-    known = [key for keys in KEYS.values() for key in keys]
+    known = {*ANY, *(key for keys in KEYS.values() for key in keys)}
     for key in values:
-        if key not in known and (hint := did_you_mean(key, missing)):
+        if key not in known and (hint := did_you_mean(key, KEYS.get(kind, ()))):
             return f"{key}: unknown key{hint}"
     return ""
 
 
 def _of_folder(folder: Path) -> str:
-    for kind, is_one in (
-        (SOAK_RUN, lambda: soaks.find(folder) is not None),
-        (SUITE_RUN, lambda: any((one / suite.FILE).is_file() for one in _meant(folder))),
-        (GATE_RUN, lambda: any((one / gates.FILE).is_file() for one in _meant(folder))),
-        (RUN, lambda: any((one / "metadata.json").is_file() for one in _meant(folder))),
-    ):
-        if is_one():
+    marks = {soaks.FILE: SOAK_RUN, suite.FILE: SUITE_RUN, GATE: GATE_RUN, "metadata.json": RUN}
+    for mark, kind in marks.items():
+        if any((one / mark).is_file() for one in (folder, folder / "latest")):
             return kind
     raise BadFileError(
         f"{folder}: expected a file, or the folder of a run, a suite, a soak or a gate; found a "
         "folder that is none of these"
     )
-
-
-def _meant(folder: Path) -> tuple[Path, Path]:
-    return folder, folder / "latest"

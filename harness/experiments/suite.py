@@ -351,6 +351,7 @@ def _facts(name: str, judged: Mapping[str, Judged]) -> dict[str, Any]:
     if not every:
         raise BadFileError(f"{name}: no part of the suite has a run folder: nothing was measured")
     names = ", ".join(judged)
+    others = [one["load"]["other_system"]["name"] for one in every if _is_of_other(one)]
     return {
         "name": name,
         "parts": names,
@@ -360,7 +361,13 @@ def _facts(name: str, judged: Mapping[str, Judged]) -> dict[str, Any]:
         "host": every[0]["host"],
         "started": every[0].get("started", ""),
         "nodes": [],
+        "other_system": ", ".join(dict.fromkeys(others)),
     }
+
+
+def _is_of_other(facts: Mapping[str, Any]) -> bool:
+    """Whether another system was under test than the files of a run name."""
+    return "other_system" in facts.get("load", {})
 
 
 def _named(part: str, progress: Progress) -> Progress:

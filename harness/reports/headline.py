@@ -90,6 +90,16 @@ def _told(finding: Finding) -> str:
     return f"{finding.name}{phase}: {sentence}"
 
 
+def nodes(facts: Mapping[str, Any], what: str) -> str:
+    """Say what was run on what: ``10 serf nodes (cluster-10)``; of a suite that was played on
+    another system than its files name ``chat, store with serf nodes``. `what`: the topology, or the
+    parts.
+    """
+    if facts["nodes"]:
+        return f"{len(facts['nodes']):,} {facts['adapter']} nodes ({what})"
+    return f"{what} with {facts['other_system']} nodes" if facts.get("other_system") else what
+
+
 def again(facts: Mapping[str, Any], run: str) -> str:
     """Write the command that says the same verdict again; `judged_by` of the facts is a budget that
     is not the run's own.

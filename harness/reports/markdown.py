@@ -38,7 +38,7 @@ def render(
     """Write the comment."""
     said = (*headline.sentences(verdict), headline.unsealed(history, parts))
     lead = "".join(f"{escaped(one)}\n\n" for one in said if one)
-    nodes, seed = "", ""
+    nodes, seed = f"{facts['other_system']} nodes on " if facts.get("other_system") else "", ""
     if facts["nodes"]:
         nodes = f"{len(facts['nodes'])} {facts['adapter']} nodes on "
         seed = f" · seed {facts['seed']}"

@@ -11,8 +11,9 @@ from kit import schedules
 from kit.budget_rows import row
 from kit.histories import fault, record, sample
 from kit.schedules import messages
+from kit.verdicts import FACTS
 
-from harness import checks
+from harness import checks, reports
 from harness.checks import scope, vacuity
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.history.gaps import Gap, Part
@@ -21,7 +22,7 @@ from harness.history.other_system import OtherSystem
 from harness.history.plan import read
 from harness.operations import Operation
 from harness.operations.records import RecordKind
-from harness.reports import headline
+from harness.reports import headline, text
 from harness.scenario.budget import Row
 from harness.scenario.stream import Stream
 
@@ -188,3 +189,16 @@ def test_the_plan_is_read_from_the_metadata():
     plan = read(facts, {})
     assert plan is not None
     assert plan.other_system == system(GETS, options={"fanout": 3})
+
+
+def test_every_report_says_what_was_not_asked():
+    verdict = judged(run(system(GETS)), MINE, OTHER)
+    said = headline.not_asked(verdict)
+    flat = " ".join(text.to_text(text.render(verdict, FACTS, "/runs/x")).split())
+    assert said in flat
+    assert "1 of 2 rows judged" in flat
+    assert said in reports.render("html", verdict, FACTS, "/runs/x")
+    assert said.replace("_", "\\_") in reports.render("markdown", verdict, FACTS, "/runs/x")
+    cases = reports.render("junit", verdict, FACTS, "/runs/x")
+    assert f'name="not-asked" value="{said}"' in cases
+    assert '<skipped message="promised &gt;= 100 %, measured –: nats has no dht_get"' in cases
