@@ -88,7 +88,8 @@ def _run_selected(name: str, names: AbstractSet[str], history: History) -> list[
         check = selection.load(name)
         needs = selection.needs(name, check)
         found = selection.findings(name, check(history), names)
-    return [record.judged(history, one, needs) for one in found]
+    word = selection.word(name)
+    return [asked.of_part(history, word, record.judged(history, one, needs)) for one in found]
 
 
 def _held(history: History, name: str, run: Check) -> list[Finding]:

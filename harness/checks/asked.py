@@ -11,14 +11,17 @@ UNKNOWN.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from harness.checks import membership, record
 from harness.checks.metrics import METRICS
+from harness.checks.verdict import Answer, Finding
 from harness.history.history import History
 from harness.history.other_system import OtherSystem
 from harness.operations import Operation
 from harness.scenario.budget import Row
 
+OF_ALL_LOAD = ("leaks",)  # checks of what nodes use
 DHT = ({Operation.DHT_PUT}, {Operation.DHT_GET})
 # What a check of selection.TABLE has nothing to look at without: an operation of each of these.
 CHECKED: Mapping[str, Sequence[set[Operation]]] = {
@@ -121,6 +124,20 @@ def unchecked(history: History, word: str) -> str:
         and not any((history.column("operation") == each).any() for each in group)
     ]
     return other.has_no(one for words in missing for one in words) if missing else ""
+
+
+def of_part(history: History, word: str, found: Finding) -> Finding:
+    """The finding of a check that the scenario asks for: of one that looks at what all the load
+    does to nodes a PASS is NOT ASKED where a stream was left out.
+    """
+    plan = record.plan(history)
+    other = None if plan is None else plan.other_system
+    if word not in OF_ALL_LOAD or other is None or not other.words:
+        return found
+    if found.answer is not Answer.PASS:
+        return found
+    why = f"a part of the load alone was sent: {other.has_no(other.words)}"
+    return replace(found, answer=Answer.NOT_ASKED, sentence=why)
 
 
 def _about(row: Row) -> list[Operation]:

@@ -116,7 +116,8 @@ def _of_part(history: History, row: Row, found: Finding) -> Finding:
         return replace(
             found, sentence=f"{found.sentence}, already without all of its load: {lacks}"
         )
-    return replace(found, answer=Answer.NOT_ASKED, sentence=lacks, cause=None, value=None)
+    why = f"a part of its load alone was sent: {lacks}"
+    return replace(found, answer=Answer.NOT_ASKED, sentence=why, cause=None, value=None)
 
 
 def _judge(history: History, row: Row) -> Finding:

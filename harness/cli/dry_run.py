@@ -33,6 +33,8 @@ def tell(scenario: Path, system: str | None, cluster: str, runtime: str, *, as_j
     for one in found:
         system = adapters.shown(one.planned.topology.adapter)
         click.echo(text.to_text(timeline.laid_out(one.planned, one.played, system)))
+        if adapters.is_foreign(system):
+            click.echo(f"{visible(system)} was not looked at: it is Python of your own.")
         for said in one.left_out():
             click.echo(f"Not asked: {visible(said)}.")
     click.echo("Nothing was started: without --dry-run it is played.")

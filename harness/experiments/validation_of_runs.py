@@ -9,19 +9,25 @@ from harness.errors import BadFileError
 from harness.experiments import bundle, original, suite
 from harness.experiments.soak import folder as soaks
 from harness.history import reader
+from harness.history.files import Files
 
 
 def run(folder: Path) -> str:
     """Say what a run folder is of. Raises BadFileError for one that is not whole."""
     found = reader.find(folder)
-    facts, history = reader.metadata(found), reader.read(found)
-    if history.gaps:
-        more = f", and {len(history.gaps) - 1} more" if len(history.gaps) > 1 else ""
-        raise BadFileError(f"{folder}: a gap in the record: {history.gaps[0].why}{more}")
-    original.read(found)
+    facts = reader.metadata(found)
+    files = Files(found, has_manifest=facts.get("manifest", False))
+    if wrong := [files.problem] if files.problem else files.differences():
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise BadFileError(f"{folder}: {wrong[0]}{more}")
+    history, _ = reader.read(found), original.read(found)
+    count = len(history.gaps)
+    gaps = (
+        f"; its record has {count} gap{'s' * (count > 1)}: {history.gaps[0].why}" if count else ""
+    )
     return (
         f"{facts['name']} with {len(facts['nodes']):,} {facts['adapter']} nodes, "
-        f"{len(history.phases)} phases; its record is whole, and it can be replayed"
+        f"{len(history.phases)} phases; its files are as they were, and it can be replayed{gaps}"
     )
 
 

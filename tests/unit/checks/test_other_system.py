@@ -109,10 +109,24 @@ def test_what_is_of_all_the_load_is_measured_and_not_asked():
     verdict = judged(run(system(GETS)), MEMORY)
     memory = of(verdict, "memory")
     assert (memory.answer, memory.measured[:5]) == (Answer.NOT_ASKED, "20 MB")
-    assert memory.sentence == "nats has no dht_get"
+    assert memory.sentence == "a part of its load alone was sent: nats has no dht_get"
     assert of(judged(run(system()), MEMORY), "memory").answer is Answer.PASS
     shown = replace(MEMORY, bound=None)
     assert of(judged(run(system(GETS)), shown), "memory").answer is Answer.MEASURED
+
+
+@pytest.mark.parametrize(
+    ("was", "found"),
+    [(Answer.PASS, Answer.NOT_ASKED), (Answer.FAIL, Answer.FAIL), (Answer.UNKNOWN, Answer.UNKNOWN)],
+)
+def test_that_nothing_leaks_is_not_shown_by_a_part_of_the_load(monkeypatch, was, found):
+    cause = Cause.TOO_FEW if was is Answer.UNKNOWN else None
+    leaks = Finding(
+        name="leaks: rss", answer=was, promised="", measured="", sentence="it is so", cause=cause
+    )
+    monkeypatch.setattr("harness.checks.leak_check.check", lambda _: [leaks])
+    assert of(judged(run(system(GETS), checks=("leaks",))), "leaks: rss").answer is found
+    assert of(judged(run(system(), checks=("leaks",))), "leaks: rss").answer is was
 
 
 def test_what_is_too_much_already_is_a_miss():

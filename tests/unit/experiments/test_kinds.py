@@ -96,9 +96,9 @@ def test_a_run_folder_that_is_not_whole_is_found(tmp_path):
     folder = run_folders.good(tmp_path / "runs")
     found = validation.validate(folder)
     assert found.kind == kinds.RUN
-    assert "its record is whole, and it can be replayed" in found.sentence
+    assert "its files are as they were, and it can be replayed" in found.sentence
     (folder / "timeline.json").write_text("{}")
-    with pytest.raises(BadFileError, match=r"a gap in the record: .*timeline"):
+    with pytest.raises(BadFileError, match=r"timeline\.json is not as it was when the run"):
         validation.validate(folder)
 
 
