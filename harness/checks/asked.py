@@ -16,11 +16,13 @@ from dataclasses import replace
 from harness.checks import membership, record
 from harness.checks.metrics import METRICS
 from harness.checks.verdict import Answer, Finding
+from harness.history.gaps import Part
 from harness.history.history import History
 from harness.history.other_system import OtherSystem
 from harness.operations import Operation
 from harness.scenario.budget import Row
 
+TOLD = frozenset({Part.GAUGES, Part.HISTOGRAMS})
 OF_ALL_LOAD = ("leaks",)  # checks of what nodes use
 DHT = ({Operation.DHT_PUT}, {Operation.DHT_GET})
 # What a check of selection.TABLE has nothing to look at without: an operation of each of these.
@@ -35,7 +37,13 @@ CHECKED: Mapping[str, Sequence[set[Operation]]] = {
 
 
 def left_out(history: History, row: Row) -> str:
-    """Say which stream that the row is about was left out of the run; empty where none was."""
+    """Say what that the row is about nobody asked for in the run: a stream that was left out, or
+    what another system than the files name does not tell of itself. Empty where there is nothing.
+    """
+    return _unsent(history, row) or _untold(history, row)
+
+
+def _unsent(history: History, row: Row) -> str:
     plan = record.plan(history)
     if plan is None:
         return ""
@@ -50,6 +58,22 @@ def left_out(history: History, row: Row) -> str:
     if plan.other_system is not None:
         return plan.other_system.has_no(words)
     return f"{' and '.join(words)} was none of the streams of this run"
+
+
+def _untold(history: History, row: Row) -> str:
+    """Say that another system does not tell what a row is about; empty where it does, or where
+    nodes may have told it and the record lacks it.
+    """
+    plan = record.plan(history)
+    if plan is None or plan.other_system is None:
+        return ""
+    of, _, name = row.metric.partition(".")
+    if of == "membership" and not METRICS[row.metric].records <= history.kept:
+        return f"{plan.other_system.name} does not tell which nodes it holds to be alive"
+    if of != "node" or not history.told or record.lacking(history, TOLD) is not None:
+        return ""
+    told = {key[2] for key in (*history.gauges, *history.histograms)}
+    return "" if name in told else f"{plan.other_system.name} does not tell {name}"
 
 
 def why_not(history: History, row: Row) -> str:

@@ -55,7 +55,7 @@ def left_out(planned: Scenario, rows: Sequence[Row]) -> list[str]:
         return []
     found = [*other.sentences()]
     if count := len(asked.beforehand(other, rows)):
-        found.append(f"{count} of {len(rows)} rows of the budget will not be asked")
+        found.append(f"{count} of {len(rows)} rows of the budget are about what it does not have")
     return found
 
 

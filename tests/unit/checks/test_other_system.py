@@ -176,6 +176,34 @@ def test_a_check_that_had_something_to_look_at_and_did_not_is_unknown():
     assert of(verdict, "isolation: something to check").answer is Answer.UNKNOWN
 
 
+LINKS = row(name="links", metric="node.links", statistic="min", comparison=">=", unit="1", bound=9)
+DEAD = row(name="dead", metric="membership.failure_seen", statistic="max", unit="s", bound=5)
+
+
+def test_what_the_system_does_not_tell_of_itself_is_not_asked():
+    other, kept = system(), frozenset({RecordKind.DELIVERED})
+    told = {"told": {("load", node): True for node in range(3)}, "kept": kept}
+    verdict = judged(run(other, **told), MINE, LINKS, DEAD)
+    assert (of(verdict, "links").answer, of(verdict, "links").sentence) == (
+        Answer.NOT_ASKED,
+        "nats does not tell links",
+    )
+    assert of(verdict, "dead").sentence == "nats does not tell which nodes it holds to be alive"
+    assert (verdict.answer, verdict.rows()["not_asked"]) == (Answer.PASS, 2)
+    own = judged(run(None, **told), MINE, LINKS, DEAD)
+    assert {of(own, name).answer for name in ("links", "dead")} == {Answer.UNKNOWN}
+
+
+def test_what_it_may_have_told_is_unknown():
+    """Nobody heard the nodes, or their word is lost, or some of them told it."""
+    told = {("load", node): True for node in range(3)}
+    lost = Gap(what=frozenset({Part.GAUGES}), why="it is lost")
+    some = {("load", 0, "links"): 3.0}
+    for changes in ({}, {"told": told, "gaps": (lost,)}, {"told": told, "gauges": some}):
+        verdict = judged(run(system(), **changes), MINE, LINKS)
+        assert of(verdict, "links").answer in (Answer.UNKNOWN, Answer.FAIL), changes
+
+
 def test_options_and_conditions_are_named():
     other = system(options={"fanout": 101}, until={"load": "coverage of the last second >= 100 %"})
     verdict = judged(run(other), MINE)
