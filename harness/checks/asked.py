@@ -70,7 +70,10 @@ def _untold(history: History, row: Row) -> str:
     of, _, name = row.metric.partition(".")
     if of == "membership" and not METRICS[row.metric].records <= history.kept:
         return f"{plan.other_system.name} does not tell which nodes it holds to be alive"
-    if of != "node" or not history.told or record.lacking(history, TOLD) is not None:
+    phase, needs = history.phase(row.conditions.phase), METRICS[row.metric].needs & TOLD
+    if of != "node" or phase is None or not any(key[0] == phase.name for key in history.told):
+        return ""
+    if record.lacking(history, needs, phase) is not None:
         return ""
     told = {key[2] for key in (*history.gauges, *history.histograms)}
     return "" if name in told else f"{plan.other_system.name} does not tell {name}"
