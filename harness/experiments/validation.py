@@ -83,13 +83,14 @@ def _suite(file: Path, given: Given) -> str:
     planned = files.read_suite(file)
     assert planned is not None
     suite.check(planned, given.system, imports=given.imports)
-    said: dict[str, None] = {}
-    for part in planned.parts:
-        one = _fitted(part, given)
-        left = dry_run.left_out(one, dry_run.rows_of(one, planned.budget))
-        said[_playable(one, given.imports)] = None
-        said |= {f"; {one.name}: {sentence}": None for sentence in left}
-    return f"{len(planned.parts)} scenarios{''.join(said)}"
+    parts = [_fitted(part, given) for part in planned.parts]
+    unseen = dict.fromkeys(_playable(one, given.imports) for one in parts)
+    left = [
+        f"\nNot asked: {one.name}: {said}."
+        for one in parts
+        for said in dry_run.left_out(one, dry_run.rows_of(one, planned.budget))
+    ]
+    return "".join([f"{len(parts)} scenarios", *unseen, *left])
 
 
 def _fitted(file: Path, given: Given) -> Scenario:
@@ -100,7 +101,8 @@ def _scenario(file: Path, given: Given) -> str:
     planned = _fitted(file, given)
     said = _playable(planned, given.imports)
     said += "".join(
-        f"; {one}" for one in dry_run.left_out(planned, dry_run.rows_of(planned, planned.budget))
+        f"\nNot asked: {one}."
+        for one in dry_run.left_out(planned, dry_run.rows_of(planned, planned.budget))
     )
     return f"{len(planned.phases)} phases on {len(planned.topology.nodes)} nodes{said}"
 

@@ -27,7 +27,8 @@ def run(folder: Path) -> str:
     )
     return (
         f"{facts['name']} with {len(facts['nodes']):,} {facts['adapter']} nodes, "
-        f"{len(history.phases)} phases; its files are as they were, and it can be replayed{gaps}"
+        f"{len(history.phases)} phase{'s' * (len(history.phases) != 1)}; its files are as they "
+        f"were, and it can be replayed{gaps}"
     )
 
 
@@ -58,7 +59,8 @@ def of_soak(folder: Path) -> str:
     if changed := found.changed_inputs():
         raise BadFileError(f"{at}: {'; '.join(changed)}: nothing more can be played")
     left = len([*found.left()])
-    return f"{found.asked.name} with {len(found.windows())} windows, {left} left to play"
+    begun = len(found.windows())
+    return f"{found.asked.name}: {begun} window{'s' * (begun != 1)} begun, {left} left to play"
 
 
 def of_gate(folder: Path) -> str:

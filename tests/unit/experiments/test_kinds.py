@@ -119,8 +119,10 @@ def test_what_another_system_is_not_asked_is_said_beforehand(tmp_path):
     (tmp_path / "b.toml").write_text(rows)
     said = validation.validate(tmp_path / "s.toml", system="serf").sentence
     assert said == (
-        "1 phases on 3 nodes; serf has no dht_put: left out of phase load; serf has no option "
-        "fanout: left out of 3 nodes; 2 of 4 rows of the budget are about what it does not have"
+        "1 phases on 3 nodes\n"
+        "Not asked: serf has no dht_put: left out of phase load.\n"
+        "Not asked: serf has no option fanout: left out of 3 nodes.\n"
+        "Not asked: 2 of 4 rows of the budget are about what it does not have."
     )
     args = ["run", str(tmp_path / "s.toml"), "--system", "serf", "--dry-run"]
     done = CliRunner().invoke(main, args)
