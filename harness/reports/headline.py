@@ -46,7 +46,8 @@ def not_asked(verdict: Verdict) -> str:
     rows = [one for one in left if one.metric and one.bound is not None]
     whys = Counter(one.sentence for one in rows or left).most_common()
     said = [f"{why} ({count})" if len(whys) > 1 else why for why, count in whys[:REASONS]]
-    said += [f"{len(whys) - REASONS} more reasons"] if len(whys) > REASONS else []
+    rest = sum(count for _, count in whys[REASONS:])
+    said += [f"and of other reasons {rest}"] if rest else []
     what = "row" if rows else "finding"
     count = len(rows or left)
     were = "was" if count == 1 else "were"

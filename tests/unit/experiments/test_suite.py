@@ -383,33 +383,3 @@ def test_the_tables_bounds_are_those_of_the_source():
         == 1
     )
     assert rows["1 node broadcasting to 100"] == 200
-
-
-def not_asked(name):
-    one = finding(name, Answer.NOT_ASKED)
-    return replace(one, metric="rss", bound=50.0, sentence="serf has no dht_put")
-
-
-def test_a_part_that_the_system_has_nothing_for_leaves_a_suite_its_answer():
-    """And a suite of which nothing could be asked has none."""
-    nothing = replace(unjudged("serf has no dht_put"), name=suite.scope.NOTHING_ASKED)
-    sent = finding(f"{suite.scope.CAME_TRUE}broadcast")
-    judged = replace(finding("x"), metric="rss", bound=50.0)
-    parts = {
-        "a": Verdict(findings=(judged, sent)),
-        "b": Verdict(findings=(not_asked("y"), unjudged("0 of 1 rows"), nothing)),
-    }
-    rows = (row("x", "a"), row("y", "b"))
-    verdict = Verdict(findings=tuple(suite.findings(rows, parts, {})))
-    assert (verdict.answer, verdict.rows()) == (
-        Answer.PASS,
-        {"of": 2, "judged": 1, "not_asked": 1},
-    )
-    [said] = [one for one in verdict.findings if one.name == suite.scope.NOTHING_ASKED]
-    assert (said.answer, said.sentence) == (Answer.MEASURED, "serf has no dht_put")
-    alone = Verdict(findings=tuple(suite.findings(rows[1:], {"b": parts["b"]}, {})))
-    assert alone.answer is Answer.UNKNOWN
-    broke = Verdict(findings=tuple(suite.findings(rows, {"b": parts["b"]}, {"a": "it broke"})))
-    assert broke.answer is Answer.UNKNOWN
-    idle = {"a": Verdict(findings=(judged,)), "b": parts["b"]}
-    assert Verdict(findings=tuple(suite.findings(rows, idle, {}))).answer is Answer.UNKNOWN
