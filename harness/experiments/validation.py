@@ -67,6 +67,8 @@ def validate(file: Path, *, imports: bool = False, system: str | None = None) ->
         raise UsageError(
             f"--system: it is put under test by a {', '.join(OF_A_SYSTEM)}; {file} is a {kind}"
         )
+    if system and (imports or not adapters.is_foreign(system)):
+        adapters.named(system)  # one that is none is a mistake of who named it, and of no file
     given = Given(imports=imports, system=system)
     try:
         return Checked(kind, tables.with_file(str(file), lambda: _VALIDATORS[kind](file, given)))
