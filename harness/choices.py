@@ -21,6 +21,15 @@ def did_you_mean(found: object, possible: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def possible(found: object, words: Iterable[str]) -> str:
+    """Return what is possible, as the end of a sentence about a word that is not: ``; did you mean
+    'count'? Possible: count, prefix``. Each word is listed once.
+    """
+    known = list(dict.fromkeys(words))
+    hint = did_you_mean(found, known)
+    return f"{hint} Possible: {', '.join(known)}" if hint else f"; possible: {', '.join(known)}"
+
+
 def listed(possible: Iterable[str], found: object = "") -> str:
     """List what is possible, in its own order; of many the closest to what was found, sorted."""
     known = list(dict.fromkeys(possible))

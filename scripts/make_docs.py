@@ -29,7 +29,9 @@ TARGET = Path(__file__).parent.parent / "docs" / "files.md"
 
 TOPOLOGY = """# Topology, scenario and budget files
 
-They are TOML. An unknown key is refused. `harness check FILE` says what is wrong with a file
+They are TOML. An unknown key is refused. `harness check FILE` tells by what stands in it whether a
+file is a topology, scenario, suite, soak, budget, gate or command file, a `locust.conf`, a bundle
+or a run folder, and says what is wrong with it
 without running anything. This page is generated from the tables in the code
 (`python scripts/make_docs.py`).
 

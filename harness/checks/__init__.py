@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from functools import partial
 
 from harness.checks import (
+    asked,
     claims,
     convergence,
     delivery,
@@ -79,13 +80,18 @@ def _run(name: str, check: Check, history: History) -> list[Finding]:
 
 
 def _run_selected(name: str, names: AbstractSet[str], history: History) -> list[Finding]:
-    """Run a check that a scenario asks for, after those whose findings have these names."""
+    """Run a check that a scenario asks for, after those whose findings have these names; not where
+    the system has no operation that it looks at.
+    """
+    if why := asked.unchecked(history, selection.word(name)):
+        return [selection.not_asked(name, why)]
     limit_s = time_limit.CHECK_S if selection.is_foreign(name) else None
     with selection.aside(), time_limit.limited(limit_s):
         check = selection.load(name)
         needs = selection.needs(name, check)
         found = selection.findings(name, check(history), names)
-    return [record.judged(history, one, needs) for one in found]
+    word = selection.word(name)
+    return [asked.of_part(history, word, record.judged(history, one, needs)) for one in found]
 
 
 def _held(history: History, name: str, run: Check) -> list[Finding]:

@@ -1,31 +1,170 @@
-"""Which rows of a budget are about streams that nobody asked for. Pure.
+"""What of a budget, and of the checks that a scenario asks for, is about streams that were left out
+of a run. Pure.
 
-Somebody who picks streams by hand may leave some out, and the rows about these are then no part of
-the verdict. Only where the run's record says so: of a scenario, whose author wrote load and budget
-together, and of an older folder it says nothing, and such a row is UNKNOWN.
+Somebody who picks streams by hand may leave some out, and so does a scenario that is played on
+another system than its files name, which does not have all of its operations. What is about these
+is then no part of the verdict: only where the run's record says so. Of any other scenario, whose
+author wrote load and budget together, and of an older folder it says nothing, and such a row is
+UNKNOWN.
 """
 
 from __future__ import annotations
 
-from harness.checks import record
-from harness.history.gaps import ALWAYS, Part
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from harness.checks import membership, record
+from harness.checks.metrics import METRICS
+from harness.checks.verdict import Answer, Finding
+from harness.history.gaps import Part
 from harness.history.history import History
+from harness.history.other_system import OtherSystem
 from harness.operations import Operation
 from harness.scenario.budget import Row
 
+TOLD = frozenset({Part.GAUGES, Part.HISTOGRAMS})
+OF_ALL_LOAD = ("leaks",)  # checks of what nodes use
+DHT = ({Operation.DHT_PUT}, {Operation.DHT_GET})
+# What a check of selection.TABLE has nothing to look at without: an operation of each of these.
+CHECKED: Mapping[str, Sequence[set[Operation]]] = {
+    "coverage-by-side": ({Operation.BROADCAST},),
+    "isolation": (set(Operation),),
+    "linearizability": DHT,
+    "ordered": ({Operation.PRIVATE_MESSAGE},),
+    "register": DHT,
+    "register-by-side": DHT,
+}
+
 
 def left_out(history: History, row: Row) -> str:
-    """Say which stream that the row is about was left out of the run; empty where none was."""
-    plan = history.plan
-    if plan is None or record.lacking(history, ALWAYS | {Part.PLAN}) is not None:
+    """Say what that the row is about nobody asked for in the run: a stream that was left out, or
+    what another system than the files name does not tell of itself. Empty where there is nothing.
+    """
+    return _unsent(history, row) or _untold(history, row)
+
+
+def _unsent(history: History, row: Row) -> str:
+    plan = record.plan(history)
+    if plan is None:
         return ""
-    out = plan.left_out - {stream.get("operation") for stream in plan.streams}
+    if plan.other_system is not None:
+        missing = lacking(plan.other_system, row)
+    else:
+        out = plan.left_out - {stream.get("operation") for stream in plan.streams}
+        missing = [operation for operation in _about(row) if operation.word in out]
+    words = [one.word for one in missing if not (history.column("operation") == one).any()]
+    if not words:
+        return ""
+    if plan.other_system is not None:
+        return plan.other_system.has_no(words)
+    return f"{' and '.join(words)} was none of the streams of this run"
+
+
+def _untold(history: History, row: Row) -> str:
+    """Say that another system does not tell what a row is about; empty where it does, or where
+    nodes may have told it and the record lacks it.
+    """
+    plan = record.plan(history)
+    if plan is None or plan.other_system is None:
+        return ""
+    metric, phase = METRICS[row.metric], history.phase(row.conditions.phase)
+    if row.metric.startswith("membership.") and not metric.records <= history.kept:
+        return f"{plan.other_system.name} does not tell which nodes it holds to be alive"
+    if not metric.tells or record.is_told(history, metric.tells):
+        return ""
+    if phase is None or not any(key[0] == phase.name for key in history.told):
+        return ""
+    if record.lacking(history, metric.needs & TOLD, phase) is not None:
+        return ""
+    return f"{plan.other_system.name} does not tell {metric.tells}"
+
+
+def why_not(history: History, row: Row) -> str:
+    """Say why a row is no part of the verdict of this run; empty where it is."""
+    return left_out(history, row) or lighter(history, row)
+
+
+def lacking(other: OtherSystem, row: Row) -> list[Operation]:
+    """List the operations that a row is about, its phase was to send, and the system does not
+    have.
+    """
+    words = other.lacking(row.conditions.phase)
+    return [operation for operation in _about(row) if operation.word in words]
+
+
+def lighter(history: History, row: Row) -> str:
+    """Say what was left out of the load of a row's phase, where the row is about all of that load:
+    what a node uses, and not how an operation went. Empty where nothing was.
+    """
+    plan = record.plan(history)
+    if plan is None or plan.other_system is None or not of_all_load(row):
+        return ""
+    words = plan.other_system.lacking(row.conditions.phase)
+    return plan.other_system.has_no(words) if words else ""
+
+
+def beforehand(other: OtherSystem, rows: Iterable[Row]) -> list[str]:
+    """Say of each row that a run of another system will not be asked, before it is played, why."""
+    whys = []
+    for row in rows:
+        words = [one.word for one in lacking(other, row)]
+        if not words and of_all_load(row):
+            words = [*other.lacking(row.conditions.phase)]
+        if words:
+            whys.append(other.has_no(words))
+    return whys
+
+
+def of_all_load(row: Row) -> bool:
+    """Whether what a row measures is of all that its phase asks, and not of one operation."""
+    of_one = any(row.metric.startswith(f"{each.word}.") for each in Operation)
+    return not of_one and not METRICS[row.metric].whatever_load
+
+
+def beside(history: History, row: Row) -> str:
+    """Say, as the end of a sentence, which operations were not sent beside those of a row; empty
+    where all of its phase were.
+    """
+    plan = record.plan(history)
+    other = None if plan is None else plan.other_system
+    words = () if other is None or of_all_load(row) else other.lacking(row.conditions.phase)
+    if other is None or not words or METRICS[row.metric].whatever_load:
+        return ""
+    return f"; no {' and no '.join(words)} was sent beside it: {other.name} has none"
+
+
+def unchecked(history: History, word: str) -> str:
+    """Say why a check that the scenario asks for has nothing to look at in a run of another system;
+    empty where that is not known.
+    """
+    plan = record.plan(history)
+    if plan is None or plan.other_system is None:
+        return ""
+    other, planned = plan.other_system, {stream.get("operation") for stream in plan.streams}
+    if word == "membership" and not membership.views(history):
+        return f"{other.name} does not tell which nodes it holds to be alive"
     missing = [
-        operation.word
-        for operation in _about(row)
-        if operation.word in out and not (history.column("operation") == operation).any()
+        words
+        for group in CHECKED.get(word, ())
+        if (words := [one for one in other.words if one in {each.word for each in group}])
+        and not planned & {each.word for each in group}
+        and not any((history.column("operation") == each).any() for each in group)
     ]
-    return f"{' and '.join(missing)} was none of the streams of this run" if missing else ""
+    return other.has_no(one for words in missing for one in words) if missing else ""
+
+
+def of_part(history: History, word: str, found: Finding) -> Finding:
+    """The finding of a check that the scenario asks for: of one that looks at what all the load
+    does to nodes a PASS is NOT ASKED where a stream was left out.
+    """
+    plan = record.plan(history)
+    other = None if plan is None else plan.other_system
+    if word not in OF_ALL_LOAD or other is None or not other.words:
+        return found
+    if found.answer is not Answer.PASS:
+        return found
+    why = f"a part of the load alone was sent: {other.has_no(other.words)}"
+    return replace(found, answer=Answer.NOT_ASKED, sentence=why)
 
 
 def _about(row: Row) -> list[Operation]:

@@ -4,7 +4,7 @@ fault that stood. Pure.
 
 from __future__ import annotations
 
-from harness.checks import faults, host
+from harness.checks import faults, host, record
 from harness.checks.fault_times import OFF_SHARE
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import received
@@ -89,7 +89,7 @@ def _unreceived(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, 
 def _untold(history: History, row: Row) -> str | None:
     """Say that no node of the run ever told what the row is about; None where some did."""
     name = METRICS[row.metric].tells
-    if not name or any(name == key[2] for key in (*history.gauges, *history.histograms)):
+    if not name or record.is_told(history, name):
         return None
     return f"this system does not tell {name}"
 

@@ -45,8 +45,25 @@ class _Seconds:
 
 
 def check(history: History) -> list[Finding]:
-    """One finding for each phase that a condition was to end."""
-    return [_judge(history, phase) for phase in history.phases if phase.until is not None]
+    """One finding for each phase that a condition was to end; NOT ASKED where the system has no
+    operation that shows it.
+    """
+    found = [_judge(history, phase) for phase in history.phases if phase.until is not None]
+    plan = record.plan(history)
+    if plan is None or plan.other_system is None:
+        return found
+    why = f"{plan.other_system.name} cannot show it: the phase lasts as long as it may at most"
+    return found + [
+        Finding(
+            name=NAME,
+            answer=Answer.NOT_ASKED,
+            promised=condition,
+            measured="–",
+            sentence=why,
+            phase=phase,
+        )
+        for phase, condition in plan.other_system.until.items()
+    ]
 
 
 @once

@@ -4,11 +4,12 @@ them sent, and sent in time.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 
-from harness.checks import lateness, liveness, records, replay
+from harness.checks import lateness, liveness, record, records, replay
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.history import History, PhaseWindow
 from harness.history.plan import PhaseKind
@@ -20,13 +21,14 @@ PLANNED_TOLERANCE = 0.01
 
 def check(history: History) -> list[Finding]:
     """One finding for each operation that a phase planned: UNKNOWN where the load was another one,
-    only MEASURED where none of it was due; and one for operations that nobody planned, or that
-    share an id, where there are any.
+    only MEASURED where none of it was due, NOT ASKED where the system has no such operation; and
+    one for operations that nobody planned, or that share an id, where there are any.
     """
     found = [
         _planned(history, phase_name, Operation(number), rate_per_s)
         for (phase_name, number), rate_per_s in history.planned_per_s.items()
     ]
+    found += _left_out(history)
     shared = replay.of_one_id(history)
     if shared:
         why = f"{shared:,} operations are recorded under an id that another one has"
@@ -39,6 +41,28 @@ def check(history: History) -> list[Finding]:
 
 
 BAD = Cause.LOAD_NOT_DELIVERED
+
+
+def _left_out(history: History) -> list[Finding]:
+    """A finding of each operation that a phase was to send, and the system does not have."""
+    plan = record.plan(history)
+    other = None if plan is None else plan.other_system
+    if other is None:
+        return []
+    rates = Counter[tuple[str, str]]()
+    for one in other.streams:
+        rates[one["phase"], one["operation"]] += one["rate_per_s"]
+    return [
+        Finding(
+            name=f"load: {word}",
+            answer=Answer.NOT_ASKED,
+            promised=f"{rate_per_s:,g}/s",
+            measured="–",
+            sentence=other.has_no([word]),
+            phase=phase,
+        )
+        for (phase, word), rate_per_s in rates.items()
+    ]
 
 
 def _planned(history: History, phase_name: str, operation: Operation, rate_per_s: float) -> Finding:

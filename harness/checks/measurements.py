@@ -68,6 +68,7 @@ MEASURED_METRICS: dict[str, Metric] = {
         take=_measured(name),
         sentence=sentence,
         needs=frozenset({Part.MEASUREMENTS}),
+        whatever_load=not name.startswith("iperf3."),
     )
     for name, (kind, sentence) in MEASUREMENTS.items()
 }

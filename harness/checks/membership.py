@@ -60,14 +60,19 @@ class Case:
 
 def check(history: History, within_ns: int = WITHIN_NS) -> list[Finding]:
     """A finding of the dead, and one of the living; none where there was nothing to know."""
-    views = [view for view in VIEWS if {view.suspects, view.holds} <= history.kept]
-    if not views:
+    told = views(history)
+    if not told:
         why = "journals of this run have no records of which nodes are held to be alive"
         return [_finding(LIVING, Answer.UNKNOWN, "each", "not told", why, Cause.NOT_MEASURED)]
-    seen = [Sight(history, view, within_ns) for view in views]
+    seen = [Sight(history, view, within_ns) for view in told]
     dead = [case for one in seen for case in one.of_the_dead()]
     living = [case for one in seen for case in one.of_the_living()]
     return [*_judged(history, DEAD, dead, within_ns), *_judged(history, LIVING, living, within_ns)]
+
+
+def views(history: History) -> list[View]:
+    """The kinds of records by which nodes of this run tell of others."""
+    return [view for view in VIEWS if {view.suspects, view.holds} <= history.kept]
 
 
 class Sight:

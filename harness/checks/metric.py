@@ -81,6 +81,7 @@ class Metric:
     where it knows them. `over` are the stretches
     that it holds against each other, where these are others than the row's phase. `moment` ends
     what is shown of one value a node: when in the phase that was, of which it tells nothing else.
+    `whatever_load`: it is of the nodes themselves, whatever they are asked to do meanwhile.
     """
 
     kind: str
@@ -95,3 +96,4 @@ class Metric:
     take_by: Callable[[History, PhaseWindow, float], Measured] | None = None
     take_within: Callable[[History, PhaseWindow, float], Measured] | None = None
     over: Callable[[History, PhaseWindow], list[PhaseWindow]] | None = None
+    whatever_load: bool = False

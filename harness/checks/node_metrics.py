@@ -194,6 +194,7 @@ NODE_METRICS: dict[str, Metric] = {
         needs=frozenset({Part.GAUGES}),
         by_node=True,
         moment=AT_THE_END,
+        whatever_load=True,
     ),
     "node.links": Metric(
         kind="number",
@@ -203,6 +204,7 @@ NODE_METRICS: dict[str, Metric] = {
         needs=frozenset({Part.GAUGES}),
         by_node=True,
         moment=AT_THE_END,
+        whatever_load=True,
     ),
     "node.good": Metric(
         kind="number",
@@ -212,6 +214,7 @@ NODE_METRICS: dict[str, Metric] = {
         needs=frozenset({Part.GAUGES}),
         by_node=True,
         moment=AT_THE_END,
+        whatever_load=True,
     ),
     "node.members": Metric(
         kind="number",
@@ -221,6 +224,7 @@ NODE_METRICS: dict[str, Metric] = {
         needs=frozenset({Part.GAUGES}),
         by_node=True,
         moment=AT_THE_END,
+        whatever_load=True,
     ),
     "membership.failure_seen": Metric(
         kind="time",
@@ -230,6 +234,7 @@ NODE_METRICS: dict[str, Metric] = {
         needs=frozenset({Part.JOURNAL}),
         records=frozenset({RecordKind.MEMBER_FAILED}),
         whole_run=True,
+        whatever_load=True,
     ),
     "membership.suspected": Metric(
         kind="time",
@@ -239,11 +244,13 @@ NODE_METRICS: dict[str, Metric] = {
         needs=frozenset({Part.JOURNAL}),
         records=frozenset({RecordKind.MEMBER_FAILED, RecordKind.MEMBER_JOINED}),
         whole_run=True,
+        whatever_load=True,
     ),
     "cluster.ready": Metric(
         kind="time",
         take=_ready,
         sentence="from the start of the cluster until every node was ready",
         needs=frozenset(),
+        whatever_load=True,
     ),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from signal import Signals
 
-from harness.checks import silences
+from harness.checks import record, silences
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.events import NodeChanged, NodeEnded, NodeStarted
 from harness.history.history import History
@@ -20,8 +20,30 @@ LATE_NS = 1_000_000_000  # who began to be started so shortly before the end had
 
 def check(history: History) -> list[Finding]:
     """One finding for all nodes of a run; none where it had none. A node that ended by itself is
-    FAIL, whatever else is in force: what it would have done nobody knows.
+    FAIL, whatever else is in force: what it would have done nobody knows. And one for each option
+    that nodes were to have, and their system does not know.
     """
+    return [*_alive(history), *_options(history)]
+
+
+def _options(history: History) -> list[Finding]:
+    plan = record.plan(history)
+    other = None if plan is None else plan.other_system
+    if other is None:
+        return []
+    return [
+        Finding(
+            name=f"nodes: option {option}",
+            answer=Answer.NOT_ASKED,
+            promised=f"of {count:,} node{'s' * (count > 1)}",
+            measured="–",
+            sentence=f"{other.name} has no such option",
+        )
+        for option, count in other.options.items()
+    ]
+
+
+def _alive(history: History) -> list[Finding]:
     if not history.nodes:
         return []
     ends = [event for event in history.events if isinstance(event, NodeEnded)]

@@ -12,6 +12,7 @@ from dataclasses import replace
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.gaps import ALWAYS, EVERYTHING, Part, Parts
 from harness.history.history import History, PhaseWindow
+from harness.history.plan import Plan
 
 # What each check takes of the record, beside ALWAYS; one that is not here takes everything.
 NEEDS: Mapping[str, Parts] = {
@@ -79,6 +80,11 @@ def lacking(
     return found[0] + (f", and {len(found) - 1} more" if len(found) > 1 else "")
 
 
+def plan(history: History) -> Plan | None:
+    """Return the plan of a run; None where there is none, or it cannot be trusted."""
+    return history.plan if lacking(history, ALWAYS | {Part.PLAN}) is None else None
+
+
 def unsure(history: History, needs: Parts) -> str | None:
     """Say why a FAIL that rests on these parts may be the folder's own; None where it is not.
 
@@ -122,3 +128,8 @@ def judged(history: History, finding: Finding, needs: Parts | None) -> Finding:
         cause=Cause.GAP,
         value=None,
     )
+
+
+def is_told(history: History, name: str) -> bool:
+    """Whether some node told something by this name, at the end of some phase."""
+    return any(name == key[2] for key in (*history.gauges, *history.histograms))

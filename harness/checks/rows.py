@@ -79,7 +79,10 @@ def _judge_alone(history: History, row: Row) -> Finding:
     try:
         if liveness.is_warm_up(history.phase(row.conditions.phase)):
             return _of_warm_up(history, row)
-        return _judge(history, row)
+        found = _judge(history, row)
+        if found.answer is not Answer.NOT_ASKED:
+            found = _of_part(history, row, found)
+        return found
     except Exception as error:  # whatever broke, the row was not judged, and says so
         return unknown(row, Cause.CHECKER_BROKE, f"it broke: {type(error).__name__}: {error}")
 
@@ -99,6 +102,23 @@ def _of_warm_up(history: History, row: Row) -> Finding:
         cause=None,
         bound=row.bound,
     )
+
+
+def _of_part(history: History, row: Row, found: Finding) -> Finding:
+    """The finding of a row whose phase had a part of its load alone, for the system has no
+    operation for the rest. What is measured of all the load shows nothing of the promise, but where
+    already this part is too much.
+    """
+    if not (lacks := asked.lighter(history, row)):
+        return replace(found, sentence=f"{found.sentence}{asked.beside(history, row)}")
+    if found.answer is Answer.MEASURED:
+        return replace(found, sentence=f"{found.sentence}; under a part of the load: {lacks}")
+    if found.answer is Answer.FAIL and row.comparison in ("<", "<="):
+        return replace(
+            found, sentence=f"{found.sentence}, already without all of its load: {lacks}"
+        )
+    why = f"a part of its load alone was sent: {lacks}"
+    return replace(found, answer=Answer.NOT_ASKED, sentence=why, cause=None, value=None)
 
 
 def _judge(history: History, row: Row) -> Finding:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.checks import asked, faults, liveness, records, statistic
+from harness.checks import asked, faults, liveness, record, records, statistic
 from harness.checks.metric import Chosen
 from harness.checks.metrics import taken_over
 from harness.checks.operation_metrics import SHARES, TIMES
@@ -20,6 +20,8 @@ from harness.operations import Operation
 from harness.scenario.budget import Row
 
 BUDGET = "budget"
+CAME_TRUE = "operations that came true: "  # and the word of the operation
+NOTHING_ASKED = "load: something that the system can be asked"
 RATE = "private_message.received"  # of a named node: what it did not receive makes it lower
 FELT_BY_TIMES = ("max", "mean")  # statistics of times that one failed operation makes infinite
 ERRORS_SAID = 5
@@ -34,7 +36,8 @@ def check(history: History, rows: Sequence[Row]) -> list[Finding]:
     judging = [row for row in mine if not liveness.is_warm_up(history.phase(row.conditions.phase))]
     found = [_came_true(history, operation, judging) for operation in Operation]
     came_true = [finding for finding in found if finding is not None]
-    return [*_about(history, rows, mine, judging, is_loaded=bool(came_true)), *came_true]
+    about = _about(history, rows, mine, judging, is_loaded=bool(came_true))
+    return [*about, *_unasked(history), *came_true]
 
 
 def _about(
@@ -55,11 +58,11 @@ def _about(
     if rows and not mine:
         measured, cause = f"0 of {len(rows)}", Cause.NOT_JUDGED
         sentence = f"0 of {len(rows)} rows are about this run: they name other scenarios"
-    elif promises and all(asked.left_out(history, row) for row in promises):
+    elif promises and all(asked.why_not(history, row) for row in promises):
         measured, cause = f"0 of {len(promises)}", Cause.NOT_JUDGED
         sentence = f"0 of {len(promises)} rows are about the streams of this run"
     elif promises and not any(
-        row in judging and not asked.left_out(history, row) for row in promises
+        row in judging and not asked.why_not(history, row) for row in promises
     ):
         measured, cause = f"0 of {len(promises)}", Cause.NOT_JUDGED
         sentence = f"0 of {len(promises)} rows are about more than the warm-up of this run"
@@ -78,6 +81,26 @@ def _about(
             measured=measured,
             sentence=sentence,
             cause=cause,
+        )
+    ]
+
+
+def _unasked(history: History) -> list[Finding]:
+    """One finding where nothing was sent of all that was planned, for the system has none of these
+    operations: nodes that are asked nothing keep what they promise.
+    """
+    plan = record.plan(history)
+    other = None if plan is None else plan.other_system
+    if plan is None or plan.streams or other is None or not other.streams:
+        return []
+    return [
+        Finding(
+            name=NOTHING_ASKED,
+            answer=Answer.UNKNOWN,
+            promised="a stream",
+            measured="none",
+            sentence=f"{other.has_no(other.words)}: nothing of what was planned could be asked",
+            cause=Cause.NOT_JUDGED,
         )
     ]
 
@@ -116,7 +139,7 @@ def _came_true(history: History, operation: Operation, rows: Sequence[Row]) -> F
             f"row of a budget says how many may fail"
         )
     return Finding(
-        name=f"operations that came true: {operation.word}",
+        name=f"{CAME_TRUE}{operation.word}",
         answer=answer,
         promised="–" if answer is Answer.MEASURED else f"{count:,} of {count:,}",
         measured=f"{count - failed.sum():,} of {count:,}",

@@ -123,6 +123,13 @@ def findings(name: str, found: object, names: AbstractSet[str]) -> list[Finding]
     return found or [nothing(name)]
 
 
+def not_asked(name: str, why: str) -> Finding:
+    """Make the finding of a check that was asked for, of a system that has nothing for it."""
+    return Finding(
+        name=name, answer=Answer.NOT_ASKED, promised="a judgement", measured="–", sentence=why
+    )
+
+
 def nothing(name: str) -> Finding:
     """Make the finding of a check that was asked for and had nothing to check."""
     return Finding(

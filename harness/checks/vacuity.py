@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.checks import reach, records, silences
+from harness.checks import reach, record, records, silences
 from harness.checks.metric import Chosen
 from harness.checks.reach import Matrix, Stand
 from harness.checks.verdict import Answer, Cause, Finding
@@ -25,6 +25,7 @@ from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
 
 MET = "non-vacuity: every fault met traffic"
+UNLOADED = "non-vacuity: faults under whose load nothing was left to send"
 CROSSED = "non-vacuity: every operation crossed the network"
 # Records whose `peer` is the node that it came from, or went to, over a path of one link.
 OF_A_PATH = (
@@ -51,13 +52,14 @@ def _faults(history: History) -> list[Finding]:
         by_fault.setdefault(stand.change.fault, []).append(stand)
     if not by_fault:
         return []
-    idle: list[str] = []
+    idle, without = list[str](), list[str]()
     for name, stood in by_fault.items():
         why = _idle(history, stood)
         if why is not None:
-            idle.append(f"{name}: {why}")
-    count = len(by_fault)
-    return [
+            unsent = _unsent(history, stood)
+            (without if unsent else idle).append(f"{name}: {unsent or why}")
+    count = len(by_fault) - len(without)
+    found = [
         Finding(
             name=MET,
             answer=Answer.UNKNOWN if idle else Answer.PASS,
@@ -65,6 +67,38 @@ def _faults(history: History) -> list[Finding]:
             measured=f"{count - len(idle):,} of {count:,}",
             sentence="; ".join(idle[:3]) if idle else "operations crossed what each touched",
             cause=Cause.VACUOUS if idle else None,
+        )
+    ]
+    return [*(found if count else []), *(_not_asked(without) if without else [])]
+
+
+def _unsent(history: History, stood: Sequence[Stand]) -> str:
+    """Say that nothing was sent while a fault stood, for the system has no operation that its
+    phases were to send; empty where one of these was to be sent all the same.
+    """
+    plan = record.plan(history)
+    if plan is None or plan.other_system is None:
+        return ""
+    phases = {
+        one.name
+        for one in history.phases
+        for stand in stood
+        if stand.change.begun_ns < one.end_ns and stand.gone_ns > one.begin_ns
+    }
+    words = dict.fromkeys(word for one in phases for word in plan.other_system.lacking(one))
+    if not words or any(stream.get("phase") in phases for stream in plan.streams):
+        return ""
+    return plan.other_system.has_no(sorted(words))
+
+
+def _not_asked(without: Sequence[str]) -> list[Finding]:
+    return [
+        Finding(
+            name=UNLOADED,
+            answer=Answer.NOT_ASKED,
+            promised=f"{len(without):,} that met traffic",
+            measured="–",
+            sentence="; ".join(without[:3]),
         )
     ]
 

@@ -12,6 +12,7 @@ from harness.experiments import beforehand
 from harness.experiments.dry_run import compiled
 from harness.reports import text, timeline
 from harness.reports.terminal import visible
+from harness.systems import adapters
 
 VERSION = 1
 
@@ -30,7 +31,12 @@ def tell(scenario: Path, system: str | None, cluster: str, runtime: str, *, as_j
         print_json({"version": VERSION, "scenarios": [one.as_json() for one in found]})
         return
     for one in found:
-        click.echo(text.to_text(timeline.laid_out(one.planned, one.played)))
+        system = adapters.shown(one.planned.topology.adapter)
+        click.echo(text.to_text(timeline.laid_out(one.planned, one.played, system)))
+        if adapters.is_foreign(system):
+            click.echo(f"{visible(system)} was not looked at: it is Python of your own.")
+        for said in one.left_out():
+            click.echo(f"Not asked: {visible(said)}.")
     click.echo("Nothing was started: without --dry-run it is played.")
 
 

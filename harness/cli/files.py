@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from harness.cli.shared import json_option, print_json
+from harness.cli.shared import json_option, print_json, system_option
 from harness.scenario import shipped
 
 
@@ -19,18 +20,30 @@ from harness.scenario import shipped
     help="Import a system or a check of your own (module:Class) and check it too; that runs its "
     "code.",
 )
+@system_option
 @json_option
-def check(file: Path, *, imports: bool, as_json: bool) -> None:
-    """Find what `up` or `run` would refuse in a topology, scenario, suite, budget, gate or command
-    file, without starting it.
-    """
-    from harness.experiments import validation
+def check(file: Path, *, imports: bool, system: str | None, as_json: bool) -> None:
+    """Find what `up`, `run` or `judge` would refuse in FILE, without starting it.
 
-    found = validation.validate(file, imports=imports)
+    FILE is a topology, scenario, suite, soak, budget, gate or command file, a locust.conf, a run
+    folder or a bundle, which is seen by what stands in it; or the name of a shipped scenario,
+    topology or budget. With --system, what is left out for it is said.
+    """
+    from harness.experiments import kinds, validation
+    from harness.experiments.validation import OF_A_SYSTEM
+
+    if _is_of_the_environment("system") and kinds.kind_of(kinds.find(file)) not in OF_A_SYSTEM:
+        system = None
+    found = validation.validate(file, imports=imports, system=system)
     if as_json:
         print_json({"version": 1, "file": str(file), "kind": found.kind, "says": found.sentence})
     else:
         click.echo(f"{file}: a good {found.kind}: {found.sentence}")
+
+
+def _is_of_the_environment(option: str) -> bool:
+    source = click.get_current_context().get_parameter_source(option)
+    return source is ParameterSource.ENVIRONMENT
 
 
 @click.command()

@@ -147,7 +147,8 @@ def _show(
     for name, one in every.items():
         if forks:
             console.rule(plain(name), align="left", style="dim")
-        console.print(timeline.laid_out(one.scenario, one.timeline))
+        system = str(one.facts["adapter"])
+        console.print(timeline.laid_out(one.scenario, one.timeline, system))
 
 
 @click.command()

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ def up(
     """
     text = topology.read_text() if isinstance(topology, Path) and topology.is_file() else ""
     built = files.read_topology(topology) if isinstance(topology, Path) else topology
-    built = with_system(built, system)
+    built = adapters.with_system(built, system)
     adapters.named(built.adapter)
     spec = Spec(
         cluster=state.cluster_name(cluster),
@@ -55,12 +54,3 @@ def up(
 def down(cluster: str | None = None) -> bool:
     """Take a cluster down and wait until nothing of it is left; False where there was none."""
     return launcher.stop(state.cluster_name(cluster))
-
-
-def with_system(topology: Topology, system: str | None) -> Topology:
-    """Put another system under test; a command file is named relative to the working directory."""
-    if not system:
-        return topology
-    return replace(
-        topology, adapter=str(Path(system).resolve()) if system.endswith(".toml") else system
-    )

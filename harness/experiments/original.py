@@ -72,7 +72,10 @@ class Original:
     def workload(self) -> Workload:
         """What its load generator sent."""
         return Workload(
-            seed=self.scenario.seed, phases=self.scenario.phases, left_out=self.left_out
+            seed=self.scenario.seed,
+            phases=self.scenario.phases,
+            left_out=self.left_out,
+            other_system=self.scenario.other_system,
         )
 
 
@@ -137,6 +140,7 @@ def read(folder: Path) -> Original:
             budget=budget,
             seed=planned.seed,
             checks=tuple(facts.get("checks", ())),
+            other_system=wanted.other_system,
         ),
         timeline=Timeline(
             seed=planned.seed,

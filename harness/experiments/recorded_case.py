@@ -24,6 +24,7 @@ from harness.experiments.original import Original
 from harness.faults import spec
 from harness.faults.fault import Fault, State
 from harness.history.files import Files
+from harness.history.other_system import OtherSystem
 from harness.scenario import files, timeline, workload
 from harness.scenario.scenario import Phase
 from harness.scenario.stream import Stream
@@ -45,7 +46,7 @@ def case_of(of: Original, findings: Collection[str]) -> Case:
     built = _json(of.folder / "topology.json")
     found = Documents(
         scenario={**_scenario(of), "name": of.facts["name"], "system": built["adapter"]},
-        topology=_topology(of.folder, built),
+        topology=_topology(of.folder, built, of.scenario.other_system),
         budget=_budget(of.folder, of.facts["name"], findings),
     )
     _require_scenario(of, found)
@@ -76,7 +77,7 @@ def _scenario(of: Original) -> Document:
     if wrong := manifest.open(file.name).wrong:
         raise BadFileError(f"{of.folder}: {wrong}: nobody can tell what was asked for")
     if file.is_file() and not (of.folder / workload.FILE).is_file():
-        return _unprofiled(load(file))
+        return _asked(_unprofiled(load(file)), of.scenario.other_system)
     checks = {"checks": list(of.scenario.checks)} if of.scenario.checks else {}
     planned = {phase.name: phase for phase in of.timeline.phases}
     phases = []
@@ -99,6 +100,20 @@ def _unprofiled(said: Document) -> Document:
         if isinstance(phase, dict):
             phase.pop("profile", None)
     return kept
+
+
+def _asked(said: Document, other: OtherSystem | None) -> Document:
+    """The scenario without what was left out of it for another system than its files name."""
+    phases = said.get("phase") if other is not None else None
+    for phase in phases if isinstance(phases, list) else ():
+        if other is None or not isinstance(phase, dict):
+            continue
+        if isinstance(streams := phase.get("stream"), list):
+            phase["stream"] = [one for one in streams if one.get("operation") not in other.words]
+        if phase.get("name") in other.until:
+            phase["duration_s"] = phase.pop("at_most_s", None)
+            del phase["until"]
+    return said
 
 
 def _length(phase: Phase, planned: PlannedPhase) -> Document:
@@ -258,8 +273,9 @@ def _not_sayable(of: Original, fault: Fault, why: str) -> UsageError:
     )
 
 
-def _topology(run: Path, built: Document) -> Document:
-    """The file that the run's topology was made from, without the system: the scenario names it.
+def _topology(run: Path, built: Document, other: OtherSystem | None) -> Document:
+    """The file that the run's topology was made from, without the system, which the scenario names,
+    and without the options that were left out for it.
 
     A folder of an earlier version may lack it; then it is the shipped one of that name.
     """
@@ -273,10 +289,21 @@ def _topology(run: Path, built: Document) -> Document:
     if not file.is_file():
         file = files.topology_of(scenario)
     values = load(file)
+    if other is not None:
+        _leave_out(values, other)
     made = replace(files.topology_from(values, str(file), built["name"]), adapter=built["adapter"])
     if json.loads(json.dumps(made.as_json())) != built:
         raise BadFileError(f"{file}: expected the topology of topology.json, found another one")
     return {"name": built["name"]} | {key: one for key, one in values.items() if key != "adapter"}
+
+
+def _leave_out(topology: Document, other: OtherSystem) -> None:
+    """Leave options out of a topology's file; what is none is refused by whoever reads it."""
+    group, nodes = topology.get("nodes"), topology.get("node")
+    for table in [group, *(nodes if isinstance(nodes, list) else ())]:
+        if isinstance(table, dict) and isinstance(options := table.get("options"), dict):
+            kept = {name: one for name, one in options.items() if name not in other.options}
+            table["options"] = kept
 
 
 def _budget(run: Path, scenario: str, findings: Collection[str]) -> Document | None:

@@ -27,7 +27,6 @@ from harness.control.client import Client
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError, UsageError
 from harness.experiments import bundle, comparable, fidelity, foreign, fork, judge, original, run
-from harness.experiments.cluster import with_system
 from harness.experiments.comparable import Answered
 from harness.experiments.judge import Judged
 from harness.experiments.original import Original
@@ -37,7 +36,7 @@ from harness.history.folder import translated
 from harness.kernel.files import replace_text
 from harness.runtimes import AUTO
 from harness.scenario import files, workload
-from harness.systems import abilities
+from harness.systems import abilities, adapters
 from harness.topology.topology import Topology
 
 VERSION = 1
@@ -231,7 +230,7 @@ def checked(of: Original, system: str | None = None, runtime_name: str = AUTO) -
     what is none of the harness's own.
     """
     foreign.require_none(of, system, runtime_name)
-    topology = with_system(of.scenario.topology, system)
+    topology = adapters.with_system(of.scenario.topology, system)
     adapter = Path(topology.adapter)
     if adapter.suffix == ".toml" and not adapter.is_file():
         raise BadFileError(

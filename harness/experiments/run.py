@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,14 @@ from harness.errors import (
     UnavailableError,
 )
 from harness.experiments import beforehand, judge
-from harness.experiments.cluster import down, up, with_system
+from harness.experiments.cluster import down, up
 from harness.experiments.judge import Judged
+from harness.network import injectors
 from harness.scenario import files, shipped, timeline
 from harness.scenario.scenario import Scenario
 from harness.scenario.timeline import PlannedPhase, Timeline
-from harness.systems import abilities
+from harness.systems import abilities, adapters
+from harness.systems.adapter import NodeAdapter
 from harness.topology.topology import Topology
 
 LOAD_GRACE_S = 120.0  # beyond the phases: Locust's start, the drain, the writing
@@ -81,10 +83,9 @@ def run(
 
     A cluster that was up before stays up. One that this starts ends with the run, and with this
     process however it ends, unless `keep` says that it stays. `system` puts another system under
-    test than the scenario names.
+    test than the scenario names, and asks it for what it can do of it.
     """
-    planned = files.read_scenario(scenario)
-    planned = replace(planned, topology=with_system(planned.topology, system))
+    planned = abilities.fitted(files.read_scenario(scenario), system)
     asked = Play(
         scenario=planned,
         timeline=check(planned),
@@ -141,7 +142,7 @@ def check(planned: Scenario, *, imports: bool = True) -> Timeline:
     `imports`: whether a system, or a check, that is Python of the user's own may be imported; it is
     not looked at otherwise. Raises UsageError for what its system cannot do and for a check that
     cannot be had, BadFileError for faults that name what is not there and a budget that cannot be
-    measured.
+    measured, UnavailableError for a fault of streams where its nodes dial none.
     """
     abilities.require(planned, imports=imports)
     selection.require(planned.checks, imports=imports)
@@ -155,7 +156,17 @@ def check(planned: Scenario, *, imports: bool = True) -> Timeline:
                 raise BadFileError(
                     f"{planned.budget}: row {row.name}: phase: {one_of(of.phase, phases)}"
                 )
-    return timeline.compile(planned)
+    played = timeline.compile(planned)
+    if imports or not adapters.is_foreign(planned.topology.adapter):
+        _require_streams(played, adapters.named(planned.topology.adapter))
+    return played
+
+
+def _require_streams(played: Timeline, adapter: NodeAdapter) -> None:
+    for fault in played.faults:
+        if "toxic" in fault.impairment.kinds and not adapter.ports:
+            why = injectors.BACKENDS["toxiproxy"].absent
+            raise UnavailableError(f"fault {fault.name}: toxic: {adapter.name}: {why}")
 
 
 def same(cluster: str, topology: Topology, runtime_name: str) -> None:

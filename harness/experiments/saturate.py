@@ -33,7 +33,7 @@ from harness.errors import (
 )
 from harness.experiments import beforehand
 from harness.experiments import run as single_run
-from harness.experiments.cluster import down, up, with_system
+from harness.experiments.cluster import down, up
 from harness.experiments.judge import Judged
 from harness.experiments.saturation import (
     CURVE,
@@ -55,6 +55,7 @@ from harness.scenario import files, writer
 from harness.scenario.budget import Row
 from harness.scenario.scenario import Phase, Scenario
 from harness.scenario.stream import Stream
+from harness.systems import adapters
 
 VERSION = 1
 FILE, PAGE = "saturation.json", "saturation.html"
@@ -88,7 +89,7 @@ class Saturating:
             known = [each.word for each in Operation]
             raise UsageError(f"--stream: {one_of(word, known)}")
         self.planned = files.read_scenario(scenario)
-        self.wanted = with_system(self.planned.topology, system)
+        self.wanted = adapters.with_system(self.planned.topology, system)
         self.streams = _streams(self.planned, operation)
         self.promised = promise(until, operation)
         self.operation, self.scenario = operation, scenario

@@ -35,11 +35,13 @@ from harness.reports.suite_part import SuitePart
 from harness.scenario import files, timeline
 from harness.scenario.budget import Row
 from harness.scenario.scenario import Suite
+from harness.systems import abilities
 
 VERSION = 1
 FILE = "suite.json"
 BUDGET = "budget.toml"
 NO_BUDGET = "none"  # instead of its hash
+ONLY_PLAYED = "no row of the suite promises anything of it: it is held to what every run is"
 
 
 def run(
@@ -73,7 +75,7 @@ def run(
         return single_run.run(scenario, **settings, keep=keep, progress=progress)
     if keep:
         raise UsageError("keep: a suite starts a cluster for each of its parts, and keeps none")
-    names = check(planned)
+    names = check(planned, system)
     timelines = [timeline.compile(files.read_scenario(part)) for part in planned.parts]
     beforehand.require(timelines, cluster=cluster, runtime_name=runtime_name, runs=runs)
     folder = new_folder(runs, planned.name)
@@ -120,13 +122,16 @@ def write(
         replace_text(folder / FILE, json.dumps(found, indent=1) + "\n")
 
 
-def check(planned: Suite, *, imports: bool = True) -> list[str]:
-    """Check all that a suite names, and return the names of its scenarios; `imports` as in
-    run.check.
+def check(planned: Suite, system: str | None = None, *, imports: bool = True) -> list[str]:
+    """Check all that a suite names, and return the names of its scenarios; `system` and `imports`
+    as in run.read and run.check.
 
     Raises BadFileError, or UsageError where a part asks for what its system cannot do.
     """
-    scenarios = [files.read_scenario(part) for part in planned.parts]
+    scenarios = [
+        abilities.fitted(files.read_scenario(part), system, imports=imports)
+        for part in planned.parts
+    ]
     for scenario in scenarios:
         single_run.check(scenario, imports=imports)
     rows = files.read_budget(planned.budget).rows
@@ -175,7 +180,7 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     for name in found.get("planned", ()):
         if name not in judged:
             failures.setdefault(name, f"scenario {name!r} was not played: the suite was cut short")
-    verdicts = {name: _in_suite(rows, name, one.verdict) for name, one in judged.items()}
+    verdicts = _in_suite(rows, {name: one.verdict for name, one in judged.items()})
     verdict = Verdict(findings=(*findings(rows, verdicts, failures), *lost))
     result = Judged(
         run=folder.resolve(),
@@ -242,9 +247,10 @@ def findings(
 
     A row of no part is UNKNOWN, and so is a part that broke and has no row to say it. A part that
     was played and of which no row promises anything is as good as what every run is held to, in a
-    suite that promises something.
+    suite that promises something; so is one that the system has no operation for, in a suite that
+    asks it something.
     """
-    left = {name: list(_in_suite(rows, name, one).findings) for name, one in parts.items()}
+    left = {name: list(one.findings) for name, one in _in_suite(rows, parts).items()}
     found = []
     for row in rows:
         of = row.conditions.scenario or ""
@@ -279,19 +285,47 @@ def _broken(part: str, why: str) -> Finding:
     )
 
 
-def _in_suite(rows: Sequence[Row], part: str, verdict: Verdict) -> Verdict:
-    """The verdict of a part as the suite takes it."""
-    about = {row.conditions.scenario for row in rows if row.bound is not None}
-    if not about or about & {None, part}:
-        return verdict
-    return Verdict(findings=tuple(map(_only_played, verdict.findings)))
+def _in_suite(rows: Sequence[Row], parts: Mapping[str, Verdict]) -> dict[str, Verdict]:
+    """The verdicts of the parts as the suite takes them."""
+    promised_of = {row.conditions.scenario for row in rows if row.bound is not None}
+    # A part of which no row was asked is as one of which none promises anything.
+    about = {one for one in promised_of if one is None or one not in parts or _is_asked(parts[one])}
+    some_asked = any(map(_was_loaded, parts.values()))
+    found = {}
+    for name, verdict in parts.items():
+        no_doubt = {scope.NOTHING_ASKED} if some_asked else set()
+        if about and not about & {None, name}:
+            no_doubt.add(scope.BUDGET)
+        why = "" if name in promised_of else ONLY_PLAYED
+        found[name] = Verdict(
+            findings=tuple(
+                _only_played(one, why if one.name == scope.BUDGET else "")
+                if one.name in no_doubt
+                else one
+                for one in verdict.findings
+            )
+        )
+    return found
 
 
-def _only_played(finding: Finding) -> Finding:
-    """The finding; that nobody judged a part by rows is, in a suite, no doubt about the others."""
-    if finding.name != scope.BUDGET or finding.cause is not Cause.NOT_JUDGED:
+def _is_asked(verdict: Verdict) -> bool:
+    """Whether a row that promises something was asked of a part."""
+    rows = verdict.rows()
+    return rows["not_asked"] < rows["of"] or not rows["of"]
+
+
+def _was_loaded(verdict: Verdict) -> bool:
+    """Whether anything was sent in a part."""
+    return any(one.name.startswith(scope.CAME_TRUE) for one in verdict.findings)
+
+
+def _only_played(finding: Finding, why: str) -> Finding:
+    """The finding; that nobody judged a part by rows is, in a suite, no doubt about the others.
+    `why`: the suite's own reason, empty: the finding's.
+    """
+    if finding.cause is not Cause.NOT_JUDGED:
         return finding
-    sentence = "no row of the suite promises anything of it: it is held to what every run is"
+    sentence = why or finding.sentence
     return replace(finding, answer=Answer.MEASURED, promised="–", cause=None, sentence=sentence)
 
 
@@ -324,6 +358,7 @@ def _facts(name: str, judged: Mapping[str, Judged]) -> dict[str, Any]:
     if not every:
         raise BadFileError(f"{name}: no part of the suite has a run folder: nothing was measured")
     names = ", ".join(judged)
+    others = [one["load"]["other_system"]["name"] for one in every if _is_of_other(one)]
     return {
         "name": name,
         "parts": names,
@@ -333,7 +368,13 @@ def _facts(name: str, judged: Mapping[str, Judged]) -> dict[str, Any]:
         "host": every[0]["host"],
         "started": every[0].get("started", ""),
         "nodes": [],
+        "other_system": ", ".join(dict.fromkeys(others)),
     }
+
+
+def _is_of_other(facts: Mapping[str, Any]) -> bool:
+    """Whether another system was under test than the files of a run name."""
+    return "other_system" in facts.get("load", {})
 
 
 def _named(part: str, progress: Progress) -> Progress:

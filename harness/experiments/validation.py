@@ -1,4 +1,5 @@
-"""Validation finds what `up` and `run` would refuse in a file, and starts nothing.
+"""Validation finds what `up` and `run` would refuse in a file, and starts nothing. Of what runs
+have left it finds what `judge` and `replay` would (validation_of_runs.py).
 
 It asks the same functions that refuse it there. Nothing of a stranger's runs: a system or a check
 that is Python of the user's own (``module:Class``, ``module:function``) is imported only where that
@@ -7,8 +8,10 @@ is asked for.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,29 +19,31 @@ from harness.checks import rows as budget_rows
 from harness.checks import selection
 from harness.choices import one_of
 from harness.errors import BadFileError, HarnessError, UsageError
-from harness.experiments import run, suite
+from harness.experiments import dry_run, kinds, run, suite, validation_of_runs
 from harness.host import capabilities
 from harness.network import injectors
 from harness.network.fabric import plan_addresses
+from harness.operations import Operation
 from harness.runtimes.runtime import Place
 from harness.scenario import files, shipped, tables
 from harness.scenario import gate as gates
 from harness.scenario.scenario import Scenario
-from harness.systems import adapters
+from harness.systems import abilities, adapters
 from harness.systems.adapter import NodeAdapter
 from harness.topology.impairment import Impairment
 from harness.topology.topology import Node, Topology
 
-# A key that only files of one kind have; where none of them stands, the folder says the kind.
-KEYS = {
-    "parts": "suite",
-    "criterion": "gate",
-    "phase": "scenario",
-    "row": "budget",
-    **dict.fromkeys(("start", "ready", "send", "received"), "system"),
-}
-FOLDERS = {"scenarios": "scenario", "budgets": "budget", "gates": "gate"}
-OTHERS = "topology"
+CONFIGURATION_S = 60.0  # in which Locust has read one of its files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What is asked of a validation: whether what is named ``module:Class`` may be imported, which
+    runs its code; and the system that is put under test instead of the one that the file names.
+    """
+
+    imports: bool = False
+    system: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,66 +54,97 @@ class Checked:
     sentence: str
 
 
-def validate(file: Path, *, imports: bool = False) -> Checked:
-    """Validate a topology, scenario, suite, budget, gate or command file.
+def validate(file: Path, *, imports: bool = False, system: str | None = None) -> Checked:
+    """Validate a topology, scenario, suite, soak, budget, gate or command file, a locust.conf, a
+    run folder or a bundle: told apart by what stands in it. For `imports` and `system` see Given.
 
-    `imports`: whether what is named ``module:Class`` may be imported, which runs its code.
-    Raises BadFileError, and UnavailableError for impairments that nothing on this host can make.
+    Raises BadFileError, UsageError where a system is put under test of what has none, and
+    UnavailableError for impairments that nothing on this host can make.
     """
-    keys = tables.load(file).keys()
-    kind = next(
-        (KEYS[key] for key in KEYS if key in keys),
-        FOLDERS.get(file.resolve().parent.name, OTHERS),
-    )
+    file = kinds.find(file)
+    kind = kinds.kind_of(file)
+    if system is not None and kind not in OF_A_SYSTEM:
+        raise UsageError(
+            f"--system: it is put under test by a {', '.join(OF_A_SYSTEM)}; {file} is a {kind}"
+        )
+    if system and (imports or not adapters.is_foreign(system)):
+        adapters.named(system)  # one that is none is a mistake of who named it, and of no file
+    given = Given(imports=imports, system=system)
     try:
-        return Checked(kind, tables.with_file(str(file), lambda: _VALIDATORS[kind](file, imports)))
+        return Checked(kind, tables.with_file(str(file), lambda: _VALIDATORS[kind](file, given)))
     except UsageError as error:  # what is asked for stands in the file
         raise BadFileError(f"{file}: {error}") from None
+    except BadFileError as error:
+        meant = kinds.misspelled(kind, tables.load(file)) if kind in kinds.KEYS else ""
+        if not meant or meant.partition(":")[0] in str(error):
+            raise
+        raise BadFileError(f"{file}: {meant}") from error
 
 
-def _suite(file: Path, imports: bool) -> str:
+def _suite(file: Path, given: Given) -> str:
     planned = files.read_suite(file)
     assert planned is not None
-    suite.check(planned, imports=imports)
-    unseen = {_playable(files.read_scenario(part), imports) for part in planned.parts}
-    return f"{len(planned.parts)} scenarios{''.join(sorted(unseen))}"
+    suite.check(planned, given.system, imports=given.imports)
+    parts = [_fitted(part, given) for part in planned.parts]
+    unseen = dict.fromkeys(_playable(one, given.imports) for one in parts)
+    left = [
+        f"\nNot asked: {one.name}: {said}."
+        for one in parts
+        for said in dry_run.left_out(one, dry_run.rows_of(one, planned.budget))
+    ]
+    return "".join([f"{len(parts)} scenarios", *unseen, *left])
 
 
-def _scenario(file: Path, imports: bool) -> str:
-    planned = files.read_scenario(file)
-    unseen = _playable(planned, imports)
-    return f"{len(planned.phases)} phases on {len(planned.topology.nodes)} nodes{unseen}"
+def _fitted(file: Path, given: Given) -> Scenario:
+    return abilities.fitted(files.read_scenario(file), given.system, imports=given.imports)
 
 
-def _topology(file: Path, imports: bool) -> str:
-    built = files.read_topology(file)
-    unseen = _startable(built, imports, built.baseline.values())
+def _scenario(file: Path, given: Given) -> str:
+    planned = _fitted(file, given)
+    said = _playable(planned, given.imports)
+    said += "".join(
+        f"\nNot asked: {one}."
+        for one in dry_run.left_out(planned, dry_run.rows_of(planned, planned.budget))
+    )
+    return f"{len(planned.phases)} phases on {len(planned.topology.nodes)} nodes{said}"
+
+
+def _soak(file: Path, given: Given) -> str:
+    return f"windows of {_scenario(file, given)}"
+
+
+def _topology(file: Path, given: Given) -> str:
+    built = adapters.with_system(files.read_topology(file), given.system)
+    unseen = _startable(built, given.imports, built.baseline.values())
     return (
         f"{len(built.nodes)} nodes, {len(built.links)} links, {len(built.regions)} regions{unseen}"
     )
 
 
-def _budget(file: Path, _: bool) -> str:
+def _budget(file: Path, _: Given) -> str:
     rows = files.read_budget(file).rows
     budget_rows.validate(rows)
     return f"{len(rows)} rows"
 
 
-def _system(file: Path, _: bool) -> str:
+def _system(file: Path, given: Given) -> str:
     built = adapters.named(str(file.resolve()))
     _rehearse(built, Topology(name="check", nodes=(Node(name="a"), Node(name="b")), links=_PAIR))
     if built.budget is not None:
-        _budget(shipped.find(built.budget, "budgets"), False)
-    return f"{built.name} can do {', '.join(sorted(one.word for one in built.operations))}"
+        _budget(shipped.find(built.budget, "budgets"), given)
+    has = {one for one in Operation if one in built.operations}
+    no = ", ".join(sorted(one.word for one in Operation if one not in has))
+    can = f"{built.name} can do {', '.join(sorted(one.word for one in has))}"
+    return f"{can}; it has no {no}" if no else can
 
 
-def _gate(file: Path, imports: bool) -> str:
+def _gate(file: Path, given: Given) -> str:
     planned = gates.read(file)
     for one in planned.criteria:
         if one.gate is not None:
-            _gate(one.gate, imports)
+            _gate(one.gate, given)
         elif one.soak is not None:
-            validate(one.soak, imports=imports)
+            validate(one.soak, imports=given.imports)
             if "soak" not in tables.load(one.soak):
                 raise BadFileError(
                     f"{planned.file}: criterion {one.name!r}: {one.soak}: expected a scenario with "
@@ -116,9 +152,23 @@ def _gate(file: Path, imports: bool) -> str:
                 )
             _require_rows(planned, one.name, one.rows, _budget_of(one.soak))
         elif one.scenario is not None:
-            validate(one.scenario, imports=imports)
+            validate(one.scenario, imports=given.imports)
             _require_rows(planned, one.name, one.rows, _budget_of(one.scenario))
     return f"{len(planned.criteria)} criteria"
+
+
+def _configuration(file: Path, _: Given) -> str:
+    """Ask Locust in a process of its own."""
+    command = [sys.executable, "-m", "harness.load.locust.configuration", str(file)]
+    asked = subprocess.run(
+        command, capture_output=True, text=True, timeout=CONFIGURATION_S, check=False
+    )
+    if asked.returncode:
+        raise BadFileError(f"{file}: cannot be read: {asked.stderr.strip().splitlines()[-1]}")
+    if wrong := asked.stdout.splitlines():
+        raise BadFileError("\n".join(f"{file}: {one}" for one in wrong))
+    lines = file.read_text().splitlines()
+    return f"{sum(bool(one.strip()) and one.strip()[0] not in '#;[' for one in lines)} options"
 
 
 def _budget_of(scenario: Path) -> Path | None:
@@ -134,13 +184,21 @@ def _require_rows(planned: gates.Gate, name: str, rows: Iterable[str], budget: P
 
 
 _PAIR = frozenset({("a", "b")})
-_VALIDATORS = {
+OF_A_SYSTEM = ("scenario", "suite", "soak", "topology")
+_VALIDATORS: Mapping[str, Callable[[Path, Given], str]] = {
     "suite": _suite,
     "scenario": _scenario,
+    "soak": _soak,
     "topology": _topology,
     "budget": _budget,
     "gate": _gate,
     "system": _system,
+    kinds.CONFIGURATION: _configuration,
+    kinds.RUN: lambda file, _: validation_of_runs.run(file),
+    kinds.BUNDLE: lambda file, _: validation_of_runs.packed(file),
+    kinds.SUITE_RUN: lambda file, _: validation_of_runs.of_suite(file),
+    kinds.SOAK_RUN: lambda file, _: validation_of_runs.of_soak(file),
+    kinds.GATE_RUN: lambda file, _: validation_of_runs.of_gate(file),
 }
 
 

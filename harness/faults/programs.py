@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from harness.choices import did_you_mean
+from harness.choices import possible
 from harness.errors import BadFileError
 
 PROGRAM, ARGUMENTS = "program", "arguments"
@@ -35,11 +35,8 @@ class Program:
             raise BadFileError("command: expected a program and its arguments, found nothing")
         for name in FIELD.findall(self.command):
             if name not in FIELDS:
-                possible = [f"{{{one}}}" for one in FIELDS]
-                raise BadFileError(
-                    f"command: there is no field {{{name}}}"
-                    f"{did_you_mean(f'{{{name}}}', possible)}; possible: {', '.join(possible)}"
-                )
+                said = possible(f"{{{name}}}", (f"{{{one}}}" for one in FIELDS))
+                raise BadFileError(f"command: there is no field {{{name}}}{said}")
 
     @property
     def file(self) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.choices import did_you_mean
+from harness.choices import possible
 from harness.errors import BadFileError
 from harness.faults import limits, partitions, targets
 from harness.faults.fault import Condition, Fault, State
@@ -220,8 +220,7 @@ def parse(table: Mapping[str, object]) -> FaultSpec:
     read: dict[str, Any] = {}
     for key, value in table.items():
         if key not in WORDS:
-            hint = did_you_mean(key, WORDS)
-            raise BadFileError(f"{key}: unknown key{hint}; possible: {', '.join(WORDS)}")
+            raise BadFileError(f"{key}: unknown key{possible(key, WORDS)}")
         if value is not None:
             try:
                 read[key] = WORDS[key].read(value)

@@ -93,6 +93,11 @@ class Source:
         were = {name for name in self._files or () if Path(name).match(pattern)}
         return sorted(there | were)
 
+    def differences(self) -> list[str]:
+        """Say which files are not as they were when the run was closed."""
+        opened = map(self.open, self._files or ())
+        return [content.wrong for content in opened if content.wrong]
+
     def open(self, name: str) -> Content:
         """Open a file; what differs from the manifest, and what comes after, is left out."""
         try:

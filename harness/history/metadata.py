@@ -37,6 +37,13 @@ WANTED: Mapping[str, Any] = {
         "late_ns?": int,
         "shares?": int,
         "left_out?": list[str],
+        "other_system?": {
+            "name": str,
+            "instead_of": str,
+            "streams": ({"phase": str, "operation": str, "rate_per_s": float},),
+            "until": dict[str, str],
+            "options": dict[str, int],
+        },
         "streams?": (
             {
                 "phase": str,

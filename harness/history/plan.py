@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.errors import BadFileError
 from harness.history.events import Event, ends_ns
+from harness.history.other_system import OtherSystem
 
 LATE_NS = 1_000_000  # of a folder that does not say it
 SECONDS_MAX = 1e9  # no run knows a time further from its beginning
@@ -76,7 +77,8 @@ class Plan:
 
     `streams` are those of metadata.json, whose position is their number. `workers` 0: an older
     folder, which says too little of them to replay their schedule. `left_out` are the words of the
-    operations that somebody who picked streams by hand did not pick; of a scenario there are none.
+    operations that somebody who picked streams by hand did not pick, and of a scenario those that
+    `other_system`, which is under test instead of the one that its files name, does not have.
     """
 
     t0_ns: int
@@ -87,6 +89,7 @@ class Plan:
     changes: tuple[ChangePlan, ...] = ()
     late_ns: int = LATE_NS  # how late the generator was to send at most
     left_out: frozenset[str] = frozenset()
+    other_system: OtherSystem | None = None
 
     def phase(self, name: str) -> PhasePlan | None:
         """Return the phase of that name, None where none was planned."""
@@ -165,6 +168,7 @@ def read(
             workers=load.get("shares", 0),
             late_ns=load.get("late_ns", LATE_NS),
             left_out=frozenset(load.get("left_out", ())),
+            other_system=OtherSystem.from_json(load.get("other_system")),
             changes=tuple(
                 ChangePlan(
                     at_ns=_moved(_change_ns(t0_ns, one["at_s"]), plain, bounds),

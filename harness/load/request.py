@@ -13,6 +13,7 @@ from typing import Any
 from harness.checks import rows, selection
 from harness.control import wanted
 from harness.errors import UsageError
+from harness.history.other_system import OtherSystem
 from harness.load.locust import options
 from harness.network import injectors
 from harness.operations import Operation
@@ -37,7 +38,8 @@ class RunRequest:
     seed: int
     run: str | None  # None: it has not begun
     begin: Mapping[str, Any]  # parameters of Supervisor.begin
-    left_out: tuple[str, ...] = ()  # words of the operations that were not picked, by hand
+    left_out: tuple[str, ...] = ()  # see plan.Plan
+    other_system: OtherSystem | None = None  # likewise
 
     @property
     def has_gets(self) -> bool:
@@ -47,6 +49,7 @@ class RunRequest:
 
     def facts(self, workers: list[str], late_ns: int) -> dict[str, Any]:
         """What the run's metadata say of the generator: enough to replay its schedule."""
+        other = {} if self.other_system is None else {"other_system": self.other_system.as_json()}
         return {
             "late_ns": late_ns,
             "generator": f"locust {version('locust')}",
@@ -55,6 +58,7 @@ class RunRequest:
             "pids": _pids(),
             "left_out": list(self.left_out),
             "streams": [said for phase in self.phases for said in phase.streams_as_json()],
+            **other,
         }
 
 
@@ -86,7 +90,14 @@ def _handed() -> RunRequest | None:
     if run is None or not file.is_file():
         return None
     load = workload.read(file)
-    return RunRequest(phases=load.phases, seed=load.seed, run=run, begin={}, left_out=load.left_out)
+    return RunRequest(
+        phases=load.phases,
+        seed=load.seed,
+        run=run,
+        begin={},
+        left_out=load.left_out,
+        other_system=load.other_system,
+    )
 
 
 def _of_scenario(
@@ -98,7 +109,9 @@ def _of_scenario(
             f"{given.scenario} is a suite, whose scenarios have clusters of their own: "
             f"`harness run {given.scenario}` plays it"
         )
-    scenario = files.read_scenario(path)
+    # Of a run that has begun, who began it has put the cluster's system under test.
+    system = given.system or None if run is None else status["adapter"]
+    scenario = abilities.fitted(files.read_scenario(path), system)
     begin: dict[str, Any] = {}
     if run is None:
         played = _playable(path, scenario, status, backends)
@@ -106,7 +119,15 @@ def _of_scenario(
         texts = {"scenario.toml": path.read_text()}
         begin = _begin(given, scenario.name, played, budget, texts, scenario.checks)
     phases = tuple(replace(phase, faults=(), profiles=()) for phase in scenario.phases)
-    return RunRequest(phases=phases, seed=scenario.seed, run=run, begin=begin)
+    other = scenario.other_system
+    return RunRequest(
+        phases=phases,
+        seed=scenario.seed,
+        run=run,
+        begin=begin,
+        left_out=() if other is None else other.words,
+        other_system=other,
+    )
 
 
 def _playable(
@@ -124,6 +145,8 @@ def _playable(
     named = file.stem if file.parent.name == "topologies" else str(file)
     other = "" if system == "meshnode" else f" --system {system}"
     up = f"`harness down`, `harness up {named}{other}`, and start it again"
+    if status["adapter"] != system:
+        up += f"; or --system {status['adapter']}, which is asked for what it can do of it"
     wanted.require(status, scenario.topology, instead=up)
     played = timeline.compile(scenario)
     if played.faults:

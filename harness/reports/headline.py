@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # numpy and Arrow: a command that renders nothing must not wa
     from harness.reports.suite_part import SuitePart
 
 UNSEALED = "no manifest: of a file that was changed since this run was closed nobody can tell"
+REASONS = 6  # why rows were not asked that are said
 SENTENCE_CHARACTERS = 240  # of a finding's own sentence: the row itself says all of it
 
 
@@ -27,6 +28,30 @@ def counts(verdict: Verdict) -> str:
     judged = f"{rows['judged']} of {rows['of']} rows judged; " if rows["of"] else ""
     found = verdict.counts().items()
     return judged + ", ".join(f"{number} {answer}" for answer, number in found if number)
+
+
+def sentences(verdict: Verdict) -> list[str]:
+    """Say why a verdict is not PASS, and what of it nobody asked; none where there is neither."""
+    return [one for one in (why(verdict), not_asked(verdict)) if one]
+
+
+def not_asked(verdict: Verdict) -> str:
+    """Say of how many rows that promise something nobody asked, where there are none of what else,
+    and why; empty of none: ``36 rows were not asked: nats has no dht_put (20), nats has no dht_get
+    (16)``.
+    """
+    left = [one for one in verdict.findings if one.answer is Answer.NOT_ASKED]
+    if not left:
+        return ""
+    rows = [one for one in left if one.metric and one.bound is not None]
+    whys = Counter(one.sentence for one in rows or left).most_common()
+    said = [f"{why} ({count})" if len(whys) > 1 else why for why, count in whys[:REASONS]]
+    rest = sum(count for _, count in whys[REASONS:])
+    said += [f"and of other reasons {rest}"] if rest else []
+    what = "row" if rows else "finding"
+    count = len(rows or left)
+    were = "was" if count == 1 else "were"
+    return f"{count} {what}{'s' * (count > 1)} {were} not asked: {', '.join(said)}."
 
 
 def first(verdict: Verdict) -> Finding | None:
@@ -65,6 +90,16 @@ def told(finding: Finding) -> str:
     if len(sentence) > SENTENCE_CHARACTERS:
         sentence = sentence[: SENTENCE_CHARACTERS - 1].rstrip() + "…"
     return f"{finding.name}{phase}: {sentence}"
+
+
+def nodes(facts: Mapping[str, Any], what: str) -> str:
+    """Say what was run on what: ``10 serf nodes (cluster-10)``; of a suite that was played on
+    another system than its files name ``chat, store with serf nodes``. `what`: the topology, or the
+    parts.
+    """
+    if facts["nodes"]:
+        return f"{len(facts['nodes']):,} {facts['adapter']} nodes ({what})"
+    return f"{what} with {facts['other_system']} nodes" if facts.get("other_system") else what
 
 
 def again(facts: Mapping[str, Any], run: str) -> str:

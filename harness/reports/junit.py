@@ -1,5 +1,5 @@
 """JUnit XML: each row is a test case. FAIL is a failure, UNKNOWN an error and never a skip; a row
-whose stream nobody picked is one; a row that promises nothing says so.
+that nobody asked for is one; a row that promises nothing says so.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ def render(
         ("answer", verdict.answer),
         ("topology", facts["topology"]),
         ("runtime", facts["runtime"]["name"]),
+        ("not-asked", headline.not_asked(verdict)),
         ("unsealed", headline.unsealed(history, parts)),
     ):
         if not value:

@@ -36,9 +36,9 @@ def render(
     parts: Sequence[SuitePart] = (),
 ) -> str:
     """Write the comment."""
-    said = (headline.why(verdict), headline.unsealed(history, parts))
+    said = (*headline.sentences(verdict), headline.unsealed(history, parts))
     lead = "".join(f"{escaped(one)}\n\n" for one in said if one)
-    nodes, seed = "", ""
+    nodes, seed = f"{facts['other_system']} nodes on " if facts.get("other_system") else "", ""
     if facts["nodes"]:
         nodes = f"{len(facts['nodes'])} {facts['adapter']} nodes on "
         seed = f" · seed {facts['seed']}"

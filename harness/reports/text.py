@@ -80,17 +80,15 @@ def to_text(renderable: RenderableType) -> str:
 
 def _what(facts: Mapping[str, Any]) -> str:
     """Say what was run on what; a suite and a bench have no nodes of their own, and no seed."""
-    host, runtime, nodes = facts["host"], facts["runtime"], facts["nodes"]
+    host, runtime = facts["host"], facts["runtime"]
     packed = (
         f", {runtime['nodes_per_container']} nodes a container"
         if int(runtime.get("nodes_per_container", 0)) > 1
         else ""
     )
-    what = facts["topology"]
-    if nodes:
-        what = f"{len(nodes)} {facts['adapter']} nodes ({what})"
+    what = headline.nodes(facts, facts["topology"])
     said = [facts["name"], f"{what} on {runtime['name']}{packed}"]
-    said += [f"seed {facts['seed']}"] if nodes else []
+    said += [f"seed {facts['seed']}"] if facts["nodes"] else []
     said += [of] if (of := headline.replay_of(facts)) else []
     return " · ".join([*said, f"{host['cores']} cores {host['cpu']}, kernel {host['kernel']}"])
 
@@ -106,6 +104,6 @@ def _why(finding: Finding) -> str:
 
 
 def _total(verdict: Verdict) -> Text:
-    why = headline.why(verdict)
     said = Text.assemble(_answer(verdict.answer), f"  {headline.counts(verdict)}")
-    return Text("\n").join([said, plain(why)]) if why else said
+    more = [plain(one) for one in headline.sentences(verdict)]
+    return Text("\n").join([said, *more])

@@ -20,16 +20,19 @@ from harness.topology.quantities import number
 NAMED = 6  # nodes of a fault's side, by name
 
 
-def laid_out(scenario: Scenario, played: Timeline) -> RenderableType:
-    """Lay out what is played: a line of all of it, and the table of its phases."""
-    return Group(plain(_headline(scenario, played)), _table(scenario, played))
+def laid_out(scenario: Scenario, played: Timeline, system: str = "") -> RenderableType:
+    """Lay out what is played: a line of all of it, and the table of its phases. `system`: what the
+    one under test is called, where that is not how the files name it.
+    """
+    system = system or scenario.topology.adapter
+    return Group(plain(_headline(scenario, played, system)), _table(scenario, played))
 
 
-def _headline(scenario: Scenario, played: Timeline) -> str:
+def _headline(scenario: Scenario, played: Timeline, system: str) -> str:
     budget = "no budget" if scenario.budget is None else f"budget {scenario.budget.stem}"
     nodes, phases = len(scenario.topology.nodes), len(scenario.phases)
     return (
-        f"{scenario.name}: {nodes:,} {scenario.topology.adapter} nodes "
+        f"{scenario.name}: {nodes:,} {system} nodes "
         f"({scenario.topology.name}), {phases} phase{'s' * (phases > 1)} in "
         f"{_at(played.phases[-1].end_s or 0.0)}, seed {scenario.seed}, {budget}"
     )

@@ -10,6 +10,7 @@ from harness.choices import did_you_mean
 from harness.errors import BadFileError
 from harness.faults.churn import Churn
 from harness.faults.spec import FaultSpec
+from harness.history.other_system import OtherSystem
 from harness.history.plan import PhaseKind
 from harness.profiles.spec import ProfileSpec, require_who
 from harness.scenario import until
@@ -110,7 +111,8 @@ class Phase:
 class Scenario:
     """One experiment.
 
-    Raises BadFileError where a stream names a node that the topology does not have.
+    `other_system`: what is under test instead of the system that its files name, and what was left
+    out for it. Raises BadFileError where a stream names a node that the topology does not have.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Scenario:
     budget: Path | None = None
     seed: int = 1
     checks: tuple[str, ...] = ()  # beyond what every run is held to: words, or module:function
+    other_system: OtherSystem | None = None
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from harness.choices import did_you_mean, one_of
+from harness.choices import one_of, possible
 from harness.errors import BadFileError
 
 T = TypeVar("T")
+SHOWN_MOST = 80  # characters of a value that is not what was expected
 
 _WORDS: dict[type, str] = {
     str: "text",
@@ -63,7 +64,7 @@ class Table:
         is_finite = not isinstance(value, float) or math.isfinite(value)
         if isinstance(value, kind) and is_finite and not is_flag:
             return value
-        raise BadFileError(f"{self._path(key)}: expected {_WORDS[kind]}, found {value!r}")
+        raise BadFileError(f"{self._path(key)}: expected {_WORDS[kind]}, found {shown(value)}")
 
     def choice(self, key: str, options: Iterable[str], default: str | None = None) -> str:
         """Return a text that must be one of `options`. Raises BadFileError."""
@@ -83,7 +84,7 @@ class Table:
         for number, value in enumerate(self.take(key, list, []), 1):
             where = f"{self._path(key)}[{number}]"
             if not isinstance(value, dict):
-                raise BadFileError(f"{where}: expected a table, found {value!r}")
+                raise BadFileError(f"{where}: expected a table, found {shown(value)}")
             found.append(Table(value, where))
         return found
 
@@ -93,7 +94,7 @@ class Table:
         for value in values:
             if not isinstance(value, str):
                 raise BadFileError(
-                    f"{self._path(key)}: expected a list of texts, found {value!r} in it"
+                    f"{self._path(key)}: expected a list of texts, found {shown(value)} in it"
                 )
         return values
 
@@ -119,15 +120,21 @@ class Table:
         """Refuse unknown keys. Raises BadFileError."""
         for key in self._values:
             if key not in self._known:
-                raise BadFileError(
-                    f"{self._path(key)}: unknown key{did_you_mean(key, self._known)}; possible: "
-                    f"{', '.join(sorted(set(self._known)))}"
-                )
+                said = possible(key, sorted(self._known))
+                raise BadFileError(f"{self._path(key)}: unknown key{said}")
 
     def _path(self, key: str) -> str:
         return (
             f"{self.where}: {key}" if self.where.endswith((".toml", ">")) else f"{self.where}.{key}"
         )
+
+
+def shown(value: object) -> str:
+    """Show a value of a file in a sentence; of a table its keys."""
+    if isinstance(value, dict):
+        return f"a table with {', '.join(value)}" if value else "an empty table"
+    said = repr(value)
+    return said if len(said) <= SHOWN_MOST else f"{said[:SHOWN_MOST]}…"
 
 
 def with_file(where: str, build: Callable[[], T]) -> T:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadFileError
+from harness.history.other_system import OtherSystem
 from harness.history.plan import PhaseKind
 from harness.scenario.scenario import Phase
 from harness.scenario.stream import Stream
@@ -23,13 +24,14 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """The streams of each phase, in order, and what ends one early. `left_out` are the words of
-    operations that somebody who picked streams by hand did not pick.
+    """The streams of each phase, in order, and what ends one early. `left_out` and `other_system`:
+    see plan.Plan.
     """
 
     seed: int
     phases: tuple[Phase, ...]
     left_out: tuple[str, ...] = ()
+    other_system: OtherSystem | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of workload.json."""
@@ -37,6 +39,7 @@ class Workload:
             "version": VERSION,
             "seed": self.seed,
             "left_out": list(self.left_out),
+            "other_system": None if self.other_system is None else self.other_system.as_json(),
             "phases": [
                 {
                     "name": phase.name,
@@ -57,6 +60,7 @@ class Workload:
             return cls(
                 seed=said["seed"],
                 left_out=tuple(said["left_out"]),
+                other_system=OtherSystem.from_json(said.get("other_system")),
                 phases=tuple(
                     Phase(
                         name=phase["name"],

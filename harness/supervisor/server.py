@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import errors
-from harness.choices import did_you_mean
+from harness.choices import possible
 from harness.errors import HarnessError
 from harness.kernel.descriptors import peer, receive
 from harness.redaction import redacted
@@ -86,8 +86,7 @@ class Server:
             if handler is None:
                 raise errors.UsageError(
                     f"unknown method {asked['method']!r}"
-                    f"{did_you_mean(asked['method'], self._handlers)}; possible: "
-                    f"{', '.join(sorted(self._handlers))}"
+                    f"{possible(asked['method'], sorted(self._handlers))}"
                 )
             return json.dumps(
                 {"id": number, "result": handler(asked["params"], descriptors, connection)}

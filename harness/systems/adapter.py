@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -75,6 +75,9 @@ class NodeAdapter(Protocol):
     # Whether a node that is started anew finds only what was prepared for it: it is wiped, whatever
     # a fault says.
     wipes: bool
+    # The options of nodes that it knows; None: it does not say, and is told all of them. Those of
+    # the system that a scenario was written for are left out where they are none of these.
+    options: Collection[str] | None
     # TCP ports at which nodes dial each other: what a stream fault can be put on.
     ports: tuple[int, ...]
     # Operation word → why the delivery ledger cannot hold it to that: counted and said.

@@ -15,6 +15,7 @@ from harness.experiments.session.session import NAME, Session
 from harness.experiments.session.twins import entered
 from harness.runtimes import AUTO
 from harness.scenario import files, shipped
+from harness.systems import adapters
 from harness.topology.topology import Topology
 
 
@@ -24,7 +25,7 @@ def read_topology(topology: str | Path | Topology, system: str | Path | None) ->
     """
     if not isinstance(topology, Topology):
         topology = files.read_topology(shipped.find(str(topology), "topologies"))
-    return clusters.with_system(topology, None if system is None else str(system))
+    return adapters.with_system(topology, None if system is None else str(system))
 
 
 def _runs(given: str | Path | None) -> Path:

@@ -63,6 +63,7 @@ class Asked:
     raw_s: float  # for how long raw values are kept
     started: str
     planned_bytes: int  # at most at one time, before anything was measured
+    instead_of: str | None = None  # the system that the files name, where that is another one
     inputs: Mapping[str, str] = field(default_factory=dict)  # path → SHA-256 of what it was
     version: int = VERSION
 

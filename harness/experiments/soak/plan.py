@@ -11,7 +11,6 @@ from typing import Any
 from harness.choices import did_you_mean, listed
 from harness.errors import BadFileError, UsageError
 from harness.experiments import run as single_run
-from harness.experiments.cluster import with_system
 from harness.experiments.run import Play
 from harness.experiments.soak import default, growth
 from harness.experiments.soak.folder import SoakFolder
@@ -21,8 +20,7 @@ from harness.scenario.scenario import Scenario
 from harness.scenario.soak import Soak
 from harness.scenario.tables import load
 from harness.scenario.timeline import Timeline
-from harness.systems import adapters
-from harness.topology.topology import Topology
+from harness.systems import abilities, adapters
 
 LOTS = 8  # of a window's churn, until somebody leaves
 OF_WINDOWS = "windows"  # in `inputs`: the budget without what is about all of a soak
@@ -79,7 +77,7 @@ def source(what: str, system: str | None) -> Source:
             "plays a scenario of phases"
         )
     else:
-        built, topology = with_system(files.read_topology(file), system), file
+        built, topology = adapters.with_system(files.read_topology(file), system), file
         operations = adapters.named(built.adapter).operations
         text = writer.text_of(default.document(built, str(file.resolve()), operations))
         scenario = file.with_name(f"soak-{file.stem}.toml")
@@ -89,7 +87,7 @@ def source(what: str, system: str | None) -> Source:
         text=text,
         topology=topology,
         budget=planned.budget,
-        system=with_system(planned.topology, system).adapter,
+        system=adapters.with_system(planned.topology, system).adapter,
     )
 
 
@@ -178,8 +176,7 @@ def _window(asked: Soak, number: int, seconds: float, of: Source) -> tuple[Plann
 def _compiled(
     number: int, document: dict[str, Any], of: Source, notes: tuple[str, ...]
 ) -> PlannedWindow:
-    planned = files.scenario_from(dict(document), of.scenario)
-    planned = replace(planned, topology=_of(planned.topology, of.system))
+    planned = abilities.fitted(files.scenario_from(dict(document), of.scenario), of.system)
     return PlannedWindow(
         number=number,
         document=document,
@@ -187,10 +184,6 @@ def _compiled(
         timeline=timeline.compile(planned),
         notes=notes,
     )
-
-
-def _of(built: Topology, system: str) -> Topology:
-    return replace(built, adapter=system)
 
 
 def play_of(folder: SoakFolder, number: int) -> tuple[Play, tuple[str, ...]]:
@@ -210,7 +203,8 @@ def play_of(folder: SoakFolder, number: int) -> tuple[Play, tuple[str, ...]]:
         budget=None if asked.budget is None else folder.path / asked.budget,
         system=asked.system,
     )
-    beside = {"topology": f"../../{asked.topology}", "system": asked.system}
+    own = asked.instead_of or asked.system
+    beside = {"topology": f"../../{asked.topology}", "system": own}
     if asked.budget is not None:
         beside["budget"] = f"../../inputs/{OF_WINDOWS}/{Path(asked.budget).name}"
     whole = replace(whole, others={**whole.others, **beside})

@@ -38,6 +38,7 @@ from harness.experiments.soak.own import OwnProcess, require_free
 from harness.experiments.soak.status import answers_of, news, so_far
 from harness.history.folder import require_writable
 from harness.scenario import files
+from harness.systems import abilities
 from harness.topology.topology import Topology
 
 BROKEN_MOST = 3  # windows in a row that do not come about: the next would not either
@@ -112,6 +113,7 @@ def begin(
         topology=of.input_of(of.topology, "topologies"),
         budget=None if of.budget is None else of.input_of(of.budget, "budgets"),
         system=first.topology.adapter,
+        instead_of=None if first.other_system is None else first.other_system.instead_of,
         runtime=runtime,
         cluster=name,
         workers=workers,
@@ -180,13 +182,14 @@ class Player:
         self.folder.write_ended(None)
         name = self.asked.cluster
         topology = files.read_topology(self.folder.path / self.asked.topology)
-        topology = replace(topology, adapter=self.asked.system)
+        topology = replace(topology, adapter=self.asked.instead_of or self.asked.system)
+        topology = abilities.of_other(topology, self.asked.system)
         try:
             with Hold() as held:
                 if state.is_alive(name):
                     _require_idle(name, topology, self.asked.runtime)
                 else:
-                    self._up(held)
+                    self._up(topology, held)
                     held.callback(down, name)
                 ended = self._windows()
                 self._tell("taking the cluster down")
@@ -196,12 +199,11 @@ class Player:
             self._wait_for_judge(None)
         return ended
 
-    def _up(self, held: Hold) -> None:
+    def _up(self, topology: Topology, held: Hold) -> None:
         up(
-            self.folder.path / self.asked.topology,
+            topology,
             cluster=self.asked.cluster,
             runtime_name=self.asked.runtime,
-            system=self.asked.system,
             progress=self._progress,
             held=held,
         )

@@ -92,6 +92,14 @@ def _add_run(parser: Any) -> None:
         metavar="SCENARIO",
     )
     scenario.include_in_web_ui = False  # the page has a field of its own (tabs/static/form.js)
+    system = parser.add_argument(
+        "--system",
+        default="",
+        help="system that is under test instead of the one that the scenario names, as the cluster "
+        "was started with: its streams that the system has no operation for are left out",
+        metavar="SYSTEM",
+    )
+    system.include_in_web_ui = False  # it is that of the cluster
     parser.add_argument(
         "--budget",
         default=AUTO,

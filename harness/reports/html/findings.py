@@ -42,8 +42,7 @@ def by_chart(findings: Sequence[Finding]) -> dict[str, list[Numbered]]:
 
 def total(verdict: Verdict) -> str:
     """Show the answer, and in a sentence why it is not PASS."""
-    why = headline.why(verdict)
-    told = f"<p class=why>{escape(why)}</p>" if why else ""
+    told = "".join(f"<p class=why>{escape(one)}</p>" for one in headline.sentences(verdict))
     return (
         f"<p class=total>{answer(verdict.answer)} "
         f"<span class=soft>{escape(headline.counts(verdict))}</span></p>{told}"

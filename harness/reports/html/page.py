@@ -27,11 +27,7 @@ def page(title: str, body: Sequence[str]) -> str:
 
 def header(facts: Mapping[str, Any]) -> str:
     """Say what was run, when, and let the reader choose the theme."""
-    nodes = (
-        f"{len(facts['nodes']):,} {facts['adapter']} nodes ({facts['topology']})"
-        if facts["nodes"]
-        else f"{facts['topology']}"
-    )
+    nodes = headline.nodes(facts, facts["topology"])
     started = str(facts.get("started", ""))[:16].replace("T", " ")
     when = f" · {started} UTC" if started else ""
     of = headline.replay_of(facts)

@@ -58,7 +58,7 @@ def _parts(parts: Sequence[SuitePart]) -> str:
             answer(part.verdict.answer),
             f'<a href="#{escape(_key(part))}"><b>{escape(part.name)}</b></a>',
             escape(headline.counts(part.verdict)),
-            escape(headline.why(part.verdict)),
+            escape(" ".join(headline.sentences(part.verdict))),
         )
         for part in parts
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from harness import plugin
 from harness.systems.adapter import NodeAdapter
+from harness.topology.topology import Topology
 
 TABLE = {
     "meshnode": "harness.systems.adapters.meshnode:Meshnode",
@@ -22,6 +24,13 @@ def is_foreign(name: str) -> bool:
     return ":" in name and not name.endswith(".toml") and name not in TABLE
 
 
+def shown(name: str) -> str:
+    """Show a system by its own name; one that is Python of the user's own as it was given: it is
+    not imported for that.
+    """
+    return name if is_foreign(name) else named(name).name
+
+
 def named(name: str) -> NodeAdapter:
     """Return the adapter of that name, or the one that a command file (``PATH.toml``) describes.
 
@@ -33,3 +42,12 @@ def named(name: str) -> NodeAdapter:
         return Command(Path(name))
     adapter: NodeAdapter = plugin.load("adapter, or a command file (.toml)", TABLE, name)()
     return adapter
+
+
+def with_system(topology: Topology, system: str | None) -> Topology:
+    """Put another system under test; a command file is named relative to the working directory."""
+    if not system:
+        return topology
+    return replace(
+        topology, adapter=str(Path(system).resolve()) if system.endswith(".toml") else system
+    )

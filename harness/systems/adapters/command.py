@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Command(driven.Driven):
     """A system that a command file describes."""
 
     confirmed = frozenset({Operation.PRIVATE_MESSAGE})
+    options: Collection[str] | None = frozenset()
 
     def __init__(self, path: Path) -> None:
         """Read the command file at `path`. Raises BadFileError."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from harness.choices import did_you_mean
@@ -34,6 +34,7 @@ class Driven:
     budget: str | None = None
     keeps_links = False
     wipes = False
+    options: Collection[str] | None = None
     ports: tuple[int, ...] = ()
     confirmed: frozenset[Operation] = frozenset()
     exempt: Mapping[str, str] = {}

@@ -6,7 +6,7 @@ This is the only importer of the package meshnode.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Meshnode:
     budget = "demo"
     keeps_links = True
     wipes = False
+    options: Collection[str] | None = frozenset(OPTIONS)
     ports = (PORT,)
     exempt: Mapping[str, str] = {}
     unpromised: Mapping[str, tuple[str, ...]] = {}

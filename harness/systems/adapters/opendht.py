@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class OpenDht(driven.Driven):
     operations = frozenset({Operation.DHT_PUT, Operation.DHT_GET, Operation.DHT_LISTEN})
     confirmed = frozenset({Operation.DHT_LISTEN})
     budget = "opendht"
+    options: Collection[str] | None = frozenset()
     exempt: Mapping[str, str] = {
         "dht_put": "its proxy does not say which nodes stored the value",
         "dht_get": "its proxy does not say which node had the value; that it is the value which "

@@ -14,7 +14,7 @@ import json
 import random
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Serf(driven.Driven):
     name = "serf"
     operations = frozenset({Operation.BROADCAST})
     budget = "serf"
+    options: Collection[str] | None = frozenset(OPTIONS)
     ports = (PORT,)
     records = frozenset({RecordKind.RECEIVED, *KINDS.values()})
     exempt: Mapping[str, str] = {

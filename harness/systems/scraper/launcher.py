@@ -43,6 +43,7 @@ class Scraper:
         self._heard: Heard | None = None
         self._failed: Callable[[str], None] = lambda _: None
         self._over = threading.Event()
+        self._telling, self._has_ended = threading.Lock(), False
         self._say(json.dumps(self._settings))
         self._thread = threading.Thread(target=self._listen, name="scraper", daemon=True)
         self._thread.start()
@@ -58,10 +59,10 @@ class Scraper:
         """
         self._over.clear()
         self._heard, self._failed = heard, failed
-        if self._process.poll() is None:
-            self._say(f"begin {t0_ns}")
-        else:
+        if self._has_ended:
             self._is_over()
+        else:
+            self._say(f"begin {t0_ns}")  # one that ends meanwhile is told of by who listens
 
     def end(self) -> None:
         """Ask no more, once all that was told is heard."""
@@ -71,8 +72,9 @@ class Scraper:
         self._heard = None
 
     def _is_over(self) -> None:
-        if self._heard is not None:
-            self._heard = None
+        with self._telling:
+            heard, self._heard = self._heard, None
+        if heard is not None:
             self._failed(ENDED)
         self._over.set()
 
@@ -88,6 +90,7 @@ class Scraper:
                 except Exception as error:  # what is not kept is a hole, and no quiet node
                     self._heard = None
                     self._failed(f"metrics of nodes: {type(error).__name__}: {error}")
+        self._has_ended = True
         self._is_over()
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ PAGE = (ROOT / "docs" / "interfaces.md").read_text()
 ARGUMENTS = {
     "up": ["cluster-10"],
     "run": ["demo"],
+    "check": ["demo"],
     "gate": ["pull-request"],
     "saturate": ["demo", "--stream", "private_message", "--until", "p99 < 50 ms"],
     "shrink": ["runs"],

@@ -137,3 +137,19 @@ def test_a_replay_says_of_which_run_and_what_was_changed(format_):
     assert "changed" not in plain
     forked = " ".join(said({**FACTS, "replay": {**of, "fork": "rate x2"}}).split())
     assert "replay of /runs/a/1, changed: rate x2" in forked
+
+
+def test_why_rows_were_not_asked_is_counted():
+    promise = {"answer": Answer.NOT_ASKED, "metric": "rss", "bound": 1.0}
+    rows = [
+        finding(sentence=f"x has no {number}", **promise)
+        for number in range(8)
+        for _ in range(8 - number)
+    ]
+    said = headline.not_asked(Verdict(findings=(*rows, finding())))
+    assert said.startswith("36 rows were not asked: x has no 0 (8), x has no 1 (7), ")
+    assert said.endswith("x has no 5 (3), and of other reasons 3.")
+    assert headline.not_asked(Verdict(findings=(finding(),))) == ""
+    loads = [finding("load: dht_put", answer=Answer.NOT_ASKED, sentence="x has no dht_put")]
+    one = headline.not_asked(Verdict(findings=tuple(loads)))
+    assert one == "1 finding was not asked: x has no dht_put."

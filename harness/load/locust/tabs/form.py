@@ -135,6 +135,8 @@ def told(environment: Any, desk: Desk, named: str) -> dict[str, Any]:
         "of these is not used"
     )
     said += f". Phases: {', '.join(kinds)}" if kinds else ""
+    if asked.other_system is not None:
+        said += "".join(f". Not asked: {one}" for one in asked.other_system.sentences())
     return {"plays": True, "says": said}
 
 

@@ -10,6 +10,7 @@ from harness.experiments.soak import cost, default, plan, play
 from harness.experiments.soak.folder import SoakFolder
 from harness.operations import Operation
 from harness.scenario import files, shipped
+from harness.systems import abilities
 
 SOAK = """
 topology = "cluster-10"
@@ -69,6 +70,19 @@ def test_what_is_played_is_what_was_planned(tmp_path):
         assert files.read_scenario(asked.source).phases == one.scenario.phases
         assert asked.scenario.name == "x"
         assert asked.scenario.budget.read_text() == shipped.find("soak", "budgets").read_text()
+
+
+def test_another_system_is_asked_in_each_window_for_what_it_can_do(tmp_path):
+    """The window's file names the system that it was written for: the generator leaves out anew."""
+    folder = begun(tmp_path, written(tmp_path), 180, system="opendht")
+    assert (folder.asked.system, folder.asked.instead_of) == ("opendht", "meshnode")
+    asked, _ = plan.play_of(folder, 2)
+    assert asked.scenario.topology.adapter == "opendht"
+    assert asked.scenario.other_system is not None
+    assert asked.scenario.other_system.words
+    again = abilities.fitted(files.read_scenario(asked.source), "opendht")
+    assert again.other_system == asked.scenario.other_system
+    assert again.phases == asked.scenario.phases
 
 
 def test_the_folder_needs_no_other_file(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ GONE = UnavailableError("no cluster 'main' is up")
 
 def status(topology: str = "cluster-10", **changes: Any) -> dict[str, Any]:
     built = read_topology(shipped.find(topology, "topologies"))
+    built = replace(built, adapter=changes.get("adapter", built.adapter))
     said = {
         "cluster": "main",
         "adapter": "meshnode",
@@ -38,7 +40,7 @@ def status(topology: str = "cluster-10", **changes: Any) -> dict[str, Any]:
 
 
 def given(**changes: Any) -> Namespace:
-    plain = {"scenario": "", "runs": "runs", "budget": "auto", "seed": 1}
+    plain = {"scenario": "", "system": "", "runs": "runs", "budget": "auto", "seed": 1}
     return Namespace(**{**plain, **changes})
 
 
@@ -69,6 +71,27 @@ def test_a_scenario_is_compiled_as_harness_run_does():
     assert made.begin["budget"].endswith("budgets/first-budget.toml")
     assert made.begin["timeline"]["phases"][0]["name"] == made.phases[0].name
     assert made.left_out == ()
+
+
+def test_another_system_is_asked_for_the_part_that_it_can_do():
+    asked = given(scenario="first-budget", system="serf")
+    made = requests.made(asked, [], status(adapter="serf"), backends)
+    sent = {one.operation for phase in made.phases for one in phase.streams}
+    assert (sent, made.left_out) == ({Operation.BROADCAST}, ("private_message",))
+    assert made.other_system is not None
+    facts = made.facts(["worker"], 1)
+    assert facts["other_system"] == made.other_system.as_json()
+    assert facts["left_out"] == ["private_message"]
+
+
+def test_the_load_of_a_run_that_has_begun_is_of_its_cluster(monkeypatch, tmp_path):
+    """`harness run --system serf` has begun it, and its generator reads the same file."""
+    monkeypatch.setenv("HARNESS_RUN", str(tmp_path))
+    made = requests.made(given(scenario="first-budget"), [], status(adapter="serf"), backends)
+    assert "private_message" in made.left_out
+    assert all(
+        one.operation is Operation.BROADCAST for phase in made.phases for one in phase.streams
+    )
 
 
 def test_what_was_not_picked_by_hand_is_left_out():
