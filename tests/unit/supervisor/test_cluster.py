@@ -54,7 +54,7 @@ def asked_for(folder, zygotes, **how):
     """What `Runtime` notes of nodes with these zygotes, listed in another order than theirs."""
 
     class Adapter:
-        name, ports, keeps_links = "none", (), False
+        name, ports, keeps_links, wipes = "none", (), False, False
 
         def prepare(self, _topology, places, _state):
             image = Image("none")
