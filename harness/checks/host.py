@@ -20,6 +20,7 @@ from harness.checks.verdict import Cause
 from harness.history.gaps import Part
 from harness.history.history import History, Nanoseconds, PhaseWindow, once
 from harness.operations import Operation, Outcome
+from harness.operations.operation import Witness
 from harness.scenario.budget import Row
 
 # A host is limited where other processes used a fifth of it, and it had hardly a free core; or some
@@ -217,15 +218,17 @@ def ends_slowly(row: Row) -> Outcome | None:
 
 def came(history: History, unanswered: Chosen) -> Chosen:
     """Which of these operations came to whom they were for, though nobody answered in time, or
-    could not, because their sender had given them up.
+    could not, because their sender had given them up, or may have, for all that records tell.
     """
     found = np.zeros(len(unanswered), np.bool_)
     for kind in records.kinds(history):
         mine = unanswered & (history.column("operation") == kind)
-        given_up = Operation(kind).spec.is_given_up
-        found[mine] = given_up | (
+        spec = Operation(kind).spec
+        found[mine] = spec.is_given_up | (
             records.witnessed_ns(history, Operation(kind), mine) != records.NEVER
         )
+        if spec.ledger is not None and spec.ledger.witness is Witness.KEEPER:
+            found[mine] |= records.shares_key(history, mine)
     return found
 
 

@@ -193,6 +193,13 @@ def keys(ids: Ids) -> Ids:
     return np.frombuffer(b"".join(made), f"V{ID_BYTES}")
 
 
+def shares_key(history: History, chosen: Chosen) -> Chosen:
+    """Which of the chosen puts name a key that others name too: of one that had no answer nobody
+    can tell which record is its own.
+    """
+    return _named_keys(history, chosen, keys(identifiers(history)[chosen]))[1]
+
+
 def witnessed_ns(history: History, operation: Operation, chosen: Chosen) -> Nanoseconds:
     """When the first record of each chosen operation's own witness was made; NEVER where there is
     none, and for an operation that has no single witness. All of the chosen are of this kind.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,8 @@ from typing import IO
 
 from harness.errors import HarnessError
 
+# Begins once it is told to, and not at all where this process ends before.
+HOLD = 'read -r _ || exit 1; exec "$@" </dev/null'
 # Kills the group as soon as its standard input closes, which is when this process ends, however.
 WATCH = 'read _; kill -s KILL -- "-$0"'
 PATIENCE_S = 10.0  # for a command that was asked to end
@@ -22,21 +26,27 @@ def run(argv: Sequence[str], output: IO[bytes], environment: Mapping[str, str]) 
 
     Raises HarnessError where there is no such program.
     """
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=environment,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise HarnessError(f"{argv[0]}: {error.strerror}") from None
-    watcher = subprocess.Popen(
-        ["sh", "-c", WATCH, str(process.pid)], stdin=subprocess.PIPE, start_new_session=True
+    if shutil.which(argv[0], path=environment.get("PATH", os.defpath)) is None:
+        raise HarnessError(f"{argv[0]}: {os.strerror(errno.ENOENT)}")
+    process = subprocess.Popen(
+        ["sh", "-c", HOLD, argv[0], *argv],
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=output,
+        env=environment,
+        start_new_session=True,
     )
+    assert process.stdin is not None
+    watch = ["sh", "-c", WATCH, str(process.pid)]
     try:
+        watcher = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
+    try:
+        with suppress(BrokenPipeError), process.stdin as told:
+            told.write(b"begin\n")
         # As long as it is not reaped, nobody else can have its number.
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     except BaseException:

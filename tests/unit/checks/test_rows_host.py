@@ -15,6 +15,7 @@ from harness.history import history as h
 from harness.history import plan
 from harness.history.gaps import Gap, Part
 from harness.operations import Operation, Outcome
+from harness.operations.operation import shared_key
 from harness.operations.records import RecordKind
 
 
@@ -243,16 +244,22 @@ def test_what_came_after_its_time_while_others_had_the_host_lowers_no_share(
 
 
 @pytest.mark.parametrize(
-    ("kind", "busy", "answer"),
+    ("kind", "busy", "keys", "answer"),
     [
-        (Operation.DHT_LOOKUP, 1.7, Answer.UNKNOWN),
-        (Operation.DHT_LOOKUP, 0.7, Answer.FAIL),
-        (Operation.DHT_PUT, 1.7, Answer.FAIL),  # who was to keep it may still have got it
-        (Operation.PRIVATE_MESSAGE, 1.7, Answer.FAIL),  # it may still come, and did not
+        (Operation.DHT_LOOKUP, 1.7, 0, Answer.UNKNOWN),
+        (Operation.DHT_LOOKUP, 0.7, 0, Answer.FAIL),
+        (Operation.DHT_PUT, 1.7, 0, Answer.FAIL),  # who was to keep it may still have got it
+        (Operation.DHT_PUT, 1.7, 2, Answer.UNKNOWN),  # and did, or another put of its key
+        (Operation.DHT_PUT, 0.7, 2, Answer.FAIL),
+        (Operation.PRIVATE_MESSAGE, 1.7, 0, Answer.FAIL),  # it may still come, and did not
     ],
 )
-def test_what_its_sender_gave_up_while_others_had_the_host_lowers_no_share(kind, busy, answer):
-    """A file of 100 MB that was under way for its 60 s beside others was "0 % arrived": FAIL."""
+def test_what_its_sender_gave_up_while_others_had_the_host_lowers_no_share(
+    kind, busy, keys, answer
+):
+    """A file of 100 MB that was under way for its 60 s beside others was "0 % arrived": FAIL. So
+    were puts of a soak, whose keys are few.
+    """
     operations = [
         operation(
             n,
@@ -265,9 +272,14 @@ def test_what_its_sender_gave_up_while_others_had_the_host_lowers_no_share(kind,
         for n in range(300)
     ]
     busy_s = [0.2 * at + (busy * min(max(at - 3, 0), 4)) for at in range(32)]
+    told = [
+        {"id": one["id"], "key": shared_key(b"", n % keys)[:16]}
+        for n, one in enumerate(operations if keys else [])
+    ]
     found = history(
         operations,
         seconds=30,
+        values=pa.Table.from_pylist(told, h.VALUES),
         host=pa.Table.from_pylist([host(at, busy_s[at]) for at in range(1, 32)], h.HOST),
         cores=2,
     )

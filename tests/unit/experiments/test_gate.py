@@ -15,7 +15,7 @@ from kit.nodes import wait_until
 
 import harness
 from harness.errors import BadFileError, InterruptedByUserError
-from harness.experiments import gate, validation
+from harness.experiments import command, gate, validation
 from harness.history import run_folders, store
 
 BENCH = """
@@ -179,6 +179,23 @@ def test_nothing_that_a_command_started_outlives_the_gate(made, tmp_path, number
     gate_.send_signal(number)
     gate_.wait()
     wait_until(lambda: is_ended(pid), "what it started has ended", 60)
+
+
+def test_a_command_does_not_begin_before_it_is_watched(tmp_path, monkeypatch):
+    """kill -9 of the gate between the two, on a host that others had: a `sleep` lived on."""
+    real, started = subprocess.Popen, []
+
+    def once(argv, **how):
+        if started:
+            raise KeyboardInterrupt
+        started.append(real(argv, **how))
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", once)
+    with (tmp_path / "output").open("wb") as output, pytest.raises(KeyboardInterrupt):
+        command.run(["touch", str(tmp_path / "began")], output, dict(os.environ))
+    started[0].wait(60)
+    assert not (tmp_path / "began").exists()
 
 
 def is_ended(pid):
