@@ -45,6 +45,7 @@ from harness.scenario import files, shipped, timeline
 from harness.scenario.scenario import Scenario
 from harness.scenario.timeline import PlannedPhase, Timeline
 from harness.systems import abilities, adapters
+from harness.systems.adapter import BuiltAdapter
 from harness.topology.topology import Topology
 
 LOAD_GRACE_S = 120.0  # beyond the phases: Locust's start, the drain, the writing
@@ -86,7 +87,9 @@ def up(
     text = topology.read_text() if isinstance(topology, Path) and topology.is_file() else ""
     built = files.read_topology(topology) if isinstance(topology, Path) else topology
     built = with_system(built, system)
-    adapters.named(built.adapter)
+    adapter = adapters.named(built.adapter)
+    if isinstance(adapter, BuiltAdapter):
+        adapter.make(progress)
     spec = Spec(
         cluster=state.cluster_name(cluster),
         topology=built,

@@ -1,16 +1,18 @@
-"""Adapters are the systems under test, one a file."""
+"""Adapters are the systems under test: a class in a file here, or a shipped command file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from harness import plugin
+from harness.runtimes import compiled
 from harness.systems.adapter import NodeAdapter
 
 TABLE = {
     "meshnode": "harness.systems.adapters.meshnode:Meshnode",
     "opendht": "harness.systems.adapters.opendht:OpenDht",
     "serf": "harness.systems.adapters.serf:Serf",
+    "libp2p": "systems/libp2p.toml",
 }
 
 
@@ -27,9 +29,10 @@ def named(name: str) -> NodeAdapter:
 
     Raises UsageError, BadFileError.
     """
-    if name.endswith(".toml"):
+    shipped = TABLE.get(name, "")
+    if name.endswith(".toml") or shipped.endswith(".toml"):
         from harness.systems.adapters.command import Command
 
-        return Command(Path(name))
+        return Command(compiled.shipped(shipped) if shipped else Path(name))
     adapter: NodeAdapter = plugin.load("adapter, or a command file (.toml)", TABLE, name)()
     return adapter

@@ -15,6 +15,7 @@ from typing import Any
 from harness.errors import BadFileError
 from harness.operations import Operation, Outcome, Request, Response
 from harness.operations.records import RecordKind
+from harness.runtimes import builds
 from harness.runtimes.runtime import Image, Place, Process, Recipe
 from harness.systems.adapter import Saw
 from harness.systems.adapters import command_file, driven
@@ -60,6 +61,11 @@ class Command(driven.Driven):
         self._kinds: dict[bytes, int] = {}
         self._read = driven.Values()
 
+    def make(self, told: builds.Told) -> None:
+        """Build the program, where the file says how and it is not here."""
+        if self._file.start.build is not None:
+            builds.make(self._file.start.build, told)
+
     def prepare(
         self, topology: Topology, places: Sequence[Place], state: Path
     ) -> list[tuple[Place, Process]]:
@@ -100,10 +106,12 @@ class Command(driven.Driven):
     def _program(self) -> str:
         """Return the program to run, found on this host where the image is made of it.
 
-        Raises BadFileError.
+        Raises BadFileError, UnavailableError.
         """
         folder, given = self._file.folder, self._file.start
         named = given.argv[0]
+        if given.build is not None:
+            return str(builds.require(given.build))
         if "/" in named:
             path = folder / named
             if given.image or path.is_file():

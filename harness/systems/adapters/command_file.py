@@ -15,6 +15,7 @@ from typing import Any
 from harness.choices import did_you_mean
 from harness.errors import BadFileError
 from harness.operations import Operation
+from harness.runtimes.builds import TOOLS, Build, lacking
 from harness.scenario.tables import Table, load
 from harness.topology.topology import NAME
 
@@ -89,6 +90,7 @@ class Start:
     image: str | None = None  # a reference; None: made of argv[0] and its libraries
     pod: bool = False
     ports: tuple[int, ...] = ()  # TCP, at which nodes dial each other
+    build: Build | None = None  # how argv[0] is had where it is not on PATH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,10 +192,12 @@ def _start(table: Table, folder: Path) -> Start:
             raise BadFileError(f"{table.where}.files: there is no file {folder / name}")
     environment = table.table("environment")
     placement = table.choice("placement", PLACEMENTS, "entered")
+    image = table.take_or_none("image", str)
     return Start(
         argv=argv,
         files=files,
-        image=table.take_or_none("image", str),
+        image=image,
+        build=_build(table, argv[0], image, folder),
         pod=placement == "pod",
         environment={
             key: fields(str(value), OF_A_START, f"{environment.where}.{key}")
@@ -207,6 +211,28 @@ def _start(table: Table, folder: Path) -> Start:
         separator=table.take("separator", str, ","),
         ports=_ports(table),
     )
+
+
+def _build(table: Table, program: str, image: str | None, folder: Path) -> Build | None:
+    """Read ``build = { cargo = "CRATE" }`` or ``{ go = "MODULE@VERSION" }``."""
+    if "build" not in table:
+        return None
+    inner = table.table("build")
+    tool: str = _one(inner, dict.fromkeys(TOOLS, lambda _, key, __: key))
+    source = inner.take(tool, str)
+    inner.finish()
+    if image is not None or not NAME.fullmatch(program):
+        raise BadFileError(
+            f"{inner.where}: expected start.argv to begin with the name of the program that is "
+            f"built, and no start.image; found {program!r} and {image or 'no image'}"
+        )
+    if tool == "cargo":
+        if why := lacking(folder / source):
+            raise BadFileError(f"{inner.where}.cargo: {why}")
+        source = str((folder / source).resolve())
+    elif "@" not in source:
+        raise BadFileError(f"{inner.where}.go: expected MODULE@VERSION, found {source!r}")
+    return Build(tool=tool, source=source, program=program)
 
 
 def _ports(table: Table) -> tuple[int, ...]:

@@ -1,0 +1,7 @@
+//! One rust-libp2p node, controlled over HTTP on its own loopback: README.md says what it does.
+
+pub mod codec;
+pub mod control;
+pub mod identity;
+pub mod node;
+pub mod reports;
