@@ -13,8 +13,8 @@ use axum::routing::{get, post};
 use futures::{StreamExt, future};
 use tokio_stream::wrappers::BroadcastStream;
 
+use crate::handle::{Handle, Refused};
 use crate::identity::Peer;
-use crate::node::{Handle, Refused};
 
 /// Who had the value that a get answers with: a peer id.
 pub const ANSWERED_BY: &str = "answered-by";

@@ -2,6 +2,7 @@
 
 pub mod codec;
 pub mod control;
+pub mod handle;
 pub mod identity;
 pub mod node;
 pub mod reports;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use libp2p::multiaddr::Protocol;
+use libp2p_node::handle::{Handle, Refused};
 use libp2p_node::identity::{self, Peer};
-use libp2p_node::node::{Handle, Node, Refused, Settings};
+use libp2p_node::node::{Node, Settings};
 use libp2p_node::reports::{Kind, Report};
 use tokio::task::JoinHandle;
 
@@ -36,13 +37,15 @@ async fn started(name: &str, port: u16, entrances: &[&Peer]) -> Running {
     let entrances = entrances.iter().map(|peer| (*peer).clone()).collect();
     let (node, handle) = Node::new(Settings { name: name.into(), listener, entrances }).unwrap();
     let task = tokio::spawn(node.run());
-    let address =
-        until(async || handle.health().await.unwrap().listeners.into_iter().next()).await;
+    let address = until(async || handle.health().await.unwrap().listeners.into_iter().next()).await;
     Running { handle, peer: Peer { id: identity::peer_id(name), address }, task }
 }
 
 fn port(peer: &Peer) -> u16 {
-    peer.address.iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None }).unwrap()
+    peer.address
+        .iter()
+        .find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None })
+        .unwrap()
 }
 
 /// Three nodes, of which two enter by the first; each in the mesh with both others.
@@ -128,10 +131,10 @@ async fn who_lost_its_entrance_dials_it_again() {
     let again = started("node-0", at, &[]).await; // it knows nobody
     assert_eq!(again.peer.id, id);
     for one in [&again, &second, &third] {
-        until(async || (one.handle.health().await.unwrap().peers == 2).then_some(())).await;
+        until(async || (one.handle.health().await.unwrap().mesh == 2).then_some(())).await;
     }
     let mut heard = again.handle.reports();
-    until(async || third.handle.broadcast(b"again".to_vec()).await.ok()).await;
+    third.handle.broadcast(b"again".to_vec()).await.unwrap();
     let report = tokio::time::timeout(PATIENCE, heard.recv()).await.unwrap().unwrap();
     assert_eq!(report.payload, b"again");
 }
