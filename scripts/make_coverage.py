@@ -18,10 +18,11 @@ from harness.scenario.budget import Row
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "docs" / "coverage.md"
-BUDGETS = ("meshara", "opendht", "serf", "micro", "project")
+BUDGETS = ("meshara", "opendht", "serf", "libp2p", "micro", "project")
 MEASURED_BY = {
     "opendht": "`harness run opendht`",
     "serf": "`harness run serf`",
+    "libp2p": "`harness run libp2p`",
     "micro": "`make bench-micro`",
     "project": "`make bench-project`",
 }

@@ -115,6 +115,10 @@ def _go() -> str | None:
     return None if shutil.which("go") else "needs Go (Debian: apt-get install golang-go)"
 
 
+def _cargo() -> str | None:
+    return None if shutil.which("cargo") else "needs cargo (rustup, or Debian's where new enough)"
+
+
 def _machine() -> str | None:
     from harness.errors import HarnessError
     from harness.runtimes.machine import image
@@ -129,6 +133,7 @@ def _machine() -> str | None:
 NEEDS = {
     "machine": _machine,
     "go": _go,
+    "cargo": _cargo,
     "toxiproxy": _toxiproxy,
     "vm": _netem,
     "root": _root,

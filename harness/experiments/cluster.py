@@ -14,6 +14,7 @@ from harness.control.progress import Progress, nobody
 from harness.control.spec import Spec
 from harness.scenario import files
 from harness.systems import adapters
+from harness.systems.adapter import BuiltAdapter
 from harness.topology.topology import Topology
 
 
@@ -36,7 +37,9 @@ def up(
     text = topology.read_text() if isinstance(topology, Path) and topology.is_file() else ""
     built = files.read_topology(topology) if isinstance(topology, Path) else topology
     built = adapters.with_system(built, system)
-    adapters.named(built.adapter)
+    adapter = adapters.named(built.adapter)
+    if isinstance(adapter, BuiltAdapter):
+        adapter.make(progress)
     spec = Spec(
         cluster=state.cluster_name(cluster),
         topology=built,

@@ -25,12 +25,13 @@ from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.control import state
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError, InterruptedByUserError, NameTakenError
-from harness.experiments import command, suite, validation
+from harness.experiments import suite, validation
 from harness.experiments.judge import Judged
 from harness.experiments.soak import play
 from harness.history import run_folders
 from harness.history.folder import new_folder, point_latest, require_writable, translated
 from harness.host.facts import host_facts
+from harness.kernel import commands
 from harness.kernel.files import replace_text
 from harness.reports import gate as report
 from harness.scenario import gate as gates
@@ -270,7 +271,7 @@ def _command(one: Criterion, folder: Path, runs: Path) -> Path:
     log = folder / f"{one.run}.log"
     environment = {**os.environ, "HARNESS_RUNS": str(runs.resolve())}
     with translated(folder), log.open("ab") as output:
-        code = command.run(one.command, output, environment)
+        code = commands.run(one.command, output, environment)
     new = sorted(set(_folders(place)) - before)
     if not new:
         raise HarnessError(

@@ -65,6 +65,11 @@ PROGRAMS: dict[str, Program] = {
     ),
     "dhtnode": Program(names=("dhtnode",), needed_for="the system opendht", get=_debian("dhtnode")),
     "serf": Program(names=("serf",), needed_for="the system serf", get=_debian("serf")),
+    "cargo": Program(
+        names=("cargo",),
+        needed_for="building the system libp2p, once (`harness run libp2p`)",
+        get="rustup, or apt-get install cargo where Debian's is 1.88 or newer",
+    ),
     "curl": Program(names=("curl",), needed_for="the tests of other systems", get=_debian("curl")),
     "QEMU": _machine("qemu-system-x86_64"),
     "busybox": _machine("busybox"),

@@ -28,21 +28,25 @@ def shipped(name: str) -> Path:
     )
 
 
+def cache() -> Path:
+    """Return the folder of what is made once for this host."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "p2p-harness"
+
+
 def built(name: str, flags: Sequence[str], need: str) -> Path:
     """Return what a shipped source is compiled to. `need` says who needs a compiler for what, in an
     error. Raises UnavailableError where there is no C compiler.
     """
     source = shipped(name)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "p2p-harness"
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    wanted = cache / f"{source.stem}-{digest}"
+    wanted = cache() / f"{source.stem}-{digest}"
     if wanted.exists():
         return wanted
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise UnavailableError(f"{need}: install gcc and libc6-dev")
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
+    cache().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache()) as folder:
         made = Path(folder) / source.stem
         result = subprocess.run(
             [compiler, *flags, "-o", str(made), str(source)],

@@ -132,6 +132,14 @@ class DrivenAdapter(NodeAdapter, Protocol):
         """Make the driver of a node, at each start of the node. Runs in the gateway."""
 
 
+@runtime_checkable
+class BuiltAdapter(NodeAdapter, Protocol):
+    """A system whose program may have to be built before any node of it is started."""
+
+    def make(self, told: Callable[[str, int, int], None]) -> None:
+        """Build what is not here, and tell how far that is. Raises UnavailableError."""
+
+
 class Saw(Protocol):
     """Tells that a node saw something.
 

@@ -14,8 +14,9 @@ import pytest
 
 from harness.cli import main
 from harness.network.injectors import injector
+from harness.operations import Operation
 from harness.scenario import files
-from harness.systems import adapter
+from harness.systems import adapter, adapters
 
 ROOT = Path(__file__).parent.parent.parent
 ADDING = ROOT / "docs" / "adding.md"
@@ -124,6 +125,21 @@ def refusal(shown: str) -> str | None:
     except click.UsageError as error:
         return error.format_message()
     return None
+
+
+def test_the_page_of_systems_says_what_each_can_do():
+    """Each shipped system has a column, in the order of the table, and each operation a row."""
+    lines = (ROOT / "docs" / "systems.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:1] == "|"]
+    assert rows[0][1:] == list(adapters.TABLE)
+    shown = {row[0].strip("`"): row[1:] for row in rows}
+    systems = [adapters.named(name) for name in adapters.TABLE]
+    for operation in Operation:
+        can = [operation in system.operations for system in systems]
+        counted = [operation.word in system.exempt for system in systems]
+        words = ["counted" if exempt else "yes" for exempt in counted]
+        expected = [word if able else "–" for able, word in zip(can, words, strict=True)]
+        assert shown[operation.word] == expected, operation.word
 
 
 @pages

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 from harness.errors import UnavailableError
+from harness.runtimes import builds, compiled
 
 IMAGE, IMAGE_VARIABLE = "ghcr.io/shopify/toxiproxy:2.5.0", "HARNESS_TOXIPROXY_IMAGE"
 
 MODULE = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
 
-CALL_TIMEOUT_S, START_TIMEOUT_S, END_TIMEOUT_S, BUILD_TIMEOUT_S = 5.0, 10.0, 5.0, 300.0
+CALL_TIMEOUT_S, START_TIMEOUT_S, END_TIMEOUT_S = 5.0, 10.0, 5.0
 
 
 def server(progress: Callable[[str], None] = lambda _: None) -> str:
@@ -48,27 +48,14 @@ def find() -> str | None:
 
 
 def _cached() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "p2p-harness" / "toxiproxy-server"
+    return compiled.cache() / "toxiproxy-server"
 
 
 def _build(cached: Path, progress: Callable[[str], None]) -> None:
-    go = shutil.which("go")
-    if go is None:
-        raise UnavailableError(f"there is no Go to build it with (`go install {MODULE}`)")
-    progress("building Toxiproxy's server with Go, about 20 s")
-    folder = cached.parent / "go-bin"
-    done = subprocess.run(
-        [go, "install", MODULE],
-        env={**os.environ, "GOBIN": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=BUILD_TIMEOUT_S,
-    )
-    if done.returncode:
-        raise UnavailableError(f"Go could not build it: {done.stderr.strip()[-300:]}")
-    (folder / "server").replace(cached)
+    build = builds.Build(tool="go", source=MODULE, program="toxiproxy-server")
+    if shutil.which(build.tool) is not None:
+        progress("building Toxiproxy's server with Go, about 20 s")
+    builds.into(build, cached)
 
 
 def _take(cached: Path, progress: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""Adapters are the systems under test, one a file."""
+"""Adapters are the systems under test: a class in a file here, or a shipped command file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import plugin
+from harness.runtimes import compiled
 from harness.systems.adapter import NodeAdapter
 from harness.topology.topology import Topology
 
@@ -13,6 +14,7 @@ TABLE = {
     "meshnode": "harness.systems.adapters.meshnode:Meshnode",
     "opendht": "harness.systems.adapters.opendht:OpenDht",
     "serf": "harness.systems.adapters.serf:Serf",
+    "libp2p": "systems/libp2p.toml",
 }
 
 
@@ -36,10 +38,11 @@ def named(name: str) -> NodeAdapter:
 
     Raises UsageError, BadFileError.
     """
-    if name.endswith(".toml"):
+    shipped = TABLE.get(name, "")
+    if name.endswith(".toml") or shipped.endswith(".toml"):
         from harness.systems.adapters.command import Command
 
-        return Command(Path(name))
+        return Command(compiled.shipped(shipped) if shipped else Path(name))
     adapter: NodeAdapter = plugin.load("adapter, or a command file (.toml)", TABLE, name)()
     return adapter
 

@@ -14,6 +14,7 @@ from harness.errors import HarnessError
 from harness.faults.fault import State
 from harness.operations import Operation, Outcome, Request, Response
 from harness.operations.records import RecordKind
+from harness.runtimes import builds
 from harness.runtimes.runtime import Place, Process
 from harness.systems.adapter import Saw
 from harness.systems.adapters import command_file, command_launch, driven
@@ -70,6 +71,11 @@ class Command(driven.Driven):
         }
         self._reports: Reports | None = None
         self._around = Around()
+
+    def make(self, told: builds.Told) -> None:
+        """Build the program, where the file says how and it is not here."""
+        if self._file.start.build is not None:
+            builds.make(self._file.start.build, told)
 
     def prepare(
         self, topology: Topology, places: Sequence[Place], state: Path

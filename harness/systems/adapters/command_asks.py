@@ -149,13 +149,19 @@ def _answer(ok: str, known: Collection[str], where: str) -> str:
 
 def one(table: Table, ways: Mapping[str, _Way], known: Collection[str], given: Ways) -> Any:
     """Return the one way that the table names. Raises BadFileError."""
-    named = [key for key in ways if key in table]
+    key = one_key(table, ways)
+    return ways[key](table, key, known, given)
+
+
+def one_key(table: Table, possible: Collection[str]) -> str:
+    """Return the one of these keys that the table has. Raises BadFileError."""
+    named = [key for key in possible if key in table]
     if len(named) != 1:
         raise BadFileError(
-            f"{table.where}: expected exactly one of {', '.join(ways)}; found "
+            f"{table.where}: expected exactly one of {', '.join(possible)}; found "
             f"{', '.join(named) or 'none'}"
         )
-    return ways[named[0]](table, named[0], known, given)
+    return named[0]
 
 
 def _http(table: Table, key: str, known: Collection[str], given: Ways) -> HttpAsk:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness.errors import BadFileError, HarnessError, NodeStartError
 from harness.redaction import redacted
+from harness.runtimes import builds
 from harness.runtimes.runtime import Image, Place, Process, Recipe
 from harness.systems.adapters import driven
 from harness.systems.adapters.command_fields import as_peers, filled, of_place
@@ -209,6 +210,8 @@ def _program(given: CommandFile) -> str:
     """
     folder, start = given.folder, given.start
     named = start.argv[0]
+    if start.build is not None:
+        return str(builds.require(start.build))
     if "/" in named:
         path = folder / named
         if start.image or path.is_file():

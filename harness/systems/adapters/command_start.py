@@ -10,12 +10,14 @@ from pathlib import Path
 
 from harness.errors import BadFileError
 from harness.faults.fault import State
+from harness.runtimes.builds import TOOLS, Build, lacking
 from harness.scenario.tables import Table
 from harness.systems.adapters.command_asks import (
     DialogAsk,
     Send,
     Ways,
     exec_argv,
+    one_key,
     send,
     text,
     texts_of,
@@ -28,6 +30,7 @@ from harness.systems.adapters.command_fields import (
     OF_A_START,
     fields,
 )
+from harness.topology.topology import NAME
 
 PLACEMENTS = ("entered", "pod")
 PEER_FIELDS = ("peer", "peer_name", "peer_address", "peer_prepared")
@@ -71,6 +74,7 @@ class Start:
     image: str | None = None  # a reference; None: made of argv[0] and its libraries
     pod: bool = False
     ports: tuple[int, ...] = ()  # TCP, at which nodes dial each other
+    build: Build | None = None  # how argv[0] is had where it is not on PATH
 
 
 def read(table: Table, folder: Path, ways: Ways) -> Start:
@@ -83,11 +87,13 @@ def read(table: Table, folder: Path, ways: Ways) -> Start:
     environment = table.table("environment")
     placement = table.choice("placement", PLACEMENTS, "entered")
     may = [*OF_A_START, *ways.secrets]
+    image = table.take_or_none("image", str)
     made = Start(
         argv=argv,
         files=files,
         written=_written(table, folder, may, {Path(name).name for name in files}),
-        image=table.take_or_none("image", str),
+        image=image,
+        build=_build(table, argv[0], image, folder),
         pod=placement == "pod",
         environment={
             key: fields(
@@ -104,6 +110,28 @@ def read(table: Table, folder: Path, ways: Ways) -> Start:
     )
     _require_prepared(made, table.where)
     return made
+
+
+def _build(table: Table, program: str, image: str | None, folder: Path) -> Build | None:
+    """Read ``build = { cargo = "CRATE" }`` or ``{ go = "MODULE@VERSION" }``."""
+    if "build" not in table:
+        return None
+    inner = table.table("build")
+    tool = one_key(inner, TOOLS)
+    source = inner.take(tool, str)
+    inner.finish()
+    if image is not None or not NAME.fullmatch(program):
+        raise BadFileError(
+            f"{inner.where}: expected start.argv to begin with the name of the program that is "
+            f"built, and no start.image; found {program!r} and {image or 'no image'}"
+        )
+    if tool == "cargo":
+        if why := lacking(folder / source):
+            raise BadFileError(f"{inner.where}.cargo: {why}")
+        source = str((folder / source).resolve())
+    elif "@" not in source:
+        raise BadFileError(f"{inner.where}.go: expected MODULE@VERSION, found {source!r}")
+    return Build(tool=tool, source=source, program=program)
 
 
 def _require_prepared(made: Start, where: str) -> None:

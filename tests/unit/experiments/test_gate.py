@@ -15,8 +15,9 @@ from kit.nodes import wait_until
 
 import harness
 from harness.errors import BadFileError, InterruptedByUserError
-from harness.experiments import command, gate, validation
+from harness.experiments import gate, validation
 from harness.history import run_folders, store
+from harness.kernel import commands
 
 BENCH = """
 import os, sys, time
@@ -193,7 +194,7 @@ def test_a_command_does_not_begin_before_it_is_watched(tmp_path, monkeypatch):
 
     monkeypatch.setattr(subprocess, "Popen", once)
     with (tmp_path / "output").open("wb") as output, pytest.raises(KeyboardInterrupt):
-        command.run(["touch", str(tmp_path / "began")], output, dict(os.environ))
+        commands.run(["touch", str(tmp_path / "began")], output, dict(os.environ))
     started[0].wait(60)
     assert not (tmp_path / "began").exists()
 

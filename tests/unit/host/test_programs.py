@@ -28,6 +28,7 @@ NAMED = {
     "kmod": "kmod",
     "dhtnode": "dhtnode",
     "serf": "serf",
+    "cargo": "cargo",
     "curl": "curl",
     "Chromium": "Chromium",
     "Prometheus": "Prometheus",

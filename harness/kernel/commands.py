@@ -1,4 +1,4 @@
-"""A command of the user's, with all that it starts: none of it outlives who asked for it."""
+"""A command, with all that it starts: none of it outlives who asked for it."""
 
 from __future__ import annotations
 
