@@ -45,7 +45,8 @@ def test_it_asks_from_begin_to_end(scraper):
         assert heard.empty()
 
 
-def test_a_run_hears_of_a_scraper_that_ended_and_so_does_the_next(scraper):
+def test_a_run_hears_of_a_scraper_that_ended_and_so_does_the_next(scraper, monkeypatch):
+    """Also where it cannot be reaped yet: then nobody was told, and all seemed well."""
     heard: queue.Queue[dict] = queue.Queue()
     failed: queue.Queue[str] = queue.Queue()
     scraper.begin(time.monotonic_ns(), heard.put, failed.put)
@@ -53,6 +54,7 @@ def test_a_run_hears_of_a_scraper_that_ended_and_so_does_the_next(scraper):
     os.kill(scraper.pid, 9)
     assert failed.get(timeout=WAIT_S) == ENDED
     scraper.end()
+    monkeypatch.setattr(scraper._process, "poll", lambda: None)
     scraper.begin(time.monotonic_ns(), heard.put, failed.put)
     assert failed.get(timeout=WAIT_S) == ENDED
     scraper.end()
