@@ -100,11 +100,13 @@ def launches(
 
 def kept(given: CommandFile, path: Path) -> dict[str, str]:
     """Return what a run keeps of the system: the command file and the texts that it names, below
-    ``system/``. What is no text, too large, or not beside the file is left out.
+    ``system/``. What is no text, too large, or not beside the file is left out; a budget may be
+    missing, for another may judge.
     """
     templates = [each.template for each in given.start.written if each.template is not None]
     budget = Path(given.budget or "")
-    budgets = [budget.name] if budget.parent == given.folder.resolve() else []
+    is_beside = budget.parent == given.folder.resolve() and budget.is_file()
+    budgets = [budget.name] if is_beside else []
     found = {}
     for name in (path.name, *given.start.files, *templates, *given.programs_files, *budgets):
         file = path if name == path.name else given.folder / name

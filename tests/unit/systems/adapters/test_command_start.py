@@ -213,6 +213,14 @@ def test_files_are_filled_in_and_nothing_runs_in_a_rehearsal(folder):
     assert not any("correct horse" in text for text in system.kept().values())
 
 
+def test_a_budget_that_is_not_there_keeps_no_cluster_from_starting(folder):
+    """Another may judge; where none does, the run says so."""
+    read(folder, 'budget = "gone.toml"\n' + GOOD)
+    system = Command(folder / "mine.toml")
+    system.prepare(RING, places(folder), folder)
+    assert "system/gone.toml" not in system.kept()
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [
