@@ -31,6 +31,7 @@ from harness.topology.topology import Node, Topology
 
 # A key that only files of one kind have; where none of them stands, the folder says the kind.
 KEYS = {
+    "soak": "scenario",
     "parts": "suite",
     "criterion": "gate",
     "phase": "scenario",
