@@ -71,13 +71,18 @@ STREAMS = (
 )
 
 
-def written(folder: Path, minutes: int, planted: bool) -> Path:
-    """A scenario of steady load on ten nodes; its keys are few, for new ones would be kept."""
+def write_topology(folder: Path, planted: bool) -> None:
+    """Write ten nodes whose memory rises and falls, of which three leak or none."""
     topology = '[shape]\nkind = "full-mesh"\n'
     for node in range(NODES):
         bug = PLANTED[node][0] if planted and node in PLANTED else COVER
         topology += f'[[node]]\nname = "node-{node}"\noptions = {{ planted_bug = "{bug}" }}\n'
     (folder / "topology.toml").write_text(topology)
+
+
+def written(folder: Path, minutes: int, planted: bool) -> Path:
+    """A scenario of steady load on ten nodes; its keys are few, for new ones would be kept."""
+    write_topology(folder, planted)
     text = SCENARIO.format(seconds=minutes * 60)
     for operation, rate, keys in STREAMS:
         text += f'[[phase.stream]]\noperation = "{operation}"\nrate_per_s = {rate}\n'
@@ -87,19 +92,23 @@ def written(folder: Path, minutes: int, planted: bool) -> Path:
     return file
 
 
-def played(folder: Path, minutes: int, planted: bool) -> Path:
-    """Play it; return the run's folder."""
+def play(folder: Path, arguments: Sequence[str], minutes: int) -> Path:
+    """Have the harness play something in a state folder of its own; return the run's folder."""
     state = folder / "s"
     state.mkdir()
-    command = [str(HARNESS), "run", str(written(folder, minutes, planted)), "--runtime", "netns"]
     subprocess.run(
-        [*command, "--runs", str(folder / "runs")],
+        [str(HARNESS), *arguments, "--runtime", "netns", "--runs", str(folder / "runs")],
         env={**os.environ, "HARNESS_STATE": str(state)},
         capture_output=True,
         timeout=minutes * 60 + 2 * START_S,
         check=False,
     )
     return folder / "runs" / "latest"
+
+
+def played(folder: Path, minutes: int, planted: bool) -> Path:
+    """Play it; return the run's folder."""
+    return play(folder, ["run", str(written(folder, minutes, planted))], minutes)
 
 
 def real(run: Path, planted: bool) -> dict[str, Any]:

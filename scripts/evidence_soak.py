@@ -8,31 +8,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from evidence_clean import HARNESS
-from evidence_leaks import COVER, FOLLOWS, NODES, PLANTED
+from evidence_leaks import FOLLOWS, PLANTED, play, write_topology
 from evidence_record import ROOT, Record
 
 MINUTES, CLEAN_MINUTES, CLEAN_SOAKS = 120, 10, 10
-START_S = 1800  # at most, for what comes beside the load
 # Beside the load of soak-10: a leak of connections is one of connecting.
 CONNECTS = '[[soak.stream]]\noperation = "connect"\nrate_per_s = 5\ntimeout_ms = 3000\n\n'
 
 
 def written(folder: Path, planted: bool) -> Path:
     """soak-10 with nodes whose memory rises and falls, of which three leak or none."""
-    topology = '[shape]\nkind = "full-mesh"\n'
-    for node in range(NODES):
-        bug = PLANTED[node][0] if planted and node in PLANTED else COVER
-        topology += f'[[node]]\nname = "node-{node}"\noptions = {{ planted_bug = "{bug}" }}\n'
-    (folder / "topology.toml").write_text(topology)
+    write_topology(folder, planted)
     text = (ROOT / "scenarios" / "soak-10.toml").read_text()
     text = text.replace('topology = "cluster-10"', 'topology = "topology.toml"\nchecks = ["leaks"]')
     text = text.replace("[[soak.churn]]", CONNECTS + "[[soak.churn]]")
@@ -43,17 +35,7 @@ def written(folder: Path, planted: bool) -> Path:
 
 def played(folder: Path, minutes: int, planted: bool) -> Path:
     """Play it; return the soak's folder."""
-    state = folder / "s"
-    state.mkdir()
-    command = [str(HARNESS), "soak", str(written(folder, planted)), "--for", f"{minutes}m"]
-    subprocess.run(
-        [*command, "--runtime", "netns", "--runs", str(folder / "runs")],
-        env={**os.environ, "HARNESS_STATE": str(state)},
-        capture_output=True,
-        timeout=minutes * 60 + START_S,
-        check=False,
-    )
-    return folder / "runs" / "latest"
+    return play(folder, ["soak", str(written(folder, planted)), "--for", f"{minutes}m"], minutes)
 
 
 def told(soak: Path) -> dict[str, Any]:

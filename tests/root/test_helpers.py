@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
+import warnings
 
 import pytest
 from kit.desk import has_ended, wait_for
@@ -176,3 +178,18 @@ input()
 
     pid, _ = helped(here, tmp_path, program, scene)
     wait_for(lambda: has_ended(pid))
+
+
+def test_one_that_is_closed_leaves_nothing_open(here, tmp_path):
+    """Nobody reads to its end what says too much: its pipes were closed as memory was cleared."""
+
+    async def scene(helper):
+        with pytest.raises(ConnectionError, match="a line of more than"):
+            await ask(helper)
+
+    program = "input(); print('x' * (1 << 24)); input()"
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", ResourceWarning)
+        helped(here, tmp_path, program, scene)
+        gc.collect()
+    assert [str(one.message) for one in said] == []

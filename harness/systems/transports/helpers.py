@@ -126,6 +126,7 @@ class _Life:
     _in: asyncio.WriteTransport
     _out: asyncio.StreamReader
     _error: asyncio.StreamReader
+    _read: tuple[asyncio.BaseTransport, ...]  # what `_out` and `_error` read from
     _heard: Callable[[str], None]
     _doubt: Callable[[str], None]
     _ended: Callable[[str], None]
@@ -165,7 +166,9 @@ class _Life:
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, process.pid, priority.of_nodes())
         made = cls(process, argv[0])
-        made._out, made._error = await _reader(ours_out), await _reader(ours_error)
+        made._out, out = await _reader(ours_out)
+        made._error, error = await _reader(ours_error)
+        made._read = out, error
         made._in, _ = await asyncio.get_running_loop().connect_write_pipe(
             asyncio.Protocol, os.fdopen(ours_in, "wb", buffering=0)
         )
@@ -212,6 +215,8 @@ class _Life:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if not self._in.is_closing():
             self._in.abort()
+        for transport in self._read:
+            transport.close()
         programs.end(self._process)
 
     async def _listen(self) -> None:
@@ -277,9 +282,9 @@ class _Life:
                 self._said.append(line.decode("utf-8", "replace").strip()[:SHOWN])
 
 
-async def _reader(descriptor: int) -> asyncio.StreamReader:
+async def _reader(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.BaseTransport]:
     reader = asyncio.StreamReader(limit=LINE_BYTES_MAX)
-    await asyncio.get_running_loop().connect_read_pipe(
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
     )
-    return reader
+    return reader, transport

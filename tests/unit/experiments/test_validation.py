@@ -156,3 +156,10 @@ def test_nothing_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", None)
     validation.validate(TINY)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_soak_is_one_wherever_it_lies(tmp_path):
+    """Outside of a folder of scenarios it was taken for a topology without nodes."""
+    file = tmp_path / "mine.toml"
+    file.write_text((ROOT / "scenarios" / "soak-10.toml").read_text())
+    assert validation.validate(file).sentence == "windows of 5 phases on 10 nodes"
