@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.choices import did_you_mean, listed
 from harness.errors import BadFileError
-from harness.experiments import suite
+from harness.experiments import suite_folder as suites
 from harness.experiments.soak import folder as soaks
 from harness.scenario import shipped, soak, tables
 
@@ -94,7 +94,7 @@ def misspelled(kind: str, values: Collection[str]) -> str:
 
 
 def _of_folder(folder: Path) -> str:
-    marks = {soaks.FILE: SOAK_RUN, suite.FILE: SUITE_RUN, GATE: GATE_RUN, "metadata.json": RUN}
+    marks = {soaks.FILE: SOAK_RUN, suites.FILE: SUITE_RUN, GATE: GATE_RUN, "metadata.json": RUN}
     for mark, kind in marks.items():
         if any((one / mark).is_file() for one in (folder, folder / "latest")):
             return kind

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +50,11 @@ from harness.topology.topology import Topology
 
 LOAD_GRACE_S = 120.0  # beyond the phases: Locust's start, the drain, the writing
 POLL_S = 0.25
+Began = Callable[[Path], None]  # told where a run is recorded, once it has begun
+
+
+def untold(folder: Path) -> None:
+    """Nobody asked where the run is recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +83,7 @@ def run(
     system: str | None = None,
     keep: bool = False,
     progress: Progress = nobody,
+    began: Began = untold,
 ) -> Judged:
     """Play a scenario and judge it, in the steps that this file's docstring lists.
 
@@ -103,6 +109,7 @@ def run(
         workers=workers,
         keep=keep,
         progress=progress,
+        began=began,
     )
 
 
@@ -115,6 +122,7 @@ def play(
     workers: int,
     keep: bool = False,
     progress: Progress = nobody,
+    began: Began = untold,
 ) -> Judged:
     """Play what was read and checked, and judge it; see `run`."""
     beforehand.require([asked.timeline], cluster=cluster, runtime_name=runtime_name, runs=runs)
@@ -129,7 +137,7 @@ def play(
                 held.callback(down, name)
         else:
             same(name, topology, runtime_name)
-        folder = record(asked, name, runs, workers, progress)
+        folder = record(asked, name, runs, workers, progress, began=began)
     progress("judge", 0, 1)
     judged = judge.judge(folder)
     progress("judge", 1, 1)
@@ -190,7 +198,15 @@ def _begin(asked: Play, cluster: str, runs: Path) -> Path:
     return Path(begun["run"])
 
 
-def record(asked: Play, cluster: str, runs: Path, workers: int, progress: Progress) -> Path:
+def record(
+    asked: Play,
+    cluster: str,
+    runs: Path,
+    workers: int,
+    progress: Progress,
+    *,
+    began: Began = untold,
+) -> Path:
     """Open a run, and run Locust as a child until the scenario is over; return the run's folder.
 
     Whatever ends it, Ctrl-C at any moment too, the run is closed and Locust has ended.
@@ -201,6 +217,7 @@ def record(asked: Play, cluster: str, runs: Path, workers: int, progress: Progre
     try:
         with held_back():
             folder = _begin(asked, cluster, runs)
+            began(folder)
         with held_back():
             child = _locust(asked.source, folder, cluster, workers, log)
         code = _wait(child, cluster, asked.scenario, asked.timeline.phases, progress)

@@ -1,14 +1,12 @@
 """A suite plays scenarios one after another and gives one verdict of them all, by one budget.
 
 Its folder, ``runs/<suite>/<time>/``, has the suite's ``budget.toml`` and ``suite.json``: the run
-folder of each part, relative to it, written before the first and as parts end. ``run`` and
-``judge`` here are the public ones: they take a scenario or its run folder as well.
+folder of each part, relative to it, written before the first, and as parts begin and end.
+``run`` and ``judge`` here are the public ones: they take a scenario or its run folder as well.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,14 +21,13 @@ from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.choices import one_of
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError, InterruptedByUserError, UsageError
-from harness.experiments import beforehand, session_rows
+from harness.experiments import beforehand, session_rows, suite_folder
 from harness.experiments import judge as single_judge
 from harness.experiments import run as single_run
-from harness.experiments.judge import Judged, budget_of
+from harness.experiments.judge import Judged
 from harness.experiments.soak import folder as soaks
 from harness.history import reader
 from harness.history.folder import new_folder, point_latest, translated
-from harness.kernel.files import replace_text
 from harness.reports.suite_part import SuitePart
 from harness.scenario import files, timeline
 from harness.scenario.budget import Row
@@ -80,46 +77,30 @@ def run(
     beforehand.require(timelines, cluster=cluster, runtime_name=runtime_name, runs=runs)
     folder = new_folder(runs, planned.name)
     with translated(folder):
-        (folder / BUDGET).write_text(planned.budget.read_text())
+        (folder / suite_folder.BUDGET).write_text(planned.budget.read_text())
     played: dict[str, str] = {}
     failures: dict[str, str] = {}
-    write(folder, planned.name, names, played, failures)
+    suite_folder.write(folder, planned.name, names, played, failures)
     try:
         for name, part in zip(names, planned.parts, strict=True):
+
+            def began(run: Path, name: str = name) -> None:
+                played[name] = os.path.relpath(run, folder)
+                failures[name] = suite_folder.not_ended(name)
+                suite_folder.write(folder, planned.name, names, played, failures)
+
+            say = _named(name, progress)
             try:
-                judged = single_run.run(part, **settings, progress=_named(name, progress))
-                played[name] = os.path.relpath(judged.run, folder)
+                single_run.run(part, **settings, progress=say, began=began)
+                del failures[name]
             except InterruptedByUserError:
                 raise
             except HarnessError as error:
                 failures[name] = f"{type(error).__name__}: {error}"
-            write(folder, planned.name, names, played, failures)
+            suite_folder.write(folder, planned.name, names, played, failures)
     finally:
         point_latest(runs, folder)  # each part has pointed it at itself
     return judge(folder)
-
-
-def write(
-    folder: Path,
-    name: str,
-    planned: Sequence[str],
-    played: Mapping[str, str],
-    failures: Mapping[str, str],
-) -> None:
-    """Write suite.json, beside the budget, where there is one. A part that it plans and neither was
-    played nor broke was not come to. Raises StorageError.
-    """
-    found = {
-        "version": VERSION,
-        "name": name,
-        "planned": planned,
-        "parts": played,
-        "failures": failures,
-    }
-    with translated(folder):
-        has_budget = (folder / BUDGET).is_file()
-        found["budget_sha256"] = _sha256(folder / BUDGET) if has_budget else NO_BUDGET
-        replace_text(folder / FILE, json.dumps(found, indent=1) + "\n")
 
 
 def check(planned: Suite, system: str | None = None, *, imports: bool = True) -> list[str]:
@@ -159,24 +140,23 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     """
     if (soak := soaks.find(run)) is not None:
         return _judge_soak(soak, budget, write=write)
-    folder = next((found for found in (run, run / "latest") if (found / FILE).is_file()), None)
+    folder = next(
+        (found for found in (run, run / "latest") if (found / suite_folder.FILE).is_file()), None
+    )
     if folder is None:
         return single_judge.judge(run, budget, write=write)
     if budget is not None:
         raise BadFileError(
             f"{run}: a suite is judged by its own budget; judge one of its parts by {budget}"
         )
-    try:
-        found = json.loads((folder / FILE).read_text())
-    except (OSError, ValueError) as error:
-        raise BadFileError(f"{folder / FILE}: cannot be read: {error}") from None
-    rows, lost = _own_rows(folder, found.get("budget_sha256"))
-    runs = {name: reader.find(folder / part) for name, part in found["parts"].items()}
+    found = suite_folder.read(folder)
+    rows, lost = suite_folder.own_rows(folder, found.get("budget_sha256"))
+    failures = found["failures"]
+    runs = suite_folder.recorded(folder, found["parts"], failures)
     rows = session_rows.bound(rows, {name: reader.metadata(run) for name, run in runs.items()})
     # The suite's rows, not those of the parts' files.
     about = [row for row in rows if row.conditions.scenario is not None]
     judged = {name: single_judge.judge_by(run, about) for name, run in runs.items()}
-    failures = found["failures"]
     for name in found.get("planned", ()):
         if name not in judged:
             failures.setdefault(name, f"scenario {name!r} was not played: the suite was cut short")
@@ -209,43 +189,14 @@ def _judge_soak(folder: Path, budget: Path | None, *, write: bool) -> Judged:
     return soak_judge.judge(soaks.SoakFolder(folder), write=write)
 
 
-def _own_rows(folder: Path, sha256: str | None) -> tuple[tuple[Row, ...], list[Finding]]:
-    """Return the rows of a suite's folder; none where its budget is not as it was written, and a
-    finding that says so. `sha256` None: an earlier version did not note it; NO_BUDGET: it had none.
-    """
-    file = folder / BUDGET
-    if sha256 == NO_BUDGET:
-        return (), [_lost("was added")] if file.exists() else []
-    if not file.is_file():
-        return (), [_lost("is missing")]
-    if sha256 not in (None, _sha256(file)):
-        return (), [_lost("is not as it was")]
-    budget = budget_of(folder)
-    return budget.rows if budget else (), []
-
-
-def _lost(how: str) -> Finding:
-    return Finding(
-        name="record: whole",
-        answer=Answer.UNKNOWN,
-        promised="no gap",
-        measured="1 gap",
-        sentence=f"{BUDGET} of the suite {how}",
-        cause=Cause.GAP,
-    )
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
 def findings(
     rows: tuple[Row, ...], parts: Mapping[str, Verdict], failures: Mapping[str, str]
 ) -> list[Finding]:
     """Return every row once, from the part that measures it, then what else the parts' checkers
     found.
 
-    A row of no part is UNKNOWN, and so is a part that broke and has no row to say it. A part that
+    A row of no part is UNKNOWN, and so is a part that broke and has no row to say it, or has a
+    record, which ends where it broke. A part that
     was played and of which no row promises anything is as good as what every run is held to, in a
     suite that promises something; so is one that the system has no operation for, in a suite that
     asks it something.
@@ -269,7 +220,8 @@ def findings(
             left[of].remove(mine)
             found.append(_of_part(mine, of))
     found += [_of_part(finding, name) for name, rest in left.items() for finding in rest]
-    silent = failures.keys() - {row.conditions.scenario for row in rows}
+    said = {row.conditions.scenario for row in rows} - parts.keys()
+    silent = failures.keys() - said
     return found + [_broken(part, failures[part]) for part in sorted(silent)]
 
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from harness.errors import BadFileError
-from harness.experiments import bundle, original, suite
+from harness.experiments import bundle, original
+from harness.experiments import suite_folder as suites
 from harness.experiments.soak import folder as soaks
 from harness.history import reader
 from harness.history.files import Files
@@ -42,12 +43,12 @@ def packed(file: Path) -> str:
 
 def of_suite(folder: Path) -> str:
     """Say what a suite's folder is of. Raises BadFileError where a part of it is not whole."""
-    at = folder if (folder / suite.FILE).is_file() else folder / "latest"
+    at = folder if (folder / suites.FILE).is_file() else folder / "latest"
     try:
-        parts = json.loads((at / suite.FILE).read_text())["parts"]
+        parts = json.loads((at / suites.FILE).read_text())["parts"]
         played = {name: at / part for name, part in parts.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadFileError(f"{at / suite.FILE}: cannot be read: {error}") from None
+        raise BadFileError(f"{at / suites.FILE}: cannot be read: {error}") from None
     return f"{len(played)} parts: {'; '.join(map(run, played.values()))}"
 
 

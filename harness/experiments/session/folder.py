@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.experiments import suite
+from harness.experiments import suite_folder as suites
 from harness.experiments.judge import Judged
 from harness.history import run_folders
 from harness.history.folder import new_folder, point_latest, translated
@@ -84,14 +85,19 @@ class SessionFolder:
         self._write(self.make(), {})
         return name
 
-    def recorded(self, name: str, run: Path) -> None:
-        """Take a part that was recorded."""
+    def began(self, name: str, run: Path) -> None:
+        """Take where a part is recorded from now on."""
         self._parts[name] = run
+        self._failures[name] = suites.not_ended(name)
+        self._write(self.make(), {})
+
+    def ended(self, name: str) -> None:
+        """Take a part that was recorded to its end."""
         del self._failures[name]
         self._write(self.make(), {})
 
     def broke(self, name: str, why: str) -> None:
-        """Say why there is no record of a part."""
+        """Say why a part has no record, or one that has no end."""
         self._failures[name] = f"{name}: {why}"
         self._write(self.make(), {})
 
@@ -104,9 +110,9 @@ class SessionFolder:
         with translated(new):
             new.mkdir()
             for folder in (own, new):
-                (folder / suite.BUDGET).unlink(missing_ok=True)
+                (folder / suites.BUDGET).unlink(missing_ok=True)
                 if budget is not None:
-                    shutil.copyfile(budget, folder / suite.BUDGET)
+                    shutil.copyfile(budget, folder / suites.BUDGET)
         for folder in (own, new):
             self._write(folder, unproven)
         suite.judge(own)
@@ -115,4 +121,4 @@ class SessionFolder:
 
     def _write(self, folder: Path, unproven: Mapping[str, str]) -> None:
         played = {name: os.path.relpath(run, folder) for name, run in self._parts.items()}
-        suite.write(folder, self._name, self._names, played, {**self._failures, **unproven})
+        suites.write(folder, self._name, self._names, played, {**self._failures, **unproven})

@@ -316,14 +316,17 @@ class Session:
             scenario = replace(scenario, name=name, seed=self._seed + len(self._folder.parts))
             try:
                 asked = loads.play(scenario, folder)
-                played = run.record(asked, self.name, folder, self._workers, progress)
+                played = run.record(
+                    *(asked, self.name, folder, self._workers, progress),
+                    began=lambda at: self._folder.began(name, at),
+                )
                 judge.judge(played)
             except BaseException as error:
                 self._folder.broke(name, f"{type(error).__name__}: {error}")
                 if isinstance(error, InterruptedByUserError):
                     raise KeyboardInterrupt(str(error)) from error
                 raise
-            self._folder.recorded(name, played)
+            self._folder.ended(name)
             self._told += told_of(played)
         finally:
             self._one.release()

@@ -14,7 +14,7 @@ import pytest
 from kit.suites import BUDGET, part_run
 
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
-from harness.errors import BadFileError, InterruptedByUserError
+from harness.errors import BadFileError, InterruptedByUserError, UnavailableError
 from harness.experiments import suite
 from harness.scenario import files
 from harness.scenario.budget import Conditions, Row
@@ -76,15 +76,24 @@ def test_a_part_that_broke_is_unknown_also_where_no_row_is_about_it():
     assert [one.name for one in both] == ["x", "y"]
 
 
+def plays(runs, **names):
+    """What plays a part, which is recorded from when it begins; `names`: of parts by their files'
+    names, where they differ.
+    """
+
+    def play(part, *, began, **_):
+        run = part_run(runs, names.get(part.stem, part.stem), 500)
+        began(run)
+        return SimpleNamespace(run=run)
+
+    return play
+
+
 def test_a_part_that_is_only_played_leaves_a_suite_its_answer(two_parts, monkeypatch):
     """Part b went well, and the suite has no row about it: "0 of 1 rows are about this run"."""
     runs = two_parts / "runs"
     (two_parts / "strict.toml").write_text(BUDGET.format(bound=200, name="a"))
-    monkeypatch.setattr(
-        suite.single_run,
-        "run",
-        lambda part, **_: SimpleNamespace(run=part_run(runs, part.stem, 500)),
-    )
+    monkeypatch.setattr(suite.single_run, "run", plays(runs))
     judged = suite.run(two_parts / "s.toml", runs=runs)
     verdict = judged.verdict
     assert verdict.answer is Answer.PASS, verdict
@@ -152,11 +161,7 @@ def unjudged(sentence):
 def test_a_suite_whose_budget_is_gone_is_not_judged_by_those_of_its_parts(two_parts, monkeypatch):
     """100 MB, the suite promised less than 50: without its budget.toml it was PASS."""
     runs = two_parts / "runs"
-    monkeypatch.setattr(
-        suite.single_run,
-        "run",
-        lambda part, **_: SimpleNamespace(run=part_run(runs, part.stem, 500)),
-    )
+    monkeypatch.setattr(suite.single_run, "run", plays(runs))
     folder = suite.run(two_parts / "s.toml", runs=runs).run
     (folder / "budget.toml").write_text(BUDGET.format(bound=5000, name="a"))
     changed = suite.judge(folder).verdict
@@ -185,24 +190,64 @@ def two_parts(tmp_path):
 def test_rows_are_those_of_the_suite_and_not_of_its_parts(two_parts, monkeypatch):
     """100 MB, the suite promises less than 50: the part's own 500 made it PASS."""
     runs = two_parts / "runs"
-
-    def play(part, **_):
-        return SimpleNamespace(run=part_run(runs, part.stem, 500))
-
-    monkeypatch.setattr(suite.single_run, "run", play)
+    monkeypatch.setattr(suite.single_run, "run", plays(runs))
     judged = suite.run(two_parts / "s.toml", runs=runs)
     (memory,) = [one for one in judged.verdict.findings if one.name == "memory"]
     assert (memory.answer, memory.promised) == (Answer.FAIL, "< 50 MB")
 
 
+def test_a_part_that_broke_is_judged_by_what_it_recorded(two_parts, monkeypatch):
+    """Its run folder was in no record: "scenario 'a' was not played", though it was."""
+    runs = two_parts / "runs"
+
+    def breaks(part, *, began, **_):
+        began(part_run(runs, part.stem, 500))
+        raise UnavailableError("the load generator ended with code 3")
+
+    monkeypatch.setattr(suite.single_run, "run", breaks)
+    verdict = suite.run(two_parts / "s.toml", runs=runs).verdict
+    (memory,) = [one for one in verdict.findings if one.name == "memory"]
+    assert (memory.answer, memory.measured) == (Answer.FAIL, "100 MB at n")
+    broke = {one.phase: one.sentence for one in verdict.findings if one.name == "part: played"}
+    why = "UnavailableError: the load generator ended with code 3"
+    assert broke == {"a": why, "b": why}
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_suite_that_was_killed_in_a_part_is_judged_by_it(two_parts, monkeypatch, cut):
+    """The part was named only when it ended: "nothing was measured"."""
+    runs = two_parts / "runs"
+
+    class Killed(BaseException):
+        pass
+
+    def killed(part, *, began, **_):
+        run = part_run(runs, part.stem, 500)
+        began(run)
+        if cut:
+            (run / "metadata.json").unlink()
+        raise Killed
+
+    monkeypatch.setattr(suite.single_run, "run", killed)
+    with pytest.raises(Killed):
+        suite.run(two_parts / "s.toml", runs=runs)
+    if cut:
+        with pytest.raises(BadFileError, match="no part of the suite has a run folder"):
+            suite.judge(runs)
+        return
+    verdict = suite.judge(runs).verdict
+    said = {one.phase: one.sentence for one in verdict.findings if one.name == "part: played"}
+    assert said == {
+        "a": "a: it has begun and has not ended",
+        "b": "scenario 'b' was not played: the suite was cut short",
+    }
+    assert verdict.answer is not Answer.PASS
+
+
 def test_a_suites_report_says_only_what_all_parts_share(two_parts, monkeypatch):
     """It said "0 meshnode nodes", and the first part's seed and load as the suite's."""
     runs = two_parts / "runs"
-    monkeypatch.setattr(
-        suite.single_run,
-        "run",
-        lambda part, **_: SimpleNamespace(run=part_run(runs, part.stem, 500)),
-    )
+    monkeypatch.setattr(suite.single_run, "run", plays(runs))
     judged = suite.run(two_parts / "s.toml", runs=runs)
     for format_ in ("text", "markdown", "html"):
         told = judged.rendered(format_)
@@ -220,13 +265,8 @@ def test_a_part_is_known_by_the_name_in_its_file(two_parts, monkeypatch):
     file = two_parts / "a.toml"
     file.write_text('name = "first"\n' + file.read_text())
     (two_parts / "strict.toml").write_text(BUDGET.format(bound=200, name="first"))
-    names = {"a": "first", "b": "b"}
     runs = two_parts / "runs"
-    monkeypatch.setattr(
-        suite.single_run,
-        "run",
-        lambda part, **_: SimpleNamespace(run=part_run(runs, names[part.stem], 500)),
-    )
+    monkeypatch.setattr(suite.single_run, "run", plays(runs, a="first"))
     verdict = suite.run(two_parts / "s.toml", runs=runs).verdict
     assert verdict.answer is Answer.PASS, verdict
 
@@ -241,12 +281,13 @@ def test_parts_of_one_name_are_refused(two_parts):
 @pytest.mark.parametrize("interruption", [InterruptedByUserError("enough"), KeyboardInterrupt()])
 def test_ctrl_c_ends_a_suite(two_parts, monkeypatch, interruption):
     runs, played = two_parts / "runs", []
+    ends = plays(runs)
 
-    def play(part, **_):
+    def play(part, **settings):
         played.append(part.stem)
         if len(played) == 2:
             raise interruption
-        return SimpleNamespace(run=part_run(runs, part.stem, 500))
+        return ends(part, **settings)
 
     (two_parts / "s.toml").write_text('budget = "strict.toml"\nparts = ["a", "b", "c"]\n')
     (two_parts / "c.toml").write_text((two_parts / "b.toml").read_text())

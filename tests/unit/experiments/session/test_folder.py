@@ -24,8 +24,10 @@ def session(tmp_path):
 
 
 def record(session, kind="load"):
+    """A load that has begun."""
     name = session.next_name(kind)
-    session.recorded(name, part_run(session.make(), name, LOOSE, planned=True))
+    session.began(name, part_run(session.make(), name, LOOSE, planned=True))
+    return name
 
 
 def budget(tmp_path, bound):
@@ -39,14 +41,14 @@ def answers(judged):
 
 
 def test_a_row_without_a_scenario_is_held_against_each_part(session, tmp_path):
-    record(session)
-    record(session)
+    session.ended(record(session))
+    session.ended(record(session))
     judged = session.judge(budget(tmp_path, STRICT), {})
     assert answers(judged) == [("load-1/load", Answer.FAIL), ("load-2/load", Answer.FAIL)]
 
 
 def test_each_verdict_stays_what_it_was_and_the_last_is_the_sessions(session, tmp_path):
-    record(session)
+    session.ended(record(session))
     first = session.judge(budget(tmp_path, STRICT), {})
     second = session.judge(budget(tmp_path, LOOSE), {})
     none = session.judge(None, {})
@@ -64,7 +66,7 @@ def test_each_verdict_stays_what_it_was_and_the_last_is_the_sessions(session, tm
 
 
 def test_it_is_moved_whole(session, tmp_path):
-    record(session)
+    session.ended(record(session))
     session.judge(budget(tmp_path, STRICT), {})
     session.path.rename(tmp_path / "elsewhere")
     for folder in (tmp_path / "elsewhere", tmp_path / "elsewhere" / "verdict-1"):
@@ -72,7 +74,7 @@ def test_it_is_moved_whole(session, tmp_path):
 
 
 def test_what_broke_or_never_ended_is_unknown(session, tmp_path):
-    record(session)
+    session.ended(record(session))
     session.broke(session.next_name("load"), "HarnessError: no")
     session.next_name("wait")
     cut = suite.judge(session.path)  # as it is where the program was killed
@@ -85,8 +87,18 @@ def test_what_broke_or_never_ended_is_unknown(session, tmp_path):
     assert found["fault a"] == "nobody proved it"
 
 
-def test_it_is_one_of_the_runs_and_nobody_prunes_it_while_it_is_open(session):
+def test_a_program_that_was_killed_in_a_load_leaves_what_it_recorded(session):
+    """A load was named only when it had ended: "nothing was measured"."""
     record(session)
+    judged = suite.judge(session.path)
+    said = [(one.phase, one.sentence) for one in judged.verdict.findings if "played" in one.name]
+    assert said == [("load-1", "load-1: it has begun and has not ended")]
+    assert [part.name for part in judged.parts] == ["load-1"]
+    assert judged.verdict.answer is Answer.UNKNOWN
+
+
+def test_it_is_one_of_the_runs_and_nobody_prunes_it_while_it_is_open(session):
+    session.ended(record(session))
     [listed] = run_folders.listed(session.path.parents[1])
     assert (listed.kind, listed.busy is None) == ("suite", False)
     assert run_folders.is_held(session.path)
