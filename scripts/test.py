@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PYTEST = [f"{ROOT}/.venv/bin/python", "-m", "pytest", "--durations=15"]
+PYTEST = [f"{ROOT}/.venv/bin/python", "-m", "pytest", "--durations=40"]
 UNIT = ["tests/unit", "tests/test_architecture.py"]
-# What only computes lets those pass whose verdict a full host makes UNKNOWN.
+# What only computes lets those pass that start clusters.
 YIELDING = ["nice", "-n", "19"]
 # Some tests want a verdict on times that only a host with nothing else to do allows.
 QUIET = ["-m", "quiet"]
@@ -34,43 +34,40 @@ def files(layer: str, *names: str) -> list[str]:
     return [f"tests/{layer}/test_{name}.py" for name in names]
 
 
-# The lanes that start clusters, about equally long: the longest decides. Tests on namespaces wait
-# for two thirds of their time, so more lanes than cores share the cores; more than these starve
-# each other.
+# The lanes that start clusters: so many at once, and the next when one ends, the longest first, or
+# the last one decides. Tests on namespaces wait for much of their time, so more lanes than cores
+# share the cores; more than these starve each other.
+AT_ONCE = 11
 LANES = {
+    "docker": ["tests/docker"],
     "shrinking": files("root", "shrink"),
-    "lives": files("root", "kill", "bad_days"),
-    "clusters": files("root", "cluster", "cluster_conditions", "systems"),
-    "faults of nodes": files("root", "bad_ends", "checkers", "clocks", "conditions", "disks"),
-    "docker": ["tests/docker", *files("root", "gate")],
-    "nights": files("root", "soak", "metrics", "profiles"),
-    "bad nodes": [*files("root", "bad_nodes"), "tests/browser"],
-    "networks": files(
-        "root", "network", "network_sabotage", "network_streams", "proof", "sabotage_fuzz"
-    ),
-    "replays": files("root", "generated", "replay", "cluster_recording", "until"),
-    "processes": ["tests/processes"],
+    "proofs": files("root", "network", "network_streams", "proof"),
+    "lives": files("root", "kill"),
+    "nodes": ["tests/processes", "--ignore=tests/processes/test_locust.py"],
+    "locust": files("processes", "locust"),
+    "systems": files("root", "systems", "families"),
+    "browser": ["tests/browser"],
+    "bad nodes": files("root", "bad_nodes"),
+    "replays": files("root", "replay"),
+    "soaks": files("root", "soak"),
+    "profiles": files("root", "metrics", "profiles"),
+    "conditions": files("root", "bad_ends", "conditions"),
+    "followed": files("root", "command_files", "deaths", "follow", "python"),
+    "liars": files("root", "liars", "other_system", "told", "wrapped"),
+    "sabotage": files("root", "network_sabotage", "sabotage_fuzz"),
+    "generated": files("root", "cluster_recording", "generated", "until"),
+    "clusters": files("root", "cluster", "cluster_conditions", "gate"),
+    "bad days": files("root", "bad_days", "checkers", "clocks", "disks"),
 }
-IN_LANES = [path for paths in LANES.values() for path in paths]
+IN_LANES = [path for paths in LANES.values() for path in paths if path.startswith("tests/root")]
 CLUSTERS = {
     **{name: [*PYTEST, *REST, *paths] for name, paths in LANES.items()},
     "root": [*PYTEST, *REST, "tests/root", *(f"--ignore={path}" for path in IN_LANES)],
 }
-# What only computes lets those pass whose verdict a full host makes UNKNOWN; all but the quiet
-# tests go on beside it.
-COMPUTING = [*YIELDING, *PYTEST, *UNIT]
 SIMULATED = ["tests/simulations", "tests/machine"]
 LINT = [f"{ROOT}/scripts/lint"]
-REPLAYS = "tests/root/test_replay.py"
-ALONE = {  # two small clusters on two cores leave each other what they need
-    "quiet": [
-        *(*PYTEST, *QUIET, "tests/root", "tests/processes", "tests/docker"),
-        f"--ignore={REPLAYS}",
-    ],
-    "quiet replays": [*PYTEST, *QUIET, REPLAYS],
-}
-# Rounds, one after the other, of lanes that run side by side. A lane of an earlier round that only
-# computes may run on.
+ALONE = [*PYTEST, *QUIET, "tests/root", "tests/processes", "tests/docker"]
+# Rounds, one after the other, of lanes that run side by side.
 ROUNDS = {
     "check": [
         {
@@ -79,16 +76,19 @@ ROUNDS = {
             "unit": [*PYTEST, *UNIT, "--ignore=tests/unit/meshnode"],
         }
     ],
-    "all": [{"computing": [*COMPUTING, *SIMULATED], **CLUSTERS}, ALONE],
-    # A night wants clusters that nobody starves: what only computes is beside it, and no other.
+    "all": [
+        {"computing": [*YIELDING, *PYTEST, *UNIT, *SIMULATED], **CLUSTERS},
+        {"quiet": ALONE},
+    ],
+    # Two small clusters on two cores leave each other what they need: a night, and a quiet test.
     "ci": [
-        {"computing": COMPUTING, **CLUSTERS},
         {
-            "night": [*PYTEST, "-rP", "tests/night"],
+            "computing": [*YIELDING, *PYTEST, *UNIT],
             "simulations": [*YIELDING, *PYTEST, *SIMULATED],
             "lint": [*YIELDING, *LINT],
+            **CLUSTERS,
         },
-        ALONE,
+        {"night": [*PYTEST, "-rP", "tests/night"], "quiet": ALONE},
     ],
 }
 COUNTED = ("failed", "passed", "skipped", "xfailed", "error")
@@ -130,17 +130,20 @@ def start(name: str, command: list[str], folder: Path) -> Lane:
     return Lane(name, process, output, command[: len(YIELDING)] == YIELDING)
 
 
-def wait(running: list[Lane], began_s: float, *, for_all: bool) -> bool:
-    """Wait for all lanes, or for those that do not yield, and tell of each when it ends: then it is
-    no more among those that are running. Ctrl-C interrupts all; whether that happened.
+def play(lanes: dict[str, list[str]], folder: Path, began_s: float) -> tuple[list[Lane], bool]:
+    """Play a round: AT_ONCE of its lanes, beside those that yield, and the next when one ends, and
+    tell of each when it ends. Ctrl-C interrupts those that run and starts no more; whether that
+    happened.
     """
     spent_s, interrupted = computed_s(), False
-    while any(for_all or interrupted or not lane.yields for lane in running):
+    waiting, running, ended = list(lanes.items()), list[Lane](), list[Lane]()
+    while waiting or running:
         try:
-            for lane in list(running):
-                if lane.process.poll() is None:
-                    continue
+            while waiting and sum(not lane.yields for lane in running) < AT_ONCE:
+                running.append(start(*waiting.pop(0), folder))
+            for lane in [lane for lane in running if lane.process.poll() is not None]:
                 running.remove(lane)
+                ended.append(lane)
                 code, seconds = lane.process.returncode, time.monotonic() - began_s
                 spent_s, before_s = computed_s(), spent_s
                 print(
@@ -151,9 +154,10 @@ def wait(running: list[Lane], began_s: float, *, for_all: bool) -> bool:
             time.sleep(0.1)
         except KeyboardInterrupt:
             interrupted = True
+            waiting.clear()
             for lane in running:
                 lane.process.send_signal(signal.SIGINT)
-    return interrupted
+    return ended, interrupted
 
 
 def computed_s() -> float:
@@ -174,14 +178,14 @@ def main(rounds: list[dict[str, list[str]]]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
     began_s = time.monotonic()
     ended: list[Lane] = []
-    running: list[Lane] = []
     with tempfile.TemporaryDirectory(prefix="lanes-") as folder:
-        for left, lanes in enumerate(rounds, 1 - len(rounds)):
-            started = [start(name, command, Path(folder)) for name, command in lanes.items()]
-            print(f"lanes: {', '.join(lanes)}; one: tail -f {started[0].output}", flush=True)
-            ended += started
-            running += started
-            if wait(running, began_s, for_all=left >= -1):  # the last round has the host alone
+        for lanes in rounds:
+            print(
+                f"lanes: {', '.join(lanes)}; one: tail -f {folder}/{next(iter(lanes))}", flush=True
+            )
+            played, interrupted = play(lanes, Path(folder), began_s)
+            ended += played
+            if interrupted:
                 break
         counts: Counter[str] = Counter()
         for lane in sorted(ended, key=lambda lane: lane.process.returncode != 0):

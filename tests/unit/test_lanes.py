@@ -1,6 +1,4 @@
-"""Lanes hold every test once; those that compute go on beside a night, and nothing runs beside the
-quiet ones.
-"""
+"""Lanes hold every test once, and nothing but a night runs beside the quiet ones."""
 
 from __future__ import annotations
 
@@ -42,24 +40,31 @@ def files(command: list[str]) -> set[Path]:
 
 @pytest.mark.parametrize("name", ["all", "ci"])
 def test_every_test_is_in_one_lane(lanes, name):
-    *rounds, quiet = lanes.ROUNDS[name]
+    *rounds, last = lanes.ROUNDS[name]
     held = Counter(file for lane in rounds for command in lane.values() for file in files(command))
-    layers = LAYERS if name == "all" else (*LAYERS, "night")
-    every = {file for layer in layers for file in (ROOT / "tests" / layer).rglob("test_*.py")}
+    every = {file for layer in LAYERS for file in (ROOT / "tests" / layer).rglob("test_*.py")}
     assert held == Counter(every | {ROOT / "tests" / "test_architecture.py"})
-    alone = Counter(file for command in quiet.values() for file in files(command))
+    alone = files(last["quiet"])
     others = every - {Path(__file__)}
     marked = {file for file in others if "pytest.mark.quiet" in file.read_text()}
     assert marked
-    assert {alone[file] for file in marked} == {1}
+    assert marked <= alone
 
 
-def test_ci_plays_a_night_beside_which_there_are_no_clusters(lanes):
-    first, second, _ = lanes.ROUNDS["ci"]
-    assert files(second["night"]) == {ROOT / "tests" / "night" / "test_night.py"}
-    yielding = [one for one in (*first.values(), *second.values()) if one[:3] == lanes.YIELDING]
-    assert [*lanes.YIELDING, *lanes.LINT] in yielding
-    assert [one for one in second.values() if one not in yielding] == [second["night"]]
+def test_beside_the_quiet_ones_there_is_nothing_or_a_night(lanes):
+    assert list(lanes.ROUNDS["all"][-1]) == ["quiet"]
+    *first, last = lanes.ROUNDS["ci"]
+    assert set(last) == {"night", "quiet"}
+    assert files(last["night"]) == {ROOT / "tests" / "night" / "test_night.py"}
+    assert [*lanes.YIELDING, *lanes.LINT] in [one for lane in first for one in lane.values()]
+
+
+@pytest.mark.parametrize("name", ["all", "ci"])
+def test_what_yields_starts_at_once_and_starts_no_clusters(lanes, name):
+    first = list(lanes.ROUNDS[name][0].values())
+    yielding = [one for one in first if one[:3] == lanes.YIELDING]
+    assert yielding
+    assert yielding == first[: len(yielding)]
     clusters = {ROOT / "tests" / layer for layer in ("root", "docker", "browser", "processes")}
     assert not [file for one in yielding for file in files(one) if clusters & {*file.parents}]
 
@@ -76,20 +81,27 @@ def says(seconds: float, *, yields: bool = False) -> list[str]:
     return [*(["nice", "-n", "19"] if yields else []), sys.executable, "-c", SAY, str(seconds)]
 
 
-def test_what_yields_goes_on_and_the_last_round_has_the_host_alone(lanes, capsys):
-    code = lanes.main(
-        [
-            {"computing": says(3, yields=True), "cluster": says(0)},
-            {"night": says(0)},
-            {"quiet": says(0)},
-        ]
-    )
+def test_a_round_waits_for_all_that_yields_too(lanes, capsys):
+    code = lanes.main([{"computing": says(3, yields=True), "cluster": says(0)}, {"quiet": says(0)}])
     said = capsys.readouterr().out
-    order = ["lanes: computing", "cluster: ok", "lanes: night", "night: ok", "computing: ok"]
-    places = [said.index(word) for word in [*order, "lanes: quiet", "quiet: ok"]]
+    order = ["lanes: computing", "cluster: ok", "computing: ok", "lanes: quiet", "quiet: ok"]
+    places = [said.index(word) for word in order]
     assert places == sorted(places), said
     assert code == 0
-    assert "4 passed in" in said
+    assert "3 passed in" in said
+
+
+def test_so_many_are_side_by_side_and_the_next_starts_when_one_ends(lanes, capsys, monkeypatch):
+    monkeypatch.setattr(lanes, "AT_ONCE", 2)
+    round_ = {"yields": says(2, yields=True), "long": says(2), "a": says(0), "b": says(0)}
+    assert lanes.main([round_]) == 0
+    said = capsys.readouterr().out
+    places = [said.index(word) for word in ("a: ok", "b: ok", "long: ok")]
+    assert places == sorted(places), said
+    monkeypatch.setattr(lanes, "AT_ONCE", 1)
+    assert lanes.main([{"long": says(2), "a": says(0)}]) == 0
+    said = capsys.readouterr().out
+    assert said.index("long: ok") < said.index("a: ok"), said
 
 
 def test_the_exit_code_is_the_worst_and_the_rest_is_played(lanes, capsys):
