@@ -15,7 +15,7 @@ from unittest.mock import patch
 import pyarrow as pa
 
 from harness.control.client import Client
-from kit.desk import ROOT, Desk, begin_by_hand
+from kit.desk import ROOT, Desk, begin_by_hand, wait_for
 
 WRAPPED = ROOT / "tests" / "systems" / "wrapped"
 
@@ -65,6 +65,7 @@ def sampled(desk: Desk) -> dict[str, list[dict[str, Any]]]:
 
 
 def burnt_ns(desk: Desk, name: str) -> int:
-    """What a node's children say that they used."""
+    """What a node's children say that they used, once one has."""
     file = desk.state / desk.cluster / "nodes" / name / "burnt"
+    wait_for(file.exists)
     return sum(map(int, file.read_text().split()))

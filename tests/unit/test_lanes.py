@@ -1,4 +1,6 @@
-"""Lanes hold every test once, and nothing but a night runs beside the quiet ones."""
+"""Lanes hold every test once. Beside the quiet ones run a night and what yields at most, and what
+yields starts no clusters.
+"""
 
 from __future__ import annotations
 
@@ -38,35 +40,45 @@ def files(command: list[str]) -> set[Path]:
     return {file for file in found if not any(file.is_relative_to(one) for one in ignored)}
 
 
+def layers_of(lanes, name):
+    """The lanes of all rounds but those of the quiet ones, which run tests of others' files, and
+    of the night.
+    """
+    rounds = lanes.ROUNDS[name]
+    return [lane for each in rounds for key, lane in each.items() if key not in ("quiet", "night")]
+
+
 @pytest.mark.parametrize("name", ["all", "ci"])
 def test_every_test_is_in_one_lane(lanes, name):
-    *rounds, last = lanes.ROUNDS[name]
-    held = Counter(file for lane in rounds for command in lane.values() for file in files(command))
+    held = Counter(file for lane in layers_of(lanes, name) for file in files(lane))
     every = {file for layer in LAYERS for file in (ROOT / "tests" / layer).rglob("test_*.py")}
     assert held == Counter(every | {ROOT / "tests" / "test_architecture.py"})
-    alone = files(last["quiet"])
+    alone = files(lanes.ROUNDS[name][-1]["quiet"])
     others = every - {Path(__file__)}
     marked = {file for file in others if "pytest.mark.quiet" in file.read_text()}
     assert marked
     assert marked <= alone
 
 
-def test_beside_the_quiet_ones_there_is_nothing_or_a_night(lanes):
+def test_beside_the_quiet_ones_there_is_nothing_or_a_night_and_what_yields(lanes):
     assert list(lanes.ROUNDS["all"][-1]) == ["quiet"]
-    *first, last = lanes.ROUNDS["ci"]
-    assert set(last) == {"night", "quiet"}
+    last = lanes.ROUNDS["ci"][-1]
+    beside = {name for name, lane in last.items() if lane[: len(lanes.YIELDING)] != lanes.YIELDING}
+    assert beside == {"night", "quiet"}
     assert files(last["night"]) == {ROOT / "tests" / "night" / "test_night.py"}
-    assert [*lanes.YIELDING, *lanes.LINT] in [one for lane in first for one in lane.values()]
+    assert [*lanes.YIELDING, *lanes.LINT] in last.values()
 
 
 @pytest.mark.parametrize("name", ["all", "ci"])
 def test_what_yields_starts_at_once_and_starts_no_clusters(lanes, name):
-    first = list(lanes.ROUNDS[name][0].values())
-    yielding = [one for one in first if one[:3] == lanes.YIELDING]
-    assert yielding
-    assert yielding == first[: len(yielding)]
+    yielded = []
+    for each in lanes.ROUNDS[name]:
+        yielding = [one for one in each.values() if one[: len(lanes.YIELDING)] == lanes.YIELDING]
+        assert yielding == list(each.values())[: len(yielding)]
+        yielded += yielding
+    assert yielded
     clusters = {ROOT / "tests" / layer for layer in ("root", "docker", "browser", "processes")}
-    assert not [file for one in yielding for file in files(one) if clusters & {*file.parents}]
+    assert not [file for one in yielded for file in files(one) if clusters & {*file.parents}]
 
 
 def test_ci_is_what_ci_runs():
@@ -78,7 +90,7 @@ SAY = "import sys, time; time.sleep(float(sys.argv[1])); print('1 passed in 1.00
 
 
 def says(seconds: float, *, yields: bool = False) -> list[str]:
-    return [*(["nice", "-n", "19"] if yields else []), sys.executable, "-c", SAY, str(seconds)]
+    return [*(["chrt", "--idle", "0"] if yields else []), sys.executable, "-c", SAY, str(seconds)]
 
 
 def test_a_round_waits_for_all_that_yields_too(lanes, capsys):
