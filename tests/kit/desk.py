@@ -133,8 +133,8 @@ class Desk:
         return found
 
     def _is_ours(self, pid: str) -> bool:
-        """Whether it names the state folder. Of hundreds of processes each is looked at twenty
-        times a second while a test waits, by many tests at once: so by bare calls.
+        """Whether it names the state folder. Of hundreds of processes each is looked at again and
+        again while a test waits, by many tests at once: so by bare calls.
         """
         state = os.fsencode(self.state)
         try:
@@ -270,14 +270,19 @@ def wait_for(
     tell: Callable[[], Any] = lambda: None,
     seconds: float = END_TIMEOUT_S,
 ) -> Any:
-    """Wait until a condition is true; return its value."""
-    end = time.monotonic() + seconds
+    """Wait until a condition is true; return its value.
+
+    What takes long is looked at less often: a look at all processes, by a dozen tests at once, is
+    dear.
+    """
+    began = time.monotonic()
     while True:
         value = condition()
         if value:
             return value
-        assert time.monotonic() < end, tell()
-        time.sleep(0.05)
+        waited_s = time.monotonic() - began
+        assert waited_s < seconds, tell()
+        time.sleep(min(max(0.05, waited_s / 10), 0.3))
 
 
 def once_in_three(attempt: Callable[[], tuple[bool, Any]]) -> None:
