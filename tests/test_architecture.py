@@ -249,8 +249,15 @@ def test_nothing_unfinished_and_no_download_address_is_committed():
 
 def test_up_loads_no_judge():
     """Half of what a supervisor took to begin was code that only a run with a budget needs."""
-    program = (
-        "import sys, harness.supervisor.supervisor as _; print('harness.checks' in sys.modules)"
-    )
-    said = subprocess.check_output([sys.executable, "-c", program], text=True)
-    assert said == "False\n"
+    assert "harness.checks" not in loaded_with("harness.supervisor.supervisor")
+
+
+def test_who_asks_a_cluster_loads_no_arrays():
+    """Half of what `harness status` took."""
+    assert loaded_with("harness.cli.cluster").isdisjoint({"numpy", "harness.scenario.files"})
+
+
+def loaded_with(module: str) -> set[str]:
+    """The modules that are loaded with one."""
+    program = f"import sys, {module}; print(*sys.modules)"
+    return {*subprocess.check_output([sys.executable, "-c", program], text=True).split()}

@@ -1,4 +1,8 @@
-"""``up``, ``down``, ``status``, ``condition``, ``exec``, ``logs``: one cluster and its nodes."""
+"""``up``, ``down``, ``status``, ``condition``, ``exec``, ``logs``: one cluster and its nodes.
+
+Who only asks a cluster does not load what reads files of scenarios: that takes longer than the
+answer.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,6 @@ from harness.cli.shared import (
 )
 from harness.control.client import Client
 from harness.control.launcher import Hold
-from harness.experiments import cluster as clusters
 from harness.faults.words import CONDITIONS
 from harness.reports.terminal import Plain, Terminal, plain, visible
 from harness.scenario import shipped
@@ -35,6 +38,8 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
     """Start a cluster: TOPOLOGY is a file, or the name of a shipped one (cluster-10, cluster-100,
     cluster-1000).
     """
+    from harness.experiments import cluster as clusters
+
     with shown() as progress, Hold() as held:
         status = clusters.up(
             shipped.find(topology, "topologies"),
@@ -62,6 +67,8 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
 @json_option
 def down(cluster: str, *, as_json: bool) -> None:
     """Take a cluster down and wait until nothing of it is left."""
+    from harness.experiments import cluster as clusters
+
     with Terminal(stderr=True).status(plain(f"taking {cluster} down")):
         existed = clusters.down(cluster)
     if as_json:

@@ -13,8 +13,7 @@ from harness.faults.spec import FaultSpec
 from harness.history.other_system import OtherSystem
 from harness.history.plan import PhaseKind
 from harness.profiles.spec import ProfileSpec, require_who
-from harness.scenario import until
-from harness.scenario.schedule import SEED_MAX
+from harness.scenario import seeds, until
 from harness.scenario.stream import Stream
 from harness.scenario.until import Until
 from harness.topology.topology import NAME, Topology
@@ -126,8 +125,7 @@ class Scenario:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise BadFileError(f"scenario name {self.name!r}: expected 1 to 32 of a-z, 0-9 and '-'")
-        if not 0 <= self.seed <= SEED_MAX:
-            raise BadFileError(f"seed: expected 0 to {SEED_MAX:,}, found {self.seed:,}")
+        seeds.require(self.seed)
         for name in self.checks:
             if self.checks.count(name) > 1:
                 raise BadFileError(f"checks: {name!r} stands twice")

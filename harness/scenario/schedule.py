@@ -26,7 +26,6 @@ from harness.stats import Integers
 Floats = NDArray[np.floating[Any]]
 CHUNK = 4096  # drawn at once; part of the seeded result, so it never changes
 NOBODY = -1
-SEED_MAX = (1 << 63) - 1  # what numpy draws from, and every message and file can hold
 NEVER_NS = 1 << 62  # when an operation is due that a rate of 0 never comes to
 # Up to this rate every operation gets a wake of its own. Above it a wake sends all that is due: it
 # costs some 30 µs of cold caches, whatever it sends. It comes when so many are due, or when the

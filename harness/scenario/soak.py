@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.errors import BadFileError
 from harness.history.plan import PhaseKind
-from harness.scenario.schedule import SEED_MAX
+from harness.scenario import seeds
 from harness.scenario.tables import Table
 
 KEY = "soak"
@@ -87,7 +87,7 @@ class Soak:
 
     def window_seed(self, number: int) -> int:
         """Return the seed of a window: of its load, its faults and its churn."""
-        return random.Random(f"{self.seed}/window {number}").randrange(SEED_MAX + 1)
+        return random.Random(f"{self.seed}/window {number}").randrange(seeds.LARGEST + 1)
 
     def window(self, number: int, seconds: float, lot: int = 1) -> Words:
         """Return a window as the document of an ordinary scenario. `lot`: how often churn was drawn
@@ -186,8 +186,7 @@ def with_seed(soak: Soak, seed: int | None) -> Soak:
     """Return a soak with another seed; None: its own. Raises BadFileError."""
     if seed is None:
         return soak
-    if not 0 <= seed <= SEED_MAX:
-        raise BadFileError(f"seed: expected 0 to {SEED_MAX:,}, found {seed:,}")
+    seeds.require(seed)
     return replace(soak, seed=seed)
 
 

@@ -27,9 +27,8 @@ from harness.faults.partitions import PATTERNS
 from harness.faults.spec import FLAP_S_LEAST
 from harness.faults.words import CONDITIONS
 from harness.history.plan import PhaseKind
-from harness.scenario import files, timeline, writer
+from harness.scenario import files, seeds, timeline, writer
 from harness.scenario.scenario import Scenario
-from harness.scenario.schedule import SEED_MAX
 from harness.topology import impairment
 from harness.topology.impairment import HALF_OPEN, STREAMS, TOXICS, WORDS
 
@@ -193,7 +192,7 @@ def _any(
 ) -> Document:
     return {
         "topology": "ten.toml",
-        "seed": draw(st.integers(0, SEED_MAX)),
+        "seed": draw(st.integers(0, seeds.LARGEST)),
         "phase": [
             draw(phases(number, longest, kinds))
             for number in range(1, draw(st.integers(1, most)) + 1)

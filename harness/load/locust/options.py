@@ -10,8 +10,7 @@ from harness.errors import BadFileError, UsageError
 from harness.load.locust import default_rates
 from harness.operations import TABLE, Operation
 from harness.operations.operation import MESSAGE
-from harness.scenario import shipped
-from harness.scenario.schedule import SEED_MAX
+from harness.scenario import seeds, shipped
 from harness.scenario.stream import Arrivals, Stream
 
 AUTO = "auto"
@@ -144,8 +143,10 @@ def seed(options: Any) -> int:
     """The seed that the options ask for. Raises UsageError for one that nothing can be drawn
     from.
     """
-    if not 0 <= options.seed <= SEED_MAX:
-        raise UsageError(f"load options: seed: expected 0 to {SEED_MAX:,}, found {options.seed:,}")
+    try:
+        seeds.require(options.seed)
+    except BadFileError as error:
+        raise UsageError(f"load options: {error}") from error
     return int(options.seed)
 
 
