@@ -39,6 +39,12 @@ def listed(possible: Iterable[str], found: object = "") -> str:
     return f"{len(known):,}, such as {', '.join(some)}"
 
 
+def any_of(words: Iterable[str]) -> str:
+    """Join words of which each is as good, or as bad: ``a``, ``a or b``, ``a, b or c``."""
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
+
+
 def _close(found: object, possible: Iterable[str], most: int, least: float = 0.6) -> list[str]:
     """The possible words closest to what was found, upper case or not, the closest first; a member
     of an enumeration is the word that people write.

@@ -16,6 +16,7 @@ from dataclasses import replace
 from harness.checks import membership, record
 from harness.checks.metrics import METRICS
 from harness.checks.verdict import Answer, Finding
+from harness.choices import any_of
 from harness.history.gaps import Part
 from harness.history.history import History
 from harness.history.other_system import OtherSystem
@@ -130,7 +131,7 @@ def beside(history: History, row: Row) -> str:
     words = () if other is None or of_all_load(row) else other.lacking(row.conditions.phase)
     if other is None or not words or METRICS[row.metric].whatever_load:
         return ""
-    return f"; no {' and no '.join(words)} was sent beside it: {other.name} has none"
+    return f"; no {any_of(words)} was sent beside it: {other.name} has none"
 
 
 def unchecked(history: History, word: str) -> str:
@@ -184,4 +185,4 @@ def unplanned(history: History, row: Row) -> str:
     phase = row.conditions.phase
     planned = {one.get("operation") for one in history.plan.streams if one.get("phase") == phase}
     missing = [operation.word for operation in _about(row) if operation.word not in planned]
-    return f": phase {phase} was to send no {' and no '.join(missing)}" if missing else ""
+    return f": phase {phase} was to send no {any_of(missing)}" if missing else ""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.choices import listed
+from harness.choices import any_of, listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +35,8 @@ class OtherSystem:
         return tuple(dict.fromkeys(mine))
 
     def has_no(self, words: Iterable[str]) -> str:
-        """Say that it does not have these: ``serf has no dht_put and no dht_get``."""
-        return f"{self.name} has no {' and no '.join(words)}"
+        """Say that it does not have these: ``serf has no dht_put or dht_get``."""
+        return f"{self.name} has no {any_of(words)}"
 
     def sentences(self) -> Iterator[str]:
         """Say what is left out, a sentence a thing."""

@@ -7,7 +7,7 @@ import pytest
 from harness import plugin
 from harness.checks import rows
 from harness.checks.metrics import METRICS
-from harness.choices import LISTED_MOST, did_you_mean, listed, one_of
+from harness.choices import LISTED_MOST, any_of, did_you_mean, listed, one_of
 from harness.control import state
 from harness.control.client import Client
 from harness.errors import BadFileError, HarnessError, UnavailableError
@@ -191,3 +191,9 @@ def test_a_name_of_a_cluster(tmp_path, monkeypatch):
             Client.connect("bleu-team")
     finally:
         lock.remove()
+
+
+def test_any_of():
+    assert any_of(["a"]) == "a"
+    assert any_of(["a", "b"]) == "a or b"
+    assert any_of(["a", "b", "c"]) == "a, b or c"
