@@ -94,13 +94,12 @@ def _shown(data: bytes, *, is_whole: bool) -> tuple[bytes, bytes]:
     place the longest.
     """
     known = {form.encode(): said.encode() for form, said in list(_known.items())}
-    if not known:
-        return data, b""
-    any_form = re.compile(b"|".join(map(re.escape, sorted(known, key=len, reverse=True))))
+    there = sorted((form for form in known if form in data), key=len, reverse=True)
+    any_form = re.compile(b"|".join(map(re.escape, there)))
     parts, at = list[bytes](), 0
     while True:
         end = len(data) if is_whole else _whole_until(data, at, known)
-        found = any_form.search(data, at)
+        found = any_form.search(data, at) if there else None
         if found is None or found.start() >= end:
             return b"".join([*parts, data[at:end]]), data[end:]
         parts += [data[at : found.start()], known[found[0]]]
@@ -109,7 +108,7 @@ def _shown(data: bytes, *, is_whole: bool) -> tuple[bytes, bytes]:
 
 def _whole_until(data: bytes, at: int, forms: Collection[bytes]) -> int:
     """Return the first place from `at` on from which the data is the beginning of a longer form."""
-    longest = max(map(len, forms))
+    longest = max(map(len, forms), default=0)
     for place in range(max(at, len(data) - longest + 1), len(data)):
         end = data[place:]
         if any(len(form) > len(end) and form.startswith(end) for form in forms):
