@@ -12,6 +12,7 @@ from collections.abc import Callable
 from harness import redaction
 
 AT_ONCE = 1 << 16  # bytes
+THREAD = "a command's output"
 LOOK_S = 0.1  # between looks whether who waits for the rest is still there
 
 
@@ -30,9 +31,7 @@ class Outlet:
         """Pass on what is written. The command of this descriptor has the end by now."""
         os.close(self.end)
         args = (os.dup(pidfd),)
-        threading.Thread(
-            target=self._pass_on, args=args, name="a command's output", daemon=True
-        ).start()
+        threading.Thread(target=self._pass_on, args=args, name=THREAD, daemon=True).start()
 
     def discard(self) -> None:
         """Close the pipe, of which no command has the end."""

@@ -13,7 +13,7 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 import pytest
 
 from harness import redaction
-from harness.supervisor import execution
+from harness.supervisor import execution, outlet
 
 SECRET = "hunter-hunter"
 SHOWN = b"[password: secret]"
@@ -82,6 +82,10 @@ def client(request):
         each.close()
     for descriptor in {made.out, made.err}:
         os.close(descriptor)
+    for thread in threading.enumerate():
+        if thread.name == outlet.THREAD:  # nobody reads any more
+            thread.join(timeout=30)
+            assert not thread.is_alive()
 
 
 def test_no_secret_is_printed_not_even_in_parts(client):
