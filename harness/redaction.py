@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import urllib.parse
+from collections.abc import Collection
 
 LEAST = 8  # characters of a secret: a shorter one stands in texts that have nothing to do with it
 
@@ -21,12 +23,21 @@ def hide(name: str, secret: str) -> None:
     forms = {
         secret,
         json.dumps(secret)[1:-1],
-        urllib.parse.quote(secret, safe=""),
-        urllib.parse.quote_plus(secret),
+        *_in_urls(secret),
         raw.hex(),
+        raw.hex().upper(),
         *_in_base64(raw),
     }
     _known.update((form, f"[{name}: secret]") for form in forms)
+
+
+def _in_urls(secret: str) -> list[str]:
+    """Return how a text stands in a URL: its slashes kept or not, in a path or in a query, with
+    digits of either case.
+    """
+    quote = urllib.parse.quote
+    found = [quote(secret, safe=""), quote(secret), urllib.parse.quote_plus(secret)]
+    return found + [re.sub("%..", lambda code: code[0].lower(), each) for each in found]
 
 
 def _in_base64(raw: bytes) -> list[str]:
@@ -50,6 +61,56 @@ def redacted(text: str) -> str:
 
 def redacted_bytes(data: bytes) -> bytes:
     """Return bytes with every known secret replaced by its name; all others are as they were."""
-    for form in sorted(_known, key=len, reverse=True):
-        data = data.replace(form.encode(), _known[form].encode())
-    return data
+    return _shown(data, is_whole=True)[0]
+
+
+def is_needed() -> bool:
+    """Whether there is any secret to keep."""
+    return bool(_known)
+
+
+class Stream:
+    """Redacts bytes as they come. What may be the beginning of a secret is held back until what
+    comes next, or the end, tells: half a secret is one too.
+    """
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what can be shown by now."""
+        shown, self._held = _shown(self._held + data, is_whole=False)
+        return shown
+
+    def end(self) -> bytes:
+        """Return what was held back, after which nothing comes."""
+        shown, self._held = redacted_bytes(self._held), b""
+        return shown
+
+
+def _shown(data: bytes, *, is_whole: bool) -> tuple[bytes, bytes]:
+    """Return the data without secrets, and what of its end may be the beginning of one: nothing
+    where it is whole. Of secrets that overlap the first is replaced, of those that begin at one
+    place the longest.
+    """
+    known = {form.encode(): said.encode() for form, said in list(_known.items())}
+    there = sorted((form for form in known if form in data), key=len, reverse=True)
+    any_form = re.compile(b"|".join(map(re.escape, there)))
+    parts, at = list[bytes](), 0
+    while True:
+        end = len(data) if is_whole else _whole_until(data, at, known)
+        found = any_form.search(data, at) if there else None
+        if found is None or found.start() >= end:
+            return b"".join([*parts, data[at:end]]), data[end:]
+        parts += [data[at : found.start()], known[found[0]]]
+        at = found.end()
+
+
+def _whole_until(data: bytes, at: int, forms: Collection[bytes]) -> int:
+    """Return the first place from `at` on from which the data is the beginning of a longer form."""
+    longest = max(map(len, forms), default=0)
+    for place in range(max(at, len(data) - longest + 1), len(data)):
+        end = data[place:]
+        if any(len(form) > len(end) and form.startswith(end) for form in forms):
+            return place
+    return len(data)

@@ -22,6 +22,10 @@ class Answer(StrEnum):
     UNKNOWN = "UNKNOWN"
     FAIL = "FAIL"
 
+    def __bool__(self) -> bool:
+        """Refuse to be a truth: each answer is a word, and FAIL would be as true as PASS."""
+        raise TypeError(f"{self} is an answer, neither true nor false: ask `is Answer.PASS`")
+
     @property
     def exit_code(self) -> int:
         """0 PASS (and what is only shown), 1 FAIL, 2 UNKNOWN."""

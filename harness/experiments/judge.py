@@ -69,7 +69,7 @@ class Judged:
 
     @property
     def answer(self) -> Answer:
-        """PASS, FAIL or UNKNOWN."""
+        """PASS, FAIL or UNKNOWN: compare it, for it is neither true nor false."""
         return self.verdict.answer
 
     @property

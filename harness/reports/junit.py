@@ -45,7 +45,7 @@ def render(
     properties = ET.SubElement(suite, "properties")
     for name, value in (
         ("run", run),
-        ("answer", verdict.answer),
+        ("answer", str(verdict.answer)),
         ("topology", facts["topology"]),
         ("runtime", facts["runtime"]["name"]),
         ("not-asked", headline.not_asked(verdict)),

@@ -92,13 +92,14 @@ class Server:
                 {"id": number, "result": handler(asked["params"], descriptors, connection)}
             ).encode()
         except HarnessError as error:
-            kind, message = type(error).__name__, redacted(str(error))
+            kind, message = type(error).__name__, str(error)
         except Exception as error:  # a broken request or a bug of ours must not end the supervisor
             kind, message = (
                 "HarnessError",
                 f"the supervisor failed on {line[:80]!r}: {type(error).__name__}: {error}",
             )
-        return json.dumps({"id": number, "error": {"kind": kind, "message": message}}).encode()
+        told = {"kind": kind, "message": redacted(message)}
+        return json.dumps({"id": number, "error": told}).encode()
 
 
 def _close(descriptors: list[int]) -> None:

@@ -133,6 +133,10 @@ def test_redis_is_prepared_joined_and_judged_and_its_password_is_nowhere(desk):
     now = (folder / "nodes.conf").read_text()
     assert own != [line.split()[0] for line in now.splitlines() if "myself" in line]
     assert "my password is [password: secret]" in desk.ok("logs", "node-1", "--lines", "1000")
+    said = f"cat {folder}/redis.conf; printenv TEST_PASSWORD"
+    beside = desk.ok("exec", "node-1", "--", "sh", "-c", said)
+    assert 'requirepass "[password: secret]"' in beside
+    assert (beside.endswith("\n[password: secret]\n"), PASSWORD in beside) == (True, False)
     run = (desk.runs / "latest").resolve()
     kept = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
     assert {"system/redis.toml", "system/redis.conf.in"} <= kept

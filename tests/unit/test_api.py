@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,15 @@ def test_a_verdict_is_neither_true_nor_false():
     for never in (True, "PASS", Answer.PASS):
         with pytest.raises(TypeError, match="is never"):
             _ = judged(Answer.PASS) == never
+
+
+@pytest.mark.parametrize("answer", list(Answer))
+def test_nor_is_an_answer(answer):
+    """`if judged.answer:` and `assert verdict.answer` were true of a FAIL."""
+    with pytest.raises(TypeError, match=f"{answer} is an answer, neither true nor false: ask `is"):
+        bool(answer)
+    assert json.loads(json.dumps({"answer": answer})) == {"answer": str(answer)}
+    assert (answer == "FAIL") is (answer is Answer.FAIL)
 
 
 def test_every_name_of_the_api_is_there_and_documented():

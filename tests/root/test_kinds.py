@@ -1,0 +1,87 @@
+"""What each kind of report is good for, by a command file alone: values stored and answered, and
+connections, are in the journal of another node; and nodes of which one is not are named.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from kit.desk import ROOT, Desk
+
+from harness.history import reader
+from harness.operations import Operation
+
+pytestmark = pytest.mark.root
+KEEPER = ROOT / "tests" / "systems" / "keeper"
+SCENARIO = """
+topology = "few.toml"
+system = "keeper.toml"
+[[phase]]
+name = "load"
+duration_s = 2
+"""
+STREAM = """
+[[phase.stream]]
+operation = "{word}"
+rate_per_s = 20
+payload_bytes = 64
+timeout_ms = 1000
+"""
+LEDGERS = {
+    "dht_put": "DHT puts: stored at another node",
+    "dht_get": "DHT gets: answered by another node",
+    "connect": "connections: authenticated by the peer",
+}
+
+
+@pytest.fixture
+def desk(tmp_path):
+    made = Desk(tmp_path, "kinds")
+    yield made
+    made.harness("down")
+    made.assert_nothing_left()
+    made.close()
+
+
+def played(desk: Desk, lies: dict[str, str]) -> dict[str, dict]:
+    """The findings of a run whose nodes tell these lies ("none": none), by name."""
+    for file in KEEPER.glob("keeper.*"):
+        shutil.copy(file, desk.folder)
+    file, told = Path(desk.folder, "keeper.toml"), ",".join(f"{at}={lies[at]}" for at in lies)
+    file.write_text(file.read_text().replace('"", "{name}"', f'"{told}", "{{name}}"'))
+    nodes = "".join(f"[[node]]\nname = '{name}'\n" for name in lies)
+    desk.write("few.toml", f"{nodes}[shape]\nkind = 'full-mesh'\n")
+    streams = "".join(STREAM.format(word=word) for word in LEDGERS)
+    done = desk.harness("run", str(desk.write("load.toml", SCENARIO + streams)), "--json")
+    assert done.stdout.startswith("{"), done.stderr
+    return {one["name"]: one for one in json.loads(done.stdout)["findings"]}
+
+
+def errors(desk: Desk, word: str) -> set[str]:
+    """What is recorded of this operation's failures in the last run."""
+    history = reader.read((desk.runs / "latest").resolve())
+    mine = pa.array(history.column("operation") == Operation[word.upper()])
+    return set(history.operations.filter(mine).column("error").drop_null().to_pylist())
+
+
+def test_what_other_nodes_report_is_what_the_ledgers_count(desk):
+    found = played(desk, dict.fromkeys(["node-a", "node-b", "node-c"], "none"))
+    for word, name in LEDGERS.items():
+        assert found[name]["answer"] == "PASS", found[name]
+        count, of = found[name]["measured"].split(" of ")
+        assert (count, int(of) > 10) == (of, True), (word, found[name])
+
+
+def test_what_only_the_sender_says_is_not_believed(desk):
+    lies = {"honest": "none", "hoarder": "hoards", "inventor": "invents", "deaf": "ignores"}
+    found = played(desk, lies)
+    puts = found[LEDGERS["dht_put"]]
+    assert (puts["answer"], "stored at no other node" in puts["measured"]) == ("FAIL", True), puts
+    for word in ("dht_get", "connect"):
+        assert "deaf has not told of it within 1,000 ms" in errors(desk, word)
+        assert found[f"operations that came true: {word}"]["answer"] == "UNKNOWN"
+        assert found[LEDGERS[word]]["answer"] == "PASS", found[LEDGERS[word]]
