@@ -200,10 +200,10 @@ def test_unwritten(table: Table, player: FaultPlayer) -> None:
 
 def test_stuck(table: Table, player: FaultPlayer) -> None:
     """A planned fault that could not be taken back when it was due is taken back at the end."""
-    told = planned(player, for_s=0.2)
-    until(lambda: bool(table.standing))
     table.stuck = True
+    told = planned(player, for_s=0.2)
     until(lambda: bool(told))
+    assert table.standing
     table.stuck = False
     player.end(pytest.fail)
     assert table.standing == {}
