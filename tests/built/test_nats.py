@@ -61,3 +61,11 @@ def test_all_comes_true_and_a_server_that_was_killed_comes_back(desk):
         name: answer for name, answer in answers(found).items() if answer in ("FAIL", "UNKNOWN")
     }
     assert wrong == {}
+    by_name = {finding["name"]: finding["answer"] for finding in found}
+    assert by_name["converged"] == "PASS"
+    # At most once: what was lost around the kill would be counted, and no FAIL.
+    for ledger in (
+        "private messages: acknowledged and delivered",
+        f"broadcasts: in the journals of all {NODES - 1} other nodes",
+    ):
+        assert by_name[ledger] in ("PASS", "MEASURED")

@@ -90,4 +90,4 @@ class Joining:
             return f"no answer within {ATTEMPT_S:g} s"
         except GONE as error:
             return f"{str(error)[:SHOWN] or type(error).__name__}"
-        return "" if agreed else f"the node answered: {said[:SHOWN].strip() or 'nothing'}"
+        return "" if agreed else f"the node answered: {' '.join(said.split())[:SHOWN] or 'nothing'}"

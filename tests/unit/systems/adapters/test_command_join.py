@@ -38,13 +38,13 @@ def test_of_one_that_went_meanwhile_nobody_is_asked_again(tmp_path, monkeypatch)
 
     async def scene(driver, reports):
         reports.up |= {"b", "c"}
-        await until(driver, 3, "joining, step 1: the node answered: BUSY")
+        await until(driver, 3, "joining, step 1: the node answered: BUSY { it is")
         reports.up.discard("b")
         await until(driver, 2, "")
 
     def answers(words):
         busy = words == ["MEET", "198.18.0.2"]
-        return "PONG\n" if words == ["PING"] else "BUSY\n" if busy else "OK\n"
+        return "PONG\n" if words == ["PING"] else "BUSY  {  it is\n" if busy else "OK\n"
 
     spoken(tmp_path, told_to(heard, answers), scene, OF_THOSE_UP)
     asked = [each for each in heard if each != "PING"]
