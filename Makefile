@@ -9,7 +9,7 @@ export RUNTIME SYSTEM HARNESS_CLUSTER
 # Some machines forbid Python to keep what it compiled: then each of thousands of processes compiles it anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser test-libp2p ci lint check fmt coverage evidence evidence-sabotage evidence-clean evidence-shrink evidence-bugs evidence-leaks evidence-liars evidence-soak evidence-replay evidence-generated evidence-systems evidence-compare evidence-trends bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project lint-workflows ci-pull-request ci-release nightly down clean wheel constraints
+.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser test-libp2p test-nats ci lint check fmt coverage evidence evidence-sabotage evidence-clean evidence-shrink evidence-bugs evidence-leaks evidence-liars evidence-soak evidence-replay evidence-generated evidence-systems evidence-compare evidence-trends bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project lint-workflows ci-pull-request ci-release nightly down clean wheel constraints
 
 help:  ## Show what can be made
 	@grep -hE '^[a-zA-Z0-9_ -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{n = split($$1, names, " "); for (i = 1; i <= n; i++) printf "  make %-16s %s\n", names[i], $$2}'
@@ -60,7 +60,10 @@ ci: setup  ## All that CI plays: lint, all tests, a night of five minutes (.ci/r
 
 test-libp2p: setup  ## The system libp2p: its crate's tests, and a run on namespaces (builds it first: minutes; no other command does)
 	@cargo test --release --locked --manifest-path docker/libp2p/Cargo.toml
-	@$(BIN)/python -m pytest tests/built
+	@$(BIN)/python -m pytest tests/built/test_libp2p.py
+
+test-nats: setup  ## The system nats: a run on namespaces (builds nats-server first where it is not on PATH: minutes; no other command does)
+	@$(BIN)/python -m pytest tests/built/test_nats.py
 
 lint: setup  ## ruff (rules and format) and mypy --strict
 	@scripts/lint
@@ -112,7 +115,7 @@ evidence-soak: setup  ## A soak of two hours with a leak in each of three nodes,
 evidence-generated: setup  ## Thirty scenarios that nobody wrote, played on ten nodes: healthy afterwards, and nothing left (45 minutes at most; goes on where it stopped)
 	@$(BIN)/python scripts/evidence_generated.py
 
-evidence-systems: setup  ## OpenDHT, Serf and rust-libp2p under a partition, churn and a crash: what was found (45 minutes at most; goes on where it stopped)
+evidence-systems: setup  ## OpenDHT, Serf, rust-libp2p and NATS under a partition, churn and a crash: what was found (45 minutes at most; goes on where it stopped)
 	@$(BIN)/python scripts/evidence_systems.py
 
 evidence-compare: setup  ## Comparisons of a pool of real runs: A/A, nodes that are 25 % and 8 % slower (45 minutes at most a time; goes on where it stopped)

@@ -119,6 +119,11 @@ def _cargo() -> str | None:
     return None if shutil.which("cargo") else "needs cargo (rustup, or Debian's where new enough)"
 
 
+def _nats() -> str | None:
+    is_here = shutil.which("nats-server") or shutil.which("go")
+    return None if is_here else "needs nats-server (Debian's, or Go to build it)"
+
+
 def _machine() -> str | None:
     from harness.errors import HarnessError
     from harness.runtimes.machine import image
@@ -134,6 +139,7 @@ NEEDS = {
     "machine": _machine,
     "go": _go,
     "cargo": _cargo,
+    "nats": _nats,
     "toxiproxy": _toxiproxy,
     "vm": _netem,
     "root": _root,

@@ -7,7 +7,10 @@ import shutil
 from dataclasses import dataclass
 
 from harness.network.injectors import toxiproxy_server
+from harness.runtimes import builds, compiled
 from harness.runtimes.machine.image import PROGRAMS as OF_THE_MACHINE
+from harness.systems import adapters
+from harness.systems.adapters import command_file
 
 Found = tuple[bool, str]
 
@@ -42,6 +45,7 @@ def _machine(program: str) -> Program:
 
 
 TOXIPROXY = "Toxiproxy"
+NATS = "nats-server"
 PROGRAMS: dict[str, Program] = {
     TOXIPROXY: Program(
         names=("toxiproxy-server",),
@@ -50,7 +54,7 @@ PROGRAMS: dict[str, Program] = {
     ),
     "go": Program(
         names=("go",),
-        needed_for="building Toxiproxy's server where it is not on PATH",
+        needed_for="building Toxiproxy's server, and the system nats, where they are not on PATH",
         get=_debian("golang-go"),
     ),
     "iptables": Program(
@@ -69,6 +73,11 @@ PROGRAMS: dict[str, Program] = {
         names=("cargo",),
         needed_for="building the system libp2p, once (`harness run libp2p`)",
         get="rustup, or apt-get install cargo where Debian's is 1.88 or newer",
+    ),
+    NATS: Program(
+        names=(NATS,),
+        needed_for="the system nats (`harness run nats`)",
+        get=f"Go 1.25 or newer, which builds it on first use, or {_debian(NATS)}",
     ),
     "curl": Program(names=("curl",), needed_for="the tests of other systems", get=_debian("curl")),
     "QEMU": _machine("qemu-system-x86_64"),
@@ -89,10 +98,19 @@ PROGRAMS: dict[str, Program] = {
 
 def found() -> dict[str, Found]:
     """Look for every program: name → whether it is here, and where. Starts and makes nothing."""
-    return {**{name: one.find() for name, one in PROGRAMS.items()}, TOXIPROXY: _toxiproxy()}
+    here = {name: one.find() for name, one in PROGRAMS.items()}
+    return {**here, TOXIPROXY: _toxiproxy(), NATS: _built("nats")}
 
 
 def _toxiproxy() -> Found:
     """Toxiproxy's server may be in our cache too."""
     here = toxiproxy_server.find()
     return (True, here) if here else (False, "no toxiproxy-server on PATH or in our cache")
+
+
+def _built(system: str) -> Found:
+    """What a shipped command file has built may be in our cache too."""
+    build = command_file.read(compiled.shipped(adapters.TABLE[system])).start.build
+    assert build is not None
+    here = builds.find(build)
+    return (True, str(here)) if here else (False, f"no {build.program} on PATH or in our cache")

@@ -191,7 +191,7 @@ class Driver:
                 async for line in self._asker.streamed(filled(url, self._values)):
                     yield line
             case LineAsk() as ask:
-                async for line in self._asker.said(ask):
+                async for line in self._asker.said(ask, received.ok):
                     yield line
             case LogAsk(pattern=pattern):
                 yield None

@@ -23,7 +23,7 @@ from harness.systems.adapters.command_file import CommandFile
 from harness.systems.transports import programs
 from harness.systems.transports.helpers import Helper
 from harness.systems.transports.http import Http
-from harness.systems.transports.lines import Lines, Speech
+from harness.systems.transports.lines import GREETING_TIMEOUT_S, SHOWN, Lines, Speech
 
 LEAVING_MOST = 64  # connections on which an answer is late, and others are waited for still
 Connection = tuple[str, Speech]
@@ -88,20 +88,41 @@ class Asker:
             yield data.decode("utf-8", "replace") if begun else None
             begun = True
 
-    async def said(self, ask: LineAsk) -> AsyncIterator[str | None]:
-        """Yield the lines of a connection of their own; None first, once it was asked for them.
-        Raises OSError.
+    async def said(self, ask: LineAsk, ok: str | None) -> AsyncIterator[str | None]:
+        """Yield the lines of a connection of their own; None first, once it was asked for them, and
+        a line had `ok` where it is given. Raises OSError.
         """
         connection = await Lines.connect(
             self._place.namespace, filled(ask.to, self._values), self._spoken(ask.speech)
         )
         try:
             connection.say(filled(ask.say, self._values))
+            lines = connection.read()
+            early = [] if ok is None else await self._begun(lines, ok)
             yield None
-            async for line in connection.read():
+            for line in early:
+                yield line
+            async for line in lines:
                 yield line
         finally:
             connection.close()
+
+    async def _begun(self, lines: AsyncIterator[str], ok: str) -> list[str]:
+        """Wait for the line that says that reports come from now on; return those before it. Raises
+        ConnectionError.
+        """
+        early: list[str] = []
+        try:
+            async with asyncio.timeout(GREETING_TIMEOUT_S):
+                async for line in lines:
+                    if _has(line, ok, self._values):
+                        return early
+                    early.append(line)
+            why = "the node hung up"
+        except TimeoutError:
+            why = f"{GREETING_TIMEOUT_S:g} s went by"
+        last = f"; its last was: {early[-1][:SHOWN]}" if early else "; it said nothing"
+        raise ConnectionError(f"{why} before a line had what received.ok says{last}")
 
     async def close(self) -> None:
         """Let go of every connection, and end the helper."""

@@ -23,6 +23,7 @@ from harness.systems.adapters.command_asks import (
     READINESS,
     REPORTING,
     Ask,
+    DialogAsk,
     ExecAsk,
     HelperReports,
     HttpAsk,
@@ -92,10 +93,12 @@ class HelperProgram:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
     """How a node tells what it received. `kinds`: which lines say what; empty: a line that holds an
-    operation's id says that it arrived.
+    operation's id says that it arrived. `ok`: must be found in a line before the node counts as
+    ready: from then on it reports.
     """
 
     ask: HttpAsk | LineAsk | LogAsk | HelperReports
+    ok: str | None = None
     kinds: Mapping[RecordKind, re.Pattern[str]] = field(default_factory=dict)
 
 
@@ -323,9 +326,15 @@ def _metrics(table: Table) -> MetricsPage:
 
 
 def _received(table: Table, ways: Ways) -> Received:
-    kinds = table.table("kinds")
+    kinds, ask = table.table("kinds"), one(table, REPORTING, OF_ASKING, ways)
+    if isinstance(ask, DialogAsk):
+        raise BadFileError(
+            f"{table.where}.line.say: expected one text, for reports come without an end; found a "
+            "list, each of which has an answer"
+        )
     made = Received(
-        ask=one(table, REPORTING, OF_ASKING, ways),
+        ask=ask,
+        ok=answer(table, OF_ASKING) if isinstance(ask, LineAsk) else None,
         kinds={
             KINDS[word]: pattern(kinds.take(word, str), f"{kinds.where}.{word}")
             for word in KINDS

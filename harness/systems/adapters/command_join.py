@@ -9,7 +9,7 @@ from harness.runtimes.runtime import Place
 from harness.systems.adapters.command_asker import GONE, Asker
 from harness.systems.adapters.command_fields import as_peers, of_place
 from harness.systems.adapters.command_launch import Around
-from harness.systems.adapters.command_start import Join, Start
+from harness.systems.adapters.command_start import UP, Join, Start
 
 ATTEMPT_S = 60.0  # that one question may take
 AGAIN_S = 0.3  # from one that was not agreed to to the next
@@ -44,7 +44,7 @@ class Joining:
         if self._task is None:
             if len(up) < living:
                 return f"up; {len(up)} of {living} nodes are"
-            self._task = asyncio.get_running_loop().create_task(self._join())
+            self._task = asyncio.get_running_loop().create_task(self._join(up))
         if not self._task.done():
             return self._status or "joining"
         self._task.result()
@@ -56,21 +56,25 @@ class Joining:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _join(self) -> None:
+    async def _join(self, up: set[str]) -> None:
         for number, join in enumerate(self._start.joined, 1):
-            for values in self._asked_with(join):
+            for values in self._asked_with(join, up):
                 while said := await self._refusal(join, values):
+                    if join.each == UP and values["peer_name"] not in up:
+                        break  # it has gone meanwhile
                     self._status = f"joining, step {number}: {said}"
                     await asyncio.sleep(AGAIN_S)
 
-    def _asked_with(self, join: Join) -> list[dict[str, str]]:
+    def _asked_with(self, join: Join, up: set[str]) -> list[dict[str, str]]:
         """Return the fields of each time that it is asked."""
         if join.each is None:
             return [dict(self._values)]
         prepared, start = self._around.prepared, self._start
         found = []
-        for place in self._near.get(join.each, ()):
+        for place in self._near.get("all" if join.each == UP else join.each, ()):
             if place.node.name == self._place.node.name:
+                continue
+            if join.each == UP and place.node.name not in up:
                 continue
             own = {f"peer_{key}": value for key, value in of_place(place, prepared).items()}
             peer = as_peers(start.peer, start.separator, [place], prepared)
@@ -86,4 +90,4 @@ class Joining:
             return f"no answer within {ATTEMPT_S:g} s"
         except GONE as error:
             return f"{str(error)[:SHOWN] or type(error).__name__}"
-        return "" if agreed else f"the node answered: {said[:SHOWN].strip() or 'nothing'}"
+        return "" if agreed else f"the node answered: {' '.join(said.split())[:SHOWN] or 'nothing'}"

@@ -4,6 +4,7 @@ before any node starts, and what joins it to the others afterwards.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,9 @@ from harness.topology.topology import NAME
 
 PLACEMENTS = ("entered", "pod")
 PEER_FIELDS = ("peer", "peer_name", "peer_address", "peer_prepared")
-WITH = ("entrances", "peers", "all")
+UP = "up"  # of all others those that are up: a node that is not can answer nobody
+WITH = ("entrances", "peers", "all", UP)
+MODULE = re.compile(r"[^@\s]+@v\d+\.\d+\.\d+[\w.+-]*")  # of Go
 RESERVED = ("log", "control.sock")  # the harness's own in a node's folder
 
 
@@ -129,8 +132,12 @@ def _build(table: Table, program: str, image: str | None, folder: Path) -> Build
         if why := lacking(folder / source):
             raise BadFileError(f"{inner.where}.cargo: {why}")
         source = str((folder / source).resolve())
-    elif "@" not in source:
-        raise BadFileError(f"{inner.where}.go: expected MODULE@VERSION, found {source!r}")
+    elif not MODULE.fullmatch(source):
+        raise BadFileError(
+            f"{inner.where}.go: expected MODULE@VERSION, found {source!r}; a version is "
+            "exact, such as v1.2.3: what else it is called is another program one day, and it is "
+            "built once"
+        )
     return Build(tool=tool, source=source, program=program)
 
 

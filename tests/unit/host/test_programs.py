@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from harness.host import capabilities, programs
+from harness.systems.adapters import command_file
 
-README = (Path(__file__).parents[3] / "README.md").read_text()
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text()
 NEEDS = README.split("## What it needs")[1].split("\n## ")[0]
 # Word of README → the capability that says whether it is here.
 NAMED = {
@@ -29,6 +31,7 @@ NAMED = {
     "dhtnode": "dhtnode",
     "serf": "serf",
     "cargo": "cargo",
+    "nats-server": "nats-server",
     "curl": "curl",
     "Chromium": "Chromium",
     "Prometheus": "Prometheus",
@@ -58,6 +61,16 @@ def test_nothing_is_here_where_the_path_is_empty(monkeypatch, tmp_path):
     assert found["Toxiproxy"] == (False, "no toxiproxy-server on PATH or in our cache")
     assert found["Chromium"] == (False, "no chromium on PATH")
     assert not (tmp_path / "cache").exists()
+
+
+def test_what_a_shipped_system_has_built_is_found_in_the_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert programs.found()["nats-server"] == (False, "no nats-server on PATH or in our cache")
+    build = command_file.read(ROOT / "systems" / "nats.toml").start.build
+    build.cached.parent.mkdir()
+    build.cached.touch()
+    assert programs.found()["nats-server"] == (True, str(build.cached))
 
 
 def test_toxiproxy_is_found_in_the_cache(monkeypatch, tmp_path):

@@ -73,6 +73,8 @@ def test_a_crate_beside_the_file_or_a_module_of_go(read, tmp_path):
         ('{ make = "crate" }', "start.build: expected exactly one of cargo, go; found none"),
         ('{ cargo = "elsewhere" }', "start.build.cargo: there is no file"),
         ('{ go = "example.org/mynode" }', "start.build.go: expected MODULE@VERSION, found"),
+        ('{ go = "example.org/mynode@latest" }', "found 'example.org/mynode@latest'; a version is"),
+        ('{ go = "example.org/mynode@v1" }', "a version is exact, such as"),
         ("{ cargo = 1 }", "start.build.cargo: expected text"),
         ('"crate"', "start.build: expected a table"),
     ],
@@ -107,6 +109,16 @@ def test_a_shipped_system_may_be_a_command_file():
     assert not adapters.is_foreign("libp2p")
     assert libp2p.operations == set(command_file.OPERATIONS) - {Operation.CONNECT}
     assert Operation.BROADCAST in libp2p.operations
+
+
+def test_nats_is_built_of_one_version_and_at_most_once():
+    nats = adapters.named("nats")
+    assert isinstance(nats, BuiltAdapter)
+    assert nats.operations == {Operation.PRIVATE_MESSAGE, Operation.BROADCAST}
+    assert nats.unpromised == dict.fromkeys(("private_message", "broadcast"), ("at most once",))
+    build = command_file.read(shipped.root() / "systems" / "nats.toml").start.build
+    assert (build.tool, build.program) == ("go", "nats-server")
+    assert build.source.startswith("github.com/nats-io/nats-server/v2@v2.")
 
 
 @pytest.mark.usefixtures("bare")

@@ -9,14 +9,13 @@ import re
 from contextlib import suppress
 
 import pytest
+from kit.spoken import SPOKEN, spoken, told_to
 
 from harness.operations import Operation, Outcome, Request
 from harness.operations.operation import key_of, shared_key
 from harness.runtimes.runtime import Place
 from harness.systems.adapters import command, command_file, command_join
-from harness.systems.adapters.command_launch import Around
 from harness.systems.adapters.command_reports import Reports
-from harness.systems.adapters.driven import wire_id
 from harness.systems.transports.http import refuses
 from harness.topology.topology import Node
 
@@ -222,81 +221,6 @@ def test_a_value_too_short_to_be_known_again_is_not_put(tmp_path):
     [found] = answered(tmp_path, [], put(ID, key_of(ID), 31))
     assert found.outcome is Outcome.FAILED
     assert found.error == "unsent: payload_bytes: expected at least 32, the id as text"
-
-
-SPOKEN = """
-[start]
-argv = ["true"]
-[ready]
-line = "PING"
-ok = "^PONG"
-[[start.joined]]
-each = "peers"
-line = "MEET {peer_address}"
-ok = "^OK"
-[connection]
-to = "unix:{directory}/ctl"
-[send.dht_put]
-line = "PUT {key} {payload}"
-ok = "^OK"
-[send.dht_get.line]
-say = ["SELECT 1", "GET {key}"]
-ok = ["^OK", "^VALUE"]
-"""
-
-
-def spoken(tmp_path, serve, scene):
-    """What a scene returns that has a driver of a node that this serves, and what it doubts."""
-    (tmp_path / "told.toml").write_text(SPOKEN)
-    doubts, serving = [], []
-
-    async def served(reader, writer):
-        serving.append(asyncio.current_task())
-        try:
-            await serve(reader, writer)
-        finally:
-            writer.close()
-
-    async def whole():
-        server = await asyncio.start_unix_server(served, tmp_path / "ctl")
-        places = {
-            wire_id(name): Place(
-                node=Node(name=name),
-                index=index,
-                address=f"198.18.0.{index + 1}",
-                directory=tmp_path,
-                namespace=-1,
-            )
-            for index, name in enumerate(("a", "b", "c"))
-        }
-        reports = Reports.of(places)
-        around = Around(told={"a": {"peers": ["b", "c"]}})
-        driver = command.Driver(
-            command_file.read(tmp_path / "told.toml"),
-            places[wire_id("a")],
-            places,
-            reports,
-            around,
-        )
-        driver.tell_doubts(doubts.append)
-        found = await asyncio.wait_for(scene(driver, reports), 60)
-        await driver.close()
-        server.close()
-        await asyncio.gather(*serving)
-        return found, sorted(reports.up)
-
-    return asyncio.run(whole()), doubts
-
-
-def told_to(heard, answers):
-    """A node that answers each line by its first word, and notes what it heard."""
-
-    async def serve(reader, writer):
-        async for line in reader:
-            heard.append(line.decode().strip())
-            writer.write(answers(line.decode().split()).encode())
-
-    return serve
 
 
 def test_a_node_joins_once_all_are_up_and_is_asked_until_it_agrees(tmp_path, monkeypatch):
