@@ -37,8 +37,21 @@ def played(base: Path) -> None:
                 sys.exit(f"ci: {checkout.name}: the run ended with {code}: nothing to compare")
 
 
+def require_commit(base: str) -> None:
+    """Exit where git does not know base, before minutes were played for nothing."""
+    git = ["git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}"]
+    if subprocess.run(git, stdout=subprocess.DEVNULL, check=False).returncode:
+        print(
+            f"ci: BASE={base}: expected a commit, branch or tag that this checkout has; found none "
+            "(git fetch brings those of a remote)",
+            file=sys.stderr,
+        )
+        sys.exit(64)
+
+
 def main(base: str) -> int:
     """Make base's environment, play, compare, write the comment."""
+    require_commit(base)
     shutil.rmtree(RUNS, ignore_errors=True)
     RUNS.mkdir(parents=True)
     code = harness(ROOT, "gate", "pull-request", "--runs", RUNS)

@@ -150,6 +150,20 @@ def test_what_could_not_be_said_is_an_error(hub, tmp_path):
     assert "401" in done.stderr
 
 
+def test_a_base_that_is_no_commit_is_said_before_anything_is_played(tmp_path):
+    """What the last one wrote stays."""
+    git("init", "--quiet", str(tmp_path))
+    (tmp_path / "scripts").mkdir()
+    script = shutil.copy(ROOT / "scripts" / "ci_pull_request.py", tmp_path / "scripts")
+    kept = tmp_path / "runs" / "ci" / "comment.md"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    command = [sys.executable, script, "origin/mian"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, kept.exists()) == (64, True)
+    assert "BASE=origin/mian: expected a commit, branch or tag" in done.stderr
+
+
 def test_the_history_outlives_the_machine(tmp_path):
     """It is kept on a branch of a remote, and taken from there by another checkout."""
     remote = tmp_path / "remote.git"
