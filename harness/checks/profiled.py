@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from harness.checks import host, lateness
 from harness.checks import rows as budget
@@ -19,6 +20,7 @@ from harness.checks.operation_metrics import OPERATION_METRICS, TIMES
 from harness.checks.resource_metrics import RESOURCE_METRICS
 from harness.checks.times import Times
 from harness.checks.verdict import Answer, Cause, Finding
+from harness.checks.watched import OF_NODES
 from harness.history.events import ProfileBegan, ProfileEnded
 from harness.history.history import History, PhaseWindow, once
 from harness.operations import Operation, Outcome
@@ -126,13 +128,16 @@ def _told(history: History, row: Row, found: Finding) -> Finding:
 
 def _stands(history: History, row: Row, answer: Answer, beside: Sequence[Profile]) -> bool:
     """Whether a row has its answer also without what a profile touched: the operations that were
-    under way during it, or, of a row about each node, those that were profiled.
+    under way during it, or, of a row about each node, those that were profiled, and the time after
+    it began.
     """
     metric = METRICS[row.metric]
     if metric.over is not None:
         return False
     if metric.by_node:
-        return answer is Answer.FAIL and _fails_elsewhere(history, row, beside)
+        return answer is Answer.FAIL and (
+            _fails_elsewhere(history, row, beside) or _failed_before(history, row, beside)
+        )
     if row.metric not in OPERATION_METRICS and row.metric != LAG:
         return False
     without = _without(history, beside)
@@ -149,6 +154,17 @@ def _fails_elsewhere(history: History, row: Row, beside: Sequence[Profile]) -> b
         if node not in profiled
     )
     return any(budget.check(history, [one])[0].answer is Answer.FAIL for one in rows_of)
+
+
+def _failed_before(history: History, row: Row, beside: Sequence[Profile]) -> bool:
+    """Whether a row about the most that a node had was missed before the first profile began: what
+    came then takes nothing of that back.
+    """
+    if row.statistic != "max" or row.metric not in OF_NODES:
+        return False
+    began_ns = min(one.began.at_ns for one in beside)
+    before = history.samples.filter(pc.less(history.samples.column("at_ns"), began_ns))
+    return budget.check(replace(history, samples=before), [row])[0].answer is Answer.FAIL
 
 
 def _feels_it(row: Row) -> bool:

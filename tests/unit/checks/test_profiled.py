@@ -100,8 +100,13 @@ def test_a_promise_that_something_is_slow_is_not_kept_by_a_profiler():
     assert judged(run(*profile(3, 5), slow=range(10_000)), **slow).answer is Answer.PASS
 
 
-def resource(*events, used):
-    samples = [sample(at, node, rss_bytes=used[node]) for at in range(1, 11) for node in range(3)]
+def resource(*events, used, from_s=3):
+    """What each node uses from a moment on; before it is little."""
+    samples = [
+        sample(at, node, rss_bytes=used[node] if at >= from_s else SMALL)
+        for at in range(1, 11)
+        for node in range(3)
+    ]
     return history(
         samples=samples,
         events=(*events, RunEnded()),
@@ -127,6 +132,20 @@ SMALL, LARGE = 50_000_000, 200_000_000
 def test_of_what_nodes_use_only_the_profiled_node_is_in_doubt(used, node, answer):
     changes = RSS if node is None else {**RSS, "node": node}
     assert judged(resource(*profile(3, 5), used=used), **changes).answer is answer
+
+
+@pytest.mark.parametrize(
+    ("changes", "answer"),
+    [
+        ({"statistic": "max"}, Answer.FAIL),
+        ({"statistic": "mean"}, Answer.UNKNOWN),  # what came later may have made it so
+        ({"statistic": "max", "node": "node-1"}, Answer.PASS),
+    ],
+)
+def test_what_was_missed_before_the_profile_began_stays_so(changes, answer):
+    """As where a scenario asks for a profile when a row fails."""
+    found = resource(*profile(5, 7), used=(LARGE, SMALL, SMALL), from_s=4)
+    assert judged(found, **{**RSS, **changes}).answer is answer
 
 
 def test_of_what_nodes_use_a_profiled_worker_touches_none():
