@@ -249,6 +249,7 @@ class Profiles:
         taken.
         """
         profiler = profiles.named(params["tool"])
+        profiler.require_of(params["who"])
         profiler.require()
         seconds = float(params["seconds"])
         now = Asked(who=params["who"], profiler=profiler, seconds=seconds, why=BY_HAND)
