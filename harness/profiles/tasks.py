@@ -5,6 +5,7 @@ sees a task that only waits, for it is on no thread.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from pathlib import Path
 from types import FrameType
@@ -15,8 +16,10 @@ from harness.profiles.stacks import Stack, Stacks, parse, stack_of
 
 UNIT = "tasks"
 # Where what is awaited says its frame, and what it awaits itself: of a coroutine, a generator, an
-# asynchronous generator. Of anything else (a future, a step of such a generator) nobody tells.
+# asynchronous generator.
 _KINDS = (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "ag_await"))
+# What tells neither itself, and is a step of one of these: the collector knows of which.
+_STEPS = ("async_generator_asend", "async_generator_athrow", "coroutine_wrapper")
 
 
 def folded() -> str:
@@ -32,20 +35,20 @@ def folded() -> str:
 def _frames(awaited: Any) -> list[str]:
     """Name the frames of what is awaited, from the outermost to the one that waits."""
     found: list[str] = []
-    while awaited is not None:
-        frame, inner = next(
-            (
-                (getattr(awaited, frame), getattr(awaited, inner))
-                for frame, inner in _KINDS
-                if hasattr(awaited, frame)
-            ),
-            (None, None),
-        )
-        if frame is None:
-            break
+    while (told := _told(awaited)) is not None:
+        frame, awaited = told
         found.append(_named(frame))
-        awaited = inner
     return found
+
+
+def _told(awaited: Any) -> tuple[FrameType, Any] | None:
+    """Return the frame of what is awaited, and what that awaits; None of a future."""
+    is_step = type(awaited).__name__ in _STEPS
+    for one in gc.get_referents(awaited) if is_step else (awaited,):
+        for frame, inner in _KINDS:
+            if getattr(one, frame, None) is not None:
+                return getattr(one, frame), getattr(one, inner)
+    return None
 
 
 def _named(frame: FrameType) -> str:

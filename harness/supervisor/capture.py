@@ -177,7 +177,12 @@ class Capture:
         if self.target.answers is None:
             raise UnavailableError(f"{self.target.who} cannot be asked what it does")
         file = scratch / "told.raw"
-        file.write_text(NodeSocket(self.target.answers).tasks())
+        try:
+            file.write_text(NodeSocket(self.target.answers).tasks())
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"{self.target.who} did not tell: does its event loop stand still? ({error})"
+            ) from error
         return {self.target.who: file}
 
     def _is_whole(self, file: Path, code: int) -> bool:

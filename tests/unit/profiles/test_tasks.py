@@ -72,9 +72,9 @@ def test_a_generator_is_followed():
     assert stack[:2] == (f"calls_old {FILE}", f"old {FILE}")
 
 
-def test_where_nobody_tells_what_is_awaited_the_stack_ends():
+def test_a_step_of_an_asynchronous_generator_is_followed_into_it():
     [stack] = looked(walks)
-    assert stack[0] == f"walks {FILE}"
+    assert stack == (f"walks {FILE}", f"steps {FILE}", WAITS)
 
 
 def test_a_loop_without_other_tasks_has_none():
