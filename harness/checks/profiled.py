@@ -119,7 +119,10 @@ def _told(history: History, row: Row, found: Finding) -> Finding:
     beside = _beside(history, row) if _feels_it(row) else []
     if not beside or found.answer in (Answer.UNKNOWN, Answer.NOT_ASKED):
         return found
-    said = f"{' and '.join(dict.fromkeys(one.words for one in beside))} profiled meanwhile"
+    phase = history.phase(row.conditions.phase)
+    is_over = phase is not None and any(one.until_ns < phase.begin_ns for one in beside)
+    when = "meanwhile or before" if is_over else "meanwhile"
+    said = f"{' and '.join(dict.fromkeys(one.words for one in beside))} profiled {when}"
     if found.answer is not _worse(row) or _stands(history, row, found.answer, beside):
         return replace(found, sentence=f"{found.sentence}; {said}")
     why = f"{said}; without what that touches it would not be {found.answer}"
@@ -187,16 +190,25 @@ def _worse(row: Row) -> Answer:
 
 
 def _beside(history: History, row: Row) -> list[Profile]:
-    """The profiles that were under way while a row was measured."""
+    """The profiles that were under way while a row was measured, and of a row about what nodes use
+    also those that left something inside before: a library, memory that was never given back.
+    """
     phase = history.phase(row.conditions.phase)
     if phase is None:
         return []
     windows = taken_over(history, row.metric, phase)
-    return [one for one in profiles(history) if any(_meets(one, window) for window in windows)]
+    stays = row.metric in RESOURCE_METRICS
+    return [
+        one
+        for one in profiles(history)
+        if any(_meets(one, window, stays=stays and one.began.is_inside) for window in windows)
+    ]
 
 
-def _meets(profile: Profile, window: PhaseWindow) -> bool:
+def _meets(profile: Profile, window: PhaseWindow, *, stays: bool) -> bool:
     begins_ns, ends_ns = profile.began.at_ns, profile.until_ns + SETTLES_NS
+    if stays:
+        ends_ns = FOR_EVER_NS
     return begins_ns < window.end_ns and ends_ns > window.begin_ns
 
 

@@ -148,6 +148,18 @@ def test_what_was_missed_before_the_profile_began_stays_so(changes, answer):
     assert judged(found, **{**RSS, **changes}).answer is answer
 
 
+@pytest.mark.parametrize(("is_inside", "answer"), [(True, Answer.UNKNOWN), (False, Answer.FAIL)])
+def test_what_works_inside_a_node_leaves_something_there_for_later_phases(is_inside, answer):
+    """heaptrack stays loaded, and memory that was taken is not always given back."""
+    began, ended = profile(-3, -1)
+    events = (replace(began, is_inside=is_inside), ended)
+    found = judged(resource(*events, used=(LARGE, SMALL, SMALL)), **RSS)
+    assert found.answer is answer
+    assert ("profiled meanwhile or before" in found.sentence) is is_inside
+    elsewhere = resource(*events, used=(SMALL, LARGE, SMALL))
+    assert judged(elsewhere, **RSS).answer is Answer.FAIL
+
+
 def test_of_what_nodes_use_a_profiled_worker_touches_none():
     found = resource(*profile(3, 5, who="worker"), used=(LARGE, SMALL, SMALL))
     assert judged(found, **RSS).answer is Answer.FAIL
