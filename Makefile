@@ -71,7 +71,7 @@ lint: setup  ## ruff (rules and format) and mypy --strict
 lint-workflows:  ## actionlint over .github/workflows (on PATH, or built with Go)
 	@scripts/lint_workflows
 
-ci-pull-request: setup  ## What a pull request is told: the gate pull-request; base and head in turns, compared (BASE=origin/main; ten minutes)
+ci-pull-request: setup  ## What a pull request is told: the gate pull-request; base and head in turns, compared (BASE=origin/main; a quarter of an hour)
 	@$(BIN)/python scripts/ci_pull_request.py $(BASE)
 
 ci-release: wheel  ## Try the wheels in an empty environment, and the project's own gate

@@ -51,7 +51,7 @@ LANES = {
     "bad nodes": files("root", "bad_nodes"),
     "replays": files("root", "replay"),
     "soaks": files("root", "soak"),
-    "profiles": files("root", "metrics", "profiles"),
+    "profiles": files("root", "memory_profiles", "metrics", "profiles"),
     "conditions": files("root", "bad_ends", "conditions"),
     "followed": files("root", "command_files", "deaths", "follow", "python"),
     "liars": files("root", "liars", "other_system", "told", "wrapped"),

@@ -150,6 +150,8 @@ NEEDS = {
     "prometheus": _prometheus,
     "py_spy": partial(_profiler, "py-spy"),
     "perf": partial(_profiler, "perf"),
+    "memray": partial(_profiler, "memray"),
+    "heaptrack": partial(_profiler, "heaptrack"),
     "registry": _registry,
 }
 

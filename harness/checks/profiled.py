@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from harness.checks import host, lateness
 from harness.checks import rows as budget
@@ -19,6 +20,7 @@ from harness.checks.operation_metrics import OPERATION_METRICS, TIMES
 from harness.checks.resource_metrics import RESOURCE_METRICS
 from harness.checks.times import Times
 from harness.checks.verdict import Answer, Cause, Finding
+from harness.checks.watched import OF_NODES
 from harness.history.events import ProfileBegan, ProfileEnded
 from harness.history.history import History, PhaseWindow, once
 from harness.operations import Operation, Outcome
@@ -117,7 +119,10 @@ def _told(history: History, row: Row, found: Finding) -> Finding:
     beside = _beside(history, row) if _feels_it(row) else []
     if not beside or found.answer in (Answer.UNKNOWN, Answer.NOT_ASKED):
         return found
-    said = f"{' and '.join(dict.fromkeys(one.words for one in beside))} profiled meanwhile"
+    phase = history.phase(row.conditions.phase)
+    is_over = phase is not None and any(one.until_ns < phase.begin_ns for one in beside)
+    when = "meanwhile or before" if is_over else "meanwhile"
+    said = f"{' and '.join(dict.fromkeys(one.words for one in beside))} profiled {when}"
     if found.answer is not _worse(row) or _stands(history, row, found.answer, beside):
         return replace(found, sentence=f"{found.sentence}; {said}")
     why = f"{said}; without what that touches it would not be {found.answer}"
@@ -126,13 +131,16 @@ def _told(history: History, row: Row, found: Finding) -> Finding:
 
 def _stands(history: History, row: Row, answer: Answer, beside: Sequence[Profile]) -> bool:
     """Whether a row has its answer also without what a profile touched: the operations that were
-    under way during it, or, of a row about each node, those that were profiled.
+    under way during it, or, of a row about each node, those that were profiled, and the time after
+    it began.
     """
     metric = METRICS[row.metric]
     if metric.over is not None:
         return False
     if metric.by_node:
-        return answer is Answer.FAIL and _fails_elsewhere(history, row, beside)
+        return answer is Answer.FAIL and (
+            _fails_elsewhere(history, row, beside) or _failed_before(history, row, beside)
+        )
     if row.metric not in OPERATION_METRICS and row.metric != LAG:
         return False
     without = _without(history, beside)
@@ -149,6 +157,17 @@ def _fails_elsewhere(history: History, row: Row, beside: Sequence[Profile]) -> b
         if node not in profiled
     )
     return any(budget.check(history, [one])[0].answer is Answer.FAIL for one in rows_of)
+
+
+def _failed_before(history: History, row: Row, beside: Sequence[Profile]) -> bool:
+    """Whether a row about the most that a node had was missed before the first profile began: what
+    came then takes nothing of that back.
+    """
+    if row.statistic != "max" or row.metric not in OF_NODES:
+        return False
+    began_ns = min(one.began.at_ns for one in beside)
+    before = history.samples.filter(pc.less(history.samples.column("at_ns"), began_ns))
+    return budget.check(replace(history, samples=before), [row])[0].answer is Answer.FAIL
 
 
 def _feels_it(row: Row) -> bool:
@@ -171,16 +190,25 @@ def _worse(row: Row) -> Answer:
 
 
 def _beside(history: History, row: Row) -> list[Profile]:
-    """The profiles that were under way while a row was measured."""
+    """The profiles that were under way while a row was measured, and of a row about what nodes use
+    also those that left something inside before: a library, memory that was never given back.
+    """
     phase = history.phase(row.conditions.phase)
     if phase is None:
         return []
     windows = taken_over(history, row.metric, phase)
-    return [one for one in profiles(history) if any(_meets(one, window) for window in windows)]
+    stays = row.metric in RESOURCE_METRICS
+    return [
+        one
+        for one in profiles(history)
+        if any(_meets(one, window, stays=stays and one.began.is_inside) for window in windows)
+    ]
 
 
-def _meets(profile: Profile, window: PhaseWindow) -> bool:
+def _meets(profile: Profile, window: PhaseWindow, *, stays: bool) -> bool:
     begins_ns, ends_ns = profile.began.at_ns, profile.until_ns + SETTLES_NS
+    if stays:
+        ends_ns = FOR_EVER_NS
     return begins_ns < window.end_ns and ends_ns > window.begin_ns
 
 

@@ -20,7 +20,7 @@ from harness.choices import did_you_mean, listed, one_of
 from harness.control import state
 from harness.control.client import Client
 from harness.errors import BadFileError, HarnessError
-from harness.profiles.spec import OURS
+from harness.profiles.profiler import OURS
 from harness.scenario import shipped
 from harness.topology import quantities
 

@@ -28,6 +28,7 @@ def needed_for() -> dict[str, tuple[str, str]]:
             "; ".join(dict.fromkeys(tool.get for tool in one.tools)) + _forbidden(one.name),
         )
         for one in profiles.TABLE.values()
+        if one.tools
     }
 
 
@@ -37,7 +38,7 @@ def _forbidden(name: str) -> str:
 
 def found() -> dict[str, Found]:
     """Look for every profiler, and try those that are cheap to try, on this very process."""
-    return {name: _found(name) for name in profiles.TABLE}
+    return {name: _found(name) for name, one in profiles.TABLE.items() if one.tools}
 
 
 def _found(name: str) -> Found:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from harness.choices import one_of
 from harness.errors import UsageError
-from harness.profiles import heaptrack, memray, perf, py_spy
+from harness.profiles import heaptrack, memray, perf, py_spy, tasks
 from harness.profiles.profiler import Profiler
 
 TABLE: dict[str, Profiler] = {
@@ -17,6 +17,7 @@ TABLE: dict[str, Profiler] = {
         perf.PROFILER,
         memray.PROFILER,
         heaptrack.PROFILER,
+        tasks.PROFILER,
     )
 }
 DEFAULT = py_spy.PROFILER.name

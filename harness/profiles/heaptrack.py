@@ -6,6 +6,7 @@ Its makers warn that a process can crash by it, above all once it was taken out 
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness.profiles.profiler import Profiler, Tool
 from harness.profiles.stacks import Stacks, parse
 
 UNIT = "bytes"
+_LAST = re.compile(r";( \d+)$", re.MULTILINE)
 _GET = "apt-get install heaptrack (Debian)"
 
 
@@ -24,7 +26,8 @@ def _command(pids: Sequence[int], seconds: float, file: Path) -> list[str]:
 
 
 def _read(file: Path) -> Stacks:
-    return parse(file.read_text(errors="replace"), UNIT)
+    """Read its stacks, in which each frame ends with a semicolon, the innermost too."""
+    return parse(_LAST.sub(r"\1", file.read_text(errors="replace")), UNIT)
 
 
 PROFILER = Profiler(

@@ -11,8 +11,8 @@ from typing import Any
 from harness import profiles
 from harness.choices import did_you_mean
 from harness.errors import BadFileError, UsageError
+from harness.profiles.profiler import OURS, WORKER
 
-SUPERVISOR, GATEWAY, WORKER = OURS = ("supervisor", "gateway", "worker")
 _NUMBERED = re.compile(r"worker-([1-9]\d{0,2})")
 SECONDS_MOST = 86_400.0
 
@@ -40,7 +40,7 @@ class ProfileSpec:
 
     def __post_init__(self) -> None:
         try:
-            profiles.named(self.tool)
+            profiles.named(self.tool).require_of(self.who)
         except UsageError as error:
             raise BadFileError(f"with: {error}") from None
         if self.at_s < 0:

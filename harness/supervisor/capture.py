@@ -21,10 +21,12 @@ from harness.faults.fault import Condition
 from harness.history.folder import translated
 from harness.kernel.proc import is_stopped
 from harness.profiles import rendering
-from harness.profiles.profiler import Profiler
+from harness.profiles.profiler import GATEWAY, SUPERVISOR, Profiler
 from harness.profiles.rendering import Asked, Rendered
-from harness.profiles.spec import GATEWAY, SUPERVISOR, worker
+from harness.profiles.spec import worker
 from harness.supervisor.cluster import Cluster
+from harness.systems.adapter import Endpoint
+from harness.systems.protocol import NodeSocket
 
 START_S = 15.0  # until a profiler has begun, on a busy host
 KILLED_S = 5.0  # between SIGTERM and SIGKILL
@@ -34,11 +36,14 @@ WORDS = 300  # of what a profiler said, letters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Whose processes are profiled; `node`: they are a node's."""
+    """Whose processes are profiled; `node`: they are a node's. `answers`: where the target can be
+    asked itself.
+    """
 
     who: str
     pids: tuple[int, ...]
     node: str | None = None
+    answers: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +75,8 @@ def target(cluster: Cluster, who: str, load_pids: Sequence[int]) -> Target:
     if who == GATEWAY:
         if cluster.gateway is None:
             raise UsageError(f"{cluster.adapter.name} nodes are spoken to without a gateway")
-        return Target(who=who, pids=(cluster.gateway.pid,))
+        answers = next(iter(cluster.endpoints.values()), None)  # it serves them all
+        return Target(who=who, pids=(cluster.gateway.pid,), answers=answers)
     number = worker(who)
     if number is None:
         cluster.require(who)
@@ -115,13 +121,15 @@ class Capture:
                 self._let_go(targets)
             if not raw:
                 raise UnavailableError("; ".join(problems) or f"{self.profiler.name} found nothing")
-            lasted = min(time.monotonic() - began, self.seconds)
+            lasted = f"{min(time.monotonic() - began, self.seconds):.0f} s"
+            if self.profiler.command is None:
+                lasted = "one look"
             asked = Asked(
                 tool=self.profiler.name,
                 raw={name: str(file) for name, file in raw.items()},
                 stem=str(stem),
                 title=f"{self.target.who}: {self.profiler.shows}",
-                says=f"{self.profiler.name}, {lasted:.0f} s"
+                says=f"{self.profiler.name}, {lasted}"
                 + (", ended before its time" if self.early else ""),
             )
             with translated(stem):
@@ -141,14 +149,16 @@ class Capture:
 
     def _record(self, scratch: Path) -> tuple[dict[str, Path], list[str]]:
         """Run the profilers to their end; return what each recorded, and what went wrong."""
-        pids = self.target.pids
+        if self.profiler.command is None:
+            return self._told(scratch), []
+        pids, command = self.target.pids, self.profiler.command
         groups = [pids] if self.profiler.of_all else [(pid,) for pid in pids]
         files = {f"process {group[0]}": scratch / f"{group[0]}.raw" for group in groups}
         logs = [file.with_suffix(".log") for file in files.values()]
         started: list[int] = []
         try:
             for group, file, log in zip(groups, files.values(), logs, strict=True):
-                started.append(self._spawn(self.profiler.command(group, self.seconds, file), log))
+                started.append(self._spawn(command(group, self.seconds, file), log))
             self._wait(started)
         finally:
             self._end(started, signal.SIGKILL)
@@ -161,6 +171,19 @@ class Capture:
                 del files[name]
                 problems.append(f"{name}: {_said(text) or f'code {self._ended[pid]}'}")
         return files, problems
+
+    def _told(self, scratch: Path) -> dict[str, Path]:
+        """Ask the target itself. Raises UnavailableError where it does not answer."""
+        if self.target.answers is None:
+            raise UnavailableError(f"{self.target.who} cannot be asked what it does")
+        file = scratch / "told.raw"
+        try:
+            file.write_text(NodeSocket(self.target.answers).tasks())
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"{self.target.who} did not tell: does its event loop stand still? ({error})"
+            ) from error
+        return {self.target.who: file}
 
     def _is_whole(self, file: Path, code: int) -> bool:
         """Whether a profiler that ended with this code wrote what it has; one that was asked to end

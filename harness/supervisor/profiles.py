@@ -174,30 +174,41 @@ class RunProfiles:
     def _asked_for(self, phase: str, asked: ProfileSpec, until_ns: int | None) -> None:
         """Wait until a profile that a phase asks for is due, and take it."""
         why = f"asked for by phase {phase}"
-        if asked.start is Start.ROW_FAILS:
-            end = self._ending.descriptor
-            row = first_failure(self._folder.path, phase, end, _left_s(until_ns))
-            if row is None:
-                return
-            why += f", as {row} failed"
-        if self._ending.wait(asked.at_s):
+        try:
+            if asked.start is Start.ROW_FAILS:
+                end = self._ending.descriptor
+                row = first_failure(self._folder.path, phase, end, _left_s(until_ns))
+                if row is None:
+                    return
+                why += f", as {row} failed"
+            now, found = self._due(asked, why, until_ns)
+        except HarnessError as error:
+            self._folder.event(
+                ProfileEnded(
+                    number=next(self._numbers),
+                    who=asked.who,
+                    tool=asked.tool,
+                    error=f"{error} ({why})",
+                )
+            )
             return
+        with suppress(HarnessError), self._counted():  # its event has told
+            self._take(now, found, None)
+
+    def _due(self, asked: ProfileSpec, why: str, until_ns: int | None) -> tuple[Asked, Target]:
+        """Wait until a profile is due; return what is to be taken, of whom. Raises HarnessError
+        where that cannot be.
+        """
+        if self._ending.wait(asked.at_s):
+            raise UnavailableError("the run was over before it was due")
         left = [asked.for_s, _left_s(until_ns), SECONDS_MOST]
         seconds = min(one for one in left if one is not None)
         if seconds < LEAST_S:
-            return
-        try:
-            profiler = profiles.named(asked.tool)
-            profiler.require()
-            found = target(self._cluster, asked.who, self._load_pids)
-        except HarnessError as error:
-            number, said = next(self._numbers), str(error)
-            event = ProfileEnded(number=number, who=asked.who, tool=asked.tool, error=said)
-            self._folder.event(event)
-            return
-        now = Asked(who=asked.who, profiler=profiler, seconds=seconds, why=why)
-        with suppress(HarnessError), self._counted():  # its event has told
-            self._take(now, found, None)
+            raise UnavailableError(f"its phase had only {seconds:.1f} s left")
+        profiler = profiles.named(asked.tool)
+        profiler.require()
+        found = target(self._cluster, asked.who, self._load_pids)
+        return Asked(who=asked.who, profiler=profiler, seconds=seconds, why=why), found
 
 
 class Recorded(Protocol):
@@ -238,6 +249,7 @@ class Profiles:
         taken.
         """
         profiler = profiles.named(params["tool"])
+        profiler.require_of(params["who"])
         profiler.require()
         seconds = float(params["seconds"])
         now = Asked(who=params["who"], profiler=profiler, seconds=seconds, why=BY_HAND)

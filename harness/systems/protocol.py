@@ -129,6 +129,13 @@ class NodeSocket:
         histograms, health = self._calls(["histograms", "health"])
         return {name: found["buckets"] for name, found in histograms.items()}, health
 
+    def tasks(self) -> str:
+        """Ask what each task waits for of the process that serves this socket, where that is the
+        gateway: folded stacks (harness/profiles/tasks.py).
+        """
+        told: str = self._call("tasks")
+        return told
+
     def _call(
         self, method: str, params: Mapping[str, Any] = NO_PARAMS, descriptor: int | None = None
     ) -> Any:

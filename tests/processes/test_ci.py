@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -148,6 +149,33 @@ def test_what_could_not_be_said_is_an_error(hub, tmp_path):
     done = say(hub, "comment", 7, file, token="wrong")
     assert done.returncode == 1
     assert "401" in done.stderr
+
+
+def test_a_base_that_is_no_commit_is_said_before_anything_is_played(tmp_path):
+    """What the last one wrote stays."""
+    git("init", "--quiet", str(tmp_path))
+    (tmp_path / "scripts").mkdir()
+    script = shutil.copy(ROOT / "scripts" / "ci_pull_request.py", tmp_path / "scripts")
+    kept = tmp_path / "runs" / "ci" / "comment.md"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    command = [sys.executable, script, "origin/mian"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, kept.exists()) == (64, True)
+    assert "BASE=origin/mian: expected a commit, branch or tag" in done.stderr
+
+
+def test_links_of_a_page_hold_where_the_comment_lies(tmp_path):
+    path = ROOT / "scripts" / "ci_pull_request.py"
+    spec = importlib.util.spec_from_file_location("ci_pull_request", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    gate = "| [1](../../small-10/1/report.html) | [docs](https://x.org/a) [up](#top) (no) |"
+    told = script.moved(gate, tmp_path / "gate" / "1", tmp_path)
+    assert told == "| [1](small-10/1/report.html) | [docs](https://x.org/a) [up](#top) (no) |"
+    said = script.sides("HEAD")
+    head = git("-C", str(ROOT), "rev-parse", "--short", "HEAD").strip()
+    assert said.startswith(f"base: HEAD ({head}) · head: {head}")
 
 
 def test_the_history_outlives_the_machine(tmp_path):

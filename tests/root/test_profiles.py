@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from kit.desk import Desk, wait_for
+from kit.desk import TEN, Desk, wait_for
 
 from harness.kernel.proc import is_stopped
 
@@ -33,6 +33,30 @@ ASKED = """
 who = "node-3"
 at_s = 1
 for_s = 12
+"""
+FAILS = """
+topology = "four.toml"
+budget = "few.toml"
+[[phase]]
+name = "active"
+duration_s = 300
+[[phase.stream]]
+operation = "private_message"
+rate_per_s = 40
+target = "node-3"
+[[phase.profile]]
+who = "node-3"
+start = "row-fails"
+for_s = 2
+"""
+FEW = """
+[[row]]
+name = "few descriptors"
+metric = "fds"
+statistic = "max"
+bound = 200
+unit = "1"
+phase = "active"
 """
 # What a node does with each byte of a message that it receives: it takes it from a link, with the
 # interpreter's lock, and decrypts it, without.
@@ -66,6 +90,30 @@ def test_a_scenario_that_asks_finds_the_hot_function(desk):
     assert finding["answer"] == "MEASURED"
     assert "asked for by phase active" in finding["sentence"]
     assert profilers(desk) == []
+
+
+@pytest.mark.py_spy
+def test_a_row_that_fails_while_it_runs_has_its_cause_profiled(other):
+    """The node is sound when the phase begins. It is ended once the profile is there: the judge
+    that sees the row fail yields to everything else on a busy host.
+    """
+    systems = Path(__file__).parent.parent / "systems"
+    other.environment["PYTHONPATH"] = f"{systems}:{systems.parent.parent}"
+    other.write("four.toml", "adapter = 'bad_node:Burns'\n[nodes]\ncount = 4\n")
+    other.write("few.toml", FEW)
+    run = other.start("run", str(other.write("burns.toml", FAILS)), "--json")
+    wait_for((other.runs / "latest" / "events.jsonl").exists)
+    wait_for(lambda: events(other, "profile-ended"), seconds=200)
+    os.kill(run.pid, signal.SIGINT)
+    run.communicate()
+    said = other.harness("judge", str(other.runs / "latest"), "--json").stdout
+    [began], [ended] = events(other, "profile-began"), events(other, "profile-ended")
+    assert began["why"] == "asked for by phase active, as few descriptors failed"
+    assert (ended["who"], ended["error"]) == ("node-3", "")
+    assert "burn (bad_node.py" in (other.runs / "latest" / ended["file"]).read_text()
+    sentences = [one["sentence"] for one in json.loads(said)["findings"]]
+    assert any(began["why"] in one for one in sentences)
+    other.assert_nothing_left()
 
 
 @pytest.mark.py_spy
@@ -159,11 +207,29 @@ def test_perf_sees_native_code_of_a_node(desk):
     run.communicate()
 
 
+def test_what_tasks_of_the_gateway_wait_for(other):
+    """A driver that waits for its node is on no thread; a look at the tasks names where."""
+    system = Path(__file__).parent.parent / "systems" / "tiny" / "tinynode.toml"
+    other.ok("up", str(other.write("ten.toml", TEN)), "--system", str(system))
+    argv = ("profile", "gateway", "--with", "tasks", "--json")
+    found = json.loads(other.ok(*argv))
+    lives = [
+        int(line.rpartition(" ")[2])
+        for line in Path(found["folded"]).read_text().splitlines()
+        if "GatewayNode._live" in line and "observe" in line
+    ]
+    assert (sum(lives), found["unit"]) == (10, "tasks")
+    assert "one look" in Path(found["svg"]).read_text()
+    other.ok("down")
+    other.assert_nothing_left()
+
+
 @pytest.mark.parametrize(
     ("argv", "code", "says"),
     [
         (["nod-3"], 64, "did you mean 'node-3'"),
         (["gateway"], 64, "without a gateway"),
+        (["node-3", "--with", "tasks"], 64, "a profile by tasks: expected gateway; found node-3"),
         (["worker"], 69, "no run is under way"),
         (["node-3", "--for", "0s"], 64, "--for: expected 1 s to a day"),
         (["node-3", "--run", "nowhere"], 64, "expected it to be, found no run"),

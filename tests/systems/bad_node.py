@@ -22,6 +22,7 @@ KINDS = (
     "dies",
     "makes-up",
     "denies",
+    "burns",
 )
 
 
@@ -60,6 +61,12 @@ class Drops(BadNode):
     """Loses one broadcast in 50."""
 
     kind = "drops"
+
+
+class Burns(BadNode):
+    """From its hundredth private message on, computes 10 ms and leaks ten descriptors for each."""
+
+    kind = "burns"
 
 
 class Lies(BadNode):
@@ -150,6 +157,30 @@ def plant_lie(kind):
         messaging.Messaging.arrived = mortal
 
 
+def burn():
+    """Compute for 10 ms."""
+    until = time.monotonic() + 0.01
+    while time.monotonic() < until:
+        sum(range(1000))
+
+
+def plant_fire():
+    """Change what a node does for each message, once it has taken a hundred."""
+    from meshnode import messaging
+
+    genuine, taken = messaging.Messaging.arrived, []
+
+    def burning(self, link, message):
+        genuine(self, link, message)
+        taken.append(message)
+        if len(taken) > 100:
+            burn()
+            for _ in range(10):
+                os.dup(0)
+
+    messaging.Messaging.arrived = burning
+
+
 def plant(kind):
     """Change meshnode in this process, before it forks."""
     from meshnode import broadcasting, messaging, node
@@ -189,6 +220,8 @@ def plant(kind):
                 heard(self, link, message)
 
         broadcasting.Broadcasting.arrived = losing
+    elif kind == "burns":
+        plant_fire()
     else:
         plant_lie(kind)
 

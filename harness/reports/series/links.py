@@ -42,6 +42,7 @@ CHARTS = {
     "fds": key_of("fds"),
     "threads": key_of("threads"),
     "connections": key_of("connections"),
+    "disk": key_of("disk_bytes"),
     "network": key_of("bytes_in"),
     "network.in": key_of("bytes_in"),
     "network.out": key_of("bytes_out"),

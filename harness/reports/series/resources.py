@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from harness.history.history import History
 from harness.operations import Outcome
@@ -17,19 +18,28 @@ from harness.reports.series.chart import Chart, Floats, Line
 BAND = (10, 90)  # percentiles of the nodes between which the band lies
 WORST = 10
 GAP_S = 2.0  # two samples so far apart say nothing of each second between them
+HELD_S = 60.0  # what is looked at twice a minute: so long a look stands for its node at most
 VALUES_MOST = 60_000  # of one resource, over all nodes: what a page carries for each
 BUCKETS_LEAST, BUCKETS_MOST = 10, 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """Something sampled of each node: its column, and the factor from that to `unit`."""
+    """Something sampled of each node: its column, and the factor from that to `unit`. `is_held`: it
+    is looked at seldom, and each look stands until the next.
+    """
 
     title: str
     unit: str
     column: str
     factor: float = 1.0
     is_rate: bool = False
+    is_held: bool = False
+
+    @property
+    def note(self) -> str:
+        """What its chart says besides; empty: nothing."""
+        return "looked at twice a minute; until the next look the last is drawn" * self.is_held
 
 
 RESOURCES = (
@@ -41,6 +51,7 @@ RESOURCES = (
     Resource(title="File descriptors", unit="", column="fds"),
     Resource(title="Threads", unit="", column="threads"),
     Resource(title="TCP connections", unit="", column="connections"),
+    Resource(title="Disk", unit="MB", column="disk_bytes", factor=1e-6, is_held=True),
     Resource(title="Network in", unit="MB/s", column="bytes_in", factor=1e-6, is_rate=True),
     Resource(title="Network out", unit="MB/s", column="bytes_out", factor=1e-6, is_rate=True),
 )
@@ -60,9 +71,28 @@ def matrix(history: History, resource: Resource) -> Floats:
     """
     samples = history.samples
     at_ns, node = samples.column("at_ns").to_numpy(), samples.column("node").to_numpy()
-    value = samples.column(resource.column).to_numpy(zero_copy_only=False).astype(np.float64)
+    value = _floats(samples, resource.column)
+    if resource.is_held:
+        value = _held(at_ns, node, _floats(samples, "pid"), value)
     table = by_second(history, at_ns, node, value, is_rate=resource.is_rate)
     return table * resource.factor
+
+
+def _floats(table: pa.Table, column: str) -> Floats:
+    found: Floats = table.column(column).to_numpy(zero_copy_only=False).astype(np.float64)
+    return found
+
+
+def _held(at_ns: npt.NDArray[Any], node: npt.NDArray[Any], pid: Floats, value: Floats) -> Floats:
+    """Give each sample the last look at its node, as long as that has the same first process."""
+    order = np.lexsort((at_ns, node))
+    at, node, pid, value = at_ns[order] / 1e9, node[order], pid[order], value[order]
+    looked = np.where(np.isfinite(value), np.arange(len(value)), -1)
+    last = np.maximum.accumulate(looked) if len(looked) else looked
+    holds = (last >= 0) & (node[last] == node) & (pid[last] == pid) & (at - at[last] <= HELD_S)
+    found = np.full(len(value), np.nan)
+    found[order] = np.where(holds | (looked >= 0), value[last], np.nan)
+    return found
 
 
 def by_second(
@@ -112,7 +142,8 @@ def of_nodes(history: History) -> tuple[list[Chart], list[NodeSeries]]:
         if np.isfinite(table).any():
             by, key = "mean" if resource.is_rate else "highest", key_of(resource.column)
             title, unit = resource.title, resource.unit
-            charts.append(chart(history, key, f"{title}, by node", unit, table, (DATA,)))
+            made_of = f"{title}, by node", unit, table, (DATA,)
+            charts.append(replace(chart(history, key, *made_of), note=resource.note))
             made.append(series(key, title, unit, table, by))
     for key, end, title in (
         ("bad-to", "target", "Not come true, sent to the node"),

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.operations import Operation, Outcome, Request, Response
+from harness.profiles import tasks
 from harness.redaction import redacted
 from harness.runtimes.runtime import Place
 from harness.systems.adapter import CountingDriver, Doubting, DrivenAdapter, Driver, Endpoint
@@ -244,7 +245,11 @@ class GatewayNode:
             return {name: {"buckets": counts} for name, counts in (await self._counted()).items()}
         if method == "peers":  # of what is inside such a node, only its driver tells
             return []
-        raise HarnessError(f"expected health, begin, end, histograms or peers; found {method!r}")
+        if method == "tasks":  # of the whole gateway
+            return tasks.folded()
+        raise HarnessError(
+            f"expected health, begin, end, histograms, peers or tasks; found {method!r}"
+        )
 
     async def _counted(self) -> dict[str, dict[int, int]]:
         """What the node's own histograms count, where its driver tells them."""

@@ -100,8 +100,13 @@ def test_a_promise_that_something_is_slow_is_not_kept_by_a_profiler():
     assert judged(run(*profile(3, 5), slow=range(10_000)), **slow).answer is Answer.PASS
 
 
-def resource(*events, used):
-    samples = [sample(at, node, rss_bytes=used[node]) for at in range(1, 11) for node in range(3)]
+def resource(*events, used, from_s=3):
+    """What each node uses from a moment on; before it is little."""
+    samples = [
+        sample(at, node, rss_bytes=used[node] if at >= from_s else SMALL)
+        for at in range(1, 11)
+        for node in range(3)
+    ]
     return history(
         samples=samples,
         events=(*events, RunEnded()),
@@ -127,6 +132,32 @@ SMALL, LARGE = 50_000_000, 200_000_000
 def test_of_what_nodes_use_only_the_profiled_node_is_in_doubt(used, node, answer):
     changes = RSS if node is None else {**RSS, "node": node}
     assert judged(resource(*profile(3, 5), used=used), **changes).answer is answer
+
+
+@pytest.mark.parametrize(
+    ("changes", "answer"),
+    [
+        ({"statistic": "max"}, Answer.FAIL),
+        ({"statistic": "mean"}, Answer.UNKNOWN),  # what came later may have made it so
+        ({"statistic": "max", "node": "node-1"}, Answer.PASS),
+    ],
+)
+def test_what_was_missed_before_the_profile_began_stays_so(changes, answer):
+    """As where a scenario asks for a profile when a row fails."""
+    found = resource(*profile(5, 7), used=(LARGE, SMALL, SMALL), from_s=4)
+    assert judged(found, **{**RSS, **changes}).answer is answer
+
+
+@pytest.mark.parametrize(("is_inside", "answer"), [(True, Answer.UNKNOWN), (False, Answer.FAIL)])
+def test_what_works_inside_a_node_leaves_something_there_for_later_phases(is_inside, answer):
+    """heaptrack stays loaded, and memory that was taken is not always given back."""
+    began, ended = profile(-3, -1)
+    events = (replace(began, is_inside=is_inside), ended)
+    found = judged(resource(*events, used=(LARGE, SMALL, SMALL)), **RSS)
+    assert found.answer is answer
+    assert ("profiled meanwhile or before" in found.sentence) is is_inside
+    elsewhere = resource(*events, used=(SMALL, LARGE, SMALL))
+    assert judged(elsewhere, **RSS).answer is Answer.FAIL
 
 
 def test_of_what_nodes_use_a_profiled_worker_touches_none():

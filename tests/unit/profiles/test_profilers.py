@@ -57,7 +57,15 @@ def test_memray_counts_bytes_by_stack():
     }
 
 
-@pytest.mark.parametrize("name", profiles.TABLE)
+def test_heaptrack_ends_the_innermost_frame_too(tmp_path):
+    (tmp_path / "raw").write_text("main (a.c);keep (a.c); 4000\nmain (a.c); 20\n")
+    assert profiles.named("heaptrack").read(tmp_path / "raw").counts == {
+        ("main (a.c)", "keep (a.c)"): 4000,
+        ("main (a.c)",): 20,
+    }
+
+
+@pytest.mark.parametrize("name", [name for name, one in profiles.TABLE.items() if one.tools])
 def test_what_is_missing_is_named_with_its_package(name, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))

@@ -56,6 +56,7 @@ def test_a_timeline_of_an_older_version_has_none(tmp_path):
         ('who = "node-3"', 'who = "nod-3"', "there is no node 'nod-3'; did you mean 'node-3'?"),
         ('who = "node-3"', "", "profile[1].who: expected text, found nothing"),
         ('with = "perf"', 'with = "prf"', "profile[1].with: expected one of"),
+        ('with = "perf"', 'with = "tasks"', "expected gateway; found node-3"),
         ("at_s = 5", "at_s = 15", "phase active: profile of node-3: from 15 to 25 s"),
         ("for_s = 10", "for_s = 0", "for_s: expected 1 to"),
         ('start = "row-fails"', 'start = "fail"', "profile[2].start: expected one of"),

@@ -314,3 +314,14 @@ def test_a_driver_tells_histograms_of_what_was_counted_in_the_run(play):
         assert (await told())["took_seconds"] == {100: 1}
 
     play(scene)
+
+
+def test_it_tells_what_its_tasks_wait_for_and_none_of_the_one_that_tells(play):
+    async def scene(kept):
+        told = await asyncio.to_thread(NodeSocket(kept.endpoint).tasks)
+        [life] = [line for line in told.splitlines() if "GatewayNode._live" in line]
+        assert "Told.observe (systems/test_gateway_node.py" in life
+        assert "Queue.get (asyncio/queues.py" in life
+        assert "GatewayNode._answer" not in told
+
+    play(scene)
