@@ -5,8 +5,9 @@
                                   hub
     node-1  p2p0 ────── veth ── n1 ┘
 
-A node keeps its namespace, its address and its other links. One link and a route to each other node
-are added, and go with the hub, however that ends. A route to one address is closer than Docker's to
+A node keeps its namespace, its address and its other links. One link is added, with the same
+address, which Docker takes from one that has ended, and with a route to each other node. It goes
+with the hub, however that ends. A route to one address is closer than Docker's to
 its whole network, so what nodes say to each other passes the hub, also on connections that stood
 before. What goes round it all the same is counted by the runtime (kernel/frames.py).
 """
@@ -51,6 +52,7 @@ def lead(
     with closing(Netlink(namespace)) as node:
         node.do(
             [
+                netlink.address(GROUND_IFINDEX, address),
                 netlink.set_up(GROUND_IFINDEX, gso_max_segs=gso_max_segs),
                 netlink.neighbour(GROUND_IFINDEX, *router),
                 *(netlink.route_by(other, router[0], GROUND_IFINDEX, address) for other in others),

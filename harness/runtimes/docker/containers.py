@@ -60,8 +60,11 @@ def _id(where: str, one: Any, engine: Engine) -> str:
     if isinstance(one, str):
         return one
     if hasattr(one, "get_wrapped_container"):
-        one = one.get_wrapped_container()
-        if one is None:
+        try:
+            one = one.get_wrapped_container()
+        except Exception:  # a class of testcontainers', which need not be installed here
+            one = None
+        if one is None:  # by versions of it that raise nothing
             raise UsageError(f"{where}: its container was not started; {START_FIRST}")
     if not isinstance(getattr(one, "id", None), str) or not hasattr(one, "client"):
         raise UsageError(f"{where}: expected {EXPECTED}; found {one!r}")
