@@ -29,6 +29,7 @@ from harness.runtimes.docker.engine import Engine, connect
 from harness.runtimes.resident import Resident
 from harness.runtimes.runtime import Cost, Ending, Ground, Place, Process, Running
 
+NOT_SEEN = "UNKNOWN: what nodes write in their containers, and say by ports that the host publishes"
 ITS_OWN = "a container that was brought starts as it was made"
 
 
@@ -161,7 +162,7 @@ class BroughtRuntime(processes.HostProcesses):
 
     def _told(self) -> dict[str, str]:
         """Say which containers they are."""
-        told = {}
+        told = {"not seen": NOT_SEEN}
         for node, one in self._found.items():
             digests = ", ".join(self._running_engine.digests(one.image_id))
             told[f"container of {node}"] = (

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from harness.errors import HarnessError, UnavailableError, UsageError
+from harness.errors import HarnessError, PermissionNeededError, UnavailableError, UsageError
 from harness.kernel.namespaces import inside
 from harness.runtimes.docker import entry, labels
 from harness.runtimes.docker.engine import Engine, connect
@@ -52,6 +52,10 @@ def identify(given: Mapping[str, object] | Sequence[object]) -> dict[str, str]:
         if isinstance(given, Mapping)
         else {f"node-{index}": one for index, one in enumerate(given)}
     )
+    if os.geteuid() != 0:
+        raise PermissionNeededError(
+            "nodes: a container becomes a node by root alone, who can join its network"
+        )
     with closing(connect()) as engine:
         return {str(node): _id(f"node {node}", one, engine) for node, one in named.items()}
 
@@ -148,6 +152,7 @@ def _require_up(where: str, state: Mapping[str, Any]) -> None:
         "created": "it was not started",
         "exited": f"it has ended (exit code {state['ExitCode']})",
         "dead": "it has ended",
+        "running": "it is running, and paused",
     }.get(state["Status"], f"it is {state['Status']}")
     raise UsageError(f"{where}: {why}; {START_FIRST}")
 
