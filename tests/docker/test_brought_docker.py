@@ -5,12 +5,14 @@ they were found.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from kit.desk import ROOT, wait_for
@@ -40,6 +42,7 @@ http = { url = "http://127.0.0.1:7000/send/{target_address}", body = "{payload}"
 http = "http://127.0.0.1:7000/events"
 """
 IDLE = ["-c", "import time; time.sleep(1000)"]
+FENCE = re.compile(r"^```(\w+)\n(?:# (\S+)\n)?(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHOUT = """
 import socket, time
 s = socket.socket(type=socket.SOCK_DGRAM)
@@ -48,6 +51,8 @@ while True:
     s.sendto(b"hello", ("255.255.255.255", 9))
     time.sleep(0.1)
 """
+THERE = SimpleNamespace(base_url="http://there:2375", info=lambda: {"ID": "another"})
+ELSEWHERE = SimpleNamespace(id="f00", client=SimpleNamespace(api=THERE))
 HELD = """
 import sys, time
 import harness
@@ -160,6 +165,24 @@ def test_containers_of_a_test_are_nodes(desk, p2p_nodes, cluster, network):
     assert "digest UNKNOWN" in said["container of a"]
 
 
+def test_the_page_shows_what_runs(desk, sdk, image):
+    """docs/python.md, word by word, but for the image, which is made here."""
+    (desk / "Dockerfile").write_text(
+        f'FROM {image}\nCOPY tinynode.py /\nENTRYPOINT ["python3", "/tinynode.py", "0.0.0.0"]\n'
+    )
+    shutil.copy(TINY / "tinynode.py", desk)
+    made, _ = sdk.images.build(path=str(desk), network_mode="none", rm=True, forcerm=True)
+    try:
+        for _, name, text in FENCE.findall((ROOT / "docs" / "python.md").read_text()):
+            (desk / (name or "none")).write_text(text.replace("my/server:1", made.id))
+        done = subprocess.run(
+            [sys.executable, "containers.py"], capture_output=True, text=True, check=False
+        )
+    finally:
+        sdk.images.remove(made.id, force=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_they_are_left_as_they_were_found(desk, p2p_nodes):
     """Also where a fault holds them as the program is killed."""
     before = {name: network_in(one) for name, one in p2p_nodes.items()}
@@ -226,6 +249,7 @@ def test_what_cannot_be_a_node_is_said_before_anything_changes(desk, server, ima
         ([good, shared], "shares the network of another container"),
         ([good, elsewhere], "expected containers on one Docker network that all share"),
         ([good, restarted], "is started anew by the engine"),
+        ([good, ELSEWHERE], "is of the engine at http://there:2375; expected one of the engine of"),
         ([good, "nobody-is-called-so"], "nobody-is-called-so"),
         ([good, 7], "expected a container of testcontainers"),
         ({"A b": good}, "node name 'A b'"),

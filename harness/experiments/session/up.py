@@ -66,14 +66,13 @@ def up(
     """Start a cluster and wait until every node is ready; `with` ends it.
 
     `topology`: a file, the name of a shipped one (`cluster-10`), or a Topology. `nodes`: containers
-    that run already, and become its nodes: of testcontainers, of the Docker SDK, or their names;
-    several, or a mapping with the nodes' names. Without a topology each is linked with each. They
-    are left as they were found. `system`: the
-    system under test, instead of the topology's: `meshnode`, `serf`, …, a command file, or
-    `module:Class`. `cluster`: its name; None: $HARNESS_CLUSTER, else `main`. `runtime_name`:
-    `auto`, `netns` or `docker`; None: $RUNTIME, else `auto`. `runs`: where run folders go; None:
-    $HARNESS_RUNS, else `runs`. `name`: what the session's folder is called. `workers`: processes
-    that send the load. `seed`: of the loads' schedules. `keep`: the cluster outlives this process.
+    that run already and become its nodes: several, or a mapping with their names; without a
+    topology each is linked with each. `system`: the system under test, instead of the topology's:
+    `meshnode`, `serf`, …, a command file, or `module:Class`. `cluster`: its name; None:
+    $HARNESS_CLUSTER, else `main`. `runtime_name`: `auto`, `netns` or `docker`; None: $RUNTIME, else
+    `auto`. `runs`: where run folders go; None: $HARNESS_RUNS, else `runs`. `name`: what the
+    session's folder is called. `workers`: processes that send the load. `seed`: of the loads'
+    schedules. `keep`: the cluster outlives this process.
     Raises BadFileError, UsageError, NameTakenError, PreflightError, PermissionNeededError,
     UnavailableError, NodeStartError; KeyboardInterrupt takes all back.
     """
